@@ -1,0 +1,71 @@
+"""Every error that the harness raises on purpose.
+
+    HarnessError
+    ├── ConfigError            a file or an option is wrong; nothing was touched
+    ├── Refused                a guard said no; nothing was touched
+    ├── TransportError         a machine or an API could not be asked
+    │   ├── Unreachable        no connection
+    │   ├── TimedOut           no answer within the deadline
+    │   ├── Denied             the other side refused us (login, permission, certificate)
+    │   └── HostKeyUnknown     the machine is not the one that was pinned
+    ├── LabError               the embedded lab could not be built, started or stopped
+    ├── NotProven              something could not be judged
+    └── Unhealed               a fault could not be undone
+
+A system that misbehaves is never an exception: it is a Verdict.
+Each error says what happened, where, and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class HarnessError(Exception):
+    """What happened and where; ``remedy`` says what to do about it."""
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"{message}\n  What to do: {self.remedy}" if self.remedy else message
+
+
+class ConfigError(HarnessError):
+    """A file or an option is wrong; nothing was touched."""
+
+
+class Refused(HarnessError):
+    """A guard said no; nothing was touched."""
+
+
+class TransportError(HarnessError):
+    """A machine or an API could not be asked."""
+
+
+class Unreachable(TransportError):
+    """No connection could be made."""
+
+
+class TimedOut(TransportError):
+    """No answer came within the call's deadline."""
+
+
+class Denied(TransportError):
+    """The other side refused us: login, permission or certificate."""
+
+
+class HostKeyUnknown(TransportError):
+    """The machine that answered is not the one whose host key was pinned."""
+
+
+class LabError(HarnessError):
+    """The embedded lab could not be built, started or stopped."""
+
+
+class NotProven(HarnessError):
+    """Something could not be judged; silence is never success."""
+
+
+class Unhealed(HarnessError):
+    """A fault could not be undone; this outranks every other result."""

@@ -1,0 +1,161 @@
+"""The words of the harness as values: outcomes, observations, verdicts and what a cluster declares.
+
+Standard library only. Everything here is frozen and goes to JSON and back unchanged, so that a
+verdict can be recomputed from a journal alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import TypeAlias
+
+JSON: TypeAlias = "None | bool | int | float | str | Sequence[JSON] | Mapping[str, JSON]"
+Numbers: TypeAlias = Mapping[str, float]
+
+
+class Outcome(StrEnum):
+    """What is known about a requirement after looking."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    NOT_PROVEN = "not_proven"
+    WAIVED = "waived"
+    NOT_APPLICABLE = "not_applicable"
+
+
+class Severity(StrEnum):
+    """How much a failure of the requirement weighs for whoever decides."""
+
+    BLOCKER = "blocker"
+    MAJOR = "major"
+    MINOR = "minor"
+
+
+class Decision(StrEnum):
+    """What a gate says."""
+
+    GO = "GO"
+    GO_WITH_WAIVERS = "GO-WITH-WAIVERS"
+    NO_GO = "NO-GO"
+    NOT_PROVEN = "NOT-PROVEN"
+    REFUSED = "REFUSED"
+    UNHEALED = "UNHEALED"
+
+
+class Exit(IntEnum):
+    """The exit statuses of every command."""
+
+    GO = 0
+    NO_GO = 1
+    USAGE = 2
+    NOT_PROVEN = 3
+    REFUSED = 4
+    UNHEALED = 5
+
+
+# Worst first. NOT_APPLICABLE ranks last: beside anything else it says nothing.
+_WORST_FIRST = (
+    Outcome.FAIL,
+    Outcome.NOT_PROVEN,
+    Outcome.WAIVED,
+    Outcome.PASS,
+    Outcome.NOT_APPLICABLE,
+)
+
+
+def merge(outcomes: Iterable[Outcome]) -> Outcome:
+    """The worst of the outcomes; of none at all, NOT_PROVEN (silence is never success)."""
+    return min(outcomes, key=_WORST_FIRST.index, default=Outcome.NOT_PROVEN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What a probe saw on one target, or why it saw nothing.
+
+    ``at`` is UTC seconds since the epoch; ``took_s`` is how long the look took.
+    Exactly one of ``value`` and ``error`` speaks: with an ``error``, ``value`` is None.
+    """
+
+    probe: str
+    target: str
+    at: float
+    took_s: float
+    value: JSON = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a check concluded: the outcome, why, what was measured and what was wanted.
+
+    The keys of ``measured`` and ``target`` end in their unit (``_s``, ``_ms``, ``_percent``,
+    ``_count``, ``_days`` …). ``where`` names the machines or objects at fault.
+    """
+
+    outcome: Outcome
+    reason: str
+    measured: Numbers = field(default_factory=dict)
+    target: Numbers = field(default_factory=dict)
+    where: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """One machine as the inventory declares it."""
+
+    name: str
+    address: str
+    roles: tuple[str, ...]  # "server" (control plane and etcd) and/or "worker"
+
+    @property
+    def is_server(self) -> bool:
+        return "server" in self.roles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """What a cluster profile declares, as far as checks may know it.
+
+    ``parts`` are the declared parts of the stack ("cilium", "metallb", "network-policy",
+    "rook-cluster" …): a requirement of a part that is absent is not applicable, because of
+    ``absent[part]``, the profile's own words.
+    """
+
+    name: str
+    machines: tuple[Machine, ...]
+    kubernetes_version: str
+    parts: frozenset[str] = frozenset()
+    absent: Mapping[str, str] = field(default_factory=dict)
+    expected_taints: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    node_mtu: int = 1500
+    pod_mtu: int = 1500
+
+    def machine(self, name: str) -> Machine:
+        """The machine of that name; KeyError when the inventory has none."""
+        for machine in self.machines:
+            if machine.name == name:
+                return machine
+        raise KeyError(name)
+
+    @property
+    def servers(self) -> tuple[Machine, ...]:
+        return tuple(machine for machine in self.machines if machine.is_server)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """All that a check may look at: what was seen, what was wanted, what was declared.
+
+    ``observations`` holds the newest observation of each (probe, target) so far.
+    """
+
+    cluster: Cluster
+    targets: Numbers
+    observations: Sequence[Observation]
+
+    def of(self, probe: str) -> Mapping[str, Observation]:
+        """The observations of one probe, by target."""
+        return {seen.target: seen for seen in self.observations if seen.probe == probe}

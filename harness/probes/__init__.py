@@ -1,0 +1,24 @@
+"""Probes read and never judge, never change. ``PROBES`` lists them by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Protocol
+
+from harness.model import JSON
+from harness.transport import Reach
+
+
+class Probe(Protocol):
+    """One way of looking at a cluster.
+
+    ``observe`` returns what it saw on one target, or raises a HarnessError when it could not
+    look; the engine records either. Targets are looked at side by side.
+    """
+
+    name: ClassVar[str]
+    within_s: ClassVar[float]  # the deadline of one look, all retries included
+
+    def targets(self, reach: Reach) -> Sequence[str]: ...
+
+    def observe(self, reach: Reach, target: str) -> JSON: ...

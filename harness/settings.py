@@ -1,0 +1,215 @@
+"""Cluster profiles: what an operator declares about a cluster, validated before anything is touched.
+
+A profile is one YAML file in ``scenarios/clusters/`` (or any path). Paths in it may begin with
+``${state}`` (``$XDG_STATE_HOME/cutover``), ``${cache}`` (``$XDG_CACHE_HOME/cutover``), ``${here}``
+(the profile's own folder) or ``~``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    IPvAnyAddress,
+    IPvAnyNetwork,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+
+from harness.errors import ConfigError
+from harness.model import Cluster, Machine
+
+ROOT = Path(__file__).resolve().parent.parent
+SCENARIOS = ROOT / "scenarios"
+
+
+def state_dir() -> Path:
+    """Where what must outlive a run is kept: ``$XDG_STATE_HOME/cutover``."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "cutover"
+
+
+def cache_dir() -> Path:
+    """Where slow builds are kept, keyed by their inputs: ``$XDG_CACHE_HOME/cutover``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cutover"
+
+
+def _resolve(path: Path, info: ValidationInfo) -> Path:
+    here = (info.context or {}).get("here", Path.cwd())
+    text = str(path)
+    for word, folder in (("state", state_dir()), ("cache", cache_dir()), ("here", here)):
+        text = text.replace(f"${{{word}}}", str(folder))
+    return Path(text).expanduser()
+
+
+ProfilePath = Annotated[Path, AfterValidator(_resolve)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=63)]
+
+
+class Frozen(BaseModel):
+    """A settings value: immutable, and a misspelled key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+FrozenT = TypeVar("FrozenT", bound=Frozen)
+
+
+class SshAccess(Frozen):
+    """How to log in to the machines; host keys are pinned in ``known_hosts``."""
+
+    user: str = "root"
+    port: int = Field(default=22, ge=1, le=65535)
+    key: ProfilePath
+    known_hosts: ProfilePath
+
+
+class Access(Frozen):
+    """How the harness reaches the cluster.
+
+    ``network_namespace`` is a namespace file to enter first, for clusters that are reachable
+    only from inside one.
+    """
+
+    ssh: SshAccess
+    kubeconfig: ProfilePath
+    network_namespace: ProfilePath | None = None
+
+
+class MachineSettings(Frozen):
+    """One machine of the inventory."""
+
+    name: Name
+    address: IPvAnyAddress
+    roles: tuple[Literal["server", "worker"], ...] = ("server", "worker")
+    taints: tuple[str, ...] = ()
+
+
+class Kubernetes(Frozen):
+    """The Kubernetes that is expected, and its layout on a machine."""
+
+    version: str
+    api_port: int = 6443
+    pod_network: IPvAnyNetwork
+    service_network: IPvAnyNetwork
+    domain: str = "cluster.local"
+    node_mtu: int = 1500
+    pod_mtu: int = 1500
+    # A container image that holds python3: the pods that probe the pod network run it.
+    probe_image: str
+    # Glob patterns on a server, of the certificates that must not expire.
+    certificates: tuple[str, ...]
+    kubeconfigs: tuple[str, ...] = ("/etc/rancher/rke2/rke2.yaml",)
+    # The client certificate that may read etcd's health and metrics, on each server.
+    etcd_ca: str
+    etcd_cert: str
+    etcd_key: str
+
+
+class Stack(Frozen):
+    """The parts that this cluster declares; a part is absent when it is None."""
+
+    cni: Literal["cilium", "bridge"]
+    network_policy: bool
+    load_balancer: Literal["metallb"] | None = None
+    ingress: Literal["traefik", "nginx", "caddy"] | None = None
+    rook: Literal["external", "cluster"] | None = None
+    source: Literal["swarm"] | None = None
+
+
+class Profile(Frozen):
+    """A cluster, as its operator declares it."""
+
+    name: Name
+    title: str
+    schema_version: Literal[1] = Field(alias="schema")
+    # UID of the namespace kube-system: proves that this is the cluster that was meant.
+    uid: str | None = None
+    uid_file: ProfilePath | None = None
+    access: Access
+    machines: tuple[MachineSettings, ...] = Field(min_length=1)
+    kubernetes: Kubernetes
+    stack: Stack
+    # Why a part that is not declared is absent, in words for the report.
+    absent: Mapping[str, str] = {}
+    sysctls: Mapping[str, str] = {}
+    allow_disruption: bool = False
+    # Only a profile of the embedded lab has this: its size and shape. Read by harness.lab alone.
+    lab: Mapping[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _machines_differ(self) -> Profile:
+        for what in ("name", "address"):
+            seen = [str(getattr(machine, what)) for machine in self.machines]
+            twice = {value for value in seen if seen.count(value) > 1}
+            if twice:
+                raise ValueError(f"two machines have the same {what}: {', '.join(sorted(twice))}")
+        return self
+
+    def cluster(self) -> Cluster:
+        """What checks may know of this profile."""
+        parts = {
+            f"cni-{self.stack.cni}": True,
+            "cilium": self.stack.cni == "cilium",
+            "network-policy": self.stack.network_policy,
+            "load-balancer": self.stack.load_balancer is not None,
+            "ingress": self.stack.ingress is not None,
+            "rook": self.stack.rook is not None,
+            "swarm": self.stack.source == "swarm",
+        }
+        return Cluster(
+            name=self.name,
+            machines=tuple(
+                Machine(name=m.name, address=str(m.address), roles=m.roles) for m in self.machines
+            ),
+            kubernetes_version=self.kubernetes.version,
+            parts=frozenset(part for part, present in parts.items() if present),
+            absent={
+                part: self.absent.get(part, f"the profile {self.name} does not declare {part}")
+                for part, present in parts.items()
+                if not present
+            },
+            expected_taints={m.name: m.taints for m in self.machines},
+            sysctls=dict(self.sysctls),
+            node_mtu=self.kubernetes.node_mtu,
+            pod_mtu=self.kubernetes.pod_mtu,
+        )
+
+
+def read_yaml(path: Path) -> Any:
+    """The YAML document in a file; ConfigError, naming file and line, when there is none."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+
+
+def parse(model: type[FrozenT], path: Path) -> FrozenT:
+    """A settings file as a validated value; ConfigError lists every mistake with its place."""
+    try:
+        return model.model_validate(read_yaml(path), context={"here": path.resolve().parent})
+    except ValidationError as error:
+        mistakes = "".join(
+            f"\n  {'.'.join(str(part) for part in mistake['loc']) or '(file)'}: {mistake['msg']}"
+            for mistake in error.errors()
+        )
+        raise ConfigError(f"{path} is not valid:{mistakes}") from error
+
+
+def load_profile(name: str) -> Profile:
+    """The profile of that name in ``scenarios/clusters``, or at that path."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else SCENARIOS / f"clusters/{name}.yaml"
+    if not path.exists():
+        known = ", ".join(sorted(p.stem for p in (SCENARIOS / "clusters").glob("*.yaml")))
+        raise ConfigError(f"there is no cluster profile {path}", remedy=f"known are: {known}")
+    return parse(Profile, path)

@@ -1,0 +1,29 @@
+"""Wait on a condition, never on the clock alone: the one place of the harness that sleeps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from harness.errors import TimedOut
+
+T = TypeVar("T")
+
+
+def until(
+    look: Callable[[], T], *, within_s: float, what: str, every_s: float = 0.5, remedy: str = ""
+) -> T:
+    """Look again and again until ``look`` returns something true; return that.
+
+    TimedOut after ``within_s`` seconds names ``what`` was awaited and the last answer seen.
+    An exception from ``look`` passes through: catch inside it what may heal by itself.
+    """
+    deadline = time.monotonic() + within_s
+    while True:
+        last = look()
+        if last:
+            return last
+        if time.monotonic() >= deadline:
+            raise TimedOut(f"{what}: not within {within_s:g} s; last seen: {last!r}", remedy=remedy)
+        time.sleep(min(every_s, max(0.0, deadline - time.monotonic())))  # noqa: TID251
