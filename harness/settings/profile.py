@@ -1,4 +1,4 @@
-"""Cluster profiles: what an operator declares about a cluster, validated before anything is touched.
+"""Cluster profiles: what an operator declares, validated before anything is touched.
 
 A profile is one YAML file in ``scenarios/clusters/`` (or any path). Paths in it may begin with
 ``${state}`` (``$XDG_STATE_HOME/cutover``), ``${cache}`` (``$XDG_CACHE_HOME/cutover``), ``${here}``
@@ -7,39 +7,22 @@ A profile is one YAML file in ``scenarios/clusters/`` (or any path). Paths in it
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     IPvAnyAddress,
     IPvAnyNetwork,
-    ValidationError,
     ValidationInfo,
     model_validator,
 )
 
 from harness.errors import ConfigError
 from harness.model import Cluster, Machine
-
-ROOT = Path(__file__).resolve().parent.parent
-SCENARIOS = ROOT / "scenarios"
-
-
-def state_dir() -> Path:
-    """Where what must outlive a run is kept: ``$XDG_STATE_HOME/cutover``."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "cutover"
-
-
-def cache_dir() -> Path:
-    """Where slow builds are kept, keyed by their inputs: ``$XDG_CACHE_HOME/cutover``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cutover"
+from harness.settings.files import SCENARIOS, Frozen, cache_dir, parse, state_dir
 
 
 def _resolve(path: Path, info: ValidationInfo) -> Path:
@@ -52,15 +35,6 @@ def _resolve(path: Path, info: ValidationInfo) -> Path:
 
 ProfilePath = Annotated[Path, AfterValidator(_resolve)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=63)]
-
-
-class Frozen(BaseModel):
-    """A settings value: immutable, and a misspelled key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-FrozenT = TypeVar("FrozenT", bound=Frozen)
 
 
 class SshAccess(Frozen):
@@ -182,28 +156,6 @@ class Profile(Frozen):
             node_mtu=self.kubernetes.node_mtu,
             pod_mtu=self.kubernetes.pod_mtu,
         )
-
-
-def read_yaml(path: Path) -> Any:
-    """The YAML document in a file; ConfigError, naming file and line, when there is none."""
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
-
-
-def parse(model: type[FrozenT], path: Path) -> FrozenT:
-    """A settings file as a validated value; ConfigError lists every mistake with its place."""
-    try:
-        return model.model_validate(read_yaml(path), context={"here": path.resolve().parent})
-    except ValidationError as error:
-        mistakes = "".join(
-            f"\n  {'.'.join(str(part) for part in mistake['loc']) or '(file)'}: {mistake['msg']}"
-            for mistake in error.errors()
-        )
-        raise ConfigError(f"{path} is not valid:{mistakes}") from error
 
 
 def load_profile(name: str) -> Profile:

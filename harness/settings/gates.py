@@ -1,0 +1,177 @@
+"""Gate files: what each part of the migration must prove, with its numbers and its words.
+
+``scenarios/gates/weekNN.yaml`` holds the requirements that fall due in week NN. A gate carries
+every earlier week forward: what was proven once must still hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from harness.errors import ConfigError
+from harness.model import Numbers, Severity
+from harness.settings.files import SCENARIOS, Frozen, parse
+
+# The last word of a key is its unit; the value is how a report prints it.
+UNITS: Mapping[str, str] = {
+    "ms": "ms",
+    "s": "s",
+    "minutes": "min",
+    "hours": "h",
+    "days": "days",
+    "percent": "%",
+    "ratio": "×",
+    "count": "",
+    "gb": "GB",
+    "gib": "GiB",
+    "mb": "MB",
+    "bytes": "bytes",
+    "iops": "/s",
+    "rps": "requests/s",
+}
+
+
+def unit_of(key: str) -> str | None:
+    """The unit that a key such as ``wal_fsync_p99_ms`` ends in; None when it names none."""
+    _, _, word = key.rpartition("_")
+    return word if word in UNITS and word != key else None
+
+
+def _has_unit(key: str) -> str:
+    if unit_of(key) is None:
+        raise ValueError(
+            f"{key} does not end in a unit ({', '.join(f'_{unit}' for unit in UNITS)})"
+        )
+    return key
+
+
+TargetKey = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$"), AfterValidator(_has_unit)]
+
+
+class Target(Frozen):
+    """One number to meet: exactly one bound, in the unit that its key ends in.
+
+    A target that only ``warns`` is shown when it is missed and never fails a requirement.
+    """
+
+    words: str
+    at_most: float | None = None
+    at_least: float | None = None
+    exactly: float | None = None
+    warns: bool = False
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> Target:
+        bounds = (self.at_most, self.at_least, self.exactly)
+        if sum(bound is not None for bound in bounds) != 1:
+            raise ValueError("give exactly one of at_most, at_least and exactly")
+        return self
+
+    @property
+    def number(self) -> float:
+        """The bound, whichever it is."""
+        for bound in (self.at_most, self.at_least, self.exactly):
+            if bound is not None:
+                return bound
+        raise AssertionError("a target has exactly one bound")
+
+    @property
+    def sign(self) -> Literal["≤", "≥", "="]:
+        """How a report writes the bound."""
+        if self.at_most is not None:
+            return "≤"
+        return "≥" if self.at_least is not None else "="
+
+    def met_by(self, measured: float) -> bool:
+        """Does the measured number meet the bound?"""
+        if self.at_most is not None:
+            return measured <= self.at_most
+        return measured >= self.number if self.at_least is not None else measured == self.number
+
+
+class Requirement(Frozen):
+    """One thing that must be proven, in words that a manager and an engineer understand.
+
+    ``title`` says what holds when it is proven, ``risk`` names what is at stake when it is not,
+    ``effect`` what customers or the business would feel if the migration went ahead anyway,
+    ``remedy`` the next step, ``runbook`` how an engineer takes it. ``needs`` names the parts of
+    the stack without which the requirement does not apply.
+    """
+
+    id: str = Field(pattern=r"^W[0-9]{1,2}-[A-Z0-9]+(-[A-Z0-9]+)*$")
+    severity: Severity
+    title: str
+    risk: str
+    effect: str
+    owner: str
+    remedy: str
+    runbook: str
+    needs: tuple[str, ...] = ()
+    targets: Mapping[TargetKey, Target] = {}
+
+    @property
+    def week(self) -> int:
+        """The week by which it is due: its id names it."""
+        return int(self.id[1:].partition("-")[0])
+
+    def numbers(self) -> Numbers:
+        """The targets as checks know them: key to number."""
+        return {key: target.number for key, target in self.targets.items()}
+
+
+class GateFile(Frozen):
+    """The requirements that fall due from the first of ``weeks`` on."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    title: str
+    weeks: tuple[int, int]
+    requirements: tuple[Requirement, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _due_here(self) -> GateFile:
+        for requirement in self.requirements:
+            if requirement.week != self.weeks[0]:
+                raise ValueError(f"{requirement.id} is not due in week {self.weeks[0]}")
+        return self
+
+
+class Gates(Frozen):
+    """All gate files together."""
+
+    files: tuple[GateFile, ...]
+
+    @property
+    def last_week(self) -> int:
+        return max(file.weeks[1] for file in self.files)
+
+    @property
+    def requirements(self) -> tuple[Requirement, ...]:
+        """Every requirement of every week, in the order in which they fall due."""
+        return tuple(requirement for file in self.files for requirement in file.requirements)
+
+    def due(self, week: int) -> tuple[Requirement, ...]:
+        """Every requirement due by that week, the earlier ones too; ConfigError outside the plan."""
+        first, last = self.files[0].weeks[0], self.last_week
+        if not first <= week <= last:
+            raise ConfigError(
+                f"there is no gate for week {week}", remedy=f"weeks {first} to {last} have one"
+            )
+        return tuple(requirement for requirement in self.requirements if requirement.week <= week)
+
+
+def load_gates(folder: Path = SCENARIOS / "gates") -> Gates:
+    """Every gate file of a folder; ConfigError when there is none or an id comes twice."""
+    paths = sorted(folder.glob("week*.yaml"))
+    if not paths:
+        raise ConfigError(f"there is no gate file in {folder}", remedy="they are named weekNN.yaml")
+    files = sorted((parse(GateFile, path) for path in paths), key=lambda file: file.weeks)
+    gates = Gates(files=tuple(files))
+    ids = [requirement.id for requirement in gates.requirements]
+    twice = sorted({name for name in ids if ids.count(name) > 1})
+    if twice:
+        raise ConfigError(f"{folder} declares twice: {', '.join(twice)}")
+    return gates

@@ -1,0 +1,67 @@
+"""Waivers: risks that somebody has accepted, in writing, for one cluster and not for ever.
+
+``scenarios/waivers/*.yaml`` holds one waiver a file. A waiver that has expired turns its
+requirement red again and says since when; one that nothing needs is reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, AwareDatetime, Field, model_validator
+
+from harness.errors import ConfigError
+from harness.settings.files import SCENARIOS, Frozen, parse
+
+LONGEST = timedelta(days=90)
+
+Person = Annotated[str, Field(min_length=2)]
+UtcTime = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+
+
+class Waiver(Frozen):
+    """One accepted risk: which requirement, on which cluster, who answers for it, until when (UTC)."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    requirement: str
+    cluster: str
+    owner: Person
+    approver: Person
+    reason: str = Field(min_length=10)
+    created: UtcTime
+    expires: UtcTime
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Waiver:
+        if self.owner == self.approver:
+            raise ValueError("the approver must be somebody else than the owner")
+        if self.expires <= self.created:
+            raise ValueError("it expires before it was created")
+        if self.expires - self.created > LONGEST:
+            raise ValueError(f"it lasts longer than {LONGEST.days} days")
+        return self
+
+    def covers(self, moment: datetime) -> bool:
+        """Is the waiver in force at that moment?"""
+        return self.created <= moment < self.expires
+
+
+def load_waivers(
+    cluster: str, known: Collection[str], folder: Path = SCENARIOS / "waivers"
+) -> tuple[Waiver, ...]:
+    """The waivers of one cluster; ConfigError for an unknown requirement or two for the same."""
+    waivers = [parse(Waiver, path) for path in sorted(folder.glob("*.yaml"))]
+    for waiver in waivers:
+        if waiver.requirement not in known:
+            raise ConfigError(
+                f"a waiver in {folder} names an unknown requirement: {waiver.requirement}"
+            )
+    ours = tuple(waiver for waiver in waivers if waiver.cluster == cluster)
+    ids = [waiver.requirement for waiver in ours]
+    twice = sorted({name for name in ids if ids.count(name) > 1})
+    if twice:
+        raise ConfigError(f"two waivers for {', '.join(twice)} on the cluster {cluster}")
+    return ours
