@@ -1,0 +1,41 @@
+"""A wall-clock limit around a blocking call.
+
+Timeouts of sockets count from the last byte, so a peer that dribbles can hold a caller for ever.
+Here the call runs on a thread of its own, which is abandoned when the time is up.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+from harness.errors import TimedOut
+
+T = TypeVar("T")
+
+
+def within(
+    within_s: float, call: Callable[[], T], *, what: str, abandon: Callable[[], object]
+) -> T:
+    """What ``call`` returns, or TimedOut, naming ``what``, after ``within_s`` seconds.
+
+    ``abandon`` then closes whatever the call blocks on, which ends its thread.
+    """
+    answer: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(call())
+        except BaseException as error:  # handed to the caller below, whatever it is
+            answer.set_exception(error)
+
+    threading.Thread(target=run, name=f"within {within_s:g} s: {what}", daemon=True).start()
+    try:
+        return answer.result(timeout=max(0.0, within_s))
+    except TimeoutError:
+        if answer.done():
+            raise
+        abandon()
+        raise TimedOut(f"{what}: no answer within {within_s:.1f} s") from None

@@ -1,0 +1,110 @@
+"""A shell and an API that answer from tables, record every call, and can refuse to be changed.
+
+They make the rest of the harness testable offline, and let ``plan`` show what would be asked.
+"""
+
+# ruff: noqa: ARG002 (fakes answer at once: they need no deadline)
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from harness.errors import Refused, TransportError, Unreachable
+from harness.transport.protocols import Answer, Completed
+
+ShellAnswer: TypeAlias = "Completed | TransportError | Callable[[Sequence[str], str], Completed]"
+
+
+class FakeShell:
+    """Answers by machine and the command's first word; ``"*"`` stands for every machine.
+
+    An answer may be an error, which is raised, or a function of the command and its input.
+    """
+
+    def __init__(self, answers: Mapping[tuple[str, str], ShellAnswer]) -> None:
+        self._answers = answers
+        self.calls: list[tuple[str, tuple[str, ...]]] = []
+
+    def run(
+        self, machine: str, argv: Sequence[str], *, stdin: str = "", within_s: float = 30.0
+    ) -> Completed:
+        self.calls.append((machine, tuple(argv)))
+        answer = self._answers.get((machine, argv[0])) or self._answers.get(("*", argv[0]))
+        if answer is None:
+            raise Unreachable(f"{machine}: no answer is prepared for {argv[0]}")
+        if isinstance(answer, TransportError):
+            raise answer
+        return answer if isinstance(answer, Completed) else answer(argv, stdin)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class FakeKube:
+    """Answers GETs by path or URL; what it is told to change it records, or refuses.
+
+    ``objects`` maps a path to an object, or to an error that is raised. ``asked`` maps a URL, or
+    ``"anonymous " + URL``, in the same way; ``in_pods`` maps (pod, first word).
+    """
+
+    def __init__(
+        self,
+        objects: Mapping[str, Any] | None = None,
+        *,
+        asked: Mapping[str, Answer | TransportError] | None = None,
+        in_pods: Mapping[tuple[str, str], ShellAnswer] | None = None,
+        read_only: bool = False,
+    ) -> None:
+        self.objects = dict(objects or {})
+        self._asked = asked or {}
+        self._pods = FakeShell(in_pods or {})
+        self._read_only = read_only
+        self.calls: list[tuple[str, Any]] = []
+
+    def get(self, path: str, *, within_s: float = 10.0) -> Any:
+        return self._answer("GET", path, self.objects)
+
+    def ask(self, url: str, *, anonymous: bool = False, within_s: float = 5.0) -> Answer:
+        answer = self._answer("ASK", f"anonymous {url}" if anonymous else url, self._asked)
+        assert isinstance(answer, Answer)
+        return answer
+
+    def create(self, path: str, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> Any:
+        self._change("POST", path, manifest)
+        answer = self.objects.get(f"POST {path}", manifest)
+        return answer(manifest) if callable(answer) else answer
+
+    def apply(self, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> None:
+        self._change("APPLY", f"{manifest['kind']}/{manifest['metadata']['name']}", manifest)
+
+    def delete(self, path: str, *, within_s: float = 10.0) -> None:
+        self._change("DELETE", path, None)
+
+    def exec(
+        self,
+        namespace: str,
+        pod: str,
+        argv: Sequence[str],
+        *,
+        stdin: str = "",
+        within_s: float = 30.0,
+    ) -> Completed:
+        self.calls.append(("EXEC", (namespace, pod, tuple(argv))))
+        return self._pods.run(pod, argv, stdin=stdin)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _answer(self, verb: str, path: str, table: Mapping[str, Any]) -> Any:
+        self.calls.append((verb, path))
+        if path not in table:
+            raise TransportError(f"{verb} {path}: the API answered 404: no answer is prepared")
+        answer = table[path]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer() if callable(answer) else answer
+
+    def _change(self, verb: str, what: str, manifest: Mapping[str, Any] | None) -> None:
+        if self._read_only:
+            raise Refused(f"{verb} {what}: this API may only be read")
+        self.calls.append((verb, manifest if manifest is not None else what))

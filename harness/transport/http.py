@@ -1,0 +1,75 @@
+"""One GET at one HTTPS server, with the certificate that it showed."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from harness.errors import Denied, TimedOut, Unreachable
+from harness.transport.deadline import within
+from harness.transport.protocols import Answer
+
+_MOST_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """Whom we trust and who we are, as files in PEM; the last three may be absent."""
+
+    ca_file: str
+    cert_file: str | None = None
+    key_file: str | None = None
+    authorization: str | None = None
+
+
+def get(url: str, credentials: Credentials | None, *, within_s: float) -> Answer:
+    """Ask one server; without credentials it gets nothing and its certificate is not verified.
+
+    Raises Denied when the certificate is not the authority's, Unreachable or TimedOut when no
+    answer comes.
+    """
+    target = urlsplit(url)
+    connection = http.client.HTTPSConnection(
+        target.hostname or "", target.port, timeout=within_s, context=_context(credentials)
+    )
+    headers = {"Accept": "application/json, text/plain"}
+    if credentials and credentials.authorization:
+        headers["Authorization"] = credentials.authorization
+
+    def ask() -> Answer:
+        connection.request("GET", url[url.index(target.path) :] or "/", headers=headers)
+        shown = connection.sock.getpeercert(binary_form=True) or b""
+        response = connection.getresponse()
+        return Answer(
+            status=response.status,
+            body=response.read(_MOST_BYTES).decode(errors="replace"),
+            certificate=ssl.DER_cert_to_PEM_cert(shown),
+        )
+
+    try:
+        return within(within_s, ask, what=f"GET {url}", abandon=connection.close)
+    except ssl.SSLCertVerificationError as error:
+        raise Denied(
+            f"{url}: the certificate is not signed by the authority in the kubeconfig, or not for "
+            f"this address: {error.verify_message}"
+        ) from error
+    except TimeoutError as error:
+        raise TimedOut(f"GET {url}: no answer within {within_s:g} s") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise Unreachable(f"GET {url}: {error or type(error).__name__}") from error
+    finally:
+        connection.close()
+
+
+def _context(credentials: Credentials | None) -> ssl.SSLContext:
+    if credentials is None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    context = ssl.create_default_context(cafile=credentials.ca_file)
+    if credentials.cert_file:
+        context.load_cert_chain(credentials.cert_file, credentials.key_file)
+    return context

@@ -1,0 +1,114 @@
+"""Commands in pods, over the API's websocket.
+
+The client's own ``stream`` swaps methods of a shared ApiClient, which breaks other threads, and
+polls beneath TLS, which can miss data; so the frames are read here. Protocol v5 (Kubernetes 1.30
+and newer) alone can tell a command that its input has ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+import websocket
+from kubernetes.client import Configuration
+from kubernetes.stream.ws_client import create_websocket
+
+from harness.errors import Denied, TransportError, Unreachable
+from harness.transport.deadline import within
+from harness.transport.protocols import Completed
+
+_STDIN, _STDOUT, _STDERR, _RESULT, _CLOSE = 0, 1, 2, 3, 255
+_CHUNK = 32 * 1024
+
+
+def run_in_pod(
+    configuration: Configuration,
+    namespace: str,
+    pod: str,
+    argv: Sequence[str],
+    *,
+    stdin: bytes,
+    within_s: float,
+) -> Completed:
+    """Run one command in a pod's first container and wait for it.
+
+    Raises Denied, Unreachable or TimedOut; TransportError when the pod or the command is missing.
+    """
+    where = f"{namespace}/{pod}"
+    query = [("command", word) for word in argv]
+    query += [("stdout", "true"), ("stderr", "true"), *([("stdin", "true")] if stdin else [])]
+    host = configuration.host.replace("http", "ws", 1)
+    url = f"{host}/api/v1/namespaces/{namespace}/pods/{pod}/exec?{urlencode(query)}"
+    headers = {"sec-websocket-protocol": "v5.channel.k8s.io"}
+    if authorization := configuration.get_api_key_with_prefix("authorization"):
+        headers["authorization"] = authorization
+    opened: list[Any] = []
+
+    def ask() -> Completed:
+        socket = create_websocket(configuration, url, headers)
+        opened.append(socket)
+        started = time.monotonic()
+        streams = _converse(socket, stdin)
+        return Completed(
+            status=_status(where, bytes(streams[_RESULT])),
+            stdout=streams[_STDOUT].decode(errors="replace"),
+            stderr=streams[_STDERR].decode(errors="replace"),
+            took_s=time.monotonic() - started,
+        )
+
+    try:
+        return within(
+            within_s,
+            ask,
+            what=f"{argv[0]} in pod {where}",
+            abandon=lambda: [socket.abort() for socket in opened],
+        )
+    except websocket.WebSocketBadStatusException as error:
+        refused = Denied if error.status_code in (401, 403) else TransportError
+        raise refused(f"{argv[0]} in pod {where}: the API answered {error}") from error
+    except (websocket.WebSocketException, OSError) as error:
+        raise Unreachable(f"{argv[0]} in pod {where}: connection lost: {error}") from error
+    finally:
+        for socket in opened:
+            socket.shutdown()
+
+
+def _converse(socket: Any, stdin: bytes) -> dict[int, bytearray]:
+    """Send the input while reading what comes back, until the other side closes."""
+
+    def send() -> None:
+        # A command may end without reading its input: its status tells, not our broken pipe.
+        with contextlib.suppress(websocket.WebSocketException, OSError):
+            for start in range(0, len(stdin), _CHUNK):
+                socket.send_binary(bytes([_STDIN]) + stdin[start : start + _CHUNK])
+            socket.send_binary(bytes([_CLOSE, _STDIN]))
+
+    if stdin:
+        threading.Thread(target=send, daemon=True).start()
+    streams = {_STDOUT: bytearray(), _STDERR: bytearray(), _RESULT: bytearray()}
+    while True:
+        opcode, data = socket.recv_data()
+        if opcode == websocket.ABNF.OPCODE_CLOSE:
+            return streams
+        if data and data[0] in streams:
+            streams[data[0]].extend(data[1:])
+
+
+def _status(where: str, result: bytes) -> int:
+    """The exit status in the API's closing words; TransportError when the command never ran."""
+    try:
+        said = json.loads(result)
+    except ValueError:
+        raise Unreachable(f"pod {where}: the connection ended before the command did") from None
+    if said.get("status") == "Success":
+        return 0
+    for cause in said.get("details", {}).get("causes", ()):
+        if cause.get("reason") == "ExitCode":
+            return int(cause["message"])
+    raise TransportError(f"pod {where}: {said.get('message', 'the command was not run')}")

@@ -1,0 +1,98 @@
+"""The ways to a cluster, as probes and faults see them; the real ones and the fakes both fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from harness.settings import Profile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """What a remote command left behind.
+
+    ``status`` is the exit status, or -1 when a signal ended the command. ``took_s`` is wall time
+    on our side, from sending the command (not from connecting) to its end.
+    """
+
+    status: int
+    stdout: str
+    stderr: str
+    took_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What one HTTPS server answered; ``certificate`` is the PEM that it showed."""
+
+    status: int
+    body: str
+    certificate: str
+
+
+class Shell(Protocol):
+    """Commands on machines."""
+
+    def run(
+        self, machine: str, argv: Sequence[str], *, stdin: str = "", within_s: float = 30.0
+    ) -> Completed:
+        """Run one command on a machine and wait for it.
+
+        A command that outlives ``within_s`` is killed there. Raises only HarnessErrors.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class Kube(Protocol):
+    """The Kubernetes API, as plain JSON objects. Paths may carry a query (``?labelSelector=…``)."""
+
+    def get(self, path: str, *, within_s: float = 10.0) -> Any:
+        """The object or list at an API path such as ``/api/v1/nodes``; raises TransportError."""
+        ...
+
+    def ask(self, url: str, *, anonymous: bool = False, within_s: float = 5.0) -> Answer:
+        """One GET at one server's own address, past any load balancer; its status is data.
+
+        Asked as the operator, the server must prove itself with the cluster's authority and gets
+        our credentials. Asked anonymously it may show any certificate, because it gets nothing.
+        """
+        ...
+
+    def create(self, path: str, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> Any:
+        """Post an object to a collection and return what the API made of it."""
+        ...
+
+    def apply(self, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> None:
+        """Create the object, or bring it to this state (server-side apply)."""
+        ...
+
+    def delete(self, path: str, *, within_s: float = 10.0) -> None:
+        """Delete the object at an API path; one that is not there is deleted already."""
+        ...
+
+    def exec(
+        self,
+        namespace: str,
+        pod: str,
+        argv: Sequence[str],
+        *,
+        stdin: str = "",
+        within_s: float = 30.0,
+    ) -> Completed:
+        """Run one command in a pod's first container."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """Everything that a probe may use: the profile and the ways to its cluster."""
+
+    profile: Profile
+    shell: Shell
+    kube: Kube

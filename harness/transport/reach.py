@@ -1,0 +1,30 @@
+"""Open every way to a cluster at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+from harness.settings import Profile
+from harness.transport.netns import enter_network
+from harness.transport.protocols import Reach
+
+
+@contextmanager
+def connect(profile: Profile) -> Iterator[Reach]:
+    """The ways to a cluster; nothing is contacted before the first call on one of them.
+
+    Enters the profile's network namespace first, so that nothing meant for it leaves by another
+    network: call this before other threads exist. Raises ConfigError when that cannot be done.
+    """
+    if profile.access.network_namespace is not None:
+        enter_network(profile.access.network_namespace)
+    # These load for a second, which commands that contact nothing should not wait for.
+    from harness.transport.kube import ApiKube
+    from harness.transport.ssh import SshShell
+
+    with (
+        closing(SshShell(profile.access.ssh, profile.cluster().machines)) as shell,
+        closing(ApiKube(profile.access.kubeconfig)) as kube,
+    ):
+        yield Reach(profile=profile, shell=shell, kube=kube)
