@@ -5,6 +5,15 @@ prove; ``waivers`` declares which risks are accepted, by whom and until when.
 """
 
 from harness.settings.files import ROOT, SCENARIOS, Frozen, cache_dir, parse, read_yaml, state_dir
+from harness.settings.gates import (
+    UNITS,
+    GateFile,
+    Gates,
+    Requirement,
+    Target,
+    load_gates,
+    unit_of,
+)
 from harness.settings.profile import (
     Access,
     Kubernetes,
@@ -14,20 +23,30 @@ from harness.settings.profile import (
     Stack,
     load_profile,
 )
+from harness.settings.waivers import Waiver, load_waivers
 
 __all__ = [
     "ROOT",
     "SCENARIOS",
+    "UNITS",
     "Access",
     "Frozen",
+    "GateFile",
+    "Gates",
     "Kubernetes",
     "MachineSettings",
     "Profile",
+    "Requirement",
     "SshAccess",
     "Stack",
+    "Target",
+    "Waiver",
     "cache_dir",
+    "load_gates",
     "load_profile",
+    "load_waivers",
     "parse",
     "read_yaml",
     "state_dir",
+    "unit_of",
 ]

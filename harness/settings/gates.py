@@ -154,7 +154,7 @@ class Gates(Frozen):
         return tuple(requirement for file in self.files for requirement in file.requirements)
 
     def due(self, week: int) -> tuple[Requirement, ...]:
-        """Every requirement due by that week, the earlier ones too; ConfigError outside the plan."""
+        """Every requirement due by that week, earlier ones too; ConfigError outside the plan."""
         first, last = self.files[0].weeks[0], self.last_week
         if not first <= week <= last:
             raise ConfigError(

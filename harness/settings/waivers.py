@@ -23,7 +23,7 @@ UtcTime = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezo
 
 
 class Waiver(Frozen):
-    """One accepted risk: which requirement, on which cluster, who answers for it, until when (UTC)."""
+    """One accepted risk: what, on which cluster, who answers for it, until when (UTC)."""
 
     schema_version: Literal[1] = Field(alias="schema")
     requirement: str

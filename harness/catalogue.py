@@ -1,0 +1,124 @@
+"""The catalogue of scenarios: what the feature files say, read apart from the test runner.
+
+A gate compares what ran with this catalogue, so a scenario that the runner never collected,
+bound or selected is missed, and not forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gherkin.errors import ParserError
+from gherkin.parser import Parser
+from gherkin.pickles.compiler import Compiler, GherkinDocumentWithURI
+
+from harness.errors import ConfigError
+from harness.settings import ROOT, Frozen
+
+FEATURES = ROOT / "features"
+
+
+class Step(Frozen):
+    """One sentence of a scenario, as it is printed."""
+
+    keyword: str
+    text: str
+
+
+class Scenario(Frozen):
+    """One scenario, or one row of a scenario outline, with all tags that it inherits."""
+
+    id: str
+    feature: str
+    rule: str | None
+    name: str
+    file: str
+    line: int
+    tags: tuple[str, ...]
+    steps: tuple[Step, ...]
+
+    def tagged(self, prefix: str) -> tuple[str, ...]:
+        """What follows a prefix such as ``req:`` in its tags."""
+        return tuple(tag.removeprefix(prefix) for tag in self.tags if tag.startswith(prefix))
+
+    @property
+    def requirements(self) -> tuple[str, ...]:
+        return self.tagged("req:")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return self.tagged("needs:")
+
+
+def scenario_id(file: str, name: str, row: Mapping[str, str]) -> str:
+    """How a scenario is named everywhere; ``row`` is empty unless it comes from an outline."""
+    cells = ", ".join(f"{key}={value}" for key, value in row.items())
+    return f"{file}: {name} [{cells}]" if cells else f"{file}: {name}"
+
+
+def read_features(folder: Path = FEATURES) -> tuple[Scenario, ...]:
+    """Every scenario under a folder, in file order; ConfigError for a file that is not Gherkin."""
+    return tuple(
+        scenario
+        for path in sorted(folder.rglob("*.feature"))
+        for scenario in _read(path, path.relative_to(folder).as_posix())
+    )
+
+
+def _read(path: Path, file: str) -> Iterable[Scenario]:
+    try:
+        document = Parser().parse(path.read_text(encoding="utf-8"))
+    except ParserError as error:
+        raise ConfigError(f"{path} is not valid Gherkin: {error}") from error
+    feature: Any = document.get("feature")
+    if not feature:
+        return
+    nodes = dict(_nodes(feature["children"], rule=None))
+    keywords = _keywords(feature["children"])
+    for pickle in Compiler().compile(GherkinDocumentWithURI(**document, uri=file)):
+        scenario, rule = nodes[pickle["astNodeIds"][0]]
+        row = _row(scenario, pickle["astNodeIds"][1:])
+        yield Scenario(
+            id=scenario_id(file, scenario["name"], row),
+            feature=feature["name"],
+            rule=rule,
+            name=pickle["name"],
+            file=file,
+            line=scenario["location"]["line"],
+            tags=tuple(dict.fromkeys(tag["name"].lstrip("@") for tag in pickle["tags"])),
+            steps=tuple(
+                Step(keyword=keywords[step["astNodeIds"][0]], text=step["text"])
+                for step in pickle["steps"]
+            ),
+        )
+
+
+def _nodes(
+    children: Sequence[Any], rule: str | None
+) -> Iterable[tuple[str, tuple[Any, str | None]]]:
+    for child in children:
+        if "rule" in child:
+            yield from _nodes(child["rule"]["children"], child["rule"]["name"])
+        elif "scenario" in child:
+            yield child["scenario"]["id"], (child["scenario"], rule)
+
+
+def _keywords(children: Sequence[Any]) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for child in children:
+        (node,) = child.values()
+        found |= _keywords(node.get("children", ()))
+        found |= {step["id"]: step["keyword"].strip() for step in node.get("steps", ())}
+    return found
+
+
+def _row(scenario: Any, row_ids: Sequence[str]) -> Mapping[str, str]:
+    for examples in scenario["examples"]:
+        names = [cell["value"] for cell in (examples.get("tableHeader") or {"cells": ()})["cells"]]
+        for row in examples.get("tableBody", ()):
+            if row["id"] in row_ids:
+                values = (cell["value"] for cell in row["cells"])
+                return dict(zip(names, values, strict=True))
+    return {}

@@ -1,0 +1,212 @@
+"""The engine: runs probes, writes what they saw, and asks checks about what was written.
+
+``Run`` is all that a step needs: ``run.observe("probe")`` and ``run.require("check")``.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.catalogue import Scenario
+from harness.errors import HarnessError, NotProven
+from harness.gate import Ruling, Trail
+from harness.journal import Journal, Record
+from harness.model import JSON, Observation, Outcome
+from harness.probes import Probe
+from harness.transport import Reach
+
+NOWHERE = "*"  # the target of an observation that says why no target could be looked at
+
+
+class Run:
+    """One run: a journal, what it says so far, and the scenario that is under way.
+
+    Every record goes to the disk first and into the trail second, so that what is judged now is
+    what a report will judge later.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        trail: Trail,
+        *,
+        connect: Callable[[], Reach],
+        probes: Mapping[str, Probe],
+    ) -> None:
+        self.trail = trail
+        self._journal = journal
+        self._connect = connect
+        self._probes = probes
+        self._reach: Reach | None = None
+        self._scenario: Scenario | None = None
+
+    @property
+    def reach(self) -> Reach:
+        """The ways to the cluster, made at the first use; raises TransportError."""
+        if self._reach is None:
+            self._reach = self._connect()
+        return self._reach
+
+    def write(self, kind: str, subject: str, data: Any) -> Record:
+        """Journal a record and take it into the trail."""
+        record = self._journal.append(kind, subject, data)
+        self.trail.feed(record)
+        return record
+
+    def begin(self, scenario: Scenario) -> None:
+        """A scenario starts; what follows belongs to it."""
+        self._scenario = scenario
+        self.write("scenario", scenario.id, {})
+
+    def end(self, state: str, reason: str, took_s: float) -> None:
+        """The scenario is over: ``state`` is passed, failed, skipped or xfailed."""
+        scenario = self._current()
+        self.write(
+            "scenario-end",
+            scenario.id,
+            {"state": state, "reason": reason, "took_s": round(took_s, 3)},
+        )
+        self._scenario = None
+
+    def step(self, keyword: str, text: str, took_s: float, error: str | None = None) -> None:
+        """A step of the scenario is over; without an error it passed."""
+        state = "passed" if error is None else "failed"
+        data = {"keyword": keyword, "text": text, "state": state, "took_s": round(took_s, 3)}
+        self.write("step", self._current().id, data | {"error": error})
+
+    def observe(self, probe: str, *, again: bool = False) -> Mapping[str, Observation]:
+        """What a probe sees on all its targets, looked at side by side, by target.
+
+        A run looks once: later calls return the same look, unless ``again``. A target that could
+        not be looked at has an observation with an error. NotProven for an unknown probe.
+        """
+        if probe not in self._probes:
+            raise NotProven(f"there is no probe named “{probe}”")
+        self.write("ask", probe, {"scenario": self._current().id})
+        if again or not self.trail.has_looked(probe):
+            self._look(self._probes[probe])
+        return self.trail.observations(probe)
+
+    def require(self, check: str) -> None:
+        """Judge, for each requirement of the scenario, what the scenario has observed so far.
+
+        AssertionError when the system misbehaved, NotProven when that cannot be told; both say
+        what was expected, what was seen, where, and what to do about it.
+        """
+        scenario = self._current()
+        proving = {it.id for it in self.trail.manifest.requirements} & set(scenario.requirements)
+        for requirement in sorted(proving):
+            data = {"scenario": scenario.id, "requirement": requirement}
+            self.write("require", check, data)
+        rulings = self.trail.scenarios[scenario.id].rulings[-len(proving) :] if proving else []
+        texts = {
+            outcome: [self._explain(it) for it in rulings if it.verdict.outcome is outcome]
+            for outcome in (Outcome.FAIL, Outcome.NOT_PROVEN)
+        }
+        if texts[Outcome.FAIL]:
+            raise AssertionError("\n".join(texts[Outcome.FAIL]))
+        if texts[Outcome.NOT_PROVEN]:
+            raise NotProven("\n".join(texts[Outcome.NOT_PROVEN]))
+
+    def close(self) -> None:
+        """Close the journal; nothing can be observed any more."""
+        self._journal.close()
+
+    def _current(self) -> Scenario:
+        if self._scenario is None:
+            raise NotProven("there is no scenario under way")
+        return self._scenario
+
+    def _explain(self, ruling: Ruling) -> str:
+        requirement = self.trail.manifest.requirement(ruling.requirement)
+        verdict = ruling.verdict
+        lines = [f"{requirement.id} “{ruling.check}”: {verdict.reason}"]
+        expected = [f"{key} {t.sign} {t.number:g}" for key, t in requirement.targets.items()]
+        seen = [f"{key} {number:g}" for key, number in verdict.measured.items()]
+        for word, values in (("expected", expected), ("seen", seen), ("where", verdict.where)):
+            if values:
+                lines.append(f"  {word:<11}{', '.join(values)}")
+        return "\n".join([*lines, f"  {'what to do':<11}{requirement.remedy}"])
+
+    def _look(self, probe: Probe) -> None:
+        reach = self.reach
+        (listing,) = side_by_side({NOWHERE: lambda: probe.targets(reach)}, within_s=probe.within_s)
+        if not listing.error and not listing.value:
+            listing = Answer(NOWHERE, None, "there is nothing to look at", listing.at, 0.0)
+        if listing.error:
+            self.write("look", probe.name, {"targets": [NOWHERE]})
+            self._record(probe, listing)
+            return
+        targets: Sequence[str] = listing.value
+        self.write("look", probe.name, {"targets": list(targets)})
+        looks = {target: _looking(probe, reach, target) for target in targets}
+        for answer in side_by_side(looks, within_s=probe.within_s):
+            self._record(probe, answer)
+
+    def _record(self, probe: Probe, answer: Answer) -> None:
+        data = {"target": answer.key, "at": round(answer.at, 6), "took_s": round(answer.took_s, 3)}
+        try:
+            self.write("observation", probe.name, data | _said(answer.value, answer.error))
+        except (TypeError, ValueError) as error:
+            text = f"the probe's answer is not JSON: {error}"
+            self.write("observation", probe.name, data | _said(None, text))
+
+
+def _said(value: Any, error: str | None) -> dict[str, Any]:
+    return {"value": None, "error": error} if error else {"value": value, "error": None}
+
+
+def _looking(probe: Probe, reach: Reach, target: str) -> Callable[[], JSON]:
+    return lambda: probe.observe(reach, target)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one of several calls gave back; ``at`` is UTC seconds, ``took_s`` its duration."""
+
+    key: str
+    value: Any
+    error: str | None
+    at: float
+    took_s: float
+
+
+def side_by_side(calls: Mapping[str, Callable[[], Any]], *, within_s: float) -> Iterator[Answer]:
+    """Make all calls at once, each in a thread; yield each answer as it comes.
+
+    A call that raises, or that has not come back after ``within_s`` seconds, is an answer with an
+    error. The thread of the latter is abandoned, and whatever it still says is ignored.
+    """
+    answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+    at, began = time.time(), time.monotonic()
+
+    def call(key: str, work: Callable[[], Any]) -> None:
+        value, error = None, None
+        try:
+            value = work()
+        except Exception as problem:
+            error = _in_words(problem)
+        answers.put(Answer(key, value, error, at, time.monotonic() - began))
+
+    for key, work in calls.items():
+        threading.Thread(target=call, args=(key, work), name=f"look:{key}", daemon=True).start()
+    missing = dict.fromkeys(calls)
+    while missing:
+        try:
+            answer = answers.get(timeout=max(0.0, began + within_s - time.monotonic()))
+        except queue.Empty:
+            break
+        del missing[answer.key]
+        yield answer
+    for key in missing:
+        yield Answer(key, None, f"no answer within {within_s:g} s", at, time.monotonic() - began)
+
+
+def _in_words(problem: Exception) -> str:
+    text = str(problem)
+    return text if isinstance(problem, HarnessError) else f"{type(problem).__name__}: {text}"

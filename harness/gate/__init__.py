@@ -1,0 +1,23 @@
+"""What a journal proves: manifest and records in, one verdict out. Pure, and closed on failure."""
+
+from harness.gate.judge import Finding, Judged, Judgement, decide, judge
+from harness.gate.manifest import Manifest, PastRun
+from harness.gate.ruling import Check, Ruling, rule
+from harness.gate.trail import FaultSeen, ScenarioSeen, StepSeen, Trail
+
+__all__ = [
+    "Check",
+    "FaultSeen",
+    "Finding",
+    "Judged",
+    "Judgement",
+    "Manifest",
+    "PastRun",
+    "Ruling",
+    "ScenarioSeen",
+    "StepSeen",
+    "Trail",
+    "decide",
+    "judge",
+    "rule",
+]

@@ -1,0 +1,302 @@
+"""Manifest and trail to verdict: a pure function that fails closed.
+
+A requirement is PASS only when every scenario that proves it ran to its end in one session, step
+by step as the feature file says, required a check, and every check said yes about something that
+was seen. Anything less is NOT PROVEN; only a check that judged the system can say FAIL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from harness.catalogue import Scenario
+from harness.gate.ruling import Ruling
+from harness.gate.trail import ScenarioSeen, Trail
+from harness.model import Decision, Exit, Numbers, Outcome, merge
+from harness.settings import Requirement, Waiver
+
+EXITS = {
+    Decision.GO: Exit.GO,
+    Decision.GO_WITH_WAIVERS: Exit.GO,
+    Decision.NO_GO: Exit.NO_GO,
+    Decision.NOT_PROVEN: Exit.NOT_PROVEN,
+    Decision.REFUSED: Exit.REFUSED,
+    Decision.UNHEALED: Exit.UNHEALED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is known about a requirement: a ruling, or why there is none."""
+
+    outcome: Outcome
+    reason: str
+    scenario: str | None = None
+    ruling: Ruling | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A requirement and all that is known about it; ``waiver`` is one that names it, or None."""
+
+    requirement: Requirement
+    outcome: Outcome
+    reason: str
+    findings: tuple[Finding, ...] = ()
+    measured: Numbers
+    target: Numbers
+    waiver: Waiver | None = None
+
+    @property
+    def rulings(self) -> tuple[Ruling, ...]:
+        return tuple(finding.ruling for finding in self.findings if finding.ruling is not None)
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """Journal lines and evidence files that were judged."""
+        lines = sorted({line for ruling in self.rulings for line in ruling.lines})
+        files = sorted({file for ruling in self.rulings for file in ruling.files})
+        return (*(f"journal.jsonl#{span}" for span in _spans(lines)), *files)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What a run concluded; ``document`` is its verdict.json."""
+
+    trail: Trail
+    decision: Decision
+    judged: tuple[Judged, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def exit(self) -> Exit:
+        return EXITS[self.decision]
+
+    def count(self, outcome: Outcome) -> int:
+        return sum(judged.outcome is outcome for judged in self.judged)
+
+    def document(self) -> dict[str, Any]:
+        """The verdict as JSON, schema 1."""
+        manifest, trail = self.trail.manifest, self.trail
+        return {
+            "schema": 1,
+            "run": manifest.run,
+            "cluster": {"name": manifest.cluster.name, "uid": trail.uid},
+            "week": manifest.week,
+            "commit": manifest.commit,
+            "started": trail.first.at,
+            "ended": trail.last.at,
+            "decision": self.decision.value,
+            "requirements": [
+                {
+                    "id": judged.requirement.id,
+                    "week": judged.requirement.week,
+                    "title": judged.requirement.title,
+                    "severity": judged.requirement.severity.value,
+                    "verdict": judged.outcome.value,
+                    "reason": judged.reason,
+                    "measured": dict(judged.measured),
+                    "target": dict(judged.target),
+                    "scenarios": [s.id for s in manifest.proving(judged.requirement.id)],
+                    "evidence": list(judged.evidence),
+                    "remedy": judged.requirement.remedy,
+                }
+                for judged in self.judged
+            ],
+            "faults": [
+                {
+                    "id": fault.id,
+                    "fault": fault.fault,
+                    "target": fault.target,
+                    "injected": fault.injected,
+                    "active_proved": fault.active_proved,
+                    "healed": fault.healed,
+                    "heal_proved": fault.heal_proved,
+                }
+                for fault in trail.faults.values()
+            ],
+        }
+
+
+def judge(trail: Trail) -> Judgement:
+    """What the trail proves."""
+    judged = tuple(_with_waiver(_judge(it, trail), trail) for it in trail.manifest.requirements)
+    return Judgement(
+        trail=trail,
+        decision=decide(trail, [requirement.outcome for requirement in judged]),
+        judged=judged,
+        warnings=tuple(_warnings(trail, judged)),
+    )
+
+
+def decide(trail: Trail, outcomes: Sequence[Outcome]) -> Decision:
+    """One decision: an unhealed fault outranks everything, then a refusal, then the worst outcome.
+
+    A gate at which nothing was proven, because nothing applied, proves nothing.
+    """
+    if any(not (fault.healed and fault.heal_proved) for fault in trail.faults.values()):
+        return Decision.UNHEALED
+    if trail.refused is not None:
+        return Decision.REFUSED
+    return {
+        Outcome.FAIL: Decision.NO_GO,
+        Outcome.NOT_PROVEN: Decision.NOT_PROVEN,
+        Outcome.WAIVED: Decision.GO_WITH_WAIVERS,
+        Outcome.PASS: Decision.GO,
+        Outcome.NOT_APPLICABLE: Decision.NOT_PROVEN,
+    }[merge(outcomes)]
+
+
+def _judge(requirement: Requirement, trail: Trail) -> Judged:
+    findings = tuple(_findings(requirement, trail))
+    outcome = merge(finding.outcome for finding in findings)
+    worst = sorted(findings, key=lambda finding: finding.outcome is not outcome)
+    measured: dict[str, float] = {}
+    target = dict(requirement.numbers())
+    for finding in reversed(worst):
+        if finding.ruling is not None:
+            measured |= finding.ruling.verdict.measured
+            target |= finding.ruling.verdict.target
+    reasons = list(dict.fromkeys(f.reason for f in worst if f.outcome is outcome))
+    unmeasured = [key for key in requirement.targets if key not in measured]
+    if outcome is Outcome.PASS and unmeasured:
+        outcome = Outcome.NOT_PROVEN
+        reasons = [f"every check passed, but nothing measured {', '.join(unmeasured)}"]
+    return Judged(
+        requirement=requirement,
+        outcome=outcome,
+        reason="; ".join(reasons),
+        findings=findings,
+        measured=measured,
+        target=target,
+    )
+
+
+def _findings(requirement: Requirement, trail: Trail) -> Iterator[Finding]:
+    manifest = trail.manifest
+    absent = manifest.why_absent(requirement.needs)
+    if absent is not None:
+        yield Finding(outcome=Outcome.NOT_APPLICABLE, reason=absent)
+        return
+    scenarios = manifest.proving(requirement.id)
+    if not scenarios:
+        yield _not_proven("no scenario proves it yet")
+    ids = [scenario.id for scenario in scenarios]
+    for scenario in dict.fromkeys(scenarios):
+        if ids.count(scenario.id) > 1:
+            yield _not_proven("two scenarios have the same name", scenario.id)
+        yield from _of_scenario(requirement.id, scenario, trail)
+
+
+def _of_scenario(requirement: str, scenario: Scenario, trail: Trail) -> Iterator[Finding]:
+    absent = trail.manifest.why_absent(scenario.needs)
+    if absent is not None:
+        yield Finding(outcome=Outcome.NOT_APPLICABLE, reason=absent, scenario=scenario.id)
+        return
+    seen = trail.scenarios.get(scenario.id)
+    if seen is None:
+        yield _not_proven(_why_not_run(trail), scenario.id)
+        return
+    rulings = [ruling for ruling in seen.rulings if ruling.requirement == requirement]
+    for ruling in rulings:
+        yield Finding(
+            outcome=ruling.verdict.outcome,
+            reason=ruling.verdict.reason,
+            scenario=scenario.id,
+            ruling=ruling,
+        )
+    if merge(ruling.verdict.outcome for ruling in rulings) in _NO_OBJECTION or not rulings:
+        for doubt in _doubts(scenario, seen, has_rulings=bool(rulings)):
+            yield _not_proven(doubt, scenario.id)
+
+
+def _doubts(scenario: Scenario, seen: ScenarioSeen, *, has_rulings: bool) -> Iterator[str]:
+    """Why a scenario that no check objected to proves nothing after all."""
+    if seen.starts > 1:
+        yield f"it ran {seen.starts} times in one session: a retry hides a failure"
+    if seen.state is None:
+        yield "it was interrupted before its end"
+    elif seen.state != "passed":
+        yield f"it {_STATES.get(seen.state, seen.state)}: {seen.reason}"
+    elif not scenario.steps:
+        yield "it has no steps"
+    elif [(s.text, "passed") for s in scenario.steps] != [(s.text, s.state) for s in seen.steps]:
+        yield f"{len(seen.steps)} of its {len(scenario.steps)} steps are recorded as passed"
+    elif not has_rulings:
+        yield "it ended without requiring a check"
+
+
+_NO_OBJECTION = (Outcome.PASS, Outcome.NOT_APPLICABLE)
+_STATES = {"failed": "stopped", "skipped": "was skipped", "xfailed": "was expected to fail"}
+
+
+def _why_not_run(trail: Trail) -> str:
+    if trail.refused is not None:
+        return f"it was not run, because the run was refused: {trail.refused}"
+    if trail.interrupted is not None:
+        return f"it was not run, because the run was interrupted: {trail.interrupted}"
+    if trail.problems:
+        return f"it was not run: {trail.problems[0]}"
+    return "it was not run: not collected, not bound to a test, or not selected"
+
+
+def _with_waiver(judged: Judged, trail: Trail) -> Judged:
+    """A waiver in force when the run ended covers a requirement that blocks; nothing else."""
+    waivers = {waiver.requirement: waiver for waiver in trail.manifest.waivers}
+    waiver = waivers.get(judged.requirement.id)
+    if waiver is None or judged.outcome not in (Outcome.FAIL, Outcome.NOT_PROVEN):
+        return judged
+    moment = trail.last.moment
+    if waiver.covers(moment):
+        state = "failed" if judged.outcome is Outcome.FAIL else "not proven"
+        reason = (
+            f"{state}, and waived until {waiver.expires:%d %B %Y} "
+            f"by {waiver.approver}: {waiver.reason} ({judged.reason})"
+        )
+        return replace(judged, outcome=Outcome.WAIVED, reason=reason, waiver=waiver)
+    if moment < waiver.created:
+        when = f"its waiver begins on {waiver.created:%d %B %Y}"
+    else:
+        days = (moment - waiver.expires).days
+        when = f"its waiver expired on {waiver.expires:%d %B %Y}, {days} days ago"
+    return replace(judged, reason=f"{judged.reason} ({when})", waiver=waiver)
+
+
+def _warnings(trail: Trail, judged: Sequence[Judged]) -> Iterator[str]:
+    if trail.torn_bytes:
+        yield f"the journal's last line was torn and dropped ({trail.torn_bytes} bytes)"
+    if not trail.ended:
+        yield "the run did not come to its end"
+    if trail.manifest.uncommitted:
+        yield "the working tree held changes that are in no commit"
+    yield from trail.problems
+    for requirement in judged:
+        for key, target in requirement.requirement.targets.items():
+            number = requirement.measured.get(key)
+            if target.warns and number is not None and not target.met_by(number):
+                yield (
+                    f"{requirement.requirement.id}: {target.words} is {number:g}, "
+                    f"better would be {target.sign} {target.number:g}"
+                )
+    covered = {it.requirement.id for it in judged if it.waiver is not None}
+    selected = {it.requirement.id for it in judged}
+    for waiver in trail.manifest.waivers:
+        if waiver.requirement in selected and waiver.requirement not in covered:
+            yield f"the waiver for {waiver.requirement} is not needed: remove it"
+
+
+def _not_proven(reason: str, scenario: str | None = None) -> Finding:
+    return Finding(outcome=Outcome.NOT_PROVEN, reason=reason, scenario=scenario)
+
+
+def _spans(lines: Sequence[int]) -> Iterator[str]:
+    """L3-L5, L9 for 3, 4, 5, 9."""
+    start = previous = None
+    for line in (*lines, None):
+        if start is not None and previous is not None and line != previous + 1:
+            yield f"L{start}" if start == previous else f"L{start}-L{previous}"
+            start = None
+        start = line if start is None else start
+        previous = line

@@ -1,0 +1,68 @@
+"""The manifest: what a run set out to prove, written down before anything is looked at.
+
+It is the first record of a journal and holds everything beside the observations that a verdict
+and its reports depend on, so that both can be drawn again from the journal alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from harness.catalogue import Scenario
+from harness.model import Cluster
+from harness.settings import Frozen, Requirement, Waiver
+
+
+class PastRun(Frozen):
+    """What an earlier whole gate of the same cluster concluded: requirement to verdict."""
+
+    run: str
+    week: int
+    ended: str
+    decision: str
+    requirements: Mapping[str, str]
+
+
+class Manifest(Frozen):
+    """What must be proven, on what, with which words and waivers; ``only`` makes it partial.
+
+    ``cluster_argument`` is what ``--cluster`` was given. ``due`` counts the requirements due by
+    that week, selected or not. ``past`` holds earlier runs, newest last.
+    """
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    run: str
+    week: int
+    due: int
+    only: tuple[str, ...] = ()
+    cluster: Cluster
+    cluster_title: str
+    cluster_argument: str
+    commit: str
+    uncommitted: bool
+    versions: Mapping[str, str]
+    requirements: tuple[Requirement, ...]
+    waivers: tuple[Waiver, ...]
+    scenarios: tuple[Scenario, ...]
+    past: tuple[PastRun, ...] = ()
+
+    def requirement(self, name: str) -> Requirement:
+        """The requirement of that id; KeyError when this run does not prove it."""
+        for requirement in self.requirements:
+            if requirement.id == name:
+                return requirement
+        raise KeyError(name)
+
+    def proving(self, requirement: str) -> tuple[Scenario, ...]:
+        """The scenarios that prove a requirement."""
+        return tuple(s for s in self.scenarios if requirement in s.requirements)
+
+    def why_absent(self, needs: tuple[str, ...]) -> str | None:
+        """Why something that needs these parts does not apply to the cluster; None if it does."""
+        for part in needs:
+            if part in self.cluster.absent:
+                return self.cluster.absent[part]
+        return None

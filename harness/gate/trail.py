@@ -1,0 +1,251 @@
+"""The trail of a run: its journal, folded record by record into what each scenario did.
+
+The engine feeds it the records that it writes, a report feeds it the records that it reads: a
+check is judged by the same lines of code from the same records both times.
+
+Kinds of records: manifest, session, cluster, refused, scenario, ask, look, observation, require,
+step, scenario-end, problem, fault, interrupted, torn, end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.errors import NotProven
+from harness.gate.manifest import Manifest
+from harness.gate.ruling import Check, Ruling, rule
+from harness.journal import Record
+from harness.model import Case, Observation
+
+
+@dataclass(slots=True)
+class StepSeen:
+    """A step that was begun; ``state`` is passed or failed."""
+
+    keyword: str
+    text: str
+    state: str
+    took_s: float
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class ScenarioSeen:
+    """What a scenario did in the last session that ran it; ``state`` is None until it ends."""
+
+    began: Record
+    session: int
+    starts: int = 1
+    steps: list[StepSeen] = field(default_factory=list)
+    asked: dict[str, None] = field(default_factory=dict)
+    rulings: list[Ruling] = field(default_factory=list)
+    state: str | None = None
+    reason: str = ""
+    took_s: float = 0.0
+
+
+@dataclass(slots=True)
+class FaultSeen:
+    """The life of a fault, by the times (UTC) at which its journal says so."""
+
+    id: str
+    fault: str
+    target: str
+    injected: str
+    active_proved: bool = False
+    healed: str | None = None
+    heal_proved: bool = False
+
+
+@dataclass(slots=True)
+class _Look:
+    """One look of a probe: the targets that it set out to see, and what came back."""
+
+    targets: tuple[str, ...]
+    seen: dict[str, tuple[Observation, Record]] = field(default_factory=dict)
+
+
+class Trail:
+    """What a journal says so far."""
+
+    def __init__(self, checks: Mapping[str, Check]) -> None:
+        self._checks = checks
+        self._manifest: Manifest | None = None
+        self._looks: dict[str, _Look] = {}
+        self._first: Record | None = None
+        self._last: Record | None = None
+        self.sessions = 0
+        self.scenarios: dict[str, ScenarioSeen] = {}
+        self.faults: dict[str, FaultSeen] = {}
+        self.uid: str | None = None
+        self.refused: str | None = None
+        self.interrupted: str | None = None
+        self.problems: list[str] = []
+        self.torn_bytes = 0
+        self.ended = False
+
+    @classmethod
+    def of(cls, records: Iterable[Record], checks: Mapping[str, Check]) -> Trail:
+        """The whole trail of a journal."""
+        trail = cls(checks)
+        for record in records:
+            trail.feed(record)
+        return trail
+
+    @property
+    def manifest(self) -> Manifest:
+        if self._manifest is None:
+            raise NotProven("the journal does not begin with a manifest")
+        return self._manifest
+
+    @property
+    def first(self) -> Record:
+        if self._first is None:
+            raise NotProven("the journal is empty")
+        return self._first
+
+    @property
+    def last(self) -> Record:
+        if self._last is None:
+            raise NotProven("the journal is empty")
+        return self._last
+
+    def feed(self, record: Record) -> None:
+        """Take in the next record; kinds that carry no judgement are passed over."""
+        self._first = self._first or record
+        self._last = record
+        handler = self._HANDLERS.get(record.kind)
+        if handler is not None:
+            handler(self, record)
+
+    def observations(self, probe: str) -> Mapping[str, Observation]:
+        """The newest look of a probe in this session, by target."""
+        look = self._looks.get(probe)
+        return {target: seen for target, (seen, _) in look.seen.items()} if look else {}
+
+    def has_looked(self, probe: str) -> bool:
+        """Did this session look through the probe already?"""
+        return probe in self._looks
+
+    def _on_manifest(self, record: Record) -> None:
+        self._manifest = Manifest.model_validate(record.data)
+
+    def _on_session(self, _record: Record) -> None:
+        """What an earlier session saw says nothing about what this one will find."""
+        self.sessions += 1
+        self._looks.clear()
+        self.refused = self.interrupted = None
+        self.problems.clear()
+        self.ended = False
+
+    def _on_cluster(self, record: Record) -> None:
+        self.uid = record.data["uid"]
+
+    def _on_refused(self, record: Record) -> None:
+        self.refused = record.data["reason"]
+
+    def _on_scenario(self, record: Record) -> None:
+        before = self.scenarios.get(record.subject)
+        again = before is not None and before.session == self.sessions
+        self.scenarios[record.subject] = ScenarioSeen(
+            began=record,
+            session=self.sessions,
+            starts=before.starts + 1 if before is not None and again else 1,
+        )
+
+    def _on_ask(self, record: Record) -> None:
+        self.scenarios[record.data["scenario"]].asked[record.subject] = None
+
+    def _on_look(self, record: Record) -> None:
+        self._looks[record.subject] = _Look(targets=tuple(record.data["targets"]))
+
+    def _on_observation(self, record: Record) -> None:
+        seen = Observation(probe=record.subject, **record.data)
+        self._looks[record.subject].seen[seen.target] = (seen, record)
+
+    def _on_require(self, record: Record) -> None:
+        scenario = self.scenarios[record.data["scenario"]]
+        requirement = self.manifest.requirement(record.data["requirement"])
+        looks = {probe: self._looks[probe] for probe in scenario.asked if probe in self._looks}
+        case = Case(
+            cluster=self.manifest.cluster,
+            targets=requirement.numbers(),
+            observations=[seen for look in looks.values() for seen, _ in look.seen.values()],
+        )
+        unseen = [
+            f"{probe} on {target}"
+            for probe, look in looks.items()
+            for target in look.targets
+            if target not in look.seen
+        ]
+        verdict = rule(record.subject, self._checks, case, requirement, unseen)
+        evidence = [kept for look in looks.values() for _, kept in look.seen.values()]
+        scenario.rulings.append(
+            Ruling(
+                check=record.subject,
+                requirement=requirement.id,
+                verdict=verdict,
+                lines=tuple(sorted(kept.seq for kept in evidence)),
+                files=tuple(sorted({kept.file for kept in evidence if kept.file})),
+            )
+        )
+
+    def _on_step(self, record: Record) -> None:
+        self.scenarios[record.subject].steps.append(StepSeen(**record.data))
+
+    def _on_scenario_end(self, record: Record) -> None:
+        scenario = self.scenarios[record.subject]
+        scenario.state = record.data["state"]
+        scenario.reason = record.data["reason"]
+        scenario.took_s = record.data["took_s"]
+
+    def _on_problem(self, record: Record) -> None:
+        self.problems.append(record.data["text"])
+
+    def _on_fault(self, record: Record) -> None:
+        event = record.data["event"]
+        if event == "injected":
+            self.faults[record.subject] = FaultSeen(
+                id=record.subject,
+                fault=record.data["fault"],
+                target=record.data["target"],
+                injected=record.at,
+            )
+            return
+        fault = self.faults[record.subject]
+        if event == "active":
+            fault.active_proved = True
+        elif event == "healed":
+            fault.healed = record.at
+        elif event == "heal-proved":
+            fault.heal_proved = True
+
+    def _on_interrupted(self, record: Record) -> None:
+        self.interrupted = record.data["reason"]
+
+    def _on_torn(self, record: Record) -> None:
+        self.torn_bytes += record.data["bytes"]
+
+    def _on_end(self, _record: Record) -> None:
+        self.ended = True
+
+    _HANDLERS: Mapping[str, Any] = {
+        "manifest": _on_manifest,
+        "session": _on_session,
+        "cluster": _on_cluster,
+        "refused": _on_refused,
+        "scenario": _on_scenario,
+        "ask": _on_ask,
+        "look": _on_look,
+        "observation": _on_observation,
+        "require": _on_require,
+        "step": _on_step,
+        "scenario-end": _on_scenario_end,
+        "problem": _on_problem,
+        "fault": _on_fault,
+        "interrupted": _on_interrupted,
+        "torn": _on_torn,
+        "end": _on_end,
+    }

@@ -1,0 +1,218 @@
+"""The journal: everything that a run saw and did, one JSON line each, before anything is judged.
+
+A line is written in one go and fsynced, so that a run killed at any point leaves a journal that
+can be read: at worst its last line is torn, and a torn last line is dropped and reported. Any
+other damage (a line that is not JSON, a gap in the numbering, a line of another run, an evidence
+file that does not hash to its name) makes the journal worthless, and NotProven says so.
+
+Values larger than ``INLINE_BYTES`` are kept beside the journal in ``evidence/``, named by their
+SHA-256, and come back when the journal is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from harness.errors import ConfigError, NotProven
+
+INLINE_BYTES = 32 * 1024
+_IN_LINE = ("run", "seq", "at", "mono_s", "kind", "subject", "data")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One line of a journal.
+
+    ``at`` is UTC, RFC 3339 with microseconds; ``mono_s`` is the monotonic clock of the process
+    that wrote it (seconds; only differences within one session mean something).
+    ``file`` names the evidence file that holds ``data``, when it was too large for the line.
+    """
+
+    run: str
+    seq: int
+    at: str
+    mono_s: float
+    kind: str
+    subject: str
+    data: Any
+    file: str | None = None
+
+    @property
+    def moment(self) -> datetime:
+        return datetime.fromisoformat(self.at)
+
+
+def utc_text(moment: datetime) -> str:
+    """A moment as the journal and the verdict write it: UTC, with a Z."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def dumps(value: Any) -> str:
+    """Compact JSON with sorted keys; TypeError or ValueError for what JSON cannot hold."""
+    return json.dumps(
+        value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False
+    )
+
+
+class Journal:
+    """A journal open for writing, by one process; threads may share it."""
+
+    def __init__(self, folder: Path, run: str, *, next_seq: int) -> None:
+        self.folder = folder
+        self.run = run
+        self._next_seq = next_seq
+        self._lock = threading.Lock()
+        self._file = os.open(
+            folder / "journal.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644
+        )
+
+    @classmethod
+    def create(cls, folder: Path, run: str) -> Journal:
+        """Begin a run's journal in a folder that does not exist yet."""
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError as error:
+            raise ConfigError(
+                f"{folder} exists already", remedy="a run never overwrites"
+            ) from error
+        journal = cls(folder, run, next_seq=1)
+        _sync_folder(folder)
+        return journal
+
+    @classmethod
+    def reopen(cls, folder: Path) -> Journal:
+        """Go on with a run's journal; a torn last line is cut off, and a record says so."""
+        reader = Reader(folder)
+        last: Record | None = None
+        for record in reader:
+            last = record
+        if last is None:
+            raise NotProven(f"{folder}: the journal is empty")
+        if reader.torn_bytes:
+            path = folder / "journal.jsonl"
+            os.truncate(path, path.stat().st_size - reader.torn_bytes)
+        journal = cls(folder, last.run, next_seq=last.seq + 1)
+        if reader.torn_bytes:
+            journal.append("torn", "journal", {"bytes": reader.torn_bytes})
+        return journal
+
+    def append(self, kind: str, subject: str, data: Any) -> Record:
+        """Write one record and wait until the disk has it; returns it as a reader would.
+
+        TypeError or ValueError, and nothing written, when ``data`` is not JSON.
+        """
+        body = dumps(data)
+        with self._lock:
+            file = self._spill(body) if len(body) > INLINE_BYTES else None
+            record = Record(
+                run=self.run,
+                seq=self._next_seq,
+                at=utc_text(datetime.now(UTC)),
+                mono_s=round(time.monotonic(), 6),
+                kind=kind,
+                subject=subject,
+                data=json.loads(body),
+                file=file,
+            )
+            line = {name: getattr(record, name) for name in _IN_LINE}
+            if file:
+                line |= {"data": None, "file": file}
+            _write_all(self._file, dumps(line).encode() + b"\n")
+            os.fsync(self._file)
+            self._next_seq += 1
+        return record
+
+    def _spill(self, body: str) -> str:
+        content = body.encode()
+        folder = self.folder / "evidence"
+        folder.mkdir(exist_ok=True)
+        path = folder / f"{hashlib.sha256(content).hexdigest()}.json"
+        if not path.exists():
+            partial = path.with_suffix(".part")
+            with partial.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.rename(path)
+            _sync_folder(folder)
+        return f"evidence/{path.name}"
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Reader:
+    """A run's journal, read record by record; ``torn_bytes`` is known once it is read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "journal.jsonl"
+        self.torn_bytes = 0
+
+    def __iter__(self) -> Iterator[Record]:
+        if not self.path.exists():
+            raise ConfigError(f"there is no journal in {self.folder}")
+        self.torn_bytes = 0
+        seq, run = 0, None
+        with self.path.open("rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    self.torn_bytes = len(line)
+                    return
+                seq += 1
+                record = self._parse(line, seq)
+                run = run or record.run
+                if (record.seq, record.run) != (seq, run):
+                    raise NotProven(
+                        f"{self.path}, line {seq}: expected record {seq} of run {run}, "
+                        f"found record {record.seq} of run {record.run}"
+                    )
+                yield record
+
+    def _parse(self, line: bytes, seq: int) -> Record:
+        try:
+            record = Record(**json.loads(line))
+        except (ValueError, TypeError) as error:
+            raise NotProven(f"{self.path}, line {seq} is damaged: {error}") from error
+        return self._restore(record, record.file) if record.file else record
+
+    def _restore(self, record: Record, name: str) -> Record:
+        path = self.folder / name
+        content = path.read_bytes() if path.exists() else b""
+        if name != f"evidence/{hashlib.sha256(content).hexdigest()}.json":
+            raise NotProven(f"{self.path}, line {record.seq}: {path} is missing or was changed")
+        return replace(record, data=json.loads(content))
+
+
+def _write_all(file: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(file, content) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
