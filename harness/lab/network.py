@@ -1,0 +1,39 @@
+"""The lab's own network: a namespace with one bridge, so that the host's addresses stay its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.lab.host import run
+from harness.lab.shape import Lab
+
+BRIDGE = "lab0"
+
+
+def inside(lab: Lab) -> list[str]:
+    """The words that run what follows them inside the lab's network.
+
+    Not ``ip netns exec``: that mounts a new /sys, which hides the control groups.
+    """
+    return ["nsenter", f"--net=/run/netns/{lab.label}", "--"]
+
+
+def exists(lab: Lab) -> bool:
+    return Path(f"/run/netns/{lab.label}").exists()
+
+
+def up(lab: Lab, log: Path) -> None:
+    """Make the namespace and its bridge; one that is there is completed."""
+    if not exists(lab):
+        run(["ip", "netns", "add", lab.label], log=log)
+    batch = ["ip", "-n", lab.label]
+    run([*batch, "link", "set", "lo", "up"], log=log)
+    run([*batch, "link", "add", BRIDGE, "type", "bridge"], log=log, check=False)
+    run([*batch, "address", "replace", str(lab.shape.address), "dev", BRIDGE], log=log)
+    run([*batch, "link", "set", BRIDGE, "up"], log=log)
+
+
+def down(lab: Lab, log: Path) -> None:
+    """Remove the namespace with all that is in it."""
+    if exists(lab):
+        run(["ip", "netns", "delete", lab.label], log=log)
