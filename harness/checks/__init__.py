@@ -2,3 +2,15 @@
 
 A check's name is the words that a feature uses for it; one that raises is NOT PROVEN.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from harness.checks import api, etcd, host, nodes
+from harness.model import Case, Verdict
+
+Check: TypeAlias = Callable[[Case], Verdict]
+
+CHECKS: Mapping[str, Check] = nodes.CHECKS | host.CHECKS | etcd.CHECKS | api.CHECKS

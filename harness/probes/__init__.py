@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Protocol
 
 from harness.model import JSON
+from harness.probes.api_endpoints import ApiEndpoints
+from harness.probes.host_facts import HostFacts
+from harness.probes.nodes import Nodes
 from harness.transport import Reach
 
 
@@ -22,3 +25,8 @@ class Probe(Protocol):
     def targets(self, reach: Reach) -> Sequence[str]: ...
 
     def observe(self, reach: Reach, target: str) -> JSON: ...
+
+
+_ALL: tuple[Probe, ...] = (ApiEndpoints(), HostFacts(), Nodes())
+
+PROBES: Mapping[str, Probe] = {probe.name: probe for probe in _ALL}

@@ -1,0 +1,272 @@
+"""W1-HOST: each machine is fit to carry a node, today and after its next boot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import Any
+
+from harness.checks.findings import Facts, Finding, conclude, facts, unknown, wanted
+from harness.model import Case, Machine, Verdict
+
+_PROBE = "host-facts"
+_DISKS = ("/", "/var/lib/rancher")
+# chrony's reference when it follows none: nothing yet, or its own clock.
+_NO_SOURCE = ("00000000", "7F7F0101")
+_BOOTS_INTO = ("multi-user.target", "graphical.target")
+
+
+def _each(case: Case, item: str) -> Facts:
+    return facts(case, _PROBE, item, case.cluster.machines)
+
+
+def _joined(*parts: Facts) -> Facts:
+    """Several items as one: their values keyed by place and number, and all their gaps."""
+    return Facts(
+        {
+            f"{place} {number}": v
+            for number, it in enumerate(parts)
+            for place, v in it.values.items()
+        },
+        tuple(gap for part in parts for gap in part.unseen),
+    )
+
+
+def clocks_follow_source(case: Case) -> Verdict:
+    target = wanted(case, "clock_source_offset_ms")
+    limit = target["clock_source_offset_ms"]
+    seen = _each(case, "chrony")
+    offsets = {name: abs(value["offset_s"]) * 1000 for name, value in seen.values.items()}
+    findings = [
+        Finding(name, f"expected a clock source, seen none ({value['leap']})")
+        for name, value in seen.values.items()
+        if value["leap"] == "Not synchronised" or value["reference_id"] in _NO_SOURCE
+    ]
+    findings += [
+        Finding(name, f"expected a clock within {limit:g} ms of its source, seen {offset:.1f} ms")
+        for name, offset in offsets.items()
+        if offset > limit
+    ]
+    return conclude(
+        findings,
+        seen,
+        proven=f"every clock is within {limit:g} ms of its source",
+        measured={"clock_source_offset_ms": max(offsets.values())} if offsets else {},
+        target=target,
+    )
+
+
+def clocks_agree(case: Case) -> Verdict:
+    """Each clock is known only within bounds: a pair fails when it must differ by more than the
+    target, and is not proven when it may."""
+    target = wanted(case, "clock_between_nodes_ms")
+    limit = target["clock_between_nodes_ms"]
+    seen = _each(case, "clock")
+    findings, worst = [], 0.0
+    for one, other in combinations(sorted(seen.values), 2):
+        least, most = _apart_ms(seen.values[one], seen.values[other])
+        worst = max(worst, most)
+        where = f"{one} and {other}"
+        if least > limit:
+            findings.append(
+                Finding(where, f"expected clocks within {limit:g} ms, seen at least {least:.0f} ms")
+            )
+        elif most > limit:
+            why = f"their clocks differ by {least:.0f} to {most:.0f} ms: too coarse to tell"
+            findings.append(unknown(where, why))
+    return conclude(
+        findings,
+        seen,
+        proven=f"all clocks agree within {worst:.0f} ms, the measurement's own coarseness included",
+        measured={"clock_between_nodes_ms": worst} if len(seen.values) > 1 else {},
+        target=target,
+    )
+
+
+def _apart_ms(one: Mapping[str, float], other: Mapping[str, float]) -> tuple[float, float]:
+    """The least and the most by which two bounded clocks can differ."""
+    ahead = one["at_least_s"] - other["at_most_s"]
+    behind = other["at_least_s"] - one["at_most_s"]
+    return max(0.0, ahead, behind) * 1000, max(-ahead, -behind) * 1000
+
+
+def swap_off(case: Case) -> Verdict:
+    seen = _each(case, "swap")
+    findings = [
+        Finding(name, f"expected no swap {when}, seen {', '.join(value[key])}")
+        for name, value in seen.values.items()
+        for key, when in (("active", "in use"), ("at_boot", "configured for the next boot"))
+        if value[key]
+    ]
+    return conclude(findings, seen, proven="swap is off everywhere and stays off after a boot")
+
+
+def disks_have_room(case: Case) -> Verdict:
+    target = wanted(case, "disk_free_percent")
+    limit = target["disk_free_percent"]
+    parts = {path: _each(case, f"disk {path}") for path in _DISKS}
+    rooms = [
+        (name, f"{what} of {path}", free)
+        for path, part in parts.items()
+        for name, value in part.values.items()
+        for what, free in (
+            ("space", value["free_percent"]),
+            ("inodes", value["inodes_free_percent"]),
+        )
+        if free is not None
+    ]
+    findings = [
+        Finding(name, f"expected {limit:g} % of the {what} free, seen {free:.1f} %")
+        for name, what, free in rooms
+        if free < limit
+    ]
+    return conclude(
+        findings,
+        _joined(*parts.values()),
+        proven=f"every disk has at least {limit:g} % free",
+        measured={"disk_free_percent": min(free for *_, free in rooms)} if rooms else {},
+        target=target,
+    )
+
+
+def memory_available(case: Case) -> Verdict:
+    target = wanted(case, "memory_available_percent")
+    limit = target["memory_available_percent"]
+    seen = _each(case, "memory")
+    shares = {
+        name: 100 * value["available_bytes"] / value["total_bytes"]
+        for name, value in seen.values.items()
+    }
+    findings = [
+        Finding(name, f"expected {limit:g} % of memory available, seen {share:.1f} %")
+        for name, share in shares.items()
+        if share < limit
+    ]
+    return conclude(
+        findings,
+        seen,
+        proven=f"every machine has at least {limit:g} % of its memory available",
+        measured={"memory_available_percent": min(shares.values())} if shares else {},
+        target=target,
+    )
+
+
+def kernel_parameters(case: Case) -> Verdict:
+    parts = {name: _each(case, f"sysctl {name}") for name in case.cluster.sysctls}
+    findings = [
+        Finding(machine, f"expected {name} = {case.cluster.sysctls[name]}, seen {value}")
+        for name, part in parts.items()
+        for machine, value in part.values.items()
+        if value != " ".join(case.cluster.sysctls[name].split())
+    ]
+    return conclude(
+        findings,
+        _joined(*parts.values()),
+        proven=f"{', '.join(parts)} are as declared on every machine",
+    )
+
+
+def full_packets_pass(case: Case) -> Verdict:
+    mtu = case.cluster.node_mtu
+    links = _each(case, "interfaces")
+    findings = [
+        Finding(machine.name, f"expected MTU {mtu} on {machine.address}, seen {have}")
+        for machine in case.cluster.machines
+        if machine.name in links.values
+        and (have := _mtu_of(machine, links.values[machine.name])) != mtu
+    ]
+    paths = []
+    for peer in case.cluster.machines:
+        others = [machine for machine in case.cluster.machines if machine.name != peer.name]
+        path = facts(case, _PROBE, f"path to {peer.name}", others)
+        paths.append(path)
+        findings += [
+            Finding(
+                f"{name} → {peer.name}",
+                f"expected unfragmented packets of {mtu} bytes to arrive, seen none of "
+                f"{value['sent']} answered {value['says']}".strip(),
+            )
+            for name, value in path.values.items()
+            if value["received"] == 0
+        ]
+    return conclude(
+        findings,
+        _joined(links, *paths),
+        proven=f"packets of {mtu} bytes pass unfragmented between all machines",
+    )
+
+
+def _mtu_of(machine: Machine, interfaces: list[Mapping[str, Any]]) -> int | None:
+    for interface in interfaces:
+        if machine.address in interface["addresses"]:
+            return int(interface["mtu"])
+    return None
+
+
+def node_service_runs(case: Case) -> Verdict:
+    seen = _each(case, "units")
+    findings = [
+        Finding(machine.name, f"expected {unit} {want}, seen {have}")
+        for machine in case.cluster.machines
+        if machine.name in seen.values
+        for unit in [_node_unit(machine)]
+        for want, have in _states(seen.values[machine.name][unit])
+        if want != have
+    ]
+    return conclude(
+        findings, seen, proven="the RKE2 service is active and enabled on every machine"
+    )
+
+
+def _node_unit(machine: Machine) -> str:
+    return "rke2-server.service" if machine.is_server else "rke2-agent.service"
+
+
+def _states(unit: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    yield "active", unit.get("ActiveState", "absent")
+    yield "enabled", unit.get("UnitFileState") or "absent"
+
+
+def safe_to_reboot(case: Case) -> Verdict:
+    units, boots = _each(case, "units"), _each(case, "boot")
+    findings = [
+        Finding(name, f"expected to boot into {_BOOTS_INTO[0]}, seen {boot['default_target']}")
+        for name, boot in boots.values.items()
+        if boot["default_target"] not in _BOOTS_INTO
+    ]
+    findings += [
+        Finding(name, f"expected no failed unit, seen {', '.join(boot['failed_units'])}")
+        for name, boot in boots.values.items()
+        if boot["failed_units"]
+    ]
+    findings += [
+        Finding(name, f"expected {unit} as loaded, seen its file changed since")
+        for name, states in units.values.items()
+        for unit, state in states.items()
+        if state.get("NeedDaemonReload") == "yes"
+    ]
+    findings += [
+        Finding(name, "expected chrony to start at boot, seen it disabled")
+        for name, states in units.values.items()
+        if not _any_enabled(states, "chrony.service", "chronyd.service")
+    ]
+    return conclude(
+        findings, _joined(units, boots), proven="every machine would come back from a reboot whole"
+    )
+
+
+def _any_enabled(states: Mapping[str, Mapping[str, str]], *units: str) -> bool:
+    return any(states.get(unit, {}).get("UnitFileState") in ("enabled", "alias") for unit in units)
+
+
+CHECKS = {
+    "every clock follows its source": clocks_follow_source,
+    "all clocks agree": clocks_agree,
+    "swap is off and stays off": swap_off,
+    "every disk has room": disks_have_room,
+    "every machine has memory available": memory_available,
+    "kernel parameters are as declared": kernel_parameters,
+    "full-sized packets pass between machines": full_packets_pass,
+    "the node service runs and starts at boot": node_service_runs,
+    "every machine is safe to reboot": safe_to_reboot,
+}

@@ -1,0 +1,31 @@
+"""Quantiles of cumulative histograms, as Prometheus counts them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def quantile(q: float, buckets: Sequence[Sequence[float | None]]) -> float | None:
+    """The q-quantile (0 < q ≤ 1) of buckets ``[upper bound, samples at or below it]``, ascending.
+
+    Linear between a bucket's bounds, as Prometheus' histogram_quantile: the truth lies within the
+    same bucket. Beyond the last finite bound (None stands for +Inf) it is that bound, and so a
+    lower limit. None when there is no sample.
+    """
+    finite = [(bound, count or 0) for bound, count in buckets if bound is not None]
+    total = max((count or 0 for _, count in buckets), default=0)
+    if total <= 0 or not finite:
+        return None
+    rank = q * total
+    lower, below = 0.0, 0.0
+    for bound, count in finite:
+        if count >= rank:
+            inside = count - below
+            return lower + (bound - lower) * ((rank - below) / inside if inside else 1.0)
+        lower, below = bound, count
+    return finite[-1][0]
+
+
+def count(buckets: Sequence[Sequence[float | None]]) -> int:
+    """How many samples the histogram holds."""
+    return int(max((number or 0 for _, number in buckets), default=0))

@@ -1,0 +1,134 @@
+"""Every host fact of a machine, in one round trip by SSH.
+
+The value is a mapping of items, each ``{"value": …}`` or ``{"error": …}``: see
+``host_facts_script``, which runs there, and ``_interpret``, which makes numbers of its texts.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from harness.errors import TransportError, Unreachable
+from harness.model import JSON, Machine
+from harness.probes import metrics
+from harness.probes.certificates import describe
+from harness.settings import Profile
+from harness.transport import Completed, Reach
+
+_SCRIPT = Path(__file__).with_name("host_facts_script.py").read_text(encoding="utf-8")
+# Isolated and without site packages: faster to start, and nobody's PYTHONPATH interferes.
+_PYTHON = ("python3", "-I", "-S", "-")
+_UNITS = ("rke2-server.service", "rke2-agent.service", "chrony.service", "chronyd.service")
+_DISKS = ("/", "/var/lib/rancher")
+
+_FSYNC = "etcd_disk_wal_fsync_duration_seconds"
+_PEER_RTT = "etcd_network_peer_round_trip_time_seconds"
+
+
+class HostFacts:
+    """Asks each machine about itself."""
+
+    name: ClassVar[str] = "host-facts"
+    within_s: ClassVar[float] = 30.0
+
+    def targets(self, reach: Reach) -> Sequence[str]:
+        return [machine.name for machine in reach.profile.machines]
+
+    def observe(self, reach: Reach, target: str) -> JSON:
+        machine = reach.profile.cluster().machine(target)
+        wanted = json.dumps(_wanted(reach.profile, machine))
+        done = reach.shell.run(target, (*_PYTHON, wanted), stdin=_SCRIPT, within_s=25.0)
+        received = time.time()
+        if done.status != 0:
+            raise Unreachable(
+                f"{target}: python3 ended with status {done.status}: {done.stderr[-300:]}",
+                remedy=f"is python3 (3.8 or newer) installed on {target}?",
+            )
+        return _interpret(_parse(target, done), received - done.took_s, received)
+
+
+def _wanted(profile: Profile, machine: Machine) -> dict[str, Any]:
+    """What the script is to look at on this machine."""
+    kubernetes = profile.kubernetes
+    server = machine.is_server
+    etcd = {"ca": kubernetes.etcd_ca, "cert": kubernetes.etcd_cert, "key": kubernetes.etcd_key}
+    peers = {m.name: str(m.address) for m in profile.machines if m.name != machine.name}
+    return {
+        "units": _UNITS,
+        "disks": _DISKS,
+        "sysctls": list(profile.sysctls),
+        "peers": peers,
+        "mtu": kubernetes.node_mtu,
+        "kubeconfigs": kubernetes.kubeconfigs if server else (),
+        "certificates": kubernetes.certificates if server else (),
+        "etcd": etcd if server else None,
+    }
+
+
+def _parse(target: str, done: Completed) -> dict[str, Any]:
+    try:
+        report = json.loads(done.stdout)
+        assert isinstance(report["items"], dict)
+    except (ValueError, KeyError, TypeError, AssertionError) as error:
+        raise TransportError(f"{target}: its report is garbled: {done.stdout[-300:]!r}") from error
+    return dict(report)
+
+
+def _interpret(report: dict[str, Any], sent: float, received: float) -> dict[str, JSON]:
+    items: dict[str, Any] = dict(report["items"])
+    _replace(items, "certificates", _certificates)
+    _replace(items, "etcd metrics", etcd_metrics)
+    items["clock"] = {"value": clock(sent, report["started"], report["ended"], received)}
+    return items
+
+
+def _replace(items: dict[str, Any], name: str, make: Callable[[Any], JSON]) -> None:
+    """Make numbers of an item's text; an item that cannot be understood is in error."""
+    if "value" in items.get(name, {}):
+        try:
+            items[name] = {"value": make(items[name]["value"])}
+        except (TransportError, ValueError, KeyError) as error:
+            items[name] = {"error": f"not understood: {error}"}
+
+
+def clock(sent: float, started: float, ended: float, received: float) -> dict[str, JSON]:
+    """Between what bounds the machine's clock is ahead of ours, in seconds.
+
+    It read ``started`` after we had sent, and ``ended`` before we received: the offset is at most
+    the one difference and at least the other, whatever either way took.
+    """
+    return {"at_least_s": ended - received, "at_most_s": started - sent}
+
+
+def _certificates(found: Mapping[str, Any]) -> JSON:
+    return {
+        "unmatched": found["unmatched"],
+        "files": [
+            {"path": path, **describe(pem)} for path, pems in found["files"].items() for pem in pems
+        ],
+    }
+
+
+def etcd_metrics(texts: Mapping[str, str]) -> JSON:
+    """Sizes, and the histograms twice: since etcd started, and within the window of two looks."""
+    first, second = texts["first"], texts["second"]
+    fsync = metrics.histograms(second, _FSYNC).get("", [])
+    fsync_before = metrics.histograms(first, _FSYNC).get("", [])
+    rtt_before = metrics.histograms(first, _PEER_RTT, "To")
+    return {
+        "db_bytes": metrics.gauge(second, "etcd_mvcc_db_total_size_in_bytes"),
+        "quota_bytes": metrics.gauge(second, "etcd_server_quota_backend_bytes"),
+        "wal_fsync_s": _twice(fsync, fsync_before),
+        "peer_rtt_s": {
+            peer: _twice(buckets, rtt_before.get(peer, []))
+            for peer, buckets in metrics.histograms(second, _PEER_RTT, "To").items()
+        },
+    }
+
+
+def _twice(later: metrics.Buckets, earlier: metrics.Buckets) -> JSON:
+    return {"since_start": later, "in_window": metrics.since(later, earlier)}

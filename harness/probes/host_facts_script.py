@@ -1,0 +1,303 @@
+"""Runs on a machine, as ``python3 -``: every host fact in one round trip, as one line of JSON.
+
+Standard library of Python 3.8 only, because machines to be verified get nothing installed. Each
+item is looked at on a thread of its own and comes back as ``{"value": …}`` or ``{"error": …}``, so
+that a hung mount or a silent etcd costs that item and no other. Reads only.
+"""
+
+# ruff: noqa: E402
+from __future__ import annotations
+
+import time
+
+# First of all, because the clock comparison is as coarse as what runs before this line.
+STARTED = time.time()
+
+import glob
+import http.client
+import json
+import os
+import pwd
+import re
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+WITHIN_S = 10.0
+COMMAND_S = 5.0
+# Two looks at etcd's histograms this far apart tell how it does now, not since it started.
+WINDOW_S = 5.0
+ETCD_METRICS = (
+    "etcd_disk_wal_fsync_duration_seconds",
+    "etcd_network_peer_round_trip_time_seconds",
+    "etcd_mvcc_db_total_size_in_bytes",
+    "etcd_server_quota_backend_bytes",
+)
+CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+
+
+def command(*argv: str, fails: bool = True) -> tuple[int, str, str]:
+    """Run a command; one that hangs is left behind, because it may be beyond killing."""
+    process = subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "LC_ALL": "C"},
+        start_new_session=True,
+    )
+    try:
+        raw, errors = process.communicate(timeout=COMMAND_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise TimeoutError(f"{argv[0]}: no answer within {COMMAND_S:g} s") from None
+    stdout, stderr = raw.decode(errors="replace"), errors.decode(errors="replace").strip()
+    if fails and process.returncode:
+        raise RuntimeError(f"{argv[0]}: exit status {process.returncode}: {stderr}")
+    return process.returncode, stdout, stderr
+
+
+def read(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8", errors="replace")
+
+
+def hostname() -> str:
+    return os.uname().nodename
+
+
+def chrony() -> dict[str, Any]:
+    """``chronyc -c tracking``: offset of the system clock to NTP time, in seconds, signed."""
+    fields = command("chronyc", "-c", "tracking")[1].strip().split(",")
+    sources = command("chronyc", "-c", "sources")[1].split()
+    return {
+        "reference_id": fields[0],
+        "reference": fields[1],
+        "stratum": int(fields[2]),
+        "offset_s": float(fields[4]),
+        "leap": fields[13],
+        "sources": [
+            {"name": s[2], "state": s[1], "reach": int(s[5], 8)}
+            for s in (line.split(",") for line in sources)
+        ],
+    }
+
+
+def swap() -> dict[str, Any]:
+    """Swap in use now, and whatever would turn some on at the next boot."""
+    active = [line.split()[0] for line in read("/proc/swaps").splitlines()[1:]]
+    entries = [line.split() for line in read("/etc/fstab").splitlines()]
+    fstab = [
+        entry[0]
+        for entry in entries
+        if len(entry) > 3 and entry[0][0] != "#" and entry[2] == "swap" and "noauto" not in entry[3]
+    ]
+    listed = command("systemctl", "list-units", "--type=swap", "--all", "--plain", "--no-legend")
+    units = [line.split()[0] for line in listed[1].splitlines() if line.split()]
+    return {"active": active, "at_boot": fstab + units}
+
+
+def disk(path: str) -> dict[str, Any]:
+    """Share of blocks and inodes that an ordinary user may still take; inodes None: no limit."""
+    # By a process, not os.statvfs: a hung mount would hold this process for ever.
+    numbers = command("stat", "--file-system", "--format=%S %b %a %c %d", path)[1].split()
+    size, blocks, free, inodes, inodes_free = (int(number) for number in numbers)
+    return {
+        "total_bytes": size * blocks,
+        "free_percent": 100.0 * free / blocks,
+        "inodes_free_percent": 100.0 * inodes_free / inodes if inodes else None,
+    }
+
+
+def memory() -> dict[str, int]:
+    fields = dict(line.split(":", 1) for line in read("/proc/meminfo").splitlines())
+    return {
+        "total_bytes": int(fields["MemTotal"].split()[0]) * 1024,
+        "available_bytes": int(fields["MemAvailable"].split()[0]) * 1024,
+    }
+
+
+def sysctl(name: str) -> str:
+    return " ".join(read("/proc/sys/" + name.replace(".", "/")).split())
+
+
+def interfaces() -> list[dict[str, Any]]:
+    return [
+        {
+            "name": link["ifname"],
+            "mtu": link["mtu"],
+            "addresses": [address["local"] for address in link["addr_info"] if "local" in address],
+        }
+        for link in json.loads(command("ip", "-json", "address", "show")[1])
+    ]
+
+
+def path_mtu(address: str, mtu: int) -> dict[str, Any]:
+    """Do packets of this size reach the peer whole? 28 bytes are the IPv4 and ICMP headers."""
+    size = str(mtu - 28)
+    _, said, errors = command(
+        *("ping", "-n", "-q", "-M", "do", "-s", size, "-c", "2", "-i", "0.5", "-W", "1", address),
+        fails=False,
+    )
+    counts = re.search(r"(\d+) packets transmitted, (\d+) received", said)
+    if counts is None:
+        raise RuntimeError(f"ping: {(errors or said).strip()}")
+    return {"sent": int(counts.group(1)), "received": int(counts.group(2)), "says": errors}
+
+
+def units(names: list[str]) -> dict[str, dict[str, str]]:
+    wanted = "LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,NRestarts"
+    shown = command("systemctl", "show", "--property=" + wanted, "--", *names)[1]
+    blocks = shown.strip().split("\n\n")
+    return {
+        name: dict(line.split("=", 1) for line in block.splitlines())
+        for name, block in zip(names, blocks)  # noqa: B905 (strict came with Python 3.10)
+    }
+
+
+def boot() -> dict[str, Any]:
+    failed = command("systemctl", "list-units", "--failed", "--plain", "--no-legend")[1]
+    return {
+        "default_target": command("systemctl", "get-default")[1].strip(),
+        "failed_units": [line.split()[0] for line in failed.splitlines() if line.split()],
+    }
+
+
+def certificates(patterns: list[str]) -> dict[str, Any]:
+    """Certificates, and never the keys that may lie in the same files."""
+    files: dict[str, list[str]] = {}
+    unmatched = []
+    for pattern in patterns:
+        paths = sorted(glob.glob(pattern))  # noqa: PTH207 (the pattern is absolute)
+        files.update((path, CERTIFICATE.findall(read(path))) for path in paths)
+        if not paths:
+            unmatched.append(pattern)
+    return {"files": files, "unmatched": unmatched}
+
+
+def owner(path: str) -> dict[str, Any]:
+    status = Path(path).stat()
+    try:
+        name = pwd.getpwuid(status.st_uid).pw_name
+    except KeyError:
+        name = str(status.st_uid)
+    return {"owner": name, "mode": f"{status.st_mode & 0o7777:04o}"}
+
+
+class Etcd:
+    """This machine's etcd member, by its own client address and with the cluster's certificate."""
+
+    def __init__(self, files: dict[str, str]) -> None:
+        self._files = files
+
+    def _context(self) -> ssl.SSLContext:
+        for path in self._files.values():
+            Path(path).stat()  # ssl does not say which file is missing
+        context = ssl.create_default_context(cafile=self._files["ca"])
+        context.load_cert_chain(self._files["cert"], self._files["key"])
+        # Python 3.13 wants extensions that the certificates of RKE2 do not carry.
+        context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
+        return context
+
+    def _ask(self, port: int, path: str, body: str | None, secure: bool = True) -> str:
+        address = ("127.0.0.1", port)
+        connection: http.client.HTTPConnection
+        if secure:
+            connection = http.client.HTTPSConnection(
+                *address, timeout=COMMAND_S, context=self._context()
+            )
+        else:
+            connection = http.client.HTTPConnection(*address, timeout=COMMAND_S)
+        try:
+            connection.request("POST" if body else "GET", path, body)
+            answer = connection.getresponse()
+            said = answer.read().decode(errors="replace")
+        finally:
+            connection.close()
+        if answer.status != 200:
+            raise RuntimeError(f"etcd answered {answer.status} to {path}: {said[:200]}")
+        return said
+
+    def call(self, path: str, body: str = "{}") -> Any:
+        """One call of etcd's JSON gateway; 64-bit integers come as strings."""
+        return json.loads(self._ask(2379, path, body))
+
+    def metrics(self) -> str:
+        """The wanted lines of /metrics, from the plain local port that RKE2 and kubeadm open."""
+        try:
+            text = self._ask(2381, "/metrics", None, secure=False)
+        except OSError:
+            text = self._ask(2379, "/metrics", None)
+        return "\n".join(line for line in text.splitlines() if line.startswith(ETCD_METRICS))
+
+    def metrics_twice(self) -> dict[str, str]:
+        first = self.metrics()
+        threading.Event().wait(WINDOW_S)
+        return {"first": first, "second": self.metrics()}
+
+
+def jobs(wanted: dict[str, Any]) -> dict[str, Callable[[], Any]]:
+    looks: dict[str, Callable[[], Any]] = {
+        "hostname": hostname,
+        "chrony": chrony,
+        "swap": swap,
+        "memory": memory,
+        "interfaces": interfaces,
+        "units": partial(units, wanted["units"]),
+        "boot": boot,
+    }
+    for path in wanted["disks"]:
+        looks[f"disk {path}"] = partial(disk, path)
+    for name in wanted["sysctls"]:
+        looks[f"sysctl {name}"] = partial(sysctl, name)
+    for peer, address in wanted["peers"].items():
+        looks[f"path to {peer}"] = partial(path_mtu, address, wanted["mtu"])
+    for path in wanted["kubeconfigs"]:
+        looks[f"kubeconfig {path}"] = partial(owner, path)
+    if wanted["certificates"]:
+        looks["certificates"] = partial(certificates, wanted["certificates"])
+    if wanted["etcd"]:
+        etcd = Etcd(wanted["etcd"])
+        looks["etcd members"] = partial(etcd.call, "/v3/cluster/member/list")
+        looks["etcd status"] = partial(etcd.call, "/v3/maintenance/status")
+        looks["etcd alarms"] = partial(etcd.call, "/v3/maintenance/alarm", '{"action": "GET"}')
+        looks["etcd metrics"] = etcd.metrics_twice
+    return looks
+
+
+def look_at_all(looks: dict[str, Callable[[], Any]]) -> dict[str, Any]:
+    items: dict[str, Any] = {}
+
+    def look(name: str, job: Callable[[], Any]) -> None:
+        try:
+            items[name] = {"value": job()}
+        except FileNotFoundError as error:
+            items[name] = {"error": f"{error.filename} is missing"}
+        except Exception as error:  # whatever it is, it is this item's answer
+            items[name] = {"error": str(error) or type(error).__name__}
+
+    threads = [threading.Thread(target=look, args=job, daemon=True) for job in looks.items()]
+    deadline = time.monotonic() + WITHIN_S
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    late = {"error": f"no answer within {WITHIN_S:g} s"}
+    return {name: items.get(name, late) for name in looks}
+
+
+def main() -> None:
+    items = look_at_all(jobs(json.loads(sys.argv[1])))
+    report = {"started": STARTED, "ended": time.time(), "items": items}
+    sys.stdout.write(json.dumps(report) + "\n")
+    sys.stdout.flush()
+    # Threads that hang must not keep the process, and with it our session, alive.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,45 @@
+"""Prometheus' text format, as far as the histograms and gauges of etcd need it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
+# Upper bounds in the metric's unit with the number of samples at or below each, ascending; the
+# bound None stands for +Inf, which JSON has not.
+Buckets: TypeAlias = list[tuple[float | None, int]]
+
+_LINE = re.compile(r"^(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})?\s+(?P<value>\S+)")
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+
+def samples(text: str, name: str) -> Iterator[tuple[Mapping[str, str], float]]:
+    """The labels and value of each sample of one metric; ValueError when a value is no number."""
+    for line in text.splitlines():
+        found = _LINE.match(line)
+        if found and found["name"] == name:
+            yield dict(_LABEL.findall(found["labels"] or "")), float(found["value"])
+
+
+def gauge(text: str, name: str) -> float | None:
+    """The value of a metric without labels; None when it is not there."""
+    return next((value for labels, value in samples(text, name) if not labels), None)
+
+
+def histograms(text: str, name: str, label: str = "") -> dict[str, Buckets]:
+    """A histogram's buckets, by the value of one of its labels (``""`` when it has none)."""
+    found: dict[str, list[tuple[float, int]]] = {}
+    for labels, count in samples(text, f"{name}_bucket"):
+        found.setdefault(labels.get(label, ""), []).append((float(labels["le"]), int(count)))
+    return {
+        key: [(None if bound == float("inf") else bound, count) for bound, count in sorted(buckets)]
+        for key, buckets in found.items()
+    }
+
+
+def since(later: Buckets, earlier: Buckets) -> Buckets:
+    """What was added between two looks at one histogram; all of it after a restart."""
+    before = dict(earlier)
+    added = [(bound, count - before.get(bound, 0)) for bound, count in later]
+    return later if any(count < 0 for _, count in added) else added
