@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.catalogue import Scenario
-from harness.errors import HarnessError, NotProven
+from harness.errors import HarnessError, NotProven, Refused
 from harness.gate import Ruling, Trail
 from harness.journal import Journal, Record
 from harness.model import JSON, Observation, Outcome
@@ -35,28 +35,38 @@ class Run:
         journal: Journal,
         trail: Trail,
         *,
-        connect: Callable[[], Reach],
+        reach: Reach,
         probes: Mapping[str, Probe],
     ) -> None:
         self.trail = trail
+        self.reach = reach
         self._journal = journal
-        self._connect = connect
         self._probes = probes
-        self._reach: Reach | None = None
         self._scenario: Scenario | None = None
-
-    @property
-    def reach(self) -> Reach:
-        """The ways to the cluster, made at the first use; raises TransportError."""
-        if self._reach is None:
-            self._reach = self._connect()
-        return self._reach
 
     def write(self, kind: str, subject: str, data: Any) -> Record:
         """Journal a record and take it into the trail."""
         record = self._journal.append(kind, subject, data)
         self.trail.feed(record)
         return record
+
+    def identify(self, declared: str | None) -> None:
+        """Ask the cluster who it is; Refused when it is not the one that was declared.
+
+        The UID of the namespace kube-system is a cluster's own name. A cluster that does not
+        answer stays nameless: what cannot be looked at there will say so itself.
+        """
+        cluster = self.trail.manifest.cluster.name
+        try:
+            found = self.reach.kube.get("/api/v1/namespaces/kube-system")["metadata"]["uid"]
+        except (HarnessError, KeyError, TypeError) as error:
+            self.write("cluster", cluster, {"uid": None, "error": str(error)})
+            return
+        self.write("cluster", cluster, {"uid": found, "error": None})
+        if declared is not None and found != declared:
+            reason = f"this cluster is {found}, and the profile declares {declared}"
+            self.write("refused", "cluster", {"reason": reason})
+            raise Refused(reason, remedy="pick the right profile, or correct its uid")
 
     def begin(self, scenario: Scenario) -> None:
         """A scenario starts; what follows belongs to it."""
@@ -113,10 +123,6 @@ class Run:
         if texts[Outcome.NOT_PROVEN]:
             raise NotProven("\n".join(texts[Outcome.NOT_PROVEN]))
 
-    def close(self) -> None:
-        """Close the journal; nothing can be observed any more."""
-        self._journal.close()
-
     def _current(self) -> Scenario:
         if self._scenario is None:
             raise NotProven("there is no scenario under way")
@@ -134,8 +140,8 @@ class Run:
         return "\n".join([*lines, f"  {'what to do':<11}{requirement.remedy}"])
 
     def _look(self, probe: Probe) -> None:
-        reach = self.reach
-        (listing,) = side_by_side({NOWHERE: lambda: probe.targets(reach)}, within_s=probe.within_s)
+        listing_call = {NOWHERE: lambda: probe.targets(self.reach)}
+        (listing,) = side_by_side(listing_call, within_s=probe.within_s)
         if not listing.error and not listing.value:
             listing = Answer(NOWHERE, None, "there is nothing to look at", listing.at, 0.0)
         if listing.error:
@@ -144,7 +150,7 @@ class Run:
             return
         targets: Sequence[str] = listing.value
         self.write("look", probe.name, {"targets": list(targets)})
-        looks = {target: _looking(probe, reach, target) for target in targets}
+        looks = {target: _looking(probe, self.reach, target) for target in targets}
         for answer in side_by_side(looks, within_s=probe.within_s):
             self._record(probe, answer)
 

@@ -2,11 +2,10 @@
 
 from harness.gate.judge import Finding, Judged, Judgement, decide, judge
 from harness.gate.manifest import Manifest, PastRun
-from harness.gate.ruling import Check, Ruling, rule
+from harness.gate.ruling import Ruling, rule
 from harness.gate.trail import FaultSeen, ScenarioSeen, StepSeen, Trail
 
 __all__ = [
-    "Check",
     "FaultSeen",
     "Finding",
     "Judged",

@@ -66,3 +66,10 @@ class Manifest(Frozen):
             if part in self.cluster.absent:
                 return self.cluster.absent[part]
         return None
+
+    def why_moot(self, scenario: Scenario) -> str | None:
+        """Why none of the requirements that a scenario proves applies; None if one does."""
+        reasons = [
+            self.why_absent(it.needs) for it in self.requirements if it.id in scenario.requirements
+        ]
+        return None if None in reasons else next(iter(reasons), None)

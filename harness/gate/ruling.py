@@ -6,14 +6,12 @@ scenario asked for went unanswered, and its own numbers meet the targets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
+from harness.checks import Check
 from harness.model import Case, Outcome, Verdict
 from harness.settings import Requirement
-
-Check: TypeAlias = Callable[[Case], Verdict]
 
 _A_CHECK_MAY_SAY = (Outcome.PASS, Outcome.FAIL, Outcome.NOT_PROVEN, Outcome.NOT_APPLICABLE)
 

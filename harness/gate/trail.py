@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.checks import Check
 from harness.errors import NotProven
 from harness.gate.manifest import Manifest
-from harness.gate.ruling import Check, Ruling, rule
+from harness.gate.ruling import Ruling, rule
 from harness.journal import Record
 from harness.model import Case, Observation
 

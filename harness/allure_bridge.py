@@ -1,0 +1,90 @@
+"""Gherkin steps in Allure's results: allure-pytest alone shows a scenario as one bare test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+
+import allure
+import pytest
+from allure_commons import plugin_manager
+from allure_commons.utils import uuid4
+from pytest_bdd.parser import Feature, Scenario, Step
+
+_SEVERITIES = {"blocker": "blocker", "major": "critical", "minor": "minor"}
+
+
+class _Steps:
+    """The steps of the scenario under way: the open one, and those still to come."""
+
+    def __init__(self) -> None:
+        self.open: str | None = None
+        self.coming: list[str] = []
+
+    def start(self, title: str) -> None:
+        self.open = str(uuid4())
+        plugin_manager.hook.start_step(uuid=self.open, title=title, params={})
+        if title in self.coming:
+            self.coming.remove(title)
+
+    def stop(self, error: BaseException | None = None) -> None:
+        if self.open is None:
+            return
+        trace: TracebackType | None = error.__traceback__ if error else None
+        kind: type[BaseException] | None = type(error) if error else None
+        plugin_manager.hook.stop_step(uuid=self.open, exc_type=kind, exc_val=error, exc_tb=trace)
+        self.open = None
+
+    def skip_coming(self) -> None:
+        """Steps that a failure kept from running are shown, and shown as skipped."""
+        for title in list(self.coming):
+            self.start(title)
+            self.stop(pytest.skip.Exception("an earlier step stopped the scenario"))
+
+
+_steps = _Steps()
+
+
+def _title(step: Step) -> str:
+    return f"{step.keyword.strip()} {step.name}"
+
+
+def _tags(feature: Feature, scenario: Scenario) -> Iterator[tuple[str, str]]:
+    rule = scenario.rule.tags if scenario.rule else set()
+    for tag in sorted(feature.tags | rule | scenario.tags):
+        name, _, value = tag.partition(":")
+        yield name, value
+
+
+def pytest_bdd_before_scenario(feature: Feature, scenario: Scenario) -> None:
+    _steps.coming = [_title(step) for step in scenario.steps]
+    allure.dynamic.title(scenario.name)
+    allure.dynamic.feature(feature.name)
+    if scenario.rule is not None:
+        allure.dynamic.story(scenario.rule.name)
+    for name, value in _tags(feature, scenario):
+        if name == "severity":
+            allure.dynamic.severity(allure.severity_level(_SEVERITIES.get(value, "normal")))
+        else:
+            allure.dynamic.tag(value or name)
+
+
+def pytest_bdd_after_scenario() -> None:
+    _steps.skip_coming()
+
+
+def pytest_bdd_before_step(step: Step) -> None:
+    _steps.start(_title(step))
+
+
+def pytest_bdd_after_step() -> None:
+    _steps.stop()
+
+
+def pytest_bdd_step_error(exception: BaseException) -> None:
+    _steps.stop(exception)
+
+
+def pytest_bdd_step_func_lookup_error(step: Step, exception: BaseException) -> None:
+    _steps.start(_title(step))
+    _steps.stop(exception)

@@ -1,0 +1,57 @@
+"""The ``cutover`` command: which commands there are, and how everything ends."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import NoReturn
+
+import typer
+
+from harness.commands.gate import gate
+from harness.commands.output import say_json
+from harness.commands.report import report
+from harness.errors import ConfigError, HarnessError, Refused, Unhealed
+from harness.model import Exit
+
+_INTERRUPTED = 130  # how typer ends a command at Ctrl-C
+
+app = typer.Typer(
+    name="cutover",
+    help="Decides, week by week, whether the migration from Docker Swarm to RKE2 may go on.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(gate)
+app.command()(report)
+
+
+def main() -> NoReturn:
+    """Run a command; every way in which it can end has its status (harness.model.Exit)."""
+    try:
+        app()
+    except SystemExit as end:
+        sys.exit(int(Exit.NOT_PROVEN) if end.code == _INTERRUPTED else end.code)
+    except HarnessError as error:
+        _explain(str(error), status_of(error))
+    except Exception as error:
+        traceback.print_exc()
+        _explain(f"the harness itself broke: {type(error).__name__}: {error}", Exit.NOT_PROVEN)
+    sys.exit(int(Exit.GO))
+
+
+def status_of(error: HarnessError) -> Exit:
+    """The exit status that an error stands for; what has none of its own proves nothing."""
+    if isinstance(error, ConfigError):
+        return Exit.USAGE
+    if isinstance(error, Refused):
+        return Exit.REFUSED
+    return Exit.UNHEALED if isinstance(error, Unhealed) else Exit.NOT_PROVEN
+
+
+def _explain(text: str, status: Exit) -> NoReturn:
+    sys.stderr.write(f"cutover: {text}\n")
+    if "--json" in sys.argv:
+        say_json({"schema": 1, "error": text, "exit": int(status)})
+    sys.exit(int(status))

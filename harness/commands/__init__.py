@@ -1,0 +1,1 @@
+"""The commands of ``./cutover``, one file each; each only asks the layers below."""

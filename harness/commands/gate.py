@@ -1,0 +1,95 @@
+"""``./cutover gate WEEK``: prove every requirement that is due by that week."""
+
+from __future__ import annotations
+
+import io
+import signal
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+import typer
+
+from harness.commands.output import AsJson, Cluster, say, say_json
+from harness.commands.progress import Progress
+from harness.errors import ConfigError
+from harness.gate import Judgement
+from harness.report import summary_lines
+from harness.settings import ROOT, load_gates, load_profile
+
+
+def gate(
+    week: Annotated[
+        int | None, typer.Argument(help="The week, 1 to 10.", show_default=False)
+    ] = None,
+    cluster: Cluster = "lab",
+    only: Annotated[
+        list[str] | None, typer.Option(help="Prove only this requirement; may be repeated.")
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option(help="Go on with this run: keep what it saw, run what is missing.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prove every requirement due by WEEK, the earlier ones too.
+
+    Example: ./cutover gate 1 --cluster lab --only W1-ETCD
+
+    Ends with 0 (GO), 1 (NO-GO), 2 (wrong usage), 3 (NOT-PROVEN), 4 (REFUSED) or 5 (UNHEALED).
+    """
+    options = [*_what(week, resume), "--cluster", cluster]
+    options += [f"--only={requirement}" for requirement in only or []]
+    profile = load_profile(cluster)
+    progress = Progress()
+    if profile.lab is not None:
+        from harness.lab import ensure_up
+
+        ensure_up(profile, progress=progress.tell)
+    outcome = _Outcome()
+    status = _pytest([*options, str(ROOT / "features")], outcome, progress)
+    if outcome.judgement is not None and outcome.folder is not None:
+        if as_json:
+            say_json(outcome.judgement.document())
+        else:
+            for line in summary_lines(outcome.judgement, outcome.folder):
+                say(line)
+    raise typer.Exit(status)
+
+
+def _what(week: int | None, resume: str | None) -> list[str]:
+    if week is None and resume is None:
+        raise ConfigError("which week?", remedy="for example: ./cutover gate 1")
+    if week is not None:
+        load_gates().due(week)
+    options = ["--week", str(week)] if week is not None else []
+    return [*options, *(["--resume", resume] if resume is not None else [])]
+
+
+class _Outcome:
+    """What the run came to, as the gate tells its plugins."""
+
+    def __init__(self) -> None:
+        self.judgement: Judgement | None = None
+        self.folder: Path | None = None
+
+    def pytest_gate_opened(self, folder: Path) -> None:
+        self.folder = folder
+
+    def pytest_gate_judged(self, judgement: Judgement) -> None:
+        self.judgement = judgement
+
+
+def _pytest(arguments: list[str], outcome: _Outcome, progress: Progress) -> int:
+    """Run pytest in this process. Its own words go to a file beside the journal, or to stderr
+    when there is no journal to put them beside."""
+    words = io.StringIO()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with redirect_stdout(words), progress:
+        status = int(pytest.main(["-p", "no:cacheprovider", *arguments], [outcome, progress]))
+    if outcome.folder is not None:
+        (outcome.folder / "pytest.log").write_text(words.getvalue(), encoding="utf-8")
+    if outcome.judgement is None:
+        sys.stderr.write(words.getvalue())
+    return status

@@ -1,0 +1,32 @@
+"""What all commands share: data to stdout, progress to stderr, the same options everywhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+
+Cluster = Annotated[str, typer.Option("--cluster", help="Cluster profile, by name or path.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, and no words.")]
+
+
+def say(text: str = "") -> None:
+    """A line of the command's answer."""
+    _write(f"{text}\n")
+
+
+def say_json(document: Any) -> None:
+    """The command's answer as JSON."""
+    _write(f"{json.dumps(document, ensure_ascii=False, indent=2)}\n")
+
+
+def _write(text: str) -> None:
+    """A reader that went away (``| head``) must not change how the command ends."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

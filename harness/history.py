@@ -1,0 +1,60 @@
+"""Earlier runs: what they concluded, read from their folders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.errors import ConfigError, HarnessError
+from harness.gate import Manifest, PastRun
+from harness.journal import Reader
+
+REMEMBERED = 10  # how many earlier runs a manifest carries
+
+
+def run_folder(reports: Path, run: str) -> Path:
+    """The folder of a run, given its name, ``latest`` or a path; ConfigError when it has none."""
+    for folder in (reports / run, Path(run)):
+        if (folder / "journal.jsonl").exists():
+            return folder.resolve()
+    raise ConfigError(f"there is no run {run} in {reports}", remedy="./cutover history lists them")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The first record of a run's journal; NotProven when it is damaged."""
+    for record in Reader(folder):
+        return Manifest.model_validate(record.data)
+    raise ConfigError(f"the journal in {folder} is empty")
+
+
+def finished(reports: Path) -> Iterator[tuple[Manifest, dict[str, Any]]]:
+    """Manifest and verdict of every run that came to a verdict, oldest first.
+
+    A folder that cannot be read is passed over: history is an aid, never evidence.
+    """
+    for path in sorted(reports.glob("*/verdict.json")):
+        if path.parent.is_symlink():
+            continue
+        try:
+            manifest = read_manifest(path.parent)
+            verdict = json.loads(path.read_text(encoding="utf-8"))
+        except (HarnessError, ValueError):
+            continue
+        yield manifest, verdict
+
+
+def past_runs(reports: Path, cluster: str) -> tuple[PastRun, ...]:
+    """The last whole gates of a cluster, newest last; partial ones say nothing about a week."""
+    return tuple(
+        PastRun(
+            run=verdict["run"],
+            week=verdict["week"],
+            ended=verdict["ended"],
+            decision=verdict["decision"],
+            requirements={it["id"]: it["verdict"] for it in verdict["requirements"]},
+        )
+        for manifest, verdict in finished(reports)
+        if manifest.cluster.name == cluster and not manifest.only
+    )[-REMEMBERED:]

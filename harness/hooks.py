@@ -1,0 +1,37 @@
+"""What the gate tells other pytest plugins, such as the progress display of ``./cutover gate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from harness.catalogue import Scenario
+from harness.gate import Judgement, Manifest
+
+
+class GateHooks:
+    """Hook specifications."""
+
+    def pytest_gate_opened(self, manifest: Manifest, folder: Path) -> None:
+        """The run has a folder and a journal; nothing has been looked at."""
+
+    def pytest_gate_scenario_began(self, scenario: Scenario) -> None:
+        """A scenario is about to run."""
+
+    def pytest_gate_scenario_ended(self, scenario: Scenario, said: str) -> None:
+        """A scenario is over; ``said`` is one line on how it went."""
+
+    def pytest_gate_judged(self, judgement: Judgement, folder: Path) -> None:
+        """The run is judged and its reports are drawn."""
+
+
+class GateCaller(Protocol):
+    """The same, as ``config.hook`` offers them."""
+
+    def pytest_gate_opened(self, *, manifest: Manifest, folder: Path) -> None: ...
+
+    def pytest_gate_scenario_began(self, *, scenario: Scenario) -> None: ...
+
+    def pytest_gate_scenario_ended(self, *, scenario: Scenario, said: str) -> None: ...
+
+    def pytest_gate_judged(self, *, judgement: Judgement, folder: Path) -> None: ...

@@ -1,0 +1,285 @@
+"""The pytest plugin: makes a run of ``pytest features`` into a run of the gate.
+
+``./cutover gate`` is this plugin with a calmer face: a plain ``pytest features -m week1`` writes
+the same journal, draws the same reports and ends with the same status. It comes alive only when
+feature files are among what pytest was asked to run.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
+from typing import cast
+
+import pytest
+from pytest_bdd.parser import Step
+from pytest_bdd.scenario import scenario_wrapper_template_registry
+
+from harness import checks, probes, transport
+from harness.catalogue import Scenario, scenario_id
+from harness.engine import Run
+from harness.errors import ConfigError, HarnessError, Refused
+from harness.gate import Judgement
+from harness.hooks import GateCaller, GateHooks
+from harness.launch import Asked, open_run, point_latest
+from harness.model import Exit
+from harness.report import draw, summary_lines
+from harness.settings import load_profile
+from harness.step_guard import StepGuard
+from harness.transport import Reach
+
+WEEKS = range(1, 11)
+NAME = "cutover-gate"
+_NAMED_TAG = re.compile(r"(req|severity|needs|owner):(\S+)")
+# With these, pytest ends well without having run anything.
+_PROVES_NOTHING = ("collectonly", "setuponly", "setupplan", "generate_missing")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("gate", "the gate")
+    group.addoption("--cluster", default="lab", help="cluster profile, by name or path")
+    group.addoption("--week", type=int, help="prove what is due by this week")
+    group.addoption("--only", action="append", default=[], help="prove this requirement only")
+    group.addoption("--resume", help="go on with this run")
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(GateHooks)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    for week in WEEKS:
+        config.addinivalue_line("markers", f"week{week}: proves something due by week {week}")
+    for name in ("req", "severity", "needs", "owner"):
+        config.addinivalue_line("markers", f"{name}(id): the tag @{name}:ID of a feature file")
+    if not _runs_features(config):
+        return
+    try:
+        config.pluginmanager.register(GateSession(config), NAME)
+    except (ConfigError, Refused) as error:
+        status = Exit.USAGE if isinstance(error, ConfigError) else Exit.REFUSED
+        pytest.exit(str(error), returncode=int(status))
+
+
+def pytest_bdd_apply_tag(tag: str, function: Callable[..., object]) -> object:
+    """``@req:W1-ETCD`` becomes the mark ``req(id="W1-ETCD")``; plain tags are marks already."""
+    named = _NAMED_TAG.fullmatch(tag)
+    if named is None:
+        return None
+    getattr(pytest.mark, named[1])(id=named[2])(function)
+    return True
+
+
+@pytest.fixture(scope="session")
+def run(pytestconfig: pytest.Config) -> Run:
+    """The run that is under way: what steps observe with and require of."""
+    return cast(GateSession, pytestconfig.pluginmanager.get_plugin(NAME)).run
+
+
+@pytest.fixture(scope="session")
+def reach(run: Run) -> Reach:
+    """The ways to the cluster."""
+    return run.reach
+
+
+def _runs_features(config: pytest.Config) -> bool:
+    features = config.rootpath / "features"
+    paths = [(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args]
+    return any(features in (path, *path.parents) or path in features.parents for path in paths)
+
+
+def _asked(config: pytest.Config) -> Asked:
+    option = config.option
+    if any(getattr(option, name, False) for name in _PROVES_NOTHING):
+        raise ConfigError(
+            "with this option pytest runs nothing, and a gate that runs nothing proves nothing",
+            remedy="./cutover lint reads the features without running them",
+        )
+    # "-m week1" is the gate of week 1; several weeks make the gate of the last.
+    marked = [int(week) for week in re.findall(r"\bweek(\d+)\b", option.markexpr)]
+    return Asked(
+        cluster=option.cluster,
+        week=option.week if option.week is not None else max(marked, default=None),
+        only=tuple(option.only),
+        resume=option.resume,
+        root=config.rootpath,
+    )
+
+
+class GateSession:
+    """One run of the gate, from pytest's first hook to its last."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        asked = _asked(config)
+        profile = load_profile(asked.cluster)
+        self._hook = cast(GateCaller, config.hook)
+        self._stack = ExitStack()
+        self._guard = StepGuard()
+        self._opened = open_run(asked, profile, checks.CHECKS)
+        self._stack.enter_context(self._opened.journal)
+        self.run = Run(
+            self._opened.journal,
+            self._opened.trail,
+            reach=self._stack.enter_context(transport.connect(profile)),
+            probes=probes.PROBES,
+        )
+        self._stack.enter_context(self._guard.watching())
+        self._scenarios = {s.id: s for s in self._opened.trail.manifest.scenarios}
+        self._under_way: Scenario | None = None
+        self._phases: list[tuple[str, str]] = []
+        self._began_s = self._step_began_s = time.monotonic()
+        self._uid = profile.declared_uid()
+        self.judgement: Judgement | None = None
+        self._trouble: str | None = None
+        if config.option.allure_report_dir is None:
+            config.option.allure_report_dir = str(self._opened.folder / "allure-results")
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        keep: list[pytest.Item] = []
+        leave: list[pytest.Item] = []
+        for item in items:
+            scenario = self._scenario_of(item)
+            wanted = scenario is not None and scenario.id not in self._opened.settled
+            (keep if wanted else leave).append(item)
+        items[:] = keep
+        config.hook.pytest_deselected(items=leave)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            text = str(report.longrepr).strip().splitlines()[-1:]
+            self.run.write("problem", report.nodeid, {"text": f"collection failed: {text}"})
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self) -> object:
+        manifest = self._opened.trail.manifest
+        self._hook.pytest_gate_opened(manifest=manifest, folder=self._opened.folder)
+        try:
+            self.run.identify(self._uid)
+        except Refused:
+            return True
+        return None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        scenario = self._scenario_of(item)
+        if scenario is None:
+            return
+        manifest = self._opened.trail.manifest
+        absent = manifest.why_absent(scenario.needs) or manifest.why_moot(scenario)
+        if absent is not None:
+            self.run.write("not-applicable", scenario.id, {"reason": absent})
+            self._hook.pytest_gate_scenario_ended(
+                scenario=scenario, said=f"not applicable: {absent}"
+            )
+            pytest.skip(absent)
+        self._under_way, self._phases = scenario, []
+        self._began_s = time.monotonic()
+        self._hook.pytest_gate_scenario_began(scenario=scenario)
+        self.run.begin(scenario)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if self._under_way is not None:
+            self._phases.append((_state(report), _reason(report, call)))
+            if report.when == "teardown":
+                self._end(self._under_way)
+        return report
+
+    def _end(self, scenario: Scenario) -> None:
+        state, reason = min(self._phases, key=lambda phase: _WORST_FIRST.index(phase[0]))
+        self.run.end(state, reason, time.monotonic() - self._began_s)
+        self._under_way = None
+        line = reason.partition("\n")[0]
+        self._hook.pytest_gate_scenario_ended(
+            scenario=scenario, said=f"{state}: {line}" if line else state
+        )
+
+    def pytest_bdd_before_step(self, step: Step) -> None:
+        self._guard.step = step
+        self._step_began_s = time.monotonic()
+
+    def pytest_bdd_after_step(self, step: Step) -> None:
+        self._step_over(step)
+
+    def pytest_bdd_step_error(self, step: Step, exception: Exception) -> None:
+        self._step_over(step, str(exception) or type(exception).__name__)
+
+    def pytest_bdd_step_func_lookup_error(self, step: Step) -> None:
+        self._step_began_s = time.monotonic()
+        self._step_over(step, "no step definition matches this sentence")
+
+    def _step_over(self, step: Step, error: str | None = None) -> None:
+        self._guard.step = None
+        took_s = time.monotonic() - self._step_began_s
+        self.run.step(step.keyword.strip(), step.name, took_s, error)
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        by_hand = excinfo.errisinstance(KeyboardInterrupt)
+        reason = "stopped by hand" if by_hand else excinfo.exconly()
+        self.run.write("interrupted", "session", {"reason": reason})
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        folder = self._opened.folder
+        session.exitstatus = int(Exit.NOT_PROVEN)
+        try:
+            self.run.write("end", "session", {})
+            self.judgement = draw(folder, checks.CHECKS)
+            point_latest(folder)
+        except (HarnessError, OSError) as error:
+            self._trouble = str(error)
+            return
+        session.exitstatus = int(self.judgement.exit)
+        self._hook.pytest_gate_judged(judgement=self.judgement, folder=folder)
+
+    def pytest_unconfigure(self) -> None:
+        self._stack.close()
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        terminalreporter.section("gate")
+        lines = (
+            summary_lines(self.judgement, self._opened.folder)
+            if self.judgement is not None
+            else [f"NOT-PROVEN: the verdict could not be drawn: {self._trouble}"]
+        )
+        for line in lines:
+            terminalreporter.line(line)
+
+    def _scenario_of(self, item: pytest.Item) -> Scenario | None:
+        """The scenario of the manifest that a test runs; None when it is none of this run's."""
+        if not isinstance(item, pytest.Function):
+            return None
+        template = scenario_wrapper_template_registry.get(item.obj)
+        if template is None:
+            return None
+        features = item.config.rootpath / "features"
+        file = template.feature.filename.removeprefix(f"{features}/")
+        callspec = getattr(item, "callspec", None)
+        row = callspec.params.get("_pytest_bdd_example", {}) if callspec else {}
+        return self._scenarios.get(scenario_id(file, template.name, row))
+
+
+_WORST_FIRST = ("failed", "xpassed", "xfailed", "skipped", "passed")
+
+
+def _state(report: pytest.TestReport) -> str:
+    if hasattr(report, "wasxfail"):
+        return "xfailed" if report.skipped else "xpassed"
+    return str(report.outcome)
+
+
+def _reason(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:
+    if report.passed:
+        return ""
+    if call.excinfo is None:
+        return str(report.longrepr)
+    return str(call.excinfo.value) or call.excinfo.typename

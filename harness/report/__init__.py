@@ -1,0 +1,44 @@
+"""Reports: everything that is drawn from a verdict and its journal, and from nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.checks import Check
+from harness.gate import Judgement, Trail, judge
+from harness.journal import Reader
+from harness.report.junit import junit
+from harness.report.page import page
+from harness.report.summary import markdown, summary_lines
+
+__all__ = ["draw", "summary_lines", "verdict_text"]
+
+
+def draw(folder: Path, checks: Mapping[str, Check]) -> Judgement:
+    """Judge a run's journal and write verdict.json and every report beside it.
+
+    NotProven when the journal is damaged. Drawing twice gives the same bytes.
+    """
+    reader = Reader(folder)
+    trail = Trail.of(reader, checks)
+    trail.torn_bytes += reader.torn_bytes
+    judgement = judge(trail)
+    _write(folder / "verdict.json", verdict_text(judgement).encode())
+    _write(folder / "junit.xml", junit(judgement))
+    _write(folder / "summary.md", markdown(judgement).encode())
+    _write(folder / "report.html", page(judgement).encode())
+    return judgement
+
+
+def verdict_text(judgement: Judgement) -> str:
+    """verdict.json, to the byte."""
+    return json.dumps(judgement.document(), ensure_ascii=False, indent=2) + "\n"
+
+
+def _write(path: Path, content: bytes) -> None:
+    """All or nothing: a reader never finds half a report."""
+    partial = path.with_name(f".{path.name}.part")
+    partial.write_bytes(content)
+    partial.replace(path)

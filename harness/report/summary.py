@@ -1,0 +1,77 @@
+"""The verdict in a few lines: for a terminal, and as Markdown for a chat or a merge request."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.gate import Judgement
+from harness.model import Outcome
+from harness.report.words import OUTCOMES, account, blocking, headline, with_unit
+
+
+def summary_lines(judgement: Judgement, folder: Path) -> list[str]:
+    """The verdict for a terminal; the decision comes last, where the eye rests."""
+    lines = []
+    for judged in judgement.judged:
+        word = OUTCOMES[judged.outcome]
+        text = judged.requirement.title if judged.outcome is Outcome.PASS else judged.reason
+        lines.append(f"{word.icon} {judged.requirement.id:<14} {word.text:<15} {_first(text)}")
+    lines.append("")
+    lines += [f"! {warning}" for warning in judgement.warnings]
+    lines += [
+        f"report   {folder / 'report.html'}",
+        f"again    {again(judgement)}",
+        "",
+        f"{judgement.decision.value}: {account(judgement)}",
+    ]
+    return lines
+
+
+def again(judgement: Judgement, only: str | None = None) -> str:
+    """The command that proves the same once more, or one requirement of it."""
+    manifest = judgement.trail.manifest
+    selected = (only,) if only is not None else manifest.only
+    options = "".join(f" --only {requirement}" for requirement in selected)
+    return f"./cutover gate {manifest.week} --cluster {manifest.cluster_argument}{options}"
+
+
+def markdown(judgement: Judgement) -> str:
+    """The verdict as Markdown."""
+    manifest = judgement.trail.manifest
+    first, last = judgement.trail.first, judgement.trail.last
+    lines = [
+        f"# {headline(judgement)}",
+        "",
+        account(judgement),
+        "",
+        f"Cluster **{manifest.cluster.name}** · commit `{manifest.commit[:12]}` · "
+        f"{first.moment:%d %B %Y %H:%M}–{last.moment:%H:%M} UTC · run `{manifest.run}`",
+        "",
+    ]
+    if blocking(judgement):
+        lines += ["## What stands in the way", ""]
+    for judged in blocking(judgement):
+        requirement, word = judged.requirement, OUTCOMES[judged.outcome]
+        lines += [
+            f"- {word.icon} **{requirement.risk}** (`{requirement.id}`, {word.text.lower()}, "
+            f"{requirement.owner}): {_first(judged.reason)}",
+            f"  - If we went ahead: {requirement.effect}",
+            f"  - Next: {requirement.remedy}",
+        ]
+    lines += ["", "## Requirements", "", "| | Id | In words | Measured |", "|-|-|-|-|"]
+    for judged in judgement.judged:
+        word = OUTCOMES[judged.outcome]
+        measured = ", ".join(
+            f"{key} {with_unit(value, key)}" for key, value in judged.measured.items()
+        )
+        lines.append(
+            f"| {word.icon} {word.text} | `{judged.requirement.id}` "
+            f"| {judged.requirement.title} | {measured} |"
+        )
+    if judgement.warnings:
+        lines += ["", "## Warnings", "", *(f"- {_first(it)}" for it in judgement.warnings)]
+    return "\n".join(lines) + "\n"
+
+
+def _first(text: str) -> str:
+    return text.partition("\n")[0]

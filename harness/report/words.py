@@ -1,0 +1,125 @@
+"""How reports say things: icons with words, never colour alone, and numbers as people do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.gate import Judged, Judgement
+from harness.model import Decision, Outcome
+from harness.settings import UNITS, Target, unit_of
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """An outcome as a report shows it: ``style`` is its class on the page."""
+
+    icon: str
+    text: str
+    style: str
+
+
+OUTCOMES: Mapping[Outcome, Word] = {
+    Outcome.PASS: Word("✓", "Proven", "pass"),
+    Outcome.FAIL: Word("✕", "Failed", "fail"),
+    Outcome.NOT_PROVEN: Word("?", "Not proven", "unproven"),
+    Outcome.WAIVED: Word("◐", "Waived", "waived"),
+    Outcome.NOT_APPLICABLE: Word("–", "Not applicable", "na"),
+}
+
+DECISIONS: Mapping[Decision, Word] = {
+    Decision.GO: Word("✓", "GO", "pass"),
+    Decision.GO_WITH_WAIVERS: Word("◐", "GO with waivers", "waived"),
+    Decision.NO_GO: Word("✕", "NO-GO", "fail"),
+    Decision.NOT_PROVEN: Word("?", "NOT PROVEN", "unproven"),
+    Decision.REFUSED: Word("✕", "REFUSED", "unproven"),
+    Decision.UNHEALED: Word("✕", "UNHEALED", "fail"),
+}
+
+
+def number(value: float) -> str:
+    """1,204 or 14.2 or 0.07: at most three significant digits after the point, no noise."""
+    if value == int(value):
+        return f"{int(value):,}"
+    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3g}"
+
+
+def with_unit(value: float, key: str) -> str:
+    """A number with the unit that its key ends in: ``14.2 ms``."""
+    unit = UNITS.get(unit_of(key) or "", "")
+    return f"{number(value)} {unit}".strip()
+
+
+def bound(target: Target, key: str) -> str:
+    """A target as a report writes it: ``≤ 10 ms``."""
+    return f"{target.sign} {with_unit(target.number, key)}"
+
+
+def listing(words: Sequence[str]) -> str:
+    """One, two and three."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def headline(judgement: Judgement) -> str:
+    """The decision in words: ``NO-GO for week 4``."""
+    manifest = judgement.trail.manifest
+    partial = ", partial run" if manifest.only else ""
+    return f"{DECISIONS[judgement.decision].text} for week {manifest.week}{partial}"
+
+
+def account(judgement: Judgement) -> str:
+    """What was proven and what was not, in sentences that a manager understands."""
+    applying = len(judgement.judged) - judgement.count(Outcome.NOT_APPLICABLE)
+    sentences = [
+        f"{judgement.count(Outcome.PASS)} of {applying} requirements "
+        f"{'is' if applying == 1 else 'are'} proven."
+    ]
+    failed = [it for it in judgement.judged if it.outcome is Outcome.FAIL]
+    if failed:
+        risks = listing([_lower_first(it.requirement.risk) for it in failed[:3]])
+        more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
+        sentences.append(f"{_count(len(failed), 'failed')}: {risks}{more}.")
+    sentences += _others(judgement)
+    if judgement.trail.refused is not None:
+        sentences.insert(0, f"Nothing was looked at: {judgement.trail.refused}.")
+    if judgement.decision is Decision.UNHEALED:
+        sentences.insert(0, "A fault that was injected could not be undone.")
+    return " ".join(sentences)
+
+
+def _others(judgement: Judgement) -> list[str]:
+    sentences = []
+    unproven = judgement.count(Outcome.NOT_PROVEN)
+    if unproven:
+        sentences.append(f"{_count(unproven, 'could not be proven')}.")
+    waived = [it for it in judgement.judged if it.outcome is Outcome.WAIVED]
+    if waived:
+        ends = min(it.waiver.expires for it in waived if it.waiver is not None)
+        sentences.append(f"{_count(len(waived), 'waived', be=True)} until {ends:%d %B %Y}.")
+    absent = judgement.count(Outcome.NOT_APPLICABLE)
+    if absent:
+        sentences.append(f"{_count(absent, 'not applicable to this cluster', be=True)}.")
+    return sentences
+
+
+def blocking(judgement: Judgement) -> tuple[Judged, ...]:
+    """What stands in the way, worst first: failed, not proven, then waived."""
+    order = (Outcome.FAIL, Outcome.NOT_PROVEN, Outcome.WAIVED)
+    found = [judged for judged in judgement.judged if judged.outcome in order]
+    return tuple(sorted(found, key=lambda judged: order.index(judged.outcome)))
+
+
+_SMALL = ("None", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
+
+
+def _count(count: int, text: str, *, be: bool = False) -> str:
+    how_many = _SMALL[count] if count < len(_SMALL) else str(count)
+    verb = ("is " if count == 1 else "are ") if be else ""
+    return f"{how_many} {verb}{text}"
+
+
+def _lower_first(text: str) -> str:
+    """A capital that begins a name or an abbreviation stays: etcd, but RKE2."""
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
