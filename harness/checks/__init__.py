@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from harness.checks import api, etcd, host, nodes
+from harness.checks import api, etcd, host, network, nodes
 from harness.model import Case, Verdict
 
 Check: TypeAlias = Callable[[Case], Verdict]
 
-CHECKS: Mapping[str, Check] = nodes.CHECKS | host.CHECKS | etcd.CHECKS | api.CHECKS
+CHECKS: Mapping[str, Check] = nodes.CHECKS | host.CHECKS | etcd.CHECKS | api.CHECKS | network.CHECKS

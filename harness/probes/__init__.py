@@ -7,8 +7,11 @@ from typing import ClassVar, Protocol
 
 from harness.model import JSON
 from harness.probes.api_endpoints import ApiEndpoints
+from harness.probes.cilium import Cilium
 from harness.probes.host_facts import HostFacts
+from harness.probes.network_policy import NetworkPolicy
 from harness.probes.nodes import Nodes
+from harness.probes.pod_network import PodNetwork
 from harness.transport import Reach
 
 
@@ -27,6 +30,13 @@ class Probe(Protocol):
     def observe(self, reach: Reach, target: str) -> JSON: ...
 
 
-_ALL: tuple[Probe, ...] = (ApiEndpoints(), HostFacts(), Nodes())
+_ALL: tuple[Probe, ...] = (
+    ApiEndpoints(),
+    Cilium(),
+    HostFacts(),
+    NetworkPolicy(),
+    Nodes(),
+    PodNetwork(),
+)
 
 PROBES: Mapping[str, Probe] = {probe.name: probe for probe in _ALL}

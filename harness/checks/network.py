@@ -1,0 +1,223 @@
+"""W1-NETWORK: pods and services reach each other from every machine, and a closed door is closed.
+
+One missing route breaks every exchange that needs a reply, in both directions. What a receiver
+itself saw is one-way, so it names the broken direction; an exchange that failed across a broken
+direction is its consequence, and is not held against another pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import permutations
+from typing import Any
+
+from harness.checks.findings import Facts, Finding, conclude, looks, unknown, wanted
+from harness.model import Case, Verdict
+
+_PODS, _POLICY, _CILIUM = "pod-network", "network-policy", "cilium"
+
+
+def _pairs(case: Case) -> Facts:
+    """What came of each declared ordered pair."""
+    whole = looks(case, _PODS, [case.cluster.name])
+    seen: Mapping[str, Any] = whole.values.get(case.cluster.name, {}).get("pairs", {})
+    values, unseen = {}, list(whole.unseen)
+    for one, other in permutations([machine.name for machine in case.cluster.machines], 2):
+        pair = f"{one} → {other}"
+        found = seen.get(pair, {"error": "no pod looked"})
+        if "error" not in found:
+            values[pair] = found
+        elif whole.values:
+            unseen.append(unknown(pair, found["error"]))
+    return Facts(values, tuple(unseen))
+
+
+def _arrives(found: Mapping[str, Any]) -> bool:
+    return bool(found["small"]["received"])
+
+
+def _back(pair: str) -> str:
+    one, _, other = pair.partition(" → ")
+    return f"{other} → {one}"
+
+
+def _exchangeable(pairs: Facts) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The pairs that are open in both directions, as far as one-way datagrams tell."""
+    for pair, found in pairs.values.items():
+        back = pairs.values.get(_back(pair))
+        if _arrives(found) and back is not None and _arrives(back):
+            yield pair, found
+
+
+def pods_reach_pods(case: Case) -> Verdict:
+    target = wanted(case, "pair_s")
+    pairs = _pairs(case)
+    findings = [
+        Finding(pair, f"expected datagrams to arrive, seen none{_because(found['small'])}")
+        for pair, found in pairs.values.items()
+        if not _arrives(found)
+    ]
+    slowest = [0.0]
+    for pair, found in _exchangeable(pairs):
+        tcp = found["tcp"]
+        if "error" in tcp:
+            findings.append(Finding(pair, f"expected a TCP connection, seen {tcp['error']}"))
+            continue
+        slowest.append(tcp["took_s"])
+        if tcp["took_s"] > target["pair_s"]:
+            text = f"expected an answer within {target['pair_s']:g} s, seen {tcp['took_s']:.1f} s"
+            findings.append(Finding(pair, text))
+    return conclude(
+        findings,
+        pairs,
+        proven=f"all {len(pairs.values)} ordered pairs of nodes reach each other",
+        measured={"pair_s": max(slowest)} if len(slowest) > 1 else {},
+        target=target,
+    )
+
+
+def _because(found: Mapping[str, Any]) -> str:
+    return f" ({found['error']})" if "error" in found else ""
+
+
+def full_packets_pass(case: Case) -> Verdict:
+    pairs = _pairs(case)
+    findings = [
+        Finding(
+            pair,
+            f"expected unfragmented packets of {found['large']['bytes']} bytes to arrive, "
+            f"seen none{_because(found['large'])}",
+        )
+        for pair, found in pairs.values.items()
+        if _arrives(found) and not found["large"]["received"]
+    ]
+    narrow = {finding.where for finding in findings}
+    findings += [
+        Finding(pair, f"expected 1 MiB over TCP, seen {found['bulk']['error']}")
+        for pair, found in _exchangeable(pairs)
+        if "error" in found["bulk"] and not {pair, _back(pair)} & narrow
+    ]
+    return conclude(
+        [*findings, *_closed(pairs)],
+        pairs,
+        proven=f"packets of {case.cluster.pod_mtu} bytes and transfers of 1 MiB arrive whole",
+    )
+
+
+def _closed(pairs: Facts) -> list[Finding]:
+    """The pairs on which nothing at all arrives: whatever rides on them cannot be told."""
+    return [
+        unknown(pair, "nothing arrives here, whatever its size")
+        for pair, found in pairs.values.items()
+        if not _arrives(found)
+    ]
+
+
+def pods_reach_services(case: Case) -> Verdict:
+    pairs = _pairs(case)
+    findings = [
+        Finding(pair, f"expected the service to answer, seen {found['service']['error']}")
+        for pair, found in _exchangeable(pairs)
+        if "error" in found["service"]
+    ]
+    return conclude(
+        [*findings, *_closed(pairs)],
+        pairs,
+        proven="from every node, the services before the pods of all others answer",
+    )
+
+
+def names_resolve(case: Case) -> Verdict:
+    whole = looks(case, _PODS, [case.cluster.name])
+    seen: Mapping[str, Any] = whole.values.get(case.cluster.name, {})
+    pairs = _pairs(case)
+    findings: list[Finding] = []
+    for machine in [machine.name for machine in case.cluster.machines] if seen else ():
+        found = seen["names"].get(machine, {"error": "no pod looked"})
+        if "error" in found:
+            findings.append(unknown(machine, found["error"]))
+        elif consequence := _cut_off_from_dns(machine, seen["dns_on"], pairs):
+            if wrong := list(_unresolved(machine, found)):
+                findings.append(unknown(machine, f"{wrong[0].says}; {consequence}"))
+        else:
+            findings += _unresolved(machine, found)
+    return conclude(
+        findings, whole, proven="short names, names with a namespace and full names resolve"
+    )
+
+
+def _unresolved(machine: str, found: Mapping[str, Any]) -> Iterator[Finding]:
+    want = found["expected"]
+    if not found["nameserver"]:
+        yield Finding(machine, "expected a name server in the pod's resolv.conf, seen none")
+    for by in ("nameserver", "resolver"):
+        for what, answer in found[by].items():
+            have = answer.get("error") or answer["value"]
+            if have != want:
+                who = f"the name server {what}" if by == "nameserver" else f"the {what}"
+                yield Finding(machine, f"expected {who} to give {', '.join(want)}, seen {have}")
+
+
+def _cut_off_from_dns(machine: str, dns_on: list[str], pairs: Facts) -> str | None:
+    """Why names may fail here although DNS itself is well, when that is so."""
+    for server in dns_on:
+        for pair in (f"{machine} → {server}", f"{server} → {machine}"):
+            if pair in pairs.values and not _arrives(pairs.values[pair]):
+                return f"{pair} is closed, and DNS is served on {server}"
+    return None
+
+
+def policy_denies(case: Case) -> Verdict:
+    """A friend connects throughout; a stranger connects before the policy, and never after."""
+    whole = looks(case, _POLICY, [case.cluster.name])
+    seen: Mapping[str, Any] = whole.values.get(case.cluster.name, {})
+    findings: list[Finding] = []
+    for machine in [machine.name for machine in case.cluster.machines] if seen else ():
+        found = seen.get(machine, {"error": "no server stood there"})
+        if "error" in found:
+            findings.append(unknown(machine, found["error"]))
+            continue
+        before, after = found["before"], found["after"]
+        refused = [f"{who}: {it['error']}" for who, it in before.items() if "error" in it]
+        if refused:
+            why = f"without any policy the server there did not answer ({'; '.join(refused)})"
+            findings.append(unknown(machine, why))
+            continue
+        if "error" not in after["stranger"]:
+            findings.append(Finding(machine, "expected the stranger shut out, seen it connect"))
+        if "error" in after["friend"]:
+            error = after["friend"]["error"]
+            findings.append(Finding(machine, f"expected the friend to connect, seen {error}"))
+    return conclude(
+        findings, whole, proven="a denied connection fails on every node, an allowed one works"
+    )
+
+
+def cilium_healthy(case: Case) -> Verdict:
+    seen = looks(case, _CILIUM, [machine.name for machine in case.cluster.machines])
+    findings: list[Finding] = []
+    for machine, found in seen.values.items():
+        if not found["ready"]:
+            pod = found["pod"] or "no agent at all"
+            findings.append(
+                Finding(machine, f"expected a ready Cilium agent, seen {pod} not ready")
+            )
+        elif "cilium" not in found["parts"]:
+            findings.append(unknown(machine, "Cilium's status does not tell the agent's state"))
+        else:
+            findings += [
+                Finding(machine, f"expected {part} Ok, seen {it['state']}: {it['message']}")
+                for part, it in found["parts"].items()
+                if it["state"] not in ("Ok", "Disabled")
+            ]
+    return conclude(findings, seen, proven="the Cilium agent is ready and well on every node")
+
+
+CHECKS = {
+    "pods reach pods on every ordered pair of nodes": pods_reach_pods,
+    "full-sized packets pass between pods": full_packets_pass,
+    "pods reach services": pods_reach_services,
+    "names resolve in pods": names_resolve,
+    "a network policy that denies really denies": policy_denies,
+    "Cilium is healthy on every node": cilium_healthy,
+}

@@ -1,0 +1,125 @@
+"""A server on each machine, a friend and a stranger, before and after a policy for friends alone.
+
+The value, by machine of the server: {"before": {"friend", "stranger"}, "after": {the same},
+"denied_after_s"}, each of the four {"value", "took_s"} when the connection came about and
+{"error"} when it did not; or {"error"} when the server's pod never stood.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from harness.errors import HarnessError, TimedOut, Unreachable
+from harness.model import JSON
+from harness.probes import pods
+from harness.transport import Kube, Reach
+from harness.waiting import until
+
+_FRIEND, _STRANGER = "friend", "stranger"
+_ENFORCED_WITHIN_S = 20.0
+
+
+class NetworkPolicy:
+    """Shows first that both may connect, then closes the servers to all but the friend."""
+
+    name: ClassVar[str] = "network-policy"
+    within_s: ClassVar[float] = 120.0
+
+    def targets(self, reach: Reach) -> Sequence[str]:
+        return [reach.profile.name]
+
+    def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
+        kube = reach.kube
+        with pods.namespace(kube) as space:
+            servers, late = _deploy(reach, space)
+            before = _connect(kube, space, servers, patience_s=8.0)
+            kube.apply(_policy(space))
+            began = time.monotonic()
+            after = _when_denied(kube, space, servers)
+            took_s = round(time.monotonic() - began, 1)
+        return {
+            **{machine: {"error": why} for machine, why in late.items()},
+            **{
+                machine: {
+                    "before": {who: before[who][machine] for who in before},
+                    "after": {who: after[who][machine] for who in after},
+                    "denied_after_s": took_s,
+                }
+                for machine in servers
+            },
+        }
+
+
+def _deploy(reach: Reach, space: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Addresses of the servers by machine, and why others have none; both clients are ready."""
+    machines = [machine.name for machine in reach.profile.machines]
+    names = {machine: pods.name_of("server", machine) for machine in machines}
+    for machine, name in names.items():
+        reach.kube.apply(pods.pod(reach, space, name, machine, "server"))
+    # On two machines where there are two, so that connections cross between machines.
+    for client, machine in ((_FRIEND, machines[0]), (_STRANGER, machines[-1])):
+        reach.kube.apply(pods.pod(reach, space, client, machine, client))
+    clients = {_FRIEND: _FRIEND, _STRANGER: _STRANGER}
+    ready, late = pods.addresses_when_ready(reach.kube, space, names | clients, within_s=45.0)
+    for client in clients:
+        if client in late:
+            raise Unreachable(f"the {client} could not be set up: {late[client]}")
+    return {machine: ip for machine, ip in ready.items() if machine in names}, late
+
+
+def _policy(space: str) -> dict[str, Any]:
+    friends = {"podSelector": {"matchLabels": {"cutover/role": _FRIEND}}}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "friends-only", "namespace": space},
+        "spec": {
+            "podSelector": {"matchLabels": {"cutover/role": "server"}},
+            "policyTypes": ["Ingress"],
+            "ingress": [{"from": [friends]}],
+        },
+    }
+
+
+def _connect(
+    kube: Kube, space: str, servers: Mapping[str, str], patience_s: float
+) -> dict[str, dict[str, Any]]:
+    """What came of connections from friend and stranger, by client and server's machine."""
+    wanted = {
+        "me": "client",
+        "nonce": "none",
+        "port": pods.PORT,
+        "mtu": 576,
+        "within_s": patience_s,
+        "peers": {},
+        "services": servers,
+        "names": {},
+    }
+
+    def from_client(client: str) -> dict[str, Any]:
+        said = pods.run_script(kube, space, client, "talk", json.dumps(wanted))
+        return dict(said["service"])
+
+    answers = pods.in_each((_FRIEND, _STRANGER), from_client)
+    for answer in answers.values():
+        if isinstance(answer, HarnessError):
+            raise answer
+    return {who: answer for who, answer in answers.items() if not isinstance(answer, HarnessError)}
+
+
+def _when_denied(kube: Kube, space: str, servers: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """The connections once the stranger is shut out everywhere, or as they were at the last."""
+    last: dict[str, dict[str, Any]] = {}
+
+    def denied() -> bool:
+        last.update(_connect(kube, space, servers, patience_s=1.0))
+        return all("error" in answer for answer in last[_STRANGER].values())
+
+    # A stranger who still comes in is what the last answers tell.
+    with contextlib.suppress(TimedOut):
+        until(denied, within_s=_ENFORCED_WITHIN_S, what="the stranger shut out", every_s=1.0)
+    return last

@@ -1,0 +1,202 @@
+"""Pods of the harness's own, in a namespace that always goes again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from harness.errors import HarnessError, TimedOut, TransportError
+from harness.transport import Kube, Reach
+from harness.waiting import until
+
+T = TypeVar("T")
+
+PORT = 8642
+_SCRIPT = Path(__file__).with_name("pod_script.py").read_text(encoding="utf-8")
+_OURS = {"app.kubernetes.io/managed-by": "cutover"}
+_SELECTOR = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dcutover"
+_PREFIX = "cutover-probe-"
+# No look lasts this long: what is older was left behind by a harness that was killed.
+_LEFTOVER_S = 600.0
+_NOBODY = 65534
+
+
+@contextlib.contextmanager
+def namespace(kube: Kube) -> Iterator[str]:
+    """A namespace for one look; it is deleted afterwards, whatever happened."""
+    _sweep(kube)
+    name = f"{_PREFIX}{secrets.token_hex(4)}"
+    restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
+    try:
+        kube.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Namespace",
+                "metadata": {"name": name, "labels": _OURS | restricted},
+            }
+        )
+        # Pods are refused until the controller has given the namespace its service account.
+        until(
+            lambda: kube.get(f"/api/v1/namespaces/{name}/serviceaccounts")["items"],
+            within_s=15.0,
+            what=f"a service account in the namespace {name}",
+        )
+        yield name
+    finally:
+        kube.delete(f"/api/v1/namespaces/{name}")
+
+
+def _sweep(kube: Kube) -> None:
+    for left in kube.get(f"/api/v1/namespaces?{_SELECTOR}")["items"]:
+        meta = left["metadata"]
+        age_s = time.time() - datetime.fromisoformat(meta["creationTimestamp"]).timestamp()
+        if meta["name"].startswith(_PREFIX) and age_s > _LEFTOVER_S:
+            kube.delete(f"/api/v1/namespaces/{meta['name']}")
+
+
+def pod(reach: Reach, space: str, name: str, machine: str, role: str) -> dict[str, Any]:
+    """A pod that serves ``pod_script``, placed on one machine past the scheduler.
+
+    It asks for nothing that the restricted pod security standard forbids.
+    """
+    container = {
+        "name": "probe",
+        "image": reach.profile.kubernetes.probe_image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python3", "-u", "-c", _SCRIPT, "serve", str(PORT)],
+        "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
+        "resources": {
+            "requests": {"cpu": "10m", "memory": "32Mi"},
+            "limits": {"cpu": "500m", "memory": "128Mi"},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": space,
+            "labels": _OURS | {"cutover/pod": name, "cutover/role": role},
+        },
+        "spec": {
+            "nodeName": machine,
+            "containers": [container],
+            "restartPolicy": "Always",
+            "terminationGracePeriodSeconds": 1,
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "tolerations": [{"operator": "Exists"}],
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": _NOBODY,
+                "runAsGroup": _NOBODY,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+        },
+    }
+
+
+def name_of(role: str, machine: str) -> str:
+    """A name for an object that belongs to a machine: a DNS label, unlike a machine's name."""
+    return f"{role}-{machine.replace('.', '-')}"
+
+
+def service(space: str, name: str, pod_name: str) -> dict[str, Any]:
+    """A service before one pod."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": space, "labels": _OURS},
+        "spec": {
+            "selector": {"cutover/pod": pod_name},
+            "ports": [{"name": "tcp", "port": PORT, "protocol": "TCP"}],
+        },
+    }
+
+
+def addresses_when_ready(
+    kube: Kube, space: str, names: Mapping[str, str], within_s: float
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Addresses of the pods that became ready in time, and why the others did not.
+
+    ``names`` are pod names by whatever key the caller knows them by; so are the answers.
+    """
+    seen: dict[str, Any] = {}
+
+    def all_ready() -> bool:
+        listed = kube.get(f"/api/v1/namespaces/{space}/pods")["items"]
+        seen.update({item["metadata"]["name"]: item["status"] for item in listed})
+        return all(_is_ready(seen.get(name, {})) for name in names.values())
+
+    # Whichever is not ready by then is told below, by name.
+    with contextlib.suppress(TimedOut):
+        until(all_ready, within_s=within_s, what=f"the pods in {space} ready")
+    ready = {k: seen[name]["podIP"] for k, name in names.items() if _is_ready(seen.get(name, {}))}
+    events = _warnings(kube, space) if len(ready) < len(names) else {}
+    late = {
+        key: f"its pod was not ready within {within_s:g} s: "
+        f"{events.get(name) or _state(seen.get(name, {}))}"
+        for key, name in names.items()
+        if key not in ready
+    }
+    return ready, late
+
+
+def _is_ready(status: Mapping[str, Any]) -> bool:
+    conditions = {c["type"]: c["status"] for c in status.get("conditions", ())}
+    return conditions.get("Ready") == "True" and bool(status.get("podIP"))
+
+
+def _state(status: Mapping[str, Any]) -> str:
+    for container in status.get("containerStatuses", ()):
+        for state in container.get("state", {}).values():
+            if state.get("reason"):
+                return f"{state['reason']} {state.get('message', '')}".strip()
+    return str(status.get("phase", "no such pod"))
+
+
+def _warnings(kube: Kube, space: str) -> dict[str, str]:
+    """The last warning about each object of a namespace, by its name."""
+    try:
+        listed = kube.get(f"/api/v1/namespaces/{space}/events?fieldSelector=type%3DWarning")
+    except TransportError:
+        return {}
+    return {event["involvedObject"]["name"]: event.get("message", "") for event in listed["items"]}
+
+
+def run_script(kube: Kube, space: str, name: str, role: str, argument: str) -> Any:
+    """What ``pod_script`` prints in one pod; TransportError when that is not JSON."""
+    done = kube.exec(space, name, ("python3", "-I", "-c", _SCRIPT, role, argument), within_s=25.0)
+    if done.status != 0:
+        said = done.stderr.strip()[-300:]
+        raise TransportError(f"{role} in pod {name} ended with status {done.status}: {said}")
+    try:
+        return json.loads(done.stdout)
+    except ValueError as error:
+        raise TransportError(f"{role} in pod {name}: garbled: {done.stdout[-200:]!r}") from error
+
+
+def in_each(keys: Iterable[str], work: Callable[[str], T]) -> dict[str, T | HarnessError]:
+    """What ``work`` returns for each key, side by side, or the HarnessError that it raised."""
+
+    def safely(key: str) -> T | HarnessError:
+        try:
+            return work(key)
+        except HarnessError as error:
+            return error
+
+    wanted = list(keys)
+    with ThreadPoolExecutor(max_workers=max(1, len(wanted))) as pool:
+        return dict(zip(wanted, pool.map(safely, wanted), strict=True))
