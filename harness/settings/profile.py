@@ -128,6 +128,12 @@ class Profile(Frozen):
                 raise ValueError(f"two machines have the same {what}: {', '.join(sorted(twice))}")
         return self
 
+    def declared_uid(self) -> str | None:
+        """The UID that this cluster must have; None when the profile declares none yet."""
+        if self.uid is not None or self.uid_file is None:
+            return self.uid
+        return self.uid_file.read_text(encoding="utf-8").strip() if self.uid_file.exists() else None
+
     def cluster(self) -> Cluster:
         """What checks may know of this profile."""
         parts = {
