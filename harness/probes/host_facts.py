@@ -95,7 +95,7 @@ def _replace(items: dict[str, Any], name: str, make: Callable[[Any], JSON]) -> N
             items[name] = {"error": f"not understood: {error}"}
 
 
-def clock(sent: float, started: float, ended: float, received: float) -> dict[str, JSON]:
+def clock(sent: float, started: float, ended: float, received: float) -> dict[str, float]:
     """Between what bounds the machine's clock is ahead of ours, in seconds.
 
     It read ``started`` after we had sent, and ``ended`` before we received: the offset is at most

@@ -156,10 +156,12 @@ class ApiKube:
 def _load(kubeconfig: Path) -> Configuration:
     configuration = Configuration()
     try:
+        kubeconfig.stat()  # the client does not say that a file is missing
         load_kube_config(str(kubeconfig), client_configuration=configuration, persist_config=False)
     except (ConfigException, yaml.YAMLError, OSError, TypeError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(
-            f"cannot use the kubeconfig {kubeconfig}: {error}",
+            f"cannot use the kubeconfig {kubeconfig}: {why}",
             remedy="access.kubeconfig in the profile names a kubeconfig with a current context; "
             "on an RKE2 server it is /etc/rancher/rke2/rke2.yaml, with the server's address in it",
         ) from error

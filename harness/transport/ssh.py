@@ -242,8 +242,9 @@ def _our_key(access: SshAccess) -> paramiko.PKey:
     try:
         return paramiko.PKey.from_path(access.key)
     except (OSError, ValueError, TypeError, paramiko.SSHException) as error:
+        why = error.strerror if isinstance(error, OSError) else error
         raise ConfigError(
-            f"cannot use the SSH key {access.key}: {error}",
+            f"cannot use the SSH key {access.key}: {why}",
             remedy="access.ssh.key in the profile names a private key without a passphrase",
         ) from error
 

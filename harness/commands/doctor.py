@@ -1,0 +1,293 @@
+"""``./cutover doctor``: can the harness reach and use this cluster? Changes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+import typer
+
+from harness.commands.output import AsJson, Cluster, say, say_json
+from harness.errors import ConfigError, HarnessError, TimedOut, TransportError, Unreachable
+from harness.model import Exit, Machine
+from harness.probes import PROBES
+from harness.probes.host_facts import clock
+from harness.probes.permissions import Permission, all_permissions
+from harness.settings import Profile, load_profile
+from harness.transport import Reach, connect
+
+_TOOLS = ("chronyc", "ip", "ping", "python3", "stat", "systemctl")
+_WHICH = 'for tool in "$@"; do command -v "$tool" >/dev/null || echo "$tool"; done'
+_OLDEST_PYTHON = (3, 8)
+# Times in a journal come from here and from the machines: beyond this they cannot be compared.
+_CLOCK_S = 1.0
+_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+
+class State(StrEnum):
+    """How one thing is, as it is printed."""
+
+    OK = "ok"
+    WRONG = "wrong"
+    UNREACHABLE = "unreachable"
+    CONFIGURATION = "configuration"
+
+
+# The first of these that occurs decides.
+_EXITS = {
+    State.CONFIGURATION: Exit.USAGE,
+    State.WRONG: Exit.NO_GO,
+    State.UNREACHABLE: Exit.NOT_PROVEN,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One thing that was looked at, where, how it is, and what to do about it."""
+
+    where: str
+    what: str
+    state: State = State.OK
+    says: str
+    remedy: str = ""
+
+
+def doctor(cluster: Cluster = "lab", as_json: AsJson = False) -> None:
+    """Reach every machine and API, log in, and check permissions, clocks and tools.
+
+    Example: ./cutover doctor --cluster contabo
+
+    Ends with 0 (all fine), 1 (something is wrong or refused), 2 (the configuration is incomplete)
+    or 3 (something could not be reached).
+    """
+    profile = load_profile(cluster)
+    with connect(profile) as reach:
+        lines = examine(reach)
+    status = exit_of(lines)
+    if as_json:
+        document = [asdict(line) for line in lines]
+        say_json({"schema": 1, "cluster": profile.name, "lines": document, "exit": int(status)})
+    else:
+        _print(profile, lines)
+    raise typer.Exit(int(status))
+
+
+def exit_of(lines: Sequence[Line]) -> Exit:
+    """The exit status: the configuration comes first, since all else may follow from it."""
+    states = {line.state for line in lines}
+    return next((status for state, status in _EXITS.items() if state in states), Exit.GO)
+
+
+def examine(reach: Reach) -> list[Line]:
+    """Everything that is to be known, machines side by side; never raises a HarnessError."""
+    machines = reach.profile.cluster().machines
+    looks = [_profile(reach.profile), *(_machine(reach, it) for it in machines), _cluster(reach)]
+    with ThreadPoolExecutor(max_workers=len(looks)) as pool:
+        return [line for lines in pool.map(list, looks) for line in lines]
+
+
+def _profile(profile: Profile) -> Iterator[Line]:
+    image = profile.kubernetes.probe_image
+    if image.endswith("0" * 64):
+        yield Line(
+            where=profile.name,
+            what="probe image",
+            state=State.CONFIGURATION,
+            says=f"{image} is a placeholder",
+            remedy="kubernetes.probe_image: enter the digest of an image with python3",
+        )
+    else:
+        yield Line(where=profile.name, what="probe image", says=image)
+
+
+def _machine(reach: Reach, machine: Machine) -> Iterator[Line]:
+    """What can be known of a machine: nothing more when we cannot log in."""
+    ssh = reach.profile.access.ssh
+    logged_in = _tried(
+        machine.name,
+        "log in",
+        lambda: _log_in(reach, machine, f"{ssh.user}@{machine.address} port {ssh.port}"),
+    )
+    yield logged_in
+    if logged_in.state is not State.OK:
+        return
+    yield _tried(machine.name, "python3", lambda: _python(reach, machine))
+    yield _tried(machine.name, "tools", lambda: _tools(reach, machine))
+    yield _tried(machine.name, "clock", lambda: _clock(reach, machine))
+    if machine.is_server:
+        yield _tried(machine.name, "its API server", lambda: _api_server(reach, machine))
+
+
+def _tried(where: str, what: str, look: Callable[[], Line]) -> Line:
+    """The line that a look gives, or the one that its error makes."""
+    try:
+        return look()
+    except HarnessError as error:
+        state = State.WRONG
+        if isinstance(error, ConfigError):
+            state = State.CONFIGURATION
+        elif isinstance(error, (Unreachable, TimedOut)):
+            state = State.UNREACHABLE
+        says = str(error.args[0])
+        return Line(where=where, what=what, state=state, says=says, remedy=error.remedy)
+
+
+def _log_in(reach: Reach, machine: Machine, says: str) -> Line:
+    reach.shell.run(machine.name, ("true",), within_s=10.0)
+    return Line(where=machine.name, what="log in", says=says)
+
+
+def _python(reach: Reach, machine: Machine) -> Line:
+    code = "import sys; print(*sys.version_info[:3], sep='.')"
+    done = reach.shell.run(machine.name, ("python3", "-c", code), within_s=10.0)
+    version = done.stdout.strip()
+    numbers = tuple(int(part) for part in version.split(".") if part.isdigit())
+    fine = done.status == 0 and numbers >= _OLDEST_PYTHON
+    oldest = ".".join(map(str, _OLDEST_PYTHON))
+    return Line(
+        where=machine.name,
+        what="python3",
+        state=State.OK if fine else State.WRONG,
+        says=version or done.stderr.strip() or f"exit status {done.status}",
+        remedy="" if fine else f"install python3, {oldest} or newer: the probes run on it",
+    )
+
+
+def _tools(reach: Reach, machine: Machine) -> Line:
+    done = reach.shell.run(machine.name, ("sh", "-c", _WHICH, "sh", *_TOOLS), within_s=10.0)
+    missing = done.stdout.split()
+    return Line(
+        where=machine.name,
+        what="tools",
+        state=State.WRONG if missing else State.OK,
+        says=f"missing: {', '.join(missing)}" if missing else ", ".join(_TOOLS),
+        remedy="apt-get install chrony iproute2 iputils-ping" if missing else "",
+    )
+
+
+def _clock(reach: Reach, machine: Machine) -> Line:
+    """How far its clock is from ours, as far as the way there and back lets us tell."""
+    done = reach.shell.run(machine.name, ("date", "+%s.%N"), within_s=10.0)
+    received = time.time()
+    try:
+        there = float(done.stdout)
+    except ValueError:
+        raise TransportError(f"date gave no time: {done.stderr or done.stdout!r}") from None
+    bounds = clock(received - done.took_s, there, there, received)
+    least, most = bounds["at_least_s"], bounds["at_most_s"]
+    fine = most > -_CLOCK_S and least < _CLOCK_S
+    return Line(
+        where=machine.name,
+        what="clock",
+        state=State.OK if fine else State.WRONG,
+        says=f"ahead of ours by {least * 1000:+.0f} to {most * 1000:+.0f} ms",
+        remedy="" if fine else "chronyc makestep, here or there: which of the two is wrong?",
+    )
+
+
+def _api_server(reach: Reach, machine: Machine) -> Line:
+    url = f"https://{machine.address}:{reach.profile.kubernetes.api_port}/version"
+    answer = reach.kube.ask(url)
+    fine = answer.status == 200
+    return Line(
+        where=machine.name,
+        what="its API server",
+        state=State.OK if fine else State.WRONG,
+        says=f"{url} answers {answer.status}",
+        remedy="" if fine else "do the kubeconfig's credentials hold on this server?",
+    )
+
+
+def _cluster(reach: Reach) -> Iterator[Line]:
+    """What can be known through the API: nothing more when it cannot be used."""
+    name = reach.profile.name
+    kubeconfig = reach.profile.access.kubeconfig
+    uids: list[str] = []
+
+    def identity() -> Line:
+        uids.append(reach.kube.get("/api/v1/namespaces/kube-system")["metadata"]["uid"])
+        return Line(where=name, what="the API", says=f"answers to {kubeconfig}")
+
+    reached = _tried(name, "the API", identity)
+    yield reached
+    if reached.state is State.OK:
+        yield _tried(name, "identity", lambda: _identity(reach.profile, uids[0]))
+        yield _tried(name, "permissions", lambda: _permissions(reach))
+
+
+def _identity(profile: Profile, uid: str) -> Line:
+    declared = profile.declared_uid()
+    if declared is None:
+        return Line(
+            where=profile.name,
+            what="identity",
+            state=State.CONFIGURATION,
+            says="the profile does not say which cluster is meant",
+            remedy=f"if this is the one, add `uid: {uid}` to the profile",
+        )
+    return Line(
+        where=profile.name,
+        what="identity",
+        state=State.OK if uid == declared else State.WRONG,
+        says=f"cluster {uid}" if uid == declared else f"expected {declared}, seen {uid}",
+        remedy="" if uid == declared else f"is {profile.access.kubeconfig} of another cluster?",
+    )
+
+
+def _permissions(reach: Reach) -> Line:
+    """Asks the API itself, which knows every role and every authorizer."""
+    wanted = all_permissions(PROBES)
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        allowed = pool.map(lambda permission: _allowed(reach, permission), wanted)
+        missing = [str(it) for it, may in zip(wanted, allowed, strict=True) if not may]
+    return Line(
+        where=reach.profile.name,
+        what="permissions",
+        state=State.WRONG if missing else State.OK,
+        says=f"not allowed: {', '.join(missing)}" if missing else f"all {len(wanted)} granted",
+        remedy="bind the account of the kubeconfig to a role with these" if missing else "",
+    )
+
+
+def _allowed(reach: Reach, permission: Permission) -> bool:
+    resource, _, subresource = permission.resource.partition("/")
+    spec = {
+        "resourceAttributes": {
+            "verb": permission.verb,
+            "group": permission.group,
+            "resource": resource,
+            "subresource": subresource,
+        }
+    }
+    if permission.is_path:
+        path = {"verb": permission.verb, "path": permission.resource}
+        spec = {"nonResourceAttributes": path}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": spec,
+    }
+    return bool(reach.kube.create(_REVIEWS, review)["status"]["allowed"])
+
+
+def _print(profile: Profile, lines: Sequence[Line]) -> None:
+    say(f"{profile.title}")
+    widths = [max(len(text) for text in column) for column in _columns(lines)]
+    for line, *columns in zip(lines, *_columns(lines), strict=True):
+        padded = "  ".join(text.ljust(width) for text, width in zip(columns, widths, strict=True))
+        say(f"{padded}  {line.says}")
+        if line.remedy:
+            say(f"{'':{widths[0]}}  what to do: {line.remedy}")
+    bad = sum(line.state is not State.OK for line in lines)
+    say(f"{bad} of {len(lines)} need attention" if bad else f"all {len(lines)} are fine")
+
+
+def _columns(lines: Sequence[Line]) -> list[list[str]]:
+    return [
+        [line.state.value for line in lines],
+        [line.where for line in lines],
+        [line.what for line in lines],
+    ]

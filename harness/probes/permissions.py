@@ -1,0 +1,54 @@
+"""What each probe must be allowed to do in the cluster: the minimal role, and ``doctor``'s list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Permission:
+    """One verb on one resource (``pods/exec``) of an API group, or on a path (``/readyz``)."""
+
+    verb: str
+    resource: str
+    group: str = ""
+
+    @property
+    def is_path(self) -> bool:
+        return self.resource.startswith("/")
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.resource}{f'.{self.group}' if self.group else ''}"
+
+
+def _may(resource: str, *verbs: str, group: str = "") -> tuple[Permission, ...]:
+    return tuple(Permission(verb, resource, group) for verb in verbs)
+
+
+# Server-side apply is a create or a patch; exec is a get over websockets, from 1.35 on a create.
+_EXEC = _may("pods/exec", "get", "create")
+_OWN_PODS = (
+    *_may("namespaces", "list", "create", "patch", "delete"),
+    *_may("serviceaccounts", "list"),
+    *_may("events", "list"),
+    *_may("pods", "list", "create", "patch"),
+    *_EXEC,
+)
+
+PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
+    "api-endpoints": (*_may("/readyz", "get"), *_may("namespaces", "get")),
+    "cilium": (*_may("pods", "list"), *_EXEC),
+    "host-facts": (),
+    "network-policy": (
+        *_OWN_PODS,
+        *_may("networkpolicies", "create", "patch", group="networking.k8s.io"),
+    ),
+    "nodes": _may("nodes", "list"),
+    "pod-network": (*_OWN_PODS, *_may("services", "list", "create", "patch")),
+}
+
+
+def all_permissions(probes: Iterable[str]) -> tuple[Permission, ...]:
+    """What these probes need together, each once, in order."""
+    return tuple(sorted({permission for probe in probes for permission in PERMISSIONS[probe]}))
