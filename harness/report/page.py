@@ -1,9 +1,278 @@
-"""report.html."""
+"""report.html: one self-contained page, first for whoever decides, then for engineers.
+
+This module says what the page shows; ``reports/templates/report.html`` says how.
+"""
 
 from __future__ import annotations
 
-from harness.gate import Judgement
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import jinja2
+
+from harness.catalogue import Scenario
+from harness.gate import Judged, Judgement, PastRun, ScenarioSeen
+from harness.model import Outcome, merge
+from harness.report.bars import bars
+from harness.report.summary import again
+from harness.report.timeline import timeline
+from harness.report.words import (
+    DECISIONS,
+    OUTCOMES,
+    Word,
+    account,
+    blocking,
+    bound,
+    clip,
+    headline,
+    with_unit,
+)
+from harness.settings import ROOT
+
+TEMPLATES = ROOT / "reports/templates"
+_BETTER_FIRST = ("pass", "not_applicable", "waived", "not_proven", "fail")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Risk:
+    """A row of what stands in the way."""
+
+    word: Word
+    id: str
+    risk: str
+    effect: str
+    owner: str
+    why: str
+    step: str
+    when: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A requirement in the table."""
+
+    word: Word
+    id: str
+    title: str
+    week: int
+    change: str
+    change_style: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A step of a scenario: ``style`` is passed, failed or unreached."""
+
+    keyword: str
+    text: str
+    style: str
+    took: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Play:
+    """A scenario as it went."""
+
+    word: Word
+    name: str
+    place: str
+    took: str
+    lines: tuple[Line, ...]
+    says: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detail:
+    """Everything about a requirement, for engineers."""
+
+    word: Word
+    id: str
+    title: str
+    severity: str
+    is_open: bool
+    says: tuple[str, ...]
+    expected: tuple[str, ...]
+    observed: tuple[str, ...]
+    where: str
+    took: str
+    since: str
+    remedy: str
+    runbook: str
+    again: str
+    evidence: tuple[tuple[str, str], ...]
+    plays: tuple[Play, ...]
 
 
 def page(judgement: Judgement) -> str:
-    return ""
+    """The whole page as HTML."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("report.html").render(**_content(judgement))
+
+
+def _content(judgement: Judgement) -> dict[str, Any]:
+    manifest, trail = judgement.trail.manifest, judgement.trail
+    first, last = trail.first.moment, trail.last.moment
+    before = manifest.past[-1] if manifest.past else None
+    return {
+        "headline": headline(judgement),
+        "word": DECISIONS[judgement.decision],
+        "account": account(judgement),
+        "manifest": manifest,
+        "left_out": manifest.due - len(manifest.requirements),
+        "uid": trail.uid,
+        "when": f"{first:%d %b %Y %H:%M}–{last:%H:%M} UTC",
+        "before": f"{_day(before)}: {before.decision}" if before else None,
+        "since": f"Since {_day(before)}" if before else "Last run",
+        "risks": [_risk(judged, judgement) for judged in blocking(judgement)],
+        "bars": bars(judgement),
+        "rows": [_row(judged, before) for judged in judgement.judged],
+        "warnings": [clip(warning, 400) for warning in judgement.warnings],
+        "owners": list(dict.fromkeys(it.requirement.owner for it in judgement.judged)),
+        "details": [_detail(judged, judgement) for judged in judgement.judged],
+        "faults": list(trail.faults.values()),
+        "timeline": timeline(judgement.trail),
+        "again": again(judgement),
+    }
+
+
+def _day(run: PastRun) -> str:
+    return f"{datetime.fromisoformat(run.ended):%d %b}"
+
+
+def _risk(judged: Judged, judgement: Judgement) -> Risk:
+    requirement, waiver = judged.requirement, judged.waiver
+    owner, when = requirement.owner, _since(judged, judgement.trail.manifest.past)
+    if judged.outcome is Outcome.WAIVED and waiver is not None:
+        days = (waiver.expires - judgement.trail.last.moment).days
+        owner = f"{waiver.owner}, approved by {waiver.approver}"
+        when = f"Waiver ends {waiver.expires:%d %b %Y} ({days} days)"
+    return Risk(
+        word=OUTCOMES[judged.outcome],
+        id=requirement.id,
+        risk=requirement.risk,
+        effect=requirement.effect,
+        owner=owner,
+        why=clip(judged.reason, 220),
+        step=requirement.remedy,
+        when=when,
+    )
+
+
+def _row(judged: Judged, before: PastRun | None) -> Row:
+    requirement, now = judged.requirement, judged.outcome.value
+    then = before.requirements.get(requirement.id) if before else None
+    change, style = "as before", "same"
+    if before is None:
+        change = "first run"
+    elif then is None:
+        change = "new"
+    elif then != now:
+        worse = _BETTER_FIRST.index(now) > _BETTER_FIRST.index(then)
+        was = OUTCOMES[Outcome(then)].text.lower()
+        change, style = (f"▼ was {was}", "worse") if worse else (f"▲ was {was}", "better")
+    return Row(
+        word=OUTCOMES[judged.outcome],
+        id=requirement.id,
+        title=requirement.title,
+        week=requirement.week,
+        change=change,
+        change_style=style,
+    )
+
+
+def _since(judged: Judged, past: Sequence[PastRun]) -> str:
+    """Since when the requirement has been as it is now."""
+    now, name = judged.outcome.value, judged.requirement.id
+    known = [run for run in past if name in run.requirements]
+    same = 0
+    for run in reversed(known):
+        if run.requirements[name] != now:
+            break
+        same += 1
+    word = OUTCOMES[judged.outcome].text
+    if same:
+        return f"{word} since {_day(known[-same])}, {same + 1} runs"
+    if not known:
+        return f"{word} in the first run that looked"
+    return f"{word} in this run for the first time in {len(known) + 1}"
+
+
+def _detail(judged: Judged, judgement: Judgement) -> Detail:
+    requirement, trail = judged.requirement, judgement.trail
+    scenarios = trail.manifest.proving(requirement.id)
+    seen = [trail.scenarios[it.id] for it in scenarios if it.id in trail.scenarios]
+    where = dict.fromkeys(
+        place
+        for ruling in judged.rulings
+        if ruling.verdict.outcome is not Outcome.PASS
+        for place in ruling.verdict.where
+    )
+    return Detail(
+        word=OUTCOMES[judged.outcome],
+        id=requirement.id,
+        title=requirement.title,
+        severity=requirement.severity.value,
+        is_open=judged.outcome in (Outcome.FAIL, Outcome.NOT_PROVEN),
+        says=tuple(judged.reason.split("; ")),
+        expected=tuple(f"{t.words} {bound(t, key)}" for key, t in requirement.targets.items()),
+        observed=tuple(_observed(judged)),
+        where=", ".join(where),
+        took=f"{sum(it.took_s for it in seen):.1f} s in {len(seen)} scenarios" if seen else "",
+        since=_since(judged, trail.manifest.past),
+        remedy=requirement.remedy,
+        runbook=requirement.runbook.strip(),
+        again=again(judgement, requirement.id),
+        evidence=tuple(_link(name) for name in judged.evidence),
+        plays=tuple(_play(it, judged, trail.scenarios.get(it.id)) for it in scenarios),
+    )
+
+
+def _observed(judged: Judged) -> Iterator[str]:
+    targets = judged.requirement.targets
+    for key, value in judged.measured.items():
+        words = targets[key].words if key in targets else key.rpartition("_")[0].replace("_", " ")
+        yield f"{words} {with_unit(value, key)}"
+
+
+def _link(name: str) -> tuple[str, str]:
+    """Where a piece of evidence is, and how it is called."""
+    file, _, lines = name.partition("#")
+    if lines:
+        return file, f"journal, lines {lines.replace('-', '–').replace('L', '')}"
+    return file, f"{file[:21]}…"
+
+
+def _play(scenario: Scenario, judged: Judged, seen: ScenarioSeen | None) -> Play:
+    findings = [it for it in judged.findings if it.scenario == scenario.id]
+    outcome = merge(it.outcome for it in findings) if findings else judged.outcome
+    return Play(
+        word=OUTCOMES[outcome],
+        name=scenario.id.partition(": ")[2],
+        place=f"features/{scenario.file}:{scenario.line}",
+        took=f"{seen.took_s:.1f} s" if seen else "",
+        lines=tuple(_lines(scenario, seen)),
+        says=tuple(dict.fromkeys(it.reason for it in findings)),
+    )
+
+
+def _lines(scenario: Scenario, seen: ScenarioSeen | None) -> Iterator[Line]:
+    done = seen.steps if seen else []
+    for number, step in enumerate(scenario.steps):
+        state = done[number] if number < len(done) else None
+        yield Line(
+            keyword=step.keyword,
+            text=step.text,
+            style=state.state if state else "unreached",
+            took=f"{state.took_s:.1f} s" if state and state.took_s >= 0.1 else "",
+            error=(state.error or "") if state else "",
+        )

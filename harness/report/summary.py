@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness.gate import Judgement
 from harness.model import Outcome
-from harness.report.words import OUTCOMES, account, blocking, headline, with_unit
+from harness.report.words import OUTCOMES, account, blocking, clip, headline, with_unit
 
 
 def summary_lines(judgement: Judgement, folder: Path) -> list[str]:
@@ -15,7 +15,7 @@ def summary_lines(judgement: Judgement, folder: Path) -> list[str]:
     for judged in judgement.judged:
         word = OUTCOMES[judged.outcome]
         text = judged.requirement.title if judged.outcome is Outcome.PASS else judged.reason
-        lines.append(f"{word.icon} {judged.requirement.id:<14} {word.text:<15} {_first(text)}")
+        lines.append(f"{word.icon} {judged.requirement.id:<14} {word.text:<15} {clip(text, 160)}")
     lines.append("")
     lines += [f"! {warning}" for warning in judgement.warnings]
     lines += [
@@ -54,24 +54,23 @@ def markdown(judgement: Judgement) -> str:
         requirement, word = judged.requirement, OUTCOMES[judged.outcome]
         lines += [
             f"- {word.icon} **{requirement.risk}** (`{requirement.id}`, {word.text.lower()}, "
-            f"{requirement.owner}): {_first(judged.reason)}",
+            f"{requirement.owner}): {clip(judged.reason, 300)}",
             f"  - If we went ahead: {requirement.effect}",
             f"  - Next: {requirement.remedy}",
         ]
     lines += ["", "## Requirements", "", "| | Id | In words | Measured |", "|-|-|-|-|"]
     for judged in judgement.judged:
         word = OUTCOMES[judged.outcome]
+        targets = judged.requirement.targets
         measured = ", ".join(
-            f"{key} {with_unit(value, key)}" for key, value in judged.measured.items()
+            f"{targets[key].words} {with_unit(value, key)}"
+            for key, value in judged.measured.items()
+            if key in targets
         )
         lines.append(
             f"| {word.icon} {word.text} | `{judged.requirement.id}` "
             f"| {judged.requirement.title} | {measured} |"
         )
     if judgement.warnings:
-        lines += ["", "## Warnings", "", *(f"- {_first(it)}" for it in judgement.warnings)]
+        lines += ["", "## Warnings", "", *(f"- {clip(it, 300)}" for it in judgement.warnings)]
     return "\n".join(lines) + "\n"
-
-
-def _first(text: str) -> str:
-    return text.partition("\n")[0]

@@ -62,6 +62,12 @@ def listing(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
+def clip(text: str, most: int) -> str:
+    """The first line of a text, cut at a word when it is longer than ``most`` characters."""
+    line = text.partition("\n")[0]
+    return line if len(line) <= most else f"{line[:most].rsplit(' ', 1)[0]} …"
+
+
 def headline(judgement: Judgement) -> str:
     """The decision in words: ``NO-GO for week 4``."""
     manifest = judgement.trail.manifest

@@ -1,0 +1,55 @@
+"""Measured against target, as bars: where the target stands, and how far the measured number is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.gate import Judged, Judgement
+from harness.model import Outcome
+from harness.report.words import bound, with_unit
+from harness.settings import Target, unit_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One bar: ``fill`` and ``mark`` are percentages of it, ``style`` is ok, bad or warn."""
+
+    words: str
+    measured: str
+    target: str
+    fill: float
+    mark: float
+    style: str
+    where: str
+
+
+def bars(judgement: Judgement) -> tuple[Bar, ...]:
+    """A bar for each number that was measured and has a target, those that miss it first."""
+    found = [
+        _bar(judged, key, target, judged.measured[key])
+        for judged in judgement.judged
+        if judged.outcome is not Outcome.NOT_APPLICABLE
+        for key, target in judged.requirement.targets.items()
+        if key in judged.measured
+    ]
+    return tuple(sorted(found, key=lambda bar: ("bad", "warn", "ok").index(bar.style)))
+
+
+def _bar(judged: Judged, key: str, target: Target, value: float) -> Bar:
+    full = 100.0 if unit_of(key) == "percent" else max(2 * target.number, 1.1 * value, 1.0)
+    met = target.met_by(value)
+    places = [
+        place
+        for ruling in judged.rulings
+        if key in ruling.verdict.measured and ruling.verdict.outcome is Outcome.FAIL
+        for place in ruling.verdict.where
+    ]
+    return Bar(
+        words=target.words,
+        measured=with_unit(value, key),
+        target=bound(target, key),
+        fill=round(min(100.0, max(0.0, 100 * value / full)), 1),
+        mark=round(100 * target.number / full, 1),
+        style="ok" if met else "warn" if target.warns else "bad",
+        where=", ".join(dict.fromkeys(places)),
+    )
