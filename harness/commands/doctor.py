@@ -86,7 +86,7 @@ def examine(reach: Reach) -> list[Line]:
     machines = reach.profile.cluster().machines
     looks = [_profile(reach.profile), *(_machine(reach, it) for it in machines), _cluster(reach)]
     with ThreadPoolExecutor(max_workers=len(looks)) as pool:
-        return [line for lines in pool.map(list, looks) for line in lines]
+        return [line for lines in pool.map(list[Line], looks) for line in lines]
 
 
 def _profile(profile: Profile) -> Iterator[Line]:

@@ -1,0 +1,136 @@
+"""A real SSH server on 127.0.0.1, in this process, whose commands run in a shell."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import paramiko
+from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
+
+from harness.model import Machine
+from harness.settings import SshAccess
+
+_CHUNK = 32 * 1024
+
+
+class SshServer:
+    """Accepts one key; ``stall`` makes it accept connections and say nothing."""
+
+    def __init__(self, host_key: paramiko.PKey, client_key: paramiko.PKey) -> None:
+        self.host_key = host_key
+        self.client_key = client_key
+        self.stall = False
+        self.logins = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._transports: list[paramiko.Transport] = []
+        self._stalled: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def drop_connections(self) -> None:
+        for transport in self._transports:
+            transport.close()
+
+    def close(self) -> None:
+        self._listener.close()
+        self.drop_connections()
+        for sock in self._stalled:
+            sock.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            if self.stall:
+                self._stalled.append(sock)
+                continue
+            transport = paramiko.Transport(sock)
+            transport.add_server_key(self.host_key)
+            self._transports.append(transport)
+            with contextlib.suppress(paramiko.SSHException, EOFError):
+                transport.start_server(threading.Event(), _Session(self))
+
+
+class _Session(paramiko.ServerInterface):
+    def __init__(self, server: SshServer) -> None:
+        self._server = server
+
+    def get_allowed_auths(self, username: str) -> str:  # noqa: ARG002
+        return "publickey"
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:  # noqa: ARG002
+        if key != self._server.client_key:
+            return AUTH_FAILED
+        self._server.logins += 1
+        return AUTH_SUCCESSFUL
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:  # noqa: ARG002
+        return OPEN_SUCCEEDED
+
+    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        threading.Thread(target=_execute, args=(channel, command), daemon=True).start()
+        return True
+
+
+def _execute(channel: paramiko.Channel, command: bytes) -> None:
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+    stdin, stdout, stderr = process.stdin, process.stdout, process.stderr
+
+    def feed() -> None:
+        with contextlib.suppress(OSError), stdin:
+            while chunk := channel.recv(_CHUNK):
+                stdin.write(chunk)
+
+    def copy_errors() -> None:
+        with contextlib.suppress(OSError), stderr:
+            while chunk := stderr.read1(_CHUNK):  # type: ignore[attr-defined]
+                channel.sendall_stderr(chunk)
+
+    helpers = [threading.Thread(target=work, daemon=True) for work in (feed, copy_errors)]
+    for helper in helpers:
+        helper.start()
+    with contextlib.suppress(OSError), stdout:
+        while chunk := stdout.read1(_CHUNK):  # type: ignore[attr-defined]
+            channel.sendall(chunk)
+    helpers[1].join()
+    status = process.wait()
+    with contextlib.suppress(OSError, EOFError):
+        if status >= 0:
+            channel.send_exit_status(status)
+        channel.close()
+
+
+@contextlib.contextmanager
+def ssh_server(folder: Path) -> Iterator[tuple[SshServer, SshAccess, Machine]]:
+    """A server, how to log in to it (key and pinned host key in files), and its machine."""
+    client_key, host_key = paramiko.ECDSAKey.generate(), paramiko.ECDSAKey.generate()
+    client_key.write_private_key_file(str(folder / "key"))
+    server = SshServer(host_key, client_key)
+    access = SshAccess(
+        user="tester", port=server.port, key=folder / "key", known_hosts=folder / "known_hosts"
+    )
+    pin(access, server, host_key)
+    try:
+        yield server, access, Machine(name="m1", address="127.0.0.1", roles=("server",))
+    finally:
+        server.close()
+
+
+def pin(access: SshAccess, server: SshServer, key: paramiko.PKey) -> None:
+    line = f"[127.0.0.1]:{server.port} {key.get_name()} {key.get_base64()}\n"
+    access.known_hosts.write_text(line)

@@ -1,0 +1,187 @@
+"""SSH against a real server in this process: deadlines, host keys, outputs, reconnection."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import paramiko
+import pytest
+
+from harness.errors import ConfigError, Denied, HostKeyUnknown, TimedOut, Unreachable
+from harness.model import Machine
+from harness.settings import SshAccess
+from harness.tests.ssh_server import SshServer, pin, ssh_server
+from harness.transport.ssh import SshShell
+from harness.waiting import until
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[tuple[SshServer, SshAccess, Machine]]:
+    with ssh_server(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def shell(rig: tuple[SshServer, SshAccess, Machine]) -> Iterator[SshShell]:
+    _, access, machine = rig
+    made = SshShell(access, [machine])
+    yield made
+    made.close()
+
+
+def test_status_and_both_outputs_are_data(shell: SshShell) -> None:
+    done = shell.run("m1", ("sh", "-c", "echo out; echo err >&2; exit 7"))
+    assert (done.status, done.stdout, done.stderr) == (7, "out\n", "err\n")
+    assert 0 < done.took_s < 5
+
+
+def test_arguments_arrive_as_they_are(shell: SshShell) -> None:
+    odd = ["a b", "$HOME", "it's", "x;y", "*", ""]
+    assert shell.run("m1", ("printf", "%s|", *odd)).stdout == "|".join(odd) + "|"
+
+
+def test_input_reaches_the_command_and_ends(shell: SshShell) -> None:
+    text = "ä\n" * 200_000
+    done = shell.run("m1", ("wc", "-c"), stdin=text)
+    assert int(done.stdout) == len(text.encode())
+
+
+def test_a_command_need_not_read_its_input(shell: SshShell) -> None:
+    assert shell.run("m1", ("true",), stdin="x" * 5_000_000).status == 0
+
+
+def test_large_outputs_on_both_streams_do_not_block(shell: SshShell) -> None:
+    size = 6_000_000
+    script = f"head -c {size} /dev/zero >&2; head -c {size} /dev/zero"
+    done = shell.run("m1", ("sh", "-c", script), within_s=30)
+    assert (len(done.stdout), len(done.stderr)) == (size, size)
+
+
+def test_a_command_killed_by_a_signal_has_status_minus_one(shell: SshShell) -> None:
+    assert shell.run("m1", ("sh", "-c", "kill -9 $$")).status in (-1, 137)
+
+
+def test_a_command_that_outlives_its_deadline_is_abandoned_and_killed(
+    shell: SshShell, tmp_path: Path
+) -> None:
+    pid_file = tmp_path / "pid"
+    began = time.monotonic()
+    with pytest.raises(TimedOut, match=r"m1 \(127.0.0.1\): sh -c"):
+        shell.run("m1", ("sh", "-c", f"echo $$ > {pid_file}; exec sleep 60"), within_s=0.5)
+    assert time.monotonic() - began < 1.5
+    assert shell.run("m1", ("echo", "still here")).stdout == "still here\n"
+    command = Path(f"/proc/{pid_file.read_text().strip()}/cmdline")
+    until(lambda: b"sleep" not in _read(command), within_s=5, what="the command killed")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_one_connection_serves_many_threads(
+    rig: tuple[SshServer, SshAccess, Machine], shell: SshShell
+) -> None:
+    with ThreadPoolExecutor(max_workers=20) as pool:
+        said = list(pool.map(lambda n: shell.run("m1", ("echo", str(n))).stdout, range(60)))
+    assert said == [f"{n}\n" for n in range(60)]
+    assert rig[0].logins == 1
+
+
+def test_a_lost_connection_is_made_anew(
+    rig: tuple[SshServer, SshAccess, Machine], shell: SshShell
+) -> None:
+    shell.run("m1", ("true",))
+    rig[0].drop_connections()
+    assert shell.run("m1", ("echo", "back")).stdout == "back\n"
+    assert rig[0].logins == 2
+
+
+def test_a_connection_lost_while_a_command_runs_is_unreachable(
+    rig: tuple[SshServer, SshAccess, Machine], shell: SshShell
+) -> None:
+    shell.run("m1", ("true",))
+    threading.Timer(0.5, rig[0].drop_connections).start()
+    with pytest.raises(Unreachable, match="connection lost"):
+        shell.run("m1", ("sleep", "5"), within_s=10)
+
+
+def test_an_unknown_host_key_is_refused_with_its_fingerprint(
+    rig: tuple[SshServer, SshAccess, Machine], shell: SshShell
+) -> None:
+    server, access, _ = rig
+    access.known_hosts.write_text("# nobody yet\n")
+    with pytest.raises(HostKeyUnknown) as caught:
+        shell.run("m1", ("true",))
+    assert server.host_key.fingerprint in str(caught.value)
+    assert str(access.known_hosts) in caught.value.remedy
+    assert server.host_key.get_base64() in caught.value.remedy
+    assert server.logins == 0
+
+
+def test_a_missing_known_hosts_file_pins_nobody(
+    rig: tuple[SshServer, SshAccess, Machine], shell: SshShell
+) -> None:
+    rig[1].known_hosts.unlink()
+    with pytest.raises(HostKeyUnknown):
+        shell.run("m1", ("true",))
+
+
+@pytest.mark.parametrize("same_type", [True, False])
+def test_a_changed_host_key_is_refused(
+    rig: tuple[SshServer, SshAccess, Machine], shell: SshShell, same_type: bool
+) -> None:
+    server, access, _ = rig
+    other = paramiko.ECDSAKey.generate() if same_type else paramiko.RSAKey.generate(2048)
+    pin(access, server, other)
+    with pytest.raises(HostKeyUnknown, match="another machine may answer"):
+        shell.run("m1", ("true",))
+    assert server.logins == 0
+
+
+def test_a_key_that_the_machine_does_not_know_is_denied(
+    rig: tuple[SshServer, SshAccess, Machine], shell: SshShell
+) -> None:
+    rig[0].client_key = paramiko.ECDSAKey.generate()
+    with pytest.raises(Denied, match="refused the key"):
+        shell.run("m1", ("true",))
+
+
+@pytest.mark.parametrize("content", [None, "", "not a key"])
+def test_a_key_of_ours_that_cannot_be_used_is_a_configuration_error(
+    rig: tuple[SshServer, SshAccess, Machine], shell: SshShell, content: str | None
+) -> None:
+    key = rig[1].key
+    key.unlink() if content is None else key.write_text(content)
+    with pytest.raises(ConfigError, match="cannot use the SSH key"):
+        shell.run("m1", ("true",))
+
+
+def test_nobody_listens(tmp_path: Path) -> None:
+    with ssh_server(tmp_path) as (_, access, machine), socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        closed = access.model_copy(update={"port": unused.getsockname()[1]})
+        with pytest.raises(Unreachable, match="is m1 up"):
+            SshShell(closed, [machine]).run("m1", ("true",))
+
+
+def test_a_server_that_says_nothing_costs_the_deadline_and_no_more(
+    rig: tuple[SshServer, SshAccess, Machine], shell: SshShell
+) -> None:
+    rig[0].stall = True
+    began = time.monotonic()
+    with pytest.raises((TimedOut, Unreachable)):
+        shell.run("m1", ("true",), within_s=0.7)
+    assert time.monotonic() - began < 1.5
+
+
+def test_a_machine_outside_the_inventory(shell: SshShell) -> None:
+    with pytest.raises(ConfigError, match="no machine m9"):
+        shell.run("m9", ("true",))
