@@ -8,9 +8,14 @@ from typing import NoReturn
 
 import typer
 
+from harness.commands.doctor import doctor
 from harness.commands.gate import gate
+from harness.commands.history import history
+from harness.commands.lint import lint
 from harness.commands.output import say_json
+from harness.commands.plan import plan
 from harness.commands.report import report
+from harness.commands.test import test
 from harness.errors import ConfigError, HarnessError, Refused, Unhealed
 from harness.model import Exit
 
@@ -23,14 +28,14 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(gate)
-app.command()(report)
+for command in (gate, plan, doctor, report, history, lint, test):
+    app.command()(command)
 
 
 def main() -> NoReturn:
     """Run a command; every way in which it can end has its status (harness.model.Exit)."""
     try:
-        app()
+        app(prog_name="./cutover")
     except SystemExit as end:
         sys.exit(int(Exit.NOT_PROVEN) if end.code == _INTERRUPTED else end.code)
     except HarnessError as error:

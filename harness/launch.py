@@ -59,7 +59,7 @@ def open_run(asked: Asked, profile: Profile, checks: Mapping[str, Check]) -> Ope
     """Begin a run, or go on with one; ConfigError or Refused with nothing touched."""
     if asked.resume is not None:
         return _resume(asked, asked.resume, profile, checks)
-    manifest = plan(asked, profile)
+    manifest = plan_run(asked, profile)
     folder = asked.reports / manifest.run
     journal = Journal.create(folder, manifest.run)
     trail = Trail(checks)
@@ -70,7 +70,7 @@ def open_run(asked: Asked, profile: Profile, checks: Mapping[str, Check]) -> Ope
     return Opened(folder=folder, journal=journal, trail=trail)
 
 
-def plan(asked: Asked, profile: Profile) -> Manifest:
+def plan_run(asked: Asked, profile: Profile) -> Manifest:
     """What a run would prove, without beginning it."""
     gates = load_gates(asked.root / "scenarios/gates")
     week = gates.last_week if asked.week is None else asked.week

@@ -23,10 +23,13 @@ from harness.report.words import (
     OUTCOMES,
     Word,
     account,
+    at_stake,
     blocking,
     bound,
     clip,
     headline,
+    if_we_went_ahead,
+    next_step,
     with_unit,
 )
 from harness.settings import ROOT
@@ -132,7 +135,7 @@ def _content(judgement: Judgement) -> dict[str, Any]:
         "uid": trail.uid,
         "when": f"{first:%d %b %Y %H:%M}–{last:%H:%M} UTC",
         "before": f"{_day(before)}: {before.decision}" if before else None,
-        "since": f"Since {_day(before)}" if before else "Last run",
+        "since": f"Since {_day(before)}" if before else None,
         "risks": [_risk(judged, judgement) for judged in blocking(judgement)],
         "bars": bars(judgement),
         "rows": [_row(judged, before) for judged in judgement.judged],
@@ -159,11 +162,11 @@ def _risk(judged: Judged, judgement: Judgement) -> Risk:
     return Risk(
         word=OUTCOMES[judged.outcome],
         id=requirement.id,
-        risk=requirement.risk,
-        effect=requirement.effect,
+        risk=at_stake(judged),
+        effect=if_we_went_ahead(judged),
         owner=owner,
-        why=clip(judged.reason, 220),
-        step=requirement.remedy,
+        why=clip(judged.reason.partition("; ")[0], 140),
+        step=next_step(judged),
         when=when,
     )
 
@@ -172,9 +175,7 @@ def _row(judged: Judged, before: PastRun | None) -> Row:
     requirement, now = judged.requirement, judged.outcome.value
     then = before.requirements.get(requirement.id) if before else None
     change, style = "as before", "same"
-    if before is None:
-        change = "first run"
-    elif then is None:
+    if then is None:
         change = "new"
     elif then != now:
         worse = _BETTER_FIRST.index(now) > _BETTER_FIRST.index(then)
@@ -203,7 +204,7 @@ def _since(judged: Judged, past: Sequence[PastRun]) -> str:
     if same:
         return f"{word} since {_day(known[-same])}, {same + 1} runs"
     if not known:
-        return f"{word} in the first run that looked"
+        return ""
     return f"{word} in this run for the first time in {len(known) + 1}"
 
 

@@ -6,7 +6,17 @@ from pathlib import Path
 
 from harness.gate import Judgement
 from harness.model import Outcome
-from harness.report.words import OUTCOMES, account, blocking, clip, headline, with_unit
+from harness.report.words import (
+    OUTCOMES,
+    account,
+    at_stake,
+    blocking,
+    clip,
+    headline,
+    if_we_went_ahead,
+    next_step,
+    with_unit,
+)
 
 
 def summary_lines(judgement: Judgement, folder: Path) -> list[str]:
@@ -53,10 +63,10 @@ def markdown(judgement: Judgement) -> str:
     for judged in blocking(judgement):
         requirement, word = judged.requirement, OUTCOMES[judged.outcome]
         lines += [
-            f"- {word.icon} **{requirement.risk}** (`{requirement.id}`, {word.text.lower()}, "
+            f"- {word.icon} **{at_stake(judged)}** (`{requirement.id}`, {word.text.lower()}, "
             f"{requirement.owner}): {clip(judged.reason, 300)}",
-            f"  - If we went ahead: {requirement.effect}",
-            f"  - Next: {requirement.remedy}",
+            f"  - If we went ahead: {if_we_went_ahead(judged)}",
+            f"  - Next: {next_step(judged)}",
         ]
     lines += ["", "## Requirements", "", "| | Id | In words | Measured |", "|-|-|-|-|"]
     for judged in judgement.judged:

@@ -38,10 +38,12 @@ DECISIONS: Mapping[Decision, Word] = {
 
 
 def number(value: float) -> str:
-    """1,204 or 14.2 or 0.07: at most three significant digits after the point, no noise."""
+    """1,204 or 14.2 or 0.07: as many digits as a person reads."""
     if value == int(value):
         return f"{int(value):,}"
-    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3g}"
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
 
 
 def with_unit(value: float, key: str) -> str:
@@ -115,6 +117,29 @@ def blocking(judgement: Judgement) -> tuple[Judged, ...]:
     order = (Outcome.FAIL, Outcome.NOT_PROVEN, Outcome.WAIVED)
     found = [judged for judged in judgement.judged if judged.outcome in order]
     return tuple(sorted(found, key=lambda judged: order.index(judged.outcome)))
+
+
+def at_stake(judged: Judged) -> str:
+    """What is wrong; of something that was not proven only that it is not known."""
+    if judged.outcome is Outcome.NOT_PROVEN:
+        return f"We do not know that {_lower_first(judged.requirement.title)}"
+    return judged.requirement.risk
+
+
+def if_we_went_ahead(judged: Judged) -> str:
+    """What customers or the business would feel."""
+    if judged.outcome is Outcome.NOT_PROVEN:
+        return f"We would not know. At worst: {_lower_first(judged.requirement.effect)}"
+    return judged.requirement.effect
+
+
+def next_step(judged: Judged) -> str:
+    """What to do next: repair what failed, find out about what is not known."""
+    if judged.outcome is not Outcome.NOT_PROVEN:
+        return judged.requirement.remedy
+    if not any(finding.scenario for finding in judged.findings):
+        return "Write the scenario that proves it."
+    return "Remove the cause named, then run it again."
 
 
 _SMALL = ("None", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
