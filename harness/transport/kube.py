@@ -1,4 +1,8 @@
-"""The Kubernetes API as plain JSON, by the official client without its models or its retries."""
+"""The Kubernetes API as plain JSON.
+
+The official client reads the kubeconfig, renews tokens and sets up TLS. Its own calls are not used:
+they build models, retry past a deadline, and warn of their own deprecated parts.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,8 @@ from urllib.parse import urlencode
 
 import urllib3
 import yaml
-from kubernetes.client import ApiClient, ApiException, Configuration
+from kubernetes.client import Configuration
+from kubernetes.client.rest import RESTClientObject
 from kubernetes.config import ConfigException, load_kube_config
 
 from harness.errors import ConfigError, Denied, TimedOut, TransportError, Unreachable
@@ -35,7 +40,7 @@ class ApiKube:
         self._kubeconfig = kubeconfig
         self._loading = threading.Lock()
         self._loaded: Configuration | None = None
-        self._client: ApiClient | None = None
+        self._pool: urllib3.PoolManager | None = None
         self._plurals: dict[tuple[str, str], tuple[str, bool]] = {}
 
     def get(self, path: str, *, within_s: float = 10.0) -> Any:
@@ -53,7 +58,7 @@ class ApiKube:
         self._call("PATCH", f"{path}?{query}", manifest, within_s, content_type=_APPLY)
 
     def delete(self, path: str, *, within_s: float = 10.0) -> None:
-        self._call("DELETE", path, None, within_s, missing_is_fine=True)
+        self._call("DELETE", path, None, within_s)
 
     def exec(
         self,
@@ -69,9 +74,9 @@ class ApiKube:
         )
 
     def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            client.rest_client.pool_manager.clear()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.clear()
 
     def _call(
         self,
@@ -81,39 +86,31 @@ class ApiKube:
         within_s: float,
         *,
         content_type: str = "application/json",
-        missing_is_fine: bool = False,
     ) -> Any:
-        client = self._api()
-        what = f"{method} {path.partition('?')[0]} on {client.configuration.host}"
+        """What the API answers, or None when there is nothing to DELETE."""
+        configuration = self._configuration()
+        what = f"{method} {path.partition('?')[0]} on {configuration.host}"
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        if authorization := configuration.get_api_key_with_prefix("authorization"):
+            headers["Authorization"] = authorization
+        pool = self._connections(configuration)
 
-        def call() -> Any:
-            response = client.call_api(
-                path,
+        def call() -> urllib3.BaseHTTPResponse:
+            return pool.request(
                 method,
-                header_params={"Accept": "application/json", "Content-Type": content_type},
-                body=body,
-                auth_settings=["BearerToken"],
-                _return_http_data_only=True,
-                _preload_content=False,
-                _request_timeout=(within_s, within_s),
+                f"{configuration.host}{path}",
+                body=None if body is None else json.dumps(body),
+                headers=headers,
+                timeout=urllib3.Timeout(total=within_s),
             )
-            return json.loads(response.data or b"null")
 
         try:
-            return within(within_s, call, what=what, abandon=lambda: None)
-        except ApiException as error:
-            if missing_is_fine and error.status == 404:
-                return None
-            raise _from_status(what, error, self._kubeconfig) from error
-        except (urllib3.exceptions.TimeoutError, TimeoutError) as error:
-            raise TimedOut(f"{what}: no answer within {within_s:g} s") from error
+            response = within(within_s, call, what=what, abandon=lambda: None)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise Unreachable(
-                f"{what}: {error}",
-                remedy="is the API server up, and may we pass the firewall to it?",
-            ) from error
-        except ValueError as error:
-            raise TransportError(f"{what}: the answer is not JSON: {error}") from error
+            raise _from_failure(what, error, self._kubeconfig, within_s) from error
+        if method == "DELETE" and response.status == 404:
+            return None
+        return _content(what, response, self._kubeconfig)
 
     def _path_of(self, manifest: Mapping[str, Any], within_s: float) -> str:
         version, kind = manifest["apiVersion"], manifest["kind"]
@@ -139,12 +136,11 @@ class ApiKube:
             authorization=configuration.get_api_key_with_prefix("authorization"),
         )
 
-    def _api(self) -> ApiClient:
-        configuration = self._configuration()
+    def _connections(self, configuration: Configuration) -> urllib3.PoolManager:
         with self._loading:
-            if self._client is None:
-                self._client = ApiClient(configuration)
-            return self._client
+            if self._pool is None:
+                self._pool = RESTClientObject(configuration).pool_manager
+            return self._pool
 
     def _configuration(self) -> Configuration:
         with self._loading:
@@ -176,29 +172,39 @@ def _load(kubeconfig: Path) -> Configuration:
     return configuration
 
 
-def _from_status(what: str, error: ApiException, kubeconfig: Path) -> TransportError:
-    """The harness's word for an answer that is not a success."""
-    if not error.status:
+def _from_failure(what: str, error: Exception, kubeconfig: Path, within_s: float) -> TransportError:
+    """The harness's word for a call that got no answer."""
+    if isinstance(error, urllib3.exceptions.SSLError):
         return Denied(
             f"{what}: the API's certificate is not signed by the authority in the kubeconfig: "
-            f"{str(error.reason).splitlines()[-1]}",
+            f"{error}",
             remedy=f"is {kubeconfig} of this cluster? Fetch it anew from a server",
         )
-    says = _message(error)
-    if error.status == 401:
-        return Denied(f"{what}: the credentials in {kubeconfig} are not accepted: {says}")
-    if error.status == 403:
-        return Denied(
-            f"{what}: not allowed: {says}",
-            remedy="give the account the cutover role; `./cutover doctor` lists what is missing",
-        )
-    if error.status in (429, 500, 502, 503, 504):
-        return Unreachable(f"{what}: the API answered {error.status}: {says}")
-    return TransportError(f"{what}: the API answered {error.status}: {says}")
+    refused = isinstance(error, urllib3.exceptions.NewConnectionError)
+    if not refused and isinstance(error, (urllib3.exceptions.TimeoutError, TimeoutError)):
+        return TimedOut(f"{what}: no answer within {within_s:g} s")
+    return Unreachable(
+        f"{what}: {error}", remedy="is the API server up, and may we pass the firewall to it?"
+    )
 
 
-def _message(error: ApiException) -> str:
+def _content(what: str, response: urllib3.BaseHTTPResponse, kubeconfig: Path) -> Any:
+    """The object in a successful answer; any other answer is an error."""
     try:
-        return str(json.loads(error.body)["message"])
-    except (TypeError, ValueError, KeyError):
-        return str(error.reason)
+        content = json.loads(response.data or b"null")
+    except ValueError:
+        content = None
+        if response.status < 300:
+            raise TransportError(f"{what}: the answer is not JSON") from None
+    if response.status < 300:
+        return content
+    says = content.get("message", "") if isinstance(content, dict) else response.reason
+    if response.status == 401:
+        raise Denied(f"{what}: the credentials in {kubeconfig} are not accepted: {says}")
+    if response.status == 403:
+        raise Denied(
+            f"{what}: not allowed: {says}",
+            remedy="`./cutover doctor` lists every permission that is missing",
+        )
+    kind = Unreachable if response.status == 429 or response.status >= 500 else TransportError
+    raise kind(f"{what}: the API answered {response.status}: {says}")

@@ -1,0 +1,207 @@
+"""A small HTTPS server on 127.0.0.1 that behaves as the Kubernetes API does, as far as we ask it.
+
+It answers from ``answers``: path without query → (status, body), or a function of the handler.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+TOKEN = "planted-token"
+_MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455
+Reply: TypeAlias = "tuple[int, Any] | Callable[[ApiHandler], None]"
+
+
+class Authority:
+    """A certificate authority, and certificates for 127.0.0.1 that it signs."""
+
+    def __init__(self, name: str = "test-ca") -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = _name(name)
+        self.certificate = self._sign(self._name, self._key, days=3650, authority=True)
+
+    def pem(self) -> str:
+        return _pem(self.certificate)
+
+    def issue(self, name: str, *, days: float = 365) -> tuple[str, str]:
+        """A certificate and its key, in PEM."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self._sign(_name(name), key, days=days, authority=False)
+        private = key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        return _pem(certificate), private.decode()
+
+    def _sign(
+        self, name: x509.Name, key: ec.EllipticCurvePrivateKey, *, days: float, authority: bool
+    ) -> x509.Certificate:
+        now = datetime.now(UTC).replace(microsecond=0)
+        start = min(now, now + timedelta(days=days)) - timedelta(days=1)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(start)
+            .not_valid_after(now + timedelta(days=days))
+            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]),
+                critical=False,
+            )
+            .sign(self._key, hashes.SHA256())
+        )
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+@dataclass
+class ApiServer:
+    """Where it listens, what it answers, and what it was asked: (method, path, headers, body)."""
+
+    url: str
+    kubeconfig: Path
+    authority: Authority
+    answers: dict[str, Reply] = field(default_factory=dict)
+    asked: list[tuple[str, str, dict[str, str], str]] = field(default_factory=list)
+
+
+class ApiHandler(BaseHTTPRequestHandler):
+    """Answers one request from the server's table."""
+
+    protocol_version = "HTTP/1.1"
+    api: ApiServer
+
+    def do_GET(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length).decode()
+        headers = {key.lower(): value for key, value in self.headers.items()}
+        self.api.asked.append((self.command, self.path, headers, body))
+        reply = self.api.answers.get(self.path.partition("?")[0])
+        if reply is None:
+            self.say(404, {"kind": "Status", "message": f"{self.path} is not there"})
+        elif callable(reply):
+            reply(self)
+        else:
+            self.say(*reply)
+
+    do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815 (http.server looks for these names)
+
+    def say(self, status: int, body: Any) -> None:
+        data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: Any) -> None:
+        """Tests need no log."""
+
+    # --- websocket frames, as far as exec needs them ---
+
+    def upgrade(self) -> None:
+        key = self.headers["Sec-WebSocket-Key"] + _MAGIC
+        accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
+        self.send_response(101)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        self.send_header("Sec-WebSocket-Accept", accept)
+        self.send_header("Sec-WebSocket-Protocol", self.headers["Sec-WebSocket-Protocol"])
+        self.end_headers()
+        self.close_connection = True
+
+    def send_frame(self, data: bytes, opcode: int = 2) -> None:
+        length = len(data)
+        head = bytes([0x80 | opcode])
+        head += bytes([length]) if length < 126 else bytes([126]) + length.to_bytes(2, "big")
+        self.wfile.write(head + data)
+
+    def read_frame(self) -> bytes:
+        _, length = self.rfile.read(2)
+        length &= 0x7F
+        if length == 126:
+            length = int.from_bytes(self.rfile.read(2), "big")
+        mask = self.rfile.read(4)
+        return bytes(byte ^ mask[i % 4] for i, byte in enumerate(self.rfile.read(length)))
+
+
+@contextlib.contextmanager
+def api_server(folder: Path) -> Iterator[ApiServer]:
+    """A server with a certificate of its own authority, and a kubeconfig for it."""
+    authority = Authority()
+    certificate, key = authority.issue("apiserver")
+    (folder / "server.pem").write_text(certificate + key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "server.pem")
+    handler = type("Handler", (ApiHandler,), {})
+    server = _Quiet(("127.0.0.1", 0), handler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    url = f"https://127.0.0.1:{server.server_address[1]}"
+    api = ApiServer(url, write_kubeconfig(folder / "kubeconfig", url, authority.pem()), authority)
+    handler.api = api  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield api
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class _Quiet(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that go away are what the tests are about."""
+
+    def shutdown_request(self, request: Any) -> None:
+        with contextlib.suppress(OSError):
+            request.shutdown(socket.SHUT_RDWR)
+        self.close_request(request)
+
+
+def write_kubeconfig(path: Path, url: str, ca: str, **cluster: Any) -> Path:
+    data = base64.b64encode(ca.encode()).decode()
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "it",
+        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+        "clusters": [
+            {
+                "name": "it",
+                "cluster": {"server": url, "certificate-authority-data": data, **cluster},
+            }
+        ],
+        "users": [{"name": "it", "user": {"token": TOKEN}}],
+    }
+    path.write_text(yaml.safe_dump(document))
+    return path
