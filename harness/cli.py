@@ -11,6 +11,7 @@ import typer
 from harness.commands.doctor import doctor
 from harness.commands.gate import gate
 from harness.commands.history import history
+from harness.commands.lab import lab
 from harness.commands.lint import lint
 from harness.commands.output import say_json
 from harness.commands.plan import plan
@@ -30,6 +31,7 @@ app = typer.Typer(
 )
 for command in (gate, plan, doctor, report, history, lint, test):
     app.command()(command)
+app.add_typer(lab)
 
 
 def main() -> NoReturn:

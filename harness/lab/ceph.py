@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.lab.host import until_well
-from harness.lab.machines import FSID, enter
+from harness.lab.machines import FSID, enter, init
 from harness.lab.shape import Lab, Node
 from harness.waiting import until
 
@@ -36,7 +36,7 @@ fi
 systemctl enable --quiet ceph.target ceph-mon.target "ceph-mon@$name"
 systemctl start "ceph-mon@$name"
 """
-DAEMONS = """
+DAEMONS = r"""
 set -e
 name=$(hostname) id=$1
 mkdir -p "/var/lib/ceph/mgr/ceph-$name" "/var/lib/ceph/mds/ceph-$name" "/var/lib/ceph/osd/ceph-$id"
@@ -46,13 +46,14 @@ ceph auth get-or-create "mds.$name" mon 'profile mds' mgr 'profile mds' mds 'all
     osd 'allow *' -o "/var/lib/ceph/mds/ceph-$name/keyring"
 osd="/var/lib/ceph/osd/ceph-$id"
 if [ ! -e "$osd/ready" ]; then
-    uuid=$(cat /proc/sys/kernel/random/uuid) key=$(ceph-authtool --gen-print-key)
-    ceph osd purge "$id" --yes-i-really-mean-it 2>/dev/null || true
+    # The identity is on disk before Ceph hears of it: an interrupted run goes on with the same.
+    [ -s "$osd/fsid" ] || cat /proc/sys/kernel/random/uuid > "$osd/fsid"
+    uuid=$(cat "$osd/fsid")
+    [ -s "$osd/keyring" ] || ceph-authtool -C "$osd/keyring" --name "osd.$id" --gen-key
+    key=$(ceph-authtool "$osd/keyring" --name "osd.$id" --print-key)
     printf '{"cephx_secret": "%s"}' "$key" | ceph osd new "$uuid" "$id" -i -
-    rm -f "$osd/keyring"
-    ceph-authtool --create-keyring "$osd/keyring" --name "osd.$id" --add-key "$key"
     ln -sfn /dev/sda2 "$osd/block"
-    printf 'bluestore\\n' > "$osd/type"
+    printf 'bluestore\n' > "$osd/type"
     chown -h ceph:ceph "$osd/block"
     chown -R ceph:ceph /var/lib/ceph
     chown ceph:ceph /dev/sda2
@@ -70,7 +71,7 @@ if ! ceph fs ls --format json | grep -q '"name":"cephfs"'; then
     ceph osd pool create cephfs_data 32
     ceph fs new cephfs cephfs_metadata cephfs_data
 fi
-ceph device monitoring off
+ceph config set mgr mgr/devicehealth/enable_monitoring false
 """
 
 
@@ -122,9 +123,10 @@ def _everywhere(lab: Lab, script: str, log: Path) -> None:
 
 
 def _status(lab: Lab, log: Path) -> dict[str, Any]:
+    asked = next((node for node in lab.nodes if init(lab, node) is not None), lab.nodes[0])
     out = enter(
         lab,
-        lab.nodes[0],
+        asked,
         ["ceph", "--connect-timeout", "5", "status", "--format", "json"],
         log=log,
         check=False,
@@ -145,7 +147,7 @@ def trouble(lab: Lab, log: Path) -> str:
         return "the monitors do not answer"
     if health["status"] != "HEALTH_OK":
         return f"{health['status']}: {', '.join(health.get('checks', {}))}"
-    for node in lab.nodes:
+    for node in (node for node in lab.nodes if init(lab, node) is not None):
         mounted = enter(
             lab,
             node,

@@ -76,6 +76,17 @@ def pids(group: str) -> set[int]:
     return found
 
 
+def memory_bytes(group: str) -> int:
+    """What the group's processes hold in memory, without what the kernel could drop at once."""
+    for folder in _folders(group):
+        stat = folder / "memory.stat"
+        if stat.exists():
+            lines = (line.split() for line in stat.read_text().splitlines())
+            values = {key: int(value) for key, value in lines}
+            return values.get("total_rss", 0) or values.get("anon", 0)
+    return 0
+
+
 def kill(group: str, *, within_s: float = 30) -> None:
     """End every process of the group, and wait until none is left."""
 

@@ -102,7 +102,8 @@ def mount(lab: Lab, node: Node, rootfs: Path, log: Path) -> None:
     device = attach(lab, node, log)
     node.system.mkdir(parents=True, exist_ok=True)
     if not os.path.ismount(node.system):
-        if run(["blkid", "--probe", f"{device}p1"], log=log, check=False).returncode == 2:
+        probe = ["blkid", "--probe", "--match-tag", "TYPE", f"{device}p1"]
+        if not run(probe, log=log, check=False).stdout.strip():
             run(["mkfs.ext4", "-q", "-L", "system", f"{device}p1"], log=log)
         run(["mount", "-o", "discard,noatime", f"{device}p1", node.system], log=log)
     for folder in ("upper", "work", "rancher", "kubelet"):

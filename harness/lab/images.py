@@ -65,7 +65,7 @@ def kubernetes(version: str, base: Path, binaries: Path) -> list[Image]:
         *(Image(f"lab/{part}:{tag}", layers) for part in parts),
         Image("lab/etcd:1", layers),
         Image("lab/coredns:1", layers, ("/usr/local/bin/coredns",)),
-        Image("lab/pause:1", (base,), ("/usr/bin/catatonit", "-P")),
+        Image("lab/pause:3.10.1", (base,), ("/usr/bin/catatonit", "-P")),
         Image("lab/workload:1", layers),
     ]
 

@@ -52,6 +52,7 @@ def configuration(lab: Lab, node: Node) -> str:
         "name": node.name,
         "taints": [],
         "ignorePreflightErrors": [IGNORED],
+        "imagePullPolicy": "Never",
         "kubeletExtraArgs": [{"name": "node-ip", "value": node.address}],
     }
     endpoint = {"advertiseAddress": node.address, "bindPort": kubernetes.api_port}
@@ -277,12 +278,28 @@ def trouble(lab: Lab, log: Path) -> str:
     lost = {node.name for node in lab.nodes} - ready
     if lost:
         return f"not Ready: {', '.join(sorted(lost))}"
+    for item in objects(lab, "deployments,daemonsets", "--all-namespaces", log=log):
+        if not _rolled_out(item):
+            return f"{item['kind']} {item['metadata']['name']} is not rolled out"
     for pod in objects(lab, "pods", "--all-namespaces", log=log):
         done = pod["status"].get("phase") == "Succeeded"
         leaving = "deletionTimestamp" in pod["metadata"]
         if not (done or leaving or _condition(pod, "Ready")):
             return f"pod {pod['metadata']['namespace']}/{pod['metadata']['name']} is not ready"
     return ""
+
+
+def _rolled_out(item: dict[str, Any]) -> bool:
+    status = item["status"]
+    if status.get("observedGeneration") != item["metadata"]["generation"]:
+        return False
+    if item["kind"] == "DaemonSet":
+        want = status["desiredNumberScheduled"]
+        have = (status.get("updatedNumberScheduled", 0), status.get("numberAvailable", 0))
+    else:
+        want = item["spec"]["replicas"]
+        have = (status.get("updatedReplicas", 0), status.get("availableReplicas", 0))
+    return have == (want, want) and status.get("replicas", want) == want
 
 
 def _condition(item: dict[str, Any], kind: str) -> bool:

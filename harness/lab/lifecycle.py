@@ -221,9 +221,14 @@ def power_on(lab: Lab, node: Node) -> None:
     machines.booted(lab, node, log)
 
 
+def is_built(lab: Lab) -> bool:
+    """Whether the disks in use once were whole."""
+    return lab.built.exists()
+
+
 def is_up(lab: Lab) -> bool:
     """Whether every machine of the lab runs, from disks that once were whole."""
-    return lab.built.exists() and all(machines.init(lab, node) for node in lab.nodes)
+    return is_built(lab) and all(machines.init(lab, node) for node in lab.nodes)
 
 
 def same_code(lab: Lab) -> None:

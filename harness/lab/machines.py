@@ -23,7 +23,7 @@ FSID = uuid.uuid5(uuid.NAMESPACE_URL, "cutover-lab-ceph")
 SYSTEM_CALLS = "@keyring @mount bpf perf_event_open"
 # The kernel is shared: no machine sets its clock, loads its modules or reaches its hardware.
 DROPPED = "CAP_SYS_TIME,CAP_SYS_MODULE,CAP_SYS_RAWIO,CAP_WAKE_ALARM"
-MASKED = ("ceph-crash", "etcd", "e2scrub_reap", "systemd-resolved")
+MASKED = ("ceph-crash", "etcd", "e2scrub_reap", "nvmf-autoconnect")
 ENABLED = {
     "sysinit.target.wants": ("/etc/systemd/system/cutover-early.service",),
     "timers.target.wants": ("/etc/systemd/system/rke2-etcd-snapshot.timer",),
@@ -113,6 +113,8 @@ def _units(root: Path) -> None:
     units = root / "etc/systemd/system"
     for name in MASKED:
         _link(units / f"{name}.service", "/dev/null")
+    # The name by which kubeadm starts and stops it.
+    _link(units / "kubelet.service", "rke2-server.service")
     for target, wanted in ENABLED.items():
         for unit in wanted:
             _link(units / target / Path(unit).name, unit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -46,5 +47,35 @@ def pod_network(lab: Lab, log: Path) -> None:
     kubernetes.bridge_network(lab, log)
 
 
+# DNS must outlive the loss of any one machine: kubeadm only prefers two machines for it.
+APART = {
+    "spec": {
+        "template": {
+            "spec": {
+                "affinity": {
+                    "podAntiAffinity": {
+                        "preferredDuringSchedulingIgnoredDuringExecution": None,
+                        "requiredDuringSchedulingIgnoredDuringExecution": [
+                            {
+                                "labelSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+                                "topologyKey": "kubernetes.io/hostname",
+                            }
+                        ],
+                    }
+                }
+            }
+        }
+    }
+}
+
+
 def up(lab: Lab, log: Path) -> None:
     """The services of the platform."""
+    patch = [
+        "patch",
+        "deployment",
+        "coredns",
+        "--namespace=kube-system",
+        f"--patch={json.dumps(APART)}",
+    ]
+    kubernetes.kubectl(lab, *patch, log=log)

@@ -1,0 +1,72 @@
+"""What of a lab runs, what is whole, and what it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from harness.lab import ceph, cgroups, kubernetes, lifecycle, machines
+from harness.lab.shape import Lab
+
+MIB = 1024**2
+
+
+@dataclass(frozen=True)
+class Power:
+    """One machine: whether it runs, how many processes it has and what memory they hold."""
+
+    name: str
+    on: bool
+    processes: int
+    memory_mib: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """A lab as it is now; ``trouble`` names what is not whole, by part."""
+
+    name: str
+    built: bool
+    machines: tuple[Power, ...]
+    trouble: dict[str, str]
+
+    @property
+    def whole(self) -> bool:
+        return self.built and not self.trouble
+
+    def document(self) -> dict[str, Any]:
+        return {"schema": 1, **asdict(self), "whole": self.whole}
+
+    def lines(self) -> Iterator[str]:
+        """The same in words, a line each."""
+        yield f"lab {self.name}: {'whole' if self.whole else 'not whole'}"
+        for machine in self.machines:
+            power = f"on, {machine.processes} processes, {machine.memory_mib} MiB"
+            yield f"  {machine.name}  {power if machine.on else 'off'}"
+        for part, trouble in self.trouble.items():
+            yield f"  {part}: {trouble}"
+
+
+def status(lab: Lab) -> Status:
+    """Look at a lab; every look has a deadline, and nothing is changed."""
+    powers = tuple(_power(lab, name) for name in (node.name for node in lab.nodes))
+    off = [power.name for power in powers if not power.on]
+    trouble = {"machines": f"off: {', '.join(off)}"} if off else {}
+    running = [node for node in lab.nodes if node.name not in off]
+    log = lab.logs / "status.log"
+    if running:
+        seen = {"kubernetes": kubernetes.trouble(lab, log), "ceph": ceph.trouble(lab, log)}
+        trouble |= {part: words for part, words in seen.items() if words}
+    return Status(lab.name, lifecycle.is_built(lab), powers, trouble)
+
+
+def _power(lab: Lab, name: str) -> Power:
+    node = lab.node(name)
+    group = machines.group(lab, node)
+    return Power(
+        name,
+        machines.init(lab, node) is not None,
+        len(cgroups.pids(group)),
+        cgroups.memory_bytes(group) // MIB,
+    )
