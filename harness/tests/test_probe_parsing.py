@@ -1,0 +1,100 @@
+"""The parsers of the probes: metrics, certificates, clocks, and the words of servers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import TransportError
+from harness.probes import metrics
+from harness.probes.certificates import describe
+from harness.probes.host_facts import clock, etcd_metrics
+from harness.tests.api_server import Authority
+
+RECORDED = Path(__file__).with_name("recorded")
+_FSYNC = "etcd_disk_wal_fsync_duration_seconds"
+
+
+def test_recorded_metrics_of_an_etcd() -> None:
+    text = (RECORDED / "etcd_metrics.txt").read_text()
+    seen = json.loads(json.dumps(etcd_metrics({"first": text, "second": text})))
+    assert seen["db_bytes"] == 4_960_256
+    assert seen["quota_bytes"] == 2_147_483_648
+    fsync = seen["wal_fsync_s"]
+    assert fsync["since_start"][0] == [0.001, 2]
+    assert fsync["since_start"][-1] == [None, 1410]
+    assert all(count == 0 for _, count in fsync["in_window"])
+    assert set(seen["peer_rtt_s"]) == {"a2b5e3a1f1c0d9e8", "31f0a7c4d2b6e590"}
+
+
+def test_metrics_without_the_wanted_names() -> None:
+    seen = etcd_metrics({"first": "", "second": "# HELP nothing\nup 1\n"})
+    assert seen == {
+        "db_bytes": None,
+        "quota_bytes": None,
+        "wal_fsync_s": {"since_start": [], "in_window": []},
+        "peer_rtt_s": {},
+    }
+
+
+def test_labels_may_hold_quotes_braces_and_commas() -> None:
+    text = 'm_bucket{a="x,\\"}y",le="1"} 3\nm_bucket{a="x,\\"}y",le="+Inf"} 4\n'
+    assert metrics.histograms(text, "m", "a") == {'x,\\"}y': [(1.0, 3), (None, 4)]}
+
+
+_counts = st.lists(st.integers(0, 50), min_size=1, max_size=8)
+
+
+def _cumulative(counts: list[int]) -> metrics.Buckets:
+    total, buckets = 0, []
+    for number, count in enumerate(counts):
+        total += count
+        bound = None if number == len(counts) - 1 else 0.001 * 2**number
+        buckets.append((bound, total))
+    return buckets
+
+
+@given(_counts, st.data())
+def test_a_window_holds_what_was_added_and_the_whole_after_a_restart(
+    before: list[int], data: st.DataObject
+) -> None:
+    same = st.lists(st.integers(0, 50), min_size=len(before), max_size=len(before))
+    added = data.draw(same)
+    later = [a + b for a, b in zip(before, added, strict=True)]
+    assert metrics.since(_cumulative(later), _cumulative(before)) == _cumulative(added)
+    if sum(added) < sum(before):
+        window = metrics.since(_cumulative(added), _cumulative(before))
+        assert all(count >= 0 for _, count in window)
+
+
+@given(st.integers(-3000, 3000))
+def test_a_certificate_tells_when_it_ends(days: int) -> None:
+    authority = Authority()
+    pem, _ = authority.issue("etcd-server", days=days)
+    seen = describe(pem)
+    assert seen["subject"] == "CN=etcd-server"
+    left = seen["not_after"] - authority.certificate.not_valid_before_utc.timestamp()  # type: ignore[operator]
+    assert abs(left / 86_400 - (days + 1)) < 0.01
+
+
+@given(st.text())
+def test_what_is_no_certificate_is_an_error_of_ours(text: str) -> None:
+    with pytest.raises(TransportError, match="not a certificate"):
+        describe(text)
+
+
+_seconds = st.floats(0, 30, allow_nan=False)
+
+
+@given(_seconds, _seconds, _seconds, st.floats(-1e6, 1e6, allow_nan=False))
+def test_the_true_offset_of_a_clock_lies_within_its_bounds(
+    there: float, runs: float, back: float, offset: float
+) -> None:
+    sent = 1.8e9
+    started = sent + there + offset
+    bounds = clock(sent, started, started + runs, sent + there + runs + back)
+    assert bounds["at_least_s"] - 1e-3 <= offset <= bounds["at_most_s"] + 1e-3
