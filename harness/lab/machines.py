@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import LabError
-from harness.lab import cgroups, disks
+from harness.lab import cgroups, disks, network
 from harness.lab.host import joining, run
-from harness.lab.network import inside
 from harness.lab.shape import LAB, Lab, Node
 from harness.waiting import until
 
@@ -158,6 +157,7 @@ def boot(lab: Lab, node: Node, log: Path) -> None:
         memory_bytes=lab.shape.memory_gb * GIB,
         processes=lab.shape.processes,
     )
+    network.forget(lab, node, log)
     device = disks.attach(lab, node, log)
     binds = {
         device: "/dev/sda",
@@ -169,14 +169,14 @@ def boot(lab: Lab, node: Node, log: Path) -> None:
         "/dev/kmsg": "/dev/kmsg",
     }
     command = [
-        *inside(lab),
+        *network.inside(lab),
         "systemd-nspawn",
         "--boot",
         "--quiet",
         f"--directory={node.root}",
         f"--machine={node.name}",
         f"--hostname={node.name}",
-        "--network-bridge=lab0",
+        f"--network-bridge={network.BRIDGE}",
         "--register=no",
         "--keep-unit",
         "--settings=no",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.lab.host import run
-from harness.lab.shape import Lab
+from harness.lab.shape import Lab, Node
 
 BRIDGE = "lab0"
 
@@ -31,6 +31,11 @@ def up(lab: Lab, log: Path) -> None:
     run([*batch, "link", "add", BRIDGE, "type", "bridge"], log=log, check=False)
     run([*batch, "address", "replace", str(lab.shape.address), "dev", BRIDGE], log=log)
     run([*batch, "link", "set", BRIDGE, "up"], log=log)
+
+
+def forget(lab: Lab, node: Node, log: Path) -> None:
+    """Remove the machine's end of its cable, which the kernel keeps a while after a power loss."""
+    run(["ip", "-n", lab.label, "link", "delete", f"vb-{node.name}"], log=log, check=False)
 
 
 def down(lab: Lab, log: Path) -> None:
