@@ -1,0 +1,191 @@
+"""A week-1 cluster in perfect order, as the probes would have seen it, to be broken by tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from itertools import permutations
+from typing import Any
+
+from harness.model import Case, Cluster, Machine, Observation
+
+NAMES = ("vmi2887101", "vmi2887102", "vmi2887103")
+MACHINES = tuple(
+    Machine(name=name, address=f"10.0.0.{number}", roles=("server", "worker"))
+    for number, name in enumerate(NAMES, start=1)
+)
+CLUSTER = Cluster(
+    name="test",
+    machines=MACHINES,
+    kubernetes_version="v1.34.4+rke2r1",
+    expected_taints=dict.fromkeys(NAMES, ()),
+    sysctls={"net.ipv4.ip_forward": "1"},
+    pod_mtu=1450,
+)
+TARGETS = {
+    "clock_source_offset_ms": 100.0,
+    "clock_between_nodes_ms": 250.0,
+    "disk_free_percent": 20.0,
+    "memory_available_percent": 10.0,
+    "members_count": 3.0,
+    "db_quota_percent": 50.0,
+    "wal_fsync_p99_ms": 10.0,
+    "peer_rtt_p99_ms": 50.0,
+    "certificate_days": 30.0,
+    "pair_s": 5.0,
+}
+NOW = 1_795_500_000.0
+DAY_S = 86_400
+MEMBER_IDS = {name: str(1000 + number) for number, name in enumerate(NAMES)}
+
+# What was seen: probe → target → value.
+Seen = dict[str, dict[str, Any]]
+
+
+def case(seen: Seen, errors: Mapping[tuple[str, str], str] | None = None) -> Case:
+    """The case that these values make; ``errors`` replaces looks by why there was none."""
+    observations: Sequence[Observation] = [
+        Observation(
+            probe=probe,
+            target=target,
+            at=NOW,
+            took_s=1.0,
+            value=None if (probe, target) in (errors or {}) else value,
+            error=(errors or {}).get((probe, target)),
+        )
+        for probe, targets in seen.items()
+        for target, value in targets.items()
+    ]
+    return Case(cluster=CLUSTER, targets=TARGETS, observations=observations)
+
+
+def clean() -> Seen:
+    """Everything as it should be; the caller may change it."""
+    return deepcopy(
+        {
+            "nodes": {"test": {machine.name: _node(machine) for machine in MACHINES}},
+            "host-facts": {machine.name: _host(machine) for machine in MACHINES},
+            "api-endpoints": {name: _api() for name in NAMES},
+            "pod-network": {"test": _pods()},
+            "network-policy": {"test": {name: _policy() for name in NAMES}},
+            "cilium": {name: _cilium() for name in NAMES},
+        }
+    )
+
+
+def _node(machine: Machine) -> Any:
+    return {
+        "addresses": [machine.address],
+        "roles": ["control-plane", "etcd"],
+        "version": CLUSTER.kubernetes_version,
+        "conditions": {"Ready": "True", "MemoryPressure": "False", "DiskPressure": "False"},
+        "taints": [],
+    }
+
+
+def _host(machine: Machine) -> Any:
+    unit = {"ActiveState": "active", "UnitFileState": "enabled", "NeedDaemonReload": "no"}
+    absent = {"ActiveState": "inactive", "UnitFileState": "", "NeedDaemonReload": "no"}
+    others = [other for other in MACHINES if other is not machine]
+    values = {
+        "clock": {"at_least_s": -0.02, "at_most_s": 0.03},
+        "chrony": {
+            "reference_id": "0A0000FE",
+            "reference": "10.0.0.254",
+            "stratum": 3,
+            "offset_s": -0.004,
+            "leap": "Normal",
+        },
+        "swap": {"active": [], "at_boot": []},
+        "memory": {"total_bytes": 8 << 30, "available_bytes": 4 << 30},
+        "interfaces": [{"name": "eth0", "mtu": 1500, "addresses": [machine.address]}],
+        "units": {
+            "rke2-server.service": unit,
+            "rke2-agent.service": absent,
+            "chrony.service": unit,
+            "chronyd.service": absent,
+        },
+        "boot": {"default_target": "multi-user.target", "failed_units": []},
+        "disk /": {"free_percent": 60.0, "inodes_free_percent": 90.0},
+        "disk /var/lib/rancher": {"free_percent": 60.0, "inodes_free_percent": None},
+        "sysctl net.ipv4.ip_forward": "1",
+        "certificates": {
+            "unmatched": [],
+            "files": [{"path": "/tls/a.crt", "subject": "CN=a", "not_after": NOW + 300 * DAY_S}],
+        },
+        "kubeconfig /etc/rancher/rke2/rke2.yaml": {"owner": "root", "mode": "0600"},
+        **{f"path to {o.name}": {"sent": 2, "received": 2, "says": ""} for o in others},
+        **_etcd(machine),
+    }
+    return {name: {"value": value} for name, value in values.items()}
+
+
+def _etcd(machine: Machine) -> Any:
+    members = [
+        {"ID": MEMBER_IDS[m.name], "peerURLs": [f"https://{m.address}:2380"]} for m in MACHINES
+    ]
+    quiet = {"since_start": buckets(990, 9, 1), "in_window": buckets(3, 0, 0)}
+    peers = [format(int(MEMBER_IDS[name]), "x") for name in NAMES if name != machine.name]
+    return {
+        "etcd members": {"members": members},
+        "etcd status": {"leader": MEMBER_IDS[NAMES[0]]},
+        "etcd alarms": {},
+        "etcd metrics": {
+            "db_bytes": 5e6,
+            "quota_bytes": 2e9,
+            "wal_fsync_s": quiet,
+            "peer_rtt_s": dict.fromkeys(peers, quiet),
+        },
+    }
+
+
+def buckets(within_4_ms: int, within_64_ms: int, beyond: int) -> Any:
+    """A cumulative histogram with so many samples in each of three ranges."""
+    middle = within_4_ms + within_64_ms
+    return [[0.004, within_4_ms], [0.064, middle], [None, middle + beyond]]
+
+
+def _api() -> Any:
+    values = {
+        "readyz": {"status": 200, "failed": []},
+        "namespace": {"status": 200, "uid": "u-1"},
+        "certificate": {"subject": "CN=kube-apiserver", "not_after": NOW + 300 * DAY_S},
+        "anonymous api": 401,
+        "anonymous kubelet": 401,
+    }
+    return {name: {"value": value} for name, value in values.items()}
+
+
+def _pods() -> Any:
+    fine = {"value": None, "took_s": 0.02}
+    pair = {
+        "small": {"received": 5, **fine},
+        "large": {"received": 5, "bytes": 1450, **fine},
+        "tcp": fine,
+        "bulk": fine,
+        "service": fine,
+    }
+    found = {"value": ["10.43.0.9"], "took_s": 0.02}
+    names = {
+        "expected": ["10.43.0.9"],
+        "resolver": {"short name": found, "full name": found},
+        "nameserver": {"10.43.0.10": found},
+    }
+    return {
+        "pairs": {f"{one} → {other}": deepcopy(pair) for one, other in permutations(NAMES, 2)},
+        "names": {name: deepcopy(names) for name in NAMES},
+        "dns_on": [NAMES[1]],
+    }
+
+
+def _policy() -> Any:
+    fine, shut = {"value": None, "took_s": 0.1}, {"error": "timed out", "took_s": 1.0}
+    return {
+        "before": {"friend": fine, "stranger": fine},
+        "after": {"friend": fine, "stranger": shut},
+        "denied_after_s": 1.0,
+    }
+
+
+def _cilium() -> Any:
+    return {"pod": "cilium-x", "ready": True, "parts": {"cilium": {"state": "Ok", "message": ""}}}

@@ -1,0 +1,332 @@
+"""Every check of week 1: a clean cluster passes, each defect is caught, named and explained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.checks import CHECKS
+from harness.model import Case, Outcome, Verdict
+from harness.tests.clean_case import DAY_S, NAMES, NOW, Seen, buckets, case, clean
+
+# Breaks one machine, by its place in NAMES.
+Defect: TypeAlias = Callable[[Seen, int], None]
+
+# Which probes each check looks at.
+LOOKS_AT = {
+    "every certificate lasts long enough": ("host-facts", "api-endpoints"),
+    "every API server is ready": ("api-endpoints",),
+    "the API answers through every server": ("api-endpoints",),
+    "strangers are refused": ("api-endpoints",),
+    "every declared machine is a ready node": ("nodes",),
+    "every node has its declared address, role and version": ("nodes",),
+    "no node is under pressure": ("nodes",),
+    "no node has an undeclared taint": ("nodes",),
+    "no node is unexpected": ("nodes",),
+    "pods reach pods on every ordered pair of nodes": ("pod-network",),
+    "full-sized packets pass between pods": ("pod-network",),
+    "pods reach services": ("pod-network",),
+    "names resolve in pods": ("pod-network",),
+    "a network policy that denies really denies": ("network-policy",),
+    "Cilium is healthy on every node": ("cilium",),
+}
+
+
+def looks_at(check: str) -> tuple[str, ...]:
+    return LOOKS_AT.get(check, ("host-facts",))
+
+
+def _fact(item: str, **changes: Any) -> Defect:
+    def defect(seen: Seen, number: int) -> None:
+        seen["host-facts"][NAMES[number]][item]["value"].update(changes)
+
+    return defect
+
+
+def _whole(probe: str, item: str, value: Any) -> Defect:
+    def defect(seen: Seen, number: int) -> None:
+        seen[probe][NAMES[number]][item] = {"value": value}
+
+    return defect
+
+
+def _node(**changes: Any) -> Defect:
+    def defect(seen: Seen, number: int) -> None:
+        seen["nodes"]["test"][NAMES[number]].update(changes)
+
+    return defect
+
+
+def _condition(name: str, status: str) -> Defect:
+    def defect(seen: Seen, number: int) -> None:
+        seen["nodes"]["test"][NAMES[number]]["conditions"][name] = status
+
+    return defect
+
+
+def _no_node(seen: Seen, number: int) -> None:
+    del seen["nodes"]["test"][NAMES[number]]
+
+
+def _unit(unit: str, **changes: str) -> Defect:
+    def defect(seen: Seen, number: int) -> None:
+        seen["host-facts"][NAMES[number]]["units"]["value"][unit].update(changes)
+
+    return defect
+
+
+def _narrow_link(seen: Seen, number: int) -> None:
+    seen["host-facts"][NAMES[number]]["interfaces"]["value"][0]["mtu"] = 1400
+
+
+def _no_way_out(seen: Seen, number: int) -> None:
+    for name in NAMES:
+        if name != NAMES[number]:
+            lost = {"sent": 2, "received": 0, "says": "message too long"}
+            seen["host-facts"][NAMES[number]][f"path to {name}"]["value"] = lost
+
+
+def _slow_peers(seen: Seen, number: int) -> None:
+    metrics = seen["host-facts"][NAMES[number]]["etcd metrics"]["value"]
+    slow = {"since_start": buckets(0, 0, 1000), "in_window": buckets(0, 0, 0)}
+    metrics["peer_rtt_s"] = dict.fromkeys(metrics["peer_rtt_s"], slow)
+
+
+def _two_members(seen: Seen, number: int) -> None:
+    del seen["host-facts"][NAMES[number]]["etcd members"]["value"]["members"][0]
+
+
+def _certificate(days: float) -> dict[str, Any]:
+    return {"path": "/tls/a.crt", "subject": "CN=a", "not_after": NOW + days * DAY_S}
+
+
+_SLOW = {"since_start": buckets(980, 20, 0), "in_window": buckets(10, 0, 0)}
+_SLOW_NOW = {"since_start": buckets(99_000, 10, 0), "in_window": buckets(80, 40, 0)}
+_SHOWN = {"subject": "CN=x", "not_after": NOW + 3 * DAY_S}
+
+# check, what is wrong on one machine, words that the reason must hold
+DEFECTS: list[tuple[str, Defect, str]] = [
+    ("every declared machine is a ready node", _condition("Ready", "Unknown"), "Ready=Unknown"),
+    ("every declared machine is a ready node", _no_node, "expected a node of this name"),
+    (
+        "every node has its declared address, role and version",
+        _node(version="v1.33.1+rke2r1"),
+        "version v1.34.4+rke2r1, seen v1.33.1",
+    ),
+    (
+        "every node has its declared address, role and version",
+        _node(addresses=["10.9.9.9"]),
+        "seen 10.9.9.9",
+    ),
+    (
+        "every node has its declared address, role and version",
+        _node(roles=[]),
+        "seen no control-plane",
+    ),
+    ("every node has its declared address, role and version", _no_node, "seen none"),
+    ("no node is under pressure", _condition("DiskPressure", "True"), "DiskPressure"),
+    ("no node has an undeclared taint", _node(taints=["a:NoSchedule"]), "a:NoSchedule"),
+    ("every clock follows its source", _fact("chrony", offset_s=-0.1321), "132.1 ms"),
+    ("every clock follows its source", _fact("chrony", leap="Not synchronised"), "clock source"),
+    ("every clock follows its source", _fact("chrony", reference_id="7F7F0101"), "clock source"),
+    ("swap is off and stays off", _fact("swap", active=["/dev/sda3"]), "in use, seen /dev/sda3"),
+    ("swap is off and stays off", _fact("swap", at_boot=["/swap"]), "next boot, seen /swap"),
+    ("every disk has room", _fact("disk /", free_percent=19.9), "space of / free, seen 19.9 %"),
+    ("every disk has room", _fact("disk /", inodes_free_percent=1.0), "inodes of /"),
+    ("every machine has memory available", _fact("memory", available_bytes=1), "0.0 %"),
+    (
+        "kernel parameters are as declared",
+        _whole("host-facts", "sysctl net.ipv4.ip_forward", "0"),
+        "ip_forward = 1, seen 0",
+    ),
+    (
+        "full-sized packets pass between machines",
+        _narrow_link,
+        "expected MTU 1500",
+    ),
+    ("full-sized packets pass between machines", _no_way_out, "message too long"),
+    (
+        "the node service runs and starts at boot",
+        _unit("rke2-server.service", ActiveState="failed"),
+        "active, seen failed",
+    ),
+    (
+        "the node service runs and starts at boot",
+        _unit("rke2-server.service", UnitFileState="disabled"),
+        "enabled, seen disabled",
+    ),
+    (
+        "every machine is safe to reboot",
+        _fact("boot", default_target="rescue.target"),
+        "rescue.target",
+    ),
+    ("every machine is safe to reboot", _fact("boot", failed_units=["x.mount"]), "x.mount"),
+    (
+        "every machine is safe to reboot",
+        _unit("rke2-server.service", NeedDaemonReload="yes"),
+        "changed since",
+    ),
+    (
+        "every machine is safe to reboot",
+        _unit("chrony.service", UnitFileState="disabled"),
+        "chrony to start at boot",
+    ),
+    ("etcd has every member and one leader", _two_members, "3 voting members, seen 2"),
+    ("etcd has every member and one leader", _fact("etcd status", leader="0"), "seen none"),
+    ("etcd raises no alarm", _fact("etcd alarms", alarms=[{"alarm": "NOSPACE"}]), "NOSPACE"),
+    ("etcd's database has room", _fact("etcd metrics", db_bytes=1.1e9), "55.0 %"),
+    ("etcd writes its log fast enough", _fact("etcd metrics", wal_fsync_s=_SLOW), "since etcd"),
+    ("etcd writes its log fast enough", _fact("etcd metrics", wal_fsync_s=_SLOW_NOW), "we looked"),
+    ("etcd's members are near enough to each other", _slow_peers, "64.0 ms"),
+    (
+        "every API server is ready",
+        _whole("api-endpoints", "readyz", {"status": 500, "failed": ["etcd"]}),
+        "500 with failed checks: etcd",
+    ),
+    (
+        "the API answers through every server",
+        _whole("api-endpoints", "namespace", {"status": 503, "uid": None}),
+        "503",
+    ),
+    (
+        "every certificate lasts long enough",
+        _fact("certificates", files=[_certificate(29.4)]),
+        "30 more days of /tls/a.crt, seen 29",
+    ),
+    (
+        "every certificate lasts long enough",
+        _whole("api-endpoints", "certificate", _SHOWN),
+        "API server shows",
+    ),
+    ("strangers are refused", _whole("api-endpoints", "anonymous api", 403), "seen 403"),
+    ("strangers are refused", _whole("api-endpoints", "anonymous kubelet", 200), "the kubelet"),
+    (
+        "every kubeconfig is private",
+        _fact("kubeconfig /etc/rancher/rke2/rke2.yaml", mode="0644"),
+        "seen 0644 of root",
+    ),
+    (
+        "every kubeconfig is private",
+        _fact("kubeconfig /etc/rancher/rke2/rke2.yaml", owner="odoo"),
+        "of odoo",
+    ),
+]
+
+
+def judge(check: str, seen: Seen, errors: dict[tuple[str, str], str] | None = None) -> Verdict:
+    return CHECKS[check](case(seen, errors))
+
+
+def named(verdict: Verdict, machine: str) -> bool:
+    return any(machine in where for where in verdict.where) and machine in verdict.reason
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_clean_cluster_passes(check: str) -> None:
+    verdict = judge(check, clean())
+    assert (verdict.outcome, verdict.where) == (Outcome.PASS, ())
+    assert verdict.reason
+
+
+@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize(
+    ("check", "defect", "words"), DEFECTS, ids=[f"{c}: {w}" for c, _, w in DEFECTS]
+)
+def test_each_defect_fails_and_names_its_machine_alone(
+    check: str, defect: Defect, words: str, number: int
+) -> None:
+    seen = clean()
+    defect(seen, number)
+    verdict = judge(check, seen)
+    assert verdict.outcome is Outcome.FAIL
+    assert words in verdict.reason
+    assert named(verdict, NAMES[number])
+    assert all(where.startswith(NAMES[number]) for where in verdict.where)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_having_seen_nothing_is_not_proven(check: str) -> None:
+    assert judge(check, {}).outcome is Outcome.NOT_PROVEN
+
+
+@given(st.data())
+def test_a_look_that_failed_never_leaves_a_pass_and_is_named(data: st.DataObject) -> None:
+    check = data.draw(st.sampled_from(sorted(CHECKS)))
+    probe = data.draw(st.sampled_from(looks_at(check)))
+    seen = clean()
+    target = data.draw(st.sampled_from(sorted(seen[probe])))
+    if data.draw(st.booleans()):
+        verdict = judge(check, seen, {(probe, target): "sshd went away"})
+        assert "sshd went away" in verdict.reason
+    else:
+        del seen[probe][target]
+        verdict = judge(check, seen)
+    assert verdict.outcome is Outcome.NOT_PROVEN
+    assert any(target in where for where in verdict.where)
+
+
+@given(st.data())
+def test_a_failure_is_not_hidden_by_a_gap_on_another_machine(data: st.DataObject) -> None:
+    check, defect, words = data.draw(st.sampled_from(DEFECTS))
+    broken, lost = data.draw(st.permutations(range(3)))[:2]
+    probe = looks_at(check)[0]
+    seen = clean()
+    if NAMES[lost] not in seen[probe]:
+        return
+    defect(seen, broken)
+    verdict = judge(check, seen, {(probe, NAMES[lost]): "sshd went away"})
+    assert verdict.outcome is Outcome.FAIL
+    assert words in verdict.reason
+    assert "sshd went away" in verdict.reason
+    assert named(verdict, NAMES[broken])
+
+
+@given(st.data())
+def test_an_item_in_error_is_not_proven_and_told(data: st.DataObject) -> None:
+    probe = data.draw(st.sampled_from(["host-facts", "api-endpoints"]))
+    seen = clean()
+    machine = data.draw(st.sampled_from(NAMES))
+    item = data.draw(st.sampled_from(sorted(seen[probe][machine])))
+    seen[probe][machine][item] = {"error": "no answer within 10 s"}
+    outcomes = {check: judge(check, seen) for check in CHECKS}
+    assert all(it.outcome in (Outcome.PASS, Outcome.NOT_PROVEN) for it in outcomes.values())
+    spoiled = [it for it in outcomes.values() if it.outcome is Outcome.NOT_PROVEN]
+    assert spoiled
+    assert all(named(it, machine) and "no answer within 10 s" in it.reason for it in spoiled)
+
+
+def test_a_target_that_the_gate_does_not_give_is_no_pass() -> None:
+    known = case(clean())
+    bare = Case(cluster=known.cluster, targets={}, observations=known.observations)
+    with pytest.raises(KeyError):
+        CHECKS["every disk has room"](bare)
+
+
+def test_a_look_at_no_target_says_why_to_every_machine() -> None:
+    seen = clean()
+    seen["host-facts"] = {"*": None}
+    verdict = judge("all clocks agree", seen, {("host-facts", "*"): "the profile is empty"})
+    assert verdict.outcome is Outcome.NOT_PROVEN
+    assert verdict.reason.count("the profile is empty") == len(NAMES)
+
+
+def test_an_unexpected_node_is_named() -> None:
+    seen = clean()
+    seen["nodes"]["test"]["intruder"] = seen["nodes"]["test"][NAMES[0]]
+    verdict = judge("no node is unexpected", seen)
+    assert (verdict.outcome, verdict.where) == (Outcome.FAIL, ("intruder",))
+
+
+def test_a_declared_taint_that_is_absent_is_named() -> None:
+    known = case(clean())
+    taints = {NAMES[0]: ("only:NoSchedule",)}
+    cluster = replace(known.cluster, expected_taints=taints)
+    expecting = Case(cluster=cluster, targets={}, observations=known.observations)
+    verdict = CHECKS["no node has an undeclared taint"](expecting)
+    assert verdict.where == (NAMES[0],)
+    assert "only:NoSchedule is declared, but absent" in verdict.reason
