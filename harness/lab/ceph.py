@@ -71,7 +71,8 @@ if ! ceph fs ls --format json | grep -q '"name":"cephfs"'; then
     ceph osd pool create cephfs_data 32
     ceph fs new cephfs cephfs_metadata cephfs_data
 fi
-ceph config set mgr mgr/devicehealth/enable_monitoring false
+# Forced: the monitors know the option only once a manager runs.
+ceph config set mgr mgr/devicehealth/enable_monitoring false --force
 """
 
 

@@ -108,13 +108,13 @@ class Up:
             Stage("workload", self.workload, 90, ("system",)),
             Stage("disks", self.disks, 10, ("system",)),
             Stage("boot", self.boot, 15, ("disks",)),
-            Stage("ceph", self.ceph, 60, ("boot",)),
+            Stage("ceph", self.ceph, 40, ("boot",)),
             Stage("tools", self.tools, 15, ("workload", "kubernetes binary")),
             Stage("images", self.images, 30, ("tools", "boot")),
-            Stage("first control plane", self.first, 60, ("images",)),
-            Stage("other control planes", self.others, 90, ("first control plane",)),
-            Stage("pod network", self.pod_network, 20, ("other control planes",)),
-            Stage("platform", self.platform, 30, ("pod network", "ceph")),
+            Stage("first control plane", self.first, 20, ("images",)),
+            Stage("other control planes", self.others, 40, ("first control plane",)),
+            Stage("pod network", self.pod_network, 5, ("other control planes",)),
+            Stage("platform", self.platform, 10, ("pod network", "ceph")),
             Stage("ceph whole", self.ceph_whole, 5, ("platform",)),
             Stage("kubernetes whole", self.kubernetes_whole, 30, ("platform",)),
             Stage("golden copy", self.golden, 5, ("ceph whole", "kubernetes whole")),
@@ -260,9 +260,7 @@ def down(lab: Lab, progress: Progress) -> None:
     require_root()
     with locked(lab, alone=True):
         log = lab.lock.with_suffix(".down.log")
-        progress("ending every process of the lab")
-        cgroups.kill(lab.label)
-        progress("unmounting its disks and removing its network")
+        progress("powering its machines off, unmounting its disks")
         stop(lab, log)
         disks.close_pool(lab, log)
         network.down(lab, log)
@@ -272,8 +270,11 @@ def down(lab: Lab, progress: Progress) -> None:
 
 
 def stop(lab: Lab, log: Path) -> None:
-    """Power every machine off and let go of their disks."""
+    """Power every machine off, end what else runs, and let go of the disks."""
+    with ThreadPoolExecutor(len(lab.nodes)) as pool:
+        list(pool.map(lambda node: machines.power_off(lab, node), lab.nodes))
     cgroups.kill(lab.label)
+    machines.forget(lab)
     disks.release(lab, log)
 
 

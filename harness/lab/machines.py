@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -256,6 +257,13 @@ def booted(lab: Lab, node: Node, log: Path) -> None:
         return state in ("running", "degraded")
 
     until(look, within_s=90, what=f"{node.name} has booted", remedy=f"see {node.console}")
+
+
+def forget(lab: Lab) -> None:
+    """Remove what systemd-nspawn leaves in /run when the machines are off."""
+    for node in lab.nodes:
+        with contextlib.suppress(OSError):
+            Path(f"/run/systemd/nspawn/propagate/{node.name}").rmdir()
 
 
 def power_off(lab: Lab, node: Node) -> None:

@@ -1,0 +1,119 @@
+"""The lab as a whole: it can be killed at any point, taken down without a trace, and reset."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.errors import Refused
+from harness.lab import cgroups, disks, lifecycle
+from harness.lab.shape import Lab
+from harness.model import Exit
+from harness.settings import ROOT
+from harness.tests.lab.world import World
+from harness.waiting import until
+
+CUTOVER = str(ROOT / "cutover")
+RESET_S = 60
+
+
+def cutover(*words: str, within_s: float = 900) -> subprocess.CompletedProcess[str]:
+    """Run a command as an operator does."""
+    return subprocess.run(
+        [CUTOVER, *words], capture_output=True, text=True, timeout=within_s, check=False
+    )
+
+
+@pytest.mark.usefixtures("world")
+def test_up_again_changes_nothing() -> None:
+    began = time.monotonic()
+    assert cutover("lab", "up").returncode == Exit.GO
+    assert time.monotonic() - began < 30
+
+
+def test_status_says_whole_only_while_it_is(world: World) -> None:
+    assert cutover("lab", "status").returncode == Exit.GO
+    world.power_off(world.three)
+    try:
+        said = cutover("lab", "status")
+        assert said.returncode == Exit.NOT_PROVEN
+        assert world.three.name in said.stdout
+    finally:
+        world.power_on(world.three)
+
+
+def test_one_command_at_a_time_changes_the_lab(world: World) -> None:
+    with lifecycle.locked(world.lab, alone=True), pytest.raises(Refused, match="in use"):
+        lifecycle.up(world.lab, lambda _: None)
+
+
+def test_a_lab_of_another_checkout_is_refused(world: World) -> None:
+    built = world.lab.built.read_text()
+    world.lab.built.write_text("another key")
+    try:
+        said = cutover("gate", "1", "--only", "W1-NODES")
+        assert said.returncode == Exit.REFUSED
+        assert "another checkout" in said.stderr
+    finally:
+        world.lab.built.write_text(built)
+
+
+def test_reset_returns_to_the_just_built_state(world: World) -> None:
+    world.do(world.one, "touch", "/root/changed")
+    world.do(world.two, "rm", "-rf", "/etc/kubernetes", "/etc/ceph")
+    began = time.monotonic()
+    said = cutover("lab", "reset")
+    took_s = time.monotonic() - began
+    assert said.returncode == Exit.GO, said.stderr
+    assert not (world.one.root / "root/changed").exists()
+    assert world.trouble() == ""
+    assert took_s < RESET_S * patience(), f"reset took {took_s:.0f} s"
+
+
+def patience() -> float:
+    """How much longer than alone things may take while other work loads this host."""
+    return 1 + max(0.0, os.getloadavg()[0] / (os.cpu_count() or 1) - 1)
+
+
+@pytest.mark.parametrize("after_s", [0.5, 2.0, 6.0, 15.0, 30.0])
+def test_an_up_that_is_killed_is_finished_by_the_next_or_taken_down(
+    lab: Lab, after_s: float
+) -> None:
+    assert cutover("lab", "down").returncode == Exit.GO
+    began = subprocess.Popen([CUTOVER, "lab", "up"], stderr=subprocess.DEVNULL)
+    try:
+        began.wait(timeout=after_s)
+    except subprocess.TimeoutExpired:
+        began.send_signal(signal.SIGKILL)
+        began.wait()
+    if int(after_s * 2) % 2:
+        assert cutover("lab", "down").returncode == Exit.GO
+        assert traces(lab) == []
+    again = cutover("lab", "up")
+    assert again.returncode == Exit.GO, again.stderr
+
+
+def test_down_leaves_no_trace(lab: Lab) -> None:
+    assert cutover("lab", "down").returncode == Exit.GO
+    try:
+        until(lambda: not traces(lab), within_s=5, what="no trace is left")
+    finally:
+        assert cutover("lab", "up").returncode == Exit.GO
+
+
+def traces(lab: Lab) -> list[str]:
+    """What of the lab is left on this host."""
+    log = Path(os.devnull)
+    found = [f"process {pid}" for pid in cgroups.pids(lab.label)]
+    found += [f"mount {path}" for path in disks.mounts_below(lab.state)]
+    found += [f"loop device {device}" for device in disks.loops(lab, log).values()]
+    found += [f"network {lab.label}"] if Path(f"/run/netns/{lab.label}").exists() else []
+    groups = [root / lab.label for root in cgroups.hierarchies()]
+    found += [f"control group {path}" for path in groups if path.exists()]
+    found += [f"folder {lab.state}"] if lab.state.exists() else []
+    return found

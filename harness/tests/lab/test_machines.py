@@ -1,0 +1,122 @@
+"""The lab's machines: they come back from a power loss, and none reaches its host or neighbours."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+from harness.lab import machines
+from harness.tests.lab.world import World
+from harness.waiting import until
+
+WHOLE_AGAIN_S = 120
+
+
+def test_a_machine_that_lost_power_comes_back_whole_by_itself(world: World) -> None:
+    for node in world.lab.nodes:
+        world.power_off(node)
+        assert machines.init(world.lab, node) is None
+        began = time.monotonic()
+        world.power_on(node)
+        world.whole(within_s=WHOLE_AGAIN_S - (time.monotonic() - began))
+
+
+def test_a_machine_out_of_memory_takes_nobody_with_it(world: World) -> None:
+    before = boot_times(world)
+    limit = world.lab.shape.memory_gb << 30
+    # In a unit of the machine's own: what enters from outside is not counted as the machine's.
+    unit = ["systemd-run", "--quiet", "--wait", "--pipe", "--collect"]
+    hog = "x = []\nwhile True: x.append(bytearray(64 << 20))"
+    command = [*unit, "--property=OOMScoreAdjust=1000", "python3", "-c", hog]
+    status = world.do(world.three, "sh", "-c", '"$@" || echo killed', "hog", *command)
+    assert "killed" in status, status
+    assert available_bytes() > limit, "the host itself ran short of memory"
+    assert boot_times(world) == before, "a machine was restarted"
+
+
+def test_a_machine_with_a_full_disk_takes_nobody_with_it(world: World) -> None:
+    free = host_free(world)
+    world.do(
+        world.three, "sh", "-c", "fallocate -l 1T /fill; dd if=/dev/zero of=/fill bs=64M || true"
+    )
+    try:
+        used = int(world.do(world.three, "df", "--output=pcent", "/").split()[-1].rstrip("%"))
+        assert used >= 99
+        for neighbour in (world.one, world.two):
+            world.do(neighbour, "dd", "if=/dev/zero", "of=/written", "bs=1M", "count=64")
+            world.do(neighbour, "rm", "/written")
+        assert free - host_free(world) < (world.lab.shape.disk_gb + 2) << 30
+    finally:
+        world.do(world.three, "rm", "-f", "/fill")
+        world.do(world.three, "fstrim", "/", check=False)
+
+
+def test_no_machine_reaches_the_kernel_of_its_host(world: World) -> None:
+    for what, command in {
+        "the panic key": "echo h > /proc/sysrq-trigger",
+        "swap": "fallocate -l 16M /swap && mkswap -q /swap && swapon /swap",
+        "the clock": "date --set='+1 hour'",
+        "the kernel's settings": "echo 1 > /proc/sys/vm/drop_caches",
+        "modules": "modprobe loop && rmmod loop",
+    }.items():
+        said = world.do(world.one, "sh", "-c", f"({command}) 2>&1 && echo reached", check=False)
+        assert "reached" not in said, f"a machine reached {what} of its host: {said}"
+    world.do(world.one, "rm", "-f", "/swap")
+
+
+def test_a_remount_inside_a_machine_stays_inside(world: World) -> None:
+    world.do(world.one, "mount", "-o", "remount,ro", "/")
+    try:
+        world.scratch.joinpath("still-writable").touch()
+        world.do(world.two, "touch", "/still-writable")
+    finally:
+        world.do(world.one, "mount", "-o", "remount,rw", "/")
+        world.do(world.two, "rm", "-f", "/still-writable")
+
+
+def test_the_disk_of_a_machine_looks_like_a_real_one(world: World) -> None:
+    for node in world.lab.nodes:
+        table = world.do(node, "sgdisk", "--print", "/dev/sda")
+        rows = [line.split() for line in table.splitlines() if line.strip()[:1].isdigit()]
+        assert [row[0] for row in rows[-2:]] == ["1", "2"], table
+        identity = world.do(node, "blkid", "--probe", "-s", "PART_ENTRY_UUID", "/dev/sda2")
+        assert "PART_ENTRY_UUID=" in identity
+        size = int(world.do(node, "blockdev", "--getsize64", "/dev/sda2"))
+        assert abs(size - (world.lab.shape.osd_gb << 30)) < 64 << 20
+
+
+def test_the_node_agent_stops_and_its_pods_stay_as_under_rke2(world: World) -> None:
+    world.do(world.two, "systemctl", "stop", "rke2-server")
+    try:
+        assert world.do(world.two, "pgrep", "-x", "kube-apiserver").strip()
+        assert world.do(world.two, "pgrep", "-x", "etcd").strip()
+    finally:
+        world.do(world.two, "systemctl", "start", "rke2-server")
+    until(lambda: world.node_ready(world.two), within_s=60, what="the node is Ready again")
+
+
+def test_an_etcd_snapshot_is_taken_and_listed(world: World) -> None:
+    path = world.do(world.one, "rke2", "etcd-snapshot", "save").strip().splitlines()[-1]
+    assert Path(path).name in world.do(world.one, "rke2", "etcd-snapshot", "ls")
+    status = world.do(world.one, "etcdctl", "snapshot", "status", path, check=False)
+    assert status or int(world.do(world.one, "stat", "-c", "%s", path)) > 1_000_000
+
+
+def boot_times(world: World) -> list[str]:
+    """When each machine's PID 1 started."""
+    numbers = [machines.init(world.lab, node) for node in world.lab.nodes]
+    return [Path(f"/proc/{number}/stat").read_text().split()[21] for number in numbers]
+
+
+def available_bytes() -> int:
+    """Memory that the host could still hand out."""
+    line = next(
+        line for line in Path("/proc/meminfo").read_text().splitlines() if "MemAvailable" in line
+    )
+    return int(line.split()[1]) << 10
+
+
+def host_free(world: World) -> int:
+    """Bytes free where the lab's disks lie."""
+    return shutil.disk_usage(world.lab.pool_image.parent).free

@@ -1,0 +1,119 @@
+"""A hand on the running lab: break it, ask a gate about it, wait until it is whole again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.lab import ceph, kubernetes, lifecycle, machines
+from harness.lab.host import until_well
+from harness.lab.shape import Lab, Node
+from harness.settings import ROOT
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """What one gate run concluded."""
+
+    status: int
+    document: dict[str, Any]
+
+    def __getitem__(self, requirement: str) -> dict[str, Any]:
+        """The verdict on one requirement, as in verdict.json."""
+        found: list[dict[str, Any]] = [
+            entry for entry in self.document["requirements"] if entry["id"] == requirement
+        ]
+        return found[0]
+
+    def outcome(self, requirement: str) -> str:
+        return str(self[requirement]["verdict"])
+
+    def reason(self, requirement: str) -> str:
+        return str(self[requirement]["reason"])
+
+
+@dataclass(frozen=True)
+class World:
+    """The lab as tests use it; ``scratch`` is a folder of the test's own."""
+
+    lab: Lab
+    scratch: Path
+
+    @property
+    def log(self) -> Path:
+        return self.lab.logs / "tests.log"
+
+    @property
+    def one(self) -> Node:
+        return self.lab.nodes[0]
+
+    @property
+    def two(self) -> Node:
+        return self.lab.nodes[1]
+
+    @property
+    def three(self) -> Node:
+        return self.lab.nodes[2]
+
+    def do(self, node: Node, *argv: str, stdin: str | None = None, check: bool = True) -> str:
+        """Run a command in a machine."""
+        return machines.enter(self.lab, node, argv, log=self.log, stdin=stdin, check=check)
+
+    def kubectl(self, *argv: str, check: bool = True) -> str:
+        return kubernetes.kubectl(self.lab, *argv, log=self.log, check=check)
+
+    def gate(self, *only: str, cluster: str = "lab", within_s: float = 300) -> Ruling:
+        """Run ``./cutover gate 1 --only …`` as an operator does."""
+        command = [str(ROOT / "cutover"), "gate", "1", "--json", "--cluster", cluster]
+        command += [f"--only={requirement}" for requirement in only]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=within_s, check=False
+        )
+        try:
+            return Ruling(done.returncode, json.loads(done.stdout))
+        except ValueError as error:
+            raise AssertionError(
+                f"no verdict, exit {done.returncode}:\n{done.stdout}\n{done.stderr}"
+            ) from error
+
+    def node_ready(self, node: Node) -> bool:
+        """Whether Kubernetes holds the machine for Ready."""
+        items = kubernetes.objects(self.lab, "nodes", log=self.log)
+        return any(
+            condition["type"] == "Ready" and condition["status"] == "True"
+            for item in items
+            if item["metadata"]["name"] == node.name
+            for condition in item["status"]["conditions"]
+        )
+
+    def power_off(self, node: Node) -> None:
+        machines.power_off(self.lab, node)
+
+    def power_on(self, node: Node) -> None:
+        lifecycle.power_on(self.lab, node)
+
+    def trouble(self) -> str:
+        """What keeps the lab from being whole; empty when nothing does."""
+        return kubernetes.trouble(self.lab, self.log) or ceph.trouble(self.lab, self.log)
+
+    def whole(self, within_s: float = 180) -> None:
+        """Wait until Kubernetes and Ceph are whole."""
+        until_well(self.trouble, what="the lab", within_s=within_s, log=self.log)
+
+    def profile_with(self, changes: Sequence[tuple[str, str]]) -> str:
+        """A copy of the lab's profile with replaced words, as a profile of its own; its path.
+
+        Without the lab section: to the harness it is a cluster like any other.
+        """
+        text = (ROOT / "scenarios/clusters/lab.yaml").read_text()
+        text = text[: text.index("\nlab:")] + "\n"
+        for old, new in changes:
+            assert old in text, f"the lab's profile does not say {old!r}"
+            text = text.replace(old, new)
+        path = self.scratch / "changed.yaml"
+        path.write_text(text)
+        return str(path)
