@@ -13,6 +13,7 @@ import time
 # First of all, because the clock comparison is as coarse as what runs before this line.
 STARTED = time.time()
 
+import contextlib
 import glob
 import http.client
 import json
@@ -30,6 +31,7 @@ from typing import Any
 
 WITHIN_S = 10.0
 COMMAND_S = 5.0
+REAP_S = 0.5
 # Two looks at etcd's histograms this far apart tell how it does now, not since it started.
 WINDOW_S = 5.0
 ETCD_METRICS = (
@@ -55,6 +57,11 @@ def command(*argv: str, fails: bool = True) -> tuple[int, str, str]:
         raw, errors = process.communicate(timeout=COMMAND_S)
     except subprocess.TimeoutExpired:
         process.kill()
+        for pipe in (process.stdout, process.stderr):
+            if pipe:
+                pipe.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(REAP_S)
         raise TimeoutError(f"{argv[0]}: no answer within {COMMAND_S:g} s") from None
     stdout, stderr = raw.decode(errors="replace"), errors.decode(errors="replace").strip()
     if fails and process.returncode:

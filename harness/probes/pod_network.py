@@ -158,7 +158,7 @@ class _Talk:
         return {
             "expected": [self._stage.services[machine]],
             "resolver": spoke["resolver"],
-            "nameserver": spoke.get("nameserver", {}),
+            "nameserver": spoke["nameserver"],
         }
 
     def _problem(self, machine: str, answers: Answers) -> str | None:

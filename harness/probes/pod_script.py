@@ -26,6 +26,7 @@ from typing import Any
 TRY_S = 2.0
 PAUSE_S = 0.05
 DATAGRAMS = 5
+KINDS = ("small", "large", "tcp", "bulk", "service", "resolver", "nameserver")
 SMALL, LARGE = 64, 1024 * 1024
 # From linux/in.h; the socket module does not name them everywhere.
 IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2
@@ -184,11 +185,13 @@ def talk(wanted: dict[str, Any]) -> dict[str, Any]:
         looks["resolver", kind] = partial(resolve, name)
     for server in nameservers() if wanted["names"] else ():
         looks["nameserver", server] = partial(ask_nameserver, server, wanted["names"]["full name"])
-    found: dict[str, Any] = {}
+    late = {"error": f"no answer within {within_s:g} s", "took_s": within_s}
+    found: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+    for kind, what in looks:
+        found[kind][what] = late
 
     def look(kind: str, what: str) -> None:
-        result = eventually(looks[kind, what], within_s)
-        found.setdefault(kind, {})[what] = result
+        found[kind][what] = eventually(looks[kind, what], within_s)
 
     threads = [threading.Thread(target=look, args=key, daemon=True) for key in looks]
     deadline = time.monotonic() + within_s + TRY_S
@@ -196,8 +199,6 @@ def talk(wanted: dict[str, Any]) -> dict[str, Any]:
         thread.start()
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    for kind, what in looks:
-        found.setdefault(kind, {}).setdefault(what, {"error": f"no answer within {within_s:g} s"})
     return found
 
 

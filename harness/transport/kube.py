@@ -1,7 +1,7 @@
 """The Kubernetes API as plain JSON.
 
-The official client reads the kubeconfig, renews tokens and sets up TLS. Its own calls are not used:
-they build models, retry past a deadline, and warn of their own deprecated parts.
+The official client reads the kubeconfig and renews tokens. Its own calls are not used: they build
+models, retry past a deadline, and warn of their own deprecated parts.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from urllib.parse import urlencode
 import urllib3
 import yaml
 from kubernetes.client import Configuration
-from kubernetes.client.rest import RESTClientObject
 from kubernetes.config import ConfigException, load_kube_config
 
 from harness.errors import ConfigError, Denied, TimedOut, TransportError, Unreachable
 from harness.transport.deadline import within
-from harness.transport.http import Credentials, get
+from harness.transport.http import Credentials, get, tls_context
 from harness.transport.podexec import run_in_pod
 from harness.transport.protocols import Answer, Completed
 
 _MANAGER = "cutover"
+_CONNECTIONS = 16
 _APPLY = "application/apply-patch+yaml"
 
 
@@ -90,10 +90,11 @@ class ApiKube:
         """What the API answers, or None when there is nothing to DELETE."""
         configuration = self._configuration()
         what = f"{method} {path.partition('?')[0]} on {configuration.host}"
+        credentials = self._credentials()
         headers = {"Accept": "application/json", "Content-Type": content_type}
-        if authorization := configuration.get_api_key_with_prefix("authorization"):
-            headers["Authorization"] = authorization
-        pool = self._connections(configuration)
+        if credentials.authorization:
+            headers["Authorization"] = credentials.authorization
+        pool = self._connections(credentials)
 
         def call() -> urllib3.BaseHTTPResponse:
             return pool.request(
@@ -136,10 +137,16 @@ class ApiKube:
             authorization=configuration.get_api_key_with_prefix("authorization"),
         )
 
-    def _connections(self, configuration: Configuration) -> urllib3.PoolManager:
+    def _connections(self, credentials: Credentials) -> urllib3.PoolManager:
+        server_name = self._configuration().tls_server_name
         with self._loading:
             if self._pool is None:
-                self._pool = RESTClientObject(configuration).pool_manager
+                self._pool = urllib3.PoolManager(
+                    maxsize=_CONNECTIONS,
+                    retries=False,  # they would outlast the deadline of the call
+                    ssl_context=tls_context(credentials),
+                    **({"server_hostname": server_name} if server_name else {}),
+                )
             return self._pool
 
     def _configuration(self) -> Configuration:
@@ -166,8 +173,7 @@ def _load(kubeconfig: Path) -> Configuration:
             f"the kubeconfig {kubeconfig} skips the verification of the API's certificate",
             remedy="replace insecure-skip-tls-verify by certificate-authority-data",
         )
-    # Retries would outlast the deadline of the call, and proxies lead out, not to the cluster.
-    configuration.retries = False
+    # Proxies of the environment lead out, not to the cluster.
     configuration.no_proxy = "*"
     return configuration
 

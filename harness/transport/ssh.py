@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 import paramiko
 
-from harness.errors import ConfigError, Denied, HostKeyUnknown, Unreachable
+from harness.errors import ConfigError, Denied, HostKeyUnknown, TimedOut, Unreachable
 from harness.model import Machine
 from harness.settings import SshAccess
 from harness.transport.deadline import within
@@ -67,7 +67,7 @@ class _Line:
     def run(self, argv: Sequence[str], stdin: bytes, within_s: float) -> Completed:
         deadline = time.monotonic() + within_s
         if not self._sessions.acquire(timeout=within_s):
-            raise Unreachable(f"{self._where}: {_SESSIONS} commands run there already")
+            raise TimedOut(f"{self._where}: {_SESSIONS} commands were still running there")
         try:
             channel = self._session(deadline)
             try:
@@ -104,7 +104,7 @@ class _Line:
 
     def _transport(self, deadline: float) -> paramiko.Transport:
         if not self._connecting.acquire(timeout=max(0.0, deadline - time.monotonic())):
-            raise Unreachable(f"{self._where}: still connecting")
+            raise TimedOut(f"{self._where}: another command was still connecting")
         try:
             transport = self._client.get_transport() if self._client else None
             if transport is None or not transport.is_active():
