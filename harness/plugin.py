@@ -64,6 +64,7 @@ def pytest_configure(config: pytest.Config) -> None:
         pytest.exit(str(error), returncode=int(status))
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_bdd_apply_tag(tag: str, function: Callable[..., object]) -> object:
     """``@req:W1-ETCD`` becomes the mark ``req(id="W1-ETCD")``; plain tags are marks already."""
     named = _NAMED_TAG.fullmatch(tag)
@@ -152,8 +153,8 @@ class GateSession:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            text = str(report.longrepr).strip().splitlines()[-1:]
-            self.run.write("problem", report.nodeid, {"text": f"collection failed: {text}"})
+            last = str(report.longrepr).strip().rpartition("\n")[2]
+            self.run.write("problem", report.nodeid, {"text": f"collection failed: {last}"})
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> object:
@@ -203,9 +204,10 @@ class GateSession:
             scenario=scenario, said=f"{state}: {line}" if line else state
         )
 
-    def pytest_bdd_before_step(self, step: Step) -> None:
+    def pytest_bdd_before_step(self, request: pytest.FixtureRequest, step: Step) -> None:
         self._guard.step = step
         self._step_began_s = time.monotonic()
+        self._guard.refuse_ambiguous(request)
 
     def pytest_bdd_after_step(self, step: Step) -> None:
         self._step_over(step)
@@ -223,8 +225,8 @@ class GateSession:
         self.run.step(step.keyword.strip(), step.name, took_s, error)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        by_hand = excinfo.errisinstance(KeyboardInterrupt)
-        reason = "stopped by hand" if by_hand else excinfo.exconly()
+        by_pytest = excinfo.errisinstance((pytest.Session.Interrupted, pytest.exit.Exception))
+        reason = str(excinfo.value) if by_pytest else "stopped by hand"
         self.run.write("interrupted", "session", {"reason": reason})
 
     @pytest.hookimpl(tryfirst=True)

@@ -13,7 +13,9 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
+import pytest
 from pytest_bdd.parser import Step
+from pytest_bdd.scenario import find_fixturedefs_for_step
 
 from harness.errors import NotProven
 
@@ -36,6 +38,16 @@ class StepGuard:
 
         with mock.patch.object(module, "call_fixture_func", watched):
             yield
+
+    def refuse_ambiguous(self, request: pytest.FixtureRequest) -> None:
+        """NotProven when the step under way has several definitions: one would win silently."""
+        if self.step is None:
+            return
+        manager = request._fixturemanager
+        found = list(find_fixturedefs_for_step(self.step, manager, request.node))
+        if len(found) > 1:
+            names = ", ".join(sorted(it.func.__module__ for it in found))
+            raise NotProven(f"{len(found)} step definitions match “{self.step.name}”, in {names}")
 
     def _inspect(self, answer: Any) -> Any:
         if inspect.isawaitable(answer) or inspect.isasyncgen(answer):

@@ -134,19 +134,23 @@ def judge(trail: Trail) -> Judgement:
 def decide(trail: Trail, outcomes: Sequence[Outcome]) -> Decision:
     """One decision: an unhealed fault outranks everything, then a refusal, then the worst outcome.
 
-    A gate at which nothing was proven, because nothing applied, proves nothing.
+    A gate at which nothing applied proves nothing, and neither does one that did not end: what a
+    killed run would still have noticed is unknown.
     """
     if any(not (fault.healed and fault.heal_proved) for fault in trail.faults.values()):
         return Decision.UNHEALED
     if trail.refused is not None:
         return Decision.REFUSED
+    worst = merge(outcomes)
+    if not trail.ended and worst is not Outcome.FAIL:
+        return Decision.NOT_PROVEN
     return {
         Outcome.FAIL: Decision.NO_GO,
         Outcome.NOT_PROVEN: Decision.NOT_PROVEN,
         Outcome.WAIVED: Decision.GO_WITH_WAIVERS,
         Outcome.PASS: Decision.GO,
         Outcome.NOT_APPLICABLE: Decision.NOT_PROVEN,
-    }[merge(outcomes)]
+    }[worst]
 
 
 def _judge(requirement: Requirement, trail: Trail) -> Judged:
@@ -235,10 +239,10 @@ _STATES = {"failed": "stopped", "skipped": "was skipped", "xfailed": "was expect
 def _why_not_run(trail: Trail) -> str:
     if trail.refused is not None:
         return f"it was not run, because the run was refused: {trail.refused}"
-    if trail.interrupted is not None:
-        return f"it was not run, because the run was interrupted: {trail.interrupted}"
     if trail.problems:
         return f"it was not run: {trail.problems[0]}"
+    if trail.interrupted is not None:
+        return f"it was not run, because the run was interrupted: {trail.interrupted}"
     return "it was not run: not collected, not bound to a test, or not selected"
 
 

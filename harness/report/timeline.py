@@ -36,9 +36,13 @@ def timeline(trail: Trail) -> tuple[Span, ...]:
         Span(
             words=words,
             kind=kind,
-            left=round(100 * (start - began).total_seconds() / whole_s, 2),
-            width=round(max(0.4, 100 * took_s / whole_s), 2),
+            left=(left := _percent((start - began).total_seconds() / whole_s)),
+            width=min(max(0.4, _percent(took_s / whole_s)), round(100 - left, 2)),
             took=f"{took_s:.1f} s",
         )
         for start, took_s, words, kind in sorted(spans)
     )
+
+
+def _percent(share: float) -> float:
+    return round(100 * min(1.0, max(0.0, share)), 2)

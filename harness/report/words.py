@@ -92,6 +92,8 @@ def account(judgement: Judgement) -> str:
     sentences += _others(judgement)
     if judgement.trail.refused is not None:
         sentences.insert(0, f"Nothing was looked at: {judgement.trail.refused}.")
+    if not judgement.trail.ended:
+        sentences.append("The run did not come to its end.")
     if judgement.decision is Decision.UNHEALED:
         sentences.insert(0, "A fault that was injected could not be undone.")
     return " ".join(sentences)

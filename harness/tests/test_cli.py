@@ -1,0 +1,251 @@
+"""The command line: how each command ends, and what it prints where."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import checks, cli, probes, transport
+from harness.commands import gate as gate_command
+from harness.commands import history as history_command
+from harness.commands import report as report_command
+from harness.errors import (
+    ConfigError,
+    HarnessError,
+    LabError,
+    NotProven,
+    Refused,
+    TransportError,
+    Unhealed,
+)
+from harness.model import Exit
+from harness.tests.stage import CHECKS, REQUIREMENT, FakeProbe, reach, write_project
+
+CONFTEST = """
+from pytest_bdd import given, parsers, then
+
+pytest_plugins = ("harness.plugin", "harness.allure_bridge")
+
+@given("answers")
+def answers(run):
+    run.observe("answers")
+
+@then(parsers.parse("{check} is required"))
+def required(run, check):
+    run.require(check)
+"""
+FEATURE = """
+@week1 @req:W1-A
+Feature: Answers
+  Scenario: All answer in time
+    Given answers
+    Then answers are fast enough is required
+"""
+COMMANDS = ("gate", "plan", "doctor", "report", "history", "lint", "test")
+
+
+@dataclass
+class Ended:
+    """How a command ended, and what it said."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cutover(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., Ended]:
+    """Run the command in this process."""
+
+    def run(*arguments: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["cutover", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        said = capfd.readouterr()
+        return Ended(int(end.value.code or 0), said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def answers(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A small project in place of this one; what its probe will see."""
+    table: dict[str, Any] = {"one": 3}
+    write_project(pytester.path, feature=FEATURE, requirements=[REQUIREMENT])
+    pytester.makeconftest(CONFTEST)
+
+    @contextmanager
+    def connect(_: object) -> Iterator[Any]:
+        yield reach()
+
+    monkeypatch.setattr(transport, "connect", connect)
+    monkeypatch.setattr(probes, "PROBES", {"answers": FakeProbe(table)})
+    for module in (checks, report_command):
+        monkeypatch.setattr(module, "CHECKS", CHECKS)
+    for command in (gate_command, report_command, history_command):
+        monkeypatch.setattr(command, "ROOT", pytester.path)
+    return table
+
+
+SMALL = ("--cluster", "scenarios/clusters/small.yaml")
+
+
+def test_a_gate_says_go_and_ends_with_zero(
+    cutover: Callable[..., Ended], answers: dict[str, Any]
+) -> None:
+    ended = cutover("gate", "1", *SMALL)
+    assert ended.status == 0
+    assert ended.out.splitlines()[-1] == "GO: 1 of 1 requirements is proven."
+    assert "s] W1-A         All answer in time: passed" in ended.err
+    assert answers == {"one": 3}
+
+
+def test_a_gate_says_no_go_and_ends_with_one(
+    cutover: Callable[..., Ended], answers: dict[str, Any]
+) -> None:
+    answers["one"] = 42
+    ended = cutover("gate", "1", *SMALL)
+    assert ended.status == 1
+    assert ended.out.splitlines()[-1].startswith("NO-GO: 0 of 1")
+
+
+@pytest.mark.usefixtures("answers")
+def test_with_json_a_gate_prints_its_verdict_and_nothing_else(
+    cutover: Callable[..., Ended],
+) -> None:
+    ended = cutover("gate", "1", "--json", *SMALL)
+    assert json.loads(ended.out)["decision"] == "GO"
+
+
+@pytest.mark.usefixtures("answers")
+def test_pytests_own_words_are_kept_beside_the_journal(
+    cutover: Callable[..., Ended], pytester: pytest.Pytester
+) -> None:
+    cutover("gate", "1", *SMALL)
+    assert "1 passed" in (pytester.path / "reports/latest/pytest.log").read_text()
+
+
+def test_a_report_is_drawn_again_with_the_same_status(
+    cutover: Callable[..., Ended], answers: dict[str, Any], pytester: pytest.Pytester
+) -> None:
+    answers["one"] = 42
+    cutover("gate", "1", *SMALL)
+    page = pytester.path / "reports/latest/report.html"
+    before = page.read_bytes()
+    page.unlink()
+    assert cutover("report", "latest").status == 1
+    assert page.read_bytes() == before
+
+
+@pytest.mark.usefixtures("answers")
+def test_a_damaged_journal_proves_nothing(
+    cutover: Callable[..., Ended], pytester: pytest.Pytester
+) -> None:
+    cutover("gate", "1", *SMALL)
+    journal = pytester.path / "reports/latest/journal.jsonl"
+    journal.write_text("nonsense\n" + journal.read_text())
+    ended = cutover("report")
+    assert ended.status == 3
+    assert "line 1 is damaged" in ended.err
+
+
+@pytest.mark.usefixtures("answers")
+def test_history_lists_runs_and_what_they_measured(cutover: Callable[..., Ended]) -> None:
+    cutover("gate", "1", *SMALL)
+    cutover("gate", "1", "--only", "W1-A", *SMALL)
+    whole, part = json.loads(cutover("history", "--only", "W1-A", "--json").out)["runs"]
+    assert (whole["partial"], part["partial"]) == (False, True)
+    assert whole["measured"] == {"answer_ms": 3}
+    assert "1 of 1" in cutover("history").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("gate",), "which week?"),
+        (("gate", "77"), "no gate for week 77"),
+        (("gate", "one"), "Invalid value"),
+        (("gate", "1", "--cluster", "nowhere"), "there is no cluster profile"),
+        (("report", "nothing"), "there is no run nothing"),
+        (("plan", "77"), "no gate for week 77"),
+        (("conquer",), "No such command"),
+    ],
+)
+def test_wrong_usage_ends_with_two_and_says_what_is_wrong(
+    cutover: Callable[..., Ended], arguments: tuple[str, ...], words: str
+) -> None:
+    ended = cutover(*arguments)
+    assert ended.status == 2
+    assert words in ended.err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example_and_json(
+    cutover: Callable[..., Ended], command: str
+) -> None:
+    ended = cutover(command, "--help")
+    assert ended.status == 0
+    assert f"Example: ./cutover {command}" in ended.out
+    assert "--json" in ended.out
+
+
+def test_an_error_is_json_too_when_json_was_asked_for(cutover: Callable[..., Ended]) -> None:
+    ended = cutover("report", "nothing", "--json")
+    assert json.loads(ended.out)["exit"] == 2
+
+
+def test_every_error_has_its_exit_status() -> None:
+    wanted = {
+        ConfigError: Exit.USAGE,
+        Refused: Exit.REFUSED,
+        Unhealed: Exit.UNHEALED,
+        NotProven: Exit.NOT_PROVEN,
+        TransportError: Exit.NOT_PROVEN,
+        LabError: Exit.NOT_PROVEN,
+    }
+    direct = set(HarnessError.__subclasses__())
+    assert direct == set(wanted)
+    for kind, status in wanted.items():
+        assert cli.status_of(kind("x")) is status
+
+
+@pytest.mark.parametrize("problem", [RuntimeError("broken"), KeyboardInterrupt()])
+def test_a_harness_that_breaks_or_is_stopped_proves_nothing(
+    cutover: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, problem: BaseException
+) -> None:
+    def broken(*_: object) -> None:
+        raise problem
+
+    monkeypatch.setattr(report_command, "run_folder", broken)
+    assert cutover("report").status == 3
+
+
+def test_this_projects_own_features_gates_and_steps_have_no_mistake(
+    cutover: Callable[..., Ended],
+) -> None:
+    ended = cutover("lint", "--json")
+    assert ended.status == 0, ended.out
+
+
+def test_a_plan_names_targets_scenarios_and_gaps(cutover: Callable[..., Ended]) -> None:
+    rows = json.loads(cutover("plan", "1", "--json").out)["requirements"]
+    by_id = {row["id"]: row for row in rows}
+    assert "etcd members = 3" in by_id["W1-ETCD"]["targets"]
+    assert by_id["W1-LB"]["gap"].startswith("not applicable: ")
+
+
+def test_the_parts_of_a_path_are_not_needed_to_find_a_run(tmp_path: Path) -> None:
+    from harness.history import run_folder
+
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/journal.jsonl").write_text("")
+    assert run_folder(tmp_path, "run") == run_folder(Path("/nowhere"), str(tmp_path / "run"))

@@ -1,0 +1,126 @@
+"""The journal survives what happens to machines, and says so when it was damaged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import ConfigError, NotProven
+from harness.journal import INLINE_BYTES, Journal, Reader, Record
+
+RUN = "20261124T120000Z-week01-7f3a"
+
+
+def _write(folder: Path, *values: object) -> list[Record]:
+    with Journal.create(folder, RUN) as journal:
+        return [journal.append("note", str(number), value) for number, value in enumerate(values)]
+
+
+def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
+    written = _write(tmp_path / "run", {"a": 1}, None, ["ü", 2.5], "x" * (INLINE_BYTES + 1))
+    assert list(Reader(tmp_path / "run")) == written
+
+
+def test_each_line_names_its_run_number_times_kind_and_subject(tmp_path: Path) -> None:
+    _write(tmp_path / "run", {"a": 1})
+    line = json.loads((tmp_path / "run/journal.jsonl").read_text())
+    assert line.keys() == {"run", "seq", "at", "mono_s", "kind", "subject", "data"}
+    assert line["at"].endswith("Z")
+
+
+def test_a_torn_last_line_is_dropped_and_reported(tmp_path: Path) -> None:
+    written = _write(tmp_path / "run", 1, 2)
+    with (tmp_path / "run/journal.jsonl").open("ab") as file:
+        file.write(b'{"run": "2026')
+    reader = Reader(tmp_path / "run")
+    assert list(reader) == written
+    assert reader.torn_bytes == 13
+
+
+@given(cut=st.integers(min_value=0, max_value=400))
+def test_a_journal_cut_anywhere_still_reads_up_to_there(
+    tmp_path_factory: pytest.TempPathFactory, cut: int
+) -> None:
+    folder = tmp_path_factory.mktemp("cut") / "run"
+    written = _write(folder, 1, 2, 3)
+    path = folder / "journal.jsonl"
+    path.write_bytes(path.read_bytes()[:cut])
+    read = list(Reader(folder))
+    assert read == written[: len(read)]
+
+
+def test_a_reopened_journal_goes_on_and_records_what_was_torn(tmp_path: Path) -> None:
+    _write(tmp_path / "run", 1)
+    with (tmp_path / "run/journal.jsonl").open("ab") as file:
+        file.write(b"{torn")
+    with Journal.reopen(tmp_path / "run") as journal:
+        journal.append("note", "later", 2)
+    reader = Reader(tmp_path / "run")
+    assert [(it.seq, it.kind) for it in reader] == [(1, "note"), (2, "torn"), (3, "note")]
+    assert reader.torn_bytes == 0
+
+
+def test_a_large_value_is_kept_beside_the_journal_under_its_hash(tmp_path: Path) -> None:
+    (record,) = _write(tmp_path / "run", ["x" * INLINE_BYTES])
+    assert record.file is not None
+    assert (tmp_path / "run" / record.file).exists()
+    assert (tmp_path / "run/journal.jsonl").stat().st_size < 500
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda text: text.replace('"seq":2', '"seq":3'), id="a line is missing"),
+        pytest.param(lambda text: text.replace("7f3a", "ffff", 1), id="a line is of another run"),
+        pytest.param(lambda text: "{}\n" + text, id="a line is no record"),
+        pytest.param(lambda text: "nonsense\n" + text, id="a line is not JSON"),
+    ],
+)
+def test_any_other_damage_makes_it_worthless(tmp_path: Path, damage: object) -> None:
+    _write(tmp_path / "run", 1, 2, 3)
+    path = tmp_path / "run/journal.jsonl"
+    assert callable(damage)
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(NotProven):
+        list(Reader(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("content", [b"changed", None])
+def test_evidence_that_was_changed_or_lost_is_noticed(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    (record,) = _write(tmp_path / "run", "x" * (INLINE_BYTES + 1))
+    evidence = tmp_path / "run" / str(record.file)
+    evidence.unlink() if content is None else evidence.write_bytes(content)
+    with pytest.raises(NotProven, match="missing or was changed"):
+        list(Reader(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("value", [{1, 2}, float("nan"), object()])
+def test_what_json_cannot_hold_is_refused_and_leaves_no_line(tmp_path: Path, value: object) -> None:
+    with Journal.create(tmp_path / "run", RUN) as journal:
+        with pytest.raises((TypeError, ValueError)):
+            journal.append("note", "bad", value)
+        journal.append("note", "good", 1)
+    assert [it.subject for it in Reader(tmp_path / "run")] == ["good"]
+
+
+def test_threads_may_write_at_once(tmp_path: Path) -> None:
+    with Journal.create(tmp_path / "run", RUN) as journal:
+        threads = [Thread(target=journal.append, args=("note", str(n), n)) for n in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert sorted(it.data for it in Reader(tmp_path / "run")) == list(range(20))
+
+
+def test_a_run_never_overwrites_another(tmp_path: Path) -> None:
+    _write(tmp_path / "run", 1)
+    with pytest.raises(ConfigError, match="exists already"):
+        Journal.create(tmp_path / "run", RUN)

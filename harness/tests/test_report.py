@@ -1,0 +1,228 @@
+"""Reports come from the journal alone, to the byte, and can be read by people and machines."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from harness.errors import ConfigError
+from harness.gate import Manifest
+from harness.report import draw, summary_lines
+from harness.report.words import account, listing, number
+from harness.tests.stage import (
+    CHECKS,
+    FakeProbe,
+    Recorded,
+    manifest,
+    play,
+    require,
+    requirement,
+    running,
+    scenario,
+)
+
+DRAWN = ("verdict.json", "junit.xml", "summary.md", "report.html")
+
+
+def _plan() -> Manifest:
+    """One of each: failed, not proven, proven, not applicable, and words that need escaping."""
+    return manifest(
+        due=4,
+        requirements=(
+            requirement(risk="Something answers <late> & slowly"),
+            requirement("W1-B"),
+            requirement("W1-C", targets={}),
+            requirement("W1-D", needs=["ingress"]),
+        ),
+        scenarios=(scenario("Slow <ones>"), scenario("Others", proves="W1-C")),
+        past=(
+            {
+                "run": "20261117T120000Z-week01-aaaa",
+                "week": 1,
+                "ended": "2026-11-17T12:41:00Z",
+                "decision": "GO",
+                "requirements": {"W1-A": "pass", "W1-C": "fail", "W1-D": "not_applicable"},
+            },
+        ),
+    )
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Recorded:
+    probe = FakeProbe({"one": 3, "two": 42})
+    with running(tmp_path / "run", _plan(), probes=[probe]) as recorded:
+        play(
+            recorded.run,
+            require("answers are fast enough"),
+            which=scenario("Slow <ones>"),
+        )
+        play(recorded.run, require("all is well"), which=scenario("Others", proves="W1-C"))
+    return recorded
+
+
+def test_every_report_is_drawn_again_from_the_journal_to_the_byte(recorded: Recorded) -> None:
+    draw(recorded.folder, CHECKS)
+    before = {name: (recorded.folder / name).read_bytes() for name in DRAWN}
+    alone = recorded.folder.parent / "alone"
+    alone.mkdir()
+    shutil.copy(recorded.folder / "journal.jsonl", alone)
+    draw(alone, CHECKS)
+    assert {name: (alone / name).read_bytes() for name in DRAWN} == before
+
+
+def test_a_folder_without_a_journal_has_no_report(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no journal"):
+        draw(tmp_path, CHECKS)
+
+
+class _Page(HTMLParser):
+    """What a page loads and links to, and whether its tags close."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ("meta", "br", "link", "img"):
+            self.open.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href", "data", "srcset", "action") and value is not None:
+                self.links.append(value)
+            if name == "id" and value is not None:
+                self.ids.append(value)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture
+def page(recorded: Recorded) -> str:
+    draw(recorded.folder, CHECKS)
+    return (recorded.folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_is_whole_and_loads_nothing_from_anywhere(page: str) -> None:
+    parsed = _Page(page)
+    assert parsed.open == []
+    assert not re.search(r"(https?:)?//|@import|url\(|<script|<link|<img|<iframe", page)
+    assert {link for link in parsed.links if not link.startswith("#")} == {
+        *("journal.jsonl", "verdict.json", "junit.xml", "summary.md"),
+    }
+    assert {link[1:] for link in parsed.links if link.startswith("#")} <= set(parsed.ids)
+
+
+def test_the_page_tells_whoever_decides_first_what_stands_in_the_way(page: str) -> None:
+    first = page.partition('class="engineers"')[0]
+    order = [
+        "NO-GO for week 1",
+        "What stands in the way",
+        "Something answers &lt;late&gt; &amp; slowly",
+        "We do not know that everything answers in time",
+        "At worst: customers would wait.",
+        "Measured against target",
+        "<b>42 ms</b>",
+        "≤ 10 ms, missed",
+        "Requirements",
+        "▼ was proven",
+        "▲ was failed",
+        "as before",
+        "name, date",
+    ]
+    places = [first.find(text) for text in order]
+    assert -1 not in places, order[places.index(-1)]
+    assert places == sorted(places)
+
+
+def test_the_page_tells_engineers_the_steps_and_how_to_do_it_again(page: str) -> None:
+    engineers = page.partition('class="engineers"')[2]
+    for text in (
+        "Slow &lt;ones&gt;",
+        'class="passed"',
+        'class="failed"',
+        "features/small.feature:3",
+        "Look at what is slow.",
+        "./cutover gate 1 --cluster small --only W1-A",
+        "journal, lines",
+        "no scenario proves it yet",
+        "there is no ingress here",
+        "Failed in this run for the first time in 2",
+    ):
+        assert text in engineers, text
+
+
+def test_an_icon_is_never_without_its_word(page: str) -> None:
+    for chip in re.findall(r'<span class="chip [^>]*>(.*?)</span>', page):
+        assert re.fullmatch(r'<b aria-hidden="true">.</b> [A-Z][a-z ]+', chip), chip
+
+
+def test_a_partial_run_says_that_it_is_not_the_weeks_decision(tmp_path: Path) -> None:
+    with running(tmp_path / "run", manifest(only=["W1-A"], due=10)) as recorded:
+        play(recorded.run, require("all is well"))
+    draw(recorded.folder, CHECKS)
+    text = (recorded.folder / "report.html").read_text()
+    assert "GO for week 1, partial run" in text
+    assert "it is not the week's decision" in text
+
+
+def test_junit_has_a_case_for_each_requirement_and_each_scenario(recorded: Recorded) -> None:
+    draw(recorded.folder, CHECKS)
+    root = ET.parse(recorded.folder / "junit.xml").getroot()
+    suites = {suite.get("name"): suite for suite in root}
+    requirements = suites["requirements"]
+    assert [str(case.get("name"))[:4] for case in requirements] == ["W1-A", "W1-B", "W1-C", "W1-D"]
+    tags = [[child.tag for child in case] for case in requirements]
+    assert tags == [["failure"], ["error"], [], ["skipped"]]
+    totals = [requirements.get(key) for key in ("tests", "failures", "errors", "skipped")]
+    assert totals == ["4", "1", "1", "1"]
+    assert [case.get("name") for case in suites["scenarios"]] == [
+        "W1-A small.feature: Slow <ones>",
+        "W1-C small.feature: Others",
+    ]
+
+
+def test_junit_survives_what_xml_cannot_hold(tmp_path: Path) -> None:
+    probe = FakeProbe({"one": OSError("bell \x07 and \ud800")})
+    with running(tmp_path / "run", probes=[probe]) as recorded:
+        play(recorded.run, require("all is well"))
+    draw(recorded.folder, CHECKS)
+    ET.parse(recorded.folder / "junit.xml")
+
+
+def test_the_summary_is_markdown_with_the_decision_first(recorded: Recorded) -> None:
+    draw(recorded.folder, CHECKS)
+    text = (recorded.folder / "summary.md").read_text()
+    assert text.startswith("# NO-GO for week 1\n")
+    assert "| ✕ Failed | `W1-A` | Everything answers in time | Slowest answer 42 ms |" in text
+
+
+def test_the_terminal_ends_with_the_decision(recorded: Recorded) -> None:
+    lines = summary_lines(draw(recorded.folder, CHECKS), recorded.folder)
+    assert lines[-1].startswith("NO-GO: 1 of 3 requirements are proven. One failed:")
+
+
+def test_the_verdict_on_the_disk_is_the_one_that_was_judged(recorded: Recorded) -> None:
+    judgement = draw(recorded.folder, CHECKS)
+    assert json.loads((recorded.folder / "verdict.json").read_text()) == judgement.document()
+
+
+def test_numbers_are_written_as_people_write_them() -> None:
+    given = (1204, 365.0, 364.96, 14.23, 0.0712, 0)
+    assert [number(it) for it in given] == ["1,204", "365", "365", "14.2", "0.0712", "0"]
+    assert listing(["a", "b", "c"]) == "a, b and c"
+    assert listing(["a"]) == "a"
+
+
+def test_the_account_counts_in_words(recorded: Recorded) -> None:
+    assert account(recorded.judged()) == (
+        "1 of 3 requirements are proven. One failed: something answers <late> & slowly. "
+        "One could not be proven. One is not applicable to this cluster."
+    )
