@@ -23,7 +23,7 @@ def up(lab: Lab, log: Path) -> None:
     if cgroups.pids(group(lab)):
         return
     network = lab.shape.address.network
-    directives = ["local stratum 3", f"allow {network}", "cmdport 0", "pidfile /"]
+    directives = ["local stratum 3", f"allow {network}", "cmdport 0"]
     command = [
         *inside(lab),
         "systemd-nspawn",
