@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from types import TracebackType
 
 import allure
@@ -11,6 +13,8 @@ from allure_commons import plugin_manager
 from allure_commons.utils import uuid4
 from pytest_bdd.parser import Feature, Scenario, Step
 
+_CONTAINERS = "*-container.json"
+_NOISE = ("pytestbdd_", "_pytest_bdd", "pytestconfig")
 _SEVERITIES = {"blocker": "blocker", "major": "critical", "minor": "minor"}
 
 
@@ -54,6 +58,14 @@ def _tags(feature: Feature, scenario: Scenario) -> Iterator[tuple[str, str]]:
     for tag in sorted(feature.tags | rule | scenario.tags):
         name, _, value = tag.partition(":")
         yield name, value
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Step definitions are fixtures to pytest; to a reader of the report they are noise."""
+    for path in Path(session.config.option.allure_report_dir or "/nowhere").glob(_CONTAINERS):
+        fixtures = json.loads(path.read_text(encoding="utf-8")).get("befores", ())
+        if any(fixture["name"].startswith(_NOISE) for fixture in fixtures):
+            path.unlink()
 
 
 def pytest_bdd_before_scenario(feature: Feature, scenario: Scenario) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +28,13 @@ def read_manifest(folder: Path) -> Manifest:
     raise ConfigError(f"the journal in {folder} is empty")
 
 
-def finished(reports: Path) -> Iterator[tuple[Manifest, dict[str, Any]]]:
+def finished(reports: Path) -> list[tuple[Manifest, dict[str, Any]]]:
     """Manifest and verdict of every run that came to a verdict, oldest first.
 
     A folder that cannot be read is passed over: history is an aid, never evidence.
     """
-    for path in sorted(reports.glob("*/verdict.json")):
+    found = []
+    for path in reports.glob("*/verdict.json"):
         if path.parent.is_symlink():
             continue
         try:
@@ -42,7 +42,8 @@ def finished(reports: Path) -> Iterator[tuple[Manifest, dict[str, Any]]]:
             verdict = json.loads(path.read_text(encoding="utf-8"))
         except (HarnessError, ValueError):
             continue
-        yield manifest, verdict
+        found.append((manifest, verdict))
+    return sorted(found, key=lambda pair: str(pair[1]["started"]))
 
 
 def past_runs(reports: Path, cluster: str) -> tuple[PastRun, ...]:

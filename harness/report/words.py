@@ -80,13 +80,14 @@ def headline(judgement: Judgement) -> str:
 def account(judgement: Judgement) -> str:
     """What was proven and what was not, in sentences that a manager understands."""
     applying = len(judgement.judged) - judgement.count(Outcome.NOT_APPLICABLE)
-    sentences = [
-        f"{judgement.count(Outcome.PASS)} of {applying} requirements "
-        f"{'is' if applying == 1 else 'are'} proven."
-    ]
+    proven = judgement.count(Outcome.PASS)
+    noun = "requirement" if applying == 1 else "requirements"
+    verb = "is" if 1 in (proven, applying) else "are"
+    sentences = [f"{proven} of {applying} {noun} {verb} proven."]
     failed = [it for it in judgement.judged if it.outcome is Outcome.FAIL]
     if failed:
-        risks = listing([_lower_first(it.requirement.risk) for it in failed[:3]])
+        named = dict.fromkeys(_lower_first(it.requirement.risk) for it in failed[:3])
+        risks = listing(list(named))
         more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
         sentences.append(f"{_count(len(failed), 'failed')}: {risks}{more}.")
     sentences += _others(judgement)

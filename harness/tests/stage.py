@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -16,6 +16,7 @@ from harness.engine import Run
 from harness.gate import Judgement, Manifest, Trail, judge
 from harness.journal import Journal, Reader
 from harness.model import JSON, Case, Cluster, Machine, Outcome, Verdict
+from harness.probes import Probe
 from harness.settings import Profile, Requirement, Waiver
 from harness.settings.files import Frozen
 from harness.transport import Reach
@@ -183,6 +184,11 @@ def reach(kube: FakeKube | None = None) -> Reach:
     )
 
 
+def table(*probes: FakeProbe) -> Mapping[str, Probe]:
+    """The probes by name; each of these has its own name and deadline, a real one's class has."""
+    return cast("Mapping[str, Probe]", {probe.name: probe for probe in probes})
+
+
 @dataclass
 class Recorded:
     """A run on the stage: its folder, and how it is judged."""
@@ -211,7 +217,7 @@ def running(
             journal,
             Trail(checks),
             reach=reach(),
-            probes={probe.name: probe for probe in probes or [FakeProbe({"one": 3, "two": 4})]},
+            probes=table(*(probes or [FakeProbe({"one": 3, "two": 4})])),
         )
         run.write("manifest", plan.run, plan.model_dump(mode="json", by_alias=True))
         run.write("session", plan.run, {})

@@ -104,7 +104,7 @@ def test_a_gate_says_go_and_ends_with_zero(
 ) -> None:
     ended = cutover("gate", "1", *SMALL)
     assert ended.status == 0
-    assert ended.out.splitlines()[-1] == "GO: 1 of 1 requirements is proven."
+    assert ended.out.splitlines()[-1] == "GO: 1 of 1 requirement is proven."
     assert "s] W1-A         All answer in time: passed" in ended.err
     assert answers == {"one": 3}
 

@@ -206,7 +206,7 @@ def test_the_summary_is_markdown_with_the_decision_first(recorded: Recorded) -> 
 
 def test_the_terminal_ends_with_the_decision(recorded: Recorded) -> None:
     lines = summary_lines(draw(recorded.folder, CHECKS), recorded.folder)
-    assert lines[-1].startswith("NO-GO: 1 of 3 requirements are proven. One failed:")
+    assert lines[-1].startswith("NO-GO: 1 of 3 requirements is proven. One failed:")
 
 
 def test_the_verdict_on_the_disk_is_the_one_that_was_judged(recorded: Recorded) -> None:
@@ -223,6 +223,6 @@ def test_numbers_are_written_as_people_write_them() -> None:
 
 def test_the_account_counts_in_words(recorded: Recorded) -> None:
     assert account(recorded.judged()) == (
-        "1 of 3 requirements are proven. One failed: something answers <late> & slowly. "
+        "1 of 3 requirements is proven. One failed: something answers <late> & slowly. "
         "One could not be proven. One is not applicable to this cluster."
     )

@@ -1,0 +1,154 @@
+"""A session of the gate: usage, interruption, resumption, selection, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.tests.project import GOOD, REQUIRED, Project, scenario_of
+from harness.tests.stage import REQUIREMENT
+
+
+@pytest.mark.parametrize(
+    "option", ["--collect-only", "--setup-only", "--setup-plan", "--generate-missing"]
+)
+def test_an_option_that_runs_nothing_is_wrong_usage(
+    project: Project, option: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project.write()
+    assert project.refuse(option) == 2
+    assert "proves nothing" in capfd.readouterr().err
+    assert not project.reports.exists()
+
+
+def _break_profile(root: Path) -> None:
+    (root / "scenarios/clusters/small.yaml").write_text("name: [")
+
+
+def _break_feature(root: Path) -> None:
+    (root / "features/small.feature").write_text(
+        "Feature: A\n  Scenario: B\n    Given x\n    nonsense\n"
+    )
+
+
+def _break_waiver(root: Path) -> None:
+    (root / "scenarios/waivers").mkdir()
+    (root / "scenarios/waivers/a.yaml").write_text("schema: 1\nrequirement: W1-A\n")
+
+
+def _need_the_unknown(root: Path) -> None:
+    path = root / "features/small.feature"
+    path.write_text(path.read_text().replace("@week1", "@week1 @needs:magic"))
+
+
+@pytest.mark.parametrize(
+    "spoil", [_break_profile, _break_feature, _break_waiver, _need_the_unknown]
+)
+def test_a_file_that_is_wrong_is_wrong_usage_and_nothing_is_touched(
+    project: Project, spoil: Callable[[Path], None]
+) -> None:
+    project.write()
+    spoil(project.pytester.path)
+    assert project.refuse() == 2
+    assert not project.reports.exists()
+
+
+def test_an_interrupted_run_leaves_a_verdict(project: Project) -> None:
+    project.write(
+        scenario_of(*REQUIRED, "And somebody presses Ctrl-C"),
+        steps="""
+        @then("somebody presses Ctrl-C")
+        def interrupt():
+            raise KeyboardInterrupt
+        """,
+    )
+    gate = project.run()
+    assert (gate.status, gate.verdict["decision"]) == (3, "NOT-PROVEN")
+    assert "interrupted before its end" in gate.reason
+
+
+def test_a_scenario_of_an_absent_part_is_skipped_with_the_profiles_words(project: Project) -> None:
+    project.write(
+        GOOD
+        + """
+      @needs:ingress
+      Scenario: It is reached from outside
+        Given answers
+        Then nothing is well is required
+"""
+    )
+    gate = project.run()
+    assert gate.status == 0
+    assert "1 passed, 1 skipped" in gate.printed
+    assert "there is no ingress here" in (gate.folder / "journal.jsonl").read_text()
+
+
+def test_a_resumed_run_runs_only_what_is_not_settled(project: Project) -> None:
+    feature = (
+        GOOD
+        + """
+      Scenario: The other
+        Given answers
+        Then all is well is required
+        And it is late
+"""
+    )
+    late = '@then("it is late")\ndef late():\n    {}\n'
+    project.write(feature, steps=late.format("raise KeyboardInterrupt"))
+    assert project.run().status == 3
+    project.write(feature, steps=late.format("pass"))
+    gate = project.run("--resume", "latest")
+    assert gate.status == 0, gate.reason
+    assert "1 passed, 1 deselected" in gate.printed
+    assert len(list(project.reports.glob("2*"))) == 1
+
+
+def test_what_failed_stays_failed_when_a_run_is_resumed(project: Project) -> None:
+    project.write()
+    project.answers["two"] = 42
+    assert project.run().status == 1
+    project.answers["two"] = 4
+    assert project.run("--resume", "latest").status == 1
+
+
+def test_only_some_requirements_may_be_asked_for(project: Project) -> None:
+    project.write(requirements=(REQUIREMENT, {**REQUIREMENT, "id": "W1-B"}))
+    assert project.run().status == 3
+    gate = project.run("--only", "W1-A")
+    assert gate.status == 0
+    assert "GO for week 1, partial run" in (gate.folder / "summary.md").read_text()
+
+
+def test_asking_for_a_requirement_that_is_not_due_is_wrong_usage(
+    project: Project, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project.write()
+    assert project.refuse("--only", "W3-A") == 2
+    assert "not due by week 1: W3-A" in capfd.readouterr().err
+
+
+def test_allure_shows_the_steps_and_those_that_were_not_reached(project: Project) -> None:
+    project.write(
+        scenario_of("Given answers", "Then nothing is well is required", "And x is required")
+    )
+    gate = project.run()
+    (path,) = gate.folder.glob("allure-results/*-result.json")
+    result = json.loads(path.read_text())
+    assert result["name"] == "All answer in time"
+    assert result["status"] == "failed"
+    assert [(step["name"], step["status"]) for step in result["steps"]] == [
+        ("Given answers", "passed"),
+        ("Then nothing is well is required", "failed"),
+        ("And x is required", "skipped"),
+    ]
+
+
+def test_the_next_run_remembers_the_last(project: Project) -> None:
+    project.write()
+    project.run()
+    project.answers["one"] = 42
+    gate = project.run()
+    assert "▼ was proven" in (gate.folder / "report.html").read_text()
