@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from harness.checks.findings import Facts, Finding, conclude, facts, looks, unknown, wanted
+from harness.checks.findings import Facts, Finding, conclude, facts, joined, looks, unknown, wanted
 from harness.model import Case, Verdict
 
 _API, _HOST = "api-endpoints", "host-facts"
@@ -60,7 +60,7 @@ def certificates_last(case: Case) -> Verdict:
     ]
     return conclude(
         findings,
-        Facts({**files.values, **shown.values}, (*files.unseen, *shown.unseen)),
+        joined(files, shown),
         proven=f"every certificate is valid for more than {limit:g} days",
         measured={"certificate_days": min(days for *_, days in left)} if left else {},
         target=target,
@@ -90,7 +90,7 @@ def anonymous_refused(case: Case) -> Verdict:
     ]
     return conclude(
         findings,
-        Facts({**api.values, **kubelets.values}, (*api.unseen, *kubelets.unseen)),
+        joined(api, kubelets),
         proven="no API server and no kubelet lets a stranger in",
     )
 

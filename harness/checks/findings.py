@@ -66,6 +66,12 @@ def facts(case: Case, probe: str, item: str, machines: Sequence[Machine]) -> Fac
     return Facts(values, tuple(unseen))
 
 
+def joined(*parts: Facts) -> Facts:
+    """Several items as one: their values keyed by place and number, and all their gaps."""
+    values = {f"{at} {n}": value for n, it in enumerate(parts) for at, value in it.values.items()}
+    return Facts(values, tuple(gap for part in parts for gap in part.unseen))
+
+
 def conclude(
     findings: Iterable[Finding],
     seen: Facts,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
-from harness.checks.findings import Facts, Finding, conclude, facts, unknown, wanted
+from harness.checks.findings import Facts, Finding, conclude, facts, joined, unknown, wanted
 from harness.model import Case, Machine, Verdict
 
 _PROBE = "host-facts"
@@ -18,18 +18,6 @@ _BOOTS_INTO = ("multi-user.target", "graphical.target")
 
 def _each(case: Case, item: str) -> Facts:
     return facts(case, _PROBE, item, case.cluster.machines)
-
-
-def _joined(*parts: Facts) -> Facts:
-    """Several items as one: their values keyed by place and number, and all their gaps."""
-    return Facts(
-        {
-            f"{place} {number}": v
-            for number, it in enumerate(parts)
-            for place, v in it.values.items()
-        },
-        tuple(gap for part in parts for gap in part.unseen),
-    )
 
 
 def clocks_follow_source(case: Case) -> Verdict:
@@ -122,7 +110,7 @@ def disks_have_room(case: Case) -> Verdict:
     ]
     return conclude(
         findings,
-        _joined(*parts.values()),
+        joined(*parts.values()),
         proven=f"every disk has at least {limit:g} % free",
         measured={"disk_free_percent": min(free for *_, free in rooms)} if rooms else {},
         target=target,
@@ -161,7 +149,7 @@ def kernel_parameters(case: Case) -> Verdict:
     ]
     return conclude(
         findings,
-        _joined(*parts.values()),
+        joined(*parts.values()),
         proven=f"{', '.join(parts)} are as declared on every machine",
     )
 
@@ -191,7 +179,7 @@ def full_packets_pass(case: Case) -> Verdict:
         ]
     return conclude(
         findings,
-        _joined(links, *paths),
+        joined(links, *paths),
         proven=f"packets of {mtu} bytes pass unfragmented between all machines",
     )
 
@@ -251,7 +239,7 @@ def safe_to_reboot(case: Case) -> Verdict:
         if not _any_enabled(states, "chrony.service", "chronyd.service")
     ]
     return conclude(
-        findings, _joined(units, boots), proven="every machine would come back from a reboot whole"
+        findings, joined(units, boots), proven="every machine would come back from a reboot whole"
     )
 
 

@@ -1,8 +1,9 @@
-"""Quantiles of cumulative histograms, as Prometheus counts them."""
+"""Quantiles of samples, and of cumulative histograms as Prometheus counts them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 
 
 def quantile(q: float, buckets: Sequence[Sequence[float | None]]) -> float | None:
@@ -24,6 +25,11 @@ def quantile(q: float, buckets: Sequence[Sequence[float | None]]) -> float | Non
             return lower + (bound - lower) * ((rank - below) / inside if inside else 1.0)
         lower, below = bound, count
     return finite[-1][0]
+
+
+def nearest_rank(q: float, samples: Sequence[float]) -> float | None:
+    """The q-quantile (0 < q ≤ 1) of samples, which is one of them; None when there is none."""
+    return sorted(samples)[ceil(q * len(samples)) - 1] if samples else None
 
 
 def count(buckets: Sequence[Sequence[float | None]]) -> int:

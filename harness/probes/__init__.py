@@ -8,6 +8,7 @@ from typing import ClassVar, Protocol
 from harness.model import JSON
 from harness.probes.api_endpoints import ApiEndpoints
 from harness.probes.cilium import Cilium
+from harness.probes.etcd_writes import EtcdWrites
 from harness.probes.host_facts import HostFacts
 from harness.probes.network_policy import NetworkPolicy
 from harness.probes.nodes import Nodes
@@ -33,6 +34,7 @@ class Probe(Protocol):
 _ALL: tuple[Probe, ...] = (
     ApiEndpoints(),
     Cilium(),
+    EtcdWrites(),
     HostFacts(),
     NetworkPolicy(),
     Nodes(),

@@ -26,7 +26,6 @@ _UNITS = ("rke2-server.service", "rke2-agent.service", "chrony.service", "chrony
 _DISKS = ("/", "/var/lib/rancher")
 
 _FSYNC = "etcd_disk_wal_fsync_duration_seconds"
-_PEER_RTT = "etcd_network_peer_round_trip_time_seconds"
 
 
 class HostFacts:
@@ -39,16 +38,21 @@ class HostFacts:
         return [machine.name for machine in reach.profile.machines]
 
     def observe(self, reach: Reach, target: str) -> JSON:
-        machine = reach.profile.cluster().machine(target)
-        wanted = json.dumps(_wanted(reach.profile, machine))
-        done = reach.shell.run(target, (*_PYTHON, wanted), stdin=_SCRIPT, within_s=25.0)
-        received = time.time()
-        if done.status != 0:
-            raise Unreachable(
-                f"{target}: python3 ended with status {done.status}: {done.stderr[-300:]}",
-                remedy=f"is python3 (3.8 or newer) installed on {target}?",
-            )
-        return _interpret(_parse(target, done), received - done.took_s, received)
+        return look(reach, target)
+
+
+def look(reach: Reach, target: str, only: Sequence[str] | None = None) -> dict[str, Any]:
+    """The items of one machine, all of them or only some; raises TransportError."""
+    machine = reach.profile.cluster().machine(target)
+    wanted = json.dumps(_wanted(reach.profile, machine) | {"only": only})
+    done = reach.shell.run(target, (*_PYTHON, wanted), stdin=_SCRIPT, within_s=25.0)
+    received = time.time()
+    if done.status != 0:
+        raise Unreachable(
+            f"{target}: python3 ended with status {done.status}: {done.stderr[-300:]}",
+            remedy=f"is python3 (3.8 or newer) installed on {target}?",
+        )
+    return _interpret(_parse(target, done), received - done.took_s, received)
 
 
 def _wanted(profile: Profile, machine: Machine) -> dict[str, Any]:
@@ -56,16 +60,17 @@ def _wanted(profile: Profile, machine: Machine) -> dict[str, Any]:
     kubernetes = profile.kubernetes
     server = machine.is_server
     etcd = {"ca": kubernetes.etcd_ca, "cert": kubernetes.etcd_cert, "key": kubernetes.etcd_key}
-    peers = {m.name: str(m.address) for m in profile.machines if m.name != machine.name}
+    others = [other for other in profile.cluster().machines if other.name != machine.name]
     return {
         "units": _UNITS,
         "disks": _DISKS,
         "sysctls": list(profile.sysctls),
-        "peers": peers,
+        "peers": {other.name: other.address for other in others},
         "mtu": kubernetes.node_mtu,
         "kubeconfigs": kubernetes.kubeconfigs if server else (),
         "certificates": kubernetes.certificates if server else (),
         "etcd": etcd if server else None,
+        "etcd_peers": {other.name: other.address for other in others if other.is_server},
     }
 
 
@@ -78,7 +83,7 @@ def _parse(target: str, done: Completed) -> dict[str, Any]:
     return dict(report)
 
 
-def _interpret(report: dict[str, Any], sent: float, received: float) -> dict[str, JSON]:
+def _interpret(report: dict[str, Any], sent: float, received: float) -> dict[str, Any]:
     items: dict[str, Any] = dict(report["items"])
     _replace(items, "certificates", _certificates)
     _replace(items, "etcd metrics", etcd_metrics)
@@ -113,22 +118,10 @@ def _certificates(found: Mapping[str, Any]) -> JSON:
     }
 
 
-def etcd_metrics(texts: Mapping[str, str]) -> JSON:
-    """Sizes, and the histograms twice: since etcd started, and within the window of two looks."""
-    first, second = texts["first"], texts["second"]
-    fsync = metrics.histograms(second, _FSYNC).get("", [])
-    fsync_before = metrics.histograms(first, _FSYNC).get("", [])
-    rtt_before = metrics.histograms(first, _PEER_RTT, "To")
+def etcd_metrics(text: str) -> JSON:
+    """Sizes in bytes, and the histogram of WAL fsyncs in seconds, since etcd started."""
     return {
-        "db_bytes": metrics.gauge(second, "etcd_mvcc_db_total_size_in_bytes"),
-        "quota_bytes": metrics.gauge(second, "etcd_server_quota_backend_bytes"),
-        "wal_fsync_s": _twice(fsync, fsync_before),
-        "peer_rtt_s": {
-            peer: _twice(buckets, rtt_before.get(peer, []))
-            for peer, buckets in metrics.histograms(second, _PEER_RTT, "To").items()
-        },
+        "db_bytes": metrics.gauge(text, "etcd_mvcc_db_total_size_in_bytes"),
+        "quota_bytes": metrics.gauge(text, "etcd_server_quota_backend_bytes"),
+        "wal_fsync_s": metrics.histogram(text, _FSYNC),
     }
-
-
-def _twice(later: metrics.Buckets, earlier: metrics.Buckets) -> JSON:
-    return {"since_start": later, "in_window": metrics.since(later, earlier)}

@@ -32,11 +32,9 @@ from typing import Any
 WITHIN_S = 10.0
 COMMAND_S = 5.0
 REAP_S = 0.5
-# Two looks at etcd's histograms this far apart tell how it does now, not since it started.
-WINDOW_S = 5.0
+ROUND_TRIPS = 100
 ETCD_METRICS = (
     "etcd_disk_wal_fsync_duration_seconds",
-    "etcd_network_peer_round_trip_time_seconds",
     "etcd_mvcc_db_total_size_in_bytes",
     "etcd_server_quota_backend_bytes",
 )
@@ -65,7 +63,8 @@ def command(*argv: str, fails: bool = True) -> tuple[int, str, str]:
         raise TimeoutError(f"{argv[0]}: no answer within {COMMAND_S:g} s") from None
     stdout, stderr = raw.decode(errors="replace"), errors.decode(errors="replace").strip()
     if fails and process.returncode:
-        raise RuntimeError(f"{argv[0]}: exit status {process.returncode}: {stderr}")
+        said = stderr or stdout.strip()
+        raise RuntimeError(f"{argv[0]}: exit status {process.returncode}: {said}")
     return process.returncode, stdout, stderr
 
 
@@ -196,7 +195,7 @@ def owner(path: str) -> dict[str, Any]:
 
 
 class Etcd:
-    """This machine's etcd member, by its own client address and with the cluster's certificate."""
+    """etcd members by their client addresses, with the certificate that a server holds."""
 
     def __init__(self, files: dict[str, str]) -> None:
         self._files = files
@@ -210,44 +209,53 @@ class Etcd:
         context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
         return context
 
-    def _ask(self, port: int, path: str, body: str | None, secure: bool = True) -> str:
-        address = ("127.0.0.1", port)
-        connection: http.client.HTTPConnection
-        if secure:
-            connection = http.client.HTTPSConnection(
-                *address, timeout=COMMAND_S, context=self._context()
-            )
-        else:
-            connection = http.client.HTTPConnection(*address, timeout=COMMAND_S)
-        try:
-            connection.request("POST" if body else "GET", path, body)
-            answer = connection.getresponse()
-            said = answer.read().decode(errors="replace")
-        finally:
-            connection.close()
-        if answer.status != 200:
-            raise RuntimeError(f"etcd answered {answer.status} to {path}: {said[:200]}")
-        return said
+    def _connect(self, host: str) -> http.client.HTTPSConnection:
+        return http.client.HTTPSConnection(host, 2379, timeout=COMMAND_S, context=self._context())
 
     def call(self, path: str, body: str = "{}") -> Any:
         """One call of etcd's JSON gateway; 64-bit integers come as strings."""
-        return json.loads(self._ask(2379, path, body))
+        with contextlib.closing(self._connect("127.0.0.1")) as connection:
+            return json.loads(exchange(connection, "POST", path, body))
 
     def metrics(self) -> str:
         """The wanted lines of /metrics, from the plain local port that RKE2 and kubeadm open."""
+        plain = http.client.HTTPConnection("127.0.0.1", 2381, timeout=COMMAND_S)
         try:
-            text = self._ask(2381, "/metrics", None, secure=False)
+            with contextlib.closing(plain):
+                text = exchange(plain, "GET", "/metrics")
         except OSError:
-            text = self._ask(2379, "/metrics", None)
+            with contextlib.closing(self._connect("127.0.0.1")) as connection:
+                text = exchange(connection, "GET", "/metrics")
         return "\n".join(line for line in text.splitlines() if line.startswith(ETCD_METRICS))
 
-    def metrics_twice(self) -> dict[str, str]:
-        first = self.metrics()
-        threading.Event().wait(WINDOW_S)
-        return {"first": first, "second": self.metrics()}
+    def round_trips(self, address: str) -> list[float]:
+        """Seconds of each of many small exchanges with another member, on one connection.
+
+        etcd's own histogram of them gets a sample in half a minute: it tells of days, not of now.
+        """
+        took = []
+        with contextlib.closing(self._connect(address)) as connection:
+            exchange(connection, "GET", "/version")  # the handshake is no round trip
+            for _ in range(ROUND_TRIPS):
+                began = time.monotonic()
+                exchange(connection, "GET", "/version")
+                took.append(round(time.monotonic() - began, 6))
+        return took
+
+
+def exchange(
+    connection: http.client.HTTPConnection, method: str, path: str, body: str | None = None
+) -> str:
+    connection.request(method, path, body)
+    answer = connection.getresponse()
+    said = answer.read().decode(errors="replace")
+    if answer.status != 200:
+        raise RuntimeError(f"etcd answered {answer.status} to {path}: {said[:200]}")
+    return said
 
 
 def jobs(wanted: dict[str, Any]) -> dict[str, Callable[[], Any]]:
+    """What to look at, by name; ``wanted["only"]`` names some of it, None all."""
     looks: dict[str, Callable[[], Any]] = {
         "hostname": hostname,
         "chrony": chrony,
@@ -272,8 +280,10 @@ def jobs(wanted: dict[str, Any]) -> dict[str, Callable[[], Any]]:
         looks["etcd members"] = partial(etcd.call, "/v3/cluster/member/list")
         looks["etcd status"] = partial(etcd.call, "/v3/maintenance/status")
         looks["etcd alarms"] = partial(etcd.call, "/v3/maintenance/alarm", '{"action": "GET"}')
-        looks["etcd metrics"] = etcd.metrics_twice
-    return looks
+        looks["etcd metrics"] = etcd.metrics
+        for peer, address in wanted["etcd_peers"].items():
+            looks[f"etcd round trips to {peer}"] = partial(etcd.round_trips, address)
+    return {name: look for name, look in looks.items() if name in (wanted["only"] or looks)}
 
 
 def look_at_all(looks: dict[str, Callable[[], Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Prometheus' text format, as far as the histograms and gauges of etcd need it."""
+"""Prometheus' text format, as far as etcd's gauges and its histogram of fsyncs need it."""
 
 from __future__ import annotations
 
@@ -27,15 +27,12 @@ def gauge(text: str, name: str) -> float | None:
     return next((value for labels, value in samples(text, name) if not labels), None)
 
 
-def histograms(text: str, name: str, label: str = "") -> dict[str, Buckets]:
-    """A histogram's buckets, by the value of one of its labels (``""`` when it has none)."""
-    found: dict[str, list[tuple[float, int]]] = {}
-    for labels, count in samples(text, f"{name}_bucket"):
-        found.setdefault(labels.get(label, ""), []).append((float(labels["le"]), int(count)))
-    return {
-        key: [(None if bound == float("inf") else bound, count) for bound, count in sorted(buckets)]
-        for key, buckets in found.items()
-    }
+def histogram(text: str, name: str) -> Buckets:
+    """The buckets of a histogram without labels; none when it is not there."""
+    found = sorted(
+        (float(labels["le"]), int(count)) for labels, count in samples(text, f"{name}_bucket")
+    )
+    return [(None if bound == float("inf") else bound, count) for bound, count in found]
 
 
 def since(later: Buckets, earlier: Buckets) -> Buckets:

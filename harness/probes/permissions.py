@@ -28,9 +28,12 @@ def _may(resource: str, *verbs: str, group: str = "") -> tuple[Permission, ...]:
 
 # Server-side apply is a create or a patch; exec is a get over websockets, from 1.35 on a create.
 _EXEC = _may("pods/exec", "get", "create")
-_OWN_PODS = (
+_OWN_NAMESPACE = (
     *_may("namespaces", "list", "create", "patch", "delete"),
     *_may("serviceaccounts", "list"),
+)
+_OWN_PODS = (
+    *_OWN_NAMESPACE,
     *_may("events", "list"),
     *_may("pods", "list", "create", "patch"),
     *_EXEC,
@@ -39,6 +42,7 @@ _OWN_PODS = (
 PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     "api-endpoints": (*_may("/readyz", "get"), *_may("namespaces", "get")),
     "cilium": (*_may("pods", "list"), *_EXEC),
+    "etcd-writes": (*_OWN_NAMESPACE, *_may("configmaps", "create", "patch")),
     "host-facts": (),
     "network-policy": (
         *_OWN_PODS,

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from harness.checks import CHECKS
-from harness.checks.quantiles import count, quantile
+from harness.checks.quantiles import count, nearest_rank, quantile
 from harness.model import Outcome
 from harness.tests.clean_case import NAMES, buckets, case, clean
 
@@ -56,26 +56,42 @@ def test_prometheus_own_example() -> None:
     assert quantile(0.99, buckets(90, 10, 0)) == pytest.approx(0.004 + 0.06 * 0.9)
 
 
-@pytest.mark.parametrize("empty", [[], buckets(0, 0, 0)])
-def test_etcd_without_samples_is_not_proven(empty: list[list[float | None]]) -> None:
+@pytest.mark.parametrize("few", [[], buckets(0, 0, 0), buckets(99, 0, 0)])
+def test_too_few_writes_of_the_log_are_not_proven(few: list[list[float | None]]) -> None:
     seen = clean()
-    metrics = seen["host-facts"][NAMES[1]]["etcd metrics"]["value"]
-    metrics["wal_fsync_s"] = {"since_start": empty, "in_window": empty}
+    seen["etcd-writes"]["test"]["members"][NAMES[1]] = {"wal_fsync_s": few}
     verdict = CHECKS["etcd writes its log fast enough"](case(seen))
     assert (verdict.outcome, verdict.where) == (Outcome.NOT_PROVEN, (NAMES[1],))
-    assert "no sample" in verdict.reason
+    assert "100 samples" in verdict.reason
 
 
-def test_round_trips_name_both_ends_and_a_missing_peer_is_not_proven() -> None:
+def test_a_member_whose_log_nobody_could_look_at_is_not_proven() -> None:
     seen = clean()
-    rtt = seen["host-facts"][NAMES[0]]["etcd metrics"]["value"]["peer_rtt_s"]
-    peer = next(iter(rtt))
-    rtt[peer] = {"since_start": buckets(0, 0, 50), "in_window": []}
+    seen["etcd-writes"]["test"]["members"][NAMES[1]] = {"error": "sshd went away"}
+    verdict = CHECKS["etcd writes its log fast enough"](case(seen))
+    assert (verdict.outcome, verdict.where) == (Outcome.NOT_PROVEN, (NAMES[1],))
+    assert "sshd went away" in verdict.reason
+
+
+def test_round_trips_name_both_ends_and_too_few_are_not_proven() -> None:
+    seen = clean()
+    trips = seen["host-facts"][NAMES[0]][f"etcd round trips to {NAMES[1]}"]
+    trips["value"] = [0.002] * 50 + [0.08] * 50
     verdict = CHECKS["etcd's members are near enough to each other"](case(seen))
-    assert verdict.where == (f"{NAMES[0]} → {NAMES[1]}",)
-    del rtt[peer]
+    assert (verdict.outcome, verdict.where) == (Outcome.FAIL, (f"{NAMES[0]} → {NAMES[1]}",))
+    assert verdict.measured == {"peer_rtt_p99_ms": 80.0}
+    trips["value"] = [0.002] * 99
     verdict = CHECKS["etcd's members are near enough to each other"](case(seen))
-    assert (verdict.outcome, verdict.where) == (Outcome.NOT_PROVEN, (NAMES[0],))
+    assert verdict.outcome is Outcome.NOT_PROVEN
+
+
+@given(st.lists(st.floats(0, 10), min_size=1), st.floats(0.01, 1.0))
+def test_the_nearest_rank_has_at_least_its_share_at_or_below_it(
+    samples: list[float], q: float
+) -> None:
+    seen = nearest_rank(q, samples)
+    assert seen in samples
+    assert sum(sample <= seen for sample in samples) >= q * len(samples) - 1e-9
 
 
 def test_two_leaders_are_named_with_their_followers() -> None:

@@ -1,0 +1,86 @@
+"""How etcd writes its log while it is being written to.
+
+An idle etcd syncs its log a few times a second, too seldom for a p99 of now; and since its start
+it has seen its own installation and every day since, which hides both a good and a bad today. So
+a burst of small writes goes through the API, and each member's histogram is read before and after.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from harness.errors import HarnessError, TransportError
+from harness.model import JSON
+from harness.probes import host_facts, metrics, pods
+from harness.transport import Kube, Reach
+
+_WRITES = 500
+_ENOUGH_S = 12.0
+_ITEM = "etcd metrics"
+
+
+class EtcdWrites:
+    """Writes one small object again and again, in a namespace of its own.
+
+    The value has "writes", their number, "took_s", and by server under "members" the buckets of
+    "wal_fsync_s" that the burst added, or {"error"}.
+    """
+
+    name: ClassVar[str] = "etcd-writes"
+    within_s: ClassVar[float] = 90.0
+
+    def targets(self, reach: Reach) -> Sequence[str]:
+        return [reach.profile.name]
+
+    def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
+        servers = [machine.name for machine in reach.profile.cluster().servers]
+
+        def fsyncs(server: str) -> metrics.Buckets:
+            return _fsyncs(reach, server)
+
+        with pods.namespace(reach.kube) as space:
+            before = pods.in_each(servers, fsyncs)
+            began = time.monotonic()
+            writes = _write(reach.kube, space)
+            took_s = time.monotonic() - began
+            after = pods.in_each(servers, fsyncs)
+        members = {server: _added(before[server], after[server]) for server in servers}
+        return {"writes": writes, "took_s": round(took_s, 3), "members": members}
+
+
+def _fsyncs(reach: Reach, server: str) -> metrics.Buckets:
+    item = host_facts.look(reach, server, only=[_ITEM])[_ITEM]
+    if "error" in item:
+        raise TransportError(f"{_ITEM}: {item['error']}")
+    found: metrics.Buckets = item["value"]["wal_fsync_s"]
+    return found
+
+
+def _write(kube: Kube, space: str) -> int:
+    """One write after the other, so that none shares the sync of another; returns their number."""
+    deadline = time.monotonic() + _ENOUGH_S
+    for number in range(_WRITES):
+        if time.monotonic() > deadline:
+            return number
+        kube.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": "writes", "namespace": space},
+                "data": {"number": str(number)},
+            }
+        )
+    return _WRITES
+
+
+def _added(
+    before: metrics.Buckets | HarnessError, after: metrics.Buckets | HarnessError
+) -> dict[str, Any]:
+    for seen in (before, after):
+        if isinstance(seen, HarnessError):
+            return {"error": str(seen)}
+    assert not isinstance(before, HarnessError)
+    assert not isinstance(after, HarnessError)
+    return {"wal_fsync_s": metrics.since(after, before)}
