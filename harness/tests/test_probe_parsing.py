@@ -20,9 +20,9 @@ RECORDED = Path(__file__).with_name("recorded")
 
 def test_recorded_metrics_of_an_etcd() -> None:
     seen = json.loads(json.dumps(etcd_metrics((RECORDED / "etcd_metrics.txt").read_text())))
-    assert (seen["db_bytes"], seen["quota_bytes"]) == (4_960_256, 2_147_483_648)
-    assert seen["wal_fsync_s"][0] == [0.001, 2]
-    assert seen["wal_fsync_s"][-1] == [None, 1410]
+    assert (seen["db_bytes"], seen["quota_bytes"]) == (2_633_728, 2_147_483_648)
+    assert seen["wal_fsync_s"][0] == [0.001, 1309]
+    assert seen["wal_fsync_s"][-1] == [None, 2596]
 
 
 def test_metrics_without_the_wanted_names() -> None:

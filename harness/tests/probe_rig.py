@@ -1,0 +1,27 @@
+"""What tests of probes share: a reach made of fakes, and observations as a journal keeps them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from harness.model import JSON
+from harness.probes import PROBES
+from harness.settings import Profile, load_profile
+from harness.transport import Kube, Reach, Shell
+from harness.transport.fake import FakeKube, FakeShell
+
+PROFILE = load_profile("contabo")
+MACHINES = ("vmi2887101", "vmi2887102", "vmi2887103")
+
+
+def reach(
+    shell: Shell | None = None, kube: Kube | None = None, *, like: Profile = PROFILE
+) -> Reach:
+    return Reach(profile=like, shell=shell or FakeShell({}), kube=kube or FakeKube())
+
+
+def observe(probe: str, ways: Reach, target: str) -> Any:
+    """What a probe saw, as it looks after the journal."""
+    seen: JSON = PROBES[probe].observe(ways, target)
+    return json.loads(json.dumps(seen))
