@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import typer
 
+from harness import exits
 from harness.commands.doctor import doctor
 from harness.commands.gate import gate
 from harness.commands.history import history
@@ -17,7 +18,7 @@ from harness.commands.output import say_json
 from harness.commands.plan import plan
 from harness.commands.report import report
 from harness.commands.test import test
-from harness.errors import ConfigError, HarnessError, Refused, Unhealed
+from harness.errors import HarnessError
 from harness.model import Exit
 
 _INTERRUPTED = 130  # how typer ends a command at Ctrl-C
@@ -32,6 +33,7 @@ app = typer.Typer(
 for command in (gate, plan, doctor, report, history, lint, test):
     app.command()(command)
 app.add_typer(lab)
+app.add_typer(lab)
 
 
 def main() -> NoReturn:
@@ -41,20 +43,12 @@ def main() -> NoReturn:
     except SystemExit as end:
         sys.exit(int(Exit.NOT_PROVEN) if end.code == _INTERRUPTED else end.code)
     except HarnessError as error:
-        _explain(str(error), status_of(error))
+        _explain(str(error), exits.of_error(error))
     except Exception as error:
         traceback.print_exc()
-        _explain(f"the harness itself broke: {type(error).__name__}: {error}", Exit.NOT_PROVEN)
+        broke = f"the harness itself broke: {type(error).__name__}: {error}"
+        _explain(broke, exits.of_error(error))
     sys.exit(int(Exit.GO))
-
-
-def status_of(error: HarnessError) -> Exit:
-    """The exit status that an error stands for; what has none of its own proves nothing."""
-    if isinstance(error, ConfigError):
-        return Exit.USAGE
-    if isinstance(error, Refused):
-        return Exit.REFUSED
-    return Exit.UNHEALED if isinstance(error, Unhealed) else Exit.NOT_PROVEN
 
 
 def _explain(text: str, status: Exit) -> NoReturn:

@@ -110,10 +110,12 @@ class Run:
         """
         scenario = self._current()
         proving = {it.id for it in self.trail.manifest.requirements} & set(scenario.requirements)
+        if not proving:
+            raise NotProven(f"“{check}” was asked, and no requirement of this run depends on it")
         for requirement in sorted(proving):
             data = {"scenario": scenario.id, "requirement": requirement}
             self.write("require", check, data)
-        rulings = self.trail.scenarios[scenario.id].rulings[-len(proving) :] if proving else []
+        rulings = self.trail.scenarios[scenario.id].rulings[-len(proving) :]
         texts = {
             outcome: [self._explain(it) for it in rulings if it.verdict.outcome is outcome]
             for outcome in (Outcome.FAIL, Outcome.NOT_PROVEN)

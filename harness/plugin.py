@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import time
+import traceback
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from typing import cast
@@ -17,7 +18,7 @@ import pytest
 from pytest_bdd.parser import Step
 from pytest_bdd.scenario import scenario_wrapper_template_registry
 
-from harness import checks, probes, transport
+from harness import checks, exits, probes, transport
 from harness.catalogue import Scenario, scenario_id
 from harness.engine import Run
 from harness.errors import ConfigError, HarnessError, Refused
@@ -59,9 +60,8 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     try:
         config.pluginmanager.register(GateSession(config), NAME)
-    except (ConfigError, Refused) as error:
-        status = Exit.USAGE if isinstance(error, ConfigError) else Exit.REFUSED
-        pytest.exit(str(error), returncode=int(status))
+    except HarnessError as error:
+        pytest.exit(str(error), returncode=int(exits.of_error(error)))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -117,17 +117,14 @@ class GateSession:
         asked = _asked(config)
         profile = load_profile(asked.cluster)
         self._hook = cast(GateCaller, config.hook)
-        self._stack = ExitStack()
         self._guard = StepGuard()
-        self._opened = open_run(asked, profile, checks.CHECKS)
-        self._stack.enter_context(self._opened.journal)
-        self.run = Run(
-            self._opened.journal,
-            self._opened.trail,
-            reach=self._stack.enter_context(transport.connect(profile)),
-            probes=probes.PROBES,
-        )
-        self._stack.enter_context(self._guard.watching())
+        with ExitStack() as stack:
+            reach = stack.enter_context(transport.connect(profile))
+            self._opened = open_run(asked, profile, checks.CHECKS)
+            journal = stack.enter_context(self._opened.journal)
+            stack.enter_context(self._guard.watching())
+            self._stack = stack.pop_all()
+        self.run = Run(journal, self._opened.trail, reach=reach, probes=probes.PROBES)
         self._scenarios = {s.id: s for s in self._opened.trail.manifest.scenarios}
         self._under_way: Scenario | None = None
         self._phases: list[tuple[str, str]] = []
@@ -237,8 +234,8 @@ class GateSession:
             self.run.write("end", "session", {})
             self.judgement = draw(folder, checks.CHECKS)
             point_latest(folder)
-        except (HarnessError, OSError) as error:
-            self._trouble = str(error)
+        except Exception:
+            self._trouble = traceback.format_exc()
             return
         session.exitstatus = int(self.judgement.exit)
         self._hook.pytest_gate_judged(judgement=self.judgement, folder=folder)

@@ -11,20 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from harness import exits
 from harness.catalogue import Scenario
 from harness.gate.ruling import Ruling
 from harness.gate.trail import ScenarioSeen, Trail
 from harness.model import Decision, Exit, Numbers, Outcome, merge
 from harness.settings import Requirement, Waiver
-
-EXITS = {
-    Decision.GO: Exit.GO,
-    Decision.GO_WITH_WAIVERS: Exit.GO,
-    Decision.NO_GO: Exit.NO_GO,
-    Decision.NOT_PROVEN: Exit.NOT_PROVEN,
-    Decision.REFUSED: Exit.REFUSED,
-    Decision.UNHEALED: Exit.UNHEALED,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +64,7 @@ class Judgement:
 
     @property
     def exit(self) -> Exit:
-        return EXITS[self.decision]
+        return exits.OF_DECISION[self.decision]
 
     def count(self, outcome: Outcome) -> int:
         return sum(judged.outcome is outcome for judged in self.judged)

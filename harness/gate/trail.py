@@ -3,8 +3,8 @@
 The engine feeds it the records that it writes, a report feeds it the records that it reads: a
 check is judged by the same lines of code from the same records both times.
 
-Kinds of records: manifest, session, cluster, refused, scenario, ask, look, observation, require,
-step, scenario-end, problem, fault, interrupted, torn, end.
+Kinds of records: manifest, session, cluster, refused, scenario, not-applicable, ask, look,
+observation, require, step, scenario-end, problem, fault, interrupted, torn, end.
 """
 
 from __future__ import annotations

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from harness import plugin, transport
+from harness.errors import ConfigError
 from harness.tests.project import GOOD, REQUIRED, Project, scenario_of
 from harness.tests.stage import REQUIREMENT
 
@@ -152,3 +155,31 @@ def test_the_next_run_remembers_the_last(project: Project) -> None:
     project.answers["one"] = 42
     gate = project.run()
     assert "▼ was proven" in (gate.folder / "report.html").read_text()
+
+
+def test_a_cluster_that_cannot_be_entered_leaves_no_run_behind(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def connect(_: object) -> Iterator[None]:
+        raise ConfigError("the network namespace is missing")
+        yield
+
+    monkeypatch.setattr(transport, "connect", connect)
+    project.write()
+    assert project.refuse() == 2
+    assert not project.reports.exists()
+
+
+def test_a_verdict_that_cannot_be_drawn_proves_nothing(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("a hole in the template")
+
+    monkeypatch.setattr(plugin, "draw", broken)
+    project.write()
+    gate = project.run()
+    assert gate.status == 3
+    assert "the verdict could not be drawn" in gate.printed
+    assert "a hole in the template" in gate.printed
