@@ -168,12 +168,15 @@ def _state(status: Mapping[str, Any]) -> str:
 
 
 def _warnings(kube: Kube, space: str) -> dict[str, str]:
-    """The last warning about each object of a namespace, by its name."""
+    """The first warning about each object of a namespace, by its name: what came later follows."""
     try:
         listed = kube.get(f"/api/v1/namespaces/{space}/events?fieldSelector=type%3DWarning")
     except TransportError:
         return {}
-    return {event["involvedObject"]["name"]: event.get("message", "") for event in listed["items"]}
+    first: dict[str, str] = {}
+    for event in listed["items"]:
+        first.setdefault(event["involvedObject"]["name"], event.get("message", ""))
+    return first
 
 
 def run_script(kube: Kube, space: str, name: str, role: str, argument: str) -> Any:

@@ -253,8 +253,8 @@ def test_exec_whose_connection_is_lost(api: ApiServer, kube: ApiKube) -> None:
 def test_exec_that_the_api_refuses(
     api: ApiServer, kube: ApiKube, status: int, error: type[Exception]
 ) -> None:
-    api.answers[_EXEC] = (status, {"message": "no"})
-    with pytest.raises(error, match=f"the API answered.*{status}"):
+    api.answers[_EXEC] = (status, {"message": "no such luck"})
+    with pytest.raises(error, match=f"the API answered {status}: no such luck"):
         kube.exec("space", "pod", ("true",))
 
 

@@ -71,12 +71,21 @@ def run_in_pod(
         )
     except websocket.WebSocketBadStatusException as error:
         refused = Denied if error.status_code in (401, 403) else TransportError
-        raise refused(f"{argv[0]} in pod {where}: the API answered {error}") from error
+        said = f"{error.status_code}: {_message(error.resp_body)}"
+        raise refused(f"{argv[0]} in pod {where}: the API answered {said}") from error
     except (websocket.WebSocketException, OSError) as error:
         raise Unreachable(f"{argv[0]} in pod {where}: connection lost: {error}") from error
     finally:
         for socket in opened:
             socket.shutdown()
+
+
+def _message(body: bytes | None) -> str:
+    """What the API says in words beside the status of a refusal."""
+    try:
+        return str(json.loads(body or b"")["message"])
+    except (ValueError, KeyError, TypeError):
+        return (body or b"").decode(errors="replace")
 
 
 def _converse(socket: Any, stdin: bytes) -> dict[int, bytearray]:
