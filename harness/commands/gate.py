@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import signal
 import sys
-from contextlib import redirect_stdout
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -16,8 +16,10 @@ from harness.commands.output import AsJson, Cluster, say, say_json
 from harness.commands.progress import Progress
 from harness.errors import ConfigError
 from harness.gate import Judgement
+from harness.lab import held
+from harness.redaction import Redactor, secrets_of
 from harness.report import summary_lines
-from harness.settings import ROOT, load_gates, load_profile
+from harness.settings import ROOT, Profile, load_gates, load_profile
 
 
 def gate(
@@ -43,12 +45,10 @@ def gate(
     options += [f"--only={requirement}" for requirement in only or []]
     profile = load_profile(cluster)
     progress = Progress()
-    if profile.lab is not None:
-        from harness.lab import ensure_up
-
-        ensure_up(profile, progress=progress.tell)
     outcome = _Outcome()
-    status = _pytest([*options, str(ROOT / "features")], outcome, progress)
+    redactor = Redactor(secrets_of(profile))
+    with _up(profile, progress):
+        status = _pytest([*options, str(ROOT / "features")], outcome, progress, redactor)
     if outcome.judgement is not None and outcome.folder is not None:
         if as_json:
             say_json(outcome.judgement.document())
@@ -67,6 +67,11 @@ def _what(week: int | None, resume: str | None) -> list[str]:
     return [*options, *(["--resume", resume] if resume is not None else [])]
 
 
+def _up(profile: Profile, progress: Progress) -> AbstractContextManager[None]:
+    """The lab, up and kept up, when the profile is one's; any other cluster is as it is."""
+    return nullcontext() if profile.lab is None else held(profile, progress=progress.tell)
+
+
 class _Outcome:
     """What the run came to, as the gate tells its plugins."""
 
@@ -81,7 +86,7 @@ class _Outcome:
         self.judgement = judgement
 
 
-def _pytest(arguments: list[str], outcome: _Outcome, progress: Progress) -> int:
+def _pytest(arguments: list[str], outcome: _Outcome, progress: Progress, redactor: Redactor) -> int:
     """Run pytest in this process. Its own words go to a file beside the journal, or to stderr
     when there is no journal to put them beside."""
     words = io.StringIO()
@@ -89,7 +94,8 @@ def _pytest(arguments: list[str], outcome: _Outcome, progress: Progress) -> int:
     with redirect_stdout(words), progress:
         status = int(pytest.main(["-p", "no:cacheprovider", *arguments], [outcome, progress]))
     if outcome.folder is not None:
-        (outcome.folder / "pytest.log").write_text(words.getvalue(), encoding="utf-8")
+        log = redactor.text(words.getvalue())
+        (outcome.folder / "pytest.log").write_text(log, encoding="utf-8")
     if outcome.judgement is None:
-        sys.stderr.write(words.getvalue())
+        sys.stderr.write(redactor.text(words.getvalue()))
     return status

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from harness.lab import lifecycle
 from harness.lab.shape import Lab
@@ -17,3 +18,11 @@ def ensure_up(profile: Profile, *, progress: Callable[[str], None], install: boo
         lifecycle.same_code(lab)
         return
     lifecycle.up(lab, progress, install=install)
+
+
+@contextmanager
+def held(profile: Profile, *, progress: Callable[[str], None]) -> Iterator[None]:
+    """The profile's lab, up, and kept from being taken down or reset while the body runs."""
+    ensure_up(profile, progress=progress)
+    with lifecycle.locked(Lab.of(profile), alone=False):
+        yield

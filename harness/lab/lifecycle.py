@@ -43,10 +43,9 @@ def locked(lab: Lab, *, alone: bool) -> Iterator[None]:
                 f"the lab {lab.name} is in use by {who}",
                 remedy="wait for it to end, or end it; one lab is shared by all checkouts",
             ) from error
-        if alone:
-            held.truncate(0)
-            held.write(f"process {os.getpid()}")
-            held.flush()
+        held.truncate(0)
+        held.write(f"process {os.getpid()}")
+        held.flush()
         yield
 
 
