@@ -5,6 +5,8 @@ can be read: at worst its last line is torn, and a torn last line is dropped and
 other damage (a line that is not JSON, a gap in the numbering, a line of another run, an evidence
 file that does not hash to its name) makes the journal worthless, and NotProven says so.
 
+Secrets are taken out before anything is written (harness.redaction).
+
 Values larger than ``INLINE_BYTES`` are kept beside the journal in ``evidence/``, named by their
 SHA-256, and come back when the journal is read.
 """
@@ -24,6 +26,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from harness.errors import ConfigError, NotProven
+from harness.redaction import Redactor
 
 INLINE_BYTES = 32 * 1024
 _IN_LINE = ("run", "seq", "at", "mono_s", "kind", "subject", "data")
@@ -67,9 +70,10 @@ def dumps(value: Any) -> str:
 class Journal:
     """A journal open for writing, by one process; threads may share it."""
 
-    def __init__(self, folder: Path, run: str, *, next_seq: int) -> None:
+    def __init__(self, folder: Path, run: str, redactor: Redactor, *, next_seq: int) -> None:
         self.folder = folder
         self.run = run
+        self._redactor = redactor
         self._next_seq = next_seq
         self._lock = threading.Lock()
         self._file = os.open(
@@ -77,7 +81,7 @@ class Journal:
         )
 
     @classmethod
-    def create(cls, folder: Path, run: str) -> Journal:
+    def create(cls, folder: Path, run: str, redactor: Redactor | None = None) -> Journal:
         """Begin a run's journal in a folder that does not exist yet."""
         try:
             folder.mkdir(parents=True)
@@ -85,12 +89,12 @@ class Journal:
             raise ConfigError(
                 f"{folder} exists already", remedy="a run never overwrites"
             ) from error
-        journal = cls(folder, run, next_seq=1)
+        journal = cls(folder, run, redactor or Redactor(), next_seq=1)
         _sync_folder(folder)
         return journal
 
     @classmethod
-    def reopen(cls, folder: Path) -> Journal:
+    def reopen(cls, folder: Path, redactor: Redactor | None = None) -> Journal:
         """Go on with a run's journal; a torn last line is cut off, and a record says so."""
         reader = Reader(folder)
         last: Record | None = None
@@ -101,7 +105,7 @@ class Journal:
         if reader.torn_bytes:
             path = folder / "journal.jsonl"
             os.truncate(path, path.stat().st_size - reader.torn_bytes)
-        journal = cls(folder, last.run, next_seq=last.seq + 1)
+        journal = cls(folder, last.run, redactor or Redactor(), next_seq=last.seq + 1)
         if reader.torn_bytes:
             journal.append("torn", "journal", {"bytes": reader.torn_bytes})
         return journal
@@ -111,7 +115,8 @@ class Journal:
 
         TypeError or ValueError, and nothing written, when ``data`` is not JSON.
         """
-        body = dumps(data)
+        dumps(data)
+        body = dumps(self._redactor.value(data))
         with self._lock:
             file = self._spill(body) if len(body) > INLINE_BYTES else None
             record = Record(
@@ -125,7 +130,7 @@ class Journal:
                 file=file,
             )
             line = {name: getattr(record, name) for name in _IN_LINE}
-            if file:
+            if file is not None:
                 line |= {"data": None, "file": file}
             _write_all(self._file, dumps(line).encode() + b"\n")
             os.fsync(self._file)

@@ -22,6 +22,7 @@ from harness.gate import Manifest, Trail, judge
 from harness.history import past_runs, run_folder
 from harness.journal import Journal, Reader
 from harness.model import Outcome
+from harness.redaction import Redactor, secrets_of
 from harness.settings import ROOT, Gates, Profile, load_gates, load_waivers
 
 # A resumed run mixes what was seen at two times: a day apart, that is no longer one state.
@@ -52,22 +53,24 @@ class Opened:
     folder: Path
     journal: Journal
     trail: Trail
+    redactor: Redactor
     settled: frozenset[str] = field(default_factory=frozenset)
 
 
 def open_run(asked: Asked, profile: Profile, checks: Mapping[str, Check]) -> Opened:
     """Begin a run, or go on with one; ConfigError or Refused with nothing touched."""
+    redactor = Redactor(secrets_of(profile))
     if asked.resume is not None:
-        return _resume(asked, asked.resume, profile, checks)
+        return _resume(asked, asked.resume, profile, checks, redactor)
     manifest = plan_run(asked, profile)
     folder = asked.reports / manifest.run
-    journal = Journal.create(folder, manifest.run)
+    journal = Journal.create(folder, manifest.run, redactor)
     trail = Trail(checks)
     trail.feed(
         journal.append("manifest", manifest.run, manifest.model_dump(mode="json", by_alias=True))
     )
     trail.feed(journal.append("session", manifest.run, {}))
-    return Opened(folder=folder, journal=journal, trail=trail)
+    return Opened(folder=folder, journal=journal, trail=trail, redactor=redactor)
 
 
 def plan_run(asked: Asked, profile: Profile) -> Manifest:
@@ -109,7 +112,9 @@ def plan_run(asked: Asked, profile: Profile) -> Manifest:
     )
 
 
-def _resume(asked: Asked, run: str, profile: Profile, checks: Mapping[str, Check]) -> Opened:
+def _resume(
+    asked: Asked, run: str, profile: Profile, checks: Mapping[str, Check], redactor: Redactor
+) -> Opened:
     folder = run_folder(asked.reports, run)
     trail = Trail.of(Reader(folder), checks)
     manifest = trail.manifest
@@ -130,9 +135,9 @@ def _resume(asked: Asked, run: str, profile: Profile, checks: Mapping[str, Check
             remedy="start a new run: a cluster does not stand still for a day",
         )
     settled = _settled(trail)
-    journal = Journal.reopen(folder)
+    journal = Journal.reopen(folder, redactor)
     trail.feed(journal.append("session", manifest.run, {}))
-    return Opened(folder=folder, journal=journal, trail=trail, settled=settled)
+    return Opened(folder=folder, journal=journal, trail=trail, redactor=redactor, settled=settled)
 
 
 def _settled(trail: Trail) -> frozenset[str]:
@@ -170,7 +175,7 @@ def _commit(root: Path) -> tuple[str, bool]:
     """The commit that is checked out, and whether there are changes beside it."""
     commit = _git(root, "rev-parse", "HEAD")
     if commit is None:
-        return "unknown", True
+        return "unknown", False
     return commit.strip(), _git(root, "status", "--porcelain") != ""
 
 

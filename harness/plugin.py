@@ -232,6 +232,8 @@ class GateSession:
         session.exitstatus = int(Exit.NOT_PROVEN)
         try:
             self.run.write("end", "session", {})
+            for path in folder.glob("allure-results/*.json"):
+                self._opened.redactor.file(path)
             self.judgement = draw(folder, checks.CHECKS)
             point_latest(folder)
         except Exception:

@@ -265,6 +265,8 @@ def _warnings(trail: Trail, judged: Sequence[Judged]) -> Iterator[str]:
         yield f"the journal's last line was torn and dropped ({trail.torn_bytes} bytes)"
     if not trail.ended:
         yield "the run did not come to its end"
+    if trail.manifest.commit == "unknown":
+        yield "the commit is unknown: this is no git checkout"
     if trail.manifest.uncommitted:
         yield "the working tree held changes that are in no commit"
     yield from trail.problems

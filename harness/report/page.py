@@ -249,7 +249,8 @@ def _link(name: str) -> tuple[str, str]:
     """Where a piece of evidence is, and how it is called."""
     file, _, lines = name.partition("#")
     if lines:
-        return file, f"journal, lines {lines.replace('-', '–').replace('L', '')}"
+        numbers = lines.replace("-", "–").replace("L", "")
+        return file, f"journal, {'lines' if '–' in numbers else 'line'} {numbers}"
     return file, f"{file[:21]}…"
 
 
