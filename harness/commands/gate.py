@@ -46,8 +46,8 @@ def gate(
     profile = load_profile(cluster)
     progress = Progress()
     outcome = _Outcome()
-    redactor = Redactor(secrets_of(profile))
     with _up(profile, progress):
+        redactor = Redactor(secrets_of(profile))
         status = _pytest([*options, str(ROOT / "features")], outcome, progress, redactor)
     if outcome.judgement is not None and outcome.folder is not None:
         if as_json:
