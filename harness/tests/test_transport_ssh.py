@@ -104,6 +104,26 @@ def test_a_lost_connection_is_made_anew(
     assert rig[0].logins == 2
 
 
+def _never(*_: object, **__: object) -> None:
+    raise paramiko.SSHException("Timeout opening channel.")
+
+
+def test_a_connection_on_which_no_session_opens_is_left_for_a_new_one(
+    rig: tuple[SshServer, SshAccess, Machine], shell: SshShell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        running = pool.submit(shell.run, "m1", ("sh", "-c", "echo up; sleep 1; echo done"))
+        until(lambda: rig[0].logins == 1, within_s=5, what="the first connection")
+        threading.Event().wait(0.3)
+        first = shell._lines["m1"]._client
+        assert first is not None
+        transport = first.get_transport()
+        monkeypatch.setattr(transport, "open_session", _never)
+        assert shell.run("m1", ("echo", "fresh"), within_s=5).stdout == "fresh\n"
+        assert running.result().stdout == "up\ndone\n"
+    assert rig[0].logins == 2
+
+
 def test_a_connection_lost_while_a_command_runs_is_unreachable(
     rig: tuple[SshServer, SshAccess, Machine], shell: SshShell
 ) -> None:

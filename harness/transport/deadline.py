@@ -21,7 +21,8 @@ def within(
 ) -> T:
     """What ``call`` returns, or TimedOut, naming ``what``, after ``within_s`` seconds.
 
-    ``abandon`` then closes whatever the call blocks on, which ends its thread.
+    ``abandon`` then closes whatever the call blocks on, which ends its thread. It may block
+    itself, on a connection that takes no more bytes, so nobody waits for it.
     """
     answer: Future[T] = Future()
 
@@ -37,5 +38,5 @@ def within(
     except TimeoutError:
         if answer.done():
             raise
-        abandon()
+        threading.Thread(target=abandon, name=f"abandon: {what}", daemon=True).start()
         raise TimedOut(f"{what}: no answer within {within_s:.1f} s") from None

@@ -16,9 +16,9 @@ _MOST_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """Whom we trust and who we are, as files in PEM; the last three may be absent."""
+    """Whom we trust and who we are, in PEM files; without ``ca_file`` the system's authorities."""
 
-    ca_file: str
+    ca_file: str | None
     cert_file: str | None = None
     key_file: str | None = None
     authorization: str | None = None

@@ -22,6 +22,8 @@ from harness.transport.protocols import Completed
 # A machine that lost power sends nothing: the kernel gives a connection up after this long.
 _DEAD_AFTER_S = 15
 _KEEPALIVE_S = 5
+# A kept connection on which no session opens in this time is taken for dead.
+_PROMPT_S = 5.0
 # sshd refuses more sessions on one connection than MaxSessions, by default 10.
 _SESSIONS = 8
 _CHUNK = 64 * 1024
@@ -60,6 +62,7 @@ class _Line:
         self._access = access
         self._machine = machine
         self._client: paramiko.SSHClient | None = None
+        self._retired: list[paramiko.SSHClient] = []
         self._connecting = threading.Lock()
         self._sessions = threading.BoundedSemaphore(_SESSIONS)
         self._where = f"{machine.name} ({machine.address})"
@@ -70,49 +73,51 @@ class _Line:
             raise TimedOut(f"{self._where}: {_SESSIONS} commands were still running there")
         try:
             channel = self._session(deadline)
-            try:
-                return self._ask(channel, argv, stdin, deadline - time.monotonic())
-            finally:
-                channel.close()
+            return self._ask(channel, argv, stdin, deadline - time.monotonic())
         finally:
             self._sessions.release()
 
     def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        self._retire(self._client)
+        while self._retired:
+            self._retired.pop().close()
+
+    def _retire(self, client: paramiko.SSHClient | None) -> None:
+        """Use a connection no more, but leave it to the commands that may still run on it."""
+        if client is not None and client is self._client:
+            self._client = None
+            self._retired.append(client)
 
     def _session(self, deadline: float) -> paramiko.Channel:
-        kept = self._client is not None
-        try:
-            return self._open_session(deadline)
-        except Unreachable:
-            if not kept:
-                raise
-            # The kept connection had died unnoticed: nothing was sent yet, so ask on a new one.
-            return self._open_session(deadline)
+        if self._client is not None:
+            # It may have died unnoticed, with its machine's power: then ask on a new one in time.
+            with contextlib.suppress(Unreachable):
+                return self._open_session(min(deadline, time.monotonic() + _PROMPT_S))
+        return self._open_session(deadline)
 
     def _open_session(self, deadline: float) -> paramiko.Channel:
-        transport = self._transport(deadline)
+        client, transport = self._connected(deadline)
         try:
             return transport.open_session(timeout=max(0.1, deadline - time.monotonic()))
         except paramiko.ChannelException as error:
             raise Unreachable(f"{self._where}: sshd refused a session: {error}") from error
         except (paramiko.SSHException, EOFError, OSError) as error:
-            transport.close()
+            self._retire(client)
             raise Unreachable(f"{self._where}: no session: {error}") from error
 
-    def _transport(self, deadline: float) -> paramiko.Transport:
+    def _connected(self, deadline: float) -> tuple[paramiko.SSHClient, paramiko.Transport]:
         if not self._connecting.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise TimedOut(f"{self._where}: another command was still connecting")
         try:
-            transport = self._client.get_transport() if self._client else None
-            if transport is None or not transport.is_active():
-                self.close()
-                self._client = connect(self._access, self._machine, deadline - time.monotonic())
-                transport = self._client.get_transport()
+            client = self._client
+            transport = client.get_transport() if client else None
+            if client is None or transport is None or not transport.is_active():
+                self._retire(client)
+                client = connect(self._access, self._machine, deadline - time.monotonic())
+                transport = client.get_transport()
+                self._client = client
             assert transport is not None  # a client that connected has one
-            return transport
+            return client, transport
         finally:
             self._connecting.release()
 
@@ -133,6 +138,7 @@ class _Line:
         except (paramiko.SSHException, EOFError, OSError) as error:
             raise Unreachable(f"{self._where}: connection lost: {error}") from error
         took_s = time.monotonic() - started
+        channel.close()
         transport = channel.get_transport()
         if status < 0 and not transport.is_active():
             raise Unreachable(f"{self._where}: connection lost while {argv[0]} ran")
