@@ -7,13 +7,14 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from harness.commands.output import AsJson, say_json
 from harness.gate import Manifest
 from harness.history import finished
-from harness.report.words import with_unit
+from harness.report.words import duration, with_unit
 from harness.settings import ROOT
 
 
@@ -37,13 +38,15 @@ def history(
     if as_json:
         say_json({"schema": 1, "runs": rows})
         return
-    table = Table("Run", "Cluster", "Week", "Says", "Took", "Measured" if only else "Proven")
+    last_column = "Measured" if only else "Proven"
+    run_column = Column("Run", no_wrap=True)
+    table = Table(run_column, "Cluster", "Week", "Says", "Took", last_column, box=SIMPLE_HEAD)
     for row in rows:
         says = row["verdict"] if only else row["decision"]
         measured = [f"{key} {with_unit(value, key)}" for key, value in row["measured"].items()]
         last = ", ".join(measured) if only else row["proven"]
         week = f"{row['week']}{' (part)' if row['partial'] else ''}"
-        table.add_row(row["run"], row["cluster"], week, says, f"{row['took_s']:.0f} s", last)
+        table.add_row(row["run"], row["cluster"], week, says, duration(row["took_s"]), last)
     Console(file=sys.stdout, highlight=False).print(table)
 
 

@@ -12,6 +12,7 @@ from harness.report.words import (
     at_stake,
     blocking,
     clip,
+    duration,
     headline,
     if_we_went_ahead,
     next_step,
@@ -55,7 +56,8 @@ def markdown(judgement: Judgement) -> str:
         account(judgement),
         "",
         f"Cluster **{manifest.cluster.name}** · commit `{manifest.commit[:12]}` · "
-        f"{first.moment:%d %B %Y %H:%M}–{last.moment:%H:%M} UTC · run `{manifest.run}`",
+        f"{first.moment:%d %B %Y %H:%M} UTC, "
+        f"{duration((last.moment - first.moment).total_seconds())} · run `{manifest.run}`",
         "",
     ]
     if blocking(judgement):

@@ -43,7 +43,7 @@ def number(value: float) -> str:
         return f"{int(value):,}"
     if abs(value) >= 100:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2g}"
 
 
 def with_unit(value: float, key: str) -> str:
@@ -55,6 +55,13 @@ def with_unit(value: float, key: str) -> str:
 def bound(target: Target, key: str) -> str:
     """A target as a report writes it: ``≤ 10 ms``."""
     return f"{target.sign} {with_unit(target.number, key)}"
+
+
+def duration(seconds: float) -> str:
+    """41 min or 11 s: as exactly as anybody wants to know."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def listing(words: Sequence[str]) -> str:
@@ -71,10 +78,11 @@ def clip(text: str, most: int) -> str:
 
 
 def headline(judgement: Judgement) -> str:
-    """The decision in words: ``NO-GO for week 4``."""
+    """The decision in words: ``NO-GO for week 4``; a partial run decides no week."""
     manifest = judgement.trail.manifest
-    partial = ", partial run" if manifest.only else ""
-    return f"{DECISIONS[judgement.decision].text} for week {manifest.week}{partial}"
+    whole = f"week {manifest.week}"
+    part = f"{len(manifest.requirements)} of {manifest.due} requirements of {whole}"
+    return f"{DECISIONS[judgement.decision].text} for {part if manifest.only else whole}"
 
 
 def account(judgement: Judgement) -> str:

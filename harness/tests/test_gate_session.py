@@ -121,7 +121,7 @@ def test_only_some_requirements_may_be_asked_for(project: Project) -> None:
     assert project.run().status == 3
     gate = project.run("--only", "W1-A")
     assert gate.status == 0
-    assert "GO for week 1, partial run" in (gate.folder / "summary.md").read_text()
+    assert "GO for 1 of 2 requirements of week 1" in (gate.folder / "summary.md").read_text()
 
 
 def test_asking_for_a_requirement_that_is_not_due_is_wrong_usage(

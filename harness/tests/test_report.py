@@ -14,7 +14,7 @@ import pytest
 from harness.errors import ConfigError
 from harness.gate import Manifest
 from harness.report import draw, summary_lines
-from harness.report.words import account, listing, number
+from harness.report.words import account, duration, listing, number
 from harness.tests.stage import (
     CHECKS,
     FakeProbe,
@@ -169,7 +169,7 @@ def test_a_partial_run_says_that_it_is_not_the_weeks_decision(tmp_path: Path) ->
         play(recorded.run, require("all is well"))
     draw(recorded.folder, CHECKS)
     text = (recorded.folder / "report.html").read_text()
-    assert "GO for week 1, partial run" in text
+    assert "GO for 1 of 10 requirements of week 1" in text
     assert "it is not the week's decision" in text
 
 
@@ -216,7 +216,8 @@ def test_the_verdict_on_the_disk_is_the_one_that_was_judged(recorded: Recorded) 
 
 def test_numbers_are_written_as_people_write_them() -> None:
     given = (1204, 365.0, 364.96, 14.23, 0.0712, 0)
-    assert [number(it) for it in given] == ["1,204", "365", "365", "14.2", "0.0712", "0"]
+    assert [number(it) for it in given] == ["1,204", "365", "365", "14.2", "0.071", "0"]
+    assert [duration(it) for it in (11.4, 2460, 28800)] == ["11 s", "41 min", "8.0 h"]
     assert listing(["a", "b", "c"]) == "a, b and c"
     assert listing(["a"]) == "a"
 
