@@ -62,7 +62,7 @@ def run(
     with log.open("a", encoding="utf-8") as sink:
         sink.write(f"$ {' '.join(words)}\n")
         sink.flush()
-        process = subprocess.Popen(
+        with subprocess.Popen(
             joining(_groups, words),
             stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -72,20 +72,8 @@ def run(
             env={**os.environ, **env} if env else None,
             cwd=cwd,
             start_new_session=True,
-        )
-        _running.add(process)
-        try:
-            out, _ = process.communicate(stdin, timeout=within_s)
-        except BaseException as interruption:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            if isinstance(interruption, subprocess.TimeoutExpired):
-                raise LabError(
-                    f"{words[0]} did not end within {within_s:g} s", remedy=f"see {log}"
-                ) from interruption
-            raise
-        finally:
-            _running.discard(process)
+        ) as process:
+            out = _answer(process, stdin, within_s, words[0], log)
         sink.write(out)
     if check and process.returncode != 0:
         raise LabError(
@@ -93,6 +81,24 @@ def run(
             remedy=f"see {log}, then run the command again: finished stages are kept",
         )
     return subprocess.CompletedProcess(words, process.returncode, out, "")
+
+
+def _answer(
+    process: subprocess.Popen[str], stdin: str | None, within_s: float, name: str, log: Path
+) -> str:
+    """What the command printed; it is ended when it takes too long or we are interrupted."""
+    _running.add(process)
+    try:
+        return process.communicate(stdin, timeout=within_s)[0]
+    except subprocess.TimeoutExpired as late:
+        os.killpg(process.pid, signal.SIGKILL)
+        message = f"{name} did not end within {within_s:g} s"
+        raise LabError(message, remedy=f"see {log}") from late
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    finally:
+        _running.discard(process)
 
 
 def joining(groups: Sequence[Path], words: Sequence[str]) -> list[str]:
