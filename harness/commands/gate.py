@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
@@ -87,9 +88,13 @@ class _Outcome:
 
 
 def _pytest(arguments: list[str], outcome: _Outcome, progress: Progress, redactor: Redactor) -> int:
-    """Run pytest in this process. Its own words go to a file beside the journal, or to stderr
-    when there is no journal to put them beside."""
+    """Run pytest in this process, with nothing that a shell's settings would add.
+
+    Its own words go to a file beside the journal, or to stderr when there is no journal.
+    """
     words = io.StringIO()
+    for leftover in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
+        os.environ.pop(leftover, None)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with redirect_stdout(words), progress:
         status = int(pytest.main(["-p", "no:cacheprovider", *arguments], [outcome, progress]))
