@@ -198,10 +198,8 @@ def cilium_healthy(case: Case) -> Verdict:
     findings: list[Finding] = []
     for machine, found in seen.values.items():
         if not found["ready"]:
-            pod = found["pod"] or "no agent at all"
-            findings.append(
-                Finding(machine, f"expected a ready Cilium agent, seen {pod} not ready")
-            )
+            seen_there = f"{found['pod']} not ready" if found["pod"] else "no agent at all"
+            findings.append(Finding(machine, f"expected a ready Cilium agent, seen {seen_there}"))
         elif "cilium" not in found["parts"]:
             findings.append(unknown(machine, "Cilium's status does not tell the agent's state"))
         else:

@@ -1,7 +1,7 @@
 """A server on each machine, a friend and a stranger, before and after a policy for friends alone.
 
 The value, by machine of the server: {"before": {"friend", "stranger"}, "after": {the same},
-"denied_after_s"}, each of the four {"value", "took_s"} when the connection came about and
+"denied_after_s" (None: never)}, each of the four {"value", "took_s"} when the connection came about and
 {"error"} when it did not; or {"error"} when the server's pod never stood.
 """
 
@@ -40,7 +40,8 @@ class NetworkPolicy:
             kube.apply(_policy(space))
             began = time.monotonic()
             after = _when_denied(kube, space, servers)
-            took_s = round(time.monotonic() - began, 1)
+            denied = all("error" in answer for answer in after[_STRANGER].values())
+            took_s = round(time.monotonic() - began, 1) if denied else None
         return {
             **{machine: {"error": why} for machine, why in late.items()},
             **{

@@ -164,7 +164,8 @@ def _state(status: Mapping[str, Any]) -> str:
         for state in container.get("state", {}).values():
             if state.get("reason"):
                 return f"{state['reason']} {state.get('message', '')}".strip()
-    return str(status.get("phase", "no such pod"))
+    phase = str(status.get("phase", "no such pod"))
+    return f"{phase}, and its machine says nothing of it" if phase == "Pending" else phase
 
 
 def _warnings(kube: Kube, space: str) -> dict[str, str]:
