@@ -1,8 +1,8 @@
 """A server on each machine, a friend and a stranger, before and after a policy for friends alone.
 
 The value, by machine of the server: {"before": {"friend", "stranger"}, "after": {the same},
-"denied_after_s" (None: never)}, each of the four {"value", "took_s"} when the connection came about and
-{"error"} when it did not; or {"error"} when the server's pod never stood.
+"denied_after_s" (None: never)}, each of the four {"value", "took_s"} when the connection came
+about and {"error"} when it did not; or {"error"} when the server's pod never stood.
 """
 
 from __future__ import annotations
