@@ -14,6 +14,7 @@ from pathlib import Path
 from harness.errors import ConfigError, LabError, Refused
 from harness.lab import (
     builds,
+    ceilings,
     ceph,
     cgroups,
     clock,
@@ -248,6 +249,7 @@ def up(lab: Lab, progress: Progress, *, install: bool = True) -> None:
     with locked(lab, alone=True):
         same_code(lab)
         disks.enough_room(lab)
+        ceilings.lift()
         builds.sweep()
         cgroups.kill(f"{lab.label}/build")
         host.join(cgroups.make(f"{lab.label}/build"))
@@ -265,6 +267,7 @@ def down(lab: Lab, progress: Progress) -> None:
         network.down(lab, log)
         cgroups.remove(lab.label)
         shutil.rmtree(lab.state, ignore_errors=True)
+        ceilings.restore()
         log.unlink(missing_ok=True)
 
 

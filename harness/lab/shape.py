@@ -17,7 +17,17 @@ from harness.settings import Frozen, Profile, cache_dir, state_dir
 
 LAB = Path(__file__).resolve().parent
 # How the lab is started, stopped and watched leaves no trace in what it is made of.
-TRACELESS = ("__init__", "cgroups", "clock", "host", "lifecycle", "network", "stages", "status")
+TRACELESS = (
+    "__init__",
+    "ceilings",
+    "cgroups",
+    "clock",
+    "host",
+    "lifecycle",
+    "network",
+    "stages",
+    "status",
+)
 
 
 class Shape(Frozen):
