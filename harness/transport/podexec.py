@@ -41,10 +41,7 @@ def run_in_pod(
     Raises Denied, Unreachable or TimedOut; TransportError when the pod or the command is missing.
     """
     where = f"{namespace}/{pod}"
-    query = [("command", word) for word in argv]
-    query += [("stdout", "true"), ("stderr", "true"), *([("stdin", "true")] if stdin else [])]
-    host = configuration.host.replace("http", "ws", 1)
-    url = f"{host}/api/v1/namespaces/{namespace}/pods/{pod}/exec?{urlencode(query)}"
+    url = _url(configuration.host, namespace, pod, argv, wants_input=bool(stdin))
     headers = {"sec-websocket-protocol": "v5.channel.k8s.io"}
     if authorization := configuration.get_api_key_with_prefix("authorization"):
         headers["authorization"] = authorization
@@ -78,6 +75,14 @@ def run_in_pod(
     finally:
         for socket in opened:
             socket.shutdown()
+
+
+def _url(host: str, namespace: str, pod: str, argv: Sequence[str], *, wants_input: bool) -> str:
+    query = [("command", word) for word in argv]
+    query += [(stream, "true") for stream in ("stdout", "stderr")]
+    query += [("stdin", "true")] if wants_input else []
+    path = f"/api/v1/namespaces/{namespace}/pods/{pod}/exec?{urlencode(query)}"
+    return f"{host.replace('http', 'ws', 1)}{path}"
 
 
 def _message(body: bytes | None) -> str:
