@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from harness.errors import LabError
 from harness.lab.host import run
@@ -35,15 +36,28 @@ def mounts_below(folder: Path) -> list[Path]:
 
 
 def loops(lab: Lab, log: Path) -> dict[str, str]:
-    """Loop devices over the lab's files: backing file → device."""
-    out = run(["losetup", "--list", "--json", "--output", "NAME,BACK-FILE"], log=log).stdout
+    """Loop devices over the lab's files as they are now: backing file → device.
+
+    By inode and not by name alone: a device over a file that is gone keeps that file's name.
+    """
+    columns = "NAME,BACK-FILE,BACK-INO,BACK-MAJ:MIN"
+    out = run(["losetup", "--list", "--json", "--output", columns], log=log).stdout
     devices = json.loads(out)["loopdevices"] if out.strip() else []
     ours = (str(lab.pool), str(lab.pool_image))
     return {
-        device["back-file"].removesuffix(" (deleted)"): device["name"]
+        device["back-file"]: device["name"]
         for device in devices
-        if device["back-file"] and device["back-file"].startswith(ours)
+        if (device["back-file"] or "").startswith(ours) and _backs(device)
     }
+
+
+def _backs(device: dict[str, Any]) -> bool:
+    try:
+        file = Path(device["back-file"]).stat()
+    except OSError:
+        return False
+    number = f"{os.major(file.st_dev)}:{os.minor(file.st_dev)}"
+    return (file.st_ino, number) == (device["back-ino"], device["back-maj:min"].strip())
 
 
 def open_pool(lab: Lab, log: Path) -> None:
@@ -51,6 +65,11 @@ def open_pool(lab: Lab, log: Path) -> None:
     if os.path.ismount(lab.pool):
         return
     lab.pool.mkdir(parents=True, exist_ok=True)
+    if not os.path.ismount(lab.state):
+        # Shared: what is unmounted here goes also where another lab's machine, which booted
+        # meanwhile, took a copy of this host's mounts; else that would keep our disks busy.
+        run(["mount", "--bind", lab.state, lab.state], log=log)
+        run(["mount", "--make-shared", lab.state], log=log)
     if not lab.pool_image.exists():
         lab.pool_image.parent.mkdir(parents=True, exist_ok=True)
         new = lab.pool_image.with_suffix(".new")
@@ -67,6 +86,8 @@ def close_pool(lab: Lab, log: Path) -> None:
         for folder in [lab.live, *lab.pool.glob("*.new")]:
             shutil.rmtree(folder, ignore_errors=True)
         run(["umount", lab.pool], log=log)
+    if os.path.ismount(lab.state):
+        run(["umount", lab.state], log=log)
 
 
 def make(lab: Lab, node: Node, log: Path) -> None:
@@ -121,7 +142,7 @@ def mount(lab: Lab, node: Node, rootfs: Path, log: Path) -> None:
 def release(lab: Lab, log: Path) -> None:
     """Unmount everything below the lab's folder but the pool, and detach the machines' disks."""
     for path in mounts_below(lab.state):
-        if path != lab.pool:
+        if path not in (lab.pool, lab.state):
             run(["umount", path], log=log)
     for file, device in loops(lab, log).items():
         if file != str(lab.pool_image):

@@ -18,7 +18,18 @@ from harness.settings import Frozen, Profile, cache_dir, state_dir
 LAB = Path(__file__).resolve().parent
 # How the lab is started, stopped and watched leaves no trace in what it is made of.
 TRACELESS = frozenset(
-    "__init__ ceilings cgroups clock host lifecycle network shape stages status".split()
+    [
+        "__init__",
+        "ceilings",
+        "cgroups",
+        "clock",
+        "host",
+        "lifecycle",
+        "network",
+        "shape",
+        "stages",
+        "status",
+    ]
 )
 
 
