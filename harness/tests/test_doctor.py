@@ -27,7 +27,7 @@ KUBE_SYSTEM = "/api/v1/namespaces/kube-system"
 
 def _profile(**changes: Any) -> Profile:
     contabo = load_profile("contabo")
-    image = "docker.io/library/python@sha256:" + "a" * 64
+    image = "python@sha256:" + "a" * 64
     kubernetes = contabo.kubernetes.model_copy(update={"probe_image": image})
     return contabo.model_copy(update={"uid": UID, "kubernetes": kubernetes, **changes})
 
