@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness.errors import ConfigError, LabError, Refused
 from harness.lab import (
+    archives,
     builds,
     ceph,
     cgroups,
@@ -23,6 +24,7 @@ from harness.lab import (
     machines,
     network,
     platform,
+    pod_network,
 )
 from harness.lab.shape import Lab, Node
 from harness.lab.stages import Progress, Runner, Stage
@@ -106,10 +108,11 @@ class Up:
             Stage("system", self.system, 140),
             Stage("kubernetes binary", self.kube, 400),
             Stage("workload", self.workload, 90, ("system",)),
+            Stage("libraries", self.libraries, 15),
             Stage("disks", self.disks, 10, ("system",)),
             Stage("boot", self.boot, 15, ("disks",)),
             Stage("ceph", self.ceph, 40, ("boot",)),
-            Stage("tools", self.tools, 15, ("workload", "kubernetes binary")),
+            Stage("tools", self.tools, 15, ("workload", "libraries", "kubernetes binary")),
             Stage("images", self.images, 30, ("tools", "boot")),
             Stage("first control plane", self.first, 20, ("images",)),
             Stage("other control planes", self.others, 40, ("first control plane",)),
@@ -125,6 +128,9 @@ class Up:
 
     def workload(self) -> None:
         builds.system("workload", ".tar").ensure(self.log("workload"))
+
+    def libraries(self) -> None:
+        archives.libraries().ensure(self.log("libraries"))
 
     def kube(self) -> None:
         builds.kube(self.lab.profile.kubernetes.version).ensure(self.log("kubernetes-binary"))
@@ -160,7 +166,7 @@ class Up:
         ceph.up(self.lab, self.log("ceph"))
 
     def images(self) -> None:
-        kubernetes.import_images(self.lab, self.log("images"))
+        kubernetes.import_images(self.lab, "images.tar", self.log("images"))
 
     def first(self) -> None:
         kubernetes.first(self.lab, self.log("first-control-plane"))
@@ -169,7 +175,7 @@ class Up:
         kubernetes.others(self.lab, self.log("other-control-planes"))
 
     def pod_network(self) -> None:
-        platform.pod_network(self.lab, self.log("pod-network"))
+        pod_network.bridge(self.lab, self.log("pod-network"))
 
     def platform(self) -> None:
         platform.up(self.lab, self.log("platform"))
