@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,10 @@ from tempfile import TemporaryDirectory
 
 from harness.lab import builds, images
 from harness.lab.host import run
-from harness.lab.shape import LAB
+from harness.lab.kubernetes import import_images
+from harness.lab.shape import LAB, Lab
 
+MAIN = "images.tar"
 # What the controllers' image holds beside libraries, from harness/lab/platform.
 PROGRAMS = ("provisioner.py", "ingress.py", "nginx.conf")
 # Where Debian's python3 looks for what did not come from Debian.
@@ -41,7 +44,7 @@ def main(version: str) -> builds.Build:
 
     def make(target: Path, log: Path) -> None:
         base = workload.ensure(log)
-        with _layers(target) as folder:
+        with layers(target) as folder:
             images.binary_layer(folder / "kube", kube.ensure(log))
             images.files_layer(folder / "libraries", {LIBRARIES: wheels.ensure(log)})
             images.files_layer(folder / "programs", programs)
@@ -52,15 +55,30 @@ def main(version: str) -> builds.Build:
 
     made_of = (build.path.name.encode() for build in (workload, kube, wheels))
     contents = (path.read_bytes() for path in programs.values())
-    return builds.Build("images", (*_code(), *made_of, *contents), make)
+    return builds.Build("images", (*code(), *made_of, *contents), make)
 
 
-def _code() -> tuple[bytes, ...]:
+def place(source: Path, target: Path) -> None:
+    """Copy a file to where the machines see it; it appears whole or not at all."""
+    if not target.exists():
+        new = target.with_suffix(".new")
+        shutil.copy2(source, new)
+        new.rename(target)
+
+
+def bring(lab: Lab, build: builds.Build, name: str, log: Path) -> None:
+    """Make an archive and import it on every machine."""
+    place(build.ensure(log), lab.tools / name)
+    import_images(lab, name, log)
+
+
+def code() -> tuple[bytes, ...]:
+    """What every archive depends on beside its ingredients."""
     return (Path(images.__file__).read_bytes(), Path(__file__).read_bytes())
 
 
 @contextmanager
-def _layers(target: Path) -> Iterator[Path]:
+def layers(target: Path) -> Iterator[Path]:
     """A folder for layers beside the archive, gone afterwards."""
     # Named so that builds.sweep finds what a killed process left.
     owner = f".{os.getpid()}"

@@ -22,6 +22,7 @@ from harness.lab import (
     host,
     kubernetes,
     machines,
+    metallb,
     network,
     platform,
     pod_network,
@@ -104,6 +105,7 @@ class Up:
         ]
 
     def from_nothing(self) -> list[Stage]:
+        network = [*pod_network.stages(self.lab), *self.load_balancer()]
         return [
             Stage("system", self.system, 140),
             Stage("kubernetes binary", self.kube, 400),
@@ -116,8 +118,8 @@ class Up:
             Stage("images", self.images, 30, ("tools", "boot")),
             Stage("first control plane", self.first, 20, ("images",)),
             Stage("other control planes", self.others, 40, ("first control plane",)),
-            Stage("pod network", self.pod_network, 5, ("other control planes",)),
-            Stage("platform", self.platform, 10, ("pod network", "ceph")),
+            *network,
+            Stage("platform", self.platform, 10, (network[-1].name, "ceph")),
             Stage("ceph whole", self.ceph_whole, 5, ("platform",)),
             Stage("kubernetes whole", self.kubernetes_whole, 30, ("platform",)),
             Stage("golden copy", self.golden, 5, ("ceph whole", "kubernetes whole")),
@@ -174,8 +176,9 @@ class Up:
     def others(self) -> None:
         kubernetes.others(self.lab, self.log("other-control-planes"))
 
-    def pod_network(self) -> None:
-        pod_network.bridge(self.lab, self.log("pod-network"))
+    def load_balancer(self) -> list[Stage]:
+        declared = self.lab.profile.stack.load_balancer == "metallb"
+        return metallb.stages(self.lab) if declared else []
 
     def platform(self) -> None:
         platform.up(self.lab, self.log("platform"))

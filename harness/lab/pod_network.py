@@ -7,10 +7,20 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from harness.lab import cilium
 from harness.lab.kubernetes import objects
 from harness.lab.machines import enter
 from harness.lab.shape import Lab
+from harness.lab.stages import Stage
 from harness.waiting import until
+
+
+def stages(lab: Lab) -> list[Stage]:
+    """What brings the pod network up; the last is called "pod network"."""
+    if lab.shape.network == "cilium":
+        return cilium.stages(lab)
+    log = lab.logs / "pod-network.log"
+    return [Stage("pod network", lambda: bridge(lab, log), 5, ("other control planes",))]
 
 
 def bridge(lab: Lab, log: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from harness.lab import archives, builds
@@ -16,20 +15,16 @@ def tools(lab: Lab, log: Path) -> None:
     """What the machines see at /opt/cutover: the Kubernetes binary and the images."""
     lab.tools.mkdir(parents=True, exist_ok=True)
     version = lab.profile.kubernetes.version
-    place(builds.kube(version).ensure(log), lab.tools / "kube")
-    place(archives.main(version).ensure(log), lab.tools / "images.tar")
-
-
-def place(source: Path, target: Path) -> None:
-    """Copy a file to where the machines see it; it appears whole or not at all."""
-    if not target.exists():
-        new = target.with_suffix(".new")
-        shutil.copy2(source, new)
-        new.rename(target)
+    archives.place(builds.kube(version).ensure(log), lab.tools / "kube")
+    archives.place(archives.main(version).ensure(log), lab.tools / archives.MAIN)
 
 
 def up(lab: Lab, log: Path) -> None:
-    """The services of the platform."""
+    """The services of the platform; returns before they are ready."""
+    stack = lab.profile.stack
     patch = ["patch", "deployment", "coredns", "--namespace=kube-system"]
     kubectl(lab, *patch, f"--patch-file={MANIFESTS / 'coredns.yaml'}", log=log)
-    kubectl(lab, "apply", f"--kustomize={MANIFESTS / 'host-ports'}", log=log)
+    kubectl(lab, "apply", f"--filename={MANIFESTS / 'storage.yaml'}", log=log)
+    if stack.ingress is not None:
+        where = "load-balancer" if stack.load_balancer is not None else "host-ports"
+        kubectl(lab, "apply", f"--kustomize={MANIFESTS / f'ingress-at-{where}'}", log=log)
