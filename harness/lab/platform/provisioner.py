@@ -84,7 +84,7 @@ class Reclaim:
     def do(self, api: client.CoreV1Api) -> None:
         folder = Path(self.volume["spec"]["hostPath"]["path"])
         if folder.parent != VOLUMES:
-            raise kopf.PermanentError(f"{folder} is not a folder of {VOLUMES}: left alone")
+            raise ValueError(f"{folder} is not a folder of {VOLUMES}: left alone")
         if folder.exists():
             shutil.rmtree(folder)
         try:
@@ -201,7 +201,7 @@ def provision(body: kopf.Body, logger: kopf.Logger, **seen: Any) -> None:
     for act in due(body, _latest(seen["claims"]), _latest(seen["volumes"])):
         try:
             act.do(api)
-        except (OSError, client.ApiException) as error:
+        except (OSError, ValueError, client.ApiException) as error:
             # The others do not wait for this one.
             logger.warning("%s: %s", type(act).__name__, error)
 
