@@ -16,7 +16,7 @@ from typing import Any
 
 import kopf
 
-CONTROLLER = "nginx.cutover.lab"
+CONTROLLER = "cutover.lab/nginx"
 HOME = Path("/run/ingress")
 LIVE, NEXT = HOME / "live", HOME / "next"
 NGINX = ("nginx", "-c", "nginx.conf", "-p")

@@ -19,7 +19,7 @@ from kubernetes.utils.quantity import parse_quantity
 
 MOUNT = Path("/mnt/cephfs")
 VOLUMES = MOUNT / "volumes"
-PROVISIONER = "cephfs.cutover.lab"
+PROVISIONER = "cutover.lab/cephfs"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 CONFLICT, NOT_FOUND = 409, 404
 ANSWER_WITHIN_S = 5
