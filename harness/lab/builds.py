@@ -100,30 +100,32 @@ def system(kind: str, suffix: str) -> Build:
     return Build(kind, (names.encode(), " ".join(LEAN).encode(), suffix.encode()), make)
 
 
-def go_program(
-    name: str, *, package: str = ".", flags: Sequence[str] = (), ldflags: str = ""
-) -> Build:
+def go_program(name: str, *, ldflags: str = "") -> Build:
     """A static binary from the Go module in ``harness/lab/NAME``."""
     source = LAB / name
 
     def make(target: Path, log: Path) -> None:
-        go = _go(log)
-        environment = {
-            "CGO_ENABLED": "0",
-            "GOFLAGS": "-mod=mod -buildvcs=false",
-            "GOTOOLCHAIN": "local",
-            "PATH": f"{go.parent}:{os.environ['PATH']}",
-        }
-        command = [str(go), "build", "-trimpath", *flags, "-ldflags", f"-s -w {ldflags}".strip()]
-        run(
-            [*command, "-o", target, package],
-            log=log,
-            within_s=3600,
-            env=environment,
-            cwd=source,
-        )
+        go(source, ["build", *go_flags(ldflags), "-o", str(target), "."], log)
 
-    return Build(name, (*contents(source), package.encode(), ldflags.encode()), make)
+    return Build(name, (*contents(source), ldflags.encode()), make)
+
+
+def go_flags(ldflags: str = "") -> list[str]:
+    """What every program is built with: small, and the same wherever it is built."""
+    return ["-trimpath", "-ldflags", f"-s -w {ldflags}".strip()]
+
+
+def go(module: Path, arguments: Sequence[str], log: Path) -> str:
+    """Run Go's command in a module and return what it printed."""
+    program = _go(log)
+    environment = {
+        "CGO_ENABLED": "0",
+        "GOFLAGS": "-mod=mod -buildvcs=false",
+        "GOTOOLCHAIN": "local",
+        "PATH": f"{program.parent}:{os.environ['PATH']}",
+    }
+    command = [str(program), *arguments]
+    return run(command, log=log, within_s=3600, env=environment, cwd=module).stdout
 
 
 def _go(log: Path) -> Path:

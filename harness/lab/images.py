@@ -1,6 +1,6 @@
 """Container images of the lab, in one archive whose images share their layers.
 
-There is no registry: the archive is imported on every machine. Every image is the same Debian
+There is no registry: the archive is imported on every machine. The images share one Debian
 system; those of Kubernetes have the one binary on top, which runs what it is called as.
 """
 
@@ -70,6 +70,11 @@ def kubernetes(version: str, base: Path, binaries: Path) -> list[Image]:
     ]
 
 
+def platform(base: Path, libraries: Path, programs: Path) -> Image:
+    """The image of the lab's own controllers."""
+    return Image("lab/platform:1", (base, libraries, programs))
+
+
 def binary_layer(target: Path, kube: Path) -> None:
     """A layer with the Kubernetes binary, and a link for each component that it can be."""
     with tarfile.open(target, "w") as layer:
@@ -84,17 +89,18 @@ def binary_layer(target: Path, kube: Path) -> None:
             layer.addfile(link)
 
 
-def folder_layer(target: Path, folder: Path, inside: str) -> None:
-    """A layer that puts a folder at a path of the image, owned by root."""
+def files_layer(target: Path, files: Mapping[str, Path]) -> None:
+    """A layer that puts files and folders at paths of the image, owned by root."""
 
     def as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+        # Times stay: Python's compiled files name those of their sources.
         entry.uid = entry.gid = 0
         entry.uname = entry.gname = "root"
-        entry.mtime = 0
         return entry
 
     with tarfile.open(target, "w") as layer:
-        layer.add(str(folder), inside, filter=as_root)
+        for inside, source in files.items():
+            layer.add(str(source), inside, filter=as_root)
 
 
 def archive(target: Path, images: Sequence[Image]) -> None:

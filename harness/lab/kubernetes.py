@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from harness.lab.host import run, until_well
 from harness.lab.machines import enter
 from harness.lab.network import inside
 from harness.lab.shape import Lab, Node
-from harness.waiting import until
 
 SOCKET = "unix:///run/k3s/containerd/containerd.sock"
 RKE2 = "/var/lib/rancher/rke2"
@@ -26,22 +24,24 @@ SHARED = ("ca", "front-proxy-ca", "etcd/ca")
 IGNORED = "all"
 
 
-def import_images(lab: Lab, log: Path) -> None:
-    """Bring the archive's images into containerd on every machine, side by side."""
+def import_images(lab: Lab, archive: str, log: Path) -> None:
+    """Bring an archive's images into containerd on every machine, side by side."""
     with ThreadPoolExecutor(len(lab.nodes)) as pool:
         list(
             pool.map(
-                lambda node: _import(lab, node, log.with_suffix(f".{node.name}.log")), lab.nodes
+                lambda node: _import(lab, node, archive, log.with_suffix(f".{node.name}.log")),
+                lab.nodes,
             )
         )
 
 
-def _import(lab: Lab, node: Node, log: Path) -> None:
-    present = enter(lab, node, [*CTR, "images", "list", "--quiet"], log=log)
-    if "lab/workload:1" not in present:
-        enter(
-            lab, node, [*CTR, "images", "import", "/opt/cutover/images.tar"], log=log, within_s=300
-        )
+def _import(lab: Lab, node: Node, archive: str, log: Path) -> None:
+    done = node.system / "rancher/rke2/agent/images" / archive
+    if not done.exists():
+        command = [*CTR, "images", "import", f"/opt/cutover/{archive}"]
+        enter(lab, node, command, log=log, within_s=300)
+        done.parent.mkdir(parents=True, exist_ok=True)
+        done.touch()
 
 
 def configuration(lab: Lab, node: Node) -> str:
@@ -217,56 +217,6 @@ def objects(lab: Lab, *argv: str, log: Path) -> Any:
         return json.loads(out).get("items", [])
     except ValueError:
         return []
-
-
-def bridge_network(lab: Lab, log: Path) -> None:
-    """A plain bridge on every machine, and routes to the others' pods that survive a reboot."""
-    ranges: dict[str, str] = {}
-
-    def assigned() -> bool:
-        for item in objects(lab, "nodes", log=log):
-            if "podCIDR" in item["spec"]:
-                ranges[item["metadata"]["name"]] = item["spec"]["podCIDR"]
-        return set(ranges) == {node.name for node in lab.nodes}
-
-    until(assigned, within_s=60, what="every machine has its range of pod addresses")
-    for node in lab.nodes:
-        conflist = node.root / "etc/cni/net.d/10-bridge.conflist"
-        conflist.write_text(json.dumps(_conflist(ranges[node.name]), indent=1))
-        routes = "".join(
-            f"\n[Route]\nDestination={ranges[other.name]}\nGateway={other.address}\n"
-            for other in lab.nodes
-            if other is not node
-        )
-        dropin = node.root / "etc/systemd/network/10-host0.network.d/pods.conf"
-        dropin.parent.mkdir(exist_ok=True)
-        dropin.write_text(routes.lstrip())
-        enter(lab, node, ["networkctl", "reload"], log=log)
-
-
-def _conflist(pods: str) -> dict[str, Any]:
-    assert ip_network(pods)
-    return {
-        "cniVersion": "1.0.0",
-        "name": "lab",
-        "plugins": [
-            {
-                "type": "bridge",
-                "bridge": "cni0",
-                "isGateway": True,
-                "ipMasq": False,
-                "hairpinMode": True,
-                "ipam": {
-                    "type": "host-local",
-                    "ranges": [[{"subnet": pods}]],
-                    "routes": [{"dst": "0.0.0.0/0"}],
-                    # In memory: a machine that lost power has no pods left.
-                    "dataDir": "/run/cni/networks",
-                },
-            },
-            {"type": "portmap", "capabilities": {"portMappings": True}},
-        ],
-    }
 
 
 def trouble(lab: Lab, log: Path) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness.errors import ConfigError, LabError, Refused
 from harness.lab import (
+    archives,
     builds,
     ceilings,
     ceph,
@@ -22,8 +23,10 @@ from harness.lab import (
     host,
     kubernetes,
     machines,
+    metallb,
     network,
     platform,
+    pod_network,
 )
 from harness.lab.shape import Lab, Node
 from harness.lab.stages import Progress, Runner, Stage
@@ -102,19 +105,21 @@ class Up:
         ]
 
     def from_nothing(self) -> list[Stage]:
+        network = [*pod_network.stages(self.lab), *self.load_balancer()]
         return [
             Stage("system", self.system, 140),
             Stage("kubernetes binary", self.kube, 400),
             Stage("workload", self.workload, 90, ("system",)),
+            Stage("libraries", self.libraries, 15),
             Stage("disks", self.disks, 10, ("system",)),
             Stage("boot", self.boot, 15, ("disks",)),
             Stage("ceph", self.ceph, 40, ("boot",)),
-            Stage("tools", self.tools, 15, ("workload", "kubernetes binary")),
+            Stage("tools", self.tools, 15, ("workload", "libraries", "kubernetes binary")),
             Stage("images", self.images, 30, ("tools", "boot")),
             Stage("first control plane", self.first, 20, ("images",)),
             Stage("other control planes", self.others, 40, ("first control plane",)),
-            Stage("pod network", self.pod_network, 5, ("other control planes",)),
-            Stage("platform", self.platform, 10, ("pod network", "ceph")),
+            *network,
+            Stage("platform", self.platform, 10, (network[-1].name, "ceph")),
             Stage("ceph whole", self.ceph_whole, 5, ("platform",)),
             Stage("kubernetes whole", self.kubernetes_whole, 30, ("platform",)),
             Stage("golden copy", self.golden, 5, ("ceph whole", "kubernetes whole")),
@@ -125,6 +130,9 @@ class Up:
 
     def workload(self) -> None:
         builds.system("workload", ".tar").ensure(self.log("workload"))
+
+    def libraries(self) -> None:
+        archives.libraries().ensure(self.log("libraries"))
 
     def kube(self) -> None:
         builds.kube(self.lab.profile.kubernetes.version).ensure(self.log("kubernetes-binary"))
@@ -160,7 +168,7 @@ class Up:
         ceph.up(self.lab, self.log("ceph"))
 
     def images(self) -> None:
-        kubernetes.import_images(self.lab, self.log("images"))
+        kubernetes.import_images(self.lab, "images.tar", self.log("images"))
 
     def first(self) -> None:
         kubernetes.first(self.lab, self.log("first-control-plane"))
@@ -168,8 +176,9 @@ class Up:
     def others(self) -> None:
         kubernetes.others(self.lab, self.log("other-control-planes"))
 
-    def pod_network(self) -> None:
-        platform.pod_network(self.lab, self.log("pod-network"))
+    def load_balancer(self) -> list[Stage]:
+        declared = self.lab.profile.stack.load_balancer == "metallb"
+        return metallb.stages(self.lab) if declared else []
 
     def platform(self) -> None:
         platform.up(self.lab, self.log("platform"))

@@ -21,7 +21,7 @@ class Stage:
     """One step: what it is called, what must be done before it, and how long it usually takes."""
 
     name: str
-    work: Callable[[], None]
+    work: Callable[[], object]
     usual_s: float
     needs: tuple[str, ...] = ()
 
@@ -72,7 +72,7 @@ class Runner:
         """Run all; the first failure stops new ones from starting and is raised at the end."""
         waiting = {stage.name: stage for stage in stages}
         started: dict[str, float] = {}
-        running: dict[Future[None], Stage] = {}
+        running: dict[Future[object], Stage] = {}
         done: set[str] = set()
         failure: BaseException | None = None
         with ThreadPoolExecutor(max_workers=len(stages) or 1) as pool, ending_commands():

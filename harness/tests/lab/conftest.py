@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,8 +24,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def lab(pytestconfig: pytest.Config) -> Lab:
-    """The running lab."""
-    profile = load_profile("lab")
+    """The running lab; CUTOVER_TEST_LAB names another than ``lab``."""
+    profile = load_profile(os.environ.get("CUTOVER_TEST_LAB", "lab"))
     capture = pytestconfig.pluginmanager.getplugin("capturemanager")
 
     def tell(text: str) -> None:

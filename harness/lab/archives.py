@@ -1,0 +1,86 @@
+"""The archives of container images that a lab imports: what is in each, and how it is made."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from harness.lab import builds, images
+from harness.lab.host import run
+from harness.lab.kubernetes import import_images
+from harness.lab.shape import LAB, Lab
+
+MAIN = "images.tar"
+# What the controllers' image holds beside libraries, from harness/lab/platform.
+PROGRAMS = ("provisioner.py", "ingress.py", "nginx.conf")
+# Where Debian's python3 looks for what did not come from Debian.
+LIBRARIES = "usr/local/lib/python3.11/dist-packages"
+WHEELS = ("manylinux2014_x86_64", "manylinux_2_17_x86_64", "manylinux_2_28_x86_64")
+
+
+def libraries() -> builds.Build:
+    """The Python libraries of the lab's controllers, for the Python of the lab's images."""
+    lock = LAB / "images/platform.lock"
+
+    def make(target: Path, log: Path) -> None:
+        options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
+        options += ["--implementation", "cp", "--python-version", "3.11"]
+        options += [word for name in WHEELS for word in ("--platform", name)]
+        command = [sys.executable, "-m", "pip", "install", *options, "--requirement", str(lock)]
+        run([*command, "--target", target], log=log, within_s=600)
+
+    return builds.Build("libraries", (lock.read_bytes(),), make)
+
+
+def main(version: str) -> builds.Build:
+    """Kubernetes of a version, the workload image, and the lab's own controllers."""
+    workload, kube, wheels = builds.system("workload", ".tar"), builds.kube(version), libraries()
+    programs = {f"opt/platform/{name}": LAB / "platform" / name for name in PROGRAMS}
+
+    def make(target: Path, log: Path) -> None:
+        base = workload.ensure(log)
+        with layers(target) as folder:
+            images.binary_layer(folder / "kube", kube.ensure(log))
+            images.files_layer(folder / "libraries", {LIBRARIES: wheels.ensure(log)})
+            images.files_layer(folder / "programs", programs)
+            controllers = images.platform(base, folder / "libraries", folder / "programs")
+            images.archive(
+                target, [*images.kubernetes(version, base, folder / "kube"), controllers]
+            )
+
+    made_of = (build.path.name.encode() for build in (workload, kube, wheels))
+    contents = (path.read_bytes() for path in programs.values())
+    return builds.Build("images", (*code(), *made_of, *contents), make)
+
+
+def place(source: Path, target: Path) -> None:
+    """Copy a file to where the machines see it; it appears whole or not at all."""
+    if not target.exists():
+        new = target.with_suffix(".new")
+        shutil.copy2(source, new)
+        new.rename(target)
+
+
+def bring(lab: Lab, build: builds.Build, name: str, log: Path) -> None:
+    """Make an archive and import it on every machine."""
+    place(build.ensure(log), lab.tools / name)
+    import_images(lab, name, log)
+
+
+def code() -> tuple[bytes, ...]:
+    """What every archive depends on beside its ingredients."""
+    return (Path(images.__file__).read_bytes(), Path(__file__).read_bytes())
+
+
+@contextmanager
+def layers(target: Path) -> Iterator[Path]:
+    """A folder for layers beside the archive, gone afterwards."""
+    # Named so that builds.sweep finds what a killed process left.
+    owner = f".{os.getpid()}"
+    with TemporaryDirectory(prefix=".layers-", suffix=owner, dir=target.parent) as folder:
+        yield Path(folder)

@@ -1,0 +1,30 @@
+"""What runs on the lab's Kubernetes: its images, its storage class, its ingress."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.lab import archives, builds
+from harness.lab.kubernetes import kubectl
+from harness.lab.shape import LAB, Lab
+
+MANIFESTS = LAB / "platform/manifests"
+
+
+def tools(lab: Lab, log: Path) -> None:
+    """What the machines see at /opt/cutover: the Kubernetes binary and the images."""
+    lab.tools.mkdir(parents=True, exist_ok=True)
+    version = lab.profile.kubernetes.version
+    archives.place(builds.kube(version).ensure(log), lab.tools / "kube")
+    archives.place(archives.main(version).ensure(log), lab.tools / archives.MAIN)
+
+
+def up(lab: Lab, log: Path) -> None:
+    """The services of the platform; returns before they are ready."""
+    stack = lab.profile.stack
+    patch = ["patch", "deployment", "coredns", "--namespace=kube-system"]
+    kubectl(lab, *patch, f"--patch-file={MANIFESTS / 'coredns.yaml'}", log=log)
+    kubectl(lab, "apply", f"--filename={MANIFESTS / 'storage.yaml'}", log=log)
+    if stack.ingress is not None:
+        where = "load-balancer" if stack.load_balancer is not None else "host-ports"
+        kubectl(lab, "apply", f"--kustomize={MANIFESTS / f'ingress-at-{where}'}", log=log)

@@ -1,0 +1,135 @@
+"""Kubernetes objects for tests of the lab, in a namespace of the test's own that goes with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from harness.lab import kubernetes
+from harness.tests.lab.world import World
+from harness.waiting import until
+
+IMAGE = "lab/workload:1"
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """One namespace of the lab's cluster."""
+
+    world: World
+    name: str
+
+    def apply(self, *documents: dict[str, Any]) -> None:
+        """Create the objects, or change them to what is given."""
+        bundle = {"apiVersion": "v1", "kind": "List", "items": list(documents)}
+        log = self.world.log
+        kubernetes.kubectl(
+            self.world.lab, "apply", "-n", self.name, "-f", "-", stdin=json.dumps(bundle), log=log
+        )
+
+    def kubectl(self, *argv: str, check: bool = True) -> str:
+        return self.world.kubectl(*argv, f"--namespace={self.name}", check=check)
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        """An object as it is now; empty when there is none."""
+        found = self.kubectl("get", kind, name, "--output=json", "--ignore-not-found", check=False)
+        document: dict[str, Any] = json.loads(found) if found.strip() else {}
+        return document
+
+    def run(self, pod: str, *argv: str) -> str:
+        """What a command printed in a pod, both streams, whatever its exit status was."""
+        script = '"$@" 2>&1 || true'
+        return self.kubectl("exec", pod, "--", "sh", "-c", script, "run", *argv)
+
+    def ready(self, *pods: str, within_s: float = 60) -> None:
+        for pod in pods:
+            wait = ["wait", "--for=condition=Ready", "--timeout=5s", f"pod/{pod}"]
+
+            def look(command: Sequence[str] = tuple(wait)) -> bool:
+                return "condition met" in self.kubectl(*command, check=False)
+
+            until(look, within_s=within_s, what=f"pod {pod} is ready")
+
+
+@contextmanager
+def namespace(world: World, name: str) -> Iterator[Namespace]:
+    """A namespace that is empty at first and gone afterwards, with all that was in it."""
+    world.kubectl("delete", "namespace", name, "--ignore-not-found", "--wait=false")
+    one = Namespace(world, name)
+    gone(world, name)
+    world.kubectl("create", "namespace", name)
+    try:
+        yield one
+    finally:
+        world.kubectl("delete", "namespace", name, "--wait=false", check=False)
+        gone(world, name)
+
+
+def gone(world: World, name: str) -> None:
+    until(
+        lambda: not world.kubectl("get", "namespace", name, "--ignore-not-found", check=False),
+        within_s=120,
+        what=f"namespace {name} is gone",
+    )
+
+
+def claim(name: str, size: str) -> dict[str, Any]:
+    """A claim of class cephfs that every machine may write at once."""
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name},
+        "spec": {
+            "storageClassName": "cephfs",
+            "accessModes": ["ReadWriteMany"],
+            "resources": {"requests": {"storage": size}},
+        },
+    }
+
+
+def pod(
+    name: str, node: str, *command: str, claim: str = "", labels: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """A pod on a machine, with a claim at /data when one is named; by default it only waits."""
+    container: dict[str, Any] = {
+        "name": "main",
+        "image": IMAGE,
+        "command": list(command) or ["catatonit", "-P"],
+    }
+    spec: dict[str, Any] = {
+        "nodeName": node,
+        "terminationGracePeriodSeconds": 0,
+        "containers": [container],
+    }
+    if claim:
+        container["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
+        spec["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": claim}}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": labels or {}},
+        "spec": spec,
+    }
+
+
+def service(name: str, selector: dict[str, str], port: int) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name},
+        "spec": {"selector": selector, "ports": [{"port": 80, "targetPort": port}]},
+    }
+
+
+def ingress(name: str, host: str, to: str) -> dict[str, Any]:
+    backend = {"service": {"name": to, "port": {"number": 80}}}
+    paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": {"name": name},
+        "spec": {"ingressClassName": "lab", "rules": [{"host": host, "http": {"paths": paths}}]},
+    }
