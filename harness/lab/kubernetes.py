@@ -11,17 +11,15 @@ from typing import Any
 import yaml
 
 from harness.lab.host import run, until_well
-from harness.lab.machines import enter
+from harness.lab.machines import enter, fill, words
 from harness.lab.network import inside
-from harness.lab.shape import Lab, Node
+from harness.lab.shape import LAB, Lab, Node
 
 SOCKET = "unix:///run/k3s/containerd/containerd.sock"
 RKE2 = "/var/lib/rancher/rke2"
 CTR = ["ctr", "--address", "/run/k3s/containerd/containerd.sock", "--namespace", "k8s.io"]
 # What every control plane shares; the rest of its certificates each makes for itself.
 SHARED = ("ca", "front-proxy-ca", "etcd/ca")
-# The lab's pods are few and its disk small: kubeadm's own checks are for real machines.
-IGNORED = "all"
 
 
 def import_images(lab: Lab, archive: str, log: Path) -> None:
@@ -46,77 +44,7 @@ def _import(lab: Lab, node: Node, archive: str, log: Path) -> None:
 
 def configuration(lab: Lab, node: Node) -> str:
     """kubeadm's configuration for one machine: what it makes when first, and how it joins."""
-    kubernetes, api = lab.profile.kubernetes, str(lab.shape.api_address)
-    registration = {
-        "criSocket": SOCKET,
-        "name": node.name,
-        "taints": [],
-        "ignorePreflightErrors": [IGNORED],
-        "imagePullPolicy": "Never",
-        "kubeletExtraArgs": [{"name": "node-ip", "value": node.address}],
-    }
-    endpoint = {"advertiseAddress": node.address, "bindPort": kubernetes.api_port}
-    authentication = f"{RKE2}/server/authentication.yaml"
-    documents: list[dict[str, Any]] = [
-        {
-            "apiVersion": "kubeadm.k8s.io/v1beta4",
-            "kind": "InitConfiguration",
-            "localAPIEndpoint": endpoint,
-            "nodeRegistration": registration,
-        },
-        {
-            "apiVersion": "kubeadm.k8s.io/v1beta4",
-            "kind": "JoinConfiguration",
-            "discovery": {"file": {"kubeConfigPath": "/etc/kubernetes/discovery.conf"}},
-            "controlPlane": {"localAPIEndpoint": endpoint},
-            "nodeRegistration": registration,
-        },
-        {
-            "apiVersion": "kubeadm.k8s.io/v1beta4",
-            "kind": "ClusterConfiguration",
-            "clusterName": lab.name,
-            "kubernetesVersion": kubernetes.version,
-            "controlPlaneEndpoint": f"{api}:{kubernetes.api_port}",
-            "certificatesDir": f"{RKE2}/server/tls",
-            "imageRepository": "lab",
-            "networking": {
-                "podSubnet": str(kubernetes.pod_network),
-                "serviceSubnet": str(kubernetes.service_network),
-                "dnsDomain": kubernetes.domain,
-            },
-            "dns": {"imageTag": "1"},
-            "etcd": {"local": {"imageTag": "1", "dataDir": f"{RKE2}/server/db/etcd"}},
-            "apiServer": {
-                "certSANs": ["127.0.0.1", api, *(n.address for n in lab.nodes)],
-                "extraArgs": [{"name": "authentication-config", "value": authentication}],
-                "extraVolumes": [
-                    {
-                        "name": "authentication",
-                        "hostPath": f"{RKE2}/server",
-                        "mountPath": f"{RKE2}/server",
-                        "readOnly": True,
-                    }
-                ],
-            },
-        },
-        {
-            "apiVersion": "kubelet.config.k8s.io/v1beta1",
-            "kind": "KubeletConfiguration",
-            "cgroupDriver": "cgroupfs",
-            "failCgroupV1": False,
-            "resolvConf": "/etc/resolv.conf",
-            "staticPodPath": f"{RKE2}/agent/pod-manifests",
-            "containerRuntimeEndpoint": SOCKET,
-        },
-        {
-            "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
-            "kind": "KubeProxyConfiguration",
-            "mode": "nftables",
-            "conntrack": {"maxPerCore": 0},
-            "oomScoreAdj": 0,
-        },
-    ]
-    return "---\n".join(yaml.safe_dump(document, sort_keys=False) for document in documents)
+    return fill((LAB / "kubeadm.yaml").read_text(encoding="utf-8"), words(lab, node))
 
 
 def first(lab: Lab, log: Path) -> None:

@@ -50,6 +50,7 @@ def words(lab: Lab, node: Node) -> dict[str, str]:
     others = [other for other in lab.nodes if other is not node]
     kubernetes = lab.profile.kubernetes
     return {
+        "NAME": node.name,
         "ADDRESS": node.address,
         "PREFIX": str(lab.shape.address.network.prefixlen),
         "GATEWAY": str(lab.shape.address.ip),
@@ -58,10 +59,14 @@ def words(lab: Lab, node: Node) -> dict[str, str]:
         "PEERS": "\n        ".join(other.address for other in others),
         "POD_NETWORK": str(kubernetes.pod_network),
         "SERVICE_NETWORK": str(kubernetes.service_network),
+        "DOMAIN": kubernetes.domain,
+        "API_PORT": str(kubernetes.api_port),
         "VERSION": kubernetes.version,
+        "CLUSTER": lab.name,
         "FSID": str(FSID),
         "NAMES": ",".join(other.name for other in lab.nodes),
         "ADDRESSES": ",".join(other.address for other in lab.nodes),
+        "SERVERS": ", ".join(other.address for other in lab.nodes),
     }
 
 
@@ -159,7 +164,26 @@ def boot(lab: Lab, node: Node, log: Path) -> None:
         processes=lab.shape.processes,
     )
     network.forget(lab, node, log)
-    device = disks.attach(lab, node, log)
+    command = _nspawn(lab, node, disks.attach(lab, node, log))
+    with node.console.open("ab") as console:
+        subprocess.Popen(
+            joining(groups, command),
+            stdin=subprocess.DEVNULL,
+            stdout=console,
+            stderr=console,
+            start_new_session=True,
+        )
+    until(
+        lambda: init(lab, node) is not None,
+        within_s=20,
+        every_s=0.1,
+        what=f"{node.name} starts",
+        remedy=f"see {node.console}",
+    )
+
+
+def _nspawn(lab: Lab, node: Node, device: str) -> list[str]:
+    """The command that is the machine; ``device`` holds its disk."""
     binds = {
         device: "/dev/sda",
         f"{device}p1": "/dev/sda1",
@@ -169,7 +193,7 @@ def boot(lab: Lab, node: Node, log: Path) -> None:
         "/dev/fuse": "/dev/fuse",
         "/dev/kmsg": "/dev/kmsg",
     }
-    command = [
+    return [
         *network.inside(lab),
         "systemd-nspawn",
         "--boot",
@@ -190,21 +214,6 @@ def boot(lab: Lab, node: Node, log: Path) -> None:
         f"--bind-ro={lab.tools}:/opt/cutover",
         *(f"--bind={source}:{target}" for source, target in binds.items()),
     ]
-    with node.console.open("ab") as console:
-        subprocess.Popen(
-            joining(groups, command),
-            stdin=subprocess.DEVNULL,
-            stdout=console,
-            stderr=console,
-            start_new_session=True,
-        )
-    until(
-        lambda: init(lab, node) is not None,
-        within_s=20,
-        every_s=0.1,
-        what=f"{node.name} starts",
-        remedy=f"see {node.console}",
-    )
 
 
 def init(lab: Lab, node: Node) -> int | None:
