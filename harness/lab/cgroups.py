@@ -15,6 +15,9 @@ from pathlib import Path
 from harness.waiting import until
 
 MOUNT = Path("/sys/fs/cgroup")
+# A group competes for the processor as one process would, beside every single process of this
+# host; a lab is three machines full of them. In v1's unit, of which a process has 1024.
+SHARES = 20 * 1024
 # What a machine's group may limit or measure; others are left alone.
 CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "blkio", "devices", "freezer", "cpuacct")
 
@@ -44,6 +47,7 @@ def make(group: str, *, memory_bytes: int = 0, processes: int = 0) -> list[Path]
             if unified():
                 (folder.parent / "cgroup.subtree_control").write_text("+cpu +memory +pids +io")
         made.append(folder)
+        _limit(root / group.split("/")[0], "cpu.shares", "cpu.weight", _weight(SHARES))
         _limit(folder, "memory.limit_in_bytes", "memory.max", memory_bytes)
         _limit(folder, "pids.max", "pids.max", processes)
     return made
@@ -55,6 +59,11 @@ def _inherit_cpus(folder: Path) -> None:
         own, above = folder / name, folder.parent / name
         if own.exists() and not unified() and not own.read_text().strip():
             own.write_text(above.read_text())
+
+
+def _weight(shares: int) -> int:
+    """Shares of v1 as this host's hierarchy counts them: v2 gives a process 100."""
+    return shares * 100 // 1024 if unified() else shares
 
 
 def _limit(folder: Path, v1: str, v2: str, value: int) -> None:
