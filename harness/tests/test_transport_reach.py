@@ -87,16 +87,16 @@ def test_within_abandons_at_the_deadline() -> None:
     began = time.monotonic()
     with pytest.raises(TimedOut, match=r"reading: no answer within 0\.1 s"):
         within(0.1, blocked.wait, what="reading", abandon=blocked.set)
-    assert time.monotonic() - began < 1
-    assert blocked.wait(1)
+    assert time.monotonic() - began < 3
+    assert blocked.wait(5)
 
 
 def test_nobody_waits_for_an_abandoning_that_blocks_itself() -> None:
     never = threading.Event()
     began = time.monotonic()
     with pytest.raises(TimedOut):
-        within(0.1, lambda: never.wait(3), what="reading", abandon=lambda: never.wait(3))
-    assert time.monotonic() - began < 1
+        within(0.1, lambda: never.wait(6), what="reading", abandon=lambda: never.wait(6))
+    assert time.monotonic() - began < 3
 
 
 def test_the_fake_shell_answers_by_machine_and_command_and_records() -> None:

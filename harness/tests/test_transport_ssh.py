@@ -74,7 +74,7 @@ def test_a_command_that_outlives_its_deadline_is_abandoned_and_killed(
     began = time.monotonic()
     with pytest.raises(TimedOut, match=r"m1 \(127.0.0.1\): sh -c"):
         shell.run("m1", ("sh", "-c", f"echo $$ > {pid_file}; exec sleep 60"), within_s=0.5)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 4
     assert shell.run("m1", ("echo", "still here")).stdout == "still here\n"
     command = Path(f"/proc/{pid_file.read_text().strip()}/cmdline")
     until(lambda: b"sleep" not in _read(command), within_s=5, what="the command killed")
@@ -204,7 +204,7 @@ def test_a_server_that_says_nothing_costs_the_deadline_and_no_more(
     began = time.monotonic()
     with pytest.raises((TimedOut, Unreachable)):
         shell.run("m1", ("true",), within_s=0.7)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 4
 
 
 def test_a_machine_outside_the_inventory(shell: SshShell) -> None:
