@@ -32,13 +32,19 @@ def members_and_leader(case: Case) -> Verdict:
     findings += [
         Finding(name, "expected a leader, seen none") for name in told if name not in leaders
     ]
+    listening = _each(case, "listens")
+    findings += [
+        Finding(name, "expected a running etcd member, seen its port closed")
+        for name, listens in listening.values.items()
+        if not listens
+    ]
     if len(set(leaders.values())) > 1:
         follows = ", ".join(f"{name} follows {_hex(leader)}" for name, leader in leaders.items())
         findings.append(Finding("etcd", f"expected one leader, seen several: {follows}"))
     counts = [len(value.get("members", [])) for value in lists.values.values()]
     return conclude(
         findings,
-        joined(lists, states),
+        joined(lists, states, listening),
         proven=f"every server sees the same {target['members_count']:g} members and one leader",
         measured={"members_count": min(counts)} if counts else {},
         target=target,

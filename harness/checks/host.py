@@ -35,9 +35,15 @@ def clocks_follow_source(case: Case) -> Verdict:
         for name, offset in offsets.items()
         if offset > limit
     ]
+    units = _each(case, "units")
+    findings += [
+        Finding(name, "expected a running chrony, seen it stopped: the clock follows nothing")
+        for name, states in units.values.items()
+        if not _time_daemon(states, "ActiveState", "active")
+    ]
     return conclude(
         findings,
-        seen,
+        joined(seen, units),
         proven=f"every clock is within {limit:g} ms of its source",
         measured={"clock_source_offset_ms": max(offsets.values())} if offsets else {},
         target=target,
@@ -236,15 +242,17 @@ def safe_to_reboot(case: Case) -> Verdict:
     findings += [
         Finding(name, "expected chrony to start at boot, seen it disabled")
         for name, states in units.values.items()
-        if not _any_enabled(states, "chrony.service", "chronyd.service")
+        if not _time_daemon(states, "UnitFileState", "enabled", "alias")
     ]
     return conclude(
         findings, joined(units, boots), proven="every machine would come back from a reboot whole"
     )
 
 
-def _any_enabled(states: Mapping[str, Mapping[str, str]], *units: str) -> bool:
-    return any(states.get(unit, {}).get("UnitFileState") in ("enabled", "alias") for unit in units)
+def _time_daemon(states: Mapping[str, Mapping[str, str]], field: str, *wanted: str) -> bool:
+    """Whether chrony, under either of its names, is in one of these states."""
+    units = (states.get(unit, {}) for unit in ("chrony.service", "chronyd.service"))
+    return any(unit.get(field) in wanted for unit in units)
 
 
 CHECKS = {

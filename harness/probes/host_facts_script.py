@@ -20,6 +20,7 @@ import json
 import os
 import pwd
 import re
+import socket
 import ssl
 import subprocess
 import sys
@@ -213,6 +214,14 @@ class Etcd:
     def _connect(self, host: str) -> http.client.HTTPSConnection:
         return http.client.HTTPSConnection(host, 2379, timeout=COMMAND_S, context=self._context())
 
+    def listens(self) -> bool:
+        """Whether anything takes a connection at this machine's client port."""
+        try:
+            socket.create_connection(("127.0.0.1", 2379), timeout=COMMAND_S).close()
+        except ConnectionRefusedError:
+            return False
+        return True
+
     def call(self, path: str, body: str = "{}") -> Any:
         """One call of etcd's JSON gateway; 64-bit integers come as strings."""
         with contextlib.closing(self._connect("127.0.0.1")) as connection:
@@ -278,6 +287,7 @@ def jobs(wanted: dict[str, Any]) -> dict[str, Callable[[], Any]]:
         looks["certificates"] = partial(certificates, wanted["certificates"])
     if wanted["etcd"]:
         etcd = Etcd(wanted["etcd"])
+        looks["etcd listens"] = etcd.listens
         looks["etcd members"] = partial(etcd.call, "/v3/cluster/member/list")
         looks["etcd status"] = partial(etcd.call, "/v3/maintenance/status")
         looks["etcd alarms"] = partial(etcd.call, "/v3/maintenance/alarm", '{"action": "GET"}')

@@ -127,6 +127,7 @@ def _etcd(machine: Machine) -> Any:
     ]
     trips = {f"etcd round trips to {m.name}": [0.002] * 100 for m in MACHINES if m is not machine}
     return {
+        "etcd listens": True,
         "etcd members": {"members": members},
         "etcd status": {"leader": MEMBER_IDS[NAMES[0]]},
         "etcd alarms": {},

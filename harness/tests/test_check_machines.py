@@ -108,6 +108,19 @@ def _two_members(seen: Seen, number: int) -> None:
     del seen["host-facts"][NAMES[number]]["etcd members"]["value"]["members"][0]
 
 
+def _stopped_chrony(seen: Seen, number: int) -> None:
+    items = seen["host-facts"][NAMES[number]]
+    items["chrony"] = {"error": "506 Cannot talk to daemon"}
+    items["units"]["value"]["chrony.service"] = {"ActiveState": "inactive"}
+
+
+def _stopped_etcd(seen: Seen, number: int) -> None:
+    items = seen["host-facts"][NAMES[number]]
+    items["etcd listens"]["value"] = False
+    for item in ("members", "status", "alarms", "metrics"):
+        items[f"etcd {item}"] = {"error": "Connection refused"}
+
+
 def _certificate(days: float) -> dict[str, Any]:
     return {"path": "/tls/a.crt", "subject": "CN=a", "not_after": NOW + days * DAY_S}
 
@@ -116,6 +129,8 @@ _SHOWN = {"subject": "CN=x", "not_after": NOW + 3 * DAY_S}
 
 # check, what is wrong on one machine, words that the reason must hold
 DEFECTS: list[tuple[str, Defect, str]] = [
+    ("every clock follows its source", _stopped_chrony, "seen it stopped"),
+    ("etcd has every member and one leader", _stopped_etcd, "seen its port closed"),
     ("every declared machine is a ready node", _condition("Ready", "Unknown"), "Ready=Unknown"),
     ("every declared machine is a ready node", _no_node, "expected a node of this name"),
     (

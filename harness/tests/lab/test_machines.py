@@ -93,7 +93,7 @@ def test_the_node_agent_stops_and_its_pods_stay_as_under_rke2(world: World) -> N
         assert world.do(world.two, "pgrep", "-x", "etcd").strip()
     finally:
         world.do(world.two, "systemctl", "start", "rke2-server")
-    until(lambda: world.node_ready(world.two), within_s=60, what="the node is Ready again")
+    until(lambda: world.readiness(world.two) == "True", within_s=60, what="the node is Ready again")
 
 
 def test_an_etcd_snapshot_is_taken_and_listed(world: World) -> None:

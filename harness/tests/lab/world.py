@@ -13,6 +13,7 @@ from harness.lab import ceph, kubernetes, lifecycle, machines
 from harness.lab.host import until_well
 from harness.lab.shape import Lab, Node
 from harness.settings import ROOT
+from harness.waiting import until
 
 
 @dataclass(frozen=True)
@@ -80,14 +81,20 @@ class World:
                 f"no verdict, exit {done.returncode}:\n{done.stdout}\n{done.stderr}"
             ) from error
 
-    def node_ready(self, node: Node) -> bool:
-        """Whether Kubernetes holds the machine for Ready."""
-        items = kubernetes.objects(self.lab, "nodes", log=self.log)
-        return any(
-            condition["type"] == "Ready" and condition["status"] == "True"
-            for item in items
-            if item["metadata"]["name"] == node.name
-            for condition in item["status"]["conditions"]
+    def readiness(self, node: Node) -> str:
+        """The node's Ready condition: True, False or Unknown; empty when the API is silent."""
+        for item in kubernetes.objects(self.lab, "nodes", log=self.log):
+            if item["metadata"]["name"] == node.name:
+                conditions = {c["type"]: c["status"] for c in item["status"]["conditions"]}
+                return str(conditions.get("Ready", ""))
+        return ""
+
+    def lost(self, node: Node) -> None:
+        """Wait until Kubernetes says that the machine is not Ready."""
+        until(
+            lambda: self.readiness(node) in ("False", "Unknown"),
+            within_s=120,
+            what=f"{node.name} is not Ready",
         )
 
     def power_off(self, node: Node) -> None:
