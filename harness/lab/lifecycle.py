@@ -143,6 +143,8 @@ class Up:
     def disks(self) -> None:
         lab, log = self.lab, self.log("disks")
         network.up(lab, log)
+        # Machines see this folder from their first boot; what goes into it may come later.
+        lab.tools.mkdir(parents=True, exist_ok=True)
         if not lab.live.exists():
             if lab.golden.exists():
                 disks.copy(lab.golden, lab.live, log)
