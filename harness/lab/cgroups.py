@@ -6,6 +6,7 @@ layouts of the kernel are served: one hierarchy a controller (v1) and the unifie
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Iterator
@@ -75,13 +76,12 @@ def _limit(folder: Path, v1: str, v2: str, value: int) -> None:
 def pids(group: str) -> set[int]:
     """Every process in the group or below it."""
     found: set[int] = set()
-    for folder in _folders(group):
-        # A folder can go while we look: its processes ended.
-        for path in [folder / "cgroup.procs", *folder.rglob("cgroup.procs")]:
-            try:
-                found.update(int(pid) for pid in path.read_text().split())
-            except OSError:
-                continue
+    for top in _folders(group):
+        # os.walk passes over a folder that goes while we look: its processes have ended.
+        for folder, _, _ in os.walk(top):
+            with contextlib.suppress(OSError):
+                listed = Path(folder, "cgroup.procs").read_text()
+                found.update(int(pid) for pid in listed.split())
     return found
 
 
@@ -134,11 +134,9 @@ def _reads(path: Path, text: str) -> bool:
 
 def remove(group: str) -> None:
     """Remove the group, which must be empty."""
-    for folder in _folders(group):
-        for path in sorted(folder.rglob("*"), key=lambda p: len(p.parts), reverse=True):
-            if path.is_dir():
-                path.rmdir()
-        folder.rmdir()
+    for top in _folders(group):
+        for folder, _, _ in os.walk(top, topdown=False):
+            Path(folder).rmdir()
 
 
 def _folders(group: str) -> Iterator[Path]:
