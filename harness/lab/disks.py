@@ -110,8 +110,11 @@ def attach(lab: Lab, node: Node, log: Path) -> str:
     # A machine's power loss never takes what this host's kernel holds: flushing every write of
     # three machines through to one disk would only slow the lab.
     Path(f"/sys/block/{Path(device).name}/queue/write_cache").write_text("write through")
-    run(["partx", "--update", device], log=log)
     partitions = [Path(f"{device}p1"), Path(f"{device}p2")]
+    if all(partition.exists() for partition in partitions):
+        # Asked again, the kernel would make new nodes, and running machines hold the old ones.
+        return device
+    run(["partx", "--update", device], log=log)
     until(
         lambda: all(partition.exists() for partition in partitions),
         within_s=10,
