@@ -145,7 +145,8 @@ def mount(lab: Lab, node: Node, rootfs: Path, log: Path) -> None:
 def release(lab: Lab, log: Path) -> None:
     """Unmount everything below the lab's folder but the pool, and detach the machines' disks."""
     for path in mounts_below(lab.state):
-        if path not in (lab.pool, lab.state):
+        # A shared mount can be listed twice and be gone after the first time.
+        if path not in (lab.pool, lab.state) and os.path.ismount(path):
             run(["umount", path], log=log)
     for file, device in loops(lab, log).items():
         if file != str(lab.pool_image):
