@@ -66,7 +66,8 @@ def test_a_machine_with_a_full_disk_takes_nobody_with_it(world: World) -> None:
     ],
 )
 def test_no_machine_reaches_the_kernel_of_its_host(world: World, what: str, command: str) -> None:
-    said = world.ssh(world.one, f"({command}) 2>&1 && echo reached; rm -f /tmp/swap")
+    said = world.ssh(world.one, f"({command}) 2>&1 && echo reached; rm -f /tmp/swap; echo asked")
+    assert "asked" in said
     assert "reached" not in said, f"a machine reached {what} of its host: {said}"
 
 
