@@ -50,7 +50,7 @@ def test_a_machine_with_a_full_disk_takes_nobody_with_it(world: World) -> None:
             world.do(neighbour, "rm", "/written")
         assert free - host_free(world) < (world.lab.shape.disk_gb + 2) << 30
     finally:
-        world.do(world.three, "rm", "-f", "/fill")
+        (world.three.root / "fill").unlink()
         world.do(world.three, "fstrim", "/", check=False)
 
 
