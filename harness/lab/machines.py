@@ -6,14 +6,13 @@ import contextlib
 import os
 import shutil
 import signal
-import subprocess
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import LabError
 from harness.lab import cgroups, disks, network
-from harness.lab.host import joining, run
+from harness.lab.host import joining, launch, run
 from harness.lab.shape import LAB, Lab, Node
 from harness.waiting import until
 
@@ -166,13 +165,7 @@ def boot(lab: Lab, node: Node, log: Path) -> None:
     network.forget(lab, node, log)
     command = _nspawn(lab, node, disks.attach(lab, node, log))
     with node.console.open("ab") as console:
-        subprocess.Popen(
-            joining(groups, command),
-            stdin=subprocess.DEVNULL,
-            stdout=console,
-            stderr=console,
-            start_new_session=True,
-        )
+        launch(joining(groups, command), console)
     until(
         lambda: init(lab, node) is not None,
         within_s=20,
