@@ -25,6 +25,7 @@ DROPPED = ("sys_time", "sys_module", "sys_rawio", "wake_alarm")
 MASKED = ("ceph-crash", "etcd", "e2scrub_reap", "nvmf-autoconnect")
 ENABLED = {
     "sysinit.target.wants": ("/etc/systemd/system/cutover-early.service",),
+    "network-online.target.wants": ("/lib/systemd/system/systemd-networkd-wait-online.service",),
     "timers.target.wants": ("/etc/systemd/system/rke2-etcd-snapshot.timer",),
     "multi-user.target.wants": (
         "/etc/systemd/system/containerd.service",
