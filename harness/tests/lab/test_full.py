@@ -73,6 +73,7 @@ def test_the_address_of_the_ingress_moves_when_its_machine_loses_power(shop: Nam
     address = balanced(world)
     until(lambda: status(world, address, HOST) == "200", within_s=20, what=f"{HOST} answers")
     before = holder(world, address)
+    assert before, f"nobody answers for {address}"
     owner = next(
         node
         for node in world.lab.nodes
