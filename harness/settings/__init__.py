@@ -11,6 +11,7 @@ from harness.settings.gates import (
     Gates,
     Requirement,
     Target,
+    TargetChange,
     load_gates,
     unit_of,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "SshAccess",
     "Stack",
     "Target",
+    "TargetChange",
     "Waiver",
     "cache_dir",
     "load_gates",
