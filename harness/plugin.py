@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -19,6 +20,7 @@ from pytest_bdd.parser import Step
 from pytest_bdd.scenario import scenario_wrapper_template_registry
 
 from harness import checks, exits, probes, transport
+from harness.bundle import pack
 from harness.catalogue import Scenario, scenario_id
 from harness.engine import Run
 from harness.errors import ConfigError, HarnessError, Refused
@@ -44,6 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--week", type=int, help="prove what is due by this week")
     group.addoption("--only", action="append", default=[], help="prove this requirement only")
     group.addoption("--resume", help="go on with this run")
+    group.addoption("--signing-key", type=Path, help="sign the evidence with this key")
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -106,6 +109,7 @@ def _asked(config: pytest.Config) -> Asked:
         week=option.week if option.week is not None else max(marked, default=None),
         only=tuple(option.only),
         resume=option.resume,
+        signing_key=option.signing_key,
         root=config.rootpath,
     )
 
@@ -235,6 +239,7 @@ class GateSession:
             for path in folder.glob("allure-results/*.json"):
                 self._opened.redactor.file(path)
             self.judgement = draw(folder, checks.CHECKS)
+            pack(folder, self._opened.signer)
             point_latest(folder)
         except Exception:
             self._trouble = traceback.format_exc()
@@ -250,7 +255,7 @@ class GateSession:
         lines = (
             summary_lines(self.judgement, self._opened.folder)
             if self.judgement is not None
-            else [f"NOT-PROVEN: the verdict could not be drawn: {self._trouble}"]
+            else [f"NOT-PROVEN: the verdict could not be drawn and signed: {self._trouble}"]
         )
         for line in lines:
             terminalreporter.line(line)

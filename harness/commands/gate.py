@@ -34,6 +34,13 @@ def gate(
     resume: Annotated[
         str | None, typer.Option(help="Go on with this run: keep what it saw, run what is missing.")
     ] = None,
+    signing_key: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="CUTOVER_SIGNING_KEY",
+            help="Sign the evidence with this Ed25519 key (PEM); by default with this machine's.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Prove every requirement due by WEEK, the earlier ones too.
@@ -44,6 +51,7 @@ def gate(
     """
     options = [*_what(week, resume), "--cluster", cluster]
     options += [f"--only={requirement}" for requirement in only or []]
+    options += [f"--signing-key={signing_key.resolve()}"] if signing_key is not None else []
     profile = load_profile(cluster)
     progress = Progress()
     outcome = _Outcome()

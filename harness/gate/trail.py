@@ -81,6 +81,7 @@ class Trail:
         self.scenarios: dict[str, ScenarioSeen] = {}
         self.faults: dict[str, FaultSeen] = {}
         self.uid: str | None = None
+        self.signer: str | None = None
         self.refused: str | None = None
         self.interrupted: str | None = None
         self.problems: list[str] = []
@@ -133,8 +134,9 @@ class Trail:
     def _on_manifest(self, record: Record) -> None:
         self._manifest = Manifest.model_validate(record.data)
 
-    def _on_session(self, _record: Record) -> None:
+    def _on_session(self, record: Record) -> None:
         """What an earlier session saw says nothing about what this one will find."""
+        self.signer = record.data.get("signer")
         self.sessions += 1
         self._looks.clear()
         self.refused = self.interrupted = None

@@ -4,7 +4,16 @@
 prove; ``waivers`` declares which risks are accepted, by whom and until when.
 """
 
-from harness.settings.files import ROOT, SCENARIOS, Frozen, cache_dir, parse, read_yaml, state_dir
+from harness.settings.files import (
+    ROOT,
+    SCENARIOS,
+    Frozen,
+    cache_dir,
+    config_dir,
+    parse,
+    read_yaml,
+    state_dir,
+)
 from harness.settings.gates import (
     UNITS,
     GateFile,
@@ -42,6 +51,7 @@ __all__ = [
     "Target",
     "Waiver",
     "cache_dir",
+    "config_dir",
     "load_gates",
     "load_profile",
     "load_waivers",

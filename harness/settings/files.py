@@ -25,6 +25,11 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cutover"
 
 
+def config_dir() -> Path:
+    """Where what identifies this machine's operator is kept: ``$XDG_CONFIG_HOME/cutover``."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "cutover"
+
+
 class Frozen(BaseModel):
     """A settings value: immutable, and a misspelled key is an error."""
 
