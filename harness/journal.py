@@ -137,11 +137,18 @@ class Journal:
             self._next_seq += 1
         return record
 
+    def keep(self, text: str) -> str:
+        """Write a text, without its secrets, as an evidence file; returns its name in the run."""
+        return self._write_evidence(self._redactor.text(text), "txt")
+
     def _spill(self, body: str) -> str:
-        content = body.encode()
+        return self._write_evidence(body, "json")
+
+    def _write_evidence(self, text: str, suffix: str) -> str:
+        content = text.encode(errors="replace")
         folder = self.folder / "evidence"
         folder.mkdir(exist_ok=True)
-        path = folder / f"{hashlib.sha256(content).hexdigest()}.json"
+        path = folder / f"{hashlib.sha256(content).hexdigest()}.{suffix}"
         if not path.exists():
             partial = path.with_suffix(".part")
             with partial.open("wb") as file:

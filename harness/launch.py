@@ -62,8 +62,8 @@ class Opened:
 
 def open_run(asked: Asked, profile: Profile, checks: Mapping[str, Check]) -> Opened:
     """Begin a run, or go on with one; ConfigError or Refused with nothing touched."""
-    redactor = Redactor(secrets_of(profile))
     signer = Signer.load(asked.signing_key)
+    redactor = Redactor(secrets_of(profile), signer.derived("redaction"))
     if asked.resume is not None:
         return _resume(asked, asked.resume, profile, checks, redactor, signer)
     manifest = plan_run(asked, profile)

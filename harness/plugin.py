@@ -24,6 +24,7 @@ from harness.bundle import pack
 from harness.catalogue import Scenario, scenario_id
 from harness.engine import Run
 from harness.errors import ConfigError, HarnessError, Refused
+from harness.evidence import collect
 from harness.gate import Judgement
 from harness.hooks import GateCaller, GateHooks
 from harness.launch import Asked, open_run, point_latest
@@ -134,6 +135,7 @@ class GateSession:
         self._phases: list[tuple[str, str]] = []
         self._began_s = self._step_began_s = time.monotonic()
         self._uid = profile.declared_uid()
+        self._collected_after: int | None = None
         self.judgement: Judgement | None = None
         self._trouble: str | None = None
         if config.option.allure_report_dir is None:
@@ -192,9 +194,22 @@ class GateSession:
         report = yield
         if self._under_way is not None:
             self._phases.append((_state(report), _reason(report, call)))
+            if report.failed and report.when != "teardown":
+                self._collect(self._under_way)
             if report.when == "teardown":
                 self._end(self._under_way)
         return report
+
+    def _collect(self, scenario: Scenario) -> None:
+        """Keep what there is to see, before anything is cleaned up: once, and after each fault."""
+        acts = len(self._opened.trail.faults)
+        if self._collected_after == acts:
+            return
+        self._collected_after = acts
+        self.run.collecting(scenario.id)
+        self._hook.pytest_gate_collecting(why=scenario)
+        for piece in collect(self.run.reach):
+            self.run.keep(piece.target, piece.what, piece.text, piece.error)
 
     def _end(self, scenario: Scenario) -> None:
         state, reason = min(self._phases, key=lambda phase: _WORST_FIRST.index(phase[0]))
@@ -235,9 +250,12 @@ class GateSession:
         folder = self._opened.folder
         session.exitstatus = int(Exit.NOT_PROVEN)
         try:
-            self.run.write("end", "session", {})
+            if self._under_way is not None:
+                self._collect(self._under_way)
             for path in folder.glob("allure-results/*.json"):
                 self._opened.redactor.file(path)
+            self.run.write("redacted", "session", self._opened.redactor.report())
+            self.run.write("end", "session", {})
             self.judgement = draw(folder, checks.CHECKS)
             pack(folder, self._opened.signer)
             point_latest(folder)

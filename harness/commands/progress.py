@@ -48,6 +48,9 @@ class Progress:
     def pytest_gate_scenario_ended(self, scenario: Scenario, said: str) -> None:
         self.tell(f"{_line(scenario)}: {said}")
 
+    def pytest_gate_collecting(self, why: Scenario) -> None:
+        self.tell(f"{_line(why)}: red; collecting evidence, a minute and a half at most")
+
     def __enter__(self) -> Self:
         return self
 
