@@ -18,8 +18,8 @@ class GateHooks:
     def pytest_gate_scenario_began(self, scenario: Scenario) -> None:
         """A scenario is about to run."""
 
-    def pytest_gate_scenario_ended(self, scenario: Scenario, said: str) -> None:
-        """A scenario is over; ``said`` is one line on how it went."""
+    def pytest_gate_scenario_ended(self, scenario: Scenario, state: str, said: str) -> None:
+        """A scenario is over: passed, failed, skipped …; ``said`` is one line on why."""
 
     def pytest_gate_collecting(self, why: Scenario) -> None:
         """Evidence is about to be collected, which takes a while, because of that scenario."""
@@ -35,7 +35,7 @@ class GateCaller(Protocol):
 
     def pytest_gate_scenario_began(self, *, scenario: Scenario) -> None: ...
 
-    def pytest_gate_scenario_ended(self, *, scenario: Scenario, said: str) -> None: ...
+    def pytest_gate_scenario_ended(self, *, scenario: Scenario, state: str, said: str) -> None: ...
 
     def pytest_gate_collecting(self, *, why: Scenario) -> None: ...
 

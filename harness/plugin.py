@@ -8,10 +8,12 @@ feature files are among what pytest was asked to run.
 from __future__ import annotations
 
 import re
+import signal
+import threading
 import time
 import traceback
-from collections.abc import Callable, Generator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import cast
 
@@ -179,7 +181,7 @@ class GateSession:
         if absent is not None:
             self.run.write("not-applicable", scenario.id, {"reason": absent})
             self._hook.pytest_gate_scenario_ended(
-                scenario=scenario, said=f"not applicable: {absent}"
+                scenario=scenario, state="not applicable", said=absent
             )
             pytest.skip(absent)
         self._under_way, self._phases = scenario, []
@@ -215,10 +217,8 @@ class GateSession:
         state, reason = min(self._phases, key=lambda phase: _WORST_FIRST.index(phase[0]))
         self.run.end(state, reason, time.monotonic() - self._began_s)
         self._under_way = None
-        line = reason.partition("\n")[0]
-        self._hook.pytest_gate_scenario_ended(
-            scenario=scenario, said=f"{state}: {line}" if line else state
-        )
+        said = reason.partition("\n")[0]
+        self._hook.pytest_gate_scenario_ended(scenario=scenario, state=state, said=said)
 
     def pytest_bdd_before_step(self, request: pytest.FixtureRequest, step: Step) -> None:
         self._guard.step = step
@@ -249,9 +249,15 @@ class GateSession:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         folder = self._opened.folder
         session.exitstatus = int(Exit.NOT_PROVEN)
-        try:
-            if self._under_way is not None:
+        if self._under_way is not None:
+            with suppress(KeyboardInterrupt):  # pressed again: no evidence then, but a verdict
                 self._collect(self._under_way)
+        with _uninterrupted():
+            self._seal(session, folder)
+
+    def _seal(self, session: pytest.Session, folder: Path) -> None:
+        """Write the last records, judge, draw, sign."""
+        try:
             for path in folder.glob("allure-results/*.json"):
                 self._opened.redactor.file(path)
             self.run.write("redacted", "session", self._opened.redactor.report())
@@ -293,6 +299,19 @@ class GateSession:
 
 
 _WORST_FIRST = ("failed", "xpassed", "xfailed", "skipped", "passed")
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits: whoever pressed it has been heard, and a verdict is seconds away."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _state(report: pytest.TestReport) -> str:
