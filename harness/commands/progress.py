@@ -167,13 +167,14 @@ class Progress(_OnStderr):
         """Two lines: what runs, how far it is, and how long it takes."""
         elapsed_s = time.monotonic() - self._began_s
         proven = sum(not left and it not in self._bad for it, left in self._left.items())
+        done = f"{self._over} of {self._all} scenarios · {proven} of {len(self._left)} proven"
         took = duration(elapsed_s)
         if self._expected_s:
             took += f" of about {duration(self._expected_s)}"
         row = Table.grid(padding=(0, 2))
         row.add_row(
             ProgressBar(total=max(self._all, 1), completed=self._over, width=20),
-            f"{self._over} of {self._all} scenarios · {proven} of {len(self._left)} proven · {took}",
+            f"{done} · {took}",
         )
         return Group(Text(f"▸ {self._now}"), row)
 

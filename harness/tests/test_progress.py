@@ -50,7 +50,7 @@ def test_a_terminal_shows_what_runs_what_is_proven_and_how_long_it_takes() -> No
     for text in (
         "▸ W1-B         Two",
         "2 of 2 scenarios",
-        "1 of 2 requirements proven",
+        "1 of 2 proven",
         "of about",
     ):
         assert text in shown, text
