@@ -18,6 +18,7 @@ from harness.commands.output import say_json
 from harness.commands.plan import plan
 from harness.commands.report import report
 from harness.commands.test import test
+from harness.commands.verify import verify
 from harness.errors import HarnessError
 from harness.model import Exit
 
@@ -30,9 +31,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (gate, plan, doctor, report, history, lint, test):
+for command in (gate, plan, doctor, report, verify, history, lint, test):
     app.command()(command)
-app.add_typer(lab)
 app.add_typer(lab)
 
 

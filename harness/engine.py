@@ -125,6 +125,16 @@ class Run:
         if texts[Outcome.NOT_PROVEN]:
             raise NotProven("\n".join(texts[Outcome.NOT_PROVEN]))
 
+    def collecting(self, why: str) -> None:
+        """Say that evidence is being collected from here on, and why."""
+        self.write("collect", why, {})
+
+    def keep(self, target: str, what: str, text: str, error: str | None) -> None:
+        """Keep a piece of evidence, or why it could not be had; it is never judged."""
+        file = self._journal.keep(text) if text else None
+        data = {"what": what, "file": file, "bytes": len(text.encode()), "error": error}
+        self.write("collected", target, data)
+
     def _current(self) -> Scenario:
         if self._scenario is None:
             raise NotProven("there is no scenario under way")

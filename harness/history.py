@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,12 @@ def finished(reports: Path) -> list[tuple[Manifest, dict[str, Any]]]:
     return sorted(found, key=lambda pair: str(pair[1]["started"]))
 
 
+def took_s(verdict: Mapping[str, Any]) -> float:
+    """How long a run took, in seconds."""
+    began, ended = (datetime.fromisoformat(verdict[key]) for key in ("started", "ended"))
+    return round((ended - began).total_seconds(), 1)
+
+
 def past_runs(reports: Path, cluster: str) -> tuple[PastRun, ...]:
     """The last whole gates of a cluster, newest last; partial ones say nothing about a week."""
     return tuple(
@@ -54,6 +62,7 @@ def past_runs(reports: Path, cluster: str) -> tuple[PastRun, ...]:
             week=verdict["week"],
             ended=verdict["ended"],
             decision=verdict["decision"],
+            took_s=took_s(verdict),
             requirements={it["id"]: it["verdict"] for it in verdict["requirements"]},
         )
         for manifest, verdict in finished(reports)

@@ -18,8 +18,11 @@ class GateHooks:
     def pytest_gate_scenario_began(self, scenario: Scenario) -> None:
         """A scenario is about to run."""
 
-    def pytest_gate_scenario_ended(self, scenario: Scenario, said: str) -> None:
-        """A scenario is over; ``said`` is one line on how it went."""
+    def pytest_gate_scenario_ended(self, scenario: Scenario, state: str, said: str) -> None:
+        """A scenario is over: passed, failed, skipped …; ``said`` is one line on why."""
+
+    def pytest_gate_collecting(self, why: Scenario) -> None:
+        """Evidence is about to be collected, which takes a while, because of that scenario."""
 
     def pytest_gate_judged(self, judgement: Judgement, folder: Path) -> None:
         """The run is judged and its reports are drawn."""
@@ -32,6 +35,8 @@ class GateCaller(Protocol):
 
     def pytest_gate_scenario_began(self, *, scenario: Scenario) -> None: ...
 
-    def pytest_gate_scenario_ended(self, *, scenario: Scenario, said: str) -> None: ...
+    def pytest_gate_scenario_ended(self, *, scenario: Scenario, state: str, said: str) -> None: ...
+
+    def pytest_gate_collecting(self, *, why: Scenario) -> None: ...
 
     def pytest_gate_judged(self, *, judgement: Judgement, folder: Path) -> None: ...

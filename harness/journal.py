@@ -19,6 +19,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -117,7 +118,7 @@ class Journal:
         """
         dumps(data)
         body = dumps(self._redactor.value(data))
-        with self._lock:
+        with self._lock, self._whole():
             file = self._spill(body) if len(body) > INLINE_BYTES else None
             record = Record(
                 run=self.run,
@@ -137,11 +138,29 @@ class Journal:
             self._next_seq += 1
         return record
 
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """A record is there as a whole or not at all, also when Ctrl-C comes in between."""
+        before = os.fstat(self._file).st_size, self._next_seq
+        try:
+            yield
+        except BaseException:
+            os.ftruncate(self._file, before[0])
+            self._next_seq = before[1]
+            raise
+
+    def keep(self, text: str) -> str:
+        """Write a text, without its secrets, as an evidence file; returns its name in the run."""
+        return self._write_evidence(self._redactor.text(text), "txt")
+
     def _spill(self, body: str) -> str:
-        content = body.encode()
+        return self._write_evidence(body, "json")
+
+    def _write_evidence(self, text: str, suffix: str) -> str:
+        content = text.encode(errors="replace")
         folder = self.folder / "evidence"
         folder.mkdir(exist_ok=True)
-        path = folder / f"{hashlib.sha256(content).hexdigest()}.json"
+        path = folder / f"{hashlib.sha256(content).hexdigest()}.{suffix}"
         if not path.exists():
             partial = path.with_suffix(".part")
             with partial.open("wb") as file:

@@ -24,6 +24,7 @@ from harness.journal import Journal, Reader
 from harness.model import Outcome
 from harness.redaction import Redactor, secrets_of
 from harness.settings import ROOT, Gates, Profile, load_gates, load_waivers
+from harness.signing import Signer
 
 # A resumed run mixes what was seen at two times: a day apart, that is no longer one state.
 RESUMABLE = timedelta(hours=24)
@@ -39,6 +40,7 @@ class Asked:
     week: int | None = None
     only: tuple[str, ...] = ()
     resume: str | None = None
+    signing_key: Path | None = None
     root: Path = ROOT
 
     @property
@@ -54,14 +56,16 @@ class Opened:
     journal: Journal
     trail: Trail
     redactor: Redactor
+    signer: Signer
     settled: frozenset[str] = field(default_factory=frozenset)
 
 
 def open_run(asked: Asked, profile: Profile, checks: Mapping[str, Check]) -> Opened:
     """Begin a run, or go on with one; ConfigError or Refused with nothing touched."""
-    redactor = Redactor(secrets_of(profile))
+    signer = Signer.load(asked.signing_key)
+    redactor = Redactor(secrets_of(profile), signer.derived("redaction"))
     if asked.resume is not None:
-        return _resume(asked, asked.resume, profile, checks, redactor)
+        return _resume(asked, asked.resume, profile, checks, redactor, signer)
     manifest = plan_run(asked, profile)
     folder = asked.reports / manifest.run
     journal = Journal.create(folder, manifest.run, redactor)
@@ -69,8 +73,8 @@ def open_run(asked: Asked, profile: Profile, checks: Mapping[str, Check]) -> Ope
     trail.feed(
         journal.append("manifest", manifest.run, manifest.model_dump(mode="json", by_alias=True))
     )
-    trail.feed(journal.append("session", manifest.run, {}))
-    return Opened(folder=folder, journal=journal, trail=trail, redactor=redactor)
+    trail.feed(journal.append("session", manifest.run, {"signer": signer.fingerprint}))
+    return Opened(folder=folder, journal=journal, trail=trail, redactor=redactor, signer=signer)
 
 
 def plan_run(asked: Asked, profile: Profile) -> Manifest:
@@ -121,7 +125,12 @@ def plan_run(asked: Asked, profile: Profile) -> Manifest:
 
 
 def _resume(
-    asked: Asked, run: str, profile: Profile, checks: Mapping[str, Check], redactor: Redactor
+    asked: Asked,
+    run: str,
+    profile: Profile,
+    checks: Mapping[str, Check],
+    redactor: Redactor,
+    signer: Signer,
 ) -> Opened:
     folder = run_folder(asked.reports, run)
     trail = Trail.of(Reader(folder), checks)
@@ -144,8 +153,15 @@ def _resume(
         )
     settled = _settled(trail)
     journal = Journal.reopen(folder, redactor)
-    trail.feed(journal.append("session", manifest.run, {}))
-    return Opened(folder=folder, journal=journal, trail=trail, redactor=redactor, settled=settled)
+    trail.feed(journal.append("session", manifest.run, {"signer": signer.fingerprint}))
+    return Opened(
+        folder=folder,
+        journal=journal,
+        trail=trail,
+        redactor=redactor,
+        signer=signer,
+        settled=settled,
+    )
 
 
 def _settled(trail: Trail) -> frozenset[str]:

@@ -8,10 +8,13 @@ feature files are among what pytest was asked to run.
 from __future__ import annotations
 
 import re
+import signal
+import threading
 import time
 import traceback
-from collections.abc import Callable, Generator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -19,9 +22,11 @@ from pytest_bdd.parser import Step
 from pytest_bdd.scenario import scenario_wrapper_template_registry
 
 from harness import checks, exits, probes, transport
+from harness.bundle import pack
 from harness.catalogue import Scenario, scenario_id
 from harness.engine import Run
 from harness.errors import ConfigError, HarnessError, Refused
+from harness.evidence import collect
 from harness.gate import Judgement
 from harness.hooks import GateCaller, GateHooks
 from harness.launch import Asked, open_run, point_latest
@@ -44,6 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--week", type=int, help="prove what is due by this week")
     group.addoption("--only", action="append", default=[], help="prove this requirement only")
     group.addoption("--resume", help="go on with this run")
+    group.addoption("--signing-key", type=Path, help="sign the evidence with this key")
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -106,6 +112,7 @@ def _asked(config: pytest.Config) -> Asked:
         week=option.week if option.week is not None else max(marked, default=None),
         only=tuple(option.only),
         resume=option.resume,
+        signing_key=option.signing_key,
         root=config.rootpath,
     )
 
@@ -130,6 +137,7 @@ class GateSession:
         self._phases: list[tuple[str, str]] = []
         self._began_s = self._step_began_s = time.monotonic()
         self._uid = profile.declared_uid()
+        self._collected_after: int | None = None
         self.judgement: Judgement | None = None
         self._trouble: str | None = None
         if config.option.allure_report_dir is None:
@@ -173,7 +181,7 @@ class GateSession:
         if absent is not None:
             self.run.write("not-applicable", scenario.id, {"reason": absent})
             self._hook.pytest_gate_scenario_ended(
-                scenario=scenario, said=f"not applicable: {absent}"
+                scenario=scenario, state="not applicable", said=absent
             )
             pytest.skip(absent)
         self._under_way, self._phases = scenario, []
@@ -188,18 +196,29 @@ class GateSession:
         report = yield
         if self._under_way is not None:
             self._phases.append((_state(report), _reason(report, call)))
+            if report.failed and report.when != "teardown":
+                self._collect(self._under_way)
             if report.when == "teardown":
                 self._end(self._under_way)
         return report
+
+    def _collect(self, scenario: Scenario) -> None:
+        """Keep what there is to see, before anything is cleaned up: once, and after each fault."""
+        acts = len(self._opened.trail.faults)
+        if self._collected_after == acts:
+            return
+        self._collected_after = acts
+        self.run.collecting(scenario.id)
+        self._hook.pytest_gate_collecting(why=scenario)
+        for piece in collect(self.run.reach):
+            self.run.keep(piece.target, piece.what, piece.text, piece.error)
 
     def _end(self, scenario: Scenario) -> None:
         state, reason = min(self._phases, key=lambda phase: _WORST_FIRST.index(phase[0]))
         self.run.end(state, reason, time.monotonic() - self._began_s)
         self._under_way = None
-        line = reason.partition("\n")[0]
-        self._hook.pytest_gate_scenario_ended(
-            scenario=scenario, said=f"{state}: {line}" if line else state
-        )
+        said = reason.partition("\n")[0]
+        self._hook.pytest_gate_scenario_ended(scenario=scenario, state=state, said=said)
 
     def pytest_bdd_before_step(self, request: pytest.FixtureRequest, step: Step) -> None:
         self._guard.step = step
@@ -230,11 +249,21 @@ class GateSession:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         folder = self._opened.folder
         session.exitstatus = int(Exit.NOT_PROVEN)
+        if self._under_way is not None:
+            with suppress(KeyboardInterrupt):  # pressed again: no evidence then, but a verdict
+                self._collect(self._under_way)
+        with _uninterrupted():
+            self._seal(session, folder)
+
+    def _seal(self, session: pytest.Session, folder: Path) -> None:
+        """Write the last records, judge, draw, sign."""
         try:
-            self.run.write("end", "session", {})
             for path in folder.glob("allure-results/*.json"):
                 self._opened.redactor.file(path)
+            self.run.write("redacted", "session", self._opened.redactor.report())
+            self.run.write("end", "session", {})
             self.judgement = draw(folder, checks.CHECKS)
+            pack(folder, self._opened.signer)
             point_latest(folder)
         except Exception:
             self._trouble = traceback.format_exc()
@@ -250,7 +279,7 @@ class GateSession:
         lines = (
             summary_lines(self.judgement, self._opened.folder)
             if self.judgement is not None
-            else [f"NOT-PROVEN: the verdict could not be drawn: {self._trouble}"]
+            else [f"NOT-PROVEN: the verdict could not be drawn and signed: {self._trouble}"]
         )
         for line in lines:
             terminalreporter.line(line)
@@ -270,6 +299,19 @@ class GateSession:
 
 
 _WORST_FIRST = ("failed", "xpassed", "xfailed", "skipped", "passed")
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits: whoever pressed it has been heard, and a verdict is seconds away."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _state(report: pytest.TestReport) -> str:

@@ -1,58 +1,89 @@
 """Secrets are taken out of everything before it is written: by value, and by what they look like.
 
-By value, whatever a profile's own key files hold; by pattern, what nobody announced. The name
-beside a secret stays, so that a reader knows what was there.
+By value, whatever a profile's own key files hold and whatever was recognised once before; by
+pattern, what nobody announced. The name beside a secret stays, so that a reader knows what was
+there, and a token takes its place: the same for the same secret, so that two machines with the same
+wrong password can still be told from two with different ones. A token is keyed, so that nobody can
+find the secret by trying.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import secrets as randomness
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import yaml
 
 from harness.settings import Profile
 
-REDACTED = "‹redacted›"
+TOKEN = re.compile("‹redacted:[0-9a-f]{8}›")
 _SHORTEST = 8  # a shorter value would turn up everywhere by chance
+_LEARNED = re.compile(r"(?=\S*\d)(?=\S*[A-Za-z])\S{12,}")  # no word of a language
 _NAME = r"(?:pass(?:word|wd|phrase)|secret|token|api[-_]?key|client-key-data|private[-_]?key)"
 _NAMED = re.compile(rf"(?i)^[\w.-]*{_NAME}$")
-# Each keeps its first group and loses the rest.
-_PATTERNS = (
-    re.compile(
-        r"(-----BEGIN [A-Z ]*PRIVATE KEY-----).+?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.S
+# Each keeps its first group and loses its second.
+_PATTERNS: Mapping[str, re.Pattern[str]] = {
+    "private key": re.compile(
+        r"(-----BEGIN [A-Z ]*PRIVATE KEY-----)(?!‹redacted:)"
+        r"(.+?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z))",
+        re.S,
     ),
-    re.compile(rf"(?i)(\b[\w.-]*{_NAME}[\"']?\s*[:=]\s*[\"']?)[^\s\"',;]+"),
-    re.compile(r"(?i)(\bBearer\s+)[\w.~+/=-]+"),
-    re.compile(r"()\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"),  # a JSON web token
-    re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]+:)[^\s@/]+(?=@)"),  # a URL with a password
-    re.compile(r"()\bAQ[A-Za-z0-9+/]{36}=="),  # a Ceph key
-)
+    "named value": re.compile(
+        rf"(?i)(\b[\w.-]*{_NAME}[\"']?\s*[:=]\s*[\"']?)(?!‹redacted:)([^\s\"',;]+)"
+    ),
+    "bearer token": re.compile(r"(?i)(\bBearer\s+)([\w.~+/=-]+)"),
+    "web token": re.compile(r"()(\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)"),
+    "password in a URL": re.compile(
+        r"(\b[a-z][a-z0-9+.-]*://[^\s:/@]+:)(?!‹redacted:)([^\s@/]+)(?=@)"
+    ),
+    "Ceph key": re.compile(r"()(\bAQ[A-Za-z0-9+/]{36}==)"),
+}
+_KNOWN = "known value"
 
 
 class Redactor:
-    """Takes known values and whatever looks like a secret out of a value, and leaves the rest."""
+    """Takes known values and whatever looks like a secret out of a value, and leaves the rest.
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        known = sorted({it for it in secrets if len(it) >= _SHORTEST}, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, known))) if known else None
+    ``key`` makes the tokens: with the same key, the same secret has the same token in every run.
+    Safe to use from several threads.
+    """
+
+    def __init__(self, secrets: Iterable[str] = (), key: bytes | None = None) -> None:
+        self._key = key or randomness.token_bytes(32)
+        self._lock = threading.Lock()
+        self._secret_of: dict[str, str] = {}
+        self._known: re.Pattern[str] | None = None
+        self._places: Counter[str] = Counter()
+        self._tokens: Counter[str] = Counter()
+        self._know(it for it in secrets if len(it) >= _SHORTEST)
 
     def text(self, text: str) -> str:
         """A text without its secrets."""
         if self._known is not None:
-            text = self._known.sub(REDACTED, text)
-        for pattern in _PATTERNS:
-            text = pattern.sub(rf"\g<1>{REDACTED}", text)
+            text = self._known.sub(lambda found: self._token(_KNOWN, found[0]), text)
+        for rule, pattern in _PATTERNS.items():
+            text = pattern.sub(self._replacement(rule), text)
         return text
 
     def value(self, value: Any) -> Any:
-        """A JSON value without its secrets, those included that only their key names."""
+        """A JSON value without its secrets, those included that only a name beside them tells."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
-            return {self._key(key): self._under(key, held) for key, held in value.items()}
+            named = str(value.get("name", ""))  # a container's {"name": "PGPASSWORD", "value": …}
+            return {
+                self._key_text(key): self._under(named if key == "value" else key, held)
+                for key, held in value.items()
+            }
         if isinstance(value, Sequence):
             return [self.value(held) for held in value]
         return value
@@ -64,13 +95,46 @@ class Redactor:
         if clean != text:
             path.write_text(clean, encoding="utf-8")
 
-    def _key(self, key: Any) -> Any:
+    def report(self) -> dict[str, Any]:
+        """What was taken out so far: places by rule, and how often each token stands."""
+        with self._lock:
+            return {"places": dict(self._places), "tokens": dict(self._tokens)}
+
+    def _key_text(self, key: Any) -> Any:
         return self.text(key) if isinstance(key, str) else key
 
-    def _under(self, key: Any, held: Any) -> Any:
-        if isinstance(held, str) and held and _NAMED.match(str(key)):
-            return REDACTED
+    def _under(self, name: Any, held: Any) -> Any:
+        if isinstance(held, str) and held and _NAMED.match(str(name)):
+            return self._taken("named value", held)
         return self.value(held)
+
+    def _replacement(self, rule: str) -> Callable[[re.Match[str]], str]:
+        return lambda found: found[1] + self._taken(rule, found[2])
+
+    def _taken(self, rule: str, secret: str) -> str:
+        """The token for a secret that was recognised here: from now on it is known everywhere."""
+        if TOKEN.fullmatch(secret):
+            return secret
+        if _LEARNED.fullmatch(secret) and secret not in self._secret_of:
+            self._know([secret])
+        return self._token(rule, secret)
+
+    def _token(self, rule: str, found: str) -> str:
+        secret = self._secret_of.get(found, found)
+        token = f"‹redacted:{hmac.new(self._key, secret.encode(), hashlib.sha256).hexdigest()[:8]}›"
+        with self._lock:
+            self._places[rule] += 1
+            self._tokens[token] += 1
+        return token
+
+    def _know(self, secrets: Iterable[str]) -> None:
+        with self._lock:
+            for secret in secrets:
+                coded = base64.b64encode(secret.encode(errors="replace")).decode()
+                self._secret_of |= dict.fromkeys((secret, coded, quote(secret, safe="")), secret)
+            longest_first = sorted(self._secret_of, key=len, reverse=True)
+            if longest_first:
+                self._known = re.compile("|".join(map(re.escape, longest_first)))
 
 
 def secrets_of(profile: Profile) -> set[str]:

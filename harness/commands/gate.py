@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from harness.commands.output import AsJson, Cluster, say, say_json
-from harness.commands.progress import Progress
+from harness.commands.progress import Events, Progress, Teller
 from harness.errors import ConfigError
 from harness.gate import Judgement
 from harness.lab import held
@@ -34,18 +34,28 @@ def gate(
     resume: Annotated[
         str | None, typer.Option(help="Go on with this run: keep what it saw, run what is missing.")
     ] = None,
+    signing_key: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="CUTOVER_SIGNING_KEY",
+            help="Sign the evidence with this Ed25519 key (PEM); by default with this machine's.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Prove every requirement due by WEEK, the earlier ones too.
 
     Example: ./cutover gate 1 --cluster lab --only W1-ETCD
 
+    With --json, stdout holds the verdict, and stderr one event a line.
+
     Ends with 0 (GO), 1 (NO-GO), 2 (wrong usage), 3 (NOT-PROVEN), 4 (REFUSED) or 5 (UNHEALED).
     """
     options = [*_what(week, resume), "--cluster", cluster]
     options += [f"--only={requirement}" for requirement in only or []]
+    options += [f"--signing-key={signing_key.resolve()}"] if signing_key is not None else []
     profile = load_profile(cluster)
-    progress = Progress()
+    progress: Teller = Events() if as_json else Progress()
     outcome = _Outcome()
     with _up(profile, progress):
         redactor = Redactor(secrets_of(profile))
@@ -68,7 +78,7 @@ def _what(week: int | None, resume: str | None) -> list[str]:
     return [*options, *(["--resume", resume] if resume is not None else [])]
 
 
-def _up(profile: Profile, progress: Progress) -> AbstractContextManager[None]:
+def _up(profile: Profile, progress: Teller) -> AbstractContextManager[None]:
     """The lab, up and kept up, when the profile is one's; any other cluster is as it is."""
     return nullcontext() if profile.lab is None else held(profile, progress=progress.tell)
 
@@ -87,7 +97,7 @@ class _Outcome:
         self.judgement = judgement
 
 
-def _pytest(arguments: list[str], outcome: _Outcome, progress: Progress, redactor: Redactor) -> int:
+def _pytest(arguments: list[str], outcome: _Outcome, progress: Teller, redactor: Redactor) -> int:
     """Run pytest in this process, with nothing that a shell's settings would add.
 
     Its own words go to a file beside the journal, or to stderr when there is no journal.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +12,7 @@ from rich.table import Column, Table
 
 from harness.commands.output import AsJson, say_json
 from harness.gate import Manifest
-from harness.history import finished
+from harness.history import finished, took_s
 from harness.report.words import duration, with_unit
 from harness.settings import ROOT
 
@@ -53,7 +52,6 @@ def history(
 def _row(manifest: Manifest, verdict: dict[str, Any], only: str | None) -> dict[str, Any]:
     requirements = {it["id"]: it for it in verdict["requirements"]}
     asked = requirements.get(only or "", {})
-    began, ended = (datetime.fromisoformat(verdict[key]) for key in ("started", "ended"))
     proven = sum(it["verdict"] == "pass" for it in requirements.values())
     return {
         "run": verdict["run"],
@@ -61,7 +59,7 @@ def _row(manifest: Manifest, verdict: dict[str, Any], only: str | None) -> dict[
         "week": verdict["week"],
         "partial": bool(manifest.only),
         "decision": verdict["decision"],
-        "took_s": round((ended - began).total_seconds(), 1),
+        "took_s": took_s(verdict),
         "proven": f"{proven} of {len(requirements)}",
         "verdict": asked.get("verdict"),
         "measured": asked.get("measured", {}),

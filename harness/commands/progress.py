@@ -1,52 +1,51 @@
-"""Progress while a gate runs: a live line on a terminal, plain lines elsewhere, all on stderr."""
+"""Progress while a gate runs, all on stderr: a live view on a terminal, plain lines elsewhere.
+
+With ``--json`` the progress is events instead: one JSON object a line on stderr, each with
+``event`` and ``at`` (UTC), so that stdout holds nothing but the verdict. Events: opened,
+scenario-began, scenario-ended, collecting, judged, and progress for whatever else takes a while.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import time
+from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import IO, Protocol, Self
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
 from harness.catalogue import Scenario
-from harness.gate import Manifest
+from harness.gate import Judgement, Manifest
+from harness.journal import utc_text
+from harness.report.words import duration
 
 
-class Progress:
-    """Tells how far a run is; also a pytest plugin.
+class Teller(Protocol):
+    """Tells how far a run is; also a pytest plugin, open while pytest runs."""
 
-    It writes to a copy of stderr of its own, because pytest captures the usual one.
-    """
+    def tell(self, text: str) -> None: ...
 
-    def __init__(self) -> None:
-        self._stream = os.fdopen(os.dup(2), "w", encoding="utf-8")
-        self._console = Console(file=self._stream, highlight=False, soft_wrap=True)
-        self._status = self._console.status("")
-        self._began_s = time.monotonic()
+    def __enter__(self) -> Self: ...
 
-    def tell(self, text: str) -> None:
-        """A line, after the seconds since the start."""
-        self._console.print(f"{self._clock()} {text}", markup=False)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
 
-    def pytest_gate_opened(self, manifest: Manifest) -> None:
-        selected, due = len(manifest.requirements), manifest.due
-        part = f"{selected} of {due}" if manifest.only else str(due)
-        self.tell(
-            f"week {manifest.week} on {manifest.cluster.name}: {part} requirements, "
-            f"{len(manifest.scenarios)} scenarios, run {manifest.run}"
-        )
-        if self._console.is_terminal:
-            self._status.start()
 
-    def pytest_gate_scenario_began(self, scenario: Scenario) -> None:
-        if self._console.is_terminal:
-            self._status.update(_line(scenario))
-        else:
-            self.tell(_line(scenario))
+class _OnStderr:
+    """A copy of stderr of its own, because pytest captures the usual one."""
 
-    def pytest_gate_scenario_ended(self, scenario: Scenario, said: str) -> None:
-        self.tell(f"{_line(scenario)}: {said}")
+    def __init__(self, stream: IO[str] | None = None) -> None:
+        self._stream = stream or os.fdopen(os.dup(2), "w", encoding="utf-8")
 
     def __enter__(self) -> Self:
         return self
@@ -57,11 +56,135 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._status.stop()
         self._stream.close()
 
-    def _clock(self) -> str:
-        return f"[{time.monotonic() - self._began_s:4.0f} s]"
+
+class Events(_OnStderr):
+    """One JSON object a line, for machines."""
+
+    def tell(self, text: str) -> None:
+        self._event("progress", text=text)
+
+    def pytest_gate_opened(self, manifest: Manifest) -> None:
+        self._event(
+            "opened",
+            run=manifest.run,
+            week=manifest.week,
+            cluster=manifest.cluster.name,
+            requirements=[requirement.id for requirement in manifest.requirements],
+            scenarios=[scenario.id for scenario in manifest.scenarios],
+        )
+
+    def pytest_gate_scenario_began(self, scenario: Scenario) -> None:
+        self._event("scenario-began", scenario=scenario.id, requirements=scenario.requirements)
+
+    def pytest_gate_scenario_ended(self, scenario: Scenario, state: str, said: str) -> None:
+        self._event("scenario-ended", scenario=scenario.id, state=state, says=said)
+
+    def pytest_gate_collecting(self, why: Scenario) -> None:
+        self._event("collecting", scenario=why.id)
+
+    def pytest_gate_judged(self, judgement: Judgement) -> None:
+        self._event("judged", decision=judgement.decision.value, exit=int(judgement.exit))
+
+    def _event(self, event: str, **data: object) -> None:
+        line = {"event": event, "at": utc_text(datetime.now(UTC)), **data}
+        self._stream.write(f"{json.dumps(line, ensure_ascii=False)}\n")
+        self._stream.flush()
+
+
+class Progress(_OnStderr):
+    """Words for people: what is over a line each, and on a terminal what runs and what is left."""
+
+    def __init__(self, stream: IO[str] | None = None, *, terminal: bool | None = None) -> None:
+        super().__init__(stream)
+        self._console = Console(
+            file=self._stream, highlight=False, soft_wrap=True, force_terminal=terminal
+        )
+        self._began_s = time.monotonic()
+        self._expected_s: float | None = None
+        self._left: dict[str, set[str]] = {}
+        self._bad: set[str] = set()
+        self._all = self._over = 0
+        self._now = "collecting scenarios"
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._view,
+            refresh_per_second=4,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def tell(self, text: str) -> None:
+        """A line, after the seconds since the start."""
+        elapsed_s = time.monotonic() - self._began_s
+        self._console.print(f"[{elapsed_s:4.0f} s] {text}", markup=False)
+
+    def pytest_gate_opened(self, manifest: Manifest) -> None:
+        selected, due = len(manifest.requirements), manifest.due
+        part = f"{selected} of {due}" if manifest.only else str(due)
+        self._all = len(manifest.scenarios)
+        self._left = {
+            it.id: {scenario.id for scenario in manifest.proving(it.id)}
+            for it in manifest.requirements
+        }
+        self._bad = {requirement for requirement, scenarios in self._left.items() if not scenarios}
+        self._expected_s = _expected_s(manifest)
+        expected = f", about {duration(self._expected_s)}" if self._expected_s else ""
+        self.tell(
+            f"week {manifest.week} on {manifest.cluster.name}: {part} requirements, "
+            f"{self._all} scenarios{expected}, run {manifest.run}"
+        )
+        if self._console.is_terminal:
+            self._live.start()
+
+    def pytest_gate_scenario_began(self, scenario: Scenario) -> None:
+        self._now = _line(scenario)
+
+    def pytest_gate_scenario_ended(self, scenario: Scenario, state: str, said: str) -> None:
+        self._over += 1
+        for requirement in self._left.keys() & set(scenario.requirements):
+            self._left[requirement].discard(scenario.id)
+            if state not in ("passed", "not applicable"):
+                self._bad.add(requirement)
+        self.tell(f"{_line(scenario)}: {f'{state}: {said}' if said else state}")
+
+    def pytest_gate_collecting(self, why: Scenario) -> None:
+        self._now = "collecting evidence"
+        self.tell(f"{_line(why)}: red; collecting evidence, a minute and a half at most")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+        super().__exit__(kind, error, trace)
+
+    def _view(self) -> Group:
+        """Two lines: what runs, how far it is, and how long it takes."""
+        elapsed_s = time.monotonic() - self._began_s
+        proven = sum(not left and it not in self._bad for it, left in self._left.items())
+        done = f"{self._over} of {self._all} scenarios · {proven} of {len(self._left)} proven"
+        took = duration(elapsed_s)
+        if self._expected_s:
+            took += f" of about {duration(self._expected_s)}"
+        row = Table.grid(padding=(0, 2))
+        row.add_row(
+            ProgressBar(total=max(self._all, 1), completed=self._over, width=20),
+            f"{done} · {took}",
+        )
+        return Group(Text(f"▸ {self._now}"), row)
+
+
+def _expected_s(manifest: Manifest) -> float | None:
+    """How long the last whole gate of this week took, in seconds; None when there was none."""
+    if manifest.only:
+        return None
+    took = [it.took_s for it in manifest.past if it.week == manifest.week and it.took_s]
+    return took[-1] if took else None
 
 
 def _line(scenario: Scenario) -> str:

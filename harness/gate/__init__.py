@@ -3,9 +3,10 @@
 from harness.gate.judge import Finding, Judged, Judgement, decide, judge
 from harness.gate.manifest import Manifest, PastRun
 from harness.gate.ruling import Ruling, rule
-from harness.gate.trail import FaultSeen, ScenarioSeen, StepSeen, Trail
+from harness.gate.trail import Collected, FaultSeen, ScenarioSeen, StepSeen, Trail
 
 __all__ = [
+    "Collected",
     "FaultSeen",
     "Finding",
     "Judged",

@@ -17,12 +17,16 @@ from harness.settings import Frozen, Requirement, Waiver
 
 
 class PastRun(Frozen):
-    """What an earlier whole gate of the same cluster concluded: requirement to verdict."""
+    """What an earlier whole gate of the same cluster concluded: requirement to verdict.
+
+    ``took_s`` is its duration; None in journals that are older than this field.
+    """
 
     run: str
     week: int
     ended: str
     decision: str
+    took_s: float | None = None
     requirements: Mapping[str, str]
 
 

@@ -4,7 +4,8 @@ The engine feeds it the records that it writes, a report feeds it the records th
 check is judged by the same lines of code from the same records both times.
 
 Kinds of records: manifest, session, cluster, refused, scenario, not-applicable, ask, look,
-observation, require, step, scenario-end, problem, fault, interrupted, torn, end.
+observation, require, step, scenario-end, problem, fault, collect, collected, redacted,
+interrupted, torn, end.
 """
 
 from __future__ import annotations
@@ -60,6 +61,17 @@ class FaultSeen:
     heal_proved: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """A piece of evidence that was collected when something was red, or why it could not be."""
+
+    target: str
+    what: str
+    file: str | None
+    bytes: int
+    error: str | None
+
+
 @dataclass(slots=True)
 class _Look:
     """One look of a probe: the targets that it set out to see, and what came back."""
@@ -80,7 +92,11 @@ class Trail:
         self.sessions = 0
         self.scenarios: dict[str, ScenarioSeen] = {}
         self.faults: dict[str, FaultSeen] = {}
+        self.redacted: Mapping[str, Any] = {"places": {}, "tokens": {}}
+        self.collected: list[Collected] = []
+        self.collections: list[str] = []
         self.uid: str | None = None
+        self.signer: str | None = None
         self.refused: str | None = None
         self.interrupted: str | None = None
         self.problems: list[str] = []
@@ -133,8 +149,9 @@ class Trail:
     def _on_manifest(self, record: Record) -> None:
         self._manifest = Manifest.model_validate(record.data)
 
-    def _on_session(self, _record: Record) -> None:
+    def _on_session(self, record: Record) -> None:
         """What an earlier session saw says nothing about what this one will find."""
+        self.signer = record.data.get("signer")
         self.sessions += 1
         self._looks.clear()
         self.refused = self.interrupted = None
@@ -223,6 +240,15 @@ class Trail:
         elif event == "heal-proved":
             fault.heal_proved = True
 
+    def _on_collect(self, record: Record) -> None:
+        self.collections.append(record.subject)
+
+    def _on_collected(self, record: Record) -> None:
+        self.collected.append(Collected(target=record.subject, **record.data))
+
+    def _on_redacted(self, record: Record) -> None:
+        self.redacted = record.data
+
     def _on_interrupted(self, record: Record) -> None:
         self.interrupted = record.data["reason"]
 
@@ -246,6 +272,9 @@ class Trail:
         "scenario-end": _on_scenario_end,
         "problem": _on_problem,
         "fault": _on_fault,
+        "collect": _on_collect,
+        "collected": _on_collected,
+        "redacted": _on_redacted,
         "interrupted": _on_interrupted,
         "torn": _on_torn,
         "end": _on_end,

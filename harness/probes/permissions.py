@@ -39,6 +39,25 @@ _OWN_PODS = (
     *_EXEC,
 )
 
+# What is collected when something is red (harness.evidence), whatever the probes need.
+EVIDENCE: tuple[Permission, ...] = (
+    *_may("pods/log", "get"),
+    *(
+        permission
+        for resource in ("pods", "events", "nodes", "services")
+        for permission in _may(resource, "list")
+    ),
+    *_may("persistentvolumeclaims", "list"),
+    *_may("persistentvolumes", "list"),
+    *_may("cephclusters", "list", group="ceph.rook.io"),
+    *_may("endpointslices", "list", group="discovery.k8s.io"),
+    *(
+        permission
+        for resource in ("deployments", "daemonsets", "statefulsets")
+        for permission in _may(resource, "list", group="apps")
+    ),
+)
+
 PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     "api-endpoints": (*_may("/readyz", "get"), *_may("namespaces", "get")),
     "cilium": (*_may("pods", "list"), *_EXEC),
@@ -54,5 +73,6 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
 
 
 def all_permissions(probes: Iterable[str]) -> tuple[Permission, ...]:
-    """What these probes need together, each once, in order."""
-    return tuple(sorted({permission for probe in probes for permission in PERMISSIONS[probe]}))
+    """What these probes and the collection of evidence need together, each once, in order."""
+    asked = {permission for probe in probes for permission in PERMISSIONS[probe]}
+    return tuple(sorted(asked.union(EVIDENCE)))

@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 
 from harness.catalogue import Scenario
-from harness.gate import Judged, Judgement, PastRun, ScenarioSeen
+from harness.gate import Collected, Judged, Judgement, PastRun, ScenarioSeen, Trail
 from harness.model import Outcome, merge
 from harness.report.bars import bars
 from harness.report.summary import again
@@ -146,7 +146,40 @@ def _content(judgement: Judgement) -> dict[str, Any]:
         "faults": list(trail.faults.values()),
         "timeline": timeline(judgement.trail),
         "again": again(judgement),
+        "shelves": _shelves(trail),
+        "collected_for": ", ".join(name.partition(": ")[2] for name in trail.collections),
+        "redacted": sum(trail.redacted["places"].values()),
+        "secrets": len(trail.redacted["tokens"]),
+        "signer": trail.signer,
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shelf:
+    """What was collected of one target: links with words, and what could not be had and why."""
+
+    target: str
+    links: tuple[tuple[str, str], ...]
+    missing: tuple[str, ...]
+
+
+def _shelves(trail: Trail) -> tuple[Shelf, ...]:
+    targets = dict.fromkeys(piece.target for piece in trail.collected)
+    return tuple(
+        Shelf(
+            target=target,
+            links=tuple((it.file, it.what) for it in found if it.file is not None),
+            missing=tuple(
+                f"{it.what}: {clip(it.error, 200)}" for it in found if it.error is not None
+            ),
+        )
+        for target in targets
+        if (found := sorted((p for p in trail.collected if p.target == target), key=_name_of))
+    )
+
+
+def _name_of(piece: Collected) -> str:
+    return piece.what
 
 
 def _day(run: PastRun) -> str:

@@ -4,7 +4,19 @@
 prove; ``waivers`` declares which risks are accepted, by whom and until when.
 """
 
-from harness.settings.files import ROOT, SCENARIOS, Frozen, cache_dir, parse, read_yaml, state_dir
+from harness.settings.files import (
+    ROOT,
+    SCENARIOS,
+    Flaw,
+    Frozen,
+    cache_dir,
+    config_dir,
+    flaws,
+    line_of,
+    parse,
+    read_yaml,
+    state_dir,
+)
 from harness.settings.gates import (
     UNITS,
     GateFile,
@@ -31,6 +43,7 @@ __all__ = [
     "SCENARIOS",
     "UNITS",
     "Access",
+    "Flaw",
     "Frozen",
     "GateFile",
     "Gates",
@@ -44,6 +57,9 @@ __all__ = [
     "TargetChange",
     "Waiver",
     "cache_dir",
+    "config_dir",
+    "flaws",
+    "line_of",
     "load_gates",
     "load_profile",
     "load_waivers",

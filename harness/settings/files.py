@@ -1,8 +1,10 @@
-"""How settings files are found, read and validated; every mistake is a ConfigError."""
+"""How settings files are found, read and validated; a mistake is a ConfigError with its line."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,6 +27,11 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cutover"
 
 
+def config_dir() -> Path:
+    """Where what identifies this machine's operator is kept: ``$XDG_CONFIG_HOME/cutover``."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "cutover"
+
+
 class Frozen(BaseModel):
     """A settings value: immutable, and a misspelled key is an error."""
 
@@ -32,6 +39,14 @@ class Frozen(BaseModel):
 
 
 FrozenT = TypeVar("FrozenT", bound=Frozen)
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """One thing that is wrong in a settings file."""
+
+    line: int
+    says: str
 
 
 def read_yaml(path: Path) -> Any:
@@ -45,12 +60,61 @@ def read_yaml(path: Path) -> Any:
 
 
 def parse(model: type[FrozenT], path: Path) -> FrozenT:
-    """A settings file as a validated value; ConfigError lists every mistake with its place."""
+    """A settings file as a validated value; ConfigError lists every mistake with its line."""
     try:
-        return model.model_validate(read_yaml(path), context={"here": path.resolve().parent})
+        return _validate(model, path)
     except ValidationError as error:
-        mistakes = "".join(
-            f"\n  {'.'.join(str(part) for part in mistake['loc']) or '(file)'}: {mistake['msg']}"
-            for mistake in error.errors()
-        )
+        mistakes = "".join(f"\n  line {it.line}: {it.says}" for it in _flaws(path, error))
         raise ConfigError(f"{path} is not valid:{mistakes}") from error
+
+
+def flaws(model: type[Frozen], path: Path) -> Sequence[Flaw]:
+    """Everything that is wrong in a settings file; empty when it is valid."""
+    try:
+        _validate(model, path)
+    except ValidationError as error:
+        return _flaws(path, error)
+    except ConfigError as error:
+        mark = getattr(error.__cause__, "problem_mark", None)
+        return [Flaw(mark.line + 1 if mark else 1, str(error))]
+    return []
+
+
+def line_of(path: Path, place: Sequence[str | int]) -> int:
+    """The line of a key or an item; of its parent, when there is no such thing. Counts from 1."""
+    node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    line = 0
+    for part in place:
+        if isinstance(node, yaml.MappingNode):
+            named = {key.value: (key, value) for key, value in node.value}
+            if str(part) not in named:
+                break
+            key, node = named[str(part)]
+            line = key.start_mark.line
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            node = node.value[part]
+            line = node.start_mark.line
+        else:
+            break
+    return int(line) + 1
+
+
+def _validate(model: type[FrozenT], path: Path) -> FrozenT:
+    return model.model_validate(read_yaml(path), context={"here": path.resolve().parent})
+
+
+def _flaws(path: Path, error: ValidationError) -> list[Flaw]:
+    mistakes = {mistake["loc"]: mistake["msg"] for mistake in error.errors()}
+    # What is wrong with a list because of what is wrong in it is said once, in it.
+    inner = [
+        place
+        for place in mistakes
+        if not any(it != place and it[: len(place)] == place for it in mistakes)
+    ]
+    return [
+        Flaw(
+            line_of(path, place),
+            f"{'.'.join(str(part) for part in place) or '(file)'}: {mistakes[place]}",
+        )
+        for place in inner
+    ]

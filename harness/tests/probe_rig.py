@@ -9,7 +9,7 @@ from harness.model import JSON
 from harness.probes import PROBES
 from harness.settings import Profile, load_profile
 from harness.transport import Kube, Reach, Shell
-from harness.transport.fake import FakeKube, FakeShell
+from harness.transport.fake import FakeFleet, FakeKube, FakeShell
 
 PROFILE = load_profile("contabo")
 MACHINES = ("vmi2887101", "vmi2887102", "vmi2887103")
@@ -18,7 +18,9 @@ MACHINES = ("vmi2887101", "vmi2887102", "vmi2887103")
 def reach(
     shell: Shell | None = None, kube: Kube | None = None, *, like: Profile = PROFILE
 ) -> Reach:
-    return Reach(profile=like, shell=shell or FakeShell({}), kube=kube or FakeKube())
+    return Reach(
+        profile=like, shell=shell or FakeShell({}), kube=kube or FakeKube(), fleet=FakeFleet()
+    )
 
 
 def observe(probe: str, ways: Reach, target: str) -> Any:

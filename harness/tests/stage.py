@@ -20,7 +20,7 @@ from harness.probes import Probe
 from harness.settings import Profile, Requirement, Waiver
 from harness.settings.files import Frozen
 from harness.transport import Reach
-from harness.transport.fake import FakeKube, FakeShell
+from harness.transport.fake import FakeFleet, FakeKube, FakeShell
 
 UID = "0d9f6c1e-uid"
 PROFILE: Mapping[str, Any] = {
@@ -176,11 +176,12 @@ def _plain(value: Any) -> Any:
     return value.model_dump(by_alias=True) if isinstance(value, Frozen) else value
 
 
-def reach(kube: FakeKube | None = None) -> Reach:
+def reach(kube: FakeKube | None = None, fleet: FakeFleet | None = None) -> Reach:
     return Reach(
         profile=Profile.model_validate(PROFILE),
         shell=FakeShell({}),
         kube=kube or FakeKube({"/api/v1/namespaces/kube-system": {"metadata": {"uid": UID}}}),
+        fleet=fleet or FakeFleet(("one", "two")),
     )
 
 

@@ -48,7 +48,7 @@ Feature: Answers
     Given answers
     Then answers are fast enough is required
 """
-COMMANDS = ("gate", "plan", "doctor", "report", "history", "lint", "test")
+COMMANDS = ("gate", "plan", "doctor", "report", "verify", "history", "lint", "test")
 
 
 @dataclass

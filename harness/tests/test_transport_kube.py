@@ -187,6 +187,23 @@ def test_create_returns_what_the_api_made_of_it(api: ApiServer, kube: ApiKube) -
     assert json.loads(api.asked[0][3]) == {"spec": 1}
 
 
+def test_a_log_is_text(api: ApiServer, kube: ApiKube) -> None:
+    path = "/api/v1/namespaces/a/pods/b/log"
+
+    def answer(handler: ApiHandler) -> None:
+        text = b"one\ntwo \xff\n" if "previous=true" in handler.path else b"{}"
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(text)))
+        handler.end_headers()
+        handler.wfile.write(text)
+
+    api.answers[path] = answer
+    assert kube.log("a", "b", "c", previous=True) == "one\ntwo \ufffd\n"
+    assert kube.log("a", "b", "c") == "{}"
+    with pytest.raises(TransportError, match="404"):
+        kube.log("a", "other", "c")
+
+
 def test_deleting_what_is_not_there_is_fine(api: ApiServer, kube: ApiKube) -> None:
     kube.delete("/api/v1/namespaces/gone")
     assert api.asked[0][:2] == ("DELETE", "/api/v1/namespaces/gone")

@@ -1,4 +1,4 @@
-"""The only ways out of the harness: SSH to machines, the Kubernetes API, and fakes of both.
+"""The only ways out of the harness: SSH to machines, the Kubernetes API, and fakes of them.
 
 Every call has a deadline of its own and is abandoned at it. The exit status of a remote command
 is data; an exception means that the command could not be asked at all.
@@ -7,7 +7,7 @@ is data; an exception means that the command could not be asked at all.
 from __future__ import annotations
 
 from harness.transport.netns import enter_network
-from harness.transport.protocols import Answer, Completed, Kube, Reach, Shell
+from harness.transport.protocols import Answer, Completed, Fleet, Kube, Reach, Shell
 from harness.transport.reach import connect
 
-__all__ = ["Answer", "Completed", "Kube", "Reach", "Shell", "connect", "enter_network"]
+__all__ = ["Answer", "Completed", "Fleet", "Kube", "Reach", "Shell", "connect", "enter_network"]

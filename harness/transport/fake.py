@@ -40,6 +40,27 @@ class FakeShell:
         """Nothing is open."""
 
 
+class FakeFleet:
+    """Machines that all say what a table prepares for each command, by what it shows."""
+
+    def __init__(
+        self,
+        machines: Sequence[str] = (),
+        answers: Mapping[str, Completed | TransportError] | None = None,
+    ) -> None:
+        self._machines = machines
+        self._answers = answers or {}
+
+    def everywhere(
+        self, commands: Mapping[str, Sequence[str]], *, within_s: float
+    ) -> Mapping[tuple[str, str], Completed | TransportError]:
+        return {
+            (machine, name): self._answers.get(name, Unreachable(f"{machine}: nothing is prepared"))
+            for machine in self._machines
+            for name in commands
+        }
+
+
 class FakeKube:
     """Answers GETs by path or URL; what it is told to change it records, or refuses.
 
@@ -91,6 +112,19 @@ class FakeKube:
     ) -> Completed:
         self.calls.append(("EXEC", (namespace, pod, tuple(argv))))
         return self._pods.run(pod, argv, stdin=stdin)
+
+    def log(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        *,
+        previous: bool = False,
+        lines: int = 400,
+        within_s: float = 10.0,
+    ) -> str:
+        path = f"log {namespace}/{pod}/{container}{' before' if previous else ''}"
+        return str(self._answer("GET", path, self.objects))
 
     def close(self) -> None:
         """Nothing is open."""

@@ -73,6 +73,20 @@ class ApiKube:
             self._configuration(), namespace, pod, argv, stdin=stdin.encode(), within_s=within_s
         )
 
+    def log(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        *,
+        previous: bool = False,
+        lines: int = 400,
+        within_s: float = 10.0,
+    ) -> str:
+        query = {"container": container, "tailLines": lines, "previous": str(previous).lower()}
+        path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log?{urlencode(query)}"
+        return str(self._call("GET", path, None, within_s, is_json=False))
+
     def close(self) -> None:
         pool, self._pool = self._pool, None
         if pool is not None:
@@ -86,12 +100,14 @@ class ApiKube:
         within_s: float,
         *,
         content_type: str = "application/json",
+        is_json: bool = True,
     ) -> Any:
         """What the API answers, or None when there is nothing to DELETE."""
         configuration = self._configuration()
         what = f"{method} {path.partition('?')[0]} on {configuration.host}"
         credentials = self._credentials()
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+        accept = "application/json" if is_json else "*/*"
+        headers = {"Accept": accept, "Content-Type": content_type}
         if credentials.authorization:
             headers["Authorization"] = credentials.authorization
         pool = self._connections(credentials)
@@ -111,6 +127,8 @@ class ApiKube:
             raise _from_failure(what, error, self._kubeconfig, within_s) from error
         if method == "DELETE" and response.status == 404:
             return None
+        if not is_json and response.status < 300:
+            return response.data.decode(errors="replace")
         return _content(what, response, self._kubeconfig)
 
     def _path_of(self, manifest: Mapping[str, Any], within_s: float) -> str:

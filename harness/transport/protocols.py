@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from harness.errors import TransportError
 from harness.settings import Profile
 
 
@@ -86,13 +87,37 @@ class Kube(Protocol):
         """Run one command in a pod's first container."""
         ...
 
+    def log(
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        *,
+        previous: bool = False,
+        lines: int = 400,
+        within_s: float = 10.0,
+    ) -> str:
+        """The last lines that a container logged; ``previous``: the one that it replaced."""
+        ...
+
     def close(self) -> None: ...
+
+
+class Fleet(Protocol):
+    """Commands on all machines side by side, for evidence: nothing is raised or left out."""
+
+    def everywhere(
+        self, commands: Mapping[str, Sequence[str]], *, within_s: float
+    ) -> Mapping[tuple[str, str], Completed | TransportError]:
+        """What each (machine, command) said, or why it could not be asked."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """Everything that a probe may use: the profile and the ways to its cluster."""
+    """Everything that a run may use: the profile and the ways to its cluster."""
 
     profile: Profile
     shell: Shell
     kube: Kube
+    fleet: Fleet

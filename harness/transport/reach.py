@@ -20,11 +20,13 @@ def connect(profile: Profile) -> Iterator[Reach]:
     if profile.access.network_namespace is not None:
         enter_network(profile.access.network_namespace)
     # These load for a second, which commands that contact nothing should not wait for.
+    from harness.transport.ansible import AnsibleFleet
     from harness.transport.kube import ApiKube
     from harness.transport.ssh import SshShell
 
+    ssh, machines = profile.access.ssh, profile.cluster().machines
     with (
-        closing(SshShell(profile.access.ssh, profile.cluster().machines)) as shell,
+        closing(SshShell(ssh, machines)) as shell,
         closing(ApiKube(profile.access.kubeconfig)) as kube,
     ):
-        yield Reach(profile=profile, shell=shell, kube=kube)
+        yield Reach(profile=profile, shell=shell, kube=kube, fleet=AnsibleFleet(ssh, machines))

@@ -1,0 +1,98 @@
+"""What is asked of the Kubernetes API: the objects that matter, and what troubled pods logged.
+
+Never a Secret, and never a ConfigMap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from harness.settings import Profile
+from harness.transport import Kube
+
+PODS = "pods"
+_OBJECTS: Mapping[str, str] = {
+    PODS: "/api/v1/pods",
+    "events": "/api/v1/events",
+    "nodes": "/api/v1/nodes",
+    "services": "/api/v1/services",
+    "endpoints": "/apis/discovery.k8s.io/v1/endpointslices",
+    "claims": "/api/v1/persistentvolumeclaims",
+    "volumes": "/api/v1/persistentvolumes",
+    "deployments": "/apis/apps/v1/deployments",
+    "daemon sets": "/apis/apps/v1/daemonsets",
+    "stateful sets": "/apis/apps/v1/statefulsets",
+}
+_OF_ROOK = {"Ceph clusters": "/apis/ceph.rook.io/v1/cephclusters"}
+_LOGS = 40  # containers, troubled ones first
+_LINES = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedLog:
+    """One container's log, or that of the container which it replaced."""
+
+    namespace: str
+    pod: str
+    container: str
+    previous: bool
+
+    @property
+    def what(self) -> str:
+        before = ", before its restart" if self.previous else ""
+        return f"log of {self.namespace}/{self.pod}, {self.container}{before}"
+
+
+def objects(profile: Profile) -> Mapping[str, str]:
+    """What to list: in words, and its path."""
+    return {**_OBJECTS, **_OF_ROOK} if profile.stack.rook is not None else _OBJECTS
+
+
+def trimmed(listing: Any) -> Any:
+    """A listing without what only says which tool wrote which field."""
+    for item in listing.get("items") or () if isinstance(listing, dict) else ():
+        item.get("metadata", {}).pop("managedFields", None)
+    return listing
+
+
+def wanted_logs(pods: Any) -> tuple[WantedLog, ...]:
+    """Which logs to read: of pods in trouble, then of those that the cluster itself runs on."""
+    items = pods.get("items") or () if isinstance(pods, dict) else ()
+    troubled = [pod for pod in items if _is_troubled(pod)]
+    system = [
+        pod
+        for pod in items
+        if pod["metadata"]["namespace"] == "kube-system" and not _is_troubled(pod)
+    ]
+    wanted = (log for pod in (*troubled, *system) for log in _of_pod(pod))
+    return tuple(islice(wanted, _LOGS))
+
+
+def read_log(kube: Kube, log: WantedLog) -> str:
+    """The end of a container's log; raises TransportError."""
+    return kube.log(log.namespace, log.pod, log.container, previous=log.previous, lines=_LINES)
+
+
+def _is_troubled(pod: Mapping[str, Any]) -> bool:
+    status = pod.get("status", {})
+    if status.get("phase") == "Succeeded":
+        return False
+    containers = status.get("containerStatuses") or ()
+    return status.get("phase") != "Running" or any(
+        not it.get("ready") or it.get("restartCount", 0) > 0 for it in containers
+    )
+
+
+def _of_pod(pod: Mapping[str, Any]) -> Iterator[WantedLog]:
+    metadata = pod["metadata"]
+    for status in pod.get("status", {}).get("containerStatuses") or ():
+        for previous in (False, True) if status.get("restartCount", 0) else (False,):
+            yield WantedLog(
+                namespace=metadata["namespace"],
+                pod=metadata["name"],
+                container=status["name"],
+                previous=previous,
+            )

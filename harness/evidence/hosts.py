@@ -1,0 +1,45 @@
+"""What is asked of every machine: its journal, its units, its room, and Ceph as it sees it.
+
+Every command only reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from harness.settings import Profile
+
+_UNITS = ("rke2-server", "rke2-agent", "kubelet", "containerd", "chrony", "ceph.target")
+_JOURNAL = ("journalctl", "--no-pager", "--output=short-iso-precise")
+_COMMANDS: Mapping[str, Sequence[str]] = {
+    "journal of the node's units": (
+        *(*_JOURNAL, "--lines=600"),
+        *(f"--unit={unit}" for unit in _UNITS),
+    ),
+    "journal, warnings and worse": (*_JOURNAL, "--lines=400", "--priority=warning"),
+    "journal of the kernel": (*_JOURNAL, "--lines=200", "--dmesg"),
+    "failed units": ("systemctl", "--no-pager", "--plain", "--failed"),
+    "state of the node's units": ("systemctl", "status", "--no-pager", "--lines=0", *_UNITS),
+    "control plane containers": (
+        *("sh", "-c"),
+        "tail -n 100 /var/log/pods/kube-system_etcd-*/*/*.log "
+        "/var/log/pods/kube-system_kube-*/*/*.log",
+    ),
+    "clock": ("chronyc", "-n", "tracking"),
+    "disks": ("df", "--human-readable", "--exclude-type=overlay", "--exclude-type=tmpfs"),
+    "memory": ("free", "--mebi"),
+    "processes": ("ps", "-eo", "pid,ppid,stat,etimes,rss,pcpu,comm", "--sort=-rss"),
+    "addresses": ("ip", "-brief", "address"),
+    "routes": ("ip", "route"),
+}
+_CEPH: Mapping[str, Sequence[str]] = {
+    "Ceph's status": ("ceph", "--connect-timeout=10", "status"),
+    "Ceph's health": ("ceph", "--connect-timeout=10", "health", "detail"),
+    "Ceph's OSDs": ("ceph", "--connect-timeout=10", "osd", "df", "tree"),
+}
+
+
+def commands(profile: Profile) -> Mapping[str, Sequence[str]]:
+    """What to run on every machine, by what it shows."""
+    # In cluster mode Ceph is Rook's: what it says is in the pods' logs and in CephCluster.
+    return _COMMANDS if profile.stack.rook == "cluster" else {**_CEPH, **_COMMANDS}

@@ -1,0 +1,85 @@
+"""Gate files and waivers: what is not valid, what has expired, what points nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.catalogue import Scenario
+from harness.errors import ConfigError
+from harness.lint.mistake import Mistake
+from harness.settings import GateFile, Requirement, Waiver, flaws, line_of, parse
+
+
+def gates(root: Path) -> Iterator[Mistake]:
+    """Gate files that are not valid: a target without a unit or a bound, an id that comes twice."""
+    seen: dict[str, str] = {}
+    for path, name in _yaml(root, "scenarios/gates"):
+        found = [Mistake(where=f"{name}:{it.line}", says=it.says) for it in flaws(GateFile, path)]
+        yield from found
+        if found:
+            continue
+        for number, requirement in enumerate(parse(GateFile, path).requirements):
+            where = f"{name}:{line_of(path, ('requirements', number))}"
+            if requirement.id in seen:
+                yield Mistake(
+                    where=where, says=f"{requirement.id} is at {seen[requirement.id]} too"
+                )
+            seen.setdefault(requirement.id, where)
+
+
+def unproven(root: Path, scenarios: Sequence[Scenario]) -> Iterator[Mistake]:
+    """Requirements without a scenario, in the weeks of which something is built."""
+    proven = {name for scenario in scenarios for name in scenario.requirements}
+    for path, name in _yaml(root, "scenarios/gates"):
+        requirements = parse(GateFile, path).requirements
+        if not any(requirement.id in proven for requirement in requirements):
+            continue
+        for number, requirement in enumerate(requirements):
+            if requirement.id not in proven:
+                where = f"{name}:{line_of(path, ('requirements', number))}"
+                says = f"no scenario proves {requirement.id} yet"
+                yield Mistake(where=where, says=says, note=True)
+
+
+def waivers(root: Path, now: datetime | None = None) -> Iterator[Mistake]:
+    """Waivers that are not valid, have expired, or name no requirement or cluster."""
+    now = now or datetime.now(UTC)
+    known = {it.id for it in _requirements(root)}
+    clusters = {path.stem for path, _ in _yaml(root, "scenarios/clusters")}
+    seen: dict[tuple[str, str], str] = {}
+    for path, name in _yaml(root, "scenarios/waivers"):
+        found = [Mistake(where=f"{name}:{it.line}", says=it.says) for it in flaws(Waiver, path)]
+        yield from found
+        if found:
+            continue
+        waiver = parse(Waiver, path)
+        problems = {
+            "requirement": waiver.requirement not in known
+            and f"there is no requirement {waiver.requirement}",
+            "cluster": waiver.cluster not in clusters
+            and f"there is no cluster profile {waiver.cluster}",
+            "expires": waiver.expires <= now
+            and f"it expired on {waiver.expires:%d %B %Y}: what it covered is red again",
+        }
+        for key, says in problems.items():
+            if says:
+                yield Mistake(where=f"{name}:{line_of(path, (key,))}", says=says)
+        risk = waiver.requirement, waiver.cluster
+        if risk in seen:
+            yield Mistake(where=f"{name}:1", says=f"{seen[risk]} waives the same")
+        seen.setdefault(risk, name)
+
+
+def _requirements(root: Path) -> Iterator[Requirement]:
+    for path, _ in _yaml(root, "scenarios/gates"):
+        try:
+            yield from parse(GateFile, path).requirements
+        except ConfigError:
+            continue  # told by gates()
+
+
+def _yaml(root: Path, folder: str) -> Iterator[tuple[Path, str]]:
+    for path in sorted((root / folder).glob("*.yaml")):
+        yield path, path.relative_to(root).as_posix()

@@ -1,0 +1,109 @@
+"""Sentences and their step definitions: unbound, ambiguous, async, value-returning, left over."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import pkgutil
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from pytest_bdd.steps import StepFunctionContext, step_function_context_registry
+
+import steps
+from harness.catalogue import Scenario
+from harness.checks import CHECKS
+from harness.lint.mistake import Mistake, at, place
+from harness.probes import PROBES
+
+_SAME_AS_BEFORE = ("And", "But", "*")
+_NESTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+
+
+def lint(scenarios: Sequence[Scenario], root: Path) -> Iterator[Mistake]:
+    """What is wrong with the sentences of scenarios, and with the project's step definitions."""
+    for module in pkgutil.iter_modules(steps.__path__):
+        import_module(f"steps.{module.name}")
+    used: set[int] = set()
+    for scenario in scenarios:
+        yield from _sentences(scenario, used)
+    for context in step_function_context_registry.values():
+        function = context.step_func
+        if function.__module__.startswith("steps."):
+            yield from definition(context.type, function, root)
+            if scenarios and id(context) not in used:
+                yield Mistake(
+                    where=place(function, root), says="no scenario says this sentence", note=True
+                )
+    yield from unknown_words(Path(next(iter(steps.__path__))))
+
+
+def definition(kind: str | None, function: Callable[..., Any], root: Path) -> Iterator[Mistake]:
+    """What a step definition does that pytest-bdd would pass over in silence."""
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        yield Mistake(where=place(function, root), says="it is a coroutine: it would never run")
+    if kind == "then" and _returns_a_value(function):
+        says = "a Then step returns a value, which nothing looks at: require a check, or raise"
+        yield Mistake(where=place(function, root), says=says)
+
+
+def unknown_words(folder: Path) -> Iterator[Mistake]:
+    """Probes and checks that a step asks for by a name that nothing has."""
+    tables: Mapping[str, Mapping[str, object]] = {"observe": PROBES, "require": CHECKS}
+    for path in sorted(folder.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="run"), attr=verb),
+                    args=[ast.Constant(value=str(name)), *_],
+                ) if verb in tables and name not in tables[verb]:
+                    kind = "probe" if verb == "observe" else "check"
+                    where = f"steps/{path.name}:{node.lineno}"
+                    yield Mistake(where=where, says=f"there is no {kind} named “{name}”")
+
+
+def _sentences(scenario: Scenario, used: set[int]) -> Iterator[Mistake]:
+    if not scenario.steps:
+        yield Mistake(where=at(scenario), says="it has no steps")
+        return
+    kind = "Given"
+    kinds = set()
+    for step in scenario.steps:
+        kind = kind if step.keyword in _SAME_AS_BEFORE else step.keyword
+        kinds.add(kind)
+        found = _definitions(step.text, kind.lower())
+        used.update(map(id, found))
+        if not found:
+            yield Mistake(where=at(scenario), says=f"no step definition for “{step.text}”")
+        elif len(found) > 1:
+            yield Mistake(where=at(scenario), says=f"{len(found)} definitions for “{step.text}”")
+    if "Then" not in kinds:
+        yield Mistake(where=at(scenario), says="it has no Then: it asks nothing")
+
+
+def _definitions(sentence: str, kind: str) -> list[StepFunctionContext]:
+    return [
+        context
+        for context in step_function_context_registry.values()
+        if context.type in (None, kind) and context.parser.is_matching(sentence)
+    ]
+
+
+def _returns_a_value(function: Callable[..., Any]) -> bool:
+    tree: ast.AST = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    (outer,) = ast.iter_child_nodes(tree)
+    return any(
+        isinstance(node, ast.Return) and node.value is not None
+        for node in _own(getattr(outer, "body", []))
+    )
+
+
+def _own(nodes: Sequence[ast.AST]) -> Iterator[ast.AST]:
+    """The nodes of a function without those of functions inside it."""
+    for node in nodes:
+        if not isinstance(node, _NESTED):
+            yield node
+            yield from _own(list(ast.iter_child_nodes(node)))

@@ -1,0 +1,188 @@
+"""What is red leaves evidence, taken before any clean-up, which never changes the verdict."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import transport
+from harness.errors import TimedOut, TransportError, Unreachable
+from harness.evidence import Piece, collect
+from harness.tests.project import REQUIRED, Project, scenario_of
+from harness.tests.ssh_server import pin, ssh_server
+from harness.tests.stage import UID, reach
+from harness.transport import Completed
+from harness.transport.ansible import AnsibleFleet, play
+from harness.transport.fake import FakeFleet, FakeKube
+
+LOCAL = {"ansible_connection": "local"}
+
+
+def pod(name: str, *, ready: bool, restarts: int = 0, namespace: str = "kube-system") -> Any:
+    return {
+        "metadata": {"name": name, "namespace": namespace, "managedFields": ["long"]},
+        "status": {
+            "phase": "Running",
+            "containerStatuses": [{"name": "main", "ready": ready, "restartCount": restarts}],
+        },
+    }
+
+
+KUBE = {
+    "/api/v1/namespaces/kube-system": {"metadata": {"uid": UID}},
+    "/api/v1/pods": {"items": [pod("calm", ready=True), pod("odd", ready=False, restarts=1)]},
+    "log kube-system/odd/main": "password=c4n4ry-5up3r-s3cr3t refused",
+    "log kube-system/odd/main before": "I died",
+    "log kube-system/calm/main": TransportError("it is gone"),
+}
+FLEET = FakeFleet(("one", "two"), {"clock": Completed(status=0, stdout="in time", stderr="")})
+
+
+def by_name(pieces: list[Piece]) -> dict[tuple[str, str], Piece]:
+    return {(piece.target, piece.what): piece for piece in pieces}
+
+
+def test_machines_objects_and_the_logs_of_troubled_pods_are_collected() -> None:
+    found = by_name(list(collect(reach(FakeKube(KUBE), FLEET))))
+    assert found["one", "clock"] == Piece(target="one", what="clock", text="in time")
+    assert "nothing is prepared" in str(found["two", "memory"].error)
+    cluster = {what: piece for (target, what), piece in found.items() if target == "the cluster"}
+    assert "managedFields" not in cluster["pods"].text
+    assert cluster["log of kube-system/odd, main"].text.endswith("refused")
+    assert cluster["log of kube-system/odd, main, before its restart"].text == "I died"
+    assert cluster["log of kube-system/calm, main"].error == "it is gone"
+    assert "404" in str(cluster["events"].error)
+
+
+def test_no_secret_and_no_configmap_is_ever_asked_for() -> None:
+    kube = FakeKube(KUBE)
+    list(collect(reach(kube, FLEET)))
+    assert not [path for _, path in kube.calls if "secrets" in path or "configmaps" in path]
+
+
+@pytest.fixture
+def watched(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project whose cluster has something to collect."""
+
+    def connect(_: object) -> Any:
+        return _Opened(reach(FakeKube(KUBE), FLEET))
+
+    monkeypatch.setattr(transport, "connect", connect)
+    return project
+
+
+class _Opened:
+    def __init__(self, ways: Any) -> None:
+        self._ways = ways
+
+    def __enter__(self) -> Any:
+        return self._ways
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open."""
+
+
+def kinds(folder: Path) -> list[str]:
+    lines = (folder / "journal.jsonl").read_text().splitlines()
+    return [json.loads(line)["kind"] for line in lines]
+
+
+def test_a_green_run_collects_nothing(watched: Project) -> None:
+    watched.write()
+    gate = watched.run()
+    assert gate.status == 0
+    assert "collect" not in kinds(gate.folder)
+
+
+def test_evidence_is_taken_before_the_clean_up_redacted_signed_and_shown(watched: Project) -> None:
+    watched.write(
+        steps="""
+        @pytest.fixture(autouse=True)
+        def clean(run):
+            yield
+            run.write("cleaned", "up", {})
+        """
+    )
+    watched.answers["two"] = 42
+    gate = watched.run()
+    assert gate.status == 1
+    order = kinds(gate.folder)
+    assert order.index("collect") < order.index("collected") < order.index("cleaned")
+    texts = {path.read_text() for path in gate.folder.glob("evidence/*.txt")}
+    assert {"in time", "I died"} <= texts
+    assert any(text.startswith("password=‹redacted:") for text in texts)
+    page = (gate.folder / "report.html").read_text()
+    assert "Collected when it turned red" in page
+    assert "log of kube-system/odd, main" in page
+    assert "it is gone" in page
+
+
+def test_evidence_is_collected_once_however_much_is_red(watched: Project) -> None:
+    second = scenario_of(*REQUIRED, name="Another").partition("Answers\n")[2]
+    watched.write(scenario_of(*REQUIRED) + second)
+    watched.answers["two"] = 42
+    gate = watched.run()
+    assert kinds(gate.folder).count("collect") == 1
+
+
+def test_an_interrupted_run_collects_too(watched: Project) -> None:
+    watched.write(
+        scenario_of(*REQUIRED, "And somebody presses Ctrl-C"),
+        steps="""
+        @then("somebody presses Ctrl-C")
+        def interrupt():
+            raise KeyboardInterrupt
+        """,
+    )
+    assert "collected" in kinds(watched.run().folder)
+
+
+# --- ansible-runner -----------------------------------------------------------------------------
+
+
+def test_commands_run_on_all_machines_side_by_side_and_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOME", "TMPDIR"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "TMPDIR"))
+    commands = {"say": ["echo", "it's {so}"], "fail": ["sh", "-c", "echo no >&2; exit 3"]}
+    told = play({"one": LOCAL, "two": LOCAL}, commands, within_s=120)
+    for machine in ("one", "two"):
+        said, failed = told[machine, "say"], told[machine, "fail"]
+        assert said == Completed(status=0, stdout="it's {so}\n", stderr="")
+        assert failed == Completed(status=3, stdout="", stderr="no\n")
+    assert list(tmp_path.rglob("*")) == [tmp_path / "HOME", tmp_path / "TMPDIR"]
+
+
+def test_what_came_back_before_the_deadline_is_kept() -> None:
+    commands = {"quick": ["echo", "1"], "slow": ["tail", "-f", "/dev/null"]}
+    told = play({"one": LOCAL}, commands, within_s=15)
+    assert isinstance(told["one", "slow"], TimedOut)
+    assert isinstance(told["one", "quick"], Completed)
+
+
+def test_machines_are_reached_by_ssh_with_their_pinned_host_key(tmp_path: Path) -> None:
+    with ssh_server(tmp_path) as (server, access, machine):
+        fleet = AnsibleFleet(access, [machine])
+        told = fleet.everywhere({"say": ["echo", "hello"]}, within_s=120)
+        assert told["m1", "say"] == Completed(status=0, stdout="hello\n", stderr="")
+        pin(access, server, server.client_key)
+        told = fleet.everywhere({"say": ["echo", "hello"]}, within_s=120)
+    error = told["m1", "say"]
+    assert isinstance(error, Unreachable)
+    assert "host key" in str(error).lower()
+
+
+def test_an_ansible_that_does_not_start_is_an_error_for_every_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("harness.transport.ansible._environment", lambda _: {"PATH": "/nowhere"})
+    told = play({"one": LOCAL}, {"say": ["echo"]}, within_s=60)
+    assert isinstance(told["one", "say"], TransportError)
+    assert not subprocess.run(["pgrep", "-f", "ansible-playbook.*cutover-"], check=False).stdout

@@ -1,0 +1,105 @@
+"""Ctrl-C at any point of a real run: it collects, judges, signs and ends with a verdict."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.bundle import verify_folder
+from harness.journal import Journal, Reader
+from harness.settings import ROOT
+from harness.signing import Signer
+from harness.tests.project import GOOD, STEPS
+from harness.tests.stage import REQUIREMENT, write_project
+from harness.waiting import until
+
+CONFTEST = (
+    """
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness import checks, engine, probes, transport
+from harness.tests.stage import CHECKS, FakeProbe, reach
+from harness.transport import fake
+
+pytest_plugins = ("harness.plugin", "harness.allure_bridge")
+
+def stop_here():
+    Path("here").touch()
+    threading.Event().wait(60)
+
+@contextmanager
+def connect(_):
+    yield reach()
+
+transport.connect = connect
+checks.CHECKS = CHECKS
+ANSWERS = {"one": 3}
+probes.PROBES = {"answers": FakeProbe(ANSWERS, within_s=90)}
+"""
+    + STEPS
+)
+POINTS = {
+    "while a probe looks": 'ANSWERS["two"] = stop_here',
+    "while a step runs": "engine.Run.require = lambda *_: stop_here()",
+    "before the first step": "@pytest.fixture(autouse=True)\ndef before(): stop_here()",
+    "while it cleans up": "@pytest.fixture(autouse=True)\ndef after():\n    yield\n    stop_here()",
+    "while it collects evidence": (
+        'ANSWERS["two"] = 42\nfake.FakeFleet.everywhere = lambda *_, within_s: stop_here()'
+    ),
+}
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_an_interrupted_run_ends_with_a_signed_verdict(tmp_path: Path, point: str) -> None:
+    write_project(tmp_path, feature=_dedented(GOOD), requirements=[REQUIREMENT])
+    (tmp_path / "conftest.py").write_text(f"{CONFTEST}\n{POINTS[point]}\n")
+    command = [sys.executable, "-m", "pytest", "features", "-m", "week1", "--strict-markers"]
+    process = subprocess.Popen(
+        [*command, "--rootdir", str(tmp_path), "--cluster", "scenarios/clusters/small.yaml"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        until((tmp_path / "here").exists, within_s=60, what=f"the run stands {point}")
+        process.send_signal(signal.SIGINT)
+        printed, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    folder = tmp_path / "reports/latest"
+    verdict = json.loads((folder / "verdict.json").read_text())
+    wanted = ("NO-GO", 1) if "evidence" in point else ("NOT-PROVEN", 3)
+    assert (verdict["decision"], process.returncode) == wanted, printed
+    assert "interrupted" in {record.kind for record in Reader(folder)}
+    signer = Signer.load().fingerprint
+    assert verify_folder(folder.resolve(), {signer: "us"}).is_intact
+
+
+def _dedented(text: str) -> str:
+    return "\n".join(line[4:] for line in text.splitlines())
+
+
+def test_a_record_that_is_interrupted_is_not_there_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with Journal.create(tmp_path / "run", "r") as journal:
+        journal.append("note", "a", 1)
+        with monkeypatch.context() as patch:
+            patch.setattr("harness.journal.os.fsync", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                journal.append("note", "b", 2)
+        journal.append("note", "c", 3)
+    assert [(it.seq, it.subject) for it in Reader(tmp_path / "run")] == [(1, "a"), (2, "c")]

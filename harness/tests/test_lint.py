@@ -1,0 +1,186 @@
+"""Every mistake that the lint is for is found, with its file and line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from harness.catalogue import read_features
+from harness.lint import defects, faults, files, sentences
+from harness.lint.features import unbound
+from harness.lint.mistake import Mistake
+from harness.tests.stage import CHECKS, REQUIREMENT, fast_enough, write_project
+
+WAIVER = """schema: 1
+requirement: W1-A
+cluster: small
+owner: Ann
+approver: Bob
+reason: it will be better soon
+created: 2026-11-01T00:00:00Z
+expires: 2026-12-01T00:00:00Z
+"""
+FEATURE = "@week1 @req:W1-A\nFeature: A\n  Scenario: B\n    Given answers\n"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A small project without a mistake."""
+    write_project(tmp_path, feature=FEATURE, requirements=[REQUIREMENT])
+    (tmp_path / "scenarios/waivers").mkdir()
+    return tmp_path
+
+
+def waived(root: Path, old: str = "", new: str = "") -> list[Mistake]:
+    assert old in WAIVER
+    (root / "scenarios/waivers/a.yaml").write_text(WAIVER.replace(old, new, 1))
+    return list(files.waivers(root, now=datetime(2026, 11, 24, tzinfo=UTC)))
+
+
+def test_a_project_in_order_has_no_mistake(root: Path) -> None:
+    assert waived(root) == list(files.gates(root)) == list(unbound(root)) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "says"),
+    [
+        ("W1-A", "W1-Z", 2, "there is no requirement W1-Z"),
+        ("small", "large", 3, "there is no cluster profile large"),
+        ("2026-12-01", "2026-11-20", 8, "it expired on 20 November 2026"),
+        ("2026-12-01", "2027-12-01", 1, "it lasts longer than 90 days"),
+        ("approver: Bob\n", "", 1, "approver: Field required"),
+        ("owner: Ann", "owner: [", 6, "not valid YAML"),
+    ],
+)
+def test_a_waiver_that_waives_nothing_is_found(
+    root: Path, old: str, new: str, line: int, says: str
+) -> None:
+    (mistake,) = waived(root, old, new)
+    assert mistake.where == f"scenarios/waivers/a.yaml:{line}"
+    assert says in mistake.says
+
+
+def test_two_waivers_of_one_risk_are_found(root: Path) -> None:
+    (root / "scenarios/waivers/b.yaml").write_text(WAIVER)
+    (mistake,) = waived(root)
+    assert (mistake.where, mistake.says) == (
+        "scenarios/waivers/b.yaml:1",
+        "scenarios/waivers/a.yaml waives the same",
+    )
+
+
+@pytest.mark.parametrize(
+    ("targets", "says"),
+    [
+        ({"answer": {"at_most": 1, "words": "x"}}, "does not end in a unit"),
+        ({"answer_ms": {"words": "x"}}, "exactly one of at_most"),
+        ({"answer_ms": {"at_most": 1}}, "words: Field required"),
+    ],
+)
+def test_a_target_that_cannot_be_met_is_found_at_its_line(
+    root: Path, targets: Mapping[str, object], says: str
+) -> None:
+    requirement = {**REQUIREMENT, "targets": targets}
+    write_project(root, feature=FEATURE, requirements=[requirement])
+    (mistake,) = files.gates(root)
+    file, _, line = mistake.where.rpartition(":")
+    assert says in mistake.says
+    assert next(iter(targets)) in (root / file).read_text().splitlines()[int(line) - 1]
+
+
+def test_an_id_that_comes_twice_is_found(root: Path) -> None:
+    write_project(root, feature=FEATURE, requirements=[REQUIREMENT, REQUIREMENT])
+    (mistake,) = files.gates(root)
+    assert mistake.says.startswith("W1-A is at scenarios/gates/week01.yaml:")
+
+
+def test_a_requirement_without_a_scenario_is_a_note_at_its_line(root: Path) -> None:
+    other = {**REQUIREMENT, "id": "W1-B"}
+    write_project(root, feature=FEATURE, requirements=[REQUIREMENT, other])
+    (mistake,) = files.unproven(root, read_features(root / "features"))
+    assert mistake.note
+    assert mistake.says == "no scenario proves W1-B yet"
+
+
+def test_features_that_nothing_binds_are_found(root: Path) -> None:
+    (root / "features/test_features.py").write_text("import pytest_bdd\n")
+    assert [it.where for it in unbound(root)] == ["features/test_features.py:1"]
+
+
+async def a_coroutine() -> None:
+    """Never awaited."""
+
+
+def returns_a_value() -> bool:
+    return True
+
+
+def returns_nothing() -> None:
+    def inner() -> int:
+        return 1
+
+    assert inner()
+
+
+def test_steps_that_would_pass_in_silence_are_found() -> None:
+    def says(kind: str, function: object) -> list[str]:
+        return [it.says for it in sentences.definition(kind, function, Path("/"))]  # type: ignore[arg-type]
+
+    assert "it is a coroutine" in says("given", a_coroutine)[0]
+    assert "a Then step returns a value" in says("then", returns_a_value)[0]
+    assert says("given", returns_a_value) == says("then", returns_nothing) == []
+
+
+def test_a_step_that_asks_for_the_unknown_is_found(tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text('def a(run):\n    run.observe("x")\n    run.require("y")\n')
+    assert [(it.where, it.says) for it in sentences.unknown_words(tmp_path)] == [
+        ("steps/odd.py:2", "there is no probe named “x”"),
+        ("steps/odd.py:3", "there is no check named “y”"),
+    ]
+
+
+class Whole:
+    def refuse(self) -> None: ...
+    def arm(self) -> None: ...
+    def inject(self) -> None: ...
+    def active(self) -> None: ...
+    def heal(self) -> None: ...
+    def healed(self) -> None: ...
+
+
+class NoWayBack:
+    def refuse(self) -> None: ...
+    def inject(self) -> None: ...
+    def active(self) -> None: ...
+
+
+def test_a_fault_without_an_undo_is_found() -> None:
+    (mistake,) = faults.lint({"pause": Whole(), "doom": NoWayBack()}, Path(__file__).parent)
+    assert mistake.where.startswith("test_lint.py:")
+    assert mistake.says == "the fault “doom” cannot arm, heal, healed"
+
+
+def write_defects(root: Path, text: str) -> None:
+    path = root / "harness/tests/lab/test_week01_defects.py"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_a_check_that_was_never_seen_red_is_found(root: Path) -> None:
+    names = ", ".join(repr(name) for name in CHECKS if name != "answers are fast enough")
+    write_defects(root, f"@pytest.mark.defect({names}, 'gone')\ndef test_a(): ...\n")
+    gone, unseen = defects.lint(CHECKS, root)
+    assert gone.where == "harness/tests/lab/test_week01_defects.py:1"
+    assert gone.says == "there is no check named “gone”"
+    assert unseen.says == "no seeded defect turns the check “answers are fast enough” red"
+    assert unseen.where.endswith(f"stage.py:{fast_enough.__code__.co_firstlineno}")
+
+
+def test_one_note_stands_for_a_project_that_marks_no_defect(root: Path) -> None:
+    write_defects(root, "def test_a(): ...\n")
+    (mistake,) = defects.lint(CHECKS, root)
+    assert mistake.note
+    assert "5 checks were never red" in mistake.says

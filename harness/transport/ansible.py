@@ -1,0 +1,190 @@
+"""The same commands on all machines side by side, through ansible-runner.
+
+For evidence, where a machine that hangs must not hold the others up and what came back in time
+must not be lost. Ansible's ``raw`` needs nothing on a machine and leaves nothing there. Here it
+gets a private folder that is gone afterwards, no configuration but ours, host keys that are
+pinned, and a deadline, at which it is killed.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from harness.errors import TimedOut, TransportError, Unreachable
+from harness.model import Machine
+from harness.settings import SshAccess
+from harness.transport.protocols import Completed
+
+Told: TypeAlias = "Mapping[tuple[str, str], Completed | TransportError]"
+_CONNECT_S = 10
+_EACH_S = 20
+
+
+class AnsibleFleet:
+    """The machines of an inventory, all at once."""
+
+    def __init__(self, access: SshAccess, machines: Iterable[Machine]) -> None:
+        self._hosts = {machine.name: _by_ssh(access, machine) for machine in machines}
+
+    def everywhere(self, commands: Mapping[str, Sequence[str]], *, within_s: float) -> Told:
+        """Run the commands, in order, on every machine; what each said, by (machine, command).
+
+        Whatever could not be asked is an error in its place: nothing is raised and nothing left
+        out. Takes ``within_s`` seconds at most.
+        """
+        return play(self._hosts, commands, within_s=within_s)
+
+
+def play(
+    hosts: Mapping[str, Mapping[str, Any]],
+    commands: Mapping[str, Sequence[str]],
+    *,
+    within_s: float,
+) -> Told:
+    """The same, on hosts as an Ansible inventory describes them: name to variables."""
+    heard = _Heard()
+    deadline = time.monotonic() + within_s
+    with tempfile.TemporaryDirectory(prefix="cutover-", ignore_cleanup_errors=True) as folder:
+        work = threading.Thread(
+            target=_run,
+            args=(Path(folder), hosts, commands, heard, deadline),
+            name="ansible",
+            daemon=True,
+        )
+        work.start()
+        # ansible-runner looks at the deadline once a second, and then kills.
+        work.join(within_s + 3)
+    told = dict(heard.told)
+    for host in hosts:
+        for name in commands:
+            told.setdefault((host, name), heard.why_not(host, deadline))
+    return told
+
+
+def _run(
+    folder: Path,
+    hosts: Mapping[str, Mapping[str, Any]],
+    commands: Mapping[str, Sequence[str]],
+    heard: _Heard,
+    deadline: float,
+) -> None:
+    (folder / "ansible.cfg").touch()  # nobody else's is read
+    import ansible_runner  # loads for half a second, which runs without a failure need not wait for
+
+    ansible_runner.run(
+        private_data_dir=str(folder),
+        inventory={"all": {"hosts": {name: dict(values) for name, values in hosts.items()}}},
+        playbook=[
+            {
+                "hosts": "all",
+                "gather_facts": False,
+                "strategy": "free",
+                "tasks": [_task(name, argv) for name, argv in commands.items()],
+            }
+        ],
+        envvars=_environment(folder),
+        settings={"pexpect_timeout": 1, "suppress_ansible_output": True},
+        forks=len(hosts),
+        event_handler=heard.event,
+        # Also keeps ansible-runner from taking Ctrl-C away from us.
+        cancel_callback=lambda: time.monotonic() > deadline,
+        quiet=True,
+    )
+
+
+def _task(name: str, argv: Sequence[str]) -> Mapping[str, Any]:
+    limit = ["timeout", "--signal=KILL", str(_EACH_S)]
+    return {
+        "name": name,
+        "ansible.builtin.raw": shlex.join([*limit, *argv]),
+        "changed_when": False,
+        "failed_when": False,
+        "timeout": _EACH_S + _CONNECT_S,
+    }
+
+
+def _environment(folder: Path) -> Mapping[str, str]:
+    home = str(folder / "home")
+    return {
+        "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+        "ANSIBLE_HOME": home,
+        "ANSIBLE_LOCAL_TEMP": home,
+        "ANSIBLE_HOST_KEY_CHECKING": "true",
+        "ANSIBLE_RETRY_FILES_ENABLED": "false",
+        "ANSIBLE_TIMEOUT": str(_CONNECT_S),
+        "LC_ALL": "C.UTF-8",
+        "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))),
+    }
+
+
+def _by_ssh(access: SshAccess, machine: Machine) -> Mapping[str, Any]:
+    options = {
+        "UserKnownHostsFile": shlex.quote(str(access.known_hosts)),
+        "GlobalKnownHostsFile": os.devnull,
+        "StrictHostKeyChecking": "yes",
+        "IdentitiesOnly": "yes",
+        "BatchMode": "yes",
+        "ControlMaster": "no",
+        "ControlPath": "none",
+        "ServerAliveInterval": "5",
+    }
+    return {
+        "ansible_connection": "ssh",
+        "ansible_host": machine.address,
+        "ansible_port": access.port,
+        "ansible_user": access.user,
+        "ansible_ssh_private_key_file": str(access.key),
+        "ansible_ssh_args": " ".join(("-F none", *(f"-o {k}={v}" for k, v in options.items()))),
+        # A terminal would merge the outputs and end lines in CR LF.
+        "ansible_ssh_use_tty": False,
+    }
+
+
+class _Heard:
+    """What has come back so far."""
+
+    def __init__(self) -> None:
+        self.told: dict[tuple[str, str], Completed | TransportError] = {}
+        self._silent: dict[str, str] = {}
+        self._complaint = ""
+
+    def event(self, event: Mapping[str, Any]) -> bool:
+        """Take in an event of ansible-runner; False, so that it keeps no file of it."""
+        data = event.get("event_data", {})
+        said = data.get("res", {})
+        match event["event"]:
+            case "runner_on_unreachable":
+                self._silent[data["host"]] = " ".join(str(said.get("msg", "")).split())
+            case "runner_on_ok" | "runner_on_failed":
+                self.told[data["host"], data["task"]] = _answer(data["host"], said)
+            case "verbose" if "ERROR" in event["stdout"]:
+                self._complaint = event["stdout"].strip()
+        return False
+
+    def why_not(self, host: str, deadline: float) -> TransportError:
+        """Why there is no answer of a host."""
+        if host in self._silent:
+            return Unreachable(f"{host}: {self._silent[host]}")
+        if time.monotonic() < deadline:
+            return TransportError(
+                f"{host}: Ansible gave up: {self._complaint or 'it says nothing'}"
+            )
+        return TimedOut(f"{host}: no answer in time")
+
+
+def _answer(host: str, said: Mapping[str, Any]) -> Completed | TransportError:
+    if "rc" not in said:
+        return TransportError(f"{host}: {said.get('msg', 'no answer')}")
+    return Completed(
+        status=int(said["rc"]),
+        stdout=str(said.get("stdout", "")),
+        stderr=str(said.get("stderr", "")),
+    )
