@@ -88,7 +88,15 @@ def plan_run(asked: Asked, profile: Profile) -> Manifest:
         raise ConfigError(
             f"not due by week {week}: {', '.join(unknown)}", remedy=f"those due are: {known}"
         )
-    requirements = tuple(it for it in due if not asked.only or it.id in asked.only)
+    strangers = sorted(set(profile.targets) - {it.id for it in gates.requirements})
+    if strangers:
+        raise ConfigError(
+            f"the profile {profile.name} has targets for unknown {', '.join(strangers)}",
+            remedy="name a requirement of scenarios/gates",
+        )
+    requirements = tuple(
+        it.on(profile.targets.get(it.id, {})) for it in due if not asked.only or it.id in asked.only
+    )
     ids = {requirement.id for requirement in requirements}
     scenarios = read_features(asked.root / "features")
     cluster = profile.cluster()

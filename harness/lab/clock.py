@@ -5,11 +5,10 @@ The kernel's clock is the host's and is never set: every chronyd of the lab runs
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 from harness.lab import builds, cgroups
-from harness.lab.host import joining
+from harness.lab.host import joining, launch
 from harness.lab.network import inside
 from harness.lab.shape import Lab
 
@@ -45,10 +44,4 @@ def up(lab: Lab, log: Path) -> None:
     ]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as sink:
-        subprocess.Popen(
-            joining(cgroups.make(group(lab)), command),
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=sink,
-            start_new_session=True,
-        )
+        launch(joining(cgroups.make(group(lab)), command), sink)

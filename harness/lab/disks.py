@@ -35,6 +35,11 @@ def mounts_below(folder: Path) -> list[Path]:
     return found[::-1]
 
 
+def mounted(path: Path) -> bool:
+    """Whether something is mounted there; os.path.ismount does not see binds."""
+    return path in mounts_below(path)
+
+
 def loops(lab: Lab, log: Path) -> dict[str, str]:
     """Loop devices over the lab's files as they are now: backing file → device.
 
@@ -62,13 +67,14 @@ def _backs(device: dict[str, Any]) -> bool:
 
 def open_pool(lab: Lab, log: Path) -> None:
     """Make and mount the pool; one that is there is only mounted."""
-    if os.path.ismount(lab.pool):
+    if mounted(lab.pool):
         return
     lab.pool.mkdir(parents=True, exist_ok=True)
-    if not os.path.ismount(lab.state):
+    if not mounted(lab.state):
         # Shared: what is unmounted here goes also where another lab's machine, which booted
         # meanwhile, took a copy of this host's mounts; else that would keep our disks busy.
         run(["mount", "--bind", lab.state, lab.state], log=log)
+        run(["mount", "--make-private", lab.state], log=log)
         run(["mount", "--make-shared", lab.state], log=log)
     if not lab.pool_image.exists():
         lab.pool_image.parent.mkdir(parents=True, exist_ok=True)
@@ -82,11 +88,11 @@ def open_pool(lab: Lab, log: Path) -> None:
 
 def close_pool(lab: Lab, log: Path) -> None:
     """Forget the live disks and unmount the pool; the golden copies stay in it."""
-    if os.path.ismount(lab.pool):
+    if mounted(lab.pool):
         for folder in [lab.live, *lab.pool.glob("*.new")]:
             shutil.rmtree(folder, ignore_errors=True)
         run(["umount", lab.pool], log=log)
-    if os.path.ismount(lab.state):
+    if mounted(lab.state):
         run(["umount", lab.state], log=log)
 
 
@@ -128,7 +134,7 @@ def mount(lab: Lab, node: Node, rootfs: Path, log: Path) -> None:
     """Mount a machine's system partition and lay its root over the built system."""
     device = attach(lab, node, log)
     node.system.mkdir(parents=True, exist_ok=True)
-    if not os.path.ismount(node.system):
+    if not mounted(node.system):
         probe = ["blkid", "--probe", "--match-tag", "TYPE", f"{device}p1"]
         if not run(probe, log=log, check=False).stdout.strip():
             # This host holds the mount, also while the machine has no power: no journal is needed.
@@ -137,7 +143,7 @@ def mount(lab: Lab, node: Node, rootfs: Path, log: Path) -> None:
     for folder in ("upper", "work", "rancher", "kubelet"):
         (node.system / folder).mkdir(exist_ok=True)
     node.root.mkdir(exist_ok=True)
-    if not os.path.ismount(node.root):
+    if not mounted(node.root):
         options = f"lowerdir={rootfs},upperdir={node.system}/upper,workdir={node.system}/work"
         run(["mount", "-t", "overlay", "overlay", "-o", options, node.root], log=log)
 
@@ -146,7 +152,7 @@ def release(lab: Lab, log: Path) -> None:
     """Unmount everything below the lab's folder but the pool, and detach the machines' disks."""
     for path in mounts_below(lab.state):
         # A shared mount can be listed twice and be gone after the first time.
-        if path not in (lab.pool, lab.state) and os.path.ismount(path):
+        if path not in (lab.pool, lab.state) and mounted(path):
             run(["umount", path], log=log)
     for file, device in loops(lab, log).items():
         if file != str(lab.pool_image):

@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from harness.errors import LabError, TimedOut
 from harness.waiting import until
@@ -99,6 +100,18 @@ def _answer(
         raise
     finally:
         _running.discard(process)
+
+
+def launch(argv: Sequence[str], output: IO[bytes]) -> None:
+    """Start a command that outlives this process and is no child of it."""
+    subprocess.run(
+        ["setsid", "--fork", *argv],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        check=True,
+        timeout=20,
+    )
 
 
 def joining(groups: Sequence[Path], words: Sequence[str]) -> list[str]:

@@ -160,7 +160,8 @@ def trouble(lab: Lab, log: Path) -> str:
         if not _rolled_out(item):
             return f"{item['kind']} {item['metadata']['name']} is not rolled out"
     for pod in objects(lab, "pods", "--all-namespaces", log=log):
-        done = pod["status"].get("phase") == "Succeeded"
+        # One that failed was replaced, or its owner is not rolled out.
+        done = pod["status"].get("phase") in ("Succeeded", "Failed")
         leaving = "deletionTimestamp" in pod["metadata"]
         if not (done or leaving or _condition(pod, "Ready")):
             return f"pod {pod['metadata']['namespace']}/{pod['metadata']['name']} is not ready"

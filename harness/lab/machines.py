@@ -6,14 +6,13 @@ import contextlib
 import os
 import shutil
 import signal
-import subprocess
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import LabError
 from harness.lab import cgroups, disks, network
-from harness.lab.host import joining, run
+from harness.lab.host import joining, launch, run
 from harness.lab.shape import LAB, Lab, Node
 from harness.waiting import until
 
@@ -22,10 +21,11 @@ FSID = uuid.uuid5(uuid.NAMESPACE_URL, "cutover-lab-ceph")
 # What a machine needs beyond systemd-nspawn's own list: containers, eBPF, and measuring it.
 SYSTEM_CALLS = "@keyring @mount bpf perf_event_open"
 # The kernel is shared: no machine sets its clock, loads its modules or reaches its hardware.
-DROPPED = "CAP_SYS_TIME,CAP_SYS_MODULE,CAP_SYS_RAWIO,CAP_WAKE_ALARM"
+DROPPED = ("sys_time", "sys_module", "sys_rawio", "wake_alarm")
 MASKED = ("ceph-crash", "etcd", "e2scrub_reap", "nvmf-autoconnect")
 ENABLED = {
     "sysinit.target.wants": ("/etc/systemd/system/cutover-early.service",),
+    "network-online.target.wants": ("/lib/systemd/system/systemd-networkd-wait-online.service",),
     "timers.target.wants": ("/etc/systemd/system/rke2-etcd-snapshot.timer",),
     "multi-user.target.wants": (
         "/etc/systemd/system/containerd.service",
@@ -166,13 +166,7 @@ def boot(lab: Lab, node: Node, log: Path) -> None:
     network.forget(lab, node, log)
     command = _nspawn(lab, node, disks.attach(lab, node, log))
     with node.console.open("ab") as console:
-        subprocess.Popen(
-            joining(groups, command),
-            stdin=subprocess.DEVNULL,
-            stdout=console,
-            stderr=console,
-            start_new_session=True,
-        )
+        launch(joining(groups, command), console)
     until(
         lambda: init(lab, node) is not None,
         within_s=20,
@@ -209,7 +203,7 @@ def _nspawn(lab: Lab, node: Node, device: str) -> list[str]:
         "--resolv-conf=off",
         "--timezone=off",
         "--capability=all",
-        f"--drop-capability={DROPPED}",
+        f"--drop-capability={','.join(f'CAP_{name.upper()}' for name in DROPPED)}",
         f"--system-call-filter={SYSTEM_CALLS}",
         f"--bind-ro={lab.tools}:/opt/cutover",
         *(f"--bind={source}:{target}" for source, target in binds.items()),
@@ -241,14 +235,18 @@ def enter(
     within_s: float = 60,
     check: bool = True,
 ) -> str:
-    """Run a command inside a machine, and return what it printed; LabError when it is off."""
+    """Run a command inside a machine, and return what it printed; LabError when it is off.
+
+    What enters has no more rights over the shared kernel than what lives there.
+    """
     pid = init(lab, node)
     if pid is None:
         raise LabError(f"{node.name} is off", remedy=f"cutover lab power-on {node.name}")
     into = ["nsenter", f"--target={pid}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
+    less = ["setpriv", f"--bounding-set={','.join(f'-{name}' for name in DROPPED)}", "--"]
     path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     return run(
-        [*into, "--", "env", "-i", path, "HOME=/root", *argv],
+        [*into, "--", "env", "-i", path, "HOME=/root", *less, *argv],
         log=log,
         stdin=stdin,
         within_s=within_s,

@@ -23,6 +23,7 @@ from harness.settings.gates import (
     Gates,
     Requirement,
     Target,
+    TargetChange,
     load_gates,
     unit_of,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "SshAccess",
     "Stack",
     "Target",
+    "TargetChange",
     "Waiver",
     "cache_dir",
     "config_dir",

@@ -86,11 +86,25 @@ class Target(Frozen):
             return "≤"
         return "≥" if self.at_least is not None else "="
 
+    def changed(self, change: TargetChange) -> Target:
+        """The same bound with another number, and why in its words."""
+        bounds = ("at_most", "at_least", "exactly")
+        bound = next(name for name in bounds if getattr(self, name) is not None)
+        words = f"{self.words} (here, because {change.because})"
+        return self.model_copy(update={bound: change.number, "words": words})
+
     def met_by(self, measured: float) -> bool:
         """Does the measured number meet the bound?"""
         if self.at_most is not None:
             return measured <= self.at_most
         return measured >= self.number if self.at_least is not None else measured == self.number
+
+
+class TargetChange(Frozen):
+    """Another number for one target on one cluster, and why; the report shows both."""
+
+    number: float
+    because: str = Field(min_length=10)
 
 
 class Requirement(Frozen):
@@ -117,6 +131,17 @@ class Requirement(Frozen):
     def week(self) -> int:
         """The week by which it is due: its id names it."""
         return int(self.id[1:].partition("-")[0])
+
+    def on(self, changes: Mapping[str, TargetChange]) -> Requirement:
+        """The requirement with a cluster's own targets; ConfigError for one that it has not."""
+        unknown = sorted(set(changes) - set(self.targets))
+        if unknown:
+            raise ConfigError(
+                f"the cluster profile changes targets that {self.id} has not: {', '.join(unknown)}",
+                remedy=f"it has: {', '.join(self.targets) or 'none'}",
+            )
+        changed = {key: self.targets[key].changed(change) for key, change in changes.items()}
+        return self.model_copy(update={"targets": {**self.targets, **changed}})
 
     def numbers(self) -> Numbers:
         """The targets as checks know them: key to number."""

@@ -23,6 +23,7 @@ from pydantic import (
 from harness.errors import ConfigError
 from harness.model import Cluster, Machine
 from harness.settings.files import SCENARIOS, Frozen, cache_dir, parse, state_dir
+from harness.settings.gates import TargetChange
 
 
 def _resolve(path: Path, info: ValidationInfo) -> Path:
@@ -115,6 +116,8 @@ class Profile(Frozen):
     # Why a part that is not declared is absent, in words for the report.
     absent: Mapping[str, str] = {}
     sysctls: Mapping[str, str] = {}
+    # This cluster's own numbers for targets of the gate files, by requirement and target.
+    targets: Mapping[str, Mapping[str, TargetChange]] = {}
     allow_disruption: bool = False
     # Only a profile of the embedded lab has this: its size and shape. Read by harness.lab alone.
     lab: Mapping[str, Any] | None = None

@@ -15,18 +15,26 @@ from harness.settings import load_profile
 from harness.tests.lab.world import World
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "lab_full: needs lab-full, and CUTOVER_TEST_FULL=1 to run")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Everything here needs a lab; what needs the full one runs only when that is asked for."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.lab)
+    if os.environ.get("CUTOVER_TEST_FULL") != "1":
+        left_out = [item for item in items if item.get_closest_marker("lab_full")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
 
-@pytest.fixture(scope="session")
-def lab(pytestconfig: pytest.Config) -> Lab:
-    """The running lab; CUTOVER_TEST_LAB names another than ``lab``."""
-    profile = load_profile(os.environ.get("CUTOVER_TEST_LAB", "lab"))
-    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+def running(name: str, config: pytest.Config) -> Lab:
+    """The lab of a profile, brought up when it is not."""
+    profile = load_profile(name)
+    capture = config.pluginmanager.getplugin("capturemanager")
 
     def tell(text: str) -> None:
         with capture.global_and_fixture_disabled():
@@ -34,6 +42,12 @@ def lab(pytestconfig: pytest.Config) -> Lab:
 
     ensure_up(profile, progress=tell)
     return Lab.of(profile)
+
+
+@pytest.fixture(scope="session")
+def lab(pytestconfig: pytest.Config) -> Lab:
+    """The running lab; CUTOVER_TEST_LAB names another than ``lab``."""
+    return running(os.environ.get("CUTOVER_TEST_LAB", "lab"), pytestconfig)
 
 
 @pytest.fixture

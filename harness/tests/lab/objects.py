@@ -31,7 +31,7 @@ class Namespace:
         )
 
     def kubectl(self, *argv: str, check: bool = True) -> str:
-        return self.world.kubectl(*argv, f"--namespace={self.name}", check=check)
+        return self.world.kubectl(f"--namespace={self.name}", *argv, check=check)
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
         """An object as it is now; empty when there is none."""

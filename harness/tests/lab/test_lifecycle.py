@@ -80,7 +80,7 @@ def patience() -> float:
     return 1 + max(0.0, os.getloadavg()[0] / (os.cpu_count() or 1) - 1)
 
 
-@pytest.mark.parametrize("after_s", [0.5, 2.0, 6.0, 15.0, 30.0])
+@pytest.mark.parametrize("after_s", [1.0, 8.0, 25.0])
 def test_an_up_that_is_killed_is_finished_by_the_next_or_taken_down(
     lab: Lab, after_s: float
 ) -> None:
@@ -91,7 +91,7 @@ def test_an_up_that_is_killed_is_finished_by_the_next_or_taken_down(
     except subprocess.TimeoutExpired:
         began.send_signal(signal.SIGKILL)
         began.wait()
-    if int(after_s * 2) % 2:
+    if after_s == 8.0:
         assert cutover("lab", "down").returncode == Exit.GO
         assert traces(lab) == []
     again = cutover("lab", "up")

@@ -64,6 +64,13 @@ class World:
         """Run a command in a machine."""
         return machines.enter(self.lab, node, argv, log=self.log, stdin=stdin, check=check)
 
+    def ssh(self, node: Node, command: str) -> str:
+        """Run a shell command in a machine as whoever logs in there does; what it printed."""
+        argv = [str(ROOT / "cutover"), "lab", "ssh", node.name, command]
+        return subprocess.run(
+            argv, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL
+        ).stdout
+
     def kubectl(self, *argv: str, check: bool = True) -> str:
         return kubernetes.kubectl(self.lab, *argv, log=self.log, check=check)
 
