@@ -245,31 +245,34 @@ class GateSession:
         reason = str(excinfo.value) if by_pytest else "stopped by hand"
         self.run.write("interrupted", "session", {"reason": reason})
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
         folder = self._opened.folder
-        session.exitstatus = int(Exit.NOT_PROVEN)
         if self._under_way is not None:
             with suppress(KeyboardInterrupt):  # pressed again: no evidence then, but a verdict
                 self._collect(self._under_way)
         with _uninterrupted():
-            self._seal(session, folder)
+            self._seal(folder)
+        try:
+            return (yield)
+        finally:  # whatever another plugin made of it
+            session.exitstatus = int(self.judgement.exit if self.judgement else Exit.NOT_PROVEN)
 
-    def _seal(self, session: pytest.Session, folder: Path) -> None:
+    def _seal(self, folder: Path) -> None:
         """Write the last records, judge, draw, sign."""
         try:
             for path in folder.glob("allure-results/*.json"):
                 self._opened.redactor.file(path)
             self.run.write("redacted", "session", self._opened.redactor.report())
             self.run.write("end", "session", {})
-            self.judgement = draw(folder, checks.CHECKS)
+            judgement = draw(folder, checks.CHECKS)
             pack(folder, self._opened.signer)
             point_latest(folder)
         except Exception:
             self._trouble = traceback.format_exc()
             return
-        session.exitstatus = int(self.judgement.exit)
-        self._hook.pytest_gate_judged(judgement=self.judgement, folder=folder)
+        self.judgement = judgement
+        self._hook.pytest_gate_judged(judgement=judgement, folder=folder)
 
     def pytest_unconfigure(self) -> None:
         self._stack.close()
