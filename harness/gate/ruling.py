@@ -19,11 +19,15 @@ _A_CHECK_MAY_SAY = (Outcome.PASS, Outcome.FAIL, Outcome.NOT_PROVEN, Outcome.NOT_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ruling:
-    """What a check concluded for a requirement, and the journal lines and files it judged."""
+    """What a check concluded for a requirement, and the journal lines and files it judged.
+
+    ``looked`` is when the last of them was seen (UTC); None when nothing was.
+    """
 
     check: str
     requirement: str
     verdict: Verdict
+    looked: str | None
     lines: tuple[int, ...]
     files: tuple[str, ...]
 
