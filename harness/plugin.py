@@ -62,6 +62,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"week{week}: proves something due by week {week}")
     for name in ("req", "severity", "needs", "owner"):
         config.addinivalue_line("markers", f"{name}(id): the tag @{name}:ID of a feature file")
+    if config.args_source is config.ArgsSource.TESTPATHS and _week(config) is not None:
+        config.args[:] = [str(config.rootpath / "features")]  # "pytest -m week3" names no path
     if not _runs_features(config):
         return
     try:
@@ -98,6 +100,12 @@ def _runs_features(config: pytest.Config) -> bool:
     return any(features in (path, *path.parents) or path in features.parents for path in paths)
 
 
+def _week(config: pytest.Config) -> int | None:
+    """The week asked for: "-m week1" is its gate too; of several weeks, the last one's."""
+    marked = [int(week) for week in re.findall(r"\bweek(\d+)\b", config.option.markexpr)]
+    return config.option.week if config.option.week is not None else max(marked, default=None)
+
+
 def _asked(config: pytest.Config) -> Asked:
     option = config.option
     if any(getattr(option, name, False) for name in _PROVES_NOTHING):
@@ -105,11 +113,9 @@ def _asked(config: pytest.Config) -> Asked:
             "with this option pytest runs nothing, and a gate that runs nothing proves nothing",
             remedy="./cutover lint reads the features without running them",
         )
-    # "-m week1" is the gate of week 1; several weeks make the gate of the last.
-    marked = [int(week) for week in re.findall(r"\bweek(\d+)\b", option.markexpr)]
     return Asked(
         cluster=option.cluster,
-        week=option.week if option.week is not None else max(marked, default=None),
+        week=_week(config),
         only=tuple(option.only),
         resume=option.resume,
         signing_key=option.signing_key,
@@ -245,31 +251,34 @@ class GateSession:
         reason = str(excinfo.value) if by_pytest else "stopped by hand"
         self.run.write("interrupted", "session", {"reason": reason})
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
         folder = self._opened.folder
-        session.exitstatus = int(Exit.NOT_PROVEN)
         if self._under_way is not None:
             with suppress(KeyboardInterrupt):  # pressed again: no evidence then, but a verdict
                 self._collect(self._under_way)
         with _uninterrupted():
-            self._seal(session, folder)
+            self._seal(folder)
+        try:
+            return (yield)
+        finally:  # whatever another plugin made of it
+            session.exitstatus = int(self.judgement.exit if self.judgement else Exit.NOT_PROVEN)
 
-    def _seal(self, session: pytest.Session, folder: Path) -> None:
+    def _seal(self, folder: Path) -> None:
         """Write the last records, judge, draw, sign."""
         try:
             for path in folder.glob("allure-results/*.json"):
                 self._opened.redactor.file(path)
             self.run.write("redacted", "session", self._opened.redactor.report())
             self.run.write("end", "session", {})
-            self.judgement = draw(folder, checks.CHECKS)
+            judgement = draw(folder, checks.CHECKS)
             pack(folder, self._opened.signer)
             point_latest(folder)
         except Exception:
             self._trouble = traceback.format_exc()
             return
-        session.exitstatus = int(self.judgement.exit)
-        self._hook.pytest_gate_judged(judgement=self.judgement, folder=folder)
+        self.judgement = judgement
+        self._hook.pytest_gate_judged(judgement=judgement, folder=folder)
 
     def pytest_unconfigure(self) -> None:
         self._stack.close()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
@@ -13,8 +15,11 @@ from rich.table import Column, Table
 from harness.commands.output import AsJson, say_json
 from harness.gate import Manifest
 from harness.history import finished, took_s
-from harness.report.words import duration, with_unit
+from harness.report.words import DECISIONS, OUTCOMES, duration, with_unit
 from harness.settings import ROOT
+
+_BARS = "▁▂▃▄▅▆▇█"
+_GREEN = ("pass", "waived", "not_applicable", "GO", "GO-WITH-WAIVERS")
 
 
 def history(
@@ -46,7 +51,35 @@ def history(
         last = ", ".join(measured) if only else row["proven"]
         week = f"{row['week']}{' (part)' if row['partial'] else ''}"
         table.add_row(row["run"], row["cluster"], week, says, duration(row["took_s"]), last)
-    Console(file=sys.stdout, highlight=False).print(table)
+    console = Console(file=sys.stdout, highlight=False)
+    console.print(table)
+    for line in _story(rows, only):
+        console.print(line, soft_wrap=True)
+
+
+def _story(rows: Sequence[Mapping[str, Any]], only: str | None) -> Iterator[str]:
+    """Small charts over the runs, and since when and how often it has been red."""
+    if not rows:
+        return
+    said = [row["verdict"] if only else row["decision"] for row in rows]
+    icons = {it.value: word.icon for it, word in (OUTCOMES if only else DECISIONS).items()}
+    red = [row["run"] for row, it in zip(rows, said, strict=True) if it not in _GREEN]
+    changes = sum(one != other for one, other in pairwise(said))
+    yield f"verdicts   {''.join(icons[it] for it in said)}"
+    yield f"took       {sparkline([row['took_s'] for row in rows])}"
+    for key in dict.fromkeys(key for row in rows for key in row["measured"]):
+        values = [row["measured"][key] for row in rows if key in row["measured"]]
+        least, most = (with_unit(it, key) for it in (min(values), max(values)))
+        yield f"{sparkline(values)}  {key}: {least} to {most}"
+    yield f"first red  {red[0] if red else 'never'}"
+    yield f"flakes     {changes} changes in {len(rows)} runs"
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Numbers as bars of eight heights, the least to the greatest."""
+    least, most = min(values), max(values)
+    span = (most - least) or 1
+    return "".join(_BARS[round((value - least) / span * (len(_BARS) - 1))] for value in values)
 
 
 def _row(manifest: Manifest, verdict: dict[str, Any], only: str | None) -> dict[str, Any]:

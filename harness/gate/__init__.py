@@ -3,7 +3,7 @@
 from harness.gate.judge import Finding, Judged, Judgement, decide, judge
 from harness.gate.manifest import Manifest, PastRun
 from harness.gate.ruling import Ruling, rule
-from harness.gate.trail import Collected, FaultSeen, ScenarioSeen, StepSeen, Trail
+from harness.gate.trail import Collected, FaultSeen, LookSeen, ScenarioSeen, StepSeen, Trail
 
 __all__ = [
     "Collected",
@@ -11,6 +11,7 @@ __all__ = [
     "Finding",
     "Judged",
     "Judgement",
+    "LookSeen",
     "Manifest",
     "PastRun",
     "Ruling",

@@ -7,6 +7,7 @@ was seen. Anything less is NOT PROVEN; only a check that judged the system can s
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -179,9 +180,9 @@ def _findings(requirement: Requirement, trail: Trail) -> Iterator[Finding]:
     scenarios = manifest.proving(requirement.id)
     if not scenarios:
         yield _not_proven("no scenario proves it yet")
-    ids = [scenario.id for scenario in scenarios]
+    count = Counter(scenario.id for scenario in scenarios)
     for scenario in dict.fromkeys(scenarios):
-        if ids.count(scenario.id) > 1:
+        if count[scenario.id] > 1:
             yield _not_proven("two scenarios have the same name", scenario.id)
         yield from _of_scenario(requirement.id, scenario, trail)
 

@@ -6,6 +6,7 @@ scenario asked for went unanswered, and its own numbers meet the targets.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,11 +19,15 @@ _A_CHECK_MAY_SAY = (Outcome.PASS, Outcome.FAIL, Outcome.NOT_PROVEN, Outcome.NOT_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ruling:
-    """What a check concluded for a requirement, and the journal lines and files it judged."""
+    """What a check concluded for a requirement, and the journal lines and files it judged.
+
+    ``looked`` is when the last of them was seen (UTC); None when nothing was.
+    """
 
     check: str
     requirement: str
     verdict: Verdict
+    looked: str | None
     lines: tuple[int, ...]
     files: tuple[str, ...]
 
@@ -44,10 +49,13 @@ def rule(
         return _not_proven(f"nothing was observed before “{name}” was asked")
     try:
         verdict = checks[name](case)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # sys.exit(0) would end a run well
         return _not_proven(f"the check “{name}” broke: {type(error).__name__}: {error}")
     if not isinstance(verdict, Verdict) or verdict.outcome not in _A_CHECK_MAY_SAY:
         return _not_proven(f"the check “{name}” answered {verdict!r}, which is no verdict")
+    odd = [key for key, number in verdict.measured.items() if not math.isfinite(number)]
+    if odd:
+        return _not_proven(f"the check “{name}” measured {', '.join(odd)} and got no number")
     if verdict.outcome is Outcome.PASS:
         for doubt in _doubts(name, verdict, case, requirement, unseen):
             return Verdict(

@@ -11,7 +11,7 @@ interrupted, torn, end.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.checks import Check
@@ -73,6 +73,14 @@ class Collected:
 
 
 @dataclass(slots=True)
+class LookSeen:
+    """One look of a probe, from the record that begins it to its last observation."""
+
+    began: Record
+    ended: Record
+
+
+@dataclass(slots=True)
 class _Look:
     """One look of a probe: the targets that it set out to see, and what came back."""
 
@@ -90,6 +98,7 @@ class Trail:
         self._first: Record | None = None
         self._last: Record | None = None
         self.sessions = 0
+        self.looked: list[LookSeen] = []
         self.scenarios: dict[str, ScenarioSeen] = {}
         self.faults: dict[str, FaultSeen] = {}
         self.redacted: Mapping[str, Any] = {"places": {}, "tokens": {}}
@@ -178,10 +187,13 @@ class Trail:
 
     def _on_look(self, record: Record) -> None:
         self._looks[record.subject] = _Look(targets=tuple(record.data["targets"]))
+        self.looked.append(LookSeen(began=replace(record, data=None), ended=record))
 
     def _on_observation(self, record: Record) -> None:
         seen = Observation(probe=record.subject, **record.data)
         self._looks[record.subject].seen[seen.target] = (seen, record)
+        if self.looked[-1].began.subject == record.subject:
+            self.looked[-1].ended = record
 
     def _on_require(self, record: Record) -> None:
         scenario = self.scenarios[record.data["scenario"]]
@@ -205,6 +217,7 @@ class Trail:
                 check=record.subject,
                 requirement=requirement.id,
                 verdict=verdict,
+                looked=max((kept.at for kept in evidence), default=None),
                 lines=tuple(sorted(kept.seq for kept in evidence)),
                 files=tuple(sorted({kept.file for kept in evidence if kept.file})),
             )

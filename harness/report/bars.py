@@ -15,6 +15,7 @@ class Bar:
     """One bar: ``fill`` and ``mark`` are percentages of it, ``style`` is ok, bad or warn."""
 
     words: str
+    note: str
     measured: str
     target: str
     fill: float
@@ -38,6 +39,7 @@ def bars(judgement: Judgement) -> tuple[Bar, ...]:
 def _bar(judged: Judged, key: str, target: Target, value: float) -> Bar:
     full = 100.0 if unit_of(key) == "percent" else max(2 * target.number, 1.1 * value, 1.0)
     met = target.met_by(value)
+    words, bracket, note = target.words.partition(" (here, ")
     places = [
         place
         for ruling in judged.rulings
@@ -45,7 +47,8 @@ def _bar(judged: Judged, key: str, target: Target, value: float) -> Bar:
         for place in ruling.verdict.where
     ]
     return Bar(
-        words=target.words,
+        words=words,
+        note=f"{bracket}{note}",
         measured=with_unit(value, key),
         target=bound(target, key),
         fill=round(min(100.0, max(0.0, 100 * value / full)), 1),

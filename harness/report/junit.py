@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
 
 from harness.catalogue import Scenario
-from harness.gate import Judged, Judgement
+from harness.gate import Finding, Judged, Judgement
 from harness.model import Outcome, merge
 
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -23,11 +24,12 @@ def junit(judgement: Judgement) -> bytes:
         case = _case(requirements, f"week{requirement.week:02d}", name)
         _say(case, judged.outcome, judged.reason)
     scenarios = _suite(root, "scenarios", judgement)
+    findings = _by_scenario(judgement)
     for scenario in manifest.scenarios:
         case = _case(scenarios, scenario.file, f"{' '.join(scenario.requirements)} {scenario.id}")
         seen = judgement.trail.scenarios.get(scenario.id)
         case.set("time", f"{seen.took_s if seen else 0:.3f}")
-        outcome, reason = _of(scenario, judgement.judged)
+        outcome, reason = _of(scenario, findings.get(scenario.id, ()), judgement.judged)
         _say(case, outcome, reason)
     for suite in root:
         _total(suite)
@@ -45,10 +47,18 @@ def _case(suite: ET.Element, classname: str, name: str) -> ET.Element:
     return ET.SubElement(suite, "testcase", classname=_text(classname), name=_text(name))
 
 
-def _of(scenario: Scenario, judged: tuple[Judged, ...]) -> tuple[Outcome, str]:
-    findings = [
-        finding for it in judged for finding in it.findings if finding.scenario == scenario.id
-    ]
+def _by_scenario(judgement: Judgement) -> Mapping[str, Sequence[Finding]]:
+    found: dict[str, list[Finding]] = {}
+    for judged in judgement.judged:
+        for finding in judged.findings:
+            if finding.scenario is not None:
+                found.setdefault(finding.scenario, []).append(finding)
+    return found
+
+
+def _of(
+    scenario: Scenario, findings: Sequence[Finding], judged: Sequence[Judged]
+) -> tuple[Outcome, str]:
     if not findings:
         moot = [it for it in judged if it.requirement.id in scenario.requirements]
         return merge(it.outcome for it in moot), "; ".join(dict.fromkeys(it.reason for it in moot))

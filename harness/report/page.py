@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import jinja2
@@ -102,7 +103,9 @@ class Detail:
     observed: tuple[str, ...]
     where: str
     took: str
+    looked: str
     since: str
+    flakes: str
     remedy: str
     runbook: str
     again: str
@@ -139,6 +142,8 @@ def _content(judgement: Judgement) -> dict[str, Any]:
         "since": f"Since {_day(before)}" if before else None,
         "risks": [_risk(judged, judgement) for judged in blocking(judgement)],
         "bars": bars(judgement),
+        "weeks": _weeks(judgement),
+        "way_back": _way_back(judgement),
         "rows": [_row(judged, before) for judged in judgement.judged],
         "warnings": [clip(warning, 400) for warning in judgement.warnings],
         "owners": list(dict.fromkeys(it.requirement.owner for it in judgement.judged)),
@@ -152,6 +157,27 @@ def _content(judgement: Judgement) -> dict[str, Any]:
         "secrets": len(trail.redacted["tokens"]),
         "signer": trail.signer,
     }
+
+
+def _weeks(judgement: Judgement) -> list[tuple[int, str, list[tuple[Word, str, str]]]]:
+    """A traffic light for each requirement, by the week in which it falls due."""
+    weeks = sorted({judged.requirement.week for judged in judgement.judged})
+    found = []
+    for week in weeks:
+        due = [judged for judged in judgement.judged if judged.requirement.week == week]
+        applying = [judged for judged in due if judged.outcome is not Outcome.NOT_APPLICABLE]
+        proven = sum(judged.outcome is Outcome.PASS for judged in applying)
+        lights = [(OUTCOMES[it.outcome], it.requirement.id, it.requirement.title) for it in due]
+        found.append((week, f"{proven} of {len(applying)} proven", lights))
+    return found
+
+
+def _way_back(judgement: Judgement) -> str:
+    """Is rolling back rehearsed? Its requirement says, once it is due."""
+    for judged in judgement.judged:
+        if judged.requirement.id.endswith("-ROLLBACK"):
+            return OUTCOMES[judged.outcome].text.lower()
+    return "not due yet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,6 +268,22 @@ def _since(judged: Judged, past: Sequence[PastRun]) -> str:
     return f"{word} in this run for the first time in {len(known) + 1}"
 
 
+def _flakes(judged: Judged, past: Sequence[PastRun]) -> str:
+    """How often the verdict changed from one run to the next."""
+    name = judged.requirement.id
+    said = [run.requirements[name] for run in past if name in run.requirements]
+    said.append(judged.outcome.value)
+    changes = sum(one != other for one, other in pairwise(said))
+    times = "once" if changes == 1 else f"{changes} times"
+    return f"changed {times} in {len(said)} runs" if len(said) > 1 else ""
+
+
+def _looked(judged: Judged) -> str:
+    """When what was judged was last looked at."""
+    looked = max((it.looked for it in judged.rulings if it.looked), default=None)
+    return f"{datetime.fromisoformat(looked):%d %b %Y %H:%M:%S} UTC" if looked else ""
+
+
 def _detail(judged: Judged, judgement: Judgement) -> Detail:
     requirement, trail = judged.requirement, judgement.trail
     scenarios = trail.manifest.proving(requirement.id)
@@ -263,7 +305,9 @@ def _detail(judged: Judged, judgement: Judgement) -> Detail:
         observed=tuple(_observed(judged)),
         where=", ".join(where),
         took=f"{sum(it.took_s for it in seen):.1f} s in {len(seen)} scenarios" if seen else "",
+        looked=_looked(judged),
         since=_since(judged, trail.manifest.past),
+        flakes=_flakes(judged, trail.manifest.past),
         remedy=requirement.remedy,
         runbook=requirement.runbook.strip(),
         again=again(judgement, requirement.id),

@@ -115,8 +115,9 @@ def _others(judgement: Judgement) -> list[str]:
         sentences.append(f"{_count(unproven, 'could not be proven')}.")
     waived = [it for it in judgement.judged if it.outcome is Outcome.WAIVED]
     if waived:
-        ends = min(it.waiver.expires for it in waived if it.waiver is not None)
-        sentences.append(f"{_count(len(waived), 'waived', be=True)} until {ends:%d %B %Y}.")
+        first = min((it.waiver for it in waived if it.waiver), key=lambda it: it.expires)
+        until = f"until {first.expires:%d %B %Y} ({first.owner})"
+        sentences.append(f"{_count(len(waived), 'waived', be=True)} {until}.")
     absent = judgement.count(Outcome.NOT_APPLICABLE)
     if absent:
         sentences.append(f"{_count(absent, 'not applicable to this cluster', be=True)}.")

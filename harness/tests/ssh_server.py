@@ -97,14 +97,14 @@ def _execute(channel: paramiko.Channel, command: bytes) -> None:
                 stdin.write(chunk)
 
     def copy_errors() -> None:
-        with contextlib.suppress(OSError), stderr:
+        with contextlib.suppress(OSError, EOFError), stderr:
             while chunk := stderr.read1(_CHUNK):  # type: ignore[attr-defined]
                 channel.sendall_stderr(chunk)
 
     helpers = [threading.Thread(target=work, daemon=True) for work in (feed, copy_errors)]
     for helper in helpers:
         helper.start()
-    with contextlib.suppress(OSError), stdout:
+    with contextlib.suppress(OSError, EOFError), stdout:
         while chunk := stdout.read1(_CHUNK):  # type: ignore[attr-defined]
             channel.sendall(chunk)
     helpers[1].join()

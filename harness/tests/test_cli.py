@@ -16,6 +16,7 @@ from harness import checks, cli, exits, probes, transport
 from harness.commands import gate as gate_command
 from harness.commands import history as history_command
 from harness.commands import report as report_command
+from harness.commands.history import sparkline
 from harness.errors import (
     ConfigError,
     HarnessError,
@@ -165,7 +166,15 @@ def test_history_lists_runs_and_what_they_measured(cutover: Callable[..., Ended]
     whole, part = json.loads(cutover("history", "--only", "W1-A", "--json").out)["runs"]
     assert (whole["partial"], part["partial"]) == (False, True)
     assert whole["measured"] == {"answer_ms": 3}
-    assert "1 of 1" in cutover("history").out
+    told = cutover("history").out
+    for text in ("1 of 1", "verdicts   ✓✓", "first red  never", "0 changes in 2 runs"):
+        assert text in told, text
+    assert "answer_ms: 3 ms to 3 ms" in cutover("history", "--only", "W1-A").out
+
+
+def test_a_sparkline_spans_from_the_least_to_the_greatest() -> None:
+    assert sparkline([1, 1]) == "▁▁"
+    assert sparkline([0, 3.5, 7]) == "▁▅█"
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,17 @@ def test_a_file_that_is_wrong_is_wrong_usage_and_nothing_is_touched(
     assert not project.reports.exists()
 
 
+def test_a_week_alone_means_its_features(project: Project) -> None:
+    project.write()
+    project.pytester.makeini("[pytest]\ntestpaths = tests\n")
+    (project.pytester.path / "tests").mkdir()
+    options = ("--cluster", "scenarios/clusters/small.yaml", "-m", "week1")
+    plugins = ("-p", "harness.plugin", "-p", "harness.allure_bridge")
+    result = project.pytester.runpytest_inprocess(*plugins, *options)
+    assert result.ret == 0
+    assert "GO: 1 of 1 requirement is proven." in result.stdout.str()
+
+
 def test_an_interrupted_run_leaves_a_verdict(project: Project) -> None:
     project.write(
         scenario_of(*REQUIRED, "And somebody presses Ctrl-C"),

@@ -13,7 +13,10 @@ import pytest
 
 from harness.errors import ConfigError
 from harness.gate import Manifest
+from harness.journal import Journal
 from harness.report import draw, summary_lines
+from harness.report.pdf import print_pdf
+from harness.report.timeline import timeline
 from harness.report.words import account, duration, listing, number
 from harness.tests.stage import (
     CHECKS,
@@ -157,6 +160,45 @@ def test_the_page_tells_engineers_the_steps_and_how_to_do_it_again(page: str) ->
         "Failed in this run for the first time in 2",
     ):
         assert text in engineers, text
+
+
+def test_the_timeline_draws_scenarios_looks_and_faults(recorded: Recorded) -> None:
+    fault = {"event": "injected", "fault": "lose-osd", "target": "one"}
+    with Journal.reopen(recorded.folder) as journal:
+        journal.append("fault", "f1", fault)
+    drawn = timeline(recorded.judged().trail)
+    assert {(bar.kind, bar.words) for bar in drawn.bars} == {
+        ("scenario", "Slow <ones>"),
+        ("scenario", "Others"),
+        ("probe", "look: answers"),
+        ("fault", "fault: lose-osd on one"),
+    }
+    assert [bar.kind for bar in drawn.faults] == ["fault"]
+    for bar in drawn.bars:
+        assert drawn.left <= bar.x <= bar.x + bar.width <= drawn.width
+
+
+def test_each_week_has_its_traffic_lights(page: str) -> None:
+    assert "<b>Week 1</b>" in page
+    assert 'aria-label="W1-A: Failed"' in page
+    assert "1 of 3 proven" in page
+    assert "changed once in 2 runs" in page
+
+
+def test_without_chromium_a_pdf_is_refused_with_a_remedy(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(ConfigError, match="apt-get install chromium"):
+        print_pdf(recorded.folder)
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no Chromium here")
+def test_chromium_prints_the_page_on_a4(recorded: Recorded) -> None:
+    draw(recorded.folder, CHECKS)
+    content = print_pdf(recorded.folder).read_bytes()
+    assert content.startswith(b"%PDF")
+    assert re.search(rb"/MediaBox \[0 0 59[45][.\d]* 84[12]", content)
 
 
 def test_an_icon_is_never_without_its_word(page: str) -> None:

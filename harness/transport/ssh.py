@@ -164,7 +164,7 @@ def _converse(channel: paramiko.Channel, command: str, stdin: bytes) -> tuple[in
 
     def write_stdin() -> None:
         # A command may end without reading its input: its status tells, not our broken pipe.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, EOFError):
             channel.sendall(stdin)
             channel.shutdown_write()
 
