@@ -61,6 +61,7 @@ class SshServer:
 class _Session(paramiko.ServerInterface):
     def __init__(self, server: SshServer) -> None:
         self._server = server
+        self._round_trip = threading.Lock()
 
     def get_allowed_auths(self, username: str) -> str:  # noqa: ARG002
         return "publickey"
@@ -75,8 +76,15 @@ class _Session(paramiko.ServerInterface):
         return OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
-        threading.Thread(target=_execute, args=(channel, command), daemon=True).start()
+        threading.Thread(target=self._answer, args=(channel, command), daemon=True).start()
         return True
+
+    def _answer(self, channel: paramiko.Channel, command: bytes) -> None:
+        # Nothing may overtake the grant of the request, which the connection's own thread sends
+        # on its way to reading the reply to this one.
+        with self._round_trip:
+            channel.get_transport().global_request("round-trip@localhost", wait=True)
+        _execute(channel, command)
 
 
 def _execute(channel: paramiko.Channel, command: bytes) -> None:
