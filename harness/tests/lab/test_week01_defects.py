@@ -245,7 +245,7 @@ def test_a_machine_without_power_is_found(world: World) -> None:
         ruling = world.gate("W1-NODES", "W1-HOST")
         assert machines.init(world.lab, world.two) is None, "the gate healed what it had to judge"
         says(ruling, "W1-NODES", world.two.name, "Ready")
-        says(ruling, "W1-HOST", f"{world.one.name} → {world.two.name}", "none of", "no answer")
+        says(ruling, "W1-HOST", f"{world.one.name} → {world.two.name}", "none of", "not judged")
     finally:
         world.power_on(world.two)
 
