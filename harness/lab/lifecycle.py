@@ -238,7 +238,7 @@ def is_built(lab: Lab) -> bool:
 
 
 def is_up(lab: Lab) -> bool:
-    """Whether the lab is there to be judged: a machine that is off is a finding, not a beginning."""
+    """Whether the lab is there to be judged; a machine that is off is a finding then."""
     return is_built(lab) and any(machines.init(lab, node) for node in lab.nodes)
 
 
