@@ -24,7 +24,7 @@ def test_a_machine_without_power_is_found(world: World) -> None:
         ruling = world.gate("W1-NODES", "W1-HOST")
         assert machines.init(world.lab, world.two) is None, "the gate healed what it had to judge"
         says(ruling, "W1-NODES", world.two.name, "Ready", "no MemoryPressure, seen Unknown")
-        says(ruling, "W1-HOST", f"{world.one.name} → {world.two.name}", "none of", "no answer")
+        says(ruling, "W1-HOST", f"{world.one.name} → {world.two.name}", "none of", "not judged")
     finally:
         world.power_on(world.two)
 
@@ -34,7 +34,7 @@ def test_a_node_that_nobody_declared_is_found(world: World) -> None:
     three = world.three
     line = f"  - {{name: {three.name}, address: {three.address}}}\n"
     ruling = world.gate("W1-NODES", cluster=world.profile_with([(line, "")]))
-    says(ruling, "W1-NODES", three.name, "not declared")
+    says(ruling, "W1-NODES", three.name, "only declared machines")
 
 
 @pytest.mark.defect("no node has an undeclared taint")
