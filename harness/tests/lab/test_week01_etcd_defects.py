@@ -49,7 +49,12 @@ def test_an_alarm_is_found(world: World) -> None:
             )
             says(world.gate("W1-ETCD"), "W1-ETCD", "expected no alarm, seen NOSPACE")
     finally:
-        etcdctl(world, "alarm", "disarm")
+        until(
+            lambda: not etcdctl(world, "alarm", "disarm").strip(),
+            within_s=240,
+            every_s=5,
+            what="etcd's alarm is off",
+        )
 
 
 @pytest.mark.defect("etcd writes its log fast enough")
@@ -100,7 +105,7 @@ def etcd_runs(world: World, node: Node) -> str:
 
 def etcd_answers(world: World, node: Node) -> None:
     until(
-        lambda: "is healthy" in etcdctl(world, "endpoint", "health", node=node),
+        lambda: "started" in etcdctl(world, "member", "list", node=node),
         within_s=240,
         what=f"etcd of {node.name} answers",
     )

@@ -47,10 +47,11 @@ def test_a_narrow_pod_bridge_is_found(world: World) -> None:
 def test_services_that_do_not_answer_on_one_machine_are_found(world: World) -> None:
     services = world.lab.profile.kubernetes.service_network
     rules = (
-        "table inet defect { chain first { type filter hook prerouting priority -300; "
-        f"iifname cni0 ip daddr {services} tcp dport != 53 drop; }} }}"
+        "add table inet defect\n"
+        "add chain inet defect first { type filter hook prerouting priority -300; }\n"
+        f"add rule inet defect first iifname cni0 ip daddr {services} tcp dport != 53 drop\n"
     )
-    world.do(world.three, "nft", rules)
+    world.do(world.three, "nft", "-f", "-", stdin=rules)
     try:
         ruling = world.gate("W1-NETWORK")
         says(ruling, "W1-NETWORK", f"{world.three.name} → ", "the service to answer")
