@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from harness.errors import LabError
 from harness.lab.host import run, until_well
 from harness.lab.machines import enter, fill, words
 from harness.lab.network import inside
@@ -136,6 +137,22 @@ def kubectl(lab: Lab, *argv: str, log: Path, stdin: str | None = None, check: bo
     config = f"--kubeconfig={lab.profile.access.kubeconfig}"
     command = [*inside(lab), str(lab.tools / "kube"), "kubectl", config, "--request-timeout=10s"]
     return run([*command, *argv], log=log, stdin=stdin, within_s=60, check=check).stdout
+
+
+def insist(lab: Lab, *argv: str, log: Path, stdin: str | None = None) -> None:
+    """Run kubectl until it succeeds, for a minute at most; only for what may be done twice.
+
+    An API whose etcd has just got or lost a member breaks off a request now and then.
+    """
+
+    def trouble() -> str:
+        try:
+            kubectl(lab, *argv, log=log, stdin=stdin)
+        except LabError as error:
+            return str(error)
+        return ""
+
+    until_well(trouble, what=f"the answer to kubectl {argv[0]}", within_s=60, log=log)
 
 
 def objects(lab: Lab, *argv: str, log: Path) -> Any:

@@ -61,7 +61,9 @@ POINTS = {
 def test_an_interrupted_run_ends_with_a_signed_verdict(tmp_path: Path, point: str) -> None:
     write_project(tmp_path, feature=_dedented(GOOD), requirements=[REQUIREMENT])
     (tmp_path / "conftest.py").write_text(f"{CONFTEST}\n{POINTS[point]}\n")
-    command = [sys.executable, "-m", "pytest", "features", "-m", "week1", "--strict-markers"]
+    # Whoever runs the tests in the background of a script has SIGINT ignored, and we inherit that.
+    heard = ("env", "--default-signal=INT", sys.executable)
+    command = [*heard, "-m", "pytest", "features", "-m", "week1", "--strict-markers"]
     process = subprocess.Popen(
         [*command, "--rootdir", str(tmp_path), "--cluster", "scenarios/clusters/small.yaml"],
         cwd=tmp_path,

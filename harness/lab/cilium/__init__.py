@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 
 from harness.lab import archives, builds, images
-from harness.lab.kubernetes import kubectl
+from harness.lab.kubernetes import insist
 from harness.lab.shape import LAB, Lab
 from harness.lab.stages import Stage
 
@@ -106,7 +106,7 @@ def stages(lab: Lab) -> list[Stage]:
         ),
         Stage(
             "pod network",
-            lambda: kubectl(lab, "apply", f"--filename={HERE / 'manifests'}", log=log),
+            lambda: insist(lab, "apply", f"--filename={HERE / 'manifests'}", log=log),
             5,
             ("cilium images", "other control planes"),
         ),

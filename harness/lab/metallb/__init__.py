@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from harness.lab import archives, builds, images
-from harness.lab.kubernetes import kubectl
+from harness.lab.kubernetes import insist
 from harness.lab.shape import LAB, Lab
 from harness.lab.stages import Stage
 
@@ -71,8 +71,8 @@ def up(lab: Lab, log: Path) -> None:
     folder = lab.state / "metallb"
     shutil.copytree(HERE / "manifests", folder, dirs_exist_ok=True)
     shutil.copyfile(programs().ensure(log) / MANIFEST, folder / MANIFEST)
-    kubectl(lab, "apply", f"--kustomize={folder}", log=log)
+    insist(lab, "apply", f"--kustomize={folder}", log=log)
     for kind in ("ipaddresspools", "l2advertisements"):
         known = f"crd/{kind}.metallb.io"
-        kubectl(lab, "wait", "--for=condition=Established", "--timeout=30s", known, log=log)
-    kubectl(lab, "apply", f"--filename={folder / 'addresses.yaml'}", log=log)
+        insist(lab, "wait", "--for=condition=Established", "--timeout=30s", known, log=log)
+    insist(lab, "apply", f"--filename={folder / 'addresses.yaml'}", log=log)

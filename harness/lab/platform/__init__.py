@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.lab import archives, builds
-from harness.lab.kubernetes import kubectl
+from harness.lab.kubernetes import insist
 from harness.lab.shape import LAB, Lab
 
 MANIFESTS = LAB / "platform/manifests"
@@ -23,8 +23,8 @@ def up(lab: Lab, log: Path) -> None:
     """The services of the platform; returns before they are ready."""
     stack = lab.profile.stack
     patch = ["patch", "deployment", "coredns", "--namespace=kube-system"]
-    kubectl(lab, *patch, f"--patch-file={MANIFESTS / 'coredns.yaml'}", log=log)
-    kubectl(lab, "apply", f"--filename={MANIFESTS / 'storage.yaml'}", log=log)
+    insist(lab, *patch, f"--patch-file={MANIFESTS / 'coredns.yaml'}", log=log)
+    insist(lab, "apply", f"--filename={MANIFESTS / 'storage.yaml'}", log=log)
     if stack.ingress is not None:
         where = "load-balancer" if stack.load_balancer is not None else "host-ports"
-        kubectl(lab, "apply", f"--kustomize={MANIFESTS / f'ingress-at-{where}'}", log=log)
+        insist(lab, "apply", f"--kustomize={MANIFESTS / f'ingress-at-{where}'}", log=log)

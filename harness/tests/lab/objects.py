@@ -26,7 +26,7 @@ class Namespace:
         """Create the objects, or change them to what is given."""
         bundle = {"apiVersion": "v1", "kind": "List", "items": list(documents)}
         log = self.world.log
-        kubernetes.kubectl(
+        kubernetes.insist(
             self.world.lab, "apply", "-n", self.name, "-f", "-", stdin=json.dumps(bundle), log=log
         )
 
