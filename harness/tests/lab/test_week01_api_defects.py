@@ -26,7 +26,7 @@ def test_a_stopped_api_server_is_found(world: World) -> None:
             within_s=90,
             what="the API server has stopped",
         )
-        says(world.gate("W1-API"), "W1-API", world.two.name)
+        says(world.gate("W1-API"), "W1-API", world.two.name, "its port closed")
     finally:
         world.do(world.two, "mv", away, f"{MANIFESTS}/kube-apiserver.yaml")
 
