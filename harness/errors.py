@@ -5,6 +5,7 @@
     ├── Refused                a guard said no; nothing was touched
     ├── TransportError         a machine or an API could not be asked
     │   ├── Unreachable        no connection
+    │   │   └── NotListening   the machine says that the port is closed
     │   ├── TimedOut           no answer within the deadline
     │   ├── Denied             the other side refused us (login, permission, certificate)
     │   └── HostKeyUnknown     the machine is not the one that was pinned
@@ -45,6 +46,10 @@ class TransportError(HarnessError):
 
 class Unreachable(TransportError):
     """No connection could be made."""
+
+
+class NotListening(Unreachable):
+    """The machine answered that nothing listens there: what should listen is down."""
 
 
 class TimedOut(TransportError):

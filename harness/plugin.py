@@ -25,7 +25,7 @@ from harness import checks, exits, probes, transport
 from harness.bundle import pack
 from harness.catalogue import Scenario, scenario_id
 from harness.engine import Run
-from harness.errors import ConfigError, HarnessError, Refused
+from harness.errors import ConfigError, HarnessError, NotProven, Refused
 from harness.evidence import collect
 from harness.gate import Judgement
 from harness.hooks import GateCaller, GateHooks
@@ -140,7 +140,7 @@ class GateSession:
         self.run = Run(journal, self._opened.trail, reach=reach, probes=probes.PROBES)
         self._scenarios = {s.id: s for s in self._opened.trail.manifest.scenarios}
         self._under_way: Scenario | None = None
-        self._phases: list[tuple[str, str]] = []
+        self._phases: list[tuple[str, str, str]] = []
         self._began_s = self._step_began_s = time.monotonic()
         self._uid = profile.declared_uid()
         self._collected_after: int | None = None
@@ -201,7 +201,7 @@ class GateSession:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         if self._under_way is not None:
-            self._phases.append((_state(report), _reason(report, call)))
+            self._phases.append((_state(report), _reason(report, call), _told(report, call)))
             if report.failed and report.when != "teardown":
                 self._collect(self._under_way)
             if report.when == "teardown":
@@ -220,11 +220,11 @@ class GateSession:
             self.run.keep(piece.target, piece.what, piece.text, piece.error)
 
     def _end(self, scenario: Scenario) -> None:
-        state, reason = min(self._phases, key=lambda phase: _WORST_FIRST.index(phase[0]))
+        state, reason, told = min(self._phases, key=lambda phase: _WORST_FIRST.index(phase[0]))
         self.run.end(state, reason, time.monotonic() - self._began_s)
         self._under_way = None
         said = reason.partition("\n")[0]
-        self._hook.pytest_gate_scenario_ended(scenario=scenario, state=state, said=said)
+        self._hook.pytest_gate_scenario_ended(scenario=scenario, state=told, said=said)
 
     def pytest_bdd_before_step(self, request: pytest.FixtureRequest, step: Step) -> None:
         self._guard.step = step
@@ -327,6 +327,12 @@ def _state(report: pytest.TestReport) -> str:
     if hasattr(report, "wasxfail"):
         return "xfailed" if report.skipped else "xpassed"
     return str(report.outcome)
+
+
+def _told(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:
+    """The state in the words of a verdict: whoever watches must not take a doubt for a failure."""
+    doubted = call.excinfo is not None and call.excinfo.errisinstance(NotProven)
+    return "not proven" if report.failed and doubted else _state(report)
 
 
 def _reason(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:

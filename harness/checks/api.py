@@ -24,13 +24,18 @@ def ready(case: Case) -> Verdict:
 
 def _readiness(value: dict[str, Any]) -> str:
     failed = f" with failed checks: {', '.join(value['failed'])}" if value["failed"] else ""
-    return f"{value['status']}{failed}"
+    return f"{_status(value)}{failed}"
+
+
+def _status(value: dict[str, Any]) -> str:
+    """The status of an answer; 0 stands for none, because the port is closed."""
+    return str(value["status"] or "its port closed")
 
 
 def answers_everywhere(case: Case) -> Verdict:
     seen = facts(case, _API, "namespace", case.cluster.servers)
     findings = [
-        Finding(name, f"expected the namespace kube-system, seen status {value['status']}")
+        Finding(name, f"expected the namespace kube-system, seen {_status(value)}")
         for name, value in seen.values.items()
         if value["status"] != 200 or not value["uid"]
     ]

@@ -18,7 +18,7 @@ class Finding:
     outcome: Outcome = Outcome.FAIL
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.says}"
+        return self.says if self.says.startswith(self.where) else f"{self.where}: {self.says}"
 
 
 def unknown(where: str, why: str) -> Finding:
@@ -84,7 +84,7 @@ def conclude(
 
     A failure is not hidden by a gap elsewhere, and having seen nothing at all is no pass.
     """
-    against = [*findings, *seen.unseen]
+    against = list(dict.fromkeys([*findings, *seen.unseen]))
     if not against and not seen.values:
         against = [unknown("everywhere", "nothing was looked at")]
     worst = merge([finding.outcome for finding in against] or [Outcome.PASS])

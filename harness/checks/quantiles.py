@@ -27,6 +27,12 @@ def quantile(q: float, buckets: Sequence[Sequence[float | None]]) -> float | Non
     return finite[-1][0]
 
 
+def above(limit: float, buckets: Sequence[Sequence[float | None]]) -> int:
+    """How many samples are above the limit for sure: above the first bound that is not below it."""
+    under = [number or 0 for bound, number in buckets if bound is not None and bound >= limit]
+    return count(buckets) - int(under[0]) if under else 0
+
+
 def nearest_rank(q: float, samples: Sequence[float]) -> float | None:
     """The q-quantile (0 < q ≤ 1) of samples, which is one of them; None when there is none."""
     return sorted(samples)[ceil(q * len(samples)) - 1] if samples else None

@@ -6,19 +6,22 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, NotListening
 from harness.model import JSON
 from harness.probes.certificates import describe
 from harness.transport import Answer, Reach
 
 _KUBELET_PORT = 10250
+# In place of a status: nothing listens.
+CLOSED = 0
 
 
 class ApiEndpoints:
     """Is each API server ready, does it serve, which certificate, and does it ask who we are?
 
     The items ``readyz``, ``namespace``, ``certificate`` and ``anonymous api`` are of servers
-    alone; ``anonymous kubelet`` is of every machine.
+    alone; ``anonymous kubelet`` is of every machine. A server whose port is closed has status 0
+    in the first two: that it is down is an answer.
     """
 
     name: ClassVar[str] = "api-endpoints"
@@ -33,8 +36,9 @@ class ApiEndpoints:
         ask = reach.kube.ask
         looks: dict[str, Callable[[], JSON]] = {}
         if machine.is_server:
-            looks["readyz"] = lambda: _readiness(ask(f"{api}/readyz?verbose"))
-            looks["namespace"] = lambda: _namespace(ask(f"{api}/api/v1/namespaces/kube-system"))
+            namespace = f"{api}/api/v1/namespaces/kube-system"
+            looks["readyz"] = lambda: _readiness(_or_closed(ask, f"{api}/readyz?verbose"))
+            looks["namespace"] = lambda: _namespace(_or_closed(ask, namespace))
             looks["certificate"] = lambda: describe(ask(f"{api}/version").certificate)
             looks["anonymous api"] = lambda: ask(f"{api}/api/v1/namespaces", anonymous=True).status
         kubelet = f"https://{machine.address}:{_KUBELET_PORT}/pods"
@@ -47,6 +51,13 @@ def _item(look: Callable[[], JSON]) -> JSON:
         return {"value": look()}
     except HarnessError as error:
         return {"error": str(error)}
+
+
+def _or_closed(ask: Callable[[str], Answer], url: str) -> Answer:
+    try:
+        return ask(url)
+    except NotListening:
+        return Answer(status=CLOSED, body="", certificate="")
 
 
 def _readiness(answer: Answer) -> JSON:

@@ -208,9 +208,19 @@ DEFECTS: list[tuple[str, Defect, str]] = [
         "500 with failed checks: etcd",
     ),
     (
+        "every API server is ready",
+        _whole("api-endpoints", "readyz", {"status": 0, "failed": []}),
+        "seen its port closed",
+    ),
+    (
         "the API answers through every server",
         _whole("api-endpoints", "namespace", {"status": 503, "uid": None}),
         "503",
+    ),
+    (
+        "the API answers through every server",
+        _whole("api-endpoints", "namespace", {"status": 0, "uid": None}),
+        "seen its port closed",
     ),
     (
         "every certificate lasts long enough",

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from harness.checks import CHECKS
-from harness.checks.quantiles import count, nearest_rank, quantile
+from harness.checks.quantiles import above, count, nearest_rank, quantile
 from harness.model import Outcome
 from harness.tests.clean_case import NAMES, buckets, case, clean
 
@@ -83,6 +83,34 @@ def test_round_trips_name_both_ends_and_too_few_are_not_proven() -> None:
     trips["value"] = [0.002] * 99
     verdict = CHECKS["etcd's members are near enough to each other"](case(seen))
     assert verdict.outcome is Outcome.NOT_PROVEN
+
+
+def test_few_samples_fail_when_enough_of_them_are_late_already() -> None:
+    seen = clean()
+    trips = seen["host-facts"][NAMES[0]][f"etcd round trips to {NAMES[1]}"]
+    trips["value"] = [0.4] * 6
+    verdict = CHECKS["etcd's members are near enough to each other"](case(seen))
+    assert (verdict.outcome, verdict.where) == (Outcome.FAIL, (f"{NAMES[0]} → {NAMES[1]}",))
+    trips["value"] = [0.002] * 50 + [0.4]
+    verdict = CHECKS["etcd's members are near enough to each other"](case(seen))
+    assert verdict.outcome is Outcome.NOT_PROVEN
+
+    seen = clean()
+    slow: list[list[float | None]] = [[0.256, 0], [0.512, 40], [None, 40]]
+    seen["etcd-writes"]["test"]["members"][NAMES[1]] = {"wal_fsync_s": slow}
+    verdict = CHECKS["etcd writes its log fast enough"](case(seen))
+    assert (verdict.outcome, verdict.where) == (Outcome.FAIL, (NAMES[1],))
+    assert "over 40 writes" in verdict.reason
+
+
+@given(st.lists(st.floats(0, 10), min_size=1), st.floats(0, 12))
+def test_what_a_histogram_puts_above_a_limit_is_above_it(
+    samples: list[float], limit: float
+) -> None:
+    bounds = [0.5, 1.0, 2.0, 4.0, 8.0]
+    found: list[list[float | None]] = [[None, float(len(samples))]]
+    found[:0] = [[bound, float(sum(sample <= bound for sample in samples))] for bound in bounds]
+    assert above(limit, found) <= sum(sample > limit for sample in samples)
 
 
 @given(st.lists(st.floats(0, 10), min_size=1), st.floats(0.01, 1.0))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import TransportError, Unreachable
+from harness.errors import NotListening, TransportError, Unreachable
 from harness.probes import PROBES
 from harness.probes.permissions import PERMISSIONS, Permission, all_permissions
 from harness.tests.api_server import Authority
@@ -162,6 +162,17 @@ def test_each_api_server_is_asked_at_its_own_address() -> None:
     assert seen["certificate"]["value"]["subject"] == "CN=kube-apiserver"
     assert seen["anonymous api"]["value"] == 401
     assert seen["anonymous kubelet"]["error"] == "refused"
+
+
+def test_a_closed_port_is_an_answer_about_the_server_and_none_about_its_certificate() -> None:
+    api = "https://10.0.0.1:6443"
+    closed = NotListening("connection refused")
+    urls = ("/readyz?verbose", "/api/v1/namespaces/kube-system", "/version")
+    asked: dict[str, Answer | TransportError] = {f"{api}{url}": closed for url in urls}
+    seen = observe("api-endpoints", reach(kube=FakeKube(asked=asked)), "vmi2887101")
+    assert seen["readyz"]["value"] == {"status": 0, "failed": []}
+    assert seen["namespace"]["value"] == {"status": 0, "uid": None}
+    assert seen["certificate"]["error"] == "connection refused"
 
 
 # --- cilium -----------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import ssl
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from harness.errors import Denied, TimedOut, Unreachable
+from harness.errors import Denied, NotListening, TimedOut, Unreachable
 from harness.transport.deadline import within
 from harness.transport.protocols import Answer
 
@@ -27,8 +27,8 @@ class Credentials:
 def get(url: str, credentials: Credentials | None, *, within_s: float) -> Answer:
     """Ask one server; without credentials it gets nothing and its certificate is not verified.
 
-    Raises Denied when the certificate is not the authority's, Unreachable or TimedOut when no
-    answer comes.
+    Raises Denied when the certificate is not the authority's, NotListening when the port is
+    closed, Unreachable or TimedOut when no answer comes.
     """
     target = urlsplit(url)
     path = f"{target.path or '/'}?{target.query}" if target.query else target.path or "/"
@@ -58,6 +58,8 @@ def get(url: str, credentials: Credentials | None, *, within_s: float) -> Answer
         ) from error
     except TimeoutError as error:
         raise TimedOut(f"GET {url}: no answer within {within_s:g} s") from error
+    except ConnectionRefusedError as error:
+        raise NotListening(f"GET {url}: connection refused") from error
     except (OSError, http.client.HTTPException) as error:
         raise Unreachable(f"GET {url}: {error or type(error).__name__}") from error
     finally:

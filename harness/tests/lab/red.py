@@ -1,0 +1,30 @@
+"""What seeded defects share: a change that goes away again, and a verdict that must be red."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.model import Exit
+from harness.tests.lab.world import Ruling
+
+
+def says(ruling: Ruling, requirement: str, *words: str, outcome: str = "fail") -> None:
+    """Assert that the requirement is red, for a reason with these words in it."""
+    reason = ruling.reason(requirement)
+    assert ruling.outcome(requirement) == outcome, reason
+    missing = [word for word in words if word not in reason]
+    assert not missing, f"the reason does not say {missing}: {reason}"
+    assert ruling.status == (Exit.NO_GO if outcome == "fail" else Exit.NOT_PROVEN)
+
+
+@contextmanager
+def changed(path: Path, content: bytes) -> Iterator[None]:
+    """The file holds something else for a while; its mode and owner stay."""
+    before = path.read_bytes()
+    path.write_bytes(content)
+    try:
+        yield
+    finally:
+        path.write_bytes(before)

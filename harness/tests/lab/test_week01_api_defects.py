@@ -1,0 +1,82 @@
+"""Seeded defects of W1-API: servers, certificates, and who may come in."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from harness.tests.lab import certificates
+from harness.tests.lab.red import changed, says
+from harness.tests.lab.world import World
+from harness.waiting import until
+
+TLS = "rancher/rke2/server/tls"
+MANIFESTS = "/var/lib/rancher/rke2/agent/pod-manifests"
+
+
+@pytest.mark.defect("every API server is ready", "the API answers through every server")
+def test_a_stopped_api_server_is_found(world: World) -> None:
+    away = "/var/lib/rancher/rke2/agent/kube-apiserver.yaml"
+    world.do(world.two, "mv", f"{MANIFESTS}/kube-apiserver.yaml", away)
+    try:
+        until(
+            lambda: not world.do(world.two, "pgrep", "-x", "kube-apiserver", check=False).strip(),
+            within_s=90,
+            what="the API server has stopped",
+        )
+        says(world.gate("W1-API"), "W1-API", world.two.name, "its port closed")
+    finally:
+        world.do(world.two, "mv", away, f"{MANIFESTS}/kube-apiserver.yaml")
+
+
+@pytest.mark.defect("every certificate lasts long enough")
+def test_a_certificate_that_ends_soon_is_found(world: World) -> None:
+    tls = world.two.system / TLS
+    certificate = tls / "front-proxy-client.crt"
+    soon = certificates.ending_in(certificate, tls / "front-proxy-ca.crt", timedelta(days=20))
+    with changed(certificate, soon):
+        says(world.gate("W1-API"), "W1-API", world.two.name, "front-proxy-client.crt")
+
+
+@pytest.mark.defect("every certificate lasts long enough")
+def test_a_certificate_that_has_ended_is_found(world: World) -> None:
+    tls = world.three.system / TLS
+    certificate = tls / "apiserver.crt"
+    ended = certificates.ending_in(certificate, tls / "ca.crt", timedelta(days=-1))
+    with changed(certificate, ended):
+        says(world.gate("W1-API"), "W1-API", world.three.name, "apiserver.crt", "expired")
+
+
+@pytest.mark.defect("every kubeconfig is private")
+def test_a_kubeconfig_that_everyone_may_read_is_found(world: World) -> None:
+    path = world.one.root / "etc/rancher/rke2/rke2.yaml"
+    path.chmod(0o644)
+    try:
+        says(world.gate("W1-API"), "W1-API", world.one.name, "rke2.yaml", "0644")
+    finally:
+        path.chmod(0o600)
+
+
+@pytest.mark.defect("strangers are refused")
+def test_anonymous_access_is_found(world: World) -> None:
+    path = world.two.system / "rancher/rke2/server/authentication.yaml"
+    opened = re.sub(r"  conditions:\n(    .*\n)+", "", path.read_text())
+    assert "conditions" not in opened
+    ask = ["curl", "-sk", "--max-time", "3", "-o", "/dev/null", "-w", "%{http_code}"]
+    url = "https://127.0.0.1:6443/api/v1/namespaces"
+
+    def answers(status: str) -> None:
+        # Who may come in without a name is read when the API server starts, and only then.
+        world.do(world.two, "pkill", "-x", "kube-apiserver")
+        until(
+            lambda: world.do(world.two, *ask, url, check=False).strip() == status,
+            within_s=120,
+            what=f"the API server answers {status} to strangers",
+        )
+
+    with changed(path, opened.encode()):
+        answers("403")
+        says(world.gate("W1-API"), "W1-API", world.two.name, "403")
+    answers("401")

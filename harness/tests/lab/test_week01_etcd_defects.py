@@ -1,0 +1,137 @@
+"""Seeded defects of W1-ETCD: a member, its room, its disk and its link."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from harness.lab.shape import Node
+from harness.tests.lab.red import changed, says
+from harness.tests.lab.world import World
+from harness.waiting import until
+
+MANIFESTS = "/var/lib/rancher/rke2/agent/pod-manifests"
+
+
+@pytest.mark.defect("etcd has every member and one leader")
+def test_a_stopped_etcd_member_is_found(world: World) -> None:
+    away = "/var/lib/rancher/rke2/agent/etcd.yaml"
+    world.do(world.three, "mv", f"{MANIFESTS}/etcd.yaml", away)
+    try:
+        until(
+            lambda: not world.do(world.three, "pgrep", "-x", "etcd", check=False).strip(),
+            within_s=60,
+            what="etcd has stopped",
+        )
+        says(world.gate("W1-ETCD"), "W1-ETCD", world.three.name, "etcd member")
+    finally:
+        world.do(world.three, "mv", away, f"{MANIFESTS}/etcd.yaml")
+        etcd_answers(world, world.three)
+
+
+@pytest.mark.defect("etcd's database has room")
+def test_a_database_that_outgrows_its_quota_is_found(world: World) -> None:
+    # The file is larger than what etcd counts: it grows by 16 MiB at a time.
+    status = json.loads(etcdctl(world, "endpoint", "status", "--write-out=json", node=world.two))
+    with quota(world, world.two, status[0]["Status"]["dbSize"] * 3 // 2):
+        says(world.gate("W1-ETCD"), "W1-ETCD", world.two.name, "of its quota")
+
+
+@pytest.mark.defect("etcd raises no alarm")
+def test_an_alarm_is_found(world: World) -> None:
+    try:
+        with quota(world, world.two, 1 << 20):
+            until(
+                lambda: "NOSPACE" in etcdctl(world, "alarm", "list"),
+                within_s=60,
+                what="etcd raises its alarm",
+            )
+            says(world.gate("W1-ETCD"), "W1-ETCD", "expected no alarm, seen NOSPACE")
+    finally:
+        until(
+            lambda: not etcdctl(world, "alarm", "disarm").strip(),
+            within_s=240,
+            every_s=5,
+            what="etcd's alarm is off",
+        )
+
+
+@pytest.mark.defect("etcd writes its log fast enough")
+def test_a_slow_disk_under_etcd_is_found(world: World) -> None:
+    etcd = world.do(world.three, "pgrep", "-x", "etcd").strip()
+    slow = ("strace", "-f", "-q", "-o", "/dev/null", "-e", "trace=fdatasync", "-p", etcd)
+    with beside(world, world.three, *slow, "-e", "inject=fdatasync:delay_enter=300000"):
+        says(world.gate("W1-ETCD"), "W1-ETCD", world.three.name, "WAL fsync")
+
+
+@pytest.mark.defect("etcd's members are near enough to each other")
+def test_a_crowded_link_between_members_is_found(world: World) -> None:
+    # A sender that always has one more packet in the queue of a narrow link.
+    crowd = ("socat", "-u", "-b1400", "OPEN:/dev/zero", f"UDP-SENDTO:{world.one.address}:9")
+    narrow = ("root", "tbf", "rate", "3mbit", "burst", "3000", "latency", "3s")
+    world.do(world.two, "tc", "qdisc", "replace", "dev", "host0", *narrow)
+    try:
+        with beside(world, world.two, *crowd):
+            says(world.gate("W1-ETCD"), "W1-ETCD", f"{world.two.name} → ", "round trip")
+    finally:
+        world.do(world.two, "tc", "qdisc", "delete", "dev", "host0", "root")
+
+
+@contextmanager
+def quota(world: World, node: Node, size: int) -> Iterator[None]:
+    """The member runs with another limit for its database, in bytes."""
+    manifest = node.system / "rancher/rke2/agent/pod-manifests/etcd.yaml"
+    text = manifest.read_text()
+    limit = f"--quota-backend-bytes={size}"
+    limited = text.replace("    - etcd\n", f"    - etcd\n    - {limit}\n", 1)
+    assert limited != text
+    with changed(manifest, limited.encode()):
+        until(lambda: limit in etcd_runs(world, node), within_s=90, what=f"etcd runs with {limit}")
+        etcd_answers(world, node)
+        yield
+    until(
+        lambda: "etcd" in (runs := etcd_runs(world, node)) and limit not in runs,
+        within_s=90,
+        what="etcd runs with its own quota",
+    )
+    etcd_answers(world, node)
+
+
+def etcd_runs(world: World, node: Node) -> str:
+    """The command line of the machine's etcd; empty when there is none."""
+    return world.do(node, "pgrep", "-a", "-x", "etcd", check=False)
+
+
+def etcd_answers(world: World, node: Node) -> None:
+    until(
+        lambda: "started" in etcdctl(world, "member", "list", node=node),
+        within_s=240,
+        what=f"etcd of {node.name} answers",
+    )
+
+
+def etcdctl(world: World, *argv: str, node: Node | None = None) -> str:
+    """What etcdctl printed on a machine, the first when none is given."""
+    tls = "/var/lib/rancher/rke2/server/tls/etcd"
+    access = (
+        "--endpoints=https://127.0.0.1:2379",
+        f"--cacert={tls}/ca.crt",
+        f"--cert={tls}/healthcheck-client.crt",
+        f"--key={tls}/healthcheck-client.key",
+    )
+    script = '"$@" 2>&1 || true'
+    return world.do(node or world.one, "sh", "-c", script, "run", "etcdctl", *access, *argv)
+
+
+@contextmanager
+def beside(world: World, node: Node, *argv: str) -> Iterator[None]:
+    """A command runs on the machine meanwhile."""
+    world.do(node, "systemd-run", "--unit=beside", "--collect", *argv)
+    try:
+        yield
+        assert world.do(node, "systemctl", "is-active", "beside", check=False).strip() == "active"
+    finally:
+        world.do(node, "systemctl", "stop", "beside")

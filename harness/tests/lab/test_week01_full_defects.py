@@ -1,0 +1,60 @@
+"""Seeded defects of W1-NETWORK in the full shape of the lab: Cilium and its policies."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness.lab.shape import Lab
+from harness.tests.lab.conftest import running
+from harness.tests.lab.red import says
+from harness.tests.lab.world import World
+
+pytestmark = pytest.mark.lab_full
+AGENTS = ("daemonset/cilium", "--namespace=kube-system")
+
+
+@pytest.fixture(scope="module")
+def lab(pytestconfig: pytest.Config) -> Lab:
+    return running("lab-full", pytestconfig)
+
+
+@pytest.mark.defect("Cilium is healthy on every node")
+def test_a_machine_without_an_agent_is_found(world: World) -> None:
+    there = {"key": "kubernetes.io/hostname", "operator": "NotIn", "values": [world.two.name]}
+    required = {"nodeSelectorTerms": [{"matchExpressions": [there]}]}
+    terms = {"requiredDuringSchedulingIgnoredDuringExecution": required}
+    before = json.loads(world.kubectl("get", *AGENTS, "--output=json"))
+    affinity = before["spec"]["template"]["spec"].get("affinity")
+    place(world, {**(affinity or {}), "nodeAffinity": terms})
+    try:
+        says(world.gate("W1-NETWORK", cluster="lab-full"), "W1-NETWORK", world.two.name, "agent")
+    finally:
+        place(world, {**(affinity or {}), "nodeAffinity": None})
+
+
+def place(world: World, affinity: dict[str, object]) -> None:
+    """Say where agents run, and wait until they do."""
+    patch = {"spec": {"template": {"spec": {"affinity": affinity}}}}
+    world.kubectl("patch", *AGENTS, "--type=merge", f"--patch={json.dumps(patch)}")
+    world.kubectl("rollout", "status", *AGENTS, "--timeout=180s", "--request-timeout=0")
+
+
+@pytest.mark.defect("a network policy that denies really denies")
+def test_policies_that_nobody_enforces_are_found(world: World) -> None:
+    enforce(world, "never")
+    try:
+        ruling = world.gate("W1-NETWORK", cluster="lab-full")
+        says(ruling, "W1-NETWORK", "expected the stranger shut out, seen it connect")
+    finally:
+        enforce(world, "default")
+
+
+def enforce(world: World, when: str) -> None:
+    """Set when Cilium enforces policies, and restart its agents, which read it at their start."""
+    patch = json.dumps({"data": {"enable-policy": when}})
+    configuration = ("configmap/cilium-config", "--namespace=kube-system")
+    world.kubectl("patch", *configuration, "--type=merge", f"--patch={patch}")
+    world.kubectl("rollout", "restart", *AGENTS)
+    world.kubectl("rollout", "status", *AGENTS, "--timeout=180s", "--request-timeout=0")

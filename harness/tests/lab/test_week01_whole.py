@@ -1,0 +1,16 @@
+"""A whole lab is green: before anything was broken, and after all of it was healed."""
+
+from __future__ import annotations
+
+from harness.model import Exit
+from harness.tests.lab.world import World
+
+BUILT = ("W1-NODES", "W1-HOST", "W1-ETCD", "W1-API", "W1-NETWORK")
+
+
+def test_a_whole_lab_is_green(world: World) -> None:
+    ruling = world.gate(*BUILT)
+    assert {r: ruling.outcome(r) for r in BUILT} == dict.fromkeys(BUILT, "pass"), [
+        ruling.reason(r) for r in BUILT
+    ]
+    assert ruling.status == Exit.GO
