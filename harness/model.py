@@ -132,6 +132,8 @@ class Cluster:
     sysctls: Mapping[str, str] = field(default_factory=dict)
     node_mtu: int = 1500
     pod_mtu: int = 1500
+    exposed_ports: tuple[int, ...] = ()
+    load_balancer_pool: tuple[str, ...] = ()  # "first-last" or CIDR
 
     def machine(self, name: str) -> Machine:
         """The machine of that name; KeyError when the inventory has none."""

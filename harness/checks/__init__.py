@@ -8,9 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from harness.checks import api, etcd, host, network, nodes
+from harness.checks import api, edge, etcd, host, network, nodes, snapshots
 from harness.model import Case, Verdict
 
 Check: TypeAlias = Callable[[Case], Verdict]
 
-CHECKS: Mapping[str, Check] = nodes.CHECKS | host.CHECKS | etcd.CHECKS | api.CHECKS | network.CHECKS
+CHECKS: Mapping[str, Check] = (
+    nodes.CHECKS
+    | host.CHECKS
+    | etcd.CHECKS
+    | snapshots.CHECKS
+    | api.CHECKS
+    | network.CHECKS
+    | edge.CHECKS
+)

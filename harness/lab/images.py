@@ -25,6 +25,7 @@ COMPONENTS = (
     "kubectl",
     "etcd",
     "etcdctl",
+    "etcdutl",
     "coredns",
 )
 

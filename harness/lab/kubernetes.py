@@ -209,6 +209,12 @@ def whole(lab: Lab, log: Path, within_s: float = 180) -> None:
     until_well(lambda: trouble(lab, log), what="Kubernetes", within_s=within_s, log=log)
 
 
+def snapshot(lab: Lab, log: Path) -> None:
+    """Take a snapshot of etcd on every machine: the timer would do it within an hour."""
+    for node in lab.nodes:
+        enter(lab, node, ["systemctl", "start", "rke2-etcd-snapshot"], log=log, within_s=150)
+
+
 def uid(lab: Lab, log: Path) -> str:
     """What tells this cluster from every other: the UID of its kube-system namespace."""
     path = "--output=jsonpath={.metadata.uid}"

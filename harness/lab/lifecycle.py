@@ -102,6 +102,7 @@ class Up:
             Stage("boot", self.boot, 10, ("disks",)),
             Stage("ceph whole", self.ceph_whole, 40, ("boot",)),
             Stage("kubernetes whole", self.kubernetes_whole, 60, ("boot",)),
+            Stage("snapshot", self.snapshot, 2, ("ceph whole", "kubernetes whole")),
         ]
 
     def from_nothing(self) -> list[Stage]:
@@ -122,7 +123,8 @@ class Up:
             Stage("platform", self.platform, 10, (network[-1].name, "ceph")),
             Stage("ceph whole", self.ceph_whole, 5, ("platform",)),
             Stage("kubernetes whole", self.kubernetes_whole, 30, ("platform",)),
-            Stage("golden copy", self.golden, 5, ("ceph whole", "kubernetes whole")),
+            Stage("snapshot", self.snapshot, 2, ("ceph whole", "kubernetes whole")),
+            Stage("golden copy", self.golden, 5, ("snapshot",)),
         ]
 
     def system(self) -> None:
@@ -193,6 +195,9 @@ class Up:
         kubernetes.whole(self.lab, log)
         assert self.lab.profile.uid_file is not None
         self.lab.profile.uid_file.write_text(kubernetes.uid(self.lab, log) + "\n")
+
+    def snapshot(self) -> None:
+        kubernetes.snapshot(self.lab, self.log("snapshot"))
 
     def golden(self) -> None:
         self.lab.built.write_text(self.lab.key)

@@ -24,7 +24,10 @@ SYSTEM_CALLS = "@keyring @mount bpf perf_event_open"
 DROPPED = ("sys_time", "sys_module", "sys_rawio", "wake_alarm")
 MASKED = ("ceph-crash", "etcd", "e2scrub_reap", "nvmf-autoconnect")
 ENABLED = {
-    "sysinit.target.wants": ("/etc/systemd/system/cutover-early.service",),
+    "sysinit.target.wants": (
+        "/etc/systemd/system/cutover-early.service",
+        "/lib/systemd/system/nftables.service",
+    ),
     "network-online.target.wants": ("/lib/systemd/system/systemd-networkd-wait-online.service",),
     "timers.target.wants": ("/etc/systemd/system/rke2-etcd-snapshot.timer",),
     "multi-user.target.wants": (
@@ -37,7 +40,7 @@ ENABLED = {
         "/lib/systemd/system/keepalived.service",
     ),
 }
-TOOLS = ("kubelet", "kubeadm", "kubectl", "etcd", "etcdctl")
+TOOLS = ("kubelet", "kubeadm", "kubectl", "etcd", "etcdctl", "etcdutl")
 
 
 def group(lab: Lab, node: Node) -> str:
@@ -66,6 +69,8 @@ def words(lab: Lab, node: Node) -> dict[str, str]:
         "FSID": str(FSID),
         "NAMES": ",".join(other.name for other in lab.nodes),
         "ADDRESSES": ",".join(other.address for other in lab.nodes),
+        "OPEN_PORTS": ", ".join(map(str, lab.profile.exposed_ports)),
+        "SNAPSHOT_COPIES": kubernetes.etcd_snapshot_copies or "",
         "SERVERS": ", ".join(other.address for other in lab.nodes),
     }
 

@@ -8,10 +8,14 @@ from typing import ClassVar, Protocol
 from harness.model import JSON
 from harness.probes.api_endpoints import ApiEndpoints
 from harness.probes.cilium import Cilium
+from harness.probes.etcd_snapshots import EtcdSnapshots
 from harness.probes.etcd_writes import EtcdWrites
 from harness.probes.host_facts import HostFacts
+from harness.probes.ingress import Ingress
+from harness.probes.load_balancer import LoadBalancer
 from harness.probes.network_policy import NetworkPolicy
 from harness.probes.nodes import Nodes
+from harness.probes.open_ports import OpenPorts
 from harness.probes.pod_network import PodNetwork
 from harness.transport import Reach
 
@@ -34,10 +38,14 @@ class Probe(Protocol):
 _ALL: tuple[Probe, ...] = (
     ApiEndpoints(),
     Cilium(),
+    EtcdSnapshots(),
     EtcdWrites(),
     HostFacts(),
+    Ingress(),
+    LoadBalancer(),
     NetworkPolicy(),
     Nodes(),
+    OpenPorts(),
     PodNetwork(),
 )
 

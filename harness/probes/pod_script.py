@@ -1,7 +1,8 @@
 """Runs in a pod: ``serve``, ``talk`` or ``report``, as its first argument says.
 
 ``serve PORT`` receives datagrams and remembers them, and answers over TCP: ``E`` + length + bytes
-with the digest of those bytes, ``R`` with what was received. ``talk JSON`` talks to the servers in
+with the digest of those bytes, ``R`` with what was received, ``N`` with the pod's name, and so does
+a GET of HTTP. ``talk JSON`` talks to the servers in
 other pods and prints what came of it. ``report PORT`` prints what this pod's server received.
 
 Only the receiver can say that a datagram arrived: a reply would need the way back as well, and one
@@ -62,9 +63,26 @@ def answer(connection: socket.socket, received: dict[str, dict[str, int]]) -> No
         word = exactly(connection, 1)
         if word == b"R":
             connection.sendall(json.dumps(received).encode())
+        elif word == b"N":
+            connection.sendall(socket.gethostname().encode())
+        elif word == b"G":  # of "GET": whatever is asked for
+            body = socket.gethostname().encode()
+            head = b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n"
+            request(connection)
+            connection.sendall(head % len(body) + body)
         elif word == b"E":
             (length,) = struct.unpack("!I", exactly(connection, 4))
             connection.sendall(hashlib.sha256(exactly(connection, length)).hexdigest().encode())
+
+
+def request(connection: socket.socket) -> None:
+    """Hear an HTTP request out: an answer before its end would be a reset to some."""
+    heard = b""
+    while b"\r\n\r\n" not in heard and len(heard) < 65536:
+        chunk = connection.recv(65536)
+        if not chunk:
+            return
+        heard += chunk
 
 
 def exactly(connection: socket.socket, count: int) -> bytes:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.errors import HarnessError, TimedOut, TransportError
+from harness.model import JSON
 from harness.transport import Kube, Reach
 from harness.waiting import until
 
@@ -144,7 +145,7 @@ def addresses_when_ready(
     with contextlib.suppress(TimedOut):
         until(all_ready, within_s=within_s, what=f"the pods in {space} ready")
     ready = {k: seen[name]["podIP"] for k, name in names.items() if _is_ready(seen.get(name, {}))}
-    events = _warnings(kube, space) if len(ready) < len(names) else {}
+    events = warnings(kube, space) if len(ready) < len(names) else {}
     late = {
         key: f"its pod was not ready within {within_s:g} s: "
         f"{events.get(name) or _state(seen.get(name, {}))}"
@@ -168,7 +169,7 @@ def _state(status: Mapping[str, Any]) -> str:
     return f"{phase}, and its machine says nothing of it" if phase == "Pending" else phase
 
 
-def _warnings(kube: Kube, space: str) -> dict[str, str]:
+def warnings(kube: Kube, space: str) -> dict[str, str]:
     """The first warning about each object of a namespace, by its name: what came later follows."""
     try:
         listed = kube.get(f"/api/v1/namespaces/{space}/events?fieldSelector=type%3DWarning")
@@ -190,6 +191,27 @@ def run_script(kube: Kube, space: str, name: str, role: str, argument: str) -> A
         return json.loads(done.stdout)
     except ValueError as error:
         raise TransportError(f"{role} in pod {name}: garbled: {done.stdout[-200:]!r}") from error
+
+
+def eventually(look: Callable[[], JSON], within_s: float) -> dict[str, JSON]:
+    """The first answer and how long it took to come, or the last error, within some seconds."""
+    began = time.monotonic()
+    problem = ""
+
+    def succeeded() -> dict[str, JSON] | None:
+        nonlocal problem
+        try:
+            return {"value": look(), "took_s": round(time.monotonic() - began, 1)}
+        except TransportError as error:
+            problem = str(error)
+            return None
+
+    try:
+        found = until(succeeded, within_s=within_s, what="an answer")
+    except TimedOut:
+        return {"error": problem, "took_s": round(time.monotonic() - began, 1)}
+    assert found is not None
+    return found
 
 
 def in_each(keys: Iterable[str], work: Callable[[str], T]) -> dict[str, T | HarnessError]:

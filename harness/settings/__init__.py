@@ -29,6 +29,7 @@ from harness.settings.gates import (
 )
 from harness.settings.profile import (
     Access,
+    Ingress,
     Kubernetes,
     MachineSettings,
     Profile,
@@ -47,6 +48,7 @@ __all__ = [
     "Frozen",
     "GateFile",
     "Gates",
+    "Ingress",
     "Kubernetes",
     "MachineSettings",
     "Profile",

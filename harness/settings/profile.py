@@ -8,6 +8,7 @@ A profile is one YAML file in ``scenarios/clusters/`` (or any path). Paths in it
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_address, ip_network, summarize_address_range
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -38,6 +39,18 @@ ProfilePath = Annotated[Path, AfterValidator(_resolve)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=63)]
 
 
+def _address_range(text: str) -> str:
+    first, dash, last = text.partition("-")
+    if dash:
+        tuple(summarize_address_range(ip_address(first), ip_address(last)))
+    else:
+        ip_network(text)
+    return text
+
+
+AddressRange = Annotated[str, AfterValidator(_address_range)]
+
+
 class SshAccess(Frozen):
     """How to log in to the machines; host keys are pinned in ``known_hosts``."""
 
@@ -66,6 +79,8 @@ class MachineSettings(Frozen):
     address: IPvAnyAddress
     roles: tuple[Literal["server", "worker"], ...] = ("server", "worker")
     taints: tuple[str, ...] = ()
+    # Where the world reaches it, when that is another address.
+    outside_address: IPvAnyAddress | None = None
 
 
 class Kubernetes(Frozen):
@@ -87,6 +102,20 @@ class Kubernetes(Frozen):
     etcd_ca: str
     etcd_cert: str
     etcd_key: str
+    # Where a server keeps its snapshots of etcd, and the folder, on a file system that servers
+    # share, in which each snapshot has its copy.
+    etcd_snapshots: str = "/var/lib/rancher/rke2/server/db/snapshots"
+    etcd_snapshot_copies: str | None = None
+
+
+class Ingress(Frozen):
+    """Where the ingress answers, and the sites whose certificates must be valid."""
+
+    addresses: tuple[IPvAnyAddress, ...] = Field(min_length=1)
+    ingress_class: str
+    sites: tuple[Name, ...] = ()
+    # The authority that signed the sites' certificates (PEM); None: one that this system trusts.
+    authority: ProfilePath | None = None
 
 
 class Stack(Frozen):
@@ -116,6 +145,11 @@ class Profile(Frozen):
     # Why a part that is not declared is absent, in words for the report.
     absent: Mapping[str, str] = {}
     sysctls: Mapping[str, str] = {}
+    ingress: Ingress | None = None
+    # The TCP ports that may answer from outside, on every machine.
+    exposed_ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = ()
+    # What the load balancer gives out: "first-last" or a network in CIDR notation.
+    load_balancer_pool: tuple[AddressRange, ...] = ()
     # This cluster's own numbers for targets of the gate files, by requirement and target.
     targets: Mapping[str, Mapping[str, TargetChange]] = {}
     allow_disruption: bool = False
@@ -129,6 +163,14 @@ class Profile(Frozen):
             twice = {value for value in seen if seen.count(value) > 1}
             if twice:
                 raise ValueError(f"two machines have the same {what}: {', '.join(sorted(twice))}")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_are_told(self) -> Profile:
+        if self.stack.ingress is not None and self.ingress is None:
+            raise ValueError("the stack has an ingress: say in `ingress:` where it answers")
+        if self.stack.load_balancer is not None and not self.load_balancer_pool:
+            raise ValueError("the stack has a load balancer: say its `load_balancer_pool:`")
         return self
 
     def declared_uid(self) -> str | None:
@@ -162,6 +204,8 @@ class Profile(Frozen):
             },
             expected_taints={m.name: m.taints for m in self.machines},
             sysctls=dict(self.sysctls),
+            exposed_ports=self.exposed_ports,
+            load_balancer_pool=self.load_balancer_pool,
             node_mtu=self.kubernetes.node_mtu,
             pod_mtu=self.kubernetes.pod_mtu,
         )

@@ -8,18 +8,26 @@ from typing import Any
 from harness.model import JSON
 from harness.probes import PROBES
 from harness.settings import Profile, load_profile
-from harness.transport import Kube, Reach, Shell
-from harness.transport.fake import FakeFleet, FakeKube, FakeShell
+from harness.transport import Kube, Outside, Reach, Shell
+from harness.transport.fake import FakeFleet, FakeKube, FakeOutside, FakeShell
 
 PROFILE = load_profile("contabo")
 MACHINES = ("vmi2887101", "vmi2887102", "vmi2887103")
 
 
 def reach(
-    shell: Shell | None = None, kube: Kube | None = None, *, like: Profile = PROFILE
+    shell: Shell | None = None,
+    kube: Kube | None = None,
+    outside: Outside | None = None,
+    *,
+    like: Profile = PROFILE,
 ) -> Reach:
     return Reach(
-        profile=like, shell=shell or FakeShell({}), kube=kube or FakeKube(), fleet=FakeFleet()
+        profile=like,
+        shell=shell or FakeShell({}),
+        kube=kube or FakeKube(),
+        fleet=FakeFleet(),
+        outside=outside or FakeOutside(),
     )
 
 

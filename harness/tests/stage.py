@@ -20,7 +20,7 @@ from harness.probes import Probe
 from harness.settings import Profile, Requirement, Waiver
 from harness.settings.files import Frozen
 from harness.transport import Reach
-from harness.transport.fake import FakeFleet, FakeKube, FakeShell
+from harness.transport.fake import FakeFleet, FakeKube, FakeOutside, FakeShell
 
 UID = "0d9f6c1e-uid"
 PROFILE: Mapping[str, Any] = {
@@ -182,6 +182,7 @@ def reach(kube: FakeKube | None = None, fleet: FakeFleet | None = None) -> Reach
         shell=FakeShell({}),
         kube=kube or FakeKube({"/api/v1/namespaces/kube-system": {"metadata": {"uid": UID}}}),
         fleet=fleet or FakeFleet(("one", "two")),
+        outside=FakeOutside(),
     )
 
 

@@ -18,7 +18,7 @@ from harness.errors import ConfigError, Denied, HarnessError, HostKeyUnknown, Ti
 from harness.model import Exit
 from harness.settings import SCENARIOS, Profile, load_profile
 from harness.transport import Answer, Completed, Reach
-from harness.transport.fake import FakeFleet, FakeKube, FakeShell, ShellAnswer
+from harness.transport.fake import FakeFleet, FakeKube, FakeOutside, FakeShell, ShellAnswer
 
 UID = "5f0c0b1e-0000-4000-8000-000000000001"
 REVIEWS = "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -76,7 +76,13 @@ def _examine(
 ) -> list[Line]:
     profile = _profile(**changes)
     return examine(
-        Reach(profile=profile, shell=shell or _shell(), kube=kube or _kube(), fleet=FakeFleet())
+        Reach(
+            profile=profile,
+            shell=shell or _shell(),
+            kube=kube or _kube(),
+            fleet=FakeFleet(),
+            outside=FakeOutside(),
+        )
     )
 
 

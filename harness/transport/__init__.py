@@ -1,4 +1,5 @@
-"""The only ways out of the harness: SSH to machines, the Kubernetes API, and fakes of them.
+"""The only ways out of the harness: SSH to machines, the Kubernetes API, the network as a stranger
+sees it, and fakes of them.
 
 Every call has a deadline of its own and is abandoned at it. The exit status of a remote command
 is data; an exception means that the command could not be asked at all.
@@ -7,7 +8,27 @@ is data; an exception means that the command could not be asked at all.
 from __future__ import annotations
 
 from harness.transport.netns import enter_network
-from harness.transport.protocols import Answer, Completed, Fleet, Kube, Reach, Shell
+from harness.transport.protocols import (
+    Answer,
+    Completed,
+    Fleet,
+    Knocked,
+    Kube,
+    Outside,
+    Reach,
+    Shell,
+)
 from harness.transport.reach import connect
 
-__all__ = ["Answer", "Completed", "Fleet", "Kube", "Reach", "Shell", "connect", "enter_network"]
+__all__ = [
+    "Answer",
+    "Completed",
+    "Fleet",
+    "Knocked",
+    "Kube",
+    "Outside",
+    "Reach",
+    "Shell",
+    "connect",
+    "enter_network",
+]

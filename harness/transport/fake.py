@@ -6,11 +6,14 @@ They make the rest of the harness testable offline, and let ``plan`` show what w
 # ruff: noqa: ARG002 (fakes answer at once: they need no deadline)
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
 
-from harness.errors import Refused, TransportError, Unreachable
-from harness.transport.protocols import Answer, Completed
+from harness.errors import NotListening, Refused, TransportError, Unreachable
+from harness.transport.protocols import Answer, Completed, Knocked
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 ShellAnswer: TypeAlias = "Completed | TransportError | Callable[[Sequence[str], str], Completed]"
 
@@ -59,6 +62,53 @@ class FakeFleet:
             for machine in self._machines
             for name in commands
         }
+
+
+class FakeOutside:
+    """A network of tables: open ports by address, and what is answered where.
+
+    ``answers`` maps (address, port) of an exchange to bytes; ``sites`` maps (address, host + path)
+    to an Answer; ``certificates`` maps (address, host) to a PEM. Each may be an error instead, and
+    what is in no table does not listen.
+    """
+
+    def __init__(
+        self,
+        ports: Mapping[str, Sequence[int]] | None = None,
+        *,
+        answers: Mapping[tuple[str, int], bytes | TransportError] | None = None,
+        sites: Mapping[tuple[str, str], Answer | TransportError] | None = None,
+        certificates: Mapping[tuple[str, str], str | TransportError] | None = None,
+    ) -> None:
+        self._ports = ports or {}
+        self._answers = answers or {}
+        self._sites = sites or {}
+        self._certificates = certificates or {}
+
+    def knock(self, address: str, ports: Iterable[int]) -> Knocked:
+        asked = set(ports)
+        if address not in self._ports:
+            return Knocked(open=(), refused=0, silent=len(asked))
+        found = tuple(sorted(asked & set(self._ports[address])))
+        return Knocked(open=found, refused=len(asked) - len(found), silent=0)
+
+    def exchange(self, address: str, port: int, words: bytes, *, within_s: float = 5.0) -> bytes:
+        return _told(self._answers, (address, port))
+
+    def get(self, host: str, path: str, *, at: str, within_s: float = 5.0) -> Answer:
+        return _told(self._sites, (at, f"{host}{path}"))
+
+    def certificate(
+        self, host: str, *, at: str, authority: str | None = None, within_s: float = 5.0
+    ) -> str:
+        return _told(self._certificates, (at, host))
+
+
+def _told(table: Mapping[K, V | TransportError], key: K) -> V:
+    answer = table.get(key, NotListening(f"{key}: nothing is prepared"))
+    if isinstance(answer, TransportError):
+        raise answer
+    return answer
 
 
 class FakeKube:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -31,6 +31,18 @@ class Answer:
     status: int
     body: str
     certificate: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knocked:
+    """What came of knocking at TCP ports: which are open, how many refused, how many were silent.
+
+    A silent one did not answer at all, or the network said that it cannot be reached.
+    """
+
+    open: tuple[int, ...]
+    refused: int
+    silent: int
 
 
 class Shell(Protocol):
@@ -113,6 +125,28 @@ class Fleet(Protocol):
         ...
 
 
+class Outside(Protocol):
+    """The network as a stranger sees it; see ``transport.outside``."""
+
+    def knock(self, address: str, ports: Iterable[int]) -> Knocked:
+        """Which of the TCP ports take a connection."""
+        ...
+
+    def exchange(self, address: str, port: int, words: bytes, *, within_s: float = 5.0) -> bytes:
+        """What a port answers to some words; raises TransportError."""
+        ...
+
+    def get(self, host: str, path: str, *, at: str, within_s: float = 5.0) -> Answer:
+        """What the web server at an address answers for a host; raises TransportError."""
+        ...
+
+    def certificate(
+        self, host: str, *, at: str, authority: str | None = None, within_s: float = 5.0
+    ) -> str:
+        """The valid certificate (PEM) of a host at an address; Denied when it is not valid."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
     """Everything that a run may use: the profile and the ways to its cluster."""
@@ -121,3 +155,4 @@ class Reach:
     shell: Shell
     kube: Kube
     fleet: Fleet
+    outside: Outside

@@ -22,6 +22,7 @@ def connect(profile: Profile) -> Iterator[Reach]:
     # These load for a second, which commands that contact nothing should not wait for.
     from harness.transport.ansible import AnsibleFleet
     from harness.transport.kube import ApiKube
+    from harness.transport.outside import Network
     from harness.transport.ssh import SshShell
 
     ssh, machines = profile.access.ssh, profile.cluster().machines
@@ -29,4 +30,5 @@ def connect(profile: Profile) -> Iterator[Reach]:
         closing(SshShell(ssh, machines)) as shell,
         closing(ApiKube(profile.access.kubeconfig)) as kube,
     ):
-        yield Reach(profile=profile, shell=shell, kube=kube, fleet=AnsibleFleet(ssh, machines))
+        fleet = AnsibleFleet(ssh, machines)
+        yield Reach(profile=profile, shell=shell, kube=kube, fleet=fleet, outside=Network())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.lab import archives, builds, images
 from harness.lab.kubernetes import insist
+from harness.lab.machines import fill
 from harness.lab.shape import LAB, Lab
 from harness.lab.stages import Stage
 
@@ -75,4 +76,6 @@ def up(lab: Lab, log: Path) -> None:
     for kind in ("ipaddresspools", "l2advertisements"):
         known = f"crd/{kind}.metallb.io"
         insist(lab, "wait", "--for=condition=Established", "--timeout=30s", known, log=log)
-    insist(lab, "apply", f"--filename={folder / 'addresses.yaml'}", log=log)
+    addresses = (HERE / "manifests/addresses.yaml").read_text(encoding="utf-8")
+    pool = ", ".join(lab.profile.load_balancer_pool)
+    insist(lab, "apply", "--filename=-", stdin=fill(addresses, {"POOL": pool}), log=log)

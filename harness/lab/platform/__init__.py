@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from harness.authority import Authority
 from harness.lab import archives, builds
 from harness.lab.kubernetes import insist
 from harness.lab.shape import LAB, Lab
@@ -28,3 +30,26 @@ def up(lab: Lab, log: Path) -> None:
     if stack.ingress is not None:
         where = "load-balancer" if stack.load_balancer is not None else "host-ports"
         insist(lab, "apply", f"--kustomize={MANIFESTS / f'ingress-at-{where}'}", log=log)
+        sites(lab, log)
+
+
+def sites(lab: Lab, log: Path) -> None:
+    """Certificates for the declared sites, of an authority that the profile names."""
+    declared = lab.profile.ingress
+    assert declared is not None
+    assert declared.authority is not None
+    if declared.authority.exists():
+        return
+    authority = Authority("cutover lab")
+    for site in declared.sites:
+        certificate, key = authority.issue(site, days=3650)
+        data = {"tls.crt": certificate, "tls.key": key}
+        secret = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": "kubernetes.io/tls",
+            "metadata": {"name": site.partition(".")[0], "namespace": "ingress"},
+            "stringData": data,
+        }
+        insist(lab, "apply", "--filename=-", stdin=json.dumps(secret), log=log)
+    declared.authority.write_text(authority.pem)

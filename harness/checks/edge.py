@@ -1,0 +1,208 @@
+"""W1-EXPOSED, W1-LB and W1-INGRESS: what the world can reach, and what it must not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from harness.checks.findings import Facts, Finding, conclude, looks, names, unknown, wanted
+from harness.model import Case, Verdict
+
+_PORTS, _BALANCER, _INGRESS = "open-ports", "load-balancer", "ingress"
+_DAY_S = 86_400
+# What listens on these where Kubernetes and Ceph run; said beside a port that should be closed.
+_KNOWN = {
+    111: "rpcbind",
+    2379: "etcd",
+    2380: "etcd peers",
+    2381: "etcd metrics",
+    3300: "Ceph monitor",
+    5432: "PostgreSQL",
+    6379: "Redis",
+    6443: "Kubernetes API",
+    6789: "Ceph monitor",
+    9345: "RKE2 supervisor",
+    10250: "kubelet",
+    10256: "kube-proxy",
+    10257: "kube-controller-manager",
+    10259: "kube-scheduler",
+}
+
+
+def only_declared_ports(case: Case) -> Verdict:
+    """A machine on which not one declared port answers was not seen at all."""
+    seen = looks(case, _PORTS, [machine.name for machine in case.cluster.machines])
+    declared = set(case.cluster.exposed_ports)
+    findings = []
+    if not declared:
+        findings.append(unknown("the profile", "it declares no port (exposed_ports)"))
+    for name, value in seen.values.items():
+        more = sorted(set(value["open"]) - declared)
+        if more:
+            text = f"expected only declared ports to answer at {value['address']}, seen also"
+            findings.append(Finding(name, f"{text} {names(map(_port, more))}"))
+        elif declared and not declared & set(value["open"]):
+            text = f"no declared port answers at {value['address']}, so a closed one proves nothing"
+            findings.append(unknown(name, text))
+    return conclude(
+        findings,
+        seen,
+        proven=f"of 65535 TCP ports only {names(map(str, sorted(declared)))} answer"
+        if declared
+        else "",
+    )
+
+
+def _port(number: int) -> str:
+    return f"{number} ({_KNOWN[number]})" if number in _KNOWN else str(number)
+
+
+def service_gets_an_address(case: Case) -> Verdict:
+    target = wanted(case, "address_s")
+    seen = looks(case, _BALANCER, [case.cluster.name])
+    findings = []
+    for value in seen.values.values():
+        if value["address"] is None:
+            because = f" ({value['said']})" if value["said"] else ""
+            findings.append(Finding("load balancer", f"expected an address, seen none{because}"))
+            continue
+        if not _in_pool(value["address"], case.cluster.load_balancer_pool):
+            pool = names(case.cluster.load_balancer_pool)
+            text = f"expected an address of {pool}, seen {value['address']}"
+            findings.append(Finding("load balancer", text))
+        if value["given_after_s"] > target["address_s"]:
+            text = f"expected an address within {target['address_s']:g} s"
+            findings.append(Finding("load balancer", f"{text}, seen {value['given_after_s']:g} s"))
+    given = [it["given_after_s"] for it in seen.values.values() if it["address"]]
+    return conclude(
+        findings,
+        seen,
+        proven="a service was given an address of the declared pool",
+        measured={"address_s": max(given)} if given else {},
+        target=target,
+    )
+
+
+def _in_pool(address: str, pool: Sequence[str]) -> bool:
+    given = ip_address(address)
+    for part in pool:
+        first, dash, last = part.partition("-")
+        if dash and int(ip_address(first)) <= int(given) <= int(ip_address(last)):
+            return True
+        if not dash and given in ip_network(part):
+            return True
+    return False
+
+
+def service_answers(case: Case) -> Verdict:
+    seen = looks(case, _BALANCER, [case.cluster.name])
+    findings = []
+    for value in seen.values.values():
+        if value["address"] is None:
+            findings.append(unknown("load balancer", "the service has no address to answer at"))
+        elif "error" in value["answer"]:
+            text = f"expected the service to answer, seen {value['answer']['error']}"
+            findings.append(Finding(value["address"], text))
+    return conclude(findings, seen, proven="the service answers at its address from outside")
+
+
+def _sites(case: Case) -> Facts:
+    """What a visitor saw, by the ingress's address."""
+    whole = looks(case, _INGRESS, [case.cluster.name])
+    values, unseen = {}, list(whole.unseen)
+    for value in whole.values.values():
+        for address, site in value["sites"].items():
+            if "error" in site:
+                unseen.append(unknown(address, site["error"]))
+            else:
+                values[address] = site
+    return Facts(values, tuple(unseen))
+
+
+def host_reaches_service(case: Case) -> Verdict:
+    target = wanted(case, "route_s")
+    seen = _sites(case)
+    findings = []
+    for address, site in seen.values.items():
+        ours = site["ours"]
+        if "error" in ours:
+            text = f"expected the host to reach its service, seen {ours['error']}"
+            findings.append(Finding(address, text))
+        elif ours["value"] != "site":
+            text = f"expected the host to reach its own pod, seen {ours['value'][:80]!r}"
+            findings.append(Finding(address, text))
+        elif ours["took_s"] > target["route_s"]:
+            text = f"expected the host to be routed within {target['route_s']:g} s"
+            findings.append(Finding(address, f"{text}, seen {ours['took_s']:.1f} s"))
+    took = [it["ours"]["took_s"] for it in seen.values.values() if "value" in it["ours"]]
+    return conclude(
+        findings,
+        seen,
+        proven=f"a new host reaches its service at {len(seen.values)} address(es)",
+        measured={"route_s": max(took)} if took else {},
+        target=target,
+    )
+
+
+def stranger_gets_404(case: Case) -> Verdict:
+    seen = _sites(case)
+    findings = []
+    for address, site in seen.values.items():
+        stranger = site["stranger"]
+        if "error" in stranger:
+            findings.append(unknown(address, stranger["error"]))
+        elif stranger["value"] != 404:
+            text = f"expected 404 for a host that nobody declared, seen {stranger['value']}"
+            findings.append(Finding(address, text))
+    return conclude(findings, seen, proven="a host that nobody declared gets 404")
+
+
+def tls_is_valid(case: Case) -> Verdict:
+    """Of a new site, whose own certificate must be the one that is shown; and of declared ones."""
+    target = wanted(case, "certificate_days")
+    limit = target["certificate_days"]
+    seen = _sites(case)
+    whole = looks(case, _INGRESS, [case.cluster.name])
+    declared = {
+        where: found
+        for value in whole.values.values()
+        for where, found in value["declared"].items()
+    }
+    shown = {f"a new site at {at}": site["certificate"] for at, site in seen.values.items()}
+    findings = list(_unfit(shown | declared))
+    left = {
+        where: (found["value"]["not_after"] - case.of(_INGRESS)[case.cluster.name].at) / _DAY_S
+        for where, found in declared.items()
+        if "value" in found
+    }
+    findings += [
+        Finding(where, f"expected {limit:g} more days of its certificate, seen {days:.0f}")
+        for where, days in left.items()
+        if days < limit
+    ]
+    return conclude(
+        findings,
+        seen,
+        proven=f"{len(shown) + len(declared)} certificates are valid for their hosts",
+        measured={"certificate_days": min(left.values())} if left else {},
+        target=target,
+    )
+
+
+def _unfit(shown: Mapping[str, Any]) -> Iterator[Finding]:
+    for where, found in shown.items():
+        if "denied" in found:
+            yield Finding(where, f"expected a valid certificate, seen {found['denied']}")
+        elif "error" in found:
+            yield unknown(where, found["error"])
+
+
+CHECKS = {
+    "only declared ports answer": only_declared_ports,
+    "a service is given an address of the pool": service_gets_an_address,
+    "the service answers at its address": service_answers,
+    "a host reaches its service": host_reaches_service,
+    "an unknown host gets 404": stranger_gets_404,
+    "TLS is valid": tls_is_valid,
+}

@@ -1,0 +1,127 @@
+"""etcd's snapshots: which there are, who else holds a copy, and what one holds once restored.
+
+The value:
+
+``listed``    server → {"snapshots", "copies"}, each {"value": [{"name", "bytes", "modified"}]} or
+              {"error"}; or {"error"}
+``newest``    {"name", "origin": servers that hold it themselves, "seen_by": servers that see its
+              copy, "restored_on"}, or None when there is no snapshot
+``original``  {"value": SHA-256 of the snapshot where it was taken} or {"error"}, or None
+``cluster_uid``  the UID of the cluster's namespace kube-system now, or None
+``restored``  {"value": {"sha256", "bytes", "expected_revision", "revision", "keys", "uid"}}, with
+              "refused" instead of the last ones when etcd does not take it; or {"error"}, or None
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from harness.errors import HarnessError, TransportError, Unreachable
+from harness.model import JSON
+from harness.probes import pods
+from harness.transport import Reach
+
+_SCRIPT = Path(__file__).with_name("snapshot_script.py").read_text(encoding="utf-8")
+_PYTHON = ("nice", "python3", "-I", "-S", "-")
+
+
+class EtcdSnapshots:
+    """Lists on every server, then restores the newest copy where the snapshot was not taken.
+
+    That is what is left after a disaster. Without any copy, the newest snapshot itself.
+    """
+
+    name: ClassVar[str] = "etcd-snapshots"
+    within_s: ClassVar[float] = 180.0
+
+    def targets(self, reach: Reach) -> Sequence[str]:
+        return [reach.profile.name]
+
+    def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
+        kubernetes = reach.profile.kubernetes
+        own, copies = kubernetes.etcd_snapshots, kubernetes.etcd_snapshot_copies
+        servers = [machine.name for machine in reach.profile.cluster().servers]
+        folders = [own, *([copies] if copies else [])]
+        told = pods.in_each(servers, lambda server: _run(reach, server, "list", *folders))
+        listed = {server: _listed(answer, own, copies) for server, answer in told.items()}
+        newest = choose(listed)
+        original: Any = None
+        restored: Any = None
+        if newest is not None:
+            name, place = newest["name"], copies if newest["seen_by"] else own
+            holder = next(iter(newest["origin"]), None)
+            if holder is not None:
+                original = _one(reach, holder, "digest", f"{own}/{name}")
+            restored = _one(reach, newest["restored_on"], "restore", f"{place}/{name}")
+        return {
+            "listed": listed,
+            "newest": newest,
+            "original": original,
+            "restored": restored,
+            "cluster_uid": _cluster_uid(reach),
+        }
+
+
+def _cluster_uid(reach: Reach) -> str | None:
+    try:
+        return str(reach.kube.get("/api/v1/namespaces/kube-system")["metadata"]["uid"])
+    except TransportError:
+        return None
+
+
+def choose(listed: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The newest copy, or without copies the newest snapshot, and where to restore it."""
+    for kind in ("copies", "snapshots"):
+        times = {
+            file["name"]: file["modified"]
+            for items in listed.values()
+            for file in items.get(kind, {}).get("value", ())
+        }
+        if not times:
+            continue
+        name = max(times, key=times.__getitem__)
+        origin, seen_by = _holding(listed, "snapshots", name), _holding(listed, "copies", name)
+        elsewhere = [server for server in seen_by if server not in origin]
+        return {
+            "name": name,
+            "origin": origin,
+            "seen_by": seen_by,
+            "restored_on": (elsewhere or seen_by or origin)[0],
+        }
+    return None
+
+
+def _holding(listed: Mapping[str, Any], kind: str, name: str) -> list[str]:
+    return [
+        server
+        for server, items in listed.items()
+        if any(file["name"] == name for file in items.get(kind, {}).get("value", ()))
+    ]
+
+
+def _listed(answer: Mapping[str, Any] | HarnessError, own: str, copies: str | None) -> Any:
+    if isinstance(answer, HarnessError):
+        return {"error": str(answer)}
+    no_place = {"error": "the profile names no place for them (kubernetes.etcd_snapshot_copies)"}
+    return {"snapshots": answer[own], "copies": answer[copies] if copies else no_place}
+
+
+def _one(reach: Reach, server: str, word: str, path: str) -> Any:
+    try:
+        return _run(reach, server, word, path)[path]
+    except HarnessError as error:
+        return {"error": str(error)}
+
+
+def _run(reach: Reach, server: str, word: str, *paths: str) -> Mapping[str, Any]:
+    done = reach.shell.run(server, (*_PYTHON, word, *paths), stdin=_SCRIPT, within_s=150.0)
+    if done.status != 0:
+        raise Unreachable(f"{server}: python3 ended with {done.status}: {done.stderr[-300:]}")
+    try:
+        answer: Mapping[str, Any] = json.loads(done.stdout)
+    except ValueError as error:
+        raise TransportError(f"{server}: garbled: {done.stdout[-200:]!r}") from error
+    return answer

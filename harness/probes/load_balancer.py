@@ -1,0 +1,71 @@
+"""A service of the harness's own that asks for an outside address, and whether it answers there.
+
+The value: {"address": the one that it was given, or None, "given_after_s", "said": what the cluster
+says of it, "answer": {"value": the name of the pod that answered, "took_s"} or {"error"}}.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from harness.errors import TimedOut, TransportError, Unreachable
+from harness.model import JSON
+from harness.probes import pods
+from harness.transport import Reach
+from harness.waiting import until
+
+_GIVEN_WITHIN_S = 60.0
+_ANSWERS_WITHIN_S = 20.0
+_NAME = "balanced"
+
+
+class LoadBalancer:
+    """Deploys a pod and a LoadBalancer service before it, and talks to it from outside."""
+
+    name: ClassVar[str] = "load-balancer"
+    within_s: ClassVar[float] = 150.0
+
+    def targets(self, reach: Reach) -> Sequence[str]:
+        return [reach.profile.name]
+
+    def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
+        with pods.namespace(reach.kube) as space:
+            wanted = pods.service(space, _NAME, _NAME)
+            wanted["spec"]["type"] = "LoadBalancer"
+            reach.kube.apply(wanted)
+            began = time.monotonic()
+            machine = reach.profile.machines[0].name
+            reach.kube.apply(pods.pod(reach, space, _NAME, machine, "server"))
+            address = _given(reach, space)
+            after_s = round(time.monotonic() - began, 1)
+            said = pods.warnings(reach.kube, space).get(_NAME, "")
+            if address is None:
+                return {"address": None, "given_after_s": None, "said": said, "answer": None}
+            _, late = pods.addresses_when_ready(reach.kube, space, {_NAME: _NAME}, within_s=45.0)
+            if late:
+                raise Unreachable(f"no pod stands behind the service: {late[_NAME]}")
+            answer = pods.eventually(lambda: _talk(reach, address), _ANSWERS_WITHIN_S)
+        return {"address": address, "given_after_s": after_s, "said": said, "answer": answer}
+
+
+def _given(reach: Reach, space: str) -> str | None:
+    """The address that the service is given in time."""
+
+    def look() -> str:
+        service = reach.kube.get(f"/api/v1/namespaces/{space}/services/{_NAME}")
+        given: list[Any] = service.get("status", {}).get("loadBalancer", {}).get("ingress", [])
+        return str(given[0].get("ip", "")) if given else ""
+
+    with contextlib.suppress(TimedOut):
+        return until(look, within_s=_GIVEN_WITHIN_S, what="an address for the service")
+    return None
+
+
+def _talk(reach: Reach, address: str) -> str:
+    said = reach.outside.exchange(address, pods.PORT, b"N").decode(errors="replace")
+    if said != _NAME:
+        raise TransportError(f"somebody else answers at {address}: {said[:80]!r}")
+    return said

@@ -1,0 +1,195 @@
+"""Runs on a server, as ``python3 -``: lists etcd's snapshots, or restores one, as a line of JSON.
+
+A restore goes into a folder of its own and is served by a second etcd on a Unix socket in it, which
+nobody but root can reach; both are gone afterwards. The programs are those of the etcd that runs
+here: a container's are reached through its process, so that nothing has to be installed. Standard
+library of Python 3.8 only.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+COMMAND_S = 90.0
+STARTS_S = 30.0
+MIB = 1 << 20
+KUBE_SYSTEM = "/registry/namespaces/kube-system"
+UID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def listing(folder: str) -> list[dict[str, Any]]:
+    """The files of a folder: name, size in bytes, and when each was written (UTC seconds)."""
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_file() and not entry.name.startswith("."):
+                status = entry.stat()
+                found.append(
+                    {"name": entry.name, "bytes": status.st_size, "modified": status.st_mtime}
+                )
+    return sorted(found, key=lambda file: str(file["name"]))
+
+
+def digest(path: str) -> str:
+    """SHA-256 of a file."""
+    sha = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        for block in iter(lambda: file.read(MIB), b""):
+            sha.update(block)
+    return sha.hexdigest()
+
+
+def program(name: str) -> str:
+    """Where a program of etcd is: on this machine, or in the container that etcd runs in."""
+    on_path = shutil.which(name)
+    if on_path:
+        return on_path
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "comm").read_text().strip() != "etcd":
+                continue
+            for folder in ("usr/local/bin", "usr/bin", "bin"):
+                path = process / "root" / folder / name
+                if path.exists():
+                    return str(path)
+    raise RuntimeError(f"there is no {name} here, and none beside the etcd that runs here")
+
+
+def restore(path: str) -> dict[str, Any]:
+    """What a snapshot holds once it is restored, or in ``refused`` why etcd does not take it."""
+    etcd, etcdutl = program("etcd"), program("etcdutl")
+    with tempfile.TemporaryDirectory(prefix="cutover-etcd-", dir="/var/tmp") as scratch:
+        plain = unpacked(path, scratch)
+        found: dict[str, Any] = {"sha256": digest(path), "bytes": Path(path).stat().st_size}
+        data = f"{scratch}/data"
+        for what in (["status", "--write-out=json"], ["restore", f"--data-dir={data}"]):
+            command = [etcdutl, "snapshot", what[0], plain, *what[1:]]
+            done = subprocess.run(command, capture_output=True, timeout=COMMAND_S)
+            said = (done.stderr or done.stdout).decode(errors="replace").strip()
+            if done.returncode:
+                return {**found, "refused": f"etcdutl snapshot {what[0]}: {last_line(said)}"}
+            if what[0] == "status":
+                found["expected_revision"] = int(json.loads(done.stdout)["revision"])
+        with serving(etcd, data, scratch) as address:
+            return {**found, **contents(address)}
+
+
+def last_line(text: str) -> str:
+    """The end of what a program complained about; a panic's trace is longer than anybody reads."""
+    telling = [line for line in text.splitlines() if line.startswith(("Error:", "panic:"))]
+    return (telling or text.splitlines() or ["it says nothing"])[-1][-300:]
+
+
+def unpacked(path: str, scratch: str) -> str:
+    """The snapshot itself: RKE2 can be told to compress what it keeps."""
+    if not zipfile.is_zipfile(path):
+        return path
+    with zipfile.ZipFile(path) as archive:
+        return archive.extract(archive.namelist()[0], scratch)
+
+
+@contextlib.contextmanager
+def serving(etcd: str, data: str, scratch: str) -> Iterator[str]:
+    """A second etcd on restored data; yields the path of its socket."""
+    address = f"{scratch}/client"
+    # What it writes is thrown away: it must not make the disk under the real one wait.
+    command = [etcd, f"--data-dir={data}", "--unsafe-no-fsync", "--log-level=error"]
+    command += [
+        f"--listen-client-urls=unix://{address}",
+        f"--listen-peer-urls=unix://{scratch}/peer",
+    ]
+    command += ["--advertise-client-urls=http://localhost:2379"]
+    log = Path(scratch) / "log"
+    with log.open("wb") as complaints:
+        process = subprocess.Popen(command, stdout=complaints, stderr=complaints, cwd=scratch)
+    try:
+        deadline = time.monotonic() + STARTS_S
+        while not answers(address):
+            if process.poll() is not None or time.monotonic() > deadline:
+                said = last_line(log.read_text(errors="replace").strip())
+                raise RuntimeError(f"a second etcd does not start on what was restored: {said}")
+            threading.Event().wait(0.1)
+        yield address
+    finally:
+        process.kill()
+        process.wait()
+
+
+def answers(address: str) -> bool:
+    with contextlib.suppress(OSError, RuntimeError, http.client.HTTPException):
+        return bool(int(call(address, "/v3/maintenance/status", {})["leader"]))
+    return False
+
+
+class Local(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__("localhost", timeout=COMMAND_S)
+        self._address = address
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._address)
+
+
+def call(address: str, path: str, body: dict[str, Any]) -> Any:
+    """One call of etcd's JSON gateway; 64-bit integers come as strings."""
+    with contextlib.closing(Local(address)) as connection:
+        connection.request("POST", path, json.dumps(body))
+        answer = connection.getresponse()
+        said = answer.read().decode(errors="replace")
+    if answer.status != 200:
+        raise RuntimeError(f"etcd answered {answer.status} to {path}: {said[:200]}")
+    return json.loads(said)
+
+
+def contents(address: str) -> dict[str, Any]:
+    """Revision, number of keys, and whose cluster it is: the UID of the namespace kube-system."""
+    every = base64.b64encode(b"\0").decode()
+    counted = call(address, "/v3/kv/range", {"key": every, "range_end": every, "count_only": True})
+    key = base64.b64encode(KUBE_SYSTEM.encode()).decode()
+    found = call(address, "/v3/kv/range", {"key": key}).get("kvs", [])
+    uid = UID.search(base64.b64decode(found[0]["value"])) if found else None
+    return {
+        "revision": int(counted["header"]["revision"]),
+        "keys": int(counted.get("count", "0")),
+        "uid": uid.group().decode() if uid else None,
+    }
+
+
+def item(look: Any, *arguments: str) -> dict[str, Any]:
+    try:
+        return {"value": look(*arguments)}
+    except FileNotFoundError as error:
+        return {"error": f"{error.filename} is missing"}
+    except Exception as error:  # whatever it is, it is this item's answer
+        return {"error": str(error) or type(error).__name__}
+
+
+def main() -> None:
+    looks = {"list": listing, "digest": digest, "restore": restore}
+    word, *paths = sys.argv[1:]
+    sys.stdout.write(json.dumps({path: item(looks[word], path) for path in paths}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

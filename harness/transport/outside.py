@@ -1,0 +1,172 @@
+"""What a stranger on the network can do: knock at ports, talk to one, ask a web server."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import selectors
+import socket
+import ssl
+import struct
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
+
+from harness.errors import Denied, NotListening, TimedOut, Unreachable
+from harness.transport.deadline import within
+from harness.transport.protocols import Answer, Knocked
+
+T = TypeVar("T")
+
+# The kernel sends a first packet that was lost again after one second.
+_PATIENCE_S = 2.5
+# Below the 1,024 files that a process may open by default.
+_AT_ONCE = 900
+_MOST_BYTES = 1024 * 1024
+# Closing resets the connection: thousands in TIME_WAIT would be in everybody's way.
+_RESET = struct.pack("ii", 1, 0)
+
+
+class _Closes(Protocol):
+    def close(self) -> None: ...
+
+
+class Network:
+    """The network, from where the harness stands."""
+
+    def knock(self, address: str, ports: Iterable[int]) -> Knocked:
+        """Try a TCP connection to each port and say nothing on those that come about.
+
+        All 65,535 ports take seconds where they are refused, three minutes where nothing answers.
+        """
+        return _Knocking(address).at(ports)
+
+    def exchange(self, address: str, port: int, words: bytes, *, within_s: float = 5.0) -> bytes:
+        """Connect, say something, and hear everything until the other side closes.
+
+        Raises NotListening, Unreachable or TimedOut.
+        """
+        talk = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        talk.settimeout(within_s)
+
+        def call() -> bytes:
+            talk.connect((address, port))
+            talk.sendall(words)
+            return b"".join(iter(lambda: talk.recv(65536), b""))
+
+        return _answered(call, f"{address}:{port}", within_s, talk)
+
+    def get(self, host: str, path: str, *, at: str, within_s: float = 5.0) -> Answer:
+        """GET http://host/path from the web server at an address; its status is data.
+
+        Raises NotListening, Unreachable or TimedOut.
+        """
+        connection = http.client.HTTPConnection(at, 80, timeout=within_s)
+
+        def call() -> Answer:
+            connection.request("GET", path, headers={"Host": host})
+            response = connection.getresponse()
+            body = response.read(_MOST_BYTES).decode(errors="replace")
+            return Answer(status=response.status, body=body, certificate="")
+
+        return _answered(call, f"http://{host}{path} at {at}", within_s, connection)
+
+    def certificate(
+        self, host: str, *, at: str, authority: str | None = None, within_s: float = 5.0
+    ) -> str:
+        """The certificate (PEM) that the web server at an address shows for a host.
+
+        Denied when it is not the host's, has ended, or is not signed by ``authority`` (PEM; None:
+        by one that this system trusts). Raises NotListening, Unreachable or TimedOut.
+        """
+        trust = ssl.create_default_context(cadata=authority)
+        plain = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        plain.settimeout(within_s)
+
+        def call() -> str:
+            plain.connect((at, 443))
+            with trust.wrap_socket(plain, server_hostname=host) as talk:
+                return ssl.DER_cert_to_PEM_cert(talk.getpeercert(binary_form=True) or b"")
+
+        return _answered(call, f"https://{host} at {at}", within_s, plain)
+
+
+def _answered(call: Callable[[], T], what: str, within_s: float, connection: _Closes) -> T:
+    """What the call returns, or the fitting TransportError; the connection is closed."""
+    try:
+        return within(within_s, call, what=what, abandon=connection.close)
+    except ssl.SSLError as error:
+        raise Denied(f"{what}: {getattr(error, 'verify_message', '') or error}") from error
+    except TimeoutError as error:
+        raise TimedOut(f"{what}: no answer within {within_s:g} s") from error
+    except ConnectionRefusedError as error:
+        raise NotListening(f"{what}: connection refused") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise Unreachable(f"{what}: {error or type(error).__name__}") from error
+    finally:
+        connection.close()
+
+
+class _Knocking:
+    """Many attempts to connect at once, each with the same patience."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._selector = selectors.DefaultSelector()
+        self._waiting: deque[tuple[float, socket.socket, int]] = deque()
+        self._under_way: set[socket.socket] = set()
+        self._open: list[int] = []
+        self._refused = self._silent = 0
+
+    def at(self, ports: Iterable[int]) -> Knocked:
+        with self._selector:
+            for port in ports:
+                self._begin(port)
+                while len(self._under_way) >= _AT_ONCE:
+                    self._look()
+            while self._under_way:
+                self._look()
+        return Knocked(open=tuple(sorted(self._open)), refused=self._refused, silent=self._silent)
+
+    def _begin(self, port: int) -> None:
+        attempt = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        attempt.setblocking(False)
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        result = attempt.connect_ex((self._address, port))
+        if result == errno.EINPROGRESS:
+            self._under_way.add(attempt)
+            self._waiting.append((time.monotonic() + _PATIENCE_S, attempt, port))
+            self._selector.register(attempt, selectors.EVENT_WRITE, port)
+        else:
+            attempt.close()
+            self._count(port, result)
+
+    def _look(self) -> None:
+        """Take in what has been answered, and give up on what has waited long enough."""
+        for key, _ in self._selector.select(timeout=0.1):
+            attempt = key.fileobj
+            assert isinstance(attempt, socket.socket)
+            self._count(key.data, attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+            self._end(attempt)
+        now = time.monotonic()
+        while self._waiting and (
+            self._waiting[0][1] not in self._under_way or self._waiting[0][0] <= now
+        ):
+            _, attempt, port = self._waiting.popleft()
+            if attempt in self._under_way:
+                self._count(port, errno.ETIMEDOUT)
+                self._end(attempt)
+
+    def _end(self, attempt: socket.socket) -> None:
+        self._under_way.discard(attempt)
+        self._selector.unregister(attempt)
+        attempt.close()
+
+    def _count(self, port: int, result: int) -> None:
+        if result == 0:
+            self._open.append(port)
+        elif result == errno.ECONNREFUSED:
+            self._refused += 1
+        else:
+            self._silent += 1
