@@ -61,13 +61,22 @@ EVIDENCE: tuple[Permission, ...] = (
 PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     "api-endpoints": (*_may("/readyz", "get"), *_may("namespaces", "get")),
     "cilium": (*_may("pods", "list"), *_EXEC),
+    "etcd-snapshots": _may("namespaces", "get"),
     "etcd-writes": (*_OWN_NAMESPACE, *_may("configmaps", "create", "patch")),
     "host-facts": (),
+    "ingress": (
+        *_OWN_PODS,
+        *_may("services", "create", "patch"),
+        *_may("secrets", "create", "patch"),
+        *_may("ingresses", "create", "patch", group="networking.k8s.io"),
+    ),
+    "load-balancer": (*_OWN_PODS, *_may("services", "get", "create", "patch")),
     "network-policy": (
         *_OWN_PODS,
         *_may("networkpolicies", "create", "patch", group="networking.k8s.io"),
     ),
     "nodes": _may("nodes", "list"),
+    "open-ports": (),
     "pod-network": (*_OWN_PODS, *_may("services", "list", "create", "patch")),
 }
 

@@ -35,8 +35,13 @@ UID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def listing(folder: str) -> list[dict[str, Any]]:
-    """The files of a folder: name, size in bytes, and when each was written (UTC seconds)."""
-    found = []
+    """The files of a folder: name, size in bytes, and when each was written (UTC seconds).
+
+    A folder that is not there holds none.
+    """
+    found: list[dict[str, Any]] = []
+    if not Path(folder).is_dir():
+        return found
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_file() and not entry.name.startswith("."):

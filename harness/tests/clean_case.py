@@ -21,6 +21,8 @@ CLUSTER = Cluster(
     expected_taints=dict.fromkeys(NAMES, ()),
     sysctls={"net.ipv4.ip_forward": "1"},
     pod_mtu=1450,
+    exposed_ports=(22, 6443),
+    load_balancer_pool=("10.0.0.200-10.0.0.219",),
 )
 TARGETS = {
     "clock_source_offset_ms": 100.0,
@@ -32,6 +34,9 @@ TARGETS = {
     "wal_fsync_p99_ms": 10.0,
     "peer_rtt_p99_ms": 50.0,
     "certificate_days": 30.0,
+    "snapshot_age_hours": 24.0,
+    "address_s": 30.0,
+    "route_s": 30.0,
     "pair_s": 5.0,
 }
 NOW = 1_795_500_000.0
@@ -70,6 +75,10 @@ def clean() -> Seen:
             "pod-network": {"test": _pods()},
             "network-policy": {"test": {name: _policy() for name in NAMES}},
             "cilium": {name: _cilium() for name in NAMES},
+            "etcd-snapshots": {"test": _snapshots()},
+            "open-ports": {machine.name: _ports(machine) for machine in MACHINES},
+            "load-balancer": {"test": _balancer()},
+            "ingress": {"test": _ingress()},
         }
     )
 
@@ -191,3 +200,60 @@ def _policy() -> Any:
 
 def _cilium() -> Any:
     return {"pod": "cilium-x", "ready": True, "parts": {"cilium": {"state": "Ok", "message": ""}}}
+
+
+def _snapshots() -> Any:
+    """Each server took one an hour ago, and all see the three copies."""
+    files = [_file(f"hourly-{name}", hours=1 + n / 10) for n, name in enumerate(NAMES)]
+    listed = {
+        name: {"snapshots": {"value": [dict(file)]}, "copies": {"value": deepcopy(files)}}
+        for name, file in zip(NAMES, files, strict=True)
+    }
+    return {
+        "listed": listed,
+        "newest": {
+            "name": f"hourly-{NAMES[0]}",
+            "origin": [NAMES[0]],
+            "seen_by": list(NAMES),
+            "restored_on": NAMES[1],
+        },
+        "original": {"value": "5a5a"},
+        "cluster_uid": "u-1",
+        "restored": {
+            "value": {
+                "sha256": "5a5a",
+                "bytes": 4096,
+                "expected_revision": 812,
+                "revision": 812,
+                "keys": 340,
+                "uid": "u-1",
+            }
+        },
+    }
+
+
+def _file(name: str, *, hours: float) -> Any:
+    return {"name": name, "bytes": 4096, "modified": NOW - 3600 * hours}
+
+
+def _ports(machine: Machine) -> Any:
+    return {"address": machine.address, "open": [22, 6443], "refused": 65533, "silent": 0}
+
+
+def _balancer() -> Any:
+    answer = {"value": "balanced", "took_s": 0.1}
+    return {"address": "10.0.0.201", "given_after_s": 0.4, "said": "", "answer": answer}
+
+
+def _ingress() -> Any:
+    certificate = {"value": {"subject": "CN=site", "not_after": NOW + DAY_S}}
+    site = {
+        "ours": {"value": "site", "took_s": 1.2},
+        "stranger": {"value": 404},
+        "certificate": certificate,
+    }
+    declared = {"value": {"subject": "CN=shop", "not_after": NOW + 90 * DAY_S}}
+    return {
+        "sites": {machine.address: deepcopy(site) for machine in MACHINES},
+        "declared": {f"shop.example at {machine.address}": declared for machine in MACHINES},
+    }

@@ -35,6 +35,15 @@ LOOKS_AT = {
     "a network policy that denies really denies": ("network-policy",),
     "Cilium is healthy on every node": ("cilium",),
     "etcd writes its log fast enough": ("etcd-writes",),
+    "an etcd snapshot is fresh": ("etcd-snapshots",),
+    "a copy of the newest snapshot is off its machine": ("etcd-snapshots",),
+    "the newest snapshot restores": ("etcd-snapshots",),
+    "only declared ports answer": ("open-ports",),
+    "a service is given an address of the pool": ("load-balancer",),
+    "the service answers at its address": ("load-balancer",),
+    "a host reaches its service": ("ingress",),
+    "an unknown host gets 404": ("ingress",),
+    "TLS is valid": ("ingress",),
 }
 
 
@@ -54,6 +63,10 @@ def _whole(probe: str, item: str, value: Any) -> Defect:
         seen[probe][NAMES[number]][item] = {"value": value}
 
     return defect
+
+
+def _etcd_open(seen: Seen, number: int) -> None:
+    seen["open-ports"][NAMES[number]]["open"] += [2379, 4444]
 
 
 def _node(**changes: Any) -> Defect:
@@ -233,6 +246,7 @@ DEFECTS: list[tuple[str, Defect, str]] = [
         "API server shows",
     ),
     ("strangers are refused", _whole("api-endpoints", "anonymous api", 403), "seen 403"),
+    ("only declared ports answer", _etcd_open, "seen also 2379 (etcd) and 4444"),
     ("strangers are refused", _whole("api-endpoints", "anonymous kubelet", 200), "the kubelet"),
     (
         "every kubeconfig is private",

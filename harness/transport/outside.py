@@ -24,6 +24,7 @@ _PATIENCE_S = 2.5
 # Below the 1,024 files that a process may open by default.
 _AT_ONCE = 900
 _MOST_BYTES = 1024 * 1024
+_HTTP, _HTTPS = 80, 443
 # Closing resets the connection: thousands in TIME_WAIT would be in everybody's way.
 _RESET = struct.pack("ii", 1, 0)
 
@@ -62,7 +63,7 @@ class Network:
 
         Raises NotListening, Unreachable or TimedOut.
         """
-        connection = http.client.HTTPConnection(at, 80, timeout=within_s)
+        connection = http.client.HTTPConnection(at, _HTTP, timeout=within_s)
 
         def call() -> Answer:
             connection.request("GET", path, headers={"Host": host})
@@ -85,7 +86,7 @@ class Network:
         plain.settimeout(within_s)
 
         def call() -> str:
-            plain.connect((at, 443))
+            plain.connect((at, _HTTPS))
             with trust.wrap_socket(plain, server_hostname=host) as talk:
                 return ssl.DER_cert_to_PEM_cert(talk.getpeercert(binary_form=True) or b"")
 
@@ -106,6 +107,14 @@ def _answered(call: Callable[[], T], what: str, within_s: float, connection: _Cl
         raise Unreachable(f"{what}: {error or type(error).__name__}") from error
     finally:
         connection.close()
+
+
+def _result(attempt: socket.socket) -> int:
+    """How an attempt ended; one that met itself, as can be on one's own host, met nobody."""
+    result = attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if result == 0 and attempt.getsockname() == attempt.getpeername():
+        return errno.ECONNREFUSED
+    return result
 
 
 class _Knocking:
@@ -147,7 +156,7 @@ class _Knocking:
         for key, _ in self._selector.select(timeout=0.1):
             attempt = key.fileobj
             assert isinstance(attempt, socket.socket)
-            self._count(key.data, attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+            self._count(key.data, _result(attempt))
             self._end(attempt)
         now = time.monotonic()
         while self._waiting and (

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from harness.lab.shape import Node
 from harness.model import Exit
-from harness.tests.lab.world import Ruling
+from harness.tests.lab.world import Ruling, World
 
 
 def says(ruling: Ruling, requirement: str, *words: str, outcome: str = "fail") -> None:
@@ -28,3 +29,14 @@ def changed(path: Path, content: bytes) -> Iterator[None]:
         yield
     finally:
         path.write_bytes(before)
+
+
+@contextmanager
+def beside(world: World, node: Node, *argv: str) -> Iterator[None]:
+    """A command runs on the machine meanwhile."""
+    world.do(node, "systemd-run", "--unit=beside", "--collect", *argv)
+    try:
+        yield
+        assert world.do(node, "systemctl", "is-active", "beside", check=False).strip() == "active"
+    finally:
+        world.do(node, "systemctl", "stop", "beside")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from harness.lab.shape import Node
-from harness.tests.lab.red import changed, says
+from harness.tests.lab.red import beside, changed, says
 from harness.tests.lab.world import World
 from harness.waiting import until
 
@@ -124,14 +124,3 @@ def etcdctl(world: World, *argv: str, node: Node | None = None) -> str:
     )
     script = '"$@" 2>&1 || true'
     return world.do(node or world.one, "sh", "-c", script, "run", "etcdctl", *access, *argv)
-
-
-@contextmanager
-def beside(world: World, node: Node, *argv: str) -> Iterator[None]:
-    """A command runs on the machine meanwhile."""
-    world.do(node, "systemd-run", "--unit=beside", "--collect", *argv)
-    try:
-        yield
-        assert world.do(node, "systemctl", "is-active", "beside", check=False).strip() == "active"
-    finally:
-        world.do(node, "systemctl", "stop", "beside")

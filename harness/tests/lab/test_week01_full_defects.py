@@ -1,4 +1,4 @@
-"""Seeded defects of W1-NETWORK in the full shape of the lab: Cilium and its policies."""
+"""Seeded defects in the full shape of the lab: Cilium, its policies, and the load balancer."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from harness.tests.lab.red import says
 from harness.tests.lab.world import World
 
 pytestmark = pytest.mark.lab_full
+POOL = ("ipaddresspool", "lab", "--namespace=metallb-system")
 AGENTS = ("daemonset/cilium", "--namespace=kube-system")
 
 
@@ -58,3 +59,43 @@ def enforce(world: World, when: str) -> None:
     world.kubectl("patch", *configuration, "--type=merge", f"--patch={patch}")
     world.kubectl("rollout", "restart", *AGENTS)
     world.kubectl("rollout", "status", *AGENTS, "--timeout=180s", "--request-timeout=0")
+
+
+@pytest.mark.defect("a service is given an address of the pool")
+def test_a_pool_without_a_free_address_is_found(world: World) -> None:
+    pool = pool_of(world)
+    # The ingress has the first one.
+    fill_pool(world, [f"{pool[0].partition('-')[0]}-{pool[0].partition('-')[0]}"])
+    try:
+        says(world.gate("W1-LB", cluster="lab-full"), "W1-LB", "expected an address, seen none")
+    finally:
+        fill_pool(world, pool)
+
+
+def pool_of(world: World) -> list[str]:
+    found = world.kubectl("get", *POOL, "--output=json")
+    addresses: list[str] = json.loads(found)["spec"]["addresses"]
+    return addresses
+
+
+def fill_pool(world: World, addresses: list[str]) -> None:
+    patch = json.dumps({"spec": {"addresses": addresses}})
+    world.kubectl("patch", *POOL, "--type=merge", f"--patch={patch}")
+
+
+@pytest.mark.defect("the service answers at its address")
+def test_an_address_at_which_nobody_answers_is_found(world: World) -> None:
+    # Neighbours still learn who has the address, and what they send there is dropped.
+    rules = (
+        "add table inet defect\n"
+        "add chain inet defect first { type filter hook prerouting priority -300; }\n"
+        f"add rule inet defect first ip daddr {pool_of(world)[0]} tcp dport != {{ 80, 443 }} drop\n"
+    )
+    for node in world.lab.nodes:
+        world.do(node, "nft", "-f", "-", stdin=rules)
+    try:
+        ruling = world.gate("W1-LB", cluster="lab-full")
+        says(ruling, "W1-LB", "expected the service to answer, seen")
+    finally:
+        for node in world.lab.nodes:
+            world.do(node, "nft", "delete", "table", "inet", "defect")

@@ -1,0 +1,103 @@
+"""Seeded defects of W1-EXPOSED and W1-INGRESS: open ports, lost routes, false certificates."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from harness.authority import Authority
+from harness.tests.lab import objects
+from harness.tests.lab.red import beside, changed, says
+from harness.tests.lab.world import World
+
+LISTEN = ("socat", "TCP-LISTEN:4444,fork,reuseaddr", "OPEN:/dev/null")
+
+
+@pytest.mark.defect("only declared ports answer")
+def test_a_port_that_nobody_declared_is_found(world: World) -> None:
+    let_in = (
+        "nft",
+        "insert",
+        "rule",
+        "inet",
+        "firewall",
+        "input",
+        "tcp",
+        "dport",
+        "4444",
+        "accept",
+    )
+    world.do(world.two, *let_in)
+    try:
+        with beside(world, world.two, *LISTEN):
+            says(world.gate("W1-EXPOSED"), "W1-EXPOSED", world.two.name, "seen also 4444")
+    finally:
+        world.do(world.two, "nft", "-f", "/etc/nftables.conf")
+
+
+@pytest.mark.defect("only declared ports answer")
+def test_a_machine_without_its_firewall_is_found(world: World) -> None:
+    world.do(world.three, "nft", "delete", "table", "inet", "firewall")
+    try:
+        says(world.gate("W1-EXPOSED"), "W1-EXPOSED", world.three.name, "2379 (etcd)")
+    finally:
+        world.do(world.three, "nft", "-f", "/etc/nftables.conf")
+
+
+@pytest.mark.defect("a host reaches its service")
+def test_an_ingress_that_answers_on_two_machines_of_three_is_found(world: World) -> None:
+    rules = (
+        "add table inet defect\n"
+        "add chain inet defect first { type filter hook prerouting priority -300; }\n"
+        "add rule inet defect first iifname host0 tcp dport 80 drop\n"
+    )
+    world.do(world.two, "nft", "-f", "-", stdin=rules)
+    try:
+        ruling = world.gate("W1-INGRESS")
+        says(ruling, "W1-INGRESS", f"{world.two.address}: expected the host to reach its service")
+    finally:
+        world.do(world.two, "nft", "delete", "table", "inet", "defect")
+
+
+@pytest.mark.defect("an unknown host gets 404")
+def test_a_site_for_everybody_is_found(world: World) -> None:
+    with objects.namespace(world, "test-everybody") as space:
+        everybody = objects.ingress("everybody", "removed below", "nothing")
+        del everybody["spec"]["rules"][0]["host"]
+        space.apply(everybody)
+        says(world.gate("W1-INGRESS"), "W1-INGRESS", "expected 404 for a host that nobody declared")
+
+
+@pytest.mark.defect("TLS is valid")
+def test_a_certificate_that_has_ended_is_found(world: World) -> None:
+    declared = world.lab.profile.ingress
+    assert declared is not None
+    assert declared.authority is not None
+    authority = Authority()
+    certificate, key = authority.issue("status.lab.example", days=-1)
+    before = secret(world)
+    with changed(declared.authority, authority.pem.encode()):
+        put(world, {"tls.crt": coded(certificate), "tls.key": coded(key)})
+        try:
+            ruling = world.gate("W1-INGRESS")
+            says(ruling, "W1-INGRESS", "status.lab.example", "certificate has expired")
+        finally:
+            put(world, before)
+
+
+def coded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def secret(world: World) -> dict[str, str]:
+    held = world.kubectl("get", "secret", "status", "--namespace=ingress", "--output=json")
+    data: dict[str, str] = json.loads(held)["data"]
+    return data
+
+
+def put(world: World, data: dict[str, str]) -> None:
+    patch = json.dumps({"data": data})
+    where = ("secret", "status", "--namespace=ingress")
+    world.kubectl("patch", *where, "--type=merge", f"--patch={patch}")

@@ -1,0 +1,177 @@
+"""Checks of what is not a machine: snapshots, the load balancer, sites; each defect on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.checks import CHECKS
+from harness.model import Case, Outcome, Verdict
+from harness.tests.clean_case import DAY_S, NAMES, NOW, Seen, case, clean
+
+Defect: TypeAlias = Callable[[Seen], None]
+FRESH = "an etcd snapshot is fresh"
+COPIED = "a copy of the newest snapshot is off its machine"
+RESTORES = "the newest snapshot restores"
+ADDRESS, ANSWERS = "a service is given an address of the pool", "the service answers at its address"
+ROUTED, UNKNOWN, TLS = "a host reaches its service", "an unknown host gets 404", "TLS is valid"
+
+
+def _snapshots(seen: Seen) -> Any:
+    return seen["etcd-snapshots"]["test"]
+
+
+def _older(kind: str) -> Defect:
+    def defect(seen: Seen) -> None:
+        for items in _snapshots(seen)["listed"].values():
+            for file in items[kind]["value"]:
+                file["modified"] -= 2 * DAY_S
+
+    return defect
+
+
+def _none(kind: str) -> Defect:
+    def defect(seen: Seen) -> None:
+        for items in _snapshots(seen)["listed"].values():
+            items[kind] = {"value": []}
+
+    return defect
+
+
+def _nothing_at_all(seen: Seen) -> None:
+    _none("snapshots")(seen)
+    _none("copies")(seen)
+    _snapshots(seen).update(newest=None, original=None, restored=None)
+
+
+def _restored(**changes: Any) -> Defect:
+    return lambda seen: _snapshots(seen)["restored"]["value"].update(changes)
+
+
+def _at_home(seen: Seen) -> None:
+    _snapshots(seen)["newest"].update(seen_by=[NAMES[0]], restored_on=NAMES[0])
+
+
+def _balancer(**changes: Any) -> Defect:
+    return lambda seen: seen["load-balancer"]["test"].update(changes)
+
+
+def _site(**changes: Any) -> Defect:
+    return lambda seen: seen["ingress"]["test"]["sites"]["10.0.0.2"].update(changes)
+
+
+def _declared(found: Any) -> Defect:
+    def defect(seen: Seen) -> None:
+        seen["ingress"]["test"]["declared"]["shop.example at 10.0.0.2"] = found
+
+    return defect
+
+
+_SOON = {"value": {"subject": "CN=shop", "not_after": NOW + 9 * DAY_S}}
+DEFECTS: list[tuple[str, Defect, str]] = [
+    (FRESH, _older("snapshots"), "seen the newest to be 49.0 hours old"),
+    (FRESH, _nothing_at_all, "seen none on any server"),
+    (COPIED, _older("copies"), "seen the newest to be 49.0 hours old"),
+    (COPIED, _none("copies"), "expected a copy off the machine, seen none"),
+    (COPIED, _at_home, f"{NAMES[0]}: expected another machine to see its copy"),
+    (COPIED, _restored(sha256="a5a5"), "seen other bytes"),
+    (RESTORES, _nothing_at_all, "expected a snapshot to restore, seen none"),
+    (RESTORES, _restored(refused="etcdutl snapshot restore: Error: hash"), "Error: hash"),
+    (RESTORES, _restored(revision=1), "expected revision 812, seen 1"),
+    (RESTORES, _restored(keys=0), "expected keys, seen none"),
+    (RESTORES, _restored(uid="u-2"), "expected a snapshot of u-1, seen one of u-2"),
+    (ADDRESS, _balancer(address=None, said="no available IPs"), "seen none (no available IPs)"),
+    (ADDRESS, _balancer(address="10.0.0.1"), "10.0.0.200-10.0.0.219, seen 10.0.0.1"),
+    (ADDRESS, _balancer(given_after_s=31.0), "within 30 s, seen 31 s"),
+    (ANSWERS, _balancer(answer={"error": "refused", "took_s": 20}), "seen refused"),
+    (ROUTED, _site(ours={"error": "status 503", "took_s": 60}), "10.0.0.2: expected the host"),
+    (ROUTED, _site(ours={"value": "shop-1", "took_s": 1}), "its own pod, seen 'shop-1'"),
+    (ROUTED, _site(ours={"value": "site", "took_s": 44}), "within 30 s, seen 44.0 s"),
+    (UNKNOWN, _site(stranger={"value": 200}), "seen 200"),
+    (TLS, _site(certificate={"denied": "self-signed"}), "a new site at 10.0.0.2"),
+    (TLS, _declared({"denied": "certificate has expired"}), "certificate has expired"),
+    (TLS, _declared(_SOON), "30 more days of its certificate, seen 9"),
+]
+
+
+def judge(check: str, seen: Seen, **declared: Any) -> Verdict:
+    known = case(seen)
+    cluster = replace(known.cluster, **declared)
+    return CHECKS[check](
+        Case(cluster=cluster, targets=known.targets, observations=known.observations)
+    )
+
+
+@pytest.mark.parametrize(
+    ("check", "defect", "words"), DEFECTS, ids=[f"{c}: {w}" for c, _, w in DEFECTS]
+)
+def test_each_defect_fails_and_is_explained(check: str, defect: Defect, words: str) -> None:
+    seen = clean()
+    defect(seen)
+    verdict = judge(check, seen)
+    assert (verdict.outcome, words in verdict.reason) == (Outcome.FAIL, True), verdict.reason
+
+
+GAPS: list[tuple[str, Defect, str]] = [
+    (COPIED, lambda seen: _snapshots(seen).update(original={"error": "lost"}), "lost"),
+    (RESTORES, lambda seen: _snapshots(seen).update(restored={"error": "no etcdutl"}), "etcdutl"),
+    (RESTORES, lambda seen: _snapshots(seen).update(cluster_uid=None), "who it is"),
+    (ANSWERS, _balancer(address=None), "no address to answer at"),
+    (UNKNOWN, _site(stranger={"error": "no answer"}), "no answer"),
+    (TLS, _site(certificate={"error": "no answer"}), "no answer"),
+    (TLS, lambda seen: seen["ingress"]["test"]["sites"].update({"10.0.0.2": {"error": "x"}}), "x"),
+]
+
+
+@pytest.mark.parametrize(("check", "gap", "words"), GAPS, ids=[f"{c}: {w}" for c, _, w in GAPS])
+def test_what_could_not_be_looked_at_is_not_proven(check: str, gap: Defect, words: str) -> None:
+    seen = clean()
+    gap(seen)
+    verdict = judge(check, seen)
+    assert (verdict.outcome, words in verdict.reason) == (Outcome.NOT_PROVEN, True), verdict.reason
+
+
+@given(st.sampled_from(NAMES), st.sampled_from(["snapshots", "copies"]))
+def test_a_server_that_was_not_asked_leaves_no_pass(server: str, kind: str) -> None:
+    seen = clean()
+    _snapshots(seen)["listed"][server] = {"error": "sshd went away"}
+    verdict = judge(FRESH if kind == "snapshots" else COPIED, seen)
+    assert (verdict.outcome, verdict.where) == (Outcome.NOT_PROVEN, (server,))
+
+
+def test_a_snapshot_whose_original_is_pruned_is_still_copied() -> None:
+    seen = clean()
+    _snapshots(seen)["newest"].update(origin=[])
+    _snapshots(seen).update(original=None)
+    assert judge(COPIED, seen).outcome is Outcome.PASS
+
+
+def test_a_machine_that_answers_nowhere_was_not_seen() -> None:
+    seen = clean()
+    seen["open-ports"][NAMES[1]]["open"] = []
+    verdict = judge("only declared ports answer", seen)
+    assert (verdict.outcome, verdict.where) == (Outcome.NOT_PROVEN, (NAMES[1],))
+
+
+def test_a_profile_that_declares_no_port_proves_nothing() -> None:
+    verdict = judge("only declared ports answer", clean(), exposed_ports=())
+    assert verdict.outcome is Outcome.FAIL  # what answers is declared nowhere
+    closed = clean()
+    for machine in closed["open-ports"].values():
+        machine["open"] = []
+    verdict = judge("only declared ports answer", closed, exposed_ports=())
+    assert verdict.outcome is Outcome.NOT_PROVEN
+
+
+@given(st.integers(0, 255), st.booleans())
+def test_an_address_is_of_a_pool_by_its_range_or_its_network(last: int, as_network: bool) -> None:
+    seen = clean()
+    seen["load-balancer"]["test"]["address"] = f"10.0.9.{last}"
+    pool = ("10.0.9.64/26",) if as_network else ("10.0.9.64-10.0.9.127",)
+    verdict = judge(ADDRESS, seen, load_balancer_pool=("192.168.0.0/24", *pool))
+    assert (verdict.outcome is Outcome.PASS) == (64 <= last <= 127)

@@ -1,0 +1,189 @@
+"""Snapshots of etcd: which one is chosen, where it is restored, and by which script."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import Unreachable
+from harness.probes import snapshot_script as script
+from harness.probes.etcd_snapshots import choose
+from harness.tests.probe_rig import MACHINES, observe, reach
+from harness.transport import Completed
+from harness.transport.fake import FakeKube, FakeShell
+
+ONE, TWO, THREE = MACHINES
+OWN = "/var/lib/rancher/rke2/server/db/snapshots"
+COPIES = "/mnt/cephfs/backups/etcd"
+KUBE = FakeKube({"/api/v1/namespaces/kube-system": {"metadata": {"uid": "u-1"}}})
+
+
+def files(**modified: float) -> Any:
+    return {"value": [{"name": n, "bytes": 1, "modified": at} for n, at in modified.items()]}
+
+
+class Servers:
+    """Three servers whose folders hold these files; the rest of the script answers at once."""
+
+    def __init__(self, **folders: Any) -> None:
+        self.folders = folders
+        self.asked: list[tuple[str, str, str]] = []
+
+    def shell(self) -> FakeShell:
+        return FakeShell({(name, "nice"): self._answer(name) for name in MACHINES})
+
+    def _answer(self, name: str) -> Any:
+        def answer(argv: Sequence[str], _: str) -> Completed:
+            word, *paths = argv[5:]
+            self.asked += [(name, word, path) for path in paths]
+            said: Any = {path: {"value": f"{word} on {name}"} for path in paths}
+            if word == "list":
+                own, copies = self.folders[name]
+                said = {OWN: own, COPIES: copies}
+            return Completed(status=0, stdout=json.dumps(said), stderr="")
+
+        return answer
+
+
+def test_the_newest_copy_is_restored_where_it_was_not_taken() -> None:
+    copies = files(old=1, new=2)
+    servers = Servers(
+        vmi2887101=(files(new=2), copies),
+        vmi2887102=(files(old=1), copies),
+        vmi2887103=(files(), copies),
+    )
+    seen = observe("etcd-snapshots", reach(servers.shell(), KUBE), "contabo")
+    assert seen["newest"] == {
+        "name": "new",
+        "origin": [ONE],
+        "seen_by": list(MACHINES),
+        "restored_on": TWO,
+    }
+    assert (ONE, "digest", f"{OWN}/new") in servers.asked
+    assert (TWO, "restore", f"{COPIES}/new") in servers.asked
+    assert (seen["restored"], seen["cluster_uid"]) == ({"value": f"restore on {TWO}"}, "u-1")
+
+
+def test_without_a_copy_the_snapshot_itself_is_restored() -> None:
+    missing = {"error": f"{COPIES} is missing"}
+    nothing = (files(), missing)
+    servers = Servers(vmi2887101=(files(a=1), missing), vmi2887102=nothing, vmi2887103=nothing)
+    seen = observe("etcd-snapshots", reach(servers.shell(), KUBE), "contabo")
+    assert (ONE, "restore", f"{OWN}/a") in servers.asked
+    assert seen["listed"][TWO]["copies"] == missing
+
+
+def test_without_any_snapshot_nothing_is_restored() -> None:
+    nothing = (files(), files())
+    servers = Servers(vmi2887101=nothing, vmi2887102=nothing, vmi2887103=nothing)
+    seen = observe("etcd-snapshots", reach(servers.shell(), KUBE), "contabo")
+    assert (seen["newest"], seen["original"], seen["restored"]) == (None, None, None)
+
+
+def test_a_server_that_does_not_answer_is_told_and_the_others_count() -> None:
+    copies = files(new=2)
+    servers = Servers(vmi2887101=(files(new=2), copies), vmi2887102=(files(), copies))
+    answers: dict[tuple[str, str], Any] = {
+        (name, "nice"): servers._answer(name) for name in (ONE, TWO)
+    }
+    shell = FakeShell({**answers, (THREE, "nice"): Unreachable("no route")})
+    seen = observe("etcd-snapshots", reach(shell, KUBE), "contabo")
+    assert seen["listed"][THREE] == {"error": "no route"}
+    assert seen["newest"]["restored_on"] == TWO
+
+
+@given(st.dictionaries(st.sampled_from("abcd"), st.sets(st.sampled_from(MACHINES), min_size=1)))
+def test_whatever_lies_where_the_newest_is_restored_where_it_can_be_seen(
+    holders: dict[str, set[str]],
+) -> None:
+    listed = {
+        machine: {
+            "snapshots": {"value": []},
+            "copies": files(**{n: ord(n) for n, at in holders.items() if machine in at}),
+        }
+        for machine in MACHINES
+    }
+    chosen = choose(listed)
+    if not holders:
+        assert chosen is None
+        return
+    assert chosen is not None
+    assert chosen["name"] == max(holders)
+    assert chosen["restored_on"] in holders[max(holders)]
+
+
+# --- the script that runs on a server -----------------------------------------------------------
+
+
+def test_a_folder_is_listed_without_what_is_not_finished(tmp_path: Path) -> None:
+    (tmp_path / "etcd-1").write_bytes(b"12345")
+    (tmp_path / ".etcd-2").write_bytes(b"half")
+    (tmp_path / "folder").mkdir()
+    (found,) = script.listing(str(tmp_path))
+    assert (found["name"], found["bytes"]) == ("etcd-1", 5)
+    assert script.listing(str(tmp_path / "nowhere")) == []
+    assert "missing" in script.item(script.digest, str(tmp_path / "nowhere"))["error"]
+
+
+def test_a_compressed_snapshot_is_unpacked_and_a_plain_one_is_taken_as_it_is(
+    tmp_path: Path,
+) -> None:
+    plain, packed = tmp_path / "plain", tmp_path / "packed.zip"
+    plain.write_bytes(b"snapshot" * 1000)
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(plain, "inside")
+    assert script.unpacked(str(plain), str(tmp_path)) == str(plain)
+    unpacked = Path(script.unpacked(str(packed), str(tmp_path)))
+    assert script.digest(str(unpacked)) == script.digest(str(plain))
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ("a\nError: expected sha256 [1], got [2]\nUsage:", "Error: expected sha256 [1], got [2]"),
+        ("panic: page 5 already freed\n\ngoroutine 1", "panic: page 5 already freed"),
+        ("something\nlast", "last"),
+        ("", "it says nothing"),
+    ],
+)
+def test_of_a_long_complaint_the_telling_line_is_kept(said: str, line: str) -> None:
+    assert script.last_line(said) == line
+
+
+def tools(folder: Path, etcdutl: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in (("etcdutl", etcdutl), ("etcd", "#!/bin/sh\necho 'panic: no' >&2; exit 2\n")):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+
+def test_a_snapshot_that_etcd_does_not_take_is_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools(tmp_path, "#!/bin/sh\necho 'Error: bad hash' >&2; exit 1\n", monkeypatch)
+    (tmp_path / "snapshot").write_bytes(b"half")
+    found = script.restore(str(tmp_path / "snapshot"))
+    assert found["refused"] == "etcdutl snapshot status: Error: bad hash"
+    assert found["bytes"] == 4
+
+
+def test_a_second_etcd_that_does_not_start_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools(tmp_path, "#!/bin/sh\necho '{\"revision\": 7}'\n", monkeypatch)
+    (tmp_path / "snapshot").write_bytes(b"whole")
+    found = script.item(script.restore, str(tmp_path / "snapshot"))
+    assert "panic: no" in found["error"]
+
+
+def test_a_machine_without_the_programs_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(RuntimeError, match="there is no etcdutl here"):
+        script.program("etcdutl")

@@ -1,0 +1,174 @@
+"""What a stranger sees, on loopback: open and closed ports, web servers, certificates."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.authority import Authority
+from harness.errors import Denied, NotListening, TimedOut, Unreachable
+from harness.transport import outside
+from harness.transport.outside import Network
+
+HERE = "127.0.0.1"
+HOST = "shop.example"
+
+
+@contextmanager
+def listening() -> Iterator[socket.socket]:
+    with socket.create_server((HERE, 0)) as server:
+        yield server
+
+
+def port_of(server: socket.socket) -> int:
+    port: int = server.getsockname()[1]
+    return port
+
+
+@given(st.data())
+@settings(max_examples=20, deadline=None)
+def test_exactly_the_open_ports_are_found_whatever_lies_around_them(data: st.DataObject) -> None:
+    with listening() as one, listening() as other:
+        ours = {port_of(one), port_of(other)}
+        around = data.draw(st.integers(0, 900))
+        ports = sorted(ours | set(range(min(ours) - 3, min(ours) + around)))
+        seen = Network().knock(HERE, ports)
+    assert set(seen.open) >= ours
+    assert len(seen.open) + seen.refused + seen.silent == len(ports)
+    assert seen.silent == 0
+
+
+def test_more_ports_than_files_may_be_open_are_knocked_at() -> None:
+    with listening() as server:
+        seen = Network().knock(HERE, range(1, 65536))
+        assert port_of(server) in seen.open
+    assert len(seen.open) + seen.refused == 65535
+
+
+def test_a_port_that_says_nothing_is_silent_in_bounded_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outside, "_PATIENCE_S", 0.2)
+    with socket.socket() as full:
+        full.bind((HERE, 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(3)]
+        for one in waiting:  # fills the queue: whoever comes now is not answered
+            one.setblocking(False)
+            with suppress(BlockingIOError):
+                one.connect(full.getsockname())
+        seen = Network().knock(HERE, [port_of(full)])
+        for one in waiting:
+            one.close()
+    assert (seen.open, seen.refused, seen.silent) == ((), 0, 1)
+
+
+@contextmanager
+def answering(words: bytes, server: socket.socket) -> Iterator[None]:
+    """The server hears something and answers with these words."""
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.settimeout(5)
+            connection.recv(4096)
+            connection.sendall(words)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield
+    thread.join(5)
+
+
+def test_an_exchange_is_everything_that_the_other_side_says() -> None:
+    with listening() as server, answering(b"balanced", server):
+        assert Network().exchange(HERE, port_of(server), b"N") == b"balanced"
+    with pytest.raises(NotListening):
+        Network().exchange(HERE, port_of_nobody(), b"N")
+
+
+def port_of_nobody() -> int:
+    with listening() as server:
+        return port_of(server)
+
+
+def test_who_never_answers_is_timed_out() -> None:
+    with listening() as server, pytest.raises(TimedOut):
+        Network().exchange(HERE, port_of(server), b"N", within_s=0.3)
+
+
+def test_a_site_is_asked_for_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno"
+    with listening() as server, answering(said, server):
+        monkeypatch.setattr(outside, "_HTTP", port_of(server))
+        answer = Network().get(HOST, "/", at=HERE)
+    assert (answer.status, answer.body) == (404, "no")
+
+
+@contextmanager
+def site(folder: Path, issued: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A TLS server with a certificate, at the port that clients take for 443."""
+    (folder / "crt").write_text(issued[0])
+    (folder / "key").write_text(issued[1])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "crt", folder / "key")
+    with listening() as server:
+        monkeypatch.setattr(outside, "_HTTPS", port_of(server))
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with suppress(OSError), context.wrap_socket(connection, server_side=True) as talk:
+                talk.recv(1)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield
+        thread.join(5)
+
+
+def test_a_valid_certificate_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority()
+    issued = authority.issue(HOST)
+    with site(tmp_path, issued, monkeypatch):
+        shown = Network().certificate(HOST, at=HERE, authority=authority.pem)
+    assert shown.split() == issued[0].split()
+
+
+@pytest.mark.parametrize(
+    ("host", "days", "known", "says"),
+    [
+        ("other.example", 1, True, "shop.example"),
+        (HOST, -1, True, "expired"),
+        (HOST, 1, False, "unable to get local issuer|self-signed"),
+    ],
+)
+def test_a_certificate_that_a_browser_would_refuse_is_denied(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    host: str,
+    days: int,
+    known: bool,
+    says: str,
+) -> None:
+    authority = Authority()
+    trusted = authority if known else Authority()
+    with (
+        site(tmp_path, authority.issue(host, days=days), monkeypatch),
+        pytest.raises(Denied, match=says),
+    ):
+        Network().certificate(HOST, at=HERE, authority=trusted.pem)
+
+
+def test_a_server_without_tls_shows_no_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening() as server, answering(b"hello, this is plain\r\n", server):
+        monkeypatch.setattr(outside, "_HTTPS", port_of(server))
+        with pytest.raises((Denied, Unreachable)):
+            Network().certificate(HOST, at=HERE)
