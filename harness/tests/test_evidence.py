@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from harness.tests.stage import UID, reach
 from harness.transport import Completed
 from harness.transport.ansible import AnsibleFleet, play
 from harness.transport.fake import FakeFleet, FakeKube
+from harness.waiting import until
 
 LOCAL = {"ansible_connection": "local"}
 
@@ -165,6 +168,28 @@ def test_what_came_back_before_the_deadline_is_kept() -> None:
     told = play({"one": LOCAL}, commands, within_s=15)
     assert isinstance(told["one", "slow"], TimedOut)
     assert isinstance(told["one", "quick"], Completed)
+
+
+def test_nothing_of_ansible_lives_on_after_the_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    # More than a pipe holds: a worker that writes it outlives the parent that does not read.
+    commands = {"long": ["sh", "-c", "yes | head --bytes=3000000; exec tail -f /dev/null"]}
+    play({"one": LOCAL}, commands, within_s=10)
+    ours = str(tmp_path).encode()
+    until(lambda: not living_with(ours), within_s=5, what="every process of the play is gone")
+
+
+def living_with(words: bytes) -> list[str]:
+    """Processes other than this one whose environment holds these words."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            ours = int(process.name) == os.getpid()
+            if not ours and words in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_text())
+    return found
 
 
 def test_machines_are_reached_by_ssh_with_their_pinned_host_key(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ pinned, and a deadline, at which it is killed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
+import signal
 import sys
 import tempfile
 import threading
@@ -62,6 +64,7 @@ def play(
         work.start()
         # ansible-runner looks at the deadline once a second, and then kills.
         work.join(within_s + 3)
+        _end(Path(folder))
     told = dict(heard.told)
     for host in hosts:
         for name in commands:
@@ -76,7 +79,7 @@ def _run(
     heard: _Heard,
     deadline: float,
 ) -> None:
-    (folder / "ansible.cfg").touch()  # nobody else's is read
+    _configuration(folder).touch()  # nobody else's is read
     import ansible_runner  # loads for half a second, which runs without a failure need not wait for
 
     ansible_runner.run(
@@ -100,6 +103,23 @@ def _run(
     )
 
 
+def _end(folder: Path) -> None:
+    """Kill what a play in this folder left behind.
+
+    ansible-runner kills its own process group, but Ansible's workers are in sessions of their own:
+    one that was writing to the parent that died would wait for ever.
+    """
+    ours = f"ANSIBLE_CONFIG={_configuration(folder)}\0".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if ours in (process / "environ").read_bytes():
+                os.kill(int(process.name), signal.SIGKILL)
+
+
+def _configuration(folder: Path) -> Path:
+    return folder / "ansible.cfg"
+
+
 def _task(name: str, argv: Sequence[str]) -> Mapping[str, Any]:
     limit = ["timeout", "--signal=KILL", str(_EACH_S)]
     return {
@@ -114,7 +134,7 @@ def _task(name: str, argv: Sequence[str]) -> Mapping[str, Any]:
 def _environment(folder: Path) -> Mapping[str, str]:
     home = str(folder / "home")
     return {
-        "ANSIBLE_CONFIG": str(folder / "ansible.cfg"),
+        "ANSIBLE_CONFIG": str(_configuration(folder)),
         "ANSIBLE_HOME": home,
         "ANSIBLE_LOCAL_TEMP": home,
         "ANSIBLE_HOST_KEY_CHECKING": "true",
