@@ -176,7 +176,7 @@ def test_nothing_of_ansible_lives_on_after_the_deadline(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     # More than a pipe holds: a worker that writes it outlives the parent that does not read.
     commands = {"long": ["sh", "-c", "yes | head --bytes=3000000; exec tail -f /dev/null"]}
-    play({"one": LOCAL}, commands, within_s=10)
+    play({"one": LOCAL}, commands, within_s=8)
     ours = str(tmp_path).encode()
     until(lambda: not living_with(ours), within_s=5, what="every process of the play is gone")
 

@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 
-from harness.errors import ConfigError, Denied, TimedOut, TransportError, Unreachable
+from harness.errors import (
+    ConfigError,
+    Denied,
+    NotListening,
+    TimedOut,
+    TransportError,
+    Unreachable,
+)
 from harness.tests.api_server import (
     TOKEN,
     ApiHandler,
@@ -120,7 +127,7 @@ def test_nobody_listens(api: ApiServer, tmp_path: Path) -> None:
     closed = write_kubeconfig(tmp_path / "closed", "https://127.0.0.1:1", api.authority.pem())
     with pytest.raises(Unreachable, match="is the API server up"):
         ApiKube(closed).get("/x")
-    with pytest.raises(Unreachable):
+    with pytest.raises(NotListening, match="connection refused"):
         ApiKube(closed).ask("https://127.0.0.1:1/x")
     with pytest.raises(Unreachable):
         ApiKube(closed).exec("space", "pod", ("true",))
