@@ -49,6 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--week", type=int, help="prove what is due by this week")
     group.addoption("--only", action="append", default=[], help="prove this requirement only")
     group.addoption("--resume", help="go on with this run")
+    group.addoption("--without-evidence", action="store_true", help="collect nothing when red")
     group.addoption("--signing-key", type=Path, help="sign the evidence with this key")
 
 
@@ -143,6 +144,7 @@ class GateSession:
         self._phases: list[tuple[str, str, str]] = []
         self._began_s = self._step_began_s = time.monotonic()
         self._uid = profile.declared_uid()
+        self._collects = not config.option.without_evidence
         self._collected_after: int | None = None
         self.judgement: Judgement | None = None
         self._trouble: str | None = None
@@ -211,7 +213,7 @@ class GateSession:
     def _collect(self, scenario: Scenario) -> None:
         """Keep what there is to see, before anything is cleaned up: once, and after each fault."""
         acts = len(self._opened.trail.faults)
-        if self._collected_after == acts:
+        if self._collected_after == acts or not self._collects:
             return
         self._collected_after = acts
         self.run.collecting(scenario.id)

@@ -41,6 +41,12 @@ def gate(
             help="Sign the evidence with this Ed25519 key (PEM); by default with this machine's.",
         ),
     ] = None,
+    without_evidence: Annotated[
+        bool,
+        typer.Option(
+            "--without-evidence", help="When something is red, judge only: collect nothing of it."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Prove every requirement due by WEEK, the earlier ones too.
@@ -53,6 +59,7 @@ def gate(
     """
     options = [*_what(week, resume), "--cluster", cluster]
     options += [f"--only={requirement}" for requirement in only or []]
+    options += ["--without-evidence"] if without_evidence else []
     options += [f"--signing-key={signing_key.resolve()}"] if signing_key is not None else []
     profile = load_profile(cluster)
     progress: Teller = Events() if as_json else Progress()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 
 from harness.errors import LabError
 from harness.lab.host import run, until_well
-from harness.lab.machines import enter, fill, words
+from harness.lab.machines import enter, fill, on_since, words
 from harness.lab.network import inside
 from harness.lab.shape import LAB, Lab, Node
 
@@ -176,13 +177,25 @@ def trouble(lab: Lab, log: Path) -> str:
     for item in objects(lab, "deployments,daemonsets", "--all-namespaces", log=log):
         if not _rolled_out(item):
             return f"{item['kind']} {item['metadata']['name']} is not rolled out"
+    began = {node.name: on_since(lab, node) for node in lab.nodes}
     for pod in objects(lab, "pods", "--all-namespaces", log=log):
         # One that failed was replaced, or its owner is not rolled out.
         done = pod["status"].get("phase") in ("Succeeded", "Failed")
         leaving = "deletionTimestamp" in pod["metadata"]
-        if not (done or leaving or _condition(pod, "Ready")):
+        if done or leaving:
+            continue
+        stands = _condition(pod, "Ready")
+        # After a power cut the API remembers pods that were ready before it.
+        if not stands or _started(pod) < began.get(pod["spec"]["nodeName"], 0.0):
             return f"pod {pod['metadata']['namespace']}/{pod['metadata']['name']} is not ready"
     return ""
+
+
+def _started(pod: dict[str, Any]) -> float:
+    """When the oldest of a pod's containers started, in UTC seconds, rounded up."""
+    states = [status["state"] for status in pod["status"].get("containerStatuses", [])]
+    texts = [state["running"]["startedAt"] for state in states if "running" in state]
+    return min((datetime.fromisoformat(text).timestamp() + 1 for text in texts), default=0.0)
 
 
 def _rolled_out(item: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -228,6 +229,20 @@ def init(lab: Lab, node: Node) -> int | None:
         if len(numbers) == 2 and numbers[1] == "1":
             return pid
     return None
+
+
+def on_since(lab: Lab, node: Node) -> float:
+    """When the machine was powered on, in UTC seconds; 0 when it is off."""
+    pid = init(lab, node)
+    if pid is None:
+        return 0.0
+    try:
+        # The 22nd field, counted behind the name, which may hold anything; in ticks since boot.
+        ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except OSError:
+        return 0.0
+    up_s = float(Path("/proc/uptime").read_text().split()[0])
+    return time.time() - (up_s - ticks / os.sysconf("SC_CLK_TCK"))
 
 
 def enter(

@@ -132,6 +132,14 @@ def test_evidence_is_collected_once_however_much_is_red(watched: Project) -> Non
     assert kinds(gate.folder).count("collect") == 1
 
 
+def test_a_run_without_evidence_is_as_red_and_collects_nothing(watched: Project) -> None:
+    watched.write()
+    watched.answers["two"] = 42
+    gate = watched.run("--without-evidence")
+    assert gate.status == 1
+    assert "collect" not in kinds(gate.folder)
+
+
 def test_an_interrupted_run_collects_too(watched: Project) -> None:
     watched.write(
         scenario_of(*REQUIRED, "And somebody presses Ctrl-C"),

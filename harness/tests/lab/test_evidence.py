@@ -74,7 +74,7 @@ def ceph_key(world: World) -> str:
 def test_no_file_of_a_red_run_holds_a_secret_and_equal_ones_are_still_equal(
     planted: World, canaries: dict[str, str]
 ) -> None:
-    ruling = planted.gate("W1-HOST")
+    ruling = planted.gate("W1-HOST", evidence=True)
     assert "broken.service" in ruling.reason("W1-HOST")
     folder = ROOT / "reports" / ruling.document["run"]
     key = planted.lab.ssh_key.read_text().splitlines()[2]
@@ -119,7 +119,7 @@ def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def test_every_machine_and_the_cluster_give_evidence(planted: World) -> None:
-    folder = ROOT / "reports" / planted.gate("W1-HOST").document["run"]
+    folder = ROOT / "reports" / planted.gate("W1-HOST", evidence=True).document["run"]
     trail = Trail.of(Reader(folder), checks.CHECKS)
     had = {(it.target, it.what) for it in trail.collected if it.file and not it.error}
     of_machines = ("journal of the node's units", "failed units", "clock", "Ceph's status")

@@ -74,9 +74,12 @@ class World:
     def kubectl(self, *argv: str, check: bool = True) -> str:
         return kubernetes.kubectl(self.lab, *argv, log=self.log, check=check)
 
-    def gate(self, *only: str, cluster: str = "lab", within_s: float = 300) -> Ruling:
+    def gate(
+        self, *only: str, cluster: str = "lab", within_s: float = 300, evidence: bool = False
+    ) -> Ruling:
         """Run ``./cutover gate 1 --only …`` as an operator does."""
         command = [str(ROOT / "cutover"), "gate", "1", "--json", "--cluster", cluster]
+        command += [] if evidence else ["--without-evidence"]
         command += [f"--only={requirement}" for requirement in only]
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=within_s, check=False
