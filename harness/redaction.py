@@ -30,6 +30,9 @@ _SHORTEST = 8  # a shorter value would turn up everywhere by chance
 _LEARNED = re.compile(r"(?=\S*\d)(?=\S*[A-Za-z])\S{12,}")  # no word of a language
 _NAME = r"(?:pass(?:word|wd|phrase)|secret|token|api[-_]?key|client-key-data|private[-_]?key)"
 _NAMED = re.compile(rf"(?i)^[\w.-]*{_NAME}$")
+# JSON inside JSON, as kubectl's annotations have it, escapes its quotes.
+_QUOTE = r"\\*[\"']?"
+_VALUE = r"((?:[^\s\"',;\\]|\\(?![\"']))+)"
 # Each keeps its first group and loses its second.
 _PATTERNS: Mapping[str, re.Pattern[str]] = {
     "private key": re.compile(
@@ -38,7 +41,12 @@ _PATTERNS: Mapping[str, re.Pattern[str]] = {
         re.S,
     ),
     "named value": re.compile(
-        rf"(?i)(\b[\w.-]*{_NAME}[\"']?\s*[:=]\s*[\"']?)(?!‹redacted:)([^\s\"',;]+)"
+        rf"(?i)(\b[\w.-]*{_NAME}{_QUOTE}\s*[:=]\s*{_QUOTE})(?!‹redacted:){_VALUE}"
+    ),
+    # An environment variable as Kubernetes writes it.
+    "value beside its name": re.compile(
+        rf"(?i)(\bname{_QUOTE}\s*:\s*{_QUOTE}[\w.-]*{_NAME}{_QUOTE}\s*,?\s*"
+        rf"{_QUOTE}value{_QUOTE}\s*:\s*{_QUOTE})(?!‹redacted:){_VALUE}"
     ),
     "bearer token": re.compile(r"(?i)(\bBearer\s+)([\w.~+/=-]+)"),
     "web token": re.compile(r"()(\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)"),
@@ -68,11 +76,17 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """A text without its secrets."""
-        if self._known is not None:
-            text = self._known.sub(lambda found: self._token(_KNOWN, found[0]), text)
+        text = self._without_known(text)
+        known = len(self._secret_of)
         for rule, pattern in _PATTERNS.items():
             text = pattern.sub(self._replacement(rule), text)
-        return text
+        # What was recognised just now may stand elsewhere in the same text, without its name.
+        return text if len(self._secret_of) == known else self._without_known(text)
+
+    def _without_known(self, text: str) -> str:
+        if self._known is None:
+            return text
+        return self._known.sub(lambda found: self._token(_KNOWN, found[0]), text)
 
     def value(self, value: Any) -> Any:
         """A JSON value without its secrets, those included that only a name beside them tells."""

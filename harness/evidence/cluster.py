@@ -59,16 +59,15 @@ def trimmed(listing: Any) -> Any:
 
 
 def wanted_logs(pods: Any) -> tuple[WantedLog, ...]:
-    """Which logs to read: of pods in trouble, then of those that the cluster itself runs on."""
+    """Which logs to read: of pods in trouble first, then of those that the cluster itself runs on.
+
+    A power cut restarts every pod; the one that does not stand must not be lost among them.
+    """
     items = pods.get("items") or () if isinstance(pods, dict) else ()
-    troubled = [pod for pod in items if _is_troubled(pod)]
-    system = [
-        pod
-        for pod in items
-        if pod["metadata"]["namespace"] == "kube-system" and not _is_troubled(pod)
-    ]
-    wanted = (log for pod in (*troubled, *system) for log in _of_pod(pod))
-    return tuple(islice(wanted, _LOGS))
+    ranked = sorted(
+        (pod for pod in items if _rank(pod) is not None), key=lambda pod: _rank(pod) or 0
+    )
+    return tuple(islice((log for pod in ranked for log in _of_pod(pod)), _LOGS))
 
 
 def read_log(kube: Kube, log: WantedLog) -> str:
@@ -76,14 +75,19 @@ def read_log(kube: Kube, log: WantedLog) -> str:
     return kube.log(log.namespace, log.pod, log.container, previous=log.previous, lines=_LINES)
 
 
-def _is_troubled(pod: Mapping[str, Any]) -> bool:
+def _rank(pod: Mapping[str, Any]) -> int | None:
+    """Whose log comes first: pods that do not stand, then restarted ones, then the cluster's own.
+
+    None for those whose log nobody needs.
+    """
     status = pod.get("status", {})
-    if status.get("phase") == "Succeeded":
-        return False
     containers = status.get("containerStatuses") or ()
-    return status.get("phase") != "Running" or any(
-        not it.get("ready") or it.get("restartCount", 0) > 0 for it in containers
-    )
+    if status.get("phase") != "Succeeded":
+        if status.get("phase") != "Running" or any(not it.get("ready") for it in containers):
+            return 0
+        if any(it.get("restartCount", 0) > 0 for it in containers):
+            return 1
+    return 2 if pod["metadata"]["namespace"] == "kube-system" else None
 
 
 def _of_pod(pod: Mapping[str, Any]) -> Iterator[WantedLog]:

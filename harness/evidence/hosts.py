@@ -19,7 +19,10 @@ _COMMANDS: Mapping[str, Sequence[str]] = {
     "journal, warnings and worse": (*_JOURNAL, "--lines=400", "--priority=warning"),
     "journal of the kernel": (*_JOURNAL, "--lines=200", "--dmesg"),
     "failed units": ("systemctl", "--no-pager", "--plain", "--failed"),
-    "state of the node's units": ("systemctl", "status", "--no-pager", "--lines=0", *_UNITS),
+    "state of the node's units": (
+        *("systemctl", "list-units", "--all", "--full", "--no-pager", "--plain"),
+        *(f"{unit}*" for unit in _UNITS),
+    ),
     "control plane containers": (
         *("sh", "-c"),
         "tail -n 100 /var/log/pods/kube-system_etcd-*/*/*.log "

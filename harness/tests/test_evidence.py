@@ -14,6 +14,7 @@ import pytest
 from harness import transport
 from harness.errors import TimedOut, TransportError, Unreachable
 from harness.evidence import Piece, collect
+from harness.evidence.cluster import wanted_logs
 from harness.tests.project import REQUIRED, Project, scenario_of
 from harness.tests.ssh_server import pin, ssh_server
 from harness.tests.stage import UID, reach
@@ -59,6 +60,14 @@ def test_machines_objects_and_the_logs_of_troubled_pods_are_collected() -> None:
     assert cluster["log of kube-system/odd, main, before its restart"].text == "I died"
     assert cluster["log of kube-system/calm, main"].error == "it is gone"
     assert "404" in str(cluster["events"].error)
+
+
+def test_a_pod_that_does_not_stand_is_not_lost_among_restarted_ones() -> None:
+    restarted = [pod(f"old-{n}", ready=True, restarts=2) for n in range(60)]
+    failed = pod("failed", ready=False, namespace="shop")
+    logs = wanted_logs({"items": [*restarted, failed]})
+    assert logs[0].what == "log of shop/failed, main"
+    assert len(logs) == 40
 
 
 def test_no_secret_and_no_configmap_is_ever_asked_for() -> None:

@@ -81,6 +81,25 @@ def test_a_secret_in_a_containers_environment_goes() -> None:
     assert json.loads(plain(json.dumps(Redactor().value(env), ensure_ascii=False))) == left
 
 
+@pytest.mark.parametrize("depth", [0, 1, 2])
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_secret_in_the_text_of_an_object_goes_however_often_it_is_quoted(
+    depth: int, indent: int | None
+) -> None:
+    listing: Any = {"env": [{"name": "PGPASSWORD", "value": CANARY}, {"name": "A", "value": "b"}]}
+    text = json.dumps(listing, indent=indent)
+    for _ in range(depth):
+        text = json.dumps({"last-applied-configuration": text}, indent=indent)
+    clean = Redactor().text(text)
+    assert CANARY not in clean
+    assert plain(clean) == text.replace(CANARY, REDACTED)
+
+
+def test_what_a_text_tells_at_its_end_goes_at_its_beginning_too() -> None:
+    clean = Redactor().text(f"login with {CANARY} failed, password={CANARY}")
+    assert plain(clean) == f"login with {REDACTED} failed, password={REDACTED}"
+
+
 def test_equal_secrets_have_equal_tokens_and_others_have_not() -> None:
     redactor = Redactor(key=b"k")
     one, again, other = (redactor.text(f"password={it}") for it in (CANARY, CANARY, "another"))
