@@ -32,7 +32,8 @@ _NAME = r"(?:pass(?:word|wd|phrase)|secret|token|api[-_]?key|client-key-data|pri
 _NAMED = re.compile(rf"(?i)^[\w.-]*{_NAME}$")
 # JSON inside JSON, as kubectl's annotations have it, escapes its quotes.
 _QUOTE = r"\\*[\"']?"
-_VALUE = r"((?:[^\s\"',;\\]|\\(?![\"']))+)"
+_SPACE = r"(?:\s|\\+[nt])*"
+_VALUE = r"((?:[^\s\"',;\\]|\\(?!\\*[\"']))+)"
 # Each keeps its first group and loses its second.
 _PATTERNS: Mapping[str, re.Pattern[str]] = {
     "private key": re.compile(
@@ -41,12 +42,12 @@ _PATTERNS: Mapping[str, re.Pattern[str]] = {
         re.S,
     ),
     "named value": re.compile(
-        rf"(?i)(\b[\w.-]*{_NAME}{_QUOTE}\s*[:=]\s*{_QUOTE})(?!‹redacted:){_VALUE}"
+        rf"(?i)(\b[\w.-]*{_NAME}{_QUOTE}{_SPACE}[:=]{_SPACE}{_QUOTE})(?!‹redacted:){_VALUE}"
     ),
     # An environment variable as Kubernetes writes it.
     "value beside its name": re.compile(
-        rf"(?i)(\bname{_QUOTE}\s*:\s*{_QUOTE}[\w.-]*{_NAME}{_QUOTE}\s*,?\s*"
-        rf"{_QUOTE}value{_QUOTE}\s*:\s*{_QUOTE})(?!‹redacted:){_VALUE}"
+        rf"(?i)(\bname{_QUOTE}{_SPACE}:{_SPACE}{_QUOTE}[\w.-]*{_NAME}{_QUOTE}{_SPACE},?{_SPACE}"
+        rf"{_QUOTE}value{_QUOTE}{_SPACE}:{_SPACE}{_QUOTE})(?!‹redacted:){_VALUE}"
     ),
     "bearer token": re.compile(r"(?i)(\bBearer\s+)([\w.~+/=-]+)"),
     "web token": re.compile(r"()(\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)"),
