@@ -47,10 +47,12 @@ def test_exactly_the_open_ports_are_found_whatever_lies_around_them(data: st.Dat
 
 
 def test_more_ports_than_files_may_be_open_are_knocked_at() -> None:
+    # Below the ports that servers of other tests are given: they would hear the knocking.
     with listening() as server:
-        seen = Network().knock(HERE, range(1, 65536))
+        ports = [*range(1, 30_000), port_of(server)]
+        seen = Network().knock(HERE, ports)
         assert port_of(server) in seen.open
-    assert len(seen.open) + seen.refused == 65535
+    assert len(seen.open) + seen.refused == len(ports)
 
 
 def test_a_port_that_says_nothing_is_silent_in_bounded_time(

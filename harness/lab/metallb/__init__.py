@@ -77,5 +77,5 @@ def up(lab: Lab, log: Path) -> None:
         known = f"crd/{kind}.metallb.io"
         insist(lab, "wait", "--for=condition=Established", "--timeout=30s", known, log=log)
     addresses = (HERE / "manifests/addresses.yaml").read_text(encoding="utf-8")
-    pool = ", ".join(lab.profile.load_balancer_pool)
+    pool = '", "'.join(lab.profile.load_balancer_pool)
     insist(lab, "apply", "--filename=-", stdin=fill(addresses, {"POOL": pool}), log=log)
