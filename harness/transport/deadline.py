@@ -6,6 +6,8 @@ Here the call runs on a thread of its own, which is abandoned when the time is u
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -21,8 +23,9 @@ def within(
 ) -> T:
     """What ``call`` returns, or TimedOut, naming ``what``, after ``within_s`` seconds.
 
-    ``abandon`` then closes whatever the call blocks on, which ends its thread. It may block
-    itself, on a connection that takes no more bytes, so nobody waits for it.
+    ``abandon`` then ends whatever the call blocks on, and with it its thread. It may block itself,
+    on a connection that takes no more bytes, so nobody waits for it. A socket is hung up, never
+    closed: see ``hang_up``.
     """
     answer: Future[T] = Future()
 
@@ -40,3 +43,14 @@ def within(
             raise
         threading.Thread(target=abandon, name=f"abandon: {what}", daemon=True).start()
         raise TimedOut(f"{what}: no answer within {within_s:.1f} s") from None
+
+
+def hang_up(connection: socket.socket | None) -> None:
+    """End a connection that another thread may be reading from; that thread closes it.
+
+    Closing it here would free its number while OpenSSL still reads from that number, and whoever
+    opens the next connection would lose bytes to it.
+    """
+    if connection is not None:
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)

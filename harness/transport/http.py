@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import http.client
 import ssl
+from contextlib import closing
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from harness.errors import Denied, NotListening, TimedOut, Unreachable
-from harness.transport.deadline import within
+from harness.transport.deadline import hang_up, within
 from harness.transport.protocols import Answer
 
 _MOST_BYTES = 4 * 1024 * 1024
@@ -40,17 +41,18 @@ def get(url: str, credentials: Credentials | None, *, within_s: float) -> Answer
         headers["Authorization"] = credentials.authorization
 
     def ask() -> Answer:
-        connection.request("GET", path, headers=headers)
-        shown = connection.sock.getpeercert(binary_form=True) or b""
-        response = connection.getresponse()
-        return Answer(
-            status=response.status,
-            body=response.read(_MOST_BYTES).decode(errors="replace"),
-            certificate=ssl.DER_cert_to_PEM_cert(shown),
-        )
+        with closing(connection):
+            connection.request("GET", path, headers=headers)
+            shown = connection.sock.getpeercert(binary_form=True) or b""
+            response = connection.getresponse()
+            return Answer(
+                status=response.status,
+                body=response.read(_MOST_BYTES).decode(errors="replace"),
+                certificate=ssl.DER_cert_to_PEM_cert(shown),
+            )
 
     try:
-        return within(within_s, ask, what=f"GET {url}", abandon=connection.close)
+        return within(within_s, ask, what=f"GET {url}", abandon=lambda: hang_up(connection.sock))
     except ssl.SSLCertVerificationError as error:
         raise Denied(
             f"{url}: the certificate is not signed by the authority in the kubeconfig, or not for "
@@ -62,8 +64,6 @@ def get(url: str, credentials: Credentials | None, *, within_s: float) -> Answer
         raise NotListening(f"GET {url}: connection refused") from error
     except (OSError, http.client.HTTPException) as error:
         raise Unreachable(f"GET {url}: {error or type(error).__name__}") from error
-    finally:
-        connection.close()
 
 
 def tls_context(credentials: Credentials | None) -> ssl.SSLContext:

@@ -11,10 +11,11 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Protocol, TypeVar
+from contextlib import closing
+from typing import TypeVar
 
 from harness.errors import Denied, NotListening, TimedOut, Unreachable
-from harness.transport.deadline import within
+from harness.transport.deadline import hang_up, within
 from harness.transport.protocols import Answer, Knocked
 
 T = TypeVar("T")
@@ -27,10 +28,6 @@ _MOST_BYTES = 1024 * 1024
 _HTTP, _HTTPS = 80, 443
 # Closing resets the connection: thousands in TIME_WAIT would be in everybody's way.
 _RESET = struct.pack("ii", 1, 0)
-
-
-class _Closes(Protocol):
-    def close(self) -> None: ...
 
 
 class Network:
@@ -52,11 +49,12 @@ class Network:
         talk.settimeout(within_s)
 
         def call() -> bytes:
-            talk.connect((address, port))
-            talk.sendall(words)
-            return b"".join(iter(lambda: talk.recv(65536), b""))
+            with talk:
+                talk.connect((address, port))
+                talk.sendall(words)
+                return b"".join(iter(lambda: talk.recv(65536), b""))
 
-        return _answered(call, f"{address}:{port}", within_s, talk)
+        return _answered(call, f"{address}:{port}", within_s, lambda: talk)
 
     def get(self, host: str, path: str, *, at: str, within_s: float = 5.0) -> Answer:
         """GET http://host/path from the web server at an address; its status is data.
@@ -66,12 +64,13 @@ class Network:
         connection = http.client.HTTPConnection(at, _HTTP, timeout=within_s)
 
         def call() -> Answer:
-            connection.request("GET", path, headers={"Host": host})
-            response = connection.getresponse()
-            body = response.read(_MOST_BYTES).decode(errors="replace")
-            return Answer(status=response.status, body=body, certificate="")
+            with closing(connection):
+                connection.request("GET", path, headers={"Host": host})
+                response = connection.getresponse()
+                body = response.read(_MOST_BYTES).decode(errors="replace")
+                return Answer(status=response.status, body=body, certificate="")
 
-        return _answered(call, f"http://{host}{path} at {at}", within_s, connection)
+        return _answered(call, f"http://{host}{path} at {at}", within_s, lambda: connection.sock)
 
     def certificate(
         self, host: str, *, at: str, authority: str | None = None, within_s: float = 5.0
@@ -84,19 +83,26 @@ class Network:
         trust = ssl.create_default_context(cadata=authority)
         plain = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         plain.settimeout(within_s)
+        talks: list[ssl.SSLSocket] = []
 
         def call() -> str:
-            plain.connect((at, _HTTPS))
-            with trust.wrap_socket(plain, server_hostname=host) as talk:
+            # Wrapped, it is another object with the same number, which alone is to be closed.
+            with plain:
+                plain.connect((at, _HTTPS))
+                talks.append(trust.wrap_socket(plain, server_hostname=host))
+            with talks[0] as talk:
                 return ssl.DER_cert_to_PEM_cert(talk.getpeercert(binary_form=True) or b"")
 
-        return _answered(call, f"https://{host} at {at}", within_s, plain)
+        what = f"https://{host} at {at}"
+        return _answered(call, what, within_s, lambda: next(iter(talks), plain))
 
 
-def _answered(call: Callable[[], T], what: str, within_s: float, connection: _Closes) -> T:
-    """What the call returns, or the fitting TransportError; the connection is closed."""
+def _answered(
+    call: Callable[[], T], what: str, within_s: float, connection: Callable[[], socket.socket]
+) -> T:
+    """What the call returns, or the fitting TransportError; the call closes its connection."""
     try:
-        return within(within_s, call, what=what, abandon=connection.close)
+        return within(within_s, call, what=what, abandon=lambda: hang_up(connection()))
     except ssl.SSLError as error:
         raise Denied(f"{what}: {getattr(error, 'verify_message', '') or error}") from error
     except TimeoutError as error:
@@ -105,8 +111,6 @@ def _answered(call: Callable[[], T], what: str, within_s: float, connection: _Cl
         raise NotListening(f"{what}: connection refused") from error
     except (OSError, http.client.HTTPException) as error:
         raise Unreachable(f"{what}: {error or type(error).__name__}") from error
-    finally:
-        connection.close()
 
 
 def _result(attempt: socket.socket) -> int:
