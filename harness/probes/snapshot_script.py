@@ -30,6 +30,9 @@ from typing import Any
 COMMAND_S = 90.0
 STARTS_S = 30.0
 MIB = 1 << 20
+PLACE, PREFIX = "/var/tmp", "cutover-etcd-"
+# No restore lasts this long: its own limits, and that of the call, end it.
+LEFTOVER_S = 600.0
 KUBE_SYSTEM = "/registry/namespaces/kube-system"
 UID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -80,7 +83,8 @@ def program(name: str) -> str:
 def restore(path: str) -> dict[str, Any]:
     """What a snapshot holds once it is restored, or in ``refused`` why etcd does not take it."""
     etcd, etcdutl = program("etcd"), program("etcdutl")
-    with tempfile.TemporaryDirectory(prefix="cutover-etcd-", dir="/var/tmp") as scratch:
+    sweep()
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=PLACE) as scratch:
         plain = unpacked(path, scratch)
         found: dict[str, Any] = {"sha256": digest(path), "bytes": Path(path).stat().st_size}
         data = f"{scratch}/data"
@@ -94,6 +98,14 @@ def restore(path: str) -> dict[str, Any]:
                 found["expected_revision"] = int(json.loads(done.stdout)["revision"])
         with serving(etcd, data, scratch) as address:
             return {**found, **contents(address)}
+
+
+def sweep() -> None:
+    """Remove what a restore left that was killed: it holds every secret of the cluster."""
+    for left in Path(PLACE).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > LEFTOVER_S:
+                shutil.rmtree(left)
 
 
 def last_line(text: str) -> str:
@@ -139,7 +151,8 @@ def serving(etcd: str, data: str, scratch: str) -> Iterator[str]:
 
 def answers(address: str) -> bool:
     with contextlib.suppress(OSError, RuntimeError, http.client.HTTPException):
-        return bool(int(call(address, "/v3/maintenance/status", {})["leader"]))
+        # The gateway leaves out a number that is zero: there is no leader yet.
+        return call(address, "/v3/maintenance/status", {}).get("leader", "0") != "0"
     return False
 
 

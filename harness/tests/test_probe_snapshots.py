@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -186,3 +187,26 @@ def test_a_second_etcd_that_does_not_start_is_an_error(
 def test_a_machine_without_the_programs_says_so() -> None:
     with pytest.raises(RuntimeError, match="there is no etcdutl-of-nobody here"):
         script.program("etcdutl-of-nobody")
+
+
+def test_what_a_killed_restore_left_is_removed_and_one_under_way_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "PLACE", str(tmp_path))
+    old, new, other = (tmp_path / name for name in ("cutover-etcd-old", "cutover-etcd-new", "x"))
+    for folder in (old, new, other):
+        folder.mkdir()
+    for folder in (old, other):
+        os.utime(folder, (0, 0))
+    script.sweep()
+    assert sorted(tmp_path.iterdir()) == [new, other]
+
+
+@pytest.mark.parametrize(
+    ("status", "ready"), [({}, False), ({"leader": "0"}, False), ({"leader": "7"}, True)]
+)
+def test_an_etcd_without_a_leader_does_not_answer_yet(
+    monkeypatch: pytest.MonkeyPatch, status: dict[str, str], ready: bool
+) -> None:
+    monkeypatch.setattr(script, "call", lambda *_: status)
+    assert script.answers("nowhere") is ready
