@@ -152,7 +152,7 @@ def serving(etcd: str, data: str, scratch: str) -> Iterator[str]:
 def answers(address: str) -> bool:
     with contextlib.suppress(OSError, RuntimeError, http.client.HTTPException):
         # The gateway leaves out a number that is zero: there is no leader yet.
-        return call(address, "/v3/maintenance/status", {}).get("leader", "0") != "0"
+        return bool(call(address, "/v3/maintenance/status", {}).get("leader", "0") != "0")
     return False
 
 
