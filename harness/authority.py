@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -24,10 +25,13 @@ class Authority:
         self.pem = _pem(own.sign(self._key, hashes.SHA256()))
 
     def issue(self, host: str, *, days: float = 1) -> tuple[str, str]:
-        """A certificate for a host and its key, in PEM; with negative days it has ended."""
+        """A certificate for a host, by name or address, and its key, in PEM.
+
+        With negative days it has ended.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         made = _certificate(_named(host), key, days=days).issuer_name(self._name)
-        names = x509.SubjectAlternativeName([x509.DNSName(host)])
+        names = x509.SubjectAlternativeName([_alternative(host)])
         made = made.add_extension(names, critical=False)
         issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         made = made.add_extension(issuer, critical=False)
@@ -53,6 +57,13 @@ def _certificate(
         .not_valid_before(begins)
         .not_valid_after(now + timedelta(days=days))
     )
+
+
+def _alternative(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _named(text: str) -> x509.Name:

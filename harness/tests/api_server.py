@@ -14,73 +14,17 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+
+from harness.authority import Authority
 
 TOKEN = "planted-token"
 _MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455
 Reply: TypeAlias = "tuple[int, Any] | Callable[[ApiHandler], None]"
-
-
-class Authority:
-    """A certificate authority, and certificates for 127.0.0.1 that it signs."""
-
-    def __init__(self, name: str = "test-ca") -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _name(name)
-        self.certificate = self._sign(self._name, self._key, days=3650, authority=True)
-
-    def pem(self) -> str:
-        return _pem(self.certificate)
-
-    def issue(self, name: str, *, days: float = 365) -> tuple[str, str]:
-        """A certificate and its key, in PEM."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._sign(_name(name), key, days=days, authority=False)
-        private = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        return _pem(certificate), private.decode()
-
-    def _sign(
-        self, name: x509.Name, key: ec.EllipticCurvePrivateKey, *, days: float, authority: bool
-    ) -> x509.Certificate:
-        now = datetime.now(UTC).replace(microsecond=0)
-        start = min(now, now + timedelta(days=days)) - timedelta(days=1)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(start)
-            .not_valid_after(now + timedelta(days=days))
-            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-            .add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]),
-                critical=False,
-            )
-            .sign(self._key, hashes.SHA256())
-        )
-
-
-def _name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-
-def _pem(certificate: x509.Certificate) -> str:
-    return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
 @dataclass
@@ -157,7 +101,7 @@ class ApiHandler(BaseHTTPRequestHandler):
 def api_server(folder: Path) -> Iterator[ApiServer]:
     """A server with a certificate of its own authority, and a kubeconfig for it."""
     authority = Authority()
-    certificate, key = authority.issue("apiserver")
+    certificate, key = authority.issue("127.0.0.1")
     (folder / "server.pem").write_text(certificate + key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "server.pem")
@@ -165,7 +109,7 @@ def api_server(folder: Path) -> Iterator[ApiServer]:
     server = _Quiet(("127.0.0.1", 0), handler)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     url = f"https://127.0.0.1:{server.server_address[1]}"
-    api = ApiServer(url, write_kubeconfig(folder / "kubeconfig", url, authority.pem()), authority)
+    api = ApiServer(url, write_kubeconfig(folder / "kubeconfig", url, authority.pem), authority)
     handler.api = api  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()

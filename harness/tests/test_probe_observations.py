@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from harness.authority import Authority
 from harness.errors import NotListening, TransportError, Unreachable
 from harness.probes import PROBES
 from harness.probes.permissions import PERMISSIONS, Permission, all_permissions
-from harness.tests.api_server import Authority
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Answer, Completed
 from harness.transport.fake import FakeKube, FakeShell

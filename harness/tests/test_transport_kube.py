@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from harness.authority import Authority
 from harness.errors import (
     ConfigError,
     Denied,
@@ -23,7 +24,6 @@ from harness.tests.api_server import (
     TOKEN,
     ApiHandler,
     ApiServer,
-    Authority,
     api_server,
     write_kubeconfig,
 )
@@ -115,7 +115,7 @@ def test_a_server_that_dribbles_costs_the_deadline_and_no_more(
 
 
 def test_another_authority_is_denied(api: ApiServer, tmp_path: Path) -> None:
-    wrong = write_kubeconfig(tmp_path / "wrong", api.url, Authority().pem())
+    wrong = write_kubeconfig(tmp_path / "wrong", api.url, Authority().pem)
     with pytest.raises(Denied, match="not signed by the authority"):
         ApiKube(wrong).get("/x")
     with pytest.raises(Denied, match="not signed by the authority"):
@@ -124,7 +124,7 @@ def test_another_authority_is_denied(api: ApiServer, tmp_path: Path) -> None:
 
 
 def test_nobody_listens(api: ApiServer, tmp_path: Path) -> None:
-    closed = write_kubeconfig(tmp_path / "closed", "https://127.0.0.1:1", api.authority.pem())
+    closed = write_kubeconfig(tmp_path / "closed", "https://127.0.0.1:1", api.authority.pem)
     with pytest.raises(Unreachable, match="is the API server up"):
         ApiKube(closed).get("/x")
     with pytest.raises(NotListening, match="connection refused"):
