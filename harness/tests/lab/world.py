@@ -75,10 +75,12 @@ class World:
         return kubernetes.kubectl(self.lab, *argv, log=self.log, check=check)
 
     def gate(
-        self, *only: str, cluster: str = "lab", within_s: float = 300, evidence: bool = False
+        self, *only: str, cluster: str = "", within_s: float = 300, evidence: bool = False
     ) -> Ruling:
-        """Run ``./cutover gate 1 --only …`` as an operator does."""
-        command = [str(ROOT / "cutover"), "gate", "1", "--json", "--cluster", cluster]
+        """Run ``./cutover gate WEEK --only …`` as an operator does: the latest week named."""
+        week = max((requirement[1] for requirement in only), default="1")
+        cluster = cluster or self.lab.name
+        command = [str(ROOT / "cutover"), "gate", week, "--json", "--cluster", cluster]
         command += [] if evidence else ["--without-evidence"]
         command += [f"--only={requirement}" for requirement in only]
         done = subprocess.run(
