@@ -177,7 +177,7 @@ def test_commands_run_on_all_machines_side_by_side_and_leave_nothing(
         said, failed = told[machine, "say"], told[machine, "fail"]
         assert said == Completed(status=0, stdout="it's {so}\n", stderr="")
         assert failed == Completed(status=3, stdout="", stderr="no\n")
-    assert list(tmp_path.rglob("*")) == [tmp_path / "HOME", tmp_path / "TMPDIR"]
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "HOME", tmp_path / "TMPDIR"]
 
 
 def test_at_the_deadline_what_came_back_is_kept_and_nothing_of_ansible_lives_on(

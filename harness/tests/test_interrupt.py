@@ -69,7 +69,7 @@ cli.main()
 """
 PYTEST = ("-m", "pytest", "features", "-m", "week1", "--strict-markers", "--rootdir", ".")
 WAYS = {
-    **{point: (PYTEST, signal.SIGINT) for point in POINTS},
+    **dict.fromkeys(POINTS, (PYTEST, signal.SIGINT)),
     "while a step runs": (("-c", GATE, "gate", "1"), signal.SIGTERM),
 }
 
