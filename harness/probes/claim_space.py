@@ -18,7 +18,7 @@ from harness.waiting import until
 T = TypeVar("T")
 
 # How much of what was written must show in Ceph's count, up and down again: others write too.
-SHARE = 0.9
+_UP, _DOWN = 0.9, 0.5
 _COUNTED_WITHIN_S = 40.0
 _GIVEN_BACK_WITHIN_S = 130.0
 _DF = ("timeout", "20", "ceph", "--connect-timeout", "10", "df", "--format", "json")
@@ -76,7 +76,7 @@ def deleted(
 ) -> dict[str, JSON]:
     """Delete the claim that was filled; the pool held ``before`` bytes without its ``filled``."""
     reach = work.reach
-    full = before + SHARE * filled
+    full = before + _UP * filled
     counted = _awaited(lambda: stored(reach), lambda now: now >= full, _COUNTED_WITHIN_S)
     found: dict[str, JSON] = {"filled": filled, "before": before, "full": counted}
     work.remove_pods()
@@ -88,6 +88,6 @@ def deleted(
     found["gone_after_s"] = round(time.monotonic() - began, 1)
     left_s = within_s - (time.monotonic() - began)
     found["after"] = _awaited(
-        lambda: stored(reach), lambda now: now <= counted - SHARE * filled, left_s
+        lambda: stored(reach), lambda now: now <= counted - _DOWN * filled, left_s
     )
     return found | {"given_back_after_s": round(time.monotonic() - began, 1)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from harness.errors import HarnessError, TimedOut, TransportError
 from harness.probes import claim_objects, pods
 from harness.probes.claim_objects import LIMITED, SHARED, SIZES
-from harness.transport import Reach
+from harness.transport import Completed, Reach
 from harness.waiting import until
 
 _SCRIPT = Path(__file__).with_name("claim_script.py").read_text(encoding="utf-8")
@@ -21,11 +21,12 @@ _PYTHON = ("python3", "-I", "-S", "-")
 # Each machine's pod writes as a user of its own: an owner that is lost shows.
 _FIRST_USER, _GROUP, _OTHER_GROUP = 20001, 20000, 20500
 
-BLOCKS = 64  # of 64 KiB: as large as one of CephFS's objects, and one block more
+BLOCKS = 65  # of 64 KiB: one more than fit into one of CephFS's objects
 FILES = 1000
 LINES = 60
 _READY_WITHIN_S = 60.0
 _ROLE_S = 40.0
+_STARTS_S = 10.0  # Python in a pod, on a machine under load
 _GROWN_WITHIN_S = 90.0
 
 
@@ -55,89 +56,91 @@ class Workload:
 
     def ask(self, machine: str, role: str, *, within_s: float = _ROLE_S, **argument: Any) -> Any:
         """What a role of ``claim_script`` says in one machine's pod, as an answer."""
+        (answer,) = self._ask(machine, role, [argument], within_s)
+        return answer
+
+    def _ask(
+        self, machine: str, role: str, arguments: Sequence[Mapping[str, Any]], within_s: float
+    ) -> list[Any]:
+        """The same for several arguments, one after the other, in one round trip."""
         if machine in self._late:
-            return {"error": self._late[machine]}
-        words = (*_PYTHON, role, str(within_s), json.dumps({"seed": self.seed, **argument}))
+            return [{"error": self._late[machine]}] * len(arguments)
+        words = (*_PYTHON, role, str(within_s), json.dumps(arguments))
+        long_s = within_s * len(arguments) + _STARTS_S
         try:
             done = self.reach.kube.exec(
-                self.space, pod_of(machine), words, stdin=_SCRIPT, within_s=within_s + 5
+                self.space, pod_of(machine), words, stdin=_SCRIPT, within_s=long_s
             )
-            if done.status != 0:
-                raise TransportError(f"{role} ended with {done.status}: {done.stderr[-300:]}")
-            return json.loads(done.stdout)
+            return _answers(done, len(arguments))
         except HarnessError as error:
-            return {"error": f"{machine}: {error}"}
-        except ValueError:
-            return {"error": f"{machine}: {role} is garbled: {done.stdout[-200:]!r}"}
+            return [{"error": f"{role}: {error}"}] * len(arguments)
 
     def everywhere(self, work: Callable[[str], Any]) -> dict[str, Any]:
         """An answer of each machine's pod, side by side."""
         return pods.in_each(self.machines, work)
 
-    def read_by_others(self, work: Callable[[str, str], Any]) -> dict[str, Any]:
-        """What ``work(reader, writer)`` answers for each ordered pair of machines, by name.
+    def read_by_others(
+        self, role: str, argument: Callable[[str], Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """What each machine says of what each other one wrote, by ``A → B``: B reads A's."""
 
-        The readers work side by side, each from one writer to the next.
-        """
+        def read(reader: str) -> dict[str, Any]:
+            writers = [writer for writer in self.machines if writer != reader]
+            answers = self._ask(reader, role, [argument(it) for it in writers], _ROLE_S)
+            return dict(zip(writers, answers, strict=True))
 
-        def all_others(reader: str) -> dict[str, Any]:
-            others = [writer for writer in self.machines if writer != reader]
-            return {writer: work(reader, writer) for writer in others}
-
-        read = self.everywhere(all_others)
+        found = self.everywhere(read)
         return {
-            f"{writer} → {reader}": read[reader][writer]
+            f"{writer} → {reader}": found[reader][writer]
             for writer, reader in permutations(self.machines, 2)
         }
+
+    def _by(self, writer: str) -> dict[str, Any]:
+        return {"seed": self.seed, "writer": writer}
 
     # --- phases ---
 
     def data(self, generation: int) -> dict[str, Any]:
         """Every machine writes its file, and every other one reads it."""
         written = self.everywhere(lambda machine: self.write(machine, generation))
-        wanted = [_generation(number, generation) for number in range(BLOCKS + 1)]
+        wanted = [_generation(number, generation) for number in range(BLOCKS)]
         return {"written": written, "read": self.verify(dict.fromkeys(self.machines, wanted))}
 
     def write(self, machine: str, generation: int) -> Any:
         """The blocks of this generation: all of the first, every second one of the second."""
-        numbers = [n for n in range(BLOCKS + 1) if _generation(n, generation) == generation]
+        numbers = [n for n in range(BLOCKS) if _generation(n, generation) == generation]
         blocks = dict.fromkeys(numbers, generation)
-        return self.ask(machine, "write", path=_data(machine), writer=machine, generations=blocks)
+        return self.ask(
+            machine, "write", path=_data(machine), generations=blocks, **self._by(machine)
+        )
 
     def churn(self, for_s: float) -> dict[str, Any]:
-        """Every machine writes its own file anew and anew, side by side, for some seconds."""
+        """Every machine writes its own blocks anew and anew, side by side, for some seconds.
+
+        This is what a drill wraps: afterwards ``verify`` knows each block's last generation.
+        """
 
         def one(machine: str) -> Any:
-            within_s = for_s + _ROLE_S
-            path, blocks = _data(machine), BLOCKS + 1
+            wanted = {"path": _data(machine), "blocks": BLOCKS, "for_s": for_s}
             return self.ask(
-                machine,
-                "churn",
-                within_s=within_s,
-                path=path,
-                writer=machine,
-                blocks=blocks,
-                for_s=for_s,
+                machine, "churn", within_s=for_s + _ROLE_S, **wanted, **self._by(machine)
             )
 
         return self.everywhere(one)
 
-    def verify(self, generations: Mapping[str, list[int]]) -> dict[str, Any]:
+    def verify(self, generations: Mapping[str, Sequence[int]]) -> dict[str, Any]:
         """How each machine's blocks, of these generations, look to every other one."""
         return self.read_by_others(
-            lambda reader, writer: self.ask(
-                reader,
-                "verify",
-                path=_data(writer),
-                writer=writer,
-                generations=generations.get(writer, []),
-            )
+            "verify",
+            lambda writer: {
+                "path": _data(writer),
+                "generations": list(generations.get(writer, ())),
+                **self._by(writer),
+            },
         )
 
-    def metadata(self) -> dict[str, Any]:
-        return {"made": self.adorn(), "seen": self.described()}
-
     def adorn(self) -> dict[str, Any]:
+        """Every machine makes one of each kind of thing that must be kept."""
         return self.everywhere(
             lambda machine: self.ask(
                 machine, "adorn", folder=_folder(machine, "kinds"), group=_OTHER_GROUP
@@ -145,38 +148,28 @@ class Workload:
         )
 
     def described(self) -> dict[str, Any]:
-        return self.read_by_others(
-            lambda reader, writer: self.ask(reader, "describe", folder=_folder(writer, "kinds"))
-        )
-
-    def small_files(self) -> dict[str, Any]:
-        return {"written": self.scatter(), "read": self.gather()}
+        return self.read_by_others("describe", lambda it: {"folder": _folder(it, "kinds")})
 
     def scatter(self) -> dict[str, Any]:
-        return self.everywhere(lambda machine: self._small(machine, machine, "scatter"))
+        """Every machine writes its share of many small files."""
+        return self.everywhere(lambda machine: self.ask(machine, "scatter", **self._small(machine)))
 
     def gather(self) -> dict[str, Any]:
-        return self.read_by_others(lambda reader, writer: self._small(reader, writer, "gather"))
+        return self.read_by_others("gather", self._small)
 
-    def _small(self, machine: str, writer: str, role: str) -> Any:
+    def _small(self, writer: str) -> dict[str, Any]:
         share = -(-FILES // len(self.machines))
-        folder = _folder(writer, "small")
-        return self.ask(machine, role, folder=folder, writer=writer, files=share)
-
-    def appenders(self) -> dict[str, Any]:
-        return {"written": self.append(), "read": self.read_lines()}
+        return {"folder": _folder(writer, "small"), "files": share, **self._by(writer)}
 
     def append(self) -> dict[str, Any]:
+        """All machines append to one file at the same time."""
         return self.everywhere(
-            lambda machine: self.ask(machine, "append", path=_LOG, writer=machine, lines=LINES)
+            lambda machine: self.ask(machine, "append", path=_LOG, lines=LINES, **self._by(machine))
         )
 
     def read_lines(self) -> dict[str, Any]:
-        return self.everywhere(
-            lambda machine: self.ask(
-                machine, "read_lines", path=_LOG, writers=self.machines, lines=LINES
-            )
-        )
+        wanted = {"path": _LOG, "lines": LINES, "writers": self.machines, "seed": self.seed}
+        return self.everywhere(lambda machine: self.ask(machine, "read_lines", **wanted))
 
     def full(self) -> dict[str, Any]:
         """One machine writes until the claim is full; then a second one must be stopped as well."""
@@ -187,7 +180,7 @@ class Workload:
 
     def fill(self, machine: str, name: str, until_bytes: int) -> Any:
         path = f"/{LIMITED}/{name}"
-        return self.ask(machine, "fill", path=path, until_bytes=until_bytes)
+        return self.ask(machine, "fill", path=path, until_bytes=until_bytes, seed=self.seed)
 
     def grown(self, within_s: float = _GROWN_WITHIN_S) -> dict[str, Any]:
         """The claim is made half as large again, and then filled by the pod that has it mounted."""
@@ -221,6 +214,18 @@ class Workload:
 
 
 _LOG = f"/{SHARED}/lines"
+
+
+def _answers(done: Completed, count: int) -> list[Any]:
+    if done.status != 0:
+        raise TransportError(f"it ended with status {done.status}: {done.stderr.strip()[-300:]}")
+    try:
+        answers = json.loads(done.stdout)
+    except ValueError:
+        answers = None
+    if not isinstance(answers, list) or len(answers) != count:
+        raise TransportError(f"it is garbled: {done.stdout[-200:]!r}")
+    return answers
 
 
 def pod_of(machine: str) -> str:

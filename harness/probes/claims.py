@@ -61,13 +61,14 @@ def look(reach: Reach, space: str) -> dict[str, JSON]:
         "bound": claim_objects.bind(reach, space, within_s=_BOUND_WITHIN_S),
     }
     work.deploy(seen["bound"])
-    seen["data"] = {"first": work.data(1), "again": work.data(2)}
-    seen["metadata"] = work.metadata()
-    seen["small"] = work.small_files()
-    seen["lines"] = work.appenders()
     before = answered(lambda: stored(reach))
+    # First, so that Ceph has counted what was written when the claim is deleted.
     seen["full"] = work.full()
     seen["grown"] = work.grown()
+    seen["data"] = {"first": work.data(1), "again": work.data(2)}
+    seen["metadata"] = {"made": work.adorn(), "seen": work.described()}
+    seen["small"] = {"written": work.scatter(), "read": work.gather()}
+    seen["lines"] = {"written": work.append(), "read": work.read_lines()}
     seen["deleted"] = _deleted(work, before, seen)
     return seen
 
