@@ -121,7 +121,7 @@ class Workload:
         """
 
         def one(machine: str) -> Any:
-            wanted = {"path": _data(machine), "blocks": BLOCKS, "for_s": for_s}
+            wanted: dict[str, Any] = {"path": _data(machine), "blocks": BLOCKS, "for_s": for_s}
             return self.ask(
                 machine, "churn", within_s=for_s + _ROLE_S, **wanted, **self._by(machine)
             )
