@@ -168,7 +168,12 @@ class Workload:
         )
 
     def read_lines(self) -> dict[str, Any]:
-        wanted = {"path": _LOG, "lines": LINES, "writers": self.machines, "seed": self.seed}
+        wanted: dict[str, Any] = {
+            "path": _LOG,
+            "lines": LINES,
+            "writers": self.machines,
+            "seed": self.seed,
+        }
         return self.everywhere(lambda machine: self.ask(machine, "read_lines", **wanted))
 
     def full(self) -> dict[str, Any]:
