@@ -115,6 +115,20 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StorageClass:
+    """The StorageClass of customers' claims, as it is declared.
+
+    ``parameters`` say where its data goes; ``access_lists`` whether POSIX ACLs must survive.
+    """
+
+    name: str
+    provisioner: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    reclaim_policy: str = "Delete"
+    access_lists: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """What a cluster profile declares, as far as checks may know it.
 
@@ -134,6 +148,7 @@ class Cluster:
     pod_mtu: int = 1500
     exposed_ports: tuple[int, ...] = ()
     load_balancer_pool: tuple[str, ...] = ()  # "first-last" or CIDR
+    storage: StorageClass | None = None
 
     def machine(self, name: str) -> Machine:
         """The machine of that name; KeyError when the inventory has none."""

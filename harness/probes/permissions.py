@@ -61,6 +61,13 @@ EVIDENCE: tuple[Permission, ...] = (
 PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     "api-endpoints": (*_may("/readyz", "get"), *_may("namespaces", "get")),
     "cilium": (*_may("pods", "list"), *_EXEC),
+    "claims": (
+        *_OWN_PODS,
+        *_may("pods", "delete"),
+        *_may("persistentvolumeclaims", "get", "list", "create", "patch", "delete"),
+        *_may("persistentvolumes", "list"),
+        *_may("storageclasses", "list", group="storage.k8s.io"),
+    ),
     "etcd-snapshots": _may("namespaces", "get"),
     "etcd-writes": (*_OWN_NAMESPACE, *_may("configmaps", "create", "patch")),
     "host-facts": (),

@@ -35,6 +35,7 @@ from harness.settings.profile import (
     Profile,
     SshAccess,
     Stack,
+    Storage,
     load_profile,
 )
 from harness.settings.waivers import Waiver, load_waivers
@@ -55,6 +56,7 @@ __all__ = [
     "Requirement",
     "SshAccess",
     "Stack",
+    "Storage",
     "Target",
     "TargetChange",
     "Waiver",

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from harness.errors import ConfigError
-from harness.model import Cluster, Machine
+from harness.model import Cluster, Machine, StorageClass
 from harness.settings.files import SCENARIOS, Frozen, cache_dir, parse, state_dir
 from harness.settings.gates import TargetChange
 
@@ -129,6 +129,31 @@ class Stack(Frozen):
     source: Literal["swarm"] | None = None
 
 
+class Storage(Frozen):
+    """The StorageClass that customers' claims are of, and what it must be."""
+
+    class_name: str = Field(alias="class")
+    provisioner: str
+    # Where its data goes, as its parameters must say: clusterID, fsName and pool, where CSI has
+    # them. One of these that the class has and this does not is an error too.
+    parameters: Mapping[str, str] = {}
+    reclaim_policy: Literal["Delete", "Retain"] = "Delete"
+    # Whether access lists (POSIX ACLs) must survive: how CephFS is mounted decides.
+    access_lists: bool = True
+    # The pool of Ceph that holds the claims' data: it shows what a deleted claim gives back.
+    data_pool: str
+
+    def declared(self) -> StorageClass:
+        """What checks may know of it."""
+        return StorageClass(
+            name=self.class_name,
+            provisioner=self.provisioner,
+            parameters=dict(self.parameters),
+            reclaim_policy=self.reclaim_policy,
+            access_lists=self.access_lists,
+        )
+
+
 class Profile(Frozen):
     """A cluster, as its operator declares it."""
 
@@ -146,6 +171,7 @@ class Profile(Frozen):
     absent: Mapping[str, str] = {}
     sysctls: Mapping[str, str] = {}
     ingress: Ingress | None = None
+    storage: Storage | None = None
     # The TCP ports that may answer from outside, on every machine.
     exposed_ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = ()
     # What the load balancer gives out: "first-last" or a network in CIDR notation.
@@ -189,6 +215,7 @@ class Profile(Frozen):
             "ingress": self.stack.ingress is not None,
             "rook": self.stack.rook is not None,
             "swarm": self.stack.source == "swarm",
+            "cephfs": self.storage is not None,
         }
         return Cluster(
             name=self.name,
@@ -208,6 +235,7 @@ class Profile(Frozen):
             load_balancer_pool=self.load_balancer_pool,
             node_mtu=self.kubernetes.node_mtu,
             pod_mtu=self.kubernetes.pod_mtu,
+            storage=None if self.storage is None else self.storage.declared(),
         )
 
 

@@ -7,7 +7,7 @@ from copy import deepcopy
 from itertools import permutations
 from typing import Any
 
-from harness.model import Case, Cluster, Machine, Observation
+from harness.model import Case, Cluster, Machine, Observation, StorageClass
 
 NAMES = ("vmi2887101", "vmi2887102", "vmi2887103")
 MACHINES = tuple(
@@ -23,6 +23,11 @@ CLUSTER = Cluster(
     pod_mtu=1450,
     exposed_ports=(22, 6443),
     load_balancer_pool=("10.0.0.200-10.0.0.219",),
+    storage=StorageClass(
+        name="cephfs",
+        provisioner="rook-ceph.cephfs.csi.ceph.com",
+        parameters={"fsName": "cephfs", "pool": "cephfs_data"},
+    ),
 )
 TARGETS = {
     "clock_source_offset_ms": 100.0,
@@ -38,6 +43,10 @@ TARGETS = {
     "address_s": 30.0,
     "route_s": 30.0,
     "pair_s": 5.0,
+    "bind_s": 60.0,
+    "overshoot_percent": 10.0,
+    "grow_s": 60.0,
+    "give_back_s": 120.0,
 }
 NOW = 1_795_500_000.0
 DAY_S = 86_400
@@ -79,6 +88,7 @@ def clean() -> Seen:
             "open-ports": {machine.name: _ports(machine) for machine in MACHINES},
             "load-balancer": {"test": _balancer()},
             "ingress": {"test": _ingress()},
+            "claims": {"test": _claims()},
         }
     )
 
@@ -256,4 +266,54 @@ def _ingress() -> Any:
     return {
         "sites": {machine.address: deepcopy(site) for machine in MACHINES},
         "declared": {f"shop.example at {machine.address}": declared for machine in MACHINES},
+    }
+
+
+def _claims() -> Any:
+    mib = 1 << 20
+    pairs = [f"{one} → {other}" for one, other in permutations(NAMES, 2)]
+    wanted = {"mode": "0o4751", "owner": "20001:20500", "access list": "0200"}
+    read = {"value": {"right": 65, "wrong": 0, "first": []}}
+    lines = {"value": {"right": 180, "torn": 0, "lost": 0, "twice": 0, "first": []}}
+    written = {name: {"value": {"blocks": 65}} for name in NAMES}
+    phase = {"written": written, "read": dict.fromkeys(pairs, read)}
+
+    def filled(size: int, written: int) -> Any:
+        return {"value": {"quota": size, "bytes": written, "ended": "EDQUOT", "took_s": 2.0}}
+
+    return {
+        "seed": 7,
+        "class": {
+            "value": {
+                "provisioner": "rook-ceph.cephfs.csi.ceph.com",
+                "reclaim_policy": "Delete",
+                "expands": True,
+                "parameters": {"fsName": "cephfs", "pool": "cephfs_data"},
+            }
+        },
+        "bound": {
+            f"spare-{number:02}": {"after_s": number / 10, "modes": ["ReadWriteMany"]}
+            for number in range(1, 21)
+        },
+        "data": {"first": phase, "again": phase},
+        "metadata": {
+            "made": {n: {"value": {"list_refused": "", "wanted": wanted}} for n in NAMES},
+            "seen": {pair: {"value": wanted} for pair in pairs},
+        },
+        "small": phase,
+        "lines": {"written": written, "read": dict.fromkeys(NAMES, lines)},
+        "full": {
+            "size": 64 * mib,
+            "first": filled(64 * mib, 64 * mib),
+            "second": filled(64 * mib, 0),
+        },
+        "grown": {"size": 96 * mib, "after_s": 0.7, "filled": filled(96 * mib, 96 * mib)},
+        "deleted": {
+            "filled": 96 * mib,
+            "before": 20 * mib,
+            "full": 118 * mib,
+            "after": 22 * mib,
+            "gone_after_s": 3.0,
+            "given_back_after_s": 11.0,
+        },
     }

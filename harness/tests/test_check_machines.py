@@ -44,6 +44,15 @@ LOOKS_AT = {
     "a host reaches its service": ("ingress",),
     "an unknown host gets 404": ("ingress",),
     "TLS is valid": ("ingress",),
+    "the storage class is as declared": ("claims",),
+    "claims are bound in time": ("claims",),
+    "what one machine writes every other reads unchanged": ("claims",),
+    "metadata survives": ("claims",),
+    "appenders with locks lose nothing": ("claims",),
+    "many small files are whole": ("claims",),
+    "a full claim gives EDQUOT": ("claims",),
+    "a claim grows while it is in use": ("claims",),
+    "a deleted claim gives its space back": ("claims",),
 }
 
 
