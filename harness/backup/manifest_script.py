@@ -40,6 +40,7 @@ WHOLE, DOUBTFUL, IMPOSSIBLE, UNFINISHED, STALLED = range(5)
 RESUMABLE_S = 86_400.0
 BATCH, AHEAD = 64, 16  # entries a task, and tasks a worker
 SYNC_EVERY_S = 5.0
+SUMS = ("entries", "files", "bytes", "errors", "unstable")
 
 
 # --- the workers ----------------------------------------------------------------------------------
@@ -58,6 +59,7 @@ def described(root: bytes, items: list[Item]) -> Piece:
     entries = [describe(root, item) for item in items]
     sums = {
         "entries": len(entries),
+        "files": sum(entry["type"] == "file" for entry in entries),
         "bytes": sum(entry.get("size", 0) for entry in entries),
         "errors": sum("error" in entry for entry in entries),
         "unstable": sum("unstable" in entry for entry in entries),
@@ -133,7 +135,7 @@ class Making:
         self.file.truncate(0)
         first = packed([header])
         self.file.write(first)
-        sums = dict.fromkeys(("entries", "bytes", "errors", "unstable"), 0)
+        sums = dict.fromkeys(SUMS, 0)
         return {"header": header, "sums": sums, "offset": len(first), "last": "", "done": False}
 
     def add(self, piece: Piece) -> None:
