@@ -31,12 +31,12 @@ def shown(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def main() -> None:
-    root = sys.argv[1]
+def main(arguments: list[str]) -> None:
+    (root,) = arguments
     active = os.path.join(root, "active")  # noqa: PTH118 (as small as it can be)
     found = {"top": listing(root), "active": listing(active) if os.path.isdir(active) else None}  # noqa: PTH112
     sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -21,18 +21,14 @@ from harness.backup import tree_script as tree
 from harness.backup.manifest import Making, Manifest, Tree, shown, unpacked
 from harness.backup.manifest_script import PREFIX
 from harness.errors import NotProven, TimedOut, TransportError, Unreachable
+from harness.tests.local_shell import really
 from harness.transport import Completed
 from harness.transport.fake import FakeShell
 
 HERE = "vmi2887101"
 
 
-def _really_run(argv: Sequence[str], stdin: str) -> Completed:
-    done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
-    return Completed(status=done.returncode, stdout=done.stdout, stderr=done.stderr)
-
-
-SHELL = FakeShell({("*", "nice"): _really_run})
+SHELL = FakeShell({("*", "nice"): really})
 
 
 @pytest.fixture
