@@ -7,6 +7,7 @@ only.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -60,6 +61,11 @@ def read(path: str, within_s: float) -> dict[str, Any]:
         said, complaint = child.communicate(timeout=within_s)
     except subprocess.TimeoutExpired:
         child.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(1)  # one that hangs in the kernel is left to itself
+        for pipe in (child.stdout, child.stderr):
+            if pipe is not None:
+                pipe.close()
         return {"error": f"no answer within {within_s:g} s"}
     if child.returncode:
         last = (complaint.decode(errors="replace").strip().splitlines() or ["it says nothing"])[-1]
