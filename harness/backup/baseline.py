@@ -33,24 +33,28 @@ def record(lines: Iterable[bytes], path: Path) -> Recorded:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Names of customers' files are nobody else's affair.
-        with fresh.open("wb", opener=_private) as file:
-            with zstandard.ZstdCompressor().stream_writer(file, closefd=False) as packed:
-                manifest = Manifest(_copied(lines, packed), "the manifest")
-                for _ in manifest:
-                    pass
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        fresh.touch(mode=0o600)
+        try:
+            manifest = _written(lines, fresh)
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        fresh.unlink(missing_ok=True)
     assert manifest.sums is not None
     return Recorded(sha256=digest(path), sums=manifest.sums)
 
 
-def _private(name: str, flags: int) -> int:
-    return os.open(name, flags, 0o600)
+def _written(lines: Iterable[bytes], path: Path) -> Manifest:
+    """Read a manifest to its end while it is written and made certain."""
+    with path.open("wb") as file:
+        with zstandard.ZstdCompressor().stream_writer(file, closefd=False) as packed:
+            manifest = Manifest(_copied(lines, packed), "the manifest")
+            for _ in manifest:
+                pass
+        file.flush()
+        os.fsync(file.fileno())
+    return manifest
 
 
 def _copied(lines: Iterable[bytes], packed: zstandard.ZstdCompressionWriter) -> Iterator[bytes]:

@@ -128,6 +128,6 @@ class _Names:
             return False
         if one is None or other is None:
             return one is other
-        return (
-            self._now.setdefault(one, other) == other and self._before.setdefault(other, one) == one
-        )
+        same = self._now.setdefault(one, other) == other
+        same_before = self._before.setdefault(other, one) == one
+        return bool(same and same_before)

@@ -78,7 +78,7 @@ class Making:
 
     def lines(self) -> Iterator[bytes]:
         """Its lines, fetched piece by piece."""
-        yield from unpacked(_Pieces(self._piece))
+        yield from unpacked(io.BufferedReader(_Pieces(self._piece), _PIECE))
 
     def drop(self) -> None:
         """Remove it from the machine."""
@@ -132,9 +132,9 @@ class _Pieces(io.RawIOBase):
         return length
 
 
-def unpacked(packed: io.RawIOBase) -> Iterator[bytes]:
+def unpacked(packed: io.BufferedIOBase) -> Iterator[bytes]:
     """The lines of a gzipped file; NotProven when it is damaged."""
-    with gzip.GzipFile(fileobj=io.BufferedReader(packed, _PIECE)) as lines:
+    with gzip.GzipFile(fileobj=packed) as lines:
         try:
             yield from lines
         except (OSError, EOFError, zlib.error) as error:

@@ -85,7 +85,7 @@ def _betrayed(meta: Mapping[str, Any], patterns: Sequence[str]) -> str:
 
 def quantity(text: str) -> int:
     """Bytes of a Kubernetes quantity (``500Gi``); TransportError for what is none."""
-    number = text.rstrip("kMGTPEi")
+    number = text.rstrip("kKMGTPEi")
     try:
         return int(Decimal(number) * _UNITS[text[len(number) :]])
     except (InvalidOperation, KeyError) as error:

@@ -122,9 +122,9 @@ def test_what_may_change_is_not_compared_nor_the_time_of_its_folder() -> None:
 def test_what_could_not_be_read_is_neither_equal_nor_changed(
     flaw: dict[str, str], side: int
 ) -> None:
-    both = [[entry("a", "file", 1)], [entry("a", "file", 2)]]
-    both[side][0].update(flaw)
-    (found,) = compare(*both)
+    before, now = [entry("a", "file", 1)], [entry("a", "file", 2)]
+    (before, now)[side][0].update(flaw)
+    (found,) = compare(before, now)
     (word,) = flaw
     assert (found.kind, found.what) == ("unread", (f"{word}: {flaw[word]}",))
 
