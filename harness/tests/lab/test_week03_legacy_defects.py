@@ -1,4 +1,4 @@
-"""Seeded defects of W3-LEGACY: a mount that is gone or hangs, and files that are not what they were.
+"""Seeded defects of W3-LEGACY: a mount that is gone or hangs, files that are not what they were.
 
 The lab keeps volumes and snapshots on CephFS, which change: a tree of the test's own is all that
 its profile looks at.
