@@ -149,6 +149,9 @@ class Cluster:
     exposed_ports: tuple[int, ...] = ()
     load_balancer_pool: tuple[str, ...] = ()  # "first-last" or CIDR
     storage: StorageClass | None = None
+    # The existing storage ("path", "type", "source"), and the backups' "claim" and "namespace".
+    legacy: Mapping[str, str] = field(default_factory=dict)
+    backups: Mapping[str, str] = field(default_factory=dict)
 
     def machine(self, name: str) -> Machine:
         """The machine of that name; KeyError when the inventory has none."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from harness.checks import api, claim_contents, claims, edge, etcd, host, network, nodes, snapshots
+from harness.checks import api, backups, edge, etcd, host, legacy, network, nodes, snapshots
 from harness.model import Case, Verdict
 
 Check: TypeAlias = Callable[[Case], Verdict]
@@ -23,4 +24,6 @@ CHECKS: Mapping[str, Check] = (
     | edge.CHECKS
     | claims.CHECKS
     | claim_contents.CHECKS
+    | legacy.CHECKS
+    | backups.CHECKS
 )

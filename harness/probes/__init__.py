@@ -7,12 +7,15 @@ from typing import ClassVar, Protocol
 
 from harness.model import JSON
 from harness.probes.api_endpoints import ApiEndpoints
+from harness.probes.backup_claims import BackupClaims
 from harness.probes.cilium import Cilium
 from harness.probes.claims import Claims
 from harness.probes.etcd_snapshots import EtcdSnapshots
 from harness.probes.etcd_writes import EtcdWrites
 from harness.probes.host_facts import HostFacts
 from harness.probes.ingress import Ingress
+from harness.probes.legacy_manifest import LegacyManifest
+from harness.probes.legacy_mount import LegacyMount
 from harness.probes.load_balancer import LoadBalancer
 from harness.probes.network_policy import NetworkPolicy
 from harness.probes.nodes import Nodes
@@ -38,12 +41,15 @@ class Probe(Protocol):
 
 _ALL: tuple[Probe, ...] = (
     ApiEndpoints(),
+    BackupClaims(),
     Cilium(),
     Claims(),
     EtcdSnapshots(),
     EtcdWrites(),
     HostFacts(),
     Ingress(),
+    LegacyManifest(),
+    LegacyMount(),
     LoadBalancer(),
     NetworkPolicy(),
     Nodes(),

@@ -60,6 +60,12 @@ EVIDENCE: tuple[Permission, ...] = (
 
 PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     "api-endpoints": (*_may("/readyz", "get"), *_may("namespaces", "get")),
+    "backup-claims": (
+        *_may("persistentvolumeclaims", "list"),
+        *_may("events", "list"),
+        *_may("pods", "list", "create", "patch", "delete"),
+        *_EXEC,
+    ),
     "cilium": (*_may("pods", "list"), *_EXEC),
     "claims": (
         *_OWN_PODS,
@@ -77,6 +83,8 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("secrets", "create", "patch"),
         *_may("ingresses", "create", "patch", group="networking.k8s.io"),
     ),
+    "legacy-manifest": (),
+    "legacy-mount": (),
     "load-balancer": (*_OWN_PODS, *_may("services", "get", "create", "patch")),
     "network-policy": (
         *_OWN_PODS,

@@ -22,7 +22,7 @@ T = TypeVar("T")
 PORT = 8642
 _SCRIPT = Path(__file__).with_name("pod_script.py").read_text(encoding="utf-8")
 _OURS = {"app.kubernetes.io/managed-by": "cutover"}
-_SELECTOR = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dcutover"
+SELECTOR = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dcutover"
 _PREFIX = "cutover-probe-"
 # No look lasts this long: what is older was left behind by a harness that was killed.
 _LEFTOVER_S = 600.0
@@ -55,7 +55,7 @@ def namespace(kube: Kube) -> Iterator[str]:
 
 
 def _sweep(kube: Kube) -> None:
-    for left in kube.get(f"/api/v1/namespaces?{_SELECTOR}")["items"]:
+    for left in kube.get(f"/api/v1/namespaces?{SELECTOR}")["items"]:
         meta = left["metadata"]
         age_s = time.time() - datetime.fromisoformat(meta["creationTimestamp"]).timestamp()
         if meta["name"].startswith(_PREFIX) and age_s > _LEFTOVER_S:

@@ -118,6 +118,37 @@ class Ingress(Frozen):
     authority: ProfilePath | None = None
 
 
+class Legacy(Frozen):
+    """The storage that exists already: it must come out of the work unchanged.
+
+    ``type`` and ``source`` are the file system's, as ``findmnt`` names them on every machine.
+    """
+
+    path: Annotated[str, Field(pattern="^/.+")]
+    type: str
+    source: str
+    # The manifest of before the work: `./cutover backup baseline` writes it.
+    baseline: ProfilePath
+    # What may change: patterns of paths in it. Each names a thing and all that is in it, and ``*``
+    # stays within one name.
+    may_change: tuple[Annotated[str, Field(pattern="^[^/]")], ...] = Field(
+        default=(), alias="except"
+    )
+
+
+class Backups(Frozen):
+    """The one claim that holds every customer's backups.
+
+    ``words`` are patterns of the names and labels by which any other claim betrays that it holds
+    backups too. ``reader`` is the user (UID) that may list what is in the claim.
+    """
+
+    claim: Name
+    namespace: Name
+    words: tuple[str, ...] = Field(default=("*backup*",), min_length=1)
+    reader: int = Field(default=65534, ge=1)
+
+
 class Stack(Frozen):
     """The parts that this cluster declares; a part is absent when it is None."""
 
@@ -176,6 +207,8 @@ class Profile(Frozen):
     exposed_ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = ()
     # What the load balancer gives out: "first-last" or a network in CIDR notation.
     load_balancer_pool: tuple[AddressRange, ...] = ()
+    legacy: Legacy | None = None
+    backups: Backups | None = None
     # This cluster's own numbers for targets of the gate files, by requirement and target.
     targets: Mapping[str, Mapping[str, TargetChange]] = {}
     allow_disruption: bool = False
@@ -216,6 +249,8 @@ class Profile(Frozen):
             "rook": self.stack.rook is not None,
             "swarm": self.stack.source == "swarm",
             "cephfs": self.storage is not None,
+            "legacy": self.legacy is not None,
+            "backups": self.backups is not None,
         }
         return Cluster(
             name=self.name,
@@ -233,6 +268,10 @@ class Profile(Frozen):
             sysctls=dict(self.sysctls),
             exposed_ports=self.exposed_ports,
             load_balancer_pool=self.load_balancer_pool,
+            legacy=self.legacy.model_dump(include={"path", "type", "source"})
+            if self.legacy
+            else {},
+            backups=self.backups.model_dump(include={"claim", "namespace"}) if self.backups else {},
             node_mtu=self.kubernetes.node_mtu,
             pod_mtu=self.kubernetes.pod_mtu,
             storage=None if self.storage is None else self.storage.declared(),

@@ -28,6 +28,8 @@ CLUSTER = Cluster(
         provisioner="rook-ceph.cephfs.csi.ceph.com",
         parameters={"fsName": "cephfs", "pool": "cephfs_data"},
     ),
+    legacy={"path": "/mnt/cephfs", "type": "fuse.ceph-fuse", "source": "ceph-fuse"},
+    backups={"claim": "odoo-backups-storage", "namespace": "odoo"},
 )
 TARGETS = {
     "clock_source_offset_ms": 100.0,
@@ -47,6 +49,8 @@ TARGETS = {
     "overshoot_percent": 10.0,
     "grow_s": 60.0,
     "give_back_s": 120.0,
+    "claims_count": 1.0,
+    "claim_gib": 500.0,
 }
 NOW = 1_795_500_000.0
 DAY_S = 86_400
@@ -89,6 +93,9 @@ def clean() -> Seen:
             "load-balancer": {"test": _balancer()},
             "ingress": {"test": _ingress()},
             "claims": {"test": _claims()},
+            "legacy-mount": {name: _legacy_mount() for name in NAMES},
+            "legacy-manifest": {"test": _legacy_manifest()},
+            "backup-claims": {"test": _backup_claims()},
         }
     )
 
@@ -317,3 +324,38 @@ def _claims() -> Any:
             "given_back_after_s": 11.0,
         },
     }
+def _legacy_mount() -> Any:
+    mount = {"type": "fuse.ceph-fuse", "source": "ceph-fuse"}
+    return {"mount": mount, "read": {"value": {"names": 3, "read": "filestore/ab/ab12"}}}
+
+
+def _legacy_manifest() -> Any:
+    sums = {"entries": 60, "files": 40, "bytes": 3_000_000_000, "errors": 0, "unstable": 0}
+    return {
+        "machine": NAMES[0],
+        "baseline": {
+            "path": "/state/baselines/test.manifest.zst",
+            "sha256": "5a" * 32,
+            "root": "/mnt/cephfs",
+            "started": NOW - 7 * DAY_S,
+            "sums": sums,
+            "more_left_out": [],
+        },
+        "sums": sums,
+        "counts": {"changed": 0, "removed": 0, "added": 0, "unread": 0},
+        "first": [],
+    }
+
+
+def _backup_claims() -> Any:
+    claim = {
+        "namespace": "odoo",
+        "name": "odoo-backups-storage",
+        "modes": ["ReadWriteMany"],
+        "bytes": 500 << 30,
+        "phase": "Bound",
+        "why": "odoo-backups-storage",
+    }
+    top = [{"name": name, "kind": "folder"} for name in ("active", "staging")]
+    active = [{"name": "acme", "kind": "folder"}]
+    return {"claims": [claim], "layout": {"value": {"top": top, "active": active}}}
