@@ -10,6 +10,18 @@ from typing import TypeAlias
 
 from harness.checks import api, claim_contents, claims, edge, etcd, host, network, nodes, snapshots
 from harness.checks import api, backups, edge, etcd, host, legacy, network, nodes, snapshots
+from harness.checks import (
+    api,
+    capacity,
+    ceph,
+    ceph_data,
+    edge,
+    etcd,
+    host,
+    network,
+    nodes,
+    snapshots,
+)
 from harness.model import Case, Verdict
 
 Check: TypeAlias = Callable[[Case], Verdict]
@@ -26,4 +38,7 @@ CHECKS: Mapping[str, Check] = (
     | claim_contents.CHECKS
     | legacy.CHECKS
     | backups.CHECKS
+    | ceph.CHECKS
+    | ceph_data.CHECKS
+    | capacity.CHECKS
 )
