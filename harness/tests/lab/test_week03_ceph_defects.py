@@ -63,14 +63,15 @@ wait
 WRITES = (
     "for n in 1 2 3 4 5 6 7 8; do rados -p cephfs_data put defect-$n /etc/hostname & done; wait"
 )
-CLEAN = "rados -p cephfs_data rm defect-1 defect-2 defect-3 defect-4 defect-5 defect-6 defect-7 defect-8"
+CLEAN = "for n in 1 2 3 4 5 6 7 8; do rados -p cephfs_data rm defect-$n; done"
 # A library whose only difference is the number of its version.
 OTHER_VERSION = r"""
 set -e
 mkdir -p /opt/defect "/run/systemd/system/$1.d"
 sed 's/16\.2\.15/16.2.14/g' /usr/lib/x86_64-linux-gnu/ceph/libceph-common.so.2 \
     > /opt/defect/libceph-common.so.2
-printf '[Service]\nEnvironment=LD_LIBRARY_PATH=/opt/defect\n' > "/run/systemd/system/$1.d/defect.conf"
+printf '[Service]\nEnvironment=LD_LIBRARY_PATH=/opt/defect\n' \
+    > "/run/systemd/system/$1.d/defect.conf"
 """
 SAME_VERSION = 'rm -r /opt/defect "/run/systemd/system/$1.d"'
 RESTART = 'systemctl daemon-reload; systemctl reset-failed "$1"; systemctl restart "$1"'
