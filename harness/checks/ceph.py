@@ -13,8 +13,9 @@ _PROBE = "ceph"
 CEPH = "Ceph"
 # What the other side of an operation would wait for.
 _SLOW = re.compile(r"SLOW_OP|SLOW_REQUEST|SLOW_METADATA_IO")
-# Flags that only say what an upgrade has brought.
+# Flags that only say what an upgrade has brought, or that numbers of groups are set by hand.
 _HARMLESS = {"sortbitwise", "recovery_deletes", "purged_snapdirs", "pglog_hardlimit"}
+_HARMLESS |= {"noautoscale"}
 # Flags that keep Ceph from serving, from healing or from looking after its data.
 _HOLDING = {"full", "pause", "pauserd", "pausewr", "noup", "nodown", "noout", "noin"}
 _HOLDING |= {"nobackfill", "norebalance", "norecover", "noscrub", "nodeep-scrub", "nosnaptrim"}
