@@ -152,6 +152,9 @@ class Cluster:
     # The existing storage ("path", "type", "source"), and the backups' "claim" and "namespace".
     legacy: Mapping[str, str] = field(default_factory=dict)
     backups: Mapping[str, str] = field(default_factory=dict)
+    ceph_warnings: Mapping[str, str] = field(default_factory=dict)  # code → why it may be there
+    ceph_flags: Mapping[str, str] = field(default_factory=dict)  # flag → why it may be set
+    source_gb: float | None = None  # what the storage that is replaced can hold
 
     def machine(self, name: str) -> Machine:
         """The machine of that name; KeyError when the inventory has none."""

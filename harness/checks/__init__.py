@@ -8,8 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from harness.checks import api, claim_contents, claims, edge, etcd, host, network, nodes, snapshots
-from harness.checks import api, backups, edge, etcd, host, legacy, network, nodes, snapshots
+from harness.checks import (
+    api,
+    backups,
+    capacity,
+    ceph,
+    ceph_data,
+    claim_contents,
+    claims,
+    edge,
+    etcd,
+    host,
+    legacy,
+    network,
+    nodes,
+    snapshots,
+)
 from harness.model import Case, Verdict
 
 Check: TypeAlias = Callable[[Case], Verdict]
@@ -26,4 +40,7 @@ CHECKS: Mapping[str, Check] = (
     | claim_contents.CHECKS
     | legacy.CHECKS
     | backups.CHECKS
+    | ceph.CHECKS
+    | ceph_data.CHECKS
+    | capacity.CHECKS
 )

@@ -8,6 +8,7 @@ from typing import ClassVar, Protocol
 from harness.model import JSON
 from harness.probes.api_endpoints import ApiEndpoints
 from harness.probes.backup_claims import BackupClaims
+from harness.probes.ceph import Ceph
 from harness.probes.cilium import Cilium
 from harness.probes.claims import Claims
 from harness.probes.etcd_snapshots import EtcdSnapshots
@@ -42,6 +43,7 @@ class Probe(Protocol):
 _ALL: tuple[Probe, ...] = (
     ApiEndpoints(),
     BackupClaims(),
+    Ceph(),
     Cilium(),
     Claims(),
     EtcdSnapshots(),

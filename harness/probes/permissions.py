@@ -66,6 +66,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("pods", "list", "create", "patch", "delete"),
         *_EXEC,
     ),
+    "ceph": (*_may("pods", "list"), *_EXEC),
     "cilium": (*_may("pods", "list"), *_EXEC),
     "claims": (
         *_OWN_PODS,

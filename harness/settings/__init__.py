@@ -4,6 +4,7 @@
 prove; ``waivers`` declares which risks are accepted, by whom and until when.
 """
 
+from harness.settings.ceph import Ceph
 from harness.settings.files import (
     ROOT,
     SCENARIOS,
@@ -48,6 +49,7 @@ __all__ = [
     "UNITS",
     "Access",
     "Backups",
+    "Ceph",
     "Flaw",
     "Frozen",
     "GateFile",

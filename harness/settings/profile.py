@@ -23,6 +23,7 @@ from pydantic import (
 
 from harness.errors import ConfigError
 from harness.model import Cluster, Machine, StorageClass
+from harness.settings.ceph import Ceph
 from harness.settings.files import SCENARIOS, Frozen, cache_dir, parse, state_dir
 from harness.settings.gates import TargetChange
 
@@ -205,6 +206,7 @@ class Profile(Frozen):
     storage: Storage | None = None
     # The TCP ports that may answer from outside, on every machine.
     exposed_ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = ()
+    ceph: Ceph = Ceph()
     # What the load balancer gives out: "first-last" or a network in CIDR notation.
     load_balancer_pool: tuple[AddressRange, ...] = ()
     legacy: Legacy | None = None
@@ -272,6 +274,9 @@ class Profile(Frozen):
             if self.legacy
             else {},
             backups=self.backups.model_dump(include={"claim", "namespace"}) if self.backups else {},
+            ceph_warnings=dict(self.ceph.warnings),
+            ceph_flags=dict(self.ceph.flags),
+            source_gb=self.ceph.source_gb,
             node_mtu=self.kubernetes.node_mtu,
             pod_mtu=self.kubernetes.pod_mtu,
             storage=None if self.storage is None else self.storage.declared(),

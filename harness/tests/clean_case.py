@@ -30,6 +30,7 @@ CLUSTER = Cluster(
     ),
     legacy={"path": "/mnt/cephfs", "type": "fuse.ceph-fuse", "source": "ceph-fuse"},
     backups={"claim": "odoo-backups-storage", "namespace": "odoo"},
+    source_gb=86.0,
 )
 TARGETS = {
     "clock_source_offset_ms": 100.0,
@@ -51,6 +52,16 @@ TARGETS = {
     "give_back_s": 120.0,
     "claims_count": 1.0,
     "claim_gib": 500.0,
+    "monitors_count": 3.0,
+    "copies_count": 3.0,
+    "min_copies_count": 2.0,
+    "osds_per_machine_count": 1.0,
+    "monitor_skew_ms": 50.0,
+    "scrub_age_days": 10.5,
+    "deep_scrub_age_days": 12.25,
+    "usable_gb": 135.0,
+    "source_ratio": 1.5,
+    "used_after_loss_percent": 85.0,
 }
 NOW = 1_795_500_000.0
 DAY_S = 86_400
@@ -96,6 +107,7 @@ def clean() -> Seen:
             "legacy-mount": {name: _legacy_mount() for name in NAMES},
             "legacy-manifest": {"test": _legacy_manifest()},
             "backup-claims": {"test": _backup_claims()},
+            "ceph": {"test": _ceph()},
         }
     )
 
@@ -324,6 +336,8 @@ def _claims() -> Any:
             "given_back_after_s": 11.0,
         },
     }
+
+
 def _legacy_mount() -> Any:
     mount = {"type": "fuse.ceph-fuse", "source": "ceph-fuse"}
     return {"mount": mount, "read": {"value": {"names": 3, "read": "filestore/ab/ab12"}}}
@@ -359,3 +373,45 @@ def _backup_claims() -> Any:
     top = [{"name": name, "kind": "folder"} for name in ("active", "staging")]
     active = [{"name": "acme", "kind": "folder"}]
     return {"claims": [claim], "layout": {"value": {"top": top, "active": active}}}
+
+
+def _ceph() -> Any:
+    """Three disks of 150 GB, a fifth full, with two pools; scrubbed yesterday."""
+    version = "ceph version 19.2.3 (c92aebb279828e9c3c1f5d24613efca272649e62) squid (stable)"
+    pool = {"size": 3, "min_size": 2, "type": 1, "crush_rule": 0}
+    steps = [{"op": "take"}, {"op": "chooseleaf_firstn", "num": 0, "type": "host"}, {"op": "emit"}]
+    scrubs = {"scrubbed": NOW - DAY_S, "deep_scrubbed": NOW - 5 * DAY_S}
+    acting = [[0, 1, 2], [2, 0, 1]]
+    items = {
+        "health": {"status": "HEALTH_OK", "checks": {}, "muted": []},
+        "quorum": {"fsid": "f-1", "monitors": list(NAMES), "in": list(NAMES)},
+        "clocks": {name: {"skew_s": 0.002, "health": "HEALTH_OK"} for name in NAMES},
+        "osd map": {
+            "flags": ["sortbitwise", "recovery_deletes", "purged_snapdirs", "pglog_hardlimit"],
+            "nearfull_ratio": 0.8500000238418579,
+            "pools": [{"id": 1, "name": ".mgr", **pool}, {"id": 2, "name": "cephfs_data", **pool}],
+        },
+        "osd tree": {
+            "hosts": {name: [{"id": n, "up": True, "in": True}] for n, name in enumerate(NAMES)},
+            "stray": [],
+        },
+        "crush": {
+            "types": {"osd": 0, "host": 1, "rack": 3, "root": 11},
+            "rules": {"0": {"name": "replicated_rule", "steps": steps}},
+        },
+        "osd use": {
+            str(n): {"bytes": 150e9, "used_bytes": 30e9, "weight": 0.136} for n in range(len(NAMES))
+        },
+        "room": {
+            ".mgr": {"stored_bytes": 1e6, "more_bytes": 108e9},
+            "cephfs_data": {"stored_bytes": 29e9, "more_bytes": 108e9},
+        },
+        "placement groups": [
+            {"id": f"{id_}.0", "state": "active+clean", "acting": osds, **scrubs}
+            for id_, osds in enumerate(acting, start=1)
+        ],
+        "crashes": [],
+        "versions": {kind: {version: 3} for kind in ("mon", "mgr", "osd", "mds")},
+    }
+    told = {name: {"value": value} for name, value in items.items()}
+    return {"through": NAMES[0], "items": told, "silent": {}, "lost": {}}
