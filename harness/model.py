@@ -126,6 +126,26 @@ class StorageClass:
     parameters: Mapping[str, str] = field(default_factory=dict)
     reclaim_policy: str = "Delete"
     access_lists: bool = True
+class RookDeclared:
+    """Rook as the profile declares it; ``harness.settings.Rook`` says what each means."""
+
+    mode: str  # "external" or "cluster"
+    version: str
+    operator_namespace: str
+    namespace: str
+    cluster: str
+    monitors: tuple[str, ...]
+    drivers: tuple[str, ...]
+    storage_class: str
+    reclaim_policy: str
+    filesystem: str
+    pool: str
+    warnings: tuple[str, ...] = ()
+    device: str | None = None
+
+    def driver(self, kind: str) -> str:
+        """The full name of a CSI driver, ``cephfs`` or ``rbd``: Rook puts its namespace before."""
+        return f"{self.operator_namespace}.{kind}.csi.ceph.com"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +172,7 @@ class Cluster:
     # The existing storage ("path", "type", "source"), and the backups' "claim" and "namespace".
     legacy: Mapping[str, str] = field(default_factory=dict)
     backups: Mapping[str, str] = field(default_factory=dict)
+    rook: RookDeclared | None = None
 
     def machine(self, name: str) -> Machine:
         """The machine of that name; KeyError when the inventory has none."""

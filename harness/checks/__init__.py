@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from harness.checks import api, claim_contents, claims, edge, etcd, host, network, nodes, snapshots
 from harness.checks import api, backups, edge, etcd, host, legacy, network, nodes, snapshots
+from harness.checks import api, csi, edge, etcd, host, network, nodes, rook, snapshots
 from harness.model import Case, Verdict
 
 Check: TypeAlias = Callable[[Case], Verdict]
@@ -26,4 +27,6 @@ CHECKS: Mapping[str, Check] = (
     | claim_contents.CHECKS
     | legacy.CHECKS
     | backups.CHECKS
+    | rook.CHECKS
+    | csi.CHECKS
 )

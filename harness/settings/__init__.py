@@ -40,6 +40,7 @@ from harness.settings.profile import (
     Storage,
     load_profile,
 )
+from harness.settings.rook import Rook
 from harness.settings.waivers import Waiver, load_waivers
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "MachineSettings",
     "Profile",
     "Requirement",
+    "Rook",
     "SshAccess",
     "Stack",
     "Storage",

@@ -15,6 +15,7 @@ from harness.authority import Authority
 from harness.errors import (
     ConfigError,
     Denied,
+    NotFound,
     NotListening,
     TimedOut,
     TransportError,
@@ -60,7 +61,7 @@ def test_get_gives_the_object_and_sends_the_token_and_the_query(
     [
         (401, Denied),
         (403, Denied),
-        (404, TransportError),
+        (404, NotFound),
         (409, TransportError),
         (429, Unreachable),
         (500, Unreachable),
