@@ -1,13 +1,18 @@
-"""A week-1 cluster in perfect order, as the probes would have seen it, to be broken by tests."""
+"""A cluster in perfect order, as the probes would have seen it, to be broken by tests."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from functools import cache
 from itertools import permutations
 from typing import Any
 
 from harness.model import Case, Cluster, Machine, Observation, StorageClass
+from harness.model import Case, Cluster, Machine, Observation
+from harness.tests import rook_objects
+from harness.tests.probe_rig import observe, reach
+from harness.transport.fake import FakeKube
 
 NAMES = ("vmi2887101", "vmi2887102", "vmi2887103")
 MACHINES = tuple(
@@ -30,6 +35,7 @@ CLUSTER = Cluster(
     ),
     legacy={"path": "/mnt/cephfs", "type": "fuse.ceph-fuse", "source": "ceph-fuse"},
     backups={"claim": "odoo-backups-storage", "namespace": "odoo"},
+    rook=rook_objects.profile("cluster").cluster().rook,
 )
 TARGETS = {
     "clock_source_offset_ms": 100.0,
@@ -51,6 +57,7 @@ TARGETS = {
     "give_back_s": 120.0,
     "claims_count": 1.0,
     "claim_gib": 500.0,
+    "health_age_minutes": 10.0,
 }
 NOW = 1_795_500_000.0
 DAY_S = 86_400
@@ -96,6 +103,7 @@ def clean() -> Seen:
             "legacy-mount": {name: _legacy_mount() for name in NAMES},
             "legacy-manifest": {"test": _legacy_manifest()},
             "backup-claims": {"test": _backup_claims()},
+            "rook": {"test": _rook()},
         }
     )
 
@@ -359,3 +367,9 @@ def _backup_claims() -> Any:
     top = [{"name": name, "kind": "folder"} for name in ("active", "staging")]
     active = [{"name": "acme", "kind": "folder"}]
     return {"claims": [claim], "layout": {"value": {"top": top, "active": active}}}
+@cache
+def _rook() -> Any:
+    """What the probe makes of the recorded objects."""
+    kube = FakeKube(rook_objects.served(rook_objects.recorded("cluster", now=NOW)))
+    ways = reach(kube=kube, like=rook_objects.profile("cluster"))
+    return observe("rook", ways, "contabo")

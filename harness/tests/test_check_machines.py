@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.checks import CHECKS
+from harness.checks import CHECKS, csi, rook
 from harness.model import Case, Outcome, Verdict
 from harness.tests.clean_case import DAY_S, NAMES, NOW, Seen, buckets, case, clean
 
@@ -53,6 +53,7 @@ LOOKS_AT = {
     "a full claim gives EDQUOT": ("claims",),
     "a claim grows while it is in use": ("claims",),
     "a deleted claim gives its space back": ("claims",),
+    **dict.fromkeys([*rook.CHECKS, *csi.CHECKS], ("rook",)),
 }
 
 
