@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any, Literal, TypeAlias
 
 from harness.settings import Profile, Rook, load_profile
@@ -57,6 +57,7 @@ def declared(mode: Mode) -> Rook:
     )
 
 
+@cache
 def profile(mode: Mode) -> Profile:
     contabo = load_profile("contabo")
     stack = contabo.stack.model_copy(update={"rook": mode})
