@@ -77,6 +77,18 @@ def test_a_refusal_is_the_fitting_error_with_the_servers_words(
     assert type(caught.value) is error
 
 
+def test_what_exists_is_asked_for_by_its_metadata_alone(api: ApiServer, kube: ApiKube) -> None:
+    api.answers["/api/v1/namespaces/x/secrets/one"] = (200, {"metadata": {"name": "one"}})
+    api.answers["/api/v1/namespaces/x/secrets/two"] = (403, {"message": "secrets are forbidden"})
+    assert kube.exists("/api/v1/namespaces/x/secrets/one")
+    assert (
+        api.asked[0][2]["accept"].partition(";")[2] == "as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+    )
+    assert not kube.exists("/api/v1/namespaces/x/secrets/none")
+    with pytest.raises(Denied, match="secrets are forbidden"):
+        kube.exists("/api/v1/namespaces/x/secrets/two")
+
+
 def test_an_answer_that_is_not_json(api: ApiServer, kube: ApiKube) -> None:
     api.answers["/x"] = (200, "<html>")
     with pytest.raises(TransportError, match="not JSON"):
