@@ -188,6 +188,8 @@ def _osd(number: int, machine: str) -> Item:
     made["metadata"]["labels"] = labels | versions
     made["spec"]["selector"] = {"matchLabels": labels}
     template["metadata"]["labels"] = labels
+    # Two must never open one disk.
+    made["spec"]["strategy"] = {"type": "Recreate"}
     template["spec"]["nodeSelector"] = {"kubernetes.io/hostname": machine}
     (container,) = template["spec"]["containers"]
     container["env"] = [

@@ -93,7 +93,7 @@ class StandIn:
 
     def settle(self) -> None:
         """Wait until every workload runs as it is told to."""
-        until(self._is_settled, within_s=90, what="the workloads of Rook", every_s=1.0)
+        until(self._is_settled, within_s=180, what="the workloads of Rook", every_s=1.0)
 
     def waits(self) -> set[str]:
         """Why containers do not run."""
