@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from harness.lab import kubernetes
 from harness.tests.lab import objects
 from harness.tests.lab.objects import Namespace
 from harness.tests.lab.world import Ruling, World
@@ -22,7 +23,7 @@ from harness.waiting import until
 
 CLASS = "rook-cephfs"  # the lab has a class cephfs of its own
 OPERATOR_IMAGE = f"docker.io/rook/ceph:{VERSION}"
-_CTR = ("ctr", "--namespace=k8s.io", "images")
+_IMAGES = (*kubernetes.CTR, "images")
 _KINDS = (
     ("ceph.rook.io", "CephCluster"),
     ("ceph.rook.io", "CephFilesystem"),
@@ -126,7 +127,7 @@ def stand_in(world: World) -> Iterator[StandIn]:
         try:
             for node in world.lab.nodes:
                 source = f"docker.io/{objects.IMAGE}"
-                world.do(node, *_CTR, "tag", "--force", source, OPERATOR_IMAGE)
+                world.do(node, *_IMAGES, "tag", "--force", source, OPERATOR_IMAGE)
             space.apply(*kinds)
             for kind in kinds:
                 name = f"crd/{kind['metadata']['name']}"
@@ -139,7 +140,7 @@ def stand_in(world: World) -> Iterator[StandIn]:
 def _remove(rook: StandIn, kinds: Sequence[str]) -> None:
     for node in rook.world.lab.nodes:
         rook.list_drivers(node.name)
-        rook.world.do(node, *_CTR, "rm", OPERATOR_IMAGE, check=False)
+        rook.world.do(node, *_IMAGES, "rm", OPERATOR_IMAGE, check=False)
     loose = [it for it in _adapted() if it["kind"] in _WITHOUT_NAMESPACE]
     names = [f"{it['kind'].lower()}/{it['metadata']['name']}" for it in loose]
     rook.space.kubectl("delete", "--ignore-not-found", "--wait=false", *names, *kinds)
