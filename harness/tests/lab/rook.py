@@ -183,6 +183,7 @@ def _adapted() -> list[Item]:
 
 
 def _run_in_lab(workload: Item) -> None:
+    del workload["status"]
     spec = workload["spec"]["template"]["spec"]
     spec["terminationGracePeriodSeconds"] = 0
     (container,) = spec["containers"]
