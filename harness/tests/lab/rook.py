@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -73,23 +74,32 @@ class StandIn:
         patch = f"--patch={json.dumps(change)}"
         self.space.kubectl("patch", kind, name, "--type=merge", patch, *options)
 
-    def recreate_class(self, change: Callable[[Item], None] = lambda _: None) -> None:
+    def recreate_class(self, change: Callable[[Item], None]) -> None:
         """The storage class anew: what it says of volumes cannot be changed."""
-        self.space.kubectl("delete", "storageclass", CLASS, "--ignore-not-found")
+        self._delete_class()
         with self.changing("StorageClass", CLASS) as item:
             change(item)
+
+    def _delete_class(self) -> None:
+        self.space.kubectl("delete", "storageclass", CLASS, "--ignore-not-found")
 
     def put(self) -> None:
         """Bring every object to its recorded state, as of now, and wait until workloads run."""
         items = _adapted()
-        self.recreate_class()
+        self._delete_class()
         self.space.apply(*items)
-        for item in items:
-            if item["apiVersion"].startswith("ceph.rook.io"):
-                self.tell(item["kind"], item["metadata"]["name"], **item["status"])
         drivers = [it["metadata"]["name"] for it in items if it["kind"] == "CSIDriver"]
-        for node in self.world.lab.nodes:
-            self.list_drivers(node.name, *drivers)
+        told = [it for it in items if it["apiVersion"].startswith("ceph.rook.io/")]
+        with ThreadPoolExecutor() as pool:
+            calls = [
+                *(pool.submit(self.list_drivers, it.name, *drivers) for it in self.world.lab.nodes),
+                *(
+                    pool.submit(self.tell, it["kind"], it["metadata"]["name"], **it["status"])
+                    for it in told
+                ),
+            ]
+        for call in calls:
+            call.result()
         self.settle()
 
     def settle(self) -> None:
