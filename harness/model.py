@@ -128,6 +128,28 @@ class StorageClass:
     access_lists: bool = True
 
 
+class RookDeclared:
+    """Rook as the profile declares it; ``harness.settings.Rook`` says what each means."""
+
+    mode: str  # "external" or "cluster"
+    version: str
+    operator_namespace: str
+    namespace: str
+    cluster: str
+    monitors: tuple[str, ...]
+    drivers: tuple[str, ...]
+    storage_class: str
+    reclaim_policy: str
+    filesystem: str
+    pool: str
+    warnings: tuple[str, ...] = ()
+    device: str | None = None
+
+    def driver(self, kind: str) -> str:
+        """The full name of a CSI driver, ``cephfs`` or ``rbd``: Rook puts its namespace before."""
+        return f"{self.operator_namespace}.{kind}.csi.ceph.com"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """What a cluster profile declares, as far as checks may know it.
@@ -155,6 +177,7 @@ class Cluster:
     ceph_warnings: Mapping[str, str] = field(default_factory=dict)  # code → why it may be there
     ceph_flags: Mapping[str, str] = field(default_factory=dict)  # flag → why it may be set
     source_gb: float | None = None  # what the storage that is replaced can hold
+    rook: RookDeclared | None = None
 
     def machine(self, name: str) -> Machine:
         """The machine of that name; KeyError when the inventory has none."""

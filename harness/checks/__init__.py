@@ -16,12 +16,14 @@ from harness.checks import (
     ceph_data,
     claim_contents,
     claims,
+    csi,
     edge,
     etcd,
     host,
     legacy,
     network,
     nodes,
+    rook,
     snapshots,
 )
 from harness.model import Case, Verdict
@@ -43,4 +45,6 @@ CHECKS: Mapping[str, Check] = (
     | ceph.CHECKS
     | ceph_data.CHECKS
     | capacity.CHECKS
+    | rook.CHECKS
+    | csi.CHECKS
 )

@@ -22,6 +22,7 @@ from harness.probes.network_policy import NetworkPolicy
 from harness.probes.nodes import Nodes
 from harness.probes.open_ports import OpenPorts
 from harness.probes.pod_network import PodNetwork
+from harness.probes.rook import Rook
 from harness.transport import Reach
 
 
@@ -57,6 +58,7 @@ _ALL: tuple[Probe, ...] = (
     Nodes(),
     OpenPorts(),
     PodNetwork(),
+    Rook(),
 )
 
 PROBES: Mapping[str, Probe] = {probe.name: probe for probe in _ALL}

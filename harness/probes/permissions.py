@@ -94,6 +94,24 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     "nodes": _may("nodes", "list"),
     "open-ports": (),
     "pod-network": (*_OWN_PODS, *_may("services", "list", "create", "patch")),
+    "rook": (
+        *_may("/apis/csi.ceph.io", "get"),
+        *_may("pods", "list"),
+        *_may("configmaps", "get"),
+        # Their names alone are asked for, but no role can say so.
+        *_may("secrets", "get"),
+        *_may("deployments", "list", group="apps"),
+        *_may("daemonsets", "list", group="apps"),
+        *_may("cephclusters", "get", group="ceph.rook.io"),
+        *_may("cephfilesystems", "get", group="ceph.rook.io"),
+        *_may("cephblockpools", "list", group="ceph.rook.io"),
+        *_may("cephconnections", "get", group="csi.ceph.io"),
+        *_may("drivers", "list", group="csi.ceph.io"),
+        *_may("storageclasses", "get", group="storage.k8s.io"),
+        *_may("csidrivers", "list", group="storage.k8s.io"),
+        *_may("csinodes", "list", group="storage.k8s.io"),
+        *_may("leases", "get", group="coordination.k8s.io"),
+    ),
 }
 
 

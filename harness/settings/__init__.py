@@ -41,6 +41,7 @@ from harness.settings.profile import (
     Storage,
     load_profile,
 )
+from harness.settings.rook import Rook
 from harness.settings.waivers import Waiver, load_waivers
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "MachineSettings",
     "Profile",
     "Requirement",
+    "Rook",
     "SshAccess",
     "Stack",
     "Storage",

@@ -26,6 +26,7 @@ from harness.model import Cluster, Machine, StorageClass
 from harness.settings.ceph import Ceph
 from harness.settings.files import SCENARIOS, Frozen, cache_dir, parse, state_dir
 from harness.settings.gates import TargetChange
+from harness.settings.rook import Rook
 
 
 def _resolve(path: Path, info: ValidationInfo) -> Path:
@@ -204,6 +205,7 @@ class Profile(Frozen):
     sysctls: Mapping[str, str] = {}
     ingress: Ingress | None = None
     storage: Storage | None = None
+    rook: Rook | None = None
     # The TCP ports that may answer from outside, on every machine.
     exposed_ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = ()
     ceph: Ceph = Ceph()
@@ -232,6 +234,10 @@ class Profile(Frozen):
             raise ValueError("the stack has an ingress: say in `ingress:` where it answers")
         if self.stack.load_balancer is not None and not self.load_balancer_pool:
             raise ValueError("the stack has a load balancer: say its `load_balancer_pool:`")
+        if self.stack.rook is not None and self.rook is None:
+            raise ValueError("the stack has Rook: say in `rook:` what it manages")
+        if self.stack.rook == "cluster" and self.rook is not None and self.rook.device is None:
+            raise ValueError("Rook runs its own Ceph: say in `rook.device:` what holds the OSDs")
         return self
 
     def declared_uid(self) -> str | None:
@@ -249,6 +255,7 @@ class Profile(Frozen):
             "load-balancer": self.stack.load_balancer is not None,
             "ingress": self.stack.ingress is not None,
             "rook": self.stack.rook is not None,
+            "rook-cluster": self.stack.rook == "cluster",
             "swarm": self.stack.source == "swarm",
             "cephfs": self.storage is not None,
             "legacy": self.legacy is not None,
@@ -277,6 +284,7 @@ class Profile(Frozen):
             ceph_warnings=dict(self.ceph.warnings),
             ceph_flags=dict(self.ceph.flags),
             source_gb=self.ceph.source_gb,
+            rook=self.rook.declared(self.stack.rook) if self.rook and self.stack.rook else None,
             node_mtu=self.kubernetes.node_mtu,
             pod_mtu=self.kubernetes.pod_mtu,
             storage=None if self.storage is None else self.storage.declared(),

@@ -1,13 +1,17 @@
-"""A week-1 cluster in perfect order, as the probes would have seen it, to be broken by tests."""
+"""A cluster in perfect order, as the probes would have seen it, to be broken by tests."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from functools import cache
 from itertools import permutations
 from typing import Any
 
 from harness.model import Case, Cluster, Machine, Observation, StorageClass
+from harness.tests import rook_objects
+from harness.tests.probe_rig import observe, reach
+from harness.transport.fake import FakeKube
 
 NAMES = ("vmi2887101", "vmi2887102", "vmi2887103")
 MACHINES = tuple(
@@ -31,6 +35,7 @@ CLUSTER = Cluster(
     legacy={"path": "/mnt/cephfs", "type": "fuse.ceph-fuse", "source": "ceph-fuse"},
     backups={"claim": "odoo-backups-storage", "namespace": "odoo"},
     source_gb=86.0,
+    rook=rook_objects.profile("cluster").cluster().rook,
 )
 TARGETS = {
     "clock_source_offset_ms": 100.0,
@@ -62,6 +67,7 @@ TARGETS = {
     "usable_gb": 135.0,
     "source_ratio": 1.5,
     "used_after_loss_percent": 85.0,
+    "health_age_minutes": 10.0,
 }
 NOW = 1_795_500_000.0
 DAY_S = 86_400
@@ -108,6 +114,7 @@ def clean() -> Seen:
             "legacy-manifest": {"test": _legacy_manifest()},
             "backup-claims": {"test": _backup_claims()},
             "ceph": {"test": _ceph()},
+            "rook": {"test": _rook()},
         }
     )
 
@@ -415,3 +422,11 @@ def _ceph() -> Any:
     }
     told = {name: {"value": value} for name, value in items.items()}
     return {"through": NAMES[0], "items": told, "silent": {}, "lost": {}}
+
+
+@cache
+def _rook() -> Any:
+    """What the probe makes of the recorded objects."""
+    kube = FakeKube(rook_objects.served(rook_objects.recorded("cluster", now=NOW)))
+    ways = reach(kube=kube, like=rook_objects.profile("cluster"))
+    return observe("rook", ways, "contabo")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.checks import CHECKS, capacity, ceph, ceph_data
+from harness.checks import CHECKS, capacity, ceph, ceph_data, csi, rook
 from harness.model import Case, Outcome, Verdict
 from harness.tests.clean_case import DAY_S, NAMES, NOW, Seen, buckets, case, clean
 
@@ -54,6 +54,7 @@ LOOKS_AT = {
     "a claim grows while it is in use": ("claims",),
     "a deleted claim gives its space back": ("claims",),
     **dict.fromkeys(ceph.CHECKS | ceph_data.CHECKS | capacity.CHECKS, ("ceph",)),
+    **dict.fromkeys([*rook.CHECKS, *csi.CHECKS], ("rook",)),
 }
 
 
