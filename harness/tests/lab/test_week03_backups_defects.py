@@ -55,7 +55,11 @@ def folder(space: Namespace, claim: str) -> str:
     return str(space.get("pv", volume())["spec"]["hostPath"]["path"])
 
 
-@pytest.mark.defect(SHARED, ALONE, LAYOUT)
+@pytest.mark.defect(
+    "one shared claim holds the backups",
+    "no instance has a backup claim of its own",
+    "backups lie in active and staging",
+)
 def test_backups_in_one_shared_claim_are_proven_and_each_defect_is_found(
     world: World, space: Namespace
 ) -> None:

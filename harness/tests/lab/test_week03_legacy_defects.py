@@ -69,7 +69,7 @@ def record(profile: str) -> tuple[int, dict[str, object]]:
     return done.returncode, json.loads(done.stdout)
 
 
-@pytest.mark.defect(UNCHANGED)
+@pytest.mark.defect("the existing storage is unchanged")
 def test_storage_that_changed_since_its_baseline_is_found(world: World, profile: str) -> None:
     outcome, reason = ask(profile, "legacy-manifest", UNCHANGED)[UNCHANGED]
     assert (outcome, "./cutover backup baseline" in reason) == ("not_proven", True), reason
@@ -89,7 +89,7 @@ def test_storage_that_changed_since_its_baseline_is_found(world: World, profile:
     )
 
 
-@pytest.mark.defect(MOUNTED)
+@pytest.mark.defect("the existing storage is mounted and readable everywhere")
 def test_a_machine_where_it_hangs_and_one_where_it_is_not_mounted_are_found(
     world: World, profile: str
 ) -> None:
