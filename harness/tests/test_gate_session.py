@@ -12,7 +12,7 @@ import pytest
 from harness import plugin, transport
 from harness.errors import ConfigError
 from harness.evidence import Piece
-from harness.tests.project import GOOD, REQUIRED, Project, scenario_of
+from harness.tests.project import GOOD, PLUGINS, REQUIRED, Project, scenario_of
 from harness.tests.stage import REQUIREMENT
 
 
@@ -65,8 +65,7 @@ def test_a_week_alone_means_its_features(project: Project) -> None:
     project.pytester.makeini("[pytest]\ntestpaths = tests\n")
     (project.pytester.path / "tests").mkdir()
     options = ("--cluster", "scenarios/clusters/small.yaml", "-m", "week1")
-    plugins = ("-p", "harness.plugin", "-p", "harness.allure_bridge")
-    result = project.pytester.runpytest_inprocess(*plugins, *options)
+    result = project.pytester.runpytest_inprocess(*PLUGINS, *options)
     assert result.ret == 0
     assert "GO: 1 of 1 requirement is proven." in result.stdout.str()
 

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence, Set
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -201,6 +202,27 @@ def test_chromium_prints_the_page_on_a4(recorded: Recorded) -> None:
     assert re.search(rb"/MediaBox \[0 0 59[45][.\d]* 84[12]", content)
 
 
+def _luminance(colour: str) -> float:
+    """Relative luminance, as WCAG 2 defines it."""
+    digits = colour if len(colour) == 6 else "".join(digit * 2 for digit in colour)
+    channels = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+    linear = [it / 12.92 if it <= 0.03928 else ((it + 0.055) / 1.055) ** 2.4 for it in channels]
+    return sum(weight * it for weight, it in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_every_colour_of_text_can_be_read_in_the_light_in_the_dark_and_on_paper(page: str) -> None:
+    blocks = re.findall(r":root\{([^}]*)\}", page)
+    assert len(blocks) == 3
+    for block in blocks:
+        colours = dict(re.findall(r"--(\w+):#(\w+)", block))
+        grounds = [_luminance(colours.pop(name)) for name in ("bg", "card")]
+        del colours["line"]
+        for name, colour in colours.items():
+            for ground in grounds:
+                dark, light = sorted((_luminance(colour), ground))
+                assert (light + 0.05) / (dark + 0.05) >= 4.5, (name, block)
+
+
 def test_an_icon_is_never_without_its_word(page: str) -> None:
     for chip in re.findall(r'<span class="chip [^>]*>(.*?)</span>', page):
         assert re.fullmatch(r'<b aria-hidden="true">.</b> [A-Z][a-z ]+', chip), chip
@@ -236,7 +258,7 @@ _OF_A_SUITE = {
     *("name", "package", "id", "hostname", "timestamp", "time"),
     *("tests", "failures", "errors", "skipped"),
 }
-_ATTRIBUTES = {
+_ATTRIBUTES: Mapping[str, Sequence[Set[str]]] = {
     "testsuites": [set()],
     "testsuite": [_OF_A_SUITE],
     "properties": [set()],
