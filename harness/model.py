@@ -128,6 +128,7 @@ class StorageClass:
     access_lists: bool = True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RookDeclared:
     """Rook as the profile declares it; ``harness.settings.Rook`` says what each means."""
 
