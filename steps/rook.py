@@ -37,9 +37,9 @@ def nothing_crashes(run: Run) -> None:
     run.require("no pod of Rook crashes again and again")
 
 
-@then("the storage class is as declared")
+@then("Rook's storage class is as declared")
 def storage_class_is_declared(run: Run) -> None:
-    run.require("the storage class is as declared")
+    run.require("Rook's storage class is as declared")
 
 
 @then("the CSI drivers are on every machine")

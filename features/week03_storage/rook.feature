@@ -26,7 +26,7 @@ Feature: Rook
   Rule: Claims can be served on every machine
 
     Scenario: The storage class is as declared
-      Then the storage class is as declared
+      Then Rook's storage class is as declared
 
     Scenario: The CSI drivers are on every machine
       Then the CSI drivers are on every machine

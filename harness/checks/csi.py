@@ -129,7 +129,7 @@ def _leaderless(driver: str, lease: Mapping[str, Any] | None, now: float) -> Ite
 
 
 CHECKS = {
-    "the storage class is as declared": storage_class_is_declared,
+    "Rook's storage class is as declared": storage_class_is_declared,
     "the CSI drivers are on every machine": drivers_are_everywhere,
     "the CSI controllers have a leader": controllers_lead,
 }

@@ -48,7 +48,7 @@ def test_recorded_objects_of_rook_are_proven(rook: StandIn) -> None:
     "Rook is of its declared version",
     "Rook's Ceph is as declared and well",
     "Rook's monitors are the declared ones",
-    "the storage class is as declared",
+    "Rook's storage class is as declared",
 )
 def test_an_operator_that_is_away_and_objects_that_are_not_the_declared_ones(
     rook: StandIn,
