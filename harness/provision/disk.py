@@ -181,7 +181,8 @@ def table_flaws(disk: Disk) -> Iterator[str]:
     yield from (f"{disk.device} itself is {claim}" for claim in disk.claims)
     yield from (f"{disk.device} itself is marked as {mark}" for mark in disk.signatures)
     if disk.table is None:
-        kind = "an MBR (DOS) table" if disk.mbr_types else "none"
+        types = set(disk.mbr_types or ()) - {_PROTECTIVE}
+        kind = "an MBR (DOS) table" if types else "none"
         yield f"{disk.device} has no intact GPT at its begin, but {kind}"
         return
     if disk.mbr_types is None or any(it != _PROTECTIVE for it in disk.mbr_types):

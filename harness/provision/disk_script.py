@@ -19,7 +19,8 @@ import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
 
-COMMAND_S = 20.0
+# sgdisk waits for every file system of the machine to be synced.
+COMMAND_S = 120.0
 MIB = 1 << 20
 GIB = 1 << 30
 # Where BlueStore keeps copies of its label: one that is left behind is found again by an OSD.

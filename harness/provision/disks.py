@@ -16,7 +16,7 @@ _SCRIPT = Path(__file__).with_name("disk_script.py").read_text(encoding="utf-8")
 # Isolated and without site packages: nobody's PYTHONPATH interferes.
 _PYTHON = ("python3", "-I", "-S", "-")
 _LOOK_S = 30.0
-_ACT_S = 120.0
+_ACT_S = 300.0
 
 
 def look(shell: Shell, machine: str, device: str) -> Disk:
