@@ -10,9 +10,10 @@ import typer
 
 from harness.commands.output import AsJson, Cluster, say, say_json
 from harness.errors import ConfigError, Refused
+from harness.provision import nodes as node_needs
 from harness.provision import provide
 from harness.provision.outcome import Line, status_of
-from harness.settings import load_profile
+from harness.settings import load_needs, load_profile
 from harness.transport import Reach, connect
 
 provision = typer.Typer(
@@ -25,6 +26,29 @@ Only = Annotated[
     list[str] | None, typer.Option("--machine", help="Only this machine; can be given repeatedly.")
 ]
 _KUBE_SYSTEM = "/api/v1/namespaces/kube-system"
+
+
+@provision.command()
+def nodes(
+    cluster: Cluster = "lab", machine: Only = None, yes: Yes = False, as_json: AsJson = False
+) -> None:
+    """Bring what gates need on the machines: packages, the harness's user, its key and sudo rules.
+
+    Example: ./cutover provision nodes --cluster contabo
+
+    Without --yes it is a plan: what would change on each machine, and how. What is needed is
+    listed in scenarios/provision/nodes.yaml.
+
+    Ends with 0 (done, or nothing to do), 2 (usage), 3 (a machine could not be reached, or something
+    failed there) or 4 (--yes is missing; nothing was touched).
+    """
+    profile = load_profile(cluster)
+    needs = load_needs()
+    names = _named(machine, [it.name for it in profile.machines])
+    key = node_needs.public_key(profile.access.ssh.key)
+    with connect(profile) as reach:
+        lines = node_needs.provide(reach.fleet, needs, key, names, yes=yes)
+    _end(profile.name, lines, as_json=as_json)
 
 
 @provision.command()

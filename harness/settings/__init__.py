@@ -28,6 +28,7 @@ from harness.settings.gates import (
     load_gates,
     unit_of,
 )
+from harness.settings.needs import NodeNeeds, load_needs
 from harness.settings.profile import (
     Access,
     Backups,
@@ -61,6 +62,7 @@ __all__ = [
     "Legacy",
     "MachineSettings",
     "NewPartition",
+    "NodeNeeds",
     "Profile",
     "Requirement",
     "Rook",
@@ -75,6 +77,7 @@ __all__ = [
     "flaws",
     "line_of",
     "load_gates",
+    "load_needs",
     "load_profile",
     "load_waivers",
     "parse",

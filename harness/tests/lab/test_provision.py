@@ -60,7 +60,7 @@ class LocalShell:
 def do(*argv: str | Path, stdin: str | None = None) -> str:
     words = [str(word) for word in argv]
     return subprocess.run(
-        words, input=stdin, capture_output=True, text=True, check=True, timeout=30
+        words, input=stdin, capture_output=True, text=True, check=True, timeout=180
     ).stdout
 
 
