@@ -288,13 +288,14 @@ class _HeardSteps(_Silence):
 def _step(task: str, said: Mapping[str, Any], *, failed: bool) -> Step:
     diffs = said.get("diff") or []
     parts = [diffs] if isinstance(diffs, Mapping) else diffs
-    words = [str(said.get(key) or "").strip() for key in ("msg", "stderr")]
+    command = shlex.join(map(str, said.get("cmd") or ())) if said.get("changed") else ""
+    words = [command, *(str(said.get(key) or "").strip() for key in ("msg", "stderr"))]
     return Step(
         task=task,
         changed=bool(said.get("changed")),
         failed=failed,
         diff=tuple(line for part in parts for line in _difference(part)),
-        says=" ".join(word for word in words if word),
+        says="; ".join(word for word in words if word),
     )
 
 
