@@ -76,7 +76,8 @@ def apply(
     heard = _HeardSteps()
     deadline = time.monotonic() + within_s
     options = "--diff --check" if check else "--diff"
-    playbook = {"tasks": list(tasks), "vars": dict(variables)}
+    less = any(values.get("ansible_user", "root") != "root" for values in hosts.values())
+    playbook = {"tasks": list(tasks), "vars": dict(variables), "become": less}
     _watched(hosts, playbook, heard.event, within_s=within_s, options=options)
     return {
         host: heard.steps.get(host, ()) if host in heard.ended else heard.why_not(host, deadline)
@@ -212,7 +213,6 @@ def _by_ssh(access: SshAccess, machine: Machine) -> Mapping[str, Any]:
         "ansible_host": machine.address,
         "ansible_port": access.port,
         "ansible_user": access.user,
-        "ansible_become": access.user != "root",
         "ansible_python_interpreter": "/usr/bin/python3",
         "ansible_ssh_private_key_file": str(access.key),
         "ansible_ssh_args": " ".join(("-F none", *(f"-o {k}={v}" for k, v in options.items()))),

@@ -13,11 +13,10 @@ from harness.settings import ROOT
 from harness.tests.lab.world import World
 
 STATUS = "/var/lib/dpkg/status"
+FORGOTTEN = "Status: deinstall ok config-files"
 FORGET = f"""
-set -e
 cp -p {STATUS} {STATUS}.kept
-awk '/^Package: /{{it = $2}} it == "stress-ng" && /^Status: /{{$0 = "Status: deinstall ok config-files"}} 1' \\
-    {STATUS}.kept > {STATUS}
+sed '/^Package: stress-ng$/,/^Status:/s/^Status:.*/{FORGOTTEN}/' {STATUS}.kept > {STATUS}
 """
 
 
