@@ -92,8 +92,8 @@ def _said(steps: Sequence[Step]) -> Sequence[str]:
     said = []
     for step in steps:
         if step.changed or step.failed:
-            head = f"{step.task}: {step.says}" if step.says else f"{step.task}:"
-            said += [head, *(f"  {line}" for line in step.diff)]
+            said.append(f"{step.task}: {step.says}" if step.says else step.task)
+            said += [f"  {line}" for line in step.diff]
     return said
 
 

@@ -93,10 +93,7 @@ def _act(
         made, failed = side_by_side(list(plans), lambda name: disks.carry_out(shell, *plans[name]))
     afterwards |= made
     if afterwards:
-        now = {
-            name: replace(recorded[name], partitions=disk.partitions)
-            for name, disk in afterwards.items()
-        }
+        now = {name: record_of(disk) for name, disk in afterwards.items()}
         records.write(wanted.record, {**recorded, **now})
     if made:
         # "Refused" would say that nothing was touched.

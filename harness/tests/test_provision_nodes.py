@@ -33,7 +33,7 @@ def provided(steps: Prepared, *, yes: bool) -> tuple[FakeFleet, list[Any]]:
 def test_without_yes_the_plan_is_said_and_nothing_is_done() -> None:
     fleet, (line,) = provided({("m1", True): NEW}, yes=False)
     assert (line.state, line.exit) == (State.PLANNED, Exit.REFUSED)
-    assert line.says == ("sudo rules:", "  -old", "  +new", "not done: it needs --yes")
+    assert line.says == ("sudo rules", "  -old", "  +new", "not done: it needs --yes")
     assert fleet.applied == [True]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import struct
@@ -17,10 +18,12 @@ from typing import Any
 
 import pytest
 
+from harness.errors import Refused
 from harness.model import Exit
 from harness.provision import disks, provide, records
 from harness.provision.disk import Disk
 from harness.provision.outcome import Line, State
+from harness.provision.partition import Plan, plan
 from harness.settings import NewPartition
 from harness.tests import gpt
 from harness.tests.gpt import Entry
@@ -71,6 +74,7 @@ class Bench:
     image: Path
     device: str
     wanted: NewPartition
+    undo: contextlib.ExitStack
     entries: dict[int, Entry | None] = field(default_factory=dict)
 
     def part(self, number: int) -> str:
@@ -145,11 +149,11 @@ def loop(image: Path) -> Iterator[str]:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     image = tmp_path / "disk"
     do("truncate", "--size", "3G", image)
-    with loop(image) as device:
+    with loop(image) as device, contextlib.ExitStack() as undo:
         wanted = NewPartition(
             device=device, number=2, at_least_gib=1.9, at_most_gib=2, record=tmp_path / "record"
         )
-        bench = Bench(image, device, wanted)
+        bench = Bench(image, device, wanted, undo)
         bench.table({1: Entry(2048, 2099199)})
         with Path(device).open("r+b") as disk:
             disk.write(os.urandom(440))  # as a boot loader has it
@@ -349,6 +353,19 @@ def stale_label_of_bluestore_in_the_free_space(bench: Bench) -> None:
         disk.write(b"bluestore block device\n")
 
 
+def a_loop_device_past_the_table(bench: Bench) -> None:
+    over = do("losetup", "--find", "--show", f"--offset={GIB + 2 * MIB}", bench.device).strip()
+    bench.undo.callback(do, "losetup", "--detach", over)
+
+
+def another_serial(bench: Bench) -> None:
+    bench.correct(serial="QM00002")
+
+
+def another_machine(bench: Bench) -> None:
+    bench.correct(machine_id="5d2e8f901a44")
+
+
 def a_partition_that_the_kernel_does_not_know(bench: Bench) -> None:
     do("partx", "--delete", "--nr", "1:1", bench.device)
 
@@ -363,6 +380,9 @@ def a_partition_that_the_kernel_does_not_know(bench: Bench) -> None:
         (damaged_copy, "the table's copy in sector 6291455 is damaged"),
         (another_guid, "disk GUID is"),
         (another_size, "size in bytes is 4294967296, recorded is 3221225472"),
+        (another_serial, "serial number is none, recorded is QM00002"),
+        (another_machine, "recorded is 5d2e8f901a44"),
+        (a_loop_device_past_the_table, "itself is under loop"),
         (another_partuuid, "p1: PARTUUID is"),
         (another_type, "p1: TYPE is"),
         (first_partition_gone, "p1 was recorded and is gone"),
@@ -374,6 +394,7 @@ def a_partition_that_the_kernel_does_not_know(bench: Bench) -> None:
         (stale_label_of_bluestore_in_the_free_space, "BlueStore label at 1 GiB"),
         (a_partition_that_the_kernel_does_not_know, "the kernel knows no partition"),
     ],
+    ids=lambda it: it.__name__ if callable(it) else "refused",
 )
 def test_a_disk_that_is_not_as_recorded_is_refused_and_not_one_byte_is_written(
     bench: Bench, spoil: Spoil, because: str
@@ -384,4 +405,25 @@ def test_a_disk_that_is_not_as_recorded_is_refused_and_not_one_byte_is_written(
     refused = bench.provide()
     assert (refused.state, refused.exit) == (State.REFUSED, Exit.REFUSED), refused.says
     assert because in "; ".join(refused.says)
+    assert bench.digest() == before
+
+
+def test_a_disk_that_changes_between_plan_and_act_is_refused_and_not_one_byte_is_written(
+    bench: Bench,
+) -> None:
+    bench.record()
+    seen = bench.look()
+    recorded = records.read(bench.wanted.record)[HERE]
+    made = plan(seen, recorded, bench.wanted, partuuid=str(uuid.uuid4()).upper())
+    assert isinstance(made, Plan)
+    with Path(bench.device).open("rb") as disk:
+        fcntl.flock(disk, fcntl.LOCK_EX)
+        before = bench.digest()
+        with pytest.raises(Refused, match="locked by another program"):
+            disks.carry_out(LocalShell(), seen, made)
+        assert bench.digest() == before
+    file_system_in_the_free_space(bench)
+    before = bench.digest()
+    with pytest.raises(Refused, match="not what it was when the plan was made"):
+        disks.carry_out(LocalShell(), seen, made)
     assert bench.digest() == before
