@@ -149,6 +149,8 @@ class Backups(Frozen):
     namespace: Name
     words: tuple[str, ...] = Field(default=("*backup*",), min_length=1)
     reader: int = Field(default=65534, ge=1)
+
+
 class NewPartition(Frozen):
     """The partition that ``provision disk`` makes on each machine, after the disk's last one.
 
