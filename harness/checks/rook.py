@@ -144,6 +144,8 @@ def nothing_crashes(case: Case) -> Verdict:
 def _crashing(container: Mapping[str, Any], now: float) -> str | None:
     if container["waits"] in _STUCK:
         return str(container["waits"])
+    if container["failed"]:
+        return f"its end, after {container['restarts']} restarts"
     ended, restarts = container["ended_at"], container["restarts"]
     if ended is not None and restarts >= _LOOP_RESTARTS and now - ended < _LOOP_S:
         return f"{restarts} restarts, the last {now - ended:.0f} s ago ({container['ended']})"

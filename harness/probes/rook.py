@@ -155,10 +155,12 @@ def _pod(space: str, item: Mapping[str, Any]) -> JSON:
 
 
 def _container(state: Mapping[str, Any]) -> JSON:
-    ended = state.get("lastState", {}).get("terminated", {})
+    now, ended = state.get("state", {}), state.get("lastState", {}).get("terminated", {})
     return {
         "restarts": state.get("restartCount", 0),
-        "waits": state.get("state", {}).get("waiting", {}).get("reason"),
+        "waits": now.get("waiting", {}).get("reason"),
+        # Between its end and the kubelet's back-off a container neither runs nor waits.
+        "failed": now.get("terminated", {}).get("exitCode", 0) != 0,
         "ended": ended.get("reason"),
         "ended_at": _epoch(ended.get("finishedAt")),
     }

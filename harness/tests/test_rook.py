@@ -152,6 +152,14 @@ def _ended(restarts: int, ago_s: float) -> Callable[[Item], None]:
     return change
 
 
+def _is_over(exit_code: int) -> Callable[[Item], None]:
+    def change(pod: Item) -> None:
+        state = pod["status"]["containerStatuses"][0]
+        state.update(restartCount=1, state={"terminated": {"exitCode": exit_code}})
+
+    return change
+
+
 def _without_drivers(items: list[Item]) -> None:
     find(items, "CSINode", MACHINES[2])["spec"]["drivers"] = None
 
@@ -319,6 +327,7 @@ DEFECTS: list[tuple[str, Defect, str]] = [
         "to renew its lease every 137 s, last seen 140 s ago",
     ),
     (CRASH, pods_of(NODE_PLUGIN, _waits("CrashLoopBackOff")), "main to run on, seen CrashLoop"),
+    (CRASH, pods_of(NODE_PLUGIN, _is_over(1)), "seen its end, after 1 restarts"),
     (CRASH, pods_of(NODE_PLUGIN, _ended(3, 120)), "3 restarts, the last 120 s ago (OOMKilled)"),
 ]
 
@@ -340,8 +349,9 @@ def test_each_defect_fails_and_is_explained(check: str, defect: Defect, words: s
         pods_of(NODE_PLUGIN, _ended(2, 120)),
         pods_of(NODE_PLUGIN, _ended(40, 900)),
         pods_of(NODE_PLUGIN, _waits("ContainerCreating")),
+        pods_of(NODE_PLUGIN, _is_over(0)),
     ],
-    ids=["two restarts", "restarts of long ago", "a container that is being made"],
+    ids=["two restarts", "restarts of long ago", "a container that is being made", "a job's end"],
 )
 def test_what_is_no_crash_loop_passes(defect: Defect) -> None:
     items = recorded("cluster", now=NOW)
