@@ -31,8 +31,10 @@ from typing import Any
 from harness.bench.decision import refusals
 from harness.bench.facts_script import look
 
-DEVICE = "@DEVICE@"
+DEVICE, FILE = "@DEVICE@", "@FILE@"
 STOP_S = 10.0
+# On the system's disk, as etcd is; /tmp may be memory.
+PLACE = "/var/tmp"
 PR_SET_PDEATHSIG = 1
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 # What must be the same before and after it was opened, whatever the record says.
@@ -82,7 +84,7 @@ def guard(recorded: dict[str, Any]) -> dict[str, Any]:
     except Refused as no:
         return {"refused": no.why, "seen": seen}
     try:
-        with tempfile.TemporaryDirectory(prefix="cutover-bench-") as folder:
+        with tempfile.TemporaryDirectory(prefix="cutover-bench-", dir=PLACE) as folder:
             done = measure(recorded, held, Path(folder))
     except Stopped as why:
         return {"stopped": str(why), "seen": seen}
@@ -96,7 +98,8 @@ def measure(recorded: dict[str, Any], held: int, folder: Path) -> dict[str, Any]
     job, output, errors = folder / "job.fio", folder / "output.json", folder / "errors"
     # One of ours: it stays the same file when the path comes to lead elsewhere.
     device = f"/proc/{os.getpid()}/fd/{held}"
-    job.write_text(recorded["job"].replace(DEVICE, device))
+    text = recorded["job"].replace(DEVICE, device).replace(FILE, str(folder / "file"))
+    job.write_text(text)
     version = subprocess.run(["fio", "--version"], capture_output=True, text=True, timeout=STOP_S)
     argv = ["fio", "--output-format=json+", f"--output={output}", "--eta=always"]
     argv += ["--eta-newline=1", f"--aux-path={folder}", str(job)]

@@ -20,7 +20,7 @@ from harness.bench.facts_script import look
 from harness.waiting import until
 
 MIB, GIB = 1 << 20, 1 << 30
-# Not on a disk: bytes in a file of a mounted file system are refused, and that is a trap of its own.
+# Not on a disk: bytes in a file of this machine's disk are refused; that trap is one of its own.
 MEMORY = Path("/dev/shm")
 JOB = """\
 [global]

@@ -252,9 +252,7 @@ def test_a_trap_is_refused_for_its_own_reason_with_nothing_written(name: str) ->
         springs(one, *TRAPS[name])
 
 
-@pytest.mark.parametrize(
-    ("number", "gib"), [(2, 1), (2, 10), (0, 1), (0, 10), (2, 100), (2, 1000)]
-)
+@pytest.mark.parametrize(("number", "gib"), [(2, 1), (2, 10), (0, 1), (0, 10), (2, 100), (2, 1000)])
 def test_a_stale_label_of_bluestore_deep_in_the_disk_is_found(number: int, gib: int) -> None:
     with disk((gib + 1) * GIB) as one:
         where = "partition" if number else "disk"
