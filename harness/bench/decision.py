@@ -25,15 +25,13 @@ RECORDED = (
     "disk_bytes",
     "least_bytes",
 )
-# A disk may have no serial number; then that is what is recorded.
-MAY_BE_NONE = ("serial",)
 
 
 def refusals(seen: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[str]:
     """Every reason not to write, in words; only none at all lets a write through."""
     said = []
     for what in RECORDED:
-        if recorded.get(what) is None and (what not in MAY_BE_NONE or what not in recorded):
+        if recorded.get(what) is None:
             said.append(f"{what} is not recorded")
     if said:
         return said

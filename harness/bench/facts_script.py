@@ -37,11 +37,12 @@ def sysfs(rdev: int) -> Path:
 
 def node_of(rdev: int) -> str:
     """A device node in /dev, whatever its name."""
-    for entry in os.scandir("/dev"):
-        with contextlib.suppress(OSError):
-            status = entry.stat(follow_symlinks=False)
-            if stat.S_ISBLK(status.st_mode) and status.st_rdev == rdev:
-                return entry.path
+    with os.scandir("/dev") as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISBLK(status.st_mode) and status.st_rdev == rdev:
+                    return entry.path
     raise FileNotFoundError(f"no node in /dev is device {os.major(rdev)}:{os.minor(rdev)}")
 
 
@@ -53,15 +54,20 @@ def rdev_of(path: str) -> int | None:
     return None
 
 
-def serial(disk: Path) -> str | None:
+def serial(disk: Path) -> str:
+    """The disk's own number; empty when it has none."""
     for place in ("serial", "device/serial"):
         with contextlib.suppress(OSError):
-            return (disk / place).read_text().strip() or None
+            if found := (disk / place).read_text().strip():
+                return found
     with contextlib.suppress(OSError):
-        lines = Path(f"/run/udev/data/b{(disk / 'dev').read_text().strip()}").read_text()
-        told = dict(line[2:].split("=", 1) for line in lines.splitlines() if line[:2] == "E:")
-        return told.get("ID_SERIAL_SHORT") or told.get("ID_SERIAL")
-    return None
+        # A header of four bytes, then the unit serial number.
+        page = (disk / "device/vpd_pg80").read_bytes()
+        return page[4:].decode(errors="replace").strip("\0 ")
+    for place in ("device/wwid", "wwid"):
+        with contextlib.suppress(OSError):
+            return (disk / place).read_text().strip()
+    return ""
 
 
 def table(fd: int, sector: int) -> list[dict[str, Any]]:
@@ -191,6 +197,12 @@ def backing(disk: Path) -> str | None:
     return None
 
 
+def same(device: str, rdevs: set[int]) -> bool:
+    """Whether a path, or a number such as ``8:2``, is one of these devices."""
+    numbers = {f"{os.major(it)}:{os.minor(it)}" for it in rdevs}
+    return device in numbers or rdev_of(device) in rdevs
+
+
 def swaps(rdev: int) -> list[str]:
     rows = (PROC / "swaps").read_text().splitlines()[1:]
     return [row.split()[0] for row in rows if rdev_of(row.split()[0]) == rdev]
@@ -250,7 +262,7 @@ def _device(seen: dict[str, Any], wanted: dict[str, Any], fd: int, rdev: int) ->
     note(seen, "loops", lambda: loops_over(*both))
     note(seen, "backing", lambda: backing(disk))
     told = wanted.get("osd_partitions")
-    note(seen, "osds", lambda: None if told is None else [p for p in told if rdev_of(p) in both])
+    note(seen, "osds", lambda: None if told is None else [it for it in told if same(it, both)])
     size = number(here / "size") * SECTOR
     # What was written to the disk past this partition must not hide behind an older copy in memory.
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from harness.checks import api, edge, etcd, host, network, nodes, snapshots
+from harness.checks import api, disks, edge, etcd, host, network, nodes, snapshots
 from harness.model import Case, Verdict
 
 Check: TypeAlias = Callable[[Case], Verdict]
@@ -21,4 +21,5 @@ CHECKS: Mapping[str, Check] = (
     | api.CHECKS
     | network.CHECKS
     | edge.CHECKS
+    | disks.CHECKS
 )

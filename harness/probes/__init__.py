@@ -16,6 +16,7 @@ from harness.probes.load_balancer import LoadBalancer
 from harness.probes.network_policy import NetworkPolicy
 from harness.probes.nodes import Nodes
 from harness.probes.open_ports import OpenPorts
+from harness.probes.osd_disks import OsdDisks
 from harness.probes.pod_network import PodNetwork
 from harness.transport import Reach
 
@@ -46,6 +47,7 @@ _ALL: tuple[Probe, ...] = (
     NetworkPolicy(),
     Nodes(),
     OpenPorts(),
+    OsdDisks(),
     PodNetwork(),
 )
 

@@ -7,13 +7,34 @@ from copy import deepcopy
 from itertools import permutations
 from typing import Any
 
-from harness.model import Case, Cluster, Machine, Observation
+from harness.model import Case, Cluster, Machine, Observation, OsdDisk, RecordedPartition
 
 NAMES = ("vmi2887101", "vmi2887102", "vmi2887103")
 MACHINES = tuple(
     Machine(name=name, address=f"10.0.0.{number}", roles=("server", "worker"))
     for number, name in enumerate(NAMES, start=1)
 )
+GIB = 1 << 30
+PARTITIONS = (
+    RecordedPartition(
+        number=1, start_bytes=1 << 20, size_bytes=149 * GIB, type="linux", partuuid="u1"
+    ),
+    RecordedPartition(
+        number=2, start_bytes=150 * GIB, size_bytes=149 * GIB, type="linux", partuuid="u2"
+    ),
+)
+OSD_DISKS = {
+    name: OsdDisk(
+        path="/dev/sda2",
+        number=2,
+        osd=number,
+        raw=False,
+        machine_id=f"id-{name}",
+        disk_bytes=300 * GIB,
+        partitions=PARTITIONS,
+    )
+    for number, name in enumerate(NAMES)
+}
 CLUSTER = Cluster(
     name="test",
     machines=MACHINES,
@@ -23,6 +44,7 @@ CLUSTER = Cluster(
     pod_mtu=1450,
     exposed_ports=(22, 6443),
     load_balancer_pool=("10.0.0.200-10.0.0.219",),
+    osd_disks=OSD_DISKS,
 )
 TARGETS = {
     "clock_source_offset_ms": 100.0,
@@ -79,6 +101,7 @@ def clean() -> Seen:
             "open-ports": {machine.name: _ports(machine) for machine in MACHINES},
             "load-balancer": {"test": _balancer()},
             "ingress": {"test": _ingress()},
+            "osd-disks": {name: _osd_disk(name) for name in NAMES},
         }
     )
 
@@ -257,3 +280,43 @@ def _ingress() -> Any:
         "sites": {machine.address: deepcopy(site) for machine in MACHINES},
         "declared": {f"shop.example at {machine.address}": declared for machine in MACHINES},
     }
+
+
+def _osd_disk(name: str) -> Any:
+    number = NAMES.index(name)
+    table = [
+        {
+            "number": it.number,
+            "start_bytes": it.start_bytes,
+            "size_bytes": it.size_bytes,
+            "type": it.type,
+            "partuuid": it.partuuid,
+            "label": "",
+        }
+        for it in PARTITIONS
+    ]
+    osds = {
+        str(osd): {"uuid": f"osd-{osd}", "machine": other, "device": "8:0", "bytes": 149 * GIB}
+        for osd, other in enumerate(NAMES)
+    }
+    seen = {
+        "unseen": {},
+        "machine": {"hostname": name, "machine_id": f"id-{name}"},
+        "kind": "block device",
+        "partition": 2,
+        "kernel": {
+            "start_bytes": 150 * GIB,
+            "size_bytes": 149 * GIB,
+            "disk_bytes": 300 * GIB,
+            "read_only": False,
+            "serial": "",
+        },
+        "table": table,
+        "signatures": ["ceph_bluestore (blkid)"],
+        "labels": {"partition": [0], "disk": []},
+        "owner": {"osd_uuid": f"osd-{number}", "whoami": str(number), "ceph_fsid": "f-1"},
+        "nested": False,
+        "osds": ["8:0"],
+        **{it: [] for it in ("mounts", "swaps", "holders", "loops", "children")},
+    }
+    return {"seen": seen, "ceph": {"value": {"fsid": "f-1", "osds": osds}}}
