@@ -9,6 +9,7 @@ from typing import NoReturn
 import typer
 
 from harness import exits
+from harness.commands.bench import bench
 from harness.commands.doctor import doctor
 from harness.commands.gate import gate
 from harness.commands.history import history
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 for command in (gate, plan, doctor, report, verify, history, lint, test):
     app.command()(command)
+app.add_typer(bench)
 app.add_typer(lab)
 
 
