@@ -25,3 +25,18 @@ def others_are_untouched(run: Run) -> None:
 @then("each disk is used by its OSD alone")
 def used_as_declared(run: Run) -> None:
     run.require("each disk is used by its OSD alone")
+
+
+@given("the disk for Ceph on every machine, measured at the same time")
+def measure_disks(run: Run) -> None:
+    run.observe("disk-bench")
+
+
+@then("each disk commits fast enough")
+def disks_are_fast(run: Run) -> None:
+    run.require("each disk commits fast enough")
+
+
+@then("each disk is as fast as its baseline")
+def disks_are_as_before(run: Run) -> None:
+    run.require("each disk is as fast as its baseline")

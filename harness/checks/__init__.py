@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from harness.checks import api, disks, edge, etcd, host, network, nodes, snapshots
+from harness.checks import api, disk_bench, disks, edge, etcd, host, network, nodes, snapshots
 from harness.model import Case, Verdict
 
 Check: TypeAlias = Callable[[Case], Verdict]
@@ -22,4 +22,5 @@ CHECKS: Mapping[str, Check] = (
     | network.CHECKS
     | edge.CHECKS
     | disks.CHECKS
+    | disk_bench.CHECKS
 )

@@ -8,6 +8,7 @@ from typing import ClassVar, Protocol
 from harness.model import JSON
 from harness.probes.api_endpoints import ApiEndpoints
 from harness.probes.cilium import Cilium
+from harness.probes.disk_bench import DiskBench
 from harness.probes.etcd_snapshots import EtcdSnapshots
 from harness.probes.etcd_writes import EtcdWrites
 from harness.probes.host_facts import HostFacts
@@ -39,6 +40,7 @@ class Probe(Protocol):
 _ALL: tuple[Probe, ...] = (
     ApiEndpoints(),
     Cilium(),
+    DiskBench(),
     EtcdSnapshots(),
     EtcdWrites(),
     HostFacts(),

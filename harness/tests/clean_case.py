@@ -60,6 +60,9 @@ TARGETS = {
     "address_s": 30.0,
     "route_s": 30.0,
     "pair_s": 5.0,
+    "sync_write_iops": 500.0,
+    "sync_p99_ms": 10.0,
+    "osd_bench_deviation_percent": 20.0,
 }
 NOW = 1_795_500_000.0
 DAY_S = 86_400
@@ -101,6 +104,7 @@ def clean() -> Seen:
             "open-ports": {machine.name: _ports(machine) for machine in MACHINES},
             "load-balancer": {"test": _balancer()},
             "ingress": {"test": _ingress()},
+            "disk-bench": {name: _bench() for name in NAMES},
             "osd-disks": {name: _osd_disk(name) for name in NAMES},
         }
     )
@@ -280,6 +284,10 @@ def _ingress() -> Any:
         "sites": {machine.address: deepcopy(site) for machine in MACHINES},
         "declared": {f"shop.example at {machine.address}": declared for machine in MACHINES},
     }
+
+
+def _bench() -> Any:
+    return {"iops": 1900.0, "p99_ms": 4.0, "age_days": 0.0, "baseline_iops": 2000.0}
 
 
 def _osd_disk(name: str) -> Any:

@@ -41,6 +41,8 @@ LOOKS_AT = {
     "every disk for Ceph is the recorded one": ("osd-disks",),
     "no other partition has changed": ("osd-disks",),
     "each disk is used by its OSD alone": ("osd-disks",),
+    "each disk commits fast enough": ("disk-bench",),
+    "each disk is as fast as its baseline": ("disk-bench",),
     "only declared ports answer": ("open-ports",),
     "a service is given an address of the pool": ("load-balancer",),
     "the service answers at its address": ("load-balancer",),

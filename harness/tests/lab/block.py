@@ -171,6 +171,8 @@ def running(one: Disk, **changes: Any) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         guard.kill()
         guard.wait()
+        assert guard.stdout is not None
+        guard.stdout.close()
 
 
 @contextmanager
