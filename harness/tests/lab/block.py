@@ -20,6 +20,7 @@ from harness.bench.facts_script import look
 from harness.waiting import until
 
 MIB, GIB = 1 << 20, 1 << 30
+# Sparse; blkid looks for ZFS on nothing below 64 MiB.
 # Not on a disk: bytes in a file of this machine's disk are refused; that trap is one of its own.
 MEMORY = Path("/dev/shm")
 JOB = """\
@@ -125,7 +126,7 @@ class Disk:
 
 @contextmanager
 def disk(
-    size: int = 32 * MIB, *table: str, folder: Path = MEMORY, name: str = "cutover-guard"
+    size: int = 96 * MIB, *table: str, folder: Path = MEMORY, name: str = "cutover-guard"
 ) -> Iterator[Disk]:
     """A disk with one small partition and one large one, or with what is told to sgdisk."""
     file = folder / f"{name}-{os.getpid()}.img"
