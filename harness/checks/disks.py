@@ -10,6 +10,7 @@ from harness.model import Case, OsdDisk, RecordedPartition, Verdict
 
 _PROBE = "osd-disks"
 _BLUESTORE = "ceph_bluestore"
+_MIB = 1 << 20  # BlueStore leaves out what does not fill a block
 Judge: TypeAlias = Callable[[str, OsdDisk, Mapping[str, Any]], Iterable[Finding]]
 
 
@@ -149,11 +150,14 @@ def _owned(
         f"the uuid of osd.{disk.osd}": (osd["uuid"], label["osd_uuid"]),
         "this Ceph's fsid": (ceph["fsid"], label["ceph_fsid"]),
         f"osd.{disk.osd} on {machine}": (machine, osd["machine"]),
-        f"osd.{disk.osd}'s size": (seen["kernel"]["size_bytes"], osd["bytes"]),
     }
     for what, (wanted, found) in pairs.items():
         if wanted != found:
             yield Finding(machine, f"{disk.path}: expected {what} ({wanted}), seen {found}")
+    size = seen["kernel"]["size_bytes"]
+    if not 0 <= size - osd["bytes"] < _MIB:
+        text = f"{disk.path}: expected osd.{disk.osd} to be as large as it ({size} bytes), seen"
+        yield Finding(machine, f"{text} {osd['bytes']}")
 
 
 CHECKS = {

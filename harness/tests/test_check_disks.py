@@ -72,7 +72,7 @@ DEFECTS: list[tuple[str, Defect, str]] = [
     (USED, at("owner", "osd_uuid", to="x"), "expected the uuid of osd.1 (osd-1), seen x"),
     (USED, at("owner", "ceph_fsid", to="f-0"), "expected this Ceph's fsid (f-1), seen f-0"),
     (USED, _ceph("1", machine="vmi9"), f"expected osd.1 on {TWO} ({TWO}), seen vmi9"),
-    (USED, _ceph("1", bytes=1), "expected osd.1's size"),
+    (USED, _ceph("1", bytes=1), "expected osd.1 to be as large as it"),
     (USED, lambda it: it["ceph"]["value"]["osds"].pop("1"), "seen no such OSD"),
 ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from typing import Any
 
 import pytest
@@ -15,25 +15,33 @@ from harness.tests.lab.world import World
 
 
 def record_of(world: World, node: Node) -> dict[str, Any]:
-    """The machine's disk as sfdisk sees it from outside."""
-    told = json.loads(run(["sfdisk", "--json", node.disk], log=world.log).stdout)["partitiontable"]
+    """The machine's disk as sgdisk sees it from outside."""
+    whole = run(["sgdisk", "--print", node.disk], log=world.log).stdout
     return {
         "machine_id": world.do(node, "cat", "/etc/machine-id").strip(),
         "serial": "",
         "size_bytes": node.disk.stat().st_size,
-        "sector_bytes": told["sectorsize"],
-        "guid": told["id"].lower(),
-        "partitions": [
-            {
-                "number": number,
-                "first": it["start"],
-                "last": it["start"] + it["size"] - 1,
-                "type": it["type"].lower(),
-                "partuuid": it["uuid"].lower(),
-            }
-            for number, it in enumerate(told["partitions"], start=1)
-        ],
+        "sector_bytes": 512,
+        "guid": _word(whole, "Disk identifier \\(GUID\\)"),
+        "partitions": [_partition(world, node, number) for number in (1, 2)],
     }
+
+
+def _partition(world: World, node: Node, number: int) -> dict[str, Any]:
+    told = run(["sgdisk", f"--info={number}", node.disk], log=world.log).stdout
+    return {
+        "number": number,
+        "first": int(_word(told, "First sector")),
+        "last": int(_word(told, "Last sector")),
+        "type": _word(told, "Partition GUID code"),
+        "partuuid": _word(told, "Partition unique GUID"),
+    }
+
+
+def _word(text: str, name: str) -> str:
+    found = re.search(rf"^{name}: (\S+)", text, re.MULTILINE)
+    assert found is not None, text
+    return found[1].lower()
 
 
 @pytest.fixture
