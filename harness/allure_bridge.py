@@ -1,9 +1,12 @@
-"""Gherkin steps in Allure's results: allure-pytest alone shows a scenario as one bare test."""
+"""Gherkin steps and evidence in Allure's results: allure-pytest alone shows one bare test."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -15,6 +18,7 @@ from pytest_bdd.parser import Feature, Scenario, Step
 
 _CONTAINERS = "*-container.json"
 _NOISE = ("pytestbdd_", "_pytest_bdd", "pytestconfig")
+_ATTACHED = 64 * 1024  # characters: the whole text is in the run's evidence
 _SEVERITIES = {"blocker": "blocker", "major": "critical", "minor": "minor"}
 
 
@@ -87,6 +91,12 @@ def pytest_bdd_after_scenario() -> None:
 
 def pytest_bdd_before_step(step: Step) -> None:
     _steps.start(_title(step))
+    if step.datatable is not None:
+        table = io.StringIO()
+        csv.writer(table).writerows(step.datatable.raw())
+        allure.attach(table.getvalue(), "table", allure.attachment_type.CSV)
+    if step.docstring is not None:
+        allure.attach(step.docstring, "text", allure.attachment_type.TEXT)
 
 
 def pytest_bdd_after_step() -> None:
@@ -100,3 +110,10 @@ def pytest_bdd_step_error(exception: BaseException) -> None:
 def pytest_bdd_step_func_lookup_error(step: Step, exception: BaseException) -> None:
     _steps.start(_title(step))
     _steps.stop(exception)
+
+
+def pytest_gate_kept(target: str, what: str, file: Path) -> None:
+    """Evidence belongs to the scenario that turned red; of a long text its end is shown."""
+    text = file.read_text(encoding="utf-8")[-_ATTACHED:]
+    with suppress(KeyError):  # Allure knows of no test under way: the run was interrupted
+        allure.attach(text, f"{target}: {what}", allure.attachment_type.TEXT)

@@ -129,11 +129,15 @@ class Run:
         """Say that evidence is being collected from here on, and why."""
         self.write("collect", why, {})
 
-    def keep(self, target: str, what: str, text: str, error: str | None) -> None:
-        """Keep a piece of evidence, or why it could not be had; it is never judged."""
+    def keep(self, target: str, what: str, text: str, error: str | None) -> str | None:
+        """Keep a piece of evidence, or why it could not be had; it is never judged.
+
+        Returns the name of its file in the run, if there is one.
+        """
         file = self._journal.keep(text) if text else None
         data = {"what": what, "file": file, "bytes": len(text.encode()), "error": error}
         self.write("collected", target, data)
+        return file
 
     def _current(self) -> Scenario:
         if self._scenario is None:

@@ -7,6 +7,7 @@
     │   ├── Unreachable        no connection
     │   │   └── NotListening   the machine says that the port is closed
     │   ├── TimedOut           no answer within the deadline
+    │   ├── NotFound           the API has no such object
     │   ├── Denied             the other side refused us (login, permission, certificate)
     │   └── HostKeyUnknown     the machine is not the one that was pinned
     ├── LabError               the embedded lab could not be built, started or stopped
@@ -54,6 +55,10 @@ class NotListening(Unreachable):
 
 class TimedOut(TransportError):
     """No answer came within the call's deadline."""
+
+
+class NotFound(TransportError):
+    """The API answered that it has no such object, or no such kind of object."""
 
 
 class Denied(TransportError):

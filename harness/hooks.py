@@ -24,6 +24,9 @@ class GateHooks:
     def pytest_gate_collecting(self, why: Scenario) -> None:
         """Evidence is about to be collected, which takes a while, because of that scenario."""
 
+    def pytest_gate_kept(self, target: str, what: str, file: Path) -> None:
+        """A piece of evidence, without its secrets, is in that file of the run."""
+
     def pytest_gate_judged(self, judgement: Judgement, folder: Path) -> None:
         """The run is judged and its reports are drawn."""
 
@@ -38,5 +41,7 @@ class GateCaller(Protocol):
     def pytest_gate_scenario_ended(self, *, scenario: Scenario, state: str, said: str) -> None: ...
 
     def pytest_gate_collecting(self, *, why: Scenario) -> None: ...
+
+    def pytest_gate_kept(self, *, target: str, what: str, file: Path) -> None: ...
 
     def pytest_gate_judged(self, *, judgement: Judgement, folder: Path) -> None: ...

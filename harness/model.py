@@ -143,6 +143,43 @@ class OsdDisk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StorageClass:
+    """The StorageClass of customers' claims, as it is declared.
+
+    ``parameters`` say where its data goes; ``access_lists`` whether POSIX ACLs must survive.
+    """
+
+    name: str
+    provisioner: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    reclaim_policy: str = "Delete"
+    access_lists: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RookDeclared:
+    """Rook as the profile declares it; ``harness.settings.Rook`` says what each means."""
+
+    mode: str  # "external" or "cluster"
+    version: str
+    operator_namespace: str
+    namespace: str
+    cluster: str
+    monitors: tuple[str, ...]
+    drivers: tuple[str, ...]
+    storage_class: str
+    reclaim_policy: str
+    filesystem: str
+    pool: str
+    warnings: tuple[str, ...] = ()
+    device: str | None = None
+
+    def driver(self, kind: str) -> str:
+        """The full name of a CSI driver, ``cephfs`` or ``rbd``: Rook puts its namespace before."""
+        return f"{self.operator_namespace}.{kind}.csi.ceph.com"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """What a cluster profile declares, as far as checks may know it.
 
@@ -163,6 +200,14 @@ class Cluster:
     exposed_ports: tuple[int, ...] = ()
     load_balancer_pool: tuple[str, ...] = ()  # "first-last" or CIDR
     osd_disks: Mapping[str, OsdDisk] = field(default_factory=dict)  # by machine
+    storage: StorageClass | None = None
+    # The existing storage ("path", "type", "source"), and the backups' "claim" and "namespace".
+    legacy: Mapping[str, str] = field(default_factory=dict)
+    backups: Mapping[str, str] = field(default_factory=dict)
+    ceph_warnings: Mapping[str, str] = field(default_factory=dict)  # code → why it may be there
+    ceph_flags: Mapping[str, str] = field(default_factory=dict)  # flag → why it may be set
+    source_gb: float | None = None  # what the storage that is replaced can hold
+    rook: RookDeclared | None = None
 
     def machine(self, name: str) -> Machine:
         """The machine of that name; KeyError when the inventory has none."""

@@ -219,7 +219,10 @@ class GateSession:
         self.run.collecting(scenario.id)
         self._hook.pytest_gate_collecting(why=scenario)
         for piece in collect(self.run.reach):
-            self.run.keep(piece.target, piece.what, piece.text, piece.error)
+            name = self.run.keep(piece.target, piece.what, piece.text, piece.error)
+            if name is not None:
+                file = self._opened.folder / name
+                self._hook.pytest_gate_kept(target=piece.target, what=piece.what, file=file)
 
     def _end(self, scenario: Scenario) -> None:
         state, reason, told = min(self._phases, key=lambda phase: _WORST_FIRST.index(phase[0]))

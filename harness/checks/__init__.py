@@ -8,7 +8,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from harness.checks import api, disk_bench, disks, edge, etcd, host, network, nodes, snapshots
+from harness.checks import (
+    api,
+    backups,
+    capacity,
+    ceph,
+    ceph_data,
+    claim_contents,
+    claims,
+    csi,
+    disk_bench,
+    disks,
+    edge,
+    etcd,
+    host,
+    legacy,
+    network,
+    nodes,
+    rook,
+    snapshots,
+)
 from harness.model import Case, Verdict
 
 Check: TypeAlias = Callable[[Case], Verdict]
@@ -23,4 +42,13 @@ CHECKS: Mapping[str, Check] = (
     | edge.CHECKS
     | disks.CHECKS
     | disk_bench.CHECKS
+    | claims.CHECKS
+    | claim_contents.CHECKS
+    | legacy.CHECKS
+    | backups.CHECKS
+    | ceph.CHECKS
+    | ceph_data.CHECKS
+    | capacity.CHECKS
+    | rook.CHECKS
+    | csi.CHECKS
 )

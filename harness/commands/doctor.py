@@ -216,6 +216,8 @@ def _cluster(reach: Reach) -> Iterator[Line]:
     if reached.state is State.OK:
         yield _tried(name, "identity", lambda: _identity(reach.profile, uids[0]))
         yield _tried(name, "permissions", lambda: _permissions(reach))
+        if reach.profile.cluster().rook is not None:
+            yield _tried(name, "Rook", lambda: _rook(reach))
 
 
 def _identity(profile: Profile, uid: str) -> Line:
@@ -249,6 +251,28 @@ def _permissions(reach: Reach) -> Line:
         state=State.WRONG if missing else State.OK,
         says=f"not allowed: {', '.join(missing)}" if missing else f"all {len(wanted)} granted",
         remedy="bind the account of the kubeconfig to a role with these" if missing else "",
+    )
+
+
+def _rook(reach: Reach) -> Line:
+    """Is Rook where the profile says? How it does is the gate's question."""
+    declared = reach.profile.cluster().rook
+    assert declared is not None
+    spaces = tuple(dict.fromkeys((declared.operator_namespace, declared.namespace)))
+    missing = [name for name in spaces if not reach.kube.exists(f"/api/v1/namespaces/{name}")]
+    says = f"there is no namespace {', '.join(missing)}" if missing else ""
+    cluster = f"namespaces/{declared.namespace}/cephclusters/{declared.cluster}"
+    if not missing and not reach.kube.exists(f"/apis/ceph.rook.io/v1/{cluster}"):
+        says = f"there is no CephCluster {declared.cluster} in {declared.namespace}"
+    return Line(
+        where=reach.profile.name,
+        what="Rook",
+        state=State.CONFIGURATION if says else State.OK,
+        says=says
+        or f"CephCluster {declared.cluster} in {declared.namespace}, {declared.mode} mode",
+        remedy="rook: in the profile; `kubectl get cephclusters -A` says where it is"
+        if says
+        else "",
     )
 
 

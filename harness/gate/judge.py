@@ -225,6 +225,7 @@ def _doubts(scenario: Scenario, seen: ScenarioSeen, *, has_rulings: bool) -> Ite
         yield "it ended without requiring a check"
 
 
+_BLOCKING = (Outcome.FAIL, Outcome.NOT_PROVEN, Outcome.WAIVED)
 _NO_OBJECTION = (Outcome.PASS, Outcome.NOT_APPLICABLE)
 _STATES = {"failed": "stopped", "skipped": "was skipped", "xfailed": "was expected to fail"}
 
@@ -240,25 +241,56 @@ def _why_not_run(trail: Trail) -> str:
 
 
 def _with_waiver(judged: Judged, trail: Trail) -> Judged:
-    """A waiver in force when the run ended covers a requirement that blocks; nothing else."""
-    waivers = {waiver.requirement: waiver for waiver in trail.manifest.waivers}
-    waiver = waivers.get(judged.requirement.id)
-    if waiver is None or judged.outcome not in (Outcome.FAIL, Outcome.NOT_PROVEN):
+    """A waiver in force when the run ended covers a requirement that blocks; nothing else.
+
+    One for a clause covers what that check says; whatever else blocks, still does.
+    """
+    waivers = [it for it in trail.manifest.waivers if _is_needed(it, judged, trail)]
+    if not waivers:
         return judged
     moment = trail.last.moment
-    if waiver.covers(moment):
+    in_force = sorted((it for it in waivers if it.covers(moment)), key=lambda it: it.expires)
+    if all(any(it.clause in (None, by) for it in in_force) for by in _blocked_by(judged, trail)):
+        waiver = in_force[0]
         state = "failed" if judged.outcome is Outcome.FAIL else "not proven"
         reason = (
             f"{state}, and waived until {waiver.expires:%d %B %Y} "
             f"by {waiver.approver}: {waiver.reason} ({judged.reason})"
         )
         return replace(judged, outcome=Outcome.WAIVED, reason=reason, waiver=waiver)
-    if moment < waiver.created:
+    waiver = next((it for it in waivers if it not in in_force), waivers[0])
+    if waiver in in_force:
+        when = f"its waiver covers only “{waiver.clause}”, and what was not judged after it is not"
+    elif moment < waiver.created:
         when = f"its waiver begins on {waiver.created:%d %B %Y}"
     else:
         days = (moment - waiver.expires).days
         when = f"its waiver expired on {waiver.expires:%d %B %Y}, {days} days ago"
     return replace(judged, reason=f"{judged.reason} ({when})", waiver=waiver)
+
+
+def _is_needed(waiver: Waiver, judged: Judged, trail: Trail) -> bool:
+    """Does something block that the waiver speaks of, in force or not?"""
+    if waiver.requirement != judged.requirement.id or judged.outcome not in _BLOCKING:
+        return False
+    return waiver.clause is None or waiver.clause in _blocked_by(judged, trail)
+
+
+def _blocked_by(judged: Judged, trail: Trail) -> frozenset[str | None]:
+    """The checks that block, by name; None is whatever no check has judged.
+
+    What comes after a check that failed in its scenario was not asked any more.
+    """
+    found: set[str | None] = set()
+    wanted = {scenario.id: len(scenario.steps) for scenario in trail.manifest.scenarios}
+    for finding in judged.findings:
+        if finding.outcome not in _BLOCKING:
+            continue
+        found.add(finding.ruling.check if finding.ruling is not None else None)
+        seen = trail.scenarios.get(finding.scenario or "")
+        if seen is not None and len(seen.steps) < wanted[seen.began.subject]:
+            found.add(None)
+    return frozenset(found or {None})
 
 
 def _warnings(trail: Trail, judged: Sequence[Judged]) -> Iterator[str]:
@@ -279,11 +311,11 @@ def _warnings(trail: Trail, judged: Sequence[Judged]) -> Iterator[str]:
                     f"{requirement.requirement.id}: {target.words} is {number:g}, "
                     f"better would be {target.sign} {target.number:g}"
                 )
-    covered = {it.requirement.id for it in judged if it.waiver is not None}
-    selected = {it.requirement.id for it in judged}
+    by_id = {it.requirement.id: it for it in judged}
     for waiver in trail.manifest.waivers:
-        if waiver.requirement in selected and waiver.requirement not in covered:
-            yield f"the waiver for {waiver.requirement} is not needed: remove it"
+        asked = by_id.get(waiver.requirement)
+        if asked is not None and not _is_needed(waiver, asked, trail):
+            yield f"the waiver for {waiver.what} is not needed: remove it"
 
 
 def _not_proven(reason: str, scenario: str | None = None) -> Finding:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.catalogue import Scenario
+from harness.checks import CHECKS
 from harness.errors import ConfigError
 from harness.lint.mistake import Mistake
 from harness.settings import GateFile, Requirement, Waiver, flaws, line_of, parse
@@ -43,8 +44,10 @@ def unproven(root: Path, scenarios: Sequence[Scenario]) -> Iterator[Mistake]:
                 yield Mistake(where=where, says=says, note=True)
 
 
-def waivers(root: Path, now: datetime | None = None) -> Iterator[Mistake]:
-    """Waivers that are not valid, have expired, or name no requirement or cluster."""
+def waivers(
+    root: Path, now: datetime | None = None, checks: Collection[str] = CHECKS.keys()
+) -> Iterator[Mistake]:
+    """Waivers that are not valid, have expired, or name no requirement, check or cluster."""
     now = now or datetime.now(UTC)
     known = {it.id for it in _requirements(root)}
     clusters = {path.stem for path, _ in _yaml(root, "scenarios/clusters")}
@@ -58,6 +61,9 @@ def waivers(root: Path, now: datetime | None = None) -> Iterator[Mistake]:
         problems = {
             "requirement": waiver.requirement not in known
             and f"there is no requirement {waiver.requirement}",
+            "clause": waiver.clause is not None
+            and waiver.clause not in checks
+            and f"there is no check named “{waiver.clause}”",
             "cluster": waiver.cluster not in clusters
             and f"there is no cluster profile {waiver.cluster}",
             "expires": waiver.expires <= now
@@ -66,7 +72,7 @@ def waivers(root: Path, now: datetime | None = None) -> Iterator[Mistake]:
         for key, says in problems.items():
             if says:
                 yield Mistake(where=f"{name}:{line_of(path, (key,))}", says=says)
-        risk = waiver.requirement, waiver.cluster
+        risk = waiver.what, waiver.cluster
         if risk in seen:
             yield Mistake(where=f"{name}:1", says=f"{seen[risk]} waives the same")
         seen.setdefault(risk, name)

@@ -7,18 +7,24 @@ from typing import ClassVar, Protocol
 
 from harness.model import JSON
 from harness.probes.api_endpoints import ApiEndpoints
+from harness.probes.backup_claims import BackupClaims
+from harness.probes.ceph import Ceph
 from harness.probes.cilium import Cilium
+from harness.probes.claims import Claims
 from harness.probes.disk_bench import DiskBench
 from harness.probes.etcd_snapshots import EtcdSnapshots
 from harness.probes.etcd_writes import EtcdWrites
 from harness.probes.host_facts import HostFacts
 from harness.probes.ingress import Ingress
+from harness.probes.legacy_manifest import LegacyManifest
+from harness.probes.legacy_mount import LegacyMount
 from harness.probes.load_balancer import LoadBalancer
 from harness.probes.network_policy import NetworkPolicy
 from harness.probes.nodes import Nodes
 from harness.probes.open_ports import OpenPorts
 from harness.probes.osd_disks import OsdDisks
 from harness.probes.pod_network import PodNetwork
+from harness.probes.rook import Rook
 from harness.transport import Reach
 
 
@@ -39,18 +45,24 @@ class Probe(Protocol):
 
 _ALL: tuple[Probe, ...] = (
     ApiEndpoints(),
+    BackupClaims(),
+    Ceph(),
     Cilium(),
     DiskBench(),
+    Claims(),
     EtcdSnapshots(),
     EtcdWrites(),
     HostFacts(),
     Ingress(),
+    LegacyManifest(),
+    LegacyMount(),
     LoadBalancer(),
     NetworkPolicy(),
     Nodes(),
     OpenPorts(),
     OsdDisks(),
     PodNetwork(),
+    Rook(),
 )
 
 PROBES: Mapping[str, Probe] = {probe.name: probe for probe in _ALL}

@@ -60,7 +60,21 @@ EVIDENCE: tuple[Permission, ...] = (
 
 PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     "api-endpoints": (*_may("/readyz", "get"), *_may("namespaces", "get")),
+    "backup-claims": (
+        *_may("persistentvolumeclaims", "list"),
+        *_may("events", "list"),
+        *_may("pods", "list", "create", "patch", "delete"),
+        *_EXEC,
+    ),
+    "ceph": (*_may("pods", "list"), *_EXEC),
     "cilium": (*_may("pods", "list"), *_EXEC),
+    "claims": (
+        *_OWN_PODS,
+        *_may("pods", "delete"),
+        *_may("persistentvolumeclaims", "get", "list", "create", "patch", "delete"),
+        *_may("persistentvolumes", "list"),
+        *_may("storageclasses", "list", group="storage.k8s.io"),
+    ),
     "etcd-snapshots": _may("namespaces", "get"),
     "etcd-writes": (*_OWN_NAMESPACE, *_may("configmaps", "create", "patch")),
     "host-facts": (),
@@ -70,6 +84,8 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("secrets", "create", "patch"),
         *_may("ingresses", "create", "patch", group="networking.k8s.io"),
     ),
+    "legacy-manifest": (),
+    "legacy-mount": (),
     "load-balancer": (*_OWN_PODS, *_may("services", "get", "create", "patch")),
     "network-policy": (
         *_OWN_PODS,
@@ -78,6 +94,24 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     "nodes": _may("nodes", "list"),
     "open-ports": (),
     "pod-network": (*_OWN_PODS, *_may("services", "list", "create", "patch")),
+    "rook": (
+        *_may("/apis/csi.ceph.io", "get"),
+        *_may("pods", "list"),
+        *_may("configmaps", "get"),
+        # Their names alone are asked for, but no role can say so.
+        *_may("secrets", "get"),
+        *_may("deployments", "list", group="apps"),
+        *_may("daemonsets", "list", group="apps"),
+        *_may("cephclusters", "get", group="ceph.rook.io"),
+        *_may("cephfilesystems", "get", group="ceph.rook.io"),
+        *_may("cephblockpools", "list", group="ceph.rook.io"),
+        *_may("cephconnections", "get", group="csi.ceph.io"),
+        *_may("drivers", "list", group="csi.ceph.io"),
+        *_may("storageclasses", "get", group="storage.k8s.io"),
+        *_may("csidrivers", "list", group="storage.k8s.io"),
+        *_may("csinodes", "list", group="storage.k8s.io"),
+        *_may("leases", "get", group="coordination.k8s.io"),
+    ),
 }
 
 

@@ -22,7 +22,7 @@ T = TypeVar("T")
 PORT = 8642
 _SCRIPT = Path(__file__).with_name("pod_script.py").read_text(encoding="utf-8")
 _OURS = {"app.kubernetes.io/managed-by": "cutover"}
-_SELECTOR = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dcutover"
+SELECTOR = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dcutover"
 _PREFIX = "cutover-probe-"
 # No look lasts this long: what is older was left behind by a harness that was killed.
 _LEFTOVER_S = 600.0
@@ -55,7 +55,7 @@ def namespace(kube: Kube) -> Iterator[str]:
 
 
 def _sweep(kube: Kube) -> None:
-    for left in kube.get(f"/api/v1/namespaces?{_SELECTOR}")["items"]:
+    for left in kube.get(f"/api/v1/namespaces?{SELECTOR}")["items"]:
         meta = left["metadata"]
         age_s = time.time() - datetime.fromisoformat(meta["creationTimestamp"]).timestamp()
         if meta["name"].startswith(_PREFIX) and age_s > _LEFTOVER_S:
@@ -139,12 +139,12 @@ def addresses_when_ready(
     def all_ready() -> bool:
         listed = kube.get(f"/api/v1/namespaces/{space}/pods")["items"]
         seen.update({item["metadata"]["name"]: item["status"] for item in listed})
-        return all(_is_ready(seen.get(name, {})) for name in names.values())
+        return all(is_ready(seen.get(name, {})) for name in names.values())
 
     # Whichever is not ready by then is told below, by name.
     with contextlib.suppress(TimedOut):
         until(all_ready, within_s=within_s, what=f"the pods in {space} ready")
-    ready = {k: seen[name]["podIP"] for k, name in names.items() if _is_ready(seen.get(name, {}))}
+    ready = {k: seen[name]["podIP"] for k, name in names.items() if is_ready(seen.get(name, {}))}
     events = warnings(kube, space) if len(ready) < len(names) else {}
     late = {
         key: f"its pod was not ready within {within_s:g} s: "
@@ -155,7 +155,8 @@ def addresses_when_ready(
     return ready, late
 
 
-def _is_ready(status: Mapping[str, Any]) -> bool:
+def is_ready(status: Mapping[str, Any]) -> bool:
+    """Whether a pod of this status is ready and has an address."""
     conditions = {c["type"]: c["status"] for c in status.get("conditions", ())}
     return conditions.get("Ready") == "True" and bool(status.get("podIP"))
 

@@ -14,37 +14,60 @@ _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def junit(judgement: Judgement) -> bytes:
-    """NOT PROVEN is an error, FAIL a failure, WAIVED and NOT APPLICABLE are skipped."""
-    manifest = judgement.trail.manifest
-    root = ET.Element("testsuites", name=f"cutover gate {manifest.week}")
+    """NOT PROVEN is an error, FAIL a failure, WAIVED and NOT APPLICABLE are skipped.
+
+    Valid against Ant's JUnit schema, the strictest in use, and against Jenkins's.
+    """
+    manifest, seen = judgement.trail.manifest, judgement.trail.scenarios
+    root = ET.Element("testsuites")
     requirements = _suite(root, "requirements", judgement)
     for judged in judgement.judged:
         requirement = judged.requirement
+        proving = [seen[it.id] for it in manifest.proving(requirement.id) if it.id in seen]
         name = f"{requirement.id} {requirement.title}"
-        case = _case(requirements, f"week{requirement.week:02d}", name)
+        took_s = sum(scenario.took_s for scenario in proving)
+        case = _case(requirements, f"week{requirement.week:02d}", name, took_s)
         _say(case, judged.outcome, judged.reason)
     scenarios = _suite(root, "scenarios", judgement)
     findings = _by_scenario(judgement)
     for scenario in manifest.scenarios:
-        case = _case(scenarios, scenario.file, f"{' '.join(scenario.requirements)} {scenario.id}")
-        seen = judgement.trail.scenarios.get(scenario.id)
-        case.set("time", f"{seen.took_s if seen else 0:.3f}")
+        name = f"{' '.join(scenario.requirements)} {scenario.id}"
+        took_s = seen[scenario.id].took_s if scenario.id in seen else 0.0
+        case = _case(scenarios, scenario.file, name, took_s)
         outcome, reason = _of(scenario, findings.get(scenario.id, ()), judgement.judged)
         _say(case, outcome, reason)
     for suite in root:
-        _total(suite)
+        _finish(suite)
     ET.indent(root)
     text: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return text + b"\n"
 
 
 def _suite(root: ET.Element, name: str, judgement: Judgement) -> ET.Element:
-    began = judgement.trail.first.moment
-    return ET.SubElement(root, "testsuite", name=name, timestamp=f"{began:%Y-%m-%dT%H:%M:%S}")
+    manifest = judgement.trail.manifest
+    suite = ET.SubElement(
+        root,
+        "testsuite",
+        name=name,
+        package=f"week{manifest.week:02d}",
+        id=str(len(root)),
+        hostname=manifest.cluster.name,
+        timestamp=f"{judgement.trail.first.moment:%Y-%m-%dT%H:%M:%S}",
+    )
+    properties = ET.SubElement(suite, "properties")
+    for key, value in (
+        ("run", manifest.run),
+        ("commit", manifest.commit),
+        ("decision", judgement.decision.value),
+    ):
+        ET.SubElement(properties, "property", name=key, value=_text(value))
+    return suite
 
 
-def _case(suite: ET.Element, classname: str, name: str) -> ET.Element:
-    return ET.SubElement(suite, "testcase", classname=_text(classname), name=_text(name))
+def _case(suite: ET.Element, classname: str, name: str, took_s: float) -> ET.Element:
+    return ET.SubElement(
+        suite, "testcase", classname=_text(classname), name=_text(name), time=f"{took_s:.3f}"
+    )
 
 
 def _by_scenario(judgement: Judgement) -> Mapping[str, Sequence[Finding]]:
@@ -82,10 +105,15 @@ def _say(case: ET.Element, outcome: Outcome, reason: str) -> None:
         said.text = _text(reason)
 
 
-def _total(suite: ET.Element) -> None:
-    suite.set("tests", str(len(suite.findall("testcase"))))
+def _finish(suite: ET.Element) -> None:
+    """Add the totals, and the outputs that the schema wants though there are none."""
+    cases = suite.findall("testcase")
+    suite.set("tests", str(len(cases)))
     for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(attribute, str(len(suite.findall(f"testcase/{tag}"))))
+    suite.set("time", f"{sum(float(case.get('time', 0)) for case in cases):.3f}")
+    for output in ("system-out", "system-err"):
+        ET.SubElement(suite, output)
 
 
 def _text(text: str) -> str:

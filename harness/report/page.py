@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -115,6 +116,12 @@ class Detail:
 
 def page(judgement: Judgement) -> str:
     """The whole page as HTML."""
+    return _template().render(**_content(judgement))
+
+
+@cache
+def _template() -> jinja2.Template:
+    """The template, compiled once a process: that takes longer than to draw a small page."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -123,7 +130,7 @@ def page(judgement: Judgement) -> str:
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
     )
-    return environment.get_template("report.html").render(**_content(judgement))
+    return environment.get_template("report.html")
 
 
 def _content(judgement: Judgement) -> dict[str, Any]:

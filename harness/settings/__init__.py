@@ -4,6 +4,7 @@
 prove; ``waivers`` declares which risks are accepted, by whom and until when.
 """
 
+from harness.settings.ceph import Ceph
 from harness.settings.files import (
     ROOT,
     SCENARIOS,
@@ -29,14 +30,18 @@ from harness.settings.gates import (
 )
 from harness.settings.profile import (
     Access,
+    Backups,
     Ingress,
     Kubernetes,
+    Legacy,
     MachineSettings,
     Profile,
     SshAccess,
     Stack,
+    Storage,
     load_profile,
 )
+from harness.settings.rook import Rook
 from harness.settings.waivers import Waiver, load_waivers
 
 __all__ = [
@@ -44,17 +49,22 @@ __all__ = [
     "SCENARIOS",
     "UNITS",
     "Access",
+    "Backups",
+    "Ceph",
     "Flaw",
     "Frozen",
     "GateFile",
     "Gates",
     "Ingress",
     "Kubernetes",
+    "Legacy",
     "MachineSettings",
     "Profile",
     "Requirement",
+    "Rook",
     "SshAccess",
     "Stack",
+    "Storage",
     "Target",
     "TargetChange",
     "Waiver",

@@ -22,10 +22,12 @@ from pydantic import (
 )
 
 from harness.errors import ConfigError
-from harness.model import Cluster, Machine, OsdDisk
+from harness.model import Cluster, Machine, OsdDisk, StorageClass
+from harness.settings.ceph import Ceph
 from harness.settings.disks import recorded_disks
 from harness.settings.files import SCENARIOS, Frozen, cache_dir, parse, state_dir
 from harness.settings.gates import TargetChange
+from harness.settings.rook import Rook
 
 
 def _resolve(path: Path, info: ValidationInfo) -> Path:
@@ -137,6 +139,37 @@ class Disks(Frozen):
     allow_writes: bool = False
 
 
+class Legacy(Frozen):
+    """The storage that exists already: it must come out of the work unchanged.
+
+    ``type`` and ``source`` are the file system's, as ``findmnt`` names them on every machine.
+    """
+
+    path: Annotated[str, Field(pattern="^/.+")]
+    type: str
+    source: str
+    # The manifest of before the work: `./cutover backup baseline` writes it.
+    baseline: ProfilePath
+    # What may change: patterns of paths in it. Each names a thing and all that is in it, and ``*``
+    # stays within one name.
+    may_change: tuple[Annotated[str, Field(pattern="^[^/]")], ...] = Field(
+        default=(), alias="except"
+    )
+
+
+class Backups(Frozen):
+    """The one claim that holds every customer's backups.
+
+    ``words`` are patterns of the names and labels by which any other claim betrays that it holds
+    backups too. ``reader`` is the user (UID) that may list what is in the claim.
+    """
+
+    claim: Name
+    namespace: Name
+    words: tuple[str, ...] = Field(default=("*backup*",), min_length=1)
+    reader: int = Field(default=65534, ge=1)
+
+
 class Stack(Frozen):
     """The parts that this cluster declares; a part is absent when it is None."""
 
@@ -146,6 +179,31 @@ class Stack(Frozen):
     ingress: Literal["traefik", "nginx", "caddy"] | None = None
     rook: Literal["external", "cluster"] | None = None
     source: Literal["swarm"] | None = None
+
+
+class Storage(Frozen):
+    """The StorageClass that customers' claims are of, and what it must be."""
+
+    class_name: str = Field(alias="class")
+    provisioner: str
+    # Where its data goes, as its parameters must say: clusterID, fsName and pool, where CSI has
+    # them. One of these that the class has and this does not is an error too.
+    parameters: Mapping[str, str] = {}
+    reclaim_policy: Literal["Delete", "Retain"] = "Delete"
+    # Whether access lists (POSIX ACLs) must survive: how CephFS is mounted decides.
+    access_lists: bool = True
+    # The pool of Ceph that holds the claims' data: it shows what a deleted claim gives back.
+    data_pool: str
+
+    def declared(self) -> StorageClass:
+        """What checks may know of it."""
+        return StorageClass(
+            name=self.class_name,
+            provisioner=self.provisioner,
+            parameters=dict(self.parameters),
+            reclaim_policy=self.reclaim_policy,
+            access_lists=self.access_lists,
+        )
 
 
 class Profile(Frozen):
@@ -165,10 +223,15 @@ class Profile(Frozen):
     absent: Mapping[str, str] = {}
     sysctls: Mapping[str, str] = {}
     ingress: Ingress | None = None
+    storage: Storage | None = None
+    rook: Rook | None = None
     # The TCP ports that may answer from outside, on every machine.
     exposed_ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = ()
+    ceph: Ceph = Ceph()
     # What the load balancer gives out: "first-last" or a network in CIDR notation.
     load_balancer_pool: tuple[AddressRange, ...] = ()
+    legacy: Legacy | None = None
+    backups: Backups | None = None
     # This cluster's own numbers for targets of the gate files, by requirement and target.
     targets: Mapping[str, Mapping[str, TargetChange]] = {}
     allow_disruption: bool = False
@@ -194,6 +257,10 @@ class Profile(Frozen):
         strangers = set(self.disks.osds if self.disks else ()) - {it.name for it in self.machines}
         if strangers:
             raise ValueError(f"disks.osds names no machine: {', '.join(sorted(strangers))}")
+        if self.stack.rook is not None and self.rook is None:
+            raise ValueError("the stack has Rook: say in `rook:` what it manages")
+        if self.stack.rook == "cluster" and self.rook is not None and self.rook.device is None:
+            raise ValueError("Rook runs its own Ceph: say in `rook.device:` what holds the OSDs")
         return self
 
     def declared_uid(self) -> str | None:
@@ -211,7 +278,11 @@ class Profile(Frozen):
             "load-balancer": self.stack.load_balancer is not None,
             "ingress": self.stack.ingress is not None,
             "rook": self.stack.rook is not None,
+            "rook-cluster": self.stack.rook == "cluster",
             "swarm": self.stack.source == "swarm",
+            "cephfs": self.storage is not None,
+            "legacy": self.legacy is not None,
+            "backups": self.backups is not None,
         }
         return Cluster(
             name=self.name,
@@ -230,8 +301,17 @@ class Profile(Frozen):
             exposed_ports=self.exposed_ports,
             load_balancer_pool=self.load_balancer_pool,
             osd_disks=self._osd_disks(),
+            legacy=self.legacy.model_dump(include={"path", "type", "source"})
+            if self.legacy
+            else {},
+            backups=self.backups.model_dump(include={"claim", "namespace"}) if self.backups else {},
+            ceph_warnings=dict(self.ceph.warnings),
+            ceph_flags=dict(self.ceph.flags),
+            source_gb=self.ceph.source_gb,
+            rook=self.rook.declared(self.stack.rook) if self.rook and self.stack.rook else None,
             node_mtu=self.kubernetes.node_mtu,
             pod_mtu=self.kubernetes.pod_mtu,
+            storage=None if self.storage is None else self.storage.declared(),
         )
 
     def _osd_disks(self) -> dict[str, OsdDisk]:

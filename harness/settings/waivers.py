@@ -23,10 +23,14 @@ UtcTime = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezo
 
 
 class Waiver(Frozen):
-    """One accepted risk: what, on which cluster, who answers for it, until when (UTC)."""
+    """One accepted risk: what, on which cluster, who answers for it, until when (UTC).
+
+    With a ``clause``, the name of a check, it accepts only what that check says.
+    """
 
     schema_version: Literal[1] = Field(alias="schema")
     requirement: str
+    clause: str | None = Field(default=None, min_length=2)
     cluster: str
     owner: Person
     approver: Person
@@ -44,6 +48,11 @@ class Waiver(Frozen):
             raise ValueError(f"it lasts longer than {LONGEST.days} days")
         return self
 
+    @property
+    def what(self) -> str:
+        """What is waived, in words."""
+        return self.requirement + (f", “{self.clause}”" if self.clause else "")
+
     def covers(self, moment: datetime) -> bool:
         """Is the waiver in force at that moment?"""
         return self.created <= moment < self.expires
@@ -60,7 +69,7 @@ def load_waivers(
                 f"a waiver in {folder} names an unknown requirement: {waiver.requirement}"
             )
     ours = tuple(waiver for waiver in waivers if waiver.cluster == cluster)
-    ids = [waiver.requirement for waiver in ours]
+    ids = [waiver.what for waiver in ours]
     twice = sorted({name for name in ids if ids.count(name) > 1})
     if twice:
         raise ConfigError(f"two waivers for {', '.join(twice)} on the cluster {cluster}")

@@ -1,13 +1,25 @@
-"""A week-1 cluster in perfect order, as the probes would have seen it, to be broken by tests."""
+"""A cluster in perfect order, as the probes would have seen it, to be broken by tests."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from functools import cache
 from itertools import permutations
 from typing import Any
 
-from harness.model import Case, Cluster, Machine, Observation, OsdDisk, RecordedPartition
+from harness.model import (
+    Case,
+    Cluster,
+    Machine,
+    Observation,
+    OsdDisk,
+    RecordedPartition,
+    StorageClass,
+)
+from harness.tests import rook_objects
+from harness.tests.probe_rig import observe, reach
+from harness.transport.fake import FakeKube
 
 NAMES = ("vmi2887101", "vmi2887102", "vmi2887103")
 MACHINES = tuple(
@@ -45,6 +57,15 @@ CLUSTER = Cluster(
     exposed_ports=(22, 6443),
     load_balancer_pool=("10.0.0.200-10.0.0.219",),
     osd_disks=OSD_DISKS,
+    storage=StorageClass(
+        name="cephfs",
+        provisioner="rook-ceph.cephfs.csi.ceph.com",
+        parameters={"fsName": "cephfs", "pool": "cephfs_data"},
+    ),
+    legacy={"path": "/mnt/cephfs", "type": "fuse.ceph-fuse", "source": "ceph-fuse"},
+    backups={"claim": "odoo-backups-storage", "namespace": "odoo"},
+    source_gb=86.0,
+    rook=rook_objects.profile("cluster").cluster().rook,
 )
 TARGETS = {
     "clock_source_offset_ms": 100.0,
@@ -63,6 +84,23 @@ TARGETS = {
     "sync_write_iops": 500.0,
     "sync_p99_ms": 10.0,
     "osd_bench_deviation_percent": 20.0,
+    "bind_s": 60.0,
+    "overshoot_percent": 10.0,
+    "grow_s": 60.0,
+    "give_back_s": 120.0,
+    "claims_count": 1.0,
+    "claim_gib": 500.0,
+    "monitors_count": 3.0,
+    "copies_count": 3.0,
+    "min_copies_count": 2.0,
+    "osds_per_machine_count": 1.0,
+    "monitor_skew_ms": 50.0,
+    "scrub_age_days": 10.5,
+    "deep_scrub_age_days": 12.25,
+    "usable_gb": 135.0,
+    "source_ratio": 1.5,
+    "used_after_loss_percent": 85.0,
+    "health_age_minutes": 10.0,
 }
 NOW = 1_795_500_000.0
 DAY_S = 86_400
@@ -106,6 +144,12 @@ def clean() -> Seen:
             "ingress": {"test": _ingress()},
             "disk-bench": {name: _bench() for name in NAMES},
             "osd-disks": {name: _osd_disk(name) for name in NAMES},
+            "claims": {"test": _claims()},
+            "legacy-mount": {name: _legacy_mount() for name in NAMES},
+            "legacy-manifest": {"test": _legacy_manifest()},
+            "backup-claims": {"test": _backup_claims()},
+            "ceph": {"test": _ceph()},
+            "rook": {"test": _rook()},
         }
     )
 
@@ -328,3 +372,140 @@ def _osd_disk(name: str) -> Any:
         **{it: [] for it in ("mounts", "swaps", "holders", "loops", "children")},
     }
     return {"seen": seen, "ceph": {"value": {"fsid": "f-1", "osds": osds}}}
+
+
+def _claims() -> Any:
+    mib = 1 << 20
+    pairs = [f"{one} → {other}" for one, other in permutations(NAMES, 2)]
+    wanted = {"mode": "0o4751", "owner": "20001:20500", "access list": "0200"}
+    read = {"value": {"right": 65, "wrong": 0, "first": []}}
+    lines = {"value": {"right": 180, "torn": 0, "lost": 0, "twice": 0, "first": []}}
+    written = {name: {"value": {"blocks": 65}} for name in NAMES}
+    phase = {"written": written, "read": dict.fromkeys(pairs, read)}
+
+    def filled(size: int, written: int) -> Any:
+        return {"value": {"quota": size, "bytes": written, "ended": "EDQUOT", "took_s": 2.0}}
+
+    return {
+        "seed": 7,
+        "class": {
+            "value": {
+                "provisioner": "rook-ceph.cephfs.csi.ceph.com",
+                "reclaim_policy": "Delete",
+                "expands": True,
+                "parameters": {"fsName": "cephfs", "pool": "cephfs_data"},
+            }
+        },
+        "bound": {
+            f"spare-{number:02}": {"after_s": number / 10, "modes": ["ReadWriteMany"]}
+            for number in range(1, 21)
+        },
+        "data": {"first": phase, "again": phase},
+        "metadata": {
+            "made": {n: {"value": {"list_refused": "", "wanted": wanted}} for n in NAMES},
+            "seen": {pair: {"value": wanted} for pair in pairs},
+        },
+        "small": phase,
+        "lines": {"written": written, "read": dict.fromkeys(NAMES, lines)},
+        "full": {
+            "size": 64 * mib,
+            "first": filled(64 * mib, 64 * mib),
+            "second": filled(64 * mib, 0),
+        },
+        "grown": {"size": 96 * mib, "after_s": 0.7, "filled": filled(96 * mib, 96 * mib)},
+        "deleted": {
+            "filled": 96 * mib,
+            "before": 20 * mib,
+            "full": 118 * mib,
+            "after": 22 * mib,
+            "gone_after_s": 3.0,
+            "given_back_after_s": 11.0,
+        },
+    }
+
+
+def _legacy_mount() -> Any:
+    mount = {"type": "fuse.ceph-fuse", "source": "ceph-fuse"}
+    return {"mount": mount, "read": {"value": {"names": 3, "read": "filestore/ab/ab12"}}}
+
+
+def _legacy_manifest() -> Any:
+    sums = {"entries": 60, "files": 40, "bytes": 3_000_000_000, "errors": 0, "unstable": 0}
+    return {
+        "machine": NAMES[0],
+        "baseline": {
+            "path": "/state/baselines/test.manifest.zst",
+            "sha256": "5a" * 32,
+            "root": "/mnt/cephfs",
+            "started": NOW - 7 * DAY_S,
+            "sums": sums,
+            "more_left_out": [],
+        },
+        "sums": sums,
+        "counts": {"changed": 0, "removed": 0, "added": 0, "unread": 0},
+        "first": [],
+    }
+
+
+def _backup_claims() -> Any:
+    claim = {
+        "namespace": "odoo",
+        "name": "odoo-backups-storage",
+        "modes": ["ReadWriteMany"],
+        "bytes": 500 << 30,
+        "phase": "Bound",
+        "why": "odoo-backups-storage",
+    }
+    top = [{"name": name, "kind": "folder"} for name in ("active", "staging")]
+    active = [{"name": "acme", "kind": "folder"}]
+    return {"claims": [claim], "layout": {"value": {"top": top, "active": active}}}
+
+
+def _ceph() -> Any:
+    """Three disks of 150 GB, a fifth full, with two pools; scrubbed yesterday."""
+    version = "ceph version 19.2.3 (c92aebb279828e9c3c1f5d24613efca272649e62) squid (stable)"
+    pool = {"size": 3, "min_size": 2, "type": 1, "crush_rule": 0}
+    steps = [{"op": "take"}, {"op": "chooseleaf_firstn", "num": 0, "type": "host"}, {"op": "emit"}]
+    scrubs = {"scrubbed": NOW - DAY_S, "deep_scrubbed": NOW - 5 * DAY_S}
+    acting = [[0, 1, 2], [2, 0, 1]]
+    items = {
+        "health": {"status": "HEALTH_OK", "checks": {}, "muted": []},
+        "quorum": {"fsid": "f-1", "monitors": list(NAMES), "in": list(NAMES)},
+        "clocks": {name: {"skew_s": 0.002, "health": "HEALTH_OK"} for name in NAMES},
+        "osd map": {
+            "flags": ["sortbitwise", "recovery_deletes", "purged_snapdirs", "pglog_hardlimit"],
+            "nearfull_ratio": 0.8500000238418579,
+            "pools": [{"id": 1, "name": ".mgr", **pool}, {"id": 2, "name": "cephfs_data", **pool}],
+        },
+        "osd tree": {
+            "hosts": {name: [{"id": n, "up": True, "in": True}] for n, name in enumerate(NAMES)},
+            "stray": [],
+        },
+        "crush": {
+            "types": {"osd": 0, "host": 1, "rack": 3, "root": 11},
+            "rules": {"0": {"name": "replicated_rule", "steps": steps}},
+        },
+        "osd use": {
+            str(n): {"bytes": 150e9, "used_bytes": 30e9, "weight": 0.136} for n in range(len(NAMES))
+        },
+        "room": {
+            ".mgr": {"stored_bytes": 1e6, "more_bytes": 108e9},
+            "cephfs_data": {"stored_bytes": 29e9, "more_bytes": 108e9},
+        },
+        "placement groups": [
+            {"id": f"{id_}.0", "state": "active+clean", "acting": osds, **scrubs}
+            for id_, osds in enumerate(acting, start=1)
+        ],
+        "crashes": [],
+        "versions": {kind: {version: 3} for kind in ("mon", "mgr", "osd", "mds")},
+    }
+    told = {name: {"value": value} for name, value in items.items()}
+    return {"through": NAMES[0], "items": told, "silent": {}, "lost": {}}
+
+
+@cache
+def _rook() -> Any:
+    """What the probe makes of the recorded objects."""
+    kube = FakeKube(rook_objects.served(rook_objects.recorded("cluster", now=NOW)))
+    ways = reach(kube=kube, like=rook_objects.profile("cluster"))
+    return observe("rook", ways, "contabo")

@@ -15,8 +15,20 @@ import pytest
 from harness import checks, probes, transport
 from harness.tests.stage import CHECKS, REQUIREMENT, FakeProbe, reach, write_project
 
+# Named, because finding what else is installed takes longer than the gate itself; test_cli and
+# test_interrupt run gates with everything that is installed.
+PLUGINS = tuple(
+    word
+    for plugin in (
+        "pytest_bdd.plugin",
+        "allure_pytest.plugin",
+        "harness.plugin",
+        "harness.allure_bridge",
+    )
+    for word in ("-p", plugin)
+)
 ARGUMENTS = (
-    *("-p", "harness.plugin", "-p", "harness.allure_bridge", "--strict-markers"),
+    *(*PLUGINS, "--strict-markers"),
     *("--cluster", "scenarios/clusters/small.yaml", "features", "-m", "week1"),
 )
 STEPS = """
@@ -129,4 +141,5 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Proje
     monkeypatch.setattr(probes, "PROBES", {"answers": FakeProbe(answers)})
     monkeypatch.setattr(checks, "CHECKS", CHECKS)
     monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     return Project(pytester, answers)

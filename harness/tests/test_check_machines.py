@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.checks import CHECKS
+from harness.checks import CHECKS, capacity, ceph, ceph_data, csi, rook
 from harness.model import Case, Outcome, Verdict
 from harness.tests.clean_case import DAY_S, NAMES, NOW, Seen, buckets, case, clean
 
@@ -49,6 +49,17 @@ LOOKS_AT = {
     "a host reaches its service": ("ingress",),
     "an unknown host gets 404": ("ingress",),
     "TLS is valid": ("ingress",),
+    "the storage class is as declared": ("claims",),
+    "claims are bound in time": ("claims",),
+    "what one machine writes every other reads unchanged": ("claims",),
+    "metadata survives": ("claims",),
+    "appenders with locks lose nothing": ("claims",),
+    "many small files are whole": ("claims",),
+    "a full claim gives EDQUOT": ("claims",),
+    "a claim grows while it is in use": ("claims",),
+    "a deleted claim gives its space back": ("claims",),
+    **dict.fromkeys(ceph.CHECKS | ceph_data.CHECKS | capacity.CHECKS, ("ceph",)),
+    **dict.fromkeys([*rook.CHECKS, *csi.CHECKS], ("rook",)),
 }
 
 

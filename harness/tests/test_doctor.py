@@ -14,7 +14,15 @@ import typer
 from typer.testing import CliRunner
 
 from harness.commands.doctor import Line, State, doctor, examine, exit_of
-from harness.errors import ConfigError, Denied, HarnessError, HostKeyUnknown, TimedOut, Unreachable
+from harness.errors import (
+    ConfigError,
+    Denied,
+    HarnessError,
+    HostKeyUnknown,
+    NotFound,
+    TimedOut,
+    Unreachable,
+)
 from harness.model import Exit
 from harness.settings import SCENARIOS, Profile, load_profile
 from harness.transport import Answer, Completed, Reach
@@ -23,6 +31,12 @@ from harness.transport.fake import FakeFleet, FakeKube, FakeOutside, FakeShell, 
 UID = "5f0c0b1e-0000-4000-8000-000000000001"
 REVIEWS = "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 KUBE_SYSTEM = "/api/v1/namespaces/kube-system"
+CEPH = "/apis/ceph.rook.io/v1/namespaces/rook-ceph-external/cephclusters/rook-ceph-external"
+ROOK: Mapping[str, Any] = {
+    "/api/v1/namespaces/rook-ceph": {},
+    "/api/v1/namespaces/rook-ceph-external": {},
+    CEPH: {},
+}
 
 
 def _profile(**changes: Any) -> Profile:
@@ -66,7 +80,7 @@ def _kube(
 
     answer = Answer(status=status, body="{}", certificate="")
     return FakeKube(
-        {KUBE_SYSTEM: {"metadata": {"uid": UID}}, REVIEWS: review, **(objects or {})},
+        {KUBE_SYSTEM: {"metadata": {"uid": UID}}, REVIEWS: review, **ROOK, **(objects or {})},
         asked={f"https://10.0.0.{number}:6443/version": answer for number in (1, 2, 3)},
     )
 
@@ -169,6 +183,24 @@ def test_a_profile_without_a_uid_is_told_which_one_this_is() -> None:
     assert f"uid: {UID}" in line.remedy
 
 
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("/api/v1/namespaces/rook-ceph", "there is no namespace rook-ceph"),
+        (CEPH, "there is no CephCluster rook-ceph-external in rook-ceph-external"),
+    ],
+)
+def test_a_rook_that_is_not_where_the_profile_says(path: str, says: str) -> None:
+    (line,) = _bad(_examine(kube=_kube(objects={path: NotFound("404")})))
+    assert (line.what, line.state, line.says) == ("Rook", State.CONFIGURATION, says)
+    assert "kubectl get cephclusters -A" in line.remedy
+
+
+def test_a_profile_without_rook_is_not_asked_about_it() -> None:
+    stack = _profile().stack.model_copy(update={"rook": None})
+    assert "Rook" not in {line.what for line in _examine(stack=stack)}
+
+
 def test_missing_permissions_are_listed() -> None:
     def may(spec: Mapping[str, Any]) -> bool:
         asked = spec.get("resourceAttributes", {})
@@ -182,7 +214,7 @@ def test_missing_permissions_are_listed() -> None:
 def test_asking_for_permissions_changes_nothing() -> None:
     kube = _kube()
     _examine(kube=kube)
-    changed = {verb for verb, _ in kube.calls} - {"GET", "ASK"}
+    changed = {verb for verb, _ in kube.calls} - {"GET", "ASK", "EXISTS"}
     assert changed == {"POST"}
     posted = {what["kind"] for verb, what in kube.calls if verb == "POST"}
     assert posted == {"SelfSubjectAccessReview"}

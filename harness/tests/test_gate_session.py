@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness import plugin, transport
 from harness.errors import ConfigError
-from harness.tests.project import GOOD, REQUIRED, Project, scenario_of
+from harness.evidence import Piece
+from harness.tests.project import GOOD, PLUGINS, REQUIRED, Project, scenario_of
 from harness.tests.stage import REQUIREMENT
 
 
@@ -63,8 +65,7 @@ def test_a_week_alone_means_its_features(project: Project) -> None:
     project.pytester.makeini("[pytest]\ntestpaths = tests\n")
     (project.pytester.path / "tests").mkdir()
     options = ("--cluster", "scenarios/clusters/small.yaml", "-m", "week1")
-    plugins = ("-p", "harness.plugin", "-p", "harness.allure_bridge")
-    result = project.pytester.runpytest_inprocess(*plugins, *options)
+    result = project.pytester.runpytest_inprocess(*PLUGINS, *options)
     assert result.ret == 0
     assert "GO: 1 of 1 requirement is proven." in result.stdout.str()
 
@@ -143,9 +144,16 @@ def test_asking_for_a_requirement_that_is_not_due_is_wrong_usage(
     assert "not due by week 1: W3-A" in capfd.readouterr().err
 
 
-def test_allure_shows_the_steps_and_those_that_were_not_reached(project: Project) -> None:
+def test_allure_shows_steps_tables_evidence_and_what_was_not_reached(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    piece = Piece(target="one", what="the log", text="password=c4n4ry-5up3r-s3cr3t")
+    monkeypatch.setattr(plugin, "collect", lambda _: [piece])
+    table = "\n          | machine | disk |\n          | one     | sda2 |"
     project.write(
-        scenario_of("Given answers", "Then nothing is well is required", "And x is required")
+        scenario_of(
+            f"Given answers{table}", "Then nothing is well is required", "And x is required"
+        )
     )
     gate = project.run()
     (path,) = gate.folder.glob("allure-results/*-result.json")
@@ -157,6 +165,15 @@ def test_allure_shows_the_steps_and_those_that_were_not_reached(project: Project
         ("Then nothing is well is required", "failed"),
         ("And x is required", "skipped"),
     ]
+
+    def attached(to: Any) -> list[tuple[str, str]]:
+        read = (gate.folder / "allure-results" / it["source"] for it in to["attachments"])
+        names = (it["name"] for it in to["attachments"])
+        return [(name, path.read_text()) for name, path in zip(names, read, strict=True)]
+
+    assert attached(result["steps"][0]) == [("table", "machine,disk\none,sda2\n")]
+    ((name, text),) = [it for it in attached(result) if it[0] == "one: the log"]
+    assert text.startswith("password=‹redacted:"), name
 
 
 def test_the_next_run_remembers_the_last(project: Project) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C at any point of a real run: it collects, judges, signs and ends with a verdict."""
+"""Ctrl-C or SIGTERM at any point of a real run: it collects, judges, signs, ends with a verdict."""
 
 from __future__ import annotations
 
@@ -57,15 +57,32 @@ POINTS = {
 }
 
 
+# What CI sends to a job that it cancels ends a gate as Ctrl-C does.
+GATE = """
+from pathlib import Path
+
+from harness import cli
+from harness.commands import gate
+
+gate.ROOT = Path.cwd()
+cli.main()
+"""
+PYTEST = ("-m", "pytest", "features", "-m", "week1", "--strict-markers", "--rootdir", ".")
+WAYS = {
+    **dict.fromkeys(POINTS, (PYTEST, signal.SIGINT)),
+    "while a step runs": (("-c", GATE, "gate", "1"), signal.SIGTERM),
+}
+
+
 @pytest.mark.parametrize("point", POINTS)
 def test_an_interrupted_run_ends_with_a_signed_verdict(tmp_path: Path, point: str) -> None:
     write_project(tmp_path, feature=_dedented(GOOD), requirements=[REQUIREMENT])
     (tmp_path / "conftest.py").write_text(f"{CONFTEST}\n{POINTS[point]}\n")
     # Whoever runs the tests in the background of a script has SIGINT ignored, and we inherit that.
     heard = ("env", "--default-signal=INT", sys.executable)
-    command = [*heard, "-m", "pytest", "features", "-m", "week1", "--strict-markers"]
+    arguments, wanted_signal = WAYS[point]
     process = subprocess.Popen(
-        [*command, "--rootdir", str(tmp_path), "--cluster", "scenarios/clusters/small.yaml"],
+        [*heard, *arguments, "--cluster", "scenarios/clusters/small.yaml"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
@@ -73,7 +90,7 @@ def test_an_interrupted_run_ends_with_a_signed_verdict(tmp_path: Path, point: st
     )
     try:
         until((tmp_path / "here").exists, within_s=60, what=f"the run stands {point}")
-        process.send_signal(signal.SIGINT)
+        process.send_signal(wanted_signal)
         printed, _ = process.communicate(timeout=60)
     finally:
         process.kill()

@@ -49,6 +49,7 @@ def test_a_project_in_order_has_no_mistake(root: Path) -> None:
     [
         ("W1-A", "W1-Z", 2, "there is no requirement W1-Z"),
         ("small", "large", 3, "there is no cluster profile large"),
+        ("W1-A", "W1-A\nclause: gone", 3, "there is no check named “gone”"),
         ("2026-12-01", "2026-11-20", 8, "it expired on 20 November 2026"),
         ("2026-12-01", "2027-12-01", 1, "it lasts longer than 90 days"),
         ("approver: Bob\n", "", 1, "approver: Field required"),

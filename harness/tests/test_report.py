@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence, Set
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -201,6 +202,27 @@ def test_chromium_prints_the_page_on_a4(recorded: Recorded) -> None:
     assert re.search(rb"/MediaBox \[0 0 59[45][.\d]* 84[12]", content)
 
 
+def _luminance(colour: str) -> float:
+    """Relative luminance, as WCAG 2 defines it."""
+    digits = colour if len(colour) == 6 else "".join(digit * 2 for digit in colour)
+    channels = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+    linear = [it / 12.92 if it <= 0.03928 else ((it + 0.055) / 1.055) ** 2.4 for it in channels]
+    return sum(weight * it for weight, it in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_every_colour_of_text_can_be_read_in_the_light_in_the_dark_and_on_paper(page: str) -> None:
+    blocks = re.findall(r":root\{([^}]*)\}", page)
+    assert len(blocks) == 3
+    for block in blocks:
+        colours = dict(re.findall(r"--(\w+):#(\w+)", block))
+        grounds = [_luminance(colours.pop(name)) for name in ("bg", "card")]
+        del colours["line"]
+        for name, colour in colours.items():
+            for ground in grounds:
+                dark, light = sorted((_luminance(colour), ground))
+                assert (light + 0.05) / (dark + 0.05) >= 4.5, (name, block)
+
+
 def test_an_icon_is_never_without_its_word(page: str) -> None:
     for chip in re.findall(r'<span class="chip [^>]*>(.*?)</span>', page):
         assert re.fullmatch(r'<b aria-hidden="true">.</b> [A-Z][a-z ]+', chip), chip
@@ -219,16 +241,55 @@ def test_junit_has_a_case_for_each_requirement_and_each_scenario(recorded: Recor
     draw(recorded.folder, CHECKS)
     root = ET.parse(recorded.folder / "junit.xml").getroot()
     suites = {suite.get("name"): suite for suite in root}
-    requirements = suites["requirements"]
+    requirements = suites["requirements"].findall("testcase")
     assert [str(case.get("name"))[:4] for case in requirements] == ["W1-A", "W1-B", "W1-C", "W1-D"]
     tags = [[child.tag for child in case] for case in requirements]
     assert tags == [["failure"], ["error"], [], ["skipped"]]
-    totals = [requirements.get(key) for key in ("tests", "failures", "errors", "skipped")]
+    totals = [suites["requirements"].get(key) for key in ("tests", "failures", "errors", "skipped")]
     assert totals == ["4", "1", "1", "1"]
-    assert [case.get("name") for case in suites["scenarios"]] == [
+    assert [case.get("name") for case in suites["scenarios"].iter("testcase")] == [
         "W1-A small.feature: Slow <ones>",
         "W1-C small.feature: Others",
     ]
+
+
+# Ant's schema, in which every attribute below is required, and children come in this order.
+_OF_A_SUITE = {
+    *("name", "package", "id", "hostname", "timestamp", "time"),
+    *("tests", "failures", "errors", "skipped"),
+}
+_ATTRIBUTES: Mapping[str, Sequence[Set[str]]] = {
+    "testsuites": [set()],
+    "testsuite": [_OF_A_SUITE],
+    "properties": [set()],
+    "property": [{"name", "value"}],
+    "testcase": [{"name", "classname", "time"}],
+    "failure": [{"message", "type"}],
+    "error": [{"message", "type"}],
+    "skipped": [{"message", "type"}, {"message"}],
+    "system-out": [set()],
+    "system-err": [set()],
+}
+_CHILDREN = {
+    "testsuites": "(testsuite )*",
+    "testsuite": "properties (testcase )*system-out system-err ",
+    "properties": "(property )*",
+    "testcase": "((failure|error|skipped) )?",
+}
+
+
+def test_junit_is_valid_against_the_strictest_schema_in_use(recorded: Recorded) -> None:
+    draw(recorded.folder, CHECKS)
+    root = ET.parse(recorded.folder / "junit.xml").getroot()
+    for element in root.iter():
+        assert set(element.attrib) in _ATTRIBUTES[element.tag], element.tag
+        children = "".join(f"{child.tag} " for child in element)
+        assert re.fullmatch(_CHILDREN.get(element.tag, ""), children), element.tag
+        for key in element.attrib.keys() & {"tests", "failures", "errors", "skipped", "id"}:
+            assert element.attrib[key].isdecimal()
+        assert re.fullmatch(r"\d+\.\d{3}", element.get("time", "0.000"))
+    stamps = {str(suite.get("timestamp")) for suite in root}
+    assert all(re.fullmatch(r"\d{4}(-\d\d){2}T\d\d(:\d\d){2}", stamp) for stamp in stamps)
 
 
 def test_junit_survives_what_xml_cannot_hold(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
 from harness.errors import ConfigError
-from harness.settings import TargetChange, load_gates, load_profile
+from harness.settings import Ceph, TargetChange, load_gates, load_profile
 
 SLOW = TargetChange(number=200, because="three machines share two processors")
 
@@ -32,3 +34,26 @@ def test_a_change_without_a_reason_is_refused() -> None:
 
 def test_the_real_machines_keep_the_default_targets() -> None:
     assert load_profile("contabo").targets == {}
+
+
+def test_what_ceph_may_complain_of_is_declared_with_its_reason() -> None:
+    ceph = Ceph(warnings={"POOL_NO_REDUNDANCY": "a scratch pool"}, flags={"noout": "maintenance"})
+    declared = load_profile("lab").model_copy(update={"ceph": ceph}).cluster()
+    assert declared.ceph_warnings == {"POOL_NO_REDUNDANCY": "a scratch pool"}
+    assert declared.ceph_flags == {"noout": "maintenance"}
+    assert load_profile("contabo").cluster().source_gb == 86
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"warnings": {"POOL_NO_REDUNDANCY": "so"}},
+        {"warnings": {"pool": "a reason that is long enough"}},
+        {"flags": {"noout": ""}},
+        {"source_gb": 0},
+        {"through": "luck"},
+    ],
+)
+def test_a_declaration_without_reason_or_sense_is_refused(said: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Ceph(**said)

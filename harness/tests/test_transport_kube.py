@@ -15,6 +15,7 @@ from harness.authority import Authority
 from harness.errors import (
     ConfigError,
     Denied,
+    NotFound,
     NotListening,
     TimedOut,
     TransportError,
@@ -60,7 +61,7 @@ def test_get_gives_the_object_and_sends_the_token_and_the_query(
     [
         (401, Denied),
         (403, Denied),
-        (404, TransportError),
+        (404, NotFound),
         (409, TransportError),
         (429, Unreachable),
         (500, Unreachable),
@@ -74,6 +75,18 @@ def test_a_refusal_is_the_fitting_error_with_the_servers_words(
     with pytest.raises(error, match="because of the moon") as caught:
         kube.get("/x")
     assert type(caught.value) is error
+
+
+def test_what_exists_is_asked_for_by_its_metadata_alone(api: ApiServer, kube: ApiKube) -> None:
+    api.answers["/api/v1/namespaces/x/secrets/one"] = (200, {"metadata": {"name": "one"}})
+    api.answers["/api/v1/namespaces/x/secrets/two"] = (403, {"message": "secrets are forbidden"})
+    assert kube.exists("/api/v1/namespaces/x/secrets/one")
+    assert (
+        api.asked[0][2]["accept"].partition(";")[2] == "as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+    )
+    assert not kube.exists("/api/v1/namespaces/x/secrets/none")
+    with pytest.raises(Denied, match="secrets are forbidden"):
+        kube.exists("/api/v1/namespaces/x/secrets/two")
 
 
 def test_an_answer_that_is_not_json(api: ApiServer, kube: ApiKube) -> None:

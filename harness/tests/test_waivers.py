@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.catalogue import Scenario
+from harness.engine import Run
+from harness.errors import NotProven
 from harness.gate import Judgement
 from harness.model import Decision, Exit
-from harness.tests.stage import manifest, play, require, running, waiver
+from harness.tests.stage import manifest, play, require, running, scenario, waiver
 
 
 def _waived(folder: Path, check: str, **changes: Any) -> Judgement:
@@ -20,6 +25,76 @@ def _waived(folder: Path, check: str, **changes: Any) -> Judgement:
     with running(folder, plan) as recorded:
         play(recorded.run, require(check))
     return recorded.judged()
+
+
+SHORT = scenario()  # two steps: look, and one check
+LONG = SHORT.model_copy(update={"steps": (*SHORT.steps, SHORT.steps[-1])})
+
+
+def _of_clauses(folder: Path, *clauses: str, checks: Sequence[str], which: Scenario = SHORT) -> Any:
+    """The judgement of a scenario that asks these checks, with a waiver for each clause."""
+    now = datetime.now(UTC)
+    times = {"created": f"{now - timedelta(days=9)}", "expires": f"{now + timedelta(days=9)}"}
+    waivers = tuple(waiver(**times, clause=clause) for clause in clauses)
+
+    def ask_all(run: Run) -> None:
+        run.observe("answers")
+        for check in checks:
+            with suppress(AssertionError, NotProven):
+                run.require(check)
+        raise AssertionError("a step stopped")
+
+    with running(folder, manifest(waivers=waivers, scenarios=(which,))) as recorded:
+        play(recorded.run, ask_all, which=which)
+    return recorded.judged()
+
+
+@pytest.mark.parametrize(
+    ("clauses", "checks", "decision"),
+    [
+        (["nothing is well"], ["nothing is well"], Decision.GO_WITH_WAIVERS),
+        (["nothing is well"], ["nothing is well", "nobody knows"], Decision.NO_GO),
+        (["nobody knows"], ["nothing is well", "nobody knows"], Decision.NO_GO),
+        (["nobody knows"], ["nothing is well"], Decision.NO_GO),
+        (
+            ["nothing is well", "nobody knows"],
+            ["nothing is well", "nobody knows"],
+            Decision.GO_WITH_WAIVERS,
+        ),
+    ],
+)
+def test_a_waiver_for_a_clause_covers_what_that_check_says_and_nothing_else(
+    tmp_path: Path, clauses: list[str], checks: list[str], decision: Decision
+) -> None:
+    assert _of_clauses(tmp_path / "run", *clauses, checks=checks).decision is decision
+
+
+def test_what_was_not_asked_after_a_waived_clause_still_blocks(tmp_path: Path) -> None:
+    judgement = _of_clauses(
+        tmp_path / "run", "nothing is well", checks=["nothing is well"], which=LONG
+    )
+    assert judgement.decision is Decision.NO_GO
+    assert "its waiver covers only “nothing is well”" in judgement.judged[0].reason
+
+
+def test_a_clause_that_blocks_nothing_is_a_warning(tmp_path: Path) -> None:
+    judgement = _of_clauses(tmp_path / "run", "nobody knows", checks=["nothing is well"])
+    assert "the waiver for W1-A, “nobody knows” is not needed: remove it" in judgement.warnings
+
+
+@pytest.mark.parametrize(
+    ("event", "decision"), [("fault", Decision.UNHEALED), ("refused", Decision.REFUSED)]
+)
+def test_no_waiver_covers_a_refusal_or_a_fault_that_is_not_healed(
+    tmp_path: Path, event: str, decision: Decision
+) -> None:
+    now = datetime.now(UTC)
+    times = {"created": f"{now - timedelta(days=9)}", "expires": f"{now + timedelta(days=9)}"}
+    facts = {"event": "injected", "fault": "lose-osd", "target": "one", "reason": "two are down"}
+    with running(tmp_path / "run", manifest(waivers=(waiver(**times),))) as recorded:
+        play(recorded.run, require("nothing is well"))
+        recorded.run.write(event, "f1", facts)
+    assert recorded.judged().decision is decision
 
 
 @pytest.mark.parametrize("check", ["nothing is well", "nobody knows"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
-from harness.errors import NotListening, Refused, TransportError, Unreachable
+from harness.errors import NotFound, NotListening, Refused, TransportError, Unreachable
 from harness.transport.protocols import Answer, Completed, Knocked
 
 K = TypeVar("K")
@@ -141,6 +141,13 @@ class FakeKube:
     def get(self, path: str, *, within_s: float = 10.0) -> Any:
         return self._answer("GET", path, self.objects)
 
+    def exists(self, path: str, *, within_s: float = 10.0) -> bool:
+        try:
+            self._answer("EXISTS", path, self.objects)
+        except NotFound:
+            return False
+        return True
+
     def ask(self, url: str, *, anonymous: bool = False, within_s: float = 5.0) -> Answer:
         answer = self._answer("ASK", f"anonymous {url}" if anonymous else url, self._asked)
         assert isinstance(answer, Answer)
@@ -188,7 +195,7 @@ class FakeKube:
     def _answer(self, verb: str, path: str, table: Mapping[str, Any]) -> Any:
         self.calls.append((verb, path))
         if path not in table:
-            raise TransportError(f"{verb} {path}: the API answered 404: no answer is prepared")
+            raise NotFound(f"{verb} {path}: the API answered 404: no answer is prepared")
         answer = table[path]
         if isinstance(answer, Exception):
             raise answer

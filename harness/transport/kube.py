@@ -18,7 +18,7 @@ import yaml
 from kubernetes.client import Configuration
 from kubernetes.config import ConfigException, load_kube_config
 
-from harness.errors import ConfigError, Denied, TimedOut, TransportError, Unreachable
+from harness.errors import ConfigError, Denied, NotFound, TimedOut, TransportError, Unreachable
 from harness.transport.deadline import within
 from harness.transport.http import Credentials, get, tls_context
 from harness.transport.podexec import run_in_pod
@@ -27,6 +27,9 @@ from harness.transport.protocols import Answer, Completed
 _MANAGER = "cutover"
 _CONNECTIONS = 16
 _APPLY = "application/apply-patch+yaml"
+_JSON = "application/json"
+# The object's name and labels and nothing else: what a Secret holds is not even sent.
+_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
 class ApiKube:
@@ -45,6 +48,13 @@ class ApiKube:
 
     def get(self, path: str, *, within_s: float = 10.0) -> Any:
         return self._call("GET", path, None, within_s)
+
+    def exists(self, path: str, *, within_s: float = 10.0) -> bool:
+        try:
+            self._call("GET", path, None, within_s, accept=_METADATA)
+        except NotFound:
+            return False
+        return True
 
     def ask(self, url: str, *, anonymous: bool = False, within_s: float = 5.0) -> Answer:
         return get(url, None if anonymous else self._credentials(), within_s=within_s)
@@ -85,7 +95,7 @@ class ApiKube:
     ) -> str:
         query = {"container": container, "tailLines": lines, "previous": str(previous).lower()}
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log?{urlencode(query)}"
-        return str(self._call("GET", path, None, within_s, is_json=False))
+        return str(self._call("GET", path, None, within_s, accept="*/*"))
 
     def close(self) -> None:
         pool, self._pool = self._pool, None
@@ -99,14 +109,13 @@ class ApiKube:
         body: Mapping[str, Any] | None,
         within_s: float,
         *,
-        content_type: str = "application/json",
-        is_json: bool = True,
+        content_type: str = _JSON,
+        accept: str = _JSON,
     ) -> Any:
         """What the API answers, or None when there is nothing to DELETE."""
         configuration = self._configuration()
         what = f"{method} {path.partition('?')[0]} on {configuration.host}"
         credentials = self._credentials()
-        accept = "application/json" if is_json else "*/*"
         headers = {"Accept": accept, "Content-Type": content_type}
         if credentials.authorization:
             headers["Authorization"] = credentials.authorization
@@ -127,7 +136,7 @@ class ApiKube:
             raise _from_failure(what, error, self._kubeconfig, within_s) from error
         if method == "DELETE" and response.status == 404:
             return None
-        if not is_json and response.status < 300:
+        if accept == "*/*" and response.status < 300:
             return response.data.decode(errors="replace")
         return _content(what, response, self._kubeconfig)
 
@@ -230,5 +239,9 @@ def _content(what: str, response: urllib3.BaseHTTPResponse, kubeconfig: Path) ->
             f"{what}: not allowed: {says}",
             remedy="`./cutover doctor` lists every permission that is missing",
         )
-    kind = Unreachable if response.status == 429 or response.status >= 500 else TransportError
+    kind = TransportError
+    if response.status == 404:
+        kind = NotFound
+    elif response.status == 429 or response.status >= 500:
+        kind = Unreachable
     raise kind(f"{what}: the API answered {response.status}: {says}")

@@ -71,7 +71,14 @@ class Kube(Protocol):
     """The Kubernetes API, as plain JSON objects. Paths may carry a query (``?labelSelector=…``)."""
 
     def get(self, path: str, *, within_s: float = 10.0) -> Any:
-        """The object or list at an API path such as ``/api/v1/nodes``; raises TransportError."""
+        """The object or list at an API path such as ``/api/v1/nodes``; raises TransportError.
+
+        NotFound when the API has none there.
+        """
+        ...
+
+    def exists(self, path: str, *, within_s: float = 10.0) -> bool:
+        """Is there an object at an API path? What it holds is not asked for, a Secret's neither."""
         ...
 
     def ask(self, url: str, *, anonymous: bool = False, within_s: float = 5.0) -> Answer:

@@ -69,7 +69,8 @@ def test_anonymous_access_is_found(world: World) -> None:
 
     def answers(status: str) -> None:
         # Who may come in without a name is read when the API server starts, and only then.
-        world.do(world.two, "pkill", "-x", "kube-apiserver")
+        # Killed: one that is asked to stop lets its watchers go first, for a minute.
+        world.do(world.two, "pkill", "-KILL", "-x", "kube-apiserver")
         until(
             lambda: world.do(world.two, *ask, url, check=False).strip() == status,
             within_s=120,

@@ -1,0 +1,1 @@
+"""What must survive: manifests of trees, and their comparison."""

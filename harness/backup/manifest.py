@@ -1,0 +1,184 @@
+"""Manifests of trees: made on a machine by ``manifest_script``, read here line by line.
+
+Nothing here holds more than a piece of a manifest, however many files the tree has.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from harness.backup import manifest_script as script
+from harness.backup import tree_script as tree_script
+from harness.backup.ship import as_script
+from harness.errors import NotProven, TimedOut, TransportError, Unreachable
+from harness.transport import Completed, Shell
+
+Entry: TypeAlias = Mapping[str, Any]
+Told: TypeAlias = Callable[[Mapping[str, int]], None]
+
+SCRIPT = as_script(tree_script, script)
+_PYTHON = ("nice", "python3", "-I", "-S", "-")
+_FOLDERS = "/var/tmp"
+SLICE_S = 30.0
+# Files that are being read when a slice is over are read to their end: the largest counts.
+_CALL_S = 3600.0
+_SILENT_S = 30.0
+WORKERS = 4
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tree:
+    """A tree on a machine; ``left_out`` are patterns of what in it is of no interest."""
+
+    machine: str
+    root: str
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Making:
+    """A manifest on a machine, in the making; of one name there is one."""
+
+    shell: Shell
+    tree: Tree
+    name: str
+    silent_s: float = _SILENT_S
+
+    def make(self, tell: Told = lambda _: None) -> Mapping[str, int]:
+        """Make it, going on with one that was begun within a day; its sums.
+
+        ``tell`` hears the sums so far, a few times a minute. Raises TimedOut when the tree stops
+        answering, and other TransportErrors.
+        """
+        while True:
+            options = {
+                "root": self.tree.root,
+                "except": list(self.tree.left_out),
+                "slice_s": SLICE_S,
+                "silent_s": self.silent_s,
+                "workers": WORKERS,
+            }
+            done = self._ask("make", options, within_s=_CALL_S)
+            state = self._parsed(done)
+            if done.status in (script.WHOLE, script.DOUBTFUL):
+                sums: Mapping[str, int] = state["sums"]
+                return sums
+            if done.status != script.UNFINISHED:
+                kind = TimedOut if done.status == script.STALLED else Unreachable
+                raise kind(f"{self.tree.machine}, {self.tree.root}: {state['error']}")
+            tell(state["sums"])
+
+    def lines(self) -> Iterator[bytes]:
+        """Its lines, fetched piece by piece."""
+        yield from unpacked(io.BufferedReader(_Pieces(self._piece), _PIECE))
+
+    def drop(self) -> None:
+        """Remove it from the machine."""
+        self._ask("drop", {}, within_s=60.0)
+
+    def _piece(self, offset: int) -> bytes:
+        options = {"offset": offset, "bytes": _PIECE}
+        done = self._ask("fetch", options, within_s=120.0)
+        try:
+            return base64.b64decode(done.stdout, validate=False)
+        except ValueError as error:
+            raise TransportError(f"{self.tree.machine}: a piece is garbled: {error}") from error
+
+    def _ask(self, word: str, options: Mapping[str, Any], *, within_s: float) -> Completed:
+        folder = f"{_FOLDERS}/{script.PREFIX}{self.name}"
+        argument = json.dumps({"folder": folder, **options})
+        argv = (*_PYTHON, word, argument)
+        done = self.shell.run(self.tree.machine, argv, stdin=SCRIPT, within_s=within_s)
+        if not done.stdout:
+            said = done.stderr.strip()[-300:]
+            raise Unreachable(f"{self.tree.machine}: python3 ended with {done.status}: {said}")
+        return done
+
+    def _parsed(self, done: Completed) -> Mapping[str, Any]:
+        try:
+            state: Mapping[str, Any] = json.loads(done.stdout)
+        except ValueError as error:
+            said = f"{done.stdout[-200:]!r} {done.stderr[-200:]}"
+            raise TransportError(f"{self.tree.machine}: garbled: {said}") from error
+        return state
+
+
+class _Pieces(io.RawIOBase):
+    """A file that is fetched as it is read."""
+
+    def __init__(self, fetch: Callable[[int], bytes]) -> None:
+        self._fetch = fetch
+        self._offset = 0
+        self._held = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._held:
+            self._held = memoryview(self._fetch(self._offset))
+            self._offset += len(self._held)
+        length = min(len(buffer), len(self._held))
+        buffer[:length] = self._held[:length]
+        self._held = self._held[length:]
+        return length
+
+
+def unpacked(packed: io.BufferedIOBase) -> Iterator[bytes]:
+    """The lines of a gzipped file; NotProven when it is damaged."""
+    with gzip.GzipFile(fileobj=packed) as lines:
+        try:
+            yield from lines
+        except (OSError, EOFError, zlib.error) as error:
+            raise NotProven(f"a manifest is damaged: {error}") from error
+
+
+class Manifest:
+    """A manifest as it is read, once: its header at first, its entries, its sums at the end."""
+
+    def __init__(self, lines: Iterable[bytes], what: str) -> None:
+        self._lines = iter(lines)
+        self._what = what
+        self.sums: Mapping[str, int] | None = None
+        self.header: Mapping[str, Any] = self._line() or {}
+        if self.header.get("manifest") != script.FORMAT:
+            raise NotProven(f"{what} is no manifest of format {script.FORMAT}")
+
+    def __iter__(self) -> Iterator[Entry]:
+        """The entries in their order; NotProven for what is cut off, garbled or out of order."""
+        last: bytes | None = None
+        count = 0
+        while (entry := self._line()) is not None:
+            if "end" in entry:
+                self.sums = entry["end"]
+                break
+            place = tree_script.key(tree_script.raw(str(entry.get("path"))))
+            if last is not None and place <= last:
+                raise NotProven(f"{self._what} is out of order at {shown(entry)}")
+            last, count = place, count + 1
+            yield entry
+        if self.sums is None or self.sums["entries"] != count:
+            raise NotProven(f"{self._what} is not whole: it ends after {count} entries")
+
+    def _line(self) -> Mapping[str, Any] | None:
+        line = next(self._lines, None)
+        if line is None:
+            return None
+        try:
+            entry: Mapping[str, Any] = json.loads(line)
+        except ValueError as error:
+            raise NotProven(f"{self._what} is garbled: {error}") from error
+        return entry
+
+
+def shown(entry: Entry) -> str:
+    """An entry's path for people: what is not UTF-8 in it as ``\\xNN``."""
+    return tree_script.raw(str(entry["path"])).decode("utf-8", "backslashreplace")

@@ -1,0 +1,245 @@
+"""Runs on a machine: makes the manifest of a tree, slice by slice.
+
+A manifest is lines of JSON: a header, one line an entry (see ``tree_script``) in the order of a
+walk that visits a folder before what is in it and names in the order of their bytes, and a last
+line with the sums. It grows in a folder of its own, as gzip members that are each whole; ``state``
+says how far it is certain (fsynced). A run that was killed goes on from there.
+
+Words: ``make`` goes on for a slice of time; ``fetch`` gives out a piece; ``drop`` removes it all.
+Exit status of make: 0 whole, 1 whole with errors or changes meanwhile, 2 it cannot be made,
+3 not whole yet, 4 the tree stopped answering. Standard library of Python 3.8 only.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import ctypes
+import fcntl
+import gzip
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from harness.backup.tree_script import Item, describe, raw, silent_s, tick, to_json, told, walk
+
+FORMAT = 1
+PREFIX = "cutover-manifest-"
+WHOLE, DOUBTFUL, IMPOSSIBLE, UNFINISHED, STALLED = range(5)
+# A manifest of two days is of no moment: what was begun longer ago begins anew.
+RESUMABLE_S = 86_400.0
+BATCH, AHEAD = 64, 16  # entries a task, and tasks a worker
+SYNC_EVERY_S = 5.0
+SUMS = ("entries", "files", "bytes", "errors", "unstable")
+
+
+# --- the workers ----------------------------------------------------------------------------------
+
+
+class Piece(NamedTuple):
+    """The lines of some entries, packed, and their sums."""
+
+    packed: bytes
+    last: bytes
+    sums: dict[str, int]
+
+
+def described(root: bytes, items: list[Item]) -> Piece:
+    """What a worker makes of a task."""
+    entries = [describe(root, item) for item in items]
+    sums = {
+        "entries": len(entries),
+        "files": sum(entry["type"] == "file" for entry in entries),
+        "bytes": sum(entry.get("size", 0) for entry in entries),
+        "errors": sum("error" in entry for entry in entries),
+        "unstable": sum("unstable" in entry for entry in entries),
+    }
+    return Piece(packed(entries), items[-1].path, sums)
+
+
+def packed(entries: list[dict[str, Any]]) -> bytes:
+    lines = "".join([to_json(entry) + "\n" for entry in entries])
+    return gzip.compress(lines.encode("ascii"), 1)
+
+
+def die_with_parent() -> None:
+    """A worker does not outlive the process that it works for, however that ends."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def batches(items: Iterator[Item]) -> Iterator[list[Item]]:
+    batch: list[Item] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def pieces(
+    root: bytes, items: Iterator[Item], workers: int, deadline: float
+) -> Iterator[Piece | None]:
+    """What the workers made, in the order of the walk; None at the end when time was up first."""
+    fork = multiprocessing.get_context("fork")
+    waiting: deque[Future[Piece]] = deque()
+    with ProcessPoolExecutor(workers, fork, initializer=die_with_parent) as pool:
+        for batch in batches(items):
+            waiting.append(pool.submit(described, root, batch))
+            if len(waiting) >= AHEAD * workers:
+                yield waiting.popleft().result()
+            if time.monotonic() > deadline:
+                yield from (future.result() for future in waiting)
+                yield None
+                return
+        yield from (future.result() for future in waiting)
+
+
+# --- the manifest ---------------------------------------------------------------------------------
+
+
+class Making:
+    """A manifest in the making: a file, and how far it is certain."""
+
+    def __init__(self, folder: Path, header: dict[str, Any]) -> None:
+        self.folder = folder
+        self.file = open(folder / "lines.gz", "ab")  # noqa: PTH123, SIM115 (closed with the process)
+        fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.state = self._found(header) or self._begun(header)
+        self.file.truncate(self.state["offset"])
+        self.file.seek(self.state["offset"])
+        self.synced = time.monotonic()
+
+    def _found(self, header: dict[str, Any]) -> dict[str, Any] | None:
+        try:
+            state: dict[str, Any] = json.loads((self.folder / "state").read_text())
+        except (OSError, ValueError):
+            return None
+        same = {**state["header"], "started": 0} == {**header, "started": 0}
+        young = 0 <= header["started"] - state["header"]["started"] < RESUMABLE_S
+        certain = os.fstat(self.file.fileno()).st_size >= state["offset"]
+        return state if same and young and certain else None
+
+    def _begun(self, header: dict[str, Any]) -> dict[str, Any]:
+        self.file.truncate(0)
+        first = packed([header])
+        self.file.write(first)
+        sums = dict.fromkeys(SUMS, 0)
+        return {"header": header, "sums": sums, "offset": len(first), "last": "", "done": False}
+
+    def add(self, piece: Piece) -> None:
+        self.file.write(piece.packed)
+        self.state["offset"] += len(piece.packed)
+        self.state["last"] = told(piece.last)
+        for name, number in piece.sums.items():
+            self.state["sums"][name] += number
+        if time.monotonic() - self.synced > SYNC_EVERY_S:
+            self.sync()
+
+    def end(self) -> None:
+        last = packed([{"end": self.state["sums"]}])
+        self.file.write(last)
+        self.state["offset"] += len(last)
+        self.state["done"] = True
+
+    def sync(self) -> None:
+        """Make everything so far certain: first the lines, then how many they are."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        with (self.folder / "state.new").open("w") as file:
+            file.write(json.dumps(self.state))
+            file.flush()
+            os.fsync(file.fileno())
+        (self.folder / "state.new").replace(self.folder / "state")
+        self.synced = time.monotonic()
+
+
+def make(options: dict[str, Any]) -> int:
+    """Go on with a manifest for ``slice_s`` seconds; the exit status."""
+    tick()
+    root = os.fsencode(options["root"])
+    if not os.path.isdir(root):  # noqa: PTH112 (bytes)
+        return told_state({"error": f"{options['root']} is no folder"}, IMPOSSIBLE)
+    folder = Path(options["folder"])
+    sweep(folder)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    header = {
+        "manifest": FORMAT,
+        "root": options["root"],
+        "except": options["except"],
+        "started": time.time(),
+    }
+    try:
+        making = Making(folder, header)
+    except BlockingIOError:
+        return told_state({"error": "it is being made already, by somebody else"}, IMPOSSIBLE)
+    threading.Thread(target=watch, args=(options["silent_s"],), daemon=True).start()
+    if not making.state["done"]:
+        deadline = time.monotonic() + options["slice_s"]
+        items = walk(root, options["except"], raw(making.state["last"]))
+        finished = True
+        for piece in pieces(root, items, options["workers"], deadline):
+            if piece is None:
+                finished = False
+            else:
+                making.add(piece)
+        if finished:
+            making.end()
+        making.sync()
+    sums = making.state["sums"]
+    status = WHOLE if not sums["errors"] + sums["unstable"] else DOUBTFUL
+    return told_state(making.state, status if making.state["done"] else UNFINISHED)
+
+
+def told_state(state: dict[str, Any], status: int) -> int:
+    sys.stdout.write(json.dumps(state) + "\n")
+    sys.stdout.flush()
+    return status
+
+
+def watch(limit_s: float) -> NoReturn:
+    """End everything once the tree has not answered for too long: a hung mount never errs."""
+    while silent_s() < limit_s:
+        threading.Event().wait(0.5)
+    text = f"the tree has not answered for {limit_s:g} s"
+    # The workers die with this process, and what is certain stays for the next one.
+    os._exit(told_state({"error": text}, STALLED))
+
+
+def sweep(mine: Path) -> None:
+    """Remove what was left behind by others, long ago."""
+    for left in mine.parent.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if left != mine and time.time() - left.stat().st_mtime > RESUMABLE_S:
+                shutil.rmtree(left)
+
+
+def fetch(options: dict[str, Any]) -> int:
+    """Print a piece of a manifest, in base64; an empty one behind its end."""
+    with (Path(options["folder"]) / "lines.gz").open("rb") as file:
+        file.seek(options["offset"])
+        piece = file.read(options["bytes"])
+    sys.stdout.write(base64.b64encode(piece).decode() + "\n")
+    return 0
+
+
+def drop(options: dict[str, Any]) -> int:
+    """Remove a manifest."""
+    shutil.rmtree(options["folder"], ignore_errors=True)
+    return told_state({}, 0)
+
+
+def main() -> NoReturn:
+    word, options = sys.argv[1], json.loads(sys.argv[2])
+    sys.exit({"make": make, "fetch": fetch, "drop": drop}[word](options))

@@ -1,0 +1,206 @@
+"""W3-CEPH: Ceph is well by its own word: health, quorum, clocks, operations, crashes, versions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from harness.checks.findings import Facts, Finding, conclude, joined, looks, unknown, wanted
+from harness.model import Case, Verdict
+
+_PROBE = "ceph"
+CEPH = "Ceph"
+# What the other side of an operation would wait for.
+_SLOW = re.compile(r"SLOW_OP|SLOW_REQUEST|SLOW_METADATA_IO")
+# Flags that only say what an upgrade has brought, or that numbers of groups are set by hand.
+_HARMLESS = {"sortbitwise", "recovery_deletes", "purged_snapdirs", "pglog_hardlimit"}
+_HARMLESS |= {"noautoscale"}
+# Flags that keep Ceph from serving, from healing or from looking after its data.
+_HOLDING = {"full", "pause", "pauserd", "pausewr", "noup", "nodown", "noout", "noin"}
+_HOLDING |= {"nobackfill", "norebalance", "norecover", "noscrub", "nodeep-scrub", "nosnaptrim"}
+_HOLDING |= {"notieragent", "nearfull", "backfillfull"}
+
+
+def _whole(case: Case) -> tuple[Facts, Mapping[str, Any]]:
+    seen = looks(case, _PROBE, [case.cluster.name])
+    return seen, seen.values.get(case.cluster.name, {})
+
+
+def told(case: Case, item: str) -> Facts:
+    """One item of what Ceph says of itself, as the value of the place "Ceph"."""
+    whole, value = _whole(case)
+    if not value:
+        return Facts({}, whole.unseen)
+    if value["through"] is None:
+        return Facts({}, (unknown(CEPH, "it answered nobody"),))
+    found = value["items"].get(item, {"error": "nobody looked at it"})
+    if "error" in found:
+        return Facts({}, (unknown(CEPH, f"{item}: {found['error']}"),))
+    return Facts({CEPH: found["value"]}, ())
+
+
+def healthy(case: Case) -> Verdict:
+    """HEALTH_OK, or warnings that the profile declares; what is muted counts as what it is."""
+    declared = case.cluster.ceph_warnings
+    seen = told(case, "health")
+    findings, excused = [], []
+    for health in seen.values.values():
+        for code, check in health["checks"].items():
+            if check["severity"] == "HEALTH_WARN" and code in declared:
+                excused.append(f"{code} ({declared[code]})")
+            else:
+                findings.append(Finding(CEPH, _complaint(code, check, code in health["muted"])))
+        hidden = [code for code in health["muted"] if code not in {*health["checks"], *declared}]
+        findings += [
+            Finding(CEPH, f"expected no warning muted that is not declared, seen {code}")
+            for code in hidden
+        ]
+        if health["status"] != "HEALTH_OK" and not health["checks"]:
+            findings.append(Finding(CEPH, f"expected HEALTH_OK, seen {health['status']}"))
+    besides = f", beside what is declared: {', '.join(excused)}" if excused else ""
+    return conclude(findings, seen, proven=f"Ceph says that it is well{besides}")
+
+
+def _complaint(code: str, check: Mapping[str, Any], muted: bool) -> str:
+    detail = "; ".join(check["detail"][:3])
+    silenced = " (muted)" if muted else ""
+    says = f"{code}{silenced}: {check['says']}{f' ({detail})' if detail else ''}"
+    wanted_ = "no error" if check["severity"] != "HEALTH_WARN" else "only declared warnings"
+    return f"expected {wanted_}, seen {says}"
+
+
+def quorum(case: Case) -> Verdict:
+    """That nobody gets an answer is a failure when every place was asked; else it is not known."""
+    target = wanted(case, "monitors_count")
+    whole, value = _whole(case)
+    if value and value["through"] is None:
+        says = [f"{place}: {words}" for place, words in value["silent"].items()]
+        text = f"expected monitors that answer, seen none: {'; '.join(says)}"
+        findings = [unknown(place, why) for place, why in value["lost"].items()]
+        findings = findings or [Finding(CEPH, text)]
+        return conclude(findings, whole, proven="", target=target)
+    seen = told(case, "quorum")
+    findings, number = [], {}
+    for said in seen.values.values():
+        number = {"monitors_count": len(said["in"])}
+        findings += [
+            Finding(name, "expected this monitor in quorum, seen it out of it")
+            for name in said["monitors"]
+            if name not in said["in"]
+        ]
+        if len(said["in"]) < target["monitors_count"]:
+            text = f"expected {target['monitors_count']:g} monitors in quorum"
+            findings.append(Finding(CEPH, f"{text}, seen {len(said['in'])}"))
+    proven = f"all {number.get('monitors_count')} monitors are in quorum"
+    return conclude(findings, seen, proven=proven, measured=number, target=target)
+
+
+def clocks_agree(case: Case) -> Verdict:
+    """By the monitors' own comparison, which a skew of more than Ceph allows turns to a warning."""
+    key = "monitor_skew_ms"
+    target = wanted(case, key)
+    members, clocks = told(case, "quorum"), told(case, "clocks")
+    findings, skews = [], []
+    names = members.values.get(CEPH, {}).get("in", ()) if clocks.values else ()
+    for name in names:
+        clock = clocks.values[CEPH].get(name)
+        if clock is None:
+            findings.append(unknown(name, "the monitors have not compared its clock yet"))
+            continue
+        skew_ms = abs(clock["skew_s"]) * 1000
+        skews.append(skew_ms)
+        if skew_ms > target[key] or clock["health"] != "HEALTH_OK":
+            text = f"expected its clock within {target[key]:g} ms of the first monitor's, seen"
+            findings.append(Finding(name, f"{text} {skew_ms:.0f} ms ({clock['health']})"))
+    return conclude(
+        findings,
+        joined(members, clocks),
+        proven=f"the monitors' clocks agree to {max(skews, default=0):.0f} ms",
+        measured={key: max(skews)} if skews else {},
+        target=target,
+    )
+
+
+def nothing_slow(case: Case) -> Verdict:
+    """By Ceph's own complaints: an operation is slow after ``osd_op_complaint_time``, 30 s."""
+    seen = told(case, "health")
+    findings = [
+        Finding(CEPH, f"expected no slow operation, seen {code}: {_with_detail(check)}")
+        for health in seen.values.values()
+        for code, check in health["checks"].items()
+        if _SLOW.search(code)
+    ]
+    return conclude(findings, seen, proven="no operation is slow")
+
+
+def _with_detail(check: Mapping[str, Any]) -> str:
+    return "; ".join([check["says"], *check["detail"][:3]])
+
+
+def no_new_crash(case: Case) -> Verdict:
+    """None that nobody has archived, of whatever age: the health check forgets after two weeks."""
+    seen = told(case, "crashes")
+    newest = {
+        crash["entity"]: crash
+        for crashes in seen.values.values()
+        for crash in sorted(crashes, key=lambda crash: str(crash["at"]))
+    }
+    findings = [
+        Finding(entity, f"expected no unread crash, seen one at {crash['at']} ({crash['id']})")
+        for entity, crash in newest.items()
+    ]
+    return conclude(findings, seen, proven="no daemon has crashed that nobody has looked at")
+
+
+def one_version(case: Case) -> Verdict:
+    seen = told(case, "versions")
+    kinds: dict[str, list[str]] = {}
+    for said in seen.values.values():
+        for kind, counts in said.items():
+            for version, number in counts.items():
+                kinds.setdefault(version, []).append(f"{number} {kind}")
+    findings = []
+    if len(kinds) > 1:
+        says = [f"{_short(version)} ({', '.join(who)})" for version, who in kinds.items()]
+        findings.append(Finding(CEPH, f"expected one version everywhere, seen {', '.join(says)}"))
+    elif not kinds and seen.values:
+        findings.append(unknown(CEPH, "it names no daemon's version"))
+    proven = f"every daemon runs {_short(next(iter(kinds), ''))}"
+    return conclude(findings, seen, proven=proven)
+
+
+def _short(version: str) -> str:
+    """Number and build of ``ceph version 16.2.15 (618f4408929889…) pacific (stable)``."""
+    number = version.removeprefix("ceph version ").partition(" ")[0]
+    build = re.search(r"\(([0-9a-f]{9,})\)", version)
+    return f"{number} ({build.group(1)[:9]})" if build else number
+
+
+def no_flag(case: Case) -> Verdict:
+    """Set for all of Ceph, or for one OSD, machine or device class (``osd.1: noout``)."""
+    declared = case.cluster.ceph_flags
+    seen = told(case, "osd map")
+    findings = []
+    for said in seen.values.values():
+        for entry in said["flags"]:
+            place, _, flag = entry.rpartition(": ")
+            if flag in declared or flag in _HARMLESS:
+                continue
+            if flag in _HOLDING:
+                text = f"expected no flag that is not declared, seen {flag}"
+                findings.append(Finding(place or CEPH, text))
+            else:
+                findings.append(unknown(place or CEPH, f"what its flag {flag} does is not known"))
+    return conclude(findings, seen, proven="no flag holds Ceph back")
+
+
+CHECKS = {
+    "Ceph is healthy": healthy,
+    "every Ceph monitor is in quorum": quorum,
+    "the monitors' clocks agree": clocks_agree,
+    "no operation in Ceph is slow": nothing_slow,
+    "no crash of Ceph is unread": no_new_crash,
+    "every daemon of Ceph runs one version": one_version,
+    "no flag holds Ceph back": no_flag,
+}

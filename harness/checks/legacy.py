@@ -1,0 +1,100 @@
+"""W3-LEGACY: the storage that exists already is there, reads, and has not changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from harness.checks.findings import Finding, conclude, looks, unknown
+from harness.model import Case, Verdict
+
+_MOUNT, _MANIFEST = "legacy-mount", "legacy-manifest"
+_SAID = 5  # differences that a reason names; all are counted
+_GB = 1e9
+_WORDS = {
+    "changed": "expected it unchanged, seen another",
+    "removed": "expected it to be there, seen it gone",
+    "added": "expected nothing new, seen it",
+}
+
+
+def mounted_and_readable(case: Case) -> Verdict:
+    seen = looks(case, _MOUNT, [machine.name for machine in case.cluster.machines])
+    findings = [
+        Finding(name, says)
+        for name, value in seen.values.items()
+        for says in _wrong_mount(value, case.cluster.legacy)
+    ]
+    path = case.cluster.legacy.get("path")
+    return conclude(findings, seen, proven=f"{path} is mounted and reads on every machine")
+
+
+def _wrong_mount(value: Mapping[str, Any], legacy: Mapping[str, str]) -> Iterator[str]:
+    path = legacy["path"]
+    mount, wanted = value["mount"], f"{legacy['type']} of {legacy['source']}"
+    if mount is None:
+        yield f"expected {wanted} at {path}, seen nothing mounted there"
+    elif (mount["type"], mount["source"]) != (legacy["type"], legacy["source"]):
+        yield f"expected {wanted} at {path}, seen {mount['type']} of {mount['source']}"
+    elif "error" in value["read"]:
+        yield f"expected {path} to be readable, seen {value['read']['error']}"
+
+
+def unchanged(case: Case) -> Verdict:
+    """Against the baseline. A file that could not be read is not known to be the same."""
+    seen = looks(case, _MANIFEST, [case.cluster.name])
+    value = seen.values.get(case.cluster.name)
+    findings = list(_findings(case, value)) if value is not None else []
+    if value is None or value["baseline"] is None:
+        return conclude(findings, seen, proven="")
+    before, sums, counts = value["baseline"], value["sums"], value["counts"]
+    day = datetime.fromtimestamp(before["started"], UTC)
+    return conclude(
+        findings,
+        seen,
+        proven=f"{sums['files']} files ({sums['bytes'] / _GB:.1f} GB) are as they were on "
+        f"{day:%d %B %Y, %H:%M} UTC (baseline {before['sha256'][:16]}…)",
+        measured={
+            "files_count": sums["files"],
+            **{f"{kind}_count": number for kind, number in counts.items()},
+        },
+    )
+
+
+def _findings(case: Case, value: Mapping[str, Any]) -> Iterator[Finding]:
+    root, before = case.cluster.legacy["path"], value["baseline"]
+    record = f"./cutover backup baseline --cluster {case.cluster.name}"
+    if before is None:
+        yield unknown(root, f"there is no baseline to compare with; before the work: {record}")
+        return
+    if before["root"] != root:
+        yield unknown(root, f"the baseline is of {before['root']}")
+        return
+    if before["more_left_out"]:
+        left = ", ".join(before["more_left_out"])
+        yield unknown(root, f"the baseline left out {left}, which the profile does not except")
+    if not before["sums"]["files"]:
+        yield unknown(root, "the baseline holds no file, so nothing could have changed")
+    for kind, words in _WORDS.items():
+        yield from _different(root, value, kind, words)
+    if value["counts"]["unread"]:
+        (first, *_) = [it for it in value["first"] if it["kind"] == "unread"]
+        text = f"{value['counts']['unread']} could not be compared, the first because of"
+        yield unknown(f"{root}/{first['path']}", f"{text} {', '.join(first['what'])}")
+
+
+def _different(root: str, value: Mapping[str, Any], kind: str, words: str) -> Iterator[Finding]:
+    named = [it for it in value["first"] if it["kind"] == kind][:_SAID]
+    for it in named:
+        text = f"{words} {', '.join(it['what'])}" if it["what"] else words
+        yield Finding(f"{root}/{it['path']}", text)
+    more = value["counts"][kind] - len(named)
+    if more > 0:
+        yield Finding(root, f"{more} more {kind}")
+
+
+CHECKS = {
+    "the existing storage is mounted and readable everywhere": mounted_and_readable,
+    "the existing storage is unchanged": unchanged,
+}

@@ -1,0 +1,305 @@
+"""W3-ROOK: Rook runs, at its declared version, and its Ceph is the declared one and well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from harness.checks.findings import Facts, Finding, conclude, joined, looks, names, unknown, wanted
+from harness.model import Case, RookDeclared, Verdict
+
+_ROOK = "rook"
+_OPERATOR, _CSI_OPERATOR = "rook-ceph-operator", "ceph-csi-controller-manager"
+_PHASES = {"external": "Connected", "cluster": "Ready"}
+_TOLD_MONITORS = {
+    "operator": "Rook's operator",
+    "csi": "the CSI drivers",
+    "connection": "the CSI drivers' CephConnection",
+}
+_COPIES = 3
+# The kubelet waits at most 5 min before it restarts a container, and forgets after 10 min of peace.
+_LOOP_RESTARTS, _LOOP_S = 3, 600
+_STUCK = frozenset(
+    (
+        "CrashLoopBackOff",
+        "ImagePullBackOff",
+        "ErrImagePull",
+        "InvalidImageName",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "RunContainerError",
+    )
+)
+
+
+def declared_rook(case: Case) -> RookDeclared:
+    """What the profile declares of Rook; AssertionError, hence NOT PROVEN, without it."""
+    declared = case.cluster.rook
+    assert declared is not None, "the requirement needs Rook"
+    return declared
+
+
+def item(case: Case, name: str) -> Facts:
+    """One item of what the probe saw, by the item's name."""
+    whole = looks(case, _ROOK, [case.cluster.name])
+    values: dict[str, Any] = {}
+    unseen = list(whole.unseen)
+    for items in whole.values.values():
+        found = items.get(name, {"error": "the probe did not look"})
+        if "value" in found:
+            values[name] = found["value"]
+        else:
+            unseen.append(unknown(name, found["error"]))
+    return Facts(values, tuple(unseen))
+
+
+def looked_at(case: Case) -> float:
+    """When the probe looked, in UTC seconds."""
+    return case.of(_ROOK)[case.cluster.name].at
+
+
+# --- the operator -----------------------------------------------------------------------------
+
+
+def operator_is_ready(case: Case) -> Verdict:
+    """Rook's own, and that of the CSI drivers where Driver objects ask for it."""
+    space = declared_rook(case).operator_namespace
+    seen, csi = item(case, "deployments"), item(case, "drivers")
+    operators = [_OPERATOR]
+    operators += [_CSI_OPERATOR for value in csi.values.values() if value["objects"]]
+    findings = [
+        finding
+        for deployments in seen.values.values()
+        for operator in operators
+        for finding in unready(f"{space}/{operator}", deployments)
+    ]
+    return conclude(findings, joined(seen, csi), proven=f"{names(operators)} ready")
+
+
+def unready(name: str, deployments: Mapping[str, Any]) -> Iterator[Finding]:
+    """Why a deployment does not run as it is told to; nothing when it does."""
+    found = deployments.get(name)
+    if found is None:
+        yield Finding(name, "expected this deployment, seen none")
+    elif found["wanted"] < 1:
+        yield Finding(name, "expected it to run, seen it scaled to 0")
+    elif found["available"] < found["wanted"]:
+        text = f"expected {found['wanted']} available, seen {found['available']}"
+        yield Finding(name, text)
+    elif found["updated"] < found["wanted"]:
+        text = f"expected {found['wanted']} of its newest template, seen {found['updated']}"
+        yield Finding(name, text)
+
+
+def version_is_declared(case: Case) -> Verdict:
+    """The operator's image, and the version with which Rook labelled what it deployed."""
+    declared = declared_rook(case)
+    seen = item(case, "deployments")
+    findings = []
+    for deployments in seen.values.values():
+        operator = f"{declared.operator_namespace}/{_OPERATOR}"
+        if operator not in deployments:
+            findings.append(unknown(operator, "there is no such deployment"))
+        else:
+            findings += _of_image(operator, deployments[operator]["image"], declared.version)
+        findings += [
+            Finding(name, f"expected Rook {declared.version}, seen {found['rook_version']}")
+            for name, found in deployments.items()
+            if found["rook_version"] not in (None, declared.version)
+        ]
+    return conclude(findings, seen, proven=f"Rook is {declared.version} everywhere")
+
+
+def _of_image(operator: str, image: str, version: str) -> Iterator[Finding]:
+    tag = tag_of(image)
+    if tag is None:
+        yield unknown(operator, f"the image {image} has no tag that says its version")
+    elif tag != version:
+        yield Finding(operator, f"expected Rook {version}, seen {tag}")
+
+
+def tag_of(image: str) -> str | None:
+    """The tag of an image reference; None for one by digest alone, or without a tag."""
+    # A colon before the last slash begins a registry's port.
+    name = image.partition("@")[0].rpartition("/")[2]
+    return name.partition(":")[2] or None
+
+
+def nothing_crashes(case: Case) -> Verdict:
+    """No container that cannot start, or that ended in the last minutes and not the first time."""
+    seen = item(case, "pods")
+    findings = []
+    for pods in seen.values.values():
+        if not pods:
+            findings.append(unknown("pods", "there is none, so none can be seen to crash"))
+        for pod in pods:
+            for name, container in pod["containers"].items():
+                why = _crashing(container, looked_at(case))
+                if why:
+                    where = f"{pod['name']} on {pod['machine']}"
+                    findings.append(Finding(where, f"expected {name} to run on, seen {why}"))
+    return conclude(findings, seen, proven="no pod of Rook crashes again and again")
+
+
+def _crashing(container: Mapping[str, Any], now: float) -> str | None:
+    if container["waits"] in _STUCK:
+        return str(container["waits"])
+    ended, restarts = container["ended_at"], container["restarts"]
+    if ended is not None and restarts >= _LOOP_RESTARTS and now - ended < _LOOP_S:
+        return f"{restarts} restarts, the last {now - ended:.0f} s ago ({container['ended']})"
+    return None
+
+
+# --- its Ceph ---------------------------------------------------------------------------------
+
+
+def cluster_is_well(case: Case) -> Verdict:
+    declared, target = declared_rook(case), wanted(case, "health_age_minutes")
+    seen = item(case, "cluster")
+    findings: list[Finding] = []
+    ages = []
+    where = f"CephCluster {declared.cluster}"
+    for cluster in seen.values.values():
+        if cluster is None:
+            findings.append(Finding(where, f"expected it in {declared.namespace}, seen none"))
+            continue
+        findings += [Finding(where, text) for text in _misfits(cluster, declared)]
+        if cluster["checked_at"] is None:
+            findings.append(unknown(where, "Rook does not say when it last looked at Ceph"))
+            continue
+        ages.append(max(0.0, looked_at(case) - cluster["checked_at"]) / 60)
+        if ages[-1] > target["health_age_minutes"]:
+            limit = f"{target['health_age_minutes']:g} minutes"
+            text = f"expected Rook to have looked at Ceph in the last {limit}"
+            findings.append(Finding(where, f"{text}, seen {ages[-1]:.0f} minutes ago"))
+    return conclude(
+        findings,
+        seen,
+        proven=f"{where} is {_PHASES[declared.mode]}",
+        measured={"health_age_minutes": round(max(ages), 1)} if ages else {},
+        target=target,
+    )
+
+
+def _misfits(cluster: Mapping[str, Any], declared: RookDeclared) -> Iterator[str]:
+    """What is not as it should be, in words."""
+    phase = _PHASES[declared.mode]
+    if cluster["external"] != (declared.mode == "external"):
+        mode = "external" if cluster["external"] else "cluster"
+        yield f"expected {declared.mode} mode, seen {mode} mode"
+    if cluster["phase"] != phase:
+        said = f" ({cluster['message']})" if cluster["message"] else ""
+        yield f"expected phase {phase}, seen {cluster['phase']}{said}"
+    state = cluster["conditions"].get(phase, "absent")
+    if state != "True":
+        yield f"expected the condition {phase}, seen {phase}={state}"
+    more = {name: says for name, says in cluster["raised"].items() if name not in declared.warnings}
+    if cluster["health"] not in ("HEALTH_OK", "HEALTH_WARN"):
+        yield f"expected HEALTH_OK, seen {cluster['health']}{_told(cluster['raised'])}"
+    elif more:
+        yield f"expected only declared warnings of Ceph, seen{_told(more)}"
+    elif cluster["health"] == "HEALTH_WARN" and not cluster["raised"]:
+        yield "expected only declared warnings of Ceph, seen one without a name"
+    if len(cluster["ceph_versions"]) > 1:
+        yield f"expected one version of Ceph, seen {names(cluster['ceph_versions'])}"
+
+
+def _told(raised: Mapping[str, str]) -> str:
+    return "".join(f" {name} ({says})" for name, says in sorted(raised.items()))
+
+
+def monitors_are_declared(case: Case) -> Verdict:
+    """The operator's list, and those that the CSI drivers were given."""
+    declared = declared_rook(case)
+    seen = item(case, "monitors")
+    findings = []
+    for monitors in seen.values.values():
+        if monitors is None:
+            findings.append(Finding("rook-ceph-mon-endpoints", "expected it, seen none"))
+            continue
+        if monitors["csi"] is None and monitors["connection"] is None:
+            findings.append(Finding("the CSI drivers", "expected to be given monitors, seen none"))
+        for key, where in _TOLD_MONITORS.items():
+            listed = monitors[key]
+            if listed is not None and set(listed) != set(declared.monitors):
+                text = f"expected the monitors {names(declared.monitors)}"
+                findings.append(Finding(where, f"{text}, seen {', '.join(listed) or 'none'}"))
+    return conclude(findings, seen, proven=f"the monitors are {names(declared.monitors)}")
+
+
+def pools_keep_three_copies(case: Case) -> Verdict:
+    """The file system's pools, and those for block devices; in cluster mode alone."""
+    declared = declared_rook(case)
+    seen, blocks = item(case, "file system"), item(case, "pools")
+    findings: list[Finding] = []
+    where = f"CephFilesystem {declared.filesystem}"
+    for file_system in seen.values.values():
+        if file_system is None:
+            findings.append(Finding(where, f"expected it in {declared.namespace}, seen none"))
+            continue
+        if file_system["phase"] != "Ready":
+            findings.append(Finding(where, f"expected Ready, seen {file_system['phase']}"))
+        for name, pool in file_system["pools"].items():
+            findings += _thin(f"{where}, {name}", pool)
+    for pools in blocks.values.values():
+        for name, pool in pools.items():
+            if pool["phase"] != "Ready":
+                text = f"expected Ready, seen {pool['phase']}"
+                findings.append(Finding(f"CephBlockPool {name}", text))
+            findings += _thin(f"CephBlockPool {name}", pool)
+    return conclude(
+        findings,
+        joined(seen, blocks),
+        proven="every pool of Rook keeps three copies on three machines",
+    )
+
+
+def _thin(where: str, pool: Mapping[str, Any]) -> Iterator[Finding]:
+    if pool["copies"] != _COPIES:
+        yield Finding(where, f"expected {_COPIES} copies, seen {pool['copies'] or 'none'}")
+    if pool["apart"] != "host":
+        yield Finding(where, f"expected its copies on different hosts, seen {pool['apart']}")
+    if not pool["safe"]:
+        yield Finding(where, "expected requireSafeReplicaSize, seen it off")
+
+
+def every_machine_runs_its_osd(case: Case) -> Verdict:
+    """One ready OSD a machine, told to use the declared device; in cluster mode alone."""
+    declared = declared_rook(case)
+    seen = item(case, "pods")
+    device = f"/dev/{declared.device}"
+    machines = [machine.name for machine in case.cluster.machines]
+    findings = []
+    for pods in seen.values.values():
+        osds = [pod for pod in pods if pod["osd"] is not None]
+        for machine in machines:
+            here = [pod for pod in osds if pod["machine"] == machine]
+            if len(here) != 1:
+                findings.append(Finding(machine, f"expected one OSD, seen {len(here)}"))
+            findings += [
+                Finding(machine, f"expected OSD {pod['osd']['id']} ready, seen it not")
+                for pod in here
+                if not pod["ready"]
+            ]
+            findings += [
+                Finding(machine, f"expected its OSD on {device}, seen {pod['osd']['device']}")
+                for pod in here
+                if pod["osd"]["device"] != device
+            ]
+        findings += [
+            Finding(str(pod["machine"]), "expected OSDs on declared machines, seen one here")
+            for pod in osds
+            if pod["machine"] not in machines
+        ]
+    return conclude(findings, seen, proven=f"every machine runs one OSD, on {device}")
+
+
+CHECKS = {
+    "Rook's operator is ready": operator_is_ready,
+    "Rook is of its declared version": version_is_declared,
+    "Rook's Ceph is as declared and well": cluster_is_well,
+    "Rook's monitors are the declared ones": monitors_are_declared,
+    "every pool of Rook keeps three copies": pools_keep_three_copies,
+    "every machine runs its OSD in Rook": every_machine_runs_its_osd,
+    "no pod of Rook crashes again and again": nothing_crashes,
+}

@@ -1,0 +1,88 @@
+"""``./cutover backup …``: what must survive the migration."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from harness.backup import baseline as kept
+from harness.commands.output import AsJson, Cluster, say, say_json
+from harness.errors import ConfigError, Refused
+from harness.model import Exit
+from harness.probes.legacy_manifest import making
+from harness.settings import Legacy, Profile, load_profile
+from harness.transport import connect
+
+backup = typer.Typer(help="What must survive: baselines of the existing storage.")
+
+
+@backup.callback()
+def group() -> None:
+    """A group, however few commands it has."""
+
+
+@backup.command()
+def baseline(
+    cluster: Cluster = "lab",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put the one that exists aside, and record anew.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Record what the existing storage holds, before the work begins; changes nothing in it.
+
+    Example: ./cutover backup baseline --cluster contabo
+
+    An interrupted one goes on where it was, within a day. Ends with 0 (recorded), 2 (the profile
+    declares no existing storage), 3 (it could not be read, or not all of it) or 4 (there is one
+    already).
+    """
+    profile = load_profile(cluster)
+    legacy = _legacy(profile)
+    if legacy.baseline.exists() and not replace:
+        raise Refused(
+            f"there is a baseline already: {legacy.baseline}",
+            remedy="it says how things were before the work; --replace puts it aside",
+        )
+    with connect(profile) as reach:
+        one = making(reach, legacy, f"baseline-{profile.name}")
+        one.make(_tell)
+        if legacy.baseline.exists():
+            now = datetime.now(UTC)
+            legacy.baseline.rename(f"{legacy.baseline}.until-{now:%Y%m%dT%H%M%SZ}")
+        recorded = kept.record(one.lines(), legacy.baseline)
+        one.drop()
+    sums, sha256 = recorded.sums, recorded.sha256
+    doubts = sums["errors"] + sums["unstable"]
+    if as_json:
+        path = str(legacy.baseline)
+        say_json({"schema": 1, "baseline": path, "sha256": sha256, "sums": dict(sums)})
+    else:
+        say(f"{legacy.path} as {one.tree.machine} sees it: {_words(sums)}")
+        say(f"baseline  {legacy.baseline}")
+        say(f"sha256    {sha256}")
+        if doubts:
+            say(f"! {sums['errors']} could not be read, {sums['unstable']} changed meanwhile: what")
+            say("  of these is not excepted in the profile (legacy.except) will be NOT PROVEN")
+    raise typer.Exit(int(Exit.NOT_PROVEN if doubts else Exit.GO))
+
+
+def _legacy(profile: Profile) -> Legacy:
+    if profile.legacy is None:
+        raise ConfigError(
+            f"the profile {profile.name} declares no existing storage",
+            remedy="say in `legacy:` where it is; scenarios/clusters/contabo.yaml shows how",
+        )
+    return profile.legacy
+
+
+def _words(sums: Mapping[str, int]) -> str:
+    return f"{sums['files']} files, {sums['bytes'] / 1e9:.1f} GB"
+
+
+def _tell(sums: Mapping[str, int]) -> None:
+    sys.stderr.write(f"read so far: {_words(sums)}\n")

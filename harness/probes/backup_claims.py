@@ -1,0 +1,150 @@
+"""Claims that hold backups: the shared one with what lies in it, and any other.
+
+The value:
+
+``claims``  every claim that is the declared one, or whose name or labels say backup: {"namespace",
+            "name", "modes", "bytes": as bound, or as requested before, "phase", "why"}
+``layout``  {"value": see ``layout_script``} or {"error"}, or None without the declared claim
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, ClassVar
+
+from harness.errors import HarnessError, NotProven, TransportError
+from harness.model import JSON
+from harness.probes import pods
+from harness.settings import Backups
+from harness.transport import Kube, Reach
+
+_SCRIPT = Path(__file__).with_name("layout_script.py").read_text(encoding="utf-8")
+_READY_WITHIN_S = 60.0
+_AT = "/backups"
+_PREFIX = "cutover-probe-backups-"
+_LIVES_S = 300
+_UNITS = {
+    "": 1,
+    **{unit: 1000**power for power, unit in enumerate(("k", "M", "G", "T", "P", "E"), start=1)},
+    **{unit: 1024**power for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
+}
+
+
+class BackupClaims:
+    """Lists claims, and looks into the declared one from a pod that mounts it read-only."""
+
+    name: ClassVar[str] = "backup-claims"
+    within_s: ClassVar[float] = 150.0
+
+    def targets(self, reach: Reach) -> Sequence[str]:
+        return [reach.profile.name]
+
+    def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
+        backups = reach.profile.backups
+        if backups is None:
+            raise NotProven("the profile declares no claim for backups (backups)")
+        listed = reach.kube.get("/api/v1/persistentvolumeclaims")["items"]
+        claims = [found for item in listed if (found := _claim(item, backups))]
+        ours = [it for it in claims if _is_declared(it, backups)]
+        return {"claims": claims, "layout": _layout(reach, backups, ours[0]) if ours else None}
+
+
+def _is_declared(claim: Mapping[str, Any], backups: Backups) -> bool:
+    return (claim["namespace"], claim["name"]) == (backups.namespace, backups.claim)
+
+
+def _claim(item: Mapping[str, Any], backups: Backups) -> dict[str, Any] | None:
+    meta, spec, status = item["metadata"], item["spec"], item.get("status", {})
+    claim = {"namespace": meta["namespace"], "name": meta["name"]}
+    why = _betrayed(meta, backups.words)
+    if not why and not _is_declared(claim, backups):
+        return None
+    asked = spec["resources"]["requests"]["storage"]
+    return claim | {
+        "modes": list(spec["accessModes"]),
+        "bytes": quantity(status.get("capacity", {}).get("storage", asked)),
+        "phase": status.get("phase", "Pending"),
+        "why": why,
+    }
+
+
+def _betrayed(meta: Mapping[str, Any], patterns: Sequence[str]) -> str:
+    """The name, or the label, that says what the claim is for; nothing when none does."""
+    labels = [f"{key}={value}" for key, value in sorted(meta.get("labels", {}).items())]
+    said = [meta["name"], *labels]
+    return next((it for it in said if any(fnmatchcase(it.lower(), p) for p in patterns)), "")
+
+
+def quantity(text: str) -> int:
+    """Bytes of a Kubernetes quantity (``500Gi``); TransportError for what is none."""
+    number = text.rstrip("kKMGTPEi")
+    try:
+        return int(Decimal(number) * _UNITS[text[len(number) :]])
+    except (InvalidOperation, KeyError) as error:
+        raise TransportError(f"not a quantity: {text!r}") from error
+
+
+def _layout(reach: Reach, backups: Backups, claim: Mapping[str, Any]) -> dict[str, Any]:
+    if claim["phase"] != "Bound":
+        return {"error": f"the claim is {claim['phase']}: it cannot be looked into"}
+    try:
+        with _reader(reach, backups) as pod:
+            argv = ("python3", "-I", "-c", _SCRIPT, _AT)
+            done = reach.kube.exec(backups.namespace, pod, argv, within_s=25.0)
+        if done.status != 0:
+            said = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
+            return {"error": f"listing it as user {backups.reader}: {said}"}
+        return {"value": json.loads(done.stdout)}
+    except (HarnessError, ValueError) as error:
+        return {"error": str(error)}
+
+
+@contextlib.contextmanager
+def _reader(reach: Reach, backups: Backups) -> Iterator[str]:
+    """A pod beside the claim, which must be in its namespace; it is deleted afterwards."""
+    kube, space = reach.kube, backups.namespace
+    _sweep(kube, space)
+    name = f"{_PREFIX}{secrets.token_hex(4)}"
+    try:
+        kube.apply(_pod(reach, backups, name))
+        _, late = pods.addresses_when_ready(kube, space, {name: name}, _READY_WITHIN_S)
+        if late:
+            raise TransportError(late[name])
+        yield name
+    finally:
+        kube.delete(f"/api/v1/namespaces/{space}/pods/{name}")
+
+
+def _pod(reach: Reach, backups: Backups, name: str) -> dict[str, Any]:
+    made = pods.pod(reach, backups.namespace, name, "", "reader")
+    spec = made["spec"]
+    # Whichever machine the scheduler finds: a claim may be bound to some of them only.
+    del spec["nodeName"], spec["tolerations"]
+    spec["activeDeadlineSeconds"] = _LIVES_S
+    spec["securityContext"] |= {"runAsUser": backups.reader, "runAsGroup": backups.reader}
+    spec["volumes"] = [
+        {
+            "name": "backups",
+            "persistentVolumeClaim": {"claimName": backups.claim, "readOnly": True},
+        }
+    ]
+    mount = {"name": "backups", "mountPath": _AT, "readOnly": True}
+    spec["containers"][0]["volumeMounts"] = [mount]
+    return made
+
+
+def _sweep(kube: Kube, space: str) -> None:
+    """Remove what a harness left that was killed."""
+    for left in kube.get(f"/api/v1/namespaces/{space}/pods?{pods.SELECTOR}")["items"]:
+        meta = left["metadata"]
+        age_s = time.time() - datetime.fromisoformat(meta["creationTimestamp"]).timestamp()
+        if meta["name"].startswith(_PREFIX) and age_s > _LIVES_S:
+            kube.delete(f"/api/v1/namespaces/{space}/pods/{meta['name']}")

@@ -1,0 +1,129 @@
+"""The StorageClass, the claims and their volumes, as the API knows them."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.errors import ConfigError, HarnessError, TimedOut
+from harness.model import JSON
+from harness.probes import pods
+from harness.settings import Storage
+from harness.transport import Kube, Reach
+from harness.waiting import until
+
+SHARED, LIMITED = "shared", "limited"
+MIB = 1 << 20
+# How much each claim asks for. Twenty are bound at once: that many tell how long one takes.
+SIZES: Mapping[str, int] = {
+    SHARED: 256 * MIB,
+    LIMITED: 64 * MIB,
+    **{f"spare-{number:02}": 16 * MIB for number in range(1, 19)},
+}
+_SHIFTS = {"": 0, "Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40}
+# The volumes of a class say by these parameters where their data goes.
+PLACES = ("clusterID", "fsName", "pool")
+
+
+def storage(reach: Reach) -> Storage:
+    """What the profile declares; ConfigError when that is nothing."""
+    if reach.profile.storage is None:
+        raise ConfigError(
+            "the profile declares no StorageClass", remedy="name it in `storage:`, with its pool"
+        )
+    return reach.profile.storage
+
+
+def storage_class(kube: Kube, name: str) -> JSON:
+    """The class as it is, or None when the cluster has no such class."""
+    for item in kube.get("/apis/storage.k8s.io/v1/storageclasses")["items"]:
+        if item["metadata"]["name"] == name:
+            return {
+                "provisioner": item["provisioner"],
+                "reclaim_policy": item.get("reclaimPolicy", "Delete"),
+                "expands": bool(item.get("allowVolumeExpansion", False)),
+                "parameters": {
+                    key: value
+                    for key, value in (item.get("parameters") or {}).items()
+                    if key in PLACES
+                },
+            }
+    return None
+
+
+def claim(space: str, name: str, class_name: str, size: int) -> dict[str, Any]:
+    """A claim that every machine may write at once."""
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name, "namespace": space},
+        "spec": {
+            "storageClassName": class_name,
+            "accessModes": ["ReadWriteMany"],
+            "resources": {"requests": {"storage": f"{size // MIB}Mi"}},
+        },
+    }
+
+
+def bind(
+    reach: Reach, space: str, *, sizes: Mapping[str, int] = SIZES, within_s: float
+) -> dict[str, Any]:
+    """Ask for all claims at once; when each was bound, or what the cluster says of it."""
+    class_name = storage(reach).class_name
+    began: dict[str, float] = {}
+    found: dict[str, Any] = {}
+    for name, size in sizes.items():
+        began[name] = time.monotonic()
+        try:
+            reach.kube.apply(claim(space, name, class_name, size))
+        except HarnessError as error:
+            found[name] = {"error": str(error)}
+    waiting = [name for name in sizes if name not in found]
+
+    def all_bound() -> bool:
+        for name, spec in _bound(reach.kube, space, waiting).items():
+            after_s = round(time.monotonic() - began[name], 1)
+            found.setdefault(name, {"after_s": after_s, "volume": spec["volumeName"]})
+        return all(name in found for name in sizes)
+
+    with contextlib.suppress(TimedOut):
+        until(all_bound, within_s=within_s, every_s=0.2, what="every claim bound")
+    volumes = reach.kube.get("/api/v1/persistentvolumes")["items"]
+    said = pods.warnings(reach.kube, space) if len(found) < len(sizes) else {}
+    for name in sizes:
+        late = {"said": said.get(name, "nothing"), "waited_s": within_s}
+        found[name] = {**found.setdefault(name, late), "modes": _modes(volumes, space, name)}
+    return found
+
+
+def _bound(kube: Kube, space: str, names: Sequence[str]) -> dict[str, Any]:
+    listed = kube.get(f"/api/v1/namespaces/{space}/persistentvolumeclaims")["items"]
+    return {
+        item["metadata"]["name"]: item["spec"]
+        for item in listed
+        if item["metadata"]["name"] in names and item["status"].get("phase") == "Bound"
+    }
+
+
+def _modes(volumes: Sequence[Any], space: str, name: str) -> list[str] | None:
+    """How the claim's volume may be mounted, bound to it or not; None when there is no volume."""
+    for volume in volumes:
+        of = volume["spec"].get("claimRef") or {}
+        if (of.get("namespace"), of.get("name")) == (space, name):
+            return list(volume["spec"]["accessModes"])
+    return None
+
+
+def capacity(kube: Kube, space: str, name: str) -> int | None:
+    """How many bytes a claim holds by now, as its status says it."""
+    path = f"/api/v1/namespaces/{space}/persistentvolumeclaims/{name}"
+    text = kube.get(path)["status"].get("capacity", {}).get("storage")
+    return None if text is None else quantity(text)
+
+
+def quantity(text: str) -> int:
+    """Bytes of a size as the API writes it: ``64Mi``, ``1Gi``, ``67108864``."""
+    number, suffix = (text[:-2], text[-2:]) if text.endswith("i") else (text, "")
+    return int(number) << _SHIFTS[suffix]

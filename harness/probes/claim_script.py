@@ -1,0 +1,393 @@
+"""Runs in a pod, as ``python3 -``: writes to claims, or reads what others wrote, as a line of JSON.
+
+A block tells by itself what it is: its header holds who wrote it, its offset and its generation
+under a digest, and its payload follows from those by a hash. A reader that knows them knows every
+byte, and can tell a block that is lost, zeroed, stale, swapped or changed. Nothing in it is zero
+for long: storage that loses an extent reads as zeros. Standard library of Python 3.8 only.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import random
+import signal
+import stat
+import struct
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+BLOCK = 64 * 1024
+MAGIC = b"CUTOVER\n"
+FIELDS = struct.Struct("!8s16sQI")  # magic, who wrote it, offset, generation
+DIGEST = 16
+FEW = 5  # so many are told of those that are wrong
+STEP = 1 << 20
+QUOTA = "ceph.quota.max_bytes"
+ACL = "system.posix_acl_access"
+
+# --- blocks -----------------------------------------------------------------------------------
+
+
+def owner(seed: int, writer: str) -> bytes:
+    return hashlib.blake2b(f"{seed} {writer}".encode(), digest_size=16).digest()
+
+
+def block(who: bytes, offset: int, generation: int) -> bytes:
+    """The one block that belongs there."""
+    fields = FIELDS.pack(MAGIC, who, offset, generation)
+    digest = hashlib.blake2b(fields, digest_size=DIGEST).digest()
+    payload = hashlib.shake_128(fields).digest(BLOCK - len(fields) - DIGEST)
+    return fields + digest + payload
+
+
+def verdict(found: bytes, who: bytes, offset: int, generation: int) -> str:
+    """What is wrong with a block, in words; empty when it is the one that belongs there."""
+    wanted = block(who, offset, generation)
+    if found == wanted:
+        return ""
+    if not found:
+        return "lost: the file ends before it"
+    if len(found) < BLOCK:
+        return f"lost: only {len(found)} bytes of it are there"
+    if not any(found):
+        return "zeroed"
+    magic, whose, at, older = FIELDS.unpack_from(found)
+    if magic == MAGIC and found == block(whose, at, older):
+        if whose != who:
+            return "of another writer"
+        if at != offset:
+            return f"swapped: it belongs at offset {at}"
+        return f"{'stale' if older < generation else 'invented'}: generation {older}"
+    bits = [bin(one ^ other).count("1") for one, other in zip(found, wanted)]  # noqa: B905 (3.8)
+    first = next(place for place, count in enumerate(bits) if count)
+    return f"changed: {sum(bits)} bits differ, the first at byte {offset + first}"
+
+
+def put(descriptor: int, data: bytes, offset: int) -> None:
+    """All of the bytes, however many calls it takes."""
+    while data:
+        done = os.pwrite(descriptor, data, offset)
+        data, offset = data[done:], offset + done
+
+
+# --- what is written, and read elsewhere ------------------------------------------------------
+
+
+def write(path: str, seed: int, writer: str, generations: dict[str, int]) -> Any:
+    """Write these blocks, by number, and wait until they are stored."""
+    who = owner(seed, writer)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    for number, generation in generations.items():
+        put(descriptor, block(who, int(number) * BLOCK, generation), int(number) * BLOCK)
+    os.fsync(descriptor)
+    os.close(descriptor)
+    return {"blocks": len(generations)}
+
+
+def churn(path: str, seed: int, writer: str, blocks: int, for_s: float) -> Any:
+    """Write blocks anew in a random order, each stored before the next, for some seconds.
+
+    ``generations`` is what each block must be afterwards: 0 for one that was never written.
+    """
+    who, draw = owner(seed, writer), random.Random(f"{seed} {writer}")
+    generations = [0] * blocks
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    began, slowest = time.monotonic(), 0.0
+    while time.monotonic() - began < for_s:
+        started = time.monotonic()
+        number = generations.index(0) if 0 in generations else draw.randrange(blocks)
+        generation = max(generations) + 1
+        put(descriptor, block(who, number * BLOCK, generation), number * BLOCK)
+        os.fsync(descriptor)
+        generations[number] = generation
+        slowest = max(slowest, time.monotonic() - started)
+    os.close(descriptor)
+    return {
+        "generations": generations,
+        "writes": max(generations),
+        "slowest_s": round(slowest, 2),
+    }
+
+
+def verify(path: str, seed: int, writer: str, generations: list[int]) -> Any:
+    """How many blocks of a file are right, and what is wrong with the others."""
+    who, bad = owner(seed, writer), []
+    with Path(path).open("rb") as file:
+        for number, generation in enumerate(generations):
+            says = verdict(file.read(BLOCK), who, number * BLOCK, generation)
+            if says:
+                bad.append(f"block {number} is {says}")
+        more = len(file.read(BLOCK))
+    if more:
+        bad.append("it goes on after its end")
+    return {"right": len(generations) - len(bad), "wrong": len(bad), "first": bad[:FEW]}
+
+
+# --- many small files -------------------------------------------------------------------------
+
+
+def small_file(seed: int, writer: str, number: int) -> bytes:
+    content = hashlib.shake_128(f"{seed} {writer} {number}".encode())
+    return content.digest(1 + int.from_bytes(content.digest(2), "big") % 4096)
+
+
+def scatter(folder: str, seed: int, writer: str, files: int) -> Any:
+    """Write many small files of 1 to 4096 bytes."""
+    Path(folder).mkdir()
+    for number in range(files):
+        Path(f"{folder}/{number:05}").write_bytes(small_file(seed, writer, number))
+    return {"files": files}
+
+
+def gather(folder: str, seed: int, writer: str, files: int) -> Any:
+    """How many of the small files are right, and what is wrong with the others."""
+    bad = []
+    there = {path.name for path in Path(folder).iterdir()}
+    for number in range(files):
+        name = f"{number:05}"
+        if name not in there:
+            bad.append(f"{name} is missing")
+        elif Path(f"{folder}/{name}").read_bytes() != small_file(seed, writer, number):
+            bad.append(f"{name} holds other bytes")
+    bad += [f"{name} was written by nobody" for name in sorted(there)[files:]] if not bad else []
+    return {"right": files - len(bad), "wrong": len(bad), "first": bad[:FEW]}
+
+
+# --- appenders --------------------------------------------------------------------------------
+
+
+def line(seed: int, writer: str, number: int) -> bytes:
+    """A line of 60 bytes to 6 kB: more than a page is not written in one piece by itself."""
+    content = hashlib.shake_128(f"{seed} {writer} line {number}".encode())
+    length = 10 + int.from_bytes(content.digest(2), "big") % 3000
+    return f"{writer} {number} {content.hexdigest(length)}\n".encode()
+
+
+def append(path: str, seed: int, writer: str, lines: int) -> Any:
+    """Append lines, each in two halves under a lock: without it, others would come between."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    for number in range(lines):
+        text = line(seed, writer, number)
+        fcntl.lockf(descriptor, fcntl.LOCK_EX)
+        try:
+            # Not O_APPEND: a FUSE mount takes its own, older idea of where the end is.
+            end = os.lseek(descriptor, 0, os.SEEK_END)
+            middle = len(text) // 2
+            put(descriptor, text[:middle], end)
+            put(descriptor, text[middle:], end + middle)
+        finally:
+            fcntl.lockf(descriptor, fcntl.LOCK_UN)
+    os.close(descriptor)
+    return {"lines": lines}
+
+
+def read_lines(path: str, seed: int, writers: list[str], lines: int) -> Any:
+    """Which lines are there more or less than once, and how many are torn."""
+    wanted = {line(seed, writer, n): f"{writer} {n}" for writer in writers for n in range(lines)}
+    counted = dict.fromkeys(wanted, 0)
+    torn = 0
+    for found in Path(path).read_bytes().splitlines(keepends=True):
+        if found in counted:
+            counted[found] += 1
+        else:
+            torn += 1
+    lost = [wanted[text] for text, times in counted.items() if times == 0]
+    twice = [wanted[text] for text, times in counted.items() if times > 1]
+    return {
+        "right": len(wanted) - len(lost) - len(twice),
+        "torn": torn,
+        "lost": len(lost),
+        "twice": len(twice),
+        "first": [f"{name} is lost" for name in lost[:FEW]]
+        + [f"{name} is there twice" for name in twice[:FEW]],
+    }
+
+
+# --- metadata ---------------------------------------------------------------------------------
+
+MODIFIED_NS = 1_234_567_890_123_456_789
+ATTRIBUTE = bytes(range(256))
+NOT_UTF8 = b"gr\xfc\xdfe \xff\xfe"
+LONGEST = b"n" * 255
+LINK = "../nowhere/gr\u00fc\u00dfe"
+HOLE = 8 << 20
+# Version 2 of the kernel's form: tag, permissions and id of each entry, in its canonical order.
+ENTRIES = ((0x01, 6, 0xFFFFFFFF), (0x02, 4, 12345), (0x04, 4, 0xFFFFFFFF), (0x10, 6, 0xFFFFFFFF))
+ACCESS = struct.pack("<I", 2) + b"".join(
+    struct.pack("<HHI", *entry) for entry in (*ENTRIES, (0x20, 0, 0xFFFFFFFF))
+)
+
+
+def sparse() -> bytes:
+    return hashlib.shake_128(b"before the hole").digest(4096)
+
+
+def adorn(folder: str, group: int) -> Any:
+    """Make one of each kind of thing that a file system must keep; what a reader has to see."""
+    at = Path(folder)
+    for path in (at, at / "names", at / "sticky"):
+        path.mkdir()
+    for name in ("mode", "owner", "attribute", "list", "modified", "one"):
+        (at / name).write_bytes(name.encode())
+    (at / "mode").chmod(0o4751)
+    (at / "sticky").chmod(0o1777)
+    os.chown(at / "owner", -1, group)
+    os.setxattr(at / "attribute", "user.cutover", ATTRIBUTE)
+    (at / "link").symlink_to(LINK)
+    os.link(at / "one", at / "two")
+    with (at / "sparse").open("wb") as file:
+        file.write(sparse())
+        file.seek(HOLE)
+        file.write(sparse())
+    for odd in (NOT_UTF8, LONGEST):
+        (at / "names" / os.fsdecode(odd)).touch()
+    os.utime(at / "modified", ns=(MODIFIED_NS, MODIFIED_NS))
+    refused = ""
+    try:
+        os.setxattr(at / "list", ACL, ACCESS)
+    except OSError as error:
+        refused = words(error)
+    at.chmod(0o755)
+    hole = sparse() + bytes(HOLE - 4096) + sparse()
+    return {
+        "list_refused": refused,
+        "wanted": {
+            "mode": "0o4751",
+            "sticky folder": "0o1777",
+            "owner": f"{os.getuid()}:{group}",
+            "extended attribute": ATTRIBUTE.hex(),
+            "access list": ACCESS.hex(),
+            "symbolic link": LINK,
+            "hard link": "2 names of one file",
+            "sparse file": hashlib.sha256(hole).hexdigest(),
+            "modification time": str(MODIFIED_NS),
+            "names": " ".join(sorted(name.hex() for name in (NOT_UTF8, LONGEST))),
+        },
+    }
+
+
+def describe(folder: str) -> Any:
+    """The same things, as they are seen here; an error of one of them is what is seen of it."""
+    at = Path(folder)
+    looks: dict[str, Callable[[], str]] = {
+        "mode": lambda: oct(stat.S_IMODE((at / "mode").stat().st_mode)),
+        "sticky folder": lambda: oct(stat.S_IMODE((at / "sticky").stat().st_mode)),
+        "owner": lambda: "{0.st_uid}:{0.st_gid}".format((at / "owner").stat()),
+        "extended attribute": lambda: os.getxattr(at / "attribute", "user.cutover").hex(),
+        "access list": lambda: os.getxattr(at / "list", ACL).hex(),
+        "symbolic link": lambda: os.readlink(at / "link"),  # noqa: PTH115 (3.9)
+        "hard link": lambda: hard_link((at / "one").stat(), (at / "two").stat()),
+        # What CephFS says of blocks is the size alone: a hole shows only as what it holds.
+        "sparse file": lambda: hashlib.sha256((at / "sparse").read_bytes()).hexdigest(),
+        "modification time": lambda: str((at / "modified").stat().st_mtime_ns),
+        "names": lambda: " ".join(
+            sorted(os.fsencode(p.name).hex() for p in (at / "names").iterdir())
+        ),
+    }
+    return {what: seen(look) for what, look in looks.items()}
+
+
+def hard_link(one: os.stat_result, two: os.stat_result) -> str:
+    return f"{one.st_nlink} names of {'one file' if one.st_ino == two.st_ino else 'two files'}"
+
+
+def seen(look: Callable[[], str]) -> str:
+    try:
+        return look()
+    except OSError as error:
+        return words(error)
+
+
+# --- quota ------------------------------------------------------------------------------------
+
+
+def fill(path: str, seed: int, until_bytes: int) -> Any:
+    """Write step by step until the claim refuses, or until it should have long ago.
+
+    Quotas are hidden from a listing of attributes: this one is asked for by its name.
+    """
+    try:
+        quota: Any = int(os.getxattr(Path(path).parent, QUOTA))
+    except OSError as error:
+        quota = words(error)
+    began, ended = time.monotonic(), ""
+    data = hashlib.shake_128(f"{seed} fill".encode()).digest(STEP)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+    end = os.lseek(descriptor, 0, os.SEEK_END)
+    try:
+        while end < until_bytes and not ended:
+            try:
+                put(descriptor, data, end)
+                os.fsync(descriptor)
+                end += STEP
+            except OSError as error:
+                ended = errno.errorcode.get(error.errno, "") if error.errno else words(error)
+        size = os.fstat(descriptor).st_size
+    finally:
+        os.close(descriptor)
+    took_s = round(time.monotonic() - began, 2)
+    return {"quota": quota, "bytes": size, "ended": ended, "took_s": took_s}
+
+
+# --- main -------------------------------------------------------------------------------------
+
+ROLES: dict[str, Callable[..., Any]] = {
+    role.__name__: role
+    for role in (
+        write,
+        churn,
+        verify,
+        scatter,
+        gather,
+        append,
+        read_lines,
+        adorn,
+        describe,
+        fill,
+    )
+}
+
+
+def words(error: OSError) -> str:
+    name = errno.errorcode.get(error.errno, "OSError") if error.errno else type(error).__name__
+    return f"{name} ({error.strerror or error})"
+
+
+def item(role: Callable[..., Any], argument: dict[str, Any]) -> dict[str, Any]:
+    """What a role says; what the file system refused is told from what went wrong here."""
+    try:
+        return {"value": role(**argument)}
+    except TimeoutError as error:
+        return {"error": str(error)}
+    except OSError as error:
+        where = f" at {error.filename}" if error.filename else ""
+        return {"refused": f"{words(error)}{where}"}
+    except Exception as error:  # whatever it is, it is this role's answer
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
+def main() -> None:
+    """Do one role with each argument of a list, each within a deadline of its own."""
+    role, within_s, arguments = sys.argv[1], float(sys.argv[2]), json.loads(sys.argv[3])
+
+    def give_up(*_: Any) -> None:
+        raise TimeoutError(f"not done within {within_s:g} s")
+
+    os.umask(0)
+    signal.signal(signal.SIGALRM, give_up)
+    answers = []
+    for argument in arguments:
+        signal.setitimer(signal.ITIMER_REAL, within_s)
+        answers.append(item(ROLES[role], argument))
+    sys.stdout.write(json.dumps(answers) + "\n")
+
+
+if __name__ == "__main__":
+    main()

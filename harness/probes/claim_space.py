@@ -1,0 +1,93 @@
+"""A claim is deleted: does its volume go, and does Ceph have the space again?"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from harness.errors import HarnessError, TimedOut, TransportError, Unreachable
+from harness.model import JSON
+from harness.probes.claim_objects import LIMITED, storage
+from harness.probes.claim_workload import Workload
+from harness.transport import Reach
+from harness.waiting import until
+
+T = TypeVar("T")
+
+# How much of what was written must show in Ceph's count, up and down again: others write too.
+_UP, _DOWN = 0.9, 0.5
+_COUNTED_WITHIN_S = 40.0
+_GIVEN_BACK_WITHIN_S = 130.0
+_DF = ("timeout", "20", "ceph", "--connect-timeout", "10", "df", "--format", "json")
+
+
+def stored(reach: Reach) -> int:
+    """Bytes that the claims' pool holds, copies not counted, as Ceph says on some machine."""
+    problem: HarnessError = Unreachable("there is no machine to ask Ceph on")
+    pool = storage(reach).data_pool
+    for machine in reach.profile.machines:
+        try:
+            done = reach.shell.run(machine.name, _DF)
+            if done.status == 0:
+                return _of_pool(json.loads(done.stdout), pool)
+            problem = TransportError(f"{machine.name}: ceph df: {done.stderr.strip()[-200:]}")
+        except HarnessError as error:
+            problem = error
+        except ValueError:
+            problem = TransportError(f"{machine.name}: ceph df is garbled: {done.stdout[-200:]!r}")
+    raise problem
+
+
+def _of_pool(answer: Mapping[str, Any], pool: str) -> int:
+    for item in answer["pools"]:
+        if item["name"] == pool:
+            return int(item["stats"]["stored"])
+    raise TransportError(f"Ceph has no pool {pool}", remedy="`storage.data_pool` names the pool")
+
+
+def _volume(work: Workload) -> str | None:
+    """In which phase the claim's volume still is; None when it is gone."""
+    for volume in work.reach.kube.get("/api/v1/persistentvolumes")["items"]:
+        of = volume["spec"].get("claimRef") or {}
+        if (of.get("namespace"), of.get("name")) == (work.space, LIMITED):
+            kept = volume["spec"].get("persistentVolumeReclaimPolicy")
+            return f"{volume['status'].get('phase')}, reclaim policy {kept}"
+    return None
+
+
+def _awaited(look: Callable[[], T], well: Callable[[T], bool], within_s: float) -> T:
+    """The first thing seen that is well, or the last one seen in time."""
+    seen: list[T] = []
+
+    def looked() -> bool:
+        seen[:] = [look()]
+        return well(seen[0])
+
+    with contextlib.suppress(TimedOut):
+        until(looked, within_s=within_s, what="what was asked of Ceph and the API")
+    return seen[0]
+
+
+def deleted(
+    work: Workload, before: int, filled: int, *, within_s: float = _GIVEN_BACK_WITHIN_S
+) -> dict[str, JSON]:
+    """Delete the claim that was filled; the pool held ``before`` bytes without its ``filled``."""
+    reach = work.reach
+    full = before + _UP * filled
+    counted = _awaited(lambda: stored(reach), lambda now: now >= full, _COUNTED_WITHIN_S)
+    found: dict[str, JSON] = {"filled": filled, "before": before, "full": counted}
+    work.remove_pods()
+    began = time.monotonic()
+    reach.kube.delete(f"/api/v1/namespaces/{work.space}/persistentvolumeclaims/{LIMITED}")
+    volume = _awaited(lambda: _volume(work), lambda left: left is None, within_s)
+    if volume is not None:
+        return found | {"left": volume, "waited_s": within_s}
+    found["gone_after_s"] = round(time.monotonic() - began, 1)
+    left_s = within_s - (time.monotonic() - began)
+    found["after"] = _awaited(
+        lambda: stored(reach), lambda now: now <= counted - _DOWN * filled, left_s
+    )
+    return found | {"given_back_after_s": round(time.monotonic() - began, 1)}

@@ -1,0 +1,63 @@
+"""Ask one probe and some checks about the lab, without a whole gate.
+
+``python -m harness.tests.lab.asking PROFILE PROBE CHECK…`` prints each check's verdict as JSON: in
+a process of its own, since it enters the lab's network and stays there.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from harness.checks import CHECKS
+from harness.engine import side_by_side
+from harness.model import Case, Observation
+from harness.probes import PROBES
+from harness.settings import ROOT, load_gates, load_profile
+from harness.transport import connect
+
+
+def ask(profile: str, probe: str, *checks: str) -> dict[str, tuple[str, str]]:
+    """Outcome and reason of each check, after one look of a probe."""
+    command = [sys.executable, "-m", __name__, profile, probe, *checks]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=180, check=False, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, tuple[str, str]] = json.loads(done.stdout)
+    return found
+
+
+def main(arguments: list[str]) -> None:
+    name, probe, *checks = arguments
+    profile, one = load_profile(name), PROBES[probe]
+    with connect(profile) as reach:
+        calls = {
+            target: lambda target=target: one.observe(reach, target)
+            for target in one.targets(reach)
+        }
+        observations = [
+            Observation(
+                probe=probe,
+                target=it.key,
+                at=it.at,
+                took_s=it.took_s,
+                value=it.value,
+                error=it.error,
+            )
+            for it in side_by_side(calls, within_s=one.within_s)
+        ]
+    gates = load_gates()
+    targets = {
+        key: number
+        for requirement in gates.due(gates.last_week)
+        for key, number in requirement.numbers().items()
+    }
+    case = Case(cluster=profile.cluster(), targets=targets, observations=observations)
+    verdicts = {check: CHECKS[check](case) for check in checks}
+    sys.stdout.write(json.dumps({name: (it.outcome, it.reason) for name, it in verdicts.items()}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,202 @@
+"""Rook in the lab: the API is real, and so are workloads, leases and CSINodes; Rook is recorded.
+
+Its kinds are taught to the API with open schemas, its objects are those of ``rook_objects``, and
+its workloads run the lab's image on the real machines. So what a probe asks, what may be asked for,
+and what controllers and kubelets make of an object are real; what Rook would do to Ceph is not.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from harness.lab import kubernetes
+from harness.tests.lab import objects
+from harness.tests.lab.objects import Namespace
+from harness.tests.lab.world import Ruling, World
+from harness.tests.rook_objects import OPERATOR, VERSION, Item, declared, find, recorded
+from harness.waiting import until
+
+CLASS = "rook-cephfs"  # the lab has a class cephfs of its own
+OPERATOR_IMAGE = f"docker.io/rook/ceph:{VERSION}"
+_IMAGES = (*kubernetes.CTR, "images")
+_KINDS = (
+    ("ceph.rook.io", "CephCluster"),
+    ("ceph.rook.io", "CephFilesystem"),
+    ("ceph.rook.io", "CephBlockPool"),
+    ("csi.ceph.io", "Driver"),
+    ("csi.ceph.io", "CephConnection"),
+)
+_OF_THE_API = ("Pod", "CSINode")
+_WORKLOADS = ("Deployment", "DaemonSet")
+_WITHOUT_NAMESPACE = ("StorageClass", "CSIDriver")
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """A Rook that tests may break; ``put`` makes it whole again."""
+
+    world: World
+    space: Namespace
+
+    def gate(self, **changes: Any) -> Ruling:
+        """What a gate says of W3-ROOK, with a profile that declares this Rook."""
+        rook = declared("cluster").model_copy(update={"storage_class": CLASS, **changes})
+        section = f"rook: {json.dumps(rook.model_dump(mode='json'))}\n"
+        added = [
+            ("  ingress: nginx\n", "  ingress: nginx\n  rook: cluster\n"),
+            ("\nabsent:\n", f"\n{section}\nabsent:\n"),
+        ]
+        return self.world.gate("W3-ROOK", cluster=self.world.profile_with(added))
+
+    @contextmanager
+    def changing(self, kind: str, name: str) -> Iterator[Item]:
+        """An object to change; what is made of it is applied."""
+        item = find(_adapted(), kind, name)
+        yield item
+        self.space.apply(item)
+
+    def tell(self, kind: str, name: str, **status: Any) -> None:
+        """Change an object's status, as its controller would."""
+        self._merge(kind, name, {"status": status}, "--subresource=status")
+
+    def list_drivers(self, machine: str, *drivers: str) -> None:
+        """What a machine's CSINode says, as its kubelet would when drivers register."""
+        listed = [{"name": name, "nodeID": machine, "topologyKeys": None} for name in drivers]
+        self._merge("csinode", machine, {"spec": {"drivers": listed}})
+
+    def _merge(self, kind: str, name: str, change: Item, *options: str) -> None:
+        patch = f"--patch={json.dumps(change)}"
+        self.space.kubectl("patch", kind, name, "--type=merge", patch, *options)
+
+    def recreate_class(self, change: Callable[[Item], None]) -> None:
+        """The storage class anew: what it says of volumes cannot be changed."""
+        self._delete_class()
+        with self.changing("StorageClass", CLASS) as item:
+            change(item)
+
+    def _delete_class(self) -> None:
+        self.space.kubectl("delete", "storageclass", CLASS, "--ignore-not-found")
+
+    def put(self) -> None:
+        """Bring every object to its recorded state, as of now, and wait until workloads run."""
+        items = _adapted()
+        self._delete_class()
+        self.space.apply(*items)
+        drivers = [it["metadata"]["name"] for it in items if it["kind"] == "CSIDriver"]
+        told = [it for it in items if it["apiVersion"].startswith("ceph.rook.io/")]
+        with ThreadPoolExecutor() as pool:
+            calls = [
+                *(pool.submit(self.list_drivers, it.name, *drivers) for it in self.world.lab.nodes),
+                *(
+                    pool.submit(self.tell, it["kind"], it["metadata"]["name"], **it["status"])
+                    for it in told
+                ),
+            ]
+        for call in calls:
+            call.result()
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until every workload runs as it is told to."""
+        until(self._is_settled, within_s=180, what="the workloads of Rook", every_s=1.0)
+
+    def waits(self) -> set[str]:
+        """Why containers do not run."""
+        pods = json.loads(self.space.kubectl("get", "pods", "--output=json"))["items"]
+        states = [it for pod in pods for it in pod["status"].get("containerStatuses", ())]
+        return {str(it["state"].get("waiting", {}).get("reason", "")) for it in states}
+
+    def _is_settled(self) -> bool:
+        listed = self.space.kubectl("get", "deployments,daemonsets", "--output=json")
+        return all(_runs(item) for item in json.loads(listed)["items"])
+
+
+def _runs(item: Item) -> bool:
+    status, wanted = item.get("status", {}), item["spec"].get("replicas")
+    if status.get("observedGeneration", 0) < item["metadata"]["generation"]:
+        return False
+    counts = ["availableReplicas", "updatedReplicas", "replicas"]
+    if wanted is None:
+        counts = ["numberAvailable", "updatedNumberScheduled"]
+        wanted = status.get("desiredNumberScheduled", 0)
+    return all(status.get(count, 0) == wanted for count in counts)
+
+
+@contextmanager
+def stand_in(world: World) -> Iterator[StandIn]:
+    """Rook on the lab's cluster; nothing of it is left afterwards."""
+    kinds = [_definition(group, kind) for group, kind in _KINDS]
+    with objects.namespace(world, OPERATOR) as space:
+        rook = StandIn(world, space)
+        try:
+            for node in world.lab.nodes:
+                source = f"docker.io/{objects.IMAGE}"
+                world.do(node, *_IMAGES, "tag", "--force", source, OPERATOR_IMAGE)
+            space.apply(*kinds)
+            for kind in kinds:
+                name = f"crd/{kind['metadata']['name']}"
+                space.kubectl("wait", "--for=condition=Established", "--timeout=10s", name)
+            yield rook
+        finally:
+            _remove(rook, [f"crd/{kind['metadata']['name']}" for kind in kinds])
+
+
+def _remove(rook: StandIn, kinds: Sequence[str]) -> None:
+    for node in rook.world.lab.nodes:
+        rook.list_drivers(node.name)
+        rook.world.do(node, *_IMAGES, "rm", OPERATOR_IMAGE, check=False)
+    loose = [it for it in _adapted() if it["kind"] in _WITHOUT_NAMESPACE]
+    names = [f"{it['kind'].lower()}/{it['metadata']['name']}" for it in loose]
+    rook.space.kubectl("delete", "--ignore-not-found", "--wait=false", *names, *kinds)
+
+
+def _definition(group: str, kind: str) -> Item:
+    """A kind that may hold anything, with a status of its own, as Rook's have."""
+    plural = f"{kind.lower()}s"
+    version = {
+        "name": "v1",
+        "served": True,
+        "storage": True,
+        "subresources": {"status": {}},
+        "schema": {
+            "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+        },
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"kind": kind, "plural": plural, "singular": kind.lower()},
+            "versions": [version],
+        },
+    }
+
+
+def _adapted() -> list[Item]:
+    """The recorded objects, as far as nobody else makes them, able to run in the lab."""
+    items = recorded("cluster", now=time.time())
+    for item in items:
+        if item["kind"] == "StorageClass":
+            item["metadata"]["name"] = CLASS
+        if item["kind"] in _WORKLOADS:
+            _run_in_lab(item)
+    return [item for item in items if item["kind"] not in _OF_THE_API]
+
+
+def _run_in_lab(workload: Item) -> None:
+    del workload["status"]
+    spec = workload["spec"]["template"]["spec"]
+    spec["terminationGracePeriodSeconds"] = 0
+    (container,) = spec["containers"]
+    container["command"] = ["catatonit", "-P"]
+    if container["image"] != OPERATOR_IMAGE:
+        container["image"] = objects.IMAGE

@@ -1,0 +1,89 @@
+"""Seeded defects of W3-BACKUPS: claims of the wrong kind, one too many, and a wrong layout.
+
+The lab's platform has no backup claim: a test makes it, and a profile that declares it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from harness.tests.lab import objects
+from harness.tests.lab.asking import ask
+from harness.tests.lab.objects import Namespace
+from harness.tests.lab.red import says
+from harness.tests.lab.world import World
+from harness.waiting import until
+
+SHARED, ALONE = "one shared claim holds the backups", "no instance has a backup claim of its own"
+LAYOUT = "backups lie in active and staging"
+CLAIM, SPACE = "odoo-backups-storage", "test-backups"
+
+
+@pytest.fixture
+def space(world: World) -> Iterator[Namespace]:
+    with objects.namespace(world, SPACE) as one:
+        yield one
+
+
+def declaring(world: World, claim: str) -> str:
+    """A profile whose backups are in a claim."""
+    words = f"backups:\n  claim: {claim}\n  namespace: {SPACE}\n\nabsent:\n"
+    return world.profile_with([("absent:\n", words)])
+
+
+def once(name: str, size: str) -> dict[str, Any]:
+    """A claim that only one machine may write."""
+    made = objects.claim(name, size)
+    made["spec"]["accessModes"] = ["ReadWriteOnce"]
+    return made
+
+
+def folder(space: Namespace, claim: str) -> str:
+    """Where on CephFS a claim's volume is, once it is bound."""
+
+    def volume() -> str:
+        return str(space.get("pvc", claim).get("spec", {}).get("volumeName", ""))
+
+    until(
+        lambda: space.get("pvc", claim).get("status", {}).get("phase") == "Bound",
+        within_s=60,
+        what=f"claim {claim} is bound",
+    )
+    return str(space.get("pv", volume())["spec"]["hostPath"]["path"])
+
+
+@pytest.mark.defect(
+    "one shared claim holds the backups",
+    "no instance has a backup claim of its own",
+    "backups lie in active and staging",
+)
+def test_backups_in_one_shared_claim_are_proven_and_each_defect_is_found(
+    world: World, space: Namespace
+) -> None:
+    profile = declaring(world, CLAIM)
+    space.apply(objects.claim(CLAIM, "500Gi"))
+    at = folder(space, CLAIM)
+    world.do(world.one, "mkdir", "-p", f"{at}/active/acme", f"{at}/staging")
+    found = ask(profile, "backup-claims", SHARED, ALONE, LAYOUT)
+    assert {outcome for outcome, _ in found.values()} == {"pass"}, found
+
+    world.do(world.one, "rmdir", f"{at}/staging")
+    world.do(world.one, "mv", f"{at}/active/acme", f"{at}/acme")
+    space.apply(once("acme-backup", "400Gi"))
+    folder(space, "acme-backup")
+    says(
+        world.gate("W3-BACKUPS", cluster=profile),
+        "W3-BACKUPS",
+        f"{SPACE}/acme-backup: expected no backup claim beside the shared one",
+        "expected a folder staging/, seen none",
+        "expected only active/ and staging/ at the top, seen the folder acme",
+    )
+    # The same claim, declared to be the shared one, is of the wrong kind.
+    found = ask(declaring(world, "acme-backup"), "backup-claims", SHARED)
+    outcome, reason = found[SHARED]
+    assert outcome == "fail"
+    assert "expected it to be ReadWriteMany, seen ReadWriteOnce" in reason
+    assert "expected 500 GiB, seen 400" in reason

@@ -1,0 +1,439 @@
+"""Checks of Ceph and its capacity: each defect on its own, gaps, and the arithmetic of a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.checks import CHECKS, capacity, ceph, ceph_data
+from harness.checks.crush import failure_domain
+from harness.model import Case, Outcome, Verdict
+from harness.tests.clean_case import DAY_S, NAMES, NOW, Seen, case, clean
+
+Defect: TypeAlias = Callable[[Seen], None]
+OURS = ceph.CHECKS | ceph_data.CHECKS | capacity.CHECKS
+HEALTHY, QUORUM = "Ceph is healthy", "every Ceph monitor is in quorum"
+CLOCKS, SLOW = "the monitors' clocks agree", "no operation in Ceph is slow"
+CRASHES, VERSIONS = "no crash of Ceph is unread", "every daemon of Ceph runs one version"
+FLAGS, OSDS = "no flag holds Ceph back", "every OSD is up and in"
+GROUPS, APART = "every placement group is active and clean", "the copies lie on different machines"
+POOLS, DOMAIN = "every pool keeps its copies", "the failure domain is the host"
+SCRUBS, USABLE = "no scrub is overdue", "the usable capacity is large enough"
+MORE, LOSS = "there is more room than before", "losing one machine leaves room"
+BECAUSE = "it is known and harmless"
+
+
+def items(seen: Seen) -> Any:
+    return seen["ceph"]["test"]["items"]
+
+
+def item(name: str, value: Any) -> Defect:
+    """The item is this."""
+    return lambda seen: items(seen).update({name: {"value": value}})
+
+
+def changed(name: str, change: Callable[[Any], object]) -> Defect:
+    """The item's value is changed in place."""
+
+    def defect(seen: Seen) -> None:
+        change(items(seen)[name]["value"])
+
+    return defect
+
+
+def complaint(code: str, severity: str = "HEALTH_WARN", muted: bool = False) -> Defect:
+    checks = {code: {"severity": severity, "says": "something", "detail": ["osd.1 is so"]}}
+    return item("health", {"status": severity, "checks": checks, "muted": [code] * muted})
+
+
+def osd(number: int, **changes: Any) -> Defect:
+    return changed("osd tree", lambda tree: tree["hosts"][NAMES[number]][0].update(changes))
+
+
+def group(**changes: Any) -> Defect:
+    return changed("placement groups", lambda groups: groups[1].update(changes))
+
+
+def pool(**changes: Any) -> Defect:
+    return changed("osd map", lambda osd_map: osd_map["pools"][1].update(changes))
+
+
+def flags(*more: str) -> Defect:
+    return changed("osd map", lambda osd_map: osd_map["flags"].extend(more))
+
+
+def steps(*chosen: tuple[str, int, str]) -> list[dict[str, Any]]:
+    choices = [{"op": op, "num": number, "type": kind} for op, number, kind in chosen]
+    return [{"op": "take", "item": -1}, *choices, {"op": "emit"}]
+
+
+def rule(*made: dict[str, Any]) -> Defect:
+    return changed("crush", lambda crush: crush["rules"]["0"].update(steps=list(made)))
+
+
+def used(gb: float) -> Defect:
+    return changed("osd use", lambda use: use["1"].update(used_bytes=gb * 1e9))
+
+
+def silent(**lost: str) -> Defect:
+    said = {name: "no answer within 15 s; it is probing" for name in NAMES if name not in lost}
+    nobody = {"through": None, "items": {}, "silent": said, "lost": lost}
+    return lambda seen: seen["ceph"].update(test=nobody)
+
+
+CRASH = {"id": "2026_x", "entity": "osd.1", "at": "2026-11-20T10:00:00Z"}
+OLD = "ceph version 18.2.4 (e7ad5345525c7aa95470c26863873b581076945d) reef (stable)"
+BY_HOST = steps(("chooseleaf_firstn", 0, "host"))
+BY_OSD = steps(("choose_firstn", 0, "osd"))
+DEFECTS: list[tuple[str, Defect, str]] = [
+    (HEALTHY, complaint("OSD_DOWN"), "only declared warnings, seen OSD_DOWN: something (osd.1 is"),
+    (HEALTHY, complaint("PG_DAMAGED", "HEALTH_ERR"), "expected no error, seen PG_DAMAGED"),
+    (HEALTHY, complaint("OSD_DOWN", muted=True), "OSD_DOWN (muted)"),
+    (
+        HEALTHY,
+        item("health", {"status": "HEALTH_OK", "checks": {}, "muted": ["OSDMAP_FLAGS"]}),
+        "no warning muted that is not declared, seen OSDMAP_FLAGS",
+    ),
+    (
+        HEALTHY,
+        item("health", {"status": "HEALTH_WARN", "checks": {}, "muted": []}),
+        "expected HEALTH_OK, seen HEALTH_WARN",
+    ),
+    (
+        QUORUM,
+        changed("quorum", lambda q: q.update({"in": list(NAMES[:2])})),
+        f"{NAMES[2]}: expected this monitor in quorum, seen it out of it; "
+        "Ceph: expected 3 monitors in quorum, seen 2",
+    ),
+    (
+        QUORUM,
+        item("quorum", {"monitors": list(NAMES[:2]), "in": list(NAMES[:2])}),
+        "expected 3 monitors in quorum, seen 2",
+    ),
+    (QUORUM, silent(), f"seen none: {NAMES[0]}: no answer within 15 s; it is probing"),
+    (
+        CLOCKS,
+        changed("clocks", lambda c: c[NAMES[1]].update(skew_s=-0.3)),
+        f"{NAMES[1]}: expected its clock within 50 ms of the first monitor's, seen 300 ms",
+    ),
+    (
+        CLOCKS,
+        changed("clocks", lambda c: c[NAMES[1]].update(health="HEALTH_WARN")),
+        "seen 2 ms (HEALTH_WARN)",
+    ),
+    (SLOW, complaint("SLOW_OPS"), "expected no slow operation, seen SLOW_OPS: something; osd.1"),
+    (SLOW, complaint("MDS_SLOW_METADATA_IO"), "MDS_SLOW_METADATA_IO"),
+    (SLOW, complaint("MDS_SLOW_REQUEST"), "MDS_SLOW_REQUEST"),
+    (SLOW, complaint("BLUESTORE_SLOW_OP_ALERT"), "BLUESTORE_SLOW_OP_ALERT"),
+    (CRASHES, item("crashes", [CRASH]), "osd.1: expected no unread crash, seen one at 2026-11-20"),
+    (
+        VERSIONS,
+        changed("versions", lambda v: v.update(osd={OLD: 1, next(iter(v["mon"])): 2})),
+        "seen 19.2.3 (c92aebb27) (3 mon, 3 mgr, 2 osd, 3 mds), 18.2.4 (e7ad53455) (1 osd)",
+    ),
+    (FLAGS, flags("noout"), "Ceph: expected no flag that is not declared, seen noout"),
+    (FLAGS, flags("osd.1: noin"), "osd.1: expected no flag that is not declared, seen noin"),
+    (OSDS, osd(1, up=False), f"{NAMES[1]}: expected osd.1 up, seen it down"),
+    (OSDS, osd(1, **{"in": False}), f"{NAMES[1]}: expected osd.1 in, seen it out"),
+    (
+        OSDS,
+        changed("osd tree", lambda tree: tree["hosts"].pop(NAMES[2])),
+        f"{NAMES[2]}: expected 1 OSD on this machine, seen 0",
+    ),
+    (
+        OSDS,
+        changed(
+            "osd tree", lambda tree: tree["hosts"].update(spare=[{"id": 9, "up": True, "in": True}])
+        ),
+        "spare: expected OSDs on declared machines only, seen osd.9 here",
+    ),
+    (
+        OSDS,
+        changed("osd tree", lambda tree: tree["stray"].append(9)),
+        "osd.9: expected every OSD below a machine",
+    ),
+    (GROUPS, group(state="active+undersized+degraded"), "seen 1 of 2 active+undersized+degraded"),
+    (GROUPS, group(state="active+clean+inconsistent"), "active+clean+inconsistent (2.0)"),
+    (GROUPS, group(state="stale+active+clean"), "stale+active+clean"),
+    (GROUPS, group(state="active+clean+remapped"), "active+clean+remapped"),
+    (GROUPS, group(state="unknown"), "unknown"),
+    (
+        APART,
+        group(acting=[0, 2]),
+        f"{NAMES[0]} and {NAMES[2]}: expected copies on 3 machines, seen 1 of 2",
+    ),
+    (APART, group(acting=[]), "Ceph: expected copies on 3 machines"),
+    (APART, group(acting=[0, 0, 0]), "on 1 (2.0)"),
+    (POOLS, pool(size=2), "pool cephfs_data: expected size 3, seen size 2"),
+    (POOLS, pool(min_size=1), "pool cephfs_data: expected min_size 2, seen min_size 1"),
+    (POOLS, pool(type=3), "expected whole copies, seen an erasure-coded pool"),
+    (DOMAIN, rule(*BY_OSD), "expected the failure domain host, seen osd (rule replicated_rule)"),
+    (DOMAIN, rule(*BY_OSD, *BY_OSD), "seen none"),
+    (SCRUBS, group(scrubbed=NOW - 11 * DAY_S), "scrubbed in 10.5 days, seen 1 of 2 overdue, 2.0"),
+    (SCRUBS, group(deep_scrubbed=NOW - 14 * DAY_S), "deep scrubbed in 12.25 days"),
+    (
+        USABLE,
+        changed("room", lambda room: room["cephfs_data"].update(more_bytes=90e9)),
+        "expected 135 GB of usable capacity, seen 119.0 GB",
+    ),
+    (
+        MORE,
+        changed("room", lambda room: room["cephfs_data"].update(more_bytes=90e9)),
+        "expected 1.5 times the 86 GB that it replaces, seen 119.0 GB",
+    ),
+    (LOSS, used(130), f"{NAMES[0]}: expected every OSD below 85 % after losing this machine"),
+    (
+        LOSS,
+        changed("osd map", lambda osd_map: osd_map.update(nearfull_ratio=0.15)),
+        "below 15 % after losing this machine (nearfull), seen osd.1 at 20.0 %",
+    ),
+]
+
+
+def judge(check: str, seen: Seen, **declared: Any) -> Verdict:
+    known = case(seen)
+    cluster = replace(known.cluster, **declared)
+    return CHECKS[check](
+        Case(cluster=cluster, targets=known.targets, observations=known.observations)
+    )
+
+
+@pytest.mark.parametrize(
+    ("check", "defect", "words"), DEFECTS, ids=[f"{c}: {w}" for c, _, w in DEFECTS]
+)
+def test_each_defect_fails_and_is_explained(check: str, defect: Defect, words: str) -> None:
+    seen = clean()
+    defect(seen)
+    verdict = judge(check, seen)
+    assert (verdict.outcome, words in verdict.reason) == (Outcome.FAIL, True), verdict.reason
+
+
+def test_every_check_has_a_defect_here() -> None:
+    assert {check for check, _, _ in DEFECTS} == set(OURS)
+
+
+GAPS: list[tuple[str, Defect, str]] = [
+    (QUORUM, silent(**{NAMES[1]: "no route"}), f"{NAMES[1]}: no route"),
+    (HEALTHY, silent(), "it answered nobody"),
+    (USABLE, silent(), "it answered nobody"),
+    (LOSS, silent(), "it answered nobody"),
+    (CLOCKS, item("clocks", {}), "have not compared its clock yet"),
+    (CLOCKS, changed("clocks", lambda c: c.pop(NAMES[2])), f"{NAMES[2]}: the monitors have not"),
+    (VERSIONS, item("versions", {}), "names no daemon's version"),
+    (FLAGS, flags("nosuchflag"), "what its flag nosuchflag does is not known"),
+    (GROUPS, item("placement groups", []), "none of its placement groups was seen"),
+    (GROUPS, changed("placement groups", lambda groups: groups.pop()), "cephfs_data: none of its"),
+    (GROUPS, changed("osd map", lambda osd_map: osd_map["pools"].clear()), "there is no pool"),
+    (APART, item("placement groups", []), "none of its placement groups was seen"),
+    (SCRUBS, item("placement groups", []), "none of its placement groups was seen"),
+    (SCRUBS, group(scrubbed=NOW + 3600), "scrubbed in the future, by its clock: 2.0"),
+    (POOLS, changed("osd map", lambda osd_map: osd_map["pools"].clear()), "there is no pool"),
+    (DOMAIN, changed("osd map", lambda osd_map: osd_map["pools"].clear()), "there is no pool"),
+    (DOMAIN, pool(crush_rule=7), "its rule is not understood: '7'"),
+    (DOMAIN, rule(*steps(("choose_by_moon", 0, "host"))), "its step choose_by_moon is not known"),
+    (USABLE, item("room", {}), "has no pool, hence tells no capacity"),
+    (MORE, item("room", {}), "has no pool"),
+    (LOSS, changed("osd use", lambda use: use["1"].update(bytes=0)), "tells its size: False"),
+    (LOSS, changed("osd tree", lambda tree: [tree["hosts"].pop(n) for n in NAMES[1:]]), "1 mach"),
+]
+
+
+@pytest.mark.parametrize(("check", "gap", "words"), GAPS, ids=[f"{c}: {w}" for c, _, w in GAPS])
+def test_what_could_not_be_seen_is_not_proven(check: str, gap: Defect, words: str) -> None:
+    seen = clean()
+    gap(seen)
+    verdict = judge(check, seen)
+    assert (verdict.outcome, words in verdict.reason) == (Outcome.NOT_PROVEN, True), verdict.reason
+
+
+@pytest.mark.parametrize("name", sorted(items(clean())))
+def test_an_item_that_ceph_did_not_answer_is_not_proven_and_told(name: str) -> None:
+    seen = clean()
+    items(seen)[name] = {"error": "no answer within 25 s"}
+    verdicts = [judge(check, seen) for check in OURS]
+    spoiled = [it for it in verdicts if it.outcome is Outcome.NOT_PROVEN]
+    assert spoiled
+    assert all("no answer within 25 s" in it.reason for it in spoiled)
+    assert all(it.outcome is Outcome.PASS for it in verdicts if it not in spoiled)
+
+
+def test_a_source_that_the_profile_does_not_declare_is_not_proven() -> None:
+    verdict = judge(MORE, clean(), source_gb=None)
+    assert verdict.outcome is Outcome.NOT_PROVEN
+    assert "ceph.source_gb" in verdict.reason
+
+
+# --- what is declared ---------------------------------------------------------------------------
+
+
+def test_a_declared_warning_is_no_failure_and_stays_visible() -> None:
+    seen = clean()
+    complaint("OSD_DOWN", muted=True)(seen)
+    verdict = judge(HEALTHY, seen, ceph_warnings={"OSD_DOWN": BECAUSE})
+    assert verdict.outcome is Outcome.PASS
+    assert f"OSD_DOWN ({BECAUSE})" in verdict.reason
+
+
+def test_an_error_cannot_be_declared_away() -> None:
+    seen = clean()
+    complaint("OSD_FULL", "HEALTH_ERR")(seen)
+    assert judge(HEALTHY, seen, ceph_warnings={"OSD_FULL": BECAUSE}).outcome is Outcome.FAIL
+
+
+def test_a_declared_flag_is_no_failure() -> None:
+    seen = clean()
+    flags("noout", "osd.1: noscrub")(seen)
+    declared = {"noout": BECAUSE, "noscrub": BECAUSE}
+    assert judge(FLAGS, seen, ceph_flags=declared).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        "active+clean+scrubbing",
+        "active+clean+scrubbing+deep",
+        "active+clean+snaptrim",
+        "active+clean+snaptrim_wait",
+    ],
+)
+def test_a_placement_group_may_be_looked_after(state: str) -> None:
+    seen = clean()
+    group(state=state)(seen)
+    assert judge(GROUPS, seen).outcome is Outcome.PASS
+
+
+def test_a_cluster_younger_than_the_interval_has_nothing_overdue() -> None:
+    seen = clean()
+    for one in items(seen)["placement groups"]["value"]:
+        one.update(scrubbed=NOW - 600, deep_scrubbed=NOW - 600)
+    verdict = judge(SCRUBS, seen)
+    assert verdict.outcome is Outcome.PASS
+    assert verdict.measured["scrub_age_days"] == pytest.approx(600 / DAY_S)
+
+
+# --- rules --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("made", "domain"),
+    [
+        (BY_HOST, "host"),
+        (steps(("chooseleaf_indep", 0, "rack")), "rack"),
+        (BY_OSD, "osd"),
+        (steps(("choose_firstn", 3, "host"), ("choose_firstn", 1, "osd")), "host"),
+        (steps(("choose_firstn", 2, "host"), ("choose_firstn", 2, "osd")), "osd"),
+        (steps(("choose_firstn", 2, "rack"), ("chooseleaf_firstn", 2, "host")), "host"),
+        (steps(("choose_firstn", 1, "rack"), ("chooseleaf_firstn", 0, "host")), "host"),
+        (steps(("choosemsr", 3, "host"), ("choosemsr", 1, "osd")), "host"),
+        (
+            [{"op": "set_chooseleaf_tries", "num": 5}, *steps(("chooseleaf_firstn", 0, "host"))],
+            "host",
+        ),
+        (
+            [*steps(("chooseleaf_firstn", 1, "host")), *steps(("chooseleaf_firstn", -1, "host"))],
+            "none",
+        ),
+    ],
+)
+def test_the_failure_domain_is_what_the_last_choice_of_several_is_of(
+    made: list[dict[str, Any]], domain: str
+) -> None:
+    assert failure_domain(made) == domain
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.sampled_from(["rack", "host", "osd"]), st.integers(0, 3)), max_size=4))
+def test_several_copies_of_one_host_are_never_taken_for_separate(
+    chain: list[tuple[str, int]],
+) -> None:
+    made = steps(*(("choose_firstn", number, kind) for kind, number in chain))
+    several = [kind for kind, number in chain if number != 1]
+    if not several:
+        with pytest.raises(ValueError, match="one place"):
+            failure_domain(made)
+    elif several[-1] == "osd":
+        assert failure_domain(made) == "osd"
+    else:
+        assert failure_domain(made) in ("host", "rack")
+
+
+@pytest.mark.parametrize("kind", ["chooseleaf_firstn", "chooseleaf_indep"])
+def test_a_domain_above_the_host_separates_hosts_too(kind: str) -> None:
+    seen = clean()
+    rule(*steps((kind, 0, "rack")))(seen)
+    assert judge(DOMAIN, seen).outcome is Outcome.PASS
+
+
+# --- a machine is lost --------------------------------------------------------------------------
+
+
+def hosts_of(seen: Seen, *used_gb: float) -> None:
+    """As many machines of one 100 GB disk each, filled so far; three copies on hosts."""
+    tree = {f"h{n}": [{"id": n, "up": True, "in": True}] for n in range(len(used_gb))}
+    item("osd tree", {"hosts": tree, "stray": []})(seen)
+    use = {
+        str(n): {"bytes": 100e9, "used_bytes": gb * 1e9, "weight": 0.1}
+        for n, gb in enumerate(used_gb)
+    }
+    item("osd use", use)(seen)
+
+
+def after_loss(seen: Seen) -> float:
+    return judge(LOSS, seen).measured["used_after_loss_percent"]
+
+
+def test_with_three_machines_and_three_copies_nothing_moves() -> None:
+    seen = clean()
+    hosts_of(seen, 60, 60, 60)
+    assert after_loss(seen) == pytest.approx(60)
+
+
+def test_with_four_machines_the_lost_data_is_written_again_on_the_others() -> None:
+    seen = clean()
+    hosts_of(seen, 60, 60, 60, 60)
+    assert after_loss(seen) == pytest.approx(80)
+    hosts_of(seen, 66, 66, 66, 66)
+    assert judge(LOSS, seen).outcome is Outcome.FAIL
+
+
+def test_two_copies_on_three_machines_move_too() -> None:
+    seen = clean()
+    for one in items(seen)["osd map"]["value"]["pools"]:
+        one["size"] = 2
+    hosts_of(seen, 40, 40, 40)
+    assert after_loss(seen) == pytest.approx(60)
+
+
+def test_with_copies_on_one_machine_the_others_take_all_of_it() -> None:
+    seen = clean()
+    rule(*BY_OSD)(seen)
+    tree = {"a": [0, 1], "b": [2, 3]}
+    osds = {h: [{"id": n, "up": True, "in": True} for n in ids] for h, ids in tree.items()}
+    hosts_of(seen, 30, 30, 30, 30)
+    item("osd tree", {"hosts": osds, "stray": []})(seen)
+    for one in items(seen)["osd map"]["value"]["pools"]:
+        one["size"] = 2
+    assert after_loss(seen) == pytest.approx(60)
+
+
+def test_an_osd_that_is_out_takes_nothing() -> None:
+    seen = clean()
+    hosts_of(seen, 60, 60, 60, 60)
+    items(seen)["osd tree"]["value"]["hosts"]["h3"][0]["in"] = False
+    assert after_loss(seen) == pytest.approx(60)
+
+
+@settings(max_examples=30)
+@given(st.lists(st.floats(1, 84), min_size=3, max_size=6))
+def test_what_is_left_is_never_reckoned_emptier_than_it_is(used_gb: list[float]) -> None:
+    seen = clean()
+    hosts_of(seen, *used_gb)
+    fullest, moves = after_loss(seen), len(used_gb) > 3
+    # Whichever machine is lost, the fullest of the others stays at least as full.
+    assert fullest >= sorted(used_gb)[-1] - 1e-9
+    assert fullest <= max(used_gb) + (max(used_gb) if moves else 0) + 1e-9

@@ -1,0 +1,346 @@
+"""The probe of Ceph: what is kept of its answers, whom it asks, and what silence is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.errors import TransportError, Unreachable
+from harness.probes import ceph_script as script
+from harness.probes.ceph import seconds
+from harness.settings import Ceph
+from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
+from harness.transport import Completed, Reach
+from harness.transport.fake import FakeKube, FakeShell
+
+ONE, TWO, THREE = MACHINES
+RECORDED = Path(__file__).parent / "recorded"
+# What ``ceph … --format json`` said in the lab, trimmed, by the words of the command.
+PACIFIC: dict[str, Any] = json.loads((RECORDED / "ceph-16.2.15.json").read_text(encoding="utf-8"))
+WORDS = {name: " ".join(words) for name, (_, *words) in script.LOOKS.items()}
+
+
+def squid() -> dict[str, Any]:
+    """The same as Ceph 18 and 19 say it, by their documentation."""
+    said = deepcopy(PACIFIC)
+    for rule in said["osd crush dump"]["rules"]:
+        for gone in ("ruleset", "min_size", "max_size"):
+            del rule[gone]
+    manager = next(p for p in said["osd dump"]["pools"] if p["pool"] == 2)
+    manager.update(pool_name=".mgr", read_balance={"score_acting": 1.0})
+    for group in said["pg ls"]["pg_stats"]:
+        group.update(last_scrub_duration=1, scrub_schedule="periodic scrub scheduled")
+    monmap = said["quorum_status"]["monmap"]
+    monmap.update(disallowed_leaders=monmap.pop("disallowed_leaders: "), removed_ranks="")
+    said["versions"] = {
+        kind: {"ceph version 19.2.3 (c92aebb2) squid (stable)": number}
+        for kind, number in (("mon", 3), ("mgr", 2), ("osd", 3), ("overall", 8))
+    }
+    return said
+
+
+@pytest.fixture(params=["16.2", "19.2"])
+def said(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return deepcopy(PACIFIC) if request.param == "16.2" else squid()
+
+
+def answering(said: Mapping[str, Any]) -> Callable[..., Any]:
+    def ask(*words: str, within_s: float = 0) -> Any:  # noqa: ARG001 (it answers at once)
+        answer = said[" ".join(words)]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return ask
+
+
+# --- the script that runs beside a Ceph client --------------------------------------------------
+
+
+def test_all_that_is_kept_is_there_in_every_version(
+    said: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "ask", answering(said))
+    items = script.report()["items"]
+    assert [name for name, found in items.items() if "error" in found] == []
+    kept = {name: found["value"] for name, found in items.items()}
+    assert kept["quorum"]["in"] == kept["quorum"]["monitors"] == list(MACHINES)
+    assert kept["health"] == {"status": "HEALTH_OK", "checks": {}, "muted": []}
+    assert kept["clocks"][TWO] == {"skew_s": 0, "health": "HEALTH_OK"}
+    assert kept["osd tree"]["hosts"][THREE] == [{"id": 2, "up": True, "in": True}]
+    assert [pool["size"] for pool in kept["osd map"]["pools"]] == [3, 3, 3]
+    assert kept["crush"]["rules"]["0"]["steps"][1]["type"] == "host"
+    assert kept["crush"]["types"]["host"] == 1
+    assert kept["osd use"]["0"]["bytes"] == 12581868 * 1024
+    assert kept["room"]["cephfs_data"]["more_bytes"] == 11935235072
+    assert {group["state"] for group in kept["placement groups"]} == {"active+clean"}
+    assert "overall" not in kept["versions"]
+
+
+def test_what_is_wrong_is_kept_in_ceph_s_own_words() -> None:
+    detail = [{"message": f"osd.{n} is down"} for n in range(50)]
+    check = {"severity": "HEALTH_WARN", "summary": {"message": "1 osds down", "count": 1}}
+    said = {
+        "status": "HEALTH_WARN",
+        "checks": {"OSD_DOWN": {**check, "detail": detail, "muted": True}},
+        "mutes": [{"code": "OSD_DOWN", "sticky": False, "summary": "1 osds down", "count": 1}],
+    }
+    kept = script.health(said)
+    assert kept["muted"] == ["OSD_DOWN"]
+    assert kept["checks"]["OSD_DOWN"]["says"] == "1 osds down"
+    assert len(kept["checks"]["OSD_DOWN"]["detail"]) == script.DETAILS
+
+
+def test_a_flag_of_one_osd_machine_or_class_is_found_too() -> None:
+    said = deepcopy(PACIFIC["osd dump"])
+    said["osds"][1]["state"].append("noout")
+    said.update(crush_node_flags={TWO: ["noin"]}, device_class_flags={"hdd": ["noup"]})
+    flags = script.osd_map(said)["flags"]
+    assert flags[-3:] == ["osd.1: noout", f"{TWO}: noin", "hdd: noup"]
+
+
+def test_an_osd_that_is_down_out_or_below_no_machine_is_told() -> None:
+    said = deepcopy(PACIFIC["osd tree"])
+    osds = {node["id"]: node for node in said["nodes"] if node["type"] == "osd"}
+    osds[1].update(status="down", reweight=0)
+    said["stray"] = [{**osds[2], "id": 7, "name": "osd.7"}]
+    said["nodes"].append({**osds[2], "id": 8, "name": "osd.8"})
+    kept = script.tree(said)
+    assert kept["hosts"][TWO] == [{"id": 1, "up": False, "in": False}]
+    assert kept["stray"] == [8, 7]
+
+
+def test_one_answer_that_is_missing_or_garbled_does_not_take_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = deepcopy(PACIFIC)
+    said["osd df"] = script.Silent("ceph osd df: no answer within 25 s")
+    said["crash ls-new"] = RuntimeError("ceph crash ls-new ended with status 22: no module")
+    said["df"] = {"pools": "many"}
+    said["pg ls"]["pg_ready"] = False
+    monkeypatch.setattr(script, "ask", answering(said))
+    items = script.report()["items"]
+    spoiled = {name: found["error"] for name, found in items.items() if "error" in found}
+    assert set(spoiled) == {"osd use", "crashes", "room", "placement groups"}
+    assert "no answer within 25 s" in spoiled["osd use"]
+    assert "not understood" in spoiled["room"]
+    assert "has not heard" in spoiled["placement groups"]
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=30)
+@given(st.sampled_from(sorted(script.LOOKS)), JUNK)
+def test_whatever_ceph_answers_an_item_is_a_value_or_an_error(name: str, junk: Any) -> None:
+    found = script.item(script.LOOKS[name][0], junk)
+    assert set(found) in ({"value"}, {"error"})
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("health", "checks"),
+        ("osd map", "pools"),
+        ("osd map", "nearfull_ratio"),
+        ("osd tree", "nodes"),
+        ("crush", "rules"),
+        ("osd use", "nodes"),
+        ("room", "pools"),
+        ("placement groups", "pg_stats"),
+    ],
+)
+def test_an_answer_without_what_is_judged_is_an_error_and_not_less(name: str, key: str) -> None:
+    said = deepcopy(PACIFIC[WORDS[name]])
+    del said[key]
+    assert key in script.item(script.LOOKS[name][0], said)["error"]
+
+
+def program(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "ceph").write_text(f"#!/bin/sh\n{text}\n")
+    (folder / "ceph").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+
+def test_a_program_that_answers_is_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path, 'echo "{\\"said\\": \\"$*\\"}"', monkeypatch)
+    said = script.ask("osd", "df")["said"]
+    assert said == "--connect-timeout 8 osd df --format json"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "words"),
+    [
+        ("echo '[errno 110] RADOS timed out' >&2; exit 1", script.Silent, "timed out"),
+        ("echo '[errno 13] RADOS permission denied' >&2; exit 1", RuntimeError, "denied"),
+        ("exec sleep 5", script.Silent, "no answer within 0.2 s"),
+        ("echo what", ValueError, "Expecting value"),
+    ],
+)
+def test_no_answer_in_time_is_told_from_a_complaint(
+    text: str,
+    kind: type[Exception],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    program(tmp_path, text, monkeypatch)
+    with pytest.raises(kind, match=words):
+        script.ask("health", within_s=0.2 if "sleep" in text else 20)
+
+
+def test_a_machine_without_the_program_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert script.report() == {"error": "there is no ceph program here"}
+
+
+def test_without_a_quorum_the_monitor_of_the_machine_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    socket = tmp_path / "ceph-mon.a.asok"
+    socket.touch()
+    monkeypatch.setattr(script, "SOCKETS", (str(tmp_path / "*-mon.*.asok"),))
+    silent = script.Silent("timed out")
+    said = {
+        "quorum_status": silent,
+        f"--admin-daemon {socket} mon_status": {"name": "a", "state": "probing"},
+    }
+    monkeypatch.setattr(script, "ask", answering(said))
+    assert script.report() == {"silent": "timed out", "monitor": "its monitor a is probing"}
+    said[f"--admin-daemon {socket} mon_status"] = RuntimeError("connection refused")
+    assert script.report()["monitor"] == "no monitor answers on it"
+
+
+# --- whom the probe asks ------------------------------------------------------------------------
+
+STAMP = "2026-11-25T14:09:55.879746+0000"
+GROUP = {"id": "1.0", "state": "active+clean", "acting": [0, 1, 2]}
+ITEMS = {"placement groups": {"value": [{**GROUP, "scrubbed": STAMP, "deep_scrubbed": STAMP}]}}
+ANSWER = Completed(status=0, stdout=json.dumps({"items": ITEMS}), stderr="")
+SILENCE = {"silent": "no answer within 15 s", "monitor": "its monitor is probing"}
+SILENT = Completed(status=0, stdout=json.dumps(SILENCE), stderr="")
+LOST = Unreachable("no route")
+BROKEN = Completed(status=0, stdout=json.dumps({"error": "there is no ceph program"}), stderr="")
+
+
+def machines(*answers: Any) -> tuple[Reach, FakeShell]:
+    shell = FakeShell({(m, "python3"): a for m, a in zip(MACHINES, answers, strict=True)})
+    return reach(shell), shell
+
+
+def test_one_round_trip_to_one_machine_is_enough() -> None:
+    ways, shell = machines(ANSWER, LOST, LOST)
+    seen = observe("ceph", ways, "contabo")
+    assert (seen["through"], seen["silent"], seen["lost"]) == (ONE, {}, {})
+    assert [machine for machine, _ in shell.calls] == [ONE]
+    (group,) = seen["items"]["placement groups"]["value"]
+    assert group["scrubbed"] == pytest.approx(1795615795.879746)
+
+
+@pytest.mark.parametrize("first", [SILENT, LOST, BROKEN])
+def test_the_others_are_asked_when_the_first_gets_no_answer(first: Any) -> None:
+    ways, shell = machines(first, LOST, ANSWER)
+    seen = observe("ceph", ways, "contabo")
+    assert seen["through"] == THREE
+    assert seen["lost"][TWO] == "no route"
+    assert sorted(machine for machine, _ in shell.calls) == list(MACHINES)
+
+
+def test_a_ceph_that_answers_nobody_is_an_observation() -> None:
+    ways, _ = machines(SILENT, SILENT, SILENT)
+    seen = observe("ceph", ways, "contabo")
+    assert (seen["through"], seen["items"], seen["lost"]) == (None, {}, {})
+    assert seen["silent"][TWO] == "no answer within 15 s; its monitor is probing"
+
+
+def test_a_ceph_that_nobody_could_ask_is_an_error() -> None:
+    ways, _ = machines(LOST, BROKEN, LOST)
+    with pytest.raises(Unreachable, match=r"could not be asked: no route; .*no ceph program"):
+        observe("ceph", ways, "contabo")
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (Completed(status=127, stdout="", stderr="python3: not found"), "python3: not found"),
+        (Completed(status=0, stdout="what", stderr=""), "garbled: 'what'"),
+        (Completed(status=0, stdout="[]", stderr=""), "garbled"),
+        (Completed(status=0, stdout="{}", stderr=""), "garbled"),
+    ],
+)
+def test_a_report_that_is_none_is_an_error(answer: Completed, words: str) -> None:
+    ways, _ = machines(answer, answer, answer)
+    with pytest.raises(Unreachable, match=words):
+        observe("ceph", ways, "contabo")
+
+
+def test_a_time_that_is_garbled_spoils_its_item_alone() -> None:
+    items = {**ITEMS, "crashes": {"value": []}}
+    items["placement groups"] = {"value": [{**GROUP, "scrubbed": "0.0", "deep_scrubbed": STAMP}]}
+    answer = Completed(status=0, stdout=json.dumps({"items": items}), stderr="")
+    ways, _ = machines(answer, LOST, LOST)
+    seen = observe("ceph", ways, "contabo")["items"]
+    assert "not understood" in seen["placement groups"]["error"]
+    assert seen["crashes"] == {"value": []}
+
+
+PODS = "/api/v1/namespaces/rook-ceph/pods?labelSelector=app%3Drook-ceph-tools"
+LIKE_ROOK = PROFILE.model_copy(update={"ceph": Ceph(through="toolbox")})
+
+
+def toolbox(*, ready: str) -> Any:
+    conditions = [{"type": "Ready", "status": ready}]
+    return {
+        "metadata": {"name": "tools-1"},
+        "status": {"podIP": "10.42.0.9", "conditions": conditions},
+    }
+
+
+def test_the_toolbox_is_asked_where_rook_runs_ceph() -> None:
+    def answer(argv: Sequence[str], stdin: str) -> Completed:
+        assert argv == ("python3", "-I", "-S", "-")
+        assert "quorum_status" in stdin
+        return ANSWER
+
+    kube = FakeKube(
+        {PODS: {"items": [toolbox(ready="True")]}}, in_pods={("tools-1", "python3"): answer}
+    )
+    seen = observe("ceph", reach(kube=kube, like=LIKE_ROOK), "contabo")
+    assert seen["through"] == "rook-ceph/tools-1"
+
+
+@pytest.mark.parametrize("pods", [[], [toolbox(ready="False")]])
+def test_without_a_toolbox_that_is_ready_ceph_could_not_be_asked(pods: list[Any]) -> None:
+    kube = FakeKube({PODS: {"items": pods}})
+    with pytest.raises(TransportError, match="no pod with the label app=rook-ceph-tools is ready"):
+        observe("ceph", reach(kube=kube, like=LIKE_ROOK), "contabo")
+
+
+@settings(max_examples=30)
+@given(st.datetimes(min_value=datetime(2020, 1, 1)), st.integers(-12 * 60, 14 * 60))
+def test_a_time_is_the_same_in_every_zone(moment: datetime, minutes: int) -> None:
+    known = moment.replace(tzinfo=UTC)
+    there = known.astimezone(timezone(timedelta(minutes=minutes)))
+    assert seconds(there.strftime("%Y-%m-%dT%H:%M:%S.%f%z")) == pytest.approx(known.timestamp())
+
+
+@pytest.mark.parametrize("text", ["0.000000", "", "2026-11-25T14:09:55.879746"])
+def test_a_time_without_its_zone_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        seconds(text)

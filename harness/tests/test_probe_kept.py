@@ -1,0 +1,278 @@
+"""The probes of what must be kept: mounts, manifests against a baseline, and backup claims."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.backup import baseline
+from harness.errors import ConfigError, NotProven, TransportError, Unreachable
+from harness.probes import backup_claims, layout_script, mount_script
+from harness.probes.legacy_manifest import making
+from harness.settings import Profile
+from harness.tests.local_shell import really
+from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
+from harness.tests.test_probe_pods import Cluster
+from harness.transport import Completed
+from harness.transport.fake import FakeShell
+
+ONE, TWO, THREE = MACHINES
+MOUNT = {"type": "fuse.ceph-fuse", "source": "ceph-fuse"}
+READS = {"mount": MOUNT, "read": {"value": {"names": 1, "read": "a"}}}
+HANGS = {"mount": MOUNT, "read": {"error": "no answer within 20 s"}}
+TABLE = r"""
+22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
+90 22 0:50 / /mnt/ceph\040fs rw,nosuid shared:9 - fuse.ceph-fuse ceph-fuse rw,user_id=0
+91 22 0:51 / /mnt/twice rw - tmpfs below rw
+92 22 0:52 / /mnt/twice rw - ceph 10.0.0.1:6789,10.0.0.2:6789:/ rw
+"""
+
+
+def said(value: Any) -> Completed:
+    return Completed(status=0, stdout=json.dumps(value), stderr="")
+
+
+def storage(tmp_path: Path) -> Profile:
+    """A profile whose existing storage is a small tree here."""
+    assert PROFILE.legacy is not None
+    (tmp_path / "tree/logs").mkdir(parents=True)
+    for name in ("one", "two", "three"):
+        (tmp_path / "tree" / name).write_text(name)
+    legacy = PROFILE.legacy.model_copy(
+        update={
+            **MOUNT,
+            "path": str(tmp_path / "tree"),
+            "baseline": tmp_path / "state/baseline.zst",
+            "may_change": ("logs",),
+        }
+    )
+    return PROFILE.model_copy(update={"legacy": legacy})
+
+
+def shell(**mounts: Any) -> FakeShell:
+    answers: dict[tuple[str, str], Any] = {("*", "nice"): really}
+    answers |= {(machine, "python3"): said(READS) for machine in MACHINES}
+    return FakeShell(answers | {(machine, "python3"): it for machine, it in mounts.items()})
+
+
+# --- mounts -----------------------------------------------------------------------------------
+
+
+def test_what_is_mounted_at_a_path_is_the_latest_mount_of_it() -> None:
+    assert mount_script.mounted("/mnt/ceph fs", TABLE.strip()) == MOUNT
+    found = mount_script.mounted("/mnt/twice", TABLE.strip())
+    assert found == {"type": "ceph", "source": "10.0.0.1:6789,10.0.0.2:6789:/"}
+    assert mount_script.mounted("/mnt", TABLE.strip()) is None
+
+
+def test_a_folder_is_read_by_a_child_and_a_silent_one_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/file").write_text("x")
+    assert mount_script.read(str(tmp_path), 20) == {"value": {"names": 1, "read": "folder/file"}}
+    assert mount_script.read(str(tmp_path), 0) == {"error": "no answer within 0 s"}
+
+
+def test_a_machine_that_garbles_or_fails_is_not_seen(tmp_path: Path) -> None:
+    profile = storage(tmp_path)
+    for answer in (
+        Completed(status=0, stdout="?", stderr=""),
+        Completed(status=1, stdout="", stderr=""),
+    ):
+        with pytest.raises(TransportError):
+            observe("legacy-mount", reach(shell(**{ONE: answer}), like=profile), ONE)
+    assert observe("legacy-mount", reach(shell(), like=profile), ONE) == READS
+    without = PROFILE.model_copy(update={"legacy": None})
+    with pytest.raises(NotProven, match="declares no existing storage"):
+        observe("legacy-mount", reach(shell(), like=without), ONE)
+
+
+# --- manifests --------------------------------------------------------------------------------
+
+
+def test_without_a_baseline_nothing_is_read(tmp_path: Path) -> None:
+    ways = FakeShell({})
+    seen = observe("legacy-manifest", reach(ways, like=storage(tmp_path)), "contabo")
+    assert (seen, ways.calls) == ({"machine": None, "baseline": None}, [])
+
+
+def test_the_storage_is_compared_with_its_baseline_on_a_machine_that_reads(tmp_path: Path) -> None:
+    profile = storage(tmp_path)
+    legacy = profile.legacy
+    assert legacy is not None
+    ways = reach(shell(**{ONE: said(HANGS), TWO: Unreachable("no route")}), like=profile)
+    one = making(ways, legacy, f"test-{tmp_path.name}")
+    one.make()
+    recorded = baseline.record(one.lines(), legacy.baseline)
+    one.drop()
+    assert legacy.baseline.stat().st_mode & 0o77 == 0
+    (tmp_path / "tree/one").write_text("One")
+    (tmp_path / "tree/two").unlink()
+    (tmp_path / "tree/logs/today").write_text("may change")
+    seen = observe("legacy-manifest", ways, "contabo")
+    assert seen["machine"] == THREE
+    assert seen["baseline"]["sha256"] == recorded.sha256
+    assert (seen["baseline"]["sums"]["files"], seen["sums"]["files"]) == (3, 2)
+    assert seen["counts"] == {"changed": 1, "removed": 1, "added": 0, "unread": 0}
+    found = {it["path"]: (it["kind"], it["what"]) for it in seen["first"]}
+    assert found == {"one": ("changed", ["content", "time"]), "two": ("removed", [])}
+
+
+def test_without_a_machine_that_reads_there_is_no_manifest(tmp_path: Path) -> None:
+    profile = storage(tmp_path)
+    assert profile.legacy is not None
+    profile.legacy.baseline.parent.mkdir()
+    profile.legacy.baseline.touch()
+    hung = shell(**dict.fromkeys(MACHINES, said(HANGS)))
+    with pytest.raises(Unreachable, match="no machine reads"):
+        observe("legacy-manifest", reach(hung, like=profile), "contabo")
+
+
+def lines(count: int) -> list[bytes]:
+    values: list[Any] = [{"manifest": 1, "root": "/", "except": [], "started": 0}]
+    values += [{"path": f"{number:04}", "type": "folder"} for number in range(count)]
+    values.append({"end": {"entries": count}})
+    return [json.dumps(value).encode() + b"\n" for value in values]
+
+
+def test_a_baseline_comes_back_as_it_was_recorded_and_a_damaged_one_does_not(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "deep/baseline.zst"
+    recorded = baseline.record(lines(300), path)
+    assert recorded.sha256 == baseline.digest(path)
+    with baseline.opened(path) as manifest:
+        assert [int(entry["path"]) for entry in manifest] == list(range(300))
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(NotProven), baseline.opened(path) as manifest:
+        list(manifest)
+    path.write_bytes(b"no zstd")
+    with pytest.raises(NotProven, match="damaged"), baseline.opened(path) as manifest:
+        list(manifest)
+
+
+def test_a_baseline_that_is_not_whole_or_cannot_be_written_leaves_the_old_one(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "baseline.zst"
+    recorded = baseline.record(lines(3), path)
+    with pytest.raises(NotProven, match="not whole"):
+        baseline.record(lines(3)[:-1], path)
+    assert (baseline.digest(path), list(tmp_path.iterdir())) == (recorded.sha256, [path])
+    with pytest.raises(ConfigError, match="cannot write"):
+        baseline.record(lines(3), path / "below a file")
+
+
+# --- backups ----------------------------------------------------------------------------------
+
+
+def claim(name: str, **more: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"namespace": "odoo", "name": name, "labels": more.get("labels", {})},
+        "spec": {
+            "accessModes": ["ReadWriteMany"],
+            "resources": {"requests": {"storage": "500Gi"}},
+        },
+        "status": more.get("status", {"phase": "Bound", "capacity": {"storage": "500Gi"}}),
+    }
+
+
+LAYOUT = {"top": [{"name": "active", "kind": "folder"}], "active": []}
+
+
+class Claims(Cluster):
+    """A cluster with these claims, in which our pod lists the layout, or ``fails``."""
+
+    def __init__(self, *claims: Mapping[str, Any], fails: str = "", sick: bool = False) -> None:
+        super().__init__({})
+        self.claims, self.fails, self.sick_pods = claims, fails, sick
+
+    def get(self, path: str, *, within_s: float = 10.0) -> Any:
+        if path == "/api/v1/persistentvolumeclaims":
+            return {"items": list(self.claims)}
+        if "labelSelector" in path:
+            created = {"creationTimestamp": "2026-01-01T00:00:00Z"}
+            names = ("cutover-probe-backups-old", "somebody-elses")
+            return {"items": [{"metadata": {"name": name, **created}} for name in names]}
+        if self.sick_pods:
+            self.sick = [m["metadata"]["name"] for m in self.manifests]
+        return super().get(path, within_s=within_s)
+
+    def exec(self, *_: Any, **__: Any) -> Completed:
+        if self.fails:
+            return Completed(status=1, stdout="", stderr=f"Traceback\n{self.fails}")
+        return said(LAYOUT)
+
+
+OURS = claim("odoo-backups-storage")
+
+
+def test_claims_that_speak_of_backups_are_found_and_the_shared_one_is_looked_into() -> None:
+    labelled = claim("acme-data", labels={"role": "Backup"})
+    cluster = Claims(OURS, claim("acme-backup", status={}), labelled, claim("acme-filestore"))
+    seen = observe("backup-claims", reach(kube=cluster), "contabo")
+    assert {it["name"]: it["why"] for it in seen["claims"]} == {
+        "odoo-backups-storage": "odoo-backups-storage",
+        "acme-backup": "acme-backup",
+        "acme-data": "role=Backup",
+    }
+    assert [(it["phase"], it["bytes"]) for it in seen["claims"]][:2] == [
+        ("Bound", 500 << 30),
+        ("Pending", 500 << 30),
+    ]
+    assert seen["layout"] == {"value": LAYOUT}
+    (made,) = cluster.manifests
+    spec = made["spec"]
+    (volume,), (container,) = spec["volumes"], spec["containers"]
+    assert volume["persistentVolumeClaim"]["readOnly"] is True
+    assert container["volumeMounts"][0]["readOnly"] is True
+    assert (spec["securityContext"]["runAsUser"], "nodeName" in spec) == (65534, False)
+    where = "/api/v1/namespaces/odoo/pods"
+    assert cluster.deleted() == [
+        f"{where}/cutover-probe-backups-old",
+        f"{where}/{made['metadata']['name']}",
+    ]
+
+
+def test_a_claim_that_cannot_be_looked_into_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backup_claims, "_READY_WITHIN_S", 0.0)
+    for cluster, why in (
+        (Claims(claim("odoo-backups-storage", status={"phase": "Lost"})), "the claim is Lost"),
+        (Claims(OURS, fails="PermissionError: denied"), "as user 65534: PermissionError: denied"),
+        (Claims(OURS, sick=True), "was not ready within 0 s: "),
+    ):
+        seen = observe("backup-claims", reach(kube=cluster), "contabo")
+        assert why in seen["layout"]["error"]
+    assert observe("backup-claims", reach(kube=Claims()), "contabo")["layout"] is None
+
+
+@given(st.integers(1, 900), st.sampled_from([("Ki", 10), ("Mi", 20), ("Gi", 30), ("Ti", 40)]))
+def test_quantities_are_bytes(number: int, unit: tuple[str, int]) -> None:
+    assert backup_claims.quantity(f"{number}{unit[0]}") == number << unit[1]
+    assert backup_claims.quantity(f"{number}") == number
+
+
+@pytest.mark.parametrize("text", ["", "Gi", "5 apples", "5GiGi", "-"])
+def test_what_is_no_quantity_is_an_error(text: str) -> None:
+    with pytest.raises(TransportError, match="not a quantity"):
+        backup_claims.quantity(text)
+
+
+def test_a_layout_is_listed_with_kinds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "active/acme").mkdir(parents=True)
+    (tmp_path / "dump").touch()
+    (tmp_path / "link").symlink_to("active")
+    layout_script.main([str(tmp_path)])
+    assert json.loads(capsys.readouterr().out) == {
+        "top": [
+            {"name": "active", "kind": "folder"},
+            {"name": "dump", "kind": "file"},
+            {"name": "link", "kind": "other"},
+        ],
+        "active": [{"name": "acme", "kind": "folder"}],
+    }
