@@ -18,6 +18,7 @@ from harness.commands.lab import lab
 from harness.commands.lint import lint
 from harness.commands.output import say_json
 from harness.commands.plan import plan
+from harness.commands.provision import provision
 from harness.commands.report import report
 from harness.commands.test import test
 from harness.commands.verify import verify
@@ -38,6 +39,7 @@ for command in (gate, plan, doctor, report, verify, history, lint, test):
 app.add_typer(bench)
 app.add_typer(backup, name="backup")
 app.add_typer(lab)
+app.add_typer(provision)
 
 
 def main() -> NoReturn:

@@ -164,7 +164,7 @@ def _tools(reach: Reach, machine: Machine) -> Line:
         what="tools",
         state=State.WRONG if missing else State.OK,
         says=f"missing: {', '.join(missing)}" if missing else ", ".join(_TOOLS),
-        remedy="apt-get install chrony iproute2 iputils-ping" if missing else "",
+        remedy="./cutover provision nodes shows what it would install" if missing else "",
     )
 
 

@@ -28,6 +28,7 @@ from harness.settings.gates import (
     load_gates,
     unit_of,
 )
+from harness.settings.needs import NodeNeeds, load_needs
 from harness.settings.profile import (
     Access,
     Backups,
@@ -35,6 +36,7 @@ from harness.settings.profile import (
     Kubernetes,
     Legacy,
     MachineSettings,
+    NewPartition,
     Profile,
     SshAccess,
     Stack,
@@ -59,6 +61,8 @@ __all__ = [
     "Kubernetes",
     "Legacy",
     "MachineSettings",
+    "NewPartition",
+    "NodeNeeds",
     "Profile",
     "Requirement",
     "Rook",
@@ -73,6 +77,7 @@ __all__ = [
     "flaws",
     "line_of",
     "load_gates",
+    "load_needs",
     "load_profile",
     "load_waivers",
     "parse",

@@ -170,6 +170,27 @@ class Backups(Frozen):
     reader: int = Field(default=65534, ge=1)
 
 
+class NewPartition(Frozen):
+    """The partition that ``provision disk`` makes on each machine, after the disk's last one.
+
+    ``record`` is the file that says which disk each machine has, and what is on it.
+    """
+
+    device: str = Field(pattern=r"^/dev/[a-z0-9/_-]+$")
+    number: int = Field(ge=1, le=128)
+    at_least_gib: float = Field(gt=0)
+    at_most_gib: float = Field(gt=0)
+    # Whether the table's copy may be moved to the end of a disk that was made larger.
+    grow_table: bool = False
+    record: ProfilePath
+
+    @model_validator(mode="after")
+    def _some_size_fits(self) -> NewPartition:
+        if self.at_least_gib > self.at_most_gib:
+            raise ValueError("at_least_gib is more than at_most_gib")
+        return self
+
+
 class Stack(Frozen):
     """The parts that this cluster declares; a part is absent when it is None."""
 
@@ -236,6 +257,7 @@ class Profile(Frozen):
     targets: Mapping[str, Mapping[str, TargetChange]] = {}
     allow_disruption: bool = False
     disks: Disks | None = None
+    new_partition: NewPartition | None = None
     # Only a profile of the embedded lab has this: its size and shape. Read by harness.lab alone.
     lab: Mapping[str, Any] | None = None
 

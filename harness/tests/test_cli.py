@@ -207,6 +207,24 @@ def test_every_command_has_help_with_an_example_and_json(
     assert "--json" in ended.out
 
 
+@pytest.mark.parametrize("command", ["disk", "nodes"])
+def test_provisioning_has_help_with_an_example_and_says_that_nothing_happens_without_yes(
+    cutover: Callable[..., Ended], command: str
+) -> None:
+    ended = cutover("provision", command, "--help")
+    assert ended.status == 0
+    assert f"Example: ./cutover provision {command}" in ended.out
+    assert all(option in ended.out for option in ("--yes", "--json", "--machine", "--cluster"))
+
+
+def test_provisioning_a_machine_that_is_not_declared_is_wrong_usage(
+    cutover: Callable[..., Ended],
+) -> None:
+    ended = cutover("provision", "disk", "--machine", "nobody")
+    assert ended.status == 2
+    assert "no machine nobody" in ended.err
+
+
 def test_an_error_is_json_too_when_json_was_asked_for(cutover: Callable[..., Ended]) -> None:
     ended = cutover("report", "nothing", "--json")
     assert json.loads(ended.out)["exit"] == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -184,9 +185,20 @@ def test_at_the_deadline_what_came_back_is_kept_and_nothing_of_ansible_lives_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    stuck = tmp_path / "stuck"
+
+    class Clock:
+        """The deadline is when the slow command hangs, however long Ansible took to get there."""
+
+        @staticmethod
+        def monotonic() -> float:
+            return time.monotonic() + (1000 if stuck.exists() else 0)
+
+    monkeypatch.setattr("harness.transport.ansible.time", Clock)
     # More than a pipe holds: a worker that writes it outlives the parent that does not read.
-    long = ["sh", "-c", "yes | head --bytes=3000000; exec tail -f /dev/null"]
-    told = play({"one": LOCAL}, {"quick": ["echo", "1"], "slow": long}, within_s=10)
+    long = f"yes | head --bytes=3000000; touch {stuck}; exec tail -f /dev/null"
+    commands = {"quick": ["echo", "1"], "slow": ["sh", "-c", long]}
+    told = play({"one": LOCAL}, commands, within_s=90)
     assert isinstance(told["one", "slow"], TimedOut)
     assert isinstance(told["one", "quick"], Completed)
     ours = str(tmp_path).encode()

@@ -17,6 +17,7 @@ from harness.transport.protocols import (
     Outside,
     Reach,
     Shell,
+    Step,
 )
 from harness.transport.reach import connect
 
@@ -29,6 +30,7 @@ __all__ = [
     "Outside",
     "Reach",
     "Shell",
+    "Step",
     "connect",
     "enter_network",
 ]

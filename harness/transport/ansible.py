@@ -1,14 +1,15 @@
-"""The same commands on all machines side by side, through ansible-runner.
+"""The same on all machines side by side, through ansible-runner: commands, or tasks of Ansible.
 
-For evidence, where a machine that hangs must not hold the others up and what came back in time
-must not be lost. Ansible's ``raw`` needs nothing on a machine and leaves nothing there. Here it
-gets a private folder that is gone afterwards, no configuration but ours, host keys that are
-pinned, and a deadline, at which it is killed.
+Commands are for evidence, where a machine that hangs must not hold the others up and what came
+back in time must not be lost. Ansible's ``raw`` needs nothing on a machine and leaves nothing
+there. Tasks are for provisioning. Both get a private folder that is gone afterwards, no
+configuration but ours, host keys that are pinned, and a deadline, at which Ansible is killed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 import shlex
 import signal
@@ -16,15 +17,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from harness.errors import TimedOut, TransportError, Unreachable
 from harness.model import Machine
 from harness.settings import SshAccess
-from harness.transport.protocols import Completed
+from harness.transport.protocols import Completed, Step
 
+Event: TypeAlias = Mapping[str, Any]
 Told: TypeAlias = "Mapping[tuple[str, str], Completed | TransportError]"
 _CONNECT_S = 10
 _EACH_S = 20
@@ -44,6 +46,44 @@ class AnsibleFleet:
         """
         return play(self._hosts, commands, within_s=within_s)
 
+    def apply(
+        self,
+        tasks: Sequence[Mapping[str, Any]],
+        variables: Mapping[str, Any],
+        *,
+        machines: Sequence[str],
+        check: bool,
+        within_s: float,
+    ) -> Mapping[str, Sequence[Step] | TransportError]:
+        """Carry Ansible's tasks out; with ``check`` they only say what they would change.
+
+        By machine: the tasks that were not skipped, in order, or why there is no whole answer.
+        Nothing is raised and nothing left out. Takes ``within_s`` seconds at most.
+        """
+        hosts = {name: self._hosts[name] for name in machines}
+        return apply(hosts, tasks, variables, check=check, within_s=within_s)
+
+
+def apply(
+    hosts: Mapping[str, Mapping[str, Any]],
+    tasks: Sequence[Mapping[str, Any]],
+    variables: Mapping[str, Any],
+    *,
+    check: bool,
+    within_s: float,
+) -> Mapping[str, Sequence[Step] | TransportError]:
+    """The same, on hosts as an Ansible inventory describes them: name to variables."""
+    heard = _HeardSteps()
+    deadline = time.monotonic() + within_s
+    options = "--diff --check" if check else "--diff"
+    less = any(values.get("ansible_user", "root") != "root" for values in hosts.values())
+    playbook = {"tasks": list(tasks), "vars": dict(variables), "become": less}
+    _watched(hosts, playbook, heard.event, within_s=within_s, options=options)
+    return {
+        host: heard.steps.get(host, ()) if host in heard.ended else heard.why_not(host, deadline)
+        for host in hosts
+    }
+
 
 def play(
     hosts: Mapping[str, Mapping[str, Any]],
@@ -54,17 +94,8 @@ def play(
     """The same, on hosts as an Ansible inventory describes them: name to variables."""
     heard = _Heard()
     deadline = time.monotonic() + within_s
-    with tempfile.TemporaryDirectory(prefix="cutover-", ignore_cleanup_errors=True) as folder:
-        work = threading.Thread(
-            target=_run,
-            args=(Path(folder), hosts, commands, heard, deadline),
-            name="ansible",
-            daemon=True,
-        )
-        work.start()
-        # ansible-runner looks at the deadline once a second, and then kills.
-        work.join(within_s + 3)
-        _end(Path(folder))
+    tasks = [_task(name, argv) for name, argv in commands.items()]
+    _watched(hosts, {"tasks": tasks}, heard.event, within_s=within_s)
     told = dict(heard.told)
     for host in hosts:
         for name in commands:
@@ -72,12 +103,36 @@ def play(
     return told
 
 
+def _watched(
+    hosts: Mapping[str, Mapping[str, Any]],
+    playbook: Mapping[str, Any],
+    hear: Callable[[Event], bool],
+    *,
+    within_s: float,
+    options: str = "",
+) -> None:
+    """Run a play to its end or to its deadline; what it says goes to ``hear``."""
+    deadline = time.monotonic() + within_s
+    with tempfile.TemporaryDirectory(prefix="cutover-", ignore_cleanup_errors=True) as folder:
+        work = threading.Thread(
+            target=_run,
+            args=(Path(folder), hosts, playbook, hear, deadline, options),
+            name="ansible",
+            daemon=True,
+        )
+        work.start()
+        # ansible-runner looks at the deadline once a second, and then kills.
+        work.join(within_s + 3)
+        _end(Path(folder))
+
+
 def _run(
     folder: Path,
     hosts: Mapping[str, Mapping[str, Any]],
-    commands: Mapping[str, Sequence[str]],
-    heard: _Heard,
+    playbook: Mapping[str, Any],
+    hear: Callable[[Event], bool],
     deadline: float,
+    options: str,
 ) -> None:
     _configuration(folder).touch()  # nobody else's is read
     import ansible_runner  # loads for half a second, which runs without a failure need not wait for
@@ -85,21 +140,15 @@ def _run(
     ansible_runner.run(
         private_data_dir=str(folder),
         inventory={"all": {"hosts": {name: dict(values) for name, values in hosts.items()}}},
-        playbook=[
-            {
-                "hosts": "all",
-                "gather_facts": False,
-                "strategy": "free",
-                "tasks": [_task(name, argv) for name, argv in commands.items()],
-            }
-        ],
+        playbook=[{"hosts": "all", "gather_facts": False, "strategy": "free", **playbook}],
         envvars=_environment(folder),
         settings={"pexpect_timeout": 1, "suppress_ansible_output": True},
         forks=len(hosts),
-        event_handler=heard.event,
+        event_handler=hear,
         # Also keeps ansible-runner from taking Ctrl-C away from us.
         cancel_callback=lambda: time.monotonic() > deadline,
         quiet=True,
+        cmdline=options or None,
     )
 
 
@@ -138,6 +187,9 @@ def _environment(folder: Path) -> Mapping[str, str]:
         "ANSIBLE_HOME": home,
         "ANSIBLE_LOCAL_TEMP": home,
         "ANSIBLE_HOST_KEY_CHECKING": "true",
+        "ANSIBLE_PIPELINING": "true",
+        # What modules do need on a machine is gone when they end.
+        "ANSIBLE_REMOTE_TEMP": "/tmp",
         "ANSIBLE_RETRY_FILES_ENABLED": "false",
         "ANSIBLE_TIMEOUT": str(_CONNECT_S),
         "LC_ALL": "C.UTF-8",
@@ -161,6 +213,7 @@ def _by_ssh(access: SshAccess, machine: Machine) -> Mapping[str, Any]:
         "ansible_host": machine.address,
         "ansible_port": access.port,
         "ansible_user": access.user,
+        "ansible_python_interpreter": "/usr/bin/python3",
         "ansible_ssh_private_key_file": str(access.key),
         "ansible_ssh_args": " ".join(("-F none", *(f"-o {k}={v}" for k, v in options.items()))),
         # A terminal would merge the outputs and end lines in CR LF.
@@ -168,23 +221,20 @@ def _by_ssh(access: SshAccess, machine: Machine) -> Mapping[str, Any]:
     }
 
 
-class _Heard:
-    """What has come back so far."""
+class _Silence:
+    """Why hosts said nothing."""
 
     def __init__(self) -> None:
-        self.told: dict[tuple[str, str], Completed | TransportError] = {}
         self._silent: dict[str, str] = {}
         self._complaint = ""
 
-    def event(self, event: Mapping[str, Any]) -> bool:
+    def event(self, event: Event) -> bool:
         """Take in an event of ansible-runner; False, so that it keeps no file of it."""
         data = event.get("event_data", {})
-        said = data.get("res", {})
         match event["event"]:
             case "runner_on_unreachable":
-                self._silent[data["host"]] = " ".join(str(said.get("msg", "")).split())
-            case "runner_on_ok" | "runner_on_failed":
-                self.told[data["host"], data["task"]] = _answer(data["host"], said)
+                said = data.get("res", {}).get("msg", "")
+                self._silent[data["host"]] = " ".join(str(said).split())
             case "verbose" if "ERROR" in event["stdout"]:
                 self._complaint = event["stdout"].strip()
         return False
@@ -198,6 +248,68 @@ class _Heard:
                 f"{host}: Ansible gave up: {self._complaint or 'it says nothing'}"
             )
         return TimedOut(f"{host}: no answer in time")
+
+
+class _Heard(_Silence):
+    """What commands have said so far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: dict[tuple[str, str], Completed | TransportError] = {}
+
+    def event(self, event: Event) -> bool:
+        if event["event"] in ("runner_on_ok", "runner_on_failed"):
+            data = event["event_data"]
+            self.told[data["host"], data["task"]] = _answer(data["host"], data.get("res", {}))
+        return super().event(event)
+
+
+class _HeardSteps(_Silence):
+    """What tasks have done so far; ``ended`` are the hosts that got to the play's end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: dict[str, list[Step]] = {}
+        self.ended: set[str] = set()
+
+    def event(self, event: Event) -> bool:
+        data = event.get("event_data", {})
+        match event["event"]:
+            case "runner_on_ok" | "runner_on_failed":
+                failed = event["event"] == "runner_on_failed"
+                step = _step(data["task"], data.get("res", {}), failed=failed)
+                self.steps.setdefault(data["host"], []).append(step)
+            case "playbook_on_stats":
+                reached = set(data.get("processed", {})) - set(data.get("dark", {}))
+                self.ended |= reached
+        return super().event(event)
+
+
+def _step(task: str, said: Mapping[str, Any], *, failed: bool) -> Step:
+    diffs = said.get("diff") or []
+    parts = [diffs] if isinstance(diffs, Mapping) else diffs
+    command = shlex.join(map(str, said.get("cmd") or ())) if said.get("changed") else ""
+    words = [command, *(str(said.get(key) or "").strip() for key in ("msg", "stderr"))]
+    return Step(
+        task=task,
+        changed=bool(said.get("changed")),
+        failed=failed,
+        diff=tuple(line for part in parts for line in _difference(part)),
+        says="; ".join(word for word in words if word),
+    )
+
+
+def _difference(part: Mapping[str, Any]) -> Sequence[str]:
+    """The lines that differ between a before and an after, each a text or a mapping."""
+    before, after = (_lines(part.get(key)) for key in ("before", "after"))
+    lines = list(difflib.unified_diff(before, after, lineterm="", n=0))[2:]
+    return [line for line in lines if not line.startswith("@@")]
+
+
+def _lines(side: Any) -> list[str]:
+    if isinstance(side, Mapping):
+        return [f"{key}: {value}" for key, value in sorted(side.items())]
+    return str(side or "").splitlines()
 
 
 def _answer(host: str, said: Mapping[str, Any]) -> Completed | TransportError:

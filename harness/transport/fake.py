@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from harness.errors import NotFound, NotListening, Refused, TransportError, Unreachable
-from harness.transport.protocols import Answer, Completed, Knocked
+from harness.transport.protocols import Answer, Completed, Knocked, Step
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -50,15 +50,22 @@ class FakeShell:
 
 
 class FakeFleet:
-    """Machines that all say what a table prepares for each command, by what it shows."""
+    """Machines that all say what a table prepares for each command, by what it shows.
+
+    ``steps`` maps (machine, whether tasks are only checked) to what they do there; ``applied``
+    keeps how tasks were asked for.
+    """
 
     def __init__(
         self,
         machines: Sequence[str] = (),
         answers: Mapping[str, Completed | TransportError] | None = None,
+        steps: Mapping[tuple[str, bool], Sequence[Step] | TransportError] | None = None,
     ) -> None:
         self._machines = machines
         self._answers = answers or {}
+        self._steps = steps or {}
+        self.applied: list[bool] = []
 
     def everywhere(
         self, commands: Mapping[str, Sequence[str]], *, within_s: float
@@ -68,6 +75,19 @@ class FakeFleet:
             for machine in self._machines
             for name in commands
         }
+
+    def apply(
+        self,
+        tasks: Sequence[Mapping[str, Any]],
+        variables: Mapping[str, Any],
+        *,
+        machines: Sequence[str],
+        check: bool,
+        within_s: float,
+    ) -> Mapping[str, Sequence[Step] | TransportError]:
+        self.applied.append(check)
+        nothing = Unreachable("nothing is prepared")
+        return {machine: self._steps.get((machine, check), nothing) for machine in machines}
 
 
 class FakeOutside:

@@ -25,6 +25,17 @@ class Completed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What one task did on a machine, or would do: ``diff`` are the lines that (would) change."""
+
+    task: str
+    changed: bool
+    failed: bool = False
+    diff: tuple[str, ...] = ()
+    says: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What one HTTPS server answered; ``certificate`` is the PEM that it showed."""
 
@@ -130,12 +141,24 @@ class Kube(Protocol):
 
 
 class Fleet(Protocol):
-    """Commands on all machines side by side, for evidence: nothing is raised or left out."""
+    """The same on all machines side by side: nothing is raised or left out."""
 
     def everywhere(
         self, commands: Mapping[str, Sequence[str]], *, within_s: float
     ) -> Mapping[tuple[str, str], Completed | TransportError]:
         """What each (machine, command) said, or why it could not be asked."""
+        ...
+
+    def apply(
+        self,
+        tasks: Sequence[Mapping[str, Any]],
+        variables: Mapping[str, Any],
+        *,
+        machines: Sequence[str],
+        check: bool,
+        within_s: float,
+    ) -> Mapping[str, Sequence[Step] | TransportError]:
+        """Carry tasks out; with ``check`` they only say what they would change."""
         ...
 
 

@@ -1,0 +1,125 @@
+"""``./cutover provision nodes|disk``: what gates need on the machines, with a plan first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from harness.commands.output import AsJson, Cluster, say, say_json
+from harness.errors import ConfigError, Refused
+from harness.provision import nodes as node_needs
+from harness.provision import provide
+from harness.provision.outcome import Line, status_of
+from harness.settings import load_needs, load_profile
+from harness.transport import Reach, connect
+
+provision = typer.Typer(
+    name="provision",
+    help="Make the machines ready for the gates, with a plan first; nothing happens without --yes.",
+    no_args_is_help=True,
+)
+Yes = Annotated[bool, typer.Option("--yes", help="Do what the plan says.")]
+Only = Annotated[
+    list[str] | None, typer.Option("--machine", help="Only this machine; can be given repeatedly.")
+]
+_KUBE_SYSTEM = "/api/v1/namespaces/kube-system"
+
+
+@provision.command()
+def nodes(
+    cluster: Cluster = "lab", machine: Only = None, yes: Yes = False, as_json: AsJson = False
+) -> None:
+    """Bring what gates need on the machines: packages, the harness's user, its key and sudo rules.
+
+    Example: ./cutover provision nodes --cluster contabo
+
+    Without --yes it is a plan: what would change on each machine, and how. What is needed is
+    listed in scenarios/provision/nodes.yaml.
+
+    Ends with 0 (done, or nothing to do), 2 (usage), 3 (a machine could not be reached, or something
+    failed there) or 4 (--yes is missing; nothing was touched).
+    """
+    profile = load_profile(cluster)
+    needs = load_needs()
+    names = _named(machine, [it.name for it in profile.machines])
+    key = node_needs.public_key(profile.access.ssh.key)
+    with connect(profile) as reach:
+        lines = node_needs.provide(reach.fleet, needs, key, names, yes=yes)
+    _end(profile.name, lines, as_json=as_json)
+
+
+@provision.command()
+def disk(
+    cluster: Cluster = "lab",
+    machine: Only = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Write down which disks these are; touches none.")
+    ] = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the partition for Ceph's OSD in the free space after a disk's last one.
+
+    Example: ./cutover provision disk --cluster contabo --machine vmi2887101
+
+    First with --record, which writes down which disk each machine has and what is on it; read
+    that file. Then without: the plan. Then with --yes. Only a disk that is exactly as recorded is
+    touched, and if one machine's is not, none is.
+
+    Ends with 0 (done, or nothing to do), 2 (usage), 3 (a machine or the outcome could not be seen)
+    or 4 (refused, or --yes is missing; nothing was touched).
+    """
+    profile = load_profile(cluster)
+    wanted = profile.new_partition
+    if wanted is None:
+        raise ConfigError(
+            f"the profile {profile.name} declares no new partition",
+            remedy="declare it as `new_partition:`, as scenarios/clusters/contabo.yaml does",
+        )
+    names = _named(machine, [it.name for it in profile.machines])
+    with connect(profile) as reach:
+        lines = (
+            provide.record(reach.shell, wanted, names)
+            if record
+            else provide.provide(
+                reach.shell, wanted, names, yes=yes, before_acting=lambda: _same_cluster(reach)
+            )
+        )
+    _end(profile.name, lines, as_json=as_json)
+
+
+def _named(asked: Sequence[str] | None, known: Sequence[str]) -> list[str]:
+    for name in asked or ():
+        if name not in known:
+            raise ConfigError(f"no machine {name}", remedy=f"there are {', '.join(known)}")
+    return [name for name in known if not asked or name in asked]
+
+
+def _same_cluster(reach: Reach) -> None:
+    """Refused when the API is that of another cluster than the profile names."""
+    declared = reach.profile.declared_uid()
+    if declared is None:
+        return
+    uid = reach.kube.get(_KUBE_SYSTEM)["metadata"]["uid"]
+    if uid != declared:
+        raise Refused(
+            f"{reach.profile.name} is declared to be cluster {declared}, but {uid} answers",
+            remedy=f"is {reach.profile.access.kubeconfig} of another cluster?",
+        )
+
+
+def _end(cluster: str, lines: Sequence[Line], *, as_json: bool) -> None:
+    """Print what came of it, and end."""
+    status = status_of(lines)
+    if as_json:
+        document = [{**asdict(line), "exit": int(line.exit)} for line in lines]
+        say_json({"schema": 1, "cluster": cluster, "machines": document, "exit": int(status)})
+    else:
+        for line in lines:
+            say(f"{line.machine}  {line.state}")
+            for text in line.says:
+                say("\n".join(f"    {part}" for part in text.splitlines()))
+    raise typer.Exit(int(status))

@@ -1,0 +1,214 @@
+"""A disk as it is seen and as it was recorded: its table, its partitions, its free space.
+
+Sectors are logical ones and inclusive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from typing import Any
+
+MIB = 1 << 20
+GIB = 1 << 30
+_PROTECTIVE = 0xEE
+_ENTRIES_BYTES = 128 * 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """One entry of the table; ``raw`` are its bytes in hexadecimal, ``holds`` what it contains."""
+
+    number: int
+    first: int
+    last: int
+    type: str
+    partuuid: str
+    raw: str = ""
+    holds: tuple[str, ...] = ()
+
+    @property
+    def sectors(self) -> int:
+        return self.last - self.first + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """What the GPT's header says. ``alternate`` is where it says that its copy is."""
+
+    guid: str
+    alternate: int
+    first_usable: int
+    last_usable: int
+    copy_equal: bool
+    entries_sectors: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """A disk as ``disk_script`` tells it; ``kernel`` are the partitions that the kernel knows."""
+
+    machine: str
+    hostname: str
+    machine_id: str
+    device: str
+    whole: bool
+    read_only: bool
+    serial: str
+    size_bytes: int
+    sector_bytes: int
+    mbr_types: tuple[int, ...] | None
+    table: Table | None
+    partitions: tuple[Partition, ...]
+    kernel: Mapping[int, tuple[int, int]]
+    claims: tuple[str, ...]
+    signatures: tuple[str, ...]
+    free_holds: tuple[str, ...]
+    first_mib: tuple[str, str]
+    digest: str
+
+    @property
+    def sectors(self) -> int:
+        return self.size_bytes // self.sector_bytes
+
+    def partition(self, number: int) -> Partition | None:
+        return next((it for it in self.partitions if it.number == number), None)
+
+    def path(self, number: int) -> str:
+        """The device of one of its partitions."""
+        return f"{self.device}{'p' if self.device[-1].isdigit() else ''}{number}"
+
+
+def disk_of(machine: str, told: Mapping[str, Any]) -> Disk:
+    """A disk from what the script told; KeyError, TypeError or ValueError: that is not whole."""
+    table = told["gpt"]
+    names = [field.name for field in fields(Table)]
+    return Disk(
+        machine=machine,
+        hostname=str(told["hostname"]),
+        machine_id=str(told["machine_id"]),
+        device=str(told["device"]),
+        whole=bool(told["whole"]),
+        read_only=bool(told["read_only"]),
+        serial=str(told["serial"]),
+        size_bytes=int(told["size_bytes"]),
+        sector_bytes=int(told["sector_bytes"]),
+        mbr_types=None if told["mbr_types"] is None else tuple(map(int, told["mbr_types"])),
+        table=None if table is None else Table(**{name: table[name] for name in names}),
+        partitions=tuple(
+            Partition(
+                number=int(it["number"]),
+                first=int(it["first"]),
+                last=int(it["last"]),
+                type=str(it["type"]),
+                partuuid=str(it["partuuid"]),
+                raw=str(it["raw"]),
+                holds=tuple(it["holds"]),
+            )
+            for it in told["partitions"]
+        ),
+        kernel={int(number): (int(a), int(b)) for number, (a, b) in told["kernel"].items()},
+        claims=tuple(told["claims"]),
+        signatures=tuple(told["signatures"]),
+        free_holds=tuple(told["free_holds"]),
+        first_mib=(str(told["boot_code_sha256"]), str(told["first_mib_sha256"])),
+        digest=str(told["digest"]),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Free:
+    """Room for a new partition: whole MiB after the last one, up to the disk's end."""
+
+    first: int
+    sectors: int
+
+    @property
+    def last(self) -> int:
+        return self.first + self.sectors - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A disk as it was when somebody looked and said: this one."""
+
+    machine_id: str
+    serial: str
+    size_bytes: int
+    sector_bytes: int
+    guid: str
+    partitions: tuple[Partition, ...]
+    free: Free
+
+
+def free_after(disk: Disk, partitions: Iterable[Partition]) -> Free:
+    """The room after the last of these partitions, in whole MiB, with the table at the disk's end.
+
+    ``sectors`` is 0 when there is none.
+    """
+    step = max(1, MIB // disk.sector_bytes)
+    entries = disk.table.entries_sectors if disk.table else -(-_ENTRIES_BYTES // disk.sector_bytes)
+    taken = max([step, *(it.last + 1 for it in partitions)])
+    first = -(-taken // step) * step
+    # The copy of the table takes the entries' sectors and one for its header.
+    end = (disk.sectors - 1 - entries) // step * step
+    return Free(first=first, sectors=max(0, end - first))
+
+
+def record_of(disk: Disk) -> Recorded:
+    """What is to be remembered of a disk; ValueError when it has no intact GPT."""
+    flaws = tuple(table_flaws(disk))
+    if disk.table is None or flaws:
+        raise ValueError("; ".join(flaws))
+    return Recorded(
+        machine_id=disk.machine_id,
+        serial=disk.serial,
+        size_bytes=disk.size_bytes,
+        sector_bytes=disk.sector_bytes,
+        guid=disk.table.guid,
+        partitions=disk.partitions,
+        free=free_after(disk, disk.partitions),
+    )
+
+
+def table_flaws(disk: Disk) -> Iterator[str]:
+    """What keeps the table from being one that may be added to."""
+    if not disk.whole:
+        yield f"{disk.device} is a partition, no disk"
+    if disk.read_only:
+        yield f"{disk.device} is read-only"
+    yield from (f"{disk.device} itself is {claim}" for claim in disk.claims)
+    yield from (f"{disk.device} itself is marked as {mark}" for mark in disk.signatures)
+    if disk.table is None:
+        types = set(disk.mbr_types or ()) - {_PROTECTIVE}
+        kind = "an MBR (DOS) table" if types else "none"
+        yield f"{disk.device} has no intact GPT at its begin, but {kind}"
+        return
+    if disk.mbr_types is None or any(it != _PROTECTIVE for it in disk.mbr_types):
+        yield f"{disk.device}: its MBR is no protective one, but has types {disk.mbr_types}"
+    if disk.table.alternate >= disk.sectors:
+        yield (
+            f"{disk.device} shrank: the table's copy belongs in sector {disk.table.alternate},"
+            f" the disk ends before {disk.sectors}"
+        )
+    elif not disk.table.copy_equal:
+        yield f"{disk.device}: the table's copy in sector {disk.table.alternate} is damaged"
+    yield from _misplaced(disk)
+
+
+def _misplaced(disk: Disk) -> Iterator[str]:
+    """Partitions that overlap or leave the disk, and what the kernel has not understood."""
+    for one, after in pairwise(sorted(disk.partitions, key=lambda it: it.first)):
+        if after.first <= one.last:
+            yield f"{disk.path(one.number)} and {disk.path(after.number)} overlap"
+    for it in disk.partitions:
+        if not 0 < it.first <= it.last < disk.sectors:
+            yield f"{disk.path(it.number)} leaves the disk: sectors {it.first}–{it.last}"
+    seen = {it.number: (it.first, it.last) for it in disk.partitions}
+    if dict(disk.kernel) != seen:
+        yield f"the kernel knows {_ranges(disk.kernel)}, the table says {_ranges(seen)}"
+
+
+def _ranges(partitions: Mapping[int, tuple[int, int]]) -> str:
+    return ", ".join(f"{n}: {a}–{b}" for n, (a, b) in sorted(partitions.items())) or "no partition"

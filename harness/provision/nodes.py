@@ -1,0 +1,103 @@
+"""What gates need on the machines: a plan of all of them first, then the same for real."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness.errors import ConfigError, TransportError
+from harness.model import Exit
+from harness.provision.outcome import Line, State
+from harness.settings import NodeNeeds, read_yaml
+from harness.transport import Fleet, Step
+
+_TASKS = Path(__file__).with_name("nodes.yaml")
+_PLAN_S = 180.0
+_ACT_S = 900.0
+
+
+def public_key(key: Path) -> str:
+    """The public half of the harness's key: type and key, without a comment."""
+    path = key.with_name(f"{key.name}.pub")
+    try:
+        words = path.read_text(encoding="utf-8").split()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {path}: {error.strerror}",
+            remedy=f"ssh-keygen -y -f {key} > {path}",
+        ) from error
+    if len(words) < 2:
+        raise ConfigError(f"{path} is no public key", remedy=f"ssh-keygen -y -f {key} > {path}")
+    return " ".join(words[:2])
+
+
+def sudoers(needs: NodeNeeds) -> str:
+    """The file for /etc/sudoers.d."""
+    rules = [f"{needs.user} ALL=(root) NOPASSWD: {command}\n" for command in needs.sudo]
+    return "".join(
+        ("# What the verification harness may do as root. Written by cutover.\n", *rules)
+    )
+
+
+def provide(
+    fleet: Fleet, needs: NodeNeeds, key: str, machines: Sequence[str], *, yes: bool
+) -> list[Line]:
+    """Plan on all machines; act only when each could be planned and ``yes`` is given."""
+    tasks = read_yaml(_TASKS)
+    variables = {
+        "packages": sorted(needs.packages),
+        "user": needs.user,
+        "key": key,
+        "sudoers": sudoers(needs),
+    }
+
+    def asked(*, check: bool) -> Mapping[str, Sequence[Step] | TransportError]:
+        within_s = _PLAN_S if check else _ACT_S
+        return fleet.apply(tasks, variables, machines=machines, check=check, within_s=within_s)
+
+    lines = _lines(asked(check=True), State.PLANNED)
+    if any(line.state is State.FAILED for line in lines):
+        return lines
+    if all(line.state is State.OK for line in lines):
+        return lines
+    if yes:
+        return _lines(asked(check=False), State.DONE)
+    return [_unless_agreed(line) for line in lines]
+
+
+def _lines(
+    told: Mapping[str, Sequence[Step] | TransportError], state_of_changes: State
+) -> list[Line]:
+    return [_line(machine, steps, state_of_changes) for machine, steps in told.items()]
+
+
+def _line(machine: str, steps: Sequence[Step] | TransportError, changes: State) -> Line:
+    failed: dict[str, Any] = {"machine": machine, "state": State.FAILED, "exit": Exit.NOT_PROVEN}
+    if isinstance(steps, TransportError):
+        return Line(**failed, says=(str(steps),))
+    if not steps:
+        return Line(**failed, says=("Ansible did nothing there",))
+    if steps[-1].failed:
+        return Line(**failed, says=tuple(_said(steps)))
+    if any(step.changed for step in steps):
+        return Line(machine=machine, state=changes, says=tuple(_said(steps)))
+    says = f"all {len(steps)} tasks found it as it must be: nothing to do"
+    return Line(machine=machine, state=State.OK, says=(says,))
+
+
+def _said(steps: Sequence[Step]) -> Sequence[str]:
+    """What changes and what fails, with its difference."""
+    said = []
+    for step in steps:
+        if step.changed or step.failed:
+            said.append(f"{step.task}: {step.says}" if step.says else step.task)
+            said += [f"  {line}" for line in step.diff]
+    return said
+
+
+def _unless_agreed(line: Line) -> Line:
+    if line.state is not State.PLANNED:
+        return line
+    return replace(line, says=(*line.says, "not done: it needs --yes"), exit=Exit.REFUSED)

@@ -1,0 +1,72 @@
+"""What came of each machine, and of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+from harness.errors import HarnessError, Refused
+from harness.exits import of_error
+from harness.model import Exit
+
+T = TypeVar("T")
+_WORST_FIRST = (Exit.USAGE, Exit.NOT_PROVEN, Exit.REFUSED)
+
+
+class State(StrEnum):
+    """How it stands with one machine, as it is printed; the worst decides the exit status."""
+
+    OK = "ok"
+    RECORDED = "recorded"
+    DONE = "done"
+    PLANNED = "planned"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """What is to be said of one machine."""
+
+    machine: str
+    state: State
+    says: tuple[str, ...]
+    partuuid: str | None = None
+    exit: Exit = Exit.GO
+
+
+def side_by_side(
+    names: Sequence[str], work: Callable[[str], T]
+) -> tuple[dict[str, T], dict[str, Line]]:
+    """What came of each machine, and a line for each that it failed on."""
+
+    def one(name: str) -> T | HarnessError:
+        try:
+            return work(name)
+        except HarnessError as error:
+            return error
+
+    with ThreadPoolExecutor(max_workers=len(names)) as pool:
+        came = dict(zip(names, pool.map(one, names), strict=True))
+    fine = {name: it for name, it in came.items() if not isinstance(it, HarnessError)}
+    failed = {name: _failed(name, it) for name, it in came.items() if isinstance(it, HarnessError)}
+    return fine, failed
+
+
+def _failed(name: str, error: HarnessError) -> Line:
+    refused = isinstance(error, Refused)
+    return Line(
+        machine=name,
+        state=State.REFUSED if refused else State.FAILED,
+        says=(str(error),),
+        exit=of_error(error),
+    )
+
+
+def status_of(lines: Iterable[Line]) -> Exit:
+    """The exit status. A refusal says that nothing was touched, so what failed outranks it."""
+    exits = {line.exit for line in lines}
+    return next((it for it in _WORST_FIRST if it in exits), Exit.GO)

@@ -1,0 +1,94 @@
+"""The file that says which disk each machine has: written once, then compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import yaml
+
+from harness.errors import Refused
+from harness.provision.disk import Free, Partition, Recorded
+from harness.settings import Frozen, parse
+
+_HEAD = """\
+# Which disk each machine has, as `./cutover provision disk --record` saw it. Sectors are inclusive.
+# Read it before you give --yes; a disk that differs from it is refused.
+"""
+
+
+class _Partition(Frozen):
+    number: int
+    first: int
+    last: int
+    type: str
+    partuuid: str
+
+
+class _Free(Frozen):
+    first: int
+    sectors: int
+
+
+class _Disk(Frozen):
+    machine_id: str
+    serial: str
+    size_bytes: int
+    sector_bytes: int
+    guid: str
+    partitions: tuple[_Partition, ...]
+    free: _Free
+
+
+class _File(Frozen):
+    disks: Mapping[str, _Disk]
+
+
+def read(path: Path) -> dict[str, Recorded]:
+    """The recorded disks by machine; none when there is no file yet. Raises ConfigError."""
+    if not path.exists():
+        return {}
+    return {
+        name: Recorded(
+            machine_id=disk.machine_id,
+            serial=disk.serial,
+            size_bytes=disk.size_bytes,
+            sector_bytes=disk.sector_bytes,
+            guid=disk.guid,
+            partitions=tuple(Partition(**it.model_dump()) for it in disk.partitions),
+            free=Free(first=disk.free.first, sectors=disk.free.sectors),
+        )
+        for name, disk in parse(_File, path).disks.items()
+    }
+
+
+def add(path: Path, seen: Mapping[str, Recorded]) -> list[str]:
+    """Record disks that are not recorded yet; which ones. Refused, when one that is has changed."""
+    known = read(path)
+    for name, disk in seen.items():
+        if name in known and _plain(known[name]) != _plain(disk):
+            raise Refused(
+                f"{path} says otherwise of the disk of {name} than what is there now",
+                remedy="find out why; if the change is meant, remove the machine's entry by hand",
+            )
+    new = sorted(seen.keys() - known.keys())
+    if new:
+        write(path, {**known, **seen})
+    return new
+
+
+def write(path: Path, disks: Mapping[str, Recorded]) -> None:
+    """Replace the file; a reader sees the old one or the new one."""
+    document = {"disks": {name: _plain(disk) for name, disk in sorted(disks.items())}}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    new.write_text(_HEAD + yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    new.replace(path)
+
+
+def _plain(disk: Recorded) -> dict[str, object]:
+    document = asdict(disk)
+    for partition in document["partitions"]:
+        del partition["raw"], partition["holds"]
+    return {**document, "partitions": list(document["partitions"])}

@@ -1,0 +1,70 @@
+"""What gates need, on the lab's machines: planned, brought, and the second time nothing to do."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+from harness.lab.network import inside
+from harness.lab.shape import Node
+from harness.model import Exit
+from harness.settings import ROOT
+from harness.tests.lab.world import World
+
+STATUS = "/var/lib/dpkg/status"
+FORGOTTEN = "Status: deinstall ok config-files"
+FORGET = f"""
+cp -p {STATUS} {STATUS}.kept
+sed '/^Package: stress-ng$/,/^Status:/s/^Status:.*/{FORGOTTEN}/' {STATUS}.kept > {STATUS}
+"""
+
+
+def provision(*words: str) -> tuple[int, dict[str, Any]]:
+    """Run the command as an operator does: its exit status, and what it says of each machine."""
+    command = [str(ROOT / "cutover"), "provision", "nodes", "--json", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    document = json.loads(done.stdout)
+    return done.returncode, {it["machine"]: it for it in document["machines"]}
+
+
+def as_harness(world: World, node: Node, command: str) -> subprocess.CompletedProcess[str]:
+    """A command as the harness's own user on a machine, by its key."""
+    access = world.lab.profile.access.ssh
+    options = ("-o", f"UserKnownHostsFile={access.known_hosts}", "-o", "BatchMode=yes")
+    words = [*inside(world.lab), "ssh", "-i", access.key, *options]
+    return subprocess.run(
+        [str(word) for word in [*words, f"cutover@{node.address}", command]],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_nodes_are_planned_then_provided_and_the_second_time_nothing_changes(world: World) -> None:
+    world.do(world.two, "sh", "-c", FORGET)
+    try:
+        status, planned = provision()
+    finally:
+        world.do(world.two, "mv", f"{STATUS}.kept", STATUS)
+    assert status == Exit.REFUSED
+    assert [it["state"] for it in planned.values()] == ["planned"] * 3
+    says = {name: "\n".join(it["says"]) for name, it in planned.items()}
+    assert "install stress-ng" in says[world.two.name]
+    assert "install" not in says[world.one.name]
+    assert "+cutover ALL=(root) NOPASSWD: /usr/bin/python3 -I -S -" in says[world.one.name]
+    assert not world.do(world.one, "getent", "passwd", "cutover", check=False)
+    try:
+        status, done = provision("--yes", "--machine", world.one.name)
+        assert (status, done[world.one.name]["state"]) == (Exit.GO, "done"), done
+        world.do(world.one, "visudo", "--check", "--strict")
+        asked = "echo 'import os; print(os.geteuid())' | sudo -n /usr/bin/python3 -I -S -"
+        assert as_harness(world, world.one, asked).stdout == "0\n"
+        assert as_harness(world, world.one, "sudo -n id").returncode != 0
+        status, again = provision("--yes", "--machine", world.one.name)
+        assert (status, again[world.one.name]["state"]) == (Exit.GO, "ok"), again
+    finally:
+        world.do(world.one, "userdel", "--remove", "cutover", check=False)
+        world.do(world.one, "rm", "-f", "/etc/sudoers.d/cutover")

@@ -1,0 +1,172 @@
+"""From a machine's words to a record, a plan on all machines and the act on all or none."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import ConfigError, NotProven, Refused, TransportError
+from harness.model import Exit
+from harness.provision import disks, provide, records
+from harness.provision.disk import disk_of, record_of
+from harness.provision.outcome import Line, State, status_of
+from harness.provision.partition import Plan
+from harness.settings import NewPartition
+from harness.tests.disk_facts import (
+    NEW,
+    SOUND,
+    SYSTEM,
+    WANTED,
+    after_of,
+    asked,
+    shell,
+    told_of,
+)
+from harness.transport import Completed
+from harness.transport.fake import FakeShell
+
+# --- what a machine tells -----------------------------------------------------------------------
+
+
+def test_a_disk_comes_through_as_it_is() -> None:
+    assert disks.look(shell(told_of(SOUND)), "m1", "/dev/sda") == SOUND
+    assert disk_of("m1", json.loads(json.dumps(told_of(SOUND)))) == SOUND
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "because"),
+    [
+        ("", TransportError, "python3 ended with status 0"),
+        ({}, TransportError, "not whole: 'gpt'"),
+        ({"stopped": "/dev/sda is no block device"}, Refused, "no block device"),
+        ({"error": "No such file"}, TransportError, "No such file"),
+    ],
+)
+def test_what_is_no_disk_is_an_error_and_never_a_plan(
+    answer: Any, error: type[Exception], because: str
+) -> None:
+    with pytest.raises(error, match=because):
+        disks.look(shell(answer), "m1", "/dev/sda")
+
+
+def test_a_partition_that_was_made_otherwise_is_not_proven_and_the_old_table_is_named() -> None:
+    made = asked(SOUND)
+    assert isinstance(made, Plan)
+    answer = {"after": told_of(SOUND), "kept": "/var/lib/cutover/x.gpt", "partx": ""}
+    with pytest.raises(NotProven, match="is not in the table") as caught:
+        disks.carry_out(shell(answer), SOUND, made)
+    assert "--load-backup=/var/lib/cutover/x.gpt" in caught.value.remedy
+
+
+# --- record, plan, act --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def wanted(tmp_path: Path) -> NewPartition:
+    return WANTED.model_copy(update={"record": tmp_path / "disks.yaml"})
+
+
+def test_a_record_is_written_once_and_then_only_compared(wanted: NewPartition) -> None:
+    for state in (State.RECORDED, State.OK):
+        (line,) = provide.record(shell(told_of(SOUND)), wanted, ["m1"])
+        assert line.state is state
+    assert records.read(wanted.record) == {
+        "m1": replace(record_of(SOUND), partitions=(replace(SYSTEM, raw="", holds=()),))
+    }
+    with pytest.raises(Refused, match="says otherwise of the disk of m1"):
+        provide.record(shell(told_of(replace(SOUND, serial="S2"))), wanted, ["m1"])
+    (line,) = provide.record(shell(told_of(replace(SOUND, table=None))), wanted, ["m1"])
+    assert line.exit is Exit.REFUSED
+
+
+def test_a_record_that_says_something_unknown_is_a_configuration_error(
+    wanted: NewPartition,
+) -> None:
+    wanted.record.write_text("disks: {m1: {serial: 1}}")
+    with pytest.raises(ConfigError, match="machine_id"):
+        records.read(wanted.record)
+
+
+def test_without_yes_nothing_but_looking_is_done(wanted: NewPartition) -> None:
+    provide.record(shell(told_of(SOUND)), wanted, ["m1"])
+    machine = shell(told_of(SOUND))
+    (line,) = provide.provide(machine, wanted, ["m1"], yes=False)
+    assert (line.state, line.exit) == (State.PLANNED, Exit.REFUSED)
+    assert line.says[-1] == "not done: it needs --yes"
+    assert len(machine.calls) == 1
+
+
+def test_another_cluster_is_refused_before_anything_is_done(wanted: NewPartition) -> None:
+    def refuse() -> None:
+        raise Refused("another cluster")
+
+    provide.record(shell(told_of(SOUND)), wanted, ["m1"])
+    machine = shell(told_of(SOUND))
+    with pytest.raises(Refused, match="another cluster"):
+        provide.provide(machine, wanted, ["m1"], yes=True, before_acting=refuse)
+    assert len(machine.calls) == 1
+
+
+def test_what_is_made_is_recorded_with_its_partuuid(
+    wanted: NewPartition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uuid.uuid4", lambda: uuid.UUID(NEW))
+    provide.record(shell(told_of(SOUND)), wanted, ["m1"])
+    done = {"after": told_of(after_of(SOUND)), "kept": "/x", "partx": ""}
+    (line,) = provide.provide(shell(told_of(SOUND), done), wanted, ["m1"], yes=True)
+    assert (line.state, line.exit, line.partuuid) == (State.DONE, Exit.GO, NEW)
+    assert [it.partuuid for it in records.read(wanted.record)["m1"].partitions] == ["U1", NEW]
+
+
+def test_one_machine_that_is_refused_keeps_every_other_from_being_touched(
+    wanted: NewPartition,
+) -> None:
+    two = replace(SOUND, machine="m2", hostname="m2", claims=("swapped on",))
+    records.write(wanted.record, {"m1": record_of(SOUND), "m2": record_of(SOUND)})
+    machines = FakeShell(
+        {
+            (name, "python3"): Completed(status=0, stdout=json.dumps(told_of(disk)), stderr="")
+            for name, disk in (("m1", SOUND), ("m2", two))
+        }
+    )
+    lines = provide.provide(machines, wanted, ["m1", "m2"], yes=True)
+    assert [line.state for line in lines] == [State.PLANNED, State.REFUSED]
+    assert len(machines.calls) == 2
+    assert status_of(lines) is Exit.REFUSED
+
+
+def test_a_machine_that_fails_while_another_is_done_is_no_refusal(
+    wanted: NewPartition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uuid.uuid4", lambda: uuid.UUID(NEW))
+    two = replace(SOUND, machine="m2", hostname="m2")
+    records.write(wanted.record, {"m1": record_of(SOUND), "m2": record_of(SOUND)})
+    done = {"after": told_of(after_of(SOUND)), "kept": "/x", "partx": ""}
+    answers = {
+        "m1": [told_of(SOUND), done],
+        "m2": [told_of(two), {"stopped": "/dev/sda is locked by another program"}],
+    }
+
+    def answer(name: str) -> Any:
+        left = [json.dumps(it) for it in answers[name]]
+        return lambda *_: Completed(status=0, stdout=left.pop(0), stderr="")
+
+    machines = FakeShell({(name, "python3"): answer(name) for name in answers})
+    lines = provide.provide(machines, wanted, ["m1", "m2"], yes=True)
+    assert [line.state for line in lines] == [State.DONE, State.REFUSED]
+    assert status_of(lines) is Exit.NOT_PROVEN
+
+
+def test_what_failed_outranks_what_was_refused() -> None:
+    lines = [
+        Line(machine="m", state=State.REFUSED, says=(), exit=status)
+        for status in (Exit.GO, Exit.REFUSED, Exit.NOT_PROVEN)
+    ]
+    assert status_of(lines[:1]) is Exit.GO
+    assert status_of(lines[:2]) is Exit.REFUSED
+    assert status_of(lines) is Exit.NOT_PROVEN
