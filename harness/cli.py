@@ -10,6 +10,7 @@ import typer
 
 from harness import exits
 from harness.commands.backup import backup
+from harness.commands.bench import bench
 from harness.commands.doctor import doctor
 from harness.commands.gate import gate
 from harness.commands.history import history
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 for command in (gate, plan, doctor, report, verify, history, lint, test):
     app.command()(command)
+app.add_typer(bench)
 app.add_typer(backup, name="backup")
 app.add_typer(lab)
 app.add_typer(provision)

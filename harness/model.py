@@ -115,6 +115,34 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedPartition:
+    """One entry of a disk's partition table, as it was recorded."""
+
+    number: int
+    start_bytes: int
+    size_bytes: int
+    type: str
+    partuuid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OsdDisk:
+    """The partition of one machine that is an OSD's, or (``raw``) will be, and its disk's record.
+
+    Without ``partitions`` nothing was recorded.
+    """
+
+    path: str
+    number: int
+    osd: int
+    raw: bool
+    machine_id: str = ""
+    serial: str = ""
+    disk_bytes: int = 0
+    partitions: tuple[RecordedPartition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StorageClass:
     """The StorageClass of customers' claims, as it is declared.
 
@@ -171,6 +199,7 @@ class Cluster:
     pod_mtu: int = 1500
     exposed_ports: tuple[int, ...] = ()
     load_balancer_pool: tuple[str, ...] = ()  # "first-last" or CIDR
+    osd_disks: Mapping[str, OsdDisk] = field(default_factory=dict)  # by machine
     storage: StorageClass | None = None
     # The existing storage ("path", "type", "source"), and the backups' "claim" and "namespace".
     legacy: Mapping[str, str] = field(default_factory=dict)

@@ -17,6 +17,8 @@ from harness.checks import (
     claim_contents,
     claims,
     csi,
+    disk_bench,
+    disks,
     edge,
     etcd,
     host,
@@ -38,6 +40,8 @@ CHECKS: Mapping[str, Check] = (
     | api.CHECKS
     | network.CHECKS
     | edge.CHECKS
+    | disks.CHECKS
+    | disk_bench.CHECKS
     | claims.CHECKS
     | claim_contents.CHECKS
     | legacy.CHECKS

@@ -11,6 +11,7 @@ from harness.probes.backup_claims import BackupClaims
 from harness.probes.ceph import Ceph
 from harness.probes.cilium import Cilium
 from harness.probes.claims import Claims
+from harness.probes.disk_bench import DiskBench
 from harness.probes.etcd_snapshots import EtcdSnapshots
 from harness.probes.etcd_writes import EtcdWrites
 from harness.probes.host_facts import HostFacts
@@ -21,6 +22,7 @@ from harness.probes.load_balancer import LoadBalancer
 from harness.probes.network_policy import NetworkPolicy
 from harness.probes.nodes import Nodes
 from harness.probes.open_ports import OpenPorts
+from harness.probes.osd_disks import OsdDisks
 from harness.probes.pod_network import PodNetwork
 from harness.probes.rook import Rook
 from harness.transport import Reach
@@ -46,6 +48,7 @@ _ALL: tuple[Probe, ...] = (
     BackupClaims(),
     Ceph(),
     Cilium(),
+    DiskBench(),
     Claims(),
     EtcdSnapshots(),
     EtcdWrites(),
@@ -57,6 +60,7 @@ _ALL: tuple[Probe, ...] = (
     NetworkPolicy(),
     Nodes(),
     OpenPorts(),
+    OsdDisks(),
     PodNetwork(),
     Rook(),
 )

@@ -22,8 +22,9 @@ from pydantic import (
 )
 
 from harness.errors import ConfigError
-from harness.model import Cluster, Machine, StorageClass
+from harness.model import Cluster, Machine, OsdDisk, StorageClass
 from harness.settings.ceph import Ceph
+from harness.settings.disks import recorded_disks
 from harness.settings.files import SCENARIOS, Frozen, cache_dir, parse, state_dir
 from harness.settings.gates import TargetChange
 from harness.settings.rook import Rook
@@ -118,6 +119,24 @@ class Ingress(Frozen):
     sites: tuple[Name, ...] = ()
     # The authority that signed the sites' certificates (PEM); None: one that this system trusts.
     authority: ProfilePath | None = None
+
+
+class Disks(Frozen):
+    """The partition on each machine that is given to Ceph, and where its measurements are kept.
+
+    ``record`` says which disk each machine has; ``osds`` which OSD belongs on which machine. While
+    ``state`` is ``raw`` nobody may use it, afterwards (``osd``) only that OSD. ``allow_writes``
+    lets ``bench osd`` write over the whole of it.
+    """
+
+    device: str = Field(pattern=r"^/dev/[a-z0-9/_-]+$")
+    number: int = Field(ge=1, le=128)
+    state: Literal["raw", "osd"]
+    osds: Mapping[Name, int]
+    record: ProfilePath
+    baseline: ProfilePath
+    least_gib: float = Field(default=5, gt=0)
+    allow_writes: bool = False
 
 
 class Legacy(Frozen):
@@ -237,6 +256,7 @@ class Profile(Frozen):
     # This cluster's own numbers for targets of the gate files, by requirement and target.
     targets: Mapping[str, Mapping[str, TargetChange]] = {}
     allow_disruption: bool = False
+    disks: Disks | None = None
     new_partition: NewPartition | None = None
     # Only a profile of the embedded lab has this: its size and shape. Read by harness.lab alone.
     lab: Mapping[str, Any] | None = None
@@ -256,6 +276,9 @@ class Profile(Frozen):
             raise ValueError("the stack has an ingress: say in `ingress:` where it answers")
         if self.stack.load_balancer is not None and not self.load_balancer_pool:
             raise ValueError("the stack has a load balancer: say its `load_balancer_pool:`")
+        strangers = set(self.disks.osds if self.disks else ()) - {it.name for it in self.machines}
+        if strangers:
+            raise ValueError(f"disks.osds names no machine: {', '.join(sorted(strangers))}")
         if self.stack.rook is not None and self.rook is None:
             raise ValueError("the stack has Rook: say in `rook:` what it manages")
         if self.stack.rook == "cluster" and self.rook is not None and self.rook.device is None:
@@ -299,6 +322,7 @@ class Profile(Frozen):
             sysctls=dict(self.sysctls),
             exposed_ports=self.exposed_ports,
             load_balancer_pool=self.load_balancer_pool,
+            osd_disks=self._osd_disks(),
             legacy=self.legacy.model_dump(include={"path", "type", "source"})
             if self.legacy
             else {},
@@ -310,6 +334,18 @@ class Profile(Frozen):
             node_mtu=self.kubernetes.node_mtu,
             pod_mtu=self.kubernetes.pod_mtu,
             storage=None if self.storage is None else self.storage.declared(),
+        )
+
+    def _osd_disks(self) -> dict[str, OsdDisk]:
+        if self.disks is None:
+            return {}
+        disks = self.disks
+        return recorded_disks(
+            disks.record,
+            device=disks.device,
+            number=disks.number,
+            osds=disks.osds,
+            raw=disks.state == "raw",
         )
 
 

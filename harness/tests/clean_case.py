@@ -8,7 +8,15 @@ from functools import cache
 from itertools import permutations
 from typing import Any
 
-from harness.model import Case, Cluster, Machine, Observation, StorageClass
+from harness.model import (
+    Case,
+    Cluster,
+    Machine,
+    Observation,
+    OsdDisk,
+    RecordedPartition,
+    StorageClass,
+)
 from harness.tests import rook_objects
 from harness.tests.probe_rig import observe, reach
 from harness.transport.fake import FakeKube
@@ -18,6 +26,27 @@ MACHINES = tuple(
     Machine(name=name, address=f"10.0.0.{number}", roles=("server", "worker"))
     for number, name in enumerate(NAMES, start=1)
 )
+GIB = 1 << 30
+PARTITIONS = (
+    RecordedPartition(
+        number=1, start_bytes=1 << 20, size_bytes=149 * GIB, type="linux", partuuid="u1"
+    ),
+    RecordedPartition(
+        number=2, start_bytes=150 * GIB, size_bytes=149 * GIB, type="linux", partuuid="u2"
+    ),
+)
+OSD_DISKS = {
+    name: OsdDisk(
+        path="/dev/sda2",
+        number=2,
+        osd=number,
+        raw=False,
+        machine_id=f"id-{name}",
+        disk_bytes=300 * GIB,
+        partitions=PARTITIONS,
+    )
+    for number, name in enumerate(NAMES)
+}
 CLUSTER = Cluster(
     name="test",
     machines=MACHINES,
@@ -27,6 +56,7 @@ CLUSTER = Cluster(
     pod_mtu=1450,
     exposed_ports=(22, 6443),
     load_balancer_pool=("10.0.0.200-10.0.0.219",),
+    osd_disks=OSD_DISKS,
     storage=StorageClass(
         name="cephfs",
         provisioner="rook-ceph.cephfs.csi.ceph.com",
@@ -51,6 +81,9 @@ TARGETS = {
     "address_s": 30.0,
     "route_s": 30.0,
     "pair_s": 5.0,
+    "sync_write_iops": 500.0,
+    "sync_p99_ms": 10.0,
+    "osd_bench_deviation_percent": 20.0,
     "bind_s": 60.0,
     "overshoot_percent": 10.0,
     "grow_s": 60.0,
@@ -109,6 +142,8 @@ def clean() -> Seen:
             "open-ports": {machine.name: _ports(machine) for machine in MACHINES},
             "load-balancer": {"test": _balancer()},
             "ingress": {"test": _ingress()},
+            "disk-bench": {name: _bench() for name in NAMES},
+            "osd-disks": {name: _osd_disk(name) for name in NAMES},
             "claims": {"test": _claims()},
             "legacy-mount": {name: _legacy_mount() for name in NAMES},
             "legacy-manifest": {"test": _legacy_manifest()},
@@ -293,6 +328,50 @@ def _ingress() -> Any:
         "sites": {machine.address: deepcopy(site) for machine in MACHINES},
         "declared": {f"shop.example at {machine.address}": declared for machine in MACHINES},
     }
+
+
+def _bench() -> Any:
+    return {"iops": 1900.0, "p99_ms": 4.0, "age_days": 0.0, "baseline_iops": 2000.0}
+
+
+def _osd_disk(name: str) -> Any:
+    number = NAMES.index(name)
+    table = [
+        {
+            "number": it.number,
+            "start_bytes": it.start_bytes,
+            "size_bytes": it.size_bytes,
+            "type": it.type,
+            "partuuid": it.partuuid,
+            "label": "",
+        }
+        for it in PARTITIONS
+    ]
+    osds = {
+        str(osd): {"uuid": f"osd-{osd}", "machine": other, "device": "8:0", "bytes": 149 * GIB}
+        for osd, other in enumerate(NAMES)
+    }
+    seen = {
+        "unseen": {},
+        "machine": {"hostname": name, "machine_id": f"id-{name}"},
+        "kind": "block device",
+        "partition": 2,
+        "kernel": {
+            "start_bytes": 150 * GIB,
+            "size_bytes": 149 * GIB,
+            "disk_bytes": 300 * GIB,
+            "read_only": False,
+            "serial": "",
+        },
+        "table": table,
+        "signatures": ["ceph_bluestore (blkid)"],
+        "labels": {"partition": [0], "disk": []},
+        "owner": {"osd_uuid": f"osd-{number}", "whoami": str(number), "ceph_fsid": "f-1"},
+        "nested": False,
+        "osds": ["8:0"],
+        **{it: [] for it in ("mounts", "swaps", "holders", "loops", "children")},
+    }
+    return {"seen": seen, "ceph": {"value": {"fsid": "f-1", "osds": osds}}}
 
 
 def _claims() -> Any:

@@ -29,7 +29,13 @@ class FakeShell:
         self.calls: list[tuple[str, tuple[str, ...]]] = []
 
     def run(
-        self, machine: str, argv: Sequence[str], *, stdin: str = "", within_s: float = 30.0
+        self,
+        machine: str,
+        argv: Sequence[str],
+        *,
+        stdin: str = "",
+        within_s: float = 30.0,
+        hear: Callable[[str], None] | None = None,
     ) -> Completed:
         self.calls.append((machine, tuple(argv)))
         answer = self._answers.get((machine, argv[0])) or self._answers.get(("*", argv[0]))

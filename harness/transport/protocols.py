@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -60,11 +60,18 @@ class Shell(Protocol):
     """Commands on machines."""
 
     def run(
-        self, machine: str, argv: Sequence[str], *, stdin: str = "", within_s: float = 30.0
+        self,
+        machine: str,
+        argv: Sequence[str],
+        *,
+        stdin: str = "",
+        within_s: float = 30.0,
+        hear: Callable[[str], None] | None = None,
     ) -> Completed:
         """Run one command on a machine and wait for it.
 
         A command that outlives ``within_s`` is killed there. Raises only HarnessErrors.
+        ``hear`` is told each line of its standard output as soon as it comes.
         """
         ...
 

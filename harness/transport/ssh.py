@@ -9,7 +9,8 @@ import shlex
 import socket
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
 
 import paramiko
 
@@ -27,6 +28,7 @@ _PROMPT_S = 5.0
 # sshd refuses more sessions on one connection than MaxSessions, by default 10.
 _SESSIONS = 8
 _CHUNK = 64 * 1024
+Hear: TypeAlias = Callable[[str], None]
 
 # Every failure is raised; its echo in a log would only confuse.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -39,16 +41,22 @@ class SshShell:
         self._lines = {machine.name: _Line(access, machine) for machine in machines}
 
     def run(
-        self, machine: str, argv: Sequence[str], *, stdin: str = "", within_s: float = 30.0
+        self,
+        machine: str,
+        argv: Sequence[str],
+        *,
+        stdin: str = "",
+        within_s: float = 30.0,
+        hear: Hear | None = None,
     ) -> Completed:
-        """Run one command on a machine and wait for it.
+        """Run one command on a machine and wait for it; ``hear`` is told each line as it comes.
 
         Raises Unreachable, TimedOut, Denied or HostKeyUnknown when the machine cannot be asked,
         ConfigError when our own key cannot be used.
         """
         if machine not in self._lines:
             raise ConfigError(f"the inventory has no machine {machine}")
-        return self._lines[machine].run(argv, stdin.encode(), within_s)
+        return self._lines[machine].run(argv, stdin.encode(), within_s, hear)
 
     def close(self) -> None:
         for line in self._lines.values():
@@ -67,13 +75,15 @@ class _Line:
         self._sessions = threading.BoundedSemaphore(_SESSIONS)
         self._where = f"{machine.name} ({machine.address})"
 
-    def run(self, argv: Sequence[str], stdin: bytes, within_s: float) -> Completed:
+    def run(
+        self, argv: Sequence[str], stdin: bytes, within_s: float, hear: Hear | None
+    ) -> Completed:
         deadline = time.monotonic() + within_s
         if not self._sessions.acquire(timeout=within_s):
             raise TimedOut(f"{self._where}: {_SESSIONS} commands were still running there")
         try:
             channel = self._session(deadline)
-            return self._ask(channel, argv, stdin, deadline - time.monotonic())
+            return self._ask(channel, argv, stdin, deadline - time.monotonic(), hear)
         finally:
             self._sessions.release()
 
@@ -122,7 +132,12 @@ class _Line:
             self._connecting.release()
 
     def _ask(
-        self, channel: paramiko.Channel, argv: Sequence[str], stdin: bytes, within_s: float
+        self,
+        channel: paramiko.Channel,
+        argv: Sequence[str],
+        stdin: bytes,
+        within_s: float,
+        hear: Hear | None,
     ) -> Completed:
         # Closing a session ends no process on the other side, so the machine keeps time as well.
         limit = ["timeout", "--signal=KILL", str(math.ceil(max(within_s, 0)) + 1)]
@@ -131,7 +146,7 @@ class _Line:
         try:
             status, stdout, stderr = within(
                 within_s,
-                lambda: _converse(channel, command, stdin),
+                lambda: _converse(channel, command, stdin, hear),
                 what=f"{self._where}: {shlex.join(argv)[:80]}",
                 abandon=channel.close,
             )
@@ -150,7 +165,9 @@ class _Line:
         )
 
 
-def _converse(channel: paramiko.Channel, command: str, stdin: bytes) -> tuple[int, bytes, bytes]:
+def _converse(
+    channel: paramiko.Channel, command: str, stdin: bytes, hear: Hear | None
+) -> tuple[int, bytes, bytes]:
     """Send a command and its input and read both outputs to their ends, side by side.
 
     The two outputs share one window: reading them one after the other would block on large ones.
@@ -172,8 +189,14 @@ def _converse(channel: paramiko.Channel, command: str, stdin: bytes) -> tuple[in
     for helper in helpers:
         helper.start()
     stdout = bytearray()
+    told = 0
     while chunk := channel.recv(_CHUNK):
         stdout.extend(chunk)
+        end = stdout.rfind(b"\n") + 1
+        if hear is not None and end > told:
+            for line in stdout[told:end].decode(errors="replace").splitlines():
+                hear(line)
+            told = end
     for helper in helpers:
         helper.join()
     return channel.recv_exit_status(), bytes(stdout), bytes(stderr)

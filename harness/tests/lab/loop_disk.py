@@ -7,7 +7,7 @@ import hashlib
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,13 @@ class LocalShell:
     """Commands on this very machine, as if it were a remote one."""
 
     def run(
-        self, machine: str, argv: Sequence[str], *, stdin: str = "", within_s: float = 30.0
+        self,
+        machine: str,
+        argv: Sequence[str],
+        *,
+        stdin: str = "",
+        within_s: float = 30.0,
+        hear: Callable[[str], None] | None = None,  # noqa: ARG002 (nothing here listens)
     ) -> Completed:
         assert machine == HERE
         began = time.monotonic()

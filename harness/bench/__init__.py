@@ -1,0 +1,1 @@
+"""How fast a disk commits: the guard before any raw write, fio's jobs, and Ceph's own bench."""

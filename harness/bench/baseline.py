@@ -1,0 +1,53 @@
+"""How fast each machine's disk was when somebody said: remember this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import Field
+
+from harness.bench.bench import Result
+from harness.settings import Frozen, parse
+
+_HEAD = """\
+# How fast the disks commit 4 KiB writes, as `./cutover bench osd --baseline` measured them.
+"""
+
+
+class _Machine(Frozen):
+    iops: float = Field(gt=0)
+    spread_percent: float
+
+
+class Baseline(Frozen):
+    """Committed writes a second by machine; ``measured`` says on what: they do not compare."""
+
+    measured: Literal["raw", "osd"]
+    machines: Mapping[str, _Machine]
+
+
+def read(path: Path) -> Baseline | None:
+    """The baseline, None when there is none yet; ConfigError when it is not valid."""
+    return parse(Baseline, path) if path.exists() else None
+
+
+def write(path: Path, results: Sequence[Result], measured: Literal["raw", "osd"]) -> None:
+    """Replace the baseline; a reader sees the old one or the new one."""
+    machines = {
+        it.machine: {"iops": round(it.iops, 1), "spread_percent": round(it.spread_percent, 1)}
+        for it in results
+        if it.iops
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    document = {"measured": measured, "machines": machines}
+    new.write_text(_HEAD + yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    new.replace(path)
+
+
+def below_percent(iops: float, baseline: float) -> float:
+    """How far a measured rate lies below the baseline; 0 when it is as fast or faster."""
+    return max(0.0, 100 * (baseline - iops) / baseline)

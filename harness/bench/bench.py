@@ -1,0 +1,169 @@
+"""A benchmark of every machine at once: fio behind the guard on raw partitions, else Ceph's own.
+
+One that is interrupted ends what it started on every machine before it says anything.
+"""
+
+from __future__ import annotations
+
+import secrets
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any
+
+from harness.bench import ceph, sending
+from harness.bench.jobs import job_file
+from harness.bench.results import parse
+from harness.errors import HarnessError, NotProven, Refused
+from harness.model import OsdDisk
+from harness.settings.bench import JobSet
+from harness.transport import Reach
+
+# A single run of Ceph's bench on a shared disk says little: the median of three, and their spread.
+RUNS = 3
+_STOP_S = 25.0
+Tell = Callable[[str, str], None]  # machine, what it says
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What one machine's disk did; ``iops`` is that of committed 4 KiB writes.
+
+    ``p99_ms`` is the latency of a sync, None where Ceph measured. ``spread_percent`` is how far the
+    runs lie apart, of their median. ``evidence`` is what it was measured with, and all it said.
+    """
+
+    machine: str
+    iops: float | None = None
+    p99_ms: float | None = None
+    spread_percent: float = 0.0
+    refused: tuple[str, ...] = ()
+    unproven: str = ""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+def measure(
+    reach: Reach, disks: Mapping[str, OsdDisk], jobs: JobSet, *, least_bytes: int, tell: Tell
+) -> list[Result]:
+    """What every machine's disk does while all others work too; one result a machine."""
+    token = f"cutover-bench-{secrets.token_hex(6)}"
+    looks = {
+        machine: partial(_raw, reach, machine, disk, jobs, token, least_bytes, tell)
+        if disk.raw
+        else partial(_osd, reach, machine, disk, tell)
+        for machine, disk in disks.items()
+    }
+    pool = ThreadPoolExecutor(max_workers=max(1, len(looks)))
+    work = {machine: pool.submit(look) for machine, look in looks.items()}
+    try:
+        wait(work.values())
+        return [_result(machine, it) for machine, it in work.items()]
+    except KeyboardInterrupt:
+        stop(reach, [machine for machine, disk in disks.items() if disk.raw], token)
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def stop(reach: Reach, machines: list[str], token: str) -> None:
+    """End the guards of this token and their fio; a machine that is not reached ends its own."""
+
+    def end(machine: str) -> None:
+        sending.ask(reach, machine, "stop", {"token": token}, within_s=_STOP_S)
+
+    with ThreadPoolExecutor(max_workers=max(1, len(machines))) as pool:
+        wait([pool.submit(end, machine) for machine in machines])
+
+
+def _result(machine: str, work: Future[Result]) -> Result:
+    try:
+        return work.result()
+    except Refused as error:
+        return Result(machine=machine, refused=(str(error.args[0]),))
+    except HarnessError as error:
+        return Result(machine=machine, unproven=str(error))
+
+
+def record_for_guard(
+    machine: str, disk: OsdDisk, least_bytes: int, osds: list[str] | None
+) -> dict[str, Any]:
+    """What the guard compares with; Refused when the partition was never recorded."""
+    mine = [it for it in disk.partitions if it.number == disk.number]
+    if not mine:
+        raise Refused(
+            f"nobody recorded which partition {disk.path} of {machine} is",
+            remedy="./cutover provision disk --record, then read what it wrote",
+        )
+    return {
+        "machine": machine,
+        "machine_id": disk.machine_id,
+        "path": disk.path,
+        "number": disk.number,
+        "partuuid": mine[0].partuuid,
+        "serial": disk.serial,
+        "start_bytes": mine[0].start_bytes,
+        "size_bytes": mine[0].size_bytes,
+        "disk_bytes": disk.disk_bytes,
+        "least_bytes": least_bytes,
+        "osd_partitions": osds,
+    }
+
+
+def _raw(
+    reach: Reach,
+    machine: str,
+    disk: OsdDisk,
+    jobs: JobSet,
+    token: str,
+    least_bytes: int,
+    tell: Tell,
+) -> Result:
+    told = ceph.osds(reach, machine)
+    record = record_for_guard(machine, disk, least_bytes, ceph.devices_on(told, machine))
+    text = job_file(jobs)
+    about = record | {"job": text, "limit_s": jobs.limit_s, "token": token}
+    said = sending.ask(
+        reach,
+        machine,
+        "guard",
+        about,
+        within_s=jobs.limit_s + 60,
+        hear=lambda line: tell(machine, line),
+    )
+    evidence = {"job": text, **said}
+    if "refused" in said:
+        return Result(machine=machine, refused=tuple(said["refused"]), evidence=evidence)
+    if "stopped" in said:
+        return Result(machine=machine, unproven=f"fio: {said['stopped']}", evidence=evidence)
+    if said["status"] != 0:
+        why = f"fio ended with {said['status']}: {said['errors'][-300:]}"
+        return Result(machine=machine, unproven=why, evidence=evidence)
+    try:
+        measured = parse(said["output"], jobs)
+    except NotProven as error:
+        return Result(machine=machine, unproven=str(error), evidence=evidence)
+    evidence["measured"] = [asdict(it) for it in measured]
+    commit = next((it for it in measured if it.job == "commit"), None)
+    if commit is None:
+        return Result(machine=machine, unproven="the job set has no commit", evidence=evidence)
+    return Result(machine=machine, iops=commit.iops, p99_ms=commit.p99_ms, evidence=evidence)
+
+
+def _osd(reach: Reach, machine: str, disk: OsdDisk, tell: Tell) -> Result:
+    runs = []
+    for number in range(1, RUNS + 1):
+        tell(machine, f"osd.{disk.osd}: run {number} of {RUNS}")
+        runs.append(ceph.bench(reach, machine, disk.osd))
+    iops = [it["iops"] for it in runs]
+    if min(iops) <= 0:
+        return Result(machine=machine, unproven="Ceph's bench measured nothing")
+    middle = statistics.median(iops)
+    return Result(
+        machine=machine,
+        iops=middle,
+        spread_percent=100 * (max(iops) - min(iops)) / middle,
+        evidence={"runs": runs, "bench": ceph.BENCH, "at": time.time()},
+    )

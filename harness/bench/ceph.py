@@ -1,0 +1,90 @@
+"""What Ceph says of its OSDs, and Ceph's own bench of one; asked on a machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from harness.errors import TransportError, Unreachable
+from harness.transport import Reach
+
+# 12 MB in blocks of 4 KiB, as databases write. The bare bench writes 4 MiB blocks, which says
+# nothing of commits; Ceph refuses more than this in small blocks.
+BENCH = ("12288000", "4096", "4194304", "100")
+BENCH_S = 150.0
+
+
+def ask(reach: Reach, machine: str, *words: str, within_s: float = 20.0) -> Any:
+    """What the command answers, as JSON; raises TransportError."""
+    argv: Sequence[str] = ("ceph", "--connect-timeout", "10", *words, "--format", "json")
+    done = reach.shell.run(machine, argv, within_s=within_s)
+    if done.status != 0:
+        raise Unreachable(f"{machine}: ceph {words[0]} ended with {done.status}: {done.stderr}")
+    if not done.stdout.strip():
+        return None
+    try:
+        # `tell` prints a word on some releases before its document.
+        return json.loads(done.stdout[min(_begins(done.stdout)) :])
+    except ValueError as error:
+        raise TransportError(f"{machine}: garbled: {done.stdout[-200:]!r}") from error
+
+
+def _begins(text: str) -> list[int]:
+    return [text.index(mark) for mark in "[{" if mark in text] or [0]
+
+
+def osds(reach: Reach, machine: str) -> dict[str, Any]:
+    """Ceph's own id (``fsid``), and each OSD by number: its uuid, machine and partition."""
+    dump, metadata = ask(reach, machine, "osd", "dump"), ask(reach, machine, "osd", "metadata")
+    told = {int(it["id"]): it for it in metadata}
+    try:
+        return {
+            "fsid": str(dump["fsid"]),
+            "osds": {
+                str(it["osd"]): {
+                    "uuid": it["uuid"],
+                    "machine": told.get(it["osd"], {}).get("hostname"),
+                    "device": _device(told.get(it["osd"], {})),
+                    "bytes": int(told.get(it["osd"], {}).get("bluestore_bdev_size", 0)),
+                }
+                for it in dump["osds"]
+            },
+        }
+    except (KeyError, TypeError) as error:
+        raise TransportError(f"{machine}: Ceph's OSDs are not understood: {error}") from error
+
+
+def _device(told: dict[str, Any]) -> str | None:
+    """The path of its partition, else the number (``8:0``) of a device, else None."""
+    for kind in ("bluestore_bdev", "backend_filestore"):
+        for name in ("partition_path", "dev_node", "dev"):
+            found = told.get(f"{kind}_{name}", "unknown")
+            if found not in ("unknown", ""):
+                return str(found)
+    return None
+
+
+def devices_on(told: dict[str, Any], machine: str) -> list[str] | None:
+    """What the OSDs of a machine lie on; None when one does not say where it is or on what."""
+    found = []
+    for it in told["osds"].values():
+        if it["machine"] is None or (it["machine"] == machine and it["device"] is None):
+            return None
+        if it["machine"] == machine:
+            found.append(it["device"])
+    return found
+
+
+def bench(reach: Reach, machine: str, osd: int) -> dict[str, Any]:
+    """One OSD's bench on itself, without its cache; raises TransportError.
+
+    It writes objects of its own, and removes them.
+    """
+    ask(reach, machine, "tell", f"osd.{osd}", "cache", "drop")
+    found = ask(reach, machine, "tell", f"osd.{osd}", "bench", *BENCH, within_s=BENCH_S)
+    try:
+        iops, wrote = float(found["iops"]), int(found["bytes_written"])
+        return {"iops": iops, "bytes": wrote, "took_s": float(found["elapsed_sec"])}
+    except (KeyError, TypeError, ValueError) as error:
+        raise TransportError(f"{machine}: osd.{osd}: its bench is not understood") from error

@@ -1,0 +1,170 @@
+"""Whether a partition may be written to: a pure function of what was seen and what is recorded.
+
+What was not seen, or is not recorded, refuses. Sent to the machines with the guard: standard
+library of Python 3.8 only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+GIB = 1 << 30
+# EFI's system partition, and the one that GRUB keeps itself in.
+BOOT_TYPES = ("c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "21686148-6449-6e6f-744e-656564454649")
+SYSTEM_MOUNTS = ("/", "/boot", "/boot/efi", "/usr", "/var", "/etc", "/home")
+RECORDED = (
+    "machine",
+    "machine_id",
+    "path",
+    "number",
+    "partuuid",
+    "serial",
+    "start_bytes",
+    "size_bytes",
+    "disk_bytes",
+    "least_bytes",
+)
+
+
+def refusals(seen: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[str]:
+    """Every reason not to write, in words; only none at all lets a write through."""
+    said = []
+    for what in RECORDED:
+        if recorded.get(what) is None:
+            said.append(f"{what} is not recorded")
+    if said:
+        return said
+    unseen = seen.get("unseen", {})
+    for what, rule in RULES.items():
+        if what not in seen:
+            said.append(f"{what} could not be seen: {unseen.get(what, 'nobody looked')}")
+            continue
+        try:
+            said += rule(seen[what], recorded)
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            said.append(f"{what} could not be understood: {type(error).__name__}: {error}")
+    return said
+
+
+def _machine(found: Any, recorded: Mapping[str, Any]) -> Iterable[str]:
+    if found["hostname"] != recorded["machine"]:
+        yield f"wrong machine: this is {found['hostname']}, not {recorded['machine']}"
+    if found["machine_id"] != recorded["machine_id"]:
+        yield f"wrong machine: its machine-id is {found['machine_id']}, not the recorded one"
+
+
+def _path(found: Any, recorded: Mapping[str, Any]) -> Iterable[str]:
+    if found["asked"] != recorded["path"]:
+        yield f"{found['asked']} is not the allowed {recorded['path']}"
+    if found["real"] != found["asked"]:
+        yield f"{found['asked']} is a symlink to {found['real']}"
+
+
+def _kind(found: Any, recorded: Mapping[str, Any]) -> Iterable[str]:
+    if found != "block device":
+        yield f"{recorded['path']} is not a block device"
+
+
+def _partition(found: Any, recorded: Mapping[str, Any]) -> Iterable[str]:
+    if found is None:
+        yield f"{recorded['path']} is a whole disk, not a partition"
+    elif found != recorded["number"]:
+        yield f"it is partition {found}, and partition {recorded['number']} is recorded"
+
+
+def _kernel(found: Any, recorded: Mapping[str, Any]) -> Iterable[str]:
+    for what, words in (
+        ("start_bytes", "start"),
+        ("size_bytes", "size"),
+        ("disk_bytes", "size of its disk"),
+        ("serial", "serial number"),
+    ):
+        if found[what] != recorded[what]:
+            yield f"{words}: {found[what]} is not the recorded {recorded[what]}"
+    if found["size_bytes"] < recorded["least_bytes"]:
+        yield f"too small: {found['size_bytes'] / GIB:.2f} GiB"
+    if found["read_only"]:
+        yield "it is read-only"
+
+
+def _table(found: Any, recorded: Mapping[str, Any]) -> Iterable[str]:
+    named = [it for it in found if it["partuuid"] == str(recorded["partuuid"]).lower()]
+    if len(named) != 1:
+        yield f"the PARTUUID {recorded['partuuid']} is on its disk {len(named)} times"
+    here = [it for it in found if it["start_bytes"] == recorded["start_bytes"]]
+    for it in here:
+        if it["partuuid"] != str(recorded["partuuid"]).lower():
+            yield f"PARTUUID: {it['partuuid']} is not the recorded {recorded['partuuid']}"
+        if it["size_bytes"] != recorded["size_bytes"]:
+            yield f"size in the partition table: {it['size_bytes']} is not the recorded one"
+        if it["type"] in BOOT_TYPES:
+            yield "it is a boot partition"
+        if "ceph" in it["label"].lower():
+            yield f"its PARTLABEL says {it['label']!r}"
+    if not here:
+        yield "no partition of the table starts where the recorded one does"
+
+
+def _mounts(found: Any, _: Mapping[str, Any]) -> Iterable[str]:
+    if found:
+        yield f"it is mounted at {', '.join(found)}"
+    if set(found) & set(SYSTEM_MOUNTS):
+        yield "the system runs from it"
+
+
+def _labels(found: Any, _: Mapping[str, Any]) -> Iterable[str]:
+    for where in ("partition", "disk"):
+        for place in found[where]:
+            yield f"a BlueStore label lies at {place} GiB of the {where}"
+
+
+def _nested(found: Any, _: Mapping[str, Any]) -> Iterable[str]:
+    if found is not False:
+        yield "a GPT lies on the partition itself"
+
+
+def _busy(found: Any, _: Mapping[str, Any]) -> Iterable[str]:
+    if found is not None:
+        yield f"it cannot be had for us alone: {found}"
+
+
+def _backing(found: Any, _: Mapping[str, Any]) -> Iterable[str]:
+    if found is not None:
+        yield f"its bytes lie in the file {found} on a disk of this machine"
+
+
+def _osds(found: Any, _: Mapping[str, Any]) -> Iterable[str]:
+    if found is None:
+        yield "nobody told whether one of Ceph's OSDs uses it"
+    elif found:
+        yield f"ceph osd metadata names {', '.join(found)}"
+
+
+def _none_of(words: str) -> Callable[[Any, Mapping[str, Any]], Iterable[str]]:
+    def rule(found: Any, _: Mapping[str, Any]) -> Iterable[str]:
+        if len(found):
+            yield f"{words} {', '.join(found)}"
+
+    return rule
+
+
+RULES: Mapping[str, Callable[[Any, Mapping[str, Any]], Iterable[str]]] = {
+    "machine": _machine,
+    "path": _path,
+    "kind": _kind,
+    "partition": _partition,
+    "kernel": _kernel,
+    "table": _table,
+    "children": _none_of("it is divided into"),
+    "holders": _none_of("it is held by"),
+    "mounts": _mounts,
+    "swaps": _none_of("it is used as swap:"),
+    "loops": _none_of("there are loop devices over it or its disk:"),
+    "backing": _backing,
+    "signatures": _none_of("something has signed it:"),
+    "labels": _labels,
+    "nested": _nested,
+    "busy": _busy,
+    "osds": _osds,
+}

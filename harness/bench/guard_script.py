@@ -1,0 +1,231 @@
+"""Runs on a machine as root: ``look``, ``guard`` or ``stop``, and what it is about, as JSON.
+
+``look``   prints the facts about a partition as one line of JSON
+``guard``  decides, opens the device for itself alone, decides again while it holds it, and only
+           then runs fio on what it holds: through the open file, so that no path leads elsewhere
+``stop``   ends the guards that carry a token, and says how many there were
+
+fio is killed when its time is over, when we are told to stop, and when nobody listens any more (the
+connection was lost); the kernel kills it when we are killed. Lines of progress come first, one line
+of JSON with the result comes last. Standard library of Python 3.8 only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from harness.bench.decision import refusals
+from harness.bench.facts_script import look
+
+DEVICE, FILE = "@DEVICE@", "@FILE@"
+STOP_S = 10.0
+# On the system's disk, as etcd is; /tmp may be memory.
+PLACE = "/var/tmp"
+PR_SET_PDEATHSIG = 1
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+# What must be the same before and after it was opened, whatever the record says.
+IDENTITY = ("device", "kernel", "table")
+
+
+class Refused(Exception):
+    """The guard said no; nothing was written."""
+
+    def __init__(self, why: list[str]) -> None:
+        super().__init__("; ".join(why))
+        self.why = why
+
+
+class Stopped(Exception):
+    """fio was ended before it was done."""
+
+
+def hold(recorded: dict[str, Any], before: dict[str, Any]) -> int:
+    """The device that was looked at ``before``, open for us alone; Refused when it may not be.
+
+    Whoever holds it keeps every file system, volume manager and OSD away until it is closed.
+    """
+    said = refusals(before, recorded)
+    if said:
+        raise Refused(said)
+    try:
+        held = os.open(recorded["path"], os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
+    except OSError as error:
+        raise Refused([f"it cannot be had for us alone: {os.strerror(error.errno or 0)}"]) from None
+    after = look(recorded, held)
+    changed = [it for it in IDENTITY if after.get(it) != before.get(it)]
+    said = refusals(after, recorded)
+    if changed:
+        said.append(f"it changed between looking and opening: {', '.join(changed)}")
+    if said:
+        os.close(held)
+        raise Refused(said)
+    return held
+
+
+def guard(recorded: dict[str, Any]) -> dict[str, Any]:
+    """What fio measured on the guarded device, or why it was refused."""
+    seen = look({**recorded, "exclusive": True})
+    try:
+        held = hold(recorded, seen)
+    except Refused as no:
+        return {"refused": no.why, "seen": seen}
+    try:
+        with tempfile.TemporaryDirectory(prefix="cutover-bench-", dir=PLACE) as folder:
+            done = measure(recorded, held, Path(folder))
+    except Stopped as why:
+        return {"stopped": str(why), "seen": seen}
+    finally:
+        os.close(held)
+    return {**done, "seen": seen}
+
+
+def measure(recorded: dict[str, Any], held: int, folder: Path) -> dict[str, Any]:
+    """Run fio on the open device and wait for it; Stopped when it had to be killed."""
+    job, output, errors = folder / "job.fio", folder / "output.json", folder / "errors"
+    # One of ours: it stays the same file when the path comes to lead elsewhere.
+    device = f"/proc/{os.getpid()}/fd/{held}"
+    text = recorded["job"].replace(DEVICE, device).replace(FILE, str(folder / "file"))
+    job.write_text(text)
+    version = subprocess.run(["fio", "--version"], capture_output=True, text=True, timeout=STOP_S)
+    argv = ["fio", "--output-format=json+", f"--output={output}", "--eta=always"]
+    argv += ["--eta-newline=1", f"--aux-path={folder}", str(job)]
+    with errors.open("wb") as complaints, listening() as told:
+        fio = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            cwd=folder,
+            preexec_fn=die_with(os.getpid()),
+        )
+        try:
+            follow(fio, time.monotonic() + recorded["limit_s"], told)
+        finally:
+            fio.kill()
+            fio.wait()
+    return {
+        "status": fio.returncode,
+        "output": output.read_text() if output.exists() else "",
+        "errors": errors.read_text(errors="replace")[-2000:],
+        "version": version.stdout.strip(),
+    }
+
+
+@contextlib.contextmanager
+def listening() -> Any:
+    """A list that fills with the signals that tell us to stop."""
+    told: list[int] = []
+
+    def hear(number: int, _: FrameType | None) -> None:
+        told.append(number)
+
+    before = [(it, signal.signal(it, hear)) for it in SIGNALS]
+    try:
+        yield told
+    finally:
+        for it, handler in before:
+            signal.signal(it, handler)
+
+
+def die_with(parent: int) -> Any:
+    """What a child calls to be killed by the kernel when its parent ends in any way."""
+    libc = ctypes.CDLL(None)
+
+    def ask() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        # The parent may have ended before we asked.
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return ask
+
+
+def follow(fio: subprocess.Popen[bytes], deadline: float, told: list[int]) -> None:
+    """Pass fio's progress on until it ends; Stopped when it must not go on."""
+    assert fio.stdout is not None
+    watched = select.poll()
+    watched.register(fio.stdout, select.POLLIN)
+    # No event asked for: what is reported always is that the other end is gone.
+    watched.register(sys.stdout, 0)
+    while fio.poll() is None:
+        events = dict(watched.poll(500))
+        if events.get(sys.stdout.fileno(), 0):
+            raise Stopped("nobody listens any more")
+        if told:
+            raise Stopped(f"we were told to stop (signal {told[0]})")
+        if time.monotonic() > deadline:
+            raise Stopped("fio's time is over")
+        if events.get(fio.stdout.fileno(), 0) & select.POLLIN:
+            line = os.read(fio.stdout.fileno(), 65536).decode(errors="replace")
+            progress(line)
+        elif events:
+            # It closed its output: it is about to end.
+            watched.unregister(fio.stdout)
+
+
+def progress(text: str) -> None:
+    lines = [line.strip() for line in text.replace("\r", "\n").splitlines()]
+    for line in lines:
+        if line.startswith("Jobs:"):
+            sys.stdout.write(json.dumps({"progress": line}) + "\n")
+    sys.stdout.flush()
+
+
+def stop(token: str) -> dict[str, Any]:
+    """End every guard that was given this token, and wait until it and its fio are gone."""
+    found = _carrying(token)
+    for process in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_S
+    while _carrying(token) and time.monotonic() < deadline:
+        threading.Event().wait(0.1)
+    left = _carrying(token)
+    for process in left:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+    return {"found": len(found), "killed": len(left)}
+
+
+def _carrying(token: str) -> list[int]:
+    """The processes whose arguments are a guard's with this token; never this one."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            asked = [it for it in words if it.startswith(b"{") and token.encode() in it]
+            if b"guard" in words and asked and b"python3" in words[0]:
+                found.append(int(process.name))
+    return [it for it in found if it != os.getpid()]
+
+
+def main() -> None:
+    mode, asked = sys.argv[1], json.loads(sys.argv[2])
+    modes: dict[str, Callable[[dict[str, Any]], dict[str, Any]]]
+    modes = {"look": look, "guard": guard, "stop": lambda it: stop(it["token"])}
+    try:
+        answer = modes[mode](asked)
+    except Exception as error:  # whatever it is, it is the answer
+        answer = {"error": f"{type(error).__name__}: {error}"}
+    # Nobody may be there to read it: that ends nothing that still runs.
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""What fio measured: its json+ output, jobs of one name merged, and why it may prove nothing.
+
+fio reports the latency of a sync apart from the write before it: what BlueStore waits for is
+``sync``. Percentiles are counted from the bins of all threads, never averaged.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import NotProven
+from harness.settings.bench import BenchJob, JobSet
+
+_NS_PER_MS = 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One job, all its threads together; latencies in ms, None when there was no sample.
+
+    ``p99_ms`` is that of what the job measures: of syncs, where it waits for them.
+    """
+
+    job: str
+    iops: float
+    megabytes_per_s: float
+    p50_ms: float | None
+    p99_ms: float | None
+    samples: int
+
+
+def percentile(bins: Mapping[int, int], share: float) -> int | None:
+    """The lower end of the bin (ns) in which that share (0 < share ≤ 1) of samples is reached.
+
+    It is what fio prints itself; a bin is less than 0.8 % wide. None when there is no sample.
+    """
+    total = sum(bins.values())
+    if not total:
+        return None
+    reached = 0
+    for latency in sorted(bins):
+        reached += bins[latency]
+        if reached >= share * total:
+            return latency
+    return max(bins)
+
+
+def merged(histograms: Iterable[Mapping[int, int]]) -> dict[int, int]:
+    """Several histograms as one: their bins, added."""
+    total: Counter[int] = Counter()
+    for bins in histograms:
+        total.update(bins)
+    return dict(total)
+
+
+def bins_of(latencies: Mapping[str, Any]) -> dict[int, int]:
+    """fio's bins as numbers: latency in ns → samples."""
+    return {int(latency): int(count) for latency, count in latencies.get("bins", {}).items()}
+
+
+def parse(text: str, jobs: JobSet) -> list[Measured]:
+    """What every job of the set measured; NotProven says what is missing or went wrong."""
+    try:
+        # fio prints its complaints before the document.
+        document = json.loads(text[text.index("{") :])
+        entries: Sequence[Mapping[str, Any]] = document["jobs"]
+        found = {job.name: [it for it in entries if it["jobname"] == job.name] for job in jobs.jobs}
+        wrong = [words for job in jobs.jobs for words in _wrong(job, found[job.name])]
+        if wrong:
+            raise NotProven(f"fio proved nothing: {'; '.join(wrong)}")
+        return [_measured(job, found[job.name]) for job in jobs.jobs]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise NotProven(f"fio's output is not understood ({what}): {text[:200]!r}") from error
+
+
+def _wrong(job: BenchJob, entries: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    if len(entries) != int(job.options.get("numjobs", 1)):
+        yield f"{job.name}: {len(entries)} of {job.options.get('numjobs', 1)} threads reported"
+    for entry in entries:
+        if entry["error"]:
+            yield f"{job.name}: fio's error {entry['error']}"
+        if not _samples(job, entry):
+            yield f"{job.name}: it measured no {job.measures} at all"
+        if job.steady and entry.get("steadystate", {}).get("attained") != 1:
+            yield f"{job.name}: its steady state was not attained"
+
+
+def _latencies(job: BenchJob, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = entry[job.measures]
+    latencies: Mapping[str, Any] = found["lat_ns" if job.measures == "sync" else "clat_ns"]
+    return latencies
+
+
+def _samples(job: BenchJob, entry: Mapping[str, Any]) -> int:
+    return sum(bins_of(_latencies(job, entry)).values())
+
+
+def _measured(job: BenchJob, entries: Sequence[Mapping[str, Any]]) -> Measured:
+    bins = merged(bins_of(_latencies(job, entry)) for entry in entries)
+    direction = "read" if job.measures == "read" else "write"
+    fifty, ninety_nine = percentile(bins, 0.5), percentile(bins, 0.99)
+    return Measured(
+        job=job.name,
+        # Threads run side by side: their rates add up.
+        iops=sum(float(entry[direction]["iops"]) for entry in entries),
+        megabytes_per_s=sum(float(entry[direction]["bw_bytes"]) for entry in entries) / 1e6,
+        p50_ms=None if fifty is None else fifty / _NS_PER_MS,
+        p99_ms=None if ninety_nine is None else ninety_nine / _NS_PER_MS,
+        samples=sum(bins.values()),
+    )

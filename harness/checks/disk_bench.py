@@ -1,0 +1,89 @@
+"""W3-BENCH: every disk commits fast enough, and as fast as it once did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.checks.findings import Facts, Finding, conclude, looks, unknown, wanted
+from harness.model import Case, Verdict
+
+_PROBE = "disk-bench"
+# Disks of a hoster change with their neighbours: an older look says nothing of today's.
+_OLDEST_DAYS = 14
+
+
+def _seen(case: Case) -> Facts:
+    """What was measured, and a gap for each disk of which nothing was, or not lately."""
+    seen = looks(case, _PROBE, case.cluster.osd_disks)
+    gaps = list(seen.unseen)
+    values: dict[str, Mapping[str, Any]] = {}
+    if not case.cluster.osd_disks:
+        gaps.append(unknown(case.cluster.name, "the profile does not say which disks are Ceph's"))
+    for machine, value in seen.values.items():
+        if value["iops"] <= 0:
+            gaps.append(unknown(machine, "its bench measured nothing"))
+        elif value["age_days"] > _OLDEST_DAYS:
+            text = f"it was measured {value['age_days']:.0f} days ago, which is too long"
+            gaps.append(unknown(machine, text))
+        else:
+            values[machine] = value
+    return Facts(values, tuple(gaps))
+
+
+def fast_enough(case: Case) -> Verdict:
+    """The slowest machine decides: a write waits for its slowest copy."""
+    seen = _seen(case)
+    target = wanted(case, "sync_write_iops", "sync_p99_ms")
+    findings = []
+    for machine, value in seen.values.items():
+        if value["iops"] < target["sync_write_iops"]:
+            text = f"expected {target['sync_write_iops']:g} committed writes/s, seen"
+            findings.append(Finding(machine, f"{text} {value['iops']:.0f}"))
+        if value["p99_ms"] is not None and value["p99_ms"] > target["sync_p99_ms"]:
+            text = f"expected a sync p99 within {target['sync_p99_ms']:g} ms, seen"
+            findings.append(Finding(machine, f"{text} {value['p99_ms']:.1f} ms"))
+    iops = [it["iops"] for it in seen.values.values()]
+    p99s = [it["p99_ms"] for it in seen.values.values() if it["p99_ms"] is not None]
+    measured: dict[str, float] = {}
+    if iops:
+        measured |= {"sync_write_iops": min(iops), "sync_write_wanted_iops": min(iops)}
+    if p99s:
+        measured |= {"sync_p99_ms": max(p99s), "sync_p99_wanted_ms": max(p99s)}
+    return conclude(
+        findings,
+        seen,
+        proven=f"the slowest disk commits {min(iops, default=0):.0f} writes/s",
+        measured=measured,
+        target=target,
+    )
+
+
+def as_before(case: Case) -> Verdict:
+    """Only slower than its baseline counts; one that became faster is no defect."""
+    seen = _seen(case)
+    target = wanted(case, "osd_bench_deviation_percent")
+    limit = target["osd_bench_deviation_percent"]
+    findings, below = [], {}
+    for machine, value in seen.values.items():
+        before = value["baseline_iops"]
+        if not before:
+            findings.append(unknown(machine, "no baseline was recorded to compare it with"))
+            continue
+        below[machine] = max(0.0, 100 * (before - value["iops"]) / before)
+        if below[machine] > limit:
+            text = f"expected at most {limit:g} % below its baseline of {before:.0f} writes/s, seen"
+            findings.append(Finding(machine, f"{text} {value['iops']:.0f}"))
+    return conclude(
+        findings,
+        seen,
+        proven=f"the slowest is {max(below.values(), default=0):.0f} % below its baseline",
+        measured={"osd_bench_deviation_percent": max(below.values())} if below else {},
+        target=target,
+    )
+
+
+CHECKS = {
+    "each disk commits fast enough": fast_enough,
+    "each disk is as fast as its baseline": as_before,
+}

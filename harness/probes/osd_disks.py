@@ -1,0 +1,50 @@
+"""The partition that is given to Ceph, on each machine: all its facts, and whose it is.
+
+The value:
+
+``seen``  every fact as ``bench.facts_script`` tells it; the device is only read
+``ceph``  {"value": {"fsid", "osds": number → {"uuid", "machine", "device", "bytes"}}} or {"error"}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from harness.bench import ceph, sending
+from harness.errors import ConfigError, HarnessError
+from harness.model import JSON, OsdDisk
+from harness.settings import Profile
+from harness.transport import Reach
+
+
+class OsdDisks:
+    """Looks at the declared partition of each machine, and asks Ceph about its OSDs there."""
+
+    name: ClassVar[str] = "osd-disks"
+    within_s: ClassVar[float] = 120.0
+
+    def targets(self, reach: Reach) -> Sequence[str]:
+        return list(declared(reach.profile))
+
+    def observe(self, reach: Reach, target: str) -> JSON:
+        disk = declared(reach.profile)[target]
+        told: dict[str, Any]
+        try:
+            told = {"value": ceph.osds(reach, target)}
+        except HarnessError as error:
+            told = {"error": str(error)}
+        about: dict[str, Any] = {"path": disk.path, "osd_partitions": []}
+        if "value" in told:
+            about["osd_partitions"] = ceph.devices_on(told["value"], target)
+        seen = sending.ask(reach, target, "look", about, within_s=60.0)
+        return {"seen": seen, "ceph": told}
+
+
+def declared(profile: Profile) -> dict[str, OsdDisk]:
+    """The partitions by machine; ConfigError when the profile declares none."""
+    disks = dict(profile.cluster().osd_disks)
+    if not disks:
+        why = f"the profile {profile.name} does not say which disks are Ceph's"
+        raise ConfigError(why, remedy="declare them in `disks:`")
+    return disks

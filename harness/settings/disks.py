@@ -1,0 +1,76 @@
+"""Which disk each machine has: the record that an operator made before anything was written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness.model import OsdDisk, RecordedPartition
+from harness.settings.files import Frozen, parse
+
+
+class _Partition(Frozen):
+    """One entry of the partition table; sectors are inclusive."""
+
+    number: int
+    first: int
+    last: int
+    type: str
+    partuuid: str
+
+
+class _Free(Frozen):
+    first: int
+    sectors: int
+
+
+class _Disk(Frozen):
+    machine_id: str
+    serial: str
+    size_bytes: int
+    sector_bytes: int
+    guid: str
+    partitions: tuple[_Partition, ...]
+    free: _Free | None = None
+
+
+class DiskFile(Frozen):
+    """The disks by machine, as ``./cutover provision disk --record`` writes them down."""
+
+    disks: Mapping[str, _Disk]
+
+
+def recorded_disks(
+    path: Path, *, device: str, number: int, osds: Mapping[str, int], raw: bool
+) -> dict[str, OsdDisk]:
+    """The partition on each machine that is an OSD's, or will be; ConfigError for a wrong file.
+
+    A machine that the file does not name has a disk without partitions: nothing was recorded.
+    """
+    known = parse(DiskFile, path).disks if path.exists() else {}
+    partition = f"{device}{'p' if device[-1].isdigit() else ''}{number}"
+    found = {}
+    for machine, osd in osds.items():
+        disk = known.get(machine)
+        found[machine] = OsdDisk(
+            path=partition,
+            number=number,
+            osd=osd,
+            raw=raw,
+            machine_id=disk.machine_id if disk else "",
+            serial=disk.serial if disk else "",
+            disk_bytes=disk.size_bytes if disk else 0,
+            partitions=tuple(
+                RecordedPartition(
+                    number=it.number,
+                    start_bytes=it.first * disk.sector_bytes,
+                    size_bytes=(it.last - it.first + 1) * disk.sector_bytes,
+                    type=it.type.lower(),
+                    partuuid=it.partuuid.lower(),
+                )
+                for it in disk.partitions
+            )
+            if disk
+            else (),
+        )
+    return found

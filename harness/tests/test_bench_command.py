@@ -1,0 +1,167 @@
+"""The bench command: who may write, what is too slow, and what an interrupted one leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.bench import baseline
+from harness.bench.bench import Result, measure, record_for_guard
+from harness.bench.ceph import devices_on
+from harness.commands.bench import exit_of, too_slow
+from harness.errors import Refused, Unreachable
+from harness.model import Exit
+from harness.settings import Target
+from harness.settings.bench import load_jobs
+from harness.tests.clean_case import OSD_DISKS
+from harness.tests.probe_rig import MACHINES, reach
+from harness.transport import Completed
+from harness.transport.fake import FakeKube, FakeShell
+
+ONE, TWO, THREE = MACHINES
+QUICK = load_jobs("quick")
+FIO = (Path(__file__).parent / "recorded/fio_quick.json").read_text()
+TARGETS = {
+    "sync_write_iops": Target(words="writes", at_least=500),
+    "sync_p99_ms": Target(words="p99", at_most=10),
+    "osd_bench_deviation_percent": Target(words="below its baseline", at_most=20),
+}
+DUMP = {"fsid": "f-1", "osds": [{"osd": n, "uuid": f"u{n}"} for n in range(3)]}
+METADATA = [
+    {"id": n, "hostname": name, "bluestore_bdev_partition_path": "/dev/sda2"}
+    for n, name in enumerate(MACHINES)
+]
+
+
+def said(document: Any) -> Completed:
+    return Completed(status=0, stdout=json.dumps(document), stderr="")
+
+
+def ceph(argv: Sequence[str], _: str) -> Completed:
+    if "bench" in argv:
+        ran = {"bytes_written": 12288000, "elapsed_sec": 1.0, "iops": 3000.0 + len(argv)}
+        return said(ran)
+    if "drop" in argv:
+        return Completed(status=0, stdout="", stderr="")
+    return said(DUMP if "dump" in argv else METADATA)
+
+
+def bench(raw: bool, guard: Any = None) -> dict[str, Result]:
+    disks = {
+        name: disk.__class__(**{it: getattr(disk, it) for it in disk.__slots__} | {"raw": raw})
+        for name, disk in OSD_DISKS.items()
+    }
+    shell = FakeShell({("*", "ceph"): ceph, ("*", "python3"): guard or Unreachable("lost")})
+    found = measure(reach(shell, FakeKube()), disks, QUICK, least_bytes=1, tell=lambda *_: None)
+    return {it.machine: it for it in found}
+
+
+def test_a_live_osd_is_measured_through_ceph_and_never_raw() -> None:
+    found = bench(raw=False)
+    assert {it.iops for it in found.values()} == {found[ONE].iops}
+    assert len(found[ONE].evidence["runs"]) == 3
+
+
+def test_what_fio_measured_behind_the_guard_is_the_result_with_its_evidence() -> None:
+    answer = {"status": 0, "output": FIO, "errors": "", "version": "fio-3.33", "seen": {}}
+    one = bench(raw=True, guard=said(answer))[ONE]
+    assert (one.unproven, one.refused) == ("", ())
+    assert one.p99_ms == pytest.approx(1300.2, abs=0.1)
+    assert one.evidence["version"] == "fio-3.33"
+    assert "[commit]" in one.evidence["job"]
+
+
+ANSWERS: list[tuple[Any, str]] = [
+    ({"stopped": "nobody listens any more", "seen": {}}, "nobody listens"),
+    ({"status": 1, "output": "", "errors": "no libaio", "version": "", "seen": {}}, "no libaio"),
+    ({"status": 0, "output": "", "errors": "", "version": "", "seen": {}}, "not understood"),
+    ({"error": "KeyError: x"}, "the guard broke"),
+]
+
+
+@pytest.mark.parametrize(("answer", "words"), ANSWERS)
+def test_a_measurement_that_did_not_come_to_its_end_proves_nothing(answer: Any, words: str) -> None:
+    one = bench(raw=True, guard=said(answer))[ONE]
+    assert one.iops is None
+    assert words in one.unproven
+
+
+def test_a_refusal_of_the_guard_is_a_refusal() -> None:
+    found = bench(raw=True, guard=said({"refused": ["it is mounted at /"], "seen": {}}))
+    assert found[TWO].refused == ("it is mounted at /",)
+    assert exit_of(list(found.values()), {}) is Exit.REFUSED
+
+
+def test_a_machine_that_is_lost_is_not_measured() -> None:
+    assert "lost" in bench(raw=True)[THREE].unproven
+
+
+def test_a_partition_that_nobody_recorded_is_refused() -> None:
+    disk = OSD_DISKS[ONE]
+    bare = disk.__class__(path=disk.path, number=2, osd=0, raw=True)
+    with pytest.raises(Refused, match="nobody recorded"):
+        record_for_guard(ONE, bare, 1, [])
+
+
+def test_an_osd_that_does_not_say_what_it_lies_on_leaves_it_open() -> None:
+    here = {"uuid": "u", "machine": ONE, "device": "/dev/sda2", "bytes": 1}
+    assert devices_on({"osds": {"0": here}}, ONE) == ["/dev/sda2"]
+    assert devices_on({"osds": {"0": here}}, TWO) == []
+    assert devices_on({"osds": {"0": here | {"device": None}}}, ONE) is None
+    assert devices_on({"osds": {"0": here | {"machine": None}}}, ONE) is None
+
+
+def result(iops: float | None, p99_ms: float | None = None, **more: Any) -> Result:
+    return Result(machine=ONE, iops=iops, p99_ms=p99_ms, **more)
+
+
+def known(iops: float) -> baseline.Baseline:
+    machines = {ONE: {"iops": iops, "spread_percent": 1}}
+    return baseline.Baseline.model_validate({"measured": "osd", "machines": machines})
+
+
+MISSED: list[tuple[Result, float, str]] = [
+    (result(499), 499, "writes: 499.0, expected ≥ 500"),
+    (result(600, 11), 600, "p99: 11.0, expected ≤ 10"),
+    (result(700), 1000, "below its baseline: 30.0, expected ≤ 20"),
+]
+
+
+@pytest.mark.parametrize(("it", "before", "words"), MISSED)
+def test_each_target_that_is_missed_is_said(it: Result, before: float, words: str) -> None:
+    assert too_slow(it, TARGETS, known(before)) == [words]
+
+
+def test_a_disk_that_is_fast_enough_misses_nothing() -> None:
+    assert too_slow(result(900, 2), TARGETS, known(1000)) == []
+    assert too_slow(result(9000, 2), TARGETS, None) == []
+
+
+STATUSES: list[tuple[list[Result], dict[str, list[str]], Exit]] = [
+    ([result(900)], {}, Exit.GO),
+    ([result(900)], {ONE: ["slow"]}, Exit.NO_GO),
+    ([result(None, unproven="interrupted")], {}, Exit.NOT_PROVEN),
+    ([result(900), result(None)], {}, Exit.NOT_PROVEN),
+    ([result(None, refused=("no",)), result(900)], {ONE: ["slow"]}, Exit.REFUSED),
+    ([], {}, Exit.NOT_PROVEN),
+]
+
+
+@pytest.mark.parametrize(("results", "slow", "status"), STATUSES)
+def test_the_exit_status_is_the_contract_s(
+    results: list[Result], slow: dict[str, list[str]], status: Exit
+) -> None:
+    assert exit_of(results, slow) is status
+
+
+def test_a_baseline_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "lab.baseline.yaml"
+    assert baseline.read(path) is None
+    baseline.write(path, [result(900, spread_percent=3)], "osd")
+    found = baseline.read(path)
+    assert found is not None
+    assert (found.measured, found.machines[ONE].iops) == ("osd", 900)
