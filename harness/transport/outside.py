@@ -113,10 +113,10 @@ def _answered(
         raise Unreachable(f"{what}: {error or type(error).__name__}") from error
 
 
-def _result(attempt: socket.socket) -> int:
+def _result(attempt: socket.socket, peer: tuple[str, int]) -> int:
     """How an attempt ended; one that met itself, as can be on one's own host, met nobody."""
     result = attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if result == 0 and attempt.getsockname() == attempt.getpeername():
+    if result == 0 and attempt.getsockname() == peer:
         return errno.ECONNREFUSED
     return result
 
@@ -160,7 +160,7 @@ class _Knocking:
         for key, _ in self._selector.select(timeout=0.1):
             attempt = key.fileobj
             assert isinstance(attempt, socket.socket)
-            self._count(key.data, _result(attempt))
+            self._count(key.data, _result(attempt, (self._address, key.data)))
             self._end(attempt)
         now = time.monotonic()
         while self._waiting and (
