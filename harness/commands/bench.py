@@ -67,7 +67,7 @@ def osd(
                 reach,
                 profile.cluster().osd_disks,
                 jobs,
-                least_bytes=int(disks.least_gib * _GIB),
+                least_bytes=int(disks.at_least_gib * _GIB),
                 tell=_tell,
             ),
         )

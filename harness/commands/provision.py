@@ -73,11 +73,11 @@ def disk(
     or 4 (refused, or --yes is missing; nothing was touched).
     """
     profile = load_profile(cluster)
-    wanted = profile.new_partition
+    wanted = profile.disks
     if wanted is None:
         raise ConfigError(
             f"the profile {profile.name} declares no new partition",
-            remedy="declare it as `new_partition:`, as scenarios/clusters/contabo.yaml does",
+            remedy="declare it as `disks:`, as scenarios/clusters/contabo.yaml does",
         )
     names = _named(machine, [it.name for it in profile.machines])
     with connect(profile) as reach:

@@ -10,39 +10,13 @@ import yaml
 
 from harness.errors import Refused
 from harness.provision.disk import Free, Partition, Recorded
-from harness.settings import Frozen, parse
+from harness.settings import parse
+from harness.settings.disks import DiskFile
 
 _HEAD = """\
 # Which disk each machine has, as `./cutover provision disk --record` saw it. Sectors are inclusive.
 # Read it before you give --yes; a disk that differs from it is refused.
 """
-
-
-class _Partition(Frozen):
-    number: int
-    first: int
-    last: int
-    type: str
-    partuuid: str
-
-
-class _Free(Frozen):
-    first: int
-    sectors: int
-
-
-class _Disk(Frozen):
-    machine_id: str
-    serial: str
-    size_bytes: int
-    sector_bytes: int
-    guid: str
-    partitions: tuple[_Partition, ...]
-    free: _Free
-
-
-class _File(Frozen):
-    disks: Mapping[str, _Disk]
 
 
 def read(path: Path) -> dict[str, Recorded]:
@@ -59,7 +33,7 @@ def read(path: Path) -> dict[str, Recorded]:
             partitions=tuple(Partition(**it.model_dump()) for it in disk.partitions),
             free=Free(first=disk.free.first, sectors=disk.free.sectors),
         )
-        for name, disk in parse(_File, path).disks.items()
+        for name, disk in parse(DiskFile, path).disks.items()
     }
 
 

@@ -9,7 +9,7 @@ from harness.model import OsdDisk, RecordedPartition
 from harness.settings.files import Frozen, parse
 
 
-class _Partition(Frozen):
+class PartitionRecord(Frozen):
     """One entry of the partition table; sectors are inclusive."""
 
     number: int
@@ -19,25 +19,29 @@ class _Partition(Frozen):
     partuuid: str
 
 
-class _Free(Frozen):
+class FreeRecord(Frozen):
+    """The room after the last partition."""
+
     first: int
     sectors: int
 
 
-class _Disk(Frozen):
+class DiskRecord(Frozen):
+    """One machine's disk."""
+
     machine_id: str
     serial: str
     size_bytes: int
     sector_bytes: int
     guid: str
-    partitions: tuple[_Partition, ...]
-    free: _Free | None = None
+    partitions: tuple[PartitionRecord, ...]
+    free: FreeRecord
 
 
 class DiskFile(Frozen):
     """The disks by machine, as ``./cutover provision disk --record`` writes them down."""
 
-    disks: Mapping[str, _Disk]
+    disks: Mapping[str, DiskRecord]
 
 
 def recorded_disks(

@@ -121,24 +121,6 @@ class Ingress(Frozen):
     authority: ProfilePath | None = None
 
 
-class Disks(Frozen):
-    """The partition on each machine that is given to Ceph, and where its measurements are kept.
-
-    ``record`` says which disk each machine has; ``osds`` which OSD belongs on which machine. While
-    ``state`` is ``raw`` nobody may use it, afterwards (``osd``) only that OSD. ``allow_writes``
-    lets ``bench osd`` write over the whole of it.
-    """
-
-    device: str = Field(pattern=r"^/dev/[a-z0-9/_-]+$")
-    number: int = Field(ge=1, le=128)
-    state: Literal["raw", "osd"]
-    osds: Mapping[Name, int]
-    record: ProfilePath
-    baseline: ProfilePath
-    least_gib: float = Field(default=5, gt=0)
-    allow_writes: bool = False
-
-
 class Legacy(Frozen):
     """The storage that exists already: it must come out of the work unchanged.
 
@@ -189,6 +171,19 @@ class NewPartition(Frozen):
         if self.at_least_gib > self.at_most_gib:
             raise ValueError("at_least_gib is more than at_most_gib")
         return self
+
+
+class Disks(NewPartition):
+    """The partition on each machine that is given to Ceph, and where its measurements are kept.
+
+    ``osds`` says which OSD belongs on which machine. While ``state`` is ``raw`` nobody may use it,
+    afterwards (``osd``) only that OSD. ``allow_writes`` lets ``bench osd`` write over all of it.
+    """
+
+    state: Literal["raw", "osd"]
+    osds: Mapping[Name, int]
+    baseline: ProfilePath
+    allow_writes: bool = False
 
 
 class Stack(Frozen):
@@ -257,7 +252,6 @@ class Profile(Frozen):
     targets: Mapping[str, Mapping[str, TargetChange]] = {}
     allow_disruption: bool = False
     disks: Disks | None = None
-    new_partition: NewPartition | None = None
     # Only a profile of the embedded lab has this: its size and shape. Read by harness.lab alone.
     lab: Mapping[str, Any] | None = None
 

@@ -24,6 +24,7 @@ def record_of(world: World, node: Node) -> dict[str, Any]:
         "sector_bytes": 512,
         "guid": _word(whole, "Disk identifier \\(GUID\\)"),
         "partitions": [_partition(world, node, number) for number in (1, 2)],
+        "free": {"first": 0, "sectors": 0},
     }
 
 
