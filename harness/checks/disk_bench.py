@@ -39,7 +39,7 @@ def fast_enough(case: Case) -> Verdict:
     for machine, value in seen.values.items():
         if value["iops"] < target["sync_write_iops"]:
             text = f"expected {target['sync_write_iops']:g} committed writes/s, seen"
-            findings.append(Finding(machine, f"{text} {value['iops']:.0f}"))
+            findings.append(Finding(machine, f"{text} {_said(value)}"))
         if value["p99_ms"] is not None and value["p99_ms"] > target["sync_p99_ms"]:
             text = f"expected a sync p99 within {target['sync_p99_ms']:g} ms, seen"
             findings.append(Finding(machine, f"{text} {value['p99_ms']:.1f} ms"))
@@ -59,6 +59,10 @@ def fast_enough(case: Case) -> Verdict:
     )
 
 
+def _said(value: Mapping[str, Any]) -> str:
+    return f"{'' if value['ended'] else 'fewer than '}{value['iops']:.0f}"
+
+
 def as_before(case: Case) -> Verdict:
     """Only slower than its baseline counts; one that became faster is no defect."""
     seen = _seen(case)
@@ -73,7 +77,7 @@ def as_before(case: Case) -> Verdict:
         below[machine] = max(0.0, 100 * (before - value["iops"]) / before)
         if below[machine] > limit:
             text = f"expected at most {limit:g} % below its baseline of {before:.0f} writes/s, seen"
-            findings.append(Finding(machine, f"{text} {value['iops']:.0f}"))
+            findings.append(Finding(machine, f"{text} {_said(value)}"))
     return conclude(
         findings,
         seen,

@@ -4,6 +4,7 @@ A disk that an OSD has is measured now, through Ceph, all at once; a raw one nev
 the newest result of ``./cutover bench osd`` speaks, with its age. The value:
 
 ``iops``      committed writes a second
+``ended``     whether the bench came to its end; else it is slower than ``iops`` says
 ``p99_ms``    latency of a sync; None where Ceph measured
 ``age_days``  how old the measurement is
 ``baseline_iops``  what it was when the baseline was recorded; None when it was not
@@ -44,7 +45,8 @@ class DiskBench:
             found = newest(state_dir() / "bench" / reach.profile.name, target, time.time())
         else:
             measured = ceph.bench(reach, target, disk.osd)
-            found = {"iops": measured["iops"], "p99_ms": None, "age_days": 0.0}
+            kept = {key: measured[key] for key in ("iops", "ended")}
+            found = {**kept, "p99_ms": None, "age_days": 0.0}
         return {**found, "baseline_iops": known.get(target)}
 
 
@@ -64,7 +66,8 @@ def newest(folder: Path, machine: str, now: float) -> dict[str, Any]:
             if it["machine"] == machine and it["iops"] and not it["unproven"]:
                 at = datetime.fromisoformat(told["at"]).timestamp()
                 age_days = (now - at) / _DAY_S
-                return {"iops": it["iops"], "p99_ms": it["p99_ms"], "age_days": age_days}
+                kept = {"iops": it["iops"], "ended": True, "p99_ms": it["p99_ms"]}
+                return {**kept, "age_days": age_days}
     raise NotProven(
         f"{machine}: its raw disk was never measured whole",
         remedy="./cutover bench osd --length full --allow-writes",

@@ -331,7 +331,8 @@ def _ingress() -> Any:
 
 
 def _bench() -> Any:
-    return {"iops": 1900.0, "p99_ms": 4.0, "age_days": 0.0, "baseline_iops": 2000.0}
+    bench = {"iops": 1900.0, "ended": True, "p99_ms": 4.0, "age_days": 0.0}
+    return {**bench, "baseline_iops": 2000.0}
 
 
 def _osd_disk(name: str) -> Any:

@@ -50,7 +50,7 @@ def ceph(argv: Sequence[str], _: str) -> Completed:
     return said(DUMP if "dump" in argv else METADATA)
 
 
-def bench(raw: bool, guard: Any = None) -> dict[str, Result]:
+def bench(raw: bool, guard: Any = None, ceph: Any = ceph) -> dict[str, Result]:
     disks = {
         name: disk.__class__(**{it: getattr(disk, it) for it in disk.__slots__} | {"raw": raw})
         for name, disk in OSD_DISKS.items()
@@ -64,6 +64,17 @@ def test_a_live_osd_is_measured_through_ceph_and_never_raw() -> None:
     found = bench(raw=False)
     assert {it.iops for it in found.values()} == {found[ONE].iops}
     assert len(found[ONE].evidence["runs"]) == 3
+
+
+def test_an_osd_whose_bench_does_not_end_is_slower_than_what_that_takes() -> None:
+    def slow(argv: Sequence[str], stdin: str) -> Completed:
+        if "bench" in argv:
+            raise TimedOut("no answer within 150 s")
+        return ceph(argv, stdin)
+
+    found = bench(raw=False, ceph=slow)[ONE]
+    assert found.iops == pytest.approx(19.99, abs=0.01)
+    assert not found.unproven
 
 
 def test_what_fio_measured_behind_the_guard_is_the_result_with_its_evidence() -> None:

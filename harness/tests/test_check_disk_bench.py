@@ -18,6 +18,7 @@ FAST, BEFORE = "each disk commits fast enough", "each disk is as fast as its bas
 TWO = NAMES[1]
 CASES: list[tuple[str, dict[str, Any], Outcome, str]] = [
     (FAST, {"iops": 499.0}, Outcome.FAIL, "expected 500 committed writes/s, seen 499"),
+    (FAST, {"iops": 19.9, "ended": False}, Outcome.FAIL, "seen fewer than 20"),
     (FAST, {"p99_ms": 11.0}, Outcome.FAIL, "expected a sync p99 within 10 ms, seen 11.0 ms"),
     (FAST, {"iops": 0.0}, Outcome.NOT_PROVEN, "measured nothing"),
     (FAST, {"age_days": 15.0}, Outcome.NOT_PROVEN, "15 days ago"),
