@@ -13,7 +13,7 @@ from harness.bench import baseline
 from harness.bench.bench import Result, measure, record_for_guard
 from harness.bench.ceph import devices_on
 from harness.commands.bench import exit_of, too_slow
-from harness.errors import Refused, Unreachable
+from harness.errors import Refused, TimedOut, Unreachable
 from harness.model import Exit
 from harness.settings import Target
 from harness.settings.bench import load_jobs
