@@ -94,12 +94,14 @@ def plan_run(asked: Asked, profile: Profile) -> Manifest:
             f"the profile {profile.name} has targets for unknown {', '.join(strangers)}",
             remedy="name a requirement of scenarios/gates",
         )
+    cluster = profile.cluster()
     requirements = tuple(
-        it.on(profile.targets.get(it.id, {})) for it in due if not asked.only or it.id in asked.only
+        it.on(profile.targets.get(it.id, {})).of(cluster.parts)
+        for it in due
+        if not asked.only or it.id in asked.only
     )
     ids = {requirement.id for requirement in requirements}
     scenarios = read_features(asked.root / "features")
-    cluster = profile.cluster()
     _parts_exist(gates, scenarios, cluster.parts | cluster.absent.keys())
     commit, uncommitted = _commit(asked.root)
     return Manifest(
@@ -186,6 +188,12 @@ def point_latest(folder: Path) -> None:
 def _parts_exist(gates: Gates, scenarios: Sequence[Scenario], known: frozenset[str]) -> None:
     needs = {requirement.id: requirement.needs for requirement in gates.requirements}
     needs |= {scenario.id: scenario.needs for scenario in scenarios}
+    needs |= {
+        f"{requirement.id}, {key}": (target.needs,)
+        for requirement in gates.requirements
+        for key, target in requirement.targets.items()
+        if target.needs is not None
+    }
     for name, parts in needs.items():
         unknown = sorted(set(parts) - known)
         if unknown:

@@ -75,6 +75,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("persistentvolumes", "list"),
         *_may("storageclasses", "list", group="storage.k8s.io"),
     ),
+    "disk-bench": (),
     "etcd-snapshots": _may("namespaces", "get"),
     "etcd-writes": (*_OWN_NAMESPACE, *_may("configmaps", "create", "patch")),
     "host-facts": (),
@@ -93,6 +94,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     ),
     "nodes": _may("nodes", "list"),
     "open-ports": (),
+    "osd-disks": (),
     "pod-network": (*_OWN_PODS, *_may("services", "list", "create", "patch")),
     "rook": (
         *_may("/apis/csi.ceph.io", "get"),

@@ -6,7 +6,7 @@ every earlier week forward: what was proven once must still hold.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -55,7 +55,8 @@ TargetKey = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$"), AfterValidator(_
 class Target(Frozen):
     """One number to meet: exactly one bound, in the unit that its key ends in.
 
-    A target that only ``warns`` is shown when it is missed and never fails a requirement.
+    A target that only ``warns`` is shown when it is missed and never fails a requirement. One that
+    ``needs`` a part is wanted only of clusters that have it.
     """
 
     words: str
@@ -63,6 +64,7 @@ class Target(Frozen):
     at_least: float | None = None
     exactly: float | None = None
     warns: bool = False
+    needs: str | None = None
 
     @model_validator(mode="after")
     def _one_bound(self) -> Target:
@@ -142,6 +144,13 @@ class Requirement(Frozen):
             )
         changed = {key: self.targets[key].changed(change) for key, change in changes.items()}
         return self.model_copy(update={"targets": {**self.targets, **changed}})
+
+    def of(self, parts: Collection[str]) -> Requirement:
+        """The requirement with the targets that a cluster of these parts must meet."""
+        kept = {
+            key: it for key, it in self.targets.items() if it.needs is None or it.needs in parts
+        }
+        return self.model_copy(update={"targets": kept})
 
     def numbers(self) -> Numbers:
         """The targets as checks know them: key to number."""

@@ -297,6 +297,7 @@ class Profile(Frozen):
             "rook-cluster": self.stack.rook == "cluster",
             "swarm": self.stack.source == "swarm",
             "cephfs": self.storage is not None,
+            "raw-disks": self.disks is not None and self.disks.state == "raw",
             "legacy": self.legacy is not None,
             "backups": self.backups is not None,
         }

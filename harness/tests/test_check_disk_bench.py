@@ -61,3 +61,12 @@ def test_the_newest_whole_measurement_of_a_raw_disk_speaks(tmp_path: Path) -> No
 def test_a_raw_disk_that_was_never_measured_is_not_proven(tmp_path: Path) -> None:
     with pytest.raises(NotProven, match="never measured whole"):
         newest(tmp_path, TWO, now=0.0)
+
+
+def test_an_osd_whose_latencies_nobody_measures_is_judged_by_its_writes() -> None:
+    seen = clean()
+    for name in NAMES:
+        seen["disk-bench"][name]["p99_ms"] = None
+    verdict = CHECKS[FAST](case(seen))
+    assert verdict.outcome is Outcome.PASS
+    assert "sync_p99_ms" not in verdict.target

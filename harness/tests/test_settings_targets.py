@@ -27,6 +27,17 @@ def test_a_target_that_the_requirement_has_not_is_refused() -> None:
         requirement.on({"wal_fsync_p99_s": SLOW})
 
 
+def test_a_target_of_a_part_is_wanted_only_of_clusters_that_have_it() -> None:
+    requirement = next(it for it in load_gates().requirements if it.id == "W3-BENCH")
+    assert "sync_p99_ms" in requirement.of({"raw-disks"}).targets
+    live = requirement.of(load_profile("lab").cluster().parts)
+    assert set(live.targets) == {
+        "sync_write_iops",
+        "sync_write_wanted_iops",
+        "osd_bench_deviation_percent",
+    }
+
+
 def test_a_change_without_a_reason_is_refused() -> None:
     with pytest.raises(ValidationError):
         TargetChange(number=200, because="slow")
