@@ -77,6 +77,8 @@ def bound_in_time(case: Case) -> Verdict:
             findings.append(
                 Finding(where, f"{text} {claim['waited_s']:g} s (said of it: {claim['said']})")
             )
+        elif modes is None:
+            findings.append(unknown(where, "it is bound, and its volume was not seen"))
         elif claim["after_s"] > limit:
             text = f"expected it bound within {limit:g} s, seen {claim['after_s']:g} s"
             findings.append(Finding(where, text))

@@ -52,8 +52,9 @@ def baseline(
         one = making(reach, legacy, f"baseline-{profile.name}")
         one.make(_tell)
         if legacy.baseline.exists():
-            now = datetime.now(UTC)
-            legacy.baseline.rename(f"{legacy.baseline}.until-{now:%Y%m%dT%H%M%SZ}")
+            # Kept under both names until the new one is whole: a failure leaves the old one.
+            aside = f"{legacy.baseline.name}.until-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+            legacy.baseline.with_name(aside).hardlink_to(legacy.baseline)
         recorded = kept.record(one.lines(), legacy.baseline)
         one.drop()
     sums, sha256 = recorded.sums, recorded.sha256

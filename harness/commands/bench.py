@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -158,14 +158,13 @@ def _permitted(profile: Profile, allow_writes: bool) -> Disks:
     return disks
 
 
-def _measured(reach: Reach, disks: Disks, work: Any) -> list[Result]:
+def _measured(reach: Reach, disks: Disks, work: Callable[[], list[Result]]) -> list[Result]:
     """What was measured; when that was interrupted, a result that says so for each machine."""
     try:
         _same_cluster(reach)
-        found: list[Result] = work()
+        return work()
     except KeyboardInterrupt:
         return [Result(machine=it, unproven="interrupted") for it in disks.osds]
-    return found
 
 
 def _same_cluster(reach: Reach) -> None:

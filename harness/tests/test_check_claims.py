@@ -193,6 +193,7 @@ GAPS: list[tuple[str, Defect, str]] = [
     (BOUND, instead("bound", by={}), "none was asked for"),
     (BOUND, at("bound", big=UNASKED), "claim big: no pod stands there"),
     (BOUND, at("bound", big=SOON), "it was not waited for 60 s"),
+    (BOUND, at("bound", "spare-01", modes=None), "its volume was not seen"),
     (DATA, instead("data", by={}), "no data was written"),
     (DATA, instead("data", "again", "read", by={}), f"{PAIR}: nobody looked"),
     (DATA, at("data", "first", "written", **{ONE: UNASKED}), f"{ONE} writes: no pod stands there"),
