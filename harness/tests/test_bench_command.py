@@ -17,7 +17,7 @@ from harness.errors import Refused, TimedOut, Unreachable
 from harness.model import Exit
 from harness.settings import Target
 from harness.settings.bench import load_jobs
-from harness.tests.clean_case import OSD_DISKS
+from harness.tests.clean_cluster import OSD_DISKS
 from harness.tests.probe_rig import MACHINES, reach
 from harness.transport import Completed
 from harness.transport.fake import FakeKube, FakeShell

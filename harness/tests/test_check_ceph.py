@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from harness.checks import CHECKS, capacity, ceph, ceph_data
 from harness.checks.crush import failure_domain
 from harness.model import Case, Outcome, Verdict
-from harness.tests.clean_case import DAY_S, NAMES, NOW, Seen, case, clean
+from harness.tests.clean_case import Seen, case, clean
+from harness.tests.clean_cluster import DAY_S, NAMES, NOW
 
 Defect: TypeAlias = Callable[[Seen], None]
 OURS = ceph.CHECKS | ceph_data.CHECKS | capacity.CHECKS

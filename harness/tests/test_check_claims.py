@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from harness.checks import CHECKS, claim_contents, claims
 from harness.model import Case, Outcome, StorageClass, Verdict
-from harness.tests.clean_case import CLUSTER, NAMES, case, clean
+from harness.tests.clean_case import case, clean
+from harness.tests.clean_cluster import CLUSTER, NAMES
 
 Defect: TypeAlias = Callable[[Any], None]
 ONE, TWO, THREE = NAMES

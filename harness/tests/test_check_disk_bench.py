@@ -12,7 +12,8 @@ from harness.checks import CHECKS
 from harness.errors import NotProven
 from harness.model import Outcome
 from harness.probes.disk_bench import newest
-from harness.tests.clean_case import NAMES, case, clean
+from harness.tests.clean_case import case, clean
+from harness.tests.clean_cluster import NAMES
 
 FAST, BEFORE = "each disk commits fast enough", "each disk is as fast as its baseline"
 TWO = NAMES[1]

@@ -10,7 +10,8 @@ import pytest
 
 from harness.checks import CHECKS
 from harness.model import Case, Outcome, Verdict
-from harness.tests.clean_case import NAMES, OSD_DISKS, Seen, case, clean
+from harness.tests.clean_case import Seen, case, clean
+from harness.tests.clean_cluster import NAMES, OSD_DISKS
 
 Defect: TypeAlias = Callable[[dict[str, Any]], None]
 RECORDED = "every disk for Ceph is the recorded one"

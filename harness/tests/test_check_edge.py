@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from harness.checks import CHECKS
 from harness.model import Case, Outcome, Verdict
-from harness.tests.clean_case import DAY_S, NAMES, NOW, Seen, case, clean
+from harness.tests.clean_case import Seen, case, clean
+from harness.tests.clean_cluster import DAY_S, NAMES, NOW
 
 Defect: TypeAlias = Callable[[Seen], None]
 FRESH = "an etcd snapshot is fresh"

@@ -9,7 +9,8 @@ import pytest
 
 from harness.checks import CHECKS
 from harness.model import Outcome
-from harness.tests.clean_case import NAMES, Seen, case, clean
+from harness.tests.clean_case import Seen, case, clean
+from harness.tests.clean_cluster import NAMES
 
 Defect: TypeAlias = Callable[[Seen], None]
 MOUNTED = "the existing storage is mounted and readable everywhere"

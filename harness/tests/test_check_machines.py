@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from harness.checks import CHECKS, capacity, ceph, ceph_data, csi, rook
 from harness.model import Case, Outcome, Verdict
-from harness.tests.clean_case import DAY_S, NAMES, NOW, Seen, buckets, case, clean
+from harness.tests.clean_case import Seen, buckets, case, clean
+from harness.tests.clean_cluster import DAY_S, NAMES, NOW
 
 # Breaks one machine, by its place in NAMES.
 Defect: TypeAlias = Callable[[Seen, int], None]

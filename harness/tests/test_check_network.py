@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from harness.checks import CHECKS
 from harness.model import Outcome, Verdict, merge
-from harness.tests.clean_case import NAMES, Seen, case, clean
+from harness.tests.clean_case import Seen, case, clean
+from harness.tests.clean_cluster import NAMES
 
 PAIRS = [f"{one} → {other}" for one, other in permutations(NAMES, 2)]
 _OF_PODS = (

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from harness.checks import CHECKS
 from harness.checks.quantiles import above, count, nearest_rank, quantile
 from harness.model import Outcome
-from harness.tests.clean_case import NAMES, buckets, case, clean
+from harness.tests.clean_case import buckets, case, clean
+from harness.tests.clean_cluster import NAMES
 
 _BOUNDS = [0.001 * 2**number for number in range(14)]  # etcd's own
 

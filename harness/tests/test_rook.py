@@ -18,7 +18,8 @@ from harness.errors import Denied
 from harness.model import Case, Observation, Outcome, Verdict
 from harness.settings import Profile
 from harness.tests import rook_objects
-from harness.tests.clean_case import NOW, clean
+from harness.tests.clean_case import clean
+from harness.tests.clean_cluster import NOW
 from harness.tests.probe_rig import observe, reach
 from harness.tests.rook_objects import MACHINES, MONITORS, Item, Mode, find, recorded, stamp
 from harness.transport.fake import FakeKube

@@ -1,0 +1,91 @@
+"""A cluster as its profile declares it, with every target: what a clean case is judged by."""
+
+from __future__ import annotations
+
+from harness.model import Cluster, Machine, OsdDisk, RecordedPartition, StorageClass
+from harness.tests import rook_objects
+
+NAMES = ("vmi2887101", "vmi2887102", "vmi2887103")
+MACHINES = tuple(
+    Machine(name=name, address=f"10.0.0.{number}", roles=("server", "worker"))
+    for number, name in enumerate(NAMES, start=1)
+)
+GIB = 1 << 30
+PARTITIONS = (
+    RecordedPartition(
+        number=1, start_bytes=1 << 20, size_bytes=149 * GIB, type="linux", partuuid="u1"
+    ),
+    RecordedPartition(
+        number=2, start_bytes=150 * GIB, size_bytes=149 * GIB, type="linux", partuuid="u2"
+    ),
+)
+OSD_DISKS = {
+    name: OsdDisk(
+        path="/dev/sda2",
+        number=2,
+        osd=number,
+        raw=False,
+        machine_id=f"id-{name}",
+        disk_bytes=300 * GIB,
+        partitions=PARTITIONS,
+    )
+    for number, name in enumerate(NAMES)
+}
+CLUSTER = Cluster(
+    name="test",
+    machines=MACHINES,
+    kubernetes_version="v1.34.4+rke2r1",
+    expected_taints=dict.fromkeys(NAMES, ()),
+    sysctls={"net.ipv4.ip_forward": "1"},
+    pod_mtu=1450,
+    exposed_ports=(22, 6443),
+    load_balancer_pool=("10.0.0.200-10.0.0.219",),
+    osd_disks=OSD_DISKS,
+    storage=StorageClass(
+        name="cephfs",
+        provisioner="rook-ceph.cephfs.csi.ceph.com",
+        parameters={"fsName": "cephfs", "pool": "cephfs_data"},
+    ),
+    legacy={"path": "/mnt/cephfs", "type": "fuse.ceph-fuse", "source": "ceph-fuse"},
+    backups={"claim": "odoo-backups-storage", "namespace": "odoo"},
+    source_gb=86.0,
+    rook=rook_objects.profile("cluster").cluster().rook,
+)
+TARGETS = {
+    "clock_source_offset_ms": 100.0,
+    "clock_between_nodes_ms": 250.0,
+    "disk_free_percent": 20.0,
+    "memory_available_percent": 10.0,
+    "members_count": 3.0,
+    "db_quota_percent": 50.0,
+    "wal_fsync_p99_ms": 10.0,
+    "peer_rtt_p99_ms": 50.0,
+    "certificate_days": 30.0,
+    "snapshot_age_hours": 24.0,
+    "address_s": 30.0,
+    "route_s": 30.0,
+    "pair_s": 5.0,
+    "sync_write_iops": 500.0,
+    "sync_p99_ms": 10.0,
+    "osd_bench_deviation_percent": 20.0,
+    "bind_s": 60.0,
+    "overshoot_percent": 10.0,
+    "grow_s": 60.0,
+    "give_back_s": 120.0,
+    "claims_count": 1.0,
+    "claim_gib": 500.0,
+    "monitors_count": 3.0,
+    "copies_count": 3.0,
+    "min_copies_count": 2.0,
+    "osds_per_machine_count": 1.0,
+    "monitor_skew_ms": 50.0,
+    "scrub_age_days": 10.5,
+    "deep_scrub_age_days": 12.25,
+    "usable_gb": 135.0,
+    "source_ratio": 1.5,
+    "used_after_loss_percent": 85.0,
+    "health_age_minutes": 10.0,
+}
+NOW = 1_795_500_000.0
+DAY_S = 86_400
+MEMBER_IDS = {name: str(1000 + number) for number, name in enumerate(NAMES)}
