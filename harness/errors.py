@@ -10,6 +10,7 @@
     │   ├── NotFound           the API has no such object
     │   ├── Denied             the other side refused us (login, permission, certificate)
     │   └── HostKeyUnknown     the machine is not the one that was pinned
+    ├── InjectFailed           a fault could not be injected as it should
     ├── LabError               the embedded lab could not be built, started or stopped
     ├── NotProven              something could not be judged
     └── Unhealed               a fault could not be undone
@@ -67,6 +68,10 @@ class Denied(TransportError):
 
 class HostKeyUnknown(TransportError):
     """The machine that answered is not the one whose host key was pinned."""
+
+
+class InjectFailed(HarnessError):
+    """A fault could not be injected as it should; whatever it did is taken back."""
 
 
 class LabError(HarnessError):

@@ -222,6 +222,17 @@ class Storage(Frozen):
         )
 
 
+class Power(Frozen):
+    """Commands, run on this computer, that cut a machine's power and give it back.
+
+    ``{machine}`` in a word stands for the machine's name. Cutting must be sudden, as a power loss
+    is, and giving back must do no harm to a machine that has power.
+    """
+
+    off: tuple[str, ...] = Field(min_length=1)
+    on: tuple[str, ...] = Field(min_length=1)
+
+
 class Profile(Frozen):
     """A cluster, as its operator declares it."""
 
@@ -251,6 +262,7 @@ class Profile(Frozen):
     # This cluster's own numbers for targets of the gate files, by requirement and target.
     targets: Mapping[str, Mapping[str, TargetChange]] = {}
     allow_disruption: bool = False
+    power: Power | None = None
     disks: Disks | None = None
     # Only a profile of the embedded lab has this: its size and shape. Read by harness.lab alone.
     lab: Mapping[str, Any] | None = None
