@@ -8,12 +8,10 @@ feature files are among what pytest was asked to run.
 from __future__ import annotations
 
 import re
-import signal
-import threading
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import cast
 
@@ -35,6 +33,7 @@ from harness.report import draw, summary_lines
 from harness.settings import load_profile
 from harness.step_guard import StepGuard
 from harness.transport import Reach
+from harness.waiting import uninterrupted
 
 WEEKS = range(1, 11)
 NAME = "cutover-gate"
@@ -262,7 +261,7 @@ class GateSession:
         if self._under_way is not None:
             with suppress(KeyboardInterrupt):  # pressed again: no evidence then, but a verdict
                 self._collect(self._under_way)
-        with _uninterrupted():
+        with uninterrupted():
             self._seal(folder)
         try:
             return (yield)
@@ -313,19 +312,6 @@ class GateSession:
 
 
 _WORST_FIRST = ("failed", "xpassed", "xfailed", "skipped", "passed")
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits: whoever pressed it has been heard, and a verdict is seconds away."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _state(report: pytest.TestReport) -> str:
