@@ -22,6 +22,7 @@ from harness.checks import (
     edge,
     etcd,
     host,
+    ledger,
     legacy,
     network,
     nodes,
@@ -51,4 +52,5 @@ CHECKS: Mapping[str, Check] = (
     | capacity.CHECKS
     | rook.CHECKS
     | csi.CHECKS
+    | ledger.CHECKS
 )
