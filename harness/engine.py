@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.catalogue import Scenario
-from harness.drill.session import DRILLS, LEDGER, Drilling, Outcome
+from harness.drill.session import DRILLS, LEDGER, Drilling, DrillOutcome
 from harness.errors import HarnessError, NotProven, Refused, Unhealed
 from harness.gate import Ruling, Trail
 from harness.journal import Journal, Record
@@ -138,7 +138,7 @@ class Run:
             return
         self._tell_drill(name, outcome, at, time.monotonic() - began)
 
-    def _tell_drill(self, name: str, outcome: Outcome, at: float, took_s: float) -> None:
+    def _tell_drill(self, name: str, outcome: DrillOutcome, at: float, took_s: float) -> None:
         self.write("look", DRILLS, {"targets": [name]})
         self.write("observation", DRILLS, _observed(name, at, took_s, outcome.drill))
         self.write("look", LEDGER, {"targets": list(outcome.tallies)})

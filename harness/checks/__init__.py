@@ -19,6 +19,7 @@ from harness.checks import (
     csi,
     disk_bench,
     disks,
+    drills,
     edge,
     etcd,
     host,
@@ -52,5 +53,6 @@ CHECKS: Mapping[str, Check] = (
     | capacity.CHECKS
     | rook.CHECKS
     | csi.CHECKS
+    | drills.CHECKS
     | ledger.CHECKS
 )

@@ -80,7 +80,7 @@ def carry_out(drill: Drill, stage: Stage, machines: Sequence[str] = ()) -> JSON:
     """Run the drill on each of its machines, or on these; Refused before anything was touched."""
     draw = Random(f"{stage.seed}/{drill.name}")
     runs: list[dict[str, Any]] = []
-    for machine in machines or on_which(drill, stage.reach, draw):
+    for machine in machines or machines_of(drill, stage.reach, draw):
         run: dict[str, Any] = {"machine": machine, "before": [], "faults": []}
         try:
             _run(drill, machine, draw, stage, run)
@@ -103,14 +103,14 @@ def carry_out(drill: Drill, stage: Stage, machines: Sequence[str] = ()) -> JSON:
     }
 
 
-def on_which(drill: Drill, reach: Reach, draw: Random) -> Sequence[str]:
+def machines_of(drill: Drill, reach: Reach, draw: Random) -> Sequence[str]:
     """The machines that a drill runs on; ConfigError when there is none of the kind."""
     cluster = reach.profile.cluster()
-    servers = drill.on in ("each-server", "a-server")
+    servers = drill.where in ("each-server", "a-server")
     names = [it.name for it in (cluster.servers if servers else cluster.machines)]
     if not names:
         raise ConfigError(f"{drill.name} needs a server, and {cluster.name} has none")
-    return names if drill.on.startswith("each-") else [draw.choice(names)]
+    return names if drill.where.startswith("each-") else [draw.choice(names)]
 
 
 def plan(drill: Drill, machine: str, reach: Reach, draw: Random) -> Sequence[Fault]:

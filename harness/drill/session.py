@@ -1,4 +1,4 @@
-"""Drills within a run: who may, with which seed, on which machines, and what they leave to judge."""
+"""Drills within a run: who may, with which seed, on which machines, and what is left to judge."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class DrillOutcome:
     """What a drill left: its own value, and the tally of each writer on each machine."""
 
     drill: JSON
@@ -47,14 +47,12 @@ class Drilling:
     options: Options
     tell: Callable[[str], None]
 
-    def carry_out(self, name: str, holder: str, write: Write) -> Outcome:
+    def carry_out(self, name: str, holder: str, write: Write) -> DrillOutcome:
         """One drill, under the Lease of ``holder``; Refused with nothing touched."""
         drill, steady = load_drill(name), load_steady()
         number = 0
 
-        def keeping(
-            names: Sequence[str], *, writes_per_s: float
-        ) -> AbstractContextManager[Books]:
+        def keeping(names: Sequence[str], *, writes_per_s: float) -> AbstractContextManager[Books]:
             nonlocal number
             number += 1
             return ledger.keeping(
@@ -79,11 +77,11 @@ class Drilling:
         return _apart(value)
 
 
-def _apart(value: dict[str, Any]) -> Outcome:
+def _apart(value: dict[str, Any]) -> DrillOutcome:
     """The ledger's tallies are observations of their own: other checks judge them, too."""
     tallies = {
         f"{writer} while {run['machine']} was hit": tally
         for run in value["runs"]
         for writer, tally in run.pop("ledger", {}).items()
     }
-    return Outcome(drill=value, tallies=tallies)
+    return DrillOutcome(drill=value, tallies=tallies)

@@ -21,18 +21,18 @@ _RENEW_S = 10.0
 
 
 @contextmanager
-def held(kube: Kube, holder: str) -> Iterator[None]:
+def held(kube: Kube, by: str) -> Iterator[None]:
     """Hold the Lease while the body runs; Refused when somebody else does.
 
     An API that does not answer meanwhile is no reason to let go: it may be what was broken.
     """
-    _take(kube, holder)
+    _take(kube, by)
     stop = threading.Event()
 
     def renew() -> None:
         while not stop.wait(_RENEW_S):
             with suppress(HarnessError):
-                kube.apply(_lease(holder))
+                kube.apply(_lease(by))
 
     thread = threading.Thread(target=renew, name="disruption lease", daemon=True)
     thread.start()
@@ -42,7 +42,16 @@ def held(kube: Kube, holder: str) -> Iterator[None]:
         stop.set()
         thread.join(timeout=_RENEW_S)
         with suppress(HarnessError):  # it ends by itself then
-            _let_go(kube, holder)
+            _let_go(kube, by)
+
+
+def holder(kube: Kube) -> str | None:
+    """Who holds it now; None when nobody does, or when the API does not say."""
+    try:
+        by, until = _held_by(kube.get(_PATH))
+    except HarnessError:
+        return None
+    return by if until > datetime.now(UTC) else None
 
 
 def _take(kube: Kube, holder: str) -> None:

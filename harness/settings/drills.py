@@ -43,7 +43,7 @@ class Planned(Frozen):
 class Drill(Frozen):
     """A failover drill.
 
-    ``on`` picks the machines that it is run on, one after the other with the steady state in
+    ``where`` picks the machines that it is run on, one after the other with the steady state in
     between: each machine, each server, or one of them that the seed draws. ``effect`` says what
     customers would feel.
     """
@@ -52,7 +52,7 @@ class Drill(Frozen):
     name: str = Field(pattern=r"^[a-z0-9-]{3,40}$")
     title: str
     effect: str
-    on: Literal["each-machine", "each-server", "a-machine", "a-server"]
+    where: Literal["each-machine", "each-server", "a-machine", "a-server"]
     faults: tuple[Planned, ...] = Field(min_length=1)
     ledger: tuple[Writer, ...] = Field(min_length=1)
     writes_per_s: float = Field(default=5.0, gt=0, le=200)

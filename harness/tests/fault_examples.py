@@ -45,7 +45,7 @@ ANSWERS: Mapping[tuple[str, str], ShellAnswer] = {
 
 def whole_cluster() -> Reach:
     """A cluster that is well, of two machines, as a fault's observers see it."""
-    power = {"off": ["off", "{machine}"], "on": ["on", "{machine}"]}
+    power = {"cut": ["off", "{machine}"], "restore": ["on", "{machine}"]}
     return Reach(
         profile=Profile.model_validate({**PROFILE, "power": power}),
         shell=FakeShell(ANSWERS),
