@@ -20,23 +20,25 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any, Protocol, TypeAlias
 
-from harness.drill.steady import until_steady
 from harness.drill.watch import Watch, noticed, watching, whole_again
 from harness.errors import ConfigError, HarnessError, NotProven, Refused, TimedOut, Unhealed
 from harness.faults import FAULTS
 from harness.faults.fault import Fault
-from harness.faults.life import Life
-from harness.faults.permit import affordable
-from harness.model import JSON, Numbers
-from harness.settings.drills import Drill, Planned, Steady
+from harness.faults.keeper import keeper as keeper_of
+from harness.faults.life import KeeperOf, Life
+from harness.model import JSON
+from harness.settings.drills import Drill, Limits, Planned
 from harness.transport import Reach
 from harness.waiting import uninterrupted
 
 # Written to the run's journal: (kind, subject, data).
 Write: TypeAlias = Callable[[str, str, Any], object]
+# Waits so long for the steady state: the seconds that took, and what is still in its way.
+Calm: TypeAlias = Callable[[float], tuple[float, Sequence[str]]]
 
 _CALM_WITHIN_S = 120.0
 FAULT_MARK = "fault injected"
@@ -65,15 +67,21 @@ class Keeping(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """All that a drill is carried out with; ``tell`` says progress to whoever watches."""
+    """All that a drill is carried out with.
+
+    ``calm`` waits for the steady state, ``afford`` refuses a fault that is too much, ``tell`` says
+    progress to whoever watches.
+    """
 
     reach: Reach
-    steady: Steady
-    numbers: Numbers
+    calm: Calm
+    afford: Callable[[Fault], None]
+    limits: Limits
     write: Write
     keeping: Keeping
     tell: Callable[[str], None]
     seed: int
+    keeper: KeeperOf = keeper_of
 
 
 def carry_out(drill: Drill, stage: Stage, machines: Sequence[str] = ()) -> JSON:
@@ -132,21 +140,21 @@ def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, 
     """The drill on one machine, into ``run``; without the steady state, nothing is broken."""
     began = time.monotonic()
     stage.tell(f"{drill.name} on {machine}: waiting for the steady state")
-    _, before = until_steady(stage.reach, stage.steady, stage.numbers, _CALM_WITHIN_S)
+    _, before = stage.calm(_CALM_WITHIN_S)
     run["before"] = list(before)
     if before:
         return
     faults = plan(drill, machine, stage.reach, draw)
-    affordable(stage.reach, faults[0])
+    stage.afford(faults[0])
     stage.tell(f"{drill.name} on {machine}: starting the ledger")
     with stage.keeping(drill.ledger, writes_per_s=drill.writes_per_s) as books:
-        with watching(stage.reach, machine, stage.steady.limits) as watch:
+        with watching(stage.reach, machine, stage.limits) as watch:
             for planned, fault in zip(drill.faults, faults, strict=True):
                 _break(planned, fault, watch, books, stage, run["faults"])
             healed = time.monotonic()
             within_s = drill.targets["steady_again_s"].number
             stage.tell(f"{drill.name} on {machine}: waiting for the steady state again")
-            took_s, after = until_steady(stage.reach, stage.steady, stage.numbers, within_s)
+            took_s, after = stage.calm(within_s)
         run |= {"steady_s": round(took_s, 2), "after": list(after)}
         run["whole_s"] = whole_again(watch.samples, healed)
         stage.tell(f"{drill.name} on {machine}: reading back what was written")
@@ -164,8 +172,8 @@ def _break(
 ) -> None:
     """One fault, from its arming to the proof that it is gone; what came of it into ``told``."""
     _hold(planned.after_s, watch)
-    affordable(stage.reach, fault)
-    life = Life(fault, stage.reach, lambda event, data: _told(stage, fault, event, data))
+    stage.afford(fault)
+    life = Life(fault, stage.reach, partial(_told, stage, fault), keeper=stage.keeper)
     seen: dict[str, Any] = {"fault": fault.name, "target": fault.target, "aborted": None}
     told.append(seen)
     with _mended(life, seen, watch, books, stage):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness import ledger
 from harness.drill.conduct import Books, Stage, Write, carry_out
-from harness.drill.steady import all_numbers
-from harness.faults.permit import permitted
+from harness.drill.steady import all_numbers, until_steady
+from harness.faults.permit import affordable, permitted
 from harness.model import JSON
 from harness.settings import load_gates
 from harness.settings.drills import load_drill, load_steady
@@ -65,8 +66,9 @@ class Drilling:
 
         stage = Stage(
             reach=self.reach,
-            steady=steady,
-            numbers=all_numbers(load_gates()),
+            calm=partial(until_steady, self.reach, steady, all_numbers(load_gates())),
+            afford=partial(affordable, self.reach),
+            limits=steady.limits,
             write=write,
             keeping=keeping,
             tell=self.tell,
