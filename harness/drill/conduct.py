@@ -11,7 +11,7 @@ Nothing is judged here. What came of it is one value, which checks judge:
                 "abort_s": from the alarm until it was taken back}
   ``steady_s``, ``after``   how long until the steady state, and what is still in its way
   ``whole_s``   until Ceph had every copy again; None when it was not seen
-  ``ledger``    what became of the writes, by writer (see ``harness.ledger``)
+  ``ledger``    what became of the writes, as checks of the ledger judge it
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ class Books(Protocol):
         ...
 
     def tally(self) -> Mapping[str, JSON]:
-        """Stop writing, read back, and say what became of the writes of each writer."""
+        """Stop writing, read back, and say what became of the writes, by what a check calls it."""
         ...
 
 
 class Keeping(Protocol):
-    """Keeps a ledger with these writers while the body runs."""
+    """Keeps a ledger with these writers while ``machine`` is hit in the body."""
 
     def __call__(
-        self, names: Sequence[str], *, writes_per_s: float
+        self, names: Sequence[str], *, machine: str, writes_per_s: float
     ) -> AbstractContextManager[Books]: ...
 
 
@@ -147,7 +147,8 @@ def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, 
     faults = plan(drill, machine, stage.reach, draw)
     stage.afford(faults[0])
     stage.tell(f"{drill.name} on {machine}: starting the ledger")
-    with stage.keeping(drill.ledger, writes_per_s=drill.writes_per_s) as books:
+    rate = drill.writes_per_s
+    with stage.keeping(drill.ledger, machine=machine, writes_per_s=rate) as books:
         with watching(stage.reach, machine, stage.limits) as watch:
             for planned, fault in zip(drill.faults, faults, strict=True):
                 _break(planned, fault, watch, books, stage, run["faults"])

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness import ledger
-from harness.drill.conduct import Books, Stage, Write, carry_out
+from harness.drill.conduct import Stage, Write, carry_out
 from harness.drill.steady import all_numbers, until_steady
 from harness.faults.permit import affordable, permitted
 from harness.model import JSON
@@ -51,18 +51,18 @@ class Drilling:
     def carry_out(self, name: str, holder: str, write: Write) -> DrillOutcome:
         """One drill, under the Lease of ``holder``; Refused with nothing touched."""
         drill, steady = load_drill(name), load_steady()
-        number = 0
 
-        def keeping(names: Sequence[str], *, writes_per_s: float) -> AbstractContextManager[Books]:
-            nonlocal number
-            number += 1
-            return ledger.keeping(
+        @contextmanager
+        def keeping(names: Sequence[str], *, machine: str, writes_per_s: float) -> Iterator[_Books]:
+            with ledger.keeping(
                 self.reach,
                 names=names,
-                folder=self.folder / "ledger" / f"{name}-{number}",
-                seed=self.options.seed + number,
+                folder=self.folder / "ledger" / name / machine,
+                run=f"{holder}/{name}/{machine}",
+                seed=self.options.seed,
                 rate_per_s=writes_per_s,
-            )
+            ) as books:
+                yield _Books(books, machine)
 
         stage = Stage(
             reach=self.reach,
@@ -79,11 +79,23 @@ class Drilling:
         return _apart(value)
 
 
+@dataclass(frozen=True)
+class _Books:
+    """The ledger of one run of a drill: what it observed is told apart by the machine."""
+
+    books: ledger.Books
+    machine: str
+
+    def mark(self, name: str) -> None:
+        self.books.mark(name)
+
+    def tally(self) -> Mapping[str, JSON]:
+        return ledger.observed(self.books.tally(), self.machine)
+
+
 def _apart(value: dict[str, Any]) -> DrillOutcome:
     """The ledger's tallies are observations of their own: other checks judge them, too."""
-    tallies = {
-        f"{writer} while {run['machine']} was hit": tally
-        for run in value["runs"]
-        for writer, tally in run.pop("ledger", {}).items()
-    }
+    tallies: dict[str, JSON] = {}
+    for run in value["runs"]:
+        tallies |= run.pop("ledger", {})
     return DrillOutcome(drill=value, tallies=tallies)

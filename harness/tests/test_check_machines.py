@@ -327,7 +327,8 @@ def test_a_look_that_failed_never_leaves_a_pass_and_is_named(data: st.DataObject
     probe = data.draw(st.sampled_from(looks_at(check)))
     seen = clean()
     target = data.draw(st.sampled_from(sorted(seen[probe])))
-    if data.draw(st.booleans()):
+    # Which drills there should be is known to the engine alone: it misses what never came back.
+    if probe == "drills" or data.draw(st.booleans()):
         verdict = judge(check, seen, {(probe, target): "sshd went away"})
         assert "sshd went away" in verdict.reason
     else:

@@ -65,8 +65,10 @@ class World:
             raise Refused(why)
 
     @contextmanager
-    def _keeping(self, names: Sequence[str], *, writes_per_s: float) -> Iterator[FakeBooks]:
-        assert names
+    def _keeping(
+        self, names: Sequence[str], *, machine: str, writes_per_s: float
+    ) -> Iterator[FakeBooks]:
+        assert (names, machine)
         assert writes_per_s > 0
         yield self.books
 
