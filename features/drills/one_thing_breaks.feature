@@ -14,7 +14,24 @@ Feature: One thing breaks at a time
     And the steady state came back in time
 
     Examples: A machine
-      | drill          |
-      | lose-machine   |
-      | stop-rke2      |
+      | drill           |
+      | lose-machine    |
+      | lose-manager    |
       | rolling-restart |
+      | stop-rke2       |
+
+    Examples: The network
+      | drill           |
+      | cut-off-machine |
+      | cut-one-way     |
+      | lose-packets    |
+
+    Examples: Storage
+      | drill        |
+      | lose-osd     |
+      | lose-monitor |
+
+    Examples: The control plane
+      | drill            |
+      | lose-etcd-member |
+      | kill-apiserver   |

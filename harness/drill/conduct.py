@@ -114,11 +114,22 @@ def carry_out(drill: Drill, stage: Stage, machines: Sequence[str] = ()) -> JSON:
 def machines_of(drill: Drill, reach: Reach, draw: Random) -> Sequence[str]:
     """The machines that a drill runs on; ConfigError when there is none of the kind."""
     cluster = reach.profile.cluster()
+    if drill.where == "swarm-manager":
+        return [_swarm_manager(reach)]
     servers = drill.where in ("each-server", "a-server")
     names = [it.name for it in (cluster.servers if servers else cluster.machines)]
     if not names:
         raise ConfigError(f"{drill.name} needs a server, and {cluster.name} has none")
     return names if drill.where.startswith("each-") else [draw.choice(names)]
+
+
+def _swarm_manager(reach: Reach) -> str:
+    if reach.profile.swarm_manager is None:
+        raise ConfigError(
+            f"the profile {reach.profile.name} does not say which machine manages the Swarm",
+            remedy="set `swarm_manager:` in it",
+        )
+    return reach.profile.swarm_manager
 
 
 def plan(drill: Drill, machine: str, reach: Reach, draw: Random) -> Sequence[Fault]:

@@ -9,10 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness import ledger
 from harness.drill.conduct import Stage, Write, carry_out
 from harness.drill.steady import all_numbers, until_steady
 from harness.faults.permit import affordable, permitted
+from harness.ledger import keeping as ledger_keeping
+from harness.ledger.tally import observed
 from harness.model import JSON
 from harness.settings import load_gates
 from harness.settings.drills import load_drill, load_steady
@@ -54,7 +55,7 @@ class Drilling:
 
         @contextmanager
         def keeping(names: Sequence[str], *, machine: str, writes_per_s: float) -> Iterator[_Books]:
-            with ledger.keeping(
+            with ledger_keeping.keeping(
                 self.reach,
                 names=names,
                 folder=self.folder / "ledger" / name / machine,
@@ -83,14 +84,14 @@ class Drilling:
 class _Books:
     """The ledger of one run of a drill: what it observed is told apart by the machine."""
 
-    books: ledger.Books
+    books: ledger_keeping.Books
     machine: str
 
     def mark(self, name: str) -> None:
         self.books.mark(name)
 
     def tally(self) -> Mapping[str, JSON]:
-        return ledger.observed(self.books.tally(), self.machine)
+        return observed(self.books.tally(), self.machine)
 
 
 def _apart(value: dict[str, Any]) -> DrillOutcome:

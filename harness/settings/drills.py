@@ -44,7 +44,8 @@ class Drill(Frozen):
     """A failover drill.
 
     ``where`` picks the machines that it is run on, one after the other with the steady state in
-    between: each machine, each server, or one of them that the seed draws. ``effect`` says what
+    between: each machine, each server, one of them that the seed draws, or the
+    Swarm manager's. ``effect`` says what
     customers would feel.
     """
 
@@ -52,7 +53,7 @@ class Drill(Frozen):
     name: str = Field(pattern=r"^[a-z0-9-]{3,40}$")
     title: str
     effect: str
-    where: Literal["each-machine", "each-server", "a-machine", "a-server"]
+    where: Literal["each-machine", "each-server", "a-machine", "a-server", "swarm-manager"]
     faults: tuple[Planned, ...] = Field(min_length=1)
     ledger: tuple[Writer, ...] = Field(min_length=1)
     writes_per_s: float = Field(default=5.0, gt=0, le=200)

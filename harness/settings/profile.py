@@ -263,6 +263,8 @@ class Profile(Frozen):
     targets: Mapping[str, Mapping[str, TargetChange]] = {}
     allow_disruption: bool = False
     power: Power | None = None
+    # The machine whose loss the drill lose-manager rehearses.
+    swarm_manager: Name | None = None
     disks: Disks | None = None
     # Only a profile of the embedded lab has this: its size and shape. Read by harness.lab alone.
     lab: Mapping[str, Any] | None = None
@@ -282,7 +284,10 @@ class Profile(Frozen):
             raise ValueError("the stack has an ingress: say in `ingress:` where it answers")
         if self.stack.load_balancer is not None and not self.load_balancer_pool:
             raise ValueError("the stack has a load balancer: say its `load_balancer_pool:`")
-        strangers = set(self.disks.osds if self.disks else ()) - {it.name for it in self.machines}
+        machines = {machine.name for machine in self.machines}
+        if self.swarm_manager is not None and self.swarm_manager not in machines:
+            raise ValueError(f"swarm_manager names no machine: {self.swarm_manager}")
+        strangers = set(self.disks.osds if self.disks else ()) - machines
         if strangers:
             raise ValueError(f"disks.osds names no machine: {', '.join(sorted(strangers))}")
         if self.stack.rook is not None and self.rook is None:

@@ -68,7 +68,8 @@ class World:
     def _keeping(
         self, names: Sequence[str], *, machine: str, writes_per_s: float
     ) -> Iterator[FakeBooks]:
-        assert (names, machine)
+        assert names
+        assert machine
         assert writes_per_s > 0
         yield self.books
 
