@@ -22,6 +22,7 @@ from harness.commands.output import say_json
 from harness.commands.plan import plan
 from harness.commands.provision import provision
 from harness.commands.report import report
+from harness.commands.soak import replay, soak
 from harness.commands.test import test
 from harness.commands.verify import verify
 from harness.errors import HarnessError
@@ -36,7 +37,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (gate, drill, plan, heal, doctor, report, verify, history, lint, test):
+for command in (gate, drill, soak, replay, plan, heal, doctor, report, verify, history, lint, test):
     app.command()(command)
 app.add_typer(bench)
 app.add_typer(backup, name="backup")

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.catalogue import Scenario
-from harness.drill.session import DRILLS, LEDGER, Drilling, DrillOutcome
+from harness.drill.session import DRILLS, LEDGER, SOAK, Drilling, DrillOutcome
 from harness.errors import HarnessError, NotProven, Refused, Unhealed
-from harness.gate import Ruling, Trail
+from harness.gate import Completed, Ruling, Trail
 from harness.journal import Journal, Record
 from harness.model import JSON, Observation, Outcome
 from harness.probes import Probe
@@ -46,6 +46,11 @@ class Run:
         self._probes = probes
         self._drilling = drilling
         self._scenario: Scenario | None = None
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.trail.manifest.run
 
     def write(self, kind: str, subject: str, data: Any) -> Record:
         """Journal a record and take it into the trail."""
@@ -112,38 +117,77 @@ class Run:
         Refused before anything was touched, Unhealed when a fault could not be taken back,
         NotProven when nobody has allowed disruption.
         """
-        for subject in (DRILLS, LEDGER):
-            self.write("ask", subject, {"scenario": self._current().id})
-        before = self.trail.completed.get(name)
+        self._ask_for(DRILLS, LEDGER)
+        before = self.trail.completed.get((DRILLS, name))
+        if before is None:
+            drilling = self._allowed(name)
+            before = self._carried_out(DRILLS, name, lambda: drilling.carry_out(name, self))
         if before is not None:
-            self._tell_drill(name, *before)
-            return
+            self._tell(DRILLS, {name: before})
+
+    def soak(self) -> None:
+        """Soak for as long as was asked for, less what earlier sessions of this run did of it.
+
+        Errors as of ``drill``. After Ctrl-C what was soaked is observed, and then it is raised.
+        """
+        self._ask_for(SOAK, LEDGER)
+        parts = {
+            name: done for (probe, name), done in self.trail.completed.items() if probe == SOAK
+        }
+        drilling = self._allowed("soak")
+        if not drilling.is_soaked([done.outcome for done in parts.values()]):
+            name = f"part {len(parts) + 1}"
+            before = [done.outcome for done in parts.values()]
+            done = self._carried_out(SOAK, name, lambda: drilling.soak(name, before, self))
+            if done is None:
+                return
+            parts[name] = done
+        self._tell(SOAK, parts)
+        if parts[max(parts)].outcome.by_hand:
+            raise KeyboardInterrupt
+
+    def _ask_for(self, *probes: str) -> None:
+        for probe in probes:
+            self.write("ask", probe, {"scenario": self._current().id})
+
+    def _allowed(self, name: str) -> Drilling:
         if self._drilling is None or not self._drilling.options.allowed:
             raise NotProven(
-                f"the drill {name} breaks things on purpose, and nobody has allowed that",
-                remedy=f"./cutover plan {name}, then --allow-disruption",
+                f"{name} breaks things on purpose, and nobody has allowed that",
+                remedy="./cutover plan says what would be done; then --allow-disruption",
             )
-        self.write("look", DRILLS, {"targets": [name], "seed": self._drilling.options.seed})
+        return self._drilling
+
+    def _carried_out(
+        self, probe: str, name: str, work: Callable[[], DrillOutcome]
+    ) -> Completed | None:
+        """What came of the work; None when it broke off, which is observed."""
+        self.write("look", probe, {"targets": [name]})
         at, began = time.time(), time.monotonic()
         try:
-            outcome = self._drilling.carry_out(name, self.trail.manifest.run, self.write)
+            outcome = work()
         except Refused as no:
             self.write("refused", name, {"reason": str(no)})
             raise
         except HarnessError as error:
             took_s = time.monotonic() - began
-            self.write("observation", DRILLS, _observed(name, at, took_s, error=str(error)))
+            self.write("observation", probe, _observed(name, at, took_s, error=str(error)))
             if isinstance(error, Unhealed):
                 raise
-            return
-        self._tell_drill(name, outcome, at, time.monotonic() - began)
+            return None
+        return Completed(outcome, at, time.monotonic() - began)
 
-    def _tell_drill(self, name: str, outcome: DrillOutcome, at: float, took_s: float) -> None:
-        self.write("look", DRILLS, {"targets": [name]})
-        self.write("observation", DRILLS, _observed(name, at, took_s, outcome.drill))
-        self.write("look", LEDGER, {"targets": list(outcome.tallies)})
-        for writer, tally in outcome.tallies.items():
-            self.write("observation", LEDGER, _observed(writer, at, took_s, tally))
+    def _tell(self, probe: str, done: Mapping[str, Completed]) -> None:
+        """Observe what came of it, and the tallies of its ledger."""
+        self.write("look", probe, {"targets": list(done)})
+        for name, it in done.items():
+            data = _observed(name, it.at, it.took_s, it.outcome.value)
+            self.write("observation", probe, data)
+        tallies = [(who, it) for it in done.values() for who in it.outcome.tallies]
+        self.write("look", LEDGER, {"targets": [who for who, _ in tallies]})
+        for who, it in tallies:
+            data = _observed(who, it.at, it.took_s, it.outcome.tallies[who])
+            self.write("observation", LEDGER, data)
 
     def require(self, check: str) -> None:
         """Judge, for each requirement of the scenario, what the scenario has observed so far.

@@ -23,16 +23,19 @@ from pytest_bdd.scenario import scenario_wrapper_template_registry
 from harness import checks, exits, probes, transport
 from harness.bundle import pack
 from harness.catalogue import Scenario, scenario_id
+from harness.drill.schedule import Turn
 from harness.drill.session import Drilling, Options
 from harness.engine import Run
 from harness.errors import ConfigError, HarnessError, NotProven, Refused
 from harness.evidence import collect
 from harness.gate import Judgement
+from harness.history import recorded, run_folder
 from harness.hooks import GateCaller, GateHooks
 from harness.launch import Asked, open_run, point_latest
 from harness.model import Exit
 from harness.report import draw, summary_lines
 from harness.settings import Profile, load_profile
+from harness.settings.soaks import seconds
 from harness.step_guard import StepGuard
 from harness.transport import Reach
 from harness.waiting import uninterrupted
@@ -53,6 +56,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--allow-disruption", action="store_true", help="let drills break things")
     group.addoption("--machine", action="append", default=[], help="run drills on this machine")
     group.addoption("--seed", type=int, help="draw every choice from this number")
+    group.addoption("--soak-for", default="8h", help="soak for so long")
+    group.addoption("--replay", help="take the turns of this run's soak again")
+    group.addoption("--turns", help="of them only these, by number: 1,4,5")
     group.addoption("--resume", help="go on with this run")
     group.addoption("--without-evidence", action="store_true", help="collect nothing when red")
     group.addoption("--signing-key", type=Path, help="sign the evidence with this key")
@@ -140,7 +146,21 @@ def _drill_options(config: pytest.Config, profile: Profile) -> Options:
         allowed=option.allow_disruption,
         seed=secrets.randbits(32) if option.seed is None else option.seed,
         machines=tuple(option.machine),
+        soak_s=seconds(option.soak_for),
+        turns=_turns(config),
     )
+
+
+def _turns(config: pytest.Config) -> tuple[Turn, ...] | None:
+    """The turns of an earlier soak that are to be taken again; None: new ones are drawn."""
+    if config.option.replay is None:
+        return None
+    turns = recorded(run_folder(config.rootpath / "reports", config.option.replay))
+    wanted = {int(number) for number in (config.option.turns or "").split(",") if number}
+    chosen = tuple(turn for turn in turns if not wanted or turn.number in wanted)
+    if not chosen:
+        raise ConfigError(f"the run {config.option.replay} has no such turns")
+    return chosen
 
 
 class GateSession:

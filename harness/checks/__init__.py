@@ -29,6 +29,7 @@ from harness.checks import (
     nodes,
     rook,
     snapshots,
+    soak,
 )
 from harness.model import Case, Verdict
 
@@ -54,5 +55,6 @@ CHECKS: Mapping[str, Check] = (
     | rook.CHECKS
     | csi.CHECKS
     | drills.CHECKS
+    | soak.CHECKS
     | ledger.CHECKS
 )

@@ -56,6 +56,10 @@ class Books(Protocol):
         """Stop writing, read back, and say what became of the writes, by what a check calls it."""
         ...
 
+    def latency_ms(self) -> Sequence[Mapping[str, float]]:
+        """How long acknowledgements took while nothing was broken, early to late."""
+        ...
+
 
 class Keeping(Protocol):
     """Keeps a ledger with these writers while ``machine`` is hit in the body."""
@@ -134,10 +138,11 @@ def _swarm_manager(reach: Reach) -> str:
 
 def plan(drill: Drill, machine: str, reach: Reach, draw: Random) -> Sequence[Fault]:
     """The faults of a drill on one machine, every choice made; ConfigError for unknown ones."""
-    return [_fault(planned, machine, reach, draw) for planned in drill.faults]
+    return [fault_of(planned, machine, reach, draw) for planned in drill.faults]
 
 
-def _fault(planned: Planned, machine: str, reach: Reach, draw: Random) -> Fault:
+def fault_of(planned: Planned, machine: str, reach: Reach, draw: Random) -> Fault:
+    """A planned fault on a machine, every choice made; ConfigError when there is no such fault."""
     if planned.fault not in FAULTS:
         raise ConfigError(
             f"there is no fault {planned.fault}", remedy=f"there are: {', '.join(sorted(FAULTS))}"
@@ -162,7 +167,7 @@ def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, 
     with stage.keeping(drill.ledger, machine=machine, writes_per_s=rate) as books:
         with watching(stage.reach, machine, stage.limits) as watch:
             for planned, fault in zip(drill.faults, faults, strict=True):
-                _break(planned, fault, watch, books, stage, run["faults"])
+                break_once(planned, fault, watch, books, stage, run["faults"])
             healed = time.monotonic()
             within_s = drill.targets["steady_again_s"].number
             stage.tell(f"{drill.name} on {machine}: waiting for the steady state again")
@@ -174,7 +179,7 @@ def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, 
     run["seconds"] = round(time.monotonic() - began, 1)
 
 
-def _break(
+def break_once(
     planned: Planned,
     fault: Fault,
     watch: Watch,

@@ -28,6 +28,9 @@ class FakeBooks:
     def tally(self) -> Mapping[str, Any]:
         return {"postgres": {"ok": 3}}
 
+    def latency_ms(self) -> Sequence[Mapping[str, float]]:
+        return []
+
 
 @dataclass
 class World:

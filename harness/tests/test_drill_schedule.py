@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 
 import pytest
@@ -58,11 +59,11 @@ def test_the_soak_of_the_project_draws_from_faults_that_exist() -> None:
 
 @given(st.sets(st.integers(0, 40), min_size=1, max_size=4), st.integers(41, 60))
 def test_shrinking_finds_exactly_what_makes_it_fail(culprits: set[int], number: int) -> None:
-    asked = []
+    asked: list[Sequence[int]] = []
 
-    def fails(items: object) -> bool:
+    def fails(items: Sequence[int]) -> bool:
         asked.append(items)
-        return culprits <= set(items)  # type: ignore[call-overload]
+        return culprits <= set(items)
 
     assert set(shrunk(range(number), fails)) == culprits
     assert len(asked) < number**2
