@@ -7,6 +7,7 @@ from typing import Any
 from harness.tests.clean_cluster import NAMES
 
 DRILL = "lose-machine"
+PART = "part 1"
 
 
 def fault(machine: str) -> dict[str, Any]:
@@ -50,5 +51,29 @@ def seen() -> dict[str, dict[str, Any]]:
                 },
                 "runs": [run(name) for name in NAMES],
             }
-        }
+        },
+        "soak": {PART: soak()},
+    }
+
+
+def soak() -> dict[str, Any]:
+    """Eight hours in which nothing was lost, leaked or slower."""
+    turns = [{"number": n, "at_s": 300.0 * n, **run(name)} for n, name in enumerate(NAMES, 1)]
+    return {
+        "wanted_s": 28800.0,
+        "lasted_s": 28801.0,
+        "ended": None,
+        "turns": turns,
+        "footprints": [{"at_s": at, "seen": footprint()} for at in (0.0, 14400.0, 28800.0)],
+        "latency_ms": [{"postgres": 12.0, "cephfs": 8.0} for _ in range(4)],
+        "grows_percent": 25,
+        "slower_ratio": 1.5,
+    }
+
+
+def footprint() -> dict[str, Any]:
+    machine = {"processes": 200, "files": 4000, "mounts": 90, "memory_mib": 900}
+    return {
+        **{name: {**machine, "available_mib": 3000} for name in NAMES},
+        "API": {"pods": 40, "claims": 3, "volumes": 3, "services": 6},
     }
