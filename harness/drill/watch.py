@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from harness.errors import HarnessError
 from harness.faults import seen
@@ -44,11 +44,16 @@ class Storage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """The cluster at one moment (monotonic seconds); None: it did not say."""
+    """The cluster at one moment (monotonic seconds), as the API or Ceph said, or did not say."""
 
     at: float
+    of: Literal["the API", "Ceph"]
     ready: Mapping[str, bool] | None = None
     storage: Storage | None = None
+
+    @property
+    def is_silent(self) -> bool:
+        return self.ready is None and self.storage is None
 
 
 @dataclass
@@ -99,9 +104,9 @@ def _nodes(reach: Reach, machine: str) -> Sample:  # noqa: ARG001 (asked of the 
     try:
         listed = reach.kube.get("/api/v1/nodes", within_s=5.0)["items"]
     except HarnessError:
-        return Sample(at=time.monotonic())
+        return Sample(at=time.monotonic(), of="the API")
     ready = {it["metadata"]["name"]: _is_ready(it) for it in listed}
-    return Sample(at=time.monotonic(), ready=ready)
+    return Sample(at=time.monotonic(), of="the API", ready=ready)
 
 
 def _is_ready(node: Mapping[str, Any]) -> bool:
@@ -113,10 +118,11 @@ def _storage(reach: Reach, machine: str) -> Sample:
     try:
         status = seen.ceph(reach, machine, "status")
     except HarnessError:
-        return Sample(at=time.monotonic())
+        return Sample(at=time.monotonic(), of="Ceph")
     states = {it["state_name"]: it["count"] for it in status["pgmap"].get("pgs_by_state", ())}
     return Sample(
         at=time.monotonic(),
+        of="Ceph",
         storage=Storage(
             osds_up=status["osdmap"]["num_up_osds"],
             osds=status["osdmap"]["num_osds"],
@@ -143,10 +149,11 @@ def too_much(samples: Sequence[Sample], machine: str, limits: Limits) -> str | N
         still = _since(storages[-1][0], [(at, it.active < it.groups) for at, it in storages])
         if still > limits.inactive_s:
             return f"placement groups have served nobody for {still:.0f} s"
-    told = [(it.at, it.ready is None and it.storage is None) for it in samples]
-    silent = _since(samples[-1].at, told)
-    if silent > limits.silent_s:
-        return f"neither the API nor Ceph has answered for {silent:.0f} s"
+    for who in ("the API", "Ceph"):
+        told = [(it.at, it.is_silent) for it in samples if it.of == who]
+        silent = _since(samples[-1].at, told)
+        if silent > limits.silent_s:
+            return f"{who} has not answered for {silent:.0f} s"
     return None
 
 

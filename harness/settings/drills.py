@@ -63,7 +63,8 @@ class Drill(Frozen):
 class Limits(Frozen):
     """What ends a fault at once while it is active.
 
-    Seconds for which placement groups may serve nobody, and for which nobody may answer. A second
+    Seconds for which placement groups may serve nobody, and for which the API or Ceph may not
+    answer (monitors without a quorum do not). A second
     machine that is not ready, and monitors without a majority, end it in any case.
     """
 

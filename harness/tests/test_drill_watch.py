@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
+import pytest
+
 from harness.drill.watch import Sample, Storage, Watch, noticed, too_much, whole_again
 from harness.settings.drills import Limits
 
+Who: TypeAlias = Literal["the API", "Ceph"]
 LIMITS = Limits(inactive_s=60, silent_s=90)
 ALL = {"one": True, "two": True, "three": True}
 
@@ -20,11 +25,11 @@ def storage(at: float, **changes: int) -> Sample:
         "active": 96,
         **changes,
     }
-    return Sample(at=at, storage=Storage(**values))
+    return Sample(at=at, of="Ceph", storage=Storage(**values))
 
 
 def nodes(at: float, **changes: bool) -> Sample:
-    return Sample(at=at, ready={**ALL, **changes})
+    return Sample(at=at, of="the API", ready={**ALL, **changes})
 
 
 def test_the_machine_that_is_hit_may_be_down() -> None:
@@ -58,13 +63,19 @@ def test_groups_may_serve_nobody_for_a_while_and_no_longer() -> None:
     assert too_much(again, "one", LIMITS) is None
 
 
-def test_silence_of_everybody_is_too_much_and_one_answer_ends_it() -> None:
-    silent = [Sample(at=float(at)) for at in range(0, 100, 10)]
-    assert too_much(silent[:9], "one", LIMITS) is None
-    assert too_much([*silent, Sample(at=91.0)], "one", LIMITS) == (
-        "neither the API nor Ceph has answered for 91 s"
-    )
-    assert too_much([*silent[:5], storage(45.0), *silent[5:]], "one", LIMITS) is None
+@pytest.mark.parametrize("who", ["the API", "Ceph"])
+def test_the_silence_of_either_is_too_much_though_the_other_talks(who: Who) -> None:
+    other = nodes if who == "Ceph" else storage
+    silent = [Sample(at=float(at), of=who) for at in range(0, 100, 10)]
+    talk = [other(float(at)) for at in range(5, 100, 10)]
+    samples = sorted([*silent, *talk], key=lambda it: it.at)
+    assert too_much([it for it in samples if it.at <= 90], "one", LIMITS) is None
+    assert too_much(samples, "one", LIMITS) == f"{who} has not answered for 95 s"
+
+
+def test_one_answer_ends_a_silence() -> None:
+    samples = [*(Sample(at=float(at), of="Ceph") for at in range(0, 60, 10)), storage(60.0)]
+    assert too_much([*samples, Sample(at=100.0, of="Ceph")], "one", LIMITS) is None
 
 
 def test_the_alarm_is_raised_once_with_the_first_reason() -> None:
