@@ -25,13 +25,31 @@ Feature: One thing breaks at a time
       | cut-off-machine |
       | cut-one-way     |
       | lose-packets    |
+      | break-dns       |
 
     Examples: Storage
       | drill        |
       | lose-osd     |
       | lose-monitor |
+      | slow-disk    |
+      | fill-disk    |
 
     Examples: The control plane
       | drill            |
       | lose-etcd-member |
       | kill-apiserver   |
+
+    Examples: What everything needs
+      | drill          |
+      | exhaust-memory |
+      | exhaust-cpu    |
+
+    @needs:ingress
+    Examples: The way in
+      | drill        |
+      | lose-ingress |
+
+    @needs:own-clock
+    Examples: The clock
+      | drill      |
+      | skew-clock |

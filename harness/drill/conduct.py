@@ -124,7 +124,15 @@ def machines_of(drill: Drill, reach: Reach, draw: Random) -> Sequence[str]:
     names = [it.name for it in (cluster.servers if servers else cluster.machines)]
     if not names:
         raise ConfigError(f"{drill.name} needs a server, and {cluster.name} has none")
-    return names if drill.where.startswith("each-") else [draw.choice(names)]
+    if drill.where.startswith("each-"):
+        return names
+    drawn = draw.sample(names, len(names))
+    return [next((it for it in drawn if _can_be_hit(drill, it, reach)), drawn[0])]
+
+
+def _can_be_hit(drill: Drill, machine: str, reach: Reach) -> bool:
+    """Does a machine have what the drill breaks? Not each runs a name server."""
+    return not any(fault.refuse(reach) for fault in plan(drill, machine, reach, Random(0)))
 
 
 def _swarm_manager(reach: Reach) -> str:

@@ -263,6 +263,8 @@ class Profile(Frozen):
     targets: Mapping[str, Mapping[str, TargetChange]] = {}
     allow_disruption: bool = False
     power: Power | None = None
+    # The machines have one clock, which is not theirs alone to set.
+    shared_clock: bool = False
     # The machine whose loss the drill lose-manager rehearses.
     swarm_manager: Name | None = None
     disks: Disks | None = None
@@ -317,6 +319,7 @@ class Profile(Frozen):
             "raw-disks": self.disks is not None and self.disks.state == "raw",
             "legacy": self.legacy is not None,
             "backups": self.backups is not None,
+            "own-clock": not self.shared_clock,
         }
         return Cluster(
             name=self.name,
