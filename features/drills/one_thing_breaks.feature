@@ -44,6 +44,11 @@ Feature: One thing breaks at a time
       | exhaust-memory |
       | exhaust-cpu    |
 
+    Examples: What serves and stores
+      | drill                 |
+      | kill-pods             |
+      | kill-postgres-primary |
+
     @needs:ingress
     Examples: The way in
       | drill        |

@@ -46,7 +46,10 @@ HEALED_MARK = "fault taken back"
 
 
 class Books(Protocol):
-    """The ledger while it is kept."""
+    """The ledger while it is kept; ``space`` is the namespace of what it writes to."""
+
+    @property
+    def space(self) -> str: ...
 
     def mark(self, name: str) -> None:
         """Note the moment under a name."""
@@ -144,12 +147,22 @@ def _swarm_manager(reach: Reach) -> str:
     return reach.profile.swarm_manager
 
 
-def plan(drill: Drill, machine: str, reach: Reach, draw: Random) -> Sequence[Fault]:
-    """The faults of a drill on one machine, every choice made; ConfigError for unknown ones."""
-    return [fault_of(planned, machine, reach, draw) for planned in drill.faults]
+def plan(
+    drill: Drill, machine: str, reach: Reach, draw: Random, space: str | None = None
+) -> Sequence[Fault]:
+    """The faults of a drill on one machine, every choice made; ConfigError for unknown ones.
+
+    None while one of them hits the ledger's own pods, and their namespace (``space``) is not known:
+    it is there only while the ledger is kept.
+    """
+    if space is None and any(it.hits_ledger for it in drill.faults):
+        return []
+    return [fault_of(planned, machine, reach, draw, space) for planned in drill.faults]
 
 
-def fault_of(planned: Planned, machine: str, reach: Reach, draw: Random) -> Fault:
+def fault_of(
+    planned: Planned, machine: str, reach: Reach, draw: Random, space: str | None = None
+) -> Fault:
     """A planned fault on a machine, every choice made; ConfigError when there is no such fault."""
     if planned.fault not in FAULTS:
         raise ConfigError(
@@ -157,7 +170,10 @@ def fault_of(planned: Planned, machine: str, reach: Reach, draw: Random) -> Faul
         )
     name = f"{draw.getrandbits(32):08x}"
     kind = FAULTS[planned.fault]
-    return kind(id=name, machine=machine, **planned.parameters).resolved(reach, draw)
+    parameters = dict(planned.parameters)
+    if planned.hits_ledger:
+        parameters["namespace"] = space
+    return kind(id=name, machine=machine, **parameters).resolved(reach, draw)
 
 
 def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, Any]) -> None:
@@ -169,11 +185,13 @@ def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, 
     if before:
         return
     faults = plan(drill, machine, stage.reach, draw)
-    stage.afford(faults[0])
+    for fault in faults[:1]:
+        stage.afford(fault)
     stage.tell(f"{drill.name} on {machine}: starting the ledger")
     rate = drill.writes_per_s
     with stage.keeping(drill.ledger, machine=machine, writes_per_s=rate) as books:
         with watching(stage.reach, machine, stage.limits) as watch:
+            faults = faults or plan(drill, machine, stage.reach, draw, books.space)
             for planned, fault in zip(drill.faults, faults, strict=True):
                 break_once(planned, fault, watch, books, stage, run["faults"])
             healed = time.monotonic()

@@ -152,6 +152,10 @@ class _Books:
     books: ledger_keeping.Books
     place: str
 
+    @property
+    def space(self) -> str:
+        return self.books.space
+
     def mark(self, name: str) -> None:
         self.books.mark(name)
 

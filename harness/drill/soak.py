@@ -89,7 +89,8 @@ def _take(
             told["ended"] = f"there was no steady state: {entry['before'][0]}"
             return False
         planned = turn.planned
-        fault = fault_of(planned, turn.machine, stage.reach, Random(turn.seed))
+        draw = Random(turn.seed)
+        fault = fault_of(planned, turn.machine, stage.reach, draw, books.space)
         with watching(stage.reach, turn.machine, stage.limits) as watch:
             break_once(planned, fault, watch, books, stage, entry["faults"])
         took_s, entry["after"] = stage.calm(rules.calm_within_s)

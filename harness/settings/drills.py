@@ -32,12 +32,20 @@ def _complete(targets: Mapping[str, Target]) -> Mapping[str, Target]:
 
 
 class Planned(Frozen):
-    """One fault of a drill: after how long, for how long, and the fault's own parameters."""
+    """One fault of a drill: after how long, for how long, and the fault's own parameters.
+
+    The namespace ``ledger`` among them stands for that of what the ledger writes to.
+    """
 
     fault: str
     after_s: float = Field(default=3.0, ge=0)
     hold_s: float = Field(ge=0, le=3600)
     parameters: Mapping[str, Any] = Field(default={}, alias="with")
+
+    @property
+    def hits_ledger(self) -> bool:
+        """Does it hit the pods that the ledger writes to?"""
+        return self.parameters.get("namespace") == "ledger"
 
 
 class Drill(Frozen):

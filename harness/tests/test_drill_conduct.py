@@ -21,6 +21,7 @@ from harness.tests.stage import reach
 @dataclass
 class FakeBooks:
     marks: list[str] = field(default_factory=list)
+    space: str = "cutover-ledger-1"
 
     def mark(self, name: str) -> None:
         self.marks.append(name)
