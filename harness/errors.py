@@ -7,6 +7,7 @@
     │   ├── Unreachable        no connection
     │   │   └── NotListening   the machine says that the port is closed
     │   ├── TimedOut           no answer within the deadline
+    │   ├── NeverSent          a write of the ledger did surely not leave this computer
     │   ├── NotFound           the API has no such object
     │   ├── Denied             the other side refused us (login, permission, certificate)
     │   └── HostKeyUnknown     the machine is not the one that was pinned
@@ -55,6 +56,10 @@ class NotListening(Unreachable):
 
 class TimedOut(TransportError):
     """No answer came within the call's deadline."""
+
+
+class NeverSent(TransportError):
+    """A write of the ledger did surely not leave this computer: nobody can have made it."""
 
 
 class NotFound(TransportError):
