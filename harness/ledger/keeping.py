@@ -30,7 +30,7 @@ W = TypeVar("W")
 KINDS = tuple(WRITERS)
 _COUNTS_EVERY_S = 1.0
 _STEADY_WITHIN_S = 60.0
-_READS_WITHIN_S = 120.0
+_READS_WITHIN_S = 180.0
 # A writer notices the end when its write has an answer, or none in time.
 _ENDS_WITHIN_S = ANSWERS_WITHIN_S + 5.0
 

@@ -19,7 +19,7 @@ from harness.ledger.writers import Writer
 from harness.transport.deadline import within
 from harness.waiting import until
 
-_A_TRY_S = 60.0
+_A_TRY_S = 90.0
 
 
 def read_back(writer: Writer, folder: Path, *, within_s: float) -> str:

@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -46,14 +47,17 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+READERS = 64
 WAYS = {"append": append, "rename": rename}
 
 
 def lines(folder: Path) -> Iterator[bytes]:
     """Every line of a kind's files, as it is, but for files that were not given their name."""
-    for path in sorted(folder.iterdir()) if folder.exists() else ():
-        if path.suffix != ".new":
-            yield from (line for line in path.read_bytes().split(b"\n") if line)
+    paths = [it for it in folder.iterdir() if it.suffix != ".new"] if folder.exists() else []
+    # CephFS lets another client wait seconds for a file that was just written: wait for many.
+    with ThreadPoolExecutor(READERS) as pool:
+        for content in pool.map(Path.read_bytes, paths):
+            yield from (line for line in content.split(b"\n") if line)
 
 
 class Handler(BaseHTTPRequestHandler):
