@@ -7,6 +7,7 @@
     │   ├── Unreachable        no connection
     │   │   └── NotListening   the machine says that the port is closed
     │   ├── TimedOut           no answer within the deadline
+    │   ├── NeverSent          a write of the ledger did surely not leave this computer
     │   ├── NotFound           the API has no such object
     │   ├── Conflict           the API's object is another than we thought
     │   ├── Denied             the other side refused us (login, permission, certificate)
@@ -57,6 +58,10 @@ class NotListening(Unreachable):
 
 class TimedOut(TransportError):
     """No answer came within the call's deadline."""
+
+
+class NeverSent(TransportError):
+    """A write of the ledger did surely not leave this computer: nobody can have made it."""
 
 
 class NotFound(TransportError):

@@ -5,7 +5,8 @@ It is apart from the run's journal, because a run writes thousands of times. A l
     WHAT WHO SEQ MONOTONIC_US WALL_MS
 
 ``begin RUN VERSION``, ``invoke|ok|fail|info WRITER SEQ`` (see ``checker``), ``due|total WRITER
-NUMBER`` (a bank's), ``mark NAME 0`` (percent-encoded) and ``end - 0``. Times are taken in the order
+NUMBER`` (a bank's), ``mark NAME 0`` (percent-encoded), ``stop - 0`` (nobody begins another write)
+and ``end - 0``. Times are taken in the order
 of the lines: microseconds of the monotonic clock, and milliseconds since the epoch.
 
 A write may be sent when its ``invoke`` is on the disk; writers that wait for that at the same time
@@ -27,7 +28,7 @@ from urllib.parse import quote, unquote
 from harness.errors import NotProven
 
 BEGIN, INVOKE, OK, FAIL, INFO = "begin", "invoke", "ok", "fail", "info"
-DUE, TOTAL, MARK, END = "due", "total", "mark", "end"
+DUE, TOTAL, MARK, STOP, END = "due", "total", "mark", "stop", "end"
 _VERSION = 1
 _WORDS = 5
 _CHUNK = 1 << 20
@@ -39,25 +40,28 @@ Event: TypeAlias = tuple[str, str, int, int]
 class Book:
     """A book open for writing; threads may share it.
 
-    Every method raises NotProven once the disk has refused a line: what would be sent after that
-    could not be told from what nobody sent.
+    Every method raises NotProven once the disk has refused a line, since what is sent after that
+    could not be told from what nobody sent, and once the book is closed.
     """
 
     def __init__(self, path: Path, run: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o644)
+        self._file = os.open(
+            path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644
+        )
         self._noting, self._syncing = threading.Lock(), threading.Lock()
         self._waiting: list[str] = []
         self._noted = self._kept = 0
-        self._broken = ""
+        self._failed = ""
+        self._closed = False
         self._keep(self._note(BEGIN, quote(run, safe=""), _VERSION))
 
     def invoke(self, who: str, seq: int) -> None:
         """A write is about to be sent: returns when the disk has the line."""
         self._keep(self._note(INVOKE, who, seq))
 
-    def close_write(self, what: str, who: str, seq: int) -> None:
+    def settle(self, what: str, who: str, seq: int) -> None:
         """What came of a write: OK, FAIL or INFO."""
         self._note(what, who, seq)
 
@@ -69,13 +73,22 @@ class Book:
         """A moment that the tally speaks of; returns when the disk has the line."""
         self._keep(self._note(MARK, quote(name, safe=""), 0))
 
+    def stop(self) -> None:
+        """Nobody begins another write: what is silent from here on is no silence."""
+        self._note(STOP, "-", 0)
+
     def close(self) -> None:
-        """Write the last lines. What a broken book lacks was told when it broke."""
+        """Write the last lines; a book is closed once, however often this is called."""
+        with self._noting:
+            if self._closed:
+                return
+            self._put(END, "-", 0)
+            self._closed = True
         try:
-            if not self._broken:
-                self._keep(self._note(END, "-", 0))
+            self._keep(self._noted)
         finally:
-            os.close(self._file)
+            with self._syncing:
+                os.close(self._file)
 
     def __enter__(self) -> Self:
         return self
@@ -86,12 +99,15 @@ class Book:
     def _note(self, what: str, who: str, number: int) -> int:
         """Put a line in the queue; its place there."""
         with self._noting:
-            if self._broken:
-                raise NotProven(self._broken)
-            at, wall = time.monotonic_ns() // 1000, time.time_ns() // 1_000_000
-            self._waiting.append(f"{what} {who} {number} {at} {wall}\n")
-            self._noted += 1
-            return self._noted
+            if self._failed or self._closed:
+                raise NotProven(self._failed or f"the ledger's book {self.path} is closed")
+            return self._put(what, who, number)
+
+    def _put(self, what: str, who: str, number: int) -> int:
+        at, wall = time.monotonic_ns() // 1000, time.time_ns() // 1_000_000
+        self._waiting.append(f"{what} {who} {number} {at} {wall}\n")
+        self._noted += 1
+        return self._noted
 
     def _keep(self, place: int) -> None:
         """Wait until the disk has the line at that place: whoever comes first takes all along."""
@@ -103,13 +119,13 @@ class Book:
                 upto = self._noted
             try:
                 content = "".join(lines).encode()
-                while content:
+                while content and not self._failed:
                     content = content[os.write(self._file, content) :]
                 os.fsync(self._file)
             except OSError as error:
-                self._broken = f"the ledger's book {self.path} cannot be written: {error}"
-            if self._broken:
-                raise NotProven(self._broken, remedy="make room on this computer's disk")
+                self._failed = f"the ledger's book {self.path} cannot be written: {error}"
+            if self._failed:
+                raise NotProven(self._failed, remedy="make room on this computer's disk")
             self._kept = upto
 
 

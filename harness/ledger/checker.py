@@ -19,7 +19,7 @@ from urllib.parse import unquote
 
 from harness.errors import NotProven
 from harness.journal import utc_text
-from harness.ledger.book import DUE, FAIL, INFO, INVOKE, MARK, OK, TOTAL, Event
+from harness.ledger.book import DUE, FAIL, INFO, INVOKE, MARK, OK, STOP, TOTAL, Event
 from harness.ledger.tally import FAULT, Phase, Tally
 
 # A writer, and the number of a write of its that is there.
@@ -48,7 +48,7 @@ class Reading:
 def tallies(
     events: Iterable[Event], readings: Mapping[str, Sequence[Reading]], *, wall_s: float = 0.0
 ) -> Mapping[str, Tally]:
-    """The tally of each kind of writer; ``wall_s`` is the time of day at the clock's zero.
+    """The tally of each kind of writer; ``wall_s`` is the time of day when the clock was zero.
 
     The last reading that came about says what was there at the end, the earlier ones what was
     stale. NotProven when the events cannot be those of a book.
@@ -139,9 +139,8 @@ class _History:
                     self._note(what, who, seq, at)
         except (KeyError, IndexError) as error:
             raise NotProven(f"write {seq} of {who} ended, and it never began") from error
-        self.end = at
-        for kind in self.kinds.values():
-            kind.span.silent(at)
+        if not self.end:
+            self._stop(at)
 
     def _welcome(self, who: str, at: int) -> _Writer:
         writer = self.writers[who] = _Writer(self._of(who, at))
@@ -160,6 +159,11 @@ class _History:
             self.kinds[name] = _Kind(spans[-1], spans)
         return self.kinds[name]
 
+    def _stop(self, at: int) -> None:
+        self.end = at
+        for kind in self.kinds.values():
+            kind.span.silent(at)
+
     def _note(self, what: str, who: str, number: int, at: int) -> None:
         if what == MARK:
             name = unquote(who)
@@ -168,6 +172,8 @@ class _History:
                 kind.span.silent(at)
                 kind.span = _Span(name, at, last=kind.span.last)
                 kind.spans.append(kind.span)
+        elif what == STOP:
+            self._stop(at)
         elif what == DUE:
             self._of(who, at).due = number
         elif what == TOTAL:

@@ -38,7 +38,7 @@ class Tally:
     did not see it; it was there at the end. ``examples`` name the first few of each.
 
     ``gap_s`` is the longest time without an acknowledgement, between the moments ``gap_from`` and
-    ``gap_to`` (UTC seconds since the epoch); ``gap_open``: it lasted to the end of the book.
+    ``gap_to`` (UTC seconds since the epoch); ``gap_open``: it lasted until writing was stopped.
     ``rpo_s`` is how old the oldest lost write was when the first fault came or, without one, when
     the last write was acknowledged; a write that was acknowledged after that counts as 0.
 

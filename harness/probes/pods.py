@@ -33,16 +33,19 @@ _NOBODY = 65534
 def namespace(kube: Kube) -> Iterator[str]:
     """A namespace for one look; it is deleted afterwards, whatever happened."""
     _sweep(kube)
-    name = f"{_PREFIX}{secrets.token_hex(4)}"
+    with namespace_named(kube, f"{_PREFIX}{secrets.token_hex(4)}") as name:
+        yield name
+
+
+@contextlib.contextmanager
+def namespace_named(
+    kube: Kube, name: str, annotations: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """A namespace of that name, where pods must be harmless; it goes afterwards, come what may."""
     restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
+    metadata = {"name": name, "labels": _OURS | restricted, "annotations": annotations or {}}
     try:
-        kube.apply(
-            {
-                "apiVersion": "v1",
-                "kind": "Namespace",
-                "metadata": {"name": name, "labels": _OURS | restricted},
-            }
-        )
+        kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
         # Pods are refused until the controller has given the namespace its service account.
         until(
             lambda: kube.get(f"/api/v1/namespaces/{name}/serviceaccounts")["items"],

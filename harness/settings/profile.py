@@ -233,6 +233,13 @@ class Power(Frozen):
     restore: tuple[str, ...] = Field(min_length=1)
 
 
+class Ledger(Frozen):
+    """What the ledger of acknowledged writes brings along."""
+
+    # An image that holds PostgreSQL 15 or newer, flock and sh.
+    database_image: str
+
+
 class Profile(Frozen):
     """A cluster, as its operator declares it."""
 
@@ -268,6 +275,7 @@ class Profile(Frozen):
     # The machine whose loss the drill lose-manager rehearses.
     swarm_manager: Name | None = None
     disks: Disks | None = None
+    ledger: Ledger | None = None
     # Only a profile of the embedded lab has this: its size and shape. Read by harness.lab alone.
     lab: Mapping[str, Any] | None = None
 
@@ -297,6 +305,11 @@ class Profile(Frozen):
         if self.stack.rook == "cluster" and self.rook is not None and self.rook.device is None:
             raise ValueError("Rook runs its own Ceph: say in `rook.device:` what holds the OSDs")
         return self
+
+    @property
+    def database_image(self) -> str:
+        """The image of the ledger's database; where none is declared, that of the probes."""
+        return self.ledger.database_image if self.ledger else self.kubernetes.probe_image
 
     def declared_uid(self) -> str | None:
         """The UID that this cluster must have; None when the profile declares none yet."""

@@ -20,7 +20,7 @@ def written(path: Path, writes: int = 3) -> Path:
     with Book(path, RUN) as book:
         for seq in range(writes):
             book.invoke("postgres/0", seq)
-            book.close_write("ok", "postgres/0", seq)
+            book.settle("ok", "postgres/0", seq)
         book.mark("fault injected")
     return path
 
@@ -138,7 +138,17 @@ def test_nothing_may_be_sent_once_the_disk_has_refused_a_line(
     monkeypatch.undo()
     with pytest.raises(NotProven, match="cannot be written"):
         book.invoke("http/0", 1)
+    with pytest.raises(NotProven, match="cannot be written"):
+        book.close()
     book.close()
+
+
+def test_a_closed_book_takes_no_more_lines(tmp_path: Path) -> None:
+    book = Book(tmp_path / "book", RUN)
+    book.close()
+    with pytest.raises(NotProven, match="is closed"):
+        book.settle("ok", "http/0", 0)
+    assert [event[0] for event in Reader(tmp_path / "book")] == ["end"]
 
 
 def test_a_book_is_never_written_over(tmp_path: Path) -> None:

@@ -191,6 +191,20 @@ def test_a_silence_to_the_end_of_the_book_is_open() -> None:
     assert found.to_json()["ok_after_fault"] == 0
 
 
+def test_a_silence_after_writing_was_stopped_is_none() -> None:
+    events: list[Event] = [
+        ("invoke", "file/0", 0, 1),
+        ("ok", "file/0", 0, 2),
+        ("invoke", "file/0", 1, 3),
+        ("stop", "-", 0, 1_000_002),
+        ("ok", "file/0", 1, 2_500_002),
+        ("end", "-", 0, 90_000_000),
+    ]
+    assert tally(events, reading([])).gap_s == 2.5
+    del events[4]
+    assert (tally(events, reading([])).gap_s, tally(events).gap_open) == (1.0, True)
+
+
 def test_a_loss_is_as_old_as_it_was_when_the_fault_came() -> None:
     events: list[Event] = [
         ("invoke", "file/0", 0, 0),

@@ -14,7 +14,14 @@ from typing import TypeAlias
 
 import paramiko
 
-from harness.errors import ConfigError, Denied, HostKeyUnknown, TimedOut, Unreachable
+from harness.errors import (
+    ConfigError,
+    Denied,
+    HostKeyUnknown,
+    NotListening,
+    TimedOut,
+    Unreachable,
+)
 from harness.model import Machine
 from harness.settings import SshAccess
 from harness.transport.deadline import within
@@ -58,6 +65,16 @@ class SshShell:
             raise ConfigError(f"the inventory has no machine {machine}")
         return self._lines[machine].run(argv, stdin.encode(), within_s, hear)
 
+    def dial(
+        self, machine: str, address: str, port: int, *, within_s: float = 5.0
+    ) -> paramiko.Channel:
+        """A connection from a machine to a TCP port that it can reach; the caller closes it.
+
+        Raises NotListening when the machine was refused there, Unreachable, TimedOut, Denied or
+        HostKeyUnknown when the machine cannot be asked.
+        """
+        return self._lines[machine].dial(address, port, within_s)
+
     def close(self) -> None:
         for line in self._lines.values():
             line.close()
@@ -86,6 +103,22 @@ class _Line:
             return self._ask(channel, argv, stdin, deadline - time.monotonic(), hear)
         finally:
             self._sessions.release()
+
+    def dial(self, address: str, port: int, within_s: float) -> paramiko.Channel:
+        deadline = time.monotonic() + within_s
+        client, transport = self._connected(deadline)
+        left_s = max(0.1, deadline - time.monotonic())
+        try:
+            return transport.open_channel(
+                "direct-tcpip", (address, port), ("127.0.0.1", 0), timeout=left_s
+            )
+        except paramiko.ChannelException as error:
+            raise NotListening(f"{self._where}: no way to {address}:{port}: {error}") from error
+        except (paramiko.SSHException, EOFError, OSError) as error:
+            # Silence may be that of the address: then others still use this connection.
+            if not transport.is_active():
+                self._retire(client)
+            raise Unreachable(f"{self._where}: no way to {address}:{port}: {error}") from error
 
     def close(self) -> None:
         self._retire(self._client)

@@ -1,0 +1,259 @@
+"""Keep a ledger while something else happens: writers on threads, one book, tallies at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+from typing import TypeVar
+
+from harness.errors import ConfigError, NeverSent, NotProven, TimedOut
+from harness.ledger import platform
+from harness.ledger.book import DUE, FAIL, INFO, OK, TOTAL, Book
+from harness.ledger.checker import kind_of
+from harness.ledger.readings import in_words, judge, read_back
+from harness.ledger.tally import FAULT, Tally
+from harness.ledger.writers import WRITERS, Counted, Stage, Writer
+from harness.ledger.writers.protocol import ANSWERS_WITHIN_S
+from harness.transport import Reach
+from harness.transport.deadline import within
+from harness.transport.tunnel import Tunnels
+from harness.waiting import until
+
+W = TypeVar("W")
+
+KINDS = tuple(WRITERS)
+_COUNTS_EVERY_S = 1.0
+_STEADY_WITHIN_S = 60.0
+_READS_WITHIN_S = 180.0
+# A writer notices the end when its write has an answer, or none in time.
+_ENDS_WITHIN_S = ANSWERS_WITHIN_S + 5.0
+
+
+class Books:
+    """A ledger that is being kept. Its folder holds the ``book`` and, at the end, what was read.
+
+    Each writer sends ``rate_per_s`` writes a second as long as they are answered in time, and each
+    bank is counted every second. A thread that ends before its time is a trouble of its tally.
+    """
+
+    def __init__(
+        self, writers: Mapping[str, Sequence[Writer]], *, folder: Path, run: str, rate_per_s: float
+    ) -> None:
+        self.folder = folder
+        self._writers = writers
+        self._every_s = 1.0 / rate_per_s
+        self._book = Book(folder / "book", run)
+        self._stop = threading.Event()
+        self._acknowledged: Counter[str] = Counter()
+        self._last = dict.fromkeys(writers, time.monotonic())
+        self._said: dict[str, str] = {}
+        self._troubles: dict[str, list[str]] = {kind: [] for kind in writers}
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Begin to write."""
+        for kind, writers in self._writers.items():
+            for writer in writers:
+                self._begin(f"{writer.name}: writing", self._write, writer)
+            for bank in _counted(writers):
+                self._begin(f"{kind}: counting", self._count, bank)
+
+    def steady(self, *, within_s: float = _STEADY_WITHIN_S) -> None:
+        """Wait until every kind has an acknowledged write; NotProven when one has none in time."""
+        try:
+            until(
+                lambda: all(self.acknowledged.values()),
+                within_s=within_s,
+                every_s=0.1,
+                what="an acknowledged write of each kind",
+            )
+        except TimedOut as error:
+            mute = ", ".join(kind for kind, number in self.acknowledged.items() if not number)
+            raise NotProven(
+                f"not one write of {mute} was acknowledged within {within_s:g} s; "
+                f"what the writers were told: {self._said or 'nothing'}"
+            ) from error
+
+    def mark(self, name: str = FAULT) -> None:
+        """A moment to tally from; that of the first fault has the name FAULT."""
+        self._book.mark(name)
+
+    @property
+    def acknowledged(self) -> Mapping[str, int]:
+        """How many writes of each kind were acknowledged so far."""
+        return {kind: self._acknowledged[kind] for kind in self._writers}
+
+    @property
+    def silent_s(self) -> Mapping[str, float]:
+        """For how long none of each kind has been, in seconds."""
+        now = time.monotonic()
+        return {kind: now - last for kind, last in self._last.items()}
+
+    def tally(self, *, within_s: float = _READS_WITHIN_S) -> Mapping[str, Tally]:
+        """End all writing, read back what is there, and compare; once.
+
+        Each writer reads what all of its kind wrote, the kinds side by side. Who cannot tries again
+        until ``within_s`` seconds are over.
+        """
+        self._end()
+        deadline = time.monotonic() + within_s
+        readers = {
+            kind: threading.Thread(target=self._read_back, args=(kind, deadline), daemon=True)
+            for kind in self._writers
+        }
+        for thread in readers.values():
+            thread.start()
+        for kind, thread in readers.items():
+            thread.join(max(0.0, deadline + _READS_WITHIN_S - time.monotonic()))
+            if thread.is_alive():
+                self._troubles[kind].append("reading back did not end")
+        self._book.close()
+        return judge(self.folder, self._writers, self._troubles)
+
+    def close(self) -> None:
+        """End all writing, whether there was a tally or not."""
+        self._end()
+        with contextlib.suppress(NotProven):  # which the writers were told
+            self._book.close()
+        for writers in self._writers.values():
+            for writer in writers:
+                writer.close()
+
+    def _begin(self, name: str, work: Callable[[W], None], what: W) -> None:
+        def run() -> None:
+            try:
+                work(what)
+            except Exception as error:
+                self._troubles[kind_of(name.partition(":")[0])].append(
+                    f"{name} ended before its time: {in_words(error)}"
+                )
+
+        thread = threading.Thread(target=run, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _end(self) -> None:
+        """Let every thread end; one that does not is a trouble, and is left behind."""
+        if not self._stop.is_set():
+            self._stop.set()
+            with contextlib.suppress(NotProven):  # which the writers were told
+                self._book.stop()
+        deadline = time.monotonic() + _ENDS_WITHIN_S
+        threads, self._threads = self._threads, []
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                kind = kind_of(thread.name.partition(":")[0])
+                self._troubles[kind].append(f"{thread.name} did not end")
+
+    def _write(self, writer: Writer) -> None:
+        due = time.monotonic()
+        for seq in count():
+            if self._stop.wait(max(0.0, due - time.monotonic())):
+                return
+            self._book.invoke(writer.name, seq)
+            self._book.settle(self._sent(writer, seq), writer.name, seq)
+            # What is late is left out: a ledger is no load.
+            due = max(due + self._every_s, time.monotonic())
+
+    def _sent(self, writer: Writer, seq: int) -> str:
+        """What came of a write: whatever was raised but NeverSent leaves that open."""
+        try:
+            within(
+                ANSWERS_WITHIN_S,
+                lambda: writer.send(seq),
+                what=f"write {seq} of {writer.name}",
+                abandon=writer.abandon,
+            )
+        except Exception as error:
+            self._said[writer.name] = in_words(error)
+            return FAIL if isinstance(error, NeverSent) else INFO
+        kind = kind_of(writer.name)
+        self._acknowledged[kind] += 1
+        self._last[kind] = time.monotonic()
+        return OK
+
+    def _count(self, bank: Counted) -> None:
+        self._book.count(DUE, bank.name, bank.due)
+        while not self._stop.wait(_COUNTS_EVERY_S):
+            # One that cannot be had is no look; how many there were is told.
+            with contextlib.suppress(Exception):
+                self._look(bank)
+
+    def _look(self, bank: Counted) -> None:
+        total = within(
+            ANSWERS_WITHIN_S,
+            bank.total,
+            what=f"the total of {bank.name}",
+            abandon=bank.stop_counting,
+        )
+        self._book.count(TOTAL, bank.name, total)
+
+    def _read_back(self, kind: str, deadline: float) -> None:
+        for writer in self._writers[kind]:
+            left_s = deadline - time.monotonic()
+            if problem := read_back(writer, self.folder, within_s=left_s):
+                self._troubles[kind].append(problem)
+        for bank in _counted(self._writers[kind]):
+            try:
+                self._look(bank)
+            except Exception as error:
+                self._troubles[kind].append(f"no total at the end: {in_words(error)}")
+
+
+def _counted(writers: Sequence[Writer]) -> Sequence[Counted]:
+    """One of the writers that leave a total as it was, if there are such."""
+    return [it for it in writers if isinstance(it, Counted)][:1]
+
+
+@contextlib.contextmanager
+def keeping(
+    reach: Reach,
+    *,
+    names: Collection[str] = KINDS,
+    folder: Path,
+    run: str,
+    seed: int,
+    rate_per_s: float = 5.0,
+    lasts_s: float = 7200.0,
+) -> Iterator[Books]:
+    """Keep a ledger of these kinds of writers, each of which has an acknowledged write by then.
+
+    What they write to is made before and taken away afterwards. ``rate_per_s`` is each writer's;
+    ``lasts_s`` is how long it will be kept at most: a harness that is started later than that
+    sweeps what this one may have left. Raises NotProven, TimedOut or TransportError when the
+    writers cannot begin.
+    """
+    unknown = sorted(set(names) - set(WRITERS))
+    if unknown:
+        raise ConfigError(
+            f"the ledger has no writer {', '.join(unknown)}", remedy=f"it has {', '.join(WRITERS)}"
+        )
+    machines = reach.profile.cluster().machines
+    with (
+        platform.namespace(reach.kube, lasts_s) as space,
+        closing(Tunnels(reach.profile.access.ssh, machines)) as tunnels,
+    ):
+        ground = platform.Platform(reach, space)
+        ground.deploy(names)
+        stage = ground.stage(tunnels, run=run, seed=seed)
+        with kept(stage, names, folder=folder, rate_per_s=rate_per_s) as books:
+            yield books
+
+
+@contextlib.contextmanager
+def kept(
+    stage: Stage, names: Collection[str], *, folder: Path, rate_per_s: float
+) -> Iterator[Books]:
+    """Keep a ledger on a stage that is there already."""
+    writers = {name: WRITERS[name](stage) for name in names}
+    with closing(Books(writers, folder=folder, run=stage.run, rate_per_s=rate_per_s)) as books:
+        books.start()
+        books.steady()
+        yield books

@@ -1,0 +1,248 @@
+"""What the ledger writes to: small objects of its own, in a namespace that goes again.
+
+``database``  PostgreSQL, a StatefulSet of one, as the platform runs its own. When its machine is
+              lost, Kubernetes marks the pod after 30 s and then waits for that machine for ever:
+              it starts no second one before somebody says that the first is gone (``release``, or
+              the taint node.kubernetes.io/out-of-service). ``database.sh`` keeps two from writing.
+``files``     a program on each machine that keeps files on a claim which all share; its service
+              leads to the pod of the machine that asks
+``http``      the same program, a Deployment of two on different machines behind one service
+
+Claims are ReadWriteMany, the database's too: of a volume that may be attached to one machine alone,
+Kubernetes would wait another six minutes for a lost machine to let go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.errors import NotProven, TimedOut
+from harness.ledger.writers.protocol import DATABASE_PORT, FILES_PORT, Stage
+from harness.probes import claim_objects, pods
+from harness.transport import Kube, Reach
+from harness.transport.tunnel import Tunnels
+from harness.waiting import until
+
+SERVE = Path(__file__).with_name("serve_script.py").read_text(encoding="utf-8")
+_DATABASE = Path(__file__).with_name("database.sh").read_text(encoding="utf-8")
+DURABLE: Mapping[str, str] = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
+_SMALL: Mapping[str, str] = {"max_wal_size": "64MB", "min_wal_size": "32MB"}
+# Which parts each kind of writer writes to.
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    "postgres": ("database",),
+    "bank": ("database",),
+    "cephfs": ("files",),
+    "http": ("http",),
+    "objects": (),
+}
+_PREFIX = "cutover-ledger-"
+_UNTIL = "cutover/until"
+_READY_WITHIN_S = 240.0
+_LOST_AFTER_S = 30
+_SIZES = {"database": 512 * claim_objects.MIB, "files": 256 * claim_objects.MIB}
+
+
+class Platform:
+    """The parts that some kinds of writers need, in one namespace; made by ``deployed``."""
+
+    def __init__(
+        self,
+        reach: Reach,
+        space: str,
+        *,
+        settings: Mapping[str, str] = DURABLE,
+        serve: str = SERVE,
+    ) -> None:
+        self.reach = reach
+        self.space = space
+        self.password = secrets.token_urlsafe(24)
+        self.services: dict[str, str] = {}
+        self._settings = {**_SMALL, **settings}
+        self._serve = serve
+
+    def deploy(self, kinds: Collection[str]) -> None:
+        """Make what these kinds need and wait until it is ready; NotProven when it does not get so.
+
+        Raises TransportError when the API cannot be asked.
+        """
+        parts = list(dict.fromkeys(part for kind in kinds for part in NEEDS[kind]))
+        kube = self.reach.kube
+        for claim in dict.fromkeys("database" if it == "database" else "files" for it in parts):
+            class_name = claim_objects.storage(self.reach).class_name
+            kube.apply(claim_objects.claim(self.space, claim, class_name, _SIZES[claim]))
+        makes = {"database": self._database, "files": self._files, "http": self._http}
+        for part in parts:
+            for manifest in makes[part]():
+                kube.apply(manifest)
+        wanted = {"database": 1, "files": len(self.reach.profile.machines), "http": 2}
+        self._wait({part: wanted[part] for part in parts})
+        listed = kube.get(f"/api/v1/namespaces/{self.space}/services")["items"]
+        self.services = {it["metadata"]["name"]: it["spec"]["clusterIP"] for it in listed}
+
+    def stage(self, tunnels: Tunnels, *, run: str, seed: int) -> Stage:
+        """What writers get of it."""
+        return Stage(
+            run=run,
+            seed=seed,
+            reach=self.reach,
+            space=self.space,
+            tunnels=tunnels,
+            services=self.services,
+            password=self.password,
+        )
+
+    def release(self, machine: str) -> None:
+        """Say that a machine is lost: its pods of the ledger may start elsewhere.
+
+        Nothing else of the cluster is touched. The lock of the database still waits for Ceph to
+        give the lost client up.
+        """
+        path = f"/api/v1/namespaces/{self.space}/pods"
+        for item in self.reach.kube.get(path)["items"]:
+            if item["spec"].get("nodeName") == machine:
+                self.reach.kube.delete(f"{path}/{item['metadata']['name']}?gracePeriodSeconds=0")
+
+    def _wait(self, wanted: Mapping[str, int]) -> None:
+        seen: list[Any] = []
+
+        def ready() -> bool:
+            seen[:] = self.reach.kube.get(f"/api/v1/namespaces/{self.space}/pods")["items"]
+            counts = dict.fromkeys(wanted, 0)
+            for item in seen:
+                counts[item["metadata"]["labels"]["cutover/pod"]] += pods.is_ready(item["status"])
+            return all(counts[part] >= number for part, number in wanted.items())
+
+        try:
+            until(ready, within_s=_READY_WITHIN_S, every_s=1.0, what="the ledger's pods ready")
+        except TimedOut as error:
+            late = [it["metadata"]["name"] for it in seen if not pods.is_ready(it["status"])]
+            said = pods.warnings(self.reach.kube, self.space)
+            text = f"not ready within {_READY_WITHIN_S:g} s: {', '.join(late) or 'pods'}"
+            raise NotProven(f"the ledger's pods are {text}; the cluster says {said}") from error
+
+    # --- manifests ---
+
+    def _database(self) -> Iterator[dict[str, Any]]:
+        yield {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "database", "namespace": self.space},
+            "stringData": {"password": self.password},
+        }
+        spec = self._pod("database")
+        words = [word for key, value in self._settings.items() for word in ("-c", f"{key}={value}")]
+        tcp = {"tcpSocket": {"port": DATABASE_PORT}}
+        spec["containers"][0] |= {
+            "image": self.reach.profile.database_image,
+            "command": ["sh", "-c", _DATABASE, "database", *words],
+            # Whoever waits for the lock is alive, however long it takes.
+            "startupProbe": tcp | {"periodSeconds": 1, "failureThreshold": 600},
+            "livenessProbe": tcp | {"periodSeconds": 10, "timeoutSeconds": 5},
+            "readinessProbe": {
+                "exec": {"command": ["pg_isready", "--host=/tmp", "--quiet"]},
+                "periodSeconds": 2,
+                "timeoutSeconds": 5,
+            },
+            "volumeMounts": [
+                {"name": "data", "mountPath": "/data"},
+                {"name": "secret", "mountPath": "/secret"},
+                {"name": "scratch", "mountPath": "/tmp"},
+            ],
+        }
+        spec["terminationGracePeriodSeconds"] = 5
+        spec["volumes"] = [
+            {"name": "data", "persistentVolumeClaim": {"claimName": "database"}},
+            {"name": "secret", "secret": {"secretName": "database"}},
+            {"name": "scratch", "emptyDir": {}},
+        ]
+        more = {"serviceName": "database", "replicas": 1}
+        yield self._workload("StatefulSet", "database", spec, more)
+        yield self._service("database", DATABASE_PORT)
+
+    def _files(self) -> Iterator[dict[str, Any]]:
+        spec = self._pod("files") | {"tolerations": [{"operator": "Exists"}]}
+        self._serving(spec)
+        yield self._workload("DaemonSet", "files", spec, {})
+        yield self._service("files", FILES_PORT, internalTrafficPolicy="Local")
+
+    def _http(self) -> Iterator[dict[str, Any]]:
+        spec = self._pod("http")
+        apart = {
+            "topologyKey": "kubernetes.io/hostname",
+            "labelSelector": {"matchLabels": {"cutover/pod": "http"}},
+        }
+        spec["affinity"] = {
+            "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [apart]}
+        }
+        self._serving(spec)
+        yield self._workload("Deployment", "http", spec, {"replicas": 2})
+        yield self._service("http", FILES_PORT)
+
+    def _pod(self, part: str) -> dict[str, Any]:
+        """A pod's specification: restricted, small, and given up soon with its machine."""
+        made: dict[str, Any] = pods.pod(self.reach, self.space, part, "", "ledger")["spec"]
+        del made["nodeName"]
+        made["tolerations"] = [
+            {
+                "key": f"node.kubernetes.io/{why}",
+                "operator": "Exists",
+                "effect": "NoExecute",
+                "tolerationSeconds": _LOST_AFTER_S,
+            }
+            for why in ("not-ready", "unreachable")
+        ]
+        made["containers"][0]["name"] = part
+        made["containers"][0]["resources"]["limits"]["memory"] = "256Mi"
+        return made
+
+    def _serving(self, spec: dict[str, Any]) -> None:
+        # A folder that is gone, with the client of its file system, is back in a new container.
+        well = {"httpGet": {"path": "/well", "port": FILES_PORT}, "timeoutSeconds": 5}
+        spec["containers"][0] |= {
+            "command": ["python3", "-u", "-c", self._serve, "/files", str(FILES_PORT)],
+            "readinessProbe": well | {"periodSeconds": 2},
+            "livenessProbe": well | {"periodSeconds": 5},
+            "volumeMounts": [{"name": "files", "mountPath": "/files"}],
+        }
+        spec["volumes"] = [{"name": "files", "persistentVolumeClaim": {"claimName": "files"}}]
+
+    def _workload(
+        self, kind: str, part: str, spec: Mapping[str, Any], more: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        labels = {"cutover/pod": part}
+        return {
+            "apiVersion": "apps/v1",
+            "kind": kind,
+            "metadata": {"name": part, "namespace": self.space},
+            "spec": {
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": spec},
+                **more,
+            },
+        }
+
+    def _service(self, part: str, port: int, **more: str) -> dict[str, Any]:
+        made = pods.service(self.space, part, part)
+        made["spec"] |= {"ports": [{"name": "tcp", "port": port, "protocol": "TCP"}], **more}
+        return made
+
+
+@contextlib.contextmanager
+def namespace(kube: Kube, lasts_s: float) -> Iterator[str]:
+    """A namespace for a ledger that is kept no longer than that; it goes afterwards.
+
+    What a killed harness left is swept once its time is over.
+    """
+    for left in kube.get(f"/api/v1/namespaces?{pods.SELECTOR}")["items"]:
+        meta = left["metadata"]
+        over = float(meta.get("annotations", {}).get(_UNTIL, "inf")) < time.time()
+        if meta["name"].startswith(_PREFIX) and over:
+            kube.delete(f"/api/v1/namespaces/{meta['name']}")
+    name = f"{_PREFIX}{secrets.token_hex(4)}"
+    with pods.namespace_named(kube, name, {_UNTIL: f"{time.time() + lasts_s:.0f}"}):
+        yield name

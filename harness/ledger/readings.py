@@ -1,0 +1,92 @@
+"""What was there at the end: read back into files beside the book, and judged from these.
+
+A file ``KIND-NUMBER.found`` is whole, or has another name. Its first line is who read and when that
+began, each other one a write; words are parted by tabs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness.errors import HarnessError, TimedOut
+from harness.ledger.book import Reader
+from harness.ledger.checker import Found, Reading, kind_of, tallies
+from harness.ledger.tally import Tally
+from harness.ledger.writers import Writer
+from harness.transport.deadline import within
+from harness.waiting import until
+
+_A_TRY_S = 90.0
+
+
+def read_back(writer: Writer, folder: Path, *, within_s: float) -> str:
+    """Let a writer read everything of its kind, and try again until it can or the time is over.
+
+    Why it could not, or nothing. Takes ``within_s`` seconds, and those of one try, at most.
+    """
+    path = folder / f"{writer.name.replace('/', '-')}.found"
+    said: list[str] = []
+
+    def read() -> bool:
+        # A try that was given up may still write: it has a file of its own.
+        partial = path.with_suffix(f".part-{len(said)}")
+        try:
+            within(
+                _A_TRY_S,
+                lambda: _write(partial, writer),
+                what=f"reading back with {writer.name}",
+                abandon=writer.abandon,
+            )
+        except Exception as error:
+            said.append(in_words(error))
+            return False
+        partial.rename(path)
+        return True
+
+    try:
+        until(read, within_s=within_s, what="a whole reading")
+    except TimedOut:
+        return f"{writer.name} could not read: {said[-1]}"
+    return ""
+
+
+def _write(path: Path, writer: Writer) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.write(f"{writer.name}\t{time.monotonic_ns() // 1000}\n")
+        for who, seq in writer.read():
+            file.write(f"{who}\t{seq}\n")
+
+
+def _found(path: Path) -> Iterator[Found]:
+    with path.open(encoding="utf-8") as file:
+        file.readline()
+        for line in file:
+            who, _, seq = line.rpartition("\t")
+            yield who, int(seq)
+
+
+def judge(
+    folder: Path, kinds: Iterable[str], troubles: Mapping[str, Sequence[str]]
+) -> Mapping[str, Tally]:
+    """The tallies of a ledger, from what is in its folder, and what else its keeper knows."""
+    readings: dict[str, list[Reading]] = {kind: [] for kind in kinds}
+    for path in sorted(folder.glob("*.found")):
+        with path.open(encoding="utf-8") as file:
+            by, _, began_us = file.readline().rpartition("\t")
+        reading = Reading(by=by, began_us=int(began_us), found=_found(path))
+        readings.setdefault(kind_of(by), []).append(reading)
+    book = Reader(folder / "book")
+    found = tallies(book, readings, wall_s=book.wall_s)
+    of_all = [f"the book is torn: {book.torn_bytes} bytes were dropped"] if book.torn_bytes else []
+    of_all += [] if book.closed else ["the book has no end: the harness that kept it was killed"]
+    return {
+        kind: replace(it, troubles=(*it.troubles, *troubles.get(kind, ()), *of_all))
+        for kind, it in found.items()
+    }
+
+
+def in_words(error: Exception) -> str:
+    return str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"

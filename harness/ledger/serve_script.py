@@ -1,0 +1,110 @@
+"""Runs in a pod, as ``python3 - FOLDER PORT``: keeps writes in files, durably before it answers.
+
+``POST /append/KIND/NUMBER/SEQ/SEAL`` adds the line ``KIND/NUMBER SEQ SEAL`` to this pod's file;
+``POST /rename/…`` makes a file of it under another name and renames it. Both answer once file and
+folder are synced. ``GET /list/KIND`` gives every line of every pod's files of that kind, then
+``end LINES``. ``GET /well`` answers when the folder does. Standard library of Python 3.8 only.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+
+def append(folder: Path, who: str, line: str) -> None:
+    """Add a line to this pod's own file; what a torn one left behind does not spoil it."""
+    path = folder / f"{who}.{socket.gethostname()}.log"
+    new = not path.exists()
+    with path.open("ab", buffering=0) as file:
+        file.write(f"\n{line}\n".encode())
+        os.fsync(file.fileno())
+    if new:
+        sync_folder(folder)
+
+
+def rename(folder: Path, who: str, line: str) -> None:
+    """A file of its own, whole under its name or not there."""
+    path = folder / f"{who}.{line.split()[1]}"
+    partial = path.with_name(f"{path.name}.new")
+    with partial.open("wb", buffering=0) as file:
+        file.write(f"{line}\n".encode())
+        os.fsync(file.fileno())
+    partial.rename(path)
+    sync_folder(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+READERS = 64
+WAYS = {"append": append, "rename": rename}
+
+
+def lines(folder: Path) -> Iterator[bytes]:
+    """Every line of a kind's files, as it is, but for files that were not given their name."""
+    paths = [it for it in folder.iterdir() if it.suffix != ".new"] if folder.exists() else []
+    # CephFS lets another client wait seconds for a file that was just written: wait for many.
+    with ThreadPoolExecutor(READERS) as pool:
+        for content in pool.map(Path.read_bytes, paths):
+            yield from (line for line in content.split(b"\n") if line)
+
+
+class Handler(BaseHTTPRequestHandler):
+    folder: Path
+
+    def do_POST(self) -> None:
+        try:
+            way, kind, number, seq, seal = self.path.strip("/").split("/")
+            place = self.folder / kind
+            if not place.exists():
+                place.mkdir(exist_ok=True)
+                sync_folder(self.folder)
+            WAYS[way](place, number, f"{kind}/{number} {seq} {seal}")
+        except (OSError, KeyError, ValueError) as error:
+            self.answer(500, f"{type(error).__name__}: {error}\n".encode())
+            return
+        self.answer(200, f"kept {kind}/{number} {seq} {seal}\n".encode())
+
+    def do_GET(self) -> None:
+        what, _, kind = self.path.strip("/").partition("/")
+        try:
+            self.folder.stat()
+            found = [] if what == "well" else list(lines(self.folder / kind))
+        except OSError as error:
+            self.answer(500, f"{type(error).__name__}: {error}\n".encode())
+            return
+        self.answer(200, b"".join(b"%s\n" % line for line in [*found, b"end %d" % len(found)]))
+
+    def answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *words: object) -> None:
+        """Say nothing: an answer tells everything."""
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+
+def main() -> None:
+    Handler.folder = Path(sys.argv[1])
+    Server(("", int(sys.argv[2])), Handler).serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,18 @@
+"""Writers of the ledger. ``WRITERS`` says, by kind, how those of a kind are made on a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.ledger.writers import bank, cephfs, http, objects, postgres
+from harness.ledger.writers.protocol import Counted, Makes, Stage, Writer
+
+__all__ = ["WRITERS", "Counted", "Makes", "Stage", "Writer"]
+
+WRITERS: Mapping[str, Makes] = {
+    "postgres": postgres.writers,
+    "bank": bank.writers,
+    "cephfs": cephfs.writers,
+    "http": http.writers,
+    "objects": objects.writers,
+}

@@ -1,0 +1,80 @@
+"""What the writers of files share: a program in a pod keeps them (``serve_script``)."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterator
+from contextlib import closing
+
+from harness.errors import NeverSent, NotProven, TransportError
+from harness.ledger.checker import Found, kind_of
+from harness.ledger.writers.protocol import FILES_PORT, Stage, seal, unsealed
+from harness.transport.deadline import hang_up
+
+_ANSWERS_WITHIN_S = 100.0  # a socket's own; whoever calls has a deadline beside it
+
+
+class Files:
+    """One writer's way to a service that keeps files: through one of some machines."""
+
+    def __init__(self, stage: Stage, name: str, service: str, ways: tuple[str, ...]) -> None:
+        self.name = name
+        self._stage = stage
+        self._address = stage.services[service]
+        self._ways = ways
+        self._open: http.client.HTTPConnection | None = None
+
+    def keep(self, way: str, seq: int) -> None:
+        """Have one line kept, and hear that it is: NotProven for any other answer."""
+        sealed = seal(self._stage.run, self.name, seq)
+        status, said = self._ask("POST", f"/{way}/{self.name}/{seq}/{sealed}")
+        if (status, said) != (200, f"kept {self.name} {seq} {sealed}\n".encode()):
+            raise NotProven(f"{self.name}: answered {status}: {said[:200]!r}")
+
+    def read(self) -> Iterator[Found]:
+        """Every line of the kind; NotProven when the answer is not whole."""
+        kind = kind_of(self.name)
+        status, said = self._ask("GET", f"/list/{kind}")
+        lines = said.decode(errors="replace").split("\n")[:-1]
+        if status != 200 or not lines or lines[-1] != f"end {len(lines) - 1}":
+            text = f"{self.name}: the list of {kind} is not whole"
+            raise NotProven(f"{text}: {status}, {said[-200:]!r}")
+        for line in lines[:-1]:
+            # One that has not all its words is the torn beginning of a line.
+            who, _, rest = line.partition(" ")
+            seq, _, found = rest.partition(" ")
+            if seq.isdecimal():
+                yield from unsealed(self._stage.run, who, int(seq), found)
+
+    def abandon(self) -> None:
+        connection, self._open = self._open, None
+        if connection is not None:
+            hang_up(connection.sock)
+
+    def close(self) -> None:
+        """Nothing stays open between two writes."""
+
+    def _ask(self, method: str, path: str) -> tuple[int, bytes]:
+        """One request on a connection of its own; NeverSent when there is no way to make one."""
+        connection = http.client.HTTPConnection("ledger", timeout=_ANSWERS_WITHIN_S)
+        self._connect(connection)
+        self._open = connection
+        with closing(connection):
+            connection.request(method, path, headers={"Connection": "close"})
+            response = connection.getresponse()
+            return response.status, response.read()
+
+    def _connect(self, connection: http.client.HTTPConnection) -> None:
+        problems = []
+        for machine in self._ways:
+            try:
+                connection.sock = self._stage.tunnels.connect(machine, self._address, FILES_PORT)
+            except TransportError as error:
+                problems.append(str(error))
+            else:
+                # The next write goes the way that was open.
+                at = self._ways.index(machine)
+                self._ways = self._ways[at:] + self._ways[:at]
+                connection.sock.settimeout(_ANSWERS_WITHIN_S)
+                return
+        raise NeverSent(f"{self.name}: {'; '.join(problems)}")

@@ -1,0 +1,65 @@
+"""Objects of Kubernetes, which etcd holds: one ConfigMap a write.
+
+Whatever error the API gives, nobody knows whether the object was made: it may have come from a
+server in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from urllib.parse import urlencode
+
+from harness.errors import NotProven
+from harness.ledger.checker import Found
+from harness.ledger.writers.protocol import ANSWERS_WITHIN_S, Stage, seal, unsealed
+
+_WRITERS = 2
+_PAGE = 500
+_LABEL = "cutover/ledger"
+
+
+class Objects:
+    """Creates one ConfigMap a write."""
+
+    def __init__(self, stage: Stage, number: int) -> None:
+        self.name = f"objects/{number}"
+        self._run, self._kube = stage.run, stage.reach.kube
+        self._path = f"/api/v1/namespaces/{stage.space}/configmaps"
+
+    def send(self, seq: int) -> None:
+        sealed = seal(self._run, self.name, seq)
+        name = f"{self.name.replace('/', '-')}-{seq}"
+        made = self._kube.create(
+            self._path,
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": name, "labels": {_LABEL: "objects"}},
+                "data": {"writer": self.name, "seq": str(seq), "seal": sealed},
+            },
+            within_s=ANSWERS_WITHIN_S,
+        )
+        if made["data"]["seal"] != sealed:
+            raise NotProven(f"{name}: the API made another object of it: {made['data']}")
+
+    def read(self) -> Iterator[Found]:
+        more = ""
+        while True:
+            query = {"labelSelector": f"{_LABEL}=objects", "limit": _PAGE, "continue": more}
+            page = self._kube.get(f"{self._path}?{urlencode(query)}", within_s=30.0)
+            for item in page["items"]:
+                data = item["data"]
+                yield from unsealed(self._run, data["writer"], int(data["seq"]), data["seal"])
+            more = page["metadata"].get("continue", "")
+            if not more:
+                return
+
+    def abandon(self) -> None:
+        """Every call of the API has a deadline of its own."""
+
+    def close(self) -> None:
+        """The connections are the API's."""
+
+
+def writers(stage: Stage) -> Sequence[Objects]:
+    return [Objects(stage, number) for number in range(_WRITERS)]

@@ -1,0 +1,152 @@
+"""Rows in PostgreSQL, one transaction each.
+
+The table has no key: one that refused a second row would hide that it was written twice. COMMIT
+with a warning is no acknowledgement: one is what a server says that stopped waiting for its
+standby, or had to give a transaction up.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Any
+
+import psycopg
+
+from harness.errors import NeverSent, NotProven
+from harness.ledger.checker import Found
+from harness.ledger.writers.protocol import DATABASE_PORT, Stage, seal, unsealed
+from harness.transport.deadline import hang_up
+
+_WRITERS = 2
+_CONNECTS_WITHIN_S = 3
+_TABLE = "CREATE TABLE IF NOT EXISTS writes (writer text, seq bigint, seal text)"
+_INSERT = "INSERT INTO writes VALUES (%s, %s, %s)"
+_SELECT = "SELECT writer, seq, seal FROM writes WHERE writer LIKE %s"
+
+
+class Database:
+    """One connection to the ledger's database, made on first use and anew when it broke.
+
+    It goes through the machines one after the other until one leads to the server.
+    """
+
+    def __init__(self, stage: Stage, number: int) -> None:
+        self._stage = stage
+        self._number = number
+        self._open: psycopg.Connection[Any] | None = None
+        self._abandoned = 0
+        self._warnings: list[str] = []
+
+    def connected(self) -> psycopg.Connection[Any]:
+        """The connection; NeverSent when none can be made."""
+        if self._open is None:
+            abandoned = self._abandoned
+            connection = self._connect()
+            if abandoned != self._abandoned:
+                connection.close()
+                raise NeverSent("the database answered when nobody waited any more")
+            connection.add_notice_handler(self._heard)
+            self._open = connection
+        return self._open
+
+    def commit(self, connection: psycopg.Connection[Any]) -> None:
+        """Commit; NotProven when the server did something else, or had to warn of something."""
+        self._warnings.clear()
+        did = connection.execute("COMMIT").statusmessage
+        if did != "COMMIT" or self._warnings:
+            raise NotProven(f"COMMIT: the server did {did}, and says {self._warnings}")
+
+    def drop(self, connection: psycopg.Connection[Any]) -> None:
+        """Use a connection no more."""
+        if self._open is connection:
+            self._open = None
+        connection.close()
+
+    def abandon(self) -> None:
+        """Let whoever waits for an answer have none; that thread then drops the connection."""
+        self._abandoned += 1
+        connection, self._open = self._open, None
+        if connection is not None and not connection.closed:
+            with socket.socket(fileno=os.dup(connection.fileno())) as same:
+                hang_up(same)
+
+    def close(self) -> None:
+        if self._open is not None:
+            self.drop(self._open)
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        address = self._stage.services["database"]
+        ways = self._stage.ways(self._number)
+        doors = [self._stage.tunnels.door(it, address, DATABASE_PORT) for it in ways]
+        try:
+            return psycopg.connect(
+                host=",".join(str(door.parent) for door in doors),
+                port=DATABASE_PORT,
+                user="ledger",
+                password=self._stage.password,
+                dbname="postgres",
+                connect_timeout=_CONNECTS_WITHIN_S,
+                target_session_attrs="read-write",
+            )
+        except psycopg.Error as error:
+            raise NeverSent(f"no connection to the database: {error}") from error
+
+    def _heard(self, notice: psycopg.errors.Diagnostic) -> None:
+        if notice.severity_nonlocalized == "WARNING":
+            self._warnings.append(f"{notice.sqlstate} {notice.message_primary}")
+
+
+class Postgres:
+    """Inserts one row a write."""
+
+    def __init__(self, stage: Stage, number: int) -> None:
+        self.name = f"postgres/{number}"
+        self._run = stage.run
+        self._database = Database(stage, number)
+
+    def send(self, seq: int) -> None:
+        connection = self._database.connected()
+        try:
+            row = (self.name, seq, seal(self._run, self.name, seq))
+            connection.execute(_INSERT, row)
+            self._database.commit(connection)
+        except BaseException:
+            self._database.drop(connection)
+            raise
+
+    def read(self) -> Iterator[Found]:
+        return rows(self._database, self._run, "postgres/%")
+
+    def abandon(self) -> None:
+        self._database.abandon()
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def prepare(stage: Stage) -> None:
+    """Make the table in which the rows go."""
+    with closing(Database(stage, 0)) as database:
+        connection = database.connected()
+        connection.execute(_TABLE)
+        database.commit(connection)
+
+
+def rows(database: Database, run: str, like: str) -> Iterator[Found]:
+    """What is in the table of the writers whose names are like that, all of one moment."""
+    connection = database.connected()
+    try:
+        with connection.cursor(name="rows") as cursor:
+            cursor.itersize = 10_000
+            for who, seq, found in cursor.execute(_SELECT, [like]):
+                yield from unsealed(run, who, seq, found)
+    finally:
+        database.drop(connection)
+
+
+def writers(stage: Stage) -> Sequence[Postgres]:
+    prepare(stage)
+    return [Postgres(stage, number) for number in range(_WRITERS)]

@@ -1,0 +1,125 @@
+"""A ledger on the lab, whose target a test may spoil.
+
+It is kept by threads that stand in the lab's network; the test itself stays outside, as the rest of
+the lab's tests do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from harness.checks import CHECKS
+from harness.ledger.keeping import Books, kept
+from harness.ledger.platform import DURABLE, SERVE, Platform, namespace
+from harness.ledger.tally import Tally, observed
+from harness.model import Case, Observation, Outcome, Verdict
+from harness.tests.lab.world import World
+from harness.transport.netns import _setns
+from harness.transport.reach import connect
+from harness.transport.tunnel import Tunnels
+from harness.waiting import until
+
+T = TypeVar("T")
+
+LOST, INVENTED, ON_TIME, BANK = (
+    "no acknowledged write is lost",
+    "no write is there twice or was never made",
+    "writing went on again in time",
+    "the bank's total never changed",
+)
+_TARGETS = {"lost_count": 0.0, "duplicated_count": 0.0, "invented_count": 0.0}
+
+
+@dataclass
+class Kept:
+    """One ledger that is being kept on the lab, and a hand under what it writes to."""
+
+    world: World
+    platform: Platform
+    books: Books
+    thread: ThreadPoolExecutor
+    tallies: Mapping[str, Tally] = field(default_factory=dict)
+
+    def do(self, call: Callable[[], T], within_s: float = 400) -> T:
+        """What a call returns that is made where the ledger is kept."""
+        return self.thread.submit(call).result(timeout=within_s)
+
+    def kubectl(self, *argv: str) -> str:
+        return self.world.kubectl(f"--namespace={self.platform.space}", *argv)
+
+    def kill(self, *pods: str) -> None:
+        """Kill pods, by name or by what they are (``-l cutover/pod=http``), with no time to end."""
+        self.kubectl("delete", "pod", "--grace-period=0", "--force", *pods)
+
+    def sql(self, statement: str) -> str:
+        """Run a statement in the database, as its owner does."""
+        script = 'PGPASSWORD="$(cat /secret/password)" psql -h /tmp -U ledger -d postgres -c "$1"'
+        return self.kubectl("exec", "database-0", "--", "sh", "-c", script, "sql", statement)
+
+    def more(self, number: int = 10, within_s: float = 150, *, of: Sequence[str] = ()) -> None:
+        """Wait until so many more writes of each kind were acknowledged."""
+        before = dict(self.books.acknowledged)
+        kinds = of or list(before)
+        until(
+            lambda: all(self.books.acknowledged[it] >= before[it] + number for it in kinds),
+            within_s=within_s,
+            what=f"{number} more writes of {', '.join(kinds)}",
+        )
+
+    def judge(self, check: str, outage_s: float = 120.0) -> Verdict:
+        """What a check says of this ledger, which ends with the first."""
+        if not self.tallies:
+            self.tallies = self.do(self.books.tally)
+        observations = [
+            Observation(probe="ledger", target=target, at=0.0, took_s=1.0, value=value)
+            for target, value in observed(self.tallies).items()
+        ]
+        case = Case(
+            cluster=self.world.lab.profile.cluster(),
+            targets=_TARGETS | {"outage_s": outage_s},
+            observations=observations,
+        )
+        return CHECKS[check](case)
+
+    def red(self, check: str, *words: str, **limits: Any) -> None:
+        """Assert that the check fails, for a reason with these words."""
+        verdict = self.judge(check, **limits)
+        assert verdict.outcome is Outcome.FAIL, f"{verdict.reason}\n{self.tallies}"
+        missing = [word for word in words if word not in verdict.reason]
+        assert not missing, f"the reason does not say {missing}: {verdict.reason}"
+
+
+@contextmanager
+def ledger(
+    world: World,
+    *kinds: str,
+    settings: Mapping[str, str] = DURABLE,
+    serve: str = SERVE,
+    rate_per_s: float = 5.0,
+) -> Iterator[Kept]:
+    """A ledger of these kinds, which has acknowledged writes of each already."""
+    into = world.lab.profile.access.network_namespace
+    assert into is not None
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(_setns, into).result()
+        opened = ExitStack()
+
+        def begin() -> Kept:
+            reach = opened.enter_context(connect(world.lab.profile))
+            space = opened.enter_context(namespace(reach.kube, 1200.0))
+            machines = reach.profile.cluster().machines
+            tunnels = opened.enter_context(closing(Tunnels(reach.profile.access.ssh, machines)))
+            platform = Platform(reach, space, settings=settings, serve=serve)
+            platform.deploy(kinds)
+            stage = platform.stage(tunnels, run="lab", seed=7)
+            books = kept(stage, kinds, folder=world.scratch / "ledger", rate_per_s=rate_per_s)
+            return Kept(world, platform, opened.enter_context(books), thread)
+
+        try:
+            yield thread.submit(begin).result()
+        finally:
+            thread.submit(opened.close).result()

@@ -1,0 +1,118 @@
+"""Ways through machines to addresses that only machines reach, such as a service's.
+
+Nothing is opened to the world for it: the connections run inside those of SSH. A program of this
+computer that wants a socket gets one end of a pair; one that wants an address, as libpq does, gets
+a socket file that no other user may open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+import paramiko
+
+from harness.errors import HarnessError
+from harness.model import Machine
+from harness.settings import SshAccess
+from harness.transport.deadline import hang_up
+from harness.transport.ssh import SshShell
+
+_CHUNK = 32 * 1024
+# A client that waits longer than this for its connection has given up by itself.
+_DIALS_S = 3.0
+
+
+class Tunnels:
+    """Tunnels through the machines of an inventory, on connections of their own.
+
+    Safe to use from several threads; what is open is closed with it.
+    """
+
+    def __init__(self, access: SshAccess, machines: Iterable[Machine]) -> None:
+        self._shell = SshShell(access, machines)
+        self._folder = Path(tempfile.mkdtemp(prefix="cutover-tunnel-"))
+        self._doors: dict[tuple[str, str, int], socket.socket] = {}
+        self._lock = threading.Lock()
+
+    def connect(
+        self, machine: str, address: str, port: int, *, within_s: float = _DIALS_S
+    ) -> socket.socket:
+        """A socket whose other end is that port, reached from that machine.
+
+        Raises NotListening, Unreachable, TimedOut, Denied or HostKeyUnknown: then nothing listens
+        to what would be sent.
+        """
+        channel = self._shell.dial(machine, address, port, within_s=within_s)
+        ours, theirs = socket.socketpair()
+        _join(theirs, channel)
+        return ours
+
+    def door(self, machine: str, address: str, port: int) -> Path:
+        """A socket file, named as libpq wants it, each connection to which is one to that port.
+
+        One that cannot be made further is closed at once.
+        """
+        with self._lock:
+            place = self._folder / f"{machine}-{address}"
+            path = place / f".s.PGSQL.{port}"
+            if (machine, address, port) not in self._doors:
+                place.mkdir(exist_ok=True)
+                door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                door.bind(str(path))
+                door.listen()
+                self._doors[machine, address, port] = door
+                words = (door, machine, address, port)
+                threading.Thread(target=self._receive, args=words, daemon=True).start()
+            return path
+
+    def close(self) -> None:
+        for door in self._doors.values():
+            # Closing alone would leave whoever accepts waiting.
+            hang_up(door)
+            door.close()
+        self._shell.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _receive(self, door: socket.socket, machine: str, address: str, port: int) -> None:
+        while True:
+            try:
+                guest, _ = door.accept()
+            except OSError:
+                return  # the door was closed
+            words = (guest, machine, address, port)
+            threading.Thread(target=self._lead, args=words, daemon=True).start()
+
+    def _lead(self, guest: socket.socket, machine: str, address: str, port: int) -> None:
+        try:
+            _join(guest, self._shell.dial(machine, address, port, within_s=_DIALS_S))
+        except HarnessError:
+            guest.close()  # which is how the client learns of it
+
+
+def _join(end: socket.socket, channel: paramiko.Channel) -> None:
+    """Carry bytes both ways until one side closes, on threads of their own; then close both."""
+
+    def back() -> None:
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            while chunk := channel.recv(_CHUNK):
+                end.sendall(chunk)
+        hang_up(end)
+
+    returning = threading.Thread(target=back, daemon=True)
+
+    def there() -> None:
+        returning.start()
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            while chunk := end.recv(_CHUNK):
+                channel.sendall(chunk)
+        channel.close()
+        returning.join()
+        end.close()
+
+    threading.Thread(target=there, daemon=True).start()
