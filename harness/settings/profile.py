@@ -263,6 +263,8 @@ class Profile(Frozen):
     targets: Mapping[str, Mapping[str, TargetChange]] = {}
     allow_disruption: bool = False
     power: Power | None = None
+    # A folder, on every machine, on the file system that a fault may fill.
+    fill_folder: Annotated[str, Field(pattern="^/")] | None = None
     disks: Disks | None = None
     # Only a profile of the embedded lab has this: its size and shape. Read by harness.lab alone.
     lab: Mapping[str, Any] | None = None

@@ -1,0 +1,35 @@
+"""A machine hears nobody, or nobody hears it, while the other way goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from harness.faults import seen
+from harness.faults.model import EVERYTHING, Takes
+from harness.faults.packets import Deaf, Way
+from harness.transport import Reach
+
+
+class CutOneWay(Deaf):
+    """Drop all that arrives at a machine, or all that leaves it, but for our own SSH."""
+
+    name: ClassVar[str] = "cut-one-way"
+    takes: ClassVar[frozenset[Takes]] = EVERYTHING
+    # The node may have to become Ready again.
+    gone_within_s: ClassVar[float] = 120.0
+
+    direction: Way
+
+    @property
+    def target(self) -> str:
+        return f"what is {self.direction} at {self.machine}"
+
+    def drops(self, way: Way) -> Sequence[str]:
+        return ["drop"] if way == self.direction else []
+
+    def active(self, reach: Reach) -> bool:
+        return not seen.answers_peer(reach, self.machine)
+
+    def healed(self, reach: Reach) -> bool:
+        return seen.answers_peer(reach, self.machine) and seen.is_ready(reach, self.machine)
