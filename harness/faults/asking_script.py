@@ -13,6 +13,7 @@ import sys
 
 _WITHIN_S = 1.0
 _QUERY = 0x0C0D
+_DNS = 53
 
 
 def tcp(address: str, port: str) -> str:
@@ -30,7 +31,7 @@ def dns(address: str, name: str) -> str:
     labels = b"".join(bytes([len(it)]) + it.encode() for it in name.rstrip(".").split("."))
     question = labels + b"\0" + struct.pack("!HH", 1, 1)  # its IPv4 address
     wanted = struct.pack("!HHHHHH", _QUERY, 0x0100, 1, 0, 0, 0) + question
-    (number,) = struct.unpack("!H", exchange(address, 53, wanted)[:2])
+    (number,) = struct.unpack("!H", exchange(address, _DNS, wanted)[:2])
     return "open" if number == _QUERY else "silent"
 
 
