@@ -1,8 +1,9 @@
 """What of a machine's traffic is dropped: tables of nftables that carry the fault's name.
 
 Their chains come before everything else that looks at a packet, so that what is routed to and from
-pods counts too. Only what passes an uplink is dropped: the machine and its pods still reach each
-other. Our own SSH goes on whatever is dropped.
+pods counts too, and what a tunnel carries for them. Only what a pod network takes past the kernel's
+own routing (eBPF host routing without a tunnel) does not come by. Only what passes an uplink is
+dropped: the machine and its pods still reach each other. Our own SSH goes on whatever is dropped.
 """
 
 from __future__ import annotations
