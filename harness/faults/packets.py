@@ -22,6 +22,8 @@ from harness.settings import Frozen
 from harness.transport import Reach
 
 Way: TypeAlias = Literal["arriving", "leaving"]
+# Where an interface hands on what it got, and where it takes what it is to send.
+_HOOKS: tuple[tuple[Way, str], ...] = (("arriving", "ingress"), ("leaving", "egress"))
 
 # Before the kernel puts fragments together (-400) and before it follows connections (-200).
 _FIRST = -450
@@ -31,12 +33,13 @@ _NEIGHBOURS = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-
 
 
 class Line(Frozen):
-    """How we reach a machine: whence our connection comes, and the port of its sshd.
+    """How we reach a machine: whence our connection comes, and the address and port it goes to.
 
-    ``beyond`` is the neighbour through which it answers us: us, or a gateway.
+    ``beyond`` is the neighbour through which the machine answers us: us, or a gateway.
     """
 
     address: str
+    own: str
     port: int
     beyond: str
 
@@ -91,7 +94,8 @@ class OnUplink(Fault, ABC):
 class Deaf(OnUplink, ABC):
     """One that drops everything some way: neighbours do not find each other either.
 
-    Otherwise a machine that is cut off would still announce an address that moved to it.
+    Otherwise a machine that is cut off would still take an address from the others, by telling
+    them that it has it: what does that sends past all but an interface's own hooks.
     """
 
     def tables(self) -> str:
@@ -99,17 +103,20 @@ class Deaf(OnUplink, ABC):
         assert self.line is not None, "a fault is resolved before it acts"
         if self.line.is_ipv6:
             return whole
-        beyond = self.line.beyond
-        arriving = [f"arp saddr ip {beyond} accept", *self.drops("arriving")]
-        leaving = [f"arp daddr ip {beyond} accept", *self.drops("leaving")]
-        chains = (
-            _chain("arriving", "input", 0, [_not_on(self.uplinks, "arriving"), *arriving]),
-            _chain("leaving", "output", 0, [_not_on(self.uplinks, "leaving"), *leaving]),
-        )
-        return f"{whole}; table arp {MARK}{self.id} {{ {'; '.join(chains)}; }}"
+        ours = {
+            "arriving": [f"arp saddr ip != {self.line.beyond}"],
+            "leaving": [f"arp saddr ip != {self.line.own}", f"arp daddr ip != {self.line.beyond}"],
+        }
+        devices = f"devices = {{ {_names(self.uplinks)} }}"
+        chains = [
+            _chain(way, f"{hook} {devices}", 0, [f"{it} drop" for it in ours[way]])
+            for way, hook in _HOOKS
+            if self.drops(way)
+        ]
+        return f"{whole}; table netdev {MARK}{self.id} {{ {'; '.join(chains)}; }}"
 
     def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
-        return self.machine, [remove(self.id), remove(self.id, "arp")]
+        return self.machine, [remove(self.id), remove(self.id, "netdev")]
 
 
 def table(name: str, arriving: Sequence[str], leaving: Sequence[str]) -> str:
@@ -154,9 +161,10 @@ def our_line(reach: Reach, machine: str) -> Line:
     words = reach.shell.run(machine, argv, within_s=_WITHIN_S).stdout.split()
     if len(words) != 4:
         raise TransportError(f"{machine}: its sshd does not say whence we come: {words}")
-    address, port = words[0], words[3]
+    address, _, own, port = words
     route = _route(reach, machine, "get", address)[0]
-    return Line(address=address, port=int(port), beyond=route.get("gateway", address))
+    beyond = route.get("gateway", address)
+    return Line(address=address, own=own, port=int(port), beyond=beyond)
 
 
 def uplinks(reach: Reach, machine: str) -> tuple[str, ...]:
@@ -178,8 +186,11 @@ def _route(reach: Reach, machine: str, *words: str) -> list[dict[str, Any]]:
 
 def _not_on(interfaces: Sequence[str], way: Way) -> str:
     """Lets through what passes none of these interfaces."""
-    names = ", ".join(f'"{name}"' for name in interfaces)
-    return f"{'iifname' if way == 'arriving' else 'oifname'} != {{ {names} }} accept"
+    return f"{'iifname' if way == 'arriving' else 'oifname'} != {{ {_names(interfaces)} }} accept"
+
+
+def _names(interfaces: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in interfaces)
 
 
 def _chain(name: Way, hook: str, priority: int, statements: Sequence[str]) -> str:

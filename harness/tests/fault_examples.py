@@ -36,7 +36,7 @@ from harness.transport.fake import FakeFleet, FakeKube, FakeOutside, FakeShell, 
 
 ID = "f00d"
 
-LINE = Line(address="10.0.0.9", port=22, beyond="10.0.0.254")
+LINE = Line(address="10.0.0.9", own="10.0.0.1", port=22, beyond="10.0.0.254")
 UPLINK: Mapping[str, Any] = {"id": ID, "machine": "one", "uplinks": ("eth0",)}
 OWN: Mapping[str, Any] = {**UPLINK, "line": LINE}
 

@@ -55,22 +55,29 @@ def test_a_machine_that_is_cut_off_lets_only_us_through_before_it_drops_all() ->
     assert f"{NOT_ON}; {SSH}; drop;" in tables
     assert "hook prerouting priority -450" in tables
     assert "hook postrouting priority -450" in tables
-    assert "arp saddr ip 10.0.0.254 accept; drop;" in tables
+
+
+def test_a_machine_that_is_cut_off_cannot_take_an_address_from_the_others() -> None:
+    tables = CutOff(**OWN).tables()
+    assert "arp saddr ip != 10.0.0.254 drop;" in tables.split("hook ingress")[1]
+    leaving = tables.split('hook egress devices = { "eth0" }')[1]
+    assert "arp saddr ip != 10.0.0.1 drop; arp daddr ip != 10.0.0.254 drop;" in leaving
 
 
 def test_whoever_comes_by_ipv6_is_found_by_it() -> None:
-    own = {**OWN, "line": Line(address="fd00::9", port=2222, beyond="fe80::1")}
+    own = {**OWN, "line": Line(address="fd00::9", own="fd00::1", port=2222, beyond="fe80::1")}
     tables = CutOff(**own).tables()
     assert "ip6 daddr fd00::9 tcp sport 2222 accept; icmpv6" in tables
-    assert "table arp" not in tables
+    assert "arp" not in tables
 
 
 def test_one_way_is_cut_and_the_other_is_not() -> None:
     arriving, leaving = CutOneWay(**OWN, direction="arriving").tables().split("chain leaving", 1)
     assert arriving.count("drop;") == 1
-    leaving, arp = leaving.split("table arp")
+    leaving, neighbours = leaving.split("table netdev")
     assert "drop;" not in leaving
-    assert arp.count("drop;") == 1
+    assert "ingress" in neighbours
+    assert "egress" not in neighbours
 
 
 def test_a_peer_is_known_by_its_addresses_and_the_range_of_its_pods() -> None:
@@ -102,7 +109,7 @@ def test_a_cut_is_taken_back_also_when_it_is_not_there() -> None:
     _, commands = CutOff(**OWN).undo(whole_cluster())
     assert list(commands) == [
         ("nft", "add table inet cutover-f00d; delete table inet cutover-f00d"),
-        ("nft", "add table arp cutover-f00d; delete table arp cutover-f00d"),
+        ("nft", "add table netdev cutover-f00d; delete table netdev cutover-f00d"),
     ]
 
 

@@ -24,8 +24,8 @@ nft list ruleset; tc qdisc show
 systemctl list-units --all --plain --no-legend 'cutover*' 'run-*'
 ls -A /var/lib/cutover-faults 2>&1; ls /etc/systemd/system/cutover-heal.service 2>&1
 ls -d /cutover-* /var/lib/rancher/cutover-* /var/lib/kubelet/cutover-* 2>&1
-find /run/systemd/system.control /run/systemd/transient -name 'cutover*' -o -name '50-IO*' 2>&1
-find /sys/fs/cgroup -name 'cutover-f*' 2>&1
+find /run/systemd/ -name 'cutover*' -o -name '50-IO*' 2>/dev/null
+find /sys/fs/cgroup -name 'cutover-f*' 2>/dev/null
 pgrep -a stress-ng
 """
 

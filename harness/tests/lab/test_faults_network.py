@@ -102,7 +102,8 @@ def test_the_other_way_goes_on_when_one_is_cut(
     fault = CutOneWay(id=new_id(), machine=node.name, direction=direction)
     with active(do, fault) as lived:
         heard = echoes(world, other)
-        world.do(node, "ping", "-n", "-c", "2", "-W", "1", other.address, check=False)
+        ping = ("ping", "-n", "-i", "0.2", "-c", "2", "-W", "1", other.address)
+        world.do(node, *ping, check=False)
         arrived = echoes(world, other) - heard
     assert arrived == (2 if direction == "arriving" else 0)
     record_property("took", f"{fault.name} {direction}: {lived.took_s}")
