@@ -23,7 +23,8 @@ Record = Callable[[str, object], None]
 
 
 def exhaust_cpu(name: str) -> Fault:
-    return ExhaustCpu(id=new_id(), machine=name, percent=95)
+    """The processors are those of two other machines, and of whatever runs beside the lab."""
+    return ExhaustCpu(id=new_id(), machine=name, percent=60)
 
 
 def exhaust_memory(name: str) -> Fault:
@@ -32,8 +33,8 @@ def exhaust_memory(name: str) -> Fault:
 
 
 def fill_disk(name: str) -> Fault:
-    """Below 85 %: there the kubelet deletes images, which the lab cannot pull again."""
-    return FillDisk(id=new_id(), machine=name, percent=75)
+    """Above 70 % monitors complain, above 85 % the kubelet deletes images, which are not pulled."""
+    return FillDisk(id=new_id(), machine=name, percent=60)
 
 
 def slow_disk(name: str) -> Fault:
