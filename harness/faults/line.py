@@ -10,11 +10,10 @@ from pathlib import Path
 from harness.errors import TransportError
 from harness.transport import Reach
 
-_ASKING = Path(__file__).with_name("asking_script.py").read_text(encoding="utf-8")
+# The program that asks; it only reads.
+ASKING = Path(__file__).with_name("asking_script.py").read_text(encoding="utf-8")
 _PYTHON = ("python3", "-I", "-S", "-")
 _WITHIN_S = 15.0
-# What only reads of this module's, as `reading` must be told.
-SCRIPTS = (_ASKING,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +54,7 @@ def names(reach: Reach, watcher: str, address: str, name: str) -> bool:
 
 def _ask(reach: Reach, watcher: str, *words: str) -> str:
     argv = (*_PYTHON, "ask", *words)
-    done = reach.shell.run(watcher, argv, stdin=_ASKING, within_s=_WITHIN_S)
+    done = reach.shell.run(watcher, argv, stdin=ASKING, within_s=_WITHIN_S)
     try:
         found: str = json.loads(done.stdout)
     except ValueError:

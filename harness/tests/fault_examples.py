@@ -46,7 +46,7 @@ EXAMPLES: tuple[Fault, ...] = (
     BreakDns(id=ID, machine="one", servers=("10.42.0.9",)),
     CutFromPeer(**OWN, peer="two", others=("10.0.0.2", "10.42.1.0/24", "fd00::/64")),
     CutOff(**OWN),
-    CutOneWay(**OWN, direction="leaving"),
+    CutOneWay(**OWN, direction="out"),
     CutPort(**OWN, port=6443),
     DelayPackets(**UPLINK, ms=50, jitter_ms=10),
     ExhaustCpu(id=ID, machine="one", percent=90, before=20),

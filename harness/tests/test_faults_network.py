@@ -72,7 +72,7 @@ def test_whoever_comes_by_ipv6_is_found_by_it() -> None:
 
 
 def test_one_way_is_cut_and_the_other_is_not() -> None:
-    arriving, leaving = CutOneWay(**OWN, direction="arriving").tables().split("chain leaving", 1)
+    arriving, leaving = CutOneWay(**OWN, direction="in").tables().split("chain leaving", 1)
     assert arriving.count("drop;") == 1
     leaving, neighbours = leaving.split("table netdev")
     assert "drop;" not in leaving

@@ -51,19 +51,19 @@ class Lived:
 
 def resolved(reach: Reach, fault: Fault) -> Fault:
     """The fault with every choice made, by ways that can only read."""
-    return fault.resolved(reading(reach, line.SCRIPTS), Random(7))
+    return fault.resolved(reading(reach, (line.ASKING,)), Random(7))
 
 
 def refusal(reach: Reach, fault: Fault) -> str | None:
     """Why it is refused, found by ways that can only read."""
-    return resolved(reach, fault).refuse(reading(reach, line.SCRIPTS))
+    return resolved(reach, fault).refuse(reading(reach, (line.ASKING,)))
 
 
 @contextmanager
 def active(do: Do, fault: Fault, lease_s: float = 30.0) -> Iterator[Lived]:
     """The fault is seen while the body runs; afterwards it is seen to be gone."""
     ready = do(lambda reach: resolved(reach, fault))
-    assert do(lambda reach: ready.refuse(reading(reach, line.SCRIPTS))) is None
+    assert do(lambda reach: ready.refuse(reading(reach, (line.ASKING,)))) is None
     life = do(lambda reach: Life(ready, reach, lambda _event, _data: None, lease_s=lease_s))
     lived = Lived(life, do(lambda reach: reach))
     _timed(do, lived, "armed", lambda: life.arm())
