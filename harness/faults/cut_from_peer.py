@@ -15,7 +15,8 @@ from harness.transport import Reach
 class CutFromPeer(OnUplink):
     """Drop what one machine and its pods exchange with another one and the pods there.
 
-    ``others`` are the other machine's addresses and the ranges of its pods, as the API has them.
+    ``peer`` is drawn when none is named; ``others`` are its addresses and the ranges of its pods,
+    as the API has them.
     """
 
     name: ClassVar[str] = "cut-from-peer"
@@ -23,7 +24,7 @@ class CutFromPeer(OnUplink):
     takes: ClassVar[frozenset[Takes]] = EVERYTHING
     gone_within_s: ClassVar[float] = 120.0
 
-    peer: str
+    peer: str = ""
     others: tuple[str, ...] = ()
 
     @property
@@ -31,14 +32,16 @@ class CutFromPeer(OnUplink):
         return f"{self.machine} from {self.peer}"
 
     def resolved(self, reach: Reach, draw: Random) -> Self:
-        node = seen.node(reach, self.peer)
+        machines = [it.name for it in reach.profile.cluster().machines if it.name != self.machine]
+        peer = self.peer or draw.choice(machines)
+        node = seen.node(reach, peer)
         addresses = [
             it["address"] for it in node["status"]["addresses"] if it["type"].endswith("IP")
         ]
-        declared = reach.profile.cluster().machine(self.peer).address
+        declared = reach.profile.cluster().machine(peer).address
         others = {declared, *addresses, *node["spec"].get("podCIDRs", ())}
         found = super().resolved(reach, draw)
-        return found.model_copy(update={"others": tuple(sorted(others))})
+        return found.model_copy(update={"peer": peer, "others": tuple(sorted(others))})
 
     def refuse(self, reach: Reach) -> str | None:
         if self.peer == self.machine:

@@ -81,7 +81,8 @@ def test_one_way_is_cut_and_the_other_is_not() -> None:
 
 
 def test_a_peer_is_known_by_its_addresses_and_the_range_of_its_pods() -> None:
-    fault = CutFromPeer(id=ID, machine="one", peer="two").resolved(whole_cluster(), Random(1))
+    fault = CutFromPeer(id=ID, machine="one").resolved(whole_cluster(), Random(1))
+    assert fault.peer == "two"  # drawn: there is no other
     assert fault.others == ("10.0.0.2", "10.42.1.0/24")
     assert "ip saddr { 10.0.0.2, 10.42.1.0/24 } drop;" in fault.tables()
     both = fault.model_copy(update={"others": ("10.0.0.2", "fd00::/64")}).tables()
