@@ -25,6 +25,8 @@ from harness.settings.drills import Steady, load_drill, load_steady
 from harness.settings.soaks import Soak, load_soak
 from harness.transport import Reach
 
+# So long a drill takes at most; what its ledger left after that was left by one that was killed.
+_DRILL_S = 7200.0
 DRILLS, SOAK, LEDGER = "drills", "soak", "ledger"
 
 
@@ -125,6 +127,7 @@ class Drilling:
                 run=f"{run.name}/{place}",
                 seed=self.options.seed,
                 rate_per_s=writes_per_s,
+                lasts_s=self.options.soak_s + _DRILL_S,
             ) as books:
                 yield _Books(books, place)
 

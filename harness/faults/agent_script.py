@@ -45,6 +45,11 @@ rm -rf {entry}
 rmdir {folder} 2> /dev/null || exit 0
 rm -f {at_boot} {boot_unit}
 """
+# The handle of every queue of ours, on the uplinks of a machine.
+QUEUE = "c0de:"
+MOUNTS = Path("/proc/mounts")
+LOCAL = re.compile("/dev/(?!rbd|nbd)")
+KINDS = ("ext4", "xfs", "btrfs")
 RUN_UNDO = ("/bin/sh", "-c", '[ ! -e "$1" ] || exec /bin/sh "$1"', "undo")
 
 
@@ -104,7 +109,7 @@ def heal(name: str) -> dict[str, Any]:
 
 def listing() -> dict[str, Any]:
     armed = entries()
-    return {"armed": armed, "strays": strays({entry["id"] for entry in armed})}
+    return {"armed": armed, "strays": strays(armed)}
 
 
 def entries() -> list[Any]:
@@ -118,8 +123,9 @@ def entries() -> list[Any]:
     return found
 
 
-def strays(known: set[str]) -> list[list[str]]:
+def strays(armed: list[Any]) -> list[list[str]]:
     """Commands that remove what carries our name and belongs to no undo that is armed here."""
+    known = {entry["id"] for entry in armed}
     found = []
     tables = run("nft", "list", "tables").stdout if shutil.which("nft") else ""
     for table, name in re.findall(r"^table (\w+ cutover-(\w+))$", tables, re.MULTILINE):
@@ -129,7 +135,27 @@ def strays(known: set[str]) -> list[list[str]]:
     for unit, name in re.findall(r"^(cutover-fault-(\w+)\.\w+)", listed.stdout, re.MULTILINE):
         if name not in known:
             found.append(["systemctl", "stop", unit])
-    return found
+    return found + stray_queues(armed) + stray_files(known)
+
+
+def stray_queues(armed: list[Any]) -> list[list[str]]:
+    """A queue of ours tells no name: it is known by the undo that removes it."""
+    listed = run("tc", "qdisc", "show").stdout if shutil.which("tc") else ""
+    undone = [command for entry in armed for command in entry["commands"]]
+    return [
+        ["tc", "qdisc", "del", "dev", device, "root", "handle", QUEUE]
+        for device in re.findall(rf"^qdisc \w+ {QUEUE} dev (\S+) root", listed, re.MULTILINE)
+        if not any(device in command and QUEUE in " ".join(command) for command in undone)
+    ]
+
+
+def stray_files(known: set[str]) -> list[list[str]]:
+    """Files that fill a disk lie at the top of a file system of the machine's own disks."""
+    mounts = [line.split() for line in MOUNTS.read_text(encoding="utf-8").splitlines()]
+    # What lies on the network may never answer.
+    own = {Path(where) for what, where, kind, *_ in mounts if LOCAL.match(what) and kind in KINDS}
+    files = [file for top in sorted(own | {Path("/")}) for file in top.glob("cutover-fill-*")]
+    return [["rm", "--force", str(it)] for it in files if it.name.rpartition("-")[2] not in known]
 
 
 def write(path: Path, text: str) -> None:

@@ -38,14 +38,23 @@ _ENDS_WITHIN_S = ANSWERS_WITHIN_S + 5.0
 class Books:
     """A ledger that is being kept. Its folder holds the ``book`` and, at the end, what was read.
 
+    ``space`` is the namespace of what is written to.
+
     Each writer sends ``rate_per_s`` writes a second as long as they are answered in time, and each
     bank is counted every second. A thread that ends before its time is a trouble of its tally.
     """
 
     def __init__(
-        self, writers: Mapping[str, Sequence[Writer]], *, folder: Path, run: str, rate_per_s: float
+        self,
+        writers: Mapping[str, Sequence[Writer]],
+        *,
+        folder: Path,
+        run: str,
+        rate_per_s: float,
+        space: str = "",
     ) -> None:
         self.folder = folder
+        self.space = space
         self._writers = writers
         self._every_s = 1.0 / rate_per_s
         self._book = Book(folder / "book", run)
@@ -253,7 +262,9 @@ def kept(
 ) -> Iterator[Books]:
     """Keep a ledger on a stage that is there already."""
     writers = {name: WRITERS[name](stage) for name in names}
-    with closing(Books(writers, folder=folder, run=stage.run, rate_per_s=rate_per_s)) as books:
+    with closing(
+        Books(writers, folder=folder, run=stage.run, rate_per_s=rate_per_s, space=stage.space)
+    ) as books:
         books.start()
         books.steady()
         yield books

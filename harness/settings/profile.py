@@ -274,6 +274,8 @@ class Profile(Frozen):
     shared_clock: bool = False
     # The machine whose loss the drill lose-manager rehearses.
     swarm_manager: Name | None = None
+    # A folder, on every machine, on the file system that a fault may fill.
+    fill_folder: Annotated[str, Field(pattern="^/")] | None = None
     disks: Disks | None = None
     ledger: Ledger | None = None
     # Only a profile of the embedded lab has this: its size and shape. Read by harness.lab alone.

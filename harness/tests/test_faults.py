@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from harness.faults import FAULTS
+from harness.faults import FAULTS, line
 from harness.faults.fault import Fault
 from harness.faults.model import Act, Undo
 from harness.tests.fault_examples import EXAMPLES, whole_cluster
@@ -33,7 +33,7 @@ def test_its_undo_comes_back_from_json_unchanged(fault: Fault) -> None:
 
 @each_fault
 def test_all_but_injecting_and_healing_only_reads(fault: Fault) -> None:
-    watched = reading(whole_cluster(), scripts=())
+    watched = reading(whole_cluster(), (line.ASKING,))
     resolved = fault.resolved(watched, Random(1))
     assert resolved.refuse(watched) is None
     assert resolved.arm(watched, 30)

@@ -1,4 +1,4 @@
-"""Drills on the lab that must not pass: what was broken shows in the verdict, for its own reason."""
+"""Drills on the lab that must not pass: what was broken shows, and for its own reason."""
 
 from __future__ import annotations
 

@@ -1,0 +1,58 @@
+"""Runs on a machine, as ``python3 - ask WAY ADDRESS WHAT``: who answers another machine?
+
+WAY is ``tcp`` or ``udp``, and WHAT a port; or ``dns``, and WHAT a name that is asked for. Writes
+``open``, ``refused`` or ``silent`` as JSON. Standard library of Python 3.8 only; it only reads.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import sys
+
+_WITHIN_S = 1.0
+_QUERY = 0x0C0D
+_DNS = 53
+
+
+def tcp(address: str, port: str) -> str:
+    with socket.create_connection((address, int(port)), timeout=_WITHIN_S):
+        return "open"
+
+
+def udp(address: str, port: str) -> str:
+    exchange(address, int(port), b"\n")
+    return "open"
+
+
+def dns(address: str, name: str) -> str:
+    """Any answer to our question counts, also that there is no such name."""
+    labels = b"".join(bytes([len(it)]) + it.encode() for it in name.rstrip(".").split("."))
+    question = labels + b"\0" + struct.pack("!HH", 1, 1)  # its IPv4 address
+    wanted = struct.pack("!HHHHHH", _QUERY, 0x0100, 1, 0, 0, 0) + question
+    (number,) = struct.unpack("!H", exchange(address, _DNS, wanted)[:2])
+    return "open" if number == _QUERY else "silent"
+
+
+def exchange(address: str, port: int, words: bytes) -> bytes:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as asking:
+        asking.settimeout(_WITHIN_S)
+        asking.connect((address, port))  # so that a refusal is heard
+        asking.send(words)
+        return asking.recv(4096)
+
+
+def main(_verb: str, way: str, address: str, what: str) -> None:
+    try:
+        found = {"tcp": tcp, "udp": udp, "dns": dns}[way](address, what)
+    except ConnectionRefusedError:
+        found = "refused"
+    except OSError:
+        found = "silent"
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

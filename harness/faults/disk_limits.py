@@ -1,0 +1,100 @@
+"""How fast what systemd runs in a unit may read and write: in both layouts of control groups.
+
+In the unified one systemd sets the limits. In the old one it often may not, so a group of our own
+is made below the one that the unit's main process is in, and that process is moved there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Self
+
+from harness.errors import TransportError
+from harness.faults.model import MARK, Argv
+from harness.settings import Frozen
+from harness.transport import Reach
+
+_WITHIN_S = 10.0
+_UNIFIED = "/sys/fs/cgroup/cgroup.controllers"
+_BLKIO = "/sys/fs/cgroup/blkio"
+_LIMITS = ("IOReadBandwidthMax", "IOWriteBandwidthMax")
+# $1: the group, $2: the device's number and bytes a second, $3: the unit.
+_MOVE = """mkdir "$1" || exit 1
+for way in read write; do
+  echo "$2" > "$1/blkio.throttle.${way}_bps_device" || exit 1
+done
+echo "$(systemctl show --property=MainPID --value "$3")" > "$1/cgroup.procs"
+"""
+_MOVE_BACK = """[ -d "$1" ] || exit 0
+for process in $(cat "$1/cgroup.procs"); do
+  echo $process > "$1/../cgroup.procs"
+done
+rmdir "$1"
+"""
+
+
+class DiskLimits(Frozen):
+    """Limits for one unit on one device, as one machine can set them.
+
+    ``group`` is a control group of our own in the old layout, where the device is known by its
+    ``number``; both are empty in the unified one.
+    """
+
+    unit: str
+    device: str
+    group: str = ""
+    number: str = ""
+
+    @classmethod
+    def of(cls, reach: Reach, machine: str, name: str, unit: str, device: str) -> Self | None:
+        """The limits that the machine can set for a unit that runs; None when it can set none."""
+        told = reach.shell.run(machine, ("cat", _UNIFIED), within_s=_WITHIN_S)
+        if told.status == 0:
+            return cls(unit=unit, device=device) if "io" in told.stdout.split() else None
+        show = ("systemctl", "show", "--property=MainPID", "--value", unit)
+        process = _read(reach, machine, *show).strip()
+        if process in ("", "0"):
+            return None
+        lines = _read(reach, machine, "cat", f"/proc/{process}/cgroup").splitlines()
+        groups = [it.split(":", 2) for it in lines]
+        inside = [group for _, which, group in groups if "blkio" in which.split(",")]
+        if not inside:
+            return None
+        major, minor = _read(reach, machine, "stat", "--format=%t:%T", device).strip().split(":")
+        return cls(
+            unit=unit,
+            device=device,
+            group=f"{_BLKIO}{inside[0].rstrip('/')}/{MARK}{name}",
+            number=f"{int(major, 16)}:{int(minor, 16)}",
+        )
+
+    def setting(self, bytes_per_s: int) -> Argv:
+        """The command that sets them."""
+        if self.group:
+            limit = f"{self.number} {bytes_per_s}"
+            return "sh", "-c", _MOVE, "limit", self.group, limit, self.unit
+        limits = [f"{limit}={self.device} {bytes_per_s}" for limit in _LIMITS]
+        return "systemctl", "set-property", "--runtime", self.unit, *limits
+
+    def lifting(self) -> Iterable[Argv]:
+        """The commands that lift them; a unit that has ended has none."""
+        if self.group:
+            yield "sh", "-c", _MOVE_BACK, "lift", self.group
+            return
+        lift = (
+            '[ "$(systemctl show --property=ActiveState --value "$1")" != active ] || '
+            f'systemctl set-property --runtime "$1" {" ".join(f"{it}=" for it in _LIMITS)}'
+        )
+        yield "sh", "-c", lift, "lift", self.unit
+        # What systemd wrote down for it.
+        written = f"/run/systemd/system.control/{self.unit}.d/50-"
+        yield "rm", "--force", *(f"{written}{limit}.conf" for limit in _LIMITS)
+        yield "systemctl", "daemon-reload"
+
+
+def _read(reach: Reach, machine: str, *argv: str) -> str:
+    done = reach.shell.run(machine, argv, within_s=_WITHIN_S)
+    if done.status != 0:
+        said = done.stderr.strip()[-200:]
+        raise TransportError(f"{machine}: `{' '.join(argv)}`: {said}")
+    return done.stdout

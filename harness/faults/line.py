@@ -1,0 +1,65 @@
+"""How the line to a machine is, as another machine sees it. Read only."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import TransportError
+from harness.transport import Reach
+
+# The program that asks; it only reads.
+ASKING = Path(__file__).with_name("asking_script.py").read_text(encoding="utf-8")
+_PYTHON = ("python3", "-I", "-S", "-")
+_WITHIN_S = 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pings:
+    """What came of some pings: how many were lost, and how long the others took on average."""
+
+    lost_percent: float
+    ms: float | None
+
+
+def pings(reach: Reach, machine: str, watcher: str, *, count: int = 1, size: int = 56) -> Pings:
+    """Ping a machine from another one, some times within a second or two."""
+    address = reach.profile.cluster().machine(machine).address
+    argv = ("ping", "-n", "-q", "-i", "0.05", "-W", "1", "-c", f"{count}", "-s", f"{size}", address)
+    done = reach.shell.run(watcher, argv, within_s=_WITHIN_S)
+    lost = re.search(r"([\d.]+)% packet loss", done.stdout)
+    if lost is None:
+        said = (done.stderr or done.stdout).strip()[-200:]
+        raise TransportError(f"{watcher}: ping of {address} ended with {done.status}: {said}")
+    took = re.search(r"= [\d.]+/([\d.]+)/", done.stdout)
+    return Pings(lost_percent=float(lost[1]), ms=float(took[1]) if took else None)
+
+
+def answers(reach: Reach, machine: str, watcher: str) -> bool:
+    """Does the watcher get an answer from the machine, by ping?"""
+    return pings(reach, machine, watcher).lost_percent == 0
+
+
+def knock(reach: Reach, watcher: str, protocol: str, address: str, port: int) -> str:
+    """What the watcher finds at a port: ``open``, ``refused``, or ``silent``."""
+    return _ask(reach, watcher, protocol, address, f"{port}")
+
+
+def names(reach: Reach, watcher: str, address: str, name: str) -> bool:
+    """Does the name server at that address answer the watcher at all?"""
+    return _ask(reach, watcher, "dns", address, name) == "open"
+
+
+def _ask(reach: Reach, watcher: str, *words: str) -> str:
+    argv = (*_PYTHON, "ask", *words)
+    done = reach.shell.run(watcher, argv, stdin=ASKING, within_s=_WITHIN_S)
+    try:
+        found: str = json.loads(done.stdout)
+    except ValueError:
+        said = done.stderr.strip()[-200:]
+        raise TransportError(
+            f"{watcher}: asking {' '.join(words)} ended with {done.status}: {said}"
+        ) from None
+    return found

@@ -1,0 +1,208 @@
+"""Faults of the network, lived on the lab: seen by others, taken back, and nothing is left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import pytest
+
+from harness.errors import NotProven
+from harness.faults import line, seen
+from harness.faults.break_dns import BreakDns
+from harness.faults.cut_from_peer import CutFromPeer
+from harness.faults.cut_off import CutOff
+from harness.faults.cut_one_way import CutOneWay
+from harness.faults.cut_port import CutPort
+from harness.faults.delay_packets import DelayPackets
+from harness.faults.fault import Fault
+from harness.faults.keeper import NodeKeeper
+from harness.faults.limit_bandwidth import LimitBandwidth
+from harness.faults.lose_packets import LosePackets
+from harness.lab.shape import Node
+from harness.tests.lab.breaking import Do, inside
+from harness.tests.lab.lived import active, new_id, refusal, traces
+from harness.tests.lab.world import World
+from harness.transport import Reach
+from harness.waiting import until
+
+# One that slows nothing down.
+QUEUE = ("tbf", "rate", "100mbit", "burst", "100000", "latency", "50ms")
+Record = Callable[[str, object], None]
+
+
+@pytest.fixture
+def do(world: World) -> Iterator[Do]:
+    with inside(world) as do:
+        yield do
+
+
+def cut_off(world: World) -> Fault:
+    return CutOff(id=new_id(), machine=world.three.name)
+
+
+def cut_from_peer(world: World) -> Fault:
+    return CutFromPeer(id=new_id(), machine=world.two.name, peer=world.three.name)
+
+
+def cut_port(world: World) -> Fault:
+    return CutPort(id=new_id(), machine=world.three.name, port=10250)
+
+
+def lose_packets(world: World) -> Fault:
+    return LosePackets(id=new_id(), machine=world.three.name, percent=30)
+
+
+def limit_bandwidth(world: World) -> Fault:
+    return LimitBandwidth(id=new_id(), machine=world.three.name, kbit=4000)
+
+
+def break_dns(world: World) -> Fault:
+    return BreakDns(id=new_id(), machine=name_servers(world)[0])
+
+
+def name_servers(world: World) -> list[str]:
+    """The machines on which CoreDNS runs."""
+    found = world.kubectl(
+        "get",
+        "pods",
+        "--namespace=kube-system",
+        "--selector=k8s-app=kube-dns",
+        "--output=jsonpath={.items[*].spec.nodeName}",
+    )
+    return sorted(found.split())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [cut_off, cut_from_peer, cut_port, lose_packets, limit_bandwidth, break_dns],
+    ids=lambda make: make.__name__,
+)
+def test_a_fault_of_the_network_is_seen_and_gone_and_leaves_nothing(
+    world: World, do: Do, record_property: Record, make: Callable[[World], Fault]
+) -> None:
+    fault = make(world)
+    node = world.lab.node(fault.machine)
+    before = traces(world, node)
+    with active(do, fault) as lived:
+        # Whatever is dropped, we still reach it, and there it is kept what takes it back.
+        left = do(lambda reach: NodeKeeper(reach, node.name).left())
+        assert list(left.armed) == [fault.id]
+        assert not left.strays
+        assert traces(world, node) != before
+    record_property("took", f"{fault.name}: {lived.took_s}")
+    assert traces(world, node) == before
+
+
+@pytest.mark.parametrize("direction", ["in", "out"])
+def test_the_other_way_goes_on_when_one_is_cut(
+    world: World, do: Do, record_property: Record, direction: Literal["in", "out"]
+) -> None:
+    node, other = world.three, world.two
+    before = traces(world, node)
+    fault = CutOneWay(id=new_id(), machine=node.name, direction=direction)
+    with active(do, fault) as lived:
+        heard = echoes(world, other)
+        ping = ("ping", "-n", "-i", "0.2", "-c", "2", "-W", "1", other.address)
+        world.do(node, *ping, check=False)
+        arrived = echoes(world, other) - heard
+    assert arrived == (2 if direction == "in" else 0)
+    record_property("took", f"{fault.name} {direction}: {lived.took_s}")
+    assert traces(world, node) == before
+
+
+def echoes(world: World, node: Node) -> int:
+    """How many pings a machine was sent since it booted."""
+    lines = world.do(node, "cat", "/proc/net/snmp").splitlines()
+    names, numbers = (it.split()[1:] for it in lines if it.startswith("Icmp:"))
+    return int(dict(zip(names, numbers, strict=True))["InEchos"])
+
+
+def test_a_machine_that_is_cut_off_takes_no_address_along(world: World, do: Do) -> None:
+    """It believes to be the last one, and takes the address of the API: nobody must hear that."""
+    api = str(world.lab.shape.api_address)
+    with active(do, CutOff(id=new_id(), machine=world.three.name)):
+        until(
+            lambda: api in world.do(world.three, "ip", "-brief", "address", "show", "host0"),
+            within_s=15,
+            what="the machine that is cut off takes the address of the API",
+        )
+        assert do(lambda reach: seen.is_ready(reach, world.one.name))
+    until(
+        lambda: api not in world.do(world.three, "ip", "-brief", "address", "show", "host0"),
+        within_s=15,
+        what="it gives the address back",
+    )
+
+
+def test_a_cut_that_nobody_heals_heals_itself_when_its_lease_ends(
+    world: World, do: Do, record_property: Record
+) -> None:
+    node, lease_s = world.three, 5.0
+    before = traces(world, node)
+    with active(do, CutOff(id=new_id(), machine=node.name), lease_s) as lived:
+        until(
+            lambda: do(lambda reach: seen.answers_peer(reach, node.name)),
+            within_s=lease_s + 3,
+            what="it answers again though nobody healed it",
+        )
+        until(lambda: traces(world, node) == before, within_s=5, what="nothing is left")
+        with pytest.raises(NotProven, match="took itself back"):
+            do(lambda _reach: lived.life.renew())
+    record_property("took", f"cut-off, never healed: {lived.took_s}")
+    assert lived.life.expired
+
+
+def test_a_port_that_is_cut_leaves_the_others(world: World, do: Do) -> None:
+    address, api_port = world.three.address, 6443
+    with active(do, CutPort(id=new_id(), machine=world.three.name, port=10250)):
+        found = do(lambda reach: line.knock(reach, world.one.name, "tcp", address, api_port))
+    assert found == "open"
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        # The lab's kernel is the host's.
+        (lambda name: DelayPackets(id=new_id(), machine=name, ms=50), "has no sch_netem"),
+        (lambda name: CutPort(id=new_id(), machine=name, port=22), "our own SSH"),
+        (lambda name: CutFromPeer(id=new_id(), machine=name, peer=name), "from itself"),
+    ],
+    ids=["delay-packets", "cut-port of ours", "cut-from-peer itself"],
+)
+def test_what_cannot_be_is_refused_with_a_reason(
+    world: World, do: Do, make: Callable[[str], Fault], words: str
+) -> None:
+    reason = do(lambda reach: refusal(reach, make(world.three.name)))
+    assert words in str(reason)
+
+
+def test_a_closed_port_can_be_cut_too_since_it_refuses_at_once(world: World, do: Do) -> None:
+    fault = CutPort(id=new_id(), machine=world.three.name, port=9, protocol="udp")
+    assert do(lambda reach: refusal(reach, fault)) is None
+
+
+def test_names_cannot_be_broken_where_no_name_server_is(world: World, do: Do) -> None:
+    (machine,) = {node.name for node in world.lab.nodes} - set(name_servers(world))
+    reason = do(lambda reach: refusal(reach, BreakDns(id=new_id(), machine=machine)))
+    assert reason is not None
+    assert "no ready pod of CoreDNS" in reason
+
+
+def test_what_is_left_without_an_undo_is_found_and_can_be_removed(world: World, do: Do) -> None:
+    node = world.three
+    before = traces(world, node)
+    world.do(node, "nft", "add table inet cutover-dead")
+    world.do(node, "tc", "qdisc", "add", "dev", "host0", "root", "handle", "c0de:", *QUEUE)
+    world.do(node, "fallocate", "--length", "4096", "/var/lib/rancher/cutover-fill-dead")
+    world.do(node, "systemd-run", "--unit=cutover-fault-dead", "--collect", "sleep", "60")
+
+    def remove(reach: Reach) -> int:
+        found = NodeKeeper(reach, node.name).left().strays
+        statuses = [reach.shell.run(node.name, command).status for command in found]
+        assert not any(statuses), found
+        return len(found)
+
+    assert do(remove) == 4
+    assert do(remove) == 0
+    assert traces(world, node) == before

@@ -1,0 +1,81 @@
+"""Faults that use up what a machine has, lived on the lab: seen by others, and nothing is left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+
+import pytest
+
+from harness.faults.exhaust_cpu import ExhaustCpu
+from harness.faults.exhaust_memory import ExhaustMemory
+from harness.faults.fault import Fault
+from harness.faults.fill_disk import FillDisk
+from harness.faults.keeper import NodeKeeper
+from harness.faults.slow_disk import SlowDisk
+from harness.tests.lab.breaking import inside
+from harness.tests.lab.lived import active, new_id, traces
+from harness.tests.lab.red import beside
+from harness.tests.lab.world import World
+
+Record = Callable[[str, object], None]
+
+
+def exhaust_cpu(name: str) -> Fault:
+    """The processors are those of two other machines, and of whatever runs beside the lab."""
+    return ExhaustCpu(id=new_id(), machine=name, percent=60)
+
+
+def exhaust_memory(name: str) -> Fault:
+    """A fifth of what the kubelet thinks is there, the host's: nearly all that the machine has."""
+    return ExhaustMemory(id=new_id(), machine=name, percent=20)
+
+
+def fill_disk(name: str) -> Fault:
+    """Above 70 % monitors complain, above 85 % the kubelet deletes images, which are not pulled."""
+    return FillDisk(id=new_id(), machine=name, percent=60)
+
+
+def slow_disk(name: str) -> Fault:
+    return SlowDisk(id=new_id(), machine=name, kib_per_s=256, slow_ms=400)
+
+
+@contextmanager
+def writes(world: World, name: str) -> Iterator[None]:
+    """Somebody writes to the OSD of that machine, a little and all the time."""
+    disks = world.lab.profile.disks
+    assert disks is not None
+    bench = f"while :; do ceph tell osd.{disks.osds[name]} bench 262144 4096; done"
+    with beside(world, world.one, "sh", "-c", bench):
+        yield
+
+
+@pytest.mark.parametrize(
+    "make",
+    [exhaust_cpu, exhaust_memory, fill_disk, slow_disk],
+    ids=lambda make: make.__name__,
+)
+def test_a_pressure_is_seen_and_gone_and_leaves_nothing(
+    world: World, record_property: Record, make: Callable[[str], Fault]
+) -> None:
+    node = world.three
+    fault = make(node.name)
+    load = writes(world, node.name) if isinstance(fault, SlowDisk) else nullcontext()
+    before = traces(world, node)
+    with inside(world) as do:
+        with load, active(do, fault) as lived:
+            left = do(lambda reach: NodeKeeper(reach, node.name).left())
+            assert list(left.armed) == [fault.id]
+            assert not left.strays
+            assert traces(world, node) != before
+        record_property("took", f"{fault.name}: {lived.took_s}")
+    assert traces(world, node) == before
+
+
+def test_what_runs_in_a_unit_of_ours_is_the_first_to_go(world: World) -> None:
+    """The kernel ends it, and no member, when memory runs out after all."""
+    with inside(world) as do, active(do, exhaust_memory(world.three.name)):
+        pids = world.do(world.three, "pgrep", "stress-ng").split()
+        scores = [world.do(world.three, "cat", f"/proc/{pid}/oom_score_adj") for pid in pids]
+        assert {int(it) for it in scores} == {1000}, json.dumps(scores)

@@ -1,0 +1,165 @@
+"""What faults that use something up would do, by how much, and how others see it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from harness.faults import agent_script
+from harness.faults.disk_limits import DiskLimits
+from harness.faults.exhaust_cpu import ExhaustCpu
+from harness.faults.exhaust_memory import ExhaustMemory
+from harness.faults.fill_disk import FillDisk
+from harness.faults.slow_disk import SlowDisk
+from harness.tests.fault_examples import ANSWERS, ID, whole_cluster
+from harness.transport import Completed, Reach
+from harness.transport.fake import FakeKube, FakeShell, ShellAnswer
+
+STATS = "/api/v1/nodes/one/proxy/stats/summary"
+
+
+def measuring(**changes: Any) -> Reach:
+    """A whole cluster whose kubelet measures something else."""
+    whole = whole_cluster()
+    assert isinstance(whole.kube, FakeKube)
+    node = {**whole.kube.objects[STATS]["node"], **changes}
+    told = {path: {"node": node} for path in (STATS, f"{STATS}?only_cpu_and_memory=true")}
+    return replace(whole, kube=FakeKube({**whole.kube.objects, **told}, read_only=True))
+
+
+def answering(**answers: ShellAnswer) -> Reach:
+    changed = {("*", word): answer for word, answer in answers.items()}
+    return replace(whole_cluster(), shell=FakeShell({**ANSWERS, **changed}))
+
+
+def test_memory_is_filled_by_what_it_lacks_and_the_unit_may_have_no_more() -> None:
+    fault = ExhaustMemory(id=ID, machine="one", percent=85).resolved(whole_cluster(), Random(1))
+    assert fault.before == 25
+    assert fault.mib == round(0.6 * 8e9 / 2**20)  # of 8 GB, 2 are in use
+    (act,) = fault.acts(whole_cluster())
+    assert f"--property=MemoryMax={fault.mib + 128}M" in act.argv
+    assert "--property=RuntimeMaxSec=1800" in act.argv
+    assert f"{fault.mib}m" in act.argv
+
+
+@pytest.mark.parametrize(("used", "active"), [(2, False), (3, False), (6, True), (7.5, True)])
+def test_what_is_past_the_middle_is_due_to_the_fault(used: float, active: bool) -> None:
+    fault = ExhaustMemory(id=ID, machine="one", percent=95, before=25)
+    memory = {"workingSetBytes": used * 1e9, "availableBytes": (8 - used) * 1e9}
+    reach = measuring(memory=memory)
+    assert (fault.active(reach), fault.healed(reach)) == (active, not active)
+
+
+def test_what_is_nearly_exhausted_as_it_is_is_refused() -> None:
+    reach = measuring(cpu={"usageNanoCores": 1_700_000_000})
+    fault = ExhaustCpu(id=ID, machine="one", percent=90).resolved(reach, Random(1))
+    assert "85 % of the processors of one are in use as it is" in str(fault.refuse(reach))
+
+
+def test_a_machine_without_the_tool_is_refused() -> None:
+    reach = answering(test=Completed(status=1, stdout="", stderr=""))
+    fault = ExhaustCpu(id=ID, machine="one", percent=90)
+    assert "has no /usr/bin/stress-ng" in str(fault.refuse(reach))
+
+
+def test_a_disk_is_filled_at_the_top_of_the_file_system_that_the_profile_names() -> None:
+    fault = FillDisk(id=ID, machine="one", percent=80).resolved(whole_cluster(), Random(1))
+    assert fault.file == "/cutover-fill-f00d"
+    assert fault.add_bytes == int(0.8 * 95) - 20
+    assert fault.refuse(whole_cluster()) is None
+
+
+def test_a_disk_that_the_kubelet_does_not_watch_is_refused() -> None:
+    reach = measuring(fs={"capacityBytes": 7, "usedBytes": 1, "availableBytes": 6})
+    fault = FillDisk(id=ID, machine="one", percent=80).resolved(reach, Random(1))
+    assert "on no file system that the kubelet watches" in str(fault.refuse(reach))
+
+
+def test_a_disk_of_which_the_profile_says_nothing_is_refused() -> None:
+    whole = whole_cluster()
+    reach = replace(whole, profile=whole.profile.model_copy(update={"fill_folder": None}))
+    fault = FillDisk(id=ID, machine="one", percent=80).resolved(reach, Random(1))
+    assert "fill_folder" in str(fault.refuse(reach))
+
+
+# --- the speed of a disk ----------------------------------------------------------------------
+
+
+def old_layout(argv: Sequence[str], _stdin: str) -> Completed:
+    known = {
+        "/proc/77/cgroup": "9:name=systemd:/system.slice/x\n4:cpu,blkio:/osds\n0::/system.slice/x\n"
+    }
+    found = known.get(argv[-1])
+    return Completed(status=int(found is None), stdout=found or "", stderr="")
+
+
+def test_systemd_sets_the_limits_where_it_has_the_disks() -> None:
+    fault = SlowDisk(id=ID, machine="one", kib_per_s=64).resolved(whole_cluster(), Random(1))
+    (act,) = fault.acts(whole_cluster())
+    assert act.argv[:4] == ("systemctl", "set-property", "--runtime", "ceph-osd@0.service")
+    assert "IOWriteBandwidthMax=/dev/sda 65536" in act.argv
+
+
+def test_a_group_of_our_own_sets_them_in_the_old_layout() -> None:
+    reach = answering(
+        cat=old_layout,
+        systemctl=Completed(status=0, stdout="77\n", stderr=""),
+        stat=Completed(status=0, stdout="fd:1a\n", stderr=""),
+    )
+    limits = DiskLimits.of(reach, "one", ID, "ceph-osd@0.service", "/dev/sda")
+    assert limits is not None
+    assert limits.group == "/sys/fs/cgroup/blkio/osds/cutover-f00d"
+    assert limits.number == "253:26"
+    assert "253:26 4096" in limits.setting(4096)
+
+
+def test_a_machine_that_can_limit_nothing_is_refused() -> None:
+    reach = answering(cat=Completed(status=0, stdout="cpu memory pids\n", stderr=""))
+    fault = SlowDisk(id=ID, machine="one", kib_per_s=64).resolved(reach, Random(1))
+    assert "cannot limit what osd.0 reads and writes" in str(fault.refuse(reach))
+
+
+def test_a_machine_without_an_osd_has_no_disk_to_slow() -> None:
+    fault = SlowDisk(id=ID, machine="two", kib_per_s=64).resolved(whole_cluster(), Random(1))
+    assert "the profile names no OSD of two" in str(fault.refuse(whole_cluster()))
+
+
+# --- what is left without an undo -------------------------------------------------------------
+
+
+QUEUES = (
+    "qdisc noqueue 0: dev lo root refcnt 2\nqdisc tbf c0de: dev eth0 root refcnt 2 rate 1Mbit\n"
+)
+
+
+def test_a_queue_is_a_stray_unless_an_undo_removes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*argv: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(argv, 0, QUEUES if argv[0] == "tc" else "")
+
+    monkeypatch.setattr(agent_script, "run", run)
+    monkeypatch.setattr("shutil.which", lambda _: "/usr/sbin/it")
+    undo = ["sh", "-c", 'tc qdisc del dev "$1" root handle c0de:', "undo"]
+    removing = ["tc", "qdisc", "del", "dev", "eth0", "root", "handle", "c0de:"]
+    for device, strays in (("eth0", []), ("eth1", [removing])):
+        armed = [{"id": "f00d", "commands": [[*undo, device]]}]
+        assert agent_script.stray_queues(armed) == strays
+
+
+def test_a_file_that_fills_a_disk_is_a_stray_unless_its_undo_is_armed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"/dev/sda1 {tmp_path} ext4 rw 0 0\n/dev/rbd0 {tmp_path}/far ext4 rw 0 0\n")
+    monkeypatch.setattr(agent_script, "MOUNTS", mounts)
+    (tmp_path / "far").mkdir()
+    for file in ("cutover-fill-f00d", "cutover-fill-dead", "far/cutover-fill-beef"):
+        (tmp_path / file).touch()
+    assert agent_script.stray_files({"f00d"}) == [
+        ["rm", "--force", str(tmp_path / "cutover-fill-dead")]
+    ]
