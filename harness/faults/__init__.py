@@ -2,20 +2,52 @@
 
 ``model`` and ``fault`` say what one is, ``life`` leads it from its arming to the proof that it is
 gone, ``keeper`` keeps its undo where it is needed, ``seen`` is how others see a machine, ``budget``
-says what may be broken at all, and every other module is one fault.
+and ``replicas`` say what may be broken at all, ``tools`` and ``ceph_daemon`` are shared by several,
+and every other module is one fault.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from harness.faults.drain import Drain
+from harness.faults.fail_mds import FailMds
 from harness.faults.fault import Fault
+from harness.faults.hard_reset import HardReset
+from harness.faults.kill_container import KillContainer
+from harness.faults.kill_ingress import KillIngress
+from harness.faults.kill_pods import KillPods
+from harness.faults.kill_speaker import KillSpeaker
+from harness.faults.osd_out import OsdOut
 from harness.faults.power_off import PowerOff
 from harness.faults.reboot import Reboot
+from harness.faults.skew_clock import SkewClock
+from harness.faults.slow_api import SlowApi
+from harness.faults.stop_containerd import StopContainerd
 from harness.faults.stop_etcd import StopEtcd
+from harness.faults.stop_monitor import StopMonitor
+from harness.faults.stop_osd import StopOsd
 from harness.faults.stop_rke2 import StopRke2
 from harness.faults.stop_static_pod import StopStaticPod
 
-FAULTS: Mapping[str, type[Fault]] = {
-    fault.name: fault for fault in (PowerOff, Reboot, StopEtcd, StopRke2, StopStaticPod)
-}
+_ALL: tuple[type[Fault], ...] = (
+    Drain,
+    FailMds,
+    HardReset,
+    KillContainer,
+    KillIngress,
+    KillPods,
+    KillSpeaker,
+    OsdOut,
+    PowerOff,
+    Reboot,
+    SkewClock,
+    SlowApi,
+    StopContainerd,
+    StopEtcd,
+    StopMonitor,
+    StopOsd,
+    StopRke2,
+    StopStaticPod,
+)
+FAULTS: Mapping[str, type[Fault]] = {fault.name: fault for fault in _ALL}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 
@@ -52,7 +53,10 @@ def run_here(argv: Argv, within_s: float) -> Completed:
 
 
 def _ask_api(reach: Reach, act: Act) -> None:
-    verb, path = act.argv
-    if verb != "DELETE":
+    verb, path, *body = act.argv
+    if verb == "DELETE":
+        reach.kube.delete(path)
+    elif verb == "POST" and body:
+        reach.kube.create(path, json.loads(body[0]))
+    else:
         raise InjectFailed(f"the API is asked to {verb} {path}: no fault may")
-    reach.kube.delete(path)

@@ -13,7 +13,7 @@ Argv: TypeAlias = tuple[str, ...]
 FaultId = Annotated[str, Field(pattern=r"^[a-z0-9]{4,16}$")]
 
 HERE = "here"  # this computer, for what reaches a machine from outside (its power)
-API = "api"  # the Kubernetes API; the command is a verb and a path
+API = "api"  # the Kubernetes API; the command is DELETE and a path, or POST, a path and JSON
 # What carries this name on a machine (nft tables, units, files, control groups) came from a fault.
 MARK = "cutover-"
 

@@ -25,6 +25,7 @@ from harness.errors import ConfigError
 from harness.model import Cluster, Machine, OsdDisk, StorageClass
 from harness.settings.ceph import Ceph
 from harness.settings.disks import recorded_disks
+from harness.settings.faults import Commands, KnownPods
 from harness.settings.files import SCENARIOS, Frozen, cache_dir, parse, state_dir
 from harness.settings.gates import TargetChange
 from harness.settings.rook import Rook
@@ -263,6 +264,8 @@ class Profile(Frozen):
     targets: Mapping[str, Mapping[str, TargetChange]] = {}
     allow_disruption: bool = False
     power: Power | None = None
+    commands: Commands = Commands()
+    pods: KnownPods = KnownPods()
     disks: Disks | None = None
     # Only a profile of the embedded lab has this: its size and shape. Read by harness.lab alone.
     lab: Mapping[str, Any] | None = None
