@@ -84,7 +84,7 @@ def pod(name: str, *, of: str = "ReplicaSet", **labels: str) -> dict[str, Any]:
         },
         "spec": {"nodeName": "one" if number == "1" else "two", "containers": [{"name": "main"}]},
         "status": {
-            **READY,
+            "conditions": [{"type": "Ready", "status": "True"}],
             "podIP": f"10.42.0.{number}",
             "containerStatuses": [{**container, "state": {"running": {}}}],
         },
@@ -177,16 +177,22 @@ _DECLARED: Mapping[str, Any] = {
 }
 
 
-def whole_cluster(objects: Mapping[str, Any] = {}, **declared: Any) -> Reach:
+def whole_cluster(
+    objects: Mapping[str, Any] = {},
+    *,
+    answers: Mapping[tuple[str, str], ShellAnswer] = {},
+    in_pods: Mapping[tuple[str, str], ShellAnswer] = {},
+    **declared: Any,
+) -> Reach:
     """A cluster that is well, of two machines, as a fault's observers see it.
 
-    ``objects`` and what is declared take the place of what it has.
+    Objects, answers of machines and of pods, and what is declared take the place of what it has.
     """
     answered = {**json.loads(json.dumps(OBJECTS)), **objects}
     return Reach(
         profile=Profile.model_validate({**PROFILE, **_DECLARED, **declared}),
-        shell=FakeShell(ANSWERS),
-        kube=FakeKube(answered, asked=ASKED, read_only=True),
+        shell=FakeShell({**ANSWERS, **answers}),
+        kube=FakeKube(answered, asked=ASKED, in_pods=in_pods, read_only=True),
         fleet=FakeFleet(("one", "two")),
         outside=FakeOutside(),
     )
