@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.catalogue import Scenario
-from harness.errors import HarnessError, NotProven, Refused
+from harness.drill.session import DRILLS, LEDGER, Drilling, DrillOutcome
+from harness.errors import HarnessError, NotProven, Refused, Unhealed
 from harness.gate import Ruling, Trail
 from harness.journal import Journal, Record
 from harness.model import JSON, Observation, Outcome
@@ -37,11 +38,13 @@ class Run:
         *,
         reach: Reach,
         probes: Mapping[str, Probe],
+        drilling: Drilling | None = None,
     ) -> None:
         self.trail = trail
         self.reach = reach
         self._journal = journal
         self._probes = probes
+        self._drilling = drilling
         self._scenario: Scenario | None = None
 
     def write(self, kind: str, subject: str, data: Any) -> Record:
@@ -101,6 +104,46 @@ class Run:
         if again or not self.trail.has_looked(probe):
             self._look(self._probes[probe])
         return self.trail.observations(probe)
+
+    def drill(self, name: str) -> None:
+        """Carry a drill out, and observe what came of it; one that an earlier session of this run
+        completed is not carried out again.
+
+        Refused before anything was touched, Unhealed when a fault could not be taken back,
+        NotProven when nobody has allowed disruption.
+        """
+        for subject in (DRILLS, LEDGER):
+            self.write("ask", subject, {"scenario": self._current().id})
+        before = self.trail.completed.get(name)
+        if before is not None:
+            self._tell_drill(name, *before)
+            return
+        if self._drilling is None or not self._drilling.options.allowed:
+            raise NotProven(
+                f"the drill {name} breaks things on purpose, and nobody has allowed that",
+                remedy=f"./cutover plan {name}, then --allow-disruption",
+            )
+        self.write("look", DRILLS, {"targets": [name], "seed": self._drilling.options.seed})
+        at, began = time.time(), time.monotonic()
+        try:
+            outcome = self._drilling.carry_out(name, self.trail.manifest.run, self.write)
+        except Refused as no:
+            self.write("refused", name, {"reason": str(no)})
+            raise
+        except HarnessError as error:
+            took_s = time.monotonic() - began
+            self.write("observation", DRILLS, _observed(name, at, took_s, error=str(error)))
+            if isinstance(error, Unhealed):
+                raise
+            return
+        self._tell_drill(name, outcome, at, time.monotonic() - began)
+
+    def _tell_drill(self, name: str, outcome: DrillOutcome, at: float, took_s: float) -> None:
+        self.write("look", DRILLS, {"targets": [name]})
+        self.write("observation", DRILLS, _observed(name, at, took_s, outcome.drill))
+        self.write("look", LEDGER, {"targets": list(outcome.tallies)})
+        for writer, tally in outcome.tallies.items():
+            self.write("observation", LEDGER, _observed(writer, at, took_s, tally))
 
     def require(self, check: str) -> None:
         """Judge, for each requirement of the scenario, what the scenario has observed so far.
@@ -185,6 +228,14 @@ def _said(value: Any, error: str | None) -> dict[str, Any]:
 
 def _looking(probe: Probe, reach: Reach, target: str) -> Callable[[], JSON]:
     return lambda: probe.observe(reach, target)
+
+
+def _observed(
+    target: str, at: float, took_s: float, value: JSON = None, error: str | None = None
+) -> dict[str, Any]:
+    """An observation as its record holds it."""
+    times = {"at": round(at, 6), "took_s": round(took_s, 3)}
+    return {"target": target, **times, "value": value, "error": error}
 
 
 @dataclass(frozen=True, slots=True)

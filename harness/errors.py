@@ -8,6 +8,7 @@
     │   │   └── NotListening   the machine says that the port is closed
     │   ├── TimedOut           no answer within the deadline
     │   ├── NotFound           the API has no such object
+    │   ├── Conflict           the API's object is another than we thought
     │   ├── Denied             the other side refused us (login, permission, certificate)
     │   └── HostKeyUnknown     the machine is not the one that was pinned
     ├── InjectFailed           a fault could not be injected as it should
@@ -60,6 +61,10 @@ class TimedOut(TransportError):
 
 class NotFound(TransportError):
     """The API answered that it has no such object, or no such kind of object."""
+
+
+class Conflict(TransportError):
+    """The API answered that the object exists already, or was changed by somebody else."""
 
 
 class Denied(TransportError):

@@ -19,9 +19,11 @@ from harness.checks import (
     csi,
     disk_bench,
     disks,
+    drills,
     edge,
     etcd,
     host,
+    ledger,
     legacy,
     network,
     nodes,
@@ -51,4 +53,6 @@ CHECKS: Mapping[str, Check] = (
     | capacity.CHECKS
     | rook.CHECKS
     | csi.CHECKS
+    | drills.CHECKS
+    | ledger.CHECKS
 )

@@ -18,7 +18,7 @@ from harness.probes import pods
 from harness.settings import Frozen
 from harness.transport import Reach
 
-_AGENT = Path(__file__).with_name("agent_script.py").read_text(encoding="utf-8")
+AGENT = Path(__file__).with_name("agent_script.py").read_text(encoding="utf-8")
 _PYTHON = ("python3", "-I", "-S", "-")
 _WITHIN_S = 30.0
 _UNDO_WITHIN_S = 90.0
@@ -104,7 +104,7 @@ class NodeKeeper:
 
     def _ask(self, *words: str, within_s: float = _WITHIN_S) -> dict[str, Any]:
         done = self._reach.shell.run(
-            self._machine, (*_PYTHON, *words), stdin=_AGENT, within_s=within_s
+            self._machine, (*_PYTHON, *words), stdin=AGENT, within_s=within_s
         )
         try:
             report: dict[str, Any] = json.loads(done.stdout)

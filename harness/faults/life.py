@@ -47,7 +47,7 @@ class Stage(StrEnum):
 _MAY_HEAL = (Stage.ARMED, Stage.INJECTED, Stage.ACTIVE, Stage.INVALID, Stage.HEALED, Stage.GONE)
 
 
-class _KeeperOf(Protocol):
+class KeeperOf(Protocol):
     def __call__(self, reach: Reach, place: str) -> Keeper: ...
 
 
@@ -64,7 +64,7 @@ class Life:
         reach: Reach,
         tell: Tell,
         *,
-        keeper: _KeeperOf = keeper_of,
+        keeper: KeeperOf = keeper_of,
         lease_s: float = LEASE_S,
     ) -> None:
         self.fault = fault

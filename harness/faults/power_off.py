@@ -29,11 +29,11 @@ class PowerOff(Fault):
 
     def acts(self, reach: Reach) -> Iterable[Act]:
         if reach.profile.power is not None:
-            yield Act(place=HERE, argv=self._named(reach.profile.power.off))
+            yield Act(place=HERE, argv=self._named(reach.profile.power.cut))
 
     def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         power = reach.profile.power
-        return HERE, [] if power is None else [self._named(power.on)]
+        return HERE, [] if power is None else [self._named(power.restore)]
 
     def active(self, reach: Reach) -> bool:
         return not seen.answers_peer(reach, self.machine)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.checks import Check
+from harness.drill.session import DRILLS, LEDGER, DrillOutcome
 from harness.errors import NotProven
 from harness.gate.manifest import Manifest
 from harness.gate.ruling import Ruling, rule
@@ -101,6 +102,9 @@ class Trail:
         self.looked: list[LookSeen] = []
         self.scenarios: dict[str, ScenarioSeen] = {}
         self.faults: dict[str, FaultSeen] = {}
+        # Drills that an earlier session completed: what came of each, when, and how long it took.
+        self.completed: dict[str, tuple[DrillOutcome, float, float]] = {}
+        self.undo: dict[str, Mapping[str, Any]] = {}  # fault → what was armed, and for what
         self.redacted: Mapping[str, Any] = {"places": {}, "tokens": {}}
         self.collected: list[Collected] = []
         self.collections: list[str] = []
@@ -159,7 +163,11 @@ class Trail:
         self._manifest = Manifest.model_validate(record.data)
 
     def _on_session(self, record: Record) -> None:
-        """What an earlier session saw says nothing about what this one will find."""
+        """What an earlier session saw says nothing about what this one will find.
+
+        But a drill that it completed is over: its fault is not injected again.
+        """
+        self._remember_drills()
         self.signer = record.data.get("signer")
         self.sessions += 1
         self._looks.clear()
@@ -186,6 +194,8 @@ class Trail:
         self.scenarios[record.data["scenario"]].asked[record.subject] = None
 
     def _on_look(self, record: Record) -> None:
+        if record.subject == DRILLS:
+            self._remember_drills()  # the one before it, whose look this one replaces
         self._looks[record.subject] = _Look(targets=tuple(record.data["targets"]))
         self.looked.append(LookSeen(began=replace(record, data=None), ended=record))
 
@@ -235,8 +245,19 @@ class Trail:
     def _on_problem(self, record: Record) -> None:
         self.problems.append(record.data["text"])
 
+    def _remember_drills(self) -> None:
+        drills, tallies = self.observations(DRILLS), self.observations(LEDGER)
+        for name, seen in drills.items():
+            if seen.error is None:
+                kept = {writer: tally.value for writer, tally in tallies.items()}
+                outcome = DrillOutcome(drill=seen.value, tallies=kept)
+                self.completed[name] = (outcome, seen.at, seen.took_s)
+
     def _on_fault(self, record: Record) -> None:
         event = record.data["event"]
+        if event == "armed":
+            self.undo[record.subject] = record.data
+            return
         if event == "injected":
             self.faults[record.subject] = FaultSeen(
                 id=record.subject,

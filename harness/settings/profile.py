@@ -227,11 +227,11 @@ class Power(Frozen):
     """Commands, run on this computer, that cut a machine's power and give it back.
 
     ``{machine}`` in a word stands for the machine's name. Cutting must be sudden, as a power loss
-    is, and giving back must do no harm to a machine that has power.
+    is, and restoring must do no harm to a machine that has power.
     """
 
-    off: tuple[str, ...] = Field(min_length=1)
-    on: tuple[str, ...] = Field(min_length=1)
+    cut: tuple[str, ...] = Field(min_length=1)
+    restore: tuple[str, ...] = Field(min_length=1)
 
 
 class Profile(Frozen):

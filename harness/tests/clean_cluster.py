@@ -85,6 +85,10 @@ TARGETS = {
     "source_ratio": 1.5,
     "used_after_loss_percent": 85.0,
     "health_age_minutes": 10.0,
+    "lost_count": 0.0,
+    "duplicated_count": 0.0,
+    "invented_count": 0.0,
+    "outage_s": 60.0,
 }
 NOW = 1_795_500_000.0
 DAY_S = 86_400

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from functools import cache
 from itertools import permutations
 from typing import Any
 
+from harness.ledger.book import Event
+from harness.ledger.checker import Reading, tallies
+from harness.ledger.tally import observed
 from harness.tests import rook_objects
 from harness.tests.clean_cluster import DAY_S, GIB, NAMES, NOW, PARTITIONS
 from harness.tests.probe_rig import observe, reach
 from harness.transport.fake import FakeKube
+
+_KINDS = ("postgres", "bank", "cephfs", "http", "objects")
 
 
 def seen() -> dict[str, dict[str, Any]]:
@@ -23,6 +30,27 @@ def seen() -> dict[str, dict[str, Any]]:
         "backup-claims": {"test": _backup_claims()},
         "ceph": {"test": _ceph()},
         "rook": {"test": _rook()},
+        "ledger": json.loads(json.dumps(observed(tallies(_events(), _readings())))),
+    }
+
+
+def _events() -> Iterator[Event]:
+    """Five kinds write for twelve seconds; a fault keeps them from it for three of these."""
+    yield "due", "bank/0", 1000, 0
+    for second in [*range(6), *range(9, 15)]:
+        if second == 5:
+            yield "mark", "fault%20injected", 0, second * 1_000_000 + 1
+        for number, kind in enumerate(_KINDS):
+            at = second * 1_000_000 + number * 1000 + 2
+            yield "invoke", f"{kind}/0", second - 3 * (second > 5), at
+            yield "ok", f"{kind}/0", second - 3 * (second > 5), at + 500
+        yield "total", "bank/0", 1000, second * 1_000_000 + 900_000
+
+
+def _readings() -> dict[str, list[Reading]]:
+    there = {kind: [(f"{kind}/0", seq) for seq in range(12)] for kind in _KINDS}
+    return {
+        kind: [Reading(by="m1", began_us=20_000_000, found=found)] for kind, found in there.items()
     }
 
 

@@ -167,7 +167,7 @@ ANSWERS: Mapping[tuple[str, str], ShellAnswer] = {
     ("*", "systemd-detect-virt"): Completed(status=1, stdout="none", stderr=""),
 }
 _DECLARED: Mapping[str, Any] = {
-    "power": {"off": ["off", "{machine}"], "on": ["on", "{machine}"]},
+    "power": {"cut": ["off", "{machine}"], "restore": ["on", "{machine}"]},
     "stack": {"cni": "bridge", "network_policy": False, "load_balancer": "metallb"},
     "load_balancer_pool": ["10.0.0.200-10.0.0.219"],
     "pods": {

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import ClassVar
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from harness.errors import TransportError
 from harness.faults.fault import Fault
@@ -44,7 +44,7 @@ class NoOp(Fault):
     seen_within_s: ClassVar[float] = 0.0
     gone_within_s: ClassVar[float] = 0.0
 
-    note: Note
+    note: Note = Field(exclude=True)
 
     def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002
         yield Act(place=self.machine, argv=("break",))

@@ -1,0 +1,168 @@
+"""W5-DURABLE, W9-DRILLS: what was acknowledged stays, and writing goes on after a fault.
+
+Each observation is the tally (``harness.ledger.tally``) of one kind of writer. A tally without one
+acknowledged write, or without one since the fault, says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from harness.checks.findings import Facts, Finding, conclude, looks, unknown, wanted
+from harness.model import Case, Verdict
+
+_PROBE = "ledger"
+
+Tally: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The tallies by kind of writer, and what is not known."""
+
+    facts: Facts
+    gaps: tuple[Finding, ...]
+
+    @property
+    def tallies(self) -> Mapping[str, Tally]:
+        return self.facts.values
+
+    def sum(self, key: str) -> float:
+        return float(sum(tally[key] for tally in self.tallies.values()))
+
+    def measured(self, **keys: str) -> dict[str, float]:
+        """Sums of the tallies' numbers, under the names that a report has for them."""
+        return {name: self.sum(key) for name, key in keys.items()} if self.tallies else {}
+
+
+def _seen(case: Case) -> _Seen:
+    observed = case.of(_PROBE)
+    kept: dict[str, None] = dict.fromkeys(observed)
+    for look in observed.values():
+        value: Any = look.value or {}
+        kept |= dict.fromkeys(value.get("kept", ()))
+    facts = looks(case, _PROBE, kept)
+    gaps = [unknown(where, why) for where, tally in facts.values.items() for why in _unknown(tally)]
+    return _Seen(facts, tuple(gaps))
+
+
+def _mute(tally: Tally) -> str:
+    """Why nothing follows from a tally; empty when something does."""
+    if tally["ok"] == 0:
+        return f"not one of {tally['invoked']} writes was acknowledged"
+    if tally["ok_after_fault"] == 0:
+        return "not one write was acknowledged after the fault"
+    return ""
+
+
+def _unknown(tally: Tally) -> Iterator[str]:
+    if why := _mute(tally):
+        yield why
+    yield from tally["troubles"]
+
+
+def _unread(seen: _Seen) -> Iterator[Finding]:
+    for where, tally in seen.tallies.items():
+        if tally["unread"]:
+            yield unknown(where, tally["unread"])
+
+
+def _examples(tally: Tally, what: str) -> str:
+    return "; ".join(tally["examples"].get(what, ()))
+
+
+def nothing_lost(case: Case) -> Verdict:
+    """Neither at the end nor for a while: what was acknowledged is seen by everybody."""
+    target = wanted(case, "lost_count")
+    seen = _seen(case)
+    findings = [*seen.gaps, *_unread(seen)]
+    for where, tally in seen.tallies.items():
+        of = f"of {tally['ok']} acknowledged writes"
+        if tally["lost"]:
+            text = f"expected all {of}, seen {tally['lost']} lost ({_examples(tally, 'lost')})"
+            findings.append(Finding(where, text))
+        if tally["stale"]:
+            text = f"expected all {of} by everyone, seen {tally['stale']} missed by somebody"
+            findings.append(Finding(where, f"{text} ({_examples(tally, 'stale')})"))
+    return conclude(
+        findings,
+        seen.facts,
+        proven=f"all {seen.sum('ok'):.0f} acknowledged writes are there",
+        measured=seen.measured(lost_count="lost", acknowledged_count="ok")
+        | {"rpo_s": max((it["rpo_s"] for it in seen.tallies.values()), default=0.0)},
+        target=target,
+    )
+
+
+def nothing_invented(case: Case) -> Verdict:
+    target = wanted(case, "duplicated_count", "invented_count")
+    seen = _seen(case)
+    findings = [*seen.gaps, *_unread(seen)]
+    for where, tally in seen.tallies.items():
+        for key, words in (("duplicated", "there twice"), ("phantom", "that nobody made")):
+            if tally[key]:
+                text = f"expected each write once, seen {tally[key]} {words}"
+                findings.append(Finding(where, f"{text} ({_examples(tally, key)})"))
+    return conclude(
+        findings,
+        seen.facts,
+        proven=f"each of {seen.sum('found'):.0f} writes is there once, and was made",
+        measured=seen.measured(duplicated_count="duplicated", invented_count="phantom"),
+        target=target,
+    )
+
+
+def went_on_in_time(case: Case) -> Verdict:
+    """The longest silence since the fault or, without one, of all."""
+    target = wanted(case, "outage_s")
+    limit = target["outage_s"]
+    seen = _seen(case)
+    findings = list(seen.gaps)
+    outages: dict[str, float] = {}
+    for where, tally in seen.tallies.items():
+        if _mute(tally):
+            continue
+        outage = outages[where] = tally["gap_s" if tally["outage_s"] is None else "outage_s"]
+        if outage > limit:
+            text = f"expected writing to go on within {limit:g} s, seen {outage:.1f} s without it"
+            findings.append(Finding(where, text + (", up to the end" * tally["gap_open"])))
+    measured = {"outage_s": round(max(outages.values()), 3)} if outages else {}
+    return conclude(
+        findings,
+        seen.facts,
+        proven=f"no writer waited longer than {limit:g} s for an acknowledgement",
+        measured=measured,
+        target=target,
+    )
+
+
+def total_constant(case: Case) -> Verdict:
+    """Transfers move money between accounts: however they overlap or break, none is made."""
+    seen = _seen(case)
+    findings = list(seen.gaps)
+    banks = {where: it for where, it in seen.tallies.items() if it["due"] is not None}
+    for where, tally in banks.items():
+        if tally["wrong_totals"]:
+            text = f"expected {tally['due']} in each of {tally['totals']} looks, seen another total"
+            text += f" in {tally['wrong_totals']} ({_examples(tally, 'wrong totals')})"
+            findings.append(Finding(where, text))
+        elif not tally["totals"]:
+            findings.append(unknown(where, "nobody counted the bank's total"))
+    if seen.tallies and not banks:
+        findings.append(unknown("the ledger", "no bank was kept"))
+    return conclude(
+        findings,
+        seen.facts,
+        proven="the bank had its total whenever somebody looked",
+        measured={"looks_count": float(sum(it["totals"] for it in banks.values()))},
+    )
+
+
+CHECKS = {
+    "no acknowledged write is lost": nothing_lost,
+    "no write is there twice or was never made": nothing_invented,
+    "writing went on again in time": went_on_in_time,
+    "the bank's total never changed": total_constant,
+}

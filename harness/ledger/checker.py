@@ -1,0 +1,332 @@
+"""What became of the writes: a book's events, and what was there when it was read, to tallies.
+
+The rules are those of Jepsen's set-full: a write that was acknowledged must be there at the end,
+once; one of which nobody knows may be; nothing else may. All writers of a kind (``postgres/0`` is
+of ``postgres``) are counted together.
+
+A writer numbers its writes 0, 1, 2 …, so that a state, a time and a count for each are all that is
+kept: time and memory grow with the number of writes, and with nothing else.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TypeAlias
+from urllib.parse import unquote
+
+from harness.errors import NotProven
+from harness.journal import utc_text
+from harness.ledger.book import DUE, FAIL, INFO, INVOKE, MARK, OK, TOTAL, Event
+from harness.ledger.tally import FAULT, Phase, Tally
+
+# A writer, and the number of a write of its that is there.
+Found: TypeAlias = tuple[str, int]
+
+_EXAMPLES = 5
+_STATES: Mapping[str, int] = {INVOKE: 1, OK: 2, FAIL: 3, INFO: 4}
+_INVOKED, _OK, _FAIL = (_STATES[what] for what in (INVOKE, OK, FAIL))
+_MOST = 255
+_US = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What somebody saw of all that a kind wrote, or why that could not be seen (``error``).
+
+    ``began_us`` is when it began, by the monotonic clock of the book.
+    """
+
+    by: str
+    began_us: int
+    found: Iterable[Found] = ()
+    error: str = ""
+
+
+def tallies(
+    events: Iterable[Event], readings: Mapping[str, Sequence[Reading]], *, wall_s: float = 0.0
+) -> Mapping[str, Tally]:
+    """The tally of each kind of writer; ``wall_s`` is the time of day at the clock's zero.
+
+    The last reading that came about says what was there at the end, the earlier ones what was
+    stale. NotProven when the events cannot be those of a book.
+    """
+    history = _History()
+    history.feed(events)
+    kinds = {**dict.fromkeys(history.kinds), **dict.fromkeys(readings)}
+    return {kind: _tally(history, kind, readings.get(kind, ()), wall_s) for kind in kinds}
+
+
+@dataclass(slots=True)
+class _Span:
+    """From one mark to the next: a kind's acknowledgements, and its longest silence.
+
+    ``last`` is the latest acknowledgement, of this span or before it.
+    """
+
+    name: str
+    at: int
+    last: int
+    ok: int = 0
+    first: int = 0
+    longest: int = 0
+    gap: tuple[int, int] = (0, 0)
+
+    def acknowledged(self, at: int) -> None:
+        if not self.ok:
+            self.first = at
+        self.ok += 1
+        self.silent(at)
+        self.last = at
+
+    def silent(self, until: int) -> None:
+        if until - self.last > self.longest:
+            self.longest, self.gap = until - self.last, (self.last, until)
+
+
+@dataclass(slots=True)
+class _Kind:
+    """What all writers of a kind did together; ``span`` is the one under way."""
+
+    span: _Span
+    spans: list[_Span]
+    due: int | None = None
+    totals: int = 0
+    wrong_totals: int = 0
+    wrong: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Writer:
+    """One writer's writes by their numbers: what came of each, and when it was acknowledged."""
+
+    kind: _Kind
+    states: bytearray = field(default_factory=bytearray)
+    times: array[int] = field(default_factory=lambda: array("q"))
+
+
+class _History:
+    """A book's events, taken in one after the other."""
+
+    def __init__(self) -> None:
+        self.writers: dict[str, _Writer] = {}
+        self.kinds: dict[str, _Kind] = {}
+        self.end = 0
+        self._marks: list[tuple[str, int]] = []
+
+    def feed(self, events: Iterable[Event]) -> None:
+        writers = self.writers
+        who, seq, at = "", 0, 0
+        try:
+            for what, who, seq, at in events:
+                if what == INVOKE:
+                    writer = writers.get(who) or self._welcome(who, at)
+                    if seq != len(writer.states):
+                        raise NotProven(f"write {seq} of {who} is out of order in the book")
+                    writer.states.append(_INVOKED)
+                    writer.times.append(0)
+                elif what in _STATES:
+                    writer = writers[who]
+                    if writer.states[seq] != _INVOKED:
+                        raise NotProven(f"write {seq} of {who} ended twice")
+                    writer.states[seq] = _STATES[what]
+                    if what == OK:
+                        writer.times[seq] = at
+                        writer.kind.span.acknowledged(at)
+                else:
+                    self._note(what, who, seq, at)
+        except (KeyError, IndexError) as error:
+            raise NotProven(f"write {seq} of {who} ended, and it never began") from error
+        self.end = at
+        for kind in self.kinds.values():
+            kind.span.silent(at)
+
+    def _welcome(self, who: str, at: int) -> _Writer:
+        writer = self.writers[who] = _Writer(self._of(who, at))
+        return writer
+
+    def kind(self, name: str) -> _Kind:
+        """What a kind did; of one that wrote nothing, nothing."""
+        return self._of(name, self.end)
+
+    def _of(self, who: str, at: int) -> _Kind:
+        """A writer's kind, which is silent from its first event on."""
+        name = kind_of(who)
+        if name not in self.kinds:
+            marks = [("", at), *self._marks]
+            spans = [_Span(mark, since, last=at) for mark, since in marks]
+            self.kinds[name] = _Kind(spans[-1], spans)
+        return self.kinds[name]
+
+    def _note(self, what: str, who: str, number: int, at: int) -> None:
+        if what == MARK:
+            name = unquote(who)
+            self._marks.append((name, at))
+            for kind in self.kinds.values():
+                kind.span.silent(at)
+                kind.span = _Span(name, at, last=kind.span.last)
+                kind.spans.append(kind.span)
+        elif what == DUE:
+            self._of(who, at).due = number
+        elif what == TOTAL:
+            kind = self._of(who, at)
+            kind.totals += 1
+            if number != kind.due:
+                kind.wrong_totals += 1
+                kind.wrong = [*kind.wrong, number][:_EXAMPLES]
+
+
+def kind_of(who: str) -> str:
+    """The kind of a writer: what its name says before the stroke."""
+    return who.partition("/")[0]
+
+
+def _tally(history: _History, name: str, readings: Sequence[Reading], wall_s: float) -> Tally:
+    ours = {who: it for who, it in history.writers.items() if kind_of(who) == name}
+    kind = history.kind(name)
+    counts = {
+        what: sum(it.states.count(state) for it in ours.values()) for what, state in _STATES.items()
+    }
+    gap = max(kind.spans, key=lambda span: span.longest).gap
+    tally = Tally(
+        writer=name,
+        invoked=sum(counts.values()),
+        ok=counts[OK],
+        fail=counts[FAIL],
+        info=counts[INFO] + counts[INVOKE],
+        gap_s=_seconds(gap[1] - gap[0]),
+        gap_from=_seconds(gap[0]) + wall_s,
+        gap_to=_seconds(gap[1]) + wall_s,
+        gap_open=gap == (kind.span.last, history.end),
+        phases=tuple(_phase(span, wall_s) for span in kind.spans[1:]),
+        due=kind.due,
+        totals=kind.totals,
+        wrong_totals=kind.wrong_totals,
+        examples=_named("wrong totals", [f"{it}, not {kind.due}" for it in kind.wrong]),
+        troubles=tuple(f"{it.by} could not read: {it.error}" for it in readings if it.error),
+    )
+    made = [reading for reading in readings if not reading.error]
+    if not made:
+        return replace(tally, unread="what was written was never read again")
+    return _Comparison(ours, made).onto(tally, kind, wall_s)
+
+
+def _phase(span: _Span, wall_s: float) -> Phase:
+    return Phase(
+        name=span.name,
+        at=_seconds(span.at) + wall_s,
+        ok=span.ok,
+        first_ok_s=_seconds(span.first - span.at) if span.ok else None,
+        gap_s=_seconds(span.longest),
+    )
+
+
+class _Comparison:
+    """One kind's writes beside what was there; every count is of writes, not of looks."""
+
+    def __init__(self, writers: Mapping[str, _Writer], readings: Sequence[Reading]) -> None:
+        self._writers = writers
+        self._phantoms: dict[Found, None] = {}
+        self._seen = self._counted(readings[-1])
+        self._lost = {who: self._missing(who, self._seen) for who in writers}
+        self._stale = {who: bytes(len(it.states)) for who, it in writers.items()}
+        for reading in readings[:-1]:
+            self._compare(reading)
+
+    def _counted(self, reading: Reading) -> dict[str, bytearray]:
+        """How often each write was there; what was never sent is a phantom."""
+        counts = {who: bytearray(len(it.states)) for who, it in self._writers.items()}
+        sent = {who: (it.states, counts[who], len(it.states)) for who, it in self._writers.items()}
+        nobody = (bytearray(), bytearray(), 0)
+        for who, seq in reading.found:
+            states, seen, length = sent.get(who, nobody)
+            if not 0 <= seq < length or states[seq] == _FAIL:
+                self._phantoms[who, seq] = None
+            elif seen[seq] < _MOST:
+                seen[seq] += 1
+        return counts
+
+    def _missing(self, who: str, seen: Mapping[str, bytearray]) -> bytes:
+        """A byte a write: 1 where it was acknowledged and is not there."""
+        return _both(_where(self._writers[who].states, _OK), _where(seen[who], 0))
+
+    def _compare(self, reading: Reading) -> None:
+        """Writes that this reading should have seen, and only the last one saw."""
+        seen = self._counted(reading)
+        for who, writer in self._writers.items():
+            missing = bytearray(_both(self._missing(who, seen), _where(self._lost[who], 0)))
+            for seq in _places(missing):
+                missing[seq] = writer.times[seq] < reading.began_us
+            self._stale[who] = _either(self._stale[who], missing)
+
+    def onto(self, tally: Tally, kind: _Kind, wall_s: float) -> Tally:
+        """The tally with what the comparison says."""
+        lost = [
+            (writer.times[seq], who, seq)
+            for who, writer in self._writers.items()
+            for seq in _places(self._lost[who])
+        ]
+        lost.sort()
+        more = {who: _where(seen, 0, 1) for who, seen in self._seen.items()}
+        twice = [f"{who} {seq}" for who, found in more.items() for seq in _places(found, wanted=0)]
+        stale = [f"{who} {seq}" for who, found in self._stale.items() for seq in _places(found)]
+        told = [f"{who} {seq}, acknowledged {_utc(at, wall_s)}" for at, who, seq in lost]
+        return replace(
+            tally,
+            found=sum(len(seen) - seen.count(0) for seen in self._seen.values()),
+            lost=len(lost),
+            duplicated=len(twice),
+            phantom=len(self._phantoms),
+            stale=len(stale),
+            rpo_s=_age(kind, lost[0][0]) if lost else 0.0,
+            examples={
+                **tally.examples,
+                **_named("lost", told),
+                **_named("duplicated", twice),
+                **_named("phantom", [f"{who} {seq}" for who, seq in self._phantoms]),
+                **_named("stale", stale),
+            },
+        )
+
+
+def _age(kind: _Kind, acknowledged: int) -> float:
+    """How old a write was at the first fault or, without one, at the last acknowledgement."""
+    faults = [span.at for span in kind.spans if span.name == FAULT]
+    return max(0.0, _seconds((faults or [kind.span.last])[0] - acknowledged))
+
+
+def _where(values: bytes | bytearray, *wanted: int) -> bytes:
+    """A byte for each: 1 where it is one of the wanted, else 0."""
+    return bytes(values).translate(bytes(int(value in wanted) for value in range(256)))
+
+
+def _both(one: bytes | bytearray, other: bytes | bytearray) -> bytes:
+    # As one large number: a loop over millions of bytes would take a second.
+    both = int.from_bytes(one, "big") & int.from_bytes(other, "big")
+    return both.to_bytes(len(one), "big")
+
+
+def _either(one: bytes | bytearray, other: bytes | bytearray) -> bytes:
+    either = int.from_bytes(one, "big") | int.from_bytes(other, "big")
+    return either.to_bytes(len(one), "big")
+
+
+def _places(values: bytes | bytearray, *, wanted: int = 1) -> Iterator[int]:
+    place = values.find(wanted)
+    while place >= 0:
+        yield place
+        place = values.find(wanted, place + 1)
+
+
+def _named(what: str, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    return {what: tuple(names[:_EXAMPLES])} if names else {}
+
+
+def _seconds(us: int) -> float:
+    return us / _US
+
+
+def _utc(us: int, wall_s: float) -> str:
+    return utc_text(datetime.fromtimestamp(us / _US + wall_s, UTC))
