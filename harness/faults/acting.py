@@ -27,7 +27,7 @@ def perform(reach: Reach, act: Act) -> None:
     if act.place == HERE:
         done = run_here(act.argv, within_s)
     else:
-        done = reach.shell.run(act.place, act.argv, within_s=within_s)
+        done = reach.shell.run(act.place, act.argv, stdin=act.stdin, within_s=within_s)
     if done.status != 0:
         said = (done.stderr or done.stdout).strip()[-300:]
         raise InjectFailed(
@@ -53,10 +53,10 @@ def run_here(argv: Argv, within_s: float) -> Completed:
 
 
 def _ask_api(reach: Reach, act: Act) -> None:
-    verb, path, *body = act.argv
+    verb, path = act.argv
     if verb == "DELETE":
         reach.kube.delete(path)
-    elif verb == "POST" and body:
-        reach.kube.create(path, json.loads(body[0]))
+    elif verb == "POST":
+        reach.kube.create(path, json.loads(act.stdin))
     else:
         raise InjectFailed(f"the API is asked to {verb} {path}: no fault may")

@@ -13,16 +13,20 @@ Argv: TypeAlias = tuple[str, ...]
 FaultId = Annotated[str, Field(pattern=r"^[a-z0-9]{4,16}$")]
 
 HERE = "here"  # this computer, for what reaches a machine from outside (its power)
-API = "api"  # the Kubernetes API; the command is DELETE and a path, or POST, a path and JSON
+API = "api"  # the Kubernetes API; the command is a verb and a path
 # What carries this name on a machine (nft tables, units, files, control groups) came from a fault.
 MARK = "cutover-"
 
 
 class Act(Frozen):
-    """One thing that is done: a command on a machine or here, or a request to the API."""
+    """One thing that is done: a command on a machine or here, or a request to the API.
+
+    ``stdin`` is what the command reads on a machine, or the object that the request sends.
+    """
 
     place: str
     argv: Argv
+    stdin: str = ""
 
 
 class Undo(Frozen):

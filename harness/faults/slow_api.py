@@ -33,6 +33,7 @@ _WIDTH = 10
 _QUEUE = 100
 # Before all that Kubernetes itself has, so that it counts for this account whoever it is.
 _PRECEDENCE = 50
+_START = 'cat > "$1" && shift && exec "$@"'
 _STOP = 'systemctl stop "$1" 2> /dev/null; ! systemctl is-active --quiet "$1"'
 
 
@@ -63,18 +64,20 @@ class SlowApi(Fault):
         return None
 
     def acts(self, reach: Reach) -> Iterable[Act]:
-        yield Act(place=API, argv=("POST", _LEVELS, json.dumps(self._level)))
-        yield Act(place=API, argv=("POST", _FLOWS, json.dumps(self._flow)))
+        yield Act(place=API, argv=("POST", _LEVELS), stdin=json.dumps(self._level))
+        yield Act(place=API, argv=("POST", _FLOWS), stdin=json.dumps(self._flow))
         user = f"system:serviceaccount:{self.namespace}:{self.account}"
         urls = ",".join(_url(reach, server) for server in reach.profile.cluster().servers)
-        script = ("python3", "-I", "-S", "-c", _SCRIPT, f"{self.hold_s:g}", str(_WIDTH))
-        unit = ("systemd-run", f"--unit={self._unit}", "--collect")
-        yield Act(place=self.machine, argv=(*unit, *script, user, urls, *tools.kubectl(reach)))
+        hold = (f"{self.hold_s:g}", str(_WIDTH), user, urls, *tools.kubectl(reach))
+        run = ("systemd-run", f"--unit={self._unit}", "--collect", "python3", "-I", "-S")
+        argv = ("sh", "-c", _START, "start", self._program, *run, self._program, *hold)
+        yield Act(place=self.machine, argv=argv, stdin=_SCRIPT)
 
     def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         gone = ("delete", "--ignore-not-found", "--wait=false")
         return self.machine, [
             ("sh", "-c", _STOP, "stop", self._unit),
+            ("rm", "-f", self._program),
             tools.kubectl(reach, *gone, f"flowschemas.{_GROUP}", self._called),
             tools.kubectl(reach, *gone, f"prioritylevelconfigurations.{_GROUP}", self._called),
         ]
@@ -106,6 +109,10 @@ class SlowApi(Fault):
     @property
     def _unit(self) -> str:
         return f"cutover-fault-{self.id}.service"
+
+    @property
+    def _program(self) -> str:
+        return f"/run/cutover-{self.id}.py"
 
     @property
     def _level(self) -> Mapping[str, Any]:

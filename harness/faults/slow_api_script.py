@@ -1,4 +1,4 @@
-"""Runs on a server, as ``python3 -c … HOLD_S WIDTH USER URL,URL… KUBECTL…``, until it is stopped.
+"""Runs on a server, as ``python3 FILE HOLD_S WIDTH USER URL,URL… KUBECTL…``, until it is stopped.
 
 Holds seats of a priority level at each API server, all with requests of one user: ``WIDTH`` a
 server, side by side. The API server asks for the body of a request once the request has its seat,
