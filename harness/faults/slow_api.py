@@ -42,6 +42,7 @@ class SlowApi(Fault):
 
     ``hold_s`` is how long each seat is held. A request waits until the ten before it have had
     theirs: where the least share is three seats, as it is by default, about three times as long.
+    The API refuses (429) what would wait longer than a quarter of the request's own time limit.
     """
 
     name: ClassVar[str] = "slow-api"

@@ -55,7 +55,9 @@ def do(world: World) -> Iterator[Do]:
         yield way
 
 
-@pytest.mark.parametrize("fault", EVERY_FAULT, ids=lambda fault: fault.target.replace(" ", "-"))
+@pytest.mark.parametrize(
+    "fault", EVERY_FAULT, ids=lambda fault: f"{fault.name} {getattr(fault, 'part', '')}".strip()
+)
 def test_a_fault_is_seen_by_others_and_seen_gone(
     do: Do, fault: Fault, record_property: Record
 ) -> None:
@@ -70,20 +72,22 @@ def test_only_the_account_that_was_meant_waits_for_the_api(
     world: World, do: Do, record_property: Record
 ) -> None:
     def asked_s(account: str) -> float:
+        who = f"--as=system:serviceaccount:default:{account}"
         began = time.monotonic()
-        world.kubectl("get", "--raw=/version", f"--as=system:serviceaccount:default:{account}")
+        # What would wait longer than a quarter of its limit is refused.
+        world.kubectl("get", "--raw=/version", who, "--request-timeout=40s")
         return time.monotonic() - began
 
     def live(reach: Reach) -> tuple[float, float]:
-        fault = SlowApi(id="0ffa", machine=ONE, namespace="default", account="default", hold_s=2)
+        fault = SlowApi(id="0ffa", machine=ONE, namespace="default", account="default", hold_s=1)
         with active(reach, resolved(reach, fault), record_property):
             return asked_s("default"), asked_s("another")
 
     slow_s, other_s = do(live)
     record_property("slow_s", round(slow_s, 1))
     record_property("other_s", round(other_s, 1))
-    assert slow_s > other_s + 3
-    assert asked_s("default") < slow_s - 3
+    assert slow_s > other_s + 1.5
+    assert asked_s("default") < slow_s - 1.5
 
 
 def test_a_machine_without_power_is_missed_and_comes_back(do: Do, record_property: Record) -> None:
