@@ -108,10 +108,12 @@ def test_a_machine_whose_power_nobody_gives_back_has_it_when_the_lease_ends(
         life.inject()
         life.see()
         began = time.monotonic()
-        until(lambda: seen.answers_peer(reach, TWO), within_s=90, what=f"{TWO} answers")
-        record_property("back_s", round(time.monotonic() - began, 1))
-        life.heal()
-        life.see_gone()
+        try:
+            until(lambda: seen.answers_peer(reach, TWO), within_s=90, what=f"{TWO} answers")
+            record_property("back_s", round(time.monotonic() - began, 1))
+        finally:
+            life.heal()
+            life.see_gone()
 
     do(live)
 
