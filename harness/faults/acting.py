@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 
@@ -26,7 +27,7 @@ def perform(reach: Reach, act: Act) -> None:
     if act.place == HERE:
         done = run_here(act.argv, within_s)
     else:
-        done = reach.shell.run(act.place, act.argv, within_s=within_s)
+        done = reach.shell.run(act.place, act.argv, stdin=act.stdin, within_s=within_s)
     if done.status != 0:
         said = (done.stderr or done.stdout).strip()[-300:]
         raise InjectFailed(
@@ -53,6 +54,9 @@ def run_here(argv: Argv, within_s: float) -> Completed:
 
 def _ask_api(reach: Reach, act: Act) -> None:
     verb, path = act.argv
-    if verb != "DELETE":
+    if verb == "DELETE":
+        reach.kube.delete(path)
+    elif verb == "POST":
+        reach.kube.create(path, json.loads(act.stdin))
+    else:
         raise InjectFailed(f"the API is asked to {verb} {path}: no fault may")
-    reach.kube.delete(path)

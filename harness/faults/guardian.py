@@ -36,13 +36,16 @@ def arm(undo: Undo) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "entry.json").write_text(undo.model_dump_json(), encoding="utf-8")
     _begin_lease(folder, undo.lease_s)
-    subprocess.Popen(
-        [sys.executable, "-m", "harness.faults.guardian", str(folder)],
+    # The shell ends at once, so that the process is nobody's child: whoever armed it need not wait.
+    process = (sys.executable, "-m", "harness.faults.guardian", str(folder))
+    subprocess.run(
+        ["/bin/sh", "-c", '"$@" &', "guardian", *process],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # neither Ctrl-C nor a hang-up of our terminal reaches it
+        check=True,
     )
 
 

@@ -19,10 +19,14 @@ MARK = "cutover-"
 
 
 class Act(Frozen):
-    """One thing that is done: a command on a machine or here, or a request to the API."""
+    """One thing that is done: a command on a machine or here, or a request to the API.
+
+    ``stdin`` is what the command reads on a machine, or the object that the request sends.
+    """
 
     place: str
     argv: Argv
+    stdin: str = ""
 
 
 class Undo(Frozen):

@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.errors import NotProven
 from harness.faults.budget import Pool, Standing
+from harness.faults.ceph_daemon import in_rook, rook_daemons
 from harness.model import Machine
 from harness.probes import pods
 from harness.probes.ceph import Ceph
@@ -50,9 +51,11 @@ def _ceph(reach: Reach) -> dict[str, Any]:
     quorum, tree = _value(items, "quorum"), _value(items, "osd tree")
     pools, groups = _value(items, "osd map"), _value(items, "placement groups")
     osds = [(host, osd) for host, each in tree["hosts"].items() for osd in each]
+    # Rook names monitors by letters.
+    at: Mapping[str, str] = dict(rook_daemons(reach, "mon")) if in_rook(reach) else {}
     return {
-        "monitors": tuple(quorum["monitors"]),
-        "in_quorum": frozenset(quorum["in"]),
+        "monitors": tuple(at.get(name, name) for name in quorum["monitors"]),
+        "in_quorum": frozenset(at.get(name, name) for name in quorum["in"]),
         "osds": tuple(host for host, _ in osds),
         "osds_up": tuple(host for host, osd in osds if osd["up"] and osd["in"]),
         "pools": tuple(

@@ -21,7 +21,8 @@ class StopStaticPod(Fault):
 
     name: ClassVar[str] = "stop-static-pod"
     takes: ClassVar[frozenset[Takes]] = NOTHING
-    seen_within_s: ClassVar[float] = 90.0
+    # The kubelet looks every 20 s, gives the pod its time to end, and then tells the API.
+    seen_within_s: ClassVar[float] = 150.0
     gone_within_s: ClassVar[float] = 180.0
     at_once: ClassVar[bool] = False  # a pod starts
 

@@ -5,6 +5,7 @@ prove; ``waivers`` declares which risks are accepted, by whom and until when.
 """
 
 from harness.settings.ceph import Ceph
+from harness.settings.faults import Commands, KnownPods, Selected
 from harness.settings.files import (
     ROOT,
     SCENARIOS,
@@ -53,11 +54,13 @@ __all__ = [
     "Access",
     "Backups",
     "Ceph",
+    "Commands",
     "Flaw",
     "Frozen",
     "GateFile",
     "Gates",
     "Ingress",
+    "KnownPods",
     "Kubernetes",
     "Legacy",
     "MachineSettings",
@@ -66,6 +69,7 @@ __all__ = [
     "Profile",
     "Requirement",
     "Rook",
+    "Selected",
     "SshAccess",
     "Stack",
     "Storage",

@@ -25,6 +25,7 @@ from harness.errors import ConfigError
 from harness.model import Cluster, Machine, OsdDisk, StorageClass
 from harness.settings.ceph import Ceph
 from harness.settings.disks import recorded_disks
+from harness.settings.faults import Commands, KnownPods
 from harness.settings.files import SCENARIOS, Frozen, cache_dir, parse, state_dir
 from harness.settings.gates import TargetChange
 from harness.settings.rook import Rook
@@ -276,6 +277,8 @@ class Profile(Frozen):
     swarm_manager: Name | None = None
     # A folder, on every machine, on the file system that a fault may fill.
     fill_folder: Annotated[str, Field(pattern="^/")] | None = None
+    commands: Commands = Commands()
+    pods: KnownPods = KnownPods()
     disks: Disks | None = None
     ledger: Ledger | None = None
     # Only a profile of the embedded lab has this: its size and shape. Read by harness.lab alone.

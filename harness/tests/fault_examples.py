@@ -6,127 +6,208 @@ A fault that is new in ``FAULTS`` needs its example here: the contract test says
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.faults.break_dns import BreakDns
-from harness.faults.cut_from_peer import CutFromPeer
-from harness.faults.cut_off import CutOff
-from harness.faults.cut_one_way import CutOneWay
-from harness.faults.cut_port import CutPort
-from harness.faults.delay_packets import DelayPackets
-from harness.faults.disk_limits import DiskLimits
-from harness.faults.exhaust_cpu import ExhaustCpu
-from harness.faults.exhaust_memory import ExhaustMemory
+from harness.faults.drain import Drain
+from harness.faults.fail_mds import FailMds
 from harness.faults.fault import Fault
-from harness.faults.fill_disk import FillDisk
-from harness.faults.limit_bandwidth import LimitBandwidth
-from harness.faults.lose_packets import LosePackets
-from harness.faults.packets import Line
+from harness.faults.hard_reset import HardReset
+from harness.faults.kill_container import KillContainer
+from harness.faults.kill_ingress import KillIngress
+from harness.faults.kill_pods import KillPods, Victim
+from harness.faults.kill_speaker import KillSpeaker
+from harness.faults.osd_out import OsdOut
 from harness.faults.power_off import PowerOff
 from harness.faults.reboot import Reboot
-from harness.faults.slow_disk import SlowDisk
+from harness.faults.skew_clock import SkewClock
+from harness.faults.slow_api import SlowApi
+from harness.faults.stop_containerd import StopContainerd
 from harness.faults.stop_etcd import StopEtcd
+from harness.faults.stop_monitor import StopMonitor
+from harness.faults.stop_osd import StopOsd
 from harness.faults.stop_rke2 import StopRke2
 from harness.faults.stop_static_pod import StopStaticPod
 from harness.settings import Profile
+from harness.tests import fault_examples_network as network
 from harness.tests.stage import PROFILE
-from harness.transport import Completed, Reach
+from harness.transport import Answer, Completed, Reach
 from harness.transport.fake import FakeFleet, FakeKube, FakeOutside, FakeShell, ShellAnswer
 
 ID = "f00d"
 
-LINE = Line(address="10.0.0.9", own="10.0.0.1", port=22, beyond="10.0.0.254")
-UPLINK: Mapping[str, Any] = {"id": ID, "machine": "one", "uplinks": ("eth0",)}
-OWN: Mapping[str, Any] = {**UPLINK, "line": LINE}
-
-LIMITS = DiskLimits(unit="ceph-osd@0.service", device="/dev/sda")
-
+_VICTIM = Victim(name="web-1", uid="u1")
 EXAMPLES: tuple[Fault, ...] = (
-    BreakDns(id=ID, machine="one", servers=("10.42.0.9",)),
-    CutFromPeer(**OWN, peer="two", others=("10.0.0.2", "10.42.1.0/24", "fd00::/64")),
-    CutOff(**OWN),
-    CutOneWay(**OWN, direction="out"),
-    CutPort(**OWN, port=6443),
-    DelayPackets(**UPLINK, ms=50, jitter_ms=10),
-    ExhaustCpu(id=ID, machine="one", percent=90, before=20),
-    ExhaustMemory(id=ID, machine="one", percent=90, before=25, mib=5000),
-    FillDisk(id=ID, machine="one", percent=90, before=25, file="/cutover-fill-f00d", add_bytes=1),
-    LimitBandwidth(**UPLINK, kbit=1000),
-    LosePackets(**OWN, percent=10),
+    *network.EXAMPLES,
+    Drain(id=ID, machine="one"),
+    FailMds(id=ID, machine="one", daemon="one", serves=("cephfs", 0)),
+    HardReset(id=ID, machine="one", boot="b1"),
+    KillContainer(
+        id=ID,
+        machine="one",
+        namespace="shop",
+        selector="app=web",
+        container="main",
+        pod="web-1",
+        uid="u1",
+        task="c1",
+    ),
+    KillIngress(id=ID, machine="one", victims=(_VICTIM,), namespace="shop"),
+    KillPods(id=ID, machine="one", namespace="shop", selector="app=web", victims=(_VICTIM,)),
+    KillSpeaker(id=ID, machine="one", victims=(_VICTIM,), namespace="shop"),
+    OsdOut(id=ID, machine="one", osd="0"),
     PowerOff(id=ID, machine="one"),
     Reboot(id=ID, machine="one", boot="b1"),
-    SlowDisk(id=ID, machine="one", kib_per_s=256, osd=0, limits=LIMITS),
+    SkewClock(id=ID, machine="one", seconds=-300, service="chrony"),
+    SlowApi(id=ID, machine="one", namespace="shop", account="default"),
+    StopContainerd(id=ID, machine="one"),
     StopEtcd(id=ID, machine="one"),
+    StopMonitor(id=ID, machine="one", daemon="one"),
+    StopOsd(id=ID, machine="one", daemon="0"),
     StopRke2(id=ID, machine="one"),
     StopStaticPod(id=ID, machine="one", part="kube-apiserver"),
 )
 
-_READY = {
-    "conditions": [{"type": "Ready", "status": "True"}],
-    "nodeInfo": {"bootID": "b1"},
-    "capacity": {"cpu": "2"},
-    "addresses": [{"type": "InternalIP", "address": "10.0.0.2"}],
-}
-_POD = {
-    "metadata": {"uid": "u1"},
-    "spec": {"nodeName": "one"},
-    "status": {**_READY, "podIP": "10.42.0.9"},
-}
-_DNS = "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dns"
-_STATS = "/api/v1/nodes/one/proxy/stats/summary"
-_MEASURED = {
-    "cpu": {"usageNanoCores": 500_000_000},
-    "memory": {"workingSetBytes": 2 * 10**9, "availableBytes": 6 * 10**9},
-    "fs": {"capacityBytes": 100, "usedBytes": 20, "availableBytes": 75},
-}
+READY = network.READY
+_POD = {"metadata": {"uid": "u1"}, "status": {**READY, "podIP": "10.42.0.9"}}
+
+
+def pod(name: str, *, of: str = "ReplicaSet", **labels: str) -> dict[str, Any]:
+    """A pod of the shop that is ready, and one of several of its controller."""
+    number = name.rpartition("-")[2]
+    container = {"name": "main", "containerID": f"containerd://c{number}", "restartCount": 0}
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": "shop",
+            "uid": f"u{number}",
+            "labels": {"app": "web", **labels},
+            "ownerReferences": [{"kind": of, "name": "web", "controller": True}],
+        },
+        "spec": {"nodeName": "one" if number == "1" else "two", "containers": [{"name": "main"}]},
+        "status": {
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "podIP": f"10.42.0.{number}",
+            "containerStatuses": [{**container, "state": {"running": {}}}],
+        },
+    }
+
+
+PODS: Mapping[str, Any] = {"items": [pod("web-1"), pod("web-2")]}
+_LEASE = {"spec": {"renewTime": "2026-11-24T12:00:00.000000Z"}}
+_SPACE = "/api/v1/namespaces/shop"
 
 OBJECTS: Mapping[str, Any] = {
-    "/api/v1/nodes/one": {"metadata": {"name": "one"}, "spec": {}, "status": _READY},
-    "/api/v1/nodes/two": {"spec": {"podCIDRs": ["10.42.1.0/24"]}, "status": _READY},
+    **network.OBJECTS,
+    "/api/v1/nodes/one": {"metadata": {"name": "one"}, "spec": {}, "status": READY},
     "/api/v1/namespaces/kube-system/pods/etcd-one": _POD,
     "/api/v1/namespaces/kube-system/pods/kube-apiserver-one": _POD,
-    _DNS: {"items": [_POD]},
-    _STATS: {"node": _MEASURED},
-    f"{_STATS}?only_cpu_and_memory=true": {"node": _MEASURED},
+    "/api/v1/pods": PODS,
+    "/api/v1/pods?fieldSelector=spec.nodeName%3Done": {"items": PODS["items"][:1]},
+    f"{_SPACE}/pods": PODS,
+    f"{_SPACE}/pods/web-1": PODS["items"][0],
+    f"{_SPACE}/pods/web-2": PODS["items"][1],
+    f"{_SPACE}/pods?labelSelector=app%3Dweb": PODS,
+    f"{_SPACE}/serviceaccounts/default": {},
+    "/apis/policy/v1/poddisruptionbudgets": {"items": []},
+    "/apis/policy/v1/namespaces/shop/poddisruptionbudgets": {"items": []},
+    "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases": {
+        "items": [{"metadata": {"name": name}, **_LEASE} for name in ("one", "two")]
+    },
 }
-_PING = """40 packets transmitted, 40 received, 0% packet loss, time 2040ms
-rtt min/avg/max/mdev = 0.021/0.043/0.081/0.010 ms
-"""
-_PERF = {"osd_perf_infos": [{"id": it, "perf_stats": {"commit_latency_ms": 3}} for it in (0, 1)]}
+_LEVELS = "PriorityLevelName, WaitingRequests, ExecutingRequests\nexempt, 0, 1\n"
+ASKED: Mapping[str, Answer] = {
+    f"https://10.0.0.{number}:6443/debug/api_priority_and_fairness/dump_priority_levels": Answer(
+        status=200, body=_LEVELS, certificate=""
+    )
+    for number in (1, 2)
+}
+
+CEPH: Mapping[tuple[str, str], Any] = {
+    ("osd", "perf"): network.PERF,
+    ("osd", "tree"): {
+        "nodes": [
+            {"name": "one", "type": "host", "children": [0]},
+            {"name": "osd.0", "type": "osd", "id": 0, "status": "up", "reweight": 1.0},
+        ]
+    },
+    ("quorum_status", "--format"): {"quorum_names": ["one", "two"]},
+    ("mds", "stat"): {
+        "fsmap": {
+            "standbys": [{"name": "two"}],
+            "filesystems": [
+                {
+                    "mdsmap": {
+                        "fs_name": "cephfs",
+                        "info": {
+                            "gid_1": {
+                                "name": "one",
+                                "rank": 0,
+                                "state": "up:active",
+                                "addr": "10.0.0.1:6801/7",
+                            }
+                        },
+                    }
+                }
+            ],
+        }
+    },
+}
 
 
-def _said(text: str, status: int = 0) -> Completed:
-    return Completed(status=status, stdout=text, stderr="")
+def _ceph(argv: Sequence[str], _: str) -> Completed:
+    words = argv[3:5]  # behind --connect-timeout and its seconds
+    return Completed(status=0, stdout=json.dumps(CEPH[words[0], words[1]]), stderr="")
+
+
+def _systemctl(argv: Sequence[str], _: str) -> Completed:
+    return Completed(status=0, stdout="containerd.service" if "show" in argv else "", stderr="")
 
 
 ANSWERS: Mapping[tuple[str, str], ShellAnswer] = {
-    ("*", "ping"): _said(_PING),
-    ("*", "printenv"): _said("10.0.0.9 60672 10.0.0.1 22\n"),
-    ("*", "ip"): _said('[{"dst": "10.0.0.2", "gateway": "10.0.0.254", "dev": "eth0"}]'),
-    ("*", "nft"): _said(""),
-    ("*", "tc"): _said("qdisc fq_codel 0: root refcnt 2 limit 10240p\n"),
-    ("*", "test"): _said(""),
-    ("*", "modprobe"): _said(""),
-    ("*", "systemctl"): _said(""),
-    ("*", "cat"): _said("cpuset cpu io memory pids\n"),
-    ("*", "stat"): _said("/\n"),
-    ("*", "df"): _said("  1B-blocks Used Avail\n 100 20 75\n"),
-    ("*", "python3"): _said('"open"\n'),
-    ("*", "ceph"): _said(json.dumps(_PERF)),
+    **network.ANSWERS,
+    ("*", "ceph"): _ceph,
+    ("*", "systemctl"): _systemctl,
+    ("*", "systemd-detect-virt"): Completed(status=1, stdout="none", stderr=""),
+}
+_DECLARED: Mapping[str, Any] = {
+    "disks": {
+        "device": "/dev/sda",
+        "number": 2,
+        "at_least_gib": 1,
+        "at_most_gib": 2,
+        "state": "osd",
+        "osds": {"one": 0},
+        "record": "/record",
+        "baseline": "/baseline",
+    },
+    "fill_folder": "/var/lib/rancher",
+    "power": {"cut": ["off", "{machine}"], "restore": ["on", "{machine}"]},
+    "stack": {"cni": "bridge", "network_policy": False, "load_balancer": "metallb"},
+    "load_balancer_pool": ["10.0.0.200-10.0.0.219"],
+    "pods": {
+        "ingress": {"namespace": "shop", "selector": "app=web"},
+        "speaker": {"namespace": "shop", "selector": "app=web"},
+    },
 }
 
 
-def whole_cluster() -> Reach:
-    """A cluster that is well, of two machines, as a fault's observers see it."""
-    power = {"cut": ["off", "{machine}"], "restore": ["on", "{machine}"]}
-    disks = {"device": "/dev/sda", "number": 2, "at_least_gib": 1, "at_most_gib": 2}
-    disks |= {"state": "osd", "osds": {"one": 0}, "record": "/record", "baseline": "/baseline"}
-    more = {"power": power, "disks": disks, "fill_folder": "/var/lib/rancher"}
+def whole_cluster(
+    objects: Mapping[str, Any] = {},
+    *,
+    answers: Mapping[tuple[str, str], ShellAnswer] = {},
+    in_pods: Mapping[tuple[str, str], ShellAnswer] = {},
+    **declared: Any,
+) -> Reach:
+    """A cluster that is well, of two machines, as a fault's observers see it.
+
+    Objects, answers of machines and of pods, and what is declared take the place of what it has.
+    """
+    answered = {**json.loads(json.dumps(OBJECTS)), **objects}
     return Reach(
-        profile=Profile.model_validate({**PROFILE, **more}),
-        shell=FakeShell(ANSWERS),
-        kube=FakeKube(json.loads(json.dumps(OBJECTS)), read_only=True),
+        profile=Profile.model_validate({**PROFILE, **_DECLARED, **declared}),
+        shell=FakeShell({**ANSWERS, **answers}),
+        kube=FakeKube(answered, asked=ASKED, in_pods=in_pods, read_only=True),
         fleet=FakeFleet(("one", "two")),
         outside=FakeOutside(),
     )

@@ -22,7 +22,8 @@ from harness.faults.delay_packets import DelayPackets
 from harness.faults.limit_bandwidth import LimitBandwidth
 from harness.faults.lose_packets import LosePackets
 from harness.faults.packets import Line
-from harness.tests.fault_examples import ANSWERS, ID, LINE, OWN, UPLINK, whole_cluster
+from harness.tests.fault_examples import ANSWERS, ID, whole_cluster
+from harness.tests.fault_examples_network import LINE, OWN, UPLINK
 from harness.transport import Completed, Reach
 from harness.transport.fake import FakeShell, ShellAnswer
 

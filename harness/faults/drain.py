@@ -1,0 +1,66 @@
+"""A machine is drained, as before maintenance: its pods move, and no new ones come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from harness.faults import replicas, seen, tools
+from harness.faults.fault import Fault, server_beside
+from harness.faults.model import Act, Argv, Takes
+from harness.transport import Reach
+
+_PODS = "/api/v1/pods?fieldSelector=spec.nodeName%3D"
+_BUDGETS = "/apis/policy/v1/poddisruptionbudgets"
+# Whose pods stay: a DaemonSet's come back at once, and a machine's own are not the API's.
+_STAYING = ("DaemonSet", "Node")
+
+
+class Drain(Fault):
+    """Cordon a machine and evict its pods; another server asks the API for it.
+
+    What only lives in the pods (emptyDir) is lost with them. ``even_all`` also drains a machine
+    that has every replica of something, which then is away until it runs elsewhere.
+    """
+
+    name: ClassVar[str] = "drain"
+    # The pods of Ceph are among those that go, where Rook runs it.
+    takes: ClassVar[frozenset[Takes]] = frozenset({Takes.NODE, Takes.MONITOR, Takes.OSD})
+
+    within_s: int = Field(default=120, ge=10, le=140)
+    even_all: bool = False
+
+    def refuse(self, reach: Reach) -> str | None:
+        every = reach.kube.get("/api/v1/pods")["items"]
+        going = [pod for pod in self._leaving(reach) if not _is_done(pod)]
+        budgets = reach.kube.get(_BUDGETS)["items"]
+        return replicas.refusal(going, every, budgets, one_by_one=True, even_all=self.even_all)
+
+    def acts(self, reach: Reach) -> Iterable[Act]:
+        how = ("--ignore-daemonsets", "--delete-emptydir-data", "--force")
+        argv = tools.kubectl(reach, "drain", self.machine, *how, f"--timeout={self.within_s}s")
+        yield Act(place=server_beside(reach, self.machine).name, argv=argv)
+
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
+        back = tools.kubectl(reach, "uncordon", self.machine)
+        return server_beside(reach, self.machine).name, [back]
+
+    def active(self, reach: Reach) -> bool:
+        return self._is_cordoned(reach) and not self._leaving(reach)
+
+    def healed(self, reach: Reach) -> bool:
+        return not self._is_cordoned(reach) and seen.is_ready(reach, self.machine)
+
+    def _is_cordoned(self, reach: Reach) -> bool:
+        return bool(seen.node(reach, self.machine)["spec"].get("unschedulable", False))
+
+    def _leaving(self, reach: Reach) -> Sequence[Mapping[str, Any]]:
+        """The pods on the machine that a drain evicts."""
+        listed = reach.kube.get(f"{_PODS}{self.machine}")["items"]
+        return [pod for pod in listed if (replicas.owner(pod) or ("", ""))[0] not in _STAYING]
+
+
+def _is_done(pod: Mapping[str, Any]) -> bool:
+    return pod["status"].get("phase") in ("Succeeded", "Failed")

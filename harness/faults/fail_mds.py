@@ -1,0 +1,86 @@
+"""The metadata server that serves CephFS is killed; another must take over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from random import Random
+from typing import Any, ClassVar, Literal, Self
+
+from harness.faults import seen
+from harness.faults.ceph_daemon import StopDaemon, in_rook, rook_daemons
+from harness.faults.model import NOTHING, Argv, Takes
+from harness.transport import Reach
+
+# SIGKILL, and stopped before systemd starts it again: nobody tells the monitors that it is gone.
+_KILL = 'systemctl kill --signal=SIGKILL "$1" && systemctl stop "$1"'
+
+
+class FailMds(StopDaemon):
+    """Kill an active metadata server, wherever it runs; of several, one that is drawn.
+
+    ``serves`` is the file system and the rank that it serves. In Rook its Deployment is scaled
+    to 0, which is gentler.
+    """
+
+    name: ClassVar[str] = "fail-mds"
+    takes: ClassVar[frozenset[Takes]] = NOTHING
+    # The monitors wait 15 s for its sign of life; then the other one replays and reconnects.
+    seen_within_s: ClassVar[float] = 120.0
+    kind: ClassVar[Literal["osd", "mon", "mds"]] = "mds"
+
+    serves: tuple[str, int] = ("", 0)
+
+    def resolved(self, reach: Reach, draw: Random) -> Self:
+        said = seen.ceph(reach, self.machine, "mds", "stat")
+        active = sorted(_serving(said), key=lambda it: it[0])
+        if not active:
+            return self.model_copy(update={"daemon": ""})
+        serves, info = draw.choice(active)
+        machine = self._machine_of(reach, info) or self.machine
+        return self.model_copy(
+            update={"daemon": str(info["name"]), "serves": serves, "machine": machine}
+        )
+
+    def refuse(self, reach: Reach) -> str | None:
+        if not self.daemon:
+            return "no metadata server serves a CephFS"
+        standbys = seen.ceph(reach, self.machine, "mds", "stat")["fsmap"]["standbys"]
+        if not standbys:
+            return "standby metadata servers: 0 − 0 = 0, 1 needed: nobody would take over"
+        return super().refuse(reach)
+
+    def active(self, reach: Reach) -> bool:
+        """Another one serves."""
+        said = seen.ceph(reach, self.machine, "mds", "stat")
+        return _names(said).get(self.serves, self.daemon) != self.daemon
+
+    def healed(self, reach: Reach) -> bool:
+        """Somebody serves, and the one that was killed is there again."""
+        said = seen.ceph(reach, self.machine, "mds", "stat")
+        serving = _names(said)
+        there = {*serving.values(), *(it["name"] for it in said["fsmap"]["standbys"])}
+        return self.serves in serving and self.daemon in there
+
+    def _stopped(self) -> tuple[str, Argv]:
+        return self.machine, ("sh", "-c", _KILL, "kill", self._unit)
+
+    @staticmethod
+    def _machine_of(reach: Reach, info: Mapping[str, Any]) -> str | None:
+        """The machine that a metadata server runs on; None when it is none of ours."""
+        if in_rook(reach):
+            return dict(rook_daemons(reach, "mds")).get(info["name"])
+        address = str(info["addr"]).rpartition("/")[0].rpartition(":")[0].strip("[]")
+        machines = reach.profile.cluster().machines
+        return next((it.name for it in machines if it.address == address), None)
+
+
+def _names(said: Mapping[str, Any]) -> dict[tuple[str, int], str]:
+    return {serves: str(info["name"]) for serves, info in _serving(said)}
+
+
+def _serving(said: Mapping[str, Any]) -> Iterator[tuple[tuple[str, int], Mapping[str, Any]]]:
+    """Each metadata server that is active, with the file system and rank that it serves."""
+    for system in said["fsmap"]["filesystems"]:
+        for info in system["mdsmap"]["info"].values():
+            if info["state"] == "up:active":
+                yield (str(system["mdsmap"]["fs_name"]), int(info["rank"])), info

@@ -1,0 +1,50 @@
+"""The OSD of one machine stops; its copies are missing until it is back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+from typing import Any, ClassVar, Literal, Self
+
+from harness.faults import seen
+from harness.faults.ceph_daemon import StopDaemon
+from harness.faults.model import Takes
+from harness.transport import Reach
+
+
+class StopOsd(StopDaemon):
+    """Stop the OSD of a machine; of several, one that is drawn."""
+
+    name: ClassVar[str] = "stop-osd"
+    takes: ClassVar[frozenset[Takes]] = frozenset({Takes.OSD})
+    kind: ClassVar[Literal["osd", "mon", "mds"]] = "osd"
+
+    def resolved(self, reach: Reach, draw: Random) -> Self:
+        return self.model_copy(update={"daemon": osd_of(reach, self.machine, draw)})
+
+    def active(self, reach: Reach) -> bool:
+        return bool(osd_in_tree(reach, self.machine, self.daemon)["status"] == "down")
+
+    def healed(self, reach: Reach) -> bool:
+        osd = osd_in_tree(reach, self.machine, self.daemon)
+        return bool(osd["status"] == "up" and osd["reweight"] > 0)
+
+
+def osd_of(reach: Reach, machine: str, draw: Random) -> str:
+    """The number of a machine's OSD, as declared or as Ceph has it; empty when it has none."""
+    disks = reach.profile.disks
+    if disks is not None and machine in disks.osds:
+        return str(disks.osds[machine])
+    hosts = {machine, machine.partition(".")[0]}
+    found: list[int] = []
+    for node in seen.ceph(reach, machine, "osd", "tree")["nodes"]:
+        if node["type"] == "host" and node["name"] in hosts:
+            found += node["children"]
+    return str(draw.choice(sorted(found))) if found else ""
+
+
+def osd_in_tree(reach: Reach, machine: str, number: str) -> Mapping[str, Any]:
+    """What ``ceph osd tree`` says of one OSD, asked elsewhere than on ``machine``."""
+    tree = seen.ceph(reach, machine, "osd", "tree")
+    found: Mapping[str, Any] = next(it for it in tree["nodes"] if it["name"] == f"osd.{number}")
+    return found

@@ -1,0 +1,48 @@
+"""What a profile says for those who break its cluster: programs on its machines, and its pods."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from harness.settings.files import Frozen
+
+Argv = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Commands(Frozen):
+    """How programs are called on a machine, with the options that they always need.
+
+    ``kubectl`` is on every server, and may do everything there; ``ctr`` speaks to the containerd
+    that runs the pods. The defaults are RKE2's.
+    """
+
+    kubectl: Argv = (
+        "/var/lib/rancher/rke2/bin/kubectl",
+        "--kubeconfig=/etc/rancher/rke2/rke2.yaml",
+    )
+    ctr: Argv = (
+        "/var/lib/rancher/rke2/bin/ctr",
+        "--address=/run/k3s/containerd/containerd.sock",
+        "--namespace=k8s.io",
+    )
+
+
+class Selected(Frozen):
+    """Pods by their labels, in the words of ``kubectl --selector``."""
+
+    namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
+    selector: str = Field(min_length=1)
+
+
+class KnownPods(Frozen):
+    """Pods that have a part of their own: those of the ingress, and MetalLB's speakers.
+
+    ``speaker`` is as MetalLB's own manifests have it; its Helm chart has other labels.
+    """
+
+    ingress: Selected | None = None
+    speaker: Selected = Selected(
+        namespace="metallb-system", selector="app=metallb,component=speaker"
+    )

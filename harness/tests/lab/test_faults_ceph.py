@@ -1,0 +1,63 @@
+"""Faults of Ceph's daemons, each lived once on the lab: others see it, and see it gone again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from harness.faults import seen
+from harness.faults.fail_mds import FailMds
+from harness.faults.fault import Fault
+from harness.faults.osd_out import OsdOut
+from harness.faults.stop_monitor import StopMonitor
+from harness.faults.stop_osd import StopOsd
+from harness.tests.lab.breaking import Do, inside
+from harness.tests.lab.living import Record, active, resolved
+from harness.tests.lab.world import World
+from harness.transport import Reach
+
+TWO, THREE = "vmi2887102", "vmi2887103"
+
+
+@pytest.fixture
+def do(world: World) -> Iterator[Do]:
+    with inside(world) as way:
+        yield way
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        StopOsd(id="0ff0", machine=TWO),
+        OsdOut(id="0ff1", machine=THREE),
+        StopMonitor(id="0ff2", machine=TWO),
+    ],
+    ids=lambda fault: fault.name,
+)
+def test_what_one_machine_has_of_ceph_is_missed_and_comes_back(
+    do: Do, fault: Fault, record_property: Record
+) -> None:
+    def live(reach: Reach) -> None:
+        with active(reach, resolved(reach, fault), record_property):
+            assert seen.ceph(reach, fault.machine, "status")["health"]["status"] == "HEALTH_WARN"
+
+    do(live)
+
+
+def test_another_metadata_server_takes_over_from_one_that_was_killed(
+    do: Do, record_property: Record
+) -> None:
+    def live(reach: Reach) -> tuple[str, str]:
+        before = serving(reach)
+        with active(reach, resolved(reach, FailMds(id="0ff3", machine=TWO)), record_property):
+            return before, serving(reach)
+
+    killed, then = do(live)
+    assert then != killed
+
+
+def serving(reach: Reach) -> str:
+    """The name of the metadata server that is active, as the manager has it."""
+    told = seen.ceph(reach, "", "fs", "status")["mdsmap"]
+    return next(str(it["name"]) for it in told if it["state"] == "active")

@@ -1,0 +1,165 @@
+"""Faults of machines and of Kubernetes, each lived once on the lab."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+
+from harness.faults import seen
+from harness.faults.acting import run_here
+from harness.faults.drain import Drain
+from harness.faults.fault import Fault
+from harness.faults.hard_reset import HardReset
+from harness.faults.kill_container import KillContainer
+from harness.faults.kill_ingress import KillIngress
+from harness.faults.kill_pods import KillPods
+from harness.faults.kill_speaker import KillSpeaker
+from harness.faults.life import Life
+from harness.faults.power_off import PowerOff
+from harness.faults.reboot import Reboot
+from harness.faults.skew_clock import SkewClock
+from harness.faults.slow_api import SlowApi
+from harness.faults.stop_containerd import StopContainerd
+from harness.faults.stop_etcd import StopEtcd
+from harness.faults.stop_rke2 import StopRke2
+from harness.faults.stop_static_pod import StopStaticPod
+from harness.lab import machines
+from harness.tests.lab.breaking import Do, inside
+from harness.tests.lab.living import Record, active, resolved
+from harness.tests.lab.world import World
+from harness.transport import Reach
+from harness.waiting import until
+
+ONE, TWO, THREE = "vmi2887101", "vmi2887102", "vmi2887103"
+DNS = {"namespace": "kube-system", "selector": "k8s-app=kube-dns"}
+EVERY_FAULT = (
+    Drain(id="0ff0", machine=TWO),
+    KillContainer(id="0ff1", machine=ONE, namespace="ingress", selector="app=ingress"),
+    KillIngress(id="0ff2", machine=ONE),
+    KillPods(id="0ff3", machine=ONE, **DNS),
+    StopContainerd(id="0ff4", machine=THREE),
+    StopEtcd(id="0ff5", machine=TWO),
+    StopRke2(id="0ff6", machine=THREE),
+    StopStaticPod(id="0ff7", machine=ONE, part="kube-apiserver"),
+    StopStaticPod(id="0ff8", machine=TWO, part="kube-scheduler"),
+    StopStaticPod(id="0ff9", machine=THREE, part="kube-controller-manager"),
+)
+
+
+@pytest.fixture
+def do(world: World) -> Iterator[Do]:
+    with inside(world) as way:
+        yield way
+
+
+@pytest.mark.parametrize(
+    "fault", EVERY_FAULT, ids=lambda fault: f"{fault.name} {getattr(fault, 'part', '')}".strip()
+)
+def test_a_fault_is_seen_by_others_and_seen_gone(
+    do: Do, fault: Fault, record_property: Record
+) -> None:
+    def live(reach: Reach) -> None:
+        with active(reach, resolved(reach, fault), record_property):
+            pass
+
+    do(live)
+
+
+def test_only_the_account_that_was_meant_waits_for_the_api(
+    world: World, do: Do, record_property: Record
+) -> None:
+    def asked_s(account: str) -> float:
+        who = f"--as=system:serviceaccount:default:{account}"
+        began = time.monotonic()
+        # What would wait longer than a quarter of its limit is refused.
+        world.kubectl("get", "--raw=/version", who, "--request-timeout=40s")
+        return time.monotonic() - began
+
+    def live(reach: Reach) -> tuple[float, float]:
+        fault = SlowApi(id="0ffa", machine=ONE, namespace="default", account="default", hold_s=1)
+        with active(reach, resolved(reach, fault), record_property):
+            return asked_s("default"), asked_s("another")
+
+    slow_s, other_s = do(live)
+    record_property("slow_s", round(slow_s, 1))
+    record_property("other_s", round(other_s, 1))
+    assert slow_s > other_s + 1.5
+    assert asked_s("default") < slow_s - 1.5
+
+
+def test_a_machine_without_power_is_missed_and_comes_back(do: Do, record_property: Record) -> None:
+    def live(reach: Reach) -> None:
+        with active(reach, resolved(reach, PowerOff(id="0ffb", machine=THREE)), record_property):
+            assert not seen.answers_peer(reach, THREE)
+
+    do(live)
+
+
+def test_a_machine_whose_power_nobody_gives_back_has_it_when_the_lease_ends(
+    do: Do, record_property: Record
+) -> None:
+    def live(reach: Reach) -> None:
+        fault = PowerOff(id="0ffc", machine=TWO)
+        life = Life(fault, reach, lambda _event, _data: None, lease_s=10)
+        life.arm()
+        life.inject()
+        life.see()
+        began = time.monotonic()
+        try:
+            until(lambda: seen.answers_peer(reach, TWO), within_s=90, what=f"{TWO} answers")
+            record_property("back_s", round(time.monotonic() - began, 1))
+        finally:
+            life.heal()
+            life.see_gone()
+
+    do(live)
+
+
+def test_giving_power_to_a_machine_that_has_it_does_no_harm(do: Do) -> None:
+    def on_since(reach: Reach) -> str:
+        argv = ("systemctl", "show", "--property=UserspaceTimestampMonotonic")
+        return reach.shell.run(TWO, argv).stdout
+
+    def give(reach: Reach) -> tuple[str, str]:
+        before = on_since(reach)
+        _, (command,) = PowerOff(id="0ffd", machine=TWO).undo(reach)
+        assert run_here(command, 60).status == 0
+        return before, on_since(reach)
+
+    before, after = do(give)
+    assert before == after != ""
+
+
+def test_a_machine_that_is_rebooted_is_missed_and_another_boot_is_seen(
+    world: World, do: Do, record_property: Record
+) -> None:
+    node = world.three
+
+    def live(reach: Reach) -> None:
+        with active(reach, resolved(reach, Reboot(id="0ffe", machine=THREE)), record_property):
+            # The lab's machines stay off when they end: a hoster's come back.
+            until(lambda: machines.init(world.lab, node) is None, within_s=90, what="it is off")
+            world.power_on(node)
+
+    do(live)
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (HardReset(id="0fff", machine=ONE), "is a container (systemd-nspawn)"),
+        (SkewClock(id="0fff", machine=ONE, seconds=300), "its clock is the host's"),
+        (KillSpeaker(id="0fff", machine=ONE), "lab has no load balancer"),
+        (KillPods(id="0fff", machine=ONE, count=2, **DNS), "2 − 2 = 0, 1 needed: TOO FEW"),
+    ],
+    ids=lambda it: getattr(it, "name", ""),
+)
+def test_what_the_lab_cannot_host_or_afford_is_refused_with_the_reason(
+    do: Do, fault: Fault, why: str
+) -> None:
+    said = do(lambda reach: fault.resolved(reach, Random(7)).refuse(reach))
+    assert said is not None
+    assert why in said

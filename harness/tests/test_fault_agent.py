@@ -1,0 +1,184 @@
+"""What keeps undo on a machine, run here: its folders lie elsewhere, and systemd is a stand-in."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from harness.faults import agent_script
+
+# Timers are files; what was asked for is noted.
+SYSTEMD_RUN = """#!/bin/sh
+echo "systemd-run $*" >> {home}/asked
+for word; do case $word in --unit=*) touch {home}/timers/${{word#--unit=}}.timer;; esac; done
+"""
+SYSTEMCTL = """#!/bin/sh
+echo "systemctl $*" >> {home}/asked
+case $1 in
+list-units) ls {home}/timers;;
+stop) shift; for unit; do rm {home}/timers/$unit; done;;
+esac
+"""
+NFT = """#!/bin/sh
+cat {home}/tables
+"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A machine in small."""
+
+    home: Path
+
+    @property
+    def entry(self) -> Path:
+        return agent_script.FOLDER / "f00d"
+
+    @property
+    def timers(self) -> list[str]:
+        return sorted(path.name for path in (self.home / "timers").iterdir())
+
+    @property
+    def undone(self) -> int:
+        note = self.home / "note"
+        return len(note.read_text().splitlines()) if note.exists() else 0
+
+    def arm(self, *more: list[str]) -> None:
+        note = ["sh", "-c", 'echo undone >> "$1"', "note", str(self.home / "note")]
+        entry = {"id": "f00d", "commands": [note, *more], "lease_s": 30.0}
+        agent_script.arm(json.dumps(entry))
+
+    def boot(self) -> None:
+        """What the unit does that runs at every boot."""
+        (line,) = [
+            line
+            for line in agent_script.BOOT_UNIT.read_text().splitlines()
+            if line.startswith("ExecStart=")
+        ]
+        script = line.partition("-c ")[2].strip("'")
+        subprocess.run(["/bin/sh", "-c", script], check=True, timeout=20)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    units = tmp_path / "units"
+    for folder in (units, tmp_path / "timers", tmp_path / "bin"):
+        folder.mkdir()
+    for name, text in (("systemd-run", SYSTEMD_RUN), ("systemctl", SYSTEMCTL), ("nft", NFT)):
+        program = tmp_path / "bin" / name
+        program.write_text(text.format(home=tmp_path))
+        program.chmod(0o755)
+    (tmp_path / "tables").touch()
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    monkeypatch.setattr(agent_script, "FOLDER", tmp_path / "faults")
+    monkeypatch.setattr(agent_script, "UNITS", units)
+    monkeypatch.setattr(agent_script, "BOOT_UNIT", units / "cutover-heal.service")
+    wants = units / "multi-user.target.wants" / "cutover-heal.service"
+    monkeypatch.setattr(agent_script, "AT_BOOT", wants)
+    return Place(tmp_path)
+
+
+def test_an_armed_undo_has_a_timer_and_a_unit_that_runs_it_after_a_boot(place: Place) -> None:
+    place.arm()
+    assert place.timers == ["cutover-undo-f00d-1.timer"]
+    asked = (place.home / "asked").read_text()
+    assert "--on-active=30s" in asked
+    assert asked.rstrip().endswith(f"undo {place.entry / 'undo'}")
+    assert agent_script.AT_BOOT.resolve() == agent_script.BOOT_UNIT
+    assert place.undone == 0
+
+
+def test_after_a_boot_it_is_undone_and_nothing_is_left(place: Place) -> None:
+    place.arm()
+    place.boot()
+    assert place.undone == 1
+    assert not agent_script.FOLDER.exists()
+    assert not agent_script.BOOT_UNIT.exists()
+    assert not agent_script.AT_BOOT.is_symlink()
+
+
+def test_a_renewed_lease_has_a_new_timer_and_the_old_one_is_gone(place: Place) -> None:
+    place.arm()
+    assert agent_script.renew("f00d", "12.5") == {"gone": False, "armed": "cutover-undo-f00d-2"}
+    assert place.timers == ["cutover-undo-f00d-2.timer"]
+    lines = (place.home / "asked").read_text().splitlines()
+    started = next(n for n, line in enumerate(lines) if "--on-active=12.5s" in line)
+    stopped = next(n for n, line in enumerate(lines) if line.startswith("systemctl stop"))
+    assert started < stopped
+
+
+def test_a_lease_whose_undo_has_run_is_not_renewed(place: Place) -> None:
+    place.arm()
+    place.boot()
+    assert agent_script.renew("f00d", "30") == {"gone": True}
+
+
+def test_healing_twice_undoes_once(place: Place) -> None:
+    place.arm()
+    assert agent_script.heal("f00d") == {"done": True, "said": ""}
+    assert agent_script.heal("f00d") == {"done": True, "said": ""}
+    assert place.undone == 1
+    assert place.timers == []
+
+
+def test_the_unit_for_a_boot_stays_while_another_undo_is_armed(place: Place) -> None:
+    place.arm()
+    agent_script.arm(json.dumps({"id": "beef", "commands": [["true"]], "lease_s": 30}))
+    agent_script.heal("f00d")
+    assert agent_script.AT_BOOT.is_symlink()
+    agent_script.heal("beef")
+    assert not agent_script.AT_BOOT.is_symlink()
+
+
+def test_a_command_that_fails_keeps_none_from_running_and_the_entry_and_its_timer_stay(
+    place: Place,
+) -> None:
+    works, last = place.home / "works", place.home / "last"
+    place.arm(["ls", str(works)], ["touch", str(last)])
+    report = agent_script.heal("f00d")
+    assert report["done"] is False
+    assert "No such file" in report["said"]
+    assert last.exists()
+    assert (place.entry / "entry.json").exists()
+    assert place.timers == ["cutover-undo-f00d-1.timer"]
+    works.touch()
+    assert agent_script.heal("f00d")["done"] is True
+    assert place.undone == 2
+
+
+def test_what_is_armed_is_listed_also_when_a_crash_tore_it(place: Place) -> None:
+    place.arm()
+    (agent_script.FOLDER / "beef").mkdir()
+    armed = agent_script.listing()["armed"]
+    assert [entry["id"] for entry in armed] == ["beef", "f00d"]
+    assert agent_script.heal("beef")["done"] is True
+    assert [entry["id"] for entry in agent_script.listing()["armed"]] == ["f00d"]
+
+
+def test_what_carries_our_name_and_is_of_no_undo_is_found_with_what_removes_it(
+    place: Place,
+) -> None:
+    place.arm()
+    for unit in ("cutover-fault-f00d.service", "cutover-fault-beef.service"):
+        (place.home / "timers" / unit).touch()
+    (place.home / "tables").write_text(
+        "table inet filter\ntable inet cutover-f00d\ntable ip6 cutover-cafe\n"
+    )
+    assert agent_script.listing()["strays"] == [
+        ["nft", "delete table ip6 cutover-cafe"],
+        ["systemctl", "stop", "cutover-fault-beef.service"],
+    ]
+
+
+def test_a_timer_that_cannot_be_started_is_told(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing = place.home / "bin/systemd-run"
+    failing.write_text("#!/bin/sh\necho no bus; exit 1\n")
+    entry = {"id": "f00d", "commands": [["true"]], "lease_s": 30}
+    agent_script.main("arm", json.dumps(entry))
+    assert json.loads(capsys.readouterr().out) == {"error": "RuntimeError: no timer: no bus"}

@@ -1,0 +1,165 @@
+"""Which daemon of Ceph a fault hits, and how: as a unit on a machine, or as a pod of Rook's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from copy import deepcopy
+from random import Random
+from typing import Any
+
+import pytest
+
+from harness.faults.ceph_daemon import StopDaemon
+from harness.faults.fail_mds import FailMds
+from harness.faults.osd_out import OsdOut
+from harness.faults.stop_containerd import StopContainerd
+from harness.faults.stop_monitor import StopMonitor
+from harness.faults.stop_osd import StopOsd
+from harness.tests.fault_examples import ANSWERS, CEPH, ID, READY, whole_cluster
+from harness.transport import Completed, Reach
+
+ROOK: Mapping[str, Any] = {
+    "ceph": {"through": "toolbox"},
+    "stack": {"cni": "bridge", "network_policy": False, "rook": "cluster"},
+    "rook": {
+        "version": "v1.18.4",
+        "namespace": "rook-ceph",
+        "cluster": "rook-ceph",
+        "monitors": ["10.0.0.1:6789"],
+        "filesystem": "cephfs",
+        "pool": "cephfs-data0",
+        "device": "sda2",
+    },
+}
+KUBECTL = (
+    "/var/lib/rancher/rke2/bin/kubectl",
+    "--kubeconfig=/etc/rancher/rke2/rke2.yaml",
+)
+
+
+def in_rook(kind: str, daemon: str, machine: str) -> Reach:
+    """A cluster whose Ceph is Rook's, with one daemon on a machine, and its toolbox."""
+    listed = {
+        "metadata": {"labels": {"ceph_daemon_id": daemon}},
+        "spec": {"nodeName": machine},
+    }
+    tools = {"metadata": {"name": "tools"}, "status": {**READY, "podIP": "10.42.0.9"}}
+    space = "/api/v1/namespaces/rook-ceph/pods?labelSelector="
+    return whole_cluster(
+        {
+            f"{space}app%3Drook-ceph-{kind}": {"items": [listed]},
+            f"{space}app=rook-ceph-tools": {"items": [tools]},
+        },
+        in_pods={("tools", "ceph"): ANSWERS["*", "ceph"]},
+        **ROOK,
+    )
+
+
+def saying(words: tuple[str, str], said: Any) -> Reach:
+    """A whole cluster whose Ceph answers one question differently."""
+
+    def ceph(argv: Any, _: str) -> Completed:
+        told = {**CEPH, words: said}
+        return Completed(status=0, stdout=json.dumps(told[argv[3], argv[4]]), stderr="")
+
+    return whole_cluster(answers={("*", "ceph"): ceph})
+
+
+def test_the_osd_of_a_machine_is_the_declared_one_or_the_one_that_ceph_has() -> None:
+    fault = StopOsd(id=ID, machine="one").resolved(whole_cluster(), Random(1))
+    assert fault.target == "osd.0 on one"
+    assert [act.argv for act in fault.acts(whole_cluster())] == [
+        ("systemctl", "stop", "ceph-osd@0")
+    ]
+
+
+def test_a_machine_without_an_osd_is_refused() -> None:
+    whole = whole_cluster()
+    for fault in (StopOsd(id=ID, machine="two"), OsdOut(id=ID, machine="two")):
+        assert fault.resolved(whole, Random(1)).refuse(whole) == "two has no osd of Ceph"
+
+
+def test_an_osd_that_is_out_is_down_to_nobody() -> None:
+    out = {"nodes": [{"name": "osd.0", "type": "osd", "status": "up", "reweight": 0}]}
+    reach = saying(("osd", "tree"), out)
+    assert OsdOut(id=ID, machine="one", osd="0").active(reach)
+    assert not StopOsd(id=ID, machine="one", daemon="0").active(reach)
+    assert not StopOsd(id=ID, machine="one", daemon="0").healed(reach)
+
+
+def test_a_unit_that_is_not_there_is_refused() -> None:
+    gone = Completed(status=3, stdout="inactive", stderr="")
+    without = whole_cluster(answers={("*", "systemctl"): gone})
+    why = StopMonitor(id=ID, machine="one", daemon="one").refuse(without)
+    assert why == "the unit ceph-mon@one is not active on one"
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "daemon", "deployment"),
+    [
+        (StopMonitor(id=ID, machine="one"), "mon", "b", "rook-ceph-mon-b"),
+        (FailMds(id=ID, machine="two"), "mds", "one", "rook-ceph-mds-one"),
+    ],
+    ids=lambda it: getattr(it, "name", ""),
+)
+def test_in_rook_a_deployment_is_scaled_to_nothing_and_back_by_another_server(
+    fault: StopDaemon, kind: str, daemon: str, deployment: str
+) -> None:
+    reach = in_rook(kind, daemon, "one")
+    found = fault.resolved(reach, Random(1))
+    scale = (*KUBECTL, "--namespace=rook-ceph", "scale", "deployment", deployment)
+    assert found.refuse(reach) is None
+    assert [(act.place, act.argv) for act in found.acts(reach)] == [
+        ("two", (*scale, "--replicas=0"))
+    ]
+    assert found.undo(reach) == ("two", [(*scale, "--replicas=1")])
+
+
+def test_in_rook_the_map_of_osds_is_changed_in_the_toolbox() -> None:
+    (act,) = OsdOut(id=ID, machine="one", osd="4").acts(in_rook("osd", "4", "one"))
+    assert act.place == "two"
+    assert act.argv[:3] == ("env", "SPACE=rook-ceph", "LABEL=app=rook-ceph-tools")
+    assert act.argv[5].endswith(" -- ceph --connect-timeout 8 osd out 4")
+    assert act.argv[7:] == KUBECTL
+
+
+def test_a_ceph_that_is_neither_here_nor_in_rook_is_refused() -> None:
+    elsewhere = whole_cluster(ceph={"through": "toolbox"})
+    why = StopOsd(id=ID, machine="one", daemon="0").refuse(elsewhere)
+    assert "neither on the machines nor in Rook's hands" in (why or "")
+
+
+def test_the_metadata_server_that_serves_is_hit_wherever_it_runs() -> None:
+    found = FailMds(id=ID, machine="two").resolved(whole_cluster(), Random(1))
+    assert (found.daemon, found.machine, found.serves) == ("one", "one", ("cephfs", 0))
+
+
+def test_without_one_that_could_take_over_no_metadata_server_is_killed() -> None:
+    said = deepcopy(CEPH["mds", "stat"])
+    said["fsmap"]["standbys"] = []
+    why = FailMds(id=ID, machine="one", daemon="one").refuse(saying(("mds", "stat"), said))
+    assert "nobody would take over" in (why or "")
+
+
+def test_a_take_over_is_seen_when_another_serves_and_gone_when_the_killed_one_is_back() -> None:
+    fault = FailMds(id=ID, machine="one").resolved(whole_cluster(), Random(1))
+    said = deepcopy(CEPH["mds", "stat"])
+    said["fsmap"]["standbys"] = []
+    (info,) = said["fsmap"]["filesystems"][0]["mdsmap"]["info"].values()
+    info["state"] = "up:replay"
+    info["name"] = "two"
+    assert not fault.active(saying(("mds", "stat"), said))
+    info["state"] = "up:active"
+    assert fault.active(saying(("mds", "stat"), said))
+    assert not fault.healed(saying(("mds", "stat"), said))
+    said["fsmap"]["standbys"] = [{"name": "one"}]
+    assert fault.healed(saying(("mds", "stat"), said))
+
+
+def test_containerd_that_the_node_service_does_not_need_is_not_stopped() -> None:
+    assert StopContainerd(id=ID, machine="one").refuse(whole_cluster()) is None
+    nothing = Completed(status=0, stdout="system.slice sysinit.target", stderr="")
+    without = whole_cluster(answers={("*", "systemctl"): nothing})
+    why = StopContainerd(id=ID, machine="one").refuse(without)
+    assert "rke2-server of one runs containerd inside itself" in (why or "")

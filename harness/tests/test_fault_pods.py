@@ -1,0 +1,126 @@
+"""Which pods a fault hits, and when their absence is seen."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from harness.faults.drain import Drain
+from harness.faults.kill_container import KillContainer
+from harness.faults.kill_ingress import KillIngress
+from harness.faults.kill_pods import KillPods
+from harness.faults.kill_speaker import KillSpeaker
+from harness.tests.fault_examples import ID, pod, whole_cluster
+
+PATH = "/api/v1/namespaces/shop/pods"
+LISTED = f"{PATH}?labelSelector=app%3Dweb"
+STACK = {"cni": "bridge", "network_policy": False}
+
+
+def kill(**how: Any) -> KillPods:
+    return KillPods.model_validate(
+        {"id": ID, "machine": "one", "namespace": "shop", "selector": "app=web", **how}
+    )
+
+
+def web(*pods: dict[str, Any]) -> dict[str, Any]:
+    return {LISTED: {"items": list(pods)}, PATH: {"items": list(pods)}}
+
+
+def names(fault: KillPods) -> list[str]:
+    return [victim.name for victim in fault.victims]
+
+
+def test_the_same_seed_draws_the_same_pods_in_whatever_order_they_are_listed() -> None:
+    pods = [pod(f"web-{number}") for number in range(5)]
+    there, back = whole_cluster(web(*pods)), whole_cluster(web(*reversed(pods)))
+    drawn = [names(kill(count=2).resolved(there, Random(seed))) for seed in range(8)]
+    assert drawn == [names(kill(count=2).resolved(back, Random(seed))) for seed in range(8)]
+    assert len({tuple(it) for it in drawn}) > 1
+
+
+def test_all_pods_are_hit_when_that_is_said_and_it_is_not_refused() -> None:
+    whole = whole_cluster()
+    fault = kill(choice="all").resolved(whole, Random(1))
+    assert names(fault) == ["web-1", "web-2"]
+    assert fault.refuse(whole) is None
+    assert (kill(count=2).resolved(whole, Random(1)).refuse(whole) or "").endswith("TOO FEW")
+
+
+def test_the_primary_is_the_one_that_carries_its_label() -> None:
+    cluster = whole_cluster(web(pod("web-1"), pod("web-2", role="primary")))
+    fault = kill(choice="primary").resolved(cluster, Random(1))
+    assert (names(fault), fault.machine) == (["web-2"], "two")
+
+
+def test_without_such_a_label_the_primary_is_the_first_of_a_stateful_set() -> None:
+    cluster = whole_cluster(
+        web(pod("web-0", of="StatefulSet"), pod("web-1", of="StatefulSet"), pod("x-0"))
+    )
+    assert names(kill(choice="primary").resolved(cluster, Random(1))) == ["web-0"]
+
+
+def test_no_pod_to_hit_is_said() -> None:
+    cluster = whole_cluster(web())
+    fault = kill(choice="primary").resolved(cluster, Random(1))
+    assert fault.refuse(cluster) == (
+        "no ready pod in shop is app=web, role=primary or the first of a StatefulSet"
+    )
+
+
+def test_another_pod_of_the_same_name_is_another_pod() -> None:
+    fault = kill().resolved(whole_cluster(web(pod("web-1"))), Random(1))
+    new = pod("web-1")
+    new["metadata"]["uid"] = "u9"
+    replaced = whole_cluster(web(new))
+    assert fault.active(replaced)
+    assert fault.healed(replaced)
+    new["status"]["conditions"][0]["status"] = "False"
+    assert not fault.healed(whole_cluster(web(new)))
+
+
+def test_pods_are_deleted_without_time_to_end() -> None:
+    (act,) = kill().resolved(whole_cluster(web(pod("web-1"))), Random(1)).acts(whole_cluster())
+    assert act.argv == ("DELETE", f"{PATH}/web-1?gracePeriodSeconds=0")
+
+
+def test_what_the_profile_does_not_declare_is_not_hit() -> None:
+    bare = whole_cluster(pods={}, stack=STACK)
+    ingress = KillIngress(id=ID, machine="one").resolved(bare, Random(1))
+    speaker = KillSpeaker(id=ID, machine="one").resolved(bare, Random(1))
+    assert "pods.ingress" in (ingress.refuse(bare) or "")
+    assert speaker.refuse(bare) == "small has no load balancer"
+
+
+def test_a_container_is_named_as_containerd_knows_it_and_where_it_runs() -> None:
+    fault = KillContainer(id=ID, machine="one", namespace="shop", selector="app=web")
+    found = fault.resolved(whole_cluster(web(pod("web-2"))), Random(1))
+    (act,) = found.acts(whole_cluster())
+    assert act.place == "two"
+    assert act.argv[-1] == "c2"
+
+
+def test_a_container_that_was_restarted_is_seen() -> None:
+    fault = KillContainer(id=ID, machine="one", namespace="shop", selector="app=web")
+    found = fault.resolved(whole_cluster(web(pod("web-1"))), Random(1))
+    again = pod("web-1")
+    again["status"]["containerStatuses"][0]["restartCount"] = 1
+    cluster = whole_cluster({f"{PATH}/web-1": again})
+    assert found.active(cluster)
+    assert found.healed(cluster)
+
+
+def test_what_a_daemon_set_or_the_machine_itself_runs_is_not_drained() -> None:
+    every = [pod("web-1", of="DaemonSet"), pod("web-2", of="Node")]
+    cluster = whole_cluster({"/api/v1/pods?fieldSelector=spec.nodeName%3Done": {"items": every}})
+    cordoned = cluster.kube.get("/api/v1/nodes/one")
+    cordoned["spec"] = {"unschedulable": True}
+    assert Drain(id=ID, machine="one").active(cluster)
+    assert not Drain(id=ID, machine="one").healed(cluster)
+
+
+def test_a_machine_with_the_only_replica_is_drained_when_that_is_said() -> None:
+    only = {"items": [pod("web-1")]}
+    cluster = whole_cluster({"/api/v1/pods": only})
+    assert "1 − 1 = 0" in (Drain(id=ID, machine="one").refuse(cluster) or "")
+    assert Drain(id=ID, machine="one", even_all=True).refuse(cluster) is None

@@ -1,0 +1,136 @@
+"""The keeper of undo on this computer: it outlives whoever armed it, and undoes once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.errors import Unhealed
+from harness.faults import guardian
+from harness.faults.keeper import LocalKeeper
+from harness.faults.model import HERE, Undo
+from harness.settings import ROOT
+from harness.waiting import until
+
+ARM = """
+import sys
+from harness.faults import guardian
+from harness.faults.model import Undo
+guardian.arm(Undo.model_validate_json(sys.argv[1]))
+"""
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Undo is kept in a folder of the test's own; what it left is undone."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    yield tmp_path / "state/cutover/faults"
+    for undo in guardian.armed():
+        guardian.renew(undo.model_copy(update={"commands": (), "lease_s": 1}))
+        guardian.heal(undo.id)
+
+
+def undo(tmp_path: Path, lease_s: float, *more: tuple[str, ...], name: str = "f00d") -> Undo:
+    """An undo that adds a line to a file each time it runs."""
+    note = ("sh", "-c", 'echo undone >> "$1"', "note", str(tmp_path / "note"))
+    return Undo(
+        id=name,
+        fault="no-op",
+        target="nothing",
+        place=HERE,
+        commands=(note, *more),
+        lease_s=lease_s,
+    )
+
+
+def times(tmp_path: Path) -> int:
+    """How often the undo has run."""
+    note = tmp_path / "note"
+    return len(note.read_text().splitlines()) if note.exists() else 0
+
+
+def until_undone(tmp_path: Path, within_s: float = 20) -> None:
+    until(lambda: times(tmp_path), within_s=within_s, what="the undo has run", every_s=0.1)
+
+
+def test_it_outlives_whoever_armed_it_and_undoes_when_the_lease_ends(
+    tmp_path: Path, state: Path
+) -> None:
+    kept = undo(tmp_path, 4)
+    command = [sys.executable, "-c", ARM, kept.model_dump_json()]
+    armer = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
+    until(lambda: (state / "f00d/lease").exists(), within_s=20, what="it is armed", every_s=0.05)
+    armer.wait(timeout=20)
+    # What a terminal that is closed, or Ctrl-C, would end with it.
+    with pytest.raises(ProcessLookupError):
+        os.killpg(armer.pid, signal.SIGKILL)
+    assert times(tmp_path) == 0
+    until_undone(tmp_path)
+    until(lambda: not (state / "f00d").exists(), within_s=5, what="nothing is kept", every_s=0.1)
+    assert times(tmp_path) == 1
+
+
+def test_it_does_not_undo_while_the_lease_is_renewed(tmp_path: Path) -> None:
+    kept = undo(tmp_path, 2)
+    guardian.arm(kept)
+    began = time.monotonic()
+
+    def renewed_for_long() -> bool:
+        assert guardian.renew(kept)
+        return time.monotonic() - began > 5
+
+    until(renewed_for_long, within_s=10, what="renewals", every_s=0.3)
+    assert times(tmp_path) == 0
+    guardian.heal(kept.id)
+
+
+def test_what_was_undone_is_not_undone_again_when_the_lease_ends(
+    tmp_path: Path, state: Path
+) -> None:
+    kept = undo(tmp_path, 1)
+    guardian.arm(kept)
+    guardian.heal(kept.id)
+    guardian.heal(kept.id)
+    assert not guardian.renew(kept)
+    guardian.watch(state / "f00d")  # what its process does: it finds nothing, and ends
+    assert times(tmp_path) == 1
+
+
+def test_two_who_undo_at_once_undo_once(tmp_path: Path) -> None:
+    guardian.arm(undo(tmp_path, 60, ("sh", "-c", "read -t 1 nothing || true")))
+    heal = [sys.executable, "-c", "from harness.faults import guardian; guardian.heal('f00d')"]
+    both = [subprocess.Popen(heal, cwd=ROOT) for _ in range(2)]
+    assert [one.wait(timeout=30) for one in both] == [0, 0]
+    assert times(tmp_path) == 1
+
+
+def test_a_command_that_fails_keeps_none_from_running_and_the_undo_is_kept(
+    tmp_path: Path,
+) -> None:
+    works = tmp_path / "works"
+    late = ("test", "-e", str(works))
+    guardian.arm(undo(tmp_path, 60, late, ("touch", str(tmp_path / "last"))))
+    with pytest.raises(Unhealed, match=r"`test -e .*` ended with 1"):
+        guardian.heal("f00d")
+    assert (tmp_path / "last").exists()
+    assert LocalKeeper().left().armed == {"f00d": "no-op of nothing"}
+    works.touch()
+    guardian.heal("f00d")
+    assert LocalKeeper().left().is_nothing
+
+
+def test_its_process_tries_again_until_the_undo_works(tmp_path: Path, state: Path) -> None:
+    works = tmp_path / "works"
+    guardian.arm(undo(tmp_path, 1, ("test", "-e", str(works))))
+    until_undone(tmp_path)
+    assert (state / "f00d").exists()
+    works.touch()
+    until(lambda: not (state / "f00d").exists(), within_s=15, what="it worked", every_s=0.1)
+    assert times(tmp_path) >= 2
