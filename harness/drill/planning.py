@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.drill.conduct import machines_of, plan
 from harness.errors import HarnessError
-from harness.faults import keeper
+from harness.faults import keeper, line
 from harness.faults.budget import margins
 from harness.faults.fault import Fault
 from harness.faults.permissions import DISRUPTION
@@ -20,7 +20,7 @@ from harness.transport import Reach
 from harness.transport.reading import reading
 
 # The programs that plan sends to machines only read.
-_SCRIPTS = (ceph.SCRIPT, keeper.AGENT)
+_SCRIPTS = (ceph.SCRIPT, keeper.AGENT, line.ASKING)
 _LEASE_S = 30.0
 
 
