@@ -14,7 +14,6 @@ import pytest
 from harness.authority import Authority
 from harness.errors import (
     ConfigError,
-    Conflict,
     Denied,
     NotFound,
     NotListening,

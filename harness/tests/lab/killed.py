@@ -1,0 +1,53 @@
+"""A harness that is killed: carries one fault out and ends itself with SIGKILL at a record.
+
+``python -m harness.tests.lab.killed PROFILE FOLDER FAULT PARAMETERS RECORD when``: kills itself
+``after`` the record with that number is on the disk, or ``before`` it is written, when everything
+up to it has been done.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from harness.faults import FAULTS
+from harness.faults.life import Life
+from harness.journal import Journal
+from harness.settings import load_profile
+from harness.transport import connect
+
+LEASE_S = 6.0
+
+
+def main(profile: str, folder: str, fault: str, parameters: str, record: str, when: str) -> None:
+    with (
+        connect(load_profile(profile)) as reach,
+        Journal.create(Path(folder), "killed") as journal,
+    ):
+        doomed = FAULTS[fault].model_validate_json(parameters).resolved(reach, Random(1))
+        written = 0
+
+        def tell(event: str, data: Any) -> None:
+            nonlocal written
+            written += 1
+            if written == int(record) and when == "before":
+                os.kill(os.getpid(), signal.SIGKILL)
+            journal.append("fault", doomed.id, {"event": event, **data})
+            if written == int(record):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        life = Life(doomed, reach, tell, lease_s=LEASE_S)
+        life.arm()
+        with life.renewed():
+            life.inject()
+            life.see()
+        life.heal()
+        life.see_gone()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

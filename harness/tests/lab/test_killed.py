@@ -1,0 +1,82 @@
+"""The harness killed at every record of its journal: the machines heal themselves within the lease.
+
+What is compared with before is everything that a fault, its undo and its keeper could have left.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from itertools import count
+from typing import Any
+
+import pytest
+
+from harness.journal import Reader
+from harness.settings import ROOT
+from harness.tests.lab.killed import LEASE_S
+from harness.tests.lab.lived import new_id, traces
+from harness.tests.lab.world import World
+from harness.waiting import until
+
+# Three that break different things: the network, a daemon of Ceph, a part of the control plane.
+FAULTS: Mapping[str, Mapping[str, Any]] = {
+    "cut-off": {},
+    "stop-monitor": {},
+    "stop-static-pod": {"part": "kube-scheduler"},
+}
+# The lease, the timer's own grace, and what a loaded computer takes to run the undo.
+_WITHIN_S = LEASE_S + 15.0
+_RECORDS = 5  # armed, injected, active, healed, heal-proved
+_SECONDS = ("after",) if os.environ.get("CUTOVER_TEST_FULL") != "1" else ("after", "before")
+
+
+def state(world: World) -> Mapping[str, str]:
+    """What there is on every machine, and what Ceph is told."""
+    units = "systemctl is-active rke2-server ceph-mon@$(hostname) ceph-osd@*; "
+    units += "ls /var/lib/rancher/rke2/agent /var/lib/rancher/rke2/agent/pod-manifests; "
+    units += "findmnt --noheadings --output=TARGET / /mnt/cephfs"
+    found = {
+        node.name: traces(world, node) + world.do(node, "sh", "-c", units, check=False)
+        for node in world.lab.nodes
+    }
+    flags = json.loads(world.do(world.one, "ceph", "osd", "dump", "--format=json"))["flags_set"]
+    return {**found, "flags": str(sorted(flags))}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_harness_that_is_killed_at_any_record_leaves_nothing_behind(
+    world: World, fault: str
+) -> None:
+    before = state(world)
+    machine = world.three.name
+    for number, (record, when) in zip(
+        count(), [(n, when) for n in range(1, _RECORDS + 1) for when in _SECONDS], strict=False
+    ):
+        parameters = {"id": new_id(), "machine": machine, **FAULTS[fault]}
+        folder = world.scratch / f"{fault}-{number}"
+        words = [world.lab.name, str(folder), fault, json.dumps(parameters), str(record), when]
+        ended = subprocess.run(
+            [sys.executable, "-m", "harness.tests.lab.killed", *words],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=150,
+            check=False,
+        )
+        died = time.monotonic()
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
+        written = [it.data["event"] for it in Reader(folder)]
+        assert len(written) == record - (when == "before")
+        until(
+            lambda: state(world) == before,
+            within_s=_WITHIN_S + 90,
+            what=f"{machine} is as before, after the death {when} record {record} ({written})",
+        )
+        healed_s = time.monotonic() - died
+        assert healed_s <= _WITHIN_S or fault == "stop-static-pod", (record, when, healed_s)
