@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from harness.checks import CHECKS
 from harness.model import Case, Observation, Verdict
 from harness.tests import rook_objects
-from harness.tests.clean_cluster import NOW
+from harness.tests.clean_cluster import NOW, TARGETS
 from harness.tests.probe_rig import observe, reach
 from harness.tests.rook_objects import MACHINES, Item, Mode, find
 from harness.transport.fake import FakeKube
@@ -44,7 +44,7 @@ def judge(check: str, value: Any, mode: Mode, **changes: Any) -> Verdict:
     return CHECKS[check](
         Case(
             cluster=replace(cluster, rook=declared),
-            targets={"health_age_minutes": 10.0},
+            targets=TARGETS,
             observations=[look],
         )
     )
