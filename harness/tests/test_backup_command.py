@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from harness.backup import baseline as kept
 from harness.backup.manifest import Making
@@ -24,19 +23,18 @@ from harness.tests.test_probe_kept import HANGS, said, shell, storage
 @pytest.fixture
 def baseline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the baseline of a small tree is to be."""
-    profile = storage(tmp_path)
+    # A manifest's name is its folder's on this machine, where other tests run too.
+    profile = storage(tmp_path).model_copy(update={"name": f"test-{tmp_path.name}"})
     assert profile.legacy is not None
     monkeypatch.setattr(backup, "load_profile", lambda _: profile)
-    machines_answer(monkeypatch, tmp_path)
+    machines_answer(monkeypatch)
     return profile.legacy.baseline
 
 
-def machines_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **mounts: Any) -> None:
-    # A manifest's name is its folder's on this machine, where other tests run too.
-    profile = backup.load_profile("").model_copy(update={"name": f"test-{tmp_path.name}"})
-    monkeypatch.setattr(backup, "load_profile", lambda _: profile)
-    ways = reach(shell(**mounts), like=profile)
-    monkeypatch.setattr(backup, "connect", lambda _: nullcontext(ways))
+def machines_answer(monkeypatch: pytest.MonkeyPatch, **mounts: Any) -> None:
+    monkeypatch.setattr(
+        backup, "connect", lambda profile: nullcontext(reach(shell(**mounts), like=profile))
+    )
 
 
 def record(*options: str) -> Result:
@@ -65,7 +63,7 @@ def test_a_baseline_is_recorded_once_and_replaced_only_on_demand(
 
 
 def test_a_new_baseline_that_cannot_be_had_whole_leaves_the_old_one(
-    baseline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    baseline: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert record().exit_code == Exit.GO
     first = kept.digest(baseline)
@@ -80,6 +78,6 @@ def test_a_new_baseline_that_cannot_be_had_whole_leaves_the_old_one(
     assert kept.digest(baseline) == first
     assert {kept.digest(aside) for aside in asides(baseline)} <= {first}
 
-    machines_answer(monkeypatch, tmp_path, **dict.fromkeys(MACHINES, said(HANGS)))
+    machines_answer(monkeypatch, **dict.fromkeys(MACHINES, said(HANGS)))
     assert isinstance(record("--replace").exception, Unreachable)
     assert kept.digest(baseline) == first
