@@ -31,8 +31,9 @@ osd set noout
 osd set-nearfull-ratio 0.01
 osd set-full-ratio 0.7
 config set osd osd_op_complaint_time 0.001
-config set mon mon_clock_drift_allowed -- -1
 """
+# What begins with a dash is taken for an option there.
+NO_DRIFT = ("config", "set", "mon", "mon_clock_drift_allowed", "--", "-1")
 AS_BEFORE = """
 config rm osd osd_op_complaint_time
 config rm mon mon_clock_drift_allowed
@@ -96,6 +97,7 @@ def settings(world: World) -> Iterator[None]:
     crash = {"crash_id": f"{now}_defect", "timestamp": now, "entity_name": "mds.defect"}
     try:
         world.do(world.one, "ceph", stdin=SETTINGS.strip())
+        world.do(world.one, "ceph", *NO_DRIFT)
         world.do(world.one, "ceph", "crash", "post", "-i", "-", stdin=json.dumps(crash))
         yield
     finally:
