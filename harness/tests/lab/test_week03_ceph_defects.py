@@ -43,8 +43,8 @@ osd unset noout
 osd set-full-ratio 0.95
 osd set-nearfull-ratio 0.85
 """
-# Into the pool that goes again: each write takes longer than what is complained of.
-WRITES = ("rados", "-p", "defect", "bench", "120", "write", "-b", "4096", "-t", "1")
+# Into the pool that goes again: its writes take longer than what is complained of.
+WRITES = ("rados", "-p", "defect", "bench", "120", "write", "-b", "4096", "-t", "8")
 # A library whose only difference is the number of its version.
 OTHER_VERSION = r"""
 set -e
