@@ -9,21 +9,20 @@ from harness.checks.findings import Facts, Finding, conclude, looks, unknown, wa
 from harness.model import Case, Verdict
 
 _PROBE = "disk-bench"
-# Disks of a hoster change with their neighbours: an older look says nothing of today's.
-_OLDEST_DAYS = 14
 
 
 def _seen(case: Case) -> Facts:
     """What was measured, and a gap for each disk of which nothing was, or not lately."""
     seen = looks(case, _PROBE, case.cluster.osd_disks)
     gaps = list(seen.unseen)
+    oldest = wanted(case, "bench_age_days")["bench_age_days"]
     values: dict[str, Mapping[str, Any]] = {}
     if not case.cluster.osd_disks:
         gaps.append(unknown(case.cluster.name, "the profile does not say which disks are Ceph's"))
     for machine, value in seen.values.items():
         if value["iops"] <= 0:
             gaps.append(unknown(machine, "its bench measured nothing"))
-        elif value["age_days"] > _OLDEST_DAYS:
+        elif value["age_days"] > oldest:
             text = f"it was measured {value['age_days']:.0f} days ago, which is too long"
             gaps.append(unknown(machine, text))
         else:
@@ -34,7 +33,7 @@ def _seen(case: Case) -> Facts:
 def fast_enough(case: Case) -> Verdict:
     """The slowest machine decides: a write waits for its slowest copy."""
     seen = _seen(case)
-    target = wanted(case, "sync_write_iops")
+    target = wanted(case, "sync_write_iops", "bench_age_days")
     if any(it["p99_ms"] is not None for it in seen.values.values()):
         target |= wanted(case, "sync_p99_ms")
     findings = []
@@ -45,20 +44,29 @@ def fast_enough(case: Case) -> Verdict:
         if value["p99_ms"] is not None and value["p99_ms"] > target["sync_p99_ms"]:
             text = f"expected a sync p99 within {target['sync_p99_ms']:g} ms, seen"
             findings.append(Finding(machine, f"{text} {value['p99_ms']:.1f} ms"))
+    slowest = min((it["iops"] for it in seen.values.values()), default=0)
+    return conclude(
+        findings,
+        seen,
+        proven=f"the slowest disk commits {slowest:.0f} writes/s",
+        measured=_measured(case, seen),
+        target=target,
+    )
+
+
+def _measured(case: Case, seen: Facts) -> dict[str, float]:
+    """The slowest, and the age of the oldest measurement, also of one that is too old."""
     iops = [it["iops"] for it in seen.values.values()]
     p99s = [it["p99_ms"] for it in seen.values.values() if it["p99_ms"] is not None]
+    looked = looks(case, _PROBE, case.cluster.osd_disks).values
     measured: dict[str, float] = {}
+    if looked:
+        measured["bench_age_days"] = max(it["age_days"] for it in looked.values())
     if iops:
         measured |= {"sync_write_iops": min(iops), "sync_write_wanted_iops": min(iops)}
     if p99s:
         measured |= {"sync_p99_ms": max(p99s), "sync_p99_wanted_ms": max(p99s)}
-    return conclude(
-        findings,
-        seen,
-        proven=f"the slowest disk commits {min(iops, default=0):.0f} writes/s",
-        measured=measured,
-        target=target,
-    )
+    return measured
 
 
 def _said(value: Mapping[str, Any]) -> str:

@@ -68,6 +68,7 @@ TARGETS = {
     "sync_write_iops": 500.0,
     "sync_p99_ms": 10.0,
     "osd_bench_deviation_percent": 20.0,
+    "bench_age_days": 14.0,
     "bind_s": 60.0,
     "overshoot_percent": 10.0,
     "grow_s": 60.0,
@@ -90,6 +91,7 @@ TARGETS = {
     "duplicated_count": 0.0,
     "invented_count": 0.0,
     "outage_s": 60.0,
+    "restarts_count": 2.0,
 }
 NOW = 1_795_500_000.0
 DAY_S = 86_400

@@ -23,6 +23,7 @@ class Entry:
     last: int
     type: str = LINUX_DATA
     partuuid: str = field(default_factory=lambda: str(uuid.uuid4()).upper())
+    label: str = ""
 
 
 def write(path: Path, entries: Mapping[int, Entry], *, guid: str, sectors: int) -> None:
@@ -30,6 +31,7 @@ def write(path: Path, entries: Mapping[int, Entry], *, guid: str, sectors: int) 
     table = bytearray(ENTRIES * _ENTRY_BYTES)
     for number, it in entries.items():
         raw = struct.pack("<16s16sQQQ", _raw(it.type), _raw(it.partuuid), it.first, it.last, 0)
+        raw += it.label.encode("utf-16-le")
         start = (number - 1) * _ENTRY_BYTES
         table[start : start + len(raw)] = raw
     copy_at = sectors - 1 - len(table) // SECTOR

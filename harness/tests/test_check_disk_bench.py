@@ -23,6 +23,8 @@ CASES: list[tuple[str, dict[str, Any], Outcome, str]] = [
     (FAST, {"p99_ms": 11.0}, Outcome.FAIL, "expected a sync p99 within 10 ms, seen 11.0 ms"),
     (FAST, {"iops": 0.0}, Outcome.NOT_PROVEN, "measured nothing"),
     (FAST, {"age_days": 15.0}, Outcome.NOT_PROVEN, "15 days ago"),
+    (FAST, {"age_days": 13.0}, Outcome.PASS, "the slowest disk"),
+    (BEFORE, {"age_days": 15.0}, Outcome.NOT_PROVEN, "15 days ago"),
     (BEFORE, {"iops": 1590.0}, Outcome.FAIL, "baseline of 2000 writes/s, seen 1590"),
     (BEFORE, {"baseline_iops": None}, Outcome.NOT_PROVEN, "no baseline was recorded"),
     (BEFORE, {"iops": 9000.0}, Outcome.PASS, "5 % below its baseline"),

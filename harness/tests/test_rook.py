@@ -3,59 +3,42 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import replace
-from typing import Any, TypeAlias
+from collections.abc import Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from harness.checks import CHECKS, csi, rook
-from harness.checks.rook import tag_of
-from harness.errors import Denied
-from harness.model import Case, Observation, Outcome, Verdict
-from harness.settings import Profile
+from harness.checks import csi, rook
+from harness.model import Outcome
 from harness.tests import rook_objects
-from harness.tests.clean_case import clean
 from harness.tests.clean_cluster import NOW
 from harness.tests.probe_rig import observe, reach
-from harness.tests.rook_objects import MACHINES, MONITORS, Item, Mode, find, recorded, stamp
+from harness.tests.rook_objects import MACHINES, Item, Mode, find, recorded, stamp
+from harness.tests.rook_seen import (
+    CEPH,
+    CEPHFS,
+    CLASS,
+    CONTROLLER,
+    CRASH,
+    DRIVERS,
+    LEADER,
+    MONS,
+    NODE_PLUGIN,
+    OF_CLUSTER_MODE,
+    OSDS,
+    PARAMETERS,
+    POOLS,
+    READY,
+    STATUS,
+    VERSION,
+    Defect,
+    changed,
+    gone,
+    image,
+    judge,
+    pods_of,
+    seen,
+)
 from harness.transport.fake import FakeKube
-
-Defect: TypeAlias = Callable[[list[Item]], None]
-READY, VERSION = "Rook's operator is ready", "Rook is of its declared version"
-CEPH, MONS = "Rook's Ceph is as declared and well", "Rook's monitors are the declared ones"
-POOLS, OSDS = "every pool of Rook keeps three copies", "every machine runs its OSD in Rook"
-CLASS, DRIVERS = "Rook's storage class is as declared", "the CSI drivers are on every machine"
-LEADER, CRASH = "the CSI controllers have a leader", "no pod of Rook crashes again and again"
-OF_CLUSTER_MODE = (POOLS, OSDS)
-CEPHFS = "rook-ceph.cephfs.csi.ceph.com"
-NODE_PLUGIN, CONTROLLER = f"{CEPHFS}-nodeplugin", f"{CEPHFS}-ctrlplugin"
-
-
-def seen(items: Iterable[Item], mode: Mode, **answers: Any) -> Any:
-    """What the probe makes of the objects; ``answers`` replaces some by their path's last word."""
-    served = rook_objects.served(items)
-    for word, answer in answers.items():
-        served |= {path: answer for path in served if path.endswith(f"/{word}")}
-    ways = reach(kube=FakeKube(served), like=rook_objects.profile(mode))
-    return observe("rook", ways, "contabo")
-
-
-def judge(check: str, value: Any, mode: Mode, **changes: Any) -> Verdict:
-    cluster = rook_objects.profile(mode).cluster()
-    assert cluster.rook is not None
-    look = Observation(probe="rook", target=cluster.name, at=NOW, took_s=1.0, value=value)
-    declared = replace(cluster.rook, **changes)
-    return CHECKS[check](
-        Case(
-            cluster=replace(cluster, rook=declared),
-            targets={"health_age_minutes": 10.0},
-            observations=[look],
-        )
-    )
 
 
 @pytest.mark.parametrize("csi_operator", [True, False], ids=["CSI operator", "Rook's own CSI"])
@@ -82,42 +65,6 @@ def test_no_secret_is_read() -> None:
 
 
 # --- each way to be red -----------------------------------------------------------------------
-
-
-def changed(kind: str, name: str, *path: str, to: Any) -> Defect:
-    """One field of one object says something else."""
-
-    def defect(items: list[Item]) -> None:
-        place = find(items, kind, name)
-        for key in path[:-1]:
-            place = place[key]
-        place[path[-1]] = to
-
-    return defect
-
-
-def gone(kind: str, name: str) -> Defect:
-    return lambda items: items.remove(find(items, kind, name))
-
-
-def image(reference: str) -> Defect:
-    def defect(items: list[Item]) -> None:
-        spec = find(items, "Deployment", "rook-ceph-operator")["spec"]["template"]["spec"]
-        spec["containers"][0]["image"] = reference
-
-    return defect
-
-
-def pods_of(owner: str, change: Callable[[Item], None], machine: str = MACHINES[1]) -> Defect:
-    """Something happens to a workload's pod on one machine."""
-
-    def defect(items: list[Item]) -> None:
-        for item in items:
-            name = item["metadata"]["name"]
-            if item["kind"] == "Pod" and name.startswith(owner) and name.endswith(machine[-3:]):
-                change(item)
-
-    return defect
 
 
 def _unready(pod: Item) -> None:
@@ -173,10 +120,6 @@ def _other_monitors(where: str) -> Defect:
     return defect
 
 
-def _no_pod_at_all(items: list[Item]) -> None:
-    items[:] = [item for item in items if item["kind"] != "Pod"]
-
-
 def _raised(health: str, **details: str) -> Defect:
     """Ceph's health, and the checks that say why."""
     told = {name: {"severity": "HEALTH_WARN", "message": says} for name, says in details.items()}
@@ -184,8 +127,6 @@ def _raised(health: str, **details: str) -> Defect:
     return changed("CephCluster", "rook-ceph", "status", "ceph", to=more)
 
 
-_STATUS = ("CephCluster", "rook-ceph", "status")
-_PARAMETERS = ("StorageClass", "cephfs", "parameters")
 _THIN = {"size": 2, "requireSafeReplicaSize": True}
 DEFECTS: list[tuple[str, Defect, str]] = [
     (READY, gone("Deployment", "rook-ceph-operator"), "rook-ceph/rook-ceph-operator: expected"),
@@ -214,8 +155,8 @@ DEFECTS: list[tuple[str, Defect, str]] = [
         "rook-ceph/rook-ceph-osd-1: expected Rook v1.18.4, seen v1.17.8",
     ),
     (CEPH, gone("CephCluster", "rook-ceph"), "expected it in rook-ceph, seen none"),
-    (CEPH, changed(*_STATUS, "phase", to="Progressing"), "expected phase Ready, seen Progressing"),
-    (CEPH, changed(*_STATUS, "conditions", to=[]), "expected the condition Ready, seen"),
+    (CEPH, changed(*STATUS, "phase", to="Progressing"), "expected phase Ready, seen Progressing"),
+    (CEPH, changed(*STATUS, "conditions", to=[]), "expected the condition Ready, seen"),
     (
         CEPH,
         changed("CephCluster", "rook-ceph", "spec", "external", to={"enable": True}),
@@ -226,12 +167,12 @@ DEFECTS: list[tuple[str, Defect, str]] = [
     (CEPH, _raised("HEALTH_WARN"), "seen one without a name"),
     (
         CEPH,
-        changed(*_STATUS, "ceph", "lastChecked", to=stamp(NOW - 3600)),
+        changed(*STATUS, "ceph", "lastChecked", to=stamp(NOW - 3600)),
         "in the last 10 minutes, seen 60 minutes ago",
     ),
     (
         CEPH,
-        changed(*_STATUS, "ceph", "versions", "overall", to={"18.2.4": 1, "19.2.3": 7}),
+        changed(*STATUS, "ceph", "versions", "overall", to={"18.2.4": 1, "19.2.3": 7}),
         "expected one version of Ceph, seen 18.2.4 and 19.2.3",
     ),
     (MONS, gone("ConfigMap", "rook-ceph-mon-endpoints"), "expected it, seen none"),
@@ -279,9 +220,9 @@ DEFECTS: list[tuple[str, Defect, str]] = [
     (OSDS, pods_of("rook-ceph-osd", _other_device), "on /dev/sda2, seen /dev/sda1"),
     (OSDS, pods_of("rook-ceph-osd", _moved), "vmi9: expected OSDs on declared machines"),
     (CLASS, gone("StorageClass", "cephfs"), "expected it, seen none"),
-    (CLASS, changed(*_PARAMETERS, "pool", to="other"), "expected pool cephfs-data0, seen other"),
-    (CLASS, changed(*_PARAMETERS, "fsName", to="other"), "expected fsName cephfs, seen other"),
-    (CLASS, changed(*_PARAMETERS, "clusterID", to="other"), "expected clusterID rook-ceph"),
+    (CLASS, changed(*PARAMETERS, "pool", to="other"), "expected pool cephfs-data0, seen other"),
+    (CLASS, changed(*PARAMETERS, "fsName", to="other"), "expected fsName cephfs, seen other"),
+    (CLASS, changed(*PARAMETERS, "clusterID", to="other"), "expected clusterID rook-ceph"),
     (
         CLASS,
         changed("StorageClass", "cephfs", "provisioner", to="other"),
@@ -297,7 +238,7 @@ DEFECTS: list[tuple[str, Defect, str]] = [
         changed("StorageClass", "cephfs", "allowVolumeExpansion", to=False),
         "expected claims that can grow",
     ),
-    (CLASS, changed(*_PARAMETERS, to={}), "expected the names of its secrets, seen none"),
+    (CLASS, changed(*PARAMETERS, to={}), "expected the names of its secrets, seen none"),
     (
         CLASS,
         gone("Secret", "rook-csi-cephfs-node"),
@@ -396,126 +337,3 @@ def test_a_cluster_without_rook_is_red_and_not_merely_unknown() -> None:
     unknown = {check for check, outcome in outcomes.items() if outcome is Outcome.NOT_PROVEN}
     assert unknown == {VERSION, CRASH}
     assert set(outcomes.values()) == {Outcome.FAIL, Outcome.NOT_PROVEN}
-
-
-# --- what could not be seen -------------------------------------------------------------------
-
-GARBAGE: list[tuple[str, Defect]] = [
-    (CEPH, changed(*_STATUS, "ceph", "lastChecked", to="yesterday")),
-    (CEPH, changed(*_STATUS, "ceph", "lastChecked", to=None)),
-    (MONS, changed("ConfigMap", "rook-ceph-mon-endpoints", "data", to={"data": 1})),
-    (
-        MONS,
-        changed("ConfigMap", "rook-ceph-mon-endpoints", "data", "csi-cluster-config-json", to="[{"),
-    ),
-    (POOLS, changed("CephFilesystem", "cephfs", "spec", to={})),
-    (CLASS, changed(*_PARAMETERS, to="none")),
-    (LEADER, changed("Lease", CEPHFS.replace(".", "-"), "spec", "renewTime", to="soon")),
-    (LEADER, changed("Lease", CEPHFS.replace(".", "-"), "spec", "leaseDurationSeconds", to=None)),
-    (READY, changed("Deployment", "rook-ceph-operator", "spec", to={})),
-    (VERSION, image("docker.io/rook/ceph@sha256:5f0c")),
-    (CRASH, _no_pod_at_all),
-]
-
-
-@pytest.mark.parametrize(("check", "defect"), GARBAGE, ids=[check for check, _ in GARBAGE])
-def test_what_is_not_understood_is_not_proven(check: str, defect: Defect) -> None:
-    items = recorded("cluster", now=NOW)
-    defect(items)
-    verdict = judge(check, seen(items, "cluster"), "cluster")
-    assert verdict.outcome is Outcome.NOT_PROVEN, verdict.reason
-
-
-def test_what_we_may_not_read_is_not_proven_and_the_rest_is_judged() -> None:
-    value = seen(recorded("cluster", now=NOW), "cluster", csinodes=Denied("not allowed: csinodes"))
-    for check in {**rook.CHECKS, **csi.CHECKS}:
-        verdict = judge(check, value, "cluster")
-        hidden = check in (DRIVERS, LEADER, READY)
-        assert verdict.outcome is (Outcome.NOT_PROVEN if hidden else Outcome.PASS)
-        assert not hidden or "not allowed: csinodes" in verdict.reason
-
-
-def test_a_failure_is_not_hidden_by_what_we_may_not_read() -> None:
-    items = recorded("cluster", now=NOW)
-    gone("CSIDriver", CEPHFS)(items)
-    value = seen(items, "cluster", daemonsets=Denied("not allowed: daemonsets"))
-    verdict = judge(DRIVERS, value, "cluster")
-    assert verdict.outcome is Outcome.FAIL
-    assert "not judged: daemon sets: not allowed" in verdict.reason
-
-
-def test_an_item_in_error_never_turns_a_check_red_and_is_told() -> None:
-    value = clean()["rook"]["test"]
-    blind = {"error": "no answer within 10 s"}
-    verdicts = [
-        judge(check, {**value, item: blind}, "cluster")
-        for item in value
-        for check in {**rook.CHECKS, **csi.CHECKS}
-    ]
-    unknown = [it for it in verdicts if it.outcome is Outcome.NOT_PROVEN]
-    assert all("no answer within 10 s" in verdict.reason for verdict in unknown)
-    assert all(it.outcome is Outcome.PASS for it in verdicts if it not in unknown)
-    assert len(unknown) >= len(value)
-
-
-# --- parsers and the profile ------------------------------------------------------------------
-
-_NAME = st.lists(st.sampled_from(["rook", "ceph", "a.b-c_1"]), min_size=1).map("/".join)
-_TAG = st.tuples(*[st.integers(0, 99)] * 3).map(lambda it: "v{}.{}.{}".format(*it))
-_REGISTRY = st.sampled_from(["", "docker.io/", "registry.example:5000/"])
-
-
-@given(_REGISTRY, _NAME, _TAG, st.sampled_from(["", "@sha256:5f0c"]))
-def test_the_tag_of_an_image_is_what_follows_its_name(
-    registry: str, name: str, tag: str, digest: str
-) -> None:
-    assert tag_of(f"{registry}{name}:{tag}{digest}") == tag
-    assert tag_of(f"{registry}{name}{digest}") is None
-
-
-def _as_written(mode: Mode | None, **changes: Any) -> Profile:
-    profile = rook_objects.profile("external").model_dump(mode="json", by_alias=True)
-    profile["stack"]["rook"] = mode
-    profile["rook"] |= changes
-    return Profile.model_validate(profile)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"monitors": []},
-        {"monitors": ["10.0.0.1"]},
-        {"monitors": ["ceph.example:6789"]},
-        {"monitors": ["10.0.0.1:0"]},
-        {"version": "1.18"},
-        {"drivers": []},
-        {"drivers": ["nfs"]},
-        {"namespace": "Rook"},
-        {"device": "/dev/sda2"},
-    ],
-    ids=str,
-)
-def test_a_profile_that_says_something_else_is_refused(changes: dict[str, Any]) -> None:
-    _as_written("external")
-    with pytest.raises(ValidationError):
-        _as_written("external", **changes)
-
-
-def test_a_profile_says_what_rook_manages_and_where_its_osds_are() -> None:
-    assert _as_written("external", device=None).cluster().rook is not None
-    with pytest.raises(ValidationError, match="what holds the OSDs"):
-        _as_written("cluster", device=None)
-    without = rook_objects.profile("external").model_dump(
-        mode="json", by_alias=True, exclude={"rook"}
-    )
-    with pytest.raises(ValidationError, match="say in `rook:`"):
-        Profile.model_validate(without)
-
-
-def test_pools_and_osds_are_judged_in_cluster_mode_alone() -> None:
-    external, cluster = (rook_objects.profile(mode).cluster() for mode in ("external", "cluster"))
-    assert "outside Kubernetes" in external.absent["rook-cluster"]
-    assert {"rook", "rook-cluster"} <= cluster.parts
-    assert _as_written(None).cluster().rook is None
-    assert external.rook is not None
-    assert external.rook.monitors == MONITORS

@@ -35,6 +35,7 @@ def test_a_target_of_a_part_is_wanted_only_of_clusters_that_have_it() -> None:
         "sync_write_iops",
         "sync_write_wanted_iops",
         "osd_bench_deviation_percent",
+        "bench_age_days",
     }
 
 

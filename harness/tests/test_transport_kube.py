@@ -62,7 +62,7 @@ def test_get_gives_the_object_and_sends_the_token_and_the_query(
         (401, Denied),
         (403, Denied),
         (404, NotFound),
-        (409, TransportError),
+        (409, Conflict),
         (429, Unreachable),
         (500, Unreachable),
         (503, Unreachable),

@@ -8,8 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from harness.errors import Denied, NotListening, TimedOut, Unreachable
-from harness.transport.deadline import hang_up, within
+from harness.transport.answers import answered
 from harness.transport.protocols import Answer
 
 _MOST_BYTES = 4 * 1024 * 1024
@@ -51,19 +50,15 @@ def get(url: str, credentials: Credentials | None, *, within_s: float) -> Answer
                 certificate=ssl.DER_cert_to_PEM_cert(shown),
             )
 
-    try:
-        return within(within_s, ask, what=f"GET {url}", abandon=lambda: hang_up(connection.sock))
-    except ssl.SSLCertVerificationError as error:
-        raise Denied(
-            f"{url}: the certificate is not signed by the authority in the kubeconfig, or not for "
-            f"this address: {error.verify_message}"
-        ) from error
-    except TimeoutError as error:
-        raise TimedOut(f"GET {url}: no answer within {within_s:g} s") from error
-    except ConnectionRefusedError as error:
-        raise NotListening(f"GET {url}: connection refused") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise Unreachable(f"GET {url}: {error or type(error).__name__}") from error
+    return answered(
+        ask,
+        f"GET {url}",
+        within_s,
+        lambda: connection.sock,
+        refusal=ssl.SSLCertVerificationError,
+        because="the certificate is not signed by the authority in the kubeconfig, or not for this "
+        "address: ",
+    )
 
 
 def tls_context(credentials: Credentials | None) -> ssl.SSLContext:

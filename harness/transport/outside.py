@@ -10,15 +10,11 @@ import ssl
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import closing
-from typing import TypeVar
 
-from harness.errors import Denied, NotListening, TimedOut, Unreachable
-from harness.transport.deadline import hang_up, within
+from harness.transport.answers import answered
 from harness.transport.protocols import Answer, Knocked
-
-T = TypeVar("T")
 
 # The kernel sends a first packet that was lost again after one second.
 _PATIENCE_S = 2.5
@@ -54,7 +50,7 @@ class Network:
                 talk.sendall(words)
                 return b"".join(iter(lambda: talk.recv(65536), b""))
 
-        return _answered(call, f"{address}:{port}", within_s, lambda: talk)
+        return answered(call, f"{address}:{port}", within_s, lambda: talk)
 
     def get(self, host: str, path: str, *, at: str, within_s: float = 5.0) -> Answer:
         """GET http://host/path from the web server at an address; its status is data.
@@ -70,7 +66,7 @@ class Network:
                 body = response.read(_MOST_BYTES).decode(errors="replace")
                 return Answer(status=response.status, body=body, certificate="")
 
-        return _answered(call, f"http://{host}{path} at {at}", within_s, lambda: connection.sock)
+        return answered(call, f"http://{host}{path} at {at}", within_s, lambda: connection.sock)
 
     def certificate(
         self, host: str, *, at: str, authority: str | None = None, within_s: float = 5.0
@@ -94,23 +90,7 @@ class Network:
                 return ssl.DER_cert_to_PEM_cert(talk.getpeercert(binary_form=True) or b"")
 
         what = f"https://{host} at {at}"
-        return _answered(call, what, within_s, lambda: next(iter(talks), plain))
-
-
-def _answered(
-    call: Callable[[], T], what: str, within_s: float, connection: Callable[[], socket.socket]
-) -> T:
-    """What the call returns, or the fitting TransportError; the call closes its connection."""
-    try:
-        return within(within_s, call, what=what, abandon=lambda: hang_up(connection()))
-    except ssl.SSLError as error:
-        raise Denied(f"{what}: {getattr(error, 'verify_message', '') or error}") from error
-    except TimeoutError as error:
-        raise TimedOut(f"{what}: no answer within {within_s:g} s") from error
-    except ConnectionRefusedError as error:
-        raise NotListening(f"{what}: connection refused") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise Unreachable(f"{what}: {error or type(error).__name__}") from error
+        return answered(call, what, within_s, lambda: next(iter(talks), plain))
 
 
 def _result(attempt: socket.socket, peer: tuple[str, int]) -> int:

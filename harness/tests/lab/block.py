@@ -9,17 +9,20 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from harness.bench import sending
 from harness.bench.facts_script import look
+from harness.tests import gpt
+from harness.tests.gpt import LINUX_DATA, SECTOR, Entry
 from harness.waiting import until
 
 MIB, GIB = 1 << 20, 1 << 30
+GUID = "5C1B9D3E-0A47-4F2C-8E61-7B9A2D40F613"
 # Sparse; blkid looks for ZFS on nothing below 64 MiB.
 # Not on a disk: bytes in a file of this machine's disk are refused; that trap is one of its own.
 MEMORY = Path("/dev/shm")
@@ -52,10 +55,16 @@ class Disk:
 
     file: Path
     device: str
+    entries: dict[int, Entry]
     record: dict[str, Any] = field(default_factory=dict)
 
     def part(self, number: int) -> str:
         return f"{self.device}p{number}"
+
+    def change(self, number: int, **changes: Any) -> None:
+        """Let the partition table say something else of a partition."""
+        self.entries[number] = replace(self.entries[number], **changes)
+        lay_out(Path(self.device), self.entries, self.file.stat().st_size)
 
     def digest(self) -> str:
         """SHA-256 of all that was ever written to the disk, and of where it lies."""
@@ -126,14 +135,21 @@ class Disk:
 
 @contextmanager
 def disk(
-    size: int = 96 * MIB, *table: str, folder: Path = MEMORY, name: str = "cutover-guard"
+    size: int = 96 * MIB,
+    *,
+    kind: str = LINUX_DATA,
+    folder: Path = MEMORY,
+    name: str = "cutover-guard",
 ) -> Iterator[Disk]:
-    """A disk with one small partition and one large one, or with what is told to sgdisk."""
+    """A disk with one small partition and a large one of this kind behind it."""
     file = folder / f"{name}-{os.getpid()}.img"
     file.unlink(missing_ok=True)
     run("truncate", f"--size={size}", file)
-    run("sgdisk", *(table or ("--new=1:1M:+2M", "--new=2:0:0")), file)
-    one = Disk(file, run("losetup", "--find", "--show", file).strip())
+    small = Entry(MIB // SECTOR, 3 * MIB // SECTOR - 1)
+    # The table's copy has the last 33 sectors.
+    entries = {1: small, 2: Entry(small.last + 1, size // SECTOR - 34, type=kind)}
+    lay_out(file, entries, size)
+    one = Disk(file, run("losetup", "--find", "--show", file).strip(), entries)
     try:
         attach(one)
         one.learn()
@@ -142,6 +158,12 @@ def disk(
         run("partx", "--delete", one.device, check=False)
         run("losetup", "--detach", one.device, check=False)
         file.unlink(missing_ok=True)
+
+
+def lay_out(place: Path, entries: Mapping[int, Entry], size: int) -> None:
+    """Write the partition table."""
+    # sgdisk waits for a second, and for every file system of this host.
+    gpt.write(place, entries, guid=GUID, sectors=size // SECTOR)
 
 
 def attach(one: Disk) -> None:

@@ -60,8 +60,8 @@ def lab(pytestconfig: pytest.Config) -> Lab:
 
 @pytest.fixture
 def world(lab: Lab, tmp_path: Path) -> Iterator[World]:
-    """A whole lab; a test that leaves it broken fails."""
+    """A whole lab, as the test before left it; a test that leaves it broken fails."""
     world = World(lab, tmp_path)
-    world.whole()
+    world.still_whole()
     yield world
     world.whole()

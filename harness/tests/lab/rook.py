@@ -81,7 +81,7 @@ class StandIn:
             change(item)
 
     def _delete_class(self) -> None:
-        self.space.kubectl("delete", "storageclass", CLASS, "--ignore-not-found")
+        self.space.kubectl("delete", "storageclass", CLASS, "--ignore-not-found", "--wait=false")
 
     def put(self) -> None:
         """Bring every object to its recorded state, as of now, and wait until workloads run."""

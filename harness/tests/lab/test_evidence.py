@@ -15,11 +15,11 @@ import zstandard
 from harness import checks
 from harness.gate import Trail
 from harness.journal import Reader
-from harness.lab.shape import Node
+from harness.lab.shape import Lab, Node
 from harness.redaction import TOKEN
 from harness.settings import ROOT
 from harness.tests.lab import objects
-from harness.tests.lab.world import World
+from harness.tests.lab.world import Ruling, World
 from harness.waiting import until
 
 
@@ -30,9 +30,13 @@ def canaries() -> dict[str, str]:
     return {way: f"canary{secrets.token_hex(10)}" for way in ways}
 
 
-@pytest.fixture
-def planted(world: World, canaries: dict[str, str]) -> Iterator[World]:
+@pytest.fixture(scope="module")
+def planted(
+    lab: Lab, canaries: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
     """A lab with secrets in journals, in a pod and in a Secret, and a unit that failed."""
+    world = World(lab, tmp_path_factory.mktemp("evidence"))
+    world.still_whole()
     key = world.lab.ssh_key.read_text().splitlines()[2]
     kubeconfig = yaml.safe_load(world.lab.profile.access.kubeconfig.read_text())
     lines = (
@@ -64,6 +68,13 @@ def planted(world: World, canaries: dict[str, str]) -> Iterator[World]:
             yield world
         finally:
             world.do(world.one, "systemctl", "reset-failed", "broken")
+    world.whole()
+
+
+@pytest.fixture(scope="module")
+def red(planted: World) -> Ruling:
+    """What a gate with evidence says of it."""
+    return planted.gate("W1-HOST", evidence=True)
 
 
 def ceph_key(world: World) -> str:
@@ -72,11 +83,10 @@ def ceph_key(world: World) -> str:
 
 
 def test_no_file_of_a_red_run_holds_a_secret_and_equal_ones_are_still_equal(
-    planted: World, canaries: dict[str, str]
+    planted: World, red: Ruling, canaries: dict[str, str]
 ) -> None:
-    ruling = planted.gate("W1-HOST", evidence=True)
-    assert "broken.service" in ruling.reason("W1-HOST")
-    folder = ROOT / "reports" / ruling.document["run"]
+    assert "broken.service" in red.reason("W1-HOST")
+    folder = ROOT / "reports" / red.document["run"]
     key = planted.lab.ssh_key.read_text().splitlines()[2]
     client = yaml.safe_load(planted.lab.profile.access.kubeconfig.read_text())["users"][0]["user"]
     forbidden = {**canaries, "SSH key": key, "Ceph key": ceph_key(planted)}
@@ -118,9 +128,8 @@ def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
                 yield f"{member.name} in the bundle", held.read()
 
 
-def test_every_machine_and_the_cluster_give_evidence(planted: World) -> None:
-    folder = ROOT / "reports" / planted.gate("W1-HOST", evidence=True).document["run"]
-    trail = Trail.of(Reader(folder), checks.CHECKS)
+def test_every_machine_and_the_cluster_give_evidence(planted: World, red: Ruling) -> None:
+    trail = Trail.of(Reader(ROOT / "reports" / red.document["run"]), checks.CHECKS)
     had = {(it.target, it.what) for it in trail.collected if it.file and not it.error}
     of_machines = ("journal of the node's units", "failed units", "clock", "Ceph's status")
     wanted = {(node.name, what) for node in planted.lab.nodes for what in of_machines}

@@ -23,6 +23,7 @@ from harness.waiting import until
 # A trap is set and says how the guard's question changes.
 Trap: TypeAlias = Callable[[Disk], AbstractContextManager[dict[str, Any]]]
 LABEL = b"bluestore block device\n"
+BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"
 OTHER = "00000000-1111-2222-3333-444444444444"
 
 
@@ -145,14 +146,14 @@ def osd_of_ceph(one: Disk) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def ceph_in_the_label(one: Disk) -> Iterator[dict[str, Any]]:
-    run("sgdisk", "--change-name=2:Ceph data", one.file)
+    one.change(2, label="Ceph data")
     yield {}
 
 
 @contextmanager
 def twin(one: Disk) -> Iterator[dict[str, Any]]:
     """Two partitions of one PARTUUID."""
-    run("sgdisk", f"--partition-guid=1:{one.record['partuuid']}", one.file)
+    one.change(1, partuuid=one.record["partuuid"])
     yield {}
 
 
@@ -262,7 +263,7 @@ def test_a_stale_label_of_bluestore_deep_in_the_disk_is_found(number: int, gib: 
 
 
 def test_a_boot_partition_is_refused_even_when_it_is_recorded() -> None:
-    with disk(32 * MIB, "--new=1:1M:+2M", "--new=2:0:0", "--typecode=2:EF02") as one:
+    with disk(32 * MIB, kind=BIOS_BOOT) as one:
         springs(one, asked(), "it is a boot partition")
 
 

@@ -59,7 +59,7 @@ def test_a_host_rule_reaches_its_service_and_an_unknown_host_gets_404(shop: Name
             what=f"{HOST} answers at {address}",
         )
         assert status(world, address, "nobody.example") == "404"
-    shop.kubectl("delete", "ingress", "shop")
+    shop.kubectl("delete", "ingress", "shop", "--wait=false")
     for address in addresses(world):
         until(
             lambda address=address: status(world, address, HOST) == "404",  # type: ignore[misc]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +15,7 @@ from harness.tests.lab.red import changed, says
 from harness.tests.lab.world import World
 from harness.waiting import until
 
+KUBECONFIG = "etc/rancher/rke2/rke2.yaml"
 TLS = "rancher/rke2/server/tls"
 MANIFESTS = "/var/lib/rancher/rke2/agent/pod-manifests"
 
@@ -31,30 +35,38 @@ def test_a_stopped_api_server_is_found(world: World) -> None:
         world.do(world.two, "mv", away, f"{MANIFESTS}/kube-apiserver.yaml")
 
 
-@pytest.mark.defect("every certificate lasts long enough")
-def test_a_certificate_that_ends_soon_is_found(world: World) -> None:
-    tls = world.two.system / TLS
-    certificate = tls / "front-proxy-client.crt"
-    soon = certificates.ending_in(certificate, tls / "front-proxy-ca.crt", timedelta(days=20))
-    with changed(certificate, soon):
-        says(world.gate("W1-API"), "W1-API", world.two.name, "front-proxy-client.crt")
+@pytest.mark.defect("every certificate lasts long enough", "every kubeconfig is private")
+def test_certificates_that_end_and_a_kubeconfig_that_everyone_may_read_are_found(
+    world: World,
+) -> None:
+    one, two, three = world.lab.nodes
+    client, server = (
+        two.system / TLS / "front-proxy-client.crt",
+        three.system / TLS / "apiserver.crt",
+    )
+    soon = certificates.ending_in(
+        client, client.with_name("front-proxy-ca.crt"), timedelta(days=20)
+    )
+    ended = certificates.ending_in(server, server.with_name("ca.crt"), timedelta(days=-1))
+    with changed(client, soon), changed(server, ended), readable(one.root / KUBECONFIG):
+        ruling = world.gate("W1-API")
+    folder = "/var/lib/rancher/rke2/server/tls"
+    says(
+        ruling,
+        "W1-API",
+        f"{two.name}: expected 30 more days of {folder}/front-proxy-client.crt, seen",
+        f"{three.name}: expected 30 more days of {folder}/apiserver.crt, seen -1",
+        "expired",
+        f"{one.name}: expected kubeconfig /{KUBECONFIG} closed to others and root's, seen 0644",
+    )
 
 
-@pytest.mark.defect("every certificate lasts long enough")
-def test_a_certificate_that_has_ended_is_found(world: World) -> None:
-    tls = world.three.system / TLS
-    certificate = tls / "apiserver.crt"
-    ended = certificates.ending_in(certificate, tls / "ca.crt", timedelta(days=-1))
-    with changed(certificate, ended):
-        says(world.gate("W1-API"), "W1-API", world.three.name, "apiserver.crt", "expired")
-
-
-@pytest.mark.defect("every kubeconfig is private")
-def test_a_kubeconfig_that_everyone_may_read_is_found(world: World) -> None:
-    path = world.one.root / "etc/rancher/rke2/rke2.yaml"
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Everyone may read the file."""
     path.chmod(0o644)
     try:
-        says(world.gate("W1-API"), "W1-API", world.one.name, "rke2.yaml", "0644")
+        yield
     finally:
         path.chmod(0o600)
 

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -31,16 +32,6 @@ def test_a_stopped_kubelet_is_found_on_its_machine_and_in_the_node_list(world: W
         says(ruling, "W1-NODES", world.two.name, "Ready")
     finally:
         world.do(world.two, "systemctl", "start", "rke2-server")
-
-
-@pytest.mark.defect("every clock follows its source")
-def test_a_stopped_chronyd_is_found(world: World) -> None:
-    world.do(world.three, "systemctl", "stop", "chrony")
-    try:
-        says(world.gate("W1-HOST"), "W1-HOST", world.three.name, "chrony")
-    finally:
-        world.do(world.three, "systemctl", "start", "chrony")
-        clock_follows(world, world.three)
 
 
 @pytest.mark.defect("every clock follows its source")
@@ -72,67 +63,45 @@ def test_a_clock_that_disagrees_with_the_others_is_found(world: World) -> None:
         world.do(world.two, "systemctl", "reload", "ssh")
 
 
-@pytest.mark.defect("every disk has room")
-def test_a_disk_that_fills_up_is_found(world: World) -> None:
-    # Below the target of 20 % free, and above the 15 % at which a kubelet deletes images.
-    folder = world.three.system / "rancher"
-    usage = shutil.disk_usage(folder)
-    fill = folder / "fill"
-    with fill.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, usage.free - usage.total * 175 // 1000)
-    try:
-        says(world.gate("W1-HOST"), "W1-HOST", world.three.name, "/var/lib/rancher", "17.")
-    finally:
-        fill.unlink()
-
-
-@pytest.mark.defect("every machine has memory available")
-def test_a_machine_short_of_memory_is_found(world: World) -> None:
-    # The kernel counts the host's memory: the machine is shown one that is nearly used up.
-    shown = "MemTotal: 16384000 kB\nMemFree: 100000 kB\nMemAvailable: 900000 kB\n"
-    with shown_instead(world, world.two, "/proc/meminfo", shown):
-        says(world.gate("W1-HOST"), "W1-HOST", world.two.name, "memory available, seen 5.5 %")
-
-
-@pytest.mark.defect("swap is off and stays off")
-def test_swap_that_is_on_is_found(world: World) -> None:
-    # The kernel is the host's, so no swap is turned on: the machine is shown one that would be.
-    shown = "Filename Type Size Used Priority\n/swapfile file 1048572 0 -2\n"
-    with shown_instead(world, world.one, "/proc/swaps", shown):
-        says(world.gate("W1-HOST"), "W1-HOST", world.one.name, "swap", "/swapfile")
-
-
-@pytest.mark.defect("swap is off and stays off")
-def test_swap_that_a_reboot_would_bring_is_found(world: World) -> None:
-    with changed(world.one.root / "etc/fstab", b"/swapfile none swap sw 0 0\n"):
-        says(world.gate("W1-HOST"), "W1-HOST", world.one.name, "swap")
-
-
-@pytest.mark.defect("kernel parameters are as declared")
-def test_a_kernel_that_forwards_nothing_is_found(world: World) -> None:
-    world.do(world.three, "sysctl", "-w", "net.ipv4.ip_forward=0")
-    try:
-        says(world.gate("W1-HOST"), "W1-HOST", world.three.name, "net.ipv4.ip_forward = 1, seen 0")
-    finally:
-        world.do(world.three, "sysctl", "-w", "net.ipv4.ip_forward=1")
-
-
-@pytest.mark.defect("full-sized packets pass between machines")
-def test_a_lower_mtu_on_one_link_is_found(world: World) -> None:
-    world.do(world.three, "ip", "link", "set", "host0", "mtu", "1400")
-    try:
-        says(world.gate("W1-HOST"), "W1-HOST", world.three.name, "1400")
-    finally:
-        world.do(world.three, "ip", "link", "set", "host0", "mtu", "1500")
-
-
-@pytest.mark.defect("every machine is safe to reboot")
-def test_a_unit_that_failed_is_found(world: World) -> None:
-    world.do(world.one, "systemd-run", "--unit=broken", "--wait", "false", check=False)
-    try:
-        says(world.gate("W1-HOST"), "W1-HOST", world.one.name, "broken.service")
-    finally:
-        world.do(world.one, "systemctl", "reset-failed", "broken")
+@pytest.mark.defect(
+    "every clock follows its source",
+    "every disk has room",
+    "every machine has memory available",
+    "swap is off and stays off",
+    "kernel parameters are as declared",
+    "full-sized packets pass between machines",
+    "every machine is safe to reboot",
+)
+def test_machines_that_are_unfit_in_one_way_each_are_found(world: World) -> None:
+    one, two, three = world.lab.nodes
+    # The kernel is the host's, so no memory is used up and no swap turned on: it is only shown.
+    memory = "MemTotal: 16384000 kB\nMemFree: 100000 kB\nMemAvailable: 900000 kB\n"
+    swaps = "Filename Type Size Used Priority\n/swapfile file 1048572 0 -2\n"
+    with (
+        shown_instead(world, one, "/proc/swaps", swaps),
+        changed(one.root / "etc/fstab", b"/at-boot none swap sw 0 0\n"),
+        failed_unit(world, one),
+        shown_instead(world, two, "/proc/meminfo", memory),
+        until_undone(world, three, "ip link set host0 mtu 1400", "ip link set host0 mtu 1500"),
+        until_undone(
+            world, two, "sysctl -w net.ipv4.ip_forward=0", "sysctl -w net.ipv4.ip_forward=1"
+        ),
+        nearly_full(three.system / "rancher"),
+        stopped_chrony(world, three),
+    ):
+        ruling = world.gate("W1-HOST")
+    says(
+        ruling,
+        "W1-HOST",
+        f"{three.name}: expected a running chrony, seen it stopped",
+        f"{three.name}: expected 20 % of the space of /var/lib/rancher free, seen 17.",
+        f"{two.name}: expected 10 % of memory available, seen 5.5 %",
+        f"{one.name}: expected no swap in use, seen /swapfile",
+        f"{one.name}: expected no swap configured for the next boot, seen /at-boot",
+        f"{two.name}: expected net.ipv4.ip_forward = 1, seen 0",
+        f"{three.name}: expected MTU 1500 on {three.address}, seen 1400",
+        f"{one.name}: expected no failed unit, seen broken.service",
+    )
 
 
 def test_a_machine_with_another_host_key_proves_nothing(world: World) -> None:
@@ -163,3 +132,41 @@ def shown_instead(world: World, node: Node, path: str, content: str) -> Iterator
         yield
     finally:
         world.do(node, "umount", path)
+
+
+@contextmanager
+def until_undone(world: World, node: Node, command: str, undo: str) -> Iterator[None]:
+    world.do(node, *command.split())
+    try:
+        yield
+    finally:
+        world.do(node, *undo.split())
+
+
+@contextmanager
+def stopped_chrony(world: World, node: Node) -> Iterator[None]:
+    with until_undone(world, node, "systemctl stop chrony", "systemctl start chrony"):
+        yield
+    clock_follows(world, node)
+
+
+@contextmanager
+def failed_unit(world: World, node: Node) -> Iterator[None]:
+    world.do(node, "systemd-run", "--unit=broken", "--wait", "false", check=False)
+    try:
+        yield
+    finally:
+        world.do(node, "systemctl", "reset-failed", "broken")
+
+
+@contextmanager
+def nearly_full(folder: Path) -> Iterator[None]:
+    """A disk below the target of 20 % free, and above the 15 % at which images are deleted."""
+    usage = shutil.disk_usage(folder)
+    fill = folder / "fill"
+    with fill.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, usage.free - usage.total * 175 // 1000)
+    try:
+        yield
+    finally:
+        fill.unlink()

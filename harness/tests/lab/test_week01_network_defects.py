@@ -61,15 +61,15 @@ def test_services_that_do_not_answer_on_one_machine_are_found(world: World) -> N
 
 @pytest.mark.defect("names resolve in pods")
 def test_a_cluster_without_dns_is_found(world: World) -> None:
-    scale = ("scale", "deployment", "coredns", "--namespace=kube-system")
-    world.kubectl(*scale, "--replicas=0")
     try:
-        world.kubectl(
-            "wait", "pod", "--for=delete", "--namespace=kube-system", "-lk8s-app=kube-dns"
-        )
+        name_servers(world, 0)
         says(world.gate("W1-NETWORK"), "W1-NETWORK", "name server")
     finally:
-        world.kubectl(*scale, "--replicas=2")
+        name_servers(world, 2)
+
+
+def name_servers(world: World, replicas: int) -> None:
+    world.scale("kube-system", "coredns", replicas, label="k8s-app=kube-dns")
 
 
 def routes(world: World, node: Node) -> list[str]:

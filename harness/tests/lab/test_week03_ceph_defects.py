@@ -20,42 +20,28 @@ from harness.tests.lab.world import World
 from harness.waiting import until
 
 BOTH = ("W3-CEPH", "W3-CAPACITY")
-# What nothing else depends on; side by side, since each ceph command takes a second to start.
+# What nothing else depends on; all told to one ceph, since each takes a second to start.
 SETTINGS = """
-set -e
-(
-    ceph osd pool create defect 1
-    ceph osd pool set defect size 2
-    ceph osd pool set defect min_size 1
-    ceph osd crush rule create-replicated defect default osd
-    ceph osd pool set defect crush_rule defect
-) &
-(
-    ceph osd set noout
-    ceph osd set-nearfull-ratio 0.01
-    ceph osd set-full-ratio 0.7
-) &
-ceph config set osd osd_op_complaint_time 0.001 &
-ceph config set mon mon_clock_drift_allowed -- -1
-ceph crash post -i - <<END
-$1
-END
-wait
+osd pool create defect 1
+osd pool set defect size 2
+osd pool set defect min_size 1
+osd crush rule create-replicated defect default osd
+osd pool set defect crush_rule defect
+osd set noout
+osd set-nearfull-ratio 0.01
+osd set-full-ratio 0.7
+config set osd osd_op_complaint_time 0.001
 """
+# What begins with a dash is taken for an option there.
+NO_DRIFT = ("config", "set", "mon", "mon_clock_drift_allowed", "--", "-1")
 AS_BEFORE = """
-(
-    ceph osd pool delete defect defect --yes-i-really-really-mean-it
-    ceph osd crush rule rm defect
-) &
-(
-    ceph osd unset noout
-    ceph osd set-full-ratio 0.95
-    ceph osd set-nearfull-ratio 0.85
-) &
-ceph config rm osd osd_op_complaint_time
-ceph config rm mon mon_clock_drift_allowed
-ceph crash rm "$1"
-wait
+config rm osd osd_op_complaint_time
+config rm mon mon_clock_drift_allowed
+osd pool delete defect defect --yes-i-really-really-mean-it
+osd crush rule rm defect
+osd unset noout
+osd set-full-ratio 0.95
+osd set-nearfull-ratio 0.85
 """
 # Into the pool that goes again: its writes take longer than what is complained of.
 WRITES = ("rados", "-p", "defect", "bench", "120", "write", "-b", "4096", "-t", "8")
@@ -110,10 +96,13 @@ def settings(world: World) -> Iterator[None]:
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     crash = {"crash_id": f"{now}_defect", "timestamp": now, "entity_name": "mds.defect"}
     try:
-        script(world, world.one, SETTINGS, json.dumps(crash))
+        world.do(world.one, "ceph", stdin=SETTINGS.strip())
+        world.do(world.one, "ceph", *NO_DRIFT)
+        world.do(world.one, "ceph", "crash", "post", "-i", "-", stdin=json.dumps(crash))
         yield
     finally:
-        script(world, world.one, AS_BEFORE, crash["crash_id"], check=False)
+        back = f"{AS_BEFORE.strip()}\ncrash rm {crash['crash_id']}"
+        world.do(world.one, "ceph", stdin=back, check=False)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ NO_TIME_S, RELEASED_S = 2.0, 12.0
 @pytest.fixture(scope="module")
 def stage(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     world = World(lab, Path(tmp_path_factory.mktemp("claims")))
-    world.whole()
+    world.still_whole()
     with staged(world) as one:
         yield one
     world.whole()
@@ -187,8 +187,8 @@ def test_a_quota_that_is_missing_or_on_the_wrong_folder_is_found(stage: Stage) -
 @pytest.mark.defect("claims are bound in time", "a claim grows while it is in use")
 def test_a_provisioner_that_stands_still_or_gives_one_machine_only_is_found(stage: Stage) -> None:
     world = stage.world
-    scale(world, 0)
     try:
+        provisioners(world, 0)
         bound = stage.bind(NO_TIME_S, "waiting", "lonely")
         patch = world.kubectl("get", "pvc", "lonely", f"-n{stage.work.space}", "--output=json")
         world.kubectl("apply", "-f", str(lonely_volume(world, json.loads(patch))))
@@ -204,21 +204,15 @@ def test_a_provisioner_that_stands_still_or_gives_one_machine_only_is_found(stag
             f"expected it to have grown within {NO_TIME_S:g} s, seen that it has not",
         )
     finally:
-        world.kubectl("delete", "pvc", "lonely", f"-n{stage.work.space}", "--wait=false")
-        world.kubectl("delete", "pv", "lonely", "--wait=false")
-        scale(world, 2)
+        forget = ("--ignore-not-found", "--wait=false")
+        world.kubectl("delete", "pvc", "lonely", f"-n{stage.work.space}", *forget)
+        world.kubectl("delete", "pv", "lonely", *forget)
+        provisioners(world, 2)
     assert "after_s" in stage.bind(60, "waiting")["waiting"]
 
 
-def scale(world: World, replicas: int) -> None:
-    world.kubectl("-ncephfs", "scale", "deployment/provisioner", f"--replicas={replicas}")
-    until(
-        lambda: (
-            len(world.kubectl("-ncephfs", "get", "pods", "--no-headers").splitlines()) == replicas
-        ),
-        within_s=60,
-        what=f"{replicas} provisioners run",
-    )
+def provisioners(world: World, replicas: int) -> None:
+    world.scale("cephfs", "provisioner", replicas, label="app=provisioner")
 
 
 def lonely_volume(world: World, claim: dict[str, Any]) -> Path:
@@ -260,7 +254,7 @@ def test_a_class_that_is_not_the_declared_one_is_found(stage: Stage) -> None:
             "expected allowVolumeExpansion true, seen false",
             "expected pool none, seen cephfs_metadata",
         )
-        world.kubectl("delete", "storageclass", "cephfs")
+        delete(world)
         red(stage.judge(check, {"class": look(stage)}), "expected it, seen no such class")
     finally:
         replace(world, before)
@@ -272,8 +266,19 @@ def look(stage: Stage) -> dict[str, Any]:
     return {"value": stage.do(lambda: claim_objects.storage_class(reach.kube, "cephfs"))}
 
 
+def delete(world: World) -> None:
+    """The provisioner holds the class (by a finalizer) until it has let go of it."""
+    named = ("storageclass", "cephfs", "--ignore-not-found")
+    world.kubectl("delete", *named, "--wait=false")
+    until(
+        lambda: not world.kubectl("get", *named),
+        within_s=120,
+        what="the provisioner lets its class go",
+    )
+
+
 def replace(world: World, storage_class: dict[str, Any]) -> None:
-    world.kubectl("delete", "storageclass", "cephfs", "--ignore-not-found")
+    delete(world)
     kubernetes.insist(
         world.lab, "create", "-f", "-", stdin=json.dumps(storage_class), log=world.log
     )

@@ -24,7 +24,7 @@ CEPHFS, RBD = "rook-ceph.cephfs.csi.ceph.com", "rook-ceph.rbd.csi.ceph.com"
 @pytest.fixture(scope="module")
 def installed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
     world = World(lab, tmp_path_factory.mktemp("rook"))
-    world.whole()
+    world.still_whole()
     with lab_rook.stand_in(world) as rook:
         yield rook
     world.whole()
@@ -62,7 +62,7 @@ def test_an_operator_that_is_away_and_objects_that_are_not_the_declared_ones(
         data["data"] = data["data"].replace("10.0.0.3:", "10.0.0.9:")
     rook.tell("cephcluster", "rook-ceph", phase="Progressing", message="waiting for monitors")
     rook.recreate_class(lambda item: item["parameters"].update(pool="elsewhere"))
-    rook.space.kubectl("delete", "secret", "rook-csi-cephfs-node")
+    rook.space.kubectl("delete", "secret", "rook-csi-cephfs-node", "--wait=false")
     says(
         rook.gate(),
         "W3-ROOK",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,11 @@ class Ruling:
 
     def reason(self, requirement: str) -> str:
         return str(self[requirement]["reason"])
+
+
+AGAIN_S = 5.0
+# When a lab was last seen whole, by its label.
+_whole: dict[str, float] = {}
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,20 @@ class World:
                 return str(conditions.get("Ready", ""))
         return ""
 
+    def scale(self, space: str, deployment: str, replicas: int, *, label: str) -> None:
+        """Let a deployment run so many pods, and wait until it does; ``label`` is theirs."""
+        here = f"--namespace={space}"
+        self.kubectl("scale", "deployment", deployment, here, f"--replicas={replicas}")
+        # One that was evicted is listed for ever, and its owner takes it for gone.
+        alive = "--field-selector=status.phase!=Failed,status.phase!=Succeeded"
+        asked = ("get", "pods", here, f"--selector={label}", alive, "--no-headers")
+
+        def trouble() -> str:
+            pods = self.kubectl(*asked).splitlines()
+            return "" if len(pods) == replicas else f"{replicas} pods wanted, seen {pods}"
+
+        until_well(trouble, what=f"the scale of {deployment}", within_s=120, log=self.log)
+
     def lost(self, node: Node) -> None:
         """Wait until Kubernetes says that the machine is not Ready."""
         until(
@@ -117,11 +138,20 @@ class World:
 
     def trouble(self) -> str:
         """What keeps the lab from being whole; empty when nothing does."""
-        return kubernetes.trouble(self.lab, self.log) or ceph.trouble(self.lab, self.log)
+        with ThreadPoolExecutor(2) as pool:
+            of_kubernetes = pool.submit(kubernetes.trouble, self.lab, self.log)
+            of_ceph = pool.submit(ceph.trouble, self.lab, self.log)
+        return of_kubernetes.result() or of_ceph.result()
 
     def whole(self, within_s: float = 180) -> None:
         """Wait until Kubernetes and Ceph are whole."""
         until_well(self.trouble, what="the lab", within_s=within_s, log=self.log)
+        _whole[self.lab.label] = time.monotonic()
+
+    def still_whole(self) -> None:
+        """The same, for a lab that nobody has touched since: not asked again within seconds."""
+        if time.monotonic() - _whole.get(self.lab.label, -AGAIN_S) >= AGAIN_S:
+            self.whole()
 
     def profile_with(self, changes: Sequence[tuple[str, str]]) -> str:
         """A copy of the lab's profile with replaced words, as a profile of its own; its path.
