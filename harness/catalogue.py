@@ -38,6 +38,7 @@ class Scenario(Frozen):
     line: int
     tags: tuple[str, ...]
     steps: tuple[Step, ...]
+    drill: str | None = None  # the drill that it carries out: the cell ``drill`` of its row
 
     def tagged(self, prefix: str) -> tuple[str, ...]:
         """What follows a prefix such as ``req:`` in its tags."""
@@ -88,6 +89,7 @@ def _read(path: Path, file: str) -> Iterable[Scenario]:
             file=file,
             line=scenario["location"]["line"],
             tags=tuple(dict.fromkeys(tag["name"].lstrip("@") for tag in pickle["tags"])),
+            drill=row.get("drill"),
             steps=tuple(
                 Step(keyword=keywords[step["astNodeIds"][0]], text=step["text"])
                 for step in pickle["steps"]

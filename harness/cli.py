@@ -12,7 +12,9 @@ from harness import exits
 from harness.commands.backup import backup
 from harness.commands.bench import bench
 from harness.commands.doctor import doctor
+from harness.commands.drill import drill
 from harness.commands.gate import gate
+from harness.commands.heal import heal
 from harness.commands.history import history
 from harness.commands.lab import lab
 from harness.commands.lint import lint
@@ -20,6 +22,7 @@ from harness.commands.output import say_json
 from harness.commands.plan import plan
 from harness.commands.provision import provision
 from harness.commands.report import report
+from harness.commands.soak import replay, soak
 from harness.commands.test import test
 from harness.commands.verify import verify
 from harness.errors import HarnessError
@@ -34,7 +37,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (gate, plan, doctor, report, verify, history, lint, test):
+for command in (gate, drill, soak, replay, plan, heal, doctor, report, verify, history, lint, test):
     app.command()(command)
 app.add_typer(bench)
 app.add_typer(backup, name="backup")

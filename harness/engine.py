@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.catalogue import Scenario
-from harness.errors import HarnessError, NotProven, Refused
-from harness.gate import Ruling, Trail
+from harness.drill.session import DRILLS, LEDGER, SOAK, Drilling, DrillOutcome
+from harness.errors import HarnessError, NotProven, Refused, Unhealed
+from harness.gate import Completed, Ruling, Trail
 from harness.journal import Journal, Record
 from harness.model import JSON, Observation, Outcome
 from harness.probes import Probe
@@ -37,12 +38,19 @@ class Run:
         *,
         reach: Reach,
         probes: Mapping[str, Probe],
+        drilling: Drilling | None = None,
     ) -> None:
         self.trail = trail
         self.reach = reach
         self._journal = journal
         self._probes = probes
+        self._drilling = drilling
         self._scenario: Scenario | None = None
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.trail.manifest.run
 
     def write(self, kind: str, subject: str, data: Any) -> Record:
         """Journal a record and take it into the trail."""
@@ -101,6 +109,85 @@ class Run:
         if again or not self.trail.has_looked(probe):
             self._look(self._probes[probe])
         return self.trail.observations(probe)
+
+    def drill(self, name: str) -> None:
+        """Carry a drill out, and observe what came of it; one that an earlier session of this run
+        completed is not carried out again.
+
+        Refused before anything was touched, Unhealed when a fault could not be taken back,
+        NotProven when nobody has allowed disruption.
+        """
+        self._ask_for(DRILLS, LEDGER)
+        before = self.trail.completed.get((DRILLS, name))
+        if before is None:
+            drilling = self._allowed(name)
+            before = self._carried_out(DRILLS, name, lambda: drilling.carry_out(name, self))
+        if before is not None:
+            self._tell(DRILLS, {name: before})
+
+    def soak(self) -> None:
+        """Soak for as long as was asked for, less what earlier sessions of this run did of it.
+
+        Errors as of ``drill``. After Ctrl-C what was soaked is observed, and then it is raised.
+        """
+        self._ask_for(SOAK, LEDGER)
+        parts = {
+            name: done for (probe, name), done in self.trail.completed.items() if probe == SOAK
+        }
+        drilling = self._allowed("soak")
+        if not drilling.is_soaked([done.outcome for done in parts.values()]):
+            name = f"part {len(parts) + 1}"
+            before = [done.outcome for done in parts.values()]
+            done = self._carried_out(SOAK, name, lambda: drilling.soak(name, before, self))
+            if done is None:
+                return
+            parts[name] = done
+        self._tell(SOAK, parts)
+        if parts[max(parts)].outcome.by_hand:
+            raise KeyboardInterrupt
+
+    def _ask_for(self, *probes: str) -> None:
+        for probe in probes:
+            self.write("ask", probe, {"scenario": self._current().id})
+
+    def _allowed(self, name: str) -> Drilling:
+        if self._drilling is None or not self._drilling.options.allowed:
+            raise NotProven(
+                f"{name} breaks things on purpose, and nobody has allowed that",
+                remedy="./cutover plan says what would be done; then --allow-disruption",
+            )
+        return self._drilling
+
+    def _carried_out(
+        self, probe: str, name: str, work: Callable[[], DrillOutcome]
+    ) -> Completed | None:
+        """What came of the work; None when it broke off, which is observed."""
+        self.write("look", probe, {"targets": [name]})
+        at, began = time.time(), time.monotonic()
+        try:
+            outcome = work()
+        except Refused as no:
+            self.write("refused", name, {"reason": str(no)})
+            raise
+        except HarnessError as error:
+            took_s = time.monotonic() - began
+            self.write("observation", probe, _observed(name, at, took_s, error=str(error)))
+            if isinstance(error, Unhealed):
+                raise
+            return None
+        return Completed(outcome, at, time.monotonic() - began)
+
+    def _tell(self, probe: str, done: Mapping[str, Completed]) -> None:
+        """Observe what came of it, and the tallies of its ledger."""
+        self.write("look", probe, {"targets": list(done)})
+        for name, it in done.items():
+            data = _observed(name, it.at, it.took_s, it.outcome.value)
+            self.write("observation", probe, data)
+        tallies = [(who, it) for it in done.values() for who in it.outcome.tallies]
+        self.write("look", LEDGER, {"targets": [who for who, _ in tallies]})
+        for who, it in tallies:
+            data = _observed(who, it.at, it.took_s, it.outcome.tallies[who])
+            self.write("observation", LEDGER, data)
 
     def require(self, check: str) -> None:
         """Judge, for each requirement of the scenario, what the scenario has observed so far.
@@ -185,6 +272,14 @@ def _said(value: Any, error: str | None) -> dict[str, Any]:
 
 def _looking(probe: Probe, reach: Reach, target: str) -> Callable[[], JSON]:
     return lambda: probe.observe(reach, target)
+
+
+def _observed(
+    target: str, at: float, took_s: float, value: JSON = None, error: str | None = None
+) -> dict[str, Any]:
+    """An observation as its record holds it."""
+    times = {"at": round(at, 6), "took_s": round(took_s, 3)}
+    return {"target": target, **times, "value": value, "error": error}
 
 
 @dataclass(frozen=True, slots=True)

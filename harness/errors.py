@@ -9,8 +9,10 @@
     │   ├── TimedOut           no answer within the deadline
     │   ├── NeverSent          a write of the ledger did surely not leave this computer
     │   ├── NotFound           the API has no such object
+    │   ├── Conflict           the API's object is another than we thought
     │   ├── Denied             the other side refused us (login, permission, certificate)
     │   └── HostKeyUnknown     the machine is not the one that was pinned
+    ├── InjectFailed           a fault could not be injected as it should
     ├── LabError               the embedded lab could not be built, started or stopped
     ├── NotProven              something could not be judged
     └── Unhealed               a fault could not be undone
@@ -66,12 +68,20 @@ class NotFound(TransportError):
     """The API answered that it has no such object, or no such kind of object."""
 
 
+class Conflict(TransportError):
+    """The API answered that the object exists already, or was changed by somebody else."""
+
+
 class Denied(TransportError):
     """The other side refused us: login, permission or certificate."""
 
 
 class HostKeyUnknown(TransportError):
     """The machine that answered is not the one whose host key was pinned."""
+
+
+class InjectFailed(HarnessError):
+    """A fault could not be injected as it should; whatever it did is taken back."""
 
 
 class LabError(HarnessError):

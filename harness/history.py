@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from harness.drill.schedule import Turn
 from harness.errors import ConfigError, HarnessError
 from harness.gate import Manifest, PastRun
 from harness.journal import Reader
@@ -28,6 +29,11 @@ def read_manifest(folder: Path) -> Manifest:
     for record in Reader(folder):
         return Manifest.model_validate(record.data)
     raise ConfigError(f"the journal in {folder} is empty")
+
+
+def recorded(folder: Path) -> tuple[Turn, ...]:
+    """The turns of a run's soak, in order; none when it was no soak."""
+    return tuple(Turn.model_validate(it.data) for it in Reader(folder) if it.kind == "turn")
 
 
 def finished(reports: Path) -> list[tuple[Manifest, dict[str, Any]]]:

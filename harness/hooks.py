@@ -21,6 +21,9 @@ class GateHooks:
     def pytest_gate_scenario_ended(self, scenario: Scenario, state: str, said: str) -> None:
         """A scenario is over: passed, failed, skipped …; ``said`` is one line on why."""
 
+    def pytest_gate_told(self, text: str) -> None:
+        """What goes on within a scenario that takes a while."""
+
     def pytest_gate_collecting(self, why: Scenario) -> None:
         """Evidence is about to be collected, which takes a while, because of that scenario."""
 
@@ -39,6 +42,8 @@ class GateCaller(Protocol):
     def pytest_gate_scenario_began(self, *, scenario: Scenario) -> None: ...
 
     def pytest_gate_scenario_ended(self, *, scenario: Scenario, state: str, said: str) -> None: ...
+
+    def pytest_gate_told(self, *, text: str) -> None: ...
 
     def pytest_gate_collecting(self, *, why: Scenario) -> None: ...
 

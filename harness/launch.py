@@ -34,11 +34,15 @@ _RECORDED_VERSIONS = ("kubernetes", "paramiko", "pytest", "pytest-bdd")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a run was asked to do; a week of None means the last one."""
+    """What a run was asked to do; a week of None means the last one.
+
+    With ``drill``, the run is that drill alone, and nothing else of the requirements it serves.
+    """
 
     cluster: str = "lab"
     week: int | None = None
     only: tuple[str, ...] = ()
+    drill: str | None = None
     resume: str | None = None
     signing_key: Path | None = None
     root: Path = ROOT
@@ -109,6 +113,7 @@ def plan_run(asked: Asked, profile: Profile) -> Manifest:
         week=week,
         due=len(due),
         only=tuple(sorted(asked.only)),
+        drill=asked.drill,
         cluster=cluster,
         cluster_title=profile.title,
         cluster_argument=asked.cluster,
@@ -121,7 +126,11 @@ def plan_run(asked: Asked, profile: Profile) -> Manifest:
             {requirement.id for requirement in gates.requirements},
             asked.root / "scenarios/waivers",
         ),
-        scenarios=tuple(scenario for scenario in scenarios if ids & set(scenario.requirements)),
+        scenarios=tuple(
+            scenario
+            for scenario in scenarios
+            if ids & set(scenario.requirements) and asked.drill in (None, scenario.drill)
+        ),
         past=past_runs(asked.reports, profile.name),
     )
 

@@ -8,12 +8,11 @@ feature files are among what pytest was asked to run.
 from __future__ import annotations
 
 import re
-import signal
-import threading
+import secrets
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import cast
 
@@ -24,17 +23,22 @@ from pytest_bdd.scenario import scenario_wrapper_template_registry
 from harness import checks, exits, probes, transport
 from harness.bundle import pack
 from harness.catalogue import Scenario, scenario_id
+from harness.drill.schedule import Turn
+from harness.drill.session import Drilling, Options
 from harness.engine import Run
 from harness.errors import ConfigError, HarnessError, NotProven, Refused
 from harness.evidence import collect
 from harness.gate import Judgement
+from harness.history import recorded, run_folder
 from harness.hooks import GateCaller, GateHooks
 from harness.launch import Asked, open_run, point_latest
 from harness.model import Exit
 from harness.report import draw, summary_lines
-from harness.settings import load_profile
+from harness.settings import Profile, load_profile
+from harness.settings.soaks import seconds
 from harness.step_guard import StepGuard
 from harness.transport import Reach
+from harness.waiting import uninterrupted
 
 WEEKS = range(1, 11)
 NAME = "cutover-gate"
@@ -48,6 +52,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--cluster", default="lab", help="cluster profile, by name or path")
     group.addoption("--week", type=int, help="prove what is due by this week")
     group.addoption("--only", action="append", default=[], help="prove this requirement only")
+    group.addoption("--drill", help="carry out this drill, and nothing else")
+    group.addoption("--allow-disruption", action="store_true", help="let drills break things")
+    group.addoption("--machine", action="append", default=[], help="run drills on this machine")
+    group.addoption("--seed", type=int, help="draw every choice from this number")
+    group.addoption("--soak-for", default="8h", help="soak for so long")
+    group.addoption("--replay", help="take the turns of this run's soak again")
+    group.addoption("--turns", help="of them only these, by number: 1,4,5")
     group.addoption("--resume", help="go on with this run")
     group.addoption("--without-evidence", action="store_true", help="collect nothing when red")
     group.addoption("--signing-key", type=Path, help="sign the evidence with this key")
@@ -118,10 +129,38 @@ def _asked(config: pytest.Config) -> Asked:
         cluster=option.cluster,
         week=_week(config),
         only=tuple(option.only),
+        drill=option.drill,
         resume=option.resume,
         signing_key=option.signing_key,
         root=config.rootpath,
     )
+
+
+def _drill_options(config: pytest.Config, profile: Profile) -> Options:
+    option = config.option
+    known = [machine.name for machine in profile.machines]
+    for name in option.machine:
+        if name not in known:
+            raise ConfigError(f"no machine {name}", remedy=f"there are {', '.join(known)}")
+    return Options(
+        allowed=option.allow_disruption,
+        seed=secrets.randbits(32) if option.seed is None else option.seed,
+        machines=tuple(option.machine),
+        soak_s=seconds(option.soak_for),
+        turns=_turns(config),
+    )
+
+
+def _turns(config: pytest.Config) -> tuple[Turn, ...] | None:
+    """The turns of an earlier soak that are to be taken again; None: new ones are drawn."""
+    if config.option.replay is None:
+        return None
+    turns = recorded(run_folder(config.rootpath / "reports", config.option.replay))
+    wanted = {int(number) for number in (config.option.turns or "").split(",") if number}
+    chosen = tuple(turn for turn in turns if not wanted or turn.number in wanted)
+    if not chosen:
+        raise ConfigError(f"the run {config.option.replay} has no such turns")
+    return chosen
 
 
 class GateSession:
@@ -138,7 +177,18 @@ class GateSession:
             journal = stack.enter_context(self._opened.journal)
             stack.enter_context(self._guard.watching())
             self._stack = stack.pop_all()
-        self.run = Run(journal, self._opened.trail, reach=reach, probes=probes.PROBES)
+        self.run = Run(
+            journal,
+            self._opened.trail,
+            reach=reach,
+            probes=probes.PROBES,
+            drilling=Drilling(
+                reach=reach,
+                folder=self._opened.folder,
+                options=_drill_options(config, profile),
+                tell=lambda text: self._hook.pytest_gate_told(text=text),
+            ),
+        )
         self._scenarios = {s.id: s for s in self._opened.trail.manifest.scenarios}
         self._under_way: Scenario | None = None
         self._phases: list[tuple[str, str, str]] = []
@@ -262,7 +312,7 @@ class GateSession:
         if self._under_way is not None:
             with suppress(KeyboardInterrupt):  # pressed again: no evidence then, but a verdict
                 self._collect(self._under_way)
-        with _uninterrupted():
+        with uninterrupted():
             self._seal(folder)
         try:
             return (yield)
@@ -313,19 +363,6 @@ class GateSession:
 
 
 _WORST_FIRST = ("failed", "xpassed", "xfailed", "skipped", "passed")
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits: whoever pressed it has been heard, and a verdict is seconds away."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _state(report: pytest.TestReport) -> str:

@@ -1,9 +1,15 @@
-"""Wait on a condition, never on the clock alone: the one place of the harness that sleeps."""
+"""Wait on a condition, never on the clock alone: the one place of the harness that sleeps.
+
+And make Ctrl-C wait, where what it would break off must be whole.
+"""
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from harness.errors import TimedOut
@@ -27,3 +33,16 @@ def until(
         if time.monotonic() >= deadline:
             raise TimedOut(f"{what}: not within {within_s:g} s; last seen: {last!r}", remedy=remedy)
         time.sleep(min(every_s, max(0.0, deadline - time.monotonic())))  # noqa: TID251
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits until the body is done: whoever pressed it has been heard already."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -19,6 +19,7 @@ from harness.checks import (
     csi,
     disk_bench,
     disks,
+    drills,
     edge,
     etcd,
     host,
@@ -28,6 +29,7 @@ from harness.checks import (
     nodes,
     rook,
     snapshots,
+    soak,
 )
 from harness.model import Case, Verdict
 
@@ -52,5 +54,7 @@ CHECKS: Mapping[str, Check] = (
     | capacity.CHECKS
     | rook.CHECKS
     | csi.CHECKS
+    | drills.CHECKS
+    | soak.CHECKS
     | ledger.CHECKS
 )

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import os
-import signal
-import sys
-from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
-import pytest
 import typer
 
-from harness.commands.output import AsJson, Cluster, say, say_json
-from harness.commands.progress import Events, Progress, Teller
+from harness.commands.output import AllowDisruption, AsJson, Cluster
+from harness.commands.running import run_features
 from harness.errors import ConfigError
-from harness.gate import Judgement
-from harness.lab import held
-from harness.redaction import Redactor, secrets_of
-from harness.report import summary_lines
-from harness.settings import ROOT, Profile, load_gates, load_profile
+from harness.settings import load_gates
 
 
 def gate(
@@ -47,6 +37,7 @@ def gate(
             "--without-evidence", help="When something is red, judge only: collect nothing of it."
         ),
     ] = False,
+    allow_disruption: AllowDisruption = False,
     as_json: AsJson = False,
 ) -> None:
     """Prove every requirement due by WEEK, the earlier ones too.
@@ -57,23 +48,12 @@ def gate(
 
     Ends with 0 (GO), 1 (NO-GO), 2 (wrong usage), 3 (NOT-PROVEN), 4 (REFUSED) or 5 (UNHEALED).
     """
-    options = [*_what(week, resume), "--cluster", cluster]
+    options = _what(week, resume)
     options += [f"--only={requirement}" for requirement in only or []]
     options += ["--without-evidence"] if without_evidence else []
+    options += ["--allow-disruption"] if allow_disruption else []
     options += [f"--signing-key={signing_key.resolve()}"] if signing_key is not None else []
-    profile = load_profile(cluster)
-    progress: Teller = Events() if as_json else Progress()
-    outcome = _Outcome()
-    with _up(profile, progress):
-        redactor = Redactor(secrets_of(profile))
-        status = _pytest([*options, str(ROOT / "features")], outcome, progress, redactor)
-    if outcome.judgement is not None and outcome.folder is not None:
-        if as_json:
-            say_json(outcome.judgement.document())
-        else:
-            for line in summary_lines(outcome.judgement, outcome.folder):
-                say(line)
-    raise typer.Exit(status)
+    raise typer.Exit(run_features(cluster, options, as_json=as_json))
 
 
 def _what(week: int | None, resume: str | None) -> list[str]:
@@ -83,41 +63,3 @@ def _what(week: int | None, resume: str | None) -> list[str]:
         load_gates().due(week)
     options = ["--week", str(week)] if week is not None else []
     return [*options, *(["--resume", resume] if resume is not None else [])]
-
-
-def _up(profile: Profile, progress: Teller) -> AbstractContextManager[None]:
-    """The lab, up and kept up, when the profile is one's; any other cluster is as it is."""
-    return nullcontext() if profile.lab is None else held(profile, progress=progress.tell)
-
-
-class _Outcome:
-    """What the run came to, as the gate tells its plugins."""
-
-    def __init__(self) -> None:
-        self.judgement: Judgement | None = None
-        self.folder: Path | None = None
-
-    def pytest_gate_opened(self, folder: Path) -> None:
-        self.folder = folder
-
-    def pytest_gate_judged(self, judgement: Judgement) -> None:
-        self.judgement = judgement
-
-
-def _pytest(arguments: list[str], outcome: _Outcome, progress: Teller, redactor: Redactor) -> int:
-    """Run pytest in this process, with nothing that a shell's settings would add.
-
-    Its own words go to a file beside the journal, or to stderr when there is no journal.
-    """
-    words = io.StringIO()
-    for leftover in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
-        os.environ.pop(leftover, None)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with redirect_stdout(words), progress:
-        status = int(pytest.main(["-p", "no:cacheprovider", *arguments], [outcome, progress]))
-    if outcome.folder is not None:
-        log = redactor.text(words.getvalue())
-        (outcome.folder / "pytest.log").write_text(log, encoding="utf-8")
-    if outcome.judgement is None:
-        sys.stderr.write(redactor.text(words.getvalue()))
-    return status

@@ -10,6 +10,9 @@ from typing import Annotated, Any
 import typer
 
 Cluster = Annotated[str, typer.Option("--cluster", help="Cluster profile, by name or path.")]
+AllowDisruption = Annotated[
+    bool, typer.Option("--allow-disruption", help="Let drills break things on purpose.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, and no words.")]
 
 

@@ -1,28 +1,84 @@
-"""``./cutover plan WEEK``: what a gate would prove, and how; touches nothing."""
+"""``./cutover plan WEEK|DRILL``: what would be proved or broken, and how; touches nothing."""
 
 from __future__ import annotations
 
+import secrets
 from typing import Annotated, Any
 
 import typer
 
 from harness.commands.output import AsJson, Cluster, say, say_json
+from harness.drill.planning import planned
 from harness.gate import Manifest
 from harness.launch import Asked, plan_run
 from harness.report.words import bound
-from harness.settings import Requirement, load_profile
+from harness.settings import Profile, Requirement, load_profile
+from harness.settings.drills import load_drill
+from harness.transport import connect
 
 
 def plan(
-    week: Annotated[int, typer.Argument(help="The week, 1 to 10.")],
+    what: Annotated[str, typer.Argument(help="A week, 1 to 10, or a drill.", metavar="WEEK|DRILL")],
     cluster: Cluster = "lab",
+    machine: Annotated[
+        list[str] | None, typer.Option("--machine", help="A drill's machine; may be repeated.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="A drill's seed: every choice follows.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what the gate of WEEK would prove on a cluster: targets, scenarios, waivers, gaps.
+    """Say what a gate would prove, or what a drill would break and how it would be taken back.
 
-    Example: ./cutover plan 4 --cluster contabo
+    Example: ./cutover plan lose-machine --cluster contabo
+
+    Of a week: its targets, scenarios, waivers and gaps. Of a drill: what it hits, every command and
+    its undo, the permissions, and the arithmetic of what would be left. Nothing is touched.
     """
     profile = load_profile(cluster)
+    if what.isdigit():
+        _plan_week(int(what), cluster, profile, as_json=as_json)
+    else:
+        drawn = secrets.randbits(32) if seed is None else seed
+        _plan_drill(what, profile, machine or [], drawn, as_json=as_json)
+
+
+def _plan_drill(
+    name: str, profile: Profile, machines: list[str], seed: int, *, as_json: bool
+) -> None:
+    drill = load_drill(name)
+    with connect(profile) as reach:
+        document = planned(drill, reach, seed, machines)
+    if as_json:
+        say_json({"schema": 1, "cluster": profile.name, **document})
+        return
+    say(f"{drill.name} on {profile.name}: {drill.title}")
+    say(f"Customers: {drill.effect}")
+    for run in document["runs"]:
+        say(f"\n{run['machine']}")
+        if "unknown" in run:
+            say(f"  !         {run['unknown']}")
+        for fault in run["faults"]:
+            _say_fault(fault)
+    say(f"\nseed {seed}")
+    say("must hold")
+    for words in document["targets"].values():
+        say(f"  {words}")
+    say(f"permissions  {', '.join(document['permissions'])}")
+
+
+def _say_fault(fault: dict[str, Any]) -> None:
+    say(f"  {fault['fault']} of {fault['target']}: {fault['does']}")
+    if fault["refused"]:
+        say(f"  !         refused: {fault['refused']}")
+    for act in fault["acts"]:
+        say(f"  does      {act['place']}: {act['command']}")
+    undo = fault["undo"]
+    for command in undo["commands"]:
+        say(f"  undo      {undo['place']}: {command} (by itself after {fault['lease_s']:g} s)")
+    for line in fault["margins"]:
+        say(f"  leaves    {line}")
+
+
+def _plan_week(week: int, cluster: str, profile: Profile, *, as_json: bool) -> None:
     manifest = plan_run(Asked(cluster=cluster, week=week), profile)
     rows = [_row(requirement, manifest) for requirement in manifest.requirements]
     if as_json:

@@ -81,6 +81,9 @@ class Events(_OnStderr):
     def pytest_gate_scenario_ended(self, scenario: Scenario, state: str, said: str) -> None:
         self._event("scenario-ended", scenario=scenario.id, state=state, says=said)
 
+    def pytest_gate_told(self, text: str) -> None:
+        self.tell(text)
+
     def pytest_gate_collecting(self, why: Scenario) -> None:
         self._event("collecting", scenario=why.id)
 
@@ -149,6 +152,9 @@ class Progress(_OnStderr):
             if state not in ("passed", "not applicable"):
                 self._bad.add(requirement)
         self.tell(f"{_line(scenario)}: {f'{state}: {said}' if said else state}")
+
+    def pytest_gate_told(self, text: str) -> None:
+        self.tell(f"  {text}")
 
     def pytest_gate_collecting(self, why: Scenario) -> None:
         self._now = "collecting evidence"

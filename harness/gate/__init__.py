@@ -3,10 +3,19 @@
 from harness.gate.judge import Finding, Judged, Judgement, decide, judge
 from harness.gate.manifest import Manifest, PastRun
 from harness.gate.ruling import Ruling, rule
-from harness.gate.trail import Collected, FaultSeen, LookSeen, ScenarioSeen, StepSeen, Trail
+from harness.gate.trail import (
+    Collected,
+    Completed,
+    FaultSeen,
+    LookSeen,
+    ScenarioSeen,
+    StepSeen,
+    Trail,
+)
 
 __all__ = [
     "Collected",
+    "Completed",
     "FaultSeen",
     "Finding",
     "Judged",

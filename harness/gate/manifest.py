@@ -31,7 +31,8 @@ class PastRun(Frozen):
 
 
 class Manifest(Frozen):
-    """What must be proven, on what, with which words and waivers; ``only`` makes it partial.
+    """What must be proven, on what, with which words and waivers; ``only`` makes it partial,
+    and ``drill`` makes it that one drill.
 
     ``cluster_argument`` is what ``--cluster`` was given. ``due`` counts the requirements due by
     that week, selected or not. ``past`` holds earlier runs, newest last.
@@ -42,6 +43,7 @@ class Manifest(Frozen):
     week: int
     due: int
     only: tuple[str, ...] = ()
+    drill: str | None = None
     cluster: Cluster
     cluster_title: str
     cluster_argument: str

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.checks import Check
+from harness.drill.session import DRILLS, LEDGER, SOAK, DrillOutcome
 from harness.errors import NotProven
 from harness.gate.manifest import Manifest
 from harness.gate.ruling import Ruling, rule
@@ -72,6 +73,15 @@ class Collected:
     error: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """A drill or a part of a soak that is over: what came of it, when, and how long it took."""
+
+    outcome: DrillOutcome
+    at: float
+    took_s: float
+
+
 @dataclass(slots=True)
 class LookSeen:
     """One look of a probe, from the record that begins it to its last observation."""
@@ -101,6 +111,9 @@ class Trail:
         self.looked: list[LookSeen] = []
         self.scenarios: dict[str, ScenarioSeen] = {}
         self.faults: dict[str, FaultSeen] = {}
+        # What is not done twice, by probe and name: drills, and the parts of a soak.
+        self.completed: dict[tuple[str, str], Completed] = {}
+        self.undo: dict[str, Mapping[str, Any]] = {}  # fault → what was armed, and for what
         self.redacted: Mapping[str, Any] = {"places": {}, "tokens": {}}
         self.collected: list[Collected] = []
         self.collections: list[str] = []
@@ -159,7 +172,12 @@ class Trail:
         self._manifest = Manifest.model_validate(record.data)
 
     def _on_session(self, record: Record) -> None:
-        """What an earlier session saw says nothing about what this one will find."""
+        """What an earlier session saw says nothing about what this one will find.
+
+        But a drill that it completed is over: its fault is not injected again.
+        """
+        for probe in (DRILLS, SOAK):
+            self._remember(probe)
         self.signer = record.data.get("signer")
         self.sessions += 1
         self._looks.clear()
@@ -186,6 +204,8 @@ class Trail:
         self.scenarios[record.data["scenario"]].asked[record.subject] = None
 
     def _on_look(self, record: Record) -> None:
+        if record.subject == DRILLS:
+            self._remember(DRILLS)  # the one before it, whose look this one replaces
         self._looks[record.subject] = _Look(targets=tuple(record.data["targets"]))
         self.looked.append(LookSeen(began=replace(record, data=None), ended=record))
 
@@ -235,8 +255,20 @@ class Trail:
     def _on_problem(self, record: Record) -> None:
         self.problems.append(record.data["text"])
 
+    def _remember(self, probe: str) -> None:
+        """A drill, or a part of a soak, that was observed is over, and so is its ledger."""
+        tallies = self.observations(LEDGER)
+        for name, seen in self.observations(probe).items():
+            if seen.error is None:
+                own = {it: seen.value for it, seen in tallies.items() if it.startswith(f"{name}/")}
+                outcome = DrillOutcome(value=seen.value, tallies=own)
+                self.completed[probe, name] = Completed(outcome, seen.at, seen.took_s)
+
     def _on_fault(self, record: Record) -> None:
         event = record.data["event"]
+        if event == "armed":
+            self.undo[record.subject] = record.data
+            return
         if event == "injected":
             self.faults[record.subject] = FaultSeen(
                 id=record.subject,

@@ -24,7 +24,7 @@ from harness.model import JSON
 from harness.probes import pods
 from harness.transport import Completed, Reach
 
-_SCRIPT = Path(__file__).with_name("ceph_script.py").read_text(encoding="utf-8")
+SCRIPT = Path(__file__).with_name("ceph_script.py").read_text(encoding="utf-8")
 _PYTHON = ("python3", "-I", "-S", "-")
 # The script's own limits end it before.
 _CALL_S = 100.0
@@ -79,7 +79,7 @@ def _ways(reach: Reach) -> dict[str, Way]:
     if ceph.through == "machines":
 
         def on(machine: str) -> Completed:
-            return reach.shell.run(machine, _PYTHON, stdin=_SCRIPT, within_s=_CALL_S)
+            return reach.shell.run(machine, _PYTHON, stdin=SCRIPT, within_s=_CALL_S)
 
         return {m.name: partial(on, m.name) for m in reach.profile.machines}
     space, label = ceph.toolbox_namespace, ceph.toolbox_label
@@ -92,7 +92,7 @@ def _ways(reach: Reach) -> dict[str, Way]:
         )
     pod = sorted(running)[0]
     return {
-        f"{space}/{pod}": lambda: kube.exec(space, pod, _PYTHON, stdin=_SCRIPT, within_s=_CALL_S)
+        f"{space}/{pod}": lambda: kube.exec(space, pod, _PYTHON, stdin=SCRIPT, within_s=_CALL_S)
     }
 
 

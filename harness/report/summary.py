@@ -41,6 +41,9 @@ def summary_lines(judgement: Judgement, folder: Path) -> list[str]:
 def again(judgement: Judgement, only: str | None = None) -> str:
     """The command that proves the same once more, or one requirement of it."""
     manifest = judgement.trail.manifest
+    if manifest.drill is not None:
+        at = f"--cluster {manifest.cluster_argument} --allow-disruption"
+        return f"./cutover drill {manifest.drill} {at}"
     selected = (only,) if only is not None else manifest.only
     options = "".join(f" --only {requirement}" for requirement in selected)
     return f"./cutover gate {manifest.week} --cluster {manifest.cluster_argument}{options}"

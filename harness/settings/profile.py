@@ -229,6 +229,17 @@ class Ledger(Frozen):
     database_image: str
 
 
+class Power(Frozen):
+    """Commands, run on this computer, that cut a machine's power and give it back.
+
+    ``{machine}`` in a word stands for the machine's name. Cutting must be sudden, as a power loss
+    is, and restoring must do no harm to a machine that has power.
+    """
+
+    cut: tuple[str, ...] = Field(min_length=1)
+    restore: tuple[str, ...] = Field(min_length=1)
+
+
 class Profile(Frozen):
     """A cluster, as its operator declares it."""
 
@@ -258,6 +269,11 @@ class Profile(Frozen):
     # This cluster's own numbers for targets of the gate files, by requirement and target.
     targets: Mapping[str, Mapping[str, TargetChange]] = {}
     allow_disruption: bool = False
+    power: Power | None = None
+    # The machines have one clock, which is not theirs alone to set.
+    shared_clock: bool = False
+    # The machine whose loss the drill lose-manager rehearses.
+    swarm_manager: Name | None = None
     disks: Disks | None = None
     ledger: Ledger | None = None
     # Only a profile of the embedded lab has this: its size and shape. Read by harness.lab alone.
@@ -278,7 +294,10 @@ class Profile(Frozen):
             raise ValueError("the stack has an ingress: say in `ingress:` where it answers")
         if self.stack.load_balancer is not None and not self.load_balancer_pool:
             raise ValueError("the stack has a load balancer: say its `load_balancer_pool:`")
-        strangers = set(self.disks.osds if self.disks else ()) - {it.name for it in self.machines}
+        machines = {machine.name for machine in self.machines}
+        if self.swarm_manager is not None and self.swarm_manager not in machines:
+            raise ValueError(f"swarm_manager names no machine: {self.swarm_manager}")
+        strangers = set(self.disks.osds if self.disks else ()) - machines
         if strangers:
             raise ValueError(f"disks.osds names no machine: {', '.join(sorted(strangers))}")
         if self.stack.rook is not None and self.rook is None:
@@ -313,6 +332,7 @@ class Profile(Frozen):
             "raw-disks": self.disks is not None and self.disks.state == "raw",
             "legacy": self.legacy is not None,
             "backups": self.backups is not None,
+            "own-clock": not self.shared_clock,
         }
         return Cluster(
             name=self.name,

@@ -8,7 +8,7 @@ from itertools import permutations
 from typing import Any
 
 from harness.model import Case, Machine, Observation
-from harness.tests import clean_storage
+from harness.tests import clean_drills, clean_storage
 from harness.tests.clean_cluster import CLUSTER, DAY_S, MACHINES, MEMBER_IDS, NAMES, NOW, TARGETS
 
 # What was seen: probe → target → value.
@@ -48,6 +48,7 @@ def clean() -> Seen:
             "load-balancer": {"test": _balancer()},
             "ingress": {"test": _ingress()},
             **clean_storage.seen(),
+            **clean_drills.seen(),
         }
     )
 

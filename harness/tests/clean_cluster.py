@@ -86,6 +86,7 @@ TARGETS = {
     "used_after_loss_percent": 85.0,
     "health_age_minutes": 10.0,
     "lost_count": 0.0,
+    "soak_hours": 8.0,
     "duplicated_count": 0.0,
     "invented_count": 0.0,
     "outage_s": 60.0,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator
 from typing import Any
@@ -31,17 +30,12 @@ def commands(node: Any) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_every_command_and_option_exists_or_is_said_not_to(name: str) -> None:
-    text = (ROOT / f"docs/ci/{name}.yaml").read_text()
-    missing = set(re.findall(r"\./cutover (\w+)", text.partition("are not built yet")[0]))
-    used = list(commands(yaml.safe_load(text)))
+def test_every_command_and_option_exists(name: str) -> None:
+    used = list(commands(yaml.safe_load((ROOT / f"docs/ci/{name}.yaml").read_text())))
     assert {"gate", "soak", "drill"} <= {words[0] for words in used}
     for words in used:
-        command = COMMANDS.commands.get(words[0])
-        assert (command is None) == (words[0] in missing), words
-        if command is not None:
-            options = {option for it in command.params for option in it.opts}
-            assert {word for word in words if word.startswith("--")} <= options
+        options = {option for it in COMMANDS.commands[words[0]].params for option in it.opts}
+        assert {word for word in words if word.startswith("--")} <= options
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

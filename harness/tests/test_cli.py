@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 
 from harness import checks, cli, exits, probes, transport
-from harness.commands import gate as gate_command
 from harness.commands import history as history_command
 from harness.commands import report as report_command
+from harness.commands import running
 from harness.commands.history import sparkline
 from harness.errors import (
     ConfigError,
     HarnessError,
+    InjectFailed,
     LabError,
     NotProven,
     Refused,
@@ -92,7 +93,7 @@ def answers(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> dict[
     monkeypatch.setattr(probes, "PROBES", {"answers": FakeProbe(table)})
     for module in (checks, report_command):
         monkeypatch.setattr(module, "CHECKS", CHECKS)
-    for command in (gate_command, report_command, history_command):
+    for command in (running, report_command, history_command):
         monkeypatch.setattr(command, "ROOT", pytester.path)
     return table
 
@@ -225,6 +226,49 @@ def test_provisioning_a_machine_that_is_not_declared_is_wrong_usage(
     assert "no machine nobody" in ended.err
 
 
+DISRUPTIVE = ("drill", "soak", "replay")
+
+
+@pytest.mark.parametrize("command", [*DISRUPTIVE, "heal", "plan"])
+def test_what_breaks_and_heals_has_help_with_an_example(
+    cutover: Callable[..., Ended], command: str
+) -> None:
+    ended = cutover(command, "--help")
+    assert ended.status == 0
+    assert f"Example: ./cutover {command}" in ended.out
+    assert ("--allow-disruption" in ended.out) == (command in DISRUPTIVE)
+
+
+@pytest.mark.parametrize("words", [("drill", "lose-machine"), ("soak",), ("replay", "latest")])
+def test_nothing_is_broken_when_nobody_allowed_it(
+    cutover: Callable[..., Ended], words: tuple[str, ...]
+) -> None:
+    ended = cutover(*words)
+    assert ended.status == Exit.REFUSED
+    assert "nobody has allowed it" in ended.err
+
+
+def test_nothing_is_broken_where_the_profile_does_not_allow_it(
+    cutover: Callable[..., Ended],
+) -> None:
+    ended = cutover("drill", "lose-machine", "--cluster", "contabo", "--allow-disruption")
+    assert ended.status == Exit.REFUSED
+    assert "does not allow disruption" in ended.err
+
+
+@pytest.mark.parametrize("words", [("drill", "lose-face"), ("drill",), ("soak", "--for", "8")])
+def test_a_drill_or_a_duration_that_does_not_exist_is_wrong_usage(
+    cutover: Callable[..., Ended], words: tuple[str, ...]
+) -> None:
+    assert cutover(*words, "--allow-disruption").status == Exit.USAGE
+
+
+def test_drills_are_listed_with_what_they_are(cutover: Callable[..., Ended]) -> None:
+    assert "A machine loses its power" in cutover("drill", "--list").out
+    listed = json.loads(cutover("drill", "--list", "--json").out)["drills"]
+    assert {"lose-machine", "rolling-restart"} <= {drill["name"] for drill in listed}
+
+
 def test_an_error_is_json_too_when_json_was_asked_for(cutover: Callable[..., Ended]) -> None:
     ended = cutover("report", "nothing", "--json")
     assert json.loads(ended.out)["exit"] == 2
@@ -238,6 +282,7 @@ def test_every_error_has_its_exit_status() -> None:
         NotProven: Exit.NOT_PROVEN,
         TransportError: Exit.NOT_PROVEN,
         LabError: Exit.NOT_PROVEN,
+        InjectFailed: Exit.NOT_PROVEN,
     }
     direct = set(HarnessError.__subclasses__())
     assert direct == set(wanted)

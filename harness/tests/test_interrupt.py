@@ -62,9 +62,9 @@ GATE = """
 from pathlib import Path
 
 from harness import cli
-from harness.commands import gate
+from harness.commands import running
 
-gate.ROOT = Path.cwd()
+running.ROOT = Path.cwd()
 cli.main()
 """
 PYTEST = ("-m", "pytest", "features", "-m", "week1", "--strict-markers", "--rootdir", ".")

@@ -18,7 +18,15 @@ import yaml
 from kubernetes.client import Configuration
 from kubernetes.config import ConfigException, load_kube_config
 
-from harness.errors import ConfigError, Denied, NotFound, TimedOut, TransportError, Unreachable
+from harness.errors import (
+    ConfigError,
+    Conflict,
+    Denied,
+    NotFound,
+    TimedOut,
+    TransportError,
+    Unreachable,
+)
 from harness.transport.deadline import within
 from harness.transport.http import Credentials, get, tls_context
 from harness.transport.podexec import run_in_pod
@@ -242,6 +250,8 @@ def _content(what: str, response: urllib3.BaseHTTPResponse, kubeconfig: Path) ->
     kind = TransportError
     if response.status == 404:
         kind = NotFound
+    elif response.status == 409:
+        kind = Conflict
     elif response.status == 429 or response.status >= 500:
         kind = Unreachable
     raise kind(f"{what}: the API answered {response.status}: {says}")

@@ -1,0 +1,55 @@
+@week9 @req:W9-DRILLS @severity:blocker
+Feature: One thing breaks at a time
+  Whatever single thing breaks, service is back in time and nothing that was saved is lost.
+  While each drill runs, a ledger writes down every write before it is sent.
+
+  Scenario Outline: The platform survives it
+    When the drill <drill> is carried out
+    Then every fault was seen by somebody else, and seen to be gone
+    And no more broke than was meant to
+    And others noticed it in time
+    And the drill lost no acknowledged write
+    And the drill left no write twice or from nowhere
+    And writing went on in time
+    And the steady state came back in time
+
+    Examples: A machine
+      | drill           |
+      | lose-machine    |
+      | lose-manager    |
+      | rolling-restart |
+      | stop-rke2       |
+
+    Examples: The network
+      | drill           |
+      | cut-off-machine |
+      | cut-one-way     |
+      | lose-packets    |
+      | break-dns       |
+
+    Examples: Storage
+      | drill        |
+      | lose-osd     |
+      | lose-monitor |
+      | slow-disk    |
+      | fill-disk    |
+
+    Examples: The control plane
+      | drill            |
+      | lose-etcd-member |
+      | kill-apiserver   |
+
+    Examples: What everything needs
+      | drill          |
+      | exhaust-memory |
+      | exhaust-cpu    |
+
+    @needs:ingress
+    Examples: The way in
+      | drill        |
+      | lose-ingress |
+
+    @needs:own-clock
+    Examples: The clock
+      | drill      |
+      | skew-clock |

@@ -1,0 +1,164 @@
+"""W9-DRILLS: what a drill broke was really broken, and everything came back in time.
+
+The numbers are the drill's own (``scenarios/drills``): they come with what was observed. A fault
+that nobody saw proves nothing, and neither does a drill that did not begin in the steady state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from harness.checks import ledger
+from harness.checks.findings import Finding, conclude, looks, unknown
+from harness.model import Case, Outcome, Verdict
+
+_PROBE = "drills"
+# What can be taken back at once must be over this soon after the alarm.
+_ABORT_S = 5.0
+
+
+def _drills(case: Case) -> Mapping[str, Any]:
+    return {name: seen.value for name, seen in case.of(_PROBE).items() if seen.error is None}
+
+
+def _runs(case: Case) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each run of each drill, under its name in a sentence."""
+    for name, drill in _drills(case).items():
+        for run in drill["runs"]:
+            yield f"{name} on {run['machine']}", run
+
+
+def _gaps(case: Case) -> Iterator[Finding]:
+    """Runs that proved nothing, and why."""
+    for name, drill in _drills(case).items():
+        if not drill["runs"]:
+            yield unknown(name, "it was run on no machine")
+    for where, run in _runs(case):
+        if run["before"]:
+            yield unknown(where, f"there was no steady state to begin with: {run['before'][0]}")
+        elif "error" in run:
+            yield unknown(where, str(run["error"]))
+        elif not run["faults"]:
+            yield unknown(where, "nothing was broken")
+
+
+def _judged(
+    case: Case, findings: list[Finding], proven: str, **numbers: Mapping[str, float]
+) -> Verdict:
+    return conclude(
+        [*findings, *_gaps(case)], looks(case, _PROBE, case.of(_PROBE)), proven=proven, **numbers
+    )
+
+
+def _target(case: Case, key: str) -> float | None:
+    """The drill's own number; None when it has none."""
+    for drill in _drills(case).values():
+        if key in drill["targets"]:
+            return float(drill["targets"][key][1])
+    return None
+
+
+def faults_were_real(case: Case) -> Verdict:
+    """Each was seen active by somebody else, and seen to be gone."""
+    findings = []
+    count = 0
+    for where, run in _runs(case):
+        for fault in run["faults"]:
+            count += 1
+            words = f"{fault['fault']} of {fault['target']}"
+            if "unseen" in fault:
+                findings.append(unknown(where, f"{words}: {fault['unseen']}"))
+            elif "seen_s" not in fault:
+                findings.append(unknown(where, f"{words} was not seen by anybody"))
+            if "gone_s" not in fault:
+                findings.append(Finding(where, f"{words} was not seen to be gone"))
+    proven = f"{count} faults were seen by others, and seen to be gone"
+    return _judged(case, findings, proven, measured={"faults_count": float(count)})
+
+
+def no_more_broke(case: Case) -> Verdict:
+    """None had to be taken back early; where one had, that was done at once."""
+    findings = []
+    for where, run in _runs(case):
+        for fault in run["faults"]:
+            if fault["aborted"]:
+                took = f"taken back {fault['abort_s']:g} s after the alarm"
+                late = f" (at most {_ABORT_S:g} s)" if fault["abort_s"] > _ABORT_S else ""
+                text = f"expected one thing to break, seen more: {fault['aborted']}; {took}{late}"
+                findings.append(Finding(where, text))
+    return _judged(case, findings, "nothing broke beside what was meant to")
+
+
+def noticed_in_time(case: Case) -> Verdict:
+    """Kubernetes and Ceph noticed, as far as the drill says that they must."""
+    findings: list[Finding] = []
+    measured: dict[str, float] = {}
+    target: dict[str, float] = {}
+    for who in ("kubernetes", "ceph"):
+        key = f"noticed_by_{who}_s"
+        limit = _target(case, key)
+        if limit is None:
+            continue
+        target[key] = limit
+        for where, run in _runs(case):
+            for fault in run["faults"]:
+                seen = fault.get("noticed", {}).get(who)
+                if seen is None:
+                    text = f"expected {who} to notice within {limit:g} s, and it never did"
+                    findings.append(Finding(where, text))
+                    continue
+                measured[key] = max(measured.get(key, 0.0), seen)
+                if seen > limit:
+                    text = f"expected {who} to notice within {limit:g} s, seen {seen:g} s"
+                    findings.append(Finding(where, text))
+    proven = "others noticed in time" if target else "nobody has to notice this"
+    return _judged(case, findings, proven, measured=measured, target=target)
+
+
+def steady_again(case: Case) -> Verdict:
+    """The steady state, and with it every copy of the data."""
+    limit = _target(case, "steady_again_s") or 0.0
+    findings = []
+    measured: dict[str, float] = {}
+    for where, run in _runs(case):
+        if "steady_s" not in run:
+            continue  # a gap says why
+        measured["steady_again_s"] = max(measured.get("steady_again_s", 0.0), run["steady_s"])
+        if run["whole_s"] is not None:
+            measured["whole_again_s"] = max(measured.get("whole_again_s", 0.0), run["whole_s"])
+        if run["after"]:
+            text = f"expected the steady state within {limit:g} s, seen: {'; '.join(run['after'])}"
+            findings.append(Finding(where, text))
+    proven = f"the steady state was back after {measured.get('steady_again_s', 0):.0f} s"
+    target = {"steady_again_s": limit}
+    return _judged(case, findings, proven, measured=measured, target=target)
+
+
+def _of_ledger(check: Callable[[Case], Verdict]) -> Callable[[Case], Verdict]:
+    """A check of the ledger with the drill's own numbers."""
+
+    def judge(case: Case) -> Verdict:
+        drill = _judged(case, [], "the drill was carried out")
+        if drill.outcome is not Outcome.PASS:
+            return drill
+        own = {
+            key: float(number)
+            for drill in _drills(case).values()
+            for key, (_, number) in drill["targets"].items()
+        }
+        return check(replace(case, targets={**case.targets, **own}))
+
+    return judge
+
+
+CHECKS = {
+    "every fault was seen by somebody else, and seen to be gone": faults_were_real,
+    "no more broke than was meant to": no_more_broke,
+    "others noticed it in time": noticed_in_time,
+    "the drill lost no acknowledged write": _of_ledger(ledger.nothing_lost),
+    "the drill left no write twice or from nowhere": _of_ledger(ledger.nothing_invented),
+    "writing went on in time": _of_ledger(ledger.went_on_in_time),
+    "the steady state came back in time": steady_again,
+}

@@ -1,0 +1,156 @@
+"""W9-SOAK: hours of work with random faults, and nothing lost, leaked or slower at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from harness.checks import ledger
+from harness.checks.findings import Facts, Finding, conclude, looks, unknown, wanted
+from harness.model import Case, Outcome, Verdict
+
+_PROBE = "soak"
+_HOUR_S = 3600.0
+_MIB = "_mib"
+# So few of a thing may come and go without being a leak.
+_SLACK = 8
+
+
+def _parts(case: Case) -> tuple[Facts, Mapping[str, Any]]:
+    """What was seen of the soak, part by part: one that was resumed has several."""
+    seen = looks(case, _PROBE, case.of(_PROBE))
+    return seen, seen.values
+
+
+def _turns(parts: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, part in parts.items():
+        for turn in part["turns"]:
+            yield f"{name}, turn {turn['number']} on {turn['machine']}", turn
+
+
+def lasted(case: Case) -> Verdict:
+    """All parts together were as long as they should be, with at least one fault in them."""
+    seen, parts = _parts(case)
+    target = wanted(case, "soak_hours")
+    findings = []
+    for name, part in parts.items():
+        if part["ended"]:
+            by_hand = part["ended"] == "stopped by hand"
+            make = unknown if by_hand else Finding
+            findings.append(make(name, f"it ended early: {part['ended']}"))
+    hours = round(sum(part["lasted_s"] for part in parts.values()) / _HOUR_S, 4)
+    if parts and not any("seen_s" in f for _, turn in _turns(parts) for f in turn["faults"]):
+        findings.append(unknown(_PROBE, "no fault was injected in all that time"))
+    if parts and hours < target["soak_hours"]:
+        findings.append(unknown(_PROBE, f"{hours:g} of {target['soak_hours']:g} hours were soaked"))
+    return conclude(
+        findings,
+        seen,
+        proven=f"it went on for {hours:g} hours",
+        measured={"soak_hours": hours},
+        target=target,
+    )
+
+
+def faults_were_real(case: Case) -> Verdict:
+    """As in a drill: each was seen by somebody else, and the steady state came back."""
+    seen, parts = _parts(case)
+    findings = []
+    count = 0
+    for where, turn in _turns(parts):
+        if "error" in turn:
+            findings.append(unknown(where, turn["error"]))
+        for fault in turn["faults"]:
+            count += 1
+            words = f"{fault['fault']} of {fault['target']}"
+            if "unseen" in fault:
+                findings.append(unknown(where, f"{words}: {fault['unseen']}"))
+            if fault["aborted"]:
+                findings.append(Finding(where, f"{words} broke more: {fault['aborted']}"))
+        if turn.get("after"):
+            text = f"the steady state did not come back: {turn['after'][0]}"
+            findings.append(Finding(where, text))
+    proven = f"{count} faults came and went"
+    return conclude(findings, seen, proven=proven, measured={"faults_count": float(count)})
+
+
+def nothing_leaked(case: Case) -> Verdict:
+    """Of each thing, no more at the end than at the start, but for what the soak allows."""
+    seen, parts = _parts(case)
+    findings = []
+    for name, part in parts.items():
+        prints = part["footprints"]
+        if len(prints) < 2:
+            findings.append(unknown(name, "fewer than two footprints were taken"))
+            continue
+        findings += _grown(name, prints[0]["seen"], prints[-1]["seen"], part["grows_percent"])
+    return conclude(findings, seen, proven="nothing grew that should not have")
+
+
+def _grown(
+    part: str, first: Mapping[str, Any], last: Mapping[str, Any], percent: float
+) -> Iterator[Finding]:
+    for place in sorted(first.keys() | last.keys()):
+        where = f"{part}, {place}"
+        before, after = first.get(place, "not looked at"), last.get(place, "not looked at")
+        if isinstance(before, str) or isinstance(after, str):
+            yield unknown(where, str(before if isinstance(before, str) else after))
+            continue
+        for kind, number in before.items():
+            if kind == "available_mib":
+                continue  # what is free also goes into caches
+            slack = _SLACK * 8 if kind.endswith(_MIB) else _SLACK
+            most = number * (1 + percent / 100) + slack
+            if after[kind] > most:
+                text = f"expected at most {most:.0f} {kind} at the end, seen {after[kind]}"
+                yield Finding(where, f"{text} ({number} at the start)")
+
+
+def no_slower(case: Case) -> Verdict:
+    """The median to an acknowledgement in the last quarter, against the first one."""
+    seen, parts = _parts(case)
+    findings = []
+    worst = 0.0
+    for name, part in parts.items():
+        spans = part["latency_ms"]
+        if len(spans) < 2 or not spans[0] or not spans[-1]:
+            findings.append(unknown(name, "too few acknowledgements to compare early and late"))
+            continue
+        for kind in sorted(spans[0].keys() | spans[-1].keys()):
+            if kind not in spans[0] or kind not in spans[-1]:
+                findings.append(unknown(f"{name}, {kind}", "nothing was acknowledged then"))
+                continue
+            ratio = spans[-1][kind] / max(spans[0][kind], 0.001)
+            worst = max(worst, ratio)
+            if ratio > part["slower_ratio"]:
+                text = (
+                    f"expected at most {part['slower_ratio']:g} × as long at the end, seen "
+                    f"{spans[-1][kind]:g} ms after {spans[0][kind]:g} ms"
+                )
+                findings.append(Finding(f"{name}, {kind}", text))
+    return conclude(
+        findings,
+        seen,
+        proven="answers took as long at the end as at the start",
+        measured={"slower_ratio": round(worst, 3)},
+    )
+
+
+def _of_ledger(check: Callable[[Case], Verdict]) -> Callable[[Case], Verdict]:
+    """A check of the ledger, once something was soaked at all."""
+
+    def judge(case: Case) -> Verdict:
+        seen, _ = _parts(case)
+        soaked = conclude([], seen, proven="")
+        return check(case) if soaked.outcome is Outcome.PASS else soaked
+
+    return judge
+
+
+CHECKS = {
+    "the soak lasted as long as it should": lasted,
+    "every fault of the soak came and went": faults_were_real,
+    "the soak lost no acknowledged write": _of_ledger(ledger.nothing_lost),
+    "nothing leaked": nothing_leaked,
+    "answers did not become slower": no_slower,
+}

@@ -1,0 +1,102 @@
+"""``./cutover heal [RUN]``: take back what an interrupted run left, wherever it is found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness.bundle import pack
+from harness.checks import CHECKS
+from harness.commands.output import AsJson, Cluster, say, say_json
+from harness.drill.mending import Mended, mend_journal, mend_left
+from harness.errors import HarnessError
+from harness.faults import lease
+from harness.gate import Trail
+from harness.history import run_folder
+from harness.journal import Journal, Reader
+from harness.model import Exit
+from harness.redaction import Redactor, secrets_of
+from harness.report import draw
+from harness.settings import ROOT, Profile, load_profile
+from harness.signing import Signer
+from harness.transport import Reach, connect
+
+# Older runs are not looked into unless they are named.
+_NEWEST = 20
+
+
+def heal(
+    run: Annotated[
+        str | None,
+        typer.Argument(help="A run; by default every one that left a fault.", show_default=False),
+    ] = None,
+    cluster: Cluster = "lab",
+    as_json: AsJson = False,
+) -> None:
+    """Take back every fault that is still there: from the journals, and from what is found.
+
+    Example: ./cutover heal --cluster contabo
+
+    May be run at any time, any number of times, and while a drill runs: it ends that drill's fault.
+
+    Ends with 0 (nothing is left), 2 (wrong usage) or 5 (something is left, or a machine could not
+    be asked).
+    """
+    profile = load_profile(cluster)
+    folders = [run_folder(ROOT / "reports", run)] if run is not None else _newest(profile)
+    with connect(profile) as reach:
+        mended = [*mend_left(reach)]
+        busy = lease.holder(reach.kube)
+        for folder in folders:
+            if folder.name != busy:
+                mended += _mend_run(folder, profile, reach)
+    left = [it for it in mended if it.trouble]
+    status = Exit.UNHEALED if left else Exit.GO
+    if as_json:
+        say_json({"schema": 1, "mended": [asdict(it) for it in mended], "exit": int(status)})
+    else:
+        for it in mended:
+            say(f"{it.place:<14} {it.what}: {it.trouble or 'taken back'}")
+        say("something is left" if left else "nothing is left")
+    raise typer.Exit(int(status))
+
+
+def _newest(profile: Profile) -> Sequence[Path]:
+    """The newest runs on this cluster that left a fault, or that did not come to a verdict."""
+    found = sorted((ROOT / "reports").glob("*/journal.jsonl"), reverse=True)
+    folders = [path.parent for path in found if not path.parent.is_symlink()][:_NEWEST]
+    return [folder for folder in folders if _left(folder, profile)]
+
+
+def _left(folder: Path, profile: Profile) -> Mapping[str, Mapping[str, Any]]:
+    """The faults of a run that are not known to be gone; none of another cluster's run."""
+    try:
+        trail = Trail.of(Reader(folder), CHECKS)
+        if trail.manifest.cluster.name != profile.name:
+            return {}
+    except HarnessError:
+        return {}
+    gone = {name for name, it in trail.faults.items() if it.heal_proved}
+    return {name: data for name, data in trail.undo.items() if name in trail.faults.keys() - gone}
+
+
+def _mend_run(folder: Path, profile: Profile, reach: Reach) -> Sequence[Mended]:
+    """Take back what one run left, say so in its journal, and draw its reports again."""
+    left = _left(folder, profile)
+    if not left:
+        return []
+    signer = Signer.load(None)
+    redactor = Redactor(secrets_of(profile), signer.derived("redaction"))
+    mended = [*mend_journal(reach, left)]
+    with Journal.reopen(folder, redactor) as journal:
+        for it in mended:
+            if it.trouble is None:
+                for event in ("healed", "heal-proved"):
+                    journal.append("fault", it.fault, {"event": event, "by": "heal"})
+    draw(folder, CHECKS)
+    pack(folder, signer)
+    return mended

@@ -1,0 +1,77 @@
+"""What the commands share that make a run: the lab kept up, pytest in this process, the verdict."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
+from pathlib import Path
+
+import pytest
+
+from harness.commands.output import say, say_json
+from harness.commands.progress import Events, Progress, Teller
+from harness.gate import Judgement
+from harness.lab import held
+from harness.redaction import Redactor, secrets_of
+from harness.report import summary_lines
+from harness.settings import ROOT, Profile, load_profile
+
+
+def run_features(cluster: str, options: Sequence[str], *, as_json: bool) -> int:
+    """Run the features with these options of pytest and print the verdict; its exit status."""
+    profile = load_profile(cluster)
+    progress: Teller = Events() if as_json else Progress()
+    outcome = Outcome()
+    with up(profile, progress):
+        redactor = Redactor(secrets_of(profile))
+        arguments = ["--cluster", cluster, *options, str(ROOT / "features")]
+        status = run_pytest(arguments, outcome, progress, redactor)
+    if outcome.judgement is not None and outcome.folder is not None:
+        if as_json:
+            say_json(outcome.judgement.document())
+        else:
+            for line in summary_lines(outcome.judgement, outcome.folder):
+                say(line)
+    return status
+
+
+def up(profile: Profile, progress: Teller) -> AbstractContextManager[None]:
+    """The lab, up and kept up, when the profile is one's; any other cluster is as it is."""
+    return nullcontext() if profile.lab is None else held(profile, progress=progress.tell)
+
+
+class Outcome:
+    """What the run came to, as the gate tells its plugins."""
+
+    def __init__(self) -> None:
+        self.judgement: Judgement | None = None
+        self.folder: Path | None = None
+
+    def pytest_gate_opened(self, folder: Path) -> None:
+        self.folder = folder
+
+    def pytest_gate_judged(self, judgement: Judgement) -> None:
+        self.judgement = judgement
+
+
+def run_pytest(arguments: list[str], outcome: Outcome, progress: Teller, redactor: Redactor) -> int:
+    """Run pytest in this process, with nothing that a shell's settings would add.
+
+    Its own words go to a file beside the journal, or to stderr when there is no journal.
+    """
+    words = io.StringIO()
+    for leftover in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
+        os.environ.pop(leftover, None)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with redirect_stdout(words), progress:
+        status = int(pytest.main(["-p", "no:cacheprovider", *arguments], [outcome, progress]))
+    if outcome.folder is not None:
+        log = redactor.text(words.getvalue())
+        (outcome.folder / "pytest.log").write_text(log, encoding="utf-8")
+    if outcome.judgement is None:
+        sys.stderr.write(redactor.text(words.getvalue()))
+    return status

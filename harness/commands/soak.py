@@ -1,0 +1,118 @@
+"""``./cutover soak`` and ``./cutover replay``: hours of random faults, and the same ones again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from harness.commands.output import AllowDisruption, AsJson, Cluster, say, say_json
+from harness.commands.running import run_features
+from harness.drill.schedule import shrunk
+from harness.errors import ConfigError
+from harness.faults.permit import may_disrupt
+from harness.history import recorded, run_folder
+from harness.model import Exit
+from harness.settings import ROOT, load_profile
+from harness.settings.soaks import seconds
+
+_OPTIONS = ("--week=9", "--only=W9-SOAK", "--allow-disruption")
+# A fault that stays, or a system that misbehaved: what a smaller schedule must still show.
+_FAILED = (Exit.NO_GO, Exit.UNHEALED)
+
+
+def soak(
+    duration: Annotated[str, typer.Option("--for", help="How long: 8h, 90m.")] = "8h",
+    seed: Annotated[
+        int | None, typer.Option(help="Draw every choice from this number, to repeat a run.")
+    ] = None,
+    cluster: Cluster = "lab",
+    resume: Annotated[
+        str | None, typer.Option(help="Go on with this run, which Ctrl-C stopped.")
+    ] = None,
+    allow_disruption: AllowDisruption = False,
+    as_json: AsJson = False,
+) -> None:
+    """Keep the platform busy for hours while one random fault after the other comes and goes.
+
+    Example: ./cutover soak --for 8h --seed 7 --allow-disruption
+
+    Faults, their weights and pauses are in scenarios/soak/soak.yaml. `./cutover replay RUN` takes
+    the same turns again. Ctrl-C takes the fault back, reads back what was written, and ends with a
+    verdict; --resume goes on.
+
+    Ends with 0 (nothing lost, leaked or slower), 1 (something was), 2 (wrong usage), 3 (not proven:
+    shorter than the gate wants), 4 (refused) or 5 (a fault could not be taken back).
+    """
+    seconds(duration)
+    may_disrupt(load_profile(cluster), allowed=allow_disruption)
+    options = [*_OPTIONS, f"--soak-for={duration}"]
+    options += [f"--seed={seed}"] if seed is not None else []
+    options += [f"--resume={resume}"] if resume is not None else []
+    raise typer.Exit(run_features(cluster, options, as_json=as_json))
+
+
+def replay(
+    run: Annotated[str, typer.Argument(help="A run that soaked.")],
+    turns: Annotated[
+        str | None, typer.Option(help="Only these of its turns, by number: 1,4,5.")
+    ] = None,
+    shrink: Annotated[
+        bool, typer.Option("--shrink", help="Look for fewer turns that still fail; takes long.")
+    ] = False,
+    cluster: Cluster = "lab",
+    allow_disruption: AllowDisruption = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take the turns of an earlier soak again: the same faults, machines, pauses and lengths.
+
+    Example: ./cutover replay 20261126T120000Z-week09-7f3a --shrink --allow-disruption
+
+    Ends as soak does; with --shrink, with 1 when some turns still fail (it says which) and 0 when
+    none of them fail any more.
+    """
+    may_disrupt(load_profile(cluster), allowed=allow_disruption)
+    known = [turn.number for turn in recorded(run_folder(ROOT / "reports", run))]
+    if not known:
+        raise ConfigError(f"{run} took no turns", remedy="name a run of ./cutover soak")
+    wanted = [int(it) for it in turns.split(",")] if turns else known
+    if shrink:
+        _shrink(run, wanted, cluster, as_json=as_json)
+    options = [*_OPTIONS, f"--replay={run}", f"--turns={','.join(map(str, wanted))}"]
+    raise typer.Exit(run_features(cluster, options, as_json=as_json))
+
+
+def _shrink(run: str, numbers: Sequence[int], cluster: str, *, as_json: bool) -> None:
+    def fails(part: Sequence[int]) -> bool:
+        sys.stderr.write(f"turns {', '.join(map(str, part))}: ")
+        sys.stderr.flush()
+        status = _status(run, part, cluster)
+        sys.stderr.write(f"{'fail' if status in _FAILED else 'pass'} ({status})\n")
+        return status in _FAILED
+
+    left = shrunk(numbers, fails) if fails(numbers) else ()
+    if as_json:
+        say_json({"schema": 1, "run": run, "turns": list(left), "fails": bool(left)})
+    elif left:
+        say(f"these still fail: ./cutover replay {run} --turns {','.join(map(str, left))}")
+    else:
+        say("taken again, none of these turns fails")
+    raise typer.Exit(int(Exit.NO_GO if left else Exit.GO))
+
+
+def _status(run: str, numbers: Sequence[int], cluster: str) -> int:
+    """How a replay of some turns ends, as a run of its own."""
+    turns = ",".join(map(str, numbers))
+    command = [sys.executable, "-m", "harness", "replay", run, "--turns", turns]
+    command += ["--cluster", cluster, "--allow-disruption", "--json"]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=False, text=True)
+    try:
+        verdict = json.loads(done.stdout)
+    except ValueError:
+        return done.returncode
+    worst = {it["id"]: it["verdict"] for it in verdict.get("requirements", ())}
+    return int(Exit.NO_GO) if worst.get("W9-SOAK") == "fail" else done.returncode

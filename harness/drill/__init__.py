@@ -1,0 +1,1 @@
+"""Drills: steady state → load and ledger → faults → heal → steady state again."""

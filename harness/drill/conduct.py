@@ -1,0 +1,253 @@
+"""Carrying a drill out: steady state → ledger → fault → heal → steady state again.
+
+Nothing is judged here. What came of it is one value, which checks judge:
+
+``drill``, ``title``, ``targets``   what was planned (target → [sign, number])
+``runs``    one a machine, in order; the last one may have ended early:
+  ``machine``, ``seconds``, ``error``   the last: why it could not be carried on
+  ``before``    what kept the cluster from its steady state; then nothing was broken
+  ``faults``    each {"fault", "target", "inject_s", "seen_s", "noticed": {who: s}, "heal_s",
+                "gone_s", "unseen": why nobody saw it, "aborted": why it was taken back early,
+                "abort_s": from the alarm until it was taken back}
+  ``steady_s``, ``after``   how long until the steady state, and what is still in its way
+  ``whole_s``   until Ceph had every copy again; None when it was not seen
+  ``ledger``    what became of the writes, as checks of the ledger judge it
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+from typing import Any, Protocol, TypeAlias
+
+from harness.drill.watch import Watch, noticed, watching, whole_again
+from harness.errors import ConfigError, HarnessError, NotProven, Refused, TimedOut, Unhealed
+from harness.faults import FAULTS
+from harness.faults.fault import Fault
+from harness.faults.keeper import keeper as keeper_of
+from harness.faults.life import KeeperOf, Life
+from harness.model import JSON
+from harness.settings.drills import Drill, Limits, Planned
+from harness.transport import Reach
+from harness.waiting import uninterrupted
+
+# Written to the run's journal: (kind, subject, data).
+Write: TypeAlias = Callable[[str, str, Any], object]
+# Waits so long for the steady state: the seconds that took, and what is still in its way.
+Calm: TypeAlias = Callable[[float], tuple[float, Sequence[str]]]
+
+_CALM_WITHIN_S = 120.0
+FAULT_MARK = "fault injected"
+HEALED_MARK = "fault taken back"
+
+
+class Books(Protocol):
+    """The ledger while it is kept."""
+
+    def mark(self, name: str) -> None:
+        """Note the moment under a name."""
+        ...
+
+    def tally(self) -> Mapping[str, JSON]:
+        """Stop writing, read back, and say what became of the writes, by what a check calls it."""
+        ...
+
+    def latency_ms(self) -> Sequence[Mapping[str, float]]:
+        """How long acknowledgements took while nothing was broken, early to late."""
+        ...
+
+
+class Keeping(Protocol):
+    """Keeps a ledger with these writers while ``machine`` is hit in the body."""
+
+    def __call__(
+        self, names: Sequence[str], *, machine: str, writes_per_s: float
+    ) -> AbstractContextManager[Books]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """All that a drill is carried out with.
+
+    ``calm`` waits for the steady state, ``afford`` refuses a fault that is too much, ``tell`` says
+    progress to whoever watches.
+    """
+
+    reach: Reach
+    calm: Calm
+    afford: Callable[[Fault], None]
+    limits: Limits
+    write: Write
+    keeping: Keeping
+    tell: Callable[[str], None]
+    seed: int
+    keeper: KeeperOf = keeper_of
+
+
+def carry_out(drill: Drill, stage: Stage, machines: Sequence[str] = ()) -> JSON:
+    """Run the drill on each of its machines, or on these; Refused before anything was touched."""
+    draw = Random(f"{stage.seed}/{drill.name}")
+    runs: list[dict[str, Any]] = []
+    for machine in machines or machines_of(drill, stage.reach, draw):
+        run: dict[str, Any] = {"machine": machine, "before": [], "faults": []}
+        try:
+            _run(drill, machine, draw, stage, run)
+        except Unhealed:
+            raise
+        except Refused as no:
+            if runs or run["faults"]:  # not before anything was touched any more
+                raise NotProven(f"on {machine}: {no}") from no
+            raise
+        except HarnessError as error:
+            run["error"] = str(error)
+        runs.append(run)
+        if run["before"] or "error" in run:
+            break
+    return {
+        "drill": drill.name,
+        "title": drill.title,
+        "targets": {key: [it.sign, it.number] for key, it in drill.targets.items()},
+        "runs": runs,
+    }
+
+
+def machines_of(drill: Drill, reach: Reach, draw: Random) -> Sequence[str]:
+    """The machines that a drill runs on; ConfigError when there is none of the kind."""
+    cluster = reach.profile.cluster()
+    if drill.where == "swarm-manager":
+        return [_swarm_manager(reach)]
+    servers = drill.where in ("each-server", "a-server")
+    names = [it.name for it in (cluster.servers if servers else cluster.machines)]
+    if not names:
+        raise ConfigError(f"{drill.name} needs a server, and {cluster.name} has none")
+    if drill.where.startswith("each-"):
+        return names
+    drawn = draw.sample(names, len(names))
+    return [next((it for it in drawn if _can_be_hit(drill, it, reach)), drawn[0])]
+
+
+def _can_be_hit(drill: Drill, machine: str, reach: Reach) -> bool:
+    """Does a machine have what the drill breaks? Not each runs a name server."""
+    return not any(fault.refuse(reach) for fault in plan(drill, machine, reach, Random(0)))
+
+
+def _swarm_manager(reach: Reach) -> str:
+    if reach.profile.swarm_manager is None:
+        raise ConfigError(
+            f"the profile {reach.profile.name} does not say which machine manages the Swarm",
+            remedy="set `swarm_manager:` in it",
+        )
+    return reach.profile.swarm_manager
+
+
+def plan(drill: Drill, machine: str, reach: Reach, draw: Random) -> Sequence[Fault]:
+    """The faults of a drill on one machine, every choice made; ConfigError for unknown ones."""
+    return [fault_of(planned, machine, reach, draw) for planned in drill.faults]
+
+
+def fault_of(planned: Planned, machine: str, reach: Reach, draw: Random) -> Fault:
+    """A planned fault on a machine, every choice made; ConfigError when there is no such fault."""
+    if planned.fault not in FAULTS:
+        raise ConfigError(
+            f"there is no fault {planned.fault}", remedy=f"there are: {', '.join(sorted(FAULTS))}"
+        )
+    name = f"{draw.getrandbits(32):08x}"
+    kind = FAULTS[planned.fault]
+    return kind(id=name, machine=machine, **planned.parameters).resolved(reach, draw)
+
+
+def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, Any]) -> None:
+    """The drill on one machine, into ``run``; without the steady state, nothing is broken."""
+    began = time.monotonic()
+    stage.tell(f"{drill.name} on {machine}: waiting for the steady state")
+    _, before = stage.calm(_CALM_WITHIN_S)
+    run["before"] = list(before)
+    if before:
+        return
+    faults = plan(drill, machine, stage.reach, draw)
+    stage.afford(faults[0])
+    stage.tell(f"{drill.name} on {machine}: starting the ledger")
+    rate = drill.writes_per_s
+    with stage.keeping(drill.ledger, machine=machine, writes_per_s=rate) as books:
+        with watching(stage.reach, machine, stage.limits) as watch:
+            for planned, fault in zip(drill.faults, faults, strict=True):
+                break_once(planned, fault, watch, books, stage, run["faults"])
+            healed = time.monotonic()
+            within_s = drill.targets["steady_again_s"].number
+            stage.tell(f"{drill.name} on {machine}: waiting for the steady state again")
+            took_s, after = stage.calm(within_s)
+        run |= {"steady_s": round(took_s, 2), "after": list(after)}
+        run["whole_s"] = whole_again(watch.samples, healed)
+        stage.tell(f"{drill.name} on {machine}: reading back what was written")
+        run["ledger"] = dict(books.tally())
+    run["seconds"] = round(time.monotonic() - began, 1)
+
+
+def break_once(
+    planned: Planned,
+    fault: Fault,
+    watch: Watch,
+    books: Books,
+    stage: Stage,
+    told: list[dict[str, Any]],
+) -> None:
+    """One fault, from its arming to the proof that it is gone; what came of it into ``told``."""
+    _hold(planned.after_s, watch)
+    stage.afford(fault)
+    life = Life(fault, stage.reach, partial(_told, stage, fault), keeper=stage.keeper)
+    seen: dict[str, Any] = {"fault": fault.name, "target": fault.target, "aborted": None}
+    told.append(seen)
+    with _mended(life, seen, watch, books, stage):
+        life.arm()
+        with life.renewed():
+            stage.tell(f"breaking: {fault.name} of {fault.target}")
+            books.mark(FAULT_MARK)
+            injected = time.monotonic()
+            seen["inject_s"] = round(life.inject(), 3)
+            try:
+                seen["seen_s"] = round(life.see(), 3)
+            except TimedOut as late:
+                seen["unseen"] = str(late).partition("\n")[0]
+            stage.tell(f"holding {fault.name} of {fault.target} for {planned.hold_s:g} s")
+            _hold(planned.hold_s, watch)
+        seen["noticed"] = noticed(watch.samples, fault.machine, injected)
+    if life.expired:
+        seen["unseen"] = "its lease ended before it was taken back: it was not there all the time"
+
+
+def _told(stage: Stage, fault: Fault, event: str, data: Mapping[str, Any]) -> None:
+    """Journal an event; with the parameters, so that `heal` can ask whether it is gone."""
+    more = {"parameters": fault.model_dump(mode="json")} if event == "armed" else {}
+    stage.write("fault", fault.id, {"event": event, **data, **more})
+
+
+@contextmanager
+def _mended(
+    life: Life, seen: dict[str, Any], watch: Watch, books: Books, stage: Stage
+) -> Iterator[None]:
+    """Whatever happens in the body, the fault is taken back afterwards, and seen to be gone."""
+    try:
+        yield
+    finally:
+        if life.undo is not None:
+            with uninterrupted():
+                _take_back(life, seen, watch, books, stage)
+
+
+def _take_back(life: Life, seen: dict[str, Any], watch: Watch, books: Books, stage: Stage) -> None:
+    stage.tell(f"taking back: {life.fault.name} of {life.fault.target}")
+    seen["heal_s"] = round(life.heal(), 3)
+    if watch.alarm.is_set():
+        seen |= {"aborted": watch.why, "abort_s": round(time.monotonic() - watch.alarmed, 3)}
+    books.mark(HEALED_MARK)
+    seen["gone_s"] = round(life.see_gone(), 3)
+
+
+def _hold(seconds: float, watch: Watch) -> None:
+    """Wait so long, or until too much is broken."""
+    if seconds > 0:
+        watch.alarm.wait(seconds)

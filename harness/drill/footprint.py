@@ -1,0 +1,61 @@
+"""What may leak while a platform runs for hours, counted now and then. Read only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from harness.errors import HarnessError, TransportError
+from harness.probes import pods
+from harness.transport import Reach
+
+_SCRIPT = (Path(pods.__file__).parent / "footprint_script.py").read_text(encoding="utf-8")
+_PYTHON = ("python3", "-I", "-S", "-")
+# Objects that somebody makes for a while, and has to take away again.
+_KINDS: Mapping[str, str] = {
+    "pods": "/api/v1/pods",
+    "claims": "/api/v1/persistentvolumeclaims",
+    "volumes": "/api/v1/persistentvolumes",
+    "services": "/api/v1/services",
+    "secrets": "/api/v1/secrets",
+    "configmaps": "/api/v1/configmaps",
+    "namespaces": "/api/v1/namespaces",
+    "jobs": "/apis/batch/v1/jobs",
+}
+_OURS = quote("app.kubernetes.io/managed-by!=cutover", safe="")
+
+
+def footprint(reach: Reach) -> Mapping[str, Mapping[str, int] | str]:
+    """Of each machine, and of the ``API``, how much there is by kind; or why that is not known."""
+    machines = [machine.name for machine in reach.profile.machines]
+    found: Mapping[str, Any] = pods.in_each(machines, lambda name: _of_machine(reach, name))
+    seen: dict[str, Any] = {
+        name: str(it).partition("\n")[0] if isinstance(it, HarnessError) else it
+        for name, it in found.items()
+    }
+    try:
+        seen["API"] = {kind: _count(reach, path) for kind, path in _KINDS.items()}
+    except HarnessError as error:
+        seen["API"] = str(error).partition("\n")[0]
+    return seen
+
+
+def _of_machine(reach: Reach, machine: str) -> Mapping[str, int]:
+    done = reach.shell.run(machine, _PYTHON, stdin=_SCRIPT, within_s=20.0)
+    try:
+        report: Mapping[str, int] = json.loads(done.stdout)
+    except ValueError:
+        raise TransportError(f"{machine}: garbled: {done.stdout[-200:]!r}") from None
+    return report
+
+
+def _count(reach: Reach, path: str) -> int:
+    """How many there are beside our own: the API counts what it did not list."""
+    listed = reach.kube.get(f"{path}?limit=1&labelSelector={_OURS}")
+    rest = listed["metadata"].get("remainingItemCount")
+    if rest is None and listed["metadata"].get("continue"):
+        return len(reach.kube.get(f"{path}?labelSelector={_OURS}")["items"])
+    return len(listed["items"]) + int(rest or 0)

@@ -1,0 +1,93 @@
+"""Taking back what an interrupted run left: from its journal, and from what is found there."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from harness.errors import HarnessError, InjectFailed
+from harness.faults import FAULTS
+from harness.faults.acting import perform
+from harness.faults.keeper import Left, keeper, leftovers
+from harness.faults.model import Act, Undo
+from harness.transport import Reach
+from harness.waiting import until
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mended:
+    """One thing that was left: what, where, and why it is still there; None: it is gone."""
+
+    what: str
+    place: str
+    trouble: str | None = None
+    fault: str = ""  # the fault's id
+
+
+def mend_left(reach: Reach) -> Iterator[Mended]:
+    """Take back everything that is found on any machine or here."""
+    found, lost = leftovers(reach)
+    for words in lost:
+        place, _, why = words.partition(": ")
+        yield Mended(what="what is left there", place=place, trouble=f"not known: {why}")
+    for left in found:
+        yield from _of_place(reach, left)
+
+
+def mend_journal(reach: Reach, armed: Mapping[str, Mapping[str, Any]]) -> Iterator[Mended]:
+    """Run the undo of each fault again, from the journal, and see that the fault is gone.
+
+    ``armed`` holds what the journal says of each fault that it does not know to be gone.
+    """
+    for name, data in armed.items():
+        undo = Undo.model_validate(data["undo"])
+        trouble = _first(partial(_undo_directly, reach, undo), partial(_see_gone, reach, data))
+        what = f"{undo.fault} of {undo.target}"
+        yield Mended(what=what, place=undo.place, trouble=trouble, fault=name)
+
+
+def _of_place(reach: Reach, left: Left) -> Iterator[Mended]:
+    for name, words in left.armed.items():
+        trouble = _first(partial(keeper(reach, left.place).clear, name))
+        yield Mended(what=words, place=left.place, trouble=trouble, fault=name)
+    for command in left.strays:
+        act = Act(place=left.place, argv=command)
+        trouble = _first(partial(perform, reach, act))
+        yield Mended(what=f"`{shlex.join(command)}`", place=left.place, trouble=trouble)
+
+
+def _undo_directly(reach: Reach, undo: Undo) -> None:
+    """Every command, also after one that failed: the machine may have lost what it had kept."""
+    keeper(reach, undo.place).clear(undo.id)
+    failed = [
+        why
+        for command in undo.commands
+        if (why := _first(partial(perform, reach, Act(place=undo.place, argv=command))))
+    ]
+    if failed:
+        raise InjectFailed("; ".join(failed))
+
+
+def _see_gone(reach: Reach, data: Mapping[str, Any]) -> None:
+    fault = FAULTS[data["fault"]].model_validate(data["parameters"])
+
+    def gone() -> bool:
+        try:
+            return fault.healed(reach)
+        except HarnessError:
+            return False
+
+    until(gone, within_s=fault.gone_within_s, what=f"{fault.name} of {fault.target} is gone")
+
+
+def _first(*calls: Callable[[], None]) -> str | None:
+    """Make the calls in order; what the first one that fails says, or None."""
+    for call in calls:
+        try:
+            call()
+        except HarnessError as error:
+            return str(error).partition("\n")[0]
+    return None

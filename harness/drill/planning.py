@@ -1,0 +1,68 @@
+"""What a drill would do, and what would be left meanwhile; nothing is touched."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+from harness.drill.conduct import machines_of, plan
+from harness.errors import HarnessError
+from harness.faults import keeper
+from harness.faults.budget import margins
+from harness.faults.fault import Fault
+from harness.faults.permissions import DISRUPTION
+from harness.faults.standing import standing
+from harness.probes import ceph
+from harness.settings.drills import Drill
+from harness.transport import Reach
+from harness.transport.reading import reading
+
+# The programs that plan sends to machines only read.
+_SCRIPTS = (ceph.SCRIPT, keeper.AGENT)
+_LEASE_S = 30.0
+
+
+def planned(drill: Drill, reach: Reach, seed: int, machines: Sequence[str] = ()) -> dict[str, Any]:
+    """The drill as it would be carried out now; whatever would change anything is refused."""
+    watched = reading(reach, _SCRIPTS)
+    draw = Random(f"{seed}/{drill.name}")
+    chosen = machines or machines_of(drill, watched, draw)
+    return {
+        "drill": drill.name,
+        "title": drill.title,
+        "effect": drill.effect,
+        "seed": seed,
+        "runs": [_run(drill, machine, watched, draw) for machine in chosen],
+        "targets": {
+            key: f"{it.words} {it.sign} {it.number:g}" for key, it in drill.targets.items()
+        },
+        "permissions": [str(permission) for permission in DISRUPTION],
+    }
+
+
+def _run(drill: Drill, machine: str, reach: Reach, draw: Random) -> dict[str, Any]:
+    try:
+        faults = plan(drill, machine, reach, draw)
+        return {"machine": machine, "faults": [_fault(it, reach) for it in faults]}
+    except HarnessError as error:
+        return {"machine": machine, "faults": [], "unknown": str(error).partition("\n")[0]}
+
+
+def _fault(fault: Fault, reach: Reach) -> dict[str, Any]:
+    place, commands = fault.undo(reach)
+    try:
+        sums = [str(it) for it in margins(standing(reach), fault.machine, fault.takes)]
+    except HarnessError as error:
+        sums = [f"not known: {str(error).partition(chr(10))[0]}"]
+    return {
+        "fault": fault.name,
+        "target": fault.target,
+        "does": (type(fault).__doc__ or "").partition("\n")[0],
+        "refused": fault.refuse(reach),
+        "acts": [{"place": it.place, "command": shlex.join(it.argv)} for it in fault.acts(reach)],
+        "undo": {"place": place, "commands": [shlex.join(it) for it in commands]},
+        "lease_s": _LEASE_S,
+        "margins": sums,
+    }

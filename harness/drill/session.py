@@ -1,0 +1,162 @@
+"""Drills and soaks within a run: who may, with which seed, where, and what is left to judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.drill.conduct import Stage, carry_out
+from harness.drill.latency import quarters
+from harness.drill.schedule import Turn, drawn
+from harness.drill.soak import BY_HAND, soak
+from harness.drill.steady import all_numbers, until_steady
+from harness.faults.permit import affordable, permitted
+from harness.ledger import keeping as ledger_keeping
+from harness.ledger.book import Reader
+from harness.ledger.tally import observed
+from harness.model import JSON
+from harness.settings import load_gates
+from harness.settings.drills import Steady, load_drill, load_steady
+from harness.settings.soaks import Soak, load_soak
+from harness.transport import Reach
+
+DRILLS, SOAK, LEDGER = "drills", "soak", "ledger"
+
+
+class Recorder(Protocol):
+    """The run: where everything is written down."""
+
+    @property
+    def name(self) -> str:
+        """The run's name: it holds the Lease."""
+        ...
+
+    def write(self, kind: str, subject: str, data: Any) -> object: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What whoever called has decided.
+
+    ``allowed``: may anything be broken; ``seed``: what every choice is drawn from; ``machines``:
+    where, if not where the drill says; ``soak_s``: for how long to soak; ``turns``: the turns of
+    an earlier soak, to be taken again instead of drawn ones.
+    """
+
+    allowed: bool
+    seed: int
+    machines: tuple[str, ...] = ()
+    soak_s: float = 0.0
+    turns: tuple[Turn, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrillOutcome:
+    """What a drill or a part of a soak left: its own value, and the tallies of its ledger."""
+
+    value: JSON
+    tallies: Mapping[str, JSON]
+
+    @property
+    def by_hand(self) -> bool:
+        """Was it stopped by hand?"""
+        return isinstance(self.value, Mapping) and self.value.get("ended") == BY_HAND
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drilling:
+    """Carries drills out for one run; ``folder`` is the run's."""
+
+    reach: Reach
+    folder: Path
+    options: Options
+    tell: Callable[[str], None]
+
+    def carry_out(self, name: str, run: Recorder) -> DrillOutcome:
+        """One drill, under the Lease of the run; Refused with nothing touched."""
+        drill = load_drill(name)
+        stage = self._stage(name, load_steady(), run)
+        with permitted(self.reach, run.name, allowed=self.options.allowed):
+            value: Any = carry_out(drill, stage, self.options.machines)
+        tallies: dict[str, JSON] = {}
+        for each in value["runs"]:
+            tallies |= each.pop("ledger", {})
+        return DrillOutcome(value=value, tallies=tallies)
+
+    def soak(self, part: str, before: Sequence[DrillOutcome], run: Recorder) -> DrillOutcome:
+        """What is left of a soak, after earlier parts of it; Refused with nothing touched."""
+        rules = load_soak()
+        stage = self._stage(part, load_steady(), run)
+        with permitted(self.reach, run.name, allowed=self.options.allowed):
+            value = soak(rules, self._turns(rules, before), self._left_s(before), stage)
+        value |= {"grows_percent": rules.grows_percent, "slower_ratio": rules.slower_ratio}
+        tallies = value.pop("ledger")
+        return DrillOutcome(value=value, tallies=tallies)
+
+    def is_soaked(self, parts: Sequence[DrillOutcome]) -> bool:
+        """Is nothing left to soak? What ended early by itself is not taken up again."""
+        if parts and not parts[-1].by_hand:
+            return True
+        return self._left_s(parts) <= 0
+
+    def _left_s(self, parts: Sequence[DrillOutcome]) -> float:
+        return self.options.soak_s - sum(float(_value(it)["lasted_s"]) for it in parts)
+
+    def _turns(self, rules: Soak, parts: Sequence[DrillOutcome]) -> Iterator[Turn]:
+        """The turns that earlier parts have not taken."""
+        taken = sum(len(_value(it)["turns"]) for it in parts)
+        machines = self.options.machines or [it.name for it in self.reach.profile.machines]
+        drawn_or_given = self.options.turns or drawn(rules, machines, self.options.seed)
+        return islice(iter(drawn_or_given), taken, None)
+
+    def _stage(self, what: str, steady: Steady, run: Recorder) -> Stage:
+        @contextmanager
+        def keeping(names: Sequence[str], *, machine: str, writes_per_s: float) -> Iterator[_Books]:
+            place = f"{what}/{machine}"
+            with ledger_keeping.keeping(
+                self.reach,
+                names=names,
+                folder=self.folder / "ledger" / place.replace(" ", "-"),
+                run=f"{run.name}/{place}",
+                seed=self.options.seed,
+                rate_per_s=writes_per_s,
+            ) as books:
+                yield _Books(books, place)
+
+        return Stage(
+            reach=self.reach,
+            calm=partial(until_steady, self.reach, steady, all_numbers(load_gates())),
+            afford=partial(affordable, self.reach),
+            limits=steady.limits,
+            write=run.write,
+            keeping=keeping,
+            tell=self.tell,
+            seed=self.options.seed,
+        )
+
+
+def _value(part: DrillOutcome) -> Mapping[str, Any]:
+    assert isinstance(part.value, Mapping)
+    return part.value
+
+
+@dataclass(frozen=True)
+class _Books:
+    """A ledger of this run: what it observed is told apart by its place."""
+
+    books: ledger_keeping.Books
+    place: str
+
+    def mark(self, name: str) -> None:
+        self.books.mark(name)
+
+    def tally(self) -> Mapping[str, JSON]:
+        return observed(self.books.tally(), self.place)
+
+    def latency_ms(self) -> Sequence[Mapping[str, float]]:
+        return quarters(Reader(self.books.folder / "book"))

@@ -1,0 +1,201 @@
+"""Somebody who looks at the whole cluster while a fault is active: when others noticed it, when all
+was back, and whether it takes more than it should. Read only."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from harness.errors import HarnessError
+from harness.faults import seen
+from harness.faults.budget import majority
+from harness.settings.drills import Limits
+from harness.transport import Reach
+
+_EVERY_S = 1.0
+# Twice in a row: one look may fall into the moment in which a leader is chosen.
+_TWICE = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Storage:
+    """Ceph at one moment: OSDs that are up, monitors in quorum, and placement groups."""
+
+    osds_up: int
+    osds: int
+    monitors_in: int
+    monitors: int
+    groups: int
+    clean: int
+    active: int
+
+    @property
+    def is_whole(self) -> bool:
+        return (
+            self.osds_up == self.osds
+            and self.monitors_in == self.monitors
+            and self.clean == self.groups
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """The cluster at one moment (monotonic seconds), as the API or Ceph said, or did not say."""
+
+    at: float
+    of: Literal["the API", "Ceph"]
+    ready: Mapping[str, bool] | None = None
+    storage: Storage | None = None
+
+    @property
+    def is_silent(self) -> bool:
+        return self.ready is None and self.storage is None
+
+
+@dataclass
+class Watch:
+    """What was seen so far, and why the fault must be taken back at once, if it must."""
+
+    machine: str
+    limits: Limits
+    samples: list[Sample] = field(default_factory=list)
+    alarm: threading.Event = field(default_factory=threading.Event)
+    why: str = ""
+    alarmed: float = 0.0  # when (monotonic seconds)
+
+    def take(self, sample: Sample) -> None:
+        """Take in a sample, and raise the alarm when it is one too many."""
+        self.samples.append(sample)
+        reason = too_much(self.samples, self.machine, self.limits)
+        if reason is not None and not self.alarm.is_set():
+            self.why, self.alarmed = reason, time.monotonic()
+            self.alarm.set()
+
+
+@contextmanager
+def watching(reach: Reach, machine: str, limits: Limits) -> Iterator[Watch]:
+    """Look once a second, in two threads: a silent API must not hide what Ceph says."""
+    watch = Watch(machine, limits)
+    stop = threading.Event()
+
+    def look(what: Any) -> None:
+        while not stop.is_set():
+            began = time.monotonic()
+            watch.take(what(reach, machine))
+            stop.wait(max(0.0, began + _EVERY_S - time.monotonic()))
+
+    looks = [_nodes, *([_storage] if reach.profile.disks is not None else [])]
+    threads = [threading.Thread(target=look, args=(it,), daemon=True) for it in looks]
+    for thread in threads:
+        thread.start()
+    try:
+        yield watch
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(timeout=30.0)
+
+
+def _nodes(reach: Reach, machine: str) -> Sample:  # noqa: ARG001 (asked of the API)
+    try:
+        listed = reach.kube.get("/api/v1/nodes", within_s=5.0)["items"]
+    except HarnessError:
+        return Sample(at=time.monotonic(), of="the API")
+    ready = {it["metadata"]["name"]: _is_ready(it) for it in listed}
+    return Sample(at=time.monotonic(), of="the API", ready=ready)
+
+
+def _is_ready(node: Mapping[str, Any]) -> bool:
+    conditions = node["status"].get("conditions", ())
+    return any(it["type"] == "Ready" and it["status"] == "True" for it in conditions)
+
+
+def _storage(reach: Reach, machine: str) -> Sample:
+    try:
+        status = seen.ceph(reach, machine, "status")
+    except HarnessError:
+        return Sample(at=time.monotonic(), of="Ceph")
+    states = {it["state_name"]: it["count"] for it in status["pgmap"].get("pgs_by_state", ())}
+    return Sample(
+        at=time.monotonic(),
+        of="Ceph",
+        storage=Storage(
+            osds_up=status["osdmap"]["num_up_osds"],
+            osds=status["osdmap"]["num_osds"],
+            monitors_in=len(status["quorum_names"]),
+            monitors=status["monmap"]["num_mons"],
+            groups=status["pgmap"]["num_pgs"],
+            clean=sum(n for state, n in states.items() if state.startswith("active+clean")),
+            active=sum(n for state, n in states.items() if "active" in state.split("+")),
+        ),
+    )
+
+
+def too_much(samples: Sequence[Sample], machine: str, limits: Limits) -> str | None:
+    """Why a fault takes more than it should: the limits are crossed; None while they are not."""
+    nodes = [it for it in samples if it.ready is not None]
+    others = [_unready(it, machine) for it in nodes[-_TWICE:]]
+    if len(others) == _TWICE and all(others):
+        return f"another machine is not ready: {', '.join(sorted(others[-1]))}"
+    storages = [(it.at, it.storage) for it in samples if it.storage is not None]
+    if storages:
+        _, last = storages[-1]
+        if last.monitors_in < majority(last.monitors):
+            return f"only {last.monitors_in} of {last.monitors} monitors are in quorum"
+        still = _since(storages[-1][0], [(at, it.active < it.groups) for at, it in storages])
+        if still > limits.inactive_s:
+            return f"placement groups have served nobody for {still:.0f} s"
+    for who in ("the API", "Ceph"):
+        told = [(it.at, it.is_silent) for it in samples if it.of == who]
+        silent = _since(samples[-1].at, told)
+        if silent > limits.silent_s:
+            return f"{who} has not answered for {silent:.0f} s"
+    return None
+
+
+def _unready(sample: Sample, machine: str) -> set[str]:
+    ready = sample.ready or {}
+    return {name for name, well in ready.items() if not well and name != machine}
+
+
+def _since(now: float, states: Sequence[tuple[float, bool]]) -> float:
+    """For how long the last states in a row have been true."""
+    began = now
+    for at, state in reversed(states):
+        if not state:
+            break
+        began = at
+    return now - began
+
+
+def noticed(samples: Sequence[Sample], machine: str, since: float) -> Mapping[str, float]:
+    """Seconds after ``since`` until Kubernetes, and until Ceph, showed that something is wrong."""
+    found: dict[str, float] = {}
+    for sample in samples:
+        if sample.at < since:
+            continue
+        if sample.ready is not None and not sample.ready.get(machine, False):
+            found.setdefault("kubernetes", round(sample.at - since, 2))
+        if sample.storage is not None and (
+            sample.storage.osds_up < sample.storage.osds
+            or sample.storage.monitors_in < sample.storage.monitors
+        ):
+            found.setdefault("ceph", round(sample.at - since, 2))
+    return found
+
+
+def whole_again(samples: Sequence[Sample], since: float) -> float | None:
+    """Seconds after ``since`` until Ceph had every copy again, for good; None when it did not."""
+    back: float | None = None
+    for sample in samples:
+        if sample.at < since or sample.storage is None:
+            continue
+        if not sample.storage.is_whole:
+            back = None
+        elif back is None:
+            back = round(sample.at - since, 2)
+    return back

@@ -1,0 +1,58 @@
+"""Doing what an act says, in one place for all faults."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+
+from harness.errors import InjectFailed
+from harness.faults.model import API, HERE, Act, Argv
+from harness.settings import ROOT
+from harness.transport import Completed, Reach
+
+_WITHIN_S = 30.0
+# Draining waits for pods to end, and a power command may wait for a machine.
+_SLOW_S = 150.0
+_SLOW = ("drain", HERE)
+
+
+def perform(reach: Reach, act: Act) -> None:
+    """Carry one act out; InjectFailed with what was said when it did not succeed."""
+    if act.place == API:
+        _ask_api(reach, act)
+        return
+    slow = act.place in _SLOW or any(word in act.argv for word in _SLOW)
+    within_s = _SLOW_S if slow else _WITHIN_S
+    if act.place == HERE:
+        done = run_here(act.argv, within_s)
+    else:
+        done = reach.shell.run(act.place, act.argv, within_s=within_s)
+    if done.status != 0:
+        said = (done.stderr or done.stdout).strip()[-300:]
+        raise InjectFailed(
+            f"{act.place}: `{shlex.join(act.argv)[:120]}` ended with {done.status}: {said}"
+        )
+
+
+def run_here(argv: Argv, within_s: float) -> Completed:
+    """Run a command of the operator's on this computer, from the project's folder."""
+    try:
+        done = subprocess.run(
+            argv,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=within_s,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Completed(status=-1, stdout="", stderr=str(error))
+    return Completed(status=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+
+def _ask_api(reach: Reach, act: Act) -> None:
+    verb, path = act.argv
+    if verb != "DELETE":
+        raise InjectFailed(f"the API is asked to {verb} {path}: no fault may")
+    reach.kube.delete(path)

@@ -1,0 +1,199 @@
+"""Runs on a machine, as ``python3 - VERB …``: keeps what takes faults back, and writes a JSON line.
+
+    arm ENTRY        write the undo down, and let a timer run it when its lease ends
+    renew ID LEASE   a new timer first, then the old one away: there is always one
+    heal ID          run the undo now
+    list             what is armed here, and what a fault left although nothing is armed
+
+An undo lies in FOLDER/ID/: ``undo`` (what runs) and ``entry.json`` (what it is). It removes itself
+when every command succeeded, and with the last one the unit that runs all of them after a boot.
+Standard library of Python 3.8 only; nothing of this needs the network.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path("/var/lib/cutover-faults")
+UNITS = Path("/etc/systemd/system")
+BOOT_UNIT = UNITS / "cutover-heal.service"
+AT_BOOT = UNITS / "multi-user.target.wants" / BOOT_UNIT.name
+BOOT = """[Unit]
+Description=Take back what a fault of the cutover harness left before this boot
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'for undo in {folder}/*/undo; do [ ! -e "$undo" ] || /bin/sh "$undo"; done'
+"""
+# A command must not keep those after it from running, and what failed is tried again.
+UNDO = """#!/bin/sh
+exec 9< "$0" && flock 9
+[ -e {entry} ] || exit 0
+status=0
+{commands}
+[ $status = 0 ] || exit 1
+rm -rf {entry}
+rmdir {folder} 2> /dev/null || exit 0
+rm -f {at_boot} {boot_unit}
+"""
+RUN_UNDO = ("/bin/sh", "-c", '[ ! -e "$1" ] || exec /bin/sh "$1"', "undo")
+
+
+def run(*argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=75,
+        check=False,
+    )
+
+
+def arm(text: str) -> dict[str, Any]:
+    entry = json.loads(text)
+    folder = FOLDER / entry["id"]
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [shlex.join(command) + " || status=1" for command in entry["commands"]]
+    undo = UNDO.format(
+        entry=folder,
+        folder=FOLDER,
+        commands="\n".join(lines),
+        at_boot=AT_BOOT,
+        boot_unit=BOOT_UNIT,
+    )
+    write(folder / "entry.json", text)
+    write(folder / "undo", undo)
+    write(BOOT_UNIT, BOOT.format(folder=FOLDER))
+    AT_BOOT.parent.mkdir(exist_ok=True)
+    if not AT_BOOT.is_symlink():
+        AT_BOOT.symlink_to(BOOT_UNIT)
+    start_timer(entry["id"], 1, entry["lease_s"])
+    return {"armed": timer(entry["id"], 1)}
+
+
+def renew(name: str, lease_s: str) -> dict[str, Any]:
+    if not (FOLDER / name).exists():
+        return {"gone": True}
+    waiting = timers(name)
+    number = max(waiting, default=0) + 1
+    start_timer(name, number, float(lease_s))
+    stop_timers(name, waiting)
+    return {"gone": False, "armed": timer(name, number)}
+
+
+def heal(name: str) -> dict[str, Any]:
+    undo = FOLDER / name / "undo"
+    done = run("/bin/sh", str(undo)) if undo.exists() else None
+    if undo.exists():
+        return {"done": False, "said": done.stdout.strip()[-600:] if done else ""}
+    shutil.rmtree(undo.parent, ignore_errors=True)  # a crash may have left it without an undo
+    stop_timers(name, timers(name))
+    return {"done": True, "said": ""}
+
+
+def listing() -> dict[str, Any]:
+    armed = entries()
+    return {"armed": armed, "strays": strays({entry["id"] for entry in armed})}
+
+
+def entries() -> list[Any]:
+    """What is armed here; one that was torn by a crash is named all the same."""
+    found = []
+    for folder in sorted(FOLDER.iterdir()) if FOLDER.is_dir() else ():
+        try:
+            found.append(json.loads((folder / "entry.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            found.append({"id": folder.name, "commands": []})
+    return found
+
+
+def strays(known: set[str]) -> list[list[str]]:
+    """Commands that remove what carries our name and belongs to no undo that is armed here."""
+    found = []
+    tables = run("nft", "list", "tables").stdout if shutil.which("nft") else ""
+    for table, name in re.findall(r"^table (\w+ cutover-(\w+))$", tables, re.MULTILINE):
+        if name not in known:
+            found.append(["nft", f"delete table {table}"])
+    listed = run("systemctl", "list-units", "--plain", "--no-legend", "--all", "cutover-fault-*")
+    for unit, name in re.findall(r"^(cutover-fault-(\w+)\.\w+)", listed.stdout, re.MULTILINE):
+        if name not in known:
+            found.append(["systemctl", "stop", unit])
+    return found
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file whole, and wait until the disk has it: the power may go next."""
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def timer(name: str, number: int) -> str:
+    return f"cutover-undo-{name}-{number}"
+
+
+def timers(name: str) -> list[int]:
+    """The numbers of the timers of an undo that wait, oldest first."""
+    listed = run("systemctl", "list-units", "--plain", "--no-legend", "--all", "--type=timer")
+    return sorted(int(it) for it in re.findall(rf"cutover-undo-{name}-(\d+)\.timer", listed.stdout))
+
+
+def start_timer(name: str, number: int, lease_s: float) -> None:
+    done = run(
+        "systemd-run",
+        f"--unit={timer(name, number)}",
+        f"--on-active={lease_s:g}s",
+        "--timer-property=AccuracySec=100ms",
+        "--property=Restart=on-failure",
+        "--property=RestartSec=1s",
+        "--property=StartLimitIntervalSec=0",
+        "--collect",
+        *RUN_UNDO,
+        str(FOLDER / name / "undo"),
+    )
+    if done.returncode:
+        raise RuntimeError("no timer: " + done.stdout.strip()[-300:])
+
+
+def stop_timers(name: str, numbers: list[int]) -> None:
+    if numbers:
+        run("systemctl", "stop", *(f"{timer(name, number)}.timer" for number in numbers))
+
+
+VERBS: dict[str, Callable[..., dict[str, Any]]] = {
+    "arm": arm,
+    "renew": renew,
+    "heal": heal,
+    "list": listing,
+}
+
+
+def main(verb: str, *arguments: str) -> None:
+    try:
+        report = VERBS[verb](*arguments)
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        report = {"error": f"{type(error).__name__}: {error}"}
+    sys.stdout.write(json.dumps(report) + "\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

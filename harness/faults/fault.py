@@ -1,0 +1,105 @@
+"""What a fault is: a way to break one thing, known beforehand together with what takes it back.
+
+A fault lives refuse → arm → inject → active? → heal → healed? (see ``life``). All that it would do
+is data before anything is done: ``acts`` are what breaks, ``undo`` is what takes it back.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from random import Random
+from typing import ClassVar, Self
+
+from harness.errors import ConfigError
+from harness.faults.acting import perform
+from harness.faults.keeper import keeper
+from harness.faults.model import Act, Argv, FaultId, Takes, Undo
+from harness.model import Machine
+from harness.settings import Frozen
+from harness.transport import Reach
+
+
+class Fault(Frozen, ABC):
+    """One way to break one thing on one machine.
+
+    All but ``inject`` and ``heal`` only read. ``active`` and ``healed`` ask somebody else than
+    whoever was broken: another machine, the API, Ceph.
+    """
+
+    name: ClassVar[str]
+    takes: ClassVar[frozenset[Takes]]
+    # Seconds until its effect must be seen, and until it must be seen gone after it was taken back.
+    seen_within_s: ClassVar[float] = 30.0
+    gone_within_s: ClassVar[float] = 60.0
+    # Taken back, it is over: nothing has to boot or to recover first.
+    at_once: ClassVar[bool] = True
+
+    id: FaultId
+    machine: str
+
+    @property
+    def target(self) -> str:
+        """What is broken, in words."""
+        return self.machine
+
+    def resolved(self, reach: Reach, draw: Random) -> Self:  # noqa: ARG002 (most name theirs)
+        """The same with every choice made: whom exactly it hits, and what that was before."""
+        return self
+
+    def refuse(self, reach: Reach) -> str | None:  # noqa: ARG002 (most can always be injected)
+        """Why it cannot be injected here; None when it can."""
+        return None
+
+    def arm(self, reach: Reach, lease_s: float) -> Undo:
+        """What will take it back; nothing is touched yet."""
+        place, commands = self.undo(reach)
+        return Undo(
+            id=self.id,
+            fault=self.name,
+            target=self.target,
+            place=place,
+            commands=tuple(commands),
+            lease_s=lease_s,
+        )
+
+    @abstractmethod
+    def acts(self, reach: Reach) -> Iterable[Act]:
+        """What breaks it, in order."""
+
+    @abstractmethod
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
+        """Where it is taken back, and how: commands that may run any number of times."""
+
+    @abstractmethod
+    def active(self, reach: Reach) -> bool:
+        """Is its effect seen by somebody else?"""
+
+    @abstractmethod
+    def healed(self, reach: Reach) -> bool:
+        """Is its effect seen to be gone?"""
+
+    def inject(self, reach: Reach) -> None:
+        """Break it. InjectFailed when an act came to nothing."""
+        for act in self.acts(reach):
+            perform(reach, act)
+
+    def heal(self, reach: Reach, undo: Undo) -> None:
+        """Take it back now, where that is kept; any number of times. Unhealed when that failed."""
+        keeper(reach, undo.place).heal(undo)
+
+
+def peer(reach: Reach, machine: str) -> Machine:
+    """Another machine, to look from; ConfigError when there is none."""
+    for other in reach.profile.cluster().machines:
+        if other.name != machine:
+            return other
+    raise ConfigError(f"{machine} is the only machine: nobody else can say how it is")
+
+
+def server_beside(reach: Reach, machine: str) -> Machine:
+    """Another machine that is a server; ConfigError when there is none."""
+    for other in reach.profile.cluster().servers:
+        if other.name != machine:
+            return other
+    raise ConfigError(f"{machine} is the only server")

@@ -1,0 +1,146 @@
+"""Keeps undo on this computer: a process of its own per undo, which outlives the harness.
+
+It waits for the end of the lease, which the harness renews by writing its file anew, and then runs
+the undo. After a restart of this computer no process waits any more: `./cutover heal` finds the
+folder. ``python -m harness.faults.guardian FOLDER`` is that process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.errors import TimedOut, Unhealed
+from harness.faults.acting import run_here
+from harness.faults.model import Undo
+from harness.settings import ROOT, state_dir
+from harness.waiting import until
+
+_COMMAND_S = 150.0
+# It does not wait for ever on what cannot be undone: `./cutover heal` still finds it.
+_TRIES_S = 900.0
+_FOREVER_S = 7 * 86400.0
+
+
+def arm(undo: Undo) -> None:
+    """Write the undo down, and start the process that waits for its lease to end."""
+    folder = _folder(undo.id)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "entry.json").write_text(undo.model_dump_json(), encoding="utf-8")
+    _begin_lease(folder, undo.lease_s)
+    subprocess.Popen(
+        [sys.executable, "-m", "harness.faults.guardian", str(folder)],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # neither Ctrl-C nor a hang-up of our terminal reaches it
+    )
+
+
+def renew(undo: Undo) -> bool:
+    """Begin the lease anew; False when the undo has run already."""
+    folder = _folder(undo.id)
+    with _alone(folder) as still_there:
+        if still_there:
+            _begin_lease(folder, undo.lease_s)
+        return still_there
+
+
+def heal(name: str) -> None:
+    """Run the undo of that id now, if it is still there; Unhealed when a command of it failed."""
+    folder = _folder(name)
+    with _alone(folder) as still_there:
+        if not still_there:
+            return
+        failed = _failures(Undo.model_validate_json((folder / "entry.json").read_bytes()))
+        if failed:
+            raise Unhealed(
+                f"the undo of {name} failed here: {'; '.join(failed)}",
+                remedy=f"see {folder}/entry.json; ./cutover heal tries again",
+            )
+        shutil.rmtree(folder)
+
+
+def armed() -> Sequence[Undo]:
+    """Every undo that is kept here."""
+    entries = sorted(_home().glob("*/entry.json"))
+    return [Undo.model_validate_json(entry.read_bytes()) for entry in entries]
+
+
+def watch(folder: Path) -> None:
+    """Wait until the lease has ended, then run the undo until it succeeds."""
+    until(lambda: _left_s(folder) <= 0, within_s=_FOREVER_S, what="the lease", every_s=0.2)
+    try:
+        until(lambda: _try(folder.name), within_s=_TRIES_S, what="the undo", every_s=2.0)
+    except TimedOut:
+        sys.exit(1)
+
+
+def _try(name: str) -> bool:
+    try:
+        heal(name)
+    except Unhealed:
+        return False
+    return True
+
+
+def _failures(undo: Undo) -> list[str]:
+    """Run every command, also after one that failed; what failed."""
+    failed = []
+    for command in undo.commands:
+        done = run_here(command, _COMMAND_S)
+        if done.status != 0:
+            failed.append(f"`{shlex.join(command)}` ended with {done.status}: {done.stderr[-200:]}")
+    return failed
+
+
+def _home() -> Path:
+    return state_dir() / "faults"
+
+
+def _folder(name: str) -> Path:
+    return _home() / name
+
+
+def _begin_lease(folder: Path, lease_s: float) -> None:
+    """The end of the lease on the clock that no one sets, also while this computer sleeps."""
+    part = folder / "lease.part"
+    part.write_text(f"{time.clock_gettime(time.CLOCK_BOOTTIME) + lease_s:.3f}", encoding="utf-8")
+    part.replace(folder / "lease")
+
+
+def _left_s(folder: Path) -> float:
+    """Seconds until the lease ends; none when the undo has run."""
+    try:
+        end = float((folder / "lease").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return 0.0
+    return end - time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Nobody else renews or undoes meanwhile; False when there is nothing to undo any more."""
+    try:
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield (folder / "entry.json").exists()
+    finally:
+        os.close(lock)
+
+
+if __name__ == "__main__":
+    watch(Path(sys.argv[1]))

@@ -1,0 +1,151 @@
+"""Who keeps an undo until it is needed, and runs it by itself when nobody renews its lease.
+
+On a machine that is a systemd timer (``agent_script``); here, for what reaches a machine from
+outside, a process of its own (``guardian``). Both need neither us, nor the API, nor the network.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from harness.errors import HarnessError, TransportError, Unhealed
+from harness.faults import guardian
+from harness.faults.model import HERE, Argv, Undo
+from harness.probes import pods
+from harness.settings import Frozen
+from harness.transport import Reach
+
+AGENT = Path(__file__).with_name("agent_script.py").read_text(encoding="utf-8")
+_PYTHON = ("python3", "-I", "-S", "-")
+_WITHIN_S = 30.0
+_UNDO_WITHIN_S = 90.0
+
+
+class Left(Frozen):
+    """What was found in one place: undo that is armed, and what carries our name beside it.
+
+    ``armed`` maps an undo's id to the fault and target that it is for; each of ``strays`` is a
+    command that removes one thing.
+    """
+
+    place: str
+    armed: Mapping[str, str] = {}
+    strays: tuple[Argv, ...] = ()
+
+    @property
+    def is_nothing(self) -> bool:
+        return not self.armed and not self.strays
+
+
+class Keeper(Protocol):
+    """Keeps undo in one place."""
+
+    def arm(self, undo: Undo) -> None:
+        """From now on the undo runs by itself when its lease ends."""
+        ...
+
+    def renew(self, undo: Undo) -> bool:
+        """Begin the lease anew; False when the undo has run already."""
+        ...
+
+    def heal(self, undo: Undo) -> None:
+        """Run the undo now; Unhealed when a command of it failed."""
+        ...
+
+    def left(self) -> Left:
+        """What is there."""
+        ...
+
+    def clear(self, name: str) -> None:
+        """Run an undo of which only the id is known; Unhealed when a command of it failed."""
+        ...
+
+
+def keeper(reach: Reach, place: str) -> Keeper:
+    """The keeper of a place: a machine, or here."""
+    return LocalKeeper() if place == HERE else NodeKeeper(reach, place)
+
+
+class NodeKeeper:
+    """Keeps undo on a machine, as systemd timers."""
+
+    def __init__(self, reach: Reach, machine: str) -> None:
+        self._reach = reach
+        self._machine = machine
+
+    def arm(self, undo: Undo) -> None:
+        self._ask("arm", undo.model_dump_json())
+
+    def renew(self, undo: Undo) -> bool:
+        return not self._ask("renew", undo.id, f"{undo.lease_s:g}")["gone"]
+
+    def heal(self, undo: Undo) -> None:
+        self.clear(undo.id)
+
+    def clear(self, name: str) -> None:
+        report = self._ask("heal", name, within_s=_UNDO_WITHIN_S)
+        if not report["done"]:
+            raise Unhealed(
+                f"{self._machine}: the undo of {name} failed: {report['said']}",
+                remedy=f"see /var/lib/cutover-faults/{name}/undo there; `./cutover heal` tries "
+                "again, and so does the machine itself",
+            )
+
+    def left(self) -> Left:
+        report = self._ask("list")
+        return Left(
+            place=self._machine,
+            armed={it["id"]: _words(it) for it in report["armed"]},
+            strays=tuple(tuple(command) for command in report["strays"]),
+        )
+
+    def _ask(self, *words: str, within_s: float = _WITHIN_S) -> dict[str, Any]:
+        done = self._reach.shell.run(
+            self._machine, (*_PYTHON, *words), stdin=AGENT, within_s=within_s
+        )
+        try:
+            report: dict[str, Any] = json.loads(done.stdout)
+        except ValueError:
+            said = (done.stderr or done.stdout).strip()[-300:]
+            raise TransportError(
+                f"{self._machine}: the keeper of undo ended with {done.status}: {said}"
+            ) from None
+        if "error" in report:
+            raise TransportError(f"{self._machine}: undo: {report['error']}")
+        return report
+
+
+class LocalKeeper:
+    """Keeps undo on this computer, by a process that outlives us."""
+
+    def arm(self, undo: Undo) -> None:
+        guardian.arm(undo)
+
+    def renew(self, undo: Undo) -> bool:
+        return guardian.renew(undo)
+
+    def heal(self, undo: Undo) -> None:
+        guardian.heal(undo.id)
+
+    def clear(self, name: str) -> None:
+        guardian.heal(name)
+
+    def left(self) -> Left:
+        armed = {undo.id: f"{undo.fault} of {undo.target}" for undo in guardian.armed()}
+        return Left(place=HERE, armed=armed)
+
+
+def leftovers(reach: Reach) -> tuple[Sequence[Left], Sequence[str]]:
+    """What faults left in every place, and the places that could not be asked, with the reason."""
+    machines = [machine.name for machine in reach.profile.machines]
+    told = pods.in_each(machines, lambda machine: NodeKeeper(reach, machine).left())
+    found = [LocalKeeper().left(), *(it for it in told.values() if isinstance(it, Left))]
+    lost = [f"{machine}: {it}" for machine, it in told.items() if isinstance(it, HarnessError)]
+    return [it for it in found if not it.is_nothing], lost
+
+
+def _words(entry: dict[str, Any]) -> str:
+    return f"{entry.get('fault', 'a fault')} of {entry.get('target', 'unknown')}"

@@ -1,0 +1,210 @@
+"""The life of one fault: armed, injected, seen active, taken back, seen to be gone.
+
+Every stage is in the journal before it is reached, so that a harness that is killed leaves behind
+what it was about to do, and what takes it back. After an act that failed, a fault can only be
+taken back.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Any, Protocol, TypeAlias
+
+from harness.errors import HarnessError, InjectFailed, NotProven, TimedOut, Unhealed
+from harness.faults.fault import Fault
+from harness.faults.keeper import Keeper
+from harness.faults.keeper import keeper as keeper_of
+from harness.faults.model import Undo
+from harness.transport import Reach
+from harness.waiting import until
+
+# What is written about a fault: (event, data).
+Tell: TypeAlias = Callable[[str, Mapping[str, Any]], object]
+
+LEASE_S = 30.0
+# Three chances to renew before the lease ends.
+_RENEWALS = 3.0
+# A machine that comes back from a reboot cannot be asked at first.
+_HEAL_AGAIN_S = 2.0
+
+
+class Stage(StrEnum):
+    """How far the life of a fault has come."""
+
+    NEW = "new"
+    ARMED = "armed"
+    INJECTED = "injected"
+    ACTIVE = "active"
+    INVALID = "invalid"
+    HEALED = "healed"
+    GONE = "gone"
+
+
+_MAY_HEAL = (Stage.ARMED, Stage.INJECTED, Stage.ACTIVE, Stage.INVALID, Stage.HEALED, Stage.GONE)
+
+
+class KeeperOf(Protocol):
+    def __call__(self, reach: Reach, place: str) -> Keeper: ...
+
+
+class Life:
+    """One fault, from its refusal or its arming to the proof that it is gone.
+
+    ``tell`` is told each event before or after it, as the word says: ``armed`` and ``injected``
+    come before the deed, ``active``, ``healed`` and ``heal-proved`` after it was seen.
+    """
+
+    def __init__(
+        self,
+        fault: Fault,
+        reach: Reach,
+        tell: Tell,
+        *,
+        keeper: KeeperOf = keeper_of,
+        lease_s: float = LEASE_S,
+    ) -> None:
+        self.fault = fault
+        self.stage = Stage.NEW
+        self.undo: Undo | None = None
+        self.expired = False  # the undo ran by itself while we still thought that it was active
+        self._reach = reach
+        self._tell = tell
+        self._keeper = keeper
+        self._lease_s = lease_s
+
+    def arm(self) -> None:
+        """Put the undo where it will be needed. NotProven when the fault is past that."""
+        self._must_be(Stage.NEW)
+        undo = self.fault.arm(self._reach, self._lease_s)
+        self._tell("armed", {"fault": self.fault.name, "undo": undo.model_dump(mode="json")})
+        self.undo = undo
+        self.stage = Stage.INVALID  # until it is known to be armed
+        self._keeper(self._reach, undo.place).arm(undo)
+        self.stage = Stage.ARMED
+
+    def inject(self) -> float:
+        """Break it; returns the seconds that took. InjectFailed when it did not work.
+
+        The lease begins anew first: an undo that has run already would take nothing back.
+        """
+        self._must_be(Stage.ARMED)
+        self.renew()
+        data = {"fault": self.fault.name, "target": self.fault.target}
+        self._tell("injected", data)
+        self.stage = Stage.INVALID
+        began = time.monotonic()
+        self.fault.inject(self._reach)
+        self.stage = Stage.INJECTED
+        return time.monotonic() - began
+
+    def see(self) -> float:
+        """Wait until somebody else sees it; returns the seconds. TimedOut when nobody does."""
+        self._must_be(Stage.INJECTED)
+        began = time.monotonic()
+        self._wait(self.fault.active, self.fault.seen_within_s, f"{self._words} is seen")
+        self.stage = Stage.ACTIVE
+        took_s = time.monotonic() - began
+        self._tell("active", {"took_s": round(took_s, 3)})
+        return took_s
+
+    def renew(self) -> None:
+        """Begin the lease anew. NotProven when the undo has run already."""
+        if self.undo is None:
+            raise NotProven(f"{self._words} was never armed")
+        if not self._keeper(self._reach, self.undo.place).renew(self.undo):
+            self.expired = True
+            raise NotProven(f"{self._words} took itself back: its lease was not renewed in time")
+
+    def heal(self, within_s: float = 60.0) -> float:
+        """Take it back, again and again until that works; returns the seconds.
+
+        Unhealed when it did not work within ``within_s``.
+        """
+        if self.stage not in _MAY_HEAL or self.undo is None:
+            raise NotProven(f"{self._words} was never armed: there is nothing to take back")
+        undo = self.undo
+        began = time.monotonic()
+        last: list[HarnessError] = []
+
+        def done() -> bool:
+            try:
+                self.fault.heal(self._reach, undo)
+            except HarnessError as error:
+                last[:] = [error]
+                return False
+            return True
+
+        try:
+            until(done, within_s=within_s, what="the undo", every_s=_HEAL_AGAIN_S)
+        except TimedOut as late:
+            said = last[0] if last else late
+            raise Unhealed(
+                f"{self._words} could not be taken back within {within_s:g} s: {said}",
+                remedy="./cutover heal tries again, on every machine",
+            ) from late
+        self.stage = Stage.HEALED
+        took_s = time.monotonic() - began
+        self._tell("healed", {"took_s": round(took_s, 3)})
+        return took_s
+
+    def see_gone(self) -> float:
+        """Wait until it is seen to be gone; returns the seconds. Unhealed when it is not."""
+        self._must_be(Stage.HEALED)
+        began = time.monotonic()
+        try:
+            self._wait(self.fault.healed, self.fault.gone_within_s, f"{self._words} is gone")
+        except TimedOut as late:
+            raise Unhealed(
+                str(late), remedy="./cutover heal tries again; see the runbook"
+            ) from late
+        self.stage = Stage.GONE
+        took_s = time.monotonic() - began
+        self._tell("heal-proved", {"took_s": round(took_s, 3)})
+        return took_s
+
+    @contextmanager
+    def renewed(self) -> Iterator[None]:
+        """Keep the lease while the body runs; a renewal that gets no answer is tried again."""
+        stop = threading.Event()
+
+        def keep() -> None:
+            while not stop.wait(self._lease_s / _RENEWALS):
+                try:
+                    self.renew()
+                except NotProven:
+                    return
+                except HarnessError:
+                    continue  # the machine may be what is broken: its own timer goes on
+
+        thread = threading.Thread(target=keep, name=f"lease:{self.fault.id}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join(timeout=self._lease_s)
+
+    @property
+    def _words(self) -> str:
+        return f"the fault {self.fault.name} of {self.fault.target}"
+
+    def _must_be(self, stage: Stage) -> None:
+        if self.stage is not stage:
+            raise NotProven(f"{self._words} is {self.stage}, and should be {stage}")
+
+    def _wait(self, look: Callable[[Reach], bool], within_s: float, what: str) -> None:
+        """Whoever cannot be asked has seen nothing yet."""
+
+        def seen() -> bool:
+            try:
+                return look(self._reach)
+            except InjectFailed:
+                raise
+            except HarnessError:
+                return False
+
+        until(seen, within_s=within_s, what=what, every_s=0.25)

@@ -1,0 +1,52 @@
+"""What a fault does, as data: the acts that break something, and the undo that takes them back."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, TypeAlias
+
+from pydantic import Field
+
+from harness.settings import Frozen
+
+Argv: TypeAlias = tuple[str, ...]
+FaultId = Annotated[str, Field(pattern=r"^[a-z0-9]{4,16}$")]
+
+HERE = "here"  # this computer, for what reaches a machine from outside (its power)
+API = "api"  # the Kubernetes API; the command is a verb and a path
+# What carries this name on a machine (nft tables, units, files, control groups) came from a fault.
+MARK = "cutover-"
+
+
+class Act(Frozen):
+    """One thing that is done: a command on a machine or here, or a request to the API."""
+
+    place: str
+    argv: Argv
+
+
+class Undo(Frozen):
+    """What takes a fault back: commands that may run twice, on a machine or here.
+
+    ``place`` runs them by itself ``lease_s`` seconds after nobody has renewed them.
+    """
+
+    id: FaultId
+    fault: str
+    target: str
+    place: str
+    commands: tuple[Argv, ...]
+    lease_s: float = Field(ge=1, le=600)
+
+
+class Takes(StrEnum):
+    """What a fault takes from its machine while it lasts: the budget counts what is left."""
+
+    NODE = "node"
+    ETCD = "etcd member"
+    MONITOR = "monitor"
+    OSD = "OSD"
+
+
+EVERYTHING = frozenset(Takes)
+NOTHING: frozenset[Takes] = frozenset()

@@ -1,0 +1,90 @@
+"""Who may break something at all: every guard that is asked before the first fault of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from harness.errors import NotProven, Refused
+from harness.faults import lease
+from harness.faults.budget import refusal
+from harness.faults.fault import Fault
+from harness.faults.keeper import leftovers
+from harness.faults.standing import standing
+from harness.settings import Profile
+from harness.transport import Reach
+
+_KUBE_SYSTEM = "/api/v1/namespaces/kube-system"
+
+
+def may_disrupt(profile: Profile, *, allowed: bool) -> None:
+    """Refused unless whoever called and the profile's owner both want it. Asks nobody."""
+    if not allowed:
+        raise Refused(
+            "this breaks things on purpose, and nobody has allowed it",
+            remedy="./cutover plan NAME says what would be done; then --allow-disruption",
+        )
+    if not profile.allow_disruption:
+        raise Refused(
+            f"the profile {profile.name} does not allow disruption",
+            remedy="its owner sets `allow_disruption: true` in it",
+        )
+    if profile.declared_uid() is None:
+        raise Refused(
+            f"the profile {profile.name} does not say which cluster it means",
+            remedy="set `uid:` to the UID of its namespace kube-system: "
+            "kubectl get namespace kube-system -o jsonpath={.metadata.uid}",
+        )
+
+
+@contextmanager
+def permitted(reach: Reach, holder: str, *, allowed: bool) -> Iterator[None]:
+    """The body may break things: this is the right cluster, it is ours alone, nothing is left over.
+
+    Refused otherwise.
+    """
+    profile = reach.profile
+    may_disrupt(profile, allowed=allowed)
+    uid, declared = reach.kube.get(_KUBE_SYSTEM)["metadata"]["uid"], profile.declared_uid()
+    if uid != declared:
+        raise Refused(
+            f"{profile.name} is declared to be cluster {declared}, but {uid} answers",
+            remedy=f"is {profile.access.kubeconfig} of another cluster?",
+        )
+    with lease.held(reach.kube, holder):
+        nothing_left(reach)
+        yield
+
+
+def nothing_left(reach: Reach) -> None:
+    """Refused while a fault is active, or anything of an earlier one is still there."""
+    found, lost = leftovers(reach)
+    if lost:
+        raise Refused(
+            f"what earlier faults left is not known: {'; '.join(lost)}",
+            remedy="every machine must answer before one of them is broken: ./cutover doctor",
+        )
+    if found:
+        words = [
+            f"{left.place}: {', '.join(left.armed.values()) or 'things that carry our name'}"
+            for left in found
+        ]
+        raise Refused(
+            f"an earlier fault is still there: {'; '.join(words)}", remedy="./cutover heal"
+        )
+
+
+def affordable(reach: Reach, fault: Fault) -> None:
+    """Refused when the fault cannot be injected here, or what it leaves would not be enough."""
+    why = fault.refuse(reach)
+    if why is not None:
+        raise Refused(f"{fault.name} of {fault.target}: {why}")
+    try:
+        why = refusal(standing(reach), fault.machine, fault.takes)
+    except NotProven as doubt:
+        why = str(doubt)
+    if why is not None:
+        raise Refused(
+            f"{fault.name} of {fault.target} is more than the cluster can lose now: {why}",
+            remedy="repair that first: ./cutover gate 4",
+        )

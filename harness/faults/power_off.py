@@ -1,0 +1,45 @@
+"""A machine loses its power, and comes back when it is given back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from harness.faults import seen
+from harness.faults.fault import Fault
+from harness.faults.model import EVERYTHING, HERE, Act, Argv, Takes
+from harness.transport import Reach
+
+
+class PowerOff(Fault):
+    """Cut a machine's power with the command that the profile has for that, and no warning."""
+
+    name: ClassVar[str] = "power-off"
+    takes: ClassVar[frozenset[Takes]] = EVERYTHING
+    gone_within_s: ClassVar[float] = 300.0
+    at_once: ClassVar[bool] = False  # a machine boots
+
+    def refuse(self, reach: Reach) -> str | None:
+        if reach.profile.power is None:
+            return (
+                "the profile says nothing of power: say in `power:` which command cuts a "
+                "machine's power and which gives it back"
+            )
+        return None
+
+    def acts(self, reach: Reach) -> Iterable[Act]:
+        if reach.profile.power is not None:
+            yield Act(place=HERE, argv=self._named(reach.profile.power.cut))
+
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
+        power = reach.profile.power
+        return HERE, [] if power is None else [self._named(power.restore)]
+
+    def active(self, reach: Reach) -> bool:
+        return not seen.answers_peer(reach, self.machine)
+
+    def healed(self, reach: Reach) -> bool:
+        return seen.answers_peer(reach, self.machine) and seen.is_ready(reach, self.machine)
+
+    def _named(self, command: Argv) -> Argv:
+        return tuple(word.replace("{machine}", self.machine) for word in command)

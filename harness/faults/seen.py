@@ -1,0 +1,68 @@
+"""How somebody else sees a machine: the API, another machine, Ceph. Read only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from harness.errors import ConfigError, NotFound, TransportError
+from harness.faults.fault import peer
+from harness.probes import pods
+from harness.transport import Reach
+
+_PING_S = 5.0
+_CEPH_S = 25.0
+
+
+def node(reach: Reach, machine: str) -> Mapping[str, Any]:
+    """The node as the API has it."""
+    found: Mapping[str, Any] = reach.kube.get(f"/api/v1/nodes/{machine}")
+    return found
+
+
+def is_ready(reach: Reach, machine: str) -> bool:
+    """Does the API say that the node is Ready?"""
+    conditions = node(reach, machine)["status"].get("conditions", ())
+    return any(it["type"] == "Ready" and it["status"] == "True" for it in conditions)
+
+
+def answers_peer(reach: Reach, machine: str) -> bool:
+    """Does another machine get an answer from it, by ping?"""
+    address = reach.profile.cluster().machine(machine).address
+    watcher = peer(reach, machine).name
+    argv = ("ping", "-n", "-c", "1", "-W", "1", address)
+    return reach.shell.run(watcher, argv, within_s=_PING_S).status == 0
+
+
+def pod_is_ready(reach: Reach, space: str, name: str) -> bool:
+    """Does the API say that the pod is there and ready? A pod that is going is not."""
+    try:
+        found = reach.kube.get(f"/api/v1/namespaces/{space}/pods/{name}")
+    except NotFound:
+        return False
+    return pods.is_ready(found["status"]) and "deletionTimestamp" not in found["metadata"]
+
+
+def ceph(reach: Reach, machine: str, *words: str) -> Any:
+    """What ``ceph WORDS --format json`` answers, asked elsewhere than on ``machine``."""
+    argv = ("ceph", "--connect-timeout", "8", *words, "--format", "json")
+    declared = reach.profile.ceph
+    if declared.through == "machines":
+        done = reach.shell.run(peer(reach, machine).name, argv, within_s=_CEPH_S)
+    else:
+        space = declared.toolbox_namespace
+        done = reach.kube.exec(space, toolbox(reach), argv, within_s=_CEPH_S)
+    if done.status != 0:
+        raise TransportError(f"`{' '.join(argv)}` ended with {done.status}: {done.stderr[-200:]}")
+    return json.loads(done.stdout)
+
+
+def toolbox(reach: Reach) -> str:
+    """The name of a ready pod of Rook's toolbox; ConfigError when there is none."""
+    space, label = reach.profile.ceph.toolbox_namespace, reach.profile.ceph.toolbox_label
+    listed = reach.kube.get(f"/api/v1/namespaces/{space}/pods?labelSelector={label}")
+    for pod in listed["items"]:
+        if pods.is_ready(pod["status"]):
+            return str(pod["metadata"]["name"])
+    raise ConfigError(f"no pod with the label {label} is ready in {space}")

@@ -1,0 +1,36 @@
+"""The node service stops; the pods of the machine run on, and nobody looks after them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from harness.faults import seen
+from harness.faults.fault import Fault
+from harness.faults.model import Act, Argv, Takes
+from harness.transport import Reach
+
+
+class StopRke2(Fault):
+    """Stop rke2-server or rke2-agent. Its pods stay: etcd and the API server do, too."""
+
+    name: ClassVar[str] = "stop-rke2"
+    takes: ClassVar[frozenset[Takes]] = frozenset({Takes.NODE})
+    # Kubernetes gives a silent node 40 to 50 s.
+    seen_within_s: ClassVar[float] = 120.0
+
+    def acts(self, reach: Reach) -> Iterable[Act]:
+        yield Act(place=self.machine, argv=("systemctl", "stop", self._unit(reach)))
+
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
+        return self.machine, [("systemctl", "start", "--no-block", self._unit(reach))]
+
+    def active(self, reach: Reach) -> bool:
+        return not seen.is_ready(reach, self.machine)
+
+    def healed(self, reach: Reach) -> bool:
+        return seen.is_ready(reach, self.machine)
+
+    def _unit(self, reach: Reach) -> str:
+        server = reach.profile.cluster().machine(self.machine).is_server
+        return "rke2-server" if server else "rke2-agent"

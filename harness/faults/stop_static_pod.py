@@ -1,0 +1,59 @@
+"""One part of the control plane stops on one machine: its static pod is taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar, Literal
+
+from harness.faults import seen
+from harness.faults.fault import Fault
+from harness.faults.model import NOTHING, Act, Argv, Takes
+from harness.transport import Reach
+
+_MANIFESTS = "/var/lib/rancher/rke2/agent/pod-manifests"
+
+
+class StopStaticPod(Fault):
+    """Move the manifest of a static pod aside: the kubelet ends the pod, and does not restart it.
+
+    ``part`` is etcd, kube-apiserver, kube-scheduler or kube-controller-manager.
+    """
+
+    name: ClassVar[str] = "stop-static-pod"
+    takes: ClassVar[frozenset[Takes]] = NOTHING
+    seen_within_s: ClassVar[float] = 90.0
+    gone_within_s: ClassVar[float] = 180.0
+    at_once: ClassVar[bool] = False  # a pod starts
+
+    part: Literal["kube-apiserver", "kube-scheduler", "kube-controller-manager"]
+
+    @property
+    def target(self) -> str:
+        return f"{self.part} on {self.machine}"
+
+    def refuse(self, reach: Reach) -> str | None:
+        if not reach.profile.cluster().machine(self.machine).is_server:
+            return f"{self.machine} is no server: it runs no {self.part}"
+        return None
+
+    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002 (known without asking)
+        yield Act(place=self.machine, argv=("mv", self._manifest, self._aside))
+
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+        back = 'test ! -e "$2" || mv -f "$2" "$1"'
+        return self.machine, [("sh", "-c", back, "undo", self._manifest, self._aside)]
+
+    def active(self, reach: Reach) -> bool:
+        return not seen.pod_is_ready(reach, "kube-system", f"{self.part}-{self.machine}")
+
+    def healed(self, reach: Reach) -> bool:
+        return seen.pod_is_ready(reach, "kube-system", f"{self.part}-{self.machine}")
+
+    @property
+    def _manifest(self) -> str:
+        return f"{_MANIFESTS}/{self.part}.yaml"
+
+    @property
+    def _aside(self) -> str:
+        # Beside their folder, so that it is a rename: the kubelet reads whatever is in the folder.
+        return f"{_MANIFESTS}/../cutover-{self.id}.yaml"

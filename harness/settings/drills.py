@@ -1,0 +1,103 @@
+"""Drills: what is broken, for how long, what runs meanwhile, and what must hold.
+
+One YAML file a drill in ``scenarios/drills/``; ``steady.yaml`` beside them says what the steady
+state is, from which every drill starts and to which it must come back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from harness.errors import ConfigError
+from harness.settings.files import SCENARIOS, Frozen, parse
+from harness.settings.gates import Target, TargetKey
+
+DRILLS = SCENARIOS / "drills"
+_STEADY = "steady"
+
+Writer = Literal["postgres", "cephfs", "http", "objects"]
+# What a drill must always say: without these it would prove nothing.
+REQUIRED = ("lost_count", "outage_s", "steady_again_s")
+
+
+def _complete(targets: Mapping[str, Target]) -> Mapping[str, Target]:
+    missing = [key for key in REQUIRED if key not in targets]
+    if missing:
+        raise ValueError(f"a drill without {', '.join(missing)} proves nothing")
+    return targets
+
+
+class Planned(Frozen):
+    """One fault of a drill: after how long, for how long, and the fault's own parameters."""
+
+    fault: str
+    after_s: float = Field(default=3.0, ge=0)
+    hold_s: float = Field(ge=0, le=3600)
+    parameters: Mapping[str, Any] = Field(default={}, alias="with")
+
+
+class Drill(Frozen):
+    """A failover drill.
+
+    ``where`` picks the machines that it is run on, one after the other with the steady state in
+    between: each machine, each server, one of them that the seed draws, or the
+    Swarm manager's. ``effect`` says what
+    customers would feel.
+    """
+
+    schema_version: Literal[1] = Field(alias="schema")
+    name: str = Field(pattern=r"^[a-z0-9-]{3,40}$")
+    title: str
+    effect: str
+    where: Literal["each-machine", "each-server", "a-machine", "a-server", "swarm-manager"]
+    faults: tuple[Planned, ...] = Field(min_length=1)
+    ledger: tuple[Writer, ...] = Field(min_length=1)
+    writes_per_s: float = Field(default=5.0, gt=0, le=200)
+    targets: Annotated[Mapping[TargetKey, Target], AfterValidator(_complete)]
+
+
+class Limits(Frozen):
+    """What ends a fault at once while it is active.
+
+    Seconds for which placement groups may serve nobody, and for which the API or Ceph may not
+    answer (monitors without a quorum do not). A second
+    machine that is not ready, and monitors without a majority, end it in any case.
+    """
+
+    inactive_s: float = Field(gt=0)
+    silent_s: float = Field(gt=0)
+
+
+class Steady(Frozen):
+    """The steady state: checks that hold, of what these probes see; and what is too much."""
+
+    schema_version: Literal[1] = Field(alias="schema")
+    probes: tuple[str, ...] = Field(min_length=1)
+    checks: tuple[str, ...] = Field(min_length=1)
+    limits: Limits
+
+
+def load_drill(name: str, folder: Path = DRILLS) -> Drill:
+    """The drill of that name; ConfigError when there is none."""
+    path = folder / f"{name}.yaml"
+    if name == _STEADY or not path.exists():
+        known = ", ".join(drill_names(folder))
+        raise ConfigError(f"there is no drill {name}", remedy=f"there are: {known}")
+    drill = parse(Drill, path)
+    if drill.name != name:
+        raise ConfigError(f"{path} calls itself {drill.name}", remedy=f"name it {name}")
+    return drill
+
+
+def drill_names(folder: Path = DRILLS) -> tuple[str, ...]:
+    """The names of all drills, sorted."""
+    return tuple(sorted(path.stem for path in folder.glob("*.yaml") if path.stem != _STEADY))
+
+
+def load_steady(folder: Path = DRILLS) -> Steady:
+    """What the steady state is."""
+    return parse(Steady, folder / f"{_STEADY}.yaml")

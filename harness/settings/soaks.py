@@ -1,0 +1,67 @@
+"""A soak: hours of work with faults drawn at random, ``scenarios/soak/soak.yaml``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from harness.errors import ConfigError
+from harness.settings.drills import Writer
+from harness.settings.files import SCENARIOS, Frozen, parse
+
+SOAK = SCENARIOS / "soak/soak.yaml"
+_SECONDS: Mapping[str, float] = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def _in_order(span: tuple[float, float]) -> tuple[float, float]:
+    if not 0 <= span[0] <= span[1]:
+        raise ValueError(f"{span[0]:g} to {span[1]:g} is no span")
+    return span
+
+
+Span = Annotated[tuple[float, float], AfterValidator(_in_order)]
+
+
+class Chance(Frozen):
+    """A fault that may be drawn: how often beside the others, and for how long (seconds)."""
+
+    fault: str
+    weight: float = Field(gt=0)
+    hold_s: Span
+    parameters: Mapping[str, Any] = Field(default={}, alias="with")
+
+
+class Soak(Frozen):
+    """What a soak draws from, and what may not grow.
+
+    ``pause_s`` is how long all is left alone between two faults, ``calm_within_s`` how long the
+    steady state may take to come back after one. ``look_every_s``: how often every machine's
+    footprint is taken. ``grows_percent``: how much more of a thing there may be at the end.
+    """
+
+    schema_version: int = Field(alias="schema", ge=1, le=1)
+    faults: tuple[Chance, ...] = Field(min_length=1)
+    pause_s: Span
+    calm_within_s: float = Field(gt=0)
+    look_every_s: float = Field(gt=0)
+    grows_percent: float = Field(gt=0)
+    slower_ratio: float = Field(ge=1)
+    ledger: tuple[Writer, ...] = Field(min_length=1)
+    writes_per_s: float = Field(gt=0, le=50)
+
+
+def load_soak(path: Path = SOAK) -> Soak:
+    """The soak; ConfigError when it is not valid."""
+    return parse(Soak, path)
+
+
+def seconds(text: str) -> float:
+    """Seconds of a duration such as ``8h``, ``90m`` or ``1h30m``; ConfigError for anything else."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ConfigError(f"“{text}” is no duration", remedy="for example 8h, 90m or 1h30m")
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)

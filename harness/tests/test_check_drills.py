@@ -1,0 +1,95 @@
+"""Checks of drills: nothing is proven by a fault that nobody saw, and nothing late is in time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from harness.checks import CHECKS
+from harness.checks.drills import CHECKS as OF_DRILLS
+from harness.model import Outcome, Verdict
+from harness.tests.clean_case import case, clean
+from harness.tests.clean_drills import DRILL
+
+REAL = "every fault was seen by somebody else, and seen to be gone"
+NO_MORE = "no more broke than was meant to"
+NOTICED = "others noticed it in time"
+LOST = "the drill lost no acknowledged write"
+WENT_ON = "writing went on in time"
+STEADY = "the steady state came back in time"
+
+
+def judged(check: str, change: Callable[[Any], object]) -> Verdict:
+    seen = clean()
+    change(seen["drills"][DRILL])
+    return CHECKS[check](case(seen))
+
+
+def first_run(**changes: Any) -> Callable[[Any], object]:
+    return lambda drill: drill["runs"][0].update(changes)
+
+
+def first_fault(**changes: Any) -> Callable[[Any], object]:
+    return lambda drill: drill["runs"][0]["faults"][0].update(changes)
+
+
+DEFECTS = [
+    (REAL, first_fault(unseen="the fault is seen: not within 30 s"), "not_proven", "not within"),
+    (REAL, lambda d: d["runs"][0]["faults"][0].pop("seen_s"), "not_proven", "by anybody"),
+    (REAL, lambda d: d["runs"][0]["faults"][0].pop("gone_s"), "fail", "not seen to be gone"),
+    (NO_MORE, first_fault(aborted="two is not ready", abort_s=2.0), "fail", "two is not ready"),
+    (NO_MORE, first_fault(aborted="two is not ready", abort_s=9.0), "fail", "at most 5 s"),
+    (NOTICED, first_fault(noticed={"ceph": 22.0}), "fail", "it never did"),
+    (NOTICED, first_fault(noticed={"ceph": 61.0, "kubernetes": 40.0}), "fail", "seen 61 s"),
+    (STEADY, first_run(after=["an OSD is down"]), "fail", "an OSD is down"),
+    *(
+        (check, change, "not_proven", words)
+        for check in OF_DRILLS
+        for change, words in (
+            (first_run(before=["Ceph is not healthy"]), "no steady state to begin with"),
+            (first_run(error="the machine could not be asked"), "could not be asked"),
+            (first_run(faults=[]), "nothing was broken"),
+            (lambda d: d["runs"].clear(), "run on no machine"),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("check", "change", "outcome", "words"), DEFECTS)
+def test_each_defect_of_a_drill_is_told(
+    check: str, change: Callable[[Any], object], outcome: str, words: str
+) -> None:
+    verdict = judged(check, change)
+    assert verdict.outcome == Outcome(outcome), verdict.reason
+    assert words in verdict.reason
+
+
+def test_a_drill_that_broke_off_is_not_proven() -> None:
+    for check in OF_DRILLS:
+        verdict = CHECKS[check](case(clean(), {("drills", DRILL): "the API did not answer"}))
+        assert verdict.outcome is Outcome.NOT_PROVEN, check
+
+
+def test_the_worst_of_all_machines_is_measured() -> None:
+    verdict = judged(STEADY, first_run(steady_s=120.0))
+    assert verdict.measured["steady_again_s"] == 120.0
+    verdict = judged(NOTICED, first_fault(noticed={"ceph": 30.0, "kubernetes": 50.0}))
+    assert verdict.measured == {"noticed_by_ceph_s": 30.0, "noticed_by_kubernetes_s": 50.0}
+
+
+def test_a_drill_that_needs_no_notice_asks_for_none() -> None:
+    def quiet(drill: Any) -> None:
+        drill["targets"] = {"lost_count": ["=", 0], "steady_again_s": ["≤", 300]}
+        drill["runs"][0]["faults"][0]["noticed"] = {}
+
+    assert judged(NOTICED, quiet).outcome is Outcome.PASS
+
+
+def test_the_ledger_is_judged_by_the_drills_own_numbers() -> None:
+    seen = clean()
+    seen["drills"][DRILL]["targets"]["outage_s"] = ["≤", 0.001]
+    assert CHECKS[WENT_ON](case(seen)).outcome is Outcome.FAIL
+    seen["drills"][DRILL]["targets"]["outage_s"] = ["≤", 900]
+    assert CHECKS[WENT_ON](case(seen)).outcome is Outcome.PASS

@@ -1,0 +1,111 @@
+"""What is seen while a fault is active: when it was noticed, and when it is too much."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import pytest
+
+from harness.drill.watch import Sample, Storage, Watch, noticed, too_much, whole_again
+from harness.settings.drills import Limits
+
+Who: TypeAlias = Literal["the API", "Ceph"]
+LIMITS = Limits(inactive_s=60, silent_s=90)
+ALL = {"one": True, "two": True, "three": True}
+
+
+def storage(at: float, **changes: int) -> Sample:
+    values = {
+        "osds_up": 3,
+        "osds": 3,
+        "monitors_in": 3,
+        "monitors": 3,
+        "groups": 96,
+        "clean": 96,
+        "active": 96,
+        **changes,
+    }
+    return Sample(at=at, of="Ceph", storage=Storage(**values))
+
+
+def nodes(at: float, **changes: bool) -> Sample:
+    return Sample(at=at, of="the API", ready={**ALL, **changes})
+
+
+def test_the_machine_that_is_hit_may_be_down() -> None:
+    samples = [nodes(float(at), one=False) for at in range(10)]
+    assert too_much(samples, "one", LIMITS) is None
+
+
+def test_a_second_machine_that_is_down_is_too_much() -> None:
+    samples = [nodes(1.0, one=False), nodes(2.0, one=False, two=False), nodes(3.0, two=False)]
+    assert too_much(samples, "one", LIMITS) == "another machine is not ready: two"
+
+
+def test_one_look_at_a_second_machine_may_be_a_blink() -> None:
+    samples = [nodes(1.0, two=False), nodes(2.0), nodes(3.0, two=False)]
+    assert too_much(samples, "one", LIMITS) is None
+
+
+def test_monitors_without_a_majority_are_too_much() -> None:
+    assert too_much([storage(1.0, monitors_in=1)], "one", LIMITS) == (
+        "only 1 of 3 monitors are in quorum"
+    )
+    assert too_much([storage(1.0, monitors_in=2)], "one", LIMITS) is None
+
+
+def test_groups_may_serve_nobody_for_a_while_and_no_longer() -> None:
+    short = [storage(float(at), active=90) for at in range(0, 60, 5)]
+    assert too_much(short, "one", LIMITS) is None
+    long = [*short, storage(61.0, active=90)]
+    assert too_much(long, "one", LIMITS) == "placement groups have served nobody for 61 s"
+    again = [*short, storage(58.0), storage(61.0, active=90)]
+    assert too_much(again, "one", LIMITS) is None
+
+
+@pytest.mark.parametrize("who", ["the API", "Ceph"])
+def test_the_silence_of_either_is_too_much_though_the_other_talks(who: Who) -> None:
+    other = nodes if who == "Ceph" else storage
+    silent = [Sample(at=float(at), of=who) for at in range(0, 100, 10)]
+    talk = [other(float(at)) for at in range(5, 100, 10)]
+    samples = sorted([*silent, *talk], key=lambda it: it.at)
+    assert too_much([it for it in samples if it.at <= 90], "one", LIMITS) is None
+    assert too_much(samples, "one", LIMITS) == f"{who} has not answered for 95 s"
+
+
+def test_one_answer_ends_a_silence() -> None:
+    samples = [*(Sample(at=float(at), of="Ceph") for at in range(0, 60, 10)), storage(60.0)]
+    assert too_much([*samples, Sample(at=100.0, of="Ceph")], "one", LIMITS) is None
+
+
+def test_the_alarm_is_raised_once_with_the_first_reason() -> None:
+    watch = Watch("one", LIMITS)
+    watch.take(storage(1.0))
+    assert not watch.alarm.is_set()
+    watch.take(storage(2.0, monitors_in=1))
+    watch.take(storage(3.0, monitors_in=0))
+    assert watch.alarm.is_set()
+    assert watch.why == "only 1 of 3 monitors are in quorum"
+
+
+def test_who_noticed_is_told_with_the_seconds_since_the_injection() -> None:
+    samples = [nodes(1.0), storage(2.0), storage(8.5, osds_up=2), nodes(12.0, one=False)]
+    assert noticed(samples, "one", since=2.0) == {"ceph": 6.5, "kubernetes": 10.0}
+    assert noticed(samples[:2], "one", since=0.0) == {}
+
+
+def test_what_was_wrong_before_the_injection_is_not_its_effect() -> None:
+    assert noticed([nodes(1.0, one=False), nodes(3.0)], "one", since=2.0) == {}
+
+
+def test_ceph_is_whole_again_when_it_stays_so() -> None:
+    samples = [
+        storage(1.0, clean=90),
+        storage(2.0),
+        storage(3.0, clean=95),
+        storage(7.0),
+        storage(8.0),
+    ]
+    assert whole_again(samples, since=1.0) == 6.0
+    assert whole_again(samples[:3], since=1.0) is None
+    assert whole_again([nodes(1.0)], since=0.0) is None

@@ -1,0 +1,109 @@
+"""The Lease: one harness at a time breaks things, and one that died blocks nobody for long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from harness.errors import Conflict, NotFound, Refused, Unreachable
+from harness.faults import lease
+from harness.journal import utc_text
+from harness.transport.fake import FakeKube
+
+
+class LeaseKube(FakeKube):
+    """An API that keeps one Lease, and its version."""
+
+    def __init__(self, kept: dict[str, Any] | None = None) -> None:
+        super().__init__()
+        self.kept = kept
+        self.silent = False
+        self.meanwhile: dict[str, Any] | None = None
+
+    def get(self, path: str, *, within_s: float = 10.0) -> Any:  # noqa: ARG002
+        self._answering()
+        if self.kept is None:
+            raise NotFound(path)
+        there = {**self.kept, "metadata": {**self.kept["metadata"], "resourceVersion": "7"}}
+        if self.meanwhile is not None:
+            self.kept, self.meanwhile = self.meanwhile, None
+        return there
+
+    def create(self, path: str, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> Any:  # noqa: ARG002
+        self._answering()
+        if self.kept is not None:
+            raise Conflict(path)
+        self.kept = dict(manifest)
+        return manifest
+
+    def apply(self, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> None:  # noqa: ARG002
+        self._answering()
+        changed = self.kept is None or "by somebody" in self.kept
+        if "resourceVersion" in manifest["metadata"] and changed:
+            raise Conflict("changed")
+        self.kept = dict(manifest)
+
+    def delete(self, path: str, *, within_s: float = 10.0) -> None:  # noqa: ARG002
+        self._answering()
+        self.kept = None
+
+    def _answering(self) -> None:
+        if self.silent:
+            raise Unreachable("the API is silent")
+
+
+def held_by(who: str, seconds_ago: float) -> dict[str, Any]:
+    renewed = datetime.now(UTC) - timedelta(seconds=seconds_ago)
+    spec = {"holderIdentity": who, "leaseDurationSeconds": 45, "renewTime": utc_text(renewed)}
+    return {"metadata": {"name": lease.NAME}, "spec": spec}
+
+
+def test_it_is_held_while_the_body_runs_and_gone_afterwards() -> None:
+    kube = LeaseKube()
+    with lease.held(kube, "run-1"):
+        assert lease.holder(kube) == "run-1"
+    assert kube.kept is None
+    assert lease.holder(kube) is None
+
+
+def test_whoever_comes_second_is_refused_and_told_by_whom() -> None:
+    kube = LeaseKube(held_by("run-0", seconds_ago=5))
+    with pytest.raises(Refused, match="run-0 holds the Lease"), lease.held(kube, "run-1"):
+        pytest.fail("two at a time")
+    assert kube.kept is not None
+
+
+def test_one_whose_holder_died_is_taken_over_when_it_has_ended() -> None:
+    kube = LeaseKube(held_by("run-0", seconds_ago=46))
+    with lease.held(kube, "run-1"):
+        assert lease.holder(kube) == "run-1"
+
+
+def test_of_two_that_take_it_over_at_once_one_is_refused() -> None:
+    kube = LeaseKube(held_by("run-0", seconds_ago=46))
+    kube.meanwhile = {**held_by("run-2", seconds_ago=0), "by somebody": True}
+    with pytest.raises(Refused, match="who was faster"), lease.held(kube, "run-1"):
+        pytest.fail("two at a time")
+
+
+def test_a_run_that_is_resumed_takes_its_own_again() -> None:
+    kube = LeaseKube(held_by("run-1", seconds_ago=1))
+    with lease.held(kube, "run-1"):
+        assert lease.holder(kube) == "run-1"
+
+
+def test_an_api_that_falls_silent_ends_nothing() -> None:
+    kube = LeaseKube()
+    with lease.held(kube, "run-1"):
+        kube.silent = True
+    assert lease.holder(kube) is None
+
+
+def test_somebody_elses_lease_is_not_deleted_at_the_end() -> None:
+    kube = LeaseKube()
+    with lease.held(kube, "run-1"):
+        kube.kept = held_by("run-2", seconds_ago=0)
+    assert kube.kept is not None

@@ -1,0 +1,144 @@
+"""The life of a fault: nothing is broken without an undo, and whatever was broken can be mended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+from random import Random
+from typing import Any
+
+import pytest
+
+from harness.errors import HarnessError, NotProven, TimedOut, Unhealed
+from harness.faults.life import Life, Stage
+from harness.tests.noop_fault import NoOp, Note, NoteKeeper, stumbling
+from harness.tests.stage import reach
+
+Events = list[tuple[str, Mapping[str, Any]]]
+
+
+def life_of(note: Note) -> tuple[Life, Events]:
+    told: Events = []
+    life = Life(
+        NoOp(id="f00d", machine="one", note=note),
+        reach(),
+        lambda event, data: told.append((event, data)),
+        keeper=lambda _reach, _place: NoteKeeper(note),
+    )
+    return life, told
+
+
+def test_a_whole_life_is_told_stage_by_stage() -> None:
+    note = Note()
+    life, told = life_of(note)
+    life.arm()
+    life.inject()
+    life.see()
+    broken_then = note.broken
+    life.heal()
+    life.see_gone()
+    assert (broken_then, note.broken) == (True, False)
+    events = [event for event, _ in told]
+    assert events == ["armed", "injected", "active", "healed", "heal-proved"]
+
+
+def test_what_would_be_done_is_told_before_it_is_done() -> None:
+    note = Note()
+    life, told = life_of(note)
+    note.fails = lambda: True
+    with pytest.raises(HarnessError):
+        life.arm()
+    assert [event for event, _ in told] == ["armed"]
+    assert told[0][1]["undo"]["commands"] == [["mend"]]
+
+
+def test_nothing_is_injected_before_its_undo_is_armed() -> None:
+    note = Note()
+    life, told = life_of(note)
+    with pytest.raises(NotProven, match="is new, and should be armed"):
+        life.inject()
+    assert not note.broken
+    assert not told
+
+
+def test_a_fault_whose_injection_failed_can_only_be_taken_back() -> None:
+    note = Note()
+    life, _ = life_of(note)
+    life.arm()
+    note.fails = lambda: note.broken  # it works, and its answer is lost
+    with pytest.raises(HarnessError):
+        life.inject()
+    note.fails = lambda: False
+    for step in (life.arm, life.inject, life.see, life.see_gone):
+        with pytest.raises(NotProven):
+            step()
+    life.heal()
+    life.see_gone()
+    assert not note.broken
+
+
+def test_a_fault_that_nobody_sees_is_said_and_can_be_taken_back() -> None:
+    note = Note()
+    life, told = life_of(note)
+    life.arm()
+    life.inject()
+    note.broken = False  # as if it had no effect
+    with pytest.raises(TimedOut, match="the fault no-op of one is seen"):
+        life.see()
+    life.heal()
+    life.see_gone()
+    assert "active" not in [event for event, _ in told]
+
+
+def test_a_lease_that_ended_is_noticed_when_it_is_renewed() -> None:
+    note = Note()
+    life, _ = life_of(note)
+    life.arm()
+    life.inject()
+    life.renew()
+    NoteKeeper(note).fire()
+    with pytest.raises(NotProven, match="took itself back"):
+        life.renew()
+    assert life.expired
+    life.heal()
+    life.see_gone()
+
+
+def test_an_undo_that_never_works_leaves_the_fault_unhealed() -> None:
+    note = Note()
+    life, told = life_of(note)
+    life.arm()
+    life.inject()
+    note.fails = lambda: True
+    with pytest.raises(Unhealed, match="could not be taken back"):
+        life.heal(within_s=0)
+    assert "healed" not in [event for event, _ in told]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_ten_thousand_random_steps_never_break_what_is_not_armed_nor_leave_it_broken(
+    seed: int,
+) -> None:
+    draw = Random(seed)
+    note = Note(fails=stumbling(draw, 0.1))
+    keeper = NoteKeeper(note)
+    life, told = life_of(note)
+    for _ in range(1000):
+        step = draw.choice(["arm", "inject", "see", "renew", "heal", "see_gone", "fire", "next"])
+        if step == "next" and life.stage in (Stage.NEW, Stage.GONE):
+            life, told = life_of(note)
+        elif step == "fire":
+            keeper.fire()
+        elif step != "next":
+            call = partial(life.heal, within_s=0) if step == "heal" else getattr(life, step)
+            with suppress(HarnessError):
+                call()
+        events = [event for event, _ in told]
+        assert not note.broken or note.kept, "broken, and nothing is kept to mend it"
+        assert not note.broken or "injected" in events, "broken, and the journal does not say so"
+        assert life.stage is not Stage.GONE or not note.broken, "said to be gone, and is not"
+    note.fails = lambda: False
+    if life.stage is not Stage.NEW:
+        life.heal()
+    assert not note.broken

@@ -1,0 +1,164 @@
+"""Who may break something: every guard that is asked before the first fault."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.drill.mending import mend_journal, mend_left
+from harness.errors import Refused
+from harness.faults import keeper, lease
+from harness.faults.permit import may_disrupt, permitted
+from harness.faults.stop_rke2 import StopRke2
+from harness.settings import Profile
+from harness.tests.stage import PROFILE, UID, reach
+from harness.transport import Completed, Reach
+from harness.transport.fake import FakeKube, FakeShell
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(lease, "held", lambda *_: nullcontext())
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+
+def profile(**changes: Any) -> Profile:
+    return Profile.model_validate({**PROFILE, "allow_disruption": True, **changes})
+
+
+def cluster(*, uid: str = UID, left: Any = None, **changes: Any) -> Reach:
+    """A cluster whose machines keep this undo, and answer to `heal`."""
+    left = left or {"armed": [], "strays": []}
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    objects = {
+        "/api/v1/namespaces/kube-system": {"metadata": {"uid": uid}},
+        "/api/v1/nodes/one": {"status": ready},
+    }
+
+    def python(argv: Sequence[str], _stdin: str) -> Completed:
+        verb, *words = argv[4:]
+        if verb == "list":
+            return Completed(status=0, stdout=json.dumps(left), stderr="")
+        done = words[0] != "stuck"
+        return Completed(status=0, stdout=json.dumps({"done": done, "said": "busy"}), stderr="")
+
+    well = Completed(status=0, stdout="", stderr="")
+    answers = {("one", "python3"): python, ("one", "nft"): well, ("one", "systemctl"): well}
+    whole = reach(FakeKube(objects))
+    one = profile(machines=[{"name": "one", "address": "10.0.0.1"}], **changes)
+    return replace(whole, profile=one, shell=FakeShell(answers))  # type: ignore[arg-type]
+
+
+def test_nobody_breaks_anything_by_accident() -> None:
+    with pytest.raises(Refused, match="nobody has allowed it"):
+        may_disrupt(profile(), allowed=False)
+
+
+def test_the_owner_of_the_profile_must_want_it_too() -> None:
+    with pytest.raises(Refused, match="does not allow disruption"):
+        may_disrupt(profile(allow_disruption=False), allowed=True)
+
+
+def test_a_profile_that_does_not_say_which_cluster_it_means_is_refused() -> None:
+    with pytest.raises(Refused, match="which cluster it means"):
+        may_disrupt(profile(uid=None), allowed=True)
+
+
+def test_another_cluster_than_the_declared_one_is_refused() -> None:
+    other = cluster(uid="another")
+    with pytest.raises(Refused, match="but another answers"), permitted(other, "r", allowed=True):
+        pytest.fail("it may not")
+
+
+def test_a_whole_cluster_that_is_the_declared_one_may_be_broken() -> None:
+    with permitted(cluster(), "r", allowed=True):
+        pass
+
+
+def test_nothing_is_broken_while_an_earlier_fault_is_there() -> None:
+    left = {"armed": [{"id": "f00d", "fault": "cut-off", "target": "one"}], "strays": []}
+    with (
+        pytest.raises(Refused, match="an earlier fault is still there: one: cut-off of one"),
+        permitted(cluster(left=left), "r", allowed=True),
+    ):
+        pytest.fail("it may not")
+
+
+def test_nothing_is_broken_while_something_carries_our_name() -> None:
+    left = {"armed": [], "strays": [["nft", "delete table inet cutover-f00d"]]}
+    with (
+        pytest.raises(Refused, match="things that carry our name"),
+        permitted(cluster(left=left), "r", allowed=True),
+    ):
+        pytest.fail("it may not")
+
+
+def test_nothing_is_broken_while_a_machine_cannot_be_asked() -> None:
+    lost = replace(cluster(), shell=FakeShell({}))
+    with (
+        pytest.raises(Refused, match="what earlier faults left is not known: one"),
+        permitted(lost, "r", allowed=True),
+    ):
+        pytest.fail("it may not")
+
+
+def test_heal_takes_back_what_is_armed_and_what_carries_our_name() -> None:
+    left = {
+        "armed": [{"id": "f00d", "fault": "cut-off", "target": "one"}],
+        "strays": [["nft", "delete table inet cutover-beef"]],
+    }
+    mended = list(mend_left(cluster(left=left)))
+    assert [(it.what, it.trouble) for it in mended] == [
+        ("cut-off of one", None),
+        ("`nft 'delete table inet cutover-beef'`", None),
+    ]
+
+
+def test_heal_tells_what_it_could_not_take_back() -> None:
+    left = {"armed": [{"id": "stuck", "fault": "cut-off", "target": "one"}], "strays": []}
+    (mended,) = mend_left(cluster(left=left))
+    assert mended.trouble == "one: the undo of stuck failed: busy"
+
+
+def test_heal_tells_which_machine_could_not_be_asked() -> None:
+    (mended,) = mend_left(replace(cluster(), shell=FakeShell({})))
+    assert mended.place == "one"
+    assert "not known" in (mended.trouble or "")
+
+
+def armed(reach: Reach, **changes: Any) -> dict[str, Any]:
+    fault = StopRke2(id="f00d", machine="one")
+    undo = fault.arm(reach, 30).model_dump(mode="json")
+    data = {"fault": fault.name, "undo": undo, "parameters": fault.model_dump(mode="json")}
+    return {"f00d": {**data, **changes}}
+
+
+def test_heal_runs_the_undo_of_the_journal_and_sees_the_fault_gone() -> None:
+    whole = cluster()
+    (mended,) = mend_journal(whole, armed(whole))
+    assert (mended.what, mended.trouble, mended.fault) == ("stop-rke2 of one", None, "f00d")
+    assert isinstance(whole.shell, FakeShell)
+    assert ("one", ("systemctl", "start", "--no-block", "rke2-server")) in whole.shell.calls
+
+
+def test_heal_does_not_believe_an_undo_whose_effect_nobody_sees(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(StopRke2, "gone_within_s", 0.0)
+    whole = cluster()
+    assert isinstance(whole.kube, FakeKube)
+    whole.kube.objects["/api/v1/nodes/one"] = {"status": {"conditions": []}}
+    (mended,) = mend_journal(whole, armed(whole))
+    assert "stop-rke2 of one is gone: not within" in (mended.trouble or "")
+
+
+def test_an_undo_that_was_torn_by_a_crash_is_named_all_the_same() -> None:
+    left = cluster(left={"armed": [{"id": "f00d", "commands": []}], "strays": []})
+    found, lost = keeper.leftovers(left)
+    assert (found[0].armed, lost) == ({"f00d": "a fault of unknown"}, [])
