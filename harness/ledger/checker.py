@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeAlias
-from urllib.parse import unquote
 
 from harness.errors import NotProven
 from harness.journal import utc_text
@@ -166,11 +165,10 @@ class _History:
 
     def _note(self, what: str, who: str, number: int, at: int) -> None:
         if what == MARK:
-            name = unquote(who)
-            self._marks.append((name, at))
+            self._marks.append((who, at))
             for kind in self.kinds.values():
                 kind.span.silent(at)
-                kind.span = _Span(name, at, last=kind.span.last)
+                kind.span = _Span(who, at, last=kind.span.last)
                 kind.spans.append(kind.span)
         elif what == STOP:
             self._stop(at)

@@ -68,7 +68,7 @@ class Database:
     def abandon(self) -> None:
         """Let whoever waits for an answer have none; that thread then drops the connection."""
         self._abandoned += 1
-        connection, self._open = self._open, None
+        connection = self._open
         if connection is not None and not connection.closed:
             with socket.socket(fileno=os.dup(connection.fileno())) as same:
                 hang_up(same)
