@@ -284,7 +284,7 @@ class _Comparison:
             duplicated=len(twice),
             phantom=len(self._phantoms),
             stale=len(stale),
-            rpo_s=_age(kind, lost[0][0]) if lost else 0.0,
+            rpo_s=_age(kind, lost[0][0], lost[-1][0]) if lost else 0.0,
             examples={
                 **tally.examples,
                 **_named("lost", told),
@@ -295,10 +295,14 @@ class _Comparison:
         )
 
 
-def _age(kind: _Kind, acknowledged: int) -> float:
-    """How old a write was at the first fault or, without one, at the last acknowledgement."""
+def _age(kind: _Kind, oldest: int, newest: int) -> float:
+    """How old the oldest lost write was when the loss came, at the latest.
+
+    That is at the first fault, if not later writes were lost as well; without a fault, it may have
+    been as late as the last acknowledgement.
+    """
     faults = [span.at for span in kind.spans if span.name == FAULT]
-    return max(0.0, _seconds((faults or [kind.span.last])[0] - acknowledged))
+    return _seconds(max(newest, *(faults[:1] or [kind.span.last])) - oldest)
 
 
 def _where(values: bytes | bytearray, *wanted: int) -> bytes:

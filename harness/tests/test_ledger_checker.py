@@ -215,6 +215,7 @@ def test_a_loss_is_as_old_as_it_was_when_the_fault_came() -> None:
     ]
     assert tally(events, reading([("file/0", 1)])).rpo_s == 2.5
     assert tally(events, reading([("file/0", 0)])).rpo_s == 0.0
+    assert tally(events, reading([])).rpo_s == 8.0
 
 
 def test_a_bank_that_had_another_total_is_caught() -> None:
