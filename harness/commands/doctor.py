@@ -90,17 +90,21 @@ def examine(reach: Reach) -> list[Line]:
 
 
 def _profile(profile: Profile) -> Iterator[Line]:
-    image = profile.kubernetes.probe_image
-    if image.endswith("0" * 64):
-        yield Line(
-            where=profile.name,
-            what="probe image",
-            state=State.CONFIGURATION,
-            says=f"{image} is a placeholder",
-            remedy="kubernetes.probe_image: enter the digest of an image with python3",
-        )
-    else:
-        yield Line(where=profile.name, what="probe image", says=image)
+    images = {"probe image": (profile.kubernetes.probe_image, "kubernetes.probe_image", "python3")}
+    if profile.ledger is not None:
+        field = "ledger.database_image"
+        images["database image"] = (profile.database_image, field, "PostgreSQL 15, sh and flock")
+    for what, (image, field, holds) in images.items():
+        if image.endswith("0" * 64):
+            yield Line(
+                where=profile.name,
+                what=what,
+                state=State.CONFIGURATION,
+                says=f"{image} is a placeholder",
+                remedy=f"{field}: enter the digest of an image with {holds}",
+            )
+        else:
+            yield Line(where=profile.name, what=what, says=image)
 
 
 def _machine(reach: Reach, machine: Machine) -> Iterator[Line]:

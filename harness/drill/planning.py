@@ -14,6 +14,7 @@ from harness.faults.budget import margins
 from harness.faults.fault import Fault
 from harness.faults.permissions import DISRUPTION
 from harness.faults.standing import standing
+from harness.ledger.permissions import LEDGER
 from harness.probes import ceph
 from harness.settings.drills import Drill
 from harness.transport import Reach
@@ -38,7 +39,7 @@ def planned(drill: Drill, reach: Reach, seed: int, machines: Sequence[str] = ())
         "targets": {
             key: f"{it.words} {it.sign} {it.number:g}" for key, it in drill.targets.items()
         },
-        "permissions": [str(permission) for permission in DISRUPTION],
+        "permissions": [str(permission) for permission in sorted({*DISRUPTION, *LEDGER})],
     }
 
 

@@ -163,8 +163,11 @@ class Reader:
                 numbers, times = (list(map(int, words[at::_WORDS])) for at in (2, 3))
             except ValueError as error:
                 raise NotProven(f"{self.path} is damaged: {error}") from error
-            yield zip(words[0::_WORDS], words[1::_WORDS], numbers, times, strict=True)
-            what = words[-_WORDS]
+            whats, names = words[0::_WORDS], words[1::_WORDS]
+            if MARK in whats:
+                names = [unquote(name) for name in names]
+            yield zip(whats, names, numbers, times, strict=True)
+            what = whats[-1]
         self.closed = what == END
 
     def _chunks(self) -> Iterator[str]:

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeAlias
-from urllib.parse import unquote
 
 from harness.errors import NotProven
 from harness.journal import utc_text
@@ -166,11 +165,10 @@ class _History:
 
     def _note(self, what: str, who: str, number: int, at: int) -> None:
         if what == MARK:
-            name = unquote(who)
-            self._marks.append((name, at))
+            self._marks.append((who, at))
             for kind in self.kinds.values():
                 kind.span.silent(at)
-                kind.span = _Span(name, at, last=kind.span.last)
+                kind.span = _Span(who, at, last=kind.span.last)
                 kind.spans.append(kind.span)
         elif what == STOP:
             self._stop(at)
@@ -286,7 +284,7 @@ class _Comparison:
             duplicated=len(twice),
             phantom=len(self._phantoms),
             stale=len(stale),
-            rpo_s=_age(kind, lost[0][0]) if lost else 0.0,
+            rpo_s=_age(kind, lost[0][0], lost[-1][0]) if lost else 0.0,
             examples={
                 **tally.examples,
                 **_named("lost", told),
@@ -297,10 +295,14 @@ class _Comparison:
         )
 
 
-def _age(kind: _Kind, acknowledged: int) -> float:
-    """How old a write was at the first fault or, without one, at the last acknowledgement."""
+def _age(kind: _Kind, oldest: int, newest: int) -> float:
+    """How old the oldest lost write was when the loss came, at the latest.
+
+    That is at the first fault, if not later writes were lost as well; without a fault, it may have
+    been as late as the last acknowledgement.
+    """
     faults = [span.at for span in kind.spans if span.name == FAULT]
-    return max(0.0, _seconds((faults or [kind.span.last])[0] - acknowledged))
+    return _seconds(max(newest, *(faults[:1] or [kind.span.last])) - oldest)
 
 
 def _where(values: bytes | bytearray, *wanted: int) -> bytes:

@@ -39,8 +39,8 @@ class Tally:
 
     ``gap_s`` is the longest time without an acknowledgement, between the moments ``gap_from`` and
     ``gap_to`` (UTC seconds since the epoch); ``gap_open``: it lasted until writing was stopped.
-    ``rpo_s`` is how old the oldest lost write was when the first fault came or, without one, when
-    the last write was acknowledged; a write that was acknowledged after that counts as 0.
+    ``rpo_s`` is how old the oldest lost write was when the first fault came or, if that is later,
+    when the newest lost one was acknowledged; without a fault, when the last write was.
 
     Of a bank, ``due`` is the total that it must have, ``totals`` how often somebody counted it, and
     ``wrong_totals`` how often the total was another. ``unread`` says why nobody could see what is

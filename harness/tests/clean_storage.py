@@ -39,7 +39,7 @@ def _events() -> Iterator[Event]:
     yield "due", "bank/0", 1000, 0
     for second in [*range(6), *range(9, 15)]:
         if second == 5:
-            yield "mark", "fault%20injected", 0, second * 1_000_000 + 1
+            yield "mark", "fault injected", 0, second * 1_000_000 + 1
         for number, kind in enumerate(_KINDS):
             at = second * 1_000_000 + number * 1000 + 2
             yield "invoke", f"{kind}/0", second - 3 * (second > 5), at

@@ -6,11 +6,16 @@ import contextlib
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import paramiko
-from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
+from paramiko.common import (
+    AUTH_FAILED,
+    AUTH_SUCCESSFUL,
+    OPEN_FAILED_CONNECT_FAILED,
+    OPEN_SUCCEEDED,
+)
 
 from harness.model import Machine
 from harness.settings import SshAccess
@@ -31,6 +36,20 @@ class SshServer:
         self._transports: list[paramiko.Transport] = []
         self._stalled: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def forward(self, transport: paramiko.Transport, chanid: int, far: socket.socket) -> None:
+        """Join a channel that is about to be opened with a connection to elsewhere."""
+
+        def join() -> None:
+            channel = transport.accept(5)
+            assert channel is not None
+            assert channel.get_id() == chanid
+            threading.Thread(target=_carry, args=(channel.recv, far.sendall), daemon=True).start()
+            _carry(far.recv, channel.sendall)
+            channel.close()
+            far.close()
+
+        threading.Thread(target=join, daemon=True).start()
 
     def drop_connections(self) -> None:
         for transport in self._transports:
@@ -55,12 +74,13 @@ class SshServer:
             transport.add_server_key(self.host_key)
             self._transports.append(transport)
             with contextlib.suppress(paramiko.SSHException, EOFError):
-                transport.start_server(threading.Event(), _Session(self))
+                transport.start_server(threading.Event(), _Session(self, transport))
 
 
 class _Session(paramiko.ServerInterface):
-    def __init__(self, server: SshServer) -> None:
+    def __init__(self, server: SshServer, transport: paramiko.Transport) -> None:
         self._server = server
+        self.transport = transport
         self._round_trip = threading.Lock()
 
     def get_allowed_auths(self, username: str) -> str:  # noqa: ARG002
@@ -75,6 +95,20 @@ class _Session(paramiko.ServerInterface):
     def check_channel_request(self, kind: str, chanid: int) -> int:  # noqa: ARG002
         return OPEN_SUCCEEDED
 
+    def check_channel_direct_tcpip_request(
+        self,
+        chanid: int,
+        origin: tuple[str, int],  # noqa: ARG002
+        destination: tuple[str, int],
+    ) -> int:
+        try:
+            far = socket.create_connection(destination, timeout=5)
+        except OSError:
+            return OPEN_FAILED_CONNECT_FAILED
+        far.settimeout(None)
+        self._server.forward(self.transport, chanid, far)
+        return OPEN_SUCCEEDED
+
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         threading.Thread(target=self._answer, args=(channel, command), daemon=True).start()
         return True
@@ -85,6 +119,12 @@ class _Session(paramiko.ServerInterface):
         with self._round_trip:
             channel.get_transport().global_request("round-trip@localhost", wait=True)
         _execute(channel, command)
+
+
+def _carry(receive: Callable[[int], bytes], send: Callable[[bytes], object]) -> None:
+    with contextlib.suppress(OSError, EOFError):
+        while chunk := receive(_CHUNK):
+            send(chunk)
 
 
 def _execute(channel: paramiko.Channel, command: bytes) -> None:

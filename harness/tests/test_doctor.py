@@ -25,6 +25,7 @@ from harness.errors import (
 )
 from harness.model import Exit
 from harness.settings import SCENARIOS, Profile, load_profile
+from harness.settings.profile import Ledger
 from harness.transport import Answer, Completed, Reach
 from harness.transport.fake import FakeFleet, FakeKube, FakeOutside, FakeShell, ShellAnswer
 
@@ -43,7 +44,9 @@ def _profile(**changes: Any) -> Profile:
     contabo = load_profile("contabo")
     image = "python@sha256:" + "a" * 64
     kubernetes = contabo.kubernetes.model_copy(update={"probe_image": image})
-    return contabo.model_copy(update={"uid": UID, "kubernetes": kubernetes, **changes})
+    ledger = Ledger(database_image="postgres@sha256:" + "b" * 64)
+    update = {"uid": UID, "kubernetes": kubernetes, "ledger": ledger, **changes}
+    return contabo.model_copy(update=update)
 
 
 def _said(stdout: str, status: int = 0) -> Completed:
@@ -251,10 +254,15 @@ def test_the_contabo_profile_as_delivered_fails_cleanly(tmp_path: Path) -> None:
     result = _run(tmp_path, key=False)
     assert result.exit_code == Exit.USAGE
     assert not isinstance(result.exception, HarnessError)
-    for words in ("probe image", "cannot use the SSH key", "cannot use the kubeconfig"):
+    for words in (
+        "probe image",
+        "database image",
+        "cannot use the SSH key",
+        "cannot use the kubeconfig",
+    ):
         assert words in result.output
-    assert result.output.count("what to do: ") == 5
-    assert "5 of 5 need attention" in result.output
+    assert result.output.count("what to do: ") == 6
+    assert "6 of 6 need attention" in result.output
 
 
 def test_machines_that_are_down_are_told_in_json(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_what_is_read_is_what_was_written_in_order(tmp_path: Path) -> None:
         ("ok", "postgres/0", 0),
         ("invoke", "postgres/0", 1),
         ("ok", "postgres/0", 1),
-        ("mark", "fault%20injected", 0),
+        ("mark", "fault injected", 0),
         ("end", "-", 0),
     ]
     times = [event[3] for event in events]

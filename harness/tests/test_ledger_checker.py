@@ -107,16 +107,16 @@ def test_the_largest_gap_is_the_one_that_a_plain_loop_finds(
     for name in data.draw(st.lists(st.sampled_from(["healed", FAULT]), max_size=3)):
         place = data.draw(st.integers(0, len(events)))
         at = events[place - 1][3] if place else 0
-        events.insert(place, ("mark", name.replace(" ", "%20"), 0, at))
+        events.insert(place, ("mark", name, 0, at))
     found = tally(events, reading(story.there))
     moments = [event[3] for event in events if event[0] == "ok"]
     begun = [event[3] for event in events if event[0] == "invoke"]
     edges = [*begun[:1], *moments, *(event[3] for event in events[-1:] if begun)]
     gaps = [later - sooner for sooner, later in pairwise(edges)]
     assert found.gap_s == pytest.approx(max(gaps, default=0) / 1e6)
-    faults = [event[3] for event in events if event[:2] == ("mark", "fault%20injected")]
+    faults = [event[3] for event in events if event[:2] == ("mark", "fault injected")]
     if faults:
-        place = events.index(("mark", "fault%20injected", 0, faults[0]))
+        place = events.index(("mark", "fault injected", 0, faults[0]))
         after = [event[3] for event in events[place:] if event[0] == "ok"]
         assert found.to_json()["ok_after_fault"] == len(after)
     else:
@@ -156,7 +156,7 @@ def test_phases_tell_when_writing_went_on_after_each_mark() -> None:
     events: list[Event] = [
         ("invoke", "file/0", 0, 1 * second),
         ("ok", "file/0", 0, 2 * second),
-        ("mark", "fault%20injected", 0, 3 * second),
+        ("mark", "fault injected", 0, 3 * second),
         ("invoke", "file/0", 1, 3 * second),
         ("info", "file/0", 1, 8 * second),
         ("mark", "healed", 0, 10 * second),
@@ -183,7 +183,7 @@ def test_a_silence_to_the_end_of_the_book_is_open() -> None:
     events: list[Event] = [
         ("invoke", "file/0", 0, 1),
         ("ok", "file/0", 0, 2),
-        ("mark", "fault%20injected", 0, 5),
+        ("mark", "fault injected", 0, 5),
         ("end", "-", 0, 5_000_002),
     ]
     found = tally(events, reading([("file/0", 0)]))
@@ -209,12 +209,13 @@ def test_a_loss_is_as_old_as_it_was_when_the_fault_came() -> None:
     events: list[Event] = [
         ("invoke", "file/0", 0, 0),
         ("ok", "file/0", 0, 1_000_000),
-        ("mark", "fault%20injected", 0, 3_500_000),
+        ("mark", "fault injected", 0, 3_500_000),
         ("invoke", "file/0", 1, 4_000_000),
         ("ok", "file/0", 1, 9_000_000),
     ]
     assert tally(events, reading([("file/0", 1)])).rpo_s == 2.5
     assert tally(events, reading([("file/0", 0)])).rpo_s == 0.0
+    assert tally(events, reading([])).rpo_s == 8.0
 
 
 def test_a_bank_that_had_another_total_is_caught() -> None:

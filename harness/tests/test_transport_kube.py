@@ -14,6 +14,7 @@ import pytest
 from harness.authority import Authority
 from harness.errors import (
     ConfigError,
+    Conflict,
     Denied,
     NotFound,
     NotListening,

@@ -7,6 +7,7 @@ standby, or had to give a transaction up.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Iterator, Sequence
@@ -68,9 +69,12 @@ class Database:
     def abandon(self) -> None:
         """Let whoever waits for an answer have none; that thread then drops the connection."""
         self._abandoned += 1
-        connection, self._open = self._open, None
-        if connection is not None and not connection.closed:
-            with socket.socket(fileno=os.dup(connection.fileno())) as same:
+        connection = self._open
+        if connection is not None:
+            with (
+                contextlib.suppress(psycopg.Error, OSError),  # that thread may just be closing it
+                socket.socket(fileno=os.dup(connection.fileno())) as same,
+            ):
                 hang_up(same)
 
     def close(self) -> None:
@@ -92,7 +96,8 @@ class Database:
                 target_session_attrs="read-write",
             )
         except psycopg.Error as error:
-            raise NeverSent(f"no connection to the database: {error}") from error
+            first = str(error).partition("\n")[0]  # the others say the same of other ways
+            raise NeverSent(f"no connection to the database: {first}") from error
 
     def _heard(self, notice: psycopg.errors.Diagnostic) -> None:
         if notice.severity_nonlocalized == "WARNING":
