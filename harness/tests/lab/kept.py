@@ -17,6 +17,7 @@ from harness.ledger.keeping import Books, kept
 from harness.ledger.platform import DURABLE, SERVE, Platform, namespace
 from harness.ledger.tally import Tally, observed
 from harness.model import Case, Observation, Outcome, Verdict
+from harness.tests import clean_drills
 from harness.tests.lab.world import World
 from harness.transport.netns import _setns
 from harness.transport.reach import connect
@@ -32,6 +33,12 @@ LOST, INVENTED, ON_TIME, BANK = (
     "the bank's total never changed",
 )
 _TARGETS = {"lost_count": 0.0, "duplicated_count": 0.0, "invented_count": 0.0}
+# What asks the same of the ledger of a drill, or of a soak, that went well otherwise.
+_ALSO: Mapping[str, tuple[str, ...]] = {
+    LOST: ("the drill lost no acknowledged write", "the soak lost no acknowledged write"),
+    INVENTED: ("the drill left no write twice or from nowhere",),
+    ON_TIME: ("writing went on in time",),
+}
 
 
 @dataclass
@@ -78,19 +85,25 @@ class Kept:
             Observation(probe="ledger", target=target, at=0.0, took_s=1.0, value=value)
             for target, value in observed(self.tallies).items()
         ]
-        case = Case(
-            cluster=self.world.lab.profile.cluster(),
-            targets=_TARGETS | {"outage_s": outage_s},
-            observations=observations,
-        )
+        targets = _TARGETS | {"outage_s": outage_s}
+        well = clean_drills.seen()
+        well["drills"][clean_drills.DRILL]["targets"] = {k: ["≤", n] for k, n in targets.items()}
+        observations += [
+            Observation(probe=probe, target=target, at=0.0, took_s=1.0, value=value)
+            for probe, seen in well.items()
+            for target, value in seen.items()
+        ]
+        cluster = self.world.lab.profile.cluster()
+        case = Case(cluster=cluster, targets=targets, observations=observations)
         return CHECKS[check](case)
 
     def red(self, check: str, *words: str, **limits: Any) -> None:
-        """Assert that the check fails, for a reason with these words."""
-        verdict = self.judge(check, **limits)
-        assert verdict.outcome is Outcome.FAIL, f"{verdict.reason}\n{self.tallies}"
-        missing = [word for word in words if word not in verdict.reason]
-        assert not missing, f"the reason does not say {missing}: {verdict.reason}"
+        """Assert that the check fails, for a reason with these words; in a drill and a soak too."""
+        for name in (check, *_ALSO.get(check, ())):
+            verdict = self.judge(name, **limits)
+            assert verdict.outcome is Outcome.FAIL, f"{name}: {verdict.reason}\n{self.tallies}"
+            missing = [word for word in words if word not in verdict.reason]
+            assert not missing, f"the reason does not say {missing}: {verdict.reason}"
 
 
 @contextmanager

@@ -40,7 +40,11 @@ def serving(more: str) -> str:
     return SERVE.replace(_MAIN, f"{more}\n{_MAIN}")
 
 
-@pytest.mark.defect("no acknowledged write is lost")
+@pytest.mark.defect(
+    "no acknowledged write is lost",
+    "the drill lost no acknowledged write",
+    "the soak lost no acknowledged write",
+)
 def test_a_database_that_commits_before_it_writes_its_log_is_caught(world: World) -> None:
     loose = {**DURABLE, "synchronous_commit": "off", "wal_writer_delay": "10s"}
     with ledger(world, "postgres", "bank", settings=loose, rate_per_s=20) as kept:
@@ -78,6 +82,8 @@ def test_a_service_that_answers_from_memory_is_caught_when_it_is_killed(world: W
     "no write is there twice or was never made",
     "the bank's total never changed",
     "writing went on again in time",
+    "the drill left no write twice or from nowhere",
+    "writing went on in time",
 )
 def test_rows_money_and_time_that_nobody_gave_are_caught(world: World) -> None:
     with ledger(world, "postgres", "bank", "http") as kept:

@@ -2,54 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from harness.checks import CHECKS
-from harness.drill.conduct import Stage, carry_out
-from harness.drill.steady import all_numbers, until_steady
-from harness.faults.permit import affordable
+from harness.drill.conduct import carry_out
 from harness.model import Case, Observation, Outcome, Verdict
-from harness.settings import load_gates
-from harness.settings.drills import Drill, Limits, load_steady
+from harness.settings.drills import Drill
 from harness.tests.lab.breaking import Do, inside
+from harness.tests.lab.drilling import stage
 from harness.tests.lab.world import World
-from harness.transport import Reach
 
 REAL = "every fault was seen by somebody else, and seen to be gone"
 NO_MORE = "no more broke than was meant to"
 NOTICED = "others noticed it in time"
 STEADY = "the steady state came back in time"
 OSD = "vmi2887103"
-
-
-@dataclass
-class NoBooks:
-    """Nothing is written: other tests are about the ledger."""
-
-    space: str = ""
-
-    def mark(self, name: str) -> None:
-        """Nobody reads it."""
-
-    def tally(self) -> Mapping[str, Any]:
-        return {}
-
-    def latency_ms(self) -> Sequence[Mapping[str, float]]:
-        return []
-
-
-@contextmanager
-def keeping(names: Sequence[str], *, machine: str, writes_per_s: float) -> Iterator[NoBooks]:
-    assert names
-    assert machine
-    assert writes_per_s
-    yield NoBooks()
 
 
 @pytest.fixture
@@ -74,56 +44,21 @@ def drill(fault: str, hold_s: float, **targets: float) -> Drill:
     )
 
 
-def carried_out(
-    do: Do,
-    what: Drill,
-    machine: str,
-    *,
-    when: Mapping[str, Callable[[], object]],
-    silent_s: float = 90,
-) -> Any:
-    """Carry a drill out; ``when`` says what happens beside it when progress begins so."""
-    events: list[Any] = []
-
-    def tell(text: str) -> None:
-        for begins, act in when.items():
-            if text.startswith(begins):
-                act()
-
-    def go(reach: Reach) -> Any:
-        steady = load_steady()
-        stage = Stage(
-            reach=reach,
-            calm=partial(until_steady, reach, steady, all_numbers(load_gates())),
-            afford=partial(affordable, reach),
-            limits=Limits(inactive_s=60, silent_s=silent_s),
-            write=lambda kind, subject, data: events.append((kind, subject, data)),
-            keeping=keeping,
-            tell=tell,
-            seed=1,
-        )
-        return carry_out(what, stage, [machine])
-
-    return do(go)
-
-
 def judged(world: World, value: Any, check: str) -> Verdict:
     look = Observation(probe="drills", target="a-defect", at=0.0, took_s=1.0, value=value)
     cluster = world.lab.profile.cluster()
     return CHECKS[check](Case(cluster=cluster, targets={}, observations=[look]))
 
 
-@pytest.mark.defect(REAL, NOTICED)
+@pytest.mark.defect(
+    "every fault was seen by somebody else, and seen to be gone", "others noticed it in time"
+)
 def test_a_fault_that_ceph_is_told_not_to_notice_is_not_seen(world: World, do: Do) -> None:
     """With `nodown` set in the middle, nobody marks the OSD that is stopped."""
     what = drill("stop-osd", 5, noticed_by_ceph_s=30)
+    when = {"breaking": lambda: world.do(world.one, "ceph", "osd", "set", "nodown")}
     try:
-        value = carried_out(
-            do,
-            what,
-            OSD,
-            when={"breaking": lambda: world.do(world.one, "ceph", "osd", "set", "nodown")},
-        )
+        value = do(lambda reach: carry_out(what, stage(reach, when=when), [OSD]))
     finally:
         world.do(world.one, "ceph", "osd", "unset", "nodown")
     real, noticed = judged(world, value, REAL), judged(world, value, NOTICED)
@@ -134,17 +69,14 @@ def test_a_fault_that_ceph_is_told_not_to_notice_is_not_seen(world: World, do: D
     assert "nodown" in steady.reason or "OSDMAP_FLAGS" in steady.reason
 
 
-@pytest.mark.defect(NO_MORE, STEADY)
+@pytest.mark.defect("no more broke than was meant to", "the steady state came back in time")
 def test_a_second_monitor_that_stops_ends_the_fault_and_is_found(world: World, do: Do) -> None:
     what = drill("stop-monitor", 120)
     unit = f"ceph-mon@{world.two.name}"
+    when = {"holding": lambda: world.do(world.two, "systemctl", "stop", unit)}
     try:
-        value = carried_out(
-            do,
-            what,
-            world.three.name,
-            when={"holding": lambda: world.do(world.two, "systemctl", "stop", unit)},
-            silent_s=15,
+        value = do(
+            lambda reach: carry_out(what, stage(reach, when=when, silent_s=15), [world.three.name])
         )
     finally:
         world.do(world.two, "systemctl", "start", unit)

@@ -1,0 +1,60 @@
+"""A drill's surroundings on the lab, without a ledger, and what happens beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from harness.drill.conduct import Stage
+from harness.drill.steady import all_numbers, until_steady
+from harness.faults.permit import affordable
+from harness.settings import load_gates
+from harness.settings.drills import Limits, load_steady
+from harness.transport import Reach
+
+
+@dataclass
+class NoBooks:
+    """Nothing is written: other tests are about the ledger."""
+
+    space: str = ""
+
+    def mark(self, name: str) -> None:
+        """Nobody reads it."""
+
+    def tally(self) -> Mapping[str, Any]:
+        return {}
+
+    def latency_ms(self) -> Sequence[Mapping[str, float]]:
+        return []
+
+
+@contextmanager
+def keeping(names: Sequence[str], *, machine: str, writes_per_s: float) -> Iterator[NoBooks]:
+    assert names
+    assert machine
+    assert writes_per_s
+    yield NoBooks()
+
+
+def stage(reach: Reach, *, when: Mapping[str, Callable[[], object]], silent_s: float = 90) -> Stage:
+    """``when`` says what happens beside the drill, when its progress begins with a word."""
+
+    def tell(text: str) -> None:
+        for begins, act in when.items():
+            if text.startswith(begins):
+                act()
+
+    return Stage(
+        reach=reach,
+        calm=partial(until_steady, reach, load_steady(), all_numbers(load_gates())),
+        afford=partial(affordable, reach),
+        limits=Limits(inactive_s=60, silent_s=silent_s),
+        write=lambda _kind, _subject, _data: None,
+        keeping=keeping,
+        tell=tell,
+        seed=1,
+    )

@@ -1,0 +1,126 @@
+"""Soaks on the lab that must not pass: what wore out shows, and for its own reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from harness.checks import CHECKS
+from harness.drill.footprint import footprint
+from harness.drill.latency import quarters
+from harness.drill.schedule import Turn
+from harness.drill.soak import soak
+from harness.ledger.book import Reader
+from harness.model import Case, Observation, Outcome, Verdict
+from harness.settings.soaks import Soak
+from harness.tests import clean_drills
+from harness.tests.lab.breaking import Do, inside
+from harness.tests.lab.drilling import stage
+from harness.tests.lab.kept import ledger
+from harness.tests.lab.red import beside
+from harness.tests.lab.world import World
+
+LASTED = "the soak lasted as long as it should"
+REAL = "every fault of the soak came and went"
+LEAKED = "nothing leaked"
+SLOWER = "answers did not become slower"
+
+RULES = Soak.model_validate(
+    {
+        "schema": 1,
+        "faults": [{"fault": "stop-monitor", "weight": 1, "hold_s": [60, 60]}],
+        "pause_s": [0, 0],
+        "calm_within_s": 20,
+        "look_every_s": 60,
+        "grows_percent": 25,
+        "slower_ratio": 1.5,
+        "ledger": ["objects"],
+        "writes_per_s": 1,
+    }
+)
+# A hundred processes that hold ten files each, as a program does that forgets to close any.
+LEAK = """
+import subprocess, sys, threading
+hold = "import sys, threading; files = [open('/etc/hostname') for _ in range(10)]; "
+hold += "threading.Event().wait(120)"
+left = [subprocess.Popen([sys.executable, "-S", "-c", hold]) for _ in range(100)]
+threading.Event().wait(120)
+"""
+SLOW = """
+CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+'BEGIN PERFORM pg_sleep(0.4); RETURN NEW; END';
+CREATE TRIGGER wait BEFORE INSERT ON writes FOR EACH ROW EXECUTE FUNCTION wait();
+"""
+
+
+@pytest.fixture
+def do(world: World) -> Iterator[Do]:
+    with inside(world) as do:
+        yield do
+
+
+def judged(world: World, check: str, **changes: Any) -> Verdict:
+    """What a check says of a soak that went well but for this."""
+    value = {**clean_drills.soak(), **changes}
+    look = Observation(probe="soak", target="part 1", at=0.0, took_s=1.0, value=value)
+    cluster = world.lab.profile.cluster()
+    return CHECKS[check](Case(cluster=cluster, targets={"soak_hours": 8}, observations=[look]))
+
+
+@pytest.mark.defect("the soak lasted as long as it should", "every fault of the soak came and went")
+def test_a_soak_ends_when_more_breaks_than_was_meant_to(world: World, do: Do) -> None:
+    """The second monitor that stops ends the fault; that it stays away ends the soak."""
+    unit = f"ceph-mon@{world.two.name}"
+    turn = Turn(
+        number=1,
+        pause_s=0,
+        machine=world.three.name,
+        fault="stop-monitor",
+        hold_s=60,
+        seed=1,
+    )
+    when = {"holding": lambda: world.do(world.two, "systemctl", "stop", unit)}
+    try:
+        value = do(
+            lambda reach: soak(RULES, [turn, turn], 600, stage(reach, when=when, silent_s=15))
+        )
+    finally:
+        world.do(world.two, "systemctl", "start", unit)
+    assert len(value["turns"]) == 1
+    lasted, real = judged(world, LASTED, **value), judged(world, REAL, **value)
+    assert (lasted.outcome, real.outcome) == (Outcome.FAIL, Outcome.FAIL)
+    assert "the steady state did not come back" in lasted.reason
+    assert "broke more: Ceph has not answered" in real.reason
+
+
+@pytest.mark.defect("nothing leaked")
+def test_processes_and_files_that_somebody_forgot_are_found(world: World, do: Do) -> None:
+    first = do(footprint)
+    assert judged(world, LEAKED, footprints=prints(first, do(footprint))).outcome is Outcome.PASS
+    with beside(world, world.two, "python3", "-c", LEAK):
+        world.do(world.two, "sh", "-c", "until [ $(pgrep -c python3) -gt 100 ]; do :; done")
+        last = do(footprint)
+    verdict = judged(world, LEAKED, footprints=prints(first, last))
+    assert verdict.outcome is Outcome.FAIL
+    assert "processes at the end" in verdict.reason
+    assert "files at the end" in verdict.reason
+    assert all(world.two.name in where for where in verdict.where)
+
+
+def prints(*seen: Any) -> list[dict[str, Any]]:
+    return [{"at_s": 60.0 * number, "seen": it} for number, it in enumerate(seen)]
+
+
+@pytest.mark.defect("answers did not become slower")
+def test_a_database_that_becomes_slow_is_found(world: World) -> None:
+    with ledger(world, "postgres", rate_per_s=10) as kept:
+        kept.more(60)
+        kept.sql(SLOW)
+        kept.more(30)
+        kept.do(kept.books.tally)
+        spans = quarters(Reader(kept.books.folder / "book"))
+    verdict = judged(world, SLOWER, latency_ms=spans)
+    assert verdict.outcome is Outcome.FAIL
+    assert "postgres: expected at most 1.5 × as long at the end" in verdict.reason
