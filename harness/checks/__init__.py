@@ -27,6 +27,7 @@ from harness.checks import (
     nodes,
     rook,
     snapshots,
+    swarm,
 )
 from harness.model import Case, Verdict
 
@@ -51,4 +52,5 @@ CHECKS: Mapping[str, Check] = (
     | capacity.CHECKS
     | rook.CHECKS
     | csi.CHECKS
+    | swarm.CHECKS
 )
