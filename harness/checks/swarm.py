@@ -28,7 +28,12 @@ def _declared(case: Case) -> SwarmDeclared:
 def _known(seen: Facts) -> Mapping[str, Any] | None:
     """What a manager knows: each of them tells what the leader knows."""
     told = [it["swarm"]["value"] for it in seen.values.values() if "value" in (it["swarm"] or {})]
-    return told[0] if told else None
+    return told[0] if told and not _unheard(told[0]) else None
+
+
+def _unheard(known: Mapping[str, Any]) -> list[str]:
+    """The nodes that a new leader has not heard of yet: how their tasks are it cannot tell."""
+    return [node["name"] for node in known["nodes"] if node["state"] == "unknown"]
 
 
 def nodes_ready(case: Case) -> Verdict:
@@ -60,10 +65,10 @@ def nodes_ready(case: Case) -> Verdict:
 
 
 def _untold(seen: Facts, known: Mapping[str, Any] | None) -> list[Finding]:
-    """That no manager said how the Swarm is, though some machine was looked at."""
+    """That no manager could say how the Swarm is, though some machine was looked at."""
     if known is not None or not seen.values:
         return []
-    return [unknown(_SWARM, "no manager tells its nodes and services")]
+    return [unknown(_SWARM, "no manager tells the state of all nodes and services")]
 
 
 def _engines(
@@ -104,16 +109,20 @@ def _wrong_node(
 
 
 def replicas(case: Case) -> Verdict:
-    """Of every service that Swarm has, declared or not."""
+    """Of every service that Swarm has, declared or not; no task runs where Docker is silent."""
     target = wanted(case, "missing_tasks_count")
     seen = _seen(case)
     known = _known(seen)
     services = known["services"] if known is not None else []
-    findings = [Finding(it["name"], says) for it in services for says in _short(it)]
+    silent = {name for name, value in seen.values.items() if "silent" in value["docker"]}
+    running = {it["name"]: [at for at in it["running"] if at not in silent] for it in services}
+    findings = [
+        Finding(it["name"], says) for it in services for says in _short(it, running[it["name"]])
+    ]
     if known is not None and not services:
         findings.append(unknown(_SWARM, "it has no service, so none has its tasks"))
-    missing = sum(max(0, it["replicas"] - it["running"]) for it in services)
-    tasks = sum(it["running"] for it in services)
+    missing = sum(max(0, it["replicas"] - len(running[it["name"]])) for it in services)
+    tasks = sum(map(len, running.values()))
     return conclude(
         [*findings, *_untold(seen, known)],
         seen,
@@ -123,11 +132,11 @@ def replicas(case: Case) -> Verdict:
     )
 
 
-def _short(service: Mapping[str, Any]) -> Iterator[str]:
-    if service["running"] != service["replicas"]:
+def _short(service: Mapping[str, Any], running: Sequence[str]) -> Iterator[str]:
+    if len(running) != service["replicas"]:
         others = "; ".join(map(_task, service["others"][:_SAID]))
         why = f" ({others})" if others else ""
-        yield f"expected {service['replicas']} running tasks, seen {service['running']}{why}"
+        yield f"expected {service['replicas']} running tasks, seen {len(running)}{why}"
     for name, times in Counter(it["task"] for it in service["failed"]).items():
         if times >= _AGAIN:
             last = min(

@@ -28,7 +28,10 @@ DOCKER_S = 10.0
 ANSWER_S = 8.0
 SIDE_BY_SIDE = 8
 MOST_BYTES = 1024 * 1024
+# Which failures are told: of tasks that had hardly begun, a short while ago, where none has lived
+# longer since. A machine that lost power fails its tasks too, but once.
 RECENT_S = 300.0
+BEGUN_S = 60.0
 FAILED = ("failed", "rejected")
 WHY = 160  # characters
 
@@ -106,27 +109,40 @@ def services(said: Any, tasks: Any, told: Any, now: float) -> Any:
             {
                 "name": service["Spec"]["Name"],
                 "replicas": replicas,
-                "running": len(running),
+                "running": [names[it["NodeID"]] for it in running],
                 "others": [task(it, names, now) for it in wanted if it not in running],
-                "failed": failures(own, names, now),
-                "ports": [
-                    it["PublishedPort"] for it in service.get("Endpoint", {}).get("Ports", ())
-                ],
+                "failed": failures(own, running, names, now),
+                "ports": ports(service),
             }
         )
     return found
 
 
-def failures(tasks: Any, names: Any, now: float) -> Any:
-    """The tasks that failed a short while ago."""
-    failed = [task(it, names, now) for it in tasks if it["Status"]["State"] in FAILED]
-    return [it for it in failed if it["age_s"] < RECENT_S]
+def ports(service: Any) -> Any:
+    """The ports that a service publishes: asked for, or given to it."""
+    asked = service["Spec"].get("EndpointSpec", {}).get("Ports", [])
+    given = service.get("Endpoint", {}).get("Ports", [])
+    return sorted({it["PublishedPort"] for it in asked + given if it.get("PublishedPort")})
+
+
+def failures(tasks: Any, running: Any, names: Any, now: float) -> Any:
+    """The tasks that failed a short while ago, soon after they were begun, and to no good end."""
+    short = [
+        it
+        for it in tasks
+        if it["Status"]["State"] in FAILED
+        and seconds(it["Status"]["Timestamp"]) - seconds(it["CreatedAt"]) < BEGUN_S
+    ]
+    stay = {it["task"] for it in (task(it, names, now) for it in running) if it["age_s"] >= BEGUN_S}
+    told = [task(it, names, now) for it in short]
+    return [it for it in told if it["age_s"] < RECENT_S and it["task"] not in stay]
 
 
 def task(said: Any, names: Any, now: float) -> Any:
     """A task in short: which of its service, where, how it is and since when."""
     status, at = said["Status"], names.get(said.get("NodeID"), "")
     return {
+        # Numbered, or, of a service that has one on every machine, named by its machine.
         "task": str(said.get("Slot") or at),
         "node": at,
         "state": status["State"],
