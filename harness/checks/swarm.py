@@ -41,7 +41,7 @@ def nodes_ready(case: Case) -> Verdict:
     known = _known(seen)
     listed = known["nodes"] if known is not None else []
     machines = [machine.name for machine in case.cluster.machines]
-    findings = list(_engines(seen, declared, listed))
+    findings = list(_engines(seen, listed))
     if known is not None:
         for name in machines:
             nodes = [node for node in listed if node["name"] == name]
@@ -71,9 +71,7 @@ def _untold(seen: Facts, known: Mapping[str, Any] | None) -> list[Finding]:
     return [unknown(_SWARM, "no manager tells the state of all nodes and services")]
 
 
-def _engines(
-    seen: Facts, declared: SwarmDeclared, listed: Sequence[Mapping[str, Any]]
-) -> Iterator[Finding]:
+def _engines(seen: Facts, listed: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
     """What each machine says of its own part."""
     ids = {node["id"] for node in listed}
     for name, value in seen.values.items():
@@ -87,7 +85,9 @@ def _engines(
         elif ids and own["id"] not in ids:
             yield Finding(name, "expected it in the same Swarm as the others, seen it in another")
         if "error" in (value["swarm"] or {}):
-            text = f"expected this manager to tell the Swarm's state, seen {value['swarm']['error']}"
+            text = (
+                f"expected this manager to tell the Swarm's state, seen {value['swarm']['error']}"
+            )
             yield Finding(name, text)
 
 

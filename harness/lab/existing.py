@@ -1,4 +1,4 @@
-"""The storage that exists before the migration: a small tree on CephFS, which must stay as it is."""
+"""The storage that exists before the migration: a small tree on CephFS, which must not change."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def prepare(lab: Lab, node: Node, log: Path) -> None:
     _write(root / "etc/resolv.conf", f"nameserver {lab.shape.address.ip}\n")
     _write(root / "etc/fstab", "")
     _write(root / "etc/machine-id", f"{uuid.uuid5(FSID, node.name).hex}\n")
-    _units(root, masked=MASKED if lab.profile.stack.source == "swarm" else MASKED + DOCKER)
+    _units(root, masked(lab))
     _layout(root, rancher)
     _ssh(lab, node, log)
 
@@ -122,9 +122,14 @@ def _link(path: Path, target: str) -> None:
     path.symlink_to(target)
 
 
-def _units(root: Path, *, masked: Sequence[str]) -> None:
+def masked(lab: Lab) -> tuple[str, ...]:
+    """The units that never run on the lab's machines."""
+    return MASKED if lab.profile.stack.source == "swarm" else MASKED + DOCKER
+
+
+def _units(root: Path, never: Sequence[str]) -> None:
     units = root / "etc/systemd/system"
-    for name in masked:
+    for name in never:
         _link(units / name, "/dev/null")
     # The name by which kubeadm starts and stops it.
     _link(units / "kubelet.service", "rke2-server.service")

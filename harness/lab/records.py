@@ -63,12 +63,16 @@ def record_speeds(reach: Reach) -> None:
         reach.profile.cluster().osd_disks,
         load_jobs("quick"),
         least_bytes=int(disks.at_least_gib * GIB),
-        tell=lambda machine, line: sys.stderr.write(f"{machine}: {line}\n"),
+        tell=_tell,
     )
     unmeasured = [it for it in results if not it.iops]
     if unmeasured:
         raise LabError(f"disks were not measured: {unmeasured}")
     speeds.write(disks.baseline, results, disks.state)
+
+
+def _tell(machine: str, line: str) -> None:
+    sys.stderr.write(f"{machine}: {line}\n")
 
 
 def record_storage(reach: Reach) -> None:

@@ -13,6 +13,7 @@ Standard library of Python 3.8 only.
 
 from __future__ import annotations
 
+import calendar
 import http.client
 import json
 import socket
@@ -20,7 +21,6 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import datetime, timezone
 from typing import Any
 
 SOCKET = "/var/run/docker.sock"
@@ -153,8 +153,7 @@ def task(said: Any, names: Any, now: float) -> Any:
 
 def seconds(text: str) -> float:
     """UTC seconds since the epoch of a time as Docker writes it, whole seconds of it."""
-    moment = datetime.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")
-    return moment.replace(tzinfo=timezone.utc).timestamp()
+    return float(calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")))
 
 
 def swarm() -> Any:

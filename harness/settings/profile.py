@@ -281,7 +281,7 @@ class Profile(Frozen):
         if self.stack.rook == "cluster" and self.rook is not None and self.rook.device is None:
             raise ValueError("Rook runs its own Ceph: say in `rook.device:` what holds the OSDs")
         if self.stack.source == "swarm" and self.swarm is None:
-            raise ValueError("the stack's source is Swarm: say in `swarm:` what it must go on giving")
+            raise ValueError("the stack's source is Swarm: say in `swarm:` what it gives")
         if self.swarm is not None and (unknown := self.swarm.strangers(names)):
             raise ValueError(f"swarm names no machine: {', '.join(unknown)}")
         return self

@@ -1,4 +1,4 @@
-"""What a profile declares of the old platform: its Swarm, and the services that it goes on giving."""
+"""What a profile declares of the platform that is migrated: its Swarm, and what it serves."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.checks import CHECKS, capacity, ceph, ceph_data, csi, rook
+from harness.checks import CHECKS, capacity, ceph, ceph_data, csi, rook, swarm
 from harness.model import Case, Outcome, Verdict
 from harness.tests.clean_case import Seen, buckets, case, clean
 from harness.tests.clean_cluster import DAY_S, NAMES, NOW
@@ -66,6 +66,7 @@ LOOKS_AT = {
     "a deleted claim gives its space back": ("claims",),
     **dict.fromkeys(ceph.CHECKS | ceph_data.CHECKS | capacity.CHECKS, ("ceph",)),
     **dict.fromkeys([*rook.CHECKS, *csi.CHECKS], ("rook",)),
+    **dict.fromkeys(swarm.CHECKS, ("swarm",)),
 }
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.lab import ceph, kubernetes, lifecycle, machines
+from harness.lab import ceph, kubernetes, lifecycle, machines, swarm
 from harness.lab.host import until_well
 from harness.lab.shape import Lab, Node
 from harness.settings import ROOT
@@ -117,10 +117,11 @@ class World:
 
     def trouble(self) -> str:
         """What keeps the lab from being whole; empty when nothing does."""
-        return kubernetes.trouble(self.lab, self.log) or ceph.trouble(self.lab, self.log)
+        parts = (kubernetes.trouble, ceph.trouble, swarm.trouble)
+        return next((words for part in parts if (words := part(self.lab, self.log))), "")
 
     def whole(self, within_s: float = 180) -> None:
-        """Wait until Kubernetes and Ceph are whole."""
+        """Wait until Kubernetes, Ceph and Swarm are whole."""
         until_well(self.trouble, what="the lab", within_s=within_s, log=self.log)
 
     def profile_with(self, changes: Sequence[tuple[str, str]]) -> str:
