@@ -226,7 +226,7 @@ class Up:
 
 
 def open_access(lab: Lab, log: Path) -> None:
-    """The harness's key, the other ways in and records, which live and are copied with the disks."""
+    """The harness's key, other ways in and records, which live and are copied with the disks."""
     folder = lab.live / "access"
     folder.mkdir(mode=0o700, exist_ok=True)
     if not lab.access.is_symlink():
