@@ -84,8 +84,9 @@ def node(name: str, **changes: str) -> dict[str, str]:
         ({"Status": "Down"}, ["3/3", "2/2"], False, "not ready: vmi2887103"),
         ({"Availability": "Drain"}, ["3/3", "2/2"], False, "not ready: vmi2887103"),
         ({"ManagerStatus": ""}, ["3/3", "2/2"], False, "not ready: vmi2887103"),
-        ({}, ["3/3", "1/2 (max 1 per node)"], False, "service-1 has 1 of 2 tasks"),
-        ({}, [], False, "no service"),
+        ({}, ["3/3", "1/2 (max 1 per node)"], False, "platform_worker has 1/2 of 2 tasks"),
+        ({}, ["2/2", "2/2"], False, "platform_web has 2/2 of 3 tasks"),
+        ({}, ["3/3"], False, "platform_worker has 0/0 of 2 tasks"),
         ({}, ["3/3", "2/2"], True, "platform_web does not answer on vmi2887101"),
     ],
 )
@@ -100,7 +101,10 @@ def test_it_is_whole_when_all_of_it_serves(
     one, two, three = (it.name for it in lab.nodes)
     listed: dict[str, list[Any]] = {
         "node": [node(one, ManagerStatus="Leader"), node(two), node(three, **nodes)],
-        "service": [{"Name": f"service-{n}", "Replicas": it} for n, it in enumerate(services)],
+        "service": [
+            {"Name": name, "Replicas": it}
+            for name, it in zip(("platform_web", "platform_worker"), services, strict=False)
+        ],
     }
     monkeypatch.setattr(swarm, "init", lambda *_: 7)
     monkeypatch.setattr(swarm, "_listed", lambda _, __, what, ___: listed[what])

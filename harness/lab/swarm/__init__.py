@@ -98,7 +98,8 @@ def _state(lab: Lab, node: Node, log: Path) -> str:
 
 def trouble(lab: Lab, log: Path) -> str:
     """What keeps Swarm from being whole; empty when nothing does, or the lab has none."""
-    if lab.profile.stack.source != "swarm":
+    declared = lab.profile.swarm
+    if lab.profile.stack.source != "swarm" or declared is None:
         return ""
     on = [node for node in lab.nodes if init(lab, node) is not None] or list(lab.nodes[:1])
     listed = _listed(lab, on[0], "node", log)
@@ -108,15 +109,14 @@ def trouble(lab: Lab, log: Path) -> str:
     lost = {node.name for node in lab.nodes} - serving
     if lost:
         return f"not ready: {', '.join(sorted(lost))}"
-    services = _listed(lab, on[0], "service", log)
-    for service in services:
-        running, _, wanted = service["Replicas"].split()[0].partition("/")
-        if running != wanted:
-            return f"{service['Name']} has {running} of {wanted} tasks"
+    running = {it["Name"]: it["Replicas"] for it in _listed(lab, on[0], "service", log)}
+    for name, service in declared.services.items():
+        # "2/3", with more words behind it at times.
+        has = running.get(name, "0/0").split()[0]
+        if has != f"{service.replicas}/{service.replicas}":
+            return f"{name} has {has} of {service.replicas} tasks"
     silent = [node.name for node in on if not _answers(lab, node, log)]
-    if silent or not services:
-        return f"{STACK}_web does not answer on {', '.join(silent)}" if services else "no service"
-    return ""
+    return f"{STACK}_web does not answer on {', '.join(silent)}" if silent else ""
 
 
 def _listed(lab: Lab, node: Node, what: str, log: Path) -> list[dict[str, Any]]:
