@@ -180,6 +180,37 @@ class RookDeclared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SwarmAnswer:
+    """What a Swarm service answers on a published port; ``says`` are words that are in it."""
+
+    port: int
+    path: str
+    status: int
+    says: str
+    machines: tuple[str, ...]
+
+    def at(self, machine: str) -> str:
+        """How an answer of one machine is named."""
+        return f"{machine}:{self.port}{self.path}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwarmService:
+    """One service of the platform that is migrated."""
+
+    replicas: int
+    answers: tuple[SwarmAnswer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwarmDeclared:
+    """The platform that is migrated: a Swarm of all machines, its managers and its services."""
+
+    managers: tuple[str, ...]
+    services: Mapping[str, SwarmService]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """What a cluster profile declares, as far as checks may know it.
 
@@ -208,6 +239,7 @@ class Cluster:
     ceph_flags: Mapping[str, str] = field(default_factory=dict)  # flag → why it may be set
     source_gb: float | None = None  # what the storage that is replaced can hold
     rook: RookDeclared | None = None
+    swarm: SwarmDeclared | None = None
 
     def machine(self, name: str) -> Machine:
         """The machine of that name; KeyError when the inventory has none."""

@@ -30,6 +30,7 @@ from harness.checks import (
     rook,
     snapshots,
     soak,
+    swarm,
 )
 from harness.model import Case, Verdict
 
@@ -57,4 +58,5 @@ CHECKS: Mapping[str, Check] = (
     | drills.CHECKS
     | soak.CHECKS
     | ledger.CHECKS
+    | swarm.CHECKS
 )

@@ -14,6 +14,9 @@ _DAY_S = 86_400
 # What listens on these where Kubernetes and Ceph run; said beside a port that should be closed.
 _KNOWN = {
     111: "rpcbind",
+    2375: "Docker",
+    2376: "Docker",
+    2377: "Swarm managers",
     2379: "etcd",
     2380: "etcd peers",
     2381: "etcd metrics",
@@ -22,6 +25,7 @@ _KNOWN = {
     6379: "Redis",
     6443: "Kubernetes API",
     6789: "Ceph monitor",
+    7946: "Swarm nodes",
     9345: "RKE2 supervisor",
     10250: "kubelet",
     10256: "kube-proxy",

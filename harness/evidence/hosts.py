@@ -1,4 +1,4 @@
-"""What is asked of every machine: its journal, its units, its room, and Ceph as it sees it.
+"""What is asked of every machine: its journal, its units, its room, Ceph and Swarm as it sees them.
 
 Every command only reads.
 """
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from harness.settings import Profile
 
-_UNITS = ("rke2-server", "rke2-agent", "kubelet", "containerd", "chrony", "ceph.target")
+_UNITS = ("rke2-server", "rke2-agent", "kubelet", "containerd", "chrony", "ceph.target", "docker")
 _JOURNAL = ("journalctl", "--no-pager", "--output=short-iso-precise")
 _COMMANDS: Mapping[str, Sequence[str]] = {
     "journal of the node's units": (
@@ -40,9 +40,17 @@ _CEPH: Mapping[str, Sequence[str]] = {
     "Ceph's health": ("ceph", "--connect-timeout=10", "health", "detail"),
     "Ceph's OSDs": ("ceph", "--connect-timeout=10", "osd", "df", "tree"),
 }
+# A machine that is no manager says so instead.
+_SWARM: Mapping[str, Sequence[str]] = {
+    "Docker": ("docker", "info"),
+    "Swarm's nodes": ("docker", "node", "ls"),
+    "Swarm's services": ("docker", "service", "ls"),
+    "Swarm's tasks": ("sh", "-c", "docker service ps --no-trunc $(docker service ls --quiet)"),
+}
 
 
 def commands(profile: Profile) -> Mapping[str, Sequence[str]]:
     """What to run on every machine, by what it shows."""
     # In cluster mode Ceph is Rook's: what it says is in the pods' logs and in CephCluster.
-    return _COMMANDS if profile.stack.rook == "cluster" else {**_CEPH, **_COMMANDS}
+    ceph = {} if profile.stack.rook == "cluster" else _CEPH
+    return {**ceph, **(_SWARM if profile.stack.source == "swarm" else {}), **_COMMANDS}

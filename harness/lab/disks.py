@@ -140,7 +140,7 @@ def mount(lab: Lab, node: Node, rootfs: Path, log: Path) -> None:
             # This host holds the mount, also while the machine has no power: no journal is needed.
             run(["mkfs.ext4", "-q", "-O", "^has_journal", "-L", "system", f"{device}p1"], log=log)
         run(["mount", "-o", "discard,noatime", f"{device}p1", node.system], log=log)
-    for folder in ("upper", "work", "rancher", "kubelet"):
+    for folder in ("upper", "work", "rancher", "kubelet", "docker"):
         (node.system / folder).mkdir(exist_ok=True)
     node.root.mkdir(exist_ok=True)
     if not mounted(node.root):

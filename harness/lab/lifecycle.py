@@ -20,6 +20,7 @@ from harness.lab import (
     cgroups,
     clock,
     disks,
+    existing,
     host,
     kubernetes,
     machines,
@@ -27,6 +28,8 @@ from harness.lab import (
     network,
     platform,
     pod_network,
+    records,
+    swarm,
 )
 from harness.lab.shape import Lab, Node
 from harness.lab.stages import Progress, Runner, Stage
@@ -102,11 +105,13 @@ class Up:
             Stage("boot", self.boot, 10, ("disks",)),
             Stage("ceph whole", self.ceph_whole, 40, ("boot",)),
             Stage("kubernetes whole", self.kubernetes_whole, 60, ("boot",)),
+            *self.source([Stage("swarm whole", self.swarm_whole, 30, ("boot",))]),
             Stage("snapshot", self.snapshot, 2, ("ceph whole", "kubernetes whole")),
         ]
 
     def from_nothing(self) -> list[Stage]:
         network = [*pod_network.stages(self.lab), *self.load_balancer()]
+        source = self.source(swarm.stages(self.lab))
         return [
             Stage("system", self.system, 140),
             Stage("kubernetes binary", self.kube, 400),
@@ -115,6 +120,8 @@ class Up:
             Stage("disks", self.disks, 10, ("system",)),
             Stage("boot", self.boot, 15, ("disks",)),
             Stage("ceph", self.ceph, 40, ("boot",)),
+            Stage("existing storage", self.existing, 3, ("ceph",)),
+            *source,
             Stage("tools", self.tools, 15, ("workload", "libraries", "kubernetes binary")),
             Stage("images", self.images, 30, ("tools", "boot")),
             Stage("first control plane", self.first, 20, ("images",)),
@@ -124,7 +131,8 @@ class Up:
             Stage("ceph whole", self.ceph_whole, 5, ("platform",)),
             Stage("kubernetes whole", self.kubernetes_whole, 30, ("platform",)),
             Stage("snapshot", self.snapshot, 2, ("ceph whole", "kubernetes whole")),
-            Stage("golden copy", self.golden, 5, ("snapshot",)),
+            Stage("records", self.records, 15, ("snapshot", *(it.name for it in source[-1:]))),
+            Stage("golden copy", self.golden, 5, ("records",)),
         ]
 
     def system(self) -> None:
@@ -171,6 +179,13 @@ class Up:
     def ceph(self) -> None:
         ceph.up(self.lab, self.log("ceph"))
 
+    def existing(self) -> None:
+        existing.plant(self.lab, self.log("existing-storage"))
+
+    def source(self, stages: list[Stage]) -> list[Stage]:
+        """These stages, when the lab has the platform that is migrated."""
+        return stages if self.lab.profile.stack.source == "swarm" else []
+
     def images(self) -> None:
         kubernetes.import_images(self.lab, "images.tar", self.log("images"))
 
@@ -196,8 +211,14 @@ class Up:
         assert self.lab.profile.uid_file is not None
         self.lab.profile.uid_file.write_text(kubernetes.uid(self.lab, log) + "\n")
 
+    def swarm_whole(self) -> None:
+        swarm.whole(self.lab, self.log("swarm-whole"))
+
     def snapshot(self) -> None:
         kubernetes.snapshot(self.lab, self.log("snapshot"))
+
+    def records(self) -> None:
+        records.keep(self.lab, self.log("records"))
 
     def golden(self) -> None:
         self.lab.built.write_text(self.lab.key)
@@ -205,7 +226,7 @@ class Up:
 
 
 def open_access(lab: Lab, log: Path) -> None:
-    """The harness's key and the other ways in, which live and are copied with the disks."""
+    """The harness's key, other ways in and records, which live and are copied with the disks."""
     folder = lab.live / "access"
     folder.mkdir(mode=0o700, exist_ok=True)
     if not lab.access.is_symlink():

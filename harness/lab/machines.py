@@ -23,7 +23,9 @@ FSID = uuid.uuid5(uuid.NAMESPACE_URL, "cutover-lab-ceph")
 SYSTEM_CALLS = "@keyring @mount bpf perf_event_open"
 # The kernel is shared: no machine sets its clock, loads its modules or reaches its hardware.
 DROPPED = ("sys_time", "sys_module", "sys_rawio", "wake_alarm")
-MASKED = ("ceph-crash", "etcd", "e2scrub_reap", "nvmf-autoconnect")
+MASKED = ("ceph-crash.service", "etcd.service", "e2scrub_reap.service", "nvmf-autoconnect.service")
+# Without a Swarm that is migrated no machine runs Docker.
+DOCKER = ("docker.socket", "docker.service")
 ENABLED = {
     "sysinit.target.wants": (
         "/etc/systemd/system/cutover-early.service",
@@ -103,7 +105,7 @@ def prepare(lab: Lab, node: Node, log: Path) -> None:
     _write(root / "etc/resolv.conf", f"nameserver {lab.shape.address.ip}\n")
     _write(root / "etc/fstab", "")
     _write(root / "etc/machine-id", f"{uuid.uuid5(FSID, node.name).hex}\n")
-    _units(root)
+    _units(root, masked(lab))
     _layout(root, rancher)
     _ssh(lab, node, log)
 
@@ -120,10 +122,15 @@ def _link(path: Path, target: str) -> None:
     path.symlink_to(target)
 
 
-def _units(root: Path) -> None:
+def masked(lab: Lab) -> tuple[str, ...]:
+    """The units that never run on the lab's machines."""
+    return MASKED if lab.profile.stack.source == "swarm" else MASKED + DOCKER
+
+
+def _units(root: Path, never: Sequence[str]) -> None:
     units = root / "etc/systemd/system"
-    for name in MASKED:
-        _link(units / f"{name}.service", "/dev/null")
+    for name in never:
+        _link(units / name, "/dev/null")
     # The name by which kubeadm starts and stops it.
     _link(units / "kubelet.service", "rke2-server.service")
     for target, wanted in ENABLED.items():
@@ -190,6 +197,8 @@ def _nspawn(lab: Lab, node: Node, device: str) -> list[str]:
         f"{device}p2": "/dev/sda2",
         str(node.system / "rancher"): "/var/lib/rancher",
         str(node.system / "kubelet"): "/var/lib/kubelet",
+        # overlay2 does not lie on an overlay.
+        str(node.system / "docker"): "/var/lib/docker",
         "/dev/fuse": "/dev/fuse",
         "/dev/kmsg": "/dev/kmsg",
     }

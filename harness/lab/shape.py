@@ -146,7 +146,7 @@ class Lab:
 
     @property
     def access(self) -> Path:
-        """Keys and addresses that let the harness in; they belong to the live disks."""
+        """Keys and addresses that let the harness in, and records; they go with the live disks."""
         return self.state / "access"
 
     @property

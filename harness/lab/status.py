@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from harness.lab import ceph, cgroups, kubernetes, lifecycle, machines
+from harness.lab import ceph, cgroups, kubernetes, lifecycle, machines, swarm
 from harness.lab.shape import Lab
 
 MIB = 1024**2
@@ -56,7 +56,8 @@ def status(lab: Lab) -> Status:
     running = [node for node in lab.nodes if node.name not in off]
     log = lab.logs / "status.log"
     if running:
-        seen = {"kubernetes": kubernetes.trouble(lab, log), "ceph": ceph.trouble(lab, log)}
+        parts = {"kubernetes": kubernetes, "ceph": ceph, "swarm": swarm}
+        seen = {name: part.trouble(lab, log) for name, part in parts.items()}
         trouble |= {part: words for part, words in seen.items() if words}
     return Status(lab.name, lifecycle.is_built(lab), powers, trouble)
 

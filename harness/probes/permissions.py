@@ -114,6 +114,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("csinodes", "list", group="storage.k8s.io"),
         *_may("leases", "get", group="coordination.k8s.io"),
     ),
+    "swarm": (),
 }
 
 

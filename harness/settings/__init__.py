@@ -45,6 +45,7 @@ from harness.settings.profile import (
     load_profile,
 )
 from harness.settings.rook import Rook
+from harness.settings.swarm import Swarm
 from harness.settings.waivers import Waiver, load_waivers
 
 __all__ = [
@@ -73,6 +74,7 @@ __all__ = [
     "SshAccess",
     "Stack",
     "Storage",
+    "Swarm",
     "Target",
     "TargetChange",
     "Waiver",

@@ -22,13 +22,14 @@ from pydantic import (
 )
 
 from harness.errors import ConfigError
-from harness.model import Cluster, Machine, OsdDisk, StorageClass
+from harness.model import Cluster, Machine, OsdDisk, StorageClass, SwarmDeclared
 from harness.settings.ceph import Ceph
 from harness.settings.disks import recorded_disks
 from harness.settings.faults import Commands, KnownPods
 from harness.settings.files import SCENARIOS, Frozen, cache_dir, parse, state_dir
 from harness.settings.gates import TargetChange
 from harness.settings.rook import Rook
+from harness.settings.swarm import Swarm
 
 
 def _resolve(path: Path, info: ValidationInfo) -> Path:
@@ -267,6 +268,7 @@ class Profile(Frozen):
     load_balancer_pool: tuple[AddressRange, ...] = ()
     legacy: Legacy | None = None
     backups: Backups | None = None
+    swarm: Swarm | None = None
     # This cluster's own numbers for targets of the gate files, by requirement and target.
     targets: Mapping[str, Mapping[str, TargetChange]] = {}
     allow_disruption: bool = False
@@ -299,16 +301,20 @@ class Profile(Frozen):
             raise ValueError("the stack has an ingress: say in `ingress:` where it answers")
         if self.stack.load_balancer is not None and not self.load_balancer_pool:
             raise ValueError("the stack has a load balancer: say its `load_balancer_pool:`")
-        machines = {machine.name for machine in self.machines}
-        if self.swarm_manager is not None and self.swarm_manager not in machines:
+        names = {machine.name for machine in self.machines}
+        if self.swarm_manager is not None and self.swarm_manager not in names:
             raise ValueError(f"swarm_manager names no machine: {self.swarm_manager}")
-        strangers = set(self.disks.osds if self.disks else ()) - machines
+        strangers = set(self.disks.osds if self.disks else ()) - names
         if strangers:
             raise ValueError(f"disks.osds names no machine: {', '.join(sorted(strangers))}")
         if self.stack.rook is not None and self.rook is None:
             raise ValueError("the stack has Rook: say in `rook:` what it manages")
         if self.stack.rook == "cluster" and self.rook is not None and self.rook.device is None:
             raise ValueError("Rook runs its own Ceph: say in `rook.device:` what holds the OSDs")
+        if self.stack.source == "swarm" and self.swarm is None:
+            raise ValueError("the stack's source is Swarm: say in `swarm:` what it gives")
+        if self.swarm is not None and (unknown := self.swarm.strangers(names)):
+            raise ValueError(f"swarm names no machine: {', '.join(unknown)}")
         return self
 
     @property
@@ -364,10 +370,16 @@ class Profile(Frozen):
             ceph_flags=dict(self.ceph.flags),
             source_gb=self.ceph.source_gb,
             rook=self.rook.declared(self.stack.rook) if self.rook and self.stack.rook else None,
+            swarm=self._swarm(),
             node_mtu=self.kubernetes.node_mtu,
             pod_mtu=self.kubernetes.pod_mtu,
             storage=None if self.storage is None else self.storage.declared(),
         )
+
+    def _swarm(self) -> SwarmDeclared | None:
+        if self.swarm is None or self.stack.source != "swarm":
+            return None
+        return self.swarm.declared(tuple(machine.name for machine in self.machines))
 
     def _osd_disks(self) -> dict[str, OsdDisk]:
         if self.disks is None:

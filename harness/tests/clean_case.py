@@ -9,7 +9,17 @@ from typing import Any
 
 from harness.model import Case, Machine, Observation
 from harness.tests import clean_drills, clean_storage
-from harness.tests.clean_cluster import CLUSTER, DAY_S, MACHINES, MEMBER_IDS, NAMES, NOW, TARGETS
+from harness.tests.clean_cluster import (
+    CLUSTER,
+    DAY_S,
+    MACHINES,
+    MEMBER_IDS,
+    NAMES,
+    NOW,
+    SWARM,
+    TARGETS,
+    WEB,
+)
 
 # What was seen: probe → target → value.
 Seen = dict[str, dict[str, Any]]
@@ -47,6 +57,7 @@ def clean() -> Seen:
             "open-ports": {machine.name: _ports(machine) for machine in MACHINES},
             "load-balancer": {"test": _balancer()},
             "ingress": {"test": _ingress()},
+            "swarm": {name: _swarm(name) for name in NAMES},
             **clean_storage.seen(),
             **clean_drills.seen(),
         }
@@ -226,4 +237,39 @@ def _ingress() -> Any:
     return {
         "sites": {machine.address: deepcopy(site) for machine in MACHINES},
         "declared": {f"shop.example at {machine.address}": declared for machine in MACHINES},
+    }
+
+
+def _swarm(name: str) -> Any:
+    """Two managers and a worker; the workers of the platform run on the first two."""
+    nodes = [
+        {
+            "id": f"node-{other}",
+            "name": other,
+            "state": "ready",
+            "availability": "active",
+            "manager": other in SWARM.managers,
+            "reachability": "reachable" if other in SWARM.managers else "",
+            "leader": other == NAMES[0],
+        }
+        for other in NAMES
+    ]
+    services = [
+        {
+            "name": service,
+            "replicas": declared.replicas,
+            "running": list(NAMES[: declared.replicas]),
+            "others": [],
+            "failed": [],
+            "ports": [it.port for it in declared.answers],
+        }
+        for service, declared in SWARM.services.items()
+    ]
+    manager = name in SWARM.managers
+    own = {"id": f"node-{name}", "state": "active", "manager": manager, "why": ""}
+    answer = {"value": {"status": 200, "said": True, "took_s": 0.02}}
+    return {
+        "docker": {"value": own},
+        "swarm": {"value": {"nodes": nodes, "services": services}} if manager else None,
+        "answers": {WEB.at(other): deepcopy(answer) for other in NAMES},
     }

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from harness.model import Cluster, Machine, OsdDisk, RecordedPartition, StorageClass
+from harness.model import (
+    Cluster,
+    Machine,
+    OsdDisk,
+    RecordedPartition,
+    StorageClass,
+    SwarmAnswer,
+    SwarmDeclared,
+    SwarmService,
+)
 from harness.tests import rook_objects
 
 NAMES = ("vmi2887101", "vmi2887102", "vmi2887103")
@@ -31,6 +40,14 @@ OSD_DISKS = {
     )
     for number, name in enumerate(NAMES)
 }
+WEB = SwarmAnswer(port=8080, path="/", status=200, says="odoo", machines=NAMES)
+SWARM = SwarmDeclared(
+    managers=NAMES[:2],
+    services={
+        "platform_web": SwarmService(replicas=3, answers=(WEB,)),
+        "platform_worker": SwarmService(replicas=2),
+    },
+)
 CLUSTER = Cluster(
     name="test",
     machines=MACHINES,
@@ -50,6 +67,7 @@ CLUSTER = Cluster(
     backups={"claim": "odoo-backups-storage", "namespace": "odoo"},
     source_gb=86.0,
     rook=rook_objects.profile("cluster").cluster().rook,
+    swarm=SWARM,
 )
 TARGETS = {
     "clock_source_offset_ms": 100.0,
@@ -92,6 +110,8 @@ TARGETS = {
     "invented_count": 0.0,
     "outage_s": 60.0,
     "restarts_count": 2.0,
+    "missing_tasks_count": 0.0,
+    "answer_s": 5.0,
 }
 NOW = 1_795_500_000.0
 DAY_S = 86_400

@@ -10,7 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.checks import CHECKS, capacity, ceph, ceph_data, csi, drills, ledger, rook, soak
+from harness.checks import (
+    CHECKS,
+    capacity,
+    ceph,
+    ceph_data,
+    csi,
+    drills,
+    ledger,
+    rook,
+    soak,
+    swarm,
+)
 from harness.model import Case, Outcome, Verdict
 from harness.tests.clean_case import Seen, buckets, case, clean
 from harness.tests.clean_cluster import DAY_S, NAMES, NOW
@@ -69,6 +80,7 @@ LOOKS_AT = {
     **dict.fromkeys(ledger.CHECKS, ("ledger",)),
     **dict.fromkeys(drills.CHECKS, ("drills",)),
     **dict.fromkeys(soak.CHECKS, ("soak",)),
+    **dict.fromkeys(swarm.CHECKS, ("swarm",)),
 }
 
 

@@ -1,4 +1,4 @@
-"""What runs on the lab's Kubernetes: its images, its storage class, its ingress."""
+"""What runs on the lab's Kubernetes: its images, its storage class, its ingress, its backups."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def up(lab: Lab, log: Path) -> None:
     stack = lab.profile.stack
     patch = ["patch", "deployment", "coredns", "--namespace=kube-system"]
     insist(lab, *patch, f"--patch-file={MANIFESTS / 'coredns.yaml'}", log=log)
-    insist(lab, "apply", f"--filename={MANIFESTS / 'storage.yaml'}", log=log)
+    for name in ("storage", "backups"):
+        insist(lab, "apply", f"--filename={MANIFESTS / f'{name}.yaml'}", log=log)
     if stack.ingress is not None:
         where = "load-balancer" if stack.load_balancer is not None else "host-ports"
         insist(lab, "apply", f"--kustomize={MANIFESTS / f'ingress-at-{where}'}", log=log)

@@ -75,13 +75,14 @@ def test_no_machine_reaches_the_kernel_of_its_host(world: World, what: str, comm
 
 
 def test_a_remount_inside_a_machine_stays_inside(world: World) -> None:
-    for path in ("/", "/var/lib/rancher", "/var/lib/kubelet"):
+    own = ("/", "/var/lib/rancher", "/var/lib/kubelet", "/var/lib/docker")
+    for path in own:
         world.do(world.one, "mount", "-o", "remount,ro", path, check=False)
     try:
         world.scratch.joinpath("still-writable").touch()
         world.do(world.two, "touch", "/still-writable")
     finally:
-        for path in ("/", "/var/lib/rancher", "/var/lib/kubelet"):
+        for path in own:
             world.do(world.one, "mount", "-o", "remount,rw", path, check=False)
         world.do(world.two, "rm", "-f", "/still-writable")
 

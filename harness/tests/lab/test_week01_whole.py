@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.model import Exit
 from harness.tests.lab.world import World
 
-BUILT = ("W1-NODES", "W1-HOST", "W1-ETCD", "W1-SNAPSHOT", "W1-API", "W1-NETWORK")
+BUILT = ("W1-NODES", "W1-HOST", "W1-ETCD", "W1-SNAPSHOT", "W1-API", "W1-NETWORK", "W1-SWARM")
 
 
 def test_a_whole_lab_is_green(world: World) -> None:

@@ -1,7 +1,4 @@
-"""Seeded defects of W3-BACKUPS: claims of the wrong kind, one too many, and a wrong layout.
-
-The lab's platform has no backup claim: a test makes it, and a profile that declares it.
-"""
+"""Seeded defects of W3-BACKUPS: a claim of the wrong kind, one too many, and a wrong layout."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from harness.waiting import until
 
 SHARED, ALONE = "one shared claim holds the backups", "no instance has a backup claim of its own"
 LAYOUT = "backups lie in active and staging"
-CLAIM, SPACE = "odoo-backups-storage", "test-backups"
+CLAIM, PLATFORM, SPACE = "odoo-backups-storage", "platform", "test-backups"
 
 
 @pytest.fixture
@@ -29,9 +26,9 @@ def space(world: World) -> Iterator[Namespace]:
 
 
 def declaring(world: World, claim: str) -> str:
-    """A profile whose backups are in a claim."""
-    words = f"backups:\n  claim: {claim}\n  namespace: {SPACE}\n\nabsent:\n"
-    return world.profile_with([("absent:\n", words)])
+    """A profile whose backups are in a claim of the test's own."""
+    ours = f"  claim: {CLAIM}\n  namespace: {PLATFORM}\n"
+    return world.profile_with([(ours, f"  claim: {claim}\n  namespace: {SPACE}\n")])
 
 
 def once(name: str, size: str) -> dict[str, Any]:
@@ -63,24 +60,25 @@ def folder(space: Namespace, claim: str) -> str:
 def test_backups_in_one_shared_claim_are_proven_and_each_defect_is_found(
     world: World, space: Namespace
 ) -> None:
-    profile = declaring(world, CLAIM)
-    space.apply(objects.claim(CLAIM, "500Gi"))
-    at = folder(space, CLAIM)
-    world.do(world.one, "mkdir", "-p", f"{at}/active/acme", f"{at}/staging")
-    found = ask(profile, "backup-claims", SHARED, ALONE, LAYOUT)
+    found = ask(world.lab.name, "backup-claims", SHARED, ALONE, LAYOUT)
     assert {outcome for outcome, _ in found.values()} == {"pass"}, found
 
-    world.do(world.one, "rmdir", f"{at}/staging")
-    world.do(world.one, "mv", f"{at}/active/acme", f"{at}/acme")
+    at = folder(Namespace(world, PLATFORM), CLAIM)
     space.apply(once("acme-backup", "400Gi"))
     folder(space, "acme-backup")
-    says(
-        world.gate("W3-BACKUPS", cluster=profile),
-        "W3-BACKUPS",
-        f"{SPACE}/acme-backup: expected no backup claim beside the shared one",
-        "expected a folder staging/, seen none",
-        "expected only active/ and staging/ at the top, seen the folder acme",
-    )
+    world.do(world.one, "rmdir", f"{at}/staging")
+    world.do(world.one, "mv", f"{at}/active/acme", f"{at}/acme")
+    try:
+        says(
+            world.gate("W3-BACKUPS"),
+            "W3-BACKUPS",
+            f"{SPACE}/acme-backup: expected no backup claim beside the shared one",
+            "expected a folder staging/, seen none",
+            "expected only active/ and staging/ at the top, seen the folder acme",
+        )
+    finally:
+        world.do(world.one, "mv", f"{at}/acme", f"{at}/active/acme")
+        world.do(world.one, "mkdir", f"{at}/staging")
     # The same claim, declared to be the shared one, is of the wrong kind.
     found = ask(declaring(world, "acme-backup"), "backup-claims", SHARED)
     outcome, reason = found[SHARED]

@@ -70,7 +70,7 @@ def bench(cluster: str, *more: str) -> tuple[int, dict[str, object]]:
 
 @pytest.mark.defect("each disk commits fast enough", "each disk is as fast as its baseline")
 def test_a_throttled_disk_is_found_on_exactly_its_machine(world: World) -> None:
-    place = f"baseline: ${{state}}/labs/{world.lab.name}/baseline.yaml"
+    place = f"baseline: ${{state}}/labs/{world.lab.name}/access/baseline.yaml"
     changes = [
         (place, f"baseline: {world.scratch / 'baseline.yaml'}"),
         ("number: 20\n", "number: 200\n"),

@@ -55,7 +55,7 @@ def profile(world: World, record: dict[str, Any], *changes: tuple[str, str]) -> 
     """The lab's profile with this record."""
     file = world.scratch / "disks.yaml"
     file.write_text(yaml.safe_dump({"disks": record}))
-    place = f"record: ${{state}}/labs/{world.lab.name}/disks.yaml"
+    place = f"record: ${{state}}/labs/{world.lab.name}/access/disks.yaml"
     return world.profile_with([(place, f"record: {file}"), *changes])
 
 

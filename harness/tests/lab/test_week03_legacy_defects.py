@@ -51,8 +51,8 @@ os.chmod("{TREE}/mode", 0o600)
 def profile(world: World) -> Iterator[str]:
     """A profile whose existing storage is a small tree on CephFS."""
     changes = [
-        ("${state}/labs/lab/legacy.manifest.zst", str(world.scratch / "baseline.zst")),
-        ("except: [volumes, etcd-snapshots]", 'except: ["[!l]*"]'),
+        ("${state}/labs/lab/access/legacy.manifest.zst", str(world.scratch / "baseline.zst")),
+        ("except: [volumes, etcd-snapshots, platform/worker]", 'except: ["[!l]*"]'),
     ]
     world.do(world.one, "rm", "-rf", TREE)
     world.do(world.one, "python3", "-c", PLANT)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.lab import ceph, kubernetes, lifecycle, machines
+from harness.lab import ceph, kubernetes, lifecycle, machines, swarm
 from harness.lab.host import until_well
 from harness.lab.shape import Lab, Node
 from harness.settings import ROOT
@@ -138,13 +138,13 @@ class World:
 
     def trouble(self) -> str:
         """What keeps the lab from being whole; empty when nothing does."""
-        with ThreadPoolExecutor(2) as pool:
-            of_kubernetes = pool.submit(kubernetes.trouble, self.lab, self.log)
-            of_ceph = pool.submit(ceph.trouble, self.lab, self.log)
-        return of_kubernetes.result() or of_ceph.result()
+        parts = (kubernetes.trouble, ceph.trouble, swarm.trouble)
+        with ThreadPoolExecutor(len(parts)) as pool:
+            words = pool.map(lambda part: part(self.lab, self.log), parts)
+        return next((it for it in words if it), "")
 
     def whole(self, within_s: float = 180) -> None:
-        """Wait until Kubernetes and Ceph are whole."""
+        """Wait until Kubernetes, Ceph and Swarm are whole."""
         until_well(self.trouble, what="the lab", within_s=within_s, log=self.log)
         _whole[self.lab.label] = time.monotonic()
 

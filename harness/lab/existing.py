@@ -1,0 +1,46 @@
+"""The storage that exists before the migration: a small tree on CephFS, which must not change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.lab.machines import enter
+from harness.lab.shape import Lab
+
+# Runs on one machine; what is there already stays as it is, its times too.
+TREE = """
+import os
+import random
+
+os.umask(0o022)
+os.chdir("/mnt/cephfs")
+drawn = random.Random(86)
+
+
+def plant(path, content, mode=0o644):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if not os.path.exists(path):
+        with open(f"{path}.new", "wb") as file:
+            file.write(content)
+        os.chmod(f"{path}.new", mode)
+        os.rename(f"{path}.new", path)
+
+
+for customer in ("acme", "globex", "initech"):
+    home = f"odoo_instances/{customer}"
+    plant(f"{home}/odoo.conf", f"[options]\\ndb_name = {customer}\\n".encode(), 0o600)
+    for size in (700, 9_000, 300_000):
+        name = f"{drawn.getrandbits(160):040x}"
+        plant(f"{home}/filestore/{name[:2]}/{name}", drawn.randbytes(size))
+    os.setxattr(f"{home}/odoo.conf", "user.customer", customer.encode())
+    if not os.path.lexists(f"{home}/current"):
+        os.symlink("filestore", f"{home}/current")
+plant("platform/web/index.html", b"<p>The platform that serves customers today</p>\\n")
+# The workers of the old platform go on writing here.
+os.makedirs("platform/worker", exist_ok=True)
+"""
+
+
+def plant(lab: Lab, log: Path) -> None:
+    """Lay the tree out on CephFS, which must be mounted; as often as wanted."""
+    enter(lab, lab.nodes[0], ["python3", "-I", "-"], stdin=TREE, log=log)

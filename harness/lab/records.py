@@ -1,0 +1,86 @@
+"""What gates compare with later: which disks the machines have, how fast, and what is on CephFS.
+
+Recorded once, as an operator would before the work begins, and kept with the disks.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from harness.backup import baseline as manifests
+from harness.bench import baseline as speeds
+from harness.bench.bench import measure
+from harness.errors import LabError
+from harness.lab.host import run
+from harness.lab.shape import Lab
+from harness.model import Exit
+from harness.probes.legacy_manifest import making
+from harness.provision import provide
+from harness.settings import ROOT, Profile
+from harness.settings.bench import load_jobs
+from harness.transport import Reach, connect
+
+GIB = 1 << 30
+
+
+def keep(lab: Lab, log: Path) -> None:
+    """Record what is not recorded yet.
+
+    In a process of its own: it enters the lab's network, which one with threads cannot.
+    """
+    program = "from harness.lab.records import main; main()"
+    declared = lab.profile.model_dump_json(by_alias=True)
+    run([sys.executable, "-c", program], stdin=declared, cwd=ROOT, within_s=600, log=log)
+
+
+def main() -> None:
+    """Record for the profile on standard input."""
+    profile = Profile.model_validate_json(sys.stdin.read())
+    with connect(profile) as reach:
+        record_disks(reach)
+        record_speeds(reach)
+        record_storage(reach)
+
+
+def record_disks(reach: Reach) -> None:
+    """Which disk each machine has; LabError when that could not be seen."""
+    if (wanted := reach.profile.disks) is None:
+        return
+    names = [machine.name for machine in reach.profile.machines]
+    failed = [it for it in provide.record(reach.shell, wanted, names) if it.exit is not Exit.GO]
+    if failed:
+        raise LabError(f"disks were not recorded: {failed}")
+
+
+def record_speeds(reach: Reach) -> None:
+    """How fast each disk commits; LabError when one was not measured."""
+    disks = reach.profile.disks
+    if disks is None or disks.baseline.exists():
+        return
+    results = measure(
+        reach,
+        reach.profile.cluster().osd_disks,
+        load_jobs("quick"),
+        least_bytes=int(disks.at_least_gib * GIB),
+        tell=_tell,
+    )
+    unmeasured = [it for it in results if not it.iops]
+    if unmeasured:
+        raise LabError(f"disks were not measured: {unmeasured}")
+    speeds.write(disks.baseline, results, disks.state)
+
+
+def _tell(machine: str, line: str) -> None:
+    sys.stderr.write(f"{machine}: {line}\n")
+
+
+def record_storage(reach: Reach) -> None:
+    """What the existing storage holds."""
+    legacy = reach.profile.legacy
+    if legacy is None or legacy.baseline.exists():
+        return
+    one = making(reach, legacy, f"baseline-{reach.profile.name}")
+    one.make()
+    manifests.record(one.lines(), legacy.baseline)
+    one.drop()

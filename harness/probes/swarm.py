@@ -1,0 +1,64 @@
+"""The old platform as each machine's Docker knows it, and what its services answer from there.
+
+The value is that of ``swarm_script``, which runs there: the machine as a node of the Swarm, all
+nodes and services where it is a manager, and every declared answer of every machine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from harness.errors import NotProven, TransportError, Unreachable
+from harness.model import JSON
+from harness.transport import Reach
+
+_SCRIPT = Path(__file__).with_name("swarm_script.py").read_text(encoding="utf-8")
+_PYTHON = ("python3", "-I", "-S", "-")
+
+
+class Swarm:
+    """Asks the Docker of every machine; a machine that is not reached is not seen."""
+
+    name: ClassVar[str] = "swarm"
+    within_s: ClassVar[float] = 90.0
+
+    def targets(self, reach: Reach) -> Sequence[str]:
+        return [machine.name for machine in reach.profile.machines]
+
+    def observe(self, reach: Reach, target: str) -> JSON:
+        argv = (*_PYTHON, json.dumps(_wanted(reach)))
+        done = reach.shell.run(target, argv, stdin=_SCRIPT, within_s=self.within_s - 5)
+        if done.status != 0:
+            raise Unreachable(f"{target}: python3 ended with {done.status}: {done.stderr[-300:]}")
+        try:
+            found: dict[str, Any] = json.loads(done.stdout)
+        except ValueError as error:
+            raise TransportError(f"{target}: garbled: {done.stdout[-200:]!r}") from error
+        if "error" in found:
+            raise TransportError(
+                f"{target}: Docker may not be asked: {found['error']}",
+                remedy="the harness's user on the machine must be root, or in the group docker",
+            )
+        return found
+
+
+def _wanted(reach: Reach) -> list[dict[str, Any]]:
+    """Every declared answer, as the script asks for it; NotProven when none of this is declared."""
+    cluster = reach.profile.cluster()
+    if cluster.swarm is None:
+        raise NotProven("the profile declares no Swarm")
+    return [
+        {
+            "place": answer.at(name),
+            "address": cluster.machine(name).address,
+            "port": answer.port,
+            "path": answer.path,
+            "says": answer.says,
+        }
+        for service in cluster.swarm.services.values()
+        for answer in service.answers
+        for name in answer.machines
+    ]

@@ -1,0 +1,235 @@
+"""Checks of the old platform: a Swarm that is not whole, and services that do not serve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.checks import CHECKS, swarm
+from harness.model import Outcome, SwarmDeclared, SwarmService
+from harness.tests.clean_case import Seen, case, clean
+from harness.tests.clean_cluster import NAMES, WEB
+
+Defect: TypeAlias = Callable[[Seen], None]
+NODES, REPLICAS = "every Swarm node is ready", "every Swarm service has its replicas"
+THERE, ANSWER = "the declared Swarm services are there", "Swarm services answer"
+ONE, TWO, THREE = NAMES
+LOST = {
+    "task": "2",
+    "node": TWO,
+    "state": "failed",
+    "why": "task: non-zero exit (1)",
+    "age_s": 4.0,
+}
+
+
+def told(seen: Seen) -> list[Any]:
+    """What each manager knows."""
+    return [it["swarm"]["value"] for it in seen["swarm"].values() if it["swarm"] is not None]
+
+
+def node(number: int, **changes: Any) -> Defect:
+    def defect(seen: Seen) -> None:
+        for known in told(seen):
+            known["nodes"][number].update(changes)
+
+    return defect
+
+
+def nodes(change: Callable[[list[Any]], Any]) -> Defect:
+    def defect(seen: Seen) -> None:
+        for known in told(seen):
+            change(known["nodes"])
+
+    return defect
+
+
+def service(number: int, **changes: Any) -> Defect:
+    def defect(seen: Seen) -> None:
+        for known in told(seen):
+            known["services"][number].update(changes)
+
+    return defect
+
+
+def services(change: Callable[[list[Any]], Any]) -> Defect:
+    def defect(seen: Seen) -> None:
+        for known in told(seen):
+            change(known["services"])
+
+    return defect
+
+
+def docker(name: str, **value: Any) -> Defect:
+    return lambda seen: seen["swarm"][name]["docker"]["value"].update(value)
+
+
+def silent(name: str) -> Defect:
+    def defect(seen: Seen) -> None:
+        seen["swarm"][name].update(docker={"silent": "Connection refused"}, swarm=None)
+
+    return defect
+
+
+def voiceless(*names: str) -> Defect:
+    def defect(seen: Seen) -> None:
+        for name in names:
+            seen["swarm"][name]["swarm"] = {"error": "The swarm does not have a leader"}
+
+    return defect
+
+
+def answers(at: str, *askers: str, **answer: Any) -> Defect:
+    def defect(seen: Seen) -> None:
+        for asker in askers:
+            seen["swarm"][asker]["answers"][WEB.at(at)] = answer
+
+    return defect
+
+
+def value(**changes: Any) -> dict[str, Any]:
+    return {"status": 200, "said": True, "took_s": 0.02, **changes}
+
+
+def stale(listed: list[Any]) -> None:
+    """A machine that joined again, whose first entry nobody removed."""
+    listed.append({**listed[0], "id": "node-old", "state": "down", "leader": False})
+
+
+DEFECTS: list[tuple[str, Defect, str]] = [
+    (NODES, node(1, state="down"), f"{TWO}: expected its Swarm node to be ready, seen down"),
+    (NODES, node(2, availability="drain"), f"{THREE}: expected its Swarm node to be active, seen"),
+    (NODES, node(1, reachability="unreachable"), f"{TWO}: expected a reachable manager, seen"),
+    (NODES, node(1, manager=False), f"{TWO}: expected a manager of the Swarm, seen a worker"),
+    (NODES, node(2, manager=True), f"{THREE}: expected a worker of the Swarm, seen a manager"),
+    (NODES, node(0, leader=False), "Swarm: expected one leader, seen 0"),
+    (NODES, nodes(lambda it: it.pop()), f"{THREE}: expected one Swarm node of this name, seen non"),
+    (NODES, nodes(stale), f"{ONE}: expected one Swarm node of this name, seen 2"),
+    (NODES, node(2, name="guest"), "guest: expected only declared machines in the Swarm"),
+    (NODES, silent(THREE), f"{THREE}: expected Docker to answer, seen Connection refused"),
+    (NODES, docker(THREE, state="inactive"), f"{THREE}: expected it active in the Swarm, seen ina"),
+    (NODES, docker(THREE, state="error", why="expired"), "active in the Swarm, seen error (expire"),
+    (NODES, docker(THREE, id="node-x"), f"{THREE}: expected it in the same Swarm as the others"),
+    (NODES, voiceless(TWO), f"{TWO}: expected this manager to tell the Swarm's state, seen The sw"),
+    (NODES, voiceless(ONE, TWO), "seen The swarm does not have a leader"),
+    (REPLICAS, service(1, running=[ONE]), "platform_worker: expected 2 running tasks, seen 1"),
+    (REPLICAS, service(0, running=[*NAMES, ONE]), "platform_web: expected 3 running tasks, seen 4"),
+    (REPLICAS, service(0, running=[], others=[LOST]), "(task 2 on vmi2887102 is failed: task: non"),
+    (REPLICAS, service(1, failed=[LOST] * 3), "expected its tasks to stay, seen 3 failures of one"),
+    (REPLICAS, silent(TWO), "platform_web: expected 3 running tasks, seen 2"),
+    (THERE, services(lambda it: it.pop()), "platform_worker: expected this service, seen none"),
+    (THERE, service(0, replicas=1), "platform_web: expected it to want 3 tasks, seen 1"),
+    (
+        THERE,
+        service(0, ports=[8069]),
+        "platform_web: expected port 8080 to be published, seen 8069",
+    ),
+    (THERE, service(0, ports=[]), "expected port 8080 to be published, seen none"),
+    (
+        ANSWER,
+        answers(TWO, *NAMES, error="refused"),
+        f"at {TWO}:8080/: expected an answer, seen ref",
+    ),
+    (ANSWER, answers(TWO, ONE, error="timed out"), f"seen timed out from {ONE}"),
+    (ANSWER, answers(TWO, *NAMES, value=value(status=502)), "expected status 200, seen 502"),
+    (
+        ANSWER,
+        answers(TWO, *NAMES, value=value(said=False)),
+        "an answer that says 'odoo', seen anot",
+    ),
+    (ANSWER, answers(TWO, *NAMES, value=value(took_s=6.0)), "expected an answer within 5 s"),
+]
+GAPS: list[tuple[str, Defect, str]] = [
+    (REPLICAS, voiceless(ONE, TWO), "no manager tells the state of all nodes and services"),
+    (THERE, voiceless(ONE, TWO), "no manager tells"),
+    # A new leader has heard of nobody yet.
+    (NODES, node(1, state="unknown"), "no manager tells the state of all nodes"),
+    (REPLICAS, node(1, state="unknown"), "no manager tells the state of all nodes"),
+    (REPLICAS, services(lambda it: it.clear()), "it has no service, so none has its tasks"),
+]
+
+
+@pytest.mark.parametrize(
+    ("check", "defect", "words"), DEFECTS, ids=[f"{c}: {w}" for c, _, w in DEFECTS]
+)
+def test_each_defect_fails_and_is_explained(check: str, defect: Defect, words: str) -> None:
+    seen = clean()
+    defect(seen)
+    verdict = CHECKS[check](case(seen))
+    assert (verdict.outcome, words in verdict.reason) == (Outcome.FAIL, True), verdict.reason
+
+
+@pytest.mark.parametrize(("check", "gap", "words"), GAPS, ids=[f"{c}: {w}" for c, _, w in GAPS])
+def test_what_nobody_tells_is_not_proven(check: str, gap: Defect, words: str) -> None:
+    seen = clean()
+    gap(seen)
+    verdict = CHECKS[check](case(seen))
+    assert (verdict.outcome, words in verdict.reason) == (Outcome.NOT_PROVEN, True), verdict.reason
+
+
+@pytest.mark.parametrize("check", swarm.CHECKS)
+def test_a_manager_that_cannot_be_asked_is_not_passed_over(check: str) -> None:
+    verdict = CHECKS[check](case(clean(), {("swarm", TWO): "no route to host"}))
+    assert verdict.outcome is Outcome.NOT_PROVEN
+    assert f"{TWO}: no route to host" in verdict.reason
+
+
+@pytest.mark.parametrize("check", swarm.CHECKS)
+def test_a_whole_swarm_passes_and_nothing_seen_does_not(check: str) -> None:
+    assert CHECKS[check](case(clean())).outcome is Outcome.PASS
+    assert CHECKS[check](case({})).outcome is Outcome.NOT_PROVEN
+
+
+def test_services_that_are_declared_to_answer_nothing_are_not_proven_to() -> None:
+    seen = case(clean())
+    quiet = SwarmDeclared(managers=NAMES[:2], services={"platform_web": SwarmService(replicas=3)})
+    verdict = CHECKS[ANSWER](replace(seen, cluster=replace(seen.cluster, swarm=quiet)))
+    assert verdict.outcome is Outcome.NOT_PROVEN
+    assert "it declares no answer" in verdict.reason
+
+
+def test_a_task_that_failed_twice_may_have_lost_its_machine() -> None:
+    seen = clean()
+    service(1, failed=[LOST, LOST, {**LOST, "task": "1"}])(seen)
+    assert CHECKS[REPLICAS](case(seen)).outcome is Outcome.PASS
+
+
+def test_what_is_measured_is_what_is_missing_and_the_slowest_answer() -> None:
+    seen = clean()
+    service(0, running=[ONE])(seen)
+    answers(THREE, TWO, value=value(took_s=1.5))(seen)
+    assert CHECKS[REPLICAS](case(seen)).measured == {"missing_tasks_count": 2}
+    assert CHECKS[ANSWER](case(seen)).measured == {"answer_s": 1.5}
+
+
+@given(
+    wanted=st.lists(st.integers(0, 4), min_size=1, max_size=4),
+    lacking=st.lists(st.integers(0, 2), min_size=4, max_size=4),
+    dead=st.sets(st.sampled_from(NAMES)),
+)
+def test_only_services_with_all_their_tasks_where_docker_answers_pass(
+    wanted: Sequence[int], lacking: Sequence[int], dead: set[str]
+) -> None:
+    seen = clean()
+    found: list[dict[str, Any]] = [
+        {
+            "name": f"s{number}",
+            "replicas": replicas,
+            "running": [NAMES[task % 3] for task in range(replicas - lacking[number])],
+            "others": [],
+            "failed": [],
+            "ports": [],
+        }
+        for number, replicas in enumerate(wanted)
+    ]
+    services(lambda it: it.__setitem__(slice(None), found))(seen)
+    for name in dead:
+        seen["swarm"][name]["docker"] = {"silent": "refused"}
+    verdict = CHECKS[REPLICAS](case(seen))
+    alive = [sum(at not in dead for at in it["running"]) for it in found]
+    assert (verdict.outcome is Outcome.PASS) == (alive == list(wanted))

@@ -1,0 +1,281 @@
+"""The probe of the old platform: what Docker says through its socket, and what services answer."""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import NotProven, TransportError
+from harness.probes import swarm_script
+from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
+from harness.transport import Completed
+from harness.transport.fake import FakeShell
+
+ONE, TWO, THREE = MACHINES
+BEGAN = "2026-11-26T05:40:42.713238484Z"
+NOW = swarm_script.seconds("2026-11-26T05:45:00")
+# As Docker 20.10 says it, without what nobody needs.
+INFO = {
+    "ServerVersion": "20.10.24",
+    "Swarm": {
+        "NodeID": "4ihp",
+        "LocalNodeState": "active",
+        "ControlAvailable": True,
+        "Error": "",
+        "Nodes": 3,
+    },
+}
+NODES = [
+    {
+        "ID": "4ihp",
+        "Spec": {"Labels": {}, "Role": "manager", "Availability": "active"},
+        "Description": {"Hostname": ONE, "Engine": {"EngineVersion": "20.10.24"}},
+        "Status": {"State": "ready", "Addr": "10.0.0.1"},
+        "ManagerStatus": {"Leader": True, "Reachability": "reachable", "Addr": "10.0.0.1:2377"},
+    },
+    {
+        "ID": "lf78",
+        "Spec": {"Labels": {}, "Role": "worker", "Availability": "drain"},
+        "Description": {"Hostname": TWO},
+        "Status": {"State": "down", "Message": "heartbeat failure", "Addr": "10.0.0.2"},
+    },
+]
+WEB = {
+    "ID": "web",
+    "Spec": {
+        "Name": "platform_web",
+        "TaskTemplate": {"ContainerSpec": {"Env": ["PASSWORD=c4n4ry"]}},
+        "Mode": {"Replicated": {"Replicas": 3}},
+        "EndpointSpec": {"Mode": "dnsrr", "Ports": [{"TargetPort": 80, "PublishedPort": 8080}]},
+    },
+    "Endpoint": {"Ports": [{"TargetPort": 80, "PublishedPort": 30000}]},
+}
+AGENT = {
+    "ID": "agent",
+    "Spec": {"Name": "agent", "Mode": {"Global": {}}, "EndpointSpec": {"Mode": "vip"}},
+    "Endpoint": {"Spec": {}},
+}
+JOB = {"ID": "job", "Spec": {"Name": "once", "Mode": {"ReplicatedJob": {"MaxConcurrent": 1}}}}
+
+
+def task(service: str, at: str, state: str, **more: Any) -> dict[str, Any]:
+    status = {"Timestamp": more.get("since", BEGAN), "State": state, "Message": "started"}
+    if "error" in more:
+        status["Err"] = more["error"]
+    return {
+        "ServiceID": service,
+        "NodeID": at,
+        "CreatedAt": more.get("made", BEGAN),
+        "DesiredState": more.get("desired", "running"),
+        "Status": status,
+        **({"Slot": more["slot"]} if "slot" in more else {}),
+    }
+
+
+def services(*tasks: dict[str, Any]) -> dict[str, Any]:
+    told = swarm_script.nodes(NODES)
+    found = swarm_script.services([WEB, AGENT, JOB], list(tasks), told, NOW)
+    return {it["name"]: it for it in found}
+
+
+def test_a_task_runs_only_on_a_node_that_is_there() -> None:
+    found = services(
+        task("web", "4ihp", "running", slot=1),
+        task("web", "lf78", "running", slot=2),
+        task("web", "", "pending", slot=3, error="no suitable node"),
+        task("web", "4ihp", "running", slot=4, desired="shutdown"),
+    )["platform_web"]
+    assert (found["replicas"], found["running"], found["ports"]) == (3, [ONE], [8080, 30000])
+    assert [(it["task"], it["node"], it["state"], it["why"]) for it in found["others"]] == [
+        ("2", TWO, "running", "started"),
+        ("3", "", "pending", "no suitable node"),
+    ]
+
+
+def test_a_service_on_every_machine_wants_the_tasks_that_swarm_made_and_a_job_is_none() -> None:
+    found = services(task("agent", "4ihp", "running"), task("agent", "lf78", "running"))
+    assert set(found) == {"platform_web", "agent"}
+    assert (found["agent"]["replicas"], found["agent"]["running"]) == (2, [ONE])
+    assert found["agent"]["others"][0]["task"] == TWO
+
+
+def test_a_failure_counts_when_it_came_soon_and_nothing_has_lasted_since() -> None:
+    def at(minute: int, second: int) -> str:
+        return f"2026-11-26T05:{minute}:{second:02}.5Z"
+
+    def failed(slot: int, made: str, since: str) -> dict[str, Any]:
+        made_and_lost = {"made": made, "since": since, "desired": "shutdown"}
+        return task("web", "4ihp", "failed", slot=slot, error="exit (1)", **made_and_lost)
+
+    looping = [failed(1, at(44, it), at(44, it + 5)) for it in (10, 20, 30)]
+    old = failed(2, at(39, 0), at(39, 5))
+    lost_power = failed(3, at(40, 0), at(44, 0))
+    healed = failed(4, at(42, 0), at(42, 5))
+    running = [
+        task("web", "4ihp", "running", slot=1, since=at(44, 40)),
+        task("web", "4ihp", "running", slot=4, since=at(42, 20)),
+    ]
+    found = services(*looping, old, lost_power, healed, *running)["platform_web"]
+    assert [(it["task"], it["why"]) for it in found["failed"]] == [("1", "exit (1)")] * 3
+
+
+@given(st.integers(0, 4_000_000_000), st.text("0123456789", max_size=9))
+def test_a_time_is_read_to_the_second_however_fine_it_is(moment: int, fraction: str) -> None:
+    text = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    assert swarm_script.seconds(f"{text}.{fraction}Z" if fraction else f"{text}Z") == moment
+
+
+# --- through the socket -----------------------------------------------------------------------
+
+
+class Engine(socketserver.ThreadingUnixStreamServer):
+    """A Docker that answers from a table: path → status and value."""
+
+    answers: Mapping[str, tuple[int, Any]]
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        server = self.server
+        assert isinstance(server, Engine | Site)
+        status, value = server.answers[self.path]
+        body = value.encode() if isinstance(value, str) else json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Nobody reads it."""
+
+
+class Site(HTTPServer):
+    """A service of the platform."""
+
+    answers: Mapping[str, tuple[int, Any]]
+
+
+@contextmanager
+def serving(server: Any, answers: Mapping[str, tuple[int, Any]]) -> Iterator[Any]:
+    server.answers = answers
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture
+def socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    path = str(tmp_path / "docker.sock")
+    monkeypatch.setattr(swarm_script, "SOCKET", path)
+    return path
+
+
+TABLE = {
+    "/info": (200, INFO),
+    "/nodes": (200, NODES),
+    "/services": (200, [WEB]),
+    "/tasks": (200, []),
+}
+
+
+def test_a_manager_tells_all_and_no_secret_of_a_service(socket: str) -> None:
+    with serving(Engine(socket, Handler), TABLE):
+        found = swarm_script.look([])
+    own = {"id": "4ihp", "state": "active", "manager": True, "why": ""}
+    assert found["docker"] == {"value": own}
+    assert [it["name"] for it in found["swarm"]["value"]["nodes"]] == [ONE, TWO]
+    assert found["swarm"]["value"]["services"][0]["name"] == "platform_web"
+    assert "c4n4ry" not in json.dumps(found)
+
+
+def test_a_worker_is_not_asked_what_only_managers_know(socket: str) -> None:
+    worker = {"Swarm": {**INFO["Swarm"], "ControlAvailable": False}}  # type: ignore[dict-item]
+    with serving(Engine(socket, Handler), {"/info": (200, worker)}):
+        found = swarm_script.look([])
+    assert (found["docker"]["value"]["manager"], found["swarm"]) == (False, None)
+
+
+def test_a_manager_without_a_leader_says_so(socket: str) -> None:
+    lost = (503, {"message": "rpc error: The swarm does not have a leader."})
+    with serving(Engine(socket, Handler), {**TABLE, "/nodes": lost}):
+        found = swarm_script.look([])
+    assert found["swarm"] == {"error": "rpc error: The swarm does not have a leader."}
+
+
+def test_a_docker_that_is_not_there_is_silent_and_one_that_is_not_ours_is_an_error(
+    socket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "No such file" in swarm_script.look([])["docker"]["silent"]
+
+    def denied(_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(swarm_script.Docker, "connect", denied)
+    assert swarm_script.look([]) == {"error": f"{socket}: Permission denied"}
+
+
+def test_what_a_service_answers_is_told_and_so_is_one_that_does_not(socket: str) -> None:
+    site = Site(("127.0.0.1", 0), Handler)
+    (address, port) = site.server_address[:2]
+    asked = {"address": address, "port": port, "path": "/health"}
+    with serving(Engine(socket, Handler), TABLE), serving(site, {"/health": (503, "odoo: no db")}):
+        wanted = [{**asked, "place": "a", "says": "odoo"}, {**asked, "place": "b", "says": "shop"}]
+        found = swarm_script.look(wanted)["answers"]
+        answers = {at: (it["value"]["status"], it["value"]["said"]) for at, it in found.items()}
+    assert answers == {"a": (503, True), "b": (503, False)}
+    assert "refused" in swarm_script.look(wanted)["answers"]["a"]["error"]
+
+
+# --- the probe --------------------------------------------------------------------------------
+
+
+def shell(said: object, status: int = 0) -> FakeShell:
+    stdout = said if isinstance(said, str) else json.dumps(said)
+    done = Completed(status=status, stdout=stdout, stderr="Traceback")
+    return FakeShell({("*", "python3"): done})
+
+
+def test_every_declared_answer_is_asked_for_on_every_machine() -> None:
+    report = {"docker": {"silent": "refused"}, "swarm": None, "answers": {}}
+    ways = shell(report)
+    assert observe("swarm", reach(ways), ONE) == report
+    ((machine, argv),) = ways.calls
+    assert machine == ONE
+    asked = {it["place"]: it for it in json.loads(argv[-1])}
+    assert {f"{name}:8001/health" for name in MACHINES} <= set(asked)
+    assert asked[f"{TWO}:8004/health"]["address"] == "10.0.0.2"
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "words"),
+    [
+        ({"error": "Permission denied"}, 0, "Docker may not be asked: Permission denied"),
+        ("?", 0, "garbled"),
+        ("", 1, "python3 ended with 1: Traceback"),
+    ],
+)
+def test_a_machine_that_cannot_be_asked_is_not_seen(said: object, status: int, words: str) -> None:
+    with pytest.raises(TransportError, match=words):
+        observe("swarm", reach(shell(said, status)), ONE)
+
+
+def test_without_a_declared_swarm_there_is_nothing_to_ask() -> None:
+    stack = PROFILE.stack.model_copy(update={"source": None})
+    with pytest.raises(NotProven, match="declares no Swarm"):
+        observe("swarm", reach(like=PROFILE.model_copy(update={"stack": stack})), ONE)
