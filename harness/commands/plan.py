@@ -44,7 +44,7 @@ def plan(
 def _plan_drill(
     name: str, profile: Profile, machines: list[str], seed: int, *, as_json: bool
 ) -> None:
-    drill = load_drill(name)
+    drill = load_drill(name).changed(profile.drills.get(name))
     with connect(profile) as reach:
         document = planned(drill, reach, seed, machines)
     if as_json:

@@ -81,7 +81,7 @@ class Drilling:
 
     def carry_out(self, name: str, run: Recorder) -> DrillOutcome:
         """One drill, under the Lease of the run; Refused with nothing touched."""
-        drill = load_drill(name)
+        drill = load_drill(name).changed(self.reach.profile.drills.get(name))
         stage = self._stage(name, load_steady(), run)
         with permitted(self.reach, run.name, allowed=self.options.allowed):
             value: Any = carry_out(drill, stage, self.options.machines)

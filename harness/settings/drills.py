@@ -48,6 +48,13 @@ class Planned(Frozen):
         return self.parameters.get("namespace") == "ledger"
 
 
+class DrillChange(Frozen):
+    """What a drill does otherwise on one cluster, and why: parameters of its faults."""
+
+    parameters: Mapping[str, Any] = Field(alias="with")
+    because: str = Field(min_length=10)
+
+
 class Drill(Frozen):
     """A failover drill.
 
@@ -66,6 +73,17 @@ class Drill(Frozen):
     ledger: tuple[Writer, ...] = Field(min_length=1)
     writes_per_s: float = Field(default=5.0, gt=0, le=200)
     targets: Annotated[Mapping[TargetKey, Target], AfterValidator(_complete)]
+
+    def changed(self, change: DrillChange | None) -> Drill:
+        """The drill as one cluster wants it, with the reason in its title."""
+        if change is None:
+            return self
+        faults = [
+            it.model_copy(update={"parameters": {**it.parameters, **change.parameters}})
+            for it in self.faults
+        ]
+        title = f"{self.title} (here otherwise, because {change.because})"
+        return self.model_copy(update={"faults": tuple(faults), "title": title})
 
 
 class Limits(Frozen):

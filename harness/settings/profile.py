@@ -25,6 +25,7 @@ from harness.errors import ConfigError
 from harness.model import Cluster, Machine, OsdDisk, StorageClass, SwarmDeclared
 from harness.settings.ceph import Ceph
 from harness.settings.disks import recorded_disks
+from harness.settings.drills import DrillChange
 from harness.settings.faults import Commands, KnownPods
 from harness.settings.files import SCENARIOS, Frozen, cache_dir, parse, state_dir
 from harness.settings.gates import TargetChange
@@ -272,6 +273,8 @@ class Profile(Frozen):
     # This cluster's own numbers for targets of the gate files, by requirement and target.
     targets: Mapping[str, Mapping[str, TargetChange]] = {}
     allow_disruption: bool = False
+    # What drills do otherwise here, by the drill's name.
+    drills: Mapping[str, DrillChange] = {}
     power: Power | None = None
     # The machines have one clock, which is not theirs alone to set.
     shared_clock: bool = False

@@ -13,7 +13,7 @@ from harness.drill.conduct import Stage, carry_out
 from harness.errors import InjectFailed, NotProven, Refused, Unhealed
 from harness.faults import FAULTS
 from harness.faults.fault import Fault
-from harness.settings.drills import Drill, Limits
+from harness.settings.drills import Drill, DrillChange, Limits
 from harness.tests.noop_fault import NoOp, Note, NoteKeeper
 from harness.tests.stage import reach
 
@@ -201,3 +201,13 @@ def test_the_same_seed_draws_the_same_machine() -> None:
     first = World().carry_out(machines=(), where="a-machine")
     again = World().carry_out(machines=(), where="a-machine")
     assert [run["machine"] for run in first["runs"]] == [run["machine"] for run in again["runs"]]
+
+
+def test_a_cluster_may_want_a_drill_otherwise_and_says_why() -> None:
+    because = "its disks are small"
+    change = DrillChange.model_validate({"with": {"percent": 60}, "because": because})
+    changed = drill(Note()).changed(change)
+    assert changed.faults[0].parameters["percent"] == 60
+    assert "note" in changed.faults[0].parameters
+    assert because in changed.title
+    assert drill(Note()).changed(None).title == "The note breaks"
