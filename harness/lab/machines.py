@@ -189,6 +189,11 @@ def boot(lab: Lab, node: Node, log: Path) -> None:
     )
 
 
+# With a unit of somebody else's, systemd-nspawn leaves a reboot to whoever started it: it ends with
+# 133, and so is started once more.
+_AGAIN = 'while "$@"; [ $? = 133 ]; do :; done'
+
+
 def _nspawn(lab: Lab, node: Node, device: str) -> list[str]:
     """The command that is the machine; ``device`` holds its disk."""
     binds = {
@@ -203,6 +208,7 @@ def _nspawn(lab: Lab, node: Node, device: str) -> list[str]:
         "/dev/kmsg": "/dev/kmsg",
     }
     return [
+        *("sh", "-c", _AGAIN, node.name),
         *network.inside(lab),
         "systemd-nspawn",
         "--boot",
