@@ -73,13 +73,6 @@ class _Span:
     longest: int = 0
     gap: tuple[int, int] = (0, 0)
 
-    def acknowledged(self, at: int) -> None:
-        if not self.ok:
-            self.first = at
-        self.ok += 1
-        self.silent(at)
-        self.last = at
-
     def silent(self, until: int) -> None:
         if until - self.last > self.longest:
             self.longest, self.gap = until - self.last, (self.last, until)
@@ -126,14 +119,23 @@ class _History:
                         raise NotProven(f"write {seq} of {who} is out of order in the book")
                     writer.states.append(_INVOKED)
                     writer.times.append(0)
+                elif what == OK:
+                    writer = writers[who]
+                    if writer.states[seq] != _INVOKED:
+                        raise NotProven(f"write {seq} of {who} ended twice")
+                    writer.states[seq] = _OK
+                    writer.times[seq] = at
+                    span = writer.kind.span
+                    if at - span.last > span.longest:
+                        span.silent(at)
+                    span.last = at
+                    span.ok += 1
+                    span.first = span.first or at
                 elif what in _STATES:
                     writer = writers[who]
                     if writer.states[seq] != _INVOKED:
                         raise NotProven(f"write {seq} of {who} ended twice")
                     writer.states[seq] = _STATES[what]
-                    if what == OK:
-                        writer.times[seq] = at
-                        writer.kind.span.acknowledged(at)
                 else:
                     self._note(what, who, seq, at)
         except (KeyError, IndexError) as error:
