@@ -120,10 +120,7 @@ class _History:
                     writer.states.append(_INVOKED)
                     writer.times.append(0)
                 elif what == OK:
-                    writer = writers[who]
-                    if writer.states[seq] != _INVOKED:
-                        raise NotProven(f"write {seq} of {who} ended twice")
-                    writer.states[seq] = _OK
+                    writer = self._ended(who, seq, _OK)
                     writer.times[seq] = at
                     span = writer.kind.span
                     if at - span.last > span.longest:
@@ -131,17 +128,19 @@ class _History:
                     span.last = at
                     span.ok += 1
                     span.first = span.first or at
-                elif what in _STATES:
-                    writer = writers[who]
-                    if writer.states[seq] != _INVOKED:
-                        raise NotProven(f"write {seq} of {who} ended twice")
-                    writer.states[seq] = _STATES[what]
                 else:
                     self._note(what, who, seq, at)
         except (KeyError, IndexError) as error:
             raise NotProven(f"write {seq} of {who} ended, and it never began") from error
         if not self.end:
             self._stop(at)
+
+    def _ended(self, who: str, seq: int, state: int) -> _Writer:
+        writer = self.writers[who]
+        if writer.states[seq] != _INVOKED:
+            raise NotProven(f"write {seq} of {who} ended twice")
+        writer.states[seq] = state
+        return writer
 
     def _welcome(self, who: str, at: int) -> _Writer:
         writer = self.writers[who] = _Writer(self._of(who, at))
@@ -166,7 +165,9 @@ class _History:
             kind.span.silent(at)
 
     def _note(self, what: str, who: str, number: int, at: int) -> None:
-        if what == MARK:
+        if what in _STATES:
+            self._ended(who, number, _STATES[what])
+        elif what == MARK:
             self._marks.append((who, at))
             for kind in self.kinds.values():
                 kind.span.silent(at)
