@@ -19,10 +19,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import BinaryIO, Self, TypeAlias
 from urllib.parse import quote, unquote
 
 from harness.errors import NotProven
@@ -31,7 +31,7 @@ BEGIN, INVOKE, OK, FAIL, INFO = "begin", "invoke", "ok", "fail", "info"
 DUE, TOTAL, MARK, STOP, END = "due", "total", "mark", "stop", "end"
 _VERSION = 1
 _WORDS = 5
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
 
 # What, who, number, and when (microseconds of the monotonic clock).
 Event: TypeAlias = tuple[str, str, int, int]
@@ -173,9 +173,17 @@ class Reader:
     def _chunks(self) -> Iterator[str]:
         with self.path.open("rb") as file:
             file.readline()
-            rest = b""
-            while block := file.read(_CHUNK):
-                whole, cut, rest = (rest + block).rpartition(b"\n")
-                if cut:
-                    yield (whole + cut).decode("ascii", errors="replace")
-        self.torn_bytes = len(rest)
+            self.torn_bytes = yield from whole_lines(file)
+
+
+def whole_lines(file: BinaryIO) -> Generator[str, None, int]:
+    """The lines of a file, many at a time; returns how many bytes of a torn last one are left.
+
+    Not more at a time than a processor's cache holds: that would take twice as long.
+    """
+    rest = b""
+    while block := file.read(_CHUNK):
+        whole, cut, rest = (rest + block).rpartition(b"\n")
+        if cut:
+            yield (whole + cut).decode(errors="replace")
+    return len(rest)

@@ -73,13 +73,6 @@ class _Span:
     longest: int = 0
     gap: tuple[int, int] = (0, 0)
 
-    def acknowledged(self, at: int) -> None:
-        if not self.ok:
-            self.first = at
-        self.ok += 1
-        self.silent(at)
-        self.last = at
-
     def silent(self, until: int) -> None:
         if until - self.last > self.longest:
             self.longest, self.gap = until - self.last, (self.last, until)
@@ -126,20 +119,28 @@ class _History:
                         raise NotProven(f"write {seq} of {who} is out of order in the book")
                     writer.states.append(_INVOKED)
                     writer.times.append(0)
-                elif what in _STATES:
-                    writer = writers[who]
-                    if writer.states[seq] != _INVOKED:
-                        raise NotProven(f"write {seq} of {who} ended twice")
-                    writer.states[seq] = _STATES[what]
-                    if what == OK:
-                        writer.times[seq] = at
-                        writer.kind.span.acknowledged(at)
+                elif what == OK:
+                    writer = self._ended(who, seq, _OK)
+                    writer.times[seq] = at
+                    span = writer.kind.span
+                    if at - span.last > span.longest:
+                        span.silent(at)
+                    span.last = at
+                    span.ok += 1
+                    span.first = span.first or at
                 else:
                     self._note(what, who, seq, at)
         except (KeyError, IndexError) as error:
             raise NotProven(f"write {seq} of {who} ended, and it never began") from error
         if not self.end:
             self._stop(at)
+
+    def _ended(self, who: str, seq: int, state: int) -> _Writer:
+        writer = self.writers[who]
+        if writer.states[seq] != _INVOKED:
+            raise NotProven(f"write {seq} of {who} ended twice")
+        writer.states[seq] = state
+        return writer
 
     def _welcome(self, who: str, at: int) -> _Writer:
         writer = self.writers[who] = _Writer(self._of(who, at))
@@ -164,7 +165,9 @@ class _History:
             kind.span.silent(at)
 
     def _note(self, what: str, who: str, number: int, at: int) -> None:
-        if what == MARK:
+        if what in _STATES:
+            self._ended(who, number, _STATES[what])
+        elif what == MARK:
             self._marks.append((who, at))
             for kind in self.kinds.values():
                 kind.span.silent(at)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from harness.errors import HarnessError, TimedOut
-from harness.ledger.book import Reader
+from harness.ledger.book import Reader, whole_lines
 from harness.ledger.checker import Found, Reading, kind_of, tallies
 from harness.ledger.tally import Tally
 from harness.ledger.writers import Writer
@@ -61,11 +62,15 @@ def _write(path: Path, writer: Writer) -> None:
 
 
 def _found(path: Path) -> Iterator[Found]:
-    with path.open(encoding="utf-8") as file:
+    return chain.from_iterable(_found_together(path))
+
+
+def _found_together(path: Path) -> Iterator[Iterable[Found]]:
+    with path.open("rb") as file:
         file.readline()
-        for line in file:
-            who, _, seq = line.rpartition("\t")
-            yield who, int(seq)
+        for text in whole_lines(file):
+            words = text.replace("\n", "\t").split("\t")
+            yield zip(words[0:-1:2], map(int, words[1::2]), strict=True)
 
 
 def judge(
