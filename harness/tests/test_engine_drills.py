@@ -1,0 +1,156 @@
+"""Drills and soaks as a run observes them: never twice, and never without leave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from harness.checks import CHECKS
+from harness.drill.session import Drilling, DrillOutcome, Options
+from harness.drill.soak import BY_HAND
+from harness.engine import Run
+from harness.errors import NotProven, Refused, TransportError, Unhealed
+from harness.gate import Trail, judge
+from harness.journal import Journal, Reader
+from harness.model import Decision
+from harness.tests import clean_drills
+from harness.tests.stage import manifest, reach, requirement, scenario
+
+DRILL = clean_drills.DRILL
+REAL = "every fault was seen by somebody else, and seen to be gone"
+
+
+@dataclass
+class FakeDrilling:
+    """Carries nothing out, and says what a drill would have left; or raises."""
+
+    allowed: bool = True
+    raises: Exception | None = None
+    ended: str | None = None
+    carried_out: list[str] = field(default_factory=list)
+    options: Options = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.options = Options(allowed=self.allowed, seed=7)
+
+    def carry_out(self, name: str, run: Run) -> DrillOutcome:
+        self.carried_out.append(name)
+        run.write("fault", "f00d", {"event": "armed", "fault": "power-off", "undo": {}})
+        run.write("fault", "f00d", {"event": "injected", "fault": "power-off", "target": "one"})
+        if self.raises is not None:
+            raise self.raises
+        for event in ("active", "healed", "heal-proved"):
+            run.write("fault", "f00d", {"event": event})
+        value = clean_drills.seen()["drills"][DRILL]
+        return DrillOutcome(value=value, tallies={f"{name}/one/postgres": {"ok": 3}})
+
+    def soak(self, part: str, before: Sequence[DrillOutcome], run: Run) -> DrillOutcome:
+        assert run.name
+        self.carried_out.append(f"{part} after {len(before)}")
+        value = {**clean_drills.soak(), "ended": self.ended}
+        return DrillOutcome(value=value, tallies={f"{part}/everything/postgres": {"ok": 3}})
+
+    def is_soaked(self, parts: Sequence[DrillOutcome]) -> bool:
+        return bool(parts) and not parts[-1].by_hand
+
+
+PLAN = manifest(requirements=(requirement(targets={}),), scenarios=(scenario(),))
+
+
+def session(folder: Path, drilling: FakeDrilling, act: Callable[[Run], object]) -> Trail:
+    """One session of a run: begun or gone on with, and ended whatever happened in it."""
+    fresh = not folder.exists()
+    trail = Trail(CHECKS) if fresh else Trail.of(Reader(folder), CHECKS)
+    journal = Journal.create(folder, PLAN.run) if fresh else Journal.reopen(folder)
+    with journal:
+        run = Run(journal, trail, reach=reach(), probes={}, drilling=cast("Drilling", drilling))
+        if fresh:
+            run.write("manifest", PLAN.run, PLAN.model_dump(mode="json", by_alias=True))
+        run.write("session", PLAN.run, {})
+        run.begin(scenario())
+        try:
+            act(run)
+            run.end("passed", "", 0.1)
+        finally:
+            run.write("end", "session", {})
+    return Trail.of(Reader(folder), CHECKS)
+
+
+def drill(run: Run) -> None:
+    run.drill(DRILL)
+    run.require(REAL)
+
+
+def test_a_drill_is_observed_with_its_faults_and_its_ledger(tmp_path: Path) -> None:
+    trail = session(tmp_path / "run", FakeDrilling(), drill)
+    assert trail.faults["f00d"].heal_proved
+    assert list(trail.observations("drills")) == [DRILL]
+    assert list(trail.observations("ledger")) == [f"{DRILL}/one/postgres"]
+
+
+def test_a_resumed_run_never_injects_again_what_was_completed(tmp_path: Path) -> None:
+    drilling = FakeDrilling()
+    session(tmp_path / "run", drilling, lambda run: run.drill(DRILL))
+    trail = session(tmp_path / "run", drilling, drill)
+    assert drilling.carried_out == [DRILL]
+    (ruling,) = trail.scenarios[scenario().id].rulings
+    assert ruling.verdict.outcome == "pass", ruling.verdict.reason
+
+
+def test_a_drill_that_broke_off_is_carried_out_again(tmp_path: Path) -> None:
+    broken = FakeDrilling(raises=TransportError("the API was silent"))
+    with pytest.raises(NotProven, match="the API was silent"):
+        session(tmp_path / "run", broken, drill)
+    whole = FakeDrilling()
+    session(tmp_path / "run", whole, drill)
+    assert whole.carried_out == [DRILL]
+
+
+def test_without_leave_nothing_is_carried_out(tmp_path: Path) -> None:
+    drilling = FakeDrilling(allowed=False)
+    with pytest.raises(NotProven, match="nobody has allowed that"):
+        session(tmp_path / "run", drilling, drill)
+    assert drilling.carried_out == []
+
+
+def test_a_refusal_is_the_decision_of_the_run(tmp_path: Path) -> None:
+    class Refusing(FakeDrilling):
+        def carry_out(self, name: str, run: Run) -> DrillOutcome:  # noqa: ARG002
+            raise Refused("etcd: 2 − 1 = 1, 2 needed")
+
+    with pytest.raises(Refused):
+        session(tmp_path / "run", Refusing(), drill)
+    judged = judge(Trail.of(Reader(tmp_path / "run"), CHECKS))
+    assert judged.decision is Decision.REFUSED
+
+
+def test_a_fault_that_stays_is_the_decision_of_the_run(tmp_path: Path) -> None:
+    with pytest.raises(Unhealed):
+        session(tmp_path / "run", FakeDrilling(raises=Unhealed("it is still there")), drill)
+    judged = judge(Trail.of(Reader(tmp_path / "run"), CHECKS))
+    assert judged.decision is Decision.UNHEALED
+
+
+def test_a_soak_that_was_stopped_by_hand_is_observed_and_then_gone_on_with(
+    tmp_path: Path,
+) -> None:
+    stopped = FakeDrilling(ended=BY_HAND)
+    with pytest.raises(KeyboardInterrupt):
+        session(tmp_path / "run", stopped, lambda run: run.soak())
+    going_on = FakeDrilling()
+    trail = session(tmp_path / "run", going_on, lambda run: run.soak())
+    assert going_on.carried_out == ["part 2 after 1"]
+    assert list(trail.observations("soak")) == ["part 1", "part 2"]
+    assert len(trail.observations("ledger")) == 2
+
+
+def test_a_soak_that_is_over_is_not_soaked_again(tmp_path: Path) -> None:
+    first: Any = FakeDrilling()
+    session(tmp_path / "run", first, lambda run: run.soak())
+    again = FakeDrilling()
+    session(tmp_path / "run", again, lambda run: run.soak())
+    assert (first.carried_out, again.carried_out) == (["part 1 after 0"], [])
