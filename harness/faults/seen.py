@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
-from harness.errors import ConfigError, NotFound, TransportError
+from harness.errors import ConfigError, NotFound, NotListening, TransportError
 from harness.faults.fault import peer
 from harness.probes import pods
 from harness.transport import Reach
@@ -33,6 +34,16 @@ def answers_peer(reach: Reach, machine: str) -> bool:
     watcher = peer(reach, machine).name
     argv = ("ping", "-n", "-c", "1", "-W", "1", address)
     return reach.shell.run(watcher, argv, within_s=_PING_S).status == 0
+
+
+def server_answers(reach: Reach, machine: str, path: str) -> bool:
+    """Does the API server of that machine say yes? One that refuses the connection does not."""
+    address = reach.profile.cluster().machine(machine).address
+    url = f"https://{address}:{reach.profile.kubernetes.api_port}{path}"
+    try:
+        return reach.kube.ask(url).status == HTTPStatus.OK
+    except NotListening:
+        return False
 
 
 def pod_is_ready(reach: Reach, space: str, name: str) -> bool:

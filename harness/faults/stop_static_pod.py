@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import ClassVar, Literal
 
 from harness.faults import seen
@@ -11,6 +11,8 @@ from harness.faults.model import NOTHING, Act, Argv, Takes
 from harness.transport import Reach
 
 _MANIFESTS = "/var/lib/rancher/rke2/agent/pod-manifests"
+# Where the API server of a machine says that it is well, and that its member of etcd is.
+_ASKED: Mapping[str, str] = {"kube-apiserver": "/readyz", "etcd": "/readyz/etcd"}
 
 
 class StopStaticPod(Fault):
@@ -45,9 +47,18 @@ class StopStaticPod(Fault):
         return self.machine, [("sh", "-c", back, "undo", self._manifest, self._aside)]
 
     def active(self, reach: Reach) -> bool:
-        return not seen.pod_is_ready(reach, "kube-system", f"{self.part}-{self.machine}")
+        return not self._serves(reach)
 
     def healed(self, reach: Reach) -> bool:
+        return self._serves(reach)
+
+    def _serves(self, reach: Reach) -> bool:
+        """What answers by itself is asked; of the rest the API knows whether the pod is there.
+
+        The API hears only after a minute that a pod of its own control plane has ended.
+        """
+        if self.part in _ASKED:
+            return seen.server_answers(reach, self.machine, _ASKED[self.part])
         return seen.pod_is_ready(reach, "kube-system", f"{self.part}-{self.machine}")
 
     @property

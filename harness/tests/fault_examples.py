@@ -117,6 +117,11 @@ OBJECTS: Mapping[str, Any] = {
 }
 _LEVELS = "PriorityLevelName, WaitingRequests, ExecutingRequests\nexempt, 0, 1\n"
 ASKED: Mapping[str, Answer] = {
+    **{
+        f"https://10.0.0.{number}:6443/readyz{part}": Answer(status=200, body="ok", certificate="")
+        for number in (1, 2)
+        for part in ("", "/etcd")
+    },
     f"https://10.0.0.{number}:6443/debug/api_priority_and_fairness/dump_priority_levels": Answer(
         status=200, body=_LEVELS, certificate=""
     )
