@@ -116,16 +116,15 @@ OBJECTS: Mapping[str, Any] = {
     },
 }
 _LEVELS = "PriorityLevelName, WaitingRequests, ExecutingRequests\nexempt, 0, 1\n"
+_BODIES: Mapping[str, str] = {
+    "/debug/api_priority_and_fairness/dump_priority_levels": _LEVELS,
+    "/readyz": "ok",
+    "/readyz/etcd": "ok",
+}
 ASKED: Mapping[str, Answer] = {
-    **{
-        f"https://10.0.0.{number}:6443/readyz{part}": Answer(status=200, body="ok", certificate="")
-        for number in (1, 2)
-        for part in ("", "/etcd")
-    },
-    f"https://10.0.0.{number}:6443/debug/api_priority_and_fairness/dump_priority_levels": Answer(
-        status=200, body=_LEVELS, certificate=""
-    )
+    f"https://10.0.0.{number}:6443{path}": Answer(status=200, body=body, certificate="")
     for number in (1, 2)
+    for path, body in _BODIES.items()
 }
 
 CEPH: Mapping[tuple[str, str], Any] = {

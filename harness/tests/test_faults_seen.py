@@ -1,4 +1,4 @@
-"""How somebody else sees a server: asked itself, a refused connection is an answer, silence none."""
+"""How somebody else sees a server: a refused connection is an answer, and silence is none."""
 
 from __future__ import annotations
 
