@@ -11,7 +11,8 @@ from pathlib import Path
 
 from harness.catalogue import read_features
 from harness.checks import CHECKS
-from harness.lint import defects, faults, features, files, sentences
+from harness.faults import FAULTS
+from harness.lint import defects, drills, faults, features, files, sentences
 from harness.lint.mistake import Mistake
 from harness.settings import Profile, load_gates
 
@@ -37,5 +38,6 @@ def _rest(root: Path, profile: Profile) -> Iterator[Mistake]:
     yield from features.unbound(root)
     yield from sentences.lint(scenarios, root)
     yield from files.unproven(root, scenarios)
-    yield from faults.lint(faults.table(), root)
+    yield from faults.lint(FAULTS, root)
+    yield from drills.lint(root, scenarios, FAULTS)
     yield from defects.lint(CHECKS, root)

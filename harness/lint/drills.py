@@ -1,0 +1,57 @@
+"""Drills that are not valid, that nobody carries out, or that break what is no fault."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from harness.catalogue import Scenario
+from harness.faults.fault import Fault
+from harness.lint.mistake import Mistake, at
+from harness.settings import flaws, line_of, parse
+from harness.settings.drills import Drill, Planned
+
+_FOLDER = "scenarios/drills"
+_NO_DRILL = "steady"
+# What a fault is given when it is planned, whatever the drill says.
+_GIVEN = frozenset({"id", "machine"})
+
+
+def lint(
+    root: Path, scenarios: Sequence[Scenario], faults: Mapping[str, type[Fault]]
+) -> Iterator[Mistake]:
+    """Mistakes in the files of drills, and drills that a feature or a file knows alone."""
+    rows = {scenario.drill: scenario for scenario in scenarios if scenario.drill is not None}
+    paths = sorted((root / _FOLDER).glob("*.yaml"))
+    known = {path.stem: path for path in paths if path.stem != _NO_DRILL}
+    for name, scenario in rows.items():
+        if name not in known:
+            yield Mistake(where=at(scenario), says=f"there is no drill {name} in {_FOLDER}")
+    for name, path in known.items():
+        where = path.relative_to(root).as_posix()
+        found = [Mistake(where=f"{where}:{it.line}", says=it.says) for it in flaws(Drill, path)]
+        yield from found
+        if found:
+            continue
+        drill = parse(Drill, path)
+        if drill.name != name:
+            yield Mistake(where=f"{where}:1", says=f"{name} calls itself {drill.name}")
+        if name not in rows:
+            yield Mistake(where=f"{where}:1", says=f"no scenario carries out {name}")
+        for number, planned in enumerate(drill.faults):
+            for says in _of_fault(planned, faults):
+                line = line_of(path, ("faults", number))
+                yield Mistake(where=f"{where}:{line}", says=says)
+
+
+def _of_fault(planned: Planned, faults: Mapping[str, type[Fault]]) -> Iterator[str]:
+    kind = faults.get(planned.fault)
+    if kind is None:
+        yield f"there is no fault {planned.fault}"
+        return
+    fields = kind.model_fields
+    for name in planned.parameters.keys() - fields.keys():
+        yield f"{planned.fault} has no parameter {name}"
+    for name, field in fields.items():
+        if field.is_required() and name not in planned.parameters.keys() | _GIVEN:
+            yield f"{planned.fault} needs {name}"

@@ -1,0 +1,109 @@
+"""Drills that could not be carried out, or that nobody would, are found beforehand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.catalogue import read_features
+from harness.faults import FAULTS
+from harness.lint.drills import lint
+from harness.settings import ROOT
+from harness.settings.drills import drill_names
+
+FEATURE = """
+Feature: Drills
+  Scenario Outline: It survives
+    When the drill <drill> is carried out
+
+    Examples:
+      | drill  |
+      | stumble |
+"""
+TARGET = {"at_most": 1, "words": "a number"}
+DRILL = {
+    "schema": 1,
+    "name": "stumble",
+    "title": "It stumbles",
+    "effect": "Nothing.",
+    "where": "a-machine",
+    "faults": [{"fault": "lose-packets", "hold_s": 1, "with": {"percent": 10}}],
+    "ledger": ["http"],
+    "targets": dict.fromkeys(("lost_count", "outage_s", "steady_again_s"), TARGET),
+}
+# The drills that the requirement W9-DRILLS names.
+REQUIRED = [
+    "lose-machine",
+    "lose-manager",
+    "stop-rke2",
+    "rolling-restart",
+    "cut-off-machine",
+    "cut-one-way",
+    "lose-packets",
+    "lose-osd",
+    "lose-monitor",
+    "lose-etcd-member",
+    "kill-apiserver",
+    "kill-postgres-primary",
+    "kill-pods",
+    "fill-disk",
+    "slow-disk",
+    "exhaust-memory",
+    "exhaust-cpu",
+    "break-dns",
+    "lose-ingress",
+    "skew-clock",
+]
+
+
+def mistakes(root: Path, **changes: object) -> list[tuple[str, str]]:
+    (root / "scenarios/drills").mkdir(parents=True, exist_ok=True)
+    (root / "features").mkdir(exist_ok=True)
+    (root / "features/drills.feature").write_text(FEATURE)
+    text = yaml.safe_dump({**DRILL, **changes}, sort_keys=False)
+    (root / "scenarios/drills/stumble.yaml").write_text(text)
+    found = lint(root, read_features(root / "features"), FAULTS)
+    return [(it.where.rpartition("/")[2], it.says) for it in found]
+
+
+def test_a_drill_that_is_right_has_no_mistake(tmp_path: Path) -> None:
+    assert mistakes(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ({"fault": "lose-face"}, "there is no fault lose-face"),
+        ({"with": {"percent": 10, "colour": "red"}}, "lose-packets has no parameter colour"),
+        ({"with": {}}, "lose-packets needs percent"),
+    ],
+)
+def test_a_fault_that_could_not_be_planned_is_found_with_its_line(
+    tmp_path: Path, fault: dict[str, object], says: str
+) -> None:
+    planned = {"fault": "lose-packets", "hold_s": 1, "with": {"percent": 10}, **fault}
+    assert mistakes(tmp_path, faults=[planned]) == [("stumble.yaml:7", says)]
+
+
+def test_a_drill_without_its_numbers_is_found(tmp_path: Path) -> None:
+    ((where, says),) = mistakes(tmp_path, targets={"lost_count": TARGET})
+    assert where.startswith("stumble.yaml:")
+    assert "a drill without outage_s, steady_again_s proves nothing" in says
+
+
+def test_a_drill_that_nobody_carries_out_and_one_without_a_file_are_found(tmp_path: Path) -> None:
+    mistakes(tmp_path)
+    (tmp_path / "scenarios/drills/stumble.yaml").rename(tmp_path / "scenarios/drills/fall.yaml")
+    found = lint(tmp_path, read_features(tmp_path / "features"), FAULTS)
+    assert [it.says for it in found] == [
+        "there is no drill stumble in scenarios/drills",
+        "fall calls itself stumble",
+        "no scenario carries out fall",
+    ]
+
+
+def test_every_drill_that_the_requirement_names_is_there_and_right() -> None:
+    assert set(drill_names()) == set(REQUIRED)
+    assert list(lint(ROOT, read_features(), FAULTS)) == []
