@@ -24,6 +24,8 @@ from functools import partial
 from random import Random
 from typing import Any, Protocol, TypeAlias
 
+from pydantic import ValidationError
+
 from harness.drill.watch import Watch, noticed, watching, whole_again
 from harness.errors import ConfigError, HarnessError, NotProven, Refused, TimedOut, Unhealed
 from harness.faults import FAULTS
@@ -152,8 +154,8 @@ def plan(
 ) -> Sequence[Fault]:
     """The faults of a drill on one machine, every choice made; ConfigError for unknown ones.
 
-    None while one of them hits the ledger's own pods, and their namespace (``space``) is not known:
-    it is there only while the ledger is kept.
+    No fault at all while one of them hits the ledger's own pods, and their namespace (``space``) is
+    not known: it is there only while the ledger is kept.
     """
     if space is None and any(it.hits_ledger for it in drill.faults):
         return []
@@ -173,7 +175,11 @@ def fault_of(
     parameters = dict(planned.parameters)
     if planned.hits_ledger:
         parameters["namespace"] = space
-    return kind(id=name, machine=machine, **parameters).resolved(reach, draw)
+    try:
+        fault = kind(id=name, machine=machine, **parameters)
+    except ValidationError as error:
+        raise ConfigError(f"the fault {planned.fault} cannot be so: {error}") from error
+    return fault.resolved(reach, draw)
 
 
 def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, Any]) -> None:
@@ -227,7 +233,7 @@ def break_once(
             injected = time.monotonic()
             seen["inject_s"] = round(life.inject(), 3)
             try:
-                seen["seen_s"] = round(life.see(), 3)
+                seen["seen_s"] = round(life.see(unless=watch.alarm.is_set), 3)
             except TimedOut as late:
                 seen["unseen"] = str(late).partition("\n")[0]
             stage.tell(f"holding {fault.name} of {fault.target} for {planned.hold_s:g} s")

@@ -101,11 +101,14 @@ class Life:
         self.stage = Stage.INJECTED
         return time.monotonic() - began
 
-    def see(self) -> float:
-        """Wait until somebody else sees it; returns the seconds. TimedOut when nobody does."""
+    def see(self, unless: Callable[[], bool] = lambda: False) -> float:
+        """Wait until somebody else sees it; returns the seconds.
+
+        TimedOut when nobody does, or when something else (``unless``) ended the wait.
+        """
         self._must_be(Stage.INJECTED)
         began = time.monotonic()
-        self._wait(self.fault.active, self.fault.seen_within_s, f"{self._words} is seen")
+        self._wait(self.fault.active, self.fault.seen_within_s, f"{self._words} is seen", unless)
         self.stage = Stage.ACTIVE
         took_s = time.monotonic() - began
         self._tell("active", {"took_s": round(took_s, 3)})
@@ -196,10 +199,18 @@ class Life:
         if self.stage is not stage:
             raise NotProven(f"{self._words} is {self.stage}, and should be {stage}")
 
-    def _wait(self, look: Callable[[Reach], bool], within_s: float, what: str) -> None:
+    def _wait(
+        self,
+        look: Callable[[Reach], bool],
+        within_s: float,
+        what: str,
+        unless: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Whoever cannot be asked has seen nothing yet."""
 
         def seen() -> bool:
+            if unless():
+                raise TimedOut(f"{what}: not before it was too much")
             try:
                 return look(self._reach)
             except InjectFailed:

@@ -1,4 +1,4 @@
-"""What a profile says for those who break its cluster: programs on its machines, and its pods."""
+"""What a profile says for those who break its cluster: its power, programs, pods, and the ledger."""
 
 from __future__ import annotations
 
@@ -46,3 +46,21 @@ class KnownPods(Frozen):
     speaker: Selected = Selected(
         namespace="metallb-system", selector="app=metallb,component=speaker"
     )
+
+
+class Power(Frozen):
+    """Commands, run on this computer, that cut a machine's power and give it back.
+
+    ``{machine}`` in a word stands for the machine's name. Cutting must be sudden, as a power loss
+    is, and restoring must do no harm to a machine that has power.
+    """
+
+    cut: tuple[str, ...] = Field(min_length=1)
+    restore: tuple[str, ...] = Field(min_length=1)
+
+
+class Ledger(Frozen):
+    """What the ledger of acknowledged writes brings along."""
+
+    # An image that holds PostgreSQL 15 or newer, flock and sh.
+    database_image: str

@@ -26,7 +26,7 @@ from harness.model import Cluster, Machine, OsdDisk, StorageClass, SwarmDeclared
 from harness.settings.ceph import Ceph
 from harness.settings.disks import recorded_disks
 from harness.settings.drills import DrillChange
-from harness.settings.faults import Commands, KnownPods
+from harness.settings.faults import Commands, KnownPods, Ledger, Power
 from harness.settings.files import SCENARIOS, Frozen, cache_dir, parse, state_dir
 from harness.settings.gates import TargetChange
 from harness.settings.rook import Rook
@@ -223,24 +223,6 @@ class Storage(Frozen):
             reclaim_policy=self.reclaim_policy,
             access_lists=self.access_lists,
         )
-
-
-class Power(Frozen):
-    """Commands, run on this computer, that cut a machine's power and give it back.
-
-    ``{machine}`` in a word stands for the machine's name. Cutting must be sudden, as a power loss
-    is, and restoring must do no harm to a machine that has power.
-    """
-
-    cut: tuple[str, ...] = Field(min_length=1)
-    restore: tuple[str, ...] = Field(min_length=1)
-
-
-class Ledger(Frozen):
-    """What the ledger of acknowledged writes brings along."""
-
-    # An image that holds PostgreSQL 15 or newer, flock and sh.
-    database_image: str
 
 
 class Profile(Frozen):

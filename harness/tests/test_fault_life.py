@@ -91,6 +91,14 @@ def test_a_fault_that_nobody_sees_is_said_and_can_be_taken_back() -> None:
     assert "active" not in [event for event, _ in told]
 
 
+def test_nobody_waits_to_see_it_once_it_is_too_much() -> None:
+    life, _ = life_of(Note())
+    life.arm()
+    life.inject()
+    with pytest.raises(TimedOut, match="not before it was too much"):
+        life.see(unless=lambda: True)
+
+
 def test_a_lease_that_ended_is_noticed_when_it_is_renewed() -> None:
     note = Note()
     life, _ = life_of(note)
