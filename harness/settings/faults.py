@@ -1,4 +1,4 @@
-"""What a profile says for those who break its cluster: its power, programs, pods, and the ledger."""
+"""What a profile says for those who break things: power, programs, known pods, and the ledger."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from harness.errors import (
 )
 from harness.model import Exit
 from harness.settings import SCENARIOS, Profile, load_profile
-from harness.settings.profile import Ledger
+from harness.settings.faults import Ledger
 from harness.transport import Answer, Completed, Reach
 from harness.transport.fake import FakeFleet, FakeKube, FakeOutside, FakeShell, ShellAnswer
 
