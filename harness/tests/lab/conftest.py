@@ -18,6 +18,7 @@ from harness.tests.lab.world import World
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "lab_full: needs lab-full, and CUTOVER_TEST_FULL=1 to run")
+    config.addinivalue_line("markers", "long: shows once more what another shows sooner; as lab_full")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -27,7 +28,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if here in item.path.parents:
             item.add_marker(pytest.mark.lab)
     if os.environ.get("CUTOVER_TEST_FULL") != "1":
-        left_out = [item for item in items if item.get_closest_marker("lab_full")]
+        left_out = [
+            item for item in items for mark in ("lab_full", "long") if item.get_closest_marker(mark)
+        ]
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
 

@@ -56,6 +56,7 @@ def test_a_database_that_commits_before_it_writes_its_log_is_caught(world: World
         kept.red(LOST, "postgres", "acknowledged writes, seen", "lost (")
 
 
+@pytest.mark.long
 @pytest.mark.defect("no acknowledged write is lost")
 def test_files_that_are_not_synced_are_caught_when_their_client_dies(world: World) -> None:
     with ledger(world, "cephfs", serve=serving(_WITHOUT_SYNC)) as kept:
@@ -66,6 +67,7 @@ def test_files_that_are_not_synced_are_caught_when_their_client_dies(world: Worl
         kept.red(LOST, "cephfs: expected all of", "lost (cephfs/1 ")
 
 
+@pytest.mark.long
 @pytest.mark.defect("no acknowledged write is lost")
 def test_a_service_that_answers_from_memory_is_caught_when_it_is_killed(world: World) -> None:
     with ledger(world, "http", serve=serving(_FROM_MEMORY)) as kept:
