@@ -18,7 +18,7 @@ from harness.tests.lab.world import World
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "lab_full: needs lab-full, and CUTOVER_TEST_FULL=1 to run")
-    config.addinivalue_line("markers", "long: shows once more what another shows sooner; as lab_full")
+    config.addinivalue_line("markers", "long: shows once more what another shows; as lab_full")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
