@@ -20,7 +20,8 @@ from harness.model import Exit
 from harness.settings import ROOT, load_profile
 from harness.settings.soaks import seconds
 
-_OPTIONS = ("--week=9", "--only=W9-SOAK", "--allow-disruption")
+_OPTIONS = ("--week=9", "--allow-disruption")
+_ONLY = "--only=W9-SOAK"
 # A fault that stays, or a system that misbehaved: what a smaller schedule must still show.
 _FAILED = (Exit.NO_GO, Exit.UNHEALED)
 
@@ -52,7 +53,8 @@ def soak(
     may_disrupt(load_profile(cluster), allowed=allow_disruption)
     options = [*_OPTIONS, f"--soak-for={duration}"]
     options += [f"--seed={seed}"] if seed is not None else []
-    options += [f"--resume={resume}"] if resume is not None else []
+    # What a run was asked to prove is in its journal already.
+    options += [f"--resume={resume}"] if resume is not None else [_ONLY]
     raise typer.Exit(run_features(cluster, options, as_json=as_json))
 
 
@@ -82,7 +84,7 @@ def replay(
     wanted = [int(it) for it in turns.split(",")] if turns else known
     if shrink:
         _shrink(run, wanted, cluster, as_json=as_json)
-    options = [*_OPTIONS, f"--replay={run}", f"--turns={','.join(map(str, wanted))}"]
+    options = [*_OPTIONS, _ONLY, f"--replay={run}", f"--turns={','.join(map(str, wanted))}"]
     raise typer.Exit(run_features(cluster, options, as_json=as_json))
 
 
