@@ -36,6 +36,14 @@ def recorded(folder: Path) -> tuple[Turn, ...]:
     return tuple(Turn.model_validate(it.data) for it in Reader(folder) if it.kind == "turn")
 
 
+def recorded_seed(folder: Path) -> int | None:
+    """What every choice of a run was drawn from; None when there was nothing to draw."""
+    for record in Reader(folder):
+        if record.kind == "seed":
+            return int(record.data["seed"])
+    return None
+
+
 def finished(reports: Path) -> list[tuple[Manifest, dict[str, Any]]]:
     """Manifest and verdict of every run that came to a verdict, oldest first.
 

@@ -29,7 +29,7 @@ from harness.engine import Run
 from harness.errors import ConfigError, HarnessError, NotProven, Refused
 from harness.evidence import collect
 from harness.gate import Judgement
-from harness.history import recorded, run_folder
+from harness.history import recorded, recorded_seed, run_folder
 from harness.hooks import GateCaller, GateHooks
 from harness.launch import Asked, open_run, point_latest
 from harness.model import Exit
@@ -144,11 +144,21 @@ def _drill_options(config: pytest.Config, profile: Profile) -> Options:
             raise ConfigError(f"no machine {name}", remedy=f"there are {', '.join(known)}")
     return Options(
         allowed=option.allow_disruption,
-        seed=secrets.randbits(32) if option.seed is None else option.seed,
+        seed=_seed(config),
         machines=tuple(option.machine),
         soak_s=seconds(option.soak_for),
         turns=_turns(config),
     )
+
+
+def _seed(config: pytest.Config) -> int:
+    """The seed that was given, or that of the run that is gone on with, or a new one."""
+    option = config.option
+    if option.seed is None and option.resume is not None:
+        before = recorded_seed(run_folder(config.rootpath / "reports", option.resume))
+        if before is not None:
+            return before
+    return secrets.randbits(32) if option.seed is None else int(option.seed)
 
 
 def _turns(config: pytest.Config) -> tuple[Turn, ...] | None:

@@ -117,6 +117,9 @@ class Drilling:
         return islice(iter(drawn_or_given), taken, None)
 
     def _stage(self, what: str, steady: Steady, run: Recorder) -> Stage:
+        run.write("seed", what, {"seed": self.options.seed})
+        self.tell(f"every choice is drawn from --seed {self.options.seed}")
+
         @contextmanager
         def keeping(names: Sequence[str], *, machine: str, writes_per_s: float) -> Iterator[_Books]:
             place = f"{what}/{machine}"
