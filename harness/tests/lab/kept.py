@@ -64,7 +64,9 @@ class Kept:
 
     def sql(self, statement: str) -> str:
         """Run a statement in the database, as its owner does."""
-        script = 'PGPASSWORD="$(cat /secret/password)" psql -h /tmp -U ledger -d postgres -c "$1"'
+        script = (
+            'PGPASSWORD="$(cat /secret/password)" psql -h 127.0.0.1 -U ledger -d postgres -c "$1"'
+        )
         return self.kubectl("exec", "database-0", "--", "sh", "-c", script, "sql", statement)
 
     def more(self, number: int = 10, within_s: float = 150, *, of: Sequence[str] = ()) -> None:
