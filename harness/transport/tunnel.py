@@ -111,7 +111,8 @@ def _join(end: socket.socket, channel: paramiko.Channel) -> None:
         with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
             while chunk := end.recv(_CHUNK):
                 channel.sendall(chunk)
-        channel.close()
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            channel.close()
         returning.join()
         end.close()
 
