@@ -18,10 +18,11 @@ from harness.tests.lab.world import World
 from harness.transport import Reach
 from harness.transport.reading import reading
 
-# Everything that a fault, its undo or what keeps that might leave on a machine.
+# Everything that a fault, its undo or what keeps that might leave on a machine; not what pods have,
+# which are others after they were restarted.
 _TRACES = r"""
-nft list ruleset; tc qdisc show
-systemctl list-units --all --plain --no-legend 'cutover*' 'run-*'
+nft list ruleset; tc qdisc show | grep -v noqueue
+systemctl list-units --all --plain --no-legend 'cutover*' 'run-r*'
 ls -A /var/lib/cutover-faults 2>&1; ls /etc/systemd/system/cutover-heal.service 2>&1
 ls -d /cutover-* /var/lib/rancher/cutover-* /var/lib/kubelet/cutover-* 2>&1
 find /run/systemd/ -name 'cutover*' -o -name '50-IO*' 2>/dev/null
