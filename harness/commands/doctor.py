@@ -12,6 +12,8 @@ import typer
 
 from harness.commands.output import AsJson, Cluster, say, say_json
 from harness.errors import ConfigError, HarnessError, TimedOut, TransportError, Unreachable
+from harness.faults.permissions import DISRUPTION
+from harness.ledger.permissions import LEDGER
 from harness.model import Exit, Machine
 from harness.probes import PROBES
 from harness.probes.host_facts import clock
@@ -244,8 +246,12 @@ def _identity(profile: Profile, uid: str) -> Line:
 
 
 def _permissions(reach: Reach) -> Line:
-    """Asks the API itself, which knows every role and every authorizer."""
-    wanted = all_permissions(PROBES)
+    """Asks the API itself, which knows every role and every authorizer.
+
+    What drills need is asked for where they may be carried out.
+    """
+    drills = {*DISRUPTION, *LEDGER} if reach.profile.allow_disruption else set()
+    wanted = sorted(drills.union(all_permissions(PROBES)))
     with ThreadPoolExecutor(max_workers=8) as pool:
         allowed = pool.map(lambda permission: _allowed(reach, permission), wanted)
         missing = [str(it) for it, may in zip(wanted, allowed, strict=True) if not may]
