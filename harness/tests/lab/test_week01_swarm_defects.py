@@ -75,6 +75,7 @@ def test_a_service_short_of_a_replica_is_found(world: World) -> None:
     healed(world)
 
 
+@pytest.mark.long
 @pytest.mark.defect("every Swarm service has its replicas")
 def test_a_service_that_fails_again_and_again_is_found(world: World) -> None:
     with changed(world, WORKER, "--args=false", "--update-failure-action=continue"):
@@ -157,6 +158,7 @@ def test_another_program_on_the_port_is_found(world: World) -> None:
     assert f"{WEB} at {world.one.name}:8080/: expected an answer that says 'The shop" in reason
 
 
+@pytest.mark.long
 @pytest.mark.defect("every Swarm node is ready", "every Swarm service has its replicas")
 def test_a_machine_without_power_is_found_and_its_part_comes_back_by_itself(world: World) -> None:
     node = world.one
