@@ -1,0 +1,48 @@
+"""What a drill would do is said beforehand, and nothing is touched by saying it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from harness.drill.planning import planned
+from harness.settings.drills import drill_names, load_drill
+from harness.tests.fault_examples import whole_cluster
+from harness.transport import Reach
+from harness.transport.fake import FakeKube, FakeShell
+
+
+def lose_machine(reach: Reach) -> dict[str, object]:
+    document = planned(load_drill("lose-machine"), reach, seed=7)
+    (run, _) = document["runs"]
+    (fault,) = run["faults"]
+    found: dict[str, object] = fault
+    return found
+
+
+def test_acts_and_undo_are_said_as_they_would_be_run() -> None:
+    fault = lose_machine(whole_cluster())
+    assert fault["target"] == "one"
+    assert fault["acts"] == [{"place": "here", "command": "off one"}]
+    assert fault["undo"] == {"place": "here", "commands": ["on one"]}
+
+
+@pytest.mark.parametrize("name", drill_names())
+def test_no_plan_of_any_drill_touches_anything(name: str) -> None:
+    whole = whole_cluster()
+    document = planned(load_drill(name), whole, seed=7, machines=["one"])
+    assert document["drill"] == name
+    assert isinstance(whole.shell, FakeShell)
+    started = {argv[0] for _, argv in whole.shell.calls}
+    assert not started & {"sh", "mv", "systemd-run", "on", "off", "date", "fallocate"}
+    assert isinstance(whole.kube, FakeKube)
+    assert not [verb for verb, _ in whole.kube.calls if verb in ("POST", "APPLY", "DELETE")]
+
+
+def test_what_cannot_be_known_is_said_and_nothing_is_invented() -> None:
+    fault = lose_machine(replace(whole_cluster(), shell=FakeShell({})))
+    margins = fault["margins"]
+    assert isinstance(margins, list)
+    assert "not known" in margins[0]
+    assert len(margins) == 1
