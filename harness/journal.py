@@ -13,6 +13,7 @@ SHA-256, and come back when the journal is read.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -70,7 +71,10 @@ def dumps(value: Any) -> str:
 
 
 class Journal:
-    """A journal open for writing, by one process; threads may share it."""
+    """A journal open for writing, by one process; threads may share it.
+
+    ConfigError when another process has it open for writing.
+    """
 
     def __init__(self, folder: Path, run: str, redactor: Redactor, *, next_seq: int) -> None:
         self.folder = folder
@@ -78,9 +82,14 @@ class Journal:
         self._redactor = redactor
         self._next_seq = next_seq
         self._lock = threading.Lock()
-        self._file = os.open(
-            folder / "journal.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644
-        )
+        path = folder / "journal.jsonl"
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:  # the kernel lets go when its writer has died, however that was
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._file)
+            remedy = "wait until that run has ended"
+            raise ConfigError(f"another process writes {path}", remedy=remedy) from error
 
     @classmethod
     def create(cls, folder: Path, run: str, redactor: Redactor | None = None) -> Journal:

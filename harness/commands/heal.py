@@ -13,8 +13,7 @@ from harness.bundle import pack
 from harness.checks import CHECKS
 from harness.commands.output import AsJson, Cluster, say, say_json
 from harness.drill.mending import Mended, mend_journal, mend_left
-from harness.errors import HarnessError
-from harness.faults import lease
+from harness.errors import ConfigError, HarnessError
 from harness.gate import Trail
 from harness.history import run_folder
 from harness.journal import Journal, Reader
@@ -50,10 +49,8 @@ def heal(
     folders = [run_folder(ROOT / "reports", run)] if run is not None else _newest(profile)
     with connect(profile) as reach:
         mended = [*mend_left(reach)]
-        busy = lease.holder(reach.kube)
         for folder in folders:
-            if folder.name != busy:
-                mended += _mend_run(folder, profile, reach)
+            mended += _mend_run(folder, profile, reach)
     left = [it for it in mended if it.trouble]
     status = Exit.UNHEALED if left else Exit.GO
     if as_json:
@@ -85,14 +82,21 @@ def _left(folder: Path, profile: Profile) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _mend_run(folder: Path, profile: Profile, reach: Reach) -> Sequence[Mended]:
-    """Take back what one run left, say so in its journal, and draw its reports again."""
+    """Take back what one run left, say so in its journal, and draw its reports again.
+
+    A run that is still under way says by itself what became of its fault.
+    """
     left = _left(folder, profile)
     if not left:
         return []
     signer = Signer.load(None)
     redactor = Redactor(secrets_of(profile), signer.derived("redaction"))
-    mended = [*mend_journal(reach, left)]
-    with Journal.reopen(folder, redactor) as journal:
+    try:
+        journal = Journal.reopen(folder, redactor)
+    except ConfigError:
+        return []
+    with journal:
+        mended = [*mend_journal(reach, left)]
         for it in mended:
             if it.trouble is None:
                 for event in ("healed", "heal-proved"):

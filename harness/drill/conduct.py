@@ -263,6 +263,9 @@ def _mended(
 
 
 def _take_back(life: Life, seen: dict[str, Any], watch: Watch, books: Books, stage: Stage) -> None:
+    if watch.alarm.is_set():
+        stage.tell(f"too much is broken: {watch.why}")
+        stage.write("alarm", life.fault.id, {"why": watch.why})
     stage.tell(f"taking back: {life.fault.name} of {life.fault.target}")
     seen["heal_s"] = round(life.heal(), 3)
     if watch.alarm.is_set():

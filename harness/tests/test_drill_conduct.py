@@ -49,7 +49,7 @@ class World:
             calm=lambda _within_s: (1.0, self.calms.pop(0) if self.calms else ()),
             afford=self._afford,
             limits=Limits(inactive_s=60, silent_s=90),
-            write=lambda _kind, _subject, data: self.events.append((data["event"], data)),
+            write=lambda kind, _, data: self.events.append((data.get("event", kind), data)),
             keeping=self._keeping,
             tell=lambda _text: None,
             seed=1,

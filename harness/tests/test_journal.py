@@ -124,3 +124,12 @@ def test_a_run_never_overwrites_another(tmp_path: Path) -> None:
     _write(tmp_path / "run", 1)
     with pytest.raises(ConfigError, match="exists already"):
         Journal.create(tmp_path / "run", RUN)
+
+
+def test_a_journal_has_one_writer_at_a_time(tmp_path: Path) -> None:
+    with Journal.create(tmp_path / "run", "r") as journal:
+        journal.append("note", "a", 1)
+        with pytest.raises(ConfigError, match="another process writes"):
+            Journal.reopen(tmp_path / "run")
+    with Journal.reopen(tmp_path / "run") as journal:
+        assert journal.append("note", "b", 2).seq == 2
