@@ -143,9 +143,10 @@ def too_much(samples: Sequence[Sample], machine: str, limits: Limits) -> str | N
         return f"another machine is not ready: {', '.join(sorted(others[-1]))}"
     storages = [(it.at, it.storage) for it in samples if it.storage is not None]
     if storages:
-        _, last = storages[-1]
-        if last.monitors_in < majority(last.monitors):
-            return f"only {last.monitors_in} of {last.monitors} monitors are in quorum"
+        apart = [(at, it.monitors_in < majority(it.monitors)) for at, it in storages]
+        undecided = _since(storages[-1][0], apart)
+        if undecided > limits.electing_s:
+            return f"the monitors have had no majority for {undecided:.0f} s"
         still = _since(storages[-1][0], [(at, it.active < it.groups) for at, it in storages])
         if still > limits.inactive_s:
             return f"placement groups have served nobody for {still:.0f} s"

@@ -89,11 +89,12 @@ class Drill(Frozen):
 class Limits(Frozen):
     """What ends a fault at once while it is active.
 
-    Seconds for which placement groups may serve nobody, and for which the API or Ceph may not
-    answer (monitors without a quorum do not). A second
-    machine that is not ready, and monitors without a majority, end it in any case.
+    Seconds for which monitors may elect (while they do, none is in quorum), for which placement
+    groups may serve nobody, and for which the API or Ceph may not answer. A second
+    machine that is not ready ends it in any case.
     """
 
+    electing_s: float = Field(gt=0)
     inactive_s: float = Field(gt=0)
     silent_s: float = Field(gt=0)
 

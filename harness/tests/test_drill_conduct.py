@@ -48,7 +48,7 @@ class World:
             reach=reach(),
             calm=lambda _within_s: (1.0, self.calms.pop(0) if self.calms else ()),
             afford=self._afford,
-            limits=Limits(inactive_s=60, silent_s=90),
+            limits=Limits(electing_s=30, inactive_s=60, silent_s=90),
             write=lambda kind, _, data: self.events.append((data.get("event", kind), data)),
             keeping=self._keeping,
             tell=lambda _text: None,

@@ -10,7 +10,7 @@ from harness.drill.watch import Sample, Storage, Watch, noticed, too_much, whole
 from harness.settings.drills import Limits
 
 Who: TypeAlias = Literal["the API", "Ceph"]
-LIMITS = Limits(inactive_s=60, silent_s=90)
+LIMITS = Limits(electing_s=30, inactive_s=60, silent_s=90)
 ALL = {"one": True, "two": True, "three": True}
 
 
@@ -47,11 +47,14 @@ def test_one_look_at_a_second_machine_may_be_a_blink() -> None:
     assert too_much(samples, "one", LIMITS) is None
 
 
-def test_monitors_without_a_majority_are_too_much() -> None:
-    assert too_much([storage(1.0, monitors_in=1)], "one", LIMITS) == (
-        "only 1 of 3 monitors are in quorum"
+def test_monitors_may_elect_for_a_while_and_no_longer() -> None:
+    electing = [storage(float(at), monitors_in=0) for at in range(0, 31, 5)]
+    assert too_much(electing, "one", LIMITS) is None
+    assert too_much([*electing, storage(31.0, monitors_in=1)], "one", LIMITS) == (
+        "the monitors have had no majority for 31 s"
     )
-    assert too_much([storage(1.0, monitors_in=2)], "one", LIMITS) is None
+    again = [*electing, storage(31.0, monitors_in=2), storage(32.0, monitors_in=0)]
+    assert too_much(again, "one", LIMITS) is None
 
 
 def test_groups_may_serve_nobody_for_a_while_and_no_longer() -> None:
@@ -80,12 +83,13 @@ def test_one_answer_ends_a_silence() -> None:
 
 def test_the_alarm_is_raised_once_with_the_first_reason() -> None:
     watch = Watch("one", LIMITS)
-    watch.take(storage(1.0))
+    watch.take(nodes(1.0))
     assert not watch.alarm.is_set()
-    watch.take(storage(2.0, monitors_in=1))
-    watch.take(storage(3.0, monitors_in=0))
+    watch.take(nodes(2.0, two=False))
+    watch.take(nodes(3.0, two=False))
+    watch.take(nodes(4.0, two=False, three=False))
     assert watch.alarm.is_set()
-    assert watch.why == "only 1 of 3 monitors are in quorum"
+    assert watch.why == "another machine is not ready: two"
 
 
 def test_who_noticed_is_told_with_the_seconds_since_the_injection() -> None:

@@ -52,7 +52,7 @@ def stage(reach: Reach, *, when: Mapping[str, Callable[[], object]], silent_s: f
         reach=reach,
         calm=partial(until_steady, reach, load_steady(), all_numbers(load_gates())),
         afford=partial(affordable, reach),
-        limits=Limits(inactive_s=60, silent_s=silent_s),
+        limits=Limits(electing_s=30, inactive_s=60, silent_s=silent_s),
         write=lambda _kind, _subject, _data: None,
         keeping=keeping,
         tell=tell,
