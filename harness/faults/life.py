@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 from harness.errors import HarnessError, InjectFailed, NotProven, TimedOut, Unhealed
@@ -20,7 +21,7 @@ from harness.faults.keeper import Keeper
 from harness.faults.keeper import keeper as keeper_of
 from harness.faults.model import Undo
 from harness.transport import Reach
-from harness.waiting import until
+from harness.waiting import answer_of, until
 
 # What is written about a fault: (event, data).
 Tell: TypeAlias = Callable[[str, Mapping[str, Any]], object]
@@ -209,10 +210,12 @@ class Life:
         """Whoever cannot be asked has seen nothing yet."""
 
         def seen() -> bool:
-            if unless():
-                raise TimedOut(f"{what}: not before it was too much")
             try:
-                return look(self._reach)
+                return answer_of(partial(look, self._reach), unless, what=what)
+            except TimedOut:
+                if unless():
+                    raise
+                return False
             except InjectFailed:
                 raise
             except HarnessError:

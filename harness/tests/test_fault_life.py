@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from random import Random
+from threading import Event
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from harness.errors import HarnessError, NotProven, TimedOut, Unhealed
 from harness.faults.life import Life, Stage
 from harness.tests.noop_fault import NoOp, Note, NoteKeeper, stumbling
 from harness.tests.stage import reach
+from harness.transport import Reach
 
 Events = list[tuple[str, Mapping[str, Any]]]
 
@@ -97,6 +100,27 @@ def test_nobody_waits_to_see_it_once_it_is_too_much() -> None:
     life.inject()
     with pytest.raises(TimedOut, match="not before it was too much"):
         life.see(unless=lambda: True)
+
+
+def test_an_observer_that_hangs_is_left_to_itself_once_it_is_too_much() -> None:
+    hanging, too_much = Event(), Event()
+
+    class Hanging(NoOp):
+        def active(self, reach: Reach) -> bool:  # noqa: ARG002
+            too_much.set()
+            return hanging.wait(60)
+
+    note = Note()
+    fault = Hanging(id="f00d", machine="one", note=note)
+    keeper = NoteKeeper(note)
+    life = Life(fault, reach(), lambda _event, _data: None, keeper=lambda _reach, _place: keeper)
+    life.arm()
+    life.inject()
+    began = time.monotonic()
+    with pytest.raises(TimedOut, match="not before it was too much"):
+        life.see(unless=too_much.is_set)
+    assert time.monotonic() - began < 5
+    hanging.set()
 
 
 def test_a_lease_that_ended_is_noticed_when_it_is_renewed() -> None:
