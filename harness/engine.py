@@ -143,7 +143,7 @@ class Run:
                 return
             parts[name] = done
         self._tell(SOAK, parts)
-        if parts[max(parts)].outcome.by_hand:
+        if list(parts.values())[-1].outcome.by_hand:
             raise KeyboardInterrupt
 
     def _ask_for(self, *probes: str) -> None:

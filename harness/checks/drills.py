@@ -85,7 +85,8 @@ def no_more_broke(case: Case) -> Verdict:
         for fault in run["faults"]:
             if fault["aborted"]:
                 took = f"taken back {fault['abort_s']:g} s after the alarm"
-                late = f" (at most {_ABORT_S:g} s)" if fault["abort_s"] > _ABORT_S else ""
+                slow = fault["at_once"] and fault["abort_s"] > _ABORT_S
+                late = f" (at most {_ABORT_S:g} s)" if slow else ""
                 text = f"expected one thing to break, seen more: {fault['aborted']}; {took}{late}"
                 findings.append(Finding(where, text))
     return _judged(case, findings, "nothing broke beside what was meant to")
@@ -113,8 +114,14 @@ def noticed_in_time(case: Case) -> Verdict:
                 if seen > limit:
                     text = f"expected {who} to notice within {limit:g} s, seen {seen:g} s"
                     findings.append(Finding(where, text))
-    proven = "others noticed in time" if target else "nobody has to notice this"
-    return _judged(case, findings, proven, measured=measured, target=target)
+    verdict = _judged(case, findings, "others noticed in time", measured=measured, target=target)
+    if target or verdict.outcome is not Outcome.PASS:
+        return verdict
+    return replace(
+        verdict,
+        outcome=Outcome.NOT_APPLICABLE,
+        reason="of this drill, nobody has to take notice",
+    )
 
 
 def steady_again(case: Case) -> Verdict:

@@ -22,6 +22,7 @@ from harness.settings import Profile, Target, load_gates, load_profile, state_di
 from harness.settings.bench import load_jobs
 from harness.settings.profile import Disks
 from harness.transport import Reach, connect
+from harness.transport.identity import same_cluster
 
 _REQUIREMENT = "W3-BENCH"
 _GIB = 1 << 30
@@ -161,20 +162,10 @@ def _permitted(profile: Profile, allow_writes: bool) -> Disks:
 def _measured(reach: Reach, disks: Disks, work: Callable[[], list[Result]]) -> list[Result]:
     """What was measured; when that was interrupted, a result that says so for each machine."""
     try:
-        _same_cluster(reach)
+        same_cluster(reach)
         return work()
     except KeyboardInterrupt:
         return [Result(machine=it, unproven="interrupted") for it in disks.osds]
-
-
-def _same_cluster(reach: Reach) -> None:
-    found = reach.kube.get("/api/v1/namespaces/kube-system")["metadata"]["uid"]
-    declared = reach.profile.declared_uid()
-    if found != declared:
-        raise Refused(
-            f"this cluster is {found}, and the profile declares {declared}",
-            remedy="pick the right profile, or correct its uid",
-        )
 
 
 def _targets(profile: Profile) -> Mapping[str, Target]:

@@ -9,12 +9,13 @@ from typing import Annotated
 import typer
 
 from harness.commands.output import AsJson, Cluster, say, say_json
-from harness.errors import ConfigError, Refused
+from harness.errors import ConfigError
 from harness.provision import nodes as node_needs
 from harness.provision import provide
 from harness.provision.outcome import Line, status_of
 from harness.settings import load_needs, load_profile
-from harness.transport import Reach, connect
+from harness.transport import connect
+from harness.transport.identity import same_cluster
 
 provision = typer.Typer(
     name="provision",
@@ -25,7 +26,6 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do what the plan says.")]
 Only = Annotated[
     list[str] | None, typer.Option("--machine", help="Only this machine; can be given repeatedly.")
 ]
-_KUBE_SYSTEM = "/api/v1/namespaces/kube-system"
 
 
 @provision.command()
@@ -85,7 +85,11 @@ def disk(
             provide.record(reach.shell, wanted, names)
             if record
             else provide.provide(
-                reach.shell, wanted, names, yes=yes, before_acting=lambda: _same_cluster(reach)
+                reach.shell,
+                wanted,
+                names,
+                yes=yes,
+                before_acting=lambda: same_cluster(reach, undeclared=True),
             )
         )
     _end(profile.name, lines, as_json=as_json)
@@ -96,19 +100,6 @@ def _named(asked: Sequence[str] | None, known: Sequence[str]) -> list[str]:
         if name not in known:
             raise ConfigError(f"no machine {name}", remedy=f"there are {', '.join(known)}")
     return [name for name in known if not asked or name in asked]
-
-
-def _same_cluster(reach: Reach) -> None:
-    """Refused when the API is that of another cluster than the profile names."""
-    declared = reach.profile.declared_uid()
-    if declared is None:
-        return
-    uid = reach.kube.get(_KUBE_SYSTEM)["metadata"]["uid"]
-    if uid != declared:
-        raise Refused(
-            f"{reach.profile.name} is declared to be cluster {declared}, but {uid} answers",
-            remedy=f"is {reach.profile.access.kubeconfig} of another cluster?",
-        )
 
 
 def _end(cluster: str, lines: Sequence[Line], *, as_json: bool) -> None:

@@ -32,6 +32,7 @@ from harness.faults import FAULTS
 from harness.faults.fault import Fault
 from harness.faults.keeper import keeper as keeper_of
 from harness.faults.life import KeeperOf, Life
+from harness.ledger.tally import FAULT
 from harness.model import JSON
 from harness.settings.drills import Drill, Limits, Planned
 from harness.transport import Reach
@@ -43,7 +44,6 @@ Write: TypeAlias = Callable[[str, str, Any], object]
 Calm: TypeAlias = Callable[[float], tuple[float, Sequence[str]]]
 
 _CALM_WITHIN_S = 120.0
-FAULT_MARK = "fault injected"
 HEALED_MARK = "fault taken back"
 
 
@@ -224,12 +224,13 @@ def break_once(
     stage.afford(fault)
     life = Life(fault, stage.reach, partial(_told, stage, fault), keeper=stage.keeper)
     seen: dict[str, Any] = {"fault": fault.name, "target": fault.target, "aborted": None}
+    seen["at_once"] = fault.at_once
     told.append(seen)
     with _mended(life, seen, watch, books, stage):
         life.arm()
         with life.renewed():
             stage.tell(f"breaking: {fault.name} of {fault.target}")
-            books.mark(FAULT_MARK)
+            books.mark(FAULT)
             injected = time.monotonic()
             seen["inject_s"] = round(life.inject(), 3)
             try:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
-from harness.drill.conduct import FAULT_MARK, HEALED_MARK
+from harness.drill.conduct import HEALED_MARK
 from harness.ledger.book import INVOKE, MARK, OK, Event
+from harness.ledger.tally import FAULT
 
 _QUARTERS = 4
 _US_PER_MS = 1000.0
@@ -20,7 +21,7 @@ def quarters(events: Iterable[Event]) -> Sequence[Mapping[str, float]]:
     took: list[tuple[int, str, int]] = []
     peace_from: int | None = 0
     for what, who, number, at in events:
-        if what == MARK and who == FAULT_MARK:
+        if what == MARK and who == FAULT:
             peace_from = None
         elif what == MARK and who == HEALED_MARK:
             peace_from = at + _PEACE_AFTER_US

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal, TypeAlias
 
 from harness.errors import HarnessError
 from harness.faults import seen
@@ -56,6 +56,9 @@ class Sample:
         return self.ready is None and self.storage is None
 
 
+Look: TypeAlias = Callable[[Reach, str], Sample]
+
+
 @dataclass
 class Watch:
     """What was seen so far, and why the fault must be taken back at once, if it must."""
@@ -71,7 +74,12 @@ class Watch:
         """Take in a sample, and raise the alarm when it is one too many."""
         self.samples.append(sample)
         reason = too_much(self.samples, self.machine, self.limits)
-        if reason is not None and not self.alarm.is_set():
+        if reason is not None:
+            self.give_up(reason)
+
+    def give_up(self, reason: str) -> None:
+        """Raise the alarm; the first reason stays."""
+        if not self.alarm.is_set():
             self.why, self.alarmed = reason, time.monotonic()
             self.alarm.set()
 
@@ -82,13 +90,17 @@ def watching(reach: Reach, machine: str, limits: Limits) -> Iterator[Watch]:
     watch = Watch(machine, limits)
     stop = threading.Event()
 
-    def look(what: Any) -> None:
+    def look(what: Look) -> None:
         while not stop.is_set():
             began = time.monotonic()
-            watch.take(what(reach, machine))
+            try:
+                watch.take(what(reach, machine))
+            except Exception as error:  # whoever no longer looks must not be taken for calm
+                watch.give_up(f"the watch broke: {type(error).__name__}: {error}")
+                return
             stop.wait(max(0.0, began + _EVERY_S - time.monotonic()))
 
-    looks = [_nodes, *([_storage] if reach.profile.disks is not None else [])]
+    looks: list[Look] = [_nodes, *([_storage] if reach.profile.disks is not None else [])]
     threads = [threading.Thread(target=look, args=(it,), daemon=True) for it in looks]
     for thread in threads:
         thread.start()
@@ -102,16 +114,10 @@ def watching(reach: Reach, machine: str, limits: Limits) -> Iterator[Watch]:
 
 def _nodes(reach: Reach, machine: str) -> Sample:  # noqa: ARG001 (asked of the API)
     try:
-        listed = reach.kube.get("/api/v1/nodes", within_s=5.0)["items"]
+        ready = seen.ready_nodes(reach, within_s=5.0)
     except HarnessError:
         return Sample(at=time.monotonic(), of="the API")
-    ready = {it["metadata"]["name"]: _is_ready(it) for it in listed}
     return Sample(at=time.monotonic(), of="the API", ready=ready)
-
-
-def _is_ready(node: Mapping[str, Any]) -> bool:
-    conditions = node["status"].get("conditions", ())
-    return any(it["type"] == "Ready" and it["status"] == "True" for it in conditions)
 
 
 def _storage(reach: Reach, machine: str) -> Sample:

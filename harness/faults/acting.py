@@ -11,23 +11,16 @@ from harness.faults.model import API, HERE, Act, Argv
 from harness.settings import ROOT
 from harness.transport import Completed, Reach
 
-_WITHIN_S = 30.0
-# Draining waits for pods to end, and a power command may wait for a machine.
-_SLOW_S = 150.0
-_SLOW = ("drain", HERE)
-
 
 def perform(reach: Reach, act: Act) -> None:
     """Carry one act out; InjectFailed with what was said when it did not succeed."""
     if act.place == API:
         _ask_api(reach, act)
         return
-    slow = act.place in _SLOW or any(word in act.argv for word in _SLOW)
-    within_s = _SLOW_S if slow else _WITHIN_S
     if act.place == HERE:
-        done = run_here(act.argv, within_s)
+        done = run_here(act.argv, act.within_s)
     else:
-        done = reach.shell.run(act.place, act.argv, stdin=act.stdin, within_s=within_s)
+        done = reach.shell.run(act.place, act.argv, stdin=act.stdin, within_s=act.within_s)
     if done.status != 0:
         said = (done.stderr or done.stdout).strip()[-300:]
         raise InjectFailed(

@@ -41,7 +41,8 @@ class Drain(Fault):
     def acts(self, reach: Reach) -> Iterable[Act]:
         how = ("--ignore-daemonsets", "--delete-emptydir-data", "--force")
         argv = tools.kubectl(reach, "drain", self.machine, *how, f"--timeout={self.within_s}s")
-        yield Act(place=server_beside(reach, self.machine).name, argv=argv)
+        place = server_beside(reach, self.machine).name
+        yield Act(place=place, argv=argv, within_s=self.within_s + 10)
 
     def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         back = tools.kubectl(reach, "uncordon", self.machine)

@@ -21,12 +21,14 @@ MARK = "cutover-"
 class Act(Frozen):
     """One thing that is done: a command on a machine or here, or a request to the API.
 
-    ``stdin`` is what the command reads on a machine, or the object that the request sends.
+    ``stdin`` is what the command reads on a machine, or the object that the request sends;
+    ``within_s`` is how long it may take.
     """
 
     place: str
     argv: Argv
     stdin: str = ""
+    within_s: float = Field(default=30.0, gt=0)
 
 
 class Undo(Frozen):

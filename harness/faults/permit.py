@@ -13,8 +13,7 @@ from harness.faults.keeper import leftovers
 from harness.faults.standing import standing
 from harness.settings import Profile
 from harness.transport import Reach
-
-_KUBE_SYSTEM = "/api/v1/namespaces/kube-system"
+from harness.transport.identity import same_cluster
 
 
 def may_disrupt(profile: Profile, *, allowed: bool) -> None:
@@ -43,14 +42,8 @@ def permitted(reach: Reach, holder: str, *, allowed: bool) -> Iterator[None]:
 
     Refused otherwise.
     """
-    profile = reach.profile
-    may_disrupt(profile, allowed=allowed)
-    uid, declared = reach.kube.get(_KUBE_SYSTEM)["metadata"]["uid"], profile.declared_uid()
-    if uid != declared:
-        raise Refused(
-            f"{profile.name} is declared to be cluster {declared}, but {uid} answers",
-            remedy=f"is {profile.access.kubeconfig} of another cluster?",
-        )
+    may_disrupt(reach.profile, allowed=allowed)
+    same_cluster(reach)
     with lease.held(reach.kube, holder):
         nothing_left(reach)
         yield

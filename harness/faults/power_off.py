@@ -10,6 +10,9 @@ from harness.faults.fault import Fault
 from harness.faults.model import EVERYTHING, HERE, Act, Argv, Takes
 from harness.transport import Reach
 
+# A power command may wait for its machine.
+_POWER_S = 150.0
+
 
 class PowerOff(Fault):
     """Cut a machine's power with the command that the profile has for that, and no warning."""
@@ -29,7 +32,8 @@ class PowerOff(Fault):
 
     def acts(self, reach: Reach) -> Iterable[Act]:
         if reach.profile.power is not None:
-            yield Act(place=HERE, argv=self._named(reach.profile.power.cut))
+            cut = self._named(reach.profile.power.cut)
+            yield Act(place=HERE, argv=cut, within_s=_POWER_S)
 
     def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         power = reach.profile.power

@@ -24,7 +24,18 @@ def node(reach: Reach, machine: str) -> Mapping[str, Any]:
 
 def is_ready(reach: Reach, machine: str) -> bool:
     """Does the API say that the node is Ready?"""
-    conditions = node(reach, machine)["status"].get("conditions", ())
+    return says_ready(node(reach, machine))
+
+
+def ready_nodes(reach: Reach, *, within_s: float = 10.0) -> Mapping[str, bool]:
+    """Of every node that the API lists, whether it is Ready."""
+    listed = reach.kube.get("/api/v1/nodes", within_s=within_s)["items"]
+    return {it["metadata"]["name"]: says_ready(it) for it in listed}
+
+
+def says_ready(node: Mapping[str, Any]) -> bool:
+    """Is a node, as the API has it, Ready?"""
+    conditions = node["status"].get("conditions", ())
     return any(it["type"] == "Ready" and it["status"] == "True" for it in conditions)
 
 

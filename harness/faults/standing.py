@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from harness.errors import NotProven
+from harness.faults import seen
 from harness.faults.budget import Pool, Standing
 from harness.faults.ceph_daemon import in_rook, rook_daemons
-from harness.model import Machine
 from harness.probes import pods
 from harness.probes.ceph import Ceph
 from harness.transport import Reach
-
-_ETCD_S = 5.0
 
 
 def standing(reach: Reach) -> Standing:
@@ -21,33 +19,22 @@ def standing(reach: Reach) -> Standing:
     broken, because nobody knows what still holds."""
     cluster = reach.profile.cluster()
     machines = tuple(machine.name for machine in cluster.machines)
-    listed = reach.kube.get("/api/v1/nodes")["items"]
-    ready = {it["metadata"]["name"] for it in listed if _is_ready(it)}
-    servers = {server.name: server for server in cluster.servers}
-    etcd = pods.in_each(servers, lambda name: _etcd_is_well(reach, servers[name]))
+    ready = {name for name, well in seen.ready_nodes(reach).items() if well}
+    servers = tuple(server.name for server in cluster.servers)
+    # The API server there reaches its member of etcd, and that member its majority.
+    etcd = pods.in_each(servers, lambda name: seen.server_answers(reach, name, "/readyz/etcd"))
     return Standing(
         machines=machines,
         ready=frozenset(ready & set(machines)),
-        etcd=tuple(servers),
+        etcd=servers,
         etcd_well=frozenset(name for name, well in etcd.items() if well is True),
         **(_ceph(reach) if reach.profile.disks is not None else {}),
     )
 
 
-def _is_ready(node: Mapping[str, Any]) -> bool:
-    conditions: Iterable[Mapping[str, str]] = node["status"].get("conditions", ())
-    return any(it["type"] == "Ready" and it["status"] == "True" for it in conditions)
-
-
-def _etcd_is_well(reach: Reach, server: Machine) -> bool:
-    """Whether the API server there reaches its member of etcd, and that member its majority."""
-    url = f"https://{server.address}:{reach.profile.kubernetes.api_port}/readyz/etcd"
-    return reach.kube.ask(url, within_s=_ETCD_S).status == 200
-
-
 def _ceph(reach: Reach) -> dict[str, Any]:
-    seen: Any = Ceph().observe(reach, reach.profile.name)
-    items: Mapping[str, Any] = seen["items"]
+    said: Any = Ceph().observe(reach, reach.profile.name)
+    items: Mapping[str, Any] = said["items"]
     quorum, tree = _value(items, "quorum"), _value(items, "osd tree")
     pools, groups = _value(items, "osd map"), _value(items, "placement groups")
     osds = [(host, osd) for host, each in tree["hosts"].items() for osd in each]

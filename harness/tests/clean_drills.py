@@ -15,6 +15,7 @@ def fault(machine: str) -> dict[str, Any]:
         "fault": "power-off",
         "target": machine,
         "aborted": None,
+        "at_once": True,
         "inject_s": 0.8,
         "seen_s": 1.2,
         "noticed": {"ceph": 22.0, "kubernetes": 45.5},

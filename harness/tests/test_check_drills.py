@@ -84,7 +84,7 @@ def test_a_drill_that_needs_no_notice_asks_for_none() -> None:
         drill["targets"] = {"lost_count": ["=", 0], "steady_again_s": ["≤", 300]}
         drill["runs"][0]["faults"][0]["noticed"] = {}
 
-    assert judged(NOTICED, quiet).outcome is Outcome.PASS
+    assert judged(NOTICED, quiet).outcome is Outcome.NOT_APPLICABLE
 
 
 def test_the_ledger_is_judged_by_the_drills_own_numbers() -> None:
