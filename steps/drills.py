@@ -37,6 +37,11 @@ def nothing_invented(run: Run) -> None:
     run.require("the drill left no write twice or from nowhere")
 
 
+@then("the bank kept its total through the drill")
+def total_kept(run: Run) -> None:
+    run.require("the bank kept its total through the drill")
+
+
 @then("writing went on in time")
 def writing_went_on(run: Run) -> None:
     run.require("writing went on in time")

@@ -10,6 +10,7 @@ Feature: One thing breaks at a time
     And others noticed it in time
     And the drill lost no acknowledged write
     And the drill left no write twice or from nowhere
+    And the bank kept its total through the drill
     And writing went on in time
     And the steady state came back in time
 
@@ -57,6 +58,7 @@ Feature: One thing breaks at a time
     And others noticed it in time
     And the drill lost no acknowledged write
     And the drill left no write twice or from nowhere
+    And the bank kept its total through the drill
     And writing went on in time
     And the steady state came back in time
 
@@ -72,6 +74,7 @@ Feature: One thing breaks at a time
     And others noticed it in time
     And the drill lost no acknowledged write
     And the drill left no write twice or from nowhere
+    And the bank kept its total through the drill
     And writing went on in time
     And the steady state came back in time
 

@@ -166,6 +166,7 @@ CHECKS = {
     "others noticed it in time": noticed_in_time,
     "the drill lost no acknowledged write": _of_ledger(ledger.nothing_lost),
     "the drill left no write twice or from nowhere": _of_ledger(ledger.nothing_invented),
+    "the bank kept its total through the drill": _of_ledger(ledger.total_constant),
     "writing went on in time": _of_ledger(ledger.went_on_in_time),
     "the steady state came back in time": steady_again,
 }

@@ -19,7 +19,7 @@ from harness.settings.gates import Target, TargetKey
 DRILLS = SCENARIOS / "drills"
 _STEADY = "steady"
 
-Writer = Literal["postgres", "cephfs", "http", "objects"]
+Writer = Literal["postgres", "bank", "cephfs", "http", "objects"]
 # What a drill must always say: without these it would prove nothing.
 REQUIRED = ("lost_count", "outage_s", "steady_again_s")
 

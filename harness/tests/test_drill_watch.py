@@ -6,8 +6,18 @@ from typing import Literal, TypeAlias
 
 import pytest
 
-from harness.drill.watch import Sample, Storage, Watch, noticed, too_much, whole_again
+from harness.drill.watch import (
+    Sample,
+    Storage,
+    Watch,
+    noticed,
+    too_much,
+    watching,
+    whole_again,
+)
 from harness.settings.drills import Limits
+from harness.tests.stage import reach
+from harness.transport.fake import FakeKube
 
 Who: TypeAlias = Literal["the API", "Ceph"]
 LIMITS = Limits(electing_s=30, inactive_s=60, silent_s=90)
@@ -90,6 +100,13 @@ def test_the_alarm_is_raised_once_with_the_first_reason() -> None:
     watch.take(nodes(4.0, two=False, three=False))
     assert watch.alarm.is_set()
     assert watch.why == "another machine is not ready: two"
+
+
+def test_a_watch_that_breaks_raises_the_alarm_and_is_not_taken_for_calm() -> None:
+    nonsense = FakeKube({"/api/v1/nodes": {"items": [{"metadata": {}}]}})
+    with watching(reach(nonsense), "one", LIMITS) as watch:
+        assert watch.alarm.wait(10)
+    assert watch.why.startswith("the watch broke: KeyError")
 
 
 def test_who_noticed_is_told_with_the_seconds_since_the_injection() -> None:

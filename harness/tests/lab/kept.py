@@ -38,6 +38,7 @@ _ALSO: Mapping[str, tuple[str, ...]] = {
     LOST: ("the drill lost no acknowledged write", "the soak lost no acknowledged write"),
     INVENTED: ("the drill left no write twice or from nowhere",),
     ON_TIME: ("writing went on in time",),
+    BANK: ("the bank kept its total through the drill",),
 }
 
 

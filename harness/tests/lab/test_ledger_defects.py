@@ -100,6 +100,7 @@ def test_a_service_that_answers_from_memory_is_caught_when_it_is_killed(world: W
     "writing went on again in time",
     "the drill left no write twice or from nowhere",
     "writing went on in time",
+    "the bank kept its total through the drill",
 )
 def test_rows_money_and_time_that_nobody_gave_are_caught(world: World) -> None:
     with ledger(world, "postgres", "bank", "http") as kept:
