@@ -16,6 +16,7 @@ from harness.tests.lab.breaking import Do, inside
 from harness.tests.lab.living import Record, active, resolved
 from harness.tests.lab.world import World
 from harness.transport import Reach
+from harness.waiting import until
 
 TWO, THREE = "vmi2887102", "vmi2887103"
 
@@ -40,7 +41,13 @@ def test_what_one_machine_has_of_ceph_is_missed_and_comes_back(
 ) -> None:
     def live(reach: Reach) -> None:
         with active(reach, resolved(reach, fault), record_property):
-            assert seen.ceph(reach, fault.machine, "status")["health"]["status"] == "HEALTH_WARN"
+            until(
+                lambda: (
+                    seen.ceph(reach, fault.machine, "status")["health"]["status"] == "HEALTH_WARN"
+                ),
+                within_s=30,
+                what="Ceph misses it",
+            )
 
     do(live)
 

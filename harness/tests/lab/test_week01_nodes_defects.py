@@ -33,7 +33,7 @@ def test_a_machine_without_power_is_found(world: World) -> None:
 def test_a_node_that_nobody_declared_is_found(world: World) -> None:
     three = world.three
     line = f"  - {{name: {three.name}, address: {three.address}}}\n"
-    changes = [(line, ""), (f", {three.name}: 2}}", "}")]
+    changes = [(line, ""), (f", {three.name}: 2}}", "}"), (f", {three.name}]", "]")]
     ruling = world.gate("W1-NODES", cluster=world.profile_with(changes))
     says(ruling, "W1-NODES", three.name, "only declared machines")
 
