@@ -23,8 +23,10 @@ _READERS = {
     "import contracts": ("lint-imports", "--no-logo"),
     "lint": (sys.executable, "-m", "harness", "lint"),
 }
-# The lab is one: what needs it runs in one process, one after the other.
-_ON_EVERY_CORE = ("--numprocesses", "logical", "--dist", "worksteal")
+_PYTEST = (sys.executable, "-m", "pytest", "harness/tests", "--numprocesses", "logical")
+_FAST = ("--dist", "worksteal", "-m", "not lab")
+# The lab is one: what needs it is one group, and runs in one process beside all the others.
+_ALL = ("--dist", "loadgroup", "-m", "")
 
 
 def test(
@@ -41,8 +43,7 @@ def test(
     Ends with 0 when everything passes, and with 1 when anything does not.
     """
     statuses = _read(quiet=as_json)
-    selected = ("-m", "not lab", *_ON_EVERY_CORE) if fast else ("-m", "")
-    pytest = (sys.executable, "-m", "pytest", "harness/tests", *selected, *(arguments or []))
+    pytest = (*_PYTEST, *(_FAST if fast else _ALL), *(arguments or []))
     broken = [name for name, status in statuses.items() if status]
     if broken and not as_json:
         sys.stderr.write(f"not clean: {', '.join(broken)}\n")
