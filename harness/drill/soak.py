@@ -50,13 +50,19 @@ def soak(rules: Soak, turns: Iterable[Turn], wanted_s: float, stage: Stage) -> d
             for turn in turns:
                 left_s = wanted_s - (time.monotonic() - began)
                 if left_s <= turn.pause_s:
+                    stage.tell(f"no more turns: {left_s:.0f} s are left, without faults")
                     _rest(left_s, rules, stage, began, told)
                     break
+                stage.tell(
+                    f"turn {turn.number}: {turn.fault} on {turn.machine} in {turn.pause_s:.0f} s, "
+                    f"{left_s / 60:.0f} min are left"
+                )
                 _rest(turn.pause_s, rules, stage, began, told)
                 if not _take(turn, rules, stage, books, began, told):
                     break
             _look(stage, began, told)
         told["lasted_s"] = round(time.monotonic() - began, 1)
+        stage.tell("reading back what was written")
         told["ledger"] = dict(books.tally())
         told["latency_ms"] = books.latency_ms()
     return told
@@ -93,6 +99,7 @@ def _take(
         fault = fault_of(planned, turn.machine, stage.reach, draw, books.space)
         with watching(stage.reach, turn.machine, stage.limits) as watch:
             break_once(planned, fault, watch, books, stage, entry["faults"])
+        stage.tell(f"turn {turn.number}: waiting for the steady state again")
         took_s, entry["after"] = stage.calm(rules.calm_within_s)
         entry["steady_s"] = round(took_s, 2)
     except Unhealed:

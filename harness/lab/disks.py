@@ -97,15 +97,25 @@ def close_pool(lab: Lab, log: Path) -> None:
 
 
 def make(lab: Lab, node: Node, log: Path) -> None:
-    """A machine's empty disk with its two partitions; one that is there stays as it is."""
+    """A machine's empty disk with its partitions; one that is there stays as it is.
+
+    The disk that ``new_disk`` names comes as a hoster delivers it: the room for Ceph is not taken.
+    """
     if node.disk.exists():
         return
     new = node.disk.with_suffix(".new")
     new.unlink(missing_ok=True)
     run(["truncate", "--size", f"{lab.shape.disk_gb}G", new], log=log)
     system_gb = lab.shape.disk_gb - lab.shape.osd_gb
-    run(["sgdisk", f"--new=1:1M:+{system_gb}G", "--new=2:0:0", new], log=log)
+    for_ceph = [] if node.name == lab.shape.new_disk else ["--new=2:0:0"]
+    run(["sgdisk", f"--new=1:1M:+{system_gb}G", *for_ceph, new], log=log)
     new.rename(node.disk)
+
+
+def partitions(device: str, log: Path) -> list[Path]:
+    """The partitions that a disk's table has; the kernel may not know them yet."""
+    command = ["partx", "--show", "--noheadings", "--output=NR", device]
+    return [Path(f"{device}p{number}") for number in run(command, log=log).stdout.split()]
 
 
 def attach(lab: Lab, node: Node, log: Path) -> str:
@@ -116,13 +126,13 @@ def attach(lab: Lab, node: Node, log: Path) -> str:
     # A machine's power loss never takes what this host's kernel holds: flushing every write of
     # three machines through to one disk would only slow the lab.
     Path(f"/sys/block/{Path(device).name}/queue/write_cache").write_text("write through")
-    partitions = [Path(f"{device}p1"), Path(f"{device}p2")]
-    if all(partition.exists() for partition in partitions):
+    wanted = partitions(device, log)
+    if all(partition.exists() for partition in wanted):
         # Asked again, the kernel would make new nodes, and running machines hold the old ones.
         return device
     run(["partx", "--update", device], log=log)
     until(
-        lambda: all(partition.exists() for partition in partitions),
+        lambda: all(partition.exists() for partition in wanted),
         within_s=10,
         every_s=0.05,
         what=f"the kernel shows the partitions of {device}",

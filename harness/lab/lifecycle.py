@@ -26,6 +26,7 @@ from harness.lab import (
     machines,
     metallb,
     network,
+    new_disk,
     platform,
     pod_network,
     records,
@@ -119,7 +120,8 @@ class Up:
             Stage("libraries", self.libraries, 15),
             Stage("disks", self.disks, 10, ("system",)),
             Stage("boot", self.boot, 15, ("disks",)),
-            Stage("ceph", self.ceph, 40, ("boot",)),
+            Stage("last partition", self.last_partition, 15, ("boot",)),
+            Stage("ceph", self.ceph, 40, ("last partition",)),
             Stage("existing storage", self.existing, 3, ("ceph",)),
             *source,
             Stage("tools", self.tools, 15, ("workload", "libraries", "kubernetes binary")),
@@ -175,6 +177,15 @@ class Up:
         clock.up(self.lab, self.log("clock"))
         with ThreadPoolExecutor(len(self.lab.nodes)) as pool:
             list(pool.map(lambda node: power_on(self.lab, node), self.lab.nodes))
+
+    def last_partition(self) -> None:
+        lab, log = self.lab, self.log("last-partition")
+        node = lab.node(lab.shape.new_disk)
+        new_disk.provide(lab, node, log)
+        # A machine of the lab has the devices that it booted with.
+        if not machines.enter(lab, node, ["find", "/dev", "-name", "sda2"], log=log):
+            machines.power_off(lab, node)
+            power_on(lab, node)
 
     def ceph(self) -> None:
         ceph.up(self.lab, self.log("ceph"))

@@ -177,7 +177,8 @@ def boot(lab: Lab, node: Node, log: Path) -> None:
         processes=lab.shape.processes,
     )
     network.forget(lab, node, log)
-    command = _nspawn(lab, node, disks.attach(lab, node, log))
+    device = disks.attach(lab, node, log)
+    command = _nspawn(lab, node, [device, *map(str, disks.partitions(device, log))])
     with node.console.open("ab") as console:
         launch(joining(groups, command), console)
     until(
@@ -194,12 +195,10 @@ def boot(lab: Lab, node: Node, log: Path) -> None:
 _AGAIN = 'while "$@"; [ $? = 133 ]; do :; done'
 
 
-def _nspawn(lab: Lab, node: Node, device: str) -> list[str]:
-    """The command that is the machine; ``device`` holds its disk."""
+def _nspawn(lab: Lab, node: Node, disk: Sequence[str]) -> list[str]:
+    """The command that is the machine; ``disk`` is the device of its disk, and its partitions'."""
     binds = {
-        device: "/dev/sda",
-        f"{device}p1": "/dev/sda1",
-        f"{device}p2": "/dev/sda2",
+        **{device: f"/dev/sda{number or ''}" for number, device in enumerate(disk)},
         str(node.system / "rancher"): "/var/lib/rancher",
         str(node.system / "kubelet"): "/var/lib/kubelet",
         # overlay2 does not lie on an overlay.

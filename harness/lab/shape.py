@@ -40,6 +40,7 @@ class Shape(Frozen):
     api_address: IPvAnyAddress  # held by keepalived on one of the servers
     disk_gb: int = Field(ge=16)  # /dev/sda1 and /dev/sda2 together
     osd_gb: int = Field(ge=8)  # /dev/sda2
+    new_disk: str  # the machine whose disk comes without sda2, which is made as on a real one
     memory_gb: int = Field(ge=3)
     processes: int = Field(ge=1000)
     network: Literal["bridge", "cilium"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.lab import machines
+from harness.provision import records
 from harness.tests.lab.world import World
 from harness.waiting import until
 
@@ -95,6 +96,26 @@ def test_the_disk_of_a_machine_looks_like_a_real_one(world: World) -> None:
         assert "Partition unique GUID" in world.do(node, "sgdisk", "--info=2", "/dev/sda")
         size = int(world.do(node, "blockdev", "--getsize64", "/dev/sda2"))
         assert abs(size - (world.lab.shape.osd_gb << 30)) < 64 << 20
+
+
+def test_the_disk_that_came_without_room_for_ceph_was_given_it_as_an_operator_would(
+    world: World,
+) -> None:
+    node, disks = world.lab.node(world.lab.shape.new_disk), world.lab.profile.disks
+    assert disks is not None
+    guid = world.do(node, "blkid", "--probe", "--match-tag=PART_ENTRY_UUID", "-ovalue", "/dev/sda2")
+    recorded = {it.number: it.partuuid for it in records.read(disks.record)[node.name].partitions}
+    assert recorded[2] == guid.strip().upper()
+    # The table as it was before is kept there: with the system's partition only.
+    before = (
+        "truncate -s 24G /tmp/disk && sgdisk --load-backup=/var/lib/cutover/sda.*.gpt /tmp/disk"
+    )
+    try:
+        world.do(node, "sh", "-c", before)
+        table = world.do(node, "sgdisk", "--print", "/tmp/disk")
+    finally:
+        world.do(node, "rm", "-f", "/tmp/disk")
+    assert [row[0] for row in map(str.split, table.splitlines()) if row][-1] == "1", table
 
 
 def test_the_node_agent_stops_and_its_pods_stay_as_under_rke2(world: World) -> None:

@@ -1,0 +1,41 @@
+"""The disk that comes without a partition for Ceph, and is given one as an operator gives it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from harness.errors import LabError
+from harness.lab import disks
+from harness.lab.host import run
+from harness.lab.shape import Lab, Node
+from harness.model import Exit
+from harness.provision import provide as provision
+from harness.settings import ROOT, Profile
+from harness.transport import connect
+
+
+def provide(lab: Lab, node: Node, log: Path) -> None:
+    """Make the partition where it is missing."""
+    if len(disks.partitions(disks.attach(lab, node, log), log)) > 1:
+        return
+    # In a process of its own: it enters the lab's network, which one with threads cannot.
+    program = f"from harness.lab.new_disk import main; main({node.name!r})"
+    declared = lab.profile.model_dump_json(by_alias=True)
+    run([sys.executable, "-c", program], stdin=declared, cwd=ROOT, within_s=120, log=log)
+
+
+def main(machine: str) -> None:
+    """Record the disk and make its partition; LabError when either was refused."""
+    profile = Profile.model_validate_json(sys.stdin.read())
+    wanted = profile.disks
+    if wanted is None:
+        raise LabError(f"the profile {profile.name} declares no disks")
+    with connect(profile) as reach:
+        for line in (
+            *provision.record(reach.shell, wanted, [machine]),
+            *provision.provide(reach.shell, wanted, [machine], yes=True),
+        ):
+            sys.stdout.write(f"{line.machine}: {line.state}: {'; '.join(line.says)}\n")
+            if line.exit is not Exit.GO:
+                raise LabError(f"{machine} was not given its partition: {'; '.join(line.says)}")
