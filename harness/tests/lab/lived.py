@@ -5,19 +5,23 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, nullcontext
 from random import Random
+from typing import TypeAlias
 
 from harness.faults import line
 from harness.faults.fault import Fault
-from harness.faults.life import Life
+from harness.faults.keeper import leftovers
+from harness.faults.life import LEASE_S, Life, Stage
 from harness.lab.shape import Node
 from harness.tests.lab.breaking import Do
 from harness.tests.lab.world import World
 from harness.transport import Reach
 from harness.transport.reading import reading
 
+Record: TypeAlias = Callable[[str, object], None]
+
+SEED = 7
 # Everything that a fault, its undo or what keeps that might leave on a machine; not what pods have,
 # which are others after they were restarted.
 _TRACES = r"""
@@ -41,43 +45,44 @@ def traces(world: World, node: Node) -> str:
     return re.sub(r"packets \d+ bytes \d+", "packets", found)
 
 
-@dataclass
-class Lived:
-    """A fault that is active: the ways by which that was seen, and seconds that each stage took."""
+@contextmanager
+def active(
+    do: Do, fault: Fault, record: Record, *, lease_s: float = LEASE_S, renewed: bool = True
+) -> Iterator[Life]:
+    """The fault is seen while the body runs; afterwards it is seen gone, and nothing is left.
 
-    life: Life
-    reach: Reach
-    took_s: dict[str, float] = field(default_factory=dict)
+    What each stage took is recorded. Whatever fails, the fault is taken back.
+    """
+    ready = do(lambda reach: resolved(reach, fault))
+    assert do(lambda reach: refusal(reach, ready)) is None
+    life = do(lambda reach: Life(ready, reach, lambda _event, _data: None, lease_s=lease_s))
+    record("target", ready.target)
+    try:
+        do(lambda _: life.arm())
+        with kept(do, life) if renewed else nullcontext():
+            record("inject_s", round(do(lambda _: life.inject()), 2))
+            record("seen_s", round(do(lambda _: life.see()), 2))
+            yield life
+    finally:
+        if life.stage is not Stage.NEW:
+            record("heal_s", round(do(lambda _: life.heal()), 2))
+            record("gone_s", round(do(lambda _: life.see_gone()), 2))
+    assert do(leftovers) == ([], [])
+
+
+@contextmanager
+def kept(do: Do, life: Life) -> Iterator[None]:
+    """Its lease is renewed, by a thread that stands in the lab's network too."""
+    with ExitStack() as stack:
+        do(lambda _: stack.enter_context(life.renewed()))
+        yield
 
 
 def resolved(reach: Reach, fault: Fault) -> Fault:
     """The fault with every choice made, by ways that can only read."""
-    return fault.resolved(reading(reach, (line.ASKING,)), Random(7))
+    return fault.resolved(reading(reach, (line.ASKING,)), Random(SEED))
 
 
 def refusal(reach: Reach, fault: Fault) -> str | None:
     """Why it is refused, found by ways that can only read."""
     return resolved(reach, fault).refuse(reading(reach, (line.ASKING,)))
-
-
-@contextmanager
-def active(do: Do, fault: Fault, lease_s: float = 30.0) -> Iterator[Lived]:
-    """The fault is seen while the body runs; afterwards it is seen to be gone."""
-    ready = do(lambda reach: resolved(reach, fault))
-    assert do(lambda reach: ready.refuse(reading(reach, (line.ASKING,)))) is None
-    life = do(lambda reach: Life(ready, reach, lambda _event, _data: None, lease_s=lease_s))
-    lived = Lived(life, do(lambda reach: reach))
-    _timed(do, lived, "armed", lambda: life.arm())
-    try:
-        _timed(do, lived, "injected", life.inject)
-        _timed(do, lived, "seen", life.see)
-        yield lived
-    finally:
-        _timed(do, lived, "healed", life.heal)
-    _timed(do, lived, "gone", life.see_gone)
-
-
-def _timed(do: Do, lived: Lived, stage: str, step: Callable[[], float | None]) -> None:
-    took = do(lambda _reach: step())
-    if took is not None:
-        lived.took_s[stage] = round(took, 2)

@@ -13,7 +13,7 @@ from harness.faults.osd_out import OsdOut
 from harness.faults.stop_monitor import StopMonitor
 from harness.faults.stop_osd import StopOsd
 from harness.tests.lab.breaking import Do, inside
-from harness.tests.lab.living import Record, active, resolved
+from harness.tests.lab.lived import Record, active
 from harness.tests.lab.world import World
 from harness.transport import Reach
 from harness.waiting import until
@@ -39,29 +39,20 @@ def do(world: World) -> Iterator[Do]:
 def test_what_one_machine_has_of_ceph_is_missed_and_comes_back(
     do: Do, fault: Fault, record_property: Record
 ) -> None:
-    def live(reach: Reach) -> None:
-        with active(reach, resolved(reach, fault), record_property):
-            until(
-                lambda: (
-                    seen.ceph(reach, fault.machine, "status")["health"]["status"] == "HEALTH_WARN"
-                ),
-                within_s=30,
-                what="Ceph misses it",
-            )
+    def missed(reach: Reach) -> bool:
+        health = seen.ceph(reach, fault.machine, "status")["health"]["status"]
+        return bool(health == "HEALTH_WARN")
 
-    do(live)
+    with active(do, fault, record_property):
+        until(lambda: do(missed), within_s=30, what="Ceph misses it")
 
 
 def test_another_metadata_server_takes_over_from_one_that_was_killed(
     do: Do, record_property: Record
 ) -> None:
-    def live(reach: Reach) -> tuple[str, str]:
-        before = serving(reach)
-        with active(reach, resolved(reach, FailMds(id="0ff3", machine=TWO)), record_property):
-            return before, serving(reach)
-
-    killed, then = do(live)
-    assert then != killed
+    killed = do(serving)
+    with active(do, FailMds(id="0ff3", machine=TWO), record_property):
+        assert do(serving) != killed
 
 
 def serving(reach: Reach) -> str:

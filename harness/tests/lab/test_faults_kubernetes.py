@@ -17,7 +17,6 @@ from harness.faults.kill_container import KillContainer
 from harness.faults.kill_ingress import KillIngress
 from harness.faults.kill_pods import KillPods
 from harness.faults.kill_speaker import KillSpeaker
-from harness.faults.life import Life
 from harness.faults.power_off import PowerOff
 from harness.faults.reboot import Reboot
 from harness.faults.skew_clock import SkewClock
@@ -28,7 +27,7 @@ from harness.faults.stop_rke2 import StopRke2
 from harness.faults.stop_static_pod import StopStaticPod
 from harness.lab import machines
 from harness.tests.lab.breaking import Do, inside
-from harness.tests.lab.living import Record, active, resolved
+from harness.tests.lab.lived import Record, active
 from harness.tests.lab.world import World
 from harness.transport import Reach
 from harness.waiting import until
@@ -61,11 +60,8 @@ def do(world: World) -> Iterator[Do]:
 def test_a_fault_is_seen_by_others_and_seen_gone(
     do: Do, fault: Fault, record_property: Record
 ) -> None:
-    def live(reach: Reach) -> None:
-        with active(reach, resolved(reach, fault), record_property):
-            pass
-
-    do(live)
+    with active(do, fault, record_property):
+        pass
 
 
 def test_only_the_account_that_was_meant_waits_for_the_api(
@@ -78,12 +74,9 @@ def test_only_the_account_that_was_meant_waits_for_the_api(
         world.kubectl("get", "--raw=/version", who, "--request-timeout=40s")
         return time.monotonic() - began
 
-    def live(reach: Reach) -> tuple[float, float]:
-        fault = SlowApi(id="0ffa", machine=ONE, namespace="default", account="default", hold_s=1)
-        with active(reach, resolved(reach, fault), record_property):
-            return asked_s("default"), asked_s("another")
-
-    slow_s, other_s = do(live)
+    fault = SlowApi(id="0ffa", machine=ONE, namespace="default", account="default", hold_s=1)
+    with active(do, fault, record_property):
+        slow_s, other_s = asked_s("default"), asked_s("another")
     record_property("slow_s", round(slow_s, 1))
     record_property("other_s", round(other_s, 1))
     assert slow_s > other_s + 1.5
@@ -91,31 +84,22 @@ def test_only_the_account_that_was_meant_waits_for_the_api(
 
 
 def test_a_machine_without_power_is_missed_and_comes_back(do: Do, record_property: Record) -> None:
-    def live(reach: Reach) -> None:
-        with active(reach, resolved(reach, PowerOff(id="0ffb", machine=THREE)), record_property):
-            assert not seen.answers_peer(reach, THREE)
-
-    do(live)
+    with active(do, PowerOff(id="0ffb", machine=THREE), record_property):
+        assert not do(lambda reach: seen.answers_peer(reach, THREE))
 
 
 def test_a_machine_whose_power_nobody_gives_back_has_it_when_the_lease_ends(
     do: Do, record_property: Record
 ) -> None:
-    def live(reach: Reach) -> None:
-        fault = PowerOff(id="0ffc", machine=TWO)
-        life = Life(fault, reach, lambda _event, _data: None, lease_s=10)
-        life.arm()
-        life.inject()
-        life.see()
+    fault = PowerOff(id="0ffc", machine=TWO)
+    with active(do, fault, record_property, lease_s=10, renewed=False):
         began = time.monotonic()
-        try:
-            until(lambda: seen.answers_peer(reach, TWO), within_s=90, what=f"{TWO} answers")
-            record_property("back_s", round(time.monotonic() - began, 1))
-        finally:
-            life.heal()
-            life.see_gone()
-
-    do(live)
+        until(
+            lambda: do(lambda reach: seen.answers_peer(reach, TWO)),
+            within_s=90,
+            what=f"{TWO} answers",
+        )
+        record_property("back_s", round(time.monotonic() - began, 1))
 
 
 def test_giving_power_to_a_machine_that_has_it_does_no_harm(do: Do) -> None:
@@ -137,13 +121,8 @@ def test_a_machine_that_is_rebooted_is_missed_and_another_boot_is_seen(
     world: World, do: Do, record_property: Record
 ) -> None:
     before = machines.init(world.lab, world.three)
-
-    def live(reach: Reach) -> None:
-        with active(reach, resolved(reach, Reboot(id="0ffe", machine=THREE)), record_property):
-            # Nobody gives its power back: it comes by itself.
-            pass
-
-    do(live)
+    with active(do, Reboot(id="0ffe", machine=THREE), record_property):
+        pass  # nobody gives its power back: it comes by itself
     assert machines.init(world.lab, world.three) not in (None, before)
 
 

@@ -21,14 +21,13 @@ from harness.faults.limit_bandwidth import LimitBandwidth
 from harness.faults.lose_packets import LosePackets
 from harness.lab.shape import Node
 from harness.tests.lab.breaking import Do, inside
-from harness.tests.lab.lived import active, new_id, refusal, traces
+from harness.tests.lab.lived import Record, active, new_id, refusal, traces
 from harness.tests.lab.world import World
 from harness.transport import Reach
 from harness.waiting import until
 
 # One that slows nothing down.
 QUEUE = ("tbf", "rate", "100mbit", "burst", "100000", "latency", "50ms")
-Record = Callable[[str, object], None]
 
 
 @pytest.fixture
@@ -84,13 +83,12 @@ def test_a_fault_of_the_network_is_seen_and_gone_and_leaves_nothing(
     fault = make(world)
     node = world.lab.node(fault.machine)
     before = traces(world, node)
-    with active(do, fault) as lived:
+    with active(do, fault, record_property):
         # Whatever is dropped, we still reach it, and there it is kept what takes it back.
         left = do(lambda reach: NodeKeeper(reach, node.name).left())
         assert list(left.armed) == [fault.id]
         assert not left.strays
         assert traces(world, node) != before
-    record_property("took", f"{fault.name}: {lived.took_s}")
     assert traces(world, node) == before
 
 
@@ -101,13 +99,12 @@ def test_the_other_way_goes_on_when_one_is_cut(
     node, other = world.three, world.two
     before = traces(world, node)
     fault = CutOneWay(id=new_id(), machine=node.name, direction=direction)
-    with active(do, fault) as lived:
+    with active(do, fault, record_property):
         heard = echoes(world, other)
         ping = ("ping", "-n", "-i", "0.2", "-c", "2", "-W", "1", other.address)
         world.do(node, *ping, check=False)
         arrived = echoes(world, other) - heard
     assert arrived == (2 if direction == "in" else 0)
-    record_property("took", f"{fault.name} {direction}: {lived.took_s}")
     assert traces(world, node) == before
 
 
@@ -118,10 +115,12 @@ def echoes(world: World, node: Node) -> int:
     return int(dict(zip(names, numbers, strict=True))["InEchos"])
 
 
-def test_a_machine_that_is_cut_off_takes_no_address_along(world: World, do: Do) -> None:
+def test_a_machine_that_is_cut_off_takes_no_address_along(
+    world: World, do: Do, record_property: Record
+) -> None:
     """It believes to be the last one, and takes the address of the API: nobody must hear that."""
     api = str(world.lab.shape.api_address)
-    with active(do, CutOff(id=new_id(), machine=world.three.name)):
+    with active(do, CutOff(id=new_id(), machine=world.three.name), record_property):
         until(
             lambda: api in world.do(world.three, "ip", "-brief", "address", "show", "host0"),
             within_s=15,
@@ -140,7 +139,8 @@ def test_a_cut_that_nobody_heals_heals_itself_when_its_lease_ends(
 ) -> None:
     node, lease_s = world.three, 5.0
     before = traces(world, node)
-    with active(do, CutOff(id=new_id(), machine=node.name), lease_s) as lived:
+    fault = CutOff(id=new_id(), machine=node.name)
+    with active(do, fault, record_property, lease_s=lease_s, renewed=False) as life:
         until(
             lambda: do(lambda reach: seen.answers_peer(reach, node.name)),
             within_s=lease_s + 3,
@@ -148,14 +148,15 @@ def test_a_cut_that_nobody_heals_heals_itself_when_its_lease_ends(
         )
         until(lambda: traces(world, node) == before, within_s=5, what="nothing is left")
         with pytest.raises(NotProven, match="took itself back"):
-            do(lambda _reach: lived.life.renew())
-    record_property("took", f"cut-off, never healed: {lived.took_s}")
-    assert lived.life.expired
+            do(lambda _reach: life.renew())
+    assert life.expired
 
 
-def test_a_port_that_is_cut_leaves_the_others(world: World, do: Do) -> None:
+def test_a_port_that_is_cut_leaves_the_others(
+    world: World, do: Do, record_property: Record
+) -> None:
     address, api_port = world.three.address, 6443
-    with active(do, CutPort(id=new_id(), machine=world.three.name, port=10250)):
+    with active(do, CutPort(id=new_id(), machine=world.three.name, port=10250), record_property):
         found = do(lambda reach: line.knock(reach, world.one.name, "tcp", address, api_port))
     assert found == "open"
 

@@ -15,11 +15,9 @@ from harness.faults.fill_disk import FillDisk
 from harness.faults.keeper import NodeKeeper
 from harness.faults.slow_disk import SlowDisk
 from harness.tests.lab.breaking import inside
-from harness.tests.lab.lived import active, new_id, traces
+from harness.tests.lab.lived import Record, active, new_id, traces
 from harness.tests.lab.red import beside
 from harness.tests.lab.world import World
-
-Record = Callable[[str, object], None]
 
 
 def exhaust_cpu(name: str) -> Fault:
@@ -63,19 +61,19 @@ def test_a_pressure_is_seen_and_gone_and_leaves_nothing(
     fault = make(node.name)
     load = writes(world, node.name) if isinstance(fault, SlowDisk) else nullcontext()
     before = traces(world, node)
-    with inside(world) as do:
-        with load, active(do, fault) as lived:
-            left = do(lambda reach: NodeKeeper(reach, node.name).left())
-            assert list(left.armed) == [fault.id]
-            assert not left.strays
-            assert traces(world, node) != before
-        record_property("took", f"{fault.name}: {lived.took_s}")
+    with inside(world) as do, load, active(do, fault, record_property):
+        left = do(lambda reach: NodeKeeper(reach, node.name).left())
+        assert list(left.armed) == [fault.id]
+        assert not left.strays
+        assert traces(world, node) != before
     assert traces(world, node) == before
 
 
-def test_what_runs_in_a_unit_of_ours_is_the_first_to_go(world: World) -> None:
+def test_what_runs_in_a_unit_of_ours_is_the_first_to_go(
+    world: World, record_property: Record
+) -> None:
     """The kernel ends it, and no member, when memory runs out after all."""
-    with inside(world) as do, active(do, exhaust_memory(world.three.name)):
+    with inside(world) as do, active(do, exhaust_memory(world.three.name), record_property):
         pids = world.do(world.three, "pgrep", "stress-ng").split()
         scores = [world.do(world.three, "cat", f"/proc/{pid}/oom_score_adj") for pid in pids]
         assert {int(it) for it in scores} == {1000}, json.dumps(scores)
