@@ -207,6 +207,15 @@ def test_a_server_that_says_nothing_costs_the_deadline_and_no_more(
     assert time.monotonic() - began < 4
 
 
+@pytest.mark.parametrize("left_s", [0.0, -3.0])
+def test_whoever_waited_until_no_time_was_left_does_not_log_in(
+    rig: tuple[SshServer, SshAccess, Machine], shell: SshShell, left_s: float
+) -> None:
+    with pytest.raises(TimedOut, match="no time was left"):
+        shell.dial("m1", "127.0.0.1", 9, within_s=left_s)
+    assert rig[0].logins == 0
+
+
 def test_a_machine_outside_the_inventory(shell: SshShell) -> None:
     with pytest.raises(ConfigError, match="no machine m9"):
         shell.run("m9", ("true",))

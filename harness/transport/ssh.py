@@ -156,7 +156,10 @@ class _Line:
             transport = client.get_transport() if client else None
             if client is None or transport is None or not transport.is_active():
                 self._retire(client)
-                client = connect(self._access, self._machine, deadline - time.monotonic())
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
+                    raise TimedOut(f"{self._where}: no time was left to log in")
+                client = connect(self._access, self._machine, left_s)
                 transport = client.get_transport()
                 self._client = client
             assert transport is not None  # a client that connected has one
