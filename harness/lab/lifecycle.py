@@ -125,7 +125,7 @@ class Up:
             Stage("existing storage", self.existing, 3, ("ceph",)),
             *source,
             Stage("tools", self.tools, 15, ("workload", "libraries", "kubernetes binary")),
-            Stage("images", self.images, 30, ("tools", "boot")),
+            Stage("images", self.images, 30, ("tools", "last partition")),
             Stage("first control plane", self.first, 20, ("images",)),
             Stage("other control planes", self.others, 40, ("first control plane",)),
             *network,
