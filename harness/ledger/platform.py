@@ -2,8 +2,8 @@
 
 ``database``  PostgreSQL, a StatefulSet of one, as the platform runs its own. When its machine is
               lost, Kubernetes marks the pod after 30 s and then waits for that machine for ever:
-              it starts no second one before somebody says that the first is gone (``release``, or
-              the taint node.kubernetes.io/out-of-service). ``database.sh`` keeps two from writing.
+              it starts no second one before somebody says that the first is gone (by the taint
+              node.kubernetes.io/out-of-service). ``database.sh`` keeps two from writing.
 ``files``     a program on each machine that keeps files on a claim which all share; its service
               leads to the pod of the machine that asks
 ``http``      the same program, a Deployment of two on different machines behind one service
@@ -95,17 +95,6 @@ class Platform:
             services=self.services,
             password=self.password,
         )
-
-    def release(self, machine: str) -> None:
-        """Say that a machine is lost: its pods of the ledger may start elsewhere.
-
-        Nothing else of the cluster is touched. The lock of the database still waits for Ceph to
-        give the lost client up.
-        """
-        path = f"/api/v1/namespaces/{self.space}/pods"
-        for item in self.reach.kube.get(path)["items"]:
-            if item["spec"].get("nodeName") == machine:
-                self.reach.kube.delete(f"{path}/{item['metadata']['name']}?gracePeriodSeconds=0")
 
     def _wait(self, wanted: Mapping[str, int]) -> None:
         seen: list[Any] = []

@@ -160,13 +160,6 @@ def test_pods_that_do_not_get_ready_are_named_with_what_the_cluster_says(
         deployed("postgres", cluster=Cluster(sick="database"))
 
 
-def test_a_lost_machine_is_released_with_its_own_pods_only() -> None:
-    ground, cluster = deployed("postgres", "http")
-    ground.release(MACHINES[1])
-    path = "/api/v1/namespaces/space/pods/http-1?gracePeriodSeconds=0"
-    assert cluster.deleted() == [path]
-
-
 def test_the_namespace_goes_whatever_happened_and_so_does_what_was_left_behind() -> None:
     def left(name: str, until: float | None) -> Any:
         annotations = {} if until is None else {"cutover/until": str(until)}
