@@ -103,9 +103,9 @@ def test_the_disk_that_came_without_room_for_ceph_was_given_it_as_an_operator_wo
 ) -> None:
     node, disks = world.lab.node(world.lab.shape.new_disk), world.lab.profile.disks
     assert disks is not None
-    guid = world.do(node, "blkid", "--probe", "--match-tag=PART_ENTRY_UUID", "-ovalue", "/dev/sda2")
+    said = world.do(node, "sgdisk", "--info=2", "/dev/sda")
     recorded = {it.number: it.partuuid for it in records.read(disks.record)[node.name].partitions}
-    assert recorded[2] == guid.strip().upper()
+    assert f"Partition unique GUID: {recorded[2]}" in said
     # The table as it was before is kept there: with the system's partition only.
     before = (
         "truncate -s 24G /tmp/disk && sgdisk --load-backup=/var/lib/cutover/sda.*.gpt /tmp/disk"
