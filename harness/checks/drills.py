@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from harness.checks import ledger
+from harness.checks import ledger, load
 from harness.checks.findings import Finding, conclude, looks, unknown
 from harness.model import Case, Outcome, Verdict
 
@@ -143,6 +143,70 @@ def steady_again(case: Case) -> Verdict:
     return _judged(case, findings, proven, measured=measured, target=target)
 
 
+def _loads(case: Case) -> Iterator[tuple[str, load.Value]]:
+    """What became of the load of each run that came to its end."""
+    for name, drill in _drills(case).items():
+        for run in drill["runs"]:
+            if drill.get("load") is not None and "steady_s" in run:
+                yield f"{name} on {run['machine']}", run.get("load")
+
+
+def _of_load(case: Case, verdict: Verdict) -> Verdict:
+    """The verdict, or that there is none: without a load, or without an ingress for it."""
+    absent = case.cluster.absent.get("ingress")
+    if all(drill.get("load") is None for drill in _drills(case).values()):
+        absent = "this drill has no load"
+    if absent is None or _judged(case, [], "").outcome is not Outcome.PASS:
+        return verdict
+    return Verdict(outcome=Outcome.NOT_APPLICABLE, reason=absent)
+
+
+def few_requests_failed(case: Case) -> Verdict:
+    """The error budget: over the whole run, on each machine."""
+    limit = _target(case, "failed_percent") or 0.0
+    findings: list[Finding] = []
+    measured: dict[str, float] = {}
+    for where, seen in _loads(case):
+        gaps = list(load.unoffered(where, seen, load.OF_DRILL))
+        findings += gaps
+        if gaps or seen is None:
+            continue
+        percent = load.failed_percent(seen)
+        measured["failed_percent"] = max(measured.get("failed_percent", 0.0), percent)
+        if percent > limit:
+            text = f"expected at most {limit:g} % of the requests to fail, seen {percent:.1f} %"
+            findings.append(Finding(where, f"{text}: {load.failures(seen)}"))
+    worst = measured.get("failed_percent", 0.0)
+    proven = f"{worst:.1f} % of the requests failed where most did"
+    target = {"failed_percent": limit}
+    return _of_load(case, _judged(case, findings, proven, measured=measured, target=target))
+
+
+def requests_fast_again(case: Case) -> Verdict:
+    """In the steady state again: who is not answered then is slower than any limit."""
+    limit = _target(case, "again_p99_ms") or 0.0
+    findings: list[Finding] = []
+    measured: dict[str, float] = {}
+    for where, seen in _loads(case):
+        gaps = list(load.unoffered(where, seen, load.OF_DRILL))
+        findings += gaps
+        if gaps or seen is None:
+            continue
+        again = seen["phases"]["again"]
+        expected = f"expected 99 % of the requests answered within {limit:g} ms"
+        if again["p99_ms"] is None:
+            made = again["answered"] + again["failed"]
+            text = f"{expected}, seen {again['failed']} of {made} not answered at all"
+            findings.append(Finding(where, text))
+            continue
+        measured["again_p99_ms"] = max(measured.get("again_p99_ms", 0.0), again["p99_ms"])
+        if again["p99_ms"] > limit:
+            findings.append(Finding(where, f"{expected}, seen {again['p99_ms']:.0f} ms"))
+    proven = f"once it was steady again, 99 % of the requests were answered within {limit:g} ms"
+    target = {"again_p99_ms": limit}
+    return _of_load(case, _judged(case, findings, proven, measured=measured, target=target))
+
+
 def _of_ledger(check: Callable[[Case], Verdict]) -> Callable[[Case], Verdict]:
     """A check of the ledger with the drill's own numbers."""
 
@@ -168,5 +232,7 @@ CHECKS = {
     "the drill left no write twice or from nowhere": _of_ledger(ledger.nothing_invented),
     "the bank kept its total through the drill": _of_ledger(ledger.total_constant),
     "writing went on in time": _of_ledger(ledger.went_on_in_time),
+    "no more requests failed than may": few_requests_failed,
+    "requests were answered in time again": requests_fast_again,
     "the steady state came back in time": steady_again,
 }

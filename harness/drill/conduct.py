@@ -1,8 +1,9 @@
-"""Carrying a drill out: steady state → ledger → fault → heal → steady state again.
+"""Carrying a drill out: steady state → ledger and load → fault → heal → steady state again.
 
 Nothing is judged here. What came of it is one value, which checks judge:
 
 ``drill``, ``title``, ``targets``   what was planned (target → [sign, number])
+``load``    the load's name; None when the drill has none
 ``runs``    one a machine, in order; the last one may have ended early:
   ``machine``, ``seconds``, ``error``   the last: why it could not be carried on
   ``before``    what kept the cluster from its steady state; then nothing was broken
@@ -12,6 +13,7 @@ Nothing is judged here. What came of it is one value, which checks judge:
   ``steady_s``, ``after``   how long until the steady state, and what is still in its way
   ``whole_s``   until Ceph had every copy again; None when it was not seen
   ``ledger``    what became of the writes, as checks of the ledger judge it
+  ``load``    what became of the requests (``loads``); None when none were made
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from typing import Any, Protocol, TypeAlias
 
 from pydantic import ValidationError
 
+from harness.drill.loads import AGAIN, HEALED_MARK, Load, without_load
 from harness.drill.watch import Watch, noticed, watching, whole_again
 from harness.errors import ConfigError, HarnessError, NotProven, Refused, TimedOut, Unhealed
 from harness.faults import FAULTS
@@ -42,9 +45,12 @@ from harness.waiting import uninterrupted
 Write: TypeAlias = Callable[[str, str, Any], object]
 # Waits so long for the steady state: the seconds that took, and what is still in its way.
 Calm: TypeAlias = Callable[[float], tuple[float, Sequence[str]]]
+# Notes the moment under a name.
+Mark: TypeAlias = Callable[[str], None]
 
 _CALM_WITHIN_S = 120.0
-HEALED_MARK = "fault taken back"
+# In the steady state again, the load goes on for so long: what it shows then is how fast that is.
+_AGAIN_S = 10.0
 
 
 class Books(Protocol):
@@ -74,6 +80,10 @@ class Keeping(Protocol):
     ) -> AbstractContextManager[Books]: ...
 
 
+# Offers the load, if there is one, while a machine is hit in the body.
+Loading: TypeAlias = Callable[[str], AbstractContextManager[Load]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """All that a drill is carried out with.
@@ -90,6 +100,7 @@ class Stage:
     keeping: Keeping
     tell: Callable[[str], None]
     seed: int
+    loading: Loading = without_load
     keeper: KeeperOf = keeper_of
 
 
@@ -115,6 +126,7 @@ def carry_out(drill: Drill, stage: Stage, machines: Sequence[str] = ()) -> JSON:
     return {
         "drill": drill.name,
         "title": drill.title,
+        "load": drill.load,
         "targets": {key: [it.sign, it.number] for key, it in drill.targets.items()},
         "runs": runs,
     }
@@ -195,27 +207,45 @@ def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, 
         stage.afford(fault)
     stage.tell(f"{drill.name} on {machine}: starting the ledger")
     rate = drill.writes_per_s
-    with stage.keeping(drill.ledger, machine=machine, writes_per_s=rate) as books:
+    with (
+        stage.keeping(drill.ledger, machine=machine, writes_per_s=rate) as books,
+        stage.loading(machine) as load,
+    ):
+        mark = marking(books, load)
         with watching(stage.reach, machine, stage.limits) as watch:
             faults = faults or plan(drill, machine, stage.reach, draw, books.space)
             for planned, fault in zip(drill.faults, faults, strict=True):
-                break_once(planned, fault, watch, books, stage, run["faults"])
+                break_once(planned, fault, watch, mark, stage, run["faults"])
             healed = time.monotonic()
             within_s = drill.targets["steady_again_s"].number
             stage.tell(f"{drill.name} on {machine}: waiting for the steady state again")
             took_s, after = stage.calm(within_s)
+            if not after:
+                load.mark(AGAIN)
+                load.go_on(_AGAIN_S)
         run |= {"steady_s": round(took_s, 2), "after": list(after)}
         run["whole_s"] = whole_again(watch.samples, healed)
+        run["load"] = load.outcome()
         stage.tell(f"{drill.name} on {machine}: reading back what was written")
         run["ledger"] = dict(books.tally())
     run["seconds"] = round(time.monotonic() - began, 1)
+
+
+def marking(books: Books, load: Load) -> Mark:
+    """Notes a moment in both, as near to each other as can be."""
+
+    def mark(name: str) -> None:
+        books.mark(name)
+        load.mark(name)
+
+    return mark
 
 
 def break_once(
     planned: Planned,
     fault: Fault,
     watch: Watch,
-    books: Books,
+    mark: Mark,
     stage: Stage,
     told: list[dict[str, Any]],
 ) -> None:
@@ -226,11 +256,11 @@ def break_once(
     seen: dict[str, Any] = {"fault": fault.name, "target": fault.target, "aborted": None}
     seen["at_once"] = fault.at_once
     told.append(seen)
-    with _mended(life, seen, watch, books, stage):
+    with _mended(life, seen, watch, mark, stage):
         life.arm()
         with life.renewed():
             stage.tell(f"breaking: {fault.name} of {fault.target}")
-            books.mark(FAULT)
+            mark(FAULT)
             injected = time.monotonic()
             seen["inject_s"] = round(life.inject(), 3)
             try:
@@ -252,7 +282,7 @@ def _told(stage: Stage, fault: Fault, event: str, data: Mapping[str, Any]) -> No
 
 @contextmanager
 def _mended(
-    life: Life, seen: dict[str, Any], watch: Watch, books: Books, stage: Stage
+    life: Life, seen: dict[str, Any], watch: Watch, mark: Mark, stage: Stage
 ) -> Iterator[None]:
     """Whatever happens in the body, the fault is taken back afterwards, and seen to be gone."""
     try:
@@ -260,10 +290,10 @@ def _mended(
     finally:
         if life.undo is not None:
             with uninterrupted():
-                _take_back(life, seen, watch, books, stage)
+                _take_back(life, seen, watch, mark, stage)
 
 
-def _take_back(life: Life, seen: dict[str, Any], watch: Watch, books: Books, stage: Stage) -> None:
+def _take_back(life: Life, seen: dict[str, Any], watch: Watch, mark: Mark, stage: Stage) -> None:
     if watch.alarm.is_set():
         stage.tell(f"too much is broken: {watch.why}")
         stage.write("alarm", life.fault.id, {"why": watch.why})
@@ -271,7 +301,7 @@ def _take_back(life: Life, seen: dict[str, Any], watch: Watch, books: Books, sta
     seen["heal_s"] = round(life.heal(), 3)
     if watch.alarm.is_set():
         seen |= {"aborted": watch.why, "abort_s": round(time.monotonic() - watch.alarmed, 3)}
-    books.mark(HEALED_MARK)
+    mark(HEALED_MARK)
     seen["gone_s"] = round(life.see_gone(), 3)
 
 

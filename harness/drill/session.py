@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from harness.drill.conduct import Stage, carry_out
 from harness.drill.latency import quarters
+from harness.drill.loads import Load, Marked, NoLoad
 from harness.drill.schedule import Turn, drawn
 from harness.drill.soak import BY_HAND, soak
 from harness.drill.steady import all_numbers, until_steady
@@ -19,9 +20,12 @@ from harness.faults.permit import affordable, permitted
 from harness.ledger import keeping as ledger_keeping
 from harness.ledger.book import Reader
 from harness.ledger.tally import observed
+from harness.load.aim import aimed, why_none
+from harness.load.running import offering
 from harness.model import JSON
 from harness.settings import load_gates
-from harness.settings.drills import Steady, load_drill, load_steady
+from harness.settings.drills import load_drill, load_steady
+from harness.settings.load import find_load
 from harness.settings.soaks import Soak, load_soak
 from harness.transport import Reach
 
@@ -82,7 +86,7 @@ class Drilling:
     def carry_out(self, name: str, run: Recorder) -> DrillOutcome:
         """One drill, under the Lease of the run; Refused with nothing touched."""
         drill = load_drill(name).changed(self.reach.profile.drills.get(name))
-        stage = self._stage(name, load_steady(), run)
+        stage = self._stage(name, drill.load, run)
         with permitted(self.reach, run.name, allowed=self.options.allowed):
             value: Any = carry_out(drill, stage, self.options.machines)
         tallies: dict[str, JSON] = {}
@@ -93,7 +97,7 @@ class Drilling:
     def soak(self, part: str, before: Sequence[DrillOutcome], run: Recorder) -> DrillOutcome:
         """What is left of a soak, after earlier parts of it; Refused with nothing touched."""
         rules = load_soak()
-        stage = self._stage(part, load_steady(), run)
+        stage = self._stage(part, rules.load, run)
         with permitted(self.reach, run.name, allowed=self.options.allowed):
             value = soak(rules, self._turns(rules, before), self._left_s(before), stage)
         value |= {"grows_percent": rules.grows_percent, "slower_ratio": rules.slower_ratio}
@@ -116,7 +120,13 @@ class Drilling:
         drawn_or_given = self.options.turns or drawn(rules, machines, self.options.seed)
         return islice(iter(drawn_or_given), taken, None)
 
-    def _stage(self, what: str, steady: Steady, run: Recorder) -> Stage:
+    def _stage(self, what: str, load: str | None, run: Recorder) -> Stage:
+        """All that ``what`` is carried out with; ConfigError when its load has nobody to ask."""
+        steady = load_steady()
+        lasts_s = self.options.soak_s + _DRILL_S
+        order = aimed(find_load(load), self.reach.profile, lasts_s) if load else None
+        if load and order is None:
+            self.tell(f"without the load {load}: {why_none(self.reach.profile)}")
         run.write("seed", what, {"seed": self.options.seed})
         self.tell(f"every choice is drawn from --seed {self.options.seed}")
 
@@ -130,9 +140,19 @@ class Drilling:
                 run=f"{run.name}/{place}",
                 seed=self.options.seed,
                 rate_per_s=writes_per_s,
-                lasts_s=self.options.soak_s + _DRILL_S,
+                lasts_s=lasts_s,
             ) as books:
                 yield _Books(books, place)
+
+        @contextmanager
+        def loading(machine: str) -> Iterator[Load]:
+            if order is None:
+                yield NoLoad()
+                return
+            self.tell(f"offering the load: {order}")
+            place = f"{what}/{machine}".replace(" ", "-")
+            with offering(order, self.folder / "load" / place) as running:
+                yield Marked(running)
 
         return Stage(
             reach=self.reach,
@@ -141,6 +161,7 @@ class Drilling:
             limits=steady.limits,
             write=run.write,
             keeping=keeping,
+            loading=loading,
             tell=self.tell,
             seed=self.options.seed,
         )

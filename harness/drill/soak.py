@@ -7,6 +7,7 @@ Nothing is judged here. The value:
 ``turns``       each {"number", "at_s", "machine", "before", "error", "faults", "steady_s", "after"}
                 as the runs of a drill have them (``conduct``), or "refused": why it was left out
 ``footprints``  each {"at_s", "seen"}: how much there was of what may leak (``footprint``)
+``load``        what became of the requests (``loads``); None when none were made
 ``latency_ms``  the median time to an acknowledgement while nothing was broken, in each quarter
 """
 
@@ -18,7 +19,7 @@ from contextlib import contextmanager
 from random import Random
 from typing import Any
 
-from harness.drill.conduct import Books, Stage, break_once, fault_of
+from harness.drill.conduct import Books, Mark, Stage, break_once, fault_of, marking
 from harness.drill.footprint import footprint
 from harness.drill.schedule import Turn
 from harness.drill.watch import watching
@@ -27,6 +28,7 @@ from harness.settings.soaks import Soak
 from harness.waiting import until
 
 BY_HAND = "stopped by hand"
+_EVERYTHING = "everything"
 
 
 def soak(rules: Soak, turns: Iterable[Turn], wanted_s: float, stage: Stage) -> dict[str, Any]:
@@ -42,9 +44,11 @@ def soak(rules: Soak, turns: Iterable[Turn], wanted_s: float, stage: Stage) -> d
         "turns": [],
         "footprints": [],
     }
-    with stage.keeping(
-        rules.ledger, machine="everything", writes_per_s=rules.writes_per_s
-    ) as books:
+    with (
+        stage.keeping(rules.ledger, machine=_EVERYTHING, writes_per_s=rules.writes_per_s) as books,
+        stage.loading(_EVERYTHING) as load,
+    ):
+        mark = marking(books, load)
         with _ending_well(told):
             _look(stage, began, told)
             for turn in turns:
@@ -58,10 +62,11 @@ def soak(rules: Soak, turns: Iterable[Turn], wanted_s: float, stage: Stage) -> d
                     f"{left_s / 60:.0f} min are left"
                 )
                 _rest(turn.pause_s, rules, stage, began, told)
-                if not _take(turn, rules, stage, books, began, told):
+                if not _take(turn, rules, stage, books, mark, began, told):
                     break
             _look(stage, began, told)
         told["lasted_s"] = round(time.monotonic() - began, 1)
+        told["load"] = load.outcome(whole=True)
         stage.tell("reading back what was written")
         told["ledger"] = dict(books.tally())
         told["latency_ms"] = books.latency_ms()
@@ -77,7 +82,13 @@ def _ending_well(told: dict[str, Any]) -> Iterator[None]:
 
 
 def _take(
-    turn: Turn, rules: Soak, stage: Stage, books: Books, began: float, told: dict[str, Any]
+    turn: Turn,
+    rules: Soak,
+    stage: Stage,
+    books: Books,
+    mark: Mark,
+    began: float,
+    told: dict[str, Any],
 ) -> bool:
     """One turn; False when the soak cannot go on after it."""
     stage.write("turn", f"turn {turn.number}", turn.model_dump(mode="json"))
@@ -98,7 +109,7 @@ def _take(
         draw = Random(turn.seed)
         fault = fault_of(planned, turn.machine, stage.reach, draw, books.space)
         with watching(stage.reach, turn.machine, stage.limits) as watch:
-            break_once(planned, fault, watch, books, stage, entry["faults"])
+            break_once(planned, fault, watch, mark, stage, entry["faults"])
         stage.tell(f"turn {turn.number}: waiting for the steady state again")
         took_s, entry["after"] = stage.calm(rules.calm_within_s)
         entry["steady_s"] = round(took_s, 2)

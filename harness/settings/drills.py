@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from harness.errors import ConfigError
 from harness.settings.files import SCENARIOS, Frozen, parse
@@ -22,6 +22,8 @@ _STEADY = "steady"
 Writer = Literal["postgres", "bank", "cephfs", "http", "objects"]
 # What a drill must always say: without these it would prove nothing.
 REQUIRED = ("lost_count", "outage_s", "steady_again_s")
+# What a drill with a load must say of it, and one without a load cannot.
+OF_LOAD = ("failed_percent", "again_p99_ms")
 
 
 def _complete(targets: Mapping[str, Target]) -> Mapping[str, Target]:
@@ -61,7 +63,8 @@ class Drill(Frozen):
     ``where`` picks the machines that it is run on, one after the other with the steady state in
     between: each machine, each server, one of them that the seed draws, or the
     Swarm manager's. ``effect`` says what
-    customers would feel.
+    customers would feel. ``load`` names what is asked of the ingress meanwhile
+    (``scenarios/load``).
     """
 
     schema_version: Literal[1] = Field(alias="schema")
@@ -72,7 +75,17 @@ class Drill(Frozen):
     faults: tuple[Planned, ...] = Field(min_length=1)
     ledger: tuple[Writer, ...] = Field(min_length=1)
     writes_per_s: float = Field(default=5.0, gt=0, le=200)
+    load: str | None = None
     targets: Annotated[Mapping[TargetKey, Target], AfterValidator(_complete)]
+
+    @model_validator(mode="after")
+    def _load_is_judged(self) -> Drill:
+        given = [key for key in OF_LOAD if key in self.targets]
+        if self.load is not None and len(given) < len(OF_LOAD):
+            raise ValueError(f"a load without {' and '.join(OF_LOAD)} proves nothing")
+        if self.load is None and given:
+            raise ValueError(f"{given[0]} needs a load")
+        return self
 
     def changed(self, change: DrillChange | None) -> Drill:
         """The drill as one cluster wants it, with the reason in its title."""
