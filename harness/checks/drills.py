@@ -17,6 +17,12 @@ from harness.model import Case, Outcome, Verdict
 _PROBE = "drills"
 # What can be taken back at once must be over this soon after the alarm.
 _ABORT_S = 5.0
+# Who may have to notice, in a target's key and in words.
+_NOTICE: Mapping[str, str] = {
+    "kubernetes": "Kubernetes",
+    "ceph": "Ceph",
+    "health": "whoever was broken",
+}
 
 
 def _drills(case: Case) -> Mapping[str, Any]:
@@ -72,7 +78,8 @@ def faults_were_real(case: Case) -> Verdict:
                 findings.append(unknown(where, f"{words}: {fault['unseen']}"))
             elif "seen_s" not in fault:
                 findings.append(unknown(where, f"{words} was not seen by anybody"))
-            if "gone_s" not in fault:
+            never_armed = "error" in run and "inject_s" not in fault
+            if "gone_s" not in fault and not never_armed:
                 findings.append(Finding(where, f"{words} was not seen to be gone"))
     proven = f"{count} faults were seen by others, and seen to be gone"
     return _judged(case, findings, proven, measured={"faults_count": float(count)})
@@ -85,6 +92,11 @@ def no_more_broke(case: Case) -> Verdict:
         for fault in run["faults"]:
             if fault["aborted"]:
                 took = f"taken back {fault['abort_s']:g} s after the alarm"
+                if "abort_gone_s" in fault:
+                    took += f", seen to be gone after {fault['abort_gone_s']:g} s"
+                if fault.get("ours"):
+                    findings.append(unknown(where, f"{fault['aborted']}; {took}"))
+                    continue
                 slow = fault["at_once"] and fault["abort_s"] > _ABORT_S
                 late = f" (at most {_ABORT_S:g} s)" if slow else ""
                 text = f"expected one thing to break, seen more: {fault['aborted']}; {took}{late}"
@@ -93,11 +105,14 @@ def no_more_broke(case: Case) -> Verdict:
 
 
 def noticed_in_time(case: Case) -> Verdict:
-    """Kubernetes and Ceph noticed, as far as the drill says that they must."""
+    """Kubernetes, Ceph and whoever was broken noticed, as far as the drill says that they must.
+
+    A fault that was not there for as long as they may take proves nothing about them.
+    """
     findings: list[Finding] = []
     measured: dict[str, float] = {}
     target: dict[str, float] = {}
-    for who in ("kubernetes", "ceph"):
+    for who, words in _NOTICE.items():
         key = f"noticed_by_{who}_s"
         limit = _target(case, key)
         if limit is None:
@@ -105,15 +120,19 @@ def noticed_in_time(case: Case) -> Verdict:
         target[key] = limit
         for where, run in _runs(case):
             for fault in run["faults"]:
+                wanted = f"expected {words} to notice within {limit:g} s"
                 seen = fault.get("noticed", {}).get(who)
-                if seen is None:
-                    text = f"expected {who} to notice within {limit:g} s, and it never did"
-                    findings.append(Finding(where, text))
-                    continue
-                measured[key] = max(measured.get(key, 0.0), seen)
-                if seen > limit:
-                    text = f"expected {who} to notice within {limit:g} s, seen {seen:g} s"
-                    findings.append(Finding(where, text))
+                if seen is not None:
+                    measured[key] = max(measured.get(key, 0.0), seen)
+                    if seen > limit:
+                        findings.append(Finding(where, f"{wanted}, seen {seen:g} s"))
+                elif "noticed" not in fault:
+                    findings.append(unknown(where, f"{wanted}: nobody looked"))
+                elif fault.get("held_s", limit) < limit:
+                    held = f"it was there for {fault['held_s']:g} s only"
+                    findings.append(unknown(where, f"{wanted}, and {held}"))
+                else:
+                    findings.append(Finding(where, f"{wanted}, and it never did"))
     verdict = _judged(case, findings, "others noticed in time", measured=measured, target=target)
     if target or verdict.outcome is not Outcome.PASS:
         return verdict
@@ -127,20 +146,38 @@ def noticed_in_time(case: Case) -> Verdict:
 def steady_again(case: Case) -> Verdict:
     """The steady state, and with it every copy of the data."""
     limit = _target(case, "steady_again_s") or 0.0
-    findings = []
+    whole_limit = _target(case, "whole_again_s")
+    findings: list[Finding] = []
     measured: dict[str, float] = {}
     for where, run in _runs(case):
         if "steady_s" not in run:
             continue  # a gap says why
         measured["steady_again_s"] = max(measured.get("steady_again_s", 0.0), run["steady_s"])
-        if run["whole_s"] is not None:
+        findings += _whole(where, run, whole_limit)
+        if run.get("whole_s") is not None:
             measured["whole_again_s"] = max(measured.get("whole_again_s", 0.0), run["whole_s"])
         if run["after"]:
             text = f"expected the steady state within {limit:g} s, seen: {'; '.join(run['after'])}"
             findings.append(Finding(where, text))
     proven = f"the steady state was back after {measured.get('steady_again_s', 0):.0f} s"
     target = {"steady_again_s": limit}
+    if whole_limit is not None and "whole_again_s" in measured:
+        target["whole_again_s"] = whole_limit
     return _judged(case, findings, proven, measured=measured, target=target)
+
+
+def _whole(where: str, run: Mapping[str, Any], limit: float | None) -> Iterator[Finding]:
+    """Whether Ceph had every copy again in time; without Ceph nobody looked.
+
+    Journals of before had no such target.
+    """
+    if "whole_s" not in run or limit is None:
+        return
+    wanted = f"expected every copy of the data in Ceph again within {limit:g} s"
+    if run["whole_s"] is None:
+        yield unknown(where, f"{wanted}, and that was not seen")
+    elif run["whole_s"] > limit:
+        yield Finding(where, f"{wanted}, seen {run['whole_s']:g} s")
 
 
 def _of_ledger(check: Callable[[Case], Verdict]) -> Callable[[Case], Verdict]:

@@ -66,7 +66,9 @@ def faults_were_real(case: Case) -> Verdict:
             if "unseen" in fault:
                 findings.append(unknown(where, f"{words}: {fault['unseen']}"))
             if fault["aborted"]:
-                findings.append(Finding(where, f"{words} broke more: {fault['aborted']}"))
+                ended = f"{words} was ended early: {fault['aborted']}"
+                broke = Finding(where, f"{words} broke more: {fault['aborted']}")
+                findings.append(unknown(where, ended) if fault.get("ours") else broke)
         if turn.get("after"):
             text = f"the steady state did not come back: {turn['after'][0]}"
             findings.append(Finding(where, text))

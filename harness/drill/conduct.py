@@ -6,11 +6,13 @@ Nothing is judged here. What came of it is one value, which checks judge:
 ``runs``    one a machine, in order; the last one may have ended early:
   ``machine``, ``seconds``, ``error``   the last: why it could not be carried on
   ``before``    what kept the cluster from its steady state; then nothing was broken
-  ``faults``    each {"fault", "target", "inject_s", "seen_s", "noticed": {who: s}, "heal_s",
-                "gone_s", "unseen": why nobody saw it, "aborted": why it was taken back early,
-                "abort_s": from the alarm until it was taken back}
+  ``faults``    each {"fault", "target", "inject_s", "seen_s", "held_s": from the injection until
+                it was taken back, "noticed": {who: s}, "heal_s", "gone_s",
+                "unseen": why nobody saw it, "aborted": why it was taken back early,
+                "ours": was that for a reason of ours, and not of the cluster's,
+                "abort_s", "abort_gone_s": from the alarm until it was taken back, and seen gone}
   ``steady_s``, ``after``   how long until the steady state, and what is still in its way
-  ``whole_s``   until Ceph had every copy again; None when it was not seen
+  ``whole_s``   until Ceph had every copy again; None when it was not seen; not there without Ceph
   ``ledger``    what became of the writes, as checks of the ledger judge it
 """
 
@@ -26,7 +28,7 @@ from typing import Any, Protocol, TypeAlias
 
 from pydantic import ValidationError
 
-from harness.drill.watch import Watch, noticed, watching, whole_again
+from harness.drill.watch import Watch, noticed, watching
 from harness.errors import ConfigError, HarnessError, NotProven, Refused, TimedOut, Unhealed
 from harness.faults import FAULTS
 from harness.faults.fault import Fault
@@ -44,6 +46,10 @@ Write: TypeAlias = Callable[[str, str, Any], object]
 Calm: TypeAlias = Callable[[float], tuple[float, Sequence[str]]]
 
 _CALM_WITHIN_S = 120.0
+# Ceph may be asked for so long by a look that has begun.
+_LAST_LOOK_S = 30.0
+# What a plan calls the ledger's namespace, which is made when the ledger is kept.
+LEDGER_SPACE = "‹the ledger's›"
 HEALED_MARK = "fault taken back"
 
 
@@ -52,6 +58,11 @@ class Books(Protocol):
 
     @property
     def space(self) -> str: ...
+
+    @property
+    def silent_s(self) -> Mapping[str, float]:
+        """For how long none of each kind of writes has been acknowledged."""
+        ...
 
     def mark(self, name: str) -> None:
         """Note the moment under a name."""
@@ -109,6 +120,8 @@ def carry_out(drill: Drill, stage: Stage, machines: Sequence[str] = ()) -> JSON:
             raise
         except HarnessError as error:
             run["error"] = str(error)
+        except Exception as error:  # an answer that nobody foresaw is no reason to say nothing
+            run["error"] = f"{type(error).__name__}: {error}"
         runs.append(run)
         if run["before"] or "error" in run:
             break
@@ -166,6 +179,21 @@ def fault_of(
     planned: Planned, machine: str, reach: Reach, draw: Random, space: str | None = None
 ) -> Fault:
     """A planned fault on a machine, every choice made; ConfigError when there is no such fault."""
+    return _of(planned, machine, draw, space).resolved(reach, draw)
+
+
+def sketch(drill: Drill, machine: str, reach: Reach, draw: Random) -> Sequence[Fault]:
+    """The faults of a drill of which some hit the ledger's own pods, before there are any: of those
+    no choice is made yet."""
+    return [
+        _of(it, machine, draw, LEDGER_SPACE).sketched()
+        if it.hits_ledger
+        else fault_of(it, machine, reach, draw)
+        for it in drill.faults
+    ]
+
+
+def _of(planned: Planned, machine: str, draw: Random, space: str | None) -> Fault:
     if planned.fault not in FAULTS:
         raise ConfigError(
             f"there is no fault {planned.fault}", remedy=f"there are: {', '.join(sorted(FAULTS))}"
@@ -176,10 +204,9 @@ def fault_of(
     if planned.hits_ledger:
         parameters["namespace"] = space
     try:
-        fault = kind(id=name, machine=machine, **parameters)
+        return kind(id=name, machine=machine, **parameters)
     except ValidationError as error:
         raise ConfigError(f"the fault {planned.fault} cannot be so: {error}") from error
-    return fault.resolved(reach, draw)
 
 
 def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, Any]) -> None:
@@ -196,16 +223,22 @@ def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, 
     stage.tell(f"{drill.name} on {machine}: starting the ledger")
     rate = drill.writes_per_s
     with stage.keeping(drill.ledger, machine=machine, writes_per_s=rate) as books:
-        with watching(stage.reach, machine, stage.limits) as watch:
+        muted = partial(_muted, books, drill.targets["outage_s"].number)
+        with watching(stage.reach, machine, stage.limits, muted) as watch:
             faults = faults or plan(drill, machine, stage.reach, draw, books.space)
             for planned, fault in zip(drill.faults, faults, strict=True):
                 break_once(planned, fault, watch, books, stage, run["faults"])
+                if watch.alarm.is_set():
+                    break
             healed = time.monotonic()
             within_s = drill.targets["steady_again_s"].number
             stage.tell(f"{drill.name} on {machine}: waiting for the steady state again")
             took_s, after = stage.calm(within_s)
-        run |= {"steady_s": round(took_s, 2), "after": list(after)}
-        run["whole_s"] = whole_again(watch.samples, healed)
+            run |= {"steady_s": round(took_s, 2), "after": list(after)}
+            if stage.reach.profile.disks is not None:
+                # Its own watcher may have looked last before the steady state was back.
+                left_s = drill.targets["whole_again_s"].number - (time.monotonic() - healed)
+                run["whole_s"] = watch.see_whole(healed, max(_LAST_LOOK_S, left_s))
         stage.tell(f"{drill.name} on {machine}: reading back what was written")
         run["ledger"] = dict(books.tally())
     run["seconds"] = round(time.monotonic() - began, 1)
@@ -219,8 +252,12 @@ def break_once(
     stage: Stage,
     told: list[dict[str, Any]],
 ) -> None:
-    """One fault, from its arming to the proof that it is gone; what came of it into ``told``."""
+    """One fault, from its arming to the proof that it is gone; what came of it into ``told``.
+
+    NotProven when too much is broken before it is injected.
+    """
     _hold(planned.after_s, watch)
+    _must_be_calm(watch, fault)
     stage.afford(fault)
     life = Life(fault, stage.reach, partial(_told, stage, fault), keeper=stage.keeper)
     seen: dict[str, Any] = {"fault": fault.name, "target": fault.target, "aborted": None}
@@ -229,17 +266,26 @@ def break_once(
     with _mended(life, seen, watch, books, stage):
         life.arm()
         with life.renewed():
+            _must_be_calm(watch, fault)
             stage.tell(f"breaking: {fault.name} of {fault.target}")
             books.mark(FAULT)
+            watch.takes |= fault.takes
             injected = time.monotonic()
-            seen["inject_s"] = round(life.inject(), 3)
+            seen["inject_s"] = round(life.inject(unless=watch.alarm.is_set), 3)
+            asked: dict[str, float] = {}
             try:
                 seen["seen_s"] = round(life.see(unless=watch.alarm.is_set), 3)
+                if fault.asks_itself:
+                    asked["health"] = round(time.monotonic() - injected, 2)
             except TimedOut as late:
                 seen["unseen"] = str(late).partition("\n")[0]
             stage.tell(f"holding {fault.name} of {fault.target} for {planned.hold_s:g} s")
             _hold(planned.hold_s, watch)
-        seen["noticed"] = noticed(watch.samples, fault.machine, injected)
+        ended = time.monotonic()
+    # A machine that boots is missed until it is there again.
+    ended = ended if fault.at_once else time.monotonic()
+    seen["held_s"] = round(ended - injected, 2)
+    seen["noticed"] = {**noticed(watch.samples, fault.machine, injected, ended), **asked}
     if life.expired:
         seen["unseen"] = "its lease ended before it was taken back: it was not there all the time"
 
@@ -269,10 +315,31 @@ def _take_back(life: Life, seen: dict[str, Any], watch: Watch, books: Books, sta
         stage.write("alarm", life.fault.id, {"why": watch.why})
     stage.tell(f"taking back: {life.fault.name} of {life.fault.target}")
     seen["heal_s"] = round(life.heal(), 3)
-    if watch.alarm.is_set():
-        seen |= {"aborted": watch.why, "abort_s": round(time.monotonic() - watch.alarmed, 3)}
+    aborted = watch.alarm.is_set() and life.injected
+    if aborted:
+        seen |= {"aborted": watch.why, "ours": watch.ours}
+        seen["abort_s"] = round(time.monotonic() - watch.alarmed, 3)
     books.mark(HEALED_MARK)
-    seen["gone_s"] = round(life.see_gone(), 3)
+    gone_s = life.see_gone()
+    seen["gone_s"] = round(gone_s, 3)
+    if aborted:
+        seen["abort_gone_s"] = round(seen["abort_s"] + gone_s, 3)
+
+
+def _must_be_calm(watch: Watch, fault: Fault) -> None:
+    if watch.alarm.is_set():
+        raise NotProven(
+            f"{fault.name} of {fault.target} was not injected: too much is broken: {watch.why}"
+        )
+
+
+def _muted(books: Books, at_most_s: float) -> str | None:
+    """Why the ledger is silent for longer than the drill allows; None while it is not."""
+    mute = {kind: s for kind, s in books.silent_s.items() if s > at_most_s}
+    if not mute:
+        return None
+    kind = max(mute, key=lambda it: mute[it])
+    return f"no write of {kind} was acknowledged for {mute[kind]:.0f} s"
 
 
 def _hold(seconds: float, watch: Watch) -> None:

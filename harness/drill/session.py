@@ -162,6 +162,10 @@ class _Books:
     def space(self) -> str:
         return self.books.space
 
+    @property
+    def silent_s(self) -> Mapping[str, float]:
+        return self.books.silent_s
+
     def mark(self, name: str) -> None:
         self.books.mark(name)
 

@@ -277,7 +277,9 @@ class Trail:
                 injected=record.at,
             )
             return
-        fault = self.faults[record.subject]
+        fault = self.faults.get(record.subject)
+        if fault is None:
+            return  # its arming failed: it was taken back, and never injected
         if event == "active":
             fault.active_proved = True
         elif event == "healed":

@@ -13,6 +13,7 @@ from harness.settings.drills import Drill, Planned
 
 _FOLDER = "scenarios/drills"
 _NO_DRILL = "steady"
+_NOTICED = ("noticed_by_kubernetes_s", "noticed_by_ceph_s")
 # What a fault is given when it is planned, whatever the drill says.
 _GIVEN = frozenset({"id", "machine"})
 
@@ -38,10 +39,24 @@ def lint(
             yield Mistake(where=f"{where}:1", says=f"{name} calls itself {drill.name}")
         if name not in rows:
             yield Mistake(where=f"{where}:1", says=f"no scenario carries out {name}")
+        for key in _too_late(drill, faults):
+            line = line_of(path, ("targets", key))
+            says = f"{key} is longer than the fault is there: who never notices would be unknown"
+            yield Mistake(where=f"{where}:{line}", says=says)
         for number, planned in enumerate(drill.faults):
             for says in _of_fault(planned, faults):
                 line = line_of(path, ("faults", number))
                 yield Mistake(where=f"{where}:{line}", says=says)
+
+
+def _too_late(drill: Drill, faults: Mapping[str, type[Fault]]) -> Iterator[str]:
+    """Targets of notices that the fault, taken back at once, is not there long enough to miss."""
+    kinds = [faults.get(planned.fault) for planned in drill.faults]
+    if not all(kind is not None and kind.at_once for kind in kinds):
+        return
+    for key, target in drill.targets.items():
+        if key in _NOTICED and target.number > min(it.hold_s for it in drill.faults):
+            yield key
 
 
 def _of_fault(planned: Planned, faults: Mapping[str, type[Fault]]) -> Iterator[str]:

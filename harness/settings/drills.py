@@ -21,7 +21,7 @@ _STEADY = "steady"
 
 Writer = Literal["postgres", "bank", "cephfs", "http", "objects"]
 # What a drill must always say: without these it would prove nothing.
-REQUIRED = ("lost_count", "outage_s", "steady_again_s")
+REQUIRED = ("lost_count", "outage_s", "steady_again_s", "whole_again_s")
 
 
 def _complete(targets: Mapping[str, Target]) -> Mapping[str, Target]:
@@ -90,8 +90,9 @@ class Limits(Frozen):
     """What ends a fault at once while it is active.
 
     Seconds for which monitors may elect (while they do, none is in quorum), for which placement
-    groups may serve nobody, and for which the API or Ceph may not answer. A second
-    machine that is not ready ends it in any case.
+    groups may serve nobody, and for which the API or Ceph may not answer. A second machine that is
+    not ready ends it in any case, and so do an OSD that the fault does not take and a ledger that
+    is silent for longer than the drill's outage.
     """
 
     electing_s: float = Field(gt=0)

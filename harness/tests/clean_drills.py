@@ -18,6 +18,7 @@ def fault(machine: str) -> dict[str, Any]:
         "at_once": True,
         "inject_s": 0.8,
         "seen_s": 1.2,
+        "held_s": 97.0,
         "noticed": {"ceph": 22.0, "kubernetes": 45.5},
         "heal_s": 4.2,
         "gone_s": 21.0,
@@ -49,6 +50,7 @@ def seen() -> dict[str, dict[str, Any]]:
                     "noticed_by_ceph_s": ["≤", 60],
                     "noticed_by_kubernetes_s": ["≤", 90],
                     "steady_again_s": ["≤", 300],
+                    "whole_again_s": ["≤", 300],
                 },
                 "runs": [run(name) for name in NAMES],
             }

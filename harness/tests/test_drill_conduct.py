@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.drill.conduct import Stage, carry_out
+from harness.drill.watch import Sample, Storage, Watch
 from harness.errors import InjectFailed, NotProven, Refused, Unhealed
 from harness.faults import FAULTS
 from harness.faults.fault import Fault
-from harness.settings.drills import Drill, DrillChange, Limits
+from harness.journal import Reader
+from harness.model import Decision
+from harness.settings.drills import REQUIRED, Drill, DrillChange, Limits
+from harness.tests.fault_examples import whole_cluster
 from harness.tests.noop_fault import NoOp, Note, NoteKeeper
-from harness.tests.stage import reach
+from harness.tests.stage import reach, running
+from harness.transport import Reach
 
 
 @dataclass
 class FakeBooks:
     marks: list[str] = field(default_factory=list)
     space: str = "cutover-ledger-1"
+    silent_s: Mapping[str, float] = field(default_factory=dict)
 
     def mark(self, name: str) -> None:
         self.marks.append(name)
@@ -42,10 +50,11 @@ class World:
     refuses: list[str | None] = field(default_factory=list)
     events: list[tuple[str, Any]] = field(default_factory=list)
     books: FakeBooks = field(default_factory=FakeBooks)
+    reach: Reach = field(default_factory=reach)
 
     def stage(self) -> Stage:
         return Stage(
-            reach=reach(),
+            reach=self.reach,
             calm=lambda _within_s: (1.0, self.calms.pop(0) if self.calms else ()),
             afford=self._afford,
             limits=Limits(electing_s=30, inactive_s=60, silent_s=90),
@@ -89,7 +98,7 @@ def drill(note: Note, **changes: Any) -> Drill:
             "where": "each-machine",
             "faults": [{"fault": "no-op", "after_s": 0, "hold_s": 0, "with": {"note": note}}],
             "ledger": ["postgres"],
-            "targets": dict.fromkeys(("lost_count", "outage_s", "steady_again_s"), target),
+            "targets": dict.fromkeys(REQUIRED, target),
             **changes,
         }
     )
@@ -160,6 +169,20 @@ def test_an_injection_that_fails_is_taken_back_and_said() -> None:
     assert not world.note.broken
 
 
+def test_a_fault_whose_arming_failed_is_told_and_judged_all_the_same(tmp_path: Path) -> None:
+    """It is taken back, for nobody knows how far its arming came; it was never injected."""
+    answers = [False, True]  # the last one is that of the arming
+    note = Note(fails=lambda: bool(answers) and answers.pop())
+    with running(tmp_path / "run") as recorded:
+        stage = replace(World(note=note).stage(), write=recorded.run.write)
+        value: Any = carry_out(drill(note), stage, ["one"])
+    assert value["runs"][0]["error"] == "the line is dead"
+    events = [it.data["event"] for it in Reader(tmp_path / "run") if it.kind == "fault"]
+    assert events == ["armed", "healed", "heal-proved"]
+    judged = recorded.judged()
+    assert (judged.decision, judged.document()["faults"]) == (Decision.NOT_PROVEN, [])
+
+
 def test_a_fault_that_nobody_sees_is_taken_back_and_said() -> None:
     class Ineffective(NoOp):
         def inject(self, reach: Any) -> None:
@@ -211,3 +234,115 @@ def test_a_cluster_may_want_a_drill_otherwise_and_says_why() -> None:
     assert "note" in changed.faults[0].parameters
     assert because in changed.title
     assert drill(Note()).changed(None).title == "The note breaks"
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    """Nobody looks: a test says what was seen."""
+    watch = Watch("one", Limits(electing_s=30, inactive_s=60, silent_s=90))
+    monkeypatch.setattr("harness.drill.conduct.watching", lambda *_: nullcontext(watch))
+    return watch
+
+
+def a_second_machine_breaks(watch: Watch) -> None:
+    for at in (1.0, 2.0):
+        watch.take(Sample(at=at, of="the API", ready={"one": True, "two": False}))
+
+
+def test_nothing_is_broken_once_too_much_is(watch: Watch) -> None:
+    a_second_machine_breaks(watch)
+    world = World()
+    run = world.carry_out()["runs"][0]
+    assert "was not injected: too much is broken: another machine is not ready" in run["error"]
+    assert (world.told, run["faults"]) == ([], [])
+
+
+def test_what_breaks_while_a_fault_is_armed_keeps_it_from_being_injected(watch: Watch) -> None:
+    class Slow(NoOp):
+        def arm(self, reach: Any, lease_s: float) -> Any:
+            a_second_machine_breaks(watch)
+            return super().arm(reach, lease_s)
+
+    world = World()
+    FAULTS["no-op"] = Slow  # type: ignore[index]
+    run = world.carry_out()["runs"][0]
+    assert "was not injected" in run["error"]
+    assert world.told == ["armed", "alarm", "healed", "heal-proved"]
+    assert run["faults"][0]["aborted"] is None
+
+
+def test_after_an_alarm_the_next_fault_is_left_out_and_the_drill_is_told_to_its_end(
+    watch: Watch,
+) -> None:
+    class Heavy(NoOp):
+        def inject(self, reach: Any) -> None:
+            super().inject(reach)
+            a_second_machine_breaks(watch)
+
+    world = World()
+    FAULTS["no-op"] = Heavy  # type: ignore[index]
+    one = {"fault": "no-op", "after_s": 0, "hold_s": 60, "with": {"note": world.note}}
+    run = world.carry_out(faults=[one, one])["runs"][0]
+    (fault,) = run["faults"]
+    assert fault["aborted"] == "another machine is not ready: two"
+    assert not fault["ours"]
+    assert 0 <= fault["abort_s"] <= fault["abort_gone_s"] < 5
+    assert "error" not in run
+    assert run["ledger"] == {"postgres": {"ok": 3}}
+
+
+def test_an_answer_that_an_observer_cannot_read_is_told_as_what_was_asked_last() -> None:
+    class Garbled(NoOp):
+        def active(self, reach: Any) -> bool:  # noqa: ARG002
+            measured: dict[str, int] = {}
+            return measured["usageNanoCores"] > 0
+
+    world = World()
+    FAULTS["no-op"] = Garbled  # type: ignore[index]
+    run = world.carry_out()["runs"][0]
+    assert "asked last: KeyError: 'usageNanoCores'" in run["faults"][0]["unseen"]
+    assert world.told == ["armed", "injected", "healed", "heal-proved"]
+
+
+def test_an_answer_that_nobody_foresaw_is_said_and_ends_the_drill_only() -> None:
+    class Unplanned(NoOp):
+        def resolved(self, reach: Any, draw: Any) -> Any:  # noqa: ARG002
+            return next(iter(()))
+
+    FAULTS["no-op"] = Unplanned  # type: ignore[index]
+    (run,) = World().carry_out(machines=())["runs"]
+    assert run["error"].startswith("StopIteration")
+
+
+def test_a_ledger_that_is_silent_for_longer_than_the_drill_allows_ends_the_fault() -> None:
+    world = World()
+    one = {"fault": "no-op", "after_s": 0, "hold_s": 60, "with": {"note": world.note}}
+
+    class Muting(NoOp):
+        def inject(self, reach: Any) -> None:
+            super().inject(reach)
+            world.books.silent_s = {"http": 61.0, "postgres": 1.0}
+
+    FAULTS["no-op"] = Muting  # type: ignore[index]
+    run = world.carry_out(faults=[one])["runs"][0]
+    assert run["faults"][0]["aborted"] == "no write of http was acknowledged for 61 s"
+
+
+def test_whoever_says_by_itself_that_it_is_broken_is_among_those_who_noticed() -> None:
+    class Honest(NoOp):
+        @property
+        def asks_itself(self) -> bool:
+            return True
+
+    FAULTS["no-op"] = Honest  # type: ignore[index]
+    fault = World().carry_out()["runs"][0]["faults"][0]
+    assert 0 <= fault["noticed"]["health"] <= fault["held_s"]
+
+
+def test_of_a_cluster_with_ceph_it_is_told_when_every_copy_was_back(watch: Watch) -> None:
+    whole = {"osds_up": 3, "osds": 3, "monitors_in": 3, "monitors": 3, "groups": 9, "clean": 9}
+    later = time.monotonic() + 60
+    watch.samples.append(Sample(at=later, of="Ceph", storage=Storage(active=9, **whole)))
+    ceph = World(reach=replace(reach(), profile=whole_cluster().profile))
+    assert 0 < ceph.carry_out()["runs"][0]["whole_s"] <= 60
+    assert "whole_s" not in World().carry_out()["runs"][0]

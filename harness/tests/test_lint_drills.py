@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ from harness.catalogue import read_features
 from harness.faults import FAULTS
 from harness.lint.drills import lint
 from harness.settings import ROOT
+from harness.settings import drills as settings_drills
 from harness.settings.drills import drill_names
 
 FEATURE = """
@@ -23,7 +25,7 @@ Feature: Drills
       | stumble |
 """
 TARGET = {"at_most": 1, "words": "a number"}
-DRILL = {
+DRILL: dict[str, Any] = {
     "schema": 1,
     "name": "stumble",
     "title": "It stumbles",
@@ -31,7 +33,7 @@ DRILL = {
     "where": "a-machine",
     "faults": [{"fault": "lose-packets", "hold_s": 1, "with": {"percent": 10}}],
     "ledger": ["http"],
-    "targets": dict.fromkeys(("lost_count", "outage_s", "steady_again_s"), TARGET),
+    "targets": dict.fromkeys(settings_drills.REQUIRED, TARGET),
 }
 # The drills that the requirement W9-DRILLS names.
 REQUIRED = [
@@ -90,7 +92,14 @@ def test_a_fault_that_could_not_be_planned_is_found_with_its_line(
 def test_a_drill_without_its_numbers_is_found(tmp_path: Path) -> None:
     ((where, says),) = mistakes(tmp_path, targets={"lost_count": TARGET})
     assert where.startswith("stumble.yaml:")
-    assert "a drill without outage_s, steady_again_s proves nothing" in says
+    assert "a drill without outage_s, steady_again_s, whole_again_s proves nothing" in says
+
+
+def test_a_notice_that_may_take_longer_than_the_fault_is_there_is_found(tmp_path: Path) -> None:
+    targets = {**DRILL["targets"], "noticed_by_ceph_s": {"at_most": 2, "words": "Ceph noticed"}}
+    ((where, says),) = mistakes(tmp_path, targets=targets)
+    assert where.startswith("stumble.yaml:")
+    assert says.startswith("noticed_by_ceph_s is longer than the fault is there")
 
 
 def test_a_drill_that_nobody_carries_out_and_one_without_a_file_are_found(tmp_path: Path) -> None:

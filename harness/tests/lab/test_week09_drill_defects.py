@@ -29,7 +29,8 @@ def do(world: World) -> Iterator[Do]:
 
 
 def drill(fault: str, hold_s: float, **targets: float) -> Drill:
-    numbers = {"lost_count": 0, "outage_s": 60, "steady_again_s": 20, **targets}
+    always = {"lost_count": 0, "outage_s": 60, "steady_again_s": 20, "whole_again_s": 20}
+    numbers = {**always, **targets}
     return Drill.model_validate(
         {
             "schema": 1,
@@ -64,7 +65,7 @@ def test_a_fault_that_ceph_is_told_not_to_notice_is_not_seen(world: World, do: D
     real, noticed = judged(world, value, REAL), judged(world, value, NOTICED)
     assert (real.outcome, noticed.outcome) == (Outcome.NOT_PROVEN, Outcome.FAIL)
     assert "stop-osd" in real.reason
-    assert "expected ceph to notice within 30 s, and it never did" in noticed.reason
+    assert "expected Ceph to notice within 30 s, and it never did" in noticed.reason
     steady = judged(world, value, STEADY)
     assert "nodown" in steady.reason or "OSDMAP_FLAGS" in steady.reason
 
@@ -85,3 +86,23 @@ def test_a_second_monitor_that_stops_ends_the_fault_and_is_found(world: World, d
     assert "Ceph has not answered" in no_more.reason
     assert steady.outcome is Outcome.FAIL
     assert "quorum" in steady.reason
+
+
+def test_a_machine_that_is_cut_off_is_back_at_once_when_too_much_is_broken(
+    world: World, do: Do
+) -> None:
+    """While it is cut off, the monitor of another machine stops too: none has a majority."""
+    what = drill("cut-off", 120)
+    unit = f"ceph-mon@{world.two.name}"
+    when = {"holding": lambda: world.do(world.two, "systemctl", "stop", unit)}
+    try:
+        value: Any = do(
+            lambda reach: carry_out(what, stage(reach, when=when, silent_s=15), [world.three.name])
+        )
+    finally:
+        world.do(world.two, "systemctl", "start", unit)
+    (fault,) = value["runs"][0]["faults"]
+    assert "Ceph has not answered" in fault["aborted"]
+    assert fault["abort_s"] <= 5
+    assert fault["abort_s"] <= fault["abort_gone_s"]
+    assert "at most 5 s" not in judged(world, value, NO_MORE).reason
