@@ -53,11 +53,16 @@ def lasted(case: Case) -> Verdict:
 
 
 def faults_were_real(case: Case) -> Verdict:
-    """As in a drill: each was seen by somebody else, and the steady state came back."""
+    """As in a drill: each was seen by somebody else, and the steady state came back.
+
+    A turn that was refused broke nothing. A few may be: a fault was too much just then. A soak of
+    many that were has shown less than its hours say.
+    """
     seen, parts = _parts(case)
-    findings = []
-    count = 0
+    findings = list(_too_many_refused(parts))
+    count = refused = 0
     for where, turn in _turns(parts):
+        refused += "refused" in turn
         if "error" in turn:
             findings.append(unknown(where, turn["error"]))
         for fault in turn["faults"]:
@@ -70,8 +75,19 @@ def faults_were_real(case: Case) -> Verdict:
         if turn.get("after"):
             text = f"the steady state did not come back: {turn['after'][0]}"
             findings.append(Finding(where, text))
-    proven = f"{count} faults came and went"
-    return conclude(findings, seen, proven=proven, measured={"faults_count": float(count)})
+    proven = f"{count} faults came and went" + f", {refused} turns were refused" * bool(refused)
+    measured = {"faults_count": float(count), "refused_count": float(refused)}
+    return conclude(findings, seen, proven=proven, measured=measured)
+
+
+def _too_many_refused(parts: Mapping[str, Any]) -> Iterator[Finding]:
+    """Over all parts together: one that was resumed may have had a few turns only."""
+    turns = [turn for _, turn in _turns(parts)]
+    whys = [turn["refused"] for turn in turns if "refused" in turn]
+    most = min((float(part["refused_percent"]) for part in parts.values()), default=0.0)
+    if whys and len(whys) * 100 > most * len(turns):
+        text = f"at most {most:g} % of {len(turns)} turns may be refused, and {len(whys)} were"
+        yield unknown(_PROBE, f"{text}: {'; '.join(dict.fromkeys(whys))}")
 
 
 def nothing_leaked(case: Case) -> Verdict:
@@ -151,6 +167,8 @@ CHECKS = {
     "the soak lasted as long as it should": lasted,
     "every fault of the soak came and went": faults_were_real,
     "the soak lost no acknowledged write": _of_ledger(ledger.nothing_lost),
+    "the soak left no write twice or from nowhere": _of_ledger(ledger.nothing_invented),
+    "the bank kept its total through the soak": _of_ledger(ledger.total_constant),
     "nothing leaked": nothing_leaked,
     "answers did not become slower": no_slower,
 }

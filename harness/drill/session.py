@@ -96,7 +96,7 @@ class Drilling:
         stage = self._stage(part, load_steady(), run)
         with permitted(self.reach, run.name, allowed=self.options.allowed):
             value = soak(rules, self._turns(rules, before), self._left_s(before), stage)
-        value |= {"grows_percent": rules.grows_percent, "slower_ratio": rules.slower_ratio}
+        value |= _limits(rules)
         tallies = value.pop("ledger")
         return DrillOutcome(value=value, tallies=tallies)
 
@@ -144,6 +144,15 @@ class Drilling:
             tell=self.tell,
             seed=self.options.seed,
         )
+
+
+def _limits(rules: Soak) -> Mapping[str, float]:
+    """What a check of a soak judges it by: it comes with what was observed."""
+    return {
+        "grows_percent": rules.grows_percent,
+        "refused_percent": rules.refused_percent,
+        "slower_ratio": rules.slower_ratio,
+    }
 
 
 def _value(part: DrillOutcome) -> Mapping[str, Any]:

@@ -68,6 +68,7 @@ def soak() -> dict[str, Any]:
         "footprints": [{"at_s": at, "seen": footprint()} for at in (0.0, 14400.0, 28800.0)],
         "latency_ms": [{"postgres": 12.0, "cephfs": 8.0} for _ in range(4)],
         "grows_percent": 25,
+        "refused_percent": 20,
         "slower_ratio": 1.5,
     }
 

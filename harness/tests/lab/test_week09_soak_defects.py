@@ -35,6 +35,7 @@ RULES = Soak.model_validate(
         "calm_within_s": 20,
         "look_every_s": 60,
         "grows_percent": 25,
+        "refused_percent": 20,
         "slower_ratio": 1.5,
         "ledger": ["objects"],
         "writes_per_s": 1,
