@@ -77,8 +77,7 @@ def _left(folder: Path, profile: Profile) -> Mapping[str, Mapping[str, Any]]:
             return {}
     except HarnessError:
         return {}
-    gone = {name for name, it in trail.faults.items() if it.heal_proved}
-    return {name: data for name, data in trail.undo.items() if name in trail.faults.keys() - gone}
+    return trail.left
 
 
 def _mend_run(folder: Path, profile: Profile, reach: Reach) -> Sequence[Mended]:

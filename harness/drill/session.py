@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.drill.conduct import Stage, carry_out
+from harness.drill.footprint import footprint
 from harness.drill.latency import quarters
+from harness.drill.mending import Mended, mend_journal
 from harness.drill.schedule import Turn, drawn
-from harness.drill.soak import BY_HAND, soak
+from harness.drill.soak import BY_HAND, EVERYTHING, RESUMABLE, rebuilt, soak
 from harness.drill.steady import all_numbers, until_steady
+from harness.errors import Unhealed
 from harness.faults.permit import affordable, permitted
 from harness.ledger import keeping as ledger_keeping
+from harness.ledger import recovering as ledger_recovering
 from harness.ledger.book import Reader
 from harness.ledger.tally import observed
 from harness.model import JSON
@@ -95,14 +99,50 @@ class Drilling:
         rules = load_soak()
         stage = self._stage(part, load_steady(), run)
         with permitted(self.reach, run.name, allowed=self.options.allowed):
-            value = soak(rules, self._turns(rules, before), self._left_s(before), stage)
+            turns, left_s = self._turns(rules, before), self._left_s(before)
+            value = soak(rules, turns, left_s, stage, part=part)
         value |= _limits(rules)
         tallies = value.pop("ledger")
         return DrillOutcome(value=value, tallies=tallies)
 
+    def recover(
+        self,
+        part: str,
+        events: Sequence[Mapping[str, Any]],
+        left: Mapping[str, Mapping[str, Any]],
+        run: Recorder,
+    ) -> DrillOutcome:
+        """A part of a soak whose harness was killed: from what was journalled, and its book.
+
+        ``left`` are the faults that are not known to be gone; Unhealed when one is still there.
+        What was written is read back in the steady state, so that what can be there is.
+        """
+        rules = load_soak()
+        stage = self._stage(part, load_steady(), run)
+        with permitted(self.reach, run.name, allowed=self.options.allowed):
+            _see_gone(mend_journal(self.reach, left), run)
+            self.tell(f"{part} broke off: waiting for the steady state, to read back what it wrote")
+            stage.calm(rules.calm_within_s)
+            value = rebuilt(events)
+            if len(value["footprints"]) == 1:
+                seen = {"at_s": value["lasted_s"], "seen": footprint(self.reach)}
+                value["footprints"].append(seen)
+            place = f"{part}/{EVERYTHING}"
+            folder = self._ledger(place)
+            tallies = ledger_recovering.recovered(
+                self.reach,
+                names=rules.ledger,
+                folder=folder,
+                space=events[0]["space"],
+                run=f"{run.name}/{place}",
+                seed=self.options.seed,
+            )
+        value |= {**_limits(rules), "latency_ms": quarters(Reader(folder / "book"))}
+        return DrillOutcome(value=value, tallies=observed(tallies, place))
+
     def is_soaked(self, parts: Sequence[DrillOutcome]) -> bool:
         """Is nothing left to soak? What ended early by itself is not taken up again."""
-        if parts and not parts[-1].by_hand:
+        if parts and _value(parts[-1])["ended"] not in RESUMABLE:
             return True
         return self._left_s(parts) <= 0
 
@@ -116,6 +156,9 @@ class Drilling:
         drawn_or_given = self.options.turns or drawn(rules, machines, self.options.seed)
         return islice(iter(drawn_or_given), taken, None)
 
+    def _ledger(self, place: str) -> Path:
+        return self.folder / "ledger" / place.replace(" ", "-")
+
     def _stage(self, what: str, steady: Steady, run: Recorder) -> Stage:
         run.write("seed", what, {"seed": self.options.seed})
         self.tell(f"every choice is drawn from --seed {self.options.seed}")
@@ -126,7 +169,7 @@ class Drilling:
             with ledger_keeping.keeping(
                 self.reach,
                 names=names,
-                folder=self.folder / "ledger" / place.replace(" ", "-"),
+                folder=self._ledger(place),
                 run=f"{run.name}/{place}",
                 seed=self.options.seed,
                 rate_per_s=writes_per_s,
@@ -144,6 +187,15 @@ class Drilling:
             tell=self.tell,
             seed=self.options.seed,
         )
+
+
+def _see_gone(mended: Iterable[Mended], run: Recorder) -> None:
+    """Journal of each fault that it is gone; Unhealed for one that is not."""
+    for it in mended:
+        if it.trouble is not None:
+            raise Unhealed(f"{it.what}: {it.trouble}", remedy="./cutover heal")
+        for event in ("healed", "heal-proved"):
+            run.write("fault", it.fault, {"event": event, "by": "resume"})
 
 
 def _limits(rules: Soak) -> Mapping[str, float]:

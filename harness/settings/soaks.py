@@ -41,7 +41,7 @@ class Soak(Frozen):
     ``pause_s`` is how long all is left alone between two faults, ``calm_within_s`` how long the
     steady state may take to come back after one. ``look_every_s``: how often every machine's
     footprint is taken. ``grows_percent``: how much more of a thing there may be at the end.
-    ``refused_percent``: of how many turns the fault may be refused as too much.
+    ``refused_percent``: how many turns may be refused as too much, or break off.
     """
 
     schema_version: int = Field(alias="schema", ge=1, le=1)
