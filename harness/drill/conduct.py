@@ -3,12 +3,14 @@
 Nothing is judged here. What came of it is one value, which checks judge:
 
 ``drill``, ``title``, ``targets``   what was planned (target → [sign, number])
+``during``  the checks that must hold on the other machines while a fault is there
 ``runs``    one a machine, in order; the last one may have ended early:
   ``machine``, ``seconds``, ``error``   the last: why it could not be carried on
   ``before``    what kept the cluster from its steady state; then nothing was broken
   ``faults``    each {"fault", "target", "inject_s", "seen_s", "noticed": {who: s}, "heal_s",
                 "gone_s", "unseen": why nobody saw it, "aborted": why it was taken back early,
-                "abort_s": from the alarm until it was taken back}
+                "abort_s": from the alarm until it was taken back, "meanwhile": what was wrong
+                on the other machines at the end (``steady.meanwhile``), if that is looked at}
   ``steady_s``, ``after``   how long until the steady state, and what is still in its way
   ``whole_s``   until Ceph had every copy again; None when it was not seen
   ``ledger``    what became of the writes, as checks of the ledger judge it
@@ -18,7 +20,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -36,12 +38,14 @@ from harness.ledger.tally import FAULT
 from harness.model import JSON
 from harness.settings.drills import Drill, Limits, Planned
 from harness.transport import Reach
-from harness.waiting import uninterrupted
+from harness.waiting import answer_of, uninterrupted
 
 # Written to the run's journal: (kind, subject, data).
 Write: TypeAlias = Callable[[str, str, Any], object]
 # Waits so long for the steady state: the seconds that took, and what is still in its way.
 Calm: TypeAlias = Callable[[float], tuple[float, Sequence[str]]]
+# What is wrong on all machines but one, once it is well or so many seconds are over.
+Meanwhile: TypeAlias = Callable[[str, float], Mapping[str, Any]]
 
 _CALM_WITHIN_S = 120.0
 HEALED_MARK = "fault taken back"
@@ -79,7 +83,7 @@ class Stage:
     """All that a drill is carried out with.
 
     ``calm`` waits for the steady state, ``afford`` refuses a fault that is too much, ``tell`` says
-    progress to whoever watches.
+    progress to whoever watches, ``meanwhile`` looks at the other machines while a fault holds.
     """
 
     reach: Reach
@@ -91,11 +95,13 @@ class Stage:
     tell: Callable[[str], None]
     seed: int
     keeper: KeeperOf = keeper_of
+    meanwhile: Meanwhile | None = None
 
 
 def carry_out(drill: Drill, stage: Stage, machines: Sequence[str] = ()) -> JSON:
     """Run the drill on each of its machines, or on these; Refused before anything was touched."""
     draw = Random(f"{stage.seed}/{drill.name}")
+    during = drill.looks_on(stage.reach.profile.cluster().parts)
     runs: list[dict[str, Any]] = []
     for machine in machines or machines_of(drill, stage.reach, draw):
         run: dict[str, Any] = {"machine": machine, "before": [], "faults": []}
@@ -116,6 +122,7 @@ def carry_out(drill: Drill, stage: Stage, machines: Sequence[str] = ()) -> JSON:
         "drill": drill.name,
         "title": drill.title,
         "targets": {key: [it.sign, it.number] for key, it in drill.targets.items()},
+        "during": list(during.during) if during else [],
         "runs": runs,
     }
 
@@ -238,7 +245,7 @@ def break_once(
             except TimedOut as late:
                 seen["unseen"] = str(late).partition("\n")[0]
             stage.tell(f"holding {fault.name} of {fault.target} for {planned.hold_s:g} s")
-            _hold(planned.hold_s, watch)
+            _hold(planned.hold_s, watch, partial(_look_beside, stage, fault, planned, seen))
         seen["noticed"] = noticed(watch.samples, fault.machine, injected)
     if life.expired:
         seen["unseen"] = "its lease ended before it was taken back: it was not there all the time"
@@ -275,7 +282,16 @@ def _take_back(life: Life, seen: dict[str, Any], watch: Watch, books: Books, sta
     seen["gone_s"] = round(life.see_gone(), 3)
 
 
-def _hold(seconds: float, watch: Watch) -> None:
-    """Wait so long, or until too much is broken."""
-    if seconds > 0:
-        watch.alarm.wait(seconds)
+def _look_beside(stage: Stage, fault: Fault, planned: Planned, seen: dict[str, Any]) -> None:
+    """What the other machines are like while the fault holds; it takes as long as it takes."""
+    if stage.meanwhile is not None:
+        seen["meanwhile"] = dict(stage.meanwhile(fault.machine, planned.hold_s))
+
+
+def _hold(seconds: float, watch: Watch, beside: Callable[[], object] | None = None) -> None:
+    """Wait so long, and until what is done beside it is over; or until too much is broken."""
+    ends = time.monotonic() + seconds
+    if beside is not None:
+        with suppress(TimedOut):  # the alarm ended it
+            answer_of(beside, watch.alarm.is_set, what="the look at the other machines")
+    watch.alarm.wait(max(0.0, ends - time.monotonic()))

@@ -16,7 +16,7 @@ from harness.drill.latency import quarters
 from harness.drill.mending import Mended, mend_journal
 from harness.drill.schedule import Turn, drawn
 from harness.drill.soak import BY_HAND, EVERYTHING, RESUMABLE, rebuilt, soak
-from harness.drill.steady import all_numbers, until_steady
+from harness.drill.steady import all_numbers, meanwhile, until_steady
 from harness.errors import Unhealed
 from harness.faults.permit import affordable, permitted
 from harness.ledger import keeping as ledger_keeping
@@ -25,7 +25,7 @@ from harness.ledger.book import Reader
 from harness.ledger.tally import observed
 from harness.model import JSON
 from harness.settings import load_gates
-from harness.settings.drills import Steady, load_drill, load_steady
+from harness.settings.drills import OwnLooks, Steady, load_drill, load_steady
 from harness.settings.soaks import Soak, load_soak
 from harness.transport import Reach
 
@@ -86,7 +86,8 @@ class Drilling:
     def carry_out(self, name: str, run: Recorder) -> DrillOutcome:
         """One drill, under the Lease of the run; Refused with nothing touched."""
         drill = load_drill(name).changed(self.reach.profile.drills.get(name))
-        stage = self._stage(name, load_steady(), run)
+        own = drill.looks_on(self.reach.profile.cluster().parts)
+        stage = self._stage(name, load_steady(), run, own)
         with permitted(self.reach, run.name, allowed=self.options.allowed):
             value: Any = carry_out(drill, stage, self.options.machines)
         tallies: dict[str, JSON] = {}
@@ -159,7 +160,9 @@ class Drilling:
     def _ledger(self, place: str) -> Path:
         return self.folder / "ledger" / place.replace(" ", "-")
 
-    def _stage(self, what: str, steady: Steady, run: Recorder) -> Stage:
+    def _stage(
+        self, what: str, steady: Steady, run: Recorder, own: OwnLooks | None = None
+    ) -> Stage:
         run.write("seed", what, {"seed": self.options.seed})
         self.tell(f"every choice is drawn from --seed {self.options.seed}")
 
@@ -177,15 +180,17 @@ class Drilling:
             ) as books:
                 yield _Books(books, place)
 
+        numbers = all_numbers(load_gates())
         return Stage(
             reach=self.reach,
-            calm=partial(until_steady, self.reach, steady, all_numbers(load_gates())),
+            calm=partial(until_steady, self.reach, [steady, *([own] if own else [])], numbers),
             afford=partial(affordable, self.reach),
             limits=steady.limits,
             write=run.write,
             keeping=keeping,
             tell=self.tell,
             seed=self.options.seed,
+            meanwhile=partial(meanwhile, self.reach, own.meanwhile, numbers) if own else None,
         )
 
 

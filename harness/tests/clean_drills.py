@@ -21,6 +21,7 @@ def fault(machine: str) -> dict[str, Any]:
         "noticed": {"ceph": 22.0, "kubernetes": 45.5},
         "heal_s": 4.2,
         "gone_s": 21.0,
+        "meanwhile": {"took_s": 12.0, "failed": [], "unknown": []},
     }
 
 
@@ -50,6 +51,7 @@ def seen() -> dict[str, dict[str, Any]]:
                     "noticed_by_kubernetes_s": ["≤", 90],
                     "steady_again_s": ["≤", 300],
                 },
+                "during": ["Swarm services answer"],
                 "runs": [run(name) for name in NAMES],
             }
         },
