@@ -104,6 +104,29 @@ def no_more_broke(case: Case) -> Verdict:
     return _judged(case, findings, "nothing broke beside what was meant to")
 
 
+def others_went_on(case: Case) -> Verdict:
+    """On the machines that were not hit, what the drill names held while the fault was there."""
+    findings = []
+    took = [0.0]
+    asked = {check for drill in _drills(case).values() for check in drill["during"]}
+    for where, run in _runs(case):
+        for fault in run["faults"] if asked else ():
+            look = fault.get("meanwhile")
+            if look is None:
+                findings.append(unknown(where, "nobody looked at what was not hit"))
+                continue
+            took.append(look["took_s"])
+            findings += [Finding(where, f"meanwhile, {says}") for says in look["failed"]]
+            findings += [unknown(where, f"meanwhile, {says}") for says in look["unknown"]]
+    proven = f"meanwhile, on the other machines: {', '.join(sorted(asked))}"
+    measured = {"others_after_s": max(took)} if len(took) > 1 else {}
+    verdict = _judged(case, findings, proven, measured=measured)
+    if asked or verdict.outcome is not Outcome.PASS:
+        return verdict
+    reason = "this drill names nothing that must go on meanwhile"
+    return replace(verdict, outcome=Outcome.NOT_APPLICABLE, reason=reason)
+
+
 def noticed_in_time(case: Case) -> Verdict:
     """Kubernetes, Ceph and whoever was broken noticed, as far as the drill says that they must.
 
@@ -200,6 +223,7 @@ def _of_ledger(check: Callable[[Case], Verdict]) -> Callable[[Case], Verdict]:
 CHECKS = {
     "every fault was seen by somebody else, and seen to be gone": faults_were_real,
     "no more broke than was meant to": no_more_broke,
+    "what was not hit went on": others_went_on,
     "others noticed it in time": noticed_in_time,
     "the drill lost no acknowledged write": _of_ledger(ledger.nothing_lost),
     "the drill left no write twice or from nowhere": _of_ledger(ledger.nothing_invented),

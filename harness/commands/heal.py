@@ -92,8 +92,7 @@ def _left(folder: Path, profile: Profile) -> Mapping[str, Mapping[str, Any]]:
     except Exception as error:  # of another version, or damaged in a way that nobody foresaw
         said = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise NotProven(f"its journal cannot be read: {said}") from error
-    gone = {name for name, it in trail.faults.items() if it.heal_proved}
-    return {name: data for name, data in trail.undo.items() if name in trail.faults.keys() - gone}
+    return trail.left
 
 
 def _mend_run(folder: Path, profile: Profile, reach: Reach) -> Sequence[Mended]:

@@ -3,6 +3,7 @@
 Nothing is judged here. What came of it is one value, which checks judge:
 
 ``drill``, ``title``, ``targets``   what was planned (target → [sign, number])
+``during``  the checks that must hold on the other machines while a fault is there
 ``runs``    one a machine, in order; the last one may have ended early:
   ``machine``, ``seconds``, ``error``   the last: why it could not be carried on
   ``before``    what kept the cluster from its steady state; then nothing was broken
@@ -10,7 +11,9 @@ Nothing is judged here. What came of it is one value, which checks judge:
                 it was taken back, "noticed": {who: s}, "heal_s", "gone_s",
                 "unseen": why nobody saw it, "aborted": why it was taken back early,
                 "ours": was that for a reason of ours, and not of the cluster's,
-                "abort_s", "abort_gone_s": from the alarm until it was taken back, and seen gone}
+                "abort_s", "abort_gone_s": from the alarm until it was taken back, and seen gone,
+                "meanwhile": what was wrong on the other machines at the end
+                (``steady.meanwhile``), if that is looked at}
   ``steady_s``, ``after``   how long until the steady state, and what is still in its way
   ``whole_s``   until Ceph had every copy again; None when it was not seen; not there without Ceph
   ``ledger``    what became of the writes, as checks of the ledger judge it
@@ -20,7 +23,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -38,12 +41,14 @@ from harness.ledger.tally import FAULT
 from harness.model import JSON
 from harness.settings.drills import Drill, Limits, Planned
 from harness.transport import Reach
-from harness.waiting import uninterrupted
+from harness.waiting import answer_of, uninterrupted
 
 # Written to the run's journal: (kind, subject, data).
 Write: TypeAlias = Callable[[str, str, Any], object]
 # Waits so long for the steady state: the seconds that took, and what is still in its way.
 Calm: TypeAlias = Callable[[float], tuple[float, Sequence[str]]]
+# What is wrong on all machines but one, once it is well or so many seconds are over.
+Meanwhile: TypeAlias = Callable[[str, float], Mapping[str, Any]]
 
 _CALM_WITHIN_S = 120.0
 # Ceph may be asked for so long by a look that has begun.
@@ -90,7 +95,7 @@ class Stage:
     """All that a drill is carried out with.
 
     ``calm`` waits for the steady state, ``afford`` refuses a fault that is too much, ``tell`` says
-    progress to whoever watches.
+    progress to whoever watches, ``meanwhile`` looks at the other machines while a fault holds.
     """
 
     reach: Reach
@@ -102,11 +107,13 @@ class Stage:
     tell: Callable[[str], None]
     seed: int
     keeper: KeeperOf = keeper_of
+    meanwhile: Meanwhile | None = None
 
 
 def carry_out(drill: Drill, stage: Stage, machines: Sequence[str] = ()) -> JSON:
     """Run the drill on each of its machines, or on these; Refused before anything was touched."""
     draw = Random(f"{stage.seed}/{drill.name}")
+    during = drill.looks_on(stage.reach.profile.cluster().parts)
     runs: list[dict[str, Any]] = []
     for machine in machines or machines_of(drill, stage.reach, draw):
         run: dict[str, Any] = {"machine": machine, "before": [], "faults": []}
@@ -129,6 +136,7 @@ def carry_out(drill: Drill, stage: Stage, machines: Sequence[str] = ()) -> JSON:
         "drill": drill.name,
         "title": drill.title,
         "targets": {key: [it.sign, it.number] for key, it in drill.targets.items()},
+        "during": list(during.during) if during else [],
         "runs": runs,
     }
 
@@ -280,7 +288,7 @@ def break_once(
             except TimedOut as late:
                 seen["unseen"] = str(late).partition("\n")[0]
             stage.tell(f"holding {fault.name} of {fault.target} for {planned.hold_s:g} s")
-            _hold(planned.hold_s, watch)
+            _hold(planned.hold_s, watch, partial(_look_beside, stage, fault, planned, seen))
         ended = time.monotonic()
     # A machine that boots is missed until it is there again.
     ended = ended if fault.at_once else time.monotonic()
@@ -342,7 +350,16 @@ def _muted(books: Books, at_most_s: float) -> str | None:
     return f"no write of {kind} was acknowledged for {mute[kind]:.0f} s"
 
 
-def _hold(seconds: float, watch: Watch) -> None:
-    """Wait so long, or until too much is broken."""
-    if seconds > 0:
-        watch.alarm.wait(seconds)
+def _look_beside(stage: Stage, fault: Fault, planned: Planned, seen: dict[str, Any]) -> None:
+    """What the other machines are like while the fault holds; it takes as long as it takes."""
+    if stage.meanwhile is not None:
+        seen["meanwhile"] = dict(stage.meanwhile(fault.machine, planned.hold_s))
+
+
+def _hold(seconds: float, watch: Watch, beside: Callable[[], object] | None = None) -> None:
+    """Wait so long, and until what is done beside it is over; or until too much is broken."""
+    ends = time.monotonic() + seconds
+    if beside is not None:
+        with suppress(TimedOut):  # the alarm ended it
+            answer_of(beside, watch.alarm.is_set, what="the look at the other machines")
+    watch.alarm.wait(max(0.0, ends - time.monotonic()))

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from harness.catalogue import Scenario
+from harness.checks import CHECKS
 from harness.faults.fault import Fault
 from harness.lint.mistake import Mistake, at
+from harness.probes import PROBES
 from harness.settings import flaws, line_of, parse
 from harness.settings.drills import Drill, Planned
 
@@ -43,6 +45,7 @@ def lint(
             line = line_of(path, ("targets", key))
             says = f"{key} is longer than the fault is there: who never notices would be unknown"
             yield Mistake(where=f"{where}:{line}", says=says)
+        yield from _of_looks(where, path, drill)
         for number, planned in enumerate(drill.faults):
             for says in _of_fault(planned, faults):
                 line = line_of(path, ("faults", number))
@@ -57,6 +60,19 @@ def _too_late(drill: Drill, faults: Mapping[str, type[Fault]]) -> Iterator[str]:
     for key, target in drill.targets.items():
         if key in _NOTICED and target.number > min(it.hold_s for it in drill.faults):
             yield key
+
+
+def _of_looks(where: str, path: Path, drill: Drill) -> Iterator[Mistake]:
+    """Probes and checks that a drill looks at beside the steady state, and that do not exist."""
+    if drill.looks is None:
+        return
+    line = line_of(path, ("looks",))
+    for probe in drill.looks.probes:
+        if probe not in PROBES:
+            yield Mistake(where=f"{where}:{line}", says=f"there is no probe named “{probe}”")
+    for check in dict.fromkeys([*drill.looks.during, *drill.looks.checks]):
+        if check not in CHECKS:
+            yield Mistake(where=f"{where}:{line}", says=f"there is no check named “{check}”")
 
 
 def _of_fault(planned: Planned, faults: Mapping[str, type[Fault]]) -> Iterator[str]:

@@ -6,7 +6,7 @@ state is, from which every drill starts and to which it must come back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -48,6 +48,29 @@ class Planned(Frozen):
         return self.parameters.get("namespace") == "ledger"
 
 
+class Looks(Frozen):
+    """Checks, and the probes whose observations they judge."""
+
+    probes: tuple[str, ...] = Field(min_length=1)
+    checks: tuple[str, ...] = Field(min_length=1)
+
+
+class OwnLooks(Looks):
+    """What a drill looks at beside the steady state.
+
+    ``checks`` hold before and afterwards, ``during`` hold on all other machines while the fault is
+    there. Of a cluster that has not the part that it ``needs``, nothing is looked at.
+    """
+
+    during: tuple[str, ...] = Field(min_length=1)
+    needs: str | None = None
+
+    @property
+    def meanwhile(self) -> Looks:
+        """What is looked at while the fault holds."""
+        return Looks(probes=self.probes, checks=self.during)
+
+
 class DrillChange(Frozen):
     """What a drill does otherwise on one cluster, and why: parameters of its faults."""
 
@@ -72,7 +95,14 @@ class Drill(Frozen):
     faults: tuple[Planned, ...] = Field(min_length=1)
     ledger: tuple[Writer, ...] = Field(min_length=1)
     writes_per_s: float = Field(default=5.0, gt=0, le=200)
+    looks: OwnLooks | None = None
     targets: Annotated[Mapping[TargetKey, Target], AfterValidator(_complete)]
+
+    def looks_on(self, parts: Collection[str]) -> OwnLooks | None:
+        """What it looks at beside the steady state, on a cluster of these parts."""
+        if self.looks is None or self.looks.needs is None:
+            return self.looks
+        return self.looks if self.looks.needs in parts else None
 
     def changed(self, change: DrillChange | None) -> Drill:
         """The drill as one cluster wants it, with the reason in its title."""
@@ -100,12 +130,10 @@ class Limits(Frozen):
     silent_s: float = Field(gt=0)
 
 
-class Steady(Frozen):
+class Steady(Looks):
     """The steady state: checks that hold, of what these probes see; and what is too much."""
 
     schema_version: Literal[1] = Field(alias="schema")
-    probes: tuple[str, ...] = Field(min_length=1)
-    checks: tuple[str, ...] = Field(min_length=1)
     limits: Limits
 
 

@@ -22,6 +22,7 @@ def fault(machine: str) -> dict[str, Any]:
         "noticed": {"ceph": 22.0, "kubernetes": 45.5},
         "heal_s": 4.2,
         "gone_s": 21.0,
+        "meanwhile": {"took_s": 12.0, "failed": [], "unknown": []},
     }
 
 
@@ -52,6 +53,7 @@ def seen() -> dict[str, dict[str, Any]]:
                     "steady_again_s": ["≤", 300],
                     "whole_again_s": ["≤", 300],
                 },
+                "during": ["Swarm services answer"],
                 "runs": [run(name) for name in NAMES],
             }
         },
@@ -70,6 +72,7 @@ def soak() -> dict[str, Any]:
         "footprints": [{"at_s": at, "seen": footprint()} for at in (0.0, 14400.0, 28800.0)],
         "latency_ms": [{"postgres": 12.0, "cephfs": 8.0} for _ in range(4)],
         "grows_percent": 25,
+        "refused_percent": 20,
         "slower_ratio": 1.5,
     }
 

@@ -15,6 +15,7 @@ from harness.tests.clean_drills import DRILL
 
 REAL = "every fault was seen by somebody else, and seen to be gone"
 NO_MORE = "no more broke than was meant to"
+WENT_ON_BESIDE = "what was not hit went on"
 NOTICED = "others noticed it in time"
 LOST = "the drill lost no acknowledged write"
 WENT_ON = "writing went on in time"
@@ -47,6 +48,19 @@ DEFECTS = [
     (REAL, lambda d: d["runs"][0]["faults"][0].pop("gone_s"), "fail", "not seen to be gone"),
     (NO_MORE, first_fault(aborted="two is not ready", abort_s=2.0), "fail", "two is not ready"),
     (NO_MORE, first_fault(aborted="two is not ready", abort_s=9.0), "fail", "at most 5 s"),
+    (
+        WENT_ON_BESIDE,
+        first_fault(meanwhile={"took_s": 75.0, "failed": ["web: no answer"], "unknown": []}),
+        "fail",
+        "meanwhile, web: no answer",
+    ),
+    (
+        WENT_ON_BESIDE,
+        first_fault(meanwhile={"took_s": 75.0, "failed": [], "unknown": ["swarm: nobody looked"]}),
+        "not_proven",
+        "nobody looked",
+    ),
+    (WENT_ON_BESIDE, lambda d: d["runs"][0]["faults"][0].pop("meanwhile"), "not_proven", "not hit"),
     (NOTICED, first_fault(noticed={"ceph": 22.0}), "fail", "it never did"),
     (NOTICED, first_fault(noticed={}, held_s=30.0), "not_proven", "it was there for 30 s only"),
     (NOTICED, lambda d: d["runs"][0]["faults"][0].pop("noticed"), "not_proven", "nobody looked"),
@@ -102,6 +116,18 @@ def test_a_drill_that_needs_no_notice_asks_for_none() -> None:
         drill["runs"][0]["faults"][0]["noticed"] = {}
 
     assert judged(NOTICED, quiet).outcome is Outcome.NOT_APPLICABLE
+
+
+def test_a_drill_that_names_nothing_beside_what_it_hits_asks_for_none() -> None:
+    verdict = judged(WENT_ON_BESIDE, lambda drill: drill.update(during=[]))
+    assert verdict.outcome is Outcome.NOT_APPLICABLE
+
+
+def test_the_longest_wait_for_the_others_is_measured() -> None:
+    slow = {"took_s": 40.0, "failed": [], "unknown": []}
+    verdict = judged(WENT_ON_BESIDE, first_fault(meanwhile=slow))
+    assert verdict.outcome is Outcome.PASS, verdict.reason
+    assert verdict.measured == {"others_after_s": 40.0}
 
 
 def test_the_ledger_is_judged_by_the_drills_own_numbers() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness.drill.conduct import Stage, carry_out
+from harness.drill.conduct import Meanwhile, Stage, carry_out
 from harness.drill.watch import Sample, Storage, Watch
 from harness.errors import InjectFailed, NotProven, Refused, Unhealed
 from harness.faults import FAULTS
@@ -51,6 +52,7 @@ class World:
     events: list[tuple[str, Any]] = field(default_factory=list)
     books: FakeBooks = field(default_factory=FakeBooks)
     reach: Reach = field(default_factory=reach)
+    meanwhile: Meanwhile | None = None
 
     def stage(self) -> Stage:
         return Stage(
@@ -63,6 +65,7 @@ class World:
             tell=lambda _text: None,
             seed=1,
             keeper=lambda _reach, _place: NoteKeeper(self.note),
+            meanwhile=self.meanwhile,
         )
 
     def carry_out(self, machines: Sequence[str] = ("one",), **changes: Any) -> Any:
@@ -218,6 +221,62 @@ def test_ctrl_c_while_the_fault_is_active_takes_it_back() -> None:
         world.carry_out()
     assert world.told == ["armed", "injected", "healed", "heal-proved"]
     assert not world.note.broken
+
+
+WELL = {"took_s": 1.0, "failed": [], "unknown": []}
+
+
+def test_the_other_machines_are_looked_at_while_the_fault_is_there_and_no_longer() -> None:
+    asked: list[tuple[str, float, bool]] = []
+
+    def meanwhile(machine: str, within_s: float) -> Mapping[str, Any]:
+        asked.append((machine, within_s, world.note.broken))
+        return WELL
+
+    world = World(meanwhile=meanwhile)
+    looks = {"probes": ["swarm"], "during": ["Swarm services answer"], "checks": ["TLS is valid"]}
+    value = world.carry_out(looks=looks)
+    assert asked == [("one", 0, True)]
+    assert value["during"] == ["Swarm services answer"]
+    assert value["runs"][0]["faults"][0]["meanwhile"] == WELL
+    assert world.told == WHOLE_LIFE
+
+
+def test_a_look_at_the_others_that_breaks_leaves_no_fault() -> None:
+    def meanwhile(machine: str, within_s: float) -> Mapping[str, Any]:
+        raise NotProven(f"nobody looked beside {machine} for {within_s}")
+
+    world = World(meanwhile=meanwhile)
+    value = world.carry_out()
+    assert "nobody looked" in value["runs"][0]["error"]
+    assert world.told == WHOLE_LIFE
+
+
+def test_too_much_ends_a_look_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def meanwhile(machine: str, within_s: float) -> Mapping[str, Any]:
+        begun.set()
+        go_on.wait(60)
+        raise NotProven(f"{machine} {within_s}")
+
+    def too_much(*_: object) -> str | None:
+        return "another machine is not ready: two" if begun.is_set() else None
+
+    monkeypatch.setattr("harness.drill.watch.too_much", too_much)
+    world = World(meanwhile=meanwhile)
+    (fault,) = world.carry_out()["runs"][0]["faults"]
+    go_on.set()
+    assert "two" in fault["aborted"]
+    assert "meanwhile" not in fault
+    assert world.told == ["armed", "injected", "active", "alarm", "healed", "heal-proved"]
+
+
+def test_looks_for_a_part_that_a_cluster_has_not_are_not_taken() -> None:
+    looks = {"needs": "swarm", "probes": ["swarm"], "during": ["a"], "checks": ["b"]}
+    planned = drill(Note(), looks=looks)
+    assert planned.looks_on({"cilium"}) is None
+    assert planned.looks_on({"swarm"}) == planned.looks
 
 
 def test_the_same_seed_draws_the_same_machine() -> None:

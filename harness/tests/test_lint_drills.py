@@ -89,6 +89,15 @@ def test_a_fault_that_could_not_be_planned_is_found_with_its_line(
     assert mistakes(tmp_path, faults=[planned]) == [("stumble.yaml:7", says)]
 
 
+def test_looks_that_nobody_could_take_are_found(tmp_path: Path) -> None:
+    looks = {"probes": ["tea-leaves"], "during": ["all is well"], "checks": ["all is well"]}
+    found = mistakes(tmp_path, looks=looks)
+    assert [says for _, says in found] == [
+        "there is no probe named “tea-leaves”",
+        "there is no check named “all is well”",
+    ]
+
+
 def test_a_drill_without_its_numbers_is_found(tmp_path: Path) -> None:
     ((where, says),) = mistakes(tmp_path, targets={"lost_count": TARGET})
     assert where.startswith("stumble.yaml:")

@@ -9,10 +9,10 @@ from functools import partial
 from typing import Any
 
 from harness.drill.conduct import Stage
-from harness.drill.steady import all_numbers, until_steady
+from harness.drill.steady import all_numbers, meanwhile, until_steady
 from harness.faults.permit import affordable
 from harness.settings import load_gates
-from harness.settings.drills import Limits, load_steady
+from harness.settings.drills import Limits, Looks, load_steady
 from harness.transport import Reach
 
 
@@ -41,8 +41,18 @@ def keeping(names: Sequence[str], *, machine: str, writes_per_s: float) -> Itera
     yield NoBooks()
 
 
-def stage(reach: Reach, *, when: Mapping[str, Callable[[], object]], silent_s: float = 90) -> Stage:
-    """``when`` says what happens beside the drill, when its progress begins with a word."""
+def stage(
+    reach: Reach,
+    *,
+    when: Mapping[str, Callable[[], object]],
+    silent_s: float = 90,
+    looks: Looks | None = None,
+) -> Stage:
+    """``when`` says what happens beside the drill, when its progress begins with a word.
+
+    ``looks`` are taken of the machines that are not hit, while one is.
+    """
+    numbers = all_numbers(load_gates())
 
     def tell(text: str) -> None:
         for begins, act in when.items():
@@ -51,11 +61,12 @@ def stage(reach: Reach, *, when: Mapping[str, Callable[[], object]], silent_s: f
 
     return Stage(
         reach=reach,
-        calm=partial(until_steady, reach, load_steady(), all_numbers(load_gates())),
+        calm=partial(until_steady, reach, [load_steady()], numbers),
         afford=partial(affordable, reach),
         limits=Limits(electing_s=30, inactive_s=60, silent_s=silent_s),
         write=lambda _kind, _subject, _data: None,
         keeping=keeping,
         tell=tell,
         seed=1,
+        meanwhile=partial(meanwhile, reach, looks, numbers) if looks else None,
     )

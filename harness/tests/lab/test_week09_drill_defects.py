@@ -9,8 +9,9 @@ import pytest
 
 from harness.checks import CHECKS
 from harness.drill.conduct import carry_out
+from harness.lab import swarm
 from harness.model import Case, Observation, Outcome, Verdict
-from harness.settings.drills import Drill
+from harness.settings.drills import Drill, OwnLooks
 from harness.tests.lab.breaking import Do, inside
 from harness.tests.lab.drilling import stage
 from harness.tests.lab.world import World
@@ -68,6 +69,33 @@ def test_a_fault_that_ceph_is_told_not_to_notice_is_not_seen(world: World, do: D
     assert "expected Ceph to notice within 30 s, and it never did" in noticed.reason
     steady = judged(world, value, STEADY)
     assert "nodown" in steady.reason or "OSDMAP_FLAGS" in steady.reason
+
+
+@pytest.mark.defect("what was not hit went on")
+def test_an_old_service_that_stops_while_another_machine_is_broken_is_found(
+    world: World, do: Do
+) -> None:
+    service, check = "platform_web", "Swarm services answer"
+    looks = OwnLooks(probes=("swarm",), during=(check,), checks=(check,))
+    what = drill("stop-monitor", 20).model_copy(update={"looks": looks})
+
+    def scale(replicas: int) -> None:
+        words = ("service", "scale", "--detach", f"{service}={replicas}")
+        swarm.docker(world.lab, world.one, *words, log=world.log)
+
+    try:
+        value = do(
+            lambda reach: carry_out(
+                what,
+                stage(reach, when={"holding": lambda: scale(0)}, looks=looks.meanwhile),
+                [world.three.name],
+            )
+        )
+    finally:
+        scale(3)
+    verdict = judged(world, value, "what was not hit went on")
+    assert verdict.outcome is Outcome.FAIL, verdict.reason
+    assert service in verdict.reason
 
 
 @pytest.mark.defect("no more broke than was meant to", "the steady state came back in time")
