@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from harness.catalogue import Scenario
@@ -128,6 +129,8 @@ class Run:
     def soak(self) -> None:
         """Soak for as long as was asked for, less what earlier sessions of this run did of it.
 
+        A part whose harness was killed counts up to then: what was journalled of it, and its book.
+
         Errors as of ``drill``. After Ctrl-C what was soaked is observed, and then it is raised.
         """
         self._ask_for(SOAK, LEDGER)
@@ -135,6 +138,15 @@ class Run:
             name: done for (probe, name), done in self.trail.completed.items() if probe == SOAK
         }
         drilling = self._allowed("soak")
+        for name, events in self.trail.broken_off.items():
+            if name in parts:
+                continue
+            recover = partial(drilling.recover, name, events, self.trail.left, self)
+            done = self._carried_out(SOAK, name, recover)
+            if done is None:
+                return
+            parts[name] = done
+            self._tell(SOAK, parts)  # at once: what it wrote to is gone now
         if not drilling.is_soaked([done.outcome for done in parts.values()]):
             name = f"part {len(parts) + 1}"
             before = [done.outcome for done in parts.values()]

@@ -7,7 +7,7 @@ verdict can be recomputed from a journal alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import TypeAlias
 
@@ -201,6 +201,14 @@ class SwarmService:
     replicas: int
     answers: tuple[SwarmAnswer, ...] = ()
 
+    def without(self, machine: str) -> SwarmService:
+        """The service as it answers on the other machines."""
+        left = [
+            replace(it, machines=tuple(name for name in it.machines if name != machine))
+            for it in self.answers
+        ]
+        return replace(self, answers=tuple(left))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwarmDeclared:
@@ -208,6 +216,14 @@ class SwarmDeclared:
 
     managers: tuple[str, ...]
     services: Mapping[str, SwarmService]
+
+    def without(self, machine: str) -> SwarmDeclared:
+        """What is left of it without that machine: the services answer on the others."""
+        return replace(
+            self,
+            managers=tuple(name for name in self.managers if name != machine),
+            services={name: it.without(machine) for name, it in self.services.items()},
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +256,17 @@ class Cluster:
     source_gb: float | None = None  # what the storage that is replaced can hold
     rook: RookDeclared | None = None
     swarm: SwarmDeclared | None = None
+    unjudged: tuple[str, ...] = ()  # addresses of machines that are left out (``without``)
+
+    def without(self, name: str) -> Cluster:
+        """The cluster as it must be while that machine is broken: nothing is asked of it."""
+        swarm = self.swarm and self.swarm.without(name)
+        return replace(
+            self,
+            machines=tuple(machine for machine in self.machines if machine.name != name),
+            swarm=swarm,
+            unjudged=(*self.unjudged, self.machine(name).address),
+        )
 
     def machine(self, name: str) -> Machine:
         """The machine of that name; KeyError when the inventory has none."""

@@ -1,6 +1,6 @@
 """Wait on a condition, never on the clock alone: the one place of the harness that sleeps.
 
-And make Ctrl-C wait, where what it would break off must be whole.
+And make Ctrl-C and SIGTERM wait, where what they would break off must be whole.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from harness.errors import TimedOut
 T = TypeVar("T")
 
 _UNLESS_S = 0.1
+# What a person presses, and what CI sends to a job that it cancels.
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 def until(
@@ -65,12 +67,13 @@ def answer_of(call: Callable[[], T], unless: Callable[[], bool], *, what: str) -
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits until the body is done: whoever pressed it has been heard already."""
+    """Neither Ctrl-C nor SIGTERM ends the body: who sent the first of them was heard already."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

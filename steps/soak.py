@@ -27,6 +27,16 @@ def nothing_lost(run: Run) -> None:
     run.require("the soak lost no acknowledged write")
 
 
+@then("the soak left no write twice or from nowhere")
+def nothing_invented(run: Run) -> None:
+    run.require("the soak left no write twice or from nowhere")
+
+
+@then("the bank kept its total through the soak")
+def total_kept(run: Run) -> None:
+    run.require("the bank kept its total through the soak")
+
+
 @then("nothing leaked")
 def nothing_leaked(run: Run) -> None:
     run.require("nothing leaked")

@@ -8,6 +8,7 @@ Feature: One thing breaks at a time
     When the drill <drill> is carried out
     Then every fault was seen by somebody else, and seen to be gone
     And no more broke than was meant to
+    And what was not hit went on
     And others noticed it in time
     And the drill lost no acknowledged write
     And the drill left no write twice or from nowhere
@@ -58,6 +59,7 @@ Feature: One thing breaks at a time
     When the drill <drill> is carried out
     Then every fault was seen by somebody else, and seen to be gone
     And no more broke than was meant to
+    And what was not hit went on
     And others noticed it in time
     And the drill lost no acknowledged write
     And the drill left no write twice or from nowhere
@@ -76,6 +78,7 @@ Feature: One thing breaks at a time
     When the drill <drill> is carried out
     Then every fault was seen by somebody else, and seen to be gone
     And no more broke than was meant to
+    And what was not hit went on
     And others noticed it in time
     And the drill lost no acknowledged write
     And the drill left no write twice or from nowhere

@@ -8,5 +8,7 @@ Feature: Hours of work with random failures
     Then the soak lasted as long as it should
     And every fault of the soak came and went
     And the soak lost no acknowledged write
+    And the soak left no write twice or from nowhere
+    And the bank kept its total through the soak
     And nothing leaked
     And answers did not become slower

@@ -17,6 +17,12 @@ from harness.model import Case, Outcome, Verdict
 _PROBE = "drills"
 # What can be taken back at once must be over this soon after the alarm.
 _ABORT_S = 5.0
+# Who may have to notice, in a target's key and in words.
+_NOTICE: Mapping[str, str] = {
+    "kubernetes": "Kubernetes",
+    "ceph": "Ceph",
+    "health": "whoever was broken",
+}
 
 
 def _drills(case: Case) -> Mapping[str, Any]:
@@ -52,6 +58,13 @@ def _judged(
     )
 
 
+def _unless(absent: str | None, verdict: Verdict) -> Verdict:
+    """The verdict; once all else is well, none where there is a reason why nothing is asked for."""
+    if absent is None or verdict.outcome is not Outcome.PASS:
+        return verdict
+    return Verdict(outcome=Outcome.NOT_APPLICABLE, reason=absent)
+
+
 def _target(case: Case, key: str) -> float | None:
     """The drill's own number; None when it has none."""
     for drill in _drills(case).values():
@@ -72,7 +85,8 @@ def faults_were_real(case: Case) -> Verdict:
                 findings.append(unknown(where, f"{words}: {fault['unseen']}"))
             elif "seen_s" not in fault:
                 findings.append(unknown(where, f"{words} was not seen by anybody"))
-            if "gone_s" not in fault:
+            never_armed = "error" in run and "inject_s" not in fault
+            if "gone_s" not in fault and not never_armed:
                 findings.append(Finding(where, f"{words} was not seen to be gone"))
     proven = f"{count} faults were seen by others, and seen to be gone"
     return _judged(case, findings, proven, measured={"faults_count": float(count)})
@@ -85,6 +99,11 @@ def no_more_broke(case: Case) -> Verdict:
         for fault in run["faults"]:
             if fault["aborted"]:
                 took = f"taken back {fault['abort_s']:g} s after the alarm"
+                if "abort_gone_s" in fault:
+                    took += f", seen to be gone after {fault['abort_gone_s']:g} s"
+                if fault.get("ours"):
+                    findings.append(unknown(where, f"{fault['aborted']}; {took}"))
+                    continue
                 slow = fault["at_once"] and fault["abort_s"] > _ABORT_S
                 late = f" (at most {_ABORT_S:g} s)" if slow else ""
                 text = f"expected one thing to break, seen more: {fault['aborted']}; {took}{late}"
@@ -92,12 +111,35 @@ def no_more_broke(case: Case) -> Verdict:
     return _judged(case, findings, "nothing broke beside what was meant to")
 
 
+def others_went_on(case: Case) -> Verdict:
+    """On the machines that were not hit, what the drill names held while the fault was there."""
+    findings = []
+    took = [0.0]
+    asked = {check for drill in _drills(case).values() for check in drill["during"]}
+    for where, run in _runs(case):
+        for fault in run["faults"] if asked else ():
+            look = fault.get("meanwhile")
+            if look is None:
+                findings.append(unknown(where, "nobody looked at what was not hit"))
+                continue
+            took.append(look["took_s"])
+            findings += [Finding(where, f"meanwhile, {says}") for says in look["failed"]]
+            findings += [unknown(where, f"meanwhile, {says}") for says in look["unknown"]]
+    proven = f"meanwhile, on the other machines: {', '.join(sorted(asked))}"
+    measured = {"others_after_s": max(took)} if len(took) > 1 else {}
+    verdict = _judged(case, findings, proven, measured=measured)
+    return _unless(None if asked else "this drill names nothing that must go on meanwhile", verdict)
+
+
 def noticed_in_time(case: Case) -> Verdict:
-    """Kubernetes and Ceph noticed, as far as the drill says that they must."""
+    """Kubernetes, Ceph and whoever was broken noticed, as far as the drill says that they must.
+
+    A fault that was not there for as long as they may take proves nothing about them.
+    """
     findings: list[Finding] = []
     measured: dict[str, float] = {}
     target: dict[str, float] = {}
-    for who in ("kubernetes", "ceph"):
+    for who, words in _NOTICE.items():
         key = f"noticed_by_{who}_s"
         limit = _target(case, key)
         if limit is None:
@@ -105,60 +147,80 @@ def noticed_in_time(case: Case) -> Verdict:
         target[key] = limit
         for where, run in _runs(case):
             for fault in run["faults"]:
+                wanted = f"expected {words} to notice within {limit:g} s"
                 seen = fault.get("noticed", {}).get(who)
-                if seen is None:
-                    text = f"expected {who} to notice within {limit:g} s, and it never did"
-                    findings.append(Finding(where, text))
-                    continue
-                measured[key] = max(measured.get(key, 0.0), seen)
-                if seen > limit:
-                    text = f"expected {who} to notice within {limit:g} s, seen {seen:g} s"
-                    findings.append(Finding(where, text))
+                if seen is not None:
+                    measured[key] = max(measured.get(key, 0.0), seen)
+                    if seen > limit:
+                        findings.append(Finding(where, f"{wanted}, seen {seen:g} s"))
+                elif "noticed" not in fault:
+                    findings.append(unknown(where, f"{wanted}: nobody looked"))
+                elif fault.get("held_s", limit) < limit:
+                    held = f"it was there for {fault['held_s']:g} s only"
+                    findings.append(unknown(where, f"{wanted}, and {held}"))
+                else:
+                    findings.append(Finding(where, f"{wanted}, and it never did"))
     verdict = _judged(case, findings, "others noticed in time", measured=measured, target=target)
-    if target or verdict.outcome is not Outcome.PASS:
-        return verdict
-    return replace(
-        verdict,
-        outcome=Outcome.NOT_APPLICABLE,
-        reason="of this drill, nobody has to take notice",
-    )
+    return _unless(None if target else "of this drill, nobody has to take notice", verdict)
 
 
 def steady_again(case: Case) -> Verdict:
     """The steady state, and with it every copy of the data."""
     limit = _target(case, "steady_again_s") or 0.0
-    findings = []
+    whole_limit = _target(case, "whole_again_s")
+    findings: list[Finding] = []
     measured: dict[str, float] = {}
     for where, run in _runs(case):
         if "steady_s" not in run:
             continue  # a gap says why
         measured["steady_again_s"] = max(measured.get("steady_again_s", 0.0), run["steady_s"])
-        if run["whole_s"] is not None:
+        findings += _whole(where, run, whole_limit)
+        if run.get("whole_s") is not None:
             measured["whole_again_s"] = max(measured.get("whole_again_s", 0.0), run["whole_s"])
         if run["after"]:
             text = f"expected the steady state within {limit:g} s, seen: {'; '.join(run['after'])}"
             findings.append(Finding(where, text))
     proven = f"the steady state was back after {measured.get('steady_again_s', 0):.0f} s"
     target = {"steady_again_s": limit}
+    if whole_limit is not None and "whole_again_s" in measured:
+        target["whole_again_s"] = whole_limit
     return _judged(case, findings, proven, measured=measured, target=target)
 
 
-def _loads(case: Case) -> Iterator[tuple[str, load.Value]]:
-    """What became of the load of each run that came to its end."""
-    for name, drill in _drills(case).items():
-        for run in drill["runs"]:
-            if drill.get("load") is not None and "steady_s" in run:
-                yield f"{name} on {run['machine']}", run.get("load")
+def _whole(where: str, run: Mapping[str, Any], limit: float | None) -> Iterator[Finding]:
+    """Whether Ceph had every copy again in time; without Ceph nobody looked.
+
+    Journals of before had no such target.
+    """
+    if "whole_s" not in run or limit is None:
+        return
+    wanted = f"expected every copy of the data in Ceph again within {limit:g} s"
+    if run["whole_s"] is None:
+        yield unknown(where, f"{wanted}, and that was not seen")
+    elif run["whole_s"] > limit:
+        yield Finding(where, f"{wanted}, seen {run['whole_s']:g} s")
 
 
-def _of_load(case: Case, verdict: Verdict) -> Verdict:
-    """The verdict, or that there is none: without a load, or without an ingress for it."""
-    absent = case.cluster.absent.get("ingress")
+def _without_load(case: Case) -> str | None:
+    """Why no load is judged: the drill has none, or the cluster no ingress; None when one is."""
     if all(drill.get("load") is None for drill in _drills(case).values()):
-        absent = "this drill has no load"
-    if absent is None or _judged(case, [], "").outcome is not Outcome.PASS:
-        return verdict
-    return Verdict(outcome=Outcome.NOT_APPLICABLE, reason=absent)
+        return "this drill has no load"
+    return case.cluster.absent.get("ingress")
+
+
+def _loads(case: Case, findings: list[Finding]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What became of the load of each run that came to its end, and why nothing follows from the
+    others, into ``findings``."""
+    if _without_load(case) is not None:
+        return
+    for where, run in _runs(case):
+        if "steady_s" not in run:
+            continue  # a gap says why
+        seen: load.Value = run.get("load")
+        gaps = list(load.unoffered(where, seen, load.OF_DRILL))
+        findings += gaps
+        if seen is not None and not gaps:
+            yield where, seen
 
 
 def few_requests_failed(case: Case) -> Verdict:
@@ -166,11 +228,7 @@ def few_requests_failed(case: Case) -> Verdict:
     limit = _target(case, "failed_percent") or 0.0
     findings: list[Finding] = []
     measured: dict[str, float] = {}
-    for where, seen in _loads(case):
-        gaps = list(load.unoffered(where, seen, load.OF_DRILL))
-        findings += gaps
-        if gaps or seen is None:
-            continue
+    for where, seen in _loads(case, findings):
         percent = load.failed_percent(seen)
         measured["failed_percent"] = max(measured.get("failed_percent", 0.0), percent)
         if percent > limit:
@@ -179,7 +237,8 @@ def few_requests_failed(case: Case) -> Verdict:
     worst = measured.get("failed_percent", 0.0)
     proven = f"{worst:.1f} % of the requests failed where most did"
     target = {"failed_percent": limit}
-    return _of_load(case, _judged(case, findings, proven, measured=measured, target=target))
+    verdict = _judged(case, findings, proven, measured=measured, target=target)
+    return _unless(_without_load(case), verdict)
 
 
 def requests_fast_again(case: Case) -> Verdict:
@@ -187,11 +246,7 @@ def requests_fast_again(case: Case) -> Verdict:
     limit = _target(case, "again_p99_ms") or 0.0
     findings: list[Finding] = []
     measured: dict[str, float] = {}
-    for where, seen in _loads(case):
-        gaps = list(load.unoffered(where, seen, load.OF_DRILL))
-        findings += gaps
-        if gaps or seen is None:
-            continue
+    for where, seen in _loads(case, findings):
         again = seen["phases"]["again"]
         expected = f"expected 99 % of the requests answered within {limit:g} ms"
         if again["p99_ms"] is None:
@@ -204,7 +259,8 @@ def requests_fast_again(case: Case) -> Verdict:
             findings.append(Finding(where, f"{expected}, seen {again['p99_ms']:.0f} ms"))
     proven = f"once it was steady again, 99 % of the requests were answered within {limit:g} ms"
     target = {"again_p99_ms": limit}
-    return _of_load(case, _judged(case, findings, proven, measured=measured, target=target))
+    verdict = _judged(case, findings, proven, measured=measured, target=target)
+    return _unless(_without_load(case), verdict)
 
 
 def _of_ledger(check: Callable[[Case], Verdict]) -> Callable[[Case], Verdict]:
@@ -227,6 +283,7 @@ def _of_ledger(check: Callable[[Case], Verdict]) -> Callable[[Case], Verdict]:
 CHECKS = {
     "every fault was seen by somebody else, and seen to be gone": faults_were_real,
     "no more broke than was meant to": no_more_broke,
+    "what was not hit went on": others_went_on,
     "others noticed it in time": noticed_in_time,
     "the drill lost no acknowledged write": _of_ledger(ledger.nothing_lost),
     "the drill left no write twice or from nowhere": _of_ledger(ledger.nothing_invented),

@@ -117,6 +117,8 @@ def _sites(case: Case) -> Facts:
     values, unseen = {}, list(whole.unseen)
     for value in whole.values.values():
         for address, site in value["sites"].items():
+            if address in case.cluster.unjudged:
+                continue
             if "error" in site:
                 unseen.append(unknown(address, site["error"]))
             else:

@@ -34,6 +34,8 @@ def unoffered(where: str, load: Value, phases: Collection[str]) -> Iterator[Find
         return
     for trouble in load["troubles"]:
         yield unknown(where, trouble)
+    if load["troubles"] and not load["phases"]:
+        return  # they say why there are none
     for phase in phases:
         seen = load["phases"].get(phase)
         if seen is None or seen["answered"] + seen["failed"] == 0:

@@ -146,6 +146,28 @@ def names_resolve(case: Case) -> Verdict:
     )
 
 
+def name_server_answers(case: Case) -> Verdict:
+    """Of those on the machines that are judged, at least one answers every pod there.
+
+    Not through the service: until a silent one is taken out of it, half of all questions wait.
+    """
+    whole = looks(case, _PODS, [case.cluster.name])
+    seen: Mapping[str, Any] = whole.values.get(case.cluster.name, {})
+    machines = [machine.name for machine in case.cluster.machines]
+    findings: list[Finding] = []
+    for machine in machines if seen else ():
+        found = seen["names"].get(machine, {"error": "no pod looked"})
+        if "error" in found:
+            findings.append(unknown(machine, found["error"]))
+            continue
+        told = {at: it for at, it in found["servers"].items() if it["on"] in machines}
+        if not any(it.get("value") == found["expected"] for it in told.values()):
+            said = "; ".join(f"{at}: {it.get('error') or it['value']}" for at, it in told.items())
+            text = f"expected a name server on {', '.join(machines)} to answer, seen"
+            findings.append(Finding(machine, f"{text} {said or 'none there'}"))
+    return conclude(findings, whole, proven="a name server answers the pods of every machine")
+
+
 def _unresolved(machine: str, found: Mapping[str, Any]) -> Iterator[Finding]:
     want = found["expected"]
     if not found["nameserver"]:
@@ -216,6 +238,7 @@ CHECKS = {
     "full-sized packets pass between pods": full_packets_pass,
     "pods reach services": pods_reach_services,
     "names resolve in pods": names_resolve,
+    "a name server answers the pods of every machine": name_server_answers,
     "a network policy that denies really denies": policy_denies,
     "Cilium is healthy on every node": cilium_healthy,
 }

@@ -14,6 +14,8 @@ _HOUR_S = 3600.0
 _MIB = "_mib"
 # So few of a thing may come and go without being a leak.
 _SLACK = 8
+# Ends that say nothing about the platform: the harness was stopped, or was not there any more.
+_RESUMABLE = ("stopped by hand", "its harness was killed, or broke off")
 
 
 def _parts(case: Case) -> tuple[Facts, Mapping[str, Any]]:
@@ -36,10 +38,11 @@ def lasted(case: Case) -> Verdict:
     seen, parts = _parts(case)
     target = wanted(case, "soak_hours")
     findings = []
-    for name, part in parts.items():
-        if part["ended"]:
-            by_hand = part["ended"] == "stopped by hand"
-            make = unknown if by_hand else Finding
+    for number, (name, part) in enumerate(parts.items(), start=1):
+        taken_up = part["ended"] in _RESUMABLE
+        # What was taken up again is judged by how long all parts lasted together.
+        if part["ended"] and not (taken_up and number < len(parts)):
+            make = unknown if taken_up else Finding
             findings.append(make(name, f"it ended early: {part['ended']}"))
         if part.get("load") is not None:
             findings += load.unoffered(name, part["load"], load.OF_SOAK)
@@ -58,11 +61,16 @@ def lasted(case: Case) -> Verdict:
 
 
 def faults_were_real(case: Case) -> Verdict:
-    """As in a drill: each was seen by somebody else, and the steady state came back."""
+    """As in a drill: each was seen by somebody else, and the steady state came back.
+
+    A turn that was refused broke nothing, and one that broke off with its harness proved nothing. A
+    few may be so: a fault was too much just then. A soak of many has shown less than its hours say.
+    """
     seen, parts = _parts(case)
-    findings = []
-    count = 0
+    findings = list(_too_many_idle(parts))
+    count = refused = 0
     for where, turn in _turns(parts):
+        refused += _idle(turn) is not None
         if "error" in turn:
             findings.append(unknown(where, turn["error"]))
         for fault in turn["faults"]:
@@ -71,12 +79,33 @@ def faults_were_real(case: Case) -> Verdict:
             if "unseen" in fault:
                 findings.append(unknown(where, f"{words}: {fault['unseen']}"))
             if fault["aborted"]:
-                findings.append(Finding(where, f"{words} broke more: {fault['aborted']}"))
+                ended = f"{words} was ended early: {fault['aborted']}"
+                broke = Finding(where, f"{words} broke more: {fault['aborted']}")
+                findings.append(unknown(where, ended) if fault.get("ours") else broke)
         if turn.get("after"):
             text = f"the steady state did not come back: {turn['after'][0]}"
             findings.append(Finding(where, text))
     proven = f"{count} faults came and went"
-    return conclude(findings, seen, proven=proven, measured={"faults_count": float(count)})
+    if refused:
+        proven += f", {refused} turns were refused or broke off"
+    measured = {"faults_count": float(count), "refused_count": float(refused)}
+    return conclude(findings, seen, proven=proven, measured=measured)
+
+
+def _idle(turn: Mapping[str, Any]) -> str | None:
+    """Why a turn proved nothing, and is no sign of anything else either."""
+    why = turn.get("refused", turn.get("broken_off"))
+    return None if why is None else str(why)
+
+
+def _too_many_idle(parts: Mapping[str, Any]) -> Iterator[Finding]:
+    """Over all parts together: one that was resumed may have had a few turns only."""
+    turns = [turn for _, turn in _turns(parts)]
+    whys = [why for turn in turns if (why := _idle(turn)) is not None]
+    most = min((float(part["refused_percent"]) for part in parts.values()), default=0.0)
+    if whys and len(whys) * 100 > most * len(turns):
+        text = f"at most {most:g} % of {len(turns)} turns may be refused or broken off, and"
+        yield unknown(_PROBE, f"{text} {len(whys)} were: {'; '.join(dict.fromkeys(whys))}")
 
 
 def nothing_leaked(case: Case) -> Verdict:
@@ -156,6 +185,8 @@ CHECKS = {
     "the soak lasted as long as it should": lasted,
     "every fault of the soak came and went": faults_were_real,
     "the soak lost no acknowledged write": _of_ledger(ledger.nothing_lost),
+    "the soak left no write twice or from nowhere": _of_ledger(ledger.nothing_invented),
+    "the bank kept its total through the soak": _of_ledger(ledger.total_constant),
     "nothing leaked": nothing_leaked,
     "answers did not become slower": no_slower,
 }

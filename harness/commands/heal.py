@@ -13,7 +13,7 @@ from harness.bundle import pack
 from harness.checks import CHECKS
 from harness.commands.output import AsJson, Cluster, say, say_json
 from harness.drill.mending import Mended, mend_journal, mend_left
-from harness.errors import ConfigError, HarnessError
+from harness.errors import ConfigError, NotProven
 from harness.gate import Trail
 from harness.history import run_folder
 from harness.journal import Journal, Reader
@@ -46,39 +46,53 @@ def heal(
     be asked).
     """
     profile = load_profile(cluster)
-    folders = [run_folder(ROOT / "reports", run)] if run is not None else _newest(profile)
+    named = None if run is None else run_folder(ROOT / "reports", run)
+    unread: list[str] = []
     with connect(profile) as reach:
+        # First what is found: no journal may keep that from being taken back.
         mended = [*mend_left(reach)]
-        for folder in folders:
-            mended += _mend_run(folder, profile, reach)
+        for folder in _newest() if named is None else [named]:
+            try:
+                mended += _mend_run(folder, profile, reach)
+            except NotProven as error:
+                unread.append(f"{folder.name}: {error}")
+    if named is not None:
+        mended += [Mended(what="its journal", place=named.name, trouble=it) for it in unread]
     left = [it for it in mended if it.trouble]
     status = Exit.UNHEALED if left else Exit.GO
     if as_json:
-        say_json({"schema": 1, "mended": [asdict(it) for it in mended], "exit": int(status)})
+        told = [asdict(it) for it in mended]
+        say_json({"schema": 1, "mended": told, "unread": unread, "exit": int(status)})
     else:
+        for words in unread:
+            say(f"left out: {words}")
         for it in mended:
             say(f"{it.place:<14} {it.what}: {it.trouble or 'taken back'}")
         say("something is left" if left else "nothing is left")
     raise typer.Exit(int(status))
 
 
-def _newest(profile: Profile) -> Sequence[Path]:
-    """The newest runs on this cluster that left a fault, or that did not come to a verdict."""
+def _newest() -> Sequence[Path]:
+    """The newest runs, on whatever cluster."""
     found = sorted((ROOT / "reports").glob("*/journal.jsonl"), reverse=True)
-    folders = [path.parent for path in found if not path.parent.is_symlink()][:_NEWEST]
-    return [folder for folder in folders if _left(folder, profile)]
+    return [path.parent for path in found if not path.parent.is_symlink()][:_NEWEST]
 
 
 def _left(folder: Path, profile: Profile) -> Mapping[str, Mapping[str, Any]]:
-    """The faults of a run that are not known to be gone; none of another cluster's run."""
+    """The faults of a run that are not known to be gone; none of another cluster's run.
+
+    NotProven when its journal cannot be read.
+    """
     try:
         trail = Trail.of(Reader(folder), CHECKS)
         if trail.manifest.cluster.name != profile.name:
             return {}
-    except HarnessError:
-        return {}
-    gone = {name for name, it in trail.faults.items() if it.heal_proved}
-    return {name: data for name, data in trail.undo.items() if name in trail.faults.keys() - gone}
+    except NotProven:
+        raise
+    except Exception as error:  # of another version, or damaged in a way that nobody foresaw
+        said = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise NotProven(f"its journal cannot be read: {said}") from error
+    return trail.left
 
 
 def _mend_run(folder: Path, profile: Profile, reach: Reach) -> Sequence[Mended]:

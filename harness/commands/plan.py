@@ -70,6 +70,8 @@ def _say_fault(fault: dict[str, Any]) -> None:
     say(f"  {fault['fault']} of {fault['target']}: {fault['does']}")
     if fault["refused"]:
         say(f"  !         refused: {fault['refused']}")
+    if fault["resolved"] != "now":
+        say(f"  !         whom it hits is resolved {fault['resolved']}")
     for act in fault["acts"]:
         say(f"  does      {act['place']}: {act['command']}")
     undo = fault["undo"]

@@ -33,7 +33,7 @@ def soak(
     ] = None,
     cluster: Cluster = "lab",
     resume: Annotated[
-        str | None, typer.Option(help="Go on with this run, which Ctrl-C stopped.")
+        str | None, typer.Option(help="Go on with this run, which was stopped or killed.")
     ] = None,
     allow_disruption: AllowDisruption = False,
     as_json: AsJson = False,
@@ -44,7 +44,7 @@ def soak(
 
     Faults, their weights and pauses are in scenarios/soak/soak.yaml. `./cutover replay RUN` takes
     the same turns again. Ctrl-C takes the fault back, reads back what was written, and ends with a
-    verdict; --resume goes on.
+    verdict; --resume goes on, also with a run whose harness was killed.
 
     Ends with 0 (nothing lost, leaked or slower), 1 (something was), 2 (wrong usage), 3 (not proven:
     shorter than the gate wants), 4 (refused) or 5 (a fault could not be taken back).

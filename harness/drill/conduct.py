@@ -4,14 +4,19 @@ Nothing is judged here. What came of it is one value, which checks judge:
 
 ``drill``, ``title``, ``targets``   what was planned (target → [sign, number])
 ``load``    the load's name; None when the drill has none
+``during``  the checks that must hold on the other machines while a fault is there
 ``runs``    one a machine, in order; the last one may have ended early:
   ``machine``, ``seconds``, ``error``   the last: why it could not be carried on
   ``before``    what kept the cluster from its steady state; then nothing was broken
-  ``faults``    each {"fault", "target", "inject_s", "seen_s", "noticed": {who: s}, "heal_s",
-                "gone_s", "unseen": why nobody saw it, "aborted": why it was taken back early,
-                "abort_s": from the alarm until it was taken back}
+  ``faults``    each {"fault", "target", "inject_s", "seen_s", "held_s": from the injection until
+                it was taken back, "noticed": {who: s}, "heal_s", "gone_s",
+                "unseen": why nobody saw it, "aborted": why it was taken back early,
+                "ours": was that for a reason of ours, and not of the cluster's,
+                "abort_s", "abort_gone_s": from the alarm until it was taken back, and seen gone,
+                "meanwhile": what was wrong on the other machines at the end
+                (``steady.meanwhile``), if that is looked at}
   ``steady_s``, ``after``   how long until the steady state, and what is still in its way
-  ``whole_s``   until Ceph had every copy again; None when it was not seen
+  ``whole_s``   until Ceph had every copy again; None when it was not seen; not there without Ceph
   ``ledger``    what became of the writes, as checks of the ledger judge it
   ``load``    what became of the requests (``loads``); None when none were made
 """
@@ -20,7 +25,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from random import Random
@@ -29,7 +34,7 @@ from typing import Any, Protocol, TypeAlias
 from pydantic import ValidationError
 
 from harness.drill.loads import AGAIN, HEALED_MARK, Load, without_load
-from harness.drill.watch import Watch, noticed, watching, whole_again
+from harness.drill.watch import Watch, noticed, watching
 from harness.errors import ConfigError, HarnessError, NotProven, Refused, TimedOut, Unhealed
 from harness.faults import FAULTS
 from harness.faults.fault import Fault
@@ -39,7 +44,7 @@ from harness.ledger.tally import FAULT
 from harness.model import JSON
 from harness.settings.drills import Drill, Limits, Planned
 from harness.transport import Reach
-from harness.waiting import uninterrupted
+from harness.waiting import answer_of, uninterrupted
 
 # Written to the run's journal: (kind, subject, data).
 Write: TypeAlias = Callable[[str, str, Any], object]
@@ -47,10 +52,16 @@ Write: TypeAlias = Callable[[str, str, Any], object]
 Calm: TypeAlias = Callable[[float], tuple[float, Sequence[str]]]
 # Notes the moment under a name.
 Mark: TypeAlias = Callable[[str], None]
+# What is wrong on all machines but one, once it is well or so many seconds are over.
+Meanwhile: TypeAlias = Callable[[str, float], Mapping[str, Any]]
 
 _CALM_WITHIN_S = 120.0
 # In the steady state again, the load goes on for so long: what it shows then is how fast that is.
 _AGAIN_S = 10.0
+# Ceph may be asked for so long by a look that has begun.
+_LAST_LOOK_S = 30.0
+# What a plan calls the ledger's namespace, which is made when the ledger is kept.
+LEDGER_SPACE = "‹the ledger's›"
 
 
 class Books(Protocol):
@@ -58,6 +69,11 @@ class Books(Protocol):
 
     @property
     def space(self) -> str: ...
+
+    @property
+    def silent_s(self) -> Mapping[str, float]:
+        """For how long none of each kind of writes has been acknowledged."""
+        ...
 
     def mark(self, name: str) -> None:
         """Note the moment under a name."""
@@ -89,7 +105,7 @@ class Stage:
     """All that a drill is carried out with.
 
     ``calm`` waits for the steady state, ``afford`` refuses a fault that is too much, ``tell`` says
-    progress to whoever watches.
+    progress to whoever watches, ``meanwhile`` looks at the other machines while a fault holds.
     """
 
     reach: Reach
@@ -102,11 +118,13 @@ class Stage:
     seed: int
     loading: Loading = without_load
     keeper: KeeperOf = keeper_of
+    meanwhile: Meanwhile | None = None
 
 
 def carry_out(drill: Drill, stage: Stage, machines: Sequence[str] = ()) -> JSON:
     """Run the drill on each of its machines, or on these; Refused before anything was touched."""
     draw = Random(f"{stage.seed}/{drill.name}")
+    during = drill.looks_on(stage.reach.profile.cluster().parts)
     runs: list[dict[str, Any]] = []
     for machine in machines or machines_of(drill, stage.reach, draw):
         run: dict[str, Any] = {"machine": machine, "before": [], "faults": []}
@@ -120,6 +138,8 @@ def carry_out(drill: Drill, stage: Stage, machines: Sequence[str] = ()) -> JSON:
             raise
         except HarnessError as error:
             run["error"] = str(error)
+        except Exception as error:  # an answer that nobody foresaw is no reason to say nothing
+            run["error"] = f"{type(error).__name__}: {error}"
         runs.append(run)
         if run["before"] or "error" in run:
             break
@@ -128,6 +148,7 @@ def carry_out(drill: Drill, stage: Stage, machines: Sequence[str] = ()) -> JSON:
         "title": drill.title,
         "load": drill.load,
         "targets": {key: [it.sign, it.number] for key, it in drill.targets.items()},
+        "during": list(during.during) if during else [],
         "runs": runs,
     }
 
@@ -178,6 +199,21 @@ def fault_of(
     planned: Planned, machine: str, reach: Reach, draw: Random, space: str | None = None
 ) -> Fault:
     """A planned fault on a machine, every choice made; ConfigError when there is no such fault."""
+    return _of(planned, machine, draw, space).resolved(reach, draw)
+
+
+def sketch(drill: Drill, machine: str, reach: Reach, draw: Random) -> Sequence[Fault]:
+    """The faults of a drill of which some hit the ledger's own pods, before there are any: of those
+    no choice is made yet."""
+    return [
+        _of(it, machine, draw, LEDGER_SPACE).sketched()
+        if it.hits_ledger
+        else fault_of(it, machine, reach, draw)
+        for it in drill.faults
+    ]
+
+
+def _of(planned: Planned, machine: str, draw: Random, space: str | None) -> Fault:
     if planned.fault not in FAULTS:
         raise ConfigError(
             f"there is no fault {planned.fault}", remedy=f"there are: {', '.join(sorted(FAULTS))}"
@@ -188,10 +224,9 @@ def fault_of(
     if planned.hits_ledger:
         parameters["namespace"] = space
     try:
-        fault = kind(id=name, machine=machine, **parameters)
+        return kind(id=name, machine=machine, **parameters)
     except ValidationError as error:
         raise ConfigError(f"the fault {planned.fault} cannot be so: {error}") from error
-    return fault.resolved(reach, draw)
 
 
 def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, Any]) -> None:
@@ -212,20 +247,27 @@ def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, 
         stage.loading(machine) as load,
     ):
         mark = marking(books, load)
-        with watching(stage.reach, machine, stage.limits) as watch:
+        muted = partial(_muted, books, drill.targets["outage_s"].number)
+        with watching(stage.reach, machine, stage.limits, muted) as watch:
             faults = faults or plan(drill, machine, stage.reach, draw, books.space)
             for planned, fault in zip(drill.faults, faults, strict=True):
                 break_once(planned, fault, watch, mark, stage, run["faults"])
+                if watch.alarm.is_set():
+                    break
             healed = time.monotonic()
             within_s = drill.targets["steady_again_s"].number
             stage.tell(f"{drill.name} on {machine}: waiting for the steady state again")
             took_s, after = stage.calm(within_s)
-            if not after:
+            run |= {"steady_s": round(took_s, 2), "after": list(after)}
+            if not after and not watch.alarm.is_set():
                 load.mark(AGAIN)
                 load.go_on(_AGAIN_S)
-        run |= {"steady_s": round(took_s, 2), "after": list(after)}
-        run["whole_s"] = whole_again(watch.samples, healed)
-        run["load"] = load.outcome()
+            # Now: what Ceph still has to do is no part of how visitors fare.
+            run["load"] = load.outcome()
+            if stage.reach.profile.disks is not None:
+                # Its own watcher may have looked last before the steady state was back.
+                left_s = drill.targets["whole_again_s"].number - (time.monotonic() - healed)
+                run["whole_s"] = watch.see_whole(healed, max(_LAST_LOOK_S, left_s))
         stage.tell(f"{drill.name} on {machine}: reading back what was written")
         run["ledger"] = dict(books.tally())
     run["seconds"] = round(time.monotonic() - began, 1)
@@ -249,8 +291,12 @@ def break_once(
     stage: Stage,
     told: list[dict[str, Any]],
 ) -> None:
-    """One fault, from its arming to the proof that it is gone; what came of it into ``told``."""
+    """One fault, from its arming to the proof that it is gone; what came of it into ``told``.
+
+    NotProven when too much is broken before it is injected.
+    """
     _hold(planned.after_s, watch)
+    _must_be_calm(watch, fault)
     stage.afford(fault)
     life = Life(fault, stage.reach, partial(_told, stage, fault), keeper=stage.keeper)
     seen: dict[str, Any] = {"fault": fault.name, "target": fault.target, "aborted": None}
@@ -259,17 +305,26 @@ def break_once(
     with _mended(life, seen, watch, mark, stage):
         life.arm()
         with life.renewed():
+            _must_be_calm(watch, fault)
             stage.tell(f"breaking: {fault.name} of {fault.target}")
             mark(FAULT)
+            watch.takes |= fault.takes
             injected = time.monotonic()
-            seen["inject_s"] = round(life.inject(), 3)
+            seen["inject_s"] = round(life.inject(unless=watch.alarm.is_set), 3)
+            asked: dict[str, float] = {}
             try:
                 seen["seen_s"] = round(life.see(unless=watch.alarm.is_set), 3)
+                if fault.asks_itself:
+                    asked["health"] = round(time.monotonic() - injected, 2)
             except TimedOut as late:
                 seen["unseen"] = str(late).partition("\n")[0]
             stage.tell(f"holding {fault.name} of {fault.target} for {planned.hold_s:g} s")
-            _hold(planned.hold_s, watch)
-        seen["noticed"] = noticed(watch.samples, fault.machine, injected)
+            _hold(planned.hold_s, watch, partial(_look_beside, stage, fault, planned, seen))
+        ended = time.monotonic()
+    # A machine that boots is missed until it is there again.
+    ended = ended if fault.at_once else time.monotonic()
+    seen["held_s"] = round(ended - injected, 2)
+    seen["noticed"] = {**noticed(watch.samples, fault.machine, injected, ended), **asked}
     if life.expired:
         seen["unseen"] = "its lease ended before it was taken back: it was not there all the time"
 
@@ -299,13 +354,43 @@ def _take_back(life: Life, seen: dict[str, Any], watch: Watch, mark: Mark, stage
         stage.write("alarm", life.fault.id, {"why": watch.why})
     stage.tell(f"taking back: {life.fault.name} of {life.fault.target}")
     seen["heal_s"] = round(life.heal(), 3)
-    if watch.alarm.is_set():
-        seen |= {"aborted": watch.why, "abort_s": round(time.monotonic() - watch.alarmed, 3)}
+    aborted = watch.alarm.is_set() and life.injected
+    if aborted:
+        seen |= {"aborted": watch.why, "ours": watch.ours}
+        seen["abort_s"] = round(time.monotonic() - watch.alarmed, 3)
     mark(HEALED_MARK)
-    seen["gone_s"] = round(life.see_gone(), 3)
+    gone_s = life.see_gone()
+    seen["gone_s"] = round(gone_s, 3)
+    if aborted:
+        seen["abort_gone_s"] = round(seen["abort_s"] + gone_s, 3)
 
 
-def _hold(seconds: float, watch: Watch) -> None:
-    """Wait so long, or until too much is broken."""
-    if seconds > 0:
-        watch.alarm.wait(seconds)
+def _must_be_calm(watch: Watch, fault: Fault) -> None:
+    if watch.alarm.is_set():
+        raise NotProven(
+            f"{fault.name} of {fault.target} was not injected: too much is broken: {watch.why}"
+        )
+
+
+def _muted(books: Books, at_most_s: float) -> str | None:
+    """Why the ledger is silent for longer than the drill allows; None while it is not."""
+    mute = {kind: s for kind, s in books.silent_s.items() if s > at_most_s}
+    if not mute:
+        return None
+    kind = max(mute, key=lambda it: mute[it])
+    return f"no write of {kind} was acknowledged for {mute[kind]:.0f} s"
+
+
+def _look_beside(stage: Stage, fault: Fault, planned: Planned, seen: dict[str, Any]) -> None:
+    """What the other machines are like while the fault holds; it takes as long as it takes."""
+    if stage.meanwhile is not None:
+        seen["meanwhile"] = dict(stage.meanwhile(fault.machine, planned.hold_s))
+
+
+def _hold(seconds: float, watch: Watch, beside: Callable[[], object] | None = None) -> None:
+    """Wait so long, and until what is done beside it is over; or until too much is broken."""
+    ends = time.monotonic() + seconds
+    if beside is not None:
+        with suppress(TimedOut):  # the alarm ended it
+            answer_of(beside, watch.alarm.is_set, what="the look at the other machines")
+    watch.alarm.wait(max(0.0, ends - time.monotonic()))

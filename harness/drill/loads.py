@@ -29,6 +29,11 @@ AGAIN = "steady again"
 class Load(Protocol):
     """A load while it is offered."""
 
+    @property
+    def is_offered(self) -> bool:
+        """Is anything asked at all?"""
+        ...
+
     def mark(self, name: str) -> None:
         """Note the moment under a name."""
         ...
@@ -44,6 +49,8 @@ class Load(Protocol):
 
 class NoLoad:
     """Nothing is asked."""
+
+    is_offered = False
 
     def mark(self, name: str) -> None:
         """There is nothing to cut."""
@@ -63,6 +70,8 @@ def without_load(_machine: str) -> Iterator[Load]:
 
 class Marked:
     """A load that is running, and the moments that were noted (monotonic seconds)."""
+
+    is_offered = True
 
     def __init__(self, running: Running) -> None:
         self._running = running

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from harness.errors import HarnessError, InjectFailed
+from pydantic import ValidationError
+
+from harness.errors import HarnessError, InjectFailed, NotProven
 from harness.faults import FAULTS
 from harness.faults.acting import perform
 from harness.faults.keeper import Left, keeper, leftovers
-from harness.faults.model import Act, Undo
+from harness.faults.model import Act, Argv, Undo
 from harness.transport import Reach
 from harness.waiting import until
 
@@ -65,19 +67,26 @@ def _undo_directly(reach: Reach, undo: Undo) -> None:
     failed = [
         why
         for command in undo.commands
-        if (why := _first(partial(perform, reach, Act(place=undo.place, argv=command))))
+        if (why := _first(partial(perform, reach, _act(undo, command))))
     ]
     if failed:
         raise InjectFailed("; ".join(failed))
 
 
+def _act(undo: Undo, command: Argv) -> Act:
+    return Act(place=undo.place, argv=command, within_s=undo.within_s)
+
+
 def _see_gone(reach: Reach, data: Mapping[str, Any]) -> None:
-    fault = FAULTS[data["fault"]].model_validate(data["parameters"])
+    try:
+        fault = FAULTS[data["fault"]].model_validate(data["parameters"])
+    except (KeyError, ValidationError) as error:  # the journal of another version
+        raise NotProven(f"whether {data['fault']} is gone cannot be asked any more") from error
 
     def gone() -> bool:
         try:
             return fault.healed(reach)
-        except HarnessError:
+        except Exception:  # whoever says what nobody understands has not said that it is gone
             return False
 
     until(gone, within_s=fault.gone_within_s, what=f"{fault.name} of {fault.target} is gone")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from harness.drill.conduct import machines_of, plan
+from harness.drill.conduct import LEDGER_SPACE, machines_of, plan, sketch
 from harness.errors import HarnessError
 from harness.faults import keeper, line
 from harness.faults.budget import margins
@@ -59,7 +59,7 @@ def _load(drill: Drill, reach: Reach) -> str:
 
 def _run(drill: Drill, machine: str, reach: Reach, draw: Random) -> dict[str, Any]:
     try:
-        faults = plan(drill, machine, reach, draw)
+        faults = plan(drill, machine, reach, draw) or sketch(drill, machine, reach, draw)
         return {"machine": machine, "faults": [_fault(it, reach) for it in faults]}
     except HarnessError as error:
         return {"machine": machine, "faults": [], "unknown": str(error).partition("\n")[0]}
@@ -67,6 +67,7 @@ def _run(drill: Drill, machine: str, reach: Reach, draw: Random) -> dict[str, An
 
 def _fault(fault: Fault, reach: Reach) -> dict[str, Any]:
     place, commands = fault.undo(reach)
+    later = getattr(fault, "namespace", None) == LEDGER_SPACE
     try:
         sums = [str(it) for it in margins(standing(reach), fault.machine, fault.takes)]
     except HarnessError as error:
@@ -75,7 +76,9 @@ def _fault(fault: Fault, reach: Reach) -> dict[str, Any]:
         "fault": fault.name,
         "target": fault.target,
         "does": (type(fault).__doc__ or "").partition("\n")[0],
-        "refused": fault.refuse(reach),
+        # Whether it is too much is known when its choices are made.
+        "refused": None if later else fault.refuse(reach),
+        "resolved": "when the ledger is kept" if later else "now",
         "acts": [{"place": it.place, "command": shlex.join(it.argv)} for it in fault.acts(reach)],
         "undo": {"place": place, "commands": [shlex.join(it) for it in commands]},
         "lease_s": _LEASE_S,

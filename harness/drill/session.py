@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -11,20 +11,24 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.drill.conduct import Stage, carry_out
+from harness.drill.footprint import footprint
 from harness.drill.latency import quarters
 from harness.drill.loads import Load, Marked, NoLoad
+from harness.drill.mending import Mended, mend_journal
 from harness.drill.schedule import Turn, drawn
-from harness.drill.soak import BY_HAND, soak
-from harness.drill.steady import all_numbers, until_steady
+from harness.drill.soak import BY_HAND, EVERYTHING, RESUMABLE, rebuilt, soak
+from harness.drill.steady import all_numbers, meanwhile, until_steady
+from harness.errors import Unhealed
 from harness.faults.permit import affordable, permitted
 from harness.ledger import keeping as ledger_keeping
+from harness.ledger import recovering as ledger_recovering
 from harness.ledger.book import Reader
 from harness.ledger.tally import observed
 from harness.load.aim import aimed, why_none
 from harness.load.running import offering
 from harness.model import JSON
 from harness.settings import load_gates
-from harness.settings.drills import load_drill, load_steady
+from harness.settings.drills import OwnLooks, load_drill, load_steady
 from harness.settings.load import find_load
 from harness.settings.soaks import Soak, load_soak
 from harness.transport import Reach
@@ -86,7 +90,8 @@ class Drilling:
     def carry_out(self, name: str, run: Recorder) -> DrillOutcome:
         """One drill, under the Lease of the run; Refused with nothing touched."""
         drill = load_drill(name).changed(self.reach.profile.drills.get(name))
-        stage = self._stage(name, drill.load, run)
+        own = drill.looks_on(self.reach.profile.cluster().parts)
+        stage = self._stage(name, drill.load, run, own)
         with permitted(self.reach, run.name, allowed=self.options.allowed):
             value: Any = carry_out(drill, stage, self.options.machines)
         tallies: dict[str, JSON] = {}
@@ -99,14 +104,50 @@ class Drilling:
         rules = load_soak()
         stage = self._stage(part, rules.load, run)
         with permitted(self.reach, run.name, allowed=self.options.allowed):
-            value = soak(rules, self._turns(rules, before), self._left_s(before), stage)
-        value |= {"grows_percent": rules.grows_percent, "slower_ratio": rules.slower_ratio}
+            turns, left_s = self._turns(rules, before), self._left_s(before)
+            value = soak(rules, turns, left_s, stage, part=part)
+        value |= _limits(rules)
         tallies = value.pop("ledger")
         return DrillOutcome(value=value, tallies=tallies)
 
+    def recover(
+        self,
+        part: str,
+        events: Sequence[Mapping[str, Any]],
+        left: Mapping[str, Mapping[str, Any]],
+        run: Recorder,
+    ) -> DrillOutcome:
+        """A part of a soak whose harness was killed: from what was journalled, and its book.
+
+        ``left`` are the faults that are not known to be gone; Unhealed when one is still there.
+        What was written is read back in the steady state, so that what can be there is.
+        """
+        rules = load_soak()
+        stage = self._stage(part, None, run)
+        with permitted(self.reach, run.name, allowed=self.options.allowed):
+            _see_gone(mend_journal(self.reach, left), run)
+            self.tell(f"{part} broke off: waiting for the steady state, to read back what it wrote")
+            stage.calm(rules.calm_within_s)
+            value = rebuilt(events)
+            if len(value["footprints"]) == 1:
+                seen = {"at_s": value["lasted_s"], "seen": footprint(self.reach)}
+                value["footprints"].append(seen)
+            place = f"{part}/{EVERYTHING}"
+            folder = self._folder(LEDGER, place)
+            tallies = ledger_recovering.recovered(
+                self.reach,
+                names=rules.ledger,
+                folder=folder,
+                space=events[0]["space"],
+                run=f"{run.name}/{place}",
+                seed=self.options.seed,
+            )
+        value |= {**_limits(rules), "latency_ms": quarters(Reader(folder / "book"))}
+        return DrillOutcome(value=value, tallies=observed(tallies, place))
+
     def is_soaked(self, parts: Sequence[DrillOutcome]) -> bool:
         """Is nothing left to soak? What ended early by itself is not taken up again."""
-        if parts and not parts[-1].by_hand:
+        if parts and _value(parts[-1])["ended"] not in RESUMABLE:
             return True
         return self._left_s(parts) <= 0
 
@@ -120,7 +161,13 @@ class Drilling:
         drawn_or_given = self.options.turns or drawn(rules, machines, self.options.seed)
         return islice(iter(drawn_or_given), taken, None)
 
-    def _stage(self, what: str, load: str | None, run: Recorder) -> Stage:
+    def _folder(self, kind: str, place: str) -> Path:
+        """Where a ledger or a load of a place is kept."""
+        return self.folder / kind / place.replace(" ", "-")
+
+    def _stage(
+        self, what: str, load: str | None, run: Recorder, own: OwnLooks | None = None
+    ) -> Stage:
         """All that ``what`` is carried out with; ConfigError when its load has nobody to ask."""
         steady = load_steady()
         lasts_s = self.options.soak_s + _DRILL_S
@@ -136,7 +183,7 @@ class Drilling:
             with ledger_keeping.keeping(
                 self.reach,
                 names=names,
-                folder=self.folder / "ledger" / place.replace(" ", "-"),
+                folder=self._folder(LEDGER, place),
                 run=f"{run.name}/{place}",
                 seed=self.options.seed,
                 rate_per_s=writes_per_s,
@@ -150,13 +197,13 @@ class Drilling:
                 yield NoLoad()
                 return
             self.tell(f"offering the load: {order}")
-            place = f"{what}/{machine}".replace(" ", "-")
-            with offering(order, self.folder / "load" / place) as running:
+            with offering(order, self._folder("load", f"{what}/{machine}")) as running:
                 yield Marked(running)
 
+        numbers = all_numbers(load_gates())
         return Stage(
             reach=self.reach,
-            calm=partial(until_steady, self.reach, steady, all_numbers(load_gates())),
+            calm=partial(until_steady, self.reach, [steady, *([own] if own else [])], numbers),
             afford=partial(affordable, self.reach),
             limits=steady.limits,
             write=run.write,
@@ -164,7 +211,26 @@ class Drilling:
             loading=loading,
             tell=self.tell,
             seed=self.options.seed,
+            meanwhile=partial(meanwhile, self.reach, own.meanwhile, numbers) if own else None,
         )
+
+
+def _see_gone(mended: Iterable[Mended], run: Recorder) -> None:
+    """Journal of each fault that it is gone; Unhealed for one that is not."""
+    for it in mended:
+        if it.trouble is not None:
+            raise Unhealed(f"{it.what}: {it.trouble}", remedy="./cutover heal")
+        for event in ("healed", "heal-proved"):
+            run.write("fault", it.fault, {"event": event, "by": "resume"})
+
+
+def _limits(rules: Soak) -> Mapping[str, float]:
+    """What a check of a soak judges it by: it comes with what was observed."""
+    return {
+        "grows_percent": rules.grows_percent,
+        "refused_percent": rules.refused_percent,
+        "slower_ratio": rules.slower_ratio,
+    }
 
 
 def _value(part: DrillOutcome) -> Mapping[str, Any]:
@@ -182,6 +248,10 @@ class _Books:
     @property
     def space(self) -> str:
         return self.books.space
+
+    @property
+    def silent_s(self) -> Mapping[str, float]:
+        return self.books.silent_s
 
     def mark(self, name: str) -> None:
         self.books.mark(name)

@@ -2,50 +2,99 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from harness.checks import CHECKS
 from harness.errors import HarnessError, TimedOut
-from harness.model import Case, Numbers, Observation, Outcome
+from harness.model import Case, Numbers, Observation, Outcome, Verdict
 from harness.probes import PROBES, pods
 from harness.settings import Gates
-from harness.settings.drills import Steady
+from harness.settings.drills import Looks
 from harness.transport import Reach
 from harness.waiting import until
 
 _EVERY_S = 2.0
 
 
-def trouble(reach: Reach, steady: Steady, numbers: Numbers) -> Sequence[str]:
-    """What keeps the cluster from its steady state; nothing when it is in it.
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What keeps a cluster from its steady state: what ``failed``, and what nobody could see."""
 
-    ``numbers`` are the targets that checks ask for. Whatever could not be seen is a trouble, too.
+    failed: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return (*self.failed, *self.unknown)
+
+
+def trouble(reach: Reach, looks: Looks, numbers: Numbers, without: str | None = None) -> Trouble:
+    """What is wrong just now, by some checks; nothing of the machine that it is looked at without.
+
+    ``numbers`` are the targets that checks ask for.
     """
-    seen = pods.in_each(steady.probes, partial(_observe, reach))
+    seen = pods.in_each(looks.probes, partial(_observe, reach, without))
     lost = [f"{probe}: {it}" for probe, it in seen.items() if isinstance(it, HarnessError)]
+    if lost:
+        return Trouble(unknown=tuple(lost))
     found = [one for it in seen.values() if not isinstance(it, HarnessError) for one in it]
-    case = Case(cluster=reach.profile.cluster(), targets=numbers, observations=found)
-    return lost or [reason for check in steady.checks for reason in _objection(check, case)]
+    cluster = reach.profile.cluster()
+    if without is not None:
+        cluster = cluster.without(without)
+    case = Case(cluster=cluster, targets=numbers, observations=found)
+    told = [(check, _verdict(check, case)) for check in looks.checks]
+    return Trouble(
+        failed=tuple(f"{check}: {it.reason}" for check, it in told if it.outcome is Outcome.FAIL),
+        unknown=tuple(
+            f"{check}: {it.reason}" for check, it in told if it.outcome is Outcome.NOT_PROVEN
+        ),
+    )
 
 
 def until_steady(
-    reach: Reach, steady: Steady, numbers: Numbers, within_s: float
+    reach: Reach, looks: Sequence[Looks], numbers: Numbers, within_s: float
 ) -> tuple[float, Sequence[str]]:
-    """Wait for the steady state: the seconds that took, and what was in its way at the end."""
+    """Wait for the steady state: the seconds that took, and what was in its way at the end.
+
+    Later looks may be dear: they are taken once all is well by those before.
+    """
+
+    def first() -> Trouble:
+        troubles = (trouble(reach, look, numbers) for look in looks)
+        return next((it for it in troubles if it.all), Trouble())
+
+    took_s, last = _until_well(first, within_s)
+    return took_s, last.all
+
+
+def meanwhile(
+    reach: Reach, looks: Looks, numbers: Numbers, machine: str, within_s: float
+) -> Mapping[str, Any]:
+    """What the others are like while a machine is broken: they may take a moment to go on.
+
+    ``took_s`` until all was well, and what ``failed`` or was ``unknown`` at the end.
+    """
+    took_s, last = _until_well(lambda: trouble(reach, looks, numbers, machine), within_s)
+    return {"took_s": round(took_s, 2), "failed": list(last.failed), "unknown": list(last.unknown)}
+
+
+def _until_well(look: Callable[[], Trouble], within_s: float) -> tuple[float, Trouble]:
+    """Look until nothing is wrong: the seconds that took, and what was wrong at the end."""
     began = time.monotonic()
-    last: list[str] = []
+    last = [Trouble()]
 
     def well() -> bool:
-        last[:] = trouble(reach, steady, numbers)
-        return not last
+        last[0] = look()
+        return not last[0].all
 
-    try:
+    with contextlib.suppress(TimedOut):  # what is wrong then is told
         until(well, within_s=within_s, what="the steady state", every_s=_EVERY_S)
-    except TimedOut:
-        return time.monotonic() - began, tuple(last)
-    return time.monotonic() - began, ()
+    return time.monotonic() - began, last[0]
 
 
 def all_numbers(gates: Gates) -> Numbers:
@@ -56,9 +105,10 @@ def all_numbers(gates: Gates) -> Numbers:
     return merged
 
 
-def _observe(reach: Reach, name: str) -> Sequence[Observation]:
+def _observe(reach: Reach, without: str | None, name: str) -> Sequence[Observation]:
     probe = PROBES[name]
-    targets = probe.targets(reach)
+    # Whoever is gone would be waited for.
+    targets = [target for target in probe.targets(reach) if target != without]
 
     def look(target: str) -> Observation:
         began = time.monotonic()
@@ -67,6 +117,8 @@ def _observe(reach: Reach, name: str) -> Sequence[Observation]:
             value = probe.observe(reach, target)
         except HarnessError as problem:
             error = str(problem)
+        except Exception as problem:  # a probe that breaks has seen nothing
+            error = f"{type(problem).__name__}: {problem}"
         took_s = time.monotonic() - began
         return Observation(
             probe=name, target=target, at=time.time(), took_s=took_s, value=value, error=error
@@ -76,10 +128,9 @@ def _observe(reach: Reach, name: str) -> Sequence[Observation]:
     return [it for it in looks.values() if isinstance(it, Observation)]
 
 
-def _objection(check: str, case: Case) -> Sequence[str]:
+def _verdict(check: str, case: Case) -> Verdict:
     try:
-        verdict = CHECKS[check](case)
+        return CHECKS[check](case)
     except Exception as error:  # a check that breaks has not said that all is well
-        return [f"{check}: {type(error).__name__}: {error}"]
-    well = verdict.outcome in (Outcome.PASS, Outcome.NOT_APPLICABLE)
-    return [] if well else [f"{check}: {verdict.reason}"]
+        reason = f"{type(error).__name__}: {error}"
+        return Verdict(outcome=Outcome.NOT_PROVEN, reason=reason)

@@ -6,15 +6,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, TimedOut
 from harness.faults import seen
 from harness.faults.budget import majority
+from harness.faults.model import EVERYTHING, NOTHING, Takes
 from harness.settings.drills import Limits
 from harness.transport import Reach
+from harness.waiting import until
 
 _EVERY_S = 1.0
 # Twice in a row: one look may fall into the moment in which a leader is chosen.
@@ -61,33 +63,59 @@ Look: TypeAlias = Callable[[Reach, str], Sample]
 
 @dataclass
 class Watch:
-    """What was seen so far, and why the fault must be taken back at once, if it must."""
+    """What was seen so far, and why the fault must be taken back at once, if it must.
+
+    ``takes`` is what may be missing of ``machine``: nothing before a fault is injected. ``muted``
+    says why the ledger has been silent for too long, or nothing. ``ours`` is whether the alarm
+    tells of us, and not of the cluster.
+    """
 
     machine: str
     limits: Limits
+    muted: Callable[[], str | None] = lambda: None
+    takes: frozenset[Takes] = NOTHING
     samples: list[Sample] = field(default_factory=list)
     alarm: threading.Event = field(default_factory=threading.Event)
     why: str = ""
+    ours: bool = False
     alarmed: float = 0.0  # when (monotonic seconds)
 
     def take(self, sample: Sample) -> None:
         """Take in a sample, and raise the alarm when it is one too many."""
         self.samples.append(sample)
-        reason = too_much(self.samples, self.machine, self.limits)
+        reason = too_much(self.samples, self.machine, self.limits, self.takes) or self.muted()
         if reason is not None:
-            self.give_up(reason)
+            self._raise(reason, ours=False)
 
     def give_up(self, reason: str) -> None:
-        """Raise the alarm; the first reason stays."""
+        """Raise the alarm because we cannot go on; the first reason stays."""
+        self._raise(reason, ours=True)
+
+    def see_whole(self, since: float, within_s: float) -> float | None:
+        """Wait until Ceph has every copy again: seconds after ``since``, or None: it has not."""
+        with suppress(TimedOut):
+            until(
+                lambda: whole_again(self.samples, since) is not None,
+                within_s=within_s,
+                what="every copy in Ceph",
+            )
+        return whole_again(self.samples, since)
+
+    def _raise(self, reason: str, *, ours: bool) -> None:
         if not self.alarm.is_set():
-            self.why, self.alarmed = reason, time.monotonic()
+            self.why, self.ours, self.alarmed = reason, ours, time.monotonic()
             self.alarm.set()
 
 
 @contextmanager
-def watching(reach: Reach, machine: str, limits: Limits) -> Iterator[Watch]:
+def watching(
+    reach: Reach,
+    machine: str,
+    limits: Limits,
+    muted: Callable[[], str | None] = lambda: None,
+) -> Iterator[Watch]:
     """Look once a second, in two threads: a silent API must not hide what Ceph says."""
-    watch = Watch(machine, limits)
+    watch = Watch(machine, limits, muted)
     stop = threading.Event()
 
     def look(what: Look) -> None:
@@ -141,18 +169,30 @@ def _storage(reach: Reach, machine: str) -> Sample:
     )
 
 
-def too_much(samples: Sequence[Sample], machine: str, limits: Limits) -> str | None:
+def too_much(
+    samples: Sequence[Sample], machine: str, limits: Limits, takes: frozenset[Takes] = EVERYTHING
+) -> str | None:
     """Why a fault takes more than it should: the limits are crossed; None while they are not."""
     nodes = [it for it in samples if it.ready is not None]
     others = [_unready(it, machine) for it in nodes[-_TWICE:]]
     if len(others) == _TWICE and all(others):
         return f"another machine is not ready: {', '.join(sorted(others[-1]))}"
     storages = [(it.at, it.storage) for it in samples if it.storage is not None]
+    down = [_osds_down(storage, takes) for _, storage in storages[-_TWICE:]]
+    if len(down) == _TWICE and all(down):
+        return f"OSDs that are down beside what the fault takes: {down[-1]}"
     if storages:
         apart = [(at, it.monitors_in < majority(it.monitors)) for at, it in storages]
         undecided = _since(storages[-1][0], apart)
         if undecided > limits.electing_s:
             return f"the monitors have had no majority for {undecided:.0f} s"
+        fewer = [(at, _monitors_out(it, takes) > 0) for at, it in storages]
+        missing_s = _since(storages[-1][0], fewer)
+        if missing_s > limits.electing_s:
+            return (
+                "monitors that have been out of the quorum beside what the fault takes, "
+                f"for {missing_s:.0f} s: {_monitors_out(storages[-1][1], takes)}"
+            )
         still = _since(storages[-1][0], [(at, it.active < it.groups) for at, it in storages])
         if still > limits.inactive_s:
             return f"placement groups have served nobody for {still:.0f} s"
@@ -169,6 +209,19 @@ def _unready(sample: Sample, machine: str) -> set[str]:
     return {name for name, well in ready.items() if not well and name != machine}
 
 
+def _osds_down(storage: Storage, takes: frozenset[Takes]) -> int:
+    """How many are down beside the one that a fault may take: a machine has but one."""
+    return max(0, storage.osds - storage.osds_up - int(Takes.OSD in takes))
+
+
+def _monitors_out(storage: Storage, takes: frozenset[Takes]) -> int:
+    """How many are out of the quorum beside the one that a fault may take.
+
+    While they elect that is all of them, so it is too much only when it lasts.
+    """
+    return max(0, storage.monitors - storage.monitors_in - int(Takes.MONITOR in takes))
+
+
 def _since(now: float, states: Sequence[tuple[float, bool]]) -> float:
     """For how long the last states in a row have been true."""
     began = now
@@ -179,11 +232,16 @@ def _since(now: float, states: Sequence[tuple[float, bool]]) -> float:
     return now - began
 
 
-def noticed(samples: Sequence[Sample], machine: str, since: float) -> Mapping[str, float]:
-    """Seconds after ``since`` until Kubernetes, and until Ceph, showed that something is wrong."""
+def noticed(
+    samples: Sequence[Sample], machine: str, since: float, until_s: float
+) -> Mapping[str, float]:
+    """Seconds after ``since`` until Kubernetes, and until Ceph, showed that something is wrong.
+
+    What they showed after ``until_s`` is none of the fault's doing.
+    """
     found: dict[str, float] = {}
     for sample in samples:
-        if sample.at < since:
+        if not since <= sample.at <= until_s:
             continue
         if sample.ready is not None and not sample.ready.get(machine, False):
             found.setdefault("kubernetes", round(sample.at - since, 2))

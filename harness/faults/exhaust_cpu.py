@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from harness.errors import NotProven
 from harness.faults.exhausting import Stress, measured, processors
 from harness.faults.model import EVERYTHING, Argv, Takes
 from harness.transport import Reach
@@ -23,4 +24,6 @@ class ExhaustCpu(Stress):
 
     def used(self, reach: Reach) -> float:
         cpu = measured(reach, self.machine, everything=False)["cpu"]
+        if "usageNanoCores" not in cpu:  # its kubelet has just started: it takes two looks
+            raise NotProven(f"how busy {self.machine} is was not measured yet")
         return float(cpu["usageNanoCores"]) / 1e7 / processors(reach, self.machine)

@@ -32,6 +32,8 @@ class Fault(Frozen, ABC):
     # Seconds until its effect must be seen, and until it must be seen gone after it was taken back.
     seen_within_s: ClassVar[float] = 30.0
     gone_within_s: ClassVar[float] = 60.0
+    # How long a command of its undo may take.
+    undo_within_s: ClassVar[float] = 30.0
     # Taken back, it is over: nothing has to boot or to recover first.
     at_once: ClassVar[bool] = True
 
@@ -42,6 +44,15 @@ class Fault(Frozen, ABC):
     def target(self) -> str:
         """What is broken, in words."""
         return self.machine
+
+    @property
+    def asks_itself(self) -> bool:
+        """Does whoever is broken say so itself when it is asked how it is?"""
+        return False
+
+    def sketched(self) -> Self:
+        """The same, with words in the place of choices that cannot be made yet."""
+        return self
 
     def resolved(self, reach: Reach, draw: Random) -> Self:  # noqa: ARG002 (most name theirs)
         """The same with every choice made: whom exactly it hits, and what that was before."""
@@ -61,6 +72,7 @@ class Fault(Frozen, ABC):
             place=place,
             commands=tuple(commands),
             lease_s=lease_s,
+            within_s=self.undo_within_s,
         )
 
     @abstractmethod

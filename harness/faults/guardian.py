@@ -24,7 +24,6 @@ from harness.faults.model import Undo
 from harness.settings import ROOT, state_dir
 from harness.waiting import until
 
-_COMMAND_S = 150.0
 # It does not wait for ever on what cannot be undone: `./cutover heal` still finds it.
 _TRIES_S = 900.0
 _FOREVER_S = 7 * 86400.0
@@ -100,7 +99,7 @@ def _failures(undo: Undo) -> list[str]:
     """Run every command, also after one that failed; what failed."""
     failed = []
     for command in undo.commands:
-        done = run_here(command, _COMMAND_S)
+        done = run_here(command, undo.within_s)
         if done.status != 0:
             failed.append(f"`{shlex.join(command)}` ended with {done.status}: {done.stderr[-200:]}")
     return failed

@@ -51,6 +51,10 @@ class KillPods(Fault):
         names = ", ".join(victim.name for victim in self.victims)
         return f"{names or self.selector} in {self.namespace}"
 
+    def sketched(self) -> Self:
+        drawn = Victim(name=f"‹{self.choice} of {self.selector}›", uid="")
+        return self.model_copy(update={"victims": (drawn,)})
+
     def resolved(self, reach: Reach, draw: Random) -> Self:
         alive = [pod for pod in self._pods(reach) if _is_whole(pod)]
         chosen = self._chosen(alive, draw)

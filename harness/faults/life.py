@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from functools import partial
 from typing import Any, Protocol, TypeAlias
@@ -30,7 +30,9 @@ LEASE_S = 30.0
 # Three chances to renew before the lease ends.
 _RENEWALS = 3.0
 # A machine that comes back from a reboot cannot be asked at first.
+_HEAL_S = 60.0
 _HEAL_AGAIN_S = 2.0
+_PROMPT_S = 0.1
 
 
 class Stage(StrEnum):
@@ -72,10 +74,14 @@ class Life:
         self.stage = Stage.NEW
         self.undo: Undo | None = None
         self.expired = False  # the undo ran by itself while we still thought that it was active
+        self.injected = False  # it may be there, whether its injection succeeded or not
         self._reach = reach
         self._tell = tell
         self._keeper = keeper
         self._lease_s = lease_s
+        self._kept_until = 0.0  # the undo has not run by itself before (monotonic seconds)
+        self._taking_back: float | None = None  # since when
+        self._renewing: threading.Thread | None = None  # a renewal that was late
 
     def arm(self) -> None:
         """Put the undo where it will be needed. NotProven when the fault is past that."""
@@ -84,19 +90,26 @@ class Life:
         self._tell("armed", {"fault": self.fault.name, "undo": undo.model_dump(mode="json")})
         self.undo = undo
         self.stage = Stage.INVALID  # until it is known to be armed
+        began = time.monotonic()
         self._keeper(self._reach, undo.place).arm(undo)
+        self._kept_until = began + self._lease_s
         self.stage = Stage.ARMED
 
-    def inject(self) -> float:
+    def inject(self, unless: Callable[[], bool] = lambda: False) -> float:
         """Break it; returns the seconds that took. InjectFailed when it did not work.
 
-        The lease begins anew first: an undo that has run already would take nothing back.
+        The lease begins anew first: an undo that has run already would take nothing back. NotProven
+        when ``unless`` says that nothing more may be broken. An injection that has begun is waited
+        for: what arrives after its undo has run would stay.
         """
         self._must_be(Stage.ARMED)
         self.renew()
+        if unless():
+            raise NotProven(f"{self._words} was not injected: too much was broken already")
         data = {"fault": self.fault.name, "target": self.fault.target}
         self._tell("injected", data)
         self.stage = Stage.INVALID
+        self.injected = True
         began = time.monotonic()
         self.fault.inject(self._reach)
         self.stage = Stage.INJECTED
@@ -119,26 +132,35 @@ class Life:
         """Begin the lease anew. NotProven when the undo has run already."""
         if self.undo is None:
             raise NotProven(f"{self._words} was never armed")
-        if not self._keeper(self._reach, self.undo.place).renew(self.undo):
+        began = time.monotonic()
+        if self._keeper(self._reach, self.undo.place).renew(self.undo):
+            self._kept_until = began + self._lease_s
+            return
+        # Nothing is left to renew either when we took it back while this was under way.
+        if self._taking_back is None or self._taking_back >= self._kept_until:
             self.expired = True
-            raise NotProven(f"{self._words} took itself back: its lease was not renewed in time")
+        raise NotProven(f"{self._words} took itself back: its lease was not renewed in time")
 
-    def heal(self, within_s: float = 60.0) -> float:
+    def heal(self, within_s: float | None = None) -> float:
         """Take it back, again and again until that works; returns the seconds.
 
-        Unhealed when it did not work within ``within_s``.
+        Unhealed when it did not work within ``within_s``; by default a minute, and where a machine
+        has to boot before it can be asked, as long as that may take.
         """
         if self.stage not in _MAY_HEAL or self.undo is None:
             raise NotProven(f"{self._words} was never armed: there is nothing to take back")
         undo = self.undo
+        if within_s is None:
+            within_s = _HEAL_S if self.fault.at_once else max(_HEAL_S, self.fault.gone_within_s)
         began = time.monotonic()
-        last: list[HarnessError] = []
+        self._taking_back = self._taking_back or began
+        last: list[str] = []
 
         def done() -> bool:
             try:
                 self.fault.heal(self._reach, undo)
-            except HarnessError as error:
-                last[:] = [error]
+            except Exception as error:  # whatever it is, the fault is still there
+                last[:] = [_in_words(error)]
                 return False
             return True
 
@@ -167,12 +189,16 @@ class Life:
             ) from late
         self.stage = Stage.GONE
         took_s = time.monotonic() - began
+        self._tidy()
         self._tell("heal-proved", {"took_s": round(took_s, 3)})
         return took_s
 
     @contextmanager
     def renewed(self) -> Iterator[None]:
-        """Keep the lease while the body runs; a renewal that gets no answer is tried again."""
+        """Keep the lease while the body runs; a renewal that gets no answer is tried again.
+
+        One that is under way at the end delays nothing: ``see_gone`` clears up after it.
+        """
         stop = threading.Event()
 
         def keep() -> None:
@@ -181,8 +207,8 @@ class Life:
                     self.renew()
                 except NotProven:
                     return
-                except HarnessError:
-                    continue  # the machine may be what is broken: its own timer goes on
+                except Exception:  # the machine may be what is broken: its own timer goes on
+                    continue
 
         thread = threading.Thread(target=keep, name=f"lease:{self.fault.id}", daemon=True)
         thread.start()
@@ -190,7 +216,16 @@ class Life:
             yield
         finally:
             stop.set()
-            thread.join(timeout=self._lease_s)
+            thread.join(timeout=_PROMPT_S)
+            self._renewing = thread if thread.is_alive() else None
+
+    def _tidy(self) -> None:
+        """A renewal that came after the undo has left a timer, which would find nothing to do."""
+        if self._renewing is None or self.undo is None:
+            return
+        self._renewing.join(timeout=self._lease_s)
+        with suppress(HarnessError):
+            self.fault.heal(self._reach, self.undo)
 
     @property
     def _words(self) -> str:
@@ -207,18 +242,29 @@ class Life:
         what: str,
         unless: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Whoever cannot be asked has seen nothing yet."""
+        """Whoever cannot be asked, or says what nobody understands, has seen nothing yet."""
+        said: list[str] = []
 
         def seen() -> bool:
+            said.clear()
             try:
                 return answer_of(partial(look, self._reach), unless, what=what)
-            except TimedOut:
-                if unless():
-                    raise
-                return False
             except InjectFailed:
                 raise
-            except HarnessError:
+            except Exception as error:
+                if isinstance(error, TimedOut) and unless():
+                    raise
+                said.append(_in_words(error))
                 return False
 
-        until(seen, within_s=within_s, what=what, every_s=0.25)
+        try:
+            until(seen, within_s=within_s, what=what, every_s=0.25)
+        except TimedOut as late:
+            if not said:
+                raise
+            raise TimedOut(f"{what}: not within {within_s:g} s; asked last: {said[0]}") from late
+
+
+def _in_words(error: Exception) -> str:
+    text = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+    return text.partition("\n")[0]

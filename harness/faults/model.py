@@ -34,7 +34,8 @@ class Act(Frozen):
 class Undo(Frozen):
     """What takes a fault back: commands that may run twice, on a machine or here.
 
-    ``place`` runs them by itself ``lease_s`` seconds after nobody has renewed them.
+    ``place`` runs them by itself ``lease_s`` seconds after nobody has renewed them. Each may take
+    ``within_s``; the default is for journals that were written before they said so.
     """
 
     id: FaultId
@@ -43,6 +44,7 @@ class Undo(Frozen):
     place: str
     commands: tuple[Argv, ...]
     lease_s: float = Field(ge=1, le=600)
+    within_s: float = Field(default=180.0, gt=0)
 
 
 class Takes(StrEnum):

@@ -20,6 +20,7 @@ class PowerOff(Fault):
     name: ClassVar[str] = "power-off"
     takes: ClassVar[frozenset[Takes]] = EVERYTHING
     gone_within_s: ClassVar[float] = 300.0
+    undo_within_s: ClassVar[float] = _POWER_S
     at_once: ClassVar[bool] = False  # a machine boots
 
     def refuse(self, reach: Reach) -> str | None:

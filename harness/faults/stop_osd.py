@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, ClassVar, Literal, Self
 
+from harness.errors import NotProven
 from harness.faults import seen
 from harness.faults.ceph_daemon import StopDaemon
 from harness.faults.model import Takes
@@ -44,7 +45,12 @@ def osd_of(reach: Reach, machine: str, draw: Random) -> str:
 
 
 def osd_in_tree(reach: Reach, machine: str, number: str) -> Mapping[str, Any]:
-    """What ``ceph osd tree`` says of one OSD, asked elsewhere than on ``machine``."""
-    tree = seen.ceph(reach, machine, "osd", "tree")
-    found: Mapping[str, Any] = next(it for it in tree["nodes"] if it["name"] == f"osd.{number}")
-    return found
+    """What ``ceph osd tree`` says of one OSD, asked elsewhere than on ``machine``.
+
+    NotProven when Ceph knows none of that number.
+    """
+    nodes: Sequence[Mapping[str, Any]] = seen.ceph(reach, machine, "osd", "tree")["nodes"]
+    for node in nodes:
+        if node["name"] == f"osd.{number}":
+            return node
+    raise NotProven(f"Ceph knows no osd.{number}")

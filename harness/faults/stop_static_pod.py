@@ -34,6 +34,10 @@ class StopStaticPod(Fault):
     def target(self) -> str:
         return f"{self.part} on {self.machine}"
 
+    @property
+    def asks_itself(self) -> bool:
+        return self.part in _ASKED
+
     def refuse(self, reach: Reach) -> str | None:
         if not reach.profile.cluster().machine(self.machine).is_server:
             return f"{self.machine} is no server: it runs no {self.part}"

@@ -4,18 +4,19 @@ The engine feeds it the records that it writes, a report feeds it the records th
 check is judged by the same lines of code from the same records both times.
 
 Kinds of records: manifest, session, cluster, refused, scenario, not-applicable, ask, look,
-observation, require, step, scenario-end, problem, fault, collect, collected, redacted,
+observation, require, step, scenario-end, problem, fault, soaked, collect, collected, redacted,
 interrupted, torn, end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.checks import Check
 from harness.drill.session import DRILLS, LEDGER, SOAK, DrillOutcome
+from harness.drill.soak import SOAKED
 from harness.errors import NotProven
 from harness.gate.manifest import Manifest
 from harness.gate.ruling import Ruling, rule
@@ -113,6 +114,9 @@ class Trail:
         self.faults: dict[str, FaultSeen] = {}
         # What is not done twice, by probe and name: drills, and the parts of a soak.
         self.completed: dict[tuple[str, str], Completed] = {}
+        # The parts of a soak that did not come to their end, and what was journalled of each.
+        self.broken_off: dict[str, Sequence[Mapping[str, Any]]] = {}
+        self._soaked: dict[str, list[Mapping[str, Any]]] = {}
         self.undo: dict[str, Mapping[str, Any]] = {}  # fault → what was armed, and for what
         self.redacted: Mapping[str, Any] = {"places": {}, "tokens": {}}
         self.collected: list[Collected] = []
@@ -151,6 +155,12 @@ class Trail:
             raise NotProven("the journal is empty")
         return self._last
 
+    @property
+    def left(self) -> Mapping[str, Mapping[str, Any]]:
+        """What was armed for each fault that is not known to be gone."""
+        there = {name for name, it in self.faults.items() if not it.heal_proved}
+        return {name: data for name, data in self.undo.items() if name in there}
+
     def feed(self, record: Record) -> None:
         """Take in the next record; kinds that carry no judgement are passed over."""
         self._first = self._first or record
@@ -178,6 +188,11 @@ class Trail:
         """
         for probe in (DRILLS, SOAK):
             self._remember(probe)
+        self.broken_off = {
+            part: events
+            for part, events in self._soaked.items()
+            if (SOAK, part) not in self.completed
+        }
         self.signer = record.data.get("signer")
         self.sessions += 1
         self._looks.clear()
@@ -204,8 +219,8 @@ class Trail:
         self.scenarios[record.data["scenario"]].asked[record.subject] = None
 
     def _on_look(self, record: Record) -> None:
-        if record.subject == DRILLS:
-            self._remember(DRILLS)  # the one before it, whose look this one replaces
+        if record.subject in (DRILLS, SOAK):
+            self._remember(record.subject)  # what was before it, whose look this one replaces
         self._looks[record.subject] = _Look(targets=tuple(record.data["targets"]))
         self.looked.append(LookSeen(began=replace(record, data=None), ended=record))
 
@@ -264,6 +279,9 @@ class Trail:
                 outcome = DrillOutcome(value=seen.value, tallies=own)
                 self.completed[probe, name] = Completed(outcome, seen.at, seen.took_s)
 
+    def _on_soaked(self, record: Record) -> None:
+        self._soaked.setdefault(record.subject, []).append(record.data)
+
     def _on_fault(self, record: Record) -> None:
         event = record.data["event"]
         if event == "armed":
@@ -277,7 +295,9 @@ class Trail:
                 injected=record.at,
             )
             return
-        fault = self.faults[record.subject]
+        fault = self.faults.get(record.subject)
+        if fault is None:
+            return  # its arming failed: it was taken back, and never injected
         if event == "active":
             fault.active_proved = True
         elif event == "healed":
@@ -317,6 +337,7 @@ class Trail:
         "scenario-end": _on_scenario_end,
         "problem": _on_problem,
         "fault": _on_fault,
+        SOAKED: _on_soaked,
         "collect": _on_collect,
         "collected": _on_collected,
         "redacted": _on_redacted,

@@ -40,6 +40,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "http": ("http",),
     "objects": (),
 }
+_PASSWORD = "/secret/password"
 _PREFIX = "cutover-ledger-"
 _UNTIL = "cutover/until"
 _READY_WITHIN_S = 240.0
@@ -81,7 +82,26 @@ class Platform:
                 kube.apply(manifest)
         wanted = {"database": 1, "files": len(self.reach.profile.machines), "http": 2}
         self._wait({part: wanted[part] for part in parts})
-        listed = kube.get(f"/api/v1/namespaces/{self.space}/services")["items"]
+        self._find_services()
+
+    def found(self, kinds: Collection[str]) -> None:
+        """Take up what another harness has made for these kinds; NotProven when it is not there.
+
+        Raises TransportError when the cluster cannot be asked.
+        """
+        parts = {part for kind in kinds for part in NEEDS[kind]}
+        self._find_services()
+        if missing := sorted(parts - self.services.keys()):
+            raise NotProven(f"there is no {', '.join(missing)} in {self.space} any more")
+        if "database" in parts:
+            # Of the pod: a harness that may read any secret of a cluster may do too much.
+            done = self.reach.kube.exec(self.space, "database-0", ("cat", _PASSWORD), within_s=10.0)
+            if done.status != 0:
+                raise NotProven(f"the database does not tell its password: {done.stderr[-200:]}")
+            self.password = done.stdout.strip()
+
+    def _find_services(self) -> None:
+        listed = self.reach.kube.get(f"/api/v1/namespaces/{self.space}/services")["items"]
         self.services = {it["metadata"]["name"]: it["spec"]["clusterIP"] for it in listed}
 
     def stage(self, tunnels: Tunnels, *, run: str, seed: int) -> Stage:
@@ -235,3 +255,10 @@ def namespace(kube: Kube, lasts_s: float) -> Iterator[str]:
     name = f"{_PREFIX}{secrets.token_hex(4)}"
     with pods.namespace_named(kube, name, {_UNTIL: f"{time.time() + lasts_s:.0f}"}):
         yield name
+
+
+def is_there(kube: Kube, space: str) -> bool:
+    """Is the namespace of an earlier ledger still there, and not on its way out?"""
+    listed = kube.get(f"/api/v1/namespaces?{pods.SELECTOR}")["items"]
+    metas = [it["metadata"] for it in listed]
+    return any(it["name"] == space and "deletionTimestamp" not in it for it in metas)

@@ -23,12 +23,18 @@ from harness.waiting import until
 _A_TRY_S = 90.0
 
 
-def read_back(writer: Writer, folder: Path, *, within_s: float) -> str:
+def path_of(writer: Writer, folder: Path) -> Path:
+    """Where what a writer read is kept."""
+    return folder / f"{writer.name.replace('/', '-')}.found"
+
+
+def read_back(writer: Writer, folder: Path, *, within_s: float, after_us: int = 0) -> str:
     """Let a writer read everything of its kind, and try again until it can or the time is over.
 
-    Why it could not, or nothing. Takes ``within_s`` seconds, and those of one try, at most.
+    Why it could not, or nothing. Takes ``within_s`` seconds, and those of one try, at most. A
+    reading is after everything up to ``after_us``, if this computer's clock began anew or not.
     """
-    path = folder / f"{writer.name.replace('/', '-')}.found"
+    path = path_of(writer, folder)
     said: list[str] = []
 
     def read() -> bool:
@@ -37,7 +43,7 @@ def read_back(writer: Writer, folder: Path, *, within_s: float) -> str:
         try:
             within(
                 _A_TRY_S,
-                lambda: _write(partial, writer),
+                lambda: _write(partial, writer, after_us),
                 what=f"reading back with {writer.name}",
                 abandon=writer.abandon,
             )
@@ -54,9 +60,10 @@ def read_back(writer: Writer, folder: Path, *, within_s: float) -> str:
     return ""
 
 
-def _write(path: Path, writer: Writer) -> None:
+def _write(path: Path, writer: Writer, after_us: int) -> None:
+    began_us = max(time.monotonic_ns() // 1000, after_us + 1)
     with path.open("w", encoding="utf-8") as file:
-        file.write(f"{writer.name}\t{time.monotonic_ns() // 1000}\n")
+        file.write(f"{writer.name}\t{began_us}\n")
         for who, seq in writer.read():
             file.write(f"{who}\t{seq}\n")
 
@@ -74,9 +81,19 @@ def _found_together(path: Path) -> Iterator[Iterable[Found]]:
 
 
 def judge(
-    folder: Path, kinds: Iterable[str], troubles: Mapping[str, Sequence[str]]
+    folder: Path,
+    kinds: Iterable[str],
+    troubles: Mapping[str, Sequence[str]],
+    *,
+    broken_off: bool = False,
 ) -> Mapping[str, Tally]:
-    """The tallies of a ledger, from what is in its folder, and what else its keeper knows."""
+    """The tallies of a ledger, from what is in its folder, and what else its keeper knows.
+
+    That its book has no end is a trouble, unless whoever asks knows that it was ``broken_off`` and
+    has read back since. No write was sent before its line was on the disk, and one whose end is
+    missing is one of which nobody knows: what the book says is so, and only silence at its end says
+    nothing.
+    """
     readings: dict[str, list[Reading]] = {kind: [] for kind in kinds}
     for path in sorted(folder.glob("*.found")):
         with path.open(encoding="utf-8") as file:
@@ -85,8 +102,11 @@ def judge(
         readings.setdefault(kind_of(by), []).append(reading)
     book = Reader(folder / "book")
     found = tallies(book, readings, wall_s=book.wall_s)
-    of_all = [f"the book is torn: {book.torn_bytes} bytes were dropped"] if book.torn_bytes else []
-    of_all += [] if book.closed else ["the book has no end: the harness that kept it was killed"]
+    of_all = []
+    if book.torn_bytes and not broken_off:
+        of_all.append(f"the book is torn: {book.torn_bytes} bytes were dropped")
+    if not (book.closed or broken_off):
+        of_all.append("the book has no end: the harness that kept it was killed")
     return {
         kind: replace(it, troubles=(*it.troubles, *troubles.get(kind, ()), *of_all))
         for kind, it in found.items()

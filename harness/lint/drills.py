@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from harness.catalogue import Scenario
+from harness.checks import CHECKS
 from harness.faults.fault import Fault
 from harness.lint.mistake import Mistake, at
+from harness.probes import PROBES
 from harness.settings import flaws, line_of, parse
 from harness.settings.drills import Drill, Planned
 from harness.settings.load import Load
@@ -15,6 +17,7 @@ from harness.settings.load import Load
 _FOLDER = "scenarios/drills"
 _LOADS = "scenarios/load"
 _NO_DRILL = "steady"
+_NOTICED = ("noticed_by_kubernetes_s", "noticed_by_ceph_s")
 # What a fault is given when it is planned, whatever the drill says.
 _GIVEN = frozenset({"id", "machine"})
 
@@ -45,10 +48,8 @@ def lint(
         if drill.load is not None and drill.load not in loads:
             line = line_of(path, ("load",))
             yield Mistake(where=f"{where}:{line}", says=f"there is no load {drill.load}")
-        for number, planned in enumerate(drill.faults):
-            for says in _of_fault(planned, faults):
-                line = line_of(path, ("faults", number))
-                yield Mistake(where=f"{where}:{line}", says=says)
+        yield from _of_faults(where, path, drill, faults)
+        yield from _of_looks(where, path, drill)
 
 
 def _loads(root: Path) -> Iterator[str | Mistake]:
@@ -60,6 +61,43 @@ def _loads(root: Path) -> Iterator[str | Mistake]:
         yield from found
         if not found and (name := parse(Load, path).name) != path.stem:
             yield Mistake(where=f"{where}:1", says=f"{path.stem} calls itself {name}")
+
+
+def _too_late(drill: Drill, faults: Mapping[str, type[Fault]]) -> Iterator[str]:
+    """Targets of notices that the fault, taken back at once, is not there long enough to miss."""
+    kinds = [faults.get(planned.fault) for planned in drill.faults]
+    if not all(kind is not None and kind.at_once for kind in kinds):
+        return
+    for key, target in drill.targets.items():
+        if key in _NOTICED and target.number > min(it.hold_s for it in drill.faults):
+            yield key
+
+
+def _of_looks(where: str, path: Path, drill: Drill) -> Iterator[Mistake]:
+    """Probes and checks that a drill looks at beside the steady state, and that do not exist."""
+    if drill.looks is None:
+        return
+    line = line_of(path, ("looks",))
+    for probe in drill.looks.probes:
+        if probe not in PROBES:
+            yield Mistake(where=f"{where}:{line}", says=f"there is no probe named “{probe}”")
+    for check in dict.fromkeys([*drill.looks.during, *drill.looks.checks]):
+        if check not in CHECKS:
+            yield Mistake(where=f"{where}:{line}", says=f"there is no check named “{check}”")
+
+
+def _of_faults(
+    where: str, path: Path, drill: Drill, faults: Mapping[str, type[Fault]]
+) -> Iterator[Mistake]:
+    """Faults that could not be planned, or are not there as long as a target of theirs."""
+    for key in _too_late(drill, faults):
+        line = line_of(path, ("targets", key))
+        says = f"{key} is longer than the fault is there: who never notices would be unknown"
+        yield Mistake(where=f"{where}:{line}", says=says)
+    for number, planned in enumerate(drill.faults):
+        for says in _of_fault(planned, faults):
+            line = line_of(path, ("faults", number))
+            yield Mistake(where=f"{where}:{line}", says=says)
 
 
 def _of_fault(planned: Planned, faults: Mapping[str, type[Fault]]) -> Iterator[str]:

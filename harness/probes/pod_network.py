@@ -5,7 +5,8 @@ One pod stands on each machine, and a service before each pod. The value:
 ``pairs``       "A → B" → {"small", "large": datagrams that B itself received from A, of those sent;
                 "tcp", "bulk", "service": {"value", "took_s"} or {"error"}}, or {"error"}
 ``names``       machine → {"expected": [address], "resolver": {kind of name: …}, "nameserver":
-                {its address: …}}, each "value" a list of addresses, or {"error"}
+                {its address: …}, "servers": {address of a pod that serves DNS: … and "on", its
+                machine}}, each "value" a list of addresses, or {"error"}
 ``dns_on``      machines whose pods serve DNS
 """
 
@@ -44,7 +45,8 @@ class PodNetwork:
     def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
         machines = [machine.name for machine in reach.profile.machines]
         with pods.namespace(reach.kube) as space:
-            talk = _Talk(reach, space, _deploy(reach, space, machines))
+            servers = _name_servers(reach.kube)
+            talk = _Talk(reach, space, _deploy(reach, space, machines), servers)
             said = pods.in_each(talk.ready, talk.in_pod)
             heard = pods.in_each(talk.ready, talk.received)
         return {
@@ -53,7 +55,7 @@ class PodNetwork:
                 for one, other in permutations(machines, 2)
             },
             "names": {machine: talk.names(machine, said) for machine in machines},
-            "dns_on": _dns_machines(reach.kube),
+            "dns_on": sorted(set(servers.values())),
         }
 
 
@@ -83,15 +85,20 @@ def _service_of(machine: str) -> str:
     return pods.name_of("to", machine)
 
 
-def _dns_machines(kube: Kube) -> list[str]:
-    listed = kube.get(_DNS_PODS)["items"]
-    return sorted({item["spec"]["nodeName"] for item in listed if item["spec"].get("nodeName")})
+def _name_servers(kube: Kube) -> Mapping[str, str]:
+    """The machines of the pods that serve DNS, by the pods' addresses (or names, without one)."""
+    return {
+        item.get("status", {}).get("podIP") or item["metadata"]["name"]: item["spec"]["nodeName"]
+        for item in kube.get(_DNS_PODS)["items"]
+        if item["spec"].get("nodeName")
+    }
 
 
 class _Talk:
     """One round of talk between the pods that are ready."""
 
-    def __init__(self, reach: Reach, space: str, stage: _Stage) -> None:
+    def __init__(self, reach: Reach, space: str, stage: _Stage, servers: Mapping[str, str]) -> None:
+        self._servers = servers
         self._kube = reach.kube
         self._kubernetes = reach.profile.kubernetes
         self._space = space
@@ -115,6 +122,7 @@ class _Talk:
             "peers": peers,
             "services": {peer: self._stage.services[peer] for peer in peers},
             "names": names,
+            "servers": list(self._servers),
         }
         return self._run(machine, "talk", json.dumps(wanted))
 
@@ -159,6 +167,10 @@ class _Talk:
             "expected": [self._stage.services[machine]],
             "resolver": spoke["resolver"],
             "nameserver": spoke["nameserver"],
+            "servers": {
+                address: {"on": self._servers[address], **answer}
+                for address, answer in spoke["server"].items()
+            },
         }
 
     def _problem(self, machine: str, answers: Answers) -> str | None:

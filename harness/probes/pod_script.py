@@ -27,7 +27,7 @@ from typing import Any
 TRY_S = 2.0
 PAUSE_S = 0.05
 DATAGRAMS = 5
-KINDS = ("small", "large", "tcp", "bulk", "service", "resolver", "nameserver")
+KINDS = ("small", "large", "tcp", "bulk", "service", "resolver", "nameserver", "server")
 SMALL, LARGE = 64, 1024 * 1024
 # From linux/in.h; the socket module does not name them everywhere.
 IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2
@@ -203,6 +203,8 @@ def talk(wanted: dict[str, Any]) -> dict[str, Any]:
         looks["resolver", kind] = partial(resolve, name)
     for server in nameservers() if wanted["names"] else ():
         looks["nameserver", server] = partial(ask_nameserver, server, wanted["names"]["full name"])
+    for server in wanted["servers"] if wanted["names"] else ():
+        looks["server", server] = partial(ask_nameserver, server, wanted["names"]["full name"])
     late = {"error": f"no answer within {within_s:g} s", "took_s": within_s}
     found: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
     for kind, what in looks:

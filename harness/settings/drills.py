@@ -6,7 +6,7 @@ state is, from which every drill starts and to which it must come back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,7 +21,7 @@ _STEADY = "steady"
 
 Writer = Literal["postgres", "bank", "cephfs", "http", "objects"]
 # What a drill must always say: without these it would prove nothing.
-REQUIRED = ("lost_count", "outage_s", "steady_again_s")
+REQUIRED = ("lost_count", "outage_s", "steady_again_s", "whole_again_s")
 # What a drill with a load must say of it, and one without a load cannot.
 OF_LOAD = ("failed_percent", "again_p99_ms")
 
@@ -50,6 +50,29 @@ class Planned(Frozen):
         return self.parameters.get("namespace") == "ledger"
 
 
+class Looks(Frozen):
+    """Checks, and the probes whose observations they judge."""
+
+    probes: tuple[str, ...] = Field(min_length=1)
+    checks: tuple[str, ...] = Field(min_length=1)
+
+
+class OwnLooks(Looks):
+    """What a drill looks at beside the steady state.
+
+    ``checks`` hold before and afterwards, ``during`` hold on all other machines while the fault is
+    there. Of a cluster that has not the part that it ``needs``, nothing is looked at.
+    """
+
+    during: tuple[str, ...] = Field(min_length=1)
+    needs: str | None = None
+
+    @property
+    def meanwhile(self) -> Looks:
+        """What is looked at while the fault holds."""
+        return Looks(probes=self.probes, checks=self.during)
+
+
 class DrillChange(Frozen):
     """What a drill does otherwise on one cluster, and why: parameters of its faults."""
 
@@ -76,6 +99,7 @@ class Drill(Frozen):
     ledger: tuple[Writer, ...] = Field(min_length=1)
     writes_per_s: float = Field(default=5.0, gt=0, le=200)
     load: str | None = None
+    looks: OwnLooks | None = None
     targets: Annotated[Mapping[TargetKey, Target], AfterValidator(_complete)]
 
     @model_validator(mode="after")
@@ -86,6 +110,12 @@ class Drill(Frozen):
         if self.load is None and given:
             raise ValueError(f"{given[0]} needs a load")
         return self
+
+    def looks_on(self, parts: Collection[str]) -> OwnLooks | None:
+        """What it looks at beside the steady state, on a cluster of these parts."""
+        if self.looks is None or self.looks.needs is None:
+            return self.looks
+        return self.looks if self.looks.needs in parts else None
 
     def changed(self, change: DrillChange | None) -> Drill:
         """The drill as one cluster wants it, with the reason in its title."""
@@ -103,8 +133,9 @@ class Limits(Frozen):
     """What ends a fault at once while it is active.
 
     Seconds for which monitors may elect (while they do, none is in quorum), for which placement
-    groups may serve nobody, and for which the API or Ceph may not answer. A second
-    machine that is not ready ends it in any case.
+    groups may serve nobody, and for which the API or Ceph may not answer. A second machine that is
+    not ready ends it in any case, and so do an OSD that the fault does not take and a ledger that
+    is silent for longer than the drill's outage.
     """
 
     electing_s: float = Field(gt=0)
@@ -112,12 +143,10 @@ class Limits(Frozen):
     silent_s: float = Field(gt=0)
 
 
-class Steady(Frozen):
+class Steady(Looks):
     """The steady state: checks that hold, of what these probes see; and what is too much."""
 
     schema_version: Literal[1] = Field(alias="schema")
-    probes: tuple[str, ...] = Field(min_length=1)
-    checks: tuple[str, ...] = Field(min_length=1)
     limits: Limits
 
 

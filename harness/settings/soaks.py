@@ -41,6 +41,7 @@ class Soak(Frozen):
     ``pause_s`` is how long all is left alone between two faults, ``calm_within_s`` how long the
     steady state may take to come back after one. ``look_every_s``: how often every machine's
     footprint is taken. ``grows_percent``: how much more of a thing there may be at the end.
+    ``refused_percent``: how many turns may be refused as too much, or break off.
     ``load`` names what is asked of the ingress all the time.
     """
 
@@ -50,6 +51,7 @@ class Soak(Frozen):
     calm_within_s: float = Field(gt=0)
     look_every_s: float = Field(gt=0)
     grows_percent: float = Field(gt=0)
+    refused_percent: float = Field(ge=0, lt=100)
     slower_ratio: float = Field(ge=1)
     ledger: tuple[Writer, ...] = Field(min_length=1)
     writes_per_s: float = Field(gt=0, le=50)

@@ -162,6 +162,7 @@ def _pods() -> Any:
         "expected": ["10.43.0.9"],
         "resolver": {"short name": found, "full name": found},
         "nameserver": {"10.43.0.10": found},
+        "servers": {"10.42.1.9": {"on": NAMES[1], **found}},
     }
     return {
         "pairs": {f"{one} → {other}": deepcopy(pair) for one, other in permutations(NAMES, 2)},

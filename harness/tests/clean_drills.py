@@ -18,9 +18,11 @@ def fault(machine: str) -> dict[str, Any]:
         "at_once": True,
         "inject_s": 0.8,
         "seen_s": 1.2,
+        "held_s": 97.0,
         "noticed": {"ceph": 22.0, "kubernetes": 45.5},
         "heal_s": 4.2,
         "gone_s": 21.0,
+        "meanwhile": {"took_s": 12.0, "failed": [], "unknown": []},
     }
 
 
@@ -67,7 +69,9 @@ def seen() -> dict[str, dict[str, Any]]:
                     "failed_percent": ["≤", 25],
                     "again_p99_ms": ["≤", 1000],
                     "steady_again_s": ["≤", 300],
+                    "whole_again_s": ["≤", 300],
                 },
+                "during": ["Swarm services answer"],
                 "runs": [run(name) for name in NAMES],
             }
         },
@@ -87,6 +91,7 @@ def soak() -> dict[str, Any]:
         "load": load("all"),
         "latency_ms": [{"postgres": 12.0, "cephfs": 8.0} for _ in range(4)],
         "grows_percent": 25,
+        "refused_percent": 20,
         "slower_ratio": 1.5,
     }
 

@@ -201,9 +201,12 @@ class Ground:
 
 @contextmanager
 def ground(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Ground]:
-    """A ground of fakes; the files are kept by the real program, in a folder of ``folder``."""
+    """A ground of fakes; the files are kept by the real program, in a folder of ``folder``.
+
+    They outlive this process, and another ground in the same folder finds them.
+    """
     kept = folder / "kept"
-    kept.mkdir()
+    kept.mkdir(exist_ok=True)
     patch.setattr(serve_script.Handler, "folder", kept, raising=False)
     database, kube = FakeDatabase(), FakeObjects()
     patch.setattr("harness.ledger.writers.postgres.psycopg.connect", database.connect)

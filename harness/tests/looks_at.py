@@ -30,6 +30,7 @@ LOOKS_AT: Mapping[str, tuple[str, ...]] = {
     "full-sized packets pass between pods": ("pod-network",),
     "pods reach services": ("pod-network",),
     "names resolve in pods": ("pod-network",),
+    "a name server answers the pods of every machine": ("pod-network",),
     "a network policy that denies really denies": ("network-policy",),
     "Cilium is healthy on every node": ("cilium",),
     "etcd writes its log fast enough": ("etcd-writes",),

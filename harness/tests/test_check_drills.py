@@ -17,6 +17,7 @@ from harness.tests.clean_drills import DRILL
 
 REAL = "every fault was seen by somebody else, and seen to be gone"
 NO_MORE = "no more broke than was meant to"
+WENT_ON_BESIDE = "what was not hit went on"
 NOTICED = "others noticed it in time"
 LOST = "the drill lost no acknowledged write"
 WENT_ON = "writing went on in time"
@@ -37,6 +38,12 @@ def first_run(**changes: Any) -> Callable[[Any], object]:
 
 def first_fault(**changes: Any) -> Callable[[Any], object]:
     return lambda drill: drill["runs"][0]["faults"][0].update(changes)
+
+
+def asked_itself(drill: Any) -> None:
+    drill["targets"]["noticed_by_health_s"] = ["≤", 60]
+    for run in drill["runs"]:
+        run["faults"][0]["noticed"]["health"] = 61.0
 
 
 def in_each_phase(**changes: Any) -> Callable[[Any], object]:
@@ -82,9 +89,33 @@ DEFECTS = [
     (REAL, lambda d: d["runs"][0]["faults"][0].pop("gone_s"), "fail", "not seen to be gone"),
     (NO_MORE, first_fault(aborted="two is not ready", abort_s=2.0), "fail", "two is not ready"),
     (NO_MORE, first_fault(aborted="two is not ready", abort_s=9.0), "fail", "at most 5 s"),
+    (
+        WENT_ON_BESIDE,
+        first_fault(meanwhile={"took_s": 75.0, "failed": ["web: no answer"], "unknown": []}),
+        "fail",
+        "meanwhile, web: no answer",
+    ),
+    (
+        WENT_ON_BESIDE,
+        first_fault(meanwhile={"took_s": 75.0, "failed": [], "unknown": ["swarm: nobody looked"]}),
+        "not_proven",
+        "nobody looked",
+    ),
+    (WENT_ON_BESIDE, lambda d: d["runs"][0]["faults"][0].pop("meanwhile"), "not_proven", "not hit"),
     (NOTICED, first_fault(noticed={"ceph": 22.0}), "fail", "it never did"),
+    (NOTICED, first_fault(noticed={}, held_s=30.0), "not_proven", "it was there for 30 s only"),
+    (NOTICED, lambda d: d["runs"][0]["faults"][0].pop("noticed"), "not_proven", "nobody looked"),
+    (NOTICED, asked_itself, "fail", "expected whoever was broken to notice within 60 s, seen 61 s"),
+    (
+        NO_MORE,
+        first_fault(aborted="the watch broke", abort_s=2.0, ours=True),
+        "not_proven",
+        "broke",
+    ),
     (NOTICED, first_fault(noticed={"ceph": 61.0, "kubernetes": 40.0}), "fail", "seen 61 s"),
     (STEADY, first_run(after=["an OSD is down"]), "fail", "an OSD is down"),
+    (STEADY, first_run(whole_s=301.0), "fail", "every copy of the data in Ceph again within 300 s"),
+    (STEADY, first_run(whole_s=None), "not_proven", "that was not seen"),
     *(
         (check, change, "not_proven", words)
         for check in OF_DRILLS
@@ -128,6 +159,18 @@ def test_a_drill_that_needs_no_notice_asks_for_none() -> None:
     assert judged(NOTICED, quiet).outcome is Outcome.NOT_APPLICABLE
 
 
+def test_a_drill_that_names_nothing_beside_what_it_hits_asks_for_none() -> None:
+    verdict = judged(WENT_ON_BESIDE, lambda drill: drill.update(during=[]))
+    assert verdict.outcome is Outcome.NOT_APPLICABLE
+
+
+def test_the_longest_wait_for_the_others_is_measured() -> None:
+    slow = {"took_s": 40.0, "failed": [], "unknown": []}
+    verdict = judged(WENT_ON_BESIDE, first_fault(meanwhile=slow))
+    assert verdict.outcome is Outcome.PASS, verdict.reason
+    assert verdict.measured == {"others_after_s": 40.0}
+
+
 def test_a_drill_without_a_load_and_a_cluster_without_an_ingress_have_nothing_to_judge() -> None:
     why = "there is no ingress here"
     plain = case(clean())
@@ -155,3 +198,25 @@ def test_the_ledger_is_judged_by_the_drills_own_numbers() -> None:
     assert CHECKS[WENT_ON](case(seen)).outcome is Outcome.FAIL
     seen["drills"][DRILL]["targets"]["outage_s"] = ["≤", 900]
     assert CHECKS[WENT_ON](case(seen)).outcome is Outcome.PASS
+
+
+def test_a_fault_whose_injection_failed_is_no_failure_of_whoever_should_have_noticed() -> None:
+    def broke_off(drill: Any) -> None:
+        run = drill["runs"][0]
+        run["error"] = "the command ended with 1"
+        run["faults"][0] = {"fault": "power-off", "target": "one", "aborted": None, "at_once": True}
+
+    for check in OF_DRILLS:
+        verdict = judged(check, broke_off)
+        assert verdict.outcome is Outcome.NOT_PROVEN, verdict.reason
+        assert "the command ended with 1" in verdict.reason
+
+
+def test_a_cluster_without_ceph_and_a_journal_of_before_have_no_copies_to_wait_for() -> None:
+    def without(drill: Any) -> None:
+        for run in drill["runs"]:
+            del run["whole_s"]
+
+    assert judged(STEADY, without).outcome is Outcome.PASS
+    before = judged(STEADY, lambda drill: drill["targets"].pop("whole_again_s"))
+    assert (before.outcome, "whole_again_s" in before.target) == (Outcome.PASS, False)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from harness.checks import CHECKS
 from harness.model import Case, Outcome, Verdict
 from harness.tests.clean_case import Seen, case, clean
-from harness.tests.clean_cluster import DAY_S, NAMES, NOW
+from harness.tests.clean_cluster import DAY_S, MACHINES, NAMES, NOW
 
 Defect: TypeAlias = Callable[[Seen], None]
 FRESH = "an etcd snapshot is fresh"
@@ -176,3 +176,16 @@ def test_an_address_is_of_a_pool_by_its_range_or_its_network(last: int, as_netwo
     pool = ("10.0.9.64/26",) if as_network else ("10.0.9.64-10.0.9.127",)
     verdict = judge(ADDRESS, seen, load_balancer_pool=("192.168.0.0/24", *pool))
     assert (verdict.outcome is Outcome.PASS) == (64 <= last <= 127)
+
+
+def test_the_address_of_a_broken_machine_is_not_judged_and_the_others_are() -> None:
+    seen = clean()
+    broken, other = MACHINES[0], MACHINES[1]
+    sites = seen["ingress"]["test"]["sites"]
+    sites[broken.address]["ours"] = {"error": "refused", "took_s": 60.0}
+    made = case(seen)
+    assert CHECKS["a host reaches its service"](made).outcome is Outcome.FAIL
+    without = replace(made, cluster=made.cluster.without(broken.name))
+    assert CHECKS["a host reaches its service"](without).outcome is Outcome.PASS
+    sites[other.address]["ours"] = {"error": "refused", "took_s": 60.0}
+    assert CHECKS["a host reaches its service"](without).outcome is Outcome.FAIL

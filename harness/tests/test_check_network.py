@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
+from typing import Any, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -163,3 +165,45 @@ def test_cilium_agents_that_are_absent_unready_or_unwell_are_named() -> None:
     seen = clean()
     seen["cilium"][NAMES[0]]["parts"] = {}
     assert CHECKS["Cilium is healthy on every node"](case(seen)).outcome is Outcome.NOT_PROVEN
+
+
+ANY_SERVER = "a name server answers the pods of every machine"
+
+
+def with_servers(**answers: object) -> Any:
+    """Name servers on the first two machines, as the pods of every machine find them."""
+    seen = clean()
+    servers = {"10.42.0.9": {"on": NAMES[0]}, "10.42.1.9": {"on": NAMES[1]}}
+    for (at, server), answer in zip(servers.items(), answers.values(), strict=True):
+        servers[at] = {**server, **cast("dict[str, Any]", answer)}
+    for found in seen["pod-network"]["test"]["names"].values():
+        found["servers"] = servers
+    return seen
+
+
+WELL, SILENT = {"value": ["10.43.0.9"], "took_s": 0.1}, {"error": "timed out", "took_s": 8.0}
+
+
+def test_one_name_server_that_answers_is_enough_and_none_is_not() -> None:
+    verdict = CHECKS[ANY_SERVER](case(with_servers(first=SILENT, second=WELL)))
+    assert verdict.outcome is Outcome.PASS
+    verdict = CHECKS[ANY_SERVER](case(with_servers(first=SILENT, second=SILENT)))
+    assert verdict.outcome is Outcome.FAIL
+    assert verdict.where == NAMES
+    assert "10.42.1.9: timed out" in verdict.reason
+
+
+def test_a_name_server_of_the_machine_that_is_broken_does_not_count() -> None:
+    made = case(with_servers(first=WELL, second=SILENT))
+    without = replace(made, cluster=made.cluster.without(NAMES[0]))
+    verdict = CHECKS[ANY_SERVER](without)
+    assert verdict.outcome is Outcome.FAIL
+    assert verdict.where == NAMES[1:]
+    assert "timed out" in verdict.reason
+
+
+def test_a_machine_whose_pod_nobody_could_ask_is_not_proven() -> None:
+    seen = clean()
+    seen["pod-network"]["test"]["names"][NAMES[2]] = {"error": "its pod was not ready"}
+    verdict = CHECKS[ANY_SERVER](case(seen))
+    assert (verdict.outcome, verdict.where) == (Outcome.NOT_PROVEN, (NAMES[2],))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from harness.checks import CHECKS
+from harness.checks.soak import _RESUMABLE
 from harness.checks.soak import CHECKS as OF_SOAK
+from harness.drill.soak import BROKE_OFF, RESUMABLE
 from harness.model import Outcome, Verdict
+from harness.settings import load_gates
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import NAMES
 from harness.tests.clean_drills import PART
@@ -18,6 +22,9 @@ LASTED = "the soak lasted as long as it should"
 REAL = "every fault of the soak came and went"
 LEAKED = "nothing leaked"
 SLOWER = "answers did not become slower"
+LOST = "the soak lost no acknowledged write"
+INVENTED = "the soak left no write twice or from nowhere"
+BANK = "the bank kept its total through the soak"
 
 
 def judged(check: str, change: Callable[[Any], object]) -> Verdict:
@@ -38,6 +45,12 @@ def in_the_first_fault(**values: Any) -> Callable[[Any], object]:
     return lambda soak: soak["turns"][0]["faults"][0].update(values)
 
 
+def refused(number: int) -> list[dict[str, Any]]:
+    """Turns that broke nothing."""
+    turn = {"machine": NAMES[0], "before": [], "faults": [], "refused": "etcd: 2 − 1 = 1, 2 needed"}
+    return [{"number": 10 + n, "at_s": 900.0, **turn} for n in range(number)]
+
+
 DEFECTS = [
     (LASTED, lambda s: s.update(lasted_s=7200.0), "not_proven", "2 of 8 hours"),
     (LASTED, lambda s: s.update(ended="stopped by hand"), "not_proven", "stopped by hand"),
@@ -49,6 +62,8 @@ DEFECTS = [
     (REAL, in_the_first_turn(after=["an OSD is down"]), "fail", "an OSD is down"),
     (REAL, in_the_first_fault(unseen="nobody saw it"), "not_proven", "nobody saw it"),
     (REAL, in_the_first_fault(aborted="two is not ready"), "fail", "two is not ready"),
+    (REAL, lambda s: s["turns"].extend(refused(1)), "not_proven", "at most 20 % of 4 turns"),
+    (REAL, lambda s: s["turns"].extend(refused(50)), "not_proven", "and 50 were: etcd: 2 − 1"),
     (LEAKED, at_the_end(NAMES[1], mounts=400), "fail", "400"),
     (LEAKED, at_the_end(NAMES[1], memory_mib=1900), "fail", "memory_mib"),
     (LEAKED, at_the_end("API", volumes=40), "fail", "volumes"),
@@ -83,6 +98,69 @@ def test_parts_of_a_resumed_soak_count_together() -> None:
     verdict = CHECKS[LASTED](case(seen))
     assert verdict.outcome is Outcome.PASS
     assert verdict.measured["soak_hours"] == pytest.approx(8.0, abs=0.01)
+
+
+def test_a_part_that_was_killed_counts_once_it_was_gone_on_with() -> None:
+    seen = clean()
+    first = seen["soak"][PART]
+    broke_off = {"number": 9, "at_s": 9.0, "machine": NAMES[0], "before": [], "faults": []}
+    turns = [*first["turns"] * 2, {**broke_off, "broken_off": BROKE_OFF}]
+    whole = {**first, "lasted_s": 14401.0}
+    seen["soak"] = {PART: {**whole, "ended": BROKE_OFF, "turns": turns}, "part 2": whole}
+    for check in OF_SOAK:
+        verdict = CHECKS[check](case(seen))
+        assert verdict.outcome is Outcome.PASS, f"{check}: {verdict.reason}"
+    seen["soak"]["part 2"] = {**whole, "ended": BROKE_OFF}
+    assert CHECKS[LASTED](case(seen)).outcome is Outcome.NOT_PROVEN
+
+
+def test_the_check_knows_the_ends_that_a_soak_tells() -> None:
+    assert set(_RESUMABLE) == set(RESUMABLE)
+
+
+def test_a_few_refused_turns_are_counted_and_no_gap() -> None:
+    def mostly_taken(soak: Any) -> None:
+        soak["turns"] = [*soak["turns"] * 4, *refused(2)]
+
+    verdict = judged(REAL, mostly_taken)
+    assert verdict.outcome is Outcome.PASS, verdict.reason
+    assert verdict.measured["refused_count"] == 2
+    assert "2 turns were refused" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("check", "tally", "words"),
+    [
+        (INVENTED, {"duplicated": 2}, "2 there twice"),
+        (INVENTED, {"phantom": 1}, "1 that nobody made"),
+        (BANK, {"wrong_totals": 1}, "another total in 1"),
+        (LOST, {"lost": 1}, "1 lost"),
+    ],
+)
+def test_what_a_ledger_finds_wrong_is_wrong_in_a_soak(
+    check: str, tally: dict[str, int], words: str
+) -> None:
+    seen = clean()
+    for value in seen["ledger"].values():
+        value.update(tally)
+    verdict = CHECKS[check](case(seen))
+    assert verdict.outcome is Outcome.FAIL
+    assert words in verdict.reason
+
+
+def test_a_soak_without_a_bank_has_not_shown_that_one_kept_its_total() -> None:
+    seen = clean()
+    for value in seen["ledger"].values():
+        value["due"] = None
+    assert CHECKS[BANK](case(seen)).outcome is Outcome.NOT_PROVEN
+
+
+def test_the_gate_judges_all_that_a_soak_is_asked_for_by_a_number() -> None:
+    (needs,) = [it for it in load_gates().requirements if it.id == "W9-SOAK"]
+    made = case(clean())
+    for check in OF_SOAK:
+        verdict = CHECKS[check](replace(made, targets=needs.numbers()))
+        assert verdict.outcome is Outcome.PASS, f"{check}: {verdict.reason}"
 
 
 def test_a_handful_more_is_no_leak() -> None:

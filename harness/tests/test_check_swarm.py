@@ -233,3 +233,18 @@ def test_only_services_with_all_their_tasks_where_docker_answers_pass(
     verdict = CHECKS[REPLICAS](case(seen))
     alive = [sum(at not in dead for at in it["running"]) for it in found]
     assert (verdict.outcome is Outcome.PASS) == (alive == list(wanted))
+
+
+def test_of_a_broken_machine_no_answer_is_wanted_and_of_the_others_all_are() -> None:
+    seen = clean()
+    for value in seen["swarm"].values():
+        value["answers"][WEB.at(NAMES[0])] = {"error": "timed out"}
+    made = case(seen)
+    assert CHECKS["Swarm services answer"](made).outcome is Outcome.FAIL
+    without = replace(made, cluster=made.cluster.without(NAMES[0]))
+    assert CHECKS["Swarm services answer"](without).outcome is Outcome.PASS
+    for value in seen["swarm"].values():
+        value["answers"][WEB.at(NAMES[1])] = {"error": "timed out"}
+    verdict = CHECKS["Swarm services answer"](without)
+    assert verdict.outcome is Outcome.FAIL
+    assert NAMES[1] in verdict.reason

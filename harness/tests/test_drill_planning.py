@@ -49,6 +49,9 @@ def test_no_plan_of_any_drill_touches_anything(name: str) -> None:
     whole = whole_cluster()
     document = planned(load_drill(name), whole, seed=7, machines=["one"])
     assert document["drill"] == name
+    faults = [fault for run in document["runs"] for fault in run["faults"]]
+    assert len(faults) == len(load_drill(name).faults), document["runs"]
+    assert all(fault["margins"] and fault["acts"] for fault in faults)
     assert isinstance(whole.shell, FakeShell)
     started = {argv[0] for _, argv in whole.shell.calls}
     assert not started & {"sh", "mv", "systemd-run", "on", "off", "date", "fallocate"}
@@ -62,3 +65,13 @@ def test_what_cannot_be_known_is_said_and_nothing_is_invented() -> None:
     assert isinstance(margins, list)
     assert "not known" in margins[0]
     assert len(margins) == 1
+
+
+@pytest.mark.parametrize("name", ["kill-pods", "kill-postgres-primary"])
+def test_whom_a_fault_of_the_ledgers_own_pods_hits_is_said_to_be_resolved_later(name: str) -> None:
+    (run,) = planned(load_drill(name), whole_cluster(), seed=7, machines=["one"])["runs"]
+    (fault,) = run["faults"]
+    assert (fault["refused"], fault["resolved"]) == (None, "when the ledger is kept")
+    assert "DELETE" in fault["acts"][0]["command"]
+    assert "cutover/pod=" in fault["acts"][0]["command"]
+    assert not any("no ready pod" in str(it) for it in fault.values())

@@ -25,6 +25,7 @@ SOAK = Soak.model_validate(
         "calm_within_s": 60,
         "look_every_s": 60,
         "grows_percent": 10,
+        "refused_percent": 20,
         "slower_ratio": 1.5,
         "ledger": ["postgres"],
         "writes_per_s": 1,

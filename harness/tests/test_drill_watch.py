@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Timer
 from typing import Literal, TypeAlias
 
 import pytest
@@ -15,6 +16,7 @@ from harness.drill.watch import (
     watching,
     whole_again,
 )
+from harness.faults.model import EVERYTHING, NOTHING, Takes
 from harness.settings.drills import Limits
 from harness.tests.stage import reach
 from harness.transport.fake import FakeKube
@@ -111,12 +113,12 @@ def test_a_watch_that_breaks_raises_the_alarm_and_is_not_taken_for_calm() -> Non
 
 def test_who_noticed_is_told_with_the_seconds_since_the_injection() -> None:
     samples = [nodes(1.0), storage(2.0), storage(8.5, osds_up=2), nodes(12.0, one=False)]
-    assert noticed(samples, "one", since=2.0) == {"ceph": 6.5, "kubernetes": 10.0}
-    assert noticed(samples[:2], "one", since=0.0) == {}
+    assert noticed(samples, "one", since=2.0, until_s=20.0) == {"ceph": 6.5, "kubernetes": 10.0}
+    assert noticed(samples[:2], "one", since=0.0, until_s=20.0) == {}
 
 
 def test_what_was_wrong_before_the_injection_is_not_its_effect() -> None:
-    assert noticed([nodes(1.0, one=False), nodes(3.0)], "one", since=2.0) == {}
+    assert noticed([nodes(1.0, one=False), nodes(3.0)], "one", since=2.0, until_s=9.0) == {}
 
 
 def test_ceph_is_whole_again_when_it_stays_so() -> None:
@@ -130,3 +132,63 @@ def test_ceph_is_whole_again_when_it_stays_so() -> None:
     assert whole_again(samples, since=1.0) == 6.0
     assert whole_again(samples[:3], since=1.0) is None
     assert whole_again([nodes(1.0)], since=0.0) is None
+
+
+def test_what_is_seen_after_the_fault_is_none_of_its_doing() -> None:
+    samples = [nodes(3.0), nodes(12.0, one=False)]
+    assert noticed(samples, "one", since=2.0, until_s=10.0) == {}
+
+
+@pytest.mark.parametrize(
+    ("takes", "down", "beyond"),
+    [(NOTHING, 1, 1), (NOTHING, 0, 0), (EVERYTHING, 1, 0), (EVERYTHING, 2, 1)],
+)
+def test_an_osd_that_the_fault_does_not_take_is_too_much(
+    takes: frozenset[Takes], down: int, beyond: int
+) -> None:
+    samples = [storage(1.0), storage(2.0, osds_up=3 - down), storage(3.0, osds_up=3 - down)]
+    told = f"OSDs that are down beside what the fault takes: {beyond}" if beyond else None
+    assert too_much(samples, "one", LIMITS, takes) == told
+    # One look may be a blink.
+    assert too_much([*samples, storage(4.0), samples[-1]], "one", LIMITS, takes) is None
+
+
+def test_a_monitor_that_the_fault_does_not_take_may_be_out_while_they_elect() -> None:
+    out = [storage(float(at), monitors_in=2) for at in range(32)]
+    assert too_much(out, "one", LIMITS, frozenset({Takes.MONITOR})) is None
+    assert too_much(out[:31], "one", LIMITS, NOTHING) is None
+    assert "beside what the fault takes, for 31 s: 1" in str(too_much(out, "one", LIMITS, NOTHING))
+
+
+def test_before_a_fault_is_injected_nothing_may_be_missing() -> None:
+    watch = Watch("one", LIMITS)
+    watch.take(storage(1.0, osds_up=2))
+    watch.take(storage(2.0, osds_up=2))
+    assert watch.alarm.is_set()
+    assert not watch.ours
+
+
+def test_a_ledger_that_is_silent_for_too_long_raises_the_alarm() -> None:
+    why: list[str | None] = [None, "no write of http was acknowledged for 46 s"]
+    watch = Watch("one", LIMITS, lambda: why.pop(0))
+    watch.take(nodes(1.0))
+    assert not watch.alarm.is_set()
+    watch.take(nodes(2.0))
+    assert watch.why == "no write of http was acknowledged for 46 s"
+
+
+def test_what_keeps_us_from_going_on_is_told_apart_from_what_the_cluster_does() -> None:
+    watch = Watch("one", LIMITS)
+    watch.give_up("we hold the Lease no more")
+    watch.take(nodes(1.0, two=False))
+    watch.take(nodes(2.0, two=False))
+    assert (watch.ours, watch.why) == (True, "we hold the Lease no more")
+
+
+def test_ceph_is_waited_for_until_somebody_saw_it_whole() -> None:
+    watch = Watch("one", LIMITS, samples=[storage(1.0, clean=90)])
+    late = Timer(0.2, watch.samples.append, [storage(3.0)])
+    late.start()
+    assert watch.see_whole(1.0, within_s=20.0) == 2.0
+    watch.samples.append(storage(4.0, clean=90))
+    assert watch.see_whole(1.0, within_s=0.0) is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +11,7 @@ import pytest
 
 from harness.checks import CHECKS
 from harness.drill.session import Drilling, DrillOutcome, Options
-from harness.drill.soak import BY_HAND
+from harness.drill.soak import BROKE_OFF, BY_HAND, RESUMABLE, SOAKED
 from harness.engine import Run
 from harness.errors import NotProven, Refused, TransportError, Unhealed
 from harness.gate import Trail, judge
@@ -54,8 +54,23 @@ class FakeDrilling:
         value = {**clean_drills.soak(), "ended": self.ended}
         return DrillOutcome(value=value, tallies={f"{part}/everything/postgres": {"ok": 3}})
 
+    def recover(
+        self,
+        part: str,
+        events: Sequence[Mapping[str, Any]],
+        left: Mapping[str, Any],
+        run: Run,
+    ) -> DrillOutcome:
+        assert run.name
+        self.carried_out.append(f"{part} recovered, {len(events)} records, {len(left)} faults")
+        if self.raises is not None:
+            raise self.raises
+        value = {**clean_drills.soak(), "ended": BROKE_OFF}
+        return DrillOutcome(value=value, tallies={f"{part}/everything/postgres": {"ok": 3}})
+
     def is_soaked(self, parts: Sequence[DrillOutcome]) -> bool:
-        return bool(parts) and not parts[-1].by_hand
+        value: Any = parts[-1].value if parts else {"ended": BY_HAND}
+        return value["ended"] not in RESUMABLE
 
 
 PLAN = manifest(requirements=(requirement(targets={}),), scenarios=(scenario(),))
@@ -154,3 +169,46 @@ def test_a_soak_that_is_over_is_not_soaked_again(tmp_path: Path) -> None:
     again = FakeDrilling()
     session(tmp_path / "run", again, lambda run: run.soak())
     assert (first.carried_out, again.carried_out) == (["part 1 after 0"], [])
+
+
+def killed(run: Run) -> None:
+    """What a soak leaves of which nothing is heard again."""
+    for event in ("begun", "turn begun"):
+        run.write(SOAKED, "part 1", {"event": event})
+    raise SystemError("killed")
+
+
+def test_a_part_of_a_soak_that_was_killed_counts_and_the_next_part_follows(tmp_path: Path) -> None:
+    with pytest.raises(SystemError):
+        session(tmp_path / "run", FakeDrilling(), killed)
+    going_on = FakeDrilling()
+    trail = session(tmp_path / "run", going_on, lambda run: run.soak())
+    assert going_on.carried_out == ["part 1 recovered, 2 records, 0 faults", "part 2 after 1"]
+    assert list(trail.observations("soak")) == ["part 1", "part 2"]
+    assert len(trail.observations("ledger")) == 2
+
+
+def test_what_was_recovered_once_is_known_even_if_the_next_part_is_killed(tmp_path: Path) -> None:
+    class Dying(FakeDrilling):
+        def soak(self, part: str, before: Sequence[DrillOutcome], run: Run) -> DrillOutcome:
+            assert before
+            run.write(SOAKED, part, {"event": "begun"})
+            raise SystemError("killed")
+
+    for drilling, act in ((FakeDrilling(), killed), (Dying(), Run.soak)):
+        with pytest.raises(SystemError):
+            session(tmp_path / "run", drilling, act)
+    going_on = FakeDrilling()
+    session(tmp_path / "run", going_on, Run.soak)
+    assert going_on.carried_out == ["part 2 recovered, 1 records, 0 faults", "part 3 after 2"]
+
+
+def test_a_part_that_cannot_be_recovered_is_not_proven_and_tried_again(tmp_path: Path) -> None:
+    with pytest.raises(SystemError):
+        session(tmp_path / "run", FakeDrilling(), killed)
+    lost = FakeDrilling(raises=TransportError("the API was silent"))
+    trail = session(tmp_path / "run", lost, Run.soak)
+    assert trail.observations("soak")["part 1"].error == "the API was silent"
+    again = FakeDrilling()
+    session(tmp_path / "run", again, Run.soak)
+    assert again.carried_out[0].startswith("part 1 recovered")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from random import Random
 from threading import Event
@@ -14,6 +14,7 @@ import pytest
 
 from harness.errors import HarnessError, NotProven, TimedOut, Unhealed
 from harness.faults.life import Life, Stage
+from harness.faults.model import Undo
 from harness.tests.noop_fault import NoOp, Note, NoteKeeper, stumbling
 from harness.tests.stage import reach
 from harness.transport import Reach
@@ -146,6 +147,91 @@ def test_an_undo_that_never_works_leaves_the_fault_unhealed() -> None:
     with pytest.raises(Unhealed, match="could not be taken back"):
         life.heal(within_s=0)
     assert "healed" not in [event for event, _ in told]
+
+
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.mark.parametrize(("at_once", "heals"), [(False, True), (True, False)])
+def test_a_machine_that_boots_is_asked_to_take_it_back_for_as_long_as_a_boot_may_take(
+    monkeypatch: pytest.MonkeyPatch, at_once: bool, heals: bool
+) -> None:
+    clock, note = Clock(), Note()
+    life, told = life_of(note)
+    monkeypatch.setattr(NoOp, "at_once", at_once)
+    monkeypatch.setattr(NoOp, "gone_within_s", 300.0)
+    life.arm()
+    life.inject()
+    monkeypatch.setattr("harness.waiting.time", clock)
+    note.fails = lambda: clock.now < 200
+    with nullcontext() if heals else pytest.raises(Unhealed, match="within 60 s"):
+        life.heal()
+    assert ("healed" in [event for event, _ in told]) == heals
+
+
+def test_an_undo_that_ends_in_an_answer_nobody_foresaw_is_tried_again() -> None:
+    note = Note()
+    answers = ["garbled"]
+
+    class Garbled(NoOp):
+        def heal(self, reach: Reach, undo: Undo) -> None:
+            if answers:
+                raise ValueError(answers.pop())
+            super().heal(reach, undo)
+
+    fault, keeper = Garbled(id="f00d", machine="one", note=note), NoteKeeper(note)
+    life = Life(fault, reach(), lambda _event, _data: None, keeper=lambda _reach, _place: keeper)
+    life.arm()
+    life.inject()
+    life.heal()
+    assert (note.broken, answers) == (False, [])
+
+
+def test_nothing_is_injected_when_too_much_is_broken_by_the_time_its_lease_was_renewed() -> None:
+    note = Note()
+    life, told = life_of(note)
+    life.arm()
+    with pytest.raises(NotProven, match="too much was broken already"):
+        life.inject(unless=lambda: True)
+    assert [event for event, _ in told] == ["armed"]
+    assert not note.broken
+
+
+def test_a_renewal_that_hangs_delays_no_healing_and_what_it_leaves_is_cleared_up() -> None:
+    hanging, hangs = Event(), Event()
+
+    class Slow(NoteKeeper):
+        def renew(self, undo: Undo) -> bool:
+            if self.note.broken:
+                hangs.set()
+                hanging.wait(60)
+                self.note.kept[undo.id] = undo  # a timer that came too late
+                return False
+            return super().renew(undo)
+
+    note = Note()
+    keeper, fault = Slow(note), NoOp(id="f00d", machine="one", note=note)
+    life = Life(fault, reach(), lambda *_: None, keeper=lambda _reach, _place: keeper, lease_s=3.0)
+    life.arm()
+    with life.renewed():
+        life.inject()
+        assert hangs.wait(10)
+        began = time.monotonic()
+    life.heal()
+    assert time.monotonic() - began < 2
+    hanging.set()
+    life.see_gone()
+    assert (note.kept, life.expired) == ({}, False)
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.drill.mending import mend_journal, mend_left
-from harness.errors import Refused
+from harness.errors import Refused, TimedOut
 from harness.faults import keeper, lease
 from harness.faults.permit import may_disrupt, permitted
 from harness.faults.stop_rke2 import StopRke2
@@ -143,6 +143,34 @@ def test_heal_runs_the_undo_of_the_journal_and_sees_the_fault_gone() -> None:
     whole = cluster()
     (mended,) = mend_journal(whole, armed(whole))
     assert (mended.what, mended.trouble, mended.fault) == ("stop-rke2 of one", None, "f00d")
+    assert isinstance(whole.shell, FakeShell)
+    assert ("one", ("systemctl", "start", "--no-block", "rke2-server")) in whole.shell.calls
+
+
+@pytest.mark.parametrize("said", [{"within_s": 150.0}, {}])
+def test_a_command_of_an_undo_may_take_as_long_as_the_journal_says_or_long_when_it_does_not(
+    said: dict[str, float],
+) -> None:
+    class Slow(FakeShell):
+        def run(self, machine: str, argv: Sequence[str], **more: Any) -> Completed:
+            if argv[0] == "systemctl" and more["within_s"] < 120:
+                raise TimedOut(f"no answer within {more['within_s']:g} s")
+            return super().run(machine, argv, **more)
+
+    whole = cluster()
+    assert isinstance(whole.shell, FakeShell)
+    slow = replace(whole, shell=Slow(whole.shell._answers))
+    journal = armed(slow)
+    undo = {key: it for key, it in journal["f00d"]["undo"].items() if key != "within_s"}
+    (mended,) = mend_journal(slow, armed(slow, undo={**undo, **said}))
+    assert mended.trouble is None
+
+
+def test_a_fault_of_another_version_is_taken_back_and_not_said_to_be_gone() -> None:
+    whole = cluster()
+    for other in ({"fault": "stop-rke1"}, {"parameters": {"id": "f00d", "was": "there"}}):
+        (mended,) = mend_journal(whole, armed(whole, **other))
+        assert "cannot be asked any more" in (mended.trouble or "")
     assert isinstance(whole.shell, FakeShell)
     assert ("one", ("systemctl", "start", "--no-block", "rke2-server")) in whole.shell.calls
 

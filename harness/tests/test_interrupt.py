@@ -17,7 +17,7 @@ from harness.settings import ROOT
 from harness.signing import Signer
 from harness.tests.project import GOOD, STEPS
 from harness.tests.stage import REQUIREMENT, write_project
-from harness.waiting import until
+from harness.waiting import uninterrupted, until
 
 CONFTEST = (
     """
@@ -122,3 +122,19 @@ def test_a_record_that_is_interrupted_is_not_there_at_all(
                 journal.append("note", "b", 2)
         journal.append("note", "c", 3)
     assert [(it.seq, it.subject) for it in Reader(tmp_path / "run")] == [(1, "a"), (2, "c")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_must_be_whole_is_broken_off_by_neither_ctrl_c_nor_ci(
+    number: signal.Signals,
+) -> None:
+    heard: list[int] = []
+    before = signal.signal(number, lambda number, _: heard.append(number))
+    try:
+        with uninterrupted():
+            os.kill(os.getpid(), number)
+        meanwhile = list(heard)
+        os.kill(os.getpid(), number)
+    finally:
+        signal.signal(number, before)
+    assert (meanwhile, heard) == ([], [number])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ from harness.catalogue import read_features
 from harness.faults import FAULTS
 from harness.lint.drills import lint
 from harness.settings import ROOT
+from harness.settings import drills as settings_drills
 from harness.settings.drills import drill_names
 
 FEATURE = """
@@ -23,7 +25,7 @@ Feature: Drills
       | stumble |
 """
 TARGET = {"at_most": 1, "words": "a number"}
-DRILL = {
+DRILL: dict[str, Any] = {
     "schema": 1,
     "name": "stumble",
     "title": "It stumbles",
@@ -31,7 +33,7 @@ DRILL = {
     "where": "a-machine",
     "faults": [{"fault": "lose-packets", "hold_s": 1, "with": {"percent": 10}}],
     "ledger": ["http"],
-    "targets": dict.fromkeys(("lost_count", "outage_s", "steady_again_s"), TARGET),
+    "targets": dict.fromkeys(settings_drills.REQUIRED, TARGET),
 }
 # The drills that the requirement W9-DRILLS names.
 REQUIRED = [
@@ -87,8 +89,17 @@ def test_a_fault_that_could_not_be_planned_is_found_with_its_line(
     assert mistakes(tmp_path, faults=[planned]) == [("stumble.yaml:7", says)]
 
 
+def test_looks_that_nobody_could_take_are_found(tmp_path: Path) -> None:
+    looks = {"probes": ["tea-leaves"], "during": ["all is well"], "checks": ["all is well"]}
+    found = mistakes(tmp_path, looks=looks)
+    assert [says for _, says in found] == [
+        "there is no probe named “tea-leaves”",
+        "there is no check named “all is well”",
+    ]
+
+
 def test_a_load_that_is_not_there_or_not_right_is_found(tmp_path: Path) -> None:
-    keys = ("lost_count", "outage_s", "steady_again_s", "failed_percent", "again_p99_ms")
+    keys = (*settings_drills.REQUIRED, *settings_drills.OF_LOAD)
     loaded = {"load": "crowd", "targets": dict.fromkeys(keys, TARGET)}
     ((where, says),) = mistakes(tmp_path, **loaded)
     assert (where.partition(":")[0], says) == ("stumble.yaml", "there is no load crowd")
@@ -115,7 +126,7 @@ def test_a_load_that_is_not_there_or_not_right_is_found(tmp_path: Path) -> None:
 def test_a_load_without_its_numbers_and_numbers_without_a_load_are_found(
     tmp_path: Path, load: str | None, key: str, words: str
 ) -> None:
-    targets = dict.fromkeys(("lost_count", "outage_s", "steady_again_s", key), TARGET)
+    targets = dict.fromkeys((*settings_drills.REQUIRED, key), TARGET)
     ((_, says),) = mistakes(tmp_path, load=load, targets=targets)
     assert words in says
 
@@ -123,7 +134,14 @@ def test_a_load_without_its_numbers_and_numbers_without_a_load_are_found(
 def test_a_drill_without_its_numbers_is_found(tmp_path: Path) -> None:
     ((where, says),) = mistakes(tmp_path, targets={"lost_count": TARGET})
     assert where.startswith("stumble.yaml:")
-    assert "a drill without outage_s, steady_again_s proves nothing" in says
+    assert "a drill without outage_s, steady_again_s, whole_again_s proves nothing" in says
+
+
+def test_a_notice_that_may_take_longer_than_the_fault_is_there_is_found(tmp_path: Path) -> None:
+    targets = {**DRILL["targets"], "noticed_by_ceph_s": {"at_most": 2, "words": "Ceph noticed"}}
+    ((where, says),) = mistakes(tmp_path, targets=targets)
+    assert where.startswith("stumble.yaml:")
+    assert says.startswith("noticed_by_ceph_s is longer than the fault is there")
 
 
 def test_a_drill_that_nobody_carries_out_and_one_without_a_file_are_found(tmp_path: Path) -> None:

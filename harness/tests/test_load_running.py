@@ -187,8 +187,8 @@ from harness.load.order import Order
 from harness.load.running import offering
 
 with offering(Order.from_line(sys.stdin.readline()), Path(sys.argv[1])) as load:
-    print(load._process.pid, flush=True)
     try:
+        print(load._process.pid, flush=True)
         threading.Event().wait(60)
     except KeyboardInterrupt:
         print(load.results().cut(load.results().began, 1e12).seen.answered, load.troubles)

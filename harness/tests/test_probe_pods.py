@@ -41,7 +41,8 @@ class Cluster(FakeKube):
             "events": [{"involvedObject": {"name": it}, "message": "no route"} for it in self.sick],
         }
         if "kube-dns" in path:
-            return {"items": [{"spec": {"nodeName": "vmi2887102"}}]}
+            pod = {"metadata": {"name": "dns"}, "status": {"podIP": "10.42.1.9"}}
+            return {"items": [{**pod, "spec": {"nodeName": "vmi2887102"}}]}
         return {"items": made[kind]}
 
     def apply(self, manifest: Any, *, within_s: float = 10.0) -> None:
@@ -83,6 +84,7 @@ def _talk(pod: str, argument: str) -> Any:
         "service": dict.fromkeys(wanted["services"], fine),
         "resolver": dict.fromkeys(wanted["names"], found),
         "nameserver": {"10.43.0.10": found},
+        "server": dict.fromkeys(wanted.get("servers", ()), found),
     }
 
 
@@ -107,6 +109,9 @@ def test_pods_talk_on_every_ordered_pair_and_everything_is_removed() -> None:
     assert pair["tcp"] == {"value": None, "took_s": 0.01}
     assert seen["names"]["vmi2887102"]["expected"] == ["10.43.0.9"]
     assert seen["dns_on"] == ["vmi2887102"]
+    (server,) = seen["names"]["vmi2887101"]["servers"].items()
+    answer = {"on": "vmi2887102", "value": ["10.43.0.9"], "took_s": 0.01}
+    assert server == ("10.42.1.9", answer)
     space = cluster.manifests[0]["metadata"]["name"]
     assert cluster.deleted() == [f"/api/v1/namespaces/{space}"]
 

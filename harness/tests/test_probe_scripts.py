@@ -80,9 +80,11 @@ def test_names_are_asked_of_the_resolver_and_of_each_name_server(
 ) -> None:
     monkeypatch.setattr(pod, "nameservers", lambda: ["127.0.0.1"])
     monkeypatch.setattr(pod, "ask_nameserver", lambda server, name: [server, name])
-    found = pod.talk(_wanted(port, names={"short name": "localhost", "full name": "localhost"}))
+    names = {"short name": "localhost", "full name": "localhost"}
+    found = pod.talk(_wanted(port, names=names, servers=["10.42.1.9"]))
     assert found["resolver"]["short name"]["value"] == ["127.0.0.1"]
     assert found["nameserver"]["127.0.0.1"]["value"] == ["127.0.0.1", "localhost"]
+    assert found["server"]["10.42.1.9"]["value"] == ["10.42.1.9", "localhost"]
 
 
 _octets = st.tuples(*[st.integers(0, 255)] * 4)

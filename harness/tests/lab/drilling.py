@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness.drill.conduct import Loading, Stage
 from harness.drill.loads import Load, Marked, without_load
-from harness.drill.steady import all_numbers, until_steady
+from harness.drill.steady import all_numbers, meanwhile, until_steady
 from harness.faults.permit import affordable
 from harness.load.aim import aimed
 from harness.load.running import offering
 from harness.settings import load_gates
-from harness.settings.drills import Limits, load_steady
+from harness.settings.drills import Limits, Looks, load_steady
 from harness.settings.load import find_load
 from harness.transport import Reach
 
@@ -26,6 +26,7 @@ class NoBooks:
     """Nothing is written: other tests are about the ledger."""
 
     space: str = ""
+    silent_s: Mapping[str, float] = field(default_factory=dict)
 
     def mark(self, name: str) -> None:
         """Nobody reads it."""
@@ -63,9 +64,14 @@ def stage(
     *,
     when: Mapping[str, Callable[[], object]],
     silent_s: float = 90,
+    looks: Looks | None = None,
     loading: Loading = without_load,
 ) -> Stage:
-    """``when`` says what happens beside the drill, when its progress begins with a word."""
+    """``when`` says what happens beside the drill, when its progress begins with a word.
+
+    ``looks`` are taken of the machines that are not hit, while one is.
+    """
+    numbers = all_numbers(load_gates())
 
     def tell(text: str) -> None:
         for begins, act in when.items():
@@ -74,7 +80,7 @@ def stage(
 
     return Stage(
         reach=reach,
-        calm=partial(until_steady, reach, load_steady(), all_numbers(load_gates())),
+        calm=partial(until_steady, reach, [load_steady()], numbers),
         afford=partial(affordable, reach),
         limits=Limits(electing_s=30, inactive_s=60, silent_s=silent_s),
         write=lambda _kind, _subject, _data: None,
@@ -82,4 +88,5 @@ def stage(
         loading=loading,
         tell=tell,
         seed=1,
+        meanwhile=partial(meanwhile, reach, looks, numbers) if looks else None,
     )

@@ -36,9 +36,15 @@ _TARGETS = {"lost_count": 0.0, "duplicated_count": 0.0, "invented_count": 0.0}
 # What asks the same of the ledger of a drill, or of a soak, that went well otherwise.
 _ALSO: Mapping[str, tuple[str, ...]] = {
     LOST: ("the drill lost no acknowledged write", "the soak lost no acknowledged write"),
-    INVENTED: ("the drill left no write twice or from nowhere",),
+    INVENTED: (
+        "the drill left no write twice or from nowhere",
+        "the soak left no write twice or from nowhere",
+    ),
     ON_TIME: ("writing went on in time",),
-    BANK: ("the bank kept its total through the drill",),
+    BANK: (
+        "the bank kept its total through the drill",
+        "the bank kept its total through the soak",
+    ),
 }
 
 

@@ -101,6 +101,8 @@ def test_a_service_that_answers_from_memory_is_caught_when_it_is_killed(world: W
     "the drill left no write twice or from nowhere",
     "writing went on in time",
     "the bank kept its total through the drill",
+    "the soak left no write twice or from nowhere",
+    "the bank kept its total through the soak",
 )
 def test_rows_money_and_time_that_nobody_gave_are_caught(world: World) -> None:
     with ledger(world, "postgres", "bank", "http") as kept:

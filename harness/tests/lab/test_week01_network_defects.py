@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.lab.shape import Node
+from harness.tests.lab.asking import ask
 from harness.tests.lab.red import says
 from harness.tests.lab.world import World
 from harness.waiting import until
@@ -57,6 +58,25 @@ def test_services_that_do_not_answer_on_one_machine_are_found(world: World) -> N
         says(ruling, "W1-NETWORK", f"{world.three.name} → ", "the service to answer")
     finally:
         world.do(world.three, "nft", "delete", "table", "inet", "defect")
+
+
+@pytest.mark.defect("a name server answers the pods of every machine")
+def test_a_cluster_whose_name_servers_all_fall_silent_is_found(world: World) -> None:
+    check = "a name server answers the pods of every machine"
+    rules = (
+        "add table inet defect\n"
+        "add chain inet defect first { type filter hook prerouting priority -300; }\n"
+        "add rule inet defect first udp dport 53 drop\n"
+    )
+    for node in world.lab.nodes:
+        world.do(node, "nft", "-f", "-", stdin=rules)
+    try:
+        outcome, reason = ask(world.lab.name, "pod-network", check)[check]
+        assert outcome == "fail", reason
+        assert "expected a name server on" in reason
+    finally:
+        for node in world.lab.nodes:
+            world.do(node, "nft", "delete", "table", "inet", "defect")
 
 
 @pytest.mark.defect("names resolve in pods")

@@ -9,8 +9,9 @@ import pytest
 
 from harness.checks import CHECKS
 from harness.drill.conduct import carry_out
+from harness.lab import swarm
 from harness.model import Case, Observation, Outcome, Verdict
-from harness.settings.drills import Drill
+from harness.settings.drills import Drill, OwnLooks
 from harness.tests.lab.breaking import Do, inside
 from harness.tests.lab.drilling import stage, visited
 from harness.tests.lab.world import World
@@ -31,7 +32,8 @@ def do(world: World) -> Iterator[Do]:
 
 
 def drill(fault: str, hold_s: float, load: str | None = None, **targets: float) -> Drill:
-    numbers = {"lost_count": 0, "outage_s": 60, "steady_again_s": 20, **targets}
+    always = {"lost_count": 0, "outage_s": 60, "steady_again_s": 20, "whole_again_s": 20}
+    numbers = {**always, **targets}
     return Drill.model_validate(
         {
             "schema": 1,
@@ -67,9 +69,36 @@ def test_a_fault_that_ceph_is_told_not_to_notice_is_not_seen(world: World, do: D
     real, noticed = judged(world, value, REAL), judged(world, value, NOTICED)
     assert (real.outcome, noticed.outcome) == (Outcome.NOT_PROVEN, Outcome.FAIL)
     assert "stop-osd" in real.reason
-    assert "expected ceph to notice within 30 s, and it never did" in noticed.reason
+    assert "expected Ceph to notice within 30 s, and it never did" in noticed.reason
     steady = judged(world, value, STEADY)
     assert "nodown" in steady.reason or "OSDMAP_FLAGS" in steady.reason
+
+
+@pytest.mark.defect("what was not hit went on")
+def test_an_old_service_that_stops_while_another_machine_is_broken_is_found(
+    world: World, do: Do
+) -> None:
+    service, check = "platform_web", "Swarm services answer"
+    looks = OwnLooks(probes=("swarm",), during=(check,), checks=(check,))
+    what = drill("stop-monitor", 20).model_copy(update={"looks": looks})
+
+    def scale(replicas: int) -> None:
+        words = ("service", "scale", "--detach", f"{service}={replicas}")
+        swarm.docker(world.lab, world.one, *words, log=world.log)
+
+    try:
+        value = do(
+            lambda reach: carry_out(
+                what,
+                stage(reach, when={"holding": lambda: scale(0)}, looks=looks.meanwhile),
+                [world.three.name],
+            )
+        )
+    finally:
+        scale(3)
+    verdict = judged(world, value, "what was not hit went on")
+    assert verdict.outcome is Outcome.FAIL, verdict.reason
+    assert service in verdict.reason
 
 
 @pytest.mark.defect("no more broke than was meant to", "the steady state came back in time")
@@ -88,6 +117,26 @@ def test_a_second_monitor_that_stops_ends_the_fault_and_is_found(world: World, d
     assert "Ceph has not answered" in no_more.reason
     assert steady.outcome is Outcome.FAIL
     assert "quorum" in steady.reason
+
+
+def test_a_machine_that_is_cut_off_is_back_at_once_when_too_much_is_broken(
+    world: World, do: Do
+) -> None:
+    """While it is cut off, the monitor of another machine stops too: none has a majority."""
+    what = drill("cut-off", 120)
+    unit = f"ceph-mon@{world.two.name}"
+    when = {"holding": lambda: world.do(world.two, "systemctl", "stop", unit)}
+    try:
+        value: Any = do(
+            lambda reach: carry_out(what, stage(reach, when=when, silent_s=15), [world.three.name])
+        )
+    finally:
+        world.do(world.two, "systemctl", "start", unit)
+    (fault,) = value["runs"][0]["faults"]
+    assert "Ceph has not answered" in fault["aborted"]
+    assert fault["abort_s"] <= 5
+    assert fault["abort_s"] <= fault["abort_gone_s"]
+    assert "at most 5 s" not in judged(world, value, NO_MORE).reason
 
 
 @pytest.mark.defect("no more requests failed than may", "requests were answered in time again")

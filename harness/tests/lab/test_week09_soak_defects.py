@@ -35,6 +35,7 @@ RULES = Soak.model_validate(
         "calm_within_s": 20,
         "look_every_s": 60,
         "grows_percent": 25,
+        "refused_percent": 20,
         "slower_ratio": 1.5,
         "ledger": ["objects"],
         "writes_per_s": 1,
@@ -85,7 +86,9 @@ def test_a_soak_ends_when_more_breaks_than_was_meant_to(world: World, do: Do) ->
     when = {"holding": lambda: world.do(world.two, "systemctl", "stop", unit)}
     try:
         value = do(
-            lambda reach: soak(RULES, [turn, turn], 600, stage(reach, when=when, silent_s=15))
+            lambda reach: soak(
+                RULES, [turn, turn], 600, stage(reach, when=when, silent_s=15), part="part 1"
+            )
         )
     finally:
         world.do(world.two, "systemctl", "start", unit)

@@ -1,0 +1,107 @@
+"""A ledger whose harness was killed: its book is on the disk, and what it wrote is read anew."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Protocol
+
+from harness.errors import HarnessError, NotProven, TimedOut
+from harness.ledger import platform
+from harness.ledger.book import Reader
+from harness.ledger.readings import in_words, judge, path_of, read_back
+from harness.ledger.tally import Tally
+from harness.ledger.writers import WRITERS, Stage, Writer
+from harness.transport import Reach
+from harness.transport.tunnel import Tunnels
+from harness.waiting import until
+
+_READS_WITHIN_S = 180.0
+
+
+def recovered(
+    reach: Reach, *, names: Collection[str], folder: Path, space: str, run: str, seed: int
+) -> Mapping[str, Tally]:
+    """The tallies of a ledger that a killed harness kept in ``folder``, and wrote to ``space``.
+
+    What it wrote to is taken away afterwards. Where that is gone already, or cannot be read, the
+    tally says so. NotProven when there is no book.
+    """
+    if not (folder / "book").exists():
+        raise NotProven(f"there is no book of the ledger in {folder}")
+    if not platform.is_there(reach.kube, space):
+        gone = f"what it was written to is gone: the namespace {space}"
+        return judge(folder, names, _unless_read(folder, names, gone), broken_off=True)
+    machines = reach.profile.cluster().machines
+    with closing(Tunnels(reach.profile.access.ssh, machines)) as tunnels:
+        ground = platform.Platform(reach, space)
+
+        def stage(kind: str) -> Stage:
+            ground.found([kind])
+            return ground.stage(tunnels, run=run, seed=seed)
+
+        tallies = read_again(stage, names, folder=folder)
+    # Only now: whoever breaks off before this may read it all again.
+    reach.kube.delete(f"/api/v1/namespaces/{space}")
+    return tallies
+
+
+class Staging(Protocol):
+    """What the writers of a kind get, once it is there; a HarnessError while it is not."""
+
+    def __call__(self, kind: str) -> Stage: ...
+
+
+def read_again(
+    staging: Staging, names: Collection[str], *, folder: Path, within_s: float = _READS_WITHIN_S
+) -> Mapping[str, Tally]:
+    """Read back each kind, side by side, and compare with the book."""
+    after_us = max((at for *_, at in Reader(folder / "book")), default=0)
+    troubles: dict[str, list[str]] = {kind: [] for kind in names}
+
+    def read(kind: str) -> None:
+        try:
+            with _writers(staging, kind, within_s) as writers:
+                for writer in writers:
+                    problem = read_back(writer, folder, within_s=within_s, after_us=after_us)
+                    # One that the killed harness still made, when all was written, is as good.
+                    if problem and not path_of(writer, folder).exists():
+                        troubles[kind].append(problem)
+        except Exception as error:
+            troubles[kind] += _unless_read(folder, [kind], in_words(error)).get(kind, ())
+
+    threads = [threading.Thread(target=read, args=(kind,), daemon=True) for kind in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return judge(folder, names, troubles, broken_off=True)
+
+
+@contextlib.contextmanager
+def _writers(staging: Staging, kind: str, within_s: float) -> Iterator[Sequence[Writer]]:
+    said = [""]
+
+    def made() -> Sequence[Writer]:
+        try:
+            return WRITERS[kind](staging(kind))
+        except HarnessError as error:
+            said.append(in_words(error))
+            return ()
+
+    try:
+        writers = until(made, within_s=within_s, what=f"a way to what {kind} wrote")
+    except TimedOut as late:
+        raise NotProven(f"what was written cannot be read back: {said[-1]}") from late
+    with ExitStack() as opened:
+        for writer in writers:
+            opened.callback(writer.close)
+        yield writers
+
+
+def _unless_read(folder: Path, names: Collection[str], why: str) -> Mapping[str, Sequence[str]]:
+    """The trouble of each kind that the killed harness had not read back itself."""
+    return {kind: [why] for kind in names if not [*folder.glob(f"{kind}-*.found")]}

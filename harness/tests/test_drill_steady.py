@@ -1,0 +1,166 @@
+"""The steady state: what is wrong, what nobody could see, and who is left out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from harness.checks import CHECKS
+from harness.drill import steady as module
+from harness.drill.session import Drilling, Options
+from harness.drill.steady import meanwhile, trouble, until_steady
+from harness.errors import TransportError
+from harness.model import Case, Outcome, Verdict
+from harness.probes import PROBES
+from harness.settings.drills import Looks, drill_names, load_drill, load_steady
+from harness.tests.stage import FakeProbe, reach
+from harness.transport import Reach
+
+CHECK = "all answer"
+LOOKS = Looks(probes=("answers",), checks=(CHECK,))
+
+
+def all_answer(case: Case) -> Verdict:
+    """Every declared machine said that it is well."""
+    said = case.of("answers")
+    silent = [it.name for it in case.cluster.machines if said[it.name].error]
+    ill = [it.name for it in case.cluster.machines if said[it.name].value == "ill"]
+    outcome = Outcome.FAIL if ill else Outcome.NOT_PROVEN if silent else Outcome.PASS
+    return Verdict(outcome=outcome, reason=f"ill: {ill}, silent: {silent}")
+
+
+@dataclass
+class Asked:
+    """A probe that remembers whom it asked."""
+
+    answers: dict[str, Any]
+    name: str = "answers"
+    within_s: float = 5.0
+    asked: list[str] = field(default_factory=list)
+
+    def targets(self, reach: Reach) -> Sequence[str]:  # noqa: ARG002
+        return list(self.answers)
+
+    def observe(self, reach: Reach, target: str) -> Any:  # noqa: ARG002
+        self.asked.append(target)
+        answer = self.answers[target]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer.pop(0) if isinstance(answer, list) else answer
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_EVERY_S", 0.01)
+    monkeypatch.setitem(CHECKS, CHECK, all_answer)
+
+
+def probing(patch: pytest.MonkeyPatch, **answers: Any) -> Asked:
+    probe = Asked(answers)
+    patch.setitem(PROBES, "answers", probe)
+    return probe
+
+
+def test_what_failed_and_what_nobody_saw_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    probing(monkeypatch, one="well", two="ill")
+    assert trouble(reach(), LOOKS, {}).failed == ("all answer: ill: ['two'], silent: []",)
+    probing(monkeypatch, one="well", two=TransportError("no way"))
+    assert trouble(reach(), LOOKS, {}).unknown == ("all answer: ill: [], silent: ['two']",)
+    probing(monkeypatch, one="well", two=ZeroDivisionError("a probe broke"))
+    assert trouble(reach(), LOOKS, {}).unknown
+    probing(monkeypatch, one="well")  # and the check raises KeyError
+    assert "KeyError" in trouble(reach(), LOOKS, {}).unknown[0]
+
+
+def test_a_machine_that_is_broken_is_neither_asked_nor_judged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    probe = probing(monkeypatch, one="well", two="ill")
+    assert not trouble(reach(), LOOKS, {}, "two").all
+    assert probe.asked == ["one"]
+    assert trouble(reach(), LOOKS, {}, "one").failed
+
+
+def test_the_others_have_a_moment_to_go_on_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    probing(monkeypatch, one=["ill", "ill", "well"], two="ill")
+    seen = meanwhile(reach(), LOOKS, {}, "two", 20)
+    assert (seen["failed"], seen["unknown"]) == ([], [])
+    assert seen["took_s"] < 20
+    probing(monkeypatch, one="ill", two="well")
+    seen = meanwhile(reach(), LOOKS, {}, "two", 0.05)
+    assert seen["failed"] == ["all answer: ill: ['one'], silent: []"]
+
+
+def test_what_is_dear_is_looked_at_only_when_all_else_is_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    probing(monkeypatch, one=["ill", "well"], two=["well", "well"])
+    dear = FakeProbe({"*": 1}, name="dear")
+    monkeypatch.setitem(PROBES, "dear", dear)
+    well = Verdict(outcome=Outcome.PASS, reason="")
+    monkeypatch.setitem(CHECKS, "dear", lambda _: well)
+    looks = [LOOKS, Looks(probes=("dear",), checks=("dear",))]
+    took_s, left = until_steady(reach(), looks, {}, 20)
+    assert (left, dear.looks) == ((), 1)
+    assert took_s < 20
+
+
+class Run:
+    """Takes in whatever is written."""
+
+    name = "run"
+
+    def write(self, kind: str, subject: str, data: Any) -> object:
+        return kind, subject, data
+
+
+def test_a_drills_own_looks_are_taken_before_and_after_it_and_during_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    asked: list[Any] = []
+
+    def calm(_reach: Any, looks: Any, _numbers: Any, _within_s: float) -> Any:
+        asked.append([it.checks for it in looks])
+        return 0.0, ()
+
+    def beside(_reach: Any, looks: Any, _numbers: Any, machine: str, _within_s: float) -> Any:
+        asked.append((machine, looks.checks))
+        return {}
+
+    monkeypatch.setattr("harness.drill.session.until_steady", calm)
+    monkeypatch.setattr("harness.drill.session.meanwhile", beside)
+    options = Options(allowed=True, seed=1)
+    drilling = Drilling(reach=reach(), folder=tmp_path, options=options, tell=lambda _: None)
+    own = load_drill("break-dns").looks
+    assert own is not None
+    stage = drilling._stage("break-dns", None, Run(), own)
+    stage.calm(1.0)
+    assert stage.meanwhile is not None
+    stage.meanwhile("one", 1.0)
+    assert asked == [[load_steady().checks, own.checks], ("one", own.during)]
+    assert drilling._stage("lose-osd", None, Run()).meanwhile is None
+
+
+WANTED = {
+    "lose-manager": ("Swarm services answer", "every Swarm service has its replicas"),
+    "break-dns": ("a name server answers the pods of every machine", "names resolve in pods"),
+    "lose-ingress": ("a host reaches its service", "a host reaches its service"),
+}
+
+
+@pytest.mark.parametrize("name", WANTED)
+def test_what_a_drill_breaks_is_looked_at_on_the_others_and_everywhere_again(name: str) -> None:
+    looks = load_drill(name).looks
+    assert looks is not None
+    during, afterwards = WANTED[name]
+    assert during in looks.during
+    assert afterwards in looks.checks
+
+
+def test_every_look_of_a_drill_needs_a_part_that_profiles_know() -> None:
+    parts = reach().profile.cluster().parts | reach().profile.cluster().absent.keys()
+    own = [looks for it in drill_names() if (looks := load_drill(it).looks)]
+    assert {it.needs for it in own if it.needs} <= parts | {"swarm"}
