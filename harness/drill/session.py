@@ -15,6 +15,7 @@ from harness.drill.latency import quarters
 from harness.drill.schedule import Turn, drawn
 from harness.drill.soak import BY_HAND, soak
 from harness.drill.steady import all_numbers, until_steady
+from harness.faults.lease import Hold
 from harness.faults.permit import affordable, permitted
 from harness.ledger import keeping as ledger_keeping
 from harness.ledger.book import Reader
@@ -82,8 +83,9 @@ class Drilling:
     def carry_out(self, name: str, run: Recorder) -> DrillOutcome:
         """One drill, under the Lease of the run; Refused with nothing touched."""
         drill = load_drill(name).changed(self.reach.profile.drills.get(name))
-        stage = self._stage(name, load_steady(), run)
-        with permitted(self.reach, run.name, allowed=self.options.allowed):
+        steady = load_steady()
+        with permitted(self.reach, run.name, allowed=self.options.allowed) as hold:
+            stage = self._stage(name, steady, run, hold)
             value: Any = carry_out(drill, stage, self.options.machines)
         tallies: dict[str, JSON] = {}
         for each in value["runs"]:
@@ -92,9 +94,9 @@ class Drilling:
 
     def soak(self, part: str, before: Sequence[DrillOutcome], run: Recorder) -> DrillOutcome:
         """What is left of a soak, after earlier parts of it; Refused with nothing touched."""
-        rules = load_soak()
-        stage = self._stage(part, load_steady(), run)
-        with permitted(self.reach, run.name, allowed=self.options.allowed):
+        rules, steady = load_soak(), load_steady()
+        with permitted(self.reach, run.name, allowed=self.options.allowed) as hold:
+            stage = self._stage(part, steady, run, hold)
             value = soak(rules, self._turns(rules, before), self._left_s(before), stage)
         value |= {"grows_percent": rules.grows_percent, "slower_ratio": rules.slower_ratio}
         tallies = value.pop("ledger")
@@ -116,7 +118,7 @@ class Drilling:
         drawn_or_given = self.options.turns or drawn(rules, machines, self.options.seed)
         return islice(iter(drawn_or_given), taken, None)
 
-    def _stage(self, what: str, steady: Steady, run: Recorder) -> Stage:
+    def _stage(self, what: str, steady: Steady, run: Recorder, hold: Hold) -> Stage:
         run.write("seed", what, {"seed": self.options.seed})
         self.tell(f"every choice is drawn from --seed {self.options.seed}")
 
@@ -137,7 +139,8 @@ class Drilling:
         return Stage(
             reach=self.reach,
             calm=partial(until_steady, self.reach, steady, all_numbers(load_gates())),
-            afford=partial(affordable, self.reach),
+            afford=partial(affordable, self.reach, hold),
+            warning=hold.warning,
             limits=steady.limits,
             write=run.write,
             keeping=keeping,

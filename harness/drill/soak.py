@@ -97,7 +97,10 @@ def _take(
         planned = turn.planned
         draw = Random(turn.seed)
         fault = fault_of(planned, turn.machine, stage.reach, draw, books.space)
-        with watching(stage.reach, turn.machine, stage.limits) as watch:
+        with (
+            watching(stage.reach, turn.machine, stage.limits) as watch,
+            stage.warning(watch.give_up),
+        ):
             break_once(planned, fault, watch, books, stage, entry["faults"])
         stage.tell(f"turn {turn.number}: waiting for the steady state again")
         took_s, entry["after"] = stage.calm(rules.calm_within_s)

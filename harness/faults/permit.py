@@ -37,16 +37,16 @@ def may_disrupt(profile: Profile, *, allowed: bool) -> None:
 
 
 @contextmanager
-def permitted(reach: Reach, holder: str, *, allowed: bool) -> Iterator[None]:
+def permitted(reach: Reach, holder: str, *, allowed: bool) -> Iterator[lease.Hold]:
     """The body may break things: this is the right cluster, it is ours alone, nothing is left over.
 
-    Refused otherwise.
+    Refused otherwise. It is ours alone for as long as the Lease is not lost.
     """
     may_disrupt(reach.profile, allowed=allowed)
     same_cluster(reach)
-    with lease.held(reach.kube, holder):
+    with lease.held(reach.kube, holder) as hold:
         nothing_left(reach)
-        yield
+        yield hold
 
 
 def nothing_left(reach: Reach) -> None:
@@ -67,8 +67,10 @@ def nothing_left(reach: Reach) -> None:
         )
 
 
-def affordable(reach: Reach, fault: Fault) -> None:
-    """Refused when the fault cannot be injected here, or what it leaves would not be enough."""
+def affordable(reach: Reach, hold: lease.Hold, fault: Fault) -> None:
+    """Refused when the fault cannot be injected here, or what it leaves would not be enough; and
+    when the Lease is not ours any more."""
+    hold.confirm()
     why = fault.refuse(reach)
     if why is not None:
         raise Refused(f"{fault.name} of {fault.target}: {why}")

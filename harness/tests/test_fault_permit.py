@@ -14,7 +14,7 @@ import pytest
 from harness.drill.mending import mend_journal, mend_left
 from harness.errors import Refused, TimedOut
 from harness.faults import keeper, lease
-from harness.faults.permit import may_disrupt, permitted
+from harness.faults.permit import affordable, may_disrupt, permitted
 from harness.faults.stop_rke2 import StopRke2
 from harness.settings import Profile
 from harness.tests.stage import PROFILE, UID, reach
@@ -79,6 +79,13 @@ def test_another_cluster_than_the_declared_one_is_refused() -> None:
 def test_a_whole_cluster_that_is_the_declared_one_may_be_broken() -> None:
     with permitted(cluster(), "r", allowed=True):
         pass
+
+
+def test_a_fault_is_refused_when_the_lease_is_not_ours_any_more() -> None:
+    whole = cluster()
+    fault = StopRke2(id="f00d", machine="one")
+    with pytest.raises(Refused, match="the Lease cutover-disruption is gone"):
+        affordable(whole, lease.Hold(whole.kube, "r"), fault)
 
 
 def test_nothing_is_broken_while_an_earlier_fault_is_there() -> None:
