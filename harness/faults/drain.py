@@ -21,22 +21,31 @@ _STAYING = ("DaemonSet", "Node")
 class Drain(Fault):
     """Cordon a machine and evict its pods; another server asks the API for it.
 
-    What only lives in the pods (emptyDir) is lost with them. ``even_all`` also drains a machine
-    that has every replica of something, which then is away until it runs elsewhere.
+    What only lives in the pods (emptyDir) is lost with them. With ``even_all``, a set of one pod is
+    away until it runs elsewhere.
     """
 
     name: ClassVar[str] = "drain"
     # The pods of Ceph are among those that go, where Rook runs it.
     takes: ClassVar[frozenset[Takes]] = frozenset({Takes.NODE, Takes.MONITOR, Takes.OSD})
 
+    # They are evicted one by one, and the daemon sets' stay.
+    counts_pods: ClassVar[bool] = True
+
     within_s: int = Field(default=120, ge=10, le=140)
-    even_all: bool = False
 
     def refuse(self, reach: Reach) -> str | None:
         every = reach.kube.get("/api/v1/pods")["items"]
         going = [pod for pod in self._leaving(reach) if not _is_done(pod)]
         budgets = reach.kube.get(_BUDGETS)["items"]
-        return replicas.refusal(going, every, budgets, one_by_one=True, even_all=self.even_all)
+        return replicas.refusal(
+            going,
+            every,
+            budgets,
+            one_by_one=True,
+            even_all=self.even_all,
+            against_budget=self.against_budget,
+        )
 
     def acts(self, reach: Reach) -> Iterable[Act]:
         how = ("--ignore-daemonsets", "--delete-emptydir-data", "--force")

@@ -13,10 +13,12 @@ import pytest
 
 from harness.drill.mending import mend_journal, mend_left
 from harness.errors import Refused, TimedOut
-from harness.faults import keeper, lease
+from harness.faults import keeper, lease, permit
 from harness.faults.permit import affordable, may_disrupt, permitted
 from harness.faults.stop_rke2 import StopRke2
+from harness.faults.stop_static_pod import StopStaticPod
 from harness.settings import Profile
+from harness.tests.fault_examples import pod, whole_cluster
 from harness.tests.stage import PROFILE, UID, reach
 from harness.transport import Completed, Reach
 from harness.transport.fake import FakeKube, FakeShell
@@ -86,6 +88,51 @@ def test_a_fault_is_refused_when_the_lease_is_not_ours_any_more() -> None:
     fault = StopRke2(id="f00d", machine="one")
     with pytest.raises(Refused, match="the Lease cutover-disruption is gone"):
         affordable(whole, lease.Hold(whole.kube, "r"), fault)
+
+
+BESIDE = pod("web-1"), pod("web-2")
+TOGETHER = pod("web-1"), {**pod("web-2"), "spec": {"nodeName": "one"}}
+
+
+def serving(*looks: Sequence[Any]) -> Reach:
+    """A cluster of two whole machines, whose pods are these at each look."""
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    nodes = [{"metadata": {"name": name}, "status": ready} for name in ("one", "two")]
+    left = [*looks]
+    pods = lambda: {"items": left.pop(0) if len(left) > 1 else left[0]}  # noqa: E731
+    return whole_cluster({"/api/v1/nodes": {"items": nodes}, "/api/v1/pods": pods}, disks=None)
+
+
+@pytest.fixture
+def ours(monkeypatch: pytest.MonkeyPatch) -> lease.Hold:
+    monkeypatch.setattr(lease.Hold, "confirm", lambda _: None)
+    monkeypatch.setattr(permit, "PODS_WITHIN_S", 0.0)
+    return lease.Hold(FakeKube(), "r")
+
+
+def test_a_machine_may_be_broken_when_its_pods_have_others_elsewhere(ours: lease.Hold) -> None:
+    affordable(serving(BESIDE), ours, StopRke2(id="f00d", machine="one"))
+
+
+def test_a_machine_that_has_all_pods_of_a_kind_is_not_broken(ours: lease.Hold) -> None:
+    fault = StopRke2(id="f00d", machine="one")
+    with pytest.raises(Refused, match="ReplicaSet shop/web: 2 − 2 = 0, 1 needed") as refused:
+        affordable(serving(TOGETHER), ours, fault)
+    assert "`even_all`" in refused.value.remedy
+    affordable(serving(TOGETHER), ours, fault.model_copy(update={"even_all": True}))
+
+
+def test_pods_that_still_start_after_an_earlier_fault_are_waited_for(
+    ours: lease.Hold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(permit, "PODS_WITHIN_S", 30.0)
+    affordable(serving(BESIDE[:1], BESIDE), ours, StopRke2(id="f00d", machine="one"))
+
+
+def test_a_fault_that_leaves_its_machine_asks_for_no_pods(ours: lease.Hold) -> None:
+    affordable(
+        serving(TOGETHER), ours, StopStaticPod(id="f00d", machine="one", part="kube-apiserver")
+    )
 
 
 def test_nothing_is_broken_while_an_earlier_fault_is_there() -> None:
