@@ -9,7 +9,7 @@ from harness.errors import NotProven, Refused, TimedOut
 from harness.faults import lease
 from harness.faults.budget import refusal
 from harness.faults.fault import Fault
-from harness.faults.keeper import leftovers
+from harness.faults.leftovers import leftovers
 from harness.faults.standing import standing, without
 from harness.settings import Profile
 from harness.transport import Reach

@@ -23,6 +23,7 @@ FRESH: dict[str, Any] = {
     "clock_s": 0,
     "power": "on",
     "cordoned": [],
+    "marked": [],
     "objects": [],
     "osds out": [],
 }
@@ -108,7 +109,10 @@ def kubectl(state: Any, words: list[str]) -> int:
             state["objects"].remove(thing)
             return 0
         return 0 if "--ignore-not-found" in words else 1
-    (node,) = rest
+    node = rest[-1]
+    if verb == "annotate":
+        state["marked"] = [] if node.endswith("-") else [node]
+        return 0
     state["cordoned"] = [node] if verb == "drain" else []
     return 0
 
