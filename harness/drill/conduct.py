@@ -45,6 +45,8 @@ from harness.waiting import answer_of, uninterrupted
 
 # Written to the run's journal: (kind, subject, data).
 Write: TypeAlias = Callable[[str, str, Any], object]
+# Tells whoever breaks something, while the body runs, why he may not any more.
+Warned: TypeAlias = Callable[[Callable[[str], object]], AbstractContextManager[None]]
 # Waits so long for the steady state: the seconds that took, and what is still in its way.
 Calm: TypeAlias = Callable[[float], tuple[float, Sequence[str]]]
 # What is wrong on all machines but one, once it is well or so many seconds are over.
@@ -94,13 +96,15 @@ class Keeping(Protocol):
 class Stage:
     """All that a drill is carried out with.
 
-    ``calm`` waits for the steady state, ``afford`` refuses a fault that is too much, ``tell`` says
-    progress to whoever watches, ``meanwhile`` looks at the other machines while a fault holds.
+    ``calm`` waits for the steady state, ``afford`` refuses a fault that is too much, ``warning``
+    raises the alarm when we may not break anything any more, ``tell`` says progress to whoever
+    watches, ``meanwhile`` looks at the other machines while a fault holds.
     """
 
     reach: Reach
     calm: Calm
     afford: Callable[[Fault], None]
+    warning: Warned
     limits: Limits
     write: Write
     keeping: Keeping
@@ -232,7 +236,10 @@ def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, 
     rate = drill.writes_per_s
     with stage.keeping(drill.ledger, machine=machine, writes_per_s=rate) as books:
         muted = partial(_muted, books, drill.targets["outage_s"].number)
-        with watching(stage.reach, machine, stage.limits, muted) as watch:
+        with (
+            watching(stage.reach, machine, stage.limits, muted) as watch,
+            stage.warning(watch.give_up),
+        ):
             faults = faults or plan(drill, machine, stage.reach, draw, books.space)
             for planned, fault in zip(drill.faults, faults, strict=True):
                 break_once(planned, fault, watch, books, stage, run["faults"])

@@ -18,6 +18,7 @@ from harness.drill.schedule import Turn, drawn
 from harness.drill.soak import BY_HAND, EVERYTHING, RESUMABLE, rebuilt, soak
 from harness.drill.steady import all_numbers, meanwhile, until_steady
 from harness.errors import Unhealed
+from harness.faults.lease import Hold
 from harness.faults.permit import affordable, permitted
 from harness.ledger import keeping as ledger_keeping
 from harness.ledger import recovering as ledger_recovering
@@ -86,9 +87,9 @@ class Drilling:
     def carry_out(self, name: str, run: Recorder) -> DrillOutcome:
         """One drill, under the Lease of the run; Refused with nothing touched."""
         drill = load_drill(name).changed(self.reach.profile.drills.get(name))
-        own = drill.looks_on(self.reach.profile.cluster().parts)
-        stage = self._stage(name, load_steady(), run, own)
-        with permitted(self.reach, run.name, allowed=self.options.allowed):
+        own, steady = drill.looks_on(self.reach.profile.cluster().parts), load_steady()
+        with permitted(self.reach, run.name, allowed=self.options.allowed) as hold:
+            stage = self._stage(name, steady, run, hold, own)
             value: Any = carry_out(drill, stage, self.options.machines)
         tallies: dict[str, JSON] = {}
         for each in value["runs"]:
@@ -97,9 +98,9 @@ class Drilling:
 
     def soak(self, part: str, before: Sequence[DrillOutcome], run: Recorder) -> DrillOutcome:
         """What is left of a soak, after earlier parts of it; Refused with nothing touched."""
-        rules = load_soak()
-        stage = self._stage(part, load_steady(), run)
-        with permitted(self.reach, run.name, allowed=self.options.allowed):
+        rules, steady = load_soak(), load_steady()
+        with permitted(self.reach, run.name, allowed=self.options.allowed) as hold:
+            stage = self._stage(part, steady, run, hold)
             turns, left_s = self._turns(rules, before), self._left_s(before)
             value = soak(rules, turns, left_s, stage, part=part)
         value |= _limits(rules)
@@ -118,9 +119,9 @@ class Drilling:
         ``left`` are the faults that are not known to be gone; Unhealed when one is still there.
         What was written is read back in the steady state, so that what can be there is.
         """
-        rules = load_soak()
-        stage = self._stage(part, load_steady(), run)
-        with permitted(self.reach, run.name, allowed=self.options.allowed):
+        rules, steady = load_soak(), load_steady()
+        with permitted(self.reach, run.name, allowed=self.options.allowed) as hold:
+            stage = self._stage(part, steady, run, hold)
             _see_gone(mend_journal(self.reach, left), run)
             self.tell(f"{part} broke off: waiting for the steady state, to read back what it wrote")
             stage.calm(rules.calm_within_s)
@@ -161,7 +162,7 @@ class Drilling:
         return self.folder / "ledger" / place.replace(" ", "-")
 
     def _stage(
-        self, what: str, steady: Steady, run: Recorder, own: OwnLooks | None = None
+        self, what: str, steady: Steady, run: Recorder, hold: Hold, own: OwnLooks | None = None
     ) -> Stage:
         run.write("seed", what, {"seed": self.options.seed})
         self.tell(f"every choice is drawn from --seed {self.options.seed}")
@@ -184,7 +185,8 @@ class Drilling:
         return Stage(
             reach=self.reach,
             calm=partial(until_steady, self.reach, [steady, *([own] if own else [])], numbers),
-            afford=partial(affordable, self.reach),
+            afford=partial(affordable, self.reach, hold),
+            warning=hold.warning,
             limits=steady.limits,
             write=run.write,
             keeping=keeping,

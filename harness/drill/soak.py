@@ -167,7 +167,10 @@ def _break(turn: Turn, rules: Soak, stage: Stage, books: Books, entry: dict[str,
         return
     planned = turn.planned
     fault = fault_of(planned, turn.machine, stage.reach, Random(turn.seed), books.space)
-    with watching(stage.reach, turn.machine, stage.limits) as watch:
+    with (
+        watching(stage.reach, turn.machine, stage.limits) as watch,
+        stage.warning(watch.give_up),
+    ):
         break_once(planned, fault, watch, books, stage, entry["faults"])
     stage.tell(f"turn {turn.number}: waiting for the steady state again")
     took_s, after = stage.calm(rules.calm_within_s)

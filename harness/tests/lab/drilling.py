@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from harness.drill.conduct import Stage
 from harness.drill.steady import all_numbers, meanwhile, until_steady
+from harness.faults import lease
+from harness.faults.fault import Fault
 from harness.faults.permit import affordable
 from harness.settings import load_gates
 from harness.settings.drills import Limits, Looks, load_steady
@@ -59,10 +61,15 @@ def stage(
             if text.startswith(begins):
                 act()
 
+    def afford(fault: Fault) -> None:
+        with lease.held(reach.kube, "tests of the lab") as hold:
+            affordable(reach, hold, fault)
+
     return Stage(
         reach=reach,
         calm=partial(until_steady, reach, [load_steady()], numbers),
-        afford=partial(affordable, reach),
+        afford=afford,
+        warning=lambda _alarm: nullcontext(),
         limits=Limits(electing_s=30, inactive_s=60, silent_s=silent_s),
         write=lambda _kind, _subject, _data: None,
         keeping=keeping,
