@@ -275,7 +275,7 @@ def volumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Volumes:
 
 
 def looked(cluster: Volumes, shell: FakeShell | None = None) -> Any:
-    asked = shell or FakeShell({("*", "timeout"): lambda *_: cluster.df()})
+    asked = shell or FakeShell({("*", "ceph"): lambda *_: cluster.df()})
     return observe("claims", reach(asked, cluster), "contabo")
 
 
@@ -340,7 +340,7 @@ def test_a_pod_that_never_stands_costs_its_own_answers_alone(volumes: Volumes) -
 
 
 def test_a_ceph_that_cannot_be_asked_leaves_the_rest_alone(volumes: Volumes) -> None:
-    seen = looked(volumes, FakeShell({("*", "timeout"): Unreachable("no route")}))
+    seen = looked(volumes, FakeShell({("*", "ceph"): Unreachable("no route")}))
     assert "no route" in seen["deleted"]["error"]
     assert "value" in seen["full"]["first"]
 
