@@ -18,6 +18,7 @@ import signal
 import stat
 import struct
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -91,29 +92,56 @@ def write(path: str, seed: int, writer: str, generations: dict[str, int]) -> Any
     return {"blocks": len(generations)}
 
 
-def churn(path: str, seed: int, writer: str, blocks: int, for_s: float) -> Any:
+def churn(
+    path: str,
+    seed: int,
+    writer: str,
+    blocks: int,
+    for_s: float,
+    per_s: float = 0.0,
+    until: str = "",
+) -> Any:
     """Write blocks anew in a random order, each stored before the next, for some seconds.
 
-    ``generations`` is what each block must be afterwards: 0 for one that was never written.
+    At most ``per_s`` a second, 0 for as many as there can be; it ends earlier, ``told`` to, once
+    the file ``until`` is there. ``generations`` is what each block must be afterwards: 0 for one
+    that was never written.
     """
     who, draw = owner(seed, writer), random.Random(f"{seed} {writer}")
     generations = [0] * blocks
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    began, slowest = time.monotonic(), 0.0
-    while time.monotonic() - began < for_s:
+    began, slowest, told = time.monotonic(), 0.0, False
+    pause = threading.Event()
+    while not told and time.monotonic() - began < for_s:
         started = time.monotonic()
         number = generations.index(0) if 0 in generations else draw.randrange(blocks)
         generation = max(generations) + 1
         put(descriptor, block(who, number * BLOCK, generation), number * BLOCK)
         os.fsync(descriptor)
         generations[number] = generation
-        slowest = max(slowest, time.monotonic() - started)
+        took = time.monotonic() - started
+        slowest = max(slowest, took)
+        if per_s:
+            pause.wait(max(0.0, 1 / per_s - took))
+        told = bool(until) and Path(until).exists()
     os.close(descriptor)
     return {
         "generations": generations,
         "writes": max(generations),
         "slowest_s": round(slowest, 2),
+        "told": told,
     }
+
+
+def size(path: str) -> Any:
+    """How much of a file is there."""
+    return {"bytes": Path(path).stat().st_size}
+
+
+def stop(path: str) -> Any:
+    """Tell whoever waits for this file to end."""
+    Path(path).touch()
+    return {}
 
 
 def verify(path: str, seed: int, writer: str, generations: list[int]) -> Any:
@@ -343,6 +371,8 @@ ROLES: dict[str, Callable[..., Any]] = {
     for role in (
         write,
         churn,
+        size,
+        stop,
         verify,
         scatter,
         gather,

@@ -84,6 +84,17 @@ def test_blocks_that_are_written_again_and_again_are_known_afterwards(tmp_path: 
     assert script.verify(path, 7, ONE, written)["right"] == len(written) > 0
 
 
+def test_who_is_told_to_stop_writing_stops_and_says_so(tmp_path: Path) -> None:
+    path, flag = str(tmp_path / "data"), str(tmp_path / "stop")
+    by_itself = script.churn(path, 7, ONE, 2, 0.2, per_s=20.0, until=flag)
+    assert not by_itself["told"]
+    assert by_itself["writes"] <= 5
+    script.stop(flag)
+    told = script.churn(path, 7, ONE, 2, 60.0, until=flag)
+    assert (told["told"], told["writes"]) == (True, 1)
+    assert script.size(path) == {"bytes": 2 * BLOCK}
+
+
 # --- files, lines and quotas ----------------------------------------------------------------------
 
 
