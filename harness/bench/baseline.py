@@ -17,16 +17,28 @@ _HEAD = """\
 """
 
 
-class _Machine(Frozen):
+class Known(Frozen):
+    """What one machine's disk did, and how far its runs lay apart, of their median."""
+
     iops: float = Field(gt=0)
-    spread_percent: float
+    spread_percent: float = Field(ge=0)
+
+    @property
+    def noise_percent(self) -> float:
+        """How far below the median a run may lie by chance: half of what the runs lay apart."""
+        return noise_percent(self.spread_percent)
+
+
+def noise_percent(spread_percent: float) -> float:
+    """The noise to one side of a median, of runs that lie so far apart."""
+    return spread_percent / 2
 
 
 class Baseline(Frozen):
     """Committed writes a second by machine; ``measured`` says on what: they do not compare."""
 
     measured: Literal["raw", "osd"]
-    machines: Mapping[str, _Machine]
+    machines: Mapping[str, Known]
 
 
 def read(path: Path) -> Baseline | None:

@@ -130,8 +130,8 @@ def result(iops: float | None, p99_ms: float | None = None, **more: Any) -> Resu
     return Result(machine=ONE, iops=iops, p99_ms=p99_ms, **more)
 
 
-def known(iops: float) -> baseline.Baseline:
-    machines = {ONE: {"iops": iops, "spread_percent": 1}}
+def known(iops: float, spread_percent: float = 1) -> baseline.Baseline:
+    machines = {ONE: {"iops": iops, "spread_percent": spread_percent}}
     return baseline.Baseline.model_validate({"measured": "osd", "machines": machines})
 
 
@@ -145,6 +145,13 @@ MISSED: list[tuple[Result, float, str]] = [
 @pytest.mark.parametrize(("it", "before", "words"), MISSED)
 def test_each_target_that_is_missed_is_said(it: Result, before: float, words: str) -> None:
     assert too_slow(it, TARGETS, known(before)) == [words]
+
+
+def test_a_disk_within_the_noise_of_its_runs_misses_nothing() -> None:
+    assert too_slow(result(700, spread_percent=62), TARGETS, known(1000)) == []
+    assert too_slow(result(700), TARGETS, known(1000, spread_percent=62)) == []
+    assert len(too_slow(result(680, spread_percent=62), TARGETS, known(1000))) == 1
+    assert len(too_slow(result(680, spread_percent=240), TARGETS, known(1000))) == 1
 
 
 def test_a_disk_that_is_fast_enough_misses_nothing() -> None:
