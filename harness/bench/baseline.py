@@ -18,10 +18,15 @@ _HEAD = """\
 
 
 class Known(Frozen):
-    """What one machine's disk did, and how far its runs lay apart, of their median."""
+    """What one machine's disk did, and how far its runs lay apart, of their median.
+
+    The same of what was committed to a shared volume; None where nobody measured that.
+    """
 
     iops: float = Field(gt=0)
     spread_percent: float = Field(ge=0)
+    volume_iops: float | None = Field(default=None, gt=0)
+    volume_spread_percent: float = Field(default=0.0, ge=0)
 
     @property
     def noise_percent(self) -> float:
@@ -49,7 +54,11 @@ def read(path: Path) -> Baseline | None:
 def write(path: Path, results: Sequence[Result], measured: Literal["raw", "osd"]) -> None:
     """Replace the baseline; a reader sees the old one or the new one."""
     machines = {
-        it.machine: {"iops": round(it.iops, 1), "spread_percent": round(it.spread_percent, 1)}
+        it.machine: {
+            "iops": round(it.iops, 1),
+            "spread_percent": round(it.spread_percent, 1),
+            **_of_volume(it),
+        }
         for it in results
         if it.iops
     }
@@ -58,6 +67,13 @@ def write(path: Path, results: Sequence[Result], measured: Literal["raw", "osd"]
     document = {"measured": measured, "machines": machines}
     new.write_text(_HEAD + yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     new.replace(path)
+
+
+def _of_volume(it: Result) -> dict[str, float]:
+    if it.volume is None or not it.volume.iops:
+        return {}
+    spread = round(it.volume.spread_percent, 1)
+    return {"volume_iops": round(it.volume.iops, 2), "volume_spread_percent": spread}
 
 
 def below_percent(iops: float, baseline: float) -> float:

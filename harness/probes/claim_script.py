@@ -30,6 +30,7 @@ FIELDS = struct.Struct("!8s16sQI")  # magic, who wrote it, offset, generation
 DIGEST = 16
 FEW = 5  # so many are told of those that are wrong
 STEP = 1 << 20
+COMMIT, COMMITTED = 4096, 16 << 20  # bytes of a small write, and of the file it goes to
 QUOTA = "ceph.quota.max_bytes"
 ACL = "system.posix_acl_access"
 
@@ -130,6 +131,38 @@ def churn(
         "writes": max(generations),
         "slowest_s": round(slowest, 2),
         "told": told,
+    }
+
+
+def commits(path: str, seed: int, writer: str, for_s: float) -> Any:
+    """Write 4 KiB at random places of a file, each stored before the next, for some seconds.
+
+    The file is there as a whole before: what is measured is no growth. Latencies in milliseconds,
+    percentiles by nearest rank.
+    """
+    draw, took = random.Random(f"{seed} {writer}"), []
+    content = hashlib.shake_128(f"{seed} {writer}".encode()).digest(COMMIT)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    for place in range(0, COMMITTED, BLOCK):
+        put(descriptor, content * (BLOCK // COMMIT), place)
+    os.fdatasync(descriptor)
+    began = time.monotonic()
+    while time.monotonic() - began < for_s:
+        started = time.monotonic()
+        put(descriptor, content, draw.randrange(COMMITTED // COMMIT) * COMMIT)
+        os.fdatasync(descriptor)
+        took.append(time.monotonic() - started)
+    whole_s = time.monotonic() - began
+    os.close(descriptor)
+    ranked = [1000 * it for it in sorted(took)]
+    rank = {p: ranked[-(-p * len(ranked) // 100) - 1] for p in (50, 99)}
+    return {
+        "iops": round(len(took) / whole_s, 2),
+        "p50_ms": round(rank[50], 3),
+        "p99_ms": round(rank[99], 3),
+        "slowest_ms": round(ranked[-1], 3),
+        "writes": len(took),
+        "took_s": round(whole_s, 3),
     }
 
 
@@ -371,6 +404,7 @@ ROLES: dict[str, Callable[..., Any]] = {
     for role in (
         write,
         churn,
+        commits,
         size,
         stop,
         verify,

@@ -134,6 +134,17 @@ class Workload:
         """How much each machine has written by now."""
         return self.everywhere(lambda machine: self.ask(machine, "size", path=_data(machine)))
 
+    def commits(self, for_s: float) -> dict[str, Any]:
+        """How fast every machine commits small writes, all at the same time."""
+
+        def one(machine: str) -> Any:
+            wanted: dict[str, Any] = {"path": f"/{SHARED}/bench-{machine}", "for_s": for_s}
+            return self.ask(
+                machine, "commits", within_s=for_s + _ROLE_S, **wanted, **self._by(machine)
+            )
+
+        return self.everywhere(one)
+
     def stop_churning(self) -> None:
         """Tell every machine to stop; one that cannot be told stops when its time is over."""
         self.everywhere(lambda machine: self.ask(machine, "stop", path=_stop(machine)))
