@@ -14,9 +14,17 @@ from harness.errors import HarnessError, TimedOut, TransportError
 from harness.probes import claim_objects, pods
 from harness.probes.claim_objects import LIMITED, SHARED, SIZES
 from harness.transport import Completed, Reach
+from harness.transport.sent import one_text
 from harness.waiting import until
 
-_SCRIPT = Path(__file__).with_name("claim_script.py").read_text(encoding="utf-8")
+_KINDS = "claim_kinds_script"
+
+
+def _source(name: str) -> str:
+    return Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+
+
+_SCRIPT = one_text(_source("claim_script"), {f"harness.probes.{_KINDS}": _source(_KINDS)})
 _PYTHON = ("python3", "-I", "-S", "-")
 # Each machine's pod writes as a user of its own: an owner that is lost shows.
 _FIRST_USER, _GROUP, _OTHER_GROUP = 20001, 20000, 20500

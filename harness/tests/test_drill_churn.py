@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +50,17 @@ class Here(Workload):
 @pytest.fixture(autouse=True)
 def _few_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claim_workload, "BLOCKS", 2)
+
+
+def test_who_is_told_to_stop_writing_stops_and_says_so(tmp_path: Path) -> None:
+    path, flag = str(tmp_path / "data"), str(tmp_path / "stop")
+    by_itself = script.churn(path, 7, ONE, 2, 0.2, per_s=20.0, until=flag)
+    assert not by_itself["told"]
+    assert by_itself["writes"] <= 5
+    script.stop(flag)
+    told = script.churn(path, 7, ONE, 2, 60.0, until=flag)
+    assert (told["told"], told["writes"]) == (True, 1)
+    assert script.size(path) == {"bytes": 2 * script.BLOCK}
 
 
 def test_what_is_written_until_the_end_is_read_by_every_other_machine(tmp_path: Path) -> None:
@@ -132,3 +146,18 @@ def test_a_drill_that_says_so_keeps_what_came_of_claims_beside_its_ledger(
     (run,) = cast("Mapping[str, Any]", outcome.value)["runs"]
     assert (CLAIMS in run) is written
     assert CLAIMS not in outcome.tallies
+
+
+def test_what_is_sent_to_a_pod_is_whole_without_anything_of_ours(tmp_path: Path) -> None:
+    """With ``-I -S`` and from an empty folder, nothing of this project can be imported."""
+    arguments = [{"folder": str(tmp_path / "kinds"), "group": os.getgid()}]
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-", "adorn", "20", json.dumps(arguments)],
+        input=claim_workload._SCRIPT,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=30,
+    )
+    (answer,) = json.loads(done.stdout)
+    assert answer["value"]["wanted"]["mode"] == "0o4751", done.stderr

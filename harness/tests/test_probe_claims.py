@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import ConfigError, TimedOut, Unreachable
+from harness.probes import claim_kinds_script as kinds
 from harness.probes import claim_objects, claim_workload
 from harness.probes import claim_script as script
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
@@ -82,17 +83,6 @@ def test_blocks_that_are_written_again_and_again_are_known_afterwards(tmp_path: 
     assert done["writes"] == max(done["generations"])
     written = [generation for generation in done["generations"] if generation]
     assert script.verify(path, 7, ONE, written)["right"] == len(written) > 0
-
-
-def test_who_is_told_to_stop_writing_stops_and_says_so(tmp_path: Path) -> None:
-    path, flag = str(tmp_path / "data"), str(tmp_path / "stop")
-    by_itself = script.churn(path, 7, ONE, 2, 0.2, per_s=20.0, until=flag)
-    assert not by_itself["told"]
-    assert by_itself["writes"] <= 5
-    script.stop(flag)
-    told = script.churn(path, 7, ONE, 2, 60.0, until=flag)
-    assert (told["told"], told["writes"]) == (True, 1)
-    assert script.size(path) == {"bytes": 2 * BLOCK}
 
 
 # --- files, lines and quotas ----------------------------------------------------------------------
@@ -257,7 +247,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claim_workload, "LINES", 3)
     monkeypatch.setattr(claim_workload, "BLOCKS", 3)
     monkeypatch.setitem(claim_objects.SIZES, LIMITED, 2 * MIB)
-    monkeypatch.setattr(script, "HOLE", 1 << 16)
+    monkeypatch.setattr(kinds, "HOLE", 1 << 16)
     monkeypatch.setattr(script, "STEP", 1 << 18)
 
 

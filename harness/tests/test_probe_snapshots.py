@@ -196,6 +196,7 @@ from http.server import BaseHTTPRequestHandler
 place = next(it for it in sys.argv if it.startswith("--listen-client")).partition("unix://")[2]
 class Answers(BaseHTTPRequestHandler):
     def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
         said = {{"leader": "1", "header": {{"revision": "7"}}, "count": "{count}", "kvs": []}}
         text = json.dumps(said).encode()
         self.send_response(200)
