@@ -16,6 +16,7 @@ from harness.faults.permissions import DISRUPTION
 from harness.faults.standing import standing, without
 from harness.ledger.permissions import LEDGER
 from harness.probes import ceph
+from harness.probes.permissions import PERMISSIONS
 from harness.settings.drills import Drill
 from harness.transport import Reach
 from harness.transport.reading import reading
@@ -29,6 +30,7 @@ def planned(drill: Drill, reach: Reach, seed: int, machines: Sequence[str] = ())
     """The drill as it would be carried out now; whatever would change anything is refused."""
     watched = reading(reach, _SCRIPTS)
     draw = Random(f"{seed}/{drill.name}")
+    claims = PERMISSIONS["claims"] if drill.claims else ()
     chosen = machines or machines_of(drill, watched, draw)
     return {
         "drill": drill.name,
@@ -39,7 +41,7 @@ def planned(drill: Drill, reach: Reach, seed: int, machines: Sequence[str] = ())
         "targets": {
             key: f"{it.words} {it.sign} {it.number:g}" for key, it in drill.targets.items()
         },
-        "permissions": [str(permission) for permission in sorted({*DISRUPTION, *LEDGER})],
+        "permissions": [str(it) for it in sorted({*DISRUPTION, *LEDGER, *claims})],
     }
 
 

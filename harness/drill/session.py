@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
+from harness.drill.churn import CLAIMS, Churn, churning
 from harness.drill.conduct import Stage, carry_out
 from harness.drill.footprint import footprint
 from harness.drill.latency import quarters
@@ -88,12 +89,16 @@ class Drilling:
         """One drill, under the Lease of the run; Refused with nothing touched."""
         drill = load_drill(name).changed(self.reach.profile.drills.get(name))
         own, steady = drill.looks_on(self.reach.profile.cluster().parts), load_steady()
+        claims = drill.claims and self.reach.profile.storage is not None
         with permitted(self.reach, run.name, allowed=self.options.allowed) as hold:
-            stage = self._stage(name, steady, run, hold, own)
+            stage = self._stage(name, steady, run, hold, own, claims=claims)
             value: Any = carry_out(drill, stage, self.options.machines)
         tallies: dict[str, JSON] = {}
         for each in value["runs"]:
-            tallies |= each.pop("ledger", {})
+            told = each.pop("ledger", {})
+            if CLAIMS in told:
+                each[CLAIMS] = told.pop(CLAIMS)
+            tallies |= told
         return DrillOutcome(value=value, tallies=tallies)
 
     def soak(self, part: str, before: Sequence[DrillOutcome], run: Recorder) -> DrillOutcome:
@@ -162,7 +167,14 @@ class Drilling:
         return self.folder / "ledger" / place.replace(" ", "-")
 
     def _stage(
-        self, what: str, steady: Steady, run: Recorder, hold: Hold, own: OwnLooks | None = None
+        self,
+        what: str,
+        steady: Steady,
+        run: Recorder,
+        hold: Hold,
+        own: OwnLooks | None = None,
+        *,
+        claims: bool = False,
     ) -> Stage:
         run.write("seed", what, {"seed": self.options.seed})
         self.tell(f"every choice is drawn from --seed {self.options.seed}")
@@ -170,16 +182,19 @@ class Drilling:
         @contextmanager
         def keeping(names: Sequence[str], *, machine: str, writes_per_s: float) -> Iterator[_Books]:
             place = f"{what}/{machine}"
-            with ledger_keeping.keeping(
-                self.reach,
-                names=names,
-                folder=self._ledger(place),
-                run=f"{run.name}/{place}",
-                seed=self.options.seed,
-                rate_per_s=writes_per_s,
-                lasts_s=self.options.soak_s + _DRILL_S,
-            ) as books:
-                yield _Books(books, place)
+            with (
+                ledger_keeping.keeping(
+                    self.reach,
+                    names=names,
+                    folder=self._ledger(place),
+                    run=f"{run.name}/{place}",
+                    seed=self.options.seed,
+                    rate_per_s=writes_per_s,
+                    lasts_s=self.options.soak_s + _DRILL_S,
+                ) as books,
+                churning(self.reach, self.options.seed) if claims else nullcontext() as churn,
+            ):
+                yield _Books(books, place, churn)
 
         numbers = all_numbers(load_gates())
         return Stage(
@@ -225,6 +240,7 @@ class _Books:
 
     books: ledger_keeping.Books
     place: str
+    churn: Churn | None = None
 
     @property
     def space(self) -> str:
@@ -238,7 +254,8 @@ class _Books:
         self.books.mark(name)
 
     def tally(self) -> Mapping[str, JSON]:
-        return observed(self.books.tally(), self.place)
+        claims = {} if self.churn is None else {CLAIMS: self.churn.tally()}
+        return {**observed(self.books.tally(), self.place), **claims}
 
     def latency_ms(self) -> Sequence[Mapping[str, float]]:
         return quarters(Reader(self.books.folder / "book"))

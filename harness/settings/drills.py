@@ -84,7 +84,8 @@ class Drill(Frozen):
     ``where`` picks the machines that it is run on, one after the other with the steady state in
     between: each machine, each server, one of them that the seed draws, or the
     Swarm manager's. ``effect`` says what
-    customers would feel.
+    customers would feel. With ``claims``, every machine also writes blocks to a claim of the
+    declared class, which every other one reads afterwards.
     """
 
     schema_version: Literal[1] = Field(alias="schema")
@@ -94,6 +95,7 @@ class Drill(Frozen):
     where: Literal["each-machine", "each-server", "a-machine", "a-server", "swarm-manager"]
     faults: tuple[Planned, ...] = Field(min_length=1)
     ledger: tuple[Writer, ...] = Field(min_length=1)
+    claims: bool = False
     writes_per_s: float = Field(default=5.0, gt=0, le=200)
     looks: OwnLooks | None = None
     targets: Annotated[Mapping[TargetKey, Target], AfterValidator(_complete)]
