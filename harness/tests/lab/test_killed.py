@@ -23,6 +23,7 @@ from harness.faults.life import LEASE_S as LIFE_LEASE_S
 from harness.journal import Reader
 from harness.model import Exit
 from harness.settings import ROOT
+from harness.tests.lab.breaking import inside
 from harness.tests.lab.killed import LEASE_S
 from harness.tests.lab.lived import new_id, traces
 from harness.tests.lab.world import World
@@ -106,7 +107,7 @@ def run_of(words: Sequence[str]) -> tuple[int, Path | None]:
 
 
 def dies_and_is_mended(world: World, drill: str, record: str) -> None:
-    """Killed there, the machines mend themselves; ``heal`` mends the cluster and the verdict."""
+    """Killed there, the machines mend themselves; ``heal`` mends the verdict."""
     before = state(world)
     words = [drill, f"--cluster={world.lab.name}", f"--machine={world.three.name}"]
     status, run = run_of(["harness.tests.lab.killed_drill", record, *words])
@@ -118,13 +119,19 @@ def dies_and_is_mended(world: World, drill: str, record: str) -> None:
         what=f"all is as before {drill} was killed at record {record}",
     )
     world.whole()
-
-    def healed() -> bool:
+    try:
         assert run_of(["harness", "heal", f"--cluster={world.lab.name}"])[0] == 0
-        return "cutover-ledger-" not in world.kubectl("get", "namespaces", "--output=name")
-
-    # The Lease of the dead run keeps what is its own from whoever heals, until it ends.
-    until(healed, within_s=lease.DURATION_S + 60, every_s=5, what="the ledger's namespace is gone")
+    finally:
+        # What its ledger wrote to is kept for whoever resumes the run, until its time is over.
+        selector = "--selector=app.kubernetes.io/managed-by=cutover"
+        world.kubectl("delete", "namespace", "--wait=false", selector)
+        with inside(world) as do:
+            until(
+                lambda: do(lambda reach: lease.holder(reach.kube)) is None,
+                within_s=lease.DURATION_S + 15,
+                every_s=1,
+                what="the Lease of the dead run ends",
+            )
     _, drawn = run_of(["harness", "report", run.name, "--json"])
     assert drawn is None
     verdict = json.loads((run / "verdict.json").read_text())
