@@ -27,6 +27,11 @@ def others_went_on(run: Run) -> None:
     run.require("what was not hit went on")
 
 
+@then("what machines wrote to claims meanwhile is unchanged")
+def claims_survived(run: Run) -> None:
+    run.require("what machines wrote to claims meanwhile is unchanged")
+
+
 @then("others noticed it in time")
 def noticed_in_time(run: Run) -> None:
     run.require("others noticed it in time")

@@ -17,16 +17,33 @@ _HEAD = """\
 """
 
 
-class _Machine(Frozen):
+class Known(Frozen):
+    """What one machine's disk did, and how far its runs lay apart, of their median.
+
+    The same of what was committed to a shared volume; None where nobody measured that.
+    """
+
     iops: float = Field(gt=0)
-    spread_percent: float
+    spread_percent: float = Field(ge=0)
+    volume_iops: float | None = Field(default=None, gt=0)
+    volume_spread_percent: float = Field(default=0.0, ge=0)
+
+    @property
+    def noise_percent(self) -> float:
+        """How far below the median a run may lie by chance: half of what the runs lay apart."""
+        return noise_percent(self.spread_percent)
+
+
+def noise_percent(spread_percent: float) -> float:
+    """The noise to one side of a median, of runs that lie so far apart."""
+    return spread_percent / 2
 
 
 class Baseline(Frozen):
     """Committed writes a second by machine; ``measured`` says on what: they do not compare."""
 
     measured: Literal["raw", "osd"]
-    machines: Mapping[str, _Machine]
+    machines: Mapping[str, Known]
 
 
 def read(path: Path) -> Baseline | None:
@@ -37,7 +54,11 @@ def read(path: Path) -> Baseline | None:
 def write(path: Path, results: Sequence[Result], measured: Literal["raw", "osd"]) -> None:
     """Replace the baseline; a reader sees the old one or the new one."""
     machines = {
-        it.machine: {"iops": round(it.iops, 1), "spread_percent": round(it.spread_percent, 1)}
+        it.machine: {
+            "iops": round(it.iops, 1),
+            "spread_percent": round(it.spread_percent, 1),
+            **_of_volume(it),
+        }
         for it in results
         if it.iops
     }
@@ -46,6 +67,13 @@ def write(path: Path, results: Sequence[Result], measured: Literal["raw", "osd"]
     document = {"measured": measured, "machines": machines}
     new.write_text(_HEAD + yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     new.replace(path)
+
+
+def _of_volume(it: Result) -> dict[str, float]:
+    if it.volume is None or not it.volume.iops:
+        return {}
+    spread = round(it.volume.spread_percent, 1)
+    return {"volume_iops": round(it.volume.iops, 2), "volume_spread_percent": spread}
 
 
 def below_percent(iops: float, baseline: float) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -29,11 +29,27 @@ Tell = Callable[[str, str], None]  # machine, what it says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """What programs on one machine committed to a shared volume, in 4 KiB writes.
+
+    The median of its runs, how far they lie apart of it, and the p99 of the slowest run; or why
+    nothing is known (``unproven``).
+    """
+
+    iops: float | None = None
+    p99_ms: float | None = None
+    spread_percent: float = 0.0
+    unproven: str = ""
+    runs: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """What one machine's disk did; ``iops`` is that of committed 4 KiB writes.
 
     ``p99_ms`` is the latency of a sync, None where Ceph measured. ``spread_percent`` is how far the
-    runs lie apart, of their median. ``evidence`` is what it was measured with, and all it said.
+    runs lie apart, of their median. ``volume`` is what reached it through CephFS, where that was
+    measured. ``evidence`` is what it was measured with, and all it said.
     """
 
     machine: str
@@ -42,6 +58,7 @@ class Result:
     spread_percent: float = 0.0
     refused: tuple[str, ...] = ()
     unproven: str = ""
+    volume: Committed | None = None
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 

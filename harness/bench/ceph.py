@@ -1,13 +1,12 @@
-"""What Ceph says of its OSDs, and Ceph's own bench of one; asked on a machine."""
+"""What Ceph says of its OSDs, and Ceph's own bench of one."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from typing import Any
 
-from harness.errors import TimedOut, TransportError, Unreachable
+from harness.errors import TimedOut, TransportError
 from harness.transport import Reach
+from harness.transport.ceph import ask_ceph
 
 # 12 MB in blocks of 4 KiB, as databases write. The bare bench writes 4 MiB blocks, which says
 # nothing of commits; Ceph refuses more than this in small blocks.
@@ -17,28 +16,10 @@ BENCH_S = 150.0
 NOT_ENDED_IOPS = (12288000 / 4096 - 1) / BENCH_S
 
 
-def ask(reach: Reach, machine: str, *words: str, within_s: float = 20.0) -> Any:
-    """What the command answers, as JSON; raises TransportError."""
-    argv: Sequence[str] = ("ceph", "--connect-timeout", "10", *words, "--format", "json")
-    done = reach.shell.run(machine, argv, within_s=within_s)
-    if done.status != 0:
-        raise Unreachable(f"{machine}: ceph {words[0]} ended with {done.status}: {done.stderr}")
-    if not done.stdout.strip():
-        return None
-    try:
-        # `tell` prints a word on some releases before its document.
-        return json.loads(done.stdout[min(_begins(done.stdout)) :])
-    except ValueError as error:
-        raise TransportError(f"{machine}: garbled: {done.stdout[-200:]!r}") from error
-
-
-def _begins(text: str) -> list[int]:
-    return [text.index(mark) for mark in "[{" if mark in text] or [0]
-
-
 def osds(reach: Reach, machine: str) -> dict[str, Any]:
     """Ceph's own id (``fsid``), and each OSD by number: its uuid, machine and partition."""
-    dump, metadata = ask(reach, machine, "osd", "dump"), ask(reach, machine, "osd", "metadata")
+    dump = ask_ceph(reach, "osd", "dump", on=[machine])
+    metadata = ask_ceph(reach, "osd", "metadata", on=[machine])
     told = {int(it["id"]): it for it in metadata}
     try:
         return {
@@ -84,9 +65,10 @@ def bench(reach: Reach, machine: str, osd: int) -> dict[str, Any]:
     It writes objects of its own, and removes them. A bench that has not ``ended`` in time has
     ``iops`` that the OSD does not reach.
     """
-    ask(reach, machine, "tell", f"osd.{osd}", "cache", "drop")
+    tell = ("tell", f"osd.{osd}")
+    ask_ceph(reach, *tell, "cache", "drop", on=[machine])
     try:
-        found = ask(reach, machine, "tell", f"osd.{osd}", "bench", *BENCH, within_s=BENCH_S)
+        found = ask_ceph(reach, *tell, "bench", *BENCH, on=[machine], within_s=BENCH_S)
     except TimedOut:
         return {"iops": NOT_ENDED_IOPS, "ended": False, "took_s": BENCH_S}
     try:

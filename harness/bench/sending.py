@@ -9,23 +9,16 @@ from typing import Any
 
 from harness.errors import TransportError, Unreachable
 from harness.transport import Reach
+from harness.transport.sent import one_text
 
 _PARTS = ("decision", "facts_script")
 _PYTHON = ("python3", "-I", "-S", "-")
-# What makes a module of each part, under the name by which the guard imports it.
-_LOADER = """\
-import sys, types
-for name, text in {parts!r}.items():
-    module = sys.modules[name] = types.ModuleType(name)
-    exec(compile(text, name, "exec"), module.__dict__)
-exec(compile({guard!r}, "guard", "exec"))
-"""
 
 
 def script() -> str:
     """The guard with the modules it imports: the machine needs python3 and nothing of ours."""
     parts = {f"harness.bench.{name}": _source(name) for name in _PARTS}
-    return _LOADER.format(parts=parts, guard=_source("guard_script"))
+    return one_text(_source("guard_script"), parts)
 
 
 def _source(name: str) -> str:

@@ -15,6 +15,7 @@ from harness.checks import (
     ceph,
     ceph_data,
     claim_contents,
+    claim_survival,
     claims,
     csi,
     disk_bench,
@@ -48,6 +49,7 @@ CHECKS: Mapping[str, Check] = (
     | disk_bench.CHECKS
     | claims.CHECKS
     | claim_contents.CHECKS
+    | claim_survival.CHECKS
     | legacy.CHECKS
     | backups.CHECKS
     | ceph.CHECKS

@@ -54,13 +54,20 @@ def read_unchanged(case: Case) -> Verdict:
     if value and not rounds:
         findings.append(unknown("claims", "no data was written"))
     for phase in rounds.values():
-        writers = _written(case, phase, findings, "written")
-        for pair, found in _read(case, phase, writers, findings, "read"):
-            blocks += found["right"]
-            findings += _blocks(pair, found)
+        blocks += written_and_read(case, phase, findings)
     return conclude(
         findings, seen, proven=f"{blocks} blocks were read as another machine wrote them"
     )
+
+
+def written_and_read(case: Case, phase: Answers, findings: list[Finding]) -> int:
+    """How many blocks were read as another machine wrote them; what was not is a finding."""
+    blocks = 0
+    writers = _written(case, phase, findings, "written")
+    for pair, found in _read(case, phase, writers, findings, "read"):
+        blocks += found["right"]
+        findings += _blocks(pair, found)
+    return blocks
 
 
 def _blocks(pair: str, found: Answers) -> Iterator[Finding]:

@@ -9,6 +9,8 @@ from harness.checks.findings import Facts, Finding, conclude, looks, unknown, wa
 from harness.model import Case, Verdict
 
 _PROBE = "disk-bench"
+# Percent below a baseline: no disk is slower than not at all.
+_NO_LIMIT = 100.0
 
 
 def _seen(case: Case) -> Facts:
@@ -74,26 +76,38 @@ def _said(value: Mapping[str, Any]) -> str:
 
 
 def as_before(case: Case) -> Verdict:
-    """Only slower than its baseline counts; one that became faster is no defect."""
+    """Only slower than its baseline counts, and by more than its runs lay apart by chance.
+
+    One that became faster is no defect. A baseline whose runs lay so far apart that no disk could
+    ever be too slow compares with nothing.
+    """
     seen = _seen(case)
-    target = wanted(case, "osd_bench_deviation_percent")
-    limit = target["osd_bench_deviation_percent"]
-    findings, below = [], {}
+    least = wanted(case, "osd_bench_deviation_percent")["osd_bench_deviation_percent"]
+    findings: list[Finding] = []
+    below: dict[str, float] = {}
+    limits: dict[str, float] = {}
     for machine, value in seen.values.items():
         before = value["baseline_iops"]
         if not before:
             findings.append(unknown(machine, "no baseline was recorded to compare it with"))
             continue
+        noise = value["noise_percent"]
+        if noise >= _NO_LIMIT:
+            text = f"the runs of its baseline lay {noise:.0f} % to either side: that is no baseline"
+            findings.append(unknown(machine, text))
+            continue
+        limits[machine] = max(least, noise)
         below[machine] = max(0.0, 100 * (before - value["iops"]) / before)
-        if below[machine] > limit:
-            text = f"expected at most {limit:g} % below its baseline of {before:.0f} writes/s, seen"
-            findings.append(Finding(machine, f"{text} {_said(value)}"))
+        if below[machine] > limits[machine]:
+            text = f"expected at most {limits[machine]:.0f} % below its baseline of {before:.0f}"
+            findings.append(Finding(machine, f"{text} writes/s, seen {_said(value)}"))
+    worst = max(below, key=lambda it: below[it] - limits[it], default=None)
     return conclude(
         findings,
         seen,
         proven=f"the slowest is {max(below.values(), default=0):.0f} % below its baseline",
-        measured={"osd_bench_deviation_percent": max(below.values())} if below else {},
-        target=target,
+        measured={} if worst is None else {"osd_bench_deviation_percent": below[worst]},
+        target={"osd_bench_deviation_percent": least if worst is None else limits[worst]},
     )
 
 

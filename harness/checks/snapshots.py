@@ -93,7 +93,7 @@ def _same(case: Case, name: str) -> list[Finding]:
 
 
 def restores(case: Case) -> Verdict:
-    """Into a scratch etcd: at the snapshot's own revision, with keys, and of this very cluster."""
+    """Into a scratch etcd: at the snapshot's own revision, every key, and of this very cluster."""
     seen, value = _seen(case)
     newest: Mapping[str, Any] = value.get("newest") or {}
     restored: Mapping[str, Any] = value.get("restored") or {}
@@ -105,14 +105,25 @@ def restores(case: Case) -> Verdict:
         findings.append(unknown(newest["restored_on"], restored["error"]))
     elif value:
         findings = [Finding("etcd", f"{newest['name']}: {text}") for text in _wrong(found)]
-        findings = findings or _stranger(newest["name"], found["uid"], value["cluster_uid"])
+        findings = findings or [
+            *_uncounted(newest, found),
+            *_stranger(newest["name"], found["uid"], value["cluster_uid"]),
+        ]
     return conclude(
         findings,
         seen,
         proven=f"{newest.get('name')} restores at revision {found.get('revision')} "
-        f"with {found.get('keys')} keys",
+        f"with all of its {found.get('keys')} keys",
         measured={"keys_count": found["keys"]} if "keys" in found else {},
     )
+
+
+def _uncounted(newest: Mapping[str, Any], found: Mapping[str, Any]) -> list[Finding]:
+    """Whether nobody knows how many keys there should be."""
+    if found.get("expected_keys") is not None:
+        return []
+    text = f"{newest['name']}: how many keys it holds is not known: the etcdutl there counts"
+    return [unknown(newest["restored_on"], f"{text} more than keys (3.6 and newer do not)")]
 
 
 def _stranger(name: str, uid: str | None, cluster: str | None) -> list[Finding]:
@@ -131,8 +142,11 @@ def _wrong(found: Mapping[str, Any]) -> list[str]:
     if found["revision"] != found["expected_revision"]:
         text = f"expected revision {found['expected_revision']}, seen {found['revision']}"
         wrong.append(text)
+    keys = found.get("expected_keys")
     if not found["keys"]:
         wrong.append("expected keys, seen none")
+    elif keys is not None and found["keys"] != keys:
+        wrong.append(f"expected {keys} keys, as before it was restored, seen {found['keys']}")
     return wrong
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import secrets
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,10 +15,11 @@ from typing import Annotated, Any
 import typer
 
 from harness.bench import baseline as baselines
-from harness.bench.bench import Result, measure
+from harness.bench.bench import Committed, Result, measure
 from harness.commands.output import AsJson, Cluster, say, say_json
-from harness.errors import ConfigError, Refused
+from harness.errors import ConfigError, HarnessError, Refused
 from harness.model import Exit
+from harness.probes import claim_bench as volumes
 from harness.settings import Profile, Target, load_gates, load_profile, state_dir
 from harness.settings.bench import load_jobs
 from harness.settings.profile import Disks
@@ -26,6 +28,9 @@ from harness.transport.identity import same_cluster
 
 _REQUIREMENT = "W3-BENCH"
 _GIB = 1 << 30
+_NO_LIMIT = 100.0
+_DEVIATION = "osd_bench_deviation_percent"
+_ON_VOLUME = "committed writes/s on a shared volume"
 
 bench = typer.Typer(name="bench", help="Measure the disks.", no_args_is_help=True)
 
@@ -52,7 +57,8 @@ def osd(
     Example: ./cutover bench osd --cluster contabo --length full --allow-writes
 
     A raw partition is written over, behind every guard. One that an OSD has is measured through
-    Ceph, and nothing on it changes. Ctrl-C ends fio on every machine.
+    Ceph, by the OSD's own bench and by what pods commit to a claim on CephFS, and nothing that was
+    on it changes. Ctrl-C ends fio on every machine.
 
     Ends with 0 (fast enough), 1 (too slow), 2 (wrong usage), 3 (not measured) or 4 (refused).
     """
@@ -64,12 +70,15 @@ def osd(
         results = _measured(
             reach,
             disks,
-            lambda: measure(
+            lambda: with_volumes(
                 reach,
-                profile.cluster().osd_disks,
-                jobs,
-                least_bytes=int(disks.at_least_gib * _GIB),
-                tell=_tell,
+                measure(
+                    reach,
+                    profile.cluster().osd_disks,
+                    jobs,
+                    least_bytes=int(disks.at_least_gib * _GIB),
+                    tell=_tell,
+                ),
             ),
         )
     _finish(profile, disks, length, results, write_baseline=baseline, as_json=as_json)
@@ -109,13 +118,27 @@ def _finish(
     raise typer.Exit(int(status))
 
 
+def with_volumes(reach: Reach, results: list[Result]) -> list[Result]:
+    """The same, with what pods commit to a shared volume, where Ceph has the disks already."""
+    disks, seed = reach.profile.disks, secrets.randbits(32)
+    if disks is None or disks.state == "raw" or reach.profile.storage is None:
+        return results
+    try:
+        told = volumes.measure(reach, seed, lambda text: _tell(reach.profile.name, text))
+    except HarnessError as error:
+        told = {it.machine: Committed(unproven=str(error)) for it in results}
+    return [replace(it, volume=told[it.machine]) for it in results]
+
+
 def exit_of(results: Sequence[Result], slow: Mapping[str, Sequence[str]]) -> Exit:
     """A refusal comes first; what was not measured is no GO."""
     if any(it.refused for it in results):
         return Exit.REFUSED
     if any(slow.values()):
         return Exit.NO_GO
-    proven = results and all(it.iops and not it.unproven for it in results)
+    proven = results and all(
+        it.iops and not it.unproven and (it.volume is None or it.volume.iops) for it in results
+    )
     return Exit.GO if proven else Exit.NOT_PROVEN
 
 
@@ -126,16 +149,35 @@ def too_slow(
     if it.iops is None:
         return []
     measured = {"sync_write_iops": it.iops}
+    on_volume: list[str] = []
     if it.p99_ms is not None:
         measured["sync_p99_ms"] = it.p99_ms
     if compared is not None and it.machine in compared.machines:
-        before = compared.machines[it.machine].iops
-        measured["osd_bench_deviation_percent"] = baselines.below_percent(it.iops, before)
+        before = compared.machines[it.machine]
+        spreads = (before.spread_percent, it.spread_percent)
+        measured[_DEVIATION] = _below(it.iops, before.iops, spreads)
+        volume = it.volume
+        if volume is not None and volume.iops and before.volume_iops:
+            spreads = (before.volume_spread_percent, volume.spread_percent)
+            below = _below(volume.iops, before.volume_iops, spreads)
+            if not targets[_DEVIATION].met_by(below):
+                said = f"{below:.1f} % below its baseline of {before.volume_iops:.0f}"
+                on_volume = [f"{_ON_VOLUME}: {said}, expected ≤ {targets[_DEVIATION].number:g} %"]
     return [
         f"{targets[key].words}: {number:.1f}, expected {targets[key].sign} {targets[key].number:g}"
         for key, number in measured.items()
         if not targets[key].met_by(number)
-    ]
+    ] + on_volume
+
+
+def _below(iops: float, before: float, spreads: Sequence[float]) -> float:
+    """How far a rate lies below its baseline, in percent; 0 within the noise of either.
+
+    Noise that is as wide as the whole rate excuses nothing.
+    """
+    below = baselines.below_percent(iops, before)
+    noises = [noise for it in spreads if (noise := baselines.noise_percent(it)) < _NO_LIMIT]
+    return 0.0 if below <= max(noises, default=0.0) else below
 
 
 def _permitted(profile: Profile, allow_writes: bool) -> Disks:
@@ -199,5 +241,10 @@ def _words(it: Result, slow: Sequence[str]) -> str:
         return f"not measured: {it.unproven}"
     p99 = "" if it.p99_ms is None else f", sync p99 {it.p99_ms:.1f} ms"
     spread = f", runs within {it.spread_percent:.0f} %" if it.spread_percent else ""
+    volume = it.volume
+    if volume is not None:
+        rate = f"{volume.iops:.0f}/s" if volume.iops else f"not measured: {volume.unproven}"
+        worst = "" if volume.p99_ms is None else f", p99 {volume.p99_ms:.1f} ms"
+        spread += f"; on a shared volume {rate}{worst}"
     verdict = f"  too slow: {'; '.join(slow)}" if slow else ""
     return f"{it.iops:.0f} committed writes/s{p99}{spread}{verdict}"

@@ -33,7 +33,7 @@ from typing import Any, Protocol, TypeAlias
 
 from pydantic import ValidationError
 
-from harness.drill.loads import AGAIN, HEALED_MARK, Load, without_load
+from harness.drill.loads import AGAIN, HEALED_MARK, Load, Mark, marking, without_load
 from harness.drill.watch import Watch, noticed, watching
 from harness.errors import ConfigError, HarnessError, NotProven, Refused, TimedOut, Unhealed
 from harness.faults import FAULTS
@@ -48,10 +48,10 @@ from harness.waiting import answer_of, uninterrupted
 
 # Written to the run's journal: (kind, subject, data).
 Write: TypeAlias = Callable[[str, str, Any], object]
+# Tells whoever breaks something, while the body runs, why he may not any more.
+Warned: TypeAlias = Callable[[Callable[[str], object]], AbstractContextManager[None]]
 # Waits so long for the steady state: the seconds that took, and what is still in its way.
 Calm: TypeAlias = Callable[[float], tuple[float, Sequence[str]]]
-# Notes the moment under a name.
-Mark: TypeAlias = Callable[[str], None]
 # What is wrong on all machines but one, once it is well or so many seconds are over.
 Meanwhile: TypeAlias = Callable[[str, float], Mapping[str, Any]]
 
@@ -104,13 +104,15 @@ Loading: TypeAlias = Callable[[str], AbstractContextManager[Load]]
 class Stage:
     """All that a drill is carried out with.
 
-    ``calm`` waits for the steady state, ``afford`` refuses a fault that is too much, ``tell`` says
-    progress to whoever watches, ``meanwhile`` looks at the other machines while a fault holds.
+    ``calm`` waits for the steady state, ``afford`` refuses a fault that is too much, ``warning``
+    raises the alarm when we may not break anything any more, ``tell`` says progress to whoever
+    watches, ``meanwhile`` looks at the other machines while a fault holds.
     """
 
     reach: Reach
     calm: Calm
     afford: Callable[[Fault], None]
+    warning: Warned
     limits: Limits
     write: Write
     keeping: Keeping
@@ -248,7 +250,10 @@ def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, 
     ):
         mark = marking(books, load)
         muted = partial(_muted, books, drill.targets["outage_s"].number)
-        with watching(stage.reach, machine, stage.limits, muted) as watch:
+        with (
+            watching(stage.reach, machine, stage.limits, muted) as watch,
+            stage.warning(watch.give_up),
+        ):
             faults = faults or plan(drill, machine, stage.reach, draw, books.space)
             for planned, fault in zip(drill.faults, faults, strict=True):
                 break_once(planned, fault, watch, mark, stage, run["faults"])
@@ -271,16 +276,6 @@ def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, 
         stage.tell(f"{drill.name} on {machine}: reading back what was written")
         run["ledger"] = dict(books.tally())
     run["seconds"] = round(time.monotonic() - began, 1)
-
-
-def marking(books: Books, load: Load) -> Mark:
-    """Notes a moment in both, as near to each other as can be."""
-
-    def mark(name: str) -> None:
-        books.mark(name)
-        load.mark(name)
-
-    return mark
 
 
 def break_once(

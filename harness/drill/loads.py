@@ -12,10 +12,10 @@ That is one value, which checks judge:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from math import inf
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from harness.ledger.tally import FAULT
 from harness.load.results import Results
@@ -26,16 +26,34 @@ HEALED_MARK = "fault taken back"
 AGAIN = "steady again"
 
 
-class Load(Protocol):
+# Notes the moment under a name.
+Mark: TypeAlias = Callable[[str], None]
+
+
+class Noting(Protocol):
+    """A ledger or a load: whoever notes moments."""
+
+    def mark(self, name: str) -> None:
+        """Note the moment under a name."""
+        ...
+
+
+def marking(*those: Noting) -> Mark:
+    """Notes a moment in each, as near to each other as can be."""
+
+    def mark(name: str) -> None:
+        for it in those:
+            it.mark(name)
+
+    return mark
+
+
+class Load(Noting, Protocol):
     """A load while it is offered."""
 
     @property
     def is_offered(self) -> bool:
         """Is anything asked at all?"""
-        ...
-
-    def mark(self, name: str) -> None:
-        """Note the moment under a name."""
         ...
 
     def go_on(self, seconds: float) -> None:

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from harness.errors import HarnessError, InjectFailed, NotProven
 from harness.faults import FAULTS
 from harness.faults.acting import perform
-from harness.faults.keeper import Left, keeper, leftovers
+from harness.faults.keeper import Left, keeper
+from harness.faults.leftovers import leftovers
 from harness.faults.model import Act, Argv, Undo
 from harness.transport import Reach
 from harness.waiting import until

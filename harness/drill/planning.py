@@ -10,13 +10,14 @@ from typing import Any
 from harness.drill.conduct import LEDGER_SPACE, machines_of, plan, sketch
 from harness.errors import HarnessError
 from harness.faults import keeper, line
-from harness.faults.budget import margins
+from harness.faults.budget import Margin, margins
 from harness.faults.fault import Fault
 from harness.faults.permissions import DISRUPTION
-from harness.faults.standing import standing
+from harness.faults.standing import standing, without
 from harness.ledger.permissions import LEDGER
 from harness.load.aim import aimed, why_none
 from harness.probes import ceph
+from harness.probes.permissions import PERMISSIONS
 from harness.settings.drills import Drill
 from harness.settings.load import find_load
 from harness.transport import Reach
@@ -31,6 +32,7 @@ def planned(drill: Drill, reach: Reach, seed: int, machines: Sequence[str] = ())
     """The drill as it would be carried out now; whatever would change anything is refused."""
     watched = reading(reach, _SCRIPTS)
     draw = Random(f"{seed}/{drill.name}")
+    claims = PERMISSIONS["claims"] if drill.claims else ()
     chosen = machines or machines_of(drill, watched, draw)
     return {
         "drill": drill.name,
@@ -42,7 +44,7 @@ def planned(drill: Drill, reach: Reach, seed: int, machines: Sequence[str] = ())
         "targets": {
             key: f"{it.words} {it.sign} {it.number:g}" for key, it in drill.targets.items()
         },
-        "permissions": [str(permission) for permission in sorted({*DISRUPTION, *LEDGER})],
+        "permissions": [str(it) for it in sorted({*DISRUPTION, *LEDGER, *claims})],
     }
 
 
@@ -70,6 +72,7 @@ def _fault(fault: Fault, reach: Reach) -> dict[str, Any]:
     later = getattr(fault, "namespace", None) == LEDGER_SPACE
     try:
         sums = [str(it) for it in margins(standing(reach), fault.machine, fault.takes)]
+        sums += _of_pods(without(reach, fault))
     except HarnessError as error:
         sums = [f"not known: {str(error).partition(chr(10))[0]}"]
     return {
@@ -84,3 +87,10 @@ def _fault(fault: Fault, reach: Reach) -> dict[str, Any]:
         "lease_s": _LEASE_S,
         "margins": sums,
     }
+
+
+def _of_pods(lines: Sequence[Margin]) -> Sequence[str]:
+    """The sums of sets of pods that do not hold, and how many do: there may be hundreds."""
+    enough = sum(line.holds for line in lines)
+    held = [f"sets of several pods on it, and their budgets: {enough} of {len(lines)} hold"]
+    return [*(str(line) for line in lines if not line.holds), *(held if lines else ())]

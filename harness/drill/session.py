@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.drill.conduct import Stage, carry_out
+from harness.drill.churn import CLAIMS, Churn, churning
+from harness.drill.conduct import Keeping, Loading, Stage, carry_out
 from harness.drill.footprint import footprint
 from harness.drill.latency import quarters
-from harness.drill.loads import Load, Marked, NoLoad
+from harness.drill.loads import Load, Marked, without_load
 from harness.drill.mending import Mended, mend_journal
 from harness.drill.schedule import Turn, drawn
 from harness.drill.soak import BY_HAND, EVERYTHING, RESUMABLE, rebuilt, soak
 from harness.drill.steady import all_numbers, meanwhile, until_steady
 from harness.errors import Unhealed
+from harness.faults.lease import Hold
 from harness.faults.permit import affordable, permitted
 from harness.ledger import keeping as ledger_keeping
 from harness.ledger import recovering as ledger_recovering
@@ -36,6 +38,7 @@ from harness.transport import Reach
 # So long a drill takes at most; what its ledger left after that was left by one that was killed.
 _DRILL_S = 7200.0
 DRILLS, SOAK, LEDGER = "drills", "soak", "ledger"
+_LOAD = "load"  # its folder
 
 
 class Recorder(Protocol):
@@ -91,19 +94,23 @@ class Drilling:
         """One drill, under the Lease of the run; Refused with nothing touched."""
         drill = load_drill(name).changed(self.reach.profile.drills.get(name))
         own = drill.looks_on(self.reach.profile.cluster().parts)
-        stage = self._stage(name, drill.load, run, own)
-        with permitted(self.reach, run.name, allowed=self.options.allowed):
+        claims = drill.claims and self.reach.profile.storage is not None
+        with permitted(self.reach, run.name, allowed=self.options.allowed) as hold:
+            stage = self._stage(name, drill.load, run, hold, own, claims=claims)
             value: Any = carry_out(drill, stage, self.options.machines)
         tallies: dict[str, JSON] = {}
         for each in value["runs"]:
-            tallies |= each.pop("ledger", {})
+            told = each.pop("ledger", {})
+            if CLAIMS in told:
+                each[CLAIMS] = told.pop(CLAIMS)
+            tallies |= told
         return DrillOutcome(value=value, tallies=tallies)
 
     def soak(self, part: str, before: Sequence[DrillOutcome], run: Recorder) -> DrillOutcome:
         """What is left of a soak, after earlier parts of it; Refused with nothing touched."""
         rules = load_soak()
-        stage = self._stage(part, rules.load, run)
-        with permitted(self.reach, run.name, allowed=self.options.allowed):
+        with permitted(self.reach, run.name, allowed=self.options.allowed) as hold:
+            stage = self._stage(part, rules.load, run, hold)
             turns, left_s = self._turns(rules, before), self._left_s(before)
             value = soak(rules, turns, left_s, stage, part=part)
         value |= _limits(rules)
@@ -123,8 +130,8 @@ class Drilling:
         What was written is read back in the steady state, so that what can be there is.
         """
         rules = load_soak()
-        stage = self._stage(part, None, run)
-        with permitted(self.reach, run.name, allowed=self.options.allowed):
+        with permitted(self.reach, run.name, allowed=self.options.allowed) as hold:
+            stage = self._stage(part, None, run, hold)
             _see_gone(mend_journal(self.reach, left), run)
             self.tell(f"{part} broke off: waiting for the steady state, to read back what it wrote")
             stage.calm(rules.calm_within_s)
@@ -166,53 +173,74 @@ class Drilling:
         return self.folder / kind / place.replace(" ", "-")
 
     def _stage(
-        self, what: str, load: str | None, run: Recorder, own: OwnLooks | None = None
+        self,
+        what: str,
+        load: str | None,
+        run: Recorder,
+        hold: Hold,
+        own: OwnLooks | None = None,
+        *,
+        claims: bool = False,
     ) -> Stage:
         """All that ``what`` is carried out with; ConfigError when its load has nobody to ask."""
-        steady = load_steady()
-        lasts_s = self.options.soak_s + _DRILL_S
-        order = aimed(find_load(load), self.reach.profile, lasts_s) if load else None
-        if load and order is None:
-            self.tell(f"without the load {load}: {why_none(self.reach.profile)}")
+        steady, numbers = load_steady(), all_numbers(load_gates())
+        loading = self._loading(what, load)
         run.write("seed", what, {"seed": self.options.seed})
         self.tell(f"every choice is drawn from --seed {self.options.seed}")
-
-        @contextmanager
-        def keeping(names: Sequence[str], *, machine: str, writes_per_s: float) -> Iterator[_Books]:
-            place = f"{what}/{machine}"
-            with ledger_keeping.keeping(
-                self.reach,
-                names=names,
-                folder=self._folder(LEDGER, place),
-                run=f"{run.name}/{place}",
-                seed=self.options.seed,
-                rate_per_s=writes_per_s,
-                lasts_s=lasts_s,
-            ) as books:
-                yield _Books(books, place)
-
-        @contextmanager
-        def loading(machine: str) -> Iterator[Load]:
-            if order is None:
-                yield NoLoad()
-                return
-            self.tell(f"offering the load: {order}")
-            with offering(order, self._folder("load", f"{what}/{machine}")) as running:
-                yield Marked(running)
-
-        numbers = all_numbers(load_gates())
         return Stage(
             reach=self.reach,
             calm=partial(until_steady, self.reach, [steady, *([own] if own else [])], numbers),
-            afford=partial(affordable, self.reach),
+            afford=partial(affordable, self.reach, hold),
+            warning=hold.warning,
             limits=steady.limits,
             write=run.write,
-            keeping=keeping,
+            keeping=self._keeping(what, run, claims=claims),
             loading=loading,
             tell=self.tell,
             seed=self.options.seed,
             meanwhile=partial(meanwhile, self.reach, own.meanwhile, numbers) if own else None,
         )
+
+    @property
+    def _lasts_s(self) -> float:
+        """How long a ledger or a load is there at most."""
+        return self.options.soak_s + _DRILL_S
+
+    def _keeping(self, what: str, run: Recorder, *, claims: bool) -> Keeping:
+        @contextmanager
+        def keeping(names: Sequence[str], *, machine: str, writes_per_s: float) -> Iterator[_Books]:
+            place = f"{what}/{machine}"
+            with (
+                ledger_keeping.keeping(
+                    self.reach,
+                    names=names,
+                    folder=self._folder(LEDGER, place),
+                    run=f"{run.name}/{place}",
+                    seed=self.options.seed,
+                    rate_per_s=writes_per_s,
+                    lasts_s=self._lasts_s,
+                ) as books,
+                churning(self.reach, self.options.seed) if claims else nullcontext() as churn,
+            ):
+                yield _Books(books, place, churn)
+
+        return keeping
+
+    def _loading(self, what: str, load: str | None) -> Loading:
+        """As ``_stage`` needs it, and errors as of that."""
+        order = aimed(find_load(load), self.reach.profile, self._lasts_s) if load else None
+        if load and order is None:
+            self.tell(f"without the load {load}: {why_none(self.reach.profile)}")
+        if order is None:
+            return without_load
+
+        @contextmanager
+        def loading(machine: str) -> Iterator[Load]:
+            self.tell(f"offering the load: {order}")
+            with offering(order, self._folder(_LOAD, f"{what}/{machine}")) as running:
+                yield Marked(running)
+
+        return loading
 
 
 def _see_gone(mended: Iterable[Mended], run: Recorder) -> None:
@@ -244,6 +272,7 @@ class _Books:
 
     books: ledger_keeping.Books
     place: str
+    churn: Churn | None = None
 
     @property
     def space(self) -> str:
@@ -257,7 +286,8 @@ class _Books:
         self.books.mark(name)
 
     def tally(self) -> Mapping[str, JSON]:
-        return observed(self.books.tally(), self.place)
+        claims = {} if self.churn is None else {CLAIMS: self.churn.tally()}
+        return {**observed(self.books.tally(), self.place), **claims}
 
     def latency_ms(self) -> Sequence[Mapping[str, float]]:
         return quarters(Reader(self.books.folder / "book"))

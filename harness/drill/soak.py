@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from harness.drill.conduct import Books, Mark, Stage, break_once, fault_of, marking
+from harness.drill.conduct import Books, Stage, break_once, fault_of
 from harness.drill.footprint import footprint
+from harness.drill.loads import Mark, marking
 from harness.drill.schedule import Turn
 from harness.drill.watch import watching
 from harness.errors import HarnessError, Refused, TimedOut, Unhealed
@@ -180,7 +181,10 @@ def _break(
         return
     planned = turn.planned
     fault = fault_of(planned, turn.machine, stage.reach, Random(turn.seed), books.space)
-    with watching(stage.reach, turn.machine, stage.limits) as watch:
+    with (
+        watching(stage.reach, turn.machine, stage.limits) as watch,
+        stage.warning(watch.give_up),
+    ):
         break_once(planned, fault, watch, mark, stage, entry["faults"])
     stage.tell(f"turn {turn.number}: waiting for the steady state again")
     took_s, after = stage.calm(rules.calm_within_s)

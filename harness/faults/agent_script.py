@@ -47,6 +47,25 @@ rm -f {at_boot} {boot_unit}
 """
 # The handle of every queue of ours, on the uplinks of a machine.
 QUEUE = "c0de:"
+RUN = Path("/run")
+MANIFESTS = Path("/var/lib/rancher/rke2/agent/pod-manifests")
+# Where limits are, in the old layout of control groups and in the unified one.
+BLKIO = Path("/sys/fs/cgroup/blkio")
+SET = Path("/run/systemd/system.control")
+OURS = re.compile("cutover-[a-z0-9]{4,16}")
+LIMITED = re.compile(r"ceph-osd@\d+\.service|cri-containerd-\w+\.scope")
+LEAVE_GROUP = """for process in $(cat "$1/cgroup.procs"); do
+  echo $process > "$1/../cgroup.procs"
+done
+rmdir "$1"
+"""
+LIFT_LIMITS = """if [ "$(systemctl show --property=ActiveState --value "$1")" = active ]; then
+  systemctl set-property --runtime "$1" IOReadBandwidthMax= IOWriteBandwidthMax= || exit 1
+fi
+rm --force "/run/systemd/system.control/$1.d/50-IOReadBandwidthMax.conf" \\
+  "/run/systemd/system.control/$1.d/50-IOWriteBandwidthMax.conf"
+systemctl daemon-reload
+"""
 MOUNTS = Path("/proc/mounts")
 LOCAL = re.compile("/dev/(?!rbd|nbd)")
 KINDS = ("ext4", "xfs", "btrfs")
@@ -135,7 +154,13 @@ def strays(armed: list[Any]) -> list[list[str]]:
     for unit, name in re.findall(r"^(cutover-fault-(\w+)\.\w+)", listed.stdout, re.MULTILINE):
         if name not in known:
             found.append(["systemctl", "stop", unit])
-    return found + stray_queues(armed) + stray_files(known)
+    return [
+        *found,
+        *stray_queues(armed),
+        *stray_files(known),
+        *stray_manifests(known),
+        *stray_limits(armed, known),
+    ]
 
 
 def stray_queues(armed: list[Any]) -> list[list[str]]:
@@ -150,12 +175,44 @@ def stray_queues(armed: list[Any]) -> list[list[str]]:
 
 
 def stray_files(known: set[str]) -> list[list[str]]:
-    """Files that fill a disk lie at the top of a file system of the machine's own disks."""
+    """Files that fill a disk, at the top of a file system of the machine's own; and programs."""
     mounts = [line.split() for line in MOUNTS.read_text(encoding="utf-8").splitlines()]
     # What lies on the network may never answer.
     own = {Path(where) for what, where, kind, *_ in mounts if LOCAL.match(what) and kind in KINDS}
     files = [file for top in sorted(own | {Path("/")}) for file in top.glob("cutover-fill-*")]
-    return [["rm", "--force", str(it)] for it in files if it.name.rpartition("-")[2] not in known]
+    files += sorted(RUN.glob("cutover-*.py"))  # what kept the API busy
+    names = [(it, it.stem.rpartition("-")[2]) for it in files]
+    return [["rm", "--force", str(it)] for it, name in names if name not in known]
+
+
+def stray_manifests(known: set[str]) -> list[list[str]]:
+    """Static pods that were moved aside: beside the folder in which the kubelet looks for them."""
+    found = []
+    for moved in sorted(MANIFESTS.parent.glob("cutover-*.*.yaml")):
+        name, _, part = moved.name[len("cutover-") :].partition(".")
+        if name not in known:
+            found.append(["mv", "--force", str(moved), str(MANIFESTS / part)])
+    return found
+
+
+def stray_limits(armed: list[Any], known: set[str]) -> list[list[str]]:
+    """An OSD's disk that stayed slow: by a control group of ours, or by limits of its unit.
+
+    Those tell no name. Nobody else sets them on an OSD, or on a container: Kubernetes has no such
+    limits.
+    """
+    groups = [it for it in BLKIO.rglob("cutover-*") if OURS.fullmatch(it.name)]
+    found = [
+        ["sh", "-c", LEAVE_GROUP, "lift", str(it)]
+        for it in sorted(groups)
+        if it.name[len("cutover-") :] not in known
+    ]
+    undone = {word for entry in armed for command in entry["commands"] for word in command}
+    units = {file.parent.name[: -len(".d")] for file in SET.glob("*.d/50-IO*BandwidthMax.conf")}
+    for unit in sorted(units - undone):
+        if LIMITED.fullmatch(unit):
+            found.append(["sh", "-c", LIFT_LIMITS, "lift", unit])
+    return found
 
 
 def write(path: Path, text: str) -> None:

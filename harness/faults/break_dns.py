@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 from harness.faults import line, packets
 from harness.faults.fault import Fault, peer
 from harness.faults.model import NOTHING, Act, Argv, Takes
-from harness.probes import pods
+from harness.faults.replicas import is_whole
 from harness.transport import Reach
 
 _LABEL = "k8s-app%3Dkube-dns"
@@ -19,23 +19,26 @@ _DROP = ("meta l4proto { tcp, udp } th dport 53 drop", "meta l4proto { tcp, udp 
 class BreakDns(Fault):
     """Drop what goes to or from port 53 on a machine on which CoreDNS runs.
 
-    ``servers`` are the addresses of the pods of CoreDNS there. The machine's own loopback is left
-    alone: what it knows by itself it still knows.
+    ``servers`` are the addresses of the pods of CoreDNS there, ``others`` those on other machines:
+    one of them must answer, unless ``even_all`` lets the last one fall silent. The machine's own
+    loopback is left alone: what it knows by itself it still knows.
     """
 
     name: ClassVar[str] = "break-dns"
     takes: ClassVar[frozenset[Takes]] = NOTHING
 
     servers: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     def resolved(self, reach: Reach, draw: Random) -> Self:  # noqa: ARG002 (nothing is drawn)
         listed = reach.kube.get(f"/api/v1/namespaces/kube-system/pods?labelSelector={_LABEL}")
-        servers = [
-            str(it["status"]["podIP"])
+        at = [
+            (it["spec"].get("nodeName") == self.machine, str(it["status"]["podIP"]))
             for it in listed["items"]
-            if it["spec"].get("nodeName") == self.machine and pods.is_ready(it["status"])
+            if is_whole(it)
         ]
-        return self.model_copy(update={"servers": tuple(servers)})
+        here, elsewhere = (tuple(ip for mine, ip in at if mine is own) for own in (True, False))
+        return self.model_copy(update={"servers": here, "others": elsewhere})
 
     def refuse(self, reach: Reach) -> str | None:
         if not self.servers:
@@ -43,6 +46,11 @@ class BreakDns(Fault):
         silent = [server for server in self.servers if not self._answers(reach, server)]
         if silent:
             return f"CoreDNS at {', '.join(silent)} answers no other machine as it is"
+        if not self.even_all and not any(self._answers(reach, it) for it in self.others):
+            return (
+                f"name servers that answer: {len(self.servers)} − {len(self.servers)} = 0, 1 "
+                f"needed: none on another machine than {self.machine} does"
+            )
         return packets.refused(reach, self.machine, self._tables)
 
     def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002 (known without asking)

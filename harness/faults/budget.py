@@ -71,8 +71,9 @@ def margins(standing: Standing, machine: str, takes: frozenset[Takes]) -> Iterat
     yield Margin(
         what="machines that are ready",
         have=len(standing.ready),
-        lose=int(Takes.NODE in takes and machine in standing.ready),
-        # One machine at a time: whoever breaks a second one breaks the cluster's own promise.
+        # Whatever is taken from a machine, it is the one that may be broken: whoever breaks a
+        # second one breaks the cluster's own promise.
+        lose=int(bool(takes) and machine in standing.ready),
         need=others_ready if takes else len(standing.machines),
     )
     yield Margin(

@@ -14,6 +14,8 @@ from harness.transport import Reach
 
 _PODS = "/api/v1/pods?fieldSelector=spec.nodeName%3D"
 _BUDGETS = "/apis/policy/v1/poddisruptionbudgets"
+# On a node, the fault that drains it: a cordon has no name of its own.
+MARKED = "cutover.fault"
 # Whose pods stay: a DaemonSet's come back at once, and a machine's own are not the API's.
 _STAYING = ("DaemonSet", "Node")
 
@@ -21,32 +23,42 @@ _STAYING = ("DaemonSet", "Node")
 class Drain(Fault):
     """Cordon a machine and evict its pods; another server asks the API for it.
 
-    What only lives in the pods (emptyDir) is lost with them. ``even_all`` also drains a machine
-    that has every replica of something, which then is away until it runs elsewhere.
+    What only lives in the pods (emptyDir) is lost with them. With ``even_all``, a set of one pod is
+    away until it runs elsewhere.
     """
 
     name: ClassVar[str] = "drain"
     # The pods of Ceph are among those that go, where Rook runs it.
     takes: ClassVar[frozenset[Takes]] = frozenset({Takes.NODE, Takes.MONITOR, Takes.OSD})
 
+    # They are evicted one by one, and the daemon sets' stay.
+    counts_pods: ClassVar[bool] = True
+
     within_s: int = Field(default=120, ge=10, le=140)
-    even_all: bool = False
 
     def refuse(self, reach: Reach) -> str | None:
         every = reach.kube.get("/api/v1/pods")["items"]
         going = [pod for pod in self._leaving(reach) if not _is_done(pod)]
         budgets = reach.kube.get(_BUDGETS)["items"]
-        return replicas.refusal(going, every, budgets, one_by_one=True, even_all=self.even_all)
+        return replicas.refusal(
+            going,
+            every,
+            budgets,
+            one_by_one=True,
+            even_all=self.even_all,
+            against_budget=self.against_budget,
+        )
 
     def acts(self, reach: Reach) -> Iterable[Act]:
+        place = server_beside(reach, self.machine).name
+        mark = ("annotate", "--overwrite", "node", self.machine, f"{MARKED}={self.id}")
+        yield Act(place=place, argv=tools.kubectl(reach, *mark))
         how = ("--ignore-daemonsets", "--delete-emptydir-data", "--force")
         argv = tools.kubectl(reach, "drain", self.machine, *how, f"--timeout={self.within_s}s")
-        place = server_beside(reach, self.machine).name
         yield Act(place=place, argv=argv, within_s=self.within_s + 10)
 
     def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
-        back = tools.kubectl(reach, "uncordon", self.machine)
-        return server_beside(reach, self.machine).name, [back]
+        return server_beside(reach, self.machine).name, undoing(reach, self.machine)
 
     def active(self, reach: Reach) -> bool:
         return self._is_cordoned(reach) and not self._leaving(reach)
@@ -61,6 +73,14 @@ class Drain(Fault):
         """The pods on the machine that a drain evicts."""
         listed = reach.kube.get(f"{_PODS}{self.machine}")["items"]
         return [pod for pod in listed if (replicas.owner(pod) or ("", ""))[0] not in _STAYING]
+
+
+def undoing(reach: Reach, machine: str) -> tuple[Argv, ...]:
+    """The commands that let pods onto the machine again; the mark goes last."""
+    return (
+        tools.kubectl(reach, "uncordon", machine),
+        tools.kubectl(reach, "annotate", "node", machine, f"{MARKED}-"),
+    )
 
 
 def _is_done(pod: Mapping[str, Any]) -> bool:

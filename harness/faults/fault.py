@@ -25,6 +25,10 @@ class Fault(Frozen, ABC):
 
     All but ``inject`` and ``heal`` only read. ``active`` and ``healed`` ask somebody else than
     whoever was broken: another machine, the API, Ceph.
+
+    Pods that a fault takes, or that its machine takes with it, must leave enough of their kind, and
+    their budget must allow it (``replicas``), unless whoever plans it says otherwise: ``even_all``
+    takes the last ready one too, ``against_budget`` more than a PodDisruptionBudget allows.
     """
 
     name: ClassVar[str]
@@ -36,9 +40,13 @@ class Fault(Frozen, ABC):
     undo_within_s: ClassVar[float] = 30.0
     # Taken back, it is over: nothing has to boot or to recover first.
     at_once: ClassVar[bool] = True
+    # Its own ``refuse`` has the arithmetic of the pods that go with the machine.
+    counts_pods: ClassVar[bool] = False
 
     id: FaultId
     machine: str
+    even_all: bool = False
+    against_budget: bool = False
 
     @property
     def target(self) -> str:

@@ -7,14 +7,13 @@ outside, a process of its own (``guardian``). Both need neither us, nor the API,
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.errors import HarnessError, TransportError, Unhealed
+from harness.errors import TransportError, Unhealed
 from harness.faults import guardian
 from harness.faults.model import HERE, Argv, Undo
-from harness.probes import pods
 from harness.settings import Frozen
 from harness.transport import Reach
 
@@ -136,15 +135,6 @@ class LocalKeeper:
     def left(self) -> Left:
         armed = {undo.id: f"{undo.fault} of {undo.target}" for undo in guardian.armed()}
         return Left(place=HERE, armed=armed)
-
-
-def leftovers(reach: Reach) -> tuple[Sequence[Left], Sequence[str]]:
-    """What faults left in every place, and the places that could not be asked, with the reason."""
-    machines = [machine.name for machine in reach.profile.machines]
-    told = pods.in_each(machines, lambda machine: NodeKeeper(reach, machine).left())
-    found = [LocalKeeper().left(), *(it for it in told.values() if isinstance(it, Left))]
-    lost = [f"{machine}: {it}" for machine, it in told.items() if isinstance(it, HarnessError)]
-    return [it for it in found if not it.is_nothing], lost
 
 
 def _words(entry: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any, ClassVar, Self
 
 from harness.errors import NotFound
-from harness.faults import tools
+from harness.faults import replicas, tools
 from harness.faults.fault import Fault
 from harness.faults.model import NOTHING, Act, Argv, Takes
 from harness.probes.pods import is_ready
@@ -67,7 +67,7 @@ class KillContainer(Fault):
             return f"{self.pod} has no container {self.container} that runs"
         if self.machine not in {it.name for it in reach.profile.machines}:
             return f"{self.pod} runs on {self.machine}, which the profile does not know"
-        return None
+        return self._too_few(reach)
 
     def acts(self, reach: Reach) -> Iterable[Act]:
         kill = ("tasks", "kill", "--all", "--signal=SIGKILL", self.task)
@@ -92,6 +92,19 @@ class KillContainer(Fault):
             return False
         status = self._status(pod)
         return bool(is_ready(pod["status"]) and status.get("restartCount", 0) > self.restarts)
+
+    def _too_few(self, reach: Reach) -> str | None:
+        """Its pod serves nobody until the container runs again: what of its kind does meanwhile?
+
+        The kubelet restarts it, so that it needs no controller.
+        """
+        pods = reach.kube.get(tools.pods_path(self.namespace))["items"]
+        guards = f"/apis/policy/v1/namespaces/{self.namespace}/poddisruptionbudgets"
+        hit = [pod for pod in pods if pod["metadata"]["uid"] == self.uid]
+        lines = [] if self.even_all else [*replicas.left(hit, pods)]
+        if not self.against_budget:
+            lines += replicas.allowed(hit, reach.kube.get(guards)["items"], 1)
+        return "; ".join(str(it) for it in lines if not it.holds) or None
 
     def _pod(self, reach: Reach) -> Mapping[str, Any] | None:
         try:

@@ -11,7 +11,6 @@ from pydantic import Field
 from harness.faults import replicas, tools
 from harness.faults.fault import Fault, server_beside
 from harness.faults.model import API, NOTHING, Act, Argv, Takes
-from harness.probes.pods import is_ready
 from harness.settings import Frozen
 from harness.transport import Reach
 
@@ -28,7 +27,6 @@ class KillPods(Fault):
 
     ``choice``: ``count`` of them that are drawn, all, or the primary of a StatefulSet. That is the
     one that carries the label ``primary``, or where none does the one whose name ends in -0.
-    ``against_budget`` kills more than a PodDisruptionBudget allows, which it cannot hinder.
     """
 
     name: ClassVar[str] = "kill-pods"
@@ -41,7 +39,6 @@ class KillPods(Fault):
     choice: Literal["random", "all", "primary"] = "random"
     count: int = Field(default=1, ge=1)
     primary: str = "role=primary"
-    against_budget: bool = False
 
     victims: tuple[Victim, ...] = ()
     ready: int = 0  # of all that have the labels, before
@@ -56,7 +53,7 @@ class KillPods(Fault):
         return self.model_copy(update={"victims": (drawn,)})
 
     def resolved(self, reach: Reach, draw: Random) -> Self:
-        alive = [pod for pod in self._pods(reach) if _is_whole(pod)]
+        alive = [pod for pod in self._pods(reach) if replicas.is_whole(pod)]
         chosen = self._chosen(alive, draw)
         at = [pod["spec"]["nodeName"] for pod in chosen]
         return self.model_copy(
@@ -82,7 +79,7 @@ class KillPods(Fault):
             [pod for pod in pods if pod["metadata"]["uid"] in uids],
             pods,
             reach.kube.get(guards)["items"],
-            even_all=self.choice == "all",
+            even_all=self.even_all or self.choice == "all",
             against_budget=self.against_budget,
         )
 
@@ -100,7 +97,7 @@ class KillPods(Fault):
         return not there & {victim.uid for victim in self.victims}
 
     def healed(self, reach: Reach) -> bool:
-        return self.active(reach) and sum(map(_is_whole, self._pods(reach))) >= self.ready
+        return self.active(reach) and sum(map(replicas.is_whole, self._pods(reach))) >= self.ready
 
     def _chosen(self, alive: Sequence[Mapping[str, Any]], draw: Random) -> list[Mapping[str, Any]]:
         by_name = sorted(alive, key=lambda pod: str(pod["metadata"]["name"]))
@@ -119,10 +116,6 @@ class KillPods(Fault):
         path = tools.pods_path(self.namespace, self.selector)
         listed: Sequence[Mapping[str, Any]] = reach.kube.get(path)["items"]
         return listed
-
-
-def _is_whole(pod: Mapping[str, Any]) -> bool:
-    return is_ready(pod["status"]) and "deletionTimestamp" not in pod["metadata"]
 
 
 def _is_first(pod: Mapping[str, Any]) -> bool:

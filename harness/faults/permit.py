@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from harness.errors import NotProven, Refused
+from harness.errors import NotProven, Refused, TimedOut
 from harness.faults import lease
 from harness.faults.budget import refusal
 from harness.faults.fault import Fault
-from harness.faults.keeper import leftovers
-from harness.faults.standing import standing
+from harness.faults.leftovers import leftovers
+from harness.faults.standing import standing, without
 from harness.settings import Profile
 from harness.transport import Reach
 from harness.transport.identity import same_cluster
+from harness.waiting import until
+
+# The steady state asks for nodes and storage: pods of the machine that was broken before follow.
+PODS_WITHIN_S = 60.0
 
 
 def may_disrupt(profile: Profile, *, allowed: bool) -> None:
@@ -37,16 +41,16 @@ def may_disrupt(profile: Profile, *, allowed: bool) -> None:
 
 
 @contextmanager
-def permitted(reach: Reach, holder: str, *, allowed: bool) -> Iterator[None]:
+def permitted(reach: Reach, holder: str, *, allowed: bool) -> Iterator[lease.Hold]:
     """The body may break things: this is the right cluster, it is ours alone, nothing is left over.
 
-    Refused otherwise.
+    Refused otherwise. It is ours alone for as long as the Lease is not lost.
     """
     may_disrupt(reach.profile, allowed=allowed)
     same_cluster(reach)
-    with lease.held(reach.kube, holder):
+    with lease.held(reach.kube, holder) as hold:
         nothing_left(reach)
-        yield
+        yield hold
 
 
 def nothing_left(reach: Reach) -> None:
@@ -67,17 +71,33 @@ def nothing_left(reach: Reach) -> None:
         )
 
 
-def affordable(reach: Reach, fault: Fault) -> None:
-    """Refused when the fault cannot be injected here, or what it leaves would not be enough."""
+def affordable(reach: Reach, hold: lease.Hold, fault: Fault) -> None:
+    """Refused when the fault cannot be injected here, or what it leaves would not be enough; and
+    when the Lease is not ours any more."""
+    hold.confirm()
     why = fault.refuse(reach)
     if why is not None:
         raise Refused(f"{fault.name} of {fault.target}: {why}")
     try:
-        why = refusal(standing(reach), fault.machine, fault.takes)
+        why = refusal(standing(reach), fault.machine, fault.takes) or _too_few_pods(reach, fault)
     except NotProven as doubt:
         why = str(doubt)
     if why is not None:
         raise Refused(
             f"{fault.name} of {fault.target} is more than the cluster can lose now: {why}",
-            remedy="repair that first: ./cutover gate 4",
+            remedy="repair that first: ./cutover gate 4; pods of which none must be left need "
+            "`even_all` in the drill's `with:`, or in `drills:` of the profile",
         )
+
+
+def _too_few_pods(reach: Reach, fault: Fault) -> str | None:
+    """Why the machine may not take its pods with it; those of an earlier one may still start."""
+    few: list[str] = []
+
+    def enough() -> bool:
+        few[:] = [str(it) for it in without(reach, fault) if not it.holds]
+        return not few
+
+    with suppress(TimedOut):
+        until(enough, within_s=PODS_WITHIN_S, what="enough pods", every_s=2.0)
+    return "; ".join(few) or None

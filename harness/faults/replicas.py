@@ -1,6 +1,12 @@
 """What may be taken of the pods: the arithmetic of replicas and disruption budgets. Pure functions.
 
-Pods and PodDisruptionBudgets are objects as the API has them.
+Pods and PodDisruptionBudgets are objects as the API has them. Two things are told apart:
+
+``refusal``   pods that a fault picks out and takes, whoever they are
+``without``   what a machine takes with it that is lost. A set of one pod is away until its machine
+              is back: it is made so, and no loss of that machine could be rehearsed otherwise. A
+              set that wants several must have a ready one elsewhere; and a budget over several
+              pods must not be used up already, for it says that some are missing as it is.
 """
 
 from __future__ import annotations
@@ -16,6 +22,11 @@ Item: TypeAlias = Mapping[str, Any]
 # Who owns a pod: the kind and the name of its controller.
 Owner: TypeAlias = tuple[str, str]
 
+# How many pods each controller wants: namespace, kind, name.
+Wanted: TypeAlias = Mapping[tuple[str, str, str], int]
+
+# The machine's own pods are its own; what a job has not done it does later.
+_NOT_SERVING = ("Node", "Job")
 _OPERATORS: Mapping[str, Callable[[str | None, Sequence[str]], bool]] = {
     "In": lambda value, values: value is not None and value in values,
     "NotIn": lambda value, values: value not in values,
@@ -45,6 +56,31 @@ def refusal(
     lines = [] if against_budget else list(allowed(victims, budgets, at_once))
     lines += [] if even_all else list(left(victims, pods))
     return "; ".join([*reasons, *(str(it) for it in lines if not it.holds)]) or None
+
+
+def without(
+    machine: str,
+    pods: Sequence[Item],
+    wanted: Wanted,
+    budgets: Sequence[Item],
+    *,
+    even_all: bool = False,
+    against_budget: bool = False,
+) -> Iterator[Margin]:
+    """What is left of sets of several pods when a machine is lost, and what their budgets allow.
+
+    ``even_all`` and ``against_budget`` leave one of the two out. A controller that is not among
+    ``wanted`` wants as many pods as it has.
+    """
+    victims = [pod for pod in pods if pod["spec"].get("nodeName") == machine and _serves(pod)]
+    there = Counter(_set_of(pod) for pod in pods if not _is_done(pod))
+    several = [it for it in victims if (key := _set_of(it)) and wanted.get(key, there[key]) > 1]
+    if not even_all:
+        yield from left(several, pods)
+    if not against_budget:
+        used = [it for it in budgets if int(it.get("status", {}).get("expectedPods", 0)) > 1]
+        # However many are on the machine: a budget is for those who take pods away one by one.
+        yield from allowed(victims, used, 1)
 
 
 def allowed(victims: Sequence[Item], budgets: Sequence[Item], at_once: int) -> Iterator[Margin]:
@@ -102,14 +138,26 @@ def owner(pod: Item) -> Owner | None:
     return None
 
 
+def is_whole(pod: Item) -> bool:
+    """Is a pod ready, and not about to go?"""
+    return is_ready(pod["status"]) and "deletionTimestamp" not in pod["metadata"]
+
+
+def _serves(pod: Item) -> bool:
+    return is_whole(pod) and (owner(pod) or ("Node", ""))[0] not in _NOT_SERVING
+
+
+def _is_done(pod: Item) -> bool:
+    return pod["status"].get("phase") in ("Succeeded", "Failed")
+
+
+def _set_of(pod: Item) -> tuple[str, str, str] | None:
+    controller = owner(pod)
+    return None if controller is None else (str(pod["metadata"]["namespace"]), *controller)
+
+
 def _ready_by_owner(pods: Sequence[Item]) -> Counter[tuple[str, str, str]]:
-    count: Counter[tuple[str, str, str]] = Counter()
-    for pod in pods:
-        controller = owner(pod)
-        leaving = "deletionTimestamp" in pod["metadata"]
-        if controller is not None and is_ready(pod["status"]) and not leaving:
-            count[pod["metadata"]["namespace"], *controller] += 1
-    return count
+    return Counter(key for pod in pods if (key := _set_of(pod)) and is_whole(pod))
 
 
 def _called(item: Item) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from harness.errors import ConfigError, NotFound, NotListening, TransportError
+from harness.errors import NotFound, NotListening
 from harness.faults.fault import peer
 from harness.probes import pods
 from harness.transport import Reach
+from harness.transport.ceph import ask_ceph
 
 _PING_S = 5.0
 _CEPH_S = 25.0
@@ -68,23 +68,4 @@ def pod_is_ready(reach: Reach, space: str, name: str) -> bool:
 
 def ceph(reach: Reach, machine: str, *words: str) -> Any:
     """What ``ceph WORDS --format json`` answers, asked elsewhere than on ``machine``."""
-    argv = ("ceph", "--connect-timeout", "8", *words, "--format", "json")
-    declared = reach.profile.ceph
-    if declared.through == "machines":
-        done = reach.shell.run(peer(reach, machine).name, argv, within_s=_CEPH_S)
-    else:
-        space = declared.toolbox_namespace
-        done = reach.kube.exec(space, toolbox(reach), argv, within_s=_CEPH_S)
-    if done.status != 0:
-        raise TransportError(f"`{' '.join(argv)}` ended with {done.status}: {done.stderr[-200:]}")
-    return json.loads(done.stdout)
-
-
-def toolbox(reach: Reach) -> str:
-    """The name of a ready pod of Rook's toolbox; ConfigError when there is none."""
-    space, label = reach.profile.ceph.toolbox_namespace, reach.profile.ceph.toolbox_label
-    listed = reach.kube.get(f"/api/v1/namespaces/{space}/pods?labelSelector={label}")
-    for pod in listed["items"]:
-        if pods.is_ready(pod["status"]):
-            return str(pod["metadata"]["name"])
-    raise ConfigError(f"no pod with the label {label} is ready in {space}")
+    return ask_ceph(reach, *words, on=[peer(reach, machine).name], within_s=_CEPH_S)

@@ -27,6 +27,7 @@ _SCRIPT = Path(__file__).with_name("slow_api_script.py").read_text(encoding="utf
 _GROUP = "flowcontrol.apiserver.k8s.io"
 _LEVELS = f"/apis/{_GROUP}/v1/prioritylevelconfigurations"
 _FLOWS = f"/apis/{_GROUP}/v1/flowschemas"
+KEPT = (_FLOWS, _LEVELS)
 _DUMP = "/debug/api_priority_and_fairness/dump_priority_levels"
 # Requests that hold or await a seat, at each API server: more than the least share has seats.
 _WIDTH = 10
@@ -91,7 +92,7 @@ class SlowApi(Fault):
         )
 
     def healed(self, reach: Reach) -> bool:
-        if any(reach.kube.exists(f"{path}/{self._called}") for path in (_LEVELS, _FLOWS)):
+        if any(reach.kube.exists(f"{path}/{self._called}") for path in KEPT):
             return False
         return not any(self._at(reach, server) for server in reach.profile.cluster().servers)
 

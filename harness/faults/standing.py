@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.errors import NotProven
-from harness.faults import seen
-from harness.faults.budget import Pool, Standing
+from harness.faults import replicas, seen
+from harness.faults.budget import Margin, Pool, Standing
 from harness.faults.ceph_daemon import in_rook, rook_daemons
+from harness.faults.fault import Fault
+from harness.faults.model import Takes
 from harness.probes import pods
 from harness.probes.ceph import Ceph
 from harness.transport import Reach
@@ -30,6 +32,44 @@ def standing(reach: Reach) -> Standing:
         etcd_well=frozenset(name for name, well in etcd.items() if well is True),
         **(_ceph(reach) if reach.profile.disks is not None else {}),
     )
+
+
+def without(reach: Reach, fault: Fault) -> Sequence[Margin]:
+    """What would be left of the pods that a fault takes with their machine; nothing when it takes
+    none, or has counted them by itself."""
+    if Takes.NODE not in fault.takes or fault.counts_pods:
+        return ()
+    wanted = {
+        (it["metadata"]["namespace"], kind, it["metadata"]["name"]): many(it)
+        for kind, (path, many) in _SETS.items()
+        for it in reach.kube.get(f"/apis/apps/v1/{path}")["items"]
+    }
+    return tuple(
+        replicas.without(
+            fault.machine,
+            reach.kube.get("/api/v1/pods")["items"],
+            wanted,
+            reach.kube.get("/apis/policy/v1/poddisruptionbudgets")["items"],
+            even_all=fault.even_all,
+            against_budget=fault.against_budget,
+        )
+    )
+
+
+def _replicas(item: Mapping[str, Any]) -> int:
+    return int(item["spec"].get("replicas", 1))
+
+
+def _scheduled(item: Mapping[str, Any]) -> int:
+    return int(item.get("status", {}).get("desiredNumberScheduled", 0))
+
+
+# What keeps sets of pods: the path of its kind, and how many pods one wants.
+_SETS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], int]]] = {
+    "ReplicaSet": ("replicasets", _replicas),
+    "StatefulSet": ("statefulsets", _replicas),
+    "DaemonSet": ("daemonsets", _scheduled),
+}
 
 
 def _ceph(reach: Reach) -> dict[str, Any]:

@@ -72,4 +72,5 @@ class StopStaticPod(Fault):
     @property
     def _aside(self) -> str:
         # Beside their folder, so that it is a rename: the kubelet reads whatever is in the folder.
-        return f"{_MANIFESTS}/../cutover-{self.id}.yaml"
+        # The name says what it was: `heal` may find nothing else.
+        return f"{_MANIFESTS}/../cutover-{self.id}.{self.part}.yaml"

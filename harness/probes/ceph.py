@@ -17,12 +17,12 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
-from urllib.parse import quote
 
 from harness.errors import HarnessError, TransportError, Unreachable
 from harness.model import JSON
 from harness.probes import pods
 from harness.transport import Completed, Reach
+from harness.transport.ceph import toolbox
 
 SCRIPT = Path(__file__).with_name("ceph_script.py").read_text(encoding="utf-8")
 _PYTHON = ("python3", "-I", "-S", "-")
@@ -75,22 +75,14 @@ def _answers(told: Mapping[str, Report]) -> dict[str, Mapping[str, Any]]:
 
 def _ways(reach: Reach) -> dict[str, Way]:
     """How the script is run in each place where Ceph can be asked."""
-    ceph, kube = reach.profile.ceph, reach.kube
-    if ceph.through == "machines":
+    kube = reach.kube
+    if reach.profile.ceph.through == "machines":
 
         def on(machine: str) -> Completed:
             return reach.shell.run(machine, _PYTHON, stdin=SCRIPT, within_s=_CALL_S)
 
         return {m.name: partial(on, m.name) for m in reach.profile.machines}
-    space, label = ceph.toolbox_namespace, ceph.toolbox_label
-    listed = kube.get(f"/api/v1/namespaces/{space}/pods?labelSelector={quote(label, safe='')}")
-    running = [pod["metadata"]["name"] for pod in listed["items"] if pods.is_ready(pod["status"])]
-    if not running:
-        raise TransportError(
-            f"no pod with the label {label} is ready in {space}",
-            remedy="deploy Rook's toolbox, or ask Ceph through the machines (ceph.through)",
-        )
-    pod = sorted(running)[0]
+    space, pod = toolbox(reach)
     return {
         f"{space}/{pod}": lambda: kube.exec(space, pod, _PYTHON, stdin=SCRIPT, within_s=_CALL_S)
     }

@@ -15,13 +15,15 @@ import json
 import os
 import random
 import signal
-import stat
 import struct
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from harness.probes.claim_kinds_script import adorn, describe, words
 
 BLOCK = 64 * 1024
 MAGIC = b"CUTOVER\n"
@@ -29,8 +31,8 @@ FIELDS = struct.Struct("!8s16sQI")  # magic, who wrote it, offset, generation
 DIGEST = 16
 FEW = 5  # so many are told of those that are wrong
 STEP = 1 << 20
+COMMIT, COMMITTED = 4096, 16 << 20  # bytes of a small write, and of the file it goes to
 QUOTA = "ceph.quota.max_bytes"
-ACL = "system.posix_acl_access"
 
 # --- blocks -----------------------------------------------------------------------------------
 
@@ -91,29 +93,88 @@ def write(path: str, seed: int, writer: str, generations: dict[str, int]) -> Any
     return {"blocks": len(generations)}
 
 
-def churn(path: str, seed: int, writer: str, blocks: int, for_s: float) -> Any:
+def churn(
+    path: str,
+    seed: int,
+    writer: str,
+    blocks: int,
+    for_s: float,
+    per_s: float = 0.0,
+    until: str = "",
+) -> Any:
     """Write blocks anew in a random order, each stored before the next, for some seconds.
 
-    ``generations`` is what each block must be afterwards: 0 for one that was never written.
+    At most ``per_s`` a second, 0 for as many as there can be; it ends earlier, ``told`` to, once
+    the file ``until`` is there. ``generations`` is what each block must be afterwards: 0 for one
+    that was never written.
     """
     who, draw = owner(seed, writer), random.Random(f"{seed} {writer}")
     generations = [0] * blocks
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    began, slowest = time.monotonic(), 0.0
-    while time.monotonic() - began < for_s:
+    began, slowest, told = time.monotonic(), 0.0, False
+    pause = threading.Event()
+    while not told and time.monotonic() - began < for_s:
         started = time.monotonic()
         number = generations.index(0) if 0 in generations else draw.randrange(blocks)
         generation = max(generations) + 1
         put(descriptor, block(who, number * BLOCK, generation), number * BLOCK)
         os.fsync(descriptor)
         generations[number] = generation
-        slowest = max(slowest, time.monotonic() - started)
+        took = time.monotonic() - started
+        slowest = max(slowest, took)
+        if per_s:
+            pause.wait(max(0.0, 1 / per_s - took))
+        told = bool(until) and Path(until).exists()
     os.close(descriptor)
     return {
         "generations": generations,
         "writes": max(generations),
         "slowest_s": round(slowest, 2),
+        "told": told,
     }
+
+
+def commits(path: str, seed: int, writer: str, for_s: float) -> Any:
+    """Write 4 KiB at random places of a file, each stored before the next, for some seconds.
+
+    The file is there as a whole before: what is measured is no growth. Latencies in milliseconds,
+    percentiles by nearest rank.
+    """
+    draw, took = random.Random(f"{seed} {writer}"), []
+    content = hashlib.shake_128(f"{seed} {writer}".encode()).digest(COMMIT)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    for place in range(0, COMMITTED, BLOCK):
+        put(descriptor, content * (BLOCK // COMMIT), place)
+    os.fdatasync(descriptor)
+    began = time.monotonic()
+    while time.monotonic() - began < for_s:
+        started = time.monotonic()
+        put(descriptor, content, draw.randrange(COMMITTED // COMMIT) * COMMIT)
+        os.fdatasync(descriptor)
+        took.append(time.monotonic() - started)
+    whole_s = time.monotonic() - began
+    os.close(descriptor)
+    ranked = [1000 * it for it in sorted(took)]
+    rank = {p: ranked[-(-p * len(ranked) // 100) - 1] for p in (50, 99)}
+    return {
+        "iops": round(len(took) / whole_s, 2),
+        "p50_ms": round(rank[50], 3),
+        "p99_ms": round(rank[99], 3),
+        "slowest_ms": round(ranked[-1], 3),
+        "writes": len(took),
+        "took_s": round(whole_s, 3),
+    }
+
+
+def size(path: str) -> Any:
+    """How much of a file is there."""
+    return {"bytes": Path(path).stat().st_size}
+
+
+def stop(path: str) -> Any:
+    """Tell whoever waits for this file to end."""
+    Path(path).touch()
+    return {}
 
 
 def verify(path: str, seed: int, writer: str, generations: list[int]) -> Any:
@@ -210,101 +271,6 @@ def read_lines(path: str, seed: int, writers: list[str], lines: int) -> Any:
     }
 
 
-# --- metadata ---------------------------------------------------------------------------------
-
-MODIFIED_NS = 1_234_567_890_123_456_789
-ATTRIBUTE = bytes(range(256))
-NOT_UTF8 = b"gr\xfc\xdfe \xff\xfe"
-LONGEST = b"n" * 255
-LINK = "../nowhere/gr\u00fc\u00dfe"
-HOLE = 8 << 20
-# Version 2 of the kernel's form: tag, permissions and id of each entry, in its canonical order.
-ENTRIES = ((0x01, 6, 0xFFFFFFFF), (0x02, 4, 12345), (0x04, 4, 0xFFFFFFFF), (0x10, 6, 0xFFFFFFFF))
-ACCESS = struct.pack("<I", 2) + b"".join(
-    struct.pack("<HHI", *entry) for entry in (*ENTRIES, (0x20, 0, 0xFFFFFFFF))
-)
-
-
-def sparse() -> bytes:
-    return hashlib.shake_128(b"before the hole").digest(4096)
-
-
-def adorn(folder: str, group: int) -> Any:
-    """Make one of each kind of thing that a file system must keep; what a reader has to see."""
-    at = Path(folder)
-    for path in (at, at / "names", at / "sticky"):
-        path.mkdir()
-    for name in ("mode", "owner", "attribute", "list", "modified", "one"):
-        (at / name).write_bytes(name.encode())
-    (at / "mode").chmod(0o4751)
-    (at / "sticky").chmod(0o1777)
-    os.chown(at / "owner", -1, group)
-    os.setxattr(at / "attribute", "user.cutover", ATTRIBUTE)
-    (at / "link").symlink_to(LINK)
-    os.link(at / "one", at / "two")
-    with (at / "sparse").open("wb") as file:
-        file.write(sparse())
-        file.seek(HOLE)
-        file.write(sparse())
-    for odd in (NOT_UTF8, LONGEST):
-        (at / "names" / os.fsdecode(odd)).touch()
-    os.utime(at / "modified", ns=(MODIFIED_NS, MODIFIED_NS))
-    refused = ""
-    try:
-        os.setxattr(at / "list", ACL, ACCESS)
-    except OSError as error:
-        refused = words(error)
-    at.chmod(0o755)
-    hole = sparse() + bytes(HOLE - 4096) + sparse()
-    return {
-        "list_refused": refused,
-        "wanted": {
-            "mode": "0o4751",
-            "sticky folder": "0o1777",
-            "owner": f"{os.getuid()}:{group}",
-            "extended attribute": ATTRIBUTE.hex(),
-            "access list": ACCESS.hex(),
-            "symbolic link": LINK,
-            "hard link": "2 names of one file",
-            "sparse file": hashlib.sha256(hole).hexdigest(),
-            "modification time": str(MODIFIED_NS),
-            "names": " ".join(sorted(name.hex() for name in (NOT_UTF8, LONGEST))),
-        },
-    }
-
-
-def describe(folder: str) -> Any:
-    """The same things, as they are seen here; an error of one of them is what is seen of it."""
-    at = Path(folder)
-    looks: dict[str, Callable[[], str]] = {
-        "mode": lambda: oct(stat.S_IMODE((at / "mode").stat().st_mode)),
-        "sticky folder": lambda: oct(stat.S_IMODE((at / "sticky").stat().st_mode)),
-        "owner": lambda: "{0.st_uid}:{0.st_gid}".format((at / "owner").stat()),
-        "extended attribute": lambda: os.getxattr(at / "attribute", "user.cutover").hex(),
-        "access list": lambda: os.getxattr(at / "list", ACL).hex(),
-        "symbolic link": lambda: os.readlink(at / "link"),  # noqa: PTH115 (3.9)
-        "hard link": lambda: hard_link((at / "one").stat(), (at / "two").stat()),
-        # What CephFS says of blocks is the size alone: a hole shows only as what it holds.
-        "sparse file": lambda: hashlib.sha256((at / "sparse").read_bytes()).hexdigest(),
-        "modification time": lambda: str((at / "modified").stat().st_mtime_ns),
-        "names": lambda: " ".join(
-            sorted(os.fsencode(p.name).hex() for p in (at / "names").iterdir())
-        ),
-    }
-    return {what: seen(look) for what, look in looks.items()}
-
-
-def hard_link(one: os.stat_result, two: os.stat_result) -> str:
-    return f"{one.st_nlink} names of {'one file' if one.st_ino == two.st_ino else 'two files'}"
-
-
-def seen(look: Callable[[], str]) -> str:
-    try:
-        return look()
-    except OSError as error:
-        return words(error)
-
-
 # --- quota ------------------------------------------------------------------------------------
 
 
@@ -343,6 +309,9 @@ ROLES: dict[str, Callable[..., Any]] = {
     for role in (
         write,
         churn,
+        commits,
+        size,
+        stop,
         verify,
         scatter,
         gather,
@@ -353,11 +322,6 @@ ROLES: dict[str, Callable[..., Any]] = {
         fill,
     )
 }
-
-
-def words(error: OSError) -> str:
-    name = errno.errorcode.get(error.errno, "OSError") if error.errno else type(error).__name__
-    return f"{name} ({error.strerror or error})"
 
 
 def item(role: Callable[..., Any], argument: dict[str, Any]) -> dict[str, Any]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
-from harness.errors import HarnessError, TimedOut, TransportError, Unreachable
+from harness.errors import TimedOut, TransportError
 from harness.model import JSON
 from harness.probes.claim_objects import LIMITED, storage
 from harness.probes.claim_workload import Workload
 from harness.transport import Reach
+from harness.transport.ceph import ask_ceph
 from harness.waiting import until
 
 T = TypeVar("T")
@@ -21,28 +21,12 @@ T = TypeVar("T")
 _UP, _DOWN = 0.9, 0.5
 _COUNTED_WITHIN_S = 40.0
 _GIVEN_BACK_WITHIN_S = 130.0
-_DF = ("timeout", "20", "ceph", "--connect-timeout", "10", "df", "--format", "json")
 
 
 def stored(reach: Reach) -> int:
-    """Bytes that the claims' pool holds, copies not counted, as Ceph says on some machine."""
-    problem: HarnessError = Unreachable("there is no machine to ask Ceph on")
+    """Bytes that the claims' pool holds, copies not counted, as Ceph says."""
     pool = storage(reach).data_pool
-    for machine in reach.profile.machines:
-        try:
-            done = reach.shell.run(machine.name, _DF)
-            if done.status == 0:
-                return _of_pool(json.loads(done.stdout), pool)
-            problem = TransportError(f"{machine.name}: ceph df: {done.stderr.strip()[-200:]}")
-        except HarnessError as error:
-            problem = error
-        except ValueError:
-            problem = TransportError(f"{machine.name}: ceph df is garbled: {done.stdout[-200:]!r}")
-    raise problem
-
-
-def _of_pool(answer: Mapping[str, Any], pool: str) -> int:
-    for item in answer["pools"]:
+    for item in ask_ceph(reach, "df")["pools"]:
         if item["name"] == pool:
             return int(item["stats"]["stored"])
     raise TransportError(f"Ceph has no pool {pool}", remedy="`storage.data_pool` names the pool")

@@ -14,9 +14,17 @@ from harness.errors import HarnessError, TimedOut, TransportError
 from harness.probes import claim_objects, pods
 from harness.probes.claim_objects import LIMITED, SHARED, SIZES
 from harness.transport import Completed, Reach
+from harness.transport.sent import one_text
 from harness.waiting import until
 
-_SCRIPT = Path(__file__).with_name("claim_script.py").read_text(encoding="utf-8")
+_KINDS = "claim_kinds_script"
+
+
+def _source(name: str) -> str:
+    return Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+
+
+_SCRIPT = one_text(_source("claim_script"), {f"harness.probes.{_KINDS}": _source(_KINDS)})
 _PYTHON = ("python3", "-I", "-S", "-")
 # Each machine's pod writes as a user of its own: an owner that is lost shows.
 _FIRST_USER, _GROUP, _OTHER_GROUP = 20001, 20000, 20500
@@ -114,19 +122,40 @@ class Workload:
             machine, "write", path=_data(machine), generations=blocks, **self._by(machine)
         )
 
-    def churn(self, for_s: float) -> dict[str, Any]:
+    def churn(self, for_s: float, *, per_s: float = 0.0) -> dict[str, Any]:
         """Every machine writes its own blocks anew and anew, side by side, for some seconds.
 
-        This is what a drill wraps: afterwards ``verify`` knows each block's last generation.
+        Or until ``stop_churning``. This is what a drill wraps: afterwards ``verify`` knows each
+        block's last generation. ``per_s`` limits each machine's writes a second.
         """
 
         def one(machine: str) -> Any:
             wanted: dict[str, Any] = {"path": _data(machine), "blocks": BLOCKS, "for_s": for_s}
+            wanted |= {"per_s": per_s, "until": _stop(machine)}
             return self.ask(
                 machine, "churn", within_s=for_s + _ROLE_S, **wanted, **self._by(machine)
             )
 
         return self.everywhere(one)
+
+    def churned(self) -> dict[str, Any]:
+        """How much each machine has written by now."""
+        return self.everywhere(lambda machine: self.ask(machine, "size", path=_data(machine)))
+
+    def commits(self, for_s: float) -> dict[str, Any]:
+        """How fast every machine commits small writes, all at the same time."""
+
+        def one(machine: str) -> Any:
+            wanted: dict[str, Any] = {"path": f"/{SHARED}/bench-{machine}", "for_s": for_s}
+            return self.ask(
+                machine, "commits", within_s=for_s + _ROLE_S, **wanted, **self._by(machine)
+            )
+
+        return self.everywhere(one)
+
+    def stop_churning(self) -> None:
+        """Tell every machine to stop; one that cannot be told stops when its time is over."""
+        self.everywhere(lambda machine: self.ask(machine, "stop", path=_stop(machine)))
 
     def verify(self, generations: Mapping[str, Sequence[int]]) -> dict[str, Any]:
         """How each machine's blocks, of these generations, look to every other one."""
@@ -239,6 +268,10 @@ def pod_of(machine: str) -> str:
 
 def _data(machine: str) -> str:
     return f"/{SHARED}/data-{machine}"
+
+
+def _stop(machine: str) -> str:
+    return f"/{SHARED}/stop-{machine}"
 
 
 def _folder(machine: str, kind: str) -> str:

@@ -8,6 +8,7 @@ the newest result of ``./cutover bench osd`` speaks, with its age. The value:
 ``p99_ms``    latency of a sync; None where Ceph measured
 ``age_days``  how old the measurement is
 ``baseline_iops``  what it was when the baseline was recorded; None when it was not
+``noise_percent``  how far below the baseline a run may lie by chance; None without a baseline
 """
 
 from __future__ import annotations
@@ -47,15 +48,20 @@ class DiskBench:
             measured = ceph.bench(reach, target, disk.osd)
             kept = {key: measured[key] for key in ("iops", "ended")}
             found = {**kept, "p99_ms": None, "age_days": 0.0}
-        return {**found, "baseline_iops": known.get(target)}
+        before = known.get(target)
+        return {
+            **found,
+            "baseline_iops": before.iops if before else None,
+            "noise_percent": before.noise_percent if before else None,
+        }
 
 
-def _baseline(profile: Profile) -> dict[str, float]:
+def _baseline(profile: Profile) -> dict[str, baseline.Known]:
     disks = profile.disks
     known = baseline.read(disks.baseline) if disks else None
     if disks is None or known is None or known.measured != disks.state:
         return {}
-    return {machine: it.iops for machine, it in known.machines.items()}
+    return dict(known.machines)
 
 
 def newest(folder: Path, machine: str, now: float) -> dict[str, Any]:

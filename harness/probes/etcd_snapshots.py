@@ -8,8 +8,9 @@ The value:
               copy, "restored_on"}, or None when there is no snapshot
 ``original``  {"value": SHA-256 of the snapshot where it was taken} or {"error"}, or None
 ``cluster_uid``  the UID of the cluster's namespace kube-system now, or None
-``restored``  {"value": {"sha256", "bytes", "expected_revision", "revision", "keys", "uid"}}, with
-              "refused" instead of the last ones when etcd does not take it; or {"error"}, or None
+``restored``  {"value": {"sha256", "bytes", "expected_revision", "expected_keys" (None when the
+              tools there do not count them), "revision", "keys", "uid"}}, with "refused" instead
+              of the last ones when etcd does not take it; or {"error"}, or None
 """
 
 from __future__ import annotations

@@ -28,6 +28,8 @@ def _may(resource: str, *verbs: str, group: str = "") -> tuple[Permission, ...]:
 
 # Server-side apply is a create or a patch; exec is a get over websockets, from 1.35 on a create.
 _EXEC = _may("pods/exec", "get", "create")
+# Rook's Ceph is asked in a pod.
+_TOOLBOX = (*_may("pods", "list"), *_EXEC)
 _OWN_NAMESPACE = (
     *_may("namespaces", "list", "create", "patch", "delete"),
     *_may("serviceaccounts", "list"),
@@ -66,7 +68,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("pods", "list", "create", "patch", "delete"),
         *_EXEC,
     ),
-    "ceph": (*_may("pods", "list"), *_EXEC),
+    "ceph": _TOOLBOX,
     "cilium": (*_may("pods", "list"), *_EXEC),
     "claims": (
         *_OWN_PODS,
@@ -75,7 +77,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("persistentvolumes", "list"),
         *_may("storageclasses", "list", group="storage.k8s.io"),
     ),
-    "disk-bench": (),
+    "disk-bench": _TOOLBOX,
     "etcd-snapshots": _may("namespaces", "get"),
     "etcd-writes": (*_OWN_NAMESPACE, *_may("configmaps", "create", "patch")),
     "host-facts": (),
@@ -94,7 +96,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     ),
     "nodes": _may("nodes", "list"),
     "open-ports": (),
-    "osd-disks": (),
+    "osd-disks": _TOOLBOX,
     "pod-network": (*_OWN_PODS, *_may("services", "list", "create", "patch")),
     "rook": (
         *_may("/apis/csi.ceph.io", "get"),

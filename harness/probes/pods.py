@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from harness.errors import HarnessError, TimedOut, TransportError
 from harness.model import JSON
 from harness.transport import Kube, Reach
+from harness.transport.readiness import is_ready as is_ready
 from harness.waiting import until
 
 T = TypeVar("T")
@@ -156,12 +157,6 @@ def addresses_when_ready(
         if key not in ready
     }
     return ready, late
-
-
-def is_ready(status: Mapping[str, Any]) -> bool:
-    """Whether a pod of this status is ready and has an address."""
-    conditions = {c["type"]: c["status"] for c in status.get("conditions", ())}
-    return conditions.get("Ready") == "True" and bool(status.get("podIP"))
 
 
 def _state(status: Mapping[str, Any]) -> str:

@@ -87,7 +87,8 @@ class Drill(Frozen):
     between: each machine, each server, one of them that the seed draws, or the
     Swarm manager's. ``effect`` says what
     customers would feel. ``load`` names what is asked of the ingress meanwhile
-    (``scenarios/load``).
+    (``scenarios/load``). With ``claims``, every machine also writes blocks to a claim of the
+    declared class, which every other one reads afterwards.
     """
 
     schema_version: Literal[1] = Field(alias="schema")
@@ -97,6 +98,7 @@ class Drill(Frozen):
     where: Literal["each-machine", "each-server", "a-machine", "a-server", "swarm-manager"]
     faults: tuple[Planned, ...] = Field(min_length=1)
     ledger: tuple[Writer, ...] = Field(min_length=1)
+    claims: bool = False
     writes_per_s: float = Field(default=5.0, gt=0, le=200)
     load: str | None = None
     looks: OwnLooks | None = None

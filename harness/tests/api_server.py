@@ -98,9 +98,9 @@ class ApiHandler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def api_server(folder: Path) -> Iterator[ApiServer]:
-    """A server with a certificate of its own authority, and a kubeconfig for it."""
-    authority = Authority()
+def api_server(folder: Path, authority: Authority | None = None) -> Iterator[ApiServer]:
+    """A server with a certificate of its own authority or this one, and a kubeconfig for it."""
+    authority = authority or Authority()
     certificate, key = authority.issue("127.0.0.1")
     (folder / "server.pem").write_text(certificate + key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

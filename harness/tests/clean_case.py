@@ -206,6 +206,7 @@ def _snapshots() -> Any:
                 "sha256": "5a5a",
                 "bytes": 4096,
                 "expected_revision": 812,
+                "expected_keys": 340,
                 "revision": 812,
                 "keys": 340,
                 "uid": "u-1",

@@ -56,7 +56,7 @@ def _readings() -> dict[str, list[Reading]]:
 
 def _bench() -> Any:
     bench = {"iops": 1900.0, "ended": True, "p99_ms": 4.0, "age_days": 0.0}
-    return {**bench, "baseline_iops": 2000.0}
+    return {**bench, "baseline_iops": 2000.0, "noise_percent": 4.0}
 
 
 def _osd_disk(name: str) -> Any:

@@ -93,6 +93,11 @@ def pod(name: str, *, of: str = "ReplicaSet", **labels: str) -> dict[str, Any]:
     }
 
 
+def replica_set(name: str, replicas: int) -> dict[str, Any]:
+    """A ReplicaSet of the shop that wants so many pods."""
+    return {"metadata": {"namespace": "shop", "name": name}, "spec": {"replicas": replicas}}
+
+
 PODS: Mapping[str, Any] = {"items": [pod("web-1"), pod("web-2")]}
 _LEASE = {"spec": {"renewTime": "2026-11-24T12:00:00.000000Z"}}
 _SPACE = "/api/v1/namespaces/shop"
@@ -110,6 +115,8 @@ OBJECTS: Mapping[str, Any] = {
     f"{_SPACE}/pods?labelSelector=app%3Dweb": PODS,
     f"{_SPACE}/serviceaccounts/default": {},
     "/apis/policy/v1/poddisruptionbudgets": {"items": []},
+    **{f"/apis/apps/v1/{it}": {"items": []} for it in ("statefulsets", "daemonsets")},
+    "/apis/apps/v1/replicasets": {"items": [replica_set("web", 2)]},
     "/apis/policy/v1/namespaces/shop/poddisruptionbudgets": {"items": []},
     "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases": {
         "items": [{"metadata": {"name": name}, **_LEASE} for name in ("one", "two")]

@@ -32,7 +32,7 @@ OWN: Mapping[str, Any] = {**UPLINK, "line": LINE}
 LIMITS = DiskLimits(unit="ceph-osd@0.service", device="/dev/sda")
 
 EXAMPLES: tuple[Fault, ...] = (
-    BreakDns(id=ID, machine="one", servers=("10.42.0.9",)),
+    BreakDns(id=ID, machine="one", servers=("10.42.0.9",), others=("10.42.1.9",)),
     CutFromPeer(**OWN, peer="two", others=("10.0.0.2", "10.42.1.0/24", "fd00::/64")),
     CutOff(**OWN),
     CutOneWay(**OWN, direction="out"),
@@ -52,12 +52,18 @@ READY = {
     "capacity": {"cpu": "2"},
     "addresses": [{"type": "InternalIP", "address": "10.0.0.2"}],
 }
-_POD = {
-    "metadata": {"uid": "u1"},
-    "spec": {"nodeName": "one"},
-    "status": {**READY, "podIP": "10.42.0.9"},
-}
-_DNS = "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dns"
+
+
+def coredns(machine: str, address: str) -> dict[str, Any]:
+    """A pod of CoreDNS that is ready."""
+    return {
+        "metadata": {"uid": "u1"},
+        "spec": {"nodeName": machine},
+        "status": {**READY, "podIP": address},
+    }
+
+
+NAME_SERVERS = "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dns"
 _STATS = "/api/v1/nodes/one/proxy/stats/summary"
 _MEASURED = {
     "cpu": {"usageNanoCores": 500_000_000},
@@ -68,7 +74,7 @@ _MEASURED = {
 OBJECTS: Mapping[str, Any] = {
     "/api/v1/nodes/one": {"metadata": {"name": "one"}, "spec": {}, "status": READY},
     "/api/v1/nodes/two": {"spec": {"podCIDRs": ["10.42.1.0/24"]}, "status": READY},
-    _DNS: {"items": [_POD]},
+    NAME_SERVERS: {"items": [coredns("one", "10.42.0.9"), coredns("two", "10.42.1.9")]},
     _STATS: {"node": _MEASURED},
     f"{_STATS}?only_cpu_and_memory=true": {"node": _MEASURED},
 }

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,7 @@ def main(folder: Path, last: int) -> None:
                 reach=reach(),
                 calm=lambda _: (0.1, ()),
                 afford=lambda _: None,
+                warning=lambda _alarm: nullcontext(),
                 limits=Limits(electing_s=30, inactive_s=60, silent_s=90),
                 write=journal.append,
                 keeping=keeping,

@@ -8,6 +8,7 @@ from harness.checks import (
     capacity,
     ceph,
     ceph_data,
+    claim_survival,
     csi,
     drills,
     ledger,
@@ -65,7 +66,7 @@ LOOKS_AT: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(ceph.CHECKS | ceph_data.CHECKS | capacity.CHECKS, ("ceph",)),
     **dict.fromkeys([*rook.CHECKS, *csi.CHECKS], ("rook",)),
     **dict.fromkeys(ledger.CHECKS, ("ledger",)),
-    **dict.fromkeys(drills.CHECKS, ("drills",)),
+    **dict.fromkeys([*drills.CHECKS, *claim_survival.CHECKS], ("drills",)),
     **dict.fromkeys(soak.CHECKS, ("soak",)),
     **dict.fromkeys(swarm.CHECKS, ("swarm",)),
 }

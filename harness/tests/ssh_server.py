@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import paramiko
@@ -24,12 +25,16 @@ _CHUNK = 32 * 1024
 
 
 class SshServer:
-    """Accepts one key; ``stall`` makes it accept connections and say nothing."""
+    """Accepts one key; ``stall`` makes it accept connections and say nothing.
+
+    ``programs`` is a folder of programs that commands find before all others.
+    """
 
     def __init__(self, host_key: paramiko.PKey, client_key: paramiko.PKey) -> None:
         self.host_key = host_key
         self.client_key = client_key
         self.stall = False
+        self.programs: Path | None = None
         self.logins = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -118,7 +123,9 @@ class _Session(paramiko.ServerInterface):
         # on its way to reading the reply to this one.
         with self._round_trip:
             channel.get_transport().global_request("round-trip@localhost", wait=True)
-        _execute(channel, command)
+        found_in = [str(it) for it in (self._server.programs,) if it] + [os.environ["PATH"]]
+        here = f"127.0.0.1 1 127.0.0.1 {self._server.port}"
+        _execute(channel, command, {"PATH": os.pathsep.join(found_in), "SSH_CONNECTION": here})
 
 
 def _carry(receive: Callable[[int], bytes], send: Callable[[bytes], object]) -> None:
@@ -127,12 +134,13 @@ def _carry(receive: Callable[[int], bytes], send: Callable[[bytes], object]) -> 
             send(chunk)
 
 
-def _execute(channel: paramiko.Channel, command: bytes) -> None:
+def _execute(channel: paramiko.Channel, command: bytes, environment: Mapping[str, str]) -> None:
     process = subprocess.Popen(
         ["/bin/sh", "-c", command],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env={**os.environ, **environment},
     )
     assert process.stdin
     assert process.stdout
@@ -164,13 +172,13 @@ def _execute(channel: paramiko.Channel, command: bytes) -> None:
 
 
 @contextlib.contextmanager
-def ssh_server(folder: Path) -> Iterator[tuple[SshServer, SshAccess, Machine]]:
+def ssh_server(folder: Path, user: str = "root") -> Iterator[tuple[SshServer, SshAccess, Machine]]:
     """A server, how to log in to it (key and pinned host key in files), and its machine."""
     client_key, host_key = paramiko.ECDSAKey.generate(), paramiko.ECDSAKey.generate()
     client_key.write_private_key_file(str(folder / "key"))
     server = SshServer(host_key, client_key)
     access = SshAccess(
-        user="tester", port=server.port, key=folder / "key", known_hosts=folder / "known_hosts"
+        user=user, port=server.port, key=folder / "key", known_hosts=folder / "known_hosts"
     )
     pin(access, server, host_key)
     try:

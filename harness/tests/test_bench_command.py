@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from harness.bench import baseline
-from harness.bench.bench import Result, measure, record_for_guard
+from harness.bench.bench import Committed, Result, measure, record_for_guard
 from harness.bench.ceph import devices_on
-from harness.commands.bench import exit_of, too_slow
+from harness.commands.bench import exit_of, too_slow, with_volumes
 from harness.errors import Refused, TimedOut, Unreachable
 from harness.model import Exit
 from harness.settings import Target
 from harness.settings.bench import load_jobs
 from harness.tests.clean_cluster import OSD_DISKS
-from harness.tests.probe_rig import MACHINES, reach
+from harness.tests.probe_rig import MACHINES, PROFILE, reach
 from harness.transport import Completed
 from harness.transport.fake import FakeKube, FakeShell
 
@@ -130,8 +130,8 @@ def result(iops: float | None, p99_ms: float | None = None, **more: Any) -> Resu
     return Result(machine=ONE, iops=iops, p99_ms=p99_ms, **more)
 
 
-def known(iops: float) -> baseline.Baseline:
-    machines = {ONE: {"iops": iops, "spread_percent": 1}}
+def known(iops: float, spread_percent: float = 1) -> baseline.Baseline:
+    machines = {ONE: {"iops": iops, "spread_percent": spread_percent}}
     return baseline.Baseline.model_validate({"measured": "osd", "machines": machines})
 
 
@@ -147,9 +147,55 @@ def test_each_target_that_is_missed_is_said(it: Result, before: float, words: st
     assert too_slow(it, TARGETS, known(before)) == [words]
 
 
+def test_a_disk_within_the_noise_of_its_runs_misses_nothing() -> None:
+    assert too_slow(result(700, spread_percent=62), TARGETS, known(1000)) == []
+    assert too_slow(result(700), TARGETS, known(1000, spread_percent=62)) == []
+    assert len(too_slow(result(680, spread_percent=62), TARGETS, known(1000))) == 1
+    assert len(too_slow(result(680, spread_percent=240), TARGETS, known(1000))) == 1
+
+
 def test_a_disk_that_is_fast_enough_misses_nothing() -> None:
     assert too_slow(result(900, 2), TARGETS, known(1000)) == []
     assert too_slow(result(9000, 2), TARGETS, None) == []
+
+
+def on_volume(iops: float | None, spread_percent: float = 0, unproven: str = "") -> Committed:
+    return Committed(iops=iops, spread_percent=spread_percent, unproven=unproven)
+
+
+def test_a_shared_volume_that_became_slow_is_said_beside_a_disk_that_did_not() -> None:
+    machines = {ONE: {"iops": 900, "spread_percent": 1, "volume_iops": 100}}
+    before = baseline.Baseline.model_validate({"measured": "osd", "machines": machines})
+    slow = result(900, volume=on_volume(70))
+    assert too_slow(slow, TARGETS, before) == [
+        "committed writes/s on a shared volume: 30.0 % below its baseline of 100, expected ≤ 20 %"
+    ]
+    assert too_slow(result(900, volume=on_volume(85)), TARGETS, before) == []
+    assert too_slow(result(900, volume=on_volume(70, 80)), TARGETS, before) == []
+    assert too_slow(slow, TARGETS, known(900)) == []
+
+
+OSDS = PROFILE.model_copy(
+    update={"disks": PROFILE.disks.model_copy(update={"state": "osd"}) if PROFILE.disks else None}
+)
+
+
+def test_only_disks_that_ceph_has_are_measured_through_a_shared_volume(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = {machine: on_volume(100) for machine in MACHINES}
+    monkeypatch.setattr("harness.commands.bench.volumes.measure", lambda *_: told)
+    (it,) = with_volumes(reach(like=OSDS), [result(900)])
+    assert it.volume == on_volume(100)
+    assert with_volumes(reach(), [result(900)]) == [result(900)]
+
+
+def test_a_volume_that_cannot_be_had_leaves_the_bench_unproven() -> None:
+    nothing = FakeKube({"/api/v1/namespaces": Unreachable("the API was silent")})
+    (it,) = with_volumes(reach(kube=nothing, like=OSDS), [result(900)])
+    assert it.volume is not None
+    assert it.volume.unproven
+    assert exit_of([it], {}) is Exit.NOT_PROVEN
 
 
 STATUSES: list[tuple[list[Result], dict[str, list[str]], Exit]] = [
@@ -176,3 +222,9 @@ def test_a_baseline_is_read_as_it_was_written(tmp_path: Path) -> None:
     found = baseline.read(path)
     assert found is not None
     assert (found.measured, found.machines[ONE].iops) == ("osd", 900)
+    assert found.machines[ONE].volume_iops is None
+    baseline.write(path, [result(900, volume=on_volume(120.5, 8))], "osd")
+    again = baseline.read(path)
+    assert again is not None
+    volume = (again.machines[ONE].volume_iops, again.machines[ONE].volume_spread_percent)
+    assert volume == (120.5, 8)

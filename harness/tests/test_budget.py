@@ -32,6 +32,13 @@ def test_three_whole_machines_can_lose_any_one() -> None:
         assert refusal(whole(), machine, EVERYTHING) is None
 
 
+def test_nothing_is_taken_from_one_machine_while_another_is_not_ready() -> None:
+    for takes in Takes:
+        why = refusal(whole(ready=frozenset({"one", "two"})), "one", frozenset({takes})) or ""
+        assert "machines that are ready: 2 − 1 = 1, 2 needed" in why
+        assert refusal(whole(ready=frozenset({"two", "three"})), "one", frozenset({takes})) is None
+
+
 def test_the_arithmetic_is_said() -> None:
     lines = [str(margin) for margin in margins(whole(), "one", EVERYTHING)]
     assert "etcd members that are well: 3 − 1 = 2, 2 needed: enough" in lines

@@ -26,6 +26,9 @@ CASES: list[tuple[str, dict[str, Any], Outcome, str]] = [
     (FAST, {"age_days": 13.0}, Outcome.PASS, "the slowest disk"),
     (BEFORE, {"age_days": 15.0}, Outcome.NOT_PROVEN, "15 days ago"),
     (BEFORE, {"iops": 1590.0}, Outcome.FAIL, "baseline of 2000 writes/s, seen 1590"),
+    (BEFORE, {"iops": 1290.0, "noise_percent": 35.0}, Outcome.FAIL, "at most 35 % below its"),
+    (BEFORE, {"iops": 1310.0, "noise_percent": 35.0}, Outcome.PASS, "34 % below its baseline"),
+    (BEFORE, {"noise_percent": 100.0}, Outcome.NOT_PROVEN, "that is no baseline"),
     (BEFORE, {"baseline_iops": None}, Outcome.NOT_PROVEN, "no baseline was recorded"),
     (BEFORE, {"iops": 9000.0}, Outcome.PASS, "5 % below its baseline"),
     (BEFORE, {"iops": 1610.0}, Outcome.PASS, "20 % below its baseline"),
@@ -41,6 +44,16 @@ def test_a_disk_is_judged_by_what_it_did_on_its_machine(
     verdict = CHECKS[check](case(seen))
     assert (verdict.outcome, words in verdict.reason) == (outcome, True), verdict.reason
     assert verdict.where == (() if outcome is Outcome.PASS else (TWO,))
+
+
+def test_what_is_reported_is_the_disk_nearest_to_its_own_limit_and_that_limit() -> None:
+    seen = clean()
+    seen["disk-bench"][TWO].update({"iops": 1310.0, "noise_percent": 60.0})
+    seen["disk-bench"][NAMES[0]].update({"iops": 1620.0})
+    verdict = CHECKS[BEFORE](case(seen))
+    assert verdict.outcome is Outcome.PASS
+    assert verdict.measured["osd_bench_deviation_percent"] == pytest.approx(19.0)
+    assert verdict.target["osd_bench_deviation_percent"] == 20.0
 
 
 def result(folder: Path, name: str, **changes: Any) -> None:

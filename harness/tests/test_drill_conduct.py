@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -69,12 +69,14 @@ class World:
     load: FakeLoad = field(default_factory=FakeLoad)
     reach: Reach = field(default_factory=reach)
     meanwhile: Meanwhile | None = None
+    alarms: list[Callable[[str], object]] = field(default_factory=list)
 
     def stage(self) -> Stage:
         return Stage(
             reach=self.reach,
             calm=lambda _within_s: (1.0, self.calms.pop(0) if self.calms else ()),
             afford=self._afford,
+            warning=self._warning,
             limits=Limits(electing_s=30, inactive_s=60, silent_s=90),
             write=lambda kind, _, data: self.events.append((data.get("event", kind), data)),
             keeping=self._keeping,
@@ -100,6 +102,12 @@ class World:
         why = self.refuses.pop(0) if self.refuses else None
         if why is not None:
             raise Refused(why)
+
+    @contextmanager
+    def _warning(self, alarm: Callable[[str], object]) -> Iterator[None]:
+        self.alarms.append(alarm)
+        yield
+        self.alarms.remove(alarm)
 
     @contextmanager
     def _keeping(
@@ -227,6 +235,22 @@ def test_a_fault_that_nobody_sees_is_taken_back_and_said() -> None:
     value = world.carry_out()
     assert "is seen: not within" in value["runs"][0]["faults"][0]["unseen"]
     assert world.told == ["armed", "injected", "healed", "heal-proved"]
+
+
+def test_a_lease_that_is_lost_while_a_fault_is_held_has_it_taken_back_at_once() -> None:
+    class Losing(NoOp):
+        def active(self, reach: Any) -> bool:
+            for alarm in world.alarms:
+                alarm("run-2 holds the Lease")
+            return super().active(reach)
+
+    world = World()
+    FAULTS["no-op"] = Losing  # type: ignore[index]
+    held = {"fault": "no-op", "hold_s": 3600, "with": {"note": world.note}}
+    value = world.carry_out(faults=[held])
+    assert value["runs"][0]["faults"][0]["aborted"] == "run-2 holds the Lease"
+    assert world.told[-3:] == ["alarm", "healed", "heal-proved"]
+    assert world.alarms == []
 
 
 def test_a_fault_that_stays_ends_everything() -> None:

@@ -76,6 +76,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     monkeypatch.setattr(agent_script, "FOLDER", tmp_path / "faults")
     monkeypatch.setattr(agent_script, "UNITS", units)
+    for name in ("RUN", "MANIFESTS", "BLKIO", "SET"):
+        (tmp_path / "machine" / name).mkdir(parents=True)
+        monkeypatch.setattr(agent_script, name, tmp_path / "machine" / name)
     monkeypatch.setattr(agent_script, "BOOT_UNIT", units / "cutover-heal.service")
     wants = units / "multi-user.target.wants" / "cutover-heal.service"
     monkeypatch.setattr(agent_script, "AT_BOOT", wants)
@@ -172,6 +175,51 @@ def test_what_carries_our_name_and_is_of_no_undo_is_found_with_what_removes_it(
         ["nft", "delete table ip6 cutover-cafe"],
         ["systemctl", "stop", "cutover-fault-beef.service"],
     ]
+
+
+def test_a_manifest_that_stayed_aside_is_found_with_what_moves_it_back(place: Place) -> None:
+    place.arm()
+    aside = agent_script.MANIFESTS.parent
+    (aside / "cutover-f00d.etcd.yaml").write_text("armed")
+    (aside / "cutover-beef.kube-apiserver.yaml").write_text("left")
+    (command,) = agent_script.listing()["strays"]
+    subprocess.run(command, check=True, timeout=20)
+    assert (agent_script.MANIFESTS / "kube-apiserver.yaml").read_text() == "left"
+    assert agent_script.listing()["strays"] == []
+
+
+def test_a_program_that_kept_the_api_busy_is_found(place: Place) -> None:
+    place.arm()
+    for name in ("f00d", "beef"):
+        (agent_script.RUN / f"cutover-{name}.py").touch()
+    left = str(agent_script.RUN / "cutover-beef.py")
+    assert agent_script.listing()["strays"] == [["rm", "--force", left]]
+
+
+def test_a_control_group_of_ours_is_found_and_those_of_units_are_not(place: Place) -> None:
+    place.arm()
+    for name in ("cutover-f00d", "cutover-beef", "cutover-fault-cafe.service"):
+        (agent_script.BLKIO / "osds" / name).mkdir(parents=True)
+    (command,) = agent_script.listing()["strays"]
+    assert command[-1] == str(agent_script.BLKIO / "osds/cutover-beef")
+    assert "rmdir" in command[2]
+
+
+def test_limits_that_an_osd_was_left_with_are_found_and_nobody_elses_are(place: Place) -> None:
+    place.arm(["sh", "-c", "lift", "lift", "ceph-osd@1.service"])
+    for unit in (
+        "ceph-osd@0.service",
+        "ceph-osd@1.service",
+        "cri-containerd-a1.scope",
+        "backup.service",
+    ):
+        for what in ("IOReadBandwidthMax", "IOWriteBandwidthMax", "CPUWeight"):
+            file = agent_script.SET / f"{unit}.d/50-{what}.conf"
+            file.parent.mkdir(exist_ok=True)
+            file.touch()
+    found = agent_script.listing()["strays"]
+    assert [command[-1] for command in found] == ["ceph-osd@0.service", "cri-containerd-a1.scope"]
+    assert all("IOWriteBandwidthMax=" in command[2] for command in found)
 
 
 def test_a_timer_that_cannot_be_started_is_told(

@@ -49,7 +49,7 @@ def in_rook(kind: str, daemon: str, machine: str) -> Reach:
     return whole_cluster(
         {
             f"{space}app%3Drook-ceph-{kind}": {"items": [listed]},
-            f"{space}app=rook-ceph-tools": {"items": [tools]},
+            f"{space}app%3Drook-ceph-tools": {"items": [tools]},
         },
         in_pods={("tools", "ceph"): ANSWERS["*", "ceph"]},
         **ROOK,

@@ -12,11 +12,14 @@ from typing import Any
 import pytest
 
 from harness.drill.mending import mend_journal, mend_left
-from harness.errors import Refused, TimedOut
-from harness.faults import keeper, lease
-from harness.faults.permit import may_disrupt, permitted
+from harness.errors import Refused, TimedOut, Unreachable
+from harness.faults import lease, permit, slow_api
+from harness.faults.leftovers import leftovers
+from harness.faults.permit import affordable, may_disrupt, permitted
 from harness.faults.stop_rke2 import StopRke2
+from harness.faults.stop_static_pod import StopStaticPod
 from harness.settings import Profile
+from harness.tests.fault_examples import pod, whole_cluster
 from harness.tests.stage import PROFILE, UID, reach
 from harness.transport import Completed, Reach
 from harness.transport.fake import FakeKube, FakeShell
@@ -39,6 +42,8 @@ def cluster(*, uid: str = UID, left: Any = None, **changes: Any) -> Reach:
     objects = {
         "/api/v1/namespaces/kube-system": {"metadata": {"uid": uid}},
         "/api/v1/nodes/one": {"status": ready},
+        "/api/v1/nodes": {"items": []},
+        **{path: {"items": []} for path in slow_api.KEPT},
     }
 
     def python(argv: Sequence[str], _stdin: str) -> Completed:
@@ -79,6 +84,58 @@ def test_another_cluster_than_the_declared_one_is_refused() -> None:
 def test_a_whole_cluster_that_is_the_declared_one_may_be_broken() -> None:
     with permitted(cluster(), "r", allowed=True):
         pass
+
+
+def test_a_fault_is_refused_when_the_lease_is_not_ours_any_more() -> None:
+    whole = cluster()
+    fault = StopRke2(id="f00d", machine="one")
+    with pytest.raises(Refused, match="the Lease cutover-disruption is gone"):
+        affordable(whole, lease.Hold(whole.kube, "r"), fault)
+
+
+BESIDE = pod("web-1"), pod("web-2")
+TOGETHER = pod("web-1"), {**pod("web-2"), "spec": {"nodeName": "one"}}
+
+
+def serving(*looks: Sequence[Any]) -> Reach:
+    """A cluster of two whole machines, whose pods are these at each look."""
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    nodes = [{"metadata": {"name": name}, "status": ready} for name in ("one", "two")]
+    left = [*looks]
+    pods = lambda: {"items": left.pop(0) if len(left) > 1 else left[0]}  # noqa: E731
+    return whole_cluster({"/api/v1/nodes": {"items": nodes}, "/api/v1/pods": pods}, disks=None)
+
+
+@pytest.fixture
+def ours(monkeypatch: pytest.MonkeyPatch) -> lease.Hold:
+    monkeypatch.setattr(lease.Hold, "confirm", lambda _: None)
+    monkeypatch.setattr(permit, "PODS_WITHIN_S", 0.0)
+    return lease.Hold(FakeKube(), "r")
+
+
+def test_a_machine_may_be_broken_when_its_pods_have_others_elsewhere(ours: lease.Hold) -> None:
+    affordable(serving(BESIDE), ours, StopRke2(id="f00d", machine="one"))
+
+
+def test_a_machine_that_has_all_pods_of_a_kind_is_not_broken(ours: lease.Hold) -> None:
+    fault = StopRke2(id="f00d", machine="one")
+    with pytest.raises(Refused, match="ReplicaSet shop/web: 2 − 2 = 0, 1 needed") as refused:
+        affordable(serving(TOGETHER), ours, fault)
+    assert "`even_all`" in refused.value.remedy
+    affordable(serving(TOGETHER), ours, fault.model_copy(update={"even_all": True}))
+
+
+def test_pods_that_still_start_after_an_earlier_fault_are_waited_for(
+    ours: lease.Hold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(permit, "PODS_WITHIN_S", 30.0)
+    affordable(serving(BESIDE[:1], BESIDE), ours, StopRke2(id="f00d", machine="one"))
+
+
+def test_a_fault_that_leaves_its_machine_asks_for_no_pods(ours: lease.Hold) -> None:
+    affordable(
+        serving(TOGETHER), ours, StopStaticPod(id="f00d", machine="one", part="kube-apiserver")
+    )
 
 
 def test_nothing_is_broken_while_an_earlier_fault_is_there() -> None:
@@ -186,7 +243,46 @@ def test_heal_does_not_believe_an_undo_whose_effect_nobody_sees(
     assert "stop-rke2 of one is gone: not within" in (mended.trouble or "")
 
 
+def test_what_a_slow_api_was_left_with_is_found_and_nobody_elses_objects_are() -> None:
+    names = ("cutover-beef", "cutover-f00d", "system-nodes", "cutover-at-night")
+    listed = {"items": [{"metadata": {"name": name}} for name in names]}
+    armed = {"armed": [{"id": "f00d", "fault": "slow-api", "target": "x"}], "strays": []}
+    left = cluster(left=armed)
+    assert isinstance(left.kube, FakeKube)
+    left.kube.objects.update(dict.fromkeys(slow_api.KEPT, listed))
+    found, _ = leftovers(left)
+    (api,) = (it for it in found if it.place == "api")
+    assert api.strays == tuple(("DELETE", f"{path}/cutover-beef") for path in slow_api.KEPT)
+    assert [it.trouble for it in mend_left(left) if it.place == "api"] == [None, None]
+    deleted = [what for verb, what in left.kube.calls if verb == "DELETE"]
+    assert deleted == [f"{path}/cutover-beef" for path in slow_api.KEPT]
+
+
+def test_a_machine_that_stayed_cordoned_by_us_is_found_and_an_operators_is_not() -> None:
+    nodes = [
+        {"metadata": {"name": "one", "annotations": {"cutover.fault": "beef"}}},
+        {"metadata": {"name": "two", "annotations": {}}, "spec": {"unschedulable": True}},
+    ]
+    objects = {"/api/v1/nodes": {"items": nodes}, **{it: {"items": []} for it in slow_api.KEPT}}
+    empty = json.dumps({"armed": [], "strays": []})
+    python = Completed(status=0, stdout=empty, stderr="")
+    cordoned = whole_cluster(objects, answers={("*", "python3"): python})
+    (left,), lost = leftovers(cordoned)
+    assert (left.place, lost) == ("two", [])
+    assert [command[-2:] for command in left.strays] == [
+        ("uncordon", "one"),
+        ("one", "cutover.fault-"),
+    ]
+
+
+def test_an_api_that_is_silent_is_told_as_a_place_that_could_not_be_asked() -> None:
+    silent = cluster()
+    assert isinstance(silent.kube, FakeKube)
+    silent.kube.objects["/api/v1/nodes"] = Unreachable("the API is silent")
+    assert leftovers(silent) == ([], ["api: the API is silent"])
+
+
 def test_an_undo_that_was_torn_by_a_crash_is_named_all_the_same() -> None:
     left = cluster(left={"armed": [{"id": "f00d", "commands": []}], "strays": []})
-    found, lost = keeper.leftovers(left)
+    found, lost = leftovers(left)
     assert (found[0].armed, lost) == ({"f00d": "a fault of unknown"}, [])

@@ -110,6 +110,29 @@ def test_a_container_that_was_restarted_is_seen() -> None:
     assert found.healed(cluster)
 
 
+def test_the_container_of_the_last_ready_pod_of_its_kind_is_not_killed() -> None:
+    only = whole_cluster(web(pod("web-1")))
+    fault = KillContainer(id=ID, machine="one", namespace="shop", selector="app=web")
+    found = fault.resolved(only, Random(1))
+    why = "ready pods of ReplicaSet shop/web: 1 − 1 = 0, 1 needed: TOO FEW"
+    assert found.refuse(only) == why
+    assert found.model_copy(update={"even_all": True}).refuse(only) is None
+
+
+def test_no_container_is_killed_while_the_budget_over_its_pod_is_used_up() -> None:
+    used = {
+        "metadata": {"namespace": "shop", "name": "web"},
+        "spec": {"selector": {"matchLabels": {"app": "web"}}},
+        "status": {"disruptionsAllowed": 0},
+    }
+    guards = {"/apis/policy/v1/namespaces/shop/poddisruptionbudgets": {"items": [used]}}
+    cluster = whole_cluster({**web(pod("web-1"), pod("web-2")), **guards})
+    fault = KillContainer(id=ID, machine="one", namespace="shop", selector="app=web")
+    found = fault.resolved(cluster, Random(1))
+    assert "the budget shop/web allows: 0 − 1" in (found.refuse(cluster) or "")
+    assert found.model_copy(update={"against_budget": True}).refuse(cluster) is None
+
+
 def test_what_a_daemon_set_or_the_machine_itself_runs_is_not_drained() -> None:
     every = [pod("web-1", of="DaemonSet"), pod("web-2", of="Node")]
     cluster = whole_cluster({"/api/v1/pods?fieldSelector=spec.nodeName%3Done": {"items": every}})

@@ -67,6 +67,78 @@ def test_a_budget_of_another_namespace_or_of_other_labels_covers_nothing() -> No
     assert list(replicas.allowed(WEB, [elsewhere, others], 3)) == []
 
 
+SET = ("shop", "ReplicaSet", "web")
+
+
+def at(machine: str, name: str, *, ready: bool = True, **changes: str) -> dict[str, Any]:
+    """A pod of the shop on a machine."""
+    made = pod(name, **changes)
+    made["spec"]["nodeName"] = machine
+    made["status"]["conditions"][0]["status"] = str(ready)
+    return made
+
+
+def lost(pods: list[Any], wants: int, budgets: list[Any] | None = None, **said: bool) -> list[str]:
+    """What would be too few when machine one is lost."""
+    lines = replicas.without("one", pods, {SET: wants}, budgets or [], **said)
+    return [str(line) for line in lines if not line.holds]
+
+
+def test_a_machine_may_be_lost_with_one_of_two() -> None:
+    assert lost([at("one", "web-1"), at("two", "web-2")], 2) == []
+
+
+def test_a_machine_may_be_lost_with_the_only_pod_of_a_set_that_wants_no_more() -> None:
+    assert lost([at("one", "web-1")], 1) == []
+
+
+def test_a_machine_is_not_lost_with_all_of_several() -> None:
+    pods = [at("one", "web-1"), at("one", "web-2")]
+    assert lost(pods, 2) == ["ready pods of ReplicaSet shop/web: 2 − 2 = 0, 1 needed: TOO FEW"]
+    assert lost(pods, 2, even_all=True) == []
+
+
+@pytest.mark.parametrize("other", [[], [at("two", "web-2", ready=False)]])
+def test_a_machine_is_not_lost_with_the_last_one_while_the_others_are_missing(
+    other: list[Any],
+) -> None:
+    why = "ready pods of ReplicaSet shop/web: 1 − 1 = 0, 1 needed: TOO FEW"
+    assert lost([at("one", "web-1"), *other], 2) == [why]
+
+
+def test_a_pod_that_is_not_ready_takes_nothing_with_it() -> None:
+    assert lost([at("one", "web-1", ready=False), at("two", "web-2", ready=False)], 2) == []
+
+
+@pytest.mark.parametrize("kind", ["Node", "Job"])
+def test_what_is_the_machines_own_or_a_jobs_is_not_counted(kind: str) -> None:
+    assert lost([at("one", "web-1", of=kind), at("one", "web-2", of=kind)], 2) == []
+
+
+def test_a_controller_that_nobody_lists_wants_as_many_as_it_has() -> None:
+    pods = [at("one", "web-1", of="Cluster"), at("one", "web-2", of="Cluster")]
+    assert lost(pods, 1) == ["ready pods of Cluster shop/web: 2 − 2 = 0, 1 needed: TOO FEW"]
+    pods[1]["status"] = {"phase": "Succeeded", "conditions": []}
+    assert lost(pods, 1) == []
+
+
+def test_a_machine_is_not_lost_while_a_budget_over_its_pods_is_used_up() -> None:
+    pods = [at("one", "web-1"), at("two", "web-2")]
+    used = budget(0)
+    used["status"]["expectedPods"] = 3
+    why = "disruptions that the budget shop/web allows: 0 − 1 = -1, 0 needed: TOO FEW"
+    assert lost(pods, 2, [used]) == [why]
+    assert lost(pods, 2, [used], against_budget=True) == []
+    assert lost([at("two", "web-1"), at("two", "web-2")], 2, [used]) == []
+
+
+def test_a_budget_over_one_pod_keeps_no_machine_and_two_pods_are_one_disruption() -> None:
+    single, several = budget(0), budget(1)
+    single["status"]["expectedPods"], several["status"]["expectedPods"] = 1, 3
+    assert lost([at("one", "web-1")], 1, [single]) == []
+    assert lost([at("one", "web-1"), at("one", "web-2"), at("two", "web-3")], 3, [several]) == []
+
+
 @pytest.mark.parametrize(
     ("selector", "taken_in"),
     [

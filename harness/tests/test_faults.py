@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import pytest
 
-from harness.faults import FAULTS, line
+from harness.errors import Refused
+from harness.faults import FAULTS, lease, line
 from harness.faults.fault import Fault
 from harness.faults.model import Act, Undo
+from harness.faults.permit import affordable
 from harness.tests.fault_examples import EXAMPLES, whole_cluster
+from harness.tests.fault_refusals import ANOTHER_IS_LATE, ONLY_BY_BUDGET, REFUSALS
+from harness.tests.small_machine import SmallMachine
 from harness.transport.reading import reading
 
 each_fault = pytest.mark.parametrize("fault", EXAMPLES, ids=lambda fault: fault.name)
@@ -46,6 +52,45 @@ def test_all_but_injecting_and_healing_only_reads(fault: Fault) -> None:
 def test_a_whole_cluster_is_not_seen_as_broken(fault: Fault) -> None:
     whole = whole_cluster()
     assert not fault.resolved(whole, Random(1)).active(whole)
+
+
+@each_fault
+def test_it_may_be_healed_twice_and_before_it_was_injected(fault: Fault, tmp_path: Path) -> None:
+    whole, machine = whole_cluster(), SmallMachine.made(tmp_path)
+    _, undo = fault.undo(whole)
+    commands = tuple(undo)
+    well = machine.has()
+    for broken in (False, True):
+        for act in fault.acts(whole) if broken and commands else ():
+            machine.act(act)
+        assert (machine.has() == well) is not (broken and bool(commands))
+        for _ in range(2):
+            assert [machine.run(it) for it in commands] == [(0, "")] * len(commands)
+            assert machine.has() == well
+
+
+@each_fault
+def test_it_is_refused_with_the_arithmetic_while_another_machine_is_not_ready(
+    fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease.Hold, "confirm", lambda _: None)
+    late = whole_cluster(ANOTHER_IS_LATE)
+    cluster = replace(late, profile=late.profile.model_copy(update={"disks": None}))
+    monkeypatch.setattr(type(fault), "refuse", lambda *_: None)
+    with pytest.raises(
+        Refused, match=r"machines that are ready: 1 − [01] = [01], [12] needed: TOO"
+    ):
+        affordable(cluster, lease.Hold(cluster.kube, "r"), fault)
+
+
+@each_fault
+def test_it_is_refused_with_a_reason_of_its_own(fault: Fault) -> None:
+    if fault.name in ONLY_BY_BUDGET:
+        assert type(fault).refuse is Fault.refuse
+        return
+    refusal = REFUSALS[fault.name]
+    changed = fault.model_copy(update=dict(refusal.fault))
+    assert refusal.why in str(changed.refuse(whole_cluster(**refusal.cluster)))
 
 
 @each_fault

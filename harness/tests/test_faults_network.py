@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from random import Random
@@ -23,7 +23,7 @@ from harness.faults.limit_bandwidth import LimitBandwidth
 from harness.faults.lose_packets import LosePackets
 from harness.faults.packets import Line
 from harness.tests.fault_examples import ANSWERS, ID, whole_cluster
-from harness.tests.fault_examples_network import LINE, OWN, UPLINK
+from harness.tests.fault_examples_network import LINE, NAME_SERVERS, OWN, UPLINK, coredns
 from harness.transport import Completed, Reach
 from harness.transport.fake import FakeShell, ShellAnswer
 
@@ -158,8 +158,26 @@ def test_the_ping_that_shows_a_narrow_line_fits_into_its_queue(kbit: int) -> Non
 
 
 def test_names_are_broken_only_where_a_name_server_is() -> None:
-    fault = BreakDns(id=ID, machine="two").resolved(whole_cluster(), Random(1))
-    assert "no ready pod of CoreDNS is on two" in str(fault.refuse(whole_cluster()))
+    bare = whole_cluster({NAME_SERVERS: {"items": [coredns("one", "10.42.0.9")]}})
+    fault = BreakDns(id=ID, machine="two").resolved(bare, Random(1))
+    assert "no ready pod of CoreDNS is on two" in str(fault.refuse(bare))
+
+
+def test_the_last_name_server_does_not_fall_silent_unless_that_is_said() -> None:
+    only = whole_cluster({NAME_SERVERS: {"items": [coredns("one", "10.42.0.9")]}})
+    fault = BreakDns(id=ID, machine="one").resolved(only, Random(1))
+    why = "name servers that answer: 1 − 1 = 0, 1 needed: none on another machine than one does"
+    assert fault.refuse(only) == why
+    assert fault.model_copy(update={"even_all": True}).refuse(only) is None
+
+
+def test_a_name_server_elsewhere_that_is_ready_and_silent_counts_for_nothing() -> None:
+    def asked(argv: Sequence[str], _: str) -> Completed:
+        return said('"silent"' if "10.42.1.9" in argv else '"open"')
+
+    whole = answering(python3=asked)
+    fault = BreakDns(id=ID, machine="one").resolved(whole, Random(1))
+    assert "none on another machine than one does" in str(fault.refuse(whole))
 
 
 # --- the script that asks ---------------------------------------------------------------------

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import ConfigError, TimedOut, Unreachable
+from harness.probes import claim_kinds_script as kinds
 from harness.probes import claim_objects, claim_workload
 from harness.probes import claim_script as script
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
@@ -246,7 +247,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claim_workload, "LINES", 3)
     monkeypatch.setattr(claim_workload, "BLOCKS", 3)
     monkeypatch.setitem(claim_objects.SIZES, LIMITED, 2 * MIB)
-    monkeypatch.setattr(script, "HOLE", 1 << 16)
+    monkeypatch.setattr(kinds, "HOLE", 1 << 16)
     monkeypatch.setattr(script, "STEP", 1 << 18)
 
 
@@ -275,7 +276,7 @@ def volumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Volumes:
 
 
 def looked(cluster: Volumes, shell: FakeShell | None = None) -> Any:
-    asked = shell or FakeShell({("*", "timeout"): lambda *_: cluster.df()})
+    asked = shell or FakeShell({("*", "ceph"): lambda *_: cluster.df()})
     return observe("claims", reach(asked, cluster), "contabo")
 
 
@@ -340,7 +341,7 @@ def test_a_pod_that_never_stands_costs_its_own_answers_alone(volumes: Volumes) -
 
 
 def test_a_ceph_that_cannot_be_asked_leaves_the_rest_alone(volumes: Volumes) -> None:
-    seen = looked(volumes, FakeShell({("*", "timeout"): Unreachable("no route")}))
+    seen = looked(volumes, FakeShell({("*", "ceph"): Unreachable("no route")}))
     assert "no route" in seen["deleted"]["error"]
     assert "value" in seen["full"]["first"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -158,8 +159,11 @@ def test_of_a_long_complaint_the_telling_line_is_kept(said: str, line: str) -> N
     assert script.last_line(said) == line
 
 
-def tools(folder: Path, etcdutl: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, text in (("etcdutl", etcdutl), ("etcd", "#!/bin/sh\necho 'panic: no' >&2; exit 2\n")):
+BROKEN = "#!/bin/sh\necho 'panic: no' >&2; exit 2\n"
+
+
+def tools(folder: Path, etcdutl: str, monkeypatch: pytest.MonkeyPatch, etcd: str = BROKEN) -> None:
+    for name, text in (("etcdutl", etcdutl), ("etcd", etcd)):
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
@@ -178,10 +182,49 @@ def test_a_snapshot_that_etcd_does_not_take_is_an_answer(
 def test_a_second_etcd_that_does_not_start_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tools(tmp_path, "#!/bin/sh\necho '{\"revision\": 7}'\n", monkeypatch)
+    status = '{"revision": 7, "totalKey": 3, "version": "3.6.0"}'
+    tools(tmp_path, f"#!/bin/sh\necho '{status}'\n", monkeypatch)
     (tmp_path / "snapshot").write_bytes(b"whole")
     found = script.item(script.restore, str(tmp_path / "snapshot"))
     assert "panic: no" in found["error"]
+
+
+# Serves what a restore of three keys would, but for those that it was told to lose.
+SERVING = """#!{python}
+import json, socketserver, sys
+from http.server import BaseHTTPRequestHandler
+place = next(it for it in sys.argv if it.startswith("--listen-client")).partition("unix://")[2]
+class Answers(BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        said = {{"leader": "1", "header": {{"revision": "7"}}, "count": "{count}", "kvs": []}}
+        text = json.dumps(said).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+    def address_string(self):
+        return "here"
+socketserver.UnixStreamServer(place, Answers).serve_forever()
+"""
+
+
+@pytest.mark.parametrize("count", [3, 2])
+def test_the_keys_are_counted_before_the_restore_and_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    status = '{"revision": 7, "totalKey": 3, "version": "3.6.0"}'
+    serving = SERVING.format(python=sys.executable, count=count)
+    tools(tmp_path, f"#!/bin/sh\necho '{status}'\n", monkeypatch, serving)
+    (tmp_path / "snapshot").write_bytes(b"whole")
+    found = script.restore(str(tmp_path / "snapshot"))
+    assert (found["expected_revision"], found["revision"]) == (7, 7)
+    assert (found["expected_keys"], found["keys"]) == (3, count)
+
+
+def test_tools_that_count_more_than_keys_leave_open_how_many_there_are() -> None:
+    older = {"hash": 1, "revision": 7, "totalKey": 90, "totalSize": 4096}
+    assert script.expected(older) == {"expected_revision": 7, "expected_keys": None}
 
 
 def test_a_machine_without_the_programs_says_so() -> None:

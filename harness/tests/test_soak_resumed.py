@@ -20,6 +20,7 @@ from harness.drill.schedule import drawn
 from harness.drill.session import Drilling, DrillOutcome, Options
 from harness.drill.soak import BROKE_OFF, BY_HAND, rebuilt, soak
 from harness.errors import NotListening, NotProven, Unhealed
+from harness.faults.lease import Hold
 from harness.gate import Trail
 from harness.journal import Journal, Reader
 from harness.ledger.recovering import read_again, recovered
@@ -227,7 +228,8 @@ class Recorder:
 @pytest.fixture
 def permissive(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Whoever asks may, the cluster is calm, and what was written to is gone."""
-    monkeypatch.setattr(module, "permitted", lambda *_, **__: nullcontext())
+    hold = Hold(FakeKube({}), "run")
+    monkeypatch.setattr(module, "permitted", lambda *_, **__: nullcontext(hold))
     monkeypatch.setattr(module, "until_steady", lambda *_: (0.0, ()))
     monkeypatch.setattr("harness.ledger.platform.is_there", lambda *_: False)
     return monkeypatch

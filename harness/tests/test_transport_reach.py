@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from harness.errors import ConfigError, Denied, Refused, TimedOut, TransportError, Unreachable
 from harness.settings import Access, Profile, load_profile
+from harness.settings.profile import MachineSettings
+from harness.tests.api_server import api_server, write_kubeconfig
 from harness.transport import Answer, Completed, connect, enter_network
 from harness.transport.deadline import within
 from harness.transport.fake import FakeKube, FakeShell
@@ -26,6 +29,27 @@ def test_connecting_contacts_nobody_and_needs_no_kubeconfig_yet() -> None:
         assert reach.profile.name == "contabo"
         with pytest.raises(ConfigError, match="cannot use the kubeconfig"):
             reach.kube.get("/api/v1/nodes")
+
+
+def test_the_api_is_asked_through_the_declared_servers_when_the_kubeconfigs_own_is_lost(
+    tmp_path: Path,
+) -> None:
+    with api_server(tmp_path) as api:
+        api.answers["/x"] = (200, {"by": "another"})
+        port = urlsplit(api.url).port
+        lost = f"https://127.0.0.2:{port}"
+        kubeconfig = write_kubeconfig(tmp_path / "lost", lost, api.authority.pem)
+        whole = _profile(None)
+        servers = [{"name": f"s{it}", "address": f"127.0.0.{it}"} for it in (1, 2)]
+        profile = whole.model_copy(
+            update={
+                "access": whole.access.model_copy(update={"kubeconfig": kubeconfig}),
+                "machines": tuple(MachineSettings.model_validate(it) for it in servers),
+                "kubernetes": whole.kubernetes.model_copy(update={"api_port": port}),
+            }
+        )
+        with connect(profile) as reach:
+            assert reach.kube.get("/x") == {"by": "another"}
 
 
 def test_a_missing_network_namespace_means_that_the_lab_is_down(tmp_path: Path) -> None:

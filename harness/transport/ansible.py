@@ -24,6 +24,7 @@ from typing import Any, TypeAlias
 from harness.errors import TimedOut, TransportError, Unreachable
 from harness.model import Machine
 from harness.settings import SshAccess
+from harness.transport import root
 from harness.transport.protocols import Completed, Step
 
 Event: TypeAlias = Mapping[str, Any]
@@ -76,8 +77,9 @@ def apply(
     heard = _HeardSteps()
     deadline = time.monotonic() + within_s
     options = "--diff --check" if check else "--diff"
-    less = any(values.get("ansible_user", "root") != "root" for values in hosts.values())
+    less = any(_user(values) != root.ROOT for values in hosts.values())
     playbook = {"tasks": list(tasks), "vars": dict(variables), "become": less}
+    hosts = {name: {**root.becoming(within_s), **values} for name, values in hosts.items()}
     _watched(hosts, playbook, heard.event, within_s=within_s, options=options)
     return {
         host: heard.steps.get(host, ()) if host in heard.ended else heard.why_not(host, deadline)
@@ -94,9 +96,10 @@ def play(
     """The same, on hosts as an Ansible inventory describes them: name to variables."""
     heard = _Heard()
     deadline = time.monotonic() + within_s
-    tasks = [_task(name, argv) for name, argv in commands.items()]
+    user = next((_user(values) for values in hosts.values()), root.ROOT)  # one for all
+    tasks = [_task(name, argv, user) for name, argv in commands.items()]
     _watched(hosts, {"tasks": tasks}, heard.event, within_s=within_s)
-    told = dict(heard.told)
+    told = {key: _as_root(user, said, key[0]) for key, said in heard.told.items()}
     for host in hosts:
         for name in commands:
             told.setdefault((host, name), heard.why_not(host, deadline))
@@ -169,11 +172,23 @@ def _configuration(folder: Path) -> Path:
     return folder / "ansible.cfg"
 
 
-def _task(name: str, argv: Sequence[str]) -> Mapping[str, Any]:
-    limit = ["timeout", "--signal=KILL", str(_EACH_S)]
+def _as_root(user: str, said: Completed | TransportError, host: str) -> Completed | TransportError:
+    if isinstance(said, Completed):
+        try:
+            root.must_be_root(user, said, host)
+        except TransportError as denied:
+            return denied
+    return said
+
+
+def _user(values: Mapping[str, Any]) -> str:
+    return str(values.get("ansible_user", root.ROOT))
+
+
+def _task(name: str, argv: Sequence[str], user: str) -> Mapping[str, Any]:
     return {
         "name": name,
-        "ansible.builtin.raw": shlex.join([*limit, *argv]),
+        "ansible.builtin.raw": root.command_line(user, argv, _EACH_S),
         "changed_when": False,
         "failed_when": False,
         "timeout": _EACH_S + _CONNECT_S,

@@ -1,5 +1,9 @@
 """The Kubernetes API as plain JSON.
 
+A kubeconfig that names one of the servers is no reason to see nothing when that one is lost: then
+the others are asked. One that names an address which the servers share is asked alone: that it
+moves when its server is lost is the cluster's business, and is what is measured.
+
 The official client reads the kubeconfig and renews tokens. Its own calls are not used: they build
 models, retry past a deadline, and warn of their own deprecated parts.
 """
@@ -7,8 +11,12 @@ models, retry past a deadline, and warn of their own deprecated parts.
 from __future__ import annotations
 
 import json
+import socket
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -36,6 +44,23 @@ _MANAGER = "cutover"
 _CONNECTIONS = 16
 _APPLY = "application/apply-patch+yaml"
 _JSON = "application/json"
+# How long a server may take to accept a connection, and to confirm what it was sent, while there is
+# another one: less than any call's deadline. A slow API confirms at once, and answers later.
+_ACCEPTS_S = 2.0
+_CONFIRMS_S = 3
+_UNHEARD = (
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ConnectTimeoutError,
+    urllib3.exceptions.SSLError,
+)
+_TCP = socket.IPPROTO_TCP
+_NOTICING_LOSS = [
+    (_TCP, socket.TCP_NODELAY, 1),
+    (_TCP, socket.TCP_USER_TIMEOUT, _CONFIRMS_S * 1000),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (_TCP, socket.TCP_KEEPIDLE, _CONFIRMS_S),
+    (_TCP, socket.TCP_KEEPINTVL, 1),
+]
 # The object's name and labels and nothing else: what a Secret holds is not even sent.
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
@@ -43,15 +68,21 @@ _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 class ApiKube:
     """One cluster's API; the kubeconfig is read on first use. Safe to use from several threads.
 
+    ``servers`` are the URLs of the API's servers, as they are seen from one place each: those among
+    which the kubeconfig's own is are all used. Whoever answers is asked again; a request that may
+    have been heard is sent once, unless it only reads.
+
     Every call raises ConfigError when the kubeconfig cannot be used, Denied when the API's
     certificate or our permission is wrong, Unreachable or TimedOut when the API does not answer.
     """
 
-    def __init__(self, kubeconfig: Path) -> None:
+    def __init__(self, kubeconfig: Path, servers: Iterable[Sequence[str]] = ()) -> None:
         self._kubeconfig = kubeconfig
         self._loading = threading.Lock()
         self._loaded: Configuration | None = None
         self._pool: urllib3.PoolManager | None = None
+        self._servers = tuple(servers)
+        self._hosts: tuple[str, ...] = ()  # the one that answers is the first
         self._plurals: dict[tuple[str, str], tuple[str, bool]] = {}
 
     def get(self, path: str, *, within_s: float = 10.0) -> Any:
@@ -87,9 +118,14 @@ class ApiKube:
         stdin: str = "",
         within_s: float = 30.0,
     ) -> Completed:
-        return run_in_pod(
-            self._configuration(), namespace, pod, argv, stdin=stdin.encode(), within_s=within_s
-        )
+        configuration, host = self._configuration(), self._hosts[0]
+        try:
+            return run_in_pod(
+                configuration, host, namespace, pod, argv, stdin=stdin.encode(), within_s=within_s
+            )
+        except (Unreachable, TimedOut):
+            self._pass_by(host)
+            raise
 
     def log(
         self,
@@ -121,32 +157,57 @@ class ApiKube:
         accept: str = _JSON,
     ) -> Any:
         """What the API answers, or None when there is nothing to DELETE."""
-        configuration = self._configuration()
-        what = f"{method} {path.partition('?')[0]} on {configuration.host}"
         credentials = self._credentials()
         headers = {"Accept": accept, "Content-Type": content_type}
         if credentials.authorization:
             headers["Authorization"] = credentials.authorization
-        pool = self._connections(credentials)
-
-        def call() -> urllib3.BaseHTTPResponse:
-            return pool.request(
-                method,
-                f"{configuration.host}{path}",
-                body=None if body is None else json.dumps(body),
-                headers=headers,
-                timeout=urllib3.Timeout(total=within_s),
-            )
-
-        try:
-            response = within(within_s, call, what=what, abandon=lambda: None)
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise _from_failure(what, error, self._kubeconfig, within_s) from error
+        request = _Request(method, path, None if body is None else json.dumps(body), headers)
+        what, response = self._answer(request, self._connections(credentials), within_s)
         if method == "DELETE" and response.status == 404:
             return None
         if accept == "*/*" and response.status < 300:
             return response.data.decode(errors="replace")
         return _content(what, response, self._kubeconfig)
+
+    def _answer(
+        self, request: _Request, pool: urllib3.PoolManager, within_s: float
+    ) -> tuple[str, urllib3.BaseHTTPResponse]:
+        """What was asked of whom, and the answer of the first server that gives one."""
+        deadline = time.monotonic() + within_s
+        hosts = self._hosts
+        failures: list[TransportError] = []
+        for number, host in enumerate(hosts, 1):
+            is_last = number == len(hosts)
+            what = f"{request.method} {request.path.partition('?')[0]} on {host}"
+            left_s = max(0.1, deadline - time.monotonic())
+            accepts_s = left_s if is_last else min(_ACCEPTS_S, left_s)
+            call = partial(request.send, pool, host, accepts_s, left_s)
+            try:
+                response = within(left_s, call, what=what, abandon=lambda: None)
+            except (urllib3.exceptions.HTTPError, OSError) as error:
+                failures.append(_from_failure(what, error, self._kubeconfig, within_s))
+                failures[-1].__cause__ = error
+                goes_on = request.may_be_sent_again(error)
+            except TimedOut as late:
+                failures.append(late)
+                goes_on = False
+            else:
+                if response.status < 500:
+                    return what, response
+                goes_on = request.only_reads and not is_last
+                if not goes_on:
+                    self._pass_by(host)
+                    return what, response
+            self._pass_by(host)
+            if not goes_on or time.monotonic() >= deadline:
+                break
+        raise failures[0]
+
+    def _pass_by(self, host: str) -> None:
+        """Ask another server first from now on, when there is one."""
+        with self._loading:
+            if self._hosts[0] == host:
+                self._hosts = (*self._hosts[1:], host)
 
     def _path_of(self, manifest: Mapping[str, Any], within_s: float) -> str:
         version, kind = manifest["apiVersion"], manifest["kind"]
@@ -173,22 +234,59 @@ class ApiKube:
         )
 
     def _connections(self, credentials: Credentials) -> urllib3.PoolManager:
-        server_name = self._configuration().tls_server_name
+        more: dict[str, Any] = {}
+        if server_name := self._configuration().tls_server_name:
+            more["server_hostname"] = server_name
+        if len(self._hosts) > 1:
+            more["socket_options"] = _NOTICING_LOSS
         with self._loading:
             if self._pool is None:
                 self._pool = urllib3.PoolManager(
                     maxsize=_CONNECTIONS,
                     retries=False,  # they would outlast the deadline of the call
                     ssl_context=tls_context(credentials),
-                    **({"server_hostname": server_name} if server_name else {}),
+                    **more,
                 )
             return self._pool
 
     def _configuration(self) -> Configuration:
         with self._loading:
             if self._loaded is None:
-                self._loaded = _load(self._kubeconfig)
+                loaded = _load(self._kubeconfig)
+                own = loaded.host.rstrip("/")
+                beside = next((it for it in self._servers if own in it), ())
+                self._hosts = (own, *(it for it in beside if it != own))
+                self._loaded = loaded
             return self._loaded
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One request to the API, whichever server is asked."""
+
+    method: str
+    path: str
+    body: str | None
+    headers: Mapping[str, str]
+
+    @property
+    def only_reads(self) -> bool:
+        return self.method == "GET"
+
+    def send(
+        self, pool: urllib3.PoolManager, host: str, accepts_s: float, within_s: float
+    ) -> urllib3.BaseHTTPResponse:
+        return pool.request(
+            self.method,
+            f"{host}{self.path}",
+            body=self.body,
+            headers=self.headers,
+            timeout=urllib3.Timeout(connect=accepts_s, total=within_s),
+        )
+
+    def may_be_sent_again(self, error: Exception) -> bool:
+        """Has nobody heard it, or does it not matter?"""
+        return self.only_reads or isinstance(error, _UNHEARD)
 
 
 def _load(kubeconfig: Path) -> Configuration:

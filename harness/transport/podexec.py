@@ -29,6 +29,7 @@ _CHUNK = 32 * 1024
 
 def run_in_pod(
     configuration: Configuration,
+    host: str,
     namespace: str,
     pod: str,
     argv: Sequence[str],
@@ -36,12 +37,12 @@ def run_in_pod(
     stdin: bytes,
     within_s: float,
 ) -> Completed:
-    """Run one command in a pod's first container and wait for it.
+    """Run one command in a pod's first container, through the API at ``host``, and wait for it.
 
     Raises Denied, Unreachable or TimedOut; TransportError when the pod or the command is missing.
     """
     where = f"{namespace}/{pod}"
-    url = _url(configuration.host, namespace, pod, argv, wants_input=bool(stdin))
+    url = _url(host, namespace, pod, argv, wants_input=bool(stdin))
     headers = {"sec-websocket-protocol": "v5.channel.k8s.io"}
     if authorization := configuration.get_api_key_with_prefix("authorization"):
         headers["authorization"] = authorization

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
 from harness.settings import Profile
@@ -28,7 +28,20 @@ def connect(profile: Profile) -> Iterator[Reach]:
     ssh, machines = profile.access.ssh, profile.cluster().machines
     with (
         closing(SshShell(ssh, machines)) as shell,
-        closing(ApiKube(profile.access.kubeconfig)) as kube,
+        closing(ApiKube(profile.access.kubeconfig, _api_servers(profile))) as kube,
     ):
         fleet = AnsibleFleet(ssh, machines)
         yield Reach(profile=profile, shell=shell, kube=kube, fleet=fleet, outside=Network())
+
+
+def _api_servers(profile: Profile) -> Sequence[Sequence[str]]:
+    """The URLs of the API's servers: as they reach each other, and as the world reaches them."""
+    servers = [machine for machine in profile.machines if "server" in machine.roles]
+    inside = [str(machine.address) for machine in servers]
+    outside = [str(it.outside_address) for it in servers if it.outside_address is not None]
+    port = profile.kubernetes.api_port
+    return [[f"https://{_in_url(it)}:{port}" for it in place] for place in (inside, outside)]
+
+
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

@@ -1,10 +1,12 @@
-"""Commands on machines by SSH: pinned host keys, one kept connection a machine, hard deadlines."""
+"""Commands on machines by SSH: pinned host keys, one kept connection a machine, hard deadlines.
+
+They run as root, whoever logs in (``root``).
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import shlex
 import socket
 import threading
@@ -24,6 +26,7 @@ from harness.errors import (
 )
 from harness.model import Machine
 from harness.settings import SshAccess
+from harness.transport import root
 from harness.transport.deadline import within
 from harness.transport.protocols import Completed
 
@@ -58,8 +61,8 @@ class SshShell:
     ) -> Completed:
         """Run one command on a machine and wait for it; ``hear`` is told each line as it comes.
 
-        Raises Unreachable, TimedOut, Denied or HostKeyUnknown when the machine cannot be asked,
-        ConfigError when our own key cannot be used.
+        Raises Unreachable, TimedOut, Denied or HostKeyUnknown when the machine cannot be asked, and
+        Denied when we may not become root on it; ConfigError when our own key cannot be used.
         """
         if machine not in self._lines:
             raise ConfigError(f"the inventory has no machine {machine}")
@@ -176,8 +179,7 @@ class _Line:
         hear: Hear | None,
     ) -> Completed:
         # Closing a session ends no process on the other side, so the machine keeps time as well.
-        limit = ["timeout", "--signal=KILL", str(math.ceil(max(within_s, 0)) + 1)]
-        command = shlex.join([*limit, *argv])
+        command = root.command_line(self._access.user, argv, within_s + 1)
         started = time.monotonic()
         try:
             status, stdout, stderr = within(
@@ -193,12 +195,14 @@ class _Line:
         transport = channel.get_transport()
         if status < 0 and not transport.is_active():
             raise Unreachable(f"{self._where}: connection lost while {argv[0]} ran")
-        return Completed(
+        done = Completed(
             status=status,
             stdout=stdout.decode(errors="replace"),
             stderr=stderr.decode(errors="replace"),
             took_s=took_s,
         )
+        root.must_be_root(self._access.user, done, self._where)
+        return done
 
 
 def _converse(

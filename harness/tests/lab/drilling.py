@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,8 @@ from typing import Any
 from harness.drill.conduct import Loading, Stage
 from harness.drill.loads import Load, Marked, without_load
 from harness.drill.steady import all_numbers, meanwhile, until_steady
+from harness.faults import lease
+from harness.faults.fault import Fault
 from harness.faults.permit import affordable
 from harness.load.aim import aimed
 from harness.load.running import offering
@@ -78,10 +80,15 @@ def stage(
             if text.startswith(begins):
                 act()
 
+    def afford(fault: Fault) -> None:
+        with lease.held(reach.kube, "tests of the lab") as hold:
+            affordable(reach, hold, fault)
+
     return Stage(
         reach=reach,
         calm=partial(until_steady, reach, [load_steady()], numbers),
-        afford=partial(affordable, reach),
+        afford=afford,
+        warning=lambda _alarm: nullcontext(),
         limits=Limits(electing_s=30, inactive_s=60, silent_s=silent_s),
         write=lambda _kind, _subject, _data: None,
         keeping=keeping,

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from harness.faults import line
 from harness.faults.fault import Fault
-from harness.faults.keeper import leftovers
+from harness.faults.leftovers import leftovers
 from harness.faults.life import LEASE_S, Life, Stage
 from harness.lab.shape import Node
 from harness.tests.lab.breaking import Do
@@ -28,7 +28,8 @@ _TRACES = r"""
 nft list ruleset; tc qdisc show | grep -v noqueue
 systemctl list-units --all --plain --no-legend 'cutover*' 'run-r*'
 ls -A /var/lib/cutover-faults 2>&1; ls /etc/systemd/system/cutover-heal.service 2>&1
-ls -d /cutover-* /var/lib/rancher/cutover-* /var/lib/kubelet/cutover-* 2>&1
+ls -d /cutover-* /var/lib/rancher/cutover-* /var/lib/kubelet/cutover-* /run/cutover-* 2>&1
+ls -d /var/lib/rancher/rke2/agent/cutover-* 2>&1
 find /run/systemd/ -name 'cutover*' -o -name '50-IO*' 2>/dev/null
 find /sys/fs/cgroup -name 'cutover-f*' 2>/dev/null
 pgrep -a stress-ng

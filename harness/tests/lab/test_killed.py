@@ -11,14 +11,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from itertools import count
+from collections.abc import Mapping, Sequence
+from itertools import count, takewhile
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.faults import lease
+from harness.faults.life import LEASE_S as LIFE_LEASE_S
 from harness.journal import Reader
+from harness.model import Exit
 from harness.settings import ROOT
+from harness.tests.lab.breaking import inside
 from harness.tests.lab.killed import LEASE_S
 from harness.tests.lab.lived import new_id, traces
 from harness.tests.lab.world import World
@@ -83,3 +88,66 @@ def test_a_harness_that_is_killed_at_any_record_leaves_nothing_behind(
         )
         healed_s = time.monotonic() - died
         assert healed_s <= _WITHIN_S or fault == "stop-static-pod", (record, when, healed_s)
+
+
+def run_of(words: Sequence[str]) -> tuple[int, Path | None]:
+    """What a program of ours ended with, and the run that it made, if it made one."""
+    reports = ROOT / "reports"
+    before = set(reports.glob("*/journal.jsonl"))
+    ended = subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=900,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    made = set(reports.glob("*/journal.jsonl")) - before
+    return ended.returncode, made.pop().parent if made else None
+
+
+def dies_and_is_mended(world: World, drill: str, record: str) -> None:
+    """Killed there, the machines mend themselves; ``heal`` mends the verdict."""
+    before = state(world)
+    words = [drill, f"--cluster={world.lab.name}", f"--machine={world.three.name}"]
+    status, run = run_of(["harness.tests.lab.killed_drill", record, *words])
+    assert status == -signal.SIGKILL
+    assert run is not None
+    until(
+        lambda: state(world) == before,
+        within_s=LIFE_LEASE_S + 120,
+        what=f"all is as before {drill} was killed at record {record}",
+    )
+    world.whole()
+    try:
+        assert run_of(["harness", "heal", f"--cluster={world.lab.name}"])[0] == 0
+    finally:
+        # What its ledger wrote to is kept for whoever resumes the run, until its time is over.
+        selector = "--selector=app.kubernetes.io/managed-by=cutover"
+        world.kubectl("delete", "namespace", "--wait=false", selector)
+        with inside(world) as do:
+            until(
+                lambda: do(lambda reach: lease.holder(reach.kube)) is None,
+                within_s=lease.DURATION_S + 15,
+                every_s=1,
+                what="the Lease of the dead run ends",
+            )
+    _, drawn = run_of(["harness", "report", run.name, "--json"])
+    assert drawn is None
+    verdict = json.loads((run / "verdict.json").read_text())
+    assert verdict["exit"] == int(Exit.NOT_PROVEN)
+
+
+def test_a_drill_that_is_killed_while_its_fault_is_active_leaves_nothing(world: World) -> None:
+    dies_and_is_mended(world, "lose-monitor", "active")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("drill", ["cut-off-machine", "kill-apiserver", "lose-monitor"])
+def test_a_drill_that_is_killed_at_any_record_leaves_nothing(world: World, drill: str) -> None:
+    words = [drill, f"--cluster={world.lab.name}", f"--machine={world.three.name}"]
+    status, run = run_of(["harness", "drill", *words, "--allow-disruption"])
+    assert status == 0
+    assert run is not None
+    for record in takewhile(lambda it: it.kind != "scenario-end", Reader(run)):
+        dies_and_is_mended(world, drill, str(record.seq))

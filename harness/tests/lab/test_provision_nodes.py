@@ -11,6 +11,7 @@ from harness.lab.shape import Node
 from harness.model import Exit
 from harness.settings import ROOT
 from harness.tests.lab.world import World
+from harness.transport.root import command_line
 
 STATUS = "/var/lib/dpkg/status"
 FORGOTTEN = "Status: deinstall ok config-files"
@@ -54,14 +55,16 @@ def test_nodes_are_planned_then_provided_and_the_second_time_nothing_changes(wor
     says = {name: "\n".join(it["says"]) for name, it in planned.items()}
     assert "install stress-ng" in says[world.two.name]
     assert "install" not in says[world.one.name]
-    assert "+cutover ALL=(root) NOPASSWD: /usr/bin/python3 -I -S -" in says[world.one.name]
+    assert "+cutover ALL=(root) NOPASSWD: /usr/bin/timeout --signal KILL *" in says[world.one.name]
     assert not world.do(world.one, "getent", "passwd", "cutover", check=False)
     try:
         status, done = provision("--yes", "--machine", world.one.name)
         assert (status, done[world.one.name]["state"]) == (Exit.GO, "done"), done
         world.do(world.one, "visudo", "--check", "--strict")
-        asked = "echo 'import os; print(os.geteuid())' | sudo -n /usr/bin/python3 -I -S -"
-        assert as_harness(world, world.one, asked).stdout == "0\n"
+        asked = command_line("cutover", ("python3", "-I", "-S", "-"), 20)
+        script = "import os; print(os.geteuid(), len(os.environ['SSH_CONNECTION'].split()))"
+        said = as_harness(world, world.one, f'echo "{script}" | {asked}')
+        assert said.stdout == "0 4\n", said.stderr
         assert as_harness(world, world.one, "sudo -n id").returncode != 0
         status, again = provision("--yes", "--machine", world.one.name)
         assert (status, again[world.one.name]["state"]) == (Exit.GO, "ok"), again

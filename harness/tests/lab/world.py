@@ -82,13 +82,19 @@ class World:
         return kubernetes.kubectl(self.lab, *argv, log=self.log, check=check)
 
     def gate(
-        self, *only: str, cluster: str = "", within_s: float = 300, evidence: bool = False
+        self,
+        *only: str,
+        cluster: str = "",
+        within_s: float = 300,
+        evidence: bool = False,
+        disrupt: bool = False,
     ) -> Ruling:
         """Run ``./cutover gate WEEK --only …`` as an operator does: the latest week named."""
         week = max((requirement[1] for requirement in only), default="1")
         cluster = cluster or self.lab.name
         command = [str(ROOT / "cutover"), "gate", week, "--json", "--cluster", cluster]
         command += [] if evidence else ["--without-evidence"]
+        command += ["--allow-disruption"] if disrupt else []
         command += [f"--only={requirement}" for requirement in only]
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=within_s, check=False

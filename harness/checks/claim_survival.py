@@ -1,0 +1,63 @@
+"""W3-PVC: what machines write to claims while something breaks is there afterwards, unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.checks.claim_contents import written_and_read
+from harness.checks.findings import Finding, conclude, looks, unknown
+from harness.model import Case, Verdict
+
+_PROBE = "drills"
+
+
+def survives(case: Case) -> Verdict:
+    """Every block, of machines that wrote from before the fault until it had been taken back."""
+    seen = looks(case, _PROBE, case.of(_PROBE))
+    findings: list[Finding] = []
+    blocks, slowest = 0, [0.0]
+    for name, drill in seen.values.items():
+        if not drill["runs"]:
+            findings.append(unknown(name, "it was run on no machine"))
+        for run in drill["runs"]:
+            where = f"{name} on {run['machine']}"
+            why = _nothing_survived(run)
+            if why is not None:
+                findings.append(unknown(where, why))
+                continue
+            phase = run["claims"]
+            blocks += written_and_read(case, phase, findings)
+            for machine, answer in phase["written"].items():
+                if "value" not in answer:
+                    continue  # it is among the findings
+                slowest.append(answer["value"]["slowest_s"])
+                if not answer["value"]["told"]:
+                    text = "it stopped writing by itself, and may have before the fault was over"
+                    findings.append(unknown(f"{machine} writes", text))
+    return conclude(
+        findings,
+        seen,
+        proven=f"{blocks} blocks were read as they were written while something broke; "
+        f"the longest wait for a write was {max(slowest):g} s",
+        measured={"slowest_write_s": max(slowest)} if len(slowest) > 1 else {},
+    )
+
+
+def _nothing_survived(run: Mapping[str, Any]) -> str | None:
+    """Why a run says nothing of what is survived; None when it does."""
+    if run["before"]:
+        return f"there was no steady state to begin with: {run['before'][0]}"
+    if "error" in run:
+        return str(run["error"])
+    if not run["faults"]:
+        return "nothing was broken"
+    for fault in run["faults"]:
+        if "seen_s" not in fault or "unseen" in fault:
+            return f"{fault['fault']} of {fault['target']} was not seen by anybody"
+        if "gone_s" not in fault:
+            return f"{fault['fault']} of {fault['target']} was not seen to be gone"
+    return None if "claims" in run else "nobody wrote to claims meanwhile"
+
+
+CHECKS = {"what machines wrote to claims meanwhile is unchanged": survives}

@@ -1,0 +1,54 @@
+"""What faults left anywhere: on machines, here, and in the API. Read only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+
+from harness.errors import HarnessError
+from harness.faults import drain, slow_api
+from harness.faults.fault import server_beside
+from harness.faults.keeper import Left, LocalKeeper, NodeKeeper
+from harness.faults.model import API
+from harness.probes import pods
+from harness.transport import Reach
+
+_OURS = re.compile(r"cutover-([a-z0-9]{4,16})")
+
+
+def leftovers(reach: Reach) -> tuple[Sequence[Left], Sequence[str]]:
+    """What faults left in every place, and the places that could not be asked, with the reason."""
+    machines = [machine.name for machine in reach.profile.machines]
+    told = pods.in_each(machines, lambda machine: NodeKeeper(reach, machine).left())
+    found = [LocalKeeper().left(), *(it for it in told.values() if isinstance(it, Left))]
+    lost = [f"{machine}: {it}" for machine, it in told.items() if isinstance(it, HarnessError)]
+    armed = {name for left in found for name in left.armed}
+    for look in (_objects, _cordons):
+        try:
+            found += look(reach, armed)
+        except HarnessError as error:
+            lost.append(f"{API}: {error}")
+    return [it for it in found if not it.is_nothing], lost
+
+
+def _objects(reach: Reach, armed: Collection[str]) -> Iterator[Left]:
+    """Objects of our name that belong to none of the faults whose undo is armed."""
+    strays = []
+    for path in slow_api.KEPT:
+        for item in reach.kube.get(path)["items"]:
+            name = str(item["metadata"]["name"])
+            ours = _OURS.fullmatch(name)
+            if ours and ours[1] not in armed:
+                strays.append(("DELETE", f"{path}/{name}"))
+    yield Left(place=API, strays=tuple(strays))
+
+
+def _cordons(reach: Reach, armed: Collection[str]) -> Iterator[Left]:
+    """Machines that a fault drained; what an operator cordoned has no mark of ours."""
+    known = {machine.name for machine in reach.profile.machines}
+    for node in reach.kube.get("/api/v1/nodes")["items"]:
+        name = str(node["metadata"]["name"])
+        by = node["metadata"].get("annotations", {}).get(drain.MARKED)
+        if by is not None and by not in armed and name in known:
+            place = server_beside(reach, name).name
+            yield Left(place=place, strays=drain.undoing(reach, name))

@@ -1,0 +1,58 @@
+"""How fast programs commit 4 KiB writes to a shared volume, on every machine at the same time.
+
+That is a live OSD as its customers have it: through CephFS, the network and every copy. Nothing is
+written but files of the bench's own, in claims that go again.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from harness.bench.bench import RUNS, Committed
+from harness.probes import claim_objects, pods
+from harness.probes.claim_objects import LIMITED, SHARED, SIZES
+from harness.probes.claim_workload import Workload
+from harness.transport import Reach
+
+RUN_S = 10.0
+_BOUND_WITHIN_S = 60.0
+
+
+def measure(reach: Reach, seed: int, tell: Callable[[str], None]) -> dict[str, Committed]:
+    """What each machine commits to a claim of the declared class; TransportError, ConfigError."""
+    sizes = {name: SIZES[name] for name in (SHARED, LIMITED)}
+    with pods.namespace(reach.kube) as space:
+        work = Workload(reach, space, seed=seed)
+        work.deploy(claim_objects.bind(reach, space, sizes=sizes, within_s=_BOUND_WITHIN_S))
+        return measured(work, tell)
+
+
+def measured(
+    work: Workload, tell: Callable[[str], None], run_s: float = RUN_S
+) -> dict[str, Committed]:
+    """The same of pods that are there."""
+    answers: dict[str, list[Any]] = {machine: [] for machine in work.machines}
+    for number in range(1, RUNS + 1):
+        tell(f"shared volume: run {number} of {RUNS}")
+        for machine, answer in work.commits(run_s).items():
+            answers[machine].append(answer)
+    return {machine: _committed(runs) for machine, runs in answers.items()}
+
+
+def _committed(answers: Sequence[Mapping[str, Any]]) -> Committed:
+    for answer in answers:
+        if "value" not in answer:
+            return Committed(unproven=str(answer.get("refused") or answer["error"]))
+    runs = [answer["value"] for answer in answers]
+    iops = [float(run["iops"]) for run in runs]
+    if min(iops) <= 0:
+        return Committed(unproven="nothing was committed", runs=runs)
+    middle = statistics.median(iops)
+    return Committed(
+        iops=middle,
+        p99_ms=max(float(run["p99_ms"]) for run in runs),
+        spread_percent=100 * (max(iops) - min(iops)) / middle,
+        runs=runs,
+    )

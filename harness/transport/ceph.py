@@ -1,0 +1,67 @@
+"""Asking Ceph where the profile says that it can be asked: on machines, or in Rook's toolbox."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from harness.errors import ConfigError, TransportError, Unreachable
+from harness.transport.protocols import Completed, Reach
+from harness.transport.readiness import is_ready
+
+_CONNECT_S = 10
+
+
+def ask_ceph(reach: Reach, *words: str, on: Sequence[str] = (), within_s: float = 20.0) -> Any:
+    """What ``ceph WORDS`` answers, as JSON; None when it says nothing.
+
+    Where Ceph is asked through the machines, the first of ``on`` (of all, when none is named) that
+    gives an answer is enough; Rook's Ceph is asked in its toolbox. Raises TransportError when
+    nobody gives one: TimedOut when the only one asked is late.
+    """
+    argv = ("ceph", "--connect-timeout", str(_CONNECT_S), *words, "--format", "json")
+    if reach.profile.ceph.through == "toolbox":
+        space, pod = toolbox(reach)
+        return _answer(f"{space}/{pod}", reach.kube.exec(space, pod, argv, within_s=within_s), argv)
+    machines = list(on) or [machine.name for machine in reach.profile.machines]
+    problems: list[TransportError] = []
+    for machine in machines:
+        try:
+            return _answer(machine, reach.shell.run(machine, argv, within_s=within_s), argv)
+        except TransportError as error:
+            problems.append(error)
+    if not problems:
+        raise ConfigError("there is no machine to ask Ceph on")
+    raise problems[-1]
+
+
+def toolbox(reach: Reach) -> tuple[str, str]:
+    """Namespace and name of a ready pod of Rook's toolbox; TransportError when there is none."""
+    space, label = reach.profile.ceph.toolbox_namespace, reach.profile.ceph.toolbox_label
+    listed = reach.kube.get(
+        f"/api/v1/namespaces/{space}/pods?labelSelector={quote(label, safe='')}"
+    )
+    ready = sorted(it["metadata"]["name"] for it in listed["items"] if is_ready(it["status"]))
+    if not ready:
+        raise TransportError(
+            f"no pod with the label {label} is ready in {space}",
+            remedy="deploy Rook's toolbox, or ask Ceph through the machines (ceph.through)",
+        )
+    return space, ready[0]
+
+
+def _answer(place: str, done: Completed, argv: Sequence[str]) -> Any:
+    if done.status != 0:
+        asked = " ".join(argv[3:-2])
+        said = done.stderr.strip()[-300:]
+        raise Unreachable(f"{place}: ceph {asked} ended with {done.status}: {said}")
+    if not done.stdout.strip():
+        return None
+    # `tell` prints a word on some releases before its document.
+    begins = min((done.stdout.index(mark) for mark in "[{" if mark in done.stdout), default=0)
+    try:
+        return json.loads(done.stdout[begins:])
+    except ValueError as error:
+        raise TransportError(f"{place}: garbled: {done.stdout[-200:]!r}") from error

@@ -1,0 +1,59 @@
+"""Being root on a machine: as whoever logs in as root is, or by sudo, without a password.
+
+Every command is run by ``timeout``, which ends it when nobody waits for it any more, and which is
+what the rules for sudo allow (``scenarios/provision/nodes.yaml``).
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Sequence
+
+from harness.errors import Denied
+from harness.transport.protocols import Completed
+
+ROOT = "root"
+_SUDO = "sudo -n --"
+# sudo leaves out what the environment says of our connection; some faults must not cut that.
+_KEEPING = '/usr/bin/env SSH_CONNECTION="$SSH_CONNECTION"'
+_REFUSED = (
+    "a password is required",
+    "a terminal is required",
+    "is not allowed to",
+    "is not in the sudoers file",
+    "may not run sudo",
+)
+
+
+def limit(seconds: float) -> str:
+    """What kills a command after so long."""
+    return f"/usr/bin/timeout --signal KILL {math.ceil(max(seconds, 0))}"
+
+
+def command_line(user: str, argv: Sequence[str], seconds: float) -> str:
+    """The line for a login's shell that runs a command as root, for so long at most."""
+    if user == ROOT:
+        return f"{limit(seconds)} {shlex.join(argv)}"
+    return f"{_SUDO} {limit(seconds)} {_KEEPING} {shlex.join(argv)}"
+
+
+def becoming(seconds: float) -> dict[str, str]:
+    """The same for Ansible's modules, as variables of an inventory."""
+    # sudo would take what follows `--` for a command: no user is named, which is root.
+    return {"ansible_become_flags": f"-n -- {limit(seconds)}", "ansible_become_user": ""}
+
+
+def must_be_root(user: str, done: Completed, where: str) -> None:
+    """Denied when sudo did not let us: then no command has run, and its status says nothing."""
+    if user == ROOT:
+        return
+    said = done.stderr.strip()
+    absent = done.status == 127 and "sudo" in said.partition("not found")[0]
+    refused = done.status == 1 and any(words in said for words in _REFUSED)
+    if absent or (refused and said.startswith(("sudo:", "Sorry, user"))):
+        raise Denied(
+            f"{where}: {user} may not become root there: {said[-200:]}",
+            remedy="`./cutover provision nodes` brings the rules for sudo, and has to be run once "
+            "as somebody who may be root",
+        )
