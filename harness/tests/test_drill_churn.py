@@ -17,6 +17,7 @@ from harness.drill import session
 from harness.drill.churn import CLAIMS, Churn
 from harness.drill.session import Drilling, Options
 from harness.errors import NotProven
+from harness.faults.lease import Hold
 from harness.probes import claim_script as script
 from harness.probes import claim_workload
 from harness.probes.claim_workload import Workload
@@ -125,7 +126,8 @@ def test_a_drill_that_says_so_keeps_what_came_of_claims_beside_its_ledger(
             return {"runs": [{**clean_drills.run(ONE), "ledger": dict(books.tally())}]}
 
     monkeypatch.setattr(session, "carry_out", carried_out)
-    monkeypatch.setattr(session, "permitted", lambda *_, **__: giving(None))
+    hold = Hold(reach().kube, "run")
+    monkeypatch.setattr(session, "permitted", lambda *_, **__: giving(hold))
     keeping = "harness.drill.session.ledger_keeping.keeping"
     monkeypatch.setattr(keeping, lambda *_, **__: giving(FakeBooks()))
     monkeypatch.setattr(session, "churning", lambda *_: giving(FakeChurn()))
