@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import count, islice, takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -140,7 +140,7 @@ class Drilling:
                 seen = {"at_s": value["lasted_s"], "seen": footprint(self.reach)}
                 value["footprints"].append(seen)
             place = f"{part}/{EVERYTHING}"
-            folder = self._folder(LEDGER, place)
+            folder = self._newest(LEDGER, place)
             tallies = ledger_recovering.recovered(
                 self.reach,
                 names=rules.ledger,
@@ -168,9 +168,21 @@ class Drilling:
         drawn_or_given = self.options.turns or drawn(rules, machines, self.options.seed)
         return islice(iter(drawn_or_given), taken, None)
 
-    def _folder(self, kind: str, place: str) -> Path:
-        """Where a ledger or a load of a place is kept."""
-        return self.folder / kind / place.replace(" ", "-")
+    def _fresh(self, kind: str, place: str) -> Path:
+        """Where to keep a ledger or a load of a place: what an earlier session, which broke off,
+        has left of its own stays as it is."""
+        return next(it for it in self._folders(kind, place) if not it.exists())
+
+    def _newest(self, kind: str, place: str) -> Path:
+        """Where whoever was last at a place kept his; the first folder when nobody was."""
+        there = list(takewhile(Path.exists, self._folders(kind, place)))
+        return there[-1] if there else self._fresh(kind, place)
+
+    def _folders(self, kind: str, place: str) -> Iterator[Path]:
+        """Those of a place, in the order in which they are taken."""
+        first = self.folder / kind / place.replace(" ", "-")
+        yield first
+        yield from (first.with_name(f"{first.name}.{number}") for number in count(2))
 
     def _stage(
         self,
@@ -214,7 +226,7 @@ class Drilling:
                 ledger_keeping.keeping(
                     self.reach,
                     names=names,
-                    folder=self._folder(LEDGER, place),
+                    folder=self._fresh(LEDGER, place),
                     run=f"{run.name}/{place}",
                     seed=self.options.seed,
                     rate_per_s=writes_per_s,
@@ -237,7 +249,7 @@ class Drilling:
         @contextmanager
         def loading(machine: str) -> Iterator[Load]:
             self.tell(f"offering the load: {order}")
-            with offering(order, self._folder(_LOAD, f"{what}/{machine}")) as running:
+            with offering(order, self._fresh(_LOAD, f"{what}/{machine}")) as running:
                 yield Marked(running)
 
         return loading

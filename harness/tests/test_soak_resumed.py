@@ -23,6 +23,7 @@ from harness.errors import NotListening, NotProven, Unhealed
 from harness.faults.lease import Hold
 from harness.gate import Trail
 from harness.journal import Journal, Reader
+from harness.ledger.book import Book
 from harness.ledger.recovering import read_again, recovered
 from harness.model import Outcome, Verdict
 from harness.settings import ROOT
@@ -235,17 +236,22 @@ def permissive(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
+@pytest.mark.parametrize("folder", ["everything", "everything.2"])
 def test_a_killed_part_is_recovered_with_its_limits_its_latency_and_a_last_footprint(
-    killed: Path, trail: Trail, permissive: pytest.MonkeyPatch, tmp_path: Path
+    killed: Path, trail: Trail, permissive: pytest.MonkeyPatch, tmp_path: Path, folder: str
 ) -> None:
-    at = tmp_path / "ledger/part-1/everything"
-    at.mkdir(parents=True)
+    """Also when an earlier session had kept a ledger for it, and broke off before it was begun."""
+    Book(tmp_path / "ledger/part-1/everything/book", "run").close()
+    at = tmp_path / "ledger/part-1" / folder
+    at.mkdir(exist_ok=True)
     subprocess.run(["cp", f"{killed}/ledger/everything/book", str(at)], check=True)
     permissive.setattr(module, "mend_journal", lambda _reach, left: _mended(left))
     run = Recorder()
     done = drills(600.0, tmp_path).recover(PART, trail.broken_off[PART], trail.left, run)
     value: Any = done.value
     assert len(value["footprints"]) == 2
+    tallies: Any = done.tallies
+    assert tallies[f"{PART}/everything/http"]["ok"] >= 15
     assert {"grows_percent", "refused_percent", "slower_ratio", "latency_ms"} <= value.keys()
     assert set(done.tallies) == {f"{PART}/everything/{it}" for it in load_soak().ledger}
     assert [it["event"] for kind, it in run.events if kind == "fault"] == ["healed", "heal-proved"]
