@@ -16,6 +16,7 @@ import locust  # isort: skip  # first: it replaces sockets and TLS, which nobody
 import contextlib
 import http.client
 import json
+import os
 import signal
 import socket
 import ssl
@@ -42,6 +43,8 @@ _SPAWNS_PER_S = 100.0
 _WRITES_EVERY_S = 1.0
 # Whoever hangs in spite of all is ended by the kernel so long after the load should have been.
 _GRACE_S = 30.0
+# As nice(2) counts: below zero comes before whoever asks for nothing.
+_PRIORITY = -10
 _CHUNK = 65536
 
 
@@ -170,6 +173,8 @@ def say(data: dict[str, Any]) -> None:
 
 
 def main() -> None:
+    with contextlib.suppress(PermissionError):  # as root it is first: who measures must not be late
+        os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
     order = Order.from_line(sys.stdin.readline())
     signal.alarm(floor(order.lasts_s + order.timeout_s + _GRACE_S))
     Visitor.order, Visitor.trust = order, ssl.create_default_context(cafile=order.authority)
