@@ -332,8 +332,8 @@ class GateSession:
     def _seal(self, folder: Path) -> None:
         """Write the last records, judge, draw, sign."""
         try:
-            for path in folder.glob("allure-results/*.json"):
-                self._opened.redactor.file(path)
+            # Not only what Allure makes of our records: also what steps print and log.
+            self._opened.redactor.files(sorted(folder.glob("allure-results/*")))
             self.run.write("redacted", "session", self._opened.redactor.report())
             self.run.write("end", "session", {})
             judgement = draw(folder, checks.CHECKS)

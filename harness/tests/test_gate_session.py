@@ -210,11 +210,43 @@ def test_a_verdict_that_cannot_be_drawn_proves_nothing(
     assert "a hole in the template" in gate.printed
 
 
+CANARY = "c4n4ry-5up3r-s3cr3t"
+
+
+def files_with_the_canary(project: Project) -> list[Path]:
+    files = [path for path in project.reports.rglob("*") if path.is_file()]
+    assert files
+    return [path for path in files if CANARY.encode() in path.read_bytes()]
+
+
 def test_a_secret_in_an_error_reaches_no_file_of_the_run(project: Project) -> None:
-    canary = "c4n4ry-5up3r-s3cr3t"
     project.write()
-    project.answers["two"] = OSError(f"login failed: password={canary}")
+    project.answers["two"] = OSError(f"login failed: password={CANARY}")
     gate = project.run()
     assert "password=‹redacted:" in gate.reason
-    for path in project.reports.rglob("*"):
-        assert not path.is_file() or canary.encode() not in path.read_bytes(), path
+    assert files_with_the_canary(project) == []
+
+
+@pytest.mark.parametrize("said", ["password={}", "Authorization: Bearer {}", "token: {}"])
+def test_a_secret_that_a_step_says_in_passing_reaches_no_file_of_the_run(
+    project: Project, said: str
+) -> None:
+    project.write(
+        scenario_of(*REQUIRED, "And it talks"),
+        steps=f"""
+        import allure, logging, sys
+
+        @then("it talks")
+        def talks():
+            allure.attach(b"\\xff {CANARY}", "an early look", "image/png")
+            print("{said.format(CANARY)}")
+            print("it was {CANARY}", file=sys.stderr)
+            logging.getLogger().warning("{said.format(CANARY)}")
+        """,
+    )
+    gate = project.run()
+    assert gate.status == 0
+    assert files_with_the_canary(project) == []
+    attached = [path.read_bytes() for path in gate.folder.glob("allure-results/*-attachment*")]
+    assert sum("‹redacted:".encode() in content for content in attached) == 4
+    assert any(content.startswith(b"\xff ") for content in attached)
