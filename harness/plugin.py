@@ -11,7 +11,7 @@ import re
 import secrets
 import time
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import cast
@@ -26,13 +26,14 @@ from harness.catalogue import Scenario, scenario_id
 from harness.drill.schedule import Turn
 from harness.drill.session import Drilling, Options
 from harness.engine import Run
-from harness.errors import ConfigError, HarnessError, NotProven, Refused
-from harness.evidence import collect
+from harness.errors import ConfigError, HarnessError, Refused
+from harness.evidence import Piece, collect
 from harness.gate import Judgement
 from harness.history import recorded, recorded_seed, run_folder
 from harness.hooks import GateCaller, GateHooks
 from harness.launch import Asked, open_run, point_latest
 from harness.model import Exit
+from harness.phases import Phase, phase, worst
 from harness.report import draw, summary_lines
 from harness.settings import Profile, load_profile
 from harness.settings.soaks import seconds
@@ -197,11 +198,12 @@ class GateSession:
                 folder=self._opened.folder,
                 options=_drill_options(config, profile),
                 tell=lambda text: self._hook.pytest_gate_told(text=text),
+                hide=self._opened.redactor.hide,
             ),
         )
         self._scenarios = {s.id: s for s in self._opened.trail.manifest.scenarios}
         self._under_way: Scenario | None = None
-        self._phases: list[tuple[str, str, str]] = []
+        self._phases: list[Phase] = []
         self._began_s = self._step_began_s = time.monotonic()
         self._uid = profile.declared_uid()
         self._collects = not config.option.without_evidence
@@ -263,7 +265,7 @@ class GateSession:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         if self._under_way is not None:
-            self._phases.append((_state(report), _reason(report, call), _told(report, call)))
+            self._phases.append(phase(report, call))
             if report.failed and report.when != "teardown":
                 self._collect(self._under_way)
             if report.when == "teardown":
@@ -278,18 +280,28 @@ class GateSession:
         self._collected_after = acts
         self.run.collecting(scenario.id)
         self._hook.pytest_gate_collecting(why=scenario)
-        for piece in collect(self.run.reach):
+        pieces: list[Piece] = []
+        try:
+            for piece in collect(self.run.reach):
+                pieces.append(piece)
+        finally:  # what came before Ctrl-C is worth keeping
+            self._keep(pieces)
+
+    def _keep(self, pieces: Sequence[Piece]) -> None:
+        """Keep pieces of evidence; a secret that only one of them names goes out of all."""
+        self._opened.redactor.learn(text for it in pieces for text in (it.text, it.error or ""))
+        for piece in pieces:
             name = self.run.keep(piece.target, piece.what, piece.text, piece.error)
             if name is not None:
                 file = self._opened.folder / name
                 self._hook.pytest_gate_kept(target=piece.target, what=piece.what, file=file)
 
     def _end(self, scenario: Scenario) -> None:
-        state, reason, told = min(self._phases, key=lambda phase: _WORST_FIRST.index(phase[0]))
-        self.run.end(state, reason, time.monotonic() - self._began_s)
+        ended = worst(self._phases)
+        self.run.end(ended.state, ended.reason, time.monotonic() - self._began_s)
         self._under_way = None
-        said = reason.partition("\n")[0]
-        self._hook.pytest_gate_scenario_ended(scenario=scenario, state=told, said=said)
+        said = ended.reason.partition("\n")[0]
+        self._hook.pytest_gate_scenario_ended(scenario=scenario, state=ended.told, said=said)
 
     def pytest_bdd_before_step(self, request: pytest.FixtureRequest, step: Step) -> None:
         self._guard.step = step
@@ -370,26 +382,3 @@ class GateSession:
         callspec = getattr(item, "callspec", None)
         row = callspec.params.get("_pytest_bdd_example", {}) if callspec else {}
         return self._scenarios.get(scenario_id(file, template.name, row))
-
-
-_WORST_FIRST = ("failed", "xpassed", "xfailed", "skipped", "passed")
-
-
-def _state(report: pytest.TestReport) -> str:
-    if hasattr(report, "wasxfail"):
-        return "xfailed" if report.skipped else "xpassed"
-    return str(report.outcome)
-
-
-def _told(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:
-    """The state in the words of a verdict: whoever watches must not take a doubt for a failure."""
-    doubted = call.excinfo is not None and call.excinfo.errisinstance(NotProven)
-    return "not proven" if report.failed and doubted else _state(report)
-
-
-def _reason(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:
-    if report.passed:
-        return ""
-    if call.excinfo is None:
-        return str(report.longrepr)
-    return str(call.excinfo.value) or call.excinfo.typename

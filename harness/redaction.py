@@ -73,7 +73,7 @@ class Redactor:
         self._known: re.Pattern[str] | None = None
         self._places: Counter[str] = Counter()
         self._tokens: Counter[str] = Counter()
-        self._know(it for it in secrets if len(it) >= _SHORTEST)
+        self._know(secrets)
 
     def text(self, text: str) -> str:
         """A text without its secrets."""
@@ -102,6 +102,10 @@ class Redactor:
         if isinstance(value, Sequence):
             return [self.value(held) for held in value]
         return value
+
+    def hide(self, secret: str) -> None:
+        """Know a secret that the harness has just made or been given."""
+        self._know([secret])
 
     def learn(self, texts: Iterable[str]) -> None:
         """Know every secret that stands beside its name in one of the texts, for all of them."""
@@ -161,7 +165,7 @@ class Redactor:
 
     def _know(self, secrets: Iterable[str]) -> None:
         with self._lock:
-            for secret in secrets:
+            for secret in (it for it in secrets if len(it) >= _SHORTEST):
                 coded = base64.b64encode(secret.encode(errors="replace")).decode()
                 in_url = quote(secret, safe="", errors="replace")
                 self._secret_of |= dict.fromkeys((secret, coded, in_url), secret)

@@ -12,6 +12,8 @@ import pytest
 from harness import plugin, transport
 from harness.errors import ConfigError
 from harness.evidence import Piece
+from harness.settings import config_dir
+from harness.signing import Signer
 from harness.tests.project import GOOD, PLUGINS, REQUIRED, Project, scenario_of
 from harness.tests.stage import REQUIREMENT
 
@@ -225,6 +227,51 @@ def test_a_secret_in_an_error_reaches_no_file_of_the_run(project: Project) -> No
     gate = project.run()
     assert "password=‹redacted:" in gate.reason
     assert files_with_the_canary(project) == []
+
+
+def test_a_secret_that_a_later_piece_of_evidence_names_is_in_no_earlier_one(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces = [
+        Piece(target="one", what="processes", text=f"psql {CANARY}"),
+        Piece(target="one", what="clock", error=f"it said {CANARY}"),
+        Piece(target="two", what="the log", text=f"password={CANARY}"),
+    ]
+    monkeypatch.setattr(plugin, "collect", lambda _: pieces)
+    project.write()
+    project.answers["two"] = 42
+    gate = project.run()
+    assert files_with_the_canary(project) == []
+    texts = [path.read_text() for path in gate.folder.glob("evidence/*.txt")]
+    assert any(text.startswith("psql ‹redacted:") for text in texts)
+
+
+def test_evidence_that_came_before_ctrl_c_is_kept(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(_: object) -> Any:
+        yield Piece(target="one", what="the log", text="it was late")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plugin, "collect", stopped)
+    project.write()
+    project.answers["two"] = 42
+    gate = project.run()
+    assert "it was late" in [path.read_text() for path in gate.folder.glob("evidence/*.txt")]
+
+
+def test_the_key_that_signs_reaches_no_file_of_the_run(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Signer.load()
+    _, line, _ = (config_dir() / "signing.key").read_text().splitlines()
+    piece = Piece(target="one", what="the log", text=f"it was {line}")
+    monkeypatch.setattr(plugin, "collect", lambda _: [piece])
+    project.write()
+    project.answers["two"] = 42
+    gate = project.run()
+    (text,) = (path.read_text() for path in gate.folder.glob("evidence/*.txt"))
+    assert text.startswith("it was ‹redacted:")
 
 
 @pytest.mark.parametrize("said", ["password={}", "Authorization: Bearer {}", "token: {}"])
