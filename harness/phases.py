@@ -23,6 +23,11 @@ class Phase:
     reason: str
     told: str
 
+    @property
+    def said(self) -> str:
+        """The reason's first line."""
+        return self.reason.partition("\n")[0]
+
 
 def phase(report: pytest.TestReport, call: pytest.CallInfo[None]) -> Phase:
     """What pytest reports of a phase."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import sys
 import time
 import traceback
 from collections.abc import Callable, Generator, Sequence
@@ -45,7 +46,10 @@ WEEKS = range(1, 11)
 NAME = "cutover-gate"
 _NAMED_TAG = re.compile(r"(req|severity|needs|owner):(\S+)")
 # With these, pytest ends well without having run anything.
-_PROVES_NOTHING = ("collectonly", "setuponly", "setupplan", "generate_missing")
+_PROVES_NOTHING = (
+    *("collectonly", "setuponly", "setupplan", "generate_missing", "cacheshow"),
+    *("showfixtures", "show_fixtures_per_test", "markers"),
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -70,13 +74,27 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Refuse what proves nothing here: some of these end well, whatever is said once they begin."""
+    runs_nothing = any(getattr(config.option, name, False) for name in _PROVES_NOTHING)
+    if not runs_nothing or not (_runs_features(config) or _is_bare_week(config)):
+        return None
+    error = ConfigError(
+        "with this option pytest runs nothing, and a gate that runs nothing proves nothing",
+        remedy="./cutover lint reads the features without running them",
+    )
+    sys.stderr.write(f"{error}\n")
+    return int(exits.of_error(error))
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     for week in WEEKS:
         config.addinivalue_line("markers", f"week{week}: proves something due by week {week}")
     for name in ("req", "severity", "needs", "owner"):
         config.addinivalue_line("markers", f"{name}(id): the tag @{name}:ID of a feature file")
-    if config.args_source is config.ArgsSource.TESTPATHS and _week(config) is not None:
-        config.args[:] = [str(config.rootpath / "features")]  # "pytest -m week3" names no path
+    if _is_bare_week(config):
+        config.args[:] = [str(config.rootpath / "features")]
     if not _runs_features(config):
         return
     try:
@@ -113,6 +131,11 @@ def _runs_features(config: pytest.Config) -> bool:
     return any(features in (path, *path.parents) or path in features.parents for path in paths)
 
 
+def _is_bare_week(config: pytest.Config) -> bool:
+    """Without a path, ``pytest -m week3`` means the features."""
+    return config.args_source is config.ArgsSource.TESTPATHS and _week(config) is not None
+
+
 def _week(config: pytest.Config) -> int | None:
     """The week asked for: "-m week1" is its gate too; of several weeks, the last one's."""
     marked = [int(week) for week in re.findall(r"\bweek(\d+)\b", config.option.markexpr)]
@@ -120,19 +143,13 @@ def _week(config: pytest.Config) -> int | None:
 
 
 def _asked(config: pytest.Config) -> Asked:
-    option = config.option
-    if any(getattr(option, name, False) for name in _PROVES_NOTHING):
-        raise ConfigError(
-            "with this option pytest runs nothing, and a gate that runs nothing proves nothing",
-            remedy="./cutover lint reads the features without running them",
-        )
     return Asked(
-        cluster=option.cluster,
+        cluster=config.option.cluster,
         week=_week(config),
-        only=tuple(option.only),
-        drill=option.drill,
-        resume=option.resume,
-        signing_key=option.signing_key,
+        only=tuple(config.option.only),
+        drill=config.option.drill,
+        resume=config.option.resume,
+        signing_key=config.option.signing_key,
         root=config.rootpath,
     )
 
@@ -297,11 +314,10 @@ class GateSession:
                 self._hook.pytest_gate_kept(target=piece.target, what=piece.what, file=file)
 
     def _end(self, scenario: Scenario) -> None:
-        ended = worst(self._phases)
-        self.run.end(ended.state, ended.reason, time.monotonic() - self._began_s)
+        end = worst(self._phases)
+        self.run.end(end.state, end.reason, time.monotonic() - self._began_s)
         self._under_way = None
-        said = ended.reason.partition("\n")[0]
-        self._hook.pytest_gate_scenario_ended(scenario=scenario, state=ended.told, said=said)
+        self._hook.pytest_gate_scenario_ended(scenario=scenario, state=end.told, said=end.said)
 
     def pytest_bdd_before_step(self, request: pytest.FixtureRequest, step: Step) -> None:
         self._guard.step = step

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +11,23 @@ from harness.checks import CHECKS
 from harness.errors import ConfigError
 from harness.lint.mistake import Mistake
 from harness.settings import GateFile, Requirement, Waiver, flaws, line_of, parse
+
+# What the names of a folder's files are like, so that they are read.
+_READ: Mapping[str, str] = {
+    "scenarios/gates": "week[0-9][0-9].yaml",
+    "scenarios/waivers": "*.yaml",
+    "scenarios/drills": "*.yaml",
+    "scenarios/clusters": "*.yaml",
+}
+
+
+def unread(root: Path) -> Iterator[Mistake]:
+    """Files that were meant to say something, and that nobody reads because of their names."""
+    for folder, read in _READ.items():
+        for path in sorted((root / folder).glob("*")):
+            if path.suffix.lower() in (".yaml", ".yml") and not path.match(read):
+                where = f"{folder}/{path.name}:1"
+                yield Mistake(where=where, says=f"it is never read: files here are named {read}")
 
 
 def gates(root: Path) -> Iterator[Mistake]:

@@ -19,7 +19,11 @@ from harness.tests.stage import REQUIREMENT
 
 
 @pytest.mark.parametrize(
-    "option", ["--collect-only", "--setup-only", "--setup-plan", "--generate-missing"]
+    "option",
+    [
+        *("--collect-only", "--setup-only", "--setup-plan", "--generate-missing", "--cache-show"),
+        *("--fixtures", "--fixtures-per-test", "--markers"),
+    ],
 )
 def test_an_option_that_runs_nothing_is_wrong_usage(
     project: Project, option: str, capfd: pytest.CaptureFixture[str]
@@ -27,6 +31,17 @@ def test_an_option_that_runs_nothing_is_wrong_usage(
     project.write()
     assert project.refuse(option) == 2
     assert "proves nothing" in capfd.readouterr().err
+    assert not project.reports.exists()
+
+
+def test_a_week_alone_with_an_option_that_runs_nothing_is_wrong_usage_too(
+    project: Project,
+) -> None:
+    project.write()
+    project.pytester.makeini("[pytest]\ntestpaths = tests\n")
+    (project.pytester.path / "tests").mkdir()
+    options = ("--cluster", "scenarios/clusters/small.yaml", "-m", "week1", "--fixtures")
+    assert pytest.main([*PLUGINS, *options]) == 2
     assert not project.reports.exists()
 
 

@@ -64,6 +64,20 @@ def test_a_waiver_that_waives_nothing_is_found(
     assert says in mistake.says
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["waivers/a.yml", "waivers/a.YAML", "gates/week03.yml", "gates/third.yaml", "drills/a.yml"],
+)
+def test_a_file_that_nobody_reads_because_of_its_name_is_found(root: Path, name: str) -> None:
+    assert list(files.unread(root)) == []
+    path = root / "scenarios" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(WAIVER)
+    (mistake,) = files.unread(root)
+    assert mistake.where == f"scenarios/{name}:1"
+    assert "it is never read" in mistake.says
+
+
 def test_two_waivers_of_one_risk_are_found(root: Path) -> None:
     (root / "scenarios/waivers/b.yaml").write_text(WAIVER)
     (mistake,) = waived(root)
