@@ -1,17 +1,20 @@
 """The catalogue of scenarios: what the feature files say, read apart from the test runner.
 
 A gate compares what ran with this catalogue, so a scenario that the runner never collected,
-bound or selected is missed, and not forgotten.
+bound or selected is missed, and not forgotten. What promises scenarios and holds none (a feature, a
+rule, a table of examples without a row) is in it too, as a scenario without steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gherkin.dialect import DIALECTS
 from gherkin.errors import ParserError
 from gherkin.parser import Parser
+from gherkin.parser_types import GherkinDocument
 from gherkin.pickles.compiler import Compiler, GherkinDocumentWithURI
 
 from harness.errors import ConfigError
@@ -68,19 +71,27 @@ def read_features(folder: Path = FEATURES) -> tuple[Scenario, ...]:
     )
 
 
-def _read(path: Path, file: str) -> Iterable[Scenario]:
+def _read(path: Path, file: str) -> Sequence[Scenario]:
     try:
         document = Parser().parse(path.read_text(encoding="utf-8"))
     except ParserError as error:
         raise ConfigError(f"{path} is not valid Gherkin: {error}") from error
     feature: Any = document.get("feature")
     if not feature:
-        return
+        return ()
+    found = [*_compiled(document, feature, file), *_hollow(feature, feature["name"], file)]
+    return sorted(found, key=lambda scenario: scenario.line)
+
+
+def _compiled(document: GherkinDocument, feature: Any, file: str) -> Iterator[Scenario]:
     nodes = dict(_nodes(feature["children"], rule=None))
     keywords = _keywords(feature["children"])
+    outlines = DIALECTS[feature["language"]]["scenarioOutline"]
     for pickle in Compiler().compile(GherkinDocumentWithURI(**document, uri=file)):
         scenario, rule = nodes[pickle["astNodeIds"][0]]
         row = _row(scenario, pickle["astNodeIds"][1:])
+        # Without its examples, an outline's sentences say nothing, whatever matches ‹one›.
+        steps = pickle["steps"] if row or scenario["keyword"] not in outlines else []
         yield Scenario(
             id=scenario_id(file, scenario["name"], row),
             feature=feature["name"],
@@ -91,9 +102,34 @@ def _read(path: Path, file: str) -> Iterable[Scenario]:
             tags=tuple(dict.fromkeys(tag["name"].lstrip("@") for tag in pickle["tags"])),
             drill=row.get("drill"),
             steps=tuple(
-                Step(keyword=keywords[step["astNodeIds"][0]], text=step["text"])
-                for step in pickle["steps"]
+                Step(keyword=keywords[step["astNodeIds"][0]], text=step["text"]) for step in steps
             ),
+        )
+
+
+def _hollow(
+    node: Any, feature: str, file: str, tags: Sequence[str] = (), rule: str | None = None
+) -> Iterator[Scenario]:
+    """What promises scenarios and holds none: nobody would miss what never was one."""
+    tags = (*tags, *(tag["name"].lstrip("@") for tag in node["tags"]))
+    children = [child for child in node.get("children", ()) if "background" not in child]
+    for child in children:
+        ((kind, part),) = child.items()
+        yield from _hollow(part, feature, file, tags, part["name"] if kind == "rule" else rule)
+    empty = [(f"{node['name']} [no row]", it) for it in node.get("examples", ()) if not _rows(it)]
+    if "children" in node and not children:
+        empty = [(f"{node['keyword']}: {node['name']}", node)]
+    for name, part in empty:
+        own = (tag["name"].lstrip("@") for tag in part["tags"])
+        yield Scenario(
+            id=scenario_id(file, name, {}),
+            feature=feature,
+            rule=rule,
+            name=name,
+            file=file,
+            line=part["location"]["line"],
+            tags=tuple(dict.fromkeys((*tags, *own))),
+            steps=(),
         )
 
 
@@ -119,8 +155,13 @@ def _keywords(children: Sequence[Any]) -> Mapping[str, str]:
 def _row(scenario: Any, row_ids: Sequence[str]) -> Mapping[str, str]:
     for examples in scenario["examples"]:
         names = [cell["value"] for cell in (examples.get("tableHeader") or {"cells": ()})["cells"]]
-        for row in examples.get("tableBody", ()):
+        for row in _rows(examples):
             if row["id"] in row_ids:
                 values = (cell["value"] for cell in row["cells"])
                 return dict(zip(names, values, strict=True))
     return {}
+
+
+def _rows(examples: Any) -> Sequence[Any]:
+    rows: Sequence[Any] = examples.get("tableBody", ())
+    return rows

@@ -116,12 +116,14 @@ class Run:
         completed is not carried out again.
 
         Refused before anything was touched, Unhealed when a fault could not be taken back,
-        NotProven when nobody has allowed disruption.
+        NotProven when nobody has allowed disruption, or when it has broken something in this run
+        already and was not completed: a run breaks nothing twice.
         """
         self._ask_for(DRILLS, LEDGER)
         before = self.trail.completed.get((DRILLS, name))
         if before is None:
             drilling = self._allowed(name)
+            self._refuse_twice(name)
             before = self._carried_out(DRILLS, name, lambda: drilling.carry_out(name, self))
         if before is not None:
             self._tell(DRILLS, {name: before})
@@ -169,6 +171,15 @@ class Run:
                 remedy="./cutover plan says what would be done; then --allow-disruption",
             )
         return self._drilling
+
+    def _refuse_twice(self, drill: str) -> None:
+        for fault in self.trail.faults.values():
+            if fault.drill == drill:
+                raise NotProven(
+                    f"{drill} broke off before: {fault.fault} of {fault.target} was injected at "
+                    f"{fault.injected}, and a run breaks nothing twice",
+                    remedy="./cutover heal if anything is left of it; then start a new run",
+                )
 
     def _carried_out(
         self, probe: str, name: str, work: Callable[[], DrillOutcome]

@@ -67,7 +67,7 @@ class Opened:
 def open_run(asked: Asked, profile: Profile, checks: Mapping[str, Check]) -> Opened:
     """Begin a run, or go on with one; ConfigError or Refused with nothing touched."""
     signer = Signer.load(asked.signing_key)
-    redactor = Redactor(secrets_of(profile), signer.derived("redaction"))
+    redactor = Redactor(secrets_of(profile) | signer.secrets, signer.derived("redaction"))
     if asked.resume is not None:
         return _resume(asked, asked.resume, profile, checks, redactor, signer)
     manifest = plan_run(asked, profile)

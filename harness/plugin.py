@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import secrets
+import sys
 import time
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import cast
@@ -26,13 +27,14 @@ from harness.catalogue import Scenario, scenario_id
 from harness.drill.schedule import Turn
 from harness.drill.session import Drilling, Options
 from harness.engine import Run
-from harness.errors import ConfigError, HarnessError, NotProven, Refused
-from harness.evidence import collect
+from harness.errors import ConfigError, HarnessError, Refused
+from harness.evidence import Piece, collect
 from harness.gate import Judgement
 from harness.history import recorded, recorded_seed, run_folder
 from harness.hooks import GateCaller, GateHooks
 from harness.launch import Asked, open_run, point_latest
 from harness.model import Exit
+from harness.phases import Phase, phase, worst
 from harness.report import draw, summary_lines
 from harness.settings import Profile, load_profile
 from harness.settings.soaks import seconds
@@ -44,7 +46,10 @@ WEEKS = range(1, 11)
 NAME = "cutover-gate"
 _NAMED_TAG = re.compile(r"(req|severity|needs|owner):(\S+)")
 # With these, pytest ends well without having run anything.
-_PROVES_NOTHING = ("collectonly", "setuponly", "setupplan", "generate_missing")
+_PROVES_NOTHING = (
+    *("collectonly", "setuponly", "setupplan", "generate_missing", "cacheshow"),
+    *("showfixtures", "show_fixtures_per_test", "markers"),
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -69,13 +74,27 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Refuse what proves nothing here: some of these end well, whatever is said once they begin."""
+    runs_nothing = any(getattr(config.option, name, False) for name in _PROVES_NOTHING)
+    if not runs_nothing or not (_runs_features(config) or _is_bare_week(config)):
+        return None
+    error = ConfigError(
+        "with this option pytest runs nothing, and a gate that runs nothing proves nothing",
+        remedy="./cutover lint reads the features without running them",
+    )
+    sys.stderr.write(f"{error}\n")
+    return int(exits.of_error(error))
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     for week in WEEKS:
         config.addinivalue_line("markers", f"week{week}: proves something due by week {week}")
     for name in ("req", "severity", "needs", "owner"):
         config.addinivalue_line("markers", f"{name}(id): the tag @{name}:ID of a feature file")
-    if config.args_source is config.ArgsSource.TESTPATHS and _week(config) is not None:
-        config.args[:] = [str(config.rootpath / "features")]  # "pytest -m week3" names no path
+    if _is_bare_week(config):
+        config.args[:] = [str(config.rootpath / "features")]
     if not _runs_features(config):
         return
     try:
@@ -112,6 +131,11 @@ def _runs_features(config: pytest.Config) -> bool:
     return any(features in (path, *path.parents) or path in features.parents for path in paths)
 
 
+def _is_bare_week(config: pytest.Config) -> bool:
+    """Without a path, ``pytest -m week3`` means the features."""
+    return config.args_source is config.ArgsSource.TESTPATHS and _week(config) is not None
+
+
 def _week(config: pytest.Config) -> int | None:
     """The week asked for: "-m week1" is its gate too; of several weeks, the last one's."""
     marked = [int(week) for week in re.findall(r"\bweek(\d+)\b", config.option.markexpr)]
@@ -119,19 +143,13 @@ def _week(config: pytest.Config) -> int | None:
 
 
 def _asked(config: pytest.Config) -> Asked:
-    option = config.option
-    if any(getattr(option, name, False) for name in _PROVES_NOTHING):
-        raise ConfigError(
-            "with this option pytest runs nothing, and a gate that runs nothing proves nothing",
-            remedy="./cutover lint reads the features without running them",
-        )
     return Asked(
-        cluster=option.cluster,
+        cluster=config.option.cluster,
         week=_week(config),
-        only=tuple(option.only),
-        drill=option.drill,
-        resume=option.resume,
-        signing_key=option.signing_key,
+        only=tuple(config.option.only),
+        drill=config.option.drill,
+        resume=config.option.resume,
+        signing_key=config.option.signing_key,
         root=config.rootpath,
     )
 
@@ -197,11 +215,12 @@ class GateSession:
                 folder=self._opened.folder,
                 options=_drill_options(config, profile),
                 tell=lambda text: self._hook.pytest_gate_told(text=text),
+                hide=self._opened.redactor.hide,
             ),
         )
         self._scenarios = {s.id: s for s in self._opened.trail.manifest.scenarios}
         self._under_way: Scenario | None = None
-        self._phases: list[tuple[str, str, str]] = []
+        self._phases: list[Phase] = []
         self._began_s = self._step_began_s = time.monotonic()
         self._uid = profile.declared_uid()
         self._collects = not config.option.without_evidence
@@ -263,7 +282,7 @@ class GateSession:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         report = yield
         if self._under_way is not None:
-            self._phases.append((_state(report), _reason(report, call), _told(report, call)))
+            self._phases.append(phase(report, call))
             if report.failed and report.when != "teardown":
                 self._collect(self._under_way)
             if report.when == "teardown":
@@ -278,18 +297,27 @@ class GateSession:
         self._collected_after = acts
         self.run.collecting(scenario.id)
         self._hook.pytest_gate_collecting(why=scenario)
-        for piece in collect(self.run.reach):
+        pieces: list[Piece] = []
+        try:
+            for piece in collect(self.run.reach):
+                pieces.append(piece)
+        finally:  # what came before Ctrl-C is worth keeping
+            self._keep(pieces)
+
+    def _keep(self, pieces: Sequence[Piece]) -> None:
+        """Keep pieces of evidence; a secret that only one of them names goes out of all."""
+        self._opened.redactor.learn(text for it in pieces for text in (it.text, it.error or ""))
+        for piece in pieces:
             name = self.run.keep(piece.target, piece.what, piece.text, piece.error)
             if name is not None:
                 file = self._opened.folder / name
                 self._hook.pytest_gate_kept(target=piece.target, what=piece.what, file=file)
 
     def _end(self, scenario: Scenario) -> None:
-        state, reason, told = min(self._phases, key=lambda phase: _WORST_FIRST.index(phase[0]))
-        self.run.end(state, reason, time.monotonic() - self._began_s)
+        end = worst(self._phases)
+        self.run.end(end.state, end.reason, time.monotonic() - self._began_s)
         self._under_way = None
-        said = reason.partition("\n")[0]
-        self._hook.pytest_gate_scenario_ended(scenario=scenario, state=told, said=said)
+        self._hook.pytest_gate_scenario_ended(scenario=scenario, state=end.told, said=end.said)
 
     def pytest_bdd_before_step(self, request: pytest.FixtureRequest, step: Step) -> None:
         self._guard.step = step
@@ -332,8 +360,8 @@ class GateSession:
     def _seal(self, folder: Path) -> None:
         """Write the last records, judge, draw, sign."""
         try:
-            for path in folder.glob("allure-results/*.json"):
-                self._opened.redactor.file(path)
+            # Not only what Allure makes of our records: also what steps print and log.
+            self._opened.redactor.files(sorted(folder.glob("allure-results/*")))
             self.run.write("redacted", "session", self._opened.redactor.report())
             self.run.write("end", "session", {})
             judgement = draw(folder, checks.CHECKS)
@@ -370,26 +398,3 @@ class GateSession:
         callspec = getattr(item, "callspec", None)
         row = callspec.params.get("_pytest_bdd_example", {}) if callspec else {}
         return self._scenarios.get(scenario_id(file, template.name, row))
-
-
-_WORST_FIRST = ("failed", "xpassed", "xfailed", "skipped", "passed")
-
-
-def _state(report: pytest.TestReport) -> str:
-    if hasattr(report, "wasxfail"):
-        return "xfailed" if report.skipped else "xpassed"
-    return str(report.outcome)
-
-
-def _told(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:
-    """The state in the words of a verdict: whoever watches must not take a doubt for a failure."""
-    doubted = call.excinfo is not None and call.excinfo.errisinstance(NotProven)
-    return "not proven" if report.failed and doubted else _state(report)
-
-
-def _reason(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:
-    if report.passed:
-        return ""
-    if call.excinfo is None:
-        return str(report.longrepr)
-    return str(call.excinfo.value) or call.excinfo.typename

@@ -73,7 +73,7 @@ class Redactor:
         self._known: re.Pattern[str] | None = None
         self._places: Counter[str] = Counter()
         self._tokens: Counter[str] = Counter()
-        self._know(it for it in secrets if len(it) >= _SHORTEST)
+        self._know(secrets)
 
     def text(self, text: str) -> str:
         """A text without its secrets."""
@@ -103,12 +103,28 @@ class Redactor:
             return [self.value(held) for held in value]
         return value
 
-    def file(self, path: Path) -> None:
-        """Take the secrets out of a text file that somebody else wrote."""
-        text = path.read_text(encoding="utf-8")
-        clean = self.text(text)
-        if clean != text:
-            path.write_text(clean, encoding="utf-8")
+    def hide(self, secret: str) -> None:
+        """Know a secret that the harness has just made or been given."""
+        self._know([secret])
+
+    def learn(self, texts: Iterable[str]) -> None:
+        """Know every secret that stands beside its name in one of the texts, for all of them."""
+        found = (
+            it[2] for text in texts for rule in _PATTERNS.values() for it in rule.finditer(text)
+        )
+        self._know({secret for secret in found if self._is_news(secret)})
+
+    def files(self, paths: Sequence[Path]) -> None:
+        """Take the secrets out of files that somebody else wrote, whatever they are.
+
+        What one of them says beside its name goes out of the others too.
+        """
+        self.learn(map(_content, paths))
+        for path in paths:
+            content = _content(path)
+            clean = self.text(content)
+            if clean != content:
+                path.write_bytes(clean.encode(errors="surrogateescape"))
 
     def report(self) -> dict[str, Any]:
         """What was taken out so far: places by rule, and how often each token stands."""
@@ -130,13 +146,18 @@ class Redactor:
         """The token for a secret that was recognised here: from now on it is known everywhere."""
         if TOKEN.fullmatch(secret):
             return secret
-        if _LEARNED.fullmatch(secret) and secret not in self._secret_of:
+        if self._is_news(secret):
             self._know([secret])
         return self._token(rule, secret)
 
+    def _is_news(self, secret: str) -> bool:
+        return secret not in self._secret_of and _LEARNED.fullmatch(secret) is not None
+
     def _token(self, rule: str, found: str) -> str:
         secret = self._secret_of.get(found, found)
-        token = f"‹redacted:{hmac.new(self._key, secret.encode(), hashlib.sha256).hexdigest()[:8]}›"
+        # What is no text, in a file or in JSON, has surrogates in it.
+        content = secret.encode(errors="surrogatepass")
+        token = f"‹redacted:{hmac.new(self._key, content, hashlib.sha256).hexdigest()[:8]}›"
         with self._lock:
             self._places[rule] += 1
             self._tokens[token] += 1
@@ -144,9 +165,10 @@ class Redactor:
 
     def _know(self, secrets: Iterable[str]) -> None:
         with self._lock:
-            for secret in secrets:
+            for secret in (it for it in secrets if len(it) >= _SHORTEST):
                 coded = base64.b64encode(secret.encode(errors="replace")).decode()
-                self._secret_of |= dict.fromkeys((secret, coded, quote(secret, safe="")), secret)
+                in_url = quote(secret, safe="", errors="replace")
+                self._secret_of |= dict.fromkeys((secret, coded, in_url), secret)
             longest_first = sorted(self._secret_of, key=len, reverse=True)
             if longest_first:
                 self._known = re.compile("|".join(map(re.escape, longest_first)))
@@ -168,6 +190,10 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
+
+
+def _content(path: Path) -> str:
+    return path.read_bytes().decode(errors="surrogateescape")
 
 
 def _secret_values(node: Any) -> Iterable[str]:

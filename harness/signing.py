@@ -65,6 +65,12 @@ class Signer:
         """The signature of a bundle, given its SHA-256 in hex, as the text of its .sig file."""
         return _text(self._key.public_key(), self._key.sign(_PREFIX + digest.encode()))
 
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The lines of its PEM file that nobody else may read."""
+        pem = self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        return frozenset(line for line in pem.splitlines() if not line.startswith("-----"))
+
     def derived(self, purpose: str) -> bytes:
         """32 bytes that only the owner of the key can make, the same for the same purpose."""
         secret = self._key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())

@@ -104,7 +104,7 @@ def _mend_run(folder: Path, profile: Profile, reach: Reach) -> Sequence[Mended]:
     if not left:
         return []
     signer = Signer.load(None)
-    redactor = Redactor(secrets_of(profile), signer.derived("redaction"))
+    redactor = Redactor(secrets_of(profile) | signer.secrets, signer.derived("redaction"))
     try:
         journal = Journal.reopen(folder, redactor)
     except ConfigError:

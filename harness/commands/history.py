@@ -85,7 +85,8 @@ def sparkline(values: Sequence[float]) -> str:
 def _row(manifest: Manifest, verdict: dict[str, Any], only: str | None) -> dict[str, Any]:
     requirements = {it["id"]: it for it in verdict["requirements"]}
     asked = requirements.get(only or "", {})
-    proven = sum(it["verdict"] == "pass" for it in requirements.values())
+    applying = [it for it in requirements.values() if it["verdict"] != "not_applicable"]
+    proven = sum(it["verdict"] == "pass" for it in applying)
     return {
         "run": verdict["run"],
         "cluster": manifest.cluster.name,
@@ -93,7 +94,7 @@ def _row(manifest: Manifest, verdict: dict[str, Any], only: str | None) -> dict[
         "partial": bool(manifest.only),
         "decision": verdict["decision"],
         "took_s": took_s(verdict),
-        "proven": f"{proven} of {len(requirements)}",
+        "proven": f"{proven} of {len(applying)}",
         "verdict": asked.get("verdict"),
         "measured": asked.get("measured", {}),
     }

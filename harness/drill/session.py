@@ -83,12 +83,16 @@ class DrillOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Drilling:
-    """Carries drills out for one run; ``folder`` is the run's."""
+    """Carries drills out for one run; ``folder`` is the run's.
+
+    ``hide`` is told each secret that is made on the way, so that nothing of it is written down.
+    """
 
     reach: Reach
     folder: Path
     options: Options
     tell: Callable[[str], None]
+    hide: Callable[[str], object]
 
     def carry_out(self, name: str, run: Recorder) -> DrillOutcome:
         """One drill, under the Lease of the run; Refused with nothing touched."""
@@ -148,6 +152,7 @@ class Drilling:
                 space=events[0]["space"],
                 run=f"{run.name}/{place}",
                 seed=self.options.seed,
+                hide=self.hide,
             )
         value |= {**_limits(rules), "latency_ms": quarters(Reader(folder / "book"))}
         return DrillOutcome(value=value, tallies=observed(tallies, place))
@@ -229,6 +234,7 @@ class Drilling:
                     folder=self._fresh(LEDGER, place),
                     run=f"{run.name}/{place}",
                     seed=self.options.seed,
+                    hide=self.hide,
                     rate_per_s=writes_per_s,
                     lasts_s=self._lasts_s,
                 ) as books,

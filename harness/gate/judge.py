@@ -194,7 +194,7 @@ def _of_scenario(requirement: str, scenario: Scenario, trail: Trail) -> Iterator
         return
     seen = trail.scenarios.get(scenario.id)
     if seen is None:
-        yield _not_proven(_why_not_run(trail), scenario.id)
+        yield _not_proven(_why_not_run(trail) if scenario.steps else _NO_STEPS, scenario.id)
         return
     rulings = [ruling for ruling in seen.rulings if ruling.requirement == requirement]
     for ruling in rulings:
@@ -218,13 +218,14 @@ def _doubts(scenario: Scenario, seen: ScenarioSeen, *, has_rulings: bool) -> Ite
     elif seen.state != "passed":
         yield f"it {_STATES.get(seen.state, seen.state)}: {seen.reason}"
     elif not scenario.steps:
-        yield "it has no steps"
+        yield _NO_STEPS
     elif [(s.text, "passed") for s in scenario.steps] != [(s.text, s.state) for s in seen.steps]:
         yield f"{len(seen.steps)} of its {len(scenario.steps)} steps are recorded as passed"
     elif not has_rulings:
         yield "it ended without requiring a check"
 
 
+_NO_STEPS = "it has no steps"
 _BLOCKING = (Outcome.FAIL, Outcome.NOT_PROVEN, Outcome.WAIVED)
 _NO_OBJECTION = (Outcome.PASS, Outcome.NOT_APPLICABLE)
 _STATES = {"failed": "stopped", "skipped": "was skipped", "xfailed": "was expected to fail"}

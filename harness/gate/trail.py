@@ -52,12 +52,16 @@ class ScenarioSeen:
 
 @dataclass(slots=True)
 class FaultSeen:
-    """The life of a fault, by the times (UTC) at which its journal says so."""
+    """The life of a fault, by the times (UTC) at which its journal says so.
+
+    ``drill`` is the one that injected it; None when it was no drill.
+    """
 
     id: str
     fault: str
     target: str
     injected: str
+    drill: str | None = None
     active_proved: bool = False
     healed: str | None = None
     heal_proved: bool = False
@@ -293,6 +297,7 @@ class Trail:
                 fault=record.data["fault"],
                 target=record.data["target"],
                 injected=record.at,
+                drill=self._drill_under_way(),
             )
             return
         fault = self.faults.get(record.subject)
@@ -304,6 +309,10 @@ class Trail:
             fault.healed = record.at
         elif event == "heal-proved":
             fault.heal_proved = True
+
+    def _drill_under_way(self) -> str | None:
+        look = self._looks.get(DRILLS)
+        return next((it for it in look.targets if it not in look.seen), None) if look else None
 
     def _on_collect(self, record: Record) -> None:
         self.collections.append(record.subject)

@@ -229,6 +229,7 @@ def keeping(
     folder: Path,
     run: str,
     seed: int,
+    hide: Callable[[str], object],
     rate_per_s: float = 5.0,
     lasts_s: float = 7200.0,
 ) -> Iterator[Books]:
@@ -236,8 +237,8 @@ def keeping(
 
     What they write to is made before and taken away afterwards. ``rate_per_s`` is each writer's;
     ``lasts_s`` is how long it will be kept at most: a harness that is started later than that
-    sweeps what this one may have left. Raises NotProven, TimedOut or TransportError when the
-    writers cannot begin.
+    sweeps what this one may have left. ``hide`` is told each secret that is made. Raises NotProven,
+    TimedOut or TransportError when the writers cannot begin.
     """
     unknown = sorted(set(names) - set(WRITERS))
     if unknown:
@@ -249,7 +250,7 @@ def keeping(
         platform.namespace(reach.kube, lasts_s) as space,
         closing(Tunnels(reach.profile.access.ssh, machines)) as tunnels,
     ):
-        ground = platform.Platform(reach, space)
+        ground = platform.Platform(reach, space, hide=hide)
         ground.deploy(names)
         stage = ground.stage(tunnels, run=run, seed=seed)
         with kept(stage, names, folder=folder, rate_per_s=rate_per_s) as books:

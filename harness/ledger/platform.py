@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,19 +49,25 @@ _SIZES = {"database": 512 * claim_objects.MIB, "files": 256 * claim_objects.MIB}
 
 
 class Platform:
-    """The parts that some kinds of writers need, in one namespace; made by ``deployed``."""
+    """The parts that some kinds of writers need, in one namespace; made by ``deployed``.
+
+    ``hide`` is told the database's password, before anybody else is.
+    """
 
     def __init__(
         self,
         reach: Reach,
         space: str,
         *,
+        hide: Callable[[str], object],
         settings: Mapping[str, str] = DURABLE,
         serve: str = SERVE,
     ) -> None:
         self.reach = reach
         self.space = space
         self.password = secrets.token_urlsafe(24)
+        self._hide = hide
+        hide(self.password)
         self.services: dict[str, str] = {}
         self._settings = {**_SMALL, **settings}
         self._serve = serve
@@ -99,6 +105,7 @@ class Platform:
             if done.status != 0:
                 raise NotProven(f"the database does not tell its password: {done.stderr[-200:]}")
             self.password = done.stdout.strip()
+            self._hide(self.password)
 
     def _find_services(self) -> None:
         listed = self.reach.kube.get(f"/api/v1/namespaces/{self.space}/services")["items"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Protocol
@@ -23,12 +23,19 @@ _READS_WITHIN_S = 180.0
 
 
 def recovered(
-    reach: Reach, *, names: Collection[str], folder: Path, space: str, run: str, seed: int
+    reach: Reach,
+    *,
+    names: Collection[str],
+    folder: Path,
+    space: str,
+    run: str,
+    seed: int,
+    hide: Callable[[str], object],
 ) -> Mapping[str, Tally]:
     """The tallies of a ledger that a killed harness kept in ``folder``, and wrote to ``space``.
 
     What it wrote to is taken away afterwards. Where that is gone already, or cannot be read, the
-    tally says so. NotProven when there is no book.
+    tally says so. ``hide`` is told each secret that is read. NotProven when there is no book.
     """
     if not (folder / "book").exists():
         raise NotProven(f"there is no book of the ledger in {folder}")
@@ -37,7 +44,7 @@ def recovered(
         return judge(folder, names, _unless_read(folder, names, gone), broken_off=True)
     machines = reach.profile.cluster().machines
     with closing(Tunnels(reach.profile.access.ssh, machines)) as tunnels:
-        ground = platform.Platform(reach, space)
+        ground = platform.Platform(reach, space, hide=hide)
 
         def stage(kind: str) -> Stage:
             ground.found([kind])

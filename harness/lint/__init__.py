@@ -25,7 +25,7 @@ def lint(root: Path, profile: Profile) -> list[Mistake]:
     What is wrong in a gate file or a waiver is all that is told until it is right: nothing can be
     compared with a file that cannot be read. ConfigError for a feature that is not Gherkin.
     """
-    broken = list(files.gates(root)) + list(files.waivers(root))
+    broken = [*files.unread(root), *files.gates(root), *files.waivers(root)]
     if any(it.where.startswith("scenarios/gates/") for it in broken):
         return broken
     return broken + list(_rest(root, profile))

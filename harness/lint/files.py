@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +11,23 @@ from harness.checks import CHECKS
 from harness.errors import ConfigError
 from harness.lint.mistake import Mistake
 from harness.settings import GateFile, Requirement, Waiver, flaws, line_of, parse
+
+# What the names of a folder's files are like, so that they are read.
+_READ: Mapping[str, str] = {
+    "scenarios/gates": "week[0-9][0-9].yaml",
+    "scenarios/waivers": "*.yaml",
+    "scenarios/drills": "*.yaml",
+    "scenarios/clusters": "*.yaml",
+}
+
+
+def unread(root: Path) -> Iterator[Mistake]:
+    """Files that were meant to say something, and that nobody reads because of their names."""
+    for folder, read in _READ.items():
+        for path in sorted((root / folder).glob("*")):
+            if path.suffix.lower() in (".yaml", ".yml") and not path.match(read):
+                where = f"{folder}/{path.name}:1"
+                yield Mistake(where=where, says=f"it is never read: files here are named {read}")
 
 
 def gates(root: Path) -> Iterator[Mistake]:
@@ -31,17 +48,18 @@ def gates(root: Path) -> Iterator[Mistake]:
 
 
 def unproven(root: Path, scenarios: Sequence[Scenario]) -> Iterator[Mistake]:
-    """Requirements without a scenario, in the weeks of which something is built."""
+    """Requirements without a scenario: only those whose gate file says ``planned`` may be."""
     proven = {name for scenario in scenarios for name in scenario.requirements}
     for path, name in _yaml(root, "scenarios/gates"):
-        requirements = parse(GateFile, path).requirements
-        if not any(requirement.id in proven for requirement in requirements):
-            continue
-        for number, requirement in enumerate(requirements):
+        for number, requirement in enumerate(parse(GateFile, path).requirements):
+            where = f"{name}:{line_of(path, ('requirements', number))}"
             if requirement.id not in proven:
-                where = f"{name}:{line_of(path, ('requirements', number))}"
-                says = f"no scenario proves {requirement.id} yet"
-                yield Mistake(where=where, says=says, note=True)
+                yet = " yet" if requirement.planned else ""
+                says = f"no scenario proves {requirement.id}{yet}"
+                yield Mistake(where=where, says=says, note=requirement.planned)
+            elif requirement.planned:
+                says = f"a scenario proves {requirement.id}: it is not only planned any more"
+                yield Mistake(where=where, says=says)
 
 
 def waivers(

@@ -115,7 +115,8 @@ class Requirement(Frozen):
     ``title`` says what holds when it is proven, ``risk`` names what is at stake when it is not,
     ``effect`` what customers or the business would feel if the migration went ahead anyway,
     ``remedy`` the next step, ``runbook`` how an engineer takes it. ``needs`` names the parts of
-    the stack without which the requirement does not apply.
+    the stack without which the requirement does not apply. ``planned`` says that the scenarios
+    which will prove it are still to be written; until then it is as NOT PROVEN as any without one.
     """
 
     id: str = Field(pattern=r"^W[0-9]{1,2}-[A-Z0-9]+(-[A-Z0-9]+)*$")
@@ -127,6 +128,7 @@ class Requirement(Frozen):
     remedy: str
     runbook: str
     needs: tuple[str, ...] = ()
+    planned: bool = False
     targets: Mapping[TargetKey, Target] = {}
 
     @property

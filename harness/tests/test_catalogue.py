@@ -32,6 +32,13 @@ FEATURE = """
         Scenario: From outside
           Then swap is off and stays off
 """
+OUTLINE = """@req:W1-A
+      Scenario Outline: All answer at <time>
+        Then swap is off and stays off
+"""
+EXAMPLES = """        Examples:
+          | time |
+"""
 
 
 def _read(folder: Path, text: str) -> tuple[Scenario, ...]:
@@ -49,6 +56,15 @@ def test_scenarios_inherit_tags_and_backgrounds_and_each_row_is_one(tmp_path: Pa
         Step(keyword="Then", text="every disk has room"),
     )
     assert (third.rule, third.needs, third.requirements) == ("Outside", ("ingress",), ("W1-B",))
+
+
+def test_what_holds_no_scenario_is_one_without_steps_that_inherits_tags(tmp_path: Path) -> None:
+    hollow_one = f"{OUTLINE}        @owner:Ada\n{EXAMPLES}      Rule: Outside"
+    text = FEATURE.replace("Rule: Outside", hollow_one)
+    (hollow,) = (it for it in _read(tmp_path, text) if not it.steps)
+    assert hollow.id == "small.feature: All answer at <time> [no row]"
+    assert hollow.tags == ("week1", "severity:blocker", "req:W1-A", "owner:Ada")
+    assert textwrap.dedent(text).splitlines()[hollow.line - 1].strip() == "Examples:"
 
 
 def test_a_file_that_is_not_gherkin_is_refused_with_its_name(tmp_path: Path) -> None:
@@ -90,6 +106,14 @@ def test_a_clean_feature_has_no_mistake(tmp_path: Path) -> None:
         (
             "Rule: Outside",
             "@req:W1-A\n      Scenario: Empty\n      Rule: Outside",
+            "it has no steps",
+        ),
+        ("Rule: Outside", "Rule: Inside\n      Rule: Outside", "it has no steps"),
+        ("Rule: Outside", f"{OUTLINE}      Rule: Outside", "it has no steps"),
+        ("Rule: Outside", f"{OUTLINE}{EXAMPLES}      Rule: Outside", "it has no steps"),
+        (
+            "      Rule: Outside",
+            f"{EXAMPLES}      Rule: Outside",
             "it has no steps",
         ),
         (

@@ -173,6 +173,17 @@ def test_history_lists_runs_and_what_they_measured(cutover: Callable[..., Ended]
     assert "answer_ms: 3 ms to 3 ms" in cutover("history", "--only", "W1-A").out
 
 
+@pytest.mark.usefixtures("answers")
+def test_history_counts_only_what_applies(
+    cutover: Callable[..., Ended], pytester: pytest.Pytester
+) -> None:
+    absent = {**REQUIREMENT, "id": "W1-B", "needs": ["ingress"]}
+    write_project(pytester.path, feature=FEATURE, requirements=[REQUIREMENT, absent])
+    cutover("gate", "1", *SMALL)
+    (row,) = json.loads(cutover("history", "--json").out)["runs"]
+    assert row["proven"] == "1 of 1"
+
+
 def test_a_sparkline_spans_from_the_least_to_the_greatest() -> None:
     assert sparkline([1, 1]) == "▁▁"
     assert sparkline([0, 3.5, 7]) == "▁▅█"

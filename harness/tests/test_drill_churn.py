@@ -143,7 +143,8 @@ def test_a_drill_that_says_so_keeps_what_came_of_claims_beside_its_ledger(
         reach=reach(),
         folder=tmp_path,
         options=Options(allowed=True, seed=1),
-        tell=lambda _: None,
+        tell=print,
+        hide=len,
     )
     outcome = drilling.carry_out(name, Recorder())
     (run,) = cast("Mapping[str, Any]", outcome.value)["runs"]

@@ -134,7 +134,7 @@ def test_a_drills_own_looks_are_taken_before_and_after_it_and_during_it(
     monkeypatch.setattr("harness.drill.session.until_steady", calm)
     monkeypatch.setattr("harness.drill.session.meanwhile", beside)
     options = Options(allowed=True, seed=1)
-    drilling = Drilling(reach=reach(), folder=tmp_path, options=options, tell=lambda _: None)
+    drilling = Drilling(reach=reach(), folder=tmp_path, options=options, tell=print, hide=len)
     own = load_drill("break-dns").looks
     assert own is not None
     hold = Hold(drilling.reach.kube, "run")

@@ -116,13 +116,54 @@ def test_a_resumed_run_never_injects_again_what_was_completed(tmp_path: Path) ->
     assert ruling.verdict.outcome == "pass", ruling.verdict.reason
 
 
-def test_a_drill_that_broke_off_is_carried_out_again(tmp_path: Path) -> None:
-    broken = FakeDrilling(raises=TransportError("the API was silent"))
+def test_a_drill_that_broke_off_before_it_broke_anything_is_carried_out_again(
+    tmp_path: Path,
+) -> None:
+    class Early(FakeDrilling):
+        def carry_out(self, name: str, run: Run) -> DrillOutcome:
+            run.write("fault", "f00d", {"event": "armed", "fault": "power-off", "undo": {}})
+            raise TransportError(f"{name}: the API was silent")
+
     with pytest.raises(NotProven, match="the API was silent"):
-        session(tmp_path / "run", broken, drill)
+        session(tmp_path / "run", Early(), drill)
     whole = FakeDrilling()
     session(tmp_path / "run", whole, drill)
     assert whole.carried_out == [DRILL]
+
+
+@dataclass
+class Killed(FakeDrilling):
+    """Of several faults, the first is there, or was and is proved gone; then nothing is heard."""
+
+    events: Sequence[str] = ("active", "healed", "heal-proved")
+
+    def carry_out(self, name: str, run: Run) -> DrillOutcome:
+        self.carried_out.append(name)
+        run.write("fault", "f00d", {"event": "injected", "fault": "reboot", "target": "two"})
+        for event in self.events:
+            run.write("fault", "f00d", {"event": event})
+        raise SystemError("killed")
+
+
+@pytest.mark.parametrize("events", [(), ("active", "healed", "heal-proved")])
+def test_what_a_drill_broke_before_it_was_killed_is_not_broken_again(
+    tmp_path: Path, events: Sequence[str]
+) -> None:
+    with pytest.raises(SystemError):
+        session(tmp_path / "run", Killed(events=events), drill)
+    again = FakeDrilling()
+    with pytest.raises(NotProven, match=r"(?s)reboot of two was injected .*start a new run"):
+        session(tmp_path / "run", again, drill)
+    assert again.carried_out == []
+
+
+def test_another_drill_and_a_soak_are_carried_out_all_the_same(tmp_path: Path) -> None:
+    with pytest.raises(SystemError):
+        session(tmp_path / "run", Killed(), drill)
+    others = FakeDrilling()
+    session(tmp_path / "run", others, lambda run: run.drill("another"))
+    session(tmp_path / "run", others, Run.soak)
+    assert others.carried_out == ["another", "part 1 after 0"]
 
 
 def test_without_leave_nothing_is_carried_out(tmp_path: Path) -> None:

@@ -12,12 +12,18 @@ import pytest
 from harness import plugin, transport
 from harness.errors import ConfigError
 from harness.evidence import Piece
+from harness.settings import config_dir
+from harness.signing import Signer
 from harness.tests.project import GOOD, PLUGINS, REQUIRED, Project, scenario_of
 from harness.tests.stage import REQUIREMENT
 
 
 @pytest.mark.parametrize(
-    "option", ["--collect-only", "--setup-only", "--setup-plan", "--generate-missing"]
+    "option",
+    [
+        *("--collect-only", "--setup-only", "--setup-plan", "--generate-missing", "--cache-show"),
+        *("--fixtures", "--fixtures-per-test", "--markers"),
+    ],
 )
 def test_an_option_that_runs_nothing_is_wrong_usage(
     project: Project, option: str, capfd: pytest.CaptureFixture[str]
@@ -25,6 +31,17 @@ def test_an_option_that_runs_nothing_is_wrong_usage(
     project.write()
     assert project.refuse(option) == 2
     assert "proves nothing" in capfd.readouterr().err
+    assert not project.reports.exists()
+
+
+def test_a_week_alone_with_an_option_that_runs_nothing_is_wrong_usage_too(
+    project: Project,
+) -> None:
+    project.write()
+    project.pytester.makeini("[pytest]\ntestpaths = tests\n")
+    (project.pytester.path / "tests").mkdir()
+    options = ("--cluster", "scenarios/clusters/small.yaml", "-m", "week1", "--fixtures")
+    assert pytest.main([*PLUGINS, *options]) == 2
     assert not project.reports.exists()
 
 
@@ -210,11 +227,88 @@ def test_a_verdict_that_cannot_be_drawn_proves_nothing(
     assert "a hole in the template" in gate.printed
 
 
+CANARY = "c4n4ry-5up3r-s3cr3t"
+
+
+def files_with_the_canary(project: Project) -> list[Path]:
+    files = [path for path in project.reports.rglob("*") if path.is_file()]
+    assert files
+    return [path for path in files if CANARY.encode() in path.read_bytes()]
+
+
 def test_a_secret_in_an_error_reaches_no_file_of_the_run(project: Project) -> None:
-    canary = "c4n4ry-5up3r-s3cr3t"
     project.write()
-    project.answers["two"] = OSError(f"login failed: password={canary}")
+    project.answers["two"] = OSError(f"login failed: password={CANARY}")
     gate = project.run()
     assert "password=‹redacted:" in gate.reason
-    for path in project.reports.rglob("*"):
-        assert not path.is_file() or canary.encode() not in path.read_bytes(), path
+    assert files_with_the_canary(project) == []
+
+
+def test_a_secret_that_a_later_piece_of_evidence_names_is_in_no_earlier_one(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces = [
+        Piece(target="one", what="processes", text=f"psql {CANARY}"),
+        Piece(target="one", what="clock", error=f"it said {CANARY}"),
+        Piece(target="two", what="the log", text=f"password={CANARY}"),
+    ]
+    monkeypatch.setattr(plugin, "collect", lambda _: pieces)
+    project.write()
+    project.answers["two"] = 42
+    gate = project.run()
+    assert files_with_the_canary(project) == []
+    texts = [path.read_text() for path in gate.folder.glob("evidence/*.txt")]
+    assert any(text.startswith("psql ‹redacted:") for text in texts)
+
+
+def test_evidence_that_came_before_ctrl_c_is_kept(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(_: object) -> Any:
+        yield Piece(target="one", what="the log", text="it was late")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plugin, "collect", stopped)
+    project.write()
+    project.answers["two"] = 42
+    gate = project.run()
+    assert "it was late" in [path.read_text() for path in gate.folder.glob("evidence/*.txt")]
+
+
+def test_the_key_that_signs_reaches_no_file_of_the_run(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Signer.load()
+    _, line, _ = (config_dir() / "signing.key").read_text().splitlines()
+    piece = Piece(target="one", what="the log", text=f"it was {line}")
+    monkeypatch.setattr(plugin, "collect", lambda _: [piece])
+    project.write()
+    project.answers["two"] = 42
+    gate = project.run()
+    (text,) = (path.read_text() for path in gate.folder.glob("evidence/*.txt"))
+    assert text.startswith("it was ‹redacted:")
+
+
+@pytest.mark.parametrize("said", ["password={}", "Authorization: Bearer {}", "token: {}"])
+def test_a_secret_that_a_step_says_in_passing_reaches_no_file_of_the_run(
+    project: Project, said: str
+) -> None:
+    project.write(
+        scenario_of(*REQUIRED, "And it talks"),
+        steps=f"""
+        import allure, logging, sys
+
+        @then("it talks")
+        def talks():
+            allure.attach(b"\\xff {CANARY}", "an early look", "image/png")
+            print("{said.format(CANARY)}")
+            print("it was {CANARY}", file=sys.stderr)
+            logging.getLogger().warning("{said.format(CANARY)}")
+        """,
+    )
+    gate = project.run()
+    assert gate.status == 0
+    assert files_with_the_canary(project) == []
+    attached = [path.read_bytes() for path in gate.folder.glob("allure-results/*-attachment*")]
+    assert sum("‹redacted:".encode() in content for content in attached) == 4
+    assert any(content.startswith(b"\xff ") for content in attached)

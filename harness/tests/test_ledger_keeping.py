@@ -243,6 +243,6 @@ def test_all_kinds_together_are_clean_on_a_ground_that_loses_nothing(all_kinds: 
 def test_a_kind_that_does_not_exist_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     with (
         pytest.raises(ConfigError, match="no writer tape"),
-        keeping(reach(), names=("tape",), folder=tmp_path, run="run", seed=1),
+        keeping(reach(), names=("tape",), folder=tmp_path, run="run", seed=1, hide=len),
     ):
         pass

@@ -17,6 +17,7 @@ from harness.ledger.platform import Platform, namespace
 from harness.probes.permissions import Permission
 from harness.settings import load_profile
 from harness.tests.probe_rig import MACHINES, PROFILE, reach
+from harness.transport import Completed
 from harness.transport.fake import FakeKube
 
 _COUNTS = {"StatefulSet": 1, "DaemonSet": 3, "Deployment": 2}
@@ -72,6 +73,7 @@ def pod(part: str, number: int, is_ready: bool) -> Any:
 
 def deployed(*kinds: str, cluster: Cluster | None = None, **words: Any) -> tuple[Platform, Cluster]:
     cluster = cluster or Cluster()
+    words = {"hide": len, **words}
     made = Platform(reach(kube=cluster, like=load_profile("lab")), "space", **words)
     made.deploy(kinds)
     return made, cluster
@@ -113,6 +115,23 @@ def test_the_password_is_in_its_secret_alone_and_another_each_time() -> None:
     (secret,) = cluster.of("Secret")
     assert secret["stringData"] == {"password": one.password}
     assert one.password not in repr([it for it in cluster.made if it is not secret])
+
+
+def test_the_password_is_hidden_before_anybody_is_told_it() -> None:
+    hidden: list[str] = []
+
+    class Telling(Cluster):
+        def apply(self, manifest: Any, *, within_s: float = 10.0) -> None:
+            assert manifest["kind"] != "Secret" or hidden == [manifest["stringData"]["password"]]
+            super().apply(manifest, within_s=within_s)
+
+        def exec(self, *_: Any, **__: Any) -> Completed:
+            return Completed(status=0, stdout="another\n", stderr="")
+
+    ground, _ = deployed("postgres", cluster=Telling(), hide=hidden.append)
+    assert hidden == [ground.password]
+    ground.found(["postgres"])
+    assert hidden[1:] == [ground.password] == ["another"]
 
 
 def test_the_database_runs_the_image_that_the_profile_names_for_it() -> None:

@@ -64,6 +64,20 @@ def test_a_waiver_that_waives_nothing_is_found(
     assert says in mistake.says
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["waivers/a.yml", "waivers/a.YAML", "gates/week03.yml", "gates/third.yaml", "drills/a.yml"],
+)
+def test_a_file_that_nobody_reads_because_of_its_name_is_found(root: Path, name: str) -> None:
+    assert list(files.unread(root)) == []
+    path = root / "scenarios" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(WAIVER)
+    (mistake,) = files.unread(root)
+    assert mistake.where == f"scenarios/{name}:1"
+    assert "it is never read" in mistake.says
+
+
 def test_two_waivers_of_one_risk_are_found(root: Path) -> None:
     (root / "scenarios/waivers/b.yaml").write_text(WAIVER)
     (mistake,) = waived(root)
@@ -98,12 +112,38 @@ def test_an_id_that_comes_twice_is_found(root: Path) -> None:
     assert mistake.says.startswith("W1-A is at scenarios/gates/week01.yaml:")
 
 
-def test_a_requirement_without_a_scenario_is_a_note_at_its_line(root: Path) -> None:
-    other = {**REQUIREMENT, "id": "W1-B"}
-    write_project(root, feature=FEATURE, requirements=[REQUIREMENT, other])
-    (mistake,) = files.unproven(root, read_features(root / "features"))
+def unproven(root: Path, **other: object) -> list[Mistake]:
+    """What is said of two requirements, of which a scenario proves the first."""
+    requirements = [REQUIREMENT, {**REQUIREMENT, "id": "W1-B", **other}]
+    write_project(root, feature=FEATURE, requirements=requirements)
+    return list(files.unproven(root, read_features(root / "features")))
+
+
+def test_a_requirement_that_no_scenario_proves_is_found_at_its_line(root: Path) -> None:
+    (mistake,) = unproven(root)
+    assert not mistake.note
+    assert mistake.says == "no scenario proves W1-B"
+    file, _, line = mistake.where.rpartition(":")
+    assert (root / file).read_text().splitlines()[int(line) - 1].startswith("- ")
+
+
+def test_requirements_are_missed_also_in_a_week_without_any_scenario(root: Path) -> None:
+    unproven(root)
+    (root / "features/small.feature").unlink()
+    says = [it.says for it in files.unproven(root, read_features(root / "features"))]
+    assert says == ["no scenario proves W1-A", "no scenario proves W1-B"]
+
+
+def test_a_requirement_that_is_still_planned_is_only_a_note(root: Path) -> None:
+    (mistake,) = unproven(root, planned=True)
     assert mistake.note
     assert mistake.says == "no scenario proves W1-B yet"
+
+
+def test_a_requirement_that_is_proven_is_not_planned_any_more(root: Path) -> None:
+    (mistake,) = unproven(root, id="W1-A", planned=True)
+    assert not mistake.note
+    assert mistake.says == "a scenario proves W1-A: it is not only planned any more"
 
 
 def test_features_that_nothing_binds_are_found(root: Path) -> None:

@@ -194,7 +194,8 @@ def test_what_cannot_be_read_back_is_not_proven_aloud(killed: Path, tmp_path: Pa
 
 def _recovered(folder: Path, kube: FakeKube) -> Any:
     made = reach(kube)
-    return recovered(made, names=["http"], folder=folder, space=SPACE, run="run", seed=SEED)
+    given: Any = {"folder": folder, "space": SPACE, "run": "run", "seed": SEED}
+    return recovered(made, names=["http"], hide=len, **given)
 
 
 def judged_ledger(tally: Any) -> Verdict:
@@ -210,7 +211,7 @@ def test_without_a_book_nothing_can_be_said_of_the_writes(tmp_path: Path) -> Non
 
 def drills(soak_s: float, folder: Path = Path("/nowhere")) -> Drilling:
     options = Options(allowed=True, seed=SEED, soak_s=soak_s)
-    return Drilling(reach=reach(), folder=folder, options=options, tell=lambda _: None)
+    return Drilling(reach=reach(), folder=folder, options=options, tell=print, hide=len)
 
 
 class Recorder:

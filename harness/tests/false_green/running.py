@@ -149,7 +149,7 @@ OF_FILES = (
     ),
     Case(
         "a feature with nothing but a background",
-        "no scenario proves it yet",
+        "it has no steps",
         """
     @week1 @req:W1-A
     Feature: Answers

@@ -145,7 +145,7 @@ CASES = (
     ),
     Case(
         "an outline without a row",
-        "no scenario proves it yet",
+        "it has no steps",
         """
     @week1 @req:W1-A
     Feature: Answers
@@ -155,6 +155,57 @@ CASES = (
         Examples:
           | check |
 """,
+    ),
+    Case(
+        "an outline without a row beside a good scenario",
+        "it has no steps",
+        GOOD
+        + """
+      Scenario Outline: All answer
+        Given answers
+        Then <check> is required
+        Examples:
+          | check |
+""",
+    ),
+    Case(
+        "a second table of examples without a row",
+        "it has no steps",
+        """
+    @week1 @req:W1-A
+    Feature: Answers
+      Scenario Outline: All answer
+        Given answers
+        Then <check> is required
+        Examples:
+          | check       |
+          | all is well |
+        Examples: on the large cluster
+          | check |
+""",
+    ),
+    Case(
+        "an outline without examples",
+        "it has no steps",
+        GOOD
+        + """
+      Scenario Outline: All is well
+        Given answers
+        Then all is well is required
+""",
+    ),
+    Case(
+        "a rule without a scenario beside a good scenario",
+        "it has no steps",
+        GOOD
+        + """
+      Rule: It is reached from outside
+""",
+    ),
+    Case(
+        "a feature without a scenario beside a good one",
+        "it has no steps",
+        files={"features/other.feature": "@week1 @req:W1-A\nFeature: From outside\n"},
     ),
     Case(
         "a requirement that no scenario names",

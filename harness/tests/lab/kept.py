@@ -134,7 +134,7 @@ def ledger(
             space = opened.enter_context(namespace(reach.kube, 1200.0))
             machines = reach.profile.cluster().machines
             tunnels = opened.enter_context(closing(Tunnels(reach.profile.access.ssh, machines)))
-            platform = Platform(reach, space, settings=settings, serve=serve)
+            platform = Platform(reach, space, hide=len, settings=settings, serve=serve)
             platform.deploy(kinds)
             stage = platform.stage(tunnels, run="lab", seed=7)
             books = kept(stage, kinds, folder=world.scratch / "ledger", rate_per_s=rate_per_s)

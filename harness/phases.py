@@ -1,0 +1,56 @@
+"""How the phases of a test (setup, call, teardown) went, in words of which a verdict is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from harness.errors import NotProven
+
+_WORST_FIRST = ("failed", "xpassed", "xfailed", "skipped", "passed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """One phase: its state, why it is not passed, and the state in the words of a verdict.
+
+    Whoever watches (``told``) must not take a doubt for a failure.
+    """
+
+    state: str
+    reason: str
+    told: str
+
+    @property
+    def said(self) -> str:
+        """The reason's first line."""
+        return self.reason.partition("\n")[0]
+
+
+def phase(report: pytest.TestReport, call: pytest.CallInfo[None]) -> Phase:
+    """What pytest reports of a phase."""
+    state = _state(report)
+    doubted = call.excinfo is not None and call.excinfo.errisinstance(NotProven)
+    told = "not proven" if report.failed and doubted else state
+    return Phase(state=state, reason=_reason(report, call), told=told)
+
+
+def worst(phases: Sequence[Phase]) -> Phase:
+    """The phase that decides how a test ended: the first of the worst."""
+    return min(phases, key=lambda it: _WORST_FIRST.index(it.state))
+
+
+def _state(report: pytest.TestReport) -> str:
+    if hasattr(report, "wasxfail"):
+        return "xfailed" if report.skipped else "xpassed"
+    return str(report.outcome)
+
+
+def _reason(report: pytest.TestReport, call: pytest.CallInfo[None]) -> str:
+    if report.passed:
+        return ""
+    if call.excinfo is None:
+        return str(report.longrepr)
+    return str(call.excinfo.value) or call.excinfo.typename
