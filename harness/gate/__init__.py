@@ -1,6 +1,6 @@
 """What a journal proves: manifest and records in, one verdict out. Pure, and closed on failure."""
 
-from harness.gate.judge import Finding, Judged, Judgement, decide, judge
+from harness.gate.judge import Finding, Judged, Judgement, ago, decide, judge
 from harness.gate.manifest import Manifest, PastRun
 from harness.gate.ruling import Ruling, rule
 from harness.gate.trail import (
@@ -27,6 +27,7 @@ __all__ = [
     "ScenarioSeen",
     "StepSeen",
     "Trail",
+    "ago",
     "decide",
     "judge",
     "rule",

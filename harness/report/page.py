@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 
 from harness.catalogue import Scenario
-from harness.gate import Collected, Judged, Judgement, PastRun, ScenarioSeen, Trail
+from harness.gate import Collected, Judged, Judgement, PastRun, ScenarioSeen, Trail, ago
 from harness.model import Outcome, merge
 from harness.report.bars import bars
 from harness.report.summary import again
@@ -35,7 +35,7 @@ from harness.report.words import (
     next_step,
     with_unit,
 )
-from harness.settings import ROOT
+from harness.settings import ROOT, Waiver
 
 TEMPLATES = ROOT / "reports/templates"
 _BETTER_FIRST = ("pass", "not_applicable", "waived", "not_proven", "fail")
@@ -49,10 +49,10 @@ class Risk:
     id: str
     risk: str
     effect: str
-    owner: str
+    owners: tuple[str, ...]
     why: str
     step: str
-    when: str
+    when: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,22 +220,33 @@ def _day(run: PastRun) -> str:
 
 
 def _risk(judged: Judged, judgement: Judgement) -> Risk:
-    requirement, waiver = judged.requirement, judged.waiver
-    owner, when = requirement.owner, _since(judged, judgement.trail.manifest.past)
-    if judged.outcome is Outcome.WAIVED and waiver is not None:
-        days = (waiver.expires - judgement.trail.last.moment).days
-        owner = f"{waiver.owner}, approved by {waiver.approver}"
-        when = f"Waiver ends {waiver.expires:%d %b %Y} ({days} days)"
+    requirement = judged.requirement
+    owners, when = [requirement.owner], [_since(judged, judgement.trail.manifest.past)]
+    if judged.outcome is Outcome.WAIVED:
+        owners = [f"{it.owner}, approved by {it.approver}" for it in judged.waivers]
+        when = []
+    when += [_until(it, judgement.trail.last.moment) for it in judged.waivers]
     return Risk(
         word=OUTCOMES[judged.outcome],
         id=requirement.id,
         risk=at_stake(judged),
         effect=if_we_went_ahead(judged),
-        owner=owner,
+        owners=tuple(dict.fromkeys(owners)),
         why=clip(judged.reason.partition("; ")[0], 140),
         step=next_step(judged),
-        when=when,
+        when=tuple(filter(None, when)),
     )
+
+
+def _until(waiver: Waiver, moment: datetime) -> str:
+    """When a waiver ends, ended or begins, in the few words that a table has room for."""
+    of = f"Waiver of “{waiver.clause}”" if waiver.clause is not None else "Waiver"
+    if moment < waiver.created:
+        return f"{of} begins {waiver.created:%d %b %Y}"
+    if not waiver.covers(moment):
+        return f"{of} expired {waiver.expires:%d %b}, {ago(moment - waiver.expires)}"
+    days = (waiver.expires - moment).days
+    return f"{of} ends {waiver.expires:%d %b %Y} ({days} {'day' if days == 1 else 'days'})"
 
 
 def _row(judged: Judged, before: PastRun | None) -> Row:
