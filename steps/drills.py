@@ -57,6 +57,16 @@ def writing_went_on(run: Run) -> None:
     run.require("writing went on in time")
 
 
+@then("no more requests failed than may")
+def few_requests_failed(run: Run) -> None:
+    run.require("no more requests failed than may")
+
+
+@then("requests were answered in time again")
+def requests_fast_again(run: Run) -> None:
+    run.require("requests were answered in time again")
+
+
 @then("the steady state came back in time")
 def steady_again(run: Run) -> None:
     run.require("the steady state came back in time")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from harness.checks import ledger
+from harness.checks import ledger, load
 from harness.checks.findings import Finding, conclude, looks, unknown
 from harness.model import Case, Outcome, Verdict
 
@@ -56,6 +56,13 @@ def _judged(
     return conclude(
         [*findings, *_gaps(case)], looks(case, _PROBE, case.of(_PROBE)), proven=proven, **numbers
     )
+
+
+def _unless(absent: str | None, verdict: Verdict) -> Verdict:
+    """The verdict; once all else is well, none where there is a reason why nothing is asked for."""
+    if absent is None or verdict.outcome is not Outcome.PASS:
+        return verdict
+    return Verdict(outcome=Outcome.NOT_APPLICABLE, reason=absent)
 
 
 def _target(case: Case, key: str) -> float | None:
@@ -121,10 +128,7 @@ def others_went_on(case: Case) -> Verdict:
     proven = f"meanwhile, on the other machines: {', '.join(sorted(asked))}"
     measured = {"others_after_s": max(took)} if len(took) > 1 else {}
     verdict = _judged(case, findings, proven, measured=measured)
-    if asked or verdict.outcome is not Outcome.PASS:
-        return verdict
-    reason = "this drill names nothing that must go on meanwhile"
-    return replace(verdict, outcome=Outcome.NOT_APPLICABLE, reason=reason)
+    return _unless(None if asked else "this drill names nothing that must go on meanwhile", verdict)
 
 
 def noticed_in_time(case: Case) -> Verdict:
@@ -157,13 +161,7 @@ def noticed_in_time(case: Case) -> Verdict:
                 else:
                     findings.append(Finding(where, f"{wanted}, and it never did"))
     verdict = _judged(case, findings, "others noticed in time", measured=measured, target=target)
-    if target or verdict.outcome is not Outcome.PASS:
-        return verdict
-    return replace(
-        verdict,
-        outcome=Outcome.NOT_APPLICABLE,
-        reason="of this drill, nobody has to take notice",
-    )
+    return _unless(None if target else "of this drill, nobody has to take notice", verdict)
 
 
 def steady_again(case: Case) -> Verdict:
@@ -203,6 +201,68 @@ def _whole(where: str, run: Mapping[str, Any], limit: float | None) -> Iterator[
         yield Finding(where, f"{wanted}, seen {run['whole_s']:g} s")
 
 
+def _without_load(case: Case) -> str | None:
+    """Why no load is judged: the drill has none, or the cluster no ingress; None when one is."""
+    if all(drill.get("load") is None for drill in _drills(case).values()):
+        return "this drill has no load"
+    return case.cluster.absent.get("ingress")
+
+
+def _loads(case: Case, findings: list[Finding]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What became of the load of each run that came to its end, and why nothing follows from the
+    others, into ``findings``."""
+    if _without_load(case) is not None:
+        return
+    for where, run in _runs(case):
+        if "steady_s" not in run:
+            continue  # a gap says why
+        seen: load.Value = run.get("load")
+        gaps = list(load.unoffered(where, seen, load.OF_DRILL))
+        findings += gaps
+        if seen is not None and not gaps:
+            yield where, seen
+
+
+def few_requests_failed(case: Case) -> Verdict:
+    """The error budget: over the whole run, on each machine."""
+    limit = _target(case, "failed_percent") or 0.0
+    findings: list[Finding] = []
+    measured: dict[str, float] = {}
+    for where, seen in _loads(case, findings):
+        percent = load.failed_percent(seen)
+        measured["failed_percent"] = max(measured.get("failed_percent", 0.0), percent)
+        if percent > limit:
+            text = f"expected at most {limit:g} % of the requests to fail, seen {percent:.1f} %"
+            findings.append(Finding(where, f"{text}: {load.failures(seen)}"))
+    worst = measured.get("failed_percent", 0.0)
+    proven = f"{worst:.1f} % of the requests failed where most did"
+    target = {"failed_percent": limit}
+    verdict = _judged(case, findings, proven, measured=measured, target=target)
+    return _unless(_without_load(case), verdict)
+
+
+def requests_fast_again(case: Case) -> Verdict:
+    """In the steady state again: who is not answered then is slower than any limit."""
+    limit = _target(case, "again_p99_ms") or 0.0
+    findings: list[Finding] = []
+    measured: dict[str, float] = {}
+    for where, seen in _loads(case, findings):
+        again = seen["phases"]["again"]
+        expected = f"expected 99 % of the requests answered within {limit:g} ms"
+        if again["p99_ms"] is None:
+            made = again["answered"] + again["failed"]
+            text = f"{expected}, seen {again['failed']} of {made} not answered at all"
+            findings.append(Finding(where, text))
+            continue
+        measured["again_p99_ms"] = max(measured.get("again_p99_ms", 0.0), again["p99_ms"])
+        if again["p99_ms"] > limit:
+            findings.append(Finding(where, f"{expected}, seen {again['p99_ms']:.0f} ms"))
+    proven = f"once it was steady again, 99 % of the requests were answered within {limit:g} ms"
+    target = {"again_p99_ms": limit}
+    verdict = _judged(case, findings, proven, measured=measured, target=target)
+    return _unless(_without_load(case), verdict)
+
+
 def _of_ledger(check: Callable[[Case], Verdict]) -> Callable[[Case], Verdict]:
     """A check of the ledger with the drill's own numbers."""
 
@@ -229,5 +289,7 @@ CHECKS = {
     "the drill left no write twice or from nowhere": _of_ledger(ledger.nothing_invented),
     "the bank kept its total through the drill": _of_ledger(ledger.total_constant),
     "writing went on in time": _of_ledger(ledger.went_on_in_time),
+    "no more requests failed than may": few_requests_failed,
+    "requests were answered in time again": requests_fast_again,
     "the steady state came back in time": steady_again,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from harness.checks import ledger
+from harness.checks import ledger, load
 from harness.checks.findings import Facts, Finding, conclude, looks, unknown, wanted
 from harness.model import Case, Outcome, Verdict
 
@@ -31,7 +31,10 @@ def _turns(parts: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def lasted(case: Case) -> Verdict:
-    """All parts together were as long as they should be, with at least one fault in them."""
+    """All parts together were as long as they should be, with a fault in them, and under load.
+
+    A cluster without an ingress has no load, and of that a soak says nothing.
+    """
     seen, parts = _parts(case)
     target = wanted(case, "soak_hours")
     findings = []
@@ -41,6 +44,8 @@ def lasted(case: Case) -> Verdict:
         if part["ended"] and not (taken_up and number < len(parts)):
             make = unknown if taken_up else Finding
             findings.append(make(name, f"it ended early: {part['ended']}"))
+        if part.get("load") is not None:
+            findings += load.unoffered(name, part["load"], load.OF_SOAK)
     hours = round(sum(part["lasted_s"] for part in parts.values()) / _HOUR_S, 4)
     if parts and not any("seen_s" in f for _, turn in _turns(parts) for f in turn["faults"]):
         findings.append(unknown(_PROBE, "no fault was injected in all that time"))

@@ -58,7 +58,8 @@ def _plan_drill(
             say(f"  !         {run['unknown']}")
         for fault in run["faults"]:
             _say_fault(fault)
-    say(f"\nseed {seed}")
+    say(f"\nload {document['load']}")
+    say(f"seed {seed}")
     say("must hold")
     for words in document["targets"].values():
         say(f"  {words}")

@@ -1,8 +1,9 @@
-"""Carrying a drill out: steady state → ledger → fault → heal → steady state again.
+"""Carrying a drill out: steady state → ledger and load → fault → heal → steady state again.
 
 Nothing is judged here. What came of it is one value, which checks judge:
 
 ``drill``, ``title``, ``targets``   what was planned (target → [sign, number])
+``load``    the load's name; None when the drill has none
 ``during``  the checks that must hold on the other machines while a fault is there
 ``runs``    one a machine, in order; the last one may have ended early:
   ``machine``, ``seconds``, ``error``   the last: why it could not be carried on
@@ -17,6 +18,7 @@ Nothing is judged here. What came of it is one value, which checks judge:
   ``steady_s``, ``after``   how long until the steady state, and what is still in its way
   ``whole_s``   until Ceph had every copy again; None when it was not seen; not there without Ceph
   ``ledger``    what became of the writes, as checks of the ledger judge it
+  ``load``    what became of the requests (``loads``); None when none were made
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from typing import Any, Protocol, TypeAlias
 
 from pydantic import ValidationError
 
+from harness.drill.loads import AGAIN, HEALED_MARK, Load, Mark, marking, without_load
 from harness.drill.watch import Watch, noticed, watching
 from harness.errors import ConfigError, HarnessError, NotProven, Refused, TimedOut, Unhealed
 from harness.faults import FAULTS
@@ -53,11 +56,12 @@ Calm: TypeAlias = Callable[[float], tuple[float, Sequence[str]]]
 Meanwhile: TypeAlias = Callable[[str, float], Mapping[str, Any]]
 
 _CALM_WITHIN_S = 120.0
+# In the steady state again, the load goes on for so long: what it shows then is how fast that is.
+_AGAIN_S = 10.0
 # Ceph may be asked for so long by a look that has begun.
 _LAST_LOOK_S = 30.0
 # What a plan calls the ledger's namespace, which is made when the ledger is kept.
 LEDGER_SPACE = "‹the ledger's›"
-HEALED_MARK = "fault taken back"
 
 
 class Books(Protocol):
@@ -92,6 +96,10 @@ class Keeping(Protocol):
     ) -> AbstractContextManager[Books]: ...
 
 
+# Offers the load, if there is one, while a machine is hit in the body.
+Loading: TypeAlias = Callable[[str], AbstractContextManager[Load]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """All that a drill is carried out with.
@@ -110,6 +118,7 @@ class Stage:
     keeping: Keeping
     tell: Callable[[str], None]
     seed: int
+    loading: Loading = without_load
     keeper: KeeperOf = keeper_of
     meanwhile: Meanwhile | None = None
 
@@ -139,6 +148,7 @@ def carry_out(drill: Drill, stage: Stage, machines: Sequence[str] = ()) -> JSON:
     return {
         "drill": drill.name,
         "title": drill.title,
+        "load": drill.load,
         "targets": {key: [it.sign, it.number] for key, it in drill.targets.items()},
         "during": list(during.during) if during else [],
         "runs": runs,
@@ -234,7 +244,11 @@ def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, 
         stage.afford(fault)
     stage.tell(f"{drill.name} on {machine}: starting the ledger")
     rate = drill.writes_per_s
-    with stage.keeping(drill.ledger, machine=machine, writes_per_s=rate) as books:
+    with (
+        stage.keeping(drill.ledger, machine=machine, writes_per_s=rate) as books,
+        stage.loading(machine) as load,
+    ):
+        mark = marking(books, load)
         muted = partial(_muted, books, drill.targets["outage_s"].number)
         with (
             watching(stage.reach, machine, stage.limits, muted) as watch,
@@ -242,7 +256,7 @@ def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, 
         ):
             faults = faults or plan(drill, machine, stage.reach, draw, books.space)
             for planned, fault in zip(drill.faults, faults, strict=True):
-                break_once(planned, fault, watch, books, stage, run["faults"])
+                break_once(planned, fault, watch, mark, stage, run["faults"])
                 if watch.alarm.is_set():
                     break
             healed = time.monotonic()
@@ -250,6 +264,11 @@ def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, 
             stage.tell(f"{drill.name} on {machine}: waiting for the steady state again")
             took_s, after = stage.calm(within_s)
             run |= {"steady_s": round(took_s, 2), "after": list(after)}
+            if not after and not watch.alarm.is_set():
+                load.mark(AGAIN)
+                load.go_on(_AGAIN_S)
+            # Now: what Ceph still has to do is no part of how visitors fare.
+            run["load"] = load.outcome()
             if stage.reach.profile.disks is not None:
                 # Its own watcher may have looked last before the steady state was back.
                 left_s = drill.targets["whole_again_s"].number - (time.monotonic() - healed)
@@ -263,7 +282,7 @@ def break_once(
     planned: Planned,
     fault: Fault,
     watch: Watch,
-    books: Books,
+    mark: Mark,
     stage: Stage,
     told: list[dict[str, Any]],
 ) -> None:
@@ -278,12 +297,12 @@ def break_once(
     seen: dict[str, Any] = {"fault": fault.name, "target": fault.target, "aborted": None}
     seen["at_once"] = fault.at_once
     told.append(seen)
-    with _mended(life, seen, watch, books, stage):
+    with _mended(life, seen, watch, mark, stage):
         life.arm()
         with life.renewed():
             _must_be_calm(watch, fault)
             stage.tell(f"breaking: {fault.name} of {fault.target}")
-            books.mark(FAULT)
+            mark(FAULT)
             watch.takes |= fault.takes
             injected = time.monotonic()
             seen["inject_s"] = round(life.inject(unless=watch.alarm.is_set), 3)
@@ -313,7 +332,7 @@ def _told(stage: Stage, fault: Fault, event: str, data: Mapping[str, Any]) -> No
 
 @contextmanager
 def _mended(
-    life: Life, seen: dict[str, Any], watch: Watch, books: Books, stage: Stage
+    life: Life, seen: dict[str, Any], watch: Watch, mark: Mark, stage: Stage
 ) -> Iterator[None]:
     """Whatever happens in the body, the fault is taken back afterwards, and seen to be gone."""
     try:
@@ -321,10 +340,10 @@ def _mended(
     finally:
         if life.undo is not None:
             with uninterrupted():
-                _take_back(life, seen, watch, books, stage)
+                _take_back(life, seen, watch, mark, stage)
 
 
-def _take_back(life: Life, seen: dict[str, Any], watch: Watch, books: Books, stage: Stage) -> None:
+def _take_back(life: Life, seen: dict[str, Any], watch: Watch, mark: Mark, stage: Stage) -> None:
     if watch.alarm.is_set():
         stage.tell(f"too much is broken: {watch.why}")
         stage.write("alarm", life.fault.id, {"why": watch.why})
@@ -334,7 +353,7 @@ def _take_back(life: Life, seen: dict[str, Any], watch: Watch, books: Books, sta
     if aborted:
         seen |= {"aborted": watch.why, "ours": watch.ours}
         seen["abort_s"] = round(time.monotonic() - watch.alarmed, 3)
-    books.mark(HEALED_MARK)
+    mark(HEALED_MARK)
     gone_s = life.see_gone()
     seen["gone_s"] = round(gone_s, 3)
     if aborted:

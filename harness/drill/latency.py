@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
-from harness.drill.conduct import HEALED_MARK
+from harness.drill.loads import HEALED_MARK
 from harness.ledger.book import INVOKE, MARK, OK, Event
 from harness.ledger.tally import FAULT
 

@@ -15,9 +15,11 @@ from harness.faults.fault import Fault
 from harness.faults.permissions import DISRUPTION
 from harness.faults.standing import standing, without
 from harness.ledger.permissions import LEDGER
+from harness.load.aim import aimed, why_none
 from harness.probes import ceph
 from harness.probes.permissions import PERMISSIONS
 from harness.settings.drills import Drill
+from harness.settings.load import find_load
 from harness.transport import Reach
 from harness.transport.reading import reading
 
@@ -37,12 +39,24 @@ def planned(drill: Drill, reach: Reach, seed: int, machines: Sequence[str] = ())
         "title": drill.title,
         "effect": drill.effect,
         "seed": seed,
+        "load": _load(drill, reach),
         "runs": [_run(drill, machine, watched, draw) for machine in chosen],
         "targets": {
             key: f"{it.words} {it.sign} {it.number:g}" for key, it in drill.targets.items()
         },
         "permissions": [str(it) for it in sorted({*DISRUPTION, *LEDGER, *claims})],
     }
+
+
+def _load(drill: Drill, reach: Reach) -> str:
+    """What is asked of the ingress meanwhile, or why nothing is."""
+    if drill.load is None:
+        return "none"
+    try:
+        order = aimed(find_load(drill.load), reach.profile, lasts_s=0)
+    except HarnessError as error:
+        return f"not known: {str(error).partition(chr(10))[0]}"
+    return f"none: {why_none(reach.profile)}" if order is None else f"{drill.load}: {order}"
 
 
 def _run(drill: Drill, machine: str, reach: Reach, draw: Random) -> dict[str, Any]:

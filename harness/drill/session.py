@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import count, islice, takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
 from harness.drill.churn import CLAIMS, Churn, churning
-from harness.drill.conduct import Stage, carry_out
+from harness.drill.conduct import Keeping, Loading, Stage, carry_out
 from harness.drill.footprint import footprint
 from harness.drill.latency import quarters
+from harness.drill.loads import Load, Marked, without_load
 from harness.drill.mending import Mended, mend_journal
 from harness.drill.schedule import Turn, drawn
 from harness.drill.soak import BY_HAND, EVERYTHING, RESUMABLE, rebuilt, soak
@@ -25,15 +26,19 @@ from harness.ledger import keeping as ledger_keeping
 from harness.ledger import recovering as ledger_recovering
 from harness.ledger.book import Reader
 from harness.ledger.tally import observed
+from harness.load.aim import aimed, why_none
+from harness.load.running import offering
 from harness.model import JSON
 from harness.settings import load_gates
-from harness.settings.drills import OwnLooks, Steady, load_drill, load_steady
+from harness.settings.drills import OwnLooks, load_drill, load_steady
+from harness.settings.load import find_load
 from harness.settings.soaks import Soak, load_soak
 from harness.transport import Reach
 
 # So long a drill takes at most; what its ledger left after that was left by one that was killed.
 _DRILL_S = 7200.0
 DRILLS, SOAK, LEDGER = "drills", "soak", "ledger"
+_LOAD = "load"  # its folder
 
 
 class Recorder(Protocol):
@@ -88,10 +93,10 @@ class Drilling:
     def carry_out(self, name: str, run: Recorder) -> DrillOutcome:
         """One drill, under the Lease of the run; Refused with nothing touched."""
         drill = load_drill(name).changed(self.reach.profile.drills.get(name))
-        own, steady = drill.looks_on(self.reach.profile.cluster().parts), load_steady()
+        own = drill.looks_on(self.reach.profile.cluster().parts)
         claims = drill.claims and self.reach.profile.storage is not None
         with permitted(self.reach, run.name, allowed=self.options.allowed) as hold:
-            stage = self._stage(name, steady, run, hold, own, claims=claims)
+            stage = self._stage(name, drill.load, run, hold, own, claims=claims)
             value: Any = carry_out(drill, stage, self.options.machines)
         tallies: dict[str, JSON] = {}
         for each in value["runs"]:
@@ -103,9 +108,9 @@ class Drilling:
 
     def soak(self, part: str, before: Sequence[DrillOutcome], run: Recorder) -> DrillOutcome:
         """What is left of a soak, after earlier parts of it; Refused with nothing touched."""
-        rules, steady = load_soak(), load_steady()
+        rules = load_soak()
         with permitted(self.reach, run.name, allowed=self.options.allowed) as hold:
-            stage = self._stage(part, steady, run, hold)
+            stage = self._stage(part, rules.load, run, hold)
             turns, left_s = self._turns(rules, before), self._left_s(before)
             value = soak(rules, turns, left_s, stage, part=part)
         value |= _limits(rules)
@@ -124,9 +129,9 @@ class Drilling:
         ``left`` are the faults that are not known to be gone; Unhealed when one is still there.
         What was written is read back in the steady state, so that what can be there is.
         """
-        rules, steady = load_soak(), load_steady()
+        rules = load_soak()
         with permitted(self.reach, run.name, allowed=self.options.allowed) as hold:
-            stage = self._stage(part, steady, run, hold)
+            stage = self._stage(part, None, run, hold)
             _see_gone(mend_journal(self.reach, left), run)
             self.tell(f"{part} broke off: waiting for the steady state, to read back what it wrote")
             stage.calm(rules.calm_within_s)
@@ -135,7 +140,7 @@ class Drilling:
                 seen = {"at_s": value["lasted_s"], "seen": footprint(self.reach)}
                 value["footprints"].append(seen)
             place = f"{part}/{EVERYTHING}"
-            folder = self._ledger(place)
+            folder = self._newest(LEDGER, place)
             tallies = ledger_recovering.recovered(
                 self.reach,
                 names=rules.ledger,
@@ -163,40 +168,37 @@ class Drilling:
         drawn_or_given = self.options.turns or drawn(rules, machines, self.options.seed)
         return islice(iter(drawn_or_given), taken, None)
 
-    def _ledger(self, place: str) -> Path:
-        return self.folder / "ledger" / place.replace(" ", "-")
+    def _fresh(self, kind: str, place: str) -> Path:
+        """Where to keep a ledger or a load of a place: what an earlier session, which broke off,
+        has left of its own stays as it is."""
+        return next(it for it in self._folders(kind, place) if not it.exists())
+
+    def _newest(self, kind: str, place: str) -> Path:
+        """Where whoever was last at a place kept his; the first folder when nobody was."""
+        there = list(takewhile(Path.exists, self._folders(kind, place)))
+        return there[-1] if there else self._fresh(kind, place)
+
+    def _folders(self, kind: str, place: str) -> Iterator[Path]:
+        """Those of a place, in the order in which they are taken."""
+        first = self.folder / kind / place.replace(" ", "-")
+        yield first
+        yield from (first.with_name(f"{first.name}.{number}") for number in count(2))
 
     def _stage(
         self,
         what: str,
-        steady: Steady,
+        load: str | None,
         run: Recorder,
         hold: Hold,
         own: OwnLooks | None = None,
         *,
         claims: bool = False,
     ) -> Stage:
+        """All that ``what`` is carried out with; ConfigError when its load has nobody to ask."""
+        steady, numbers = load_steady(), all_numbers(load_gates())
+        loading = self._loading(what, load)
         run.write("seed", what, {"seed": self.options.seed})
         self.tell(f"every choice is drawn from --seed {self.options.seed}")
-
-        @contextmanager
-        def keeping(names: Sequence[str], *, machine: str, writes_per_s: float) -> Iterator[_Books]:
-            place = f"{what}/{machine}"
-            with (
-                ledger_keeping.keeping(
-                    self.reach,
-                    names=names,
-                    folder=self._ledger(place),
-                    run=f"{run.name}/{place}",
-                    seed=self.options.seed,
-                    rate_per_s=writes_per_s,
-                    lasts_s=self.options.soak_s + _DRILL_S,
-                ) as books,
-                churning(self.reach, self.options.seed) if claims else nullcontext() as churn,
-            ):
-                yield _Books(books, place, churn)
-
-        numbers = all_numbers(load_gates())
         return Stage(
             reach=self.reach,
             calm=partial(until_steady, self.reach, [steady, *([own] if own else [])], numbers),
@@ -204,11 +206,53 @@ class Drilling:
             warning=hold.warning,
             limits=steady.limits,
             write=run.write,
-            keeping=keeping,
+            keeping=self._keeping(what, run, claims=claims),
+            loading=loading,
             tell=self.tell,
             seed=self.options.seed,
             meanwhile=partial(meanwhile, self.reach, own.meanwhile, numbers) if own else None,
         )
+
+    @property
+    def _lasts_s(self) -> float:
+        """How long a ledger or a load is there at most."""
+        return self.options.soak_s + _DRILL_S
+
+    def _keeping(self, what: str, run: Recorder, *, claims: bool) -> Keeping:
+        @contextmanager
+        def keeping(names: Sequence[str], *, machine: str, writes_per_s: float) -> Iterator[_Books]:
+            place = f"{what}/{machine}"
+            with (
+                ledger_keeping.keeping(
+                    self.reach,
+                    names=names,
+                    folder=self._fresh(LEDGER, place),
+                    run=f"{run.name}/{place}",
+                    seed=self.options.seed,
+                    rate_per_s=writes_per_s,
+                    lasts_s=self._lasts_s,
+                ) as books,
+                churning(self.reach, self.options.seed) if claims else nullcontext() as churn,
+            ):
+                yield _Books(books, place, churn)
+
+        return keeping
+
+    def _loading(self, what: str, load: str | None) -> Loading:
+        """As ``_stage`` needs it, and errors as of that."""
+        order = aimed(find_load(load), self.reach.profile, self._lasts_s) if load else None
+        if load and order is None:
+            self.tell(f"without the load {load}: {why_none(self.reach.profile)}")
+        if order is None:
+            return without_load
+
+        @contextmanager
+        def loading(machine: str) -> Iterator[Load]:
+            self.tell(f"offering the load: {order}")
+            with offering(order, self._fresh(_LOAD, f"{what}/{machine}")) as running:
+                yield Marked(running)
+
+        return loading
 
 
 def _see_gone(mended: Iterable[Mended], run: Recorder) -> None:

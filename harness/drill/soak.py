@@ -9,6 +9,7 @@ Nothing is judged here. Whatever comes of it is journalled as it happens (record
                 as the runs of a drill have them (``conduct``), or "refused": why it was left out,
                 or "broken_off": that its harness was not there at its end
 ``footprints``  each {"at_s", "seen"}: how much there was of what may leak (``footprint``)
+``load``        what became of the requests (``loads``); None when none were made
 ``latency_ms``  the median time to an acknowledgement while nothing was broken, in each quarter
 """
 
@@ -23,6 +24,7 @@ from typing import Any
 
 from harness.drill.conduct import Books, Stage, break_once, fault_of
 from harness.drill.footprint import footprint
+from harness.drill.loads import Mark, marking
 from harness.drill.schedule import Turn
 from harness.drill.watch import watching
 from harness.errors import HarnessError, Refused, TimedOut, Unhealed
@@ -35,6 +37,7 @@ BY_HAND = "stopped by hand"
 BROKE_OFF = "its harness was killed, or broke off"
 # What did not end by itself is taken up again.
 RESUMABLE = (BY_HAND, BROKE_OFF)
+_LOAD_UNKNOWN = f"{BROKE_OFF}: how its visitors fared is not known"
 
 
 @dataclass
@@ -69,8 +72,12 @@ def soak(
         "footprints": [],
     }
     told = _Told(value, time.monotonic(), lambda kind, data: stage.write(kind, part, data))
-    with stage.keeping(rules.ledger, machine=EVERYTHING, writes_per_s=rules.writes_per_s) as books:
-        told.note("begun", wanted_s=wanted_s, space=books.space)
+    with (
+        stage.keeping(rules.ledger, machine=EVERYTHING, writes_per_s=rules.writes_per_s) as books,
+        stage.loading(EVERYTHING) as load,
+    ):
+        mark = marking(books, load)
+        told.note("begun", wanted_s=wanted_s, space=books.space, load=load.is_offered)
         with _ending_well(value):
             _look(stage, told)
             for turn in turns:
@@ -84,11 +91,12 @@ def soak(
                     f"{left_s / 60:.0f} min are left"
                 )
                 _rest(turn.pause_s, rules, stage, told)
-                if not _take(turn, rules, stage, books, told):
+                if not _take(turn, rules, stage, books, mark, told):
                     break
             _look(stage, told)
         value["lasted_s"] = told.lasted_s
-        told.note("over")
+        value["load"] = load.outcome(whole=True)
+        told.note("over", load=value["load"])
         stage.tell("reading back what was written")
         value["ledger"] = dict(books.tally())
         value["latency_ms"] = books.latency_ms()
@@ -98,22 +106,26 @@ def soak(
 def rebuilt(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """The value of a part that did not come to its end, from what was journalled of it.
 
-    Without its ledger and ``latency_ms``: these are in the ledger's book.
+    Without its ledger and ``latency_ms``: these are in the ledger's book. Of a load that was
+    offered, what came of it is known once the part is over.
     """
-    value: dict[str, Any] = {"ended": BROKE_OFF, "footprints": []}
+    value: dict[str, Any] = {"ended": BROKE_OFF, "footprints": [], "load": None}
     turns: dict[int, Mapping[str, Any]] = {}
     over = False
     for it in events:
         value["lasted_s"] = it["lasted_s"]
         if it["event"] == "begun":
             value["wanted_s"] = it["wanted_s"]
+            if it.get("load"):
+                value["load"] = {"phases": {}, "troubles": [_LOAD_UNKNOWN]}
         elif it["event"] == "footprint":
             value["footprints"].append(it["footprint"])
         elif it["event"] == "turn begun":
             turns[it["turn"]["number"]] = {**it["turn"], "broken_off": BROKE_OFF}
         elif it["event"] == "turn over":
             turns[it["turn"]["number"]] = it["turn"]
-        over = over or it["event"] == "over"
+        elif it["event"] == "over":
+            over, value["load"] = True, it.get("load")
         # What ended by itself is over, even if nobody was there to say so.
         if over or it["ended"]:
             value["ended"] = it["ended"]
@@ -128,7 +140,7 @@ def _ending_well(value: dict[str, Any]) -> Iterator[None]:
         value["ended"] = BY_HAND
 
 
-def _take(turn: Turn, rules: Soak, stage: Stage, books: Books, told: _Told) -> bool:
+def _take(turn: Turn, rules: Soak, stage: Stage, books: Books, mark: Mark, told: _Told) -> bool:
     """One turn; False when the soak cannot go on after it."""
     stage.write("turn", f"turn {turn.number}", turn.model_dump(mode="json"))
     entry: dict[str, Any] = {
@@ -141,7 +153,7 @@ def _take(turn: Turn, rules: Soak, stage: Stage, books: Books, told: _Told) -> b
     told.note("turn begun", turn=entry)
     told.value["turns"].append(entry)
     try:
-        _break(turn, rules, stage, books, entry)
+        _break(turn, rules, stage, books, mark, entry)
     except Unhealed as stays:
         entry["error"] = str(stays)
         told.value["ended"] = f"a fault stayed: {str(stays).partition(chr(10))[0]}"
@@ -159,7 +171,9 @@ def _take(turn: Turn, rules: Soak, stage: Stage, books: Books, told: _Told) -> b
     return not told.value["ended"]
 
 
-def _break(turn: Turn, rules: Soak, stage: Stage, books: Books, entry: dict[str, Any]) -> None:
+def _break(
+    turn: Turn, rules: Soak, stage: Stage, books: Books, mark: Mark, entry: dict[str, Any]
+) -> None:
     """The fault of a turn, from steady state to steady state; what came of it into ``entry``."""
     _, before = stage.calm(rules.calm_within_s)
     entry["before"] = list(before)
@@ -171,7 +185,7 @@ def _break(turn: Turn, rules: Soak, stage: Stage, books: Books, entry: dict[str,
         watching(stage.reach, turn.machine, stage.limits) as watch,
         stage.warning(watch.give_up),
     ):
-        break_once(planned, fault, watch, books, stage, entry["faults"])
+        break_once(planned, fault, watch, mark, stage, entry["faults"])
     stage.tell(f"turn {turn.number}: waiting for the steady state again")
     took_s, after = stage.calm(rules.calm_within_s)
     entry |= {"after": list(after), "steady_s": round(took_s, 2)}

@@ -12,8 +12,10 @@ from harness.lint.mistake import Mistake, at
 from harness.probes import PROBES
 from harness.settings import flaws, line_of, parse
 from harness.settings.drills import Drill, Planned
+from harness.settings.load import Load
 
 _FOLDER = "scenarios/drills"
+_LOADS = "scenarios/load"
 _NO_DRILL = "steady"
 _NOTICED = ("noticed_by_kubernetes_s", "noticed_by_ceph_s")
 # What a fault is given when it is planned, whatever the drill says.
@@ -24,6 +26,8 @@ def lint(
     root: Path, scenarios: Sequence[Scenario], faults: Mapping[str, type[Fault]]
 ) -> Iterator[Mistake]:
     """Mistakes in the files of drills, and drills that a feature or a file knows alone."""
+    loads = [*_loads(root)]
+    yield from (it for it in loads if isinstance(it, Mistake))
     rows = {scenario.drill: scenario for scenario in scenarios if scenario.drill is not None}
     paths = sorted((root / _FOLDER).glob("*.yaml"))
     known = {path.stem: path for path in paths if path.stem != _NO_DRILL}
@@ -41,15 +45,22 @@ def lint(
             yield Mistake(where=f"{where}:1", says=f"{name} calls itself {drill.name}")
         if name not in rows:
             yield Mistake(where=f"{where}:1", says=f"no scenario carries out {name}")
-        for key in _too_late(drill, faults):
-            line = line_of(path, ("targets", key))
-            says = f"{key} is longer than the fault is there: who never notices would be unknown"
-            yield Mistake(where=f"{where}:{line}", says=says)
+        if drill.load is not None and drill.load not in loads:
+            line = line_of(path, ("load",))
+            yield Mistake(where=f"{where}:{line}", says=f"there is no load {drill.load}")
+        yield from _of_faults(where, path, drill, faults)
         yield from _of_looks(where, path, drill)
-        for number, planned in enumerate(drill.faults):
-            for says in _of_fault(planned, faults):
-                line = line_of(path, ("faults", number))
-                yield Mistake(where=f"{where}:{line}", says=says)
+
+
+def _loads(root: Path) -> Iterator[str | Mistake]:
+    """The loads that are there, and what is wrong in their files."""
+    for path in sorted((root / _LOADS).glob("*.yaml")):
+        where = path.relative_to(root).as_posix()
+        yield path.stem
+        found = [Mistake(where=f"{where}:{it.line}", says=it.says) for it in flaws(Load, path)]
+        yield from found
+        if not found and (name := parse(Load, path).name) != path.stem:
+            yield Mistake(where=f"{where}:1", says=f"{path.stem} calls itself {name}")
 
 
 def _too_late(drill: Drill, faults: Mapping[str, type[Fault]]) -> Iterator[str]:
@@ -73,6 +84,20 @@ def _of_looks(where: str, path: Path, drill: Drill) -> Iterator[Mistake]:
     for check in dict.fromkeys([*drill.looks.during, *drill.looks.checks]):
         if check not in CHECKS:
             yield Mistake(where=f"{where}:{line}", says=f"there is no check named “{check}”")
+
+
+def _of_faults(
+    where: str, path: Path, drill: Drill, faults: Mapping[str, type[Fault]]
+) -> Iterator[Mistake]:
+    """Faults that could not be planned, or are not there as long as a target of theirs."""
+    for key in _too_late(drill, faults):
+        line = line_of(path, ("targets", key))
+        says = f"{key} is longer than the fault is there: who never notices would be unknown"
+        yield Mistake(where=f"{where}:{line}", says=says)
+    for number, planned in enumerate(drill.faults):
+        for says in _of_fault(planned, faults):
+            line = line_of(path, ("faults", number))
+            yield Mistake(where=f"{where}:{line}", says=says)
 
 
 def _of_fault(planned: Planned, faults: Mapping[str, type[Fault]]) -> Iterator[str]:

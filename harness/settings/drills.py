@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from harness.errors import ConfigError
 from harness.settings.files import SCENARIOS, Frozen, parse
@@ -22,6 +22,8 @@ _STEADY = "steady"
 Writer = Literal["postgres", "bank", "cephfs", "http", "objects"]
 # What a drill must always say: without these it would prove nothing.
 REQUIRED = ("lost_count", "outage_s", "steady_again_s", "whole_again_s")
+# What a drill with a load must say of it, and one without a load cannot.
+OF_LOAD = ("failed_percent", "again_p99_ms")
 
 
 def _complete(targets: Mapping[str, Target]) -> Mapping[str, Target]:
@@ -84,7 +86,8 @@ class Drill(Frozen):
     ``where`` picks the machines that it is run on, one after the other with the steady state in
     between: each machine, each server, one of them that the seed draws, or the
     Swarm manager's. ``effect`` says what
-    customers would feel. With ``claims``, every machine also writes blocks to a claim of the
+    customers would feel. ``load`` names what is asked of the ingress meanwhile
+    (``scenarios/load``). With ``claims``, every machine also writes blocks to a claim of the
     declared class, which every other one reads afterwards.
     """
 
@@ -97,8 +100,18 @@ class Drill(Frozen):
     ledger: tuple[Writer, ...] = Field(min_length=1)
     claims: bool = False
     writes_per_s: float = Field(default=5.0, gt=0, le=200)
+    load: str | None = None
     looks: OwnLooks | None = None
     targets: Annotated[Mapping[TargetKey, Target], AfterValidator(_complete)]
+
+    @model_validator(mode="after")
+    def _load_is_judged(self) -> Drill:
+        given = [key for key in OF_LOAD if key in self.targets]
+        if self.load is not None and len(given) < len(OF_LOAD):
+            raise ValueError(f"a load without {' and '.join(OF_LOAD)} proves nothing")
+        if self.load is None and given:
+            raise ValueError(f"{given[0]} needs a load")
+        return self
 
     def looks_on(self, parts: Collection[str]) -> OwnLooks | None:
         """What it looks at beside the steady state, on a cluster of these parts."""

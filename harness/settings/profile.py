@@ -29,6 +29,7 @@ from harness.settings.drills import DrillChange
 from harness.settings.faults import Commands, KnownPods, Ledger, Power
 from harness.settings.files import SCENARIOS, Frozen, cache_dir, parse, state_dir
 from harness.settings.gates import TargetChange
+from harness.settings.load import UrlPath
 from harness.settings.rook import Rook
 from harness.settings.swarm import Swarm
 
@@ -120,6 +121,8 @@ class Ingress(Frozen):
     addresses: tuple[IPvAnyAddress, ...] = Field(min_length=1)
     ingress_class: str
     sites: tuple[Name, ...] = ()
+    # What a load asks the sites for, where that is something else than the load says.
+    paths: tuple[UrlPath, ...] = ()
     # The authority that signed the sites' certificates (PEM); None: one that this system trusts.
     authority: ProfilePath | None = None
 

@@ -43,6 +43,7 @@ class Soak(Frozen):
     steady state may take to come back after one. ``look_every_s``: how often every machine's
     footprint is taken. ``grows_percent``: how much more of a thing there may be at the end.
     ``refused_percent``: how many turns may be refused as too much, or break off.
+    ``load`` names what is asked of the ingress all the time.
     """
 
     schema_version: int = Field(alias="schema", ge=1, le=1)
@@ -55,6 +56,7 @@ class Soak(Frozen):
     slower_ratio: float = Field(ge=1)
     ledger: tuple[Writer, ...] = Field(min_length=1)
     writes_per_s: float = Field(gt=0, le=50)
+    load: str | None = None
 
 
 def load_soak(path: Path = SOAK) -> Soak:

@@ -36,7 +36,22 @@ def run(machine: str) -> dict[str, Any]:
         "whole_s": 33.0,
         "after": [],
         "seconds": 150.2,
+        "load": load("before", "during", "healing", "again"),
     }
+
+
+def load(*phases: str) -> dict[str, Any]:
+    """A load of a thousand requests a phase, of which one in a hundred failed."""
+    seen = {
+        "planned": 1000,
+        "on_time": 1000,
+        "answered": 990,
+        "failed": 10,
+        "errors": {"timed out": 7, "status 502": 3},
+        "p50_ms": 12.0,
+        "p99_ms": 340.0,
+    }
+    return {"phases": {phase: dict(seen) for phase in phases}, "troubles": []}
 
 
 def seen() -> dict[str, dict[str, Any]]:
@@ -46,11 +61,14 @@ def seen() -> dict[str, dict[str, Any]]:
             DRILL: {
                 "drill": DRILL,
                 "title": "A machine loses its power",
+                "load": "ingress",
                 "targets": {
                     "lost_count": ["=", 0],
                     "outage_s": ["≤", 90],
                     "noticed_by_ceph_s": ["≤", 60],
                     "noticed_by_kubernetes_s": ["≤", 90],
+                    "failed_percent": ["≤", 25],
+                    "again_p99_ms": ["≤", 1000],
                     "steady_again_s": ["≤", 300],
                     "whole_again_s": ["≤", 300],
                 },
@@ -82,6 +100,7 @@ def soak() -> dict[str, Any]:
         "ended": None,
         "turns": turns,
         "footprints": [{"at_s": at, "seen": footprint()} for at in (0.0, 14400.0, 28800.0)],
+        "load": load("all"),
         "latency_ms": [{"postgres": 12.0, "cephfs": 8.0} for _ in range(4)],
         "grows_percent": 25,
         "refused_percent": 20,

@@ -19,6 +19,7 @@ from pydantic import Field
 
 from harness.drill.conduct import Stage
 from harness.drill.latency import quarters
+from harness.drill.loads import Load, NoLoad
 from harness.drill.schedule import drawn
 from harness.drill.soak import soak
 from harness.faults import FAULTS
@@ -80,6 +81,17 @@ class Books:
         return quarters(Reader(self.books.folder / "book"))
 
 
+class Visitors(NoLoad):
+    """A load over fakes."""
+
+    is_offered = True
+
+
+@contextmanager
+def loading(_machine: str) -> Iterator[Load]:
+    yield Visitors()
+
+
 def main(folder: Path, last: int) -> None:
     with pytest.MonkeyPatch.context() as patch, ground(folder, patch) as made:
         patch.setitem(FAULTS, "no-op", Quiet)
@@ -113,6 +125,7 @@ def main(folder: Path, last: int) -> None:
                 limits=Limits(electing_s=30, inactive_s=60, silent_s=90),
                 write=journal.append,
                 keeping=keeping,
+                loading=loading,
                 tell=tell,
                 seed=SEED,
                 keeper=lambda _reach, _place: NoteKeeper(NOTE),

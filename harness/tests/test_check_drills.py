@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from harness.checks import CHECKS
 from harness.checks.drills import CHECKS as OF_DRILLS
+from harness.checks.load import OF_DRILL
 from harness.model import Outcome, Verdict
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_drills import DRILL
@@ -20,6 +22,8 @@ NOTICED = "others noticed it in time"
 LOST = "the drill lost no acknowledged write"
 WENT_ON = "writing went on in time"
 STEADY = "the steady state came back in time"
+FEW_FAILED = "no more requests failed than may"
+FAST_AGAIN = "requests were answered in time again"
 
 
 def judged(check: str, change: Callable[[Any], object]) -> Verdict:
@@ -42,7 +46,44 @@ def asked_itself(drill: Any) -> None:
         run["faults"][0]["noticed"]["health"] = 61.0
 
 
+def in_each_phase(**changes: Any) -> Callable[[Any], object]:
+    def change(drill: Any) -> None:
+        for seen in drill["runs"][0]["load"]["phases"].values():
+            seen.update(changes)
+
+    return change
+
+
+def again(**changes: Any) -> Callable[[Any], object]:
+    return lambda drill: drill["runs"][0]["load"]["phases"]["again"].update(changes)
+
+
+def of_load(**changes: Any) -> Callable[[Any], object]:
+    return lambda drill: drill["runs"][0]["load"].update(changes)
+
+
+def without(phase: str) -> Callable[[Any], object]:
+    return lambda drill: drill["runs"][0]["load"]["phases"].pop(phase)
+
+
 DEFECTS = [
+    (FEW_FAILED, in_each_phase(answered=700, failed=300), "fail", "at most 25 %"),
+    (FEW_FAILED, again(answered=0, failed=2000), "fail", "2000 of 2000 in the steady state again"),
+    (FAST_AGAIN, again(p99_ms=1001.0), "fail", "within 1000 ms, seen 1001 ms"),
+    (FAST_AGAIN, again(p99_ms=None), "fail", "10 of 1000 not answered at all"),
+    *(
+        (check, change, "not_proven", words)
+        for check in (FEW_FAILED, FAST_AGAIN)
+        for change, words in (
+            (first_run(load=None), "no load was offered"),
+            (of_load(troubles=["the load ended before its time"]), "before its time"),
+            (in_each_phase(on_time=989), "only 3956 of 4000 planned requests began in time"),
+            # A harness that was too busy is not taken for a platform that is too slow.
+            (in_each_phase(on_time=900, answered=1, failed=999, p99_ms=None), "at least 99 %"),
+            *((without(phase), "no request was made") for phase in OF_DRILL),
+            (again(answered=0, failed=0), "no request was made in the steady state again"),
+        )
+    ),
     (REAL, first_fault(unseen="the fault is seen: not within 30 s"), "not_proven", "not within"),
     (REAL, lambda d: d["runs"][0]["faults"][0].pop("seen_s"), "not_proven", "by anybody"),
     (REAL, lambda d: d["runs"][0]["faults"][0].pop("gone_s"), "fail", "not seen to be gone"),
@@ -128,6 +169,27 @@ def test_the_longest_wait_for_the_others_is_measured() -> None:
     verdict = judged(WENT_ON_BESIDE, first_fault(meanwhile=slow))
     assert verdict.outcome is Outcome.PASS, verdict.reason
     assert verdict.measured == {"others_after_s": 40.0}
+
+
+def test_a_drill_without_a_load_and_a_cluster_without_an_ingress_have_nothing_to_judge() -> None:
+    why = "there is no ingress here"
+    plain = case(clean())
+    no_ingress = replace(plain, cluster=replace(plain.cluster, absent={"ingress": why}))
+    for check in (FEW_FAILED, FAST_AGAIN):
+        verdict = judged(check, lambda drill: drill.update(load=None))
+        assert (verdict.outcome, verdict.reason) == (
+            Outcome.NOT_APPLICABLE,
+            "this drill has no load",
+        )
+        verdict = CHECKS[check](no_ingress)
+        assert (verdict.outcome, verdict.reason) == (Outcome.NOT_APPLICABLE, why)
+
+
+def test_the_worst_load_of_all_machines_is_measured() -> None:
+    verdict = judged(FEW_FAILED, in_each_phase(answered=950, failed=50))
+    assert (verdict.measured, verdict.target) == ({"failed_percent": 5.0}, {"failed_percent": 25})
+    verdict = judged(FAST_AGAIN, again(p99_ms=700.0))
+    assert verdict.measured == {"again_p99_ms": 700.0}
 
 
 def test_the_ledger_is_judged_by_the_drills_own_numbers() -> None:

@@ -131,6 +131,7 @@ def test_a_drill_that_says_so_keeps_what_came_of_claims_beside_its_ledger(
     keeping = "harness.drill.session.ledger_keeping.keeping"
     monkeypatch.setattr(keeping, lambda *_, **__: giving(FakeBooks()))
     monkeypatch.setattr(session, "churning", lambda *_: giving(FakeChurn()))
+    monkeypatch.setattr(session, "aimed", lambda *_: None)
 
     class Recorder:
         name = "a run"

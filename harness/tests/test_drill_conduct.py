@@ -43,6 +43,21 @@ class FakeBooks:
 
 
 @dataclass
+class FakeLoad:
+    marks: list[str] = field(default_factory=list)
+    is_offered: bool = True
+
+    def mark(self, name: str) -> None:
+        self.marks.append(name)
+
+    def go_on(self, seconds: float) -> None:
+        self.marks.append(f"went on for {seconds:g} s")
+
+    def outcome(self, *, whole: bool = False) -> Any:
+        return {"whole": whole}
+
+
+@dataclass
 class World:
     """A drill's surroundings, each of which a test may make fail."""
 
@@ -51,6 +66,7 @@ class World:
     refuses: list[str | None] = field(default_factory=list)
     events: list[tuple[str, Any]] = field(default_factory=list)
     books: FakeBooks = field(default_factory=FakeBooks)
+    load: FakeLoad = field(default_factory=FakeLoad)
     reach: Reach = field(default_factory=reach)
     meanwhile: Meanwhile | None = None
     alarms: list[Callable[[str], object]] = field(default_factory=list)
@@ -64,11 +80,16 @@ class World:
             limits=Limits(electing_s=30, inactive_s=60, silent_s=90),
             write=lambda kind, _, data: self.events.append((data.get("event", kind), data)),
             keeping=self._keeping,
+            loading=self._loading,
             tell=lambda _text: None,
             seed=1,
             keeper=lambda _reach, _place: NoteKeeper(self.note),
             meanwhile=self.meanwhile,
         )
+
+    @contextmanager
+    def _loading(self, _machine: str) -> Iterator[FakeLoad]:
+        yield self.load
 
     def carry_out(self, machines: Sequence[str] = ("one",), **changes: Any) -> Any:
         return carry_out(drill(self.note, **changes), self.stage(), machines)
@@ -129,7 +150,10 @@ def test_a_drill_goes_from_steady_state_to_steady_state_on_each_machine() -> Non
     assert [run["machine"] for run in value["runs"]] == ["one", "two"]
     assert world.told == WHOLE_LIFE * 2
     assert world.books.marks == ["fault injected", "fault taken back"] * 2
+    again = ["steady again", "went on for 10 s"]
+    assert world.load.marks == ["fault injected", "fault taken back", *again] * 2
     run = value["runs"][0]
+    assert run["load"] == {"whole": False}
     assert run["faults"][0]["seen_s"] >= 0
     assert run["faults"][0]["gone_s"] >= 0
     assert run["ledger"] == {"postgres": {"ok": 3}}
@@ -150,6 +174,13 @@ def test_without_a_steady_state_nothing_is_broken() -> None:
     value = world.carry_out(machines=())
     assert value["runs"] == [{"machine": "one", "before": ["Ceph is not healthy"], "faults": []}]
     assert world.told == []
+
+
+def test_without_the_steady_state_again_the_load_does_not_go_on() -> None:
+    world = World(calms=[[], ["an OSD is down"]])
+    value = world.carry_out()
+    assert value["runs"][0]["after"] == ["an OSD is down"]
+    assert world.load.marks == ["fault injected", "fault taken back"]
 
 
 def test_a_drill_that_is_refused_has_touched_nothing() -> None:
@@ -371,6 +402,8 @@ def test_after_an_alarm_the_next_fault_is_left_out_and_the_drill_is_told_to_its_
     assert not fault["ours"]
     assert 0 <= fault["abort_s"] <= fault["abort_gone_s"] < 5
     assert "error" not in run
+    assert run["load"] == {"whole": False}
+    assert world.load.marks == ["fault injected", "fault taken back"]
     assert run["ledger"] == {"postgres": {"ok": 3}}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,9 @@ from harness.settings.drills import drill_names, load_drill
 from harness.tests.fault_examples import whole_cluster
 from harness.transport import Reach
 from harness.transport.fake import FakeKube, FakeShell
+
+STACK = {"cni": "bridge", "network_policy": False}
+INGRESS = {"addresses": ["127.0.0.1"], "ingress_class": "web", "sites": ["shop.example"]}
 
 
 def lose_machine(reach: Reach) -> dict[str, object]:
@@ -26,6 +30,18 @@ def test_acts_and_undo_are_said_as_they_would_be_run() -> None:
     assert fault["target"] == "one"
     assert fault["acts"] == [{"place": "here", "command": "off one"}]
     assert fault["undo"] == {"place": "here", "commands": ["on one"]}
+
+
+def test_the_load_is_said_or_why_there_is_none() -> None:
+    drill = load_drill("lose-machine")
+    none = planned(drill, whole_cluster(stack=STACK, ingress=None), seed=7)["load"]
+    assert none == "none: there is no ingress here"
+    with_ingress: dict[str, Any] = {"stack": {**STACK, "ingress": "nginx"}, "ingress": INGRESS}
+    said = planned(drill, whole_cluster(**with_ingress), seed=7)["load"]
+    assert said.startswith("ingress: 20 requests/s to https://shop.example/healthz at 127.0.0.1;")
+    siteless = {**with_ingress, "ingress": {**INGRESS, "sites": []}}
+    said = planned(drill, whole_cluster(**siteless), seed=7)["load"]
+    assert "declares no site" in said
 
 
 @pytest.mark.parametrize("name", drill_names())

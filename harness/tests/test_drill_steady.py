@@ -137,14 +137,13 @@ def test_a_drills_own_looks_are_taken_before_and_after_it_and_during_it(
     drilling = Drilling(reach=reach(), folder=tmp_path, options=options, tell=lambda _: None)
     own = load_drill("break-dns").looks
     assert own is not None
-    steady = load_steady()
     hold = Hold(drilling.reach.kube, "run")
-    stage = drilling._stage("break-dns", steady, Run(), hold, own)
+    stage = drilling._stage("break-dns", None, Run(), hold, own)
     stage.calm(1.0)
     assert stage.meanwhile is not None
     stage.meanwhile("one", 1.0)
-    assert asked == [[steady.checks, own.checks], ("one", own.during)]
-    assert drilling._stage("lose-osd", steady, Run(), hold).meanwhile is None
+    assert asked == [[load_steady().checks, own.checks], ("one", own.during)]
+    assert drilling._stage("lose-osd", None, Run(), hold).meanwhile is None
 
 
 WANTED = {

@@ -98,6 +98,39 @@ def test_looks_that_nobody_could_take_are_found(tmp_path: Path) -> None:
     ]
 
 
+def test_a_load_that_is_not_there_or_not_right_is_found(tmp_path: Path) -> None:
+    keys = (*settings_drills.REQUIRED, *settings_drills.OF_LOAD)
+    loaded = {"load": "crowd", "targets": dict.fromkeys(keys, TARGET)}
+    ((where, says),) = mistakes(tmp_path, **loaded)
+    assert (where.partition(":")[0], says) == ("stumble.yaml", "there is no load crowd")
+    (tmp_path / "scenarios/load").mkdir()
+    load = "{schema: 1, name: NAME, title: t, requests_per_s: RATE, timeout_s: 1, paths: [/]}"
+    path = tmp_path / "scenarios/load/crowd.yaml"
+    path.write_text(load.replace("NAME", "crowd").replace("RATE", "5"))
+    assert mistakes(tmp_path, **loaded) == []
+    path.write_text(load.replace("NAME", "mob").replace("RATE", "5"))
+    assert mistakes(tmp_path, **loaded) == [("crowd.yaml:1", "crowd calls itself mob")]
+    path.write_text(load.replace("NAME", "crowd").replace("RATE", "0"))
+    ((where, says),) = mistakes(tmp_path, **loaded)
+    assert where == "crowd.yaml:1"
+    assert "requests_per_s" in says
+
+
+@pytest.mark.parametrize(
+    ("load", "key", "words"),
+    [
+        ("crowd", "failed_percent", "a load without failed_percent and again_p99_ms proves"),
+        (None, "failed_percent", "failed_percent needs a load"),
+    ],
+)
+def test_a_load_without_its_numbers_and_numbers_without_a_load_are_found(
+    tmp_path: Path, load: str | None, key: str, words: str
+) -> None:
+    targets = dict.fromkeys((*settings_drills.REQUIRED, key), TARGET)
+    ((_, says),) = mistakes(tmp_path, load=load, targets=targets)
+    assert words in says
+
+
 def test_a_drill_without_its_numbers_is_found(tmp_path: Path) -> None:
     ((where, says),) = mistakes(tmp_path, targets={"lost_count": TARGET})
     assert where.startswith("stumble.yaml:")

@@ -18,11 +18,12 @@ from harness.drill import session as module
 from harness.drill.mending import Mended
 from harness.drill.schedule import drawn
 from harness.drill.session import Drilling, DrillOutcome, Options
-from harness.drill.soak import BROKE_OFF, BY_HAND, rebuilt
+from harness.drill.soak import BROKE_OFF, BY_HAND, rebuilt, soak
 from harness.errors import NotListening, NotProven, Unhealed
 from harness.faults.lease import Hold
 from harness.gate import Trail
 from harness.journal import Journal, Reader
+from harness.ledger.book import Book
 from harness.ledger.recovering import read_again, recovered
 from harness.model import Outcome, Verdict
 from harness.settings import ROOT
@@ -33,6 +34,7 @@ from harness.tests.clean_cluster import NAMES
 from harness.tests.killed_soak import PART, RULES, SEED, SPACE
 from harness.tests.ledger_rig import ground
 from harness.tests.stage import reach
+from harness.tests.test_drill_conduct import World
 from harness.transport.fake import FakeKube
 
 LISTED = "/api/v1/namespaces?labelSelector=app.kubernetes.io%2Fmanaged-by%3Dcutover"
@@ -109,6 +111,36 @@ def test_what_ended_by_itself_is_over_and_what_was_stopped_is_gone_on_with() -> 
         assert value["ended"] == ended
         outcome = DrillOutcome(value=value, tallies={})
         assert drills(soak_s=60.0).is_soaked([outcome]) is is_over, ended
+
+
+def test_how_the_visitors_of_a_killed_soak_fared_is_not_known_and_that_is_said(
+    trail: Trail,
+) -> None:
+    events = trail.broken_off[PART]
+    assert lasted(rebuilt(events)["load"]).outcome is Outcome.NOT_PROVEN
+    reason = lasted(rebuilt(events)["load"]).reason
+    assert "was killed, or broke off: how its visitors fared is not known" in reason
+    assert "no request was made" not in reason
+    unvisited = [{**events[0], "load": False}, *events[1:]]
+    assert rebuilt(unvisited)["load"] is None
+    over = {**events[-1], "event": "over", "load": clean_drills.load("all")}
+    assert lasted(rebuilt([*events, over])["load"]).outcome is Outcome.PASS
+
+
+def lasted(load: Any) -> Verdict:
+    """A soak of two parts of which the first one was killed."""
+    seen = clean()
+    whole = {**seen["soak"][clean_drills.PART], "lasted_s": 14401.0}
+    seen["soak"] = {PART: {**whole, "ended": BROKE_OFF, "load": load}, "part 2": whole}
+    return CHECKS["the soak lasted as long as it should"](case(seen))
+
+
+def test_a_soak_journals_how_its_visitors_fared_when_it_is_over() -> None:
+    world = World()
+    value = soak(RULES, drawn(RULES, ("one", "two"), SEED), 0.0, world.stage(), part=PART)
+    told = [data for kind, data in world.events if kind in ("begun", "over")]
+    assert [it["load"] for it in told] == [True, {"whole": True}]
+    assert value["load"] == rebuilt(told)["load"] == {"whole": True}
 
 
 def read(folder: Path, patch: pytest.MonkeyPatch) -> Any:
@@ -204,17 +236,22 @@ def permissive(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
+@pytest.mark.parametrize("folder", ["everything", "everything.2"])
 def test_a_killed_part_is_recovered_with_its_limits_its_latency_and_a_last_footprint(
-    killed: Path, trail: Trail, permissive: pytest.MonkeyPatch, tmp_path: Path
+    killed: Path, trail: Trail, permissive: pytest.MonkeyPatch, tmp_path: Path, folder: str
 ) -> None:
-    at = tmp_path / "ledger/part-1/everything"
-    at.mkdir(parents=True)
+    """Also when an earlier session had kept a ledger for it, and broke off before it was begun."""
+    Book(tmp_path / "ledger/part-1/everything/book", "run").close()
+    at = tmp_path / "ledger/part-1" / folder
+    at.mkdir(exist_ok=True)
     subprocess.run(["cp", f"{killed}/ledger/everything/book", str(at)], check=True)
     permissive.setattr(module, "mend_journal", lambda _reach, left: _mended(left))
     run = Recorder()
     done = drills(600.0, tmp_path).recover(PART, trail.broken_off[PART], trail.left, run)
     value: Any = done.value
     assert len(value["footprints"]) == 2
+    tallies: Any = done.tallies
+    assert tallies[f"{PART}/everything/http"]["ok"] >= 15
     assert {"grows_percent", "refused_percent", "slower_ratio", "latency_ms"} <= value.keys()
     assert set(done.tallies) == {f"{PART}/everything/{it}" for it in load_soak().ledger}
     assert [it["event"] for kind, it in run.events if kind == "fault"] == ["healed", "heal-proved"]

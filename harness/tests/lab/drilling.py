@@ -6,15 +6,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from harness.drill.conduct import Stage
+from harness.drill.conduct import Loading, Stage
+from harness.drill.loads import Load, Marked, without_load
 from harness.drill.steady import all_numbers, meanwhile, until_steady
 from harness.faults import lease
 from harness.faults.fault import Fault
 from harness.faults.permit import affordable
+from harness.load.aim import aimed
+from harness.load.running import offering
 from harness.settings import load_gates
 from harness.settings.drills import Limits, Looks, load_steady
+from harness.settings.load import find_load
 from harness.transport import Reach
 
 
@@ -43,12 +48,26 @@ def keeping(names: Sequence[str], *, machine: str, writes_per_s: float) -> Itera
     yield NoBooks()
 
 
+def visited(reach: Reach, folder: Path) -> Loading:
+    """The load that the project's drills have, on the lab's ingress."""
+    order = aimed(find_load("ingress"), reach.profile, lasts_s=600)
+    assert order is not None
+
+    @contextmanager
+    def loading(machine: str) -> Iterator[Load]:
+        with offering(order, folder / machine) as running:
+            yield Marked(running)
+
+    return loading
+
+
 def stage(
     reach: Reach,
     *,
     when: Mapping[str, Callable[[], object]],
     silent_s: float = 90,
     looks: Looks | None = None,
+    loading: Loading = without_load,
 ) -> Stage:
     """``when`` says what happens beside the drill, when its progress begins with a word.
 
@@ -73,6 +92,7 @@ def stage(
         limits=Limits(electing_s=30, inactive_s=60, silent_s=silent_s),
         write=lambda _kind, _subject, _data: None,
         keeping=keeping,
+        loading=loading,
         tell=tell,
         seed=1,
         meanwhile=partial(meanwhile, reach, looks, numbers) if looks else None,

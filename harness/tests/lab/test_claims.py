@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from harness.tests.lab import objects
 from harness.tests.lab.world import World
 from harness.waiting import until
 
 
+@pytest.mark.long
 def test_claims_are_served_while_a_machine_is_gone(world: World) -> None:
     with objects.namespace(world, "test-claims") as claims:
         world.power_off(world.two)

@@ -13,13 +13,15 @@ from harness.lab import swarm
 from harness.model import Case, Observation, Outcome, Verdict
 from harness.settings.drills import Drill, OwnLooks
 from harness.tests.lab.breaking import Do, inside
-from harness.tests.lab.drilling import stage
+from harness.tests.lab.drilling import stage, visited
 from harness.tests.lab.world import World
 
 REAL = "every fault was seen by somebody else, and seen to be gone"
 NO_MORE = "no more broke than was meant to"
 NOTICED = "others noticed it in time"
 STEADY = "the steady state came back in time"
+FEW_FAILED = "no more requests failed than may"
+FAST_AGAIN = "requests were answered in time again"
 OSD = "vmi2887103"
 
 
@@ -29,7 +31,7 @@ def do(world: World) -> Iterator[Do]:
         yield do
 
 
-def drill(fault: str, hold_s: float, **targets: float) -> Drill:
+def drill(fault: str, hold_s: float, load: str | None = None, **targets: float) -> Drill:
     always = {"lost_count": 0, "outage_s": 60, "steady_again_s": 20, "whole_again_s": 20}
     numbers = {**always, **targets}
     return Drill.model_validate(
@@ -41,6 +43,7 @@ def drill(fault: str, hold_s: float, **targets: float) -> Drill:
             "where": "a-machine",
             "faults": [{"fault": fault, "after_s": 0, "hold_s": hold_s}],
             "ledger": ["objects"],
+            "load": load,
             "targets": {key: {"at_most": it, "words": key} for key, it in numbers.items()},
         }
     )
@@ -134,3 +137,37 @@ def test_a_machine_that_is_cut_off_is_back_at_once_when_too_much_is_broken(
     assert fault["abort_s"] <= 5
     assert fault["abort_s"] <= fault["abort_gone_s"]
     assert "at most 5 s" not in judged(world, value, NO_MORE).reason
+
+
+@pytest.mark.defect("no more requests failed than may", "requests were answered in time again")
+def test_a_site_that_loses_its_pods_in_a_drill_is_felt_by_its_visitors(
+    world: World, do: Do
+) -> None:
+    """The steady state looks at machines and storage; that nobody is served, visitors alone tell.
+
+    Once the monitor is stopped, the site's service leads to no pod any more, and stays so.
+    """
+    what = drill("stop-monitor", 15, load="ingress", failed_percent=1, again_p99_ms=1000)
+    when = {"holding": lambda: lead_to(world, "nobody")}
+    try:
+        value: Any = do(
+            lambda reach: carry_out(
+                what,
+                stage(reach, when=when, loading=visited(reach, world.scratch)),
+                [world.three.name],
+            )
+        )
+    finally:
+        lead_to(world, "ingress")
+    few, fast = judged(world, value, FEW_FAILED), judged(world, value, FAST_AGAIN)
+    assert (few.outcome, fast.outcome) == (Outcome.FAIL, Outcome.FAIL)
+    assert "while it was broken (status 50" in few.reason
+    assert "not answered at all" in fast.reason
+    phases = value["runs"][0]["load"]["phases"]
+    assert phases["before"]["failed"] == 0
+
+
+def lead_to(world: World, app: str) -> None:
+    """The service of the lab's site leads to the pods with this label."""
+    patch = f'{{"spec": {{"selector": {{"app": "{app}"}}}}}}'
+    world.kubectl("--namespace=ingress", "patch", "service", "status", f"--patch={patch}")

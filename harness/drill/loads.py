@@ -1,0 +1,130 @@
+"""A load beside a drill or a soak: the moments that matter to it, and what came of it between them.
+
+That is one value, which checks judge:
+
+``phases``  of a drill ``before``, ``during`` (from the first fault until the last was taken back),
+            ``healing`` (until the steady state) and ``again``; of a soak ``all``. Each {"planned",
+            "on_time": begun as planned, "answered", "failed", "errors": {kind: number}, "p50_ms",
+            "p99_ms"}; those that did not come about are missing
+``troubles``  why none of it is to be trusted
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from math import inf
+from typing import Protocol, TypeAlias
+
+from harness.ledger.tally import FAULT
+from harness.load.results import Results
+from harness.load.running import Running
+from harness.model import JSON
+
+HEALED_MARK = "fault taken back"
+AGAIN = "steady again"
+
+
+# Notes the moment under a name.
+Mark: TypeAlias = Callable[[str], None]
+
+
+class Noting(Protocol):
+    """A ledger or a load: whoever notes moments."""
+
+    def mark(self, name: str) -> None:
+        """Note the moment under a name."""
+        ...
+
+
+def marking(*those: Noting) -> Mark:
+    """Notes a moment in each, as near to each other as can be."""
+
+    def mark(name: str) -> None:
+        for it in those:
+            it.mark(name)
+
+    return mark
+
+
+class Load(Noting, Protocol):
+    """A load while it is offered."""
+
+    @property
+    def is_offered(self) -> bool:
+        """Is anything asked at all?"""
+        ...
+
+    def go_on(self, seconds: float) -> None:
+        """Let it go on for so long."""
+        ...
+
+    def outcome(self, *, whole: bool = False) -> JSON:
+        """End it, and say what became of it, by phase or as a whole; None when there was none."""
+        ...
+
+
+class NoLoad:
+    """Nothing is asked."""
+
+    is_offered = False
+
+    def mark(self, name: str) -> None:
+        """There is nothing to cut."""
+
+    def go_on(self, seconds: float) -> None:
+        """There is nothing that could."""
+
+    def outcome(self, *, whole: bool = False) -> JSON:  # noqa: ARG002 (nothing, either way)
+        return None
+
+
+@contextmanager
+def without_load(_machine: str) -> Iterator[Load]:
+    """As a stage has it that offers no load."""
+    yield NoLoad()
+
+
+class Marked:
+    """A load that is running, and the moments that were noted (monotonic seconds)."""
+
+    is_offered = True
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+        self._marks: list[tuple[str, float]] = []
+
+    def mark(self, name: str) -> None:
+        self._marks.append((name, time.monotonic()))
+
+    def go_on(self, seconds: float) -> None:
+        self._running.go_on(seconds)
+
+    def outcome(self, *, whole: bool = False) -> JSON:
+        results = self._running.results()
+        spans: Mapping[str, tuple[float, float]] = {"all": (0.0, inf)} if whole else self._spans()
+        return {
+            "phases": {} if results is None else _cut(results, spans),
+            "troubles": list(self._running.troubles),
+        }
+
+    def _spans(self) -> Mapping[str, tuple[float, float]]:
+        """The phases that came about, from when until when."""
+        first: dict[str, float] = {}
+        for name, at in self._marks:
+            first.setdefault(name, at)
+        # Of several faults, the last one that was taken back ends it.
+        begins = {"during": first.get(FAULT), "again": first.get(AGAIN)}
+        begins["healing"] = dict(self._marks).get(HEALED_MARK)
+        spans: dict[str, tuple[float, float]] = {}
+        end = inf
+        for phase in ("again", "healing", "during"):
+            begin = begins[phase]
+            if begin is not None:
+                spans[phase], end = (begin, end), begin
+        return {"before": (0.0, end), **dict(reversed(spans.items()))}
+
+
+def _cut(results: Results, spans: Mapping[str, tuple[float, float]]) -> Mapping[str, JSON]:
+    return {phase: results.cut(*span).to_json() for phase, span in spans.items()}

@@ -1,0 +1,79 @@
+"""What came of requests, and how long answers took, in a histogram that can be added up.
+
+Answer times are microseconds, to two significant digits (at most 1 % off), up to an hour.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any, Self
+
+from hdrh.histogram import HdrHistogram
+
+_MOST_US = 3_600_000_000
+_DIGITS = 2
+_US_PER_S = 1e6
+_US_PER_MS = 1e3
+
+
+def _empty() -> Any:
+    return HdrHistogram(1, _MOST_US, _DIGITS)
+
+
+@dataclass(slots=True)
+class Bucket:
+    """Requests that belong together, usually by the second in which they were due.
+
+    ``on_time`` of them began as planned; ``errors`` are those that failed, by kind; ``took`` holds
+    the answers' times, from when each request was due.
+    """
+
+    on_time: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    took: Any = field(default_factory=_empty)
+
+    @property
+    def answered(self) -> int:
+        return int(self.took.get_total_count())
+
+    @property
+    def failed(self) -> int:
+        return self.errors.total()
+
+    def add(self, took_s: float, *, on_time: bool, error: str | None = None) -> None:
+        """Take in one request that is over."""
+        self.on_time += on_time
+        if error is not None:
+            self.errors[error] += 1
+        else:
+            self.took.record_value(min(max(1, round(took_s * _US_PER_S)), _MOST_US))
+
+    def merge(self, other: Bucket) -> None:
+        self.on_time += other.on_time
+        self.errors += other.errors
+        self.took.add(other.took)
+
+    def quantile_ms(self, q: float) -> float | None:
+        """The q-quantile (0 < q ≤ 1) of the time to an answer, in milliseconds.
+
+        None when so many were not answered at all: who failed fast has not been served fast.
+        """
+        rank = ceil(q * (self.answered + self.failed))
+        if not 0 < rank <= self.answered:
+            return None
+        us: int = self.took.get_value_at_percentile(100 * rank / self.answered)
+        return round(us / _US_PER_MS, 3)
+
+    def to_json(self) -> dict[str, Any]:
+        took = self.took.encode().decode() if self.answered else None
+        return {"on_time": self.on_time, "errors": dict(self.errors), "took": took}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        took = _empty()
+        if data["took"] is not None:
+            took.decode_and_add(data["took"])
+        return cls(data["on_time"], Counter(data["errors"]), took)

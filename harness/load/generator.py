@@ -1,0 +1,200 @@
+"""The program that offers the load: ``python -m harness.load.generator``, in a process of its own.
+
+Its standard input is one line, the order, and then nothing: when that ends, because whoever
+started it wants so or is no more, the load ends. Its standard output is what ``results`` reads.
+
+A visitor here is as one behind DNS round robin: each request is a new connection to the next
+address of the ingress. An address that refuses a connection, or makes none within a second, is
+left for the next one, as browsers and curl do; the last one has all the time that is left. From
+then on there is no second try: whoever is connected and gets no answer has been failed.
+"""
+
+from __future__ import annotations
+
+import locust  # isort: skip  # first: it replaces sockets and TLS, which nobody may have by then
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import ssl
+import sys
+import time
+from collections import defaultdict
+from contextlib import closing
+from itertools import count
+from math import floor
+from typing import Any, ClassVar
+
+import gevent
+from gevent.socket import wait_read
+from locust.env import Environment
+
+from harness.load.buckets import Bucket
+from harness.load.order import ON_TIME_S, Order, due_at
+
+# RFC 8305 lets a client try the next address after a quarter of a second; most are more patient.
+_CONNECTED_WITHIN_S = 1.0
+# Until the first users are there; the first request is due then. More at once locust warns of.
+_BEGINS_IN_S = 1.0
+_SPAWNS_PER_S = 100.0
+_WRITES_EVERY_S = 1.0
+# Whoever hangs in spite of all is ended by the kernel so long after the load should have been.
+_GRACE_S = 30.0
+# As nice(2) counts: below zero comes before whoever asks for nothing.
+_PRIORITY = -10
+_CHUNK = 65536
+
+
+class Failed(Exception):
+    """A request that was not served; its text is the kind."""
+
+
+class Visitor(locust.User):
+    """One of ``order.users`` who share the requests among them, in turn.
+
+    ``due`` moves on by the plan alone. A user who is late does not start anew from now: that would
+    leave out the requests of the very moments in which nobody was served.
+    """
+
+    order: ClassVar[Order]
+    trust: ClassVar[ssl.SSLContext]
+    began: ClassVar[float]
+    numbers: ClassVar[count[int]] = count()
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self.number = next(self.numbers)
+
+    @property
+    def due(self) -> float:
+        return due_at(self.began, self.number, self.order.per_s)
+
+    def wait_time(self) -> float:
+        return max(0.0, self.due - time.monotonic())
+
+    @locust.task
+    def visit(self) -> None:
+        number, due, now = self.number, self.due, time.monotonic()
+        if now < due:  # locust begins with a task, not with waiting
+            return
+        self.number += self.order.users
+        error = None
+        try:
+            with gevent.Timeout(self.order.timeout_s):
+                ask(self.order, self.trust, number)
+        except gevent.Timeout:
+            error = Failed("timed out")
+        except Exception as problem:
+            error = Failed(kind_of(problem))
+        self.environment.events.request.fire(
+            request_type="GET",
+            name="ingress",
+            response_time=(time.monotonic() - due) * 1000,
+            response_length=0,
+            exception=error,
+            context={"due": due, "on_time": now - due <= ON_TIME_S},
+        )
+
+
+def ask(order: Order, trust: ssl.SSLContext, number: int) -> None:
+    """One request, on a connection of its own; whatever is raised is why it failed."""
+    round_, first = divmod(number, len(order.addresses))
+    round_, path = divmod(round_, len(order.paths))
+    site = order.sites[round_ % len(order.sites)]
+    with (
+        closing(connected([*order.addresses[first:], *order.addresses[:first]], order.port)) as way,
+        trust.wrap_socket(way, server_hostname=site) as talk,
+    ):
+        connection = http.client.HTTPConnection(site)
+        connection.sock = talk
+        connection.request("GET", order.paths[path], headers={"Connection": "close"})
+        response = connection.getresponse()
+        while response.read(_CHUNK):
+            continue  # an answer is there when all of it is
+        if response.status >= http.HTTPStatus.BAD_REQUEST:
+            raise Failed(f"status {response.status}")
+
+
+def connected(addresses: list[str], port: int) -> socket.socket:
+    """A connection to the first of the addresses that makes one."""
+    *others, last = addresses
+    for address in others:
+        with contextlib.suppress(OSError):
+            way = socket.create_connection((address, port), timeout=_CONNECTED_WITHIN_S)
+            way.settimeout(None)
+            return way
+    try:
+        return socket.create_connection((last, port))
+    except OSError as error:
+        raise Failed("no connection") from error
+
+
+def kind_of(error: Exception) -> str:
+    """A word for why a request failed: few enough to count them."""
+    if isinstance(error, Failed):
+        return str(error)
+    return "wrong certificate" if isinstance(error, ssl.SSLCertVerificationError) else "broken off"
+
+
+class Seconds:
+    """Counts requests by the second in which they were due, and writes what is new."""
+
+    def __init__(self) -> None:
+        self._new: defaultdict[int, Bucket] = defaultdict(Bucket)
+
+    def hear(
+        self, response_time: float, exception: Exception | None, context: dict[str, Any], **_: Any
+    ) -> None:
+        """A request is over: locust's event."""
+        self._new[floor(context["due"])].add(
+            response_time / 1000,
+            on_time=context["on_time"],
+            error=None if exception is None else str(exception),
+        )
+
+    def write(self) -> None:
+        written, self._new = self._new, defaultdict(Bucket)
+        for second, bucket in sorted(written.items()):
+            say({"second": second, **bucket.to_json()})
+
+    def write_on(self) -> None:
+        while True:
+            gevent.sleep(_WRITES_EVERY_S)
+            self.write()
+
+
+def say(data: dict[str, Any]) -> None:
+    # One write a line: a reader never sees half of one for long, and never half of two.
+    sys.stdout.write(json.dumps(data) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    with contextlib.suppress(PermissionError):  # as root it is first: who measures must not be late
+        os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
+    order = Order.from_line(sys.stdin.readline())
+    signal.alarm(floor(order.lasts_s + order.timeout_s + _GRACE_S))
+    Visitor.order, Visitor.trust = order, ssl.create_default_context(cafile=order.authority)
+    seconds = Seconds()
+    environment = Environment(user_classes=[Visitor], stop_timeout=order.timeout_s + 1)
+    environment.events.request.add_listener(seconds.hear)
+    runner = environment.create_local_runner()
+    Visitor.began = time.monotonic() + _BEGINS_IN_S
+    say({"began": Visitor.began})
+    # Users come as fast as their first requests are due, and the first of them before that.
+    runner.start(order.users, spawn_rate=max(_SPAWNS_PER_S, order.per_s))
+    writing = gevent.spawn(seconds.write_on)
+    with contextlib.suppress(TimeoutError):
+        wait_read(sys.stdin.fileno(), timeout=order.lasts_s)
+    ended = time.monotonic()
+    runner.quit()
+    writing.kill()
+    seconds.write()
+    say({"ended": ended})
+
+
+if __name__ == "__main__":
+    main()

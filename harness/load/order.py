@@ -1,0 +1,56 @@
+"""What the generator is told. Standard library only: its process loads little beside locust."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import ceil
+from typing import Self
+
+# A request that begins later than this after it was due was not offered as planned. Nobody waits
+# for an earlier answer (`users`), so only the generator itself can be the reason.
+ON_TIME_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Whom to ask, for what, how often and for how long.
+
+    ``authority`` is a PEM file; None: what this system trusts. ``users`` are so many that each is
+    free again, even after a request that timed out, when its next one is due.
+    """
+
+    addresses: Sequence[str]
+    sites: Sequence[str]
+    paths: Sequence[str]
+    authority: str | None
+    per_s: float
+    timeout_s: float
+    lasts_s: float
+    users: int
+    port: int = 443
+
+    @classmethod
+    def from_line(cls, line: str) -> Self:
+        return cls(**json.loads(line))
+
+    def line(self) -> str:
+        return json.dumps(asdict(self)) + "\n"
+
+    def __str__(self) -> str:
+        where = ", ".join(f"https://{site}{path}" for site in self.sites for path in self.paths)
+        return (
+            f"{self.per_s:g} requests/s to {where} at {', '.join(self.addresses)}; "
+            f"each is given up after {self.timeout_s:g} s"
+        )
+
+
+def users_for(per_s: float, timeout_s: float) -> int:
+    """How many users a rate needs so that none is still busy when its next request is due."""
+    return ceil(per_s * (timeout_s + ON_TIME_S))
+
+
+def due_at(began: float, number: int, per_s: float) -> float:
+    """When a request is due: the plan knows nothing of what became of the others."""
+    return began + number / per_s

@@ -1,0 +1,51 @@
+"""Loads: how often visitors ask the ingress, for what, and how long they wait.
+
+One YAML file a load in ``scenarios/load/``. Whom they ask is the cluster profile's ``ingress:``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from harness.errors import ConfigError
+from harness.settings.files import SCENARIOS, Frozen, parse
+
+LOADS = SCENARIOS / "load"
+
+UrlPath = Annotated[str, Field(pattern=r"^/[!-~]*$")]
+
+
+class Load(Frozen):
+    """Visitors who come at a steady rate, whether the earlier ones were served or not.
+
+    ``requests_per_s`` is how many come each second; each gives up ``timeout_s`` seconds after it
+    began. They ask every site of the profile for every one of ``paths``, unless the profile says
+    which paths its sites have.
+    """
+
+    schema_version: Literal[1] = Field(alias="schema")
+    name: str = Field(pattern=r"^[a-z0-9-]{3,40}$")
+    title: str
+    requests_per_s: float = Field(gt=0, le=200)
+    timeout_s: float = Field(gt=0, le=30)
+    paths: tuple[UrlPath, ...] = Field(min_length=1)
+
+
+def find_load(name: str, folder: Path = LOADS) -> Load:
+    """The load of that name; ConfigError when there is none."""
+    path = folder / f"{name}.yaml"
+    if not path.exists():
+        known = ", ".join(load_names(folder))
+        raise ConfigError(f"there is no load {name}", remedy=f"there are: {known}")
+    load = parse(Load, path)
+    if load.name != name:
+        raise ConfigError(f"{path} calls itself {load.name}", remedy=f"name it {name}")
+    return load
+
+
+def load_names(folder: Path = LOADS) -> tuple[str, ...]:
+    """The names of all loads, sorted."""
+    return tuple(sorted(path.stem for path in folder.glob("*.yaml")))

@@ -1,0 +1,117 @@
+"""A drill or a soak that broke off is taken up again, and what it had kept until then stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.drill import session
+from harness.drill.conduct import Stage
+from harness.drill.session import Drilling, Options
+from harness.errors import NotProven
+from harness.faults import FAULTS
+from harness.faults.lease import Hold
+from harness.ledger.book import Reader
+from harness.ledger.keeping import Books, kept
+from harness.settings.drills import OF_LOAD, REQUIRED
+from harness.settings.soaks import load_soak
+from harness.tests.ledger_rig import ground
+from harness.tests.noop_fault import NoOp, Note, NoteKeeper
+from harness.tests.stage import reach
+from harness.tests.test_drill_conduct import drill
+from harness.tests.visited import site
+
+NOTE = Note()
+TARGET = {"at_most": 60, "words": "a number"}
+LOADED = {
+    "where": "a-machine",
+    "ledger": ["http"],
+    "load": "ingress",
+    "targets": dict.fromkeys((*REQUIRED, *OF_LOAD), TARGET),
+}
+
+
+class Run:
+    """Takes in whatever is written."""
+
+    name = "run"
+
+    def write(self, kind: str, subject: str, data: Any) -> object:
+        return kind, subject, data
+
+
+@pytest.fixture
+def drilling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drilling]:
+    """Whoever asks may, and the cluster is calm; a ledger is kept over fakes, visitors are real."""
+    made = reach()
+    monkeypatch.setattr(session, "permitted", lambda *_, **__: nullcontext(Hold(made.kube, "run")))
+    monkeypatch.setattr(session, "until_steady", lambda *_: (0.0, ()))
+    monkeypatch.setattr(session, "affordable", lambda *_: None)
+    monkeypatch.setattr(session, "load_drill", lambda _: drill(NOTE, **LOADED))
+    rules = load_soak().model_copy(update={"ledger": ("http",)})
+    monkeypatch.setattr(session, "load_soak", lambda: rules)
+    keeper = partial(Stage, keeper=lambda _reach, _place: NoteKeeper(NOTE))
+    monkeypatch.setattr(session, "Stage", keeper)
+    monkeypatch.setattr("harness.drill.conduct._AGAIN_S", 1.5)
+    (tmp_path / "shop").mkdir()
+    with site(tmp_path / "shop") as shop, ground(tmp_path, monkeypatch) as writes:
+
+        @contextmanager
+        def keeping(
+            _reach: Any, *, names: Sequence[str], folder: Path, rate_per_s: float, **_: Any
+        ) -> Iterator[Books]:
+            with kept(writes.stage, names, folder=folder, rate_per_s=rate_per_s) as books:
+                yield books
+
+        monkeypatch.setattr("harness.drill.session.ledger_keeping.keeping", keeping)
+        monkeypatch.setattr(session, "aimed", lambda *_: shop.order(per_s=20))
+        options = Options(allowed=True, seed=7, machines=("one",))
+        yield Drilling(
+            reach=made, folder=tmp_path / "run", options=options, tell=lambda _text: None
+        )
+
+
+def test_a_drill_that_is_resumed_keeps_a_ledger_and_a_load_of_its_own(
+    drilling: Drilling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupting(NoOp):
+        def active(self, reach: Any) -> bool:  # noqa: ARG002
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(FAULTS, "no-op", Interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        drilling.carry_out("break-the-note", Run())
+    left = {it: it.read_bytes() for it in drilling.folder.rglob("*") if it.is_file()}
+    assert {it.name for it in left} == {"book", "seconds.jsonl", "said.txt"}
+    monkeypatch.setitem(FAULTS, "no-op", NoOp)
+    outcome: Any = drilling.carry_out("break-the-note", Run())
+    (run,) = outcome.value["runs"]
+    assert "error" not in run
+    assert outcome.tallies["break-the-note/one/http"]["ok"] > 0
+    assert run["load"]["troubles"] == []
+    assert run["load"]["phases"]["again"]["answered"] > 0
+    assert {it: it.read_bytes() for it in left} == left
+    again = drilling.folder / "ledger/break-the-note/one.2/book"
+    assert "end" in {what for what, *_ in Reader(again)}
+
+
+def test_a_part_of_a_soak_that_broke_off_before_it_was_begun_is_begun_again(
+    drilling: Drilling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unserved(*_: Any) -> None:
+        raise NotProven("not one request of the load was answered")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "offering", unserved)
+        with pytest.raises(NotProven, match="not one request"):
+            drilling.soak("part 1", [], Run())
+    outcome: Any = drilling.soak("part 1", [], Run())
+    assert outcome.value["ended"] is None
+    assert outcome.tallies["part 1/everything/http"]["ok"] > 0
+    books = (drilling.folder / "ledger").rglob("book")
+    assert {it.parent.name for it in books} == {"everything", "everything.2"}

@@ -1,0 +1,242 @@
+"""Offering a load to a real site on loopback: what is late, refused or never asked is told."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.errors import NotProven
+from harness.load.order import Order
+from harness.load.results import Results
+from harness.load.running import Running, offering
+from harness.settings import ROOT
+from harness.tests.visited import HERE, NOBODY, SITE, Site, site
+from harness.waiting import until
+
+_LATE_US = 200_000
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Site]:
+    with site(tmp_path) as shop:
+        yield shop
+
+
+def stalled(shop: Site, order: Order, folder: Path) -> Results:
+    """A load on a site that for two seconds answers nobody."""
+    with offering(order, folder) as load:
+        load.go_on(0.5)
+        shop.lets_through.clear()
+        load.go_on(2.0)
+        shop.lets_through.set()
+        load.go_on(1.5)
+        results = load.results()
+    assert load.troubles == []
+    assert results is not None
+    return results
+
+
+def late(results: Results) -> int:
+    """How many answers came late."""
+    took = results.cut(results.began, results.ended + 1).seen.took
+    return sum(
+        it.count_at_value_iterated_to
+        for it in took.get_recorded_iterator()
+        if it.value_iterated_to > _LATE_US
+    )
+
+
+def test_everybody_who_comes_while_nobody_is_served_is_late(shop: Site, tmp_path: Path) -> None:
+    results = stalled(shop, shop.order(per_s=50), tmp_path / "load")
+    # A hundred came in those two seconds; those of the last 0.2 s did not wait long enough. On a
+    # busy computer there are more.
+    assert late(results) >= 80
+    whole = results.cut(results.began, results.ended + 1)
+    assert whole.seen.answered + whole.seen.failed == pytest.approx(whole.planned, abs=2)
+    p99 = whole.seen.quantile_ms(0.99)
+    assert p99 is not None
+    assert p99 > 1500
+    assert shop.hosts == {SITE}
+
+
+def test_users_who_are_all_busy_leave_nothing_out_and_do_not_offer_it_in_time(
+    shop: Site, tmp_path: Path
+) -> None:
+    """Two users would ask but twice in those two seconds: they make up for it, from the plan."""
+    results = stalled(shop, shop.order(per_s=50, users=2), tmp_path / "load")
+    assert late(results) >= 80
+    whole = results.cut(results.began, results.ended + 1)
+    assert whole.seen.on_time < 0.9 * whole.planned
+
+
+def test_a_generator_that_is_held_up_has_not_offered_what_was_planned(
+    shop: Site, tmp_path: Path
+) -> None:
+    with offering(shop.order(per_s=20), tmp_path / "load") as load:
+        load._process.send_signal(signal.SIGSTOP)
+        load.go_on(2.5)
+        load._process.send_signal(signal.SIGCONT)
+        load.go_on(1.0)
+        results = load.results()
+    assert results is not None
+    whole = results.cut(results.began, results.ended + 1)
+    assert whole.seen.on_time < 0.9 * whole.planned
+
+
+def test_phases_are_cut_afterwards(shop: Site, tmp_path: Path) -> None:
+    with offering(shop.order(per_s=40), tmp_path / "load") as load:
+        load.go_on(1.0)
+        broken = time.monotonic()
+        shop.status = 502
+        load.go_on(2.0)
+        mended = time.monotonic()
+        shop.status = 200
+        load.go_on(2.0)
+        results = load.results()
+    assert results is not None
+    before, during = results.cut(results.began, broken), results.cut(broken, mended)
+    assert before.planned > 0
+    assert during.planned == 80
+    assert during.seen.errors["status 502"] >= 40
+    assert during.seen.quantile_ms(0.99) is None
+    assert results.cut(mended + 1, results.ended).seen.failed == 0
+
+
+def test_each_request_has_a_hard_deadline(shop: Site, tmp_path: Path) -> None:
+    with offering(shop.order(per_s=20, timeout_s=0.5), tmp_path / "load") as load:
+        shop.lets_through.clear()
+        load.go_on(2.0)
+        asked = time.monotonic()
+        results = load.results()
+        took_s = time.monotonic() - asked
+    assert results is not None
+    whole = results.cut(results.began, results.ended + 1).seen
+    assert set(whole.errors) == {"timed out"}
+    assert whole.failed >= 30
+    assert took_s < 5
+
+
+def test_an_address_that_refuses_is_left_for_the_next(shop: Site, tmp_path: Path) -> None:
+    order = replace(shop.order(per_s=30), addresses=[NOBODY, HERE])
+    with offering(order, tmp_path / "load") as load:
+        load.go_on(1.0)
+        results = load.results()
+    assert results is not None
+    assert results.cut(results.began, results.ended + 1).seen.failed == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "status", "told"),
+    [
+        (NOBODY, SITE, 200, "no connection"),
+        (HERE, "other.example", 200, "wrong certificate"),
+        (HERE, SITE, 404, "status 404"),
+    ],
+)
+def test_a_load_that_nobody_serves_does_not_begin(
+    shop: Site, tmp_path: Path, address: str, host: str, status: int, told: str
+) -> None:
+    shop.status = status
+    order = replace(shop.order(), addresses=[address], sites=[host])
+    with closing(Running(order, tmp_path / "load")) as load:
+        until(lambda: load._so_far().errors, within_s=30, what="requests that failed")
+        with pytest.raises(NotProven, match=told):
+            load.served(within_s=0.1)
+
+
+def test_a_load_that_cannot_even_start_says_why(shop: Site, tmp_path: Path) -> None:
+    order = replace(shop.order(), authority="/nowhere/ca.crt")
+    with pytest.raises(NotProven, match="No such file"), offering(order, tmp_path / "load"):
+        pytest.fail("it began")
+
+
+def test_a_load_that_ends_too_early_is_not_trusted(shop: Site, tmp_path: Path) -> None:
+    order = replace(shop.order(per_s=20), lasts_s=2)
+    with offering(order, tmp_path / "load") as load:
+        load.go_on(30)
+        assert load._process.poll() == 0
+        assert load.results() is not None
+    (trouble,) = load.troubles
+    assert "ended before its time" in trouble
+
+
+def test_what_was_written_by_one_that_was_killed_is_read(shop: Site, tmp_path: Path) -> None:
+    with offering(shop.order(per_s=20), tmp_path / "load") as load:
+        load._process.kill()
+        load.go_on(1.5)
+        results = load.results()
+    assert results is not None
+    whole = results.cut(results.began, results.ended + 1)
+    assert 0 < whole.seen.answered < 0.9 * whole.planned
+    assert len(load.troubles) == 1
+
+
+PARENT = """
+import sys, threading
+from pathlib import Path
+from harness.load.order import Order
+from harness.load.running import offering
+
+with offering(Order.from_line(sys.stdin.readline()), Path(sys.argv[1])) as load:
+    try:
+        print(load._process.pid, flush=True)
+        threading.Event().wait(60)
+    except KeyboardInterrupt:
+        print(load.results().cut(load.results().began, 1e12).seen.answered, load.troubles)
+"""
+
+
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGINT])
+def test_no_load_outlives_whoever_started_it(
+    shop: Site, tmp_path: Path, by: signal.Signals
+) -> None:
+    heard = ("env", "--default-signal=INT", sys.executable)
+    with subprocess.Popen(
+        [*heard, "-c", PARENT, str(tmp_path / "load")],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        parent.stdin.write(shop.order(per_s=20).line())
+        parent.stdin.flush()
+        generator = int(parent.stdout.readline())
+        assert _lives(generator)
+        parent.send_signal(by)
+        said, _ = parent.communicate(timeout=30)
+    until(lambda: not _lives(generator), within_s=15, what="the load has ended")
+    if by == signal.SIGINT:
+        answered, _, troubles = said.partition(" ")
+        assert int(answered) > 0
+        assert troubles.strip() == "[]"
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # Whoever is dead and was not waited for yet is no process any more.
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def test_gevent_stays_out_of_the_harness() -> None:
+    """It would change how every thread, socket and SSH connection here waits."""
+    asked = "import sys, harness.cli, harness.drill.session, harness.load.running as it; "
+    asked += "print({'gevent', 'locust'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
