@@ -68,8 +68,8 @@ def took_s(verdict: Mapping[str, Any]) -> float:
     return round((ended - began).total_seconds(), 1)
 
 
-def past_runs(reports: Path, cluster: str) -> tuple[PastRun, ...]:
-    """The last whole gates of a cluster, newest last; partial ones say nothing about a week."""
+def whole_gates(reports: Path, cluster: str) -> tuple[PastRun, ...]:
+    """Every whole gate of a cluster, newest last; partial ones say nothing about a week."""
     return tuple(
         PastRun(
             run=verdict["run"],
@@ -81,4 +81,4 @@ def past_runs(reports: Path, cluster: str) -> tuple[PastRun, ...]:
         )
         for manifest, verdict in finished(reports)
         if manifest.cluster.name == cluster and not manifest.only
-    )[-REMEMBERED:]
+    )

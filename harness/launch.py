@@ -18,8 +18,8 @@ from harness import __version__
 from harness.catalogue import Scenario, read_features
 from harness.checks import Check
 from harness.errors import ConfigError, Refused
-from harness.gate import Manifest, Trail, judge
-from harness.history import past_runs, run_folder
+from harness.gate import Manifest, Trail, judge, streaks
+from harness.history import REMEMBERED, run_folder, whole_gates
 from harness.journal import Journal, Reader
 from harness.model import Outcome
 from harness.redaction import Redactor, secrets_of
@@ -108,6 +108,7 @@ def plan_run(asked: Asked, profile: Profile) -> Manifest:
     scenarios = read_features(asked.root / "features")
     _parts_exist(gates, scenarios, cluster.parts | cluster.absent.keys())
     commit, uncommitted = _commit(asked.root)
+    before = whole_gates(asked.reports, profile.name)
     return Manifest(
         run=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-week{week:02d}-{secrets.token_hex(2)}",
         week=week,
@@ -131,7 +132,8 @@ def plan_run(asked: Asked, profile: Profile) -> Manifest:
             for scenario in scenarios
             if ids & set(scenario.requirements) and asked.drill in (None, scenario.drill)
         ),
-        past=past_runs(asked.reports, profile.name),
+        past=before[-REMEMBERED:],
+        streaks=streaks(before),
     )
 
 

@@ -18,10 +18,10 @@ from harness.faults.permit import may_disrupt
 from harness.history import recorded, run_folder
 from harness.model import Exit
 from harness.settings import ROOT, load_profile
-from harness.settings.soaks import seconds
+from harness.settings.soaks import REQUIREMENT, seconds
 
 _OPTIONS = ("--week=9", "--allow-disruption")
-_ONLY = "--only=W9-SOAK"
+_ONLY = f"--only={REQUIREMENT}"
 # A fault that stays, or a system that misbehaved: what a smaller schedule must still show.
 _FAILED = (Exit.NO_GO, Exit.UNHEALED)
 
@@ -117,4 +117,4 @@ def _status(run: str, numbers: Sequence[int], cluster: str) -> int:
     except ValueError:
         return done.returncode
     worst = {it["id"]: it["verdict"] for it in verdict.get("requirements", ())}
-    return int(Exit.NO_GO) if worst.get("W9-SOAK") == "fail" else done.returncode
+    return int(Exit.NO_GO) if worst.get(REQUIREMENT) == "fail" else done.returncode

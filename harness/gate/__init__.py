@@ -1,7 +1,7 @@
 """What a journal proves: manifest and records in, one verdict out. Pure, and closed on failure."""
 
-from harness.gate.judge import Finding, Judged, Judgement, decide, judge
-from harness.gate.manifest import Manifest, PastRun
+from harness.gate.judge import Finding, Judged, Judgement, ago, decide, judge
+from harness.gate.manifest import Manifest, PastRun, Streak, streaks
 from harness.gate.ruling import Ruling, rule
 from harness.gate.trail import (
     Collected,
@@ -26,8 +26,11 @@ __all__ = [
     "Ruling",
     "ScenarioSeen",
     "StepSeen",
+    "Streak",
     "Trail",
+    "ago",
     "decide",
     "judge",
     "rule",
+    "streaks",
 ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from harness import exits
@@ -32,7 +33,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """A requirement and all that is known about it; ``waiver`` is one that names it, or None."""
+    """A requirement and all that is known about it.
+
+    ``waivers`` are those that speak of what blocks it, the one that ends first before the others:
+    those in force when they cover all of it, else every one.
+    """
 
     requirement: Requirement
     outcome: Outcome
@@ -40,7 +45,7 @@ class Judged:
     findings: tuple[Finding, ...] = ()
     measured: Numbers
     target: Numbers
-    waiver: Waiver | None = None
+    waivers: tuple[Waiver, ...] = ()
 
     @property
     def rulings(self) -> tuple[Ruling, ...]:
@@ -242,32 +247,50 @@ def _why_not_run(trail: Trail) -> str:
 
 
 def _with_waiver(judged: Judged, trail: Trail) -> Judged:
-    """A waiver in force when the run ended covers a requirement that blocks; nothing else.
+    """Waivers in force when the run ended cover a requirement that blocks; nothing else.
 
-    One for a clause covers what that check says; whatever else blocks, still does.
+    One for a clause covers what that check says; whatever else blocks, still does. Why a waiver
+    does not cover comes first in the reason: who reads no further must know of it.
     """
-    waivers = [it for it in trail.manifest.waivers if _is_needed(it, judged, trail)]
+    waivers = sorted(
+        (it for it in trail.manifest.waivers if _is_needed(it, judged, trail)),
+        key=lambda it: it.expires,
+    )
     if not waivers:
         return judged
     moment = trail.last.moment
-    in_force = sorted((it for it in waivers if it.covers(moment)), key=lambda it: it.expires)
+    in_force = tuple(it for it in waivers if it.covers(moment))
     if all(any(it.clause in (None, by) for it in in_force) for by in _blocked_by(judged, trail)):
-        waiver = in_force[0]
         state = "failed" if judged.outcome is Outcome.FAIL else "not proven"
-        reason = (
-            f"{state}, and waived until {waiver.expires:%d %B %Y} "
-            f"by {waiver.approver}: {waiver.reason} ({judged.reason})"
+        each = " and ".join(
+            f"{_its_clause(it)}until {it.expires:%d %B %Y} by {it.approver}: {it.reason}"
+            for it in in_force
         )
-        return replace(judged, outcome=Outcome.WAIVED, reason=reason, waiver=waiver)
-    waiver = next((it for it in waivers if it not in in_force), waivers[0])
-    if waiver in in_force:
-        when = f"its waiver covers only “{waiver.clause}”, and what was not judged after it is not"
-    elif moment < waiver.created:
-        when = f"its waiver begins on {waiver.created:%d %B %Y}"
-    else:
-        days = (moment - waiver.expires).days
-        when = f"its waiver expired on {waiver.expires:%d %B %Y}, {days} days ago"
-    return replace(judged, reason=f"{judged.reason} ({when})", waiver=waiver)
+        reason = f"{state}, and waived {each} ({judged.reason})"
+        return replace(judged, outcome=Outcome.WAIVED, reason=reason, waivers=in_force)
+    states = ", and ".join(_why_uncovered(it, moment) for it in waivers)
+    return replace(judged, reason=f"{states}: {judged.reason}", waivers=tuple(waivers))
+
+
+def _why_uncovered(waiver: Waiver, moment: datetime) -> str:
+    """Why a waiver does not cover all that blocks."""
+    if waiver.covers(moment):
+        return f"its waiver covers only “{waiver.clause}”"
+    if moment < waiver.created:
+        return f"its waiver {_its_clause(waiver)}begins on {waiver.created:%d %B %Y}"
+    since = f"{waiver.expires:%d %B %Y}, {ago(moment - waiver.expires)}"
+    return f"its waiver {_its_clause(waiver)}expired on {since}"
+
+
+def _its_clause(waiver: Waiver) -> str:
+    return f"for “{waiver.clause}” " if waiver.clause is not None else ""
+
+
+def ago(time: timedelta) -> str:
+    """How long ago something was, in whole days: ``3 days ago``."""
+    if time.days < 1:
+        return "today"
+    return "1 day ago" if time.days == 1 else f"{time.days} days ago"
 
 
 def _is_needed(waiver: Waiver, judged: Judged, trail: Trail) -> bool:

@@ -6,7 +6,7 @@ and its reports depend on, so that both can be drawn again from the journal alon
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from pydantic import Field
@@ -30,12 +30,36 @@ class PastRun(Frozen):
     requirements: Mapping[str, str]
 
 
+class Streak(Frozen):
+    """In how many ``runs`` on end a requirement had its last ``verdict``; ``run`` was the first of
+    them, and ended at ``ended``."""
+
+    verdict: str
+    run: str
+    ended: str
+    runs: int
+
+
+def streaks(runs: Iterable[PastRun]) -> Mapping[str, Streak]:
+    """The last streak of each requirement, over runs of which the newest comes last."""
+    found: dict[str, Streak] = {}
+    for run in runs:
+        for name, verdict in run.requirements.items():
+            before = found.get(name)
+            if before is not None and before.verdict == verdict:
+                found[name] = before.model_copy(update={"runs": before.runs + 1})
+            else:
+                found[name] = Streak(verdict=verdict, run=run.run, ended=run.ended, runs=1)
+    return found
+
+
 class Manifest(Frozen):
     """What must be proven, on what, with which words and waivers; ``only`` makes it partial,
     and ``drill`` makes it that one drill.
 
     ``cluster_argument`` is what ``--cluster`` was given. ``due`` counts the requirements due by
-    that week, selected or not. ``past`` holds earlier runs, newest last.
+    that week, selected or not. ``past`` holds the last of the earlier runs, newest last, and
+    ``streaks`` how long each requirement has been as it was last, over all of them.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
@@ -54,6 +78,7 @@ class Manifest(Frozen):
     waivers: tuple[Waiver, ...]
     scenarios: tuple[Scenario, ...]
     past: tuple[PastRun, ...] = ()
+    streaks: Mapping[str, Streak] = {}
 
     def requirement(self, name: str) -> Requirement:
         """The requirement of that id; KeyError when this run does not prove it."""
@@ -65,6 +90,13 @@ class Manifest(Frozen):
     def proving(self, requirement: str) -> tuple[Scenario, ...]:
         """The scenarios that prove a requirement."""
         return tuple(s for s in self.scenarios if requirement in s.requirements)
+
+    def streak(self, requirement: str) -> Streak | None:
+        """The last streak of a requirement before this run; None when no earlier run judged it.
+
+        Journals that are older than streaks know those of the runs that they remember.
+        """
+        return self.streaks.get(requirement) or streaks(self.past).get(requirement)
 
     def why_absent(self, needs: tuple[str, ...]) -> str | None:
         """Why something that needs these parts does not apply to the cluster; None if it does."""

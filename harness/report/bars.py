@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.gate import Judged, Judgement
-from harness.model import Outcome
+from harness.model import Outcome, Severity
 from harness.report.words import bound, with_unit
 from harness.settings import Target, unit_of
 
@@ -25,10 +25,17 @@ class Bar:
 
 
 def bars(judgement: Judgement) -> tuple[Bar, ...]:
-    """A bar for each number that was measured and has a target, those that miss it first."""
+    """A bar for each number that was measured and has a target.
+
+    Those that miss it come first, and then those whose requirement blocks before minor ones.
+    """
+    severities = list(Severity)
+    by_weight = sorted(
+        judgement.judged, key=lambda judged: severities.index(judged.requirement.severity)
+    )
     found = [
         _bar(judged, key, target, judged.measured[key])
-        for judged in judgement.judged
+        for judged in by_weight
         if judged.outcome is not Outcome.NOT_APPLICABLE
         for key, target in judged.requirement.targets.items()
         if key in judged.measured

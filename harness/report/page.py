@@ -18,6 +18,20 @@ from harness.catalogue import Scenario
 from harness.gate import Collected, Judged, Judgement, PastRun, ScenarioSeen, Trail
 from harness.model import Outcome, merge
 from harness.report.bars import bars
+from harness.report.front import (
+    BARS,
+    RISKS,
+    ROWS,
+    began,
+    day,
+    is_news,
+    risk_of,
+    row_of,
+    since,
+    split,
+    way_back,
+    weeks,
+)
 from harness.report.summary import again
 from harness.report.timeline import timeline
 from harness.report.words import (
@@ -25,46 +39,16 @@ from harness.report.words import (
     OUTCOMES,
     Word,
     account,
-    at_stake,
     blocking,
     bound,
     clip,
     duration,
     headline,
-    if_we_went_ahead,
-    next_step,
     with_unit,
 )
 from harness.settings import ROOT
 
 TEMPLATES = ROOT / "reports/templates"
-_BETTER_FIRST = ("pass", "not_applicable", "waived", "not_proven", "fail")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Risk:
-    """A row of what stands in the way."""
-
-    word: Word
-    id: str
-    risk: str
-    effect: str
-    owner: str
-    why: str
-    step: str
-    when: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """A requirement in the table."""
-
-    word: Word
-    id: str
-    title: str
-    week: int
-    change: str
-    change_style: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +90,7 @@ class Detail:
     took: str
     looked: str
     since: str
+    first_run: str
     flakes: str
     remedy: str
     runbook: str
@@ -137,6 +122,8 @@ def _content(judgement: Judgement) -> dict[str, Any]:
     manifest, trail = judgement.trail.manifest, judgement.trail
     first, last = trail.first.moment, trail.last.moment
     before = manifest.past[-1] if manifest.past else None
+    risks = [risk_of(judged, judgement) for judged in blocking(judgement)]
+    rows = [row_of(judged, before) for judged in judgement.judged]
     return {
         "headline": headline(judgement),
         "word": DECISIONS[judgement.decision],
@@ -145,13 +132,13 @@ def _content(judgement: Judgement) -> dict[str, Any]:
         "left_out": manifest.due - len(manifest.requirements),
         "uid": trail.uid,
         "when": f"{first:%d %b %Y %H:%M} UTC, {duration((last - first).total_seconds())}",
-        "before": f"{_day(before)}: {before.decision}" if before else None,
-        "since": f"Since {_day(before)}" if before else None,
-        "risks": [_risk(judged, judgement) for judged in blocking(judgement)],
-        "bars": bars(judgement),
-        "weeks": _weeks(judgement),
-        "way_back": _way_back(judgement),
-        "rows": [_row(judged, before) for judged in judgement.judged],
+        "before": f"{day(before)}: {before.decision}" if before else None,
+        "since": f"Since {day(before)}" if before else None,
+        "risks": split(risks, lambda _: True, RISKS),
+        "bars": split(bars(judgement), lambda _: True, BARS),
+        "weeks": weeks(judgement),
+        "way_back": way_back(judgement),
+        "rows": split(rows, is_news, ROWS),
         "warnings": [clip(warning, 400) for warning in judgement.warnings],
         "owners": list(dict.fromkeys(it.requirement.owner for it in judgement.judged)),
         "details": [_detail(judged, judgement) for judged in judgement.judged],
@@ -164,27 +151,6 @@ def _content(judgement: Judgement) -> dict[str, Any]:
         "secrets": len(trail.redacted["tokens"]),
         "signer": trail.signer,
     }
-
-
-def _weeks(judgement: Judgement) -> list[tuple[int, str, list[tuple[Word, str, str]]]]:
-    """A traffic light for each requirement, by the week in which it falls due."""
-    weeks = sorted({judged.requirement.week for judged in judgement.judged})
-    found = []
-    for week in weeks:
-        due = [judged for judged in judgement.judged if judged.requirement.week == week]
-        applying = [judged for judged in due if judged.outcome is not Outcome.NOT_APPLICABLE]
-        proven = sum(judged.outcome is Outcome.PASS for judged in applying)
-        lights = [(OUTCOMES[it.outcome], it.requirement.id, it.requirement.title) for it in due]
-        found.append((week, f"{proven} of {len(applying)} proven", lights))
-    return found
-
-
-def _way_back(judgement: Judgement) -> str:
-    """Is rolling back rehearsed? Its requirement says, once it is due."""
-    for judged in judgement.judged:
-        if judged.requirement.id.endswith("-ROLLBACK"):
-            return OUTCOMES[judged.outcome].text.lower()
-    return "not due yet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,66 +179,6 @@ def _shelves(trail: Trail) -> tuple[Shelf, ...]:
 
 def _name_of(piece: Collected) -> str:
     return piece.what
-
-
-def _day(run: PastRun) -> str:
-    return f"{datetime.fromisoformat(run.ended):%d %b}"
-
-
-def _risk(judged: Judged, judgement: Judgement) -> Risk:
-    requirement, waiver = judged.requirement, judged.waiver
-    owner, when = requirement.owner, _since(judged, judgement.trail.manifest.past)
-    if judged.outcome is Outcome.WAIVED and waiver is not None:
-        days = (waiver.expires - judgement.trail.last.moment).days
-        owner = f"{waiver.owner}, approved by {waiver.approver}"
-        when = f"Waiver ends {waiver.expires:%d %b %Y} ({days} days)"
-    return Risk(
-        word=OUTCOMES[judged.outcome],
-        id=requirement.id,
-        risk=at_stake(judged),
-        effect=if_we_went_ahead(judged),
-        owner=owner,
-        why=clip(judged.reason.partition("; ")[0], 140),
-        step=next_step(judged),
-        when=when,
-    )
-
-
-def _row(judged: Judged, before: PastRun | None) -> Row:
-    requirement, now = judged.requirement, judged.outcome.value
-    then = before.requirements.get(requirement.id) if before else None
-    change, style = "as before", "same"
-    if then is None:
-        change = "new"
-    elif then != now:
-        worse = _BETTER_FIRST.index(now) > _BETTER_FIRST.index(then)
-        was = OUTCOMES[Outcome(then)].text.lower()
-        change, style = (f"▼ was {was}", "worse") if worse else (f"▲ was {was}", "better")
-    return Row(
-        word=OUTCOMES[judged.outcome],
-        id=requirement.id,
-        title=requirement.title,
-        week=requirement.week,
-        change=change,
-        change_style=style,
-    )
-
-
-def _since(judged: Judged, past: Sequence[PastRun]) -> str:
-    """Since when the requirement has been as it is now."""
-    now, name = judged.outcome.value, judged.requirement.id
-    known = [run for run in past if name in run.requirements]
-    same = 0
-    for run in reversed(known):
-        if run.requirements[name] != now:
-            break
-        same += 1
-    word = OUTCOMES[judged.outcome].text
-    if same:
-        return f"{word} since {_day(known[-same])}, {same + 1} runs"
-    if not known:
-        return ""
-    return f"{word} in this run for the first time in {len(known) + 1}"
 
 
 def _flakes(judged: Judged, past: Sequence[PastRun]) -> str:
@@ -313,7 +219,8 @@ def _detail(judged: Judged, judgement: Judgement) -> Detail:
         where=", ".join(where),
         took=f"{sum(it.took_s for it in seen):.1f} s in {len(seen)} scenarios" if seen else "",
         looked=_looked(judged),
-        since=_since(judged, trail.manifest.past),
+        since=since(judged, judgement),
+        first_run=began(judged, judgement)[1],
         flakes=_flakes(judged, trail.manifest.past),
         remedy=requirement.remedy,
         runbook=requirement.runbook.strip(),

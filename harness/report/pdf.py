@@ -12,11 +12,22 @@ from harness.errors import ConfigError, NotProven
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _WITHIN_S = 120.0
 # No sandbox: CI runs as root. The page is our own, has no script and loads nothing.
-_OPTIONS = (
+OPTIONS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--disable-dev-shm-usage", "--no-pdf-header-footer"),
 )
+
+
+def browser() -> str:
+    """The Chromium of this machine; ConfigError when it has none."""
+    program = next(filter(None, map(shutil.which, _NAMES)), None)
+    if program is None:
+        raise ConfigError(
+            "there is no Chromium to print with",
+            remedy="on Debian 12: apt-get install chromium; or print report.html in a browser",
+        )
+    return program
 
 
 def print_pdf(folder: Path) -> Path:
@@ -24,16 +35,11 @@ def print_pdf(folder: Path) -> Path:
 
     ConfigError when there is no Chromium; NotProven when it prints nothing within two minutes.
     """
-    browser = next(filter(None, map(shutil.which, _NAMES)), None)
-    if browser is None:
-        raise ConfigError(
-            "there is no Chromium to print with",
-            remedy="on Debian 12: apt-get install chromium; or print report.html in a browser",
-        )
+    program = browser()
     target = folder / "report.pdf"
     target.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="cutover-", ignore_cleanup_errors=True) as profile:
-        command = [browser, *_OPTIONS, f"--user-data-dir={profile}", f"--print-to-pdf={target}"]
+        command = [program, *OPTIONS, f"--user-data-dir={profile}", f"--print-to-pdf={target}"]
         try:
             done = subprocess.run(
                 [*command, (folder / "report.html").resolve().as_uri()],
@@ -43,8 +49,8 @@ def print_pdf(folder: Path) -> Path:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise NotProven(f"{browser} printed nothing within {_WITHIN_S:g} s") from error
+            raise NotProven(f"{program} printed nothing within {_WITHIN_S:g} s") from error
     if not target.exists():
         last = done.stderr.strip().rpartition("\n")[2]
-        raise NotProven(f"{browser} printed nothing, and ended with {done.returncode}: {last}")
+        raise NotProven(f"{program} printed nothing, and ended with {done.returncode}: {last}")
     return target

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.gate import Judgement
+from harness.drill.session import SOAK
+from harness.gate import Judgement, Manifest, Trail
 from harness.model import Outcome
 from harness.report.words import (
     OUTCOMES,
@@ -18,6 +20,7 @@ from harness.report.words import (
     next_step,
     with_unit,
 )
+from harness.settings import soaks
 
 
 def summary_lines(judgement: Judgement, folder: Path) -> list[str]:
@@ -39,14 +42,43 @@ def summary_lines(judgement: Judgement, folder: Path) -> list[str]:
 
 
 def again(judgement: Judgement, only: str | None = None) -> str:
-    """The command that proves the same once more, or one requirement of it."""
-    manifest = judgement.trail.manifest
-    if manifest.drill is not None:
-        at = f"--cluster {manifest.cluster_argument} --allow-disruption"
-        return f"./cutover drill {manifest.drill} {at}"
+    """The command that proves the same once more, or one requirement of it.
+
+    What breaks things says so. A soak that took turns is taken again turn by turn: another one,
+    of other turns, could not show the same.
+    """
+    trail = judgement.trail
+    manifest = trail.manifest
     selected = (only,) if only is not None else manifest.only
+    at = f"--cluster {manifest.cluster_argument}"
+    allowed = " --allow-disruption" if _disrupts(manifest, selected) else ""
+    if manifest.drill is not None:
+        return f"./cutover drill {manifest.drill} {at} --allow-disruption"
+    if selected == (soaks.REQUIREMENT,):
+        return f"./cutover {_soak_again(trail)} {at}{allowed}"
     options = "".join(f" --only {requirement}" for requirement in selected)
-    return f"./cutover gate {manifest.week} --cluster {manifest.cluster_argument}{options}"
+    return f"./cutover gate {manifest.week} {at}{options}{allowed}"
+
+
+def _soak_again(trail: Trail) -> str:
+    """``replay RUN`` for a soak that took turns, else ``soak`` for as long as it was to last."""
+    outcomes = [done.outcome.value for (probe, _), done in trail.completed.items() if probe == SOAK]
+    outcomes += [seen.value for seen in trail.observations(SOAK).values() if seen.error is None]
+    values = [it for it in outcomes if isinstance(it, Mapping)]
+    broken_off = [event for events in trail.broken_off.values() for event in events]
+    if any(it["turns"] for it in values) or any("turn" in event for event in broken_off):
+        return f"replay {trail.manifest.run}"
+    wanted_s = max((float(str(it["wanted_s"])) for it in values), default=0.0)
+    return f"soak --for {wanted_s:.0f}s" if wanted_s else "soak"
+
+
+def _disrupts(manifest: Manifest, selected: Sequence[str]) -> bool:
+    """Is a drill or a soak among the scenarios that prove these, or all?"""
+    return any(
+        scenario.drill is not None or soaks.REQUIREMENT in scenario.requirements
+        for scenario in manifest.scenarios
+        if not selected or set(selected) & set(scenario.requirements)
+    )
 
 
 def markdown(judgement: Judgement) -> str:

@@ -115,7 +115,7 @@ def _others(judgement: Judgement) -> list[str]:
         sentences.append(f"{_count(unproven, 'could not be proven')}.")
     waived = [it for it in judgement.judged if it.outcome is Outcome.WAIVED]
     if waived:
-        first = min((it.waiver for it in waived if it.waiver), key=lambda it: it.expires)
+        first = min((it for one in waived for it in one.waivers), key=lambda it: it.expires)
         until = f"until {first.expires:%d %B %Y} ({first.owner})"
         sentences.append(f"{_count(len(waived), 'waived', be=True)} {until}.")
     absent = judgement.count(Outcome.NOT_APPLICABLE)

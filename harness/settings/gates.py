@@ -114,8 +114,9 @@ class Requirement(Frozen):
 
     ``title`` says what holds when it is proven, ``risk`` names what is at stake when it is not,
     ``effect`` what customers or the business would feel if the migration went ahead anyway,
-    ``remedy`` the next step, ``runbook`` how an engineer takes it. ``needs`` names the parts of
-    the stack without which the requirement does not apply. ``planned`` says that the scenarios
+    ``remedy`` the next step, ``runbook`` how an engineer takes it; it should be taken
+    ``within_days`` of the first run that found the requirement as it is. ``needs`` names the parts
+    of the stack without which the requirement does not apply. ``planned`` says that the scenarios
     which will prove it are still to be written; until then it is as NOT PROVEN as any without one.
     """
 
@@ -127,6 +128,7 @@ class Requirement(Frozen):
     owner: str
     remedy: str
     runbook: str
+    within_days: int = Field(default=3, ge=1)
     needs: tuple[str, ...] = ()
     planned: bool = False
     targets: Mapping[TargetKey, Target] = {}

@@ -14,6 +14,7 @@ from harness.settings.drills import Writer
 from harness.settings.files import SCENARIOS, Frozen, parse
 
 SOAK = SCENARIOS / "soak/soak.yaml"
+REQUIREMENT = "W9-SOAK"  # what a soak proves
 _SECONDS: Mapping[str, float] = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 

@@ -72,7 +72,11 @@ def drilling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drilli
         monkeypatch.setattr(session, "aimed", lambda *_: shop.order(per_s=20))
         options = Options(allowed=True, seed=7, machines=("one",))
         yield Drilling(
-            reach=made, folder=tmp_path / "run", options=options, tell=lambda _text: None
+            reach=made,
+            folder=tmp_path / "run",
+            options=options,
+            hide=lambda _: None,
+            tell=lambda _text: None,
         )
 
 

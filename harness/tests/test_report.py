@@ -7,15 +7,18 @@ import re
 import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence, Set
+from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.errors import ConfigError
-from harness.gate import Manifest
+from harness.gate import Judgement, Manifest, PastRun, streaks
 from harness.journal import Journal
 from harness.report import draw, summary_lines
+from harness.report.page import page as draw_page
 from harness.report.pdf import print_pdf
 from harness.report.timeline import timeline
 from harness.report.words import account, duration, listing, number
@@ -158,9 +161,84 @@ def test_the_page_tells_engineers_the_steps_and_how_to_do_it_again(page: str) ->
         "journal, lines",
         "no scenario proves it yet",
         "there is no ingress here",
-        "Failed in this run for the first time in 2",
+        "for the first time; proven in the run before",
+        "First in run <code>20261124T120000Z-week01-7f3a",
     ):
         assert text in engineers, text
+
+
+def _first_page(judgement: Judgement) -> str:
+    return draw_page(judgement).partition('class="engineers"')[0]
+
+
+def test_the_first_page_shows_the_five_worst_risks_and_keeps_the_rest_behind(
+    tmp_path: Path,
+) -> None:
+    names = [f"W1-R{number}" for number in range(12)]
+    plan = manifest(
+        requirements=tuple(requirement(it, title=f"All of {it} is well") for it in names),
+        scenarios=tuple(scenario(f"Proves {name}", proves=name) for name in names),
+    )
+    with running(tmp_path / "run", plan) as recorded:
+        play(recorded.run, require("nothing is well"), which=plan.scenarios[-1])
+    first = _first_page(recorded.judged())
+    shown, _, behind = first.partition('<details class="rest"><summary>7 more</summary>')
+    risks = re.findall(r'</span> <a href="#(W1-R\d+)">', shown)
+    assert risks == ["W1-R11", *names[:4]]
+    assert re.findall(r'</span> <a href="#(W1-R\d+)">', behind) == names[4:11]
+    assert '<details class="rest"><summary>6 more</summary>' in behind  # of the requirements
+
+
+def _past(*verdicts: str, days_ago: int) -> tuple[dict[str, Any], ...]:
+    """A gate a day, of which the last was so many days ago."""
+    now = datetime.now(UTC)
+    ends = [now - timedelta(days=days_ago + n) for n in reversed(range(len(verdicts)))]
+    return tuple(
+        {
+            "run": f"run-{number}",
+            "week": 1,
+            "ended": end.isoformat(),
+            "decision": "GO",
+            "requirements": {"W1-A": verdict},
+        }
+        for number, (verdict, end) in enumerate(zip(verdicts, ends, strict=True))
+    )
+
+
+@pytest.mark.parametrize(
+    ("past", "since", "by"),
+    [
+        ((), "Failed on {now}, not judged before", "By {soon}"),
+        (("pass",) * 3, "Failed on {now} for the first time; proven in the 3 runs before", "By"),
+        (("pass", "fail", "fail"), "Failed since", "Was due by"),
+    ],
+)
+def test_every_risk_has_a_date_and_one_by_which_something_is_done(
+    tmp_path: Path, past: Sequence[str], since: str, by: str
+) -> None:
+    plan = manifest(past=_past(*past, days_ago=9))
+    with running(tmp_path / "run", plan) as recorded:
+        play(recorded.run, require("nothing is well"))
+    judgement = recorded.judged()
+    now = judgement.trail.last.moment
+    dates = {"now": f"{now:%d %b}", "soon": f"{now + timedelta(days=3):%d %b}"}
+    first = _first_page(judgement)
+    (when,) = re.findall(r'Make it faster.<div class="small">(.*?)</div>', first)
+    assert when.startswith(by.format(**dates))
+    assert f". {since.format(**dates)}" in when
+
+
+def test_the_first_run_that_failed_is_known_beyond_those_that_are_remembered(
+    tmp_path: Path,
+) -> None:
+    gates = [PastRun.model_validate(it) for it in _past("pass", *("fail",) * 30, days_ago=1)]
+    found = {name: it.model_dump() for name, it in streaks(gates).items()}
+    plan = manifest(past=tuple(gates[-10:]), streaks=found)
+    with running(tmp_path / "run", plan) as recorded:
+        play(recorded.run, require("nothing is well"))
+    text = draw_page(recorded.judged())
+    assert "First in run <code>run-1</code>" in text
+    assert "31 runs" in text
 
 
 def test_the_timeline_draws_scenarios_looks_and_faults(recorded: Recorded) -> None:

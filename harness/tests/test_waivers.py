@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,9 @@ from harness.catalogue import Scenario
 from harness.engine import Run
 from harness.errors import NotProven
 from harness.gate import Judgement
-from harness.model import Decision, Exit
+from harness.model import Decision, Exit, Outcome
+from harness.report import summary_lines
+from harness.report.page import page
 from harness.tests.stage import manifest, play, require, running, scenario, waiver
 
 
@@ -77,6 +80,44 @@ def test_what_was_not_asked_after_a_waived_clause_still_blocks(tmp_path: Path) -
     assert "its waiver covers only “nothing is well”" in judgement.judged[0].reason
 
 
+def test_every_waiver_in_force_is_named_and_shown(tmp_path: Path) -> None:
+    clauses = ("nothing is well", "nobody knows")
+    judgement = _of_clauses(tmp_path / "run", *clauses, checks=clauses)
+    (judged,) = judgement.judged
+    assert [it.clause for it in judged.waivers] == list(clauses)
+    first = page(judgement).partition('class="engineers"')[0]
+    for clause in clauses:
+        assert f"for “{clause}” until" in judged.reason
+        assert f"Waiver of “{clause}” ends" in first
+
+
+def test_a_waiver_that_ended_is_named_beside_one_in_force(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    created = f"{now - timedelta(days=30)}"
+    plan = manifest(
+        waivers=(
+            waiver(created=created, expires=f"{now + timedelta(days=9)}", clause="nobody knows"),
+            waiver(created=created, expires=f"{now - timedelta(days=1, hours=1)}"),
+        )
+    )
+
+    def ask_both(run: Run) -> None:
+        run.observe("answers")
+        with suppress(NotProven):
+            run.require("nobody knows")
+        run.require("nothing is well")
+
+    with running(tmp_path / "run", plan) as recorded:
+        play(recorded.run, ask_both)
+    (judged,) = recorded.judged().judged
+    assert judged.outcome is Outcome.FAIL
+    assert len(judged.waivers) == 2
+    assert re.match(
+        r"its waiver expired on [^,]*, 1 day ago, and its waiver covers only “nobody knows”: ",
+        judged.reason,
+    )
+
+
 def test_a_clause_that_blocks_nothing_is_a_warning(tmp_path: Path) -> None:
     judgement = _of_clauses(tmp_path / "run", "nobody knows", checks=["nothing is well"])
     assert "the waiver for W1-A, “nobody knows” is not needed: remove it" in judgement.warnings
@@ -115,7 +156,12 @@ def test_an_expired_waiver_turns_red_and_says_since_when(tmp_path: Path) -> None
         tmp_path / "run", "nothing is well", created=f"{created}", expires=f"{ended}"
     )
     assert judgement.decision is Decision.NO_GO
-    assert f"expired on {ended:%d %B %Y}, 3 days ago" in judgement.judged[0].reason
+    judged = judgement.judged[0]
+    assert judged.reason == f"its waiver expired on {ended:%d %B %Y}, 3 days ago: it is fail"
+    (line, *_) = summary_lines(judgement, tmp_path)
+    assert "its waiver expired on" in line[:60]
+    first = page(judgement).partition('class="engineers"')[0]
+    assert f"Waiver expired {ended:%d %b}, 3 days ago" in first
 
 
 def test_a_waiver_that_has_not_begun_covers_nothing(tmp_path: Path) -> None:
