@@ -33,7 +33,10 @@ ENABLED = {
         "/lib/systemd/system/nftables.service",
     ),
     "network-online.target.wants": ("/lib/systemd/system/systemd-networkd-wait-online.service",),
-    "timers.target.wants": ("/etc/systemd/system/rke2-etcd-snapshot.timer",),
+    "timers.target.wants": (
+        "/etc/systemd/system/rke2-etcd-snapshot.timer",
+        "/etc/systemd/system/mnt-cephfs-watch.timer",
+    ),
     "multi-user.target.wants": (
         "/etc/systemd/system/containerd.service",
         "/etc/systemd/system/rke2-server.service",

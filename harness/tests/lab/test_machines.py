@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -119,6 +120,21 @@ def test_the_disk_that_came_without_room_for_ceph_was_given_it_as_an_operator_wo
     finally:
         world.do(node, "rm", "-f", "/tmp/disk")
     assert [row[0] for row in map(str.split, table.splitlines()) if row][-1] == "1", table
+
+
+def test_a_client_that_ceph_gave_up_mounts_again_by_itself(world: World) -> None:
+    """As after a partition that lasted longer than a session does."""
+    name = world.two.name
+    clients = json.loads(world.do(world.one, "ceph", "tell", "mds.0", "client", "ls"))
+    ids = [it["id"] for it in clients if it["client_metadata"]["hostname"] == name]
+    for number in ids:
+        world.do(world.one, "ceph", "tell", "mds.0", "client", "evict", f"id={number}")
+    assert ids
+    until(
+        lambda: "platform" in world.do(world.two, "ls", "/mnt/cephfs", check=False),
+        within_s=60,
+        what="CephFS answers there again",
+    )
 
 
 def test_the_node_agent_stops_and_its_pods_stay_as_under_rke2(world: World) -> None:
