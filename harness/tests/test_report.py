@@ -22,6 +22,7 @@ from harness.report.page import page as draw_page
 from harness.report.pdf import print_pdf
 from harness.report.timeline import timeline
 from harness.report.words import account, duration, listing, number
+from harness.tests import clean_drills
 from harness.tests.stage import (
     CHECKS,
     FakeProbe,
@@ -255,6 +256,34 @@ def test_the_timeline_draws_scenarios_looks_and_faults(recorded: Recorded) -> No
     assert [bar.kind for bar in drawn.faults] == ["fault"]
     for bar in drawn.bars:
         assert drawn.left <= bar.x <= bar.x + bar.width <= drawn.width
+
+
+def test_the_timeline_draws_what_was_asked_of_the_platform_and_where_it_was_silent(
+    recorded: Recorded,
+) -> None:
+    began = recorded.judged().trail.first.moment.timestamp()
+    tally = {"gap_s": 0.1, "gap_from": began + 0.1, "gap_to": began + 0.2}
+    drill = clean_drills.seen()["drills"][clean_drills.DRILL]
+    values = [
+        ("drills", "lose-machine", drill),
+        ("soak", "part 1", clean_drills.soak()),
+        ("ledger", "lose-machine/vm1/postgres", tally),
+    ]
+    with Journal.reopen(recorded.folder) as journal:
+        for probe, target, value in values:
+            journal.append("look", probe, {"targets": [target]})
+            seen = {"target": target, "at": began, "took_s": 0.3, "value": value, "error": None}
+            journal.append("observation", probe, seen)
+    drawn = timeline(recorded.judged().trail)
+    loads = {bar.words: bar for bar in drawn.bars if bar.kind in ("load", "footprint")}
+    writes = loads["writes: lose-machine/vm1/postgres"]
+    ((x, width),) = writes.marks
+    assert writes.x < x < x + width <= drawn.width
+    visits = [words for words in loads if words.startswith("visits: lose-machine/")]
+    assert len(visits) == len(drill["runs"])
+    assert "visits: part 1, 1,000, 1.0 % failed" in loads
+    assert len(loads["footprints: part 1"].marks) == 3
+    assert draw_page(recorded.judged()).count('class="mark"') == 4
 
 
 def test_each_week_has_its_traffic_lights(page: str) -> None:
