@@ -158,8 +158,8 @@ def _loads(name: str, done: Completed) -> Iterator[Span]:
 
 
 def _visits(place: str, load: Mapping[str, Any]) -> str:
-    """How many visitors there were, and how many of them were failed."""
+    """Whose visitors they were, and how many of them were failed."""
     phases = load["phases"].values()
     failed = sum(it["failed"] for it in phases)
     made = failed + sum(it["answered"] for it in phases)
-    return f"visits: {place}, {made:,}, {100 * failed / max(made, 1):.1f} % failed"
+    return f"visits, {100 * failed / max(made, 1):.1f} % failed: {place}"

@@ -279,9 +279,9 @@ def test_the_timeline_draws_what_was_asked_of_the_platform_and_where_it_was_sile
     writes = loads["writes: lose-machine/vm1/postgres"]
     ((x, width),) = writes.marks
     assert writes.x < x < x + width <= drawn.width
-    visits = [words for words in loads if words.startswith("visits: lose-machine/")]
+    visits = [words for words in loads if words.startswith("visits, 1.0 % failed: lose-machine/")]
     assert len(visits) == len(drill["runs"])
-    assert "visits: part 1, 1,000, 1.0 % failed" in loads
+    assert "visits, 1.0 % failed: part 1" in loads
     assert len(loads["footprints: part 1"].marks) == 3
     assert draw_page(recorded.judged()).count('class="mark"') == 4
 
