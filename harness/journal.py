@@ -21,11 +21,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from harness.errors import ConfigError, NotProven
 from harness.redaction import Redactor
@@ -35,9 +34,8 @@ _DECODER = json.JSONDecoder()
 _IN_LINE = ("run", "seq", "at", "mono_s", "kind", "subject", "data")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """One line of a journal.
+class Record(NamedTuple):
+    """One line of a journal; a tuple, because a long run has a million of them.
 
     ``at`` is UTC, RFC 3339 with microseconds; ``mono_s`` is the monotonic clock of the process
     that wrote it (seconds; only differences within one session mean something).
@@ -208,16 +206,15 @@ class Reader:
         if not self.path.exists():
             raise ConfigError(f"there is no journal in {self.folder}")
         self.torn_bytes = 0
-        seq, run = 0, None
+        run = None
         with self.path.open("rb") as file:
-            for line in file:
+            for seq, line in enumerate(file, start=1):
                 if not line.endswith(b"\n"):
                     self.torn_bytes = len(line)
                     return
-                seq += 1
                 record = self._parse(line, seq)
                 run = run or record.run
-                if (record.seq, record.run) != (seq, run):
+                if record.seq != seq or record.run != run:
                     raise NotProven(
                         f"{self.path}, line {seq}: expected record {seq} of run {run}, "
                         f"found record {record.seq} of run {record.run}"
@@ -241,7 +238,7 @@ class Reader:
         content = path.read_bytes() if path.exists() else b""
         if name != f"evidence/{hashlib.sha256(content).hexdigest()}.json":
             raise NotProven(f"{self.path}, line {record.seq}: {path} is missing or was changed")
-        return replace(record, data=json.loads(content))
+        return record._replace(data=json.loads(content))
 
 
 def _write_all(file: int, content: bytes) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 Numbers: TypeAlias = Mapping[str, float]
@@ -70,9 +70,8 @@ def merge(outcomes: Iterable[Outcome]) -> Outcome:
     return min(outcomes, key=_WORST_FIRST.index, default=Outcome.NOT_PROVEN)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observation:
-    """What a probe saw on one target, or why it saw nothing.
+class Observation(NamedTuple):
+    """What a probe saw on one target, or why it saw nothing; a tuple, as there may be a million.
 
     ``at`` is UTC seconds since the epoch; ``took_s`` is how long the look took.
     Exactly one of ``value`` and ``error`` speaks: with an ``error``, ``value`` is None.

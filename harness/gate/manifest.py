@@ -7,6 +7,7 @@ and its reports depend on, so that both can be drawn again from the journal alon
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Literal
 
 from pydantic import Field
@@ -82,14 +83,23 @@ class Manifest(Frozen):
 
     def requirement(self, name: str) -> Requirement:
         """The requirement of that id; KeyError when this run does not prove it."""
-        for requirement in self.requirements:
-            if requirement.id == name:
-                return requirement
-        raise KeyError(name)
+        return self._by_id[name]
 
     def proving(self, requirement: str) -> tuple[Scenario, ...]:
         """The scenarios that prove a requirement."""
-        return tuple(s for s in self.scenarios if requirement in s.requirements)
+        return self._proving.get(requirement, ())
+
+    @cached_property
+    def _by_id(self) -> Mapping[str, Requirement]:
+        return {requirement.id: requirement for requirement in self.requirements}
+
+    @cached_property
+    def _proving(self) -> Mapping[str, tuple[Scenario, ...]]:
+        found: dict[str, list[Scenario]] = {}
+        for scenario in self.scenarios:
+            for name in scenario.requirements:
+                found.setdefault(name, []).append(scenario)
+        return {name: tuple(scenarios) for name, scenarios in found.items()}
 
     def streak(self, requirement: str) -> Streak | None:
         """The last streak of a requirement before this run; None when no earlier run judged it.

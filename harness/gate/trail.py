@@ -11,7 +11,7 @@ interrupted, torn, end.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.checks import Check
@@ -167,7 +167,8 @@ class Trail:
 
     def feed(self, record: Record) -> None:
         """Take in the next record; kinds that carry no judgement are passed over."""
-        self._first = self._first or record
+        if self._first is None:
+            self._first = record
         self._last = record
         handler = self._HANDLERS.get(record.kind)
         if handler is not None:
@@ -226,13 +227,15 @@ class Trail:
         if record.subject in (DRILLS, SOAK):
             self._remember(record.subject)  # what was before it, whose look this one replaces
         self._looks[record.subject] = _Look(targets=tuple(record.data["targets"]))
-        self.looked.append(LookSeen(began=replace(record, data=None), ended=record))
+        self.looked.append(LookSeen(began=record._replace(data=None), ended=record))
 
     def _on_observation(self, record: Record) -> None:
-        seen = Observation(probe=record.subject, **record.data)
-        self._looks[record.subject].seen[seen.target] = (seen, record)
-        if self.looked[-1].began.subject == record.subject:
-            self.looked[-1].ended = record
+        probe = record.subject
+        seen = Observation(probe, **record.data)
+        self._looks[probe].seen[seen.target] = (seen, record)
+        newest = self.looked[-1]
+        if newest.began.subject == probe:
+            newest.ended = record
 
     def _on_require(self, record: Record) -> None:
         scenario = self.scenarios[record.data["scenario"]]

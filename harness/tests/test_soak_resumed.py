@@ -62,12 +62,8 @@ def trail(killed: Path) -> Trail:
     """What the next session knows of it."""
     known = Trail.of(Reader(killed / "run"), CHECKS)
     last = known.last
-    known.feed(type(last)(**{**_fields(last), "kind": "session", "data": {}}))
+    known.feed(last._replace(kind="session", data={}))
     return known
-
-
-def _fields(record: Any) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in record.__dataclass_fields__}
 
 
 def test_the_turns_of_a_killed_soak_are_known_and_the_next_one_follows(trail: Trail) -> None:
