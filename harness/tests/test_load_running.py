@@ -105,7 +105,7 @@ def test_phases_are_cut_afterwards(shop: Site, tmp_path: Path) -> None:
     assert results is not None
     before, during = results.cut(results.began, broken), results.cut(broken, mended)
     assert before.planned > 0
-    assert during.planned == 80
+    assert abs(during.planned - 40 * (mended - broken)) <= 40  # whole seconds are cut
     assert during.seen.errors["status 502"] >= 40
     assert during.seen.quantile_ms(0.99) is None
     assert results.cut(mended + 1, results.ended).seen.failed == 0

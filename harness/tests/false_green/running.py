@@ -144,7 +144,7 @@ OF_PYTEST = (
 OF_FILES = (
     Case(
         "a scenario that is commented out",
-        "no scenario proves it yet",
+        "it has no steps",
         GOOD.replace("      ", "      # ").replace("# Scenario", "# Scenario"),
     ),
     Case(
