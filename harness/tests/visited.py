@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ class Site:
     status: int = 200
     lets_through: threading.Event = field(default_factory=threading.Event)
     hosts: set[str] = field(default_factory=set)
+    answered: Counter[int] = field(default_factory=Counter)
 
     def order(self, *, per_s: float = 50, timeout_s: float = 5, users: int = 0) -> Order:
         return Order(
@@ -66,9 +68,11 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.site.hosts.add(self.headers["Host"])
         self.server.site.lets_through.wait(60)
-        self.send_response(self.server.site.status)
+        status = self.server.site.status
+        self.send_response(status)
         self.send_header("Content-Length", "0")
         self.end_headers()
+        self.server.site.answered[status] += 1
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing is said about each request."""

@@ -90,7 +90,7 @@ def test_an_old_service_that_stops_while_another_machine_is_broken_is_found(
         value = do(
             lambda reach: carry_out(
                 what,
-                stage(reach, when={"holding": lambda: scale(0)}, looks=looks.meanwhile),
+                stage(reach, when={"breaking": lambda: scale(0)}, looks=looks.meanwhile),
                 [world.three.name],
             )
         )
