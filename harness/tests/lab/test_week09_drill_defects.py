@@ -119,19 +119,27 @@ def test_a_second_monitor_that_stops_ends_the_fault_and_is_found(world: World, d
     assert "quorum" in steady.reason
 
 
-def test_a_machine_that_is_cut_off_is_back_at_once_when_too_much_is_broken(
-    world: World, do: Do
-) -> None:
-    """While it is cut off, the monitor of another machine stops too: none has a majority."""
-    what = drill("cut-off", 120)
-    unit = f"ceph-mon@{world.two.name}"
-    when = {"holding": lambda: world.do(world.two, "systemctl", "stop", unit)}
+def test_what_can_be_taken_back_at_once_is_when_too_much_is_broken(world: World, do: Do) -> None:
+    """While a port is cut, two monitors stop: Ceph answers nobody."""
+    what = drill("cut-port", 120)
+    (planned,) = what.faults
+    planned = planned.model_copy(update={"parameters": {"port": 10250}})
+    what = what.model_copy(update={"faults": (planned,)})
+    monitors = {node: f"ceph-mon@{node.name}" for node in (world.one, world.two)}
+
+    def stop() -> None:
+        for node, unit in monitors.items():
+            world.do(node, "systemctl", "stop", unit)
+
     try:
         value: Any = do(
-            lambda reach: carry_out(what, stage(reach, when=when, silent_s=15), [world.three.name])
+            lambda reach: carry_out(
+                what, stage(reach, when={"holding": stop}, silent_s=15), [world.three.name]
+            )
         )
     finally:
-        world.do(world.two, "systemctl", "start", unit)
+        for node, unit in monitors.items():
+            world.do(node, "systemctl", "start", unit)
     (fault,) = value["runs"][0]["faults"]
     assert "Ceph has not answered" in fault["aborted"]
     assert fault["abort_s"] <= 5
