@@ -111,9 +111,8 @@ def test_the_disk_that_came_without_room_for_ceph_was_given_it_as_an_operator_wo
     recorded = {it.number: it.partuuid for it in records.read(disks.record)[node.name].partitions}
     assert f"Partition unique GUID: {recorded[2]}" in said
     # The table as it was before is kept there: with the system's partition only.
-    before = (
-        "truncate -s 24G /tmp/disk && sgdisk --load-backup=/var/lib/cutover/sda.*.gpt /tmp/disk"
-    )
+    kept = "$(ls /var/lib/cutover/sda.*.gpt)"
+    before = f"truncate -s 24G /tmp/disk && sgdisk --load-backup={kept} /tmp/disk"
     try:
         world.do(node, "sh", "-c", before)
         table = world.do(node, "sgdisk", "--print", "/tmp/disk")
