@@ -12,8 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from harness.errors import ConfigError
-from harness.settings.files import SCENARIOS, Frozen, parse
+from harness.settings.files import SCENARIOS, Frozen, Named, find, names, parse
 from harness.settings.gates import Target, TargetKey
 
 DRILLS = SCENARIOS / "drills"
@@ -80,19 +79,17 @@ class DrillChange(Frozen):
     because: str = Field(min_length=10)
 
 
-class Drill(Frozen):
+class Drill(Named):
     """A failover drill.
 
     ``where`` picks the machines that it is run on, one after the other with the steady state in
-    between: each machine, each server, one of them that the seed draws, or the
-    Swarm manager's. ``effect`` says what
-    customers would feel. ``load`` names what is asked of the ingress meanwhile
+    between: each machine, each server, one of them that the seed draws, or the Swarm manager's.
+    ``effect`` says what customers would feel. ``load`` names what is asked of the ingress meanwhile
     (``scenarios/load``). With ``claims``, every machine also writes blocks to a claim of the
     declared class, which every other one reads afterwards.
     """
 
     schema_version: Literal[1] = Field(alias="schema")
-    name: str = Field(pattern=r"^[a-z0-9-]{3,40}$")
     title: str
     effect: str
     where: Literal["each-machine", "each-server", "a-machine", "a-server", "swarm-manager"]
@@ -154,19 +151,12 @@ class Steady(Looks):
 
 def load_drill(name: str, folder: Path = DRILLS) -> Drill:
     """The drill of that name; ConfigError when there is none."""
-    path = folder / f"{name}.yaml"
-    if name == _STEADY or not path.exists():
-        known = ", ".join(drill_names(folder))
-        raise ConfigError(f"there is no drill {name}", remedy=f"there are: {known}")
-    drill = parse(Drill, path)
-    if drill.name != name:
-        raise ConfigError(f"{path} calls itself {drill.name}", remedy=f"name it {name}")
-    return drill
+    return find(Drill, folder, name, among=drill_names(folder))
 
 
 def drill_names(folder: Path = DRILLS) -> tuple[str, ...]:
     """The names of all drills, sorted."""
-    return tuple(sorted(path.stem for path in folder.glob("*.yaml") if path.stem != _STEADY))
+    return tuple(it for it in names(folder) if it != _STEADY)
 
 
 def load_steady(folder: Path = DRILLS) -> Steady:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import ConfigError
 
@@ -38,7 +38,14 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Named(Frozen):
+    """A settings value whose file is called by its name."""
+
+    name: str = Field(pattern=r"^[a-z0-9-]{3,40}$")
+
+
 FrozenT = TypeVar("FrozenT", bound=Frozen)
+NamedT = TypeVar("NamedT", bound=Named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,23 @@ def parse(model: type[FrozenT], path: Path) -> FrozenT:
     except ValidationError as error:
         mistakes = "".join(f"\n  line {it.line}: {it.says}" for it in _flaws(path, error))
         raise ConfigError(f"{path} is not valid:{mistakes}") from error
+
+
+def find(model: type[NamedT], folder: Path, name: str, *, among: Collection[str]) -> NamedT:
+    """The settings file of that name in a folder; ConfigError when it is not ``among`` them."""
+    what = model.__name__.lower()
+    if name not in among:
+        raise ConfigError(f"there is no {what} {name}", remedy=f"there are: {', '.join(among)}")
+    path = folder / f"{name}.yaml"
+    found = parse(model, path)
+    if found.name != name:
+        raise ConfigError(f"{path} calls itself {found.name}", remedy=f"name it {name}")
+    return found
+
+
+def names(folder: Path) -> tuple[str, ...]:
+    """What the settings files of a folder are called, sorted."""
+    return tuple(sorted(path.stem for path in folder.glob("*.yaml")))
 
 
 def flaws(model: type[Frozen], path: Path) -> Sequence[Flaw]:

@@ -10,15 +10,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from harness.errors import ConfigError
-from harness.settings.files import SCENARIOS, Frozen, parse
+from harness.settings.files import SCENARIOS, Named, find, names
 
 LOADS = SCENARIOS / "load"
 
 UrlPath = Annotated[str, Field(pattern=r"^/[!-~]*$")]
 
 
-class Load(Frozen):
+class Load(Named):
     """Visitors who come at a steady rate, whether the earlier ones were served or not.
 
     ``requests_per_s`` is how many come each second; each gives up ``timeout_s`` seconds after it
@@ -27,7 +26,6 @@ class Load(Frozen):
     """
 
     schema_version: Literal[1] = Field(alias="schema")
-    name: str = Field(pattern=r"^[a-z0-9-]{3,40}$")
     title: str
     requests_per_s: float = Field(gt=0, le=200)
     timeout_s: float = Field(gt=0, le=30)
@@ -36,16 +34,9 @@ class Load(Frozen):
 
 def find_load(name: str, folder: Path = LOADS) -> Load:
     """The load of that name; ConfigError when there is none."""
-    path = folder / f"{name}.yaml"
-    if not path.exists():
-        known = ", ".join(load_names(folder))
-        raise ConfigError(f"there is no load {name}", remedy=f"there are: {known}")
-    load = parse(Load, path)
-    if load.name != name:
-        raise ConfigError(f"{path} calls itself {load.name}", remedy=f"name it {name}")
-    return load
+    return find(Load, folder, name, among=load_names(folder))
 
 
 def load_names(folder: Path = LOADS) -> tuple[str, ...]:
     """The names of all loads, sorted."""
-    return tuple(sorted(path.stem for path in folder.glob("*.yaml")))
+    return names(folder)
