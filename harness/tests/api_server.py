@@ -22,6 +22,7 @@ import yaml
 
 from harness.authority import Authority
 
+EXEC = "/api/v1/namespaces/space/pods/pod/exec"
 TOKEN = "planted-token"
 _MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455
 Reply: TypeAlias = "tuple[int, Any] | Callable[[ApiHandler], None]"
@@ -149,3 +150,15 @@ def write_kubeconfig(path: Path, url: str, ca: str, **cluster: Any) -> Path:
     }
     path.write_text(yaml.safe_dump(document))
     return path
+
+
+def talk(handler: ApiHandler, result: bytes) -> None:
+    """Say who is there, repeat the input until it ends, and close with a result."""
+    handler.upgrade()
+    handler.send_frame(b"\x01out")
+    handler.send_frame(b"\x02err")
+    if "stdin=true" in handler.path:
+        while (frame := handler.read_frame()) != b"\xff\x00":
+            handler.send_frame(b"\x01" + frame[1:])
+    handler.send_frame(b"\x03" + result)
+    handler.send_frame(b"\x03\xe8", opcode=8)

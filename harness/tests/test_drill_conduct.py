@@ -3,145 +3,27 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.drill.conduct import Meanwhile, Stage, carry_out
-from harness.drill.watch import Sample, Storage, Watch
+from harness.drill.conduct import carry_out
 from harness.errors import InjectFailed, NotProven, Refused, Unhealed
 from harness.faults import FAULTS
-from harness.faults.fault import Fault
 from harness.journal import Reader
 from harness.model import Decision
-from harness.settings.drills import REQUIRED, Drill, DrillChange, Limits
-from harness.tests.fault_examples import whole_cluster
-from harness.tests.noop_fault import NoOp, Note, NoteKeeper
-from harness.tests.stage import reach, running
-from harness.transport import Reach
-
-
-@dataclass
-class FakeBooks:
-    marks: list[str] = field(default_factory=list)
-    space: str = "cutover-ledger-1"
-    silent_s: Mapping[str, float] = field(default_factory=dict)
-
-    def mark(self, name: str) -> None:
-        self.marks.append(name)
-
-    def tally(self) -> Mapping[str, Any]:
-        return {"postgres": {"ok": 3}}
-
-    def latency_ms(self) -> Sequence[Mapping[str, float]]:
-        return []
-
-
-@dataclass
-class FakeLoad:
-    marks: list[str] = field(default_factory=list)
-    is_offered: bool = True
-
-    def mark(self, name: str) -> None:
-        self.marks.append(name)
-
-    def go_on(self, seconds: float) -> None:
-        self.marks.append(f"went on for {seconds:g} s")
-
-    def outcome(self, *, whole: bool = False) -> Any:
-        return {"whole": whole}
-
-
-@dataclass
-class World:
-    """A drill's surroundings, each of which a test may make fail."""
-
-    note: Note = field(default_factory=Note)
-    calms: list[list[str]] = field(default_factory=list)
-    refuses: list[str | None] = field(default_factory=list)
-    events: list[tuple[str, Any]] = field(default_factory=list)
-    books: FakeBooks = field(default_factory=FakeBooks)
-    load: FakeLoad = field(default_factory=FakeLoad)
-    reach: Reach = field(default_factory=reach)
-    meanwhile: Meanwhile | None = None
-    alarms: list[Callable[[str], object]] = field(default_factory=list)
-
-    def stage(self) -> Stage:
-        return Stage(
-            reach=self.reach,
-            calm=lambda _within_s: (1.0, self.calms.pop(0) if self.calms else ()),
-            afford=self._afford,
-            warning=self._warning,
-            limits=Limits(electing_s=30, inactive_s=60, silent_s=90),
-            write=lambda kind, _, data: self.events.append((data.get("event", kind), data)),
-            keeping=self._keeping,
-            loading=self._loading,
-            tell=lambda _text: None,
-            seed=1,
-            keeper=lambda _reach, _place: NoteKeeper(self.note),
-            meanwhile=self.meanwhile,
-        )
-
-    @contextmanager
-    def _loading(self, _machine: str) -> Iterator[FakeLoad]:
-        yield self.load
-
-    def carry_out(self, machines: Sequence[str] = ("one",), **changes: Any) -> Any:
-        return carry_out(drill(self.note, **changes), self.stage(), machines)
-
-    @property
-    def told(self) -> list[str]:
-        return [event for event, _ in self.events]
-
-    def _afford(self, _fault: Fault) -> None:
-        why = self.refuses.pop(0) if self.refuses else None
-        if why is not None:
-            raise Refused(why)
-
-    @contextmanager
-    def _warning(self, alarm: Callable[[str], object]) -> Iterator[None]:
-        self.alarms.append(alarm)
-        yield
-        self.alarms.remove(alarm)
-
-    @contextmanager
-    def _keeping(
-        self, names: Sequence[str], *, machine: str, writes_per_s: float
-    ) -> Iterator[FakeBooks]:
-        assert names
-        assert machine
-        assert writes_per_s > 0
-        yield self.books
-
-
-def drill(note: Note, **changes: Any) -> Drill:
-    target = {"at_most": 60, "words": "a number"}
-    return Drill.model_validate(
-        {
-            "schema": 1,
-            "name": "break-the-note",
-            "title": "The note breaks",
-            "effect": "Nobody would notice.",
-            "where": "each-machine",
-            "faults": [{"fault": "no-op", "after_s": 0, "hold_s": 0, "with": {"note": note}}],
-            "ledger": ["postgres"],
-            "targets": dict.fromkeys(REQUIRED, target),
-            **changes,
-        }
-    )
+from harness.settings.drills import DrillChange
+from harness.tests.drill_world import WHOLE_LIFE, World, drill
+from harness.tests.noop_fault import NoOp, Note
+from harness.tests.stage import running
 
 
 @pytest.fixture(autouse=True)
 def _with_the_no_op(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(FAULTS, "no-op", NoOp)
-
-
-WHOLE_LIFE = ["armed", "injected", "active", "healed", "heal-proved"]
 
 
 def test_a_drill_goes_from_steady_state_to_steady_state_on_each_machine() -> None:
@@ -350,63 +232,6 @@ def test_a_cluster_may_want_a_drill_otherwise_and_says_why() -> None:
     assert drill(Note()).changed(None).title == "The note breaks"
 
 
-@pytest.fixture
-def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
-    """Nobody looks: a test says what was seen."""
-    watch = Watch("one", Limits(electing_s=30, inactive_s=60, silent_s=90))
-    monkeypatch.setattr("harness.drill.conduct.watching", lambda *_: nullcontext(watch))
-    return watch
-
-
-def a_second_machine_breaks(watch: Watch) -> None:
-    for at in (1.0, 2.0):
-        watch.take(Sample(at=at, of="the API", ready={"one": True, "two": False}))
-
-
-def test_nothing_is_broken_once_too_much_is(watch: Watch) -> None:
-    a_second_machine_breaks(watch)
-    world = World()
-    run = world.carry_out()["runs"][0]
-    assert "was not injected: too much is broken: another machine is not ready" in run["error"]
-    assert (world.told, run["faults"]) == ([], [])
-
-
-def test_what_breaks_while_a_fault_is_armed_keeps_it_from_being_injected(watch: Watch) -> None:
-    class Slow(NoOp):
-        def arm(self, reach: Any, lease_s: float) -> Any:
-            a_second_machine_breaks(watch)
-            return super().arm(reach, lease_s)
-
-    world = World()
-    FAULTS["no-op"] = Slow  # type: ignore[index]
-    run = world.carry_out()["runs"][0]
-    assert "was not injected" in run["error"]
-    assert world.told == ["armed", "alarm", "healed", "heal-proved"]
-    assert run["faults"][0]["aborted"] is None
-
-
-def test_after_an_alarm_the_next_fault_is_left_out_and_the_drill_is_told_to_its_end(
-    watch: Watch,
-) -> None:
-    class Heavy(NoOp):
-        def inject(self, reach: Any) -> None:
-            super().inject(reach)
-            a_second_machine_breaks(watch)
-
-    world = World()
-    FAULTS["no-op"] = Heavy  # type: ignore[index]
-    one = {"fault": "no-op", "after_s": 0, "hold_s": 60, "with": {"note": world.note}}
-    run = world.carry_out(faults=[one, one])["runs"][0]
-    (fault,) = run["faults"]
-    assert fault["aborted"] == "another machine is not ready: two"
-    assert not fault["ours"]
-    assert 0 <= fault["abort_s"] <= fault["abort_gone_s"] < 5
-    assert "error" not in run
-    assert run["load"] == {"whole": False}
-    assert world.load.marks == ["fault injected", "fault taken back"]
-    assert run["ledger"] == {"postgres": {"ok": 3}}
-
-
 def test_an_answer_that_an_observer_cannot_read_is_told_as_what_was_asked_last() -> None:
     class Garbled(NoOp):
         def active(self, reach: Any) -> bool:  # noqa: ARG002
@@ -430,20 +255,6 @@ def test_an_answer_that_nobody_foresaw_is_said_and_ends_the_drill_only() -> None
     assert run["error"].startswith("StopIteration")
 
 
-def test_a_ledger_that_is_silent_for_longer_than_the_drill_allows_ends_the_fault() -> None:
-    world = World()
-    one = {"fault": "no-op", "after_s": 0, "hold_s": 60, "with": {"note": world.note}}
-
-    class Muting(NoOp):
-        def inject(self, reach: Any) -> None:
-            super().inject(reach)
-            world.books.silent_s = {"http": 61.0, "postgres": 1.0}
-
-    FAULTS["no-op"] = Muting  # type: ignore[index]
-    run = world.carry_out(faults=[one])["runs"][0]
-    assert run["faults"][0]["aborted"] == "no write of http was acknowledged for 61 s"
-
-
 def test_whoever_says_by_itself_that_it_is_broken_is_among_those_who_noticed() -> None:
     class Honest(NoOp):
         @property
@@ -453,12 +264,3 @@ def test_whoever_says_by_itself_that_it_is_broken_is_among_those_who_noticed() -
     FAULTS["no-op"] = Honest  # type: ignore[index]
     fault = World().carry_out()["runs"][0]["faults"][0]
     assert 0 <= fault["noticed"]["health"] <= fault["held_s"]
-
-
-def test_of_a_cluster_with_ceph_it_is_told_when_every_copy_was_back(watch: Watch) -> None:
-    whole = {"osds_up": 3, "osds": 3, "monitors_in": 3, "monitors": 3, "groups": 9, "clean": 9}
-    later = time.monotonic() + 60
-    watch.samples.append(Sample(at=later, of="Ceph", storage=Storage(active=9, **whole)))
-    ceph = World(reach=replace(reach(), profile=whole_cluster().profile))
-    assert 0 < ceph.carry_out()["runs"][0]["whole_s"] <= 60
-    assert "whole_s" not in World().carry_out()["runs"][0]

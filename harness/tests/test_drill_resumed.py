@@ -20,10 +20,10 @@ from harness.ledger.book import Reader
 from harness.ledger.keeping import Books, kept
 from harness.settings.drills import OF_LOAD, REQUIRED
 from harness.settings.soaks import load_soak
+from harness.tests.drill_world import drill
 from harness.tests.ledger_rig import ground
 from harness.tests.noop_fault import NoOp, Note, NoteKeeper
 from harness.tests.stage import reach
-from harness.tests.test_drill_conduct import drill
 from harness.tests.visited import site
 
 NOTE = Note()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import xml.etree.ElementTree as ET
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 
 from harness.errors import ConfigError
-from harness.gate import Judgement, Manifest, PastRun, streaks
+from harness.gate import Judgement, PastRun, streaks
 from harness.journal import Journal
 from harness.report import draw, summary_lines
 from harness.report.page import page as draw_page
@@ -23,9 +22,9 @@ from harness.report.pdf import print_pdf
 from harness.report.timeline import timeline
 from harness.report.words import account, duration, listing, number
 from harness.tests import clean_drills
+from harness.tests.reported import one_of_each
 from harness.tests.stage import (
     CHECKS,
-    FakeProbe,
     Recorded,
     manifest,
     play,
@@ -38,40 +37,9 @@ from harness.tests.stage import (
 DRAWN = ("verdict.json", "junit.xml", "summary.md", "report.html")
 
 
-def _plan() -> Manifest:
-    """One of each: failed, not proven, proven, not applicable, and words that need escaping."""
-    return manifest(
-        due=4,
-        requirements=(
-            requirement(risk="Something answers <late> & slowly"),
-            requirement("W1-B"),
-            requirement("W1-C", targets={}),
-            requirement("W1-D", needs=["ingress"]),
-        ),
-        scenarios=(scenario("Slow <ones>"), scenario("Others", proves="W1-C")),
-        past=(
-            {
-                "run": "20261117T120000Z-week01-aaaa",
-                "week": 1,
-                "ended": "2026-11-17T12:41:00Z",
-                "decision": "GO",
-                "requirements": {"W1-A": "pass", "W1-C": "fail", "W1-D": "not_applicable"},
-            },
-        ),
-    )
-
-
 @pytest.fixture
 def recorded(tmp_path: Path) -> Recorded:
-    probe = FakeProbe({"one": 3, "two": 42})
-    with running(tmp_path / "run", _plan(), probes=[probe]) as recorded:
-        play(
-            recorded.run,
-            require("answers are fast enough"),
-            which=scenario("Slow <ones>"),
-        )
-        play(recorded.run, require("all is well"), which=scenario("Others", proves="W1-C"))
-    return recorded
+    return one_of_each(tmp_path / "run")
 
 
 def test_every_report_is_drawn_again_from_the_journal_to_the_byte(recorded: Recorded) -> None:
@@ -342,69 +310,6 @@ def test_a_partial_run_says_that_it_is_not_the_weeks_decision(tmp_path: Path) ->
     text = (recorded.folder / "report.html").read_text()
     assert "GO for 1 of 10 requirements of week 1" in text
     assert "it is not the week's decision" in text
-
-
-def test_junit_has_a_case_for_each_requirement_and_each_scenario(recorded: Recorded) -> None:
-    draw(recorded.folder, CHECKS)
-    root = ET.parse(recorded.folder / "junit.xml").getroot()
-    suites = {suite.get("name"): suite for suite in root}
-    requirements = suites["requirements"].findall("testcase")
-    assert [str(case.get("name"))[:4] for case in requirements] == ["W1-A", "W1-B", "W1-C", "W1-D"]
-    tags = [[child.tag for child in case] for case in requirements]
-    assert tags == [["failure"], ["error"], [], ["skipped"]]
-    totals = [suites["requirements"].get(key) for key in ("tests", "failures", "errors", "skipped")]
-    assert totals == ["4", "1", "1", "1"]
-    assert [case.get("name") for case in suites["scenarios"].iter("testcase")] == [
-        "W1-A small.feature: Slow <ones>",
-        "W1-C small.feature: Others",
-    ]
-
-
-# Ant's schema, in which every attribute below is required, and children come in this order.
-_OF_A_SUITE = {
-    *("name", "package", "id", "hostname", "timestamp", "time"),
-    *("tests", "failures", "errors", "skipped"),
-}
-_ATTRIBUTES: Mapping[str, Sequence[Set[str]]] = {
-    "testsuites": [set()],
-    "testsuite": [_OF_A_SUITE],
-    "properties": [set()],
-    "property": [{"name", "value"}],
-    "testcase": [{"name", "classname", "time"}],
-    "failure": [{"message", "type"}],
-    "error": [{"message", "type"}],
-    "skipped": [{"message", "type"}, {"message"}],
-    "system-out": [set()],
-    "system-err": [set()],
-}
-_CHILDREN = {
-    "testsuites": "(testsuite )*",
-    "testsuite": "properties (testcase )*system-out system-err ",
-    "properties": "(property )*",
-    "testcase": "((failure|error|skipped) )?",
-}
-
-
-def test_junit_is_valid_against_the_strictest_schema_in_use(recorded: Recorded) -> None:
-    draw(recorded.folder, CHECKS)
-    root = ET.parse(recorded.folder / "junit.xml").getroot()
-    for element in root.iter():
-        assert set(element.attrib) in _ATTRIBUTES[element.tag], element.tag
-        children = "".join(f"{child.tag} " for child in element)
-        assert re.fullmatch(_CHILDREN.get(element.tag, ""), children), element.tag
-        for key in element.attrib.keys() & {"tests", "failures", "errors", "skipped", "id"}:
-            assert element.attrib[key].isdecimal()
-        assert re.fullmatch(r"\d+\.\d{3}", element.get("time", "0.000"))
-    stamps = {str(suite.get("timestamp")) for suite in root}
-    assert all(re.fullmatch(r"\d{4}(-\d\d){2}T\d\d(:\d\d){2}", stamp) for stamp in stamps)
-
-
-def test_junit_survives_what_xml_cannot_hold(tmp_path: Path) -> None:
-    probe = FakeProbe({"one": OSError("bell \x07 and \ud800")})
-    with running(tmp_path / "run", probes=[probe]) as recorded:
-        play(recorded.run, require("all is well"))
-    draw(recorded.folder, CHECKS)
-    ET.parse(recorded.folder / "junit.xml")
 
 
 def test_the_summary_is_markdown_with_the_decision_first(recorded: Recorded) -> None:

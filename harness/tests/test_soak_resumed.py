@@ -31,10 +31,10 @@ from harness.settings.soaks import load_soak
 from harness.tests import clean_drills
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import NAMES
+from harness.tests.drill_world import World
 from harness.tests.killed_soak import PART, RULES, SEED, SPACE
 from harness.tests.ledger_rig import ground
 from harness.tests.stage import reach
-from harness.tests.test_drill_conduct import World
 from harness.transport.fake import FakeKube
 
 LISTED = "/api/v1/namespaces?labelSelector=app.kubernetes.io%2Fmanaged-by%3Dcutover"

@@ -23,15 +23,15 @@ from harness.errors import (
     Unreachable,
 )
 from harness.tests.api_server import (
+    EXEC,
     TOKEN,
     ApiHandler,
     ApiServer,
     api_server,
+    talk,
     write_kubeconfig,
 )
 from harness.transport.kube import ApiKube
-
-_EXEC = "/api/v1/namespaces/space/pods/pod/exec"
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_proxies_of_the_environment_are_passed_by(
     for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     api.answers["/x"] = (200, {})
-    api.answers[_EXEC] = lambda handler: _talk(handler, b'{"status": "Success"}')
+    api.answers[EXEC] = lambda handler: talk(handler, b'{"status": "Success"}')
     kube = ApiKube(api.kubeconfig)
     assert kube.get("/x") == {}
     assert kube.exec("space", "pod", ("true",)).status == 0
@@ -242,24 +242,12 @@ def test_asking_one_server_as_operator_and_as_a_stranger(api: ApiServer, kube: A
     assert api.asked[0][1] == "/readyz?verbose"
 
 
-def _talk(handler: ApiHandler, result: bytes) -> None:
-    """Say who is there, repeat the input until it ends, and close with a result."""
-    handler.upgrade()
-    handler.send_frame(b"\x01out")
-    handler.send_frame(b"\x02err")
-    if "stdin=true" in handler.path:
-        while (frame := handler.read_frame()) != b"\xff\x00":
-            handler.send_frame(b"\x01" + frame[1:])
-    handler.send_frame(b"\x03" + result)
-    handler.send_frame(b"\x03\xe8", opcode=8)
-
-
 def test_exec_gives_status_and_both_outputs(api: ApiServer, kube: ApiKube) -> None:
     failure = {
         "status": "Failure",
         "details": {"causes": [{"reason": "ExitCode", "message": "7"}]},
     }
-    api.answers[_EXEC] = lambda handler: _talk(handler, json.dumps(failure).encode())
+    api.answers[EXEC] = lambda handler: talk(handler, json.dumps(failure).encode())
     done = kube.exec("space", "pod", ("echo", "a b"))
     assert (done.status, done.stdout, done.stderr) == (7, "out", "err")
     _, path, headers, _ = api.asked[0]
@@ -268,7 +256,7 @@ def test_exec_gives_status_and_both_outputs(api: ApiServer, kube: ApiKube) -> No
 
 
 def test_exec_sends_its_input_and_its_end(api: ApiServer, kube: ApiKube) -> None:
-    api.answers[_EXEC] = lambda handler: _talk(handler, b'{"status": "Success"}')
+    api.answers[EXEC] = lambda handler: talk(handler, b'{"status": "Success"}')
     text = "x" * 100_000
     done = kube.exec("space", "pod", ("cat",), stdin=text, within_s=10)
     assert done.stdout == f"out{text}"
@@ -276,13 +264,13 @@ def test_exec_sends_its_input_and_its_end(api: ApiServer, kube: ApiKube) -> None
 
 def test_exec_of_a_command_that_never_ran(api: ApiServer, kube: ApiKube) -> None:
     failure = {"status": "Failure", "message": "no such container"}
-    api.answers[_EXEC] = lambda handler: _talk(handler, json.dumps(failure).encode())
+    api.answers[EXEC] = lambda handler: talk(handler, json.dumps(failure).encode())
     with pytest.raises(TransportError, match="no such container"):
         kube.exec("space", "pod", ("true",))
 
 
 def test_exec_whose_connection_is_lost(api: ApiServer, kube: ApiKube) -> None:
-    api.answers[_EXEC] = lambda handler: handler.upgrade()
+    api.answers[EXEC] = lambda handler: handler.upgrade()
     with pytest.raises(Unreachable, match="connection"):
         kube.exec("space", "pod", ("true",))
 
@@ -291,7 +279,7 @@ def test_exec_whose_connection_is_lost(api: ApiServer, kube: ApiKube) -> None:
 def test_exec_that_the_api_refuses(
     api: ApiServer, kube: ApiKube, status: int, error: type[Exception]
 ) -> None:
-    api.answers[_EXEC] = (status, {"message": "no such luck"})
+    api.answers[EXEC] = (status, {"message": "no such luck"})
     with pytest.raises(error, match=f"the API answered {status}: no such luck"):
         kube.exec("space", "pod", ("true",))
 
@@ -301,7 +289,7 @@ def test_exec_that_never_ends_costs_the_deadline_and_no_more(api: ApiServer, kub
         handler.upgrade()
         _hang()
 
-    api.answers[_EXEC] = hang
+    api.answers[EXEC] = hang
     began = time.monotonic()
     with pytest.raises(TimedOut):
         kube.exec("space", "pod", ("true",), within_s=0.5)
@@ -309,7 +297,7 @@ def test_exec_that_never_ends_costs_the_deadline_and_no_more(api: ApiServer, kub
 
 
 def test_two_threads_may_exec_and_get_at_once(api: ApiServer, kube: ApiKube) -> None:
-    api.answers[_EXEC] = lambda handler: _talk(handler, b'{"status": "Success"}')
+    api.answers[EXEC] = lambda handler: talk(handler, b'{"status": "Success"}')
     api.answers["/x"] = (200, {"fine": True})
     seen: list[Any] = []
     works = [
@@ -325,117 +313,3 @@ def test_two_threads_may_exec_and_get_at_once(api: ApiServer, kube: ApiKube) -> 
 
 
 # --- several servers -------------------------------------------------------------------------
-
-
-@pytest.fixture
-def other(api: ApiServer, tmp_path: Path) -> Iterator[ApiServer]:
-    (tmp_path / "other").mkdir()
-    with api_server(tmp_path / "other", api.authority) as server:
-        yield server
-
-
-@pytest.fixture
-def both(api: ApiServer, other: ApiServer) -> Iterator[ApiKube]:
-    """The API of a kubeconfig that names the first of two servers."""
-    made = ApiKube(api.kubeconfig, [[], [other.url, api.url]])
-    yield made
-    made.close()
-
-
-def gone(api: ApiServer, tmp_path: Path, *others: str) -> ApiKube:
-    """The API of a kubeconfig that names a server which is lost."""
-    lost = "https://127.0.0.1:1"
-    kubeconfig = write_kubeconfig(tmp_path / "lost", lost, api.authority.pem)
-    return ApiKube(kubeconfig, [[lost, *others]])
-
-
-def hang_up(handler: ApiHandler) -> None:
-    handler.close_connection = True
-
-
-def test_a_server_that_answers_is_asked_alone(
-    api: ApiServer, other: ApiServer, both: ApiKube
-) -> None:
-    api.answers["/x"] = (200, {"by": "one"})
-    assert [both.get("/x") for _ in range(3)] == [{"by": "one"}] * 3
-    assert other.asked == []
-
-
-def test_when_the_kubeconfigs_server_is_lost_another_one_is_asked_and_stays(
-    api: ApiServer, tmp_path: Path
-) -> None:
-    api.answers["/x"] = (200, {"by": "another"})
-    kube = gone(api, tmp_path, api.url)
-    assert kube.create("/x", {}) == {"by": "another"}
-    assert kube.get("/x") == {"by": "another"}
-    assert [method for method, *_ in api.asked] == ["POST", "GET"]
-
-
-def test_an_address_that_servers_share_is_asked_alone(api: ApiServer, tmp_path: Path) -> None:
-    shared = write_kubeconfig(tmp_path / "shared", "https://127.0.0.1:1", api.authority.pem)
-    with pytest.raises(Unreachable, match=r"127\.0\.0\.1:1"):
-        ApiKube(shared, [[api.url]]).get("/x")
-    assert api.asked == []
-
-
-def test_what_only_reads_is_asked_again_of_another_server(
-    api: ApiServer, other: ApiServer, both: ApiKube
-) -> None:
-    api.answers["/x"] = hang_up
-    api.answers["/y"] = (503, {"message": "etcd is away"})
-    other.answers |= {"/x": (200, {"x": 1}), "/y": (200, {"y": 1})}
-    assert both.get("/x") == {"x": 1}
-    assert both.get("/y") == {"y": 1}
-    assert len(api.asked) == 1
-
-
-def test_a_write_that_may_have_been_heard_is_not_sent_again_and_the_next_goes_elsewhere(
-    api: ApiServer, other: ApiServer, both: ApiKube
-) -> None:
-    api.answers["/x"] = hang_up
-    other.answers["/x"] = (201, {"made": 1})
-    with pytest.raises(Unreachable):
-        both.create("/x", {"n": 1})
-    assert other.asked == []
-    assert both.create("/x", {"n": 2}) == {"made": 1}
-    assert len(api.asked) == 1
-
-
-def test_a_write_that_a_server_could_not_do_is_told_and_the_next_goes_elsewhere(
-    api: ApiServer, other: ApiServer, both: ApiKube
-) -> None:
-    api.answers["/x"] = (500, {"message": "etcdserver: request timed out"})
-    other.answers["/x"] = (201, {"made": 1})
-    with pytest.raises(Unreachable, match="etcdserver"):
-        both.create("/x", {"n": 1})
-    assert both.create("/x", {"n": 2}) == {"made": 1}
-
-
-def test_when_no_server_answers_the_first_ones_reason_is_told(
-    api: ApiServer, tmp_path: Path
-) -> None:
-    api.answers["/x"] = hang_up
-    with pytest.raises(Unreachable, match=r"GET /x on https://127\.0\.0\.1:1"):
-        gone(api, tmp_path, api.url).get("/x")
-    assert len(api.asked) == 1
-
-
-def test_no_server_is_believed_that_the_authority_did_not_sign(
-    api: ApiServer, tmp_path: Path
-) -> None:
-    (tmp_path / "stranger").mkdir()
-    with api_server(tmp_path / "stranger") as stranger:
-        stranger.answers["/x"] = api.answers["/x"] = (200, {})
-        kube = gone(api, tmp_path, stranger.url, api.url)
-        assert kube.get("/x") == {}
-        assert stranger.asked == []
-
-
-def test_a_command_in_a_pod_goes_through_a_server_that_answers(
-    api: ApiServer, tmp_path: Path
-) -> None:
-    api.answers[_EXEC] = lambda handler: _talk(handler, b'{"status": "Success"}')
-    kube = gone(api, tmp_path, api.url)
-    with pytest.raises(Unreachable):
-        kube.exec("space", "pod", ("true",))
-    assert kube.exec("space", "pod", ("true",)).status == 0
