@@ -24,13 +24,13 @@ _READERS = {
     "lint": (sys.executable, "-m", "harness", "lint"),
 }
 _PYTEST = (sys.executable, "-m", "pytest", "harness/tests", "--numprocesses", "logical")
-_FAST = ("--dist", "worksteal", "-m", "not lab")
-# The lab is one: what needs it is one group, and runs in one process beside all the others.
-_ALL = ("--dist", "loadgroup", "-m", "")
+_FAST = ("--dist", "worksteal", "-m", "not lab and not slow")
+# The lab is one: what needs it stays together, in one process beside all the others.
+_ALL = ("--dist", "loadscope", "-m", "")
 
 
 def test(
-    fast: Annotated[bool, typer.Option(help="Leave out what needs the running lab.")] = False,
+    fast: Annotated[bool, typer.Option(help="Leave out what needs the lab, or time.")] = False,
     arguments: Annotated[
         list[str] | None, typer.Argument(help="More for pytest, after --.", show_default=False)
     ] = None,

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from harness.tests.project import project
 
@@ -23,3 +25,18 @@ def own_configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         patch.delenv("CUTOVER_SIGNING_KEY", raising=False)
         yield
+
+
+class LabTogether(LoadScopeScheduling):  # type: ignore[misc]
+    """Every test goes to whoever is free, but all that need the lab go to one: there is one lab.
+
+    pytest-xdist's own groups are nothing to pytest 9.2, which they tell of by renaming tests.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "lab" if nodeid.startswith("harness/tests/lab/") else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:
+    """How ``--dist loadscope`` deals the tests out."""
+    return LabTogether(config, log) if config.getvalue("dist") == "loadscope" else None

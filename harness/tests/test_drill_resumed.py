@@ -26,6 +26,8 @@ from harness.tests.noop_fault import NoOp, Note, NoteKeeper
 from harness.tests.stage import reach
 from harness.tests.visited import site
 
+pytestmark = pytest.mark.slow
+
 NOTE = Note()
 TARGET = {"at_most": 60, "words": "a number"}
 LOADED = {

@@ -19,6 +19,8 @@ from harness.faults.model import HERE, Undo
 from harness.settings import ROOT
 from harness.waiting import until
 
+pytestmark = pytest.mark.slow
+
 ARM = """
 import sys
 from harness.faults import guardian

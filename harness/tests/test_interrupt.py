@@ -19,6 +19,8 @@ from harness.tests.project import GOOD, STEPS
 from harness.tests.stage import REQUIREMENT, write_project
 from harness.waiting import uninterrupted, until
 
+pytestmark = pytest.mark.slow
+
 CONFTEST = (
     """
 import threading

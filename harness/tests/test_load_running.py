@@ -22,6 +22,8 @@ from harness.settings import ROOT
 from harness.tests.visited import HERE, NOBODY, SITE, Site, site
 from harness.waiting import until
 
+pytestmark = pytest.mark.slow
+
 _LATE_US = 200_000
 
 

@@ -27,9 +27,10 @@ from harness.tests.stage import (
     waiver,
 )
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("chromium") is None, reason="there is no Chromium here"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no Chromium here"),
+]
 
 
 @pytest.fixture(scope="module")

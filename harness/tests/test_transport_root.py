@@ -34,6 +34,8 @@ from harness.transport.root import command_line
 from harness.transport.ssh import SshShell
 from harness.waiting import until
 
+pytestmark = pytest.mark.slow
+
 # Real sudo matches the words behind the program, joined by spaces, with fnmatch as well.
 SUDO = """#!{python} -IS
 import fnmatch, os, sys

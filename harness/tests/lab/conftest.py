@@ -27,7 +27,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.lab)
-            item.add_marker(pytest.mark.xdist_group("lab"))  # one process has the lab
     if os.environ.get("CUTOVER_TEST_FULL") != "1":
         left_out = [
             item for item in items for mark in ("lab_full", "long") if item.get_closest_marker(mark)
