@@ -14,7 +14,7 @@ from harness.errors import ConfigError
 from harness.evidence import Piece
 from harness.settings import config_dir
 from harness.signing import Signer
-from harness.tests.project import GOOD, PLUGINS, REQUIRED, Project, scenario_of
+from harness.tests.project import ARGUMENTS, GOOD, PLUGINS, REQUIRED, Project, scenario_of
 from harness.tests.stage import REQUIREMENT
 
 
@@ -42,6 +42,13 @@ def test_a_week_alone_with_an_option_that_runs_nothing_is_wrong_usage_too(
     (project.pytester.path / "tests").mkdir()
     options = ("--cluster", "scenarios/clusters/small.yaml", "-m", "week1", "--fixtures")
     assert pytest.main([*PLUGINS, *options]) == 2
+    assert not project.reports.exists()
+
+
+@pytest.mark.parametrize("option", ["--help", "-VV"])
+def test_to_ask_how_it_is_used_begins_no_run(project: Project, option: str) -> None:
+    project.write()
+    assert project.pytester.runpytest_inprocess(*ARGUMENTS, option).ret == 0
     assert not project.reports.exists()
 
 
