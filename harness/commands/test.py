@@ -26,7 +26,7 @@ _READERS = {
 _PYTEST = (sys.executable, "-m", "pytest", "harness/tests", "--numprocesses", "logical")
 _FAST = ("--dist", "worksteal", "-m", "not lab and not slow")
 # The lab is one: what needs it stays together, in one process beside all the others.
-_ALL = ("--dist", "loadscope", "-m", "")
+_ALL = ("--dist", "loadscope", "--durations", "40", "-m", "")
 
 
 def test(

@@ -99,6 +99,7 @@ def test_a_machine_without_power_is_missed_and_comes_back(do: Do, record_propert
         assert not do(lambda reach: seen.answers_peer(reach, THREE))
 
 
+@pytest.mark.long
 def test_a_machine_whose_power_nobody_gives_back_has_it_when_the_lease_ends(
     do: Do, record_property: Record
 ) -> None:

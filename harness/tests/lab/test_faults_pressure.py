@@ -69,6 +69,7 @@ def test_a_pressure_is_seen_and_gone_and_leaves_nothing(
     assert traces(world, node) == before
 
 
+@pytest.mark.long
 def test_what_runs_in_a_unit_of_ours_is_the_first_to_go(
     world: World, record_property: Record
 ) -> None:

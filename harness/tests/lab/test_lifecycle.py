@@ -80,6 +80,7 @@ def patience() -> float:
     return 1 + max(0.0, os.getloadavg()[0] / (os.cpu_count() or 1) - 1)
 
 
+@pytest.mark.long
 def test_a_lab_goes_without_a_trace_and_an_up_may_be_killed_at_any_point(lab: Lab) -> None:
     """One life in one test, because each whole ``up`` takes minutes."""
     gone(lab)  # a whole lab

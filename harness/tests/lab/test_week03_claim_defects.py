@@ -289,6 +289,7 @@ def replace(world: World, storage_class: dict[str, Any]) -> None:
     )
 
 
+@pytest.mark.long
 def test_without_leave_to_break_an_osd_claims_are_not_proven(world: World) -> None:
     ruling = world.gate("W3-PVC")
     says(ruling, "W3-PVC", "nobody has allowed that", outcome="not_proven")
