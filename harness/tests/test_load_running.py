@@ -39,8 +39,9 @@ def stalled(shop: Site, order: Order, folder: Path) -> Results:
         load.go_on(0.5)
         shop.lets_through.clear()
         load.go_on(2.0)
+        waiting = shop.answered[200] + 2 * order.per_s
         shop.lets_through.set()
-        load.go_on(1.5)
+        until(lambda: shop.answered[200] >= waiting, within_s=30, what="answers to all of them")
         results = load.results()
     assert load.troubles == []
     assert results is not None
