@@ -36,6 +36,7 @@ def test_up_again_changes_nothing() -> None:
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.long
 def test_status_says_whole_only_while_it_is(world: World) -> None:
     assert cutover("lab", "status").returncode == Exit.GO
     world.power_off(world.three)
