@@ -20,7 +20,6 @@ TLS = "rancher/rke2/server/tls"
 MANIFESTS = "/var/lib/rancher/rke2/agent/pod-manifests"
 
 
-@pytest.mark.long
 @pytest.mark.defect("every API server is ready", "the API answers through every server")
 def test_a_stopped_api_server_is_found(world: World) -> None:
     away = "/var/lib/rancher/rke2/agent/kube-apiserver.yaml"

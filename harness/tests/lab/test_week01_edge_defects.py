@@ -38,7 +38,6 @@ def test_a_port_that_nobody_declared_and_a_machine_without_its_firewall_are_foun
     )
 
 
-@pytest.mark.long
 @pytest.mark.defect("a host reaches its service")
 def test_an_ingress_that_answers_on_two_machines_of_three_is_found(world: World) -> None:
     rules = (

@@ -31,7 +31,6 @@ def test_a_stopped_etcd_member_is_found(world: World) -> None:
         etcd_answers(world, world.three)
 
 
-@pytest.mark.long
 @pytest.mark.defect("etcd's database has room", "etcd raises no alarm")
 def test_a_database_that_outgrew_its_quota_and_the_alarm_it_raised_are_found(world: World) -> None:
     try:
@@ -60,7 +59,6 @@ def test_a_slow_disk_under_etcd_is_found(world: World) -> None:
         says(world.gate("W1-ETCD"), "W1-ETCD", world.three.name, "WAL fsync")
 
 
-@pytest.mark.long
 @pytest.mark.defect("etcd's members are near enough to each other")
 def test_a_crowded_link_between_members_is_found(world: World) -> None:
     # A sender that always has one more packet in the queue of a narrow link.

@@ -44,7 +44,6 @@ def test_a_narrow_pod_bridge_is_found(world: World) -> None:
         world.do(world.two, "ip", "link", "set", "cni0", "mtu", "1500")
 
 
-@pytest.mark.long
 @pytest.mark.defect("pods reach services")
 def test_services_that_do_not_answer_on_one_machine_are_found(world: World) -> None:
     services = world.lab.profile.kubernetes.service_network
@@ -61,7 +60,6 @@ def test_services_that_do_not_answer_on_one_machine_are_found(world: World) -> N
         world.do(world.three, "nft", "delete", "table", "inet", "defect")
 
 
-@pytest.mark.long
 @pytest.mark.defect("a name server answers the pods of every machine")
 def test_a_cluster_whose_name_servers_all_fall_silent_is_found(world: World) -> None:
     check = "a name server answers the pods of every machine"

@@ -103,7 +103,6 @@ def test_a_machine_without_docker_is_found(world: World) -> None:
     healed(world)
 
 
-@pytest.mark.long
 @pytest.mark.defect("every Swarm node is ready")
 def test_a_machine_that_is_drained_is_found(world: World) -> None:
     node = world.two
@@ -116,7 +115,6 @@ def test_a_machine_that_is_drained_is_found(world: World) -> None:
     healed(world)
 
 
-@pytest.mark.long
 @pytest.mark.defect("the declared Swarm services are there")
 def test_a_service_that_was_removed_is_found_and_so_is_one_that_was_scaled(world: World) -> None:
     docker(world, world.one, "service", "rm", WORKER)

@@ -74,7 +74,6 @@ def test_a_fault_that_ceph_is_told_not_to_notice_is_not_seen(world: World, do: D
     assert "nodown" in steady.reason or "OSDMAP_FLAGS" in steady.reason
 
 
-@pytest.mark.long
 @pytest.mark.defect("what was not hit went on")
 def test_an_old_service_that_stops_while_another_machine_is_broken_is_found(
     world: World, do: Do
