@@ -96,9 +96,9 @@ def test_a_generator_that_is_held_up_has_not_offered_what_was_planned(
 
 
 def test_phases_are_cut_afterwards(shop: Site, tmp_path: Path) -> None:
-    def answered(status: int) -> None:
+    def answered(status: int, times: int = 40) -> None:
         """So many that a loaded computer's half is enough."""
-        wanted = shop.answered[status] + 40
+        wanted = shop.answered[status] + times
         until(lambda: shop.answered[status] >= wanted, within_s=30, what=f"answers with {status}")
 
     with offering(shop.order(per_s=40), tmp_path / "load") as load:
@@ -108,7 +108,7 @@ def test_phases_are_cut_afterwards(shop: Site, tmp_path: Path) -> None:
         answered(502)
         mended = time.monotonic()
         shop.status = 200
-        answered(200)
+        answered(200, 120)
         results = load.results()
     assert results is not None
     before, during = results.cut(results.began, broken), results.cut(broken, mended)
@@ -116,6 +116,9 @@ def test_phases_are_cut_afterwards(shop: Site, tmp_path: Path) -> None:
     assert abs(during.planned - 40 * (mended - broken)) <= 40  # whole seconds are cut
     assert during.seen.errors["status 502"] > 0
     assert during.seen.quantile_ms(0.99) is None
+    after = results.cut(mended + 1, results.ended)
+    assert after.planned > 0
+    assert after.seen.failed == 0
 
 
 def test_each_request_has_a_hard_deadline(shop: Site, tmp_path: Path) -> None:
