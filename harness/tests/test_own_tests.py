@@ -32,6 +32,7 @@ def test_what_needs_the_lab_stays_in_one_process(tmp_path: Path) -> None:
         env=here,
         capture_output=True,
         text=True,
+        timeout=300,
         check=False,
     ).stdout
     workers = re.findall(r"^\[(gw\d)\].* ERROR ", said, re.MULTILINE)
