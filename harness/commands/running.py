@@ -21,6 +21,15 @@ from harness.report import summary_lines
 from harness.settings import ROOT, Profile, load_profile
 
 
+# Plugins that happen to be installed have no say in a verdict, and nobody waits for their imports.
+_PLUGINS = ("pytest_bdd.plugin", "allure_pytest.plugin")
+_ALONE = (
+    "--disable-plugin-autoload",
+    *(f"-p{name}" for name in (*_PLUGINS, "no:cacheprovider")),
+    "--assert=plain",
+)
+
+
 def run_features(cluster: str, options: Sequence[str], *, as_json: bool) -> int:
     """Run the features with these options of pytest and print the verdict; its exit status."""
     profile = load_profile(cluster)
@@ -68,7 +77,7 @@ def run_pytest(arguments: list[str], outcome: Outcome, progress: Teller, redacto
         os.environ.pop(leftover, None)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with redirect_stdout(words), progress:
-        status = int(pytest.main(["-p", "no:cacheprovider", *arguments], [outcome, progress]))
+        status = int(pytest.main([*_ALONE, *arguments], [outcome, progress]))
     if outcome.folder is not None:
         log = redactor.text(words.getvalue())
         (outcome.folder / "pytest.log").write_text(log, encoding="utf-8")

@@ -167,18 +167,18 @@ def objects(lab: Lab, *argv: str, log: Path) -> Any:
 
 def trouble(lab: Lab, log: Path) -> str:
     """What keeps Kubernetes from being whole; empty when nothing does."""
-    nodes = objects(lab, "nodes", log=log)
-    if not nodes:
+    found = objects(lab, "nodes,deployments,daemonsets,pods", "--all-namespaces", log=log)
+    if not found:
         return "the API does not answer"
-    ready = {n["metadata"]["name"] for n in nodes if _condition(n, "Ready")}
+    ready = {it["metadata"]["name"] for it in _of(found, "Node") if _condition(it, "Ready")}
     lost = {node.name for node in lab.nodes} - ready
     if lost:
         return f"not Ready: {', '.join(sorted(lost))}"
-    for item in objects(lab, "deployments,daemonsets", "--all-namespaces", log=log):
+    for item in _of(found, "Deployment", "DaemonSet"):
         if not _rolled_out(item):
             return f"{item['kind']} {item['metadata']['name']} is not rolled out"
     began = {node.name: on_since(lab, node) for node in lab.nodes}
-    for pod in objects(lab, "pods", "--all-namespaces", log=log):
+    for pod in _of(found, "Pod"):
         # One that failed was replaced, or its owner is not rolled out.
         done = pod["status"].get("phase") in ("Succeeded", "Failed")
         leaving = "deletionTimestamp" in pod["metadata"]
@@ -189,6 +189,10 @@ def trouble(lab: Lab, log: Path) -> str:
         if not stands or _started(pod) < began.get(pod["spec"]["nodeName"], 0.0):
             return f"pod {pod['metadata']['namespace']}/{pod['metadata']['name']} is not ready"
     return ""
+
+
+def _of(items: list[dict[str, Any]], *kinds: str) -> list[dict[str, Any]]:
+    return [item for item in items if item["kind"] in kinds]
 
 
 def _started(pod: dict[str, Any]) -> float:
