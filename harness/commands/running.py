@@ -20,7 +20,6 @@ from harness.redaction import Redactor, secrets_of
 from harness.report import summary_lines
 from harness.settings import ROOT, Profile, load_profile
 
-
 # Plugins that happen to be installed have no say in a verdict, and nobody waits for their imports.
 _PLUGINS = ("pytest_bdd.plugin", "allure_pytest.plugin")
 _ALONE = (
