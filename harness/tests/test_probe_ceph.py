@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from threading import Event
+from typing import Any, TypeAlias
 
 import pytest
 from hypothesis import given, settings
@@ -25,7 +27,7 @@ ONE, TWO, THREE = MACHINES
 RECORDED = Path(__file__).parent / "recorded"
 # What ``ceph … --format json`` said in the lab, trimmed, by the words of the command.
 PACIFIC: dict[str, Any] = json.loads((RECORDED / "ceph-16.2.15.json").read_text(encoding="utf-8"))
-WORDS = {name: " ".join(words) for name, (_, *words) in script.LOOKS.items()}
+WORDS = {name: what for name, (_, what) in script.LOOKS.items()}
 
 
 def squid() -> dict[str, Any]:
@@ -53,8 +55,8 @@ def said(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def answering(said: Mapping[str, Any]) -> Callable[..., Any]:
-    def ask(*words: str, within_s: float = 0) -> Any:  # noqa: ARG001 (it answers at once)
-        answer = said[" ".join(words)]
+    def ask(what: str) -> Any:
+        answer = said[what]
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -168,46 +170,112 @@ def test_an_answer_without_what_is_judged_is_an_error_and_not_less(name: str, ke
     assert key in script.item(script.LOOKS[name][0], said)["error"]
 
 
-def program(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    (folder / "ceph").write_text(f"#!/bin/sh\n{text}\n")
-    (folder / "ceph").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+class RadosError(Exception):
+    """What Ceph's own module raises."""
 
 
-def test_a_program_that_answers_is_understood(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    program(tmp_path, 'echo "{\\"said\\": \\"$*\\"}"', monkeypatch)
-    said = script.ask("osd", "df")["said"]
-    assert said == "--connect-timeout 8 osd df --format json"
+class RadosTimedOut(RadosError):
+    """No monitor in time."""
+
+
+class Rados:
+    """Ceph's own module, with a cluster of whatever a test says."""
+
+    Error, TimedOut = RadosError, RadosTimedOut
+
+    def __init__(
+        self,
+        of_monitors: Callable[[str], Any] = lambda _: (0, b"{}", ""),
+        of_managers: Callable[[str], Any] = lambda _: (0, b"{}", ""),
+        connect: Exception | None = None,
+    ) -> None:
+        self._of_monitors, self._of_managers, self._connect = of_monitors, of_managers, connect
+
+    def Rados(self, *, conffile: str, conf: Mapping[str, str]) -> Rados:  # noqa: N802 (its own name)
+        assert conffile == ""
+        assert conf == {"client_mount_timeout": "8"}
+        return self
+
+    def conf_parse_env(self, name: str) -> None:
+        assert name == "CEPH_ARGS"
+
+    def connect(self) -> None:
+        if self._connect is not None:
+            raise self._connect
+
+    def mon_command(self, command: str, given: bytes) -> Any:
+        assert not given
+        return self._of_monitors(command)
+
+    def mgr_command(self, command: str, given: bytes) -> Any:
+        assert not given
+        return self._of_managers(command)
+
+
+@pytest.fixture
+def rados(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Rados | None], None]]:
+    """Puts a module in place of Ceph's own; None: there is none."""
+    monkeypatch.setattr("site.main", lambda: None)
+    script.cluster.cache_clear()
+    yield lambda module: monkeypatch.setitem(sys.modules, "rados", module)
+    script.cluster.cache_clear()
+
+
+Put: TypeAlias = Callable[[Rados | None], None]
+
+
+def test_who_knows_is_asked(rados: Put) -> None:
+    def saying(who: str) -> Callable[[str], Any]:
+        return lambda command: (0, json.dumps([who, json.loads(command)]).encode(), "")
+
+    rados(Rados(saying("monitors"), saying("managers")))
+    assert script.ask("osd df") == ["managers", {"prefix": "osd df", "format": "json"}]
+    detailed = {"prefix": "health", "detail": "detail", "format": "json"}
+    assert script.ask("health detail") == ["monitors", detailed]
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "words"),
+    ("module", "kind", "words"),
     [
-        ("echo '[errno 110] RADOS timed out' >&2; exit 1", script.Silent, "timed out"),
-        ("echo '[errno 13] RADOS permission denied' >&2; exit 1", RuntimeError, "denied"),
-        ("exec sleep 5", script.Silent, "no answer within 0.2 s"),
-        ("echo what", ValueError, "Expecting value"),
+        (Rados(lambda _: (-110, b"", "timed out")), script.Silent, "timed out"),
+        (Rados(lambda _: (-13, b"", "access denied")), RuntimeError, "status 13: access denied"),
+        (Rados(connect=RadosTimedOut("timed out")), script.Silent, "within 8 s: timed out"),
+        (Rados(connect=RadosError("no keyring")), RuntimeError, "cannot be asked: no keyring"),
+        (Rados(lambda _: (0, b"what", "")), ValueError, "Expecting value"),
     ],
 )
 def test_no_answer_in_time_is_told_from_a_complaint(
-    text: str,
-    kind: type[Exception],
-    words: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    module: Rados, kind: type[Exception], words: str, rados: Put
 ) -> None:
-    program(tmp_path, text, monkeypatch)
+    rados(module)
     with pytest.raises(kind, match=words):
-        script.ask("health", within_s=0.2 if "sleep" in text else 20)
+        script.ask("health detail")
 
 
-def test_a_machine_without_the_program_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert script.report() == {"error": "there is no ceph program here"}
+def test_who_never_answers_is_not_waited_for(rados: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    over = Event()
+
+    def never(_: str) -> Any:
+        over.wait(20)
+        return 0, b"{}", ""
+
+    monkeypatch.setattr(script, "FIRST_S", 0.2)
+    monkeypatch.setattr(script, "COMMAND_S", 0.4)
+    try:
+        rados(Rados(never))
+        assert "no answer within 0.2 s" in script.report()["silent"]
+        script.cluster.cache_clear()
+        rados(Rados(of_managers=never))
+        items = script.report()["items"]
+    finally:
+        over.set()
+    late = {name for name, found in items.items() if "within 0.4 s" in found.get("error", "")}
+    assert late == {"osd use", "placement groups", "crashes"}
+
+
+def test_a_machine_without_ceph_says_so(rados: Put) -> None:
+    rados(None)
+    assert "no ceph program here" in script.report()["error"]
 
 
 def test_without_a_quorum_the_monitor_of_the_machine_is_asked(
@@ -216,15 +284,19 @@ def test_without_a_quorum_the_monitor_of_the_machine_is_asked(
     socket = tmp_path / "ceph-mon.a.asok"
     socket.touch()
     monkeypatch.setattr(script, "SOCKETS", (str(tmp_path / "*-mon.*.asok"),))
-    silent = script.Silent("timed out")
-    said = {
-        "quorum_status": silent,
-        f"--admin-daemon {socket} mon_status": {"name": "a", "state": "probing"},
-    }
-    monkeypatch.setattr(script, "ask", answering(said))
-    assert script.report() == {"silent": "timed out", "monitor": "its monitor a is probing"}
-    said[f"--admin-daemon {socket} mon_status"] = RuntimeError("connection refused")
-    assert script.report()["monitor"] == "no monitor answers on it"
+    monkeypatch.setattr(script, "ask", answering({"quorum_status": script.Silent("timed out")}))
+    program = tmp_path / "ceph"
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    def says(text: str) -> Any:
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+        return script.report()
+
+    answers = f"""[ "$*" = "--admin-daemon {socket} mon_status" ] &&
+        echo '{{"name": "a", "state": "probing"}}'"""
+    assert says(answers) == {"silent": "timed out", "monitor": "its monitor a is probing"}
+    assert says("exit 1")["monitor"] == "no monitor answers on it"
 
 
 # --- whom the probe asks ------------------------------------------------------------------------
