@@ -216,8 +216,18 @@ def test_a_check_that_was_never_seen_red_is_found(root: Path) -> None:
     gone, unseen = defects.lint(CHECKS, root)
     assert gone.where == "harness/tests/lab/test_week01_defects.py:1"
     assert gone.says == "there is no check named “gone”"
-    assert unseen.says == "no seeded defect turns the check “answers are fast enough” red"
+    assert unseen.says.endswith("./cutover test turns the check “answers are fast enough” red")
     assert unseen.where.endswith(f"stage.py:{fast_enough.__code__.co_firstlineno}")
+
+
+def test_a_defect_that_is_left_out_as_long_counts_for_nothing(root: Path) -> None:
+    *others, last = (repr(name) for name in CHECKS)
+    always = f"@pytest.mark.defect({', '.join(others)})\ndef test_a(): ...\n"
+    write_defects(
+        root, f"{always}@pytest.mark.long\n@pytest.mark.defect({last})\ndef test_b(): ...\n"
+    )
+    (unseen,) = defects.lint(CHECKS, root)
+    assert last.strip("'") in unseen.says
 
 
 def test_one_note_stands_for_a_project_that_marks_no_defect(root: Path) -> None:

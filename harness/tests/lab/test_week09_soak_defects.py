@@ -70,7 +70,6 @@ def judged(world: World, check: str, **changes: Any) -> Verdict:
     return CHECKS[check](Case(cluster=cluster, targets={"soak_hours": 8}, observations=[look]))
 
 
-@pytest.mark.long
 @pytest.mark.defect("the soak lasted as long as it should", "every fault of the soak came and went")
 def test_a_soak_ends_when_more_breaks_than_was_meant_to(world: World, do: Do) -> None:
     """The second monitor that stops ends the fault; that it stays away ends the soak."""
