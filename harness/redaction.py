@@ -42,7 +42,7 @@ _PATTERNS: Mapping[str, re.Pattern[str]] = {
         re.S,
     ),
     "named value": re.compile(
-        rf"(?i)(\b[\w.-]*{_NAME}{_QUOTE}{_SPACE}[:=]{_SPACE}{_QUOTE})(?!‹redacted:){_VALUE}"
+        rf"(?i)({_NAME}{_QUOTE}{_SPACE}[:=]{_SPACE}{_QUOTE})(?!‹redacted:){_VALUE}"
     ),
     # An environment variable as Kubernetes writes it.
     "value beside its name": re.compile(

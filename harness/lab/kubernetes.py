@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -224,6 +225,27 @@ def whole(lab: Lab, log: Path, within_s: float = 180) -> None:
     """Wait until every machine and every pod is Ready."""
 
     until_well(lambda: trouble(lab, log), what="Kubernetes", within_s=within_s, log=log)
+
+
+def look_again(lab: Lab, nodes: Sequence[Node], log: Path) -> None:
+    """Have the agents of machines that were just booted ask the API as soon as there is one.
+
+    Each asked before that, in vain, and by itself would ask again only half a minute later.
+    """
+    with ThreadPoolExecutor(max(1, len(nodes))) as pool:
+        list(pool.map(lambda node: _look_again(lab, node, log), nodes))
+
+
+def _look_again(lab: Lab, node: Node, log: Path) -> None:
+    server = f"https://{node.address}:{lab.profile.kubernetes.api_port}/readyz"
+    ask = ["curl", "--silent", "--insecure", "--max-time", "5", server]
+
+    def trouble() -> str:
+        said = enter(lab, node, ask, log=log, check=False).strip()
+        return "" if said == "ok" else f"{server} says {said[-200:]!r}"
+
+    until_well(trouble, what=f"the API server of {node.name}", within_s=120, log=log)
+    enter(lab, node, ["systemctl", "restart", "kubelet"], log=log)
 
 
 def snapshot(lab: Lab, log: Path) -> None:

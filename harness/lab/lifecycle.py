@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.errors import ConfigError, LabError, Refused
@@ -82,9 +82,13 @@ def require_packages(progress: Progress, *, install: bool, log: Path) -> None:
 
 @dataclass(frozen=True)
 class Up:
-    """One ``lab up``: the stages from nothing, or from the golden copy when there is one."""
+    """One ``lab up``: the stages from nothing, or from the golden copy when there is one.
+
+    ``booted`` are the machines that it found without power.
+    """
 
     lab: Lab
+    booted: list[Node] = field(default_factory=list)
 
     def log(self, stage: str) -> Path:
         return self.lab.logs / f"{stage}.log"
@@ -105,7 +109,8 @@ class Up:
             Stage("disks", self.disks, 3, ("system", "tools")),
             Stage("boot", self.boot, 10, ("disks",)),
             Stage("ceph whole", self.ceph_whole, 40, ("boot",)),
-            Stage("kubernetes whole", self.kubernetes_whole, 60, ("boot",)),
+            Stage("node agents", self.agents, 20, ("boot",)),
+            Stage("kubernetes whole", self.kubernetes_whole, 30, ("node agents",)),
             *self.source([Stage("swarm whole", self.swarm_whole, 30, ("boot",))]),
             Stage("snapshot", self.snapshot, 2, ("ceph whole", "kubernetes whole")),
         ]
@@ -175,8 +180,12 @@ class Up:
 
     def boot(self) -> None:
         clock.up(self.lab, self.log("clock"))
+        self.booted[:] = [node for node in self.lab.nodes if machines.init(self.lab, node) is None]
         with ThreadPoolExecutor(len(self.lab.nodes)) as pool:
             list(pool.map(lambda node: power_on(self.lab, node), self.lab.nodes))
+
+    def agents(self) -> None:
+        kubernetes.look_again(self.lab, self.booted, self.log("node-agents"))
 
     def last_partition(self) -> None:
         lab, log = self.lab, self.log("last-partition")

@@ -15,6 +15,7 @@ from harness.lab import ceph, kubernetes, lifecycle, machines, swarm
 from harness.lab.host import until_well
 from harness.lab.shape import Lab, Node
 from harness.settings import ROOT
+from harness.tests.lab.forked import cutover
 from harness.waiting import until
 
 
@@ -89,16 +90,14 @@ class World:
         evidence: bool = False,
         disrupt: bool = False,
     ) -> Ruling:
-        """Run ``./cutover gate WEEK --only …`` as an operator does: the latest week named."""
+        """What ``./cutover gate WEEK --only …`` says: the latest week named."""
         week = max((requirement[1] for requirement in only), default="1")
         cluster = cluster or self.lab.name
-        command = [str(ROOT / "cutover"), "gate", week, "--json", "--cluster", cluster]
+        command = ["gate", week, "--json", "--cluster", cluster]
         command += [] if evidence else ["--without-evidence"]
         command += ["--allow-disruption"] if disrupt else []
         command += [f"--only={requirement}" for requirement in only]
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=within_s, check=False
-        )
+        done = cutover(command, within_s)
         try:
             return Ruling(done.returncode, json.loads(done.stdout))
         except ValueError as error:

@@ -1,0 +1,45 @@
+"""``./cutover`` without the seconds that its imports take: forked from a process that has them.
+
+A seeded defect asks one gate about a few facts. To start a Python for it, and to import all that a
+gate is made of, would be half of the test.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from harness import cli
+
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(
+    ["harness.cli", "harness.plugin", "harness.transport.kube", "pytest_bdd", "allure_pytest"]
+)
+
+
+def cutover(arguments: Sequence[str], within_s: float) -> subprocess.CompletedProcess[str]:
+    """Run ``./cutover ARGUMENTS``; TimeoutExpired, and its end, after ``within_s`` seconds."""
+    with TemporaryDirectory() as folder:
+        out, err = Path(folder) / "out", Path(folder) / "err"
+        process = _FORKS.Process(target=_run, args=(list(arguments), out, err))
+        process.start()
+        process.join(within_s)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            raise subprocess.TimeoutExpired(list(arguments), within_s, err.read_bytes()[-2000:])
+        texts = out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8")
+        return subprocess.CompletedProcess(list(arguments), process.exitcode, *texts)
+
+
+def _run(arguments: Sequence[str], out: Path, err: Path) -> None:
+    for number, path in enumerate((Path(os.devnull), out, err)):
+        with path.open("ab+" if number else "rb") as file:
+            os.dup2(file.fileno(), number)
+    sys.argv = ["cutover", *arguments]
+    cli.main()
