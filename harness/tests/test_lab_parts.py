@@ -159,7 +159,9 @@ def test_without_root_the_lab_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def node_list(lab: Lab) -> list[dict[str, object]]:
     ready = {"conditions": [{"type": "Ready", "status": "True"}]}
-    return [{"metadata": {"name": node.name}, "status": ready} for node in lab.nodes]
+    return [
+        {"kind": "Node", "metadata": {"name": node.name}, "status": ready} for node in lab.nodes
+    ]
 
 
 @pytest.mark.parametrize(("started", "says"), [("09:59:58", "is not ready"), ("10:00:00", "")])
@@ -171,13 +173,14 @@ def test_a_pod_that_was_ready_before_its_machine_lost_power_is_not_ready(
         "containerStatuses": [{"state": {"running": {"startedAt": f"2026-11-24T{started}Z"}}}],
     }
     pod = {
+        "kind": "Pod",
         "metadata": {"namespace": "shop", "name": "web"},
         "spec": {"nodeName": lab.nodes[0].name},
         "status": status,
     }
-    listed = {"nodes": node_list(lab), "pods": [pod]}
+    listed = [*node_list(lab), pod]
     powered = datetime(2026, 11, 24, 10, 0, 0, 400_000, tzinfo=UTC).timestamp()
-    monkeypatch.setattr(kubernetes, "objects", lambda _, kind, *__, **___: listed.get(kind, []))
+    monkeypatch.setattr(kubernetes, "objects", lambda *_, **__: listed)
     monkeypatch.setattr(kubernetes, "on_since", lambda *_: powered)
     found = kubernetes.trouble(lab, Path(os.devnull))
     assert says in found
