@@ -108,10 +108,11 @@ class Up:
             Stage("tools", self.tools, 1),
             Stage("disks", self.disks, 3, ("system", "tools")),
             Stage("boot", self.boot, 10, ("disks",)),
-            Stage("ceph whole", self.ceph_whole, 40, ("boot",)),
-            Stage("node agents", self.agents, 20, ("boot",)),
-            Stage("kubernetes whole", self.kubernetes_whole, 30, ("node agents",)),
-            *self.source([Stage("swarm whole", self.swarm_whole, 30, ("boot",))]),
+            # Nobody asks whether the rest is whole before: it starts on the same processors.
+            Stage("node agents", self.agents, 40, ("boot",)),
+            Stage("ceph whole", self.ceph_whole, 5, ("node agents",)),
+            Stage("kubernetes whole", self.kubernetes_whole, 15, ("node agents",)),
+            *self.source([Stage("swarm whole", self.swarm_whole, 5, ("node agents",))]),
             Stage("snapshot", self.snapshot, 2, ("ceph whole", "kubernetes whole")),
         ]
 
