@@ -132,7 +132,7 @@ def test_a_fault_is_taken_back_at_once_when_more_than_it_breaks(world: World, do
     assert "Ceph has not answered" in no_more.reason
     assert "at most 5 s" not in no_more.reason
     assert steady.outcome is Outcome.FAIL
-    assert "ceph" in steady.reason
+    assert "Ceph" in steady.reason
 
 
 @pytest.mark.long
