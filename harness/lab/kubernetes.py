@@ -244,7 +244,7 @@ def _look_again(lab: Lab, node: Node, log: Path) -> None:
         said = enter(lab, node, ask, log=log, check=False).strip()
         return "" if said == "ok" else f"{server} says {said[-200:]!r}"
 
-    until_well(trouble, what=f"the API server of {node.name}", within_s=120, log=log)
+    until_well(trouble, what=f"the API server of {node.name}", within_s=180, log=log)
     enter(lab, node, ["systemctl", "restart", "kubelet"], log=log)
 
 
