@@ -17,6 +17,10 @@ _HEAD = """\
 """
 
 
+# Noise as wide as the whole rate: no disk could ever be too slow.
+NO_LIMIT_PERCENT = 100.0
+
+
 class Known(Frozen):
     """What one machine's disk did, and how far its runs lay apart, of their median.
 
@@ -49,6 +53,15 @@ class Baseline(Frozen):
 def read(path: Path) -> Baseline | None:
     """The baseline, None when there is none yet; ConfigError when it is not valid."""
     return parse(Baseline, path) if path.exists() else None
+
+
+def useless(results: Sequence[Result]) -> Sequence[str]:
+    """Machines whose runs lay too far apart to compare anything with them, in words."""
+    return [
+        f"{it.machine}: its runs lay {noise:.0f} % to either side"
+        for it in results
+        if (noise := noise_percent(round(it.spread_percent, 1))) >= NO_LIMIT_PERCENT
+    ]
 
 
 def write(path: Path, results: Sequence[Result], measured: Literal["raw", "osd"]) -> None:

@@ -28,7 +28,6 @@ from harness.transport.identity import same_cluster
 
 _REQUIREMENT = "W3-BENCH"
 _GIB = 1 << 30
-_NO_LIMIT = 100.0
 _DEVIATION = "osd_bench_deviation_percent"
 _ON_VOLUME = "committed writes/s on a shared volume"
 
@@ -96,8 +95,9 @@ def _finish(
     known = baselines.read(disks.baseline)
     compared = known if known is not None and known.measured == disks.state else None
     slow = {it.machine: tuple(too_slow(it, _targets(profile), compared)) for it in results}
-    status = exit_of(results, slow)
-    if write_baseline and status in (Exit.GO, Exit.NO_GO):
+    useless = baselines.useless(results) if write_baseline else ()
+    status = exit_of(results, slow, useless)
+    if write_baseline and not useless and status in (Exit.GO, Exit.NO_GO):
         baselines.write(disks.baseline, results, disks.state)
     document = {
         "schema": 1,
@@ -106,6 +106,7 @@ def _finish(
         "length": length,
         "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "results": [asdict(it) | {"too_slow": slow[it.machine]} for it in results],
+        "no_baseline": list(useless),
         "exit": int(status),
     }
     place = _keep(profile.name, document)
@@ -114,6 +115,8 @@ def _finish(
     else:
         for it in results:
             say(f"{it.machine:<14} {_words(it, slow[it.machine])}")
+        for line in useless:
+            say(f"no baseline    {line}: measure again while nothing else runs")
         say(f"\nresult   {place}")
     raise typer.Exit(int(status))
 
@@ -130,8 +133,10 @@ def with_volumes(reach: Reach, results: list[Result]) -> list[Result]:
     return [replace(it, volume=told[it.machine]) for it in results]
 
 
-def exit_of(results: Sequence[Result], slow: Mapping[str, Sequence[str]]) -> Exit:
-    """A refusal comes first; what was not measured is no GO."""
+def exit_of(
+    results: Sequence[Result], slow: Mapping[str, Sequence[str]], useless: Sequence[str] = ()
+) -> Exit:
+    """A refusal comes first; what was not measured, or not as was asked for, is no GO."""
     if any(it.refused for it in results):
         return Exit.REFUSED
     if any(slow.values()):
@@ -139,7 +144,7 @@ def exit_of(results: Sequence[Result], slow: Mapping[str, Sequence[str]]) -> Exi
     proven = results and all(
         it.iops and not it.unproven and (it.volume is None or it.volume.iops) for it in results
     )
-    return Exit.GO if proven else Exit.NOT_PROVEN
+    return Exit.GO if proven and not useless else Exit.NOT_PROVEN
 
 
 def too_slow(
@@ -176,7 +181,11 @@ def _below(iops: float, before: float, spreads: Sequence[float]) -> float:
     Noise that is as wide as the whole rate excuses nothing.
     """
     below = baselines.below_percent(iops, before)
-    noises = [noise for it in spreads if (noise := baselines.noise_percent(it)) < _NO_LIMIT]
+    noises = [
+        noise
+        for it in spreads
+        if (noise := baselines.noise_percent(it)) < baselines.NO_LIMIT_PERCENT
+    ]
     return 0.0 if below <= max(noises, default=0.0) else below
 
 

@@ -6,6 +6,7 @@ Recorded once, as an operator would before the work begins, and kept with the di
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.backup import baseline as manifests
@@ -22,6 +23,7 @@ from harness.settings.bench import load_jobs
 from harness.transport import Reach, connect
 
 GIB = 1 << 30
+TRIES = 3
 
 
 def keep(lab: Lab, log: Path) -> None:
@@ -54,21 +56,33 @@ def record_disks(reach: Reach) -> None:
 
 
 def record_speeds(reach: Reach) -> None:
-    """How fast each disk commits; LabError when one was not measured."""
+    """How fast each disk commits; LabError when that could not be measured.
+
+    Measured again when something else was busy: such a baseline compares with nothing.
+    """
     disks = reach.profile.disks
     if disks is None or disks.baseline.exists():
         return
-    results = measure(
-        reach,
-        reach.profile.cluster().osd_disks,
-        load_jobs("quick"),
-        least_bytes=int(disks.at_least_gib * GIB),
-        tell=_tell,
+    useless: Sequence[str] = ()
+    for _ in range(TRIES):
+        results = measure(
+            reach,
+            reach.profile.cluster().osd_disks,
+            load_jobs("quick"),
+            least_bytes=int(disks.at_least_gib * GIB),
+            tell=_tell,
+        )
+        unmeasured = [it for it in results if not it.iops]
+        if unmeasured:
+            raise LabError(f"disks were not measured: {unmeasured}")
+        useless = speeds.useless(results)
+        if not useless:
+            speeds.write(disks.baseline, results, disks.state)
+            return
+    raise LabError(
+        f"disks were never measured well in {TRIES} times: {'; '.join(useless)}",
+        remedy="run it again while nothing else runs on this machine: finished stages are kept",
     )
-    unmeasured = [it for it in results if not it.iops]
-    if unmeasured:
-        raise LabError(f"disks were not measured: {unmeasured}")
-    speeds.write(disks.baseline, results, disks.state)
 
 
 def _tell(machine: str, line: str) -> None:

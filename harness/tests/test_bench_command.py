@@ -13,7 +13,8 @@ from harness.bench import baseline
 from harness.bench.bench import Committed, Result, measure, record_for_guard
 from harness.bench.ceph import devices_on
 from harness.commands.bench import exit_of, too_slow, with_volumes
-from harness.errors import Refused, TimedOut, Unreachable
+from harness.errors import LabError, Refused, TimedOut, Unreachable
+from harness.lab import records
 from harness.model import Exit
 from harness.settings import Target
 from harness.settings.bench import load_jobs
@@ -228,3 +229,30 @@ def test_a_baseline_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert again is not None
     volume = (again.machines[ONE].volume_iops, again.machines[ONE].volume_spread_percent)
     assert volume == (120.5, 8)
+
+
+def test_runs_that_lie_too_far_apart_are_no_baseline() -> None:
+    noisy = result(900, spread_percent=214)
+    useless = baseline.useless([result(900, spread_percent=199), noisy])
+    assert useless == [f"{ONE}: its runs lay 107 % to either side"]
+    assert exit_of([noisy], {}, useless) is Exit.NOT_PROVEN
+    assert exit_of([noisy], {ONE: ["too slow"]}, useless) is Exit.NO_GO
+
+
+def test_the_lab_measures_again_while_something_else_is_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert PROFILE.disks is not None
+    disks = PROFILE.disks.model_copy(update={"baseline": tmp_path / "baseline.yaml"})
+    ways = reach(like=PROFILE.model_copy(update={"disks": disks}))
+    told = iter([result(900, spread_percent=300), result(800, spread_percent=20)])
+    monkeypatch.setattr(records, "measure", lambda *_, **__: [next(told)])
+    records.record_speeds(ways)
+    found = baseline.read(disks.baseline)
+    assert found is not None
+    assert found.machines[ONE].iops == 800
+    disks.baseline.unlink()
+    monkeypatch.setattr(records, "measure", lambda *_, **__: [result(900, spread_percent=300)])
+    with pytest.raises(LabError, match="never measured well in 3 times"):
+        records.record_speeds(ways)
+    assert not disks.baseline.exists()
