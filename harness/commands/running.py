@@ -21,12 +21,8 @@ from harness.report import summary_lines
 from harness.settings import ROOT, Profile, load_profile
 
 # Plugins that happen to be installed have no say in a verdict, and nobody waits for their imports.
-_PLUGINS = ("pytest_bdd.plugin", "allure_pytest.plugin")
-_ALONE = (
-    "--disable-plugin-autoload",
-    *(f"-p{name}" for name in (*_PLUGINS, "no:cacheprovider")),
-    "--assert=plain",
-)
+_PLUGINS = ("pytest_bdd.plugin", "allure_pytest.plugin", "no:cacheprovider")
+_ALONE = ("--disable-plugin-autoload", *(f"-p{name}" for name in _PLUGINS))
 
 
 def run_features(cluster: str, options: Sequence[str], *, as_json: bool) -> int:
