@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from harness import cli
+from harness.settings import ROOT
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
@@ -35,6 +36,17 @@ def cutover(arguments: Sequence[str], within_s: float) -> subprocess.CompletedPr
             raise subprocess.TimeoutExpired(list(arguments), within_s, err.read_bytes()[-2000:])
         texts = out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8")
         return subprocess.CompletedProcess(list(arguments), process.exitcode, *texts)
+
+
+def by_hand(arguments: Sequence[str], within_s: float) -> subprocess.CompletedProcess[str]:
+    """The same, started as an operator does."""
+    return subprocess.run(
+        [str(ROOT / "cutover"), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=within_s,
+        check=False,
+    )
 
 
 def _run(arguments: Sequence[str], out: Path, err: Path) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from harness.lab import ceph, kubernetes, lifecycle, machines, swarm
 from harness.lab.host import until_well
@@ -39,6 +39,9 @@ class Ruling:
     def reason(self, requirement: str) -> str:
         return str(self[requirement]["reason"])
 
+
+# Runs ``./cutover`` with these arguments, for so many seconds at most.
+Run: TypeAlias = Callable[[Sequence[str], float], subprocess.CompletedProcess[str]]
 
 AGAIN_S = 5.0
 # When a lab was last seen whole, by its label.
@@ -89,6 +92,7 @@ class World:
         within_s: float = 300,
         evidence: bool = False,
         disrupt: bool = False,
+        run: Run = cutover,
     ) -> Ruling:
         """What ``./cutover gate WEEK --only …`` says: the latest week named."""
         week = max((requirement[1] for requirement in only), default="1")
@@ -97,7 +101,7 @@ class World:
         command += [] if evidence else ["--without-evidence"]
         command += ["--allow-disruption"] if disrupt else []
         command += [f"--only={requirement}" for requirement in only]
-        done = cutover(command, within_s)
+        done = run(command, within_s)
         try:
             return Ruling(done.returncode, json.loads(done.stdout))
         except ValueError as error:
