@@ -3,8 +3,8 @@
 Either {"items": {name: {"value"} or {"error"}}}; or, when no monitor answers in time, {"silent":
 what was said, "monitor": what the monitor of this machine says of itself}; or {"error"}.
 Ceph's own words are kept, what nothing needs of them left out. Python 3.8, its standard library,
-and ``rados``, which the ``ceph`` program is made of: that program, run once for each question,
-takes half a second of a processor each time, and all of them here take half a second together.
+and ``rados``, which the ``ceph`` program is made of: to start that program takes longer than to ask
+all of this over one connection.
 """
 
 from __future__ import annotations
