@@ -47,7 +47,10 @@ def osd(
         bool, typer.Option("--allow-writes", help="Write over the whole raw partition.")
     ] = False,
     baseline: Annotated[
-        bool, typer.Option("--baseline", help="Remember this as what later ones compare with.")
+        bool,
+        typer.Option(
+            "--baseline", help="Remember this as what later ones compare with, if its runs agree."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:

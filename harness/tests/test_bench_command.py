@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from harness.bench import baseline
 from harness.bench.bench import Committed, Result, measure, record_for_guard
 from harness.bench.ceph import devices_on
-from harness.commands.bench import exit_of, too_slow, with_volumes
+from harness.commands.bench import _finish, exit_of, too_slow, with_volumes
 from harness.errors import LabError, Refused, TimedOut, Unreachable
 from harness.lab import records
 from harness.model import Exit
@@ -237,6 +238,26 @@ def test_runs_that_lie_too_far_apart_are_no_baseline() -> None:
     assert useless == [f"{ONE}: its runs lay 107 % to either side"]
     assert exit_of([noisy], {}, useless) is Exit.NOT_PROVEN
     assert exit_of([noisy], {ONE: ["too slow"]}, useless) is Exit.NO_GO
+
+
+def test_a_baseline_stays_as_it_was_when_the_runs_of_a_new_one_do_not_agree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert PROFILE.disks is not None
+    disks = PROFILE.disks.model_copy(update={"baseline": tmp_path / "baseline.yaml"})
+
+    def finished(spread_percent: float) -> int:
+        results = [result(900, 1, spread_percent=spread_percent)]
+        with pytest.raises(typer.Exit) as ended:
+            _finish(PROFILE, disks, "quick", results, write_baseline=True, as_json=True)
+        return int(ended.value.exit_code)
+
+    assert finished(4) == Exit.GO
+    before = disks.baseline.read_bytes()
+    assert finished(214) == Exit.NOT_PROVEN
+    assert disks.baseline.read_bytes() == before
+    assert "107 % to either side" in capsys.readouterr().out
 
 
 def test_the_lab_measures_again_while_something_else_is_busy(
