@@ -60,6 +60,8 @@ if [ ! -e "$osd/ready" ]; then
     ceph-osd --setuser ceph --setgroup ceph -i "$id" --mkfs --osd-uuid "$uuid"
 fi
 chown -R ceph:ceph /var/lib/ceph
+# Debian compiles no modules of the manager, and the manager may not write here.
+python3 -m compileall -q /usr/share/ceph/mgr
 systemctl enable --quiet ceph-mgr.target ceph-osd.target ceph-mds.target \
     "ceph-mgr@$name" "ceph-osd@$id" "ceph-mds@$name"
 systemctl start "ceph-mgr@$name" "ceph-osd@$id" "ceph-mds@$name"

@@ -7,10 +7,20 @@ set -eu
 exec 9>>/data/lock
 flock 9
 if [ ! -s /data/database/PG_VERSION ]; then
-    rm -rf /data/new
-    initdb --pgdata=/data/new --username=ledger --pwfile=/secret/password --encoding=UTF8 \
-        --no-locale --auth=scram-sha-256 >/dev/null
+    rm -rf /data/new /tmp/new
+    umask 077
+    initdb --pgdata=/tmp/new --no-sync --wal-segsize=1 --username=ledger \
+        --pwfile=/secret/password --encoding=UTF8 --no-locale --auth=scram-sha-256 >/dev/null
+    # A thousand small files, of which CephFS makes one after the other much slower than many at
+    # once.
+    cd /tmp/new
+    find . -type d -printf '/data/new/%P\0' | xargs -0 mkdir -p
+    find . -type f -print0 | xargs -0 -P 16 -n 16 cp --parents --target-directory=/data/new
+    find /data/new -print0 | xargs -0 -P 16 -n 32 sync
+    cd /
     mv /data/new /data/database
+    sync /data
+    rm -rf /tmp/new
 fi
 echo 'host all ledger all scram-sha-256' >/tmp/hba
 exec postgres -D /data/database -c hba_file=/tmp/hba -c listen_addresses='*' -c port=5432 \

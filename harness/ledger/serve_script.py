@@ -13,8 +13,10 @@ import socket
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Event, Thread
 
 
 def append(folder: Path, who: str, line: str) -> None:
@@ -48,16 +50,43 @@ def sync_folder(folder: Path) -> None:
 
 
 READERS = 64
+NUDGE_S = 0.02
 WAYS = {"append": append, "rename": rename}
 
 
 def lines(folder: Path) -> Iterator[bytes]:
     """Every line of a kind's files, as it is, but for files that were not given their name."""
     paths = [it for it in folder.iterdir() if it.suffix != ".new"] if folder.exists() else []
-    # CephFS lets another client wait seconds for a file that was just written: wait for many.
-    with ThreadPoolExecutor(READERS) as pool:
+    with nudging(folder), ThreadPoolExecutor(READERS) as pool:
         for content in pool.map(Path.read_bytes, paths):
             yield from (line for line in content.split(b"\n") if line)
+
+
+@contextmanager
+def nudging(folder: Path) -> Iterator[None]:
+    """Have the metadata server of CephFS write its journal all the time, not every 5 s.
+
+    Another client waits that long for each file that was just written, and for one after the other.
+    """
+    done = Event()
+    path = folder.parent / f"nudge.{socket.gethostname()}"
+
+    def nudge() -> None:
+        while not done.wait(NUDGE_S):
+            try:
+                with path.open("wb") as file:
+                    os.fsync(file.fileno())
+                path.unlink()
+            except OSError:  # then reading takes longer, and says so itself
+                return
+
+    thread = Thread(target=nudge)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -47,6 +47,27 @@ def test_what_was_kept_is_listed_whichever_way_it_was_written(server: str) -> No
     assert ask(f"{server}/list/http") == (200, "end 0\n")
 
 
+def test_other_clients_files_are_waited_for_with_a_busy_metadata_server(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on CephFS: a file of another client is read once the server has written its journal."""
+    written = threading.Semaphore(0)
+    monkeypatch.setattr(os, "fsync", lambda _: written.release())
+    for seq in range(3):
+        ask(f"{server}/rename/cephfs/1/{seq}/5ea1", "POST")
+    while written.acquire(blocking=False):
+        pass
+    read = Path.read_bytes
+
+    def after_a_write(path: Path) -> bytes:
+        assert written.acquire(timeout=10)
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", after_a_write)
+    assert ask(f"{server}/list/cephfs")[1].splitlines()[-1] == "end 3"
+    assert [it.name for it in tmp_path.iterdir()] == ["cephfs"]
+
+
 @pytest.mark.parametrize("way", ["append", "rename"])
 def test_file_and_folder_are_synced_before_the_answer(
     server: str, way: str, monkeypatch: pytest.MonkeyPatch
