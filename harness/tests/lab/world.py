@@ -44,6 +44,7 @@ class Ruling:
 Run: TypeAlias = Callable[[Sequence[str], float], subprocess.CompletedProcess[str]]
 
 AGAIN_S = 5.0
+WHOLE_AGAIN_S = 120.0
 # When a lab was last seen whole, by its label.
 _whole: dict[str, float] = {}
 
@@ -144,6 +145,12 @@ class World:
 
     def power_on(self, node: Node) -> None:
         lifecycle.power_on(self.lab, node)
+
+    def whole_from_power_on(self, node: Node) -> None:
+        """Give a machine its power back; the lab is whole again by itself, within two minutes."""
+        began = time.monotonic()
+        self.power_on(node)
+        self.whole(within_s=WHOLE_AGAIN_S - (time.monotonic() - began))
 
     def trouble(self) -> str:
         """What keeps the lab from being whole; empty when nothing does."""
