@@ -1,4 +1,4 @@
-"""The lab as a whole: it can be killed at any point, taken down without a trace, and reset."""
+"""The lab as a whole: it can be killed at any point, and taken down without a trace."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from harness.tests.lab.world import World
 from harness.waiting import until
 
 CUTOVER = str(ROOT / "cutover")
-RESET_S = 60
 
 
 def cutover(*words: str, within_s: float = 900) -> subprocess.CompletedProcess[str]:
@@ -62,23 +61,6 @@ def test_a_lab_of_another_checkout_is_refused(world: World) -> None:
         assert "another checkout" in said.stderr
     finally:
         world.lab.built.write_text(built)
-
-
-def test_reset_returns_to_the_just_built_state(world: World) -> None:
-    world.do(world.one, "touch", "/root/changed")
-    world.do(world.two, "rm", "-rf", "/etc/kubernetes", "/etc/ceph")
-    began = time.monotonic()
-    said = cutover("lab", "reset")
-    took_s = time.monotonic() - began
-    assert said.returncode == Exit.GO, said.stderr
-    assert not (world.one.root / "root/changed").exists()
-    assert world.trouble() == ""
-    assert took_s < RESET_S * patience(), f"reset took {took_s:.0f} s"
-
-
-def patience() -> float:
-    """How much longer than alone things may take while other work loads this host."""
-    return 1 + max(0.0, os.getloadavg()[0] / (os.cpu_count() or 1) - 1)
 
 
 @pytest.mark.long
