@@ -23,13 +23,17 @@ _STAYING = ("DaemonSet", "Node")
 class Drain(Fault):
     """Cordon a machine and evict its pods; another server asks the API for it.
 
-    What only lives in the pods (emptyDir) is lost with them. With ``even_all``, a set of one pod is
-    away until it runs elsewhere.
+    It asks in a unit of its own, which the undo stops: pods that are not evicted by then stay. What
+    lives in the pods (emptyDir) is lost with them. With ``even_all``, a set of one pod is away
+    until it runs elsewhere.
     """
 
     name: ClassVar[str] = "drain"
     # The pods of Ceph are among those that go, where Rook runs it.
     takes: ClassVar[frozenset[Takes]] = frozenset({Takes.NODE, Takes.MONITOR, Takes.OSD})
+
+    # As long as a drain may take, and as a look takes.
+    seen_within_s: ClassVar[float] = 150.0
 
     # They are evicted one by one, and the daemon sets' stay.
     counts_pods: ClassVar[bool] = True
@@ -55,10 +59,11 @@ class Drain(Fault):
         yield Act(place=place, argv=tools.kubectl(reach, *mark))
         how = ("--ignore-daemonsets", "--delete-emptydir-data", "--force")
         argv = tools.kubectl(reach, "drain", self.machine, *how, f"--timeout={self.within_s}s")
-        yield Act(place=place, argv=argv, within_s=self.within_s + 10)
+        yield Act(place=place, argv=tools.in_unit(self.id, *argv))
 
     def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
-        return server_beside(reach, self.machine).name, undoing(reach, self.machine)
+        commands = (tools.stop_unit(self.id), *undoing(reach, self.machine))
+        return server_beside(reach, self.machine).name, commands
 
     def active(self, reach: Reach) -> bool:
         return self._is_cordoned(reach) and not self._leaving(reach)

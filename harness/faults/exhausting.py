@@ -13,8 +13,9 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
+from harness.faults import tools
 from harness.faults.fault import Fault
-from harness.faults.model import MARK, Act, Argv
+from harness.faults.model import Act, Argv
 from harness.faults.seen import node
 from harness.transport import Reach
 
@@ -87,30 +88,13 @@ class Stress(Exhaust, ABC):
         return ()
 
     def acts(self, reach: Reach) -> Iterable[Act]:
-        properties = (f"RuntimeMaxSec={_AT_MOST_S}", "TimeoutStopSec=5", "OOMScoreAdjust=1000")
-        yield Act(
-            place=self.machine,
-            argv=(
-                "systemd-run",
-                f"--unit={self._unit}",
-                "--collect",
-                *(f"--property={it}" for it in (*properties, *self.limits())),
-                _STRESS,
-                *self.stress(reach),
-            ),
-        )
+        ends = (f"RuntimeMaxSec={_AT_MOST_S}", "TimeoutStopSec=5", "OOMScoreAdjust=1000")
+        properties = (*ends, *self.limits())
+        argv = tools.in_unit(self.id, _STRESS, *self.stress(reach), properties=properties)
+        yield Act(place=self.machine, argv=argv)
 
     def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
-        # systemctl says of a unit that has ended by itself that there is none.
-        stop = (
-            'systemctl stop "$1" || '
-            'test "$(systemctl show --property=ActiveState --value "$1")" = inactive'
-        )
-        return self.machine, [("sh", "-c", stop, "undo", self._unit)]
-
-    @property
-    def _unit(self) -> str:
-        return f"{MARK}fault-{self.id}.service"
+        return self.machine, [tools.stop_unit(self.id)]
 
 
 def measured(reach: Reach, machine: str, *, everything: bool = True) -> Mapping[str, Any]:

@@ -35,7 +35,6 @@ _QUEUE = 100
 # Before all that Kubernetes itself has, so that it counts for this account whoever it is.
 _PRECEDENCE = 50
 _START = 'cat > "$1" && shift && exec "$@"'
-_STOP = 'systemctl stop "$1" 2> /dev/null; ! systemctl is-active --quiet "$1"'
 
 
 class SlowApi(Fault):
@@ -71,14 +70,14 @@ class SlowApi(Fault):
         user = f"system:serviceaccount:{self.namespace}:{self.account}"
         urls = ",".join(_url(reach, server) for server in reach.profile.cluster().servers)
         hold = (f"{self.hold_s:g}", str(_WIDTH), user, urls, *tools.kubectl(reach))
-        run = ("systemd-run", f"--unit={self._unit}", "--collect", "python3", "-I", "-S")
-        argv = ("sh", "-c", _START, "start", self._program, *run, self._program, *hold)
+        run = tools.in_unit(self.id, "python3", "-I", "-S", self._program, *hold)
+        argv = ("sh", "-c", _START, "start", self._program, *run)
         yield Act(place=self.machine, argv=argv, stdin=_SCRIPT)
 
     def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         gone = ("delete", "--ignore-not-found", "--wait=false")
         return self.machine, [
-            ("sh", "-c", _STOP, "stop", self._unit),
+            tools.stop_unit(self.id),
             ("rm", "-f", self._program),
             tools.kubectl(reach, *gone, f"flowschemas.{_GROUP}", self._called),
             tools.kubectl(reach, *gone, f"prioritylevelconfigurations.{_GROUP}", self._called),
@@ -107,10 +106,6 @@ class SlowApi(Fault):
     @property
     def _called(self) -> str:
         return f"cutover-{self.id}"
-
-    @property
-    def _unit(self) -> str:
-        return f"cutover-fault-{self.id}.service"
 
     @property
     def _program(self) -> str:

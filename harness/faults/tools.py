@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from urllib.parse import quote
 
 from harness.faults.fault import server_beside
-from harness.faults.model import Argv
+from harness.faults.model import MARK, Argv
 from harness.transport import Reach
 
 # The pod is looked for when the command runs: undo may run when another one took its place.
@@ -13,6 +14,11 @@ _IN_TOOLBOX = (
     'pod=$("$@" --namespace "$SPACE" get pods --selector "$LABEL" '
     "--field-selector status.phase=Running --output name | head -n 1) && "
     '"$@" --namespace "$SPACE" exec "$pod" -- '
+)
+
+# systemctl says of a unit that has ended by itself that there is none.
+_STOP = (
+    'systemctl stop "$1" || test "$(systemctl show --property=ActiveState --value "$1")" = inactive'
 )
 
 
@@ -25,6 +31,21 @@ def start_again(*units: str) -> Argv:
     """Start units, however often they have failed or were started before."""
     script = 'systemctl reset-failed "$@"; exec systemctl start --no-block "$@"'
     return ("sh", "-c", script, "start", *units)
+
+
+def in_unit(fault: str, *argv: str, properties: Iterable[str] = ()) -> Argv:
+    """Start a program in a unit that belongs to the fault of this id; it goes on by itself."""
+    settings = (f"--property={it}" for it in properties)
+    return ("systemd-run", f"--unit={_unit(fault)}", "--collect", *settings, *argv)
+
+
+def stop_unit(fault: str) -> Argv:
+    """End the fault's unit and all that runs in it, whether it has ended by itself or not."""
+    return ("sh", "-c", _STOP, "stop", _unit(fault))
+
+
+def _unit(fault: str) -> str:
+    return f"{MARK}fault-{fault}.service"
 
 
 def ceph(reach: Reach, machine: str, *words: str) -> tuple[str, Argv]:

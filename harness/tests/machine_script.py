@@ -61,7 +61,9 @@ def systemd_run(state: Any, words: list[str]) -> int:
     if unit in state["units"]:
         return 1
     state["units"][unit] = "active"
-    return 0
+    argv = [word for word in words if not word.startswith("--")]
+    program = PROGRAMS.get(Path(argv[0]).name) if argv else None
+    return program(state, words[words.index(argv[0]) + 1 :]) if program else 0
 
 
 def systemctl(state: Any, words: list[str]) -> int:

@@ -17,6 +17,7 @@ from harness.faults.kill_container import KillContainer
 from harness.faults.kill_ingress import KillIngress
 from harness.faults.kill_pods import KillPods
 from harness.faults.kill_speaker import KillSpeaker
+from harness.faults.life import Life
 from harness.faults.power_off import PowerOff
 from harness.faults.reboot import Reboot
 from harness.faults.skew_clock import SkewClock
@@ -26,6 +27,7 @@ from harness.faults.stop_etcd import StopEtcd
 from harness.faults.stop_rke2 import StopRke2
 from harness.faults.stop_static_pod import StopStaticPod
 from harness.lab import machines
+from harness.tests.lab import objects
 from harness.tests.lab.breaking import Do, inside
 from harness.tests.lab.lived import Record, active
 from harness.tests.lab.world import World
@@ -48,6 +50,8 @@ EVERY_FAULT = (
 )
 # Of the parts of the control plane, two are asked in different ways; the others are asked like one.
 ALIKE = ("kube-controller-manager",)
+# What a fault that can be undone at once may take until it is, from the alarm on.
+AT_ONCE_S = 5.0
 
 
 @pytest.fixture
@@ -73,6 +77,32 @@ def test_a_fault_is_seen_by_others_and_seen_gone(
 ) -> None:
     with active(do, fault, record_property):
         pass
+
+
+def test_a_drain_that_is_not_over_is_taken_back_at_once(world: World, do: Do) -> None:
+    """A pod that will not go for a minute; the eviction ends, and nothing more is evicted."""
+    slow = objects.pod("slow", TWO, "sh", "-c", "trap : TERM; while :; do sleep 1; done")
+    slow["spec"]["terminationGracePeriodSeconds"] = 60
+    fault = Drain(id="0ff0", machine=TWO)
+    with objects.namespace(world, "test-drain") as space:
+        space.apply(slow)
+        space.ready("slow")
+        life = do(lambda reach: Life(fault, reach, lambda _event, _data: None))
+        try:
+            do(lambda _: life.arm())
+            do(lambda _: life.inject())
+            until(
+                lambda: "deletionTimestamp" in space.get("pod", "slow")["metadata"],
+                within_s=30,
+                what="the pod is on its way out",
+            )
+            assert not do(fault.active)
+        finally:
+            took_s = do(lambda _: life.heal())
+        do(lambda _: life.see_gone())
+        assert took_s <= AT_ONCE_S
+        assert not world.do(world.one, "pgrep", "-f", f"kubectl .*drain {TWO}", check=False)
+        space.kubectl("delete", "pod", "slow", "--grace-period=0", "--force")
 
 
 def test_only_the_account_that_was_meant_waits_for_the_api(
