@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field
 
-from harness.bench.bench import Result
+from harness.bench.bench import Result, Through
 from harness.settings import Frozen, parse
 
 _HEAD = """\
@@ -21,16 +21,18 @@ _HEAD = """\
 NO_LIMIT_PERCENT = 100.0
 
 
-class Known(Frozen):
-    """What one machine's disk did, and how far its runs lay apart, of their median.
-
-    The same of what was committed to a shared volume; None where nobody measured that.
-    """
+class Rate(Frozen):
+    """Committed writes a second, and how far the runs lay apart, of their median."""
 
     iops: float = Field(gt=0)
+    spread_percent: float = Field(default=0.0, ge=0)
+
+
+class Known(Rate):
+    """What one machine's disk did, and what was committed through Ceph where that was measured."""
+
     spread_percent: float = Field(ge=0)
-    volume_iops: float | None = Field(default=None, gt=0)
-    volume_spread_percent: float = Field(default=0.0, ge=0)
+    through: Mapping[Through, Rate] = {}
 
     @property
     def noise_percent(self) -> float:
@@ -68,9 +70,12 @@ def write(path: Path, results: Sequence[Result], measured: Literal["raw", "osd"]
     """Replace the baseline; a reader sees the old one or the new one."""
     machines = {
         it.machine: {
-            "iops": round(it.iops, 1),
-            "spread_percent": round(it.spread_percent, 1),
-            **_of_volume(it),
+            **_rate(it.iops, it.spread_percent),
+            "through": {
+                kind: _rate(told.iops, told.spread_percent)
+                for kind, told in it.through.items()
+                if told.iops
+            },
         }
         for it in results
         if it.iops
@@ -82,11 +87,8 @@ def write(path: Path, results: Sequence[Result], measured: Literal["raw", "osd"]
     new.replace(path)
 
 
-def _of_volume(it: Result) -> dict[str, float]:
-    if it.volume is None or not it.volume.iops:
-        return {}
-    spread = round(it.volume.spread_percent, 1)
-    return {"volume_iops": round(it.volume.iops, 2), "volume_spread_percent": spread}
+def _rate(iops: float, spread_percent: float) -> dict[str, Any]:
+    return {"iops": round(iops, 2), "spread_percent": round(spread_percent, 1)}
 
 
 def below_percent(iops: float, baseline: float) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from harness.bench import ceph, sending
 from harness.bench.jobs import job_file
@@ -28,12 +28,16 @@ _STOP_S = 25.0
 Tell = Callable[[str, str], None]  # machine, what it says
 
 
+# What customers have of Ceph, in front of its OSDs: a claim on CephFS, a block image (RBD).
+Through: TypeAlias = Literal["volume", "image"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
-    """What programs on one machine committed to a shared volume, in 4 KiB writes.
+    """What one machine committed through Ceph, in 4 KiB writes, one after the other.
 
-    The median of its runs, how far they lie apart of it, and the p99 of the slowest run; or why
-    nothing is known (``unproven``).
+    The median of its runs, how far they lie apart of it, and the p99 of the slowest run where it
+    is known; or why nothing is known (``unproven``).
     """
 
     iops: float | None = None
@@ -42,13 +46,31 @@ class Committed:
     unproven: str = ""
     runs: Sequence[Mapping[str, Any]] = ()
 
+    @classmethod
+    def of(cls, runs: Sequence[Mapping[str, Any]]) -> Committed:
+        """Of runs that each say ``iops``, and ``p99_ms`` where that was measured."""
+        iops = [float(run["iops"]) for run in runs]
+        if min(iops, default=0) <= 0:
+            return cls(unproven="nothing was committed", runs=runs)
+        return cls(
+            iops=statistics.median(iops),
+            p99_ms=max((float(run["p99_ms"]) for run in runs if "p99_ms" in run), default=None),
+            spread_percent=spread_percent(iops),
+            runs=runs,
+        )
+
+
+def spread_percent(rates: Sequence[float]) -> float:
+    """How far rates lie apart, in percent of their median."""
+    return 100 * (max(rates) - min(rates)) / statistics.median(rates)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """What one machine's disk did; ``iops`` is that of committed 4 KiB writes.
 
     ``p99_ms`` is the latency of a sync, None where Ceph measured. ``spread_percent`` is how far the
-    runs lie apart, of their median. ``volume`` is what reached it through CephFS, where that was
+    runs lie apart, of their median. ``through`` is what reached it through Ceph, where that was
     measured. ``evidence`` is what it was measured with, and all it said.
     """
 
@@ -58,7 +80,7 @@ class Result:
     spread_percent: float = 0.0
     refused: tuple[str, ...] = ()
     unproven: str = ""
-    volume: Committed | None = None
+    through: Mapping[Through, Committed] = field(default_factory=dict)
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -179,10 +201,9 @@ def _osd(reach: Reach, machine: str, disk: OsdDisk, tell: Tell) -> Result:
     iops = [it["iops"] for it in runs]
     if min(iops) <= 0:
         return Result(machine=machine, unproven="Ceph's bench measured nothing")
-    middle = statistics.median(iops)
     return Result(
         machine=machine,
-        iops=middle,
-        spread_percent=100 * (max(iops) - min(iops)) / middle,
+        iops=statistics.median(iops),
+        spread_percent=spread_percent(iops),
         evidence={"runs": runs, "bench": ceph.BENCH, "at": time.time()},
     )

@@ -6,7 +6,7 @@ import json
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +15,12 @@ from typing import Annotated, Any
 import typer
 
 from harness.bench import baseline as baselines
-from harness.bench.bench import Committed, Result, measure
+from harness.bench.bench import Committed, Result, Through, measure
 from harness.commands.output import AsJson, Cluster, say, say_json
 from harness.errors import ConfigError, HarnessError, Refused
 from harness.model import Exit
 from harness.probes import claim_bench as volumes
+from harness.probes import image_bench as images
 from harness.settings import Profile, Target, load_gates, load_profile, state_dir
 from harness.settings.bench import load_jobs
 from harness.settings.profile import Disks
@@ -29,7 +30,7 @@ from harness.transport.identity import same_cluster
 _REQUIREMENT = "W3-BENCH"
 _GIB = 1 << 30
 _DEVIATION = "osd_bench_deviation_percent"
-_ON_VOLUME = "committed writes/s on a shared volume"
+_THROUGH: Mapping[Through, str] = {"volume": "a shared volume", "image": "a block image"}
 
 bench = typer.Typer(name="bench", help="Measure the disks.", no_args_is_help=True)
 
@@ -59,8 +60,8 @@ def osd(
     Example: ./cutover bench osd --cluster contabo --length full --allow-writes
 
     A raw partition is written over, behind every guard. One that an OSD has is measured through
-    Ceph, by the OSD's own bench and by what pods commit to a claim on CephFS, and nothing that was
-    on it changes. Ctrl-C ends fio on every machine.
+    Ceph, by the OSD's own bench and by what is committed to a claim on CephFS and to a block image,
+    and nothing that was on it changes. Ctrl-C ends fio on every machine.
 
     Ends with 0 (fast enough), 1 (too slow), 2 (wrong usage), 3 (not measured) or 4 (refused).
     """
@@ -72,7 +73,7 @@ def osd(
         results = _measured(
             reach,
             disks,
-            lambda: with_volumes(
+            lambda: through_ceph(
                 reach,
                 measure(
                     reach,
@@ -124,16 +125,34 @@ def _finish(
     raise typer.Exit(int(status))
 
 
-def with_volumes(reach: Reach, results: list[Result]) -> list[Result]:
-    """The same, with what pods commit to a shared volume, where Ceph has the disks already."""
-    disks, seed = reach.profile.disks, secrets.randbits(32)
-    if disks is None or disks.state == "raw" or reach.profile.storage is None:
+def through_ceph(reach: Reach, results: list[Result]) -> list[Result]:
+    """The same, with what customers commit through Ceph, where Ceph has the disks already."""
+    profile, seed = reach.profile, secrets.randbits(32)
+    if profile.disks is None or profile.disks.state == "raw":
         return results
+
+    def tell(text: str) -> None:
+        _tell(profile.name, text)
+
+    ways: dict[Through, Callable[[], Mapping[str, Committed]]] = {}
+    if profile.storage is not None:
+        ways["volume"] = lambda: volumes.measure(reach, seed, tell)
+    if (pool := profile.ceph.image_pool) is not None:
+        ways["image"] = lambda: images.measure(reach, pool, tell)
+    told = {kind: _committed(results, way) for kind, way in ways.items()}
+    return [
+        replace(it, through={kind: by[it.machine] for kind, by in told.items()}) for it in results
+    ]
+
+
+def _committed(
+    results: Sequence[Result], way: Callable[[], Mapping[str, Committed]]
+) -> Mapping[str, Committed]:
+    """What each machine committed in one way; why not, where that could not be had at all."""
     try:
-        told = volumes.measure(reach, seed, lambda text: _tell(reach.profile.name, text))
+        return way()
     except HarnessError as error:
-        told = {it.machine: Committed(unproven=str(error)) for it in results}
-    return [replace(it, volume=told[it.machine]) for it in results]
+        return {it.machine: Committed(unproven=str(error)) for it in results}
 
 
 def exit_of(
@@ -145,7 +164,8 @@ def exit_of(
     if any(slow.values()):
         return Exit.NO_GO
     proven = results and all(
-        it.iops and not it.unproven and (it.volume is None or it.volume.iops) for it in results
+        it.iops and not it.unproven and all(told.iops for told in it.through.values())
+        for it in results
     )
     return Exit.GO if proven and not useless else Exit.NOT_PROVEN
 
@@ -157,25 +177,38 @@ def too_slow(
     if it.iops is None:
         return []
     measured = {"sync_write_iops": it.iops}
-    on_volume: list[str] = []
+    slower: list[str] = []
     if it.p99_ms is not None:
         measured["sync_p99_ms"] = it.p99_ms
     if compared is not None and it.machine in compared.machines:
         before = compared.machines[it.machine]
-        spreads = (before.spread_percent, it.spread_percent)
-        measured[_DEVIATION] = _below(it.iops, before.iops, spreads)
-        volume = it.volume
-        if volume is not None and volume.iops and before.volume_iops:
-            spreads = (before.volume_spread_percent, volume.spread_percent)
-            below = _below(volume.iops, before.volume_iops, spreads)
-            if not targets[_DEVIATION].met_by(below):
-                said = f"{below:.1f} % below its baseline of {before.volume_iops:.0f}"
-                on_volume = [f"{_ON_VOLUME}: {said}, expected ≤ {targets[_DEVIATION].number:g} %"]
+        measured[_DEVIATION] = _below(
+            it.iops, before.iops, (before.spread_percent, it.spread_percent)
+        )
+        slower = list(_slower(it.through, before.through, targets[_DEVIATION]))
     return [
         f"{targets[key].words}: {number:.1f}, expected {targets[key].sign} {targets[key].number:g}"
         for key, number in measured.items()
         if not targets[key].met_by(number)
-    ] + on_volume
+    ] + slower
+
+
+def _slower(
+    through: Mapping[Through, Committed],
+    before: Mapping[Through, baselines.Rate],
+    target: Target,
+) -> Iterator[str]:
+    """Each way through Ceph that is further below its baseline than it may be, in words."""
+    for kind, told in through.items():
+        was = before.get(kind)
+        if told.iops is None or was is None:
+            continue
+        below = _below(told.iops, was.iops, (was.spread_percent, told.spread_percent))
+        if not target.met_by(below):
+            said = f"{below:.1f} % below its baseline of {was.iops:.0f}"
+            yield (
+                f"committed writes/s on {_THROUGH[kind]}: {said}, expected ≤ {target.number:g} %"
+            )
 
 
 def _below(iops: float, before: float, spreads: Sequence[float]) -> float:
@@ -253,10 +286,9 @@ def _words(it: Result, slow: Sequence[str]) -> str:
         return f"not measured: {it.unproven}"
     p99 = "" if it.p99_ms is None else f", sync p99 {it.p99_ms:.1f} ms"
     spread = f", runs within {it.spread_percent:.0f} %" if it.spread_percent else ""
-    volume = it.volume
-    if volume is not None:
-        rate = f"{volume.iops:.0f}/s" if volume.iops else f"not measured: {volume.unproven}"
-        worst = "" if volume.p99_ms is None else f", p99 {volume.p99_ms:.1f} ms"
-        spread += f"; on a shared volume {rate}{worst}"
+    for kind, told in it.through.items():
+        rate = f"{told.iops:.0f}/s" if told.iops else f"not measured: {told.unproven}"
+        worst = "" if told.p99_ms is None else f", p99 {told.p99_ms:.1f} ms"
+        spread += f"; on {_THROUGH[kind]} {rate}{worst}"
     verdict = f"  too slow: {'; '.join(slow)}" if slow else ""
     return f"{it.iops:.0f} committed writes/s{p99}{spread}{verdict}"

@@ -66,12 +66,16 @@ systemctl enable --quiet ceph-mgr.target ceph-osd.target ceph-mds.target \
     "ceph-mgr@$name" "ceph-osd@$id" "ceph-mds@$name"
 systemctl start "ceph-mgr@$name" "ceph-osd@$id" "ceph-mds@$name"
 """
-FILE_SYSTEM = """
+POOLS = """
 set -e
 if ! ceph fs ls --format json | grep -q '"name":"cephfs"'; then
     ceph osd pool create cephfs_metadata 8
     ceph osd pool create cephfs_data 32
     ceph fs new cephfs cephfs_metadata cephfs_data
+fi
+if [ -n "$1" ] && ! ceph osd pool ls | grep -qx "$1"; then
+    ceph osd pool create "$1" 8
+    rbd pool init "$1"
 fi
 # Forced: the monitors know the option only once a manager runs.
 ceph config set mgr mgr/devicehealth/enable_monitoring false --force
@@ -90,7 +94,8 @@ def up(lab: Lab, log: Path) -> None:
         remedy=f"see {log}, and journalctl -u 'ceph-mon@*' on the machines",
     )
     _everywhere(lab, DAEMONS, log)
-    enter(lab, first, ["sh", "-c", FILE_SYSTEM], log=log, within_s=90)
+    images = lab.profile.ceph.image_pool or ""
+    enter(lab, first, ["sh", "-c", POOLS, "pools", images], log=log, within_s=90)
     for node in lab.nodes:
         enter(lab, node, ["systemctl", "start", "mnt-cephfs"], log=log)
     whole(lab, log)

@@ -6,7 +6,6 @@ written but files of the bench's own, in claims that go again.
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -45,14 +44,4 @@ def _committed(answers: Sequence[Mapping[str, Any]]) -> Committed:
     for answer in answers:
         if "value" not in answer:
             return Committed(unproven=str(answer.get("refused") or answer["error"]))
-    runs = [answer["value"] for answer in answers]
-    iops = [float(run["iops"]) for run in runs]
-    if min(iops) <= 0:
-        return Committed(unproven="nothing was committed", runs=runs)
-    middle = statistics.median(iops)
-    return Committed(
-        iops=middle,
-        p99_ms=max(float(run["p99_ms"]) for run in runs),
-        spread_percent=100 * (max(iops) - min(iops)) / middle,
-        runs=runs,
-    )
+    return Committed.of([answer["value"] for answer in answers])

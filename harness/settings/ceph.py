@@ -29,3 +29,5 @@ class Ceph(Frozen):
     flags: Mapping[str, Because] = {}
     # What the storage that is to be replaced can hold, in GB (10⁹ bytes), copies not counted.
     source_gb: float | None = Field(default=None, gt=0)
+    # The pool of customers' block images (RBD), when they have such.
+    image_pool: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][\w.-]*$")

@@ -13,7 +13,7 @@ import typer
 from harness.bench import baseline
 from harness.bench.bench import Committed, Result, measure, record_for_guard
 from harness.bench.ceph import devices_on
-from harness.commands.bench import _finish, exit_of, too_slow, with_volumes
+from harness.commands.bench import _finish, exit_of, through_ceph, too_slow
 from harness.errors import LabError, Refused, TimedOut, Unreachable
 from harness.lab import records
 from harness.model import Exit
@@ -161,19 +161,22 @@ def test_a_disk_that_is_fast_enough_misses_nothing() -> None:
     assert too_slow(result(9000, 2), TARGETS, None) == []
 
 
-def on_volume(iops: float | None, spread_percent: float = 0, unproven: str = "") -> Committed:
+def committed(iops: float | None, spread_percent: float = 0, unproven: str = "") -> Committed:
     return Committed(iops=iops, spread_percent=spread_percent, unproven=unproven)
 
 
 def test_a_shared_volume_that_became_slow_is_said_beside_a_disk_that_did_not() -> None:
-    machines = {ONE: {"iops": 900, "spread_percent": 1, "volume_iops": 100}}
+    through = {"volume": {"iops": 100}, "image": {"iops": 400}}
+    machines = {ONE: {"iops": 900, "spread_percent": 1, "through": through}}
     before = baseline.Baseline.model_validate({"measured": "osd", "machines": machines})
-    slow = result(900, volume=on_volume(70))
+    slow = result(900, through={"volume": committed(70), "image": committed(390)})
     assert too_slow(slow, TARGETS, before) == [
         "committed writes/s on a shared volume: 30.0 % below its baseline of 100, expected ≤ 20 %"
     ]
-    assert too_slow(result(900, volume=on_volume(85)), TARGETS, before) == []
-    assert too_slow(result(900, volume=on_volume(70, 80)), TARGETS, before) == []
+    assert too_slow(result(900, through={"volume": committed(85)}), TARGETS, before) == []
+    (said,) = too_slow(result(900, through={"image": committed(300)}), TARGETS, before)
+    assert "on a block image: 25.0 % below its baseline of 400" in said
+    assert too_slow(result(900, through={"volume": committed(70, 80)}), TARGETS, before) == []
     assert too_slow(slow, TARGETS, known(900)) == []
 
 
@@ -185,18 +188,17 @@ OSDS = PROFILE.model_copy(
 def test_only_disks_that_ceph_has_are_measured_through_a_shared_volume(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told = {machine: on_volume(100) for machine in MACHINES}
+    told = {machine: committed(100) for machine in MACHINES}
     monkeypatch.setattr("harness.commands.bench.volumes.measure", lambda *_: told)
-    (it,) = with_volumes(reach(like=OSDS), [result(900)])
-    assert it.volume == on_volume(100)
-    assert with_volumes(reach(), [result(900)]) == [result(900)]
+    (it,) = through_ceph(reach(like=OSDS), [result(900)])
+    assert it.through == {"volume": committed(100)}
+    assert through_ceph(reach(), [result(900)]) == [result(900)]
 
 
 def test_a_volume_that_cannot_be_had_leaves_the_bench_unproven() -> None:
     nothing = FakeKube({"/api/v1/namespaces": Unreachable("the API was silent")})
-    (it,) = with_volumes(reach(kube=nothing, like=OSDS), [result(900)])
-    assert it.volume is not None
-    assert it.volume.unproven
+    (it,) = through_ceph(reach(kube=nothing, like=OSDS), [result(900)])
+    assert it.through["volume"].unproven
     assert exit_of([it], {}) is Exit.NOT_PROVEN
 
 
@@ -224,12 +226,15 @@ def test_a_baseline_is_read_as_it_was_written(tmp_path: Path) -> None:
     found = baseline.read(path)
     assert found is not None
     assert (found.measured, found.machines[ONE].iops) == ("osd", 900)
-    assert found.machines[ONE].volume_iops is None
-    baseline.write(path, [result(900, volume=on_volume(120.5, 8))], "osd")
+    assert found.machines[ONE].through == {}
+    baseline.write(
+        path,
+        [result(900, through={"volume": committed(120.5, 8), "image": committed(None)})],
+        "osd",
+    )
     again = baseline.read(path)
     assert again is not None
-    volume = (again.machines[ONE].volume_iops, again.machines[ONE].volume_spread_percent)
-    assert volume == (120.5, 8)
+    assert again.machines[ONE].through == {"volume": baseline.Rate(iops=120.5, spread_percent=8)}
 
 
 def test_runs_that_lie_too_far_apart_are_no_baseline() -> None:

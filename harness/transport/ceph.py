@@ -22,19 +22,27 @@ def ask_ceph(reach: Reach, *words: str, on: Sequence[str] = (), within_s: float 
     nobody gives one: TimedOut when the only one asked is late.
     """
     argv = ("ceph", "--connect-timeout", str(_CONNECT_S), *words, "--format", "json")
-    if reach.profile.ceph.through == "toolbox":
-        space, pod = toolbox(reach)
-        return _answer(f"{space}/{pod}", reach.kube.exec(space, pod, argv, within_s=within_s), argv)
     machines = list(on) or [machine.name for machine in reach.profile.machines]
     problems: list[TransportError] = []
-    for machine in machines:
+    for machine in machines[:1] if reach.profile.ceph.through == "toolbox" else machines:
         try:
-            return _answer(machine, reach.shell.run(machine, argv, within_s=within_s), argv)
+            place, done = run_beside_ceph(reach, argv, on=machine, within_s=within_s)
+            return _answer(place, done, argv)
         except TransportError as error:
             problems.append(error)
     if not problems:
         raise ConfigError("there is no machine to ask Ceph on")
     raise problems[-1]
+
+
+def run_beside_ceph(
+    reach: Reach, argv: Sequence[str], *, on: str, within_s: float
+) -> tuple[str, Completed]:
+    """Run a program that comes with Ceph, on a machine or in Rook's toolbox; where that was too."""
+    if reach.profile.ceph.through == "toolbox":
+        space, pod = toolbox(reach)
+        return f"{space}/{pod}", reach.kube.exec(space, pod, argv, within_s=within_s)
+    return on, reach.shell.run(on, argv, within_s=within_s)
 
 
 def toolbox(reach: Reach) -> tuple[str, str]:

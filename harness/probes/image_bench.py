@@ -1,0 +1,73 @@
+"""How fast each machine commits 4 KiB writes to a block image (RBD), all at the same time.
+
+That is a live OSD as its customers' databases have it: through librbd, the network and every copy.
+Nothing is written but an image of the bench's own, which goes again: also when the harness is gone,
+whose machines end what they run by themselves.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from harness.bench.bench import RUNS, Committed
+from harness.engine import side_by_side
+from harness.transport import Reach
+from harness.transport.ceph import run_beside_ceph
+
+# A thousand writes: a second where Ceph is fast, and less than a minute where it is far too slow.
+WRITES = 1000
+RUN_S = 60.0
+# With what making and removing the image may take: Ceph waits half a minute for a killed client.
+_WITHIN_S = RUNS * RUN_S + 60.0
+# Without a cache of the client's own: what is acknowledged lies on every copy. On a line of its own
+# comes what each run says; the image goes whatever happens.
+_SCRIPT = """
+image=$1 total=$2 runs=$3 within=$4
+rbd create --size 64M "$image" || exit
+trap 'rbd rm --no-progress "$image"' EXIT
+trap 'exit 1' HUP INT TERM
+while [ "$runs" -gt 0 ]; do
+  timeout "$within" rbd --rbd-cache=false bench --io-type write --io-size 4K --io-threads 1 \\
+    --io-pattern rand --io-total "$total" "$image" || exit
+  runs=$((runs - 1))
+done
+"""
+_ENDED = re.compile(r"^elapsed: *[\d.]+ +ops: *(\d+) +ops/sec: *([\d.]+)", re.MULTILINE)
+
+
+def measure(reach: Reach, pool: str, tell: Callable[[str], None]) -> dict[str, Committed]:
+    """What each machine commits to an image of its own in this pool."""
+    token = secrets.token_hex(6)
+    machines = [machine.name for machine in reach.profile.machines]
+    tell(f"a block image in {pool}: {RUNS} runs of {WRITES} writes")
+    looks = {
+        machine: partial(_measured, reach, machine, f"{pool}/cutover-bench-{token}-{machine}")
+        for machine in machines
+    }
+    answers = side_by_side(looks, within_s=_WITHIN_S + 10)
+    return {
+        it.key: it.value if it.error is None else Committed(unproven=it.error) for it in answers
+    }
+
+
+def _measured(reach: Reach, machine: str, image: str) -> Committed:
+    numbers = (str(WRITES * 4096), str(RUNS), f"{RUN_S:g}")
+    argv = ("sh", "-c", _SCRIPT, "bench", image, *numbers)
+    place, done = run_beside_ceph(reach, argv, on=machine, within_s=_WITHIN_S)
+    runs = read(done.stdout)
+    if done.status != 0 or len(runs) != RUNS:
+        said = (done.stderr or done.stdout).strip()[-300:]
+        return Committed(
+            unproven=f"{place}: {len(runs)} of {RUNS} runs ended, with {done.status}: {said}",
+            runs=runs,
+        )
+    return Committed.of(runs)
+
+
+def read(said: str) -> list[dict[str, Any]]:
+    """What each run that came to its end wrote: how many writes, and how many a second."""
+    return [{"writes": int(ops), "iops": float(rate)} for ops, rate in _ENDED.findall(said)]
