@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -181,15 +182,56 @@ def test_commands_run_on_all_machines_side_by_side_and_leave_nothing(
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "HOME", tmp_path / "TMPDIR"]
 
 
-def test_at_the_deadline_what_came_back_is_kept_and_nothing_of_ansible_lives_on(
+def test_a_command_that_hangs_holds_none_of_the_others_up_and_each_is_told_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("harness.transport.ansible._EACH_S", 2)
+    texts = {"nothing": "", "no end": "a", "lines": "\na\n\n\nb\n", "braces": "{x} %s \\n $y\n"}
+    commands = {
+        "slow": ["sh", "-c", "echo begun; exec sleep 60"],
+        **{name: ["printf", "%s", text] for name, text in texts.items()},
+    }
+    told = play({"one": LOCAL}, commands, within_s=60)
+    said = {name: it for (_, name), it in told.items() if isinstance(it, Completed)}
+    slow = said.pop("slow")
+    assert (slow.status, slow.stdout) == (137, "begun\n")
+    assert {name: it.stdout for name, it in said.items()} == texts
+
+
+def test_at_the_deadline_what_machines_said_is_kept_and_nothing_of_ansible_lives_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One machine answers; another accepts the connection and says nothing."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    answered = tmp_path / "answered"
+
+    class Clock:
+        """The deadline is when one has answered, however long Ansible took to get there."""
+
+        @staticmethod
+        def monotonic() -> float:
+            return time.monotonic() + (1000 if answered.exists() else 0)
+
+    monkeypatch.setattr("harness.transport.ansible.time", Clock)
+    later = f"(sleep 3; touch {answered}) > /dev/null 2>&1 &"
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        port = mute.getsockname()[1]
+        by_ssh = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": port}
+        hosts = {"one": LOCAL, "two": by_ssh}
+        told = play(hosts, {"say": ["sh", "-c", f"echo 1; {later}"]}, within_s=90)
+    assert told["one", "say"] == Completed(status=0, stdout="1\n", stderr="")
+    assert isinstance(told["two", "say"], TransportError)
+    ours = str(tmp_path).encode()
+    until(lambda: not living_with(ours), within_s=5, what="every process of the play is gone")
+
+
+def test_at_the_deadline_a_worker_that_has_much_to_say_is_ended_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     stuck = tmp_path / "stuck"
 
     class Clock:
-        """The deadline is when the slow command hangs, however long Ansible took to get there."""
-
         @staticmethod
         def monotonic() -> float:
             return time.monotonic() + (1000 if stuck.exists() else 0)
@@ -197,10 +239,8 @@ def test_at_the_deadline_what_came_back_is_kept_and_nothing_of_ansible_lives_on(
     monkeypatch.setattr("harness.transport.ansible.time", Clock)
     # More than a pipe holds: a worker that writes it outlives the parent that does not read.
     long = f"yes | head --bytes=3000000; touch {stuck}; exec tail -f /dev/null"
-    commands = {"quick": ["echo", "1"], "slow": ["sh", "-c", long]}
-    told = play({"one": LOCAL}, commands, within_s=90)
+    told = play({"one": LOCAL}, {"slow": ["sh", "-c", long]}, within_s=90)
     assert isinstance(told["one", "slow"], TimedOut)
-    assert isinstance(told["one", "quick"], Completed)
     ours = str(tmp_path).encode()
     until(lambda: not living_with(ours), within_s=5, what="every process of the play is gone")
 

@@ -1,9 +1,10 @@
 """The same on all machines side by side, through ansible-runner: commands, or tasks of Ansible.
 
-Commands are for evidence, where a machine that hangs must not hold the others up and what came
-back in time must not be lost. Ansible's ``raw`` needs nothing on a machine and leaves nothing
-there. Tasks are for provisioning. Both get a private folder that is gone afterwards, no
-configuration but ours, host keys that are pinned, and a deadline, at which Ansible is killed.
+Commands are for evidence, where a machine that hangs must not hold the others up, nor a command
+that hangs the rest of its machine: they run side by side there, in one session. Ansible's ``raw``
+needs nothing on a machine and leaves nothing there. Tasks are for provisioning. Both get a private
+folder that is gone afterwards, no configuration but ours, host keys that are pinned, and a deadline,
+at which Ansible is killed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import re
+import secrets
 import shlex
 import signal
 import sys
@@ -31,6 +34,28 @@ Event: TypeAlias = Mapping[str, Any]
 Told: TypeAlias = "Mapping[tuple[str, str], Completed | TransportError]"
 _CONNECT_S = 10
 _EACH_S = 20
+_SIDE_BY_SIDE = """
+folder=$(mktemp -d) || exit
+trap 'rm -rf "$folder"' EXIT
+run() {{
+  number=$1
+  shift
+  "$@" > "$folder/$number.out" 2> "$folder/$number.err" < /dev/null
+  echo $? > "$folder/$number.status"
+}}
+{calls}
+wait
+number=0
+while [ $number -lt {number} ]; do
+  printf '\\n%s %s\\n' {mark} $number
+  cat "$folder/$number.out"
+  printf '\\n%s err\\n' {mark}
+  cat "$folder/$number.err"
+  printf '\\n%s %s\\n' {mark} "$(cat "$folder/$number.status")"
+  number=$((number + 1))
+done
+"""
+_PART = r"\n{mark} {number}\n(.*?)\n{mark} err\n(.*?)\n{mark} (\d+)\n"
 
 
 class AnsibleFleet:
@@ -40,10 +65,11 @@ class AnsibleFleet:
         self._hosts = {machine.name: _by_ssh(access, machine) for machine in machines}
 
     def everywhere(self, commands: Mapping[str, Sequence[str]], *, within_s: float) -> Told:
-        """Run the commands, in order, on every machine; what each said, by (machine, command).
+        """Run the commands side by side on every machine; what each said, by (machine, command).
 
-        Whatever could not be asked is an error in its place: nothing is raised and nothing left
-        out. Takes ``within_s`` seconds at most.
+        A command that takes longer than 20 s is killed: its status is 137. Whatever could not be
+        asked is an error in its place: nothing is raised and nothing left out. Takes ``within_s``
+        seconds at most.
         """
         return play(self._hosts, commands, within_s=within_s)
 
@@ -97,12 +123,14 @@ def play(
     heard = _Heard()
     deadline = time.monotonic() + within_s
     user = next((_user(values) for values in hosts.values()), root.ROOT)  # one for all
-    tasks = [_task(name, argv, user) for name, argv in commands.items()]
-    _watched(hosts, {"tasks": tasks}, heard.event, within_s=within_s)
-    told = {key: _as_root(user, said, key[0]) for key, said in heard.told.items()}
+    mark = secrets.token_hex(8)  # on a line of its own, nothing that is asked prints it
+    task = _task(commands.values(), user, mark)
+    _watched(hosts, {"tasks": [task]}, heard.event, within_s=within_s)
+    told: dict[tuple[str, str], Completed | TransportError] = {}
     for host in hosts:
-        for name in commands:
-            told.setdefault((host, name), heard.why_not(host, deadline))
+        said = heard.told.get(host) or heard.why_not(host, deadline)
+        for number, name in enumerate(commands):
+            told[host, name] = _part(_as_root(user, said, host), number, host, mark)
     return told
 
 
@@ -185,14 +213,34 @@ def _user(values: Mapping[str, Any]) -> str:
     return str(values.get("ansible_user", root.ROOT))
 
 
-def _task(name: str, argv: Sequence[str], user: str) -> Mapping[str, Any]:
+def _task(commands: Iterable[Sequence[str]], user: str, mark: str) -> Mapping[str, Any]:
+    """All the commands at once, each killed when it takes too long."""
+    calls = [
+        f"run {number} {root.limit(_EACH_S)} {shlex.join(argv)} &"
+        for number, argv in enumerate(commands)
+    ]
+    script = _SIDE_BY_SIDE.format(calls="\n".join(calls), number=len(calls), mark=mark)
+    within_s = _EACH_S + _CONNECT_S
     return {
-        "name": name,
-        "ansible.builtin.raw": root.command_line(user, argv, _EACH_S),
+        "name": "commands",
+        "ansible.builtin.raw": root.command_line(user, ["sh", "-c", script], within_s),
         "changed_when": False,
         "failed_when": False,
-        "timeout": _EACH_S + _CONNECT_S,
+        "timeout": within_s + _CONNECT_S,
     }
+
+
+def _part(
+    said: Completed | TransportError, number: int, host: str, mark: str
+) -> Completed | TransportError:
+    """What one of the commands said."""
+    if not isinstance(said, Completed):
+        return said
+    found = re.search(_PART.format(number=number, mark=mark), said.stdout, re.DOTALL)
+    if found is None:
+        return TransportError(f"{host}: garbled: {said.stdout[-200:]!r} {said.stderr[-200:]!r}")
+    out, err, status = found.groups()
+    return Completed(status=int(status), stdout=out, stderr=err)
 
 
 def _environment(folder: Path) -> Mapping[str, str]:
@@ -270,12 +318,12 @@ class _Heard(_Silence):
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: dict[tuple[str, str], Completed | TransportError] = {}
+        self.told: dict[str, Completed | TransportError] = {}
 
     def event(self, event: Event) -> bool:
         if event["event"] in ("runner_on_ok", "runner_on_failed"):
             data = event["event_data"]
-            self.told[data["host"], data["task"]] = _answer(data["host"], data.get("res", {}))
+            self.told[data["host"]] = _answer(data["host"], data.get("res", {}))
         return super().event(event)
 
 
