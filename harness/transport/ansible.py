@@ -3,8 +3,8 @@
 Commands are for evidence, where a machine that hangs must not hold the others up, nor a command
 that hangs the rest of its machine: they run side by side there, in one session. Ansible's ``raw``
 needs nothing on a machine and leaves nothing there. Tasks are for provisioning. Both get a private
-folder that is gone afterwards, no configuration but ours, host keys that are pinned, and a deadline,
-at which Ansible is killed.
+folder that is gone afterwards, no configuration but ours, host keys that are pinned, and a
+deadline, at which Ansible is killed.
 """
 
 from __future__ import annotations

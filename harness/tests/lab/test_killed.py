@@ -11,8 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from itertools import count, takewhile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import pytest
 
 from harness.faults import lease
 from harness.faults.life import LEASE_S as LIFE_LEASE_S
-from harness.journal import Reader
+from harness.journal import Reader, Record
 from harness.model import Exit
 from harness.settings import ROOT
 from harness.tests.lab.breaking import inside
@@ -148,5 +148,20 @@ def test_a_drill_that_is_killed_at_any_record_leaves_nothing(world: World, drill
     status, run = run_of(["harness", "drill", *words, "--allow-disruption"])
     assert status == 0
     assert run is not None
-    for record in takewhile(lambda it: it.kind != "scenario-end", Reader(run)):
+    for record in moments(Reader(run)):
         dies_and_is_mended(world, drill, str(record.seq))
+
+
+def moments(records: Iterable[Record]) -> Iterator[Record]:
+    """The first record of each kind, and of each event of the fault, until a scenario's end.
+
+    What was done before another record of the same kind was done before the first one too.
+    """
+    met = set()
+    for record in records:
+        what = record.data["event"] if record.kind == "fault" else record.kind
+        if what == "scenario-end":
+            return
+        if what not in met:
+            met.add(what)
+            yield record
