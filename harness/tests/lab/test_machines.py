@@ -14,8 +14,9 @@ from harness.tests.lab.world import World
 from harness.waiting import until
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize(
+    "number", [0, *(pytest.param(it, marks=pytest.mark.long) for it in (1, 2))]
+)
 def test_a_machine_that_lost_power_comes_back_whole_by_itself(world: World, number: int) -> None:
     node = world.lab.nodes[number]
     world.power_off(node)

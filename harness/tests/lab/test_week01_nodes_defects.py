@@ -17,7 +17,7 @@ from harness.tests.lab.world import World
     "every declared machine is a ready node",
     "no node is under pressure",
 )
-def test_a_machine_without_power_is_found_and_comes_back_whole_by_itself(world: World) -> None:
+def test_a_machine_without_power_is_found(world: World) -> None:
     world.power_off(world.two)
     try:
         world.lost(world.two)
@@ -26,7 +26,7 @@ def test_a_machine_without_power_is_found_and_comes_back_whole_by_itself(world: 
         says(ruling, "W1-NODES", world.two.name, "Ready", "no MemoryPressure, seen Unknown")
         says(ruling, "W1-HOST", f"{world.one.name} → {world.two.name}", "none of", "not judged")
     finally:
-        world.whole_from_power_on(world.two)
+        world.power_on(world.two)
 
 
 @pytest.mark.defect("no node is unexpected")
