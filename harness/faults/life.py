@@ -136,6 +136,9 @@ class Life:
         if self._keeper(self._reach, self.undo.place).renew(self.undo):
             self._kept_until = began + self._lease_s
             return
+        # What takes nothing back, as with a machine that comes back by itself, cannot do so early.
+        if not self.undo.commands:
+            return
         # Nothing is left to renew either when we took it back while this was under way.
         if self._taking_back is None or self._taking_back >= self._kept_until:
             self.expired = True

@@ -23,5 +23,12 @@ if [ ! -s /data/database/PG_VERSION ]; then
     rm -rf /tmp/new
 fi
 echo 'host all ledger all scram-sha-256' >/tmp/hba
-exec postgres -D /data/database -c hba_file=/tmp/hba -c listen_addresses='*' -c port=5432 \
-    -c unix_socket_directories=/tmp -c max_connections=30 -c shared_buffers=16MB "$@"
+postgres -D /data/database -c hba_file=/tmp/hba -c listen_addresses='*' -c port=5432 \
+    -c unix_socket_directories=/tmp -c max_connections=30 -c shared_buffers=16MB "$@" &
+server=$!
+# To PostgreSQL, SIGTERM means to wait until every client has gone: a machine that shuts down would
+# wait for 90 s.
+trap 'kill -INT $server' TERM
+wait $server || :
+trap - TERM
+wait $server

@@ -32,6 +32,14 @@ SERVE = Path(__file__).with_name("serve_script.py").read_text(encoding="utf-8")
 _DATABASE = Path(__file__).with_name("database.sh").read_text(encoding="utf-8")
 DURABLE: Mapping[str, str] = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 _SMALL: Mapping[str, str] = {"max_wal_size": "64MB", "min_wal_size": "32MB"}
+# A client whose machine is lost says nothing: by default, the rows that its transaction has locked
+# stay so for two hours, and whoever waits for them and gives up holds a connection as long.
+_LETTING_GO: Mapping[str, str] = {
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "client_connection_check_interval": "2s",
+}
 # Which parts each kind of writer writes to.
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "postgres": ("database",),
@@ -69,7 +77,7 @@ class Platform:
         self._hide = hide
         hide(self.password)
         self.services: dict[str, str] = {}
-        self._settings = {**_SMALL, **settings}
+        self._settings = {**_SMALL, **_LETTING_GO, **settings}
         self._serve = serve
 
     def deploy(self, kinds: Collection[str]) -> None:

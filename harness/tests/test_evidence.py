@@ -190,11 +190,14 @@ def test_a_command_that_hangs_holds_none_of_the_others_up_and_each_is_told_as_it
     commands = {
         "slow": ["sh", "-c", "echo begun; exec sleep 60"],
         **{name: ["printf", "%s", text] for name, text in texts.items()},
+        "much": ["sh", "-c", "yes | head --bytes=2000000; echo; echo end"],
     }
-    told = play({"one": LOCAL}, commands, within_s=60)
+    told = play({"one": LOCAL}, commands, within_s=120)
     said = {name: it for (_, name), it in told.items() if isinstance(it, Completed)}
     slow = said.pop("slow")
     assert (slow.status, slow.stdout) == (137, "begun\n")
+    much = said.pop("much").stdout
+    assert (len(much), much[-5:]) == (1 << 20, "\nend\n")
     assert {name: it.stdout for name, it in said.items()} == texts
 
 

@@ -124,6 +124,19 @@ def test_an_observer_that_hangs_is_left_to_itself_once_it_is_too_much() -> None:
     hanging.set()
 
 
+def test_a_machine_that_comes_back_by_itself_has_no_lease_that_could_end_early() -> None:
+    """A reboot takes longer than a lease, and the machine's own cleaner then removes the entry."""
+    note = Note()
+    life, _ = life_of(note)
+    life.arm()
+    assert life.undo is not None
+    life.undo = life.undo.model_copy(update={"commands": ()})
+    life.inject()
+    NoteKeeper(note).fire()
+    life.renew()
+    assert not life.expired
+
+
 def test_a_lease_that_ended_is_noticed_when_it_is_renewed() -> None:
     note = Note()
     life, _ = life_of(note)

@@ -34,6 +34,7 @@ Event: TypeAlias = Mapping[str, Any]
 Told: TypeAlias = "Mapping[tuple[str, str], Completed | TransportError]"
 _CONNECT_S = 10
 _EACH_S = 20
+_LONGEST = 1 << 20  # bytes of one output: its end is what counts
 _SIDE_BY_SIDE = """
 folder=$(mktemp -d) || exit
 trap 'rm -rf "$folder"' EXIT
@@ -48,9 +49,9 @@ wait
 number=0
 while [ $number -lt {number} ]; do
   printf '\\n%s %s\\n' {mark} $number
-  cat "$folder/$number.out"
+  tail --bytes={longest} "$folder/$number.out"
   printf '\\n%s err\\n' {mark}
-  cat "$folder/$number.err"
+  tail --bytes={longest} "$folder/$number.err"
   printf '\\n%s %s\\n' {mark} "$(cat "$folder/$number.status")"
   number=$((number + 1))
 done
@@ -67,9 +68,9 @@ class AnsibleFleet:
     def everywhere(self, commands: Mapping[str, Sequence[str]], *, within_s: float) -> Told:
         """Run the commands side by side on every machine; what each said, by (machine, command).
 
-        A command that takes longer than 20 s is killed: its status is 137. Whatever could not be
-        asked is an error in its place: nothing is raised and nothing left out. Takes ``within_s``
-        seconds at most.
+        A command that takes longer than 20 s is killed: its status is 137. Of each output, the last
+        MiB counts. Whatever could not be asked is an error in its place: nothing is raised and
+        nothing left out. Takes ``within_s`` seconds at most.
         """
         return play(self._hosts, commands, within_s=within_s)
 
@@ -219,7 +220,9 @@ def _task(commands: Iterable[Sequence[str]], user: str, mark: str) -> Mapping[st
         f"run {number} {root.limit(_EACH_S)} {shlex.join(argv)} &"
         for number, argv in enumerate(commands)
     ]
-    script = _SIDE_BY_SIDE.format(calls="\n".join(calls), number=len(calls), mark=mark)
+    script = _SIDE_BY_SIDE.format(
+        calls="\n".join(calls), number=len(calls), mark=mark, longest=_LONGEST
+    )
     within_s = _EACH_S + _CONNECT_S
     return {
         "name": "commands",
@@ -255,6 +258,8 @@ def _environment(folder: Path) -> Mapping[str, str]:
         "ANSIBLE_REMOTE_TEMP": "/tmp",
         "ANSIBLE_RETRY_FILES_ENABLED": "false",
         "ANSIBLE_TIMEOUT": str(_CONNECT_S),
+        # ansible-runner tells nothing at all of an answer that is longer.
+        "MAX_EVENT_RES": str(_LONGEST * 100),
         "LC_ALL": "C.UTF-8",
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))),
     }
