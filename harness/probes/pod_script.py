@@ -39,9 +39,6 @@ HEADERS = 28  # IPv4 and UDP
 
 
 def serve(port: int) -> None:
-    # As the first process of a container it would outlive a SIGTERM, and hold up for 90 s a machine
-    # that shuts down.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     received: dict[str, dict[str, int]] = {}
     datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     datagrams.bind(("", port))
@@ -229,6 +226,9 @@ def talk(wanted: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     role, argument = sys.argv[1], sys.argv[2]
     if role == "serve":
+        # As the first process of a container it would outlive a SIGTERM, and hold up for 90 s a
+        # machine that shuts down.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         serve(int(argument))
     result = report(int(argument)) if role == "report" else talk(json.loads(argument))
     sys.stdout.write(json.dumps(result) + "\n")

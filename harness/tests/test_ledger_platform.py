@@ -103,6 +103,8 @@ def test_the_database_is_durable_unless_a_test_spoils_it() -> None:
     (container,) = containers(cluster, "StatefulSet")
     settings = container["command"][4:]
     assert {"fsync=on", "synchronous_commit=on", "full_page_writes=on"} <= set(settings)
+    # Else a client whose machine is lost would hold its locks, and others up, for two hours.
+    assert {"tcp_keepalives_idle=5", "client_connection_check_interval=2s"} <= set(settings)
     assert settings[0::2] == ["-c"] * (len(settings) // 2)
     _, loose = deployed("postgres", settings={"synchronous_commit": "off"})
     assert "synchronous_commit=off" in containers(loose, "StatefulSet")[0]["command"]

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import socket
 import stat
+import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -13,6 +18,8 @@ from pathlib import Path
 import pytest
 
 from harness.ledger import serve_script as script
+from harness.probes import pod_script
+from harness.waiting import until
 
 
 @pytest.fixture
@@ -113,3 +120,30 @@ def test_it_is_well_as_long_as_its_folder_is(server: str, monkeypatch: pytest.Mo
     assert ask(f"{server}/well") == (200, "end 0\n")
     monkeypatch.setattr(script.Handler, "folder", Path("/nowhere"))
     assert ask(f"{server}/well")[0] == 500
+
+
+PROGRAMS = {
+    "files": [script.__file__, "/tmp"],
+    "probe": [pod_script.__file__, "serve"],
+}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_what_runs_in_a_pod_ends_with_its_machine(program: str) -> None:
+    """The first process of a container has no way to end at SIGTERM but its own."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    running = subprocess.Popen([sys.executable, *PROGRAMS[program], str(port)])
+    try:
+        until(lambda: answers(port), within_s=20, what=f"{program} answers")
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=10) == 0
+    finally:
+        running.kill()
+        running.wait()
+
+
+def answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
