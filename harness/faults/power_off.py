@@ -6,22 +6,19 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from harness.faults import seen
-from harness.faults.fault import Fault
-from harness.faults.model import EVERYTHING, HERE, Act, Argv, Takes
+from harness.faults.booting import Booting
+from harness.faults.model import HERE, Act, Argv
 from harness.transport import Reach
 
 # A power command may wait for its machine.
 _POWER_S = 150.0
 
 
-class PowerOff(Fault):
+class PowerOff(Booting):
     """Cut a machine's power with the command that the profile has for that, and no warning."""
 
     name: ClassVar[str] = "power-off"
-    takes: ClassVar[frozenset[Takes]] = EVERYTHING
-    gone_within_s: ClassVar[float] = 300.0
     undo_within_s: ClassVar[float] = _POWER_S
-    at_once: ClassVar[bool] = False  # a machine boots
 
     def refuse(self, reach: Reach) -> str | None:
         if reach.profile.power is None:
@@ -42,9 +39,6 @@ class PowerOff(Fault):
 
     def active(self, reach: Reach) -> bool:
         return not seen.answers_peer(reach, self.machine)
-
-    def healed(self, reach: Reach) -> bool:
-        return seen.answers_peer(reach, self.machine) and seen.is_ready(reach, self.machine)
 
     def _named(self, command: Argv) -> Argv:
         return tuple(word.replace("{machine}", self.machine) for word in command)

@@ -7,27 +7,25 @@ from random import Random
 from typing import ClassVar, Self
 
 from harness.faults import seen
-from harness.faults.fault import Fault
-from harness.faults.model import EVERYTHING, Act, Argv, Takes
+from harness.faults.booting import Booting
+from harness.faults.model import Act, Argv
 from harness.transport import Reach
 
 
-class Reboot(Fault):
+class Reboot(Booting):
     """Reboot a machine; it comes back by itself, so there is nothing to take back.
 
     ``boot`` is the boot that is ended, as the API knows it.
     """
 
     name: ClassVar[str] = "reboot"
-    takes: ClassVar[frozenset[Takes]] = EVERYTHING
     seen_within_s: ClassVar[float] = 180.0
-    gone_within_s: ClassVar[float] = 300.0
-    at_once: ClassVar[bool] = False
 
     boot: str = ""
 
-    def resolved(self, reach: Reach, draw: Random) -> Self:  # noqa: ARG002 (nothing is drawn)
-        return self.model_copy(update={"boot": self._boot_now(reach)})
+    def resolved(self, reach: Reach, draw: Random) -> Self:
+        boot = {"boot": self._boot_now(reach)}
+        return super().resolved(reach, draw).model_copy(update=boot)
 
     def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002
         # Later, so that our own connection is closed before sshd is.
@@ -42,7 +40,7 @@ class Reboot(Fault):
         return not seen.answers_peer(reach, self.machine) or self._boot_now(reach) != self.boot
 
     def healed(self, reach: Reach) -> bool:
-        return self._boot_now(reach) != self.boot and seen.is_ready(reach, self.machine)
+        return self._boot_now(reach) != self.boot and super().healed(reach)
 
     def _boot_now(self, reach: Reach) -> str:
         return str(seen.node(reach, self.machine)["status"]["nodeInfo"]["bootID"])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from harness.errors import NotFound, NotListening
 from harness.faults.fault import peer
@@ -37,6 +38,17 @@ def says_ready(node: Mapping[str, Any]) -> bool:
     """Is a node, as the API has it, Ready?"""
     conditions = node["status"].get("conditions", ())
     return any(it["type"] == "Ready" and it["status"] == "True" for it in conditions)
+
+
+def started(reach: Reach, machine: str) -> Sequence[str]:
+    """When each container that the API says runs on the machine has started: times in UTC."""
+    listed = reach.kube.get(f"/api/v1/pods?fieldSelector=spec.nodeName%3D{quote(machine)}")["items"]
+    states = [
+        status.get("state", {}).get("running")
+        for pod in listed
+        for status in pod["status"].get("containerStatuses") or ()
+    ]
+    return [str(it["startedAt"]) for it in states if it]
 
 
 def answers_peer(reach: Reach, machine: str) -> bool:

@@ -12,8 +12,11 @@ import pytest
 
 from harness.errors import InjectFailed, TransportError
 from harness.faults.acting import perform
+from harness.faults.booting import Booting
 from harness.faults.hard_reset import HardReset
 from harness.faults.model import API, Act
+from harness.faults.power_off import PowerOff
+from harness.faults.reboot import Reboot
 from harness.faults.skew_clock import SkewClock
 from harness.faults.slow_api import SlowApi
 from harness.tests.fault_examples import ASKED, ID, whole_cluster
@@ -45,6 +48,31 @@ def test_what_would_reach_the_hosts_kernel_is_refused_in_a_container() -> None:
     reset = HardReset(id=ID, machine="one").refuse(inside)
     assert clock == "one is a container (systemd-nspawn): its clock is the host's"
     assert reset == "one is a container (systemd-nspawn): its kernel is the host's, and stays up"
+
+
+BEFORE, AFTER = "2026-11-26T23:58:01Z", "2026-11-27T00:02:40Z"
+
+
+def said_to_run(*started: str) -> Mapping[str, Any]:
+    """The pods of a machine, as the API has them; an empty text is one that does not run."""
+    states: list[dict[str, Any]] = [
+        {"running": {"startedAt": it}} if it else {"waiting": {}} for it in started
+    ]
+    pods = [{"status": {"containerStatuses": [{"state": state}]}} for state in states]
+    return {"/api/v1/pods?fieldSelector=spec.nodeName%3Done": {"items": pods}}
+
+
+@pytest.mark.parametrize("kind", [PowerOff, Reboot])
+def test_what_the_api_remembers_of_pods_is_no_sign_that_a_machine_is_back(
+    kind: type[Booting],
+) -> None:
+    """A machine that is back before Kubernetes misses it was Ready all the time."""
+    planned = kind(id=ID, machine="one").resolved(whole_cluster(said_to_run(BEFORE)), Random(1))
+    assert planned.started == BEFORE
+    fault = planned.model_copy(update={"boot": "b0"}) if kind is Reboot else planned
+    assert not fault.healed(whole_cluster(said_to_run(BEFORE)))
+    assert not fault.healed(whole_cluster(said_to_run(AFTER, BEFORE)))
+    assert fault.healed(whole_cluster(said_to_run(AFTER, "", AFTER)))
 
 
 def test_the_service_that_keeps_the_time_is_found() -> None:
