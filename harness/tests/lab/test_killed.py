@@ -127,7 +127,7 @@ def dies_and_is_mended(world: World, drill: str, record: str) -> None:
     _, drawn = run_of(["harness", "report", run.name, "--json"])
     assert drawn is None
     verdict = json.loads((run / "verdict.json").read_text())
-    assert verdict["exit"] == int(Exit.NOT_PROVEN)
+    assert verdict["decision"] == "NOT-PROVEN"
 
 
 @pytest.mark.long
