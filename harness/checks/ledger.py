@@ -14,6 +14,9 @@ from harness.checks.findings import Facts, Finding, conclude, looks, unknown, wa
 from harness.model import Case, Verdict
 
 _PROBE = "ledger"
+# Longer than any writer pauses between two writes: a silence that was not over when writing was
+# stopped may have lasted as long as it likes.
+_OPEN_S = 10.0
 
 Tally: TypeAlias = Mapping[str, Any]
 
@@ -128,6 +131,11 @@ def went_on_in_time(case: Case) -> Verdict:
         if outage > limit:
             text = f"expected writing to go on within {limit:g} s, seen {outage:.1f} s without it"
             findings.append(Finding(where, text + (", up to the end" * tally["gap_open"])))
+        elif tally["gap_open"] and outage > _OPEN_S:
+            text = (
+                f"nothing was acknowledged in the last {outage:.1f} s: how long it lasted is open"
+            )
+            findings.append(unknown(where, text))
     measured = {"outage_s": round(max(outages.values()), 3)} if outages else {}
     return conclude(
         findings,

@@ -44,7 +44,7 @@ from harness.ledger.tally import FAULT
 from harness.model import JSON
 from harness.settings.drills import Drill, Limits, Planned
 from harness.transport import Reach
-from harness.waiting import answer_of, uninterrupted
+from harness.waiting import answer_of, uninterrupted, until
 
 # Written to the run's journal: (kind, subject, data).
 Write: TypeAlias = Callable[[str, str, Any], object]
@@ -273,6 +273,8 @@ def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, 
                 # Its own watcher may have looked last before the steady state was back.
                 left_s = drill.targets["whole_again_s"].number - (time.monotonic() - healed)
                 run["whole_s"] = watch.see_whole(healed, max(_LAST_LOOK_S, left_s))
+            if not watch.alarm.is_set():
+                _writing_again(books, drill.targets["outage_s"].number)
         stage.tell(f"{drill.name} on {machine}: reading back what was written")
         run["ledger"] = dict(books.tally())
     run["seconds"] = round(time.monotonic() - began, 1)
@@ -374,6 +376,21 @@ def _muted(books: Books, at_most_s: float) -> str | None:
         return None
     kind = max(mute, key=lambda it: mute[it])
     return f"no write of {kind} was acknowledged for {mute[kind]:.0f} s"
+
+
+def _writing_again(books: Books, at_most_s: float) -> None:
+    """Wait until each kind of writes is acknowledged, or was not for longer than it may be.
+
+    How long writing was out is known only then; a steady state says nothing of a single database.
+    """
+    began = time.monotonic()
+
+    def known() -> bool:
+        since = time.monotonic() - began
+        return all(it < since or it > at_most_s for it in books.silent_s.values())
+
+    with suppress(TimedOut):
+        until(known, within_s=at_most_s + 1, every_s=0.2, what="acknowledged writes of each kind")
 
 
 def _look_beside(stage: Stage, fault: Fault, planned: Planned, seen: dict[str, Any]) -> None:

@@ -74,6 +74,13 @@ def test_a_ledger_that_says_nothing_is_not_proven(
     assert words in verdict.reason
 
 
+def test_a_silence_that_was_not_over_at_the_end_may_have_lasted_for_ever() -> None:
+    verdict = judge(ON_TIME, "postgres", outage_s=42.0, gap_open=True)
+    assert (verdict.outcome, verdict.where) == (Outcome.NOT_PROVEN, ("postgres",))
+    assert "nothing was acknowledged in the last 42.0 s" in verdict.reason
+    assert judge(ON_TIME, "postgres", outage_s=3.0, gap_open=True).outcome is Outcome.PASS
+
+
 @pytest.mark.parametrize("check", [LOST, INVENTED])
 def test_what_nobody_read_again_is_not_proven(check: str) -> None:
     verdict = judge(check, "objects", unread="what was written was never read again")

@@ -65,6 +65,20 @@ def test_without_the_steady_state_again_the_load_does_not_go_on() -> None:
     assert world.load.marks == ["fault injected", "fault taken back"]
 
 
+def test_a_drill_ends_when_every_kind_of_writes_is_acknowledged_again() -> None:
+    """A database may come back later than machines and storage do."""
+    looks = [[40.0], [40.2], [0.0]]
+
+    class Coming(dict[str, float]):
+        def values(self) -> Any:
+            return looks.pop(0)
+
+    world = World()
+    world.books.silent_s = Coming()
+    world.carry_out()
+    assert looks == []
+
+
 def test_a_drill_that_is_refused_has_touched_nothing() -> None:
     world = World(refuses=["etcd: 2 − 1 = 1, 2 needed"])
     with pytest.raises(Refused, match="2 needed"):
