@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 from harness.bench.bench import RUNS, Committed
-from harness.engine import side_by_side
+from harness.errors import HarnessError
 from harness.transport import Reach
 from harness.transport.ceph import run_beside_ceph
 
@@ -44,20 +45,22 @@ def measure(reach: Reach, pool: str, tell: Callable[[str], None]) -> dict[str, C
     token = secrets.token_hex(6)
     machines = [machine.name for machine in reach.profile.machines]
     tell(f"a block image in {pool}: {RUNS} runs of {WRITES} writes")
-    looks = {
-        machine: partial(_measured, reach, machine, f"{pool}/cutover-bench-{token}-{machine}")
-        for machine in machines
-    }
-    answers = side_by_side(looks, within_s=_WITHIN_S + 10)
-    return {
-        it.key: it.value if it.error is None else Committed(unproven=it.error) for it in answers
-    }
+    images = [f"{pool}/cutover-bench-{token}-{machine}" for machine in machines]
+    workers = ThreadPoolExecutor(len(machines))
+    try:
+        told = workers.map(partial(_measured, reach), machines, images)
+        return dict(zip(machines, told, strict=True))
+    finally:
+        workers.shutdown(wait=False, cancel_futures=True)
 
 
 def _measured(reach: Reach, machine: str, image: str) -> Committed:
     numbers = (str(WRITES * 4096), str(RUNS), f"{RUN_S:g}")
     argv = ("sh", "-c", _SCRIPT, "bench", image, *numbers)
-    place, done = run_beside_ceph(reach, argv, on=machine, within_s=_WITHIN_S)
+    try:
+        place, done = run_beside_ceph(reach, argv, on=machine, within_s=_WITHIN_S)
+    except HarnessError as error:
+        return Committed(unproven=str(error))
     runs = read(done.stdout)
     if done.status != 0 or len(runs) != RUNS:
         said = (done.stderr or done.stdout).strip()[-300:]
