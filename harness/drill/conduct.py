@@ -35,6 +35,7 @@ from pydantic import ValidationError
 
 from harness.drill.loads import AGAIN, HEALED_MARK, Load, Mark, marking, without_load
 from harness.drill.watch import Watch, noticed, watching
+from harness.drill.writing import Books, silence, writing_again
 from harness.errors import ConfigError, HarnessError, NotProven, Refused, TimedOut, Unhealed
 from harness.faults import FAULTS
 from harness.faults.fault import Fault
@@ -44,7 +45,7 @@ from harness.ledger.tally import FAULT
 from harness.model import JSON
 from harness.settings.drills import Drill, Limits, Planned
 from harness.transport import Reach
-from harness.waiting import answer_of, uninterrupted, until
+from harness.waiting import answer_of, uninterrupted
 
 # Written to the run's journal: (kind, subject, data).
 Write: TypeAlias = Callable[[str, str, Any], object]
@@ -62,30 +63,6 @@ _AGAIN_S = 10.0
 _LAST_LOOK_S = 30.0
 # What a plan calls the ledger's namespace, which is made when the ledger is kept.
 LEDGER_SPACE = "‹the ledger's›"
-
-
-class Books(Protocol):
-    """The ledger while it is kept; ``space`` is the namespace of what it writes to."""
-
-    @property
-    def space(self) -> str: ...
-
-    @property
-    def silent_s(self) -> Mapping[str, float]:
-        """For how long none of each kind of writes has been acknowledged."""
-        ...
-
-    def mark(self, name: str) -> None:
-        """Note the moment under a name."""
-        ...
-
-    def tally(self) -> Mapping[str, JSON]:
-        """Stop writing, read back, and say what became of the writes, by what a check calls it."""
-        ...
-
-    def latency_ms(self) -> Sequence[Mapping[str, float]]:
-        """How long acknowledgements took while nothing was broken, early to late."""
-        ...
 
 
 class Keeping(Protocol):
@@ -249,7 +226,7 @@ def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, 
         stage.loading(machine) as load,
     ):
         mark = marking(books, load)
-        muted = partial(_muted, books, drill.targets["outage_s"].number)
+        muted = partial(silence, books, drill.targets["outage_s"].number)
         with (
             watching(stage.reach, machine, stage.limits, muted) as watch,
             stage.warning(watch.give_up),
@@ -274,7 +251,7 @@ def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, 
                 left_s = drill.targets["whole_again_s"].number - (time.monotonic() - healed)
                 run["whole_s"] = watch.see_whole(healed, max(_LAST_LOOK_S, left_s))
             if not watch.alarm.is_set():
-                _writing_again(books, drill.targets["outage_s"].number)
+                writing_again(books, drill.targets["outage_s"].number)
         stage.tell(f"{drill.name} on {machine}: reading back what was written")
         run["ledger"] = dict(books.tally())
     run["seconds"] = round(time.monotonic() - began, 1)
@@ -367,30 +344,6 @@ def _must_be_calm(watch: Watch, fault: Fault) -> None:
         raise NotProven(
             f"{fault.name} of {fault.target} was not injected: too much is broken: {watch.why}"
         )
-
-
-def _muted(books: Books, at_most_s: float) -> str | None:
-    """Why the ledger is silent for longer than the drill allows; None while it is not."""
-    mute = {kind: s for kind, s in books.silent_s.items() if s > at_most_s}
-    if not mute:
-        return None
-    kind = max(mute, key=lambda it: mute[it])
-    return f"no write of {kind} was acknowledged for {mute[kind]:.0f} s"
-
-
-def _writing_again(books: Books, at_most_s: float) -> None:
-    """Wait until each kind of writes is acknowledged, or was not for longer than it may be.
-
-    How long writing was out is known only then; a steady state says nothing of a single database.
-    """
-    began = time.monotonic()
-
-    def known() -> bool:
-        since = time.monotonic() - began
-        return all(it < since or it > at_most_s for it in books.silent_s.values())
-
-    with suppress(TimedOut):
-        until(known, within_s=at_most_s + 1, every_s=0.2, what="acknowledged writes of each kind")
 
 
 def _look_beside(stage: Stage, fault: Fault, planned: Planned, seen: dict[str, Any]) -> None:

@@ -22,11 +22,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from harness.drill.conduct import Books, Stage, break_once, fault_of
+from harness.drill.conduct import Stage, break_once, fault_of
 from harness.drill.footprint import footprint
 from harness.drill.loads import Mark, marking
 from harness.drill.schedule import Turn
 from harness.drill.watch import watching
+from harness.drill.writing import Books, writing_again
 from harness.errors import HarnessError, Refused, TimedOut, Unhealed
 from harness.settings.soaks import Soak
 from harness.waiting import until
@@ -189,6 +190,8 @@ def _break(
     stage.tell(f"turn {turn.number}: waiting for the steady state again")
     took_s, after = stage.calm(rules.calm_within_s)
     entry |= {"after": list(after), "steady_s": round(took_s, 2)}
+    if not after:
+        writing_again(books, rules.calm_within_s)
 
 
 def _rest(seconds: float, rules: Soak, stage: Stage, told: _Told) -> None:
