@@ -29,6 +29,7 @@ images={images}
 for last; do :; done
 image=$images/$(basename "$last")
 case "$*" in
+info*) [ -e "$image" ] ;;
 create*) [ ! -e "$image" ] && touch "$image" ;;
 rm*) rm "$image" ;;
 *bench*) [ -e "$image" ] || exit 2; {bench} ;;
@@ -73,6 +74,14 @@ def test_a_run_that_fails_proves_nothing_and_its_image_goes_too(images: Path) ->
     told = image_bench.measure(reach(FakeShell({("*", "sh"): really})), "rbd", quiet)[TWO]
     assert told.iops is None
     assert "0 of 3 runs ended, with 3: rbd: cannot write" in told.unproven
+    assert list(images.iterdir()) == []
+
+
+def test_what_a_bench_left_that_was_cut_off_is_removed_first(images: Path) -> None:
+    rbd(images, f"[ -s $image ] && exit 4; cat <<EOF\n{RAN.format(rate='50')}EOF\n")
+    (images / f"cutover-bench-{TWO}").write_text("of a machine that lost its power")
+    told = image_bench.measure(reach(FakeShell({("*", "sh"): really})), "rbd", quiet)
+    assert {it.iops for it in told.values()} == {50.0}
     assert list(images.iterdir()) == []
 
 
