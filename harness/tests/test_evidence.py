@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from harness.model import Machine
 from harness.tests.project import REQUIRED, Project, scenario_of
 from harness.tests.ssh_server import ssh_server
 from harness.tests.stage import UID, reach
-from harness.transport import Completed
+from harness.transport import Completed, ansible
 from harness.transport.ansible import AnsibleFleet, play
 from harness.transport.fake import FakeFleet, FakeKube
 from harness.waiting import until
@@ -201,31 +202,43 @@ def test_a_command_that_hangs_holds_none_of_the_others_up_and_each_is_told_as_it
     assert {name: it.stdout for name, it in said.items()} == texts
 
 
+def deadline_when(monkeypatch: pytest.MonkeyPatch, over: Callable[[], bool]) -> None:
+    """Every deadline of Ansible has passed as soon as this is so, however long that took."""
+
+    class Clock:
+        @staticmethod
+        def monotonic() -> float:
+            return time.monotonic() + (1000 if over() else 0)
+
+    monkeypatch.setattr("harness.transport.ansible.time", Clock)
+
+
+def nothing_lives_on(folder: Path) -> None:
+    ours = str(folder).encode()
+    until(lambda: not living_with(ours), within_s=5, what="every process of the play is gone")
+
+
 def test_at_the_deadline_what_machines_said_is_kept_and_nothing_of_ansible_lives_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One machine answers; another accepts the connection and says nothing."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    answered = tmp_path / "answered"
+    heard: list[ansible._Heard] = []
 
-    class Clock:
-        """The deadline is when one has answered, however long Ansible took to get there."""
+    class Heard(ansible._Heard):
+        def __init__(self) -> None:
+            super().__init__()
+            heard.append(self)
 
-        @staticmethod
-        def monotonic() -> float:
-            return time.monotonic() + (1000 if answered.exists() else 0)
-
-    monkeypatch.setattr("harness.transport.ansible.time", Clock)
-    later = f"(sleep 3; touch {answered}) > /dev/null 2>&1 &"
+    monkeypatch.setattr(ansible, "_Heard", Heard)
+    deadline_when(monkeypatch, lambda: any(it.told for it in heard))
     with socket.create_server(("127.0.0.1", 0)) as mute:
         port = mute.getsockname()[1]
         by_ssh = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": port}
-        hosts = {"one": LOCAL, "two": by_ssh}
-        told = play(hosts, {"say": ["sh", "-c", f"echo 1; {later}"]}, within_s=90)
+        told = play({"one": LOCAL, "two": by_ssh}, {"say": ["echo", "1"]}, within_s=90)
     assert told["one", "say"] == Completed(status=0, stdout="1\n", stderr="")
     assert isinstance(told["two", "say"], TransportError)
-    ours = str(tmp_path).encode()
-    until(lambda: not living_with(ours), within_s=5, what="every process of the play is gone")
+    nothing_lives_on(tmp_path)
 
 
 def test_at_the_deadline_a_worker_that_has_much_to_say_is_ended_too(
@@ -233,19 +246,12 @@ def test_at_the_deadline_a_worker_that_has_much_to_say_is_ended_too(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     stuck = tmp_path / "stuck"
-
-    class Clock:
-        @staticmethod
-        def monotonic() -> float:
-            return time.monotonic() + (1000 if stuck.exists() else 0)
-
-    monkeypatch.setattr("harness.transport.ansible.time", Clock)
+    deadline_when(monkeypatch, stuck.exists)
     # More than a pipe holds: a worker that writes it outlives the parent that does not read.
     long = f"yes | head --bytes=3000000; touch {stuck}; exec tail -f /dev/null"
     told = play({"one": LOCAL}, {"slow": ["sh", "-c", long]}, within_s=90)
     assert isinstance(told["one", "slow"], TimedOut)
-    ours = str(tmp_path).encode()
-    until(lambda: not living_with(ours), within_s=5, what="every process of the play is gone")
+    nothing_lives_on(tmp_path)
 
 
 def living_with(words: bytes) -> list[str]:

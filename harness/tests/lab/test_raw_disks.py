@@ -1,7 +1,7 @@
 """Raw disks are measured on every machine at once, and a reset brings back what was on them.
 
 The lab's disks are Ceph's. Here it gives them up, fio writes over them behind the guard, and the
-lab is reset: last of all, because each takes a minute.
+lab is reset.
 """
 
 from __future__ import annotations

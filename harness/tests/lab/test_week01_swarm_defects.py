@@ -11,14 +11,13 @@ from harness.lab import swarm
 from harness.lab.shape import Node
 from harness.tests.lab.asking import ask
 from harness.tests.lab.red import says
-from harness.tests.lab.world import World
+from harness.tests.lab.world import WHOLE_AGAIN_S, World
 from harness.waiting import until
 
 NODES, REPLICAS = "every Swarm node is ready", "every Swarm service has its replicas"
 THERE, ANSWER = "the declared Swarm services are there", "Swarm services answer"
 CHECKS = (NODES, REPLICAS, THERE, ANSWER)
 WEB, WORKER = "platform_web", "platform_worker"
-WHOLE_AGAIN_S = 120
 
 
 def docker(world: World, node: Node, *argv: str) -> str:
