@@ -80,7 +80,7 @@ def test_a_throttled_disk_is_found_on_exactly_its_machine(world: World) -> None:
     assert status == 0, told
     results = told["results"]
     assert isinstance(results, list)
-    assert all(it["volume"]["iops"] > 0 for it in results), results
+    assert all(it["through"]["volume"]["iops"] > 0 for it in results), results
     with throttled(world, world.two):
         ruling = world.gate("W3-BENCH", cluster=cluster)
     says(ruling, "W3-BENCH", "expected 200 committed writes/s, seen", "below its baseline of")
