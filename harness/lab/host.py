@@ -29,7 +29,7 @@ NEEDED = {
 
 
 # What is looked at starts on the same few processors: who looks all the time makes it later.
-_LOOK_EVERY_S = 2.0
+LOOK_EVERY_S = 2.0
 
 _groups: list[Path] = []
 _running: set[subprocess.Popen[str]] = set()
@@ -141,7 +141,7 @@ def until_well(trouble: Callable[[], str], *, what: str, within_s: float, log: P
         return not last
 
     try:
-        until(well, within_s=within_s, every_s=_LOOK_EVERY_S, what=what)
+        until(well, within_s=within_s, every_s=LOOK_EVERY_S, what=what)
     except TimedOut as error:
         message = f"{what} is not whole after {within_s:g} s: {last}"
         raise LabError(message, remedy=f"see {log}") from error

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness.errors import LabError
 from harness.lab import cgroups, disks, network
-from harness.lab.host import joining, launch, run
+from harness.lab.host import LOOK_EVERY_S, joining, launch, run
 from harness.lab.shape import LAB, Lab, Node
 from harness.waiting import until
 
@@ -24,7 +24,19 @@ FSID = uuid.uuid5(uuid.NAMESPACE_URL, "cutover-lab-ceph")
 SYSTEM_CALLS = "@keyring @mount bpf perf_event_open"
 # The kernel is shared: no machine sets its clock, loads its modules or reaches its hardware.
 DROPPED = ("sys_time", "sys_module", "sys_rawio", "wake_alarm")
-MASKED = ("ceph-crash.service", "etcd.service", "e2scrub_reap.service", "nvmf-autoconnect.service")
+MASKED = (
+    "ceph-crash.service",
+    "etcd.service",
+    "e2scrub_reap.service",
+    "nvmf-autoconnect.service",
+    # Debian's housekeeping starts when it likes, in the middle of a boot or of a measurement.
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "fstrim.timer",
+    "logrotate.timer",
+)
 # Without a Swarm that is migrated no machine runs Docker.
 DOCKER = ("docker.socket", "docker.service")
 ENABLED = {
@@ -236,7 +248,9 @@ def _nspawn(lab: Lab, node: Node, disk: Sequence[str]) -> list[str]:
 
 def init(lab: Lab, node: Node) -> int | None:
     """The host's number of the machine's PID 1; None when it is off."""
-    for pid in cgroups.pids(group(lab, node)):
+    machine = group(lab, node)
+    # systemd goes into a group of its own, which is far quicker to look through than the machine.
+    for pid in cgroups.pids(f"{machine}/payload/init.scope") or cgroups.pids(machine):
         try:
             status = Path(f"/proc/{pid}/status").read_text()
         except OSError:
@@ -306,7 +320,13 @@ def booted(lab: Lab, node: Node, log: Path) -> None:
         starting = re.findall(r"(\S+) +start +running", told[-1])
         return told[0] in ("running", "degraded") or starting == ["docker.service"]
 
-    until(look, within_s=90, what=f"{node.name} has booted", remedy=f"see {node.console}")
+    until(
+        look,
+        within_s=90,
+        every_s=LOOK_EVERY_S,
+        what=f"{node.name} has booted",
+        remedy=f"see {node.console}",
+    )
 
 
 def forget(lab: Lab) -> None:
