@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from harness.errors import InjectFailed
 from harness.faults import replicas, seen, tools
 from harness.faults.fault import Fault, server_beside
 from harness.faults.model import Act, Argv, Takes
@@ -66,7 +67,16 @@ class Drain(Fault):
         return server_beside(reach, self.machine).name, commands
 
     def active(self, reach: Reach) -> bool:
-        return self._is_cordoned(reach) and not self._leaving(reach)
+        if not self._is_cordoned(reach):
+            return False
+        if not self._leaving(reach):
+            return True
+        place = server_beside(reach, self.machine).name
+        said = reach.shell.run(place, tools.last_words(self.id)).stdout.strip()
+        # Whoever drained it is told so while the API still lists the last pod.
+        if said and not said.endswith("drained"):
+            raise InjectFailed(f"{self.machine} was not drained; kubectl said: {said[-600:]}")
+        return False
 
     def healed(self, reach: Reach) -> bool:
         return not self._is_cordoned(reach) and seen.is_ready(reach, self.machine)

@@ -20,6 +20,11 @@ _IN_TOOLBOX = (
 _STOP = (
     'systemctl stop "$1" || test "$(systemctl show --property=ActiveState --value "$1")" = inactive'
 )
+# Not what systemd says of it.
+_LAST_WORDS = (
+    'systemctl is-active --quiet "$1" || '
+    'journalctl --quiet --no-pager --output=cat --lines=3 "_SYSTEMD_UNIT=$1"'
+)
 
 
 def kubectl(reach: Reach, *words: str) -> Argv:
@@ -42,6 +47,11 @@ def in_unit(fault: str, *argv: str, properties: Iterable[str] = ()) -> Argv:
 def stop_unit(fault: str) -> Argv:
     """End the fault's unit and all that runs in it, whether it has ended by itself or not."""
     return ("sh", "-c", _STOP, "stop", _unit(fault))
+
+
+def last_words(fault: str) -> Argv:
+    """What the fault's unit said before it ended; nothing while it runs."""
+    return ("sh", "-c", _LAST_WORDS, "last-words", _unit(fault))
 
 
 def _unit(fault: str) -> str:

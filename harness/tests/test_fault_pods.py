@@ -5,12 +5,16 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+import pytest
+
+from harness.errors import InjectFailed
 from harness.faults.drain import Drain
 from harness.faults.kill_container import KillContainer
 from harness.faults.kill_ingress import KillIngress
 from harness.faults.kill_pods import KillPods
 from harness.faults.kill_speaker import KillSpeaker
 from harness.tests.fault_examples import ID, pod, whole_cluster
+from harness.transport import Completed, Reach
 
 PATH = "/api/v1/namespaces/shop/pods"
 LISTED = f"{PATH}?labelSelector=app%3Dweb"
@@ -140,6 +144,27 @@ def test_what_a_daemon_set_or_the_machine_itself_runs_is_not_drained() -> None:
     cordoned["spec"] = {"unschedulable": True}
     assert Drain(id=ID, machine="one").active(cluster)
     assert not Drain(id=ID, machine="one").healed(cluster)
+
+
+@pytest.mark.parametrize("said", ["", "node/one drained\n"])
+def test_a_drain_is_not_seen_while_the_api_lists_a_pod(said: str) -> None:
+    assert not Drain(id=ID, machine="one").active(leaving(said=said))
+
+
+def test_a_drain_that_gave_up_says_why_in_the_words_of_kubectl() -> None:
+    cluster = leaving(said="error: unable to drain node: would violate the pod's budget\n")
+    with pytest.raises(InjectFailed, match=r"one was not drained; kubectl said: .*pod's budget"):
+        Drain(id=ID, machine="one").active(cluster)
+
+
+def leaving(*, said: str) -> Reach:
+    """A machine that is cordoned and has a pod to evict; what the unit that drains it has said."""
+    every = {"items": [pod("web-1")]}
+    listed = {"/api/v1/pods?fieldSelector=spec.nodeName%3Done": every}
+    heard = {("*", "sh"): Completed(status=0, stdout=said, stderr="")}
+    cluster = whole_cluster(listed, answers=heard)
+    cluster.kube.get("/api/v1/nodes/one")["spec"] = {"unschedulable": True}
+    return cluster
 
 
 def test_a_machine_with_the_only_replica_is_drained_when_that_is_said() -> None:

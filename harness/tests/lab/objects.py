@@ -76,6 +76,16 @@ def gone(world: World, name: str) -> None:
     )
 
 
+def budget(app: str, *, at_least: int) -> dict[str, Any]:
+    """A PodDisruptionBudget over the pods with this label."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": app},
+        "spec": {"minAvailable": at_least, "selector": {"matchLabels": {"app": app}}},
+    }
+
+
 def claim(name: str, size: str) -> dict[str, Any]:
     """A claim of class cephfs that every machine may write at once."""
     return {

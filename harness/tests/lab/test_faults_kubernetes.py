@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 
+from harness.errors import InjectFailed
 from harness.faults import seen
 from harness.faults.acting import run_here
 from harness.faults.drain import Drain
@@ -103,6 +104,23 @@ def test_a_drain_that_is_not_over_is_taken_back_at_once(world: World, do: Do) ->
         assert took_s <= AT_ONCE_S
         assert not world.do(world.one, "pgrep", "-f", f"kubectl .*drain {TWO}", check=False)
         space.kubectl("delete", "pod", "slow", "--grace-period=0", "--force")
+
+
+def test_a_drain_that_a_budget_stops_half_way_says_so(do: Do, world: World) -> None:
+    held = objects.pod("held", TWO, labels={"app": "held"})
+    fault = Drain(id="0ff0", machine=TWO, within_s=10)
+    with objects.namespace(world, "test-drain") as space:
+        space.apply(held, objects.budget("held", at_least=1))
+        space.ready("held")
+        life = do(lambda reach: Life(fault, reach, lambda _event, _data: None))
+        try:
+            do(lambda _: life.arm())
+            do(lambda _: life.inject())
+            with pytest.raises(InjectFailed, match=r"held.*disruption budget"):
+                do(lambda _: life.see())
+        finally:
+            do(lambda _: life.heal())
+        do(lambda _: life.see_gone())
 
 
 def test_only_the_account_that_was_meant_waits_for_the_api(
