@@ -23,7 +23,7 @@ _STOP = (
 # Not what systemd says of it.
 _LAST_WORDS = (
     'systemctl is-active --quiet "$1" || '
-    'journalctl --quiet --no-pager --output=cat --lines=3 "_SYSTEMD_UNIT=$1"'
+    'journalctl --quiet --no-pager --output=cat --lines=6 "_SYSTEMD_UNIT=$1"'
 )
 
 
