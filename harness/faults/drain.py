@@ -75,7 +75,7 @@ class Drain(Fault):
         said = reach.shell.run(place, tools.last_words(self.id)).stdout.strip()
         # Whoever drained it is told so while the API still lists the last pod.
         if said and not said.endswith("drained"):
-            raise InjectFailed(f"{self.machine} was not drained; kubectl said: {said[-600:]}")
+            raise InjectFailed(f"{self.machine} was not drained; kubectl said: {said[-1000:]}")
         return False
 
     def healed(self, reach: Reach) -> bool:

@@ -20,10 +20,11 @@ _IN_TOOLBOX = (
 _STOP = (
     'systemctl stop "$1" || test "$(systemctl show --property=ActiveState --value "$1")" = inactive'
 )
-# Not what systemd says of it.
+# Not what systemd says of it; and what is said with every attempt, once.
 _LAST_WORDS = (
     'systemctl is-active --quiet "$1" || '
-    'journalctl --quiet --no-pager --output=cat --lines=6 "_SYSTEMD_UNIT=$1"'
+    'journalctl --quiet --no-pager --output=cat "_SYSTEMD_UNIT=$1" | '
+    "awk '!said[$0]++' | tail -n 8"
 )
 
 

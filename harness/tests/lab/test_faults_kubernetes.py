@@ -116,7 +116,7 @@ def test_a_drain_that_a_budget_stops_half_way_says_so(do: Do, world: World) -> N
         try:
             do(lambda _: life.arm())
             do(lambda _: life.inject())
-            with pytest.raises(InjectFailed, match="(?s)held.*disruption budget"):
+            with pytest.raises(InjectFailed, match=r"(?s)held.*disruption budget"):
                 do(lambda _: life.see())
         finally:
             do(lambda _: life.heal())
