@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
+from harness.commands.inner import inner
 from harness.commands.output import AllowDisruption, AsJson, Cluster, say, say_json
 from harness.commands.running import run_features
 from harness.drill.schedule import shrunk
-from harness.errors import ConfigError
+from harness.errors import ConfigError, NotProven
 from harness.faults.permit import may_disrupt
 from harness.history import recorded, run_folder
 from harness.model import Exit
@@ -24,6 +24,8 @@ _OPTIONS = ("--week=9", "--allow-disruption")
 _ONLY = f"--only={REQUIREMENT}"
 # A fault that stays, or a system that misbehaved: what a smaller schedule must still show.
 _FAILED = (Exit.NO_GO, Exit.UNHEALED)
+# How the others end that were taken: a few turns never last as long as the gate wants.
+_PASSED = (Exit.GO, Exit.NOT_PROVEN)
 
 
 def soak(
@@ -89,14 +91,14 @@ def replay(
 
 
 def _shrink(run: str, numbers: Sequence[int], cluster: str, *, as_json: bool) -> None:
-    def fails(part: Sequence[int]) -> bool:
-        sys.stderr.write(f"turns {', '.join(map(str, part))}: ")
-        sys.stderr.flush()
-        status = _status(run, part, cluster)
-        sys.stderr.write(f"{'fail' if status in _FAILED else 'pass'} ({status})\n")
-        return status in _FAILED
+    def still(part: Sequence[int]) -> bool:
+        words = f"turns {', '.join(map(str, part))}"
+        sys.stderr.write(f"{words}: taking them again\n")
+        failed = fails(run, part, cluster)
+        sys.stderr.write(f"{words}: {'fail' if failed else 'pass'}\n")
+        return failed
 
-    left = shrunk(numbers, fails) if fails(numbers) else ()
+    left = shrunk(numbers, still) if still(numbers) else ()
     if as_json:
         say_json({"schema": 1, "run": run, "turns": list(left), "fails": bool(left)})
     elif left:
@@ -106,15 +108,24 @@ def _shrink(run: str, numbers: Sequence[int], cluster: str, *, as_json: bool) ->
     raise typer.Exit(int(Exit.NO_GO if left else Exit.GO))
 
 
-def _status(run: str, numbers: Sequence[int], cluster: str) -> int:
-    """How a replay of some turns ends, as a run of its own."""
+def fails(run: str, numbers: Sequence[int], cluster: str) -> bool:
+    """Whether these turns of a run fail when they are taken again, as a run of their own.
+
+    NotProven when they were not taken: a replay that was refused says nothing about them.
+    """
     turns = ",".join(map(str, numbers))
-    command = [sys.executable, "-m", "harness", "replay", run, "--turns", turns]
-    command += ["--cluster", cluster, "--allow-disruption", "--json"]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=False, text=True)
+    options = ("--turns", turns, "--cluster", cluster, "--allow-disruption", "--json")
+    status, printed = inner("replay", run, *options)
     try:
-        verdict = json.loads(done.stdout)
+        verdict = json.loads(printed)
     except ValueError:
-        return done.returncode
+        verdict = {}
     worst = {it["id"]: it["verdict"] for it in verdict.get("requirements", ())}
-    return int(Exit.NO_GO) if worst.get(REQUIREMENT) == "fail" else done.returncode
+    if worst.get(REQUIREMENT) == "fail" or status in _FAILED:
+        return True
+    if status not in _PASSED:
+        raise NotProven(
+            f"turns {turns} were not taken again: that replay ended with {status}",
+            remedy="see what it said above; ./cutover heal takes back what is left",
+        )
+    return False

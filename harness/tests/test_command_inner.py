@@ -1,0 +1,77 @@
+"""A command that runs another never leaves it half done."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.commands import soak
+from harness.errors import NotProven
+from harness.settings import ROOT
+from harness.waiting import until
+
+# Takes a second to put things right, and counts how often it was told to end.
+WORKS = """
+import signal, sys, time
+from pathlib import Path
+told = []
+signal.signal(signal.SIGINT, lambda *_: told.append(1))
+Path(sys.argv[1], "began").touch()
+while not told:
+    signal.pause()
+time.sleep(1)
+Path(sys.argv[1], "healed").write_text(str(len(told)))
+"""
+RUNS = """
+import sys
+from harness.commands.inner import to_its_end
+to_its_end([sys.executable, "-c", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("group", [True, False], ids=["terminal", "one process"])
+def test_what_ends_a_command_waits_until_the_inner_one_has_healed(
+    tmp_path: Path, how: signal.Signals, group: bool
+) -> None:
+    command = [sys.executable, "-c", RUNS, WORKS, str(tmp_path)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as outer:
+        until((tmp_path / "began").exists, within_s=20, every_s=0.1, what="the inner one runs")
+        if group:
+            subprocess.run(["kill", f"-{how}", "--", f"-{outer.pid}"], check=True)
+        else:
+            outer.send_signal(how)
+        assert outer.wait(timeout=20) != 0
+    assert (tmp_path / "healed").read_text() == "1"
+
+
+@pytest.mark.parametrize(
+    ("status", "printed", "fails"),
+    [
+        (0, '{"requirements": []}', False),
+        (3, '{"requirements": [{"id": "W9-SOAK", "verdict": "not-proven"}]}', False),
+        (1, '{"requirements": [{"id": "W9-SOAK", "verdict": "fail"}]}', True),
+        (3, '{"requirements": [{"id": "W9-SOAK", "verdict": "fail"}]}', True),
+        (5, "", True),
+    ],
+)
+def test_turns_fail_when_their_replay_says_so(
+    monkeypatch: pytest.MonkeyPatch, status: int, printed: str, fails: bool
+) -> None:
+    monkeypatch.setattr(soak, "inner", lambda *_: (status, printed))
+    assert soak.fails("run", [1, 2], "lab") is fails
+
+
+@pytest.mark.parametrize("status", [2, 4, 70])
+def test_turns_that_were_not_taken_are_not_taken_for_turns_that_pass(
+    monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr(soak, "inner", lambda *_: (status, ""))
+    with pytest.raises(NotProven, match=f"turns 1,2 were not taken again.*ended with {status}"):
+        soak.fails("run", [1, 2], "lab")
