@@ -24,7 +24,7 @@ _STOP = (
 _LAST_WORDS = (
     'systemctl is-active --quiet "$1" || '
     'journalctl --quiet --no-pager --output=cat "_SYSTEMD_UNIT=$1" | '
-    "awk '!said[$0]++' | tail -n 8"
+    "tac | awk '!said[$0]++' | head -n 8 | tac"
 )
 
 

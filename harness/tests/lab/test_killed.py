@@ -105,16 +105,21 @@ def run_of(words: Sequence[str]) -> tuple[int, Path | None]:
     return ended.returncode, made.pop().parent if made else None
 
 
+def forget_books(world: World) -> None:
+    """What a ledger wrote to is kept for whoever resumes its run, and has rules of kube-proxy's."""
+    selector = "--selector=app.kubernetes.io/managed-by=cutover"
+    world.kubectl("delete", "namespace", "--timeout=120s", selector)
+
+
 def dies_and_is_mended(world: World, drill: str, record: str) -> None:
     """Killed there, the machines mend themselves; ``heal`` mends the verdict."""
+    forget_books(world)
     before = state(world)
     words = [drill, f"--cluster={world.lab.name}", f"--machine={world.three.name}"]
     status, run = run_of(["harness.tests.lab.killed_drill", record, *words])
     assert status == -signal.SIGKILL
     assert run is not None
-    # What its ledger wrote to is kept for whoever resumes the run, and has rules of kube-proxy's.
-    selector = "--selector=app.kubernetes.io/managed-by=cutover"
-    world.kubectl("delete", "namespace", "--timeout=120s", selector)
+    forget_books(world)
     until(
         lambda: state(world) == before,
         within_s=LIFE_LEASE_S + 120,
