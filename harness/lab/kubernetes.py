@@ -64,17 +64,6 @@ def first(lab: Lab, log: Path) -> None:
         )
         _mark(node)
     _kubeconfig(lab, node)
-    _reserve(lab, log)
-
-
-def _reserve(lab: Lab, log: Path) -> None:
-    """Give kube-proxy RKE2's share of the processor, where kubeadm gives it none.
-
-    What has no share runs when nobody else wants to, and yet holds the kernel's lock on networks
-    meanwhile: everything that changes a network on this host then waits for it.
-    """
-    what = ("daemonset/kube-proxy", "--namespace=kube-system")
-    insist(lab, "set", "resources", *what, "--requests=cpu=250m,memory=128Mi", log=log)
 
 
 def others(lab: Lab, log: Path) -> None:
