@@ -22,10 +22,6 @@ from harness.settings.soaks import REQUIREMENT, seconds
 
 _OPTIONS = ("--week=9", "--allow-disruption")
 _ONLY = f"--only={REQUIREMENT}"
-# A fault that stays, or a system that misbehaved: what a smaller schedule must still show.
-_FAILED = (Exit.NO_GO, Exit.UNHEALED)
-# How the others end that were taken: a few turns never last as long as the gate wants.
-_PASSED = (Exit.GO, Exit.NOT_PROVEN)
 
 
 def soak(
@@ -111,7 +107,8 @@ def _shrink(run: str, numbers: Sequence[int], cluster: str, *, as_json: bool) ->
 def fails(run: str, numbers: Sequence[int], cluster: str) -> bool:
     """Whether these turns of a run fail when they are taken again, as a run of their own.
 
-    NotProven when they were not taken: a replay that was refused says nothing about them.
+    A fault that stays counts as one that fails. NotProven when they were not taken to their end: a
+    replay that was refused, or found nobody to ask, says nothing about them.
     """
     turns = ",".join(map(str, numbers))
     options = ("--turns", turns, "--cluster", cluster, "--allow-disruption", "--json")
@@ -120,12 +117,13 @@ def fails(run: str, numbers: Sequence[int], cluster: str) -> bool:
         verdict = json.loads(printed)
     except ValueError:
         verdict = {}
-    worst = {it["id"]: it["verdict"] for it in verdict.get("requirements", ())}
-    if worst.get(REQUIREMENT) == "fail" or status in _FAILED:
+    judged = {it["id"]: it for it in verdict.get("requirements", ())}.get(REQUIREMENT)
+    if status == Exit.UNHEALED or (judged and judged["verdict"] == "fail"):
         return True
-    if status not in _PASSED:
+    # A few turns never last as long as the gate wants: not proven, with what they did last.
+    if not judged or not judged["measured"]:
         raise NotProven(
-            f"turns {turns} were not taken again: that replay ended with {status}",
+            f"turns {turns} were not taken again as they should: that replay ended with {status}",
             remedy="see what it said above; ./cutover heal takes back what is left",
         )
     return False

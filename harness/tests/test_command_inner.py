@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from harness.commands import soak
 from harness.errors import NotProven
 from harness.settings import ROOT
+from harness.settings.soaks import REQUIREMENT
 from harness.waiting import until
 
 # Takes a second to put things right, and counts how often it was told to end.
@@ -51,13 +53,18 @@ def test_what_ends_a_command_waits_until_the_inner_one_has_healed(
     assert (tmp_path / "healed").read_text() == "1"
 
 
+def verdict(outcome: str, **measured: float) -> str:
+    one = {"id": REQUIREMENT, "verdict": outcome, "measured": measured}
+    return json.dumps({"requirements": [one]})
+
+
 @pytest.mark.parametrize(
     ("status", "printed", "fails"),
     [
-        (0, '{"requirements": []}', False),
-        (3, '{"requirements": [{"id": "W9-SOAK", "verdict": "not-proven"}]}', False),
-        (1, '{"requirements": [{"id": "W9-SOAK", "verdict": "fail"}]}', True),
-        (3, '{"requirements": [{"id": "W9-SOAK", "verdict": "fail"}]}', True),
+        (0, verdict("pass", soak_hours=9.0), False),
+        (3, verdict("not_proven", soak_hours=0.1), False),
+        (1, verdict("fail", soak_hours=0.1), True),
+        (3, verdict("fail"), True),
         (5, "", True),
     ],
 )
@@ -68,10 +75,19 @@ def test_turns_fail_when_their_replay_says_so(
     assert soak.fails("run", [1, 2], "lab") is fails
 
 
-@pytest.mark.parametrize("status", [2, 4, 70])
+@pytest.mark.parametrize(
+    ("status", "printed"),
+    [
+        (4, '{"schema": 1, "error": "leftovers", "exit": 4}'),
+        (3, '{"schema": 1, "error": "nobody answers", "exit": 3}'),
+        (3, verdict("not_proven")),  # as when it is interrupted
+        (0, ""),
+    ],
+    ids=["refused", "nobody answers", "broken off", "silent"],
+)
 def test_turns_that_were_not_taken_are_not_taken_for_turns_that_pass(
-    monkeypatch: pytest.MonkeyPatch, status: int
+    monkeypatch: pytest.MonkeyPatch, status: int, printed: str
 ) -> None:
-    monkeypatch.setattr(soak, "inner", lambda *_: (status, ""))
+    monkeypatch.setattr(soak, "inner", lambda *_: (status, printed))
     with pytest.raises(NotProven, match=f"turns 1,2 were not taken again.*ended with {status}"):
         soak.fails("run", [1, 2], "lab")
