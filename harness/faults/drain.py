@@ -74,7 +74,7 @@ class Drain(Fault):
         place = server_beside(reach, self.machine).name
         said = reach.shell.run(place, tools.last_words(self.id)).stdout.strip()
         # Whoever drained it is told so while the API still lists the last pod.
-        if said and not said.endswith("drained"):
+        if said and not said.endswith(f"node/{self.machine} drained"):
             raise InjectFailed(f"{self.machine} was not drained; kubectl said: {said[-1000:]}")
         return False
 
