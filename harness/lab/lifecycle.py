@@ -242,7 +242,7 @@ class Up:
         records.keep(self.lab, self.log("records"))
 
     def golden(self) -> None:
-        self.lab.built.write_text(self.lab.key)
+        self.lab.built.touch()
         save_golden(self.lab, self.log("golden-copy"))
 
 
@@ -290,12 +290,12 @@ def is_up(lab: Lab) -> bool:
 
 
 def same_code(lab: Lab) -> None:
-    """Refused when the lab that runs was built by other lab code than this checkout's."""
-    built = lab.built.read_text() if lab.built.exists() else lab.key
-    if built != lab.key:
+    """Refused when the lab that is there, even half made, is other lab code's than this one's."""
+    begun = lab.begun.read_text() if lab.begun.exists() else lab.key
+    if begun != lab.key:
         raise Refused(
             f"the lab {lab.name} was built by another checkout's lab code or profile"
-            f" ({built}, here {lab.key})",
+            f" ({begun}, here {lab.key})",
             remedy="use it from that checkout, or take it down first: ./cutover lab down",
         )
 
@@ -306,6 +306,8 @@ def up(lab: Lab, progress: Progress, *, install: bool = True) -> None:
     require_packages(progress, install=install, log=lab.logs / "packages.log")
     with locked(lab, alone=True):
         same_code(lab)
+        lab.begun.parent.mkdir(parents=True, exist_ok=True)
+        lab.begun.write_text(lab.key)
         disks.enough_room(lab)
         ceilings.lift()
         builds.sweep()

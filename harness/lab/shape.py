@@ -156,8 +156,13 @@ class Lab:
 
     @property
     def built(self) -> Path:
-        """Present, holding the lab's key, once a first ``up`` has succeeded."""
+        """Present once a first ``up`` has succeeded."""
         return self.live / "built"
+
+    @property
+    def begun(self) -> Path:
+        """Present, holding the lab's key, from the beginning of a first ``up`` on."""
+        return self.state / "begun"
 
     @cached_property
     def key(self) -> str:

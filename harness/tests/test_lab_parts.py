@@ -41,6 +41,16 @@ def test_a_lab_of_impossible_size_is_refused(lab: Lab) -> None:
         Lab.of(changed(lab.profile, memory_gb=1))
 
 
+def test_even_half_a_lab_of_other_code_is_not_gone_on_with(lab: Lab) -> None:
+    lifecycle.same_code(lab)  # none is there
+    lab.begun.parent.mkdir(parents=True)
+    lab.begun.write_text(lab.key)
+    lifecycle.same_code(lab)
+    lab.begun.write_text("another")
+    with pytest.raises(Refused, match="another checkout"):
+        lifecycle.same_code(lab)
+
+
 def test_the_key_changes_with_what_a_lab_is_made_of(lab: Lab) -> None:
     assert Lab.of(lab.profile).key == lab.key
     assert Lab.of(changed(lab.profile, osd_gb=9)).key != lab.key

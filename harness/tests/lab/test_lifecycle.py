@@ -53,14 +53,13 @@ def test_one_command_at_a_time_changes_the_lab(world: World) -> None:
 
 
 def test_a_lab_of_another_checkout_is_refused(world: World) -> None:
-    built = world.lab.built.read_text()
-    world.lab.built.write_text("another key")
+    world.lab.begun.write_text("another key")
     try:
         said = cutover("gate", "1", "--only", "W1-NODES")
         assert said.returncode == Exit.REFUSED
         assert "another checkout" in said.stderr
     finally:
-        world.lab.built.write_text(built)
+        world.lab.begun.write_text(world.lab.key)
 
 
 @pytest.mark.long
