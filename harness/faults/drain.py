@@ -72,10 +72,10 @@ class Drain(Fault):
         if not self._leaving(reach):
             return True
         place = server_beside(reach, self.machine).name
-        said = reach.shell.run(place, tools.last_words(self.id)).stdout.strip()
+        said = tools.last_words(reach, place, self.id)
         # Whoever drained it is told so while the API still lists the last pod.
         if said and not said.endswith(f"node/{self.machine} drained"):
-            raise InjectFailed(f"{self.machine} was not drained; kubectl said: {said[-1000:]}")
+            raise InjectFailed(f"{self.machine} was not drained; kubectl said: {said}")
         return False
 
     def healed(self, reach: Reach) -> bool:

@@ -96,6 +96,12 @@ class Stress(Exhaust, ABC):
     def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
         return self.machine, [tools.stop_unit(self.id)]
 
+    def active(self, reach: Reach) -> bool:
+        if super().active(reach):
+            return True
+        tools.must_go_on(reach, self.machine, self.id)
+        return False
+
 
 def measured(reach: Reach, machine: str, *, everything: bool = True) -> Mapping[str, Any]:
     """What the kubelet measured of the machine; without file systems it is fresher."""

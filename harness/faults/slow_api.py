@@ -85,10 +85,13 @@ class SlowApi(Fault):
 
     def active(self, reach: Reach) -> bool:
         """Every API server says that requests of this level wait for a seat."""
-        return all(
+        if all(
             int(self._at(reach, server).get("WaitingRequests", 0)) > 0
             for server in reach.profile.cluster().servers
-        )
+        ):
+            return True
+        tools.must_go_on(reach, self.machine, self.id)
+        return False
 
     def healed(self, reach: Reach) -> bool:
         if any(reach.kube.exists(f"{path}/{self._called}") for path in KEPT):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import quote
 
+from harness.errors import InjectFailed
 from harness.faults.fault import server_beside
 from harness.faults.model import MARK, Argv
 from harness.transport import Reach
@@ -16,15 +17,11 @@ _IN_TOOLBOX = (
     '"$@" --namespace "$SPACE" exec "$pod" -- '
 )
 
+_SAID_LINES = 8
+
 # systemctl says of a unit that has ended by itself that there is none.
 _STOP = (
     'systemctl stop "$1" || test "$(systemctl show --property=ActiveState --value "$1")" = inactive'
-)
-# Not what systemd says of it; and what is said with every attempt, once.
-_LAST_WORDS = (
-    'systemctl is-active --quiet "$1" || '
-    'journalctl --quiet --no-pager --output=cat "_SYSTEMD_UNIT=$1" | '
-    "tac | awk '!said[$0]++' | head -n 8 | tac"
 )
 
 
@@ -50,9 +47,25 @@ def stop_unit(fault: str) -> Argv:
     return ("sh", "-c", _STOP, "stop", _unit(fault))
 
 
-def last_words(fault: str) -> Argv:
-    """What the fault's unit said before it ended; nothing while it runs."""
-    return ("sh", "-c", _LAST_WORDS, "last-words", _unit(fault))
+def last_words(reach: Reach, place: str, fault: str) -> str:
+    """What the fault's unit said before it ended; nothing while it runs.
+
+    Not what systemd says of it; and what is said with every attempt, once.
+    """
+    unit = _unit(fault)
+    if reach.shell.run(place, ("systemctl", "is-active", unit)).status == 0:
+        return ""
+    journal = ("journalctl", "--quiet", "--output=cat", f"_SYSTEMD_UNIT={unit}")
+    said = reach.shell.run(place, journal).stdout.splitlines()
+    last_first = dict.fromkeys(reversed(said))
+    return "\n".join(reversed(list(last_first)[:_SAID_LINES]))
+
+
+def must_go_on(reach: Reach, place: str, fault: str) -> None:
+    """InjectFailed when the fault's unit has ended by itself, in its own last words."""
+    said = last_words(reach, place, fault)
+    if said:
+        raise InjectFailed(f"what was to do it on {place} has ended, and said: {said}")
 
 
 def _unit(fault: str) -> str:

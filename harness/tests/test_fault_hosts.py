@@ -19,10 +19,10 @@ from harness.faults.power_off import PowerOff
 from harness.faults.reboot import Reboot
 from harness.faults.skew_clock import SkewClock
 from harness.faults.slow_api import SlowApi
-from harness.tests.fault_examples import ASKED, ID, whole_cluster
+from harness.tests.fault_examples import ASKED, ID, has_ended, whole_cluster
 from harness.tests.stage import reach
 from harness.transport import Answer, Completed, Reach
-from harness.transport.fake import FakeKube
+from harness.transport.fake import FakeKube, FakeShell
 
 IN_CONTAINER = {
     ("*", "systemd-detect-virt"): Completed(status=0, stdout="systemd-nspawn\n", stderr="")
@@ -131,6 +131,13 @@ def test_a_slow_api_is_seen_when_requests_wait_at_every_server() -> None:
     assert SLOW.active(level({"10.0.0.1": 7, "10.0.0.2": 1}))
     assert not SLOW.active(level({"10.0.0.1": 7, "10.0.0.2": 0}))
     assert not SLOW.active(level({"10.0.0.1": 7}))
+
+
+def test_a_program_that_ended_instead_of_holding_seats_says_why() -> None:
+    free = level({"10.0.0.1": 0, "10.0.0.2": 0})
+    ended = replace(free, shell=FakeShell(has_ended("ssl.SSLError: certificate has expired")))
+    with pytest.raises(InjectFailed, match=r"on one has ended, and said: .*expired"):
+        SLOW.active(ended)
 
 
 def test_it_is_gone_when_no_server_knows_the_level_any_more() -> None:

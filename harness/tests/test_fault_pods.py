@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from random import Random
 from typing import Any
 
@@ -13,8 +15,9 @@ from harness.faults.kill_container import KillContainer
 from harness.faults.kill_ingress import KillIngress
 from harness.faults.kill_pods import KillPods
 from harness.faults.kill_speaker import KillSpeaker
-from harness.tests.fault_examples import ID, pod, whole_cluster
-from harness.transport import Completed, Reach
+from harness.tests.fault_examples import ID, has_ended, pod, whole_cluster
+from harness.transport import Reach
+from harness.transport.fake import ShellAnswer
 
 PATH = "/api/v1/namespaces/shop/pods"
 LISTED = f"{PATH}?labelSelector=app%3Dweb"
@@ -146,23 +149,26 @@ def test_what_a_daemon_set_or_the_machine_itself_runs_is_not_drained() -> None:
     assert not Drain(id=ID, machine="one").healed(cluster)
 
 
-@pytest.mark.parametrize("said", ["", "node/one drained\n"])
-def test_a_drain_is_not_seen_while_the_api_lists_a_pod(said: str) -> None:
-    assert not Drain(id=ID, machine="one").active(leaving(said=said))
+@pytest.mark.parametrize("unit", [{}, has_ended("node/one drained")], ids=["runs", "has ended"])
+def test_a_drain_is_not_seen_while_the_api_lists_a_pod(
+    unit: Mapping[tuple[str, str], ShellAnswer],
+) -> None:
+    assert not Drain(id=ID, machine="one").active(leaving(unit))
 
 
 def test_a_drain_that_gave_up_says_why_in_the_words_of_kubectl() -> None:
-    cluster = leaving(said="error: unable to drain node: would violate the pod's budget\n")
-    with pytest.raises(InjectFailed, match=r"one was not drained; kubectl said: .*pod's budget"):
+    again, why = "evicting pod shop/web-1", "error: would violate the pod's budget"
+    cluster = leaving(has_ended("node/one cordoned", again, again, why))
+    told = f"one was not drained; kubectl said: node/one cordoned\n{again}\n{why}"
+    with pytest.raises(InjectFailed, match=f"^{re.escape(told)}$"):
         Drain(id=ID, machine="one").active(cluster)
 
 
-def leaving(*, said: str) -> Reach:
-    """A machine that is cordoned and has a pod to evict; what the unit that drains it has said."""
+def leaving(unit: Mapping[tuple[str, str], ShellAnswer]) -> Reach:
+    """A machine that is cordoned and has a pod to evict; what is said of the unit that does it."""
     every = {"items": [pod("web-1")]}
     listed = {"/api/v1/pods?fieldSelector=spec.nodeName%3Done": every}
-    heard = {("*", "sh"): Completed(status=0, stdout=said, stderr="")}
-    cluster = whole_cluster(listed, answers=heard)
+    cluster = whole_cluster(listed, answers=unit)
     cluster.kube.get("/api/v1/nodes/one")["spec"] = {"unschedulable": True}
     return cluster
 

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
+from harness.errors import InjectFailed
 from harness.faults import agent_script
 from harness.faults.disk_limits import DiskLimits
 from harness.faults.exhaust_cpu import ExhaustCpu
 from harness.faults.exhaust_memory import ExhaustMemory
 from harness.faults.fill_disk import FillDisk
 from harness.faults.slow_disk import SlowDisk
-from harness.tests.fault_examples import ANSWERS, ID, whole_cluster
+from harness.tests.fault_examples import ANSWERS, ID, has_ended, whole_cluster
 from harness.transport import Completed, Reach
 from harness.transport.fake import FakeKube, FakeShell, ShellAnswer
 
@@ -54,6 +55,13 @@ def test_what_is_past_the_middle_is_due_to_the_fault(used: float, active: bool) 
     memory = {"workingSetBytes": used * 1e9, "availableBytes": (8 - used) * 1e9}
     reach = measuring(memory=memory)
     assert (fault.active(reach), fault.healed(reach)) == (active, not active)
+
+
+def test_a_load_that_ended_by_itself_says_why_unless_it_was_seen() -> None:
+    ended = whole_cluster(answers=has_ended("stress-ng: error: no room for 1 worker"))
+    with pytest.raises(InjectFailed, match=r"on one has ended, and said: .*no room for 1 worker"):
+        ExhaustMemory(id=ID, machine="one", percent=95, before=25).active(ended)
+    assert ExhaustMemory(id=ID, machine="one", percent=25, before=0).active(ended)
 
 
 def test_what_is_nearly_exhausted_as_it_is_is_refused() -> None:

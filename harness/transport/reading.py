@@ -20,6 +20,7 @@ READING: frozenset[tuple[str, ...]] = frozenset(
         ("grep",),
         ("ip", "-json", "route", "get"),
         ("ip", "-json", "route", "show"),
+        ("journalctl", "--quiet", "--output=cat"),
         ("modprobe", "--dry-run"),
         ("nft", "--check"),
         ("nft", "list"),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from random import Random
 from typing import TypeAlias
 
+from harness.errors import TimedOut
 from harness.faults import line
 from harness.faults.fault import Fault
 from harness.faults.leftovers import leftovers
@@ -24,9 +25,14 @@ Record: TypeAlias = Callable[[str, object], None]
 
 SEED = 7
 # Everything that a fault, its undo or what keeps that might leave on a machine; not what pods have,
-# which are others after they were restarted.
+# which are others after they were restarted. What kube-proxy and Docker let pass is theirs: it is
+# other when an endpoint comes or goes.
 _TRACES = r"""
-nft list ruleset; tc qdisc show | grep -v noqueue
+nft list tables | while read -r _ family table; do
+    echo "$family $table"
+    case "$table" in kube-proxy|nat|filter|mangle) ;; *) nft list table "$family" "$table" ;; esac
+done
+tc qdisc show | grep -v noqueue
 systemctl list-units --all --plain --no-legend 'cutover*' 'run-r*'
 ls -A /var/lib/cutover-faults 2>&1; ls /etc/systemd/system/cutover-heal.service 2>&1
 ls -d /cutover-* /var/lib/rancher/cutover-* /var/lib/kubelet/cutover-* /run/cutover-* 2>&1
@@ -45,6 +51,13 @@ def traces(world: World, node: Node) -> str:
     """What is on a machine that a fault could have left; packets that were counted do not count."""
     found = world.do(node, "sh", "-c", _TRACES, check=False)
     return re.sub(r"packets \d+ bytes \d+", "packets", found)
+
+
+def as_before(world: World, node: Node, before: str, *, within_s: float = 0.0) -> None:
+    """Nothing is left that was not there; what still is when the time has passed is shown."""
+    with suppress(TimedOut):
+        until(lambda: traces(world, node) == before, within_s=within_s, what="nothing is left")
+    assert traces(world, node) == before
 
 
 @contextmanager

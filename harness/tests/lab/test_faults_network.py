@@ -21,7 +21,7 @@ from harness.faults.limit_bandwidth import LimitBandwidth
 from harness.faults.lose_packets import LosePackets
 from harness.lab.shape import Node
 from harness.tests.lab.breaking import Do, inside
-from harness.tests.lab.lived import Record, active, new_id, refusal, traces
+from harness.tests.lab.lived import Record, active, as_before, new_id, refusal, traces
 from harness.tests.lab.world import World
 from harness.transport import Reach
 from harness.waiting import until
@@ -89,7 +89,7 @@ def test_a_fault_of_the_network_is_seen_and_gone_and_leaves_nothing(
         assert list(left.armed) == [fault.id]
         assert not left.strays
         assert traces(world, node) != before
-    assert traces(world, node) == before
+    as_before(world, node, before)
 
 
 @pytest.mark.parametrize("direction", ["in", "out"])
@@ -105,7 +105,7 @@ def test_the_other_way_goes_on_when_one_is_cut(
         world.do(node, *ping, check=False)
         arrived = echoes(world, other) - heard
     assert arrived == (2 if direction == "in" else 0)
-    assert traces(world, node) == before
+    as_before(world, node, before)
 
 
 def echoes(world: World, node: Node) -> int:
@@ -146,7 +146,7 @@ def test_a_cut_that_nobody_heals_heals_itself_when_its_lease_ends(
             within_s=lease_s + 3,
             what="it answers again though nobody healed it",
         )
-        until(lambda: traces(world, node) == before, within_s=5, what="nothing is left")
+        as_before(world, node, before, within_s=15)
         with pytest.raises(NotProven, match="took itself back"):
             do(lambda _reach: life.renew())
     assert life.expired
@@ -206,4 +206,4 @@ def test_what_is_left_without_an_undo_is_found_and_can_be_removed(world: World, 
 
     assert do(remove) == 4
     assert do(remove) == 0
-    assert traces(world, node) == before
+    as_before(world, node, before)
