@@ -8,16 +8,19 @@ from contextlib import contextmanager, nullcontext
 
 import pytest
 
+from harness.errors import InjectFailed
 from harness.faults.exhaust_cpu import ExhaustCpu
 from harness.faults.exhaust_memory import ExhaustMemory
 from harness.faults.fault import Fault
 from harness.faults.fill_disk import FillDisk
 from harness.faults.keeper import NodeKeeper
+from harness.faults.model import Argv
 from harness.faults.slow_disk import SlowDisk
 from harness.tests.lab.breaking import inside
 from harness.tests.lab.lived import Record, active, as_before, new_id, traces
 from harness.tests.lab.red import beside
 from harness.tests.lab.world import World
+from harness.transport import Reach
 
 
 def exhaust_cpu(name: str) -> Fault:
@@ -67,6 +70,23 @@ def test_a_pressure_is_seen_and_gone_and_leaves_nothing(
         assert not left.strays
         assert traces(world, node) != before
     as_before(world, node, before)
+
+
+class Misspelt(ExhaustCpu):
+    """stress-ng does not understand what it is told."""
+
+    def stress(self, reach: Reach) -> Argv:
+        return (*super().stress(reach), "--no-such-load")
+
+
+def test_a_load_that_ends_by_itself_says_why(world: World, record_property: Record) -> None:
+    fault = Misspelt(id=new_id(), machine=world.three.name, percent=95)
+    with (
+        inside(world) as do,
+        pytest.raises(InjectFailed, match=r"has ended, and said: .*no-such-load"),
+        active(do, fault, record_property),
+    ):
+        pytest.fail("nobody can have seen it")
 
 
 @pytest.mark.long
