@@ -11,6 +11,8 @@ The value:
 from __future__ import annotations
 
 import base64
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -24,6 +26,8 @@ from harness.transport import Reach
 
 _NAME = "site"
 _ROUTED_WITHIN_S = 60.0
+# Whoever has not heard of the site so long after another one had is not late, but wrong.
+_AFTER_ANOTHER_S = 15.0
 # Reserved by RFC 2606: nobody's name, whatever the name server says.
 _DOMAIN = "cutover.example"
 
@@ -101,9 +105,10 @@ class _Visit:
         self._reach = reach
         self._host = host
         self._authority = authority
+        self._first = math.inf
 
     def at(self, address: str) -> Mapping[str, JSON]:
-        ours = pods.eventually(lambda: self._ours(address), _ROUTED_WITHIN_S)
+        ours = pods.eventually(lambda: self._ours(address), _ROUTED_WITHIN_S, self._is_wrong)
         return {
             "ours": ours,
             "stranger": _item(lambda: self._status(f"nobody.{_DOMAIN}", address)),
@@ -115,7 +120,12 @@ class _Visit:
         answer = self._reach.outside.get(self._host, "/", at=address)
         if answer.status != 200:
             raise TransportError(f"status {answer.status}")
+        self._first = min(self._first, time.monotonic())
         return answer.body.strip()
+
+    def _is_wrong(self) -> bool:
+        """Whether another address has led there for so long that all should."""
+        return time.monotonic() > self._first + _AFTER_ANOTHER_S
 
     def _status(self, host: str, address: str) -> int:
         return self._reach.outside.get(host, "/", at=address).status

@@ -192,25 +192,27 @@ def run_script(kube: Kube, space: str, name: str, role: str, argument: str) -> A
         raise TransportError(f"{role} in pod {name}: garbled: {done.stdout[-200:]!r}") from error
 
 
-def eventually(look: Callable[[], JSON], within_s: float) -> dict[str, JSON]:
-    """The first answer and how long it took to come, or the last error, within some seconds."""
+def eventually(
+    look: Callable[[], JSON], within_s: float, unless: Callable[[], bool] = lambda: False
+) -> dict[str, JSON]:
+    """The first answer and how long it took to come, or the last error, within some seconds.
+
+    ``unless`` ends the waiting for an answer sooner.
+    """
     began = time.monotonic()
-    problem = ""
+    found: dict[str, JSON] = {}
 
-    def succeeded() -> dict[str, JSON] | None:
-        nonlocal problem
+    def answered() -> bool:
+        found.clear()
         try:
-            return {"value": look(), "took_s": round(time.monotonic() - began, 1)}
+            found["value"] = look()
         except TransportError as error:
-            problem = str(error)
-            return None
+            found["error"] = str(error)
+        return "value" in found or unless()
 
-    try:
-        found = until(succeeded, within_s=within_s, what="an answer")
-    except TimedOut:
-        return {"error": problem, "took_s": round(time.monotonic() - began, 1)}
-    assert found is not None
-    return found
+    with contextlib.suppress(TimedOut):
+        until(answered, within_s=within_s, what="an answer")
+    return {**found, "took_s": round(time.monotonic() - began, 1)}
 
 
 def in_each(keys: Iterable[str], work: Callable[[str], T]) -> dict[str, T | HarnessError]:
