@@ -32,7 +32,7 @@ RULES = Soak.model_validate(
         "schema": 1,
         "faults": [{"fault": "stop-monitor", "weight": 1, "hold_s": [60, 60]}],
         "pause_s": [0, 0],
-        "calm_within_s": 20,
+        "calm_within_s": 10,
         "look_every_s": 60,
         "grows_percent": 25,
         "refused_percent": 20,
