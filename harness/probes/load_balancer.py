@@ -33,9 +33,7 @@ class LoadBalancer:
 
     def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
         with pods.namespace(reach.kube) as space:
-            wanted = pods.service(space, _NAME, _NAME)
-            wanted["spec"]["type"] = "LoadBalancer"
-            reach.kube.apply(wanted)
+            reach.kube.apply(_balanced(space))
             began = time.monotonic()
             machine = reach.profile.machines[0].name
             reach.kube.apply(pods.pod(reach, space, _NAME, machine, "server"))
@@ -49,6 +47,13 @@ class LoadBalancer:
                 raise Unreachable(f"no pod stands behind the service: {late[_NAME]}")
             answer = pods.eventually(lambda: _talk(reach, address), _ANSWERS_WITHIN_S)
         return {"address": address, "given_after_s": after_s, "said": said, "answer": answer}
+
+
+def _balanced(space: str) -> dict[str, Any]:
+    wanted = pods.service(space, _NAME, _NAME)
+    # Else a port of ours is open on every machine, and found by whoever knocks at all of them.
+    only = {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False}
+    return {**wanted, "spec": {**wanted["spec"], **only}}
 
 
 def _given(reach: Reach, space: str) -> str | None:

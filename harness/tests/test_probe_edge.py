@@ -77,7 +77,9 @@ def test_a_service_that_gets_an_address_is_talked_to_and_removed() -> None:
     cluster = Edge()
     seen = balanced(cluster)
     assert (seen["address"], seen["answer"]["value"]) == (ADDRESS, "balanced")
-    assert cluster.made("Service")["spec"]["type"] == "LoadBalancer"
+    service = cluster.made("Service")["spec"]
+    assert service["type"] == "LoadBalancer"
+    assert not service["allocateLoadBalancerNodePorts"], "the look at open ports would see them"
     assert gone(cluster)
 
 
