@@ -9,6 +9,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from harness.lab import archives, cilium, images, metallb
@@ -115,6 +116,18 @@ def test_every_stage_needs_only_stages_before_it() -> None:
         for name, stage in stages(profile).items():
             assert set(stage.needs) <= seen, f"{profile}: {name} comes too early"
             seen.add(name)
+
+
+@pytest.mark.parametrize("profile", ["lab", "lab-full"])
+def test_nothing_works_on_a_machine_that_loses_its_power_once_more_for_its_last_partition(
+    profile: str,
+) -> None:
+    needs: dict[str, set[str]] = {}
+    for name, stage in stages(profile).items():
+        needs[name] = {*stage.needs, *(further for it in stage.needs for further in needs[it])}
+    booted = {name for name, needed in needs.items() if "boot" in needed}
+    early = {name for name in booted if "last partition" not in needs[name]}
+    assert early == {"last partition"}
 
 
 def test_the_quick_shape_builds_nothing_of_the_full_one() -> None:

@@ -102,7 +102,7 @@ def stages(lab: Lab) -> list[Stage]:
             "cilium images",
             lambda: archives.bring(lab, archive(), ARCHIVE, log),
             40,
-            ("cilium system", "cilium programs", "tools", "boot"),
+            ("cilium system", "cilium programs", "tools", "last partition"),
         ),
         Stage(
             "pod network",

@@ -60,7 +60,7 @@ def stages(lab: Lab) -> list[Stage]:
             "metallb images",
             lambda: archives.bring(lab, archive(), ARCHIVE, log),
             10,
-            ("metallb programs", "tools", "boot"),
+            ("metallb programs", "tools", "last partition"),
         ),
         Stage("load balancer", lambda: up(lab, log), 5, ("metallb images", "pod network")),
     ]
