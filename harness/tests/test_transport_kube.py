@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import websocket
 
 from harness.authority import Authority
 from harness.errors import (
@@ -32,6 +33,7 @@ from harness.tests.api_server import (
     write_kubeconfig,
 )
 from harness.transport.kube import ApiKube
+from harness.waiting import until
 
 
 @pytest.fixture
@@ -294,6 +296,28 @@ def test_exec_that_never_ends_costs_the_deadline_and_no_more(api: ApiServer, kub
     with pytest.raises(TimedOut):
         kube.exec("space", "pod", ("true",), within_s=0.5)
     assert time.monotonic() - began < 3
+
+
+def test_an_exec_that_is_given_up_is_closed_by_the_thread_that_reads_from_it(
+    api: ApiServer, kube: ApiKube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed_by: list[threading.Thread] = []
+    close: Callable[[websocket.WebSocket], None] = websocket.WebSocket.shutdown
+
+    def watched(socket: websocket.WebSocket) -> None:
+        closed_by.append(threading.current_thread())
+        close(socket)
+
+    def hang(handler: ApiHandler) -> None:
+        handler.upgrade()
+        _hang()
+
+    monkeypatch.setattr(websocket.WebSocket, "shutdown", watched)
+    api.answers[EXEC] = hang
+    with pytest.raises(TimedOut):
+        kube.exec("space", "pod", ("true",), within_s=0.5)
+    until(lambda: closed_by, within_s=4, what="the connection is closed")
+    assert [it.name.startswith("within 0.5 s") for it in closed_by] == [True]
 
 
 def test_two_threads_may_exec_and_get_at_once(api: ApiServer, kube: ApiKube) -> None:

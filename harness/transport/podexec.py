@@ -20,7 +20,7 @@ from kubernetes.client import Configuration
 from kubernetes.stream.ws_client import create_websocket
 
 from harness.errors import Denied, TransportError, Unreachable
-from harness.transport.deadline import within
+from harness.transport.deadline import hang_up, within
 from harness.transport.protocols import Completed
 
 _STDIN, _STDOUT, _STDERR, _RESULT, _CLOSE = 0, 1, 2, 3, 255
@@ -60,22 +60,18 @@ def run_in_pod(
             took_s=time.monotonic() - started,
         )
 
+    def abandon() -> None:
+        for socket in opened:
+            hang_up(socket.sock)
+
     try:
-        return within(
-            within_s,
-            ask,
-            what=f"{argv[0]} in pod {where}",
-            abandon=lambda: [socket.abort() for socket in opened],
-        )
+        return within(within_s, ask, what=f"{argv[0]} in pod {where}", abandon=abandon)
     except websocket.WebSocketBadStatusException as error:
         refused = Denied if error.status_code in (401, 403) else TransportError
         said = f"{error.status_code}: {_message(error.resp_body)}"
         raise refused(f"{argv[0]} in pod {where}: the API answered {said}") from error
     except (websocket.WebSocketException, OSError) as error:
         raise Unreachable(f"{argv[0]} in pod {where}: connection lost: {error}") from error
-    finally:
-        for socket in opened:
-            socket.shutdown()
 
 
 def _url(host: str, namespace: str, pod: str, argv: Sequence[str], *, wants_input: bool) -> str:
@@ -95,7 +91,10 @@ def _message(body: bytes | None) -> str:
 
 
 def _converse(socket: Any, stdin: bytes) -> dict[int, bytearray]:
-    """Send the input while reading what comes back, until the other side closes."""
+    """Send the input while reading what comes back, until the other side closes; then close too.
+
+    Nobody else may, nor before all is sent: OpenSSL reads and writes by the socket's number.
+    """
 
     def send() -> None:
         # A command may end without reading its input: its status tells, not our broken pipe.
@@ -104,15 +103,20 @@ def _converse(socket: Any, stdin: bytes) -> dict[int, bytearray]:
                 socket.send_binary(bytes([_STDIN]) + stdin[start : start + _CHUNK])
             socket.send_binary(bytes([_CLOSE, _STDIN]))
 
-    if stdin:
-        threading.Thread(target=send, daemon=True).start()
+    sending = threading.Thread(target=send if stdin else lambda: None, daemon=True)
+    sending.start()
     streams = {_STDOUT: bytearray(), _STDERR: bytearray(), _RESULT: bytearray()}
-    while True:
-        opcode, data = socket.recv_data()
-        if opcode == websocket.ABNF.OPCODE_CLOSE:
-            return streams
-        if data and data[0] in streams:
-            streams[data[0]].extend(data[1:])
+    try:
+        while True:
+            opcode, data = socket.recv_data()
+            if opcode == websocket.ABNF.OPCODE_CLOSE:
+                return streams
+            if data and data[0] in streams:
+                streams[data[0]].extend(data[1:])
+    finally:
+        hang_up(socket.sock)
+        sending.join()
+        socket.shutdown()
 
 
 def _status(where: str, result: bytes) -> int:
