@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -13,7 +14,7 @@ from harness.errors import NeverSent, NotProven, TransportError
 from harness.ledger.platform import NEEDS
 from harness.ledger.writers import WRITERS, Counted
 from harness.ledger.writers.bank import Bank
-from harness.tests.ledger_rig import Ground, ground
+from harness.tests.ledger_rig import FakeConnection, Ground, ground
 from harness.tests.probe_rig import MACHINES
 
 DATABASE, FILES = ("postgres", "bank"), ("cephfs", "http")
@@ -98,6 +99,33 @@ def test_a_writer_that_was_abandoned_goes_on_after_one_write_at_most(on: Ground,
 
 
 # --- the database ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", DATABASE)
+def test_a_database_that_is_ready_before_anybody_leads_to_it_is_awaited(
+    on: Ground, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    refusals = iter([psycopg.OperationalError("connection refused")] * 2)
+
+    def connect(**words: Any) -> FakeConnection:
+        for refusal in refusals:
+            raise refusal
+        return on.database.connect(**words)
+
+    monkeypatch.setattr("harness.ledger.writers.postgres.psycopg.connect", connect)
+    writer = WRITERS[kind](on.stage)[0]
+    writer.send(0)
+    assert list(writer.read()) == [(writer.name, 0)]
+    writer.close()
+
+
+def test_a_database_to_which_nobody_leads_says_what_was_met(
+    on: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.ledger.writers.postgres._REACHED_WITHIN_S", 0.1)
+    on.database.down = True
+    with pytest.raises(NeverSent, match="no connection to the database: connection refused"):
+        WRITERS["postgres"](on.stage)
 
 
 @pytest.mark.parametrize("kind", DATABASE)

@@ -103,8 +103,9 @@ def _converse(socket: Any, stdin: bytes) -> dict[int, bytearray]:
                 socket.send_binary(bytes([_STDIN]) + stdin[start : start + _CHUNK])
             socket.send_binary(bytes([_CLOSE, _STDIN]))
 
-    sending = threading.Thread(target=send if stdin else lambda: None, daemon=True)
-    sending.start()
+    helpers = [threading.Thread(target=send, daemon=True)] if stdin else []
+    for helper in helpers:
+        helper.start()
     streams = {_STDOUT: bytearray(), _STDERR: bytearray(), _RESULT: bytearray()}
     try:
         while True:
@@ -115,7 +116,8 @@ def _converse(socket: Any, stdin: bytes) -> dict[int, bytearray]:
                 streams[data[0]].extend(data[1:])
     finally:
         hang_up(socket.sock)
-        sending.join()
+        for helper in helpers:
+            helper.join()
         socket.shutdown()
 
 

@@ -16,13 +16,15 @@ from typing import Any
 
 import psycopg
 
-from harness.errors import NeverSent, NotProven
+from harness.errors import NeverSent, NotProven, TimedOut
 from harness.ledger.checker import Found
 from harness.ledger.writers.protocol import DATABASE_PORT, Stage, seal, unsealed
 from harness.transport.deadline import hang_up
+from harness.waiting import until
 
 _WRITERS = 2
 _CONNECTS_WITHIN_S = 3
+_REACHED_WITHIN_S = 30.0
 _TABLE = "CREATE TABLE IF NOT EXISTS writes (writer text, seq bigint, seal text)"
 _INSERT = "INSERT INTO writes VALUES (%s, %s, %s)"
 _SELECT = "SELECT writer, seq, seal FROM writes WHERE writer LIKE %s"
@@ -133,8 +135,25 @@ class Postgres:
 
 
 def prepare(stage: Stage) -> None:
-    """Make the table in which the rows go."""
+    """Make the table in which the rows go; NeverSent when nobody leads to the database in time.
+
+    Its pod is ready a moment before the machines know that, and refuse nobody any more.
+    """
     with closing(Database(stage, 0)) as database:
+        said: list[NeverSent] = []
+
+        def reached() -> bool:
+            try:
+                database.connected()
+            except NeverSent as error:
+                said.append(error)
+                return False
+            return True
+
+        try:
+            until(reached, within_s=_REACHED_WITHIN_S, what="a way to the database")
+        except TimedOut:
+            raise said[-1] from None
         connection = database.connected()
         connection.execute(_TABLE)
         database.commit(connection)

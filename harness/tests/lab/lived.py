@@ -25,8 +25,8 @@ Record: TypeAlias = Callable[[str, object], None]
 
 SEED = 7
 # Everything that a fault, its undo or what keeps that might leave on a machine; not what pods have,
-# which are others after they were restarted. What kube-proxy and Docker let pass is theirs: it is
-# other when an endpoint comes or goes.
+# which are others after they were restarted. A fault has tables of its own: what kube-proxy, Docker
+# and the pod network let pass is another when an endpoint comes or goes.
 _TRACES = r"""
 nft list tables | while read -r _ family table; do
     echo "$family $table"

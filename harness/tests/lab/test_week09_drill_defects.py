@@ -179,7 +179,7 @@ def test_a_site_that_loses_its_pods_in_a_drill_is_felt_by_its_visitors(
     finally:
         lead_to(world, "ingress")
     few, fast = judged(world, value, FEW_FAILED), judged(world, value, FAST_AGAIN)
-    assert (few.outcome, fast.outcome) == (Outcome.FAIL, Outcome.FAIL)
+    assert (few.outcome, fast.outcome) == (Outcome.FAIL, Outcome.FAIL), few.reason
     assert "while it was broken (status 50" in few.reason
     assert "not answered at all" in fast.reason
     phases = value["runs"][0]["load"]["phases"]
