@@ -16,15 +16,16 @@ from harness.settings import ROOT
 from harness.settings.soaks import REQUIREMENT
 from harness.waiting import until
 
-# Takes a second to put things right, and counts how often it was told to end.
+# Takes a second to put things right, and counts how often it was told to end; a minute at most.
 WORKS = """
 import signal, sys, time
 from pathlib import Path
 told = []
 signal.signal(signal.SIGINT, lambda *_: told.append(1))
 Path(sys.argv[1], "began").touch()
-while not told:
-    signal.pause()
+last = time.monotonic() + 60
+while not told and time.monotonic() < last:
+    time.sleep(0.05)
 time.sleep(1)
 Path(sys.argv[1], "healed").write_text(str(len(told)))
 """
@@ -40,16 +41,24 @@ to_its_end([sys.executable, "-c", *sys.argv[1:]])
 def test_what_ends_a_command_waits_until_the_inner_one_has_healed(
     tmp_path: Path, how: signal.Signals, group: bool
 ) -> None:
-    command = [sys.executable, "-c", RUNS, WORKS, str(tmp_path)]
-    with subprocess.Popen(
-        command, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True
-    ) as outer:
+    # Whoever runs the tests in the background of a script has SIGINT ignored, and we inherit that.
+    heard = ("env", "--default-signal=INT", sys.executable)
+    outer = subprocess.Popen(
+        [*heard, "-c", RUNS, WORKS, str(tmp_path)],
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
         until((tmp_path / "began").exists, within_s=20, every_s=0.1, what="the inner one runs")
         if group:
             subprocess.run(["kill", f"-{how}", "--", f"-{outer.pid}"], check=True)
         else:
             outer.send_signal(how)
         assert outer.wait(timeout=20) != 0
+    finally:
+        outer.kill()
+        outer.wait()
     assert (tmp_path / "healed").read_text() == "1"
 
 
