@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from math import inf
 from pathlib import Path
 
 from harness.errors import NotProven, TimedOut
@@ -55,12 +56,16 @@ class Running:
             self._order_pipe.flush()
 
     def served(self, *, within_s: float = _SERVED_WITHIN_S) -> None:
-        """Wait until a request was answered; NotProven when none is in time, or it has ended."""
+        """Wait until a request was answered; NotProven when none is in time, or it has ended.
+
+        Its second is over, too: phases are cut at whole ones (``Results.cut``), so that whatever is
+        noted after this has a request before it.
+        """
 
         def looked() -> bool:
             if self._process.poll() is not None:
                 raise NotProven(f"the load ended before it began: {self._words()}")
-            return self._so_far().answered > 0
+            return self._so_far(before=time.monotonic()).answered > 0
 
         try:
             until(looked, within_s=within_s, every_s=0.2, what="an answer to the load")
@@ -104,12 +109,9 @@ class Running:
                 if status != 0 and not self.troubles:
                     self.troubles.append(f"the load ended with status {status}: {self._words()}")
 
-    def _so_far(self) -> Bucket:
+    def _so_far(self, before: float = inf) -> Bucket:
         found = read(self._seen, self._order.per_s, ended=time.monotonic())
-        seen = Bucket()
-        for bucket in found.seconds.values() if found else ():
-            seen.merge(bucket)
-        return seen
+        return found.cut(0.0, before).seen if found else Bucket()
 
     def _words(self) -> str:
         return self._said.read_text(encoding="utf-8", errors="replace").strip()[-_TAIL:] or "mute"

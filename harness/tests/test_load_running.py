@@ -8,13 +8,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from harness.drill.loads import Marked
 from harness.errors import NotProven
+from harness.ledger.tally import FAULT
 from harness.load.order import Order
 from harness.load.results import Results
 from harness.load.running import Running, offering
@@ -119,6 +123,23 @@ def test_phases_are_cut_afterwards(shop: Site, tmp_path: Path) -> None:
     after = results.cut(mended + 1, results.ended)
     assert after.planned > 0
     assert after.seen.failed == 0
+
+
+def test_what_is_noted_as_soon_as_a_load_is_offered_has_requests_before_it(
+    shop: Site, tmp_path: Path
+) -> None:
+    """Whatever part of a second the load begins in: a fault may be injected at once."""
+
+    def before(number: int) -> int:
+        with offering(shop.order(per_s=20), tmp_path / f"load-{number}") as load:
+            marked = Marked(load)
+            marked.mark(FAULT)
+            outcome: Any = marked.outcome()
+            answered: int = outcome["phases"]["before"]["answered"]
+            return answered
+
+    with ThreadPoolExecutor(4) as pool:
+        assert min(pool.map(before, range(8))) > 0
 
 
 def test_each_request_has_a_hard_deadline(shop: Site, tmp_path: Path) -> None:
