@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from pytest_bdd.parser import Scenario as BddScenario
 from pytest_bdd.parser import Step
 from pytest_bdd.scenario import scenario_wrapper_template_registry
 
@@ -39,6 +40,7 @@ from harness.report import draw, summary_lines
 from harness.settings import Profile, load_profile
 from harness.settings.soaks import seconds
 from harness.step_guard import StepGuard
+from harness.thens import worst_from
 from harness.transport import Reach
 from harness.waiting import uninterrupted
 
@@ -327,8 +329,17 @@ class GateSession:
     def pytest_bdd_after_step(self, step: Step) -> None:
         self._step_over(step)
 
-    def pytest_bdd_step_error(self, step: Step, exception: Exception) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_bdd_step_error(
+        self,
+        request: pytest.FixtureRequest,
+        scenario: BddScenario,
+        step: Step,
+        exception: Exception,
+    ) -> Generator[None]:
         self._step_over(step, str(exception) or type(exception).__name__)
+        yield  # everybody knows of this one before the next begins
+        raise worst_from(request, scenario, step, exception)
 
     def pytest_bdd_step_func_lookup_error(self, step: Step) -> None:
         self._step_began_s = time.monotonic()

@@ -303,7 +303,7 @@ def _is_needed(waiver: Waiver, judged: Judged, trail: Trail) -> bool:
 def _blocked_by(judged: Judged, trail: Trail) -> frozenset[str | None]:
     """The checks that block, by name; None is whatever no check has judged.
 
-    What comes after a check that failed in its scenario was not asked any more.
+    What a scenario did not come to any more was not asked.
     """
     found: set[str | None] = set()
     wanted = {scenario.id: len(scenario.steps) for scenario in trail.manifest.scenarios}
