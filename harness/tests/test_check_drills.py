@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -54,8 +54,24 @@ def in_each_phase(**changes: Any) -> Callable[[Any], object]:
     return change
 
 
+def in_phase(phase: str, **changes: Any) -> Callable[[Any], object]:
+    return lambda drill: drill["runs"][0]["load"]["phases"][phase].update(changes)
+
+
 def again(**changes: Any) -> Callable[[Any], object]:
-    return lambda drill: drill["runs"][0]["load"]["phases"]["again"].update(changes)
+    return in_phase("again", **changes)
+
+
+# A phase that lies within one second.
+BRIEF: Mapping[str, Any] = {
+    "planned": 0,
+    "on_time": 0,
+    "answered": 0,
+    "failed": 0,
+    "errors": {},
+    "p50_ms": None,
+    "p99_ms": None,
+}
 
 
 def of_load(**changes: Any) -> Callable[[Any], object]:
@@ -82,6 +98,12 @@ DEFECTS = [
             (in_each_phase(on_time=900, answered=1, failed=999, p99_ms=None), "at least 99 %"),
             *((without(phase), "no request was made") for phase in OF_DRILL),
             (again(answered=0, failed=0), "no request was made in the steady state again"),
+            (in_phase("healing", answered=0, failed=0), "until the steady state was back"),
+            *(
+                (in_phase(phase, **BRIEF), "no request was made")
+                for phase in OF_DRILL
+                if phase != "healing"
+            ),
         )
     ),
     (REAL, first_fault(unseen="the fault is seen: not within 30 s"), "not_proven", "not within"),
@@ -190,6 +212,12 @@ def test_the_worst_load_of_all_machines_is_measured() -> None:
     assert (verdict.measured, verdict.target) == ({"failed_percent": 5.0}, {"failed_percent": 25})
     verdict = judged(FAST_AGAIN, again(p99_ms=700.0))
     assert verdict.measured == {"again_p99_ms": 700.0}
+
+
+def test_what_is_steady_again_within_a_second_needs_no_request_until_then() -> None:
+    for check in (FEW_FAILED, FAST_AGAIN):
+        verdict = judged(check, in_phase("healing", **BRIEF))
+        assert verdict.outcome is Outcome.PASS, verdict.reason
 
 
 def test_the_ledger_is_judged_by_the_drills_own_numbers() -> None:
