@@ -30,6 +30,8 @@ from harness.errors import ConfigError, NotProven
 from harness.redaction import Redactor
 
 INLINE_BYTES = 32 * 1024
+# The number that a closed file had belongs to the next one that is opened, maybe a socket.
+_CLOSED = -1
 _DECODER = json.JSONDecoder()
 _IN_LINE = ("run", "seq", "at", "mono_s", "kind", "subject", "data")
 
@@ -71,7 +73,8 @@ def dumps(value: Any) -> str:
 class Journal:
     """A journal open for writing, by one process; threads may share it.
 
-    ConfigError when another process has it open for writing.
+    ConfigError when another process has it open for writing; NotProven for a record that comes once
+    it is closed.
     """
 
     def __init__(self, folder: Path, run: str, redactor: Redactor, *, next_seq: int) -> None:
@@ -149,6 +152,8 @@ class Journal:
     @contextmanager
     def _whole(self) -> Iterator[None]:
         """A record is there as a whole or not at all, also when Ctrl-C comes in between."""
+        if self._file == _CLOSED:
+            raise NotProven(f"the journal of {self.run} is closed: what comes now is lost")
         before = os.fstat(self._file).st_size, self._next_seq
         try:
             yield
@@ -180,7 +185,10 @@ class Journal:
         return f"evidence/{path.name}"
 
     def close(self) -> None:
-        os.close(self._file)
+        with self._lock:
+            file, self._file = self._file, _CLOSED
+        if file != _CLOSED:
+            os.close(file)
 
     def __enter__(self) -> Self:
         return self

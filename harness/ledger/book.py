@@ -32,6 +32,8 @@ DUE, TOTAL, MARK, STOP, END = "due", "total", "mark", "stop", "end"
 _VERSION = 1
 _WORDS = 5
 _CHUNK = 1 << 16
+# The number that a closed file had belongs to the next one that is opened, maybe a socket.
+_CLOSED = -1
 
 # What, who, number, and when (microseconds of the monotonic clock).
 Event: TypeAlias = tuple[str, str, int, int]
@@ -89,6 +91,7 @@ class Book:
         finally:
             with self._syncing:
                 os.close(self._file)
+                self._file = _CLOSED
 
     def __enter__(self) -> Self:
         return self

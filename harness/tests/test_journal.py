@@ -133,3 +133,23 @@ def test_a_journal_has_one_writer_at_a_time(tmp_path: Path) -> None:
             Journal.reopen(tmp_path / "run")
     with Journal.reopen(tmp_path / "run") as journal:
         assert journal.append("note", "b", 2).seq == 2
+
+
+def test_what_comes_too_late_is_written_into_nobody_elses_file(tmp_path: Path) -> None:
+    """The number of a closed file is the next one's; a late line would garble a socket's talk."""
+    with Journal.create(tmp_path / "run", RUN) as journal:
+        number = journal._file
+        journal.close()
+        others = [(tmp_path / str(name)).open("wb") for name in range(number + 1)]
+        try:
+            assert number in [it.fileno() for it in others]
+            with pytest.raises(NotProven, match="is closed"):
+                journal.append("note", "late", 1)
+            journal.close()
+            for it in others:
+                it.write(b"whole")
+                it.close()
+        finally:
+            for it in others:
+                it.close()
+    assert {path.read_bytes() for path in tmp_path.glob("[0-9]*")} == {b"whole"}
