@@ -1,7 +1,8 @@
 """All that is wrong is told: a Then that is red keeps none of those after it from being asked.
 
-pytest-bdd ends a scenario at its first step that raises, and has no setting for it. But a check
-that cannot tell would then hide one that can: NOT PROVEN where FAIL is true. All of them judge
+pytest-bdd ends a scenario at its first step that raises, and has no setting for it: the later ones
+are run here as it does itself, by a function of its own that is not public. A check
+that cannot tell would else hide one that can: NOT PROVEN where FAIL is true. All of them judge
 what was seen by then, so nothing is looked at or touched for it. A Given or When that breaks, or
 comes after a red Then, ends the scenario as ever.
 """
