@@ -112,9 +112,13 @@ def no_more_broke(case: Case) -> Verdict:
 
 
 def others_went_on(case: Case) -> Verdict:
-    """On the machines that were not hit, what the drill names held while the fault was there."""
+    """On the machines that were not hit, what the drill names held while the fault was there.
+
+    Or did so again in time, and until the end. Journals of before had no number for that.
+    """
+    limit = _target(case, "others_after_s")
     findings = []
-    took = [0.0]
+    took = []
     asked = {check for drill in _drills(case).values() for check in drill["during"]}
     for where, run in _runs(case):
         for fault in run["faults"] if asked else ():
@@ -123,11 +127,15 @@ def others_went_on(case: Case) -> Verdict:
                 findings.append(unknown(where, "nobody looked at what was not hit"))
                 continue
             took.append(look["took_s"])
+            if limit is not None and look["took_s"] > limit:
+                text = f"expected the others to go on within {limit:g} s, seen {look['took_s']:g} s"
+                findings.append(Finding(where, text))
             findings += [Finding(where, f"meanwhile, {says}") for says in look["failed"]]
             findings += [unknown(where, f"meanwhile, {says}") for says in look["unknown"]]
     proven = f"meanwhile, on the other machines: {', '.join(sorted(asked))}"
-    measured = {"others_after_s": max(took)} if len(took) > 1 else {}
-    verdict = _judged(case, findings, proven, measured=measured)
+    measured = {"others_after_s": max(took)} if took else {}
+    target = {"others_after_s": limit} if took and limit is not None else {}
+    verdict = _judged(case, findings, proven, measured=measured, target=target)
     return _unless(None if asked else "this drill names nothing that must go on meanwhile", verdict)
 
 

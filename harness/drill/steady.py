@@ -78,17 +78,25 @@ def meanwhile(
 ) -> Mapping[str, Any]:
     """What the others are like while a machine is broken: they may take a moment to go on.
 
-    ``took_s`` until all was well, and what ``failed`` or was ``unknown`` at the end, or twice in a
-    row in the time that was left.
+    They are looked at for all of ``within_s``, for what is well at first may be so only as long as
+    what it remembers. ``took_s`` until all was well and stayed so, and what ``failed`` or was
+    ``unknown`` at the end.
     """
 
     def look() -> Trouble:
         return trouble(reach, looks, numbers, machine)
 
-    took_s, last = _until_well(look, within_s)
-    if not last.all:
-        last = _relapse(look, within_s - took_s)
+    began = time.monotonic()
+    while True:
+        _, last = _until_well(look, _left(began, within_s))
+        took_s = time.monotonic() - began
+        if last.all or not _relapses(look, _left(began, within_s)):
+            break
     return {"took_s": round(took_s, 2), "failed": list(last.failed), "unknown": list(last.unknown)}
+
+
+def _left(began: float, within_s: float) -> float:
+    return max(0.0, began + within_s - time.monotonic())
 
 
 def _until_well(look: Callable[[], Trouble], within_s: float) -> tuple[float, Trouble]:
@@ -105,19 +113,17 @@ def _until_well(look: Callable[[], Trouble], within_s: float) -> tuple[float, Tr
     return time.monotonic() - began, last[0]
 
 
-def _relapse(look: Callable[[], Trouble], for_s: float) -> Trouble:
-    """What is wrong twice in a row with what was well: one look may meet a machine that is busy."""
-    looks = [Trouble()]
+def _relapses(look: Callable[[], Trouble], for_s: float) -> bool:
+    """Is what was well unwell twice in a row? One look may meet a machine that is busy."""
+    ill = [False]
 
     def twice() -> bool:
-        looks.append(look())
-        return all(it.all for it in looks[-2:])
+        ill.append(bool(look().all))
+        return all(ill[-2:])
 
-    try:
-        until(twice, within_s=for_s, what="a relapse", every_s=_AGAIN_EVERY_S)
-    except TimedOut:
-        return Trouble()
-    return looks[-1]
+    with contextlib.suppress(TimedOut):
+        return until(twice, within_s=for_s, what="a relapse", every_s=_AGAIN_EVERY_S)
+    return False
 
 
 def all_numbers(gates: Gates) -> Numbers:

@@ -23,6 +23,8 @@ Writer = Literal["postgres", "bank", "cephfs", "http", "objects"]
 REQUIRED = ("lost_count", "outage_s", "steady_again_s", "whole_again_s")
 # What a drill with a load must say of it, and one without a load cannot.
 OF_LOAD = ("failed_percent", "again_p99_ms")
+# What a drill must say that looks at the machines which it does not hit.
+OF_OTHERS = "others_after_s"
 
 
 def _complete(targets: Mapping[str, Target]) -> Mapping[str, Target]:
@@ -108,6 +110,14 @@ class Drill(Named):
             raise ValueError(f"a load without {' and '.join(OF_LOAD)} proves nothing")
         if self.load is None and given:
             raise ValueError(f"{given[0]} needs a load")
+        return self
+
+    @model_validator(mode="after")
+    def _looks_are_judged(self) -> Drill:
+        if self.looks is not None and OF_OTHERS not in self.targets:
+            raise ValueError(f"looks without {OF_OTHERS} prove nothing")
+        if self.looks is None and OF_OTHERS in self.targets:
+            raise ValueError(f"{OF_OTHERS} needs looks")
         return self
 
     def looks_on(self, parts: Collection[str]) -> OwnLooks | None:

@@ -67,6 +67,7 @@ def seen() -> dict[str, dict[str, Any]]:
                     "outage_s": ["≤", 90],
                     "noticed_by_ceph_s": ["≤", 60],
                     "noticed_by_kubernetes_s": ["≤", 90],
+                    "others_after_s": ["≤", 75],
                     "failed_percent": ["≤", 25],
                     "again_p99_ms": ["≤", 1000],
                     "steady_again_s": ["≤", 300],

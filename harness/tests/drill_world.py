@@ -10,7 +10,7 @@ from typing import Any
 from harness.drill.conduct import Meanwhile, Stage, carry_out
 from harness.errors import Refused
 from harness.faults.fault import Fault
-from harness.settings.drills import REQUIRED, Drill, Limits
+from harness.settings.drills import OF_OTHERS, REQUIRED, Drill, Limits
 from harness.tests.noop_fault import Note, NoteKeeper
 from harness.tests.stage import reach
 from harness.transport import Reach
@@ -111,6 +111,7 @@ class World:
 
 def drill(note: Note, **changes: Any) -> Drill:
     target = {"at_most": 60, "words": "a number"}
+    keys = [*REQUIRED, *([OF_OTHERS] if "looks" in changes else [])]
     return Drill.model_validate(
         {
             "schema": 1,
@@ -120,7 +121,7 @@ def drill(note: Note, **changes: Any) -> Drill:
             "where": "each-machine",
             "faults": [{"fault": "no-op", "after_s": 0, "hold_s": 0, "with": {"note": note}}],
             "ledger": ["postgres"],
-            "targets": dict.fromkeys(REQUIRED, target),
+            "targets": dict.fromkeys(keys, target),
             **changes,
         }
     )

@@ -124,6 +124,12 @@ DEFECTS = [
         "nobody looked",
     ),
     (WENT_ON_BESIDE, lambda d: d["runs"][0]["faults"][0].pop("meanwhile"), "not_proven", "not hit"),
+    (
+        WENT_ON_BESIDE,
+        first_fault(meanwhile={"took_s": 75.5, "failed": [], "unknown": []}),
+        "fail",
+        "expected the others to go on within 75 s, seen 75.5 s",
+    ),
     (NOTICED, first_fault(noticed={"ceph": 22.0}), "fail", "it never did"),
     (NOTICED, first_fault(noticed={}, held_s=30.0), "not_proven", "it was there for 30 s only"),
     (NOTICED, lambda d: d["runs"][0]["faults"][0].pop("noticed"), "not_proven", "nobody looked"),
@@ -190,7 +196,12 @@ def test_the_longest_wait_for_the_others_is_measured() -> None:
     slow = {"took_s": 40.0, "failed": [], "unknown": []}
     verdict = judged(WENT_ON_BESIDE, first_fault(meanwhile=slow))
     assert verdict.outcome is Outcome.PASS, verdict.reason
-    assert verdict.measured == {"others_after_s": 40.0}
+    assert (verdict.measured, verdict.target) == ({"others_after_s": 40.0}, {"others_after_s": 75})
+
+
+def test_a_journal_of_before_has_no_number_for_the_others() -> None:
+    verdict = judged(WENT_ON_BESIDE, lambda drill: drill["targets"].pop("others_after_s"))
+    assert (verdict.outcome, verdict.target) == (Outcome.PASS, {})
 
 
 def test_a_drill_without_a_load_and_a_cluster_without_an_ingress_have_nothing_to_judge() -> None:

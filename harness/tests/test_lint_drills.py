@@ -89,13 +89,34 @@ def test_a_fault_that_could_not_be_planned_is_found_with_its_line(
     assert mistakes(tmp_path, faults=[planned]) == [("stumble.yaml:7", says)]
 
 
+LOOKS = {"probes": ["swarm"], "during": ["names resolve in pods"], "checks": ["TLS is valid"]}
+OTHERS = settings_drills.OF_OTHERS
+
+
 def test_looks_that_nobody_could_take_are_found(tmp_path: Path) -> None:
     looks = {"probes": ["tea-leaves"], "during": ["all is well"], "checks": ["all is well"]}
-    found = mistakes(tmp_path, looks=looks)
+    found = mistakes(tmp_path, looks=looks, targets={**DRILL["targets"], OTHERS: TARGET})
     assert [says for _, says in found] == [
         "there is no probe named “tea-leaves”",
         "there is no check named “all is well”",
     ]
+
+
+@pytest.mark.parametrize(
+    ("looks", "target", "words"),
+    [
+        (LOOKS, None, "looks without others_after_s prove nothing"),
+        (None, TARGET, "others_after_s needs looks"),
+        (LOOKS, {**TARGET, "at_most": 2}, "others_after_s is longer than the fault is there"),
+    ],
+)
+def test_looks_at_the_others_without_a_number_that_they_can_miss_are_found(
+    tmp_path: Path, looks: object, target: object, words: str
+) -> None:
+    targets = {**DRILL["targets"], **({OTHERS: target} if target else {})}
+    ((where, says),) = mistakes(tmp_path, targets=targets, **({"looks": looks} if looks else {}))
+    assert where.startswith("stumble.yaml:")
+    assert words in says
 
 
 def test_a_load_that_is_not_there_or_not_right_is_found(tmp_path: Path) -> None:
