@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -136,14 +136,14 @@ def all_numbers(gates: Gates) -> Numbers:
 
 def _observe(reach: Reach, without: str | None, name: str) -> Sequence[Observation]:
     probe = PROBES[name]
-    # Whoever is gone would be waited for.
-    targets = [target for target in probe.targets(reach) if target != without]
+    # Whoever is gone would be waited for, by the others too.
+    own = reach if without is None else replace(reach, profile=reach.profile.without(without))
 
     def look(target: str) -> Observation:
         began = time.monotonic()
         value, error = None, None
         try:
-            value = probe.observe(reach, target)
+            value = probe.observe(own, target)
         except HarnessError as problem:
             error = str(problem)
         except Exception as problem:  # a probe that breaks has seen nothing
@@ -153,7 +153,7 @@ def _observe(reach: Reach, without: str | None, name: str) -> Sequence[Observati
             probe=name, target=target, at=time.time(), took_s=took_s, value=value, error=error
         )
 
-    looks: Mapping[str, Observation | HarnessError] = pods.in_each(targets, look)
+    looks: Mapping[str, Observation | HarnessError] = pods.in_each(probe.targets(own), look)
     return [it for it in looks.values() if isinstance(it, Observation)]
 
 

@@ -316,6 +316,11 @@ class Profile(Frozen):
             return self.uid
         return self.uid_file.read_text(encoding="utf-8").strip() if self.uid_file.exists() else None
 
+    def without(self, machine: str) -> Profile:
+        """The profile for those who must not ask a machine that is broken: the others."""
+        others = tuple(it for it in self.machines if it.name != machine)
+        return self.model_copy(update={"machines": others})
+
     def cluster(self) -> Cluster:
         """What checks may know of this profile."""
         parts = {

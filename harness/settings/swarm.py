@@ -47,7 +47,7 @@ class Swarm(Frozen):
         return sorted(named - machines)
 
     def declared(self, machines: tuple[str, ...]) -> SwarmDeclared:
-        """What checks may know of it."""
+        """What checks may know of it, as it is on these machines."""
         return SwarmDeclared(
             managers=self.managers,
             services={
@@ -59,7 +59,9 @@ class Swarm(Frozen):
                             path=it.path,
                             status=it.status,
                             says=it.says,
-                            machines=it.machines or machines,
+                            machines=tuple(
+                                name for name in machines if name in (it.machines or machines)
+                            ),
                         )
                         for it in one.answers
                     ),

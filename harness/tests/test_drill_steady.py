@@ -42,8 +42,8 @@ class Asked:
     within_s: float = 5.0
     asked: list[str] = field(default_factory=list)
 
-    def targets(self, reach: Reach) -> Sequence[str]:  # noqa: ARG002
-        return list(self.answers)
+    def targets(self, reach: Reach) -> Sequence[str]:
+        return [it.name for it in reach.profile.machines if it.name in self.answers]
 
     def observe(self, reach: Reach, target: str) -> Any:  # noqa: ARG002
         self.asked.append(target)

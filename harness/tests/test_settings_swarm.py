@@ -33,6 +33,15 @@ def test_an_answer_is_expected_of_every_machine_unless_some_are_named() -> None:
     assert swarm.services["web"].answers[0].at(names[0]) == f"{names[0]}:8069/"
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_nobody_is_asked_on_a_machine_that_is_left_out(named: bool) -> None:
+    gone, *others = (machine.name for machine in CONTABO.machines)
+    services = web(machines=[gone, others[0]]) if named else web()
+    swarm = profile(services=services).without(gone).cluster().swarm
+    assert swarm is not None
+    assert list(swarm.services["web"].answers[0].machines) == (others[:1] if named else others)
+
+
 @pytest.mark.parametrize(
     ("swarm", "words"),
     [

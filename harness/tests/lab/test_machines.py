@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
 
 from harness.lab import machines
+from harness.lab.shape import LAB, Node
 from harness.provision import records
 from harness.tests.lab.world import World
 from harness.waiting import until
@@ -129,6 +131,60 @@ def test_a_client_that_ceph_gave_up_mounts_again_by_itself(world: World) -> None
         within_s=60,
         what="CephFS answers there again",
     )
+
+
+@pytest.mark.parametrize("daemon", ["mon", "mds"])
+def test_what_the_lab_asks_of_ceph_is_what_ceph_does(world: World, daemon: str) -> None:
+    """Ceph passes over an option that it does not know."""
+    asked = ConfigParser()
+    asked.read_string((LAB / "machine/etc/ceph/ceph.conf").read_text(encoding="utf-8"))
+    name = f"{daemon}.{world.one.name}"
+    shown = json.loads(world.do(world.one, "ceph", "daemon", name, "config", "show"))
+    other = {
+        key: (value, shown.get(key))
+        for key, value in asked["global"].items()
+        if "@" not in value and not same(value, shown.get(key, ""))
+    }
+    assert not other
+
+
+def same(one: str, other: str) -> bool:
+    try:
+        return float(one) == float(other)
+    except ValueError:
+        return one == other
+
+
+@pytest.mark.long
+def test_a_metadata_server_that_is_gone_with_a_monitor_is_missed_and_replaced(
+    world: World,
+) -> None:
+    """By itself, Ceph waits a minute for it: see the drill lose-manager."""
+    name = metadata_server(world, world.one)
+    node = next(it for it in world.lab.nodes if it.name == name)
+    other = next(it for it in world.lab.nodes if it.name != name)
+    world.power_off(node)
+    try:
+        until(
+            lambda: metadata_server(world, other) not in ("", name),
+            within_s=60,
+            what="another metadata server has taken over",
+        )
+        write = "timeout 5 sh -c 'echo > /mnt/cephfs/written && rm /mnt/cephfs/written && echo ok'"
+        until(
+            lambda: world.do(other, "sh", "-c", write, check=False),
+            within_s=40,
+            what="CephFS is written again",
+        )
+    finally:
+        world.whole_from_power_on(node)
+
+
+def metadata_server(world: World, node: Node) -> str:
+    """The machine of the one that serves, as that machine is told; empty while there is none."""
+    told = world.do(node, "timeout", "10", "ceph", "fs", "status", "--format=json", check=False)
+    servers = json.loads(told)["mdsmap"] if told else []
+    return next((it["name"] for it in servers if it["state"] == "active"), "")
 
 
 def test_the_node_agent_stops_and_its_pods_stay_as_under_rke2(world: World) -> None:
