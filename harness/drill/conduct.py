@@ -13,8 +13,8 @@ Nothing is judged here. What came of it is one value, which checks judge:
                 "unseen": why nobody saw it, "aborted": why it was taken back early,
                 "ours": was that for a reason of ours, and not of the cluster's,
                 "abort_s", "abort_gone_s": from the alarm until it was taken back, and seen gone,
-                "meanwhile": what was wrong on the other machines, at the end or again
-                (``steady.meanwhile``), if that is looked at}
+                "meanwhile": after how long the other machines were well for good, and what was
+                wrong there at the end (``steady.meanwhile``), if that is looked at}
   ``steady_s``, ``after``   how long until the steady state, and what is still in its way
   ``whole_s``   until Ceph had every copy again; None when it was not seen; not there without Ceph
   ``ledger``    what became of the writes, as checks of the ledger judge it

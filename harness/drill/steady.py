@@ -69,8 +69,9 @@ def until_steady(
         troubles = (trouble(reach, look, numbers) for look in looks)
         return next((it for it in troubles if it.all), Trouble())
 
-    took_s, last = _until_well(first, within_s)
-    return took_s, last.all
+    began = time.monotonic()
+    last = _until_well(first, within_s)
+    return time.monotonic() - began, last.all
 
 
 def meanwhile(
@@ -88,7 +89,7 @@ def meanwhile(
 
     began = time.monotonic()
     while True:
-        _, last = _until_well(look, _left(began, within_s))
+        last = _until_well(look, _left(began, within_s))
         took_s = time.monotonic() - began
         if last.all or not _relapses(look, _left(began, within_s)):
             break
@@ -99,9 +100,8 @@ def _left(began: float, within_s: float) -> float:
     return max(0.0, began + within_s - time.monotonic())
 
 
-def _until_well(look: Callable[[], Trouble], within_s: float) -> tuple[float, Trouble]:
-    """Look until nothing is wrong: the seconds that took, and what was wrong at the end."""
-    began = time.monotonic()
+def _until_well(look: Callable[[], Trouble], within_s: float) -> Trouble:
+    """Look until nothing is wrong, or the time is over: what was wrong at the end."""
     last = [Trouble()]
 
     def well() -> bool:
@@ -110,7 +110,7 @@ def _until_well(look: Callable[[], Trouble], within_s: float) -> tuple[float, Tr
 
     with contextlib.suppress(TimedOut):  # what is wrong then is told
         until(well, within_s=within_s, what="the steady state", every_s=_EVERY_S)
-    return time.monotonic() - began, last[0]
+    return last[0]
 
 
 def _relapses(look: Callable[[], Trouble], for_s: float) -> bool:

@@ -74,7 +74,7 @@ def _too_late(drill: Drill, faults: Mapping[str, type[Fault]]) -> Iterator[str]:
 
 
 def _of_looks(where: str, path: Path, drill: Drill) -> Iterator[Mistake]:
-    """Probes and checks that a drill looks at beside the steady state, and that do not exist."""
+    """Looks beside the steady state: probes and checks that do not exist, no number to miss."""
     if drill.looks is None:
         return
     line = line_of(path, ("looks",))

@@ -62,7 +62,8 @@ class OwnLooks(Looks):
     """What a drill looks at beside the steady state.
 
     ``checks`` hold before and afterwards, ``during`` hold on all other machines while the fault is
-    there. Of a cluster that has not the part that it ``needs``, nothing is looked at.
+    there, or do so again within ``others_after_s`` of the drill, and until the end. Of a cluster
+    that has not the part that it ``needs``, nothing is looked at.
     """
 
     during: tuple[str, ...] = Field(min_length=1)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from harness import waiting
 from harness.checks import CHECKS
 from harness.drill import steady as module
 from harness.drill.session import Drilling, Options
@@ -58,7 +59,6 @@ class Asked:
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_EVERY_S", 0.01)
-    monkeypatch.setattr(module, "_AGAIN_EVERY_S", 0.01)
     monkeypatch.setitem(CHECKS, CHECK, all_answer)
 
 
@@ -88,38 +88,54 @@ def test_a_machine_that_is_broken_is_neither_asked_nor_judged(
     assert trouble(reach(), LOOKS, {}, "one").failed
 
 
-def test_the_others_have_a_moment_to_go_on_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    probing(monkeypatch, one=["ill", "ill", "well"], two="ill")
-    seen = meanwhile(reach(), LOOKS, {}, "two", 0.5)
-    assert (seen["failed"], seen["unknown"]) == ([], [])
-    assert seen["took_s"] < 0.5
-    probing(monkeypatch, one="ill", two="well")
-    seen = meanwhile(reach(), LOOKS, {}, "two", 0.05)
-    assert seen["failed"] == ["all answer: ill: ['one'], silent: []"]
+@dataclass
+class Clock:
+    """Goes on when somebody waits, and only then."""
+
+    now: float = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    time = monotonic
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
 
 
-def test_what_goes_on_must_go_on_until_the_machine_is_healed(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two seconds between looks at what is ill, ten between looks at what is well."""
+    told = Clock()
+    monkeypatch.setattr(module, "_EVERY_S", 2.0)
+    monkeypatch.setattr(module, "_AGAIN_EVERY_S", 10.0)
+    monkeypatch.setattr(module, "time", told)
+    monkeypatch.setattr(waiting, "time", told)
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize(
+    ("one", "took_s", "failed"),
+    [
+        (["well"], 0, False),
+        (["ill", "ill", "well"], 4, False),
+        (["ill"], 60, True),
+        # What goes on must do so until the machine is healed.
+        (["well", "well", "well", "ill"], 60, True),
+        # What is on CephFS is read from memory for a while after its metadata server is gone.
+        (["well", "well", *["ill"] * 5, "well"], 26, False),
+        # One look says nothing.
+        (["well", "ill", "well"], 0, False),
+    ],
+)
+def test_the_others_went_on_once_they_are_well_for_good(
+    monkeypatch: pytest.MonkeyPatch, one: list[str], took_s: float, failed: bool
 ) -> None:
-    probing(monkeypatch, one=["well", "well", "well", "ill"], two="ill")
-    seen = meanwhile(reach(), LOOKS, {}, "two", 0.5)
-    assert seen["failed"] == ["all answer: ill: ['one'], silent: []"]
-
-
-def test_what_stops_later_and_goes_on_again_took_until_then(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """What is on CephFS is read from memory for a while after its metadata server is gone."""
-    first, *later = ["well", *["ill"] * 10, "well"]
-    probe = probing(monkeypatch, one=[first, *later], two="ill")
-    seen = meanwhile(reach(), LOOKS, {}, "two", 0.5)
-    assert seen["failed"] == []
-    assert len(probe.asked) > len(later)
-    assert 0.1 <= seen["took_s"] < 0.5
-    probing(monkeypatch, one=["well", "ill", "well"], two="ill")
-    seen = meanwhile(reach(), LOOKS, {}, "two", 0.5)
-    assert seen["failed"] == []
-    assert seen["took_s"] < 0.1  # one look says nothing
+    probing(monkeypatch, one=one, two="ill")
+    seen = meanwhile(reach(), LOOKS, {}, "two", 60)
+    says = ["all answer: ill: ['one'], silent: []"] if failed else []
+    assert (seen["failed"], seen["unknown"]) == (says, [])
+    assert seen["took_s"] == pytest.approx(took_s)
 
 
 def test_what_is_dear_is_looked_at_only_when_all_else_is_well(
