@@ -20,11 +20,11 @@ from typing import cast
 import pytest
 from pytest_bdd.parser import Scenario as BddScenario
 from pytest_bdd.parser import Step
-from pytest_bdd.scenario import scenario_wrapper_template_registry
 
 from harness import checks, exits, probes, transport
 from harness.bundle import pack
-from harness.catalogue import Scenario, scenario_id
+from harness.catalogue import Scenario
+from harness.collected import scenario_of
 from harness.drill.schedule import Turn
 from harness.drill.session import Drilling, Options
 from harness.engine import Run
@@ -399,13 +399,5 @@ class GateSession:
 
     def _scenario_of(self, item: pytest.Item) -> Scenario | None:
         """The scenario of the manifest that a test runs; None when it is none of this run's."""
-        if not isinstance(item, pytest.Function):
-            return None
-        template = scenario_wrapper_template_registry.get(item.obj)
-        if template is None:
-            return None
-        features = item.config.rootpath / "features"
-        file = template.feature.filename.removeprefix(f"{features}/")
-        callspec = getattr(item, "callspec", None)
-        row = callspec.params.get("_pytest_bdd_example", {}) if callspec else {}
-        return self._scenarios.get(scenario_id(file, template.name, row))
+        known = scenario_of(item)
+        return None if known is None else self._scenarios.get(known)
