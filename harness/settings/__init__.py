@@ -5,6 +5,7 @@ prove; ``waivers`` declares which risks are accepted, by whom and until when.
 """
 
 from harness.settings.ceph import Ceph
+from harness.settings.disks import NewPartition
 from harness.settings.faults import Commands, KnownPods, Selected
 from harness.settings.files import (
     ROOT,
@@ -29,22 +30,19 @@ from harness.settings.gates import (
     load_gates,
     unit_of,
 )
+from harness.settings.ingress import Ingress
 from harness.settings.needs import NodeNeeds, load_needs
 from harness.settings.profile import (
     Access,
-    Backups,
-    Ingress,
     Kubernetes,
-    Legacy,
     MachineSettings,
-    NewPartition,
     Profile,
     SshAccess,
     Stack,
-    Storage,
     load_profile,
 )
 from harness.settings.rook import Rook
+from harness.settings.storage import Backups, Legacy, Storage
 from harness.settings.swarm import Swarm
 from harness.settings.waivers import Waiver, load_waivers
 

@@ -1,12 +1,50 @@
-"""Which disk each machine has: the record that an operator made before anything was written."""
+"""The partition that Ceph is given, and the record of which disk each machine has."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
 
 from harness.model import OsdDisk, RecordedPartition
 from harness.settings.files import Frozen, parse
+from harness.settings.places import Name, ProfilePath
+
+
+class NewPartition(Frozen):
+    """The partition that ``provision disk`` makes on each machine, after the disk's last one.
+
+    ``record`` is the file that says which disk each machine has, and what is on it.
+    """
+
+    device: str = Field(pattern=r"^/dev/[a-z0-9/_-]+$")
+    number: int = Field(ge=1, le=128)
+    at_least_gib: float = Field(gt=0)
+    at_most_gib: float = Field(gt=0)
+    # Whether the table's copy may be moved to the end of a disk that was made larger.
+    grow_table: bool = False
+    record: ProfilePath
+
+    @model_validator(mode="after")
+    def _some_size_fits(self) -> NewPartition:
+        if self.at_least_gib > self.at_most_gib:
+            raise ValueError("at_least_gib is more than at_most_gib")
+        return self
+
+
+class Disks(NewPartition):
+    """The partition on each machine that is given to Ceph, and where its measurements are kept.
+
+    ``osds`` says which OSD belongs on which machine. While ``state`` is ``raw`` nobody may use it,
+    afterwards (``osd``) only that OSD. ``allow_writes`` lets ``bench osd`` write over all of it.
+    """
+
+    state: Literal["raw", "osd"]
+    osds: Mapping[Name, int]
+    baseline: ProfilePath
+    allow_writes: bool = False
 
 
 class PartitionRecord(Frozen):

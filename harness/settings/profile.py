@@ -1,61 +1,29 @@
 """Cluster profiles: what an operator declares, validated before anything is touched.
 
-A profile is one YAML file in ``scenarios/clusters/`` (or any path). Paths in it may begin with
-``${state}`` (``$XDG_STATE_HOME/cutover``), ``${cache}`` (``$XDG_CACHE_HOME/cutover``), ``${here}``
-(the profile's own folder) or ``~``.
+A profile is one YAML file in ``scenarios/clusters/`` (or any path).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import ip_address, ip_network, summarize_address_range
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    IPvAnyAddress,
-    IPvAnyNetwork,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import Field, IPvAnyAddress, IPvAnyNetwork, model_validator
 
 from harness.errors import ConfigError
-from harness.model import Cluster, Machine, OsdDisk, StorageClass, SwarmDeclared
+from harness.model import Cluster, Machine, OsdDisk, SwarmDeclared
 from harness.settings.ceph import Ceph
-from harness.settings.disks import recorded_disks
+from harness.settings.disks import Disks, recorded_disks
 from harness.settings.drills import DrillChange
 from harness.settings.faults import Commands, KnownPods, Ledger, Power
-from harness.settings.files import SCENARIOS, Frozen, cache_dir, parse, state_dir
+from harness.settings.files import SCENARIOS, Frozen, parse
 from harness.settings.gates import TargetChange
-from harness.settings.load import UrlPath
+from harness.settings.ingress import Ingress
+from harness.settings.places import AddressRange, Name, ProfilePath
 from harness.settings.rook import Rook
+from harness.settings.storage import Backups, Legacy, Storage
 from harness.settings.swarm import Swarm
-
-
-def _resolve(path: Path, info: ValidationInfo) -> Path:
-    here = (info.context or {}).get("here", Path.cwd())
-    text = str(path)
-    for word, folder in (("state", state_dir()), ("cache", cache_dir()), ("here", here)):
-        text = text.replace(f"${{{word}}}", str(folder))
-    return Path(text).expanduser()
-
-
-ProfilePath = Annotated[Path, AfterValidator(_resolve)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=63)]
-
-
-def _address_range(text: str) -> str:
-    first, dash, last = text.partition("-")
-    if dash:
-        tuple(summarize_address_range(ip_address(first), ip_address(last)))
-    else:
-        ip_network(text)
-    return text
-
-
-AddressRange = Annotated[str, AfterValidator(_address_range)]
 
 
 class SshAccess(Frozen):
@@ -115,83 +83,6 @@ class Kubernetes(Frozen):
     etcd_snapshot_copies: str | None = None
 
 
-class Ingress(Frozen):
-    """Where the ingress answers, and the sites whose certificates must be valid."""
-
-    addresses: tuple[IPvAnyAddress, ...] = Field(min_length=1)
-    ingress_class: str
-    sites: tuple[Name, ...] = ()
-    # What a load asks the sites for, where that is something else than the load says.
-    paths: tuple[UrlPath, ...] = ()
-    # The authority that signed the sites' certificates (PEM); None: one that this system trusts.
-    authority: ProfilePath | None = None
-
-
-class Legacy(Frozen):
-    """The storage that exists already: it must come out of the work unchanged.
-
-    ``type`` and ``source`` are the file system's, as ``findmnt`` names them on every machine.
-    """
-
-    path: Annotated[str, Field(pattern="^/.+")]
-    type: str
-    source: str
-    # The manifest of before the work: `./cutover backup baseline` writes it.
-    baseline: ProfilePath
-    # What may change: patterns of paths in it. Each names a thing and all that is in it, and ``*``
-    # stays within one name.
-    may_change: tuple[Annotated[str, Field(pattern="^[^/]")], ...] = Field(
-        default=(), alias="except"
-    )
-
-
-class Backups(Frozen):
-    """The one claim that holds every customer's backups.
-
-    ``words`` are patterns of the names and labels by which any other claim betrays that it holds
-    backups too. ``reader`` is the user (UID) that may list what is in the claim.
-    """
-
-    claim: Name
-    namespace: Name
-    words: tuple[str, ...] = Field(default=("*backup*",), min_length=1)
-    reader: int = Field(default=65534, ge=1)
-
-
-class NewPartition(Frozen):
-    """The partition that ``provision disk`` makes on each machine, after the disk's last one.
-
-    ``record`` is the file that says which disk each machine has, and what is on it.
-    """
-
-    device: str = Field(pattern=r"^/dev/[a-z0-9/_-]+$")
-    number: int = Field(ge=1, le=128)
-    at_least_gib: float = Field(gt=0)
-    at_most_gib: float = Field(gt=0)
-    # Whether the table's copy may be moved to the end of a disk that was made larger.
-    grow_table: bool = False
-    record: ProfilePath
-
-    @model_validator(mode="after")
-    def _some_size_fits(self) -> NewPartition:
-        if self.at_least_gib > self.at_most_gib:
-            raise ValueError("at_least_gib is more than at_most_gib")
-        return self
-
-
-class Disks(NewPartition):
-    """The partition on each machine that is given to Ceph, and where its measurements are kept.
-
-    ``osds`` says which OSD belongs on which machine. While ``state`` is ``raw`` nobody may use it,
-    afterwards (``osd``) only that OSD. ``allow_writes`` lets ``bench osd`` write over all of it.
-    """
-
-    state: Literal["raw", "osd"]
-    osds: Mapping[Name, int]
-    baseline: ProfilePath
-    allow_writes: bool = False
-
-
 class Stack(Frozen):
     """The parts that this cluster declares; a part is absent when it is None."""
 
@@ -201,31 +92,6 @@ class Stack(Frozen):
     ingress: Literal["traefik", "nginx", "caddy"] | None = None
     rook: Literal["external", "cluster"] | None = None
     source: Literal["swarm"] | None = None
-
-
-class Storage(Frozen):
-    """The StorageClass that customers' claims are of, and what it must be."""
-
-    class_name: str = Field(alias="class")
-    provisioner: str
-    # Where its data goes, as its parameters must say: clusterID, fsName and pool, where CSI has
-    # them. One of these that the class has and this does not is an error too.
-    parameters: Mapping[str, str] = {}
-    reclaim_policy: Literal["Delete", "Retain"] = "Delete"
-    # Whether access lists (POSIX ACLs) must survive: how CephFS is mounted decides.
-    access_lists: bool = True
-    # The pool of Ceph that holds the claims' data: it shows what a deleted claim gives back.
-    data_pool: str
-
-    def declared(self) -> StorageClass:
-        """What checks may know of it."""
-        return StorageClass(
-            name=self.class_name,
-            provisioner=self.provisioner,
-            parameters=dict(self.parameters),
-            reclaim_policy=self.reclaim_policy,
-            access_lists=self.access_lists,
-        )
 
 
 class Profile(Frozen):

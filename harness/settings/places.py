@@ -1,0 +1,39 @@
+"""The small words of a profile: paths, names and ranges of addresses.
+
+A path may begin with ``${state}`` (``$XDG_STATE_HOME/cutover``), ``${cache}``
+(``$XDG_CACHE_HOME/cutover``), ``${here}`` (the profile's own folder) or ``~``.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network, summarize_address_range
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, ValidationInfo
+
+from harness.settings.files import cache_dir, state_dir
+
+
+def _resolve(path: Path, info: ValidationInfo) -> Path:
+    here = (info.context or {}).get("here", Path.cwd())
+    text = str(path)
+    for word, folder in (("state", state_dir()), ("cache", cache_dir()), ("here", here)):
+        text = text.replace(f"${{{word}}}", str(folder))
+    return Path(text).expanduser()
+
+
+ProfilePath = Annotated[Path, AfterValidator(_resolve)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=63)]
+
+
+def _address_range(text: str) -> str:
+    first, dash, last = text.partition("-")
+    if dash:
+        tuple(summarize_address_range(ip_address(first), ip_address(last)))
+    else:
+        ip_network(text)
+    return text
+
+
+AddressRange = Annotated[str, AfterValidator(_address_range)]

@@ -1,0 +1,68 @@
+"""What a profile declares of storage: the class of claims, the backups, and what existed before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from harness.model import StorageClass
+from harness.settings.files import Frozen
+from harness.settings.places import Name, ProfilePath
+
+
+class Legacy(Frozen):
+    """The storage that exists already: it must come out of the work unchanged.
+
+    ``type`` and ``source`` are the file system's, as ``findmnt`` names them on every machine.
+    """
+
+    path: Annotated[str, Field(pattern="^/.+")]
+    type: str
+    source: str
+    # The manifest of before the work: `./cutover backup baseline` writes it.
+    baseline: ProfilePath
+    # What may change: patterns of paths in it. Each names a thing and all that is in it, and ``*``
+    # stays within one name.
+    may_change: tuple[Annotated[str, Field(pattern="^[^/]")], ...] = Field(
+        default=(), alias="except"
+    )
+
+
+class Backups(Frozen):
+    """The one claim that holds every customer's backups.
+
+    ``words`` are patterns of the names and labels by which any other claim betrays that it holds
+    backups too. ``reader`` is the user (UID) that may list what is in the claim.
+    """
+
+    claim: Name
+    namespace: Name
+    words: tuple[str, ...] = Field(default=("*backup*",), min_length=1)
+    reader: int = Field(default=65534, ge=1)
+
+
+class Storage(Frozen):
+    """The StorageClass that customers' claims are of, and what it must be."""
+
+    class_name: str = Field(alias="class")
+    provisioner: str
+    # Where its data goes, as its parameters must say: clusterID, fsName and pool, where CSI has
+    # them. One of these that the class has and this does not is an error too.
+    parameters: Mapping[str, str] = {}
+    reclaim_policy: Literal["Delete", "Retain"] = "Delete"
+    # Whether access lists (POSIX ACLs) must survive: how CephFS is mounted decides.
+    access_lists: bool = True
+    # The pool of Ceph that holds the claims' data: it shows what a deleted claim gives back.
+    data_pool: str
+
+    def declared(self) -> StorageClass:
+        """What checks may know of it."""
+        return StorageClass(
+            name=self.class_name,
+            provisioner=self.provisioner,
+            parameters=dict(self.parameters),
+            reclaim_policy=self.reclaim_policy,
+            access_lists=self.access_lists,
+        )
