@@ -113,6 +113,14 @@ class Machine:
         return "server" in self.roles
 
 
+class Port(NamedTuple):
+    """A port that may answer from outside, of one protocol over one version of IP."""
+
+    number: int
+    protocol: str  # "tcp" or "udp"
+    version: int  # 4 or 6
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedPartition:
     """One entry of a disk's partition table, as it was recorded."""
@@ -243,7 +251,7 @@ class Cluster:
     sysctls: Mapping[str, str] = field(default_factory=dict)
     node_mtu: int = 1500
     pod_mtu: int = 1500
-    exposed_ports: tuple[int, ...] = ()
+    exposed_ports: tuple[Port, ...] = ()
     load_balancer_pool: tuple[str, ...] = ()  # "first-last" or CIDR
     osd_disks: Mapping[str, OsdDisk] = field(default_factory=dict)  # by machine
     storage: StorageClass | None = None
