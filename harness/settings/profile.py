@@ -80,6 +80,14 @@ class Kubernetes(Frozen):
     etcd_ca: str
     etcd_cert: str
     etcd_key: str
+    # Files on a server that say where its member of etcd answers: the manifest of a static pod, or
+    # etcd's own configuration. The first that is there counts.
+    etcd_configuration: tuple[str, ...] = (
+        "/var/lib/rancher/rke2/agent/pod-manifests/etcd.yaml",
+        "/etc/kubernetes/manifests/etcd.yaml",
+        "/var/lib/rancher/rke2/server/db/etcd/config",
+        "/var/lib/rancher/k3s/server/db/etcd/config",
+    )
     # Where a server keeps its snapshots of etcd, and the folder, on a file system that servers
     # share, in which each snapshot has its copy.
     etcd_snapshots: str = "/var/lib/rancher/rke2/server/db/snapshots"
