@@ -95,7 +95,8 @@ def _flags(pod: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for container in containers if isinstance(containers, list) else ():
         if not isinstance(container, dict):
             continue
-        words = [*(container.get("command") or ()), *(container.get("args") or ())]
+        parts = [container.get("command"), container.get("args")]
+        words = [word for part in parts if isinstance(part, list) for word in part]
         for word, following in zip(words, [*words[1:], ""], strict=True):
             if str(word).startswith("--"):
                 name, equals, value = str(word)[2:].partition("=")
