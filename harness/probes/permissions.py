@@ -78,7 +78,10 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("storageclasses", "list", group="storage.k8s.io"),
     ),
     "disk-bench": _TOOLBOX,
-    "etcd-snapshots": _may("namespaces", "get"),
+    "etcd-snapshots": (
+        *_may("namespaces", "get"),
+        *_may("etcdsnapshotfiles", "list", group="k3s.cattle.io"),
+    ),
     "etcd-writes": (*_OWN_NAMESPACE, *_may("configmaps", "create", "patch")),
     "host-facts": (),
     "ingress": (

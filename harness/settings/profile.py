@@ -92,6 +92,8 @@ class Kubernetes(Frozen):
     # share, in which each snapshot has its copy.
     etcd_snapshots: str = "/var/lib/rancher/rke2/server/db/snapshots"
     etcd_snapshot_copies: str | None = None
+    # RKE2 uploads each snapshot itself (etcd-s3), and records that in ETCDSnapshotFile objects.
+    etcd_snapshots_in_s3: bool = False
 
 
 class Stack(Frozen):

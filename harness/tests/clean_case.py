@@ -186,7 +186,7 @@ def _cilium() -> Any:
 
 def _snapshots() -> Any:
     """Each server took one an hour ago, and all see the three copies."""
-    files = [_file(f"hourly-{name}", hours=1 + n / 10) for n, name in enumerate(NAMES)]
+    files = [snapshot_file(f"hourly-{name}", hours=1 + n / 10) for n, name in enumerate(NAMES)]
     listed = {
         name: {"snapshots": {"value": [dict(file)]}, "copies": {"value": deepcopy(files)}}
         for name, file in zip(NAMES, files, strict=True)
@@ -215,7 +215,8 @@ def _snapshots() -> Any:
     }
 
 
-def _file(name: str, *, hours: float) -> Any:
+def snapshot_file(name: str, *, hours: float) -> Any:
+    """A whole file of so many hours ago, as it is listed."""
     return {"name": name, "bytes": 4096, "modified": NOW - 3600 * hours}
 
 
