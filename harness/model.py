@@ -234,6 +234,36 @@ class SwarmDeclared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IngressPage:
+    """What a declared site answers at a path: a status (None: any below 400), words in its body."""
+
+    host: str
+    path: str
+    status: int | None = None
+    says: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngressDeclared:
+    """The ingress as the profile declares it; ``harness.settings.Ingress`` says what each means.
+
+    ``limits`` are requests a minute that it takes from one source address, by host.
+    """
+
+    addresses: tuple[str, ...]
+    scheme: str
+    port: int
+    pages: tuple[IngressPage, ...] = ()
+    limits: Mapping[str, float] = field(default_factory=dict)
+
+    def at(self, page: IngressPage, address: str) -> str:
+        """How the answer of a page at one address is named."""
+        usual = {"http": 80, "https": 443}[self.scheme]
+        port = "" if self.port == usual else f":{self.port}"
+        return f"{self.scheme}://{page.host}{port}{page.path} at {address}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """What a cluster profile declares, as far as checks may know it.
 
@@ -263,6 +293,7 @@ class Cluster:
     source_gb: float | None = None  # what the storage that is replaced can hold
     rook: RookDeclared | None = None
     swarm: SwarmDeclared | None = None
+    ingress: IngressDeclared | None = None
     unjudged: tuple[str, ...] = ()  # addresses of machines that are left out (``without``)
 
     def without(self, name: str) -> Cluster:

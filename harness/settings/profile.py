@@ -180,6 +180,12 @@ class Profile(Frozen):
             raise ValueError(f"swarm names no machine: {', '.join(unknown)}")
         return self
 
+    def _why_absent(self, part: str) -> str:
+        """Why a part is not there, in the profile's own words where it has some."""
+        if part == "tls":
+            return self.absent.get(part, "the ingress is plain HTTP: `scheme: http`")
+        return self.absent.get(part, f"the profile {self.name} does not declare {part}")
+
     @property
     def database_image(self) -> str:
         """The image of the ledger's database; where none is declared, that of the probes."""
@@ -204,6 +210,7 @@ class Profile(Frozen):
             "network-policy": self.stack.network_policy,
             "load-balancer": self.stack.load_balancer is not None,
             "ingress": self.stack.ingress is not None,
+            "tls": self.ingress is None or self.ingress.scheme == "https",
             "rook": self.stack.rook is not None,
             "rook-cluster": self.stack.rook == "cluster",
             "swarm": self.stack.source == "swarm",
@@ -220,11 +227,7 @@ class Profile(Frozen):
             ),
             kubernetes_version=self.kubernetes.version,
             parts=frozenset(part for part, present in parts.items() if present),
-            absent={
-                part: self.absent.get(part, f"the profile {self.name} does not declare {part}")
-                for part, present in parts.items()
-                if not present
-            },
+            absent={part: self._why_absent(part) for part, present in parts.items() if not present},
             expected_taints={m.name: m.taints for m in self.machines},
             sysctls=dict(self.sysctls),
             exposed_ports=tuple(it for port in self.exposed_ports for it in ports_of(port)),
@@ -239,6 +242,7 @@ class Profile(Frozen):
             source_gb=self.ceph.source_gb,
             rook=self.rook.declared(self.stack.rook) if self.rook and self.stack.rook else None,
             swarm=self._swarm(),
+            ingress=self.ingress.declared() if self.ingress and self.stack.ingress else None,
             node_mtu=self.kubernetes.node_mtu,
             pod_mtu=self.kubernetes.pod_mtu,
             storage=None if self.storage is None else self.storage.declared(),

@@ -12,6 +12,7 @@ import pytest
 from harness.authority import Authority
 from harness.errors import Denied, TimedOut, TransportError, Unreachable
 from harness.probes import pods
+from harness.settings.ingress import Site as SiteSettings
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.tests.test_probe_pods import Cluster
 from harness.transport import Answer
@@ -127,7 +128,9 @@ def visited(
     declared = PROFILE.ingress
     assert declared is not None
     addresses = (*declared.addresses, *map(IPv4Address, dead))
-    ingress = declared.model_copy(update={"sites": ("shop.example",), "addresses": addresses})
+    ingress = declared.model_copy(
+        update={"sites": (SiteSettings(host="shop.example"),), "addresses": addresses}
+    )
     profile = PROFILE.model_copy(update={"ingress": ingress})
     return observe("ingress", reach(kube=cluster, outside=site, like=profile), "contabo")
 
