@@ -6,7 +6,7 @@ A profile is one YAML file in ``scenarios/clusters/`` (or any path).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,7 +22,7 @@ from harness.settings.faults import Commands, KnownPods, Ledger, Power
 from harness.settings.files import SCENARIOS, Frozen, parse
 from harness.settings.gates import TargetChange
 from harness.settings.ingress import Ingress
-from harness.settings.places import AddressRange, IPv4, Name, ProfilePath
+from harness.settings.places import AddressRange, IPv4, Name, OneOrMore, ProfilePath
 from harness.settings.rook import Rook
 from harness.settings.storage import Backups, Legacy, Storage
 from harness.settings.swarm import Swarm
@@ -56,9 +56,15 @@ class MachineSettings(Frozen):
     address: IPv4
     roles: tuple[Literal["server", "worker"], ...] = ("server", "worker")
     taints: tuple[str, ...] = ()
-    # Where the world reaches it, when that is another address; and its address of IPv6.
-    outside_address: IPv4 | None = None
-    outside_ipv6: IPv6Address | None = None
+    # Where the world reaches it, when not at `address` alone: one address, or several of both
+    # families.
+    outside_address: OneOrMore[IPv4Address | IPv6Address] = ()
+
+    @property
+    def outside_addresses(self) -> tuple[IPv4Address | IPv6Address, ...]:
+        """Every address at which the world reaches it; `address` unless another IPv4 is given."""
+        has_ipv4 = any(it.version == 4 for it in self.outside_address)
+        return self.outside_address if has_ipv4 else (self.address, *self.outside_address)
 
 
 class Kubernetes(Frozen):
