@@ -15,7 +15,6 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,17 +24,13 @@ from harness.model import JSON
 from harness.probes import pods
 from harness.settings import Backups
 from harness.transport import Kube, Reach
+from harness.transport.quantity import size_bytes
 
 _SCRIPT = Path(__file__).with_name("layout_script.py").read_text(encoding="utf-8")
 _READY_WITHIN_S = 60.0
 _AT = "/backups"
 _PREFIX = "cutover-probe-backups-"
 _LIVES_S = 300
-_UNITS = {
-    "": 1,
-    **{unit: 1000**power for power, unit in enumerate(("k", "M", "G", "T", "P", "E"), start=1)},
-    **{unit: 1024**power for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
-}
 
 
 class BackupClaims:
@@ -70,7 +65,7 @@ def _claim(item: Mapping[str, Any], backups: Backups) -> dict[str, Any] | None:
     asked = spec["resources"]["requests"]["storage"]
     return claim | {
         "modes": list(spec["accessModes"]),
-        "bytes": quantity(status.get("capacity", {}).get("storage", asked)),
+        "bytes": size_bytes(status.get("capacity", {}).get("storage", asked)),
         "phase": status.get("phase", "Pending"),
         "why": why,
     }
@@ -81,15 +76,6 @@ def _betrayed(meta: Mapping[str, Any], patterns: Sequence[str]) -> str:
     labels = [f"{key}={value}" for key, value in sorted(meta.get("labels", {}).items())]
     said = [meta["name"], *labels]
     return next((it for it in said if any(fnmatchcase(it.lower(), p) for p in patterns)), "")
-
-
-def quantity(text: str) -> int:
-    """Bytes of a Kubernetes quantity (``500Gi``); TransportError for what is none."""
-    number = text.rstrip("kKMGTPEi")
-    try:
-        return int(Decimal(number) * _UNITS[text[len(number) :]])
-    except (InvalidOperation, KeyError) as error:
-        raise TransportError(f"not a quantity: {text!r}") from error
 
 
 def _layout(reach: Reach, backups: Backups, claim: Mapping[str, Any]) -> dict[str, Any]:

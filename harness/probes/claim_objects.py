@@ -12,6 +12,7 @@ from harness.model import JSON
 from harness.probes import pods
 from harness.settings import Storage
 from harness.transport import Kube, Reach
+from harness.transport.quantity import size_bytes
 from harness.waiting import until
 
 SHARED, LIMITED = "shared", "limited"
@@ -22,7 +23,6 @@ SIZES: Mapping[str, int] = {
     LIMITED: 64 * MIB,
     **{f"spare-{number:02}": 16 * MIB for number in range(1, 19)},
 }
-_SHIFTS = {"": 0, "Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40}
 # The volumes of a class say by these parameters where their data goes.
 PLACES = ("clusterID", "fsName", "pool")
 
@@ -120,10 +120,4 @@ def capacity(kube: Kube, space: str, name: str) -> int | None:
     """How many bytes a claim holds by now, as its status says it."""
     path = f"/api/v1/namespaces/{space}/persistentvolumeclaims/{name}"
     text = kube.get(path)["status"].get("capacity", {}).get("storage")
-    return None if text is None else quantity(text)
-
-
-def quantity(text: str) -> int:
-    """Bytes of a size as the API writes it: ``64Mi``, ``1Gi``, ``67108864``."""
-    number, suffix = (text[:-2], text[-2:]) if text.endswith("i") else (text, "")
-    return int(number) << _SHIFTS[suffix]
+    return None if text is None else size_bytes(text)
