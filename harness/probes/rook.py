@@ -192,7 +192,11 @@ def _cluster(kube: Kube, declared: RookDeclared) -> JSON:
         "message": status.get("message", ""),
         "conditions": {c["type"]: c["status"] for c in status.get("conditions", ())},
         "health": ceph.get("health"),
-        "raised": {name: it.get("message", "") for name, it in ceph.get("details", {}).items()},
+        "raised": {
+            name: it.get("message", "")
+            for name, it in ceph.get("details", {}).items()
+            if it.get("severity") != "HEALTH_OK"  # a note, and not even a warning
+        },
         "checked_at": _epoch(ceph.get("lastChecked")),
         "ceph_versions": sorted(ceph.get("versions", {}).get("overall", {})),
     }

@@ -202,6 +202,9 @@ def _ceph() -> Any:
             "nearfull_ratio": 0.8500000238418579,
             "pools": [{"id": 1, "name": ".mgr", **pool}, {"id": 2, "name": "cephfs_data", **pool}],
         },
+        "osd answers": {
+            str(n): {"value": {"answers": True, "says": ""}} for n in range(len(NAMES))
+        },
         "osd tree": {
             "hosts": {name: [{"id": n, "up": True, "in": True}] for n, name in enumerate(NAMES)},
             "stray": [],

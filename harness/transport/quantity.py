@@ -16,7 +16,7 @@ def size_bytes(text: str) -> int:
     is no quantity, or for less than nothing.
     """
     try:
-        size = math.ceil(parse_quantity(text))
+        size: int = math.ceil(parse_quantity(text))
     except (ValueError, ArithmeticError) as error:
         raise TransportError(f"not a quantity: {text!r}") from error
     if size < 0:
