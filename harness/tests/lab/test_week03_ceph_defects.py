@@ -19,7 +19,7 @@ from harness.faults.budget import refusal
 from harness.faults.model import Takes
 from harness.faults.standing import standing
 from harness.lab.shape import Node
-from harness.tests.lab.breaking import Do
+from harness.tests.lab.breaking import inside
 from harness.tests.lab.red import beside, says
 from harness.tests.lab.world import World
 from harness.waiting import until
@@ -235,13 +235,14 @@ def test_a_ceph_that_answers_nobody_is_found(world: World) -> None:
     assert "it answered nobody" in ruling.reason("W3-CAPACITY")
 
 
-KILLED = """
+# One that stands still tells nobody of the others, as one does that is still there when they die.
+HALTED = """
 set -e
 folder="/run/systemd/system/$1.d"
 mkdir -p "$folder"
-printf '[Service]\\nRestart=no\\n' > "$folder/defect.conf"
+printf '[Service]\\nRestart=no\\n' > "$folder/zz-defect.conf"
 systemctl daemon-reload
-systemctl kill --signal=KILL "$1"
+systemctl kill --signal=STOP "$1"
 """
 
 
@@ -251,7 +252,9 @@ def without_osds(world: World) -> Iterator[None]:
     units = {node: f"ceph-osd@{number}.service" for number, node in enumerate(world.lab.nodes)}
     try:
         with ThreadPoolExecutor(len(units)) as pool:
-            list(pool.map(lambda node: script(world, node, KILLED, units[node]), units))
+            list(pool.map(lambda node: script(world, node, HALTED, units[node]), units))
+            kill = ("systemctl", "kill", "--signal=KILL")
+            list(pool.map(lambda node: world.do(node, *kill, units[node]), units))
         yield
     finally:
         for node, unit in units.items():
@@ -261,10 +264,10 @@ def without_osds(world: World) -> Iterator[None]:
 
 @pytest.mark.defect("every OSD answers")
 def test_osds_that_are_all_gone_at_once_are_found_though_ceph_calls_them_up(
-    world: World, do: Do
+    world: World,
 ) -> None:
     profile = as_declared(world)
-    with without_osds(world):
+    with inside(world) as do, without_osds(world):
         ruling = world.gate("W3-CEPH", cluster=profile)
         reason = do(lambda reach: refusal(standing(reach), world.one.name, frozenset({Takes.OSD})))
     for number, node in enumerate(world.lab.nodes):
