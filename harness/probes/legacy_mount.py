@@ -1,7 +1,7 @@
 """The storage that exists already, on each machine: what is mounted there, and whether it reads.
 
-The value: {"mount": {"type", "source"} or None, "read": {"value": {"names", "read": a file of it
-that was read, or None}} or {"error"}, or None when nothing is mounted}.
+The value: {"mount": {"type", "source", "root", "read_only"} or None, "read": {"value": {"names",
+"read": a file of it that was read, or None}} or {"error"}, or None when nothing is mounted}.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from harness.errors import NotProven, TransportError, Unreachable
 from harness.model import JSON
+from harness.mount_source import is_same
 from harness.settings import Legacy
 from harness.transport import Reach
 
@@ -56,5 +57,10 @@ def declared(reach: Reach) -> Legacy:
 
 def is_usable(found: Mapping[str, Any], legacy: Legacy) -> bool:
     """Whether what is declared is mounted there, and answers."""
-    mount = {"type": legacy.type, "source": legacy.source}
-    return bool(found["mount"] == mount and "value" in found["read"])
+    mount = found["mount"]
+    return (
+        mount is not None
+        and (mount["type"], mount["root"]) == (legacy.type, legacy.root)
+        and is_same(legacy.type, mount["source"], legacy.source)
+        and "value" in found["read"]
+    )

@@ -243,7 +243,7 @@ class Profile(Frozen):
             exposed_ports=tuple(it for port in self.exposed_ports for it in ports_of(port)),
             load_balancer_pool=self.load_balancer_pool,
             osd_disks=self._osd_disks(),
-            legacy=self.legacy.model_dump(include={"path", "type", "source"})
+            legacy=self.legacy.model_dump(include={"path", "type", "source", "access", "root"})
             if self.legacy
             else {},
             backups=self.backups.model_dump(include={"claim", "namespace"}) if self.backups else {},

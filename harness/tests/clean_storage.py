@@ -150,7 +150,7 @@ def _claims() -> Any:
 
 
 def _legacy_mount() -> Any:
-    mount = {"type": "fuse.ceph-fuse", "source": "ceph-fuse"}
+    mount = {"type": "fuse.ceph-fuse", "source": "ceph-fuse", "root": "/", "read_only": False}
     return {"mount": mount, "read": {"value": {"names": 3, "read": "filestore/ab/ab12"}}}
 
 
