@@ -170,12 +170,15 @@ class RookDeclared:
     reclaim_policy: str
     filesystem: str
     pool: str
+    cluster_id: str = ""
+    driver_prefix: str | None = None
     warnings: tuple[str, ...] = ()
     device: str | None = None
 
     def driver(self, kind: str) -> str:
-        """The full name of a CSI driver, ``cephfs`` or ``rbd``: Rook puts its namespace before."""
-        return f"{self.operator_namespace}.{kind}.csi.ceph.com"
+        """The full name of a CSI driver, ``cephfs`` or ``rbd``; Rook's own namespace is before it,
+        unless Rook was told another prefix."""
+        return f"{self.driver_prefix or self.operator_namespace}.{kind}.csi.ceph.com"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

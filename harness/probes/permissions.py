@@ -110,6 +110,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("cephfilesystems", "get", group="ceph.rook.io"),
         *_may("cephblockpools", "list", group="ceph.rook.io"),
         *_may("cephconnections", "get", group="csi.ceph.io"),
+        *_may("clientprofiles", "list", group="csi.ceph.io"),
         *_may("drivers", "list", group="csi.ceph.io"),
         *_may("storageclasses", "get", group="storage.k8s.io"),
         *_may("csidrivers", "list", group="storage.k8s.io"),
