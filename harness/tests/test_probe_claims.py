@@ -29,6 +29,8 @@ from harness.transport.fake import FakeShell
 ONE, TWO, THREE = MACHINES
 BLOCK = script.BLOCK
 WHO = script.owner(7, ONE)
+assert PROFILE.storage is not None
+CLASS = PROFILE.storage.class_name
 LIMITED, MIB = claim_objects.LIMITED, claim_objects.MIB
 
 
@@ -153,7 +155,7 @@ class Volumes(Cluster):
             (root / name).mkdir()
         self.classes: list[Any] = [
             {
-                "metadata": {"name": "cephfs"},
+                "metadata": {"name": CLASS},
                 "provisioner": "rook-ceph.cephfs.csi.ceph.com",
                 "reclaimPolicy": "Delete",
                 "allowVolumeExpansion": True,
