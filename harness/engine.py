@@ -19,6 +19,7 @@ from harness.errors import HarnessError, NotProven, Refused, Unhealed
 from harness.gate import Completed, Ruling, Trail
 from harness.journal import Journal, Record
 from harness.model import JSON, Observation, Outcome
+from harness.notices import collecting
 from harness.probes import Probe
 from harness.transport import Reach
 
@@ -287,6 +288,8 @@ class Run:
         except (TypeError, ValueError) as error:
             text = f"the probe's answer is not JSON: {error}"
             self.write("observation", probe.name, data | _said(None, text))
+        for notice in answer.notices:
+            self.write("notice", probe.name, {"text": notice})
 
 
 def _said(value: Any, error: str | None) -> dict[str, Any]:
@@ -307,13 +310,17 @@ def _observed(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one of several calls gave back; ``at`` is UTC seconds, ``took_s`` its duration."""
+    """What one of several calls gave back; ``at`` is UTC seconds, ``took_s`` its duration.
+
+    ``notices`` are what else the report must say, such as what the call could not remove.
+    """
 
     key: str
     value: Any
     error: str | None
     at: float
     took_s: float
+    notices: Sequence[str] = ()
 
 
 def side_by_side(calls: Mapping[str, Callable[[], Any]], *, within_s: float) -> Iterator[Answer]:
@@ -327,11 +334,12 @@ def side_by_side(calls: Mapping[str, Callable[[], Any]], *, within_s: float) -> 
 
     def call(key: str, work: Callable[[], Any]) -> None:
         value, error = None, None
-        try:
-            value = work()
-        except Exception as problem:
-            error = _in_words(problem)
-        answers.put(Answer(key, value, error, at, time.monotonic() - began))
+        with collecting() as told:
+            try:
+                value = work()
+            except Exception as problem:
+                error = _in_words(problem)
+        answers.put(Answer(key, value, error, at, time.monotonic() - began, told))
 
     for key, work in calls.items():
         threading.Thread(target=call, args=(key, work), name=f"look:{key}", daemon=True).start()

@@ -257,8 +257,10 @@ class Platform:
 
 
 @contextlib.contextmanager
-def namespace(kube: Kube, lasts_s: float) -> Iterator[str]:
+def namespace(kube: Kube, lasts_s: float, *, keeps_volumes: bool = False) -> Iterator[str]:
     """A namespace for a ledger that is kept no longer than that; it goes afterwards.
+
+    ``keeps_volumes`` says that the class of its claims does (Retain): they go all the same.
 
     What a killed harness left is swept once its time is over.
     """
@@ -268,7 +270,8 @@ def namespace(kube: Kube, lasts_s: float) -> Iterator[str]:
         if meta["name"].startswith(_PREFIX) and over:
             kube.delete(f"/api/v1/namespaces/{meta['name']}")
     name = f"{_PREFIX}{secrets.token_hex(4)}"
-    with pods.namespace_named(kube, name, {_UNTIL: f"{time.time() + lasts_s:.0f}"}):
+    until_ = {_UNTIL: f"{time.time() + lasts_s:.0f}"}
+    with pods.namespace_named(kube, name, until_, claims=keeps_volumes):
         yield name
 
 

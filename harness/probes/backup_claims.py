@@ -23,6 +23,7 @@ from typing import Any, ClassVar
 
 from harness.errors import HarnessError, NotProven, TransportError
 from harness.model import JSON
+from harness.notices import removed_afterwards
 from harness.probes import pods
 from harness.probes.objects import Odd, described, listed, must, text, texts
 from harness.settings import Backups
@@ -132,14 +133,13 @@ def _reader(reach: Reach, backups: Backups) -> Iterator[str]:
     kube, space = reach.kube, backups.namespace
     _sweep(kube, space)
     name = f"{_PREFIX}{secrets.token_hex(4)}"
-    try:
+    path = f"/api/v1/namespaces/{space}/pods/{name}"
+    with removed_afterwards(f"the pod {space}/{name}", lambda: kube.delete(path)):
         kube.apply(_pod(reach, backups, name))
         _, late = pods.addresses_when_ready(kube, space, {name: name}, _READY_WITHIN_S)
         if late:
             raise TransportError(late[name])
         yield name
-    finally:
-        kube.delete(f"/api/v1/namespaces/{space}/pods/{name}")
 
 
 def _pod(reach: Reach, backups: Backups, name: str) -> dict[str, Any]:

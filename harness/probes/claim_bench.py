@@ -22,7 +22,7 @@ _BOUND_WITHIN_S = 60.0
 def measure(reach: Reach, seed: int, tell: Callable[[str], None]) -> dict[str, Committed]:
     """What each machine commits to a claim of the declared class; TransportError, ConfigError."""
     sizes = {name: SIZES[name] for name in (SHARED, LIMITED)}
-    with pods.namespace(reach.kube) as space:
+    with pods.namespace(reach.kube, claims=True) as space:
         work = Workload(reach, space, seed=seed)
         work.deploy(claim_objects.bind(reach, space, sizes=sizes, within_s=_BOUND_WITHIN_S))
         return measured(work, tell)
