@@ -16,7 +16,6 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,7 +24,7 @@ from harness.errors import HarnessError, NotProven, TransportError
 from harness.model import JSON
 from harness.notices import removed_afterwards
 from harness.probes import pods
-from harness.probes.objects import Odd, described, listed, must, text, texts
+from harness.probes.objects import Odd, described, listed, must, quantity, text, texts
 from harness.settings import Backups
 from harness.transport import Kube, Reach
 
@@ -35,11 +34,6 @@ _AT = "/backups"
 _PREFIX = "cutover-probe-backups-"
 _LIVES_S = 300
 _SWITCHES = frozenset(("", "true", "false", "yes", "no", "on", "off", "enabled", "disabled"))
-_UNITS = {
-    "": 1,
-    **{unit: 1000**power for power, unit in enumerate(("k", "M", "G", "T", "P", "E"), start=1)},
-    **{unit: 1024**power for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
-}
 
 
 class BackupClaims:
@@ -101,15 +95,6 @@ def _tells(key: str, value: str, backups: Backups) -> bool:
     domain = key.rpartition("/")[0].lower()
     of_a_tool = any(domain == tool or domain.endswith(f".{tool}") for tool in backups.tools)
     return not of_a_tool and value.lower() not in _SWITCHES
-
-
-def quantity(size: str) -> int:
-    """Bytes of a Kubernetes quantity (``500Gi``); Odd for what is none."""
-    number = size.rstrip("kKMGTPEi")
-    try:
-        return int(Decimal(number) * _UNITS[size[len(number) :]])
-    except (InvalidOperation, KeyError) as error:
-        raise Odd(f"not a quantity: {size!r}") from error
 
 
 def _layout(reach: Reach, backups: Backups, claim: Mapping[str, Any]) -> dict[str, Any]:

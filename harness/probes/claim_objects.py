@@ -10,7 +10,7 @@ from typing import Any
 from harness.errors import ConfigError, HarnessError, TimedOut
 from harness.model import JSON
 from harness.probes import pods, volumes
-from harness.probes.objects import flag, listed, must, name_of, part, text, texts
+from harness.probes.objects import flag, listed, must, name_of, part, quantity, text, texts
 from harness.settings import Storage
 from harness.transport import Kube, Reach
 from harness.waiting import until
@@ -23,7 +23,6 @@ SIZES: Mapping[str, int] = {
     LIMITED: 64 * MIB,
     **{f"spare-{number:02}": 16 * MIB for number in range(1, 19)},
 }
-_SHIFTS = {"": 0, "Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40}
 # The volumes of a class say by these parameters where their data goes.
 PLACES = ("clusterID", "fsName", "pool")
 
@@ -110,9 +109,3 @@ def capacity(kube: Kube, space: str, name: str) -> int | None:
     path = f"/api/v1/namespaces/{space}/persistentvolumeclaims/{name}"
     size = text(kube.get(path), "status", "capacity", "storage")
     return None if size is None else quantity(size)
-
-
-def quantity(size: str) -> int:
-    """Bytes of a size as the API writes it: ``64Mi``, ``1Gi``, ``67108864``."""
-    number, suffix = (size[:-2], size[-2:]) if size.endswith("i") else (size, "")
-    return int(number) << _SHIFTS[suffix]

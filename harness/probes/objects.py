@@ -100,13 +100,25 @@ def epoch(item: Any, *keys: str) -> float | None:
         raise Odd(f"{'.'.join(keys)} is no time: {stamp}") from error
 
 
+def quantity(size: str) -> int:
+    """Bytes of a size as the API writes it: ``64Mi``, ``1G``, ``128974848000m``; Odd for what is
+    none."""
+    # It loads for a while, which commands that ask no cluster should not wait for.
+    from kubernetes.utils.quantity import parse_quantity
+
+    try:
+        return int(parse_quantity(size))
+    except (ValueError, ArithmeticError) as error:
+        raise Odd(f"not a quantity: {size!r}") from error
+
+
 def _below(item: Any, keys: Iterable[str]) -> Any:
     passed: list[str] = []
     for key in keys:
         if item is None:
             return None
         if not isinstance(item, Mapping):
-            raise Odd(f"{'.'.join(passed) or 'it'} is a {type(item).__name__}")
+            raise Odd(f"{'.'.join(passed) or 'it'} is of type {type(item).__name__}")
         item = item.get(key)
         passed.append(key)
     return item
@@ -116,5 +128,5 @@ def _of_type(found: Any, kind: type, keys: Sequence[str]) -> Any:
     wrong = found is not None and not isinstance(found, kind)
     # A truth value is an integer to Python alone.
     if wrong or (kind is int and isinstance(found, bool)):
-        raise Odd(f"{'.'.join(keys) or 'it'} is a {type(found).__name__}")
+        raise Odd(f"{'.'.join(keys) or 'it'} is of type {type(found).__name__}")
     return found

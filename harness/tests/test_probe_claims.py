@@ -18,6 +18,7 @@ from harness.probes import claim_kinds_script as kinds
 from harness.probes import claim_objects, claim_workload
 from harness.probes import claim_script as script
 from harness.probes import volumes as volumes_of_ours
+from harness.probes.objects import quantity
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.tests.test_probe_pods import Cluster
 from harness.transport import Completed
@@ -199,7 +200,7 @@ def volumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Keeping:
 
     def limit() -> int:
         (claim,) = [it for it in cluster.claims() if it["metadata"]["name"] == limited.name]
-        return claim_objects.quantity(claim["spec"]["resources"]["requests"]["storage"])
+        return quantity(claim["spec"]["resources"]["requests"]["storage"])
 
     def put_up_to(descriptor: int, data: bytes, offset: int) -> None:
         stored = sum(path.stat().st_size for path in limited.iterdir())
@@ -354,13 +355,6 @@ def test_a_garbled_answer_is_an_error(
     )
     seen = looked(volumes)
     assert "garbled" in seen["data"]["first"]["read"][f"{ONE} → {TWO}"]["error"]
-
-
-@pytest.mark.parametrize(
-    ("text", "size"), [("64Mi", 64 << 20), ("1Gi", 1 << 30), ("67108864", 64 << 20), ("8Ki", 8192)]
-)
-def test_sizes_are_read_as_the_api_writes_them(text: str, size: int) -> None:
-    assert claim_objects.quantity(text) == size
 
 
 def test_a_profile_without_storage_is_told_what_to_declare() -> None:

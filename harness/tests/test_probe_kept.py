@@ -302,18 +302,6 @@ def test_a_claim_that_cannot_be_looked_into_says_why(monkeypatch: pytest.MonkeyP
     assert observe("backup-claims", reach(kube=Claims(), like=ODOO), "contabo")["layout"] is None
 
 
-@given(st.integers(1, 900), st.sampled_from([("Ki", 10), ("Mi", 20), ("Gi", 30), ("Ti", 40)]))
-def test_quantities_are_bytes(number: int, unit: tuple[str, int]) -> None:
-    assert backup_claims.quantity(f"{number}{unit[0]}") == number << unit[1]
-    assert backup_claims.quantity(f"{number}") == number
-
-
-@pytest.mark.parametrize("text", ["", "Gi", "5 apples", "5GiGi", "-"])
-def test_what_is_no_quantity_is_an_error(text: str) -> None:
-    with pytest.raises(TransportError, match="not a quantity"):
-        backup_claims.quantity(text)
-
-
 def test_a_layout_is_listed_with_kinds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "active/acme").mkdir(parents=True)
     (tmp_path / "dump").touch()

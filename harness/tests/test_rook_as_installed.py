@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.checks import CHECKS
 from harness.endpoints import addresses, are_same, is_same_source
-from harness.model import Outcome
+from harness.model import Case, Observation, Outcome
+from harness.tests import rook_objects
 from harness.tests.clean_cluster import NOW
 from harness.tests.rook_objects import GROUP, MACHINES, MONITORS, Item, Mode, find, recorded
 from harness.tests.rook_seen import (
@@ -261,6 +264,18 @@ def test_an_osd_that_a_shutdown_left_behind_is_no_second_osd() -> None:
     assert judge(OSDS, seen(items, "cluster"), "cluster").outcome is Outcome.FAIL
 
 
+def test_a_machine_that_is_declared_to_have_no_osd_needs_none() -> None:
+    items = recorded("cluster", now=NOW)
+    gone("Pod", "rook-ceph-osd-1-5d8f7c-102")(items)
+    value = seen(items, "cluster")
+    assert judge(OSDS, value, "cluster").outcome is Outcome.FAIL
+    cluster = rook_objects.profile("cluster").cluster()
+    disks = {name: it for name, it in cluster.osd_disks.items() if name != MACHINES[1]}
+    look = Observation(probe="rook", target=cluster.name, at=NOW, took_s=1.0, value=value)
+    case = Case(cluster=replace(cluster, osd_disks=disks), targets={}, observations=[look])
+    assert CHECKS[OSDS](case).outcome is Outcome.PASS
+
+
 # --- drivers ----------------------------------------------------------------------------------
 
 
@@ -315,7 +330,7 @@ def test_an_odd_object_is_one_gap_and_hides_no_failure() -> None:
     value = seen(items, "cluster")
     assert value["pods"]["odd"] == {
         f"rook-ceph/{NODE_PLUGIN}-{MACHINES[1][-3:]}": "not understood: "
-        "status.containerStatuses is a str"
+        "status.containerStatuses is of type str"
     }
     verdict = judge(CRASH, value, "cluster")
     assert (verdict.outcome, len(verdict.where)) == (Outcome.NOT_PROVEN, 1)
