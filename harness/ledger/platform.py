@@ -23,7 +23,7 @@ from typing import Any
 
 from harness.errors import NotProven, TimedOut
 from harness.ledger.writers.protocol import DATABASE_PORT, FILES_PORT, Stage
-from harness.probes import claim_objects, pods
+from harness.probes import claim_objects, pods, volumes
 from harness.transport import Kube, Reach
 from harness.transport.tunnel import Tunnels
 from harness.waiting import until
@@ -268,6 +268,8 @@ def namespace(kube: Kube, lasts_s: float, *, keeps_volumes: bool = False) -> Ite
         meta = left["metadata"]
         over = float(meta.get("annotations", {}).get(_UNTIL, "inf")) < time.time()
         if meta["name"].startswith(_PREFIX) and over:
+            if keeps_volumes:
+                volumes.give_back(kube, meta["name"])
             kube.delete(f"/api/v1/namespaces/{meta['name']}")
     name = f"{_PREFIX}{secrets.token_hex(4)}"
     until_ = {_UNTIL: f"{time.time() + lasts_s:.0f}"}

@@ -39,9 +39,9 @@ def namespace(kube: Kube, *, claims: bool = False) -> Iterator[str]:
     ``claims`` says that claims are made in it: their volumes go too, also those that killed looks
     have left.
     """
-    left = _sweep(kube)
+    ours = _sweep(kube, claims=claims)
     if claims:
-        volumes.sweep(kube, left)
+        volumes.sweep(kube, ours)
     with namespace_named(kube, f"{_PREFIX}{secrets.token_hex(4)}", claims=claims) as name:
         yield name
 
@@ -76,12 +76,14 @@ def namespace_named(
         yield name
 
 
-def _sweep(kube: Kube) -> Sequence[str]:
+def _sweep(kube: Kube, *, claims: bool) -> Sequence[str]:
     """Delete the namespaces that killed looks have left; the names of all of ours."""
     ours = [it["metadata"] for it in kube.get(f"/api/v1/namespaces?{SELECTOR}")["items"]]
     for meta in ours:
         age_s = time.time() - datetime.fromisoformat(meta["creationTimestamp"]).timestamp()
         if meta["name"].startswith(_PREFIX) and age_s > _LEFTOVER_S:
+            if claims:
+                volumes.give_back(kube, meta["name"])
             kube.delete(f"/api/v1/namespaces/{meta['name']}")
     return [meta["name"] for meta in ours]
 

@@ -15,7 +15,7 @@ import pytest
 
 from harness.errors import ConfigError, TimedOut, Unreachable
 from harness.probes import claim_kinds_script as kinds
-from harness.probes import claim_objects, claim_workload
+from harness.probes import claim_objects, claim_workload, pods
 from harness.probes import claim_script as script
 from harness.probes import volumes as volumes_of_ours
 from harness.probes.objects import quantity
@@ -333,6 +333,16 @@ def test_what_killed_looks_have_left_is_swept_and_nobody_elses_volumes() -> None
     volumes_of_ours.sweep(cluster, ["cutover-probe-99999999"])
     patched = [manifest["metadata"]["name"] for verb, manifest in cluster.calls if verb == "APPLY"]
     assert patched == ["left", "of-a-ledger"]
+
+
+def test_a_namespace_that_a_killed_look_has_left_goes_with_its_volumes(volumes: Keeping) -> None:
+    old = {"name": "cutover-probe-0a1b2c3d", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    volumes.spaces = [{"metadata": old}]
+    meta = {"namespace": old["name"], "name": "spare-01"}
+    volumes.manifests.append({"kind": "PersistentVolumeClaim", "metadata": meta})
+    with pods.namespace(volumes, claims=True):
+        assert volumes.policies() == {"pv-spare-01": "Delete"}
+        assert volumes.deleted() == [f"/api/v1/namespaces/{old['name']}"]
 
 
 def test_the_pods_write_as_users_of_their_own_and_keep_to_the_restricted_standard(
