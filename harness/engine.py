@@ -189,7 +189,8 @@ class Run:
         self.write("look", probe, {"targets": [name]})
         at, began = time.time(), time.monotonic()
         try:
-            outcome = work()
+            with collecting() as told:
+                outcome = work()
         except Refused as no:
             self.write("refused", name, {"reason": str(no)})
             raise
@@ -199,6 +200,8 @@ class Run:
             if isinstance(error, Unhealed):
                 raise
             return None
+        finally:
+            self._notice(probe, told)
         return Completed(outcome, at, time.monotonic() - began)
 
     def _tell(self, probe: str, done: Mapping[str, Completed]) -> None:
@@ -288,8 +291,11 @@ class Run:
         except (TypeError, ValueError) as error:
             text = f"the probe's answer is not JSON: {error}"
             self.write("observation", probe.name, data | _said(None, text))
-        for notice in answer.notices:
-            self.write("notice", probe.name, {"text": notice})
+        self._notice(probe.name, answer.notices)
+
+    def _notice(self, probe: str, texts: Sequence[str]) -> None:
+        for text in texts:
+            self.write("notice", probe, {"text": text})
 
 
 def _said(value: Any, error: str | None) -> dict[str, Any]:
