@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.probes import objects
+from harness.probes import objects, volumes
 from harness.probes.objects import Odd, described, quantity
 from harness.tests.mutilated import mutilate
+from harness.transport.fake import FakeKube
 
 _UNITS = [("", 1), ("k", 1000), ("M", 10**6), ("G", 10**9), ("Ki", 1 << 10), ("Gi", 1 << 30)]
 
@@ -95,3 +96,24 @@ def test_objects_without_names_are_told() -> None:
         "object 0": "not understood: it has no name",
         "object 1": "not understood: it has no name",
     }
+
+
+@given(st.data())
+def test_an_odd_volume_of_somebody_else_is_nobodys_business(data: st.DataObject) -> None:
+    def kept(name: str, space: str) -> Any:
+        spec = {
+            "claimRef": {"namespace": space, "name": "limited"},
+            "accessModes": ["ReadWriteMany"],
+            "persistentVolumeReclaimPolicy": "Retain",
+        }
+        return {"metadata": {"name": name}, "spec": spec, "status": {"phase": "Released"}}
+
+    ours = "cutover-probe-0a1b2c3d"
+    listed = [*mutilate([kept("theirs", "odoo")], data), kept("ours", ours)]
+    kube = FakeKube({"/api/v1/persistentvolumes": {"items": listed}})
+    assert volumes.of_claim(kube, ours, "limited") == "Released, reclaim policy Retain"
+    assert volumes.modes(kube, ours) == {"limited": ["ReadWriteMany"]}
+    volumes.sweep(kube, [])
+    volumes.give_back(kube, ours)
+    patched = [manifest["metadata"]["name"] for verb, manifest in kube.calls if verb == "APPLY"]
+    assert patched == ["ours", "ours"]
