@@ -1,6 +1,6 @@
-"""What is worth a word in the report and is no part of what was seen: something was not removed.
+"""Notices for the report that are no part of an observation, such as an object that is left behind.
 
-Whoever begins a look collects; what tells something does not know who listens.
+The engine collects the notices of each look; the code that gives one does not know its collector.
 """
 
 from __future__ import annotations
@@ -11,34 +11,34 @@ from contextvars import ContextVar
 
 from harness.errors import HarnessError
 
-_LISTENER: ContextVar[list[str] | None] = ContextVar("listener", default=None)
+_COLLECTOR: ContextVar[list[str] | None] = ContextVar("collector", default=None)
 
 
 @contextlib.contextmanager
 def collecting() -> Iterator[list[str]]:
-    """What is told in this thread meanwhile."""
+    """The notices that this thread gives while the body runs."""
     told: list[str] = []
-    token = _LISTENER.set(told)
+    token = _COLLECTOR.set(told)
     try:
         yield told
     finally:
-        _LISTENER.reset(token)
+        _COLLECTOR.reset(token)
 
 
 def tell(text: str) -> bool:
-    """Say something to whoever collects; False when nobody does."""
-    listener = _LISTENER.get()
-    if listener is not None:
-        listener.append(text)
-    return listener is not None
+    """Give a notice; False when no collector is active in this thread."""
+    collector = _COLLECTOR.get()
+    if collector is not None:
+        collector.append(text)
+    return collector is not None
 
 
 @contextlib.contextmanager
 def removed_afterwards(what: str, remove: Callable[[], None]) -> Iterator[None]:
-    """The body, and then the removal, come what may.
+    """Run the body and then ``remove``, also when the body fails.
 
-    A removal that fails takes nothing away from a body that is finished: it is told what is left.
-    It raises only when nobody listens. An error of the body is always the one that is raised.
+    A removal that fails after a finished body becomes a notice; without a collector it is raised.
+    When the body fails, its own error is the one that is raised.
     """
     try:
         yield

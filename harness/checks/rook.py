@@ -20,8 +20,8 @@ _APART = (
 )
 # The kubelet waits at most 5 min before it restarts a container, and forgets after 10 min of peace.
 _PEACE_S = 600
-# Why a pod has Failed that no container of it has ended: its machine shut down, or needed room. Its
-# workload has another one by then, and what is left of it stays until somebody deletes it.
+# Reasons of a Failed pod that the kubelet ended, because its machine shut down or needed room. The
+# workload has started another pod by then; the Failed one stays in the API until it is deleted.
 _ENDED_BY_OTHERS = frozenset(
     ("Terminated", "NodeShutdown", "Shutdown", "NodeLost", "Evicted", "Preempting", "Preempted")
 )

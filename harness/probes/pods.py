@@ -36,8 +36,7 @@ _NOBODY = 65534
 def namespace(kube: Kube, *, claims: bool = False) -> Iterator[str]:
     """A namespace for one look; it is deleted afterwards, whatever happened.
 
-    ``claims`` says that claims are made in it: their volumes go too, also those that killed looks
-    have left.
+    With ``claims``, the volumes of its claims are removed too, and those of looks that were killed.
     """
     ours = _sweep(kube, claims=claims)
     if claims:

@@ -26,8 +26,11 @@ def give_back(kube: Kube, space: str) -> None:
 
 
 def sweep(kube: Kube, spaces: Collection[str]) -> None:
-    """Have the volumes removed that looks have left which were killed: ours, Released, and of no
-    namespace that is still there (``spaces``)."""
+    """Have the volumes removed that killed looks have left.
+
+    These are Released, and were claimed in a namespace of ours that is not in ``spaces``, the names
+    of those that still exist.
+    """
     for volume in _of(kube, lambda it: bool(_OURS.fullmatch(it)) and it not in spaces):
         if text(volume, "status", "phase") == "Released":
             _set_delete(kube, volume)
@@ -50,7 +53,7 @@ def modes(kube: Kube, space: str) -> dict[str, list[str]]:
 
 
 def _of(kube: Kube, ours: Callable[[str], bool]) -> Iterator[Mapping[str, Any]]:
-    """The volumes of claims in these namespaces; of others nothing is read."""
+    """The volumes of claims in these namespaces; volumes of other claims are not read further."""
     for volume in listed(kube.get("/api/v1/persistentvolumes"), "items"):
         try:
             space = text(volume, "spec", "claimRef", "namespace")

@@ -24,7 +24,7 @@ def test_a_finished_body_keeps_its_result_and_the_report_says_what_is_left() -> 
     assert told == ["the namespace x could not be removed and is left: no route"]
 
 
-def test_where_nobody_listens_it_is_raised() -> None:
+def test_without_a_collector_it_is_raised() -> None:
     assert not tell("something")
     with pytest.raises(Unreachable), removed_afterwards("x", fails):
         pass

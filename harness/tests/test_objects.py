@@ -99,7 +99,7 @@ def test_objects_without_names_are_told() -> None:
 
 
 @given(st.data())
-def test_an_odd_volume_of_somebody_else_is_nobodys_business(data: st.DataObject) -> None:
+def test_an_odd_volume_of_another_claim_is_passed_over(data: st.DataObject) -> None:
     def kept(name: str, space: str) -> Any:
         spec = {
             "claimRef": {"namespace": space, "name": "limited"},

@@ -310,12 +310,12 @@ def test_volumes_that_a_declared_class_keeps_are_seen_to_stay_and_then_removed(
         assert found["left"] == "Released, reclaim policy Delete"
     else:
         assert found["after"] == 1000
-    # All twenty, and nobody else's.
+    # All twenty, and no volume of another claim.
     assert volumes.policies() == {f"pv-{name}": "Delete" for name in claim_objects.SIZES}
     assert volumes.deleted()[-1] == f"/api/v1/namespaces/{space(volumes)}"
 
 
-def test_what_killed_looks_have_left_is_swept_and_nobody_elses_volumes() -> None:
+def test_volumes_that_killed_looks_have_left_are_swept_and_no_others() -> None:
     def kept(name: str, space: str, phase: str = "Released", policy: str = "Retain") -> Any:
         spec = {"claimRef": {"namespace": space}, "persistentVolumeReclaimPolicy": policy}
         return {"metadata": {"name": name}, "spec": spec, "status": {"phase": phase}}

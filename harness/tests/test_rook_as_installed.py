@@ -300,7 +300,7 @@ def test_drivers_with_another_prefix_pass_declared_or_not(csi_operator: bool) ->
     assert verdict.outcome is Outcome.FAIL
 
 
-def test_a_driver_of_somebody_else_does_not_stand_in_for_rooks() -> None:
+def test_another_ceph_csi_does_not_stand_in_for_rooks_drivers() -> None:
     items = recorded("external", now=NOW)
     for kind in ("cephfs", "rbd"):
         find(items, "CSIDriver", f"rook-ceph.{kind}.csi.ceph.com")["metadata"]["name"] = (
