@@ -74,7 +74,8 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_OWN_PODS,
         *_may("pods", "delete"),
         *_may("persistentvolumeclaims", "get", "list", "create", "patch", "delete"),
-        *_may("persistentvolumes", "list"),
+        # Those of a class that keeps them go by their policy, which is made Delete.
+        *_may("persistentvolumes", "list", "patch"),
         *_may("storageclasses", "list", group="storage.k8s.io"),
     ),
     "disk-bench": _TOOLBOX,
@@ -113,6 +114,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("cephfilesystems", "get", group="ceph.rook.io"),
         *_may("cephblockpools", "list", group="ceph.rook.io"),
         *_may("cephconnections", "get", group="csi.ceph.io"),
+        *_may("clientprofiles", "list", group="csi.ceph.io"),
         *_may("drivers", "list", group="csi.ceph.io"),
         *_may("storageclasses", "get", group="storage.k8s.io"),
         *_may("csidrivers", "list", group="storage.k8s.io"),

@@ -27,6 +27,8 @@ from harness.settings.rook import Rook
 from harness.settings.storage import Backups, Legacy, Storage
 from harness.settings.swarm import Swarm
 
+_OF_BACKUPS = "W3-BACKUPS"
+
 
 class SshAccess(Frozen):
     """How to log in to the machines; host keys are pinned in ``known_hosts``."""
@@ -207,6 +209,15 @@ class Profile(Frozen):
             return self.uid
         return self.uid_file.read_text(encoding="utf-8").strip() if self.uid_file.exists() else None
 
+    def changes(self, requirement: str) -> Mapping[str, TargetChange]:
+        """This cluster's own numbers for a requirement's targets."""
+        told = self.targets.get(requirement, {})
+        size = None if self.backups is None else self.backups.at_least_gib
+        if requirement != _OF_BACKUPS or size is None:
+            return told
+        because = "the profile declares the claim's size (backups.at_least_gib)"
+        return {"claim_gib": TargetChange(number=size, because=because), **told}
+
     def without(self, machine: str) -> Profile:
         """The profile for those who must not ask a machine that is broken: the others."""
         others = tuple(it for it in self.machines if it.name != machine)
@@ -246,7 +257,7 @@ class Profile(Frozen):
             legacy=self.legacy.model_dump(include={"path", "type", "source"})
             if self.legacy
             else {},
-            backups=self.backups.model_dump(include={"claim", "namespace"}) if self.backups else {},
+            backups=None if self.backups is None else self.backups.declared(),
             ceph_warnings=dict(self.ceph.warnings),
             ceph_flags=dict(self.ceph.flags),
             source_gb=self.ceph.source_gb,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.model import (
+    BackupClaim,
     Cluster,
     Machine,
     OsdDisk,
@@ -65,7 +66,7 @@ CLUSTER = Cluster(
         parameters={"fsName": "cephfs", "pool": "cephfs_data"},
     ),
     legacy={"path": "/mnt/cephfs", "type": "fuse.ceph-fuse", "source": "ceph-fuse"},
-    backups={"claim": "odoo-backups-storage", "namespace": "odoo"},
+    backups=BackupClaim(claim="odoo-backups-storage", namespace="odoo"),
     source_gb=86.0,
     rook=rook_objects.profile("cluster").cluster().rook,
     swarm=SWARM,

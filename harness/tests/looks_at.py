@@ -53,7 +53,7 @@ LOOKS_AT: Mapping[str, tuple[str, ...]] = {
     "the existing storage is unchanged": ("legacy-manifest",),
     "one shared claim holds the backups": ("backup-claims",),
     "no instance has a backup claim of its own": ("backup-claims",),
-    "backups lie in active and staging": ("backup-claims",),
+    "backups lie as declared": ("backup-claims",),
     "the storage class is as declared": ("claims",),
     "claims are bound in time": ("claims",),
     "what one machine writes every other reads unchanged": ("claims",),
