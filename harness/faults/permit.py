@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from harness.errors import NotProven, Refused, TimedOut
@@ -41,14 +41,16 @@ def may_disrupt(profile: Profile, *, allowed: bool) -> None:
 
 
 @contextmanager
-def permitted(reach: Reach, holder: str, *, allowed: bool) -> Iterator[lease.Hold]:
+def permitted(
+    reach: Reach, holder: str, *, allowed: bool, tell: Callable[[str], object] = str
+) -> Iterator[lease.Hold]:
     """The body may break things: this is the right cluster, it is ours alone, nothing is left over.
 
     Refused otherwise. It is ours alone for as long as the Lease is not lost.
     """
     may_disrupt(reach.profile, allowed=allowed)
     same_cluster(reach)
-    with lease.held(reach.kube, holder) as hold:
+    with lease.held(reach.kube, holder, tell) as hold:
         nothing_left(reach)
         yield hold
 
