@@ -113,6 +113,14 @@ class Machine:
         return "server" in self.roles
 
 
+class Port(NamedTuple):
+    """A port that may answer from outside, of one protocol over one version of IP."""
+
+    number: int
+    protocol: str  # "tcp" or "udp"
+    version: int  # 4 or 6
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedPartition:
     """One entry of a disk's partition table, as it was recorded."""
@@ -226,6 +234,36 @@ class SwarmDeclared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IngressPage:
+    """What a declared site answers at a path: a status (None: any below 400), words in its body."""
+
+    host: str
+    path: str
+    status: int | None = None
+    says: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngressDeclared:
+    """The ingress as the profile declares it; ``harness.settings.Ingress`` says what each means.
+
+    ``limits`` are requests a minute that it takes from one source address, by host.
+    """
+
+    addresses: tuple[str, ...]
+    scheme: str
+    port: int
+    pages: tuple[IngressPage, ...] = ()
+    limits: Mapping[str, float] = field(default_factory=dict)
+
+    def at(self, page: IngressPage, address: str) -> str:
+        """How the answer of a page at one address is named."""
+        usual = {"http": 80, "https": 443}[self.scheme]
+        port = "" if self.port == usual else f":{self.port}"
+        return f"{self.scheme}://{page.host}{port}{page.path} at {address}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """What a cluster profile declares, as far as checks may know it.
 
@@ -243,7 +281,7 @@ class Cluster:
     sysctls: Mapping[str, str] = field(default_factory=dict)
     node_mtu: int = 1500
     pod_mtu: int = 1500
-    exposed_ports: tuple[int, ...] = ()
+    exposed_ports: tuple[Port, ...] = ()
     load_balancer_pool: tuple[str, ...] = ()  # "first-last" or CIDR
     osd_disks: Mapping[str, OsdDisk] = field(default_factory=dict)  # by machine
     storage: StorageClass | None = None
@@ -255,6 +293,7 @@ class Cluster:
     source_gb: float | None = None  # what the storage that is replaced can hold
     rook: RookDeclared | None = None
     swarm: SwarmDeclared | None = None
+    ingress: IngressDeclared | None = None
     unjudged: tuple[str, ...] = ()  # addresses of machines that are left out (``without``)
 
     def without(self, name: str) -> Cluster:

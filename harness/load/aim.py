@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.errors import ConfigError
-from harness.load.order import Order, users_for
+from harness.load.order import Order, Page, users_for
 from harness.settings import Profile
 from harness.settings.load import Load
 
@@ -29,10 +29,12 @@ def aimed(load: Load, profile: Profile, lasts_s: float) -> Order | None:
             f"the load {load.name} has nobody to ask: {profile.name} declares no site",
             remedy="name in `ingress.sites:` of the profile what customers visit",
         )
+    known = ingress.declared(load.paths)
     return Order(
-        addresses=[str(address) for address in ingress.addresses],
-        sites=ingress.sites,
-        paths=ingress.paths or load.paths,
+        addresses=known.addresses,
+        pages=[Page(it.host, it.path, it.status, it.says) for it in known.pages],
+        scheme=known.scheme,
+        port=known.port,
         authority=None if ingress.authority is None else str(ingress.authority),
         per_s=load.requests_per_s,
         timeout_s=load.timeout_s,

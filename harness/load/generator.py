@@ -23,7 +23,7 @@ import ssl
 import sys
 import time
 from collections import defaultdict
-from contextlib import closing
+from contextlib import ExitStack, closing
 from itertools import count
 from math import floor
 from typing import Any, ClassVar
@@ -33,7 +33,7 @@ from gevent.socket import wait_read
 from locust.env import Environment
 
 from harness.load.buckets import Bucket
-from harness.load.order import ON_TIME_S, Order, due_at
+from harness.load.order import ON_TIME_S, Order, Page, due_at
 
 # RFC 8305 lets a client try the next address after a quarter of a second; most are more patient.
 _CONNECTED_WITHIN_S = 1.0
@@ -100,20 +100,27 @@ class Visitor(locust.User):
 def ask(order: Order, trust: ssl.SSLContext, number: int) -> None:
     """One request, on a connection of its own; whatever is raised is why it failed."""
     round_, first = divmod(number, len(order.addresses))
-    round_, path = divmod(round_, len(order.paths))
-    site = order.sites[round_ % len(order.sites)]
-    with (
-        closing(connected([*order.addresses[first:], *order.addresses[:first]], order.port)) as way,
-        trust.wrap_socket(way, server_hostname=site) as talk,
-    ):
-        connection = http.client.HTTPConnection(site)
+    page = order.pages[round_ % len(order.pages)]
+    with ExitStack() as ways:
+        addresses = [*order.addresses[first:], *order.addresses[:first]]
+        talk = ways.enter_context(closing(connected(addresses, order.port)))
+        if order.scheme == "https":
+            talk = ways.enter_context(trust.wrap_socket(talk, server_hostname=page.host))
+        connection = http.client.HTTPConnection(order.host_of(page))
         connection.sock = talk
-        connection.request("GET", order.paths[path], headers={"Connection": "close"})
+        connection.request("GET", page.path, headers={"Connection": "close"})
         response = connection.getresponse()
-        while response.read(_CHUNK):
-            continue  # an answer is there when all of it is
-        if response.status >= http.HTTPStatus.BAD_REQUEST:
-            raise Failed(f"status {response.status}")
+        # An answer is there when all of it is.
+        body = b"".join(iter(lambda: response.read(_CHUNK), b""))
+    judge(page, response.status, body)
+
+
+def judge(page: Page, status: int, body: bytes) -> None:
+    """Raises Failed when an answer is not the one that the page should have."""
+    if status != page.status if page.status else status >= http.HTTPStatus.BAD_REQUEST:
+        raise Failed(f"status {status}")
+    if page.says.encode() not in body:
+        raise Failed("another answer")
 
 
 def connected(addresses: list[str], port: int) -> socket.socket:

@@ -55,7 +55,7 @@ class Ingress:
             "sites": {at: _plain(answer) for at, answer in sites.items()},
             "declared": {
                 f"{site} at {at}": _certificate(reach, site, at, _authority(declared))
-                for site in declared.sites
+                for site in declared.hosts
                 for at in addresses
             },
         }

@@ -6,21 +6,23 @@ A profile is one YAML file in ``scenarios/clusters/`` (or any path).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, IPvAnyAddress, IPvAnyNetwork, model_validator
+from pydantic import Field, IPvAnyNetwork, model_validator
 
 from harness.errors import ConfigError
 from harness.model import Cluster, Machine, OsdDisk, SwarmDeclared
 from harness.settings.ceph import Ceph
 from harness.settings.disks import Disks, recorded_disks
 from harness.settings.drills import DrillChange
+from harness.settings.exposed import ExposedPort, ports_of
 from harness.settings.faults import Commands, KnownPods, Ledger, Power
 from harness.settings.files import SCENARIOS, Frozen, parse
 from harness.settings.gates import TargetChange
 from harness.settings.ingress import Ingress
-from harness.settings.places import AddressRange, Name, ProfilePath
+from harness.settings.places import AddressRange, IPv4, Name, ProfilePath
 from harness.settings.rook import Rook
 from harness.settings.storage import Backups, Legacy, Storage
 from harness.settings.swarm import Swarm
@@ -51,11 +53,12 @@ class MachineSettings(Frozen):
     """One machine of the inventory."""
 
     name: Name
-    address: IPvAnyAddress
+    address: IPv4
     roles: tuple[Literal["server", "worker"], ...] = ("server", "worker")
     taints: tuple[str, ...] = ()
-    # Where the world reaches it, when that is another address.
-    outside_address: IPvAnyAddress | None = None
+    # Where the world reaches it, when that is another address; and its address of IPv6.
+    outside_address: IPv4 | None = None
+    outside_ipv6: IPv6Address | None = None
 
 
 class Kubernetes(Frozen):
@@ -113,8 +116,8 @@ class Profile(Frozen):
     ingress: Ingress | None = None
     storage: Storage | None = None
     rook: Rook | None = None
-    # The TCP ports that may answer from outside, on every machine.
-    exposed_ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = ()
+    # The ports that may answer from outside, on every machine: 22, 443/tcp4, 51820/udp.
+    exposed_ports: tuple[ExposedPort, ...] = ()
     ceph: Ceph = Ceph()
     # What the load balancer gives out: "first-last" or a network in CIDR notation.
     load_balancer_pool: tuple[AddressRange, ...] = ()
@@ -171,6 +174,12 @@ class Profile(Frozen):
             raise ValueError(f"swarm names no machine: {', '.join(unknown)}")
         return self
 
+    def _why_absent(self, part: str) -> str:
+        """Why a part is not there, in the profile's own words where it has some."""
+        if part == "tls":
+            return self.absent.get(part, "the ingress is plain HTTP: `scheme: http`")
+        return self.absent.get(part, f"the profile {self.name} does not declare {part}")
+
     @property
     def database_image(self) -> str:
         """The image of the ledger's database; where none is declared, that of the probes."""
@@ -195,6 +204,7 @@ class Profile(Frozen):
             "network-policy": self.stack.network_policy,
             "load-balancer": self.stack.load_balancer is not None,
             "ingress": self.stack.ingress is not None,
+            "tls": self.ingress is None or self.ingress.scheme == "https",
             "rook": self.stack.rook is not None,
             "rook-cluster": self.stack.rook == "cluster",
             "swarm": self.stack.source == "swarm",
@@ -211,14 +221,10 @@ class Profile(Frozen):
             ),
             kubernetes_version=self.kubernetes.version,
             parts=frozenset(part for part, present in parts.items() if present),
-            absent={
-                part: self.absent.get(part, f"the profile {self.name} does not declare {part}")
-                for part, present in parts.items()
-                if not present
-            },
+            absent={part: self._why_absent(part) for part, present in parts.items() if not present},
             expected_taints={m.name: m.taints for m in self.machines},
             sysctls=dict(self.sysctls),
-            exposed_ports=self.exposed_ports,
+            exposed_ports=tuple(it for port in self.exposed_ports for it in ports_of(port)),
             load_balancer_pool=self.load_balancer_pool,
             osd_disks=self._osd_disks(),
             legacy=self.legacy.model_dump(include={"path", "type", "source"})
@@ -230,6 +236,7 @@ class Profile(Frozen):
             source_gb=self.ceph.source_gb,
             rook=self.rook.declared(self.stack.rook) if self.rook and self.stack.rook else None,
             swarm=self._swarm(),
+            ingress=self.ingress.declared() if self.ingress and self.stack.ingress else None,
             node_mtu=self.kubernetes.node_mtu,
             pod_mtu=self.kubernetes.pod_mtu,
             storage=None if self.storage is None else self.storage.declared(),

@@ -6,6 +6,7 @@ from harness.model import (
     Cluster,
     Machine,
     OsdDisk,
+    Port,
     RecordedPartition,
     StorageClass,
     SwarmAnswer,
@@ -55,7 +56,7 @@ CLUSTER = Cluster(
     expected_taints=dict.fromkeys(NAMES, ()),
     sysctls={"net.ipv4.ip_forward": "1"},
     pod_mtu=1450,
-    exposed_ports=(22, 6443),
+    exposed_ports=tuple(Port(it, "tcp", version) for it in (22, 6443) for version in (4, 6)),
     load_balancer_pool=("10.0.0.200-10.0.0.219",),
     osd_disks=OSD_DISKS,
     storage=StorageClass(

@@ -19,7 +19,7 @@ import pytest
 from harness.drill.loads import Marked
 from harness.errors import NotProven
 from harness.ledger.tally import FAULT
-from harness.load.order import Order
+from harness.load.order import Order, Page
 from harness.load.results import Results
 from harness.load.running import Running, offering
 from harness.settings import ROOT
@@ -72,7 +72,7 @@ def test_everybody_who_comes_while_nobody_is_served_is_late(shop: Site, tmp_path
     p99 = whole.seen.quantile_ms(0.99)
     assert p99 is not None
     assert p99 > 1500
-    assert shop.hosts == {SITE}
+    assert shop.hosts == {f"{SITE}:{shop.port}"}
 
 
 def test_users_who_are_all_busy_leave_nothing_out_and_do_not_offer_it_in_time(
@@ -177,7 +177,7 @@ def test_a_load_that_nobody_serves_does_not_begin(
     shop: Site, tmp_path: Path, address: str, host: str, status: int, told: str
 ) -> None:
     shop.status = status
-    order = replace(shop.order(), addresses=[address], sites=[host])
+    order = replace(shop.order(), addresses=[address], pages=[Page(host, "/")])
     with closing(Running(order, tmp_path / "load")) as load:
         until(lambda: load._so_far().errors, within_s=30, what="requests that failed")
         with pytest.raises(NotProven, match=told):

@@ -12,6 +12,7 @@ import pytest
 from harness.authority import Authority
 from harness.errors import Denied, TimedOut, TransportError, Unreachable
 from harness.probes import pods
+from harness.settings.ingress import Site as SiteSettings
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.tests.test_probe_pods import Cluster
 from harness.transport import Answer
@@ -59,7 +60,7 @@ def gone(cluster: Cluster) -> bool:
 def test_all_ports_of_a_machine_are_tried_where_the_world_reaches_it() -> None:
     outside = FakeOutside({"203.0.113.7": [22, 2379, 70000]})
     machines = list(PROFILE.machines)
-    machines[0] = machines[0].model_copy(update={"outside_address": "203.0.113.7"})
+    machines[0] = machines[0].model_copy(update={"outside_address": IPv4Address("203.0.113.7")})
     profile = PROFILE.model_copy(update={"machines": tuple(machines)})
     seen = observe("open-ports", reach(outside=outside, like=profile), MACHINES[0])
     wanted = {"address": "203.0.113.7", "open": [22, 2379], "refused": 65533, "silent": 0}
@@ -127,7 +128,9 @@ def visited(
     declared = PROFILE.ingress
     assert declared is not None
     addresses = (*declared.addresses, *map(IPv4Address, dead))
-    ingress = declared.model_copy(update={"sites": ("shop.example",), "addresses": addresses})
+    ingress = declared.model_copy(
+        update={"sites": (SiteSettings(host="shop.example"),), "addresses": addresses}
+    )
     profile = PROFILE.model_copy(update={"ingress": ingress})
     return observe("ingress", reach(kube=cluster, outside=site, like=profile), "contabo")
 

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from harness.authority import Authority
-from harness.load.order import Order, users_for
+from harness.load.order import Order, Page, users_for
 
 HERE, NOBODY = "127.0.0.1", "127.0.0.2"
 SITE = "shop.example"
@@ -32,8 +32,7 @@ class Site:
     def order(self, *, per_s: float = 50, timeout_s: float = 5, users: int = 0) -> Order:
         return Order(
             addresses=[HERE],
-            sites=[SITE],
-            paths=["/"],
+            pages=[Page(SITE, "/")],
             authority=str(self.authority),
             per_s=per_s,
             timeout_s=timeout_s,

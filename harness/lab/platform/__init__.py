@@ -42,7 +42,7 @@ def sites(lab: Lab, log: Path) -> None:
     if declared.authority.exists():
         return
     authority = Authority("cutover lab")
-    for site in declared.sites:
+    for site in declared.hosts:
         certificate, key = authority.issue(site, days=3650)
         data = {"tls.crt": certificate, "tls.key": key}
         secret = {
