@@ -118,6 +118,8 @@ def renew(name: str, lease_s: str) -> dict[str, Any]:
 
 def heal(name: str) -> dict[str, Any]:
     undo = FOLDER / name / "undo"
+    if undo.exists() and not undo.stat().st_size:
+        undo.unlink()  # torn by a crash
     done = run("/bin/sh", str(undo)) if undo.exists() else None
     if undo.exists():
         return {"done": False, "said": done.stdout.strip()[-600:] if done else ""}
@@ -136,8 +138,9 @@ def entries() -> list[Any]:
     found = []
     for folder in sorted(FOLDER.iterdir()) if FOLDER.is_dir() else ():
         try:
-            found.append(json.loads((folder / "entry.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError):
+            entry = json.loads((folder / "entry.json").read_text(encoding="utf-8"))
+            found.append({**entry, "id": folder.name, "commands": list(entry["commands"])})
+        except (OSError, ValueError, TypeError, KeyError):
             found.append({"id": folder.name, "commands": []})
     return found
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from pydantic import ValidationError
+
 from harness.errors import TransportError, Unhealed
 from harness.faults import guardian
 from harness.faults.model import HERE, Argv, Undo
@@ -95,23 +97,28 @@ class NodeKeeper:
 
     def left(self) -> Left:
         report = self._ask("list")
-        return Left(
-            place=self._machine,
-            armed={it["id"]: _words(it) for it in report["armed"]},
-            strays=tuple(tuple(command) for command in report["strays"]),
-        )
+        try:
+            return Left(
+                place=self._machine,
+                armed={it["id"]: _words(it) for it in report["armed"]},
+                strays=tuple(tuple(command) for command in report["strays"]),
+            )
+        except (KeyError, TypeError, AttributeError, ValidationError) as error:
+            raise TransportError(f"{self._machine}: what is armed there is garbled") from error
 
     def _ask(self, *words: str, within_s: float = _WITHIN_S) -> dict[str, Any]:
         done = self._reach.shell.run(
             self._machine, (*_PYTHON, *words), stdin=AGENT, within_s=within_s
         )
         try:
-            report: dict[str, Any] = json.loads(done.stdout)
+            report = json.loads(done.stdout)
         except ValueError:
+            report = None
+        if not isinstance(report, dict):
             said = (done.stderr or done.stdout).strip()[-300:]
             raise TransportError(
                 f"{self._machine}: the keeper of undo ended with {done.status}: {said}"
-            ) from None
+            )
         if "error" in report:
             raise TransportError(f"{self._machine}: undo: {report['error']}")
         return report
@@ -133,7 +140,10 @@ class LocalKeeper:
         guardian.heal(name)
 
     def left(self) -> Left:
-        armed = {undo.id: f"{undo.fault} of {undo.target}" for undo in guardian.armed()}
+        armed = {
+            name: _words({} if undo is None else undo.model_dump())
+            for name, undo in guardian.armed().items()
+        }
         return Left(place=HERE, armed=armed)
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from harness.faults import agent_script
 
@@ -230,3 +232,30 @@ def test_a_timer_that_cannot_be_started_is_told(
     entry = {"id": "f00d", "commands": [["true"]], "lease_s": 30}
     agent_script.main("arm", json.dumps(entry))
     assert json.loads(capsys.readouterr().out) == {"error": "RuntimeError: no timer: no bus"}
+
+
+@pytest.mark.usefixtures("place")
+@given(
+    torn=st.one_of(
+        st.text(max_size=30),
+        st.recursive(
+            st.one_of(st.none(), st.integers(), st.text(max_size=5)),
+            lambda inner: (
+                st.lists(inner, max_size=2)
+                | st.dictionaries(st.text(max_size=3), inner, max_size=2)
+            ),
+        ).map(json.dumps),
+    )
+)
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_whatever_is_in_an_entry_it_is_listed_and_healed(torn: str) -> None:
+    folder = agent_script.FOLDER / "beef"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "entry.json").write_text(torn)
+    (folder / "undo").touch()
+    (entry,) = agent_script.listing()["armed"]
+    assert (entry["id"], type(entry["commands"])) == ("beef", list)
+    assert agent_script.heal("beef")["done"] is True
+    assert agent_script.listing()["armed"] == []
