@@ -49,9 +49,12 @@ def mend_journal(reach: Reach, armed: Mapping[str, Mapping[str, Any]]) -> Iterat
         try:
             undo = Undo.model_validate(data["undo"])
         except (KeyError, TypeError, ValidationError):  # the journal of another version
-            what = f"{data.get('fault', 'a fault')} {name}"
-            trouble = "its journal does not say how it is taken back"
-            yield Mended(what=what, place="its run", trouble=trouble, fault=name)
+            yield Mended(
+                what=f"{data.get('fault', 'a fault')} {name}",
+                place="its run",
+                trouble="its journal does not say how it is taken back",
+                fault=name,
+            )
             continue
         trouble = _first(partial(_undo_directly, reach, undo), partial(_see_gone, reach, data))
         what = f"{undo.fault} of {undo.target}"

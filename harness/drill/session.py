@@ -21,7 +21,7 @@ from harness.drill.soak import BY_HAND, EVERYTHING, RESUMABLE, rebuilt, soak
 from harness.drill.steady import all_numbers, meanwhile, until_steady
 from harness.errors import Unhealed
 from harness.faults.lease import Hold
-from harness.faults.permit import affordable, permitted
+from harness.faults.permit import affordable, permitted, survivable
 from harness.ledger import keeping as ledger_keeping
 from harness.ledger import recovering as ledger_recovering
 from harness.ledger.book import Reader
@@ -209,6 +209,7 @@ class Drilling:
         self.tell(f"every choice is drawn from --seed {self.options.seed}")
         return Stage(
             reach=self.reach,
+            survivable=partial(survivable, self.reach),
             calm=partial(until_steady, self.reach, [steady, *([own] if own else [])], numbers),
             afford=partial(affordable, self.reach, hold),
             warning=hold.warning,

@@ -7,7 +7,7 @@ outside, a process of its own (``guardian``). Both need neither us, nor the API,
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,8 +21,13 @@ from harness.transport import Reach
 
 AGENT = Path(__file__).with_name("agent_script.py").read_text(encoding="utf-8")
 _PYTHON = ("python3", "-I", "-S", "-")
+_NO_PROGRAM = 127  # what a shell ends with when it does not find one
 _WITHIN_S = 30.0
 _UNDO_WITHIN_S = 90.0
+
+
+class _NoPython(TransportError):
+    """The machine has no interpreter: nothing can be kept there."""
 
 
 class Left(Frozen):
@@ -43,6 +48,10 @@ class Left(Frozen):
 
 class Keeper(Protocol):
     """Keeps undo in one place."""
+
+    def missing(self) -> Sequence[str]:
+        """The programs that the place lacks, without which it can keep no undo."""
+        ...
 
     def arm(self, undo: Undo) -> None:
         """From now on the undo runs by itself when its lease ends."""
@@ -77,6 +86,12 @@ class NodeKeeper:
         self._reach = reach
         self._machine = machine
 
+    def missing(self) -> Sequence[str]:
+        try:
+            return tuple(map(str, self._ask("needs")["missing"]))
+        except _NoPython:
+            return (_PYTHON[0],)
+
     def arm(self, undo: Undo) -> None:
         self._ask("arm", undo.model_dump_json())
 
@@ -110,6 +125,8 @@ class NodeKeeper:
         done = self._reach.shell.run(
             self._machine, (*_PYTHON, *words), stdin=AGENT, within_s=within_s
         )
+        if done.status == _NO_PROGRAM:
+            raise _NoPython(f"{self._machine} has no {_PYTHON[0]}")
         try:
             report = json.loads(done.stdout)
         except ValueError:
@@ -126,6 +143,9 @@ class NodeKeeper:
 
 class LocalKeeper:
     """Keeps undo on this computer, by a process that outlives us."""
+
+    def missing(self) -> Sequence[str]:
+        return ()
 
     def arm(self, undo: Undo) -> None:
         guardian.arm(undo)
