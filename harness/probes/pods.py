@@ -58,6 +58,12 @@ def namespace_named(
         kube.delete(f"/api/v1/namespaces/{name}")
 
 
+def is_ours(item: Mapping[str, Any]) -> bool:
+    """Did the harness make this object?"""
+    labels = item["metadata"].get("labels") or {}
+    return all(labels.get(key) == value for key, value in _OURS.items())
+
+
 def _sweep(kube: Kube) -> None:
     for left in kube.get(f"/api/v1/namespaces?{SELECTOR}")["items"]:
         meta = left["metadata"]
