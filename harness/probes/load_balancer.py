@@ -49,8 +49,13 @@ class LoadBalancer:
             if late:
                 raise Unreachable(f"no pod stands behind the service: {late[_NAME]}")
             answer = pods.eventually(lambda: _talk(reach, address), _ANSWERS_WITHIN_S)
-        given = {"address": address, "given_after_s": after_s, "said": said, "taken": taken}
-        return {**given, "answer": answer}
+        return {
+            "address": address,
+            "given_after_s": after_s,
+            "said": said,
+            "answer": answer,
+            "taken": taken,
+        }
 
 
 def _taken(services: Sequence[Any]) -> list[str]:

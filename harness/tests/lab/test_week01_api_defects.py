@@ -62,7 +62,10 @@ def test_an_api_service_without_a_server_and_a_namespace_that_stays_are_found(
     profile = world.profile_with([("targets:\n", at_once)])
     world.kubectl("create", "namespace", "stuck")
     try:
-        world.apply(kept, service)
+        manifests = world.scratch / "manifests.json"
+        listed = {"apiVersion": "v1", "kind": "List", "items": [kept, service]}
+        manifests.write_text(json.dumps(listed))
+        world.kubectl("apply", f"--filename={manifests}")
         world.kubectl("delete", "namespace", "stuck", "--wait=false")
         world.kubectl("wait", "apiservice/v1.seeded.example", "--for=condition=Available=False")
         says(

@@ -69,12 +69,8 @@ def test_a_pool_without_a_free_address_is_found(world: World) -> None:
     # The ingress has the first one.
     fill_pool(world, [f"{pool[0].partition('-')[0]}-{pool[0].partition('-')[0]}"])
     try:
-        says(
-            world.gate("W1-LB", cluster="lab-full"),
-            "W1-LB",
-            "expected an address, seen none",
-            "free addresses",
-        )
+        ruling = world.gate("W1-LB", cluster="lab-full")
+        says(ruling, "W1-LB", "expected an address, seen none", "free addresses")
     finally:
         fill_pool(world, pool)
 
