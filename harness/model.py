@@ -297,6 +297,7 @@ class Cluster:
     absent: Mapping[str, str] = field(default_factory=dict)
     expected_taints: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sysctls: Mapping[str, str] = field(default_factory=dict)
+    tolerated_units: Mapping[str, str] = field(default_factory=dict)  # unit → why it may fail
     node_mtu: int = 1500
     pod_mtu: int = 1500
     exposed_ports: tuple[Port, ...] = ()

@@ -62,6 +62,10 @@ EVIDENCE: tuple[Permission, ...] = (
 
 PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     "api-endpoints": (*_may("/readyz", "get"), *_may("namespaces", "get")),
+    "api-objects": (
+        *_may("apiservices", "list", group="apiregistration.k8s.io"),
+        *_may("namespaces", "list"),
+    ),
     "backup-claims": (
         *_may("persistentvolumeclaims", "list"),
         *_may("events", "list"),
@@ -93,7 +97,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     ),
     "legacy-manifest": (),
     "legacy-mount": (),
-    "load-balancer": (*_OWN_PODS, *_may("services", "get", "create", "patch")),
+    "load-balancer": (*_OWN_PODS, *_may("services", "get", "list", "create", "patch")),
     "network-policy": (
         *_OWN_PODS,
         *_may("networkpolicies", "create", "patch", group="networking.k8s.io"),

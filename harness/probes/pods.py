@@ -75,6 +75,12 @@ def namespace_named(
         yield name
 
 
+def is_ours(item: Mapping[str, Any]) -> bool:
+    """Did the harness make this object?"""
+    labels = item["metadata"].get("labels") or {}
+    return all(labels.get(key) == value for key, value in _OURS.items())
+
+
 def _sweep(kube: Kube, *, claims: bool) -> Sequence[str]:
     """Delete the namespaces that killed looks have left; the names of all of ours."""
     ours = [it["metadata"] for it in kube.get(f"/api/v1/namespaces?{SELECTOR}")["items"]]

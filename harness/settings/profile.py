@@ -115,6 +115,14 @@ class Stack(Frozen):
     source: Literal["swarm"] | None = None
 
 
+class Units(Frozen):
+    """Units of systemd that may have failed on a machine, each with why nothing depends on it."""
+
+    tolerated: Mapping[
+        Annotated[str, Field(pattern=r"^[^\s/]+\.[a-z]+$")], Annotated[str, Field(min_length=1)]
+    ] = {}
+
+
 class Profile(Frozen):
     """A cluster, as its operator declares it."""
 
@@ -131,6 +139,7 @@ class Profile(Frozen):
     # Why a part that is not declared is absent, in words for the report.
     absent: Mapping[str, str] = {}
     sysctls: Mapping[str, str] = {}
+    units: Units = Units()
     ingress: Ingress | None = None
     storage: Storage | None = None
     rook: Rook | None = None
@@ -251,6 +260,7 @@ class Profile(Frozen):
             absent={part: self._why_absent(part) for part, present in parts.items() if not present},
             expected_taints={m.name: m.taints for m in self.machines},
             sysctls=dict(self.sysctls),
+            tolerated_units=dict(self.units.tolerated),
             exposed_ports=tuple(it for port in self.exposed_ports for it in ports_of(port)),
             load_balancer_pool=self.load_balancer_pool,
             osd_disks=self._osd_disks(),
