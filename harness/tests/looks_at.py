@@ -48,6 +48,7 @@ LOOKS_AT: Mapping[str, tuple[str, ...]] = {
     "the service answers at its address": ("load-balancer",),
     "a host reaches its service": ("ingress",),
     "an unknown host gets 404": ("ingress",),
+    "every declared site answers": ("ingress",),
     "TLS is valid": ("ingress",),
     "the existing storage is mounted and readable everywhere": ("legacy-mount",),
     "the existing storage is unchanged": ("legacy-manifest",),
