@@ -36,7 +36,15 @@ from pydantic import ValidationError
 from harness.drill.loads import AGAIN, HEALED_MARK, Load, Mark, marking, without_load
 from harness.drill.watch import Watch, noticed, watching
 from harness.drill.writing import Books, silence, writing_again
-from harness.errors import ConfigError, HarnessError, NotProven, Refused, TimedOut, Unhealed
+from harness.errors import (
+    ConfigError,
+    HarnessError,
+    NotProven,
+    Refused,
+    TimedOut,
+    TransportError,
+    Unhealed,
+)
 from harness.faults import FAULTS
 from harness.faults.fault import Fault
 from harness.faults.keeper import keeper as keeper_of
@@ -57,6 +65,8 @@ Calm: TypeAlias = Callable[[float], tuple[float, Sequence[str]]]
 Meanwhile: TypeAlias = Callable[[str, float], Mapping[str, Any]]
 
 _CALM_WITHIN_S = 120.0
+# A fault that cannot be planned is told by the run on its machine.
+_TOLD_BY_THE_RUN = (TransportError, NotProven, ArithmeticError, LookupError, TypeError, ValueError)
 # In the steady state again, the load goes on for so long: what it shows then is how fast that is.
 _AGAIN_S = 10.0
 # Ceph may be asked for so long by a look that has begun.
@@ -81,12 +91,14 @@ Loading: TypeAlias = Callable[[str], AbstractContextManager[Load]]
 class Stage:
     """All that a drill is carried out with.
 
+    ``survivable`` refuses faults that are more than the quorums can lose, before anything else;
     ``calm`` waits for the steady state, ``afford`` refuses a fault that is too much, ``warning``
     raises the alarm when we may not break anything any more, ``tell`` says progress to whoever
     watches, ``meanwhile`` looks at the other machines while a fault holds.
     """
 
     reach: Reach
+    survivable: Callable[[Sequence[Fault]], None]
     calm: Calm
     afford: Callable[[Fault], None]
     warning: Warned
@@ -105,7 +117,9 @@ def carry_out(drill: Drill, stage: Stage, machines: Sequence[str] = ()) -> JSON:
     draw = Random(f"{stage.seed}/{drill.name}")
     during = drill.looks_on(stage.reach.profile.cluster().parts)
     runs: list[dict[str, Any]] = []
-    for machine in machines or machines_of(drill, stage.reach, draw):
+    hit = machines or machines_of(drill, stage.reach, draw)
+    stage.survivable(_first_faults(drill, hit, stage.reach))
+    for machine in hit:
         run: dict[str, Any] = {"machine": machine, "before": [], "faults": []}
         try:
             _run(drill, machine, draw, stage, run)
@@ -130,6 +144,19 @@ def carry_out(drill: Drill, stage: Stage, machines: Sequence[str] = ()) -> JSON:
         "during": list(during.during) if during else [],
         "runs": runs,
     }
+
+
+def _first_faults(drill: Drill, machines: Sequence[str], reach: Reach) -> Sequence[Fault]:
+    """What would be broken first on each machine; nothing while the ledger's pods are hit, which
+    are not there yet."""
+    planned = drill.faults[0]
+    if planned.hits_ledger:
+        return []
+    found = []
+    for machine in machines:
+        with suppress(*_TOLD_BY_THE_RUN):
+            found.append(fault_of(planned, machine, reach, Random(0)))
+    return found
 
 
 def machines_of(drill: Drill, reach: Reach, draw: Random) -> Sequence[str]:

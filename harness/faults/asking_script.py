@@ -1,11 +1,14 @@
 """Runs on a machine, as ``python3 - ask WAY ADDRESS WHAT``: who answers another machine?
 
 WAY is ``tcp`` or ``udp``, and WHAT a port; or ``dns``, and WHAT a name that is asked for. Writes
-``open``, ``refused`` or ``silent`` as JSON. Standard library of Python 3.8 only; it only reads.
+``open``, ``refused`` or ``silent`` as JSON. An error of the asking machine itself (no route, no
+descriptor left) is no answer: the program fails. Standard library of Python 3.8 only; it only
+reads.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 import struct
@@ -14,6 +17,8 @@ import sys
 _WITHIN_S = 1.0
 _QUERY = 0x0C0D
 _DNS = 53
+# What the kernel says of a machine that does not answer, beside the end of our own patience.
+_SILENT = (errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT)
 
 
 def tcp(address: str, port: str) -> str:
@@ -49,7 +54,11 @@ def main(_verb: str, way: str, address: str, what: str) -> None:
         found = {"tcp": tcp, "udp": udp, "dns": dns}[way](address, what)
     except ConnectionRefusedError:
         found = "refused"
-    except OSError:
+    except socket.timeout:  # noqa: UP041 (in Python 3.8 it is another error than TimeoutError)
+        found = "silent"
+    except OSError as error:
+        if error.errno not in _SILENT:
+            raise
         found = "silent"
     sys.stdout.write(json.dumps(found) + "\n")
 

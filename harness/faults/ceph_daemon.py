@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar, Literal
 
 from harness.errors import ConfigError
-from harness.faults import tools
+from harness.faults import answers, tools
 from harness.faults.fault import Fault, server_beside
 from harness.faults.model import Act, Argv
 from harness.settings import Rook
@@ -37,8 +37,7 @@ class StopDaemon(Fault, ABC):
             return None
         if reach.profile.ceph.through != "machines":
             return "Ceph is neither on the machines nor in Rook's hands: stop its daemons there"
-        asked = ("systemctl", "is-active", self._unit)
-        if reach.shell.run(self.machine, asked).status != 0:
+        if not answers.is_active(reach, self.machine, self._unit):
             return f"the unit {self._unit} is not active on {self.machine}"
         return None
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Self
 
-from harness.errors import TransportError
+from harness.faults import answers
 from harness.faults.model import MARK, Argv
 from harness.settings import Frozen
 from harness.transport import Reach
 
-_WITHIN_S = 10.0
 _UNIFIED = "/sys/fs/cgroup/cgroup.controllers"
 _BLKIO = "/sys/fs/cgroup/blkio"
 _LIMITS = ("IOReadBandwidthMax", "IOWriteBandwidthMax")
@@ -48,19 +47,20 @@ class DiskLimits(Frozen):
     @classmethod
     def of(cls, reach: Reach, machine: str, name: str, unit: str, device: str) -> Self | None:
         """The limits that the machine can set for a unit that runs; None when it can set none."""
-        told = reach.shell.run(machine, ("cat", _UNIFIED), within_s=_WITHIN_S)
-        if told.status == 0:
-            return cls(unit=unit, device=device) if "io" in told.stdout.split() else None
+        told = answers.unless(reach, machine, "cat", _UNIFIED, no=(1,))
+        if told is not None:
+            return cls(unit=unit, device=device) if "io" in told.split() else None
         show = ("systemctl", "show", "--property=MainPID", "--value", unit)
-        process = _read(reach, machine, *show).strip()
+        process = answers.read(reach, machine, *show).strip()
         if process in ("", "0"):
             return None
-        lines = _read(reach, machine, "cat", f"/proc/{process}/cgroup").splitlines()
+        lines = answers.read(reach, machine, "cat", f"/proc/{process}/cgroup").splitlines()
         groups = [it.split(":", 2) for it in lines]
         inside = [group for _, which, group in groups if "blkio" in which.split(",")]
         if not inside:
             return None
-        major, minor = _read(reach, machine, "stat", "--format=%t:%T", device).strip().split(":")
+        number = answers.read(reach, machine, "stat", "--format=%t:%T", device)
+        major, minor = number.strip().split(":")
         return cls(
             unit=unit,
             device=device,
@@ -90,11 +90,3 @@ class DiskLimits(Frozen):
         written = f"/run/systemd/system.control/{self.unit}.d/50-"
         yield "rm", "--force", *(f"{written}{limit}.conf" for limit in _LIMITS)
         yield "systemctl", "daemon-reload"
-
-
-def _read(reach: Reach, machine: str, *argv: str) -> str:
-    done = reach.shell.run(machine, argv, within_s=_WITHIN_S)
-    if done.status != 0:
-        said = done.stderr.strip()[-200:]
-        raise TransportError(f"{machine}: `{' '.join(argv)}`: {said}")
-    return done.stdout

@@ -13,14 +13,13 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
-from harness.faults import tools
+from harness.faults import answers, tools
 from harness.faults.fault import Fault
 from harness.faults.model import Act, Argv
 from harness.faults.seen import node
 from harness.transport import Reach
 
 _STRESS = "/usr/bin/stress-ng"
-_WITHIN_S = 10.0
 # A unit ends by itself after this long, whatever becomes of the undo; no fault lasts longer.
 _AT_MOST_S = 1800
 # Below this distance to the level, what others use hides what the fault does.
@@ -75,7 +74,7 @@ class Stress(Exhaust, ABC):
     """
 
     def refuse(self, reach: Reach) -> str | None:
-        if reach.shell.run(self.machine, ("test", "-x", _STRESS), within_s=_WITHIN_S).status != 0:
+        if answers.unless(reach, self.machine, "test", "-x", _STRESS, no=(1,)) is None:
             return f"{self.machine} has no {_STRESS}: apt-get install stress-ng there"
         return super().refuse(reach)
 

@@ -8,12 +8,10 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
-from harness.errors import TransportError
+from harness.faults import answers
 from harness.faults.exhausting import Exhaust, measured
 from harness.faults.model import EVERYTHING, MARK, Act, Argv, Takes
 from harness.transport import Reach
-
-_WITHIN_S = 10.0
 
 
 class FillDisk(Exhaust):
@@ -37,8 +35,9 @@ class FillDisk(Exhaust):
         folder = reach.profile.fill_folder
         if folder is None:
             return self
-        top = self._ask(reach, "stat", "--format=%m", folder).strip()
-        sizes = self._ask(reach, "df", "--block-size=1", "--output=size,used,avail", folder)
+        top = answers.read(reach, self.machine, "stat", "--format=%m", folder).strip()
+        free_space = ("df", "--block-size=1", "--output=size,used,avail", folder)
+        sizes = answers.read(reach, self.machine, *free_space)
         size, used, free = (int(word) for word in sizes.split()[-3:])
         add = int((used + free) * self.percent / 100) - used
         known = {
@@ -82,10 +81,3 @@ class FillDisk(Exhaust):
             if found.get("capacityBytes") == self.whole_bytes:
                 return dict(found)
         return None
-
-    def _ask(self, reach: Reach, *argv: str) -> str:
-        done = reach.shell.run(self.machine, argv, within_s=_WITHIN_S)
-        if done.status != 0:
-            said = done.stderr.strip()[-200:]
-            raise TransportError(f"{self.machine}: `{' '.join(argv)}`: {said}")
-        return done.stdout

@@ -14,6 +14,7 @@ from harness.transport import Reach
 ASKING = Path(__file__).with_name("asking_script.py").read_text(encoding="utf-8")
 _PYTHON = ("python3", "-I", "-S", "-")
 _WITHIN_S = 15.0
+_FOUND = ("open", "refused", "silent")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +57,12 @@ def _ask(reach: Reach, watcher: str, *words: str) -> str:
     argv = (*_PYTHON, "ask", *words)
     done = reach.shell.run(watcher, argv, stdin=ASKING, within_s=_WITHIN_S)
     try:
-        found: str = json.loads(done.stdout)
+        found = json.loads(done.stdout)
     except ValueError:
-        said = done.stderr.strip()[-200:]
+        found = None
+    if done.status != 0 or found not in _FOUND:
+        said = (done.stderr or done.stdout).strip()[-200:]
         raise TransportError(
             f"{watcher}: asking {' '.join(words)} ended with {done.status}: {said}"
-        ) from None
-    return found
+        )
+    return str(found)

@@ -16,6 +16,7 @@ from random import Random
 from typing import Any, Literal, Self, TypeAlias
 
 from harness.errors import TransportError
+from harness.faults import answers
 from harness.faults.fault import Fault
 from harness.faults.model import MARK, Act, Argv
 from harness.settings import Frozen
@@ -158,7 +159,7 @@ def from_or_to(networks: Iterable[str], which: Literal["saddr", "daddr"]) -> lis
 def our_line(reach: Reach, machine: str) -> Line:
     """How we reach the machine, as it sees it."""
     argv = ("printenv", "SSH_CONNECTION")
-    words = reach.shell.run(machine, argv, within_s=_WITHIN_S).stdout.split()
+    words = (answers.unless(reach, machine, *argv, no=(1,)) or "").split()
     if len(words) != 4:
         raise TransportError(f"{machine}: its sshd does not say whence we come: {words}")
     address, _, own, port = words
@@ -177,10 +178,7 @@ def uplinks(reach: Reach, machine: str) -> tuple[str, ...]:
 
 def _route(reach: Reach, machine: str, *words: str) -> list[dict[str, Any]]:
     argv = ("ip", "-json", "route", *words)
-    done = reach.shell.run(machine, argv, within_s=_WITHIN_S)
-    if done.status != 0:
-        raise TransportError(f"{machine}: `{' '.join(argv)}`: {done.stderr.strip()[-200:]}")
-    routes: list[dict[str, Any]] = json.loads(done.stdout)
+    routes: list[dict[str, Any]] = json.loads(answers.read(reach, machine, *argv))
     return routes
 
 

@@ -7,14 +7,13 @@ from collections.abc import Iterable
 from random import Random
 from typing import Self
 
-from harness.faults import line, packets
+from harness.faults import answers, line, packets
 from harness.faults.fault import Fault, peer
 from harness.faults.model import Act, Argv
 from harness.transport import Reach
 
 # By this handle the queue is known: the undo removes no other, and `./cutover heal` finds it.
 HANDLE = "c0de:"
-_WITHIN_S = 10.0
 # The queue that a kernel gives an interface by itself has this handle.
 _KERNELS_OWN = "0:"
 
@@ -30,7 +29,7 @@ class OnQueue(Fault, ABC):
     def refuse(self, reach: Reach) -> str | None:
         for uplink in self.uplinks:
             argv = ("tc", "qdisc", "show", "dev", uplink, "root")
-            words = reach.shell.run(self.machine, argv, within_s=_WITHIN_S).stdout.split()
+            words = answers.read(reach, self.machine, *argv).split()
             if len(words) > 2 and words[2] != _KERNELS_OWN:
                 return (
                     f"{uplink} of {self.machine} has a queue of its own ({words[1]} {words[2]}), "

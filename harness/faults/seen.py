@@ -8,12 +8,12 @@ from typing import Any
 from urllib.parse import quote
 
 from harness.errors import NotFound, NotListening
+from harness.faults import line
 from harness.faults.fault import peer
 from harness.probes import pods
 from harness.transport import Reach
 from harness.transport.ceph import ask_ceph
 
-_PING_S = 5.0
 _CEPH_S = 25.0
 
 
@@ -52,11 +52,8 @@ def started(reach: Reach, machine: str) -> Sequence[str]:
 
 
 def answers_peer(reach: Reach, machine: str) -> bool:
-    """Does another machine get an answer from it, by ping?"""
-    address = reach.profile.cluster().machine(machine).address
-    watcher = peer(reach, machine).name
-    argv = ("ping", "-n", "-c", "1", "-W", "1", address)
-    return reach.shell.run(watcher, argv, within_s=_PING_S).status == 0
+    """Does another machine get an answer from it, by ping? TransportError when ping did not run."""
+    return line.answers(reach, machine, peer(reach, machine).name)
 
 
 def server_answers(reach: Reach, machine: str, path: str) -> bool:

@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 from pydantic import Field
 
 from harness.errors import NotProven
-from harness.faults import tools
+from harness.faults import answers, tools
 from harness.faults.fault import Fault
 from harness.faults.model import Act, Argv, Takes
 from harness.transport import Reach
@@ -45,7 +45,7 @@ class SkewClock(Fault):
 
     def resolved(self, reach: Reach, draw: Random) -> Self:  # noqa: ARG002
         for unit in _CLOCKS:
-            if reach.shell.run(self.machine, ("systemctl", "is-active", unit)).status == 0:
+            if answers.is_active(reach, self.machine, unit):
                 return self.model_copy(update={"service": unit})
         return self
 
@@ -89,5 +89,5 @@ class SkewClock(Fault):
 
 def container_of(reach: Reach, machine: str) -> str | None:
     """What kind of container a machine is; None when it is none."""
-    done = reach.shell.run(machine, ("systemd-detect-virt", "--container"))
-    return done.stdout.strip() if done.status == 0 else None
+    found = answers.unless(reach, machine, "systemd-detect-virt", "--container", no=(1,))
+    return None if found is None else found.strip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from harness.faults import tools
+from harness.faults import answers, tools
 from harness.faults.model import Act, Argv
 from harness.faults.stop_rke2 import StopRke2
 from harness.transport import Reach
@@ -22,7 +22,7 @@ class StopContainerd(StopRke2):
         service = self._unit(reach)
         # Beside RKE2 such a unit may be Docker's: what needs it is what tells.
         argv = ("systemctl", "show", "--property=Requires", "--value", service)
-        if _UNIT in reach.shell.run(self.machine, argv).stdout.split():
+        if _UNIT in answers.read(reach, self.machine, *argv).split():
             return None
         return (
             f"{service} of {self.machine} runs containerd inside itself, as RKE2 does: "

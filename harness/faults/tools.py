@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 from harness.errors import InjectFailed
+from harness.faults import answers
 from harness.faults.fault import server_beside
 from harness.faults.model import MARK, Argv
 from harness.transport import Reach
@@ -53,10 +54,10 @@ def last_words(reach: Reach, place: str, fault: str) -> str:
     Not what systemd says of it; and what is said with every attempt, once.
     """
     unit = _unit(fault)
-    if reach.shell.run(place, ("systemctl", "is-active", unit)).status == 0:
+    if answers.is_active(reach, place, unit):
         return ""
     journal = ("journalctl", "--quiet", "--output=cat", f"_SYSTEMD_UNIT={unit}")
-    said = reach.shell.run(place, journal).stdout.splitlines()
+    said = (answers.unless(reach, place, *journal, no=(1,)) or "").splitlines()
     last_first = dict.fromkeys(reversed(said))
     return "\n".join(reversed(list(last_first)[:_SAID_LINES]))
 

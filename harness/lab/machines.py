@@ -75,6 +75,8 @@ def words(lab: Lab, node: Node) -> dict[str, str]:
         "NAME": node.name,
         "ADDRESS": node.address,
         "PREFIX": str(lab.shape.address.network.prefixlen),
+        "IPV6": node.ipv6,
+        "IPV6_PREFIX": str(lab.shape.ipv6_address.network.prefixlen),
         "GATEWAY": str(lab.shape.address.ip),
         "API_ADDRESS": str(lab.shape.api_address),
         "PRIORITY": str(104 - node.index),
@@ -88,9 +90,13 @@ def words(lab: Lab, node: Node) -> dict[str, str]:
         "FSID": str(FSID),
         "NAMES": ",".join(other.name for other in lab.nodes),
         "ADDRESSES": ",".join(other.address for other in lab.nodes),
-        "OPEN_PORTS": ", ".join(map(str, lab.profile.exposed_ports)),
+        "OPEN_PORTS": ", ".join(
+            f"ipv{port.version} . {port.protocol} . {port.number}"
+            for port in lab.profile.cluster().exposed_ports
+        ),
         "SNAPSHOT_COPIES": kubernetes.etcd_snapshot_copies or "",
         "SERVERS": ", ".join(other.address for other in lab.nodes),
+        "IPV6_SERVERS": ", ".join(other.ipv6 for other in lab.nodes),
     }
 
 

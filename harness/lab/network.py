@@ -30,6 +30,8 @@ def up(lab: Lab, log: Path) -> None:
     run([*batch, "link", "set", "lo", "up"], log=log)
     run([*batch, "link", "add", BRIDGE, "type", "bridge"], log=log, check=False)
     run([*batch, "address", "replace", str(lab.shape.address), "dev", BRIDGE], log=log)
+    ipv6 = str(lab.shape.ipv6_address)
+    run([*batch, "address", "replace", ipv6, "dev", BRIDGE, "nodad"], log=log)
     run([*batch, "link", "set", BRIDGE, "up"], log=log)
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
 from typing import Literal
 
@@ -37,6 +37,7 @@ class Shape(Frozen):
     """Sizes and shape of a lab, from the profile."""
 
     address: IPv4Interface  # the bridge: the machines' way out and their clock
+    ipv6_address: IPv6Interface  # the bridge's second address
     api_address: IPvAnyAddress  # held by keepalived on one of the servers
     disk_gb: int = Field(ge=16)  # /dev/sda1 and /dev/sda2 together
     osd_gb: int = Field(ge=8)  # /dev/sda2
@@ -53,6 +54,7 @@ class Node:
     index: int
     name: str
     address: str
+    ipv6: str
     folder: Path
     snapshot: Path
 
@@ -91,6 +93,9 @@ class Lab:
                 f"the cluster {profile.name} is not a lab: it has no lab section",
                 remedy="name a lab with --cluster lab or --cluster lab-full",
             )
+        for machine in profile.machines:
+            if [it.version for it in machine.outside_address] != [6]:
+                raise ConfigError(f"{machine.name} needs one outside_address, of IPv6")
         try:
             return cls(profile, Shape.model_validate(profile.lab))
         except ValidationError as error:
@@ -181,7 +186,14 @@ class Lab:
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
         return tuple(
-            Node(index, m.name, str(m.address), self.state / "machines" / m.name, self.live)
+            Node(
+                index,
+                m.name,
+                address=str(m.address),
+                ipv6=str(m.outside_address[0]),
+                folder=self.state / "machines" / m.name,
+                snapshot=self.live,
+            )
             for index, m in enumerate(self.profile.machines, start=1)
         )
 

@@ -6,11 +6,11 @@ A path may begin with ``${state}`` (``$XDG_STATE_HOME/cutover``), ``${cache}``
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network, summarize_address_range
+from ipaddress import IPv4Address, ip_address, ip_network, summarize_address_range
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from harness.settings.files import cache_dir, state_dir
 
@@ -23,8 +23,26 @@ def _resolve(path: Path, info: ValidationInfo) -> Path:
     return Path(text).expanduser()
 
 
+T = TypeVar("T")
+OneOrMore = Annotated[
+    tuple[T, ...], BeforeValidator(lambda it: it if isinstance(it, list | tuple) else [it])
+]
 ProfilePath = Annotated[Path, AfterValidator(_resolve)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=63)]
+
+
+def _not_ipv6(value: Any) -> Any:
+    try:
+        version = ip_address(value).version
+    except ValueError:
+        return value
+    if version == 6:
+        raise ValueError("IPv6 is not supported here yet: give the IPv4 address")
+    return value
+
+
+# An address that the harness connects to: its URLs and tunnels are proven with IPv4 alone.
+IPv4 = Annotated[IPv4Address, BeforeValidator(_not_ipv6)]
 
 
 def _address_range(text: str) -> str:

@@ -86,6 +86,18 @@ def test_a_drill_that_is_refused_has_touched_nothing() -> None:
     assert world.told == []
 
 
+def test_the_sums_come_before_the_steady_state_and_for_every_machine() -> None:
+    """A monitor that is down is no steady state either: that is said with the arithmetic."""
+    world = World(too_much="monitors: 2 − 1 = 1, 2 needed", calms=[["a monitor is down"]])
+    with pytest.raises(Refused, match="2 − 1 = 1"):
+        world.carry_out(machines=())
+    assert world.asked == ["sums of one, two"]
+    assert world.told == []
+    well = World()
+    well.carry_out()
+    assert well.asked[:2] == ["sums of one", "steady state"]
+
+
 def test_a_refusal_on_the_second_machine_is_no_refusal_of_the_drill() -> None:
     world = World(refuses=[None, None, "etcd: 2 − 1 = 1, 2 needed"])
     with pytest.raises(NotProven, match="on two: etcd"):
@@ -262,11 +274,11 @@ def test_an_answer_that_an_observer_cannot_read_is_told_as_what_was_asked_last()
 def test_an_answer_that_nobody_foresaw_is_said_and_ends_the_drill_only() -> None:
     class Unplanned(NoOp):
         def resolved(self, reach: Any, draw: Any) -> Any:  # noqa: ARG002
-            return next(iter(()))
+            return [][0]
 
     FAULTS["no-op"] = Unplanned  # type: ignore[index]
     (run,) = World().carry_out(machines=())["runs"]
-    assert run["error"].startswith("StopIteration")
+    assert run["error"].startswith("IndexError")
 
 
 def test_whoever_says_by_itself_that_it_is_broken_is_among_those_who_noticed() -> None:

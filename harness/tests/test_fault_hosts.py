@@ -77,7 +77,7 @@ def test_what_the_api_remembers_of_pods_is_no_sign_that_a_machine_is_back(
 
 def test_the_service_that_keeps_the_time_is_found() -> None:
     def active(argv: Sequence[str], _: str) -> Completed:
-        return Completed(status=int(argv[-1] != "systemd-timesyncd"), stdout="", stderr="")
+        return Completed(status=0 if argv[-1] == "systemd-timesyncd" else 4, stdout="", stderr="")
 
     there = whole_cluster(answers={("*", "systemctl"): active})
     found = skew().resolved(there, Random(1))

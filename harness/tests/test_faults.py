@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
-from harness.errors import Refused
+from harness.errors import HarnessError, Refused
 from harness.faults import FAULTS, lease, line
 from harness.faults.fault import Fault
 from harness.faults.model import Act, Undo
@@ -16,6 +17,8 @@ from harness.faults.permit import affordable
 from harness.tests.fault_examples import EXAMPLES, whole_cluster
 from harness.tests.fault_refusals import ANOTHER_IS_LATE, ONLY_BY_BUDGET, REFUSALS
 from harness.tests.small_machine import SmallMachine
+from harness.transport import Completed
+from harness.transport.fake import FakeShell, ShellAnswer
 from harness.transport.reading import reading
 
 each_fault = pytest.mark.parametrize("fault", EXAMPLES, ids=lambda fault: fault.name)
@@ -105,3 +108,28 @@ def test_its_acts_are_argument_lists_for_a_known_place(fault: Fault) -> None:
 @each_fault
 def test_it_says_what_it_is_in_its_docstring(fault: Fault) -> None:
     assert (type(fault).__doc__ or "").strip()
+
+
+class Mute(dict[tuple[str, str], ShellAnswer]):
+    """The answers of machines on which no program can be run."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        self.answer = Completed(status=status, stdout="", stderr="it did not run")
+
+    def get(self, *_: Any) -> Any:
+        return self.answer
+
+
+@pytest.mark.parametrize("status", [2, 127, 137])
+@each_fault
+def test_a_look_that_did_not_run_is_no_evidence_of_anything(fault: Fault, status: int) -> None:
+    """A fault is neither seen active nor seen to be gone by a program that is missing or killed."""
+    for look in (fault.active, fault.healed):
+        shell = FakeShell(Mute(status))
+        try:
+            found = look(replace(whole_cluster(), shell=shell))
+        except HarnessError:
+            assert shell.calls
+        else:
+            assert not found or not shell.calls, look

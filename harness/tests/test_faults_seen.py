@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 
-from harness.errors import NotListening, TimedOut
+from harness.errors import NotListening, TimedOut, TransportError
+from harness.faults import line
+from harness.faults.seen import answers_peer
 from harness.faults.stop_etcd import StopEtcd
 from harness.faults.stop_static_pod import StopStaticPod
 from harness.tests.fault_examples import ID, whole_cluster
-from harness.transport import Answer
+from harness.transport import Answer, Completed
 from harness.transport.fake import FakeKube
 
 READY = "https://10.0.0.1:6443/readyz"
@@ -32,3 +36,40 @@ def test_a_server_that_does_not_answer_at_all_is_not_seen() -> None:
     silent = replace(whole_cluster(), kube=FakeKube(asked={READY: TimedOut("no answer")}))
     with pytest.raises(TimedOut):
         API.active(silent)
+
+
+PING = "1 packets transmitted, 0 received, 100% packet loss, time 0ms\n"
+
+
+def test_a_machine_is_cut_off_only_if_a_ping_ran_and_was_lost() -> None:
+    lost = whole_cluster(answers={("*", "ping"): Completed(status=1, stdout=PING, stderr="")})
+    assert not answers_peer(lost, "one")
+    for status, said in (
+        (2, "ping: connect: Network is unreachable"),
+        (127, "sh: ping"),
+        (137, ""),
+    ):
+        mute = whole_cluster(
+            answers={("*", "ping"): Completed(status=status, stdout="", stderr=said)}
+        )
+        with pytest.raises(TransportError, match=f"ended with {status}"):
+            answers_peer(mute, "one")
+
+
+def test_an_asking_machine_that_has_no_way_out_itself_has_found_nobody_silent() -> None:
+    argv = [sys.executable, "-I", "-S", "-", "ask"]
+    for words, status in (
+        (["tcp", "127.0.0.1", "1"], 0),
+        (["tcp", "no.such.host.invalid", "1"], 1),
+    ):
+        done = subprocess.run(
+            [*argv, *words], input=line.ASKING, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout == "") == (status, bool(status))
+
+
+def test_what_answers_nothing_that_is_known_is_no_answer() -> None:
+    for status, said in ((0, '"closed"'), (0, "[]"), (1, '"silent"'), (137, "")):
+        answers = {("*", "python3"): Completed(status=status, stdout=said, stderr="")}
+        with pytest.raises(TransportError, match=f"ended with {status}"):
+            line.knock(whole_cluster(answers=answers), "two", "tcp", "10.0.0.1", 6443)
