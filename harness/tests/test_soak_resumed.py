@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
@@ -320,8 +320,8 @@ def test_however_a_soak_ends_its_ledger_is_read_back(where: str, error: BaseExce
     turn = Turn(number=1, fault="no-op", machine="one", pause_s=0, hold_s=0, seed=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(FAULTS, "no-op", Failing)
-        footprint = fails if where == "footprint" else lambda _: {}
-        patch.setattr("harness.drill.soak.footprint", footprint)
+        footprint: Callable[..., Any] = fails if where == "footprint" else dict
+        patch.setattr("harness.drill.soak.footprint", lambda _: footprint())
         value = soak(RULES, [turn], 0.5, stage, part=PART)
     assert value["ledger"] == {"postgres": {"ok": 3}}
     assert not world.note.broken
