@@ -20,6 +20,7 @@ from harness.errors import HarnessError, NotProven, Refused, Unhealed
 from harness.gate import Completed, Ruling, Trail
 from harness.journal import Journal, Record
 from harness.model import JSON, Observation, Outcome
+from harness.notices import collecting
 from harness.probes import Probe
 from harness.transport import Reach
 
@@ -195,7 +196,8 @@ class Run:
         self.write("look", probe, {"targets": [name]})
         at, began = time.time(), time.monotonic()
         try:
-            outcome = work()
+            with collecting() as told:
+                outcome = work()
         except Refused as no:
             self.write("refused", name, {"reason": str(no)})
             raise
@@ -206,6 +208,8 @@ class Run:
             if isinstance(error, Unhealed):
                 raise
             return None
+        finally:
+            self._notice(probe, told)
         return Completed(outcome, at, time.monotonic() - began)
 
     def _raise_if_ended_early(self, outcome: DrillOutcome) -> None:
@@ -307,6 +311,11 @@ class Run:
         except (TypeError, ValueError) as error:
             text = f"the probe's answer is not JSON: {error}"
             self.write("observation", probe.name, data | _said(None, text))
+        self._notice(probe.name, answer.notices)
+
+    def _notice(self, probe: str, texts: Sequence[str]) -> None:
+        for text in texts:
+            self.write("notice", probe, {"text": text})
 
 
 def _said(value: Any, error: str | None) -> dict[str, Any]:
@@ -327,13 +336,17 @@ def _observed(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one of several calls gave back; ``at`` is UTC seconds, ``took_s`` its duration."""
+    """What one of several calls gave back; ``at`` is UTC seconds, ``took_s`` its duration.
+
+    ``notices`` are what else the report must say, such as what the call could not remove.
+    """
 
     key: str
     value: Any
     error: str | None
     at: float
     took_s: float
+    notices: Sequence[str] = ()
 
 
 def side_by_side(calls: Mapping[str, Callable[[], Any]], *, within_s: float) -> Iterator[Answer]:
@@ -347,11 +360,12 @@ def side_by_side(calls: Mapping[str, Callable[[], Any]], *, within_s: float) -> 
 
     def call(key: str, work: Callable[[], Any]) -> None:
         value, error = None, None
-        try:
-            value = work()
-        except Exception as problem:
-            error = _in_words(problem)
-        answers.put(Answer(key, value, error, at, time.monotonic() - began))
+        with collecting() as told:
+            try:
+                value = work()
+            except Exception as problem:
+                error = _in_words(problem)
+        answers.put(Answer(key, value, error, at, time.monotonic() - began, told))
 
     for key, work in calls.items():
         threading.Thread(target=call, args=(key, work), name=f"look:{key}", daemon=True).start()

@@ -100,7 +100,7 @@ def plan_run(asked: Asked, profile: Profile) -> Manifest:
         )
     cluster = profile.cluster()
     requirements = tuple(
-        it.on(profile.targets.get(it.id, {})).of(cluster.parts)
+        it.on(profile.changes(it.id)).of(cluster.parts)
         for it in due
         if not asked.only or it.id in asked.only
     )

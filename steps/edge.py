@@ -32,6 +32,11 @@ def address_of_the_pool(run: Run) -> None:
     run.require("a service is given an address of the pool")
 
 
+@then("the load balancer's pool has addresses left")
+def pool_has_room(run: Run) -> None:
+    run.require("the load balancer's pool has addresses left")
+
+
 @then("the service answers at its address")
 def service_answers(run: Run) -> None:
     run.require("the service answers at its address")

@@ -99,6 +99,41 @@ def _in_pool(address: str, pool: Sequence[str]) -> bool:
     return False
 
 
+def pool_has_room(case: Case) -> Verdict:
+    """The harness's own service gives its address back, so it does not count."""
+    target = wanted(case, "pool_left_count")
+    pool = case.cluster.load_balancer_pool
+    seen = looks(case, _BALANCER, [case.cluster.name])
+    left = [
+        sum(map(_size, pool)) - len([it for it in value["taken"] if _in_pool(it, pool)])
+        for value in seen.values.values()
+    ]
+    findings = [
+        Finding(
+            "load balancer",
+            f"expected {target['pool_left_count']:g} free addresses or more in {names(pool)}, "
+            f"seen {it} of {sum(map(_size, pool))}",
+        )
+        for it in left
+        if it < target["pool_left_count"]
+    ]
+    return conclude(
+        findings,
+        seen,
+        proven=f"the pool {names(pool)} has free addresses",
+        measured={"pool_left_count": min(left)} if left else {},
+        target=target,
+    )
+
+
+def _size(part: str) -> int:
+    """How many addresses a part of the pool has, "first-last" or a network."""
+    first, dash, last = part.partition("-")
+    if dash:
+        return int(ip_address(last)) - int(ip_address(first)) + 1
+    return ip_network(part).num_addresses
+
+
 def service_answers(case: Case) -> Verdict:
     seen = looks(case, _BALANCER, [case.cluster.name])
     findings = []
@@ -207,6 +242,7 @@ def _unfit(shown: Mapping[str, Any]) -> Iterator[Finding]:
 CHECKS = {
     "only declared ports answer": only_declared_ports,
     "a service is given an address of the pool": service_gets_an_address,
+    "the load balancer's pool has addresses left": pool_has_room,
     "the service answers at its address": service_answers,
     "a host reaches its service": host_reaches_service,
     "an unknown host gets 404": stranger_gets_404,

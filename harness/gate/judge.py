@@ -327,6 +327,7 @@ def _warnings(trail: Trail, judged: Sequence[Judged]) -> Iterator[str]:
     if trail.manifest.uncommitted:
         yield "the working tree held changes that are in no commit"
     yield from trail.problems
+    yield from trail.notices
     yield from _healed_later(trail)
     for requirement in judged:
         for key, target in requirement.requirement.targets.items():

@@ -134,6 +134,7 @@ class Trail:
         self.refused: str | None = None
         self.interrupted: str | None = None
         self.problems: list[str] = []
+        self.notices: list[str] = []
         self.torn_bytes = 0
         self.ended = False
 
@@ -304,6 +305,9 @@ class Trail:
     def _on_problem(self, record: Record) -> None:
         self.problems.append(record.data["text"])
 
+    def _on_notice(self, record: Record) -> None:
+        self.notices.append(f"{record.subject}: {record.data['text']}")
+
     def _remember(self, probe: str) -> None:
         """A drill, or a part of a soak, that was observed is over, and so is its ledger."""
         tallies = self.observations(LEDGER)
@@ -380,6 +384,7 @@ class Trail:
         "step": _on_step,
         "scenario-end": _on_scenario_end,
         "problem": _on_problem,
+        "notice": _on_notice,
         "fault": _on_fault,
         SOAKED: _on_soaked,
         "collect": _on_collect,

@@ -62,6 +62,10 @@ EVIDENCE: tuple[Permission, ...] = (
 
 PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     "api-endpoints": (*_may("/readyz", "get"), *_may("namespaces", "get")),
+    "api-objects": (
+        *_may("apiservices", "list", group="apiregistration.k8s.io"),
+        *_may("namespaces", "list"),
+    ),
     "backup-claims": (
         *_may("persistentvolumeclaims", "list"),
         *_may("events", "list"),
@@ -74,11 +78,15 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_OWN_PODS,
         *_may("pods", "delete"),
         *_may("persistentvolumeclaims", "get", "list", "create", "patch", "delete"),
-        *_may("persistentvolumes", "list"),
+        # Those of a class that keeps them go by their policy, which is made Delete.
+        *_may("persistentvolumes", "list", "patch"),
         *_may("storageclasses", "list", group="storage.k8s.io"),
     ),
     "disk-bench": _TOOLBOX,
-    "etcd-snapshots": _may("namespaces", "get"),
+    "etcd-snapshots": (
+        *_may("namespaces", "get"),
+        *_may("etcdsnapshotfiles", "list", group="k3s.cattle.io"),
+    ),
     "etcd-writes": (*_OWN_NAMESPACE, *_may("configmaps", "create", "patch")),
     "host-facts": (),
     "ingress": (
@@ -89,7 +97,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     ),
     "legacy-manifest": (),
     "legacy-mount": (),
-    "load-balancer": (*_OWN_PODS, *_may("services", "get", "create", "patch")),
+    "load-balancer": (*_OWN_PODS, *_may("services", "get", "list", "create", "patch")),
     "network-policy": (
         *_OWN_PODS,
         *_may("networkpolicies", "create", "patch", group="networking.k8s.io"),
@@ -110,6 +118,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("cephfilesystems", "get", group="ceph.rook.io"),
         *_may("cephblockpools", "list", group="ceph.rook.io"),
         *_may("cephconnections", "get", group="csi.ceph.io"),
+        *_may("clientprofiles", "list", group="csi.ceph.io"),
         *_may("drivers", "list", group="csi.ceph.io"),
         *_may("storageclasses", "get", group="storage.k8s.io"),
         *_may("csidrivers", "list", group="storage.k8s.io"),

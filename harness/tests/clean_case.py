@@ -50,6 +50,7 @@ def clean() -> Seen:
             "host-facts": {machine.name: _host(machine) for machine in MACHINES},
             "etcd-writes": {"test": _writes()},
             "api-endpoints": {name: _api() for name in NAMES},
+            "api-objects": {"test": _objects()},
             "pod-network": {"test": _pods()},
             "network-policy": {"test": {name: _policy() for name in NAMES}},
             "cilium": {name: _cilium() for name in NAMES},
@@ -86,6 +87,8 @@ def _host(machine: Machine) -> Any:
             "stratum": 3,
             "offset_s": -0.004,
             "leap": "Normal",
+            "updated_s": 90.0,
+            "sources": [{"name": "10.0.0.254", "state": "*", "reach": 0o377}],
         },
         "swap": {"active": [], "at_boot": []},
         "memory": {"total_bytes": 8 << 30, "available_bytes": 4 << 30},
@@ -148,6 +151,14 @@ def _api() -> Any:
     return {name: {"value": value} for name, value in values.items()}
 
 
+def _objects() -> Any:
+    services = ("v1.", "v1.apps", "v1beta1.metrics.k8s.io")
+    return {
+        "services": {name: {"available": "True", "message": ""} for name in services},
+        "terminating": {},
+    }
+
+
 def _pods() -> Any:
     fine = {"value": None, "took_s": 0.02}
     pair = {
@@ -181,12 +192,19 @@ def _policy() -> Any:
 
 
 def _cilium() -> Any:
-    return {"pod": "cilium-x", "ready": True, "parts": {"cilium": {"state": "Ok", "message": ""}}}
+    return {
+        "pod": "cilium-x",
+        "ready": True,
+        "parts": {"cilium": {"state": "Ok", "message": ""}},
+        "controllers": [],
+        "health": "Ok",
+        "reachable": {"nodes": 3, "of": 3},
+    }
 
 
 def _snapshots() -> Any:
     """Each server took one an hour ago, and all see the three copies."""
-    files = [_file(f"hourly-{name}", hours=1 + n / 10) for n, name in enumerate(NAMES)]
+    files = [snapshot_file(f"hourly-{name}", hours=1 + n / 10) for n, name in enumerate(NAMES)]
     listed = {
         name: {"snapshots": {"value": [dict(file)]}, "copies": {"value": deepcopy(files)}}
         for name, file in zip(NAMES, files, strict=True)
@@ -215,7 +233,8 @@ def _snapshots() -> Any:
     }
 
 
-def _file(name: str, *, hours: float) -> Any:
+def snapshot_file(name: str, *, hours: float) -> Any:
+    """A whole file of so many hours ago, as it is listed."""
     return {"name": name, "bytes": 4096, "modified": NOW - 3600 * hours}
 
 
@@ -225,7 +244,8 @@ def _ports(machine: Machine) -> Any:
 
 def _balancer() -> Any:
     answer = {"value": "balanced", "took_s": 0.1}
-    return {"address": "10.0.0.201", "given_after_s": 0.4, "said": "", "answer": answer}
+    given = {"address": "10.0.0.201", "given_after_s": 0.4, "said": "", "taken": ["10.0.0.200"]}
+    return {**given, "answer": answer}
 
 
 def _ingress() -> Any:

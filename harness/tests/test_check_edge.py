@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness.checks import CHECKS
 from harness.model import Case, Outcome, Verdict
-from harness.tests.clean_case import Seen, case, clean
+from harness.tests.clean_case import Seen, case, clean, snapshot_file
 from harness.tests.clean_cluster import DAY_S, MACHINES, NAMES, NOW
 
 Defect: TypeAlias = Callable[[Seen], None]
@@ -192,3 +192,87 @@ def test_the_address_of_a_broken_machine_is_not_judged_and_the_others_are() -> N
     assert CHECKS["a host reaches its service"](without).outcome is Outcome.PASS
     sites[other.address]["ours"] = {"error": "refused", "took_s": 60.0}
     assert CHECKS["a host reaches its service"](without).outcome is Outcome.FAIL
+
+
+# --- only whole snapshots count -----------------------------------------------------------------
+
+YOUNG = ("etcd-snapshot-a-1746343203.part", 4096), ("etcd-snapshot-a-1746343203", 0)
+
+
+def _among_the_listed(*files: Any) -> Defect:
+    """These lie on the first server, which has a whole one that is 80 hours old; nobody else."""
+
+    def change(seen: Seen) -> None:
+        listed = _snapshots(seen)["listed"]
+        old = snapshot_file("etcd-snapshot-a-1746057603", hours=80)
+        for name, items in listed.items():
+            mine = [old, *files] if name == NAMES[0] else []
+            items["snapshots"] = {"value": mine}
+            items["copies"] = {"value": [old, *files]}
+
+    return change
+
+
+@pytest.mark.parametrize(("name", "size"), YOUNG)
+@pytest.mark.parametrize("check", [FRESH, COPIED])
+def test_a_snapshot_that_is_not_whole_makes_none_fresh(check: str, name: str, size: int) -> None:
+    seen = clean()
+    _among_the_listed(snapshot_file(name, hours=1) | {"bytes": size})(seen)
+    verdict = judge(check, seen)
+    assert verdict.outcome is Outcome.FAIL
+    assert "80.0 hours old" in verdict.reason
+    assert f"passed over: {name} on" in verdict.reason
+
+
+def test_a_stray_file_beside_a_fresh_snapshot_is_passed_over_with_a_word() -> None:
+    seen = clean()
+    stray = snapshot_file("README.md", hours=0.1) | {"database": False}
+    for items in _snapshots(seen)["listed"].values():
+        items["snapshots"]["value"].append(stray)
+        items["copies"]["value"].append(stray)
+    for check in (FRESH, COPIED):
+        verdict = judge(check, seen)
+        assert verdict.outcome is Outcome.PASS
+        assert "passed over: README.md on vmi2887101 is no snapshot" in verdict.reason
+
+
+def _s3(*files: Any) -> Seen:
+    seen = clean()
+    _snapshots(seen)["s3"] = {"value": list(files)}
+    return seen
+
+
+def _upload(*, hours: float = 1, **changes: Any) -> Any:
+    uploaded = snapshot_file(f"hourly-{NAMES[0]}", hours=hours)
+    return uploaded | {"ready": True, "error": None} | changes
+
+
+def test_in_s3_a_snapshot_is_off_the_machine_by_rke2s_own_record() -> None:
+    seen = _s3(_upload())
+    for items in _snapshots(seen)["listed"].values():
+        items["copies"] = {"error": "the profile names no place for them"}
+    verdict = judge(COPIED, seen)
+    assert verdict.outcome is Outcome.PASS, verdict.reason
+    assert "in S3" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ([], "seen none"),
+        ([_upload(hours=30)], "30.0 hours old"),
+        ([_upload(), _upload(hours=0.1, ready=False, error="Access Denied.")], "Access Denied."),
+        ([_upload(bytes=17)], "with its 4096 bytes, seen 17"),
+        ([_upload(bytes=0)], "passed over"),
+    ],
+)
+def test_an_upload_that_is_old_or_failed_is_no_copy(files: list[Any], says: str) -> None:
+    verdict = judge(COPIED, _s3(*files))
+    assert verdict.outcome is Outcome.FAIL
+    assert says in verdict.reason
+
+
+def test_a_record_of_uploads_that_cannot_be_read_proves_nothing() -> None:
+    seen = clean()
+    _snapshots(seen)["s3"] = {"error": "forbidden"}
+    assert judge(COPIED, seen).outcome is Outcome.NOT_PROVEN

@@ -60,7 +60,7 @@ def gone(cluster: Cluster) -> bool:
 def test_all_ports_of_a_machine_are_tried_where_the_world_reaches_it() -> None:
     outside = FakeOutside({"203.0.113.7": [22, 2379, 70000]})
     machines = list(PROFILE.machines)
-    machines[0] = machines[0].model_copy(update={"outside_address": IPv4Address("203.0.113.7")})
+    machines[0] = machines[0].model_copy(update={"outside_address": (IPv4Address("203.0.113.7"),)})
     profile = PROFILE.model_copy(update={"machines": tuple(machines)})
     seen = observe("open-ports", reach(outside=outside, like=profile), MACHINES[0])
     wanted = {"address": "203.0.113.7", "open": [22, 2379], "refused": 65533, "silent": 0}
