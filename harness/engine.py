@@ -9,6 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -116,6 +117,10 @@ class Run:
         """Carry a drill out, and observe what came of it; one that an earlier session of this run
         completed is not carried out again.
 
+        However it ended, what is known by then is observed. After Ctrl-C, or when a fault could not
+        be taken back, the scenario's checks judge that at once, and KeyboardInterrupt or Unhealed
+        is raised.
+
         Refused before anything was touched, Unhealed when a fault could not be taken back,
         NotProven when nobody has allowed disruption, or when it has broken something in this run
         already and was not completed: a run breaks nothing twice.
@@ -126,15 +131,18 @@ class Run:
             drilling = self._allowed(name)
             self._refuse_twice(name)
             before = self._carried_out(DRILLS, name, lambda: drilling.carry_out(name, self))
-        if before is not None:
-            self._tell(DRILLS, {name: before})
+            if before is not None:
+                self._tell(DRILLS, {name: before})
+                self._raise_if_ended_early(before.outcome)
+            return
+        self._tell(DRILLS, {name: before})
 
     def soak(self) -> None:
         """Soak for as long as was asked for, less what earlier sessions of this run did of it.
 
         A part whose harness was killed counts up to then: what was journalled of it, and its book.
 
-        Errors as of ``drill``. After Ctrl-C what was soaked is observed, and then it is raised.
+        Errors as of ``drill``.
         """
         self._ask_for(SOAK, LEDGER)
         parts = {
@@ -158,8 +166,7 @@ class Run:
                 return
             parts[name] = done
         self._tell(SOAK, parts)
-        if list(parts.values())[-1].outcome.by_hand:
-            raise KeyboardInterrupt
+        self._raise_if_ended_early(list(parts.values())[-1].outcome)
 
     def _ask_for(self, *probes: str) -> None:
         for probe in probes:
@@ -194,15 +201,28 @@ class Run:
         except Refused as no:
             self.write("refused", name, {"reason": str(no)})
             raise
-        except HarnessError as error:
+        except Exception as error:  # one that nobody foresaw, too
             took_s = time.monotonic() - began
-            self.write("observation", probe, _observed(name, at, took_s, error=str(error)))
+            told = _observed(name, at, took_s, error=_in_words(error))
+            self.write("observation", probe, told)
             if isinstance(error, Unhealed):
                 raise
             return None
         finally:
             self._notice(probe, told)
         return Completed(outcome, at, time.monotonic() - began)
+
+    def _raise_if_ended_early(self, outcome: DrillOutcome) -> None:
+        """Nothing of the scenario runs after this: its checks judge what is known."""
+        if not (outcome.by_hand or outcome.unhealed):
+            return
+        for step in self._current().steps:
+            if self.trail.is_check(step.text):
+                with suppress(AssertionError, NotProven):  # the ruling is in the journal
+                    self.require(step.text)
+        if outcome.unhealed:
+            raise Unhealed(outcome.unhealed)
+        raise KeyboardInterrupt
 
     def _tell(self, probe: str, done: Mapping[str, Completed]) -> None:
         """Observe what came of it, and the tallies of its ledger."""

@@ -5,6 +5,7 @@ Nothing is judged here. What came of it is one value, which checks judge:
 ``drill``, ``title``, ``targets``   what was planned (target → [sign, number])
 ``load``    the load's name; None when the drill has none
 ``during``  the checks that must hold on the other machines while a fault is there
+``ended``, ``unhealed``   only if it was stopped by hand, or a fault could not be taken back
 ``runs``    one a machine, in order; the last one may have ended early:
   ``machine``, ``seconds``, ``error``   the last: why it could not be carried on
   ``before``    what kept the cluster from its steady state; then nothing was broken
@@ -33,17 +34,16 @@ from typing import Any, Protocol, TypeAlias
 
 from pydantic import ValidationError
 
+from harness.drill.ending import how_it_ended, in_words, read_back
 from harness.drill.loads import AGAIN, HEALED_MARK, Load, Mark, marking, without_load
 from harness.drill.watch import Watch, noticed, watching
 from harness.drill.writing import Books, silence, writing_again
 from harness.errors import (
     ConfigError,
-    HarnessError,
     NotProven,
     Refused,
     TimedOut,
     TransportError,
-    Unhealed,
 )
 from harness.faults import FAULTS
 from harness.faults.fault import Fault
@@ -117,26 +117,24 @@ def carry_out(drill: Drill, stage: Stage, machines: Sequence[str] = ()) -> JSON:
     draw = Random(f"{stage.seed}/{drill.name}")
     during = drill.looks_on(stage.reach.profile.cluster().parts)
     runs: list[dict[str, Any]] = []
+    early: dict[str, Any] = {}
     hit = machines or machines_of(drill, stage.reach, draw)
     stage.survivable(_first_faults(drill, hit, stage.reach))
     for machine in hit:
         run: dict[str, Any] = {"machine": machine, "before": [], "faults": []}
         try:
             _run(drill, machine, draw, stage, run)
-        except Unhealed:
-            raise
         except Refused as no:
-            if runs or run["faults"]:  # not before anything was touched any more
-                raise NotProven(f"on {machine}: {no}") from no
-            raise
-        except HarnessError as error:
-            run["error"] = str(error)
-        except Exception as error:  # an answer that nobody foresaw is no reason to say nothing
-            run["error"] = f"{type(error).__name__}: {error}"
+            if not (runs or run["faults"]):  # before anything was touched
+                raise
+            run["error"] = str(no)
+        except (Exception, KeyboardInterrupt) as error:
+            run["error"] = in_words(error)
+            early |= how_it_ended(error)
         runs.append(run)
         if run["before"] or "error" in run:
             break
-    return {
+    return early | {
         "drill": drill.name,
         "title": drill.title,
         "load": drill.load,
@@ -248,9 +246,11 @@ def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, 
         stage.afford(fault)
     stage.tell(f"{drill.name} on {machine}: starting the ledger")
     rate = drill.writes_per_s
+    tell = partial(_tell_of, stage, f"{drill.name} on {machine}")
     with (
         stage.keeping(drill.ledger, machine=machine, writes_per_s=rate) as books,
         stage.loading(machine) as load,
+        read_back(books, run, tell),
     ):
         mark = marking(books, load)
         muted = partial(silence, books, drill.targets["outage_s"].number)
@@ -279,9 +279,11 @@ def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, 
                 run["whole_s"] = watch.see_whole(healed, max(_LAST_LOOK_S, left_s))
             if not watch.alarm.is_set():
                 writing_again(books, drill.targets["outage_s"].number)
-        stage.tell(f"{drill.name} on {machine}: reading back what was written")
-        run["ledger"] = dict(books.tally())
     run["seconds"] = round(time.monotonic() - began, 1)
+
+
+def _tell_of(stage: Stage, what: str, words: str) -> None:
+    stage.tell(f"{what}: {words}")
 
 
 def break_once(

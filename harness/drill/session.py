@@ -12,12 +12,13 @@ from typing import Any, Protocol
 
 from harness.drill.churn import CLAIMS, Churn, churning
 from harness.drill.conduct import Keeping, Loading, Stage, carry_out
+from harness.drill.ending import BY_HAND
 from harness.drill.footprint import footprint
 from harness.drill.latency import quarters
 from harness.drill.loads import Load, Marked, without_load
 from harness.drill.mending import Mended, mend_journal
 from harness.drill.schedule import Turn, drawn
-from harness.drill.soak import BY_HAND, EVERYTHING, RESUMABLE, rebuilt, soak
+from harness.drill.soak import EVERYTHING, RESUMABLE, rebuilt, soak
 from harness.drill.steady import all_numbers, meanwhile, until_steady
 from harness.errors import Unhealed
 from harness.faults.lease import Hold
@@ -79,6 +80,17 @@ class DrillOutcome:
     def by_hand(self) -> bool:
         """Was it stopped by hand?"""
         return isinstance(self.value, Mapping) and self.value.get("ended") == BY_HAND
+
+    @property
+    def unhealed(self) -> str:
+        """Why a fault could not be taken back; empty when none stayed."""
+        return str(self.value.get("unhealed", "")) if isinstance(self.value, Mapping) else ""
+
+    @property
+    def touched_nothing(self) -> bool:
+        """Was a drill stopped by hand before it broke anything?"""
+        runs: Any = self.value.get("runs", ()) if isinstance(self.value, Mapping) else ()
+        return self.by_hand and not any(run["faults"] for run in runs)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -146,6 +146,10 @@ class Trail:
             trail.feed(record)
         return trail
 
+    def is_check(self, text: str) -> bool:
+        """Is there a check of this name?"""
+        return text in self._checks
+
     @property
     def manifest(self) -> Manifest:
         if self._manifest is None:
@@ -311,6 +315,8 @@ class Trail:
             if seen.error is None:
                 own = {it: seen.value for it, seen in tallies.items() if it.startswith(f"{name}/")}
                 outcome = DrillOutcome(value=seen.value, tallies=own)
+                if probe == DRILLS and outcome.touched_nothing:
+                    continue  # it may be carried out yet
                 self.completed[probe, name] = Completed(outcome, seen.at, seen.took_s)
 
     def _on_soaked(self, record: Record) -> None:
