@@ -11,6 +11,7 @@ from harness.faults.budget import refusal
 from harness.faults.fault import Fault
 from harness.faults.leftovers import leftovers
 from harness.faults.standing import standing, without
+from harness.faults.swarm_budget import swarm_margins
 from harness.settings import Profile
 from harness.transport import Reach
 from harness.transport.identity import same_cluster
@@ -79,14 +80,17 @@ def affordable(reach: Reach, hold: lease.Hold, fault: Fault) -> None:
     if why is not None:
         raise Refused(f"{fault.name} of {fault.target}: {why}")
     try:
-        why = refusal(standing(reach), fault.machine, fault.takes) or _too_few_pods(reach, fault)
+        few = [refusal(standing(reach), fault.machine, fault.takes)]
+        few += [str(it) for it in swarm_margins(reach, fault) if not it.holds]
+        why = "; ".join(it for it in few if it) or _too_few_pods(reach, fault)
     except NotProven as doubt:
         why = str(doubt)
     if why is not None:
         raise Refused(
             f"{fault.name} of {fault.target} is more than the cluster can lose now: {why}",
             remedy="repair that first: ./cutover gate 4; pods of which none must be left need "
-            "`even_all` in the drill's `with:`, or in `drills:` of the profile",
+            "`even_all` in the drill's `with:`, or in `drills:` of the profile, and a Swarm that "
+            "may be lost needs `accept_swarm_loss`",
         )
 
 
