@@ -27,6 +27,8 @@ from harness.settings.rook import Rook
 from harness.settings.storage import Backups, Legacy, Storage
 from harness.settings.swarm import Swarm
 
+_OF_BACKUPS = "W3-BACKUPS"
+
 
 class SshAccess(Frozen):
     """How to log in to the machines; host keys are pinned in ``known_hosts``."""
@@ -113,6 +115,14 @@ class Stack(Frozen):
     source: Literal["swarm"] | None = None
 
 
+class Units(Frozen):
+    """Units of systemd that may have failed on a machine, each with why nothing depends on it."""
+
+    tolerated: Mapping[
+        Annotated[str, Field(pattern=r"^[^\s/]+\.[a-z]+$")], Annotated[str, Field(min_length=1)]
+    ] = {}
+
+
 class Profile(Frozen):
     """A cluster, as its operator declares it."""
 
@@ -129,6 +139,7 @@ class Profile(Frozen):
     # Why a part that is not declared is absent, in words for the report.
     absent: Mapping[str, str] = {}
     sysctls: Mapping[str, str] = {}
+    units: Units = Units()
     ingress: Ingress | None = None
     storage: Storage | None = None
     rook: Rook | None = None
@@ -207,6 +218,15 @@ class Profile(Frozen):
             return self.uid
         return self.uid_file.read_text(encoding="utf-8").strip() if self.uid_file.exists() else None
 
+    def changes(self, requirement: str) -> Mapping[str, TargetChange]:
+        """This cluster's own numbers for a requirement's targets."""
+        told = self.targets.get(requirement, {})
+        size = None if self.backups is None else self.backups.at_least_gib
+        if requirement != _OF_BACKUPS or size is None:
+            return told
+        because = "the profile declares the claim's size (backups.at_least_gib)"
+        return {"claim_gib": TargetChange(number=size, because=because), **told}
+
     def without(self, machine: str) -> Profile:
         """The profile for those who must not ask a machine that is broken: the others."""
         others = tuple(it for it in self.machines if it.name != machine)
@@ -224,6 +244,9 @@ class Profile(Frozen):
             "rook": self.stack.rook is not None,
             "rook-cluster": self.stack.rook == "cluster",
             "swarm": self.stack.source == "swarm",
+            "swarm-instances": self.stack.source == "swarm"
+            and self.swarm is not None
+            and self.swarm.instances is not None,
             "cephfs": self.storage is not None,
             "raw-disks": self.disks is not None and self.disks.state == "raw",
             "legacy": self.legacy is not None,
@@ -240,18 +263,20 @@ class Profile(Frozen):
             absent={part: self._why_absent(part) for part, present in parts.items() if not present},
             expected_taints={m.name: m.taints for m in self.machines},
             sysctls=dict(self.sysctls),
+            tolerated_units=dict(self.units.tolerated),
             exposed_ports=tuple(it for port in self.exposed_ports for it in ports_of(port)),
             load_balancer_pool=self.load_balancer_pool,
             osd_disks=self._osd_disks(),
             legacy=self.legacy.model_dump(include={"path", "type", "source", "access", "root"})
             if self.legacy
             else {},
-            backups=self.backups.model_dump(include={"claim", "namespace"}) if self.backups else {},
+            backups=None if self.backups is None else self.backups.declared(),
             ceph_warnings=dict(self.ceph.warnings),
             ceph_flags=dict(self.ceph.flags),
             source_gb=self.ceph.source_gb,
             rook=self.rook.declared(self.stack.rook) if self.rook and self.stack.rook else None,
             swarm=self._swarm(),
+            swarm_registries=self.swarm.registries if self.swarm is not None else (),
             ingress=self.ingress.declared() if self.ingress and self.stack.ingress else None,
             node_mtu=self.kubernetes.node_mtu,
             pod_mtu=self.kubernetes.pod_mtu,

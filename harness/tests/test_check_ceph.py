@@ -20,7 +20,7 @@ from harness.tests.ceph_seen import (
     rule,
     steps,
 )
-from harness.tests.clean_case import clean
+from harness.tests.clean_case import Seen, clean
 from harness.tests.clean_cluster import DAY_S, NAMES, NOW
 
 OURS = ceph.CHECKS | ceph_data.CHECKS | capacity.CHECKS
@@ -63,6 +63,11 @@ def used(gb: float) -> Defect:
 
 def answer(number: int, **told: Any) -> Defect:
     return changed("osd answers", lambda osds: osds.update({str(number): told}))
+
+
+def none_up(seen: Seen) -> None:
+    for number in range(len(NAMES)):
+        osd(number, up=False)(seen)
 
 
 GONE = {"answers": False, "says": "no answer within 5 s; 10.0.0.2:6800: Connection refused"}
@@ -118,7 +123,7 @@ DEFECTS: list[tuple[str, Defect, str]] = [
         f"{NAMES[1]}, osd.1: expected this OSD to answer, seen Ceph call",
     ),
     (ANSWER, answer(1, value=GONE), "no answer within 5 s; 10.0.0.2:6800: Connection refused"),
-    (ANSWER, lambda seen: [osd(n, up=False)(seen) for n in range(3)], "seen none up"),
+    (ANSWER, none_up, "seen none up"),
     (SLOW, complaint("SLOW_OPS"), "expected no slow operation, seen SLOW_OPS: something; osd.1"),
     (SLOW, complaint("MDS_SLOW_METADATA_IO"), "MDS_SLOW_METADATA_IO"),
     (SLOW, complaint("MDS_SLOW_REQUEST"), "MDS_SLOW_REQUEST"),
@@ -227,6 +232,9 @@ GAPS: list[tuple[str, Defect, str]] = [
     (USABLE, item("room", {}), "has no pool, hence tells no capacity"),
     (MORE, item("room", {}), "has no pool"),
     (LOSS, changed("osd use", lambda use: use["1"].update(bytes=0)), "tells its size: False"),
+    (LOSS, changed("osd use", lambda use: use.pop("1")), "osd.1: Ceph does not tell how full"),
+    (LOSS, changed("crush", lambda it: it.update(rules={})), "not tell its CRUSH rule 0"),
+    (LOSS, rule({"op": "sing"}), "pool .mgr: its CRUSH rule 0: its step sing is not known"),
     (LOSS, changed("osd tree", lambda tree: [tree["hosts"].pop(n) for n in NAMES[1:]]), "1 mach"),
 ]
 

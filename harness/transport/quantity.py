@@ -1,10 +1,9 @@
-"""Sizes as the Kubernetes API writes them."""
+"""Sizes and amounts as the Kubernetes API writes them."""
 
 from __future__ import annotations
 
 import math
-
-from kubernetes.utils.quantity import parse_quantity
+from decimal import Decimal
 
 from harness.errors import TransportError
 
@@ -15,21 +14,25 @@ def size_bytes(text: str) -> int:
     A part of a byte counts as a whole one, as in Kubernetes itself. TransportError for a text that
     is no quantity, or for less than nothing.
     """
-    try:
-        size: int = math.ceil(parse_quantity(text))
-    except (ValueError, ArithmeticError) as error:
-        raise TransportError(f"not a quantity: {text!r}") from error
+    size = _parsed(text)
     if size < 0:
         raise TransportError(f"not a size: {text!r}")
-    return size
+    return math.ceil(size)
 
 
 def amount(text: str) -> float:
     """A Kubernetes quantity as a number: ``4`` and ``3920m`` cores; TransportError for none."""
+    return float(_parsed(text))
+
+
+def _parsed(text: str) -> Decimal:
+    # The client loads for a while; a command that asks no cluster does not wait for it.
+    from kubernetes.utils.quantity import parse_quantity
+
     try:
-        number = float(parse_quantity(text))
+        number = Decimal(parse_quantity(text))
     except (ValueError, ArithmeticError) as error:
         raise TransportError(f"not a quantity: {text!r}") from error
-    if not math.isfinite(number):
+    if not number.is_finite():
         raise TransportError(f"not a quantity: {text!r}")
     return number
