@@ -81,10 +81,16 @@ def hostname() -> str:
 
 
 def chrony() -> dict[str, Any]:
-    """``chronyc -c tracking``: offset of the system clock to NTP time, in seconds, signed."""
+    """``chronyc -c tracking`` and ``sources``: the offset to NTP time, in seconds, signed.
+
+    ``updated_s`` is how long ago chrony last heard from a source (None: never); ``reach`` has one
+    bit for each of the last eight questions that a source was asked.
+    """
     fields = command("chronyc", "-c", "tracking")[1].strip().split(",")
     sources = command("chronyc", "-c", "sources")[1].split()
+    updated = float(fields[3])
     return {
+        "updated_s": round(time.time() - updated, 1) if updated else None,
         "reference_id": fields[0],
         "reference": fields[1],
         "stratum": int(fields[2]),
