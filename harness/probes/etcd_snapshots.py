@@ -29,6 +29,7 @@ from harness.probes import pods
 from harness.snapshot_files import not_whole
 from harness.transport import Reach
 from harness.transport.quantity import size_bytes
+from harness.transport.quantity import size_bytes
 
 _SCRIPT = Path(__file__).with_name("snapshot_script.py").read_text(encoding="utf-8")
 _RECORD = "/apis/k3s.cattle.io/v1/etcdsnapshotfiles"
@@ -72,6 +73,14 @@ class EtcdSnapshots:
             "restored": restored,
             "cluster_uid": _cluster_uid(reach),
         }
+
+
+def programs(reach: Reach, server: str) -> Mapping[str, Any]:
+    """Where a server has what restores a snapshot: program → {"value": path} or {"error"}.
+
+    Raises TransportError.
+    """
+    return _run(reach, server, "program", "etcd", "etcdutl")
 
 
 def _cluster_uid(reach: Reach) -> str | None:

@@ -100,6 +100,9 @@ class Kubernetes(Frozen):
     # share, in which each snapshot has its copy.
     etcd_snapshots: str = "/var/lib/rancher/rke2/server/db/snapshots"
     etcd_snapshot_copies: str | None = None
+    # An image with etcd and etcdutl, not older than the etcd that runs, and 3.6 at least: that of
+    # RKE2 has no etcdutl. `provision nodes` takes both out of it.
+    etcd_tools_image: str | None = None
     # RKE2 uploads each snapshot itself (etcd-s3), and records that in ETCDSnapshotFile objects.
     etcd_snapshots_in_s3: bool = False
 
