@@ -20,6 +20,7 @@ from harness.faults.model import EVERYTHING
 from harness.faults.permit import affordable, may_disrupt, permitted, survivable
 from harness.faults.stop_rke2 import StopRke2
 from harness.faults.stop_static_pod import StopStaticPod
+from harness.probes import owned
 from harness.settings import Profile
 from harness.tests.fault_examples import pod, whole_cluster
 from harness.tests.stage import PROFILE, UID, reach
@@ -46,6 +47,7 @@ def cluster(*, uid: str = UID, left: Any = None, **changes: Any) -> Reach:
         "/api/v1/namespaces/kube-system": {"metadata": {"uid": uid}},
         "/api/v1/nodes/one": {"status": ready},
         "/api/v1/nodes": {"items": []},
+        f"/api/v1/namespaces?{owned.SELECTOR}": {"items": []},
         **{path: {"items": []} for path in slow_api.KEPT},
     }
 
