@@ -12,13 +12,11 @@ import sys
 from harness.probes import claim_objects, pods
 from harness.probes.claim_objects import MIB
 from harness.settings import load_profile
-from harness.transport import connect, enter_network
+from harness.transport import connect
 
 
 def main(name: str) -> None:
-    profile = load_profile(name)
-    enter_network(profile)
-    with connect(profile) as reach, pods.namespace(reach.kube, claims=True) as space:
+    with connect(load_profile(name)) as reach, pods.namespace(reach.kube, claims=True) as space:
         bound = claim_objects.bind(reach, space, sizes={"left": 16 * MIB}, within_s=60)
         sys.stdout.write(f"{space} {bound['left'].get('volume', '')}\n")
         sys.stdout.flush()
