@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+
+from harness.settings import Profile
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -129,7 +131,15 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
 }
 
 
-def all_permissions(probes: Iterable[str]) -> tuple[Permission, ...]:
+# Instead of an Ingress, where the profile's ingress follows Traefik's own routes.
+_INGRESSES = frozenset(_may("ingresses", "create", "patch", group="networking.k8s.io"))
+_INGRESS_ROUTES = frozenset(_may("ingressroutes", "create", "patch", group="traefik.io"))
+
+
+def all_permissions(probes: Collection[str], profile: Profile) -> tuple[Permission, ...]:
     """What these probes and the collection of evidence need together, each once, in order."""
     asked = {permission for probe in probes for permission in PERMISSIONS[probe]}
+    routed = profile.ingress is not None and profile.ingress.kind == "ingressroute"
+    if routed and "ingress" in probes:
+        asked = asked - _INGRESSES | _INGRESS_ROUTES
     return tuple(sorted(asked.union(EVIDENCE)))

@@ -230,8 +230,13 @@ def eventually(
     return {**found, "took_s": round(time.monotonic() - began, 1)}
 
 
-def in_each(keys: Iterable[str], work: Callable[[str], T]) -> dict[str, T | HarnessError]:
-    """What ``work`` returns for each key, side by side, or the HarnessError that it raised."""
+def in_each(
+    keys: Iterable[str], work: Callable[[str], T], *, at_once: int | None = None
+) -> dict[str, T | HarnessError]:
+    """What ``work`` returns for each key, side by side, or the HarnessError that it raised.
+
+    ``at_once`` is how many are under way at a time; None: all.
+    """
 
     def safely(key: str) -> T | HarnessError:
         try:
@@ -240,5 +245,5 @@ def in_each(keys: Iterable[str], work: Callable[[str], T]) -> dict[str, T | Harn
             return error
 
     wanted = list(keys)
-    with ThreadPoolExecutor(max_workers=max(1, len(wanted))) as pool:
+    with ThreadPoolExecutor(max_workers=at_once or max(1, len(wanted))) as pool:
         return dict(zip(wanted, pool.map(safely, wanted), strict=True))

@@ -12,6 +12,7 @@ from harness.tests import clean_drills, clean_storage
 from harness.tests.clean_cluster import (
     CLUSTER,
     DAY_S,
+    INGRESS,
     MACHINES,
     MEMBER_IDS,
     NAMES,
@@ -259,6 +260,11 @@ def _ingress() -> Any:
     return {
         "sites": {machine.address: deepcopy(site) for machine in MACHINES},
         "declared": {f"shop.example at {machine.address}": declared for machine in MACHINES},
+        "pages": {
+            INGRESS.at(page, address): {"value": {"status": 200, "said": True, "location": ""}}
+            for page in INGRESS.pages
+            for address in INGRESS.addresses
+        },
     }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from harness.model import (
     BackupClaim,
     Cluster,
+    IngressDeclared,
+    IngressPage,
     Machine,
     OsdDisk,
     Port,
@@ -50,6 +52,13 @@ SWARM = SwarmDeclared(
         "platform_worker": SwarmService(replicas=2),
     },
 )
+INGRESS = IngressDeclared(
+    addresses=tuple(machine.address for machine in MACHINES),
+    scheme="https",
+    port=443,
+    pages=(IngressPage(host="shop.example", path="/health", says="well"),),
+    limits={"shop.example": 30},
+)
 CLUSTER = Cluster(
     name="test",
     machines=MACHINES,
@@ -70,6 +79,7 @@ CLUSTER = Cluster(
     source_gb=86.0,
     rook=rook_objects.profile("cluster").cluster().rook,
     swarm=SWARM,
+    ingress=INGRESS,
 )
 TARGETS = {
     "clock_source_offset_ms": 100.0,

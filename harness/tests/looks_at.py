@@ -51,6 +51,7 @@ LOOKS_AT: Mapping[str, tuple[str, ...]] = {
     "no namespace is stuck in its deletion": ("api-objects",),
     "a host reaches its service": ("ingress",),
     "an unknown host gets 404": ("ingress",),
+    "every declared site answers": ("ingress",),
     "TLS is valid": ("ingress",),
     "the existing storage is mounted and readable everywhere": ("legacy-mount",),
     "the existing storage is unchanged": ("legacy-manifest",),
