@@ -22,7 +22,7 @@ from harness.faults.power_off import PowerOff
 from harness.faults.stop_rke2 import StopRke2
 from harness.faults.stop_static_pod import StopStaticPod
 from harness.faults.swarm_budget import Service, margins, swarm_margins
-from harness.probes import swarm
+from harness.probes import owned, swarm
 from harness.settings import Profile
 from harness.tests.fault_examples import pod, whole_cluster
 from harness.tests.stage import PROFILE, UID, reach
@@ -49,6 +49,7 @@ def cluster(*, uid: str = UID, left: Any = None, **changes: Any) -> Reach:
         "/api/v1/namespaces/kube-system": {"metadata": {"uid": uid}},
         "/api/v1/nodes/one": {"status": ready},
         "/api/v1/nodes": {"items": []},
+        f"/api/v1/namespaces?{owned.SELECTOR}": {"items": []},
         **{path: {"items": []} for path in slow_api.KEPT},
     }
 
