@@ -293,7 +293,8 @@ class GateSession:
     def _collect(self, scenario: Scenario) -> None:
         """Keep what there is to see, before anything is cleaned up: once, and after each fault."""
         acts = len(self._opened.trail.faults)
-        if self._collected_after == acts or not self._collects:
+        untouched = self._opened.trail.refused is not None and not acts
+        if untouched or self._collected_after == acts or not self._collects:
             return
         self._collected_after = acts
         self.run.collecting(scenario.id)

@@ -52,6 +52,11 @@ def unknown_host(run: Run) -> None:
     run.require("an unknown host gets 404")
 
 
+@then("every declared site answers")
+def declared_sites(run: Run) -> None:
+    run.require("every declared site answers")
+
+
 @then("TLS is valid")
 def tls_is_valid(run: Run) -> None:
     run.require("TLS is valid")

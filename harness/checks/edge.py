@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from harness.checks.findings import Facts, Finding, conclude, looks, names, unknown, wanted
-from harness.model import Case, Verdict
+from harness.checks.findings import Facts, Finding, conclude, limited, looks, names, unknown, wanted
+from harness.model import Case, IngressDeclared, IngressPage, Outcome, Verdict
 
 _PORTS, _BALANCER, _INGRESS = "open-ports", "load-balancer", "ingress"
 _DAY_S = 86_400
@@ -167,7 +167,9 @@ def host_reaches_service(case: Case) -> Verdict:
     findings = []
     for address, site in seen.values.items():
         ours = site["ours"]
-        if "error" in ours:
+        if "limited" in ours:
+            findings.append(unknown(address, _limited(ours)))
+        elif "error" in ours:
             text = f"expected the host to reach its service, seen {ours['error']}"
             findings.append(Finding(address, text))
         elif ours["value"] != "site":
@@ -191,7 +193,9 @@ def stranger_gets_404(case: Case) -> Verdict:
     findings = []
     for address, site in seen.values.items():
         stranger = site["stranger"]
-        if "error" in stranger:
+        if "limited" in stranger:
+            findings.append(unknown(address, _limited(stranger)))
+        elif "error" in stranger:
             findings.append(unknown(address, stranger["error"]))
         elif stranger["value"] != 404:
             text = f"expected 404 for a host that nobody declared, seen {stranger['value']}"
@@ -199,8 +203,65 @@ def stranger_gets_404(case: Case) -> Verdict:
     return conclude(findings, seen, proven="a host that nobody declared gets 404")
 
 
+def sites_answer(case: Case) -> Verdict:
+    """Every page of every declared site, at every address, as the profile says."""
+    whole = looks(case, _INGRESS, [case.cluster.name])
+    known = case.cluster.ingress
+    if known is None or not known.pages:
+        # Before the first site moves there is none: a profile says so by declaring none.
+        reason = "the profile declares no site (`ingress.sites`)"
+        return Verdict(outcome=Outcome.NOT_APPLICABLE, reason=reason)
+    asked: dict[str, Any] = {}
+    for value in whole.values.values():
+        asked.update(value.get("pages", {}))
+    findings = []
+    values = {}
+    for page in known.pages:
+        for address in known.addresses:
+            if address in case.cluster.unjudged:
+                continue
+            where = known.at(page, address)
+            if where not in asked:
+                findings.append(unknown(where, "nobody asked there"))
+                continue
+            values[where] = asked[where]
+            findings += _flaw(where, asked[where], page, known)
+    return conclude(
+        findings if whole.values else [],
+        Facts(values, whole.unseen),
+        proven=f"{len(known.pages)} pages of declared sites answer as declared at each address",
+    )
+
+
+def _flaw(
+    where: str, it: Mapping[str, Any], page: IngressPage, known: IngressDeclared
+) -> Iterator[Finding]:
+    if "limited" in it:
+        yield unknown(where, _limited(it, known.limits.get(page.host)))
+        return
+    if "error" in it:
+        yield Finding(where, f"expected an answer, seen {it['error']}")
+        return
+    value = it["value"]
+    wanted_status = "a status below 400" if page.status is None else f"status {page.status}"
+    fits = value["status"] < 400 if page.status is None else value["status"] == page.status
+    if not fits:
+        yield Finding(where, f"expected {wanted_status}, seen {value['status']}")
+    elif page.status is None and value["location"].startswith("https:") and known.scheme == "http":
+        text = f"expected an answer over http, seen a redirect to {value['location']}"
+        yield Finding(where, f"{text} (`scheme: https` in the profile?)")
+    elif not value["said"]:
+        yield Finding(where, f"expected an answer that says {page.says!r}, seen another")
+
+
+def _limited(it: Mapping[str, Any], per_min: float | None = None) -> str:
+    return limited(None if per_min is None else {per_min}, str(it["limited"]))
+
+
 def tls_is_valid(case: Case) -> Verdict:
     """Of a new site, whose own certificate must be the one that is shown; and of declared ones."""
+    if "tls" in case.cluster.absent:
+        return Verdict(outcome=Outcome.NOT_APPLICABLE, reason=case.cluster.absent["tls"])
     target = wanted(case, "certificate_days")
     limit = target["certificate_days"]
     seen = _sites(case)
@@ -246,5 +307,6 @@ CHECKS = {
     "the service answers at its address": service_answers,
     "a host reaches its service": host_reaches_service,
     "an unknown host gets 404": stranger_gets_404,
+    "every declared site answers": sites_answer,
     "TLS is valid": tls_is_valid,
 }

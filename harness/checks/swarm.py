@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.checks.findings import Facts, Finding, conclude, looks, names, unknown, wanted
+from harness.checks.findings import Facts, Finding, conclude, limited, looks, names, unknown, wanted
 from harness.model import Case, SwarmAnswer, SwarmDeclared, Verdict
+from harness.throttling import TOO_MANY
 
 _PROBE = "swarm"
 _SWARM = "Swarm"
@@ -194,8 +195,10 @@ def services_answer(case: Case) -> Verdict:
             took += [it["value"]["took_s"] for it in told.values() if "value" in it]
             findings += [
                 Finding(f"{service} at {answer.at(machine)}", says)
-                for says in _wrong(told, answer, target["answer_s"])
+                for says in _wrong(_unlimited(told, answer), answer, target["answer_s"])
             ]
+            if len(_unlimited(told, answer)) < len(told):
+                findings.append(unknown(f"{service} at {answer.at(machine)}", limited()))
     if not any(True for _ in _answers(declared)):
         findings.append(unknown("the profile", "it declares no answer of any service"))
     return conclude(
@@ -211,6 +214,15 @@ def _answers(declared: SwarmDeclared) -> Iterator[tuple[str, SwarmAnswer]]:
     for name, service in declared.services.items():
         for answer in service.answers:
             yield name, answer
+
+
+def _unlimited(told: Mapping[str, Any], answer: SwarmAnswer) -> Mapping[str, Any]:
+    """What was told without those who got 429: there were too many requests of one address."""
+    return {
+        asker: it
+        for asker, it in told.items()
+        if answer.status == TOO_MANY or it.get("value", {}).get("status") != TOO_MANY
+    }
 
 
 def _wrong(told: Mapping[str, Any], answer: SwarmAnswer, within_s: float) -> Iterator[str]:

@@ -251,7 +251,7 @@ def _permissions(reach: Reach) -> Line:
     What drills need is asked for where they may be carried out.
     """
     drills = {*DISRUPTION, *LEDGER} if reach.profile.allow_disruption else set()
-    wanted = sorted(drills.union(all_permissions(PROBES)))
+    wanted = sorted(drills.union(all_permissions(PROBES, reach.profile)))
     with ThreadPoolExecutor(max_workers=8) as pool:
         allowed = pool.map(lambda permission: _allowed(reach, permission), wanted)
         missing = [str(it) for it, may in zip(wanted, allowed, strict=True) if not may]

@@ -46,7 +46,16 @@ def mend_journal(reach: Reach, armed: Mapping[str, Mapping[str, Any]]) -> Iterat
     ``armed`` holds what the journal says of each fault that it does not know to be gone.
     """
     for name, data in armed.items():
-        undo = Undo.model_validate(data["undo"])
+        try:
+            undo = Undo.model_validate(data["undo"])
+        except (KeyError, TypeError, ValidationError):  # the journal of another version
+            yield Mended(
+                what=f"{data.get('fault', 'a fault')} {name}",
+                place="its run",
+                trouble="its journal does not say how it is taken back",
+                fault=name,
+            )
+            continue
         trouble = _first(partial(_undo_directly, reach, undo), partial(_see_gone, reach, data))
         what = f"{undo.fault} of {undo.target}"
         yield Mended(what=what, place=undo.place, trouble=trouble, fault=name)
@@ -94,10 +103,15 @@ def _see_gone(reach: Reach, data: Mapping[str, Any]) -> None:
 
 
 def _first(*calls: Callable[[], None]) -> str | None:
-    """Make the calls in order; what the first one that fails says, or None."""
+    """Make the calls in order; what the first one that fails says, or None.
+
+    Whatever it is that it says: one thing that cannot be mended keeps no other from being mended.
+    """
     for call in calls:
         try:
             call()
         except HarnessError as error:
             return str(error).partition("\n")[0]
+        except Exception as error:
+            return f"{type(error).__name__}: {error}".partition("\n")[0]
     return None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from harness.errors import NotProven, Refused, TimedOut
+from harness.errors import NotProven, Refused, TimedOut, TransportError
 from harness.faults import lease
 from harness.faults.budget import refusal
 from harness.faults.fault import Fault
+from harness.faults.keeper import keeper
 from harness.faults.leftovers import leftovers
 from harness.faults.standing import standing, without
 from harness.settings import Profile
@@ -18,6 +19,8 @@ from harness.waiting import until
 
 # The steady state asks for nodes and storage: pods of the machine that was broken before follow.
 PODS_WITHIN_S = 60.0
+# A placement group may peer, or a leader be elected, while we look.
+SUMS_WITHIN_S = 10.0
 
 
 def may_disrupt(profile: Profile, *, allowed: bool) -> None:
@@ -41,14 +44,16 @@ def may_disrupt(profile: Profile, *, allowed: bool) -> None:
 
 
 @contextmanager
-def permitted(reach: Reach, holder: str, *, allowed: bool) -> Iterator[lease.Hold]:
+def permitted(
+    reach: Reach, holder: str, *, allowed: bool, tell: Callable[[str], object] = str
+) -> Iterator[lease.Hold]:
     """The body may break things: this is the right cluster, it is ours alone, nothing is left over.
 
     Refused otherwise. It is ours alone for as long as the Lease is not lost.
     """
     may_disrupt(reach.profile, allowed=allowed)
     same_cluster(reach)
-    with lease.held(reach.kube, holder) as hold:
+    with lease.held(reach.kube, holder, tell) as hold:
         nothing_left(reach)
         yield hold
 
@@ -75,19 +80,62 @@ def affordable(reach: Reach, hold: lease.Hold, fault: Fault) -> None:
     """Refused when the fault cannot be injected here, or what it leaves would not be enough; and
     when the Lease is not ours any more."""
     hold.confirm()
-    why = fault.refuse(reach)
-    if why is not None:
-        raise Refused(f"{fault.name} of {fault.target}: {why}")
+    _must_be_possible(reach, fault)
     try:
         why = refusal(standing(reach), fault.machine, fault.takes) or _too_few_pods(reach, fault)
     except NotProven as doubt:
         why = str(doubt)
     if why is not None:
+        raise _too_much(fault, why)
+
+
+def survivable(reach: Reach, faults: Sequence[Fault]) -> None:
+    """Refused when one of these faults cannot be injected, or is more than the quorums can lose.
+
+    Asked before the steady state is waited for: what is broken already is told with the
+    arithmetic, and at once.
+    """
+    for fault in faults:
+        _must_be_possible(reach, fault)
+    shortages: list[Refused] = []
+
+    def enough() -> bool:
+        try:
+            now = standing(reach)
+        except (NotProven, TransportError) as doubt:  # nobody knows what still holds
+            shortages[:] = [_too_much(it, str(doubt)) for it in faults]
+            return not faults
+        found = [(it, refusal(now, it.machine, it.takes)) for it in faults]
+        shortages[:] = [_too_much(fault, why) for fault, why in found if why is not None]
+        return not shortages
+
+    with suppress(TimedOut):
+        until(enough, within_s=SUMS_WITHIN_S, what="enough of everything", every_s=2.0)
+    if shortages:
+        raise shortages[0]
+
+
+def _must_be_possible(reach: Reach, fault: Fault) -> None:
+    """Refused when the fault cannot be injected here, or nothing could keep its undo."""
+    place, _ = fault.undo(reach)
+    missing = keeper(reach, place).missing()
+    if missing:
         raise Refused(
-            f"{fault.name} of {fault.target} is more than the cluster can lose now: {why}",
-            remedy="repair that first: ./cutover gate 4; pods of which none must be left need "
-            "`even_all` in the drill's `with:`, or in `drills:` of the profile",
+            f"{fault.name} of {fault.target}: {place} cannot keep the undo, it has no "
+            f"{' and no '.join(missing)}",
+            remedy=f"install {', '.join(missing)} there; ./cutover doctor lists what is missing",
         )
+    why = fault.refuse(reach)
+    if why is not None:
+        raise Refused(f"{fault.name} of {fault.target}: {why}")
+
+
+def _too_much(fault: Fault, why: str) -> Refused:
+    return Refused(
+        f"{fault.name} of {fault.target} is more than the cluster can lose now: {why}",
+        remedy="repair that first: ./cutover gate 4; pods of which none must be left need "
+        "`even_all` in the drill's `with:`, or in `drills:` of the profile",
+    )
 
 
 def _too_few_pods(reach: Reach, fault: Fault) -> str | None:

@@ -245,9 +245,10 @@ def keeping(
         raise ConfigError(
             f"the ledger has no writer {', '.join(unknown)}", remedy=f"it has {', '.join(WRITERS)}"
         )
-    machines = reach.profile.cluster().machines
+    machines, storage = reach.profile.cluster().machines, reach.profile.storage
+    keeps = storage is not None and storage.reclaim_policy == "Retain"
     with (
-        platform.namespace(reach.kube, lasts_s) as space,
+        platform.namespace(reach.kube, lasts_s, keeps_volumes=keeps) as space,
         closing(Tunnels(reach.profile.access.ssh, machines)) as tunnels,
     ):
         ground = platform.Platform(reach, space, hide=hide)

@@ -23,7 +23,7 @@ from typing import Any
 
 from harness.errors import NotProven, TimedOut
 from harness.ledger.writers.protocol import DATABASE_PORT, FILES_PORT, Stage
-from harness.probes import claim_objects, pods
+from harness.probes import claim_objects, pods, volumes
 from harness.transport import Kube, Reach
 from harness.transport.tunnel import Tunnels
 from harness.waiting import until
@@ -257,8 +257,10 @@ class Platform:
 
 
 @contextlib.contextmanager
-def namespace(kube: Kube, lasts_s: float) -> Iterator[str]:
+def namespace(kube: Kube, lasts_s: float, *, keeps_volumes: bool = False) -> Iterator[str]:
     """A namespace for a ledger that is kept no longer than that; it goes afterwards.
+
+    ``keeps_volumes`` says that the class of its claims does (Retain): they go all the same.
 
     What a killed harness left is swept once its time is over.
     """
@@ -266,9 +268,12 @@ def namespace(kube: Kube, lasts_s: float) -> Iterator[str]:
         meta = left["metadata"]
         over = float(meta.get("annotations", {}).get(_UNTIL, "inf")) < time.time()
         if meta["name"].startswith(_PREFIX) and over:
+            if keeps_volumes:
+                volumes.give_back(kube, meta["name"])
             kube.delete(f"/api/v1/namespaces/{meta['name']}")
     name = f"{_PREFIX}{secrets.token_hex(4)}"
-    with pods.namespace_named(kube, name, {_UNTIL: f"{time.time() + lasts_s:.0f}"}):
+    until_ = {_UNTIL: f"{time.time() + lasts_s:.0f}"}
+    with pods.namespace_named(kube, name, until_, claims=keeps_volumes):
         yield name
 
 

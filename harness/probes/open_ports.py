@@ -25,7 +25,7 @@ class OpenPorts:
 
     def observe(self, reach: Reach, target: str) -> JSON:
         machine = next(it for it in reach.profile.machines if it.name == target)
-        address = str(machine.outside_address or machine.address)
+        address = str(machine.outside_addresses[0])
         seen = reach.outside.knock(address, _ALL)
         return {
             "address": address,

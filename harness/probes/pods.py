@@ -6,7 +6,7 @@ import contextlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 from harness.errors import HarnessError, TimedOut, TransportError
 from harness.model import JSON
+from harness.notices import removed_afterwards
+from harness.probes import volumes
 from harness.transport import Kube, Reach
 from harness.transport.readiness import is_ready as is_ready
 from harness.waiting import until
@@ -31,21 +33,38 @@ _NOBODY = 65534
 
 
 @contextlib.contextmanager
-def namespace(kube: Kube) -> Iterator[str]:
-    """A namespace for one look; it is deleted afterwards, whatever happened."""
-    _sweep(kube)
-    with namespace_named(kube, f"{_PREFIX}{secrets.token_hex(4)}") as name:
+def namespace(kube: Kube, *, claims: bool = False) -> Iterator[str]:
+    """A namespace for one look; it is deleted afterwards, whatever happened.
+
+    With ``claims``, the volumes of its claims are removed too, and those of looks that were killed.
+    """
+    ours = _sweep(kube, claims=claims)
+    if claims:
+        volumes.sweep(kube, ours)
+    with namespace_named(kube, f"{_PREFIX}{secrets.token_hex(4)}", claims=claims) as name:
         yield name
 
 
 @contextlib.contextmanager
 def namespace_named(
-    kube: Kube, name: str, annotations: Mapping[str, str] | None = None
+    kube: Kube,
+    name: str,
+    annotations: Mapping[str, str] | None = None,
+    *,
+    claims: bool = False,
 ) -> Iterator[str]:
     """A namespace of that name, where pods must be harmless; it goes afterwards, come what may."""
+
+    def remove() -> None:
+        try:
+            if claims:
+                volumes.give_back(kube, name)
+        finally:
+            kube.delete(f"/api/v1/namespaces/{name}")
+
     restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
     metadata = {"name": name, "labels": _OURS | restricted, "annotations": annotations or {}}
-    try:
+    with removed_afterwards(f"the namespace {name}", remove):
         kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
         # Pods are refused until the controller has given the namespace its service account.
         until(
@@ -54,8 +73,6 @@ def namespace_named(
             what=f"a service account in the namespace {name}",
         )
         yield name
-    finally:
-        kube.delete(f"/api/v1/namespaces/{name}")
 
 
 def is_ours(item: Mapping[str, Any]) -> bool:
@@ -64,12 +81,16 @@ def is_ours(item: Mapping[str, Any]) -> bool:
     return all(labels.get(key) == value for key, value in _OURS.items())
 
 
-def _sweep(kube: Kube) -> None:
-    for left in kube.get(f"/api/v1/namespaces?{SELECTOR}")["items"]:
-        meta = left["metadata"]
+def _sweep(kube: Kube, *, claims: bool) -> Sequence[str]:
+    """Delete the namespaces that killed looks have left; the names of all of ours."""
+    ours = [it["metadata"] for it in kube.get(f"/api/v1/namespaces?{SELECTOR}")["items"]]
+    for meta in ours:
         age_s = time.time() - datetime.fromisoformat(meta["creationTimestamp"]).timestamp()
         if meta["name"].startswith(_PREFIX) and age_s > _LEFTOVER_S:
+            if claims:
+                volumes.give_back(kube, meta["name"])
             kube.delete(f"/api/v1/namespaces/{meta['name']}")
+    return [meta["name"] for meta in ours]
 
 
 def pod(reach: Reach, space: str, name: str, machine: str, role: str) -> dict[str, Any]:
@@ -221,8 +242,13 @@ def eventually(
     return {**found, "took_s": round(time.monotonic() - began, 1)}
 
 
-def in_each(keys: Iterable[str], work: Callable[[str], T]) -> dict[str, T | HarnessError]:
-    """What ``work`` returns for each key, side by side, or the HarnessError that it raised."""
+def in_each(
+    keys: Iterable[str], work: Callable[[str], T], *, at_once: int | None = None
+) -> dict[str, T | HarnessError]:
+    """What ``work`` returns for each key, side by side, or the HarnessError that it raised.
+
+    ``at_once`` is how many are under way at a time; None: all.
+    """
 
     def safely(key: str) -> T | HarnessError:
         try:
@@ -231,5 +257,5 @@ def in_each(keys: Iterable[str], work: Callable[[str], T]) -> dict[str, T | Harn
             return error
 
     wanted = list(keys)
-    with ThreadPoolExecutor(max_workers=max(1, len(wanted))) as pool:
+    with ThreadPoolExecutor(max_workers=at_once or max(1, len(wanted))) as pool:
         return dict(zip(wanted, pool.map(safely, wanted), strict=True))

@@ -30,6 +30,8 @@ from typing import Any
 COMMAND_S = 90.0
 STARTS_S = 30.0
 MIB = 1 << 20
+# What a file of bbolt, in which etcd keeps its data, has behind its first 16 bytes; and a zip file.
+BOLT, ZIP = b"\xed\xda\x0c\xed", b"PK\x03\x04"
 PLACE, PREFIX = "/var/tmp", "cutover-etcd-"
 # No restore lasts this long: its own limits, and that of the call, end it.
 LEFTOVER_S = 600.0
@@ -40,6 +42,7 @@ UID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 def listing(folder: str) -> list[dict[str, Any]]:
     """The files of a folder: name, size in bytes, and when each was written (UTC seconds).
 
+    ``database`` is whether a file begins like a database of etcd's, or like one that is compressed.
     A folder that is not there holds none.
     """
     found: list[dict[str, Any]] = []
@@ -50,9 +53,20 @@ def listing(folder: str) -> list[dict[str, Any]]:
             if entry.is_file() and not entry.name.startswith("."):
                 status = entry.stat()
                 found.append(
-                    {"name": entry.name, "bytes": status.st_size, "modified": status.st_mtime}
+                    {
+                        "name": entry.name,
+                        "bytes": status.st_size,
+                        "modified": status.st_mtime,
+                        "database": begins_like_a_database(entry.path),
+                    }
                 )
     return sorted(found, key=lambda file: str(file["name"]))
+
+
+def begins_like_a_database(path: str) -> bool:
+    with Path(path).open("rb") as file:
+        head = file.read(20)
+    return head[16:20] == BOLT or head[:4] == ZIP
 
 
 def digest(path: str) -> str:

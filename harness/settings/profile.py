@@ -6,7 +6,7 @@ A profile is one YAML file in ``scenarios/clusters/`` (or any path).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,10 +22,12 @@ from harness.settings.faults import Commands, KnownPods, Ledger, Power
 from harness.settings.files import SCENARIOS, Frozen, parse
 from harness.settings.gates import TargetChange
 from harness.settings.ingress import Ingress
-from harness.settings.places import AddressRange, IPv4, Name, ProfilePath
+from harness.settings.places import AddressRange, IPv4, Name, OneOrMore, ProfilePath
 from harness.settings.rook import Rook
 from harness.settings.storage import Backups, Legacy, Storage
 from harness.settings.swarm import Swarm
+
+_OF_BACKUPS = "W3-BACKUPS"
 
 
 class SshAccess(Frozen):
@@ -56,9 +58,15 @@ class MachineSettings(Frozen):
     address: IPv4
     roles: tuple[Literal["server", "worker"], ...] = ("server", "worker")
     taints: tuple[str, ...] = ()
-    # Where the world reaches it, when that is another address; and its address of IPv6.
-    outside_address: IPv4 | None = None
-    outside_ipv6: IPv6Address | None = None
+    # Where the world reaches it, when not at `address` alone: one address, or several of both
+    # families.
+    outside_address: OneOrMore[IPv4Address | IPv6Address] = ()
+
+    @property
+    def outside_addresses(self) -> tuple[IPv4Address | IPv6Address, ...]:
+        """Every address at which the world reaches it; `address` unless another IPv4 is given."""
+        has_ipv4 = any(it.version == 4 for it in self.outside_address)
+        return self.outside_address if has_ipv4 else (self.address, *self.outside_address)
 
 
 class Kubernetes(Frozen):
@@ -80,10 +88,20 @@ class Kubernetes(Frozen):
     etcd_ca: str
     etcd_cert: str
     etcd_key: str
+    # Files on a server that say where its member of etcd answers: the manifest of a static pod, or
+    # etcd's own configuration. The first that is there counts.
+    etcd_configuration: tuple[str, ...] = (
+        "/var/lib/rancher/rke2/agent/pod-manifests/etcd.yaml",
+        "/etc/kubernetes/manifests/etcd.yaml",
+        "/var/lib/rancher/rke2/server/db/etcd/config",
+        "/var/lib/rancher/k3s/server/db/etcd/config",
+    )
     # Where a server keeps its snapshots of etcd, and the folder, on a file system that servers
     # share, in which each snapshot has its copy.
     etcd_snapshots: str = "/var/lib/rancher/rke2/server/db/snapshots"
     etcd_snapshot_copies: str | None = None
+    # RKE2 uploads each snapshot itself (etcd-s3), and records that in ETCDSnapshotFile objects.
+    etcd_snapshots_in_s3: bool = False
 
 
 class Stack(Frozen):
@@ -210,6 +228,15 @@ class Profile(Frozen):
                     remedy=f"its machines are {', '.join(known)}",
                 )
 
+    def changes(self, requirement: str) -> Mapping[str, TargetChange]:
+        """This cluster's own numbers for a requirement's targets."""
+        told = self.targets.get(requirement, {})
+        size = None if self.backups is None else self.backups.at_least_gib
+        if requirement != _OF_BACKUPS or size is None:
+            return told
+        because = "the profile declares the claim's size (backups.at_least_gib)"
+        return {"claim_gib": TargetChange(number=size, because=because), **told}
+
     def without(self, machine: str) -> Profile:
         """The profile for those who must not ask a machine that is broken: the others."""
         others = tuple(it for it in self.machines if it.name != machine)
@@ -250,7 +277,7 @@ class Profile(Frozen):
             legacy=self.legacy.model_dump(include={"path", "type", "source"})
             if self.legacy
             else {},
-            backups=self.backups.model_dump(include={"claim", "namespace"}) if self.backups else {},
+            backups=None if self.backups is None else self.backups.declared(),
             ceph_warnings=dict(self.ceph.warnings),
             ceph_flags=dict(self.ceph.flags),
             source_gb=self.ceph.source_gb,

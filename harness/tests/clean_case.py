@@ -12,6 +12,7 @@ from harness.tests import clean_drills, clean_storage
 from harness.tests.clean_cluster import (
     CLUSTER,
     DAY_S,
+    INGRESS,
     MACHINES,
     MEMBER_IDS,
     NAMES,
@@ -204,7 +205,7 @@ def _cilium() -> Any:
 
 def _snapshots() -> Any:
     """Each server took one an hour ago, and all see the three copies."""
-    files = [_file(f"hourly-{name}", hours=1 + n / 10) for n, name in enumerate(NAMES)]
+    files = [snapshot_file(f"hourly-{name}", hours=1 + n / 10) for n, name in enumerate(NAMES)]
     listed = {
         name: {"snapshots": {"value": [dict(file)]}, "copies": {"value": deepcopy(files)}}
         for name, file in zip(NAMES, files, strict=True)
@@ -233,7 +234,8 @@ def _snapshots() -> Any:
     }
 
 
-def _file(name: str, *, hours: float) -> Any:
+def snapshot_file(name: str, *, hours: float) -> Any:
+    """A whole file of so many hours ago, as it is listed."""
     return {"name": name, "bytes": 4096, "modified": NOW - 3600 * hours}
 
 
@@ -258,6 +260,11 @@ def _ingress() -> Any:
     return {
         "sites": {machine.address: deepcopy(site) for machine in MACHINES},
         "declared": {f"shop.example at {machine.address}": declared for machine in MACHINES},
+        "pages": {
+            INGRESS.at(page, address): {"value": {"status": 200, "said": True, "location": ""}}
+            for page in INGRESS.pages
+            for address in INGRESS.addresses
+        },
     }
 
 

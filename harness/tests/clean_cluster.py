@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from harness.model import (
+    BackupClaim,
     Cluster,
+    IngressDeclared,
+    IngressPage,
     Machine,
     OsdDisk,
     Port,
@@ -49,6 +52,13 @@ SWARM = SwarmDeclared(
         "platform_worker": SwarmService(replicas=2),
     },
 )
+INGRESS = IngressDeclared(
+    addresses=tuple(machine.address for machine in MACHINES),
+    scheme="https",
+    port=443,
+    pages=(IngressPage(host="shop.example", path="/health", says="well"),),
+    limits={"shop.example": 30},
+)
 CLUSTER = Cluster(
     name="test",
     machines=MACHINES,
@@ -65,10 +75,11 @@ CLUSTER = Cluster(
         parameters={"fsName": "cephfs", "pool": "cephfs_data"},
     ),
     legacy={"path": "/mnt/cephfs", "type": "fuse.ceph-fuse", "source": "ceph-fuse"},
-    backups={"claim": "odoo-backups-storage", "namespace": "odoo"},
+    backups=BackupClaim(claim="odoo-backups-storage", namespace="odoo"),
     source_gb=86.0,
     rook=rook_objects.profile("cluster").cluster().rook,
     swarm=SWARM,
+    ingress=INGRESS,
 )
 TARGETS = {
     "clock_source_offset_ms": 100.0,

@@ -151,6 +151,7 @@ GAPS: list[tuple[str, Defect, str]] = [
     (NODES, node(1, state="unknown"), "no manager tells the state of all nodes"),
     (REPLICAS, node(1, state="unknown"), "no manager tells the state of all nodes"),
     (REPLICAS, services(lambda it: it.clear()), "it has no service, so none has its tasks"),
+    (ANSWER, answers(TWO, ONE, value=value(status=429)), "limits our one address (429"),
 ]
 
 

@@ -22,9 +22,21 @@ from harness.transport.fake import FakeKube, FakeShell
 def test_every_probe_is_listed_by_its_name_and_declares_its_permissions() -> None:
     assert {name: probe.name for name, probe in PROBES.items()} == {name: name for name in PROBES}
     assert set(PERMISSIONS) == set(PROBES)
-    together = all_permissions(PROBES)
+    together = all_permissions(PROBES, PROFILE)
     assert len(set(together)) == len(together)
     assert str(Permission("create", "networkpolicies", "networking.k8s.io")) in map(str, together)
+
+
+def test_traefiks_own_routes_are_asked_for_only_where_the_ingress_follows_them() -> None:
+    asked = set(all_permissions(PROBES, PROFILE))
+    assert PROFILE.ingress is not None
+    ingress = PROFILE.ingress.model_copy(update={"kind": "ingressroute"})
+    routed = set(all_permissions(PROBES, PROFILE.model_copy(update={"ingress": ingress})))
+    assert {it.group for it in asked - routed} == {"networking.k8s.io"}
+    assert {it.resource for it in asked - routed} == {"ingresses"}
+    assert {str(it) for it in routed - asked} == {
+        f"{verb} ingressroutes.traefik.io" for verb in ("create", "patch")
+    }
 
 
 def test_every_probe_has_targets() -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from harness.errors import Unreachable
 from harness.probes import snapshot_script as script
 from harness.probes.etcd_snapshots import choose
-from harness.tests.probe_rig import MACHINES, observe, reach
+from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed
 from harness.transport.fake import FakeKube, FakeShell
 
@@ -121,6 +121,42 @@ def test_whatever_lies_where_the_newest_is_restored_where_it_can_be_seen(
     assert chosen["restored_on"] in holders[max(holders)]
 
 
+def test_what_is_not_whole_is_not_restored() -> None:
+    part, empty = "etcd-snapshot-a-1746343203.part", "etcd-snapshot-a-1746343203"
+    copies = files(**{"whole": 1, part: 2, empty: 3})
+    copies["value"][2]["bytes"] = 0
+    listed = {name: {"snapshots": files(), "copies": copies} for name in MACHINES}
+    chosen = choose(listed)
+    assert chosen is not None
+    assert chosen["name"] == "whole"
+
+
+def test_uploads_are_read_from_rke2s_own_record() -> None:
+    record = json.loads((Path(__file__).parent / "recorded/etcdsnapshotfiles.json").read_text())
+    kube = FakeKube(
+        {
+            "/api/v1/namespaces/kube-system": {"metadata": {"uid": "u-1"}},
+            "/apis/k3s.cattle.io/v1/etcdsnapshotfiles": record,
+        }
+    )
+    kubernetes = PROFILE.kubernetes.model_copy(update={"etcd_snapshots_in_s3": True})
+    nothing = (files(), files())
+    servers = Servers(vmi2887101=nothing, vmi2887102=nothing, vmi2887103=nothing)
+    like = PROFILE.model_copy(update={"kubernetes": kubernetes})
+    seen = observe("etcd-snapshots", reach(servers.shell(), kube, like=like), "contabo")
+    whole, failed = seen["s3"]["value"]
+    assert whole == {
+        "name": "etcd-snapshot-a-1746057603",
+        "bytes": 20512000,
+        "modified": 1746057603.0,
+        "ready": True,
+        "error": None,
+    }
+    assert (failed["ready"], failed["error"]) == (False, "The specified bucket does not exist")
+    without = observe("etcd-snapshots", reach(servers.shell(), KUBE, like=like), "contabo")
+    assert "etcdsnapshotfiles" in without["s3"]["error"]
+
+
 # --- the script that runs on a server -----------------------------------------------------------
 
 
@@ -129,7 +165,9 @@ def test_a_folder_is_listed_without_what_is_not_finished(tmp_path: Path) -> None
     (tmp_path / ".etcd-2").write_bytes(b"half")
     (tmp_path / "folder").mkdir()
     (found,) = script.listing(str(tmp_path))
-    assert (found["name"], found["bytes"]) == ("etcd-1", 5)
+    assert (found["name"], found["bytes"], found["database"]) == ("etcd-1", 5, False)
+    (tmp_path / "etcd-1").write_bytes(bytes(16) + script.BOLT + bytes(32))
+    assert script.listing(str(tmp_path))[0]["database"] is True
     assert script.listing(str(tmp_path / "nowhere")) == []
     assert "missing" in script.item(script.digest, str(tmp_path / "nowhere"))["error"]
 
