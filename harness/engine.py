@@ -196,20 +196,19 @@ class Run:
         self.write("look", probe, {"targets": [name]})
         at, began = time.time(), time.monotonic()
         try:
-            with collecting() as told:
+            with collecting() as notices:
                 outcome = work()
         except Refused as no:
             self.write("refused", name, {"reason": str(no)})
             raise
         except Exception as error:  # one that nobody foresaw, too
             took_s = time.monotonic() - began
-            told = _observed(name, at, took_s, error=_in_words(error))
-            self.write("observation", probe, told)
+            self.write("observation", probe, _observed(name, at, took_s, error=_in_words(error)))
             if isinstance(error, Unhealed):
                 raise
             return None
         finally:
-            self._notice(probe, told)
+            self._notice(probe, notices)
         return Completed(outcome, at, time.monotonic() - began)
 
     def _raise_if_ended_early(self, outcome: DrillOutcome) -> None:

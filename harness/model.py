@@ -206,33 +206,47 @@ class RookDeclared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwarmAnswer:
-    """What a Swarm service answers on a published port; ``says`` are words that are in it."""
+    """What a Swarm service answers on a published port; ``says`` are words that are in it.
+
+    ``host`` is the Host header that it is asked with, ``location`` where a redirect leads to.
+    """
 
     port: int
     path: str
     status: int
     says: str
     machines: tuple[str, ...]
+    host: str = ""
+    location: str = ""
+    or_status: tuple[int, ...] = ()  # which are as right
+
+    @property
+    def statuses(self) -> tuple[int, ...]:
+        return (self.status, *self.or_status)
+
+    def without(self, machine: str) -> SwarmAnswer:
+        """The answer as the other machines give it."""
+        return replace(self, machines=tuple(name for name in self.machines if name != machine))
 
     def at(self, machine: str) -> str:
         """How an answer of one machine is named."""
-        return f"{machine}:{self.port}{self.path}"
+        return f"{machine}:{self.port}{self.path}{f' as {self.host}' if self.host else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwarmService:
-    """One service of the platform that is migrated."""
+    """One service of the platform that is migrated.
 
-    replicas: int
+    Without ``replicas``, a global service has a task wherever Swarm puts one.
+    """
+
+    replicas: int | None
+    mode: str = "replicated"
     answers: tuple[SwarmAnswer, ...] = ()
 
     def without(self, machine: str) -> SwarmService:
         """The service as it answers on the other machines."""
-        left = [
-            replace(it, machines=tuple(name for name in it.machines if name != machine))
-            for it in self.answers
-        ]
-        return replace(self, answers=tuple(left))
+        return replace(self, answers=tuple(it.without(machine) for it in self.answers))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,6 +255,9 @@ class SwarmDeclared:
 
     managers: tuple[str, ...]
     services: Mapping[str, SwarmService]
+    # Customers' instances: their services by a pattern, and what each one answers.
+    instances: str = ""
+    instance_answer: SwarmAnswer | None = None
 
     def without(self, machine: str) -> SwarmDeclared:
         """What is left of it without that machine: the services answer on the others."""
@@ -248,6 +265,7 @@ class SwarmDeclared:
             self,
             managers=tuple(name for name in self.managers if name != machine),
             services={name: it.without(machine) for name, it in self.services.items()},
+            instance_answer=self.instance_answer and self.instance_answer.without(machine),
         )
 
 
@@ -311,6 +329,7 @@ class Cluster:
     source_gb: float | None = None  # what the storage that is replaced can hold
     rook: RookDeclared | None = None
     swarm: SwarmDeclared | None = None
+    swarm_registries: tuple[str, ...] = ()  # which end with the Swarm
     ingress: IngressDeclared | None = None
     unjudged: tuple[str, ...] = ()  # addresses of machines that are left out (``without``)
 

@@ -7,11 +7,12 @@ from contextlib import contextmanager, suppress
 
 from harness.errors import NotProven, Refused, TimedOut, TransportError
 from harness.faults import lease
-from harness.faults.budget import refusal
+from harness.faults.budget import Standing, refusal
 from harness.faults.fault import Fault
 from harness.faults.keeper import keeper
 from harness.faults.leftovers import leftovers
 from harness.faults.standing import standing, without
+from harness.faults.swarm_budget import swarm_margins
 from harness.settings import Profile
 from harness.transport import Reach
 from harness.transport.identity import same_cluster
@@ -82,7 +83,7 @@ def affordable(reach: Reach, hold: lease.Hold, fault: Fault) -> None:
     hold.confirm()
     _must_be_possible(reach, fault)
     try:
-        why = refusal(standing(reach), fault.machine, fault.takes) or _too_few_pods(reach, fault)
+        why = _shortage(reach, fault, standing(reach)) or _too_few_pods(reach, fault)
     except NotProven as doubt:
         why = str(doubt)
     if why is not None:
@@ -102,10 +103,10 @@ def survivable(reach: Reach, faults: Sequence[Fault]) -> None:
     def enough() -> bool:
         try:
             now = standing(reach)
-        except (NotProven, TransportError) as doubt:  # nobody knows what still holds
+            found = [(it, _shortage(reach, it, now)) for it in faults]
+        except (NotProven, TransportError) as doubt:  # what still holds is not known
             shortages[:] = [_too_much(it, str(doubt)) for it in faults]
             return not faults
-        found = [(it, refusal(now, it.machine, it.takes)) for it in faults]
         shortages[:] = [_too_much(fault, why) for fault, why in found if why is not None]
         return not shortages
 
@@ -113,6 +114,13 @@ def survivable(reach: Reach, faults: Sequence[Fault]) -> None:
         until(enough, within_s=SUMS_WITHIN_S, what="enough of everything", every_s=2.0)
     if shortages:
         raise shortages[0]
+
+
+def _shortage(reach: Reach, fault: Fault, now: Standing) -> str | None:
+    """Of which quorums, copies and parts of the Swarm the fault would leave too few."""
+    few = [refusal(now, fault.machine, fault.takes)]
+    few += [str(it) for it in swarm_margins(reach, fault) if not it.holds]
+    return "; ".join(it for it in few if it) or None
 
 
 def _must_be_possible(reach: Reach, fault: Fault) -> None:
@@ -134,7 +142,8 @@ def _too_much(fault: Fault, why: str) -> Refused:
     return Refused(
         f"{fault.name} of {fault.target} is more than the cluster can lose now: {why}",
         remedy="repair that first: ./cutover gate 4; pods of which none must be left need "
-        "`even_all` in the drill's `with:`, or in `drills:` of the profile",
+        "`even_all` in the drill's `with:`, or in `drills:` of the profile, and a Swarm that "
+        "may be lost needs `accept_swarm_loss`",
     )
 
 

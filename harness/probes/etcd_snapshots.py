@@ -23,13 +23,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from kubernetes.utils.quantity import parse_quantity
-
 from harness.errors import HarnessError, TransportError, Unreachable
 from harness.model import JSON
 from harness.probes import pods
 from harness.snapshot_files import not_whole
 from harness.transport import Reach
+from harness.transport.quantity import size_bytes
 
 _SCRIPT = Path(__file__).with_name("snapshot_script.py").read_text(encoding="utf-8")
 _RECORD = "/apis/k3s.cattle.io/v1/etcdsnapshotfiles"
@@ -96,7 +95,7 @@ def _recorded(item: Mapping[str, Any]) -> dict[str, Any]:
     created = status.get("creationTime") or item["metadata"]["creationTimestamp"]
     return {
         "name": item["spec"]["snapshotName"],
-        "bytes": int(parse_quantity(status.get("size", 0))),
+        "bytes": size_bytes(str(status.get("size", 0))),
         "modified": datetime.fromisoformat(created).timestamp(),
         "ready": bool(status.get("readyToUse")),
         "error": (status.get("error") or {}).get("message"),

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from harness.errors import TransportError
+from harness.transport.quantity import size_bytes
 
 
 class Odd(TransportError):
@@ -101,15 +102,11 @@ def epoch(item: Any, *keys: str) -> float | None:
 
 
 def quantity(size: str) -> int:
-    """Bytes of a size as the API writes it: ``64Mi``, ``1G``, ``128974848000m``; Odd for what is
-    none."""
-    # It loads for a while, which commands that ask no cluster should not wait for.
-    from kubernetes.utils.quantity import parse_quantity
-
+    """Bytes of a size as the API writes it, ``64Mi`` or ``1G``; Odd for what is none."""
     try:
-        return int(parse_quantity(size))
-    except (ValueError, ArithmeticError) as error:
-        raise Odd(f"not a quantity: {size!r}") from error
+        return size_bytes(size)
+    except TransportError as error:
+        raise Odd(str(error)) from error
 
 
 def _below(item: Any, keys: Iterable[str]) -> Any:

@@ -254,6 +254,9 @@ class Profile(Frozen):
             "rook": self.stack.rook is not None,
             "rook-cluster": self.stack.rook == "cluster",
             "swarm": self.stack.source == "swarm",
+            "swarm-instances": self.stack.source == "swarm"
+            and self.swarm is not None
+            and self.swarm.instances is not None,
             "cephfs": self.storage is not None,
             "raw-disks": self.disks is not None and self.disks.state == "raw",
             "legacy": self.legacy is not None,
@@ -283,6 +286,7 @@ class Profile(Frozen):
             source_gb=self.ceph.source_gb,
             rook=self.rook.declared(self.stack.rook) if self.rook and self.stack.rook else None,
             swarm=self._swarm(),
+            swarm_registries=self.swarm.registries if self.swarm is not None else (),
             ingress=self.ingress.declared() if self.ingress and self.stack.ingress else None,
             node_mtu=self.kubernetes.node_mtu,
             pod_mtu=self.kubernetes.pod_mtu,

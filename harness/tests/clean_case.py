@@ -277,27 +277,45 @@ def _swarm(name: str) -> Any:
             "state": "ready",
             "availability": "active",
             "manager": other in SWARM.managers,
+            "why": "",
             "reachability": "reachable" if other in SWARM.managers else "",
             "leader": other == NAMES[0],
         }
         for other in NAMES
     ]
     services = [
-        {
-            "name": service,
-            "replicas": declared.replicas,
-            "running": list(NAMES[: declared.replicas]),
-            "others": [],
-            "failed": [],
-            "ports": [it.port for it in declared.answers],
-        }
+        swarm_service(service, declared.replicas or 0, ports=[it.port for it in declared.answers])
         for service, declared in SWARM.services.items()
     ]
+    services += [swarm_service("odoo-acme-1a2b3c4d", 1), swarm_service("odoo-globex-5e6f7a8b", 0)]
     manager = name in SWARM.managers
     own = {"id": f"node-{name}", "state": "active", "manager": manager, "why": ""}
-    answer = {"value": {"status": 200, "said": True, "took_s": 0.02}}
+    answer = {"value": {"status": 200, "said": True, "location": "", "took_s": 0.02}}
+    instances = {
+        "odoo-acme-1a2b3c4d": {"acme.example.com": deepcopy(answer)},
+        "odoo-globex-5e6f7a8b": {},
+    }
     return {
         "docker": {"value": own},
         "swarm": {"value": {"nodes": nodes, "services": services}} if manager else None,
         "answers": {WEB.at(other): deepcopy(answer) for other in NAMES},
+        "instances": instances if manager else None,
+    }
+
+
+def swarm_service(name: str, replicas: int, **changes: Any) -> dict[str, Any]:
+    """A service of the old platform with all of its tasks, as its probe tells of it."""
+    return {
+        "name": name,
+        "mode": "replicated",
+        "replicas": replicas,
+        "running": [NAMES[task % 3] for task in range(replicas)],
+        "unheard": [],
+        "others": [],
+        "failed": [],
+        "ports": [],
+        "update": None,
+        "places": list(NAMES),
+        "hosts": [],
+        **changes,
     }

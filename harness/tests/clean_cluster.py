@@ -45,8 +45,11 @@ OSD_DISKS = {
     for number, name in enumerate(NAMES)
 }
 WEB = SwarmAnswer(port=8080, path="/", status=200, says="odoo", machines=NAMES)
+INSTANCE = SwarmAnswer(port=80, path="/", status=200, or_status=(303,), says="", machines=NAMES)
 SWARM = SwarmDeclared(
     managers=NAMES[:2],
+    instances="odoo-*",
+    instance_answer=INSTANCE,
     services={
         "platform_web": SwarmService(replicas=3, answers=(WEB,)),
         "platform_worker": SwarmService(replicas=2),
@@ -128,6 +131,8 @@ TARGETS = {
     "restarts_count": 2.0,
     "missing_tasks_count": 0.0,
     "answer_s": 5.0,
+    "update_minutes": 30.0,
+    "instance_answer_s": 5.0,
 }
 NOW = 1_795_500_000.0
 DAY_S = 86_400

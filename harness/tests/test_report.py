@@ -19,7 +19,7 @@ from harness.gate import Judgement, PastRun, streaks
 from harness.report import draw, summary_lines
 from harness.report.page import page as draw_page
 from harness.report.pdf import print_pdf
-from harness.report.timeline import timeline
+from harness.report.timeline import _visits, timeline
 from harness.report.words import account, duration, listing, number
 from harness.tests import clean_drills
 from harness.tests.reported import one_of_each
@@ -223,6 +223,12 @@ def test_the_timeline_draws_scenarios_looks_and_faults(tmp_path: Path) -> None:
     assert [bar.kind for bar in drawn.faults] == ["fault"]
     for bar in drawn.bars:
         assert drawn.left <= bar.x <= bar.x + bar.width <= drawn.width
+
+
+def test_the_timeline_tells_visitors_whom_the_ingress_limited_from_those_who_failed() -> None:
+    phases = {"all": {"answered": 80, "failed": 5, "limited": {"a.example": 15}}}
+    said = _visits("soak", {"phases": phases})
+    assert said == "visits, 5.0 % failed, 15.0 % limited by the ingress (429): soak"
 
 
 def test_the_timeline_draws_what_was_asked_of_the_platform_and_where_it_was_silent(

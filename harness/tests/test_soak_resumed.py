@@ -316,7 +316,7 @@ def test_however_a_soak_ends_its_ledger_is_read_back(where: str, error: BaseExce
     if where == "tell":
         stage = replace(stage, tell=lambda text: fails() if text.startswith("turn") else None)
     if where == "outcome" and isinstance(error, Exception):
-        world.load.outcome = fails  # type: ignore[method-assign, assignment]
+        world.load.outcome = fails  # type: ignore[method-assign]
     turn = Turn(number=1, fault="no-op", machine="one", pause_s=0, hold_s=0, seed=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(FAULTS, "no-op", Failing)
