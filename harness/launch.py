@@ -86,12 +86,7 @@ def plan_run(asked: Asked, profile: Profile) -> Manifest:
     gates = load_gates(asked.root / "scenarios/gates")
     week = gates.last_week if asked.week is None else asked.week
     due = gates.due(week)
-    unknown = sorted(set(asked.only) - {requirement.id for requirement in due})
-    if unknown:
-        known = ", ".join(requirement.id for requirement in due)
-        raise ConfigError(
-            f"not due by week {week}: {', '.join(unknown)}", remedy=f"those due are: {known}"
-        )
+    gates.require_due(asked.only, week)
     strangers = sorted(set(profile.targets) - {it.id for it in gates.requirements})
     if strangers:
         raise ConfigError(

@@ -5,7 +5,7 @@ A profile is one YAML file in ``scenarios/clusters/`` (or any path).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -220,6 +220,16 @@ class Profile(Frozen):
         if self.uid is not None or self.uid_file is None:
             return self.uid
         return self.uid_file.read_text(encoding="utf-8").strip() if self.uid_file.exists() else None
+
+    def require_machines(self, names: Iterable[str]) -> None:
+        """ConfigError for a name that is no machine of this profile."""
+        known = [machine.name for machine in self.machines]
+        for name in names:
+            if name not in known:
+                raise ConfigError(
+                    f"the profile {self.name} has no machine {name}",
+                    remedy=f"its machines are {', '.join(known)}",
+                )
 
     def changes(self, requirement: str) -> Mapping[str, TargetChange]:
         """This cluster's own numbers for a requirement's targets."""
