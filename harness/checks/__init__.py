@@ -23,6 +23,7 @@ from harness.checks import (
     drills,
     edge,
     etcd,
+    exposed,
     host,
     ledger,
     legacy,
@@ -45,6 +46,7 @@ CHECKS: Mapping[str, Check] = (
     | api.CHECKS
     | network.CHECKS
     | edge.CHECKS
+    | exposed.CHECKS
     | disks.CHECKS
     | disk_bench.CHECKS
     | claims.CHECKS

@@ -11,6 +11,7 @@ from harness.transport.netns import enter_network
 from harness.transport.protocols import (
     Answer,
     Completed,
+    Echoed,
     Fleet,
     Knocked,
     Kube,
@@ -24,6 +25,7 @@ from harness.transport.reach import connect
 __all__ = [
     "Answer",
     "Completed",
+    "Echoed",
     "Fleet",
     "Knocked",
     "Kube",
