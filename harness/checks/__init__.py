@@ -25,6 +25,7 @@ from harness.checks import (
     drills,
     edge,
     etcd,
+    exposed,
     host,
     ledger,
     legacy,
@@ -49,6 +50,7 @@ CHECKS: Mapping[str, Check] = (
     | network.CHECKS
     | cilium.CHECKS
     | edge.CHECKS
+    | exposed.CHECKS
     | disks.CHECKS
     | disk_bench.CHECKS
     | claims.CHECKS

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
@@ -20,6 +19,7 @@ from harness.lab import held
 from harness.redaction import Redactor, secrets_of
 from harness.report import summary_lines
 from harness.settings import ROOT, Profile, load_profile
+from harness.waiting import end_like_ctrl_c
 
 # Plugins that happen to be installed have no say in a verdict, and nobody waits for their imports.
 _PLUGINS = ("pytest_bdd.plugin", "allure_pytest.plugin", "no:cacheprovider")
@@ -76,7 +76,7 @@ def run_pytest(arguments: list[str], outcome: Outcome, progress: Teller, redacto
     words = io.StringIO()
     for leftover in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
         os.environ.pop(leftover, None)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_like_ctrl_c()
     with redirect_stdout(words), progress:
         status = int(pytest.main([*_ALONE, *arguments], [outcome, progress]))
     if outcome.folder is not None:

@@ -240,7 +240,23 @@ def snapshot_file(name: str, *, hours: float) -> Any:
 
 
 def _ports(machine: Machine) -> Any:
-    return {"address": machine.address, "open": [22, 6443], "refused": 65533, "silent": 0}
+    addresses = (machine.address, f"2001:db8::{machine.address[-1]}")
+    tcp = {"open": [22, 6443], "refused": 65533, "silent": 0}
+    udp = {"asked": {"8472": "the kernel"}, "answered": [], "refused": []}
+    listening = {"protocol": "tcp", "address": "::", "port": 22, "device": "", "both": True}
+    return {
+        "tcp": {it: {"value": {**tcp, "open": [22, 6443]}} for it in addresses},
+        "udp": {it: {"value": deepcopy(udp)} for it in addresses},
+        "machine": {
+            "value": {
+                "addresses": [*addresses, "10.42.0.1"],
+                "sockets": [{**listening, "program": "sshd"}],
+                "arrived": [[4, 8472], [6, 8472]],
+                "passed": [],
+                "forwarded": [],
+            }
+        },
+    }
 
 
 def _balancer() -> Any:
