@@ -56,12 +56,3 @@ def are_same(some: Iterable[str], others: Iterable[str]) -> bool:
     """Are these the same monitors, in whichever order and form?"""
     one, two = [addresses(it) for it in some], [addresses(it) for it in others]
     return all(any(a & b for b in two) for a in one) and all(any(a & b for a in one) for b in two)
-
-
-def is_same_source(one: str, other: str) -> bool:
-    """Is it the same source of a mount? CephFS names ``MONITOR,MONITOR,…:/FOLDER``."""
-    if one == other:
-        return True
-    first, second = (it.rpartition(":/") for it in (one, other))
-    named = bool(first[1] and second[1])
-    return named and first[2] == second[2] and are_same(split(first[0]), split(second[0]))

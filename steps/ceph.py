@@ -32,6 +32,11 @@ def osds_serve(run: Run) -> None:
     run.require("every OSD is up and in")
 
 
+@then("every OSD answers")
+def osds_answer(run: Run) -> None:
+    run.require("every OSD answers")
+
+
 @then("every placement group is active and clean")
 def groups_clean(run: Run) -> None:
     run.require("every placement group is active and clean")

@@ -18,6 +18,9 @@ Feature: Ceph
   Scenario: Each machine gives its disk
     Then every OSD is up and in
 
+  Scenario: Each disk answers, whatever Ceph remembers of it
+    Then every OSD answers
+
   Scenario: All data is served and has all its copies
     Then every placement group is active and clean
 

@@ -19,13 +19,15 @@ from harness.backup import tree_script as tree_script
 from harness.backup.ship import as_script
 from harness.errors import NotProven, TimedOut, TransportError, Unreachable
 from harness.transport import Completed, Shell
+from harness.transport import own_folder as own_folder
 
 Entry: TypeAlias = Mapping[str, Any]
 Told: TypeAlias = Callable[[Mapping[str, int]], None]
 
-SCRIPT = as_script(tree_script, script)
+SCRIPT = as_script(tree_script, own_folder, script)
 _PYTHON = ("nice", "python3", "-I", "-S", "-")
-_FOLDERS = "/var/tmp"
+# In a folder that only root can write in: names in /var/tmp can be guessed, and taken before us.
+_FOLDERS = "/var/lib/cutover-manifests"
 SLICE_S = 30.0
 # Files that are being read when a slice is over are read to their end: the largest counts.
 _CALL_S = 3600.0

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from harness.backup.tree_script import Item, describe, raw, silent_s, tick, to_json, told, walk
+from harness.transport import own_folder
 
 FORMAT = 1
 PREFIX = "cutover-manifest-"
@@ -114,7 +115,8 @@ class Making:
 
     def __init__(self, folder: Path, header: dict[str, Any]) -> None:
         self.folder = folder
-        self.file = open(folder / "lines.gz", "ab")  # noqa: PTH123, SIM115 (closed with the process)
+        path = folder / "lines.gz"
+        self.file = open(path, "ab", opener=own_folder.opener)  # noqa: SIM115 (lives on)
         fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self.state = self._found(header) or self._begun(header)
         self.file.truncate(self.state["offset"])
@@ -157,7 +159,7 @@ class Making:
         """Make everything so far certain: first the lines, then how many they are."""
         self.file.flush()
         os.fsync(self.file.fileno())
-        with (self.folder / "state.new").open("w") as file:
+        with open(self.folder / "state.new", "w", opener=own_folder.opener) as file:
             file.write(json.dumps(self.state))
             file.flush()
             os.fsync(file.fileno())
@@ -172,8 +174,12 @@ def make(options: dict[str, Any]) -> int:
     if not os.path.isdir(root):  # noqa: PTH112 (bytes)
         return told_state({"error": f"{options['root']} is no folder"}, IMPOSSIBLE)
     folder = Path(options["folder"])
+    try:
+        own_folder.make(str(folder.parent))
+        own_folder.make(str(folder))
+    except OSError as error:
+        return told_state({"error": str(error)}, IMPOSSIBLE)
     sweep(folder)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     header = {
         "manifest": FORMAT,
         "root": options["root"],
@@ -227,7 +233,9 @@ def sweep(mine: Path) -> None:
 
 def fetch(options: dict[str, Any]) -> int:
     """Print a piece of a manifest, in base64; an empty one behind its end."""
-    with (Path(options["folder"]) / "lines.gz").open("rb") as file:
+    own_folder.check(options["folder"])
+    path = Path(options["folder"]) / "lines.gz"
+    with open(path, "rb", opener=own_folder.opener) as file:
         file.seek(options["offset"])
         piece = file.read(options["bytes"])
     sys.stdout.write(base64.b64encode(piece).decode() + "\n")

@@ -57,6 +57,34 @@ def _osds(host: str, osds: Sequence[Mapping[str, Any]], inventory: list[str]) ->
             yield Finding(host, f"expected {name} in, seen it out")
 
 
+def osds_answer(case: Case) -> Verdict:
+    """Each OSD that is up answers when it is asked itself: the map may be of an hour ago."""
+    seen, tree = told(case, "osd answers"), told(case, "osd tree")
+    findings: list[Finding] = []
+    answers: Mapping[str, Any] = seen.values.get(CEPH, {})
+    hosts: Mapping[str, Any] = tree.values.get(CEPH, {}).get("hosts", {})
+    up = {str(osd["id"]): host for host, osds in hosts.items() for osd in osds if osd["up"]}
+    if seen.values and tree.values:
+        if not up:
+            findings.append(Finding(CEPH, "expected OSDs that answer, seen none up"))
+        findings += [
+            finding
+            for osd, host in up.items()
+            for finding in _answer(f"{host}, osd.{osd}", answers.get(osd))
+        ]
+    return conclude(findings, joined(seen, tree), proven=f"all {len(up)} OSDs that are up answer")
+
+
+def _answer(where: str, told_: Mapping[str, Any] | None) -> Iterator[Finding]:
+    if told_ is None:
+        yield unknown(where, "it came up after the OSDs were asked")
+    elif "error" in told_:
+        yield unknown(where, told_["error"])
+    elif not told_["value"]["answers"]:
+        text = "expected this OSD to answer, seen Ceph call it up and it silent"
+        yield Finding(where, f"{text}: {told_['value']['says']}")
+
+
 def _groups(case: Case) -> tuple[Facts, Sequence[Mapping[str, Any]], list[Finding]]:
     """The placement groups; a pool of which none was seen is a gap."""
     groups, osd_map = told(case, "placement groups"), told(case, "osd map")
@@ -202,6 +230,7 @@ def scrubbed(case: Case) -> Verdict:
 
 CHECKS = {
     "every OSD is up and in": osds_serve,
+    "every OSD answers": osds_answer,
     "every placement group is active and clean": groups_clean,
     "the copies lie on different machines": copies_apart,
     "every pool keeps its copies": pools_sized,

@@ -26,7 +26,8 @@ class Standing:
     """What stands of a cluster before a fault; machines are named.
 
     ``monitors`` and ``osds`` of a cluster without Ceph are empty, and so are ``pools``.
-    ``unclean`` counts placement groups that are not active and clean.
+    ``osds_silent`` are OSDs that Ceph calls up and that do not answer: they hold no copy, and are
+    not among ``osds_up``. ``unclean`` counts placement groups that are not active and clean.
     """
 
     machines: tuple[str, ...]
@@ -37,6 +38,7 @@ class Standing:
     in_quorum: frozenset[str] = field(default_factory=frozenset)
     osds: tuple[str, ...] = ()  # by the machine that each is on
     osds_up: tuple[str, ...] = ()
+    osds_silent: tuple[str, ...] = ()  # in words: the OSD, its machine, what was said
     pools: tuple[Pool, ...] = ()
     unclean: int = 0
 
@@ -97,7 +99,8 @@ def refusal(standing: Standing, machine: str, takes: frozenset[Takes]) -> str | 
     reasons = [str(margin) for margin in margins(standing, machine, takes) if not margin.holds]
     if standing.unclean:
         reasons.append(f"{standing.unclean} placement groups are not active and clean")
-    down = len(standing.osds) - len(standing.osds_up)
+    reasons += [f"{osd}: it holds no copy" for osd in standing.osds_silent]
+    down = len(standing.osds) - len(standing.osds_up) - len(standing.osds_silent)
     if down:
         reasons.append(f"{down} OSDs are down")
     return "; ".join(reasons) or None

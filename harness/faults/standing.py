@@ -78,13 +78,21 @@ def _ceph(reach: Reach) -> dict[str, Any]:
     quorum, tree = _value(items, "quorum"), _value(items, "osd tree")
     pools, groups = _value(items, "osd map"), _value(items, "placement groups")
     osds = [(host, osd) for host, each in tree["hosts"].items() for osd in each]
+    answers = _value(items, "osd answers")
+    up = [(host, osd["id"]) for host, osd in osds if osd["up"] and osd["in"]]
+    silent = {osd: says for _, osd in up if (says := _silence(answers, osd)) is not None}
     # Rook names monitors by letters.
     at: Mapping[str, str] = dict(rook_daemons(reach, "mon")) if in_rook(reach) else {}
     return {
         "monitors": tuple(at.get(name, name) for name in quorum["monitors"]),
         "in_quorum": frozenset(at.get(name, name) for name in quorum["in"]),
         "osds": tuple(host for host, _ in osds),
-        "osds_up": tuple(host for host, osd in osds if osd["up"] and osd["in"]),
+        "osds_up": tuple(host for host, osd in up if osd not in silent),
+        "osds_silent": tuple(
+            f"osd.{osd} on {host} is up in Ceph's map and does not answer ({silent[osd]})"
+            for host, osd in up
+            if osd in silent
+        ),
         "pools": tuple(
             Pool(name=it["name"], size=it["size"], min_size=it["min_size"]) for it in pools["pools"]
         ),
@@ -92,8 +100,14 @@ def _ceph(reach: Reach) -> dict[str, Any]:
     }
 
 
-def _value(items: Mapping[str, Any], name: str) -> Any:
+def _silence(answers: Mapping[str, Any], osd: int) -> str | None:
+    """What was said instead of an OSD's answer; None if it answered, NotProven if that is open."""
+    answer = _value(answers, str(osd), "answer of osd.")
+    return None if answer["answers"] else str(answer["says"])
+
+
+def _value(items: Mapping[str, Any], name: str, kind: str = "") -> Any:
     item = items.get(name, {"error": "not reported"})
     if "error" in item:
-        raise NotProven(f"Ceph's {name} is not known: {item['error']}")
+        raise NotProven(f"Ceph's {kind}{name} is not known: {item['error']}")
     return item["value"]

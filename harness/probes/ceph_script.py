@@ -15,6 +15,7 @@ import glob
 import json
 import os
 import site
+import socket
 import subprocess
 import sys
 import time
@@ -27,6 +28,12 @@ CONNECT_S = 8
 FIRST_S = 15.0
 COMMAND_S = 25.0
 SOCKET_S = 5.0
+# An OSD says its version in milliseconds; one that needs longer serves no customer either.
+OSD_S = 5.0
+BANNER_S = 2.0
+# "You may not ask that", said by the OSD itself, is an answer.
+ANSWERED = (0, -errno.EPERM, -errno.EACCES)
+NOT_THERE = (-errno.ENXIO, -errno.ENOENT, -errno.ETIMEDOUT)
 SOCKETS = ("/var/run/ceph/*-mon.*.asok", "/var/run/ceph/*/*-mon.*.asok")
 # Whatever else is asked, the monitors answer.
 OF_MANAGERS = ("osd df", "pg ls", "crash ls-new")
@@ -200,10 +207,76 @@ def versions(said: Any) -> Any:
     return {kind: counts for kind, counts in said.items() if kind != "overall"}
 
 
+def addresses(osd: Any) -> list[tuple[str, int]]:
+    """Where clients reach an OSD: host and port of each protocol (msgr v2, v1) that it speaks."""
+    vector = osd.get("public_addrs", {}).get("addrvec") or [{"addr": osd["public_addr"]}]
+    found = []
+    for each in vector:
+        host, _, port = each["addr"].partition("/")[0].rpartition(":")
+        found.append((host.strip("[]"), int(port)))
+    return found
+
+
+def banner(host: str, port: int) -> str | None:
+    """Why no daemon of Ceph answers at an address; None if one does, which it does unasked."""
+    where = f"{host}:{port}"
+    try:
+        with socket.create_connection((host, port), timeout=BANNER_S) as line:
+            said = line.recv(9)
+    except OSError as error:
+        return f"{where}: {error.strerror or error}"
+    return None if said.startswith(b"ceph ") else f"{where}: not a daemon of Ceph"
+
+
+def unheard(osd: Any, complaint: str) -> dict[str, Any]:
+    """An OSD that did not answer: is it gone, or may this client only not ask it?"""
+    why = [banner(*address) for address in addresses(osd)]
+    refused = [each for each in why if each]
+    if len(refused) == len(why):
+        return {"value": {"answers": False, "says": "; ".join([complaint, *refused])}}
+    return {"error": f"{complaint}, though it runs: may this client's keyring ask OSDs?"}
+
+
+def told_version(osd: Any) -> dict[str, Any]:
+    """Whether an OSD answers ``ceph tell osd.N version``: the complaint if it does not."""
+    command = json.dumps({"prefix": "version", "format": "json"})
+    status, _, complaint = cluster().osd_command(osd["osd"], command, b"")
+    if status in ANSWERED:
+        return {"value": {"answers": True, "says": ""}}
+    if status in NOT_THERE:
+        return {"value": {"answers": False, "says": complaint or os.strerror(-status)}}
+    return {"error": f"ceph tell osd.{osd['osd']} version ended with status {-status}: {complaint}"}
+
+
+def osd_answers(said: Any) -> Any:
+    """Of each OSD that the map calls up: does it answer by itself? The map learns late, or never.
+
+    An OSD is marked down because others report it. If all of them die at once, none is left to do
+    so, and Ceph calls them up for minutes.
+    """
+    asked = {str(osd["osd"]): osd for osd in said["osds"] if osd["up"]}
+    pool = ThreadPoolExecutor(max(1, len(asked)))
+    begun = {name: pool.submit(told_version, osd) for name, osd in asked.items()}
+    deadline = time.monotonic() + OSD_S
+    found, late = {}, {}
+    for name, future in begun.items():
+        try:
+            found[name] = future.result(timeout=max(0.0, deadline - time.monotonic()))
+        except Late:
+            late[name] = f"no answer within {OSD_S:g} s"
+        except Exception as error:  # of rados, whose kinds are known only where it is
+            found[name] = {"error": f"{type(error).__name__}: {error}"}
+    # Threads of their own: those that wait for an OSD may wait for ever.
+    with ThreadPoolExecutor(max(1, len(late))) as doors:
+        looked = {name: doors.submit(unheard, asked[name], says) for name, says in late.items()}
+    return {**found, **{name: future.result() for name, future in looked.items()}}
+
+
 LOOKS: dict[str, tuple[Any, str]] = {
     "health": (health, "health detail"),
     "clocks": (clocks, "time-sync-status"),
     "osd map": (osd_map, "osd dump"),
+    "osd answers": (osd_answers, "osd dump"),
     "osd tree": (tree, "osd tree"),
     "crush": (crush, "osd crush dump"),
     "osd use": (osd_use, "osd df"),
@@ -235,8 +308,8 @@ def look(name: str) -> dict[str, Any]:
 def monitor() -> str:
     """What the monitor of this machine says of itself, which it does without a quorum too."""
     sockets = [path for pattern in SOCKETS for path in glob.glob(pattern)]  # noqa: PTH207
-    for socket in sockets:
-        command = ["ceph", "--admin-daemon", socket, "mon_status"]
+    for path in sockets:
+        command = ["ceph", "--admin-daemon", path, "mon_status"]
         try:
             done = subprocess.run(
                 command,

@@ -34,14 +34,24 @@ print(json.dumps({"names": names, "read": told}))
 """
 
 
-def mounted(path: str, table: str) -> dict[str, str] | None:
-    """What is mounted at a path, by a mount table (``/proc/self/mountinfo``): the latest of it."""
+def mounted(path: str, table: str) -> dict[str, Any] | None:
+    """What is mounted at a path, by a mount table (``/proc/self/mountinfo``): the latest of it.
+
+    ``root`` is the folder of the file system that shows there; ``read_only`` says whether the mount
+    or the whole file system takes no writes.
+    """
     found = None
     for line in table.splitlines():
         before, _, after = line.partition(" - ")
-        if plain(before.split()[4]) == path:
-            kind, source = after.split()[:2]
-            found = {"type": kind, "source": plain(source)}
+        _, _, _, root, place, options = before.split()[:6]
+        if plain(place) == path:
+            kind, source, of_all = after.split()[:3]
+            found = {
+                "type": kind,
+                "source": plain(source),
+                "root": plain(root),
+                "read_only": "ro" in {*options.split(","), *of_all.split(",")},
+            }
     return found
 
 

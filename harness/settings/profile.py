@@ -280,7 +280,7 @@ class Profile(Frozen):
             exposed_ports=tuple(it for port in self.exposed_ports for it in ports_of(port)),
             load_balancer_pool=self.load_balancer_pool,
             osd_disks=self._osd_disks(),
-            legacy=self.legacy.model_dump(include={"path", "type", "source"})
+            legacy=self.legacy.model_dump(include={"path", "type", "source", "access", "root"})
             if self.legacy
             else {},
             backups=None if self.backups is None else self.backups.declared(),

@@ -21,6 +21,10 @@ class Legacy(Frozen):
     path: Annotated[str, Field(pattern="^/.+")]
     type: str
     source: str
+    # How it is mounted: a machine where it is read-only cannot serve what writes there.
+    access: Literal["rw", "ro"] = "rw"
+    # The folder of the file system that shows at the path (``findmnt``'s FSROOT).
+    root: Annotated[str, Field(pattern="^/")] = "/"
     # The manifest of before the work: `./cutover backup baseline` writes it.
     baseline: ProfilePath
     # What may change: patterns of paths in it. Each names a thing and all that is in it, and ``*``

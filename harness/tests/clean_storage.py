@@ -150,7 +150,7 @@ def _claims() -> Any:
 
 
 def _legacy_mount() -> Any:
-    mount = {"type": "fuse.ceph-fuse", "source": "ceph-fuse"}
+    mount = {"type": "fuse.ceph-fuse", "source": "ceph-fuse", "root": "/", "read_only": False}
     return {"mount": mount, "read": {"value": {"names": 3, "read": "filestore/ab/ab12"}}}
 
 
@@ -202,6 +202,9 @@ def _ceph() -> Any:
             "flags": ["sortbitwise", "recovery_deletes", "purged_snapdirs", "pglog_hardlimit"],
             "nearfull_ratio": 0.8500000238418579,
             "pools": [{"id": 1, "name": ".mgr", **pool}, {"id": 2, "name": "cephfs_data", **pool}],
+        },
+        "osd answers": {
+            str(n): {"value": {"answers": True, "says": ""}} for n in range(len(NAMES))
         },
         "osd tree": {
             "hosts": {name: [{"id": n, "up": True, "in": True}] for n, name in enumerate(NAMES)},

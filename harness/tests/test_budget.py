@@ -90,6 +90,20 @@ def test_an_osd_that_is_down_refuses_every_fault() -> None:
     assert "1 OSDs are down" in why
 
 
+def test_an_osd_that_does_not_answer_holds_no_copy_whatever_ceph_says_of_it() -> None:
+    silent = tuple(
+        f"osd.{n} on {name} is up in Ceph's map and does not answer (refused)"
+        for n, name in enumerate(THREE)
+    )
+    why = refusal(whole(osds_up=(), osds_silent=silent), "one", NOTHING)
+    assert why is not None
+    assert "copies in data: 0 − 0 = 0, 2 needed: TOO FEW" in why
+    assert (
+        "osd.2 on three is up in Ceph's map and does not answer (refused): it holds no copy" in why
+    )
+    assert "OSDs are down" not in why
+
+
 def test_a_cluster_without_ceph_is_judged_without_it() -> None:
     bare = whole(monitors=(), in_quorum=frozenset(), osds=(), osds_up=(), pools=())
     assert refusal(bare, "one", EVERYTHING) is None

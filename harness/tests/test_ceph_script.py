@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any, TypeAlias
 
 import pytest
@@ -48,6 +50,11 @@ def said(request: pytest.FixtureRequest) -> dict[str, Any]:
     return deepcopy(PACIFIC) if request.param == "16.2" else squid()
 
 
+def all_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every OSD says its version."""
+    monkeypatch.setattr(script, "cluster", lambda: Rados())
+
+
 def answering(said: Mapping[str, Any]) -> Callable[..., Any]:
     def ask(what: str) -> Any:
         answer = said[what]
@@ -62,6 +69,7 @@ def test_all_that_is_kept_is_there_in_every_version(
     said: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(script, "ask", answering(said))
+    all_answer(monkeypatch)
     items = script.report()["items"]
     assert [name for name, found in items.items() if "error" in found] == []
     kept = {name: found["value"] for name, found in items.items()}
@@ -70,6 +78,7 @@ def test_all_that_is_kept_is_there_in_every_version(
     assert kept["clocks"][TWO] == {"skew_s": 0, "health": "HEALTH_OK"}
     assert kept["osd tree"]["hosts"][THREE] == [{"id": 2, "up": True, "in": True}]
     assert [pool["size"] for pool in kept["osd map"]["pools"]] == [3, 3, 3]
+    assert kept["osd answers"] == {n: {"value": {"answers": True, "says": ""}} for n in "012"}
     assert kept["crush"]["rules"]["0"]["steps"][1]["type"] == "host"
     assert kept["crush"]["types"]["host"] == 1
     assert kept["osd use"]["0"]["bytes"] == 12581868 * 1024
@@ -120,6 +129,7 @@ def test_one_answer_that_is_missing_or_garbled_does_not_take_the_others(
     said["df"] = {"pools": "many"}
     said["pg ls"]["pg_ready"] = False
     monkeypatch.setattr(script, "ask", answering(said))
+    all_answer(monkeypatch)
     items = script.report()["items"]
     spoiled = {name: found["error"] for name, found in items.items() if "error" in found}
     assert set(spoiled) == {"osd use", "crashes", "room", "placement groups"}
@@ -179,8 +189,10 @@ class Rados:
         of_monitors: Callable[[str], Any] = lambda _: (0, b"{}", ""),
         of_managers: Callable[[str], Any] = lambda _: (0, b"{}", ""),
         connect: Exception | None = None,
+        of_osds: Callable[[int], Any] = lambda _: (0, b"{}", ""),
     ) -> None:
         self._of_monitors, self._of_managers, self._connect = of_monitors, of_managers, connect
+        self._of_osds = of_osds
 
     def Rados(self, *, conffile: str, conf: Mapping[str, str]) -> Rados:  # noqa: N802 (its own name)
         assert conffile == ""
@@ -201,6 +213,11 @@ class Rados:
     def mgr_command(self, command: str, given: bytes) -> Any:
         assert not given
         return self._of_managers(command)
+
+    def osd_command(self, osd: int, command: str, given: bytes) -> Any:
+        assert not given
+        assert json.loads(command)["prefix"] == "version"
+        return self._of_osds(osd)
 
 
 @pytest.fixture
@@ -262,6 +279,84 @@ def test_who_never_answers_is_not_waited_for(rados: Put, monkeypatch: pytest.Mon
         over.set()
     late = {name for name, found in items.items() if "within 0.4 s" in found.get("error", "")}
     assert late == {"osd use", "placement groups", "crashes"}
+
+
+def listening(says: bytes) -> socket.socket:
+    """A daemon on this computer that says this as soon as it is spoken to."""
+    door = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with suppress(OSError):
+            line, _ = door.accept()
+            with line:
+                line.sendall(says)
+
+    Thread(target=serve, daemon=True).start()
+    return door
+
+
+def test_each_osd_is_asked_itself_and_one_that_is_gone_is_told_from_one_that_may_not_be_asked(
+    rados: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = Event()
+    dump = deepcopy(PACIFIC["osd dump"])
+    first = dump["osds"][0]
+
+    def where(number: int, door: socket.socket) -> dict[str, Any]:
+        address = f"127.0.0.1:{door.getsockname()[1]}"
+        vector = [{"type": "v2", "addr": address, "nonce": 7}]
+        return {**first, "osd": number, "up": 1, "public_addrs": {"addrvec": vector}}
+
+    def of_osds(number: int) -> Any:
+        if number >= 4:
+            over.wait(20)
+        return {
+            1: (-13, b"", "access denied"),
+            2: (-6, b"", "problem: osd down"),
+            3: (-22, b"", "what?"),
+        }.get(number, (0, b"{}", ""))
+
+    alive, gone = listening(b"ceph v2\n"), socket.create_server(("127.0.0.1", 0))
+    dump["osds"] = [where(n, gone) for n in range(5)] + [where(5, alive)]
+    dump["osds"].append({**where(6, gone), "up": 0})
+    gone.close()
+    monkeypatch.setattr(script, "OSD_S", 0.3)
+    rados(Rados(of_osds=of_osds))
+    try:
+        found = script.osd_answers(dump)
+    finally:
+        over.set()
+        alive.close()
+    answers = {"value": {"answers": True, "says": ""}}
+    assert found["0"] == found["1"] == answers
+    assert found["2"]["value"] == {"answers": False, "says": "problem: osd down"}
+    assert "status 22: what?" in found["3"]["error"]
+    assert not found["4"]["value"]["answers"]
+    assert "no answer within 0.3 s; 127.0.0.1:" in found["4"]["value"]["says"]
+    assert "Connection refused" in found["4"]["value"]["says"]
+    assert "though it runs" in found["5"]["error"]
+    assert "6" not in found
+
+
+@pytest.mark.parametrize(
+    ("osd", "where"),
+    [
+        ({"public_addr": "10.0.0.1:6801/123"}, [("10.0.0.1", 6801)]),
+        (
+            {
+                "public_addrs": {
+                    "addrvec": [
+                        {"type": "v2", "addr": "[fd00::1]:6800", "nonce": 1},
+                        {"type": "v1", "addr": "[fd00::1]:6801", "nonce": 1},
+                    ]
+                }
+            },
+            [("fd00::1", 6800), ("fd00::1", 6801)],
+        ),
+    ],
+)
+def test_an_osd_s_addresses_are_read_in_every_form(osd: Any, where: Any) -> None:
+    assert script.addresses(osd) == where
 
 
 def test_a_machine_without_ceph_says_so(rados: Put) -> None:

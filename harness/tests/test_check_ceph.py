@@ -27,6 +27,7 @@ OURS = ceph.CHECKS | ceph_data.CHECKS | capacity.CHECKS
 HEALTHY, QUORUM = "Ceph is healthy", "every Ceph monitor is in quorum"
 CLOCKS, SLOW = "the monitors' clocks agree", "no operation in Ceph is slow"
 CRASHES, VERSIONS = "no crash of Ceph is unread", "every daemon of Ceph runs one version"
+ANSWER = "every OSD answers"
 FLAGS, OSDS = "no flag holds Ceph back", "every OSD is up and in"
 GROUPS, APART = "every placement group is active and clean", "the copies lie on different machines"
 POOLS = "every pool keeps its copies"
@@ -58,6 +59,13 @@ def flags(*more: str) -> Defect:
 
 def used(gb: float) -> Defect:
     return changed("osd use", lambda use: use["1"].update(used_bytes=gb * 1e9))
+
+
+def answer(number: int, **told: Any) -> Defect:
+    return changed("osd answers", lambda osds: osds.update({str(number): told}))
+
+
+GONE = {"answers": False, "says": "no answer within 5 s; 10.0.0.2:6800: Connection refused"}
 
 
 def silent(**lost: str) -> Defect:
@@ -104,6 +112,13 @@ DEFECTS: list[tuple[str, Defect, str]] = [
         changed("clocks", lambda c: c[NAMES[1]].update(health="HEALTH_WARN")),
         "seen 2 ms (HEALTH_WARN)",
     ),
+    (
+        ANSWER,
+        answer(1, value=GONE),
+        f"{NAMES[1]}, osd.1: expected this OSD to answer, seen Ceph call",
+    ),
+    (ANSWER, answer(1, value=GONE), "no answer within 5 s; 10.0.0.2:6800: Connection refused"),
+    (ANSWER, lambda seen: [osd(n, up=False)(seen) for n in range(3)], "seen none up"),
     (SLOW, complaint("SLOW_OPS"), "expected no slow operation, seen SLOW_OPS: something; osd.1"),
     (SLOW, complaint("MDS_SLOW_METADATA_IO"), "MDS_SLOW_METADATA_IO"),
     (SLOW, complaint("MDS_SLOW_REQUEST"), "MDS_SLOW_REQUEST"),
@@ -190,6 +205,9 @@ def test_every_check_has_a_defect_here() -> None:
 GAPS: list[tuple[str, Defect, str]] = [
     (QUORUM, silent(**{NAMES[1]: "no route"}), f"{NAMES[1]}: no route"),
     (HEALTHY, silent(), "it answered nobody"),
+    (ANSWER, silent(), "it answered nobody"),
+    (ANSWER, answer(1, error="may this keyring ask OSDs?"), "osd.1: may this keyring ask OSDs?"),
+    (ANSWER, changed("osd answers", lambda osds: osds.pop("1")), "osd.1: it came up after"),
     (USABLE, silent(), "it answered nobody"),
     (LOSS, silent(), "it answered nobody"),
     (CLOCKS, item("clocks", {}), "have not compared its clock yet"),
@@ -287,3 +305,31 @@ def test_a_cluster_younger_than_the_interval_has_nothing_overdue() -> None:
     verdict = judge(SCRUBS, seen)
     assert verdict.outcome is Outcome.PASS
     assert verdict.measured["scrub_age_days"] == pytest.approx(600 / DAY_S)
+
+
+def test_a_note_of_ceph_s_that_is_no_warning_needs_no_declaration() -> None:
+    """As Ceph 17 to 19 say it of pools whose scrubs are off by hand: HEALTH_OK, with a check."""
+    checks = {
+        "POOL_SCRUB_FLAGS": {
+            "severity": "HEALTH_OK",
+            "says": "Some pool(s) have the noscrub, nodeep-scrub flag(s) set",
+            "detail": ["Pool one has noscrub flag"],
+        }
+    }
+    seen = clean()
+    item("health", {"status": "HEALTH_OK", "checks": checks, "muted": []})(seen)
+    assert judge(HEALTHY, seen).outcome is Outcome.PASS
+    assert judge(HEALTHY, seen, ceph_warnings={"POOL_SCRUB_FLAGS": BECAUSE}).outcome is Outcome.PASS
+
+
+def test_a_slow_operation_that_is_declared_is_declared_wherever_it_is_judged() -> None:
+    seen = clean()
+    complaint("BLUESTORE_SLOW_OP_ALERT")(seen)
+    declared = {"BLUESTORE_SLOW_OP_ALERT": BECAUSE}
+    for check in (HEALTHY, SLOW):
+        verdict = judge(check, seen, ceph_warnings=declared)
+        assert verdict.outcome is Outcome.PASS
+        assert f"BLUESTORE_SLOW_OP_ALERT ({BECAUSE})" in verdict.reason
+    assert judge(SLOW, seen, ceph_warnings={"OSD_DOWN": BECAUSE}).outcome is Outcome.FAIL
+    complaint("BLUESTORE_SLOW_OP_ALERT", "HEALTH_ERR")(seen)
+    assert judge(SLOW, seen, ceph_warnings=declared).outcome is Outcome.FAIL

@@ -14,6 +14,7 @@ from harness.tests.clean_case import Seen, case, clean
 from harness.tests.clean_cluster import NAMES
 
 Defect: TypeAlias = Callable[[Seen], None]
+MOUNT = {"type": "fuse.ceph-fuse", "source": "ceph-fuse", "root": "/", "read_only": False}
 MOUNTED = "the existing storage is mounted and readable everywhere"
 UNCHANGED = "the existing storage is unchanged"
 SHARED, ALONE = "one shared claim holds the backups", "no instance has a backup claim of its own"
@@ -76,6 +77,12 @@ def _without(name: str) -> Defect:
 DEFECTS: list[tuple[str, Defect, str]] = [
     (MOUNTED, _mount(mount=None, read=None), f"{NAMES[1]}: expected fuse.ceph-fuse of ceph-fuse"),
     (MOUNTED, _mount(mount={"type": "ext4", "source": "/dev/sda1"}), "seen ext4 of /dev/sda1"),
+    (
+        MOUNTED,
+        _mount(mount={**MOUNT, "root": "/old"}),
+        "expected the folder / of it at /mnt/cephfs",
+    ),
+    (MOUNTED, _mount(mount={**MOUNT, "read_only": True}), "seen it read-only (ro)"),
     (MOUNTED, _mount(read={"error": "no answer within 20 s"}), "seen no answer within 20 s"),
     (UNCHANGED, _differs("changed", "content", "mode"), f"{ROOT}/a/b: expected it unchanged, seen"),
     (UNCHANGED, _differs("changed", "content", "mode"), "another content, mode"),
@@ -173,3 +180,11 @@ def test_a_pass_says_what_it_rests_on() -> None:
     assert "40 files (3.0 GB)" in verdict.reason
     assert "baseline 5a5a" in verdict.reason
     assert verdict.measured["files_count"] == 40
+
+
+def test_a_mount_that_is_declared_read_only_must_be_so() -> None:
+    known = case(clean())
+    cluster = replace(known.cluster, legacy={**known.cluster.legacy, "access": "ro"})
+    verdict = CHECKS[MOUNTED](replace(known, cluster=cluster))
+    assert verdict.outcome is Outcome.FAIL
+    assert "expected /mnt/cephfs mounted read-only (ro)" in verdict.reason

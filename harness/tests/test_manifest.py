@@ -9,7 +9,7 @@ import os
 import secrets
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -181,10 +181,16 @@ def test_paths_are_ordered_part_by_part(one: list[bytes], other: list[bytes]) ->
 
 
 @pytest.fixture
-def name() -> Iterator[str]:
-    name = f"test-{secrets.token_hex(4)}"
-    yield name
-    subprocess.run(["rm", "-rf", f"/var/tmp/{PREFIX}{name}"], check=True)
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the machine keeps manifests in the making."""
+    folder = tmp_path / "kept"
+    monkeypatch.setattr("harness.backup.manifest._FOLDERS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def name(kept: Path) -> str:  # noqa: ARG001 (what is made by this name lies there)
+    return f"test-{secrets.token_hex(4)}"
 
 
 def making(root: Path, name: str, **more: Any) -> Making:
@@ -192,10 +198,10 @@ def making(root: Path, name: str, **more: Any) -> Making:
 
 
 def test_a_manifest_is_made_in_slices_fetched_whole_and_dropped(
-    planted: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    planted: Path, name: str, kept: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = making(planted, name)
-    folder = Path(f"/var/tmp/{PREFIX}{name}")
+    folder = kept / f"{PREFIX}{name}"
     slices: list[Any] = []
     monkeypatch.setattr("harness.backup.manifest.SLICE_S", 0.0)
 

@@ -24,7 +24,7 @@ from harness.transport import Completed
 from harness.transport.fake import FakeShell
 
 ONE, TWO, THREE = MACHINES
-MOUNT = {"type": "fuse.ceph-fuse", "source": "ceph-fuse"}
+MOUNT = {"type": "fuse.ceph-fuse", "source": "ceph-fuse", "root": "/", "read_only": False}
 READS = {"mount": MOUNT, "read": {"value": {"names": 1, "read": "a"}}}
 HANGS = {"mount": MOUNT, "read": {"error": "no answer within 20 s"}}
 TABLE = r"""
@@ -68,7 +68,14 @@ def shell(**mounts: Any) -> FakeShell:
 def test_what_is_mounted_at_a_path_is_the_latest_mount_of_it() -> None:
     assert mount_script.mounted("/mnt/ceph fs", TABLE.strip()) == MOUNT
     found = mount_script.mounted("/mnt/twice", TABLE.strip())
-    assert found == {"type": "ceph", "source": "10.0.0.1:6789,10.0.0.2:6789:/"}
+    source = "10.0.0.1:6789,10.0.0.2:6789:/"
+    assert found == {"type": "ceph", "source": source, "root": "/", "read_only": False}
+    for line in (
+        "92 22 0:52 /sub /mnt/it ro,relatime shared:1 - ceph 10.0.0.1:/ rw,name=admin",
+        "92 22 0:52 /sub /mnt/it rw,relatime - ceph 10.0.0.1:/ ro,name=admin",
+    ):
+        found = mount_script.mounted("/mnt/it", line)
+        assert found == {"type": "ceph", "source": "10.0.0.1:/", "root": "/sub", "read_only": True}
     assert mount_script.mounted("/mnt", TABLE.strip()) is None
 
 

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from harness.faults.budget import refusal
+from harness.faults.model import Takes
+from harness.faults.standing import standing
 from harness.lab.shape import Node
+from harness.tests.lab.breaking import inside
 from harness.tests.lab.red import beside, says
 from harness.tests.lab.world import World
 from harness.waiting import until
@@ -228,3 +233,46 @@ def test_a_ceph_that_answers_nobody_is_found(world: World) -> None:
     )
     assert ruling.outcome("W3-CAPACITY") == "not_proven"
     assert "it answered nobody" in ruling.reason("W3-CAPACITY")
+
+
+# One that stands still tells nobody of the others, as one does that is still there when they die.
+HALTED = """
+set -e
+folder="/run/systemd/system/$1.d"
+mkdir -p "$folder"
+printf '[Service]\\nRestart=no\\n' > "$folder/zz-defect.conf"
+systemctl daemon-reload
+systemctl kill --signal=STOP "$1"
+"""
+
+
+@contextmanager
+def without_osds(world: World) -> Iterator[None]:
+    """No OSD runs on any machine, and none is left to tell the monitors of it."""
+    units = {node: f"ceph-osd@{number}.service" for number, node in enumerate(world.lab.nodes)}
+    try:
+        with ThreadPoolExecutor(len(units)) as pool:
+            list(pool.map(lambda node: script(world, node, HALTED, units[node]), units))
+            kill = ("systemctl", "kill", "--signal=KILL")
+            list(pool.map(lambda node: world.do(node, *kill, units[node]), units))
+        yield
+    finally:
+        for node, unit in units.items():
+            script(world, node, 'rm -r "/run/systemd/system/$1.d"', unit, check=False)
+            script(world, node, RESTART, unit)
+
+
+@pytest.mark.defect("every OSD answers")
+def test_osds_that_are_all_gone_at_once_are_found_though_ceph_calls_them_up(
+    world: World,
+) -> None:
+    profile = as_declared(world)
+    with inside(world) as do, without_osds(world):
+        ruling = world.gate("W3-CEPH", cluster=profile)
+        reason = do(lambda reach: refusal(standing(reach), world.one.name, frozenset({Takes.OSD})))
+    for number, node in enumerate(world.lab.nodes):
+        seen = f"{node.name}, osd.{number}: expected this OSD to answer, seen Ceph call it up"
+        says(ruling, "W3-CEPH", seen)
+        assert reason is not None
+        assert f"osd.{number} on {node.name} is up in Ceph's map and does not answer" in reason
+    assert "expected osd.0 up" not in ruling.reason("W3-CEPH")

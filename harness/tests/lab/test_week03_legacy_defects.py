@@ -90,7 +90,7 @@ def test_storage_that_changed_since_its_baseline_is_found(world: World, profile:
 
 
 @pytest.mark.defect("the existing storage is mounted and readable everywhere")
-def test_a_machine_where_it_hangs_and_one_where_it_is_not_mounted_are_found(
+def test_machines_where_it_hangs_is_not_mounted_or_takes_no_writes_are_found(
     world: World, profile: str
 ) -> None:
     pid = world.do(world.two, "pgrep", "-x", "ceph-fuse").split()[0]
@@ -98,12 +98,14 @@ def test_a_machine_where_it_hangs_and_one_where_it_is_not_mounted_are_found(
     world.do(world.three, "mkdir", "-p", ASIDE)
     world.do(world.three, "mount", "--bind", AT, ASIDE)
     world.do(world.three, "umount", "--lazy", AT)
+    world.do(world.one, "mount", "-o", "remount,bind,ro", AT)
     world.do(world.two, "kill", "-STOP", pid)
     began = time.monotonic()
     try:
         outcome, reason = ask(profile, "legacy-mount", MOUNTED)[MOUNTED]
     finally:
         world.do(world.two, "kill", "-CONT", pid)
+        world.do(world.one, "mount", "-o", "remount,bind,rw", AT)
         world.do(world.three, "mount", "--bind", ASIDE, AT)
         world.do(world.three, "umount", "--lazy", ASIDE)
     assert outcome == "fail", reason
@@ -111,7 +113,7 @@ def test_a_machine_where_it_hangs_and_one_where_it_is_not_mounted_are_found(
     assert (
         f"{world.three.name}: expected fuse.ceph-fuse of ceph-fuse at {AT}, seen nothing" in reason
     )
-    assert world.one.name not in reason
+    assert f"{world.one.name}: expected {AT} mounted for reading and writing (rw)" in reason
     assert time.monotonic() - began < 75
     healed, reason = ask(profile, "legacy-mount", MOUNTED)[MOUNTED]
     assert healed == "pass", reason
