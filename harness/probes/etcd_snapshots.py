@@ -29,7 +29,6 @@ from harness.probes import pods
 from harness.snapshot_files import not_whole
 from harness.transport import Reach
 from harness.transport.quantity import size_bytes
-from harness.transport.quantity import size_bytes
 
 _SCRIPT = Path(__file__).with_name("snapshot_script.py").read_text(encoding="utf-8")
 _RECORD = "/apis/k3s.cattle.io/v1/etcdsnapshotfiles"
