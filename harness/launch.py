@@ -9,7 +9,7 @@ import platform
 import secrets
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,7 +22,7 @@ from harness.checks import Check
 from harness.errors import ConfigError, Refused
 from harness.gate import Manifest, Trail, judge, streaks
 from harness.history import REMEMBERED, run_folder, whole_gates
-from harness.journal import Journal, Reader
+from harness.journal import Journal, Record
 from harness.model import Outcome
 from harness.redaction import Redactor, secrets_of
 from harness.settings import ROOT, Gates, Profile, load_gates, load_waivers
@@ -88,12 +88,7 @@ def plan_run(asked: Asked, profile: Profile) -> Manifest:
     gates = load_gates(asked.root / "scenarios/gates")
     week = gates.last_week if asked.week is None else asked.week
     due = gates.due(week)
-    unknown = sorted(set(asked.only) - {requirement.id for requirement in due})
-    if unknown:
-        known = ", ".join(requirement.id for requirement in due)
-        raise ConfigError(
-            f"not due by week {week}: {', '.join(unknown)}", remedy=f"those due are: {known}"
-        )
+    gates.require_due(asked.only, week)
     strangers = sorted(set(profile.targets) - {it.id for it in gates.requirements})
     if strangers:
         raise ConfigError(
@@ -102,7 +97,7 @@ def plan_run(asked: Asked, profile: Profile) -> Manifest:
         )
     cluster = profile.cluster()
     requirements = tuple(
-        it.on(profile.targets.get(it.id, {})).of(cluster.parts)
+        it.on(profile.changes(it.id)).of(cluster.parts)
         for it in due
         if not asked.only or it.id in asked.only
     )
@@ -148,7 +143,29 @@ def _resume(
     signer: Signer,
 ) -> Opened:
     folder = run_folder(asked.reports, run)
-    trail = Trail.of(Reader(folder), checks)
+    trail = Trail(checks)
+
+    def accept(records: Iterable[Record]) -> None:
+        for record in records:
+            trail.feed(record)
+        _may_resume(asked, trail, profile)
+
+    journal = Journal.reopen(folder, redactor, accept=accept)
+    settled = _settled(trail)
+    session = {"signer": signer.fingerprint}
+    trail.feed(journal.append("session", trail.manifest.run, session))
+    return Opened(
+        folder=folder,
+        journal=journal,
+        trail=trail,
+        redactor=redactor,
+        signer=signer,
+        settled=settled,
+    )
+
+
+def _may_resume(asked: Asked, trail: Trail, profile: Profile) -> None:
+    """ConfigError or Refused when this run cannot go on as it was asked to."""
     manifest = trail.manifest
     commit, _ = _commit(asked.root)
     if asked.only or (asked.week is not None and asked.week != manifest.week):
@@ -166,17 +183,6 @@ def _resume(
             f"{manifest.run} began {age.days * 24 + age.seconds // 3600} hours ago",
             remedy="start a new run: a cluster does not stand still for a day",
         )
-    settled = _settled(trail)
-    journal = Journal.reopen(folder, redactor)
-    trail.feed(journal.append("session", manifest.run, {"signer": signer.fingerprint}))
-    return Opened(
-        folder=folder,
-        journal=journal,
-        trail=trail,
-        redactor=redactor,
-        signer=signer,
-        settled=settled,
-    )
 
 
 def _settled(trail: Trail) -> frozenset[str]:

@@ -164,6 +164,21 @@ class StorageClass:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BackupClaim:
+    """The claim that holds every customer's backups; ``harness.settings.Backups`` says how.
+
+    ``flat`` is true where the backups lie in ``active`` as files, without a folder a customer.
+    """
+
+    claim: str
+    namespace: str
+    access_mode: str = "ReadWriteMany"
+    folders: tuple[str, ...] = ("active", "staging", "temp")
+    active: str = "active"
+    flat: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RookDeclared:
     """Rook as the profile declares it; ``harness.settings.Rook`` says what each means."""
 
@@ -178,43 +193,60 @@ class RookDeclared:
     reclaim_policy: str
     filesystem: str
     pool: str
+    cluster_id: str = ""
+    driver_prefix: str | None = None
     warnings: tuple[str, ...] = ()
     device: str | None = None
 
     def driver(self, kind: str) -> str:
-        """The full name of a CSI driver, ``cephfs`` or ``rbd``: Rook puts its namespace before."""
-        return f"{self.operator_namespace}.{kind}.csi.ceph.com"
+        """The full name of a CSI driver, ``cephfs`` or ``rbd``; Rook's own namespace is before it,
+        unless Rook was told another prefix."""
+        return f"{self.driver_prefix or self.operator_namespace}.{kind}.csi.ceph.com"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwarmAnswer:
-    """What a Swarm service answers on a published port; ``says`` are words that are in it."""
+    """What a Swarm service answers on a published port; ``says`` are words that are in it.
+
+    ``host`` is the Host header that it is asked with, ``location`` where a redirect leads to.
+    """
 
     port: int
     path: str
     status: int
     says: str
     machines: tuple[str, ...]
+    host: str = ""
+    location: str = ""
+    or_status: tuple[int, ...] = ()  # which are as right
+
+    @property
+    def statuses(self) -> tuple[int, ...]:
+        return (self.status, *self.or_status)
+
+    def without(self, machine: str) -> SwarmAnswer:
+        """The answer as the other machines give it."""
+        return replace(self, machines=tuple(name for name in self.machines if name != machine))
 
     def at(self, machine: str) -> str:
         """How an answer of one machine is named."""
-        return f"{machine}:{self.port}{self.path}"
+        return f"{machine}:{self.port}{self.path}{f' as {self.host}' if self.host else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwarmService:
-    """One service of the platform that is migrated."""
+    """One service of the platform that is migrated.
 
-    replicas: int
+    Without ``replicas``, a global service has a task wherever Swarm puts one.
+    """
+
+    replicas: int | None
+    mode: str = "replicated"
     answers: tuple[SwarmAnswer, ...] = ()
 
     def without(self, machine: str) -> SwarmService:
         """The service as it answers on the other machines."""
-        left = [
-            replace(it, machines=tuple(name for name in it.machines if name != machine))
-            for it in self.answers
-        ]
-        return replace(self, answers=tuple(left))
+        return replace(self, answers=tuple(it.without(machine) for it in self.answers))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +255,9 @@ class SwarmDeclared:
 
     managers: tuple[str, ...]
     services: Mapping[str, SwarmService]
+    # Customers' instances: their services by a pattern, and what each one answers.
+    instances: str = ""
+    instance_answer: SwarmAnswer | None = None
 
     def without(self, machine: str) -> SwarmDeclared:
         """What is left of it without that machine: the services answer on the others."""
@@ -230,6 +265,7 @@ class SwarmDeclared:
             self,
             managers=tuple(name for name in self.managers if name != machine),
             services={name: it.without(machine) for name, it in self.services.items()},
+            instance_answer=self.instance_answer and self.instance_answer.without(machine),
         )
 
 
@@ -279,20 +315,21 @@ class Cluster:
     absent: Mapping[str, str] = field(default_factory=dict)
     expected_taints: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sysctls: Mapping[str, str] = field(default_factory=dict)
+    tolerated_units: Mapping[str, str] = field(default_factory=dict)  # unit → why it may fail
     node_mtu: int = 1500
     pod_mtu: int = 1500
     exposed_ports: tuple[Port, ...] = ()
     load_balancer_pool: tuple[str, ...] = ()  # "first-last" or CIDR
     osd_disks: Mapping[str, OsdDisk] = field(default_factory=dict)  # by machine
     storage: StorageClass | None = None
-    # The existing storage ("path", "type", "source"), and the backups' "claim" and "namespace".
-    legacy: Mapping[str, str] = field(default_factory=dict)
-    backups: Mapping[str, str] = field(default_factory=dict)
+    legacy: Mapping[str, str] = field(default_factory=dict)  # "path", "type", "source"
+    backups: BackupClaim | None = None
     ceph_warnings: Mapping[str, str] = field(default_factory=dict)  # code → why it may be there
     ceph_flags: Mapping[str, str] = field(default_factory=dict)  # flag → why it may be set
     source_gb: float | None = None  # what the storage that is replaced can hold
     rook: RookDeclared | None = None
     swarm: SwarmDeclared | None = None
+    swarm_registries: tuple[str, ...] = ()  # which end with the Swarm
     ingress: IngressDeclared | None = None
     unjudged: tuple[str, ...] = ()  # addresses of machines that are left out (``without``)
 

@@ -22,6 +22,11 @@ def services_have_replicas(run: Run) -> None:
     run.require("every Swarm service has its replicas")
 
 
+@then("no Swarm update stands still")
+def updates_are_done(run: Run) -> None:
+    run.require("no Swarm update stands still")
+
+
 @then("the declared Swarm services are there")
 def services_there(run: Run) -> None:
     run.require("the declared Swarm services are there")
@@ -30,3 +35,8 @@ def services_there(run: Run) -> None:
 @then("Swarm services answer")
 def services_answer(run: Run) -> None:
     run.require("Swarm services answer")
+
+
+@then("customers' Swarm instances answer")
+def instances_answer(run: Run) -> None:
+    run.require("customers' Swarm instances answer")

@@ -14,6 +14,9 @@ Feature: The old platform
     Scenario: Every service has all of its tasks
       Then every Swarm service has its replicas
 
+    Scenario: No update was begun and left
+      Then no Swarm update stands still
+
   Rule: Its services serve
 
     Scenario: Every service that customers need is there
@@ -21,3 +24,7 @@ Feature: The old platform
 
     Scenario: Every service answers on every machine
       Then Swarm services answer
+
+    @needs:swarm-instances
+    Scenario: Every customer's instance that is to run answers
+      Then customers' Swarm instances answer

@@ -14,9 +14,11 @@ from harness.checks import (
     capacity,
     ceph,
     ceph_data,
+    cilium,
     claim_contents,
     claim_survival,
     claims,
+    clocks,
     csi,
     disk_bench,
     disks,
@@ -41,10 +43,12 @@ Check: TypeAlias = Callable[[Case], Verdict]
 CHECKS: Mapping[str, Check] = (
     nodes.CHECKS
     | host.CHECKS
+    | clocks.CHECKS
     | etcd.CHECKS
     | snapshots.CHECKS
     | api.CHECKS
     | network.CHECKS
+    | cilium.CHECKS
     | edge.CHECKS
     | exposed.CHECKS
     | disks.CHECKS

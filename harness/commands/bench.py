@@ -257,7 +257,7 @@ def _measured(reach: Reach, disks: Disks, work: Callable[[], list[Result]]) -> l
 
 def _targets(profile: Profile) -> Mapping[str, Target]:
     (requirement,) = [it for it in load_gates().requirements if it.id == _REQUIREMENT]
-    return requirement.on(profile.targets.get(_REQUIREMENT, {})).targets
+    return requirement.on(profile.changes(_REQUIREMENT)).targets
 
 
 def _tell(machine: str, line: str) -> None:

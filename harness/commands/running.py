@@ -13,6 +13,7 @@ import pytest
 
 from harness.commands.output import say, say_json
 from harness.commands.progress import Events, Progress, Teller
+from harness.errors import HarnessError
 from harness.gate import Judgement
 from harness.lab import held
 from harness.redaction import Redactor, secrets_of
@@ -54,6 +55,10 @@ class Outcome:
     def __init__(self) -> None:
         self.judgement: Judgement | None = None
         self.folder: Path | None = None
+        self.error: HarnessError | None = None
+
+    def pytest_gate_not_opened(self, error: HarnessError) -> None:
+        self.error = error
 
     def pytest_gate_opened(self, folder: Path) -> None:
         self.folder = folder
@@ -65,7 +70,8 @@ class Outcome:
 def run_pytest(arguments: list[str], outcome: Outcome, progress: Teller, redactor: Redactor) -> int:
     """Run pytest in this process, with nothing that a shell's settings would add.
 
-    Its own words go to a file beside the journal, or to stderr when there is no journal.
+    Its own words go to a file beside the journal, or to stderr when there is no journal. Raises the
+    error that kept the run from being opened.
     """
     words = io.StringIO()
     for leftover in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
@@ -76,6 +82,8 @@ def run_pytest(arguments: list[str], outcome: Outcome, progress: Teller, redacto
     if outcome.folder is not None:
         log = redactor.text(words.getvalue())
         (outcome.folder / "pytest.log").write_text(log, encoding="utf-8")
+    if outcome.error is not None:
+        raise outcome.error
     if outcome.judgement is None:
         sys.stderr.write(redactor.text(words.getvalue()))
     return status

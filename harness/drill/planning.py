@@ -14,9 +14,10 @@ from harness.faults.budget import Margin, margins
 from harness.faults.fault import Fault
 from harness.faults.permissions import DISRUPTION
 from harness.faults.standing import standing, without
+from harness.faults.swarm_budget import swarm_margins
 from harness.ledger.permissions import LEDGER
 from harness.load.aim import aimed, why_none
-from harness.probes import ceph
+from harness.probes import ceph, swarm
 from harness.probes.permissions import PERMISSIONS
 from harness.settings.drills import Drill
 from harness.settings.load import find_load
@@ -24,7 +25,7 @@ from harness.transport import Reach
 from harness.transport.reading import reading
 
 # The programs that plan sends to machines only read.
-_SCRIPTS = (ceph.SCRIPT, keeper.AGENT, line.ASKING)
+_SCRIPTS = (ceph.SCRIPT, swarm.SCRIPT, keeper.AGENT, line.ASKING)
 _LEASE_S = 30.0
 
 
@@ -72,6 +73,7 @@ def _fault(fault: Fault, reach: Reach) -> dict[str, Any]:
     later = getattr(fault, "namespace", None) == LEDGER_SPACE
     try:
         sums = [str(it) for it in margins(standing(reach), fault.machine, fault.takes)]
+        sums += [str(it) for it in swarm_margins(reach, fault)]
         sums += _of_pods(without(reach, fault))
     except HarnessError as error:
         sums = [f"not known: {str(error).partition(chr(10))[0]}"]

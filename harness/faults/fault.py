@@ -29,6 +29,8 @@ class Fault(Frozen, ABC):
     Pods that a fault takes, or that its machine takes with it, must leave enough of their kind, and
     their budget must allow it (``replicas``), unless whoever plans it says otherwise: ``even_all``
     takes the last ready one too, ``against_budget`` more than a PodDisruptionBudget allows.
+    With ``accept_swarm_loss`` the Swarm that is migrated may lose its managers' majority, and
+    services that no other machine may run.
     """
 
     name: ClassVar[str]
@@ -47,6 +49,7 @@ class Fault(Frozen, ABC):
     machine: str
     even_all: bool = False
     against_budget: bool = False
+    accept_swarm_loss: bool = False
 
     @property
     def target(self) -> str:

@@ -54,6 +54,7 @@ class Takes(StrEnum):
     ETCD = "etcd member"
     MONITOR = "monitor"
     OSD = "OSD"
+    SWARM = "Swarm node"
 
 
 EVERYTHING = frozenset(Takes)

@@ -15,7 +15,7 @@ from harness.errors import NotProven, TransportError, Unreachable
 from harness.model import JSON
 from harness.transport import Reach
 
-_SCRIPT = Path(__file__).with_name("swarm_script.py").read_text(encoding="utf-8")
+SCRIPT = Path(__file__).with_name("swarm_script.py").read_text(encoding="utf-8")
 _PYTHON = ("python3", "-I", "-S", "-")
 
 
@@ -23,26 +23,48 @@ class Swarm:
     """Asks the Docker of every machine; a machine that is not reached is not seen."""
 
     name: ClassVar[str] = "swarm"
-    within_s: ClassVar[float] = 90.0
+    within_s: ClassVar[float] = 120.0
 
     def targets(self, reach: Reach) -> Sequence[str]:
         return [machine.name for machine in reach.profile.machines]
 
     def observe(self, reach: Reach, target: str) -> JSON:
-        argv = (*_PYTHON, json.dumps(_wanted(reach)))
-        done = reach.shell.run(target, argv, stdin=_SCRIPT, within_s=self.within_s - 5)
-        if done.status != 0:
-            raise Unreachable(f"{target}: python3 ended with {done.status}: {done.stderr[-300:]}")
-        try:
-            found: dict[str, Any] = json.loads(done.stdout)
-        except ValueError as error:
-            raise TransportError(f"{target}: garbled: {done.stdout[-200:]!r}") from error
-        if "error" in found:
-            raise TransportError(
-                f"{target}: Docker may not be asked: {found['error']}",
-                remedy="the harness's user on the machine must be root, or in the group docker",
-            )
-        return found
+        asked = (_wanted(reach), _of_instances(reach, target))
+        return ask(reach, target, *asked, within_s=self.within_s - 5)
+
+
+def ask(reach: Reach, target: str, *asked: JSON, within_s: float) -> dict[str, Any]:
+    """What ``swarm_script`` says on a machine; TransportError when it says nothing."""
+    argv = (*_PYTHON, *map(json.dumps, asked))
+    done = reach.shell.run(target, argv, stdin=SCRIPT, within_s=within_s)
+    if done.status != 0:
+        raise Unreachable(f"{target}: python3 ended with {done.status}: {done.stderr[-300:]}")
+    try:
+        found: dict[str, Any] = json.loads(done.stdout)
+    except ValueError as error:
+        raise TransportError(f"{target}: garbled: {done.stdout[-200:]!r}") from error
+    if "error" in found:
+        raise TransportError(
+            f"{target}: Docker may not be asked: {found['error']}",
+            remedy="the harness's user on the machine must be root, or in the group docker",
+        )
+    return found
+
+
+def _of_instances(reach: Reach, target: str) -> dict[str, Any] | None:
+    """How a manager asks for customers' instances: on itself, where the port answers there."""
+    cluster = reach.profile.cluster()
+    answer = None if cluster.swarm is None else cluster.swarm.instance_answer
+    if cluster.swarm is None or answer is None or not answer.machines:
+        return None
+    at = target if target in answer.machines else answer.machines[0]
+    return {
+        "names": cluster.swarm.instances,
+        "address": cluster.machine(at).address,
+        "port": answer.port,
+        "path": answer.path,
+        "says": answer.says,
+    }
 
 
 def _wanted(reach: Reach) -> list[dict[str, Any]]:
@@ -56,6 +78,7 @@ def _wanted(reach: Reach) -> list[dict[str, Any]]:
             "address": cluster.machine(name).address,
             "port": answer.port,
             "path": answer.path,
+            "host": answer.host,
             "says": answer.says,
         }
         for service in cluster.swarm.services.values()

@@ -1,12 +1,14 @@
-"""Runs on a machine, as ``python3 - WANTED``: asks its Docker once, prints a line of JSON.
+"""Runs on a machine, as ``python3 - WANTED [INSTANCES]``: asks its Docker once, prints JSON.
 
 Either {"error"}, when we may not ask; or:
 
 ``docker``   {"value": {"id", "state", "manager", "why"}} of this machine as a node of the Swarm,
              or {"silent": why}: nothing answers there
 ``swarm``    {"value": {"nodes", "services"}}, which a manager knows, or {"error"}; None elsewhere
-``answers``  place → {"value": {"status", "said", "took_s"}} or {"error"}, for each of WANTED:
-             {"place", "address", "port", "path", "says"}
+``answers``  place → {"value": {"status", "said", "location", "took_s"}} or {"error"}, for each of
+             WANTED: {"place", "address", "port", "path", "host", "says"}
+``instances``  service → host → the same, or {"unasked": why}, of each service whose name matches
+             INSTANCES: {"names", "address", "port", "path", "says"}; None where nothing was asked
 
 Standard library of Python 3.8 only.
 """
@@ -14,8 +16,10 @@ Standard library of Python 3.8 only.
 from __future__ import annotations
 
 import calendar
+import fnmatch
 import http.client
 import json
+import re
 import socket
 import sys
 import time
@@ -32,8 +36,17 @@ MOST_BYTES = 1024 * 1024
 # longer since. A machine that lost power fails its tasks too, but once.
 RECENT_S = 300.0
 BEGUN_S = 60.0
-FAILED = ("failed", "rejected")
+# How long all customers' instances together may take to be asked.
+INSTANCES_S = 40.0
 WHY = 160  # characters
+# What an object that is not as Docker's API describes it leads to.
+ODD = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+# What a Docker that cannot be understood at all leads to.
+TOLD_NOTHING = (OSError, http.client.HTTPException, RuntimeError, *ODD)
+ROUTER_RULE = re.compile(r"^traefik\.http\.routers\.[^.]+\.rule$", re.IGNORECASE)
+# Not !Host(...), which is every other host, and not HostRegexp(...) or HostSNI(...).
+HOST = re.compile(r"(?<![\w!])Host\(([^)]*)\)")
+HOST_NAME = re.compile(r"[`\"']([A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)[`\"']")
 
 
 class Docker(http.client.HTTPConnection):
@@ -71,71 +84,211 @@ def node(said: Any) -> Any:
 
 
 def nodes(said: Any) -> Any:
-    """Every node, of /nodes."""
-    return [
-        {
+    """Every node, of /nodes; one that has never reported has an id alone."""
+    return [one_node(it) for it in said]
+
+
+def one_node(it: Any) -> Any:
+    """A node in short; ``odd`` says why it is not understood."""
+    try:
+        manager = it.get("ManagerStatus") or {}
+        return {
             "id": it["ID"],
-            "name": it["Description"]["Hostname"],
+            "name": (it.get("Description") or {}).get("Hostname") or it["ID"],
             "state": it["Status"]["State"],
+            "why": str(it["Status"].get("Message") or "")[-WHY:],
             "availability": it["Spec"]["Availability"],
             "manager": it["Spec"]["Role"] == "manager",
-            "reachability": it.get("ManagerStatus", {}).get("Reachability", ""),
-            "leader": it.get("ManagerStatus", {}).get("Leader", False),
+            "reachability": manager.get("Reachability", ""),
+            "leader": manager.get("Leader", False),
         }
-        for it in said
-    ]
+    except ODD as error:
+        return {"id": called(it), "name": called(it), "odd": says(error)}
 
 
-def services(said: Any, tasks: Any, told: Any, now: float) -> Any:
+def services(said: Any, tasks: Any, listed: Any, now: float) -> Any:
     """Every service that runs for good, of /services, with its tasks, of /tasks.
 
-    A task counts as running only on a node that is there: of one that is gone, its last word is
-    kept for a day.
+    ``listed`` is what /nodes says. A task counts as running only on a node that is there: of one
+    that is gone, its last word is kept for a day. A service that is not understood, or one of
+    whose tasks is not, has ``odd`` instead, which says why; the others are told all the same.
     """
-    names = {it["id"]: it["name"] for it in told}
-    there = {it["id"] for it in told if it["state"] == "ready"}
     found = []
     for service in said:
-        mode = service["Spec"]["Mode"]
-        if not {"Replicated", "Global"} & set(mode):
-            continue  # a job, which ends
-        own = [it for it in tasks if it["ServiceID"] == service["ID"]]
-        wanted = [it for it in own if it["DesiredState"] == "running"]
-        running = [
-            it for it in wanted if it["Status"]["State"] == "running" and it.get("NodeID") in there
-        ]
-        replicas = mode["Replicated"]["Replicas"] if "Replicated" in mode else len(wanted)
-        found.append(
-            {
-                "name": service["Spec"]["Name"],
-                "replicas": replicas,
-                "running": [names[it["NodeID"]] for it in running],
-                "others": [task(it, names, now) for it in wanted if it not in running],
-                "failed": failures(own, running, names, now),
-                "ports": ports(service),
-            }
-        )
+        try:
+            one = one_service(service, tasks, listed, now)
+        except ODD as error:
+            one = {"name": called(service), "odd": says(error)}
+        if one is not None:
+            found.append(one)
     return found
+
+
+def called(it: Any) -> str:
+    """The name of a service or a node; of one that has none, its id."""
+    if not isinstance(it, dict):
+        return "?"
+    spec = it.get("Spec")
+    name = spec.get("Name") if isinstance(spec, dict) else None
+    return str(name or it.get("ID") or "?")
+
+
+def says(error: Exception) -> str:
+    """What was not understood, in words."""
+    return f"{type(error).__name__}: {error}"[-WHY:]
+
+
+def one_service(service: Any, tasks: Any, listed: Any, now: float) -> Any:
+    """A service in short; None of a job, which ends."""
+    mode = service["Spec"]["Mode"]
+    if not {"Replicated", "Global"} & set(mode):
+        return None
+    told = nodes(listed)
+    names = {it["id"]: it["name"] for it in told}
+    states = {it["id"]: it.get("state") for it in told}
+    own = [it for it in tasks if isinstance(it, dict) and it.get("ServiceID") == service["ID"]]
+    wanted = [it for it in own if it["DesiredState"] == "running"]
+    run = [it for it in wanted if it["Status"]["State"] == "running"]
+    running = [it for it in run if states.get(it.get("NodeID")) == "ready"]
+    unheard = [it for it in run if states.get(it.get("NodeID")) == "unknown"]
+    labels = service["Spec"].get("Labels") or {}
+    return {
+        "name": called(service),
+        "mode": "replicated" if "Replicated" in mode else "global",
+        "replicas": int(mode["Replicated"]["Replicas"]) if "Replicated" in mode else len(wanted),
+        "running": [names[it["NodeID"]] for it in running],
+        "unheard": [names[it["NodeID"]] for it in unheard],
+        "others": [task(it, names, now) for it in wanted if it not in running],
+        "failed": failures(service, own, running, names, now),
+        "ports": ports(service),
+        "update": update(service, now),
+        "places": places(service, listed),
+        "hosts": hosts(labels),
+    }
+
+
+def update(service: Any, now: float) -> Any:
+    """How its last update stands; None when it had none."""
+    said = service.get("UpdateStatus")
+    if not said or not said.get("State"):
+        return None
+    began = said.get("StartedAt")
+    return {
+        "state": str(said["State"]),
+        "why": str(said.get("Message") or "")[-WHY:],
+        "age_s": round(now - seconds(began), 1) if began else None,
+    }
+
+
+def places(service: Any, listed: Any) -> Any:
+    """The nodes that may run it, by name: ready, active, and as its constraints want them.
+
+    None when a constraint is not understood.
+    """
+    placement = (service["Spec"].get("TaskTemplate") or {}).get("Placement") or {}
+    constraints = placement.get("Constraints") or []
+    well = [
+        (node, it["name"])
+        for node, it in zip(listed, nodes(listed))  # noqa: B905 (strict came with 3.10)
+        if (it.get("state"), it.get("availability")) == ("ready", "active")
+    ]
+    try:
+        return sorted(name for node, name in well if all(meets(node, it) for it in constraints))
+    except ValueError:
+        return None
+
+
+def meets(node: Any, constraint: str) -> bool:
+    """Whether a node is as a constraint wants it: ``node.role == manager``, ``!=``."""
+    found = re.match(r"^\s*([\w.-]+?)\s*(==|!=)\s*(.*?)\s*$", constraint)
+    if found is None:
+        raise ValueError(f"constraint {constraint!r}")
+    key, sign, value = found.groups()
+    about = node.get("Description") or {}
+    platform, engine = about.get("Platform") or {}, about.get("Engine") or {}
+    fixed = {
+        "node.id": node["ID"],
+        "node.hostname": about.get("Hostname", ""),
+        "node.role": node["Spec"]["Role"],
+        "node.ip": node["Status"].get("Addr", ""),
+        "node.platform.os": platform.get("OS", ""),
+        "node.platform.arch": platform.get("Architecture", ""),
+    }
+    for start, labels in (
+        ("node.labels.", node["Spec"].get("Labels")),
+        ("engine.labels.", engine.get("Labels")),
+    ):
+        if key.startswith(start):
+            fixed[key] = (labels or {}).get(key[len(start) :], "")
+    if key not in fixed:
+        raise ValueError(f"constraint {constraint!r}")
+    return bool(str(fixed[key]).lower() == value.lower()) == (sign == "==")
+
+
+def hosts(labels: Any) -> Any:
+    """The hosts of a service's Traefik routers; the plainest rules first, then by their names.
+
+    Only what ``Host(...)`` names is told: a rule that takes any host, or one by a pattern, cannot
+    be asked.
+    """
+    rules = sorted(
+        (rule.count("&&"), key, rule) for key, rule in labels.items() if ROUTER_RULE.match(key)
+    )
+    plainest = [rule for count, _, rule in rules if count == rules[0][0]]
+    found = [
+        name
+        for rule in plainest
+        for group in HOST.findall(rule)
+        for name in HOST_NAME.findall(group)
+    ]
+    return list(dict.fromkeys(found))
 
 
 def ports(service: Any) -> Any:
     """The ports that a service publishes: asked for, or given to it."""
-    asked = service["Spec"].get("EndpointSpec", {}).get("Ports", [])
-    given = service.get("Endpoint", {}).get("Ports", [])
-    return sorted({it["PublishedPort"] for it in asked + given if it.get("PublishedPort")})
+    asked = (service["Spec"].get("EndpointSpec") or {}).get("Ports") or []
+    given = (service.get("Endpoint") or {}).get("Ports") or []
+    return sorted({int(it["PublishedPort"]) for it in asked + given if it.get("PublishedPort")})
 
 
-def failures(tasks: Any, running: Any, names: Any, now: float) -> Any:
-    """The tasks that failed a short while ago, soon after they were begun, and to no good end."""
+def failures(service: Any, tasks: Any, running: Any, names: Any, now: float) -> Any:
+    """The tasks that failed a short while ago, soon after they were begun, and to no good end.
+
+    One that was rejected has never run, however long that took. A task of the same number that
+    runs for a while excuses those that failed before it began, and those of a container that the
+    service does not want any more; not those after it: an update that starts the new task first
+    keeps the old one running beside every failure.
+    """
+    template = (service["Spec"].get("TaskTemplate") or {}).get("ContainerSpec")
     short = [
         it
         for it in tasks
-        if it["Status"]["State"] in FAILED
-        and seconds(it["Status"]["Timestamp"]) - seconds(it["CreatedAt"]) < BEGUN_S
+        if it["Status"]["State"] == "rejected"
+        or (
+            it["Status"]["State"] == "failed"
+            and seconds(it["Status"]["Timestamp"]) - seconds(it["CreatedAt"]) < BEGUN_S
+        )
     ]
-    stay = {it["task"] for it in (task(it, names, now) for it in running) if it["age_s"] >= BEGUN_S}
-    told = [task(it, names, now) for it in short]
-    return [it for it in told if it["age_s"] < RECENT_S and it["task"] not in stay]
+    stay = [
+        (one["task"], one["age_s"], is_of(it, template))
+        for it in running
+        for one in [task(it, names, now)]
+        if one["age_s"] >= BEGUN_S
+    ]
+
+    def excused(one: Any, current: bool) -> bool:
+        return any(
+            slot == one["task"] and (age_s < one["age_s"] or (wanted and not current))
+            for slot, age_s, wanted in stay
+        )
+
+    told = [(task(it, names, now), is_of(it, template)) for it in short]
+    return [one for one, current in told if one["age_s"] < RECENT_S and not excused(one, current)]
+
+
+def is_of(it: Any, template: Any) -> bool:
+    """Whether a task runs, or was to run, the container that its service wants now."""
+    return bool((it.get("Spec") or {}).get("ContainerSpec") == template)
 
 
 def task(said: Any, names: Any, now: float) -> Any:
@@ -158,51 +311,83 @@ def seconds(text: str) -> float:
 
 def swarm() -> Any:
     """What a manager knows of all nodes and services."""
-    told = nodes(ask("/nodes"))
+    listed = ask("/nodes")
     return {
-        "nodes": told,
-        "services": services(ask("/services"), ask("/tasks"), told, time.time()),
+        "nodes": nodes(listed),
+        "services": services(ask("/services"), ask("/tasks"), listed, time.time()),
     }
 
 
 def answer(wanted: Any) -> Any:
-    """What a service answers by HTTP."""
+    """What a service answers by HTTP; a redirect is told, not followed."""
     began = time.monotonic()
-    connection = http.client.HTTPConnection(wanted["address"], wanted["port"], timeout=ANSWER_S)
+    within_s = min(ANSWER_S, wanted.get("until", began + ANSWER_S) - began)
+    if within_s <= 0:
+        return {"unasked": f"{INSTANCES_S:g} s are not enough to ask all instances"}
+    connection = http.client.HTTPConnection(wanted["address"], wanted["port"], timeout=within_s)
+    headers = {"Host": wanted["host"]} if wanted.get("host") else {}
     try:
         with closing(connection):
-            connection.request("GET", wanted["path"])
+            connection.request("GET", wanted["path"], headers=headers)
             got = connection.getresponse()
             body = got.read(MOST_BYTES).decode(errors="replace")
     except (OSError, http.client.HTTPException) as error:
         return {"error": str(error) or type(error).__name__}
     took_s = time.monotonic() - began
     said = wanted["says"] in body
-    return {"value": {"status": got.status, "said": said, "took_s": round(took_s, 3)}}
+    return {
+        "value": {
+            "status": got.status,
+            "said": said,
+            "location": got.getheader("Location", ""),
+            "took_s": round(took_s, 3),
+        }
+    }
 
 
-def look(wanted: Any) -> Any:
+def instances(wanted: Any, found: Any) -> Any:
+    """Service → host → its answer, of each service of the name that has tasks to run."""
+    names = [it for it in found if fnmatch.fnmatchcase(it["name"], wanted["names"])]
+    until = time.monotonic() + INSTANCES_S
+    asked = [
+        (it["name"], host, {**wanted, "host": host, "until": until})
+        for it in names
+        if it.get("replicas", 0) > 0
+        for host in it["hosts"]
+    ]
+    answers: Any = {it["name"]: {} for it in names}
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        told = list(pool.map(answer, [how for _, _, how in asked]))
+    for (name, host, _), said in zip(asked, told):  # noqa: B905 (strict came with 3.10)
+        answers[name][host] = said
+    return answers
+
+
+def look(wanted: Any = (), of_instances: Any = None) -> Any:
     """The whole report."""
     try:
         docker = {"value": node(ask("/info"))}
     except PermissionError as error:
         return {"error": f"{SOCKET}: {error.strerror}"}
-    except (OSError, http.client.HTTPException, RuntimeError) as error:
+    except TOLD_NOTHING as error:
         docker = {"silent": str(error) or type(error).__name__}
-    knows = None
+    knows = asked = None
     if docker.get("value", {}).get("manager"):
         try:
             knows = {"value": swarm()}
-        except (OSError, http.client.HTTPException, RuntimeError) as error:
+        except TOLD_NOTHING as error:
             knows = {"error": str(error) or type(error).__name__}
+    if of_instances is not None and knows is not None and "value" in knows:
+        asked = instances(of_instances, knows["value"]["services"])
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         places = [it["place"] for it in wanted]
         answers = dict(zip(places, pool.map(answer, wanted)))  # noqa: B905 (strict came with 3.10)
-    return {"docker": docker, "swarm": knows, "answers": answers}
+    return {"docker": docker, "swarm": knows, "answers": answers, "instances": asked}
 
 
 def main(arguments: list[str]) -> None:
-    sys.stdout.write(json.dumps(look(json.loads(arguments[0]))) + "\n")
+    report = look(*(json.loads(it) for it in arguments))
+    sys.stdout.write(json.dumps(report) + "\n")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ A profile is one YAML file in ``scenarios/clusters/`` (or any path).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,6 +26,8 @@ from harness.settings.places import AddressRange, IPv4, Name, OneOrMore, Profile
 from harness.settings.rook import Rook
 from harness.settings.storage import Backups, Legacy, Storage
 from harness.settings.swarm import Swarm
+
+_OF_BACKUPS = "W3-BACKUPS"
 
 
 class SshAccess(Frozen):
@@ -86,10 +88,23 @@ class Kubernetes(Frozen):
     etcd_ca: str
     etcd_cert: str
     etcd_key: str
+    # Files on a server that say where its member of etcd answers: the manifest of a static pod, or
+    # etcd's own configuration. The first that is there counts.
+    etcd_configuration: tuple[str, ...] = (
+        "/var/lib/rancher/rke2/agent/pod-manifests/etcd.yaml",
+        "/etc/kubernetes/manifests/etcd.yaml",
+        "/var/lib/rancher/rke2/server/db/etcd/config",
+        "/var/lib/rancher/k3s/server/db/etcd/config",
+    )
     # Where a server keeps its snapshots of etcd, and the folder, on a file system that servers
     # share, in which each snapshot has its copy.
     etcd_snapshots: str = "/var/lib/rancher/rke2/server/db/snapshots"
     etcd_snapshot_copies: str | None = None
+    # An image with etcd and etcdutl, not older than the etcd that runs, and 3.6 at least: that of
+    # RKE2 has no etcdutl. `provision nodes` takes both out of it.
+    etcd_tools_image: str | None = None
+    # RKE2 uploads each snapshot itself (etcd-s3), and records that in ETCDSnapshotFile objects.
+    etcd_snapshots_in_s3: bool = False
 
 
 class Stack(Frozen):
@@ -101,6 +116,14 @@ class Stack(Frozen):
     ingress: Literal["traefik", "nginx", "caddy"] | None = None
     rook: Literal["external", "cluster"] | None = None
     source: Literal["swarm"] | None = None
+
+
+class Units(Frozen):
+    """Units of systemd that may have failed on a machine, each with why nothing depends on it."""
+
+    tolerated: Mapping[
+        Annotated[str, Field(pattern=r"^[^\s/]+\.[a-z]+$")], Annotated[str, Field(min_length=1)]
+    ] = {}
 
 
 class Profile(Frozen):
@@ -119,6 +142,7 @@ class Profile(Frozen):
     # Why a part that is not declared is absent, in words for the report.
     absent: Mapping[str, str] = {}
     sysctls: Mapping[str, str] = {}
+    units: Units = Units()
     ingress: Ingress | None = None
     storage: Storage | None = None
     rook: Rook | None = None
@@ -197,6 +221,25 @@ class Profile(Frozen):
             return self.uid
         return self.uid_file.read_text(encoding="utf-8").strip() if self.uid_file.exists() else None
 
+    def require_machines(self, names: Iterable[str]) -> None:
+        """ConfigError for a name that is no machine of this profile."""
+        known = [machine.name for machine in self.machines]
+        for name in names:
+            if name not in known:
+                raise ConfigError(
+                    f"the profile {self.name} has no machine {name}",
+                    remedy=f"its machines are {', '.join(known)}",
+                )
+
+    def changes(self, requirement: str) -> Mapping[str, TargetChange]:
+        """This cluster's own numbers for a requirement's targets."""
+        told = self.targets.get(requirement, {})
+        size = None if self.backups is None else self.backups.at_least_gib
+        if requirement != _OF_BACKUPS or size is None:
+            return told
+        because = "the profile declares the claim's size (backups.at_least_gib)"
+        return {"claim_gib": TargetChange(number=size, because=because), **told}
+
     def without(self, machine: str) -> Profile:
         """The profile for those who must not ask a machine that is broken: the others."""
         others = tuple(it for it in self.machines if it.name != machine)
@@ -214,6 +257,9 @@ class Profile(Frozen):
             "rook": self.stack.rook is not None,
             "rook-cluster": self.stack.rook == "cluster",
             "swarm": self.stack.source == "swarm",
+            "swarm-instances": self.stack.source == "swarm"
+            and self.swarm is not None
+            and self.swarm.instances is not None,
             "cephfs": self.storage is not None,
             "raw-disks": self.disks is not None and self.disks.state == "raw",
             "legacy": self.legacy is not None,
@@ -230,18 +276,20 @@ class Profile(Frozen):
             absent={part: self._why_absent(part) for part, present in parts.items() if not present},
             expected_taints={m.name: m.taints for m in self.machines},
             sysctls=dict(self.sysctls),
+            tolerated_units=dict(self.units.tolerated),
             exposed_ports=tuple(it for port in self.exposed_ports for it in ports_of(port)),
             load_balancer_pool=self.load_balancer_pool,
             osd_disks=self._osd_disks(),
             legacy=self.legacy.model_dump(include={"path", "type", "source"})
             if self.legacy
             else {},
-            backups=self.backups.model_dump(include={"claim", "namespace"}) if self.backups else {},
+            backups=None if self.backups is None else self.backups.declared(),
             ceph_warnings=dict(self.ceph.warnings),
             ceph_flags=dict(self.ceph.flags),
             source_gb=self.ceph.source_gb,
             rook=self.rook.declared(self.stack.rook) if self.rook and self.stack.rook else None,
             swarm=self._swarm(),
+            swarm_registries=self.swarm.registries if self.swarm is not None else (),
             ingress=self.ingress.declared() if self.ingress and self.stack.ingress else None,
             node_mtu=self.kubernetes.node_mtu,
             pod_mtu=self.kubernetes.pod_mtu,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from harness.model import SwarmAnswer, SwarmDeclared, SwarmService
 from harness.settings.files import Frozen
@@ -13,25 +13,82 @@ from harness.settings.files import Frozen
 ServiceName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9]([a-zA-Z0-9_.-]*[a-zA-Z0-9])?$")]
 
 
+Status = Annotated[int, Field(ge=100, le=599)]
+
+
+def _several(value: object) -> object:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
 class SwarmAnswers(Frozen):
-    """What a service answers by HTTP on a port that it publishes.
+    """What a service answers by HTTP on a port that it, or the proxy before it, publishes.
 
     Asked for on every machine, or, when the port answers on some of them only, on ``machines``.
-    ``says`` are words that the answer must hold: another program on the port has others.
+    ``host`` is the Host header; ``says`` are words that the answer must hold: another program on
+    the port has others. ``status`` is one, or a list of those that are right. A redirect is not
+    followed: its Location must be ``location``, where that is given.
     """
 
     port: int = Field(ge=1, le=65535)
     path: str = Field(default="/", pattern=r"^/[!-~]*$")
-    status: int = Field(default=200, ge=100, le=599)
+    host: str = Field(default="", pattern=r"^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)?$")
+    status: Annotated[tuple[Status, ...], BeforeValidator(_several)] = Field(
+        default=(200,), min_length=1
+    )
     says: str = ""
+    location: str = ""
     machines: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _redirects(self) -> Self:
+        if self.location and not all(300 <= it < 400 for it in self.status):
+            raise ValueError("`location` is where a redirect leads to: `status` must be 3xx")
+        return self
+
+    def declared(self, machines: tuple[str, ...]) -> SwarmAnswer:
+        """The answer as checks know it, on these machines."""
+        return SwarmAnswer(
+            port=self.port,
+            path=self.path,
+            status=self.status[0],
+            or_status=self.status[1:],
+            says=self.says,
+            machines=tuple(name for name in machines if name in (self.machines or machines)),
+            host=self.host,
+            location=self.location,
+        )
+
+
+class SwarmInstances(SwarmAnswers):
+    """Customers' instances: every service whose name matches ``names`` (``odoo-*``).
+
+    Each one that is to run is asked by every manager, with the hosts of its own Traefik labels; one
+    with 0 replicas is stopped, and is not asked.
+    """
+
+    names: str = Field(min_length=1)
+    host: Literal[""] = ""
 
 
 class SwarmServiceSettings(Frozen):
-    """One service by what it must have: running tasks, and answers on ports that it publishes."""
+    """One service by what it must have: running tasks, and answers on published ports.
 
-    replicas: int = Field(ge=1)
+    With 0 ``replicas`` it is stopped, and must be. A ``global`` service has a task on every machine
+    that Swarm puts one on, one at least; ``replicas`` says how many, where that is known.
+    A port that is asked with a ``host`` may be published by another service, the proxy.
+    """
+
+    replicas: int | None = Field(default=None, ge=0)
+    mode: Literal["replicated", "global"] = "replicated"
     answers: tuple[SwarmAnswers, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_told(self) -> Self:
+        if self.replicas is None and self.mode == "replicated":
+            raise ValueError("say how many `replicas` it has, or `mode: global`")
+        if self.replicas == 0 and self.answers:
+            raise ValueError("with 0 replicas it is stopped: it cannot have `answers`")
+        return self
 
 
 class Swarm(Frozen):
@@ -39,10 +96,14 @@ class Swarm(Frozen):
 
     managers: tuple[str, ...] = Field(min_length=1)
     services: Mapping[ServiceName, SwarmServiceSettings] = Field(min_length=1)
+    instances: SwarmInstances | None = None
+    # Registries that run in it, as images are named by them: "registry.example", "10.0.0.1:5000".
+    registries: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+(:[0-9]+)?$")], ...] = ()
 
     def strangers(self, machines: set[str]) -> list[str]:
         """Names that are no machine's."""
         asked = [it for one in self.services.values() for it in one.answers]
+        asked += [self.instances] if self.instances is not None else []
         named = {*self.managers, *(name for it in asked for name in it.machines)}
         return sorted(named - machines)
 
@@ -53,19 +114,11 @@ class Swarm(Frozen):
             services={
                 name: SwarmService(
                     replicas=one.replicas,
-                    answers=tuple(
-                        SwarmAnswer(
-                            port=it.port,
-                            path=it.path,
-                            status=it.status,
-                            says=it.says,
-                            machines=tuple(
-                                name for name in machines if name in (it.machines or machines)
-                            ),
-                        )
-                        for it in one.answers
-                    ),
+                    mode=one.mode,
+                    answers=tuple(it.declared(machines) for it in one.answers),
                 )
                 for name, one in self.services.items()
             },
+            instances=self.instances.names if self.instances is not None else "",
+            instance_answer=None if self.instances is None else self.instances.declared(machines),
         )

@@ -12,6 +12,7 @@ from harness.tests import clean_drills, clean_storage
 from harness.tests.clean_cluster import (
     CLUSTER,
     DAY_S,
+    INGRESS,
     MACHINES,
     MEMBER_IDS,
     NAMES,
@@ -50,6 +51,7 @@ def clean() -> Seen:
             "host-facts": {machine.name: _host(machine) for machine in MACHINES},
             "etcd-writes": {"test": _writes()},
             "api-endpoints": {name: _api() for name in NAMES},
+            "api-objects": {"test": _objects()},
             "pod-network": {"test": _pods()},
             "network-policy": {"test": {name: _policy() for name in NAMES}},
             "cilium": {name: _cilium() for name in NAMES},
@@ -86,6 +88,8 @@ def _host(machine: Machine) -> Any:
             "stratum": 3,
             "offset_s": -0.004,
             "leap": "Normal",
+            "updated_s": 90.0,
+            "sources": [{"name": "10.0.0.254", "state": "*", "reach": 0o377}],
         },
         "swap": {"active": [], "at_boot": []},
         "memory": {"total_bytes": 8 << 30, "available_bytes": 4 << 30},
@@ -148,6 +152,14 @@ def _api() -> Any:
     return {name: {"value": value} for name, value in values.items()}
 
 
+def _objects() -> Any:
+    services = ("v1.", "v1.apps", "v1beta1.metrics.k8s.io")
+    return {
+        "services": {name: {"available": "True", "message": ""} for name in services},
+        "terminating": {},
+    }
+
+
 def _pods() -> Any:
     fine = {"value": None, "took_s": 0.02}
     pair = {
@@ -181,12 +193,19 @@ def _policy() -> Any:
 
 
 def _cilium() -> Any:
-    return {"pod": "cilium-x", "ready": True, "parts": {"cilium": {"state": "Ok", "message": ""}}}
+    return {
+        "pod": "cilium-x",
+        "ready": True,
+        "parts": {"cilium": {"state": "Ok", "message": ""}},
+        "controllers": [],
+        "health": "Ok",
+        "reachable": {"nodes": 3, "of": 3},
+    }
 
 
 def _snapshots() -> Any:
     """Each server took one an hour ago, and all see the three copies."""
-    files = [_file(f"hourly-{name}", hours=1 + n / 10) for n, name in enumerate(NAMES)]
+    files = [snapshot_file(f"hourly-{name}", hours=1 + n / 10) for n, name in enumerate(NAMES)]
     listed = {
         name: {"snapshots": {"value": [dict(file)]}, "copies": {"value": deepcopy(files)}}
         for name, file in zip(NAMES, files, strict=True)
@@ -215,7 +234,8 @@ def _snapshots() -> Any:
     }
 
 
-def _file(name: str, *, hours: float) -> Any:
+def snapshot_file(name: str, *, hours: float) -> Any:
+    """A whole file of so many hours ago, as it is listed."""
     return {"name": name, "bytes": 4096, "modified": NOW - 3600 * hours}
 
 
@@ -241,7 +261,8 @@ def _ports(machine: Machine) -> Any:
 
 def _balancer() -> Any:
     answer = {"value": "balanced", "took_s": 0.1}
-    return {"address": "10.0.0.201", "given_after_s": 0.4, "said": "", "answer": answer}
+    given = {"address": "10.0.0.201", "given_after_s": 0.4, "said": "", "taken": ["10.0.0.200"]}
+    return {**given, "answer": answer}
 
 
 def _ingress() -> Any:
@@ -255,6 +276,11 @@ def _ingress() -> Any:
     return {
         "sites": {machine.address: deepcopy(site) for machine in MACHINES},
         "declared": {f"shop.example at {machine.address}": declared for machine in MACHINES},
+        "pages": {
+            INGRESS.at(page, address): {"value": {"status": 200, "said": True, "location": ""}}
+            for page in INGRESS.pages
+            for address in INGRESS.addresses
+        },
     }
 
 
@@ -267,27 +293,45 @@ def _swarm(name: str) -> Any:
             "state": "ready",
             "availability": "active",
             "manager": other in SWARM.managers,
+            "why": "",
             "reachability": "reachable" if other in SWARM.managers else "",
             "leader": other == NAMES[0],
         }
         for other in NAMES
     ]
     services = [
-        {
-            "name": service,
-            "replicas": declared.replicas,
-            "running": list(NAMES[: declared.replicas]),
-            "others": [],
-            "failed": [],
-            "ports": [it.port for it in declared.answers],
-        }
+        swarm_service(service, declared.replicas or 0, ports=[it.port for it in declared.answers])
         for service, declared in SWARM.services.items()
     ]
+    services += [swarm_service("odoo-acme-1a2b3c4d", 1), swarm_service("odoo-globex-5e6f7a8b", 0)]
     manager = name in SWARM.managers
     own = {"id": f"node-{name}", "state": "active", "manager": manager, "why": ""}
-    answer = {"value": {"status": 200, "said": True, "took_s": 0.02}}
+    answer = {"value": {"status": 200, "said": True, "location": "", "took_s": 0.02}}
+    instances = {
+        "odoo-acme-1a2b3c4d": {"acme.example.com": deepcopy(answer)},
+        "odoo-globex-5e6f7a8b": {},
+    }
     return {
         "docker": {"value": own},
         "swarm": {"value": {"nodes": nodes, "services": services}} if manager else None,
         "answers": {WEB.at(other): deepcopy(answer) for other in NAMES},
+        "instances": instances if manager else None,
+    }
+
+
+def swarm_service(name: str, replicas: int, **changes: Any) -> dict[str, Any]:
+    """A service of the old platform with all of its tasks, as its probe tells of it."""
+    return {
+        "name": name,
+        "mode": "replicated",
+        "replicas": replicas,
+        "running": [NAMES[task % 3] for task in range(replicas)],
+        "unheard": [],
+        "others": [],
+        "failed": [],
+        "ports": [],
+        "update": None,
+        "places": list(NAMES),
+        "hosts": [],
+        **changes,
     }

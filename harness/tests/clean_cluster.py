@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from harness.model import (
+    BackupClaim,
     Cluster,
+    IngressDeclared,
+    IngressPage,
     Machine,
     OsdDisk,
     Port,
@@ -42,12 +45,22 @@ OSD_DISKS = {
     for number, name in enumerate(NAMES)
 }
 WEB = SwarmAnswer(port=8080, path="/", status=200, says="odoo", machines=NAMES)
+INSTANCE = SwarmAnswer(port=80, path="/", status=200, or_status=(303,), says="", machines=NAMES)
 SWARM = SwarmDeclared(
     managers=NAMES[:2],
+    instances="odoo-*",
+    instance_answer=INSTANCE,
     services={
         "platform_web": SwarmService(replicas=3, answers=(WEB,)),
         "platform_worker": SwarmService(replicas=2),
     },
+)
+INGRESS = IngressDeclared(
+    addresses=tuple(machine.address for machine in MACHINES),
+    scheme="https",
+    port=443,
+    pages=(IngressPage(host="shop.example", path="/health", says="well"),),
+    limits={"shop.example": 30},
 )
 CLUSTER = Cluster(
     name="test",
@@ -65,13 +78,15 @@ CLUSTER = Cluster(
         parameters={"fsName": "cephfs", "pool": "cephfs_data"},
     ),
     legacy={"path": "/mnt/cephfs", "type": "fuse.ceph-fuse", "source": "ceph-fuse"},
-    backups={"claim": "odoo-backups-storage", "namespace": "odoo"},
+    backups=BackupClaim(claim="odoo-backups-storage", namespace="odoo"),
     source_gb=86.0,
     rook=rook_objects.profile("cluster").cluster().rook,
     swarm=SWARM,
+    ingress=INGRESS,
 )
 TARGETS = {
     "clock_source_offset_ms": 100.0,
+    "clock_update_minutes": 70.0,
     "clock_between_nodes_ms": 250.0,
     "disk_free_percent": 20.0,
     "memory_available_percent": 10.0,
@@ -82,8 +97,11 @@ TARGETS = {
     "certificate_days": 30.0,
     "snapshot_age_hours": 24.0,
     "address_s": 30.0,
+    "pool_left_count": 1.0,
+    "terminating_minutes": 10.0,
     "route_s": 30.0,
     "pair_s": 5.0,
+    "controller_minutes": 10.0,
     "sync_write_iops": 500.0,
     "sync_p99_ms": 10.0,
     "osd_bench_deviation_percent": 20.0,
@@ -113,6 +131,8 @@ TARGETS = {
     "restarts_count": 2.0,
     "missing_tasks_count": 0.0,
     "answer_s": 5.0,
+    "update_minutes": 30.0,
+    "instance_answer_s": 5.0,
 }
 NOW = 1_795_500_000.0
 DAY_S = 86_400

@@ -136,6 +136,13 @@ DEFECTS: list[tuple[str, Defect, str]] = [
     ("no node has an undeclared taint", _node(taints=["a:NoSchedule"]), "a:NoSchedule"),
     ("every clock follows its source", _fact("chrony", offset_s=-0.1321), "132.1 ms"),
     ("every clock follows its source", _fact("chrony", leap="Not synchronised"), "clock source"),
+    ("every clock follows its source", _fact("chrony", sources=[]), "none configured"),
+    (
+        "every clock follows its source",
+        _fact("chrony", sources=[{"name": "10.0.0.254", "state": "?", "reach": 0}]),
+        "no answer from 10.0.0.254 (reach 0)",
+    ),
+    ("every clock follows its source", _fact("chrony", updated_s=7200.0), "120 min ago"),
     ("every clock follows its source", _fact("chrony", reference_id="7F7F0101"), "clock source"),
     ("swap is off and stays off", _fact("swap", active=["/dev/sda3"]), "in use, seen /dev/sda3"),
     ("swap is off and stays off", _fact("swap", at_boot=["/swap"]), "next boot, seen /swap"),

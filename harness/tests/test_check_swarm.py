@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from harness.checks import CHECKS, swarm
 from harness.model import Outcome, SwarmDeclared, SwarmService
-from harness.tests.clean_case import Seen, case, clean
+from harness.tests.clean_case import Seen, case, clean, swarm_service
 from harness.tests.clean_cluster import NAMES, WEB
 
 Defect: TypeAlias = Callable[[Seen], None]
 NODES, REPLICAS = "every Swarm node is ready", "every Swarm service has its replicas"
 THERE, ANSWER = "the declared Swarm services are there", "Swarm services answer"
+UPDATES, INSTANCES = "no Swarm update stands still", "customers' Swarm instances answer"
 ONE, TWO, THREE = NAMES
 LOST = {
     "task": "2",
@@ -93,7 +94,7 @@ def answers(at: str, *askers: str, **answer: Any) -> Defect:
 
 
 def value(**changes: Any) -> dict[str, Any]:
-    return {"status": 200, "said": True, "took_s": 0.02, **changes}
+    return {"status": 200, "said": True, "location": "", "took_s": 0.02, **changes}
 
 
 def stale(listed: list[Any]) -> None:
@@ -122,7 +123,7 @@ DEFECTS: list[tuple[str, Defect, str]] = [
     (REPLICAS, service(0, running=[], others=[LOST]), "(task 2 on vmi2887102 is failed: task: non"),
     (REPLICAS, service(1, failed=[LOST] * 3), "expected its tasks to stay, seen 3 failures of one"),
     (REPLICAS, silent(TWO), "platform_web: expected 3 running tasks, seen 2"),
-    (THERE, services(lambda it: it.pop()), "platform_worker: expected this service, seen none"),
+    (THERE, services(lambda it: it.pop(1)), "platform_worker: expected this service, seen none"),
     (THERE, service(0, replicas=1), "platform_web: expected it to want 3 tasks, seen 1"),
     (
         THERE,
@@ -144,13 +145,75 @@ DEFECTS: list[tuple[str, Defect, str]] = [
     ),
     (ANSWER, answers(TWO, *NAMES, value=value(took_s=6.0)), "expected an answer within 5 s"),
 ]
+ODD = {"id": "?", "name": TWO, "odd": "KeyError: 'Mode'"}
+
+
+def update(state: str, age_s: float | None, why: str = "") -> Defect:
+    return service(1, update={"state": state, "age_s": age_s, "why": why})
+
+
+def instance(**answers: Any) -> Defect:
+    """What every manager is answered by the hosts of the instance that runs."""
+
+    def defect(seen: Seen) -> None:
+        for it in seen["swarm"].values():
+            if it["instances"] is not None:
+                it["instances"]["odoo-acme-1a2b3c4d"] = answers
+
+    return defect
+
+
+DEFECTS += [
+    (
+        REPLICAS,
+        service(1, mode="global", replicas=0, running=[]),
+        "platform_worker: expected this global service to have a task on some machine, seen none",
+    ),
+    (
+        UPDATES,
+        update("paused", 90.0, "update paused due to failure or early termination of task x"),
+        "platform_worker: expected no update to stand still, seen it paused: update paused due to",
+    ),
+    (UPDATES, update("rollback_paused", 90.0), "stand still, seen it rollback_paused"),
+    (UPDATES, update("updating", 2400.0), "to take 30 minutes at most, seen updating for 40"),
+    (UPDATES, update("rollback_started", 2400.0), "seen rollback_started for 40"),
+    (THERE, service(1, mode="global"), "expected a replicated service, seen a global one"),
+    (
+        INSTANCES,
+        instance(**{"acme.example.com": {"value": value(status=404)}}),
+        "odoo-acme-1a2b3c4d as acme.example.com: expected status 200 or 303, seen 404",
+    ),
+    (INSTANCES, instance(**{"acme.example.com": {"error": "refused"}}), "an answer, seen refused"),
+]
 GAPS: list[tuple[str, Defect, str]] = [
     (REPLICAS, voiceless(ONE, TWO), "no manager tells the state of all nodes and services"),
     (THERE, voiceless(ONE, TWO), "no manager tells"),
     # A new leader has heard of nobody yet.
-    (NODES, node(1, state="unknown"), "no manager tells the state of all nodes"),
-    (REPLICAS, node(1, state="unknown"), "no manager tells the state of all nodes"),
+    (NODES, node(1, state="unknown"), f"{TWO}: the Swarm's leader has not heard of this node"),
+    (NODES, node(1, state="unknown", why="leadership change"), "is unknown (leadership change)"),
+    (
+        REPLICAS,
+        service(1, running=[ONE], unheard=[TWO]),
+        f"platform_worker: 1 of its tasks ran on {TWO}, whose state is unknown",
+    ),
+    (NODES, nodes(lambda it: it.__setitem__(1, ODD)), f"{TWO}: what Docker says of it is not und"),
+    *(
+        (check, services(lambda it: it.__setitem__(1, {**ODD, "name": "platform_worker"})), words)
+        for check in (REPLICAS, THERE, UPDATES)
+        for words in (
+            "platform_worker: what Docker says of it is not understood: KeyError: 'Mode'",
+        )
+    ),
+    (UPDATES, update("updating", None), "platform_worker: an update goes on since nobody says"),
+    (INSTANCES, services(lambda it: it.__delitem__(slice(2, 4))), "no service is named odoo-*"),
+    (INSTANCES, instance(), "odoo-acme-1a2b3c4d: it is to run, and has no Traefik label"),
+    (
+        INSTANCES,
+        instance(**{"acme.example.com": {"unasked": "40 s are not enough"}}),
+        "odoo-acme-1a2b3c4d as acme.example.com: it was not asked from",
+    ),
     (REPLICAS, services(lambda it: it.clear()), "it has no service, so none has its tasks"),
+    (ANSWER, answers(TWO, ONE, value=value(status=429)), "limits our one address (429"),
 ]
 
 
@@ -217,14 +280,11 @@ def test_only_services_with_all_their_tasks_where_docker_answers_pass(
 ) -> None:
     seen = clean()
     found: list[dict[str, Any]] = [
-        {
-            "name": f"s{number}",
-            "replicas": replicas,
-            "running": [NAMES[task % 3] for task in range(replicas - lacking[number])],
-            "others": [],
-            "failed": [],
-            "ports": [],
-        }
+        swarm_service(
+            f"s{number}",
+            replicas,
+            running=[NAMES[task % 3] for task in range(replicas - lacking[number])],
+        )
         for number, replicas in enumerate(wanted)
     ]
     services(lambda it: it.__setitem__(slice(None), found))(seen)

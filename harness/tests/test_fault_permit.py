@@ -12,16 +12,22 @@ from typing import Any
 import pytest
 
 from harness.drill.mending import mend_journal, mend_left
-from harness.errors import Refused, TimedOut, Unreachable
+from harness.errors import NotProven, Refused, TimedOut, Unreachable
 from harness.faults import lease, permit, slow_api
+from harness.faults.budget import Standing
 from harness.faults.leftovers import leftovers
-from harness.faults.permit import affordable, may_disrupt, permitted
+from harness.faults.model import EVERYTHING
+from harness.faults.permit import affordable, may_disrupt, permitted, survivable
+from harness.faults.power_off import PowerOff
 from harness.faults.stop_rke2 import StopRke2
 from harness.faults.stop_static_pod import StopStaticPod
+from harness.faults.swarm_budget import Service, margins, swarm_margins
+from harness.probes import owned, swarm
 from harness.settings import Profile
 from harness.tests.fault_examples import pod, whole_cluster
 from harness.tests.stage import PROFILE, UID, reach
-from harness.transport import Completed, Reach
+from harness.tests.test_fault_lease import Clock
+from harness.transport import Completed, Reach, Shell
 from harness.transport.fake import FakeKube, FakeShell
 
 
@@ -43,6 +49,7 @@ def cluster(*, uid: str = UID, left: Any = None, **changes: Any) -> Reach:
         "/api/v1/namespaces/kube-system": {"metadata": {"uid": uid}},
         "/api/v1/nodes/one": {"status": ready},
         "/api/v1/nodes": {"items": []},
+        f"/api/v1/namespaces?{owned.SELECTOR}": {"items": []},
         **{path: {"items": []} for path in slow_api.KEPT},
     }
 
@@ -50,6 +57,8 @@ def cluster(*, uid: str = UID, left: Any = None, **changes: Any) -> Reach:
         verb, *words = argv[4:]
         if verb == "list":
             return Completed(status=0, stdout=json.dumps(left), stderr="")
+        if verb == "needs":
+            return Completed(status=0, stdout='{"missing": []}', stderr="")
         done = words[0] != "stuck"
         return Completed(status=0, stdout=json.dumps({"done": done, "said": "busy"}), stderr="")
 
@@ -93,6 +102,80 @@ def test_a_fault_is_refused_when_the_lease_is_not_ours_any_more() -> None:
         affordable(whole, lease.Hold(whole.kube, "r"), fault)
 
 
+@pytest.mark.parametrize(
+    ("status", "said", "missing"),
+    [(0, '{"missing": ["systemd-run"]}', "systemd-run"), (127, "", "python3")],
+)
+def test_a_machine_that_cannot_keep_an_undo_is_not_broken(
+    ours: lease.Hold, status: int, said: str, missing: str
+) -> None:
+    lacking = Completed(status=status, stdout=said, stderr="python3: not found")
+    bare = whole_cluster(answers={("*", "python3"): lacking})
+    fault = StopRke2(id="f00d", machine="one")
+    cannot = f"one cannot keep the undo, it has no {missing}"
+    with pytest.raises(Refused, match=cannot):
+        affordable(bare, ours, fault)
+    with pytest.raises(Refused, match=cannot) as no:
+        survivable(bare, [fault])
+    assert f"install {missing} there" in no.value.remedy
+
+
+def standing_of(*, in_quorum: Sequence[str]) -> Standing:
+    names = ("one", "two", "three")
+    everybody = frozenset(names)
+    return Standing(
+        machines=names,
+        ready=everybody,
+        etcd=names,
+        etcd_well=everybody,
+        monitors=names,
+        in_quorum=frozenset(in_quorum),
+    )
+
+
+def test_a_shortage_is_told_with_its_arithmetic_for_any_of_the_machines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The monitor of machine one is down: that of another one is the last but one."""
+    monkeypatch.setattr(permit, "SUMS_WITHIN_S", 0.0)
+    monkeypatch.setattr(permit, "standing", lambda _: standing_of(in_quorum=("two", "three")))
+    first, second = (StopRke2(id="f00d", machine=it) for it in ("one", "two"))
+    monkeypatch.setattr(StopRke2, "takes", EVERYTHING)
+    survivable(whole_cluster(), [])
+    survivable(whole_cluster(), [first])
+    with pytest.raises(Refused, match="monitors in quorum: 2 − 1 = 1, 2 needed"):
+        survivable(whole_cluster(), [first, second])
+
+
+def test_a_shortage_that_is_over_in_a_moment_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[Standing | NotProven]
+    looks = [NotProven("Ceph says nothing"), standing_of(in_quorum=("one",))]
+
+    def standing(_: Reach) -> Standing:
+        found = looks.pop(0) if looks else standing_of(in_quorum=("one", "two", "three"))
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(permit, "standing", standing)
+    monkeypatch.setattr("harness.waiting.time", Clock())
+    survivable(whole_cluster(), [StopRke2(id="f00d", machine="one")])
+    assert not looks
+
+
+@pytest.mark.parametrize("doubt", [NotProven("Ceph says nothing"), Unreachable("no API")])
+def test_what_nobody_knows_is_refused_too(
+    monkeypatch: pytest.MonkeyPatch, doubt: Exception
+) -> None:
+    def standing(_: Reach) -> Standing:
+        raise doubt
+
+    monkeypatch.setattr(permit, "standing", standing)
+    monkeypatch.setattr(permit, "SUMS_WITHIN_S", 0.0)
+    with pytest.raises(Refused, match=str(doubt)):
+        survivable(whole_cluster(), [StopRke2(id="f00d", machine="one")])
+
+
 BESIDE = pod("web-1"), pod("web-2")
 TOGETHER = pod("web-1"), {**pod("web-2"), "spec": {"nodeName": "one"}}
 
@@ -115,6 +198,80 @@ def ours(monkeypatch: pytest.MonkeyPatch) -> lease.Hold:
 
 def test_a_machine_may_be_broken_when_its_pods_have_others_elsewhere(ours: lease.Hold) -> None:
     affordable(serving(BESIDE), ours, StopRke2(id="f00d", machine="one"))
+
+
+SWARM_STACK = {"cni": "bridge", "network_policy": False, "source": "swarm"}
+
+
+class BesideSwarm:
+    """The machines' shell, whose Docker says this."""
+
+    def __init__(self, shell: Shell, report: str) -> None:
+        self._shell, self._report = shell, report
+
+    def run(self, machine: str, argv: Sequence[str], *, stdin: str = "", **how: Any) -> Completed:
+        if stdin == swarm.SCRIPT:
+            return Completed(status=0, stdout=self._report, stderr="")
+        return self._shell.run(machine, argv, stdin=stdin, **how)
+
+
+def with_swarm(*managers: str, **answers: Any) -> Reach:
+    """Two whole machines, whose Swarm has these managers and one service that is pinned to one."""
+    declared = {"managers": managers, "services": {"postgres": {"replicas": 1}}}
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    nodes = [{"metadata": {"name": name}, "status": ready} for name in ("one", "two")]
+    objects = {"/api/v1/nodes": {"items": nodes}, "/api/v1/pods": {"items": []}}
+    whole = whole_cluster(objects, disks=None, stack=SWARM_STACK, swarm=declared)
+    known = {
+        "nodes": [{"name": name, "reachability": "reachable"} for name in managers],
+        "services": [{"name": "postgres", "replicas": 1, "running": ["one"], "places": ["one"]}],
+    }
+    report = {"docker": {}, "swarm": {"value": known}, "answers": {}, "instances": None, **answers}
+    return replace(whole, shell=BesideSwarm(whole.shell, json.dumps(report)))  # type: ignore[arg-type]
+
+
+def cut(machine: str, **changes: Any) -> PowerOff:
+    return PowerOff(id="f00d", machine=machine, **changes)
+
+
+def test_the_only_manager_of_the_swarm_is_not_taken_unless_that_is_accepted(
+    ours: lease.Hold, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(permit, "refusal", lambda *_: None)
+    words = "Swarm managers that are reachable: 1 − 1 = 0, 1 needed: TOO FEW; running tasks of the"
+    words += " Swarm service postgres: 1 − 1 = 0, 1 needed: TOO FEW"
+    lines = swarm_margins(with_swarm("one"), cut("one"))
+    assert "; ".join(str(it) for it in lines) == words
+    with pytest.raises(Refused, match=r"(?s)1 − 1 = 0, 1 needed: TOO FEW.*accept_swarm_loss"):
+        affordable(with_swarm("one"), ours, cut("one"))
+    affordable(with_swarm("one"), ours, cut("one", accept_swarm_loss=True))
+    affordable(with_swarm("one"), ours, cut("two"))
+
+
+def test_a_service_that_is_pinned_to_the_machine_keeps_it_from_being_taken() -> None:
+    two = swarm_margins(with_swarm("one", "two"), cut("two"))
+    assert [it.holds for it in two] == [False]
+    service = Service(name="db", running=("one",), places=frozenset({"one"}))
+    lines = list(
+        margins(("one", "two", "three"), frozenset(("one", "two", "three")), [service], "one")
+    )
+    assert [str(it) for it in lines if not it.holds] == [
+        "machines that may run the Swarm service db: 1 − 1 = 0, 1 needed: TOO FEW"
+    ]
+    moves = Service(name="web", running=("one", "one"), places=frozenset({"one", "two"}))
+    assert all(it.holds for it in margins(("one",) * 3, frozenset("abc"), [moves], "one"))
+    blind = Service(name="web", running=("one", "two"), places=None)
+    assert all(it.holds for it in margins(("one",) * 3, frozenset("abc"), [blind], "one"))
+
+
+def test_a_swarm_that_nobody_tells_of_is_not_broken(ours: lease.Hold) -> None:
+    silent = with_swarm("one", docker={"silent": "refused"}, swarm=None)
+    with pytest.raises(Refused, match=r"no manager tells how the Swarm is \(one: refused"):
+        affordable(silent, ours, cut("one"))
+
+
+def test_a_fault_that_leaves_docker_alone_takes_nothing_of_the_swarm() -> None:
+    assert swarm_margins(with_swarm("one"), StopRke2(id="f00d", machine="one")) == ()
 
 
 def test_a_machine_that_has_all_pods_of_a_kind_is_not_broken(ours: lease.Hold) -> None:

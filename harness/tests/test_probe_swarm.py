@@ -16,8 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.checks import swarm as swarm_checks
 from harness.errors import NotProven, TransportError
 from harness.probes import swarm_script
+from harness.tests.clean_case import case, clean
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed
 from harness.transport.fake import FakeShell
@@ -84,8 +86,7 @@ def task(service: str, at: str, state: str, **more: Any) -> dict[str, Any]:
 
 
 def services(*tasks: dict[str, Any]) -> dict[str, Any]:
-    told = swarm_script.nodes(NODES)
-    found = swarm_script.services([WEB, AGENT, JOB], list(tasks), told, NOW)
+    found = swarm_script.services([WEB, AGENT, JOB], list(tasks), NODES, NOW)
     return {it["name"]: it for it in found}
 
 
@@ -101,6 +102,131 @@ def test_a_task_runs_only_on_a_node_that_is_there() -> None:
         ("2", TWO, "running", "started"),
         ("3", "", "pending", "no suitable node"),
     ]
+
+
+# As Docker's API describes it (Service.UpdateStatus), of an update whose first task was rejected.
+PAUSED = {
+    "State": "paused",
+    "StartedAt": "2026-11-26T05:40:00.1Z",
+    "Message": "update paused due to failure or early termination of task 7yl",
+}
+
+
+def told_of(**changes: Any) -> dict[str, Any]:
+    """What is told of the web when Docker says something else of it."""
+    (found,) = swarm_script.services([{**WEB, **changes}], [], NODES, NOW)
+    return dict(found)
+
+
+def test_an_update_is_told_with_its_state_and_age() -> None:
+    assert told_of()["update"] is None
+    assert told_of(UpdateStatus={})["update"] is None
+    update = told_of(UpdateStatus=PAUSED)["update"]
+    assert (update["state"], update["age_s"], update["why"][:13]) == (
+        "paused",
+        300.0,
+        "update paused",
+    )
+
+
+@pytest.mark.parametrize(
+    ("constraint", "places"),
+    [
+        ("node.role==manager", [ONE]),
+        ("node.role != manager", []),
+        (f"node.hostname == {ONE.upper()}", [ONE]),
+        ("node.labels.disk == ssd", []),
+        ("node.labels.disk != ssd", [ONE]),
+        ("engine.labels.os==x", []),
+        ("node.nothing == known", None),
+        ("nonsense", None),
+    ],
+)
+def test_the_nodes_that_may_run_a_service_are_told(
+    constraint: str, places: list[str] | None
+) -> None:
+    spec = {**WEB["Spec"], "TaskTemplate": {"Placement": {"Constraints": [constraint]}}}  # type: ignore[dict-item]
+    assert told_of(Spec=spec)["places"] == places
+
+
+RULE = "traefik.http.routers.{}.rule"
+
+
+@pytest.mark.parametrize(
+    ("labels", "hosts"),
+    [
+        ({RULE.format("acme"): "Host(`acme.example.com`)"}, ["acme.example.com"]),
+        (
+            {RULE.format("a"): 'Host("a.example.com") || Host("b.example.com")'},
+            ["a.example.com", "b.example.com"],
+        ),
+        (
+            {RULE.format("a"): "Host(`a.example.com`, `b.example.com`)"},
+            ["a.example.com", "b.example.com"],
+        ),
+        (
+            {
+                RULE.format("a"): "Host(`poll.example.com`) && PathPrefix(`/longpolling`)",
+                RULE.format("b"): "Host(`acme.example.com`)",
+            },
+            ["acme.example.com"],
+        ),
+        ({RULE.format("a"): "Host(`acme.example.com`) && PathPrefix(`/`)"}, ["acme.example.com"]),
+        ({RULE.format("a"): "HostRegexp(`.+`)"}, []),
+        ({RULE.format("a"): "!Host(`acme.example.com`)"}, []),
+        ({"traefik.http.routers.a.entrypoints": "web"}, []),
+        ({}, []),
+    ],
+)
+def test_an_instance_is_asked_by_the_hosts_of_its_plainest_rules(
+    labels: dict[str, str], hosts: list[str]
+) -> None:
+    assert told_of(Spec={**WEB["Spec"], "Labels": labels})["hosts"] == hosts  # type: ignore[dict-item]
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+@given(st.data())
+def test_a_mutilated_service_is_named_and_the_others_are_told_all_the_same(data: Any) -> None:
+    odd = json.loads(json.dumps({**WEB, "UpdateStatus": PAUSED}))
+    found: Any = odd
+    while True:
+        key = data.draw(
+            st.sampled_from(sorted(found) if isinstance(found, dict) else range(len(found)))
+        )
+        if not isinstance(found[key], dict | list) or not found[key] or data.draw(st.booleans()):
+            break
+        found = found[key]
+    if data.draw(st.booleans()):
+        del found[key]
+    else:
+        found[key] = data.draw(json_values)
+    tasks = [task("agent", "4ihp", "running"), data.draw(json_values)]
+    told = swarm_script.services([odd, AGENT], tasks, NODES, NOW)
+    json.dumps(told)
+    seen = clean()
+    for it in seen["swarm"].values():
+        if it["swarm"] is not None:
+            it["swarm"]["value"]["services"] += told
+    for check in swarm_checks.CHECKS.values():
+        assert check(case(seen)).reason
+    assert told[-1] == {**swarm_script.services([AGENT], tasks[:1], NODES, NOW)[0]}
+    assert all(isinstance(it["name"], str) for it in told)
+
+
+@given(json_values)
+def test_a_mutilated_node_is_named_and_the_others_are_told_all_the_same(odd: object) -> None:
+    one, _, other = swarm_script.nodes([NODES[0], odd, NODES[1]])
+    assert (one["name"], other["name"]) == (ONE, TWO)
+    never_reported = {**NODES[1], "Description": {}}
+    assert swarm_script.nodes([never_reported])[0]["name"] == "lf78"
 
 
 def test_a_service_on_every_machine_wants_the_tasks_that_swarm_made_and_a_job_is_none() -> None:
@@ -126,6 +252,17 @@ def test_a_failure_counts_when_it_came_soon_and_nothing_has_lasted_since() -> No
         task("web", "4ihp", "running", slot=1, since=at(44, 40)),
         task("web", "4ihp", "running", slot=4, since=at(42, 20)),
     ]
+    # Rejected beside a task that was there before and runs on: an update that starts the new first.
+    beside = [
+        {
+            **failed(5, at(41, 0), at(44, it)),
+            "Status": {"State": "rejected", "Timestamp": at(44, it)},
+        }
+        for it in (2, 4, 6)
+    ]
+    running.append(task("web", "4ihp", "running", slot=5, since=at(30, 0)))
+    found = services(*beside, *running)["platform_web"]
+    assert [(it["task"], it["state"]) for it in found["failed"]] == [("5", "rejected")] * 3
     found = services(*looping, old, lost_power, healed, *running)["platform_web"]
     assert [(it["task"], it["why"]) for it in found["failed"]] == [("1", "exit (1)")] * 3
 
@@ -257,9 +394,13 @@ def test_every_declared_answer_is_asked_for_on_every_machine() -> None:
     assert observe("swarm", reach(ways), ONE) == report
     ((machine, argv),) = ways.calls
     assert machine == ONE
-    asked = {it["place"]: it for it in json.loads(argv[-1])}
-    assert {f"{name}:8001/health" for name in MACHINES} <= set(asked)
-    assert asked[f"{TWO}:8004/health"]["address"] == "10.0.0.2"
+    asked = {it["place"]: it for it in json.loads(argv[-2])}
+    users = {name: f"{name}:80/user/health/database as api.saasodoo.example" for name in MACHINES}
+    assert set(users.values()) <= set(asked)
+    assert asked[users[TWO]]["address"] == "10.0.0.2"
+    assert asked[users[TWO]]["host"] == "api.saasodoo.example"
+    instances = json.loads(argv[-1])
+    assert (instances["names"], instances["address"]) == ("odoo-*", "10.0.0.1")
 
 
 @pytest.mark.parametrize(

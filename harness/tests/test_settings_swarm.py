@@ -33,6 +33,21 @@ def test_an_answer_is_expected_of_every_machine_unless_some_are_named() -> None:
     assert swarm.services["web"].answers[0].at(names[0]) == f"{names[0]}:8069/"
 
 
+def test_a_service_may_be_stopped_or_global_and_an_answer_have_several_statuses() -> None:
+    services = {
+        "stopped": {"replicas": 0},
+        "agent": {"mode": "global"},
+        **web(status=[302, 307], location="http://a.example/", host="a.example"),
+    }
+    swarm = profile(services=services).cluster().swarm
+    assert swarm is not None
+    assert swarm.services["stopped"].replicas == 0
+    assert (swarm.services["agent"].mode, swarm.services["agent"].replicas) == ("global", None)
+    (answer,) = swarm.services["web"].answers
+    assert answer.statuses == (302, 307)
+    assert answer.at("one") == "one:8069/ as a.example"
+
+
 @pytest.mark.parametrize("named", [False, True])
 def test_nobody_is_asked_on_a_machine_that_is_left_out(named: bool) -> None:
     gone, *others = (machine.name for machine in CONTABO.machines)
@@ -51,7 +66,14 @@ def test_nobody_is_asked_on_a_machine_that_is_left_out(named: bool) -> None:
         ({"services": {}}, "at least 1 item"),
         ({"services": web(path="health")}, "path"),
         ({"services": web(port=0)}, "port"),
-        ({"services": {"web": {"replicas": 0}}}, "replicas"),
+        ({"services": {"web": {}}}, "say how many `replicas`"),
+        ({"services": {"web": {"replicas": -1}}}, "replicas"),
+        ({"services": {"web": {**web()["web"], "replicas": 0}}}, "it cannot have `answers`"),
+        ({"services": web(status=[])}, "status"),
+        ({"services": web(status=200, location="http://a.example/")}, "`status` must be 3xx"),
+        ({"services": web(host="a b")}, "host"),
+        ({"instances": {"names": "odoo-*", "port": 80, "host": "a.example"}}, "host"),
+        ({"instances": {"names": "odoo-*", "port": 80, "machines": ["vmi0"]}}, "no machine: vmi0"),
     ],
 )
 def test_a_swarm_without_sense_is_refused(swarm: dict[str, Any], words: str) -> None:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from harness.transport.netns import enter_network
 from harness.transport.protocols import (
+    HTTP,
+    HTTPS,
     Answer,
     Completed,
     Echoed,
+    EntryPoint,
     Fleet,
     Knocked,
     Kube,
@@ -23,9 +26,12 @@ from harness.transport.protocols import (
 from harness.transport.reach import connect
 
 __all__ = [
+    "HTTP",
+    "HTTPS",
     "Answer",
     "Completed",
     "Echoed",
+    "EntryPoint",
     "Fleet",
     "Knocked",
     "Kube",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from harness.errors import NotFound, NotListening, Refused, TransportError, Unreachable
-from harness.transport.protocols import Answer, Completed, Echoed, Knocked, Step
+from harness.transport.protocols import HTTP, Answer, Completed, Echoed, EntryPoint, Knocked, Step
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -97,9 +97,9 @@ class FakeFleet:
 class FakeOutside:
     """A network of tables: open ports by address, and what is answered where.
 
-    ``answers`` maps (address, port) of an exchange to bytes; ``sites`` maps (address, host + path)
-    to an Answer; ``certificates`` maps (address, host) to a PEM; ``datagrams`` has what came back,
-    by address. Each may be an error instead, and
+    ``answers`` maps (address, port) of an exchange to bytes; ``sites`` maps (address, URL) to an
+    Answer; ``certificates`` maps (address, host) to a PEM; ``datagrams`` has what came back, by
+    address. Each may be an error instead, and
     what is in no table does not listen.
     """
 
@@ -131,11 +131,19 @@ class FakeOutside:
     def exchange(self, address: str, port: int, words: bytes, *, within_s: float = 5.0) -> bytes:
         return _told(self._answers, (address, port))
 
-    def get(self, host: str, path: str, *, at: str, within_s: float = 5.0) -> Answer:
-        return _told(self._sites, (at, f"{host}{path}"))
+    def get(
+        self, host: str, path: str, *, at: str, entry: EntryPoint = HTTP, within_s: float = 5.0
+    ) -> Answer:
+        return _told(self._sites, (at, f"{entry.scheme}://{entry.host(host)}{path}"))
 
     def certificate(
-        self, host: str, *, at: str, authority: str | None = None, within_s: float = 5.0
+        self,
+        host: str,
+        *,
+        at: str,
+        port: int = 443,
+        authority: str | None = None,
+        within_s: float = 5.0,
     ) -> str:
         return _told(self._certificates, (at, host))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -60,12 +62,35 @@ def test_an_ingress_that_answers_on_two_machines_of_three_is_found(world: World)
 
 
 @pytest.mark.defect("an unknown host gets 404")
-def test_a_site_for_everybody_is_found(world: World) -> None:
-    with objects.namespace(world, "test-everybody") as space:
+@pytest.mark.defect("every declared site answers")
+def test_a_site_for_everybody_and_one_whose_backend_is_gone_are_found(world: World) -> None:
+    with objects.namespace(world, "test-everybody") as space, without_backend(world):
         everybody = objects.ingress("everybody", "removed below", "nothing")
         del everybody["spec"]["rules"][0]["host"]
         space.apply(everybody)
-        says(world.gate("W1-INGRESS"), "W1-INGRESS", "expected 404 for a host that nobody declared")
+        ruling = world.gate("W1-INGRESS")
+    declared = world.lab.profile.ingress
+    assert declared is not None
+    says(ruling, "W1-INGRESS", "expected 404 for a host that nobody declared")
+    for address in declared.addresses:
+        where = f"https://status.lab.example/healthz at {address}"
+        says(ruling, "W1-INGRESS", f"{where}: expected status 200, seen 502")
+
+
+@contextmanager
+def without_backend(world: World) -> Iterator[None]:
+    """No pod stands behind the declared site."""
+
+    def select(app: str) -> None:
+        patch = json.dumps({"spec": {"selector": {"app": app}}})
+        where = ("service", "status", "--namespace=ingress")
+        world.kubectl("patch", *where, "--type=merge", f"--patch={patch}")
+
+    select("nobody")
+    try:
+        yield
+    finally:
+        select("ingress")
 
 
 @pytest.mark.defect("TLS is valid")

@@ -16,7 +16,8 @@ from harness.waiting import until
 
 NODES, REPLICAS = "every Swarm node is ready", "every Swarm service has its replicas"
 THERE, ANSWER = "the declared Swarm services are there", "Swarm services answer"
-CHECKS = (NODES, REPLICAS, THERE, ANSWER)
+UPDATES, INSTANCES = "no Swarm update stands still", "customers' Swarm instances answer"
+CHECKS = (NODES, REPLICAS, UPDATES, THERE, ANSWER)
 WEB, WORKER = "platform_web", "platform_worker"
 
 
@@ -71,6 +72,41 @@ def test_a_service_short_of_a_replica_is_found(world: World) -> None:
         ruling = world.gate("W1-SWARM")
     says(ruling, "W1-SWARM", f"{WORKER}: expected 2 running tasks, seen", "no suitable node")
     assert WEB not in ruling.reason("W1-SWARM")
+    healed(world)
+
+
+@pytest.mark.defect("no Swarm update stands still", "every Swarm service has its replicas")
+def test_an_update_that_failed_is_found_though_the_old_tasks_run_on(world: World) -> None:
+    options = (
+        "--image=localhost:1/lab/none:1",
+        "--no-resolve-image",
+        "--update-failure-action=pause",
+        "--update-order=start-first",
+    )
+    with changed(world, WORKER, *options):
+        turns_red(world, UPDATES, f"{WORKER}: expected no update to stand still, seen it paused")
+        turns_red(world, REPLICAS, f"{WORKER}: expected its tasks to stay, seen", "is rejected")
+    healed(world)
+
+
+@pytest.mark.defect("customers' Swarm instances answer")
+def test_an_instance_that_runs_and_does_not_answer_is_found(world: World) -> None:
+    declared = "    platform_worker:\n      replicas: 2\n"
+    instances = "  instances: {names: platform_web, port: 8080}\n"
+    profile = world.profile_with([(declared, declared + instances)])
+    outcome, reason = judged(world, INSTANCES, profile=profile)[INSTANCES]
+    assert (outcome, "platform_web: it is to run, and has no" in reason) == ("not_proven", True)
+    rule = "traefik.http.routers.acme.rule=Host(`acme.lab.example`)"
+    with changed(world, WEB, f"--label-add={rule}"):
+        assert judged(world, INSTANCES, profile=profile)[INSTANCES][0] == "pass"
+        (task,) = docker(world, world.one, "ps", "--quiet", f"--filter=name={WEB}").split()
+        docker(world, world.one, "pause", task)
+        try:
+            outcome, reason = judged(world, INSTANCES, profile=profile)[INSTANCES]
+        finally:
+            docker(world, world.one, "unpause", task)
+    words = f"{WEB} as acme.lab.example: expected an answer, seen timed out from {world.one.name}"
+    assert (outcome, words in reason) == ("fail", True), reason
     healed(world)
 
 

@@ -1,0 +1,110 @@
+"""What may be taken of the Swarm that is migrated: the arithmetic of its managers and services.
+
+While a majority of its managers is there, Swarm starts a lost task again on any node that the
+service's constraints allow; without one it starts nothing, and only tasks elsewhere are left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.errors import HarnessError, NotProven
+from harness.faults.budget import Margin, majority
+from harness.faults.fault import Fault
+from harness.faults.model import Takes
+from harness.probes import swarm
+from harness.transport import Reach
+
+_ASK_S = 45.0
+_NAMED = 3  # services that a line names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """A service that is to run: the machines of its tasks, and those that may run it.
+
+    ``places`` is None when its constraints are not understood.
+    """
+
+    name: str
+    running: tuple[str, ...]
+    places: frozenset[str] | None
+
+
+def swarm_margins(reach: Reach, fault: Fault) -> Sequence[Margin]:
+    """What a fault would leave of the Swarm; nothing when there is none, or it may be lost.
+
+    NotProven when no manager tells how the Swarm is.
+    """
+    declared = reach.profile.cluster().swarm
+    if declared is None or Takes.SWARM not in fault.takes or fault.accept_swarm_loss:
+        return ()
+    known = _known(reach, declared.managers)
+    reachable = frozenset(
+        node["name"]
+        for node in known["nodes"]
+        if node.get("reachability") == "reachable" and node["name"] in declared.managers
+    )
+    odd = [it["name"] for kind in ("nodes", "services") for it in known[kind] if "odd" in it]
+    if odd:
+        raise NotProven(f"what Docker says of {', '.join(odd)} is not understood")
+    services = [
+        Service(
+            name=it["name"],
+            running=tuple(it["running"]),
+            places=None if it["places"] is None else frozenset(it["places"]),
+        )
+        for it in known["services"]
+        if it["replicas"] > 0
+    ]
+    return tuple(margins(declared.managers, reachable, services, fault.machine))
+
+
+def margins(
+    managers: Sequence[str], reachable: frozenset[str], services: Sequence[Service], machine: str
+) -> Iterator[Margin]:
+    """The arithmetic for a machine that is lost; services with the same sum share a line."""
+    of_managers = Margin(
+        what="Swarm managers that are reachable",
+        have=len(reachable),
+        lose=int(machine in reachable),
+        need=majority(len(managers)),
+    )
+    yield of_managers
+    alike: dict[tuple[str, int, int], list[str]] = {}
+    for service in services:
+        if of_managers.holds and service.places is not None:
+            sums = ("machines that may run", len(service.places), int(machine in service.places))
+        else:
+            running = service.running
+            sums = ("running tasks of", len(running), running.count(machine))
+        if sums[2]:
+            alike.setdefault(sums, []).append(service.name)
+    for (what, have, lose), names in sorted(alike.items()):
+        yield Margin(what=f"{what} {_listed(names)}", have=have, lose=lose, need=1)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Some names in a line: ``the Swarm services a, b, c and 4 more``."""
+    many = "the Swarm service" if len(names) == 1 else "each of the Swarm services"
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{many} {', '.join(names[:_NAMED])}{more}"
+
+
+def _known(reach: Reach, managers: Sequence[str]) -> Mapping[str, Any]:
+    """What the first manager that answers knows of all nodes and services."""
+    silent = []
+    for manager in managers:
+        try:
+            said = swarm.ask(reach, manager, within_s=_ASK_S)
+        except HarnessError as error:
+            silent.append(f"{manager}: {str(error).partition(chr(10))[0]}")
+            continue
+        found = said["swarm"] or {"error": said["docker"].get("silent", "it is no manager")}
+        if "value" in found:
+            value: Mapping[str, Any] = found["value"]
+            return value
+        silent.append(f"{manager}: {found['error']}")
+    raise NotProven(f"no manager tells how the Swarm is ({'; '.join(silent)})")
