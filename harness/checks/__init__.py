@@ -29,6 +29,7 @@ from harness.checks import (
     network,
     nodes,
     rook,
+    scheduling,
     snapshots,
     soak,
     swarm,
@@ -61,4 +62,5 @@ CHECKS: Mapping[str, Check] = (
     | soak.CHECKS
     | ledger.CHECKS
     | swarm.CHECKS
+    | scheduling.CHECKS
 )

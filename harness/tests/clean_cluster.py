@@ -72,6 +72,7 @@ CLUSTER = Cluster(
     source_gb=86.0,
     rook=rook_objects.profile("cluster").cluster().rook,
     swarm=SWARM,
+    swarm_registries=("registry.saasodoo.example",),
 )
 TARGETS = {
     "clock_source_offset_ms": 100.0,
@@ -117,6 +118,8 @@ TARGETS = {
     "missing_tasks_count": 0.0,
     "answer_s": 5.0,
     "update_minutes": 30.0,
+    "unplaced_count": 0.0,
+    "remains_count": 0.0,
     "instance_answer_s": 5.0,
 }
 NOW = 1_795_500_000.0
