@@ -32,6 +32,7 @@ from harness.checks import (
     network,
     nodes,
     rook,
+    scheduling,
     snapshots,
     soak,
     swarm,
@@ -67,4 +68,5 @@ CHECKS: Mapping[str, Check] = (
     | soak.CHECKS
     | ledger.CHECKS
     | swarm.CHECKS
+    | scheduling.CHECKS
 )

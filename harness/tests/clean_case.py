@@ -60,6 +60,7 @@ def clean() -> Seen:
             "load-balancer": {"test": _balancer()},
             "ingress": {"test": _ingress()},
             "swarm": {name: _swarm(name) for name in NAMES},
+            "scheduling": {CLUSTER.name: _scheduling()},
             **clean_storage.seen(),
             **clean_drills.seen(),
         }
@@ -281,6 +282,28 @@ def _ingress() -> Any:
             for page in INGRESS.pages
             for address in INGRESS.addresses
         },
+    }
+
+
+def _scheduling() -> Any:
+    """Three machines of 8 GiB, with a pod of 2 GiB each, and one that goes with its machine."""
+    node = {"bytes": 8 << 30, "labels": {}, "taints": [], "takes_pods": True}
+    pod = {
+        "bytes": 2 << 30,
+        "owner": "ReplicaSet",
+        "selector": {},
+        "affinities": [],
+        "tolerations": [],
+        "images": ["docker.io/library/odoo:18"],
+    }
+    kinds = {"web": "ReplicaSet", "agent": "DaemonSet"}
+    return {
+        "nodes": {name: {**deepcopy(node), "labels": {"name": name}} for name in NAMES},
+        "pods": [
+            {**deepcopy(pod), "name": f"odoo/{kind}-{name}", "node": name, "owner": owner}
+            for name in NAMES
+            for kind, owner in kinds.items()
+        ],
     }
 
 
