@@ -16,8 +16,6 @@ _ADDRESS = re.compile(
     r"(?:(?:v1|v2|any|legacy):)?(?P<host>\[[0-9A-Fa-f:.%]+\]|[^\[\]:/,]+)(?::(?P<port>\d+))?(?:/\d+)?"
 )
 
-_BY_NAME = re.compile(r"(?P<user>[^@,:/]+)@(?P<fsid>[^.]*)\.(?P<fs>[^=]+)=(?P<path>/.*)")
-
 
 def split(text: str) -> Iterator[str]:
     """The parts between commas, but for those in brackets."""
@@ -58,24 +56,3 @@ def are_same(some: Iterable[str], others: Iterable[str]) -> bool:
     """Are these the same monitors, in whichever order and form?"""
     one, two = [addresses(it) for it in some], [addresses(it) for it in others]
     return all(any(a & b for b in two) for a in one) and all(any(a & b for a in one) for b in two)
-
-
-def is_same_source(one: str, other: str) -> bool:
-    """Is it the same source of a mount?
-
-    CephFS names ``MONITOR,MONITOR,…:/FOLDER``; since Linux 5.17 also ``USER@FSID.NAME=/FOLDER``,
-    where an empty FSID stands for the cluster of ``ceph.conf``.
-    """
-    if one == other:
-        return True
-    named_one, named_other = _BY_NAME.fullmatch(one), _BY_NAME.fullmatch(other)
-    if named_one or named_other:
-        return bool(named_one and named_other and _same_name(named_one, named_other))
-    first, second = (it.rpartition(":/") for it in (one, other))
-    named = bool(first[1] and second[1])
-    return named and first[2] == second[2] and are_same(split(first[0]), split(second[0]))
-
-
-def _same_name(one: re.Match[str], other: re.Match[str]) -> bool:
-    same = all(one[key] == other[key] for key in ("user", "fs", "path"))
-    return same and len({one["fsid"], other["fsid"]} - {""}) < 2

@@ -21,7 +21,7 @@ from harness.gate import Completed, Ruling, Trail
 from harness.journal import Journal, Record
 from harness.model import JSON, Observation, Outcome
 from harness.notices import collecting
-from harness.probes import Probe
+from harness.probes import Probe, owned
 from harness.transport import Reach
 
 NOWHERE = "*"  # the target of an observation that says why no target could be looked at
@@ -78,6 +78,7 @@ class Run:
             reason = f"this cluster is {found}, and the profile declares {declared}"
             self.write("refused", "cluster", {"reason": reason})
             raise Refused(reason, remedy="pick the right profile, or correct its uid")
+        owned.sweep_beside(self.reach.kube, keep=self.name)
 
     def begin(self, scenario: Scenario) -> None:
         """A scenario starts; what follows belongs to it."""

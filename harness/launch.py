@@ -8,7 +8,9 @@ from __future__ import annotations
 import platform
 import secrets
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
@@ -86,12 +88,7 @@ def plan_run(asked: Asked, profile: Profile) -> Manifest:
     gates = load_gates(asked.root / "scenarios/gates")
     week = gates.last_week if asked.week is None else asked.week
     due = gates.due(week)
-    unknown = sorted(set(asked.only) - {requirement.id for requirement in due})
-    if unknown:
-        known = ", ".join(requirement.id for requirement in due)
-        raise ConfigError(
-            f"not due by week {week}: {', '.join(unknown)}", remedy=f"those due are: {known}"
-        )
+    gates.require_due(asked.only, week)
     strangers = sorted(set(profile.targets) - {it.id for it in gates.requirements})
     if strangers:
         raise ConfigError(
@@ -200,11 +197,18 @@ def _settled(trail: Trail) -> frozenset[str]:
 
 
 def point_latest(folder: Path) -> None:
-    """Make ``latest``, beside the run's folder, point to it."""
+    """Make ``latest``, beside the run's folder, point to it; a help that says when it cannot."""
     link = folder.parent / "latest"
     fresh = folder.parent / f".latest-{folder.name}"
-    fresh.symlink_to(folder.name)
-    fresh.replace(link)
+    try:
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(folder.name)
+        fresh.replace(link)
+    except OSError as error:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        words = f"{link} does not point to this run: {error.strerror}. Remove what is there."
+        sys.stderr.write(f"cutover: {words}\n")
 
 
 def _parts_exist(gates: Gates, scenarios: Sequence[Scenario], known: frozenset[str]) -> None:

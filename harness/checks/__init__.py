@@ -25,12 +25,14 @@ from harness.checks import (
     drills,
     edge,
     etcd,
+    exposed,
     host,
     ledger,
     legacy,
     network,
     nodes,
     rook,
+    scheduling,
     snapshots,
     soak,
     swarm,
@@ -49,6 +51,7 @@ CHECKS: Mapping[str, Check] = (
     | network.CHECKS
     | cilium.CHECKS
     | edge.CHECKS
+    | exposed.CHECKS
     | disks.CHECKS
     | disk_bench.CHECKS
     | claims.CHECKS
@@ -65,4 +68,5 @@ CHECKS: Mapping[str, Check] = (
     | soak.CHECKS
     | ledger.CHECKS
     | swarm.CHECKS
+    | scheduling.CHECKS
 )

@@ -1,4 +1,4 @@
-"""W1-EXPOSED, W1-LB and W1-INGRESS: what the world can reach, and what it must not."""
+"""W1-LB and W1-INGRESS: what the world can reach."""
 
 from __future__ import annotations
 
@@ -9,57 +9,8 @@ from typing import Any
 from harness.checks.findings import Facts, Finding, conclude, limited, looks, names, unknown, wanted
 from harness.model import Case, IngressDeclared, IngressPage, Outcome, Verdict
 
-_PORTS, _BALANCER, _INGRESS = "open-ports", "load-balancer", "ingress"
+_BALANCER, _INGRESS = "load-balancer", "ingress"
 _DAY_S = 86_400
-# What listens on these where Kubernetes and Ceph run; said beside a port that should be closed.
-_KNOWN = {
-    111: "rpcbind",
-    2375: "Docker",
-    2376: "Docker",
-    2377: "Swarm managers",
-    2379: "etcd",
-    2380: "etcd peers",
-    2381: "etcd metrics",
-    3300: "Ceph monitor",
-    5432: "PostgreSQL",
-    6379: "Redis",
-    6443: "Kubernetes API",
-    6789: "Ceph monitor",
-    7946: "Swarm nodes",
-    9345: "RKE2 supervisor",
-    10250: "kubelet",
-    10256: "kube-proxy",
-    10257: "kube-controller-manager",
-    10259: "kube-scheduler",
-}
-
-
-def only_declared_ports(case: Case) -> Verdict:
-    """A machine on which not one declared port answers was not seen at all."""
-    seen = looks(case, _PORTS, [machine.name for machine in case.cluster.machines])
-    declared = {it.number for it in case.cluster.exposed_ports if it[1:] == ("tcp", 4)}
-    findings = []
-    if not declared:
-        findings.append(unknown("the profile", "it declares no port (exposed_ports)"))
-    for name, value in seen.values.items():
-        more = sorted(set(value["open"]) - declared)
-        if more:
-            text = f"expected only declared ports to answer at {value['address']}, seen also"
-            findings.append(Finding(name, f"{text} {names(map(_port, more))}"))
-        elif declared and not declared & set(value["open"]):
-            text = f"no declared port answers at {value['address']}, so a closed one proves nothing"
-            findings.append(unknown(name, text))
-    return conclude(
-        findings,
-        seen,
-        proven=f"of 65535 TCP ports only {names(map(str, sorted(declared)))} answer"
-        if declared
-        else "",
-    )
-
-
-def _port(number: int) -> str:
-    return f"{number} ({_KNOWN[number]})" if number in _KNOWN else str(number)
 
 
 def service_gets_an_address(case: Case) -> Verdict:
@@ -301,7 +252,6 @@ def _unfit(shown: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 CHECKS = {
-    "only declared ports answer": only_declared_ports,
     "a service is given an address of the pool": service_gets_an_address,
     "the load balancer's pool has addresses left": pool_has_room,
     "the service answers at its address": service_answers,

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harness.checks.findings import Finding, conclude, looks, unknown
-from harness.endpoints import is_same_source
 from harness.model import Case, Verdict
+from harness.mount_source import is_same
 
 _MOUNT, _MANIFEST = "legacy-mount", "legacy-manifest"
 _SAID = 5  # differences that a reason names; all are counted
@@ -36,7 +36,9 @@ def _wrong_mount(value: Mapping[str, Any], legacy: Mapping[str, str]) -> Iterato
     mount, wanted = value["mount"], f"{legacy['type']} of {legacy['source']}"
     if mount is None:
         yield f"expected {wanted} at {path}, seen nothing mounted there"
-    elif mount["type"] != legacy["type"] or not is_same_source(mount["source"], legacy["source"]):
+    elif mount["type"] != legacy["type"] or not is_same(
+        mount["type"], mount["source"], legacy["source"]
+    ):
         yield f"expected {wanted} at {path}, seen {mount['type']} of {mount['source']}"
     elif mount["root"] != legacy["root"]:
         yield f"expected the folder {legacy['root']} of it at {path}, seen {mount['root']}"

@@ -174,7 +174,8 @@ def _uncounted(newest: Mapping[str, Any], found: Mapping[str, Any]) -> list[Find
     if found.get("expected_keys") is not None:
         return []
     text = f"{newest['name']}: how many keys it holds is not known: the etcdutl there counts"
-    return [unknown(newest["restored_on"], f"{text} more than keys (3.6 and newer do not)")]
+    remedy = "more than keys (3.6 and newer do not: kubernetes.etcd_tools_image)"
+    return [unknown(newest["restored_on"], f"{text} {remedy}")]
 
 
 def _stranger(name: str, uid: str | None, cluster: str | None) -> list[Finding]:

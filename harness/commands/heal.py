@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 from harness.bundle import pack
 from harness.checks import CHECKS
 from harness.commands.output import AsJson, Cluster, say, say_json
-from harness.drill.mending import Mended, mend_journal, mend_left
+from harness.drill.mending import Mended, mend_journal, mend_left, sweep_namespaces
 from harness.errors import ConfigError, HarnessError, NotProven
 from harness.gate import Trail
 from harness.history import run_folder
@@ -38,6 +39,9 @@ def heal(
 ) -> None:
     """Take back every fault that is still there: from the journals, and from what is found.
 
+    Also removes the namespaces that killed runs left, with their claims and volumes; those of runs
+    that are under way stay.
+
     Example: ./cutover heal --cluster contabo
 
     May be run at any time, any number of times, and while a drill runs: it ends that drill's fault.
@@ -56,6 +60,8 @@ def heal(
                 mended += _mend_run(folder, profile, reach, unread)
             except Exception as error:  # no journal keeps another's faults from being mended
                 unread.append(f"{folder.name}: {_in_words(error)}")
+        # Last: to see that nobody owns them takes a while.
+        mended += sweep_namespaces(reach, _said)
     if named is not None:
         mended += [Mended(what="its journal", place=named.name, trouble=it) for it in unread]
     left = [it for it in mended if it.trouble]
@@ -70,6 +76,10 @@ def heal(
             say(f"{it.place:<14} {it.what}: {it.trouble or 'taken back'}")
         say("something is left" if left else "nothing is left")
     raise typer.Exit(int(status))
+
+
+def _said(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
 
 
 def _newest() -> Sequence[Path]:

@@ -15,7 +15,8 @@ from harness.faults import FAULTS
 from harness.faults.acting import perform
 from harness.faults.keeper import Left, keeper
 from harness.faults.leftovers import leftovers
-from harness.faults.model import Act, Argv, Undo
+from harness.faults.model import API, Act, Argv, Undo
+from harness.probes import owned
 from harness.transport import Reach
 from harness.waiting import until
 
@@ -38,6 +39,18 @@ def mend_left(reach: Reach) -> Iterator[Mended]:
         yield Mended(what="what is left there", place=place, trouble=f"not known: {why}")
     for left in found:
         yield from _of_place(reach, left)
+
+
+def sweep_namespaces(reach: Reach, tell: Callable[[str], object] = str) -> Iterator[Mended]:
+    """Remove every namespace of ours whose owner is gone, with its claims and volumes."""
+    try:
+        swept = owned.sweep(reach.kube, tell=tell)
+    except HarnessError as error:
+        trouble = str(error).partition("\n")[0]
+        yield Mended(what="namespaces of ours", place=API, trouble=f"not known: {trouble}")
+        return
+    for name, why in swept.items():
+        yield Mended(what=f"the namespace {name}, whose harness is gone", place=API, trouble=why)
 
 
 def mend_journal(reach: Reach, armed: Mapping[str, Mapping[str, Any]]) -> Iterator[Mended]:

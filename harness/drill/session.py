@@ -252,7 +252,6 @@ class Drilling:
                     seed=self.options.seed,
                     hide=self.hide,
                     rate_per_s=writes_per_s,
-                    lasts_s=self._lasts_s,
                 ) as books,
                 churning(self.reach, self.options.seed) if claims else nullcontext() as churn,
             ):

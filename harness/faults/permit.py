@@ -13,6 +13,7 @@ from harness.faults.keeper import keeper
 from harness.faults.leftovers import leftovers
 from harness.faults.standing import standing, without
 from harness.faults.swarm_budget import swarm_margins
+from harness.probes import owned
 from harness.settings import Profile
 from harness.transport import Reach
 from harness.transport.identity import same_cluster
@@ -56,6 +57,8 @@ def permitted(
     same_cluster(reach)
     with lease.held(reach.kube, holder, tell) as hold:
         nothing_left(reach)
+        for name, trouble in owned.sweep(reach.kube, keep=holder, tell=tell).items():
+            tell(f"{name}, whose harness is gone: {trouble or 'removed'}")
         yield hold
 
 

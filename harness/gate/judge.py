@@ -185,6 +185,8 @@ def _findings(requirement: Requirement, trail: Trail) -> Iterator[Finding]:
     scenarios = manifest.proving(requirement.id)
     if not scenarios:
         yield _not_proven("no scenario proves it yet")
+    for part in requirement.missing:
+        yield _not_proven(f"no scenario proves yet: {part}")
     count = Counter(scenario.id for scenario in scenarios)
     for scenario in dict.fromkeys(scenarios):
         if count[scenario.id] > 1:

@@ -57,7 +57,10 @@ def unproven(root: Path, scenarios: Sequence[Scenario]) -> Iterator[Mistake]:
                 yet = " yet" if requirement.planned else ""
                 says = f"no scenario proves {requirement.id}{yet}"
                 yield Mistake(where=where, says=says, note=requirement.planned)
-            elif requirement.planned:
+            for part in requirement.missing:
+                says = f"no scenario proves of {requirement.id} yet: {part}"
+                yield Mistake(where=where, says=says, note=True)
+            if requirement.id in proven and requirement.planned:
                 says = f"a scenario proves {requirement.id}: it is not only planned any more"
                 yield Mistake(where=where, says=says)
 

@@ -26,6 +26,7 @@ from harness.probes.open_ports import OpenPorts
 from harness.probes.osd_disks import OsdDisks
 from harness.probes.pod_network import PodNetwork
 from harness.probes.rook import Rook
+from harness.probes.scheduling import Scheduling
 from harness.probes.swarm import Swarm
 from harness.transport import Reach
 
@@ -66,6 +67,7 @@ _ALL: tuple[Probe, ...] = (
     OsdDisks(),
     PodNetwork(),
     Rook(),
+    Scheduling(),
     Swarm(),
 )
 

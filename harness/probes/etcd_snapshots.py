@@ -74,6 +74,14 @@ class EtcdSnapshots:
         }
 
 
+def programs(reach: Reach, server: str) -> Mapping[str, Any]:
+    """Where a server has what restores a snapshot: program → {"value": path} or {"error"}.
+
+    Raises TransportError.
+    """
+    return _run(reach, server, "program", "etcd", "etcdutl")
+
+
 def _cluster_uid(reach: Reach) -> str | None:
     try:
         return str(reach.kube.get("/api/v1/namespaces/kube-system")["metadata"]["uid"])

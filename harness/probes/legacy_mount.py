@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from harness.endpoints import is_same_source
 from harness.errors import NotProven, TransportError, Unreachable
 from harness.model import JSON
+from harness.mount_source import is_same
 from harness.settings import Legacy
 from harness.transport import Reach
 
@@ -58,6 +58,9 @@ def declared(reach: Reach) -> Legacy:
 def is_usable(found: Mapping[str, Any], legacy: Legacy) -> bool:
     """Whether what is declared is mounted there, and answers."""
     mount = found["mount"]
-    if mount is None or (mount["type"], mount["root"]) != (legacy.type, legacy.root):
-        return False
-    return is_same_source(mount["source"], legacy.source) and "value" in found["read"]
+    return (
+        mount is not None
+        and (mount["type"], mount["root"]) == (legacy.type, legacy.root)
+        and is_same(legacy.type, mount["source"], legacy.source)
+        and "value" in found["read"]
+    )

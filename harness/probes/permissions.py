@@ -127,6 +127,11 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("csinodes", "list", group="storage.k8s.io"),
         *_may("leases", "get", group="coordination.k8s.io"),
     ),
+    "scheduling": (
+        *_may("nodes", "list"),
+        *_may("pods", "list"),
+        *_may("persistentvolumes", "list"),
+    ),
     "swarm": (),
 }
 

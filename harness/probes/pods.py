@@ -6,16 +6,15 @@ import contextlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.errors import HarnessError, TimedOut, TransportError
 from harness.model import JSON
 from harness.notices import removed_afterwards
-from harness.probes import volumes
+from harness.probes import owned, volumes
 from harness.transport import Kube, Reach
 from harness.transport.readiness import is_ready as is_ready
 from harness.waiting import until
@@ -24,11 +23,9 @@ T = TypeVar("T")
 
 PORT = 8642
 _SCRIPT = Path(__file__).with_name("pod_script.py").read_text(encoding="utf-8")
-_OURS = {"app.kubernetes.io/managed-by": "cutover"}
-SELECTOR = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dcutover"
+_OURS = owned.LABELS
+SELECTOR = owned.SELECTOR
 _PREFIX = "cutover-probe-"
-# No look lasts this long: what is older was left behind by a harness that was killed.
-_LEFTOVER_S = 600.0
 _NOBODY = 65534
 
 
@@ -38,9 +35,9 @@ def namespace(kube: Kube, *, claims: bool = False) -> Iterator[str]:
 
     With ``claims``, the volumes of its claims are removed too, and those of looks that were killed.
     """
-    ours = _sweep(kube, claims=claims)
     if claims:
-        volumes.sweep(kube, ours)
+        listed = kube.get(f"/api/v1/namespaces?{SELECTOR}")["items"]
+        volumes.sweep(kube, [it["metadata"]["name"] for it in listed])
     with namespace_named(kube, f"{_PREFIX}{secrets.token_hex(4)}", claims=claims) as name:
         yield name
 
@@ -49,11 +46,14 @@ def namespace(kube: Kube, *, claims: bool = False) -> Iterator[str]:
 def namespace_named(
     kube: Kube,
     name: str,
-    annotations: Mapping[str, str] | None = None,
+    owner: str = "",
     *,
     claims: bool = False,
 ) -> Iterator[str]:
-    """A namespace of that name, where pods must be harmless; it goes afterwards, come what may."""
+    """A namespace of that name, where pods must be harmless; it goes afterwards, come what may.
+
+    ``owner`` is the run that may take it up again when this harness was killed.
+    """
 
     def remove() -> None:
         try:
@@ -62,10 +62,10 @@ def namespace_named(
         finally:
             kube.delete(f"/api/v1/namespaces/{name}")
 
-    restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
-    metadata = {"name": name, "labels": _OURS | restricted, "annotations": annotations or {}}
-    with removed_afterwards(f"the namespace {name}", remove):
-        kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    with (
+        removed_afterwards(f"the namespace {name}", remove),
+        owned.renewed(kube, name, owner),
+    ):
         # Pods are refused until the controller has given the namespace its service account.
         until(
             lambda: kube.get(f"/api/v1/namespaces/{name}/serviceaccounts")["items"],
@@ -79,18 +79,6 @@ def is_ours(item: Mapping[str, Any]) -> bool:
     """Did the harness make this object?"""
     labels = item["metadata"].get("labels") or {}
     return all(labels.get(key) == value for key, value in _OURS.items())
-
-
-def _sweep(kube: Kube, *, claims: bool) -> Sequence[str]:
-    """Delete the namespaces that killed looks have left; the names of all of ours."""
-    ours = [it["metadata"] for it in kube.get(f"/api/v1/namespaces?{SELECTOR}")["items"]]
-    for meta in ours:
-        age_s = time.time() - datetime.fromisoformat(meta["creationTimestamp"]).timestamp()
-        if meta["name"].startswith(_PREFIX) and age_s > _LEFTOVER_S:
-            if claims:
-                volumes.give_back(kube, meta["name"])
-            kube.delete(f"/api/v1/namespaces/{meta['name']}")
-    return [meta["name"] for meta in ours]
 
 
 def pod(reach: Reach, space: str, name: str, machine: str, role: str) -> dict[str, Any]:

@@ -118,6 +118,8 @@ class Requirement(Frozen):
     ``within_days`` of the first run that found the requirement as it is. ``needs`` names the parts
     of the stack without which the requirement does not apply. ``planned`` says that the scenarios
     which will prove it are still to be written; until then it is as NOT PROVEN as any without one.
+    ``missing`` names what of it no scenario proves yet, though some prove the rest: it can fail,
+    and is NOT PROVEN otherwise.
     """
 
     id: str = Field(pattern=r"^W[0-9]{1,2}-[A-Z0-9]+(-[A-Z0-9]+)*$")
@@ -131,6 +133,7 @@ class Requirement(Frozen):
     within_days: int = Field(default=3, ge=1)
     needs: tuple[str, ...] = ()
     planned: bool = False
+    missing: tuple[str, ...] = ()
     targets: Mapping[TargetKey, Target] = {}
 
     @property
@@ -199,6 +202,15 @@ class Gates(Frozen):
                 f"there is no gate for week {week}", remedy=f"weeks {first} to {last} have one"
             )
         return tuple(requirement for requirement in self.requirements if requirement.week <= week)
+
+    def require_due(self, ids: Collection[str], week: int) -> None:
+        """ConfigError for an id that is no requirement due by that week."""
+        known = [requirement.id for requirement in self.due(week)]
+        if unknown := sorted(set(ids) - set(known)):
+            raise ConfigError(
+                f"not due by week {week}: {', '.join(unknown)}",
+                remedy=f"those due are: {', '.join(known)}",
+            )
 
 
 def load_gates(folder: Path = SCENARIOS / "gates") -> Gates:

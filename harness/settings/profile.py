@@ -5,7 +5,7 @@ A profile is one YAML file in ``scenarios/clusters/`` (or any path).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -100,6 +100,9 @@ class Kubernetes(Frozen):
     # share, in which each snapshot has its copy.
     etcd_snapshots: str = "/var/lib/rancher/rke2/server/db/snapshots"
     etcd_snapshot_copies: str | None = None
+    # An image with etcd and etcdutl, not older than the etcd that runs, and 3.6 at least: that of
+    # RKE2 has no etcdutl. `provision nodes` takes both out of it.
+    etcd_tools_image: str | None = None
     # RKE2 uploads each snapshot itself (etcd-s3), and records that in ETCDSnapshotFile objects.
     etcd_snapshots_in_s3: bool = False
 
@@ -217,6 +220,16 @@ class Profile(Frozen):
         if self.uid is not None or self.uid_file is None:
             return self.uid
         return self.uid_file.read_text(encoding="utf-8").strip() if self.uid_file.exists() else None
+
+    def require_machines(self, names: Iterable[str]) -> None:
+        """ConfigError for a name that is no machine of this profile."""
+        known = [machine.name for machine in self.machines]
+        for name in names:
+            if name not in known:
+                raise ConfigError(
+                    f"the profile {self.name} has no machine {name}",
+                    remedy=f"its machines are {', '.join(known)}",
+                )
 
     def changes(self, requirement: str) -> Mapping[str, TargetChange]:
         """This cluster's own numbers for a requirement's targets."""

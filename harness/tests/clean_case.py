@@ -60,6 +60,7 @@ def clean() -> Seen:
             "load-balancer": {"test": _balancer()},
             "ingress": {"test": _ingress()},
             "swarm": {name: _swarm(name) for name in NAMES},
+            "scheduling": {CLUSTER.name: _scheduling()},
             **clean_storage.seen(),
             **clean_drills.seen(),
         }
@@ -240,7 +241,23 @@ def snapshot_file(name: str, *, hours: float) -> Any:
 
 
 def _ports(machine: Machine) -> Any:
-    return {"address": machine.address, "open": [22, 6443], "refused": 65533, "silent": 0}
+    addresses = (machine.address, f"2001:db8::{machine.address[-1]}")
+    tcp = {"open": [22, 6443], "refused": 65533, "silent": 0}
+    udp = {"asked": {"8472": "the kernel"}, "answered": [], "refused": []}
+    listening = {"protocol": "tcp", "address": "::", "port": 22, "device": "", "both": True}
+    return {
+        "tcp": {it: {"value": {**tcp, "open": [22, 6443]}} for it in addresses},
+        "udp": {it: {"value": deepcopy(udp)} for it in addresses},
+        "machine": {
+            "value": {
+                "addresses": [*addresses, "10.42.0.1"],
+                "sockets": [{**listening, "program": "sshd"}],
+                "arrived": [[4, 8472], [6, 8472]],
+                "passed": [],
+                "forwarded": [],
+            }
+        },
+    }
 
 
 def _balancer() -> Any:
@@ -265,6 +282,28 @@ def _ingress() -> Any:
             for page in INGRESS.pages
             for address in INGRESS.addresses
         },
+    }
+
+
+def _scheduling() -> Any:
+    """Three machines of 8 GiB, with a pod of 2 GiB each, and one that goes with its machine."""
+    node = {"bytes": 8 << 30, "labels": {}, "taints": [], "takes_pods": True}
+    pod = {
+        "bytes": 2 << 30,
+        "owner": "ReplicaSet",
+        "selector": {},
+        "affinities": [],
+        "tolerations": [],
+        "images": ["docker.io/library/odoo:18"],
+    }
+    kinds = {"web": "ReplicaSet", "agent": "DaemonSet"}
+    return {
+        "nodes": {name: {**deepcopy(node), "labels": {"name": name}} for name in NAMES},
+        "pods": [
+            {**deepcopy(pod), "name": f"odoo/{kind}-{name}", "node": name, "owner": owner}
+            for name in NAMES
+            for kind, owner in kinds.items()
+        ],
     }
 
 

@@ -89,6 +89,7 @@ CLUSTER = Cluster(
     rook=rook_objects.profile("cluster").cluster().rook,
     swarm=SWARM,
     ingress=INGRESS,
+    swarm_registries=("registry.saasodoo.example",),
 )
 TARGETS = {
     "clock_source_offset_ms": 100.0,
@@ -138,6 +139,8 @@ TARGETS = {
     "missing_tasks_count": 0.0,
     "answer_s": 5.0,
     "update_minutes": 30.0,
+    "unplaced_count": 0.0,
+    "remains_count": 0.0,
     "instance_answer_s": 5.0,
 }
 NOW = 1_795_500_000.0

@@ -13,6 +13,7 @@ from harness.checks import (
     drills,
     ledger,
     rook,
+    scheduling,
     soak,
     swarm,
 )
@@ -73,6 +74,7 @@ LOOKS_AT: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys([*drills.CHECKS, *claim_survival.CHECKS], ("drills",)),
     **dict.fromkeys(soak.CHECKS, ("soak",)),
     **dict.fromkeys(swarm.CHECKS, ("swarm",)),
+    **dict.fromkeys(scheduling.CHECKS, ("scheduling",)),
 }
 
 

@@ -65,12 +65,12 @@ def answer(number: int, **told: Any) -> Defect:
     return changed("osd answers", lambda osds: osds.update({str(number): told}))
 
 
-def none_up(seen: Seen) -> None:
-    for number in range(len(NAMES)):
-        osd(number, up=False)(seen)
-
-
 GONE = {"answers": False, "says": "no answer within 5 s; 10.0.0.2:6800: Connection refused"}
+
+
+def all_down(seen: Seen) -> None:
+    for number in range(3):
+        osd(number, up=False)(seen)
 
 
 def silent(**lost: str) -> Defect:
@@ -123,7 +123,7 @@ DEFECTS: list[tuple[str, Defect, str]] = [
         f"{NAMES[1]}, osd.1: expected this OSD to answer, seen Ceph call",
     ),
     (ANSWER, answer(1, value=GONE), "no answer within 5 s; 10.0.0.2:6800: Connection refused"),
-    (ANSWER, none_up, "seen none up"),
+    (ANSWER, all_down, "seen none up"),
     (SLOW, complaint("SLOW_OPS"), "expected no slow operation, seen SLOW_OPS: something; osd.1"),
     (SLOW, complaint("MDS_SLOW_METADATA_IO"), "MDS_SLOW_METADATA_IO"),
     (SLOW, complaint("MDS_SLOW_REQUEST"), "MDS_SLOW_REQUEST"),

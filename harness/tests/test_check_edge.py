@@ -177,23 +177,6 @@ def test_a_snapshot_whose_original_is_pruned_is_still_copied() -> None:
     assert judge(COPIED, seen).outcome is Outcome.PASS
 
 
-def test_a_machine_that_answers_nowhere_was_not_seen() -> None:
-    seen = clean()
-    seen["open-ports"][NAMES[1]]["open"] = []
-    verdict = judge("only declared ports answer", seen)
-    assert (verdict.outcome, verdict.where) == (Outcome.NOT_PROVEN, (NAMES[1],))
-
-
-def test_a_profile_that_declares_no_port_proves_nothing() -> None:
-    verdict = judge("only declared ports answer", clean(), exposed_ports=())
-    assert verdict.outcome is Outcome.FAIL  # what answers is declared nowhere
-    closed = clean()
-    for machine in closed["open-ports"].values():
-        machine["open"] = []
-    verdict = judge("only declared ports answer", closed, exposed_ports=())
-    assert verdict.outcome is Outcome.NOT_PROVEN
-
-
 @given(st.integers(0, 255), st.booleans())
 def test_an_address_is_of_a_pool_by_its_range_or_its_network(last: int, as_network: bool) -> None:
     seen = clean()

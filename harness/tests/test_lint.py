@@ -140,6 +140,12 @@ def test_a_requirement_that_is_still_planned_is_only_a_note(root: Path) -> None:
     assert mistake.says == "no scenario proves W1-B yet"
 
 
+def test_what_no_scenario_proves_of_a_requirement_yet_is_a_note(root: Path) -> None:
+    (mistake,) = unproven(root, id="W1-A", missing=["the rest"])
+    assert mistake.note
+    assert mistake.says == "no scenario proves of W1-A yet: the rest"
+
+
 def test_a_requirement_that_is_proven_is_not_planned_any_more(root: Path) -> None:
     (mistake,) = unproven(root, id="W1-A", planned=True)
     assert not mistake.note

@@ -15,7 +15,7 @@ import pytest
 
 from harness.errors import ConfigError, TimedOut, Unreachable
 from harness.probes import claim_kinds_script as kinds
-from harness.probes import claim_objects, claim_workload, pods
+from harness.probes import claim_objects, claim_workload, owned
 from harness.probes import claim_script as script
 from harness.probes import volumes as volumes_of_ours
 from harness.probes.objects import quantity
@@ -335,14 +335,18 @@ def test_volumes_that_killed_looks_have_left_are_swept_and_no_others() -> None:
     assert patched == ["left", "of-a-ledger"]
 
 
-def test_a_namespace_that_a_killed_look_has_left_goes_with_its_volumes(volumes: Keeping) -> None:
-    old = {"name": "cutover-probe-0a1b2c3d", "creationTimestamp": "2026-01-01T00:00:00Z"}
-    volumes.spaces = [{"metadata": old}]
-    meta = {"namespace": old["name"], "name": "spare-01"}
+def test_a_namespace_that_a_killed_look_has_left_goes_with_its_volumes(
+    volumes: Keeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owned, "LASTS_S", 0.0)
+    monkeypatch.setattr(owned, "_GONE_WITHIN_S", 0.0)
+    name = "cutover-probe-0a1b2c3d"
+    volumes.spaces = [{"metadata": {"name": name}}]
+    meta = {"namespace": name, "name": "spare-01"}
     volumes.manifests.append({"kind": "PersistentVolumeClaim", "metadata": meta})
-    with pods.namespace(volumes, claims=True):
-        assert volumes.policies() == {"pv-spare-01": "Delete"}
-        assert volumes.deleted() == [f"/api/v1/namespaces/{old['name']}"]
+    owned.sweep(volumes)
+    assert volumes.policies() == {"pv-spare-01": "Delete"}
+    assert volumes.deleted() == [f"/api/v1/namespaces/{name}"]
 
 
 def test_the_pods_write_as_users_of_their_own_and_keep_to_the_restricted_standard(

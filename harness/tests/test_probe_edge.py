@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
 
 from harness.errors import TimedOut, TransportError
 from harness.probes import pods
-from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
+from harness.tests.probe_rig import observe, reach
 from harness.tests.test_probe_pods import Cluster
 from harness.transport.fake import FakeOutside
 
@@ -50,18 +49,6 @@ class Edge(Cluster):
 def gone(cluster: Cluster) -> bool:
     space = cluster.manifests[0]["metadata"]["name"]
     return cluster.deleted() == [f"/api/v1/namespaces/{space}"]
-
-
-def test_all_ports_of_a_machine_are_tried_where_the_world_reaches_it() -> None:
-    outside = FakeOutside({"203.0.113.7": [22, 2379, 70000]})
-    machines = list(PROFILE.machines)
-    machines[0] = machines[0].model_copy(update={"outside_address": (IPv4Address("203.0.113.7"),)})
-    profile = PROFILE.model_copy(update={"machines": tuple(machines)})
-    seen = observe("open-ports", reach(outside=outside, like=profile), MACHINES[0])
-    wanted = {"address": "203.0.113.7", "open": [22, 2379], "refused": 65533, "silent": 0}
-    assert seen == wanted
-    seen = observe("open-ports", reach(outside=outside, like=profile), MACHINES[1])
-    assert (seen["address"], seen["open"], seen["silent"]) == ("10.0.0.2", [], 65535)
 
 
 def balanced(cluster: Edge, answer: bytes | TransportError = b"balanced") -> Any:

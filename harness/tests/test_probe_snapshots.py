@@ -291,3 +291,53 @@ def test_an_etcd_without_a_leader_does_not_answer_yet(
 ) -> None:
     monkeypatch.setattr(script, "call", lambda *_: status)
     assert script.answers("nowhere") is ready
+
+
+# --- which programs of etcd restore it ----------------------------------------------------------
+
+
+def _program(folder: Path, name: str, says: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_text(f"#!/bin/sh\necho '{says}'\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def rke2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine whose etcd, 3.6, runs in a container with etcd and etcdctl, and no etcdutl."""
+    inside = tmp_path / "container"
+    _program(inside, "etcd", "etcd Version: 3.6.7")
+    _program(inside, "etcdctl", "etcdctl version: 3.6.7")
+    monkeypatch.setattr(script, "containers", lambda: [inside])
+    monkeypatch.setattr(script, "BROUGHT", str(tmp_path / "brought"))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'path'}:/usr/bin:/bin")
+    return tmp_path
+
+
+def test_without_etcdutl_it_is_said_what_brings_it(rke2: Path) -> None:
+    assert script.program("etcd") == str(rke2 / "container/etcd")
+    with pytest.raises(RuntimeError, match=r"no etcdutl here.*provision nodes.*etcd_tools_image"):
+        script.program("etcdutl")
+
+
+def test_what_was_brought_comes_first(rke2: Path) -> None:
+    brought = _program(rke2 / "brought", "etcdutl", "etcdutl version: 3.6.4\nAPI version: 3.6")
+    _program(rke2 / "path", "etcdutl", "etcdutl version: 3.6.4")
+    assert script.program("etcdutl") == str(brought)
+
+
+def test_a_program_that_is_older_than_the_etcd_that_runs_restores_nothing(rke2: Path) -> None:
+    _program(rke2 / "path", "etcdutl", "etcdutl version: 3.5.16")
+    with pytest.raises(RuntimeError, match=r"no etcdutl of 3\.6 or newer"):
+        script.program("etcdutl")
+    _program(rke2 / "path", "etcd", "etcd Version: 3.4.23")
+    assert script.program("etcd") == str(rke2 / "container/etcd")
+
+
+def test_the_keys_of_a_snapshot_of_etcd_3_5_are_counted_by_a_newer_etcdutl() -> None:
+    by_3_6 = {"hash": 1782399013, "revision": 10, "totalKey": 6, "totalSize": 20480, "version": ""}
+    assert script.expected(by_3_6) == {"expected_revision": 10, "expected_keys": 6}
+    by_3_5 = {"hash": 1782399013, "revision": 10, "totalKey": 15, "totalSize": 20480}
+    assert script.expected(by_3_5) == {"expected_revision": 10, "expected_keys": None}

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.checks import CHECKS
-from harness.endpoints import addresses, are_same, is_same_source
+from harness.endpoints import addresses, are_same
 from harness.model import Case, Observation, Outcome
 from harness.tests import rook_objects
 from harness.tests.clean_cluster import NOW
@@ -199,15 +199,6 @@ def test_another_port_is_another_monitor() -> None:
 def test_any_text_has_an_address(text: str) -> None:
     assert addresses(text)
     assert are_same([text], [text])
-
-
-def test_the_source_of_a_mount_is_the_same_in_another_order() -> None:
-    one = "10.0.0.1:6789,10.0.0.2:6789,10.0.0.3:6789:/"
-    assert is_same_source(one, "10.0.0.3,10.0.0.1,10.0.0.2:/")
-    assert not is_same_source(one, "10.0.0.3,10.0.0.1,10.0.0.2:/volumes")
-    assert not is_same_source(one, "10.0.0.1,10.0.0.2,10.0.0.9:/")
-    assert is_same_source("ceph-fuse", "ceph-fuse")
-    assert not is_same_source("ceph-fuse", "/dev/sda1")
 
 
 # --- pools and pods ---------------------------------------------------------------------------

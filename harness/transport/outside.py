@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import errno
 import http.client
+import resource
 import selectors
 import socket
 import ssl
 import struct
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 
+from harness.transport import datagrams
 from harness.transport.answers import answered
-from harness.transport.protocols import HTTP, Answer, EntryPoint, Knocked
+from harness.transport.protocols import HTTP, Answer, Echoed, EntryPoint, Knocked
 
 # The kernel sends a first packet that was lost again after one second.
 _PATIENCE_S = 2.5
-# Below the 1,024 files that a process may open by default.
+# Of one address; several machines, each with two families, are asked side by side.
 _AT_ONCE = 900
+_FILES = 16_384
 _MOST_BYTES = 1024 * 1024
 # Closing resets the connection: thousands in TIME_WAIT would be in everybody's way.
 _RESET = struct.pack("ii", 1, 0)
@@ -33,7 +36,12 @@ class Network:
 
         All 65,535 ports take seconds where they are refused, three minutes where nothing answers.
         """
+        _allow_files()
         return _Knocking(address).at(ports)
+
+    def send(self, address: str, payloads: Mapping[int, bytes]) -> Echoed:
+        """What UDP ports do when each is sent its payload; see ``datagrams``."""
+        return datagrams.send(address, payloads)
 
     def exchange(self, address: str, port: int, words: bytes, *, within_s: float = 5.0) -> bytes:
         """Connect, say something, and hear everything until the other side closes.
@@ -116,10 +124,22 @@ def _any_certificate() -> ssl.SSLContext:
     return trust
 
 
+def _allow_files() -> None:
+    """Let this process open as many files as it needs; by default it is 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
 def _result(attempt: socket.socket, peer: tuple[str, int]) -> int:
     """How an attempt ended; one that met itself, as can be on one's own host, met nobody."""
     result = attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if result == 0 and attempt.getsockname() == peer:
+    if result == 0 and attempt.getsockname()[:2] == peer:
         return errno.ECONNREFUSED
     return result
 
@@ -146,7 +166,7 @@ class _Knocking:
         return Knocked(open=tuple(sorted(self._open)), refused=self._refused, silent=self._silent)
 
     def _begin(self, port: int) -> None:
-        attempt = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        attempt = socket.socket(_family(self._address), socket.SOCK_STREAM)
         attempt.setblocking(False)
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         result = attempt.connect_ex((self._address, port))

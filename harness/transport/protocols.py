@@ -75,6 +75,17 @@ class Knocked:
     silent: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Echoed:
+    """What came of datagrams to UDP ports: those that answered, and those that refused by ICMP.
+
+    Of the others nothing came back: they are open, or a firewall drops what is sent to them.
+    """
+
+    answered: tuple[int, ...]
+    refused: tuple[int, ...]
+
+
 class Shell(Protocol):
     """Commands on machines."""
 
@@ -186,6 +197,10 @@ class Outside(Protocol):
 
     def knock(self, address: str, ports: Iterable[int]) -> Knocked:
         """Which of the TCP ports take a connection."""
+        ...
+
+    def send(self, address: str, payloads: Mapping[int, bytes]) -> Echoed:
+        """What UDP ports do when each is sent its payload; raises TransportError."""
         ...
 
     def exchange(self, address: str, port: int, words: bytes, *, within_s: float = 5.0) -> bytes:

@@ -58,7 +58,7 @@ def test_an_api_service_without_a_server_and_a_namespace_that_stays_are_found(
         "kind": "ConfigMap",
         "metadata": {"name": "kept", "namespace": "stuck", "finalizers": ["seeded.example/never"]},
     }
-    at_once = "targets:\n  W1-API: {terminating_minutes: {number: 0, because: a test}}\n"
+    at_once = "targets:\n  W1-API: {terminating_minutes: {number: 0, because: seen at once}}\n"
     profile = world.profile_with([("targets:\n", at_once)])
     world.kubectl("create", "namespace", "stuck")
     try:

@@ -14,30 +14,36 @@ from harness.tests.lab import objects
 from harness.tests.lab.red import beside, changed, says
 from harness.tests.lab.world import World
 
-LISTEN = ("socat", "TCP-LISTEN:4444,fork,reuseaddr", "OPEN:/dev/null")
+LISTEN = (
+    "socat TCP4-LISTEN:4444,fork,reuseaddr OPEN:/dev/null & "
+    "socat TCP6-LISTEN:4446,fork,reuseaddr,ipv6only=1 OPEN:/dev/null & "
+    "exec socat UDP4-RECVFROM:5353,fork,reuseaddr OPEN:/dev/null"
+)
 
 
 @pytest.mark.defect("only declared ports answer")
-def test_a_port_that_nobody_declared_and_a_machine_without_its_firewall_are_found(
+def test_ports_that_nobody_declared_and_a_machine_without_its_firewall_are_found(
     world: World,
 ) -> None:
-    let_in = "nft insert rule inet firewall input tcp dport 4444 accept"
+    let_in = "nft insert rule inet firewall input {} dport {} accept"
     try:
-        world.do(world.two, *let_in.split())
+        for protocol, port in (("tcp", 4444), ("tcp", 4446), ("udp", 5353)):
+            world.do(world.two, *let_in.format(protocol, port).split())
         world.do(world.three, "nft", "delete", "table", "inet", "firewall")
-        with beside(world, world.two, *LISTEN):
+        with beside(world, world.two, "sh", "-c", LISTEN):
             ruling = world.gate("W1-EXPOSED")
     finally:
         for node in (world.two, world.three):
             world.do(node, "nft", "-f", "/etc/nftables.conf")
-    also = "expected only declared ports to answer at {}, seen also"
-    says(ruling, "W1-EXPOSED", f"{world.two.name}: {also.format(world.two.address)} 4444")
-    says(
-        ruling,
-        "W1-EXPOSED",
-        f"{world.three.name}: {also.format(world.three.address)}",
-        "2379 (etcd)",
-    )
+    also = "expected only declared ports to answer at {}, seen also {}"
+    two, three = world.two, world.three
+    for address, ports in (
+        (f"{two.address} (IPv4)", "TCP 4444 (socat)"),
+        (f"{two.ipv6} (IPv6)", "TCP 4446 (socat)"),
+        (f"{two.address} (IPv4)", "UDP 5353 (socat)"),
+    ):
+        says(ruling, "W1-EXPOSED", f"{two.name}: {also.format(address, ports)}")
+    says(ruling, "W1-EXPOSED", three.name, "TCP 2379 (etcd)", "UDP 4789 (VXLAN)")
 
 
 @pytest.mark.defect("a host reaches its service")

@@ -16,6 +16,13 @@ from harness.tests.lab.red import changed, says
 from harness.tests.lab.world import World
 from harness.waiting import until
 
+SILENT = """table inet silent {
+  chain out {
+    type filter hook output priority 0
+    udp dport 123 drop
+  }
+}
+"""
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 
 
@@ -61,8 +68,7 @@ def test_a_clock_whose_only_source_has_fallen_silent_is_found(world: World) -> N
         try:
             world.do(world.two, "systemctl", "restart", "chrony")
             clock_follows(world, world.two)
-            silent = "table inet silent { chain out { type filter hook output priority 0;"
-            world.do(world.two, "nft", f"{silent} udp dport 123 drop; }} }}")
+            world.do(world.two, "nft", "-f", "-", stdin=SILENT)
             until(
                 lambda: _reach(world, world.two) == "0",
                 within_s=30,

@@ -1,0 +1,7 @@
+@week9 @req:W9-SWARM-GONE @severity:major
+Feature: Nothing of the old platform is left
+  The registry of the old platform runs in its Swarm: an image from there cannot be pulled any more.
+
+  Scenario: No pod needs an image from the old platform
+    Given what every pod needs and every node has
+    Then no image comes from a registry of the Swarm

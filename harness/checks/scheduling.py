@@ -1,0 +1,198 @@
+"""W7-SERVICES, W9-SWARM-GONE: whether Kubernetes could place every pod again, and start it again.
+
+Memory alone is reckoned with, and where a pod may run by its node selector, its node affinity, its
+tolerations and its volumes. What a real loss may add is not: CPU, the number of pods and of volumes
+on a node, host ports, anti-affinity and spread (a pod that they hold back is taken to move),
+priority and preemption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from harness.checks.findings import Facts, Finding, conclude, looks, names, unknown, wanted
+from harness.model import Case, Verdict
+
+Pod: TypeAlias = Mapping[str, Any]
+Free: TypeAlias = dict[str, int]
+
+_GIB = 1 << 30
+_NAMED = 3  # pods that a reason names
+# A DaemonSet's pod and one of the machine itself go with it; one without an owner never comes back.
+_STAYS = ("DaemonSet", "Node", "")
+_OPERATORS: Mapping[str, Callable[[str | None, Sequence[str]], bool]] = {
+    "In": lambda value, values: value in values,
+    "NotIn": lambda value, values: value not in values,
+    "Exists": lambda value, _: value is not None,
+    "DoesNotExist": lambda value, _: value is None,
+    "Gt": lambda value, values: value is not None and int(value) > int(values[0]),
+    "Lt": lambda value, values: value is not None and int(value) < int(values[0]),
+}
+
+
+def _seen(case: Case) -> tuple[Facts, Any]:
+    seen = looks(case, "scheduling", [case.cluster.name])
+    return seen, seen.values.get(case.cluster.name, {"nodes": {}, "pods": []})
+
+
+def fits_without_one(case: Case) -> Verdict:
+    """Every machine in turn: what ran there must find room on the others.
+
+    The scheduler takes pods in no order that is known before, and packs none: each goes where most
+    is free. A pass therefore needs room for the worst order, the largest pod last. If the pods fit
+    only when they are packed well, largest first, that is NOT PROVEN; if not even then, a failure.
+    """
+    key = "unplaced_count"
+    target = wanted(case, key)
+    seen, value = _seen(case)
+    nodes, pods = value["nodes"], value["pods"]
+    findings: list[Finding] = []
+    unplaced = 0
+    for lost in nodes:
+        moving = sorted(_moving(pods, nodes, lost), key=lambda it: (it["bytes"], it["name"]))
+        left = _free(pods, nodes, lost)
+        tight = _place(moving, dict(left), nodes, max)
+        if not tight:
+            continue
+        packed = [_place(moving[::-1], dict(left), nodes, pick) for pick in (min, max)]
+        fewest = min(packed, key=len)
+        unplaced = max(unplaced, len(fewest))
+        if fewest:
+            room = f"{sum(left.values()) / _GIB:.1f} GiB are free on the others"
+            text = "expected its pods to fit on the machines left when it is lost, seen no room"
+            findings.append(Finding(lost, f"{text} for {_listed(fewest)}; {room}"))
+        else:
+            text = f"when it is lost, {_listed(tight)} may find no room: it depends on the order"
+            findings.append(unknown(lost, f"{text} in which pods are placed"))
+    if seen.values and len(nodes) < 2:
+        findings.append(unknown(case.cluster.name, f"it has {len(nodes)} machine(s): none is left"))
+    return conclude(
+        findings,
+        seen,
+        proven=f"when any of {len(nodes)} machines is lost, its pods fit on the others by memory",
+        measured={key: unplaced} if nodes else {},
+        target=target,
+    )
+
+
+def _listed(pods: Sequence[Pod]) -> str:
+    some = [f"{it['name']} ({it['bytes'] / _GIB:.2f} GiB)" for it in pods[:_NAMED]]
+    return f"{names(some)}{f' and {len(pods) - _NAMED} more' if len(pods) > _NAMED else ''}"
+
+
+def _moving(pods: Sequence[Pod], nodes: Mapping[str, Any], lost: str) -> Iterator[Pod]:
+    """The pods that are placed anew when a machine is lost, and those that wait for a place."""
+    for pod in pods:
+        others = [it for it in nodes if it != lost and _may_run(pod, it, nodes[it])]
+        comes_back = pod["owner"] not in _STAYS and (others or not pod["node"])
+        if pod["node"] in ("", lost) and comes_back:
+            yield pod
+
+
+def _free(pods: Sequence[Pod], nodes: Mapping[str, Any], lost: str) -> Free:
+    """What is free on each machine that is left and takes pods."""
+    return {
+        name: node["bytes"] - sum(it["bytes"] for it in pods if it["node"] == name)
+        for name, node in nodes.items()
+        if name != lost and node["takes_pods"]
+    }
+
+
+def _place(
+    pods: Sequence[Pod], free: Free, nodes: Mapping[str, Any], pick: Callable[..., str]
+) -> list[Pod]:
+    """Place pods one after the other, each where ``pick`` of the room says; those without room."""
+    without = []
+    for pod in pods:
+        fits = [
+            name
+            for name, room in free.items()
+            if room >= pod["bytes"] and _may_run(pod, name, nodes[name])
+        ]
+        if fits:
+            free[pick(fits, key=free.__getitem__)] -= pod["bytes"]
+        else:
+            without.append(pod)
+    return without
+
+
+def _may_run(pod: Pod, name: str, node: Mapping[str, Any]) -> bool:
+    """Whether the scheduler may put a pod on a node, whatever room is there."""
+    labels = node["labels"]
+    return (
+        all(labels.get(key) == value for key, value in pod["selector"].items())
+        and all(_in_terms(it["nodeSelectorTerms"], name, labels) for it in pod["affinities"])
+        and all(
+            any(_tolerates(it, taint) for it in pod["tolerations"])
+            for taint in node["taints"]
+            if taint["effect"] in ("NoSchedule", "NoExecute")
+        )
+    )
+
+
+def _in_terms(terms: Sequence[Mapping[str, Any]], name: str, labels: Mapping[str, str]) -> bool:
+    """Whether one of the terms takes the node; a term without expressions takes none."""
+    fields = {"metadata.name": name}
+    return any(
+        (term.get("matchExpressions") or term.get("matchFields"))
+        and all(
+            _OPERATORS[it["operator"]](known.get(it["key"]), it.get("values") or ())
+            for kind, known in (("matchExpressions", labels), ("matchFields", fields))
+            for it in term.get(kind) or ()
+        )
+        for term in terms
+    )
+
+
+def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
+    if toleration.get("effect") not in (None, "", taint["effect"]):
+        return False
+    if toleration.get("key") not in (None, "", taint["key"]):
+        return False
+    if toleration.get("operator", "Equal") == "Exists":
+        return True
+    same = toleration.get("value", "") == taint.get("value", "")
+    return bool(toleration.get("key")) and same
+
+
+def no_image_of_the_swarm(case: Case) -> Verdict:
+    """No pod's image is from a registry that ends with the Swarm: it could not be pulled again."""
+    key = "remains_count"
+    target = wanted(case, key)
+    registries = case.cluster.swarm_registries
+    seen, value = _seen(case)
+    findings = [
+        Finding(pod["name"], f"expected no image of a registry in the Swarm, seen {image}")
+        for pod in value["pods"]
+        for image in pod["images"]
+        if _is_of(image, registries)
+    ]
+    measured = {key: float(len(findings))} if seen.values and registries else {}
+    if not registries:
+        text = "it names no registry of the Swarm (swarm.registries)"
+        findings.append(unknown("the profile", text))
+    return conclude(
+        findings,
+        seen,
+        proven=f"none of {len(value['pods'])} pods has an image of {names(registries or ('any',))}",
+        measured=measured,
+        target=target,
+    )
+
+
+def _is_of(image: str, registries: Sequence[str]) -> bool:
+    """Whether an image's first part is such a registry; one without a port stands for every port.
+
+    An image whose first part has no dot and no colon, and is not ``localhost``, is of Docker Hub.
+    """
+    host, slash, _ = image.partition("/")
+    if not slash or not ("." in host or ":" in host or host == "localhost"):
+        return False
+    return any(it.lower() in (host.lower(), host.lower().partition(":")[0]) for it in registries)
+
+
+CHECKS = {
+    "the pods of a lost machine fit on the others": fits_without_one,
+    "no image comes from a registry of the Swarm": no_image_of_the_swarm,
+}
