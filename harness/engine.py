@@ -9,6 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,7 +20,8 @@ from harness.errors import HarnessError, NotProven, Refused, Unhealed
 from harness.gate import Completed, Ruling, Trail
 from harness.journal import Journal, Record
 from harness.model import JSON, Observation, Outcome
-from harness.probes import Probe
+from harness.notices import collecting
+from harness.probes import Probe, owned
 from harness.transport import Reach
 
 NOWHERE = "*"  # the target of an observation that says why no target could be looked at
@@ -76,6 +78,7 @@ class Run:
             reason = f"this cluster is {found}, and the profile declares {declared}"
             self.write("refused", "cluster", {"reason": reason})
             raise Refused(reason, remedy="pick the right profile, or correct its uid")
+        owned.sweep_beside(self.reach.kube, keep=self.name)
 
     def begin(self, scenario: Scenario) -> None:
         """A scenario starts; what follows belongs to it."""
@@ -115,6 +118,10 @@ class Run:
         """Carry a drill out, and observe what came of it; one that an earlier session of this run
         completed is not carried out again.
 
+        However it ended, what is known by then is observed. After Ctrl-C, or when a fault could not
+        be taken back, the scenario's checks judge that at once, and KeyboardInterrupt or Unhealed
+        is raised.
+
         Refused before anything was touched, Unhealed when a fault could not be taken back,
         NotProven when nobody has allowed disruption, or when it has broken something in this run
         already and was not completed: a run breaks nothing twice.
@@ -125,15 +132,18 @@ class Run:
             drilling = self._allowed(name)
             self._refuse_twice(name)
             before = self._carried_out(DRILLS, name, lambda: drilling.carry_out(name, self))
-        if before is not None:
-            self._tell(DRILLS, {name: before})
+            if before is not None:
+                self._tell(DRILLS, {name: before})
+                self._raise_if_ended_early(before.outcome)
+            return
+        self._tell(DRILLS, {name: before})
 
     def soak(self) -> None:
         """Soak for as long as was asked for, less what earlier sessions of this run did of it.
 
         A part whose harness was killed counts up to then: what was journalled of it, and its book.
 
-        Errors as of ``drill``. After Ctrl-C what was soaked is observed, and then it is raised.
+        Errors as of ``drill``.
         """
         self._ask_for(SOAK, LEDGER)
         parts = {
@@ -157,8 +167,7 @@ class Run:
                 return
             parts[name] = done
         self._tell(SOAK, parts)
-        if list(parts.values())[-1].outcome.by_hand:
-            raise KeyboardInterrupt
+        self._raise_if_ended_early(list(parts.values())[-1].outcome)
 
     def _ask_for(self, *probes: str) -> None:
         for probe in probes:
@@ -188,17 +197,32 @@ class Run:
         self.write("look", probe, {"targets": [name]})
         at, began = time.time(), time.monotonic()
         try:
-            outcome = work()
+            with collecting() as notices:
+                outcome = work()
         except Refused as no:
             self.write("refused", name, {"reason": str(no)})
             raise
-        except HarnessError as error:
+        except Exception as error:  # one that nobody foresaw, too
             took_s = time.monotonic() - began
-            self.write("observation", probe, _observed(name, at, took_s, error=str(error)))
+            self.write("observation", probe, _observed(name, at, took_s, error=_in_words(error)))
             if isinstance(error, Unhealed):
                 raise
             return None
+        finally:
+            self._notice(probe, notices)
         return Completed(outcome, at, time.monotonic() - began)
+
+    def _raise_if_ended_early(self, outcome: DrillOutcome) -> None:
+        """Nothing of the scenario runs after this: its checks judge what is known."""
+        if not (outcome.by_hand or outcome.unhealed):
+            return
+        for step in self._current().steps:
+            if self.trail.is_check(step.text):
+                with suppress(AssertionError, NotProven):  # the ruling is in the journal
+                    self.require(step.text)
+        if outcome.unhealed:
+            raise Unhealed(outcome.unhealed)
+        raise KeyboardInterrupt
 
     def _tell(self, probe: str, done: Mapping[str, Completed]) -> None:
         """Observe what came of it, and the tallies of its ledger."""
@@ -287,6 +311,11 @@ class Run:
         except (TypeError, ValueError) as error:
             text = f"the probe's answer is not JSON: {error}"
             self.write("observation", probe.name, data | _said(None, text))
+        self._notice(probe.name, answer.notices)
+
+    def _notice(self, probe: str, texts: Sequence[str]) -> None:
+        for text in texts:
+            self.write("notice", probe, {"text": text})
 
 
 def _said(value: Any, error: str | None) -> dict[str, Any]:
@@ -307,13 +336,17 @@ def _observed(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one of several calls gave back; ``at`` is UTC seconds, ``took_s`` its duration."""
+    """What one of several calls gave back; ``at`` is UTC seconds, ``took_s`` its duration.
+
+    ``notices`` are what else the report must say, such as what the call could not remove.
+    """
 
     key: str
     value: Any
     error: str | None
     at: float
     took_s: float
+    notices: Sequence[str] = ()
 
 
 def side_by_side(calls: Mapping[str, Callable[[], Any]], *, within_s: float) -> Iterator[Answer]:
@@ -327,11 +360,12 @@ def side_by_side(calls: Mapping[str, Callable[[], Any]], *, within_s: float) -> 
 
     def call(key: str, work: Callable[[], Any]) -> None:
         value, error = None, None
-        try:
-            value = work()
-        except Exception as problem:
-            error = _in_words(problem)
-        answers.put(Answer(key, value, error, at, time.monotonic() - began))
+        with collecting() as told:
+            try:
+                value = work()
+            except Exception as problem:
+                error = _in_words(problem)
+        answers.put(Answer(key, value, error, at, time.monotonic() - began, told))
 
     for key, work in calls.items():
         threading.Thread(target=call, args=(key, work), name=f"look:{key}", daemon=True).start()

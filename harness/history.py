@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -55,11 +56,26 @@ def finished(reports: Path) -> list[tuple[Manifest, dict[str, Any]]]:
             continue
         try:
             manifest = read_manifest(path.parent)
-            verdict = json.loads(path.read_text(encoding="utf-8"))
-        except (HarnessError, ValueError):
+            verdict = _verdict(path)
+        except (HarnessError, ValueError, KeyError, TypeError, OSError) as error:
+            sys.stderr.write(f"cutover: {path.parent} is passed over: {_reason(error)}\n")
             continue
         found.append((manifest, verdict))
     return sorted(found, key=lambda pair: str(pair[1]["started"]))
+
+
+def _verdict(path: Path) -> dict[str, Any]:
+    """A verdict that has what is asked of it; ValueError, KeyError or TypeError when it has not."""
+    verdict: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    took_s(verdict)
+    _ = (verdict["run"], verdict["week"], verdict["decision"])
+    _ = {it["id"]: it["verdict"] for it in verdict["requirements"]}
+    return verdict
+
+
+def _reason(error: Exception) -> str:
+    says = str(error).splitlines()[0] if str(error) else ""
+    return f"{type(error).__name__} {says}".strip()
 
 
 def took_s(verdict: Mapping[str, Any]) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.catalogue import Scenario
+from harness.errors import HarnessError
 from harness.gate import Judgement, Manifest
 
 
@@ -14,6 +15,9 @@ class GateHooks:
 
     def pytest_gate_opened(self, manifest: Manifest, folder: Path) -> None:
         """The run has a folder and a journal; nothing has been looked at."""
+
+    def pytest_gate_not_opened(self, error: HarnessError) -> None:
+        """There is no run: its options or files are wrong, or a guard refused it."""
 
     def pytest_gate_scenario_began(self, scenario: Scenario) -> None:
         """A scenario is about to run."""
@@ -38,6 +42,8 @@ class GateCaller(Protocol):
     """The same, as ``config.hook`` offers them."""
 
     def pytest_gate_opened(self, *, manifest: Manifest, folder: Path) -> None: ...
+
+    def pytest_gate_not_opened(self, *, error: HarnessError) -> None: ...
 
     def pytest_gate_scenario_began(self, *, scenario: Scenario) -> None: ...
 

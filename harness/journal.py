@@ -19,7 +19,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,20 +77,15 @@ class Journal:
     it is closed.
     """
 
-    def __init__(self, folder: Path, run: str, redactor: Redactor, *, next_seq: int) -> None:
+    def __init__(
+        self, folder: Path, run: str, redactor: Redactor, *, file: int, next_seq: int
+    ) -> None:
         self.folder = folder
         self.run = run
         self._redactor = redactor
         self._next_seq = next_seq
         self._lock = threading.Lock()
-        path = folder / "journal.jsonl"
-        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:  # the kernel lets go when its writer has died, however that was
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(self._file)
-            remedy = "wait until that run has ended"
-            raise ConfigError(f"another process writes {path}", remedy=remedy) from error
+        self._file = file
 
     @classmethod
     def create(cls, folder: Path, run: str, redactor: Redactor | None = None) -> Journal:
@@ -101,23 +96,47 @@ class Journal:
             raise ConfigError(
                 f"{folder} exists already", remedy="a run never overwrites"
             ) from error
-        journal = cls(folder, run, redactor or Redactor(), next_seq=1)
+        file = _open_alone(folder / "journal.jsonl", os.O_CREAT)
+        journal = cls(folder, run, redactor or Redactor(), file=file, next_seq=1)
         _sync_folder(folder)
         return journal
 
     @classmethod
-    def reopen(cls, folder: Path, redactor: Redactor | None = None) -> Journal:
-        """Go on with a run's journal; a torn last line is cut off, and a record says so."""
+    def reopen(
+        cls,
+        folder: Path,
+        redactor: Redactor | None = None,
+        *,
+        accept: Callable[[Iterable[Record]], object] = list,
+    ) -> Journal:
+        """Go on with a run's journal; a torn last line is cut off, and a record says so.
+
+        ``accept`` reads the records that are there. It is called while no other process may write
+        the journal; if it raises, nothing is changed.
+        """
         reader = Reader(folder)
-        last: Record | None = None
-        for record in reader:
-            last = record
-        if last is None:
-            raise NotProven(f"{folder}: the journal is empty")
-        if reader.torn_bytes:
-            path = folder / "journal.jsonl"
-            os.truncate(path, path.stat().st_size - reader.torn_bytes)
-        journal = cls(folder, last.run, redactor or Redactor(), next_seq=last.seq + 1)
+        last: list[Record] = []
+
+        def records() -> Iterator[Record]:
+            for record in reader:
+                last[:] = [record]
+                yield record
+
+        file = _open_alone(reader.must_exist())
+        try:
+            read = records()
+            accept(read)
+            for _ in read:  # a damaged line behind what was wanted
+                continue
+            if not last:
+                raise NotProven(f"{folder}: the journal is empty")
+            if reader.torn_bytes:
+                os.ftruncate(file, os.fstat(file).st_size - reader.torn_bytes)
+        except BaseException:
+            os.close(file)
+            raise
+        run, seq = last[0].run, last[0].seq
+        journal = cls(folder, run, redactor or Redactor(), file=file, next_seq=seq + 1)
         if reader.torn_bytes:
             journal.append("torn", "journal", {"bytes": reader.torn_bytes})
         return journal
@@ -210,12 +229,16 @@ class Reader:
         self.path = folder / "journal.jsonl"
         self.torn_bytes = 0
 
-    def __iter__(self) -> Iterator[Record]:
+    def must_exist(self) -> Path:
+        """The journal's file; ConfigError when there is none."""
         if not self.path.exists():
             raise ConfigError(f"there is no journal in {self.folder}")
+        return self.path
+
+    def __iter__(self) -> Iterator[Record]:
         self.torn_bytes = 0
         run = None
-        with self.path.open("rb") as file:
+        with self.must_exist().open("rb") as file:
             for seq, line in enumerate(file, start=1):
                 if not line.endswith(b"\n"):
                     self.torn_bytes = len(line)
@@ -247,6 +270,21 @@ class Reader:
         if name != f"evidence/{hashlib.sha256(content).hexdigest()}.json":
             raise NotProven(f"{self.path}, line {record.seq}: {path} is missing or was changed")
         return record._replace(data=json.loads(content))
+
+
+def _open_alone(path: Path, flags: int = 0) -> int:
+    """Open a journal for appending, and lock it; ConfigError when another process writes it.
+
+    The kernel ends the lock when its process dies, however that was.
+    """
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | flags, 0o644)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(file)
+        remedy = "wait until that run has ended"
+        raise ConfigError(f"another process writes {path}", remedy=remedy) from error
+    return file
 
 
 def _write_all(file: int, content: bytes) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import platform
 import secrets
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
@@ -20,7 +22,7 @@ from harness.checks import Check
 from harness.errors import ConfigError, Refused
 from harness.gate import Manifest, Trail, judge, streaks
 from harness.history import REMEMBERED, run_folder, whole_gates
-from harness.journal import Journal, Reader
+from harness.journal import Journal, Record
 from harness.model import Outcome
 from harness.redaction import Redactor, secrets_of
 from harness.settings import ROOT, Gates, Profile, load_gates, load_waivers
@@ -86,12 +88,7 @@ def plan_run(asked: Asked, profile: Profile) -> Manifest:
     gates = load_gates(asked.root / "scenarios/gates")
     week = gates.last_week if asked.week is None else asked.week
     due = gates.due(week)
-    unknown = sorted(set(asked.only) - {requirement.id for requirement in due})
-    if unknown:
-        known = ", ".join(requirement.id for requirement in due)
-        raise ConfigError(
-            f"not due by week {week}: {', '.join(unknown)}", remedy=f"those due are: {known}"
-        )
+    gates.require_due(asked.only, week)
     strangers = sorted(set(profile.targets) - {it.id for it in gates.requirements})
     if strangers:
         raise ConfigError(
@@ -100,7 +97,7 @@ def plan_run(asked: Asked, profile: Profile) -> Manifest:
         )
     cluster = profile.cluster()
     requirements = tuple(
-        it.on(profile.targets.get(it.id, {})).of(cluster.parts)
+        it.on(profile.changes(it.id)).of(cluster.parts)
         for it in due
         if not asked.only or it.id in asked.only
     )
@@ -146,7 +143,29 @@ def _resume(
     signer: Signer,
 ) -> Opened:
     folder = run_folder(asked.reports, run)
-    trail = Trail.of(Reader(folder), checks)
+    trail = Trail(checks)
+
+    def accept(records: Iterable[Record]) -> None:
+        for record in records:
+            trail.feed(record)
+        _may_resume(asked, trail, profile)
+
+    journal = Journal.reopen(folder, redactor, accept=accept)
+    settled = _settled(trail)
+    session = {"signer": signer.fingerprint}
+    trail.feed(journal.append("session", trail.manifest.run, session))
+    return Opened(
+        folder=folder,
+        journal=journal,
+        trail=trail,
+        redactor=redactor,
+        signer=signer,
+        settled=settled,
+    )
+
+
+def _may_resume(asked: Asked, trail: Trail, profile: Profile) -> None:
+    """ConfigError or Refused when this run cannot go on as it was asked to."""
     manifest = trail.manifest
     commit, _ = _commit(asked.root)
     if asked.only or (asked.week is not None and asked.week != manifest.week):
@@ -164,17 +183,6 @@ def _resume(
             f"{manifest.run} began {age.days * 24 + age.seconds // 3600} hours ago",
             remedy="start a new run: a cluster does not stand still for a day",
         )
-    settled = _settled(trail)
-    journal = Journal.reopen(folder, redactor)
-    trail.feed(journal.append("session", manifest.run, {"signer": signer.fingerprint}))
-    return Opened(
-        folder=folder,
-        journal=journal,
-        trail=trail,
-        redactor=redactor,
-        signer=signer,
-        settled=settled,
-    )
 
 
 def _settled(trail: Trail) -> frozenset[str]:
@@ -189,11 +197,18 @@ def _settled(trail: Trail) -> frozenset[str]:
 
 
 def point_latest(folder: Path) -> None:
-    """Make ``latest``, beside the run's folder, point to it."""
+    """Make ``latest``, beside the run's folder, point to it; a help that says when it cannot."""
     link = folder.parent / "latest"
     fresh = folder.parent / f".latest-{folder.name}"
-    fresh.symlink_to(folder.name)
-    fresh.replace(link)
+    try:
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(folder.name)
+        fresh.replace(link)
+    except OSError as error:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        words = f"{link} does not point to this run: {error.strerror}. Remove what is there."
+        sys.stderr.write(f"cutover: {words}\n")
 
 
 def _parts_exist(gates: Gates, scenarios: Sequence[Scenario], known: frozenset[str]) -> None:

@@ -164,6 +164,21 @@ class StorageClass:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BackupClaim:
+    """The claim that holds every customer's backups; ``harness.settings.Backups`` says how.
+
+    ``flat`` is true where the backups lie in ``active`` as files, without a folder a customer.
+    """
+
+    claim: str
+    namespace: str
+    access_mode: str = "ReadWriteMany"
+    folders: tuple[str, ...] = ("active", "staging", "temp")
+    active: str = "active"
+    flat: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RookDeclared:
     """Rook as the profile declares it; ``harness.settings.Rook`` says what each means."""
 
@@ -178,12 +193,15 @@ class RookDeclared:
     reclaim_policy: str
     filesystem: str
     pool: str
+    cluster_id: str = ""
+    driver_prefix: str | None = None
     warnings: tuple[str, ...] = ()
     device: str | None = None
 
     def driver(self, kind: str) -> str:
-        """The full name of a CSI driver, ``cephfs`` or ``rbd``: Rook puts its namespace before."""
-        return f"{self.operator_namespace}.{kind}.csi.ceph.com"
+        """The full name of a CSI driver, ``cephfs`` or ``rbd``; Rook's own namespace is before it,
+        unless Rook was told another prefix."""
+        return f"{self.driver_prefix or self.operator_namespace}.{kind}.csi.ceph.com"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,15 +315,15 @@ class Cluster:
     absent: Mapping[str, str] = field(default_factory=dict)
     expected_taints: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     sysctls: Mapping[str, str] = field(default_factory=dict)
+    tolerated_units: Mapping[str, str] = field(default_factory=dict)  # unit → why it may fail
     node_mtu: int = 1500
     pod_mtu: int = 1500
     exposed_ports: tuple[Port, ...] = ()
     load_balancer_pool: tuple[str, ...] = ()  # "first-last" or CIDR
     osd_disks: Mapping[str, OsdDisk] = field(default_factory=dict)  # by machine
     storage: StorageClass | None = None
-    # The existing storage ("path", "type", "source"), and the backups' "claim" and "namespace".
-    legacy: Mapping[str, str] = field(default_factory=dict)
-    backups: Mapping[str, str] = field(default_factory=dict)
+    legacy: Mapping[str, str] = field(default_factory=dict)  # "path", "type", "source"
+    backups: BackupClaim | None = None
     ceph_warnings: Mapping[str, str] = field(default_factory=dict)  # code → why it may be there
     ceph_flags: Mapping[str, str] = field(default_factory=dict)  # flag → why it may be set
     source_gb: float | None = None  # what the storage that is replaced can hold

@@ -102,6 +102,7 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         config.pluginmanager.register(GateSession(config), NAME)
     except HarnessError as error:
+        cast(GateCaller, config.hook).pytest_gate_not_opened(error=error)
         pytest.exit(str(error), returncode=int(exits.of_error(error)))
 
 
@@ -158,10 +159,7 @@ def _asked(config: pytest.Config) -> Asked:
 
 def _drill_options(config: pytest.Config, profile: Profile) -> Options:
     option = config.option
-    known = [machine.name for machine in profile.machines]
-    for name in option.machine:
-        if name not in known:
-            raise ConfigError(f"no machine {name}", remedy=f"there are {', '.join(known)}")
+    profile.require_machines(option.machine)
     return Options(
         allowed=option.allow_disruption,
         seed=_seed(config),
@@ -201,6 +199,7 @@ class GateSession:
         profile = load_profile(asked.cluster)
         self._hook = cast(GateCaller, config.hook)
         self._guard = StepGuard()
+        options = _drill_options(config, profile)
         with ExitStack() as stack:
             reach = stack.enter_context(transport.connect(profile))
             self._opened = open_run(asked, profile, checks.CHECKS)
@@ -215,7 +214,7 @@ class GateSession:
             drilling=Drilling(
                 reach=reach,
                 folder=self._opened.folder,
-                options=_drill_options(config, profile),
+                options=options,
                 tell=lambda text: self._hook.pytest_gate_told(text=text),
                 hide=self._opened.redactor.hide,
             ),
@@ -294,7 +293,8 @@ class GateSession:
     def _collect(self, scenario: Scenario) -> None:
         """Keep what there is to see, before anything is cleaned up: once, and after each fault."""
         acts = len(self._opened.trail.faults)
-        if self._collected_after == acts or not self._collects:
+        untouched = self._opened.trail.refused is not None and not acts
+        if untouched or self._collected_after == acts or not self._collects:
             return
         self._collected_after = acts
         self.run.collecting(scenario.id)

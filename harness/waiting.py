@@ -1,16 +1,18 @@
 """Wait on a condition, never on the clock alone: the one place of the harness that sleeps.
 
-And make Ctrl-C and SIGTERM wait, where what they would break off must be whole.
+And the signals that end a command: all of them end it like Ctrl-C, and wait where they must.
 """
 
 from __future__ import annotations
 
+import os
 import queue
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import TypeVar, cast
 
 from harness.errors import TimedOut
@@ -18,8 +20,8 @@ from harness.errors import TimedOut
 T = TypeVar("T")
 
 _UNLESS_S = 0.1
-# What a person presses, and what CI sends to a job that it cancels.
-_ENDING = (signal.SIGINT, signal.SIGTERM)
+# What a person presses, what CI sends to a job that it cancels, and what a lost terminal sends.
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def until(
@@ -65,13 +67,46 @@ def answer_of(call: Callable[[], T], unless: Callable[[], bool], *, what: str) -
     raise TimedOut(f"{what}: not before it was too much")
 
 
+def end_like_ctrl_c() -> None:
+    """From now on SIGTERM and SIGHUP raise KeyboardInterrupt; what nohup ignores stays ignored.
+
+    The lost terminal is replaced: to write to it would raise while things are taken back.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return
+    leave = _terminal_lost()
+
+    def hang_up(number: int, frame: FrameType | None) -> None:
+        leave()
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGHUP, hang_up)
+
+
+def _terminal_lost() -> Callable[[], None]:
+    """What puts /dev/null in the place of the standard streams that are a terminal now."""
+    terminals = [number for number in (0, 1, 2) if os.isatty(number)]
+
+    def leave() -> None:
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for number in terminals:
+            os.dup2(nothing, number)
+        os.close(nothing)
+
+    return leave
+
+
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Neither Ctrl-C nor SIGTERM ends the body: who sent the first of them was heard already."""
+    """No signal of those that end a command ends the body: the first of them was heard already."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
+    if before[signal.SIGHUP] is not signal.SIG_IGN:
+        leave = _terminal_lost()
+        signal.signal(signal.SIGHUP, lambda *_: leave())
     try:
         yield
     finally:

@@ -12,6 +12,21 @@ def ask_api_servers(run: Run) -> None:
     run.observe("api-endpoints")
 
 
+@given("every API service, and every namespace that is being deleted")
+def list_api_objects(run: Run) -> None:
+    run.observe("api-objects")
+
+
+@then("every API service is available")
+def api_services_available(run: Run) -> None:
+    run.require("every API service is available")
+
+
+@then("no namespace is stuck in its deletion")
+def namespaces_go(run: Run) -> None:
+    run.require("no namespace is stuck in its deletion")
+
+
 @then("every API server is ready")
 def api_servers_ready(run: Run) -> None:
     run.require("every API server is ready")

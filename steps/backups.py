@@ -22,6 +22,6 @@ def no_other_claim(run: Run) -> None:
     run.require("no instance has a backup claim of its own")
 
 
-@then("backups lie in active and staging")
+@then("backups lie as declared")
 def layout(run: Run) -> None:
-    run.require("backups lie in active and staging")
+    run.require("backups lie as declared")

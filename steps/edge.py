@@ -32,6 +32,11 @@ def address_of_the_pool(run: Run) -> None:
     run.require("a service is given an address of the pool")
 
 
+@then("the load balancer's pool has addresses left")
+def pool_has_room(run: Run) -> None:
+    run.require("the load balancer's pool has addresses left")
+
+
 @then("the service answers at its address")
 def service_answers(run: Run) -> None:
     run.require("the service answers at its address")
@@ -45,6 +50,11 @@ def host_reaches_service(run: Run) -> None:
 @then("an unknown host gets 404")
 def unknown_host(run: Run) -> None:
     run.require("an unknown host gets 404")
+
+
+@then("every declared site answers")
+def declared_sites(run: Run) -> None:
+    run.require("every declared site answers")
 
 
 @then("TLS is valid")

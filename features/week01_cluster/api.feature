@@ -30,3 +30,14 @@ Feature: The Kubernetes API
     Scenario: The administrator's kubeconfig is private
       Given what every machine says about itself
       Then every kubeconfig is private
+
+  Rule: Nothing behind the API is broken
+
+    Background:
+      Given every API service, and every namespace that is being deleted
+
+    Scenario: Every part of the API has a server behind it
+      Then every API service is available
+
+    Scenario: What was deleted is gone
+      Then no namespace is stuck in its deletion

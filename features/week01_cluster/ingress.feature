@@ -11,5 +11,8 @@ Feature: The ingress
   Scenario: A site that nobody declared is not found
     Then an unknown host gets 404
 
+  Scenario: Every declared site answers as the profile says
+    Then every declared site answers
+
   Scenario: Every site shows a valid certificate
     Then TLS is valid

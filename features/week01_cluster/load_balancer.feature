@@ -10,3 +10,6 @@ Feature: The load balancer
 
   Scenario: The service answers from outside
     Then the service answers at its address
+
+  Scenario: The next service will be given one too
+    Then the load balancer's pool has addresses left

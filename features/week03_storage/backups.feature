@@ -11,5 +11,5 @@ Feature: One shared place for backups
   Scenario: No instance keeps backups of its own
     Then no instance has a backup claim of its own
 
-  Scenario: Backups lie by customer in active, and arrive in staging
-    Then backups lie in active and staging
+  Scenario: Backups lie where the platform puts them
+    Then backups lie as declared

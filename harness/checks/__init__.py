@@ -14,15 +14,18 @@ from harness.checks import (
     capacity,
     ceph,
     ceph_data,
+    cilium,
     claim_contents,
     claim_survival,
     claims,
+    clocks,
     csi,
     disk_bench,
     disks,
     drills,
     edge,
     etcd,
+    exposed,
     host,
     ledger,
     legacy,
@@ -41,11 +44,14 @@ Check: TypeAlias = Callable[[Case], Verdict]
 CHECKS: Mapping[str, Check] = (
     nodes.CHECKS
     | host.CHECKS
+    | clocks.CHECKS
     | etcd.CHECKS
     | snapshots.CHECKS
     | api.CHECKS
     | network.CHECKS
+    | cilium.CHECKS
     | edge.CHECKS
+    | exposed.CHECKS
     | disks.CHECKS
     | disk_bench.CHECKS
     | claims.CHECKS

@@ -8,7 +8,8 @@ from typing import Any
 from harness.checks.findings import Facts, Finding, conclude, facts, joined, looks, unknown, wanted
 from harness.model import Case, Verdict
 
-_API, _HOST = "api-endpoints", "host-facts"
+_API, _HOST, _OBJECTS = "api-endpoints", "host-facts", "api-objects"
+_MINUTE_S = 60.0
 _DAY_S = 86_400
 
 
@@ -122,7 +123,52 @@ def kubeconfigs_private(case: Case) -> Verdict:
     )
 
 
+def services_available(case: Case) -> Verdict:
+    """While one is not, ``kubectl`` and the deletion of every namespace stumble over its group."""
+    seen = looks(case, _OBJECTS, [case.cluster.name])
+    services = seen.values[case.cluster.name]["services"] if seen.values else {}
+    findings = [
+        unknown(name, it["error"])
+        if "error" in it
+        else Finding(name, f"expected Available, seen Available={it['available']}: {it['message']}")
+        for name, it in services.items()
+        if it.get("available") != "True"
+    ]
+    if seen.values and not services:
+        findings.append(unknown("the API", "it lists no APIService at all"))
+    return conclude(findings, seen, proven=f"all {len(services)} API services are available")
+
+
+def namespaces_go(case: Case) -> Verdict:
+    target = wanted(case, "terminating_minutes")
+    limit = target["terminating_minutes"]
+    seen = looks(case, _OBJECTS, [case.cluster.name])
+    going = seen.values[case.cluster.name]["terminating"] if seen.values else {}
+    at = case.of(_OBJECTS)[case.cluster.name].at if seen.values else 0.0
+    # First what the harness itself has left: it is the operator's to remove with `heal`.
+    ordered = sorted(going.items(), key=lambda it: (not it[1].get("ours"), it[0]))
+    findings = []
+    ages = {name: (at - it["since"]) / _MINUTE_S for name, it in ordered if "error" not in it}
+    for name, it in ordered:
+        if "error" in it:
+            findings.append(unknown(name, it["error"]))
+        elif ages[name] > limit:
+            whose = " (the harness's own)" if it["ours"] else ""
+            because = f": {'; '.join(it['messages'])}" if it["messages"] else ""
+            text = f"expected the namespace{whose} gone within {limit:g} min of its deletion"
+            findings.append(Finding(name, f"{text}, seen it after {ages[name]:.0f} min{because}"))
+    return conclude(
+        findings,
+        seen,
+        proven="no namespace is stuck in its deletion",
+        measured={"terminating_minutes": max(0.0, *ages.values())} if ages else {},
+        target=target,
+    )
+
+
 CHECKS = {
+    "every API service is available": services_available,
+    "no namespace is stuck in its deletion": namespaces_go,
     "every API server is ready": ready,
     "the API answers through every server": answers_everywhere,
     "every certificate lasts long enough": certificates_last,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.checks.ceph import CEPH, told
@@ -78,6 +78,8 @@ def room_after_loss(case: Case) -> Verdict:
     said: dict[str, Any] = {item: part.values.get(CEPH) for item, part in parts.items()}
     if seen.unseen:
         return conclude([], seen, proven="", target=target)
+    if untold := list(_untold(said)):
+        return conclude(untold, seen, proven="", target=target)
     limit = min(target[key], round(100 * said["osd map"]["nearfull_ratio"], 3))
     hosts = _hosts(said["osd tree"], said["osd use"])
     findings, worst = [], []
@@ -101,8 +103,25 @@ def room_after_loss(case: Case) -> Verdict:
     )
 
 
+def _untold(said: Mapping[str, Any]) -> Iterator[Finding]:
+    """The OSDs and pools of which Ceph does not tell what the sums need."""
+    for osds in said["osd tree"]["hosts"].values():
+        for osd in osds:
+            if osd["in"] and str(osd["id"]) not in said["osd use"]:
+                yield unknown(f"osd.{osd['id']}", "Ceph does not tell how full it is")
+    for pool in said["osd map"]["pools"]:
+        where, rule = f"pool {pool['name']}", said["crush"]["rules"].get(str(pool["crush_rule"]))
+        if rule is None:
+            yield unknown(where, f"Ceph does not tell its CRUSH rule {pool['crush_rule']}")
+            continue
+        try:
+            failure_domain(rule["steps"])
+        except ValueError as error:
+            yield unknown(where, f"its CRUSH rule {pool['crush_rule']}: {error}")
+
+
 def _hosts(tree: Mapping[str, Any], use: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The use of each OSD that holds data, by machine; KeyError, hence NOT PROVEN, without it."""
+    """The use of each OSD that holds data, by machine."""
     hosts = {
         host: {str(osd["id"]): use[str(osd["id"])] for osd in osds if osd["in"]}
         for host, osds in tree["hosts"].items()
@@ -137,7 +156,8 @@ def _fullest(
     weights = sum(use["weight"] for use, _ in left.values())
     full = {}
     for osd, (use, beside) in left.items():
-        share = max(use["weight"] / weights, 1 / (len(hosts) - 1) / beside)
+        by_weight = use["weight"] / weights if weights else 0.0
+        share = max(by_weight, 1 / (len(hosts) - 1) / beside)
         full[osd] = 100 * (use["used_bytes"] + moved * share) / use["bytes"]
     worst = max(full, key=full.__getitem__)
     return worst, full[worst]

@@ -196,15 +196,22 @@ def grows_in_use(case: Case) -> Verdict:
 
 
 def space_comes_back(case: Case) -> Verdict:
-    """The claim's volume goes, and Ceph's own count goes down by what had been written."""
+    """The claim's volume goes, and Ceph's own count goes down by what had been written.
+
+    Of a class that is declared to keep volumes (Retain) the volume stays until it is made to go.
+    """
     target = wanted(case, "give_back_s")
     limit = target["give_back_s"]
     seen, value = seen_of(case)
     gone: Answers = value.get("deleted", {})
+    declared = case.cluster.storage
+    keeps = declared is not None and declared.reclaim_policy == "Retain"
     findings: list[Finding] = []
     where = "a deleted claim"
     if "error" in gone:
         findings.append(unknown(where, gone["error"]))
+    elif keeps and gone:
+        findings += _kept(gone, limit, where)
     elif "left" in gone:
         text = f"expected its volume to be gone within {limit:g} s, seen it {gone['left']}"
         judged = Finding if gone["waited_s"] >= limit else unknown
@@ -214,13 +221,33 @@ def space_comes_back(case: Case) -> Verdict:
     elif value:
         findings.append(unknown(where, "none was deleted"))
     back = not findings and "given_back_after_s" in gone
+    size = f"{gone.get('filled', 0) / _MIB:.0f} MiB"
+    proven = f"deleting a claim of {size} gave the space back"
+    if keeps:
+        proven = f"the volume of a deleted claim stays, as declared (Retain), {_then(gone, size)}"
     return conclude(
         findings,
         seen,
-        proven=f"deleting a claim of {gone.get('filled', 0) / _MIB:.0f} MiB gave the space back",
+        proven=proven,
         measured={"give_back_s": gone["given_back_after_s"]} if back else {},
         target=target,
     )
+
+
+def _kept(gone: Answers, limit: float, where: str) -> Iterator[Finding]:
+    """It must be Released and kept; what became of it once it was made to go."""
+    kept = gone.get("kept", gone.get("left"))
+    if kept is None or not kept.startswith("Released, reclaim policy Retain"):
+        text = "expected its volume Released and kept (Retain), as declared"
+        yield Finding(where, f"{text}, seen it {kept or 'gone'}")
+    elif "given_back_after_s" in gone:
+        yield from _given_back(gone, limit, where)
+
+
+def _then(gone: Answers, size: str) -> str:
+    if "given_back_after_s" in gone:
+        return f"and gives {size} back once its policy is Delete"
+    return f"and the harness could not remove it: {gone.get('left')}"
 
 
 def _given_back(gone: Answers, limit: float, where: str) -> Iterator[Finding]:

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from harness.checks.findings import Finding, conclude, joined, names, unknown
-from harness.checks.rook import declared_rook, item, looked_at, unready
+from harness.checks.rook import unready
+from harness.checks.rook_items import declared_rook, item, looked_at, odd
 from harness.model import Case, RookDeclared, Verdict
 
 
 def storage_class_is_declared(case: Case) -> Verdict:
     declared = declared_rook(case)
-    seen = item(case, "storage class")
+    seen, drivers = item(case, "storage class"), item(case, "driver names")
     where = f"StorageClass {declared.storage_class}"
     findings = []
     for found in seen.values.values():
@@ -24,6 +25,11 @@ def storage_class_is_declared(case: Case) -> Verdict:
             for what, want, have in _parameters(found, declared)
             if want != have
         ]
+        findings += [
+            Finding(where, f"expected provisioner {told['cephfs']}, seen {found['provisioner']}")
+            for told in drivers.values.values()
+            if told.get("cephfs", found["provisioner"]) != found["provisioner"]
+        ]
         if not found["expands"]:
             findings.append(Finding(where, "expected claims that can grow, seen it off"))
         if not found["secrets"]:
@@ -31,14 +37,14 @@ def storage_class_is_declared(case: Case) -> Verdict:
         for secret, there in found["secrets"].items():
             if not there:
                 findings.append(Finding(where, f"expected the secret {secret}, seen none"))
-    return conclude(findings, seen, proven=f"{where} is as declared, and its secrets exist")
+    proven = f"{where} is as declared, and its secrets exist"
+    return conclude(findings, joined(seen, drivers), proven=proven)
 
 
 def _parameters(
     found: Mapping[str, Any], declared: RookDeclared
 ) -> Iterator[tuple[str, str, str | None]]:
-    yield "provisioner", declared.driver("cephfs"), found["provisioner"]
-    yield "clusterID", declared.namespace, found["parameters"]["clusterID"]
+    yield "clusterID", declared.cluster_id, found["parameters"]["clusterID"]
     yield "fsName", declared.filesystem, found["parameters"]["fsName"]
     yield "pool", declared.pool, found["parameters"]["pool"]
     yield "reclaimPolicy", declared.reclaim_policy, found["reclaims"]
@@ -47,14 +53,14 @@ def _parameters(
 def drivers_are_everywhere(case: Case) -> Verdict:
     """Registered, known to each machine's kubelet, and a ready pod on each machine."""
     declared = declared_rook(case)
-    seen = [item(case, name) for name in ("drivers", "daemon sets", "pods")]
-    csi, daemon_sets, pods = (list(part.values.values()) for part in seen)
+    seen = [item(case, name) for name in ("driver names", "drivers", "daemon sets", "pods")]
+    told, csi, daemon_sets, pods = (list(part.values.values()) for part in seen)
     findings: list[Finding] = []
-    for kind in declared.drivers:
+    for kind, driver in _names(declared, told):
         for drivers in csi:
-            findings += _unregistered(case, declared.driver(kind), drivers)
+            findings += _unregistered(case, driver, drivers)
         for sets, running in zip(daemon_sets, pods, strict=False):
-            findings += _plugins(case, kind, sets, running)
+            findings += _plugins(case, kind, driver, sets, running)
     return conclude(
         findings,
         joined(*seen),
@@ -62,25 +68,39 @@ def drivers_are_everywhere(case: Case) -> Verdict:
     )
 
 
+def _names(declared: RookDeclared, told: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, str]]:
+    """The declared kinds of drivers, and the name that each goes by in this cluster."""
+    for names_ in told:
+        for kind in declared.drivers:
+            yield kind, names_[kind]
+
+
 def _unregistered(case: Case, driver: str, drivers: Mapping[str, Any]) -> Iterator[Finding]:
     if driver not in drivers["registered"]:
         yield Finding(driver, "expected a CSIDriver of this name, seen none")
     for machine in case.cluster.machines:
+        if machine.name in odd(case, "drivers"):
+            continue
         if driver not in drivers["machines"].get(machine.name, ()):
             text = f"expected its CSINode to list {driver}, seen it without"
             yield Finding(machine.name, text)
 
 
 def _plugins(
-    case: Case, kind: str, daemon_sets: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]
+    case: Case,
+    kind: str,
+    driver: str,
+    daemon_sets: Mapping[str, Any],
+    pods: Iterable[Mapping[str, Any]],
 ) -> Iterator[Finding]:
     """A driver's daemon set: the CSI operator's, or else the one that Rook itself deploys."""
-    declared = declared_rook(case)
-    space = declared.operator_namespace
-    ours = [f"{space}/{declared.driver(kind)}-nodeplugin", f"{space}/csi-{kind}plugin"]
-    found = [name for name in ours if name in daemon_sets]
+    space = declared_rook(case).operator_namespace
+    ours = [f"{space}/{driver}-nodeplugin", f"{space}/csi-{kind}plugin"]
+    found = [name for name in ours if name in daemon_sets or name in odd(case, "daemon sets")]
     if not found:
         yield Finding(ours[0], "expected this daemon set, seen none")
+        return
+    if odd(case, "pods"):
         return
     ready = {pod["machine"] for pod in pods if pod["of"] in found and pod["ready"]}
     for machine in case.cluster.machines:
@@ -92,27 +112,30 @@ def _plugins(
 def controllers_lead(case: Case) -> Verdict:
     """Each driver's controllers are available, and one of them holds a lease that it renews."""
     declared = declared_rook(case)
-    csi, workloads = item(case, "drivers"), item(case, "deployments")
+    seen = [item(case, name) for name in ("driver names", "drivers", "deployments")]
+    told, csi, workloads = (list(part.values.values()) for part in seen)
     findings: list[Finding] = []
-    for kind in declared.drivers:
-        for deployments in workloads.values.values():
-            findings += _controllers(declared, kind, deployments)
-        for drivers in csi.values.values():
-            driver = declared.driver(kind)
-            findings += _leaderless(driver, drivers["leaders"].get(driver), looked_at(case))
+    for kind, driver in _names(declared, told):
+        for deployments in workloads:
+            findings += _controllers(case, kind, driver, deployments)
+        for leaders in (it["leaders"] for it in csi):
+            if driver in leaders:
+                findings += _leaderless(driver, leaders[driver], looked_at(case))
     return conclude(
         findings,
-        joined(csi, workloads),
+        joined(*seen),
         proven=f"the controllers of {names(declared.drivers)} are available and have a leader",
     )
 
 
 def _controllers(
-    declared: RookDeclared, kind: str, deployments: Mapping[str, Any]
+    case: Case, kind: str, driver: str, deployments: Mapping[str, Any]
 ) -> Iterator[Finding]:
     """A driver's deployment: the CSI operator's, or else the one that Rook itself makes."""
-    space = declared.operator_namespace
-    ours = [f"{space}/{declared.driver(kind)}-ctrlplugin", f"{space}/csi-{kind}plugin-provisioner"]
+    space = declared_rook(case).operator_namespace
+    ours = [f"{space}/{driver}-ctrlplugin", f"{space}/csi-{kind}plugin-provisioner"]
+    if any(name in odd(case, "deployments") for name in ours):
+        return
     for name in [name for name in ours if name in deployments] or ours[:1]:
         yield from unready(name, deployments)
 

@@ -231,12 +231,18 @@ def _loads(case: Case, findings: list[Finding]) -> Iterator[tuple[str, Mapping[s
             yield where, seen
 
 
+def _limits(case: Case) -> Mapping[str, float]:
+    """What the ingress takes from one address a minute, as far as it is declared, by host."""
+    return case.cluster.ingress.limits if case.cluster.ingress is not None else {}
+
+
 def few_requests_failed(case: Case) -> Verdict:
     """The error budget: over the whole run, on each machine."""
     limit = _target(case, "failed_percent") or 0.0
     findings: list[Finding] = []
     measured: dict[str, float] = {}
     for where, seen in _loads(case, findings):
+        findings += load.limited_by_ingress(where, seen, _limits(case))
         percent = load.failed_percent(seen)
         measured["failed_percent"] = max(measured.get("failed_percent", 0.0), percent)
         if percent > limit:
@@ -256,6 +262,9 @@ def requests_fast_again(case: Case) -> Verdict:
     measured: dict[str, float] = {}
     for where, seen in _loads(case, findings):
         again = seen["phases"]["again"]
+        if again.get("limited"):
+            findings += load.limited_by_ingress(where, seen, _limits(case), ("again",))
+            continue
         expected = f"expected 99 % of the requests answered within {limit:g} ms"
         if again["p99_ms"] is None:
             made = again["answered"] + again["failed"]

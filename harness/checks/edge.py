@@ -1,4 +1,4 @@
-"""W1-EXPOSED, W1-LB and W1-INGRESS: what the world can reach, and what it must not."""
+"""W1-LB and W1-INGRESS: what the world can reach."""
 
 from __future__ import annotations
 
@@ -6,60 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from harness.checks.findings import Facts, Finding, conclude, looks, names, unknown, wanted
-from harness.model import Case, Verdict
+from harness.checks.findings import Facts, Finding, conclude, limited, looks, names, unknown, wanted
+from harness.model import Case, IngressDeclared, IngressPage, Outcome, Verdict
 
-_PORTS, _BALANCER, _INGRESS = "open-ports", "load-balancer", "ingress"
+_BALANCER, _INGRESS = "load-balancer", "ingress"
 _DAY_S = 86_400
-# What listens on these where Kubernetes and Ceph run; said beside a port that should be closed.
-_KNOWN = {
-    111: "rpcbind",
-    2375: "Docker",
-    2376: "Docker",
-    2377: "Swarm managers",
-    2379: "etcd",
-    2380: "etcd peers",
-    2381: "etcd metrics",
-    3300: "Ceph monitor",
-    5432: "PostgreSQL",
-    6379: "Redis",
-    6443: "Kubernetes API",
-    6789: "Ceph monitor",
-    7946: "Swarm nodes",
-    9345: "RKE2 supervisor",
-    10250: "kubelet",
-    10256: "kube-proxy",
-    10257: "kube-controller-manager",
-    10259: "kube-scheduler",
-}
-
-
-def only_declared_ports(case: Case) -> Verdict:
-    """A machine on which not one declared port answers was not seen at all."""
-    seen = looks(case, _PORTS, [machine.name for machine in case.cluster.machines])
-    declared = {it.number for it in case.cluster.exposed_ports if it[1:] == ("tcp", 4)}
-    findings = []
-    if not declared:
-        findings.append(unknown("the profile", "it declares no port (exposed_ports)"))
-    for name, value in seen.values.items():
-        more = sorted(set(value["open"]) - declared)
-        if more:
-            text = f"expected only declared ports to answer at {value['address']}, seen also"
-            findings.append(Finding(name, f"{text} {names(map(_port, more))}"))
-        elif declared and not declared & set(value["open"]):
-            text = f"no declared port answers at {value['address']}, so a closed one proves nothing"
-            findings.append(unknown(name, text))
-    return conclude(
-        findings,
-        seen,
-        proven=f"of 65535 TCP ports only {names(map(str, sorted(declared)))} answer"
-        if declared
-        else "",
-    )
-
-
-def _port(number: int) -> str:
-    return f"{number} ({_KNOWN[number]})" if number in _KNOWN else str(number)
 
 
 def service_gets_an_address(case: Case) -> Verdict:
@@ -99,6 +50,41 @@ def _in_pool(address: str, pool: Sequence[str]) -> bool:
     return False
 
 
+def pool_has_room(case: Case) -> Verdict:
+    """The harness's own service gives its address back, so it does not count."""
+    target = wanted(case, "pool_left_count")
+    pool = case.cluster.load_balancer_pool
+    seen = looks(case, _BALANCER, [case.cluster.name])
+    left = [
+        sum(map(_size, pool)) - len([it for it in value["taken"] if _in_pool(it, pool)])
+        for value in seen.values.values()
+    ]
+    findings = [
+        Finding(
+            "load balancer",
+            f"expected {target['pool_left_count']:g} free addresses or more in {names(pool)}, "
+            f"seen {it} of {sum(map(_size, pool))}",
+        )
+        for it in left
+        if it < target["pool_left_count"]
+    ]
+    return conclude(
+        findings,
+        seen,
+        proven=f"the pool {names(pool)} has free addresses",
+        measured={"pool_left_count": min(left)} if left else {},
+        target=target,
+    )
+
+
+def _size(part: str) -> int:
+    """How many addresses a part of the pool has, "first-last" or a network."""
+    first, dash, last = part.partition("-")
+    if dash:
+        return int(ip_address(last)) - int(ip_address(first)) + 1
+    return ip_network(part).num_addresses
+
+
 def service_answers(case: Case) -> Verdict:
     seen = looks(case, _BALANCER, [case.cluster.name])
     findings = []
@@ -132,7 +118,9 @@ def host_reaches_service(case: Case) -> Verdict:
     findings = []
     for address, site in seen.values.items():
         ours = site["ours"]
-        if "error" in ours:
+        if "limited" in ours:
+            findings.append(unknown(address, _limited(ours)))
+        elif "error" in ours:
             text = f"expected the host to reach its service, seen {ours['error']}"
             findings.append(Finding(address, text))
         elif ours["value"] != "site":
@@ -156,7 +144,9 @@ def stranger_gets_404(case: Case) -> Verdict:
     findings = []
     for address, site in seen.values.items():
         stranger = site["stranger"]
-        if "error" in stranger:
+        if "limited" in stranger:
+            findings.append(unknown(address, _limited(stranger)))
+        elif "error" in stranger:
             findings.append(unknown(address, stranger["error"]))
         elif stranger["value"] != 404:
             text = f"expected 404 for a host that nobody declared, seen {stranger['value']}"
@@ -164,8 +154,65 @@ def stranger_gets_404(case: Case) -> Verdict:
     return conclude(findings, seen, proven="a host that nobody declared gets 404")
 
 
+def sites_answer(case: Case) -> Verdict:
+    """Every page of every declared site, at every address, as the profile says."""
+    whole = looks(case, _INGRESS, [case.cluster.name])
+    known = case.cluster.ingress
+    if known is None or not known.pages:
+        # Before the first site moves there is none: a profile says so by declaring none.
+        reason = "the profile declares no site (`ingress.sites`)"
+        return Verdict(outcome=Outcome.NOT_APPLICABLE, reason=reason)
+    asked: dict[str, Any] = {}
+    for value in whole.values.values():
+        asked.update(value.get("pages", {}))
+    findings = []
+    values = {}
+    for page in known.pages:
+        for address in known.addresses:
+            if address in case.cluster.unjudged:
+                continue
+            where = known.at(page, address)
+            if where not in asked:
+                findings.append(unknown(where, "nobody asked there"))
+                continue
+            values[where] = asked[where]
+            findings += _flaw(where, asked[where], page, known)
+    return conclude(
+        findings if whole.values else [],
+        Facts(values, whole.unseen),
+        proven=f"{len(known.pages)} pages of declared sites answer as declared at each address",
+    )
+
+
+def _flaw(
+    where: str, it: Mapping[str, Any], page: IngressPage, known: IngressDeclared
+) -> Iterator[Finding]:
+    if "limited" in it:
+        yield unknown(where, _limited(it, known.limits.get(page.host)))
+        return
+    if "error" in it:
+        yield Finding(where, f"expected an answer, seen {it['error']}")
+        return
+    value = it["value"]
+    wanted_status = "a status below 400" if page.status is None else f"status {page.status}"
+    fits = value["status"] < 400 if page.status is None else value["status"] == page.status
+    if not fits:
+        yield Finding(where, f"expected {wanted_status}, seen {value['status']}")
+    elif page.status is None and value["location"].startswith("https:") and known.scheme == "http":
+        text = f"expected an answer over http, seen a redirect to {value['location']}"
+        yield Finding(where, f"{text} (`scheme: https` in the profile?)")
+    elif not value["said"]:
+        yield Finding(where, f"expected an answer that says {page.says!r}, seen another")
+
+
+def _limited(it: Mapping[str, Any], per_min: float | None = None) -> str:
+    return limited(None if per_min is None else {per_min}, str(it["limited"]))
+
+
 def tls_is_valid(case: Case) -> Verdict:
     """Of a new site, whose own certificate must be the one that is shown; and of declared ones."""
+    if "tls" in case.cluster.absent:
+        return Verdict(outcome=Outcome.NOT_APPLICABLE, reason=case.cluster.absent["tls"])
     target = wanted(case, "certificate_days")
     limit = target["certificate_days"]
     seen = _sites(case)
@@ -205,10 +252,11 @@ def _unfit(shown: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 CHECKS = {
-    "only declared ports answer": only_declared_ports,
     "a service is given an address of the pool": service_gets_an_address,
+    "the load balancer's pool has addresses left": pool_has_room,
     "the service answers at its address": service_answers,
     "a host reaches its service": host_reaches_service,
     "an unknown host gets 404": stranger_gets_404,
+    "every declared site answers": sites_answer,
     "TLS is valid": tls_is_valid,
 }

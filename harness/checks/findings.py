@@ -111,3 +111,12 @@ def names(places: Iterable[str]) -> str:
     """Places in a sentence: ``a, b and c``."""
     *most, last = list(places)
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def limited(per_min: Iterable[float] | None = None, told: str = "") -> str:
+    """That requests got 429, which says nothing about how customers are served.
+
+    ``per_min`` are the declared limits, in requests a minute; ``told`` is what the answers said.
+    """
+    to = f" to {names(f'{it:g}/min' for it in sorted(per_min))}" if per_min else ""
+    return f"the ingress limits our one address{to} (429 Too Many Requests{told and f'; {told}'})"

@@ -3,85 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import combinations
 from typing import Any
 
-from harness.checks.findings import Facts, Finding, conclude, facts, joined, unknown, wanted
+from harness.checks.clocks import time_daemon
+from harness.checks.findings import Facts, Finding, conclude, facts, joined, wanted
 from harness.model import Case, Machine, Verdict
 
 _PROBE = "host-facts"
 _DISKS = ("/", "/var/lib/rancher")
-# chrony's reference when it follows none: nothing yet, or its own clock.
-_NO_SOURCE = ("00000000", "7F7F0101")
 _BOOTS_INTO = ("multi-user.target", "graphical.target")
 
 
 def _each(case: Case, item: str) -> Facts:
     return facts(case, _PROBE, item, case.cluster.machines)
-
-
-def clocks_follow_source(case: Case) -> Verdict:
-    target = wanted(case, "clock_source_offset_ms")
-    limit = target["clock_source_offset_ms"]
-    seen = _each(case, "chrony")
-    offsets = {name: abs(value["offset_s"]) * 1000 for name, value in seen.values.items()}
-    findings = [
-        Finding(name, f"expected a clock source, seen none ({value['leap']})")
-        for name, value in seen.values.items()
-        if value["leap"] == "Not synchronised" or value["reference_id"] in _NO_SOURCE
-    ]
-    findings += [
-        Finding(name, f"expected a clock within {limit:g} ms of its source, seen {offset:.1f} ms")
-        for name, offset in offsets.items()
-        if offset > limit
-    ]
-    units = _each(case, "units")
-    findings += [
-        Finding(name, "expected a running chrony, seen it stopped: the clock follows nothing")
-        for name, states in units.values.items()
-        if not _time_daemon(states, "ActiveState", "active")
-    ]
-    return conclude(
-        findings,
-        joined(seen, units),
-        proven=f"every clock is within {limit:g} ms of its source",
-        measured={"clock_source_offset_ms": max(offsets.values())} if offsets else {},
-        target=target,
-    )
-
-
-def clocks_agree(case: Case) -> Verdict:
-    """Each clock is known only within bounds: a pair fails when it must differ by more than the
-    target, and is not proven when it may."""
-    target = wanted(case, "clock_between_nodes_ms")
-    limit = target["clock_between_nodes_ms"]
-    seen = _each(case, "clock")
-    findings, worst = [], 0.0
-    for one, other in combinations(sorted(seen.values), 2):
-        least, most = _apart_ms(seen.values[one], seen.values[other])
-        worst = max(worst, most)
-        where = f"{one} and {other}"
-        if least > limit:
-            findings.append(
-                Finding(where, f"expected clocks within {limit:g} ms, seen at least {least:.0f} ms")
-            )
-        elif most > limit:
-            why = f"their clocks differ by {least:.0f} to {most:.0f} ms: too coarse to tell"
-            findings.append(unknown(where, why))
-    return conclude(
-        findings,
-        seen,
-        proven=f"all clocks agree within {worst:.0f} ms, the measurement's own coarseness included",
-        measured={"clock_between_nodes_ms": worst} if len(seen.values) > 1 else {},
-        target=target,
-    )
-
-
-def _apart_ms(one: Mapping[str, float], other: Mapping[str, float]) -> tuple[float, float]:
-    """The least and the most by which two bounded clocks can differ."""
-    ahead = one["at_least_s"] - other["at_most_s"]
-    behind = other["at_least_s"] - one["at_most_s"]
-    return max(0.0, ahead, behind) * 1000, max(-ahead, -behind) * 1000
 
 
 def swap_off(case: Case) -> Verdict:
@@ -228,10 +162,15 @@ def safe_to_reboot(case: Case) -> Verdict:
         for name, boot in boots.values.items()
         if boot["default_target"] not in _BOOTS_INTO
     ]
-    findings += [
-        Finding(name, f"expected no failed unit, seen {', '.join(boot['failed_units'])}")
+    tolerated = case.cluster.tolerated_units
+    failed = {
+        name: [unit for unit in boot["failed_units"] if unit not in tolerated]
         for name, boot in boots.values.items()
-        if boot["failed_units"]
+    }
+    findings += [
+        Finding(name, f"expected no failed unit, seen {', '.join(units_there)}")
+        for name, units_there in failed.items()
+        if units_there
     ]
     findings += [
         Finding(name, f"expected {unit} as loaded, seen its file changed since")
@@ -242,22 +181,26 @@ def safe_to_reboot(case: Case) -> Verdict:
     findings += [
         Finding(name, "expected chrony to start at boot, seen it disabled")
         for name, states in units.values.items()
-        if not _time_daemon(states, "UnitFileState", "enabled", "alias")
+        if not time_daemon(states, "UnitFileState", "enabled", "alias")
     ]
     return conclude(
-        findings, joined(units, boots), proven="every machine would come back from a reboot whole"
+        findings,
+        joined(units, boots),
+        proven=f"every machine would come back from a reboot whole{_tolerance(tolerated, boots)}",
     )
 
 
-def _time_daemon(states: Mapping[str, Mapping[str, str]], field: str, *wanted: str) -> bool:
-    """Whether chrony, under either of its names, is in one of these states."""
-    units = (states.get(unit, {}) for unit in ("chrony.service", "chronyd.service"))
-    return any(unit.get(field) in wanted for unit in units)
+def _tolerance(tolerated: Mapping[str, str], boots: Facts) -> str:
+    """Which declared tolerances this pass rests on, and which of them no machine needs."""
+    failed = {unit for boot in boots.values.values() for unit in boot["failed_units"]}
+    used = [f"{unit} ({why})" for unit, why in tolerated.items() if unit in failed]
+    unused = [unit for unit in tolerated if unit not in failed]
+    said = [f"failed, as declared: {', '.join(used)}"] if used else []
+    said += [f"declared, but not failed anywhere: {', '.join(unused)}"] if unused else []
+    return f" ({'; '.join(said)})" if said else ""
 
 
 CHECKS = {
-    "every clock follows its source": clocks_follow_source,
-    "all clocks agree": clocks_agree,
     "swap is off and stays off": swap_off,
     "every disk has room": disks_have_room,
     "every machine has memory available": memory_available,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harness.checks.findings import Finding, conclude, looks, unknown
+from harness.endpoints import is_same_source
 from harness.model import Case, Verdict
 
 _MOUNT, _MANIFEST = "legacy-mount", "legacy-manifest"
@@ -35,7 +36,7 @@ def _wrong_mount(value: Mapping[str, Any], legacy: Mapping[str, str]) -> Iterato
     mount, wanted = value["mount"], f"{legacy['type']} of {legacy['source']}"
     if mount is None:
         yield f"expected {wanted} at {path}, seen nothing mounted there"
-    elif (mount["type"], mount["source"]) != (legacy["type"], legacy["source"]):
+    elif mount["type"] != legacy["type"] or not is_same_source(mount["source"], legacy["source"]):
         yield f"expected {wanted} at {path}, seen {mount['type']} of {mount['source']}"
     elif "error" in value["read"]:
         yield f"expected {path} to be readable, seen {value['read']['error']}"

@@ -2,15 +2,17 @@
 
 What is judged is the value of a load beside a drill or a soak (``harness.drill.loads``). A load of
 which less than 99 % began when it was planned says nothing of the platform: whoever offered it was
-too busy.
+too busy. A 429 is the ingress's own limit on the one address that all visitors here share: it is
+no failure, and no proof that anybody was served.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from harness.checks.findings import Finding, unknown
+from harness.checks.findings import Finding, limited, names, unknown
 
 # What became of a load; None when none was offered.
 Value: TypeAlias = Mapping[str, Any] | None
@@ -42,7 +44,7 @@ def unoffered(where: str, load: Value, phases: Collection[str]) -> Iterator[Find
         seen = load["phases"].get(phase)
         if seen is not None and seen["planned"] == 0 and phase in _MAY_BE_BRIEF:
             continue
-        if seen is None or seen["answered"] + seen["failed"] == 0:
+        if seen is None or _made(seen) == 0:
             yield unknown(where, f"no request was made {_WORDS[phase]}")
     planned = sum(it["planned"] for it in load["phases"].values())
     offered = sum(it["on_time"] for it in load["phases"].values())
@@ -51,9 +53,35 @@ def unoffered(where: str, load: Value, phases: Collection[str]) -> Iterator[Find
         yield unknown(where, f"{text}{OFFERED_PERCENT:g} % are needed to judge any")
 
 
+def limited_by_ingress(
+    where: str, load: Mapping[str, Any], limits: Mapping[str, float], phases: Collection[str] = ()
+) -> Iterator[Finding]:
+    """That requests of some phases (of all, when none is named) got 429: nothing follows from them.
+
+    ``limits`` are the declared ones, in requests a minute from one address, by host.
+    """
+    cuts = [it for phase, it in load["phases"].items() if phase in phases or not phases]
+    hosts: Counter[str] = Counter()
+    for cut in cuts:
+        hosts.update(cut.get("limited", {}))
+    if not hosts:
+        return
+    waits = [it["retry_after_s"] for it in cuts if it.get("retry_after_s") is not None]
+    told = f"Retry-After up to {max(waits):g} s" if waits else ""
+    words = limited({limits[host] for host in hosts if host in limits}, told)
+    asked = names(sorted(hosts))
+    made = sum(map(_made, cuts))
+    yield unknown(where, f"{words}: {hosts.total()} of {made} requests, to {asked}")
+
+
+def _made(cut: Mapping[str, Any]) -> int:
+    """How many requests came to an end, whatever it was; journals of before knew no limit."""
+    return int(cut["answered"] + cut["failed"] + sum(cut.get("limited", {}).values()))
+
+
 def failed_percent(load: Mapping[str, Any]) -> float:
-    """How many of all requests were not served."""
-    made: int = sum(it["answered"] + it["failed"] for it in load["phases"].values())
+    """How many of all requests failed; those that got 429 did not, as far as is known."""
+    made = sum(map(_made, load["phases"].values()))
     failed: int = sum(it["failed"] for it in load["phases"].values())
     return round(100 * failed / made, 3)
 
@@ -61,7 +89,7 @@ def failed_percent(load: Mapping[str, Any]) -> float:
 def failures(load: Mapping[str, Any]) -> str:
     """What failed when, in words."""
     return "; ".join(
-        f"{it['failed']} of {it['answered'] + it['failed']} {_WORDS[phase]} ("
+        f"{it['failed']} of {_made(it)} {_WORDS[phase]} ("
         + ", ".join(f"{kind}: {number}" for kind, number in sorted(it["errors"].items()))
         + ")"
         for phase, it in load["phases"].items()

@@ -14,7 +14,7 @@ from typing import Any
 from harness.checks.findings import Facts, Finding, conclude, looks, unknown, wanted
 from harness.model import Case, Verdict
 
-_PODS, _POLICY, _CILIUM = "pod-network", "network-policy", "cilium"
+_PODS, _POLICY = "pod-network", "network-policy"
 
 
 def _pairs(case: Case) -> Facts:
@@ -215,24 +215,6 @@ def policy_denies(case: Case) -> Verdict:
     )
 
 
-def cilium_healthy(case: Case) -> Verdict:
-    seen = looks(case, _CILIUM, [machine.name for machine in case.cluster.machines])
-    findings: list[Finding] = []
-    for machine, found in seen.values.items():
-        if not found["ready"]:
-            seen_there = f"{found['pod']} not ready" if found["pod"] else "no agent at all"
-            findings.append(Finding(machine, f"expected a ready Cilium agent, seen {seen_there}"))
-        elif "cilium" not in found["parts"]:
-            findings.append(unknown(machine, "Cilium's status does not tell the agent's state"))
-        else:
-            findings += [
-                Finding(machine, f"expected {part} Ok, seen {it['state']}: {it['message']}")
-                for part, it in found["parts"].items()
-                if it["state"] not in ("Ok", "Disabled")
-            ]
-    return conclude(findings, seen, proven="the Cilium agent is ready and well on every node")
-
-
 CHECKS = {
     "pods reach pods on every ordered pair of nodes": pods_reach_pods,
     "full-sized packets pass between pods": full_packets_pass,
@@ -240,5 +222,4 @@ CHECKS = {
     "names resolve in pods": names_resolve,
     "a name server answers the pods of every machine": name_server_answers,
     "a network policy that denies really denies": policy_denies,
-    "Cilium is healthy on every node": cilium_healthy,
 }

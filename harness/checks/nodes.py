@@ -3,40 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
 from typing import Any
 
-from harness.checks.findings import Facts, Finding, conclude, looks
+from harness.checks.findings import Facts, Finding, conclude, looks, unknown
 from harness.model import Case, Machine, Verdict
 
 _PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable")
 
 
 def _listed(case: Case) -> tuple[Facts, Mapping[str, Any]]:
+    """The nodes by name; one whose object could not be read is a gap of its own."""
     seen = looks(case, "nodes", [case.cluster.name])
-    return seen, seen.values.get(case.cluster.name, {})
+    nodes = seen.values.get(case.cluster.name, {})
+    odd = [unknown(name, node["error"]) for name, node in nodes.items() if "error" in node]
+    return Facts(seen.values, (*seen.unseen, *odd)), nodes
 
 
 def _present(case: Case, nodes: Mapping[str, Any]) -> Iterator[tuple[Machine, Mapping[str, Any]]]:
     for machine in case.cluster.machines:
-        if machine.name in nodes:
+        if machine.name in nodes and "error" not in nodes[machine.name]:
             yield machine, nodes[machine.name]
 
 
 def ready(case: Case) -> Verdict:
     seen, nodes = _listed(case)
-    findings = []
-    for machine in case.cluster.machines if seen.values else ():
-        if machine.name not in nodes:
-            findings.append(Finding(machine.name, "expected a node of this name, seen none"))
-            continue
-        state = nodes[machine.name]["conditions"].get("Ready", "absent")
-        if state != "True":
-            findings.append(Finding(machine.name, f"expected Ready, seen Ready={state}"))
+    states = {
+        machine.name: node["conditions"].get("Ready", "absent")
+        for machine, node in _present(case, nodes)
+    }
+    findings = [
+        Finding(name, f"expected Ready, seen Ready={state}")
+        for name, state in states.items()
+        if state != "True"
+    ]
     return conclude(
-        findings,
+        [*_missing(case, seen, nodes), *findings],
         seen,
         proven=f"all {len(case.cluster.machines)} declared machines are Ready nodes",
-        measured={"ready_count": len(case.cluster.machines) - len(findings)} if seen.values else {},
+        measured={"ready_count": len(states) - len(findings)} if seen.values else {},
         target={"ready_count": len(case.cluster.machines)},
     )
 
@@ -61,7 +66,10 @@ def as_declared(case: Case) -> Verdict:
 def _declarations(
     case: Case, machine: Machine, node: Mapping[str, Any]
 ) -> Iterator[tuple[str, str, str]]:
-    yield "address", machine.address, ", ".join(node["addresses"]) or "none"
+    # A node of two families has one address of each; the profile declares one of them.
+    family = ip_address(machine.address).version
+    alike = [it for it in node["addresses"] if ip_address(it).version == family]
+    yield "address", machine.address, ", ".join(alike) or "none"
     yield "version", case.cluster.kubernetes_version, node["version"]
     server = "control-plane" in node["roles"]
     words = {True: "the control-plane role", False: "no control-plane role"}

@@ -5,20 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.checks.findings import Facts, Finding, conclude, joined, looks, names, unknown, wanted
+from harness.checks.findings import Finding, conclude, joined, names, unknown, wanted
+from harness.checks.rook_items import declared_rook, item, looked_at, odd
+from harness.checks.rook_monitors import monitors_are_declared
 from harness.model import Case, RookDeclared, Verdict
 
-_ROOK = "rook"
 _OPERATOR, _CSI_OPERATOR = "rook-ceph-operator", "ceph-csi-controller-manager"
 _PHASES = {"external": "Connected", "cluster": "Ready"}
-_TOLD_MONITORS = {
-    "operator": "Rook's operator",
-    "csi": "the CSI drivers",
-    "connection": "the CSI drivers' CephConnection",
-}
 _COPIES = 3
+# CRUSH's own types of a host and of what holds hosts: copies in different ones are on other hosts.
+_APART = (
+    *("host", "chassis", "rack", "row", "pdu", "pod", "room"),
+    *("datacenter", "zone", "region"),
+)
 # The kubelet waits at most 5 min before it restarts a container, and forgets after 10 min of peace.
 _PEACE_S = 600
+# Reasons of a Failed pod that the kubelet ended, because its machine shut down or needed room. The
+# workload has started another pod by then; the Failed one stays in the API until it is deleted.
+_ENDED_BY_OTHERS = frozenset(
+    ("Terminated", "NodeShutdown", "Shutdown", "NodeLost", "Evicted", "Preempting", "Preempted")
+)
 _STUCK = frozenset(
     (
         "CrashLoopBackOff",
@@ -30,32 +36,6 @@ _STUCK = frozenset(
         "RunContainerError",
     )
 )
-
-
-def declared_rook(case: Case) -> RookDeclared:
-    """What the profile declares of Rook; AssertionError, hence NOT PROVEN, without it."""
-    declared = case.cluster.rook
-    assert declared is not None, "the requirement needs Rook"
-    return declared
-
-
-def item(case: Case, name: str) -> Facts:
-    """One item of what the probe saw, by the item's name."""
-    whole = looks(case, _ROOK, [case.cluster.name])
-    values: dict[str, Any] = {}
-    unseen = list(whole.unseen)
-    for items in whole.values.values():
-        found = items.get(name, {"error": "the probe did not look"})
-        if "value" in found:
-            values[name] = found["value"]
-        else:
-            unseen.append(unknown(name, found["error"]))
-    return Facts(values, tuple(unseen))
-
-
-def looked_at(case: Case) -> float:
-    """When the probe looked, in UTC seconds."""
-    return case.of(_ROOK)[case.cluster.name].at
 
 
 # --- the operator -----------------------------------------------------------------------------
@@ -71,6 +51,7 @@ def operator_is_ready(case: Case) -> Verdict:
         finding
         for deployments in seen.values.values()
         for operator in operators
+        if f"{space}/{operator}" not in odd(case, "deployments")
         for finding in unready(f"{space}/{operator}", deployments)
     ]
     return conclude(findings, joined(seen, csi), proven=f"{names(operators)} ready")
@@ -133,6 +114,8 @@ def nothing_crashes(case: Case) -> Verdict:
         if not pods:
             findings.append(unknown("pods", "there is none, so none can be seen to crash"))
         for pod in pods:
+            if pod["over"] and pod["ended"] in _ENDED_BY_OTHERS:
+                continue
             for name, container in pod["containers"].items():
                 restarts.append(_lately(container, looked_at(case)))
                 why = _crashing(container, looked_at(case), target["restarts_count"])
@@ -224,25 +207,6 @@ def _told(raised: Mapping[str, str]) -> str:
     return "".join(f" {name} ({says})" for name, says in sorted(raised.items()))
 
 
-def monitors_are_declared(case: Case) -> Verdict:
-    """The operator's list, and those that the CSI drivers were given."""
-    declared = declared_rook(case)
-    seen = item(case, "monitors")
-    findings = []
-    for monitors in seen.values.values():
-        if monitors is None:
-            findings.append(Finding("rook-ceph-mon-endpoints", "expected it, seen none"))
-            continue
-        if monitors["csi"] is None and monitors["connection"] is None:
-            findings.append(Finding("the CSI drivers", "expected to be given monitors, seen none"))
-        for key, where in _TOLD_MONITORS.items():
-            listed = monitors[key]
-            if listed is not None and set(listed) != set(declared.monitors):
-                text = f"expected the monitors {names(declared.monitors)}"
-                findings.append(Finding(where, f"{text}, seen {', '.join(listed) or 'none'}"))
-    return conclude(findings, seen, proven=f"the monitors are {names(declared.monitors)}")
-
-
 def pools_keep_three_copies(case: Case) -> Verdict:
     """The file system's pools, and those for block devices; in cluster mode alone."""
     declared = declared_rook(case)
@@ -273,10 +237,8 @@ def pools_keep_three_copies(case: Case) -> Verdict:
 def _thin(where: str, pool: Mapping[str, Any]) -> Iterator[Finding]:
     if pool["copies"] != _COPIES:
         yield Finding(where, f"expected {_COPIES} copies, seen {pool['copies'] or 'none'}")
-    if pool["apart"] != "host":
+    if pool["apart"] not in _APART:
         yield Finding(where, f"expected its copies on different hosts, seen {pool['apart']}")
-    if not pool["safe"]:
-        yield Finding(where, "expected requireSafeReplicaSize, seen it off")
 
 
 def every_machine_runs_its_osd(case: Case) -> Verdict:
@@ -284,13 +246,16 @@ def every_machine_runs_its_osd(case: Case) -> Verdict:
     declared = declared_rook(case)
     seen = item(case, "pods")
     device = f"/dev/{declared.device}"
-    machines = [machine.name for machine in case.cluster.machines]
+    # Where the profile says which machine has an OSD, the others have none.
+    told, everywhere = case.cluster.osd_disks, [it.name for it in case.cluster.machines]
+    machines = [name for name in everywhere if not told or name in told]
     findings = []
     for pods in seen.values.values():
-        osds = [pod for pod in pods if pod["osd"] is not None]
+        osds = [pod for pod in pods if pod["osd"] is not None and not pod["over"]]
         for machine in machines:
             here = [pod for pod in osds if pod["machine"] == machine]
-            if len(here) != 1:
+            # One that could not be understood may be the one that is missing.
+            if len(here) > 1 or not (here or odd(case, "pods")):
                 findings.append(Finding(machine, f"expected one OSD, seen {len(here)}"))
             findings += [
                 Finding(machine, f"expected OSD {pod['osd']['id']} ready, seen it not")

@@ -46,6 +46,8 @@ def lasted(case: Case) -> Verdict:
             findings.append(make(name, f"it ended early: {part['ended']}"))
         if part.get("load") is not None:
             findings += load.unoffered(name, part["load"], load.OF_SOAK)
+            limits = case.cluster.ingress.limits if case.cluster.ingress is not None else {}
+            findings += load.limited_by_ingress(name, part["load"], limits)
     hours = round(sum(part["lasted_s"] for part in parts.values()) / _HOUR_S, 4)
     if parts and not any("seen_s" in f for _, turn in _turns(parts) for f in turn["faults"]):
         findings.append(unknown(_PROBE, "no fault was injected in all that time"))

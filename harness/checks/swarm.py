@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from fnmatch import fnmatchcase
 from typing import Any
 
-from harness.checks.findings import Facts, Finding, conclude, looks, names, unknown, wanted
+from harness.checks.findings import Facts, Finding, conclude, limited, looks, names, unknown, wanted
 from harness.model import Case, SwarmAnswer, SwarmDeclared, SwarmService, Verdict
+from harness.throttling import TOO_MANY
 
 _PROBE = "swarm"
 _SWARM = "Swarm"
@@ -354,11 +355,19 @@ def _wrong(
     for asker, it in told.items():
         if "unasked" in it:
             yield unknown(where, f"it was not asked from {asker}: {it['unasked']}")
+        elif _is_limited(it, answer):
+            yield unknown(where, limited())
         elif (wrong := _flaw(it, answer, within_s)) is not None:
             says.setdefault(wrong, []).append(asker)
     for wrong, askers in says.items():
         everywhere = len(askers) == len(told)
         yield Finding(where, wrong if everywhere else f"{wrong} from {names(askers)}")
+
+
+def _is_limited(it: Mapping[str, Any], answer: SwarmAnswer) -> bool:
+    """Was there a 429 that nobody declared: too many requests of the one address that asks?"""
+    status = it.get("value", {}).get("status")
+    return status == TOO_MANY and TOO_MANY not in answer.statuses
 
 
 def _flaw(it: Mapping[str, Any], answer: SwarmAnswer, within_s: float) -> str | None:

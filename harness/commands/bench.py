@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -26,6 +25,7 @@ from harness.settings.bench import load_jobs
 from harness.settings.disks import Disks
 from harness.transport import Reach, connect
 from harness.transport.identity import same_cluster
+from harness.waiting import end_like_ctrl_c
 
 _REQUIREMENT = "W3-BENCH"
 _GIB = 1 << 30
@@ -68,7 +68,7 @@ def osd(
     profile = load_profile(cluster)
     jobs = load_jobs(length)
     disks = _permitted(profile, allow_writes)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_like_ctrl_c()
     with connect(profile) as reach:
         results = _measured(
             reach,
@@ -257,7 +257,7 @@ def _measured(reach: Reach, disks: Disks, work: Callable[[], list[Result]]) -> l
 
 def _targets(profile: Profile) -> Mapping[str, Target]:
     (requirement,) = [it for it in load_gates().requirements if it.id == _REQUIREMENT]
-    return requirement.on(profile.targets.get(_REQUIREMENT, {})).targets
+    return requirement.on(profile.changes(_REQUIREMENT)).targets
 
 
 def _tell(machine: str, line: str) -> None:

@@ -10,18 +10,18 @@ from enum import StrEnum
 
 import typer
 
+from harness import programs
 from harness.commands.output import AsJson, Cluster, say, say_json
 from harness.errors import ConfigError, HarnessError, TimedOut, TransportError, Unreachable
 from harness.faults.permissions import DISRUPTION
 from harness.ledger.permissions import LEDGER
 from harness.model import Exit, Machine
-from harness.probes import PROBES
+from harness.probes import PROBES, etcd_snapshots
 from harness.probes.host_facts import clock
 from harness.probes.permissions import Permission, all_permissions
 from harness.settings import Profile, load_profile
 from harness.transport import Reach, connect
 
-_TOOLS = ("chronyc", "ip", "ping", "python3", "stat", "systemctl")
 _WHICH = 'for tool in "$@"; do command -v "$tool" >/dev/null || echo "$tool"; done'
 _OLDEST_PYTHON = (3, 8)
 # Times in a journal come from here and from the machines: beyond this they cannot be compared.
@@ -96,6 +96,9 @@ def _profile(profile: Profile) -> Iterator[Line]:
     if profile.ledger is not None:
         field = "ledger.database_image"
         images["database image"] = (profile.database_image, field, "PostgreSQL 15, sh and flock")
+    tools = profile.kubernetes.etcd_tools_image
+    if tools is not None:
+        images["etcd's tools"] = (tools, "kubernetes.etcd_tools_image", "etcd and etcdutl")
     for what, (image, field, holds) in images.items():
         if image.endswith("0" * 64):
             yield Line(
@@ -124,6 +127,7 @@ def _machine(reach: Reach, machine: Machine) -> Iterator[Line]:
     yield _tried(machine.name, "tools", lambda: _tools(reach, machine))
     yield _tried(machine.name, "clock", lambda: _clock(reach, machine))
     if machine.is_server:
+        yield _tried(machine.name, "etcd's tools", lambda: _etcd_tools(reach, machine))
         yield _tried(machine.name, "its API server", lambda: _api_server(reach, machine))
 
 
@@ -163,14 +167,35 @@ def _python(reach: Reach, machine: Machine) -> Line:
 
 
 def _tools(reach: Reach, machine: Machine) -> Line:
-    done = reach.shell.run(machine.name, ("sh", "-c", _WHICH, "sh", *_TOOLS), within_s=10.0)
+    """Each program that probes, faults and benches run there: ``harness.programs`` lists them."""
+    wanted = [*programs.needed(reach.profile)]
+    if machine.is_server:
+        wanted += programs.on_servers(reach.profile)
+    done = reach.shell.run(machine.name, ("sh", "-c", _WHICH, "sh", *wanted), within_s=10.0)
     missing = done.stdout.split()
+    why = [programs.PROGRAMS[it][1] if it in programs.PROGRAMS else "commands:" for it in missing]
+    says = ", ".join(f"{name} ({needs})" for name, needs in zip(missing, why, strict=True))
     return Line(
         where=machine.name,
         what="tools",
         state=State.WRONG if missing else State.OK,
-        says=f"missing: {', '.join(missing)}" if missing else ", ".join(_TOOLS),
+        says=f"missing: {says}" if missing else f"all {len(wanted)} programs are there",
         remedy="./cutover provision nodes shows what it would install" if missing else "",
+    )
+
+
+def _etcd_tools(reach: Reach, machine: Machine) -> Line:
+    """What a snapshot is restored with: RKE2's own image has no etcdutl."""
+    found = etcd_snapshots.programs(reach, machine.name)
+    missing = [str(item["error"]) for item in found.values() if "error" in item]
+    return Line(
+        where=machine.name,
+        what="etcd's tools",
+        state=State.WRONG if missing else State.OK,
+        says=missing[0] if missing else ", ".join(str(it["value"]) for it in found.values()),
+        remedy="./cutover provision nodes, with an image in kubernetes.etcd_tools_image"
+        if missing
+        else "",
     )
 
 
@@ -251,7 +276,7 @@ def _permissions(reach: Reach) -> Line:
     What drills need is asked for where they may be carried out.
     """
     drills = {*DISRUPTION, *LEDGER} if reach.profile.allow_disruption else set()
-    wanted = sorted(drills.union(all_permissions(PROBES)))
+    wanted = sorted(drills.union(all_permissions(PROBES, reach.profile)))
     with ThreadPoolExecutor(max_workers=8) as pool:
         allowed = pool.map(lambda permission: _allowed(reach, permission), wanted)
         missing = [str(it) for it, may in zip(wanted, allowed, strict=True) if not may]

@@ -51,7 +51,9 @@ def drill(
     if name is None:
         raise ConfigError("which drill?", remedy="./cutover drill --list")
     load_drill(name)
-    may_disrupt(load_profile(cluster), allowed=allow_disruption)
+    profile = load_profile(cluster)
+    profile.require_machines(machine or ())
+    may_disrupt(profile, allowed=allow_disruption)
     options = [f"--week={_WEEK}", f"--only={_REQUIREMENT}", f"--drill={name}"]
     options += ["--allow-disruption", *(f"--machine={it}" for it in machine or ())]
     options += [f"--seed={seed}"] if seed is not None else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,8 @@ import typer
 from harness.commands.output import AllowDisruption, AsJson, Cluster
 from harness.commands.running import run_features
 from harness.errors import ConfigError
-from harness.settings import load_gates
+from harness.history import run_folder
+from harness.settings import ROOT, load_gates
 
 
 def gate(
@@ -48,7 +50,7 @@ def gate(
 
     Ends with 0 (GO), 1 (NO-GO), 2 (wrong usage), 3 (NOT-PROVEN), 4 (REFUSED) or 5 (UNHEALED).
     """
-    options = _what(week, resume)
+    options = _what(week, resume, only or ())
     options += [f"--only={requirement}" for requirement in only or []]
     options += ["--without-evidence"] if without_evidence else []
     options += ["--allow-disruption"] if allow_disruption else []
@@ -56,10 +58,12 @@ def gate(
     raise typer.Exit(run_features(cluster, options, as_json=as_json))
 
 
-def _what(week: int | None, resume: str | None) -> list[str]:
+def _what(week: int | None, resume: str | None, only: Sequence[str]) -> list[str]:
     if week is None and resume is None:
         raise ConfigError("which week?", remedy="for example: ./cutover gate 1")
     if week is not None:
-        load_gates().due(week)
+        load_gates(ROOT / "scenarios/gates").require_due(only, week)
+    if resume is not None:
+        run_folder(ROOT / "reports", resume)
     options = ["--week", str(week)] if week is not None else []
     return [*options, *(["--resume", resume] if resume is not None else [])]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,11 +13,11 @@ import typer
 from harness.bundle import pack
 from harness.checks import CHECKS
 from harness.commands.output import AsJson, Cluster, say, say_json
-from harness.drill.mending import Mended, mend_journal, mend_left
-from harness.errors import ConfigError, NotProven
+from harness.drill.mending import Mended, mend_journal, mend_left, sweep_namespaces
+from harness.errors import ConfigError, HarnessError, NotProven
 from harness.gate import Trail
 from harness.history import run_folder
-from harness.journal import Journal, Reader
+from harness.journal import Journal, Reader, Record
 from harness.model import Exit
 from harness.redaction import Redactor, secrets_of
 from harness.report import draw
@@ -38,6 +39,9 @@ def heal(
 ) -> None:
     """Take back every fault that is still there: from the journals, and from what is found.
 
+    Also removes the namespaces that killed runs left, with their claims and volumes; those of runs
+    that are under way stay.
+
     Example: ./cutover heal --cluster contabo
 
     May be run at any time, any number of times, and while a drill runs: it ends that drill's fault.
@@ -53,9 +57,11 @@ def heal(
         mended = [*mend_left(reach)]
         for folder in _newest() if named is None else [named]:
             try:
-                mended += _mend_run(folder, profile, reach)
-            except NotProven as error:
-                unread.append(f"{folder.name}: {error}")
+                mended += _mend_run(folder, profile, reach, unread)
+            except Exception as error:  # no journal keeps another's faults from being mended
+                unread.append(f"{folder.name}: {_in_words(error)}")
+        # Last: to see that nobody owns them takes a while.
+        mended += sweep_namespaces(reach, _said)
     if named is not None:
         mended += [Mended(what="its journal", place=named.name, trouble=it) for it in unread]
     left = [it for it in mended if it.trouble]
@@ -72,6 +78,10 @@ def heal(
     raise typer.Exit(int(status))
 
 
+def _said(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
 def _newest() -> Sequence[Path]:
     """The newest runs, on whatever cluster."""
     found = sorted((ROOT / "reports").glob("*/journal.jsonl"), reverse=True)
@@ -83,30 +93,41 @@ def _left(folder: Path, profile: Profile) -> Mapping[str, Mapping[str, Any]]:
 
     NotProven when its journal cannot be read.
     """
+    return _left_of(Reader(folder), profile)
+
+
+def _left_of(records: Iterable[Record], profile: Profile) -> Mapping[str, Mapping[str, Any]]:
     try:
-        trail = Trail.of(Reader(folder), CHECKS)
+        trail = Trail.of(records, CHECKS)
         if trail.manifest.cluster.name != profile.name:
             return {}
     except NotProven:
         raise
     except Exception as error:  # of another version, or damaged in a way that nobody foresaw
-        said = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise NotProven(f"its journal cannot be read: {said}") from error
+        raise NotProven(f"its journal cannot be read: {_in_words(error)}") from error
     return trail.left
 
 
-def _mend_run(folder: Path, profile: Profile, reach: Reach) -> Sequence[Mended]:
+def _in_words(error: Exception) -> str:
+    said = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
+    return said.partition("\n")[0]
+
+
+def _mend_run(folder: Path, profile: Profile, reach: Reach, unread: list[str]) -> Sequence[Mended]:
     """Take back what one run left, say so in its journal, and draw its reports again.
 
-    A run that is still under way says by itself what became of its fault.
+    A run that is still under way says by itself what became of its fault. Reports that cannot be
+    drawn are told in ``unread``: what was taken back is taken back.
     """
-    left = _left(folder, profile)
-    if not left:
+    if not _left(folder, profile):
         return []
     signer = Signer.load(None)
     redactor = Redactor(secrets_of(profile) | signer.secrets, signer.derived("redaction"))
+    left: dict[str, Mapping[str, Any]] = {}
     try:
-        journal = Journal.reopen(folder, redactor)
+        journal = Journal.reopen(
+            folder, redactor, accept=lambda records: left.update(_left_of(records, profile))
+        )
     except ConfigError:
         return []
     with journal:
@@ -115,6 +136,9 @@ def _mend_run(folder: Path, profile: Profile, reach: Reach) -> Sequence[Mended]:
             if it.trouble is None:
                 for event in ("healed", "heal-proved"):
                     journal.append("fault", it.fault, {"event": event, "by": "heal"})
-    draw(folder, CHECKS)
-    pack(folder, signer)
+    try:
+        draw(folder, CHECKS)
+        pack(folder, signer)
+    except Exception as error:
+        unread.append(f"{folder.name}: its reports cannot be drawn again: {_in_words(error)}")
     return mended

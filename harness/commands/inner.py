@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from harness.settings import ROOT
+from harness.waiting import end_like_ctrl_c
 
 
 def inner(*words: str) -> tuple[int, str]:
@@ -21,7 +22,7 @@ def inner(*words: str) -> tuple[int, str]:
 
 def to_its_end(command: Sequence[str]) -> tuple[int, str]:
     """The same for any command; its diagnostics go where ours do."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_like_ctrl_c()
     interrupted = False
     # In a session of its own: a terminal would tell it, too, and it would take that for a second.
     with subprocess.Popen(

@@ -34,6 +34,7 @@ def plan(
     its undo, the permissions, and the arithmetic of what would be left. Nothing is touched.
     """
     profile = load_profile(cluster)
+    profile.require_machines(machine or ())
     if what.isdigit():
         _plan_week(int(what), cluster, profile, as_json=as_json)
     else:

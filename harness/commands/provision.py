@@ -32,7 +32,7 @@ Only = Annotated[
 def nodes(
     cluster: Cluster = "lab", machine: Only = None, yes: Yes = False, as_json: AsJson = False
 ) -> None:
-    """Bring what gates need on the machines: packages, the harness's user, its key and sudo rules.
+    """Bring what gates need on the machines: packages, etcd's tools, the harness's user and rules.
 
     Example: ./cutover provision nodes --cluster contabo
 
@@ -47,7 +47,8 @@ def nodes(
     names = _named(machine, [it.name for it in profile.machines])
     key = node_needs.public_key(profile.access.ssh.key)
     with connect(profile) as reach:
-        lines = node_needs.provide(reach.fleet, needs, key, names, yes=yes)
+        tools = node_needs.etcd_tools(profile)
+        lines = node_needs.provide(reach.fleet, needs, key, names, tools=tools, yes=yes)
     _end(profile.name, lines, as_json=as_json)
 
 

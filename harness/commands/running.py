@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
@@ -14,11 +13,13 @@ import pytest
 
 from harness.commands.output import say, say_json
 from harness.commands.progress import Events, Progress, Teller
+from harness.errors import HarnessError
 from harness.gate import Judgement
 from harness.lab import held
 from harness.redaction import Redactor, secrets_of
 from harness.report import summary_lines
 from harness.settings import ROOT, Profile, load_profile
+from harness.waiting import end_like_ctrl_c
 
 # Plugins that happen to be installed have no say in a verdict, and nobody waits for their imports.
 _PLUGINS = ("pytest_bdd.plugin", "allure_pytest.plugin", "no:cacheprovider")
@@ -54,6 +55,10 @@ class Outcome:
     def __init__(self) -> None:
         self.judgement: Judgement | None = None
         self.folder: Path | None = None
+        self.error: HarnessError | None = None
+
+    def pytest_gate_not_opened(self, error: HarnessError) -> None:
+        self.error = error
 
     def pytest_gate_opened(self, folder: Path) -> None:
         self.folder = folder
@@ -65,17 +70,20 @@ class Outcome:
 def run_pytest(arguments: list[str], outcome: Outcome, progress: Teller, redactor: Redactor) -> int:
     """Run pytest in this process, with nothing that a shell's settings would add.
 
-    Its own words go to a file beside the journal, or to stderr when there is no journal.
+    Its own words go to a file beside the journal, or to stderr when there is no journal. Raises the
+    error that kept the run from being opened.
     """
     words = io.StringIO()
     for leftover in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
         os.environ.pop(leftover, None)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_like_ctrl_c()
     with redirect_stdout(words), progress:
         status = int(pytest.main([*_ALONE, *arguments], [outcome, progress]))
     if outcome.folder is not None:
         log = redactor.text(words.getvalue())
         (outcome.folder / "pytest.log").write_text(log, encoding="utf-8")
+    if outcome.error is not None:
+        raise outcome.error
     if outcome.judgement is None:
         sys.stderr.write(redactor.text(words.getvalue()))
     return status

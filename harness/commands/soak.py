@@ -49,6 +49,8 @@ def soak(
     """
     seconds(duration)
     may_disrupt(load_profile(cluster), allowed=allow_disruption)
+    if resume is not None:
+        run_folder(ROOT / "reports", resume)
     options = [*_OPTIONS, f"--soak-for={duration}"]
     options += [f"--seed={seed}"] if seed is not None else []
     # What a run was asked to prove is in its journal already.

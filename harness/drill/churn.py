@@ -91,7 +91,7 @@ def churning(reach: Reach, seed: int) -> Iterator[Churn]:
     Raises NotProven when that cannot be had, or TransportError.
     """
     sizes = {name: SIZES[name] for name in (SHARED, LIMITED)}
-    with pods.namespace(reach.kube) as space:
+    with pods.namespace(reach.kube, claims=True) as space:
         work = Workload(reach, space, seed=seed)
         work.deploy(claim_objects.bind(reach, space, sizes=sizes, within_s=_BOUND_WITHIN_S))
         churn = Churn(work)

@@ -5,6 +5,7 @@ Nothing is judged here. What came of it is one value, which checks judge:
 ``drill``, ``title``, ``targets``   what was planned (target → [sign, number])
 ``load``    the load's name; None when the drill has none
 ``during``  the checks that must hold on the other machines while a fault is there
+``ended``, ``unhealed``   only if it was stopped by hand, or a fault could not be taken back
 ``runs``    one a machine, in order; the last one may have ended early:
   ``machine``, ``seconds``, ``error``   the last: why it could not be carried on
   ``before``    what kept the cluster from its steady state; then nothing was broken
@@ -33,10 +34,17 @@ from typing import Any, Protocol, TypeAlias
 
 from pydantic import ValidationError
 
+from harness.drill.ending import how_it_ended, in_words, read_back
 from harness.drill.loads import AGAIN, HEALED_MARK, Load, Mark, marking, without_load
 from harness.drill.watch import Watch, noticed, watching
 from harness.drill.writing import Books, silence, writing_again
-from harness.errors import ConfigError, HarnessError, NotProven, Refused, TimedOut, Unhealed
+from harness.errors import (
+    ConfigError,
+    NotProven,
+    Refused,
+    TimedOut,
+    TransportError,
+)
 from harness.faults import FAULTS
 from harness.faults.fault import Fault
 from harness.faults.keeper import keeper as keeper_of
@@ -57,6 +65,8 @@ Calm: TypeAlias = Callable[[float], tuple[float, Sequence[str]]]
 Meanwhile: TypeAlias = Callable[[str, float], Mapping[str, Any]]
 
 _CALM_WITHIN_S = 120.0
+# A fault that cannot be planned is told by the run on its machine.
+_TOLD_BY_THE_RUN = (TransportError, NotProven, ArithmeticError, LookupError, TypeError, ValueError)
 # In the steady state again, the load goes on for so long: what it shows then is how fast that is.
 _AGAIN_S = 10.0
 # Ceph may be asked for so long by a look that has begun.
@@ -81,12 +91,14 @@ Loading: TypeAlias = Callable[[str], AbstractContextManager[Load]]
 class Stage:
     """All that a drill is carried out with.
 
+    ``survivable`` refuses faults that are more than the quorums can lose, before anything else;
     ``calm`` waits for the steady state, ``afford`` refuses a fault that is too much, ``warning``
     raises the alarm when we may not break anything any more, ``tell`` says progress to whoever
     watches, ``meanwhile`` looks at the other machines while a fault holds.
     """
 
     reach: Reach
+    survivable: Callable[[Sequence[Fault]], None]
     calm: Calm
     afford: Callable[[Fault], None]
     warning: Warned
@@ -105,24 +117,24 @@ def carry_out(drill: Drill, stage: Stage, machines: Sequence[str] = ()) -> JSON:
     draw = Random(f"{stage.seed}/{drill.name}")
     during = drill.looks_on(stage.reach.profile.cluster().parts)
     runs: list[dict[str, Any]] = []
-    for machine in machines or machines_of(drill, stage.reach, draw):
+    early: dict[str, Any] = {}
+    hit = machines or machines_of(drill, stage.reach, draw)
+    stage.survivable(_first_faults(drill, hit, stage.reach))
+    for machine in hit:
         run: dict[str, Any] = {"machine": machine, "before": [], "faults": []}
         try:
             _run(drill, machine, draw, stage, run)
-        except Unhealed:
-            raise
         except Refused as no:
-            if runs or run["faults"]:  # not before anything was touched any more
-                raise NotProven(f"on {machine}: {no}") from no
-            raise
-        except HarnessError as error:
-            run["error"] = str(error)
-        except Exception as error:  # an answer that nobody foresaw is no reason to say nothing
-            run["error"] = f"{type(error).__name__}: {error}"
+            if not (runs or run["faults"]):  # before anything was touched
+                raise
+            run["error"] = str(no)
+        except (Exception, KeyboardInterrupt) as error:
+            run["error"] = in_words(error)
+            early |= how_it_ended(error)
         runs.append(run)
         if run["before"] or "error" in run:
             break
-    return {
+    return early | {
         "drill": drill.name,
         "title": drill.title,
         "load": drill.load,
@@ -130,6 +142,19 @@ def carry_out(drill: Drill, stage: Stage, machines: Sequence[str] = ()) -> JSON:
         "during": list(during.during) if during else [],
         "runs": runs,
     }
+
+
+def _first_faults(drill: Drill, machines: Sequence[str], reach: Reach) -> Sequence[Fault]:
+    """What would be broken first on each machine; nothing while the ledger's pods are hit, which
+    are not there yet."""
+    planned = drill.faults[0]
+    if planned.hits_ledger:
+        return []
+    found = []
+    for machine in machines:
+        with suppress(*_TOLD_BY_THE_RUN):
+            found.append(fault_of(planned, machine, reach, Random(0)))
+    return found
 
 
 def machines_of(drill: Drill, reach: Reach, draw: Random) -> Sequence[str]:
@@ -221,9 +246,11 @@ def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, 
         stage.afford(fault)
     stage.tell(f"{drill.name} on {machine}: starting the ledger")
     rate = drill.writes_per_s
+    tell = partial(_tell_of, stage, f"{drill.name} on {machine}")
     with (
         stage.keeping(drill.ledger, machine=machine, writes_per_s=rate) as books,
         stage.loading(machine) as load,
+        read_back(books, run, tell),
     ):
         mark = marking(books, load)
         muted = partial(silence, books, drill.targets["outage_s"].number)
@@ -252,9 +279,11 @@ def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, 
                 run["whole_s"] = watch.see_whole(healed, max(_LAST_LOOK_S, left_s))
             if not watch.alarm.is_set():
                 writing_again(books, drill.targets["outage_s"].number)
-        stage.tell(f"{drill.name} on {machine}: reading back what was written")
-        run["ledger"] = dict(books.tally())
     run["seconds"] = round(time.monotonic() - began, 1)
+
+
+def _tell_of(stage: Stage, what: str, words: str) -> None:
+    stage.tell(f"{what}: {words}")
 
 
 def break_once(

@@ -15,7 +15,8 @@ from harness.faults import FAULTS
 from harness.faults.acting import perform
 from harness.faults.keeper import Left, keeper
 from harness.faults.leftovers import leftovers
-from harness.faults.model import Act, Argv, Undo
+from harness.faults.model import API, Act, Argv, Undo
+from harness.probes import owned
 from harness.transport import Reach
 from harness.waiting import until
 
@@ -40,13 +41,34 @@ def mend_left(reach: Reach) -> Iterator[Mended]:
         yield from _of_place(reach, left)
 
 
+def sweep_namespaces(reach: Reach, tell: Callable[[str], object] = str) -> Iterator[Mended]:
+    """Remove every namespace of ours whose owner is gone, with its claims and volumes."""
+    try:
+        swept = owned.sweep(reach.kube, tell=tell)
+    except HarnessError as error:
+        trouble = str(error).partition("\n")[0]
+        yield Mended(what="namespaces of ours", place=API, trouble=f"not known: {trouble}")
+        return
+    for name, why in swept.items():
+        yield Mended(what=f"the namespace {name}, whose harness is gone", place=API, trouble=why)
+
+
 def mend_journal(reach: Reach, armed: Mapping[str, Mapping[str, Any]]) -> Iterator[Mended]:
     """Run the undo of each fault again, from the journal, and see that the fault is gone.
 
     ``armed`` holds what the journal says of each fault that it does not know to be gone.
     """
     for name, data in armed.items():
-        undo = Undo.model_validate(data["undo"])
+        try:
+            undo = Undo.model_validate(data["undo"])
+        except (KeyError, TypeError, ValidationError):  # the journal of another version
+            yield Mended(
+                what=f"{data.get('fault', 'a fault')} {name}",
+                place="its run",
+                trouble="its journal does not say how it is taken back",
+                fault=name,
+            )
+            continue
         trouble = _first(partial(_undo_directly, reach, undo), partial(_see_gone, reach, data))
         what = f"{undo.fault} of {undo.target}"
         yield Mended(what=what, place=undo.place, trouble=trouble, fault=name)
@@ -94,10 +116,15 @@ def _see_gone(reach: Reach, data: Mapping[str, Any]) -> None:
 
 
 def _first(*calls: Callable[[], None]) -> str | None:
-    """Make the calls in order; what the first one that fails says, or None."""
+    """Make the calls in order; what the first one that fails says, or None.
+
+    Whatever it is that it says: one thing that cannot be mended keeps no other from being mended.
+    """
     for call in calls:
         try:
             call()
         except HarnessError as error:
             return str(error).partition("\n")[0]
+        except Exception as error:
+            return f"{type(error).__name__}: {error}".partition("\n")[0]
     return None

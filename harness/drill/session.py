@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import count, islice, takewhile
@@ -12,16 +12,17 @@ from typing import Any, Protocol
 
 from harness.drill.churn import CLAIMS, Churn, churning
 from harness.drill.conduct import Keeping, Loading, Stage, carry_out
+from harness.drill.ending import BY_HAND
 from harness.drill.footprint import footprint
 from harness.drill.latency import quarters
 from harness.drill.loads import Load, Marked, without_load
 from harness.drill.mending import Mended, mend_journal
 from harness.drill.schedule import Turn, drawn
-from harness.drill.soak import BY_HAND, EVERYTHING, RESUMABLE, rebuilt, soak
+from harness.drill.soak import EVERYTHING, RESUMABLE, rebuilt, soak
 from harness.drill.steady import all_numbers, meanwhile, until_steady
 from harness.errors import Unhealed
 from harness.faults.lease import Hold
-from harness.faults.permit import affordable, permitted
+from harness.faults.permit import affordable, permitted, survivable
 from harness.ledger import keeping as ledger_keeping
 from harness.ledger import recovering as ledger_recovering
 from harness.ledger.book import Reader
@@ -80,6 +81,17 @@ class DrillOutcome:
         """Was it stopped by hand?"""
         return isinstance(self.value, Mapping) and self.value.get("ended") == BY_HAND
 
+    @property
+    def unhealed(self) -> str:
+        """Why a fault could not be taken back; empty when none stayed."""
+        return str(self.value.get("unhealed", "")) if isinstance(self.value, Mapping) else ""
+
+    @property
+    def touched_nothing(self) -> bool:
+        """Was a drill stopped by hand before it broke anything?"""
+        runs: Any = self.value.get("runs", ()) if isinstance(self.value, Mapping) else ()
+        return self.by_hand and not any(run["faults"] for run in runs)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Drilling:
@@ -99,7 +111,7 @@ class Drilling:
         drill = load_drill(name).changed(self.reach.profile.drills.get(name))
         own = drill.looks_on(self.reach.profile.cluster().parts)
         claims = drill.claims and self.reach.profile.storage is not None
-        with permitted(self.reach, run.name, allowed=self.options.allowed) as hold:
+        with self._permitted(run) as hold:
             stage = self._stage(name, drill.load, run, hold, own, claims=claims)
             value: Any = carry_out(drill, stage, self.options.machines)
         tallies: dict[str, JSON] = {}
@@ -113,7 +125,7 @@ class Drilling:
     def soak(self, part: str, before: Sequence[DrillOutcome], run: Recorder) -> DrillOutcome:
         """What is left of a soak, after earlier parts of it; Refused with nothing touched."""
         rules = load_soak()
-        with permitted(self.reach, run.name, allowed=self.options.allowed) as hold:
+        with self._permitted(run) as hold:
             stage = self._stage(part, rules.load, run, hold)
             turns, left_s = self._turns(rules, before), self._left_s(before)
             value = soak(rules, turns, left_s, stage, part=part)
@@ -134,7 +146,7 @@ class Drilling:
         What was written is read back in the steady state, so that what can be there is.
         """
         rules = load_soak()
-        with permitted(self.reach, run.name, allowed=self.options.allowed) as hold:
+        with self._permitted(run) as hold:
             stage = self._stage(part, None, run, hold)
             _see_gone(mend_journal(self.reach, left), run)
             self.tell(f"{part} broke off: waiting for the steady state, to read back what it wrote")
@@ -156,6 +168,9 @@ class Drilling:
             )
         value |= {**_limits(rules), "latency_ms": quarters(Reader(folder / "book"))}
         return DrillOutcome(value=value, tallies=observed(tallies, place))
+
+    def _permitted(self, run: Recorder) -> AbstractContextManager[Hold]:
+        return permitted(self.reach, run.name, allowed=self.options.allowed, tell=self.tell)
 
     def is_soaked(self, parts: Sequence[DrillOutcome]) -> bool:
         """Is nothing left to soak? What ended early by itself is not taken up again."""
@@ -206,6 +221,7 @@ class Drilling:
         self.tell(f"every choice is drawn from --seed {self.options.seed}")
         return Stage(
             reach=self.reach,
+            survivable=partial(survivable, self.reach),
             calm=partial(until_steady, self.reach, [steady, *([own] if own else [])], numbers),
             afford=partial(affordable, self.reach, hold),
             warning=hold.warning,
@@ -236,7 +252,6 @@ class Drilling:
                     seed=self.options.seed,
                     hide=self.hide,
                     rate_per_s=writes_per_s,
-                    lasts_s=self._lasts_s,
                 ) as books,
                 churning(self.reach, self.options.seed) if claims else nullcontext() as churn,
             ):

@@ -5,6 +5,7 @@ Nothing is judged here. Whatever comes of it is journalled as it happens (record
 
 ``wanted_s``, ``lasted_s``   how long it should have lasted, and did
 ``ended``       why it ended early; None when it did not
+``unhealed``    only if a fault could not be taken back: why
 ``turns``       each {"number", "at_s", "machine", "before", "error", "faults", "steady_s", "after"}
                 as the runs of a drill have them (``conduct``), or "refused": why it was left out,
                 or "broken_off": that its harness was not there at its end
@@ -23,18 +24,19 @@ from random import Random
 from typing import Any
 
 from harness.drill.conduct import Stage, break_once, fault_of
+from harness.drill.ending import BY_HAND, how_it_ended, in_words
 from harness.drill.footprint import footprint
-from harness.drill.loads import Mark, marking
+from harness.drill.loads import Load, Mark, marking
 from harness.drill.schedule import Turn
 from harness.drill.watch import watching
 from harness.drill.writing import Books, writing_again
-from harness.errors import HarnessError, Refused, TimedOut, Unhealed
+from harness.errors import Refused, TimedOut, Unhealed
+from harness.model import JSON
 from harness.settings.soaks import Soak
 from harness.waiting import until
 
 SOAKED = "soaked"  # the kind of its records
 EVERYTHING = "everything"  # what is hit, as its ledger is told: no one machine
-BY_HAND = "stopped by hand"
 BROKE_OFF = "its harness was killed, or broke off"
 # What did not end by itself is taken up again.
 RESUMABLE = (BY_HAND, BROKE_OFF)
@@ -63,8 +65,8 @@ def soak(
 ) -> dict[str, Any]:
     """Take one turn after the other until the time is over, or the turns are.
 
-    Ctrl-C ends it early, with all that is known by then; whoever called hears of it from
-    ``ended``. Unhealed when a fault could not be taken back.
+    However it ends, the ledger is read back, and all that is known by then is returned: ``ended``
+    says why it ended early.
     """
     value: dict[str, Any] = {
         "wanted_s": wanted_s,
@@ -96,12 +98,20 @@ def soak(
                     break
             _look(stage, told)
         value["lasted_s"] = told.lasted_s
-        value["load"] = load.outcome(whole=True)
+        value["load"] = _fared(load)
         told.note("over", load=value["load"])
         stage.tell("reading back what was written")
         value["ledger"] = dict(books.tally())
         value["latency_ms"] = books.latency_ms()
     return value
+
+
+def _fared(load: Load) -> JSON:
+    """What became of the requests; a load that cannot say that is a trouble of its own."""
+    try:
+        return load.outcome(whole=True)
+    except Exception as error:
+        return {"phases": {}, "troubles": [in_words(error)]}
 
 
 def rebuilt(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -135,10 +145,13 @@ def rebuilt(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 @contextmanager
 def _ending_well(value: dict[str, Any]) -> Iterator[None]:
+    """Whatever ends the body, what follows it is done, and told that it ended early."""
     try:
         yield
-    except KeyboardInterrupt:
-        value["ended"] = BY_HAND
+    except (Exception, KeyboardInterrupt) as error:
+        broke_off = in_words(error).partition("\n")[0]
+        value["ended"] = value["ended"] or f"it broke off: {broke_off}"
+        value |= how_it_ended(error)
 
 
 def _take(turn: Turn, rules: Soak, stage: Stage, books: Books, mark: Mark, told: _Told) -> bool:
@@ -161,8 +174,8 @@ def _take(turn: Turn, rules: Soak, stage: Stage, books: Books, mark: Mark, told:
         raise
     except Refused as no:
         entry["refused"] = str(no).partition("\n")[0]
-    except HarnessError as error:
-        entry["error"] = str(error)
+    except Exception as error:  # one answer that nobody foresaw ends a turn, and no soak
+        entry["error"] = in_words(error)
     finally:
         if entry["before"]:
             told.value["ended"] = f"there was no steady state: {entry['before'][0]}"
@@ -197,11 +210,15 @@ def _break(
 def _rest(seconds: float, rules: Soak, stage: Stage, told: _Told) -> None:
     """Leave all alone for a while, and take footprints when they are due."""
     deadline = time.monotonic() + seconds
+    tried = [told.value["footprints"][-1]["at_s"]]
 
     def over() -> bool:
-        last = told.value["footprints"][-1]["at_s"]
-        if told.lasted_s - last >= rules.look_every_s:
-            _look(stage, told)
+        if told.lasted_s - tried[-1] >= rules.look_every_s:
+            tried.append(told.lasted_s)
+            try:
+                _look(stage, told)
+            except Exception as error:  # the next one, or the last one, may come to something
+                stage.tell(f"no footprint was taken: {in_words(error)}")
         return time.monotonic() >= deadline
 
     try:

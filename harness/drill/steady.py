@@ -12,6 +12,7 @@ from typing import Any
 from harness.checks import CHECKS
 from harness.errors import HarnessError, TimedOut
 from harness.model import Case, Numbers, Observation, Outcome, Verdict
+from harness.notices import collecting
 from harness.probes import PROBES, pods
 from harness.settings import Gates
 from harness.settings.drills import Looks
@@ -143,7 +144,8 @@ def _observe(reach: Reach, without: str | None, name: str) -> Sequence[Observati
         began = time.monotonic()
         value, error = None, None
         try:
-            value = probe.observe(own, target)
+            with collecting():  # what is left of this look is swept by a later one
+                value = probe.observe(own, target)
         except HarnessError as problem:
             error = str(problem)
         except Exception as problem:  # a probe that breaks has seen nothing

@@ -4,6 +4,7 @@
     renew ID LEASE   a new timer first, then the old one away: there is always one
     heal ID          run the undo now
     list             what is armed here, and what a fault left although nothing is armed
+    needs            the programs that this needs and the machine lacks
 
 An undo lies in FOLDER/ID/: ``undo`` (what runs) and ``entry.json`` (what it is). It removes itself
 when every command succeeded, and with the last one the unit that runs all of them after a boot.
@@ -27,14 +28,23 @@ FOLDER = Path("/var/lib/cutover-faults")
 UNITS = Path("/etc/systemd/system")
 BOOT_UNIT = UNITS / "cutover-heal.service"
 AT_BOOT = UNITS / "multi-user.target.wants" / BOOT_UNIT.name
+# Most undo needs the network, an API server or Ceph: it comes after the network, and is tried until
+# it succeeds. It does not come after the node's services: a fault may be what keeps them from
+# starting. Not of Type=oneshot, which systemd before 244 does not start again.
 BOOT = """[Unit]
 Description=Take back what a fault of the cutover harness left before this boot
+Wants=network-online.target
+After=network-online.target
+StartLimitIntervalSec=0
 
 [Service]
-Type=oneshot
-ExecStart=/bin/sh -c 'for undo in {folder}/*/undo; do [ ! -e "$undo" ] || /bin/sh "$undo"; done'
+ExecStart=/bin/sh -c 'for undo in {folder}/*/undo; do \\
+  [ ! -e "$undo" ] || /bin/sh "$undo" || failed=1; done; [ -z "$failed" ]'
+Restart=on-failure
+RestartSec=5s
 """
-# A command must not keep those after it from running, and what failed is tried again.
+# A command must not keep those after it from running, hang it or fail it; what failed is tried
+# again.
 UNDO = """#!/bin/sh
 exec 9< "$0" && flock 9
 [ -e {entry} ] || exit 0
@@ -45,6 +55,8 @@ rm -rf {entry}
 rmdir {folder} 2> /dev/null || exit 0
 rm -f {at_boot} {boot_unit}
 """
+WITHIN_S = 180.0
+NEEDS = ("systemd-run", "systemctl", "sh", "flock", "timeout")
 # The handle of every queue of ours, on the uplinks of a machine.
 QUEUE = "c0de:"
 RUN = Path("/run")
@@ -88,7 +100,8 @@ def arm(text: str) -> dict[str, Any]:
     entry = json.loads(text)
     folder = FOLDER / entry["id"]
     folder.mkdir(parents=True, exist_ok=True)
-    lines = [shlex.join(command) + " || status=1" for command in entry["commands"]]
+    limit = ("timeout", "--kill-after=5", f"{max(1.0, entry.get('within_s', WITHIN_S)):g}")
+    lines = [shlex.join([*limit, *command]) + " || status=1" for command in entry["commands"]]
     undo = UNDO.format(
         entry=folder,
         folder=FOLDER,
@@ -106,6 +119,10 @@ def arm(text: str) -> dict[str, Any]:
     return {"armed": timer(entry["id"], 1)}
 
 
+def needs() -> dict[str, Any]:
+    return {"missing": [name for name in NEEDS if shutil.which(name) is None]}
+
+
 def renew(name: str, lease_s: str) -> dict[str, Any]:
     if not (FOLDER / name).exists():
         return {"gone": True}
@@ -118,6 +135,8 @@ def renew(name: str, lease_s: str) -> dict[str, Any]:
 
 def heal(name: str) -> dict[str, Any]:
     undo = FOLDER / name / "undo"
+    if undo.exists() and not undo.stat().st_size:
+        undo.unlink()  # torn by a crash
     done = run("/bin/sh", str(undo)) if undo.exists() else None
     if undo.exists():
         return {"done": False, "said": done.stdout.strip()[-600:] if done else ""}
@@ -136,8 +155,9 @@ def entries() -> list[Any]:
     found = []
     for folder in sorted(FOLDER.iterdir()) if FOLDER.is_dir() else ():
         try:
-            found.append(json.loads((folder / "entry.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError):
+            entry = json.loads((folder / "entry.json").read_text(encoding="utf-8"))
+            found.append({**entry, "id": folder.name, "commands": list(entry["commands"])})
+        except (OSError, ValueError, TypeError, KeyError):
             found.append({"id": folder.name, "commands": []})
     return found
 
@@ -267,6 +287,7 @@ VERBS: dict[str, Callable[..., dict[str, Any]]] = {
     "renew": renew,
     "heal": heal,
     "list": listing,
+    "needs": needs,
 }
 
 

@@ -18,6 +18,7 @@ from harness.faults.fault import Fault
 from harness.faults.model import Act, Argv
 from harness.faults.seen import node
 from harness.transport import Reach
+from harness.transport.quantity import amount
 
 _STRESS = "/usr/bin/stress-ng"
 # A unit ends by itself after this long, whatever becomes of the undo; no fault lasts longer.
@@ -112,4 +113,4 @@ def measured(reach: Reach, machine: str, *, everything: bool = True) -> Mapping[
 
 def processors(reach: Reach, machine: str) -> float:
     """How many processors the node has, as the API has it."""
-    return float(node(reach, machine)["status"]["capacity"]["cpu"])
+    return amount(node(reach, machine)["status"]["capacity"]["cpu"])

@@ -14,9 +14,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from harness.errors import TimedOut, Unhealed
 from harness.faults.acting import run_here
@@ -33,7 +35,7 @@ def arm(undo: Undo) -> None:
     """Write the undo down, and start the process that waits for its lease to end."""
     folder = _folder(undo.id)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "entry.json").write_text(undo.model_dump_json(), encoding="utf-8")
+    _write(folder / "entry.json", undo.model_dump_json())
     _begin_lease(folder, undo.lease_s)
     # The shell ends at once, so that the process is nobody's child: whoever armed it need not wait.
     process = (sys.executable, "-m", "harness.faults.guardian", str(folder))
@@ -58,12 +60,16 @@ def renew(undo: Undo) -> bool:
 
 
 def heal(name: str) -> None:
-    """Run the undo of that id now, if it is still there; Unhealed when a command of it failed."""
+    """Run the undo of that id now, if it is still there; Unhealed when a command of it failed.
+
+    An entry that a crash tore is removed: it is whole on the disk before its fault is injected.
+    """
     folder = _folder(name)
     with _alone(folder) as still_there:
         if not still_there:
             return
-        failed = _failures(Undo.model_validate_json((folder / "entry.json").read_bytes()))
+        undo = _entry(folder)
+        failed = [] if undo is None else _failures(undo)
         if failed:
             raise Unhealed(
                 f"the undo of {name} failed here: {'; '.join(failed)}",
@@ -72,10 +78,17 @@ def heal(name: str) -> None:
         shutil.rmtree(folder)
 
 
-def armed() -> Sequence[Undo]:
-    """Every undo that is kept here."""
-    entries = sorted(_home().glob("*/entry.json"))
-    return [Undo.model_validate_json(entry.read_bytes()) for entry in entries]
+def armed() -> Mapping[str, Undo | None]:
+    """Every undo that is kept here, by its id; None for one that was torn by a crash."""
+    folders = sorted(it for it in _home().glob("*") if it.is_dir())
+    return {folder.name: _entry(folder) for folder in folders}
+
+
+def _entry(folder: Path) -> Undo | None:
+    try:
+        return Undo.model_validate_json((folder / "entry.json").read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def watch(folder: Path) -> None:
@@ -115,16 +128,29 @@ def _folder(name: str) -> Path:
 
 def _begin_lease(folder: Path, lease_s: float) -> None:
     """The end of the lease on the clock that no one sets, also while this computer sleeps."""
-    part = folder / "lease.part"
-    part.write_text(f"{time.clock_gettime(time.CLOCK_BOOTTIME) + lease_s:.3f}", encoding="utf-8")
-    part.replace(folder / "lease")
+    _write(folder / "lease", f"{time.clock_gettime(time.CLOCK_BOOTTIME) + lease_s:.3f}")
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole, and wait until the disk has it."""
+    part = path.with_name(f"{path.name}.part")
+    with part.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _left_s(folder: Path) -> float:
-    """Seconds until the lease ends; none when the undo has run."""
+    """Seconds until the lease ends; none when the undo has run, or the lease cannot be read."""
     try:
         end = float((folder / "lease").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (OSError, ValueError):
         return 0.0
     return end - time.clock_gettime(time.CLOCK_BOOTTIME)
 
@@ -139,7 +165,7 @@ def _alone(folder: Path) -> Iterator[bool]:
         return
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield (folder / "entry.json").exists()
+        yield folder.exists()
     finally:
         os.close(lock)
 

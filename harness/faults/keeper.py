@@ -7,9 +7,11 @@ outside, a process of its own (``guardian``). Both need neither us, nor the API,
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+
+from pydantic import ValidationError
 
 from harness.errors import TransportError, Unhealed
 from harness.faults import guardian
@@ -19,8 +21,13 @@ from harness.transport import Reach
 
 AGENT = Path(__file__).with_name("agent_script.py").read_text(encoding="utf-8")
 _PYTHON = ("python3", "-I", "-S", "-")
+_NO_PROGRAM = 127  # what a shell ends with when it does not find one
 _WITHIN_S = 30.0
 _UNDO_WITHIN_S = 90.0
+
+
+class _NoPython(TransportError):
+    """The machine has no interpreter: nothing can be kept there."""
 
 
 class Left(Frozen):
@@ -41,6 +48,10 @@ class Left(Frozen):
 
 class Keeper(Protocol):
     """Keeps undo in one place."""
+
+    def missing(self) -> Sequence[str]:
+        """The programs that the place lacks, without which it can keep no undo."""
+        ...
 
     def arm(self, undo: Undo) -> None:
         """From now on the undo runs by itself when its lease ends."""
@@ -75,6 +86,12 @@ class NodeKeeper:
         self._reach = reach
         self._machine = machine
 
+    def missing(self) -> Sequence[str]:
+        try:
+            return tuple(map(str, self._ask("needs")["missing"]))
+        except _NoPython:
+            return (_PYTHON[0],)
+
     def arm(self, undo: Undo) -> None:
         self._ask("arm", undo.model_dump_json())
 
@@ -95,23 +112,30 @@ class NodeKeeper:
 
     def left(self) -> Left:
         report = self._ask("list")
-        return Left(
-            place=self._machine,
-            armed={it["id"]: _words(it) for it in report["armed"]},
-            strays=tuple(tuple(command) for command in report["strays"]),
-        )
+        try:
+            return Left(
+                place=self._machine,
+                armed={it["id"]: _words(it) for it in report["armed"]},
+                strays=tuple(tuple(command) for command in report["strays"]),
+            )
+        except (KeyError, TypeError, AttributeError, ValidationError) as error:
+            raise TransportError(f"{self._machine}: what is armed there is garbled") from error
 
     def _ask(self, *words: str, within_s: float = _WITHIN_S) -> dict[str, Any]:
         done = self._reach.shell.run(
             self._machine, (*_PYTHON, *words), stdin=AGENT, within_s=within_s
         )
+        if done.status == _NO_PROGRAM:
+            raise _NoPython(f"{self._machine} has no {_PYTHON[0]}")
         try:
-            report: dict[str, Any] = json.loads(done.stdout)
+            report = json.loads(done.stdout)
         except ValueError:
+            report = None
+        if not isinstance(report, dict):
             said = (done.stderr or done.stdout).strip()[-300:]
             raise TransportError(
                 f"{self._machine}: the keeper of undo ended with {done.status}: {said}"
-            ) from None
+            )
         if "error" in report:
             raise TransportError(f"{self._machine}: undo: {report['error']}")
         return report
@@ -119,6 +143,9 @@ class NodeKeeper:
 
 class LocalKeeper:
     """Keeps undo on this computer, by a process that outlives us."""
+
+    def missing(self) -> Sequence[str]:
+        return ()
 
     def arm(self, undo: Undo) -> None:
         guardian.arm(undo)
@@ -133,7 +160,10 @@ class LocalKeeper:
         guardian.heal(name)
 
     def left(self) -> Left:
-        armed = {undo.id: f"{undo.fault} of {undo.target}" for undo in guardian.armed()}
+        armed = {
+            name: _words({} if undo is None else undo.model_dump())
+            for name, undo in guardian.armed().items()
+        }
         return Left(place=HERE, armed=armed)
 
 

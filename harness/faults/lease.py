@@ -1,7 +1,12 @@
 """One harness at a time breaks things in a cluster: it holds a Kubernetes Lease meanwhile.
 
+No two computers' clocks are compared, as in client-go's leader election: the Lease of another
+harness has ended if it did not change for its whole duration while we watched, by our own
+monotonic clock. What it says of the time is for people to read.
+
 An API that does not answer is no reason to let go: it may be what was broken. But the Lease ends by
-itself then, and another harness may take it: whoever does not find its own again has lost it.
+itself then, and another harness may take it: a harness that does not find its own again has lost
+it.
 """
 
 from __future__ import annotations
@@ -9,12 +14,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-from harness.errors import Conflict, HarnessError, NotFound, Refused
+from harness.errors import Conflict, HarnessError, NotFound, Refused, TimedOut, TransportError
 from harness.journal import utc_text
 from harness.transport import Kube
+from harness.waiting import until
 
 NAME = "cutover-disruption"
 _COLLECTION = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
@@ -22,6 +28,9 @@ _PATH = f"{_COLLECTION}/{NAME}"
 # A harness that was killed holds it for so long; the fault's own lease is shorter.
 DURATION_S = 45
 RENEW_S = 10.0
+# Nobody waits for a duration that no harness writes.
+_LONGEST_S = 300
+_LOOK_EVERY_S = 1.0
 _REMEDY = "wait for it; the Lease of a harness that was killed ends by itself"
 
 
@@ -70,9 +79,13 @@ class Hold:
 
 
 @contextmanager
-def held(kube: Kube, by: str) -> Iterator[Hold]:
-    """Hold the Lease while the body runs; Refused when somebody else does."""
-    _take(kube, by)
+def held(kube: Kube, by: str, tell: Callable[[str], object] = str) -> Iterator[Hold]:
+    """Hold the Lease while the body runs; Refused when another harness does.
+
+    Whether a harness that took it before still lives is watched for as long as its Lease lasts, at
+    most: ``tell`` is told that we wait.
+    """
+    _take(kube, by, tell)
     hold = Hold(kube, by)
     stop = threading.Event()
 
@@ -96,71 +109,91 @@ def held(kube: Kube, by: str) -> Iterator[Hold]:
             _let_go(kube, by)
 
 
-def holder(kube: Kube) -> str | None:
-    """Who holds it now; None when nobody does, or when the API does not say."""
+def _take(kube: Kube, by: str, tell: Callable[[str], object]) -> None:
     try:
-        by, until = _held_by(kube.get(_PATH))
-    except HarnessError:
-        return None
-    return by if until > datetime.now(UTC) else None
-
-
-def _take(kube: Kube, holder: str) -> None:
-    try:
-        kube.create(_COLLECTION, _lease(holder))
+        kube.create(_COLLECTION, _lease(by))
         return
     except Conflict:
-        there = kube.get(_PATH)
-    by, until = _held_by(there)
-    if by != holder and until > datetime.now(UTC):
-        raise Refused(_words(by, until), remedy=_REMEDY)
+        pass
     try:
-        kube.apply(_lease(holder, there))
+        there = _ended(kube, by, tell)
+    except NotFound:  # its holder has let go meanwhile
+        there = None
+    try:
+        if there is None:
+            kube.create(_COLLECTION, _lease(by))
+        else:
+            kube.apply(_lease(by, there))
     except Conflict as error:
-        raise Refused(_words("somebody who was faster", until), remedy=_REMEDY) from error
+        raise Refused(_words("a harness that was faster"), remedy=_REMEDY) from error
 
 
-def _renew(kube: Kube, holder: str) -> str | None:
+def _ended(kube: Kube, by: str, tell: Callable[[str], object]) -> Mapping[str, Any]:
+    """The Lease that is there, and that may be taken; Refused while its holder lives."""
+    there: Mapping[str, Any] = kube.get(_PATH)
+    other = _holder(there)
+    if other in ("", by):
+        return there
+    lasts_s = float(there["spec"].get("leaseDurationSeconds") or DURATION_S)
+    if lasts_s > _LONGEST_S:
+        raise Refused(
+            f"{_words(other)}, for {lasts_s:g} s: no harness writes that",
+            remedy=f"if none runs: kubectl --namespace=kube-system delete lease {NAME}",
+        )
+    tell(f"{other} holds the Lease {NAME}: watching for {lasts_s:g} s whether it still renews it")
+
+    def renewed() -> bool:
+        try:
+            return _version(kube.get(_PATH)) != _version(there)
+        except NotFound:
+            raise
+        except TransportError:  # not seen to be renewed: taking it fails then if it was
+            return False
+
+    with suppress(TimedOut):
+        until(renewed, within_s=lasts_s, what="a renewal", every_s=_LOOK_EVERY_S)
+        raise Refused(_words(other), remedy=_REMEDY)
+    return there
+
+
+def _version(lease: Mapping[str, Any]) -> tuple[Any, Any]:
+    """What changes when a Lease is renewed, however wrong its holder's clock is."""
+    return lease["metadata"].get("resourceVersion"), lease["spec"]
+
+
+def _renew(kube: Kube, by: str) -> str | None:
     """Begin our Lease anew, unless it changed meanwhile; why it is no longer ours, or None."""
     try:
         there = kube.get(_PATH)
     except NotFound:
         return f"the Lease {NAME} is gone: another harness may have held it meanwhile"
-    by, until = _held_by(there)
-    if by != holder:
-        return _words(by, until)
+    if _holder(there) != by:
+        return _words(_holder(there))
     try:
-        kube.apply(_lease(holder, there))
+        kube.apply(_lease(by, there))
     except Conflict:
-        by, until = _held_by(kube.get(_PATH))
-        if by == holder:
+        other = _holder(kube.get(_PATH))
+        if other == by:
             raise
-        return _words(by, until)
+        return _words(other)
     return None
 
 
-def _let_go(kube: Kube, holder: str) -> None:
+def _let_go(kube: Kube, by: str) -> None:
     with suppress(NotFound):
-        if _held_by(kube.get(_PATH))[0] == holder:
+        if _holder(kube.get(_PATH)) == by:
             kube.delete(_PATH)
 
 
-def _held_by(lease: Mapping[str, Any]) -> tuple[str, datetime]:
-    """Who holds it, and until when (UTC)."""
-    spec = lease["spec"]
-    renewed = datetime.fromisoformat(spec["renewTime"])
-    seconds = int(spec.get("leaseDurationSeconds", DURATION_S))
-    return str(spec.get("holderIdentity", "")), renewed + timedelta(seconds=seconds)
+def _holder(lease: Mapping[str, Any]) -> str:
+    return str(lease["spec"].get("holderIdentity") or "")
 
 
-def _words(by: str, until: datetime) -> str:
-    return (
-        f"another harness breaks things in this cluster: {by} holds the Lease {NAME} "
-        f"until {until:%H:%M:%S} UTC"
-    )
+def _words(other: str) -> str:
+    return f"another harness breaks things in this cluster: {other} holds the Lease {NAME}"
 
 
-def _lease(holder: str, there: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def _lease(by: str, there: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The Lease as it is to be; in the place of one that is ``there``, and has not changed."""
     metadata = {"name": NAME, "namespace": "kube-system"}
     if there is not None:
@@ -170,7 +203,7 @@ def _lease(holder: str, there: Mapping[str, Any] | None = None) -> dict[str, Any
         "kind": "Lease",
         "metadata": metadata,
         "spec": {
-            "holderIdentity": holder,
+            "holderIdentity": by,
             "leaseDurationSeconds": DURATION_S,
             "renewTime": utc_text(datetime.now(UTC)),
         },

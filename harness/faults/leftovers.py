@@ -48,7 +48,7 @@ def _cordons(reach: Reach, armed: Collection[str]) -> Iterator[Left]:
     known = {machine.name for machine in reach.profile.machines}
     for node in reach.kube.get("/api/v1/nodes")["items"]:
         name = str(node["metadata"]["name"])
-        by = node["metadata"].get("annotations", {}).get(drain.MARKED)
+        by = (node["metadata"].get("annotations") or {}).get(drain.MARKED)
         if by is not None and by not in armed and name in known:
             place = server_beside(reach, name).name
             yield Left(place=place, strays=drain.undoing(reach, name))

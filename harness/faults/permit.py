@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from harness.errors import NotProven, Refused, TimedOut
+from harness.errors import NotProven, Refused, TimedOut, TransportError
 from harness.faults import lease
-from harness.faults.budget import refusal
+from harness.faults.budget import Standing, refusal
 from harness.faults.fault import Fault
+from harness.faults.keeper import keeper
 from harness.faults.leftovers import leftovers
 from harness.faults.standing import standing, without
 from harness.faults.swarm_budget import swarm_margins
+from harness.probes import owned
 from harness.settings import Profile
 from harness.transport import Reach
 from harness.transport.identity import same_cluster
@@ -19,6 +21,8 @@ from harness.waiting import until
 
 # The steady state asks for nodes and storage: pods of the machine that was broken before follow.
 PODS_WITHIN_S = 60.0
+# A placement group may peer, or a leader be elected, while we look.
+SUMS_WITHIN_S = 10.0
 
 
 def may_disrupt(profile: Profile, *, allowed: bool) -> None:
@@ -42,15 +46,19 @@ def may_disrupt(profile: Profile, *, allowed: bool) -> None:
 
 
 @contextmanager
-def permitted(reach: Reach, holder: str, *, allowed: bool) -> Iterator[lease.Hold]:
+def permitted(
+    reach: Reach, holder: str, *, allowed: bool, tell: Callable[[str], object] = str
+) -> Iterator[lease.Hold]:
     """The body may break things: this is the right cluster, it is ours alone, nothing is left over.
 
     Refused otherwise. It is ours alone for as long as the Lease is not lost.
     """
     may_disrupt(reach.profile, allowed=allowed)
     same_cluster(reach)
-    with lease.held(reach.kube, holder) as hold:
+    with lease.held(reach.kube, holder, tell) as hold:
         nothing_left(reach)
+        for name, trouble in owned.sweep(reach.kube, keep=holder, tell=tell).items():
+            tell(f"{name}, whose harness is gone: {trouble or 'removed'}")
         yield hold
 
 
@@ -76,22 +84,70 @@ def affordable(reach: Reach, hold: lease.Hold, fault: Fault) -> None:
     """Refused when the fault cannot be injected here, or what it leaves would not be enough; and
     when the Lease is not ours any more."""
     hold.confirm()
-    why = fault.refuse(reach)
-    if why is not None:
-        raise Refused(f"{fault.name} of {fault.target}: {why}")
+    _must_be_possible(reach, fault)
     try:
-        few = [refusal(standing(reach), fault.machine, fault.takes)]
-        few += [str(it) for it in swarm_margins(reach, fault) if not it.holds]
-        why = "; ".join(it for it in few if it) or _too_few_pods(reach, fault)
+        why = _shortage(reach, fault, standing(reach)) or _too_few_pods(reach, fault)
     except NotProven as doubt:
         why = str(doubt)
     if why is not None:
+        raise _too_much(fault, why)
+
+
+def survivable(reach: Reach, faults: Sequence[Fault]) -> None:
+    """Refused when one of these faults cannot be injected, or is more than the quorums can lose.
+
+    Asked before the steady state is waited for: what is broken already is told with the
+    arithmetic, and at once.
+    """
+    for fault in faults:
+        _must_be_possible(reach, fault)
+    shortages: list[Refused] = []
+
+    def enough() -> bool:
+        try:
+            now = standing(reach)
+            found = [(it, _shortage(reach, it, now)) for it in faults]
+        except (NotProven, TransportError) as doubt:  # what still holds is not known
+            shortages[:] = [_too_much(it, str(doubt)) for it in faults]
+            return not faults
+        shortages[:] = [_too_much(fault, why) for fault, why in found if why is not None]
+        return not shortages
+
+    with suppress(TimedOut):
+        until(enough, within_s=SUMS_WITHIN_S, what="enough of everything", every_s=2.0)
+    if shortages:
+        raise shortages[0]
+
+
+def _shortage(reach: Reach, fault: Fault, now: Standing) -> str | None:
+    """Of which quorums, copies and parts of the Swarm the fault would leave too few."""
+    few = [refusal(now, fault.machine, fault.takes)]
+    few += [str(it) for it in swarm_margins(reach, fault) if not it.holds]
+    return "; ".join(it for it in few if it) or None
+
+
+def _must_be_possible(reach: Reach, fault: Fault) -> None:
+    """Refused when the fault cannot be injected here, or nothing could keep its undo."""
+    place, _ = fault.undo(reach)
+    missing = keeper(reach, place).missing()
+    if missing:
         raise Refused(
-            f"{fault.name} of {fault.target} is more than the cluster can lose now: {why}",
-            remedy="repair that first: ./cutover gate 4; pods of which none must be left need "
-            "`even_all` in the drill's `with:`, or in `drills:` of the profile, and a Swarm that "
-            "may be lost needs `accept_swarm_loss`",
+            f"{fault.name} of {fault.target}: {place} cannot keep the undo, it has no "
+            f"{' and no '.join(missing)}",
+            remedy=f"install {', '.join(missing)} there; ./cutover doctor lists what is missing",
         )
+    why = fault.refuse(reach)
+    if why is not None:
+        raise Refused(f"{fault.name} of {fault.target}: {why}")
+
+
+def _too_much(fault: Fault, why: str) -> Refused:
+    return Refused(
+        f"{fault.name} of {fault.target} is more than the cluster can lose now: {why}",
+        remedy="repair that first: ./cutover gate 4; pods of which none must be left need "
+        "`even_all` in the drill's `with:`, or in `drills:` of the profile, and a Swarm that "
+        "may be lost needs `accept_swarm_loss`",
+    )
 
 
 def _too_few_pods(reach: Reach, fault: Fault) -> str | None:

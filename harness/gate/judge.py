@@ -329,6 +329,8 @@ def _warnings(trail: Trail, judged: Sequence[Judged]) -> Iterator[str]:
     if trail.manifest.uncommitted:
         yield "the working tree held changes that are in no commit"
     yield from trail.problems
+    yield from trail.notices
+    yield from _healed_later(trail)
     for requirement in judged:
         for key, target in requirement.requirement.targets.items():
             number = requirement.measured.get(key)
@@ -342,6 +344,16 @@ def _warnings(trail: Trail, judged: Sequence[Judged]) -> Iterator[str]:
         asked = by_id.get(waiver.requirement)
         if asked is not None and not _is_needed(waiver, asked, trail):
             yield f"the waiver for {waiver.what} is not needed: remove it"
+
+
+def _healed_later(trail: Trail) -> Iterator[str]:
+    for name, events in trail.healed_later.items():
+        fault = trail.faults.get(name)
+        if fault is not None and "heal-proved" in events:
+            yield (
+                f"{fault.fault} of {fault.target} was taken back by `heal` at "
+                f"{events['heal-proved']}, after this run had ended: its verdict stays"
+            )
 
 
 def _not_proven(reason: str, scenario: str | None = None) -> Finding:

@@ -23,6 +23,8 @@ from harness.gate.ruling import Ruling, rule
 from harness.journal import Record
 from harness.model import Case, Observation
 
+_HEAL_PROVED = "heal-proved"
+
 
 @dataclass(slots=True)
 class StepSeen:
@@ -122,6 +124,8 @@ class Trail:
         self.broken_off: dict[str, Sequence[Mapping[str, Any]]] = {}
         self._soaked: dict[str, list[Mapping[str, Any]]] = {}
         self.undo: dict[str, Mapping[str, Any]] = {}  # fault → what was armed, and for what
+        # What `heal` wrote when the run was over: events of faults, and when.
+        self.healed_later: dict[str, dict[str, str]] = {}
         self.redacted: Mapping[str, Any] = {"places": {}, "tokens": {}}
         self.collected: list[Collected] = []
         self.collections: list[str] = []
@@ -130,6 +134,7 @@ class Trail:
         self.refused: str | None = None
         self.interrupted: str | None = None
         self.problems: list[str] = []
+        self.notices: list[str] = []
         self.torn_bytes = 0
         self.ended = False
 
@@ -140,6 +145,10 @@ class Trail:
         for record in records:
             trail.feed(record)
         return trail
+
+    def is_check(self, text: str) -> bool:
+        """Is there a check of this name?"""
+        return text in self._checks
 
     @property
     def manifest(self) -> Manifest:
@@ -155,6 +164,7 @@ class Trail:
 
     @property
     def last(self) -> Record:
+        """The end of the run, or its last record if it has no end; nothing that `heal` wrote."""
         if self._last is None:
             raise NotProven("the journal is empty")
         return self._last
@@ -162,17 +172,31 @@ class Trail:
     @property
     def left(self) -> Mapping[str, Mapping[str, Any]]:
         """What was armed for each fault that is not known to be gone."""
-        there = {name for name, it in self.faults.items() if not it.heal_proved}
+        there = {
+            name
+            for name, it in self.faults.items()
+            if not it.heal_proved and _HEAL_PROVED not in self.healed_later.get(name, {})
+        }
         return {name: data for name, data in self.undo.items() if name in there}
 
     def feed(self, record: Record) -> None:
         """Take in the next record; kinds that carry no judgement are passed over."""
         if self._first is None:
             self._first = record
-        self._last = record
+        if self.ended and record.kind != "session":
+            self._feed_later(record)
+            return
+        if record.kind != "torn" and not _is_by_heal(record):
+            self._last = record
         handler = self._HANDLERS.get(record.kind)
         if handler is not None:
             handler(self, record)
+
+    def _feed_later(self, record: Record) -> None:
+        """What `heal` wrote after the end changes nothing of what the run came to."""
+        if record.kind == "fault":
+            events = self.healed_later.setdefault(record.subject, {})
+            events[record.data["event"]] = record.at
 
     def observations(self, probe: str) -> Mapping[str, Observation]:
         """The newest look of a probe in this session, by target."""
@@ -201,6 +225,10 @@ class Trail:
         self.signer = record.data.get("signer")
         self.sessions += 1
         self._looks.clear()
+        for name, events in self.healed_later.items():
+            for event, at in events.items():
+                self._see_fault(name, event, at)
+        self.healed_later.clear()
         self.refused = self.interrupted = None
         self.problems.clear()
         self.ended = False
@@ -277,6 +305,9 @@ class Trail:
     def _on_problem(self, record: Record) -> None:
         self.problems.append(record.data["text"])
 
+    def _on_notice(self, record: Record) -> None:
+        self.notices.append(f"{record.subject}: {record.data['text']}")
+
     def _remember(self, probe: str) -> None:
         """A drill, or a part of a soak, that was observed is over, and so is its ledger."""
         tallies = self.observations(LEDGER)
@@ -284,6 +315,8 @@ class Trail:
             if seen.error is None:
                 own = {it: seen.value for it, seen in tallies.items() if it.startswith(f"{name}/")}
                 outcome = DrillOutcome(value=seen.value, tallies=own)
+                if probe == DRILLS and outcome.touched_nothing:
+                    continue  # it may be carried out yet
                 self.completed[probe, name] = Completed(outcome, seen.at, seen.took_s)
 
     def _on_soaked(self, record: Record) -> None:
@@ -303,14 +336,17 @@ class Trail:
                 drill=self._drill_under_way(),
             )
             return
-        fault = self.faults.get(record.subject)
+        self._see_fault(record.subject, event, record.at)
+
+    def _see_fault(self, name: str, event: str, at: str) -> None:
+        fault = self.faults.get(name)
         if fault is None:
             return  # its arming failed: it was taken back, and never injected
         if event == "active":
             fault.active_proved = True
         elif event == "healed":
-            fault.healed = record.at
-        elif event == "heal-proved":
+            fault.healed = at
+        elif event == _HEAL_PROVED:
             fault.heal_proved = True
 
     def _drill_under_way(self) -> str | None:
@@ -348,6 +384,7 @@ class Trail:
         "step": _on_step,
         "scenario-end": _on_scenario_end,
         "problem": _on_problem,
+        "notice": _on_notice,
         "fault": _on_fault,
         SOAKED: _on_soaked,
         "collect": _on_collect,
@@ -357,3 +394,7 @@ class Trail:
         "torn": _on_torn,
         "end": _on_end,
     }
+
+
+def _is_by_heal(record: Record) -> bool:
+    return record.kind == "fault" and record.data.get("by") == "heal"

@@ -22,7 +22,7 @@ SOCKET = "unix:///run/k3s/containerd/containerd.sock"
 RKE2 = "/var/lib/rancher/rke2"
 CTR = ["ctr", "--address", "/run/k3s/containerd/containerd.sock", "--namespace", "k8s.io"]
 # What every control plane shares; the rest of its certificates each makes for itself.
-SHARED = ("ca", "front-proxy-ca", "etcd/ca")
+SHARED = ("ca", "front-proxy-ca", "etcd/ca", "etcd/peer-ca")
 
 
 def import_images(lab: Lab, archive: str, log: Path) -> None:
@@ -50,11 +50,24 @@ def configuration(lab: Lab, node: Node) -> str:
     return fill((LAB / "kubeadm.yaml").read_text(encoding="utf-8"), words(lab, node))
 
 
+def etcd_configuration(lab: Lab, node: Node) -> str:
+    """etcd's configuration for one machine: it joins those of the machines before it."""
+    members = ",".join(
+        f"{other.name}=https://{other.address}:2380" for other in lab.nodes[: node.index]
+    )
+    values = words(lab, node) | {
+        "MEMBERS": members,
+        "CLUSTER_STATE": "new" if node.index == 1 else "existing",
+    }
+    return fill((LAB / "etcd.yaml").read_text(encoding="utf-8"), values)
+
+
 def first(lab: Lab, log: Path) -> None:
     """Make the cluster on the first machine."""
     node = lab.nodes[0]
     if not _joined(node):
         _fresh(lab, node, log)
+        _etcd(lab, node, log)
         enter(
             lab,
             node,
@@ -83,6 +96,7 @@ def others(lab: Lab, log: Path) -> None:
                 )
         for name in ("sa.key", "sa.pub"):
             _copy(one.system / f"rancher/rke2/server/tls/{name}", tls / name)
+        _etcd(lab, node, own)
         _copy(one.root / "etc/kubernetes/admin.conf", node.root / "etc/kubernetes/discovery.conf")
         enter(
             lab,
@@ -104,6 +118,17 @@ def _fresh(lab: Lab, node: Node, log: Path) -> None:
     for folder in ("agent/pod-manifests", "server/tls"):
         (node.system / "rancher/rke2" / folder).mkdir(parents=True, exist_ok=True)
     path.write_text(configuration(lab, node), encoding="utf-8")
+
+
+def _etcd(lab: Lab, node: Node, log: Path) -> None:
+    """Write what etcd reads, beside its data as RKE2 does, and certify it to its peers."""
+    rke2 = node.system / "rancher/rke2/server"
+    (rke2 / "tls/etcd").mkdir(parents=True, exist_ok=True)
+    enter(lab, node, ["/usr/local/sbin/cutover-peer-certificate"], log=log)
+    path = rke2 / "db/etcd/config"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(etcd_configuration(lab, node), encoding="utf-8")
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -93,8 +93,9 @@ class Lab:
                 f"the cluster {profile.name} is not a lab: it has no lab section",
                 remedy="name a lab with --cluster lab or --cluster lab-full",
             )
-        if any(machine.outside_ipv6 is None for machine in profile.machines):
-            raise ConfigError("each machine of a lab needs an outside_ipv6 of its own")
+        for machine in profile.machines:
+            if [it.version for it in machine.outside_address] != [6]:
+                raise ConfigError(f"{machine.name} needs one outside_address, of IPv6")
         try:
             return cls(profile, Shape.model_validate(profile.lab))
         except ValidationError as error:
@@ -189,7 +190,7 @@ class Lab:
                 index,
                 m.name,
                 address=str(m.address),
-                ipv6=str(m.outside_ipv6),
+                ipv6=str(m.outside_address[0]),
                 folder=self.state / "machines" / m.name,
                 snapshot=self.live,
             )

@@ -231,23 +231,23 @@ def keeping(
     seed: int,
     hide: Callable[[str], object],
     rate_per_s: float = 5.0,
-    lasts_s: float = 7200.0,
 ) -> Iterator[Books]:
     """Keep a ledger of these kinds of writers, each of which has an acknowledged write by then.
 
-    What they write to is made before and taken away afterwards. ``rate_per_s`` is each writer's;
-    ``lasts_s`` is how long it will be kept at most: a harness that is started later than that
-    sweeps what this one may have left. ``hide`` is told each secret that is made. Raises NotProven,
-    TimedOut or TransportError when the writers cannot begin.
+    What they write to is made before and taken away afterwards; what a killed harness leaves is
+    swept by the next one, unless that goes on with the same ``run``. ``rate_per_s`` is each
+    writer's. ``hide`` is told each secret that is made. Raises NotProven, TimedOut or
+    TransportError when the writers cannot begin.
     """
     unknown = sorted(set(names) - set(WRITERS))
     if unknown:
         raise ConfigError(
             f"the ledger has no writer {', '.join(unknown)}", remedy=f"it has {', '.join(WRITERS)}"
         )
-    machines = reach.profile.cluster().machines
+    machines, storage = reach.profile.cluster().machines, reach.profile.storage
+    keeps = storage is not None and storage.reclaim_policy == "Retain"
     with (
-        platform.namespace(reach.kube, lasts_s) as space,
+        platform.namespace(reach.kube, run.partition("/")[0], keeps_volumes=keeps) as space,
         closing(Tunnels(reach.profile.access.ssh, machines)) as tunnels,
     ):
         ground = platform.Platform(reach, space, hide=hide)

@@ -11,6 +11,8 @@ LEDGER: tuple[Permission, ...] = (
     *(Permission(verb, "namespaces") for verb in ("list", *_APPLIES, "delete")),
     *(Permission("list", kind) for kind in ("serviceaccounts", "events", "services", "pods")),
     *(Permission(verb, "persistentvolumeclaims") for verb in _APPLIES),
+    # The volumes of a class that keeps them go by their policy, which is made Delete.
+    *(Permission(verb, "persistentvolumes") for verb in ("list", "patch")),
     *(Permission(verb, kind) for kind in ("secrets", "services") for verb in _APPLIES),
     *(
         Permission(verb, kind, "apps")

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -50,7 +49,6 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
 }
 _PASSWORD = "/secret/password"
 _PREFIX = "cutover-ledger-"
-_UNTIL = "cutover/until"
 _READY_WITHIN_S = 240.0
 _LOST_AFTER_S = 30
 _SIZES = {"database": 512 * claim_objects.MIB, "files": 256 * claim_objects.MIB}
@@ -257,18 +255,13 @@ class Platform:
 
 
 @contextlib.contextmanager
-def namespace(kube: Kube, lasts_s: float) -> Iterator[str]:
-    """A namespace for a ledger that is kept no longer than that; it goes afterwards.
+def namespace(kube: Kube, owner: str, *, keeps_volumes: bool = False) -> Iterator[str]:
+    """A namespace for a ledger of the run ``owner``; it goes afterwards.
 
-    What a killed harness left is swept once its time is over.
+    ``keeps_volumes`` says that the class of its claims does (Retain): they go all the same.
     """
-    for left in kube.get(f"/api/v1/namespaces?{pods.SELECTOR}")["items"]:
-        meta = left["metadata"]
-        over = float(meta.get("annotations", {}).get(_UNTIL, "inf")) < time.time()
-        if meta["name"].startswith(_PREFIX) and over:
-            kube.delete(f"/api/v1/namespaces/{meta['name']}")
     name = f"{_PREFIX}{secrets.token_hex(4)}"
-    with pods.namespace_named(kube, name, {_UNTIL: f"{time.time() + lasts_s:.0f}"}):
+    with pods.namespace_named(kube, name, owner, claims=keeps_volumes):
         yield name
 
 

@@ -15,6 +15,7 @@ from harness.ledger.book import Reader
 from harness.ledger.readings import in_words, judge, path_of, read_back
 from harness.ledger.tally import Tally
 from harness.ledger.writers import WRITERS, Stage, Writer
+from harness.probes import owned
 from harness.transport import Reach
 from harness.transport.tunnel import Tunnels
 from harness.waiting import until
@@ -43,7 +44,10 @@ def recovered(
         gone = f"what it was written to is gone: the namespace {space}"
         return judge(folder, names, _unless_read(folder, names, gone), broken_off=True)
     machines = reach.profile.cluster().machines
-    with closing(Tunnels(reach.profile.access.ssh, machines)) as tunnels:
+    with (
+        owned.renewed(reach.kube, space, run.partition("/")[0]),
+        closing(Tunnels(reach.profile.access.ssh, machines)) as tunnels,
+    ):
         ground = platform.Platform(reach, space, hide=hide)
 
         def stage(kind: str) -> Stage:

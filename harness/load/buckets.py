@@ -28,11 +28,14 @@ class Bucket:
     """Requests that belong together, usually by the second in which they were due.
 
     ``on_time`` of them began as planned; ``errors`` are those that failed, by kind; ``took`` holds
-    the answers' times, from when each request was due.
+    the answers' times, from when each request was due. ``limited`` are those that got 429, by host:
+    neither failed nor answered. ``retry_after_s`` is the longest that they were told to wait.
     """
 
     on_time: int = 0
     errors: Counter[str] = field(default_factory=Counter)
+    limited: Counter[str] = field(default_factory=Counter)
+    retry_after_s: float | None = None
     took: Any = field(default_factory=_empty)
 
     @property
@@ -42,6 +45,16 @@ class Bucket:
     @property
     def failed(self) -> int:
         return self.errors.total()
+
+    def add_limited(self, host: str, retry_after_s: float | None, *, on_time: bool) -> None:
+        """Take in one request that the ingress did not let through: there were too many of ours."""
+        self.on_time += on_time
+        self.limited[host] += 1
+        self._wait(retry_after_s)
+
+    def _wait(self, seconds: float | None) -> None:
+        told = [it for it in (self.retry_after_s, seconds) if it is not None]
+        self.retry_after_s = max(told, default=None)
 
     def add(self, took_s: float, *, on_time: bool, error: str | None = None) -> None:
         """Take in one request that is over."""
@@ -54,6 +67,8 @@ class Bucket:
     def merge(self, other: Bucket) -> None:
         self.on_time += other.on_time
         self.errors += other.errors
+        self.limited += other.limited
+        self._wait(other.retry_after_s)
         self.took.add(other.took)
 
     def quantile_ms(self, q: float) -> float | None:
@@ -69,11 +84,20 @@ class Bucket:
 
     def to_json(self) -> dict[str, Any]:
         took = self.took.encode().decode() if self.answered else None
-        return {"on_time": self.on_time, "errors": dict(self.errors), "took": took}
+        told = {"on_time": self.on_time, "errors": dict(self.errors), "took": took}
+        if self.limited:
+            told |= {"limited": dict(self.limited), "retry_after_s": self.retry_after_s}
+        return told
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         took = _empty()
         if data["took"] is not None:
             took.decode_and_add(data["took"])
-        return cls(data["on_time"], Counter(data["errors"]), took)
+        return cls(
+            on_time=data["on_time"],
+            errors=Counter(data["errors"]),
+            limited=Counter(data.get("limited", {})),
+            retry_after_s=data.get("retry_after_s"),
+            took=took,
+        )

@@ -1,4 +1,4 @@
-"""The program that offers the load: ``python -m harness.load.generator``, in a process of its own.
+"""The program that offers the load, in a process of its own: ``start`` loads and runs it.
 
 Its standard input is one line, the order, and then nothing: when that ends, because whoever
 started it wants so or is no more, the load ends. Its standard output is what ``results`` reads.
@@ -34,6 +34,7 @@ from locust.env import Environment
 
 from harness.load.buckets import Bucket
 from harness.load.order import ON_TIME_S, Order, Page, due_at
+from harness.throttling import TOO_MANY, retry_after_s
 
 # RFC 8305 lets a client try the next address after a quarter of a second; most are more patient.
 _CONNECTED_WITHIN_S = 1.0
@@ -48,6 +49,15 @@ _CHUNK = 65536
 
 class Failed(Exception):
     """A request that was not served; its text is the kind."""
+
+
+class Limited(Exception):
+    """A request that got 429: the ingress takes no more from our one address just now."""
+
+    def __init__(self, host: str, retry_after: float | None) -> None:
+        super().__init__(host)
+        self.host = host
+        self.retry_after_s = retry_after
 
 
 class Visitor(locust.User):
@@ -79,12 +89,14 @@ class Visitor(locust.User):
         if now < due:  # locust begins with a task, not with waiting
             return
         self.number += self.order.users
-        error = None
+        error: Exception | None = None
         try:
             with gevent.Timeout(self.order.timeout_s):
                 ask(self.order, self.trust, number)
         except gevent.Timeout:
             error = Failed("timed out")
+        except Limited as limit:
+            error = limit
         except Exception as problem:
             error = Failed(kind_of(problem))
         self.environment.events.request.fire(
@@ -112,6 +124,9 @@ def ask(order: Order, trust: ssl.SSLContext, number: int) -> None:
         response = connection.getresponse()
         # An answer is there when all of it is.
         body = b"".join(iter(lambda: response.read(_CHUNK), b""))
+    if response.status == TOO_MANY != page.status:
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        raise Limited(page.host, retry_after_s(headers))
     judge(page, response.status, body)
 
 
@@ -154,7 +169,11 @@ class Seconds:
         self, response_time: float, exception: Exception | None, context: dict[str, Any], **_: Any
     ) -> None:
         """A request is over: locust's event."""
-        self._new[floor(context["due"])].add(
+        bucket = self._new[floor(context["due"])]
+        if isinstance(exception, Limited):
+            bucket.add_limited(exception.host, exception.retry_after_s, on_time=context["on_time"])
+            return
+        bucket.add(
             response_time / 1000,
             on_time=context["on_time"],
             error=None if exception is None else str(exception),
@@ -182,6 +201,7 @@ def main() -> None:
     # sleeps nearly all the time. Being nice would count only among the tasks of one session.
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    say({"stage": "reading its order"})
     order = Order.from_line(sys.stdin.readline())
     signal.alarm(floor(order.lasts_s + order.timeout_s + _GRACE_S))
     Visitor.order, Visitor.trust = order, ssl.create_default_context(cafile=order.authority)
@@ -190,7 +210,7 @@ def main() -> None:
     environment.events.request.add_listener(seconds.hear)
     runner = environment.create_local_runner()
     Visitor.began = time.monotonic() + _BEGINS_IN_S
-    say({"began": Visitor.began})
+    say({"began": Visitor.began, "stage": "sending requests"})
     # Users come as fast as their first requests are due, and the first of them before that.
     runner.start(order.users, spawn_rate=max(_SPAWNS_PER_S, order.per_s))
     writing = gevent.spawn(seconds.write_on)
@@ -201,7 +221,3 @@ def main() -> None:
     writing.kill()
     seconds.write()
     say({"ended": ended})
-
-
-if __name__ == "__main__":
-    main()

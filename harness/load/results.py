@@ -1,8 +1,8 @@
 """What a generator has written: read, and cut by time.
 
-Each line is JSON: first ``{"began"}``, then ``{"second", …}`` with a bucket, several of which may
-be of one second, and at last ``{"ended"}``. All times are of the computer's monotonic clock, which
-the generator shares with whoever started it.
+Each line is JSON: some ``{"stage"}`` of its start, ``{"began"}``, then ``{"second", …}`` with a
+bucket, several of which may be of one second, and at last ``{"ended"}``. All times are of the
+computer's monotonic clock, which the generator shares with whoever started it.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class Cut:
             "answered": self.seen.answered,
             "failed": self.seen.failed,
             "errors": dict(self.seen.errors),
+            "limited": dict(self.seen.limited),
+            "retry_after_s": self.seen.retry_after_s,
             "p50_ms": self.seen.quantile_ms(0.5),
             "p99_ms": self.seen.quantile_ms(0.99),
         }

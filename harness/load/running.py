@@ -7,6 +7,7 @@ us, or by the kernel when we are no more, however we ended.
 from __future__ import annotations
 
 import contextlib
+import json
 import subprocess
 import sys
 import time
@@ -22,7 +23,11 @@ from harness.load.results import Results, read
 from harness.settings import ROOT
 from harness.waiting import uninterrupted, until
 
+# From the first request that is over: until then it is the generator that is waited for.
 _SERVED_WITHIN_S = 30.0
+# A busy computer may take long to start it; one that does nothing for so long is not starting.
+_STARTS_WITHIN_S = 300.0
+_LIFELESS_S = 30.0
 # Requests under way have their own deadline; then there is little left to do.
 _ENDS_WITHIN_S = 15.0
 _TAIL = 300
@@ -41,7 +46,7 @@ class Running:
         self._seen, self._said = folder / "seconds.jsonl", folder / "said.txt"
         with self._seen.open("wb") as seen, self._said.open("wb") as said:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "harness.load.generator"],
+                [sys.executable, "-m", "harness.load.start"],
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=seen,
@@ -55,26 +60,89 @@ class Running:
             self._order_pipe.write(order.line())
             self._order_pipe.flush()
 
-    def served(self, *, within_s: float = _SERVED_WITHIN_S) -> None:
+    def served(
+        self,
+        *,
+        within_s: float = _SERVED_WITHIN_S,
+        starts_within_s: float = _STARTS_WITHIN_S,
+        lifeless_s: float = _LIFELESS_S,
+    ) -> None:
         """Wait until a request was answered; NotProven when none is in time, or it has ended.
 
+        The ingress has ``within_s`` seconds from the first request that is over. The generator has
+        ``starts_within_s`` seconds until then, as long as it shows life every ``lifeless_s``.
         Its second is over, too: phases are cut at whole ones (``Results.cut``), so that whatever is
         noted after this has a request before it.
         """
+        self._started(starts_within_s, lifeless_s)
 
         def looked() -> bool:
-            if self._process.poll() is not None:
-                raise NotProven(f"the load ended before it began: {self._words()}")
+            self._must_run()
             return self._so_far(before=time.monotonic()).answered > 0
 
         try:
             until(looked, within_s=within_s, every_s=0.2, what="an answer to the load")
         except TimedOut as error:
-            told = dict(self._so_far().errors) or "nothing"
+            seen = self._so_far()
+            if seen.limited and not seen.errors:
+                raise NotProven(
+                    f"the ingress limits our one address: each of the first {seen.limited.total()} "
+                    f"requests of the load got 429 Too Many Requests ({dict(seen.limited)})",
+                    remedy="ask sites without a limit, or raise it for this computer's address",
+                ) from error
+            told = dict(seen.errors + seen.limited) or "nothing"
             raise NotProven(
                 f"not one request of the load was answered within {within_s:g} s; told: {told}",
-                remedy="`ingress.sites:` and `ingress.paths:` of the profile say what is asked for",
+                remedy="`ingress.sites:` of the profile say what is asked for",
             ) from error
+
+    def _started(self, within_s: float, lifeless_s: float) -> None:
+        """Wait until the generator has brought a first request to its end, whatever came of it."""
+        sign, seen_at = self._sign_of_life(), time.monotonic()
+
+        def looked() -> bool:
+            nonlocal sign, seen_at
+            self._must_run()
+            now, new = time.monotonic(), self._sign_of_life()
+            if new != sign:
+                sign, seen_at = new, now
+            if now - seen_at > lifeless_s:
+                raise NotProven(
+                    f"the load's generator shows no life for {lifeless_s:g} s, so nothing was "
+                    f"asked of the ingress (it came to: {self._stage()})",
+                    remedy="this computer is too busy to offer a load, or has stopped the process",
+                )
+            found = self._read()
+            return found is not None and bool(found.seconds)
+
+        try:
+            until(looked, within_s=within_s, every_s=0.2, what="the load's first request")
+        except TimedOut as error:
+            raise NotProven(
+                f"the load's generator did not bring one request to its end within {within_s:g} s, "
+                f"so nothing is known of the ingress (it came to: {self._stage()})",
+                remedy="this computer is too busy to offer a load: stop what else runs here",
+            ) from error
+
+    def _must_run(self) -> None:
+        if self._process.poll() is not None:
+            raise NotProven(f"the load ended before it began: {self._words()}")
+
+    def _sign_of_life(self) -> tuple[int, str]:
+        """What changes as long as the generator gets anywhere: its output, its processor time."""
+        try:
+            stat = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="utf-8")
+        except OSError:
+            stat = ""
+        # After the program's name, which may hold anything: utime and stime are the 12th and 13th.
+        ticks = stat.rpartition(")")[2].split()[11:13]
+        return self._seen.stat().st_size, " ".join(ticks)
+
+    def _stage(self) -> str:
+        """How far the generator came, in its own words."""
+        lines = self._seen.read_text(encoding="utf-8").split("\n")[:-1]
+        stages = [told["stage"] for line in lines if "stage" in (told := json.loads(line))]
+        return stages[-1] if stages else "nothing yet"
 
     def go_on(self, seconds: float) -> None:
         """Let it go on for so long; less when it ends by itself."""
@@ -110,8 +178,11 @@ class Running:
                     self.troubles.append(f"the load ended with status {status}: {self._words()}")
 
     def _so_far(self, before: float = inf) -> Bucket:
-        found = read(self._seen, self._order.per_s, ended=time.monotonic())
+        found = self._read()
         return found.cut(0.0, before).seen if found else Bucket()
+
+    def _read(self) -> Results | None:
+        return read(self._seen, self._order.per_s, ended=time.monotonic())
 
     def _words(self) -> str:
         return self._said.read_text(encoding="utf-8", errors="replace").strip()[-_TAIL:] or "mute"

@@ -7,6 +7,7 @@ from typing import ClassVar, Protocol
 
 from harness.model import JSON
 from harness.probes.api_endpoints import ApiEndpoints
+from harness.probes.api_objects import ApiObjects
 from harness.probes.backup_claims import BackupClaims
 from harness.probes.ceph import Ceph
 from harness.probes.cilium import Cilium
@@ -47,6 +48,7 @@ class Probe(Protocol):
 
 _ALL: tuple[Probe, ...] = (
     ApiEndpoints(),
+    ApiObjects(),
     BackupClaims(),
     Ceph(),
     Cilium(),

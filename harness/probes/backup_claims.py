@@ -4,6 +4,7 @@ The value:
 
 ``claims``  every claim that is the declared one, or whose name or labels say backup: {"namespace",
             "name", "modes", "bytes": as bound, or as requested before, "phase", "why"}
+``odd``     such claims that could not be understood: "namespace/name" → why
 ``layout``  {"value": see ``layout_script``} or {"error"}, or None without the declared claim
 """
 
@@ -15,14 +16,15 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, ClassVar
 
 from harness.errors import HarnessError, NotProven, TransportError
 from harness.model import JSON
+from harness.notices import removed_afterwards
 from harness.probes import pods
+from harness.probes.objects import Odd, described, listed, must, quantity, text, texts
 from harness.settings import Backups
 from harness.transport import Kube, Reach
 
@@ -31,11 +33,7 @@ _READY_WITHIN_S = 60.0
 _AT = "/backups"
 _PREFIX = "cutover-probe-backups-"
 _LIVES_S = 300
-_UNITS = {
-    "": 1,
-    **{unit: 1000**power for power, unit in enumerate(("k", "M", "G", "T", "P", "E"), start=1)},
-    **{unit: 1024**power for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
-}
+_SWITCHES = frozenset(("", "true", "false", "yes", "no", "on", "off", "enabled", "disabled"))
 
 
 class BackupClaims:
@@ -51,10 +49,12 @@ class BackupClaims:
         backups = reach.profile.backups
         if backups is None:
             raise NotProven("the profile declares no claim for backups (backups)")
-        listed = reach.kube.get("/api/v1/persistentvolumeclaims")["items"]
-        claims = [found for item in listed if (found := _claim(item, backups))]
+        claimed = reach.kube.get("/api/v1/persistentvolumeclaims")
+        seen = described(claimed, lambda item: _claim(item, backups))
+        claims = [it for it in seen.values.values() if it is not None]
         ours = [it for it in claims if _is_declared(it, backups)]
-        return {"claims": claims, "layout": _layout(reach, backups, ours[0]) if ours else None}
+        layout = _layout(reach, backups, ours[0]) if ours else None
+        return {"claims": claims, "odd": dict(seen.odd), "layout": layout}
 
 
 def _is_declared(claim: Mapping[str, Any], backups: Backups) -> bool:
@@ -62,34 +62,39 @@ def _is_declared(claim: Mapping[str, Any], backups: Backups) -> bool:
 
 
 def _claim(item: Mapping[str, Any], backups: Backups) -> dict[str, Any] | None:
-    meta, spec, status = item["metadata"], item["spec"], item.get("status", {})
-    claim = {"namespace": meta["namespace"], "name": meta["name"]}
-    why = _betrayed(meta, backups.words)
+    space, name = text(item, "metadata", "namespace"), must(item, "metadata", "name")
+    claim = {"namespace": space, "name": name}
+    why = _betrayed(name, texts(item, "metadata", "labels"), backups)
     if not why and not _is_declared(claim, backups):
         return None
-    asked = spec["resources"]["requests"]["storage"]
+    asked = text(item, "spec", "resources", "requests", "storage")
+    size = text(item, "status", "capacity", "storage") or asked
+    if size is None:
+        raise Odd("it says no size")
     return claim | {
-        "modes": list(spec["accessModes"]),
-        "bytes": quantity(status.get("capacity", {}).get("storage", asked)),
-        "phase": status.get("phase", "Pending"),
+        "modes": [str(mode) for mode in listed(item, "spec", "accessModes")],
+        "bytes": quantity(size),
+        "phase": text(item, "status", "phase") or "Pending",
         "why": why,
     }
 
 
-def _betrayed(meta: Mapping[str, Any], patterns: Sequence[str]) -> str:
+def _betrayed(name: str, labels: Mapping[str, str], backups: Backups) -> str:
     """The name, or the label, that says what the claim is for; nothing when none does."""
-    labels = [f"{key}={value}" for key, value in sorted(meta.get("labels", {}).items())]
-    said = [meta["name"], *labels]
-    return next((it for it in said if any(fnmatchcase(it.lower(), p) for p in patterns)), "")
+    told = [
+        f"{key}={value}" for key, value in sorted(labels.items()) if _tells(key, value, backups)
+    ]
+    return next(
+        (it for it in (name, *told) if any(fnmatchcase(it.lower(), p) for p in backups.words)), ""
+    )
 
 
-def quantity(text: str) -> int:
-    """Bytes of a Kubernetes quantity (``500Gi``); TransportError for what is none."""
-    number = text.rstrip("kKMGTPEi")
-    try:
-        return int(Decimal(number) * _UNITS[text[len(number) :]])
-    except (InvalidOperation, KeyError) as error:
-        raise TransportError(f"not a quantity: {text!r}") from error
+def _tells(key: str, value: str, backups: Backups) -> bool:
+    """Does a label say what the claim holds? A tool's mark and a switch, ``backup=true``, do not:
+    they say what is to be done with the claim."""
+    domain = key.rpartition("/")[0].lower()
+    of_a_tool = any(domain == tool or domain.endswith(f".{tool}") for tool in backups.tools)
+    return not of_a_tool and value.lower() not in _SWITCHES
 
 
 def _layout(reach: Reach, backups: Backups, claim: Mapping[str, Any]) -> dict[str, Any]:
@@ -97,7 +102,7 @@ def _layout(reach: Reach, backups: Backups, claim: Mapping[str, Any]) -> dict[st
         return {"error": f"the claim is {claim['phase']}: it cannot be looked into"}
     try:
         with _reader(reach, backups) as pod:
-            argv = ("python3", "-I", "-c", _SCRIPT, _AT)
+            argv = ("python3", "-I", "-c", _SCRIPT, _AT, backups.active)
             done = reach.kube.exec(backups.namespace, pod, argv, within_s=25.0)
         if done.status != 0:
             said = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
@@ -113,14 +118,13 @@ def _reader(reach: Reach, backups: Backups) -> Iterator[str]:
     kube, space = reach.kube, backups.namespace
     _sweep(kube, space)
     name = f"{_PREFIX}{secrets.token_hex(4)}"
-    try:
+    path = f"/api/v1/namespaces/{space}/pods/{name}"
+    with removed_afterwards(f"the pod {space}/{name}", lambda: kube.delete(path)):
         kube.apply(_pod(reach, backups, name))
         _, late = pods.addresses_when_ready(kube, space, {name: name}, _READY_WITHIN_S)
         if late:
             raise TransportError(late[name])
         yield name
-    finally:
-        kube.delete(f"/api/v1/namespaces/{space}/pods/{name}")
 
 
 def _pod(reach: Reach, backups: Backups, name: str) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""What the Cilium agent on each machine says of itself."""
+"""What the Cilium agent on each machine says of itself, and of the other machines."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -13,45 +14,79 @@ from harness.transport import Reach
 _AGENTS = "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dcilium&fieldSelector="
 # Those of Cilium's StatusResponse (api/v1/models) that carry a state.
 _PARTS = ("cilium", "kubernetes", "cni-file", "kvstore")
+# The agent's own client is called cilium-dbg from Cilium 1.15 on, and cilium before.
+_CLIENT = 'exec "$(command -v cilium-dbg || command -v cilium || echo cilium-dbg)" "$@"'
+_REACHABLE = re.compile(r"^Cluster health:\s+(\d+)/(\d+) reachable", re.MULTILINE)
 
 
 class Cilium:
-    """Is the agent's pod there and ready, and what does ``cilium-dbg status`` say in it?
+    """Is the agent's pod there and ready, and what does its ``cilium-dbg status`` say?
 
-    The value has "pod" (None when there is none), "ready", and when it is ready the "parts" of
-    the status: name → {"state": Ok, Warning, Failure or Disabled, "message"}.
+    The value has "pod" (None when there is none), "ready", and when it is ready:
+
+    * "parts": name → {"state": Ok, Warning, Failure or Disabled, "message"};
+    * "controllers": those that fail now, each {"name", "failures": in a row, "last_success": a time
+      in UTC, the year 1 for never, "message"};
+    * "health": the state of Cilium's own health probes (Ok, Disabled …), and "reachable":
+      {"nodes", "of"}, how many nodes they reach; None when they do not say.
     """
 
     name: ClassVar[str] = "cilium"
-    within_s: ClassVar[float] = 40.0
+    within_s: ClassVar[float] = 60.0
 
     def targets(self, reach: Reach) -> Sequence[str]:
         return [machine.name for machine in reach.profile.machines]
 
     def observe(self, reach: Reach, target: str) -> JSON:
         listed = reach.kube.get(f"{_AGENTS}spec.nodeName%3D{target}")["items"]
-        if not listed:
+        # A pod that a shutdown of its node has ended stays listed beside its successor.
+        alive = [it for it in listed if it["status"].get("phase") not in ("Failed", "Succeeded")]
+        if not alive:
             return {"pod": None, "ready": False}
-        pod = listed[0]["metadata"]["name"]
-        conditions = {c["type"]: c["status"] for c in listed[0]["status"].get("conditions", ())}
+        pod = alive[0]["metadata"]["name"]
+        conditions = {c["type"]: c["status"] for c in alive[0]["status"].get("conditions") or ()}
         if conditions.get("Ready") != "True":
             return {"pod": pod, "ready": False}
-        return {"pod": pod, "ready": True, "parts": _parts(reach, pod)}
+        try:
+            status: Mapping[str, Any] = json.loads(_status(reach, pod, "-o", "json"))
+            told = _told(status)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise TransportError(f"cilium-dbg in {pod}: garbled: {error!r}") from error
+        return {"pod": pod, "ready": True, "reachable": _reachable(_status(reach, pod)), **told}
 
 
-def _parts(reach: Reach, pod: str) -> dict[str, JSON]:
-    done = reach.kube.exec(
-        "kube-system", pod, ("cilium-dbg", "status", "-o", "json"), within_s=20.0
-    )
+def _status(reach: Reach, pod: str, *words: str) -> str:
+    argv = ("sh", "-c", _CLIENT, "sh", "status", *words)
+    done = reach.kube.exec("kube-system", pod, argv, within_s=20.0)
     if done.status != 0:
         said = done.stderr.strip()[-300:]
         raise TransportError(f"cilium-dbg in {pod} ended with status {done.status}: {said}")
-    try:
-        status: Mapping[str, Any] = json.loads(done.stdout)
-    except ValueError as error:
-        raise TransportError(f"cilium-dbg in {pod}: garbled: {done.stdout[-200:]!r}") from error
+    return done.stdout
+
+
+def _told(status: Mapping[str, Any]) -> dict[str, JSON]:
+    health = (status.get("cluster") or {}).get("ciliumHealth") or {}
     return {
-        part: {"state": status[part].get("state"), "message": status[part].get("msg", "")}
-        for part in _PARTS
-        if isinstance(status.get(part), Mapping)
+        "parts": {
+            part: {"state": status[part].get("state"), "message": status[part].get("msg", "")}
+            for part in _PARTS
+            if isinstance(status.get(part), Mapping)
+        },
+        "controllers": [
+            {
+                "name": str(it["name"]),
+                "failures": int(it["status"]["consecutive-failure-count"]),
+                "last_success": it["status"].get("last-success-timestamp", ""),
+                "message": it["status"].get("last-failure-msg", ""),
+            }
+            for it in status.get("controllers") or ()
+            if (it.get("status") or {}).get("consecutive-failure-count")
+        ],
+        "health": health.get("state"),
     }
+
+
+def _reachable(text: str) -> JSON:
+    """How many nodes the agent's own health probes reach, as ``cilium-dbg status`` prints it."""
+    found = _REACHABLE.search(text)
+    return {"nodes": int(found[1]), "of": int(found[2])} if found else None

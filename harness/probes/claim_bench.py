@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.bench.bench import RUNS, Committed
+from harness.notices import collecting
 from harness.probes import claim_objects, pods
 from harness.probes.claim_objects import LIMITED, SHARED, SIZES
 from harness.probes.claim_workload import Workload
@@ -22,10 +23,13 @@ _BOUND_WITHIN_S = 60.0
 def measure(reach: Reach, seed: int, tell: Callable[[str], None]) -> dict[str, Committed]:
     """What each machine commits to a claim of the declared class; TransportError, ConfigError."""
     sizes = {name: SIZES[name] for name in (SHARED, LIMITED)}
-    with pods.namespace(reach.kube) as space:
+    with collecting() as left, pods.namespace(reach.kube, claims=True) as space:
         work = Workload(reach, space, seed=seed)
         work.deploy(claim_objects.bind(reach, space, sizes=sizes, within_s=_BOUND_WITHIN_S))
-        return measured(work, tell)
+        found = measured(work, tell)
+    for text in left:
+        tell(text)
+    return found
 
 
 def measured(

@@ -9,7 +9,8 @@ from typing import Any
 
 from harness.errors import ConfigError, HarnessError, TimedOut
 from harness.model import JSON
-from harness.probes import pods
+from harness.probes import pods, volumes
+from harness.probes.objects import flag, listed, must, name_of, part, quantity, text, texts
 from harness.settings import Storage
 from harness.transport import Kube, Reach
 from harness.waiting import until
@@ -22,7 +23,6 @@ SIZES: Mapping[str, int] = {
     LIMITED: 64 * MIB,
     **{f"spare-{number:02}": 16 * MIB for number in range(1, 19)},
 }
-_SHIFTS = {"": 0, "Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40}
 # The volumes of a class say by these parameters where their data goes.
 PLACES = ("clusterID", "fsName", "pool")
 
@@ -38,17 +38,14 @@ def storage(reach: Reach) -> Storage:
 
 def storage_class(kube: Kube, name: str) -> JSON:
     """The class as it is, or None when the cluster has no such class."""
-    for item in kube.get("/apis/storage.k8s.io/v1/storageclasses")["items"]:
-        if item["metadata"]["name"] == name:
+    for item in listed(kube.get("/apis/storage.k8s.io/v1/storageclasses"), "items"):
+        if name_of(item) == name:
+            parameters = texts(item, "parameters")
             return {
-                "provisioner": item["provisioner"],
-                "reclaim_policy": item.get("reclaimPolicy", "Delete"),
-                "expands": bool(item.get("allowVolumeExpansion", False)),
-                "parameters": {
-                    key: value
-                    for key, value in (item.get("parameters") or {}).items()
-                    if key in PLACES
-                },
+                "provisioner": must(item, "provisioner"),
+                "reclaim_policy": text(item, "reclaimPolicy") or "Delete",
+                "expands": flag(item, "allowVolumeExpansion"),
+                "parameters": {key: value for key, value in parameters.items() if key in PLACES},
             }
     return None
 
@@ -85,45 +82,30 @@ def bind(
     def all_bound() -> bool:
         for name, spec in _bound(reach.kube, space, waiting).items():
             after_s = round(time.monotonic() - began[name], 1)
-            found.setdefault(name, {"after_s": after_s, "volume": spec["volumeName"]})
+            found.setdefault(name, {"after_s": after_s, "volume": text(spec, "volumeName")})
         return all(name in found for name in sizes)
 
     with contextlib.suppress(TimedOut):
         until(all_bound, within_s=within_s, every_s=0.2, what="every claim bound")
-    volumes = reach.kube.get("/api/v1/persistentvolumes")["items"]
+    modes = volumes.modes(reach.kube, space)
     said = pods.warnings(reach.kube, space) if len(found) < len(sizes) else {}
     for name in sizes:
         late = {"said": said.get(name, "nothing"), "waited_s": within_s}
-        found[name] = {**found.setdefault(name, late), "modes": _modes(volumes, space, name)}
+        found[name] = {**found.setdefault(name, late), "modes": modes.get(name)}
     return found
 
 
 def _bound(kube: Kube, space: str, names: Sequence[str]) -> dict[str, Any]:
-    listed = kube.get(f"/api/v1/namespaces/{space}/persistentvolumeclaims")["items"]
+    claims = listed(kube.get(f"/api/v1/namespaces/{space}/persistentvolumeclaims"), "items")
     return {
-        item["metadata"]["name"]: item["spec"]
-        for item in listed
-        if item["metadata"]["name"] in names and item["status"].get("phase") == "Bound"
+        must(item, "metadata", "name"): part(item, "spec")
+        for item in claims
+        if must(item, "metadata", "name") in names and text(item, "status", "phase") == "Bound"
     }
-
-
-def _modes(volumes: Sequence[Any], space: str, name: str) -> list[str] | None:
-    """How the claim's volume may be mounted, bound to it or not; None when there is no volume."""
-    for volume in volumes:
-        of = volume["spec"].get("claimRef") or {}
-        if (of.get("namespace"), of.get("name")) == (space, name):
-            return list(volume["spec"]["accessModes"])
-    return None
 
 
 def capacity(kube: Kube, space: str, name: str) -> int | None:
     """How many bytes a claim holds by now, as its status says it."""
     path = f"/api/v1/namespaces/{space}/persistentvolumeclaims/{name}"
-    text = kube.get(path)["status"].get("capacity", {}).get("storage")
-    return None if text is None else quantity(text)
-
-
-def quantity(text: str) -> int:
-    """Bytes of a size as the API writes it: ``64Mi``, ``1Gi``, ``67108864``."""
-    number, suffix = (text[:-2], text[-2:]) if text.endswith("i") else (text, "")
-    return int(number) << _SHIFTS[suffix]
+    size = text(kube.get(path), "status", "capacity", "storage")
+    return None if size is None else quantity(size)

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from harness.errors import TimedOut, TransportError
+from harness.errors import HarnessError, TimedOut, TransportError
 from harness.model import JSON
+from harness.probes import volumes
 from harness.probes.claim_objects import LIMITED, storage
 from harness.probes.claim_workload import Workload
 from harness.transport import Reach
@@ -32,16 +33,6 @@ def stored(reach: Reach) -> int:
     raise TransportError(f"Ceph has no pool {pool}", remedy="`storage.data_pool` names the pool")
 
 
-def _volume(work: Workload) -> str | None:
-    """In which phase the claim's volume still is; None when it is gone."""
-    for volume in work.reach.kube.get("/api/v1/persistentvolumes")["items"]:
-        of = volume["spec"].get("claimRef") or {}
-        if (of.get("namespace"), of.get("name")) == (work.space, LIMITED):
-            kept = volume["spec"].get("persistentVolumeReclaimPolicy")
-            return f"{volume['status'].get('phase')}, reclaim policy {kept}"
-    return None
-
-
 def _awaited(look: Callable[[], T], well: Callable[[T], bool], within_s: float) -> T:
     """The first thing seen that is well, or the last one seen in time."""
     seen: list[T] = []
@@ -58,7 +49,10 @@ def _awaited(look: Callable[[], T], well: Callable[[T], bool], within_s: float) 
 def deleted(
     work: Workload, before: int, filled: int, *, within_s: float = _GIVEN_BACK_WITHIN_S
 ) -> dict[str, JSON]:
-    """Delete the claim that was filled; the pool held ``before`` bytes without its ``filled``."""
+    """Delete the claim that was filled; the pool held ``before`` bytes without its ``filled``.
+
+    Of a class that keeps volumes (Retain), the volume must stay; then it is made to go.
+    """
     reach = work.reach
     full = before + _UP * filled
     counted = _awaited(lambda: stored(reach), lambda now: now >= full, _COUNTED_WITHIN_S)
@@ -66,12 +60,30 @@ def deleted(
     work.remove_pods()
     began = time.monotonic()
     reach.kube.delete(f"/api/v1/namespaces/{work.space}/persistentvolumeclaims/{LIMITED}")
-    volume = _awaited(lambda: _volume(work), lambda left: left is None, within_s)
-    if volume is not None:
-        return found | {"left": volume, "waited_s": within_s}
+    if storage(reach).reclaim_policy == "Retain":
+        found["kept"] = _released(work, within_s)
+        began = time.monotonic()
+        try:
+            volumes.give_back(reach.kube, work.space)
+        except HarnessError as error:
+            return found | {"left": f"{found['kept']} ({error})", "waited_s": 0.0}
+    left = _awaited(lambda: _volume(work), lambda it: it is None, within_s)
+    if left is not None:
+        return found | {"left": left, "waited_s": within_s}
     found["gone_after_s"] = round(time.monotonic() - began, 1)
     left_s = within_s - (time.monotonic() - began)
     found["after"] = _awaited(
         lambda: stored(reach), lambda now: now <= counted - _DOWN * filled, left_s
     )
     return found | {"given_back_after_s": round(time.monotonic() - began, 1)}
+
+
+def _volume(work: Workload) -> str | None:
+    return volumes.of_claim(work.reach.kube, work.space, LIMITED)
+
+
+def _released(work: Workload, within_s: float) -> str | None:
+    """What became of the volume: None when it is gone."""
+    return _awaited(
+        lambda: _volume(work), lambda it: it is None or it.startswith("Released"), within_s
+    )

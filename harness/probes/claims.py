@@ -12,7 +12,8 @@ file system said}, or {"error": why it is not known}:
 ``full``      {"size": bytes asked for, "first", "second": answers of two machines}
 ``grown``     {"size", "after_s", "filled": answer}, {"size", "said", "waited_s"} or {"error"}
 ``deleted``   {"filled", "before", "full", "after": bytes in Ceph's pool, "gone_after_s",
-              "given_back_after_s"}, {… "left": its volume, "waited_s"}, or {"error"}
+              "given_back_after_s"}, {… "left": its volume, "waited_s"}, or {"error"}; with
+              "kept", what became of the volume first, where the class is declared to keep it
 
 Each phase is a method of ``Workload``: a drill wraps one in a fault, or stands between two.
 """
@@ -47,7 +48,7 @@ class Claims:
             raise ConfigError(
                 "the profile declares no StorageClass", remedy="say in `storage:` which is it"
             )
-        with pods.namespace(reach.kube) as space:
+        with pods.namespace(reach.kube, claims=True) as space:
             return look(reach, space)
 
 

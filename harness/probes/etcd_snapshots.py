@@ -2,8 +2,10 @@
 
 The value:
 
-``listed``    server → {"snapshots", "copies"}, each {"value": [{"name", "bytes", "modified"}]} or
-              {"error"}; or {"error"}
+``listed``    server → {"snapshots", "copies"}, each {"value": [{"name", "bytes", "modified",
+              "database"}]} or {"error"}; or {"error"}
+``s3``        {"value": [{"name", "bytes", "modified", "ready", "error"}]}, what RKE2 records of its
+              uploads, or {"error"}; None where the profile declares none
 ``newest``    {"name", "origin": servers that hold it themselves, "seen_by": servers that see its
               copy, "restored_on"}, or None when there is no snapshot
 ``original``  {"value": SHA-256 of the snapshot where it was taken} or {"error"}, or None
@@ -17,15 +19,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
 from harness.errors import HarnessError, TransportError, Unreachable
 from harness.model import JSON
 from harness.probes import pods
+from harness.snapshot_files import not_whole
 from harness.transport import Reach
+from harness.transport.quantity import size_bytes
 
 _SCRIPT = Path(__file__).with_name("snapshot_script.py").read_text(encoding="utf-8")
+_RECORD = "/apis/k3s.cattle.io/v1/etcdsnapshotfiles"
 _PYTHON = ("nice", "python3", "-I", "-S", "-")
 
 
@@ -51,6 +57,7 @@ class EtcdSnapshots:
         newest = choose(listed)
         original: Any = None
         restored: Any = None
+        s3 = _in_s3(reach) if kubernetes.etcd_snapshots_in_s3 else None
         if newest is not None:
             name, place = newest["name"], copies if newest["seen_by"] else own
             holder = next(iter(newest["origin"]), None)
@@ -59,11 +66,20 @@ class EtcdSnapshots:
             restored = _one(reach, newest["restored_on"], "restore", f"{place}/{name}")
         return {
             "listed": listed,
+            "s3": s3,
             "newest": newest,
             "original": original,
             "restored": restored,
             "cluster_uid": _cluster_uid(reach),
         }
+
+
+def programs(reach: Reach, server: str) -> Mapping[str, Any]:
+    """Where a server has what restores a snapshot: program → {"value": path} or {"error"}.
+
+    Raises TransportError.
+    """
+    return _run(reach, server, "program", "etcd", "etcdutl")
 
 
 def _cluster_uid(reach: Reach) -> str | None:
@@ -73,6 +89,27 @@ def _cluster_uid(reach: Reach) -> str | None:
         return None
 
 
+def _in_s3(reach: Reach) -> Any:
+    try:
+        found = reach.kube.get(_RECORD)["items"]
+        return {"value": [_recorded(item) for item in found if "s3" in item["spec"]]}
+    except (TransportError, KeyError, ValueError) as error:
+        return {"error": f"RKE2's record of its snapshots (etcdsnapshotfiles): {error}"}
+
+
+def _recorded(item: Mapping[str, Any]) -> dict[str, Any]:
+    """One ETCDSnapshotFile; RKE2 records an upload that failed, too."""
+    status = item.get("status", {})
+    created = status.get("creationTime") or item["metadata"]["creationTimestamp"]
+    return {
+        "name": item["spec"]["snapshotName"],
+        "bytes": size_bytes(str(status.get("size", 0))),
+        "modified": datetime.fromisoformat(created).timestamp(),
+        "ready": bool(status.get("readyToUse")),
+        "error": (status.get("error") or {}).get("message"),
+    }
+
+
 def choose(listed: Mapping[str, Any]) -> dict[str, Any] | None:
     """The newest copy, or without copies the newest snapshot, and where to restore it."""
     for kind in ("copies", "snapshots"):
@@ -80,6 +117,7 @@ def choose(listed: Mapping[str, Any]) -> dict[str, Any] | None:
             file["name"]: file["modified"]
             for items in listed.values()
             for file in items.get(kind, {}).get("value", ())
+            if not_whole(file) is None
         }
         if not times:
             continue
@@ -106,7 +144,8 @@ def _holding(listed: Mapping[str, Any], kind: str, name: str) -> list[str]:
 def _listed(answer: Mapping[str, Any] | HarnessError, own: str, copies: str | None) -> Any:
     if isinstance(answer, HarnessError):
         return {"error": str(answer)}
-    no_place = {"error": "the profile names no place for them (kubernetes.etcd_snapshot_copies)"}
+    fields = "kubernetes.etcd_snapshot_copies or etcd_snapshots_in_s3"
+    no_place = {"error": f"the profile names no place for them ({fields})"}
     return {"snapshots": answer[own], "copies": answer[copies] if copies else no_place}
 
 

@@ -10,6 +10,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from harness.errors import TransportError, Unreachable
 from harness.model import JSON, Machine
 from harness.probes import metrics
 from harness.probes.certificates import describe
+from harness.probes.etcd_access import EtcdAccess, etcd_access
 from harness.settings import Profile
 from harness.transport import Completed, Reach
 
@@ -46,7 +48,8 @@ class HostFacts:
 def look(reach: Reach, target: str, only: Sequence[str] | None = None) -> dict[str, Any]:
     """The items of one machine, all of them or only some; raises TransportError."""
     machine = reach.profile.cluster().machine(target)
-    wanted = json.dumps(_wanted(reach.profile, machine) | {"only": only})
+    access = etcd_access(reach.shell, reach.profile, target) if machine.is_server else None
+    wanted = json.dumps(_wanted(reach.profile, machine, access) | {"only": only})
     done = reach.shell.run(target, (*_PYTHON, wanted), stdin=_SCRIPT, within_s=25.0)
     received = time.time()
     if done.status != 0:
@@ -78,11 +81,12 @@ def _narrowed(reach: Reach, target: str, bounds: Mapping[str, float]) -> dict[st
     }
 
 
-def _wanted(profile: Profile, machine: Machine) -> dict[str, Any]:
+def _wanted(profile: Profile, machine: Machine, access: EtcdAccess | None) -> dict[str, Any]:
     """What the script is to look at on this machine."""
     kubernetes = profile.kubernetes
     server = machine.is_server
-    etcd = {"ca": kubernetes.etcd_ca, "cert": kubernetes.etcd_cert, "key": kubernetes.etcd_key}
+    own = {"ca": kubernetes.etcd_ca, "cert": kubernetes.etcd_cert, "key": kubernetes.etcd_key}
+    etcd = access and {**asdict(access), "own": own, "peer": access.peer or own}
     others = [other for other in profile.cluster().machines if other.name != machine.name]
     return {
         "units": _UNITS,
@@ -92,7 +96,7 @@ def _wanted(profile: Profile, machine: Machine) -> dict[str, Any]:
         "mtu": kubernetes.node_mtu,
         "kubeconfigs": kubernetes.kubeconfigs if server else (),
         "certificates": kubernetes.certificates if server else (),
-        "etcd": etcd if server else None,
+        "etcd": etcd,
         "etcd_peers": {other.name: other.address for other in others if other.is_server},
     }
 

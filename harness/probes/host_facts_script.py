@@ -29,6 +29,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 WITHIN_S = 10.0
 COMMAND_S = 5.0
@@ -80,10 +81,16 @@ def hostname() -> str:
 
 
 def chrony() -> dict[str, Any]:
-    """``chronyc -c tracking``: offset of the system clock to NTP time, in seconds, signed."""
+    """``chronyc -c tracking`` and ``sources``: the offset to NTP time, in seconds, signed.
+
+    ``updated_s`` is how long ago chrony last heard from a source (None: never); ``reach`` has one
+    bit for each of the last eight questions that a source was asked.
+    """
     fields = command("chronyc", "-c", "tracking")[1].strip().split(",")
     sources = command("chronyc", "-c", "sources")[1].split()
+    updated = float(fields[3])
     return {
+        "updated_s": round(time.time() - updated, 1) if updated else None,
         "reference_id": fields[0],
         "reference": fields[1],
         "stratum": int(fields[2]),
@@ -198,56 +205,72 @@ def owner(path: str) -> dict[str, Any]:
 
 
 class Etcd:
-    """etcd members by their client addresses, with the certificate that a server holds."""
+    """etcd members where ``wanted`` says that they answer, with certificates that a server holds.
 
-    def __init__(self, files: dict[str, str]) -> None:
-        self._files = files
+    ``own`` and ``peer`` name files of the clients' and of the peers' authority: ca, cert, key.
+    """
 
-    def _context(self) -> ssl.SSLContext:
-        for path in self._files.values():
+    def __init__(self, wanted: dict[str, Any]) -> None:
+        self._wanted = wanted
+
+    def _connect(self, url: str, whose: str = "own") -> http.client.HTTPConnection:
+        parts = urlsplit(url)
+        assert parts.hostname is not None
+        if parts.scheme == "http":
+            return http.client.HTTPConnection(parts.hostname, parts.port, timeout=COMMAND_S)
+        files = self._wanted[whose]
+        for path in files.values():
             Path(path).stat()  # ssl does not say which file is missing
-        context = ssl.create_default_context(cafile=self._files["ca"])
-        context.load_cert_chain(self._files["cert"], self._files["key"])
+        context = ssl.create_default_context(cafile=files["ca"])
+        context.load_cert_chain(files["cert"], files["key"])
         # Python 3.13 wants extensions that the certificates of RKE2 do not carry.
         context.verify_flags &= ~getattr(ssl, "VERIFY_X509_STRICT", 0)
-        return context
-
-    def _connect(self, host: str) -> http.client.HTTPSConnection:
-        return http.client.HTTPSConnection(host, 2379, timeout=COMMAND_S, context=self._context())
+        return http.client.HTTPSConnection(
+            parts.hostname, parts.port, timeout=COMMAND_S, context=context
+        )
 
     def listens(self) -> bool:
         """Whether anything takes a connection at this machine's client port."""
+        parts = urlsplit(self._wanted["client"])
         try:
-            socket.create_connection(("127.0.0.1", 2379), timeout=COMMAND_S).close()
+            socket.create_connection((parts.hostname, parts.port), timeout=COMMAND_S).close()
         except ConnectionRefusedError:
             return False
         return True
 
+    def _ask(self, urls: list[str], method: str, path: str, body: str | None = None) -> str:
+        """What the first of these addresses says at which anything listens."""
+        for url in urls:
+            with contextlib.closing(self._connect(url)) as connection:
+                try:
+                    return exchange(connection, method, path, body)
+                except ConnectionRefusedError:
+                    continue
+                except http.client.RemoteDisconnected:
+                    text = f"{url} speaks no HTTP: does etcd serve it elsewhere?"
+                    raise RuntimeError(text) from None
+        raise ConnectionRefusedError(f"nothing listens at {', '.join(urls)}")
+
     def call(self, path: str, body: str = "{}") -> Any:
         """One call of etcd's JSON gateway; 64-bit integers come as strings."""
-        with contextlib.closing(self._connect("127.0.0.1")) as connection:
-            return json.loads(exchange(connection, "POST", path, body))
+        return json.loads(self._ask(self._wanted["gateways"], "POST", path, body))
 
     def metrics(self) -> str:
         """The wanted lines of /metrics, from the plain local port that RKE2 and kubeadm open."""
-        plain = http.client.HTTPConnection("127.0.0.1", 2381, timeout=COMMAND_S)
-        try:
-            with contextlib.closing(plain):
-                text = exchange(plain, "GET", "/metrics")
-        except OSError:
-            with contextlib.closing(self._connect("127.0.0.1")) as connection:
-                text = exchange(connection, "GET", "/metrics")
+        urls = [*self._wanted["metrics"], *self._wanted["gateways"]]
+        text = self._ask(urls, "GET", "/metrics")
         return "\n".join(line for line in text.splitlines() if line.startswith(ETCD_METRICS))
 
     def round_trips(self, address: str) -> list[float]:
         """Seconds of each of many small exchanges with another member, on one connection.
 
-        etcd's own histogram of them gets a sample in half a minute: it tells of days, not of now.
-        Fewer come back from a member so far away that time runs out.
+        At the port of its peers, which always speaks HTTP. etcd's own histogram of them gets a
+        sample in half a minute: it tells of days, not of now. Fewer come back from a member so far
+        away that time runs out.
         """
         took: list[float] = []
         until = time.monotonic() + ROUND_TRIPS_S
-        with contextlib.closing(self._connect(address)) as connection:
+        with contextlib.closing(self._connect(f"https://{address}:2380", "peer")) as connection:
             exchange(connection, "GET", "/version")  # the handshake is no round trip
             while len(took) < ROUND_TRIPS and (began := time.monotonic()) < until:
                 exchange(connection, "GET", "/version")

@@ -2,38 +2,44 @@
 
 The value:
 
-``sites``  address → {"ours": {"value": status, "took_s"}, "body": whose answer it was,
-           "stranger": {"value": status}, "certificate": {"value": {"subject", "not_after"}}}, each
-           with {"error"} or {"denied"} (the certificate is not valid) instead of "value"
+``sites``  address → {"ours": {"value": whose answer it was, "took_s"}, "stranger": {"value":
+           status}, "certificate": {"value": {"subject", "not_after"}}}, each with {"error"},
+           {"denied"} (the certificate is not valid) or {"limited": what a 429 said} instead of
+           "value"; over plain HTTP there is no certificate
 ``declared``  "host at address" → the certificate, in the same way
+``pages``  "URL at address" → {"value": {"status", "said": the declared words are in it,
+           "location": where a redirect leads}}, in the same way
 """
 
 from __future__ import annotations
 
-import base64
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from harness.authority import Authority
 from harness.errors import Denied, HarnessError, TransportError, Unreachable
-from harness.model import JSON
-from harness.probes import pods
+from harness.model import JSON, IngressDeclared, IngressPage
+from harness.probes import pods, routes
 from harness.probes.certificates import describe
 from harness.settings import Ingress as Declared
-from harness.transport import Reach
+from harness.throttling import TOO_MANY, told
+from harness.transport import HTTP, HTTPS, Answer, EntryPoint, Reach
 
 _NAME = "site"
 _ROUTED_WITHIN_S = 60.0
-# Whoever has not heard of the site so long after another one had is not late, but wrong.
+# If one address serves the site and another still does not after that, it is not late, but wrong.
 _AFTER_ANOTHER_S = 15.0
+# Declared sites are customers' own: they are asked for one page after another, nearly.
+_PAGES_AT_ONCE = 8
 # Reserved by RFC 2606: nobody's name, whatever the name server says.
 _DOMAIN = "cutover.example"
 
 
 class Ingress:
-    """Deploys a pod, a service and an Ingress with a certificate of its own authority."""
+    """Deploys a pod, a service and a route with a certificate of its own authority."""
 
     name: ClassVar[str] = "ingress"
     within_s: ClassVar[float] = 180.0
@@ -42,98 +48,151 @@ class Ingress:
         return [reach.profile.name]
 
     def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
-        declared = reach.profile.ingress
-        assert declared is not None, "the requirement needs an ingress"
-        addresses = [str(address) for address in declared.addresses]
+        settings = reach.profile.ingress
+        assert settings is not None, "the requirement needs an ingress"
+        known = settings.declared()
         authority = Authority()
         with pods.namespace(reach.kube) as space:
             host = f"{space}.{_DOMAIN}"
-            _deploy(reach, space, host, authority, declared.ingress_class)
-            visit = _Visit(reach, host, authority.pem)
-            sites = pods.in_each(addresses, visit.at)
+            _deploy(reach, space, host, authority, settings)
+            visit = _Visit(reach, settings, host, authority.pem)
+            sites = pods.in_each(known.addresses, visit.at)
+        asked = {
+            known.at(page, address): (page, address)
+            for page in known.pages
+            for address in known.addresses
+        }
+        pages = pods.in_each(
+            asked, lambda name: _page(reach, known, *asked[name]), at_once=_PAGES_AT_ONCE
+        )
         return {
             "sites": {at: _plain(answer) for at, answer in sites.items()},
+            "pages": {name: _plain(answer) for name, answer in pages.items()},
             "declared": {
-                f"{site} at {at}": _certificate(reach, site, at, _authority(declared))
-                for site in declared.hosts
-                for at in addresses
+                f"{site} at {at}": _certificate(reach, known, site, at, _authority(settings))
+                for site in settings.hosts
+                for at in known.addresses
+                if settings.scheme == "https"
             },
         }
 
 
-def _deploy(reach: Reach, space: str, host: str, authority: Authority, ingress_class: str) -> None:
-    certificate, key = authority.issue(host)
-    reach.kube.apply(_secret(space, certificate, key))
+def _deploy(reach: Reach, space: str, host: str, authority: Authority, settings: Declared) -> None:
     reach.kube.apply(pods.service(space, _NAME, _NAME))
-    reach.kube.apply(_ingress(space, host, ingress_class))
+    if settings.scheme == "https":
+        reach.kube.apply(routes.secret(space, _NAME, *authority.issue(host)))
+    reach.kube.apply(routes.route(settings, space, _NAME, host))
     reach.kube.apply(pods.pod(reach, space, _NAME, reach.profile.machines[0].name, "server"))
     _, late = pods.addresses_when_ready(reach.kube, space, {_NAME: _NAME}, within_s=45.0)
     if late:
         raise Unreachable(f"no pod stands behind the site: {late[_NAME]}")
 
 
-def _secret(space: str, certificate: str, key: str) -> dict[str, Any]:
-    data = {"tls.crt": certificate, "tls.key": key}
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "type": "kubernetes.io/tls",
-        "metadata": {"name": _NAME, "namespace": space},
-        "data": {name: base64.b64encode(text.encode()).decode() for name, text in data.items()},
-    }
-
-
-def _ingress(space: str, host: str, ingress_class: str) -> dict[str, Any]:
-    backend = {"service": {"name": _NAME, "port": {"number": pods.PORT}}}
-    paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "Ingress",
-        "metadata": {"name": _NAME, "namespace": space},
-        "spec": {
-            "ingressClassName": ingress_class,
-            "tls": [{"hosts": [host], "secretName": _NAME}],
-            "rules": [{"host": host, "http": {"paths": paths}}],
-        },
-    }
-
-
 class _Visit:
     """What a visitor sees at one address."""
 
-    def __init__(self, reach: Reach, host: str, authority: str) -> None:
+    def __init__(self, reach: Reach, settings: Declared, host: str, authority: str) -> None:
         self._reach = reach
+        self._known = settings.declared()
+        self._entries = _entries(settings, self._known)
         self._host = host
         self._authority = authority
         self._first = math.inf
 
     def at(self, address: str) -> Mapping[str, JSON]:
         ours = pods.eventually(lambda: self._ours(address), _ROUTED_WITHIN_S, self._is_wrong)
-        return {
-            "ours": ours,
-            "stranger": _item(lambda: self._status(f"nobody.{_DOMAIN}", address)),
-            "certificate": _certificate(self._reach, self._host, address, self._authority),
+        found = {
+            "ours": _unfolded(ours),
+            "stranger": _unfolded(_item(lambda: self._stranger(address))),
         }
+        if self._known.scheme == "https":
+            found["certificate"] = _certificate(
+                self._reach, self._known, self._host, address, self._authority
+            )
+        return found
 
-    def _ours(self, address: str) -> str:
-        """Which pod answered, once one does."""
-        answer = self._reach.outside.get(self._host, "/", at=address)
-        if answer.status != 200:
-            raise TransportError(f"status {answer.status}")
+    def _ours(self, address: str) -> JSON:
+        """Which pod answered, once one does at every entry."""
+        for entry in self._entries:
+            answer = self._followed(self._host, address, entry)
+            if answer.status == TOO_MANY:
+                return {"limited": told(answer.headers)}
+            if answer.status != 200:
+                raise TransportError(f"status {answer.status} over {entry.scheme}")
+            if (body := answer.body.strip()) != _NAME:
+                return body
         self._first = min(self._first, time.monotonic())
-        return answer.body.strip()
+        return _NAME
 
     def _is_wrong(self) -> bool:
         """Whether another address has led there for so long that all should."""
         return time.monotonic() > self._first + _AFTER_ANOTHER_S
 
-    def _status(self, host: str, address: str) -> int:
-        return self._reach.outside.get(host, "/", at=address).status
+    def _stranger(self, address: str) -> JSON:
+        """The status that a host gets which nobody declared; the first that is not 404."""
+        for entry in self._entries:
+            try:
+                answer = self._followed(f"nobody.{_DOMAIN}", address, entry)
+            except Denied:
+                continue  # without a certificate for it there is no site either
+            if answer.status == TOO_MANY:
+                return {"limited": told(answer.headers)}
+            if answer.status != 404:
+                return answer.status
+        return 404
+
+    def _followed(self, host: str, address: str, entry: EntryPoint) -> Answer:
+        """The answer for a host, behind the redirect to https that many ingresses begin with.
+
+        Traefik's entry point redirects every host, known or not; ingress-nginx every one that has
+        a certificate.
+        """
+        answer = self._reach.outside.get(host, "/", at=address, entry=entry)
+        secure = _secure(answer, host)
+        if entry.scheme == "https" or self._known.scheme == "http" or secure is None:
+            return answer
+        return self._reach.outside.get(host, "/", at=address, entry=secure)
 
 
-def _certificate(reach: Reach, host: str, address: str, authority: str | None) -> JSON:
+def _entries(settings: Declared, known: IngressDeclared) -> Sequence[EntryPoint]:
+    """Where the harness's own site must be found.
+
+    An Ingress is there over plain HTTP, too, if only to lead to https; an IngressRoute with a
+    certificate is at its own entry point alone.
+    """
+    declared = EntryPoint(known.scheme, known.port)
+    plain = declared == HTTPS and settings.kind != "ingressroute"
+    return (HTTP, declared) if plain else (declared,)
+
+
+def _secure(answer: Answer, host: str) -> EntryPoint | None:
+    """Where a redirect leads, when that is the same host over https."""
+    if not 300 <= answer.status < 400:
+        return None
     try:
-        shown = reach.outside.certificate(host, at=address, authority=authority)
+        to = urlsplit(answer.headers.get("location", ""))
+        port = to.port or HTTPS.port
+    except ValueError:
+        return None
+    return EntryPoint("https", port) if (to.scheme, to.hostname) == ("https", host) else None
+
+
+def _page(reach: Reach, known: IngressDeclared, page: IngressPage, address: str) -> JSON:
+    entry = EntryPoint(known.scheme, known.port)
+    answer = reach.outside.get(page.host, page.path, at=address, entry=entry)
+    if answer.status == TOO_MANY != page.status:
+        return {"limited": told(answer.headers)}
+    # What follows the question mark may be somebody's secret.
+    location = answer.headers.get("location", "").partition("?")[0]
+    said = page.says in answer.body
+    return {"value": {"status": answer.status, "said": said, "location": location}}
+
+
+def _certificate(
+    reach: Reach, known: IngressDeclared, host: str, address: str, authority: str | None
+) -> JSON:
+    try:
+        shown = reach.outside.certificate(host, at=address, port=known.port, authority=authority)
     except Denied as error:
         return {"denied": str(error)}
     except HarnessError as error:
@@ -145,12 +204,18 @@ def _authority(declared: Declared) -> str | None:
     return None if declared.authority is None else declared.authority.read_text(encoding="utf-8")
 
 
-def _item(look: Callable[[], JSON]) -> JSON:
+def _item(look: Callable[[], JSON]) -> dict[str, JSON]:
     try:
         return {"value": look()}
     except HarnessError as error:
         return {"error": str(error)}
 
 
-def _plain(answer: Mapping[str, JSON] | HarnessError) -> JSON:
+def _unfolded(item: Mapping[str, Any]) -> JSON:
+    """The item itself, or, where its value is that something is limited, that alone."""
+    value = item.get("value")
+    return {**value, "took_s": item.get("took_s")} if isinstance(value, Mapping) else item
+
+
+def _plain(answer: JSON | HarnessError) -> JSON:
     return {"error": str(answer)} if isinstance(answer, HarnessError) else answer

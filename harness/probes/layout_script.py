@@ -1,4 +1,4 @@
-"""Runs in a pod, as ``python3 -c … PATH``: what is at the top of a volume, and in its ``active``.
+"""Runs in a pod, ``python3 -c … PATH [FOLDER]``: what is at the top of a volume and in a folder.
 
 Prints {"top", "active"}: lists of {"name", "kind": "folder", "file" or "other"}, the latter None
 when there is no such folder. Standard library only.
@@ -32,8 +32,8 @@ def shown(name: str) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    (root,) = arguments
-    active = os.path.join(root, "active")  # noqa: PTH118 (as small as it can be)
+    root, name = (*arguments, "active")[:2]
+    active = os.path.join(root, name)  # noqa: PTH118 (as small as it can be)
     found = {"top": listing(root), "active": listing(active) if os.path.isdir(active) else None}  # noqa: PTH112
     sys.stdout.write(json.dumps(found) + "\n")
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from harness.endpoints import is_same_source
 from harness.errors import NotProven, TransportError, Unreachable
 from harness.model import JSON
 from harness.settings import Legacy
@@ -56,5 +57,7 @@ def declared(reach: Reach) -> Legacy:
 
 def is_usable(found: Mapping[str, Any], legacy: Legacy) -> bool:
     """Whether what is declared is mounted there, and answers."""
-    mount = {"type": legacy.type, "source": legacy.source}
-    return bool(found["mount"] == mount and "value" in found["read"])
+    mount = found["mount"]
+    if mount is None or mount["type"] != legacy.type:
+        return False
+    return is_same_source(mount["source"], legacy.source) and "value" in found["read"]

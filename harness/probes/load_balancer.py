@@ -1,7 +1,8 @@
 """A service of the harness's own that asks for an outside address, and whether it answers there.
 
 The value: {"address": the one that it was given, or None, "given_after_s", "said": what the cluster
-says of it, "answer": {"value": the name of the pod that answered, "took_s"} or {"error"}}.
+says of it, "answer": {"value": the name of the pod that answered, "took_s"} or {"error"},
+"taken": the addresses that all other services have been given}.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class LoadBalancer:
         return [reach.profile.name]
 
     def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
+        taken = _taken(reach.kube.get("/api/v1/services")["items"])
         with pods.namespace(reach.kube) as space:
             reach.kube.apply(_balanced(space))
             began = time.monotonic()
@@ -41,12 +43,30 @@ class LoadBalancer:
             after_s = round(time.monotonic() - began, 1)
             said = pods.warnings(reach.kube, space).get(_NAME, "")
             if address is None:
-                return {"address": None, "given_after_s": None, "said": said, "answer": None}
+                nothing: dict[str, JSON] = {"address": None, "given_after_s": None, "answer": None}
+                return {**nothing, "said": said, "taken": taken}
             _, late = pods.addresses_when_ready(reach.kube, space, {_NAME: _NAME}, within_s=45.0)
             if late:
                 raise Unreachable(f"no pod stands behind the service: {late[_NAME]}")
             answer = pods.eventually(lambda: _talk(reach, address), _ANSWERS_WITHIN_S)
-        return {"address": address, "given_after_s": after_s, "said": said, "answer": answer}
+        return {
+            "address": address,
+            "given_after_s": after_s,
+            "said": said,
+            "answer": answer,
+            "taken": taken,
+        }
+
+
+def _taken(services: Sequence[Any]) -> list[str]:
+    """The outside addresses that services have; several may share one."""
+    given = {
+        entry["ip"]
+        for item in services
+        for entry in ((item.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
+        if entry.get("ip")
+    }
+    return sorted(given)
 
 
 def _balanced(space: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any, ClassVar
 
 from harness.model import JSON
@@ -12,7 +13,10 @@ _ROLE = "node-role.kubernetes.io/"
 
 
 class Nodes:
-    """Reads every node's name, addresses, roles, version, conditions and taints."""
+    """Reads every node's name, addresses, roles, version, conditions and taints.
+
+    A node of which the API's object cannot be read has an ``error`` instead.
+    """
 
     name: ClassVar[str] = "nodes"
     within_s: ClassVar[float] = 15.0
@@ -22,19 +26,29 @@ class Nodes:
 
     def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
         listed = reach.kube.get("/api/v1/nodes", within_s=10.0)
-        return {item["metadata"]["name"]: _node(item) for item in listed["items"]}
+        return {item["metadata"]["name"]: _readable(item) for item in listed["items"]}
+
+
+def _readable(item: Mapping[str, Any]) -> JSON:
+    """The node, or an ``error`` that costs this node alone."""
+    try:
+        return _node(item)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return {"error": f"the API's object of this node cannot be read: {error!r}"}
 
 
 def _node(item: Mapping[str, Any]) -> JSON:
-    status, labels = item["status"], item["metadata"].get("labels", {})
+    status, labels = item["status"], item["metadata"].get("labels") or {}
     return {
         "addresses": [
-            a["address"] for a in status.get("addresses", ()) if a["type"] == "InternalIP"
+            str(ip_address(a["address"]))
+            for a in status.get("addresses") or ()
+            if a["type"] == "InternalIP"
         ],
         "roles": sorted(label[len(_ROLE) :] for label in labels if label.startswith(_ROLE)),
         "version": status["nodeInfo"]["kubeletVersion"],
-        "conditions": {c["type"]: c["status"] for c in status.get("conditions", ())},
-        "taints": [_taint(taint) for taint in item["spec"].get("taints", ())],
+        "conditions": {c["type"]: c["status"] for c in status.get("conditions") or ()},
+        "taints": [_taint(taint) for taint in item["spec"].get("taints") or ()],
     }
 
 

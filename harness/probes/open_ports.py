@@ -1,20 +1,40 @@
-"""Every TCP port of every machine, tried from where the harness stands: outside."""
+"""What of every machine can be reached from where the harness stands: outside.
+
+TCP: every port of every outside address is tried. UDP: every port on which a socket of the machine
+listens is sent datagrams, and the machine is asked which of them came past its firewall.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+import json
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import Any, ClassVar
 
+from harness.errors import TransportError, Unreachable
 from harness.model import JSON
 from harness.transport import Reach
 
 _ALL = range(1, 65536)
+_SCRIPT = Path(__file__).with_name("sockets_script.py").read_text(encoding="utf-8")
+_PYTHON = ("python3", "-I", "-S", "-")
+# A little longer than datagrams are sent for.
+_HEARS_FOR_S = 5.0
+# Asked though nothing listens there (traceroute's first port): does any datagram come through?
+_NOBODY = 33434
 
 
 class OpenPorts:
-    """Knocks at all ports of a machine's outside address.
+    """Knocks at all TCP ports of a machine, and at the UDP ports on which it listens.
 
-    The value: {"address", "open": ports, "refused", "silent": how many}.
+    The value: {"tcp": {address: {"value": {"open", "refused", "silent"}} or {"error"}},
+    "udp": {address: {"value": {"asked": {port: program}, "answered", "refused"}} or {"error"}},
+    "machine": {"value": {"addresses", "sockets", "arrived", "passed", "forwarded"}} or {"error"}};
+    ``sockets_script`` says what the machine's own words mean.
     """
 
     name: ClassVar[str] = "open-ports"
@@ -25,11 +45,120 @@ class OpenPorts:
 
     def observe(self, reach: Reach, target: str) -> JSON:
         machine = next(it for it in reach.profile.machines if it.name == target)
-        address = str(machine.outside_address or machine.address)
-        seen = reach.outside.knock(address, _ALL)
+        addresses = [str(it) for it in machine.outside_addresses]
+        with ThreadPoolExecutor(len(addresses)) as pool:
+            tcp = {it: pool.submit(_item, partial(_tcp, reach, it)) for it in addresses}
+            udp, machine_says = _udp(reach, target, addresses)
+            return {
+                "tcp": {it: tcp[it].result() for it in addresses},
+                "udp": udp,
+                "machine": machine_says,
+            }
+
+
+def _item(look: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """What a look brings, as {"value"}, or as {"error"} why it brought nothing."""
+    try:
+        return {"value": look()}
+    except TransportError as error:
+        return {"error": str(error)}
+
+
+def _tcp(reach: Reach, address: str) -> dict[str, Any]:
+    seen = reach.outside.knock(address, _ALL)
+    return {"open": list(seen.open), "refused": seen.refused, "silent": seen.silent}
+
+
+def _udp(reach: Reach, machine: str, addresses: Sequence[str]) -> tuple[JSON, JSON]:
+    """What came back of datagrams, by address; and what the machine says."""
+    token = secrets.token_bytes(16)
+    said: list[Any] = []
+    sending: list[Future[dict[str, Any]]] = []
+
+    def hear(line: str) -> None:
+        said.append(json.loads(line))
+        if not sending:  # on another thread: this one brings the machine's next line
+            sending.append(pool.submit(_send, reach, addresses, said[0], token))
+
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            _listen(reach, machine, token, hear)
+        except TransportError as error:
+            return {it: {"error": str(error)} for it in addresses}, {"error": str(error)}
+        sent = sending[0].result()
+    before, after = said
+    lasting = [it for it in after["sockets"] if it in before["sockets"]]
+    for address, item in sent.items():
+        if "value" in item:
+            # A socket that was there for a moment, a client's, is nothing to reach.
+            left = reachable(lasting, address, before["addresses"])
+            asked = item["value"]["asked"]
+            item["value"]["asked"] = {it: asked[it] for it in asked if int(it) in left}
+    return sent, {"value": {"addresses": before["addresses"], **after}}
+
+
+def _listen(reach: Reach, machine: str, token: bytes, hear: Callable[[str], None]) -> None:
+    """Run the script on a machine, which says two lines; raises TransportError."""
+    heard: list[str] = []
+
+    def note(line: str) -> None:
+        if line.strip():
+            heard.append(line)
+            hear(line)
+
+    wanted = json.dumps({"token": token.hex(), "for_s": _HEARS_FOR_S})
+    done = reach.shell.run(machine, (*_PYTHON, wanted), stdin=_SCRIPT, within_s=60.0, hear=note)
+    if done.status != 0 or len(heard) != 2:
+        raise Unreachable(
+            f"{machine}: python3 ended with status {done.status}: {done.stderr[-300:]}",
+            remedy=f"are python3, ss and ip (iproute2) installed on {machine}?",
+        )
+
+
+def _send(
+    reach: Reach, addresses: Sequence[str], said: Mapping[str, Any], token: bytes
+) -> dict[str, Any]:
+    """Ask each address on the ports that are listened on, all at once."""
+
+    def one(address: str) -> dict[str, Any]:
+        asked = reachable(said["sockets"], address, said["addresses"])
+        payloads = {it: token + it.to_bytes(2, "big") for it in {*asked, _NOBODY}}
+        seen = reach.outside.send(address, payloads)
         return {
-            "address": address,
-            "open": list(seen.open),
-            "refused": seen.refused,
-            "silent": seen.silent,
+            "asked": {str(port): program for port, program in sorted(asked.items())},
+            "answered": list(seen.answered),
+            "refused": list(seen.refused),
         }
+
+    with ThreadPoolExecutor(len(addresses)) as pool:
+        sent = {it: pool.submit(_item, partial(one, it)) for it in addresses}
+        return {it: item.result() for it, item in sent.items()}
+
+
+def reachable(
+    sockets: Iterable[Mapping[str, Any]], address: str, own: Iterable[str]
+) -> dict[int, str]:
+    """The UDP ports that take what is sent to an address, with their programs.
+
+    An address that is not the machine's ``own`` is translated before it comes there, to any of
+    these: then a socket that is bound to one of them counts.
+    """
+    wanted = ip_address(address)
+    translated = address not in own
+    found = {}
+    for it in sockets:
+        bound = _plain(it["address"])
+        if it["protocol"] != "udp" or bound.is_loopback or it["device"] == "lo":
+            continue
+        everywhere = bound.is_unspecified and (it["both"] or bound.version == wanted.version)
+        elsewhere = translated and not bound.is_unspecified and bound.version == wanted.version
+        if everywhere or elsewhere or bound == wanted:
+            found[it["port"]] = it["program"]
+    return found
+
+
+def _plain(text: str) -> IPv4Address | IPv6Address:
+    """An address; one of IPv4 that is written as IPv6 is one of IPv4."""
+    address = ip_address(text)
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address

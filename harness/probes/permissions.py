@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+
+from harness.settings import Profile
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -62,6 +64,10 @@ EVIDENCE: tuple[Permission, ...] = (
 
 PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     "api-endpoints": (*_may("/readyz", "get"), *_may("namespaces", "get")),
+    "api-objects": (
+        *_may("apiservices", "list", group="apiregistration.k8s.io"),
+        *_may("namespaces", "list"),
+    ),
     "backup-claims": (
         *_may("persistentvolumeclaims", "list"),
         *_may("events", "list"),
@@ -74,11 +80,15 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_OWN_PODS,
         *_may("pods", "delete"),
         *_may("persistentvolumeclaims", "get", "list", "create", "patch", "delete"),
-        *_may("persistentvolumes", "list"),
+        # Those of a class that keeps them go by their policy, which is made Delete.
+        *_may("persistentvolumes", "list", "patch"),
         *_may("storageclasses", "list", group="storage.k8s.io"),
     ),
     "disk-bench": _TOOLBOX,
-    "etcd-snapshots": _may("namespaces", "get"),
+    "etcd-snapshots": (
+        *_may("namespaces", "get"),
+        *_may("etcdsnapshotfiles", "list", group="k3s.cattle.io"),
+    ),
     "etcd-writes": (*_OWN_NAMESPACE, *_may("configmaps", "create", "patch")),
     "host-facts": (),
     "ingress": (
@@ -89,7 +99,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     ),
     "legacy-manifest": (),
     "legacy-mount": (),
-    "load-balancer": (*_OWN_PODS, *_may("services", "get", "create", "patch")),
+    "load-balancer": (*_OWN_PODS, *_may("services", "get", "list", "create", "patch")),
     "network-policy": (
         *_OWN_PODS,
         *_may("networkpolicies", "create", "patch", group="networking.k8s.io"),
@@ -110,6 +120,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("cephfilesystems", "get", group="ceph.rook.io"),
         *_may("cephblockpools", "list", group="ceph.rook.io"),
         *_may("cephconnections", "get", group="csi.ceph.io"),
+        *_may("clientprofiles", "list", group="csi.ceph.io"),
         *_may("drivers", "list", group="csi.ceph.io"),
         *_may("storageclasses", "get", group="storage.k8s.io"),
         *_may("csidrivers", "list", group="storage.k8s.io"),
@@ -125,7 +136,15 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
 }
 
 
-def all_permissions(probes: Iterable[str]) -> tuple[Permission, ...]:
+# Instead of an Ingress, where the profile's ingress follows Traefik's own routes.
+_INGRESSES = frozenset(_may("ingresses", "create", "patch", group="networking.k8s.io"))
+_INGRESS_ROUTES = frozenset(_may("ingressroutes", "create", "patch", group="traefik.io"))
+
+
+def all_permissions(probes: Collection[str], profile: Profile) -> tuple[Permission, ...]:
     """What these probes and the collection of evidence need together, each once, in order."""
     asked = {permission for probe in probes for permission in PERMISSIONS[probe]}
+    routed = profile.ingress is not None and profile.ingress.kind == "ingressroute"
+    if routed and "ingress" in probes:
+        asked = asked - _INGRESSES | _INGRESS_ROUTES
     return tuple(sorted(asked.union(EVIDENCE)))

@@ -8,12 +8,13 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.errors import HarnessError, TimedOut, TransportError
 from harness.model import JSON
+from harness.notices import removed_afterwards
+from harness.probes import owned, volumes
 from harness.transport import Kube, Reach
 from harness.transport.readiness import is_ready as is_ready
 from harness.waiting import until
@@ -22,31 +23,49 @@ T = TypeVar("T")
 
 PORT = 8642
 _SCRIPT = Path(__file__).with_name("pod_script.py").read_text(encoding="utf-8")
-_OURS = {"app.kubernetes.io/managed-by": "cutover"}
-SELECTOR = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dcutover"
+_OURS = owned.LABELS
+SELECTOR = owned.SELECTOR
 _PREFIX = "cutover-probe-"
-# No look lasts this long: what is older was left behind by a harness that was killed.
-_LEFTOVER_S = 600.0
 _NOBODY = 65534
 
 
 @contextlib.contextmanager
-def namespace(kube: Kube) -> Iterator[str]:
-    """A namespace for one look; it is deleted afterwards, whatever happened."""
-    _sweep(kube)
-    with namespace_named(kube, f"{_PREFIX}{secrets.token_hex(4)}") as name:
+def namespace(kube: Kube, *, claims: bool = False) -> Iterator[str]:
+    """A namespace for one look; it is deleted afterwards, whatever happened.
+
+    With ``claims``, the volumes of its claims are removed too, and those of looks that were killed.
+    """
+    if claims:
+        listed = kube.get(f"/api/v1/namespaces?{SELECTOR}")["items"]
+        volumes.sweep(kube, [it["metadata"]["name"] for it in listed])
+    with namespace_named(kube, f"{_PREFIX}{secrets.token_hex(4)}", claims=claims) as name:
         yield name
 
 
 @contextlib.contextmanager
 def namespace_named(
-    kube: Kube, name: str, annotations: Mapping[str, str] | None = None
+    kube: Kube,
+    name: str,
+    owner: str = "",
+    *,
+    claims: bool = False,
 ) -> Iterator[str]:
-    """A namespace of that name, where pods must be harmless; it goes afterwards, come what may."""
-    restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
-    metadata = {"name": name, "labels": _OURS | restricted, "annotations": annotations or {}}
-    try:
-        kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    """A namespace of that name, where pods must be harmless; it goes afterwards, come what may.
+
+    ``owner`` is the run that may take it up again when this harness was killed.
+    """
+
+    def remove() -> None:
+        try:
+            if claims:
+                volumes.give_back(kube, name)
+        finally:
+            kube.delete(f"/api/v1/namespaces/{name}")
+
+    with (
+        removed_afterwards(f"the namespace {name}", remove),
+        owned.renewed(kube, name, owner),
+    ):
         # Pods are refused until the controller has given the namespace its service account.
         until(
             lambda: kube.get(f"/api/v1/namespaces/{name}/serviceaccounts")["items"],
@@ -54,16 +73,12 @@ def namespace_named(
             what=f"a service account in the namespace {name}",
         )
         yield name
-    finally:
-        kube.delete(f"/api/v1/namespaces/{name}")
 
 
-def _sweep(kube: Kube) -> None:
-    for left in kube.get(f"/api/v1/namespaces?{SELECTOR}")["items"]:
-        meta = left["metadata"]
-        age_s = time.time() - datetime.fromisoformat(meta["creationTimestamp"]).timestamp()
-        if meta["name"].startswith(_PREFIX) and age_s > _LEFTOVER_S:
-            kube.delete(f"/api/v1/namespaces/{meta['name']}")
+def is_ours(item: Mapping[str, Any]) -> bool:
+    """Did the harness make this object?"""
+    labels = item["metadata"].get("labels") or {}
+    return all(labels.get(key) == value for key, value in _OURS.items())
 
 
 def pod(reach: Reach, space: str, name: str, machine: str, role: str) -> dict[str, Any]:
@@ -215,8 +230,13 @@ def eventually(
     return {**found, "took_s": round(time.monotonic() - began, 1)}
 
 
-def in_each(keys: Iterable[str], work: Callable[[str], T]) -> dict[str, T | HarnessError]:
-    """What ``work`` returns for each key, side by side, or the HarnessError that it raised."""
+def in_each(
+    keys: Iterable[str], work: Callable[[str], T], *, at_once: int | None = None
+) -> dict[str, T | HarnessError]:
+    """What ``work`` returns for each key, side by side, or the HarnessError that it raised.
+
+    ``at_once`` is how many are under way at a time; None: all.
+    """
 
     def safely(key: str) -> T | HarnessError:
         try:
@@ -225,5 +245,5 @@ def in_each(keys: Iterable[str], work: Callable[[str], T]) -> dict[str, T | Harn
             return error
 
     wanted = list(keys)
-    with ThreadPoolExecutor(max_workers=max(1, len(wanted))) as pool:
+    with ThreadPoolExecutor(max_workers=at_once or max(1, len(wanted))) as pool:
         return dict(zip(wanted, pool.map(safely, wanted), strict=True))

@@ -1,35 +1,53 @@
 """Rook, its Ceph and its CSI drivers, as the Kubernetes API shows them.
 
-The value has items, each {"value": …} or {"error"}; an object that is not there is None. Names of
-workloads are "namespace/name", times are UTC seconds.
+The value has items, each {"value": …} or {"error"}; an object that is not there is None, and
+``odd`` beside the value names objects that could not be understood, and why. Names of workloads
+are "namespace/name", times are UTC seconds.
 
 ``deployments``    name → {"wanted", "available", "updated", "image", "rook_version"}
 ``daemon sets``    name → {"wanted", "ready", "updated"}
-``pods``           a list of {"name", "of": the workload, "machine", "ready", "containers", "osd"}
+``pods``           a list of {"name", "of": the workload, "machine", "ready", "over": it will not
+                   run again, "ended": by whom, where it was not by itself, "containers", "osd"}
 ``cluster``        the CephCluster: {"external", "phase", "conditions", "health", "raised",
                    "checked_at", "ceph_versions"}
-``monitors``       {"operator", "csi", "connection"}: the endpoints that each of them was given
+``monitors``       {"operator": Rook's own list, "csi": its copy for the drivers, or None,
+                   "connection": {"name", "monitors"} of the CephConnection, or None, "drivers":
+                   what they read, {"where", "entries": [{"id", "monitors"}]}, or None}
 ``file system``    the CephFilesystem: {"phase", "pools"}; ``pools`` are those of CephBlockPools
 ``storage class``  {"provisioner", "parameters", "expands", "reclaims", "secrets": name → there?}
+``driver names``   kind → the full name of its driver
 ``drivers``        {"registered": CSIDrivers, "objects": Drivers of the CSI operator, "machines":
                    machine → its CSINode's drivers, "leaders": driver → its controllers' lease}
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from harness.errors import HarnessError, NotFound, TransportError
+from harness.errors import HarnessError
 from harness.model import JSON, RookDeclared
+from harness.probes.objects import (
+    Described,
+    Odd,
+    count,
+    described,
+    epoch,
+    flag,
+    listed,
+    must,
+    part,
+    text,
+    texts,
+)
 from harness.probes.pods import in_each
+from harness.probes.rook_monitors import CSI, csi_version, maybe, monitors
 from harness.transport import Kube, Reach
 
-_CEPH, _CSI = "/apis/ceph.rook.io/v1", "/apis/csi.ceph.io"
+_CEPH = "/apis/ceph.rook.io/v1"
 _STORAGE = "/apis/storage.k8s.io/v1"
 _SECRET = "csi.storage.k8s.io/"
+_OVER = ("Failed", "Succeeded")
 
 
 class Rook:
@@ -45,49 +63,35 @@ class Rook:
         declared = reach.profile.cluster().rook
         assert declared is not None, "the requirement needs Rook"
         kube = reach.kube
-        looks: dict[str, Callable[[], JSON]] = {
+        looks: dict[str, Callable[[], Described]] = {
             "deployments": lambda: _workloads(kube, declared, "deployments", _deployment),
             "daemon sets": lambda: _workloads(kube, declared, "daemonsets", _daemon_set),
             "pods": lambda: _pods(kube, declared),
             "cluster": lambda: _cluster(kube, declared),
-            "monitors": lambda: _monitors(kube, declared),
+            "monitors": lambda: monitors(kube, declared),
             "file system": lambda: _file_system(kube, declared),
             "pools": lambda: _pools(kube, declared),
             "storage class": lambda: _storage_class(kube, declared),
+            "driver names": lambda: Described(_driver_names(kube, declared)),
             "drivers": lambda: _drivers(kube, declared),
         }
-        seen = in_each(looks, lambda item: _understood(looks[item]))
+        seen = in_each(looks, lambda item: looks[item]())
         return {item: _said(answer) for item, answer in seen.items()}
 
 
-def _understood(look: Callable[[], JSON]) -> JSON:
-    try:
-        return look()
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise TransportError(f"not understood: {type(error).__name__}: {error}") from error
-
-
-def _said(answer: JSON | HarnessError) -> dict[str, JSON]:
+def _said(answer: Described | HarnessError) -> dict[str, JSON]:
+    if isinstance(answer, Odd):
+        return {"error": f"not understood: {answer.args[0]}"}
     if isinstance(answer, HarnessError):
         return {"error": str(answer.args[0])}
-    return {"value": answer}
+    odd = {"odd": dict(answer.odd)} if answer.odd else {}
+    return {"value": answer.values, **odd}
 
 
-def _maybe(kube: Kube, path: str) -> Any:
-    """The object at a path, or None when there is none, or no such kind."""
-    try:
-        return kube.get(path)
-    except NotFound:
-        return None
-
-
-def _items(kube: Kube, path: str) -> list[Any]:
-    listed = _maybe(kube, path)
-    return [] if listed is None else list(listed["items"])
-
-
-def _epoch(stamp: str | None) -> float | None:
-    return None if not stamp else datetime.fromisoformat(stamp).timestamp()
+def _all_of(parts: Sequence[Described]) -> Described:
+    """Several lists of objects as one."""
+    values = {name: value for it in parts for name, value in it.values.items()}
+    return Described(values, {name: why for it in parts for name, why in it.odd.items()})
 
 
 # --- workloads --------------------------------------------------------------------------------
@@ -99,80 +103,89 @@ def _spaces(declared: RookDeclared) -> Sequence[str]:
 
 def _workloads(
     kube: Kube, declared: RookDeclared, kind: str, describe: Callable[[Mapping[str, Any]], JSON]
-) -> JSON:
-    return {
-        f"{space}/{item['metadata']['name']}": describe(item)
-        for space in _spaces(declared)
-        for item in kube.get(f"/apis/apps/v1/namespaces/{space}/{kind}")["items"]
-    }
+) -> Described:
+    paths = [f"/apis/apps/v1/namespaces/{space}/{kind}" for space in _spaces(declared)]
+    return _all_of([described(kube.get(path), describe) for path in paths])
+
+
+def _is_current(item: Mapping[str, Any]) -> bool:
+    """The counts are those of an older object until its controller has seen this one."""
+    return count(item, "status", "observedGeneration") >= count(item, "metadata", "generation")
 
 
 def _deployment(item: Mapping[str, Any]) -> JSON:
-    metadata, status = item["metadata"], item.get("status", {})
-    # The counts are those of an older object until its controller has seen this one.
-    current = status.get("observedGeneration", 0) >= metadata.get("generation", 0)
+    containers = listed(item, "spec", "template", "spec", "containers")
+    if not containers:
+        raise Odd("it has no containers")
     return {
-        "wanted": item["spec"].get("replicas", 1),
-        "available": status.get("availableReplicas", 0),
-        "updated": status.get("updatedReplicas", 0) if current else 0,
-        "image": item["spec"]["template"]["spec"]["containers"][0]["image"],
-        "rook_version": metadata.get("labels", {}).get("rook-version"),
+        "wanted": count(item, "spec", "replicas", default=1),
+        "available": count(item, "status", "availableReplicas"),
+        "updated": count(item, "status", "updatedReplicas") if _is_current(item) else 0,
+        "image": must(containers[0], "image"),
+        "rook_version": texts(item, "metadata", "labels").get("rook-version"),
     }
 
 
 def _daemon_set(item: Mapping[str, Any]) -> JSON:
-    status = item.get("status", {})
-    current = status.get("observedGeneration", 0) >= item["metadata"].get("generation", 0)
+    updated = count(item, "status", "updatedNumberScheduled")
     return {
-        "wanted": status.get("desiredNumberScheduled", 0),
-        "ready": status.get("numberReady", 0),
-        "updated": status.get("updatedNumberScheduled", 0) if current else 0,
+        "wanted": count(item, "status", "desiredNumberScheduled"),
+        "ready": count(item, "status", "numberReady"),
+        "updated": updated if _is_current(item) else 0,
     }
 
 
-def _pods(kube: Kube, declared: RookDeclared) -> JSON:
-    return [
-        _pod(space, item)
-        for space in _spaces(declared)
-        for item in kube.get(f"/api/v1/namespaces/{space}/pods")["items"]
+def _pods(kube: Kube, declared: RookDeclared) -> Described:
+    paths = [f"/api/v1/namespaces/{space}/pods" for space in _spaces(declared)]
+    found = _all_of([described(kube.get(path), _pod) for path in paths])
+    return Described([{"name": name, **it} for name, it in found.values.items()], found.odd)
+
+
+def _pod(item: Mapping[str, Any]) -> dict[str, JSON]:
+    space, labels = must(item, "metadata", "namespace"), texts(item, "metadata", "labels")
+    owners = [must(owner, "name") for owner in listed(item, "metadata", "ownerReferences")]
+    states = [
+        *listed(item, "status", "initContainerStatuses"),
+        *listed(item, "status", "containerStatuses"),
     ]
-
-
-def _pod(space: str, item: Mapping[str, Any]) -> JSON:
-    metadata, spec, status = item["metadata"], item["spec"], item.get("status", {})
-    labels = metadata.get("labels", {})
-    owners = [owner["name"] for owner in metadata.get("ownerReferences", ())]
-    conditions = {c["type"]: c["status"] for c in status.get("conditions", ())}
-    states = [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
+    going = text(item, "metadata", "deletionTimestamp") is not None
     return {
-        "name": f"{space}/{metadata['name']}",
         "of": f"{space}/{owners[0]}" if owners else None,
-        "machine": spec.get("nodeName"),
-        "ready": conditions.get("Ready") == "True" and "deletionTimestamp" not in metadata,
-        "containers": {state["name"]: _container(state) for state in states},
-        "osd": _osd(labels, spec) if labels.get("app") == "rook-ceph-osd" else None,
+        "machine": text(item, "spec", "nodeName"),
+        "ready": _conditions(item).get("Ready") == "True" and not going,
+        "over": text(item, "status", "phase") in _OVER,
+        "ended": text(item, "status", "reason"),
+        "containers": {must(state, "name"): _container(state) for state in states},
+        "osd": _osd(labels, item) if labels.get("app") == "rook-ceph-osd" else None,
     }
+
+
+def _conditions(item: Mapping[str, Any]) -> dict[str, str]:
+    told = listed(item, "status", "conditions")
+    return {must(it, "type"): must(it, "status") for it in told}
 
 
 def _container(state: Mapping[str, Any]) -> JSON:
-    now, ended = state.get("state", {}), state.get("lastState", {}).get("terminated", {})
     return {
-        "restarts": state.get("restartCount", 0),
-        "waits": now.get("waiting", {}).get("reason"),
+        "restarts": count(state, "restartCount"),
+        "waits": text(state, "state", "waiting", "reason"),
         # Between its end and the kubelet's back-off a container neither runs nor waits.
-        "failed": now.get("terminated", {}).get("exitCode", 0) != 0,
-        "ended": ended.get("reason"),
-        "ended_at": _epoch(ended.get("finishedAt")),
+        "failed": count(state, "state", "terminated", "exitCode") != 0,
+        "ended": text(state, "lastState", "terminated", "reason"),
+        "ended_at": epoch(state, "lastState", "terminated", "finishedAt"),
     }
 
 
-def _osd(labels: Mapping[str, str], spec: Mapping[str, Any]) -> JSON:
+def _osd(labels: Mapping[str, str], pod: Mapping[str, Any]) -> JSON:
     """An OSD's number, and the device that Rook tells its containers to use."""
     told = [
-        variable.get("value")
-        for container in (*spec.get("containers", ()), *spec.get("initContainers", ()))
-        for variable in container.get("env", ())
-        if variable["name"] == "ROOK_BLOCK_PATH"
+        text(variable, "value")
+        for container in (
+            *listed(pod, "spec", "containers"),
+            *listed(pod, "spec", "initContainers"),
+        )
+        for variable in listed(container, "env")
+        if text(variable, "name") == "ROOK_BLOCK_PATH"
     ]
     return {"id": labels.get("ceph-osd-id"), "device": told[0] if told else None}
 
@@ -180,116 +193,78 @@ def _osd(labels: Mapping[str, str], spec: Mapping[str, Any]) -> JSON:
 # --- what Rook says of Ceph -------------------------------------------------------------------
 
 
-def _cluster(kube: Kube, declared: RookDeclared) -> JSON:
-    item = _maybe(kube, f"{_CEPH}/namespaces/{declared.namespace}/cephclusters/{declared.cluster}")
+def _cluster(kube: Kube, declared: RookDeclared) -> Described:
+    item = maybe(kube, f"{_CEPH}/namespaces/{declared.namespace}/cephclusters/{declared.cluster}")
     if item is None:
-        return None
-    status = item.get("status", {})
-    ceph = status.get("ceph", {})
-    return {
-        "external": bool(item["spec"].get("external", {}).get("enable")),
-        "phase": status.get("phase"),
-        "message": status.get("message", ""),
-        "conditions": {c["type"]: c["status"] for c in status.get("conditions", ())},
-        "health": ceph.get("health"),
-        "raised": {name: it.get("message", "") for name, it in ceph.get("details", {}).items()},
-        "checked_at": _epoch(ceph.get("lastChecked")),
-        "ceph_versions": sorted(ceph.get("versions", {}).get("overall", {})),
+        return Described(None)
+    ceph = part(item, "status", "ceph")
+    value = {
+        "external": flag(item, "spec", "external", "enable"),
+        "phase": text(item, "status", "phase"),
+        "message": text(item, "status", "message") or "",
+        "conditions": _conditions(item),
+        "health": text(ceph, "health"),
+        "raised": {
+            name: text(it, "message") or ""
+            for name, it in part(ceph, "details").items()
+            # Ceph lists some that it does not hold against the cluster.
+            if text(it, "severity") != "HEALTH_OK"
+        },
+        "checked_at": epoch(ceph, "lastChecked"),
+        "ceph_versions": sorted(part(ceph, "versions", "overall")),
     }
+    return Described(value)
 
 
-def _monitors(kube: Kube, declared: RookDeclared) -> JSON:
-    space = f"namespaces/{declared.namespace}"
-    held = _maybe(kube, f"/api/v1/{space}/configmaps/rook-ceph-mon-endpoints")
-    if held is None:
-        return None
-    data = held["data"]
-    # "a=10.0.0.1:6789,b=…": Rook's own name before each.
-    named = [part.partition("=")[2] for part in data["data"].split(",") if part]
-    return {
-        "operator": sorted(named),
-        "csi": _of_csi(data.get("csi-cluster-config-json")),
-        "connection": _connection(kube, f"{space}/cephconnections/{declared.cluster}"),
-    }
-
-
-def _of_csi(text: str | None) -> JSON:
-    """The monitors in the CSI drivers' own configuration; None without one."""
-    entries = None if text is None else json.loads(text)
-    if entries is None:
-        return None
-    return sorted({endpoint for entry in entries for endpoint in entry["monitors"]})
-
-
-def _connection(kube: Kube, path: str) -> JSON:
-    """The monitors in the CSI operator's CephConnection; None where there is none."""
-    version = _csi_version(kube)
-    item = None if version is None else _maybe(kube, f"{_CSI}/{version}/{path}")
-    return None if item is None else sorted(item["spec"]["monitors"])
-
-
-def _csi_version(kube: Kube) -> str | None:
-    """The version of the CSI operator's API; None where it is not installed."""
-    group = _maybe(kube, _CSI)
-    return None if group is None else str(group["preferredVersion"]["version"])
-
-
-def _file_system(kube: Kube, declared: RookDeclared) -> JSON:
+def _file_system(kube: Kube, declared: RookDeclared) -> Described:
     space = f"{_CEPH}/namespaces/{declared.namespace}"
-    item = _maybe(kube, f"{space}/cephfilesystems/{declared.filesystem}")
+    item = maybe(kube, f"{space}/cephfilesystems/{declared.filesystem}")
     if item is None:
-        return None
-    spec = item["spec"]
+        return Described(None)
+    told = listed(item, "spec", "dataPools")
+    if not told:
+        raise Odd("its spec has no dataPools")
     data = {
-        f"data pool {pool.get('name', number)}": _pool(pool)
-        for number, pool in enumerate(spec["dataPools"])
+        f"data pool {text(pool, 'name') or number}": _pool(pool) for number, pool in enumerate(told)
     }
-    return {
-        "phase": item.get("status", {}).get("phase"),
-        "pools": {"metadata pool": _pool(spec["metadataPool"]), **data},
-    }
+    pools = {"metadata pool": _pool(part(item, "spec", "metadataPool")), **data}
+    return Described({"phase": text(item, "status", "phase"), "pools": pools})
 
 
-def _pools(kube: Kube, declared: RookDeclared) -> JSON:
-    listed = _items(kube, f"{_CEPH}/namespaces/{declared.namespace}/cephblockpools")
-    return {
-        item["metadata"]["name"]: {
-            "phase": item.get("status", {}).get("phase"),
-            **_pool(item["spec"]),
-        }
-        for item in listed
-    }
+def _pools(kube: Kube, declared: RookDeclared) -> Described:
+    found = described(
+        maybe(kube, f"{_CEPH}/namespaces/{declared.namespace}/cephblockpools"),
+        lambda item: {"phase": text(item, "status", "phase"), **_pool(part(item, "spec"))},
+    )
+    return Described({name.rpartition("/")[2]: it for name, it in found.values.items()}, found.odd)
 
 
 def _pool(spec: Mapping[str, Any]) -> dict[str, JSON]:
-    replicated = spec.get("replicated", {})
-    return {
-        "copies": replicated.get("size"),
-        "safe": bool(replicated.get("requireSafeReplicaSize")),
-        # Rook's default.
-        "apart": spec.get("failureDomain") or "host",
-    }
+    # Rook's default.
+    apart = text(spec, "failureDomain") or "host"
+    return {"copies": count(spec, "replicated", "size") or None, "apart": apart}
 
 
 # --- CSI --------------------------------------------------------------------------------------
 
 
-def _storage_class(kube: Kube, declared: RookDeclared) -> JSON:
-    item = _maybe(kube, f"{_STORAGE}/storageclasses/{declared.storage_class}")
+def _storage_class(kube: Kube, declared: RookDeclared) -> Described:
+    item = maybe(kube, f"{_STORAGE}/storageclasses/{declared.storage_class}")
     if item is None:
-        return None
-    parameters = item.get("parameters", {})
+        return Described(None)
+    parameters = texts(item, "parameters")
     secrets = {
         f"{parameters.get(f'{key}-namespace', '')}/{name}"
         for key, name in _secret_names(parameters).items()
     }
-    return {
-        "provisioner": item["provisioner"],
+    value = {
+        "provisioner": must(item, "provisioner"),
         "parameters": {key: parameters.get(key) for key in ("clusterID", "fsName", "pool")},
-        "expands": bool(item.get("allowVolumeExpansion")),
-        "reclaims": item.get("reclaimPolicy", "Delete"),
+        "expands": flag(item, "allowVolumeExpansion"),
+        "reclaims": text(item, "reclaimPolicy") or "Delete",
         "secrets": {name: _is_there(kube, name) for name in sorted(secrets)},
     }
+    return Described(value)
 
 
 def _secret_names(parameters: Mapping[str, str]) -> Mapping[str, str]:
@@ -307,34 +282,59 @@ def _is_there(kube: Kube, secret: str) -> bool:
     return bool(space and name) and kube.exists(f"/api/v1/namespaces/{space}/secrets/{name}")
 
 
-def _drivers(kube: Kube, declared: RookDeclared) -> JSON:
-    version, space = _csi_version(kube), declared.operator_namespace
-    objects = f"{_CSI}/{version}/namespaces/{space}/drivers"
-    full_names = [declared.driver(kind) for kind in declared.drivers]
-    return {
-        "registered": sorted(_names(kube.get(f"{_STORAGE}/csidrivers")["items"])),
-        "objects": sorted(_names(_items(kube, objects))) if version else [],
-        "machines": {
-            item["metadata"]["name"]: sorted(it["name"] for it in item["spec"].get("drivers") or ())
-            for item in kube.get(f"{_STORAGE}/csinodes")["items"]
-        },
-        "leaders": {driver: _leader(kube, space, driver) for driver in full_names},
+def _driver_names(kube: Kube, declared: RookDeclared) -> dict[str, str]:
+    """The declared names, or, where Rook was told another prefix, the only ones there are."""
+    if declared.driver_prefix is not None:
+        return {kind: declared.driver(kind) for kind in declared.drivers}
+    registered = _names(kube.get(f"{_STORAGE}/csidrivers")).values
+    names = {}
+    for kind in declared.drivers:
+        ours, end = declared.driver(kind), f".{kind}.csi.ceph.com"
+        others = [name for name in registered if name.endswith(end)]
+        names[kind] = others[0] if ours not in registered and len(others) == 1 else ours
+    return names
+
+
+def _drivers(kube: Kube, declared: RookDeclared) -> Described:
+    version, space = csi_version(kube), declared.operator_namespace
+    registered = _names(kube.get(f"{_STORAGE}/csidrivers"))
+    here = f"{CSI}/{version}/namespaces/{space}/drivers"
+    objects = _names(maybe(kube, here) if version else None)
+    leaders = _leaders(kube, space, _driver_names(kube, declared).values())
+    nodes = described(
+        kube.get(f"{_STORAGE}/csinodes"),
+        lambda item: sorted(must(it, "name") for it in listed(item, "spec", "drivers")),
+    )
+    value = {
+        "registered": sorted(registered.values),
+        "objects": sorted(name.rpartition("/")[2] for name in objects.values),
+        "machines": nodes.values,
+        "leaders": leaders.values,
     }
+    return Described(value, {**registered.odd, **objects.odd, **nodes.odd, **leaders.odd})
 
 
-def _names(items: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [item["metadata"]["name"] for item in items]
+def _names(found: Any) -> Described:
+    return described(found, lambda _: True)
 
 
-def _leader(kube: Kube, space: str, driver: str) -> JSON:
-    """Who holds the lease of a driver's provisioner; the sidecar names it after the driver."""
-    name = driver.replace(".", "-")
-    item = _maybe(kube, f"/apis/coordination.k8s.io/v1/namespaces/{space}/leases/{name}")
-    if item is None:
-        return None
-    spec = item["spec"]
+def _leaders(kube: Kube, space: str, drivers: Iterable[str]) -> Described:
+    """Who holds the lease of each driver's provisioner; the sidecar names it after the driver."""
+    values: dict[str, JSON] = {}
+    odd = {}
+    for driver in drivers:
+        name = driver.replace(".", "-")
+        item = maybe(kube, f"/apis/coordination.k8s.io/v1/namespaces/{space}/leases/{name}")
+        try:
+            values[driver] = None if item is None else _lease(item)
+        except Odd as error:
+            odd[f"Lease {space}/{name}"] = f"not understood: {error}"
+    return Described(values, odd)
+
+
+def _lease(item: Mapping[str, Any]) -> JSON:
     return {
-        "holder": spec.get("holderIdentity") or "",
-        "renewed_at": _epoch(spec.get("renewTime")),
-        "lasts_s": spec.get("leaseDurationSeconds"),
+        "holder": text(item, "spec", "holderIdentity") or "",
+        "renewed_at": epoch(item, "spec", "renewTime"),
+        "lasts_s": count(item, "spec", "leaseDurationSeconds") or None,
     }

@@ -30,6 +30,12 @@ from typing import Any
 COMMAND_S = 90.0
 STARTS_S = 30.0
 MIB = 1 << 20
+# What a file of bbolt, in which etcd keeps its data, has behind its first 16 bytes; and a zip file.
+BOLT, ZIP = b"\xed\xda\x0c\xed", b"PK\x03\x04"
+# Where `provision nodes` puts programs of etcd that RKE2's own image lacks.
+BROUGHT = "/usr/local/lib/cutover/etcd"
+VERSION = re.compile(rb"[vV]ersion: v?(\d+)\.(\d+)")
+VERSION_S = 10.0
 PLACE, PREFIX = "/var/tmp", "cutover-etcd-"
 # No restore lasts this long: its own limits, and that of the call, end it.
 LEFTOVER_S = 600.0
@@ -40,6 +46,7 @@ UID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 def listing(folder: str) -> list[dict[str, Any]]:
     """The files of a folder: name, size in bytes, and when each was written (UTC seconds).
 
+    ``database`` is whether a file begins like a database of etcd's, or like one that is compressed.
     A folder that is not there holds none.
     """
     found: list[dict[str, Any]] = []
@@ -50,9 +57,20 @@ def listing(folder: str) -> list[dict[str, Any]]:
             if entry.is_file() and not entry.name.startswith("."):
                 status = entry.stat()
                 found.append(
-                    {"name": entry.name, "bytes": status.st_size, "modified": status.st_mtime}
+                    {
+                        "name": entry.name,
+                        "bytes": status.st_size,
+                        "modified": status.st_mtime,
+                        "database": begins_like_a_database(entry.path),
+                    }
                 )
     return sorted(found, key=lambda file: str(file["name"]))
+
+
+def begins_like_a_database(path: str) -> bool:
+    with Path(path).open("rb") as file:
+        head = file.read(20)
+    return head[16:20] == BOLT or head[:4] == ZIP
 
 
 def digest(path: str) -> str:
@@ -65,19 +83,47 @@ def digest(path: str) -> str:
 
 
 def program(name: str) -> str:
-    """Where a program of etcd is: on this machine, or in the container that etcd runs in."""
+    """Where a program of etcd is that is not older than the etcd that runs here.
+
+    The one that ``provision nodes`` brought, one of this machine, or one of etcd's own container.
+    """
+    beside = [folder / name for folder in containers()]
     on_path = shutil.which(name)
-    if on_path:
-        return on_path
+    places = [Path(BROUGHT) / name, *([Path(on_path)] if on_path else []), *beside]
+    running = next((folder / "etcd" for folder in containers()), None)
+    needed = (version(running) if running else None) or (0, 0)
+    found = [place for place in places if place.exists()]
+    for place in found:
+        # One that does not say its version is taken.
+        if (version(place) or needed) >= needed:
+            return str(place)
+    wanted = f"{name} of {needed[0]}.{needed[1]} or newer" if found else name
+    hint = "`provision nodes` brings it from kubernetes.etcd_tools_image"
+    raise RuntimeError(
+        f"there is no {wanted} here, and none beside the etcd that runs here: {hint}"
+    )
+
+
+def containers() -> list[Path]:
+    """Folders with the programs of each etcd that runs here, in its container as seen from here."""
+    folders = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if (process / "comm").read_text().strip() != "etcd":
                 continue
-            for folder in ("usr/local/bin", "usr/bin", "bin"):
-                path = process / "root" / folder / name
-                if path.exists():
-                    return str(path)
-    raise RuntimeError(f"there is no {name} here, and none beside the etcd that runs here")
+            inside = [process / "root" / folder for folder in ("usr/local/bin", "usr/bin", "bin")]
+            folders += [folder for folder in inside if (folder / "etcd").exists()]
+    return folders
+
+
+def version(path: Path) -> tuple[int, int] | None:
+    """Major and minor of etcd or etcdutl; None when it does not say."""
+    word = "--version" if path.name == "etcd" else "version"
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run([str(path), word], capture_output=True, timeout=VERSION_S)
+        said = VERSION.search(done.stdout)
+        return (int(said[1]), int(said[2])) if said else None
+    return None
 
 
 def restore(path: str) -> dict[str, Any]:
@@ -214,7 +260,7 @@ def item(look: Any, *arguments: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    looks = {"list": listing, "digest": digest, "restore": restore}
+    looks = {"list": listing, "digest": digest, "restore": restore, "program": program}
     word, *paths = sys.argv[1:]
     sys.stdout.write(json.dumps({path: item(looks[word], path) for path in paths}) + "\n")
 

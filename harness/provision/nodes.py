@@ -10,10 +10,12 @@ from typing import Any
 from harness.errors import ConfigError, TransportError
 from harness.model import Exit
 from harness.provision.outcome import Line, State
-from harness.settings import NodeNeeds, read_yaml
+from harness.settings import NodeNeeds, Profile, read_yaml
 from harness.transport import Fleet, Step
 
 _TASKS = Path(__file__).with_name("nodes.yaml")
+_ETCD_TOOLS = Path(__file__).with_name("etcd_tools.sh")
+_ETCD_PLACE = "/usr/local/lib/cutover/etcd"
 _PLAN_S = 180.0
 _ACT_S = 900.0
 
@@ -41,16 +43,36 @@ def sudoers(needs: NodeNeeds) -> str:
     )
 
 
+def etcd_tools(profile: Profile) -> dict[str, Any]:
+    """What takes etcd and etcdutl out of the declared image, and the servers that it is for."""
+    image = profile.kubernetes.etcd_tools_image
+    return {
+        "script": _ETCD_TOOLS.read_text(encoding="utf-8"),
+        "arguments": [_ETCD_PLACE, image or "", *profile.commands.ctr],
+        "machines": [it.name for it in profile.cluster().servers] if image else [],
+    }
+
+
 def provide(
-    fleet: Fleet, needs: NodeNeeds, key: str, machines: Sequence[str], *, yes: bool
+    fleet: Fleet,
+    needs: NodeNeeds,
+    key: str,
+    machines: Sequence[str],
+    *,
+    tools: Mapping[str, Any],
+    yes: bool,
 ) -> list[Line]:
-    """Plan on all machines; act only when each could be planned and ``yes`` is given."""
+    """Plan on all machines; act only when each could be planned and ``yes`` is given.
+
+    ``tools`` is what ``etcd_tools`` says.
+    """
     tasks = read_yaml(_TASKS)
     variables = {
         "packages": sorted(needs.packages),
         "user": needs.user,
         "key": key,
         "sudoers": sudoers(needs),
+        "etcd_tools": dict(tools),
     }
 
     def asked(*, check: bool) -> Mapping[str, Sequence[Step] | TransportError]:

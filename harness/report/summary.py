@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +23,9 @@ from harness.report.words import (
     with_unit,
 )
 from harness.settings import soaks
+
+# What starts something in Markdown; a backslash before it makes it a character like any other.
+_MARKUP = re.compile(r"[\\`*_\[\]|~!]")
 
 
 def summary_lines(judgement: Judgement, folder: Path) -> list[str]:
@@ -86,11 +91,11 @@ def markdown(judgement: Judgement) -> str:
     manifest = judgement.trail.manifest
     first, last = judgement.trail.first, judgement.trail.last
     lines = [
-        f"# {headline(judgement)}",
+        f"# {plain(headline(judgement))}",
         "",
-        account(judgement),
+        plain(account(judgement)),
         "",
-        f"Cluster **{manifest.cluster.name}** · commit `{manifest.commit[:12]}` · "
+        f"Cluster **{plain(manifest.cluster.name)}** · commit `{manifest.commit[:12]}` · "
         f"{first.moment:%d %B %Y %H:%M} UTC, "
         f"{duration((last.moment - first.moment).total_seconds())} · run `{manifest.run}`",
         "",
@@ -100,10 +105,10 @@ def markdown(judgement: Judgement) -> str:
     for judged in blocking(judgement):
         requirement, word = judged.requirement, OUTCOMES[judged.outcome]
         lines += [
-            f"- {word.icon} **{at_stake(judged)}** (`{requirement.id}`, {word.text.lower()}, "
-            f"{requirement.owner}): {clip(judged.reason, 300)}",
-            f"  - If we went ahead: {if_we_went_ahead(judged)}",
-            f"  - Next: {next_step(judged)}",
+            f"- {word.icon} **{plain(at_stake(judged))}** (`{requirement.id}`, "
+            f"{word.text.lower()}, {plain(requirement.owner)}): {plain(clip(judged.reason, 300))}",
+            f"  - If we went ahead: {plain(if_we_went_ahead(judged))}",
+            f"  - Next: {plain(next_step(judged))}",
         ]
     lines += ["", "## Requirements", "", "| | Id | In words | Measured |", "|-|-|-|-|"]
     for judged in judgement.judged:
@@ -116,8 +121,14 @@ def markdown(judgement: Judgement) -> str:
         )
         lines.append(
             f"| {word.icon} {word.text} | `{judged.requirement.id}` "
-            f"| {judged.requirement.title} | {measured} |"
+            f"| {plain(judged.requirement.title)} | {plain(measured)} |"
         )
     if judgement.warnings:
-        lines += ["", "## Warnings", "", *(f"- {clip(it, 300)}" for it in judgement.warnings)]
+        lines += ["", "## Warnings", ""]
+        lines += [f"- {plain(clip(it, 300))}" for it in judgement.warnings]
     return "\n".join(lines) + "\n"
+
+
+def plain(text: str) -> str:
+    """Text that Markdown, and the HTML in it, shows as it is."""
+    return _MARKUP.sub(r"\\\g<0>", " ".join(html.escape(text, quote=False).split()))

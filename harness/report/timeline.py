@@ -161,5 +161,7 @@ def _visits(place: str, load: Mapping[str, Any]) -> str:
     """Whose visitors they were, and how many of them were failed."""
     phases = load["phases"].values()
     failed = sum(it["failed"] for it in phases)
-    made = failed + sum(it["answered"] for it in phases)
-    return f"visits, {100 * failed / max(made, 1):.1f} % failed: {place}"
+    limited = sum(sum(it.get("limited", {}).values()) for it in phases)
+    made = failed + limited + sum(it["answered"] for it in phases)
+    kept_out = f", {100 * limited / made:.1f} % limited by the ingress (429)" if limited else ""
+    return f"visits, {100 * failed / max(made, 1):.1f} % failed{kept_out}: {place}"

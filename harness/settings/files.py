@@ -56,12 +56,62 @@ class Flaw:
     says: str
 
 
+MOST_BYTES = 4 * 1024 * 1024
+MOST_NODES = 1_000_000
+
+
+class _Strict(yaml.SafeLoader):
+    """YAML in which each key is given once, and that aliases do not blow up."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        node = super().compose_node(parent, index)
+        if isinstance(node, yaml.MappingNode):
+            _each_once(node)
+        return node
+
+    def get_single_node(self) -> Any:
+        node = super().get_single_node()
+        if node is not None and _size(node, {}) > MOST_NODES:
+            says = "its aliases repeat too much"
+            raise yaml.composer.ComposerError(None, None, says, node.start_mark)
+        return node
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values a node stands for, each alias counted in full; one in itself is too many."""
+    if id(node) not in known:
+        known[id(node)] = MOST_NODES + 1
+        parts: list[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            parts = [it for pair in node.value for it in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            parts = node.value
+        known[id(node)] = 1 + sum(_size(it, known) for it in parts)
+    return known[id(node)]
+
+
+def _each_once(node: yaml.MappingNode) -> None:
+    given: dict[tuple[str, str], int] = {}
+    for key, _ in node.value:
+        name, line = (key.tag, str(key.value)), key.start_mark.line + 1
+        if name in given:
+            says = f"the key {key.value!r} is given twice, in lines {given[name]} and {line}"
+            raise yaml.composer.ComposerError(None, None, says, key.start_mark)
+        given[name] = line
+
+
 def read_yaml(path: Path) -> Any:
     """The YAML document in a file; ConfigError, naming file and line, when there is none."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > MOST_BYTES:
+            raise ConfigError(f"{path} is larger than {MOST_BYTES} bytes: it is no settings file")
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Strict)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not text in UTF-8: byte {error.start} is wrong") from error
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (RecursionError, ValueError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {str(error)[:200]}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
 

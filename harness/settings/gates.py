@@ -203,6 +203,15 @@ class Gates(Frozen):
             )
         return tuple(requirement for requirement in self.requirements if requirement.week <= week)
 
+    def require_due(self, ids: Collection[str], week: int) -> None:
+        """ConfigError for an id that is no requirement due by that week."""
+        known = [requirement.id for requirement in self.due(week)]
+        if unknown := sorted(set(ids) - set(known)):
+            raise ConfigError(
+                f"not due by week {week}: {', '.join(unknown)}",
+                remedy=f"those due are: {', '.join(known)}",
+            )
+
 
 def load_gates(folder: Path = SCENARIOS / "gates") -> Gates:
     """Every gate file of a folder; ConfigError when there is none or an id comes twice."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, ip_address, ip_network, summarize_address_range
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
@@ -23,6 +23,10 @@ def _resolve(path: Path, info: ValidationInfo) -> Path:
     return Path(text).expanduser()
 
 
+T = TypeVar("T")
+OneOrMore = Annotated[
+    tuple[T, ...], BeforeValidator(lambda it: it if isinstance(it, list | tuple) else [it])
+]
 ProfilePath = Annotated[Path, AfterValidator(_resolve)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=63)]
 

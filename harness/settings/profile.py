@@ -5,8 +5,8 @@ A profile is one YAML file in ``scenarios/clusters/`` (or any path).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from ipaddress import IPv6Address
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,10 +22,12 @@ from harness.settings.faults import Commands, KnownPods, Ledger, Power
 from harness.settings.files import SCENARIOS, Frozen, parse
 from harness.settings.gates import TargetChange
 from harness.settings.ingress import Ingress
-from harness.settings.places import AddressRange, IPv4, Name, ProfilePath
+from harness.settings.places import AddressRange, IPv4, Name, OneOrMore, ProfilePath
 from harness.settings.rook import Rook
 from harness.settings.storage import Backups, Legacy, Storage
 from harness.settings.swarm import Swarm
+
+_OF_BACKUPS = "W3-BACKUPS"
 
 
 class SshAccess(Frozen):
@@ -56,9 +58,15 @@ class MachineSettings(Frozen):
     address: IPv4
     roles: tuple[Literal["server", "worker"], ...] = ("server", "worker")
     taints: tuple[str, ...] = ()
-    # Where the world reaches it, when that is another address; and its address of IPv6.
-    outside_address: IPv4 | None = None
-    outside_ipv6: IPv6Address | None = None
+    # Where the world reaches it, when not at `address` alone: one address, or several of both
+    # families.
+    outside_address: OneOrMore[IPv4Address | IPv6Address] = ()
+
+    @property
+    def outside_addresses(self) -> tuple[IPv4Address | IPv6Address, ...]:
+        """Every address at which the world reaches it; `address` unless another IPv4 is given."""
+        has_ipv4 = any(it.version == 4 for it in self.outside_address)
+        return self.outside_address if has_ipv4 else (self.address, *self.outside_address)
 
 
 class Kubernetes(Frozen):
@@ -80,10 +88,23 @@ class Kubernetes(Frozen):
     etcd_ca: str
     etcd_cert: str
     etcd_key: str
+    # Files on a server that say where its member of etcd answers: the manifest of a static pod, or
+    # etcd's own configuration. The first that is there counts.
+    etcd_configuration: tuple[str, ...] = (
+        "/var/lib/rancher/rke2/agent/pod-manifests/etcd.yaml",
+        "/etc/kubernetes/manifests/etcd.yaml",
+        "/var/lib/rancher/rke2/server/db/etcd/config",
+        "/var/lib/rancher/k3s/server/db/etcd/config",
+    )
     # Where a server keeps its snapshots of etcd, and the folder, on a file system that servers
     # share, in which each snapshot has its copy.
     etcd_snapshots: str = "/var/lib/rancher/rke2/server/db/snapshots"
     etcd_snapshot_copies: str | None = None
+    # An image with etcd and etcdutl, not older than the etcd that runs, and 3.6 at least: that of
+    # RKE2 has no etcdutl. `provision nodes` takes both out of it.
+    etcd_tools_image: str | None = None
+    # RKE2 uploads each snapshot itself (etcd-s3), and records that in ETCDSnapshotFile objects.
+    etcd_snapshots_in_s3: bool = False
 
 
 class Stack(Frozen):
@@ -95,6 +116,14 @@ class Stack(Frozen):
     ingress: Literal["traefik", "nginx", "caddy"] | None = None
     rook: Literal["external", "cluster"] | None = None
     source: Literal["swarm"] | None = None
+
+
+class Units(Frozen):
+    """Units of systemd that may have failed on a machine, each with why nothing depends on it."""
+
+    tolerated: Mapping[
+        Annotated[str, Field(pattern=r"^[^\s/]+\.[a-z]+$")], Annotated[str, Field(min_length=1)]
+    ] = {}
 
 
 class Profile(Frozen):
@@ -113,6 +142,7 @@ class Profile(Frozen):
     # Why a part that is not declared is absent, in words for the report.
     absent: Mapping[str, str] = {}
     sysctls: Mapping[str, str] = {}
+    units: Units = Units()
     ingress: Ingress | None = None
     storage: Storage | None = None
     rook: Rook | None = None
@@ -191,6 +221,25 @@ class Profile(Frozen):
             return self.uid
         return self.uid_file.read_text(encoding="utf-8").strip() if self.uid_file.exists() else None
 
+    def require_machines(self, names: Iterable[str]) -> None:
+        """ConfigError for a name that is no machine of this profile."""
+        known = [machine.name for machine in self.machines]
+        for name in names:
+            if name not in known:
+                raise ConfigError(
+                    f"the profile {self.name} has no machine {name}",
+                    remedy=f"its machines are {', '.join(known)}",
+                )
+
+    def changes(self, requirement: str) -> Mapping[str, TargetChange]:
+        """This cluster's own numbers for a requirement's targets."""
+        told = self.targets.get(requirement, {})
+        size = None if self.backups is None else self.backups.at_least_gib
+        if requirement != _OF_BACKUPS or size is None:
+            return told
+        because = "the profile declares the claim's size (backups.at_least_gib)"
+        return {"claim_gib": TargetChange(number=size, because=because), **told}
+
     def without(self, machine: str) -> Profile:
         """The profile for those who must not ask a machine that is broken: the others."""
         others = tuple(it for it in self.machines if it.name != machine)
@@ -227,13 +276,14 @@ class Profile(Frozen):
             absent={part: self._why_absent(part) for part, present in parts.items() if not present},
             expected_taints={m.name: m.taints for m in self.machines},
             sysctls=dict(self.sysctls),
+            tolerated_units=dict(self.units.tolerated),
             exposed_ports=tuple(it for port in self.exposed_ports for it in ports_of(port)),
             load_balancer_pool=self.load_balancer_pool,
             osd_disks=self._osd_disks(),
             legacy=self.legacy.model_dump(include={"path", "type", "source"})
             if self.legacy
             else {},
-            backups=self.backups.model_dump(include={"claim", "namespace"}) if self.backups else {},
+            backups=None if self.backups is None else self.backups.declared(),
             ceph_warnings=dict(self.ceph.warnings),
             ceph_flags=dict(self.ceph.flags),
             source_gb=self.ceph.source_gb,

@@ -36,11 +36,17 @@ class Rook(Frozen):
     monitors: tuple[Endpoint, ...] = Field(min_length=1)
     # The CSI drivers that every machine must run.
     drivers: tuple[Literal["cephfs", "rbd"], ...] = Field(default=("cephfs", "rbd"), min_length=1)
+    # What comes before their names where it is not the operator's namespace: Rook's setting
+    # CSI_DRIVER_NAME_PREFIX. Not declared, it is read from the drivers that are registered.
+    driver_prefix: ObjectName | None = None
     storage_class: ObjectName = "cephfs"
     reclaim_policy: Literal["Delete", "Retain"] = "Delete"
     # Ceph's names of the file system, and of the pool that takes its data.
     filesystem: str
     pool: str
+    # The class's clusterID where claims lie in a subvolume group of their own: what
+    # `kubectl get cephfilesystemsubvolumegroups` says of it. Otherwise it is the namespace.
+    cluster_id: str | None = None
     # Health checks that Ceph may raise (POOL_NEARFULL): whatever else it warns of is an error.
     warnings: tuple[str, ...] = ()
     # In cluster mode: the partition or disk of each machine that holds its OSD, without /dev/.
@@ -48,4 +54,5 @@ class Rook(Frozen):
 
     def declared(self, mode: Literal["external", "cluster"]) -> RookDeclared:
         """What checks may know of it."""
-        return RookDeclared(mode=mode, **self.model_dump())
+        told = self.model_dump(exclude={"cluster_id"})
+        return RookDeclared(mode=mode, cluster_id=self.cluster_id or self.namespace, **told)

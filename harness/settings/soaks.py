@@ -65,8 +65,14 @@ def load_soak(path: Path = SOAK) -> Soak:
 
 
 def seconds(text: str) -> float:
-    """Seconds of a duration such as ``8h``, ``90m`` or ``1h30m``; ConfigError for anything else."""
+    """Seconds of a duration such as ``8h``, ``90m`` or ``1h30m``; ConfigError for anything else.
+
+    A duration of no seconds is an error too: nothing can be proven in it.
+    """
     parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ConfigError(f"“{text}” is no duration", remedy="for example 8h, 90m or 1h30m")
-    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    total = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if total <= 0:
+        raise ConfigError(f"“{text}” lasts no time", remedy="for example 8h, 90m or 1h30m")
+    return total

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from harness.model import StorageClass
+from harness.model import BackupClaim, StorageClass
 from harness.settings.files import Frozen
 from harness.settings.places import Name, ProfilePath
 
@@ -31,16 +31,47 @@ class Legacy(Frozen):
 
 
 class Backups(Frozen):
-    """The one claim that holds every customer's backups.
+    """The one claim that holds every customer's backups, and the order that is in it.
 
     ``words`` are patterns of the names and labels by which any other claim betrays that it holds
-    backups too. ``reader`` is the user (UID) that may list what is in the claim.
+    backups too. Labels whose key is in a domain of ``tools``, which copy claims or restore them,
+    say what such a tool did to a claim, and not what is in it. ``reader`` is the user (UID) that
+    may list what is in the claim.
     """
 
     claim: Name
     namespace: Name
+    # Where it is not the gate's own: how large the claim must be, in GiB.
+    at_least_gib: float | None = Field(default=None, gt=0)
+    access_mode: Literal["ReadWriteMany", "ReadWriteOnce"] = "ReadWriteMany"
+    # The folders at the top; in ``active`` are the backups, each customer's in a folder of its own
+    # or, flat, as files beside each other.
+    folders: tuple[str, ...] = Field(default=("active", "staging", "temp"), min_length=1)
+    active: str = "active"
+    layout: Literal["flat", "folders"] = "flat"
     words: tuple[str, ...] = Field(default=("*backup*",), min_length=1)
+    tools: tuple[str, ...] = (
+        *("velero.io", "k8up.io", "stash.appscode.com", "kubestash.com", "longhorn.io"),
+        *("kasten.io", "trilio.io", "resources.cattle.io", "volsync.backube"),
+    )
     reader: int = Field(default=65534, ge=1)
+
+    @model_validator(mode="after")
+    def _active_is_there(self) -> Backups:
+        if self.active not in self.folders:
+            raise ValueError(f"backups.active is none of backups.folders: {self.active}")
+        return self
+
+    def declared(self) -> BackupClaim:
+        """What checks may know of it."""
+        return BackupClaim(
+            claim=self.claim,
+            namespace=self.namespace,
+            access_mode=self.access_mode,
+            folders=self.folders,
+            active=self.active,
+            flat=self.layout == "flat",
+        )
 
 
 class Storage(Frozen):

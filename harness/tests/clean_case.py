@@ -12,6 +12,7 @@ from harness.tests import clean_drills, clean_storage
 from harness.tests.clean_cluster import (
     CLUSTER,
     DAY_S,
+    INGRESS,
     MACHINES,
     MEMBER_IDS,
     NAMES,
@@ -50,6 +51,7 @@ def clean() -> Seen:
             "host-facts": {machine.name: _host(machine) for machine in MACHINES},
             "etcd-writes": {"test": _writes()},
             "api-endpoints": {name: _api() for name in NAMES},
+            "api-objects": {"test": _objects()},
             "pod-network": {"test": _pods()},
             "network-policy": {"test": {name: _policy() for name in NAMES}},
             "cilium": {name: _cilium() for name in NAMES},
@@ -87,6 +89,8 @@ def _host(machine: Machine) -> Any:
             "stratum": 3,
             "offset_s": -0.004,
             "leap": "Normal",
+            "updated_s": 90.0,
+            "sources": [{"name": "10.0.0.254", "state": "*", "reach": 0o377}],
         },
         "swap": {"active": [], "at_boot": []},
         "memory": {"total_bytes": 8 << 30, "available_bytes": 4 << 30},
@@ -149,6 +153,14 @@ def _api() -> Any:
     return {name: {"value": value} for name, value in values.items()}
 
 
+def _objects() -> Any:
+    services = ("v1.", "v1.apps", "v1beta1.metrics.k8s.io")
+    return {
+        "services": {name: {"available": "True", "message": ""} for name in services},
+        "terminating": {},
+    }
+
+
 def _pods() -> Any:
     fine = {"value": None, "took_s": 0.02}
     pair = {
@@ -182,12 +194,19 @@ def _policy() -> Any:
 
 
 def _cilium() -> Any:
-    return {"pod": "cilium-x", "ready": True, "parts": {"cilium": {"state": "Ok", "message": ""}}}
+    return {
+        "pod": "cilium-x",
+        "ready": True,
+        "parts": {"cilium": {"state": "Ok", "message": ""}},
+        "controllers": [],
+        "health": "Ok",
+        "reachable": {"nodes": 3, "of": 3},
+    }
 
 
 def _snapshots() -> Any:
     """Each server took one an hour ago, and all see the three copies."""
-    files = [_file(f"hourly-{name}", hours=1 + n / 10) for n, name in enumerate(NAMES)]
+    files = [snapshot_file(f"hourly-{name}", hours=1 + n / 10) for n, name in enumerate(NAMES)]
     listed = {
         name: {"snapshots": {"value": [dict(file)]}, "copies": {"value": deepcopy(files)}}
         for name, file in zip(NAMES, files, strict=True)
@@ -216,17 +235,35 @@ def _snapshots() -> Any:
     }
 
 
-def _file(name: str, *, hours: float) -> Any:
+def snapshot_file(name: str, *, hours: float) -> Any:
+    """A whole file of so many hours ago, as it is listed."""
     return {"name": name, "bytes": 4096, "modified": NOW - 3600 * hours}
 
 
 def _ports(machine: Machine) -> Any:
-    return {"address": machine.address, "open": [22, 6443], "refused": 65533, "silent": 0}
+    addresses = (machine.address, f"2001:db8::{machine.address[-1]}")
+    tcp = {"open": [22, 6443], "refused": 65533, "silent": 0}
+    udp = {"asked": {"8472": "the kernel"}, "answered": [], "refused": []}
+    listening = {"protocol": "tcp", "address": "::", "port": 22, "device": "", "both": True}
+    return {
+        "tcp": {it: {"value": {**tcp, "open": [22, 6443]}} for it in addresses},
+        "udp": {it: {"value": deepcopy(udp)} for it in addresses},
+        "machine": {
+            "value": {
+                "addresses": [*addresses, "10.42.0.1"],
+                "sockets": [{**listening, "program": "sshd"}],
+                "arrived": [[4, 8472], [6, 8472]],
+                "passed": [],
+                "forwarded": [],
+            }
+        },
+    }
 
 
 def _balancer() -> Any:
     answer = {"value": "balanced", "took_s": 0.1}
-    return {"address": "10.0.0.201", "given_after_s": 0.4, "said": "", "answer": answer}
+    given = {"address": "10.0.0.201", "given_after_s": 0.4, "said": "", "taken": ["10.0.0.200"]}
+    return {**given, "answer": answer}
 
 
 def _ingress() -> Any:
@@ -240,6 +277,11 @@ def _ingress() -> Any:
     return {
         "sites": {machine.address: deepcopy(site) for machine in MACHINES},
         "declared": {f"shop.example at {machine.address}": declared for machine in MACHINES},
+        "pages": {
+            INGRESS.at(page, address): {"value": {"status": 200, "said": True, "location": ""}}
+            for page in INGRESS.pages
+            for address in INGRESS.addresses
+        },
     }
 
 

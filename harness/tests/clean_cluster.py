@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from harness.model import (
+    BackupClaim,
     Cluster,
+    IngressDeclared,
+    IngressPage,
     Machine,
     OsdDisk,
     Port,
@@ -52,6 +55,13 @@ SWARM = SwarmDeclared(
         "platform_worker": SwarmService(replicas=2),
     },
 )
+INGRESS = IngressDeclared(
+    addresses=tuple(machine.address for machine in MACHINES),
+    scheme="https",
+    port=443,
+    pages=(IngressPage(host="shop.example", path="/health", says="well"),),
+    limits={"shop.example": 30},
+)
 CLUSTER = Cluster(
     name="test",
     machines=MACHINES,
@@ -68,14 +78,16 @@ CLUSTER = Cluster(
         parameters={"fsName": "cephfs", "pool": "cephfs_data"},
     ),
     legacy={"path": "/mnt/cephfs", "type": "fuse.ceph-fuse", "source": "ceph-fuse"},
-    backups={"claim": "odoo-backups-storage", "namespace": "odoo"},
+    backups=BackupClaim(claim="odoo-backups-storage", namespace="odoo"),
     source_gb=86.0,
     rook=rook_objects.profile("cluster").cluster().rook,
     swarm=SWARM,
     swarm_registries=("registry.saasodoo.example",),
+    ingress=INGRESS,
 )
 TARGETS = {
     "clock_source_offset_ms": 100.0,
+    "clock_update_minutes": 70.0,
     "clock_between_nodes_ms": 250.0,
     "disk_free_percent": 20.0,
     "memory_available_percent": 10.0,
@@ -86,8 +98,11 @@ TARGETS = {
     "certificate_days": 30.0,
     "snapshot_age_hours": 24.0,
     "address_s": 30.0,
+    "pool_left_count": 1.0,
+    "terminating_minutes": 10.0,
     "route_s": 30.0,
     "pair_s": 5.0,
+    "controller_minutes": 10.0,
     "sync_write_iops": 500.0,
     "sync_p99_ms": 10.0,
     "osd_bench_deviation_percent": 20.0,

@@ -181,9 +181,10 @@ def _backup_claims() -> Any:
         "phase": "Bound",
         "why": "odoo-backups-storage",
     }
-    top = [{"name": name, "kind": "folder"} for name in ("active", "staging")]
-    active = [{"name": "acme", "kind": "folder"}]
-    return {"claims": [claim], "layout": {"value": {"top": top, "active": active}}}
+    top = [{"name": name, "kind": "folder"} for name in ("active", "staging", "temp")]
+    ends = ("database.sql", "data.tar.gz", "metadata.json")
+    active = [{"name": f"acme_{end}", "kind": "file"} for end in ends]
+    return {"claims": [claim], "odd": {}, "layout": {"value": {"top": top, "active": active}}}
 
 
 def _ceph() -> Any:

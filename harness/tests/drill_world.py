@@ -54,6 +54,8 @@ class World:
     note: Note = field(default_factory=Note)
     calms: list[list[str]] = field(default_factory=list)
     refuses: list[str | None] = field(default_factory=list)
+    too_much: str = ""  # for the quorums, before anything else
+    asked: list[str] = field(default_factory=list)  # in which order
     events: list[tuple[str, Any]] = field(default_factory=list)
     books: FakeBooks = field(default_factory=FakeBooks)
     load: FakeLoad = field(default_factory=FakeLoad)
@@ -64,7 +66,8 @@ class World:
     def stage(self) -> Stage:
         return Stage(
             reach=self.reach,
-            calm=lambda _within_s: (1.0, self.calms.pop(0) if self.calms else ()),
+            survivable=self._survivable,
+            calm=self._calm,
             afford=self._afford,
             warning=self._warning,
             limits=Limits(electing_s=30, inactive_s=60, silent_s=90),
@@ -76,6 +79,15 @@ class World:
             keeper=lambda _reach, _place: NoteKeeper(self.note),
             meanwhile=self.meanwhile,
         )
+
+    def _survivable(self, faults: Sequence[Fault]) -> None:
+        self.asked.append(f"sums of {', '.join(it.machine for it in faults) or 'nothing'}")
+        if self.too_much:
+            raise Refused(self.too_much)
+
+    def _calm(self, _within_s: float) -> tuple[float, Sequence[str]]:
+        self.asked.append("steady state")
+        return 1.0, self.calms.pop(0) if self.calms else ()
 
     @contextmanager
     def _loading(self, _machine: str) -> Iterator[FakeLoad]:

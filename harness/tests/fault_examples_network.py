@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.faults.break_dns import BreakDns
@@ -88,6 +88,10 @@ def _said(text: str, status: int = 0) -> Completed:
     return Completed(status=status, stdout=text, stderr="")
 
 
+def _python(argv: Sequence[str], _: str) -> Completed:
+    return _said('{"missing": []}' if "needs" in argv else '"open"\n')
+
+
 ANSWERS: Mapping[tuple[str, str], ShellAnswer] = {
     ("*", "ping"): _said(_PING),
     ("*", "printenv"): _said("10.0.0.9 60672 10.0.0.1 22\n"),
@@ -99,5 +103,5 @@ ANSWERS: Mapping[tuple[str, str], ShellAnswer] = {
     ("*", "cat"): _said("cpuset cpu io memory pids\n"),
     ("*", "stat"): _said("/\n"),
     ("*", "df"): _said("  1B-blocks Used Avail\n 100 20 75\n"),
-    ("*", "python3"): _said('"open"\n'),
+    ("*", "python3"): _python,
 }

@@ -119,6 +119,7 @@ def main(folder: Path, last: int) -> None:
             journal.append("session", PLAN.run, {})
             stage = Stage(
                 reach=reach(),
+                survivable=lambda _: None,
                 calm=lambda _: (0.1, ()),
                 afford=lambda _: None,
                 warning=lambda _alarm: nullcontext(),

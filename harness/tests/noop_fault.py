@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import ClassVar
@@ -74,6 +74,9 @@ class NoteKeeper:
     """Keeps undo in a note."""
 
     note: Note
+
+    def missing(self) -> Sequence[str]:
+        return ()
 
     def arm(self, undo: Undo) -> None:
         self.note.stumble()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from harness.gate import Manifest
 from harness.tests.stage import (
@@ -17,8 +19,8 @@ from harness.tests.stage import (
 )
 
 
-def one_of_each(folder: Path) -> Recorded:
-    """Recorded in that folder; nothing is drawn yet."""
+def one_of_each(folder: Path, *more: tuple[str, str, Mapping[str, Any]]) -> Recorded:
+    """Recorded in that folder, ``more`` records (kind, subject, data) too; nothing is drawn yet."""
     probe = FakeProbe({"one": 3, "two": 42})
     with running(folder, _plan(), probes=[probe]) as recorded:
         play(
@@ -27,6 +29,8 @@ def one_of_each(folder: Path) -> Recorded:
             which=scenario("Slow <ones>"),
         )
         play(recorded.run, require("all is well"), which=scenario("Others", proves="W1-C"))
+        for kind, subject, data in more:
+            recorded.run.write(kind, subject, data)
     return recorded
 
 

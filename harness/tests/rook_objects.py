@@ -9,6 +9,7 @@ ConfigMap rook-ceph-mon-endpoints, labels and environment of OSDs), the API of c
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ OPERATOR = "rook-ceph"
 MACHINES = ("vmi2887101", "vmi2887102", "vmi2887103")
 MONITORS = ("10.0.0.1:6789", "10.0.0.2:6789", "10.0.0.3:6789")
 VERSION = "v1.18.4"
+GROUP = "5f0b6a1c7d"  # the clusterID of a subvolume group
 _CEPH = "ceph version 19.2.3 (c92aebb279828e9c3c1f5d24613efca272649e62) squid (stable)"
 _PLURALS = {
     "Deployment": "deployments",
@@ -36,6 +38,7 @@ _PLURALS = {
     "CSINode": "csinodes",
     "Driver": "drivers",
     "CephConnection": "cephconnections",
+    "ClientProfile": "clientprofiles",
     "CephCluster": "cephclusters",
     "CephFilesystem": "cephfilesystems",
     "CephBlockPool": "cephblockpools",
@@ -306,10 +309,43 @@ def _csi(mode: Mode, now: float, *, csi_operator: bool) -> list[Item]:
         items += [
             _object("csi.ceph.io/v1", "Driver", name, OPERATOR, spec={}) for name in full.values()
         ]
-        spec = {"monitors": list(MONITORS)}
-        space = space_of(mode)
-        items.append(_object("csi.ceph.io/v1", "CephConnection", space, space, spec=spec))
+        items += _connections(mode)
+    else:
+        entries = [_entry(mode, space_of(mode)), _entry(mode, GROUP, subvolumeGroup="csi")]
+        data = {"csi-cluster-config-json": json.dumps(entries)}
+        items.append(_object("v1", "ConfigMap", "rook-ceph-csi-config", OPERATOR, data=data))
     return items
+
+
+def _connections(mode: Mode) -> list[Item]:
+    """Of the CSI operator: named after the cluster's namespace, in its own, as Rook 1.18 does it;
+    and the drivers' file that it makes of them."""
+    connection, names = space_of(mode), (space_of(mode), GROUP)
+    entries = [{"clusterID": name, "monitors": list(MONITORS)} for name in names]
+    return [
+        _csi_object("CephConnection", connection, spec={"monitors": list(MONITORS)}),
+        *(
+            _csi_object("ClientProfile", name, spec={"cephConnectionRef": {"name": connection}})
+            for name in names
+        ),
+        _object(
+            "v1",
+            "ConfigMap",
+            "ceph-csi-config",
+            OPERATOR,
+            data={"config.json": json.dumps(entries)},
+        ),
+    ]
+
+
+def _csi_object(kind: str, name: str, **parts: Any) -> Item:
+    return _object("csi.ceph.io/v1", kind, name, OPERATOR, **parts)
+
+
+def _entry(mode: Mode, cluster_id: str, **of_cephfs: str) -> Item:
+    """An entry of the drivers' file, as Rook itself writes it."""
+    where = {"clusterID": cluster_id, "namespace": space_of(mode)}
+    return {**where, "monitors": list(MONITORS), "cephFS": of_cephfs}
 
 
 def _csi_driver(name: str) -> Item:

@@ -209,6 +209,9 @@ GAPS: list[tuple[str, Defect, str]] = [
     (USABLE, item("room", {}), "has no pool, hence tells no capacity"),
     (MORE, item("room", {}), "has no pool"),
     (LOSS, changed("osd use", lambda use: use["1"].update(bytes=0)), "tells its size: False"),
+    (LOSS, changed("osd use", lambda use: use.pop("1")), "osd.1: Ceph does not tell how full"),
+    (LOSS, changed("crush", lambda it: it.update(rules={})), "not tell its CRUSH rule 0"),
+    (LOSS, rule({"op": "sing"}), "pool .mgr: its CRUSH rule 0: its step sing is not known"),
     (LOSS, changed("osd tree", lambda tree: [tree["hosts"].pop(n) for n in NAMES[1:]]), "1 mach"),
 ]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
@@ -13,8 +15,10 @@ from hypothesis import strategies as st
 
 from harness.checks import CHECKS, claim_contents, claims
 from harness.model import Case, Outcome, StorageClass, Verdict
+from harness.probes import volumes
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER, NAMES
+from harness.transport.fake import FakeKube
 
 Defect: TypeAlias = Callable[[Any], None]
 ONE, TWO, THREE = NAMES
@@ -297,3 +301,43 @@ def test_a_full_claim_passes_only_near_its_size(one: int, two: int) -> None:
 def test_every_check_of_this_requirement_is_judged_here() -> None:
     assert {check for check, _, _ in DEFECTS} == set(claims.CHECKS | claim_contents.CHECKS)
     assert {check for check, _, _ in GAPS} == set(claims.CHECKS | claim_contents.CHECKS)
+
+
+KEPT = "Released, reclaim policy Retain"
+RETAINS = replace(CLUSTER.storage or StorageClass(name="", provisioner=""), reclaim_policy="Retain")
+
+
+def test_a_volume_that_is_kept_as_declared_passes_and_gives_its_space_back_by_hand() -> None:
+    verdict = judge(SPACE, at("deleted", kept=KEPT), storage=RETAINS)
+    assert verdict.outcome is Outcome.PASS
+    assert verdict.measured == {"give_back_s": 11.0}
+    assert "stays, as declared (Retain), and gives 96 MiB back" in verdict.reason
+
+
+def test_a_recorded_volume_that_is_kept_as_declared_passes() -> None:
+    path = Path(__file__).with_name("recorded") / "volume-retained.json"
+    recorded = json.loads(path.read_text(encoding="utf-8"))
+    volume = recorded["volume_after_the_claim_was_deleted"]
+    kube = FakeKube({"/api/v1/persistentvolumes": {"items": [volume]}})
+    left = volumes.of_claim(kube, "cutover-probe-1", "limited")
+    assert left == KEPT
+    gone = instead("deleted", by={"filled": 1, "left": left, "waited_s": 130.0})
+    assert judge(SPACE, gone, storage=RETAINS).outcome is Outcome.PASS
+    assert judge(SPACE, gone).outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize(
+    ("defect", "words"),
+    [
+        (at("deleted", kept=None), "Released and kept (Retain), as declared, seen it gone"),
+        (at("deleted", kept="Bound, reclaim policy Retain"), "as declared, seen it Bound"),
+        (at("deleted", kept="Released, reclaim policy Delete"), "seen it Released, reclaim policy"),
+        (
+            at("deleted", kept=KEPT, after=118 * MIB, given_back_after_s=130.0),
+            "expected 96 MiB to be free again",
+        ),
+    ],
+)
+def test_a_volume_that_is_not_kept_as_declared_is_red(defect: Defect, words: str) -> None:
+    verdict = judge(SPACE, defect, storage=RETAINS)
+    assert (verdict.outcome, words in verdict.reason) == (Outcome.FAIL, True), verdict.reason

@@ -13,6 +13,7 @@ from harness.checks.drills import CHECKS as OF_DRILLS
 from harness.checks.load import OF_DRILL
 from harness.model import Outcome, Verdict
 from harness.tests.clean_case import case, clean
+from harness.tests.clean_cluster import INGRESS
 from harness.tests.clean_drills import DRILL
 
 REAL = "every fault was seen by somebody else, and seen to be gone"
@@ -216,6 +217,48 @@ def test_a_drill_without_a_load_and_a_cluster_without_an_ingress_have_nothing_to
         )
         verdict = CHECKS[check](no_ingress)
         assert (verdict.outcome, verdict.reason) == (Outcome.NOT_APPLICABLE, why)
+
+
+LIMITED = {"limited": {"auth.example": 400}, "retry_after_s": 2.0}
+
+
+def test_a_limit_of_the_ingress_proves_nothing_and_is_no_failure() -> None:
+    told = in_phase("during", answered=600, failed=0, **LIMITED)
+    verdict = judged(FEW_FAILED, told)
+    assert verdict.outcome is Outcome.NOT_PROVEN
+    assert "the ingress limits our one address (429 Too Many Requests; Retry-After up to 2 s)" in (
+        verdict.reason
+    )
+    assert "requests, to auth.example" in verdict.reason
+    # How fast answers came in the steady state again is known all the same.
+    assert judged(FAST_AGAIN, told).outcome is Outcome.PASS
+    for p99_ms in (700.0, 4000.0, None):
+        verdict = judged(FAST_AGAIN, again(answered=600, p99_ms=p99_ms, **LIMITED))
+        assert verdict.outcome is Outcome.NOT_PROVEN, verdict.reason
+
+
+def test_the_declared_limit_is_told() -> None:
+    drill = clean()
+    drill["drills"][DRILL]["runs"][0]["load"]["phases"]["again"].update(LIMITED)
+    made = case(drill)
+    known = replace(INGRESS, limits={"auth.example": 30})
+    verdict = CHECKS[FEW_FAILED](replace(made, cluster=replace(made.cluster, ingress=known)))
+    assert "the ingress limits our one address to 30/min" in verdict.reason
+
+
+def test_requests_that_failed_are_not_hidden_behind_those_that_were_limited() -> None:
+    few = in_each_phase(answered=10, failed=10, limited={"auth.example": 980})
+    assert judged(FEW_FAILED, few).outcome is Outcome.NOT_PROVEN
+    many = in_each_phase(answered=10, failed=400, limited={"auth.example": 590})
+    verdict = judged(FEW_FAILED, many)
+    assert (verdict.outcome, verdict.measured["failed_percent"]) == (Outcome.FAIL, 40.0)
+
+
+def test_a_phase_in_which_all_were_limited_is_no_phase_without_requests() -> None:
+    told = in_phase("during", answered=0, failed=0, **LIMITED)
+    verdict = judged(FEW_FAILED, told)
+    assert verdict.outcome is Outcome.NOT_PROVEN
+    assert "no request was made" not in verdict.reason
 
 
 def test_the_worst_load_of_all_machines_is_measured() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import pytest
@@ -16,7 +17,7 @@ Defect: TypeAlias = Callable[[Seen], None]
 MOUNTED = "the existing storage is mounted and readable everywhere"
 UNCHANGED = "the existing storage is unchanged"
 SHARED, ALONE = "one shared claim holds the backups", "no instance has a backup claim of its own"
-LAYOUT = "backups lie in active and staging"
+LAYOUT = "backups lie as declared"
 ROOT = "/mnt/cephfs"
 
 
@@ -89,7 +90,7 @@ DEFECTS: list[tuple[str, Defect, str]] = [
     (ALONE, _another, "odoo/acme: expected no backup claim beside the shared one"),
     (LAYOUT, _without("staging"), "expected a folder staging/, seen none"),
     (LAYOUT, _placed("top", "acme", "folder"), "seen the folder acme"),
-    (LAYOUT, _placed("active", "dump.gz", "file"), "in active/, seen the file dump.gz"),
+    (LAYOUT, _placed("active", "acme", "folder"), "files alone in active/, seen the folder acme"),
 ]
 GAPS: list[tuple[str, Defect, str]] = [
     (UNCHANGED, lambda seen: _manifest(seen).update(baseline=None), "./cutover backup baseline"),
@@ -133,6 +134,38 @@ def test_a_defect_is_not_hidden_by_a_machine_that_does_not_answer() -> None:
     verdict = CHECKS[MOUNTED](case(seen, {("legacy-mount", NAMES[0]): "no route"}))
     assert (verdict.outcome, verdict.where) == (Outcome.FAIL, (NAMES[1],))
     assert f"not judged: {NAMES[0]}: no route" in verdict.reason
+
+
+def test_backups_by_customer_are_declared_so() -> None:
+    seen = clean()
+    found = _claims(seen)["layout"]["value"]
+    found["top"] = [{"name": name, "kind": "folder"} for name in ("done", "arriving")]
+    found["active"] = [{"name": name, "kind": "folder"} for name in ("acme", "globex")]
+    told = case(seen)
+    assert told.cluster.backups is not None
+    folders = ("done", "arriving")
+    claim = replace(told.cluster.backups, folders=folders, active="done", flat=False)
+    by_customer = replace(told, cluster=replace(told.cluster, backups=claim))
+    assert CHECKS[LAYOUT](told).outcome is Outcome.FAIL
+    verdict = CHECKS[LAYOUT](by_customer)
+    assert verdict.outcome is Outcome.PASS
+    assert (
+        verdict.reason == "done/ holds backups (2 customers), and at the top are done/ and "
+        "arriving/ alone"
+    )
+    found["active"].append({"name": "acme_data.tar.gz", "kind": "file"})
+    verdict = CHECKS[LAYOUT](by_customer)
+    assert "a folder for each customer in done/, seen the file acme_data.tar.gz" in verdict.reason
+    assert verdict.outcome is Outcome.FAIL
+
+
+def test_an_odd_claim_is_a_gap_and_not_a_missing_one() -> None:
+    seen = clean()
+    _claims(seen).update(claims=[], layout=None, odd={"odoo/odoo-backups-storage": "no size"})
+    for check in (SHARED, ALONE):
+        verdict = CHECKS[check](case(seen))
+        assert verdict.outcome is Outcome.NOT_PROVEN
+        assert "odoo/odoo-backups-storage: no size" in verdict.reason
 
 
 def test_a_pass_says_what_it_rests_on() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from harness.checks import CHECKS
 from harness.model import Case, Outcome, Verdict
 from harness.tests.clean_case import Seen, buckets, case, clean
-from harness.tests.clean_cluster import DAY_S, NAMES, NOW
+from harness.tests.clean_cluster import DAY_S, MACHINES, NAMES, NOW
 from harness.tests.looks_at import looks_at
 
 # Breaks one machine, by its place in NAMES.
@@ -35,7 +35,8 @@ def _whole(probe: str, item: str, value: Any) -> Defect:
 
 
 def _etcd_open(seen: Seen, number: int) -> None:
-    seen["open-ports"][NAMES[number]]["open"] += [2379, 4444]
+    tcp = seen["open-ports"][NAMES[number]]["tcp"]
+    tcp[MACHINES[number].address]["value"]["open"] += [2379, 4444]
 
 
 def _node(**changes: Any) -> Defect:
@@ -135,6 +136,13 @@ DEFECTS: list[tuple[str, Defect, str]] = [
     ("no node has an undeclared taint", _node(taints=["a:NoSchedule"]), "a:NoSchedule"),
     ("every clock follows its source", _fact("chrony", offset_s=-0.1321), "132.1 ms"),
     ("every clock follows its source", _fact("chrony", leap="Not synchronised"), "clock source"),
+    ("every clock follows its source", _fact("chrony", sources=[]), "none configured"),
+    (
+        "every clock follows its source",
+        _fact("chrony", sources=[{"name": "10.0.0.254", "state": "?", "reach": 0}]),
+        "no answer from 10.0.0.254 (reach 0)",
+    ),
+    ("every clock follows its source", _fact("chrony", updated_s=7200.0), "120 min ago"),
     ("every clock follows its source", _fact("chrony", reference_id="7F7F0101"), "clock source"),
     ("swap is off and stays off", _fact("swap", active=["/dev/sda3"]), "in use, seen /dev/sda3"),
     ("swap is off and stays off", _fact("swap", at_boot=["/swap"]), "next boot, seen /swap"),
@@ -215,7 +223,7 @@ DEFECTS: list[tuple[str, Defect, str]] = [
         "API server shows",
     ),
     ("strangers are refused", _whole("api-endpoints", "anonymous api", 403), "seen 403"),
-    ("only declared ports answer", _etcd_open, "seen also 2379 (etcd) and 4444"),
+    ("only declared ports answer", _etcd_open, "seen also TCP 2379 (etcd) and TCP 4444"),
     ("strangers are refused", _whole("api-endpoints", "anonymous kubelet", 200), "the kubelet"),
     (
         "every kubeconfig is private",

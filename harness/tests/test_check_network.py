@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import permutations
 from typing import Any, cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.checks import CHECKS
 from harness.model import Outcome, Verdict, merge
 from harness.tests.clean_case import Seen, case, clean
-from harness.tests.clean_cluster import NAMES
+from harness.tests.clean_cluster import NAMES, NOW
 
 PAIRS = [f"{one} → {other}" for one, other in permutations(NAMES, 2)]
 _OF_PODS = (
@@ -163,8 +165,49 @@ def test_cilium_agents_that_are_absent_unready_or_unwell_are_named() -> None:
     assert "no agent at all" in verdict.reason
     assert "1 controller fails" in verdict.reason
     seen = clean()
+    controller = {
+        "name": "bpf-map-sync-cilium_snat_v4_external",
+        "failures": 412,
+        "last_success": "0001-01-01T00:00:00.000Z",
+        "message": "no such file or directory",
+    }
+    seen["cilium"][NAMES[1]]["controllers"] = [controller]
+    seen["cilium"][NAMES[2]]["reachable"] = {"nodes": 2, "of": 3}
+    verdict = CHECKS["Cilium is healthy on every node"](case(seen))
+    assert (verdict.outcome, verdict.where) == (Outcome.FAIL, NAMES[1:])
+    assert "bpf-map-sync-cilium_snat_v4_external" in verdict.reason
+    assert "expected 3 nodes reachable, seen 2" in verdict.reason
+    seen = clean()
     seen["cilium"][NAMES[0]]["parts"] = {}
     assert CHECKS["Cilium is healthy on every node"](case(seen)).outcome is Outcome.NOT_PROVEN
+
+
+@pytest.mark.parametrize(
+    ("failures", "last_success_minutes", "outcome"),
+    [
+        (9, 500, Outcome.PASS),
+        (10, 9, Outcome.PASS),
+        (10, 11, Outcome.FAIL),
+        (400, 2, Outcome.PASS),
+    ],
+)
+def test_a_controller_fails_the_check_only_after_many_failures_and_minutes(
+    failures: int, last_success_minutes: float, outcome: Outcome
+) -> None:
+    seen = clean()
+    moment = datetime.fromtimestamp(NOW - 60 * last_success_minutes, tz=UTC).isoformat()
+    controller = {"name": "sync", "failures": failures, "last_success": moment, "message": "no"}
+    seen["cilium"][NAMES[0]]["controllers"] = [controller]
+    assert CHECKS["Cilium is healthy on every node"](case(seen)).outcome is outcome
+
+
+def test_cilium_that_does_not_say_whom_it_reaches_proves_nothing_unless_told_not_to_look() -> None:
+    seen = clean()
+    seen["cilium"][NAMES[0]]["reachable"] = None
+    check = CHECKS["Cilium is healthy on every node"]
+    assert check(case(seen)).outcome is Outcome.NOT_PROVEN
+    seen["cilium"][NAMES[0]]["health"] = "Disabled"
+    assert check(case(seen)).outcome is Outcome.PASS
 
 
 ANY_SERVER = "a name server answers the pods of every machine"

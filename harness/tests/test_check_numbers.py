@@ -168,7 +168,8 @@ def test_what_is_measured_is_the_worst_of_all_machines() -> None:
     seen["host-facts"][NAMES[1]]["chrony"]["value"]["offset_s"] = 0.05
     seen["host-facts"][NAMES[2]]["disk /"]["value"]["free_percent"] = 25.0
     assert CHECKS["every clock follows its source"](case(seen)).measured == {
-        "clock_source_offset_ms": 50.0
+        "clock_source_offset_ms": 50.0,
+        "clock_update_minutes": 1.5,
     }
     assert CHECKS["every disk has room"](case(seen)).measured == {"disk_free_percent": 25.0}
 

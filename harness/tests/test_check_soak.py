@@ -57,6 +57,12 @@ DEFECTS = [
     (LASTED, lambda s: s.update(ended="the steady state did not come back"), "fail", "come back"),
     (LASTED, lambda s: s["load"].update(troubles=["it ended"]), "not_proven", "it ended"),
     (LASTED, lambda s: s["load"]["phases"]["all"].update(on_time=900), "not_proven", "99 %"),
+    (
+        LASTED,
+        lambda s: s["load"]["phases"]["all"].update(limited={"a.example": 3}),
+        "not_proven",
+        "the ingress limits our one address",
+    ),
     (LASTED, lambda s: s.update(turns=[]), "not_proven", "no fault was injected"),
     (REAL, in_the_first_turn(error="the API was silent"), "not_proven", "the API was silent"),
     (REAL, in_the_first_turn(after=["an OSD is down"]), "fail", "an OSD is down"),

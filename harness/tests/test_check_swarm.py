@@ -213,6 +213,7 @@ GAPS: list[tuple[str, Defect, str]] = [
         "odoo-acme-1a2b3c4d as acme.example.com: it was not asked from",
     ),
     (REPLICAS, services(lambda it: it.clear()), "it has no service, so none has its tasks"),
+    (ANSWER, answers(TWO, ONE, value=value(status=429)), "limits our one address (429"),
 ]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from harness import checks, cli, exits, probes, transport
+from harness.commands import gate as gate_command
 from harness.commands import history as history_command
 from harness.commands import report as report_command
 from harness.commands import running
@@ -93,7 +94,7 @@ def answers(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> dict[
     monkeypatch.setattr(probes, "PROBES", {"answers": FakeProbe(table)})
     for module in (checks, report_command):
         monkeypatch.setattr(module, "CHECKS", CHECKS)
-    for command in (running, report_command, history_command):
+    for command in (running, gate_command, report_command, history_command):
         monkeypatch.setattr(command, "ROOT", pytester.path)
     return table
 
@@ -207,6 +208,45 @@ def test_wrong_usage_ends_with_two_and_says_what_is_wrong(
     ended = cutover(*arguments)
     assert ended.status == 2
     assert words in ended.err
+
+
+ALLOWED = "--allow-disruption"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("drill", "lose-machine", "--machine", "nosuch", ALLOWED), "no machine nosuch"),
+        (("drill", "nosuch", ALLOWED), "nosuch"),
+        (("plan", "lose-machine", "--machine", "nosuch"), "no machine nosuch"),
+        (("plan", "nosuch"), "nosuch"),
+        (("gate", "1", "--only", "NO-SUCH"), "not due by week 1: NO-SUCH"),
+        (("gate", "--resume", "nosuch"), "there is no run nosuch"),
+        (("soak", "--resume", "nosuch", ALLOWED), "there is no run nosuch"),
+        (("replay", "nosuch", ALLOWED), "there is no run nosuch"),
+        (("heal", "nosuch"), "there is no run nosuch"),
+        (("report", "nosuch"), "there is no run nosuch"),
+        (("provision", "disk", "--machine", "nosuch"), "no machine nosuch"),
+    ],
+)
+def test_a_name_that_does_not_exist_is_wrong_usage_before_anything_is_begun(
+    cutover: Callable[..., Ended],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    words: str,
+) -> None:
+    def begun(*_: object, **__: object) -> None:
+        raise AssertionError("a cluster was reached for")
+
+    monkeypatch.setattr(running, "held", begun)
+    monkeypatch.setattr(transport, "connect", begun)
+    ended = cutover(*arguments, "--json")
+    assert ended.status == Exit.USAGE
+    assert words in ended.err
+    assert "Exit:" not in ended.err
+    said = json.loads(ended.out)
+    assert words in said["error"]
+    assert said["exit"] == Exit.USAGE
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -43,7 +43,8 @@ ROOK: Mapping[str, Any] = {
 def _profile(**changes: Any) -> Profile:
     contabo = load_profile("contabo")
     image = "python@sha256:" + "a" * 64
-    kubernetes = contabo.kubernetes.model_copy(update={"probe_image": image})
+    images = {"probe_image": image, "etcd_tools_image": "etcd@sha256:" + "c" * 64}
+    kubernetes = contabo.kubernetes.model_copy(update=images)
     ledger = Ledger(database_image="postgres@sha256:" + "b" * 64)
     update = {"uid": UID, "kubernetes": kubernetes, "ledger": ledger, **changes}
     return contabo.model_copy(update=update)
@@ -64,6 +65,7 @@ def _shell(**answers: ShellAnswer) -> FakeShell:
         "python3": _said("3.11.2\n"),
         "sh": _said(""),
         "date": _now,
+        "nice": _said(json.dumps({it: {"value": f"/x/{it}"} for it in ("etcd", "etcdutl")})),
     }
     table = {("*", command): answer for command, answer in fine.items()}
     for command, answer in answers.items():
@@ -112,7 +114,7 @@ def test_a_cluster_in_order_is_fine_on_every_line() -> None:
     assert _bad(lines) == []
     assert exit_of(lines) is Exit.GO
     whats = [line.what for line in lines if line.where == "vmi2887102"]
-    assert whats == ["log in", "python3", "tools", "clock", "its API server"]
+    assert whats == ["log in", "python3", "tools", "clock", "etcd's tools", "its API server"]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +146,7 @@ def _late(*_: object) -> Completed:
     [
         ({"m3_python3": _said("", status=127)}, "python3", "exit status 127"),
         ({"m3_python3": _said("3.6.9\n")}, "python3", "3.6.9"),
-        ({"m3_sh": _said("chronyc\nping\n")}, "tools", "missing: chronyc, ping"),
+        ({"m3_sh": _said("nft\nchronyc\n")}, "tools", "chronyc (W1-HOST: the clock's sources)"),
         ({"m3_date": _late}, "clock", "-90"),
         ({"m3_date": _said("date: what?\n")}, "clock", "date gave no time"),
     ],
@@ -157,6 +159,14 @@ def test_what_is_wrong_on_a_machine_is_named(
     assert (line.where, line.what, line.state) == ("vmi2887103", what, State.WRONG)
     assert says in line.says
     assert exit_of(lines) is Exit.NO_GO
+
+
+def test_a_server_without_etcdutl_is_told_before_the_gate() -> None:
+    found = {"etcd": {"value": "/x/etcd"}, "etcdutl": {"error": "there is no etcdutl here"}}
+    (line,) = _bad(_examine(_shell(m3_nice=_said(json.dumps(found)))))
+    assert (line.where, line.what, line.state) == ("vmi2887103", "etcd's tools", State.WRONG)
+    assert "no etcdutl" in line.says
+    assert "etcd_tools_image" in line.remedy
 
 
 def test_an_api_server_that_refuses_us() -> None:
@@ -257,12 +267,13 @@ def test_the_contabo_profile_as_delivered_fails_cleanly(tmp_path: Path) -> None:
     for words in (
         "probe image",
         "database image",
+        "etcd's tools",
         "cannot use the SSH key",
         "cannot use the kubeconfig",
     ):
         assert words in result.output
-    assert result.output.count("what to do: ") == 6
-    assert "6 of 6 need attention" in result.output
+    assert result.output.count("what to do: ") == 7
+    assert "7 of 7 need attention" in result.output
 
 
 def test_machines_that_are_down_are_told_in_json(tmp_path: Path) -> None:

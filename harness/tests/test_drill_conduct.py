@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.drill.conduct import carry_out
-from harness.errors import InjectFailed, NotProven, Refused, Unhealed
+from harness.drill.ending import BY_HAND
+from harness.errors import InjectFailed, NotProven, Refused, TransportError, Unhealed
 from harness.faults import FAULTS
 from harness.journal import Reader
 from harness.model import Decision
@@ -86,10 +89,23 @@ def test_a_drill_that_is_refused_has_touched_nothing() -> None:
     assert world.told == []
 
 
+def test_the_sums_come_before_the_steady_state_and_for_every_machine() -> None:
+    """A monitor that is down is no steady state either: that is said with the arithmetic."""
+    world = World(too_much="monitors: 2 − 1 = 1, 2 needed", calms=[["a monitor is down"]])
+    with pytest.raises(Refused, match="2 − 1 = 1"):
+        world.carry_out(machines=())
+    assert world.asked == ["sums of one, two"]
+    assert world.told == []
+    well = World()
+    well.carry_out()
+    assert well.asked[:2] == ["sums of one", "steady state"]
+
+
 def test_a_refusal_on_the_second_machine_is_no_refusal_of_the_drill() -> None:
     world = World(refuses=[None, None, "etcd: 2 − 1 = 1, 2 needed"])
-    with pytest.raises(NotProven, match="on two: etcd"):
-        world.carry_out(machines=())
+    first, second = world.carry_out(machines=())["runs"]
+    assert second["error"] == "etcd: 2 − 1 = 1, 2 needed"
+    assert first["ledger"] == {"postgres": {"ok": 3}}, "what was written there is judged"
     assert world.told == WHOLE_LIFE
 
 
@@ -156,8 +172,10 @@ def test_a_fault_that_stays_ends_everything() -> None:
 
     world = World()
     FAULTS["no-op"] = Sticky  # type: ignore[index]
-    with pytest.raises(Unhealed, match="is gone: not within"):
-        world.carry_out(machines=())
+    value = world.carry_out(machines=())
+    assert "is gone: not within" in value["unhealed"]
+    (run,) = value["runs"]
+    assert run["ledger"] == {"postgres": {"ok": 3}}
     assert world.told == ["armed", "injected", "active", "healed"]
 
 
@@ -168,10 +186,68 @@ def test_ctrl_c_while_the_fault_is_active_takes_it_back() -> None:
 
     world = World()
     FAULTS["no-op"] = Interrupting  # type: ignore[index]
-    with pytest.raises(KeyboardInterrupt):
-        world.carry_out()
+    value = world.carry_out()
+    (run,) = value["runs"]
+    assert (value["ended"], run["error"]) == (BY_HAND, BY_HAND)
+    assert run["ledger"] == {"postgres": {"ok": 3}}
     assert world.told == ["armed", "injected", "healed", "heal-proved"]
     assert not world.note.broken
+
+
+@given(
+    where=st.sampled_from(["resolved", "inject", "active", "healed", "calm", "mark", "load"]),
+    error=st.sampled_from(
+        [
+            KeyError("x"),
+            RuntimeError("x"),
+            TransportError("x"),
+            NotProven("x"),
+            Unhealed("x"),
+            OSError("x"),
+            KeyboardInterrupt(),
+            Refused("x"),
+            MemoryError(),
+            StopIteration(),
+        ]
+    ),
+)
+@settings(max_examples=150, deadline=None)
+def test_however_a_drill_ends_its_ledger_is_read_back_and_its_fault_taken_back(
+    where: str, error: BaseException
+) -> None:
+    """Once it is kept: before that, nothing was written and nothing broken."""
+    world = World()
+    armed = [True]
+
+    def fails(_self: Any, *_args: Any) -> Any:
+        if armed and where != "healed":
+            armed.clear()
+        raise error
+
+    class Failing(NoOp):
+        pass
+
+    if where in ("resolved", "inject", "active", "healed"):
+        setattr(Failing, where, fails)
+    stage = world.stage()
+    if where == "calm":
+        calls = iter([(1.0, ())])
+        stage = replace(stage, calm=lambda _: next(calls, None) or fails(None))
+    if where == "mark":
+        world.books.mark = fails  # type: ignore[method-assign, assignment]
+    if where == "load":
+        world.load.outcome = fails  # type: ignore[method-assign, assignment]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(FAULTS, "no-op", Failing)
+        try:
+            value: Any = carry_out(drill(world.note), stage, ["one"])
+        except BaseException:
+            assert world.told == [], "it got away, and something was touched"
+            return
+    (run,) = value["runs"]
+    if world.told:
+        assert run["ledger"] == {"postgres": {"ok": 3}}
+        assert not world.note.broken
 
 
 WELL = {"took_s": 1.0, "failed": [], "unknown": []}
@@ -262,11 +338,11 @@ def test_an_answer_that_an_observer_cannot_read_is_told_as_what_was_asked_last()
 def test_an_answer_that_nobody_foresaw_is_said_and_ends_the_drill_only() -> None:
     class Unplanned(NoOp):
         def resolved(self, reach: Any, draw: Any) -> Any:  # noqa: ARG002
-            return next(iter(()))
+            return [][0]
 
     FAULTS["no-op"] = Unplanned  # type: ignore[index]
     (run,) = World().carry_out(machines=())["runs"]
-    assert run["error"].startswith("StopIteration")
+    assert run["error"].startswith("IndexError")
 
 
 def test_whoever_says_by_itself_that_it_is_broken_is_among_those_who_noticed() -> None:

@@ -85,3 +85,14 @@ def test_a_duration_is_read(text: str, number: float) -> None:
 def test_what_is_no_duration_is_told(text: str) -> None:
     with pytest.raises(ConfigError, match="is no duration"):
         seconds(text)
+
+
+@pytest.mark.parametrize("text", ["0s", "0h", "0h0m0.0s", "", "8", "-1h", "1d", "1 h", "h"])
+def test_a_soak_of_no_time_is_a_usage_error(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"lasts no time|is no duration"):
+        seconds(text)
+
+
+@given(hours=st.integers(0, 99), minutes=st.integers(0, 999), rest=st.integers(1, 9999))
+def test_a_duration_is_the_sum_of_its_parts(hours: int, minutes: int, rest: int) -> None:
+    assert seconds(f"{hours}h{minutes}m{rest}s") == hours * 3600 + minutes * 60 + rest

@@ -12,6 +12,7 @@ from harness.engine import side_by_side
 from harness.errors import NotProven, Refused, Unreachable
 from harness.journal import Reader
 from harness.model import Decision, Outcome
+from harness.notices import removed_afterwards
 from harness.tests.stage import (
     FakeProbe,
     manifest,
@@ -141,6 +142,22 @@ def test_every_record_is_on_the_disk_before_it_counts(tmp_path: Path) -> None:
         recorded.run.observe("answers")
         kinds = [record.kind for record in Reader(tmp_path / "run")]
     assert kinds[2:] == ["scenario", "ask", "look", "observation", "observation"]
+
+
+def test_what_a_look_could_not_remove_is_a_warning_and_the_look_counts(tmp_path: Path) -> None:
+    def untidy() -> int:
+        def fails() -> None:
+            raise Unreachable("no route")
+
+        with removed_afterwards("the namespace x", fails):
+            return 3
+
+    with running(tmp_path / "run", probes=[FakeProbe({"one": untidy})]) as recorded:
+        play(recorded.run, require("answers are fast enough"))
+    judgement = recorded.judged()
+    assert judgement.judged[0].outcome is Outcome.PASS
+    text = "answers: the namespace x could not be removed and is left: no route"
+    assert text in judgement.warnings
 
 
 def test_another_cluster_than_the_declared_one_is_refused(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from typing import Any, cast
 import pytest
 
 from harness.checks import CHECKS
+from harness.drill.ending import BY_HAND
 from harness.drill.session import Drilling, DrillOutcome, Options
-from harness.drill.soak import BROKE_OFF, BY_HAND, RESUMABLE, SOAKED
+from harness.drill.soak import BROKE_OFF, RESUMABLE, SOAKED
 from harness.engine import Run
 from harness.errors import NotProven, Refused, TransportError, Unhealed
 from harness.gate import Trail, judge
@@ -142,14 +143,14 @@ class Killed(FakeDrilling):
         run.write("fault", "f00d", {"event": "injected", "fault": "reboot", "target": "two"})
         for event in self.events:
             run.write("fault", "f00d", {"event": event})
-        raise SystemError("killed")
+        raise SystemExit("killed")
 
 
 @pytest.mark.parametrize("events", [(), ("active", "healed", "heal-proved")])
 def test_what_a_drill_broke_before_it_was_killed_is_not_broken_again(
     tmp_path: Path, events: Sequence[str]
 ) -> None:
-    with pytest.raises(SystemError):
+    with pytest.raises(SystemExit):
         session(tmp_path / "run", Killed(events=events), drill)
     again = FakeDrilling()
     with pytest.raises(NotProven, match=r"(?s)reboot of two was injected .*start a new run"):
@@ -158,7 +159,7 @@ def test_what_a_drill_broke_before_it_was_killed_is_not_broken_again(
 
 
 def test_another_drill_and_a_soak_are_carried_out_all_the_same(tmp_path: Path) -> None:
-    with pytest.raises(SystemError):
+    with pytest.raises(SystemExit):
         session(tmp_path / "run", Killed(), drill)
     others = FakeDrilling()
     session(tmp_path / "run", others, lambda run: run.drill("another"))
@@ -216,11 +217,11 @@ def killed(run: Run) -> None:
     """What a soak leaves of which nothing is heard again."""
     for event in ("begun", "turn begun"):
         run.write(SOAKED, "part 1", {"event": event})
-    raise SystemError("killed")
+    raise SystemExit("killed")
 
 
 def test_a_part_of_a_soak_that_was_killed_counts_and_the_next_part_follows(tmp_path: Path) -> None:
-    with pytest.raises(SystemError):
+    with pytest.raises(SystemExit):
         session(tmp_path / "run", FakeDrilling(), killed)
     going_on = FakeDrilling()
     trail = session(tmp_path / "run", going_on, lambda run: run.soak())
@@ -234,10 +235,10 @@ def test_what_was_recovered_once_is_known_even_if_the_next_part_is_killed(tmp_pa
         def soak(self, part: str, before: Sequence[DrillOutcome], run: Run) -> DrillOutcome:
             assert before
             run.write(SOAKED, part, {"event": "begun"})
-            raise SystemError("killed")
+            raise SystemExit("killed")
 
     for drilling, act in ((FakeDrilling(), killed), (Dying(), Run.soak)):
-        with pytest.raises(SystemError):
+        with pytest.raises(SystemExit):
             session(tmp_path / "run", drilling, act)
     going_on = FakeDrilling()
     session(tmp_path / "run", going_on, Run.soak)
@@ -245,7 +246,7 @@ def test_what_was_recovered_once_is_known_even_if_the_next_part_is_killed(tmp_pa
 
 
 def test_a_part_that_cannot_be_recovered_is_not_proven_and_tried_again(tmp_path: Path) -> None:
-    with pytest.raises(SystemError):
+    with pytest.raises(SystemExit):
         session(tmp_path / "run", FakeDrilling(), killed)
     lost = FakeDrilling(raises=TransportError("the API was silent"))
     trail = session(tmp_path / "run", lost, Run.soak)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from harness.faults import agent_script
 
@@ -52,15 +56,12 @@ class Place:
         entry = {"id": "f00d", "commands": [note, *more], "lease_s": 30.0}
         agent_script.arm(json.dumps(entry))
 
-    def boot(self) -> None:
-        """What the unit does that runs at every boot."""
-        (line,) = [
-            line
-            for line in agent_script.BOOT_UNIT.read_text().splitlines()
-            if line.startswith("ExecStart=")
-        ]
+    def boot(self) -> int:
+        """What the unit does that runs at every boot; its status."""
+        unit = agent_script.BOOT_UNIT.read_text().replace("\\\n", " ")
+        (line,) = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
         script = line.partition("-c ")[2].strip("'")
-        subprocess.run(["/bin/sh", "-c", script], check=True, timeout=20)
+        return subprocess.run(["/bin/sh", "-c", script], check=False, timeout=20).returncode
 
 
 @pytest.fixture
@@ -97,11 +98,57 @@ def test_an_armed_undo_has_a_timer_and_a_unit_that_runs_it_after_a_boot(place: P
 
 def test_after_a_boot_it_is_undone_and_nothing_is_left(place: Place) -> None:
     place.arm()
-    place.boot()
+    assert place.boot() == 0
     assert place.undone == 1
     assert not agent_script.FOLDER.exists()
     assert not agent_script.BOOT_UNIT.exists()
     assert not agent_script.AT_BOOT.is_symlink()
+
+
+def test_what_fails_after_a_boot_is_tried_until_it_succeeds(place: Place) -> None:
+    """Systemd starts the unit again when it fails: then the network, or the API, may be there."""
+    network = place.home / "network"
+    place.arm(["ls", str(network)])
+    agent_script.arm(json.dumps({"id": "beef", "commands": [["true"]], "lease_s": 30}))
+    unit = agent_script.BOOT_UNIT.read_text().splitlines()
+    for setting in (
+        "Wants=network-online.target",
+        "After=network-online.target",
+        "Restart=on-failure",
+        "StartLimitIntervalSec=0",
+    ):
+        assert setting in unit
+    assert "Type=oneshot" not in unit
+    assert [place.boot(), place.boot()] == [1, 1]
+    assert [entry["id"] for entry in agent_script.listing()["armed"]] == ["f00d"]
+    assert agent_script.AT_BOOT.is_symlink()
+    network.touch()
+    assert place.boot() == 0
+    assert not agent_script.FOLDER.exists()
+    assert not agent_script.AT_BOOT.is_symlink()
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
+def test_systemd_finds_nothing_wrong_with_the_unit_for_a_boot(place: Place) -> None:
+    place.arm()
+    done = subprocess.run(
+        [shutil.which("systemd-analyze") or "", "verify", "--man=no", agent_script.BOOT_UNIT],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "cutover-heal" not in done.stderr
+
+
+@pytest.mark.usefixtures("place")
+def test_a_command_that_hangs_is_given_up_and_tried_again() -> None:
+    """As ``kubectl`` does without a network."""
+    entry = {"id": "f00d", "commands": [["sleep", "60"]], "lease_s": 30.0, "within_s": 0.2}
+    agent_script.arm(json.dumps(entry))
+    began = time.monotonic()
+    assert agent_script.heal("f00d")["done"] is False
+    assert time.monotonic() - began < 10
 
 
 def test_a_renewed_lease_has_a_new_timer_and_the_old_one_is_gone(place: Place) -> None:
@@ -112,6 +159,15 @@ def test_a_renewed_lease_has_a_new_timer_and_the_old_one_is_gone(place: Place) -
     started = next(n for n, line in enumerate(lines) if "--on-active=12.5s" in line)
     stopped = next(n for n, line in enumerate(lines) if line.startswith("systemctl stop"))
     assert started < stopped
+
+
+def test_a_machine_says_which_program_it_lacks_before_anything_is_armed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert agent_script.needs() == {"missing": []}
+    (place.home / "bin/systemd-run").unlink()
+    monkeypatch.setenv("PATH", str(place.home / "bin"))
+    assert agent_script.needs() == {"missing": ["systemd-run", "sh", "flock", "timeout"]}
 
 
 def test_a_lease_whose_undo_has_run_is_not_renewed(place: Place) -> None:
@@ -230,3 +286,30 @@ def test_a_timer_that_cannot_be_started_is_told(
     entry = {"id": "f00d", "commands": [["true"]], "lease_s": 30}
     agent_script.main("arm", json.dumps(entry))
     assert json.loads(capsys.readouterr().out) == {"error": "RuntimeError: no timer: no bus"}
+
+
+@pytest.mark.usefixtures("place")
+@given(
+    torn=st.one_of(
+        st.text(max_size=30),
+        st.recursive(
+            st.one_of(st.none(), st.integers(), st.text(max_size=5)),
+            lambda inner: (
+                st.lists(inner, max_size=2)
+                | st.dictionaries(st.text(max_size=3), inner, max_size=2)
+            ),
+        ).map(json.dumps),
+    )
+)
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_whatever_is_in_an_entry_it_is_listed_and_healed(torn: str) -> None:
+    folder = agent_script.FOLDER / "beef"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "entry.json").write_text(torn)
+    (folder / "undo").touch()
+    (entry,) = agent_script.listing()["armed"]
+    assert (entry["id"], type(entry["commands"])) == ("beef", list)
+    assert agent_script.heal("beef")["done"] is True
+    assert agent_script.listing()["armed"] == []

@@ -12,18 +12,21 @@ from typing import Any
 import pytest
 
 from harness.drill.mending import mend_journal, mend_left
-from harness.errors import Refused, TimedOut, Unreachable
+from harness.errors import NotProven, Refused, TimedOut, Unreachable
 from harness.faults import lease, permit, slow_api
+from harness.faults.budget import Standing
 from harness.faults.leftovers import leftovers
-from harness.faults.permit import affordable, may_disrupt, permitted
+from harness.faults.model import EVERYTHING
+from harness.faults.permit import affordable, may_disrupt, permitted, survivable
 from harness.faults.power_off import PowerOff
 from harness.faults.stop_rke2 import StopRke2
 from harness.faults.stop_static_pod import StopStaticPod
 from harness.faults.swarm_budget import Service, margins, swarm_margins
-from harness.probes import swarm
+from harness.probes import owned, swarm
 from harness.settings import Profile
 from harness.tests.fault_examples import pod, whole_cluster
 from harness.tests.stage import PROFILE, UID, reach
+from harness.tests.test_fault_lease import Clock
 from harness.transport import Completed, Reach, Shell
 from harness.transport.fake import FakeKube, FakeShell
 
@@ -46,6 +49,7 @@ def cluster(*, uid: str = UID, left: Any = None, **changes: Any) -> Reach:
         "/api/v1/namespaces/kube-system": {"metadata": {"uid": uid}},
         "/api/v1/nodes/one": {"status": ready},
         "/api/v1/nodes": {"items": []},
+        f"/api/v1/namespaces?{owned.SELECTOR}": {"items": []},
         **{path: {"items": []} for path in slow_api.KEPT},
     }
 
@@ -53,6 +57,8 @@ def cluster(*, uid: str = UID, left: Any = None, **changes: Any) -> Reach:
         verb, *words = argv[4:]
         if verb == "list":
             return Completed(status=0, stdout=json.dumps(left), stderr="")
+        if verb == "needs":
+            return Completed(status=0, stdout='{"missing": []}', stderr="")
         done = words[0] != "stuck"
         return Completed(status=0, stdout=json.dumps({"done": done, "said": "busy"}), stderr="")
 
@@ -94,6 +100,80 @@ def test_a_fault_is_refused_when_the_lease_is_not_ours_any_more() -> None:
     fault = StopRke2(id="f00d", machine="one")
     with pytest.raises(Refused, match="the Lease cutover-disruption is gone"):
         affordable(whole, lease.Hold(whole.kube, "r"), fault)
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "missing"),
+    [(0, '{"missing": ["systemd-run"]}', "systemd-run"), (127, "", "python3")],
+)
+def test_a_machine_that_cannot_keep_an_undo_is_not_broken(
+    ours: lease.Hold, status: int, said: str, missing: str
+) -> None:
+    lacking = Completed(status=status, stdout=said, stderr="python3: not found")
+    bare = whole_cluster(answers={("*", "python3"): lacking})
+    fault = StopRke2(id="f00d", machine="one")
+    cannot = f"one cannot keep the undo, it has no {missing}"
+    with pytest.raises(Refused, match=cannot):
+        affordable(bare, ours, fault)
+    with pytest.raises(Refused, match=cannot) as no:
+        survivable(bare, [fault])
+    assert f"install {missing} there" in no.value.remedy
+
+
+def standing_of(*, in_quorum: Sequence[str]) -> Standing:
+    names = ("one", "two", "three")
+    everybody = frozenset(names)
+    return Standing(
+        machines=names,
+        ready=everybody,
+        etcd=names,
+        etcd_well=everybody,
+        monitors=names,
+        in_quorum=frozenset(in_quorum),
+    )
+
+
+def test_a_shortage_is_told_with_its_arithmetic_for_any_of_the_machines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The monitor of machine one is down: that of another one is the last but one."""
+    monkeypatch.setattr(permit, "SUMS_WITHIN_S", 0.0)
+    monkeypatch.setattr(permit, "standing", lambda _: standing_of(in_quorum=("two", "three")))
+    first, second = (StopRke2(id="f00d", machine=it) for it in ("one", "two"))
+    monkeypatch.setattr(StopRke2, "takes", EVERYTHING)
+    survivable(whole_cluster(), [])
+    survivable(whole_cluster(), [first])
+    with pytest.raises(Refused, match="monitors in quorum: 2 − 1 = 1, 2 needed"):
+        survivable(whole_cluster(), [first, second])
+
+
+def test_a_shortage_that_is_over_in_a_moment_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[Standing | NotProven]
+    looks = [NotProven("Ceph says nothing"), standing_of(in_quorum=("one",))]
+
+    def standing(_: Reach) -> Standing:
+        found = looks.pop(0) if looks else standing_of(in_quorum=("one", "two", "three"))
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(permit, "standing", standing)
+    monkeypatch.setattr("harness.waiting.time", Clock())
+    survivable(whole_cluster(), [StopRke2(id="f00d", machine="one")])
+    assert not looks
+
+
+@pytest.mark.parametrize("doubt", [NotProven("Ceph says nothing"), Unreachable("no API")])
+def test_what_nobody_knows_is_refused_too(
+    monkeypatch: pytest.MonkeyPatch, doubt: Exception
+) -> None:
+    def standing(_: Reach) -> Standing:
+        raise doubt
+
+    monkeypatch.setattr(permit, "standing", standing)
+    monkeypatch.setattr(permit, "SUMS_WITHIN_S", 0.0)
+    with pytest.raises(Refused, match=str(doubt)):
+        survivable(whole_cluster(), [StopRke2(id="f00d", machine="one")])
 
 
 BESIDE = pod("web-1"), pod("web-2")

@@ -34,9 +34,10 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Undo is kept in a folder of the test's own; what it left is undone."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     yield tmp_path / "state/cutover/faults"
-    for undo in guardian.armed():
-        guardian.renew(undo.model_copy(update={"commands": (), "lease_s": 1}))
-        guardian.heal(undo.id)
+    for name, undo in guardian.armed().items():
+        if undo is not None:
+            guardian.renew(undo.model_copy(update={"commands": (), "lease_s": 1}))
+        guardian.heal(name)
 
 
 def undo(tmp_path: Path, lease_s: float, *more: tuple[str, ...], name: str = "f00d") -> Undo:
@@ -146,3 +147,29 @@ def test_a_command_that_takes_longer_than_its_undo_says_is_given_up(tmp_path: Pa
         guardian.heal("f00d")
     assert time.monotonic() - began < 10
     well.touch()
+
+
+@pytest.mark.parametrize("torn", ["", "{", "[]", "null", '{"id": "f00d"}', "\x00" * 40])
+def test_an_entry_that_a_crash_tore_is_named_and_keeps_no_other_from_being_undone(
+    tmp_path: Path, state: Path, torn: str
+) -> None:
+    guardian.arm(undo(tmp_path, 60, name="beef"))
+    (state / "f00d").mkdir()
+    (state / "f00d/entry.json").write_text(torn)
+    (state / "dead").mkdir()  # a crash before anything was written
+    assert LocalKeeper().left().armed == {
+        "beef": "no-op of nothing",
+        "dead": "a fault of unknown",
+        "f00d": "a fault of unknown",
+    }
+    for name in ("f00d", "dead", "beef"):
+        LocalKeeper().clear(name)
+    assert times(tmp_path) == 1
+    assert LocalKeeper().left().is_nothing
+
+
+def test_a_lease_that_cannot_be_read_has_ended(tmp_path: Path, state: Path) -> None:
+    guardian.arm(undo(tmp_path, 60))
+    (state / "f00d/lease").write_text("")
+    until(lambda: not (state / "f00d").exists(), within_s=15, what="undone", every_s=0.1)
+    assert times(tmp_path) == 1

@@ -13,6 +13,7 @@ import typer
 
 from harness.commands import heal as command
 from harness.commands.heal import heal
+from harness.drill.mending import Mended
 from harness.gate import Manifest
 from harness.journal import Journal
 from harness.tests.stage import manifest
@@ -84,3 +85,58 @@ def test_a_fault_whose_arming_failed_and_that_was_taken_back_has_left_nothing(
     run = journal(tmp_path, armed, ("healed", {}), ("heal-proved", {}))
     told = healed(monkeypatch, capsys, run, NOTHING)
     assert (told["mended"], told["unread"], told["exit"]) == ([], [], 0)
+
+
+def run_that_left(root: Path, number: int, undo: Any) -> str:
+    plan = manifest(run=f"20261124T12000{number}Z-week01-7f3a")
+    armed = ("armed", {"fault": "cut-off", "undo": undo})
+    return journal(root, armed, ("injected", {"fault": "cut-off", "target": "one"}), plan=plan)
+
+
+def test_no_journal_keeps_another_ones_faults_from_being_mended(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """One of another version, one that is empty, one that is none at all, a file for a folder."""
+    good = {
+        "id": "f00d",
+        "fault": "cut-off",
+        "target": "one",
+        "place": "one",
+        "commands": [["nft", "list"]],
+        "lease_s": 30,
+    }
+    run_that_left(tmp_path, 1, good)
+    foreign = run_that_left(tmp_path, 2, {"commands": "none of today's"})
+    for name, text in (("20270101T000000Z-empty", ""), ("20270102T000000Z-binary", "\x00\xff")):
+        folder = tmp_path / "reports" / name
+        folder.mkdir()
+        (folder / "journal.jsonl").write_bytes(text.encode("latin-1"))
+    (tmp_path / "reports/20270103T000000Z-folder/journal.jsonl").mkdir(parents=True)
+    told = healed(monkeypatch, capsys, None, NOTHING)
+    mended = {it["what"]: it["trouble"] for it in told["mended"]}
+    assert mended["cut-off f00d"] == "its journal does not say how it is taken back"
+    assert "cannot be asked any more" in mended["cut-off of one"]
+    assert len(told["unread"]) == 3
+    assert all(foreign not in it for it in told["unread"])
+    assert told["exit"] == 5
+
+
+def test_what_was_taken_back_is_told_though_the_reports_cannot_be_drawn_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    good = {
+        "id": "f00d",
+        "fault": "cut-off",
+        "target": "one",
+        "place": "one",
+        "commands": [],
+        "lease_s": 30,
+    }
+    run = run_that_left(tmp_path, 1, good)
+    monkeypatch.setattr(
+        command, "mend_journal", lambda *_: [Mended(what="it", place="one", fault="f00d")]
+    )
+    monkeypatch.setattr(command, "draw", lambda *_: next(iter(())))
+    told = healed(monkeypatch, capsys, run, NOTHING)
+    assert told["mended"][0]["trouble"] is None
+    assert "its reports cannot be drawn again: StopIteration" in told["unread"][0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from threading import Thread
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import ConfigError, NotProven
+from harness.errors import ConfigError, NotProven, Refused
 from harness.journal import INLINE_BYTES, Journal, Reader, Record
 
 RUN = "20261124T120000Z-week01-7f3a"
@@ -153,3 +154,35 @@ def test_what_comes_too_late_is_written_into_nobody_elses_file(tmp_path: Path) -
             for it in others:
                 it.close()
     assert {path.read_bytes() for path in tmp_path.glob("[0-9]*")} == {b"whole"}
+
+
+def test_a_journal_that_another_process_writes_is_neither_read_nor_cut(tmp_path: Path) -> None:
+    """Its torn last line may be one that is just being written."""
+    path = tmp_path / "run/journal.jsonl"
+    with Journal.create(tmp_path / "run", RUN) as journal:
+        journal.append("note", "1", 1)
+        with path.open("ab") as file:
+            file.write(b'{"half')
+        before = path.read_bytes()
+        asked: list[object] = []
+        with pytest.raises(ConfigError, match="another process writes"):
+            Journal.reopen(tmp_path / "run", accept=asked.append)
+        assert (path.read_bytes(), asked) == (before, [])
+
+
+def test_a_journal_whose_run_may_not_go_on_stays_as_it_is(tmp_path: Path) -> None:
+    _write(tmp_path / "run", 1, 2)
+    path = tmp_path / "run/journal.jsonl"
+    with path.open("ab") as file:
+        file.write(b"{torn")
+    before = path.read_bytes()
+
+    def refuse(records: Iterable[Record]) -> None:
+        assert [it.data for it in records] == [1, 2]
+        raise Refused("it is a day old")
+
+    with pytest.raises(Refused, match="a day old"):
+        Journal.reopen(tmp_path / "run", accept=refuse)
+    assert path.read_bytes() == before
+    with Journal.reopen(tmp_path / "run") as journal:  # nobody holds it any more
+        assert journal.append("note", "3", 3).seq == 4

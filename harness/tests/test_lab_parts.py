@@ -81,6 +81,16 @@ def test_kubeadm_is_told_rke2s_places(lab: Lab) -> None:
     assert join["controlPlane"]["localAPIEndpoint"]["advertiseAddress"] == lab.nodes[1].address
 
 
+def test_etcd_is_told_what_rke2_tells_it_and_of_the_members_before_it(lab: Lab) -> None:
+    texts = [kubernetes.etcd_configuration(lab, node) for node in lab.nodes]
+    first, second, _ = (yaml.safe_load(text) for text in texts)
+    assert first["listen-client-http-urls"] == "https://127.0.0.1:2382"
+    assert (first["initial-cluster-state"], second["initial-cluster-state"]) == ("new", "existing")
+    assert first["initial-cluster"] == "vmi2887101=https://10.0.0.1:2380"
+    assert second["initial-cluster"].endswith(",vmi2887102=https://10.0.0.2:2380")
+    assert not [word for text in texts for word in text.split("@")[1::2]]
+
+
 def test_images_of_an_archive_share_their_layers(tmp_path: Path) -> None:
     base, kube = tmp_path / "base.tar", tmp_path / "kube"
     tarfile.open(base, "w").close()

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import ast
-import time
 from pathlib import Path
 from typing import Any
 
@@ -181,28 +180,13 @@ def test_pods_that_do_not_get_ready_are_named_with_what_the_cluster_says(
         deployed("postgres", cluster=Cluster(sick="database"))
 
 
-def test_the_namespace_goes_whatever_happened_and_so_does_what_was_left_behind() -> None:
-    def left(name: str, until: float | None) -> Any:
-        annotations = {} if until is None else {"cutover/until": str(until)}
-        return {"metadata": {"name": name, "annotations": annotations}}
-
-    now = time.time()
-    cluster = Cluster(
-        spaces=[
-            left("cutover-ledger-old", now - 1),
-            left("cutover-ledger-running", now + 60),
-            left("cutover-ledger-strange", None),
-            left("cutover-probe-old", now - 1),
-        ]
-    )
-    with pytest.raises(ZeroDivisionError), namespace(cluster, 60.0) as name:
+def test_the_namespace_goes_whatever_happened_and_says_whose_it_is() -> None:
+    cluster = Cluster()
+    with pytest.raises(ZeroDivisionError), namespace(cluster, "run-1") as name:
         raise ZeroDivisionError
     (made,) = cluster.of("Namespace")
-    assert float(made["metadata"]["annotations"]["cutover/until"]) == pytest.approx(now + 60, abs=5)
-    assert cluster.deleted() == [
-        "/api/v1/namespaces/cutover-ledger-old",
-        f"/api/v1/namespaces/{name}",
-    ]
+    assert made["metadata"]["annotations"]["cutover/owner"] == "run-1"
+    assert cluster.deleted() == [f"/api/v1/namespaces/{name}"]
 
 
 def test_the_role_of_the_ledger_may_do_what_it_does() -> None:

@@ -20,7 +20,7 @@ from harness.settings import Profile
 from harness.settings.load import Load, find_load, load_names
 from harness.tests.stage import PROFILE
 
-KINDS = (None, None, None, "timed out", "status 502")
+KINDS = (None, None, None, "timed out", "status 502", "429 a.example", "429 b.example")
 requests = st.tuples(
     st.floats(0, 7200, allow_nan=False), st.booleans(), st.sampled_from(KINDS), st.integers(0, 5)
 )
@@ -28,14 +28,21 @@ requests = st.tuples(
 
 def bucket_of(some: Sequence[tuple[float, bool, str | None, int]]) -> Bucket:
     made = Bucket()
-    for took_s, on_time, error, _ in some:
-        made.add(took_s, on_time=on_time, error=error)
+    for took_s, on_time, error, part in some:
+        if error is not None and error.startswith("429 "):
+            # Not every 429 says how long to wait.
+            made.add_limited(error[4:], float(part) if part else None, on_time=on_time)
+        else:
+            made.add(took_s, on_time=on_time, error=error)
     return made
 
 
 def same(one: Bucket, other: Bucket) -> bool:
     # Not HdrHistogram.equals: it takes the least of nothing for 0, and what was added to nothing.
-    first, second = ((it.on_time, it.errors, list(it.took.counts)) for it in (one, other))
+    first, second = (
+        (it.on_time, it.errors, it.limited, it.retry_after_s, list(it.took.counts))
+        for it in (one, other)
+    )
     return first == second
 
 
@@ -69,6 +76,20 @@ def test_who_was_not_answered_ranks_last_however_fast_the_error_came() -> None:
     assert bucket_of(some).quantile_ms(0.98) == pytest.approx(10, rel=0.02)
     assert bucket_of(some).quantile_ms(0.99) is None
     assert Bucket().quantile_ms(0.5) is None
+
+
+@given(st.lists(requests, max_size=40))
+def test_each_request_is_answered_failed_or_limited(
+    some: list[tuple[float, bool, str | None, int]],
+) -> None:
+    made = bucket_of(some)
+    assert made.answered + made.failed + made.limited.total() == len(some)
+    assert made.limited.total() == sum("429" in (it[2] or "") for it in some)
+
+
+def test_a_line_of_before_knows_no_limit() -> None:
+    line = {"on_time": 1, "errors": {}, "took": None}
+    assert (Bucket.from_json(line).limited.total(), Bucket.from_json(line).to_json()) == (0, line)
 
 
 def test_the_plan_counts_what_nobody_offered(tmp_path: Path) -> None:

@@ -184,6 +184,88 @@ def test_a_load_that_nobody_serves_does_not_begin(
             load.served(within_s=0.1)
 
 
+SLOW_START = """
+import sys, time
+if "harness.load.start" in " ".join(sys.orig_argv):
+    end = time.process_time() + {busy_s}
+    while time.process_time() < end:
+        pass
+"""
+
+
+def slowly(folder: Path, monkeypatch: pytest.MonkeyPatch, busy_s: float) -> None:
+    """Whatever Python starts from now on computes for so long before it begins."""
+    (folder / "sitecustomize.py").write_text(SLOW_START.format(busy_s=busy_s))
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+
+
+def test_a_generator_that_takes_long_to_start_is_waited_for(
+    shop: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slowly(tmp_path, monkeypatch, busy_s=3)
+    with closing(Running(shop.order(per_s=20), tmp_path / "load")) as load:
+        load.served(within_s=2, lifeless_s=2.5)
+
+
+def test_a_generator_that_does_not_get_to_a_request_is_not_taken_for_a_deaf_ingress(
+    shop: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slowly(tmp_path, monkeypatch, busy_s=60)
+    with closing(Running(shop.order(per_s=20), tmp_path / "load")) as load:
+        with pytest.raises(NotProven, match="did not bring one request to its end") as told:
+            load.served(starts_within_s=1.5)
+        assert "it came to: nothing yet" in str(told.value)
+        load._process.kill()
+
+
+def test_a_generator_that_is_stopped_shows_no_life(shop: Site, tmp_path: Path) -> None:
+    with closing(Running(shop.order(per_s=20), tmp_path / "load")) as load:
+        load._process.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(NotProven, match="shows no life for 1 s"):
+                load.served(lifeless_s=1)
+        finally:
+            load._process.send_signal(signal.SIGCONT)
+    assert shop.answered.total() == 0
+
+
+def test_what_the_ingress_does_not_let_through_is_neither_answered_nor_failed(
+    shop: Site, tmp_path: Path
+) -> None:
+    with offering(shop.order(per_s=40), tmp_path / "load") as load:
+        limited = shop.answered[429] + 20
+        shop.status = 429
+        until(lambda: shop.answered[429] >= limited, within_s=30, what="answers with 429")
+        results = load.results()
+    assert results is not None
+    cut = results.cut(results.began, results.ended + 1).to_json()
+    assert cut["failed"] == 0
+    assert cut["limited"][SITE] >= 20
+    assert cut["retry_after_s"] == 7
+    assert cut["answered"] + cut["limited"][SITE] == pytest.approx(cut["planned"], abs=2)
+
+
+def test_a_load_that_is_limited_from_the_first_request_says_so(shop: Site, tmp_path: Path) -> None:
+    shop.status = 429
+    with (
+        closing(Running(shop.order(), tmp_path / "load")) as load,
+        pytest.raises(NotProven, match=r"limits our one address.*429 Too Many Requests"),
+    ):
+        load.served(within_s=0.5)
+
+
+def test_a_plain_http_site_is_asked_by_its_host_and_for_its_words(tmp_path: Path) -> None:
+    with site(tmp_path, tls=False) as shop:
+        wrong = [Page(SITE, "/", 200, "well"), Page(SITE, "/", 307)]
+        order = replace(shop.order(per_s=40), scheme="http", authority=None)
+        with offering(order, tmp_path / "right") as load:
+            load.go_on(0.5)
+        with closing(Running(replace(order, pages=wrong), tmp_path / "wrong")) as load:
+            both = {"another answer", "status 200"}
+            until(lambda: set(load._so_far().errors) == both, within_s=30, what="both failures")
+    assert shop.hosts == {f"{SITE}:{shop.port}"}
+
+
 def test_a_load_that_cannot_even_start_says_why(shop: Site, tmp_path: Path) -> None:
     order = replace(shop.order(), authority="/nowhere/ca.crt")
     with pytest.raises(NotProven, match="No such file"), offering(order, tmp_path / "load"):

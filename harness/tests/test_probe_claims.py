@@ -1,142 +1,33 @@
-"""Claims: what the probe asks for, what its script does in the pods, and that all goes again."""
+"""Claims: what the probe asks for and sees, and that all goes again."""
 
 # ruff: noqa: ARG002 (fakes take what the real ones take)
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from harness.errors import ConfigError, TimedOut, Unreachable
 from harness.probes import claim_kinds_script as kinds
-from harness.probes import claim_objects, claim_workload
+from harness.probes import claim_objects, claim_workload, owned
 from harness.probes import claim_script as script
+from harness.probes import volumes as volumes_of_ours
+from harness.probes.objects import quantity
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.tests.test_probe_pods import Cluster
 from harness.transport import Completed
-from harness.transport.fake import FakeShell
+from harness.transport.fake import FakeKube, FakeShell
 
 ONE, TWO, THREE = MACHINES
-BLOCK = script.BLOCK
-WHO = script.owner(7, ONE)
+assert PROFILE.storage is not None
+CLASS = PROFILE.storage.class_name
 LIMITED, MIB = claim_objects.LIMITED, claim_objects.MIB
-
-
-# --- blocks ---------------------------------------------------------------------------------------
-
-
-def test_a_block_that_belongs_there_is_right_and_nowhere_zero_for_long() -> None:
-    block = script.block(WHO, 3 * BLOCK, 2)
-    assert script.verdict(block, WHO, 3 * BLOCK, 2) == ""
-    assert len(block) == BLOCK
-    assert bytes(32) not in block
-
-
-@pytest.mark.parametrize(
-    ("found", "says"),
-    [
-        (b"", "lost: the file ends before it"),
-        (script.block(WHO, 0, 2)[:100], "lost: only 100 bytes of it are there"),
-        (bytes(BLOCK), "zeroed"),
-        (script.block(WHO, 0, 1), "stale: generation 1"),
-        (script.block(WHO, 0, 3), "invented: generation 3"),
-        (script.block(WHO, BLOCK, 2), f"swapped: it belongs at offset {BLOCK}"),
-        (script.block(script.owner(7, TWO), 0, 2), "of another writer"),
-        (script.block(script.owner(8, ONE), 0, 2), "of another writer"),
-    ],
-)
-def test_each_way_of_being_wrong_has_its_name(found: bytes, says: str) -> None:
-    assert script.verdict(found, WHO, 0, 2) == says
-
-
-@settings(max_examples=5)
-@given(st.integers(0, BLOCK * 8 - 1))
-def test_every_single_bit_counts(bit: int) -> None:
-    found = bytearray(script.block(WHO, BLOCK, 1))
-    found[bit // 8] ^= 1 << bit % 8
-    says = script.verdict(bytes(found), WHO, BLOCK, 1)
-    assert says == f"changed: 1 bits differ, the first at byte {BLOCK + bit // 8}"
-
-
-def test_what_is_written_is_read_and_what_follows_its_end_is_told(tmp_path: Path) -> None:
-    path = str(tmp_path / "data")
-    script.write(path, 7, ONE, {"0": 1, "1": 1, "2": 1})
-    script.write(path, 7, ONE, {"1": 2})
-    assert script.verify(path, 7, ONE, [1, 2, 1]) == {"right": 3, "wrong": 0, "first": []}
-    assert script.verify(path, 7, ONE, [1, 1, 1])["first"] == ["block 1 is invented: generation 2"]
-    assert script.verify(path, 7, ONE, [1, 2])["first"] == ["it goes on after its end"]
-
-
-def test_blocks_that_are_written_again_and_again_are_known_afterwards(tmp_path: Path) -> None:
-    path = str(tmp_path / "data")
-    done = script.churn(path, 7, ONE, 4, 0.05)
-    assert done["writes"] == max(done["generations"])
-    written = [generation for generation in done["generations"] if generation]
-    assert script.verify(path, 7, ONE, written)["right"] == len(written) > 0
-
-
-# --- files, lines and quotas ----------------------------------------------------------------------
-
-
-def test_small_files_that_are_missing_changed_or_nobodys_are_told(tmp_path: Path) -> None:
-    folder = tmp_path / "small"
-    script.scatter(str(folder), 7, ONE, 20)
-    assert script.gather(str(folder), 7, ONE, 20) == {"right": 20, "wrong": 0, "first": []}
-    assert min(path.stat().st_size for path in folder.iterdir()) >= 1
-    (folder / "00020").touch()
-    assert script.gather(str(folder), 7, ONE, 20)["first"] == ["00020 was written by nobody"]
-    (folder / "00003").unlink()
-    (folder / "00004").write_bytes(b"")
-    found = script.gather(str(folder), 7, ONE, 20)["first"]
-    assert found == ["00003 is missing", "00004 holds other bytes"]
-
-
-@settings(max_examples=20)
-@given(st.data())
-def test_lines_are_lost_torn_or_twice_and_never_pass(data: st.DataObject) -> None:
-    lines = [script.line(7, writer, number) for writer in MACHINES for number in range(3)]
-    place = data.draw(st.integers(0, len(lines) - 1))
-    how = data.draw(st.sampled_from(["lost", "twice", "torn"]))
-    changed = {"lost": b"", "twice": lines[place] * 2, "torn": lines[place][:-20] + b"\n"}[how]
-    there = b"".join([*lines[:place], changed, *lines[place + 1 :]])
-    with NamedTemporaryFile() as file:
-        file.write(there)
-        file.flush()
-        found = script.read_lines(file.name, 7, list(MACHINES), 3)
-    assert found[how] == 1
-    assert found["right"] == len(lines) - 1
-
-
-def test_appended_lines_are_there_once_and_the_lock_is_held_for_each(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, locks = str(tmp_path / "lines"), []
-    monkeypatch.setattr(fcntl, "lockf", lambda _, how: locks.append(how))
-    for machine in (ONE, TWO):
-        script.append(path, 7, machine, 5)
-    assert script.read_lines(path, 7, [ONE, TWO], 5)["right"] == 10
-    assert locks == [fcntl.LOCK_EX, fcntl.LOCK_UN] * 10
-
-
-def test_what_the_file_system_refuses_is_told_from_what_went_wrong(tmp_path: Path) -> None:
-    missing = {"path": str(tmp_path / "no"), "seed": 7, "writer": ONE, "generations": [1]}
-    assert script.item(script.verify, missing)["refused"].startswith("ENOENT (No such file")
-    assert "TypeError" in script.item(script.verify, {})["error"]
-
-    def slow() -> None:
-        raise TimeoutError("not done within 40 s")
-
-    assert script.item(slow, {}) == {"error": "not done within 40 s"}
 
 
 # --- the probe ------------------------------------------------------------------------------------
@@ -153,7 +44,7 @@ class Volumes(Cluster):
             (root / name).mkdir()
         self.classes: list[Any] = [
             {
-                "metadata": {"name": "cephfs"},
+                "metadata": {"name": CLASS},
                 "provisioner": "rook-ceph.cephfs.csi.ceph.com",
                 "reclaimPolicy": "Delete",
                 "allowVolumeExpansion": True,
@@ -232,6 +123,56 @@ class Volumes(Cluster):
         return Completed(status=0, stdout=json.dumps({"pools": pools}), stderr="")
 
 
+class Keeping(Volumes):
+    """Keeps a volume whose claim is gone until its policy is Delete, and longer when ``stuck``."""
+
+    stuck = False
+
+    def get(self, path: str, *, within_s: float = 10.0) -> Any:
+        if path == "/api/v1/persistentvolumes":
+            return {"items": self._volumes()}
+        return super().get(path, within_s=within_s)
+
+    def _volumes(self) -> list[Any]:
+        there = [it["metadata"]["name"] for it in self.claims()]
+        patched = self.policies()
+        asked = [it for it in self.manifests if it["kind"] == "PersistentVolumeClaim"]
+        volumes = []
+        for claim in asked:
+            if claim["metadata"]["name"] in self.unbound:
+                continue
+            name, bound = f"pv-{claim['metadata']['name']}", claim["metadata"]["name"] in there
+            policy = patched.get(name, "Retain")
+            if not bound and policy == "Delete" and not self.stuck:
+                continue
+            spec = {
+                "accessModes": ["ReadWriteMany"],
+                "claimRef": claim["metadata"],
+                "persistentVolumeReclaimPolicy": policy,
+            }
+            status = {"phase": "Bound" if bound else "Released"}
+            volumes.append({"metadata": {"name": name}, "spec": spec, "status": status})
+        # One of a customer's, and one that says nothing of itself.
+        others = {"namespace": "odoo", "name": "odoo-data-1"}
+        kept = {"claimRef": others, "persistentVolumeReclaimPolicy": "Retain"}
+        theirs: Any = {"metadata": {"name": "theirs"}, "spec": kept, "status": None}
+        return [*volumes, theirs, {"metadata": {"name": "odd"}, "spec": None}]
+
+    def policies(self) -> dict[str, str]:
+        return {
+            it["metadata"]["name"]: it["spec"]["persistentVolumeReclaimPolicy"]
+            for it in self.manifests
+            if it["kind"] == "PersistentVolume"
+        }
+
+    def df(self, *_: Any) -> Completed:
+        freed = not any(it["metadata"]["name"] == f"pv-{LIMITED}" for it in self._volumes())
+        folder = self.root / LIMITED
+        stored = 0 if freed else sum(path.stat().st_size for path in folder.iterdir())
+        pools = [{"name": "cephfs_data", "stats": {"stored": 1000 + stored}}]
+        return Completed(status=0, stdout=json.dumps({"pools": pools}), stderr="")
+
+
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Little is written, nobody waits, and a folder holds one MiB."""
@@ -252,14 +193,14 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def volumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Volumes:
+def volumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Keeping:
     """A cluster whose claim that is filled holds as much as was asked for last."""
-    cluster, put, getxattr = Volumes(tmp_path), script.put, os.getxattr
+    cluster, put, getxattr = Keeping(tmp_path), script.put, os.getxattr
     limited = tmp_path / LIMITED
 
     def limit() -> int:
         (claim,) = [it for it in cluster.claims() if it["metadata"]["name"] == limited.name]
-        return claim_objects.quantity(claim["spec"]["resources"]["requests"]["storage"])
+        return quantity(claim["spec"]["resources"]["requests"]["storage"])
 
     def put_up_to(descriptor: int, data: bytes, offset: int) -> None:
         stored = sum(path.stat().st_size for path in limited.iterdir())
@@ -356,6 +297,58 @@ def test_a_volume_that_stays_is_told_and_a_class_that_is_missing_is_none(
     assert seen["deleted"]["left"].startswith("Bound")
 
 
+@pytest.mark.parametrize("stuck", [False, True])
+def test_volumes_that_a_declared_class_keeps_are_seen_to_stay_and_then_removed(
+    volumes: Keeping, stuck: bool
+) -> None:
+    volumes.stuck = stuck
+    assert PROFILE.storage is not None
+    assert PROFILE.storage.reclaim_policy == "Retain"
+    found = looked(volumes)["deleted"]
+    assert found["kept"] == "Released, reclaim policy Retain"
+    if stuck:
+        assert found["left"] == "Released, reclaim policy Delete"
+    else:
+        assert found["after"] == 1000
+    # All twenty, and no volume of another claim.
+    assert volumes.policies() == {f"pv-{name}": "Delete" for name in claim_objects.SIZES}
+    assert volumes.deleted()[-1] == f"/api/v1/namespaces/{space(volumes)}"
+
+
+def test_volumes_that_killed_looks_have_left_are_swept_and_no_others() -> None:
+    def kept(name: str, space: str, phase: str = "Released", policy: str = "Retain") -> Any:
+        spec = {"claimRef": {"namespace": space}, "persistentVolumeReclaimPolicy": policy}
+        return {"metadata": {"name": name}, "spec": spec, "status": {"phase": phase}}
+
+    listed = [
+        kept("left", "cutover-probe-0a1b2c3d"),
+        kept("of-a-ledger", "cutover-ledger-0a1b2c3d"),
+        kept("of-one-that-looks-now", "cutover-probe-99999999"),
+        kept("bound", "cutover-probe-0a1b2c3d", phase="Bound"),
+        kept("goes-by-itself", "cutover-probe-0a1b2c3d", policy="Delete"),
+        kept("customer", "odoo"),
+        kept("looks-like-ours", "my-cutover-probe-0a1b2c3d"),
+    ]
+    cluster = FakeKube({"/api/v1/persistentvolumes": {"items": listed}})
+    volumes_of_ours.sweep(cluster, ["cutover-probe-99999999"])
+    patched = [manifest["metadata"]["name"] for verb, manifest in cluster.calls if verb == "APPLY"]
+    assert patched == ["left", "of-a-ledger"]
+
+
+def test_a_namespace_that_a_killed_look_has_left_goes_with_its_volumes(
+    volumes: Keeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owned, "LASTS_S", 0.0)
+    monkeypatch.setattr(owned, "_GONE_WITHIN_S", 0.0)
+    name = "cutover-probe-0a1b2c3d"
+    volumes.spaces = [{"metadata": {"name": name}}]
+    meta = {"namespace": name, "name": "spare-01"}
+    volumes.manifests.append({"kind": "PersistentVolumeClaim", "metadata": meta})
+    owned.sweep(volumes)
+    assert volumes.policies() == {"pv-spare-01": "Delete"}
+    assert volumes.deleted() == [f"/api/v1/namespaces/{name}"]
+
+
 def test_the_pods_write_as_users_of_their_own_and_keep_to_the_restricted_standard(
     volumes: Volumes,
 ) -> None:
@@ -376,13 +369,6 @@ def test_a_garbled_answer_is_an_error(
     )
     seen = looked(volumes)
     assert "garbled" in seen["data"]["first"]["read"][f"{ONE} → {TWO}"]["error"]
-
-
-@pytest.mark.parametrize(
-    ("text", "size"), [("64Mi", 64 << 20), ("1Gi", 1 << 30), ("67108864", 64 << 20), ("8Ki", 8192)]
-)
-def test_sizes_are_read_as_the_api_writes_them(text: str, size: int) -> None:
-    assert claim_objects.quantity(text) == size
 
 
 def test_a_profile_without_storage_is_told_what_to_declare() -> None:

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.backup import baseline
 from harness.errors import ConfigError, NotProven, TransportError, Unreachable
 from harness.probes import backup_claims, layout_script, mount_script
 from harness.probes.legacy_manifest import making
-from harness.settings import Profile
+from harness.settings import Backups, Profile
 from harness.tests.local_shell import really
+from harness.tests.mutilated import mutilate
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.tests.test_probe_pods import Cluster
 from harness.transport import Completed
@@ -182,6 +183,10 @@ def claim(name: str, **more: Any) -> dict[str, Any]:
     }
 
 
+# The claim of the recorded cluster.
+ODOO = PROFILE.model_copy(
+    update={"backups": Backups(claim="odoo-backups-storage", namespace="odoo")}
+)
 LAYOUT = {"top": [{"name": "active", "kind": "folder"}], "active": []}
 
 
@@ -215,7 +220,7 @@ OURS = claim("odoo-backups-storage")
 def test_claims_that_speak_of_backups_are_found_and_the_shared_one_is_looked_into() -> None:
     labelled = claim("acme-data", labels={"role": "Backup"})
     cluster = Claims(OURS, claim("acme-backup", status={}), labelled, claim("acme-filestore"))
-    seen = observe("backup-claims", reach(kube=cluster), "contabo")
+    seen = observe("backup-claims", reach(kube=cluster, like=ODOO), "contabo")
     assert {it["name"]: it["why"] for it in seen["claims"]} == {
         "odoo-backups-storage": "odoo-backups-storage",
         "acme-backup": "acme-backup",
@@ -239,6 +244,52 @@ def test_claims_that_speak_of_backups_are_found_and_the_shared_one_is_looked_int
     ]
 
 
+def _recorded_claims() -> list[dict[str, Any]]:
+    path = Path(__file__).with_name("recorded") / "claims-velero-labels.json"
+    return list(json.loads(path.read_text(encoding="utf-8"))["items"])
+
+
+def test_a_label_of_velero_makes_no_claim_one_for_backups() -> None:
+    seen = observe("backup-claims", reach(kube=Claims(*_recorded_claims()), like=ODOO), "contabo")
+    assert [it["name"] for it in seen["claims"]] == ["odoo-backups-storage"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "tells"),
+    [
+        ({"role": "backup"}, True),
+        ({"backup-of": "acme"}, True),
+        ({"app.kubernetes.io/component": "backups"}, True),
+        ({"saasodoo.io/type": "Backup"}, True),
+        ({"backup": "true"}, False),
+        ({"velero.io/schedule-name": "daily-backup"}, False),
+        ({"backup.velero.io/backup-volumes": "data"}, False),
+        ({"recurring-job-group.longhorn.io/backup-daily": "enabled"}, False),
+        ({"velero.io/exclude-from-backup": "true", "role": "backup"}, True),
+    ],
+    ids=str,
+)
+def test_a_label_tells_what_a_claim_holds_and_not_what_is_done_with_it(
+    labels: dict[str, str], tells: bool
+) -> None:
+    cluster = Claims(OURS, claim("acme-data", labels=labels))
+    seen = observe("backup-claims", reach(kube=cluster, like=ODOO), "contabo")
+    assert ("acme-data" in [it["name"] for it in seen["claims"]]) is tells
+
+
+@given(data=st.data())
+@settings(max_examples=80, deadline=None)
+def test_an_odd_claim_costs_itself_alone(data: st.DataObject) -> None:
+    others = [claim("acme-backup"), claim("acme-data")]
+    cluster = Claims(*mutilate([json.loads(json.dumps(it)) for it in others], data), OURS)
+    seen = observe("backup-claims", reach(kube=cluster, like=ODOO), "contabo")
+    names = [it["name"] for it in seen["claims"]]
+    assert "odoo-backups-storage" in names
+    assert seen["layout"] == {"value": LAYOUT}
+    assert set(names) <= {"odoo-backups-storage", "acme-backup", "acme-data"}
+    assert {name.rpartition("/")[2] for name in seen["odd"]} <= {"acme-backup", "acme-data"}
+
+
 def test_a_claim_that_cannot_be_looked_into_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backup_claims, "_READY_WITHIN_S", 0.0)
     for cluster, why in (
@@ -246,21 +297,9 @@ def test_a_claim_that_cannot_be_looked_into_says_why(monkeypatch: pytest.MonkeyP
         (Claims(OURS, fails="PermissionError: denied"), "as user 65534: PermissionError: denied"),
         (Claims(OURS, sick=True), "was not ready within 0 s: "),
     ):
-        seen = observe("backup-claims", reach(kube=cluster), "contabo")
+        seen = observe("backup-claims", reach(kube=cluster, like=ODOO), "contabo")
         assert why in seen["layout"]["error"]
-    assert observe("backup-claims", reach(kube=Claims()), "contabo")["layout"] is None
-
-
-@given(st.integers(1, 900), st.sampled_from([("Ki", 10), ("Mi", 20), ("Gi", 30), ("Ti", 40)]))
-def test_quantities_are_bytes(number: int, unit: tuple[str, int]) -> None:
-    assert backup_claims.quantity(f"{number}{unit[0]}") == number << unit[1]
-    assert backup_claims.quantity(f"{number}") == number
-
-
-@pytest.mark.parametrize("text", ["", "Gi", "5 apples", "5GiGi", "-"])
-def test_what_is_no_quantity_is_an_error(text: str) -> None:
-    with pytest.raises(TransportError, match="not a quantity"):
-        backup_claims.quantity(text)
+    assert observe("backup-claims", reach(kube=Claims(), like=ODOO), "contabo")["layout"] is None
 
 
 def test_a_layout_is_listed_with_kinds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,9 +22,21 @@ from harness.transport.fake import FakeKube, FakeShell
 def test_every_probe_is_listed_by_its_name_and_declares_its_permissions() -> None:
     assert {name: probe.name for name, probe in PROBES.items()} == {name: name for name in PROBES}
     assert set(PERMISSIONS) == set(PROBES)
-    together = all_permissions(PROBES)
+    together = all_permissions(PROBES, PROFILE)
     assert len(set(together)) == len(together)
     assert str(Permission("create", "networkpolicies", "networking.k8s.io")) in map(str, together)
+
+
+def test_traefiks_own_routes_are_asked_for_only_where_the_ingress_follows_them() -> None:
+    asked = set(all_permissions(PROBES, PROFILE))
+    assert PROFILE.ingress is not None
+    ingress = PROFILE.ingress.model_copy(update={"kind": "ingressroute"})
+    routed = set(all_permissions(PROBES, PROFILE.model_copy(update={"ingress": ingress})))
+    assert {it.group for it in asked - routed} == {"networking.k8s.io"}
+    assert {it.resource for it in asked - routed} == {"ingresses"}
+    assert {str(it) for it in routed - asked} == {
+        f"{verb} ingressroutes.traefik.io" for verb in ("create", "patch")
+    }
 
 
 def test_every_probe_has_targets() -> None:
@@ -178,12 +190,16 @@ def test_a_closed_port_is_an_answer_about_the_server_and_none_about_its_certific
 # --- cilium -----------------------------------------------------------------------------------
 
 
-def _cilium(pods_there: list[Any], status: Completed) -> Any:
+def _cilium(pods_there: list[Any], *answers: Completed) -> Any:
     path = (
         "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dcilium"
         "&fieldSelector=spec.nodeName%3Dvmi2887101"
     )
-    kube = FakeKube({path: {"items": pods_there}}, in_pods={("cilium-x", "cilium-dbg"): status})
+    by_form = dict(zip(("-o", "status"), (*answers, *answers), strict=False))
+    kube = FakeKube(
+        {path: {"items": pods_there}},
+        in_pods={("cilium-x", "sh"): lambda argv, _: by_form["-o" if "-o" in argv else "status"]},
+    )
     return observe("cilium", reach(kube=kube), "vmi2887101")
 
 
@@ -194,24 +210,139 @@ def _agent(ready: str) -> Any:
     }
 
 
-def test_cilium_agents_tell_their_parts() -> None:
+def test_cilium_agents_tell_their_parts_their_failing_controllers_and_whom_they_reach() -> None:
+    # The controller is the one of a public report: 412 failures in a row, and never a success.
+    failing = {
+        "consecutive-failure-count": 412,
+        "failure-count": 412,
+        "last-failure-msg": "unable to get object: no such file or directory",
+        "last-success-timestamp": "0001-01-01T00:00:00.000Z",
+    }
     said = {
         "cilium": {"state": "Ok", "msg": "1.17.0"},
         "kvstore": {"state": "Disabled"},
         "ipam": {},
+        "cluster": {"ciliumHealth": {"state": "Ok"}},
+        "controllers": [
+            {"name": "bpf-map-sync-cilium_snat_v4_external", "status": failing},
+            {"name": "sync-lb-maps", "status": {"success-count": 4}},
+            {"name": "not-run-yet"},
+        ],
     }
+    words = (
+        "Controller Status:      40/41 healthy\n"
+        "Cluster health:         2/3 reachable   (2026-11-24T12:00:00Z)   (Probe interval: 1m36s)\n"
+        "Name           IP         Node   Endpoints\n"
+        "  default/c    10.0.0.3   0/1    0/1\n"
+    )
     fine = Completed(status=0, stdout=json.dumps(said), stderr="")
-    assert _cilium([_agent("True")], fine) == {
+    assert _cilium([_agent("True")], fine, Completed(status=0, stdout=words, stderr="")) == {
         "pod": "cilium-x",
         "ready": True,
         "parts": {
             "cilium": {"state": "Ok", "message": "1.17.0"},
             "kvstore": {"state": "Disabled", "message": ""},
         },
+        "controllers": [
+            {
+                "name": "bpf-map-sync-cilium_snat_v4_external",
+                "failures": 412,
+                "last_success": "0001-01-01T00:00:00.000Z",
+                "message": "unable to get object: no such file or directory",
+            }
+        ],
+        "health": "Ok",
+        "reachable": {"nodes": 2, "of": 3},
     }
     assert _cilium([_agent("False")], fine) == {"pod": "cilium-x", "ready": False}
     assert _cilium([], fine) == {"pod": None, "ready": False}
+    ended = {**_agent("False"), "status": {"phase": "Failed", "reason": "Terminated"}}
+    assert _cilium([ended, _agent("True")], fine)["ready"]
     with pytest.raises(TransportError, match="status 1"):
         _cilium([_agent("True")], Completed(status=1, stdout="", stderr="no agent"))
     with pytest.raises(TransportError, match="garbled"):
         _cilium([_agent("True")], Completed(status=0, stdout="KVStore: Ok", stderr=""))
+    odd = Completed(status=0, stdout=json.dumps({"controllers": [{"status": {}}, 3]}), stderr="")
+    with pytest.raises(TransportError, match="garbled"):
+        _cilium([_agent("True")], odd)
+
+
+# --- objects of the API -----------------------------------------------------------------------
+
+
+def _api_objects(services: list[Any], spaces: list[Any]) -> Any:
+    paths = {
+        "/apis/apiregistration.k8s.io/v1/apiservices": {"items": services},
+        "/api/v1/namespaces": {"items": spaces},
+    }
+    return observe("api-objects", reach(kube=FakeKube(paths)), "lab")
+
+
+def test_unavailable_api_services_and_namespaces_that_are_going_are_told() -> None:
+    # As RKE2 lists its metrics server while that has no endpoint.
+    metrics = {
+        "metadata": {"name": "v1beta1.metrics.k8s.io"},
+        "spec": {"service": {"name": "rke2-metrics-server", "namespace": "kube-system"}},
+        "status": {
+            "conditions": [
+                {
+                    "type": "Available",
+                    "status": "False",
+                    "reason": "MissingEndpoints",
+                    "message": "endpoints for service/rke2-metrics-server have no addresses",
+                }
+            ]
+        },
+    }
+    going = {
+        "metadata": {
+            "name": "stuck",
+            "deletionTimestamp": "2026-11-24T12:00:00Z",
+            "labels": {"app.kubernetes.io/managed-by": "cutover"},
+        },
+        "status": {
+            "phase": "Terminating",
+            "conditions": [
+                {"type": "NamespaceDeletionContentFailure", "status": "False"},
+                {
+                    "type": "NamespaceDeletionDiscoveryFailure",
+                    "status": "True",
+                    "message": "Discovery failed for some groups",
+                },
+            ],
+        },
+    }
+    local = {"metadata": {"name": "v1."}, "status": {"conditions": None}}
+    broken = {"metadata": {"name": "odd"}, "status": {"conditions": ["?"]}}
+    stays = {"metadata": {"name": "default", "labels": None}, "status": None}
+    seen = _api_objects([metrics, local, broken], [going, stays])
+    assert seen["services"]["v1beta1.metrics.k8s.io"] == {
+        "available": "False",
+        "message": "endpoints for service/rke2-metrics-server have no addresses",
+    }
+    assert seen["services"]["v1."] == {"available": "absent", "message": ""}
+    assert "error" in seen["services"]["odd"]
+    assert seen["terminating"] == {
+        "stuck": {
+            "since": 1795521600.0,
+            "ours": True,
+            "messages": ["Discovery failed for some groups"],
+        }
+    }
+
+
+def test_nodes_of_two_address_families_and_odd_ones_are_told_apart() -> None:
+    def node(name: str, **status: Any) -> Any:
+        return {"metadata": {"name": name}, "spec": {"taints": None}, "status": status}
+
+    addresses = [
+        {"type": "InternalIP", "address": "10.0.0.1"},
+        {"type": "InternalIP", "address": "2001:DB8::1"},
+        {"type": "Hostname", "address": "a"},
+    ]
+    info = {"kubeletVersion": "v1.32.1+rke2r1"}
+    listed = [node("a", addresses=addresses, nodeInfo=info), node("b"), node("c", nodeInfo=info)]
+    seen = observe("nodes", reach(kube=FakeKube({"/api/v1/nodes": {"items": listed}})), "lab")
+    assert seen["a"]["addresses"] == ["10.0.0.1", "2001:db8::1"]
+    assert "cannot be read" in seen["b"]["error"]
+    assert seen["c"]["addresses"] == []

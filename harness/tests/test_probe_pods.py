@@ -160,23 +160,6 @@ def test_the_namespace_goes_even_when_the_look_fails() -> None:
     assert len(cluster.deleted()) == 1
 
 
-def test_what_a_killed_harness_left_behind_is_removed_and_nothing_else() -> None:
-    cluster = Cluster({})
-    old, young = "2026-01-01T00:00:00Z", "2999-01-01T00:00:00Z"
-    cluster.spaces = [
-        {"metadata": {"name": name, "creationTimestamp": at}}
-        for name, at in (
-            ("cutover-probe-old", old),
-            ("cutover-probe-new", young),
-            ("production", old),
-        )
-    ]
-    with pods.namespace(cluster):
-        pass
-    assert cluster.deleted()[0] == "/api/v1/namespaces/cutover-probe-old"
-    assert len(cluster.deleted()) == 2
-
-
 def test_a_policy_is_shown_to_allow_before_it_is_shown_to_deny() -> None:
     closed = False
     shut = {"error": "timed out", "took_s": 1.0}

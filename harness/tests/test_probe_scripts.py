@@ -116,6 +116,22 @@ def _commands(monkeypatch: pytest.MonkeyPatch, **outputs: str) -> None:
     monkeypatch.setattr(machine, "command", run)
 
 
+def test_a_chrony_whose_only_source_has_died_still_says_normal_and_tells_its_reach(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # chrony 4.3, an hour after its only source fell silent.
+    tracking = (
+        "7F000001,127.0.0.1,4,1795916661.812076597,-0.000000993,-0.000000063,0.000000110,"
+        "-0.016,-0.002,0.062,0.000007893,0.000080758,0.5,Normal\n"
+    )
+    sources = "^,?,127.0.0.1,3,0,0,75,0.000000470,0.000000407,0.000004826\n"
+    _commands(monkeypatch, chronyc_tracking=tracking, chronyc_sources=sources)
+    monkeypatch.setattr("time.time", lambda: 1795916661.8 + 3600)
+    seen = machine.chrony()
+    assert (seen["leap"], seen["updated_s"]) == ("Normal", 3600.0)
+    assert seen["sources"] == [{"name": "127.0.0.1", "state": "?", "reach": 0}]
+
+
 def test_chrony_tells_the_offset_and_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
     tracking = (
         "0A0000FE,10.0.0.254,11,1795526220.1,-0.000012345,0.000001,0.000010,"

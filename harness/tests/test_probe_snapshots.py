@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from harness.errors import Unreachable
 from harness.probes import snapshot_script as script
 from harness.probes.etcd_snapshots import choose
-from harness.tests.probe_rig import MACHINES, observe, reach
+from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed
 from harness.transport.fake import FakeKube, FakeShell
 
@@ -121,6 +121,42 @@ def test_whatever_lies_where_the_newest_is_restored_where_it_can_be_seen(
     assert chosen["restored_on"] in holders[max(holders)]
 
 
+def test_what_is_not_whole_is_not_restored() -> None:
+    part, empty = "etcd-snapshot-a-1746343203.part", "etcd-snapshot-a-1746343203"
+    copies = files(**{"whole": 1, part: 2, empty: 3})
+    copies["value"][2]["bytes"] = 0
+    listed = {name: {"snapshots": files(), "copies": copies} for name in MACHINES}
+    chosen = choose(listed)
+    assert chosen is not None
+    assert chosen["name"] == "whole"
+
+
+def test_uploads_are_read_from_rke2s_own_record() -> None:
+    record = json.loads((Path(__file__).parent / "recorded/etcdsnapshotfiles.json").read_text())
+    kube = FakeKube(
+        {
+            "/api/v1/namespaces/kube-system": {"metadata": {"uid": "u-1"}},
+            "/apis/k3s.cattle.io/v1/etcdsnapshotfiles": record,
+        }
+    )
+    kubernetes = PROFILE.kubernetes.model_copy(update={"etcd_snapshots_in_s3": True})
+    nothing = (files(), files())
+    servers = Servers(vmi2887101=nothing, vmi2887102=nothing, vmi2887103=nothing)
+    like = PROFILE.model_copy(update={"kubernetes": kubernetes})
+    seen = observe("etcd-snapshots", reach(servers.shell(), kube, like=like), "contabo")
+    whole, failed = seen["s3"]["value"]
+    assert whole == {
+        "name": "etcd-snapshot-a-1746057603",
+        "bytes": 20512000,
+        "modified": 1746057603.0,
+        "ready": True,
+        "error": None,
+    }
+    assert (failed["ready"], failed["error"]) == (False, "The specified bucket does not exist")
+    without = observe("etcd-snapshots", reach(servers.shell(), KUBE, like=like), "contabo")
+    assert "etcdsnapshotfiles" in without["s3"]["error"]
+
+
 # --- the script that runs on a server -----------------------------------------------------------
 
 
@@ -129,7 +165,9 @@ def test_a_folder_is_listed_without_what_is_not_finished(tmp_path: Path) -> None
     (tmp_path / ".etcd-2").write_bytes(b"half")
     (tmp_path / "folder").mkdir()
     (found,) = script.listing(str(tmp_path))
-    assert (found["name"], found["bytes"]) == ("etcd-1", 5)
+    assert (found["name"], found["bytes"], found["database"]) == ("etcd-1", 5, False)
+    (tmp_path / "etcd-1").write_bytes(bytes(16) + script.BOLT + bytes(32))
+    assert script.listing(str(tmp_path))[0]["database"] is True
     assert script.listing(str(tmp_path / "nowhere")) == []
     assert "missing" in script.item(script.digest, str(tmp_path / "nowhere"))["error"]
 
@@ -253,3 +291,53 @@ def test_an_etcd_without_a_leader_does_not_answer_yet(
 ) -> None:
     monkeypatch.setattr(script, "call", lambda *_: status)
     assert script.answers("nowhere") is ready
+
+
+# --- which programs of etcd restore it ----------------------------------------------------------
+
+
+def _program(folder: Path, name: str, says: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_text(f"#!/bin/sh\necho '{says}'\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def rke2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine whose etcd, 3.6, runs in a container with etcd and etcdctl, and no etcdutl."""
+    inside = tmp_path / "container"
+    _program(inside, "etcd", "etcd Version: 3.6.7")
+    _program(inside, "etcdctl", "etcdctl version: 3.6.7")
+    monkeypatch.setattr(script, "containers", lambda: [inside])
+    monkeypatch.setattr(script, "BROUGHT", str(tmp_path / "brought"))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'path'}:/usr/bin:/bin")
+    return tmp_path
+
+
+def test_without_etcdutl_it_is_said_what_brings_it(rke2: Path) -> None:
+    assert script.program("etcd") == str(rke2 / "container/etcd")
+    with pytest.raises(RuntimeError, match=r"no etcdutl here.*provision nodes.*etcd_tools_image"):
+        script.program("etcdutl")
+
+
+def test_what_was_brought_comes_first(rke2: Path) -> None:
+    brought = _program(rke2 / "brought", "etcdutl", "etcdutl version: 3.6.4\nAPI version: 3.6")
+    _program(rke2 / "path", "etcdutl", "etcdutl version: 3.6.4")
+    assert script.program("etcdutl") == str(brought)
+
+
+def test_a_program_that_is_older_than_the_etcd_that_runs_restores_nothing(rke2: Path) -> None:
+    _program(rke2 / "path", "etcdutl", "etcdutl version: 3.5.16")
+    with pytest.raises(RuntimeError, match=r"no etcdutl of 3\.6 or newer"):
+        script.program("etcdutl")
+    _program(rke2 / "path", "etcd", "etcd Version: 3.4.23")
+    assert script.program("etcd") == str(rke2 / "container/etcd")
+
+
+def test_the_keys_of_a_snapshot_of_etcd_3_5_are_counted_by_a_newer_etcdutl() -> None:
+    by_3_6 = {"hash": 1782399013, "revision": 10, "totalKey": 6, "totalSize": 20480, "version": ""}
+    assert script.expected(by_3_6) == {"expected_revision": 10, "expected_keys": 6}
+    by_3_5 = {"hash": 1782399013, "revision": 10, "totalKey": 15, "totalSize": 20480}
+    assert script.expected(by_3_5) == {"expected_revision": 10, "expected_keys": None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from pydantic import ValidationError
 
 from harness.errors import ConfigError, TimedOut, TransportError, Unreachable
 from harness.model import Exit
+from harness.probes import snapshot_script
 from harness.provision import nodes
 from harness.provision.outcome import State, status_of
-from harness.settings import NodeNeeds, load_needs, read_yaml
+from harness.settings import NodeNeeds, load_needs, load_profile, read_yaml
 from harness.transport import Step
 from harness.transport.ansible import _HeardSteps
 from harness.transport.fake import FakeFleet
@@ -27,7 +29,9 @@ Prepared = Mapping[tuple[str, bool], Sequence[Step] | TransportError]
 def provided(steps: Prepared, *, yes: bool) -> tuple[FakeFleet, list[Any]]:
     fleet = FakeFleet(steps=steps)
     machines = sorted({machine for machine, _ in steps})
-    return fleet, nodes.provide(fleet, load_needs(), "ssh-ed25519 AAAA", machines, yes=yes)
+    tools = nodes.etcd_tools(load_profile("contabo"))
+    key = "ssh-ed25519 AAAA"
+    return fleet, nodes.provide(fleet, load_needs(), key, machines, tools=tools, yes=yes)
 
 
 def test_without_yes_the_plan_is_said_and_nothing_is_done() -> None:
@@ -96,6 +100,44 @@ def test_the_public_key_is_read_without_its_comment(tmp_path: Path) -> None:
         nodes.public_key(tmp_path / "id")
     with pytest.raises(ConfigError, match="cannot read"):
         nodes.public_key(tmp_path / "other")
+
+
+CTR = """#!/bin/sh
+echo "$*" >>calls
+case "$2" in mount) mkdir -p "$4/usr/local/bin"; cd "$4/usr/local/bin"; touch etcd etcdutl ;;
+unmount) rm -r "$4/usr" ;; esac
+"""
+
+
+def test_etcds_tools_are_taken_out_of_the_declared_image_once(tmp_path: Path) -> None:
+    (tmp_path / "ctr").write_text(CTR)
+    place, image = tmp_path / "etcd", "registry.k8s.io/etcd@sha256:abc"
+    script = nodes.etcd_tools(load_profile("contabo"))["script"]
+
+    def bring(how: str, image: str) -> int:
+        words = [how, str(place), image, "sh", str(tmp_path / "ctr")]
+        return subprocess.run(["sh", "-c", script, "bring", *words], cwd=tmp_path).returncode
+
+    assert bring("plan", image) == 10
+    assert not place.exists()
+    assert bring("act", image) == 10
+    assert {path.name for path in place.iterdir()} == {"etcd", "etcdutl", "image"}
+    assert (place / "etcdutl").stat().st_mode & 0o777 == 0o755
+    called = (tmp_path / "calls").read_text()
+    assert f"images pull {image}" in called
+    assert "images unmount --rm" in called
+    assert (bring("plan", image), bring("act", image)) == (0, 0)
+    assert bring("plan", "registry.k8s.io/etcd@sha256:def") == 10
+
+
+def test_only_servers_get_etcds_tools_and_none_where_no_image_is_declared() -> None:
+    contabo = load_profile("contabo")
+    tools = nodes.etcd_tools(contabo)
+    assert len(tools["machines"]) == 3
+    assert tools["arguments"][0] == snapshot_script.BROUGHT
+    kubernetes = contabo.kubernetes.model_copy(update={"etcd_tools_image": None})
+    without = contabo.model_copy(update={"kubernetes": kubernetes})
+    assert nodes.etcd_tools(without)["machines"] == []
 
 
 # --- what Ansible says --------------------------------------------------------------------------

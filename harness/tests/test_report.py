@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,11 +16,10 @@ import pytest
 
 from harness.errors import ConfigError
 from harness.gate import Judgement, PastRun, streaks
-from harness.journal import Journal
 from harness.report import draw, summary_lines
 from harness.report.page import page as draw_page
 from harness.report.pdf import print_pdf
-from harness.report.timeline import timeline
+from harness.report.timeline import _visits, timeline
 from harness.report.words import account, duration, listing, number
 from harness.tests import clean_drills
 from harness.tests.reported import one_of_each
@@ -210,10 +210,9 @@ def test_the_first_run_that_failed_is_known_beyond_those_that_are_remembered(
     assert "31 runs" in text
 
 
-def test_the_timeline_draws_scenarios_looks_and_faults(recorded: Recorded) -> None:
+def test_the_timeline_draws_scenarios_looks_and_faults(tmp_path: Path) -> None:
     fault = {"event": "injected", "fault": "lose-osd", "target": "one"}
-    with Journal.reopen(recorded.folder) as journal:
-        journal.append("fault", "f1", fault)
+    recorded = one_of_each(tmp_path / "run", ("fault", "f1", fault))
     drawn = timeline(recorded.judged().trail)
     assert {(bar.kind, bar.words) for bar in drawn.bars} == {
         ("scenario", "Slow <ones>"),
@@ -226,10 +225,16 @@ def test_the_timeline_draws_scenarios_looks_and_faults(recorded: Recorded) -> No
         assert drawn.left <= bar.x <= bar.x + bar.width <= drawn.width
 
 
+def test_the_timeline_tells_visitors_whom_the_ingress_limited_from_those_who_failed() -> None:
+    phases = {"all": {"answered": 80, "failed": 5, "limited": {"a.example": 15}}}
+    said = _visits("soak", {"phases": phases})
+    assert said == "visits, 5.0 % failed, 15.0 % limited by the ingress (429): soak"
+
+
 def test_the_timeline_draws_what_was_asked_of_the_platform_and_where_it_was_silent(
-    recorded: Recorded,
+    tmp_path: Path,
 ) -> None:
-    began = recorded.judged().trail.first.moment.timestamp()
+    began = time.time()
     tally = {"gap_s": 0.1, "gap_from": began + 0.1, "gap_to": began + 0.2}
     drill = clean_drills.seen()["drills"][clean_drills.DRILL]
     values = [
@@ -237,11 +242,12 @@ def test_the_timeline_draws_what_was_asked_of_the_platform_and_where_it_was_sile
         ("soak", "part 1", clean_drills.soak()),
         ("ledger", "lose-machine/vm1/postgres", tally),
     ]
-    with Journal.reopen(recorded.folder) as journal:
-        for probe, target, value in values:
-            journal.append("look", probe, {"targets": [target]})
-            seen = {"target": target, "at": began, "took_s": 0.3, "value": value, "error": None}
-            journal.append("observation", probe, seen)
+    records: list[tuple[str, str, Mapping[str, Any]]] = []
+    for probe, target, value in values:
+        records.append(("look", probe, {"targets": [target]}))
+        seen = {"target": target, "at": began, "took_s": 0.3, "value": value, "error": None}
+        records.append(("observation", probe, seen))
+    recorded = one_of_each(tmp_path / "run", *records)
     drawn = timeline(recorded.judged().trail)
     loads = {bar.words: bar for bar in drawn.bars if bar.kind in ("load", "footprint")}
     writes = loads["writes: lose-machine/vm1/postgres"]

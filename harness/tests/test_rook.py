@@ -211,8 +211,8 @@ DEFECTS: list[tuple[str, Defect, str]] = [
     ),
     (
         POOLS,
-        changed("CephBlockPool", "replicapool", "spec", "replicated", to={"size": 3}),
-        "expected requireSafeReplicaSize",
+        changed("CephBlockPool", "replicapool", "spec", "replicated", to={"size": 1}),
+        "CephBlockPool replicapool: expected 3 copies, seen 1",
     ),
     (POOLS, changed("CephBlockPool", "replicapool", "status", to={}), "seen None"),
     (OSDS, gone("Pod", "rook-ceph-osd-1-5d8f7c-102"), f"{MACHINES[1]}: expected one OSD, seen 0"),
@@ -308,6 +308,15 @@ def test_a_declared_warning_passes_and_another_one_beside_it_does_not() -> None:
     verdict = judge(CEPH, value, "cluster", warnings=("POOL_NEARFULL",))
     assert verdict.outcome is Outcome.PASS
     assert judge(CEPH, value, "cluster", warnings=("OSD_DOWN",)).outcome is Outcome.FAIL
+
+
+def test_a_health_check_that_ceph_does_not_hold_against_the_cluster_passes() -> None:
+    items = recorded("cluster", now=NOW)
+    _raised("HEALTH_OK", OSDMAP_FLAGS="noscrub flag(s) set")(items)
+    details = find(items, "CephCluster", "rook-ceph")["status"]["ceph"]["details"]
+    assert judge(CEPH, seen(items, "cluster"), "cluster").outcome is Outcome.FAIL
+    details["OSDMAP_FLAGS"]["severity"] = "HEALTH_OK"
+    assert judge(CEPH, seen(items, "cluster"), "cluster").outcome is Outcome.PASS
 
 
 def test_an_external_cluster_that_only_connects_is_red() -> None:

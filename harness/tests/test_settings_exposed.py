@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from harness.model import Port
+from harness.settings import MachineSettings
 from harness.settings.exposed import ports_of
 
 
@@ -41,3 +43,27 @@ def test_no_text_gives_a_port_out_of_range(declared: str) -> None:
     except ValueError:
         return
     assert all(1 <= port.number <= 65535 for port in found)
+
+
+def machine(**changes: object) -> MachineSettings:
+    return MachineSettings.model_validate({"name": "one", "address": "10.0.0.1", **changes})
+
+
+@pytest.mark.parametrize(
+    ("declared", "asked"),
+    [
+        ({}, ["10.0.0.1"]),
+        ({"outside_address": "203.0.113.7"}, ["203.0.113.7"]),
+        ({"outside_address": "2001:db8::1"}, ["10.0.0.1", "2001:db8::1"]),
+        ({"outside_address": ["203.0.113.7", "2001:db8::1"]}, ["203.0.113.7", "2001:db8::1"]),
+    ],
+)
+def test_a_machine_has_one_outside_address_or_several_of_both_families(
+    declared: dict[str, object], asked: list[str]
+) -> None:
+    assert [str(it) for it in machine(**declared).outside_addresses] == asked
+
+
+def test_an_address_that_the_harness_connects_to_is_not_ipv6() -> None:
+    with pytest.raises(ValidationError, match="IPv6 is not supported here yet"):
+        machine(address="fd00::1")

@@ -5,21 +5,27 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import Field
 
 from harness.checks import CHECKS
 from harness.drill import session as module
+from harness.drill.ending import BY_HAND
 from harness.drill.mending import Mended
-from harness.drill.schedule import drawn
+from harness.drill.schedule import Turn, drawn
 from harness.drill.session import Drilling, DrillOutcome, Options
-from harness.drill.soak import BROKE_OFF, BY_HAND, rebuilt, soak
-from harness.errors import NotListening, NotProven, Unhealed
+from harness.drill.soak import BROKE_OFF, rebuilt, soak
+from harness.errors import NotListening, NotProven, TransportError, Unhealed
+from harness.faults import FAULTS
 from harness.faults.lease import Hold
 from harness.gate import Trail
 from harness.journal import Journal, Reader
@@ -34,6 +40,7 @@ from harness.tests.clean_cluster import NAMES
 from harness.tests.drill_world import World
 from harness.tests.killed_soak import PART, RULES, SEED, SPACE
 from harness.tests.ledger_rig import ground
+from harness.tests.noop_fault import NoOp, Note
 from harness.tests.stage import reach
 from harness.transport.fake import FakeKube
 
@@ -283,3 +290,42 @@ def test_an_hour_of_the_busiest_soak_leaves_a_small_journal(tmp_path: Path) -> N
     shortest_s = rules.pause_s[0] + min(chance.hold_s[0] for chance in rules.faults)
     an_hour = took * (3600 / shortest_s + 3600 / rules.look_every_s)
     assert an_hour < MIB_AN_HOUR * 1024 * 1024
+
+
+@given(
+    where=st.sampled_from(["footprint", "resolved", "inject", "healed", "calm", "outcome", "tell"]),
+    error=st.sampled_from(
+        [KeyError("x"), TransportError("x"), Unhealed("x"), OSError("x"), KeyboardInterrupt()]
+    ),
+)
+@settings(max_examples=60, deadline=None)
+def test_however_a_soak_ends_its_ledger_is_read_back(where: str, error: BaseException) -> None:
+    world = World()
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise error
+
+    class Failing(NoOp):
+        note: Note = Field(default_factory=lambda: world.note, exclude=True)
+
+    if where in ("resolved", "inject", "healed"):
+        setattr(Failing, where, fails)
+    stage = world.stage()
+    if where == "calm":
+        stage = replace(stage, calm=fails)
+    if where == "tell":
+        stage = replace(stage, tell=lambda text: fails() if text.startswith("turn") else None)
+    if where == "outcome" and isinstance(error, Exception):
+        world.load.outcome = fails  # type: ignore[method-assign]
+    turn = Turn(number=1, fault="no-op", machine="one", pause_s=0, hold_s=0, seed=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(FAULTS, "no-op", Failing)
+        footprint: Callable[..., Any] = fails if where == "footprint" else dict
+        patch.setattr("harness.drill.soak.footprint", lambda _: footprint())
+        value = soak(RULES, [turn], 0.5, stage, part=PART)
+    assert value["ledger"] == {"postgres": {"ok": 3}}
+    assert not world.note.broken
+    if isinstance(error, Unhealed) and where in ("inject", "resolved"):
+        assert value["unhealed"]
+    if isinstance(error, KeyboardInterrupt) and where != "outcome":
+        assert value["ended"] == BY_HAND

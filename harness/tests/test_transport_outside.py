@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from harness.authority import Authority
 from harness.errors import Denied, NotListening, TimedOut, Unreachable
-from harness.transport import outside
+from harness.transport import EntryPoint, outside
 from harness.transport.deadline import hang_up
 from harness.transport.outside import Network
 
@@ -109,40 +109,55 @@ def test_who_never_answers_is_timed_out() -> None:
         Network().exchange(HERE, port_of(server), b"N", within_s=0.3)
 
 
-def test_a_site_is_asked_for_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno"
+def test_a_site_is_asked_for_by_its_name() -> None:
+    said = b"HTTP/1.1 429 Too Many\r\nRetry-After: 2\r\nContent-Length: 2\r\n\r\nno"
     with listening() as server, answering(said, server):
-        monkeypatch.setattr(outside, "_HTTP", port_of(server))
-        answer = Network().get(HOST, "/", at=HERE)
-    assert (answer.status, answer.body) == (404, "no")
+        entry = EntryPoint("http", port_of(server))
+        answer = Network().get(HOST, "/", at=HERE, entry=entry)
+    assert (answer.status, answer.body, answer.headers["retry-after"]) == (429, "no", "2")
+
+
+def test_over_https_a_site_is_asked_whatever_certificate_it_shows(tmp_path: Path) -> None:
+    said = b"HTTP/1.1 404 Not Found\r\nContent-Length: 19\r\n\r\n404 page not found\n"
+    issued = Authority().issue("TRAEFIK DEFAULT CERT", days=-1)
+    with site(tmp_path, issued, said) as port:
+        answer = Network().get(HOST, "/", at=HERE, entry=EntryPoint("https", port))
+    assert (answer.status, answer.body) == (404, "404 page not found\n")
+
+
+def test_a_server_that_speaks_no_tls_is_not_asked_over_it() -> None:
+    with listening() as server, answering(b"hello, this is plain\r\n", server):
+        entry = EntryPoint("https", port_of(server))
+        with pytest.raises((Denied, Unreachable)):
+            Network().get(HOST, "/", at=HERE, entry=entry)
 
 
 @contextmanager
-def site(folder: Path, issued: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A TLS server with a certificate, at the port that clients take for 443."""
+def site(folder: Path, issued: tuple[str, str], said: bytes = b"") -> Iterator[int]:
+    """The port of a TLS server with a certificate; it says something to whoever asks."""
     (folder / "crt").write_text(issued[0])
     (folder / "key").write_text(issued[1])
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "crt", folder / "key")
     with listening() as server:
-        monkeypatch.setattr(outside, "_HTTPS", port_of(server))
 
         def serve() -> None:
             connection, _ = server.accept()
             with suppress(OSError), context.wrap_socket(connection, server_side=True) as talk:
-                talk.recv(1)
+                talk.recv(4096)
+                talk.sendall(said)
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        yield
+        yield port_of(server)
         thread.join(5)
 
 
-def test_a_valid_certificate_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_valid_certificate_is_shown(tmp_path: Path) -> None:
     authority = Authority()
     issued = authority.issue(HOST)
-    with site(tmp_path, issued, monkeypatch):
-        shown = Network().certificate(HOST, at=HERE, authority=authority.pem)
+    with site(tmp_path, issued) as port:
+        shown = Network().certificate(HOST, at=HERE, port=port, authority=authority.pem)
     assert shown.split() == issued[0].split()
 
 
@@ -156,7 +171,6 @@ def test_a_valid_certificate_is_shown(tmp_path: Path, monkeypatch: pytest.Monkey
 )
 def test_a_certificate_that_a_browser_would_refuse_is_denied(
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     host: str,
     days: int,
     known: bool,
@@ -165,17 +179,19 @@ def test_a_certificate_that_a_browser_would_refuse_is_denied(
     authority = Authority()
     trusted = authority if known else Authority()
     with (
-        site(tmp_path, authority.issue(host, days=days), monkeypatch),
+        site(tmp_path, authority.issue(host, days=days)) as port,
         pytest.raises(Denied, match=says),
     ):
-        Network().certificate(HOST, at=HERE, authority=trusted.pem)
+        Network().certificate(HOST, at=HERE, port=port, authority=trusted.pem)
 
 
-def test_a_server_without_tls_shows_no_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
-    with listening() as server, answering(b"hello, this is plain\r\n", server):
-        monkeypatch.setattr(outside, "_HTTPS", port_of(server))
-        with pytest.raises((Denied, Unreachable)):
-            Network().certificate(HOST, at=HERE)
+def test_a_server_without_tls_shows_no_certificate() -> None:
+    with (
+        listening() as server,
+        answering(b"hello, this is plain\r\n", server),
+        pytest.raises((Denied, Unreachable)),
+    ):
+        Network().certificate(HOST, at=HERE, port=port_of(server))
 
 
 def test_who_is_hung_up_on_keeps_the_number_until_its_own_thread_lets_go() -> None:

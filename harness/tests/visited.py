@@ -46,7 +46,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 1000
     site: Site
-    trust: ssl.SSLContext
+    trust: ssl.SSLContext | None = None
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Whoever goes away in the middle is the test's own doing."""
@@ -57,7 +57,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         # Here, in the request's own thread: a slow handshake must hold up nobody else.
-        self.request = self.server.trust.wrap_socket(self.request, server_side=True)
+        if self.server.trust is not None:
+            self.request = self.server.trust.wrap_socket(self.request, server_side=True)
         super().setup()
 
     def finish(self) -> None:
@@ -70,6 +71,8 @@ class _Handler(BaseHTTPRequestHandler):
         status = self.server.site.status
         self.send_response(status)
         self.send_header("Content-Length", "0")
+        if status == 429:
+            self.send_header("Retry-After", "7")
         self.end_headers()
         self.server.site.answered[status] += 1
 
@@ -78,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def site(folder: Path) -> Iterator[Site]:
+def site(folder: Path, *, tls: bool = True) -> Iterator[Site]:
     """The site, open."""
     authority = Authority()
     certificate, key = authority.issue(SITE)
@@ -86,8 +89,9 @@ def site(folder: Path) -> Iterator[Site]:
     for name, text in zip(files, (authority.pem, certificate, key), strict=True):
         files[name].write_text(text)
     with _Server((HERE, 0), _Handler) as server:
-        server.trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        server.trust.load_cert_chain(files["tls.crt"], files["tls.key"])
+        if tls:
+            server.trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            server.trust.load_cert_chain(files["tls.crt"], files["tls.key"])
         server.site = Site(server.server_address[1], files["ca.crt"])
         server.site.lets_through.set()
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from harness.transport.netns import enter_network
 from harness.transport.protocols import (
+    HTTP,
+    HTTPS,
     Answer,
     Completed,
+    Echoed,
+    EntryPoint,
     Fleet,
     Knocked,
     Kube,
@@ -22,8 +26,12 @@ from harness.transport.protocols import (
 from harness.transport.reach import connect
 
 __all__ = [
+    "HTTP",
+    "HTTPS",
     "Answer",
     "Completed",
+    "Echoed",
+    "EntryPoint",
     "Fleet",
     "Knocked",
     "Kube",

@@ -51,7 +51,8 @@ def toolbox(reach: Reach) -> tuple[str, str]:
     listed = reach.kube.get(
         f"/api/v1/namespaces/{space}/pods?labelSelector={quote(label, safe='')}"
     )
-    ready = sorted(it["metadata"]["name"] for it in listed["items"] if is_ready(it["status"]))
+    pods = listed.get("items") or ()
+    ready = sorted(it["metadata"]["name"] for it in pods if is_ready(it.get("status") or {}))
     if not ready:
         raise TransportError(
             f"no pod with the label {label} is ready in {space}",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from harness.errors import NotFound, NotListening, Refused, TransportError, Unreachable
-from harness.transport.protocols import Answer, Completed, Knocked, Step
+from harness.transport.protocols import HTTP, Answer, Completed, Echoed, EntryPoint, Knocked, Step
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -43,7 +43,11 @@ class FakeShell:
             raise Unreachable(f"{machine}: no answer is prepared for {argv[0]}")
         if isinstance(answer, TransportError):
             raise answer
-        return answer if isinstance(answer, Completed) else answer(argv, stdin)
+        done = answer if isinstance(answer, Completed) else answer(argv, stdin)
+        if hear:
+            for line in done.stdout.splitlines():
+                hear(line)
+        return done
 
     def close(self) -> None:
         """Nothing is open."""
@@ -93,8 +97,9 @@ class FakeFleet:
 class FakeOutside:
     """A network of tables: open ports by address, and what is answered where.
 
-    ``answers`` maps (address, port) of an exchange to bytes; ``sites`` maps (address, host + path)
-    to an Answer; ``certificates`` maps (address, host) to a PEM. Each may be an error instead, and
+    ``answers`` maps (address, port) of an exchange to bytes; ``sites`` maps (address, URL) to an
+    Answer; ``certificates`` maps (address, host) to a PEM; ``datagrams`` has what came back, by
+    address. Each may be an error instead, and
     what is in no table does not listen.
     """
 
@@ -105,7 +110,9 @@ class FakeOutside:
         answers: Mapping[tuple[str, int], bytes | TransportError] | None = None,
         sites: Mapping[tuple[str, str], Answer | TransportError] | None = None,
         certificates: Mapping[tuple[str, str], str | TransportError] | None = None,
+        datagrams: Mapping[str, Echoed] | None = None,
     ) -> None:
+        self._datagrams = datagrams or {}
         self._ports = ports or {}
         self._answers = answers or {}
         self._sites = sites or {}
@@ -118,14 +125,25 @@ class FakeOutside:
         found = tuple(sorted(asked & set(self._ports[address])))
         return Knocked(open=found, refused=len(asked) - len(found), silent=0)
 
+    def send(self, address: str, payloads: Mapping[int, bytes]) -> Echoed:
+        return self._datagrams.get(address, Echoed(answered=(), refused=()))
+
     def exchange(self, address: str, port: int, words: bytes, *, within_s: float = 5.0) -> bytes:
         return _told(self._answers, (address, port))
 
-    def get(self, host: str, path: str, *, at: str, within_s: float = 5.0) -> Answer:
-        return _told(self._sites, (at, f"{host}{path}"))
+    def get(
+        self, host: str, path: str, *, at: str, entry: EntryPoint = HTTP, within_s: float = 5.0
+    ) -> Answer:
+        return _told(self._sites, (at, f"{entry.scheme}://{entry.host(host)}{path}"))
 
     def certificate(
-        self, host: str, *, at: str, authority: str | None = None, within_s: float = 5.0
+        self,
+        host: str,
+        *,
+        at: str,
+        port: int = 443,
+        authority: str | None = None,
+        within_s: float = 5.0,
     ) -> str:
         return _told(self._certificates, (at, host))
 

@@ -10,18 +10,18 @@ import ssl
 import struct
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 
+from harness.transport import datagrams
 from harness.transport.answers import answered
-from harness.transport.protocols import Answer, Knocked
+from harness.transport.protocols import HTTP, Answer, Echoed, EntryPoint, Knocked
 
 # The kernel sends a first packet that was lost again after one second.
 _PATIENCE_S = 2.5
 # Below the 1,024 files that a process may open by default.
 _AT_ONCE = 900
 _MOST_BYTES = 1024 * 1024
-_HTTP, _HTTPS = 80, 443
 # Closing resets the connection: thousands in TIME_WAIT would be in everybody's way.
 _RESET = struct.pack("ii", 1, 0)
 
@@ -35,6 +35,10 @@ class Network:
         All 65,535 ports take seconds where they are refused, three minutes where nothing answers.
         """
         return _Knocking(address).at(ports)
+
+    def send(self, address: str, payloads: Mapping[int, bytes]) -> Echoed:
+        """What UDP ports do when each is sent its payload; see ``datagrams``."""
+        return datagrams.send(address, payloads)
 
     def exchange(self, address: str, port: int, words: bytes, *, within_s: float = 5.0) -> bytes:
         """Connect, say something, and hear everything until the other side closes.
@@ -52,24 +56,41 @@ class Network:
 
         return answered(call, f"{address}:{port}", within_s, lambda: talk)
 
-    def get(self, host: str, path: str, *, at: str, within_s: float = 5.0) -> Answer:
-        """GET http://host/path from the web server at an address; its status is data.
+    def get(
+        self, host: str, path: str, *, at: str, entry: EntryPoint = HTTP, within_s: float = 5.0
+    ) -> Answer:
+        """GET a host's path from the web server at an address; its status is data.
 
-        Raises NotListening, Unreachable or TimedOut.
+        Over https any certificate will do: ``certificate`` is there to judge it. Raises
+        NotListening, Unreachable or TimedOut; Denied when no TLS comes about.
         """
-        connection = http.client.HTTPConnection(at, _HTTP, timeout=within_s)
+        connection = http.client.HTTPConnection(at, entry.port, timeout=within_s)
 
         def call() -> Answer:
             with closing(connection):
-                connection.request("GET", path, headers={"Host": host})
+                connection.connect()
+                if entry.scheme == "https":
+                    connection.sock = _any_certificate().wrap_socket(
+                        connection.sock, server_hostname=host, do_handshake_on_connect=False
+                    )
+                    connection.sock.do_handshake()
+                connection.request("GET", path, headers={"Host": entry.host(host)})
                 response = connection.getresponse()
                 body = response.read(_MOST_BYTES).decode(errors="replace")
-                return Answer(status=response.status, body=body, certificate="")
+                headers = {name.lower(): value for name, value in response.getheaders()}
+                return Answer(status=response.status, body=body, certificate="", headers=headers)
 
-        return answered(call, f"http://{host}{path} at {at}", within_s, lambda: connection.sock)
+        what = f"{entry.scheme}://{entry.host(host)}{path} at {at}"
+        return answered(call, what, within_s, lambda: connection.sock)
 
     def certificate(
-        self, host: str, *, at: str, authority: str | None = None, within_s: float = 5.0
+        self,
+        host: str,
+        *,
+        at: str,
+        port: int = 443,
+        authority: str | None = None,
+        within_s: float = 5.0,
     ) -> str:
         """The certificate (PEM) that the web server at an address shows for a host.
 
@@ -84,7 +105,7 @@ class Network:
         def call() -> str:
             # Wrapped, it is another object with the same number, which alone is to be closed.
             with plain:
-                plain.connect((at, _HTTPS))
+                plain.connect((at, port))
                 talks.append(trust.wrap_socket(plain, server_hostname=host))
             with talks[0] as talk:
                 return ssl.DER_cert_to_PEM_cert(talk.getpeercert(binary_form=True) or b"")
@@ -93,10 +114,21 @@ class Network:
         return answered(call, what, within_s, lambda: next(iter(talks), plain))
 
 
+def _any_certificate() -> ssl.SSLContext:
+    trust = ssl.create_default_context()
+    trust.check_hostname = False
+    trust.verify_mode = ssl.CERT_NONE
+    return trust
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
 def _result(attempt: socket.socket, peer: tuple[str, int]) -> int:
     """How an attempt ended; one that met itself, as can be on one's own host, met nobody."""
     result = attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if result == 0 and attempt.getsockname() == peer:
+    if result == 0 and attempt.getsockname()[:2] == peer:
         return errno.ECONNREFUSED
     return result
 
@@ -123,7 +155,7 @@ class _Knocking:
         return Knocked(open=tuple(sorted(self._open)), refused=self._refused, silent=self._silent)
 
     def _begin(self, port: int) -> None:
-        attempt = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        attempt = socket.socket(_family(self._address), socket.SOCK_STREAM)
         attempt.setblocking(False)
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         result = attempt.connect_ex((self._address, port))

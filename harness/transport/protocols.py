@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from harness.errors import TransportError
@@ -37,11 +37,30 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What one HTTPS server answered; ``certificate`` is the PEM that it showed."""
+    """What one web server answered; ``certificate`` is the PEM that it showed.
+
+    ``headers`` have names in small letters; of several of one name, the last.
+    """
 
     status: int
     body: str
     certificate: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPoint:
+    """How a web server is entered: ``http`` or ``https``, at a port of its address."""
+
+    scheme: str
+    port: int
+
+    def host(self, name: str) -> str:
+        """The host as a request names it: with the port where that is not the scheme's own."""
+        return name if self in (HTTP, HTTPS) else f"{name}:{self.port}"
+
+
+HTTP, HTTPS = EntryPoint("http", 80), EntryPoint("https", 443)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +73,17 @@ class Knocked:
     open: tuple[int, ...]
     refused: int
     silent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Echoed:
+    """What came of datagrams to UDP ports: those that answered, and those that refused by ICMP.
+
+    Of the others nothing came back: they are open, or a firewall drops what is sent to them.
+    """
+
+    answered: tuple[int, ...]
+    refused: tuple[int, ...]
 
 
 class Shell(Protocol):
@@ -169,16 +199,31 @@ class Outside(Protocol):
         """Which of the TCP ports take a connection."""
         ...
 
+    def send(self, address: str, payloads: Mapping[int, bytes]) -> Echoed:
+        """What UDP ports do when each is sent its payload; raises TransportError."""
+        ...
+
     def exchange(self, address: str, port: int, words: bytes, *, within_s: float = 5.0) -> bytes:
         """What a port answers to some words; raises TransportError."""
         ...
 
-    def get(self, host: str, path: str, *, at: str, within_s: float = 5.0) -> Answer:
-        """What the web server at an address answers for a host; raises TransportError."""
+    def get(
+        self, host: str, path: str, *, at: str, entry: EntryPoint = HTTP, within_s: float = 5.0
+    ) -> Answer:
+        """What the web server at an address answers for a host, whatever certificate it shows.
+
+        Raises TransportError; Denied when no TLS comes about.
+        """
         ...
 
     def certificate(
-        self, host: str, *, at: str, authority: str | None = None, within_s: float = 5.0
+        self,
+        host: str,
+        *,
+        at: str,
+        port: int = 443,
+        authority: str | None = None,
+        within_s: float = 5.0,
     ) -> str:
         """The valid certificate (PEM) of a host at an address; Denied when it is not valid."""
         ...

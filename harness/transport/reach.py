@@ -38,10 +38,6 @@ def _api_servers(profile: Profile) -> Sequence[Sequence[str]]:
     """The URLs of the API's servers: as they reach each other, and as the world reaches them."""
     servers = [machine for machine in profile.machines if "server" in machine.roles]
     inside = [str(machine.address) for machine in servers]
-    outside = [str(it.outside_address) for it in servers if it.outside_address is not None]
+    outside = [str(it) for server in servers for it in server.outside_address if it.version == 4]
     port = profile.kubernetes.api_port
-    return [[f"https://{_in_url(it)}:{port}" for it in place] for place in (inside, outside)]
-
-
-def _in_url(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
+    return [[f"https://{it}:{port}" for it in place] for place in (inside, outside)]

@@ -8,5 +8,5 @@ from typing import Any
 
 def is_ready(status: Mapping[str, Any]) -> bool:
     """Whether a pod of this status is ready and has an address."""
-    conditions = {c["type"]: c["status"] for c in status.get("conditions", ())}
+    conditions = {it.get("type"): it.get("status") for it in status.get("conditions") or ()}
     return conditions.get("Ready") == "True" and bool(status.get("podIP"))

@@ -14,9 +14,11 @@ from harness.errors import Denied
 from harness.transport.protocols import Completed
 
 ROOT = "root"
-_SUDO = "sudo -n --"
+# What programs say is read in English, whatever the login's own language is: sudo's words, too.
+_IN_ENGLISH = "/usr/bin/env LC_ALL=C"
+_SUDO = f"{_IN_ENGLISH} sudo"
 # sudo leaves out what the environment says of our connection; some faults must not cut that.
-_KEEPING = '/usr/bin/env SSH_CONNECTION="$SSH_CONNECTION"'
+_KEEPING = f'{_IN_ENGLISH} SSH_CONNECTION="$SSH_CONNECTION"'
 _REFUSED = (
     "a password is required",
     "a terminal is required",
@@ -27,21 +29,25 @@ _REFUSED = (
 
 
 def limit(seconds: float) -> str:
-    """What kills a command after so long."""
-    return f"/usr/bin/timeout --signal KILL {math.ceil(max(seconds, 0))}"
+    """What kills a command after so long, a second at least: 0 is no limit to timeout(1)."""
+    return f"/usr/bin/timeout --signal KILL {math.ceil(max(seconds, 1))}"
 
 
 def command_line(user: str, argv: Sequence[str], seconds: float) -> str:
     """The line for a login's shell that runs a command as root, for so long at most."""
     if user == ROOT:
-        return f"{limit(seconds)} {shlex.join(argv)}"
-    return f"{_SUDO} {limit(seconds)} {_KEEPING} {shlex.join(argv)}"
+        return f"{_IN_ENGLISH} {limit(seconds)} {shlex.join(argv)}"
+    return f"{_SUDO} -n -- {limit(seconds)} {_KEEPING} {shlex.join(argv)}"
 
 
 def becoming(seconds: float) -> dict[str, str]:
     """The same for Ansible's modules, as variables of an inventory."""
     # sudo would take what follows `--` for a command: no user is named, which is root.
-    return {"ansible_become_flags": f"-n -- {limit(seconds)}", "ansible_become_user": ""}
+    return {
+        "ansible_become_exe": _SUDO,
+        "ansible_become_flags": f"-n -- {limit(seconds)}",
+        "ansible_become_user": "",
+    }
 
 
 def must_be_root(user: str, done: Completed, where: str) -> None:

@@ -103,7 +103,11 @@ class _Line:
             raise TimedOut(f"{self._where}: {_SESSIONS} commands were still running there")
         try:
             channel = self._session(deadline)
-            return self._ask(channel, argv, stdin, deadline - time.monotonic(), hear)
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                channel.close()
+                raise TimedOut(f"{self._where}: no time was left to run {argv[0]}")
+            return self._ask(channel, argv, stdin, left_s, hear)
         finally:
             self._sessions.release()
 

@@ -14,7 +14,7 @@ from harness.drill.loads import Load, Marked, without_load
 from harness.drill.steady import all_numbers, meanwhile, until_steady
 from harness.faults import lease
 from harness.faults.fault import Fault
-from harness.faults.permit import affordable
+from harness.faults.permit import affordable, survivable
 from harness.load.aim import aimed
 from harness.load.running import offering
 from harness.settings import load_gates
@@ -86,6 +86,7 @@ def stage(
 
     return Stage(
         reach=reach,
+        survivable=partial(survivable, reach),
         calm=partial(until_steady, reach, [load_steady()], numbers),
         afford=afford,
         warning=lambda _alarm: nullcontext(),

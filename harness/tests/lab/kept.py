@@ -131,7 +131,7 @@ def ledger(
 
         def begin() -> Kept:
             reach = opened.enter_context(connect(world.lab.profile))
-            space = opened.enter_context(namespace(reach.kube, 1200.0))
+            space = opened.enter_context(namespace(reach.kube, "tests of the lab"))
             machines = reach.profile.cluster().machines
             tunnels = opened.enter_context(closing(Tunnels(reach.profile.access.ssh, machines)))
             platform = Platform(reach, space, hide=len, settings=settings, serve=serve)

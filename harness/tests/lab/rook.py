@@ -31,6 +31,7 @@ _KINDS = (
     ("ceph.rook.io", "CephBlockPool"),
     ("csi.ceph.io", "Driver"),
     ("csi.ceph.io", "CephConnection"),
+    ("csi.ceph.io", "ClientProfile"),
 )
 _OF_THE_API = ("Pod", "CSINode")
 _WORKLOADS = ("Deployment", "DaemonSet")

@@ -91,7 +91,7 @@ def staged(world: World) -> Iterator[Stage]:
 
         def begin() -> Workload:
             reach: Reach = opened.enter_context(connect(world.lab.profile))
-            space = opened.enter_context(pods.namespace(reach.kube))
+            space = opened.enter_context(pods.namespace(reach.kube, claims=True))
             work = Workload(reach, space, seed=7)
             sizes = {name: SIZES[name] for name in (SHARED, LIMITED)}
             work.deploy(claim_objects.bind(reach, space, sizes=sizes, within_s=60))

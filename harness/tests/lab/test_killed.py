@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,10 @@ from harness.faults import lease
 from harness.faults.life import LEASE_S as LIFE_LEASE_S
 from harness.journal import Reader, Record
 from harness.model import Exit
+from harness.probes import pods
 from harness.settings import ROOT
+from harness.tests.lab.breaking import inside
+from harness.tests.lab.forked import cutover
 from harness.tests.lab.killed import LEASE_S
 from harness.tests.lab.lived import new_id, traces
 from harness.tests.lab.world import World
@@ -166,3 +170,27 @@ def moments(records: Iterable[Record]) -> Iterator[Record]:
         if what not in met:
             met.add(what)
             yield record
+
+
+def test_heal_leaves_nothing_of_a_look_that_was_killed_and_everything_of_one_that_lives(
+    world: World,
+) -> None:
+    words = [sys.executable, "-m", "harness.tests.lab.killed_owner", world.lab.name]
+    died = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    space, volume = died.stdout.split()
+    with inside(world) as do, ExitStack() as opened:
+        living = do(lambda reach: opened.enter_context(pods.namespace(reach.kube)))
+        healed = cutover(["heal", f"--cluster={world.lab.name}", "--json"], 300)
+        document = json.loads(healed.stdout)
+        assert healed.returncode == 0, document
+        assert any(space in it["what"] for it in document["mended"])
+        spaces = world.kubectl("get", "namespaces", "--output=name")
+        assert f"namespace/{living}" in spaces.split()
+        assert f"namespace/{space}" not in spaces.split()
+        until(
+            lambda: volume not in world.kubectl("get", "persistentvolumes", "--output=name"),
+            within_s=60,
+            what="its volume is gone",
+        )
+        do(lambda _: opened.close())

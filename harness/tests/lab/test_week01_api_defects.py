@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,51 @@ def test_a_stopped_api_server_is_found(world: World) -> None:
         says(world.gate("W1-API"), "W1-API", world.two.name, "its port closed")
     finally:
         world.do(world.two, "mv", away, f"{MANIFESTS}/kube-apiserver.yaml")
+
+
+@pytest.mark.defect("every API service is available", "no namespace is stuck in its deletion")
+def test_an_api_service_without_a_server_and_a_namespace_that_stays_are_found(
+    world: World,
+) -> None:
+    service = {
+        "apiVersion": "apiregistration.k8s.io/v1",
+        "kind": "APIService",
+        "metadata": {"name": "v1.seeded.example"},
+        "spec": {
+            "group": "seeded.example",
+            "version": "v1",
+            "groupPriorityMinimum": 100,
+            "versionPriority": 100,
+            "insecureSkipTLSVerify": True,
+            "service": {"name": "absent", "namespace": "default"},
+        },
+    }
+    kept = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "kept", "namespace": "stuck", "finalizers": ["seeded.example/never"]},
+    }
+    at_once = "targets:\n  W1-API: {terminating_minutes: {number: 0, because: seen at once}}\n"
+    profile = world.profile_with([("targets:\n", at_once)])
+    world.kubectl("create", "namespace", "stuck")
+    try:
+        manifests = world.scratch / "manifests.json"
+        listed = {"apiVersion": "v1", "kind": "List", "items": [kept, service]}
+        manifests.write_text(json.dumps(listed))
+        world.kubectl("apply", f"--filename={manifests}")
+        world.kubectl("delete", "namespace", "stuck", "--wait=false")
+        world.kubectl("wait", "apiservice/v1.seeded.example", "--for=condition=Available=False")
+        says(
+            world.gate("W1-API", cluster=profile),
+            "W1-API",
+            "v1.seeded.example: expected Available, seen Available=False",
+            "stuck: expected the namespace gone within 0 min of its deletion",
+        )
+    finally:
+        world.kubectl("delete", "apiservice", "v1.seeded.example", "--ignore-not-found")
+        free = json.dumps({"metadata": {"finalizers": None}})
+        world.kubectl("patch", "configmap/kept", "-n=stuck", "--type=merge", f"--patch={free}")
+        world.kubectl("wait", "namespace/stuck", "--for=delete", "--timeout=60s")
 
 
 @pytest.mark.defect("every certificate lasts long enough", "every kubeconfig is private")

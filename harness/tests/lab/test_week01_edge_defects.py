@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -12,30 +14,36 @@ from harness.tests.lab import objects
 from harness.tests.lab.red import beside, changed, says
 from harness.tests.lab.world import World
 
-LISTEN = ("socat", "TCP-LISTEN:4444,fork,reuseaddr", "OPEN:/dev/null")
+LISTEN = (
+    "socat TCP4-LISTEN:4444,fork,reuseaddr OPEN:/dev/null & "
+    "socat TCP6-LISTEN:4446,fork,reuseaddr,ipv6only=1 OPEN:/dev/null & "
+    "exec socat UDP4-RECVFROM:5353,fork,reuseaddr OPEN:/dev/null"
+)
 
 
 @pytest.mark.defect("only declared ports answer")
-def test_a_port_that_nobody_declared_and_a_machine_without_its_firewall_are_found(
+def test_ports_that_nobody_declared_and_a_machine_without_its_firewall_are_found(
     world: World,
 ) -> None:
-    let_in = "nft insert rule inet firewall input tcp dport 4444 accept"
+    let_in = "nft insert rule inet firewall input {} dport {} accept"
     try:
-        world.do(world.two, *let_in.split())
+        for protocol, port in (("tcp", 4444), ("tcp", 4446), ("udp", 5353)):
+            world.do(world.two, *let_in.format(protocol, port).split())
         world.do(world.three, "nft", "delete", "table", "inet", "firewall")
-        with beside(world, world.two, *LISTEN):
+        with beside(world, world.two, "sh", "-c", LISTEN):
             ruling = world.gate("W1-EXPOSED")
     finally:
         for node in (world.two, world.three):
             world.do(node, "nft", "-f", "/etc/nftables.conf")
-    also = "expected only declared ports to answer at {}, seen also"
-    says(ruling, "W1-EXPOSED", f"{world.two.name}: {also.format(world.two.address)} 4444")
-    says(
-        ruling,
-        "W1-EXPOSED",
-        f"{world.three.name}: {also.format(world.three.address)}",
-        "2379 (etcd)",
-    )
+    also = "expected only declared ports to answer at {}, seen also {}"
+    two, three = world.two, world.three
+    for address, ports in (
+        (f"{two.address} (IPv4)", "TCP 4444 (socat)"),
+        (f"{two.ipv6} (IPv6)", "TCP 4446 (socat)"),
+        (f"{two.address} (IPv4)", "UDP 5353 (socat)"),
+    ):
+        says(ruling, "W1-EXPOSED", f"{two.name}: {also.format(address, ports)}")
+    says(ruling, "W1-EXPOSED", three.name, "TCP 2379 (etcd)", "UDP 4789 (VXLAN)")
 
 
 @pytest.mark.defect("a host reaches its service")
@@ -54,12 +62,35 @@ def test_an_ingress_that_answers_on_two_machines_of_three_is_found(world: World)
 
 
 @pytest.mark.defect("an unknown host gets 404")
-def test_a_site_for_everybody_is_found(world: World) -> None:
-    with objects.namespace(world, "test-everybody") as space:
+@pytest.mark.defect("every declared site answers")
+def test_a_site_for_everybody_and_one_whose_backend_is_gone_are_found(world: World) -> None:
+    with objects.namespace(world, "test-everybody") as space, without_backend(world):
         everybody = objects.ingress("everybody", "removed below", "nothing")
         del everybody["spec"]["rules"][0]["host"]
         space.apply(everybody)
-        says(world.gate("W1-INGRESS"), "W1-INGRESS", "expected 404 for a host that nobody declared")
+        ruling = world.gate("W1-INGRESS")
+    declared = world.lab.profile.ingress
+    assert declared is not None
+    says(ruling, "W1-INGRESS", "expected 404 for a host that nobody declared")
+    for address in declared.addresses:
+        where = f"https://status.lab.example/healthz at {address}"
+        says(ruling, "W1-INGRESS", f"{where}: expected status 200, seen 502")
+
+
+@contextmanager
+def without_backend(world: World) -> Iterator[None]:
+    """No pod stands behind the declared site."""
+
+    def select(app: str) -> None:
+        patch = json.dumps({"spec": {"selector": {"app": app}}})
+        where = ("service", "status", "--namespace=ingress")
+        world.kubectl("patch", *where, "--type=merge", f"--patch={patch}")
+
+    select("nobody")
+    try:
+        yield
+    finally:
+        select("ingress")
 
 
 @pytest.mark.defect("TLS is valid")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
+import yaml
 
 from harness.lab.shape import Node
 from harness.tests.lab.red import beside, changed, says
@@ -74,22 +76,47 @@ def test_a_crowded_link_between_members_is_found(world: World) -> None:
 
 @contextmanager
 def quota(world: World, node: Node, size: int) -> Iterator[None]:
-    """The member runs with another limit for its database, in bytes."""
+    """The member runs with another limit for its database, in bytes.
+
+    And in kubeadm's form: what it is told is in its arguments, and its client port serves HTTP too.
+    """
     manifest = node.system / "rancher/rke2/agent/pod-manifests/etcd.yaml"
-    text = manifest.read_text()
+    config = yaml.safe_load((node.system / "rancher/rke2/server/db/etcd/config").read_text())
     limit = f"--quota-backend-bytes={size}"
-    limited = text.replace("    - etcd\n", f"    - etcd\n    - {limit}\n", 1)
-    assert limited != text
-    with changed(manifest, limited.encode()):
+    pod = yaml.safe_load(manifest.read_text())
+    pod["spec"]["containers"][0]["command"] = ["etcd", limit, *arguments(config)]
+    with changed(manifest, yaml.safe_dump(pod).encode()):
         until(lambda: limit in etcd_runs(world, node), within_s=90, what=f"etcd runs with {limit}")
         etcd_answers(world, node)
         yield
     until(
-        lambda: "etcd" in (runs := etcd_runs(world, node)) and limit not in runs,
+        lambda: "--config-file" in etcd_runs(world, node),
         within_s=90,
         what="etcd runs with its own quota",
     )
     etcd_answers(world, node)
+
+
+def arguments(config: Mapping[str, Any]) -> Iterator[str]:
+    """The arguments that say what a configuration says, but for a port of HTTP's own."""
+    milliseconds = 1_000_000
+    for name, value in config.items():
+        match name:
+            case "listen-client-http-urls":
+                continue
+            case "client-transport-security" | "peer-transport-security":
+                prefix = "peer-" if name.startswith("peer") else ""
+                yield from (f"--{prefix}{key}={_plain(it)}" for key, it in value.items())
+            case "log-outputs":
+                yield f"--{name}={','.join(value)}"
+            case "watch-progress-notify-interval":
+                yield f"--{name}={value // milliseconds}ms"
+            case _:
+                yield f"--{name}={_plain(value)}"
+
+
+def _plain(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def etcd_runs(world: World, node: Node) -> str:

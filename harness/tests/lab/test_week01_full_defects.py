@@ -61,13 +61,16 @@ def enforce(world: World, when: str) -> None:
     world.kubectl("rollout", "status", *AGENTS, "--timeout=180s", "--request-timeout=0")
 
 
-@pytest.mark.defect("a service is given an address of the pool")
+@pytest.mark.defect(
+    "a service is given an address of the pool", "the load balancer's pool has addresses left"
+)
 def test_a_pool_without_a_free_address_is_found(world: World) -> None:
     pool = pool_of(world)
     # The ingress has the first one.
     fill_pool(world, [f"{pool[0].partition('-')[0]}-{pool[0].partition('-')[0]}"])
     try:
-        says(world.gate("W1-LB", cluster="lab-full"), "W1-LB", "expected an address, seen none")
+        ruling = world.gate("W1-LB", cluster="lab-full")
+        says(ruling, "W1-LB", "expected an address, seen none", "free addresses")
     finally:
         fill_pool(world, pool)
 

@@ -16,6 +16,13 @@ from harness.tests.lab.red import changed, says
 from harness.tests.lab.world import World
 from harness.waiting import until
 
+SILENT = """table inet silent {
+  chain out {
+    type filter hook output priority 0
+    udp dport 123 drop
+  }
+}
+"""
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"
 
 
@@ -48,6 +55,36 @@ def test_a_clock_that_is_off_its_source_is_found(world: World) -> None:
             configuration.write_text(text)
             world.do(world.two, "systemctl", "restart", "chrony")
             clock_follows(world, world.two)
+
+
+@pytest.mark.defect("every clock follows its source")
+def test_a_clock_whose_only_source_has_fallen_silent_is_found(world: World) -> None:
+    """chrony itself goes on saying Normal."""
+    configuration = world.two.root / "etc/chrony/chrony.conf"
+    text = configuration.read_text()
+    # Asked every second, a silent source is out of reach after eight of them.
+    often = re.sub(r"^(server \S+).*$", r"\1 iburst minpoll 0 maxpoll 0", text, flags=re.MULTILINE)
+    with changed(configuration, often.encode()):
+        try:
+            world.do(world.two, "systemctl", "restart", "chrony")
+            clock_follows(world, world.two)
+            world.do(world.two, "nft", "-f", "-", stdin=SILENT)
+            until(
+                lambda: _reach(world, world.two) == "0",
+                within_s=30,
+                what="chrony has lost its source",
+            )
+            assert ",Normal" in world.do(world.two, "chronyc", "-c", "tracking")
+            says(world.gate("W1-HOST"), "W1-HOST", f"{world.two.name}: expected a clock source")
+        finally:
+            world.do(world.two, "nft", "delete table inet silent", check=False)
+            configuration.write_text(text)
+            world.do(world.two, "systemctl", "restart", "chrony")
+            clock_follows(world, world.two)
+
+
+def _reach(world: World, node: Node) -> str:
+    return world.do(node, "chronyc", "-c", "sources").strip().split(",")[5]
 
 
 @pytest.mark.defect("all clocks agree")

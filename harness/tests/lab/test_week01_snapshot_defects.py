@@ -33,18 +33,22 @@ def shell(world: World, script: str) -> None:
 
 @pytest.mark.defect("an etcd snapshot is fresh", "a copy of the newest snapshot is off its machine")
 def test_snapshots_that_are_too_old_and_have_no_copy_elsewhere_are_found(still: World) -> None:
+    """Nor do those help that are not finished, or empty."""
+    part, empty = f"{OWN}/etcd-snapshot-1746343203.part", f"{OWN}/etcd-snapshot-1746343204"
     for node in still.lab.nodes:
         still.do(node, "sh", "-c", f"touch --date='2 days ago' {OWN}/*")
-    shell(still, f"mv {COPIES} {COPIES}.away")
+    shell(still, f"mv {COPIES} {COPIES}.away; echo half > {part}; touch {empty}")
     try:
         says(
             still.gate("W1-SNAPSHOT"),
             "W1-SNAPSHOT",
             "expected a snapshot of the last 24 hours",
+            "1746343203.part on vmi2887101 is not finished",
+            "1746343204 on vmi2887101 is empty",
             "expected a copy off the machine, seen none",
         )
     finally:
-        shell(still, f"mv {COPIES}.away {COPIES}")
+        shell(still, f"rm {part} {empty}; mv {COPIES}.away {COPIES}")
 
 
 @pytest.mark.defect(

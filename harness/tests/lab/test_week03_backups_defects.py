@@ -15,7 +15,7 @@ from harness.tests.lab.world import World
 from harness.waiting import until
 
 SHARED, ALONE = "one shared claim holds the backups", "no instance has a backup claim of its own"
-LAYOUT = "backups lie in active and staging"
+LAYOUT = "backups lie as declared"
 CLAIM, PLATFORM, SPACE = "odoo-backups-storage", "platform", "test-backups"
 
 
@@ -55,7 +55,7 @@ def folder(space: Namespace, claim: str) -> str:
 @pytest.mark.defect(
     "one shared claim holds the backups",
     "no instance has a backup claim of its own",
-    "backups lie in active and staging",
+    "backups lie as declared",
 )
 def test_backups_in_one_shared_claim_are_proven_and_each_defect_is_found(
     world: World, space: Namespace

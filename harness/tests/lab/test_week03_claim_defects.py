@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace as replace_in
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from harness.lab.shape import Lab
 from harness.model import JSON, Case, Observation, Outcome, Verdict
 from harness.probes import claim_objects, claim_space, claim_workload
 from harness.probes.claim_objects import LIMITED, MIB, SHARED
+from harness.probes.claim_workload import Workload
 from harness.tests.lab.red import says
 from harness.tests.lab.stage import Stage, copy_of_class, staged
 from harness.tests.lab.world import Ruling, World
@@ -347,6 +349,30 @@ def test_a_volume_that_is_kept_after_its_claim_is_found(stage: Stage) -> None:
             f"expected its volume to be gone within {RELEASED_S:g} s, seen it Released",
             "reclaim policy Retain",
         )
+        kept_as_declared(stage)
+        assert not world.kubectl("get", "pv", name, "--ignore-not-found")
+        assert Path(folder).name not in world.do(world.one, "ls", str(Path(folder).parent))
     finally:
-        world.kubectl("delete", "pv", name, "--wait=false")
-        world.do(world.one, "rm", "-r", folder)
+        world.kubectl("delete", "pv", name, "--ignore-not-found", "--wait=false")
+        world.do(world.one, "rm", "-rf", folder)
+
+
+def kept_as_declared(stage: Stage) -> None:
+    """The same volume, where the class is declared to keep it: it is in order, and goes by us."""
+    reach, cluster = stage.work.reach, stage.world.lab.profile.cluster()
+    declared = claim_objects.storage(reach).model_copy(update={"reclaim_policy": "Retain"})
+    profile = reach.profile.model_copy(update={"storage": declared})
+    work = Workload(replace_in(reach, profile=profile), stage.work.space, seed=7)
+    gone = stage.do(lambda: claim_space.deleted(work, 0, 0, within_s=60))
+    look = Observation(
+        probe="claims", target=cluster.name, at=0.0, took_s=1.0, value={"deleted": gone}
+    )
+    case = Case(
+        cluster=replace_in(cluster, storage=declared.declared()),
+        targets={"give_back_s": 60.0},
+        observations=[look],
+    )
+    verdict = CHECKS["a deleted claim gives its space back"](case)
+    assert verdict.outcome is Outcome.PASS, verdict.reason
+    assert gone["kept"] == "Released, reclaim policy Retain"
+    assert "gives 0 MiB back once its policy is Delete" in verdict.reason

@@ -5,6 +5,7 @@ Each test breaks several things that different checks look at, and one gate must
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 
@@ -15,7 +16,7 @@ from harness.tests.lab import rook as lab_rook
 from harness.tests.lab.red import says
 from harness.tests.lab.rook import StandIn
 from harness.tests.lab.world import World
-from harness.tests.rook_objects import stamp
+from harness.tests.rook_objects import GROUP, stamp
 from harness.waiting import until
 
 CEPHFS, RBD = "rook-ceph.cephfs.csi.ceph.com", "rook-ceph.rbd.csi.ceph.com"
@@ -60,6 +61,12 @@ def test_an_operator_that_is_away_and_objects_that_are_not_the_declared_ones(
     with rook.changing("ConfigMap", "rook-ceph-mon-endpoints") as monitors:
         data = monitors["data"]
         data["data"] = data["data"].replace("10.0.0.3:", "10.0.0.9:")
+    with rook.changing("CephConnection", "rook-ceph") as connection:
+        connection["spec"]["monitors"][2] = "10.0.0.98:6789"
+    with rook.changing("ConfigMap", "ceph-csi-config") as file:
+        entries = json.loads(file["data"]["config.json"])
+        entries[1]["monitors"] = ["10.0.0.99:6789"]
+        file["data"]["config.json"] = json.dumps(entries)
     rook.tell("cephcluster", "rook-ceph", phase="Progressing", message="waiting for monitors")
     rook.recreate_class(lambda item: item["parameters"].update(pool="elsewhere"))
     rook.space.kubectl("delete", "secret", "rook-csi-cephfs-node", "--wait=false")
@@ -71,6 +78,9 @@ def test_an_operator_that_is_away_and_objects_that_are_not_the_declared_ones(
         "expected phase Ready, seen Progressing (waiting for monitors)",
         "Rook's operator: expected the monitors",
         "seen 10.0.0.1:6789, 10.0.0.2:6789, 10.0.0.9:6789",
+        "seen 10.0.0.1:6789, 10.0.0.2:6789, 10.0.0.98:6789 in rook-ceph/rook-ceph",
+        f"ConfigMap rook-ceph/ceph-csi-config, {GROUP}: expected the monitors",
+        "seen 10.0.0.99:6789",
         "expected pool cephfs-data0, seen elsewhere",
         "expected the secret rook-ceph/rook-csi-cephfs-node, seen none",
     )

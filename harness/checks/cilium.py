@@ -1,0 +1,86 @@
+"""W1-NETWORK, where Cilium is declared: what each agent says of itself and of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from harness.checks.findings import Finding, conclude, looks, unknown, wanted
+from harness.model import Case, Verdict
+
+_PROBE = "cilium"
+# Cilium tries a failed controller again after as many seconds as it has failed in a row: ten
+# failures are about a minute, which a restart of the API server takes too.
+_IN_A_ROW = 10
+_MINUTE_S = 60.0
+
+
+def healthy(case: Case) -> Verdict:
+    target = wanted(case, "controller_minutes")
+    seen = looks(case, _PROBE, [machine.name for machine in case.cluster.machines])
+    findings: list[Finding] = []
+    for machine, found in seen.values.items():
+        if not found["ready"]:
+            seen_there = f"{found['pod']} not ready" if found["pod"] else "no agent at all"
+            findings.append(Finding(machine, f"expected a ready Cilium agent, seen {seen_there}"))
+        elif "cilium" not in found["parts"]:
+            findings.append(unknown(machine, "Cilium's status does not tell the agent's state"))
+        else:
+            at = case.of(_PROBE)[machine].at
+            findings += [Finding(machine, it) for it in _unwell(found)]
+            findings += [Finding(machine, it) for it in _failing(found, at, target)]
+            findings += _reached(machine, found)
+    return conclude(
+        findings,
+        seen,
+        proven="the Cilium agent is ready and well on every node, and reaches all others",
+        target=target,
+    )
+
+
+def _unwell(found: Mapping[str, Any]) -> Iterator[str]:
+    for part, it in found["parts"].items():
+        if it["state"] not in ("Ok", "Disabled"):
+            yield f"expected {part} Ok, seen {it['state']}: {it['message']}"
+
+
+def _failing(found: Mapping[str, Any], at: float, target: Mapping[str, float]) -> Iterator[str]:
+    """Controllers that have failed for long; one that fails now and then is Cilium's daily life."""
+    for it in found["controllers"]:
+        since_s = _since(it["last_success"], at)
+        long_s = target["controller_minutes"] * _MINUTE_S
+        if it["failures"] < _IN_A_ROW or (since_s is not None and since_s <= long_s):
+            continue
+        last = (
+            "no success ever" if since_s is None else f"{since_s / _MINUTE_S:.0f} min without one"
+        )
+        yield (
+            f"expected the controller {it['name']} to succeed within "
+            f"{target['controller_minutes']:g} min, seen {it['failures']} failures in a row and "
+            f"{last}: {it['message']}"
+        )
+
+
+def _since(moment: str, at: float) -> float | None:
+    """Seconds from a time in UTC to ``at``; None for Go's zero time, which stands for never."""
+    if not moment or moment.startswith("0001-"):
+        return None
+    return at - datetime.fromisoformat(moment).timestamp()
+
+
+def _reached(machine: str, found: Mapping[str, Any]) -> Iterator[Finding]:
+    """Cilium's own probes of every node and of a pod on it."""
+    if found["health"] == "Disabled":
+        return
+    reachable = found["reachable"]
+    if found["health"] not in ("Ok", None):
+        yield Finding(machine, f"expected Cilium's health probes Ok, seen {found['health']}")
+    elif reachable is None:
+        yield unknown(machine, "Cilium does not say how many nodes its health probes reach")
+    elif reachable["nodes"] < reachable["of"]:
+        text = f"expected {reachable['of']} nodes reachable, seen {reachable['nodes']}"
+        yield Finding(machine, f"{text} (cilium-health status names them)")
+
+
+CHECKS = {"Cilium is healthy on every node": healthy}

@@ -1,0 +1,158 @@
+"""W1-EXPOSED: what the world can reach, and must not; over IPv4 and IPv6, by TCP and UDP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_address
+from typing import Any
+
+from harness.checks.findings import Finding, conclude, looks, names, unknown
+from harness.model import Case, Port, Verdict
+
+_PORTS = "open-ports"
+# What listens on these where Kubernetes and Ceph run; said of a port whose program nobody knows.
+_KNOWN = {
+    111: "rpcbind",
+    2375: "Docker",
+    2376: "Docker",
+    2377: "Swarm managers",
+    2379: "etcd",
+    2380: "etcd peers",
+    2381: "etcd metrics",
+    3300: "Ceph monitor",
+    4789: "VXLAN",
+    5432: "PostgreSQL",
+    6379: "Redis",
+    6443: "Kubernetes API",
+    6789: "Ceph monitor",
+    7946: "Swarm nodes",
+    8472: "VXLAN",
+    9345: "RKE2 supervisor",
+    10250: "kubelet",
+    10256: "kube-proxy",
+    10257: "kube-controller-manager",
+    10259: "kube-scheduler",
+}
+
+
+def only_declared_ports(case: Case) -> Verdict:
+    """Nothing may answer at a machine's outside addresses but ``exposed_ports``.
+
+    An address at which no declared TCP port answers was not seen. A UDP port is closed when it is
+    refused or when the machine proves that its firewall keeps the datagrams; open when it answers
+    or the machine saw them come past; NOT PROVEN when no datagram came through to that address.
+    """
+    seen = looks(case, _PORTS, [machine.name for machine in case.cluster.machines])
+    declared = frozenset(case.cluster.exposed_ports)
+    findings = []
+    if not declared:
+        findings.append(unknown("the profile", "it declares no port (exposed_ports)"))
+    for name, value in seen.values.items():
+        machine = value["machine"].get("value")
+        programs = _programs(machine["sockets"] if machine else ())
+        for address, item in value["tcp"].items():
+            findings += _tcp(name, address, item, declared, programs)
+        for address, item in value["udp"].items():
+            findings += _udp(name, address, item, declared, machine or {})
+        findings += _unasked(name, value)
+    asked = sorted({_family(it) for value in seen.values.values() for it in value["tcp"]})
+    proven = f"all TCP ports and every UDP listener asked over {' and '.join(asked)}"
+    return conclude(
+        findings, seen, proven=f"only {', '.join(_written(declared))} can be reached; {proven}"
+    )
+
+
+def _tcp(
+    name: str,
+    address: str,
+    item: Mapping[str, Any],
+    declared: frozenset[Port],
+    programs: Mapping[tuple[str, int], str],
+) -> Iterator[Finding]:
+    if "error" in item:
+        yield unknown(name, f"TCP at {address}: {item['error']}")
+        return
+    version = ip_address(address).version
+    allowed = {it.number for it in declared if (it.protocol, it.version) == ("tcp", version)}
+    found = set(item["value"]["open"])
+    if more := sorted(found - allowed):
+        says = [_port("TCP", it, programs.get(("tcp", it))) for it in more]
+        yield _also(name, address, says)
+    elif allowed and not allowed & found:
+        text = f"no declared port answers at {address}, so a closed one proves nothing"
+        yield unknown(name, text)
+
+
+def _udp(
+    name: str,
+    address: str,
+    item: Mapping[str, Any],
+    declared: frozenset[Port],
+    machine: Mapping[str, Any],
+) -> Iterator[Finding]:
+    if "error" in item:
+        yield unknown(name, f"UDP at {address}: {item['error']}")
+        return
+    version = ip_address(address).version
+    allowed = {it.number for it in declared if (it.protocol, it.version) == ("udp", version)}
+    asked = {int(port): program for port, program in item["value"]["asked"].items()}
+    answered, refused = set(item["value"]["answered"]), set(item["value"]["refused"])
+    arrived, passed, forwarded = (
+        {port for of, port in machine.get(kind, ()) if of == version}
+        for kind in ("arrived", "passed", "forwarded")
+    )
+    reached = answered | passed | forwarded
+    wanted = sorted(set(asked) - allowed)
+    if more := [_port("UDP", it, asked[it]) for it in wanted if it in reached]:
+        yield _also(name, address, more)
+    if not reached | refused | arrived and wanted:
+        ports = names(_port("UDP", it, asked[it]) for it in wanted)
+        text = f"no datagram from here came through to {address}, so {ports} may be open"
+        yield unknown(name, text)
+
+
+def _also(name: str, address: str, ports: Sequence[str]) -> Finding:
+    where = f"{address} ({_family(address)})"
+    return Finding(
+        name, f"expected only declared ports to answer at {where}, seen also {names(ports)}"
+    )
+
+
+def _unasked(name: str, value: Mapping[str, Any]) -> Iterator[Finding]:
+    """Public addresses that the machine has and the profile does not say: nobody asked there."""
+    machine = value["machine"]
+    if "error" in machine:
+        yield unknown(name, f"what listens there: {machine['error']}")
+        return
+    own = machine["value"]["addresses"]
+    if more := [it for it in own if ip_address(it).is_global and it not in value["tcp"]]:
+        yield unknown(name, f"nobody asked at {names(more)}: declare it as an outside_address")
+
+
+def _programs(sockets: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int], str]:
+    """Who listens on a port; when several do, whoever is not on the loopback alone."""
+    inner_first = sorted(sockets, key=lambda it: not ip_address(it["address"]).is_loopback)
+    return {(it["protocol"], it["port"]): it["program"] for it in inner_first}
+
+
+def _port(protocol: str, number: int, program: str | None) -> str:
+    by = program if program not in (None, "the kernel") else _KNOWN.get(number, program)
+    return f"{protocol} {number} ({by})" if by else f"{protocol} {number}"
+
+
+def _family(address: str) -> str:
+    return f"IPv{ip_address(address).version}"
+
+
+def _written(declared: frozenset[Port]) -> list[str]:
+    """The ports as a profile writes them, in order."""
+    both = {(it.number, it.protocol) for it in declared}
+    words = []
+    for number, protocol in sorted(both, key=lambda it: (it[1], it[0])):
+        versions = [it for it in (4, 6) if Port(number, protocol, it) in declared]
+        plain = str(number) if protocol == "tcp" else f"{number}/udp"
+        words.append(plain if len(versions) == 2 else f"{number}/{protocol}{versions[0]}")
+    return words
+
+
+CHECKS = {"only declared ports answer": only_declared_ports}

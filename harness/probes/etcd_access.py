@@ -1,0 +1,111 @@
+"""Where a member of etcd answers, by its own configuration.
+
+RKE2 gives HTTP a port of its own (``listen-client-http-urls``): its client port speaks gRPC alone.
+Its peers have an authority of their own. What RKE2 and k3s write is a YAML file; kubeadm gives
+etcd arguments, in the manifest of its static pod.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from harness.errors import TransportError
+from harness.settings import Profile
+from harness.transport import Shell
+
+# Each file that is there: its path and its text, each ended by a NUL; no configuration is longer.
+_READ = """for file; do
+    [ -f "$file" ] || continue
+    printf '%s\\0' "$file"; head -c 65536 -- "$file"; printf '\\0'
+done"""
+_CLIENT, _GATEWAY, _METRICS = "listen-client-urls", "listen-client-http-urls", "listen-metrics-urls"
+_PEER = {"ca": "peer-trusted-ca-file", "cert": "peer-cert-file", "key": "peer-key-file"}
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdAccess:
+    """Where one member answers: to HTTP and with metrics, in the order to ask, and to clients.
+
+    ``peer`` names the files (ca, cert, key) of the peers' authority; empty when not known.
+    """
+
+    gateways: Sequence[str] = ("https://127.0.0.1:2382", "https://127.0.0.1:2379")
+    metrics: Sequence[str] = ("http://127.0.0.1:2381",)
+    client: str = "https://127.0.0.1:2379"
+    peer: Mapping[str, str] | None = None
+
+
+def etcd_access(shell: Shell, profile: Profile, server: str) -> EtcdAccess:
+    """Where the member on a server answers; RKE2's own places when its configuration is not there.
+
+    Raises nothing: a server that cannot be asked is told by whoever asks it next.
+    """
+    paths = profile.kubernetes.etcd_configuration
+    try:
+        done = shell.run(server, ("sh", "-c", _READ, "read", *paths), within_s=10.0)
+    except TransportError:
+        return EtcdAccess()
+    fields = done.stdout.split("\0")
+    return configured(dict(zip(fields[::2], fields[1::2], strict=False)))
+
+
+def configured(files: Mapping[str, str]) -> EtcdAccess:
+    """Where a member answers by the first of these files, path to text, that configures one."""
+    settings = next(filter(None, (_settings(text, files) for text in files.values())), {})
+    default = EtcdAccess()
+    client = next(_urls(settings, _CLIENT), default.client)
+    gateways = tuple(_urls(settings, _GATEWAY)) or (
+        (client,) if settings else tuple(default.gateways)
+    )
+    peer = {name: settings[key] for name, key in _PEER.items() if key in settings}
+    return EtcdAccess(
+        gateways=gateways,
+        metrics=tuple(_urls(settings, _METRICS)) or default.metrics,
+        client=client,
+        peer=peer if len(peer) == len(_PEER) else None,
+    )
+
+
+def _settings(text: str, files: Mapping[str, str]) -> dict[str, str]:
+    """etcd's settings by the names of its arguments; empty when the text holds none."""
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return {}
+    if not isinstance(document, dict):
+        return {}
+    if document.get("kind") != "Pod":
+        peer = document.get("peer-transport-security")
+        found = {str(key): str(value) for key, value in document.items()}
+        named = peer if isinstance(peer, dict) else {}
+        return found | {f"peer-{key}": str(value) for key, value in named.items()}
+    flags = dict(_flags(document))
+    path = flags.get("config-file")
+    return _settings(files.get(path, ""), {}) if path is not None else flags
+
+
+def _flags(pod: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The arguments of a static pod's containers, as names and values."""
+    spec = pod.get("spec")
+    containers = spec.get("containers") if isinstance(spec, dict) else None
+    for container in containers if isinstance(containers, list) else ():
+        if not isinstance(container, dict):
+            continue
+        parts = [container.get("command"), container.get("args")]
+        words = [word for part in parts if isinstance(part, list) for word in part]
+        for word, following in zip(words, [*words[1:], ""], strict=True):
+            if str(word).startswith("--"):
+                name, equals, value = str(word)[2:].partition("=")
+                yield name, value if equals else str(following)
+
+
+def _urls(settings: Mapping[str, str], name: str) -> Iterator[str]:
+    """The addresses of a setting that this machine can ask itself at, its loopback first."""
+    urls = [url.strip() for url in settings.get(name, "").split(",") if "://" in url]
+    # All addresses of a machine are its own, too.
+    own = [url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:") for url in urls]
+    yield from sorted(own, key=lambda url: "//127.0.0.1:" not in url)

@@ -1,0 +1,165 @@
+"""Namespaces of the harness's own, and the harness that owns each of them.
+
+A namespace lives as long as its owner renews it: an annotation changes every few seconds. An owner
+is gone if the annotation did not change for ``LASTS_S`` while we watched, by our own monotonic
+clock: no two computers' clocks are compared, and time in which the API did not answer does not
+count.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
+from typing import Any
+
+from harness.errors import HarnessError, TimedOut, TransportError
+from harness.probes import volumes
+from harness.transport import Kube
+from harness.waiting import until
+
+LABELS = {"app.kubernetes.io/managed-by": "cutover"}
+SELECTOR = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dcutover"
+PREFIXES = ("cutover-probe-", "cutover-ledger-")
+OWNER, RENEWED = "cutover/owner", "cutover/renewed"
+RENEW_S = 10.0
+LASTS_S = 45.0
+_LOOK_EVERY_S = 2.0
+# Pods end, volumes are let go of, and then the namespace is gone.
+_GONE_WITHIN_S = 120.0
+# The namespaces that this process holds.
+_HELD: set[str] = set()
+
+
+def manifest(name: str, owner: str, renewed: str) -> dict[str, Any]:
+    """A namespace of ours, in which pods must be harmless."""
+    restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
+    annotations = {OWNER: owner, RENEWED: renewed}
+    metadata = {"name": name, "labels": LABELS | restricted, "annotations": annotations}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+@contextlib.contextmanager
+def renewed(kube: Kube, name: str, owner: str) -> Iterator[None]:
+    """Make the namespace, or take it over, and renew it while the body runs."""
+    token, stop = secrets.token_hex(4), threading.Event()
+    numbers = count(1)
+
+    def renew(**known: str) -> None:
+        made = manifest(name, owner, f"{token}-{next(numbers)}")
+        made["metadata"] |= known
+        kube.apply(made)
+
+    def keep() -> None:
+        uid = ""
+        while not stop.wait(RENEW_S):
+            with contextlib.suppress(HarnessError):  # the API may be what is broken
+                uid = uid or str(_ours(kube).get(name, {}).get("uid", ""))
+                # With its uid, one that is gone meanwhile is not made anew.
+                if uid and not stop.is_set():
+                    renew(uid=uid)
+
+    thread = threading.Thread(target=keep, name=f"owner of {name}", daemon=True)
+    _HELD.add(name)
+    try:
+        renew()
+        thread.start()
+        yield
+    finally:
+        stop.set()
+        if thread.is_alive():
+            thread.join(timeout=RENEW_S)
+        _HELD.discard(name)
+
+
+def sweep(
+    kube: Kube, *, keep: str = "", tell: Callable[[str], object] = str
+) -> Mapping[str, str | None]:
+    """Remove every namespace of ours whose owner is gone, with its claims and their volumes.
+
+    Takes as long as it takes to see that: nothing if there is none, about ``LASTS_S`` else, and
+    until they are gone. Returns the name of each, and why it is still there; None: it is gone.
+    ``keep`` is an owner whose namespaces are kept. Raises TransportError if the API does not list
+    them.
+    """
+    first: dict[str, tuple[Any, float]] = {}
+    alive: set[str] = set()
+    swept: dict[str, str | None] = {}
+
+    def settled() -> bool:
+        try:
+            found = {
+                name: meta for name, meta in _ours(kube).items() if not _is_kept(name, meta, keep)
+            }
+        except TransportError:
+            first.clear()
+            raise
+        now = time.monotonic()
+        for name, meta in found.items():
+            value = (meta.get("annotations") or {}).get(RENEWED)
+            if first.setdefault(name, (value, now))[0] != value:
+                alive.add(name)
+        waiting = [it for it in found if it not in alive and it not in swept]
+        if waiting and len(first) == len(waiting):
+            tell(f"watching for {LASTS_S:g} s whether {', '.join(waiting)} is still in use")
+        for name in waiting:
+            if now - first[name][1] >= LASTS_S or "deletionTimestamp" in found[name]:
+                swept[name] = _remove(kube, name)
+        return all(name in swept for name in waiting)
+
+    until(settled, within_s=2 * LASTS_S, what="owners of namespaces", every_s=_LOOK_EVERY_S)
+    _wait_gone(kube, swept)
+    with contextlib.suppress(HarnessError):  # whoever may not change volumes has left none
+        volumes.sweep(kube, list(_ours(kube)))
+    return swept
+
+
+def sweep_beside(kube: Kube, *, keep: str = "") -> None:
+    """Do the same in a thread of its own, as far as the API lets us: a run need not wait for it."""
+
+    def work() -> None:
+        with contextlib.suppress(HarnessError):
+            sweep(kube, keep=keep)
+
+    threading.Thread(target=work, name="sweep", daemon=True).start()
+
+
+def _ours(kube: Kube) -> dict[str, Mapping[str, Any]]:
+    """What the API says of each namespace of ours, by name."""
+    listed = kube.get(f"/api/v1/namespaces?{SELECTOR}")["items"]
+    metas = [it["metadata"] for it in listed]
+    return {meta["name"]: meta for meta in metas if meta["name"].startswith(PREFIXES)}
+
+
+def _is_kept(name: str, meta: Mapping[str, Any], keep: str) -> bool:
+    owner = (meta.get("annotations") or {}).get(OWNER)
+    return name in _HELD or bool(keep and owner == keep)
+
+
+def _remove(kube: Kube, name: str) -> str | None:
+    """Delete a namespace, and have the volumes of its claims go with it; why that failed."""
+    try:
+        volumes.give_back(kube, name)
+        kube.delete(f"/api/v1/namespaces/{name}")
+    except HarnessError as error:
+        return str(error).partition("\n")[0]
+    return None
+
+
+def _wait_gone(kube: Kube, swept: dict[str, str | None]) -> None:
+    going = [name for name, trouble in swept.items() if trouble is None]
+    if not going:
+        return
+    with contextlib.suppress(TimedOut):
+        until(
+            lambda: not set(going) & set(_ours(kube)),
+            within_s=_GONE_WITHIN_S,
+            what="they are gone",
+            every_s=_LOOK_EVERY_S,
+        )
+        return
+    for name in set(going) & set(_ours(kube)):
+        swept[name] = f"it is deleted, and still there after {_GONE_WITHIN_S:g} s"

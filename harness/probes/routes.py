@@ -1,0 +1,71 @@
+"""The route to a site of the harness's own, of the kind that the ingress follows."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from harness.probes.pods import PORT
+from harness.settings import Ingress
+
+# The way to name a class before Kubernetes 1.18; Traefik and ingress-nginx go on following it.
+_CLASS = "kubernetes.io/ingress.class"
+
+
+def secret(space: str, name: str, certificate: str, key: str) -> dict[str, Any]:
+    """A certificate and its key (PEM) for a route of that name."""
+    data = {"tls.crt": certificate, "tls.key": key}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/tls",
+        "metadata": {"name": name, "namespace": space},
+        "data": {key: base64.b64encode(text.encode()).decode() for key, text in data.items()},
+    }
+
+
+def route(settings: Ingress, space: str, name: str, host: str) -> dict[str, Any]:
+    """From a host to the service of that name; with the secret of that name over https."""
+    if settings.kind == "ingressroute":
+        return _ingress_route(settings, space, name, host)
+    return _ingress(settings, space, name, host)
+
+
+def _ingress(settings: Ingress, space: str, name: str, host: str) -> dict[str, Any]:
+    backend = {"service": {"name": name, "port": {"number": PORT}}}
+    paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
+    spec: dict[str, Any] = {"rules": [{"host": host, "http": {"paths": paths}}]}
+    metadata: dict[str, Any] = {"name": name, "namespace": space}
+    if settings.kind == "annotation":
+        metadata["annotations"] = {_CLASS: settings.ingress_class}
+    else:
+        spec["ingressClassName"] = settings.ingress_class
+    if settings.scheme == "https":
+        spec["tls"] = [{"hosts": [host], "secretName": name}]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": metadata,
+        "spec": spec,
+    }
+
+
+def _ingress_route(settings: Ingress, space: str, name: str, host: str) -> dict[str, Any]:
+    """Traefik's own object; its class, where it has one, is an annotation."""
+    metadata: dict[str, Any] = {"name": name, "namespace": space}
+    if settings.ingress_class:
+        metadata["annotations"] = {_CLASS: settings.ingress_class}
+    rule = {
+        "kind": "Rule",
+        "match": f"Host(`{host}`)",
+        "services": [{"name": name, "port": PORT}],
+    }
+    spec: dict[str, Any] = {"entryPoints": [settings.traefik_entry_point], "routes": [rule]}
+    if settings.scheme == "https":
+        spec["tls"] = {"secretName": name}
+    return {
+        "apiVersion": "traefik.io/v1alpha1",
+        "kind": "IngressRoute",
+        "metadata": metadata,
+        "spec": spec,
+    }

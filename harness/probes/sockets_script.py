@@ -1,0 +1,156 @@
+"""Runs on a machine, as ``python3 - '{"token": HEX, "for_s": N}'``: what listens, what gets past.
+
+Prints a line of JSON at once ({"sockets", "addresses"}), then hears datagrams for so long, then
+prints another ({"sockets", "arrived", "passed", "forwarded"}). A datagram that begins with the
+token carries behind it, in two bytes, the port that it was sent to:
+
+``arrived``    it came in on a network card, before any firewall of the machine
+``passed``     it came past the firewall: the kernel hands it to raw sockets just before UDP's own
+``forwarded``  it went out again by another interface, to a container or another machine
+
+Each is a list of [version of IP, port]. Needs root, changes nothing. Standard
+library of Python 3.8 only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import re
+import selectors
+import socket
+import struct
+import subprocess
+import sys
+import time
+from typing import Any
+
+ALL_PROTOCOLS = 0x0003
+ATTACH_FILTER = 26
+UDP_HEADER = 8
+PROGRAM = re.compile(r'users:\(\("([^"]*)"')
+
+
+def sockets() -> list[dict[str, Any]]:
+    """Every socket of TCP and UDP that listens, by ``ss``."""
+    listed = command("ss", "-H", "-t", "-u", "-l", "-n", "-p", "-e")
+    return [described(line) for line in listed.splitlines() if line.strip()]
+
+
+def command(*argv: str) -> str:
+    """What a command prints; it raises when the command fails."""
+    done = subprocess.run(
+        argv, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=10
+    )
+    return done.stdout.decode(errors="replace")
+
+
+def described(line: str) -> dict[str, Any]:
+    """One line of ``ss``; what no program holds is the kernel's own (VXLAN, WireGuard)."""
+    words = line.split()
+    place, _, port = words[4].rpartition(":")
+    address, _, device = place.partition("%")
+    address = address.strip("[]")
+    program = PROGRAM.search(line)
+    # "*" takes both families; an address of IPv6 takes IPv4 too, unless it says that it does not.
+    both = address == "*" or (address == "::" and "v6only:0" in words)
+    return {
+        "protocol": words[0],
+        "address": "::" if address == "*" else address,
+        "port": int(port),
+        "device": device.rstrip("]"),
+        "both": both,
+        "program": program[1] if program else "the kernel",
+    }
+
+
+def addresses() -> list[str]:
+    """The machine's own addresses of global scope, without temporary ones."""
+    links = json.loads(command("ip", "-json", "address", "show", "scope", "global"))
+    return [
+        found["local"]
+        for link in links
+        for found in link.get("addr_info", ())
+        if "local" in found and not found.get("temporary")
+    ]
+
+
+def only_ours(heard: socket.socket, token: bytes) -> None:
+    """Let the kernel drop what is not UDP with our token: a busy machine's traffic is too much."""
+    word = int.from_bytes(token[:4], "big")
+    program = (
+        (0x30, 0, 0, 0),  # the version of IP
+        (0x54, 0, 0, 0xF0),
+        (0x15, 0, 4, 0x60),
+        (0x30, 0, 0, 6),  # IPv6: UDP, and the token behind both headers
+        (0x15, 0, 8, socket.IPPROTO_UDP),
+        (0x20, 0, 0, 48),
+        (0x15, 5, 6, word),
+        (0x30, 0, 0, 9),  # IPv4: UDP, and the token behind a header of some length
+        (0x15, 0, 4, socket.IPPROTO_UDP),
+        (0xB1, 0, 0, 0),
+        (0x40, 0, 0, UDP_HEADER),
+        (0x15, 0, 1, word),
+        (0x06, 0, 0, 0xFFFF),
+        (0x06, 0, 0, 0),
+    )
+    text = b"".join(struct.pack("=HBBI", *step) for step in program)
+    held = ctypes.create_string_buffer(text, len(text))
+    asked = struct.pack("HL", len(program), ctypes.addressof(held))
+    heard.setsockopt(socket.SOL_SOCKET, ATTACH_FILTER, asked)
+
+
+def hear(token: bytes, for_s: float) -> dict[str, list[list[int]]]:
+    """What became of the datagrams with the token, once ``print`` has told that it is heard."""
+    found: dict[str, set[tuple[int, int]]] = {"arrived": set(), "passed": set(), "forwarded": set()}
+    with contextlib.ExitStack() as held, selectors.DefaultSelector() as selector:
+        card = held.enter_context(
+            socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ALL_PROTOCOLS))
+        )
+        only_ours(card, token)
+        ways = [(card, 0)]
+        for family, version in ((socket.AF_INET, 4), (socket.AF_INET6, 6)):
+            raw = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_UDP)
+            ways.append((held.enter_context(raw), version))
+        for way, version in ways:
+            way.setblocking(False)
+            selector.register(way, selectors.EVENT_READ, version)
+        tell({"sockets": sockets(), "addresses": addresses()})
+        end = time.monotonic() + for_s
+        while time.monotonic() < end:
+            for key, _ in selector.select(max(0.0, end - time.monotonic())):
+                packet, sender = key.fileobj.recvfrom(2048)  # type: ignore[union-attr]
+                note(found, packet, token, key.data, sender)
+    return {kind: sorted(map(list, places)) for kind, places in found.items()}
+
+
+def note(
+    found: dict[str, set[tuple[int, int]]], packet: bytes, token: bytes, version: int, sender: Any
+) -> None:
+    """Take one packet in: of a raw socket of one version of IP, or (0) of the card."""
+    at = packet.find(token)
+    port = packet[at + len(token) : at + len(token) + 2]
+    if at < UDP_HEADER or len(port) != 2:
+        return
+    kind = "passed"
+    if version == 0:
+        version = packet[0] >> 4
+        kind = {0: "arrived", 4: "forwarded"}.get(sender[2], "")
+    if kind:
+        found[kind].add((version, int.from_bytes(port, "big")))
+
+
+def tell(what: Any) -> None:
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    asked = json.loads(sys.argv[1])
+    heard: dict[str, Any] = dict(hear(bytes.fromhex(asked["token"]), asked["for_s"]))
+    tell({**heard, "sockets": sockets()})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""Volumes of the harness's own claims, where their class keeps them (reclaim policy Retain).
+
+A volume that is kept stays Released once its claim is gone, with its space in Ceph. Its policy
+decides at that moment or later: the driver's provisioner removes a Released volume, and the space
+behind it, as soon as its policy is Delete. Deleting the PersistentVolume itself would lose the
+space for good.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+from harness.probes.objects import Odd, listed, must, text
+from harness.transport import Kube
+
+# Namespaces that the harness makes: of a look, and of a ledger.
+_OURS = re.compile(r"cutover-(probe|ledger)-[0-9a-z]+")
+
+
+def give_back(kube: Kube, space: str) -> None:
+    """Have every volume of a namespace's claims removed with its claim; raises TransportError."""
+    for volume in _of(kube, space.__eq__):
+        _set_delete(kube, volume)
+
+
+def sweep(kube: Kube, spaces: Collection[str]) -> None:
+    """Have the volumes removed that killed looks have left.
+
+    These are Released, and were claimed in a namespace of ours that is not in ``spaces``, the names
+    of those that still exist.
+    """
+    for volume in _of(kube, lambda it: bool(_OURS.fullmatch(it)) and it not in spaces):
+        if text(volume, "status", "phase") == "Released":
+            _set_delete(kube, volume)
+
+
+def of_claim(kube: Kube, space: str, claim: str) -> str | None:
+    """In which phase a claim's volume is, and its policy; None when there is no volume."""
+    for volume in _of(kube, space.__eq__):
+        if text(volume, "spec", "claimRef", "name") == claim:
+            return f"{text(volume, 'status', 'phase')}, reclaim policy {_policy(volume)}"
+    return None
+
+
+def modes(kube: Kube, space: str) -> dict[str, list[str]]:
+    """How the volumes of a namespace's claims may be mounted, by claim, bound to it or not."""
+    return {
+        must(volume, "spec", "claimRef", "name"): list(listed(volume, "spec", "accessModes"))
+        for volume in _of(kube, space.__eq__)
+    }
+
+
+def _of(kube: Kube, ours: Callable[[str], bool]) -> Iterator[Mapping[str, Any]]:
+    """The volumes of claims in these namespaces; volumes of other claims are not read further."""
+    for volume in listed(kube.get("/api/v1/persistentvolumes"), "items"):
+        try:
+            space = text(volume, "spec", "claimRef", "namespace")
+        except Odd:
+            continue
+        if space and ours(space):
+            yield volume
+
+
+def _policy(volume: Mapping[str, Any]) -> str | None:
+    return text(volume, "spec", "persistentVolumeReclaimPolicy")
+
+
+def _set_delete(kube: Kube, volume: Mapping[str, Any]) -> None:
+    if _policy(volume) == "Retain":
+        kube.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "PersistentVolume",
+                "metadata": {"name": must(volume, "metadata", "name")},
+                "spec": {"persistentVolumeReclaimPolicy": "Delete"},
+            }
+        )

@@ -1,0 +1,27 @@
+"""A harness that is killed while it looks: it ends itself with SIGKILL once its claim is bound.
+
+``python -m harness.tests.lab.killed_owner PROFILE``: prints the name of the namespace that it had.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from harness.probes import claim_objects, pods
+from harness.probes.claim_objects import MIB
+from harness.settings import load_profile
+from harness.transport import connect
+
+
+def main(name: str) -> None:
+    with connect(load_profile(name)) as reach, pods.namespace(reach.kube, claims=True) as space:
+        bound = claim_objects.bind(reach, space, sizes={"left": 16 * MIB}, within_s=60)
+        sys.stdout.write(f"{space} {bound['left'].get('volume', '')}\n")
+        sys.stdout.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,137 @@
+"""W1-EXPOSED: what may answer at a machine's outside addresses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.checks import CHECKS
+from harness.model import Outcome, Port, Verdict
+from harness.tests.clean_case import Seen, case, clean
+from harness.tests.clean_cluster import NAMES
+
+ONE = NAMES[0]
+V4, V6 = "10.0.0.1", "2001:db8::1"
+
+
+def judge(seen: Seen, **declared: Any) -> Verdict:
+    made = case(seen)
+    changed = replace(made, cluster=replace(made.cluster, **declared))
+    return CHECKS["only declared ports answer"](changed)
+
+
+def on(seen: Seen) -> Any:
+    return seen["open-ports"][ONE]
+
+
+def test_a_clean_machine_passes_and_the_reason_says_what_was_asked() -> None:
+    verdict = judge(clean())
+    assert verdict.outcome is Outcome.PASS
+    assert "only 22, 6443 can be reached" in verdict.reason
+    assert verdict.reason.endswith("asked over IPv4 and IPv6")
+
+
+def test_a_listener_on_ipv6_alone_is_named_with_its_port_and_program() -> None:
+    seen = clean()
+    on(seen)["tcp"][V6]["value"]["open"].append(4444)
+    listens = {"protocol": "tcp", "address": "::", "port": 4444, "program": "socat"}
+    on(seen)["machine"]["value"]["sockets"].append(listens)
+    verdict = judge(seen)
+    assert (verdict.outcome, verdict.where) == (Outcome.FAIL, (ONE,))
+    assert f"at {V6} (IPv6), seen also TCP 4444 (socat)" in verdict.reason
+
+
+def udp(seen: Seen, port: int, program: str, address: str = V4) -> None:
+    on(seen)["udp"][address]["value"]["asked"][str(port)] = program
+
+
+@pytest.mark.parametrize("how", ["answered", "passed", "forwarded"])
+def test_a_udp_listener_that_is_reached_is_named(how: str) -> None:
+    seen = clean()
+    udp(seen, 7946, "dockerd")
+    if how == "answered":
+        on(seen)["udp"][V4]["value"]["answered"] = [7946]
+    else:
+        on(seen)["machine"]["value"][how] = [[4, 7946]]
+    verdict = judge(seen)
+    assert verdict.outcome is Outcome.FAIL
+    assert f"at {V4} (IPv4), seen also UDP 7946 (dockerd)" in verdict.reason
+
+
+@pytest.mark.parametrize("how", ["refused", "arrived"])
+def test_a_udp_listener_behind_the_firewall_is_closed(how: str) -> None:
+    seen = clean()
+    udp(seen, 7946, "dockerd")
+    if how == "refused":
+        on(seen)["udp"][V4]["value"]["refused"] = [7946]
+    else:
+        on(seen)["machine"]["value"]["arrived"].append([4, 7946])
+    assert judge(seen).outcome is Outcome.PASS
+
+
+def test_datagrams_that_never_come_through_prove_nothing() -> None:
+    seen = clean()
+    on(seen)["machine"]["value"]["arrived"] = [[6, 8472]]
+    verdict = judge(seen)
+    assert verdict.outcome is Outcome.NOT_PROVEN
+    assert f"came through to {V4}, so UDP 8472 (VXLAN) may be open" in verdict.reason
+
+
+def test_a_port_is_declared_for_one_protocol_and_one_family() -> None:
+    seen = clean()
+    for address, version in ((V4, 4), (V6, 6)):
+        udp(seen, 51820, "the kernel", address)
+        on(seen)["machine"]["value"]["passed"].append([version, 51820])
+    ssh = (Port(22, "tcp", 4), Port(22, "tcp", 6), Port(6443, "tcp", 4), Port(6443, "tcp", 6))
+    declared = (*ssh, Port(51820, "udp", 4))
+    verdict = judge(seen, exposed_ports=declared)
+    assert f"at {V6} (IPv6), seen also UDP 51820 (the kernel)" in verdict.reason
+    assert V4 not in verdict.reason
+    assert judge(seen, exposed_ports=(*declared, Port(51820, "udp", 6))).outcome is Outcome.PASS
+
+
+def test_a_public_address_that_nobody_declared_was_not_asked() -> None:
+    seen = clean()
+    on(seen)["machine"]["value"]["addresses"] += ["fd00::1", "2a02:c207:2051::1"]
+    verdict = judge(seen)
+    assert verdict.outcome is Outcome.NOT_PROVEN
+    assert "nobody asked at 2a02:c207:2051::1: declare it" in verdict.reason
+
+
+def test_a_machine_that_does_not_say_what_listens_is_not_proven() -> None:
+    seen = clean()
+    on(seen)["machine"] = {"error": "no ss"}
+    on(seen)["udp"] = {it: {"error": "no ss"} for it in (V4, V6)}
+    verdict = judge(seen)
+    assert (verdict.outcome, "what listens there: no ss" in verdict.reason) == (
+        Outcome.NOT_PROVEN,
+        True,
+    )
+
+
+@pytest.mark.parametrize("address", [V4, V6])
+def test_an_address_at_which_no_declared_port_answers_was_not_seen(address: str) -> None:
+    seen = clean()
+    on(seen)["tcp"][address]["value"]["open"] = []
+    verdict = judge(seen)
+    assert (verdict.outcome, verdict.where) == (Outcome.NOT_PROVEN, (ONE,))
+
+
+def test_a_profile_that_declares_no_port_proves_nothing() -> None:
+    assert judge(clean(), exposed_ports=()).outcome is Outcome.FAIL
+    closed = clean()
+    for machine in closed["open-ports"].values():
+        for item in machine["tcp"].values():
+            item["value"]["open"] = []
+    assert judge(closed, exposed_ports=()).outcome is Outcome.NOT_PROVEN
+
+
+@given(st.sets(st.integers(1, 65535), max_size=5), st.sampled_from([V4, V6]))
+def test_no_open_port_that_is_not_declared_passes(ports: set[int], address: str) -> None:
+    seen = clean()
+    on(seen)["tcp"][address]["value"]["open"] = sorted({22, 6443} | ports)
+    assert (judge(seen).outcome is Outcome.PASS) == (ports <= {22, 6443})

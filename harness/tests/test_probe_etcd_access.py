@@ -1,0 +1,155 @@
+"""Where a member of etcd answers: by RKE2's configuration, by kubeadm's arguments, by neither."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.probes import host_facts_script as script
+from harness.probes.etcd_access import EtcdAccess, configured, etcd_access
+from harness.tests.probe_rig import PROFILE
+from harness.transport import Completed
+from harness.transport.fake import FakeShell
+
+RKE2 = (Path(__file__).parent / "recorded/etcd_config_rke2.yaml").read_text(encoding="utf-8")
+CONFIG = "/var/lib/rancher/rke2/server/db/etcd/config"
+TLS = "/var/lib/rancher/rke2/server/tls/etcd"
+RKE2_ACCESS = EtcdAccess(
+    gateways=("https://127.0.0.1:2382",),
+    metrics=("http://127.0.0.1:2381",),
+    client="https://127.0.0.1:2379",
+    peer={
+        "ca": f"{TLS}/peer-ca.crt",
+        "cert": f"{TLS}/peer-server-client.crt",
+        "key": f"{TLS}/peer-server-client.key",
+    },
+)
+
+
+def pod(*arguments: str, command: Sequence[str] = ("etcd",)) -> str:
+    container = {"name": "etcd", "command": list(command), "args": list(arguments)}
+    return yaml.safe_dump({"kind": "Pod", "spec": {"containers": [container]}})
+
+
+KUBEADM = pod(
+    command=(
+        "etcd",
+        "--listen-client-urls=https://10.0.0.1:2379,https://127.0.0.1:2379",
+        "--listen-metrics-urls=http://127.0.0.1:2381",
+        "--peer-cert-file=/etc/kubernetes/pki/etcd/peer.crt",
+        "--peer-key-file=/etc/kubernetes/pki/etcd/peer.key",
+        "--peer-trusted-ca-file=/etc/kubernetes/pki/etcd/ca.crt",
+    )
+)
+
+
+def test_rke2_has_a_port_for_http_and_an_authority_for_peers() -> None:
+    assert configured({CONFIG: RKE2}) == RKE2_ACCESS
+
+
+def test_a_static_pod_leads_to_the_file_that_it_names() -> None:
+    manifest = pod(f"--config-file={CONFIG}")
+    assert configured({"etcd.yaml": manifest, CONFIG: RKE2}) == RKE2_ACCESS
+
+
+def test_the_older_form_of_rke2_serves_http_at_its_client_port() -> None:
+    older = "".join(it for it in RKE2.splitlines(keepends=True) if "client-http" not in it)
+    access = replace(RKE2_ACCESS, gateways=("https://127.0.0.1:2379",))
+    assert configured({CONFIG: older}) == access
+
+
+def test_the_arguments_of_kubeadm_win_over_a_file_that_etcd_does_not_read() -> None:
+    access = configured({"etcd.yaml": KUBEADM, CONFIG: RKE2})
+    assert access.gateways == ("https://127.0.0.1:2379",)
+    assert access.peer is not None
+    assert access.peer["ca"] == "/etc/kubernetes/pki/etcd/ca.crt"
+
+
+@pytest.mark.parametrize("text", ["", "[", "a: b: c", "- 1", "kind: Pod", "kind: Pod\nspec: 3"])
+def test_what_configures_nothing_leaves_rke2s_own_places(text: str) -> None:
+    assert configured({"etcd.yaml": text}) == EtcdAccess()
+    assert configured({"etcd.yaml": text, CONFIG: RKE2}) == RKE2_ACCESS
+
+
+def test_an_address_of_every_interface_is_asked_on_the_loopback() -> None:
+    everywhere = RKE2.replace("https://127.0.0.1:2382", "https://0.0.0.0:2382")
+    assert configured({CONFIG: everywhere}) == RKE2_ACCESS
+
+
+@given(
+    st.recursive(
+        st.none() | st.text() | st.integers(),
+        lambda it: st.lists(it) | st.dictionaries(st.text(), it),
+    )
+)
+def test_no_configuration_ends_the_look(document: object) -> None:
+    text = yaml.safe_dump(document)
+    access = configured({"a": text, "b": yaml.safe_dump({"kind": "Pod", "spec": document})})
+    assert access.gateways
+
+
+def test_the_files_are_read_on_the_server(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text(RKE2)
+    paths = (str(tmp_path / "nowhere.yaml"), str(tmp_path / "config"))
+    kubernetes = PROFILE.kubernetes.model_copy(update={"etcd_configuration": paths})
+
+    def run(argv: Sequence[str], stdin: str) -> Completed:
+        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
+        return Completed(status=done.returncode, stdout=done.stdout, stderr=done.stderr)
+
+    profile = PROFILE.model_copy(update={"kubernetes": kubernetes})
+    assert etcd_access(FakeShell({("*", "sh"): run}), profile, "vmi2887101") == RKE2_ACCESS
+    assert etcd_access(FakeShell({}), profile, "vmi2887101") == EtcdAccess()
+
+
+class Gateway(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        said = b'{"leader": "7"}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class GrpcAlone(Gateway):
+    def do_POST(self) -> None:
+        self.close_connection = True
+
+
+@pytest.fixture(params=[Gateway])
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), request.param)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def closed() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_the_first_address_that_listens_is_asked(url: str) -> None:
+    assert script.Etcd({"gateways": [closed(), url]}).call("/status") == {"leader": "7"}
+    with pytest.raises(ConnectionRefusedError, match="nothing listens at"):
+        script.Etcd({"gateways": [closed()]}).call("/status")
+
+
+@pytest.mark.parametrize("url", [GrpcAlone], indirect=True)
+def test_a_port_that_speaks_grpc_alone_is_named(url: str) -> None:
+    with pytest.raises(RuntimeError, match="speaks no HTTP"):
+        script.Etcd({"gateways": [url]}).call("/status")
