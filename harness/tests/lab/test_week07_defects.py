@@ -1,4 +1,4 @@
-"""Seeded defects of weeks 7 and 9: a pod that finds no room, and one whose image ends with Swarm."""
+"""Seeded defects of weeks 7 and 9: a pod without room, and an image from the old registry."""
 
 from __future__ import annotations
 
