@@ -57,6 +57,7 @@ PROGRAMS: Mapping[str, tuple[Condition, str]] = {
     "python3": (_always, "every probe is a script for it"),
     "sgdisk": (_disks, "provision disk"),
     "sh": (_always, "short scripts of probes and faults"),
+    "ss": (_always, "W1-EXPOSED: which program listens on which port"),
     "stat": (_always, "W1-HOST: room on disks"),
     "stress-ng": (_drills, "faults that exhaust processors and memory"),
     "systemctl": (_always, "W1-HOST: units"),

@@ -20,7 +20,7 @@ from harness.tests.ceph_seen import (
     rule,
     steps,
 )
-from harness.tests.clean_case import clean
+from harness.tests.clean_case import Seen, clean
 from harness.tests.clean_cluster import DAY_S, NAMES, NOW
 
 OURS = ceph.CHECKS | ceph_data.CHECKS | capacity.CHECKS
@@ -66,6 +66,11 @@ def answer(number: int, **told: Any) -> Defect:
 
 
 GONE = {"answers": False, "says": "no answer within 5 s; 10.0.0.2:6800: Connection refused"}
+
+
+def all_down(seen: Seen) -> None:
+    for number in range(3):
+        osd(number, up=False)(seen)
 
 
 def silent(**lost: str) -> Defect:
@@ -118,7 +123,7 @@ DEFECTS: list[tuple[str, Defect, str]] = [
         f"{NAMES[1]}, osd.1: expected this OSD to answer, seen Ceph call",
     ),
     (ANSWER, answer(1, value=GONE), "no answer within 5 s; 10.0.0.2:6800: Connection refused"),
-    (ANSWER, lambda seen: [osd(n, up=False)(seen) for n in range(3)], "seen none up"),
+    (ANSWER, all_down, "seen none up"),
     (SLOW, complaint("SLOW_OPS"), "expected no slow operation, seen SLOW_OPS: something; osd.1"),
     (SLOW, complaint("MDS_SLOW_METADATA_IO"), "MDS_SLOW_METADATA_IO"),
     (SLOW, complaint("MDS_SLOW_REQUEST"), "MDS_SLOW_REQUEST"),

@@ -49,7 +49,7 @@ def test_a_folder_of_another_user_is_refused(
 ) -> None:
     (tmp_path / "ours").mkdir(mode=0o700)
     owner = os.geteuid()
-    monkeypatch.setattr(own_folder.os, "geteuid", lambda: owner + 1)
+    monkeypatch.setattr("os.geteuid", lambda: owner + 1)
     with pytest.raises(own_folder.NotOurs, match=f"belongs to user {owner}"):
         own_folder.make(str(tmp_path / "ours"))
 

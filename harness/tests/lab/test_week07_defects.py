@@ -1,4 +1,4 @@
-"""Seeded defects of weeks 7 and 9: a pod without room, and an image from the old registry."""
+"""Seeded defects of weeks 7 and 9: a pod without room, and an image that goes with Swarm."""
 
 from __future__ import annotations
 
