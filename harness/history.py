@@ -37,6 +37,26 @@ def recorded(folder: Path) -> tuple[Turn, ...]:
     return tuple(Turn.model_validate(it.data) for it in Reader(folder) if it.kind == "turn")
 
 
+def chosen_turns(folder: Path, numbers: str | None) -> tuple[Turn, ...]:
+    """The turns of a run's soak with these numbers (``1,4,5``), all of them when none is given.
+
+    ConfigError for what is no number, and for a turn that the run did not take.
+    """
+    turns = {turn.number: turn for turn in recorded(folder)}
+    if not turns:
+        raise ConfigError(f"{folder.name} took no turns", remedy="name a run of ./cutover soak")
+    try:
+        wanted = [int(number) for number in numbers.split(",")] if numbers else list(turns)
+    except ValueError as error:
+        raise ConfigError(f"--turns {numbers}: no numbers", remedy="for example 1,4,5") from error
+    if unknown := sorted(set(wanted) - set(turns)):
+        raise ConfigError(
+            f"{folder.name} took no turn {', '.join(map(str, unknown))}",
+            remedy=f"its turns are {min(turns)} to {max(turns)}",
+        )
+    return tuple(turn for number, turn in turns.items() if number in wanted)
+
+
 def recorded_seed(folder: Path) -> int | None:
     """What every choice of a run was drawn from; None when there was nothing to draw."""
     for record in Reader(folder):

@@ -8,7 +8,6 @@ feature files are among what pytest was asked to run.
 from __future__ import annotations
 
 import re
-import secrets
 import sys
 import time
 import traceback
@@ -21,24 +20,21 @@ import pytest
 from pytest_bdd.parser import Scenario as BddScenario
 from pytest_bdd.parser import Step
 
-from harness import checks, exits, probes, transport
+from harness import checks, exits, gate_options, probes, transport
 from harness.bundle import pack
 from harness.catalogue import Scenario
 from harness.collected import scenario_of
-from harness.drill.schedule import Turn
-from harness.drill.session import Drilling, Options
+from harness.drill.session import Drilling
 from harness.engine import Run
 from harness.errors import ConfigError, HarnessError, Refused
 from harness.evidence import Piece, collect
 from harness.gate import Judgement
-from harness.history import recorded, recorded_seed, run_folder
 from harness.hooks import GateCaller, GateHooks
-from harness.launch import Asked, open_run, point_latest
+from harness.launch import open_run, point_latest
 from harness.model import Exit
 from harness.phases import Phase, phase, worst
 from harness.report import draw, summary_lines
-from harness.settings import Profile, load_profile
-from harness.settings.soaks import seconds
+from harness.settings import load_profile
 from harness.step_guard import StepGuard
 from harness.thens import worst_from
 from harness.transport import Reach
@@ -55,20 +51,7 @@ _PROVES_NOTHING = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("gate", "the gate")
-    group.addoption("--cluster", default="lab", help="cluster profile, by name or path")
-    group.addoption("--week", type=int, help="prove what is due by this week")
-    group.addoption("--only", action="append", default=[], help="prove this requirement only")
-    group.addoption("--drill", help="carry out this drill, and nothing else")
-    group.addoption("--allow-disruption", action="store_true", help="let drills break things")
-    group.addoption("--machine", action="append", default=[], help="run drills on this machine")
-    group.addoption("--seed", type=int, help="draw every choice from this number")
-    group.addoption("--soak-for", default="8h", help="soak for so long")
-    group.addoption("--replay", help="take the turns of this run's soak again")
-    group.addoption("--turns", help="of them only these, by number: 1,4,5")
-    group.addoption("--resume", help="go on with this run")
-    group.addoption("--without-evidence", action="store_true", help="collect nothing when red")
-    group.addoption("--signing-key", type=Path, help="sign the evidence with this key")
+    gate_options.declare(parser)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -79,7 +62,9 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """Refuse what proves nothing here: some of these end well, whatever is said once they begin."""
     runs_nothing = any(getattr(config.option, name, False) for name in _PROVES_NOTHING)
-    if not runs_nothing or not (_runs_features(config) or _is_bare_week(config)):
+    if not runs_nothing or not (
+        gate_options.runs_features(config) or gate_options.is_bare_week(config)
+    ):
         return None
     error = ConfigError(
         "with this option pytest runs nothing, and a gate that runs nothing proves nothing",
@@ -95,9 +80,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"week{week}: proves something due by week {week}")
     for name in ("req", "severity", "needs", "owner"):
         config.addinivalue_line("markers", f"{name}(id): the tag @{name}:ID of a feature file")
-    if _is_bare_week(config):
+    if gate_options.is_bare_week(config):
         config.args[:] = [str(config.rootpath / "features")]
-    if not _runs_features(config):
+    if not gate_options.runs_features(config):
         return
     try:
         config.pluginmanager.register(GateSession(config), NAME)
@@ -128,78 +113,15 @@ def reach(run: Run) -> Reach:
     return run.reach
 
 
-def _runs_features(config: pytest.Config) -> bool:
-    features = config.rootpath / "features"
-    paths = [(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args]
-    return any(features in (path, *path.parents) or path in features.parents for path in paths)
-
-
-def _is_bare_week(config: pytest.Config) -> bool:
-    """Without a path, ``pytest -m week3`` means the features."""
-    return config.args_source is config.ArgsSource.TESTPATHS and _week(config) is not None
-
-
-def _week(config: pytest.Config) -> int | None:
-    """The week asked for: "-m week1" is its gate too; of several weeks, the last one's."""
-    marked = [int(week) for week in re.findall(r"\bweek(\d+)\b", config.option.markexpr)]
-    return config.option.week if config.option.week is not None else max(marked, default=None)
-
-
-def _asked(config: pytest.Config) -> Asked:
-    return Asked(
-        cluster=config.option.cluster,
-        week=_week(config),
-        only=tuple(config.option.only),
-        drill=config.option.drill,
-        resume=config.option.resume,
-        signing_key=config.option.signing_key,
-        root=config.rootpath,
-    )
-
-
-def _drill_options(config: pytest.Config, profile: Profile) -> Options:
-    option = config.option
-    profile.require_machines(option.machine)
-    return Options(
-        allowed=option.allow_disruption,
-        seed=_seed(config),
-        machines=tuple(option.machine),
-        soak_s=seconds(option.soak_for),
-        turns=_turns(config),
-    )
-
-
-def _seed(config: pytest.Config) -> int:
-    """The seed that was given, or that of the run that is gone on with, or a new one."""
-    option = config.option
-    if option.seed is None and option.resume is not None:
-        before = recorded_seed(run_folder(config.rootpath / "reports", option.resume))
-        if before is not None:
-            return before
-    return secrets.randbits(32) if option.seed is None else int(option.seed)
-
-
-def _turns(config: pytest.Config) -> tuple[Turn, ...] | None:
-    """The turns of an earlier soak that are to be taken again; None: new ones are drawn."""
-    if config.option.replay is None:
-        return None
-    turns = recorded(run_folder(config.rootpath / "reports", config.option.replay))
-    wanted = {int(number) for number in (config.option.turns or "").split(",") if number}
-    chosen = tuple(turn for turn in turns if not wanted or turn.number in wanted)
-    if not chosen:
-        raise ConfigError(f"the run {config.option.replay} has no such turns")
-    return chosen
-
-
 class GateSession:
     """One run of the gate, from pytest's first hook to its last."""
 
     def __init__(self, config: pytest.Config) -> None:
-        asked = _asked(config)
+        asked = gate_options.asked(config)
         profile = load_profile(asked.cluster)
         self._hook = cast(GateCaller, config.hook)
         self._guard = StepGuard()
-        options = _drill_options(config, profile)
+        options = gate_options.of_drills(config, profile)
         with ExitStack() as stack:
             reach = stack.enter_context(transport.connect(profile))
             self._opened = open_run(asked, profile, checks.CHECKS)

@@ -13,9 +13,9 @@ from harness.commands.inner import inner
 from harness.commands.output import AllowDisruption, AsJson, Cluster, say, say_json
 from harness.commands.running import run_features
 from harness.drill.schedule import shrunk
-from harness.errors import ConfigError, NotProven
+from harness.errors import NotProven
 from harness.faults.permit import may_disrupt
-from harness.history import recorded, run_folder
+from harness.history import chosen_turns, run_folder
 from harness.model import Exit
 from harness.settings import ROOT, load_profile
 from harness.settings.soaks import REQUIREMENT, seconds
@@ -78,10 +78,7 @@ def replay(
     none of them fail any more.
     """
     may_disrupt(load_profile(cluster), allowed=allow_disruption)
-    known = [turn.number for turn in recorded(run_folder(ROOT / "reports", run))]
-    if not known:
-        raise ConfigError(f"{run} took no turns", remedy="name a run of ./cutover soak")
-    wanted = [int(it) for it in turns.split(",")] if turns else known
+    wanted = [turn.number for turn in chosen_turns(run_folder(ROOT / "reports", run), turns)]
     if shrink:
         _shrink(run, wanted, cluster, as_json=as_json)
     options = [*_OPTIONS, _ONLY, f"--replay={run}", f"--turns={','.join(map(str, wanted))}"]

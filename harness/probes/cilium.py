@@ -17,6 +17,9 @@ _PARTS = ("cilium", "kubernetes", "cni-file", "kvstore")
 # The agent's own client is called cilium-dbg from Cilium 1.15 on, and cilium before.
 _CLIENT = 'exec "$(command -v cilium-dbg || command -v cilium || echo cilium-dbg)" "$@"'
 _REACHABLE = re.compile(r"^Cluster health:\s+(\d+)/(\d+) reachable", re.MULTILINE)
+# What it says where the chart has ``healthChecking: false``; its JSON has no word of health then.
+_DISABLED = re.compile(r"^Cluster health:\s+Probe disabled", re.MULTILINE)
+_WELL = ("Ok", "Disabled")
 
 
 class Cilium:
@@ -28,7 +31,7 @@ class Cilium:
     * "controllers": those that fail now, each {"name", "failures": in a row, "last_success": a time
       in UTC, the year 1 for never, "message"};
     * "health": the state of Cilium's own health probes (Ok, Disabled …), and "reachable":
-      {"nodes", "of"}, how many nodes they reach; None when they do not say.
+      {"nodes", "of"}, how many nodes they reach, this one included; None when they do not say.
     """
 
     name: ClassVar[str] = "cilium"
@@ -52,7 +55,7 @@ class Cilium:
             told = _told(status)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise TransportError(f"cilium-dbg in {pod}: garbled: {error!r}") from error
-        return {"pod": pod, "ready": True, "reachable": _reachable(_status(reach, pod)), **told}
+        return {"pod": pod, "ready": True, **told, **_health(reach, pod, told)}
 
 
 def _status(reach: Reach, pod: str, *words: str) -> str:
@@ -86,7 +89,15 @@ def _told(status: Mapping[str, Any]) -> dict[str, JSON]:
     }
 
 
-def _reachable(text: str) -> JSON:
-    """How many nodes the agent's own health probes reach, as ``cilium-dbg status`` prints it."""
-    found = _REACHABLE.search(text)
-    return {"nodes": int(found[1]), "of": int(found[2])} if found else None
+def _health(reach: Reach, pod: str, told: Mapping[str, Any]) -> dict[str, JSON]:
+    """What the agent's own health probes say, as ``cilium-dbg status`` prints it.
+
+    An agent that is not well is not asked: the client ends with an error before it prints them.
+    """
+    agent = told["parts"].get("cilium", {})
+    words = _status(reach, pod) if agent.get("state") in _WELL else ""
+    found = _REACHABLE.search(words)
+    return {
+        "health": "Disabled" if _DISABLED.search(words) else told["health"],
+        "reachable": {"nodes": int(found[1]), "of": int(found[2])} if found else None,
+    }

@@ -207,7 +207,19 @@ def test_cilium_that_does_not_say_whom_it_reaches_proves_nothing_unless_told_not
     check = CHECKS["Cilium is healthy on every node"]
     assert check(case(seen)).outcome is Outcome.NOT_PROVEN
     seen["cilium"][NAMES[0]]["health"] = "Disabled"
-    assert check(case(seen)).outcome is Outcome.PASS
+    verdict = check(case(seen))
+    assert verdict.outcome is Outcome.PASS
+    assert f"disabled on {NAMES[0]}" in verdict.reason
+    assert "reaches all nodes" not in verdict.reason
+
+
+@pytest.mark.parametrize("known", [{"nodes": 0, "of": 0}, {"nodes": 1, "of": 1}])
+def test_a_cilium_agent_that_knows_fewer_nodes_than_declared_fails(known: dict[str, int]) -> None:
+    seen = clean()
+    seen["cilium"][NAMES[0]]["reachable"] = known
+    verdict = CHECKS["Cilium is healthy on every node"](case(seen))
+    assert (verdict.outcome, verdict.where) == (Outcome.FAIL, (NAMES[0],))
+    assert f"expected 3 nodes reachable, seen {known['nodes']}" in verdict.reason
 
 
 ANY_SERVER = "a name server answers the pods of every machine"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from harness.drill.schedule import Turn
-from harness.history import recorded, recorded_seed
+from harness.errors import ConfigError
+from harness.history import chosen_turns, recorded, recorded_seed
 from harness.journal import Journal
 
 TURN = Turn(number=1, pause_s=1, machine="one", fault="cut-off", hold_s=2, seed=3)
@@ -25,3 +28,35 @@ def test_a_run_that_drew_nothing_has_neither(tmp_path: Path) -> None:
         journal.append("session", "r", {})
     assert recorded(tmp_path / "run") == ()
     assert recorded_seed(tmp_path / "run") is None
+
+
+def _soaked(folder: Path) -> Path:
+    with Journal.create(folder, "r") as journal:
+        for number in (1, 2, 3):
+            turn = TURN.model_copy(update={"number": number})
+            journal.append("turn", f"turn {number}", turn.model_dump(mode="json"))
+    return folder
+
+
+def test_turns_are_chosen_by_number_and_keep_their_order(tmp_path: Path) -> None:
+    folder = _soaked(tmp_path / "run")
+    assert [turn.number for turn in chosen_turns(folder, "3,1")] == [1, 3]
+    assert [turn.number for turn in chosen_turns(folder, None)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "says"),
+    [("1,x", "no numbers"), ("1,", "no numbers"), ("1,4,9", "took no turn 4, 9")],
+)
+def test_turns_that_are_no_numbers_or_were_not_taken_are_wrong_usage(
+    tmp_path: Path, numbers: str, says: str
+) -> None:
+    with pytest.raises(ConfigError, match=says):
+        chosen_turns(_soaked(tmp_path / "run"), numbers)
+
+
+def test_a_run_without_turns_has_none_to_choose_from(tmp_path: Path) -> None:
+    with Journal.create(tmp_path / "run", "r") as journal:
+        journal.append("session", "r", {})
+    with pytest.raises(ConfigError, match="took no turns"):
+        chosen_turns(tmp_path / "run", None)

@@ -267,6 +267,21 @@ def test_cilium_agents_tell_their_parts_their_failing_controllers_and_whom_they_
         _cilium([_agent("True")], odd)
 
 
+def test_the_state_of_a_cilium_agent_that_is_not_well_is_told_though_its_client_fails() -> None:
+    said = {"cilium": {"state": "Failure", "msg": "2 controllers failing"}}
+    answer = Completed(status=0, stdout=json.dumps(said), stderr="")
+    found = _cilium([_agent("True")], answer, Completed(status=1, stdout="…", stderr=""))
+    assert found["parts"] == {"cilium": {"state": "Failure", "message": "2 controllers failing"}}
+    assert found["reachable"] is None
+
+
+def test_health_probes_of_cilium_that_are_switched_off_are_told_as_disabled() -> None:
+    answer = Completed(status=0, stdout=json.dumps({"cilium": {"state": "Ok"}}), stderr="")
+    words = "Controller Status:  41/41 healthy\nCluster health:   Probe disabled\n"
+    found = _cilium([_agent("True")], answer, Completed(status=0, stdout=words, stderr=""))
+    assert (found["health"], found["reachable"]) == ("Disabled", None)
+
+
 # --- objects of the API -----------------------------------------------------------------------
 
 
