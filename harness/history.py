@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 from harness.drill.schedule import Turn
 from harness.errors import ConfigError, HarnessError
 from harness.gate import Manifest, PastRun
-from harness.journal import Reader
+from harness.journal import Reader, hand_on
 
 REMEMBERED = 10  # how many earlier runs a manifest carries
 
@@ -20,21 +22,29 @@ REMEMBERED = 10  # how many earlier runs a manifest carries
 def run_folder(reports: Path, run: str) -> Path:
     """The folder of a run, given its name, ``latest`` or a path; ConfigError when it has none."""
     for folder in (reports / run, Path(run)):
-        if (folder / "journal.jsonl").exists():
-            return folder.resolve()
+        # A name that is too long, or a folder that nobody may look into, is no run.
+        with suppress(OSError, ValueError):
+            if (folder / "journal.jsonl").is_file():
+                return folder.resolve()
     raise ConfigError(f"there is no run {run} in {reports}", remedy="./cutover history lists them")
 
 
 def read_manifest(folder: Path) -> Manifest:
     """The first record of a run's journal; NotProven when it is damaged."""
-    for record in Reader(folder):
-        return Manifest.model_validate(record.data)
-    raise ConfigError(f"the journal in {folder} is empty")
+    found: list[Manifest] = []
+    first = itertools.islice(Reader(folder), 1)
+    hand_on(first, lambda record: found.append(Manifest.model_validate(record.data)))
+    if not found:
+        raise ConfigError(f"the journal in {folder} is empty")
+    return found[0]
 
 
 def recorded(folder: Path) -> tuple[Turn, ...]:
-    """The turns of a run's soak, in order; none when it was no soak."""
-    return tuple(Turn.model_validate(it.data) for it in Reader(folder) if it.kind == "turn")
+    """The turns of a run's soak, in order; none when it was no soak, NotProven when damaged."""
+    turns: list[Turn] = []
+    records = (it for it in Reader(folder) if it.kind == "turn")
+    hand_on(records, lambda record: turns.append(Turn.model_validate(record.data)))
+    return tuple(turns)
 
 
 def chosen_turns(folder: Path, numbers: str | None) -> tuple[Turn, ...]:
@@ -46,7 +56,9 @@ def chosen_turns(folder: Path, numbers: str | None) -> tuple[Turn, ...]:
     if not turns:
         raise ConfigError(f"{folder.name} took no turns", remedy="name a run of ./cutover soak")
     try:
-        wanted = [int(number) for number in numbers.split(",")] if numbers else list(turns)
+        wanted = (
+            [int(number) for number in numbers.split(",")] if numbers is not None else list(turns)
+        )
     except ValueError as error:
         raise ConfigError(f"--turns {numbers}: no numbers", remedy="for example 1,4,5") from error
     if unknown := sorted(set(wanted) - set(turns)):
@@ -59,10 +71,10 @@ def chosen_turns(folder: Path, numbers: str | None) -> tuple[Turn, ...]:
 
 def recorded_seed(folder: Path) -> int | None:
     """What every choice of a run was drawn from; None when there was nothing to draw."""
-    for record in Reader(folder):
-        if record.kind == "seed":
-            return int(record.data["seed"])
-    return None
+    seeds: list[int] = []
+    records = (it for it in Reader(folder) if it.kind == "seed")
+    hand_on(itertools.islice(records, 1), lambda it: seeds.append(int(it.data["seed"])))
+    return seeds[0] if seeds else None
 
 
 def finished(reports: Path) -> list[tuple[Manifest, dict[str, Any]]]:
@@ -77,7 +89,7 @@ def finished(reports: Path) -> list[tuple[Manifest, dict[str, Any]]]:
         try:
             manifest = read_manifest(path.parent)
             verdict = _verdict(path)
-        except (HarnessError, ValueError, KeyError, TypeError, OSError) as error:
+        except (HarnessError, ValueError, KeyError, TypeError, OSError, RecursionError) as error:
             sys.stderr.write(f"cutover: {path.parent} is passed over: {_reason(error)}\n")
             continue
         found.append((manifest, verdict))

@@ -17,6 +17,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -33,6 +34,8 @@ INLINE_BYTES = 32 * 1024
 # The number that a closed file had belongs to the next one that is opened, maybe a socket.
 _CLOSED = -1
 _DECODER = json.JSONDecoder()
+_EVIDENCE = re.compile(r"evidence/[0-9a-f]{64}\.json")
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 _IN_LINE = ("run", "seq", "at", "mono_s", "kind", "subject", "data")
 
 
@@ -57,10 +60,30 @@ class Record(NamedTuple):
     def moment(self) -> datetime:
         return datetime.fromisoformat(self.at)
 
+    @property
+    def is_sound(self) -> bool:
+        """Is every field of the type that it should be of?"""
+        texts = all(isinstance(it, str) for it in (self.run, self.at, self.kind, self.subject))
+        numbers = isinstance(self.seq, int) and isinstance(self.mono_s, int | float)
+        return texts and numbers and isinstance(self.file, str | None)
+
 
 def utc_text(moment: datetime) -> str:
     """A moment as the journal and the verdict write it: UTC, with a Z."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def hand_on(records: Iterable[Record], take: Callable[[Record], object]) -> None:
+    """Hand every record to ``take``; NotProven, with its number, for one that it cannot read."""
+    for record in records:
+        try:
+            take(record)
+        except _UNREADABLE as error:
+            said = f"{type(error).__name__}: {error}".partition("\n")[0]
+            raise NotProven(
+                f"the journal of {record.run} cannot be read: record {record.seq} ({record.kind}): "
+                f"{said}"
+            ) from error
 
 
 def dumps(value: Any) -> str:
@@ -238,7 +261,11 @@ class Reader:
     def __iter__(self) -> Iterator[Record]:
         self.torn_bytes = 0
         run = None
-        with self.must_exist().open("rb") as file:
+        try:
+            file = self.must_exist().open("rb")
+        except OSError as error:
+            raise NotProven(f"{self.path} cannot be read: {error.strerror}") from error
+        with file:
             for seq, line in enumerate(file, start=1):
                 if not line.endswith(b"\n"):
                     self.torn_bytes = len(line)
@@ -260,13 +287,17 @@ class Reader:
             if end != len(text) - 1:
                 raise ValueError(f"there is more after character {end}")
             record = Record(**fields)
-        except (ValueError, TypeError) as error:
+            if not record.is_sound:
+                raise ValueError("a field is of a wrong type")
+            record.moment  # noqa: B018
+        except (ValueError, TypeError, RecursionError) as error:
             raise NotProven(f"{self.path}, line {seq} is damaged: {error}") from error
         return self._restore(record, record.file) if record.file else record
 
     def _restore(self, record: Record, name: str) -> Record:
         path = self.folder / name
-        content = path.read_bytes() if path.exists() else b""
+        is_ours = _EVIDENCE.fullmatch(name) is not None and path.is_file()
+        content = path.read_bytes() if is_ours else b""
         if name != f"evidence/{hashlib.sha256(content).hexdigest()}.json":
             raise NotProven(f"{self.path}, line {record.seq}: {path} is missing or was changed")
         return record._replace(data=json.loads(content))

@@ -22,7 +22,7 @@ from harness.checks import Check
 from harness.errors import ConfigError, Refused
 from harness.gate import Manifest, Trail, judge, streaks
 from harness.history import REMEMBERED, run_folder, whole_gates
-from harness.journal import Journal, Record
+from harness.journal import Journal, Record, hand_on
 from harness.model import Outcome
 from harness.redaction import Redactor, secrets_of
 from harness.settings import ROOT, Gates, Profile, load_gates, load_waivers
@@ -146,8 +146,7 @@ def _resume(
     trail = Trail(checks)
 
     def accept(records: Iterable[Record]) -> None:
-        for record in records:
-            trail.feed(record)
+        hand_on(records, trail.feed)
         _may_resume(asked, trail, profile)
 
     journal = Journal.reopen(folder, redactor, accept=accept)

@@ -20,7 +20,7 @@ from harness.drill.soak import SOAKED
 from harness.errors import NotProven
 from harness.gate.manifest import Manifest
 from harness.gate.ruling import Ruling, rule
-from harness.journal import Record
+from harness.journal import Record, hand_on
 from harness.model import Case, Observation
 
 _HEAL_PROVED = "heal-proved"
@@ -140,10 +140,9 @@ class Trail:
 
     @classmethod
     def of(cls, records: Iterable[Record], checks: Mapping[str, Check]) -> Trail:
-        """The whole trail of a journal."""
+        """The whole trail of a journal; NotProven for a record that cannot be read."""
         trail = cls(checks)
-        for record in records:
-            trail.feed(record)
+        hand_on(records, trail.feed)
         return trail
 
     def is_check(self, text: str) -> bool:

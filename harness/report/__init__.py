@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.checks import Check
 from harness.gate import Judgement, Trail, judge
+from harness.history import read_manifest
 from harness.journal import Reader
 from harness.report.junit import junit
 from harness.report.page import page
@@ -19,8 +20,10 @@ __all__ = ["draw", "summary_lines", "verdict_text"]
 def draw(folder: Path, checks: Mapping[str, Check]) -> Judgement:
     """Judge a run's journal and write verdict.json and every report beside it.
 
-    NotProven when the journal is damaged. Drawing twice gives the same bytes.
+    NotProven when the journal is damaged, ConfigError when it is empty.
+    Drawing twice gives the same bytes.
     """
+    read_manifest(folder)
     reader = Reader(folder)
     trail = Trail.of(reader, checks)
     trail.torn_bytes += reader.torn_bytes

@@ -62,7 +62,8 @@ def test_what_is_found_is_taken_back_though_a_journal_cannot_be_read(
     assert [(it["what"], it["trouble"]) for it in told["mended"]] == [("cut-off of one", None)]
     assert told["exit"] == 0
     (unread,) = told["unread"]
-    assert unread == f"{run}: its journal cannot be read: KeyError: 'target'"
+    record = "record 2 (fault): KeyError: 'target'"
+    assert unread == f"{run}: the journal of {run} cannot be read: {record}"
 
 
 def test_a_run_that_was_named_and_cannot_be_read_is_not_said_to_have_left_nothing(
