@@ -45,7 +45,7 @@ PROGRAMS: Mapping[str, tuple[Condition, str]] = {
     "fallocate": (_drills, "fault fill-disk"),
     "fio": (_disks, "W3-BENCH"),
     "free": (_always, "evidence of memory"),
-    "ip": (_always, "W1-NETWORK: interfaces"),
+    "ip": (_always, "W1-NETWORK and W1-EXPOSED: interfaces"),
     "journalctl": (_always, "evidence, and what a fault's program said"),
     "modprobe": (_drills, "faults that delay or lose packets"),
     "mv": (_drills, "fault stop-static-pod"),

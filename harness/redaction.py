@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import yaml
-
 from harness.settings import Profile
+from harness.settings.files import read_yaml
 
 TOKEN = re.compile("‹redacted:[0-9a-f]{8}›")
 _SHORTEST = 8  # a shorter value would turn up everywhere by chance
@@ -175,13 +174,15 @@ class Redactor:
 
 
 def secrets_of(profile: Profile) -> set[str]:
-    """What the profile's key and kubeconfig hold that must never be written anywhere."""
-    key, kubeconfig = _read(profile.access.ssh.key), _read(profile.access.kubeconfig)
+    """What the profile's key and kubeconfig hold that must never be written anywhere.
+
+    ConfigError when the kubeconfig is there and is no YAML.
+    """
+    key = _read(profile.access.ssh.key)
     lines = {line for line in key.splitlines() if not line.startswith("-----")}
-    try:
-        return lines | set(_secret_values(yaml.safe_load(kubeconfig)))
-    except yaml.YAMLError:
-        return lines
+    # One that cannot be read ends the command: its secrets would not be known.
+    held = read_yaml(profile.access.kubeconfig) if profile.access.kubeconfig.exists() else None
+    return lines | set(_secret_values(held))
 
 
 def _read(path: Path) -> str:

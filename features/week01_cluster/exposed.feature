@@ -1,6 +1,6 @@
 @week1 @req:W1-EXPOSED @severity:blocker
 Feature: What answers from outside
-  Nothing answers a stranger but what is declared:
+  Nothing answers a stranger but what is declared, by TCP or UDP, over IPv4 or IPv6:
   no etcd, no kubelet, no database.
 
   Scenario: Only declared ports answer

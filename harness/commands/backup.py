@@ -16,6 +16,7 @@ from harness.model import Exit
 from harness.probes.legacy_manifest import making
 from harness.settings import Legacy, Profile, load_profile
 from harness.transport import connect
+from harness.waiting import end_like_ctrl_c
 
 backup = typer.Typer(help="What must survive: baselines of the existing storage.")
 
@@ -41,6 +42,7 @@ def baseline(
     declares no existing storage), 3 (it could not be read, or not all of it) or 4 (there is one
     already).
     """
+    end_like_ctrl_c()
     profile = load_profile(cluster)
     legacy = _legacy(profile)
     if legacy.baseline.exists() and not replace:

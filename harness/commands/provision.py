@@ -16,6 +16,7 @@ from harness.provision.outcome import Line, status_of
 from harness.settings import load_needs, load_profile
 from harness.transport import connect
 from harness.transport.identity import same_cluster
+from harness.waiting import end_like_ctrl_c
 
 provision = typer.Typer(
     name="provision",
@@ -42,6 +43,7 @@ def nodes(
     Ends with 0 (done, or nothing to do), 2 (usage), 3 (a machine could not be reached, or something
     failed there) or 4 (--yes is missing; nothing was touched).
     """
+    end_like_ctrl_c()
     profile = load_profile(cluster)
     needs = load_needs()
     names = _named(machine, [it.name for it in profile.machines])
@@ -73,6 +75,7 @@ def disk(
     Ends with 0 (done, or nothing to do), 2 (usage), 3 (a machine or the outcome could not be seen)
     or 4 (refused, or --yes is missing; nothing was touched).
     """
+    end_like_ctrl_c()
     profile = load_profile(cluster)
     wanted = profile.disks
     if wanted is None:

@@ -51,6 +51,7 @@ _SWARM: Mapping[str, Sequence[str]] = {
 
 def commands(profile: Profile) -> Mapping[str, Sequence[str]]:
     """What to run on every machine, by what it shows."""
-    # In cluster mode Ceph is Rook's: what it says is in the pods' logs and in CephCluster.
-    ceph = {} if profile.stack.rook == "cluster" else _CEPH
+    # Where the machines have no `ceph` program, CephCluster and the pods' logs say how Ceph is.
+    asks_machines = profile.stack.rook != "cluster" and profile.ceph.through == "machines"
+    ceph = _CEPH if asks_machines else {}
     return {**ceph, **(_SWARM if profile.stack.source == "swarm" else {}), **_COMMANDS}

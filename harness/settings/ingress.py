@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, IPvAnyAddress, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from harness.model import IngressDeclared, IngressPage
 from harness.settings.files import Frozen
 from harness.settings.load import UrlPath
-from harness.settings.places import ProfilePath
+from harness.settings.places import IPv4, ProfilePath
 
 _PORTS: Mapping[str, int] = {"http": 80, "https": 443}
 # The names that Traefik's documentation and its Helm chart give its entry points.
@@ -57,7 +57,7 @@ class Ingress(Frozen):
     Traefik's own ``ingressroute``. With ``scheme: http`` nothing here is asked over TLS.
     """
 
-    addresses: tuple[IPvAnyAddress, ...] = Field(min_length=1)
+    addresses: tuple[IPv4, ...] = Field(min_length=1)
     kind: Literal["ingress", "annotation", "ingressroute"] = "ingress"
     scheme: Literal["http", "https"] = "https"
     # None: 80 for http, 443 for https.

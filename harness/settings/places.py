@@ -37,7 +37,7 @@ def _not_ipv6(value: Any) -> Any:
     except ValueError:
         return value
     if version == 6:
-        raise ValueError("IPv6 is not supported here yet: give the IPv4 address")
+        raise ValueError("IPv6 is not supported here yet: give IPv4")
     return value
 
 
@@ -47,6 +47,7 @@ IPv4 = Annotated[IPv4Address, BeforeValidator(_not_ipv6)]
 
 def _address_range(text: str) -> str:
     first, dash, last = text.partition("-")
+    _not_ipv6(first.partition("/")[0])
     if dash:
         tuple(summarize_address_range(ip_address(first), ip_address(last)))
     else:

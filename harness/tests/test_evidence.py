@@ -15,9 +15,10 @@ import pytest
 
 from harness import transport
 from harness.errors import TimedOut, TransportError, Unreachable
-from harness.evidence import Piece, collect
+from harness.evidence import Piece, collect, hosts
 from harness.evidence.cluster import wanted_logs
 from harness.model import Machine
+from harness.settings import load_profile
 from harness.tests.project import REQUIRED, Project, scenario_of
 from harness.tests.ssh_server import ssh_server
 from harness.tests.stage import UID, reach
@@ -104,6 +105,25 @@ class _Opened:
 def kinds(folder: Path) -> list[str]:
     lines = (folder / "journal.jsonl").read_text().splitlines()
     return [json.loads(line)["kind"] for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("rook", "through", "asked"),
+    [
+        ("external", "machines", True),
+        ("external", "toolbox", False),
+        ("cluster", "machines", False),
+        ("cluster", "toolbox", False),
+    ],
+)
+def test_machines_are_asked_about_ceph_only_where_they_have_its_program(
+    rook: str, through: str, asked: bool
+) -> None:
+    profile = load_profile("lab")
+    stack = profile.stack.model_copy(update={"rook": rook})
+    ceph = profile.ceph.model_copy(update={"through": through})
+    told = hosts.commands(profile.model_copy(update={"stack": stack, "ceph": ceph}))
+    assert any(command[0] == "ceph" for command in told.values()) is asked
 
 
 def test_a_green_run_collects_nothing(watched: Project) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from harness.model import Port
 from harness.settings import MachineSettings
 from harness.settings.exposed import ports_of
+from harness.settings.ingress import Ingress
+from harness.settings.places import AddressRange
 
 
 @pytest.mark.parametrize(
@@ -67,3 +69,15 @@ def test_a_machine_has_one_outside_address_or_several_of_both_families(
 def test_an_address_that_the_harness_connects_to_is_not_ipv6() -> None:
     with pytest.raises(ValidationError, match="IPv6 is not supported here yet"):
         machine(address="fd00::1")
+
+
+@pytest.mark.parametrize("pool", ["fd00::10-fd00::20", "fd00::/120"])
+def test_a_pool_of_addresses_that_the_harness_connects_to_is_not_ipv6(pool: str) -> None:
+    with pytest.raises(ValidationError, match="IPv6 is not supported here yet"):
+        TypeAdapter(AddressRange).validate_python(pool)
+
+
+def test_an_address_of_the_ingress_is_not_ipv6() -> None:
+    declared = {"addresses": ["fd00::1"], "ingress_class": "traefik"}
+    with pytest.raises(ValidationError, match="IPv6 is not supported here yet"):
+        Ingress.model_validate(declared)
