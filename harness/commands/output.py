@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.printable import printable
+
 Cluster = Annotated[str, typer.Option("--cluster", help="Cluster profile, by name or path.")]
 AllowDisruption = Annotated[
     bool, typer.Option("--allow-disruption", help="Let drills break things on purpose.")
@@ -18,7 +20,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, a
 
 def say(text: str = "") -> None:
     """A line of the command's answer."""
-    _write(f"{text}\n")
+    _write(f"{printable(text)}\n")
 
 
 def say_json(document: Any) -> None:

@@ -51,7 +51,7 @@ def _suite(root: ET.Element, name: str, judgement: Judgement) -> ET.Element:
         name=name,
         package=f"week{manifest.week:02d}",
         id=str(len(root)),
-        hostname=manifest.cluster.name,
+        hostname=_text(manifest.cluster.name),
         timestamp=f"{judgement.trail.first.moment:%Y-%m-%dT%H:%M:%S}",
     )
     properties = ET.SubElement(suite, "properties")

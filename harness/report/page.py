@@ -17,6 +17,7 @@ import jinja2
 from harness.catalogue import Scenario
 from harness.gate import Collected, Judged, Judgement, PastRun, ScenarioSeen, Trail
 from harness.model import Outcome, merge
+from harness.printable import printable
 from harness.report.bars import bars
 from harness.report.front import (
     BARS,
@@ -114,8 +115,16 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_shown,
     )
     return environment.get_template("report.html")
+
+
+def _shown(value: Any) -> Any:
+    """What a page can show: signs that HTML forbids, or that turn text around, are replaced."""
+    if not isinstance(value, str):
+        return value
+    return type(value)(printable(value))
 
 
 def _content(judgement: Judgement) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.drill.session import SOAK
 from harness.gate import Judgement, Manifest, Trail
 from harness.model import Outcome
+from harness.printable import printable
 from harness.report.words import (
     OUTCOMES,
     account,
@@ -131,4 +132,4 @@ def markdown(judgement: Judgement) -> str:
 
 def plain(text: str) -> str:
     """Text that Markdown, and the HTML in it, shows as it is."""
-    return _MARKUP.sub(r"\\\g<0>", " ".join(html.escape(text, quote=False).split()))
+    return _MARKUP.sub(r"\\\g<0>", " ".join(html.escape(printable(text), quote=False).split()))

@@ -1,0 +1,16 @@
+"""Text from elsewhere that a page, a summary or a terminal can show."""
+
+from __future__ import annotations
+
+import re
+
+# Controls but tab and line feed, marks of direction, halves of pairs, and what is no character.
+_NOT_SHOWN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069"
+    r"\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
+)
+
+
+def printable(text: str) -> str:
+    """The text with � for what HTML forbids, what steers a terminal, and what turns text around."""
+    return _NOT_SHOWN.sub("�", text)
