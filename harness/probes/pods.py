@@ -75,9 +75,8 @@ def namespace_named(
         yield name
 
 
-def is_ours(item: Mapping[str, Any]) -> bool:
-    """Did the harness make this object?"""
-    labels = item["metadata"].get("labels") or {}
+def is_ours(labels: Mapping[str, str]) -> bool:
+    """Does an object with these labels belong to the harness?"""
     return all(labels.get(key) == value for key, value in _OURS.items())
 
 
