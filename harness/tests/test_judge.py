@@ -211,6 +211,22 @@ def test_a_requirement_without_a_scenario_is_not_proven(tmp_path: Path) -> None:
     assert (judged.outcome, judged.reason) == (Outcome.NOT_PROVEN, "no scenario proves it yet")
 
 
+@pytest.mark.parametrize(
+    ("check", "outcome", "reason"),
+    [
+        ("answers are fast enough", Outcome.NOT_PROVEN, "no scenario proves yet: the rest of it"),
+        ("nothing is well", Outcome.FAIL, "it is fail"),
+    ],
+)
+def test_a_requirement_that_scenarios_prove_in_part_can_fail_and_not_pass(
+    tmp_path: Path, check: str, outcome: Outcome, reason: str
+) -> None:
+    (whole,) = manifest().requirements
+    part = whole.model_copy(update={"missing": ("the rest of it",)})
+    judged = _judged(tmp_path / "run", manifest(requirements=(part,)), check)
+    assert (judged.outcome, judged.reason) == (outcome, reason)
+
+
 def test_a_scenario_that_never_ran_is_missed(tmp_path: Path) -> None:
     with running(tmp_path / "run", manifest(scenarios=(scenario(), scenario("Two")))) as recorded:
         play(recorded.run, require("all is well"))
