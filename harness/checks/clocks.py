@@ -27,7 +27,7 @@ def time_daemon(states: Mapping[str, Mapping[str, str]], field: str, *wanted: st
 
 
 def follow_source(case: Case) -> Verdict:
-    """chrony goes on saying ``Normal`` after its last source has died: the sources are judged."""
+    """chrony still says ``Normal`` after its last source has died, so the sources are judged."""
     target = wanted(case, "clock_source_offset_ms", "clock_update_minutes")
     limit = target["clock_source_offset_ms"]
     seen, units = _each(case, "chrony"), _each(case, "units")

@@ -47,7 +47,7 @@ def _places(
         yield "S3", value["s3"]
         return
     for server in case.cluster.servers:
-        items = value["listed"].get(server.name, {"error": "nobody looked there"})
+        items = value["listed"].get(server.name, {"error": "the probe did not look there"})
         yield server.name, items.get(kind, items)
 
 

@@ -1,4 +1,4 @@
-"""What the whole API hangs on: APIServices behind it, and namespaces that do not go."""
+"""APIServices that are not available, and namespaces that stay in their deletion."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class HostFacts:
     """Asks each machine about itself."""
 
     name: ClassVar[str] = "host-facts"
-    within_s: ClassVar[float] = 30.0
+    within_s: ClassVar[float] = 45.0
 
     def targets(self, reach: Reach) -> Sequence[str]:
         return [machine.name for machine in reach.profile.machines]

@@ -164,7 +164,7 @@ def test_a_shortage_that_is_over_in_a_moment_is_none(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("doubt", [NotProven("Ceph says nothing"), Unreachable("no API")])
-def test_what_nobody_knows_is_refused_too(
+def test_a_fault_is_refused_while_the_cluster_state_is_unknown(
     monkeypatch: pytest.MonkeyPatch, doubt: Exception
 ) -> None:
     def standing(_: Reach) -> Standing:
@@ -264,7 +264,7 @@ def test_a_service_that_is_pinned_to_the_machine_keeps_it_from_being_taken() -> 
     assert all(it.holds for it in margins(("one",) * 3, frozenset("abc"), [blind], "one"))
 
 
-def test_a_swarm_that_nobody_tells_of_is_not_broken(ours: lease.Hold) -> None:
+def test_a_fault_is_refused_while_the_swarm_does_not_answer(ours: lease.Hold) -> None:
     silent = with_swarm("one", docker={"silent": "refused"}, swarm=None)
     with pytest.raises(Refused, match=r"no manager tells how the Swarm is \(one: refused"):
         affordable(silent, ours, cut("one"))
