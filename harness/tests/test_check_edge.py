@@ -318,6 +318,7 @@ def test_in_s3_a_snapshot_is_off_the_machine_by_rke2s_own_record() -> None:
         ([], "seen none"),
         ([_upload(hours=30)], "30.0 hours old"),
         ([_upload(), _upload(hours=0.1, ready=False, error="Access Denied.")], "Access Denied."),
+        ([_upload(ready=False, error="Access Denied.")], "S3: expected hourly-"),
         ([_upload(bytes=17)], "with its 4096 bytes, seen 17"),
         ([_upload(bytes=0)], "passed over"),
     ],
