@@ -18,7 +18,7 @@ _ADDRESS = re.compile(
 
 
 def split(text: str) -> Iterator[str]:
-    """The parts between commas, but for those in brackets."""
+    """The parts between commas; a comma in brackets does not divide."""
     depth, part = 0, ""
     for sign in f"{text},":
         depth += (sign == "[") - (sign == "]")
@@ -53,6 +53,6 @@ def _host(text: str) -> str:
 
 
 def are_same(some: Iterable[str], others: Iterable[str]) -> bool:
-    """Are these the same monitors, in whichever order and form?"""
+    """True if these are the same monitors, in any order and form."""
     one, two = [addresses(it) for it in some], [addresses(it) for it in others]
     return all(any(a & b for b in two) for a in one) and all(any(a & b for a in one) for b in two)

@@ -202,7 +202,7 @@ class Run:
         except Refused as no:
             self.write("refused", name, {"reason": str(no)})
             raise
-        except Exception as error:  # one that nobody foresaw, too
+        except Exception as error:  # a defect of the harness too
             took_s = time.monotonic() - began
             self.write("observation", probe, _observed(name, at, took_s, error=_in_words(error)))
             if isinstance(error, Unhealed):

@@ -1,4 +1,4 @@
-"""Notices for the report that are no part of an observation, such as an object that is left behind.
+"""Notices for the report beside an observation, such as an object that could not be removed.
 
 The engine collects the notices of each look; the code that gives one does not know its collector.
 """

@@ -13,8 +13,8 @@ _TAKEN = re.compile(r"-\d{9,}(\.zip|\.db)?$")
 def not_whole(file: Mapping[str, Any]) -> str | None:
     """Why a listed file (``name``, ``bytes``, perhaps ``database``) is no whole snapshot.
 
-    None for one that is. A file that is named like a snapshot is taken for one whatever it holds:
-    a restore must then show what is wrong with it.
+    None for a whole one. A file with a snapshot's name counts as a snapshot, also with other
+    contents: the restore then shows what is wrong with it.
     """
     name = str(file["name"])
     if name.endswith((".part", ".tmp")):

@@ -36,8 +36,8 @@ Feature: The Kubernetes API
     Background:
       Given every API service, and every namespace that is being deleted
 
-    Scenario: Every part of the API has a server behind it
+    Scenario: Every group of the API is served
       Then every API service is available
 
-    Scenario: What was deleted is gone
+    Scenario: Every deleted namespace is gone
       Then no namespace is stuck in its deletion

@@ -11,5 +11,5 @@ Feature: The load balancer
   Scenario: The service answers from outside
     Then the service answers at its address
 
-  Scenario: The next service will be given one too
+  Scenario: There is an address for the next service
     Then the load balancer's pool has addresses left

@@ -14,7 +14,7 @@ Feature: The old platform
     Scenario: Every service has all of its tasks
       Then every Swarm service has its replicas
 
-    Scenario: No update was begun and left
+    Scenario: No update is paused or takes too long
       Then no Swarm update stands still
 
   Rule: Its services serve

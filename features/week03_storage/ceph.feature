@@ -18,7 +18,7 @@ Feature: Ceph
   Scenario: Each machine gives its disk
     Then every OSD is up and in
 
-  Scenario: Each disk answers, whatever Ceph remembers of it
+  Scenario: Each OSD answers when it is asked itself
     Then every OSD answers
 
   Scenario: All data is served and has all its copies

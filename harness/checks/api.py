@@ -124,7 +124,7 @@ def kubeconfigs_private(case: Case) -> Verdict:
 
 
 def services_available(case: Case) -> Verdict:
-    """While one is not, ``kubectl`` and the deletion of every namespace stumble over its group."""
+    """An unavailable one breaks ``kubectl`` for its group, and the deletion of every namespace."""
     seen = looks(case, _OBJECTS, [case.cluster.name])
     services = seen.values[case.cluster.name]["services"] if seen.values else {}
     findings = [
@@ -145,7 +145,7 @@ def namespaces_go(case: Case) -> Verdict:
     seen = looks(case, _OBJECTS, [case.cluster.name])
     going = seen.values[case.cluster.name]["terminating"] if seen.values else {}
     at = case.of(_OBJECTS)[case.cluster.name].at if seen.values else 0.0
-    # First what the harness itself has left: it is the operator's to remove with `heal`.
+    # The harness's own come first: `./cutover heal` removes them.
     ordered = sorted(going.items(), key=lambda it: (not it[1].get("ours"), it[0]))
     findings = []
     ages = {name: (at - it["since"]) / _MINUTE_S for name, it in ordered if "error" not in it}

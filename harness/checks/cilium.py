@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Any
 
 from harness.checks.findings import Finding, conclude, looks, names, unknown, wanted
@@ -51,7 +50,7 @@ def _unwell(found: Mapping[str, Any]) -> Iterator[str]:
 def _failing(found: Mapping[str, Any], at: float, target: Mapping[str, float]) -> Iterator[str]:
     """Controllers that have failed for long; a healthy agent has some that fail now and then."""
     for it in found["controllers"]:
-        since_s = _since(it["last_success"], at)
+        since_s = None if it["last_success"] is None else at - it["last_success"]
         long_s = target["controller_minutes"] * _MINUTE_S
         if it["failures"] < _IN_A_ROW or (since_s is not None and since_s <= long_s):
             continue
@@ -63,13 +62,6 @@ def _failing(found: Mapping[str, Any], at: float, target: Mapping[str, float]) -
             f"{target['controller_minutes']:g} min, seen {it['failures']} failures in a row and "
             f"{last}: {it['message']}"
         )
-
-
-def _since(moment: str, at: float) -> float | None:
-    """Seconds from a time in UTC to ``at``; None for Go's zero time, which stands for never."""
-    if not moment or moment.startswith("0001-"):
-        return None
-    return at - datetime.fromisoformat(moment).timestamp()
 
 
 def _reached(machine: str, found: Mapping[str, Any], nodes: int) -> Iterator[Finding]:

@@ -12,6 +12,8 @@ from harness.model import Case, Verdict
 _PROBE = "host-facts"
 # chrony's reference when it follows none: nothing yet, or its own clock.
 _NO_SOURCE = ("00000000", "7F7F0101")
+_OTHERS = ("systemd-timesyncd.service", "ntpsec.service", "ntpd.service", "ntp.service")
+_REMEDY = "./cutover provision nodes brings chrony"
 _DAEMONS = ("chrony.service", "chronyd.service")
 
 
@@ -25,16 +27,18 @@ def time_daemon(states: Mapping[str, Mapping[str, str]], field: str, *wanted: st
 
 
 def follow_source(case: Case) -> Verdict:
-    """chrony goes on saying ``Normal`` after its last source has died: the sources are judged."""
+    """chrony still says ``Normal`` after its last source has died, so the sources are judged."""
     target = wanted(case, "clock_source_offset_ms", "clock_update_minutes")
     limit = target["clock_source_offset_ms"]
     seen, units = _each(case, "chrony"), _each(case, "units")
     offsets = {name: abs(value["offset_s"]) * 1000 for name, value in seen.values.items()}
     ages = [it["updated_s"] / 60 for it in seen.values.values() if it["updated_s"] is not None]
     findings = [
-        Finding(name, f"expected a running chrony, seen {what}: the clock follows nothing")
+        unknown(name, f"{other} keeps this clock, and only chrony can be asked: {_REMEDY}")
+        if (other := other_daemon(states))
+        else Finding(name, "expected a running chrony, seen it stopped: the clock follows nothing")
         for name, states in units.values.items()
-        if (what := _not_running(states))
+        if not time_daemon(states, "ActiveState", "active")
     ]
     for name, value in seen.values.items():
         findings += [Finding(name, says) for says in _lost(value, target["clock_update_minutes"])]
@@ -53,13 +57,9 @@ def follow_source(case: Case) -> Verdict:
     )
 
 
-def _not_running(states: Mapping[str, Mapping[str, str]]) -> str | None:
-    """Why chrony does not keep this machine's time; None when it does."""
-    if time_daemon(states, "ActiveState", "active"):
-        return None
-    if all(states.get(unit, {}).get("LoadState") == "not-found" for unit in _DAEMONS):
-        return "it not installed (./cutover provision nodes brings it)"
-    return "it stopped"
+def other_daemon(states: Mapping[str, Mapping[str, str]]) -> str | None:
+    """The running unit that keeps a clock in chrony's place."""
+    return next((it for it in _OTHERS if states.get(it, {}).get("ActiveState") == "active"), None)
 
 
 def _lost(chrony: Mapping[str, Any], limit_minutes: float) -> Iterator[str]:

@@ -173,7 +173,7 @@ def sites_answer(case: Case) -> Verdict:
                 continue
             where = known.at(page, address)
             if where not in asked:
-                findings.append(unknown(where, "nobody asked there"))
+                findings.append(unknown(where, "this page was not asked for"))
                 continue
             values[where] = asked[where]
             findings += _flaw(where, asked[where], page, known)

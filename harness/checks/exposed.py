@@ -10,7 +10,7 @@ from harness.checks.findings import Finding, conclude, looks, names, unknown
 from harness.model import Case, Port, Verdict
 
 _PORTS = "open-ports"
-# What listens on these where Kubernetes and Ceph run; said of a port whose program nobody knows.
+# What usually listens on these ports; named where the machine does not tell the program.
 _KNOWN = {
     111: "rpcbind",
     2375: "Docker",
@@ -119,18 +119,18 @@ def _also(name: str, address: str, ports: Sequence[str]) -> Finding:
 
 
 def _unasked(name: str, value: Mapping[str, Any]) -> Iterator[Finding]:
-    """Public addresses that the machine has and the profile does not say: nobody asked there."""
+    """Public addresses of the machine that the profile does not declare: they were not asked."""
     machine = value["machine"]
     if "error" in machine:
         yield unknown(name, f"what listens there: {machine['error']}")
         return
     own = machine["value"]["addresses"]
     if more := [it for it in own if ip_address(it).is_global and it not in value["tcp"]]:
-        yield unknown(name, f"nobody asked at {names(more)}: declare it as an outside_address")
+        yield unknown(name, f"{names(more)} was not asked: declare it as an outside_address")
 
 
 def _programs(sockets: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int], str]:
-    """Who listens on a port; when several do, whoever is not on the loopback alone."""
+    """The program that listens on each port; one beyond the loopback before one on it alone."""
     inner_first = sorted(sockets, key=lambda it: not ip_address(it["address"]).is_loopback)
     return {(it["protocol"], it["port"]): it["program"] for it in inner_first}
 

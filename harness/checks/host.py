@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.checks.clocks import time_daemon
+from harness.checks.clocks import other_daemon, time_daemon
 from harness.checks.findings import Facts, Finding, conclude, facts, joined, wanted
 from harness.model import Case, Machine, Verdict
 
@@ -181,7 +181,7 @@ def safe_to_reboot(case: Case) -> Verdict:
     findings += [
         Finding(name, "expected chrony to start at boot, seen it disabled")
         for name, states in units.values.items()
-        if not time_daemon(states, "UnitFileState", "enabled", "alias")
+        if not (time_daemon(states, "UnitFileState", "enabled", "alias") or other_daemon(states))
     ]
     return conclude(
         findings,

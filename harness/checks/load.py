@@ -3,7 +3,7 @@
 What is judged is the value of a load beside a drill or a soak (``harness.drill.loads``). A load of
 which less than 99 % began when it was planned says nothing of the platform: whoever offered it was
 too busy. A 429 is the ingress's own limit on the one address that all visitors here share: it is
-no failure, and no proof that anybody was served.
+no failure, and no proof that customers are served.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def limited_by_ingress(
 
 
 def _made(cut: Mapping[str, Any]) -> int:
-    """How many requests came to an end, whatever it was; journals of before knew no limit."""
+    """How many requests ended: answered, failed or limited; older journals have no "limited"."""
     return int(cut["answered"] + cut["failed"] + sum(cut.get("limited", {}).values()))
 
 

@@ -47,7 +47,7 @@ def _places(
         yield "S3", value["s3"]
         return
     for server in case.cluster.servers:
-        items = value["listed"].get(server.name, {"error": "nobody looked there"})
+        items = value["listed"].get(server.name, {"error": "the probe did not look there"})
         yield server.name, items.get(kind, items)
 
 
@@ -89,6 +89,7 @@ def copied(case: Case) -> Verdict:
     findings = []
     if not ages and not seen.unseen:
         findings.append(Finding("etcd", f"expected a copy off the machine, seen none{also}"))
+        findings += _uploaded(value) if value.get("s3") else []
     elif ages:
         if min(ages.values()) > limit:
             text = f"expected a copy of the last {limit:g} hours, seen the newest to be"
@@ -111,9 +112,9 @@ def _elsewhere(case: Case, newest: Mapping[str, Any]) -> list[Finding]:
 def _uploaded(value: Mapping[str, Any]) -> list[Finding]:
     """What is wrong with RKE2's uploads: the last one failed, or is of another size."""
     uploads = value["s3"]["value"]
-    last = max(uploads, key=lambda file: float(file["modified"]))
+    last = max(uploads, key=lambda file: float(file["modified"]), default=None)
     findings = []
-    if not last["ready"]:
+    if last is not None and not last["ready"]:
         text = f"expected {last['name']} to be uploaded, seen {last['error'] or 'it is not ready'}"
         findings.append(Finding("S3", text))
     sizes = {

@@ -14,10 +14,9 @@ from harness.throttling import TOO_MANY
 _PROBE = "swarm"
 _SWARM = "Swarm"
 _SAID = 2  # tasks that a reason tells of
-# A task that failed so often in a short while fails again and again, whatever it is just now.
+# A task that failed so often in a short while keeps failing, also if it runs at the moment.
 _AGAIN = 3
-# How Docker says that an update stands. What it says beside these (paused, rollback_paused) waits
-# for somebody.
+# States of an update in which it needs no operator; in others (paused, rollback_paused) it does.
 _SETTLED = ("completed", "rollback_completed")
 _GOING_ON = ("updating", "rollback_started")
 
@@ -199,7 +198,7 @@ def _task(task: Mapping[str, Any]) -> str:
 
 
 def updates_are_done(case: Case) -> Verdict:
-    """No update waits for somebody, or goes on for longer than one may."""
+    """No update is paused, and none takes longer than the target."""
     key = "update_minutes"
     target = wanted(case, key)
     seen = _seen(case)
@@ -216,7 +215,9 @@ def updates_are_done(case: Case) -> Verdict:
             text = f"expected no update to stand still, seen it {update['state']}{why}"
             findings.append(Finding(it["name"], text))
         elif update["age_s"] is None:
-            findings.append(unknown(it["name"], f"an update goes on since nobody says when{why}"))
+            findings.append(
+                unknown(it["name"], f"an update goes on, and Docker does not say since when{why}")
+            )
         else:
             minutes.append(update["age_s"] / 60)
             if minutes[-1] > target[key]:
@@ -365,7 +366,7 @@ def _wrong(
 
 
 def _is_limited(it: Mapping[str, Any], answer: SwarmAnswer) -> bool:
-    """Was there a 429 that nobody declared: too many requests of the one address that asks?"""
+    """True for a 429 that is not declared: the ingress limits the one address that asks."""
     status = it.get("value", {}).get("status")
     return status == TOO_MANY and TOO_MANY not in answer.statuses
 

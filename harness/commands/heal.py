@@ -58,9 +58,9 @@ def heal(
         for folder in _newest() if named is None else [named]:
             try:
                 mended += _mend_run(folder, profile, reach, unread)
-            except Exception as error:  # no journal keeps another's faults from being mended
+            except Exception as error:  # one bad journal does not stop the others
                 unread.append(f"{folder.name}: {_in_words(error)}")
-        # Last: to see that nobody owns them takes a while.
+        # Last: to see that their owners are gone takes a while.
         mended += sweep_namespaces(reach, _said)
     if named is not None:
         mended += [Mended(what="its journal", place=named.name, trouble=it) for it in unread]
@@ -103,7 +103,7 @@ def _left_of(records: Iterable[Record], profile: Profile) -> Mapping[str, Mappin
             return {}
     except NotProven:
         raise
-    except Exception as error:  # of another version, or damaged in a way that nobody foresaw
+    except Exception as error:  # of another version, or damaged
         raise NotProven(f"its journal cannot be read: {_in_words(error)}") from error
     return trail.left
 

@@ -48,9 +48,9 @@ def soak(
     shorter than the gate wants), 4 (refused) or 5 (a fault could not be taken back).
     """
     seconds(duration)
-    may_disrupt(load_profile(cluster), allowed=allow_disruption)
     if resume is not None:
         run_folder(ROOT / "reports", resume)
+    may_disrupt(load_profile(cluster), allowed=allow_disruption)
     options = [*_OPTIONS, f"--soak-for={duration}"]
     options += [f"--seed={seed}"] if seed is not None else []
     # What a run was asked to prove is in its journal already.
@@ -77,8 +77,8 @@ def replay(
     Ends as soak does; with --shrink, with 1 when some turns still fail (it says which) and 0 when
     none of them fail any more.
     """
-    may_disrupt(load_profile(cluster), allowed=allow_disruption)
     wanted = [turn.number for turn in chosen_turns(run_folder(ROOT / "reports", run), turns)]
+    may_disrupt(load_profile(cluster), allowed=allow_disruption)
     if shrink:
         _shrink(run, wanted, cluster, as_json=as_json)
     options = [*_OPTIONS, _ONLY, f"--replay={run}", f"--turns={','.join(map(str, wanted))}"]

@@ -20,7 +20,7 @@ def how_it_ended(error: BaseException) -> dict[str, str]:
 
 
 def in_words(error: BaseException) -> str:
-    """An error as it is told, also one that nobody foresaw."""
+    """An error in the words of a report, also one that is a defect of the harness."""
     if isinstance(error, KeyboardInterrupt):
         return BY_HAND
     return str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"

@@ -118,7 +118,7 @@ def _see_gone(reach: Reach, data: Mapping[str, Any]) -> None:
 def _first(*calls: Callable[[], None]) -> str | None:
     """Make the calls in order; what the first one that fails says, or None.
 
-    Whatever it is that it says: one thing that cannot be mended keeps no other from being mended.
+    Any exception counts: a leftover that cannot be mended does not stop the others.
     """
     for call in calls:
         try:

@@ -145,7 +145,7 @@ def rebuilt(events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 @contextmanager
 def _ending_well(value: dict[str, Any]) -> Iterator[None]:
-    """Whatever ends the body, what follows it is done, and told that it ended early."""
+    """End the body early without an error: the code after it runs, and is told why it ended."""
     try:
         yield
     except (Exception, KeyboardInterrupt) as error:
@@ -174,7 +174,7 @@ def _take(turn: Turn, rules: Soak, stage: Stage, books: Books, mark: Mark, told:
         raise
     except Refused as no:
         entry["refused"] = str(no).partition("\n")[0]
-    except Exception as error:  # one answer that nobody foresaw ends a turn, and no soak
+    except Exception as error:  # a defect of the harness ends this turn, not the soak
         entry["error"] = in_words(error)
     finally:
         if entry["before"]:

@@ -28,7 +28,7 @@ _PATH = f"{_COLLECTION}/{NAME}"
 # A harness that was killed holds it for so long; the fault's own lease is shorter.
 DURATION_S = 45
 RENEW_S = 10.0
-# Nobody waits for a duration that no harness writes.
+# The longest duration that is waited for; a harness writes DURATION_S.
 _LONGEST_S = 300
 _LOOK_EVERY_S = 1.0
 _REMEDY = "wait for it; the Lease of a harness that was killed ends by itself"

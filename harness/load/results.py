@@ -2,7 +2,7 @@
 
 Each line is JSON: some ``{"stage"}`` of its start, ``{"began"}``, then ``{"second", …}`` with a
 bucket, several of which may be of one second, and at last ``{"ended"}``. All times are of the
-computer's monotonic clock, which the generator shares with whoever started it.
+computer's monotonic clock, which the generator shares with the process that started it.
 """
 
 from __future__ import annotations

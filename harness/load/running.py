@@ -97,7 +97,7 @@ class Running:
             ) from error
 
     def _started(self, within_s: float, lifeless_s: float) -> None:
-        """Wait until the generator has brought a first request to its end, whatever came of it."""
+        """Wait until the generator's first request has ended, answered or failed."""
         sign, seen_at = self._sign_of_life(), time.monotonic()
 
         def looked() -> bool:

@@ -1,13 +1,12 @@
-"""What the whole API hangs on: APIServices behind it, and namespaces that do not go."""
+"""APIServices that are not available, and namespaces that stay in their deletion."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, ClassVar
 
-from harness.errors import TransportError
 from harness.model import JSON
+from harness.probes.objects import Described, described, epoch, listed, must, text, texts
 from harness.probes.pods import is_ours
 from harness.transport import Reach
 
@@ -29,42 +28,37 @@ class ApiObjects:
         return [reach.profile.name]
 
     def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
-        services = reach.kube.get(_SERVICES, within_s=10.0)["items"]
-        spaces = reach.kube.get("/api/v1/namespaces", within_s=10.0)["items"]
-        try:
-            going = [it for it in spaces if it["metadata"].get("deletionTimestamp")]
-            return {
-                "services": {it["metadata"]["name"]: _service(it) for it in services},
-                "terminating": {it["metadata"]["name"]: _terminating(it) for it in going},
-            }
-        except (KeyError, TypeError) as error:
-            raise TransportError(f"the API lists an object without a name: {error!r}") from error
+        services = described(reach.kube.get(_SERVICES, within_s=10.0), _service)
+        spaces = described(reach.kube.get("/api/v1/namespaces", within_s=10.0), _terminating)
+        going = {name: it for name, it in spaces.values.items() if it is not None}
+        return {"services": _all(services.values, services), "terminating": _all(going, spaces)}
 
 
-def _conditions(item: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
-    listed = (item.get("status") or {}).get("conditions") or ()
-    return {str(it["type"]): it for it in listed}
+def _all(understood: Mapping[str, JSON], found: Described) -> dict[str, JSON]:
+    return {**understood, **{name: {"error": why} for name, why in found.odd.items()}}
 
 
 def _service(item: Mapping[str, Any]) -> JSON:
-    try:
-        condition = _conditions(item).get("Available", {})
-    except (KeyError, TypeError, AttributeError) as error:
-        return {"error": f"its object cannot be read: {error!r}"}
+    found = [it for it in _conditions(item) if must(it, "type") == "Available"]
+    condition = found[0] if found else {}
     return {
-        "available": str(condition.get("status", "absent")),
-        "message": str(condition.get("message") or condition.get("reason") or ""),
+        "available": text(condition, "status") or "absent",
+        "message": text(condition, "message") or text(condition, "reason") or "",
     }
 
 
 def _terminating(item: Mapping[str, Any]) -> JSON:
-    try:
-        since = datetime.fromisoformat(item["metadata"]["deletionTimestamp"]).timestamp()
-        kept = [it for it in _conditions(item).values() if it.get("status") == "True"]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        return {"error": f"its object cannot be read: {error!r}"}
+    """What keeps a namespace that is being deleted; None for one that stays."""
+    since = epoch(item, "metadata", "deletionTimestamp")
+    if since is None:
+        return None
+    kept = [it for it in _conditions(item) if text(it, "status") == "True"]
     return {
         "since": since,
-        "ours": is_ours(item),
-        "messages": [str(it.get("message") or it["type"]) for it in kept],
+        "ours": is_ours(texts(item, "metadata", "labels")),
+        "messages": [text(it, "message") or must(it, "type") for it in kept],
     }
+
+
+def _conditions(item: Mapping[str, Any]) -> Sequence[Any]:
+    return listed(item, "status", "conditions")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, ClassVar
 
 from harness.errors import TransportError
@@ -28,8 +29,8 @@ class Cilium:
     The value has "pod" (None when there is none), "ready", and when it is ready:
 
     * "parts": name → {"state": Ok, Warning, Failure or Disabled, "message"};
-    * "controllers": those that fail now, each {"name", "failures": in a row, "last_success": a time
-      in UTC, the year 1 for never, "message"};
+    * "controllers": those that fail now, each {"name", "failures": in a row, "last_success": UTC
+      seconds, None for never, "message"};
     * "health": the state of Cilium's own health probes (Ok, Disabled …), and "reachable":
       {"nodes", "of"}, how many nodes they reach, this one included; None when they do not say.
     """
@@ -67,6 +68,13 @@ def _status(reach: Reach, pod: str, *words: str) -> str:
     return done.stdout
 
 
+def _moment(written: str) -> float | None:
+    """UTC seconds; None for Go's zero time, the year 1, which stands for never."""
+    if not written or written.startswith("0001-"):
+        return None
+    return datetime.fromisoformat(written).timestamp()
+
+
 def _told(status: Mapping[str, Any]) -> dict[str, JSON]:
     health = (status.get("cluster") or {}).get("ciliumHealth") or {}
     return {
@@ -79,7 +87,7 @@ def _told(status: Mapping[str, Any]) -> dict[str, JSON]:
             {
                 "name": str(it["name"]),
                 "failures": int(it["status"]["consecutive-failure-count"]),
-                "last_success": it["status"].get("last-success-timestamp", ""),
+                "last_success": _moment(it["status"].get("last-success-timestamp") or ""),
                 "message": it["status"].get("last-failure-msg", ""),
             }
             for it in status.get("controllers") or ()

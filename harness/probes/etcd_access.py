@@ -42,7 +42,7 @@ class EtcdAccess:
 def etcd_access(shell: Shell, profile: Profile, server: str) -> EtcdAccess:
     """Where the member on a server answers; RKE2's own places when its configuration is not there.
 
-    Raises nothing: a server that cannot be asked is told by whoever asks it next.
+    Raises nothing: the look that follows asks the same server, and reports that it cannot.
     """
     paths = profile.kubernetes.etcd_configuration
     try:

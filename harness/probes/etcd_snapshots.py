@@ -93,13 +93,13 @@ def _in_s3(reach: Reach) -> Any:
     try:
         found = reach.kube.get(_RECORD)["items"]
         return {"value": [_recorded(item) for item in found if "s3" in item["spec"]]}
-    except (TransportError, KeyError, ValueError) as error:
+    except (TransportError, AttributeError, KeyError, TypeError, ValueError) as error:
         return {"error": f"RKE2's record of its snapshots (etcdsnapshotfiles): {error}"}
 
 
 def _recorded(item: Mapping[str, Any]) -> dict[str, Any]:
     """One ETCDSnapshotFile; RKE2 records an upload that failed, too."""
-    status = item.get("status", {})
+    status = item.get("status") or {}
     created = status.get("creationTime") or item["metadata"]["creationTimestamp"]
     return {
         "name": item["spec"]["snapshotName"],

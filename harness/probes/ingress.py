@@ -30,11 +30,11 @@ from harness.transport import HTTP, HTTPS, Answer, EntryPoint, Reach
 
 _NAME = "site"
 _ROUTED_WITHIN_S = 60.0
-# If one address serves the site and another still does not after that, it is not late, but wrong.
+# If one address serves the site and another still does not after this long, that is a failure.
 _AFTER_ANOTHER_S = 15.0
-# Declared sites are customers' own: they are asked for one page after another, nearly.
+# Declared sites are customers' own: few pages are asked for at a time.
 _PAGES_AT_ONCE = 8
-# Reserved by RFC 2606: nobody's name, whatever the name server says.
+# Reserved by RFC 2606: no site of a customer has this name.
 _DOMAIN = "cutover.example"
 
 
@@ -129,10 +129,10 @@ class _Visit:
         return time.monotonic() > self._first + _AFTER_ANOTHER_S
 
     def _stranger(self, address: str) -> JSON:
-        """The status that a host gets which nobody declared; the first that is not 404."""
+        """The status for a host without a route; the first that is not 404."""
         for entry in self._entries:
             try:
-                answer = self._followed(f"nobody.{_DOMAIN}", address, entry)
+                answer = self._followed(f"stranger.{_DOMAIN}", address, entry)
             except Denied:
                 continue  # without a certificate for it there is no site either
             if answer.status == TOO_MANY:
@@ -182,7 +182,7 @@ def _page(reach: Reach, known: IngressDeclared, page: IngressPage, address: str)
     answer = reach.outside.get(page.host, page.path, at=address, entry=entry)
     if answer.status == TOO_MANY != page.status:
         return {"limited": told(answer.headers)}
-    # What follows the question mark may be somebody's secret.
+    # A query string may hold a secret.
     location = answer.headers.get("location", "").partition("?")[0]
     said = page.says in answer.body
     return {"value": {"status": answer.status, "said": said, "location": location}}

@@ -7,9 +7,11 @@ from ipaddress import ip_address
 from typing import Any, ClassVar
 
 from harness.model import JSON
+from harness.probes.objects import Odd, described, listed, must, text, texts
 from harness.transport import Reach
 
 _ROLE = "node-role.kubernetes.io/"
+_INTERNAL = "InternalIP"
 
 
 class Nodes:
@@ -25,34 +27,32 @@ class Nodes:
         return [reach.profile.name]
 
     def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
-        listed = reach.kube.get("/api/v1/nodes", within_s=10.0)
-        return {item["metadata"]["name"]: _readable(item) for item in listed["items"]}
-
-
-def _readable(item: Mapping[str, Any]) -> JSON:
-    """The node, or an ``error`` that costs this node alone."""
-    try:
-        return _node(item)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        return {"error": f"the API's object of this node cannot be read: {error!r}"}
+        found = described(reach.kube.get("/api/v1/nodes", within_s=10.0), _node)
+        return {**found.values, **{name: {"error": why} for name, why in found.odd.items()}}
 
 
 def _node(item: Mapping[str, Any]) -> JSON:
-    status, labels = item["status"], item["metadata"].get("labels") or {}
+    labels = texts(item, "metadata", "labels")
+    addresses = [it for it in listed(item, "status", "addresses") if text(it, "type") == _INTERNAL]
+    conditions = listed(item, "status", "conditions")
     return {
-        "addresses": [
-            str(ip_address(a["address"]))
-            for a in status.get("addresses") or ()
-            if a["type"] == "InternalIP"
-        ],
+        "addresses": [_address(must(it, "address")) for it in addresses],
         "roles": sorted(label[len(_ROLE) :] for label in labels if label.startswith(_ROLE)),
-        "version": status["nodeInfo"]["kubeletVersion"],
-        "conditions": {c["type"]: c["status"] for c in status.get("conditions") or ()},
-        "taints": [_taint(taint) for taint in item["spec"].get("taints") or ()],
+        "version": must(item, "status", "nodeInfo", "kubeletVersion"),
+        "conditions": {must(it, "type"): must(it, "status") for it in conditions},
+        "taints": [_taint(taint) for taint in listed(item, "spec", "taints")],
     }
 
 
-def _taint(taint: Mapping[str, str]) -> str:
+def _address(written: str) -> str:
+    """An address in its usual form; IPv6 has many."""
+    try:
+        return str(ip_address(written))
+    except ValueError as error:
+        raise Odd(f"an InternalIP is no address: {written}") from error
+
+
+def _taint(taint: Any) -> str:
     """A taint as ``kubectl taint`` writes it: key=value:effect, or key:effect."""
-    value = f"={taint['value']}" if taint.get("value") else ""
-    return f"{taint['key']}{value}:{taint['effect']}"
+    value = text(taint, "value")
+    return f"{must(taint, 'key')}{f'={value}' if value else ''}:{must(taint, 'effect')}"

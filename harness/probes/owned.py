@@ -2,8 +2,7 @@
 
 A namespace lives as long as its owner renews it: an annotation changes every few seconds. An owner
 is gone if the annotation did not change for ``LASTS_S`` while we watched, by our own monotonic
-clock: no two computers' clocks are compared, and time in which the API did not answer does not
-count.
+clock: no two computers' clocks are compared. An API that does not answer meanwhile ends the watch.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from typing import Any
 
-from harness.errors import HarnessError, TimedOut, TransportError
+from harness.errors import HarnessError, TimedOut
 from harness.probes import volumes
 from harness.transport import Kube
 from harness.waiting import until
@@ -80,8 +79,8 @@ def sweep(
 ) -> Mapping[str, str | None]:
     """Remove every namespace of ours whose owner is gone, with its claims and their volumes.
 
-    Takes as long as it takes to see that: nothing if there is none, about ``LASTS_S`` else, and
-    until they are gone. Returns the name of each, and why it is still there; None: it is gone.
+    Takes about ``LASTS_S``, and then until they are gone; no time if there is no such namespace.
+    Returns the name of each, and why it is still there; None: it is gone.
     ``keep`` is an owner whose namespaces are kept. Raises TransportError if the API does not list
     them.
     """
@@ -90,13 +89,8 @@ def sweep(
     swept: dict[str, str | None] = {}
 
     def settled() -> bool:
-        try:
-            found = {
-                name: meta for name, meta in _ours(kube).items() if not _is_kept(name, meta, keep)
-            }
-        except TransportError:
-            first.clear()
-            raise
+        listed = _ours(kube)
+        found = {name: meta for name, meta in listed.items() if not _is_kept(name, meta, keep)}
         now = time.monotonic()
         for name, meta in found.items():
             value = (meta.get("annotations") or {}).get(RENEWED)
@@ -112,7 +106,7 @@ def sweep(
 
     until(settled, within_s=2 * LASTS_S, what="owners of namespaces", every_s=_LOOK_EVERY_S)
     _wait_gone(kube, swept)
-    with contextlib.suppress(HarnessError):  # whoever may not change volumes has left none
+    with contextlib.suppress(HarnessError):  # a harness that may not change volumes has left none
         volumes.sweep(kube, list(_ours(kube)))
     return swept
 

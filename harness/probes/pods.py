@@ -31,7 +31,7 @@ _NOBODY = 65534
 
 @contextlib.contextmanager
 def namespace(kube: Kube, *, claims: bool = False) -> Iterator[str]:
-    """A namespace for one look; it is deleted afterwards, whatever happened.
+    """A namespace for one look; it is deleted afterwards, also when the look fails.
 
     With ``claims``, the volumes of its claims are removed too, and those of looks that were killed.
     """
@@ -50,7 +50,7 @@ def namespace_named(
     *,
     claims: bool = False,
 ) -> Iterator[str]:
-    """A namespace of that name, where pods must be harmless; it goes afterwards, come what may.
+    """A namespace of that name, where pods must be harmless; it is deleted afterwards in any case.
 
     ``owner`` is the run that may take it up again when this harness was killed.
     """
@@ -75,9 +75,8 @@ def namespace_named(
         yield name
 
 
-def is_ours(item: Mapping[str, Any]) -> bool:
-    """Did the harness make this object?"""
-    labels = item["metadata"].get("labels") or {}
+def is_ours(labels: Mapping[str, str]) -> bool:
+    """Does an object with these labels belong to the harness?"""
     return all(labels.get(key) == value for key, value in _OURS.items())
 
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
-from kubernetes.utils.quantity import parse_quantity
-
 from harness.model import JSON
 from harness.transport import Reach
+from harness.transport.quantity import size_bytes
 
 Item: TypeAlias = Mapping[str, Any]
 
@@ -83,7 +82,7 @@ def _memory(resources: Item | None) -> int:
 
 
 def _bytes(quantity: Any) -> int:
-    return int(parse_quantity(quantity))
+    return size_bytes(str(quantity))
 
 
 def _node(item: Item) -> JSON:

@@ -37,8 +37,9 @@ class NewPartition(Frozen):
 class Disks(NewPartition):
     """The partition on each machine that is given to Ceph, and where its measurements are kept.
 
-    ``osds`` says which OSD belongs on which machine. While ``state`` is ``raw`` nobody may use it,
-    afterwards (``osd``) only that OSD. ``allow_writes`` lets ``bench osd`` write over all of it.
+    ``osds`` says which OSD belongs on which machine. While ``state`` is ``raw``, nothing may use
+    the partition; afterwards (``osd``) only that OSD may. ``allow_writes`` lets ``bench osd`` write
+    over all of it.
     """
 
     state: Literal["raw", "osd"]

@@ -15,7 +15,7 @@ from harness.settings.places import ProfilePath
 _PORTS: Mapping[str, int] = {"http": 80, "https": 443}
 # The names that Traefik's documentation and its Helm chart give its entry points.
 _ENTRY_POINTS: Mapping[str, str] = {"http": "web", "https": "websecure"}
-# What a site is asked for where nobody says; the load asks for its own paths then.
+# The paths of a site that declares none; the load asks for its own paths then.
 _PATHS = ("/healthz",)
 
 Host = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]

@@ -27,8 +27,8 @@ class Legacy(Frozen):
     root: Annotated[str, Field(pattern="^/")] = "/"
     # The manifest of before the work: `./cutover backup baseline` writes it.
     baseline: ProfilePath
-    # What may change: patterns of paths in it. Each names a thing and all that is in it, and ``*``
-    # stays within one name.
+    # What may change: patterns of paths in it. Each names a file, or a folder with its contents;
+    # ``*`` stays within one name.
     may_change: tuple[Annotated[str, Field(pattern="^[^/]")], ...] = Field(
         default=(), alias="except"
     )

@@ -90,7 +90,7 @@ def test_an_osd_that_is_down_refuses_every_fault() -> None:
     assert "1 OSDs are down" in why
 
 
-def test_an_osd_that_does_not_answer_holds_no_copy_whatever_ceph_says_of_it() -> None:
+def test_an_osd_that_does_not_answer_holds_no_copy_though_ceph_says_so() -> None:
     silent = tuple(
         f"osd.{n} on {name} is up in Ceph's map and does not answer (refused)"
         for n, name in enumerate(THREE)

@@ -147,8 +147,12 @@ GAPS: list[tuple[str, Defect, str]] = [
     (ROUTED, _site(ours={"limited": "", "took_s": 1}), "limits our one address (429"),
     (UNKNOWN, _site(stranger={"limited": "retry-after: 2"}), "429 Too Many Requests; retry-after"),
     (SITES, _page({"limited": "retry-after: 2"}), "limits our one address to 30/min (429 Too"),
-    (SITES, lambda seen: seen["ingress"]["test"]["pages"].pop(PAGE), f"{PAGE}: nobody asked"),
-    (SITES, lambda seen: seen["ingress"]["test"].pop("pages"), "nobody asked there"),
+    (
+        SITES,
+        lambda seen: seen["ingress"]["test"]["pages"].pop(PAGE),
+        f"{PAGE}: this page was not asked for",
+    ),
+    (SITES, lambda seen: seen["ingress"]["test"].pop("pages"), "this page was not asked for"),
     (TLS, _site(certificate={"error": "no answer"}), "no answer"),
     (TLS, lambda seen: seen["ingress"]["test"]["sites"].update({"10.0.0.2": {"error": "x"}}), "x"),
 ]
@@ -252,7 +256,7 @@ YOUNG = ("etcd-snapshot-a-1746343203.part", 4096), ("etcd-snapshot-a-1746343203"
 
 
 def _among_the_listed(*files: Any) -> Defect:
-    """These lie on the first server, which has a whole one that is 80 hours old; nobody else."""
+    """These lie on the first server, which alone has a whole one, 80 hours old."""
 
     def change(seen: Seen) -> None:
         listed = _snapshots(seen)["listed"]
@@ -314,6 +318,7 @@ def test_in_s3_a_snapshot_is_off_the_machine_by_rke2s_own_record() -> None:
         ([], "seen none"),
         ([_upload(hours=30)], "30.0 hours old"),
         ([_upload(), _upload(hours=0.1, ready=False, error="Access Denied.")], "Access Denied."),
+        ([_upload(ready=False, error="Access Denied.")], "S3: expected hourly-"),
         ([_upload(bytes=17)], "with its 4096 bytes, seen 17"),
         ([_upload(bytes=0)], "passed over"),
     ],

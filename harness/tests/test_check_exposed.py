@@ -94,12 +94,12 @@ def test_a_port_is_declared_for_one_protocol_and_one_family() -> None:
     assert judge(seen, exposed_ports=(*declared, Port(51820, "udp", 6))).outcome is Outcome.PASS
 
 
-def test_a_public_address_that_nobody_declared_was_not_asked() -> None:
+def test_a_public_address_that_is_not_declared_was_not_asked() -> None:
     seen = clean()
     on(seen)["machine"]["value"]["addresses"] += ["fd00::1", "2a02:c207:2051::1"]
     verdict = judge(seen)
     assert verdict.outcome is Outcome.NOT_PROVEN
-    assert "nobody asked at 2a02:c207:2051::1: declare it" in verdict.reason
+    assert "2a02:c207:2051::1 was not asked: declare it" in verdict.reason
 
 
 def test_a_machine_that_does_not_say_what_listens_is_not_proven() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from itertools import permutations
 from typing import Any, cast
 
@@ -168,7 +167,7 @@ def test_cilium_agents_that_are_absent_unready_or_unwell_are_named() -> None:
     controller = {
         "name": "bpf-map-sync-cilium_snat_v4_external",
         "failures": 412,
-        "last_success": "0001-01-01T00:00:00.000Z",
+        "last_success": None,
         "message": "no such file or directory",
     }
     seen["cilium"][NAMES[1]]["controllers"] = [controller]
@@ -195,7 +194,7 @@ def test_a_controller_fails_the_check_only_after_many_failures_and_minutes(
     failures: int, last_success_minutes: float, outcome: Outcome
 ) -> None:
     seen = clean()
-    moment = datetime.fromtimestamp(NOW - 60 * last_success_minutes, tz=UTC).isoformat()
+    moment = NOW - 60 * last_success_minutes
     controller = {"name": "sync", "failures": failures, "last_success": moment, "message": "no"}
     seen["cilium"][NAMES[0]]["controllers"] = [controller]
     assert CHECKS["Cilium is healthy on every node"](case(seen)).outcome is outcome

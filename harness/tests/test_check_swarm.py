@@ -204,7 +204,11 @@ GAPS: list[tuple[str, Defect, str]] = [
             "platform_worker: what Docker says of it is not understood: KeyError: 'Mode'",
         )
     ),
-    (UPDATES, update("updating", None), "platform_worker: an update goes on since nobody says"),
+    (
+        UPDATES,
+        update("updating", None),
+        "an update goes on, and Docker does not say",
+    ),
     (INSTANCES, services(lambda it: it.__delitem__(slice(2, 4))), "no service is named odoo-*"),
     (INSTANCES, instance(), "odoo-acme-1a2b3c4d: it is to run, and has no Traefik label"),
     (

@@ -17,6 +17,7 @@ from harness.commands import gate as gate_command
 from harness.commands import history as history_command
 from harness.commands import report as report_command
 from harness.commands import running
+from harness.commands import soak as soak_command
 from harness.commands.history import sparkline
 from harness.errors import (
     ConfigError,
@@ -291,9 +292,11 @@ def test_what_breaks_and_heals_has_help_with_an_example(
 
 
 @pytest.mark.parametrize("words", [("drill", "lose-machine"), ("soak",), ("replay", "latest")])
-def test_nothing_is_broken_when_nobody_allowed_it(
-    cutover: Callable[..., Ended], words: tuple[str, ...]
+def test_nothing_is_broken_without_the_option_that_allows_it(
+    cutover: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
+    monkeypatch.setattr(soak_command, "run_folder", lambda *_: None)
+    monkeypatch.setattr(soak_command, "chosen_turns", lambda *_: ())
     ended = cutover(*words)
     assert ended.status == Exit.REFUSED
     assert "nobody has allowed it" in ended.err

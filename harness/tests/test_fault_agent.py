@@ -304,7 +304,7 @@ def test_a_timer_that_cannot_be_started_is_told(
 @settings(
     max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_whatever_is_in_an_entry_it_is_listed_and_healed(torn: str) -> None:
+def test_an_entry_with_any_content_is_listed_and_healed(torn: str) -> None:
     folder = agent_script.FOLDER / "beef"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "entry.json").write_text(torn)

@@ -69,7 +69,7 @@ def held_by(who: str, seconds_ago: float) -> dict[str, Any]:
 
 
 class Clock:
-    """Time that passes only while somebody sleeps, and what happens meanwhile."""
+    """Time that passes only while a caller sleeps, and what happens meanwhile."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -99,7 +99,7 @@ def test_it_is_held_while_the_body_runs_and_gone_afterwards() -> None:
 
 
 @pytest.mark.parametrize("wrong_by_s", [0, 3600, -3600, 86400 * 400])
-def test_whoever_comes_second_is_refused_when_the_first_renews(
+def test_the_second_harness_is_refused_while_the_first_renews(
     clock: Clock, wrong_by_s: float
 ) -> None:
     """However wrong the clock of one of them is."""
@@ -131,7 +131,7 @@ def test_one_whose_holder_died_is_taken_over_when_it_was_not_renewed_for_its_dur
     assert clock.now == pytest.approx(45)
 
 
-def test_one_that_nobody_holds_is_taken_at_once(clock: Clock) -> None:
+def test_a_lease_without_a_holder_is_taken_at_once(clock: Clock) -> None:
     with lease.held(LeaseKube(held_by("", seconds_ago=0)), "run-1"):
         assert clock.now == 0
 
@@ -149,10 +149,10 @@ def test_an_api_that_falls_silent_meanwhile_shows_no_renewal_and_gives_nothing_a
     kube = LeaseKube(held_by("run-0", seconds_ago=0))
     clock.meanwhile = lambda: setattr(kube, "silent", True)
     with pytest.raises(Unreachable), lease.held(kube, "run-1"):
-        pytest.fail("nobody said that it is ours")
+        pytest.fail("the lease was not taken")
 
 
-def test_nobody_waits_for_a_duration_that_no_harness_writes(clock: Clock) -> None:
+def test_a_duration_that_no_harness_writes_is_not_waited_for(clock: Clock) -> None:
     kube = LeaseKube(held_by("run-0", seconds_ago=0))
     assert kube.kept is not None
     kube.kept["spec"]["leaseDurationSeconds"] = 10**9

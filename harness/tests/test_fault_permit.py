@@ -18,16 +18,14 @@ from harness.faults.budget import Standing
 from harness.faults.leftovers import leftovers
 from harness.faults.model import EVERYTHING
 from harness.faults.permit import affordable, may_disrupt, permitted, survivable
-from harness.faults.power_off import PowerOff
 from harness.faults.stop_rke2 import StopRke2
 from harness.faults.stop_static_pod import StopStaticPod
-from harness.faults.swarm_budget import Service, margins, swarm_margins
-from harness.probes import owned, swarm
+from harness.probes import owned
 from harness.settings import Profile
 from harness.tests.fault_examples import pod, whole_cluster
 from harness.tests.stage import PROFILE, UID, reach
 from harness.tests.test_fault_lease import Clock
-from harness.transport import Completed, Reach, Shell
+from harness.transport import Completed, Reach
 from harness.transport.fake import FakeKube, FakeShell
 
 
@@ -164,7 +162,7 @@ def test_a_shortage_that_is_over_in_a_moment_is_none(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("doubt", [NotProven("Ceph says nothing"), Unreachable("no API")])
-def test_what_nobody_knows_is_refused_too(
+def test_a_fault_is_refused_while_the_cluster_state_is_unknown(
     monkeypatch: pytest.MonkeyPatch, doubt: Exception
 ) -> None:
     def standing(_: Reach) -> Standing:
@@ -198,80 +196,6 @@ def ours(monkeypatch: pytest.MonkeyPatch) -> lease.Hold:
 
 def test_a_machine_may_be_broken_when_its_pods_have_others_elsewhere(ours: lease.Hold) -> None:
     affordable(serving(BESIDE), ours, StopRke2(id="f00d", machine="one"))
-
-
-SWARM_STACK = {"cni": "bridge", "network_policy": False, "source": "swarm"}
-
-
-class BesideSwarm:
-    """The machines' shell, whose Docker says this."""
-
-    def __init__(self, shell: Shell, report: str) -> None:
-        self._shell, self._report = shell, report
-
-    def run(self, machine: str, argv: Sequence[str], *, stdin: str = "", **how: Any) -> Completed:
-        if stdin == swarm.SCRIPT:
-            return Completed(status=0, stdout=self._report, stderr="")
-        return self._shell.run(machine, argv, stdin=stdin, **how)
-
-
-def with_swarm(*managers: str, **answers: Any) -> Reach:
-    """Two whole machines, whose Swarm has these managers and one service that is pinned to one."""
-    declared = {"managers": managers, "services": {"postgres": {"replicas": 1}}}
-    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
-    nodes = [{"metadata": {"name": name}, "status": ready} for name in ("one", "two")]
-    objects = {"/api/v1/nodes": {"items": nodes}, "/api/v1/pods": {"items": []}}
-    whole = whole_cluster(objects, disks=None, stack=SWARM_STACK, swarm=declared)
-    known = {
-        "nodes": [{"name": name, "reachability": "reachable"} for name in managers],
-        "services": [{"name": "postgres", "replicas": 1, "running": ["one"], "places": ["one"]}],
-    }
-    report = {"docker": {}, "swarm": {"value": known}, "answers": {}, "instances": None, **answers}
-    return replace(whole, shell=BesideSwarm(whole.shell, json.dumps(report)))  # type: ignore[arg-type]
-
-
-def cut(machine: str, **changes: Any) -> PowerOff:
-    return PowerOff(id="f00d", machine=machine, **changes)
-
-
-def test_the_only_manager_of_the_swarm_is_not_taken_unless_that_is_accepted(
-    ours: lease.Hold, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(permit, "refusal", lambda *_: None)
-    words = "Swarm managers that are reachable: 1 − 1 = 0, 1 needed: TOO FEW; running tasks of the"
-    words += " Swarm service postgres: 1 − 1 = 0, 1 needed: TOO FEW"
-    lines = swarm_margins(with_swarm("one"), cut("one"))
-    assert "; ".join(str(it) for it in lines) == words
-    with pytest.raises(Refused, match=r"(?s)1 − 1 = 0, 1 needed: TOO FEW.*accept_swarm_loss"):
-        affordable(with_swarm("one"), ours, cut("one"))
-    affordable(with_swarm("one"), ours, cut("one", accept_swarm_loss=True))
-    affordable(with_swarm("one"), ours, cut("two"))
-
-
-def test_a_service_that_is_pinned_to_the_machine_keeps_it_from_being_taken() -> None:
-    two = swarm_margins(with_swarm("one", "two"), cut("two"))
-    assert [it.holds for it in two] == [False]
-    service = Service(name="db", running=("one",), places=frozenset({"one"}))
-    lines = list(
-        margins(("one", "two", "three"), frozenset(("one", "two", "three")), [service], "one")
-    )
-    assert [str(it) for it in lines if not it.holds] == [
-        "machines that may run the Swarm service db: 1 − 1 = 0, 1 needed: TOO FEW"
-    ]
-    moves = Service(name="web", running=("one", "one"), places=frozenset({"one", "two"}))
-    assert all(it.holds for it in margins(("one",) * 3, frozenset("abc"), [moves], "one"))
-    blind = Service(name="web", running=("one", "two"), places=None)
-    assert all(it.holds for it in margins(("one",) * 3, frozenset("abc"), [blind], "one"))
-
-
-def test_a_swarm_that_nobody_tells_of_is_not_broken(ours: lease.Hold) -> None:
-    silent = with_swarm("one", docker={"silent": "refused"}, swarm=None)
-    with pytest.raises(Refused, match=r"no manager tells how the Swarm is \(one: refused"):
-        affordable(silent, ours, cut("one"))
-
-
-def test_a_fault_that_leaves_docker_alone_takes_nothing_of_the_swarm() -> None:
-    assert swarm_margins(with_swarm("one"), StopRke2(id="f00d", machine="one")) == ()
 
 
 def test_a_machine_that_has_all_pods_of_a_kind_is_not_broken(ours: lease.Hold) -> None:

@@ -56,7 +56,7 @@ def test_a_machine_is_cut_off_only_if_a_ping_ran_and_was_lost() -> None:
             answers_peer(mute, "one")
 
 
-def test_an_asking_machine_that_has_no_way_out_itself_has_found_nobody_silent() -> None:
+def test_a_machine_without_a_route_has_not_seen_its_peer_silent() -> None:
     argv = [sys.executable, "-I", "-S", "-", "ask"]
     for words, status in (
         (["tcp", "127.0.0.1", "1"], 0),

@@ -184,5 +184,5 @@ def test_a_journal_whose_run_may_not_go_on_stays_as_it_is(tmp_path: Path) -> Non
     with pytest.raises(Refused, match="a day old"):
         Journal.reopen(tmp_path / "run", accept=refuse)
     assert path.read_bytes() == before
-    with Journal.reopen(tmp_path / "run") as journal:  # nobody holds it any more
+    with Journal.reopen(tmp_path / "run") as journal:  # the lock is free again
         assert journal.append("note", "3", 3).seq == 4

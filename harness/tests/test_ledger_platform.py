@@ -180,7 +180,7 @@ def test_pods_that_do_not_get_ready_are_named_with_what_the_cluster_says(
         deployed("postgres", cluster=Cluster(sick="database"))
 
 
-def test_the_namespace_goes_whatever_happened_and_says_whose_it_is() -> None:
+def test_the_namespace_names_its_owner_and_is_always_deleted() -> None:
     cluster = Cluster()
     with pytest.raises(ZeroDivisionError), namespace(cluster, "run-1") as name:
         raise ZeroDivisionError

@@ -194,7 +194,7 @@ if "harness.load.start" in " ".join(sys.orig_argv):
 
 
 def slowly(folder: Path, monkeypatch: pytest.MonkeyPatch, busy_s: float) -> None:
-    """Whatever Python starts from now on computes for so long before it begins."""
+    """Every Python that starts from now on computes for so long before it begins."""
     (folder / "sitecustomize.py").write_text(SLOW_START.format(busy_s=busy_s))
     monkeypatch.setenv("PYTHONPATH", str(folder))
 

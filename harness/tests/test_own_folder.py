@@ -17,7 +17,7 @@ from harness.transport import own_folder
 from harness.transport.fake import FakeShell
 
 
-def test_a_folder_is_made_for_us_alone_whatever_the_umask(tmp_path: Path) -> None:
+def test_a_folder_is_made_for_us_alone_under_any_umask(tmp_path: Path) -> None:
     path = tmp_path / "ours"
     before = os.umask(0)
     try:

@@ -1,4 +1,4 @@
-"""A namespace whose harness is gone is removed; that of one that lives is not, come what may."""
+"""A namespace whose harness is gone is removed; one whose harness lives is kept."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 LEDGER, PROBE, OTHER = "cutover-ledger-1", "cutover-probe-2", "production"
 
 
-def test_what_nobody_renews_is_removed_and_nothing_else(clock: Clock) -> None:
+def test_only_namespaces_that_are_not_renewed_are_removed(clock: Clock) -> None:
     kube = Spaces(LEDGER, PROBE, OTHER)
     assert owned.sweep(kube) == {LEDGER: None, PROBE: None}
     assert set(kube.kept) == {OTHER}
     assert owned.LASTS_S <= clock.now <= owned.LASTS_S + 5
 
 
-def test_where_nothing_is_left_nobody_waits(clock: Clock) -> None:
+def test_a_sweep_without_leftovers_does_not_wait(clock: Clock) -> None:
     assert owned.sweep(Spaces(OTHER)) == {}
     assert clock.now == 0
 
@@ -119,7 +119,7 @@ def test_a_living_harness_keeps_its_namespace_and_a_dead_one_does_not(
     assert kube.kept == {}
 
 
-def test_whoever_holds_it_renews_it_and_makes_no_second_one(
+def test_an_owner_renews_its_namespace_and_makes_no_second_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(owned, "RENEW_S", 0.02)

@@ -24,7 +24,7 @@ SHOP = "shop.example"
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits: what is not there at once does not come."""
+    """Do not wait: what is not there at once does not come."""
 
     def at_once(look: Any, **_: Any) -> Any:
         if not (seen := look()):
@@ -193,17 +193,17 @@ def test_a_redirect_to_https_is_followed_to_the_answer_behind_it(
     assert site(seen)["stranger"] == {"value": 404}
 
 
-def test_a_site_for_everybody_behind_a_redirect_is_seen() -> None:
+def test_a_route_for_every_host_behind_a_redirect_is_seen() -> None:
     front = Front(Edge(), redirects=301, all_hosts=True, stranger=answer(200, "welcome"))
     assert site(visited(front))["stranger"] == {"value": 200}
 
 
-def test_a_site_for_everybody_over_https_alone_is_seen() -> None:
+def test_a_route_for_every_host_over_https_alone_is_seen() -> None:
     class Split(Front):
         def get(
             self, host: str, path: str, *, at: str, entry: EntryPoint = HTTP, **_: Any
         ) -> Answer:
-            if host.startswith("nobody"):
+            if host.startswith("stranger"):
                 return NOT_FOUND if entry == HTTP else answer(200, "welcome")
             return super().get(host, path, at=at, entry=entry)
 

@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.authority import Authority
 from harness.errors import NotListening, TransportError, Unreachable
 from harness.probes import PROBES
 from harness.probes.permissions import PERMISSIONS, Permission, all_permissions
+from harness.tests.mutilated import mutilate
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Answer, Completed
 from harness.transport.fake import FakeKube, FakeShell
@@ -247,7 +250,7 @@ def test_cilium_agents_tell_their_parts_their_failing_controllers_and_whom_they_
             {
                 "name": "bpf-map-sync-cilium_snat_v4_external",
                 "failures": 412,
-                "last_success": "0001-01-01T00:00:00.000Z",
+                "last_success": None,
                 "message": "unable to get object: no such file or directory",
             }
         ],
@@ -359,5 +362,34 @@ def test_nodes_of_two_address_families_and_odd_ones_are_told_apart() -> None:
     listed = [node("a", addresses=addresses, nodeInfo=info), node("b"), node("c", nodeInfo=info)]
     seen = observe("nodes", reach(kube=FakeKube({"/api/v1/nodes": {"items": listed}})), "lab")
     assert seen["a"]["addresses"] == ["10.0.0.1", "2001:db8::1"]
-    assert "cannot be read" in seen["b"]["error"]
+    assert "not understood: it has no status.nodeInfo.kubeletVersion" in seen["b"]["error"]
     assert seen["c"]["addresses"] == []
+
+
+@given(st.data())
+def test_a_node_with_an_odd_field_costs_that_node_alone(data: st.DataObject) -> None:
+    def node(name: str) -> Any:
+        return {
+            "metadata": {"name": name, "labels": {"node-role.kubernetes.io/etcd": "true"}},
+            "spec": {"taints": [{"key": "a", "value": "b", "effect": "NoSchedule"}]},
+            "status": {
+                "addresses": [{"type": "InternalIP", "address": "10.0.0.1"}],
+                "conditions": [{"type": "Ready", "status": "True"}],
+                "nodeInfo": {"kubeletVersion": "v1.32.1+rke2r1"},
+            },
+        }
+
+    whole = [node("a"), node("b")]
+    listed = mutilate(whole, data)
+    seen = observe("nodes", reach(kube=FakeKube({"/api/v1/nodes": {"items": listed}})), "lab")
+    assert set(seen) == {"a", "b"}
+    untouched = [it["metadata"]["name"] for it in listed if it in (node("a"), node("b"))]
+    for name in untouched:
+        assert seen[name]["taints"] == ["a=b:NoSchedule"]
+
+
+def test_a_node_without_a_name_is_told_and_hides_no_other() -> None:
+    listed = [{"metadata": {}}, {"metadata": {"name": "b"}, "status": None}]
+    seen = observe("nodes", reach(kube=FakeKube({"/api/v1/nodes": {"items": listed}})), "lab")
+    assert set(seen) == {"object 0", "b"}
+    assert all("error" in it for it in seen.values())

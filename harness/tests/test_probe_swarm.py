@@ -17,12 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.checks import swarm as swarm_checks
-from harness.errors import NotProven, TransportError
 from harness.probes import swarm_script
 from harness.tests.clean_case import case, clean
-from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
-from harness.transport import Completed
-from harness.transport.fake import FakeShell
+from harness.tests.probe_rig import MACHINES
 
 ONE, TWO, THREE = MACHINES
 BEGAN = "2026-11-26T05:40:42.713238484Z"
@@ -377,46 +374,3 @@ def test_what_a_service_answers_is_told_and_so_is_one_that_does_not(socket: str)
         answers = {at: (it["value"]["status"], it["value"]["said"]) for at, it in found.items()}
     assert answers == {"a": (503, True), "b": (503, False)}
     assert "refused" in swarm_script.look(wanted)["answers"]["a"]["error"]
-
-
-# --- the probe --------------------------------------------------------------------------------
-
-
-def shell(said: object, status: int = 0) -> FakeShell:
-    stdout = said if isinstance(said, str) else json.dumps(said)
-    done = Completed(status=status, stdout=stdout, stderr="Traceback")
-    return FakeShell({("*", "python3"): done})
-
-
-def test_every_declared_answer_is_asked_for_on_every_machine() -> None:
-    report = {"docker": {"silent": "refused"}, "swarm": None, "answers": {}}
-    ways = shell(report)
-    assert observe("swarm", reach(ways), ONE) == report
-    ((machine, argv),) = ways.calls
-    assert machine == ONE
-    asked = {it["place"]: it for it in json.loads(argv[-2])}
-    users = {name: f"{name}:80/user/health/database as api.saasodoo.example" for name in MACHINES}
-    assert set(users.values()) <= set(asked)
-    assert asked[users[TWO]]["address"] == "10.0.0.2"
-    assert asked[users[TWO]]["host"] == "api.saasodoo.example"
-    instances = json.loads(argv[-1])
-    assert (instances["names"], instances["address"]) == ("odoo-*", "10.0.0.1")
-
-
-@pytest.mark.parametrize(
-    ("said", "status", "words"),
-    [
-        ({"error": "Permission denied"}, 0, "Docker may not be asked: Permission denied"),
-        ("?", 0, "garbled"),
-        ("", 1, "python3 ended with 1: Traceback"),
-    ],
-)
-def test_a_machine_that_cannot_be_asked_is_not_seen(said: object, status: int, words: str) -> None:
-    with pytest.raises(TransportError, match=words):
-        observe("swarm", reach(shell(said, status)), ONE)
-
-
-def test_without_a_declared_swarm_there_is_nothing_to_ask() -> None:
-    stack = PROFILE.stack.model_copy(update={"source": None})
-    with pytest.raises(NotProven, match="declares no Swarm"):
-        observe("swarm", reach(like=PROFILE.model_copy(update={"stack": stack})), ONE)

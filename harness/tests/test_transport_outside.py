@@ -117,7 +117,7 @@ def test_a_site_is_asked_for_by_its_name() -> None:
     assert (answer.status, answer.body, answer.headers["retry-after"]) == (429, "no", "2")
 
 
-def test_over_https_a_site_is_asked_whatever_certificate_it_shows(tmp_path: Path) -> None:
+def test_over_https_a_site_is_asked_with_any_certificate(tmp_path: Path) -> None:
     said = b"HTTP/1.1 404 Not Found\r\nContent-Length: 19\r\n\r\n404 page not found\n"
     issued = Authority().issue("TRAEFIK DEFAULT CERT", days=-1)
     with site(tmp_path, issued, said) as port:
@@ -134,7 +134,7 @@ def test_a_server_that_speaks_no_tls_is_not_asked_over_it() -> None:
 
 @contextmanager
 def site(folder: Path, issued: tuple[str, str], said: bytes = b"") -> Iterator[int]:
-    """The port of a TLS server with a certificate; it says something to whoever asks."""
+    """The port of a TLS server with a certificate; it answers every client."""
     (folder / "crt").write_text(issued[0])
     (folder / "key").write_text(issued[1])
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

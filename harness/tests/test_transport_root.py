@@ -96,7 +96,7 @@ def test_a_command_runs_as_root_with_its_arguments_its_input_and_its_status(rig:
 
 
 @pytest.mark.parametrize("user", ["root", "cutover"])
-def test_programs_and_sudo_itself_speak_english_whatever_the_logins_language_is(
+def test_programs_and_sudo_itself_speak_english_in_any_login_language(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: str
 ) -> None:
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")

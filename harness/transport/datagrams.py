@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from harness.errors import Unreachable
 from harness.transport.protocols import Echoed
 
-# A lost datagram is nobody's answer: each is sent so often, so far apart.
+# Datagrams get lost: each is sent this often, this far apart.
 _ROUNDS = 6
 _EVERY_S = 0.5
 

@@ -1,7 +1,7 @@
 """Folders and files that a script of ours makes on a machine, so that no other user can steer them.
 
-Whoever can write in a folder above can put a link or a folder of his own at a name that he guesses;
-root would then write where that leads. Part of scripts that are sent: standard library of Python
+A user who can write in the folder above can put a link or a folder at a name that he guesses; root
+would then write where that leads. Part of scripts that are sent: standard library of Python
 3.8 only.
 """
 

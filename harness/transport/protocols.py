@@ -210,7 +210,7 @@ class Outside(Protocol):
     def get(
         self, host: str, path: str, *, at: str, entry: EntryPoint = HTTP, within_s: float = 5.0
     ) -> Answer:
-        """What the web server at an address answers for a host, whatever certificate it shows.
+        """What the web server at an address answers for a host; its certificate is not checked.
 
         Raises TransportError; Denied when no TLS comes about.
         """

@@ -14,7 +14,7 @@ from harness.errors import Denied
 from harness.transport.protocols import Completed
 
 ROOT = "root"
-# What programs say is read in English, whatever the login's own language is: sudo's words, too.
+# The harness reads what programs and sudo say in English, so the login's language must not count.
 _IN_ENGLISH = "/usr/bin/env LC_ALL=C"
 _SUDO = f"{_IN_ENGLISH} sudo"
 # sudo leaves out what the environment says of our connection; some faults must not cut that.

@@ -12,7 +12,7 @@ from harness.tests.lab.lived import traces
 from harness.tests.lab.world import World
 from harness.waiting import until
 
-# Nobody waits for a steady state that cannot come; a loaded computer takes its time to start.
+# No steady state is waited for that cannot come; a loaded computer starts slowly.
 _AT_ONCE_S = 60.0
 
 

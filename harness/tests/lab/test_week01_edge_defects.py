@@ -22,7 +22,7 @@ LISTEN = (
 
 
 @pytest.mark.defect("only declared ports answer")
-def test_ports_that_nobody_declared_and_a_machine_without_its_firewall_are_found(
+def test_ports_that_are_not_declared_and_a_machine_without_its_firewall_are_found(
     world: World,
 ) -> None:
     let_in = "nft insert rule inet firewall input {} dport {} accept"
@@ -63,7 +63,7 @@ def test_an_ingress_that_answers_on_two_machines_of_three_is_found(world: World)
 
 @pytest.mark.defect("an unknown host gets 404")
 @pytest.mark.defect("every declared site answers")
-def test_a_site_for_everybody_and_one_whose_backend_is_gone_are_found(world: World) -> None:
+def test_a_route_for_every_host_and_one_whose_backend_is_gone_are_found(world: World) -> None:
     with objects.namespace(world, "test-everybody") as space, without_backend(world):
         everybody = objects.ingress("everybody", "removed below", "nothing")
         del everybody["spec"]["rules"][0]["host"]

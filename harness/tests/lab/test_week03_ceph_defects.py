@@ -235,7 +235,7 @@ def test_a_ceph_that_answers_nobody_is_found(world: World) -> None:
     assert "it answered nobody" in ruling.reason("W3-CAPACITY")
 
 
-# One that stands still tells nobody of the others, as one does that is still there when they die.
+# A frozen OSD does not report the others, which an OSD does that lives while they die.
 HALTED = """
 set -e
 folder="/run/systemd/system/$1.d"
