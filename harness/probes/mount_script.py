@@ -40,7 +40,8 @@ print(json.dumps({"names": names, "read": told}))
 # by its open folder: no link leads elsewhere. What was killed on its way is removed by the next.
 WRITE = """
 import contextlib, json, os, stat, sys, time
-above, name = sys.argv[1:]
+root, folder, name = sys.argv[1:]
+above = root + "/" + folder
 said, here = name.encode(), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 def drop(place, old):
@@ -61,6 +62,9 @@ try:
     place = os.open(above, here)
 except (FileNotFoundError, NotADirectoryError) as error:
     print(json.dumps({"unasked": "%s: %s" % (above, error.strerror)}))
+    sys.exit()
+if os.fstat(place).st_dev != os.stat(root).st_dev:
+    print(json.dumps({"unasked": above + ": another file system is mounted there"}))
     sys.exit()
 made = False
 try:
@@ -127,11 +131,11 @@ def read(path: str, within_s: float) -> dict[str, Any]:
     return found if "error" in found else {"value": found}
 
 
-def write(above: str, name: str, within_s: float) -> dict[str, Any]:
+def write(path: str, folder: str, name: str, within_s: float) -> dict[str, Any]:
     """Whether a child could write in a folder: ``value``, or ``error``, or why it was not tried in
     ``unasked``. ``name`` is that of a folder of its own, and goes behind a common beginning."""
     known = f"PREFIX, LEFTOVER_S = {PREFIX!r}, {LEFTOVER_S}\n"
-    return from_child(known + WRITE, [above, PREFIX + name], within_s)
+    return from_child(known + WRITE, [path, folder, PREFIX + name], within_s)
 
 
 def from_child(text: str, words: list[str], within_s: float) -> dict[str, Any]:
@@ -161,7 +165,7 @@ def main() -> None:
     path, within_s, own = sys.argv[1], float(sys.argv[2]), sys.argv[3:]
     if own:
         folder, name = own
-        sys.stdout.write(json.dumps(write(f"{path}/{folder}", name, within_s)) + "\n")
+        sys.stdout.write(json.dumps(write(path, folder, name, within_s)) + "\n")
         return
     mount = mounted(path, Path("/proc/self/mountinfo").read_text(errors="replace"))
     found = {"mount": mount, "read": read(path, within_s) if mount else None}

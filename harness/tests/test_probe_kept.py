@@ -145,25 +145,25 @@ def test_what_is_written_is_removed_and_older_leftovers_with_it(tmp_path: Path) 
     link.symlink_to(young)
     for folder in (left, open_):
         os.utime(folder, (0, 0))
-    assert mount_script.write(str(tmp_path), "mine", 20) == {"value": True}
+    assert mount_script.write(str(tmp_path), ".", "mine", 20) == {"value": True}
     assert sorted(tmp_path.iterdir()) == sorted([young, open_, link])
     assert (young / "kept").exists()
 
 
 def test_a_folder_that_takes_no_writes_is_told_in_the_systems_words(tmp_path: Path) -> None:
     if os.geteuid() == 0:
-        assert "error" in mount_script.write("/proc", "mine", 20)
+        assert "error" in mount_script.write("/proc", ".", "mine", 20)
     else:
         tmp_path.chmod(0o500)
-        assert mount_script.write(str(tmp_path), "mine", 20) == {"error": "Permission denied"}
-    assert mount_script.write(str(tmp_path), "mine", 0) == {"error": "no answer within 0 s"}
+        assert mount_script.write(str(tmp_path), ".", "mine", 20) == {"error": "Permission denied"}
+    assert mount_script.write(str(tmp_path), ".", "mine", 0) == {"error": "no answer within 0 s"}
 
 
 def test_a_folder_of_another_is_neither_written_to_nor_removed(tmp_path: Path) -> None:
     taken = tmp_path / f"{mount_script.PREFIX}mine"
     taken.mkdir(mode=0o700)
     (taken / "kept").touch()
-    assert mount_script.write(str(tmp_path), "mine", 20) == {"error": "File exists"}
+    assert mount_script.write(str(tmp_path), ".", "mine", 20) == {"error": "File exists"}
     assert (taken / "kept").exists()
 
 
@@ -173,7 +173,9 @@ def test_a_write_that_fails_on_its_way_leaves_nothing(
     broken = mount_script.WRITE.replace('os.rename("new", "kept"', 'os.rename("gone", "kept"')
     assert broken != mount_script.WRITE
     monkeypatch.setattr(mount_script, "WRITE", broken)
-    assert mount_script.write(str(tmp_path), "mine", 20) == {"error": "No such file or directory"}
+    assert mount_script.write(str(tmp_path), ".", "mine", 20) == {
+        "error": "No such file or directory"
+    }
     assert not list(tmp_path.iterdir())
 
 
@@ -185,7 +187,12 @@ def test_a_folder_that_is_not_there_is_not_written_to(tmp_path: Path, kind: str)
         place.symlink_to(tmp_path / "elsewhere")
     if kind == "a file":
         place.touch()
-    assert str(place) in mount_script.write(str(place), "mine", 20)["unasked"]
+    assert str(place) in mount_script.write(str(tmp_path), "place", "mine", 20)["unasked"]
+
+
+def test_a_folder_of_another_file_system_says_nothing_of_this_one() -> None:
+    told = mount_script.write("/", "proc", "mine", 20)
+    assert told == {"unasked": "//proc: another file system is mounted there"}
 
 
 # --- manifests --------------------------------------------------------------------------------
