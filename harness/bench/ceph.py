@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.crush_hosts import in_doubt, machine_of_each
 from harness.errors import TimedOut, TransportError
 from harness.transport import Reach
 from harness.transport.ceph import ask_ceph
@@ -17,21 +18,28 @@ NOT_ENDED_IOPS = (12288000 / 4096 - 1) / BENCH_S
 
 
 def osds(reach: Reach, machine: str) -> dict[str, Any]:
-    """Ceph's own id (``fsid``), and each OSD by number: its uuid, machine and partition."""
+    """Ceph's own id (``fsid``), and each OSD by number: its uuid, machine and partition.
+
+    The machine is None when it is not told, or may be several of the declared ones.
+    """
     dump = ask_ceph(reach, "osd", "dump", on=[machine])
     metadata = ask_ceph(reach, "osd", "metadata", on=[machine])
     told = {int(it["id"]): it for it in metadata}
+    known = [it.name for it in reach.profile.machines]
     try:
+        hosts = {it["hostname"] for it in metadata if it.get("hostname")}
+        at = {**dict.fromkeys(in_doubt(hosts, known)), **machine_of_each(hosts, known)}
         return {
             "fsid": str(dump["fsid"]),
             "osds": {
                 str(it["osd"]): {
                     "uuid": it["uuid"],
-                    "machine": told.get(it["osd"], {}).get("hostname"),
+                    "machine": at.get(host, host),
                     "device": _device(told.get(it["osd"], {})),
                     "bytes": int(told.get(it["osd"], {}).get("bluestore_bdev_size", 0)),
                 }
                 for it in dump["osds"]
+                for host in [told.get(it["osd"], {}).get("hostname")]
             },
         }
     except (KeyError, TypeError) as error:

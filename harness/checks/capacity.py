@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.checks.ceph import CEPH, told
+from harness.checks.ceph import CEPH, osd_tree, told
 from harness.checks.crush import failure_domain
 from harness.checks.findings import Facts, Finding, conclude, joined, unknown, wanted
 from harness.model import Case, Verdict
@@ -73,7 +73,8 @@ def room_after_loss(case: Case) -> Verdict:
     """
     key = "used_after_loss_percent"
     target = wanted(case, key)
-    parts = {item: told(case, item) for item in ("osd use", "osd tree", "osd map", "crush")}
+    parts = {item: told(case, item) for item in ("osd use", "osd map", "crush")}
+    parts["osd tree"] = osd_tree(case)
     seen = joined(*parts.values())
     said: dict[str, Any] = {item: part.values.get(CEPH) for item, part in parts.items()}
     if seen.unseen:

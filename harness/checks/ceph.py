@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.checks.findings import Facts, Finding, conclude, joined, looks, unknown, wanted
+from harness.crush_hosts import by_machine
 from harness.model import Case, Verdict
 
 _PROBE = "ceph"
@@ -38,6 +39,17 @@ def told(case: Case, item: str) -> Facts:
     if "error" in found:
         return Facts({}, (unknown(CEPH, f"{item}: {found['error']}"),))
     return Facts({CEPH: found["value"]}, ())
+
+
+def osd_tree(case: Case) -> Facts:
+    """The tree of OSDs, each CRUSH host under the name of the declared machine that it is."""
+    seen = told(case, "osd tree")
+    machines = [machine.name for machine in case.cluster.machines]
+    renamed = {
+        place: {**tree, "hosts": by_machine(tree["hosts"], machines)}
+        for place, tree in seen.values.items()
+    }
+    return Facts(renamed, seen.unseen)
 
 
 def healthy(case: Case) -> Verdict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.checks.ceph import CEPH, told
+from harness.checks.ceph import CEPH, osd_tree, told
 from harness.checks.crush import failure_domain
 from harness.checks.findings import Facts, Finding, conclude, joined, names, unknown, wanted
 from harness.model import Case, Verdict
@@ -22,7 +22,7 @@ def osds_serve(case: Case) -> Verdict:
     """Every OSD is up and in, and each machine has its own."""
     key = "osds_per_machine_count"
     target = wanted(case, key)
-    seen = told(case, "osd tree")
+    seen = osd_tree(case)
     findings, counts = [], []
     inventory = [machine.name for machine in case.cluster.machines]
     for said in seen.values.values():
@@ -59,7 +59,7 @@ def _osds(host: str, osds: Sequence[Mapping[str, Any]], inventory: list[str]) ->
 
 def osds_answer(case: Case) -> Verdict:
     """Each OSD that is up answers when it is asked itself: the map may be of an hour ago."""
-    seen, tree = told(case, "osd answers"), told(case, "osd tree")
+    seen, tree = told(case, "osd answers"), osd_tree(case)
     findings: list[Finding] = []
     answers: Mapping[str, Any] = seen.values.get(CEPH, {})
     hosts: Mapping[str, Any] = tree.values.get(CEPH, {}).get("hosts", {})
@@ -130,7 +130,7 @@ def copies_apart(case: Case) -> Verdict:
     """Where the copies are now, whatever the rules say: on as many machines as there are copies."""
     want = wanted(case, "copies_count")["copies_count"]
     seen, groups, findings = _groups(case)
-    tree = told(case, "osd tree")
+    tree = osd_tree(case)
     hosts: Mapping[str, Any] = tree.values.get(CEPH, {}).get("hosts", {})
     host_of = {osd["id"]: host for host, osds in hosts.items() for osd in osds}
     short: dict[tuple[str, ...], list[str]] = {}

@@ -27,8 +27,12 @@ def mounted_and_readable(case: Case) -> Verdict:
         for name, value in seen.values.items()
         for says in _wrong_mount(value, case.cluster.legacy)
     ]
-    path = case.cluster.legacy.get("path")
-    return conclude(findings, seen, proven=f"{path} is mounted and reads on every machine")
+    wrote = {name: value.get("write") or {} for name, value in seen.values.items()}
+    findings += [unknown(name, it["unasked"]) for name, it in wrote.items() if "unasked" in it]
+    path, takes = case.cluster.legacy.get("path"), "reads"
+    if wrote and all("value" in it for it in wrote.values()):
+        takes = "takes reads and writes"
+    return conclude(findings, seen, proven=f"{path} is mounted and {takes} on every machine")
 
 
 def _wrong_mount(value: Mapping[str, Any], legacy: Mapping[str, str]) -> Iterator[str]:
@@ -48,6 +52,9 @@ def _wrong_mount(value: Mapping[str, Any], legacy: Mapping[str, str]) -> Iterato
         yield f"expected {path} mounted read-only (ro), seen it mounted for writing too (rw)"
     elif "error" in value["read"]:
         yield f"expected {path} to be readable, seen {value['read']['error']}"
+    elif "error" in (wrote := value.get("write") or {}):
+        text = f"expected a file written, renamed, read and removed in {wrote['folder']}"
+        yield f"{text}, seen {wrote['error']}"
 
 
 def unchanged(case: Case) -> Verdict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from harness.crush_hosts import by_machine, in_doubt, machine_of_each
 from harness.errors import NotProven
 from harness.faults import replicas, seen
 from harness.faults.budget import Margin, Pool, Standing
@@ -77,12 +78,12 @@ def _ceph(reach: Reach) -> dict[str, Any]:
     items: Mapping[str, Any] = said["items"]
     quorum, tree = _value(items, "quorum"), _value(items, "osd tree")
     pools, groups = _value(items, "osd map"), _value(items, "placement groups")
-    osds = [(host, osd) for host, each in tree["hosts"].items() for osd in each]
+    hosts = _by_machine(reach, tree["hosts"])
+    osds = [(host, osd) for host, each in hosts.items() for osd in each]
     answers = _value(items, "osd answers")
     up = [(host, osd["id"]) for host, osd in osds if osd["up"] and osd["in"]]
     silent = {osd: says for _, osd in up if (says := _silence(answers, osd)) is not None}
-    # Rook names monitors by letters.
-    at: Mapping[str, str] = dict(rook_daemons(reach, "mon")) if in_rook(reach) else {}
+    at = _monitors_at(reach, quorum["monitors"])
     return {
         "monitors": tuple(at.get(name, name) for name in quorum["monitors"]),
         "in_quorum": frozenset(at.get(name, name) for name in quorum["in"]),
@@ -98,6 +99,24 @@ def _ceph(reach: Reach) -> dict[str, Any]:
         ),
         "unclean": sum(group["state"] != "active+clean" for group in groups),
     }
+
+
+def _monitors_at(reach: Reach, monitors: Sequence[str]) -> Mapping[str, str]:
+    """Monitor → its machine. Rook names them by letters, others after the machine."""
+    if in_rook(reach):
+        return dict(rook_daemons(reach, "mon"))
+    return machine_of_each(monitors, _names(reach))
+
+
+def _names(reach: Reach) -> Sequence[str]:
+    return [machine.name for machine in reach.profile.machines]
+
+
+def _by_machine(reach: Reach, hosts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The OSDs of each host of CRUSH, by machine; NotProven where nobody can tell which it is."""
+    if doubts := in_doubt((host for host, osds in hosts.items() if osds), _names(reach)):
+        raise NotProven(f"nobody can tell which declared machine Ceph's host {doubts[0]} is")
+    return by_machine(hosts, _names(reach))
 
 
 def _silence(answers: Mapping[str, Any], osd: int) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, ClassVar, Literal, Self
 
+from harness.crush_hosts import by_machine
 from harness.errors import NotProven
 from harness.faults import seen
 from harness.faults.ceph_daemon import StopDaemon
@@ -36,11 +37,12 @@ def osd_of(reach: Reach, machine: str, draw: Random) -> str:
     disks = reach.profile.disks
     if disks is not None and machine in disks.osds:
         return str(disks.osds[machine])
-    hosts = {machine, machine.partition(".")[0]}
-    found: list[int] = []
-    for node in seen.ceph(reach, machine, "osd", "tree")["nodes"]:
-        if node["type"] == "host" and node["name"] in hosts:
-            found += node["children"]
+    nodes: Sequence[Mapping[str, Any]] = seen.ceph(reach, machine, "osd", "tree")["nodes"]
+    hosts: dict[str, list[int]] = {}
+    for node in nodes:
+        if node["type"] == "host":
+            hosts.setdefault(node["name"], []).extend(node["children"])
+    found = by_machine(hosts, (it.name for it in reach.profile.machines)).get(machine, [])
     return str(draw.choice(sorted(found))) if found else ""
 
 

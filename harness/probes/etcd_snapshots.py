@@ -20,17 +20,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, ClassVar
 
+from harness.backup.ship import as_script
 from harness.errors import HarnessError, TransportError, Unreachable
 from harness.model import JSON
-from harness.probes import pods
+from harness.probes import pods, snapshot_script
 from harness.snapshot_files import not_whole
-from harness.transport import Reach
+from harness.transport import Reach, own_folder
 from harness.transport.quantity import size_bytes
 
-_SCRIPT = Path(__file__).with_name("snapshot_script.py").read_text(encoding="utf-8")
+_SCRIPT = as_script(own_folder, snapshot_script)
 _RECORD = "/apis/k3s.cattle.io/v1/etcdsnapshotfiles"
 _PYTHON = ("nice", "python3", "-I", "-S", "-")
 

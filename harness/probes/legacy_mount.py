@@ -1,12 +1,17 @@
 """The storage that exists already, on each machine: what is mounted there, and whether it reads.
 
+Where the profile has a folder for it (``legacy.writes``), also whether it takes a write.
+
 The value: {"mount": {"type", "source", "root", "read_only"} or None, "read": {"value": {"names",
-"read": a file of it that was read, or None}} or {"error"}, or None when nothing is mounted}.
+"read": a file of it that was read, or None}} or {"error"}, or None when nothing is mounted,
+"write": {"folder", and "value": true, "error", or why it was not tried in "unasked"}, or None when
+nothing is declared, or what is mounted is not what is declared or takes no write by its options}.
 """
 
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,18 +31,27 @@ class LegacyMount:
     """Asks each machine what is mounted, and a child there to read some of it."""
 
     name: ClassVar[str] = "legacy-mount"
-    within_s: ClassVar[float] = 60.0
+    within_s: ClassVar[float] = 2 * (_ANSWERS_WITHIN_S + 25)
 
     def targets(self, reach: Reach) -> Sequence[str]:
         return [machine.name for machine in reach.profile.machines]
 
     def observe(self, reach: Reach, target: str) -> JSON:
-        return look(reach, target)
+        found, legacy = look(reach, target), declared(reach)
+        wrote: Mapping[str, Any] | None = None
+        if legacy.writes and is_usable(found, legacy) and not found["mount"]["read_only"]:
+            said = _asked(reach, target, legacy.writes, secrets.token_hex(8))
+            wrote = {"folder": f"{legacy.path}/{legacy.writes}", **said}
+        return {**found, "write": wrote}
 
 
 def look(reach: Reach, machine: str) -> Mapping[str, Any]:
-    """What a machine says of its mount; raises TransportError."""
-    argv = (*_PYTHON, declared(reach).path, str(_ANSWERS_WITHIN_S))
+    """What a machine says of its mount, and nothing is written; raises TransportError."""
+    return _asked(reach, machine)
+
+
+def _asked(reach: Reach, machine: str, *words: str) -> Mapping[str, Any]:
+    argv = (*_PYTHON, declared(reach).path, str(_ANSWERS_WITHIN_S), *words)
     done = reach.shell.run(machine, argv, stdin=_SCRIPT, within_s=_ANSWERS_WITHIN_S + 25)
     if done.status != 0:
         raise Unreachable(f"{machine}: python3 ended with {done.status}: {done.stderr[-300:]}")

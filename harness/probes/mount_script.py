@@ -1,5 +1,8 @@
 """Runs on a machine, as ``python3 - PATH WITHIN_S``: what is mounted there, and does it answer?
 
+With ``FOLDER NAME`` behind, it writes instead: a folder of that name below PATH/FOLDER, and removes
+it again.
+
 A file system in user space that hangs never errs, and whoever asks it may hang with it beyond any
 signal: a child asks, and is left alone when it gives no answer. Standard library of Python 3.8
 only.
@@ -33,6 +36,67 @@ told = read and read.decode("utf-8", "backslashreplace")
 print(json.dumps({"names": names, "read": told}))
 """
 
+# Writes, renames, reads back and removes a file in a folder of its own, open to nobody else, each
+# by its open folder: no link leads elsewhere. What was killed on its way is removed by the next.
+WRITE = """
+import contextlib, json, os, stat, sys, time
+root, folder, name = sys.argv[1:]
+above = root + "/" + folder
+said, here = name.encode(), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+
+def drop(place, old):
+    with contextlib.suppress(FileNotFoundError):
+        inside = os.open(old, here, dir_fd=place)
+        for file in ("new", "kept"):
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(file, dir_fd=inside)
+        os.close(inside)
+        os.rmdir(old, dir_fd=place)
+
+def is_left(place, old):
+    found = os.lstat(old, dir_fd=place)
+    ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    return ours and not found.st_mode & 0o077 and time.time() - found.st_mtime > LEFTOVER_S
+
+try:
+    place = os.open(above, here)
+except (FileNotFoundError, NotADirectoryError) as error:
+    print(json.dumps({"unasked": "%s: %s" % (above, error.strerror)}))
+    sys.exit()
+if os.fstat(place).st_dev != os.stat(root).st_dev:
+    print(json.dumps({"unasked": above + ": another file system is mounted there"}))
+    sys.exit()
+made = False
+try:
+    os.mkdir(name, 0o700, dir_fd=place)
+    made = True
+    inside = os.open(name, here, dir_fd=place)
+    file = os.open("new", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=inside)
+    os.write(file, said)
+    os.fsync(file)
+    os.close(file)
+    os.rename("new", "kept", src_dir_fd=inside, dst_dir_fd=inside)
+    file = os.open("kept", os.O_RDONLY | os.O_NOFOLLOW, dir_fd=inside)
+    read = os.read(file, 1000)
+    os.close(file)
+    if read != said:
+        raise OSError(0, "what was written reads back as %r" % read)
+    os.remove("kept", dir_fd=inside)
+    os.rmdir(name, dir_fd=place)
+    with contextlib.suppress(OSError):
+        for old in os.listdir(place):
+            if old.startswith(PREFIX) and is_left(place, old):
+                drop(place, old)
+    print(json.dumps({"value": True}))
+except OSError as error:
+    print(json.dumps({"error": error.strerror}))
+    with contextlib.suppress(OSError):
+        made and drop(place, name)
+"""
+PREFIX = ".cutover-write-"
+# No look lasts this long.
+LEFTOVER_S = 600
+
 
 def mounted(path: str, table: str) -> dict[str, Any] | None:
     """What is mounted at a path, by a mount table (``/proc/self/mountinfo``): the latest of it.
@@ -63,7 +127,20 @@ def plain(text: str) -> str:
 
 def read(path: str, within_s: float) -> dict[str, Any]:
     """What a child read below a path: ``value``, or ``error``."""
-    command = [sys.executable, "-I", "-S", "-c", READ, path]
+    found = from_child(READ, [path], within_s)
+    return found if "error" in found else {"value": found}
+
+
+def write(path: str, folder: str, name: str, within_s: float) -> dict[str, Any]:
+    """Whether a child could write in a folder: ``value``, or ``error``, or why it was not tried in
+    ``unasked``. ``name`` is that of a folder of its own, and goes behind a common beginning."""
+    known = f"PREFIX, LEFTOVER_S = {PREFIX!r}, {LEFTOVER_S}\n"
+    return from_child(known + WRITE, [path, folder, PREFIX + name], within_s)
+
+
+def from_child(text: str, words: list[str], within_s: float) -> dict[str, Any]:
+    """What a child says that runs a text with these words, or ``error``."""
+    command = [sys.executable, "-I", "-S", "-c", text, *words]
     child = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -80,11 +157,16 @@ def read(path: str, within_s: float) -> dict[str, Any]:
     if child.returncode:
         last = (complaint.decode(errors="replace").strip().splitlines() or ["it says nothing"])[-1]
         return {"error": last}
-    return {"value": json.loads(said)}
+    found: dict[str, Any] = json.loads(said)
+    return found
 
 
 def main() -> None:
-    path, within_s = sys.argv[1], float(sys.argv[2])
+    path, within_s, own = sys.argv[1], float(sys.argv[2]), sys.argv[3:]
+    if own:
+        folder, name = own
+        sys.stdout.write(json.dumps(write(path, folder, name, within_s)) + "\n")
+        return
     mount = mounted(path, Path("/proc/self/mountinfo").read_text(errors="replace"))
     found = {"mount": mount, "read": read(path, within_s) if mount else None}
     sys.stdout.write(json.dumps(found) + "\n")

@@ -27,6 +27,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from harness.transport import own_folder
+
 COMMAND_S = 90.0
 STARTS_S = 30.0
 MIB = 1 << 20
@@ -157,10 +159,14 @@ def expected(status: dict[str, Any]) -> dict[str, Any]:
 
 
 def sweep() -> None:
-    """Remove what a restore left that was killed: it holds every secret of the cluster."""
+    """Remove what a restore left that was killed: it holds every secret of the cluster.
+
+    What is a link, or of another user, is no restore's.
+    """
     for left in Path(PLACE).glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > LEFTOVER_S:
+            own_folder.check(str(left))
+            if time.time() - left.lstat().st_mtime > LEFTOVER_S:
                 shutil.rmtree(left)
 
 

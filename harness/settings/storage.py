@@ -32,6 +32,23 @@ class Legacy(Frozen):
     may_change: tuple[Annotated[str, Field(pattern="^[^/]")], ...] = Field(
         default=(), alias="except"
     )
+    # A folder of it in which each look may write a file of its own, and removes it. Without one,
+    # how it is mounted is all that tells whether it takes writes.
+    writes: Annotated[str, Field(pattern=r"^[^/]+(/[^/]+)*$")] | None = None
+
+    @model_validator(mode="after")
+    def _writes_where_it_may(self) -> Legacy:
+        if self.writes is None:
+            return self
+        if {".", ".."} & set(self.writes.split("/")):
+            raise ValueError(f"legacy.writes must be a plain path below legacy.path: {self.writes}")
+        if self.access == "ro":
+            raise ValueError("legacy.writes names a folder, and legacy.access is ro")
+        # By its name: a pattern that happens to match may stop to.
+        if not any(f"{self.writes}/".startswith(f"{it}/") for it in self.may_change):
+            text = "legacy.writes must be in a folder that legacy.except names, or its writes"
+            raise ValueError(f"{text} would count as changes: {self.writes}")
+        return self
 
 
 class Backups(Frozen):

@@ -151,7 +151,11 @@ def _claims() -> Any:
 
 def _legacy_mount() -> Any:
     mount = {"type": "fuse.ceph-fuse", "source": "ceph-fuse", "root": "/", "read_only": False}
-    return {"mount": mount, "read": {"value": {"names": 3, "read": "filestore/ab/ab12"}}}
+    return {
+        "mount": mount,
+        "read": {"value": {"names": 3, "read": "filestore/ab/ab12"}},
+        "write": {"folder": "/mnt/cephfs/cutover-writes", "value": True},
+    }
 
 
 def _legacy_manifest() -> Any:

@@ -84,6 +84,12 @@ DEFECTS: list[tuple[str, Defect, str]] = [
     ),
     (MOUNTED, _mount(mount={**MOUNT, "read_only": True}), "seen it read-only (ro)"),
     (MOUNTED, _mount(read={"error": "no answer within 20 s"}), "seen no answer within 20 s"),
+    (
+        MOUNTED,
+        _mount(write={"folder": f"{ROOT}/own", "error": "Read-only file system"}),
+        f"{NAMES[1]}: expected a file written, renamed, read and removed in {ROOT}/own, seen "
+        "Read-only file system",
+    ),
     (UNCHANGED, _differs("changed", "content", "mode"), f"{ROOT}/a/b: expected it unchanged, seen"),
     (UNCHANGED, _differs("changed", "content", "mode"), "another content, mode"),
     (UNCHANGED, _differs("removed"), f"{ROOT}/a/b: expected it to be there, seen it gone"),
@@ -100,6 +106,11 @@ DEFECTS: list[tuple[str, Defect, str]] = [
     (LAYOUT, _placed("active", "acme", "folder"), "files alone in active/, seen the folder acme"),
 ]
 GAPS: list[tuple[str, Defect, str]] = [
+    (
+        MOUNTED,
+        _mount(write={"folder": f"{ROOT}/own", "unasked": f"{ROOT}/own: No such file"}),
+        f"{NAMES[1]}: {ROOT}/own: No such file",
+    ),
     (UNCHANGED, lambda seen: _manifest(seen).update(baseline=None), "./cutover backup baseline"),
     (UNCHANGED, _baseline(root="/srv"), "the baseline is of /srv"),
     (UNCHANGED, _baseline(more_left_out=["odoo"]), "left out odoo"),
@@ -188,3 +199,13 @@ def test_a_mount_that_is_declared_read_only_must_be_so() -> None:
     verdict = CHECKS[MOUNTED](replace(known, cluster=cluster))
     assert verdict.outcome is Outcome.FAIL
     assert "expected /mnt/cephfs mounted read-only (ro)" in verdict.reason
+
+
+def test_that_it_takes_writes_is_claimed_only_where_every_machine_wrote() -> None:
+    seen = clean()
+    verdict = CHECKS[MOUNTED](case(seen))
+    assert verdict.reason == f"{ROOT} is mounted and takes reads and writes on every machine"
+    _mount(write=None)(seen)
+    verdict = CHECKS[MOUNTED](case(seen))
+    assert verdict.outcome is Outcome.PASS
+    assert verdict.reason == f"{ROOT} is mounted and reads on every machine"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -94,10 +95,104 @@ def test_a_machine_that_garbles_or_fails_is_not_seen(tmp_path: Path) -> None:
     ):
         with pytest.raises(TransportError):
             observe("legacy-mount", reach(shell(**{ONE: answer}), like=profile), ONE)
-    assert observe("legacy-mount", reach(shell(), like=profile), ONE) == READS
+    assert observe("legacy-mount", reach(shell(), like=profile), ONE) == {**READS, "write": None}
     without = PROFILE.model_copy(update={"legacy": None})
     with pytest.raises(NotProven, match="declares no existing storage"):
         observe("legacy-mount", reach(shell(), like=without), ONE)
+
+
+def wrote(profile: Profile, seen: Any, **answers: Any) -> tuple[Any, list[list[str]]]:
+    """What a look tells of its write, and the words behind each call of the script."""
+    calls: list[list[str]] = []
+
+    def python(argv: Any, _: str) -> Completed:
+        calls.append(list(argv[6:]))
+        return said(answers if argv[6:] else seen)
+
+    ways = reach(FakeShell({(ONE, "python3"): python}), like=profile)
+    return observe("legacy-mount", ways, ONE)["write"], calls
+
+
+def test_it_is_written_to_only_where_that_is_declared_and_what_is_declared_is_mounted(
+    tmp_path: Path,
+) -> None:
+    profile = storage(tmp_path)
+    assert wrote(profile, READS, value=True) == (None, [[]])
+    assert profile.legacy is not None
+    legacy = profile.legacy.model_copy(update={"writes": "logs"})
+    allowed = profile.model_copy(update={"legacy": legacy})
+    told, ((), (folder, suffix)) = wrote(allowed, READS, value=True)
+    assert (told, folder) == ({"folder": f"{legacy.path}/logs", "value": True}, "logs")
+    other, (_, (_, another)) = wrote(allowed, READS, error="Input/output error")
+    assert (other["error"], suffix == another) == ("Input/output error", False)
+    for unfit in (
+        {"mount": None, "read": None},
+        HANGS,
+        {**READS, "mount": {**MOUNT, "read_only": True}},
+        {**READS, "mount": {**MOUNT, "type": "ext4"}},
+    ):
+        assert wrote(allowed, unfit, value=True) == (None, [[]])
+
+
+def test_what_is_written_is_removed_and_older_leftovers_with_it(tmp_path: Path) -> None:
+    left, young, open_, link = (
+        tmp_path / f"{mount_script.PREFIX}{it}" for it in ("left", "young", "open", "link")
+    )
+    for folder in (left, young, open_):
+        folder.mkdir(mode=0o700)
+        (folder / "kept").touch()
+    open_.chmod(0o755)
+    link.symlink_to(young)
+    for folder in (left, open_):
+        os.utime(folder, (0, 0))
+    assert mount_script.write(str(tmp_path), ".", "mine", 20) == {"value": True}
+    assert sorted(tmp_path.iterdir()) == sorted([young, open_, link])
+    assert (young / "kept").exists()
+
+
+def test_a_folder_that_takes_no_writes_is_told_in_the_systems_words(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        assert "error" in mount_script.write("/proc", ".", "mine", 20)
+    else:
+        tmp_path.chmod(0o500)
+        assert mount_script.write(str(tmp_path), ".", "mine", 20) == {"error": "Permission denied"}
+    assert mount_script.write(str(tmp_path), ".", "mine", 0) == {"error": "no answer within 0 s"}
+
+
+def test_a_folder_of_another_is_neither_written_to_nor_removed(tmp_path: Path) -> None:
+    taken = tmp_path / f"{mount_script.PREFIX}mine"
+    taken.mkdir(mode=0o700)
+    (taken / "kept").touch()
+    assert mount_script.write(str(tmp_path), ".", "mine", 20) == {"error": "File exists"}
+    assert (taken / "kept").exists()
+
+
+def test_a_write_that_fails_on_its_way_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = mount_script.WRITE.replace('os.rename("new", "kept"', 'os.rename("gone", "kept"')
+    assert broken != mount_script.WRITE
+    monkeypatch.setattr(mount_script, "WRITE", broken)
+    assert mount_script.write(str(tmp_path), ".", "mine", 20) == {
+        "error": "No such file or directory"
+    }
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["missing", "a link", "a file"])
+def test_a_folder_that_is_not_there_is_not_written_to(tmp_path: Path, kind: str) -> None:
+    place = tmp_path / "place"
+    if kind == "a link":
+        (tmp_path / "elsewhere").mkdir()
+        place.symlink_to(tmp_path / "elsewhere")
+    if kind == "a file":
+        place.touch()
+    assert str(place) in mount_script.write(str(tmp_path), "place", "mine", 20)["unasked"]
+
+
+def test_a_folder_of_another_file_system_says_nothing_of_this_one() -> None:
+    told = mount_script.write("/", "proc", "mine", 20)
+    assert told == {"unasked": "//proc: another file system is mounted there"}
 
 
 # --- manifests --------------------------------------------------------------------------------

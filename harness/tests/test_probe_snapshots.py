@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import subprocess
 import sys
 import zipfile
 from collections.abc import Sequence
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 
 from harness.errors import Unreachable
 from harness.probes import snapshot_script as script
+from harness.probes.etcd_snapshots import _SCRIPT as SCRIPT
 from harness.probes.etcd_snapshots import choose
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed
@@ -276,11 +279,46 @@ def test_what_a_killed_restore_left_is_removed_and_one_under_way_is_not(
     monkeypatch.setattr(script, "PLACE", str(tmp_path))
     old, new, other = (tmp_path / name for name in ("cutover-etcd-old", "cutover-etcd-new", "x"))
     for folder in (old, new, other):
-        folder.mkdir()
+        folder.mkdir(mode=0o700)
     for folder in (old, other):
         os.utime(folder, (0, 0))
     script.sweep()
     assert sorted(tmp_path.iterdir()) == [new, other]
+
+
+def test_what_no_restore_of_ours_can_have_left_is_not_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "PLACE", str(tmp_path))
+    monkeypatch.setattr(script, "LEFTOVER_S", -1.0)
+    others = tmp_path / "another's"
+    others.mkdir(mode=0o700)
+    (others / "kept").touch()
+    link, is_open, file = (tmp_path / f"cutover-etcd-{it}" for it in ("link", "open", "file"))
+    link.symlink_to(others)
+    is_open.mkdir()
+    is_open.chmod(0o755)
+    file.touch()
+    script.sweep()
+    assert sorted(tmp_path.iterdir()) == sorted([others, link, is_open, file])
+    assert (others / "kept").exists()
+    user = os.geteuid()
+    foreign = tmp_path / "cutover-etcd-foreign"
+    foreign.mkdir(mode=0o700)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "geteuid", lambda: user + 1)
+        script.sweep()
+    assert foreign.exists()
+    script.sweep()
+    assert not foreign.exists()
+
+
+def test_the_script_runs_as_it_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "snapshot").write_bytes(b"etcd")
+    command = [sys.executable, "-I", "-S", "-", "digest", str(tmp_path / "snapshot")]
+    done = subprocess.run(command, input=SCRIPT, capture_output=True, text=True, check=True)
+    sha = hashlib.sha256(b"etcd").hexdigest()
+    assert json.loads(done.stdout) == {str(tmp_path / "snapshot"): {"value": sha}}
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
-from harness.settings import Backups, load_gates
+from harness.settings import Backups, Legacy, load_gates
 from harness.settings.gates import TargetChange
 from harness.tests.probe_rig import PROFILE
 
@@ -33,3 +36,34 @@ def test_without_a_declared_size_the_gates_own_stays() -> None:
 def test_the_active_folder_is_one_of_the_folders() -> None:
     with pytest.raises(ValidationError, match=r"none of backups\.folders"):
         Backups(claim="c", namespace="n", folders=("active", "staging"), active="done")
+
+
+def legacy(**declared: Any) -> Legacy:
+    known = {"path": "/mnt/cephfs", "type": "ceph", "source": "10.0.0.1:/", "baseline": "/state/b"}
+    return Legacy.model_validate(
+        {**known, "except": ["volumes", "a/b", "x*"], **declared}, context={"root": Path("/")}
+    )
+
+
+@pytest.mark.parametrize("folder", ["volumes", "volumes/own", "a/b"])
+def test_writes_are_allowed_in_what_may_change(folder: str) -> None:
+    assert legacy(writes=folder).writes == folder
+
+
+@pytest.mark.parametrize(
+    ("declared", "words"),
+    [
+        ({"writes": "a"}, r"legacy\.except names"),
+        ({"writes": "volumes2"}, r"legacy\.except names"),
+        ({"writes": "xy"}, r"legacy\.except names"),
+        ({"writes": "volumes/../odoo"}, "must be a plain path"),
+        ({"writes": "/mnt"}, "should match pattern"),
+        ({"writes": "volumes/"}, "should match pattern"),
+        ({"writes": "volumes", "access": "ro"}, r"legacy\.access is ro"),
+    ],
+)
+def test_writes_that_would_count_as_changes_are_refused(
+    declared: dict[str, str], words: str
+) -> None:
+    with pytest.raises(ValidationError, match=words):
+        legacy(**declared)

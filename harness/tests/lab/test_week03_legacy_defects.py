@@ -22,10 +22,11 @@ from harness.tests.lab.world import World
 MOUNTED = "the existing storage is mounted and readable everywhere"
 UNCHANGED = "the existing storage is unchanged"
 AT, ASIDE = "/mnt/cephfs", "/mnt/aside"
-TREE = f"{AT}/legacy-test"
+TREE, WRITES = f"{AT}/legacy-test", f"{AT}/legacy-writes"
 PLANT = f"""
 import os
 os.makedirs("{TREE}/folder")
+os.makedirs("{WRITES}")
 for name in ("bit", "mode", "attribute", "folder/removed", "kept"):
     with open(f"{TREE}/{{name}}", "wb") as file:
         file.write(os.urandom(9000))
@@ -52,14 +53,18 @@ def profile(world: World) -> Iterator[str]:
     """A profile whose existing storage is a small tree on CephFS."""
     changes = [
         ("${state}/labs/lab/access/legacy.manifest.zst", str(world.scratch / "baseline.zst")),
-        ("except: [volumes, etcd-snapshots, platform/worker]", 'except: ["[!l]*"]'),
+        (
+            "except: [volumes, etcd-snapshots, platform/worker]",
+            'except: ["[!l]*", legacy-writes]',
+        ),
+        ("writes: platform/worker", "writes: legacy-writes"),
     ]
-    world.do(world.one, "rm", "-rf", TREE)
+    world.do(world.one, "rm", "-rf", TREE, WRITES)
     world.do(world.one, "python3", "-c", PLANT)
     try:
         yield world.profile_with(changes)
     finally:
-        world.do(world.one, "rm", "-rf", TREE)
+        world.do(world.one, "rm", "-rf", TREE, WRITES)
 
 
 def record(profile: str) -> tuple[int, dict[str, object]]:
@@ -117,3 +122,15 @@ def test_machines_where_it_hangs_is_not_mounted_or_takes_no_writes_are_found(
     assert time.monotonic() - began < 75
     healed, reason = ask(profile, "legacy-mount", MOUNTED)[MOUNTED]
     assert healed == "pass", reason
+    assert "takes reads and writes on every machine" in reason
+    # Its own mount says rw, and a folder in it takes no writes all the same.
+    world.do(world.one, "mount", "--bind", WRITES, WRITES)
+    try:
+        world.do(world.one, "mount", "-o", "remount,bind,ro", WRITES)
+        outcome, reason = ask(profile, "legacy-mount", MOUNTED)[MOUNTED]
+    finally:
+        world.do(world.one, "umount", WRITES)
+    assert outcome == "fail", reason
+    assert f"{world.one.name}: expected a file written" in reason
+    assert f"{WRITES}, seen Read-only file system" in reason
+    assert not world.do(world.two, "ls", "-A", WRITES)
