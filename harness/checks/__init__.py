@@ -36,6 +36,7 @@ from harness.checks import (
     snapshots,
     soak,
     swarm,
+    swarm_answers,
 )
 from harness.model import Case, Verdict
 
@@ -68,5 +69,6 @@ CHECKS: Mapping[str, Check] = (
     | soak.CHECKS
     | ledger.CHECKS
     | swarm.CHECKS
+    | swarm_answers.CHECKS
     | scheduling.CHECKS
 )

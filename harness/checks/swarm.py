@@ -1,42 +1,43 @@
-"""W1-SWARM: the platform that earns the money today still serves, as a whole."""
+"""W1-SWARM: the platform that earns the money today is whole: nodes, services, tasks, updates."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
-from fnmatch import fnmatchcase
 from typing import Any
 
-from harness.checks.findings import Facts, Finding, conclude, limited, looks, names, unknown, wanted
-from harness.model import Case, SwarmAnswer, SwarmDeclared, SwarmService, Verdict
-from harness.throttling import TOO_MANY
+from harness.checks.findings import Facts, Finding, conclude, looks, names, unknown, wanted
+from harness.model import Case, SwarmDeclared, SwarmService, Verdict
 
 _PROBE = "swarm"
-_SWARM = "Swarm"
+SWARM = "Swarm"
 _SAID = 2  # tasks that a reason tells of
 # A task that failed so often in a short while keeps failing, also if it runs at the moment.
 _AGAIN = 3
 # States of an update in which it needs no operator; in others (paused, rollback_paused) it does.
-_SETTLED = ("completed", "rollback_completed")
+_ROLLED_BACK = "rollback_completed"
+_SETTLED = ("completed", _ROLLED_BACK)
 _GOING_ON = ("updating", "rollback_started")
 
 
-def _seen(case: Case) -> Facts:
+def seen_of(case: Case) -> Facts:
+    """What each machine's Docker said."""
     return looks(case, _PROBE, [machine.name for machine in case.cluster.machines])
 
 
-def _declared(case: Case) -> SwarmDeclared:
+def declared_of(case: Case) -> SwarmDeclared:
+    """The Swarm as the profile declares it."""
     assert case.cluster.swarm is not None, "the requirement needs a Swarm"
     return case.cluster.swarm
 
 
-def _known(seen: Facts) -> Mapping[str, Any] | None:
+def known_of(seen: Facts) -> Mapping[str, Any] | None:
     """What a manager knows: each of them tells what the leader knows."""
     told = [it["swarm"]["value"] for it in seen.values.values() if "value" in (it["swarm"] or {})]
     return told[0] if told else None
 
 
-def _odd(known: Mapping[str, Any] | None, kind: str) -> Iterator[Finding]:
+def odd_of(known: Mapping[str, Any] | None, kind: str) -> Iterator[Finding]:
     """The nodes or services of which Docker says what is not understood."""
     for it in known[kind] if known is not None else ():
         if "odd" in it:
@@ -48,11 +49,11 @@ def _understood(known: Mapping[str, Any] | None, kind: str) -> list[Any]:
 
 
 def nodes_ready(case: Case) -> Verdict:
-    seen, declared = _seen(case), _declared(case)
-    known = _known(seen)
+    seen, declared = seen_of(case), declared_of(case)
+    known = known_of(seen)
     listed = _understood(known, "nodes")
     machines = [machine.name for machine in case.cluster.machines]
-    odd = [*_odd(known, "nodes")]
+    odd = [*odd_of(known, "nodes")]
     # A node that is not understood may be any machine's.
     findings = [*_engines(seen, [] if odd else listed), *odd]
     if known is not None:
@@ -72,10 +73,10 @@ def nodes_ready(case: Case) -> Verdict:
         ]
         leaders = sum(node["leader"] for node in listed)
         if leaders != 1 and not odd:
-            findings.append(Finding(_SWARM, f"expected one leader, seen {leaders}"))
+            findings.append(Finding(SWARM, f"expected one leader, seen {leaders}"))
     ready = [it for it in listed if it["name"] in machines and it["state"] == "ready"]
     return conclude(
-        [*findings, *_untold(seen, known)],
+        [*findings, *untold(seen, known)],
         seen,
         proven=f"all {len(machines)} machines are ready and active in the Swarm, and its managers"
         f" {names(declared.managers)} have one leader",
@@ -94,11 +95,11 @@ def _unheard(node: Mapping[str, Any]) -> str:
     return f"the Swarm's leader has not heard of this node: its state is unknown{why}"
 
 
-def _untold(seen: Facts, known: Mapping[str, Any] | None) -> list[Finding]:
+def untold(seen: Facts, known: Mapping[str, Any] | None) -> list[Finding]:
     """That no manager could say how the Swarm is, though some machine was looked at."""
     if known is not None or not seen.values:
         return []
-    return [unknown(_SWARM, "no manager tells the state of all nodes and services")]
+    return [unknown(SWARM, "no manager tells the state of all nodes and services")]
 
 
 def _engines(seen: Facts, listed: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
@@ -140,23 +141,30 @@ def _wrong_node(
 
 
 def replicas(case: Case) -> Verdict:
-    """Of every service that Swarm has, declared or not; no task runs where Docker is silent."""
+    """Of every service that Swarm has, declared or not; no task runs where Docker is silent.
+
+    A global service is to run on every machine that may run it, whatever tasks Swarm made for it.
+    """
     target = wanted(case, "missing_tasks_count")
-    seen = _seen(case)
-    known = _known(seen)
+    seen = seen_of(case)
+    known = known_of(seen)
     services = _understood(known, "services")
     silent = {name for name, value in seen.values.items() if "silent" in value["docker"]}
     running = {it["name"]: [at for at in it["running"] if at not in silent] for it in services}
     findings = [
-        it for service in services for it in _short(service, running[service["name"]], case)
+        it
+        for service in services
+        for it in (*_short(service, running[service["name"]]), *_nowhere(service, case))
     ]
-    findings += _odd(known, "services")
+    findings += odd_of(known, "services")
     if known is not None and not known["services"]:
-        findings.append(unknown(_SWARM, "it has no service, so none has its tasks"))
-    missing = sum(max(0, it["replicas"] - len(running[it["name"]])) for it in services)
+        findings.append(unknown(SWARM, "it has no service, so none has its tasks"))
+    missing = sum(
+        max(0, it["replicas"] - len(running[it["name"]])) + len(_bare(it, case)) for it in services
+    )
     tasks = sum(map(len, running.values()))
     return conclude(
-        [*findings, *_untold(seen, known)],
+        [*findings, *untold(seen, known)],
         seen,
         proven=f"all {len(services)} services have their {tasks} tasks running",
         measured={"missing_tasks_count": missing} if services else {},
@@ -164,7 +172,7 @@ def replicas(case: Case) -> Verdict:
     )
 
 
-def _short(service: Mapping[str, Any], running: Sequence[str], case: Case) -> Iterator[Finding]:
+def _short(service: Mapping[str, Any], running: Sequence[str]) -> Iterator[Finding]:
     """What speaks against a service's tasks: too few or too many, or some that come and go."""
     name, seen = service["name"], len(running)
     if seen < service["replicas"] <= seen + len(service["unheard"]):
@@ -175,9 +183,6 @@ def _short(service: Mapping[str, Any], running: Sequence[str], case: Case) -> It
         others = "; ".join(map(_task, service["others"][:_SAID]))
         why = f" ({others})" if others else ""
         yield Finding(name, f"expected {service['replicas']} running tasks, seen {seen}{why}")
-    elif service["mode"] == "global" and not seen and not _is_to_be_empty(name, case):
-        text = "expected this global service to have a task on some machine, seen none"
-        yield Finding(name, text)
     for slot, times in Counter(it["task"] for it in service["failed"]).items():
         if times >= _AGAIN:
             last = min(
@@ -187,9 +192,34 @@ def _short(service: Mapping[str, Any], running: Sequence[str], case: Case) -> It
             yield Finding(name, text)
 
 
-def _is_to_be_empty(name: str, case: Case) -> bool:
-    service = _declared(case).services.get(name)
-    return service is not None and service.replicas == 0
+def _bare(service: Mapping[str, Any], case: Case) -> list[str]:
+    """The machines that may run a global service, and for which Swarm has no task of it."""
+    if not _is_everywhere(service, case):
+        return []
+    has = {*service["running"], *service["unheard"], *(it["node"] for it in service["others"])}
+    return [name for name in service["places"] or () if name not in has]
+
+
+def _nowhere(service: Mapping[str, Any], case: Case) -> Iterator[Finding]:
+    """What speaks against the places of a global service's tasks."""
+    if not _is_everywhere(service, case):
+        return
+    name, bare = service["name"], _bare(service, case)
+    if bare:
+        text = "expected a task of this global service on every machine that may run it, seen none"
+        yield Finding(name, f"{text} on {names(bare)}")
+    elif not service["running"] and not service["replicas"]:
+        text = "expected this global service to have a task on some machine, seen none"
+        yield Finding(name, text)
+    elif service["places"] is None:
+        text = "a placement constraint of this global service is not understood, so it is unknown"
+        yield unknown(name, f"{text} which machines are to run it")
+
+
+def _is_everywhere(service: Mapping[str, Any], case: Case) -> bool:
+    """True for a global service, but for one that is declared to have no task."""
+    declared = declared_of(case).services.get(service["name"])
+    return service["mode"] == "global" and (declared is None or declared.replicas != 0)
 
 
 def _task(task: Mapping[str, Any]) -> str:
@@ -198,14 +228,18 @@ def _task(task: Mapping[str, Any]) -> str:
 
 
 def updates_are_done(case: Case) -> Verdict:
-    """No update is paused, and none takes longer than the target."""
+    """No update is paused, and none takes longer than the target.
+
+    A service that was rolled back, by Swarm or by an operator, passes, and is named.
+    """
     key = "update_minutes"
     target = wanted(case, key)
-    seen = _seen(case)
-    known = _known(seen)
+    seen = seen_of(case)
+    known = known_of(seen)
     services = _understood(known, "services")
-    findings = [*_odd(known, "services")]
+    findings = [*odd_of(known, "services")]
     minutes = [0.0]
+    back = [it["name"] for it in services if (it["update"] or {}).get("state") == _ROLLED_BACK]
     for it in services:
         update = it["update"]
         if update is None or update["state"] in _SETTLED:
@@ -225,22 +259,23 @@ def updates_are_done(case: Case) -> Verdict:
                 text += f" {update['state']} for {minutes[-1]:.0f}{why}"
                 findings.append(Finding(it["name"], text))
     return conclude(
-        [*findings, *_untold(seen, known)],
+        [*findings, *untold(seen, known)],
         seen,
-        proven=f"no update of the {len(services)} services stands still",
+        proven=f"no update of the {len(services)} services stands still"
+        + (f"; rolled back, and running the earlier version: {names(back)}" if back else ""),
         measured={key: round(max(minutes), 1)} if services else {},
         target=target,
     )
 
 
 def services_there(case: Case) -> Verdict:
-    seen, declared = _seen(case), _declared(case)
-    known = _known(seen)
+    seen, declared = seen_of(case), declared_of(case)
+    known = known_of(seen)
     findings = []
     if known is not None:
         listed = {it["name"]: it for it in known["services"]}
         published = {port for it in _understood(known, "services") for port in it["ports"]}
-        odd = list(_odd(known, "services"))
+        odd = list(odd_of(known, "services"))
         findings += [it for it in odd if it.where in declared.services]
         for name, service in declared.services.items():
             found = listed.get(name)
@@ -250,7 +285,7 @@ def services_there(case: Case) -> Verdict:
                 elsewhere = None if odd else published
                 findings += [Finding(name, text) for text in _otherwise(found, service, elsewhere)]
     return conclude(
-        [*findings, *_untold(seen, known)],
+        [*findings, *untold(seen, known)],
         seen,
         proven=f"{names(declared.services)} are there with their tasks and ports",
     )
@@ -277,121 +312,9 @@ def _ports(service: Mapping[str, Any]) -> str:
     return names(map(str, sorted(service["ports"]))) if service["ports"] else "none"
 
 
-def instances_answer(case: Case) -> Verdict:
-    """Every customer's instance that is to run, asked with the hosts of its own labels."""
-    target = wanted(case, "instance_answer_s")
-    seen, declared = _seen(case), _declared(case)
-    known, answer = _known(seen), declared.instance_answer
-    findings: list[Finding] = []
-    took: list[float] = []
-    listed = [
-        it
-        for it in (known["services"] if known is not None else ())
-        if fnmatchcase(it["name"], declared.instances)
-    ]
-    findings += [it for it in _odd(known, "services") if fnmatchcase(it.where, declared.instances)]
-    to_run = [it for it in listed if it.get("replicas", 0) > 0]
-    asked = {at: it["instances"] for at, it in seen.values.items() if it["instances"] is not None}
-    for name in (it["name"] for it in to_run):
-        of_it = {at: told[name] for at, told in asked.items() if name in told}
-        hosts = sorted({host for told in of_it.values() for host in told})
-        if not hosts:
-            text = "it is to run, and has no Traefik label with a rule Host(`…`) to ask it by"
-            findings.append(unknown(name, text))
-        for host in hosts:
-            told = {at: it[host] for at, it in of_it.items() if host in it}
-            took += [it["value"]["took_s"] for it in told.values() if "value" in it]
-            if answer is not None:
-                findings += _wrong(f"{name} as {host}", told, answer, target["instance_answer_s"])
-    if answer is None:
-        findings.append(unknown("the profile", "it declares no customers' instances"))
-    elif known is not None and not listed:
-        findings.append(unknown(_SWARM, f"no service is named {declared.instances}"))
-    stopped = len(listed) - len(to_run)
-    return conclude(
-        [*findings, *_untold(seen, known)],
-        seen,
-        proven=f"{len(to_run)} instances answer as declared; {stopped} are stopped",
-        measured={"instance_answer_s": max(took, default=0.0)} if listed else {},
-        target=target,
-    )
-
-
-def services_answer(case: Case) -> Verdict:
-    """Every declared answer of every machine, asked for on every machine."""
-    target = wanted(case, "answer_s")
-    seen, declared = _seen(case), _declared(case)
-    findings: list[Finding] = []
-    took: list[float] = []
-    for service, answer in _answers(declared):
-        for machine in answer.machines:
-            told = {
-                asker: value["answers"][answer.at(machine)] for asker, value in seen.values.items()
-            }
-            took += [it["value"]["took_s"] for it in told.values() if "value" in it]
-            where = f"{service} at {answer.at(machine)}"
-            findings += _wrong(where, told, answer, target["answer_s"])
-    if not any(True for _ in _answers(declared)):
-        findings.append(unknown("the profile", "it declares no answer of any service"))
-    return conclude(
-        findings,
-        seen,
-        proven=f"{len(took)} requests were answered as declared, on and from every machine",
-        measured={"answer_s": max(took)} if took else {},
-        target=target,
-    )
-
-
-def _answers(declared: SwarmDeclared) -> Iterator[tuple[str, SwarmAnswer]]:
-    for name, service in declared.services.items():
-        for answer in service.answers:
-            yield name, answer
-
-
-def _wrong(
-    where: str, told: Mapping[str, Any], answer: SwarmAnswer, within_s: float
-) -> Iterator[Finding]:
-    """What is wrong with an answer, and from which machines it was seen so."""
-    says: dict[str, list[str]] = {}
-    for asker, it in told.items():
-        if "unasked" in it:
-            yield unknown(where, f"it was not asked from {asker}: {it['unasked']}")
-        elif _is_limited(it, answer):
-            yield unknown(where, limited())
-        elif (wrong := _flaw(it, answer, within_s)) is not None:
-            says.setdefault(wrong, []).append(asker)
-    for wrong, askers in says.items():
-        everywhere = len(askers) == len(told)
-        yield Finding(where, wrong if everywhere else f"{wrong} from {names(askers)}")
-
-
-def _is_limited(it: Mapping[str, Any], answer: SwarmAnswer) -> bool:
-    """True for a 429 that is not declared: the ingress limits the one address that asks."""
-    status = it.get("value", {}).get("status")
-    return status == TOO_MANY and TOO_MANY not in answer.statuses
-
-
-def _flaw(it: Mapping[str, Any], answer: SwarmAnswer, within_s: float) -> str | None:
-    if "error" in it:
-        return f"expected an answer, seen {it['error']}"
-    value = it["value"]
-    if value["status"] not in answer.statuses:
-        wanted_one = " or ".join(map(str, answer.statuses))
-        return f"expected status {wanted_one}, seen {value['status']}"
-    if answer.location and value["location"] != answer.location:
-        return f"expected a redirect to {answer.location}, seen {value['location'] or 'none'}"
-    if not value["said"]:
-        return f"expected an answer that says {answer.says!r}, seen another"
-    if value["took_s"] > within_s:
-        return f"expected an answer within {within_s:g} s, seen a slower one"
-    return None
-
-
 CHECKS = {
     "every Swarm node is ready": nodes_ready,
     "every Swarm service has its replicas": replicas,
     "no Swarm update stands still": updates_are_done,
     "the declared Swarm services are there": services_there,
-    "Swarm services answer": services_answer,
-    "customers' Swarm instances answer": instances_answer,
 }

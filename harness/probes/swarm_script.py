@@ -220,7 +220,7 @@ def meets(node: Any, constraint: str) -> bool:
     ):
         if key.startswith(start):
             fixed[key] = (labels or {}).get(key[len(start) :], "")
-    if key not in fixed:
+    if key not in fixed or (key == "node.ip" and "/" in value):  # a subnet
         raise ValueError(f"constraint {constraint!r}")
     return bool(str(fixed[key]).lower() == value.lower()) == (sign == "==")
 

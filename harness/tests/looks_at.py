@@ -16,6 +16,7 @@ from harness.checks import (
     scheduling,
     soak,
     swarm,
+    swarm_answers,
 )
 
 LOOKS_AT: Mapping[str, tuple[str, ...]] = {
@@ -73,7 +74,7 @@ LOOKS_AT: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(ledger.CHECKS, ("ledger",)),
     **dict.fromkeys([*drills.CHECKS, *claim_survival.CHECKS], ("drills",)),
     **dict.fromkeys(soak.CHECKS, ("soak",)),
-    **dict.fromkeys(swarm.CHECKS, ("swarm",)),
+    **dict.fromkeys(swarm.CHECKS | swarm_answers.CHECKS, ("swarm",)),
     **dict.fromkeys(scheduling.CHECKS, ("scheduling",)),
 }
 

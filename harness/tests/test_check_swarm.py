@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.checks import CHECKS, swarm
+from harness.checks import CHECKS, swarm, swarm_answers
 from harness.model import Outcome, SwarmDeclared, SwarmService
 from harness.tests.clean_case import Seen, case, clean, swarm_service
 from harness.tests.clean_cluster import NAMES, WEB
@@ -145,6 +145,18 @@ DEFECTS: list[tuple[str, Defect, str]] = [
     ),
     (ANSWER, answers(TWO, *NAMES, value=value(took_s=6.0)), "expected an answer within 5 s"),
 ]
+EVERYWHERE = (
+    "platform_worker: expected a task of this global service on every machine that may run it,"
+    " seen none on "
+)
+
+
+def everywhere(*places: str) -> dict[str, Any]:
+    """A global service that has its tasks on the machines that may run it."""
+    at = list(places or NAMES)
+    return {"mode": "global", "places": at, "replicas": len(at), "running": at}
+
+
 ODD = {"id": "?", "name": TWO, "odd": "KeyError: 'Mode'"}
 
 
@@ -166,8 +178,16 @@ def instance(**answers: Any) -> Defect:
 DEFECTS += [
     (
         REPLICAS,
-        service(1, mode="global", replicas=0, running=[]),
+        service(1, mode="global", replicas=0, running=[], places=[]),
         "platform_worker: expected this global service to have a task on some machine, seen none",
+    ),
+    *(
+        (REPLICAS, service(1, **{**everywhere(), **changes}), EVERYWHERE + where)
+        for changes, where in (
+            ({"running": [], "replicas": 0}, f"{ONE}, {TWO} and {THREE}"),
+            ({"running": [ONE, TWO], "replicas": 2}, THREE),
+            ({"running": [ONE], "unheard": [TWO], "places": [ONE, THREE]}, THREE),
+        )
     ),
     (
         UPDATES,
@@ -205,6 +225,11 @@ GAPS: list[tuple[str, Defect, str]] = [
         )
     ),
     (
+        REPLICAS,
+        service(1, mode="global", places=None),
+        "platform_worker: a placement constraint of this global service is not understood",
+    ),
+    (
         UPDATES,
         update("updating", None),
         "an update goes on, and Docker does not say",
@@ -239,14 +264,14 @@ def test_what_nobody_tells_is_not_proven(check: str, gap: Defect, words: str) ->
     assert (verdict.outcome, words in verdict.reason) == (Outcome.NOT_PROVEN, True), verdict.reason
 
 
-@pytest.mark.parametrize("check", swarm.CHECKS)
+@pytest.mark.parametrize("check", swarm.CHECKS | swarm_answers.CHECKS)
 def test_a_manager_that_cannot_be_asked_is_not_passed_over(check: str) -> None:
     verdict = CHECKS[check](case(clean(), {("swarm", TWO): "no route to host"}))
     assert verdict.outcome is Outcome.NOT_PROVEN
     assert f"{TWO}: no route to host" in verdict.reason
 
 
-@pytest.mark.parametrize("check", swarm.CHECKS)
+@pytest.mark.parametrize("check", swarm.CHECKS | swarm_answers.CHECKS)
 def test_a_whole_swarm_passes_and_nothing_seen_does_not(check: str) -> None:
     assert CHECKS[check](case(clean())).outcome is Outcome.PASS
     assert CHECKS[check](case({})).outcome is Outcome.NOT_PROVEN
@@ -264,6 +289,44 @@ def test_a_task_that_failed_twice_may_have_lost_its_machine() -> None:
     seen = clean()
     service(1, failed=[LOST, LOST, {**LOST, "task": "1"}])(seen)
     assert CHECKS[REPLICAS](case(seen)).outcome is Outcome.PASS
+
+
+def test_a_global_service_runs_where_it_may_and_is_not_wanted_elsewhere() -> None:
+    for places in (NAMES, [ONE], [TWO, THREE]):
+        seen = clean()
+        service(1, **everywhere(*places))(seen)
+        assert CHECKS[REPLICAS](case(seen)).outcome is Outcome.PASS
+    seen = clean()
+    service(1, **everywhere(ONE) | {"places": list(NAMES)})(seen)
+    assert CHECKS[REPLICAS](case(seen)).measured == {"missing_tasks_count": 2}
+
+
+def test_a_global_service_that_is_declared_to_have_no_task_needs_none() -> None:
+    seen = clean()
+    service(1, mode="global", replicas=0, running=[])(seen)
+    judged = case(seen)
+    assert judged.cluster.swarm is not None
+    stopped = {"platform_worker": SwarmService(mode="global", replicas=0)}
+    declared = replace(judged.cluster.swarm, services=stopped)
+    judged = replace(judged, cluster=replace(judged.cluster, swarm=declared))
+    assert CHECKS[REPLICAS](judged).outcome is Outcome.PASS
+
+
+def test_a_task_that_waits_on_its_machine_is_missing_once() -> None:
+    seen = clean()
+    waits = {**LOST, "node": TWO, "task": TWO, "state": "pending"}
+    service(1, **everywhere() | {"running": [ONE, THREE], "others": [waits]})(seen)
+    assert CHECKS[REPLICAS](case(seen)).measured == {"missing_tasks_count": 1}
+
+
+def test_an_update_that_was_rolled_back_passes_and_is_named() -> None:
+    seen = clean()
+    update("rollback_completed", 86400.0, "rollback completed")(seen)
+    verdict = CHECKS[UPDATES](case(seen))
+    assert verdict.outcome is Outcome.PASS
+    told = "stands still; rolled back, and running the earlier version: platform_worker"
+    assert told in verdict.reason
+    assert "rolled back" not in CHECKS[UPDATES](case(clean())).reason
 
 
 def test_what_is_measured_is_what_is_missing_and_the_slowest_answer() -> None:

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.checks import swarm as swarm_checks
+from harness.checks import swarm_answers
 from harness.probes import swarm_script
 from harness.tests.clean_case import case, clean
 from harness.tests.probe_rig import MACHINES
@@ -136,6 +137,8 @@ def test_an_update_is_told_with_its_state_and_age() -> None:
         ("node.labels.disk != ssd", [ONE]),
         ("engine.labels.os==x", []),
         ("node.nothing == known", None),
+        ("node.ip == 10.0.0.1", [ONE]),
+        ("node.ip != 10.0.0.0/24", None),
         ("nonsense", None),
     ],
 )
@@ -212,7 +215,7 @@ def test_a_mutilated_service_is_named_and_the_others_are_told_all_the_same(data:
     for it in seen["swarm"].values():
         if it["swarm"] is not None:
             it["swarm"]["value"]["services"] += told
-    for check in swarm_checks.CHECKS.values():
+    for check in (swarm_checks.CHECKS | swarm_answers.CHECKS).values():
         assert check(case(seen)).reason
     assert told[-1] == {**swarm_script.services([AGENT], tasks[:1], NODES, NOW)[0]}
     assert all(isinstance(it["name"], str) for it in told)
