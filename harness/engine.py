@@ -123,7 +123,7 @@ class Run:
         is raised.
 
         Refused before anything was touched, Unhealed when a fault could not be taken back,
-        NotProven when nobody has allowed disruption, or when it has broken something in this run
+        NotProven when disruption is not allowed, or when it has broken something in this run
         already and was not completed: a run breaks nothing twice.
         """
         self._ask_for(DRILLS, LEDGER)
@@ -176,8 +176,8 @@ class Run:
     def _allowed(self, name: str) -> Drilling:
         if self._drilling is None or not self._drilling.options.allowed:
             raise NotProven(
-                f"{name} breaks things on purpose, and nobody has allowed that",
-                remedy="./cutover plan says what would be done; then --allow-disruption",
+                f"{name} injects faults: it needs --allow-disruption",
+                remedy="./cutover plan shows what it would do; then add --allow-disruption",
             )
         return self._drilling
 

@@ -9,8 +9,8 @@ from harness.checks.findings import Finding, conclude, looks, names, unknown, wa
 from harness.model import Case, Verdict
 
 _PROBE = "cilium"
-# Cilium tries a failed controller again after as many seconds as it has failed in a row: ten
-# failures are about a minute, which a restart of the API server takes too.
+# Cilium waits one second longer after each failure in a row (pkg/controller), so n failures take
+# about n²/2 s. Ten take about a minute, which a restart of the API server takes too; 35 take ten.
 _IN_A_ROW = 10
 _MINUTE_S = 60.0
 
@@ -48,15 +48,18 @@ def _unwell(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _failing(found: Mapping[str, Any], at: float, target: Mapping[str, float]) -> Iterator[str]:
-    """Controllers that have failed for long; a healthy agent has some that fail now and then."""
+    """Controllers that have failed for long; a healthy agent has some that fail now and then.
+
+    Cilium does not say when a controller started. If it has never succeeded, the number of its
+    failures says for how long it has failed.
+    """
     for it in found["controllers"]:
-        since_s = None if it["last_success"] is None else at - it["last_success"]
-        long_s = target["controller_minutes"] * _MINUTE_S
-        if it["failures"] < _IN_A_ROW or (since_s is not None and since_s <= long_s):
+        never = it["last_success"] is None
+        since_s = it["failures"] ** 2 / 2 if never else at - it["last_success"]
+        if it["failures"] < _IN_A_ROW or since_s <= target["controller_minutes"] * _MINUTE_S:
             continue
-        last = (
-            "no success ever" if since_s is None else f"{since_s / _MINUTE_S:.0f} min without one"
-        )
+        minutes = f"{since_s / _MINUTE_S:.0f} min"
+        last = f"no success ever, for about {minutes}" if never else f"{minutes} without one"
         yield (
             f"expected the controller {it['name']} to succeed within "
             f"{target['controller_minutes']:g} min, seen {it['failures']} failures in a row and "

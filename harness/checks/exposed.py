@@ -41,6 +41,7 @@ def only_declared_ports(case: Case) -> Verdict:
     An address at which no declared TCP port answers was not seen. A UDP port is closed when it is
     refused or when the machine proves that its firewall keeps the datagrams; open when it answers
     or the machine saw them come past; NOT PROVEN when no datagram came through to that address.
+    A datagram to one address of a machine proves nothing about another address.
     """
     seen = looks(case, _PORTS, [machine.name for machine in case.cluster.machines])
     declared = frozenset(case.cluster.exposed_ports)
@@ -98,7 +99,7 @@ def _udp(
     asked = {int(port): program for port, program in item["value"]["asked"].items()}
     answered, refused = set(item["value"]["answered"]), set(item["value"]["refused"])
     arrived, passed, forwarded = (
-        {port for of, port in machine.get(kind, ()) if of == version}
+        {port for to, port in machine.get(kind, ()) if to == address}
         for kind in ("arrived", "passed", "forwarded")
     )
     reached = answered | passed | forwarded

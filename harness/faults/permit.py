@@ -26,11 +26,11 @@ SUMS_WITHIN_S = 10.0
 
 
 def may_disrupt(profile: Profile, *, allowed: bool) -> None:
-    """Refused unless whoever called and the profile's owner both want it. Asks nobody."""
+    """Raise Refused unless the command and the profile both allow faults. Contacts no machine."""
     if not allowed:
         raise Refused(
-            "this breaks things on purpose, and nobody has allowed it",
-            remedy="./cutover plan NAME says what would be done; then --allow-disruption",
+            "this command injects faults: it needs --allow-disruption",
+            remedy="./cutover plan NAME shows what it would do; then add --allow-disruption",
         )
     if not profile.allow_disruption:
         raise Refused(
@@ -94,10 +94,10 @@ def affordable(reach: Reach, hold: lease.Hold, fault: Fault) -> None:
 
 
 def survivable(reach: Reach, faults: Sequence[Fault]) -> None:
-    """Refused when one of these faults cannot be injected, or is more than the quorums can lose.
+    """Raise Refused when a fault cannot be injected, or the quorums cannot survive it.
 
-    Asked before the steady state is waited for: what is broken already is told with the
-    arithmetic, and at once.
+    Runs before the wait for the steady state. On a degraded cluster the command therefore fails
+    at once, and the message names the quorum that is too small.
     """
     for fault in faults:
         _must_be_possible(reach, fault)

@@ -1,7 +1,7 @@
 """The program that offers the load, in a process of its own: ``start`` loads and runs it.
 
-Its standard input is one line, the order, and then nothing: when that ends, because whoever
-started it wants so or is no more, the load ends. Its standard output is what ``results`` reads.
+Its standard input is one line, the order. The load ends when the harness closes that input, or when
+the harness itself ends. Its standard output is what ``results`` reads.
 
 A visitor here is as one behind DNS round robin: each request is a new connection to the next
 address of the ingress. An address that refuses a connection, or makes none within a second, is

@@ -108,8 +108,8 @@ class Running:
                 sign, seen_at = new, now
             if now - seen_at > lifeless_s:
                 raise NotProven(
-                    f"the load's generator shows no life for {lifeless_s:g} s, so nothing was "
-                    f"asked of the ingress (it came to: {self._stage()})",
+                    f"the load generator made no progress for {lifeless_s:g} s and sent the "
+                    f"ingress no request (last stage: {self._stage()})",
                     remedy="this computer is too busy to offer a load, or has stopped the process",
                 )
             found = self._read()
@@ -119,8 +119,8 @@ class Running:
             until(looked, within_s=within_s, every_s=0.2, what="the load's first request")
         except TimedOut as error:
             raise NotProven(
-                f"the load's generator did not bring one request to its end within {within_s:g} s, "
-                f"so nothing is known of the ingress (it came to: {self._stage()})",
+                f"the load generator completed no request within {within_s:g} s, so the ingress "
+                f"was not tested (last stage: {self._stage()})",
                 remedy="this computer is too busy to offer a load: stop what else runs here",
             ) from error
 

@@ -122,7 +122,7 @@ def _send(
 
     def one(address: str) -> dict[str, Any]:
         asked = reachable(said["sockets"], address, said["addresses"])
-        payloads = {it: token + it.to_bytes(2, "big") for it in {*asked, _NOBODY}}
+        payloads = {it: payload(token, address, it) for it in {*asked, _NOBODY}}
         seen = reach.outside.send(address, payloads)
         return {
             "asked": {str(port): program for port, program in sorted(asked.items())},
@@ -133,6 +133,16 @@ def _send(
     with ThreadPoolExecutor(len(addresses)) as pool:
         sent = {it: pool.submit(_item, partial(one, it)) for it in addresses}
         return {it: item.result() for it, item in sent.items()}
+
+
+def payload(token: bytes, address: str, port: int) -> bytes:
+    """A datagram's content: the token and where it is sent, as ``sockets_script`` reads them.
+
+    The machine counts each datagram for the address that was asked, even behind NAT.
+    """
+    to = ip_address(address)
+    mapped = to if isinstance(to, IPv6Address) else IPv6Address(f"::ffff:{to}")
+    return token + port.to_bytes(2, "big") + mapped.packed
 
 
 def reachable(

@@ -2,20 +2,21 @@
 
 Prints a line of JSON at once ({"sockets", "addresses"}), then hears datagrams for so long, then
 prints another ({"sockets", "arrived", "passed", "forwarded"}). A datagram that begins with the
-token carries behind it, in two bytes, the port that it was sent to:
+token carries behind it where it was sent: the port in two bytes, then the address in sixteen (IPv4
+as IPv4-mapped IPv6). The IP header cannot say so: NAT may have changed its destination.
 
 ``arrived``    it came in on a network card, before any firewall of the machine
 ``passed``     it came past the firewall: the kernel hands it to raw sockets just before UDP's own
 ``forwarded``  it went out again by another interface, to a container or another machine
 
-Each is a list of [version of IP, port]. Needs root, changes nothing. Standard
-library of Python 3.8 only.
+Each is a list of [address, port]. Needs root, changes nothing. Standard library of Python 3.8 only.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import ipaddress
 import json
 import re
 import selectors
@@ -28,7 +29,12 @@ from typing import Any
 
 ALL_PROTOCOLS = 0x0003
 ATTACH_FILTER = 26
+# The types of a packet that a packet socket tells (linux/if_packet.h).
+HOST = 0
+OUTGOING = 4
 UDP_HEADER = 8
+PORT = 2
+ADDRESS = 16
 PROGRAM = re.compile(r'users:\(\("([^"]*)"')
 
 
@@ -101,44 +107,46 @@ def only_ours(heard: socket.socket, token: bytes) -> None:
     heard.setsockopt(socket.SOL_SOCKET, ATTACH_FILTER, asked)
 
 
-def hear(token: bytes, for_s: float) -> dict[str, list[list[int]]]:
+def hear(token: bytes, for_s: float) -> dict[str, list[list[Any]]]:
     """What became of the datagrams with the token, once ``print`` has told that it is heard."""
-    found: dict[str, set[tuple[int, int]]] = {"arrived": set(), "passed": set(), "forwarded": set()}
+    found: dict[str, set[tuple[str, int]]] = {"arrived": set(), "passed": set(), "forwarded": set()}
     with contextlib.ExitStack() as held, selectors.DefaultSelector() as selector:
         card = held.enter_context(
             socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ALL_PROTOCOLS))
         )
         only_ours(card, token)
-        ways = [(card, 0)]
-        for family, version in ((socket.AF_INET, 4), (socket.AF_INET6, 6)):
+        ways = [card]
+        for family in (socket.AF_INET, socket.AF_INET6):
             raw = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_UDP)
-            ways.append((held.enter_context(raw), version))
-        for way, version in ways:
+            ways.append(held.enter_context(raw))
+        for way in ways:
             way.setblocking(False)
-            selector.register(way, selectors.EVENT_READ, version)
+            selector.register(way, selectors.EVENT_READ)
         tell({"sockets": sockets(), "addresses": addresses()})
         end = time.monotonic() + for_s
         while time.monotonic() < end:
             for key, _ in selector.select(max(0.0, end - time.monotonic())):
                 packet, sender = key.fileobj.recvfrom(2048)  # type: ignore[union-attr]
-                note(found, packet, token, key.data, sender)
+                kind = seen_on_card(sender) if key.fileobj is card else "passed"
+                destination = sent_to(packet, token)
+                if kind and destination:
+                    found[kind].add(destination)
     return {kind: sorted(map(list, places)) for kind, places in found.items()}
 
 
-def note(
-    found: dict[str, set[tuple[int, int]]], packet: bytes, token: bytes, version: int, sender: Any
-) -> None:
-    """Take one packet in: of a raw socket of one version of IP, or (0) of the card."""
+def seen_on_card(sender: tuple[Any, ...]) -> str | None:
+    """What a packet socket saw, by the packet's type; None for traffic between other machines."""
+    return {HOST: "arrived", OUTGOING: "forwarded"}.get(sender[2])
+
+
+def sent_to(packet: bytes, token: bytes) -> tuple[str, int] | None:
+    """The address and port that a packet with the token was sent to; None without them."""
     at = packet.find(token)
-    port = packet[at + len(token) : at + len(token) + 2]
-    if at < UDP_HEADER or len(port) != 2:
-        return
-    kind = "passed"
-    if version == 0:
-        version = packet[0] >> 4
-        kind = {0: "arrived", 4: "forwarded"}.get(sender[2], "")
-    if kind:
-        found[kind].add((version, int.from_bytes(port, "big")))
+    place = packet[at + len(token) : at + len(token) + PORT + ADDRESS]
+    if at < UDP_HEADER or len(place) != PORT + ADDRESS:
+        return None
+    address = ipaddress.IPv6Address(place[PORT:])
+    return str(address.ipv4_mapped or address), int.from_bytes(place[:PORT], "big")
 
 
 def tell(what: Any) -> None:

@@ -252,7 +252,7 @@ def _ports(machine: Machine) -> Any:
             "value": {
                 "addresses": [*addresses, "10.42.0.1"],
                 "sockets": [{**listening, "program": "sshd"}],
-                "arrived": [[4, 8472], [6, 8472]],
+                "arrived": [[it, 8472] for it in addresses],
                 "passed": [],
                 "forwarded": [],
             }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -56,7 +57,7 @@ def test_a_udp_listener_that_is_reached_is_named(how: str) -> None:
     if how == "answered":
         on(seen)["udp"][V4]["value"]["answered"] = [7946]
     else:
-        on(seen)["machine"]["value"][how] = [[4, 7946]]
+        on(seen)["machine"]["value"][how] = [[V4, 7946]]
     verdict = judge(seen)
     assert verdict.outcome is Outcome.FAIL
     assert f"at {V4} (IPv4), seen also UDP 7946 (dockerd)" in verdict.reason
@@ -69,23 +70,54 @@ def test_a_udp_listener_behind_the_firewall_is_closed(how: str) -> None:
     if how == "refused":
         on(seen)["udp"][V4]["value"]["refused"] = [7946]
     else:
-        on(seen)["machine"]["value"]["arrived"].append([4, 7946])
+        on(seen)["machine"]["value"]["arrived"].append([V4, 7946])
     assert judge(seen).outcome is Outcome.PASS
 
 
 def test_datagrams_that_never_come_through_prove_nothing() -> None:
     seen = clean()
-    on(seen)["machine"]["value"]["arrived"] = [[6, 8472]]
+    on(seen)["machine"]["value"]["arrived"] = [[V6, 8472]]
     verdict = judge(seen)
     assert verdict.outcome is Outcome.NOT_PROVEN
     assert f"came through to {V4}, so UDP 8472 (VXLAN) may be open" in verdict.reason
 
 
+SECOND = "203.0.113.7"
+
+
+def with_a_second_ipv4_address() -> Seen:
+    """A clean machine with two IPv4 addresses; no datagram to the second one came through."""
+    seen = clean()
+    for protocol in ("tcp", "udp"):
+        on(seen)[protocol][SECOND] = deepcopy(on(seen)[protocol][V4])
+    return seen
+
+
+def test_datagrams_to_one_address_prove_nothing_about_another_one_of_the_same_family() -> None:
+    seen = with_a_second_ipv4_address()
+    verdict = judge(seen)
+    assert (verdict.outcome, verdict.where) == (Outcome.NOT_PROVEN, (ONE,))
+    assert f"came through to {SECOND}, so UDP 8472 (VXLAN) may be open" in verdict.reason
+    assert f"came through to {V4}" not in verdict.reason
+    on(seen)["machine"]["value"]["arrived"].append([SECOND, 8472])
+    assert judge(seen).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("how", ["passed", "forwarded"])
+def test_a_udp_port_is_open_only_at_the_address_at_which_it_was_reached(how: str) -> None:
+    seen = with_a_second_ipv4_address()
+    on(seen)["machine"]["value"][how] = [[SECOND, 8472]]
+    verdict = judge(seen)
+    assert verdict.outcome is Outcome.FAIL
+    assert f"at {SECOND} (IPv4), seen also UDP 8472" in verdict.reason
+    assert f"at {V4}" not in verdict.reason
+
+
 def test_a_port_is_declared_for_one_protocol_and_one_family() -> None:
     seen = clean()
-    for address, version in ((V4, 4), (V6, 6)):
+    for address in (V4, V6):
         udp(seen, 51820, "the kernel", address)
-        on(seen)["machine"]["value"]["passed"].append([version, 51820])
+        on(seen)["machine"]["value"]["passed"].append([address, 51820])
     ssh = (Port(22, "tcp", 4), Port(22, "tcp", 6), Port(6443, "tcp", 4), Port(6443, "tcp", 6))
     declared = (*ssh, Port(51820, "udp", 4))
     verdict = judge(seen, exposed_ports=declared)

@@ -200,6 +200,21 @@ def test_a_controller_fails_the_check_only_after_many_failures_and_minutes(
     assert CHECKS["Cilium is healthy on every node"](case(seen)).outcome is outcome
 
 
+@pytest.mark.parametrize(
+    ("failures", "outcome"),
+    [(20, Outcome.PASS), (34, Outcome.PASS), (35, Outcome.FAIL), (412, Outcome.FAIL)],
+)
+def test_a_controller_that_never_succeeded_fails_the_check_after_ten_minutes_of_retries(
+    failures: int, outcome: Outcome
+) -> None:
+    seen = clean()
+    controller = {"name": "sync", "failures": failures, "last_success": None, "message": "no"}
+    seen["cilium"][NAMES[0]]["controllers"] = [controller]
+    verdict = CHECKS["Cilium is healthy on every node"](case(seen))
+    assert verdict.outcome is outcome
+    assert ("no success ever" in verdict.reason) == (outcome is Outcome.FAIL)
+
+
 def test_cilium_that_does_not_say_whom_it_reaches_proves_nothing_unless_told_not_to_look() -> None:
     seen = clean()
     seen["cilium"][NAMES[0]]["reachable"] = None

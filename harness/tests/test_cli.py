@@ -299,7 +299,7 @@ def test_nothing_is_broken_without_the_option_that_allows_it(
     monkeypatch.setattr(soak_command, "chosen_turns", lambda *_: ())
     ended = cutover(*words)
     assert ended.status == Exit.REFUSED
-    assert "nobody has allowed it" in ended.err
+    assert "it needs --allow-disruption" in ended.err
 
 
 def test_nothing_is_broken_where_the_profile_does_not_allow_it(

@@ -169,7 +169,7 @@ def test_another_drill_and_a_soak_are_carried_out_all_the_same(tmp_path: Path) -
 
 def test_without_leave_nothing_is_carried_out(tmp_path: Path) -> None:
     drilling = FakeDrilling(allowed=False)
-    with pytest.raises(NotProven, match="nobody has allowed that"):
+    with pytest.raises(NotProven, match="it needs --allow-disruption"):
         session(tmp_path / "run", drilling, drill)
     assert drilling.carried_out == []
 

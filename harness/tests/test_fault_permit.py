@@ -68,7 +68,7 @@ def cluster(*, uid: str = UID, left: Any = None, **changes: Any) -> Reach:
 
 
 def test_nobody_breaks_anything_by_accident() -> None:
-    with pytest.raises(Refused, match="nobody has allowed it"):
+    with pytest.raises(Refused, match="it needs --allow-disruption"):
         may_disrupt(profile(), allowed=False)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.probes import sockets_script
-from harness.probes.open_ports import reachable
+from harness.probes.open_ports import payload, reachable
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed, Echoed
 from harness.transport.datagrams import send
@@ -77,7 +77,7 @@ def test_both_families_are_asked_and_a_socket_that_went_away_is_not_judged() -> 
         {"203.0.113.7": [22, 70000], "2001:db8::1": [22, 4444]},
         datagrams={"2001:db8::1": Echoed(answered=(7946,), refused=(33434,))},
     )
-    shell = FakeShell({(MACHINES[0], "python3"): said(passed=[[6, 7946]])})
+    shell = FakeShell({(MACHINES[0], "python3"): said(passed=[["2001:db8::1", 7946]])})
     seen = observe("open-ports", reach(shell, outside=outside, like=profile), MACHINES[0])
     refused = {"open": [22], "refused": 65534, "silent": 0}
     assert seen["tcp"]["203.0.113.7"] == {"value": refused}
@@ -86,7 +86,7 @@ def test_both_families_are_asked_and_a_socket_that_went_away_is_not_judged() -> 
     asked = {"5353": "avahi-daemon", "7946": "dockerd"}
     told = {"asked": asked, "answered": [7946], "refused": [33434]}
     assert seen["udp"]["2001:db8::1"] == {"value": told}
-    assert seen["machine"]["value"]["passed"] == [[6, 7946]]
+    assert seen["machine"]["value"]["passed"] == [["2001:db8::1", 7946]]
 
 
 @pytest.mark.parametrize(
@@ -139,11 +139,11 @@ def test_a_datagram_is_answered_refused_or_met_with_silence(address: str) -> Non
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="raw sockets are root's")
-@pytest.mark.parametrize(("address", "version"), [("127.0.0.1", 4), ("::1", 6)])
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_a_datagram_with_the_token_is_seen_to_arrive_and_to_pass(
-    address: str, version: int, capsys: pytest.CaptureFixture[str]
+    address: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    family = socket.AF_INET6 if version == 6 else socket.AF_INET
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     token = os.urandom(16)
     stop = threading.Event()
 
@@ -151,7 +151,7 @@ def test_a_datagram_with_the_token_is_seen_to_arrive_and_to_pass(
         with socket.socket(family, socket.SOCK_DGRAM) as way:
             while not stop.wait(0.05):
                 for words in (token, b"somebody else's."):
-                    way.sendto(words + (9).to_bytes(2, "big"), (address, 9))
+                    way.sendto(payload(words, address, 9), (address, 9))
 
     speaker = threading.Thread(target=speak)
     speaker.start()
@@ -160,13 +160,23 @@ def test_a_datagram_with_the_token_is_seen_to_arrive_and_to_pass(
     finally:
         stop.set()
         speaker.join()
-    assert (heard["arrived"], heard["passed"]) == ([[version, 9]], [[version, 9]])
+    assert (heard["arrived"], heard["passed"]) == ([[address, 9]], [[address, 9]])
     assert "sockets" in json.loads(capsys.readouterr().out)
 
 
-def test_a_datagram_that_goes_out_by_another_interface_is_forwarded() -> None:
-    found: dict[str, set[tuple[int, int]]] = {"arrived": set(), "passed": set(), "forwarded": set()}
+@pytest.mark.parametrize("address", ["203.0.113.7", "2001:db8::1"])
+def test_a_datagram_counts_for_the_address_that_was_asked_whatever_nat_made_of_it(
+    address: str,
+) -> None:
     token = bytes(range(16))
-    packet = b"\x45" + bytes(27) + token + (30053).to_bytes(2, "big")
-    sockets_script.note(found, packet, token, 0, ("cni0", 0x0800, 4, 1, b""))
-    assert found == {"arrived": set(), "passed": set(), "forwarded": {(4, 30053)}}
+    translated = b"\x45" + bytes(27) + payload(token, address, 30053)
+    assert sockets_script.sent_to(translated, token) == (address, 30053)
+    assert sockets_script.sent_to(translated[:-1], token) is None
+    assert sockets_script.sent_to(translated, bytes(16)) is None
+
+
+@pytest.mark.parametrize(("type_", "kind"), [(0, "arrived"), (4, "forwarded"), (3, None)])
+def test_a_datagram_that_goes_out_by_another_interface_is_forwarded(
+    type_: int, kind: str | None
+) -> None:
+    assert sockets_script.seen_on_card(("cni0", 0x0800, type_, 1, b"")) == kind

@@ -49,7 +49,7 @@ def red(verdict: Verdict, *words: str) -> None:
 
 def test_claims_of_a_whole_lab_are_proven_but_for_an_osd_that_nobody_may_stop(world: World) -> None:
     ruling = world.gate("W3-PVC")
-    says(ruling, "W3-PVC", "lose-osd", "nobody has allowed that", outcome="not_proven")
+    says(ruling, "W3-PVC", "lose-osd", "it needs --allow-disruption", outcome="not_proven")
     are_served(ruling)
 
 
