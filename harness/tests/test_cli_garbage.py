@@ -176,7 +176,7 @@ def test_a_key_to_believe_that_is_none_is_wrong_usage(
 
 NAMES = [
     "../elsewhere",
-    "../../etc/passwd",
+    "../../../../../../nosuch/run",
     "file",
     "file/run",
     "",

@@ -212,7 +212,7 @@ def test_a_generator_that_does_not_get_to_a_request_is_not_taken_for_a_deaf_ingr
 ) -> None:
     slowly(tmp_path, monkeypatch, busy_s=60)
     with closing(Running(shop.order(per_s=20), tmp_path / "load")) as load:
-        with pytest.raises(NotProven, match=r"completed no request within 1\.5 s") as told:
+        with pytest.raises(NotProven, match="completed no request within") as told:
             load.served(starts_within_s=1.5)
         assert "last stage: nothing yet" in str(told.value)
         load._process.kill()
