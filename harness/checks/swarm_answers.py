@@ -1,0 +1,130 @@
+"""W1-SWARM: what the old platform's services and customers' instances answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from harness.checks.findings import Finding, conclude, limited, names, unknown, wanted
+from harness.checks.swarm import SWARM, declared_of, known_of, odd_of, seen_of, untold
+from harness.model import Case, SwarmAnswer, SwarmDeclared, Verdict
+from harness.throttling import TOO_MANY
+
+
+def instances_answer(case: Case) -> Verdict:
+    """Every customer's instance that is to run, asked with the hosts of its own labels."""
+    target = wanted(case, "instance_answer_s")
+    seen, declared = seen_of(case), declared_of(case)
+    known, answer = known_of(seen), declared.instance_answer
+    findings: list[Finding] = []
+    took: list[float] = []
+    listed = [
+        it
+        for it in (known["services"] if known is not None else ())
+        if fnmatchcase(it["name"], declared.instances)
+    ]
+    findings += [
+        it for it in odd_of(known, "services") if fnmatchcase(it.where, declared.instances)
+    ]
+    to_run = [it for it in listed if it.get("replicas", 0) > 0]
+    asked = {at: it["instances"] for at, it in seen.values.items() if it["instances"] is not None}
+    for name in (it["name"] for it in to_run):
+        of_it = {at: told[name] for at, told in asked.items() if name in told}
+        hosts = sorted({host for told in of_it.values() for host in told})
+        if not hosts:
+            text = "it is to run, and has no Traefik label with a rule Host(`…`) to ask it by"
+            findings.append(unknown(name, text))
+        for host in hosts:
+            told = {at: it[host] for at, it in of_it.items() if host in it}
+            took += [it["value"]["took_s"] for it in told.values() if "value" in it]
+            if answer is not None:
+                findings += _wrong(f"{name} as {host}", told, answer, target["instance_answer_s"])
+    if answer is None:
+        findings.append(unknown("the profile", "it declares no customers' instances"))
+    elif known is not None and not listed:
+        findings.append(unknown(SWARM, f"no service is named {declared.instances}"))
+    stopped = len(listed) - len(to_run)
+    return conclude(
+        [*findings, *untold(seen, known)],
+        seen,
+        proven=f"{len(to_run)} instances answer as declared; {stopped} are stopped",
+        measured={"instance_answer_s": max(took, default=0.0)} if listed else {},
+        target=target,
+    )
+
+
+def services_answer(case: Case) -> Verdict:
+    """Every declared answer of every machine, asked for on every machine."""
+    target = wanted(case, "answer_s")
+    seen, declared = seen_of(case), declared_of(case)
+    findings: list[Finding] = []
+    took: list[float] = []
+    for service, answer in _answers(declared):
+        for machine in answer.machines:
+            told = {
+                asker: value["answers"][answer.at(machine)] for asker, value in seen.values.items()
+            }
+            took += [it["value"]["took_s"] for it in told.values() if "value" in it]
+            where = f"{service} at {answer.at(machine)}"
+            findings += _wrong(where, told, answer, target["answer_s"])
+    if not any(True for _ in _answers(declared)):
+        findings.append(unknown("the profile", "it declares no answer of any service"))
+    return conclude(
+        findings,
+        seen,
+        proven=f"{len(took)} requests were answered as declared, on and from every machine",
+        measured={"answer_s": max(took)} if took else {},
+        target=target,
+    )
+
+
+def _answers(declared: SwarmDeclared) -> Iterator[tuple[str, SwarmAnswer]]:
+    for name, service in declared.services.items():
+        for answer in service.answers:
+            yield name, answer
+
+
+def _wrong(
+    where: str, told: Mapping[str, Any], answer: SwarmAnswer, within_s: float
+) -> Iterator[Finding]:
+    """What is wrong with an answer, and from which machines it was seen so."""
+    says: dict[str, list[str]] = {}
+    for asker, it in told.items():
+        if "unasked" in it:
+            yield unknown(where, f"it was not asked from {asker}: {it['unasked']}")
+        elif _is_limited(it, answer):
+            yield unknown(where, limited())
+        elif (wrong := _flaw(it, answer, within_s)) is not None:
+            says.setdefault(wrong, []).append(asker)
+    for wrong, askers in says.items():
+        everywhere = len(askers) == len(told)
+        yield Finding(where, wrong if everywhere else f"{wrong} from {names(askers)}")
+
+
+def _is_limited(it: Mapping[str, Any], answer: SwarmAnswer) -> bool:
+    """True for a 429 that is not declared: the ingress limits the one address that asks."""
+    status = it.get("value", {}).get("status")
+    return status == TOO_MANY and TOO_MANY not in answer.statuses
+
+
+def _flaw(it: Mapping[str, Any], answer: SwarmAnswer, within_s: float) -> str | None:
+    if "error" in it:
+        return f"expected an answer, seen {it['error']}"
+    value = it["value"]
+    if value["status"] not in answer.statuses:
+        wanted_one = " or ".join(map(str, answer.statuses))
+        return f"expected status {wanted_one}, seen {value['status']}"
+    if answer.location and value["location"] != answer.location:
+        return f"expected a redirect to {answer.location}, seen {value['location'] or 'none'}"
+    if not value["said"]:
+        return f"expected an answer that says {answer.says!r}, seen another"
+    if value["took_s"] > within_s:
+        return f"expected an answer within {within_s:g} s, seen a slower one"
+    return None
+
+
+CHECKS = {
+    "Swarm services answer": services_answer,
+    "customers' Swarm instances answer": instances_answer,
+}
