@@ -8,6 +8,7 @@ priority and preemption.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -26,14 +27,26 @@ _OPERATORS: Mapping[str, Callable[[str | None, Sequence[str]], bool]] = {
     "NotIn": lambda value, values: value not in values,
     "Exists": lambda value, _: value is not None,
     "DoesNotExist": lambda value, _: value is None,
-    "Gt": lambda value, values: value is not None and int(value) > int(values[0]),
-    "Lt": lambda value, values: value is not None and int(value) < int(values[0]),
+    "Gt": lambda value, values: _is_whole(value) and int(value or 0) > int(values[0]),
+    "Lt": lambda value, values: _is_whole(value) and int(value or 0) < int(values[0]),
 }
+
+
+def _is_whole(value: str | None) -> bool:
+    """True for a label that Gt and Lt can compare; they take no node with another one."""
+    return value is not None and re.fullmatch(r"[+-]?[0-9]+", value) is not None
 
 
 def _seen(case: Case) -> tuple[Facts, Any]:
     seen = looks(case, "scheduling", [case.cluster.name])
     return seen, seen.values.get(case.cluster.name, {"nodes": {}, "pods": []})
+
+
+def _odd(value: Mapping[str, Any], *kinds: str) -> Iterator[Finding]:
+    """The objects of these kinds that are not understood."""
+    for kind in kinds:
+        for name, why in value.get("odd", {}).get(kind, {}).items():
+            yield unknown(name, f"this {kind.removesuffix('s')} is {why}")
 
 
 def fits_without_one(case: Case) -> Verdict:
@@ -47,7 +60,10 @@ def fits_without_one(case: Case) -> Verdict:
     target = wanted(case, key)
     seen, value = _seen(case)
     nodes, pods = value["nodes"], value["pods"]
-    findings: list[Finding] = []
+    if odd := list(_odd(value, "nodes", "volumes")):
+        # They may give the room that seems to be missing, or keep a pod where it is.
+        return conclude([*odd, *_odd(value, "pods")], seen, proven="", target=target)
+    findings = list(_odd(value, "pods"))
     unplaced = 0
     for lost in nodes:
         moving = sorted(_moving(pods, nodes, lost), key=lambda it: (it["bytes"], it["name"]))
@@ -169,6 +185,9 @@ def no_image_of_the_swarm(case: Case) -> Verdict:
         if _is_of(image, registries)
     ]
     measured = {key: float(len(findings))} if seen.values and registries else {}
+    findings += _odd(value, "pods")
+    if seen.values and not value["pods"]:
+        findings.append(unknown(case.cluster.name, "it has no pod that is understood"))
     if not registries:
         text = "it names no registry of the Swarm (swarm.registries)"
         findings.append(unknown("the profile", text))

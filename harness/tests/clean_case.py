@@ -304,6 +304,7 @@ def _scheduling() -> Any:
             for name in NAMES
             for kind, owner in kinds.items()
         ],
+        "odd": {"nodes": {}, "pods": {}, "volumes": {}},
     }
 
 

@@ -12,7 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from harness.authority import Authority
-from harness.load.order import Order, Page, users_for
+from harness.load.order import Order, users_for
+from harness.model import IngressPage
 
 HERE, NOBODY = "127.0.0.1", "127.0.0.2"
 SITE = "shop.example"
@@ -32,7 +33,7 @@ class Site:
     def order(self, *, per_s: float = 50, timeout_s: float = 5, users: int = 0) -> Order:
         return Order(
             addresses=[HERE],
-            pages=[Page(SITE, "/")],
+            pages=[IngressPage(host=SITE, path="/")],
             authority=str(self.authority),
             per_s=per_s,
             timeout_s=timeout_s,
