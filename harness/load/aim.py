@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.errors import ConfigError
-from harness.load.order import Order, users_for
+from harness.load.order import Order, Page, users_for
 from harness.settings import Profile
 from harness.settings.load import Load
 
@@ -32,7 +32,7 @@ def aimed(load: Load, profile: Profile, lasts_s: float) -> Order | None:
     known = ingress.declared(load.paths)
     return Order(
         addresses=known.addresses,
-        pages=known.pages,
+        pages=[Page(it.host, it.path, it.status, it.says) for it in known.pages],
         scheme=known.scheme,
         port=known.port,
         authority=None if ingress.authority is None else str(ingress.authority),

@@ -33,8 +33,7 @@ from gevent.socket import wait_read
 from locust.env import Environment
 
 from harness.load.buckets import Bucket
-from harness.load.order import ON_TIME_S, Order, due_at
-from harness.model import IngressPage
+from harness.load.order import ON_TIME_S, Order, Page, due_at
 from harness.throttling import TOO_MANY, retry_after_s
 
 # RFC 8305 lets a client try the next address after a quarter of a second; most are more patient.
@@ -131,7 +130,7 @@ def ask(order: Order, trust: ssl.SSLContext, number: int) -> None:
     judge(page, response.status, body)
 
 
-def judge(page: IngressPage, status: int, body: bytes) -> None:
+def judge(page: Page, status: int, body: bytes) -> None:
     """Raises Failed when an answer is not the one that the page should have."""
     if status != page.status if page.status else status >= http.HTTPStatus.BAD_REQUEST:
         raise Failed(f"status {status}")

@@ -6,13 +6,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import ceil
-from typing import Self
-
-from harness.model import IngressPage
+from typing import NamedTuple, Self
 
 # A request that begins later than this after it was due was not offered as planned. Nobody waits
 # for an earlier answer (`users`), so only the generator itself can be the reason.
 ON_TIME_S = 1.0
+
+
+class Page(NamedTuple):
+    """What is asked for, and what is an answer: a status (None: any below 400), words in it."""
+
+    host: str
+    path: str
+    status: int | None = None
+    says: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +32,7 @@ class Order:
     """
 
     addresses: Sequence[str]
-    pages: Sequence[IngressPage]
+    pages: Sequence[Page]
     authority: str | None
     per_s: float
     timeout_s: float
@@ -37,12 +44,12 @@ class Order:
     @classmethod
     def from_line(cls, line: str) -> Self:
         told = json.loads(line)
-        return cls(**{**told, "pages": tuple(IngressPage(**it) for it in told["pages"])})
+        return cls(**{**told, "pages": [Page(*page) for page in told["pages"]]})
 
     def line(self) -> str:
         return json.dumps(asdict(self)) + "\n"
 
-    def host_of(self, page: IngressPage) -> str:
+    def host_of(self, page: Page) -> str:
         """The host as a request names it: with the port where that is not the scheme's own."""
         usual = self.port == (443 if self.scheme == "https" else 80)
         return page.host if usual else f"{page.host}:{self.port}"

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from harness.errors import ConfigError
 from harness.load.aim import aimed, why_none
 from harness.load.buckets import Bucket
-from harness.load.order import Order, users_for
+from harness.load.order import Order, Page, users_for
 from harness.load.results import read
-from harness.model import IngressPage
 from harness.settings import Profile
 from harness.settings.load import Load, find_load, load_names
 from harness.tests.stage import PROFILE
@@ -133,15 +132,13 @@ def test_a_load_goes_to_the_ingress_that_is_declared_and_nowhere_else() -> None:
     order = aimed(load(), profile(), 60)
     assert order is not None
     assert (order.scheme, order.port, order.authority) == ("https", 443, "/nowhere/sites.crt")
-    assert order.pages == tuple(
-        IngressPage(host="shop.example", path=path) for path in load().paths
-    )
+    assert order.pages == [Page("shop.example", path) for path in load().paths]
     assert order.users >= order.per_s * order.timeout_s
     assert "https://shop.example/healthz at 127.0.0.1, 127.0.0.2" in str(order)
     assert str(Order.from_line(order.line())) == str(order)
     other = aimed(load(), profile(paths=["/shop"]), 60)
     assert other is not None
-    assert other.pages == (IngressPage(host="shop.example", path="/shop"),)
+    assert other.pages == [Page("shop.example", "/shop")]
 
 
 def test_a_load_asks_as_the_ingress_is_declared() -> None:
@@ -149,10 +146,7 @@ def test_a_load_asks_as_the_ingress_is_declared() -> None:
     order = aimed(load(), profile(scheme="http", port=8000, sites=sites), 60)
     assert order is not None
     assert (order.scheme, order.port) == ("http", 8000)
-    assert order.pages == (
-        IngressPage(host="a.example", path="/h", status=307, says="x"),
-        IngressPage(host="a.example", path="/"),
-    )
+    assert order.pages == [Page("a.example", "/h", 307, "x"), Page("a.example", "/")]
     assert "http://a.example:8000/h, http://a.example:8000/ at" in str(order)
     assert Order.from_line(order.line()).pages == order.pages
 

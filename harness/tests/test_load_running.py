@@ -19,10 +19,9 @@ import pytest
 from harness.drill.loads import Marked
 from harness.errors import NotProven
 from harness.ledger.tally import FAULT
-from harness.load.order import Order
+from harness.load.order import Order, Page
 from harness.load.results import Results
 from harness.load.running import Running, offering
-from harness.model import IngressPage
 from harness.settings import ROOT
 from harness.tests.visited import HERE, NOBODY, SITE, Site, site
 from harness.waiting import until
@@ -178,7 +177,7 @@ def test_a_load_that_nobody_serves_does_not_begin(
     shop: Site, tmp_path: Path, address: str, host: str, status: int, told: str
 ) -> None:
     shop.status = status
-    order = replace(shop.order(), addresses=[address], pages=[IngressPage(host=host, path="/")])
+    order = replace(shop.order(), addresses=[address], pages=[Page(host, "/")])
     with closing(Running(order, tmp_path / "load")) as load:
         until(lambda: load._so_far().errors, within_s=30, what="requests that failed")
         with pytest.raises(NotProven, match=told):
@@ -257,10 +256,7 @@ def test_a_load_that_is_limited_from_the_first_request_says_so(shop: Site, tmp_p
 
 def test_a_plain_http_site_is_asked_by_its_host_and_for_its_words(tmp_path: Path) -> None:
     with site(tmp_path, tls=False) as shop:
-        wrong = [
-            IngressPage(host=SITE, path="/", status=200, says="well"),
-            IngressPage(host=SITE, path="/", status=307),
-        ]
+        wrong = [Page(SITE, "/", 200, "well"), Page(SITE, "/", 307)]
         order = replace(shop.order(per_s=40), scheme="http", authority=None)
         with offering(order, tmp_path / "right") as load:
             load.go_on(0.5)

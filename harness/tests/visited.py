@@ -12,8 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from harness.authority import Authority
-from harness.load.order import Order, users_for
-from harness.model import IngressPage
+from harness.load.order import Order, Page, users_for
 
 HERE, NOBODY = "127.0.0.1", "127.0.0.2"
 SITE = "shop.example"
@@ -33,7 +32,7 @@ class Site:
     def order(self, *, per_s: float = 50, timeout_s: float = 5, users: int = 0) -> Order:
         return Order(
             addresses=[HERE],
-            pages=[IngressPage(host=SITE, path="/")],
+            pages=[Page(SITE, "/")],
             authority=str(self.authority),
             per_s=per_s,
             timeout_s=timeout_s,
