@@ -285,7 +285,9 @@ def test_a_load_that_ends_too_early_is_not_trusted(shop: Site, tmp_path: Path) -
 def test_what_was_written_by_one_that_was_killed_is_read(shop: Site, tmp_path: Path) -> None:
     with offering(shop.order(per_s=20), tmp_path / "load") as load:
         load._process.kill()
-        load.go_on(1.5)
+        killed = time.monotonic()
+        # Requests stay due, and none is made.
+        until(lambda: time.monotonic() > killed + 1.5, within_s=5, what="requests that are due")
         results = load.results()
     assert results is not None
     whole = results.cut(results.began, results.ended + 1)
