@@ -273,7 +273,7 @@ def test_a_load_that_cannot_even_start_says_why(shop: Site, tmp_path: Path) -> N
 
 
 def test_a_load_that_ends_too_early_is_not_trusted(shop: Site, tmp_path: Path) -> None:
-    order = replace(shop.order(per_s=20), lasts_s=2)
+    order = replace(shop.order(per_s=20), lasts_s=6)
     with offering(order, tmp_path / "load") as load:
         load.go_on(30)
         assert load._process.poll() == 0
