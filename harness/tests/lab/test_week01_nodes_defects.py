@@ -8,6 +8,7 @@ import re
 import pytest
 
 from harness.lab import machines
+from harness.settings import SCENARIOS
 from harness.tests.lab import certificates
 from harness.tests.lab.red import says
 from harness.tests.lab.world import World
@@ -32,7 +33,8 @@ def test_a_machine_without_power_is_found(world: World) -> None:
 @pytest.mark.defect("no node is unexpected")
 def test_a_node_that_nobody_declared_is_found(world: World) -> None:
     three = world.three
-    line = f"  - {{name: {three.name}, address: {three.address}}}\n"
+    profile = (SCENARIOS / "clusters/lab.yaml").read_text()
+    (line,) = re.findall(rf"^  - {{name: {three.name},.*\n", profile, flags=re.MULTILINE)
     changes = [(line, ""), (f", {three.name}: 2}}", "}"), (f", {three.name}]", "]")]
     ruling = world.gate("W1-NODES", cluster=world.profile_with(changes))
     says(ruling, "W1-NODES", three.name, "only declared machines")
@@ -52,7 +54,7 @@ def test_a_cordoned_and_tainted_node_is_found(world: World) -> None:
 
 @pytest.mark.defect("every node has its declared address, role and version")
 def test_a_wrong_address_in_the_profile_is_found(world: World) -> None:
-    profile = world.profile_with([(f"address: {world.three.address}}}", "address: 10.0.0.33}")])
+    profile = world.profile_with([(f"address: {world.three.address},", "address: 10.0.0.33,")])
     ruling = world.gate("W1-NODES", cluster=profile)
     says(ruling, "W1-NODES", world.three.name, "10.0.0.33", world.three.address)
 
