@@ -161,7 +161,7 @@ def namespaces_go(case: Case) -> Verdict:
         findings,
         seen,
         proven="no namespace is stuck in its deletion",
-        measured={"terminating_minutes": max(0.0, *ages.values())} if ages else {},
+        measured={"terminating_minutes": max([0.0, *ages.values()])} if seen.values else {},
         target=target,
     )
 

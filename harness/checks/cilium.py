@@ -19,6 +19,7 @@ def healthy(case: Case) -> Verdict:
     target = wanted(case, "controller_minutes")
     seen = looks(case, _PROBE, [machine.name for machine in case.cluster.machines])
     findings: list[Finding] = []
+    failing_s = [0.0]
     for machine, found in seen.values.items():
         if not found["ready"]:
             seen_there = f"{found['pod']} not ready" if found["pod"] else "no agent at all"
@@ -30,6 +31,7 @@ def healthy(case: Case) -> Verdict:
             findings += [Finding(machine, it) for it in _unwell(found)]
             findings += [Finding(machine, it) for it in _failing(found, at, target)]
             findings += _reached(machine, found, len(case.cluster.machines))
+            failing_s += [_failing_s(it, at) for it in found["controllers"]]
     unprobed = [name for name, it in seen.values.items() if it.get("health") == "Disabled"]
     reaches = f"its health probes are disabled on {names(unprobed)}" if unprobed else ""
     return conclude(
@@ -37,6 +39,7 @@ def healthy(case: Case) -> Verdict:
         seen,
         proven="the Cilium agent is ready and well on every node; "
         f"{reaches or 'each agent reaches all nodes'}",
+        measured={"controller_minutes": max(failing_s) / _MINUTE_S} if seen.values else {},
         target=target,
     )
 
@@ -48,15 +51,10 @@ def _unwell(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _failing(found: Mapping[str, Any], at: float, target: Mapping[str, float]) -> Iterator[str]:
-    """Controllers that have failed for long; a healthy agent has some that fail now and then.
-
-    Cilium does not say when a controller started. If it has never succeeded, the number of its
-    failures says for how long it has failed.
-    """
+    """Controllers that have failed for long; a healthy agent has some that fail now and then."""
     for it in found["controllers"]:
-        never = it["last_success"] is None
-        since_s = it["failures"] ** 2 / 2 if never else at - it["last_success"]
-        if it["failures"] < _IN_A_ROW or since_s <= target["controller_minutes"] * _MINUTE_S:
+        never, since_s = it["last_success"] is None, _failing_s(it, at)
+        if since_s <= target["controller_minutes"] * _MINUTE_S:
             continue
         minutes = f"{since_s / _MINUTE_S:.0f} min"
         last = f"no success ever, for about {minutes}" if never else f"{minutes} without one"
@@ -65,6 +63,18 @@ def _failing(found: Mapping[str, Any], at: float, target: Mapping[str, float]) -
             f"{target['controller_minutes']:g} min, seen {it['failures']} failures in a row and "
             f"{last}: {it['message']}"
         )
+
+
+def _failing_s(controller: Mapping[str, Any], at: float) -> float:
+    """Seconds for which a controller has failed; 0 for one that fails now and then.
+
+    Cilium does not say when a controller started. If it has never succeeded, the number of its
+    failures says for how long it has failed.
+    """
+    failures, last = controller["failures"], controller["last_success"]
+    if failures < _IN_A_ROW:
+        return 0.0
+    return float(failures**2 / 2 if last is None else at - last)
 
 
 def _reached(machine: str, found: Mapping[str, Any], nodes: int) -> Iterator[Finding]:

@@ -122,3 +122,10 @@ def test_a_clock_that_another_program_keeps_is_not_proven_and_no_failure() -> No
     assert CHECKS[REBOOT](case(seen)).outcome is Outcome.PASS
     items["units"]["value"]["systemd-timesyncd.service"] = {"ActiveState": "inactive"}
     assert CHECKS["every clock follows its source"](case(seen)).outcome is Outcome.FAIL
+
+
+def test_every_target_is_measured_though_nothing_is_wrong() -> None:
+    seen = clean()
+    assert CHECKS[GONE](case(seen)).measured == {"terminating_minutes": 0.0}
+    cilium = CHECKS["Cilium is healthy on every node"](case(seen))
+    assert (cilium.outcome, cilium.measured) == (Outcome.PASS, {"controller_minutes": 0.0})
