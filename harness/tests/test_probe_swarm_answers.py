@@ -7,56 +7,11 @@ import json
 import pytest
 
 from harness.errors import NotProven, TransportError
-from harness.probes import swarm_script
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed
 from harness.transport.fake import FakeShell
 
 ONE, TWO, THREE = MACHINES
-BEGAN = "2026-11-26T05:40:42.713238484Z"
-NOW = swarm_script.seconds("2026-11-26T05:45:00")
-# As Docker 20.10 says it, without what nobody needs.
-INFO = {
-    "ServerVersion": "20.10.24",
-    "Swarm": {
-        "NodeID": "4ihp",
-        "LocalNodeState": "active",
-        "ControlAvailable": True,
-        "Error": "",
-        "Nodes": 3,
-    },
-}
-NODES = [
-    {
-        "ID": "4ihp",
-        "Spec": {"Labels": {}, "Role": "manager", "Availability": "active"},
-        "Description": {"Hostname": ONE, "Engine": {"EngineVersion": "20.10.24"}},
-        "Status": {"State": "ready", "Addr": "10.0.0.1"},
-        "ManagerStatus": {"Leader": True, "Reachability": "reachable", "Addr": "10.0.0.1:2377"},
-    },
-    {
-        "ID": "lf78",
-        "Spec": {"Labels": {}, "Role": "worker", "Availability": "drain"},
-        "Description": {"Hostname": TWO},
-        "Status": {"State": "down", "Message": "heartbeat failure", "Addr": "10.0.0.2"},
-    },
-]
-WEB = {
-    "ID": "web",
-    "Spec": {
-        "Name": "platform_web",
-        "TaskTemplate": {"ContainerSpec": {"Env": ["PASSWORD=c4n4ry"]}},
-        "Mode": {"Replicated": {"Replicas": 3}},
-        "EndpointSpec": {"Mode": "dnsrr", "Ports": [{"TargetPort": 80, "PublishedPort": 8080}]},
-    },
-    "Endpoint": {"Ports": [{"TargetPort": 80, "PublishedPort": 30000}]},
-}
-AGENT = {
-    "ID": "agent",
-    "Spec": {"Name": "agent", "Mode": {"Global": {}}, "EndpointSpec": {"Mode": "vip"}},
-    "Endpoint": {"Spec": {}},
-}
-JOB = {"ID": "job", "Spec": {"Name": "once", "Mode": {"ReplicatedJob": {"MaxConcurrent": 1}}}}
 
 
 def shell(said: object, status: int = 0) -> FakeShell:
