@@ -7,24 +7,21 @@ The value is a mapping of items, each ``{"value": …}`` or ``{"error": …}``: 
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, ClassVar
 
-from harness.errors import TransportError, Unreachable
+from harness.errors import Garbled, TransportError
 from harness.model import JSON, Machine
-from harness.probes import metrics
+from harness.probes import host_facts_script, metrics
 from harness.probes.certificates import describe
 from harness.probes.etcd_access import EtcdAccess, etcd_access
 from harness.settings import Profile
-from harness.transport import Completed, Reach
+from harness.transport import Reach
+from harness.transport.remote_script import RemoteScript
 
-_SCRIPT = Path(__file__).with_name("host_facts_script.py").read_text(encoding="utf-8")
-# Isolated and without site packages: faster to start, and nobody's PYTHONPATH interferes.
-_PYTHON = ("python3", "-I", "-S", "-")
+_SCRIPT = RemoteScript(host_facts_script)
 _UNITS = (
     *("rke2-server.service", "rke2-agent.service", "chrony.service", "chronyd.service"),
     # What keeps a clock where chrony does not.
@@ -53,20 +50,16 @@ def look(reach: Reach, target: str, only: Sequence[str] | None = None) -> dict[s
     """The items of one machine, all of them or only some; raises TransportError."""
     machine = reach.profile.cluster().machine(target)
     access = etcd_access(reach.shell, reach.profile, target) if machine.is_server else None
-    wanted = json.dumps(_wanted(reach.profile, machine, access) | {"only": only})
-    done = reach.shell.run(target, (*_PYTHON, wanted), stdin=_SCRIPT, within_s=25.0)
-    received = time.time()
-    if done.status != 0:
-        raise Unreachable(
-            f"{target}: python3 ended with status {done.status}: {done.stderr[-300:]}",
-            remedy=f"is python3 (3.8 or newer) installed on {target}?",
-        )
-    report = _parse(target, done)
-    items = dict(report["items"])
+    wanted = _wanted(reach.profile, machine, access) | {"only": only}
+    told = _SCRIPT.on(reach.shell, target, wanted, within_s=25.0, read=dict[str, Any])
+    received, report = time.time(), told.value
+    items = report.get("items")
+    if not isinstance(items, dict):
+        raise Garbled(f"{target}: its report is garbled: it has no items: {str(report)[:200]}")
     _replace(items, "certificates", _certificates)
     _replace(items, "etcd metrics", etcd_metrics)
     if only is None:
-        within = clock(received - done.took_s, report["started"], report["ended"], received)
+        within = clock(received - told.took_s, report["started"], report["ended"], received)
         items["clock"] = {"value": _narrowed(reach, target, within)}
     return items
 
@@ -103,15 +96,6 @@ def _wanted(profile: Profile, machine: Machine, access: EtcdAccess | None) -> di
         "etcd": etcd,
         "etcd_peers": {other.name: other.address for other in others if other.is_server},
     }
-
-
-def _parse(target: str, done: Completed) -> dict[str, Any]:
-    try:
-        report = json.loads(done.stdout)
-        assert isinstance(report["items"], dict)
-    except (ValueError, KeyError, TypeError, AssertionError) as error:
-        raise TransportError(f"{target}: its report is garbled: {done.stdout[-300:]!r}") from error
-    return dict(report)
 
 
 def _replace(items: dict[str, Any], name: str, make: Callable[[Any], JSON]) -> None:
