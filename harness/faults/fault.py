@@ -13,8 +13,8 @@ from typing import ClassVar, Self
 
 from harness.errors import ConfigError
 from harness.faults.acting import perform
-from harness.faults.keeper import keeper
 from harness.faults.model import Act, Argv, FaultId, Takes, Undo
+from harness.faults.undo_store import keeper
 from harness.model import Machine
 from harness.settings import Frozen
 from harness.transport import Reach

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.drill.conduct import Meanwhile, Stage, carry_out
+from harness.drill.runner import Meanwhile, Stage, carry_out
 from harness.errors import Refused
 from harness.faults.fault import Fault
 from harness.settings.drills import OF_OTHERS, REQUIRED, Drill, Limits

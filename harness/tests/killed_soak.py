@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from harness.drill.conduct import Stage
 from harness.drill.latency import quarters
 from harness.drill.loads import Load, NoLoad
+from harness.drill.runner import Stage
 from harness.drill.schedule import drawn
 from harness.drill.soak import soak
 from harness.faults.kinds import FAULTS

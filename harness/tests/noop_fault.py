@@ -11,8 +11,8 @@ from pydantic import ConfigDict, Field
 
 from harness.errors import TransportError
 from harness.faults.fault import Fault
-from harness.faults.keeper import Left
 from harness.faults.model import NOTHING, Act, Argv, Takes, Undo
+from harness.faults.undo_store import Left
 from harness.transport import Reach
 
 

@@ -16,7 +16,7 @@ from harness.bench.ceph import osds
 from harness.checks import CHECKS
 from harness.errors import NotProven
 from harness.facts.crush_hosts import by_machine, in_doubt, machine_of_each
-from harness.faults import standing as faults_standing
+from harness.faults import cluster_state
 from harness.faults.budget import Standing, refusal
 from harness.faults.kinds.stop_osd import osd_of
 from harness.faults.model import Takes
@@ -145,7 +145,7 @@ def ceph_of(monkeypatch: pytest.MonkeyPatch, hosts: Sequence[str], monitors: lis
 
 
 def stands(reach: Reach) -> Standing:
-    found = faults_standing._ceph(reach)
+    found = cluster_state._ceph(reach)
     return Standing(machines=(), ready=frozenset(), etcd=(), etcd_well=frozenset(), **found)
 
 

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 from harness.bench import sending
 from harness.errors import Denied, TimedOut, TransportError
-from harness.faults import line
+from harness.faults import reachability
 from harness.faults.acting import perform
 from harness.faults.fault import Fault
-from harness.faults.keeper import NodeKeeper
 from harness.faults.model import Act
+from harness.faults.undo_store import NodeKeeper
 from harness.model import Machine
 from harness.probes.host_facts import HostFacts
 from harness.settings import SshAccess, load_needs
@@ -191,7 +191,7 @@ def test_what_our_own_line_is_can_still_be_asked(rig: Rig) -> None:
 
 
 def test_another_machine_knocks_through_it(rig: Rig) -> None:
-    assert line.knock(rig.reach(), "m1", "tcp", "127.0.0.1", rig.access.port) == "open"
+    assert reachability.knock(rig.reach(), "m1", "tcp", "127.0.0.1", rig.access.port) == "open"
 
 
 def test_the_benchs_guard_answers_through_it(rig: Rig) -> None:

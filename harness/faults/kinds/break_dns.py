@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from random import Random
 from typing import ClassVar, Self
 
-from harness.faults import line
+from harness.faults import reachability
 from harness.faults.fault import Fault, peer
 from harness.faults.kinds import packets
 from harness.faults.model import NOTHING, Act, Argv, Takes
@@ -68,7 +68,7 @@ class BreakDns(Fault):
 
     def _answers(self, reach: Reach, server: str) -> bool:
         name = f"kubernetes.default.svc.{reach.profile.kubernetes.domain}"
-        return line.names(reach, peer(reach, self.machine).name, server, name)
+        return reachability.names(reach, peer(reach, self.machine).name, server, name)
 
     @property
     def _tables(self) -> str:

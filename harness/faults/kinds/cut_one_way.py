@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from harness.faults import seen
+from harness.faults import observers
 from harness.faults.kinds.packets import Deaf, Way
 from harness.faults.model import EVERYTHING, Takes
 from harness.transport import Reach
@@ -30,7 +30,9 @@ class CutOneWay(Deaf):
         return ["drop"] if way == cut else []
 
     def active(self, reach: Reach) -> bool:
-        return not seen.answers_peer(reach, self.machine)
+        return not observers.answers_peer(reach, self.machine)
 
     def healed(self, reach: Reach) -> bool:
-        return seen.answers_peer(reach, self.machine) and seen.is_ready(reach, self.machine)
+        return observers.answers_peer(reach, self.machine) and observers.is_ready(
+            reach, self.machine
+        )

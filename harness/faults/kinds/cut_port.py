@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from harness.faults import line
+from harness.faults import reachability
 from harness.faults.fault import peer
 from harness.faults.kinds.packets import OnUplink, Way
 from harness.faults.model import EVERYTHING, Takes
@@ -50,4 +50,4 @@ class CutPort(OnUplink):
     def _found(self, reach: Reach) -> str:
         address = reach.profile.cluster().machine(self.machine).address
         watcher = peer(reach, self.machine).name
-        return line.knock(reach, watcher, self.protocol, address, self.port)
+        return reachability.knock(reach, watcher, self.protocol, address, self.port)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from harness.errors import InjectFailed
-from harness.faults import replicas, seen, tools
+from harness.faults import observers, replicas, tools
 from harness.faults.fault import Fault, server_beside
 from harness.faults.model import Act, Argv, Takes
 from harness.transport import Reach
@@ -79,10 +79,10 @@ class Drain(Fault):
         return False
 
     def healed(self, reach: Reach) -> bool:
-        return not self._is_cordoned(reach) and seen.is_ready(reach, self.machine)
+        return not self._is_cordoned(reach) and observers.is_ready(reach, self.machine)
 
     def _is_cordoned(self, reach: Reach) -> bool:
-        return bool(seen.node(reach, self.machine)["spec"].get("unschedulable", False))
+        return bool(observers.node(reach, self.machine)["spec"].get("unschedulable", False))
 
     def _leaving(self, reach: Reach) -> Sequence[Mapping[str, Any]]:
         """The pods on the machine that a drain evicts."""

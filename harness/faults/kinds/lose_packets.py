@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from harness.faults import line
+from harness.faults import reachability
 from harness.faults.fault import peer
 from harness.faults.kinds.packets import OnUplink, Way
 from harness.faults.model import EVERYTHING, Takes
@@ -44,4 +44,4 @@ class LosePackets(OnUplink):
 
     def _lost(self, reach: Reach) -> float:
         watcher = peer(reach, self.machine).name
-        return line.pings(reach, self.machine, watcher, count=_PINGS).lost_percent
+        return reachability.pings(reach, self.machine, watcher, count=_PINGS).lost_percent

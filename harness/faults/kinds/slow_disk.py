@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
-from harness.faults import seen
+from harness.faults import observers
 from harness.faults.fault import Fault
 from harness.faults.kinds.disk_limits import DiskLimits
 from harness.faults.model import Act, Argv, Takes
@@ -75,7 +75,7 @@ class SlowDisk(Fault):
 
     def _commit_ms(self, reach: Reach) -> dict[int | None, float]:
         """How long each OSD took of late to commit a write, as Ceph has it; 0 without writes."""
-        told = seen.ceph(reach, self.machine, "osd", "perf")
+        told = observers.ceph(reach, self.machine, "osd", "perf")
         listed = told.get("osdstats", told)["osd_perf_infos"]
         return {int(it["id"]): float(it["perf_stats"]["commit_latency_ms"]) for it in listed}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import ClassVar, Literal, Self
 
-from harness.faults import seen
+from harness.faults import observers
 from harness.faults.ceph_daemon import StopDaemon, in_rook, rook_daemons
 from harness.faults.model import Takes
 from harness.transport import Reach
@@ -31,5 +31,5 @@ class StopMonitor(StopDaemon):
         return self._decides(reach)
 
     def _decides(self, reach: Reach) -> bool:
-        said = seen.ceph(reach, self.machine, "quorum_status")
+        said = observers.ceph(reach, self.machine, "quorum_status")
         return self.daemon in said["quorum_names"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from harness.faults import seen
+from harness.faults import observers
 from harness.faults.fault import Fault
 from harness.faults.model import Act, Argv, Takes
 from harness.transport import Reach
@@ -26,10 +26,10 @@ class StopRke2(Fault):
         return self.machine, [("systemctl", "start", "--no-block", self._unit(reach))]
 
     def active(self, reach: Reach) -> bool:
-        return not seen.is_ready(reach, self.machine)
+        return not observers.is_ready(reach, self.machine)
 
     def healed(self, reach: Reach) -> bool:
-        return seen.is_ready(reach, self.machine)
+        return observers.is_ready(reach, self.machine)
 
     def _unit(self, reach: Reach) -> str:
         server = reach.profile.cluster().machine(self.machine).is_server

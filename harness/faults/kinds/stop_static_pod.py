@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import ClassVar, Literal
 
-from harness.faults import seen
+from harness.faults import observers
 from harness.faults.fault import Fault
 from harness.faults.model import NOTHING, Act, Argv, Takes
 from harness.transport import Reach
@@ -62,8 +62,8 @@ class StopStaticPod(Fault):
         The API hears only after a minute that a pod of its own control plane has ended.
         """
         if self.part in _ASKED:
-            return seen.server_answers(reach, self.machine, _ASKED[self.part])
-        return seen.pod_is_ready(reach, "kube-system", f"{self.part}-{self.machine}")
+            return observers.server_answers(reach, self.machine, _ASKED[self.part])
+        return observers.pod_is_ready(reach, "kube-system", f"{self.part}-{self.machine}")
 
     @property
     def _manifest(self) -> str:

@@ -22,9 +22,9 @@ from random import Random
 from typing import Any
 
 from harness.faults.fault import Fault
+from harness.faults.fault_lifecycle import Life
 from harness.faults.kinds.drain import Drain
 from harness.faults.kinds.kill_pods import KillPods
-from harness.faults.life import Life
 from harness.probes import pods
 from harness.settings import load_profile
 from harness.transport import Reach, connect

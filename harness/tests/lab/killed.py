@@ -14,8 +14,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from harness.faults.fault_lifecycle import Life
 from harness.faults.kinds import FAULTS
-from harness.faults.life import Life
 from harness.record.journal import Journal
 from harness.settings import load_profile
 from harness.transport import connect

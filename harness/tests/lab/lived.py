@@ -10,10 +10,10 @@ from random import Random
 from typing import TypeAlias
 
 from harness.errors import TimedOut
-from harness.faults import line
+from harness.faults import reachability
 from harness.faults.fault import Fault
+from harness.faults.fault_lifecycle import LEASE_S, Life, Stage
 from harness.faults.leftovers import leftovers
-from harness.faults.life import LEASE_S, Life, Stage
 from harness.lab.shape import Node
 from harness.tests.lab.breaking import Do
 from harness.tests.lab.world import World
@@ -103,9 +103,9 @@ def kept(do: Do, life: Life) -> Iterator[None]:
 
 def resolved(reach: Reach, fault: Fault) -> Fault:
     """The fault with every choice made, by ways that can only read."""
-    return fault.resolved(reading(reach, (line.ASKING,)), Random(SEED))
+    return fault.resolved(reading(reach, (reachability.ASKING,)), Random(SEED))
 
 
 def refusal(reach: Reach, fault: Fault) -> str | None:
     """Why it is refused, found by ways that can only read."""
-    return resolved(reach, fault).refuse(reading(reach, (line.ASKING,)))
+    return resolved(reach, fault).refuse(reading(reach, (reachability.ASKING,)))

@@ -9,9 +9,10 @@ from random import Random
 import pytest
 
 from harness.errors import InjectFailed
-from harness.faults import seen
+from harness.faults import observers
 from harness.faults.acting import run_here
 from harness.faults.fault import Fault
+from harness.faults.fault_lifecycle import Life
 from harness.faults.kinds.drain import Drain
 from harness.faults.kinds.hard_reset import HardReset
 from harness.faults.kinds.kill_container import KillContainer
@@ -26,7 +27,6 @@ from harness.faults.kinds.stop_containerd import StopContainerd
 from harness.faults.kinds.stop_etcd import StopEtcd
 from harness.faults.kinds.stop_rke2 import StopRke2
 from harness.faults.kinds.stop_static_pod import StopStaticPod
-from harness.faults.life import Life
 from harness.lab import machines
 from harness.tests.lab import objects
 from harness.tests.lab.breaking import Do, inside
@@ -144,7 +144,7 @@ def test_only_the_account_that_was_meant_waits_for_the_api(
 
 def test_a_machine_without_power_is_missed_and_comes_back(do: Do, record_property: Record) -> None:
     with active(do, PowerOff(id="0ffb", machine=THREE), record_property):
-        assert not do(lambda reach: seen.answers_peer(reach, THREE))
+        assert not do(lambda reach: observers.answers_peer(reach, THREE))
 
 
 @pytest.mark.long
@@ -155,7 +155,7 @@ def test_a_machine_whose_power_nobody_gives_back_has_it_when_the_lease_ends(
     with active(do, fault, record_property, lease_s=10, renewed=False):
         began = time.monotonic()
         until(
-            lambda: do(lambda reach: seen.answers_peer(reach, TWO)),
+            lambda: do(lambda reach: observers.answers_peer(reach, TWO)),
             within_s=90,
             what=f"{TWO} answers",
         )

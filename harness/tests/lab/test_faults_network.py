@@ -8,9 +8,8 @@ from typing import Literal
 import pytest
 
 from harness.errors import NotProven
-from harness.faults import line, seen
+from harness.faults import observers, reachability
 from harness.faults.fault import Fault
-from harness.faults.keeper import NodeKeeper
 from harness.faults.kinds.break_dns import BreakDns
 from harness.faults.kinds.cut_from_peer import CutFromPeer
 from harness.faults.kinds.cut_off import CutOff
@@ -19,6 +18,7 @@ from harness.faults.kinds.cut_port import CutPort
 from harness.faults.kinds.delay_packets import DelayPackets
 from harness.faults.kinds.limit_bandwidth import LimitBandwidth
 from harness.faults.kinds.lose_packets import LosePackets
+from harness.faults.undo_store import NodeKeeper
 from harness.lab.shape import Node
 from harness.tests.lab.breaking import Do, inside
 from harness.tests.lab.lived import Record, active, as_before, new_id, refusal, traces
@@ -126,7 +126,7 @@ def test_a_machine_that_is_cut_off_takes_no_address_along(
             within_s=15,
             what="the machine that is cut off takes the address of the API",
         )
-        assert do(lambda reach: seen.is_ready(reach, world.one.name))
+        assert do(lambda reach: observers.is_ready(reach, world.one.name))
     until(
         lambda: api not in world.do(world.three, "ip", "-brief", "address", "show", "host0"),
         within_s=15,
@@ -142,7 +142,7 @@ def test_a_cut_that_nobody_heals_heals_itself_when_its_lease_ends(
     fault = CutOff(id=new_id(), machine=node.name)
     with active(do, fault, record_property, lease_s=lease_s, renewed=False) as life:
         until(
-            lambda: do(lambda reach: seen.answers_peer(reach, node.name)),
+            lambda: do(lambda reach: observers.answers_peer(reach, node.name)),
             within_s=lease_s + 3,
             what="it answers again though nobody healed it",
         )
@@ -157,7 +157,9 @@ def test_a_port_that_is_cut_leaves_the_others(
 ) -> None:
     address, api_port = world.three.address, 6443
     with active(do, CutPort(id=new_id(), machine=world.three.name, port=10250), record_property):
-        found = do(lambda reach: line.knock(reach, world.one.name, "tcp", address, api_port))
+        found = do(
+            lambda reach: reachability.knock(reach, world.one.name, "tcp", address, api_port)
+        )
     assert found == "open"
 
 

@@ -10,12 +10,12 @@ import pytest
 
 from harness.errors import InjectFailed
 from harness.faults.fault import Fault
-from harness.faults.keeper import NodeKeeper
 from harness.faults.kinds.exhaust_cpu import ExhaustCpu
 from harness.faults.kinds.exhaust_memory import ExhaustMemory
 from harness.faults.kinds.fill_disk import FillDisk
 from harness.faults.kinds.slow_disk import SlowDisk
 from harness.faults.model import Argv
+from harness.faults.undo_store import NodeKeeper
 from harness.tests.lab.breaking import inside
 from harness.tests.lab.lived import Record, active, as_before, new_id, traces
 from harness.tests.lab.red import beside

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from harness.faults.budget import refusal
+from harness.faults.cluster_state import standing
 from harness.faults.model import Takes
-from harness.faults.standing import standing
 from harness.lab.shape import Node
 from harness.tests.lab.breaking import inside
 from harness.tests.lab.red import beside, says

@@ -17,9 +17,9 @@ from typing import Any, Protocol, TypeAlias
 
 from harness.errors import HarnessError, InjectFailed, NotProven, TimedOut, Unhealed
 from harness.faults.fault import Fault
-from harness.faults.keeper import Keeper
-from harness.faults.keeper import keeper as keeper_of
 from harness.faults.model import Undo
+from harness.faults.undo_store import Keeper
+from harness.faults.undo_store import keeper as keeper_of
 from harness.transport import Reach
 from harness.waiting import answer_of, until
 

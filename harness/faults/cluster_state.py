@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.errors import NotProven
 from harness.facts.crush_hosts import by_machine, in_doubt, machine_of_each
-from harness.faults import replicas, seen
+from harness.faults import observers, replicas
 from harness.faults.budget import Margin, Pool, Standing
 from harness.faults.ceph_daemon import in_rook, rook_daemons
 from harness.faults.fault import Fault
@@ -22,10 +22,10 @@ def standing(reach: Reach) -> Standing:
     broken, because nobody knows what still holds."""
     cluster = reach.profile.cluster()
     machines = tuple(machine.name for machine in cluster.machines)
-    ready = {name for name, well in seen.ready_nodes(reach).items() if well}
+    ready = {name for name, well in observers.ready_nodes(reach).items() if well}
     servers = tuple(server.name for server in cluster.servers)
     # The API server there reaches its member of etcd, and that member its majority.
-    etcd = pods.in_each(servers, lambda name: seen.server_answers(reach, name, "/readyz/etcd"))
+    etcd = pods.in_each(servers, lambda name: observers.server_answers(reach, name, "/readyz/etcd"))
     return Standing(
         machines=machines,
         ready=frozenset(ready & set(machines)),

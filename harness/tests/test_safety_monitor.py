@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 import pytest
 
-from harness.drill.watch import (
+from harness.drill.safety_monitor import (
     Sample,
     Storage,
     Watch,

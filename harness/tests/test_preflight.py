@@ -11,28 +11,28 @@ from typing import Any
 
 import pytest
 
-from harness.drill.mending import mend_journal, mend_left
+from harness.drill.recovery import mend_journal, mend_left
 from harness.errors import NotProven, Refused, TimedOut, Unreachable
-from harness.faults import lease, permit
+from harness.faults import disruption_lock, preflight
 from harness.faults.budget import Standing
 from harness.faults.kinds import slow_api
 from harness.faults.kinds.stop_rke2 import StopRke2
 from harness.faults.kinds.stop_static_pod import StopStaticPod
 from harness.faults.leftovers import leftovers
 from harness.faults.model import EVERYTHING
-from harness.faults.permit import affordable, may_disrupt, permitted, survivable
+from harness.faults.preflight import affordable, may_disrupt, permitted, survivable
 from harness.probes import owned
 from harness.settings import Profile
 from harness.tests.fault_examples import pod, whole_cluster
 from harness.tests.stage import PROFILE, UID, reach
-from harness.tests.test_fault_lease import Clock
+from harness.tests.test_disruption_lock import Clock
 from harness.transport import Completed, Reach
 from harness.transport.fake import FakeKube, FakeShell
 
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(lease, "held", lambda *_: nullcontext())
+    monkeypatch.setattr(disruption_lock, "held", lambda *_: nullcontext())
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
 
 
@@ -98,7 +98,7 @@ def test_a_fault_is_refused_when_the_lease_is_not_ours_any_more() -> None:
     whole = cluster()
     fault = StopRke2(id="f00d", machine="one")
     with pytest.raises(Refused, match="the Lease cutover-disruption is gone"):
-        affordable(whole, lease.Hold(whole.kube, "r"), fault)
+        affordable(whole, disruption_lock.Hold(whole.kube, "r"), fault)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_fault_is_refused_when_the_lease_is_not_ours_any_more() -> None:
     [(0, '{"missing": ["systemd-run"]}', "systemd-run"), (127, "", "python3")],
 )
 def test_a_machine_that_cannot_keep_an_undo_is_not_broken(
-    ours: lease.Hold, status: int, said: str, missing: str
+    ours: disruption_lock.Hold, status: int, said: str, missing: str
 ) -> None:
     lacking = Completed(status=status, stdout=said, stderr="python3: not found")
     bare = whole_cluster(answers={("*", "python3"): lacking})
@@ -136,8 +136,8 @@ def test_a_shortage_is_told_with_its_arithmetic_for_any_of_the_machines(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The monitor of machine one is down: that of another one is the last but one."""
-    monkeypatch.setattr(permit, "SUMS_WITHIN_S", 0.0)
-    monkeypatch.setattr(permit, "standing", lambda _: standing_of(in_quorum=("two", "three")))
+    monkeypatch.setattr(preflight, "SUMS_WITHIN_S", 0.0)
+    monkeypatch.setattr(preflight, "standing", lambda _: standing_of(in_quorum=("two", "three")))
     first, second = (StopRke2(id="f00d", machine=it) for it in ("one", "two"))
     monkeypatch.setattr(StopRke2, "takes", EVERYTHING)
     survivable(whole_cluster(), [])
@@ -156,7 +156,7 @@ def test_a_shortage_that_is_over_in_a_moment_is_none(monkeypatch: pytest.MonkeyP
             raise found
         return found
 
-    monkeypatch.setattr(permit, "standing", standing)
+    monkeypatch.setattr(preflight, "standing", standing)
     monkeypatch.setattr("harness.waiting.time", Clock())
     survivable(whole_cluster(), [StopRke2(id="f00d", machine="one")])
     assert not looks
@@ -169,8 +169,8 @@ def test_a_fault_is_refused_while_the_cluster_state_is_unknown(
     def standing(_: Reach) -> Standing:
         raise doubt
 
-    monkeypatch.setattr(permit, "standing", standing)
-    monkeypatch.setattr(permit, "SUMS_WITHIN_S", 0.0)
+    monkeypatch.setattr(preflight, "standing", standing)
+    monkeypatch.setattr(preflight, "SUMS_WITHIN_S", 0.0)
     with pytest.raises(Refused, match=str(doubt)):
         survivable(whole_cluster(), [StopRke2(id="f00d", machine="one")])
 
@@ -189,17 +189,19 @@ def serving(*looks: Sequence[Any]) -> Reach:
 
 
 @pytest.fixture
-def ours(monkeypatch: pytest.MonkeyPatch) -> lease.Hold:
-    monkeypatch.setattr(lease.Hold, "confirm", lambda _: None)
-    monkeypatch.setattr(permit, "PODS_WITHIN_S", 0.0)
-    return lease.Hold(FakeKube(), "r")
+def ours(monkeypatch: pytest.MonkeyPatch) -> disruption_lock.Hold:
+    monkeypatch.setattr(disruption_lock.Hold, "confirm", lambda _: None)
+    monkeypatch.setattr(preflight, "PODS_WITHIN_S", 0.0)
+    return disruption_lock.Hold(FakeKube(), "r")
 
 
-def test_a_machine_may_be_broken_when_its_pods_have_others_elsewhere(ours: lease.Hold) -> None:
+def test_a_machine_may_be_broken_when_its_pods_have_others_elsewhere(
+    ours: disruption_lock.Hold,
+) -> None:
     affordable(serving(BESIDE), ours, StopRke2(id="f00d", machine="one"))
 
 
-def test_a_machine_that_has_all_pods_of_a_kind_is_not_broken(ours: lease.Hold) -> None:
+def test_a_machine_that_has_all_pods_of_a_kind_is_not_broken(ours: disruption_lock.Hold) -> None:
     fault = StopRke2(id="f00d", machine="one")
     with pytest.raises(Refused, match="ReplicaSet shop/web: 2 − 2 = 0, 1 needed") as refused:
         affordable(serving(TOGETHER), ours, fault)
@@ -208,13 +210,13 @@ def test_a_machine_that_has_all_pods_of_a_kind_is_not_broken(ours: lease.Hold) -
 
 
 def test_pods_that_still_start_after_an_earlier_fault_are_waited_for(
-    ours: lease.Hold, monkeypatch: pytest.MonkeyPatch
+    ours: disruption_lock.Hold, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(permit, "PODS_WITHIN_S", 30.0)
+    monkeypatch.setattr(preflight, "PODS_WITHIN_S", 30.0)
     affordable(serving(BESIDE[:1], BESIDE), ours, StopRke2(id="f00d", machine="one"))
 
 
-def test_a_fault_that_leaves_its_machine_asks_for_no_pods(ours: lease.Hold) -> None:
+def test_a_fault_that_leaves_its_machine_asks_for_no_pods(ours: disruption_lock.Hold) -> None:
     affordable(
         serving(TOGETHER), ours, StopStaticPod(id="f00d", machine="one", part="kube-apiserver")
     )

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from harness.errors import TransportError, Unhealed
-from harness.faults import guardian
+from harness.faults import local_undo_daemon
 from harness.faults.model import HERE, Argv, Undo
 from harness.settings import Frozen
 from harness.transport import Reach
@@ -148,21 +148,21 @@ class LocalKeeper:
         return ()
 
     def arm(self, undo: Undo) -> None:
-        guardian.arm(undo)
+        local_undo_daemon.arm(undo)
 
     def renew(self, undo: Undo) -> bool:
-        return guardian.renew(undo)
+        return local_undo_daemon.renew(undo)
 
     def heal(self, undo: Undo) -> None:
-        guardian.heal(undo.id)
+        local_undo_daemon.heal(undo.id)
 
     def clear(self, name: str) -> None:
-        guardian.heal(name)
+        local_undo_daemon.heal(name)
 
     def left(self) -> Left:
         armed = {
             name: _words({} if undo is None else undo.model_dump())
-            for name, undo in guardian.armed().items()
+            for name, undo in local_undo_daemon.armed().items()
         }
         return Left(place=HERE, armed=armed)
 

@@ -11,7 +11,7 @@ from harness.errors import TransportError
 from harness.transport import Reach
 
 # The program that asks; it only reads.
-ASKING = Path(__file__).with_name("asking_script.py").read_text(encoding="utf-8")
+ASKING = Path(__file__).with_name("reachability_script.py").read_text(encoding="utf-8")
 _PYTHON = ("python3", "-I", "-S", "-")
 _WITHIN_S = 15.0
 _FOUND = ("open", "refused", "silent")

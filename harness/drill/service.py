@@ -10,19 +10,19 @@ from itertools import count, islice, takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.drill.churn import CLAIMS, Churn, churning
-from harness.drill.conduct import Keeping, Loading, Stage, carry_out
+from harness.drill.background_writes import CLAIMS, Churn, churning
 from harness.drill.ending import BY_HAND
-from harness.drill.footprint import footprint
 from harness.drill.latency import quarters
 from harness.drill.loads import Load, Marked, without_load
-from harness.drill.mending import Mended, mend_journal
+from harness.drill.recovery import Mended, mend_journal
+from harness.drill.resource_usage import footprint
+from harness.drill.runner import Keeping, Loading, Stage, carry_out
 from harness.drill.schedule import Turn, drawn
 from harness.drill.soak import EVERYTHING, RESUMABLE, rebuilt, soak
 from harness.drill.steady import all_numbers, meanwhile, until_steady
 from harness.errors import Unhealed
-from harness.faults.lease import Hold
-from harness.faults.permit import affordable, permitted, survivable
+from harness.faults.disruption_lock import Hold
+from harness.faults.preflight import affordable, permitted, survivable
 from harness.ledger import keeping as ledger_keeping
 from harness.ledger import recovering as ledger_recovering
 from harness.ledger.book import Reader

@@ -35,9 +35,9 @@ from typing import Any, Protocol, TypeAlias
 from pydantic import ValidationError
 
 from harness.drill.ending import how_it_ended, in_words, read_back
+from harness.drill.ledger_health import Books, silence, writing_again
 from harness.drill.loads import AGAIN, HEALED_MARK, Load, Mark, marking, without_load
-from harness.drill.watch import Watch, noticed, watching
-from harness.drill.writing import Books, silence, writing_again
+from harness.drill.safety_monitor import Watch, noticed, watching
 from harness.errors import (
     ConfigError,
     NotProven,
@@ -46,9 +46,9 @@ from harness.errors import (
     TransportError,
 )
 from harness.faults.fault import Fault
-from harness.faults.keeper import keeper as keeper_of
+from harness.faults.fault_lifecycle import KeeperOf, Life
 from harness.faults.kinds import FAULTS
-from harness.faults.life import KeeperOf, Life
+from harness.faults.undo_store import keeper as keeper_of
 from harness.ledger.tally import FAULT
 from harness.model import JSON
 from harness.settings.drills import Drill, Limits, Planned

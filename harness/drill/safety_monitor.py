@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from harness.errors import HarnessError, TimedOut
-from harness.faults import seen
+from harness.faults import observers
 from harness.faults.budget import majority
 from harness.faults.model import EVERYTHING, NOTHING, Takes
 from harness.settings.drills import Limits
@@ -142,7 +142,7 @@ def watching(
 
 def _nodes(reach: Reach, machine: str) -> Sample:  # noqa: ARG001 (asked of the API)
     try:
-        ready = seen.ready_nodes(reach, within_s=5.0)
+        ready = observers.ready_nodes(reach, within_s=5.0)
     except HarnessError:
         return Sample(at=time.monotonic(), of="the API")
     return Sample(at=time.monotonic(), of="the API", ready=ready)
@@ -150,7 +150,7 @@ def _nodes(reach: Reach, machine: str) -> Sample:  # noqa: ARG001 (asked of the 
 
 def _storage(reach: Reach, machine: str) -> Sample:
     try:
-        status = seen.ceph(reach, machine, "status")
+        status = observers.ceph(reach, machine, "status")
     except HarnessError:
         return Sample(at=time.monotonic(), of="Ceph")
     states = {it["state_name"]: it["count"] for it in status["pgmap"].get("pgs_by_state", ())}

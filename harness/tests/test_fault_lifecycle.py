@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.errors import HarnessError, NotProven, TimedOut, Unhealed
-from harness.faults.life import Life, Stage
+from harness.faults.fault_lifecycle import Life, Stage
 from harness.faults.model import Undo
 from harness.tests.noop_fault import NoOp, Note, NoteKeeper, stumbling
 from harness.tests.stage import reach

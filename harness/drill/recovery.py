@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from harness.errors import HarnessError, InjectFailed, NotProven
 from harness.faults.acting import perform
-from harness.faults.keeper import Left, keeper
 from harness.faults.kinds import FAULTS
 from harness.faults.leftovers import leftovers
 from harness.faults.model import API, Act, Argv, Undo
+from harness.faults.undo_store import Left, keeper
 from harness.probes import owned
 from harness.transport import Reach
 from harness.waiting import until

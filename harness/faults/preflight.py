@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from harness.errors import NotProven, Refused, TimedOut, TransportError
-from harness.faults import lease
+from harness.faults import disruption_lock
 from harness.faults.budget import Standing, refusal
+from harness.faults.cluster_state import standing, without
 from harness.faults.fault import Fault
-from harness.faults.keeper import keeper
 from harness.faults.leftovers import leftovers
-from harness.faults.standing import standing, without
 from harness.faults.swarm_budget import swarm_margins
+from harness.faults.undo_store import keeper
 from harness.probes import owned
 from harness.settings import Profile
 from harness.transport import Reach
@@ -48,14 +48,14 @@ def may_disrupt(profile: Profile, *, allowed: bool) -> None:
 @contextmanager
 def permitted(
     reach: Reach, holder: str, *, allowed: bool, tell: Callable[[str], object] = str
-) -> Iterator[lease.Hold]:
+) -> Iterator[disruption_lock.Hold]:
     """The body may break things: this is the right cluster, it is ours alone, nothing is left over.
 
     Refused otherwise. It is ours alone for as long as the Lease is not lost.
     """
     may_disrupt(reach.profile, allowed=allowed)
     same_cluster(reach)
-    with lease.held(reach.kube, holder, tell) as hold:
+    with disruption_lock.held(reach.kube, holder, tell) as hold:
         nothing_left(reach)
         for name, trouble in owned.sweep(reach.kube, keep=holder, tell=tell).items():
             tell(f"{name}, whose harness is gone: {trouble or 'removed'}")
@@ -80,7 +80,7 @@ def nothing_left(reach: Reach) -> None:
         )
 
 
-def affordable(reach: Reach, hold: lease.Hold, fault: Fault) -> None:
+def affordable(reach: Reach, hold: disruption_lock.Hold, fault: Fault) -> None:
     """Refused when the fault cannot be injected here, or what it leaves would not be enough; and
     when the Lease is not ours any more."""
     hold.confirm()
