@@ -72,7 +72,7 @@ def _fault(fault: Fault, reach: Reach) -> dict[str, Any]:
     place, commands = fault.undo(reach)
     later = getattr(fault, "namespace", None) == LEDGER_SPACE
     try:
-        sums = [str(it) for it in margins(standing(reach), fault.machine, fault.takes)]
+        sums = [str(it) for it in margins(standing(reach), fault.machine, fault.blast_radius)]
         sums += [str(it) for it in swarm_margins(reach, fault)]
         sums += _of_pods(without(reach, fault))
     except HarnessError as error:

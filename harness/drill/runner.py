@@ -311,7 +311,7 @@ def break_once(
             _must_be_calm(watch, fault)
             stage.tell(f"breaking: {fault.name} of {fault.target}")
             mark(FAULT)
-            watch.takes |= fault.takes
+            watch.blast_radius |= fault.blast_radius
             injected = time.monotonic()
             seen["inject_s"] = round(life.inject(unless=watch.alarm.is_set), 3)
             asked: dict[str, float] = {}

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 from harness.faults import observers
 from harness.faults.fault import Fault
-from harness.faults.model import EVERYTHING, Takes
+from harness.faults.model import EVERYTHING, BlastRadius
 from harness.transport import Reach
 
 
@@ -20,7 +20,7 @@ class Booting(Fault, ABC):
     last of their containers had started before the fault, by the machine's own clock.
     """
 
-    takes: ClassVar[frozenset[Takes]] = EVERYTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
     gone_within_s: ClassVar[float] = 300.0
     at_once: ClassVar[bool] = False
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from harness.faults.model import Takes
+from harness.faults.model import BlastRadius
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,9 @@ def majority(members: int) -> int:
     return members // 2 + 1
 
 
-def margins(standing: Standing, machine: str, takes: frozenset[Takes]) -> Iterator[Margin]:
+def margins(
+    standing: Standing, machine: str, blast_radius: frozenset[BlastRadius]
+) -> Iterator[Margin]:
     """The arithmetic for a fault that takes these things from one machine."""
     others_ready = len(standing.machines) - 1
     yield Margin(
@@ -75,28 +77,30 @@ def margins(standing: Standing, machine: str, takes: frozenset[Takes]) -> Iterat
         have=len(standing.ready),
         # Whatever is taken from a machine, it is the one that may be broken: whoever breaks a
         # second one breaks the cluster's own promise.
-        lose=int(bool(takes) and machine in standing.ready),
-        need=others_ready if takes else len(standing.machines),
+        lose=int(bool(blast_radius) and machine in standing.ready),
+        need=others_ready if blast_radius else len(standing.machines),
     )
     yield Margin(
         what="etcd members that are well",
         have=len(standing.etcd_well),
-        lose=int(Takes.ETCD in takes and machine in standing.etcd_well),
+        lose=int(BlastRadius.ETCD in blast_radius and machine in standing.etcd_well),
         need=majority(len(standing.etcd)),
     )
     if standing.monitors:
         yield Margin(
             what="monitors in quorum",
             have=len(standing.in_quorum),
-            lose=int(Takes.MONITOR in takes and machine in standing.in_quorum),
+            lose=int(BlastRadius.MONITOR in blast_radius and machine in standing.in_quorum),
             need=majority(len(standing.monitors)),
         )
-    yield from _copies(standing, machine, takes)
+    yield from _copies(standing, machine, blast_radius)
 
 
-def refusal(standing: Standing, machine: str, takes: frozenset[Takes]) -> str | None:
+def refusal(standing: Standing, machine: str, blast_radius: frozenset[BlastRadius]) -> str | None:
     """Why such a fault may not be injected now; None when it may."""
-    reasons = [str(margin) for margin in margins(standing, machine, takes) if not margin.holds]
+    reasons = [
+        str(margin) for margin in margins(standing, machine, blast_radius) if not margin.holds
+    ]
     if standing.unclean:
         reasons.append(f"{standing.unclean} placement groups are not active and clean")
     reasons += [f"{osd}: it holds no copy" for osd in standing.osds_silent]
@@ -106,9 +110,11 @@ def refusal(standing: Standing, machine: str, takes: frozenset[Takes]) -> str | 
     return "; ".join(reasons) or None
 
 
-def _copies(standing: Standing, machine: str, takes: frozenset[Takes]) -> Iterator[Margin]:
+def _copies(
+    standing: Standing, machine: str, blast_radius: frozenset[BlastRadius]
+) -> Iterator[Margin]:
     """Copies that each kind of pool has left: one a machine, so a machine's loss takes one."""
-    lost = int(Takes.OSD in takes and machine in standing.osds_up)
+    lost = int(BlastRadius.OSD in blast_radius and machine in standing.osds_up)
     sizes: Sequence[tuple[int, int]] = sorted({(it.size, it.min_size) for it in standing.pools})
     for size, min_size in sizes:
         alike = [it.name for it in standing.pools if (it.size, it.min_size) == (size, min_size)]

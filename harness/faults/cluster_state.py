@@ -11,7 +11,7 @@ from harness.faults import observers, replicas
 from harness.faults.budget import Margin, Pool, Standing
 from harness.faults.ceph_daemon import in_rook, rook_daemons
 from harness.faults.fault import Fault
-from harness.faults.model import Takes
+from harness.faults.model import BlastRadius
 from harness.probes import pods
 from harness.probes.ceph import Ceph
 from harness.transport import Reach
@@ -38,7 +38,7 @@ def standing(reach: Reach) -> Standing:
 def without(reach: Reach, fault: Fault) -> Sequence[Margin]:
     """What would be left of the pods that a fault takes with their machine; nothing when it takes
     none, or has counted them by itself."""
-    if Takes.NODE not in fault.takes or fault.counts_pods:
+    if BlastRadius.NODE not in fault.blast_radius or fault.counts_pods:
         return ()
     wanted = {
         (it["metadata"]["namespace"], kind, it["metadata"]["name"]): many(it)

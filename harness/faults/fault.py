@@ -13,7 +13,7 @@ from typing import ClassVar, Self
 
 from harness.errors import ConfigError
 from harness.faults.acting import perform
-from harness.faults.model import Act, Argv, FaultId, Takes, Undo
+from harness.faults.model import Act, Argv, BlastRadius, FaultId, Undo
 from harness.faults.undo_store import keeper
 from harness.model import Machine
 from harness.settings import Frozen
@@ -34,7 +34,7 @@ class Fault(Frozen, ABC):
     """
 
     name: ClassVar[str]
-    takes: ClassVar[frozenset[Takes]]
+    blast_radius: ClassVar[frozenset[BlastRadius]]
     # Seconds until its effect must be seen, and until it must be seen gone after it was taken back.
     seen_within_s: ClassVar[float] = 30.0
     gone_within_s: ClassVar[float] = 60.0

@@ -121,7 +121,7 @@ def survivable(reach: Reach, faults: Sequence[Fault]) -> None:
 
 def _shortage(reach: Reach, fault: Fault, now: Standing) -> str | None:
     """Of which quorums, copies and parts of the Swarm the fault would leave too few."""
-    few = [refusal(now, fault.machine, fault.takes)]
+    few = [refusal(now, fault.machine, fault.blast_radius)]
     few += [str(it) for it in swarm_margins(reach, fault) if not it.holds]
     return "; ".join(it for it in few if it) or None
 

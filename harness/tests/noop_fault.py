@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 
 from harness.errors import TransportError
 from harness.faults.fault import Fault
-from harness.faults.model import NOTHING, Act, Argv, Takes, Undo
+from harness.faults.model import NOTHING, Act, Argv, BlastRadius, Undo
 from harness.faults.undo_store import Left
 from harness.transport import Reach
 
@@ -40,7 +40,7 @@ class NoOp(Fault):
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
 
     name: ClassVar[str] = "no-op"
-    takes: ClassVar[frozenset[Takes]] = NOTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = NOTHING
     seen_within_s: ClassVar[float] = 0.0
     gone_within_s: ClassVar[float] = 0.0
 

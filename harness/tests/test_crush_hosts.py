@@ -19,7 +19,7 @@ from harness.facts.crush_hosts import by_machine, in_doubt, machine_of_each
 from harness.faults import cluster_state
 from harness.faults.budget import Standing, refusal
 from harness.faults.kinds.stop_osd import osd_of
-from harness.faults.model import Takes
+from harness.faults.model import BlastRadius
 from harness.model import Case, Outcome
 from harness.probes.ceph import Ceph
 from harness.tests.clean_case import Seen, case, clean
@@ -157,7 +157,7 @@ def test_an_osd_is_counted_as_lost_with_its_machine(
     standing = stands(named("one.net", "two.net"))
     assert standing.osds_up == ("one.net", "two.net")
     assert standing.in_quorum == {"one.net", "two.net"}
-    assert "2 − 1 = 1" in (refusal(standing, "one.net", frozenset({Takes.OSD})) or "")
+    assert "2 − 1 = 1" in (refusal(standing, "one.net", frozenset({BlastRadius.OSD})) or "")
 
 
 def test_nothing_is_broken_while_nobody_knows_whose_osd_it_is(

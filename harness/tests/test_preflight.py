@@ -139,7 +139,7 @@ def test_a_shortage_is_told_with_its_arithmetic_for_any_of_the_machines(
     monkeypatch.setattr(preflight, "SUMS_WITHIN_S", 0.0)
     monkeypatch.setattr(preflight, "standing", lambda _: standing_of(in_quorum=("two", "three")))
     first, second = (StopRke2(id="f00d", machine=it) for it in ("one", "two"))
-    monkeypatch.setattr(StopRke2, "takes", EVERYTHING)
+    monkeypatch.setattr(StopRke2, "blast_radius", EVERYTHING)
     survivable(whole_cluster(), [])
     survivable(whole_cluster(), [first])
     with pytest.raises(Refused, match="monitors in quorum: 2 − 1 = 1, 2 needed"):

@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 from harness.faults import reachability
 from harness.faults.fault import Fault, peer
 from harness.faults.kinds import packets
-from harness.faults.model import NOTHING, Act, Argv, Takes
+from harness.faults.model import NOTHING, Act, Argv, BlastRadius
 from harness.faults.replicas import is_whole
 from harness.transport import Reach
 
@@ -26,7 +26,7 @@ class BreakDns(Fault):
     """
 
     name: ClassVar[str] = "break-dns"
-    takes: ClassVar[frozenset[Takes]] = NOTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = NOTHING
 
     servers: tuple[str, ...] = ()
     others: tuple[str, ...] = ()

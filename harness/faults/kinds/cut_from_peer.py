@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 
 from harness.faults import observers, reachability
 from harness.faults.kinds.packets import OnUplink, Way, from_or_to
-from harness.faults.model import EVERYTHING, Takes
+from harness.faults.model import EVERYTHING, BlastRadius
 from harness.transport import Reach
 
 
@@ -21,7 +21,7 @@ class CutFromPeer(OnUplink):
 
     name: ClassVar[str] = "cut-from-peer"
     # Whoever is left must choose which of the two it follows: the other may lose every vote.
-    takes: ClassVar[frozenset[Takes]] = EVERYTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
     gone_within_s: ClassVar[float] = 120.0
 
     peer: str = ""

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from harness.faults import observers
 from harness.faults.kinds.packets import Deaf, Way
-from harness.faults.model import EVERYTHING, Takes
+from harness.faults.model import EVERYTHING, BlastRadius
 from harness.transport import Reach
 
 
@@ -15,7 +15,7 @@ class CutOneWay(Deaf):
     """Drop all that arrives at a machine (in), or all that leaves it (out), but for our own SSH."""
 
     name: ClassVar[str] = "cut-one-way"
-    takes: ClassVar[frozenset[Takes]] = EVERYTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
     # The node may have to become Ready again.
     gone_within_s: ClassVar[float] = 120.0
 

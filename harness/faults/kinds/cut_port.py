@@ -10,7 +10,7 @@ from pydantic import Field
 from harness.faults import reachability
 from harness.faults.fault import peer
 from harness.faults.kinds.packets import OnUplink, Way
-from harness.faults.model import EVERYTHING, Takes
+from harness.faults.model import EVERYTHING, BlastRadius
 from harness.transport import Reach
 
 
@@ -19,7 +19,7 @@ class CutPort(OnUplink):
 
     name: ClassVar[str] = "cut-port"
     # Whichever part it is that speaks through this port: it may be any.
-    takes: ClassVar[frozenset[Takes]] = EVERYTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
 
     port: int = Field(ge=1, le=65535)
     protocol: Literal["tcp", "udp"] = "tcp"

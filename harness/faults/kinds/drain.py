@@ -10,7 +10,7 @@ from pydantic import Field
 from harness.errors import InjectFailed
 from harness.faults import observers, replicas, tools
 from harness.faults.fault import Fault, server_beside
-from harness.faults.model import Act, Argv, Takes
+from harness.faults.model import Act, Argv, BlastRadius
 from harness.transport import Reach
 
 _PODS = "/api/v1/pods?fieldSelector=spec.nodeName%3D"
@@ -31,7 +31,9 @@ class Drain(Fault):
 
     name: ClassVar[str] = "drain"
     # The pods of Ceph are among those that go, where Rook runs it.
-    takes: ClassVar[frozenset[Takes]] = frozenset({Takes.NODE, Takes.MONITOR, Takes.OSD})
+    blast_radius: ClassVar[frozenset[BlastRadius]] = frozenset(
+        {BlastRadius.NODE, BlastRadius.MONITOR, BlastRadius.OSD}
+    )
 
     # As long as a drain may take, and as a look takes.
     seen_within_s: ClassVar[float] = 150.0

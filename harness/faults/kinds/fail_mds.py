@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from harness.faults import observers
 from harness.faults.ceph_daemon import StopDaemon, in_rook, rook_daemons
-from harness.faults.model import NOTHING, Argv, Takes
+from harness.faults.model import NOTHING, Argv, BlastRadius
 from harness.transport import Reach
 
 # SIGKILL, and stopped before systemd starts it again: nobody tells the monitors that it is gone.
@@ -23,7 +23,7 @@ class FailMds(StopDaemon):
     """
 
     name: ClassVar[str] = "fail-mds"
-    takes: ClassVar[frozenset[Takes]] = NOTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = NOTHING
     # The monitors wait 15 s for its sign of life; then the other one replays and reconnects.
     seen_within_s: ClassVar[float] = 120.0
     kind: ClassVar[Literal["osd", "mon", "mds"]] = "mds"

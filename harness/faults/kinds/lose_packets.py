@@ -10,7 +10,7 @@ from pydantic import Field
 from harness.faults import reachability
 from harness.faults.fault import peer
 from harness.faults.kinds.packets import OnUplink, Way
-from harness.faults.model import EVERYTHING, Takes
+from harness.faults.model import EVERYTHING, BlastRadius
 from harness.transport import Reach
 
 _PINGS = 40
@@ -24,7 +24,7 @@ class LosePackets(OnUplink):
 
     name: ClassVar[str] = "lose-packets"
     # Lossy enough, it is cut off.
-    takes: ClassVar[frozenset[Takes]] = EVERYTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
 
     percent: int = Field(ge=2, le=100)
 

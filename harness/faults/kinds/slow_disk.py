@@ -11,7 +11,7 @@ from pydantic import Field
 from harness.faults import observers
 from harness.faults.fault import Fault
 from harness.faults.kinds.disk_limits import DiskLimits
-from harness.faults.model import Act, Argv, Takes
+from harness.faults.model import Act, Argv, BlastRadius
 from harness.transport import Reach
 
 _ROOK_OSD = "/api/v1/namespaces/{}/pods?labelSelector=app%3Drook-ceph-osd"
@@ -28,7 +28,7 @@ class SlowDisk(Fault):
 
     name: ClassVar[str] = "slow-disk"
     # Slow enough, it does not answer the others in time.
-    takes: ClassVar[frozenset[Takes]] = frozenset({Takes.OSD})
+    blast_radius: ClassVar[frozenset[BlastRadius]] = frozenset({BlastRadius.OSD})
 
     kib_per_s: int = Field(ge=16)
     slow_ms: float = Field(default=100.0, ge=10.0)

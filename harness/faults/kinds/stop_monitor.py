@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, Self
 
 from harness.faults import observers
 from harness.faults.ceph_daemon import StopDaemon, in_rook, rook_daemons
-from harness.faults.model import Takes
+from harness.faults.model import BlastRadius
 from harness.transport import Reach
 
 
@@ -15,7 +15,7 @@ class StopMonitor(StopDaemon):
     """Stop the monitor of a machine."""
 
     name: ClassVar[str] = "stop-monitor"
-    takes: ClassVar[frozenset[Takes]] = frozenset({Takes.MONITOR})
+    blast_radius: ClassVar[frozenset[BlastRadius]] = frozenset({BlastRadius.MONITOR})
     kind: ClassVar[Literal["osd", "mon", "mds"]] = "mon"
 
     def resolved(self, reach: Reach, draw: Random) -> Self:  # noqa: ARG002 (a machine has but one)

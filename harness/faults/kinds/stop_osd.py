@@ -10,7 +10,7 @@ from harness.errors import NotProven
 from harness.facts.crush_hosts import by_machine
 from harness.faults import observers
 from harness.faults.ceph_daemon import StopDaemon
-from harness.faults.model import Takes
+from harness.faults.model import BlastRadius
 from harness.transport import Reach
 
 
@@ -18,7 +18,7 @@ class StopOsd(StopDaemon):
     """Stop the OSD of a machine; of several, one that is drawn."""
 
     name: ClassVar[str] = "stop-osd"
-    takes: ClassVar[frozenset[Takes]] = frozenset({Takes.OSD})
+    blast_radius: ClassVar[frozenset[BlastRadius]] = frozenset({BlastRadius.OSD})
     kind: ClassVar[Literal["osd", "mon", "mds"]] = "osd"
 
     def resolved(self, reach: Reach, draw: Random) -> Self:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from harness.faults import observers
 from harness.faults.fault import Fault
-from harness.faults.model import Act, Argv, Takes
+from harness.faults.model import Act, Argv, BlastRadius
 from harness.transport import Reach
 
 
@@ -15,7 +15,7 @@ class StopRke2(Fault):
     """Stop rke2-server or rke2-agent. Its pods stay: etcd and the API server do, too."""
 
     name: ClassVar[str] = "stop-rke2"
-    takes: ClassVar[frozenset[Takes]] = frozenset({Takes.NODE})
+    blast_radius: ClassVar[frozenset[BlastRadius]] = frozenset({BlastRadius.NODE})
     # Kubernetes gives a silent node 40 to 50 s.
     seen_within_s: ClassVar[float] = 120.0
 

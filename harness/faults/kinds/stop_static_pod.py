@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from harness.faults import observers
 from harness.faults.fault import Fault
-from harness.faults.model import NOTHING, Act, Argv, Takes
+from harness.faults.model import NOTHING, Act, Argv, BlastRadius
 from harness.transport import Reach
 
 _MANIFESTS = "/var/lib/rancher/rke2/agent/pod-manifests"
@@ -22,7 +22,7 @@ class StopStaticPod(Fault):
     """
 
     name: ClassVar[str] = "stop-static-pod"
-    takes: ClassVar[frozenset[Takes]] = NOTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = NOTHING
     # The kubelet looks every 20 s, gives the pod its time to end, and then tells the API.
     seen_within_s: ClassVar[float] = 150.0
     gone_within_s: ClassVar[float] = 180.0
