@@ -11,7 +11,7 @@ from harness.drill.runner import LEDGER_SPACE, machines_of, plan, sketch
 from harness.errors import HarnessError
 from harness.faults import reachability, undo_store
 from harness.faults.budget import Margin, margins
-from harness.faults.cluster_state import standing, without
+from harness.faults.cluster_state import current_state, pod_margins
 from harness.faults.fault import Fault
 from harness.faults.permissions import DISRUPTION
 from harness.faults.swarm_budget import swarm_margins
@@ -72,9 +72,9 @@ def _fault(fault: Fault, reach: Reach) -> dict[str, Any]:
     place, commands = fault.undo(reach)
     later = getattr(fault, "namespace", None) == LEDGER_SPACE
     try:
-        sums = [str(it) for it in margins(standing(reach), fault.machine, fault.blast_radius)]
+        sums = [str(it) for it in margins(current_state(reach), fault.machine, fault.blast_radius)]
         sums += [str(it) for it in swarm_margins(reach, fault)]
-        sums += _of_pods(without(reach, fault))
+        sums += _of_pods(pod_margins(reach, fault))
     except HarnessError as error:
         sums = [f"not known: {str(error).partition(chr(10))[0]}"]
     return {

@@ -8,7 +8,7 @@ from typing import Any
 from harness.errors import NotProven
 from harness.facts.crush_hosts import by_machine, in_doubt, machine_of_each
 from harness.faults import observers, replicas
-from harness.faults.budget import Margin, Pool, Standing
+from harness.faults.budget import ClusterState, Margin, Pool
 from harness.faults.ceph_daemon import in_rook, rook_daemons
 from harness.faults.fault import Fault
 from harness.faults.model import BlastRadius
@@ -17,7 +17,7 @@ from harness.probes.ceph import Ceph
 from harness.transport import Reach
 
 
-def standing(reach: Reach) -> Standing:
+def current_state(reach: Reach) -> ClusterState:
     """Ask the API, every server and Ceph. NotProven for what did not answer: then nothing may be
     broken, because nobody knows what still holds."""
     cluster = reach.profile.cluster()
@@ -26,7 +26,7 @@ def standing(reach: Reach) -> Standing:
     servers = tuple(server.name for server in cluster.servers)
     # The API server there reaches its member of etcd, and that member its majority.
     etcd = pods.in_each(servers, lambda name: observers.server_answers(reach, name, "/readyz/etcd"))
-    return Standing(
+    return ClusterState(
         machines=machines,
         ready=frozenset(ready & set(machines)),
         etcd=servers,
@@ -35,7 +35,7 @@ def standing(reach: Reach) -> Standing:
     )
 
 
-def without(reach: Reach, fault: Fault) -> Sequence[Margin]:
+def pod_margins(reach: Reach, fault: Fault) -> Sequence[Margin]:
     """What would be left of the pods that a fault takes with their machine; nothing when it takes
     none, or has counted them by itself."""
     if BlastRadius.NODE not in fault.blast_radius or fault.counts_pods:
@@ -46,7 +46,7 @@ def without(reach: Reach, fault: Fault) -> Sequence[Margin]:
         for it in reach.kube.get(f"/apis/apps/v1/{path}")["items"]
     }
     return tuple(
-        replicas.without(
+        replicas.pod_margins(
             fault.machine,
             reach.kube.get("/api/v1/pods")["items"],
             wanted,

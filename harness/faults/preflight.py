@@ -7,8 +7,8 @@ from contextlib import contextmanager, suppress
 
 from harness.errors import NotProven, Refused, TimedOut, TransportError
 from harness.faults import disruption_lock
-from harness.faults.budget import Standing, refusal
-from harness.faults.cluster_state import standing, without
+from harness.faults.budget import ClusterState, refusal
+from harness.faults.cluster_state import current_state, pod_margins
 from harness.faults.fault import Fault
 from harness.faults.leftovers import leftovers
 from harness.faults.swarm_budget import swarm_margins
@@ -86,7 +86,7 @@ def affordable(reach: Reach, hold: disruption_lock.Hold, fault: Fault) -> None:
     hold.confirm()
     _must_be_possible(reach, fault)
     try:
-        why = _shortage(reach, fault, standing(reach)) or _too_few_pods(reach, fault)
+        why = _shortage(reach, fault, current_state(reach)) or _too_few_pods(reach, fault)
     except NotProven as doubt:
         why = str(doubt)
     if why is not None:
@@ -105,7 +105,7 @@ def survivable(reach: Reach, faults: Sequence[Fault]) -> None:
 
     def enough() -> bool:
         try:
-            now = standing(reach)
+            now = current_state(reach)
             found = [(it, _shortage(reach, it, now)) for it in faults]
         except (NotProven, TransportError) as doubt:  # what still holds is not known
             shortages[:] = [_too_much(it, str(doubt)) for it in faults]
@@ -119,7 +119,7 @@ def survivable(reach: Reach, faults: Sequence[Fault]) -> None:
         raise shortages[0]
 
 
-def _shortage(reach: Reach, fault: Fault, now: Standing) -> str | None:
+def _shortage(reach: Reach, fault: Fault, now: ClusterState) -> str | None:
     """Of which quorums, copies and parts of the Swarm the fault would leave too few."""
     few = [refusal(now, fault.machine, fault.blast_radius)]
     few += [str(it) for it in swarm_margins(reach, fault) if not it.holds]
@@ -155,7 +155,7 @@ def _too_few_pods(reach: Reach, fault: Fault) -> str | None:
     few: list[str] = []
 
     def enough() -> bool:
-        few[:] = [str(it) for it in without(reach, fault) if not it.holds]
+        few[:] = [str(it) for it in pod_margins(reach, fault) if not it.holds]
         return not few
 
     with suppress(TimedOut):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.faults.budget import Pool, Standing, majority, margins, refusal
+from harness.faults.budget import ClusterState, Pool, majority, margins, refusal
 from harness.faults.model import EVERYTHING, NOTHING, BlastRadius
 
 THREE = ("one", "two", "three")
 
 
-def whole(**changes: object) -> Standing:
+def whole(**changes: object) -> ClusterState:
     values: dict[str, object] = {
         "machines": THREE,
         "ready": frozenset(THREE),
@@ -24,7 +24,7 @@ def whole(**changes: object) -> Standing:
         "pools": (Pool(name="data", size=3, min_size=2),),
         **changes,
     }
-    return Standing(**values)  # type: ignore[arg-type]
+    return ClusterState(**values)  # type: ignore[arg-type]
 
 
 def test_three_whole_machines_can_lose_any_one() -> None:
@@ -134,13 +134,13 @@ def test_whatever_is_granted_leaves_every_majority(
     machine: str,
     blast_radius: set[BlastRadius],
 ) -> None:
-    standing = whole(
+    state = whole(
         ready=frozenset(ready),
         etcd_well=frozenset(etcd),
         in_quorum=frozenset(monitors),
         osds_up=tuple(sorted(osds)),
     )
-    if refusal(standing, machine, frozenset(blast_radius)) is None:
+    if refusal(state, machine, frozenset(blast_radius)) is None:
         assert len(etcd - ({machine} if BlastRadius.ETCD in blast_radius else set())) >= 2
         assert len(monitors - ({machine} if BlastRadius.MONITOR in blast_radius else set())) >= 2
         assert len(osds - ({machine} if BlastRadius.OSD in blast_radius else set())) >= 2

@@ -14,7 +14,7 @@ import pytest
 from harness.drill.recovery import mend_journal, mend_left
 from harness.errors import NotProven, Refused, TimedOut, Unreachable
 from harness.faults import disruption_lock, preflight
-from harness.faults.budget import Standing
+from harness.faults.budget import ClusterState
 from harness.faults.kinds import slow_api
 from harness.faults.kinds.stop_rke2 import StopRke2
 from harness.faults.kinds.stop_static_pod import StopStaticPod
@@ -119,10 +119,10 @@ def test_a_machine_that_cannot_keep_an_undo_is_not_broken(
     assert f"install {missing} there" in no.value.remedy
 
 
-def standing_of(*, in_quorum: Sequence[str]) -> Standing:
+def state_of(*, in_quorum: Sequence[str]) -> ClusterState:
     names = ("one", "two", "three")
     everybody = frozenset(names)
-    return Standing(
+    return ClusterState(
         machines=names,
         ready=everybody,
         etcd=names,
@@ -137,7 +137,7 @@ def test_a_shortage_is_told_with_its_arithmetic_for_any_of_the_machines(
 ) -> None:
     """The monitor of machine one is down: that of another one is the last but one."""
     monkeypatch.setattr(preflight, "SUMS_WITHIN_S", 0.0)
-    monkeypatch.setattr(preflight, "standing", lambda _: standing_of(in_quorum=("two", "three")))
+    monkeypatch.setattr(preflight, "current_state", lambda _: state_of(in_quorum=("two", "three")))
     first, second = (StopRke2(id="f00d", machine=it) for it in ("one", "two"))
     monkeypatch.setattr(StopRke2, "blast_radius", EVERYTHING)
     survivable(whole_cluster(), [])
@@ -147,16 +147,16 @@ def test_a_shortage_is_told_with_its_arithmetic_for_any_of_the_machines(
 
 
 def test_a_shortage_that_is_over_in_a_moment_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks: list[Standing | NotProven]
-    looks = [NotProven("Ceph says nothing"), standing_of(in_quorum=("one",))]
+    looks: list[ClusterState | NotProven]
+    looks = [NotProven("Ceph says nothing"), state_of(in_quorum=("one",))]
 
-    def standing(_: Reach) -> Standing:
-        found = looks.pop(0) if looks else standing_of(in_quorum=("one", "two", "three"))
+    def current_state(_: Reach) -> ClusterState:
+        found = looks.pop(0) if looks else state_of(in_quorum=("one", "two", "three"))
         if isinstance(found, Exception):
             raise found
         return found
 
-    monkeypatch.setattr(preflight, "standing", standing)
+    monkeypatch.setattr(preflight, "current_state", current_state)
     monkeypatch.setattr("harness.waiting.time", Clock())
     survivable(whole_cluster(), [StopRke2(id="f00d", machine="one")])
     assert not looks
@@ -166,10 +166,10 @@ def test_a_shortage_that_is_over_in_a_moment_is_none(monkeypatch: pytest.MonkeyP
 def test_a_fault_is_refused_while_the_cluster_state_is_unknown(
     monkeypatch: pytest.MonkeyPatch, doubt: Exception
 ) -> None:
-    def standing(_: Reach) -> Standing:
+    def current_state(_: Reach) -> ClusterState:
         raise doubt
 
-    monkeypatch.setattr(preflight, "standing", standing)
+    monkeypatch.setattr(preflight, "current_state", current_state)
     monkeypatch.setattr(preflight, "SUMS_WITHIN_S", 0.0)
     with pytest.raises(Refused, match=str(doubt)):
         survivable(whole_cluster(), [StopRke2(id="f00d", machine="one")])
