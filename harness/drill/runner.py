@@ -46,9 +46,9 @@ from harness.errors import (
     TransportError,
 )
 from harness.faults.fault import Fault
-from harness.faults.fault_lifecycle import KeeperOf, Life
+from harness.faults.fault_lifecycle import Life, UndoStoreAt
 from harness.faults.kinds import FAULTS
-from harness.faults.undo_store import keeper as keeper_of
+from harness.faults.undo_store import undo_store_at
 from harness.ledger.tally import FAULT
 from harness.model import JSON
 from harness.settings.drills import Drill, Limits, Planned
@@ -108,7 +108,7 @@ class Stage:
     tell: Callable[[str], None]
     seed: int
     loading: Loading = without_load
-    keeper: KeeperOf = keeper_of
+    undo_store_at: UndoStoreAt = undo_store_at
     meanwhile: Meanwhile | None = None
 
 
@@ -301,7 +301,7 @@ def break_once(
     _hold(planned.after_s, watch)
     _must_be_calm(watch, fault)
     stage.afford(fault)
-    life = Life(fault, stage.reach, partial(_told, stage, fault), keeper=stage.keeper)
+    life = Life(fault, stage.reach, partial(_told, stage, fault), undo_store_at=stage.undo_store_at)
     seen: dict[str, Any] = {"fault": fault.name, "target": fault.target, "aborted": None}
     seen["at_once"] = fault.at_once
     told.append(seen)

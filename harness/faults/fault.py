@@ -14,7 +14,7 @@ from typing import ClassVar, Self
 from harness.errors import ConfigError
 from harness.faults.acting import perform
 from harness.faults.model import Act, Argv, BlastRadius, FaultId, Undo
-from harness.faults.undo_store import keeper
+from harness.faults.undo_store import undo_store_at
 from harness.model import Machine
 from harness.settings import Frozen
 from harness.transport import Reach
@@ -109,7 +109,7 @@ class Fault(Frozen, ABC):
 
     def heal(self, reach: Reach, undo: Undo) -> None:
         """Take it back now, where that is kept; any number of times. Unhealed when that failed."""
-        keeper(reach, undo.place).heal(undo)
+        undo_store_at(reach, undo.place).heal(undo)
 
 
 def peer(reach: Reach, machine: str) -> Machine:

@@ -12,7 +12,7 @@ from harness.faults.cluster_state import current_state, pod_margins
 from harness.faults.fault import Fault
 from harness.faults.leftovers import leftovers
 from harness.faults.swarm_budget import swarm_margins
-from harness.faults.undo_store import keeper
+from harness.faults.undo_store import undo_store_at
 from harness.probes import owned
 from harness.settings import Profile
 from harness.transport import Reach
@@ -129,7 +129,7 @@ def _shortage(reach: Reach, fault: Fault, now: ClusterState) -> str | None:
 def _must_be_possible(reach: Reach, fault: Fault) -> None:
     """Refused when the fault cannot be injected here, or nothing could keep its undo."""
     place, _ = fault.undo(reach)
-    missing = keeper(reach, place).missing()
+    missing = undo_store_at(reach, place).missing()
     if missing:
         raise Refused(
             f"{fault.name} of {fault.target}: {place} cannot keep the undo, it has no "

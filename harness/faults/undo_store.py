@@ -46,7 +46,7 @@ class Left(Frozen):
         return not self.armed and not self.strays
 
 
-class Keeper(Protocol):
+class UndoStore(Protocol):
     """Keeps undo in one place."""
 
     def missing(self) -> Sequence[str]:
@@ -74,12 +74,12 @@ class Keeper(Protocol):
         ...
 
 
-def keeper(reach: Reach, place: str) -> Keeper:
-    """The keeper of a place: a machine, or here."""
-    return LocalKeeper() if place == HERE else NodeKeeper(reach, place)
+def undo_store_at(reach: Reach, place: str) -> UndoStore:
+    """The undo store of a place: a machine, or here."""
+    return LocalUndoStore() if place == HERE else NodeUndoStore(reach, place)
 
 
-class NodeKeeper:
+class NodeUndoStore:
     """Keeps undo on a machine, as systemd timers."""
 
     def __init__(self, reach: Reach, machine: str) -> None:
@@ -134,14 +134,14 @@ class NodeKeeper:
         if not isinstance(report, dict):
             said = (done.stderr or done.stdout).strip()[-300:]
             raise TransportError(
-                f"{self._machine}: the keeper of undo ended with {done.status}: {said}"
+                f"{self._machine}: the undo store ended with {done.status}: {said}"
             )
         if "error" in report:
             raise TransportError(f"{self._machine}: undo: {report['error']}")
         return report
 
 
-class LocalKeeper:
+class LocalUndoStore:
     """Keeps undo on this computer, by a process that outlives us."""
 
     def missing(self) -> Sequence[str]:

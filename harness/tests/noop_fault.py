@@ -1,4 +1,4 @@
-"""A fault that breaks nothing but a note of its own, and a keeper that only remembers."""
+"""A fault that breaks nothing but a note of its own, and an undo store that only remembers."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ class NoOp(Fault):
         return not self.note.broken
 
     def heal(self, reach: Reach, undo: Undo) -> None:  # noqa: ARG002
-        NoteKeeper(self.note).heal(undo)
+        NoteUndoStore(self.note).heal(undo)
 
 
 @dataclass
-class NoteKeeper:
+class NoteUndoStore:
     """Keeps undo in a note."""
 
     note: Note

@@ -22,7 +22,7 @@ from harness.settings.drills import OF_LOAD, REQUIRED
 from harness.settings.soaks import load_soak
 from harness.tests.drill_world import drill
 from harness.tests.ledger_rig import ground
-from harness.tests.noop_fault import NoOp, Note, NoteKeeper
+from harness.tests.noop_fault import NoOp, Note, NoteUndoStore
 from harness.tests.stage import reach
 from harness.tests.visited import site
 
@@ -58,8 +58,8 @@ def drilling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drilli
     rules = load_soak().model_copy(update={"ledger": ("http",)})
     monkeypatch.setattr(service, "load_soak", lambda: rules)
     monkeypatch.setattr(service, "survivable", lambda *_: None)
-    keeper = partial(Stage, keeper=lambda _reach, _place: NoteKeeper(NOTE))
-    monkeypatch.setattr(service, "Stage", keeper)
+    store = partial(Stage, undo_store_at=lambda _reach, _place: NoteUndoStore(NOTE))
+    monkeypatch.setattr(service, "Stage", store)
     monkeypatch.setattr("harness.drill.runner._AGAIN_S", 1.5)
     (tmp_path / "shop").mkdir()
     with site(tmp_path / "shop") as shop, ground(tmp_path, monkeypatch) as writes:

@@ -15,7 +15,7 @@ import pytest
 from harness.errors import HarnessError, NotProven, TimedOut, Unhealed
 from harness.faults.fault_lifecycle import Life, Stage
 from harness.faults.model import Undo
-from harness.tests.noop_fault import NoOp, Note, NoteKeeper, stumbling
+from harness.tests.noop_fault import NoOp, Note, NoteUndoStore, stumbling
 from harness.tests.stage import reach
 from harness.transport import Reach
 
@@ -28,7 +28,7 @@ def life_of(note: Note) -> tuple[Life, Events]:
         NoOp(id="f00d", machine="one", note=note),
         reach(),
         lambda event, data: told.append((event, data)),
-        keeper=lambda _reach, _place: NoteKeeper(note),
+        undo_store_at=lambda _reach, _place: NoteUndoStore(note),
     )
     return life, told
 
@@ -113,8 +113,10 @@ def test_an_observer_that_hangs_is_left_to_itself_once_it_is_too_much() -> None:
 
     note = Note()
     fault = Hanging(id="f00d", machine="one", note=note)
-    keeper = NoteKeeper(note)
-    life = Life(fault, reach(), lambda _event, _data: None, keeper=lambda _reach, _place: keeper)
+    store = NoteUndoStore(note)
+    life = Life(
+        fault, reach(), lambda _event, _data: None, undo_store_at=lambda _reach, _place: store
+    )
     life.arm()
     life.inject()
     began = time.monotonic()
@@ -132,7 +134,7 @@ def test_a_machine_that_comes_back_by_itself_has_no_lease_that_could_end_early()
     assert life.undo is not None
     life.undo = life.undo.model_copy(update={"commands": ()})
     life.inject()
-    NoteKeeper(note).fire()
+    NoteUndoStore(note).fire()
     life.renew()
     assert not life.expired
 
@@ -143,7 +145,7 @@ def test_a_lease_that_ended_is_noticed_when_it_is_renewed() -> None:
     life.arm()
     life.inject()
     life.renew()
-    NoteKeeper(note).fire()
+    NoteUndoStore(note).fire()
     with pytest.raises(NotProven, match="took itself back"):
         life.renew()
     assert life.expired
@@ -202,8 +204,10 @@ def test_an_undo_that_ends_in_an_answer_nobody_foresaw_is_tried_again() -> None:
                 raise ValueError(answers.pop())
             super().heal(reach, undo)
 
-    fault, keeper = Garbled(id="f00d", machine="one", note=note), NoteKeeper(note)
-    life = Life(fault, reach(), lambda _event, _data: None, keeper=lambda _reach, _place: keeper)
+    fault, store = Garbled(id="f00d", machine="one", note=note), NoteUndoStore(note)
+    life = Life(
+        fault, reach(), lambda _event, _data: None, undo_store_at=lambda _reach, _place: store
+    )
     life.arm()
     life.inject()
     life.heal()
@@ -223,7 +227,7 @@ def test_nothing_is_injected_when_too_much_is_broken_by_the_time_its_lease_was_r
 def test_a_renewal_that_hangs_delays_no_healing_and_what_it_leaves_is_cleared_up() -> None:
     hanging, hangs = Event(), Event()
 
-    class Slow(NoteKeeper):
+    class Slow(NoteUndoStore):
         def renew(self, undo: Undo) -> bool:
             if self.note.broken:
                 hangs.set()
@@ -233,8 +237,10 @@ def test_a_renewal_that_hangs_delays_no_healing_and_what_it_leaves_is_cleared_up
             return super().renew(undo)
 
     note = Note()
-    keeper, fault = Slow(note), NoOp(id="f00d", machine="one", note=note)
-    life = Life(fault, reach(), lambda *_: None, keeper=lambda _reach, _place: keeper, lease_s=3.0)
+    store, fault = Slow(note), NoOp(id="f00d", machine="one", note=note)
+    life = Life(
+        fault, reach(), lambda *_: None, undo_store_at=lambda _reach, _place: store, lease_s=3.0
+    )
     life.arm()
     with life.renewed():
         life.inject()
@@ -253,14 +259,14 @@ def test_ten_thousand_random_steps_never_break_what_is_not_armed_nor_leave_it_br
 ) -> None:
     draw = Random(seed)
     note = Note(fails=stumbling(draw, 0.1))
-    keeper = NoteKeeper(note)
+    store = NoteUndoStore(note)
     life, told = life_of(note)
     for _ in range(1000):
         step = draw.choice(["arm", "inject", "see", "renew", "heal", "see_gone", "fire", "next"])
         if step == "next" and life.stage in (Stage.NEW, Stage.GONE):
             life, told = life_of(note)
         elif step == "fire":
-            keeper.fire()
+            store.fire()
         elif step != "next":
             call = partial(life.heal, within_s=0) if step == "heal" else getattr(life, step)
             with suppress(HarnessError):

@@ -1,4 +1,4 @@
-"""The keeper of undo on this computer: it outlives whoever armed it, and undoes once."""
+"""The daemon that keeps undo on this computer: it outlives the process that armed it, and undoes once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from harness.errors import Unhealed
 from harness.faults import local_undo_daemon
 from harness.faults.model import HERE, Undo
-from harness.faults.undo_store import LocalKeeper
+from harness.faults.undo_store import LocalUndoStore
 from harness.settings import ROOT
 from harness.waiting import until
 
@@ -127,10 +127,10 @@ def test_a_command_that_fails_keeps_none_from_running_and_the_undo_is_kept(
     with pytest.raises(Unhealed, match=r"`test -e .*` ended with 1"):
         local_undo_daemon.heal("f00d")
     assert (tmp_path / "last").exists()
-    assert LocalKeeper().left().armed == {"f00d": "no-op of nothing"}
+    assert LocalUndoStore().left().armed == {"f00d": "no-op of nothing"}
     works.touch()
     local_undo_daemon.heal("f00d")
-    assert LocalKeeper().left().is_nothing
+    assert LocalUndoStore().left().is_nothing
 
 
 def test_its_process_tries_again_until_the_undo_works(tmp_path: Path, state: Path) -> None:
@@ -161,15 +161,15 @@ def test_an_entry_that_a_crash_tore_is_named_and_keeps_no_other_from_being_undon
     (state / "f00d").mkdir()
     (state / "f00d/entry.json").write_text(torn)
     (state / "dead").mkdir()  # a crash before anything was written
-    assert LocalKeeper().left().armed == {
+    assert LocalUndoStore().left().armed == {
         "beef": "no-op of nothing",
         "dead": "a fault of unknown",
         "f00d": "a fault of unknown",
     }
     for name in ("f00d", "dead", "beef"):
-        LocalKeeper().clear(name)
+        LocalUndoStore().clear(name)
     assert times(tmp_path) == 1
-    assert LocalKeeper().left().is_nothing
+    assert LocalUndoStore().left().is_nothing
 
 
 def test_a_lease_that_cannot_be_read_has_ended(tmp_path: Path, state: Path) -> None:

@@ -23,7 +23,7 @@ from harness.faults import reachability
 from harness.faults.acting import perform
 from harness.faults.fault import Fault
 from harness.faults.model import Act
-from harness.faults.undo_store import NodeKeeper
+from harness.faults.undo_store import NodeUndoStore
 from harness.model import Machine
 from harness.probes.host_facts import HostFacts
 from harness.settings import SshAccess, load_needs
@@ -180,8 +180,8 @@ def test_a_probe_looks_through_it(rig: Rig) -> None:
     assert "host_facts" not in rig.log.read_text()  # the script is input: sudo's log has no text
 
 
-def test_the_keeper_of_undo_answers_through_it(rig: Rig) -> None:
-    left = NodeKeeper(rig.reach(), "m1").left()
+def test_the_undo_store_answers_through_it(rig: Rig) -> None:
+    left = NodeUndoStore(rig.reach(), "m1").left()
     assert left.place == "m1"
 
 

@@ -18,7 +18,7 @@ from harness.faults.kinds.cut_port import CutPort
 from harness.faults.kinds.delay_packets import DelayPackets
 from harness.faults.kinds.limit_bandwidth import LimitBandwidth
 from harness.faults.kinds.lose_packets import LosePackets
-from harness.faults.undo_store import NodeKeeper
+from harness.faults.undo_store import NodeUndoStore
 from harness.lab.shape import Node
 from harness.tests.lab.breaking import Do, inside
 from harness.tests.lab.lived import Record, active, as_before, new_id, refusal, traces
@@ -85,7 +85,7 @@ def test_a_fault_of_the_network_is_seen_and_gone_and_leaves_nothing(
     before = traces(world, node)
     with active(do, fault, record_property):
         # Whatever is dropped, we still reach it, and there it is kept what takes it back.
-        left = do(lambda reach: NodeKeeper(reach, node.name).left())
+        left = do(lambda reach: NodeUndoStore(reach, node.name).left())
         assert list(left.armed) == [fault.id]
         assert not left.strays
         assert traces(world, node) != before
@@ -201,7 +201,7 @@ def test_what_is_left_without_an_undo_is_found_and_can_be_removed(world: World, 
     world.do(node, "systemd-run", "--unit=cutover-fault-dead", "--collect", "sleep", "60")
 
     def remove(reach: Reach) -> int:
-        found = NodeKeeper(reach, node.name).left().strays
+        found = NodeUndoStore(reach, node.name).left().strays
         statuses = [reach.shell.run(node.name, command).status for command in found]
         assert not any(statuses), found
         return len(found)
