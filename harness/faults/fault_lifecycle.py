@@ -53,7 +53,7 @@ class UndoStoreAt(Protocol):
     def __call__(self, reach: Reach, place: str) -> UndoStore: ...
 
 
-class Life:
+class FaultLifecycle:
     """One fault, from its refusal or its arming to the proof that it is gone.
 
     ``tell`` is told each event before or after it, as the word says: ``armed`` and ``injected``

@@ -43,7 +43,7 @@ def answers(reach: Reach, machine: str, watcher: str) -> bool:
     return pings(reach, machine, watcher).lost_percent == 0
 
 
-def knock(reach: Reach, watcher: str, protocol: str, address: str, port: int) -> str:
+def port_state(reach: Reach, watcher: str, protocol: str, address: str, port: int) -> str:
     """What the watcher finds at a port: ``open``, ``refused``, or ``silent``."""
     return _ask(reach, watcher, protocol, address, f"{port}")
 

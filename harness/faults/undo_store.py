@@ -1,7 +1,8 @@
-"""Who keeps an undo until it is needed, and runs it by itself when nobody renews its lease.
+"""Stores a fault's undo and runs it when its lease expires.
 
-On a machine that is a systemd timer (``agent_script``); here, for what reaches a machine from
-outside, a process of its own (``guardian``). Both need neither us, nor the API, nor the network.
+On a machine, a systemd timer runs it (``agent_script``). On this computer, for undo that reaches a
+machine from outside, a process of its own runs it (``local_undo_daemon``). Neither needs the
+harness, the API or the network.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Left(Frozen):
 
 
 class UndoStore(Protocol):
-    """Keeps undo in one place."""
+    """Stores undo in one place."""
 
     def missing(self) -> Sequence[str]:
         """The programs that the place lacks, without which it can keep no undo."""
@@ -80,7 +81,7 @@ def undo_store_at(reach: Reach, place: str) -> UndoStore:
 
 
 class NodeUndoStore:
-    """Keeps undo on a machine, as systemd timers."""
+    """Stores undo on a machine, as systemd timers."""
 
     def __init__(self, reach: Reach, machine: str) -> None:
         self._reach = reach
@@ -142,7 +143,7 @@ class NodeUndoStore:
 
 
 class LocalUndoStore:
-    """Keeps undo on this computer, by a process that outlives us."""
+    """Stores undo on this computer, in a process that outlives the harness."""
 
     def missing(self) -> Sequence[str]:
         return ()

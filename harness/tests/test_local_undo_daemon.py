@@ -1,4 +1,4 @@
-"""The daemon that keeps undo on this computer: it outlives the process that armed it, and undoes once."""
+"""The daemon that keeps undo on this computer outlives its parent, and undoes once."""
 
 from __future__ import annotations
 

@@ -72,4 +72,4 @@ def test_what_answers_nothing_that_is_known_is_no_answer() -> None:
     for status, said in ((0, '"closed"'), (0, "[]"), (1, '"silent"'), (137, "")):
         answers = {("*", "python3"): Completed(status=status, stdout=said, stderr="")}
         with pytest.raises(TransportError, match=f"ended with {status}"):
-            reachability.knock(whole_cluster(answers=answers), "two", "tcp", "10.0.0.1", 6443)
+            reachability.port_state(whole_cluster(answers=answers), "two", "tcp", "10.0.0.1", 6443)

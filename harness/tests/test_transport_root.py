@@ -191,7 +191,7 @@ def test_what_our_own_line_is_can_still_be_asked(rig: Rig) -> None:
 
 
 def test_another_machine_knocks_through_it(rig: Rig) -> None:
-    assert reachability.knock(rig.reach(), "m1", "tcp", "127.0.0.1", rig.access.port) == "open"
+    assert reachability.port_state(rig.reach(), "m1", "tcp", "127.0.0.1", rig.access.port) == "open"
 
 
 def test_the_benchs_guard_answers_through_it(rig: Rig) -> None:

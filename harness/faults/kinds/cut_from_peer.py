@@ -7,12 +7,12 @@ from random import Random
 from typing import ClassVar, Self
 
 from harness.faults import observers, reachability
-from harness.faults.kinds.packets import OnUplink, Way, from_or_to
+from harness.faults.kinds.packets import NetworkFault, Way, from_or_to
 from harness.faults.model import EVERYTHING, BlastRadius
 from harness.transport import Reach
 
 
-class CutFromPeer(OnUplink):
+class CutFromPeer(NetworkFault):
     """Drop what one machine and its pods exchange with another one and the pods there.
 
     ``peer`` is drawn when none is named; ``others`` are its addresses and the ranges of its pods,

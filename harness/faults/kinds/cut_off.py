@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from harness.faults import observers
-from harness.faults.kinds.packets import Deaf, Way
+from harness.faults.kinds.packets import Partition, Way
 from harness.faults.model import EVERYTHING, BlastRadius
 from harness.transport import Reach
 
 
-class CutOff(Deaf):
+class CutOff(Partition):
     """Drop all that passes a machine's uplinks, but for our own SSH."""
 
     name: ClassVar[str] = "cut-off"

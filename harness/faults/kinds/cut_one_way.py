@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from harness.faults import observers
-from harness.faults.kinds.packets import Deaf, Way
+from harness.faults.kinds.packets import Partition, Way
 from harness.faults.model import EVERYTHING, BlastRadius
 from harness.transport import Reach
 
 
-class CutOneWay(Deaf):
+class CutOneWay(Partition):
     """Drop all that arrives at a machine (in), or all that leaves it (out), but for our own SSH."""
 
     name: ClassVar[str] = "cut-one-way"

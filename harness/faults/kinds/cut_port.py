@@ -9,12 +9,12 @@ from pydantic import Field
 
 from harness.faults import reachability
 from harness.faults.fault import peer
-from harness.faults.kinds.packets import OnUplink, Way
+from harness.faults.kinds.packets import NetworkFault, Way
 from harness.faults.model import EVERYTHING, BlastRadius
 from harness.transport import Reach
 
 
-class CutPort(OnUplink):
+class CutPort(NetworkFault):
     """Drop what goes to or from a TCP or UDP port over a machine's uplinks, whoever serves it."""
 
     name: ClassVar[str] = "cut-port"
@@ -50,4 +50,4 @@ class CutPort(OnUplink):
     def _found(self, reach: Reach) -> str:
         address = reach.profile.cluster().machine(self.machine).address
         watcher = peer(reach, self.machine).name
-        return reachability.knock(reach, watcher, self.protocol, address, self.port)
+        return reachability.port_state(reach, watcher, self.protocol, address, self.port)

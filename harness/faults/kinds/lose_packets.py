@@ -9,14 +9,14 @@ from pydantic import Field
 
 from harness.faults import reachability
 from harness.faults.fault import peer
-from harness.faults.kinds.packets import OnUplink, Way
+from harness.faults.kinds.packets import NetworkFault, Way
 from harness.faults.model import EVERYTHING, BlastRadius
 from harness.transport import Reach
 
 _PINGS = 40
 
 
-class LosePackets(OnUplink):
+class LosePackets(NetworkFault):
     """Drop each packet that passes a machine's uplinks with some probability, in percent.
 
     A question and its answer are two packets, so more of these are lost.

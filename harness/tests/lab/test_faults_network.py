@@ -140,7 +140,7 @@ def test_a_cut_that_nobody_heals_heals_itself_when_its_lease_ends(
     node, lease_s = world.three, 5.0
     before = traces(world, node)
     fault = CutOff(id=new_id(), machine=node.name)
-    with active(do, fault, record_property, lease_s=lease_s, renewed=False) as life:
+    with active(do, fault, record_property, lease_s=lease_s, renewed=False) as lifecycle:
         until(
             lambda: do(lambda reach: observers.answers_peer(reach, node.name)),
             within_s=lease_s + 3,
@@ -148,8 +148,8 @@ def test_a_cut_that_nobody_heals_heals_itself_when_its_lease_ends(
         )
         as_before(world, node, before, within_s=15)
         with pytest.raises(NotProven, match="took itself back"):
-            do(lambda _reach: life.renew())
-    assert life.expired
+            do(lambda _reach: lifecycle.renew())
+    assert lifecycle.expired
 
 
 def test_a_port_that_is_cut_leaves_the_others(
@@ -158,7 +158,7 @@ def test_a_port_that_is_cut_leaves_the_others(
     address, api_port = world.three.address, 6443
     with active(do, CutPort(id=new_id(), machine=world.three.name, port=10250), record_property):
         found = do(
-            lambda reach: reachability.knock(reach, world.one.name, "tcp", address, api_port)
+            lambda reach: reachability.port_state(reach, world.one.name, "tcp", address, api_port)
         )
     assert found == "open"
 
