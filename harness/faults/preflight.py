@@ -48,18 +48,18 @@ def may_disrupt(profile: Profile, *, allowed: bool) -> None:
 @contextmanager
 def permitted(
     reach: Reach, holder: str, *, allowed: bool, tell: Callable[[str], object] = str
-) -> Iterator[disruption_lock.Hold]:
+) -> Iterator[disruption_lock.DisruptionLock]:
     """The body may break things: this is the right cluster, it is ours alone, nothing is left over.
 
     Refused otherwise. It is ours alone for as long as the Lease is not lost.
     """
     may_disrupt(reach.profile, allowed=allowed)
     same_cluster(reach)
-    with disruption_lock.held(reach.kube, holder, tell) as hold:
+    with disruption_lock.held(reach.kube, holder, tell) as lock:
         nothing_left(reach)
         for name, trouble in owned.sweep(reach.kube, keep=holder, tell=tell).items():
             tell(f"{name}, whose harness is gone: {trouble or 'removed'}")
-        yield hold
+        yield lock
 
 
 def nothing_left(reach: Reach) -> None:
@@ -80,10 +80,10 @@ def nothing_left(reach: Reach) -> None:
         )
 
 
-def affordable(reach: Reach, hold: disruption_lock.Hold, fault: Fault) -> None:
+def affordable(reach: Reach, lock: disruption_lock.DisruptionLock, fault: Fault) -> None:
     """Refused when the fault cannot be injected here, or what it leaves would not be enough; and
     when the Lease is not ours any more."""
-    hold.confirm()
+    lock.confirm()
     _must_be_possible(reach, fault)
     try:
         why = _shortage(reach, fault, current_state(reach)) or _too_few_pods(reach, fault)

@@ -17,7 +17,7 @@ from harness.drill import service
 from harness.drill.background_writes import CLAIMS, Churn
 from harness.drill.service import Drilling, Options
 from harness.errors import NotProven
-from harness.faults.disruption_lock import Hold
+from harness.faults.disruption_lock import DisruptionLock
 from harness.probes import claim_script as script
 from harness.probes import claim_workload
 from harness.probes.claim_workload import Workload
@@ -126,8 +126,8 @@ def test_a_drill_that_says_so_keeps_what_came_of_claims_beside_its_ledger(
             return {"runs": [{**clean_drills.run(ONE), "ledger": dict(books.tally())}]}
 
     monkeypatch.setattr(service, "carry_out", carried_out)
-    hold = Hold(reach().kube, "run")
-    monkeypatch.setattr(service, "permitted", lambda *_, **__: giving(hold))
+    lock = DisruptionLock(reach().kube, "run")
+    monkeypatch.setattr(service, "permitted", lambda *_, **__: giving(lock))
     keeping = "harness.drill.service.ledger_keeping.keeping"
     monkeypatch.setattr(keeping, lambda *_, **__: giving(FakeBooks()))
     monkeypatch.setattr(service, "churning", lambda *_: giving(FakeChurn()))

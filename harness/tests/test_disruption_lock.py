@@ -240,67 +240,67 @@ def _renewed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_that_another_has_taken_meanwhile_is_lost_and_not_stolen_back() -> None:
     kube = LeaseKube()
     heard: list[str] = []
-    with disruption_lock.held(kube, "run-1") as hold, hold.warning(heard.append):
+    with disruption_lock.held(kube, "run-1") as lock, lock.on_lost(heard.append):
         kube.kept = held_by("run-2", seconds_ago=0)
         until(lambda: heard, within_s=5, what="the loss is told")
         assert kube.holder == "run-2"
         with pytest.raises(Refused, match="run-2 holds the Lease"):
-            hold.confirm()
+            lock.confirm()
     assert kube.holder == "run-2"
 
 
 def test_what_is_lost_stays_lost_when_the_other_one_has_let_go() -> None:
     kube = LeaseKube()
-    with disruption_lock.held(kube, "run-1") as hold:
+    with disruption_lock.held(kube, "run-1") as lock:
         kube.kept = held_by("run-2", seconds_ago=60)
         with pytest.raises(Refused, match="run-2 holds the Lease"):
-            hold.confirm()
+            lock.confirm()
         kube.kept = None
         with pytest.raises(Refused, match="run-2 holds the Lease"):
-            hold.confirm()
+            lock.confirm()
 
 
 def test_one_that_is_gone_is_lost_because_another_may_have_held_it() -> None:
     kube = LeaseKube()
-    with disruption_lock.held(kube, "run-1") as hold:
+    with disruption_lock.held(kube, "run-1") as lock:
         kube.kept = None
         with pytest.raises(Refused, match="is gone: another harness may have held it"):
-            hold.confirm()
+            lock.confirm()
 
 
 def test_one_that_another_takes_while_it_is_renewed_is_lost() -> None:
     kube = LeaseKube()
-    with disruption_lock.held(kube, "run-1") as hold:
+    with disruption_lock.held(kube, "run-1") as lock:
         kube.meanwhile = {**held_by("run-2", seconds_ago=0), "by somebody": True}
         with pytest.raises(Refused, match="run-2 holds the Lease"):
-            hold.confirm()
+            lock.confirm()
         assert kube.holder == "run-2"
 
 
 def test_nothing_is_broken_while_nobody_says_whether_it_is_ours() -> None:
     kube = LeaseKube()
-    with disruption_lock.held(kube, "run-1") as hold:
+    with disruption_lock.held(kube, "run-1") as lock:
         kube.silent = True
         with pytest.raises(Refused, match="nobody says whether"):
-            hold.confirm()
+            lock.confirm()
         kube.silent = False
-        hold.confirm()
+        lock.confirm()
 
 
 def test_one_that_ended_in_a_silence_is_ours_again_when_nobody_took_it() -> None:
     kube = LeaseKube()
-    with disruption_lock.held(kube, "run-1") as hold:
+    with disruption_lock.held(kube, "run-1") as lock:
         kube.kept = held_by("run-1", seconds_ago=60)
-        hold.confirm()
+        lock.confirm()
         assert kube.holder == "run-1"
 
 
 def test_whoever_begins_to_listen_after_the_loss_hears_of_it() -> None:
     kube = LeaseKube()
     heard: list[str] = []
-    with disruption_lock.held(kube, "run-1") as hold:
+    with disruption_lock.held(kube, "run-1") as lock:
         kube.kept = None
         with pytest.raises(Refused):
-            hold.confirm()
-        with hold.warning(heard.append):
+            lock.confirm()
+        with lock.on_lost(heard.append):
             assert len(heard) == 1

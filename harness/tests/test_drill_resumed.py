@@ -14,7 +14,7 @@ from harness.drill import service
 from harness.drill.runner import Stage
 from harness.drill.service import Drilling, Options
 from harness.errors import NotProven
-from harness.faults.disruption_lock import Hold
+from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.kinds import FAULTS
 from harness.ledger.book import Reader
 from harness.ledger.keeping import Books, kept
@@ -51,7 +51,9 @@ class Run:
 def drilling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drilling]:
     """Whoever asks may, and the cluster is calm; a ledger is kept over fakes, visitors are real."""
     made = reach()
-    monkeypatch.setattr(service, "permitted", lambda *_, **__: nullcontext(Hold(made.kube, "run")))
+    monkeypatch.setattr(
+        service, "permitted", lambda *_, **__: nullcontext(DisruptionLock(made.kube, "run"))
+    )
     monkeypatch.setattr(service, "until_steady", lambda *_: (0.0, ()))
     monkeypatch.setattr(service, "affordable", lambda *_: None)
     monkeypatch.setattr(service, "load_drill", lambda _: drill(NOTE, **LOADED))

@@ -14,7 +14,7 @@ from harness.drill import steady as module
 from harness.drill.service import Drilling, Options
 from harness.drill.steady import meanwhile, trouble, until_steady
 from harness.errors import TransportError
-from harness.faults.disruption_lock import Hold
+from harness.faults.disruption_lock import DisruptionLock
 from harness.model import Case, Outcome, Verdict
 from harness.probes import PROBES
 from harness.settings.drills import Looks, drill_names, load_drill, load_steady
@@ -180,13 +180,13 @@ def test_a_drills_own_looks_are_taken_before_and_after_it_and_during_it(
     drilling = Drilling(reach=reach(), folder=tmp_path, options=options, tell=print, hide=len)
     own = load_drill("break-dns").looks
     assert own is not None
-    hold = Hold(drilling.reach.kube, "run")
-    stage = drilling._stage("break-dns", None, Run(), hold, own)
+    lock = DisruptionLock(drilling.reach.kube, "run")
+    stage = drilling._stage("break-dns", None, Run(), lock, own)
     stage.calm(1.0)
     assert stage.meanwhile is not None
     stage.meanwhile("one", 1.0)
     assert asked == [[load_steady().checks, own.checks], ("one", own.during)]
-    assert drilling._stage("lose-osd", None, Run(), hold).meanwhile is None
+    assert drilling._stage("lose-osd", None, Run(), lock).meanwhile is None
 
 
 WANTED = {

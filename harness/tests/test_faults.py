@@ -77,14 +77,14 @@ def test_it_may_be_healed_twice_and_before_it_was_injected(fault: Fault, tmp_pat
 def test_it_is_refused_with_the_arithmetic_while_another_machine_is_not_ready(
     fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disruption_lock.Hold, "confirm", lambda _: None)
+    monkeypatch.setattr(disruption_lock.DisruptionLock, "confirm", lambda _: None)
     late = whole_cluster(ANOTHER_IS_LATE)
     cluster = replace(late, profile=late.profile.model_copy(update={"disks": None}))
     monkeypatch.setattr(type(fault), "refuse", lambda *_: None)
     with pytest.raises(
         Refused, match=r"machines that are ready: 1 − [01] = [01], [12] needed: TOO"
     ):
-        affordable(cluster, disruption_lock.Hold(cluster.kube, "r"), fault)
+        affordable(cluster, disruption_lock.DisruptionLock(cluster.kube, "r"), fault)
 
 
 @each_fault

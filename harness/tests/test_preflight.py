@@ -98,7 +98,7 @@ def test_a_fault_is_refused_when_the_lease_is_not_ours_any_more() -> None:
     whole = cluster()
     fault = StopRke2(id="f00d", machine="one")
     with pytest.raises(Refused, match="the Lease cutover-disruption is gone"):
-        affordable(whole, disruption_lock.Hold(whole.kube, "r"), fault)
+        affordable(whole, disruption_lock.DisruptionLock(whole.kube, "r"), fault)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_fault_is_refused_when_the_lease_is_not_ours_any_more() -> None:
     [(0, '{"missing": ["systemd-run"]}', "systemd-run"), (127, "", "python3")],
 )
 def test_a_machine_that_cannot_keep_an_undo_is_not_broken(
-    ours: disruption_lock.Hold, status: int, said: str, missing: str
+    ours: disruption_lock.DisruptionLock, status: int, said: str, missing: str
 ) -> None:
     lacking = Completed(status=status, stdout=said, stderr="python3: not found")
     bare = whole_cluster(answers={("*", "python3"): lacking})
@@ -189,19 +189,21 @@ def serving(*looks: Sequence[Any]) -> Reach:
 
 
 @pytest.fixture
-def ours(monkeypatch: pytest.MonkeyPatch) -> disruption_lock.Hold:
-    monkeypatch.setattr(disruption_lock.Hold, "confirm", lambda _: None)
+def ours(monkeypatch: pytest.MonkeyPatch) -> disruption_lock.DisruptionLock:
+    monkeypatch.setattr(disruption_lock.DisruptionLock, "confirm", lambda _: None)
     monkeypatch.setattr(preflight, "PODS_WITHIN_S", 0.0)
-    return disruption_lock.Hold(FakeKube(), "r")
+    return disruption_lock.DisruptionLock(FakeKube(), "r")
 
 
 def test_a_machine_may_be_broken_when_its_pods_have_others_elsewhere(
-    ours: disruption_lock.Hold,
+    ours: disruption_lock.DisruptionLock,
 ) -> None:
     affordable(serving(BESIDE), ours, StopRke2(id="f00d", machine="one"))
 
 
-def test_a_machine_that_has_all_pods_of_a_kind_is_not_broken(ours: disruption_lock.Hold) -> None:
+def test_a_machine_that_has_all_pods_of_a_kind_is_not_broken(
+    ours: disruption_lock.DisruptionLock,
+) -> None:
     fault = StopRke2(id="f00d", machine="one")
     with pytest.raises(Refused, match="ReplicaSet shop/web: 2 − 2 = 0, 1 needed") as refused:
         affordable(serving(TOGETHER), ours, fault)
@@ -210,13 +212,15 @@ def test_a_machine_that_has_all_pods_of_a_kind_is_not_broken(ours: disruption_lo
 
 
 def test_pods_that_still_start_after_an_earlier_fault_are_waited_for(
-    ours: disruption_lock.Hold, monkeypatch: pytest.MonkeyPatch
+    ours: disruption_lock.DisruptionLock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preflight, "PODS_WITHIN_S", 30.0)
     affordable(serving(BESIDE[:1], BESIDE), ours, StopRke2(id="f00d", machine="one"))
 
 
-def test_a_fault_that_leaves_its_machine_asks_for_no_pods(ours: disruption_lock.Hold) -> None:
+def test_a_fault_that_leaves_its_machine_asks_for_no_pods(
+    ours: disruption_lock.DisruptionLock,
+) -> None:
     affordable(
         serving(TOGETHER), ours, StopStaticPod(id="f00d", machine="one", part="kube-apiserver")
     )

@@ -25,7 +25,7 @@ from harness.drill.schedule import Turn, drawn
 from harness.drill.service import Drilling, DrillOutcome, Options
 from harness.drill.soak import BROKE_OFF, rebuilt, soak
 from harness.errors import NotListening, NotProven, TransportError, Unhealed
-from harness.faults.disruption_lock import Hold
+from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.kinds import FAULTS
 from harness.gate import Trail
 from harness.ledger.book import Book
@@ -233,8 +233,8 @@ class Recorder:
 @pytest.fixture
 def permissive(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Whoever asks may, the cluster is calm, and what was written to is gone."""
-    hold = Hold(FakeKube({}), "run")
-    monkeypatch.setattr(module, "permitted", lambda *_, **__: nullcontext(hold))
+    lock = DisruptionLock(FakeKube({}), "run")
+    monkeypatch.setattr(module, "permitted", lambda *_, **__: nullcontext(lock))
     monkeypatch.setattr(module, "until_steady", lambda *_: (0.0, ()))
     monkeypatch.setattr("harness.ledger.platform.is_there", lambda *_: False)
     return monkeypatch

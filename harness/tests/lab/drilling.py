@@ -81,8 +81,8 @@ def stage(
                 act()
 
     def afford(fault: Fault) -> None:
-        with disruption_lock.held(reach.kube, "tests of the lab") as hold:
-            affordable(reach, hold, fault)
+        with disruption_lock.held(reach.kube, "tests of the lab") as lock:
+            affordable(reach, lock, fault)
 
     return Stage(
         reach=reach,
