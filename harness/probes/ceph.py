@@ -40,7 +40,7 @@ class Ceph:
     def targets(self, reach: Reach) -> Sequence[str]:
         return [reach.profile.name]
 
-    def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
+    def observe(self, reach: Reach, target: str) -> JSON:
         ways = _ways(reach)
         first, *others = ways
         told = _asked(ways, [first])

@@ -45,7 +45,7 @@ class EtcdSnapshots:
     def targets(self, reach: Reach) -> Sequence[str]:
         return [reach.profile.name]
 
-    def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
+    def observe(self, reach: Reach, target: str) -> JSON:
         kubernetes = reach.profile.kubernetes
         own, copies = kubernetes.etcd_snapshots, kubernetes.etcd_snapshot_copies
         servers = [machine.name for machine in reach.profile.cluster().servers]
