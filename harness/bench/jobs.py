@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.bench.guard_script import DEVICE, FILE
+from harness.bench.scripts.guard_script import DEVICE, FILE
 from harness.settings.bench import JobSet
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from harness.bench.scripts import disk_reader
 from harness.errors import NotProven, Refused, TransportError
 from harness.provision import disk_script
 from harness.provision.disk import Disk, disk_of
@@ -12,7 +13,7 @@ from harness.provision.partition import Plan, flaws_after
 from harness.transport import Shell
 from harness.transport.remote_script import RemoteScript
 
-_SCRIPT = RemoteScript(disk_script)
+_SCRIPT = RemoteScript(disk_reader, disk_script)
 _LOOK_S = 30.0
 _ACT_S = 300.0
 
