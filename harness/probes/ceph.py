@@ -18,7 +18,8 @@ from typing import Any, ClassVar, TypeAlias
 
 from harness.errors import Garbled, HarnessError, TransportError, Unreachable
 from harness.model import JSON
-from harness.probes import ceph_script, pods
+from harness.probes import pods
+from harness.probes.scripts import ceph_script
 from harness.transport import Reach
 from harness.transport.ceph import toolbox
 from harness.transport.remote_script import RemoteScript

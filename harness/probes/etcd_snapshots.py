@@ -24,7 +24,8 @@ from typing import Any, ClassVar
 from harness.errors import HarnessError, TransportError
 from harness.facts.snapshot_files import not_whole
 from harness.model import JSON
-from harness.probes import pods, snapshot_script
+from harness.probes import pods
+from harness.probes.scripts import snapshot_script
 from harness.transport import Reach, own_folder
 from harness.transport.quantity import size_bytes
 from harness.transport.remote_script import RemoteScript

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from harness.errors import Garbled, TransportError
 from harness.model import JSON
-from harness.probes import sockets_script
+from harness.probes.scripts import sockets_script
 from harness.transport import Reach
 from harness.transport.remote_script import RemoteScript
 

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from harness.errors import HarnessError, TimedOut, TransportError
 from harness.model import JSON
 from harness.notices import removed_afterwards
-from harness.probes import owned, pod_script, volumes
+from harness.probes import owned, volumes
+from harness.probes.scripts import pod_script
 from harness.transport import Kube, Reach
 from harness.transport.readiness import is_ready as is_ready
 from harness.transport.remote_script import RemoteScript

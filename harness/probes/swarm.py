@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from harness.errors import NotProven, TransportError
 from harness.model import JSON
-from harness.probes import swarm_script
+from harness.probes.scripts import swarm_script
 from harness.transport import Reach
 from harness.transport.remote_script import RemoteScript
 

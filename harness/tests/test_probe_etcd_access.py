@@ -15,8 +15,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.probes import host_facts_script as script
 from harness.probes.etcd_access import EtcdAccess, configured, etcd_access
+from harness.probes.scripts import host_facts_script as script
 from harness.tests.probe_rig import PROFILE
 from harness.transport import Completed
 from harness.transport.fake import FakeShell

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from harness.probes import sockets_script
 from harness.probes.open_ports import payload, reachable
+from harness.probes.scripts import sockets_script
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed, Echoed
 from harness.transport.datagrams import send

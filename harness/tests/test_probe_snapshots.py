@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import Unreachable
-from harness.probes import snapshot_script as script
 from harness.probes.etcd_snapshots import _SCRIPT as SCRIPT
 from harness.probes.etcd_snapshots import choose
+from harness.probes.scripts import snapshot_script as script
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed
 from harness.transport.fake import FakeKube, FakeShell

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from harness.errors import ConfigError, TimedOut, TransportError, Unreachable
 from harness.model import Exit
-from harness.probes import snapshot_script
+from harness.probes.scripts import snapshot_script
 from harness.provision import nodes
 from harness.provision.outcome import State, status_of
 from harness.settings import NodeNeeds, load_needs, load_profile, read_yaml

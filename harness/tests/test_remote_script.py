@@ -14,7 +14,12 @@ from harness.backup import manifest_script, tree_script
 from harness.bench.scripts import disk_reader, disk_rules, facts_script, guard_script
 from harness.errors import Garbled, ScriptFailed, ScriptNotRun, Unreachable
 from harness.faults import reachability_script
-from harness.probes import claim_kinds_script, claim_script, footprint_script, snapshot_script
+from harness.probes.scripts import (
+    claim_kinds_script,
+    claim_script,
+    footprint_script,
+    snapshot_script,
+)
 from harness.transport import Completed, own_folder
 from harness.transport.fake import FakeKube, FakeShell
 from harness.transport.remote_script import PYTHON, RemoteScript
