@@ -104,8 +104,8 @@ def words(lab: Lab, node: Node) -> dict[str, str]:
 
 def fill(text: str, values: Mapping[str, str]) -> str:
     """A template (jinja2) with its values; jinja2's UndefinedError for one that is not there."""
-    template = jinja2.Template(text, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    return template.render(values)
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    return environment.from_string(text).render(values)
 
 
 def prepare(lab: Lab, node: Node, log: Path) -> None:

@@ -21,13 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import NotProven, TimedOut
+from harness.ledger import serve_script
 from harness.ledger.writers.protocol import DATABASE_PORT, FILES_PORT, Stage
 from harness.probes import claim_objects, pods
 from harness.transport import Kube, Reach
+from harness.transport.remote_script import RemoteScript
 from harness.transport.tunnel import Tunnels
 from harness.waiting import until
 
-SERVE = Path(__file__).with_name("serve_script.py").read_text(encoding="utf-8")
+SERVE = RemoteScript(serve_script).text
 _DATABASE = Path(__file__).with_name("database.sh").read_text(encoding="utf-8")
 DURABLE: Mapping[str, str] = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 _SMALL: Mapping[str, str] = {"max_wal_size": "64MB", "min_wal_size": "32MB"}
