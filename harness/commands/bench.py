@@ -24,7 +24,7 @@ from harness.settings import Profile, Target, load_gates, load_profile, state_di
 from harness.settings.bench import load_jobs
 from harness.settings.provision import Disks
 from harness.transport import Reach, connect
-from harness.transport.identity import same_cluster
+from harness.transport.reach import same_cluster
 from harness.waiting import end_like_ctrl_c
 
 _REQUIREMENT = "W3-BENCH"

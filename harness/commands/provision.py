@@ -15,7 +15,7 @@ from harness.provision import provide
 from harness.provision.outcome import Line, status_of
 from harness.settings import load_needs, load_profile
 from harness.transport import connect
-from harness.transport.identity import same_cluster
+from harness.transport.reach import same_cluster
 from harness.waiting import end_like_ctrl_c
 
 provision = typer.Typer(

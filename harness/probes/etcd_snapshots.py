@@ -25,9 +25,9 @@ from harness.errors import HarnessError, TransportError
 from harness.facts.snapshot_files import not_whole
 from harness.model import JSON
 from harness.probes import pods
+from harness.probes.objects import size_bytes
 from harness.probes.scripts import snapshot_script
 from harness.transport import Reach, own_folder
-from harness.transport.quantity import size_bytes
 from harness.transport.remote_script import RemoteScript
 
 _SCRIPT = RemoteScript(own_folder, snapshot_script, nice=True)
