@@ -1,8 +1,8 @@
 """Reading Kubernetes objects that may be odd: what is missing or null, and what is of another type.
 
 The API leaves out what is empty, or says null. A field of another type than the API gives it is
-``Odd``; ``described`` makes that a word about the one object, and goes on with the others. Sizes and
-amounts are read as the API writes them.
+``Odd``; ``described`` makes that a word about the one object, and goes on with the others. Sizes
+and amounts are read as the API writes them.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.bench.jobs import job_file
+from harness.bench.bench import job_file
 from harness.bench.results import bins_of, merged, parse, percentile
 from harness.bench.scripts.guard_script import DEVICE, FILE
 from harness.errors import ConfigError, NotProven

@@ -31,7 +31,7 @@ def provided(steps: Prepared, *, yes: bool) -> tuple[FakeFleet, list[Any]]:
     machines = sorted({machine for machine, _ in steps})
     tools = nodes.etcd_tools(load_profile("contabo"))
     key = "ssh-ed25519 AAAA"
-    return fleet, nodes.provide(fleet, load_needs(), key, machines, tools=tools, yes=yes)
+    return fleet, nodes.apply(fleet, load_needs(), key, machines, tools=tools, yes=yes)
 
 
 def test_without_yes_the_plan_is_said_and_nothing_is_done() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from harness.errors import Refused
 from harness.model import Exit
-from harness.provision import disks, records
+from harness.provision import apply, records
 from harness.provision.outcome import State
 from harness.provision.partition import Plan, plan
 from harness.settings import NewPartition
@@ -333,10 +333,10 @@ def test_a_disk_that_changes_between_plan_and_act_is_refused_and_not_one_byte_is
         fcntl.flock(disk, fcntl.LOCK_EX)
         before = bench.digest()
         with pytest.raises(Refused, match="locked by another program"):
-            disks.carry_out(LocalShell(), seen, made)
+            apply.carry_out(LocalShell(), seen, made)
         assert bench.digest() == before
     file_system_in_the_free_space(bench)
     before = bench.digest()
     with pytest.raises(Refused, match="not what it was when the plan was made"):
-        disks.carry_out(LocalShell(), seen, made)
+        apply.carry_out(LocalShell(), seen, made)
     assert bench.digest() == before
