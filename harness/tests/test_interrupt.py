@@ -13,10 +13,12 @@ import pytest
 
 from harness.bundle import verify_folder
 from harness.journal import Journal, Reader
+from harness.model import Decision
+from harness.report import draw
 from harness.settings import ROOT
 from harness.signing import Signer
 from harness.tests.project import GOOD, STEPS
-from harness.tests.stage import REQUIREMENT, write_project
+from harness.tests.stage import CHECKS, REQUIREMENT, write_project
 from harness.waiting import uninterrupted, until
 
 pytestmark = pytest.mark.slow
@@ -104,6 +106,63 @@ def test_an_interrupted_run_ends_with_a_signed_verdict(tmp_path: Path, point: st
     assert "interrupted" in {record.kind for record in Reader(folder)}
     signer = Signer.load().fingerprint
     assert verify_folder(folder.resolve(), {signer: "us"}).is_intact
+
+
+# Where a gate stands while it is killed, if there is a file "stand".
+KILLED = {
+    "while a probe looks": 'ANSWERS["two"] = stop_here',
+    "while it signs": "from harness import plugin\n    plugin.pack = lambda *_: stop_here()",
+    "while it points": "import pathlib\n    pathlib.Path.replace = standing_at_latest",
+}
+STANDS_AT_LATEST = """
+replace = Path.replace
+
+def standing_at_latest(path, target):
+    return stop_here() if Path(target).name == "latest" else replace(path, target)
+"""
+
+
+@pytest.mark.parametrize("point", KILLED)
+def test_after_a_sigkill_latest_is_the_newest_run_that_came_to_its_end(
+    tmp_path: Path, point: str
+) -> None:
+    write_project(tmp_path, feature=_dedented(GOOD), requirements=[REQUIREMENT])
+    stands = f'if Path("stand").exists():\n    {KILLED[point]}\n'
+    (tmp_path / "conftest.py").write_text(f"{CONFTEST}\n{STANDS_AT_LATEST}\n{stands}")
+    reports, signer = tmp_path / "reports", Signer.load().fingerprint
+
+    def gate() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, *PYTEST, "--cluster", "scenarios/clusters/small.yaml"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL,
+        )
+
+    def ends(run: subprocess.Popen[bytes], status: int) -> Path:
+        """Where ``latest`` leads once the run is over: a run that is whole."""
+        assert run.wait(60) == status
+        latest = (reports / "latest").resolve()
+        assert verify_folder(latest, {signer: "us"}).is_intact
+        return latest
+
+    whole = ends(gate(), 0)
+    (tmp_path / "stand").touch()
+    killed = gate()
+    try:
+        until((tmp_path / "here").exists, within_s=60, what=f"the gate stands {point}")
+    finally:
+        killed.kill()
+    assert ends(killed, -signal.SIGKILL) == whole
+    (left,) = {it for it in reports.iterdir() if not it.is_symlink()} - {whole}
+    assert (left / "verdict.json").exists() == (point != "while a probe looks")
+
+    # Its journal says what it proved; ``latest`` goes on with the next run.
+    judgement = draw(left, CHECKS)
+    ended = point != "while a probe looks"
+    assert judgement.decision is (Decision.GO if ended else Decision.NOT_PROVEN)
+    (tmp_path / "stand").unlink()
+    assert ends(gate(), 0) not in (whole, left)
 
 
 def _dedented(text: str) -> str:
