@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from harness.errors import TransportError, Unreachable
-from harness.transport import Reach
+from harness.transport import Reach, own_folder
 from harness.transport.sent import one_text
 
 _PARTS = ("decision", "facts_script")
@@ -18,6 +19,7 @@ _PYTHON = ("python3", "-I", "-S", "-")
 def script() -> str:
     """The guard with the modules it imports: the machine needs python3 and nothing of ours."""
     parts = {f"harness.bench.{name}": _source(name) for name in _PARTS}
+    parts[own_folder.__name__] = inspect.getsource(own_folder)
     return one_text(_source("guard_script"), parts)
 
 

@@ -108,27 +108,21 @@ def test_an_interrupted_run_ends_with_a_signed_verdict(tmp_path: Path, point: st
     assert verify_folder(folder.resolve(), {signer: "us"}).is_intact
 
 
-# Where a gate stands while it is killed, if there is a file "stand".
-KILLED = {
-    "while a probe looks": 'ANSWERS["two"] = stop_here',
-    "while it signs": "from harness import plugin\n    plugin.pack = lambda *_: stop_here()",
-    "while it points": "import pathlib\n    pathlib.Path.replace = standing_at_latest",
-}
-STANDS_AT_LATEST = """
-replace = Path.replace
-
-def standing_at_latest(path, target):
-    return stop_here() if Path(target).name == "latest" else replace(path, target)
+# Where a gate stands until it is killed, by what the file "stand" says.
+KILLED = """
+if Path("stand").exists():
+    from harness import plugin
+    if Path("stand").read_text() == "looking":
+        ANSWERS["two"] = stop_here
+    else:
+        plugin.pack = lambda *_: stop_here()
 """
 
 
-@pytest.mark.parametrize("point", KILLED)
-def test_after_a_sigkill_latest_is_the_newest_run_that_came_to_its_end(
-    tmp_path: Path, point: str
-) -> None:
+def test_after_a_sigkill_latest_is_the_newest_run_that_came_to_its_end(tmp_path: Path) -> None:
+    """Killed while a probe looks, or while it signs: its verdict is drawn, and not sealed."""
     write_project(tmp_path, feature=_dedented(GOOD), requirements=[REQUIREMENT])
-    stands = f'if Path("stand").exists():\n    {KILLED[point]}\n'
-    (tmp_path / "conftest.py").write_text(f"{CONFTEST}\n{STANDS_AT_LATEST}\n{stands}")
+    (tmp_path / "conftest.py").write_text(f"{CONFTEST}\n{KILLED}")
     reports, signer = tmp_path / "reports", Signer.load().fingerprint
 
     def gate() -> subprocess.Popen[bytes]:
@@ -139,30 +133,28 @@ def test_after_a_sigkill_latest_is_the_newest_run_that_came_to_its_end(
             stdout=subprocess.DEVNULL,
         )
 
-    def ends(run: subprocess.Popen[bytes], status: int) -> Path:
-        """Where ``latest`` leads once the run is over: a run that is whole."""
+    def latest_after(run: subprocess.Popen[bytes], status: int) -> Path:
         assert run.wait(60) == status
         latest = (reports / "latest").resolve()
         assert verify_folder(latest, {signer: "us"}).is_intact
         return latest
 
-    whole = ends(gate(), 0)
-    (tmp_path / "stand").touch()
-    killed = gate()
-    try:
-        until((tmp_path / "here").exists, within_s=60, what=f"the gate stands {point}")
-    finally:
-        killed.kill()
-    assert ends(killed, -signal.SIGKILL) == whole
-    (left,) = {it for it in reports.iterdir() if not it.is_symlink()} - {whole}
-    assert (left / "verdict.json").exists() == (point != "while a probe looks")
-
-    # Its journal says what it proved; ``latest`` goes on with the next run.
-    judgement = draw(left, CHECKS)
-    ended = point != "while a probe looks"
-    assert judgement.decision is (Decision.GO if ended else Decision.NOT_PROVEN)
+    seen = [latest_after(gate(), 0)]
+    for point, decision in (("looking", Decision.NOT_PROVEN), ("signing", Decision.GO)):
+        (tmp_path / "stand").write_text(point)
+        killed = gate()
+        try:
+            until((tmp_path / "here").exists, within_s=60, what=f"the gate stands {point}")
+        finally:
+            killed.kill()
+        assert latest_after(killed, -signal.SIGKILL) == seen[0]
+        (left,) = {it for it in reports.iterdir() if not it.is_symlink()} - {*seen}
+        assert (left / "verdict.json").exists() == (point == "signing")
+        assert draw(left, CHECKS).decision is decision  # its journal says what it proved
+        seen.append(left)
+        (tmp_path / "here").unlink()
     (tmp_path / "stand").unlink()
-    assert ends(gate(), 0) not in (whole, left)
+    assert latest_after(gate(), 0) not in seen
 
 
 def _dedented(text: str) -> str:
