@@ -25,7 +25,8 @@ class Pool:
 class Standing:
     """What stands of a cluster before a fault; machines are named.
 
-    ``monitors`` and ``osds`` of a cluster without Ceph are empty, and so are ``pools``.
+    ``monitors`` and ``osds`` of a cluster without Ceph are empty, and so are ``pools``. A monitor
+    whose machine is not known has its own name.
     ``osds_silent`` are OSDs that Ceph calls up and that do not answer: they hold no copy, and are
     not among ``osds_up``. ``unclean`` counts placement groups that are not active and clean.
     """
@@ -88,10 +89,16 @@ def margins(standing: Standing, machine: str, takes: frozenset[Takes]) -> Iterat
         yield Margin(
             what="monitors in quorum",
             have=len(standing.in_quorum),
-            lose=int(Takes.MONITOR in takes and machine in standing.in_quorum),
+            lose=int(Takes.MONITOR in takes and _may_decide(standing, machine)),
             need=majority(len(standing.monitors)),
         )
     yield from _copies(standing, machine, takes)
+
+
+def _may_decide(standing: Standing, machine: str) -> bool:
+    """Is a monitor in quorum on it? One whose machine is not known may be on any without one."""
+    unplaced = standing.in_quorum - set(standing.machines)
+    return machine in standing.in_quorum or bool(unplaced and machine not in standing.monitors)
 
 
 def refusal(standing: Standing, machine: str, takes: frozenset[Takes]) -> str | None:

@@ -94,8 +94,14 @@ def health(said: Any) -> Any:
 
 
 def quorum(said: Any) -> Any:
-    monitors = [monitor["name"] for monitor in said["monmap"]["mons"]]
-    return {"fsid": said["monmap"]["fsid"], "monitors": monitors, "in": said["quorum_names"]}
+    """The monitors, those that decide, and the addresses of each (``at``)."""
+    known = said["monmap"]["mons"]
+    return {
+        "fsid": said["monmap"]["fsid"],
+        "monitors": [monitor["name"] for monitor in known],
+        "in": said["quorum_names"],
+        "at": {it["name"]: sorted({host for host, _ in addresses(it)}) for it in known},
+    }
 
 
 def clocks(said: Any) -> Any:
@@ -207,9 +213,9 @@ def versions(said: Any) -> Any:
     return {kind: counts for kind, counts in said.items() if kind != "overall"}
 
 
-def addresses(osd: Any) -> list[tuple[str, int]]:
+def addresses(daemon: Any) -> list[tuple[str, int]]:
     """Where clients reach an OSD: host and port of each protocol (msgr v2, v1) that it speaks."""
-    vector = osd.get("public_addrs", {}).get("addrvec") or [{"addr": osd["public_addr"]}]
+    vector = daemon.get("public_addrs", {}).get("addrvec") or [{"addr": daemon["public_addr"]}]
     found = []
     for each in vector:
         host, _, port = each["addr"].partition("/")[0].rpartition(":")
