@@ -31,6 +31,8 @@ SOCKET_S = 5.0
 # An OSD says its version in milliseconds; one that needs longer serves no customer either.
 OSD_S = 5.0
 BANNER_S = 2.0
+# An OSD hangs up on a client that has no right on OSDs.
+RIGHT = "has this client's keyring a right on OSDs? `osd 'allow r'` is enough (ceph auth caps)"
 # "You may not ask that", said by the OSD itself, is an answer.
 ANSWERED = (0, -errno.EPERM, -errno.EACCES)
 NOT_THERE = (-errno.ENXIO, -errno.ENOENT, -errno.ETIMEDOUT)
@@ -240,7 +242,7 @@ def unheard(osd: Any, complaint: str) -> dict[str, Any]:
     refused = [each for each in why if each]
     if len(refused) == len(why):
         return {"value": {"answers": False, "says": "; ".join([complaint, *refused])}}
-    return {"error": f"{complaint}, though it runs: may this client's keyring ask OSDs?"}
+    return {"error": f"{complaint}, though it runs: {RIGHT}"}
 
 
 def told_version(osd: Any) -> dict[str, Any]:
