@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,19 +12,19 @@ from pydantic import ValidationError
 
 from harness.backup import manifest_script
 from harness.backup.manifest import FOLDERS
-from harness.backup.ship import as_script
 from harness.bench import guard_script
-from harness.errors import HarnessError, InjectFailed, NotProven, TransportError
-from harness.faults import FAULTS
+from harness.errors import HarnessError, InjectFailed, NotProven
 from harness.faults.acting import perform
 from harness.faults.keeper import Left, keeper
+from harness.faults.kinds import FAULTS
 from harness.faults.leftovers import leftovers
 from harness.faults.model import API, Act, Argv, Undo
 from harness.probes import owned, pods, snapshot_script
 from harness.transport import Reach, own_folder
+from harness.transport.remote_script import RemoteScript
 from harness.waiting import until
 
-_SWEEP = as_script(own_folder)
+_SWEEP = RemoteScript(own_folder)
 _SWEEP_S = 60.0
 # Where each script has its folders, how their names begin, and for how long they are kept (s): a
 # manifest that was begun is gone on with for a day.
@@ -82,14 +81,10 @@ def sweep_folders(reach: Reach) -> Iterator[Mended]:
 
 
 def _swept_on(reach: Reach, machine: str) -> Mapping[str, str | None]:
-    argv = ("python3", "-I", "-S", "-", json.dumps(OF_SCRIPTS))
-    done = reach.shell.run(machine, argv, stdin=_SWEEP, within_s=_SWEEP_S)
-    try:
-        swept: Mapping[str, str | None] = dict(json.loads(done.stdout))
-    except (ValueError, TypeError) as error:
-        said = (done.stderr or done.stdout).strip()[-300:]
-        raise TransportError(f"python3 ended with {done.status}: {said}") from error
-    return swept
+    told = _SWEEP.on(
+        reach.shell, machine, OF_SCRIPTS, within_s=_SWEEP_S, read=dict[str, str | None]
+    )
+    return told.value
 
 
 def mend_journal(reach: Reach, armed: Mapping[str, Mapping[str, Any]]) -> Iterator[Mended]:

@@ -6,8 +6,8 @@ from abc import ABC
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from harness.crush_hosts import machine_of_each
 from harness.errors import ConfigError
+from harness.facts.crush_hosts import machine_of_each
 from harness.faults import answers, tools
 from harness.faults.fault import Fault, server_beside
 from harness.faults.model import Act, Argv

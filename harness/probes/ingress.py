@@ -19,13 +19,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from harness.authority import Authority
 from harness.errors import Denied, HarnessError, TransportError, Unreachable
+from harness.facts.throttling import TOO_MANY, told
 from harness.model import JSON, IngressDeclared, IngressPage
 from harness.probes import pods, routes
 from harness.probes.certificates import describe
+from harness.probes.test_ca import Authority
 from harness.settings import Ingress as Declared
-from harness.throttling import TOO_MANY, told
 from harness.transport import HTTP, HTTPS, Answer, EntryPoint, Reach
 
 _NAME = "site"
@@ -47,7 +47,7 @@ class Ingress:
     def targets(self, reach: Reach) -> Sequence[str]:
         return [reach.profile.name]
 
-    def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
+    def observe(self, reach: Reach, target: str) -> JSON:
         settings = reach.profile.ingress
         assert settings is not None, "the requirement needs an ingress"
         known = settings.declared()

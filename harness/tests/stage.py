@@ -10,13 +10,13 @@ from typing import Any, cast
 
 import yaml
 
-from harness.catalogue import Scenario, Step
 from harness.checks import Check
 from harness.engine import Run
 from harness.gate import Judgement, Manifest, Trail, judge
-from harness.journal import Journal, Reader
 from harness.model import JSON, Case, Cluster, Machine, Outcome, Verdict
 from harness.probes import Probe
+from harness.pytest_gate.catalogue import Scenario, Step
+from harness.record.journal import Journal, Reader
 from harness.settings import Profile, Requirement, Waiver
 from harness.settings.files import Frozen
 from harness.transport import Reach
@@ -57,11 +57,11 @@ class FakeProbe:
     within_s: float = 5.0
     looks: int = 0
 
-    def targets(self, reach: Reach) -> Sequence[str]:  # noqa: ARG002
+    def targets(self, reach: Reach) -> Sequence[str]:
         self.looks += 1
         return list(self.answers)
 
-    def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002
+    def observe(self, reach: Reach, target: str) -> JSON:
         answer = self.answers[target]
         if isinstance(answer, Exception):
             raise answer

@@ -14,7 +14,7 @@ from harness.drill import session
 from harness.drill.conduct import Stage
 from harness.drill.session import Drilling, Options
 from harness.errors import NotProven
-from harness.faults import FAULTS
+from harness.faults.kinds import FAULTS
 from harness.faults.lease import Hold
 from harness.ledger.book import Reader
 from harness.ledger.keeping import Books, kept
@@ -87,7 +87,7 @@ def test_a_drill_that_is_resumed_keeps_a_ledger_and_a_load_of_its_own(
     drilling: Drilling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Interrupting(NoOp):
-        def active(self, reach: Any) -> bool:  # noqa: ARG002
+        def active(self, reach: Any) -> bool:
             raise KeyboardInterrupt
 
     monkeypatch.setitem(FAULTS, "no-op", Interrupting)

@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import pytest
 
-from harness.catalogue import Scenario, Step
 from harness.checks import CHECKS
 from harness.drill.ending import BY_HAND
 from harness.drill.session import Drilling, DrillOutcome, Options
@@ -17,8 +16,9 @@ from harness.drill.soak import BROKE_OFF, RESUMABLE, SOAKED
 from harness.engine import Run
 from harness.errors import NotProven, Refused, TransportError, Unhealed
 from harness.gate import Trail, judge
-from harness.journal import Journal, Reader
 from harness.model import Decision, Outcome
+from harness.pytest_gate.catalogue import Scenario, Step
+from harness.record.journal import Journal, Reader
 from harness.tests import clean_drills
 from harness.tests.stage import manifest, reach, requirement, scenario
 
@@ -189,7 +189,7 @@ def test_without_leave_nothing_is_carried_out(tmp_path: Path) -> None:
 
 def test_a_refusal_is_the_decision_of_the_run(tmp_path: Path) -> None:
     class Refusing(FakeDrilling):
-        def carry_out(self, name: str, run: Run) -> DrillOutcome:  # noqa: ARG002
+        def carry_out(self, name: str, run: Run) -> DrillOutcome:
             raise Refused("etcd: 2 − 1 = 1, 2 needed")
 
     with pytest.raises(Refused):
@@ -207,7 +207,7 @@ def test_a_fault_that_stays_is_the_decision_of_the_run(tmp_path: Path) -> None:
 
 DRILL_CHECKS = (REAL, "what was not hit went on", "the drill lost no acknowledged write")
 SOAK_CHECKS = ("the soak lasted as long as it should", "nothing leaked")
-ENDED_EARLY: Mapping[str, tuple[Mapping[str, str], type[BaseException]]] = {
+ENDED_EARLY: Mapping[str, tuple[Mapping[str, Any], type[BaseException]]] = {
     "stopped by hand": ({"ended": BY_HAND}, KeyboardInterrupt),
     "a fault stayed": ({"unhealed": "two is still off"}, Unhealed),
 }

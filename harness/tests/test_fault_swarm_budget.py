@@ -11,9 +11,9 @@ import pytest
 
 from harness.errors import Refused
 from harness.faults import lease, permit
+from harness.faults.kinds.power_off import PowerOff
+from harness.faults.kinds.stop_rke2 import StopRke2
 from harness.faults.permit import affordable
-from harness.faults.power_off import PowerOff
-from harness.faults.stop_rke2 import StopRke2
 from harness.faults.swarm_budget import Service, margins, swarm_margins
 from harness.probes import swarm
 from harness.tests.fault_examples import whole_cluster
@@ -38,7 +38,7 @@ class BesideSwarm:
         self._shell, self._report = shell, report
 
     def run(self, machine: str, argv: Sequence[str], *, stdin: str = "", **how: Any) -> Completed:
-        if stdin == swarm.SCRIPT:
+        if stdin == swarm.SCRIPT.text:
             return Completed(status=0, stdout=self._report, stderr="")
         return self._shell.run(machine, argv, stdin=stdin, **how)
 

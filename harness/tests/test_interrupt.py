@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.bundle import verify_folder
-from harness.journal import Journal, Reader
 from harness.model import Decision
+from harness.record.bundle import verify_folder
+from harness.record.journal import Journal, Reader
+from harness.record.signing import Signer
 from harness.report import draw
 from harness.settings import ROOT
-from harness.signing import Signer
 from harness.tests.project import GOOD, STEPS
 from harness.tests.stage import CHECKS, REQUIREMENT, write_project
 from harness.waiting import uninterrupted, until
@@ -33,7 +33,7 @@ from harness import checks, engine, probes, transport
 from harness.tests.stage import CHECKS, FakeProbe, reach
 from harness.transport import fake
 
-pytest_plugins = ("harness.plugin", "harness.allure_bridge")
+pytest_plugins = ("harness.pytest_gate.plugin", "harness.pytest_gate.allure_bridge")
 
 def stop_here():
     Path("here").touch()
@@ -111,7 +111,7 @@ def test_an_interrupted_run_ends_with_a_signed_verdict(tmp_path: Path, point: st
 # Where a gate stands until it is killed, by what the file "stand" says.
 KILLED = """
 if Path("stand").exists():
-    from harness import plugin
+    from harness.pytest_gate import plugin
     if Path("stand").read_text() == "looking":
         ANSWERS["two"] = stop_here
     else:
@@ -170,7 +170,7 @@ def test_a_record_that_is_interrupted_is_not_there_at_all(
     with Journal.create(tmp_path / "run", "r") as journal:
         journal.append("note", "a", 1)
         with monkeypatch.context() as patch:
-            patch.setattr("harness.journal.os.fsync", interrupted)
+            patch.setattr("harness.record.journal.os.fsync", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 journal.append("note", "b", 2)
         journal.append("note", "c", 3)

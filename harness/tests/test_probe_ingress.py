@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness.authority import Authority
 from harness.errors import Denied, TimedOut, TransportError, Unreachable
+from harness.probes.test_ca import Authority
 from harness.settings import Ingress
 from harness.tests.probe_rig import PROFILE, observe, reach
 from harness.tests.test_probe_edge import Edge, gone
@@ -70,7 +70,7 @@ class Front(FakeOutside):
         *,
         at: str,
         entry: EntryPoint = HTTP,
-        within_s: float = 5.0,  # noqa: ARG002
+        within_s: float = 5.0,
     ) -> Answer:
         self.asked.append((host, entry))
         if at == DEAD:
@@ -91,10 +91,10 @@ class Front(FakeOutside):
         self,
         host: str,
         *,
-        at: str,  # noqa: ARG002
-        port: int = 443,  # noqa: ARG002
+        at: str,
+        port: int = 443,
         authority: str | None = None,
-        within_s: float = 5.0,  # noqa: ARG002
+        within_s: float = 5.0,
     ) -> str:
         if host in self.certificates:
             told = self.certificates[host]

@@ -270,7 +270,7 @@ def test_of_a_restore_that_is_killed_no_etcd_stays_and_its_folder_is_swept(
     silent = '#!/bin/sh\n[ "$1" != --version ] || exit 0\necho $$ > pid; exec sleep 60\n'
     tools(tmp_path, f"#!/bin/sh\necho '{status}'\n", monkeypatch, silent)
     (tmp_path / "snapshot").write_bytes(b"whole")
-    text = SCRIPT.replace(script.PLACE, str(tmp_path))
+    text = SCRIPT.text.replace(script.PLACE, str(tmp_path))
     command = [sys.executable, "-I", "-S", "-c", text, "restore", str(tmp_path / "snapshot")]
 
     def started() -> str:
@@ -307,7 +307,7 @@ def test_a_machine_without_the_programs_says_so() -> None:
 def test_the_script_runs_as_it_is_sent(tmp_path: Path) -> None:
     (tmp_path / "snapshot").write_bytes(b"etcd")
     command = [sys.executable, "-I", "-S", "-", "digest", str(tmp_path / "snapshot")]
-    done = subprocess.run(command, input=SCRIPT, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, input=SCRIPT.text, capture_output=True, text=True, check=True)
     sha = hashlib.sha256(b"etcd").hexdigest()
     assert json.loads(done.stdout) == {str(tmp_path / "snapshot"): {"value": sha}}
 

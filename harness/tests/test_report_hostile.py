@@ -15,10 +15,11 @@ from allure_commons.logger import AllureFileLogger
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from harness import checks, plugin
-from harness.allure_bridge import Printable
+from harness import checks
 from harness.evidence import Piece
 from harness.model import Case, Outcome, Verdict
+from harness.pytest_gate import plugin
+from harness.pytest_gate.allure_bridge import Printable
 from harness.report import draw
 from harness.tests.project import GOOD, Project
 from harness.tests.stage import CHECKS, FakeProbe, play, require, running

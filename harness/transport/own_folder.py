@@ -115,3 +115,7 @@ def main() -> None:
     for place, prefix, older_s in json.loads(sys.argv[1]):
         swept.update(sweep(place, prefix, older_s))
     sys.stdout.write(json.dumps(swept) + "\n")
+
+
+if __name__ == "__main__":
+    main()

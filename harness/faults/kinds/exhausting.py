@@ -1,0 +1,116 @@
+"""Something that a machine has runs short: faults that use it up to a level, in percent.
+
+The kubelet measures how much is used, and the API tells. Whatever is past the middle between what
+was used before and the level is due to the fault.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from random import Random
+from typing import Any, ClassVar, Self
+
+from pydantic import Field
+
+from harness.faults import answers, tools
+from harness.faults.fault import Fault
+from harness.faults.model import Act, Argv
+from harness.faults.seen import node
+from harness.transport import Reach
+from harness.transport.quantity import amount
+
+_STRESS = "/usr/bin/stress-ng"
+# A unit ends by itself after this long, whatever becomes of the undo; no fault lasts longer.
+_AT_MOST_S = 1800
+# Below this distance to the level, what others use hides what the fault does.
+_LEAST_PERCENT = 10.0
+
+
+class Exhaust(Fault, ABC):
+    """Use something up, to ``percent`` of what there is; ``before`` is how much of it was used."""
+
+    # The kubelet looks every 10 to 20 s.
+    seen_within_s: ClassVar[float] = 60.0
+    gone_within_s: ClassVar[float] = 90.0
+    what: ClassVar[str]
+
+    percent: int = Field(ge=20, le=100)
+    before: float = 0.0
+
+    @property
+    def target(self) -> str:
+        return f"{self.percent} % of the {self.what} of {self.machine}"
+
+    def resolved(self, reach: Reach, draw: Random) -> Self:
+        return self.model_copy(update={"before": round(self.used(reach), 1)})
+
+    def refuse(self, reach: Reach) -> str | None:
+        if self.percent - self.before < _LEAST_PERCENT:
+            return (
+                f"{self.before:g} % of the {self.what} of {self.machine} are in use as it is: "
+                f"nobody would see what {self.percent} % are due to"
+            )
+        return None
+
+    @abstractmethod
+    def used(self, reach: Reach) -> float:
+        """How much is in use, in percent, as the kubelet measured it."""
+
+    def active(self, reach: Reach) -> bool:
+        return self.used(reach) >= self._middle
+
+    def healed(self, reach: Reach) -> bool:
+        return self.used(reach) < self._middle
+
+    @property
+    def _middle(self) -> float:
+        return (self.before + self.percent) / 2
+
+
+class Stress(Exhaust, ABC):
+    """Use something up with stress-ng, in a unit of its own that the undo stops.
+
+    It is the first to go when memory runs out.
+    """
+
+    def refuse(self, reach: Reach) -> str | None:
+        if answers.unless(reach, self.machine, "test", "-x", _STRESS, no=(1,)) is None:
+            return f"{self.machine} has no {_STRESS}: apt-get install stress-ng there"
+        return super().refuse(reach)
+
+    @abstractmethod
+    def stress(self, reach: Reach) -> Argv:
+        """The arguments of stress-ng."""
+
+    def limits(self) -> Iterable[str]:
+        """Properties of the unit beside those that every one has."""
+        return ()
+
+    def acts(self, reach: Reach) -> Iterable[Act]:
+        ends = (f"RuntimeMaxSec={_AT_MOST_S}", "TimeoutStopSec=5", "OOMScoreAdjust=1000")
+        properties = (*ends, *self.limits())
+        argv = tools.in_unit(self.id, _STRESS, *self.stress(reach), properties=properties)
+        yield Act(place=self.machine, argv=argv)
+
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
+        return self.machine, [tools.stop_unit(self.id)]
+
+    def active(self, reach: Reach) -> bool:
+        if super().active(reach):
+            return True
+        tools.must_go_on(reach, self.machine, self.id)
+        return False
+
+
+def measured(reach: Reach, machine: str, *, everything: bool = True) -> Mapping[str, Any]:
+    """What the kubelet measured of the machine; without file systems it is fresher."""
+    query = "" if everything else "?only_cpu_and_memory=true"
+    path = f"/api/v1/nodes/{machine}/proxy/stats/summary{query}"
+    found: Mapping[str, Any] = reach.kube.get(path)["node"]
+    return found
+
+
+def processors(reach: Reach, machine: str) -> float:
+    """How many processors the node has, as the API has it."""
+    return amount(node(reach, machine)["status"]["capacity"]["cpu"])

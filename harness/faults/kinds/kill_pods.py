@@ -1,0 +1,124 @@
+"""Pods are killed at once, without the time that they would have to end properly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from random import Random
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field
+
+from harness.faults import replicas, tools
+from harness.faults.fault import Fault, server_beside
+from harness.faults.model import API, NOTHING, Act, Argv, Takes
+from harness.settings import Frozen
+from harness.transport import Reach
+
+
+class Victim(Frozen):
+    """One pod, as it was when it was drawn; another of the same name has another ``uid``."""
+
+    name: str
+    uid: str
+
+
+class KillPods(Fault):
+    """Kill pods of a namespace that have certain labels, wherever they run.
+
+    ``choice``: ``count`` of them that are drawn, all, or the primary of a StatefulSet. That is the
+    one that carries the label ``primary``, or where none does the one whose name ends in -0.
+    """
+
+    name: ClassVar[str] = "kill-pods"
+    takes: ClassVar[frozenset[Takes]] = NOTHING
+    gone_within_s: ClassVar[float] = 180.0
+    at_once: ClassVar[bool] = False  # pods start
+
+    namespace: str
+    selector: str
+    choice: Literal["random", "all", "primary"] = "random"
+    count: int = Field(default=1, ge=1)
+    primary: str = "role=primary"
+
+    victims: tuple[Victim, ...] = ()
+    ready: int = 0  # of all that have the labels, before
+
+    @property
+    def target(self) -> str:
+        names = ", ".join(victim.name for victim in self.victims)
+        return f"{names or self.selector} in {self.namespace}"
+
+    def sketched(self) -> Self:
+        drawn = Victim(name=f"‹{self.choice} of {self.selector}›", uid="")
+        return self.model_copy(update={"victims": (drawn,)})
+
+    def resolved(self, reach: Reach, draw: Random) -> Self:
+        alive = [pod for pod in self._pods(reach) if replicas.is_whole(pod)]
+        chosen = self._chosen(alive, draw)
+        at = [pod["spec"]["nodeName"] for pod in chosen]
+        return self.model_copy(
+            update={
+                "victims": tuple(
+                    Victim(name=it["metadata"]["name"], uid=it["metadata"]["uid"]) for it in chosen
+                ),
+                "ready": len(alive),
+                "machine": at[0] if at else self.machine,
+            }
+        )
+
+    def refuse(self, reach: Reach) -> str | None:
+        if not self.victims:
+            first = f", {self.primary} or the first of a StatefulSet"
+            more = first if self.choice == "primary" else ""
+            return f"no ready pod in {self.namespace} is {self.selector}{more}"
+        space = self.namespace
+        pods = reach.kube.get(tools.pods_path(space))["items"]
+        guards = f"/apis/policy/v1/namespaces/{space}/poddisruptionbudgets"
+        uids = {victim.uid for victim in self.victims}
+        return replicas.refusal(
+            [pod for pod in pods if pod["metadata"]["uid"] in uids],
+            pods,
+            reach.kube.get(guards)["items"],
+            even_all=self.even_all or self.choice == "all",
+            against_budget=self.against_budget,
+        )
+
+    def acts(self, reach: Reach) -> Iterable[Act]:
+        for victim in self.victims:
+            path = f"{tools.pods_path(self.namespace)}/{victim.name}?gracePeriodSeconds=0"
+            yield Act(place=API, argv=("DELETE", path))
+
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
+        """Their controllers make them anew."""
+        return server_beside(reach, self.machine).name, []
+
+    def active(self, reach: Reach) -> bool:
+        there = {pod["metadata"]["uid"] for pod in self._pods(reach)}
+        return not there & {victim.uid for victim in self.victims}
+
+    def healed(self, reach: Reach) -> bool:
+        return self.active(reach) and sum(map(replicas.is_whole, self._pods(reach))) >= self.ready
+
+    def _chosen(self, alive: Sequence[Mapping[str, Any]], draw: Random) -> list[Mapping[str, Any]]:
+        by_name = sorted(alive, key=lambda pod: str(pod["metadata"]["name"]))
+        if self.choice == "all":
+            return by_name
+        if self.choice == "random":
+            return sorted(
+                draw.sample(by_name, min(self.count, len(by_name))),
+                key=lambda pod: str(pod["metadata"]["name"]),
+            )
+        key, _, value = self.primary.partition("=")
+        marked = [pod for pod in by_name if pod["metadata"].get("labels", {}).get(key) == value]
+        return marked[:1] or [pod for pod in by_name if _is_first(pod)][:1]
+
+    def _pods(self, reach: Reach) -> Sequence[Mapping[str, Any]]:
+        path = tools.pods_path(self.namespace, self.selector)
+        listed: Sequence[Mapping[str, Any]] = reach.kube.get(path)["items"]
+        return listed
+
+
+def _is_first(pod: Mapping[str, Any]) -> bool:
+    made_by = replicas.owner(pod)
+    name = str(pod["metadata"]["name"])
+    return made_by is not None and made_by[0] == "StatefulSet" and name.endswith("-0")

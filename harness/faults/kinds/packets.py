@@ -1,0 +1,196 @@
+"""What of a machine's traffic is dropped: tables of nftables that carry the fault's name.
+
+Their chains come before everything else that looks at a packet, so that what is routed to and from
+pods counts too, and what a tunnel carries for them. Only what a pod network takes past the kernel's
+own routing (eBPF host routing without a tunnel) does not come by. Only what passes an uplink is
+dropped: the machine and its pods still reach each other. Our own SSH goes on whatever is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_network
+from random import Random
+from typing import Any, Literal, Self, TypeAlias
+
+from harness.errors import TransportError
+from harness.faults import answers
+from harness.faults.fault import Fault
+from harness.faults.model import MARK, Act, Argv
+from harness.settings import Frozen
+from harness.transport import Reach
+
+Way: TypeAlias = Literal["arriving", "leaving"]
+# Where an interface hands on what it got, and where it takes what it is to send.
+_HOOKS: tuple[tuple[Way, str], ...] = (("arriving", "ingress"), ("leaving", "egress"))
+
+# Before the kernel puts fragments together (-400) and before it follows connections (-200).
+_FIRST = -450
+_WITHIN_S = 10.0
+# Whoever is reached by IPv6 is also found by it; ARP does that for IPv4.
+_NEIGHBOURS = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert } accept"
+
+
+class Line(Frozen):
+    """How we reach a machine: whence our connection comes, and the address and port it goes to.
+
+    ``beyond`` is the neighbour through which the machine answers us: us, or a gateway.
+    """
+
+    address: str
+    own: str
+    port: int
+    beyond: str
+
+    @property
+    def is_ipv6(self) -> bool:
+        return ":" in self.address
+
+
+class OnUplink(Fault, ABC):
+    """A fault that drops some of what passes a machine's uplinks."""
+
+    uplinks: tuple[str, ...] = ()
+    line: Line | None = None
+
+    def resolved(self, reach: Reach, draw: Random) -> Self:
+        return self.model_copy(
+            update={
+                "uplinks": uplinks(reach, self.machine),
+                "line": our_line(reach, self.machine),
+            }
+        )
+
+    @abstractmethod
+    def drops(self, way: Way) -> Sequence[str]:
+        """The statements that drop packets which go this way."""
+
+    def tables(self) -> str:
+        """All that is added to the machine's tables."""
+        return table(self.id, self._statements("arriving"), self._statements("leaving"))
+
+    def refuse(self, reach: Reach) -> str | None:
+        return refused(reach, self.machine, self.tables())
+
+    def acts(self, reach: Reach) -> Iterable[Act]:
+        yield Act(place=self.machine, argv=("nft", self.tables()))
+
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
+        return self.machine, [remove(self.id)]
+
+    def _statements(self, way: Way) -> Sequence[str]:
+        assert self.line is not None, "a fault is resolved before it acts"
+        family = "ip6" if self.line.is_ipv6 else "ip"
+        ours, ssh = ("saddr", "dport") if way == "arriving" else ("daddr", "sport")
+        return [
+            _not_on(self.uplinks, way),
+            f"{family} {ours} {self.line.address} tcp {ssh} {self.line.port} accept",
+            *([_NEIGHBOURS] if self.line.is_ipv6 else []),
+            *self.drops(way),
+        ]
+
+
+class Deaf(OnUplink, ABC):
+    """One that drops everything some way: neighbours do not find each other either.
+
+    Otherwise a machine that is cut off would still take an address from the others, by telling
+    them that it has it: what does that sends past all but an interface's own hooks.
+    """
+
+    def tables(self) -> str:
+        whole = super().tables()
+        assert self.line is not None, "a fault is resolved before it acts"
+        if self.line.is_ipv6:
+            return whole
+        ours = {
+            "arriving": [f"arp saddr ip != {self.line.beyond}"],
+            "leaving": [f"arp saddr ip != {self.line.own}", f"arp daddr ip != {self.line.beyond}"],
+        }
+        devices = f"devices = {{ {_names(self.uplinks)} }}"
+        chains = [
+            _chain(way, f"{hook} {devices}", 0, [f"{it} drop" for it in ours[way]])
+            for way, hook in _HOOKS
+            if self.drops(way)
+        ]
+        return f"{whole}; table netdev {MARK}{self.id} {{ {'; '.join(chains)}; }}"
+
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
+        return self.machine, [remove(self.id), remove(self.id, "netdev")]
+
+
+def table(name: str, arriving: Sequence[str], leaving: Sequence[str]) -> str:
+    """A table with one chain for each way."""
+    chains = (
+        _chain("arriving", "prerouting", _FIRST, arriving),
+        # What a process of the machine sends passes here too, with the address that it really
+        # goes to: a service's is replaced before.
+        _chain("leaving", "postrouting", _FIRST, leaving),
+    )
+    return f"table inet {MARK}{name} {{ {'; '.join(chains)}; }}"
+
+
+def remove(name: str, family: str = "inet") -> Argv:
+    """What takes a fault's table away, also when it is not there."""
+    table = f"table {family} {MARK}{name}"
+    return "nft", f"add {table}; delete {table}"
+
+
+def refused(reach: Reach, machine: str, tables: str) -> str | None:
+    """Why the machine would not take these tables; None when it would."""
+    done = reach.shell.run(machine, ("nft", "--check", tables), within_s=_WITHIN_S)
+    if done.status == 0:
+        return None
+    return f"nftables of {machine} does not take it: {done.stderr.strip()[-200:]}"
+
+
+def from_or_to(networks: Iterable[str], which: Literal["saddr", "daddr"]) -> list[str]:
+    """Statements that drop what comes from, or goes to, these addresses."""
+    found = []
+    wanted = list(networks)
+    for version, family in ((4, "ip"), (6, "ip6")):
+        here = [it for it in wanted if ip_network(it).version == version]
+        if here:
+            found.append(f"{family} {which} {{ {', '.join(here)} }} drop")
+    return found
+
+
+def our_line(reach: Reach, machine: str) -> Line:
+    """How we reach the machine, as it sees it."""
+    argv = ("printenv", "SSH_CONNECTION")
+    words = (answers.unless(reach, machine, *argv, no=(1,)) or "").split()
+    if len(words) != 4:
+        raise TransportError(f"{machine}: its sshd does not say whence we come: {words}")
+    address, _, own, port = words
+    route = _route(reach, machine, "get", address)[0]
+    beyond = route.get("gateway", address)
+    return Line(address=address, own=own, port=int(port), beyond=beyond)
+
+
+def uplinks(reach: Reach, machine: str) -> tuple[str, ...]:
+    """The interfaces through which a machine reaches the other ones, and everybody else."""
+    others = [it.address for it in reach.profile.cluster().machines if it.name != machine]
+    routes = [_route(reach, machine, "get", address)[0] for address in others]
+    routes += _route(reach, machine, "show", "default")
+    return tuple(sorted({str(route["dev"]) for route in routes}))
+
+
+def _route(reach: Reach, machine: str, *words: str) -> list[dict[str, Any]]:
+    argv = ("ip", "-json", "route", *words)
+    routes: list[dict[str, Any]] = json.loads(answers.read(reach, machine, *argv))
+    return routes
+
+
+def _not_on(interfaces: Sequence[str], way: Way) -> str:
+    """Lets through what passes none of these interfaces."""
+    return f"{'iifname' if way == 'arriving' else 'oifname'} != {{ {_names(interfaces)} }} accept"
+
+
+def _names(interfaces: Iterable[str]) -> str:
+    return ", ".join(f'"{name}"' for name in interfaces)
+
+
+def _chain(name: Way, hook: str, priority: int, statements: Sequence[str]) -> str:
+    kind = f"type filter hook {hook} priority {priority}"
+    return f"chain {name} {{ {'; '.join((kind, 'policy accept', *statements))}; }}"

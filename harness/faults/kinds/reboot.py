@@ -1,0 +1,46 @@
+"""A machine is rebooted, properly: every service is told to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from random import Random
+from typing import ClassVar, Self
+
+from harness.faults import seen
+from harness.faults.booting import Booting
+from harness.faults.model import Act, Argv
+from harness.transport import Reach
+
+
+class Reboot(Booting):
+    """Reboot a machine; it comes back by itself, so there is nothing to take back.
+
+    ``boot`` is the boot that is ended, as the API knows it.
+    """
+
+    name: ClassVar[str] = "reboot"
+    seen_within_s: ClassVar[float] = 180.0
+
+    boot: str = ""
+
+    def resolved(self, reach: Reach, draw: Random) -> Self:
+        boot = {"boot": self._boot_now(reach)}
+        return super().resolved(reach, draw).model_copy(update=boot)
+
+    def acts(self, reach: Reach) -> Iterable[Act]:
+        # Later, so that our own connection is closed before sshd is.
+        reboot = ("systemd-run", "--on-active=1s", "systemctl", "reboot")
+        yield Act(place=self.machine, argv=reboot)
+
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
+        return self.machine, []
+
+    def active(self, reach: Reach) -> bool:
+        """Another boot than before says so too, when the machine was back before anyone looked."""
+        return not seen.answers_peer(reach, self.machine) or self._boot_now(reach) != self.boot
+
+    def healed(self, reach: Reach) -> bool:
+        return self._boot_now(reach) != self.boot and super().healed(reach)
+
+    def _boot_now(self, reach: Reach) -> str:
+        return str(seen.node(reach, self.machine)["status"]["nodeInfo"]["bootID"])
