@@ -68,7 +68,10 @@ def sweep_namespaces(reach: Reach, tell: Callable[[str], object] = str) -> Itera
 
 
 def sweep_folders(reach: Reach) -> Iterator[Mended]:
-    """Remove what scripts left on machines that were killed there; one that runs keeps its own."""
+    """Remove what scripts left on machines that were killed there; one that runs keeps its own.
+
+    What a look left in a shared folder is removed by the next look there: a mount may hang.
+    """
     machines = [machine.name for machine in reach.profile.machines]
     for machine, swept in pods.in_each(machines, lambda it: _swept_on(reach, it)).items():
         if isinstance(swept, HarnessError):
