@@ -12,7 +12,7 @@ import typer
 
 from harness.checks import CHECKS
 from harness.commands.output import AsJson, Cluster, say, say_json
-from harness.drill.mending import (
+from harness.drill.recovery import (
     Mended,
     mend_journal,
     mend_left,

@@ -14,8 +14,8 @@ import pytest
 
 from harness.backup import manifest
 from harness.backup.manifest import Making, Tree
-from harness.drill import mending
-from harness.drill.mending import sweep_folders
+from harness.drill import recovery
+from harness.drill.recovery import sweep_folders
 from harness.errors import TransportError
 from harness.tests.local_shell import really
 from harness.tests.stage import reach
@@ -162,9 +162,9 @@ def test_a_folder_is_its_scripts_until_that_is_killed(tmp_path: Path) -> None:
 def test_heal_sweeps_the_folders_of_every_script_on_every_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kinds = [(prefix, older_s) for _, prefix, older_s in mending.OF_SCRIPTS]
+    kinds = [(prefix, older_s) for _, prefix, older_s in recovery.OF_SCRIPTS]
     here = tuple((str(tmp_path), prefix, older_s) for prefix, older_s in kinds)
-    monkeypatch.setattr(mending, "OF_SCRIPTS", here)
+    monkeypatch.setattr(recovery, "OF_SCRIPTS", here)
     left = [as_of_a_killed_script(tmp_path / f"{prefix}x") for prefix, _ in kinds]
     answers: Mapping[tuple[str, str], ShellAnswer] = {
         ("one", "python3"): really,

@@ -13,13 +13,13 @@ import pytest
 from harness.backup import manifest_script, tree_script
 from harness.bench import decision, facts_script, guard_script
 from harness.errors import Garbled, ScriptFailed, ScriptNotRun, Unreachable
-from harness.faults import asking_script
+from harness.faults import reachability_script
 from harness.probes import claim_kinds_script, claim_script, footprint_script, snapshot_script
 from harness.transport import Completed, own_folder
 from harness.transport.fake import FakeKube, FakeShell
 from harness.transport.remote_script import PYTHON, RemoteScript
 
-SCRIPT = RemoteScript(asking_script)
+SCRIPT = RemoteScript(reachability_script)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def test_texts_are_words_and_everything_else_is_json() -> None:
 
 def test_a_script_that_is_nice_gives_way_to_everything_else() -> None:
     shell = machine(stdout="1")
-    RemoteScript(asking_script, nice=True).on(shell, "one", within_s=5)
+    RemoteScript(reachability_script, nice=True).on(shell, "one", within_s=5)
     assert shell.calls == [("one", ("nice", *PYTHON))]
 
 
@@ -68,7 +68,7 @@ def test_a_machine_without_a_fit_python_has_not_run_the_script(status: int, stde
 
 @pytest.mark.parametrize("status", [1, 2, -1])
 def test_a_script_that_ends_with_another_status_has_failed_whatever_it_says(status: int) -> None:
-    with pytest.raises(ScriptFailed, match=rf"one: asking_script .*status {status}: OSError: no"):
+    with pytest.raises(ScriptFailed, match=rf"one: reachability_script .*{status}: OSError: no"):
         SCRIPT.on(machine(status, stdout="{}", stderr="OSError: no"), "one", within_s=5)
 
 
@@ -81,7 +81,7 @@ def test_a_status_that_is_an_answer_needs_the_answer_too() -> None:
 
 @pytest.mark.parametrize("stdout", ["", "Welcome!", '{"processes": '])
 def test_what_is_no_json_is_garbled(stdout: str) -> None:
-    with pytest.raises(Garbled, match="one: the answer of asking_script is garbled"):
+    with pytest.raises(Garbled, match="one: the answer of reachability_script is garbled"):
         SCRIPT.on(machine(stdout=stdout), "one", within_s=5)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from harness.errors import Refused
-from harness.faults import asking_script
+from harness.faults import reachability_script
 from harness.tests.stage import reach
 from harness.transport import Completed, Reach
 from harness.transport.fake import FakeShell
@@ -16,7 +16,7 @@ from harness.transport.reading import reading
 from harness.transport.remote_script import RemoteScript
 
 PYTHON = ("python3", "-I", "-S", "-")
-A_PROGRAM = RemoteScript(asking_script)
+A_PROGRAM = RemoteScript(reachability_script)
 
 
 def only_reading() -> Reach:

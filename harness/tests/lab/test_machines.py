@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.faults.keeper import AGENT
+from harness.faults.undo_store import AGENT
 from harness.lab import host, machines
 from harness.lab.shape import LAB, Node
 from harness.provision import records

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 
 from harness.errors import NotListening, TimedOut, TransportError
-from harness.faults import line
+from harness.faults import reachability
 from harness.faults.kinds.stop_etcd import StopEtcd
 from harness.faults.kinds.stop_static_pod import StopStaticPod
-from harness.faults.seen import answers_peer
+from harness.faults.observers import answers_peer
 from harness.tests.fault_examples import ID, whole_cluster
 from harness.transport import Answer, Completed
 from harness.transport.fake import FakeKube
@@ -63,7 +63,11 @@ def test_a_machine_without_a_route_has_not_seen_its_peer_silent() -> None:
         (["tcp", "no.such.host.invalid", "1"], 1),
     ):
         done = subprocess.run(
-            [*argv, *words], input=line.ASKING.text, capture_output=True, text=True, check=False
+            [*argv, *words],
+            input=reachability.ASKING.text,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert (done.returncode, done.stdout == "") == (status, bool(status))
 
@@ -77,4 +81,4 @@ def test_what_answers_nothing_that_is_known_is_no_answer() -> None:
     ):
         answers = {("*", "python3"): Completed(status=status, stdout=said, stderr="")}
         with pytest.raises(TransportError, match=words):
-            line.knock(whole_cluster(answers=answers), "two", "tcp", "10.0.0.1", 6443)
+            reachability.port_state(whole_cluster(answers=answers), "two", "tcp", "10.0.0.1", 6443)

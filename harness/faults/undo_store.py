@@ -1,7 +1,8 @@
-"""Who keeps an undo until it is needed, and runs it by itself when nobody renews its lease.
+"""Stores a fault's undo and runs it when its lease expires.
 
-On a machine that is a systemd timer (``agent_script``); here, for what reaches a machine from
-outside, a process of its own (``guardian``). Both need neither us, nor the API, nor the network.
+On a machine, a systemd timer runs it (``agent_script``). On this computer, for undo that reaches a
+machine from outside, a process of its own runs it (``local_undo_daemon``). Neither needs the
+harness, the API or the network.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from harness.errors import Garbled, ScriptNotRun, TransportError, Unhealed
-from harness.faults import agent_script, guardian
+from harness.faults import agent_script, local_undo_daemon
 from harness.faults.model import HERE, Argv, Undo
 from harness.settings import Frozen
 from harness.transport import Reach
@@ -39,8 +40,8 @@ class Left(Frozen):
         return not self.armed and not self.strays
 
 
-class Keeper(Protocol):
-    """Keeps undo in one place."""
+class UndoStore(Protocol):
+    """Stores undo in one place."""
 
     def missing(self) -> Sequence[str]:
         """The programs that the place lacks, without which it can keep no undo."""
@@ -67,13 +68,13 @@ class Keeper(Protocol):
         ...
 
 
-def keeper(reach: Reach, place: str) -> Keeper:
-    """The keeper of a place: a machine, or here."""
-    return LocalKeeper() if place == HERE else NodeKeeper(reach, place)
+def undo_store_at(reach: Reach, place: str) -> UndoStore:
+    """The undo store of a place: a machine, or here."""
+    return LocalUndoStore() if place == HERE else NodeUndoStore(reach, place)
 
 
-class NodeKeeper:
-    """Keeps undo on a machine, as systemd timers."""
+class NodeUndoStore:
+    """Stores undo on a machine, as systemd timers."""
 
     def __init__(self, reach: Reach, machine: str) -> None:
         self._reach = reach
@@ -123,28 +124,28 @@ class NodeKeeper:
         return report
 
 
-class LocalKeeper:
-    """Keeps undo on this computer, by a process that outlives us."""
+class LocalUndoStore:
+    """Stores undo on this computer, in a process that outlives the harness."""
 
     def missing(self) -> Sequence[str]:
         return ()
 
     def arm(self, undo: Undo) -> None:
-        guardian.arm(undo)
+        local_undo_daemon.arm(undo)
 
     def renew(self, undo: Undo) -> bool:
-        return guardian.renew(undo)
+        return local_undo_daemon.renew(undo)
 
     def heal(self, undo: Undo) -> None:
-        guardian.heal(undo.id)
+        local_undo_daemon.heal(undo.id)
 
     def clear(self, name: str) -> None:
-        guardian.heal(name)
+        local_undo_daemon.heal(name)
 
     def left(self) -> Left:
         armed = {
             name: _words({} if undo is None else undo.model_dump())
-            for name, undo in guardian.armed().items()
+            for name, undo in local_undo_daemon.armed().items()
         }
         return Left(place=HERE, armed=armed)
 

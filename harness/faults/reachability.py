@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass
 
 from harness.errors import Garbled, TransportError
-from harness.faults import asking_script
+from harness.faults import reachability_script
 from harness.transport import Reach
 from harness.transport.remote_script import RemoteScript
 
 # The program that asks; it only reads.
-ASKING = RemoteScript(asking_script)
+ASKING = RemoteScript(reachability_script)
 _WITHIN_S = 15.0
 _FOUND = ("open", "refused", "silent")
 
@@ -42,7 +42,7 @@ def answers(reach: Reach, machine: str, watcher: str) -> bool:
     return pings(reach, machine, watcher).lost_percent == 0
 
 
-def knock(reach: Reach, watcher: str, protocol: str, address: str, port: int) -> str:
+def port_state(reach: Reach, watcher: str, protocol: str, address: str, port: int) -> str:
     """What the watcher finds at a port: ``open``, ``refused``, or ``silent``."""
     return _ask(reach, watcher, protocol, address, f"{port}")
 
