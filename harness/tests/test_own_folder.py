@@ -17,6 +17,7 @@ from harness.backup.manifest import Making, Tree
 from harness.drill import recovery
 from harness.drill.recovery import sweep_folders
 from harness.errors import TransportError
+from harness.settings import ROOT
 from harness.tests.local_shell import really
 from harness.tests.stage import reach
 from harness.transport import Completed, own_folder
@@ -146,6 +147,7 @@ def test_a_folder_is_its_scripts_until_that_is_killed(tmp_path: Path) -> None:
     """Also when nobody has heard of the script for long: its lock ends with it, and no sooner."""
     script = subprocess.Popen(
         [sys.executable, "-c", HOLDS, str(tmp_path)],
+        cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
