@@ -25,10 +25,13 @@ from harness.tests.project import GOOD, Project
 from harness.tests.stage import CHECKS, FakeProbe, play, require, running
 
 HOSTILE = """<b>x</b> | [a](b) `` ` `` & " ' ]]> <!-- {{ 7 * 7 }} &lt;"""
-# Without ";", at which a reason is split into lines, and without what counts as space in words.
 # They steer a terminal, turn text around, or are no characters.
 SIGNS = "\x00\x07\x1b\x85\u202e\ufffe"
-NAMES = st.text(st.characters(exclude_characters=";"), min_size=1, max_size=40)
+# Without ";", at which a reason is split into lines, and without halves of pairs: no journal holds
+# one, and a probe that says one has given no answer.
+NAMES = st.text(
+    st.characters(exclude_characters=";", exclude_categories=["Cs"]), min_size=1, max_size=40
+)
 
 
 def named(case: Case) -> Verdict:
