@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from harness.errors import ConfigError
-from harness.faults import answers, tools
+from harness.faults import answers, seen, tools
 from harness.faults.fault import Fault, server_beside
 from harness.faults.model import Act, Argv
 from harness.settings import Rook
@@ -18,6 +18,7 @@ class StopDaemon(Fault, ABC):
     """Stop one daemon: its unit on the machine, or its Deployment where Rook runs Ceph.
 
     ``daemon`` is its name in Ceph, such as ``0`` of ``osd.0``; empty when the machine has none.
+    ``cephadm`` is the cluster's fsid where cephadm runs the daemon: its unit is named after that.
     """
 
     kind: ClassVar[Literal["osd", "mon", "mds"]]
@@ -25,6 +26,7 @@ class StopDaemon(Fault, ABC):
     at_once: ClassVar[bool] = False  # a daemon starts
 
     daemon: str = ""
+    cephadm: str = ""
 
     @property
     def target(self) -> str:
@@ -62,7 +64,19 @@ class StopDaemon(Fault, ABC):
 
     @property
     def _unit(self) -> str:
+        if self.cephadm:
+            return f"ceph-{self.cephadm}@{self.kind}.{self.daemon}"
         return f"ceph-{self.kind}@{self.daemon}"
+
+    def _as_deployed(self, reach: Reach) -> Self:
+        """The same fault, of a daemon of cephadm where the machine has no unit of a package."""
+        on_machines = reach.profile.ceph.through == "machines" and not in_rook(reach)
+        if not (self.daemon and on_machines) or answers.is_active(reach, self.machine, self._unit):
+            return self
+        cluster = str(seen.ceph(reach, self.machine, "fsid")["fsid"])
+        of_cephadm = self.model_copy(update={"cephadm": cluster})
+        is_there = answers.is_active(reach, self.machine, of_cephadm._unit)
+        return of_cephadm if is_there else self
 
 
 def in_rook(reach: Reach) -> bool:

@@ -22,7 +22,8 @@ class StopMonitor(StopDaemon):
         names = [self.machine]
         if in_rook(reach):
             names = [daemon for daemon, at in rook_daemons(reach, "mon") if at == self.machine]
-        return self.model_copy(update={"daemon": names[0] if names else ""})
+        found = self.model_copy(update={"daemon": names[0] if names else ""})
+        return found._as_deployed(reach)
 
     def active(self, reach: Reach) -> bool:
         return not self._decides(reach)

@@ -16,7 +16,7 @@ from harness.faults.osd_out import OsdOut
 from harness.faults.stop_containerd import StopContainerd
 from harness.faults.stop_monitor import StopMonitor
 from harness.faults.stop_osd import StopOsd
-from harness.tests.fault_examples import ANSWERS, CEPH, ID, READY, whole_cluster
+from harness.tests.fault_examples import ANSWERS, CEPH, FSID, ID, READY, whole_cluster
 from harness.transport import Completed, Reach
 
 ROOK: Mapping[str, Any] = {
@@ -93,6 +93,35 @@ def test_a_unit_that_is_not_there_is_refused() -> None:
     without = whole_cluster(answers={("*", "systemctl"): gone})
     why = StopMonitor(id=ID, machine="one", daemon="one").refuse(without)
     assert why == "the unit ceph-mon@one is not active on one"
+
+
+def of_cephadm(*units: str) -> Reach:
+    """A cluster whose daemons cephadm runs: these units are active."""
+
+    def systemctl(argv: Any, _: str) -> Completed:
+        return Completed(status=0 if argv[-1] in units else 3, stdout="", stderr="")
+
+    return whole_cluster(answers={("*", "systemctl"): systemctl})
+
+
+@pytest.mark.parametrize(
+    ("fault", "unit"),
+    [
+        (StopOsd(id=ID, machine="one"), f"ceph-{FSID}@osd.0"),
+        (StopMonitor(id=ID, machine="one"), f"ceph-{FSID}@mon.one"),
+        (FailMds(id=ID, machine="one"), f"ceph-{FSID}@mds.one"),
+    ],
+    ids=lambda it: getattr(it, "name", ""),
+)
+def test_a_daemon_of_cephadm_is_stopped_by_its_own_unit_and_started_again(
+    fault: StopDaemon, unit: str
+) -> None:
+    reach = of_cephadm(unit)
+    found = fault.resolved(reach, Random(1))
+    assert found.refuse(reach) is None
+    assert [act.argv for act in found.acts(reach)] == [("systemctl", "stop", unit)]
+    place, (again,) = found.undo(reach)
+    assert (place, again[-1]) == ("one", unit)
 
 
 @pytest.mark.parametrize(
