@@ -13,6 +13,11 @@ from harness.faults.model import Act, Argv
 from harness.settings import Rook
 from harness.transport import Reach
 
+# Rook's operator leaves a Deployment with this label alone; without it, the operator scales the
+# Deployment up again as soon as it sees that it was scaled down.
+_LEFT_ALONE = "ceph.rook.io/do-not-reconcile"
+_OVER = ("Failed", "Succeeded")
+
 
 class StopDaemon(Fault, ABC):
     """Stop one daemon: its unit on the machine, or its Deployment where Rook runs Ceph.
@@ -44,23 +49,29 @@ class StopDaemon(Fault, ABC):
         return None
 
     def acts(self, reach: Reach) -> Iterable[Act]:
-        place, argv = self._scaled(reach, 0) if in_rook(reach) else self._stopped()
-        yield Act(place=place, argv=argv)
+        if not in_rook(reach):
+            place, argv = self._stopped()
+            yield Act(place=place, argv=argv)
+            return
+        for words in (("label", "--overwrite", f"{_LEFT_ALONE}=true"), ("scale", "--replicas=0")):
+            yield Act(place=server_beside(reach, self.machine).name, argv=self._told(reach, *words))
 
     def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         if in_rook(reach):
-            place, argv = self._scaled(reach, 1)
-            return place, [argv]
+            back = (("scale", "--replicas=1"), ("label", f"{_LEFT_ALONE}-"))
+            commands = [self._told(reach, *words) for words in back]
+            return server_beside(reach, self.machine).name, commands
         return self.machine, [tools.start_again(self._unit)]
 
     def _stopped(self) -> tuple[str, Argv]:
         return self.machine, ("systemctl", "stop", self._unit)
 
-    def _scaled(self, reach: Reach, replicas: int) -> tuple[str, Argv]:
-        words = ("scale", "deployment", f"rook-ceph-{self.kind}-{self.daemon}")
-        space = f"--namespace={_rook(reach).namespace}"
-        argv = tools.kubectl(reach, space, *words, f"--replicas={replicas}")
-        return server_beside(reach, self.machine).name, argv
+    def _told(self, reach: Reach, verb: str, *words: str) -> Argv:
+        """A command of kubectl that changes the daemon's Deployment."""
+        deployment = f"deployment/rook-ceph-{self.kind}-{self.daemon}"
+        return tools.kubectl(
+            reach, f"--namespace={_rook(reach).namespace}", verb, deployment, *words
+        )
 
     @property
     def _unit(self) -> str:
@@ -90,6 +101,8 @@ def rook_daemons(reach: Reach, kind: str) -> Sequence[tuple[str, str]]:
     return [
         (pod["metadata"]["labels"]["ceph_daemon_id"], pod["spec"].get("nodeName", ""))
         for pod in listed["items"]
+        # A pod that a shutdown of its machine has ended stays in the list.
+        if pod.get("status", {}).get("phase") not in _OVER
     ]
 
 

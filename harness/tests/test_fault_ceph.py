@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -18,6 +19,7 @@ from harness.faults.stop_monitor import StopMonitor
 from harness.faults.stop_osd import StopOsd
 from harness.tests.fault_examples import ANSWERS, CEPH, FSID, ID, READY, whole_cluster
 from harness.transport import Completed, Reach
+from harness.transport.fake import FakeKube
 
 ROOK: Mapping[str, Any] = {
     "ceph": {"through": "toolbox"},
@@ -132,17 +134,36 @@ def test_a_daemon_of_cephadm_is_stopped_by_its_own_unit_and_started_again(
     ],
     ids=lambda it: getattr(it, "name", ""),
 )
-def test_in_rook_a_deployment_is_scaled_to_nothing_and_back_by_another_server(
+def test_in_rook_a_deployment_is_scaled_to_nothing_and_back_where_the_operator_leaves_it_alone(
     fault: StopDaemon, kind: str, daemon: str, deployment: str
 ) -> None:
     reach = in_rook(kind, daemon, "one")
     found = fault.resolved(reach, Random(1))
-    scale = (*KUBECTL, "--namespace=rook-ceph", "scale", "deployment", deployment)
+    scale = (*KUBECTL, "--namespace=rook-ceph", "scale", f"deployment/{deployment}")
+    label = (*KUBECTL, "--namespace=rook-ceph", "label", f"deployment/{deployment}")
     assert found.refuse(reach) is None
     assert [(act.place, act.argv) for act in found.acts(reach)] == [
-        ("two", (*scale, "--replicas=0"))
+        ("two", (*label, "--overwrite", "ceph.rook.io/do-not-reconcile=true")),
+        ("two", (*scale, "--replicas=0")),
     ]
-    assert found.undo(reach) == ("two", [(*scale, "--replicas=1")])
+    assert found.undo(reach) == (
+        "two",
+        [(*scale, "--replicas=1"), (*label, "ceph.rook.io/do-not-reconcile-")],
+    )
+
+
+def test_in_rook_a_pod_that_its_machines_shutdown_has_ended_is_no_daemon() -> None:
+    reach = in_rook("mon", "b", "two")
+    path = "/api/v1/namespaces/rook-ceph/pods?labelSelector=app%3Drook-ceph-mon"
+    assert isinstance(reach.kube, FakeKube)
+    ended = {
+        "metadata": {"labels": {"ceph_daemon_id": "a"}},
+        "spec": {"nodeName": "two"},
+        "status": {"phase": "Failed", "reason": "Terminated"},
+    }
+    items = [ended, *reach.kube.objects[path]["items"]]
+    left = replace(reach, kube=FakeKube({**reach.kube.objects, path: {"items": items}}))
+    assert StopMonitor(id=ID, machine="two").resolved(left, Random(1)).daemon == "b"
 
 
 def test_in_rook_the_map_of_osds_is_changed_in_the_toolbox() -> None:
