@@ -354,6 +354,7 @@ def swarm_service(name: str, replicas: int, **changes: Any) -> dict[str, Any]:
         "unheard": [],
         "others": [],
         "failed": [],
+        "ended": [],
         "ports": [],
         "update": None,
         "places": list(NAMES),
