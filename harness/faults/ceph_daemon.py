@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar, Literal, Self
 
 from harness.errors import ConfigError
-from harness.faults import answers, seen, tools
+from harness.faults import answers, observers, tools
 from harness.faults.fault import Fault, server_beside
 from harness.faults.model import Act, Argv
 from harness.settings import Rook
@@ -84,7 +84,7 @@ class StopDaemon(Fault, ABC):
         on_machines = reach.profile.ceph.through == "machines" and not in_rook(reach)
         if not (self.daemon and on_machines) or answers.is_active(reach, self.machine, self._unit):
             return self
-        cluster = str(seen.ceph(reach, self.machine, "fsid")["fsid"])
+        cluster = str(observers.ceph(reach, self.machine, "fsid")["fsid"])
         of_cephadm = self.model_copy(update={"cephadm": cluster})
         is_there = answers.is_active(reach, self.machine, of_cephadm._unit)
         return of_cephadm if is_there else self
