@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar
 
-from harness.errors import Garbled, TransportError
+from harness.errors import Garbled, NotProven, TransportError
 from harness.model import JSON, Machine
 from harness.probes import metrics
 from harness.probes.certificates import describe
@@ -50,7 +50,11 @@ class HostFacts:
 def look(reach: Reach, target: str, only: Sequence[str] | None = None) -> dict[str, Any]:
     """The items of one machine, all of them or only some; raises TransportError."""
     machine = reach.profile.cluster().machine(target)
-    access = etcd_access(reach.shell, reach.profile, target) if machine.is_server else None
+    access, unclear = None, ""
+    try:
+        access = etcd_access(reach.shell, reach.profile, target) if machine.is_server else None
+    except NotProven as error:
+        access, unclear = EtcdAccess(), str(error)
     wanted = _wanted(reach.profile, machine, access) | {"only": only}
     told = _SCRIPT.on(reach.shell, target, wanted, within_s=25.0, read=dict[str, Any])
     received, report = time.time(), told.value
@@ -59,6 +63,8 @@ def look(reach: Reach, target: str, only: Sequence[str] | None = None) -> dict[s
         raise Garbled(f"{target}: its report is garbled: it has no items: {str(report)[:200]}")
     _replace(items, "certificates", _certificates)
     _replace(items, "etcd metrics", etcd_metrics)
+    if unclear:  # what was asked is perhaps not where etcd answers
+        items |= {name: {"error": unclear} for name in items if name.startswith("etcd ")}
     if only is None:
         within = clock(received - told.took_s, report["started"], report["ended"], received)
         items["clock"] = {"value": _narrowed(reach, target, within)}

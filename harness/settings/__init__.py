@@ -15,6 +15,7 @@ from harness.settings.files import (
     flaws,
     line_of,
     parse,
+    parse_yaml,
     read_yaml,
     state_dir,
 )
@@ -82,6 +83,7 @@ __all__ = [
     "load_profile",
     "load_waivers",
     "parse",
+    "parse_yaml",
     "read_yaml",
     "state_dir",
     "unit_of",
