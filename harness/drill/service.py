@@ -27,7 +27,7 @@ from harness.ledger import keeping as ledger_keeping
 from harness.ledger import recovering as ledger_recovering
 from harness.ledger.book import Reader
 from harness.ledger.tally import observed
-from harness.load.aim import aimed, why_none
+from harness.load.plan import load_spec, why_none
 from harness.load.running import offering
 from harness.model import JSON
 from harness.settings import load_gates
@@ -261,16 +261,16 @@ class Drilling:
 
     def _loading(self, what: str, load: str | None) -> Loading:
         """As ``_stage`` needs it, and errors as of that."""
-        order = aimed(find_load(load), self.reach.profile, self._lasts_s) if load else None
-        if load and order is None:
+        spec = load_spec(find_load(load), self.reach.profile, self._lasts_s) if load else None
+        if load and spec is None:
             self.tell(f"without the load {load}: {why_none(self.reach.profile)}")
-        if order is None:
+        if spec is None:
             return without_load
 
         @contextmanager
         def loading(machine: str) -> Iterator[Load]:
-            self.tell(f"offering the load: {order}")
-            with offering(order, self._fresh(_LOAD, f"{what}/{machine}")) as running:
+            self.tell(f"offering the load: {spec}")
+            with offering(spec, self._fresh(_LOAD, f"{what}/{machine}")) as running:
                 yield Marked(running)
 
         return loading

@@ -131,7 +131,7 @@ def test_a_drill_that_says_so_keeps_what_came_of_claims_beside_its_ledger(
     keeping = "harness.drill.service.ledger_keeping.keeping"
     monkeypatch.setattr(keeping, lambda *_, **__: giving(FakeBooks()))
     monkeypatch.setattr(service, "churning", lambda *_: giving(FakeChurn()))
-    monkeypatch.setattr(service, "aimed", lambda *_: None)
+    monkeypatch.setattr(service, "load_spec", lambda *_: None)
 
     class Recorder:
         name = "a run"

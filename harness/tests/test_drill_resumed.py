@@ -74,7 +74,7 @@ def drilling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drilli
                 yield books
 
         monkeypatch.setattr("harness.drill.service.ledger_keeping.keeping", keeping)
-        monkeypatch.setattr(service, "aimed", lambda *_: shop.order(per_s=20))
+        monkeypatch.setattr(service, "load_spec", lambda *_: shop.order(per_s=20))
         options = Options(allowed=True, seed=7, machines=("one",))
         yield Drilling(
             reach=made,

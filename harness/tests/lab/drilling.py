@@ -15,7 +15,7 @@ from harness.drill.steady import all_numbers, meanwhile, until_steady
 from harness.faults import disruption_lock
 from harness.faults.fault import Fault
 from harness.faults.preflight import affordable, survivable
-from harness.load.aim import aimed
+from harness.load.plan import load_spec
 from harness.load.running import offering
 from harness.settings import load_gates
 from harness.settings.drills import Limits, Looks, load_steady
@@ -50,7 +50,7 @@ def keeping(names: Sequence[str], *, machine: str, writes_per_s: float) -> Itera
 
 def visited(reach: Reach, folder: Path) -> Loading:
     """The load that the project's drills have, on the lab's ingress."""
-    order = aimed(find_load("ingress"), reach.profile, lasts_s=600)
+    order = load_spec(find_load("ingress"), reach.profile, lasts_s=600)
     assert order is not None
 
     @contextmanager
