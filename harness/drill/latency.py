@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
 from harness.drill.loads import HEALED_MARK
-from harness.ledger.book import INVOKE, MARK, OK, Event
-from harness.ledger.tally import FAULT
+from harness.ledger.history import INVOKE, MARK, OK, Event
+from harness.ledger.result import FAULT
 
 _QUARTERS = 4
 _US_PER_MS = 1000.0

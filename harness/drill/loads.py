@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from math import inf
 from typing import Protocol, TypeAlias
 
-from harness.ledger.tally import FAULT
+from harness.ledger.result import FAULT
 from harness.load.results import Results
 from harness.load.running import Running
 from harness.model import JSON

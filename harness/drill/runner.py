@@ -49,7 +49,7 @@ from harness.faults.fault import Fault
 from harness.faults.fault_lifecycle import FaultLifecycle, UndoStoreAt
 from harness.faults.kinds import FAULTS
 from harness.faults.undo_store import undo_store_at
-from harness.ledger.tally import FAULT
+from harness.ledger.result import FAULT
 from harness.model import JSON
 from harness.settings.drills import Drill, Limits, Planned
 from harness.transport import Reach

@@ -23,10 +23,10 @@ from harness.drill.steady import all_numbers, meanwhile, until_steady
 from harness.errors import Unhealed
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.preflight import affordable, permitted, survivable
-from harness.ledger import keeping as ledger_keeping
+from harness.ledger import recorder as ledger_recorder
 from harness.ledger import recovering as ledger_recovering
-from harness.ledger.book import Reader
-from harness.ledger.tally import observed
+from harness.ledger.history import HistoryReader
+from harness.ledger.result import observed
 from harness.load.plan import load_spec, why_none
 from harness.load.running import offering
 from harness.model import JSON
@@ -166,7 +166,7 @@ class Drilling:
                 seed=self.options.seed,
                 hide=self.hide,
             )
-        value |= {**_limits(rules), "latency_ms": quarters(Reader(folder / "book"))}
+        value |= {**_limits(rules), "latency_ms": quarters(HistoryReader(folder / "book"))}
         return DrillOutcome(value=value, tallies=observed(tallies, place))
 
     def _permitted(self, run: Recorder) -> AbstractContextManager[DisruptionLock]:
@@ -244,7 +244,7 @@ class Drilling:
         def keeping(names: Sequence[str], *, machine: str, writes_per_s: float) -> Iterator[_Books]:
             place = f"{what}/{machine}"
             with (
-                ledger_keeping.keeping(
+                ledger_recorder.recording(
                     self.reach,
                     names=names,
                     folder=self._fresh(LEDGER, place),
@@ -303,7 +303,7 @@ def _value(part: DrillOutcome) -> Mapping[str, Any]:
 class _Books:
     """A ledger of this run: what it observed is told apart by its place."""
 
-    books: ledger_keeping.Books
+    books: ledger_recorder.Recorder
     place: str
     churn: Churn | None = None
 
@@ -323,4 +323,4 @@ class _Books:
         return {**observed(self.books.tally(), self.place), **claims}
 
     def latency_ms(self) -> Sequence[Mapping[str, float]]:
-        return quarters(Reader(self.books.folder / "book"))
+        return quarters(HistoryReader(self.books.folder / "book"))

@@ -23,9 +23,9 @@ from harness.drill.runner import Stage
 from harness.drill.schedule import drawn
 from harness.drill.soak import soak
 from harness.faults.kinds import FAULTS
-from harness.ledger import keeping as ledger_keeping
-from harness.ledger.book import Reader
-from harness.ledger.tally import observed
+from harness.ledger import recorder as ledger_recorder
+from harness.ledger.history import HistoryReader
+from harness.ledger.result import observed
 from harness.record.journal import Journal
 from harness.settings.drills import Limits
 from harness.settings.soaks import Soak
@@ -59,12 +59,12 @@ class Quiet(NoOp):
     note: Note = Field(default_factory=lambda: NOTE, exclude=True)
 
 
-class Books:
+class Recorder:
     """A ledger over fakes."""
 
     space = SPACE
 
-    def __init__(self, books: ledger_keeping.Books) -> None:
+    def __init__(self, books: ledger_recorder.Recorder) -> None:
         self.books = books
 
     def mark(self, name: str) -> None:
@@ -78,7 +78,7 @@ class Books:
         return {}
 
     def latency_ms(self) -> Sequence[Mapping[str, float]]:
-        return quarters(Reader(self.books.folder / "book"))
+        return quarters(HistoryReader(self.books.folder / "book"))
 
 
 class Visitors(NoLoad):
@@ -97,11 +97,15 @@ def main(folder: Path, last: int) -> None:
         patch.setitem(FAULTS, "no-op", Quiet)
 
         @contextmanager
-        def keeping(names: Sequence[str], *, machine: str, writes_per_s: float) -> Iterator[Books]:
+        def keeping(
+            names: Sequence[str], *, machine: str, writes_per_s: float
+        ) -> Iterator[Recorder]:
             at = folder / "ledger" / machine
-            with ledger_keeping.kept(made.stage, names, folder=at, rate_per_s=writes_per_s) as it:
+            with ledger_recorder.recorded(
+                made.stage, names, folder=at, rate_per_s=writes_per_s
+            ) as it:
                 books.append(it)
-                yield Books(it)
+                yield Recorder(it)
 
         def tell(text: str) -> None:
             if not text.startswith("holding"):
@@ -112,7 +116,7 @@ def main(folder: Path, last: int) -> None:
             if len(turns) == last:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        books: list[ledger_keeping.Books] = []
+        books: list[ledger_recorder.Recorder] = []
         turns: list[str] = []
         with Journal.create(folder / "run", PLAN.run) as journal:
             journal.append("manifest", PLAN.run, PLAN.model_dump(mode="json", by_alias=True))

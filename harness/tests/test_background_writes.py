@@ -128,7 +128,7 @@ def test_a_drill_that_says_so_keeps_what_came_of_claims_beside_its_ledger(
     monkeypatch.setattr(service, "carry_out", carried_out)
     lock = DisruptionLock(reach().kube, "run")
     monkeypatch.setattr(service, "permitted", lambda *_, **__: giving(lock))
-    keeping = "harness.drill.service.ledger_keeping.keeping"
+    keeping = "harness.drill.service.ledger_recorder.recording"
     monkeypatch.setattr(keeping, lambda *_, **__: giving(FakeBooks()))
     monkeypatch.setattr(service, "churning", lambda *_: giving(FakeChurn()))
     monkeypatch.setattr(service, "load_spec", lambda *_: None)

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from harness.drill.loads import AGAIN, HEALED_MARK, Marked, NoLoad
-from harness.ledger.tally import FAULT
+from harness.ledger.result import FAULT
 from harness.load.histogram import Histogram
 from harness.load.results import Results
 from harness.load.running import Running

@@ -18,7 +18,7 @@ import pytest
 
 from harness.drill.loads import Marked
 from harness.errors import NotProven
-from harness.ledger.tally import FAULT
+from harness.ledger.result import FAULT
 from harness.load.results import Results
 from harness.load.running import Running, offering
 from harness.load.spec import LoadSpec, Page
