@@ -10,6 +10,7 @@
     │   ├── NeverSent          a write of the ledger did surely not leave this computer
     │   ├── NotFound           the API has no such object
     │   ├── Conflict           the API's object is another than we thought
+    │   ├── Garbled            the answer is not in the form that it must have
     │   ├── Denied             the other side refused us (login, permission, certificate)
     │   └── HostKeyUnknown     the machine is not the one that was pinned
     ├── InjectFailed           a fault could not be injected as it should
@@ -74,6 +75,10 @@ class Conflict(TransportError):
 
 class Denied(TransportError):
     """The other side refused us: login, permission or certificate."""
+
+
+class Garbled(TransportError):
+    """The answer is not in the form that it must have: no JSON, or a field is missing or odd."""
 
 
 class HostKeyUnknown(TransportError):
