@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.checks.findings import Facts, Finding, conclude, facts, joined, looks, unknown, wanted
+from harness.checks.findings import (
+    Facts,
+    Finding,
+    conclude,
+    facts,
+    joined,
+    looks,
+    unknown,
+    untyped,
+    wanted,
+)
 from harness.checks.quantiles import above, count, nearest_rank, quantile
 from harness.model import Case, Verdict
 
@@ -113,7 +123,7 @@ def log_is_fast(case: Case) -> Verdict:
     """By each member's own histogram of WAL fsyncs, over a burst of small writes."""
     key = "wal_fsync_p99_ms"
     target = wanted(case, key)
-    whole = looks(case, _WRITES, [case.cluster.name])
+    whole = looks(case, untyped(_WRITES), [case.cluster.name])
     members = whole.values.get(case.cluster.name, {}).get("members", {})
     findings, worst = [], [0.0]
     for server in case.cluster.servers if whole.values else ():
