@@ -28,7 +28,7 @@ class Nodes:
     def targets(self, reach: Reach) -> Sequence[str]:
         return [reach.profile.name]
 
-    def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
+    def observe(self, reach: Reach, target: str) -> JSON:
         return dump(each(reach.kube.get("/api/v1/nodes", within_s=10.0), _node))
 
 
