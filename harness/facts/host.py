@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from harness.facts.certificates import Certificate
 from harness.facts.schema import Entry, Fact, Items
 
 HOST = Fact("host-facts", Items)
@@ -144,19 +145,25 @@ def kubeconfig(path: str) -> Entry[Owner]:
     return Entry(HOST, f"{KUBECONFIG}{path}", Owner)
 
 
-# --- certificates ---
+@dataclass(frozen=True, slots=True)
+class CertificateFile(Certificate):
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
-class Certificates:
-    """Subject and end of validity (UTC seconds) of certificates in files."""
+class CertificateFiles:
+    """Every certificate in the declared files; ``unmatched`` are patterns without a file."""
 
-    unmatched: tuple[str, ...]  # patterns of which there is no file
+    unmatched: tuple[str, ...]
     files: tuple[CertificateFile, ...]
 
 
+CERTIFICATES = Entry(HOST, "certificates", CertificateFiles)
+
+
 @dataclass(frozen=True, slots=True)
-class CertificateFile:
-    path: str
-    subject: str
-    not_after: float
+class PemFiles:
+    """What the script read of certificates: the texts (PEM) in each file."""
+
+    unmatched: tuple[str, ...]
+    files: Mapping[str, tuple[str, ...]]

@@ -8,7 +8,7 @@ other versions of the harness can be judged.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast
@@ -16,7 +16,7 @@ from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast
 from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, to_json, to_jsonable_python
 
-from harness.errors import Garbled
+from harness.errors import Garbled, HarnessError
 from harness.model import JSON
 
 T = TypeVar("T")
@@ -68,6 +68,14 @@ class Entry(Generic[T]):
     of: Fact[Items]
     name: str
     kind: type[T]
+
+
+def attempt(look: Callable[[], T]) -> Known[T] | Unknown:
+    """What a look gives, or why it raised a HarnessError."""
+    try:
+        return Known(look())
+    except HarnessError as error:
+        return Unknown(str(error))
 
 
 def read(kind: type[T], value: object) -> T:
