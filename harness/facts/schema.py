@@ -8,6 +8,7 @@ other versions of the harness can be judged.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -22,7 +23,7 @@ from harness.model import JSON
 T = TypeVar("T")
 
 _EXCERPT = 80
-_KNOWN, _UNKNOWN = "<known>", "<unknown>"
+_TAG = re.compile("<.*>")
 
 
 # Generic dataclasses have no slots: in Python 3.11, ``Known[int](1)`` fails on frozen ones that do.
@@ -40,13 +41,22 @@ class Unknown:
     error: str
 
 
-def _which(found: object) -> str:
-    return _UNKNOWN if isinstance(found, Mapping) and "error" in found else _KNOWN
+def by_key(*keys: str) -> Discriminator:
+    """Tells the members of a union apart by the first of these keys that a value has.
+
+    ``Tag("<key>")`` marks the member of a key, ``Tag("<>")`` the one for values with none of them.
+    """
+
+    def tag(found: object) -> str:
+        keyed = found if isinstance(found, Mapping) else ()
+        return f"<{next((key for key in keys if key in keyed), '')}>"
+
+    return Discriminator(tag)
 
 
 # A dataclass, or {"error": why} in its place.
 OrUnknown: TypeAlias = Annotated[
-    Annotated[T, Tag(_KNOWN)] | Annotated[Unknown, Tag(_UNKNOWN)], Discriminator(_which)
+    Annotated[T, Tag("<>")] | Annotated[Unknown, Tag("<error>")], by_key("error")
 ]
 # {"value": …} or {"error": why}.
 Item: TypeAlias = OrUnknown[Known[T]]
@@ -102,7 +112,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def _described(error: ErrorDetails) -> str:
-    place = ".".join(str(it) for it in error["loc"] if it not in (_KNOWN, _UNKNOWN))
+    place = ".".join(str(it) for it in error["loc"] if not _TAG.fullmatch(str(it)))
     seen = to_json(error["input"], fallback=repr).decode(errors="replace")
     excerpt = seen if len(seen) <= _EXCERPT else f"{seen[:_EXCERPT]}…"
     return f"{place or 'the value'}: {error['msg']}, seen {excerpt}"
