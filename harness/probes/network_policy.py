@@ -8,7 +8,6 @@ about and {"error"} when it did not; or {"error"} when the server's pod never st
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -90,7 +89,7 @@ def _connect(
     kube: Kube, space: str, servers: Mapping[str, str], patience_s: float
 ) -> dict[str, dict[str, Any]]:
     """What came of connections from friend and stranger, by client and server's machine."""
-    wanted = {
+    wanted: JSON = {
         "me": "client",
         "nonce": "none",
         "port": pods.PORT,
@@ -102,7 +101,7 @@ def _connect(
     }
 
     def from_client(client: str) -> dict[str, Any]:
-        said = pods.run_script(kube, space, client, "talk", json.dumps(wanted))
+        said = pods.run_script(kube, space, client, "talk", wanted)
         return dict(said["service"])
 
     answers = pods.in_each((_FRIEND, _STRANGER), from_client)

@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from pathlib import Path
 from typing import Any, ClassVar
 
-from harness.errors import TransportError, Unreachable
+from harness.errors import Garbled, TransportError
 from harness.model import JSON
+from harness.probes import sockets_script
 from harness.transport import Reach
+from harness.transport.remote_script import RemoteScript
 
 _ALL = range(1, 65536)
-_SCRIPT = Path(__file__).with_name("sockets_script.py").read_text(encoding="utf-8")
-_PYTHON = ("python3", "-I", "-S", "-")
+_SCRIPT = RemoteScript(sockets_script)
 # A little longer than datagrams are sent for.
 _HEARS_FOR_S = 5.0
 # Asked though nothing listens there (traceroute's first port): does any datagram come through?
@@ -106,12 +106,12 @@ def _listen(reach: Reach, machine: str, token: bytes, hear: Callable[[str], None
             heard.append(line)
             hear(line)
 
-    wanted = json.dumps({"token": token.hex(), "for_s": _HEARS_FOR_S})
-    done = reach.shell.run(machine, (*_PYTHON, wanted), stdin=_SCRIPT, within_s=60.0, hear=note)
-    if done.status != 0 or len(heard) != 2:
-        raise Unreachable(
-            f"{machine}: python3 ended with status {done.status}: {done.stderr[-300:]}",
-            remedy=f"are python3, ss and ip (iproute2) installed on {machine}?",
+    wanted: JSON = {"token": token.hex(), "for_s": _HEARS_FOR_S}
+    _SCRIPT.on(reach.shell, machine, wanted, within_s=60.0, hear=note)
+    if len(heard) != 2:
+        raise Garbled(
+            f"{machine}: {_SCRIPT.name} said {len(heard)} lines, not 2",
+            remedy=f"run ss and ip (iproute2) on {machine}: does each end?",
         )
 
 

@@ -12,7 +12,6 @@ One pod stands on each machine, and a service before each pod. The value:
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -113,7 +112,7 @@ class _Talk:
         """Let the pod on this machine talk to all the others."""
         peers = {peer: ip for peer, ip in self.ready.items() if peer != machine}
         names = self._names_of(machine)
-        wanted = {
+        wanted: JSON = {
             "me": machine,
             "nonce": self._nonce,
             "port": pods.PORT,
@@ -124,13 +123,13 @@ class _Talk:
             "names": names,
             "servers": list(self._servers),
         }
-        return self._run(machine, "talk", json.dumps(wanted))
+        return self._run(machine, "talk", wanted)
 
     def received(self, machine: str) -> Any:
         """What the pod on this machine received from all the others."""
         return self._run(machine, "report", str(pods.PORT))
 
-    def _run(self, machine: str, role: str, argument: str) -> Any:
+    def _run(self, machine: str, role: str, argument: JSON) -> Any:
         name = pods.name_of("pod", machine)
         return pods.run_script(self._kube, self._space, name, role, argument)
 
