@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast
 
 from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails, to_json, to_jsonable_python
+from pydantic_core import ErrorDetails, to_json
+from typing_extensions import TypeForm
 
 from harness.errors import Garbled, HarnessError
 from harness.model import JSON
 
+S = TypeVar("S", covariant=True)
 T = TypeVar("T")
 
 _EXCERPT = 80
@@ -64,20 +66,40 @@ Items: TypeAlias = dict[str, Item[object]]
 
 
 @dataclass(frozen=True)
-class Fact(Generic[T]):
-    """What a probe reports of one target: the probe's name and the type of the value."""
+class Answered(Known[T]):
+    """What was asked for, and how long it took to come."""
 
-    name: str
-    kind: type[T]
+    took_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Unknown):
+    """Why nothing came, and how long it was asked for."""
+
+    took_s: float | None = None
+
+
+# {"value": …, "took_s": …} or {"error": why, "took_s": …}.
+Timed: TypeAlias = Annotated[
+    Annotated[Answered[T], Tag("<>")] | Annotated[Failed, Tag("<error>")], by_key("error")
+]
 
 
 @dataclass(frozen=True)
-class Entry(Generic[T]):
+class Fact(Generic[S]):
+    """What a probe reports of one target: the probe's name and the type of the value."""
+
+    name: str
+    kind: TypeForm[S]
+
+
+@dataclass(frozen=True)
+class Entry(Generic[S]):
     """One item of a fact that is a mapping of items, each of its own type."""
 
     of: Fact[Items]
     name: str
-    kind: type[T]
+    kind: TypeForm[S]
 
 
 def attempt(look: Callable[[], T]) -> Known[T] | Unknown:
@@ -88,7 +110,7 @@ def attempt(look: Callable[[], T]) -> Known[T] | Unknown:
         return Unknown(str(error))
 
 
-def read(kind: type[T], value: object) -> T:
+def read(kind: TypeForm[T], value: object) -> T:
     """The value, plain JSON, as its type; raises Garbled with the place of the field.
 
     Numbers are not made of texts, nor integers of fractions.
@@ -102,8 +124,22 @@ def read(kind: type[T], value: object) -> T:
 
 
 def dump(value: object) -> JSON:
-    """A fact as the journal holds it: dataclasses become mappings, tuples lists."""
-    return cast(JSON, to_jsonable_python(value))
+    """A fact as the journal holds it: dataclasses become mappings, tuples lists.
+
+    An optional field (its default is None) is left out where it is None.
+    """
+    if is_dataclass(value):
+        known = {it: getattr(value, it.name) for it in fields(value)}
+        return {
+            it.name: dump(found)
+            for it, found in known.items()
+            if found is not None or it.default is not None
+        }
+    if isinstance(value, Mapping):
+        return {str(key): dump(found) for key, found in value.items()}
+    if isinstance(value, list | tuple):
+        return [dump(found) for found in value]
+    return cast(JSON, value)
 
 
 @cache

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from typing_extensions import TypeForm
+
 from harness.errors import HarnessError, TimedOut, TransportError
 from harness.model import JSON
 from harness.notices import removed_afterwards
@@ -193,9 +195,11 @@ def warnings(kube: Kube, space: str) -> dict[str, str]:
     return first
 
 
-def run_script(kube: Kube, space: str, name: str, role: str, argument: JSON) -> Any:
+def run_script(
+    kube: Kube, space: str, name: str, role: str, argument: JSON, kind: TypeForm[T]
+) -> T:
     """What ``pod_script`` says in one pod."""
-    return _SCRIPT.in_pod(kube, space, name, role, argument, within_s=25.0).value
+    return _SCRIPT.in_pod(kube, space, name, role, argument, within_s=25.0, read=kind).value
 
 
 def eventually(
