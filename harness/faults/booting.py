@@ -26,7 +26,7 @@ class Booting(Fault, ABC):
 
     started: str = ""
 
-    def resolved(self, reach: Reach, draw: Random) -> Self:  # noqa: ARG002 (nothing is drawn)
+    def resolved(self, reach: Reach, draw: Random) -> Self:
         last = max(observers.started(reach, self.machine), default="")
         return self.model_copy(update={"started": last})
 

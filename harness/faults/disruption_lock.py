@@ -45,7 +45,7 @@ class DisruptionLock:
         self._on_lost: list[Callable[[str], object]] = []
 
     def renew(self) -> None:
-        """Renew the Lease. Refused once it was lost; TransportError when the API is silent."""
+        """Renew the Lease; Refused once it was lost, TransportError without an answer."""
         with self._renewing:
             if not self._lost:
                 self._lost = _renew(self._kube, self._by) or ""

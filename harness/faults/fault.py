@@ -65,11 +65,11 @@ class Fault(Frozen, ABC):
         """The same, with words in the place of choices that cannot be made yet."""
         return self
 
-    def resolved(self, reach: Reach, draw: Random) -> Self:  # noqa: ARG002 (most name theirs)
+    def resolved(self, reach: Reach, draw: Random) -> Self:
         """The same with every choice made: whom exactly it hits, and what that was before."""
         return self
 
-    def refuse(self, reach: Reach) -> str | None:  # noqa: ARG002 (most can always be injected)
+    def refuse(self, reach: Reach) -> str | None:
         """Why it cannot be injected here; None when it can."""
         return None
 

@@ -7,28 +7,21 @@ harness, the API or the network.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from harness.errors import TransportError, Unhealed
-from harness.faults import local_undo_daemon
+from harness.errors import Garbled, ScriptNotRun, TransportError, Unhealed
+from harness.faults import agent_script, local_undo_daemon
 from harness.faults.model import HERE, Argv, Undo
 from harness.settings import Frozen
 from harness.transport import Reach
+from harness.transport.remote_script import RemoteScript
 
-AGENT = Path(__file__).with_name("agent_script.py").read_text(encoding="utf-8")
-_PYTHON = ("python3", "-I", "-S", "-")
-_NO_PROGRAM = 127  # what a shell ends with when it does not find one
+AGENT = RemoteScript(agent_script)
 _WITHIN_S = 30.0
 _UNDO_WITHIN_S = 90.0
-
-
-class _NoPython(TransportError):
-    """The machine has no interpreter: nothing can be kept there."""
 
 
 class Left(Frozen):
@@ -90,8 +83,8 @@ class NodeUndoStore:
     def missing(self) -> Sequence[str]:
         try:
             return tuple(map(str, self._ask("needs")["missing"]))
-        except _NoPython:
-            return (_PYTHON[0],)
+        except ScriptNotRun:
+            return ("python3",)
 
     def arm(self, undo: Undo) -> None:
         self._ask("arm", undo.model_dump_json())
@@ -120,23 +113,12 @@ class NodeUndoStore:
                 strays=tuple(tuple(command) for command in report["strays"]),
             )
         except (KeyError, TypeError, AttributeError, ValidationError) as error:
-            raise TransportError(f"{self._machine}: what is armed there is garbled") from error
+            raise Garbled(f"{self._machine}: what is armed there is garbled") from error
 
     def _ask(self, *words: str, within_s: float = _WITHIN_S) -> dict[str, Any]:
-        done = self._reach.shell.run(
-            self._machine, (*_PYTHON, *words), stdin=AGENT, within_s=within_s
-        )
-        if done.status == _NO_PROGRAM:
-            raise _NoPython(f"{self._machine} has no {_PYTHON[0]}")
-        try:
-            report = json.loads(done.stdout)
-        except ValueError:
-            report = None
-        if not isinstance(report, dict):
-            said = (done.stderr or done.stdout).strip()[-300:]
-            raise TransportError(
-                f"{self._machine}: the undo store ended with {done.status}: {said}"
-            )
+        report = AGENT.on(
+            self._reach.shell, self._machine, *words, within_s=within_s, read=dict[str, Any]
+        ).value
         if "error" in report:
             raise TransportError(f"{self._machine}: undo: {report['error']}")
         return report

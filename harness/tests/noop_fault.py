@@ -46,26 +46,26 @@ class NoOp(Fault):
 
     note: Note = Field(exclude=True)
 
-    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002
+    def acts(self, reach: Reach) -> Iterable[Act]:
         yield Act(place=self.machine, argv=("break",))
 
-    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         return self.machine, [("mend",)]
 
-    def inject(self, reach: Reach) -> None:  # noqa: ARG002
+    def inject(self, reach: Reach) -> None:
         self.note.stumble()
         self.note.broken = True
         self.note.stumble()
 
-    def active(self, reach: Reach) -> bool:  # noqa: ARG002
+    def active(self, reach: Reach) -> bool:
         self.note.stumble()
         return self.note.broken
 
-    def healed(self, reach: Reach) -> bool:  # noqa: ARG002
+    def healed(self, reach: Reach) -> bool:
         self.note.stumble()
         return not self.note.broken
 
-    def heal(self, reach: Reach, undo: Undo) -> None:  # noqa: ARG002
+    def heal(self, reach: Reach, undo: Undo) -> None:
         NoteUndoStore(self.note).heal(undo)
 
 

@@ -157,7 +157,7 @@ def test_what_is_sent_to_a_pod_is_whole_without_anything_of_ours(tmp_path: Path)
     arguments = [{"folder": str(tmp_path / "kinds"), "group": os.getgid()}]
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-", "adorn", "20", json.dumps(arguments)],
-        input=claim_workload._SCRIPT,
+        input=claim_workload._SCRIPT.text,
         capture_output=True,
         text=True,
         cwd=tmp_path,

@@ -26,7 +26,7 @@ class LeaseKube(FakeKube):
         self.silent = False
         self.meanwhile: dict[str, Any] | None = None
 
-    def get(self, path: str, *, within_s: float = 10.0) -> Any:  # noqa: ARG002
+    def get(self, path: str, *, within_s: float = 10.0) -> Any:
         self._answering()
         if self.kept is None:
             raise NotFound(path)
@@ -35,21 +35,21 @@ class LeaseKube(FakeKube):
             self.kept, self.meanwhile = self.meanwhile, None
         return there
 
-    def create(self, path: str, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> Any:  # noqa: ARG002
+    def create(self, path: str, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> Any:
         self._answering()
         if self.kept is not None:
             raise Conflict(path)
         self.kept = dict(manifest)
         return manifest
 
-    def apply(self, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> None:  # noqa: ARG002
+    def apply(self, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> None:
         self._answering()
         changed = self.kept is None or "by somebody" in self.kept
         if "resourceVersion" in manifest["metadata"] and changed:
             raise Conflict("changed")
         self.kept = dict(manifest)
 
-    def delete(self, path: str, *, within_s: float = 10.0) -> None:  # noqa: ARG002
+    def delete(self, path: str, *, within_s: float = 10.0) -> None:
         self._answering()
         self.kept = None
 

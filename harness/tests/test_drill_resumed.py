@@ -89,7 +89,7 @@ def test_a_drill_that_is_resumed_keeps_a_ledger_and_a_load_of_its_own(
     drilling: Drilling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Interrupting(NoOp):
-        def active(self, reach: Any) -> bool:  # noqa: ARG002
+        def active(self, reach: Any) -> bool:
             raise KeyboardInterrupt
 
     monkeypatch.setitem(FAULTS, "no-op", Interrupting)

@@ -167,7 +167,7 @@ def test_a_lease_that_is_lost_while_a_fault_is_held_has_it_taken_back_at_once() 
 
 def test_a_fault_that_stays_ends_everything() -> None:
     class Sticky(NoOp):
-        def healed(self, reach: Any) -> bool:  # noqa: ARG002
+        def healed(self, reach: Any) -> bool:
             return False
 
     world = World()
@@ -181,7 +181,7 @@ def test_a_fault_that_stays_ends_everything() -> None:
 
 def test_ctrl_c_while_the_fault_is_active_takes_it_back() -> None:
     class Interrupting(NoOp):
-        def active(self, reach: Any) -> bool:  # noqa: ARG002
+        def active(self, reach: Any) -> bool:
             raise KeyboardInterrupt
 
     world = World()
@@ -324,7 +324,7 @@ def test_a_cluster_may_want_a_drill_otherwise_and_says_why() -> None:
 
 def test_an_answer_that_an_observer_cannot_read_is_told_as_what_was_asked_last() -> None:
     class Garbled(NoOp):
-        def active(self, reach: Any) -> bool:  # noqa: ARG002
+        def active(self, reach: Any) -> bool:
             measured: dict[str, int] = {}
             return measured["usageNanoCores"] > 0
 
@@ -337,7 +337,7 @@ def test_an_answer_that_an_observer_cannot_read_is_told_as_what_was_asked_last()
 
 def test_an_answer_that_nobody_foresaw_is_said_and_ends_the_drill_only() -> None:
     class Unplanned(NoOp):
-        def resolved(self, reach: Any, draw: Any) -> Any:  # noqa: ARG002
+        def resolved(self, reach: Any, draw: Any) -> Any:
             return [][0]
 
     FAULTS["no-op"] = Unplanned  # type: ignore[index]

@@ -46,7 +46,7 @@ class Asked:
     def targets(self, reach: Reach) -> Sequence[str]:
         return [it.name for it in reach.profile.machines if it.name in self.answers]
 
-    def observe(self, reach: Reach, target: str) -> Any:  # noqa: ARG002
+    def observe(self, reach: Reach, target: str) -> Any:
         self.asked.append(target)
         answer = self.answers[target]
         if isinstance(answer, Exception):

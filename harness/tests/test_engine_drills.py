@@ -176,7 +176,7 @@ def test_without_leave_nothing_is_carried_out(tmp_path: Path) -> None:
 
 def test_a_refusal_is_the_decision_of_the_run(tmp_path: Path) -> None:
     class Refusing(FakeDrilling):
-        def carry_out(self, name: str, run: Run) -> DrillOutcome:  # noqa: ARG002
+        def carry_out(self, name: str, run: Run) -> DrillOutcome:
             raise Refused("etcd: 2 − 1 = 1, 2 needed")
 
     with pytest.raises(Refused):

@@ -107,7 +107,7 @@ def test_an_observer_that_hangs_is_left_to_itself_once_it_is_too_much() -> None:
     hanging, too_much = Event(), Event()
 
     class Hanging(NoOp):
-        def active(self, reach: Reach) -> bool:  # noqa: ARG002
+        def active(self, reach: Reach) -> bool:
             too_much.set()
             return hanging.wait(60)
 

@@ -38,7 +38,7 @@ class BesideSwarm:
         self._shell, self._report = shell, report
 
     def run(self, machine: str, argv: Sequence[str], *, stdin: str = "", **how: Any) -> Completed:
-        if stdin == swarm.SCRIPT:
+        if stdin == swarm.SCRIPT.text:
             return Completed(status=0, stdout=self._report, stderr="")
         return self._shell.run(machine, argv, stdin=stdin, **how)
 

@@ -31,7 +31,7 @@ class BreakDns(Fault):
     servers: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
 
-    def resolved(self, reach: Reach, draw: Random) -> Self:  # noqa: ARG002 (nothing is drawn)
+    def resolved(self, reach: Reach, draw: Random) -> Self:
         listed = reach.kube.get(f"/api/v1/namespaces/kube-system/pods?labelSelector={_LABEL}")
         at = [
             (it["spec"].get("nodeName") == self.machine, str(it["status"]["podIP"]))
@@ -54,10 +54,10 @@ class BreakDns(Fault):
             )
         return packets.refused(reach, self.machine, self._tables)
 
-    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002 (known without asking)
+    def acts(self, reach: Reach) -> Iterable[Act]:
         yield Act(place=self.machine, argv=("nft", self._tables))
 
-    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         return self.machine, [packets.remove(self.id)]
 
     def active(self, reach: Reach) -> bool:

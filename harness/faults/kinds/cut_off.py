@@ -19,7 +19,7 @@ class CutOff(Partition):
     # The node may have to become Ready again.
     gone_within_s: ClassVar[float] = 120.0
 
-    def drops(self, way: Way) -> Sequence[str]:  # noqa: ARG002
+    def drops(self, way: Way) -> Sequence[str]:
         return ["drop"]
 
     def active(self, reach: Reach) -> bool:

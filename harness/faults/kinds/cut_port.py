@@ -38,7 +38,7 @@ class CutPort(NetworkFault):
             )
         return super().refuse(reach)
 
-    def drops(self, way: Way) -> Sequence[str]:  # noqa: ARG002
+    def drops(self, way: Way) -> Sequence[str]:
         return [f"{self.protocol} {end} {self.port} drop" for end in ("dport", "sport")]
 
     def active(self, reach: Reach) -> bool:

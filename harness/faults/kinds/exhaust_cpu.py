@@ -18,7 +18,7 @@ class ExhaustCpu(Stress):
     # Whoever does not come to run misses heartbeats.
     blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
 
-    def stress(self, reach: Reach) -> Argv:  # noqa: ARG002 (known without asking)
+    def stress(self, reach: Reach) -> Argv:
         # As many workers as there are processors.
         return "--cpu", "0", "--cpu-load", f"{self.percent}"
 

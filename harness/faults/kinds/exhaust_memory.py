@@ -38,7 +38,7 @@ class ExhaustMemory(Stress):
         lacking = (self.percent - found.before) / 100 * whole
         return found.model_copy(update={"mib": max(0, round(lacking / _MIB))})
 
-    def stress(self, reach: Reach) -> Argv:  # noqa: ARG002 (known without asking)
+    def stress(self, reach: Reach) -> Argv:
         # Written once and then held, so that it costs no processor.
         hold = ("--vm-keep", "--vm-hang", "0", "--vm-method", "write64")
         return "--vm", "1", "--vm-bytes", f"{self.mib}m", *hold

@@ -60,11 +60,11 @@ class FillDisk(Exhaust):
             )
         return super().refuse(reach)
 
-    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002 (known without asking)
+    def acts(self, reach: Reach) -> Iterable[Act]:
         length = ("--length", f"{self.add_bytes}")
         yield Act(place=self.machine, argv=("fallocate", *length, self.file))
 
-    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         return self.machine, [("rm", "--force", self.file)]
 
     def used(self, reach: Reach) -> float:

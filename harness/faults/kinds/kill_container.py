@@ -73,7 +73,7 @@ class KillContainer(Fault):
         kill = ("tasks", "kill", "--all", "--signal=SIGKILL", self.task)
         yield Act(place=self.machine, argv=(*reach.profile.commands.ctr, *kill))
 
-    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         """The kubelet starts it again."""
         return self.machine, []
 

@@ -83,7 +83,7 @@ class KillPods(Fault):
             against_budget=self.against_budget,
         )
 
-    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002
+    def acts(self, reach: Reach) -> Iterable[Act]:
         for victim in self.victims:
             path = f"{tools.pods_path(self.namespace)}/{victim.name}?gracePeriodSeconds=0"
             yield Act(place=API, argv=("DELETE", path))

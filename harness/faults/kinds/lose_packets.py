@@ -32,7 +32,7 @@ class LosePackets(NetworkFault):
     def target(self) -> str:
         return f"{self.percent} % of the packets of {self.machine}"
 
-    def drops(self, way: Way) -> Sequence[str]:  # noqa: ARG002
+    def drops(self, way: Way) -> Sequence[str]:
         return [f"numgen random mod 100 < {self.percent} drop"]
 
     def active(self, reach: Reach) -> bool:

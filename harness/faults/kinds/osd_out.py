@@ -31,7 +31,7 @@ class OsdOut(Fault):
     def resolved(self, reach: Reach, draw: Random) -> Self:
         return self.model_copy(update={"osd": osd_of(reach, self.machine, draw)})
 
-    def refuse(self, reach: Reach) -> str | None:  # noqa: ARG002
+    def refuse(self, reach: Reach) -> str | None:
         return None if self.osd else f"{self.machine} has no osd of Ceph"
 
     def acts(self, reach: Reach) -> Iterable[Act]:

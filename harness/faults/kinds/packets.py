@@ -55,7 +55,7 @@ class NetworkFault(Fault, ABC):
     uplinks: tuple[str, ...] = ()
     line: Line | None = None
 
-    def resolved(self, reach: Reach, draw: Random) -> Self:  # noqa: ARG002 (nothing is drawn)
+    def resolved(self, reach: Reach, draw: Random) -> Self:
         return self.model_copy(
             update={
                 "uplinks": uplinks(reach, self.machine),
@@ -74,10 +74,10 @@ class NetworkFault(Fault, ABC):
     def refuse(self, reach: Reach) -> str | None:
         return refused(reach, self.machine, self.tables())
 
-    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002 (known without asking)
+    def acts(self, reach: Reach) -> Iterable[Act]:
         yield Act(place=self.machine, argv=("nft", self.tables()))
 
-    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         return self.machine, [remove(self.id)]
 
     def _statements(self, way: Way) -> Sequence[str]:
@@ -116,7 +116,7 @@ class Partition(NetworkFault, ABC):
         ]
         return f"{whole}; table netdev {MARK}{self.id} {{ {'; '.join(chains)}; }}"
 
-    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         return self.machine, [remove(self.id), remove(self.id, "netdev")]
 
 

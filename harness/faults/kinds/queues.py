@@ -24,7 +24,7 @@ class OnQueue(Fault, ABC):
 
     uplinks: tuple[str, ...] = ()
 
-    def resolved(self, reach: Reach, draw: Random) -> Self:  # noqa: ARG002 (nothing is drawn)
+    def resolved(self, reach: Reach, draw: Random) -> Self:
         return self.model_copy(update={"uplinks": packets.uplinks(reach, self.machine)})
 
     def refuse(self, reach: Reach) -> str | None:
@@ -60,12 +60,12 @@ class OnQueue(Fault, ABC):
         """The size of a ping that shows it."""
         return 56
 
-    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002 (known without asking)
+    def acts(self, reach: Reach) -> Iterable[Act]:
         for uplink in self.uplinks:
             add = ("tc", "qdisc", "add", "dev", uplink, "root", "handle", HANDLE)
             yield Act(place=self.machine, argv=(*add, *self.queue.split()))
 
-    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         # An interface that has gone took its queue along.
         delete = (
             f'tc qdisc del dev "$1" root handle {HANDLE} || '

@@ -27,12 +27,12 @@ class Reboot(Booting):
         boot = {"boot": self._boot_now(reach)}
         return super().resolved(reach, draw).model_copy(update=boot)
 
-    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002
+    def acts(self, reach: Reach) -> Iterable[Act]:
         # Later, so that our own connection is closed before sshd is.
         reboot = ("systemd-run", "--on-active=1s", "systemctl", "reboot")
         yield Act(place=self.machine, argv=reboot)
 
-    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         return self.machine, []
 
     def active(self, reach: Reach) -> bool:

@@ -45,7 +45,7 @@ class SkewClock(Fault):
     def target(self) -> str:
         return f"{self.machine} by {self.seconds:+d} s"
 
-    def resolved(self, reach: Reach, draw: Random) -> Self:  # noqa: ARG002
+    def resolved(self, reach: Reach, draw: Random) -> Self:
         for unit in _CLOCKS:
             if answers.is_active(reach, self.machine, unit):
                 return self.model_copy(update={"service": unit})
@@ -61,11 +61,11 @@ class SkewClock(Fault):
             return f"{self.seconds:+d} s would not be seen by others: at least {_LEAST_S} s are"
         return None
 
-    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002
+    def acts(self, reach: Reach) -> Iterable[Act]:
         yield Act(place=self.machine, argv=("systemctl", "stop", self.service))
         yield Act(place=self.machine, argv=("date", f"--set={self.seconds:+d} seconds"))
 
-    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         commands = [tools.start_again(self.service)]
         if self.service != "systemd-timesyncd":  # which steps by itself
             commands += [("chronyc", "waitsync", "60", "0", "0", "1"), ("chronyc", "makestep")]

@@ -39,7 +39,7 @@ class SlowDisk(Fault):
     def target(self) -> str:
         return f"the disk of {self.machine}, to {self.kib_per_s} KiB/s"
 
-    def resolved(self, reach: Reach, draw: Random) -> Self:  # noqa: ARG002 (nothing is drawn)
+    def resolved(self, reach: Reach, draw: Random) -> Self:
         disks = reach.profile.disks
         if disks is None or self.machine not in disks.osds:
             return self
@@ -58,11 +58,11 @@ class SlowDisk(Fault):
             return f"osd.{self.osd} takes {now_ms} ms to commit a write as it is"
         return None
 
-    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002 (known without asking)
+    def acts(self, reach: Reach) -> Iterable[Act]:
         assert self.limits is not None, "a fault is refused before it acts"
         yield Act(place=self.machine, argv=self.limits.setting(self.kib_per_s * 1024))
 
-    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         return self.machine, () if self.limits is None else self.limits.lifting()
 
     def active(self, reach: Reach) -> bool:

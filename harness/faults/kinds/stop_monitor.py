@@ -18,7 +18,7 @@ class StopMonitor(StopDaemon):
     blast_radius: ClassVar[frozenset[BlastRadius]] = frozenset({BlastRadius.MONITOR})
     kind: ClassVar[Literal["osd", "mon", "mds"]] = "mon"
 
-    def resolved(self, reach: Reach, draw: Random) -> Self:  # noqa: ARG002 (a machine has but one)
+    def resolved(self, reach: Reach, draw: Random) -> Self:
         names = [self.machine]
         if in_rook(reach):
             names = [daemon for daemon, at in rook_daemons(reach, "mon") if at == self.machine]

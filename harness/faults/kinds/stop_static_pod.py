@@ -43,10 +43,10 @@ class StopStaticPod(Fault):
             return f"{self.machine} is no server: it runs no {self.part}"
         return None
 
-    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002 (known without asking)
+    def acts(self, reach: Reach) -> Iterable[Act]:
         yield Act(place=self.machine, argv=("mv", self._manifest, self._aside))
 
-    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         back = 'test ! -e "$2" || mv -f "$2" "$1"'
         return self.machine, [("sh", "-c", back, "undo", self._manifest, self._aside)]
 
