@@ -9,6 +9,7 @@ import pytest
 
 from harness.checks import CHECKS
 from harness.drill.latency import quarters
+from harness.drill.resource_usage import resource_usage
 from harness.drill.schedule import Turn
 from harness.drill.soak import soak
 from harness.ledger.book import Reader
