@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.checks.claim_contents import written_and_read
-from harness.checks.findings import Finding, conclude, looks, unknown
+from harness.checks.findings import Finding, conclude, looks, unknown, untyped
 from harness.model import Case, Verdict
 
 _PROBE = "drills"
@@ -14,7 +14,7 @@ _PROBE = "drills"
 
 def survives(case: Case) -> Verdict:
     """Every block, of machines that wrote from before the fault until it had been taken back."""
-    seen = looks(case, _PROBE, case.of(_PROBE))
+    seen = looks(case, untyped(_PROBE), case.of(_PROBE))
     findings: list[Finding] = []
     blocks, slowest = 0, [0.0]
     for name, drill in seen.values.items():

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.checks import ledger, load
-from harness.checks.findings import Finding, conclude, looks, unknown
+from harness.checks.findings import Finding, conclude, looks, unknown, untyped
 from harness.model import Case, Outcome, Verdict
 
 _PROBE = "drills"
@@ -54,7 +54,10 @@ def _judged(
     case: Case, findings: list[Finding], proven: str, **numbers: Mapping[str, float]
 ) -> Verdict:
     return conclude(
-        [*findings, *_gaps(case)], looks(case, _PROBE, case.of(_PROBE)), proven=proven, **numbers
+        [*findings, *_gaps(case)],
+        looks(case, untyped(_PROBE), case.of(_PROBE)),
+        proven=proven,
+        **numbers,
     )
 
 

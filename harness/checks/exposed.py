@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any
 
-from harness.checks.findings import Finding, conclude, looks, names, unknown
+from harness.checks.findings import Finding, conclude, looks, names, unknown, untyped
 from harness.model import Case, Port, Verdict
 
 _PORTS = "open-ports"
@@ -43,7 +43,7 @@ def only_declared_ports(case: Case) -> Verdict:
     or the machine saw them come past; NOT PROVEN when no datagram came through to that address.
     A datagram to one address of a machine proves nothing about another address.
     """
-    seen = looks(case, _PORTS, [machine.name for machine in case.cluster.machines])
+    seen = looks(case, untyped(_PORTS), [machine.name for machine in case.cluster.machines])
     declared = frozenset(case.cluster.exposed_ports)
     findings = []
     if not declared:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from harness.checks.findings import Facts, Finding, conclude, looks, unknown, wanted
+from harness.checks.findings import Facts, Finding, conclude, looks, unknown, untyped, wanted
 from harness.model import Case, Verdict
 
 _PROBE = "ledger"
@@ -46,7 +46,7 @@ def _seen(case: Case) -> _Seen:
     for look in observed.values():
         value: Any = look.value or {}
         kept |= dict.fromkeys(value.get("kept", ()))
-    facts = looks(case, _PROBE, kept)
+    facts = looks(case, untyped(_PROBE), kept)
     gaps = [unknown(where, why) for where, tally in facts.values.items() for why in _unknown(tally)]
     return _Seen(facts, tuple(gaps))
 

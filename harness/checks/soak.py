@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from harness.checks import ledger, load
-from harness.checks.findings import Facts, Finding, conclude, looks, unknown, wanted
+from harness.checks.findings import Facts, Finding, conclude, looks, unknown, untyped, wanted
 from harness.model import Case, Outcome, Verdict
 
 _PROBE = "soak"
@@ -20,7 +20,7 @@ _RESUMABLE = ("stopped by hand", "its harness was killed, or broke off")
 
 def _parts(case: Case) -> tuple[Facts, Mapping[str, Any]]:
     """What was seen of the soak, part by part: one that was resumed has several."""
-    seen = looks(case, _PROBE, case.of(_PROBE))
+    seen = looks(case, untyped(_PROBE), case.of(_PROBE))
     return seen, seen.values
 
 
