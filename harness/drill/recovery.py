@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -17,6 +16,7 @@ from harness.faults.leftovers import leftovers
 from harness.faults.model import API, Act, Argv, Undo
 from harness.faults.undo_store import Left, undo_store_at
 from harness.probes import owned
+from harness.record.records import FaultEvent
 from harness.transport import Reach
 from harness.waiting import until
 
@@ -55,9 +55,7 @@ def sweep_namespaces(reach: Reach, tell: Callable[[str], object] = str) -> Itera
         )
 
 
-def recover_from_journal(
-    reach: Reach, armed: Mapping[str, Mapping[str, Any]]
-) -> Iterator[RecoveryResult]:
+def recover_from_journal(reach: Reach, armed: Mapping[str, FaultEvent]) -> Iterator[RecoveryResult]:
     """Run the undo of each fault again, from the journal, and see that the fault is gone.
 
     ``armed`` holds what the journal says of each fault that it does not know to be gone.
@@ -104,7 +102,7 @@ def _act(undo: Undo, command: Argv) -> Act:
     return Act(place=undo.place, argv=command, within_s=undo.within_s)
 
 
-def _see_gone(reach: Reach, data: Mapping[str, Any]) -> None:
+def _see_gone(reach: Reach, data: FaultEvent) -> None:
     try:
         fault = FAULTS[data["fault"]].model_validate(data["parameters"])
     except (KeyError, ValidationError) as error:  # the journal of another version
