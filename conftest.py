@@ -9,7 +9,7 @@ import steps
 
 pytest_plugins = (
     "pytester",
-    "harness.plugin",
-    "harness.allure_bridge",
+    "harness.pytest_gate.plugin",
+    "harness.pytest_gate.allure_bridge",
     *(f"steps.{module.name}" for module in pkgutil.iter_modules(steps.__path__)),
 )

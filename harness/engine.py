@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from harness.catalogue import Scenario
 from harness.drill.session import DRILLS, LEDGER, SOAK, Drilling, DrillOutcome
 from harness.errors import HarnessError, NotProven, Refused, Unhealed
 from harness.gate import Completed, Ruling, Trail
-from harness.journal import Journal, Record
 from harness.model import JSON, Observation, Outcome
 from harness.notices import collecting
 from harness.probes import Probe, owned
+from harness.pytest_gate.catalogue import Scenario
+from harness.record.journal import Journal, Record
 from harness.transport import Reach
 
 NOWHERE = "*"  # the target of an observation that says why no target could be looked at

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.crush_hosts import in_doubt, machine_of_each
 from harness.errors import TimedOut, TransportError
+from harness.facts.crush_hosts import in_doubt, machine_of_each
 from harness.transport import Reach
 from harness.transport.ceph import ask_ceph
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.checks.findings import Facts, Finding, conclude, joined, looks, unknown, wanted
-from harness.crush_hosts import by_machine
+from harness.facts.crush_hosts import by_machine
 from harness.model import Case, Verdict
 
 _PROBE = "ceph"

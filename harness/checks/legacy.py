@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harness.checks.findings import Finding, conclude, looks, unknown
+from harness.facts.mount_source import is_same
 from harness.model import Case, Verdict
-from harness.mount_source import is_same
 
 _MOUNT, _MANIFEST = "legacy-mount", "legacy-manifest"
 _SAID = 5  # differences that a reason names; all are counted

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.checks.findings import Finding, conclude, names
 from harness.checks.rook_items import declared_rook, item
-from harness.endpoints import are_same
+from harness.facts.endpoints import are_same
 from harness.model import Case, RookDeclared, Verdict
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.checks.findings import Facts, Finding, conclude, looks, names, unknown, wanted
+from harness.facts.snapshot_files import not_whole
 from harness.model import Case, Verdict
-from harness.snapshot_files import not_whole
 
 _PROBE = "etcd-snapshots"
 _HOUR_S = 3600

@@ -8,8 +8,8 @@ from typing import Any
 
 from harness.checks.findings import Finding, conclude, limited, names, unknown, wanted
 from harness.checks.swarm import SWARM, declared_of, known_of, odd_of, seen_of, untold
+from harness.facts.throttling import TOO_MANY
 from harness.model import Case, SwarmAnswer, SwarmDeclared, Verdict
-from harness.throttling import TOO_MANY
 
 
 def instances_answer(case: Case) -> Verdict:

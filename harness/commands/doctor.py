@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import typer
 
-from harness import programs
+from harness.commands import programs
 from harness.commands.output import AsJson, Cluster, say, say_json
 from harness.errors import ConfigError, HarnessError, TimedOut, TransportError, Unreachable
 from harness.faults.permissions import DISRUPTION
@@ -167,7 +167,7 @@ def _python(reach: Reach, machine: Machine) -> Line:
 
 
 def _tools(reach: Reach, machine: Machine) -> Line:
-    """Each program that probes, faults and benches run there: ``harness.programs`` lists them."""
+    """Each program that probes, faults and benches run there (``programs`` lists them)."""
     wanted = [*programs.needed(reach.profile)]
     if machine.is_server:
         wanted += programs.on_servers(reach.profile)

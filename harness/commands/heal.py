@@ -10,19 +10,19 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.bundle import pack
 from harness.checks import CHECKS
 from harness.commands.output import AsJson, Cluster, say, say_json
 from harness.drill.mending import Mended, mend_journal, mend_left, sweep_namespaces
 from harness.errors import ConfigError, HarnessError
 from harness.gate import Trail
-from harness.history import run_folder
-from harness.journal import Journal, Reader, Record
 from harness.model import Exit
-from harness.redaction import Redactor, secrets_of
+from harness.record.bundle import pack
+from harness.record.history import run_folder
+from harness.record.journal import Journal, Reader, Record
+from harness.record.redaction import Redactor, secrets_of
+from harness.record.signing import Signer
 from harness.report import draw
 from harness.settings import ROOT, Profile, load_profile
-from harness.signing import Signer
 from harness.transport import Reach, connect
 
 # Older runs are not looked into unless they are named.

@@ -14,7 +14,7 @@ from rich.table import Column, Table
 
 from harness.commands.output import AsJson, say_json
 from harness.gate import Manifest
-from harness.history import finished, took_s
+from harness.record.history import finished, took_s
 from harness.report.words import DECISIONS, OUTCOMES, duration, with_unit
 from harness.settings import ROOT
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.printable import printable
+from harness.report.printable import printable
 
 Cluster = Annotated[str, typer.Option("--cluster", help="Cluster profile, by name or path.")]
 AllowDisruption = Annotated[

@@ -10,7 +10,7 @@ import typer
 from harness.commands.output import AsJson, Cluster, say, say_json
 from harness.drill.planning import planned
 from harness.gate import Manifest
-from harness.launch import Asked, plan_run
+from harness.pytest_gate.launch import Asked, plan_run
 from harness.report.words import bound
 from harness.settings import Profile, Requirement, load_profile
 from harness.settings.drills import load_drill

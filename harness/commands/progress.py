@@ -20,9 +20,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from harness.catalogue import Scenario
 from harness.gate import Judgement, Manifest
-from harness.journal import utc_text
+from harness.pytest_gate.catalogue import Scenario
+from harness.record.journal import utc_text
 from harness.report.words import duration
 
 

@@ -8,7 +8,7 @@ import typer
 
 from harness.checks import CHECKS
 from harness.commands.output import AsJson, say, say_json
-from harness.history import run_folder
+from harness.record.history import run_folder
 from harness.report import draw, summary_lines
 from harness.report.pdf import print_pdf
 from harness.settings import ROOT

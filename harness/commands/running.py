@@ -16,7 +16,7 @@ from harness.commands.progress import Events, Progress, Teller
 from harness.errors import HarnessError
 from harness.gate import Judgement
 from harness.lab import held
-from harness.redaction import Redactor, secrets_of
+from harness.record.redaction import Redactor, secrets_of
 from harness.report import summary_lines
 from harness.settings import ROOT, Profile, load_profile
 from harness.waiting import end_like_ctrl_c

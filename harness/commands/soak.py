@@ -15,8 +15,8 @@ from harness.commands.running import run_features
 from harness.drill.schedule import shrunk
 from harness.errors import NotProven
 from harness.faults.permit import may_disrupt
-from harness.history import chosen_turns, run_folder
 from harness.model import Exit
+from harness.record.history import chosen_turns, run_folder
 from harness.settings import ROOT, load_profile
 from harness.settings.soaks import REQUIREMENT, seconds
 

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from harness.bundle import verify as verify_bundle
-from harness.bundle import verify_folder
 from harness.commands.output import AsJson, say, say_json
-from harness.history import run_folder
 from harness.model import Exit
+from harness.record.bundle import verify as verify_bundle
+from harness.record.bundle import verify_folder
+from harness.record.history import run_folder
+from harness.record.signing import believed, fingerprint, read_public
 from harness.settings import ROOT
-from harness.signing import believed, fingerprint, read_public
 
 
 def verify(

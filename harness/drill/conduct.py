@@ -45,9 +45,9 @@ from harness.errors import (
     TimedOut,
     TransportError,
 )
-from harness.faults import FAULTS
 from harness.faults.fault import Fault
 from harness.faults.keeper import keeper as keeper_of
+from harness.faults.kinds import FAULTS
 from harness.faults.life import KeeperOf, Life
 from harness.ledger.tally import FAULT
 from harness.model import JSON

@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import HarnessError, InjectFailed, NotProven
-from harness.faults import FAULTS
 from harness.faults.acting import perform
 from harness.faults.keeper import Left, keeper
+from harness.faults.kinds import FAULTS
 from harness.faults.leftovers import leftovers
 from harness.faults.model import API, Act, Argv, Undo
 from harness.probes import owned

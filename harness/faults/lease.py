@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harness.errors import Conflict, HarnessError, NotFound, Refused, TimedOut, TransportError
-from harness.journal import utc_text
+from harness.record.journal import utc_text
 from harness.transport import Kube
 from harness.waiting import until
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 
 from harness.errors import HarnessError
-from harness.faults import drain, slow_api
 from harness.faults.fault import server_beside
 from harness.faults.keeper import Left, LocalKeeper, NodeKeeper
+from harness.faults.kinds import drain, slow_api
 from harness.faults.model import API
 from harness.probes import pods
 from harness.transport import Reach

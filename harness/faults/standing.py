@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from harness.crush_hosts import by_machine, in_doubt, machine_of_each
 from harness.errors import NotProven
+from harness.facts.crush_hosts import by_machine, in_doubt, machine_of_each
 from harness.faults import replicas, seen
 from harness.faults.budget import Margin, Pool, Standing
 from harness.faults.ceph_daemon import in_rook, rook_daemons

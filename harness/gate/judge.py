@@ -14,10 +14,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from harness import exits
-from harness.catalogue import Scenario
 from harness.gate.ruling import Ruling
 from harness.gate.trail import ScenarioSeen, Trail
 from harness.model import Decision, Exit, Numbers, Outcome, merge
+from harness.pytest_gate.catalogue import Scenario
 from harness.settings import Requirement, Waiver
 
 

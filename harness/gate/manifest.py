@@ -12,8 +12,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from harness.catalogue import Scenario
 from harness.model import Cluster
+from harness.pytest_gate.catalogue import Scenario
 from harness.settings import Frozen, Requirement, Waiver
 
 

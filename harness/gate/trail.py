@@ -20,8 +20,8 @@ from harness.drill.soak import SOAKED
 from harness.errors import NotProven
 from harness.gate.manifest import Manifest
 from harness.gate.ruling import Ruling, rule
-from harness.journal import Record, hand_on
 from harness.model import Case, Observation
+from harness.record.journal import Record, hand_on
 
 _HEAL_PROVED = "heal-proved"
 

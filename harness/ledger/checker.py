@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 from typing import TypeAlias
 
 from harness.errors import NotProven
-from harness.journal import utc_text
 from harness.ledger.book import DUE, FAIL, INFO, INVOKE, MARK, OK, STOP, TOTAL, Event
 from harness.ledger.tally import FAULT, Phase, Tally
+from harness.record.journal import utc_text
 
 # A writer, and the number of a write of its that is there.
 Found: TypeAlias = tuple[str, int]

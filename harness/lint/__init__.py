@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.catalogue import read_features
 from harness.checks import CHECKS
-from harness.faults import FAULTS
+from harness.faults.kinds import FAULTS
 from harness.lint import defects, drills, faults, features, files, sentences
 from harness.lint.mistake import Mistake
+from harness.pytest_gate.catalogue import read_features
 from harness.settings import Profile, load_gates
 
 __all__ = ["Mistake", "lint"]

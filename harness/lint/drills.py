@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from harness.catalogue import Scenario
 from harness.checks import CHECKS
 from harness.faults.fault import Fault
 from harness.lint.mistake import Mistake, at
 from harness.probes import PROBES
+from harness.pytest_gate.catalogue import Scenario
 from harness.settings import flaws, line_of, parse
 from harness.settings.drills import OF_OTHERS, Drill, Planned
 from harness.settings.load import Load

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.catalogue import Scenario
 from harness.checks import CHECKS
 from harness.errors import ConfigError
 from harness.lint.mistake import Mistake
+from harness.pytest_gate.catalogue import Scenario
 from harness.settings import GateFile, Requirement, Waiver, flaws, line_of, parse
 
 # What the names of a folder's files are like, so that they are read.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.catalogue import Scenario
+from harness.pytest_gate.catalogue import Scenario
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

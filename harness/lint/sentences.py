@@ -14,10 +14,10 @@ from typing import Any
 from pytest_bdd.steps import StepFunctionContext, step_function_context_registry
 
 import steps
-from harness.catalogue import Scenario
 from harness.checks import CHECKS
 from harness.lint.mistake import Mistake, at, place
 from harness.probes import PROBES
+from harness.pytest_gate.catalogue import Scenario
 
 _SAME_AS_BEFORE = ("And", "But", "*")
 _NESTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)

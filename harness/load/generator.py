@@ -32,9 +32,9 @@ import gevent
 from gevent.socket import wait_read
 from locust.env import Environment
 
+from harness.facts.throttling import TOO_MANY, retry_after_s
 from harness.load.buckets import Bucket
 from harness.load.order import ON_TIME_S, Order, Page, due_at
-from harness.throttling import TOO_MANY, retry_after_s
 
 # RFC 8305 lets a client try the next address after a quarter of a second; most are more patient.
 _CONNECTED_WITHIN_S = 1.0

@@ -24,9 +24,9 @@ from typing import Any, ClassVar
 
 from harness.backup.ship import as_script
 from harness.errors import HarnessError, TransportError, Unreachable
+from harness.facts.snapshot_files import not_whole
 from harness.model import JSON
 from harness.probes import pods, snapshot_script
-from harness.snapshot_files import not_whole
 from harness.transport import Reach, own_folder
 from harness.transport.quantity import size_bytes
 

@@ -19,13 +19,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from harness.authority import Authority
 from harness.errors import Denied, HarnessError, TransportError, Unreachable
+from harness.facts.throttling import TOO_MANY, told
 from harness.model import JSON, IngressDeclared, IngressPage
 from harness.probes import pods, routes
 from harness.probes.certificates import describe
+from harness.probes.test_ca import Authority
 from harness.settings import Ingress as Declared
-from harness.throttling import TOO_MANY, told
 from harness.transport import HTTP, HTTPS, Answer, EntryPoint, Reach
 
 _NAME = "site"

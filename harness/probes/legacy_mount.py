@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from harness.errors import NotProven, TransportError, Unreachable
+from harness.facts.mount_source import is_same
 from harness.model import JSON
-from harness.mount_source import is_same
 from harness.settings import Legacy
 from harness.transport import Reach
 

@@ -13,8 +13,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.endpoints import split
 from harness.errors import NotFound
+from harness.facts.endpoints import split
 from harness.model import JSON, RookDeclared
 from harness.probes.objects import Described, Odd, described, listed, must, name_of, text
 from harness.transport import Kube

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from harness.checks import Check
 from harness.gate import Judgement, Trail, judge
-from harness.history import read_manifest
-from harness.journal import Reader
+from harness.record.history import read_manifest
+from harness.record.journal import Reader
 from harness.report.junit import junit
 from harness.report.page import page
 from harness.report.summary import markdown, summary_lines

@@ -6,9 +6,9 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 
-from harness.catalogue import Scenario
 from harness.gate import Finding, Judged, Judgement
 from harness.model import Outcome, merge
+from harness.pytest_gate.catalogue import Scenario
 
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 

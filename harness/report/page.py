@@ -14,10 +14,9 @@ from typing import Any
 
 import jinja2
 
-from harness.catalogue import Scenario
 from harness.gate import Collected, Judged, Judgement, PastRun, ScenarioSeen, Trail
 from harness.model import Outcome, merge
-from harness.printable import printable
+from harness.pytest_gate.catalogue import Scenario
 from harness.report.bars import bars
 from harness.report.front import (
     BARS,
@@ -33,6 +32,7 @@ from harness.report.front import (
     way_back,
     weeks,
 )
+from harness.report.printable import printable
 from harness.report.summary import again
 from harness.report.timeline import timeline
 from harness.report.words import (

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.drill.session import SOAK
 from harness.gate import Judgement, Manifest, Trail
 from harness.model import Outcome
-from harness.printable import printable
+from harness.report.printable import printable
 from harness.report.words import (
     OUTCOMES,
     account,

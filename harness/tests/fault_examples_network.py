@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.faults.break_dns import BreakDns
-from harness.faults.cut_from_peer import CutFromPeer
-from harness.faults.cut_off import CutOff
-from harness.faults.cut_one_way import CutOneWay
-from harness.faults.cut_port import CutPort
-from harness.faults.delay_packets import DelayPackets
-from harness.faults.disk_limits import DiskLimits
-from harness.faults.exhaust_cpu import ExhaustCpu
-from harness.faults.exhaust_memory import ExhaustMemory
 from harness.faults.fault import Fault
-from harness.faults.fill_disk import FillDisk
-from harness.faults.limit_bandwidth import LimitBandwidth
-from harness.faults.lose_packets import LosePackets
-from harness.faults.packets import Line
-from harness.faults.slow_disk import SlowDisk
+from harness.faults.kinds.break_dns import BreakDns
+from harness.faults.kinds.cut_from_peer import CutFromPeer
+from harness.faults.kinds.cut_off import CutOff
+from harness.faults.kinds.cut_one_way import CutOneWay
+from harness.faults.kinds.cut_port import CutPort
+from harness.faults.kinds.delay_packets import DelayPackets
+from harness.faults.kinds.disk_limits import DiskLimits
+from harness.faults.kinds.exhaust_cpu import ExhaustCpu
+from harness.faults.kinds.exhaust_memory import ExhaustMemory
+from harness.faults.kinds.fill_disk import FillDisk
+from harness.faults.kinds.limit_bandwidth import LimitBandwidth
+from harness.faults.kinds.lose_packets import LosePackets
+from harness.faults.kinds.packets import Line
+from harness.faults.kinds.slow_disk import SlowDisk
 from harness.transport import Completed
 from harness.transport.fake import ShellAnswer
 

@@ -22,11 +22,11 @@ from harness.drill.latency import quarters
 from harness.drill.loads import Load, NoLoad
 from harness.drill.schedule import drawn
 from harness.drill.soak import soak
-from harness.faults import FAULTS
-from harness.journal import Journal
+from harness.faults.kinds import FAULTS
 from harness.ledger import keeping as ledger_keeping
 from harness.ledger.book import Reader
 from harness.ledger.tally import observed
+from harness.record.journal import Journal
 from harness.settings.drills import Limits
 from harness.settings.soaks import Soak
 from harness.tests.ledger_rig import ground

@@ -22,8 +22,8 @@ PLUGINS = tuple(
     for plugin in (
         "pytest_bdd.plugin",
         "allure_pytest.plugin",
-        "harness.plugin",
-        "harness.allure_bridge",
+        "harness.pytest_gate.plugin",
+        "harness.pytest_gate.allure_bridge",
     )
     for word in ("-p", plugin)
 )

@@ -10,13 +10,13 @@ from typing import Any, cast
 
 import yaml
 
-from harness.catalogue import Scenario, Step
 from harness.checks import Check
 from harness.engine import Run
 from harness.gate import Judgement, Manifest, Trail, judge
-from harness.journal import Journal, Reader
 from harness.model import JSON, Case, Cluster, Machine, Outcome, Verdict
 from harness.probes import Probe
+from harness.pytest_gate.catalogue import Scenario, Step
+from harness.record.journal import Journal, Reader
 from harness.settings import Profile, Requirement, Waiver
 from harness.settings.files import Frozen
 from harness.transport import Reach

@@ -13,11 +13,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import bundle, cli
-from harness.bundle import MANIFEST, NAME, SIGNATURE, Verified, pack, verify, verify_folder
+from harness import cli
 from harness.commands import verify as command
 from harness.errors import ConfigError
-from harness.signing import Signer, believed, fingerprint, read_public
+from harness.record import bundle
+from harness.record.bundle import MANIFEST, NAME, SIGNATURE, Verified, pack, verify, verify_folder
+from harness.record.signing import Signer, believed, fingerprint, read_public
 from harness.tests.project import Project
 
 FILES = {"journal.jsonl": '{"a": 1}\n', "verdict.json": "{}", "evidence/ab.txt": "x" * 5000}

@@ -35,7 +35,7 @@ from harness.tests.stage import CHECKS, REQUIREMENT, FakeProbe, reach, write_pro
 CONFTEST = """
 from pytest_bdd import given, parsers, then
 
-pytest_plugins = ("harness.plugin", "harness.allure_bridge")
+pytest_plugins = ("harness.pytest_gate.plugin", "harness.pytest_gate.allure_bridge")
 
 @given("answers")
 def answers(run):
@@ -370,7 +370,7 @@ def test_a_plan_names_targets_scenarios_and_gaps(cutover: Callable[..., Ended]) 
 
 
 def test_the_parts_of_a_path_are_not_needed_to_find_a_run(tmp_path: Path) -> None:
-    from harness.history import run_folder
+    from harness.record.history import run_folder
 
     (tmp_path / "run").mkdir()
     (tmp_path / "run/journal.jsonl").write_text("")

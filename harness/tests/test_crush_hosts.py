@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from harness.bench.ceph import osds
 from harness.checks import CHECKS
-from harness.crush_hosts import by_machine, in_doubt, machine_of_each
 from harness.errors import NotProven
+from harness.facts.crush_hosts import by_machine, in_doubt, machine_of_each
 from harness.faults import standing as faults_standing
 from harness.faults.budget import Standing, refusal
+from harness.faults.kinds.stop_osd import osd_of
 from harness.faults.model import Takes
-from harness.faults.stop_osd import osd_of
 from harness.model import Case, Outcome
 from harness.probes.ceph import Ceph
 from harness.tests.clean_case import Seen, case, clean

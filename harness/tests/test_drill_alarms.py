@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.drill.watch import Sample, Storage, Watch
-from harness.faults import FAULTS
+from harness.faults.kinds import FAULTS
 from harness.settings.drills import Limits
 from harness.tests.drill_world import World
 from harness.tests.fault_examples import whole_cluster

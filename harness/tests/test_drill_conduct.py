@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from harness.drill.conduct import carry_out
 from harness.drill.ending import BY_HAND
 from harness.errors import InjectFailed, NotProven, Refused, TransportError, Unhealed
-from harness.faults import FAULTS
-from harness.journal import Reader
+from harness.faults.kinds import FAULTS
 from harness.model import Decision
+from harness.record.journal import Reader
 from harness.settings.drills import DrillChange
 from harness.tests.drill_world import WHOLE_LIFE, World, drill
 from harness.tests.noop_fault import NoOp, Note

@@ -14,7 +14,7 @@ from harness.drill import session
 from harness.drill.conduct import Stage
 from harness.drill.session import Drilling, Options
 from harness.errors import NotProven
-from harness.faults import FAULTS
+from harness.faults.kinds import FAULTS
 from harness.faults.lease import Hold
 from harness.ledger.book import Reader
 from harness.ledger.keeping import Books, kept

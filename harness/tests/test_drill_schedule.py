@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.drill.schedule import Turn, drawn, shrunk
 from harness.errors import ConfigError
-from harness.faults import FAULTS
+from harness.faults.kinds import FAULTS
 from harness.settings.soaks import Soak, load_soak, seconds
 
 SOAK = Soak.model_validate(

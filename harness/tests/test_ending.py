@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import __version__
-from harness.history import finished
-from harness.launch import point_latest
+from harness.pytest_gate.launch import point_latest
+from harness.record.history import finished
 from harness.report.summary import plain
 from harness.settings import ROOT
 

@@ -10,9 +10,9 @@ import pytest
 
 from harness.engine import side_by_side
 from harness.errors import NotProven, Refused, Unreachable
-from harness.journal import Reader
 from harness.model import Decision, Outcome
 from harness.notices import removed_afterwards
+from harness.record.journal import Reader
 from harness.tests.stage import (
     FakeProbe,
     manifest,

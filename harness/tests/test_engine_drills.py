@@ -16,8 +16,8 @@ from harness.drill.soak import BROKE_OFF, RESUMABLE, SOAKED
 from harness.engine import Run
 from harness.errors import NotProven, Refused, TransportError, Unhealed
 from harness.gate import Trail, judge
-from harness.journal import Journal, Reader
 from harness.model import Decision
+from harness.record.journal import Journal, Reader
 from harness.tests import clean_drills
 from harness.tests.stage import manifest, reach, requirement, scenario
 

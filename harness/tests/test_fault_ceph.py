@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from harness.faults.ceph_daemon import StopDaemon
-from harness.faults.fail_mds import FailMds
-from harness.faults.osd_out import OsdOut
-from harness.faults.stop_containerd import StopContainerd
-from harness.faults.stop_monitor import StopMonitor
-from harness.faults.stop_osd import StopOsd
+from harness.faults.kinds.fail_mds import FailMds
+from harness.faults.kinds.osd_out import OsdOut
+from harness.faults.kinds.stop_containerd import StopContainerd
+from harness.faults.kinds.stop_monitor import StopMonitor
+from harness.faults.kinds.stop_osd import StopOsd
 from harness.tests.fault_examples import ANSWERS, CEPH, ID, READY, whole_cluster
 from harness.transport import Completed, Reach
 

@@ -13,12 +13,12 @@ import pytest
 from harness.errors import InjectFailed, TransportError
 from harness.faults.acting import perform
 from harness.faults.booting import Booting
-from harness.faults.hard_reset import HardReset
+from harness.faults.kinds.hard_reset import HardReset
+from harness.faults.kinds.power_off import PowerOff
+from harness.faults.kinds.reboot import Reboot
+from harness.faults.kinds.skew_clock import SkewClock
+from harness.faults.kinds.slow_api import SlowApi
 from harness.faults.model import API, Act
-from harness.faults.power_off import PowerOff
-from harness.faults.reboot import Reboot
-from harness.faults.skew_clock import SkewClock
-from harness.faults.slow_api import SlowApi
 from harness.tests.fault_examples import ASKED, ID, has_ended, whole_cluster
 from harness.tests.stage import reach
 from harness.transport import Answer, Completed, Reach

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness.errors import Conflict, NotFound, Refused, Unreachable
 from harness.faults import lease
-from harness.journal import utc_text
+from harness.record.journal import utc_text
 from harness.transport.fake import FakeKube
 from harness.waiting import until
 

@@ -13,13 +13,14 @@ import pytest
 
 from harness.drill.mending import mend_journal, mend_left
 from harness.errors import NotProven, Refused, TimedOut, Unreachable
-from harness.faults import lease, permit, slow_api
+from harness.faults import lease, permit
 from harness.faults.budget import Standing
+from harness.faults.kinds import slow_api
+from harness.faults.kinds.stop_rke2 import StopRke2
+from harness.faults.kinds.stop_static_pod import StopStaticPod
 from harness.faults.leftovers import leftovers
 from harness.faults.model import EVERYTHING
 from harness.faults.permit import affordable, may_disrupt, permitted, survivable
-from harness.faults.stop_rke2 import StopRke2
-from harness.faults.stop_static_pod import StopStaticPod
 from harness.probes import owned
 from harness.settings import Profile
 from harness.tests.fault_examples import pod, whole_cluster

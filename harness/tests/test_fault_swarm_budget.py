@@ -11,9 +11,9 @@ import pytest
 
 from harness.errors import Refused
 from harness.faults import lease, permit
+from harness.faults.kinds.power_off import PowerOff
+from harness.faults.kinds.stop_rke2 import StopRke2
 from harness.faults.permit import affordable
-from harness.faults.power_off import PowerOff
-from harness.faults.stop_rke2 import StopRke2
 from harness.faults.swarm_budget import Service, margins, swarm_margins
 from harness.probes import swarm
 from harness.tests.fault_examples import whole_cluster

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from harness.errors import HarnessError, Refused
-from harness.faults import FAULTS, lease, line
+from harness.faults import lease, line
 from harness.faults.fault import Fault
+from harness.faults.kinds import FAULTS
 from harness.faults.model import Act, Undo
 from harness.faults.permit import affordable
 from harness.tests.fault_examples import EXAMPLES, whole_cluster

@@ -13,15 +13,15 @@ import pytest
 
 from harness.errors import TransportError
 from harness.faults import asking_script, line
-from harness.faults.break_dns import BreakDns
-from harness.faults.cut_from_peer import CutFromPeer
-from harness.faults.cut_off import CutOff
-from harness.faults.cut_one_way import CutOneWay
-from harness.faults.cut_port import CutPort
-from harness.faults.delay_packets import DelayPackets
-from harness.faults.limit_bandwidth import LimitBandwidth
-from harness.faults.lose_packets import LosePackets
-from harness.faults.packets import Line
+from harness.faults.kinds.break_dns import BreakDns
+from harness.faults.kinds.cut_from_peer import CutFromPeer
+from harness.faults.kinds.cut_off import CutOff
+from harness.faults.kinds.cut_one_way import CutOneWay
+from harness.faults.kinds.cut_port import CutPort
+from harness.faults.kinds.delay_packets import DelayPackets
+from harness.faults.kinds.limit_bandwidth import LimitBandwidth
+from harness.faults.kinds.lose_packets import LosePackets
+from harness.faults.kinds.packets import Line
 from harness.tests.fault_examples import ANSWERS, ID, whole_cluster
 from harness.tests.fault_examples_network import LINE, NAME_SERVERS, OWN, UPLINK, coredns
 from harness.transport import Completed, Reach

@@ -13,11 +13,11 @@ import pytest
 
 from harness.errors import InjectFailed
 from harness.faults import agent_script
-from harness.faults.disk_limits import DiskLimits
-from harness.faults.exhaust_cpu import ExhaustCpu
-from harness.faults.exhaust_memory import ExhaustMemory
-from harness.faults.fill_disk import FillDisk
-from harness.faults.slow_disk import SlowDisk
+from harness.faults.kinds.disk_limits import DiskLimits
+from harness.faults.kinds.exhaust_cpu import ExhaustCpu
+from harness.faults.kinds.exhaust_memory import ExhaustMemory
+from harness.faults.kinds.fill_disk import FillDisk
+from harness.faults.kinds.slow_disk import SlowDisk
 from harness.tests.fault_examples import ANSWERS, ID, has_ended, whole_cluster
 from harness.transport import Completed, Reach
 from harness.transport.fake import FakeKube, FakeShell, ShellAnswer

@@ -10,9 +10,9 @@ import pytest
 
 from harness.errors import NotListening, TimedOut, TransportError
 from harness.faults import line
+from harness.faults.kinds.stop_etcd import StopEtcd
+from harness.faults.kinds.stop_static_pod import StopStaticPod
 from harness.faults.seen import answers_peer
-from harness.faults.stop_etcd import StopEtcd
-from harness.faults.stop_static_pod import StopStaticPod
 from harness.tests.fault_examples import ID, whole_cluster
 from harness.transport import Answer, Completed
 from harness.transport.fake import FakeKube

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from harness import plugin, transport
+from harness import transport
 from harness.errors import ConfigError
 from harness.evidence import Piece
+from harness.pytest_gate import plugin
+from harness.record.signing import Signer
 from harness.settings import config_dir
-from harness.signing import Signer
 from harness.tests.project import ARGUMENTS, GOOD, PLUGINS, REQUIRED, Project, scenario_of
 from harness.tests.stage import REQUIREMENT
 

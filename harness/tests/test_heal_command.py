@@ -15,7 +15,7 @@ from harness.commands import heal as command
 from harness.commands.heal import heal
 from harness.drill.mending import Mended
 from harness.gate import Manifest
-from harness.journal import Journal
+from harness.record.journal import Journal
 from harness.tests.stage import manifest
 from harness.tests.test_fault_permit import cluster
 from harness.transport import Reach

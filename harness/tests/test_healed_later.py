@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness import journal as module
 from harness.gate import Trail
-from harness.journal import Journal, Reader
 from harness.model import Decision, Outcome
+from harness.record import journal as module
+from harness.record.journal import Journal, Reader
 from harness.report import draw, verdict_text
 from harness.settings import Waiver
 from harness.tests.stage import CHECKS, manifest, play, require, running, waiver

@@ -8,8 +8,8 @@ import pytest
 
 from harness.drill.schedule import Turn
 from harness.errors import ConfigError
-from harness.history import chosen_turns, recorded, recorded_seed
-from harness.journal import Journal
+from harness.record.history import chosen_turns, recorded, recorded_seed
+from harness.record.journal import Journal
 
 TURN = Turn(number=1, pause_s=1, machine="one", fault="cut-off", hold_s=2, seed=3)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.bundle import verify_folder
-from harness.journal import Journal, Reader
+from harness.record.bundle import verify_folder
+from harness.record.journal import Journal, Reader
+from harness.record.signing import Signer
 from harness.settings import ROOT
-from harness.signing import Signer
 from harness.tests.project import GOOD, STEPS
 from harness.tests.stage import REQUIREMENT, write_project
 from harness.waiting import uninterrupted, until
@@ -31,7 +31,7 @@ from harness import checks, engine, probes, transport
 from harness.tests.stage import CHECKS, FakeProbe, reach
 from harness.transport import fake
 
-pytest_plugins = ("harness.plugin", "harness.allure_bridge")
+pytest_plugins = ("harness.pytest_gate.plugin", "harness.pytest_gate.allure_bridge")
 
 def stop_here():
     Path("here").touch()
@@ -119,7 +119,7 @@ def test_a_record_that_is_interrupted_is_not_there_at_all(
     with Journal.create(tmp_path / "run", "r") as journal:
         journal.append("note", "a", 1)
         with monkeypatch.context() as patch:
-            patch.setattr("harness.journal.os.fsync", interrupted)
+            patch.setattr("harness.record.journal.os.fsync", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 journal.append("note", "b", 2)
         journal.append("note", "c", 3)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import ConfigError, NotProven, Refused
-from harness.journal import INLINE_BYTES, Journal, Reader, Record
+from harness.record.journal import INLINE_BYTES, Journal, Reader, Record
 
 RUN = "20261124T120000Z-week01-7f3a"
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from harness.errors import NotProven
 from harness.gate import FaultSeen, Judged, Judgement, Manifest, Trail, decide
-from harness.journal import Reader
 from harness.model import Decision, Outcome, merge
+from harness.record.journal import Reader
 from harness.tests.stage import (
     CHECKS,
     FakeProbe,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.catalogue import read_features
 from harness.lint import defects, faults, files, sentences
 from harness.lint.features import unbound
 from harness.lint.mistake import Mistake
+from harness.pytest_gate.catalogue import read_features
 from harness.tests.stage import CHECKS, REQUIREMENT, fast_enough, write_project
 
 WAIVER = """schema: 1

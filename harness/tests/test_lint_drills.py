@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.catalogue import read_features
-from harness.faults import FAULTS
+from harness.faults.kinds import FAULTS
 from harness.lint.drills import lint
+from harness.pytest_gate.catalogue import read_features
 from harness.settings import ROOT
 from harness.settings import drills as settings_drills
 from harness.settings.drills import drill_names

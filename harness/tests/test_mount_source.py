@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.mount_source import is_same
+from harness.facts.mount_source import is_same
 
 FSID = "b7f5c1f0-0000-4000-8000-000000000001"
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness.authority import Authority
 from harness.errors import Denied, TimedOut, TransportError, Unreachable
+from harness.probes.test_ca import Authority
 from harness.settings import Ingress
 from harness.tests.probe_rig import PROFILE, observe, reach
 from harness.tests.test_probe_edge import Edge, gone

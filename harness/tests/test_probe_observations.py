@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.authority import Authority
 from harness.errors import NotListening, TransportError, Unreachable
 from harness.probes import PROBES
 from harness.probes.permissions import PERMISSIONS, Permission, all_permissions
+from harness.probes.test_ca import Authority
 from harness.tests.mutilated import mutilate
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Answer, Completed

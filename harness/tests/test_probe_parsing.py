@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.authority import Authority
 from harness.errors import TransportError
 from harness.probes import metrics
 from harness.probes.certificates import describe
 from harness.probes.host_facts import clock, etcd_metrics
+from harness.probes.test_ca import Authority
 
 RECORDED = Path(__file__).with_name("recorded")
 

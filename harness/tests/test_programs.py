@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness.programs import PROGRAMS, needed, on_servers
+from harness.commands.programs import PROGRAMS, needed, on_servers
 from harness.settings import load_profile
 
 RUNS_ON_MACHINES = ("probes", "faults", "bench", "backup", "evidence", "provision")

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.journal import Journal
-from harness.redaction import TOKEN, Redactor, secrets_of
+from harness.record.journal import Journal
+from harness.record.redaction import TOKEN, Redactor, secrets_of
 from harness.settings import Profile
 from harness.tests.stage import PROFILE
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.checks import CHECKS
-from harness.endpoints import addresses, are_same
+from harness.facts.endpoints import addresses, are_same
 from harness.model import Case, Observation, Outcome
 from harness.tests import rook_objects
 from harness.tests.clean_cluster import NOW

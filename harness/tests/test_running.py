@@ -9,7 +9,7 @@ import pytest
 
 from harness.commands.progress import Events
 from harness.commands.running import Outcome, run_pytest
-from harness.redaction import Redactor
+from harness.record.redaction import Redactor
 
 
 def test_a_plugin_that_happens_to_be_installed_has_no_say(
@@ -26,5 +26,5 @@ def test_a_plugin_that_happens_to_be_installed_has_no_say(
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     with pytest.raises(SystemExit, match="a stranger was asked"):
         pytest.main([str(tests)])
-    ours = ["-p", "harness.plugin", str(tests / "test_one.py")]
+    ours = ["-p", "harness.pytest_gate.plugin", str(tests / "test_one.py")]
     assert run_pytest(ours, Outcome(), Events(), Redactor()) == 0

@@ -25,13 +25,13 @@ from harness.drill.schedule import Turn, drawn
 from harness.drill.session import Drilling, DrillOutcome, Options
 from harness.drill.soak import BROKE_OFF, rebuilt, soak
 from harness.errors import NotListening, NotProven, TransportError, Unhealed
-from harness.faults import FAULTS
+from harness.faults.kinds import FAULTS
 from harness.faults.lease import Hold
 from harness.gate import Trail
-from harness.journal import Journal, Reader
 from harness.ledger.book import Book
 from harness.ledger.recovering import read_again, recovered
 from harness.model import Outcome, Verdict
+from harness.record.journal import Journal, Reader
 from harness.settings import ROOT
 from harness.settings.soaks import load_soak
 from harness.tests import clean_drills

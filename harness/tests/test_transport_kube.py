@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import websocket
 
-from harness.authority import Authority
 from harness.errors import (
     ConfigError,
     Conflict,
@@ -23,6 +22,7 @@ from harness.errors import (
     TransportError,
     Unreachable,
 )
+from harness.probes.test_ca import Authority
 from harness.tests.api_server import (
     EXEC,
     TOKEN,

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.authority import Authority
 from harness.errors import Denied, NotListening, TimedOut, Unreachable
+from harness.probes.test_ca import Authority
 from harness.transport import EntryPoint, outside
 from harness.transport.deadline import hang_up
 from harness.transport.outside import Network

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from harness.catalogue import Scenario
 from harness.engine import Run
 from harness.errors import NotProven
 from harness.gate import Judgement
 from harness.model import Decision, Exit, Outcome
+from harness.pytest_gate.catalogue import Scenario
 from harness.report import summary_lines
 from harness.report.page import page
 from harness.tests.stage import manifest, play, require, running, scenario, waiver

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from harness.authority import Authority
 from harness.load.order import Order, Page, users_for
+from harness.probes.test_ca import Authority
 
 HERE, NOBODY = "127.0.0.1", "127.0.0.2"
 SITE = "shop.example"

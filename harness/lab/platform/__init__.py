@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness.authority import Authority
 from harness.lab import archives, builds
 from harness.lab.kubernetes import insist
 from harness.lab.shape import LAB, Lab
+from harness.probes.test_ca import Authority
 
 MANIFESTS = LAB / "platform/manifests"
 

@@ -21,9 +21,9 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from harness.faults.drain import Drain
 from harness.faults.fault import Fault
-from harness.faults.kill_pods import KillPods
+from harness.faults.kinds.drain import Drain
+from harness.faults.kinds.kill_pods import KillPods
 from harness.faults.life import Life
 from harness.probes import pods
 from harness.settings import load_profile

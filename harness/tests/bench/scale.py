@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.gate import Manifest
-from harness.journal import dumps
+from harness.record.journal import dumps
 from harness.report import draw
 from harness.tests.stage import CHECKS, manifest, requirement, scenario
 

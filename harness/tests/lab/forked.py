@@ -19,7 +19,13 @@ from harness.settings import ROOT
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
-    ["harness.cli", "harness.plugin", "harness.transport.kube", "pytest_bdd", "allure_pytest"]
+    [
+        "harness.cli",
+        "harness.pytest_gate.plugin",
+        "harness.transport.kube",
+        "pytest_bdd",
+        "allure_pytest",
+    ]
 )
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from harness.faults import FAULTS
+from harness.faults.kinds import FAULTS
 from harness.faults.life import Life
-from harness.journal import Journal
+from harness.record.journal import Journal
 from harness.settings import load_profile
 from harness.transport import connect
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from harness import cli
 from harness.drill import session
-from harness.journal import Journal, Record
+from harness.record.journal import Journal, Record
 from harness.settings.drills import Drill, load_drill
 
 HOLD_S = 5.0

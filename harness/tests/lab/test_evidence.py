@@ -14,9 +14,9 @@ import zstandard
 
 from harness import checks
 from harness.gate import Trail
-from harness.journal import Reader
 from harness.lab.shape import Lab, Node
-from harness.redaction import TOKEN
+from harness.record.journal import Reader
+from harness.record.redaction import TOKEN
 from harness.settings import ROOT
 from harness.tests.lab import objects
 from harness.tests.lab.world import Ruling, World

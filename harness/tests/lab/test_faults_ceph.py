@@ -8,11 +8,11 @@ from typing import Any, TypeAlias
 import pytest
 
 from harness.faults import seen
-from harness.faults.fail_mds import FailMds
 from harness.faults.fault import Fault
-from harness.faults.osd_out import OsdOut
-from harness.faults.stop_monitor import StopMonitor
-from harness.faults.stop_osd import StopOsd
+from harness.faults.kinds.fail_mds import FailMds
+from harness.faults.kinds.osd_out import OsdOut
+from harness.faults.kinds.stop_monitor import StopMonitor
+from harness.faults.kinds.stop_osd import StopOsd
 from harness.tests.lab.breaking import Do, inside
 from harness.tests.lab.lived import Record, active
 from harness.tests.lab.world import World

@@ -9,16 +9,16 @@ import pytest
 
 from harness.errors import NotProven
 from harness.faults import line, seen
-from harness.faults.break_dns import BreakDns
-from harness.faults.cut_from_peer import CutFromPeer
-from harness.faults.cut_off import CutOff
-from harness.faults.cut_one_way import CutOneWay
-from harness.faults.cut_port import CutPort
-from harness.faults.delay_packets import DelayPackets
 from harness.faults.fault import Fault
 from harness.faults.keeper import NodeKeeper
-from harness.faults.limit_bandwidth import LimitBandwidth
-from harness.faults.lose_packets import LosePackets
+from harness.faults.kinds.break_dns import BreakDns
+from harness.faults.kinds.cut_from_peer import CutFromPeer
+from harness.faults.kinds.cut_off import CutOff
+from harness.faults.kinds.cut_one_way import CutOneWay
+from harness.faults.kinds.cut_port import CutPort
+from harness.faults.kinds.delay_packets import DelayPackets
+from harness.faults.kinds.limit_bandwidth import LimitBandwidth
+from harness.faults.kinds.lose_packets import LosePackets
 from harness.lab.shape import Node
 from harness.tests.lab.breaking import Do, inside
 from harness.tests.lab.lived import Record, active, as_before, new_id, refusal, traces

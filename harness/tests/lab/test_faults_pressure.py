@@ -9,13 +9,13 @@ from contextlib import contextmanager, nullcontext
 import pytest
 
 from harness.errors import InjectFailed
-from harness.faults.exhaust_cpu import ExhaustCpu
-from harness.faults.exhaust_memory import ExhaustMemory
 from harness.faults.fault import Fault
-from harness.faults.fill_disk import FillDisk
 from harness.faults.keeper import NodeKeeper
+from harness.faults.kinds.exhaust_cpu import ExhaustCpu
+from harness.faults.kinds.exhaust_memory import ExhaustMemory
+from harness.faults.kinds.fill_disk import FillDisk
+from harness.faults.kinds.slow_disk import SlowDisk
 from harness.faults.model import Argv
-from harness.faults.slow_disk import SlowDisk
 from harness.tests.lab.breaking import inside
 from harness.tests.lab.lived import Record, active, as_before, new_id, traces
 from harness.tests.lab.red import beside

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.faults.cut_off import CutOff
-from harness.faults.cut_port import CutPort
 from harness.faults.fault import Fault
-from harness.faults.kill_speaker import KillSpeaker
-from harness.faults.lose_packets import LosePackets
+from harness.faults.kinds.cut_off import CutOff
+from harness.faults.kinds.cut_port import CutPort
+from harness.faults.kinds.kill_speaker import KillSpeaker
+from harness.faults.kinds.lose_packets import LosePackets
 from harness.lab.shape import Lab
 from harness.tests.lab import objects
 from harness.tests.lab.breaking import Do, inside

@@ -21,9 +21,9 @@ import pytest
 
 from harness.faults import lease
 from harness.faults.life import LEASE_S as LIFE_LEASE_S
-from harness.journal import Reader, Record
 from harness.model import Exit
 from harness.probes import pods
+from harness.record.journal import Reader, Record
 from harness.settings import ROOT
 from harness.tests.lab.breaking import inside
 from harness.tests.lab.forked import cutover

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from harness.authority import Authority
+from harness.probes.test_ca import Authority
 from harness.tests.lab import objects
 from harness.tests.lab.red import beside, changed, says
 from harness.tests.lab.world import World

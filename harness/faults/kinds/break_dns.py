@@ -1,0 +1,76 @@
+"""Names are not found on one machine, and its name server answers nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from random import Random
+from typing import ClassVar, Self
+
+from harness.faults import line
+from harness.faults.fault import Fault, peer
+from harness.faults.kinds import packets
+from harness.faults.model import NOTHING, Act, Argv, Takes
+from harness.faults.replicas import is_whole
+from harness.transport import Reach
+
+_LABEL = "k8s-app%3Dkube-dns"
+_DROP = ("meta l4proto { tcp, udp } th dport 53 drop", "meta l4proto { tcp, udp } th sport 53 drop")
+
+
+class BreakDns(Fault):
+    """Drop what goes to or from port 53 on a machine on which CoreDNS runs.
+
+    ``servers`` are the addresses of the pods of CoreDNS there, ``others`` those on other machines:
+    one of them must answer, unless ``even_all`` lets the last one fall silent. The machine's own
+    loopback is left alone: what it knows by itself it still knows.
+    """
+
+    name: ClassVar[str] = "break-dns"
+    takes: ClassVar[frozenset[Takes]] = NOTHING
+
+    servers: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+
+    def resolved(self, reach: Reach, draw: Random) -> Self:  # noqa: ARG002 (nothing is drawn)
+        listed = reach.kube.get(f"/api/v1/namespaces/kube-system/pods?labelSelector={_LABEL}")
+        at = [
+            (it["spec"].get("nodeName") == self.machine, str(it["status"]["podIP"]))
+            for it in listed["items"]
+            if is_whole(it)
+        ]
+        here, elsewhere = (tuple(ip for mine, ip in at if mine is own) for own in (True, False))
+        return self.model_copy(update={"servers": here, "others": elsewhere})
+
+    def refuse(self, reach: Reach) -> str | None:
+        if not self.servers:
+            return f"no ready pod of CoreDNS is on {self.machine}: nobody would see it fall silent"
+        silent = [server for server in self.servers if not self._answers(reach, server)]
+        if silent:
+            return f"CoreDNS at {', '.join(silent)} answers no other machine as it is"
+        if not self.even_all and not any(self._answers(reach, it) for it in self.others):
+            return (
+                f"name servers that answer: {len(self.servers)} − {len(self.servers)} = 0, 1 "
+                f"needed: none on another machine than {self.machine} does"
+            )
+        return packets.refused(reach, self.machine, self._tables)
+
+    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002 (known without asking)
+        yield Act(place=self.machine, argv=("nft", self._tables))
+
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+        return self.machine, [packets.remove(self.id)]
+
+    def active(self, reach: Reach) -> bool:
+        return not any(self._answers(reach, server) for server in self.servers)
+
+    def healed(self, reach: Reach) -> bool:
+        return all(self._answers(reach, server) for server in self.servers)
+
+    def _answers(self, reach: Reach, server: str) -> bool:
+        name = f"kubernetes.default.svc.{reach.profile.kubernetes.domain}"
+        return line.names(reach, peer(reach, self.machine).name, server, name)
+
+    @property
+    def _tables(self) -> str:
+        inside = [f'{word} "lo" accept' for word in ("iifname", "oifname")]
+        return packets.table(self.id, (inside[0], *_DROP), (inside[1], *_DROP))

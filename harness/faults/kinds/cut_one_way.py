@@ -1,0 +1,36 @@
+"""A machine hears nobody, or nobody hears it, while the other way goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from harness.faults import seen
+from harness.faults.kinds.packets import Deaf, Way
+from harness.faults.model import EVERYTHING, Takes
+from harness.transport import Reach
+
+
+class CutOneWay(Deaf):
+    """Drop all that arrives at a machine (in), or all that leaves it (out), but for our own SSH."""
+
+    name: ClassVar[str] = "cut-one-way"
+    takes: ClassVar[frozenset[Takes]] = EVERYTHING
+    # The node may have to become Ready again.
+    gone_within_s: ClassVar[float] = 120.0
+
+    direction: Literal["in", "out"]
+
+    @property
+    def target(self) -> str:
+        return f"what {'arrives at' if self.direction == 'in' else 'leaves'} {self.machine}"
+
+    def drops(self, way: Way) -> Sequence[str]:
+        cut = "arriving" if self.direction == "in" else "leaving"
+        return ["drop"] if way == cut else []
+
+    def active(self, reach: Reach) -> bool:
+        return not seen.answers_peer(reach, self.machine)
+
+    def healed(self, reach: Reach) -> bool:
+        return seen.answers_peer(reach, self.machine) and seen.is_ready(reach, self.machine)

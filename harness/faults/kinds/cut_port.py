@@ -1,0 +1,53 @@
+"""One port of a machine falls silent, as behind a firewall that was set wrongly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from harness.faults import line
+from harness.faults.fault import peer
+from harness.faults.kinds.packets import OnUplink, Way
+from harness.faults.model import EVERYTHING, Takes
+from harness.transport import Reach
+
+
+class CutPort(OnUplink):
+    """Drop what goes to or from a TCP or UDP port over a machine's uplinks, whoever serves it."""
+
+    name: ClassVar[str] = "cut-port"
+    # Whichever part it is that speaks through this port: it may be any.
+    takes: ClassVar[frozenset[Takes]] = EVERYTHING
+
+    port: int = Field(ge=1, le=65535)
+    protocol: Literal["tcp", "udp"] = "tcp"
+
+    @property
+    def target(self) -> str:
+        return f"{self.protocol} port {self.port} of {self.machine}"
+
+    def refuse(self, reach: Reach) -> str | None:
+        if self.line is not None and (self.protocol, self.port) == ("tcp", self.line.port):
+            return f"our own SSH goes through port {self.port}"
+        if self._found(reach) == "silent":
+            return (
+                f"no other machine gets an answer at {self.target} as it is: "
+                "nobody would see it fall silent"
+            )
+        return super().refuse(reach)
+
+    def drops(self, way: Way) -> Sequence[str]:  # noqa: ARG002
+        return [f"{self.protocol} {end} {self.port} drop" for end in ("dport", "sport")]
+
+    def active(self, reach: Reach) -> bool:
+        return self._found(reach) == "silent"
+
+    def healed(self, reach: Reach) -> bool:
+        return self._found(reach) != "silent"
+
+    def _found(self, reach: Reach) -> str:
+        address = reach.profile.cluster().machine(self.machine).address
+        watcher = peer(reach, self.machine).name
+        return line.knock(reach, watcher, self.protocol, address, self.port)

@@ -1,0 +1,52 @@
+"""A machine's memory is full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from random import Random
+from typing import ClassVar, Self
+
+from pydantic import Field
+
+from harness.faults.kinds.exhausting import Stress, measured
+from harness.faults.model import EVERYTHING, Argv, Takes
+from harness.transport import Reach
+
+_MIB = 2**20
+# stress-ng itself, beside what it is told to hold.
+_BESIDE_MIB = 128
+
+
+class ExhaustMemory(Stress):
+    """Hold as much memory as a machine lacks to be full to a level.
+
+    ``mib`` is how much that is. The unit may have no more, so that the rest stays for the others.
+    """
+
+    name: ClassVar[str] = "exhaust-memory"
+    what: ClassVar[str] = "memory"
+    # The kubelet evicts, and the kernel may end any process: members too.
+    takes: ClassVar[frozenset[Takes]] = EVERYTHING
+
+    percent: int = Field(ge=20, le=98)
+    mib: int = 0
+
+    def resolved(self, reach: Reach, draw: Random) -> Self:
+        found = super().resolved(reach, draw)
+        memory = measured(reach, self.machine, everything=False)["memory"]
+        whole = memory["workingSetBytes"] + memory["availableBytes"]
+        lacking = (self.percent - found.before) / 100 * whole
+        return found.model_copy(update={"mib": max(0, round(lacking / _MIB))})
+
+    def stress(self, reach: Reach) -> Argv:  # noqa: ARG002 (known without asking)
+        # Written once and then held, so that it costs no processor.
+        hold = ("--vm-keep", "--vm-hang", "0", "--vm-method", "write64")
+        return "--vm", "1", "--vm-bytes", f"{self.mib}m", *hold
+
+    def limits(self) -> Iterable[str]:
+        return [f"MemoryMax={self.mib + _BESIDE_MIB}M"]
+
+    def used(self, reach: Reach) -> float:
+        memory = measured(reach, self.machine, everything=False)["memory"]
+        whole = memory["workingSetBytes"] + memory["availableBytes"]
+        return 100 * float(memory["workingSetBytes"]) / float(whole)

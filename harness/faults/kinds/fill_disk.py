@@ -1,0 +1,83 @@
+"""A file system of a machine is full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from random import Random
+from typing import Any, ClassVar, Self
+
+from pydantic import Field
+
+from harness.faults import answers
+from harness.faults.kinds.exhausting import Exhaust, measured
+from harness.faults.model import EVERYTHING, MARK, Act, Argv, Takes
+from harness.transport import Reach
+
+
+class FillDisk(Exhaust):
+    """Fill the file system of the folder that the profile names, with a file of no content.
+
+    ``file`` is that file, at the top of the file system; ``add_bytes`` is its length, and
+    ``whole_bytes`` what the file system has.
+    """
+
+    name: ClassVar[str] = "fill-disk"
+    what: ClassVar[str] = "disk"
+    # The kubelet evicts, etcd and monitors stop before they write no more.
+    takes: ClassVar[frozenset[Takes]] = EVERYTHING
+
+    percent: int = Field(ge=20, le=99)
+    file: str = ""
+    add_bytes: int = 0
+    whole_bytes: int = 0
+
+    def resolved(self, reach: Reach, draw: Random) -> Self:
+        folder = reach.profile.fill_folder
+        if folder is None:
+            return self
+        top = answers.read(reach, self.machine, "stat", "--format=%m", folder).strip()
+        free_space = ("df", "--block-size=1", "--output=size,used,avail", folder)
+        sizes = answers.read(reach, self.machine, *free_space)
+        size, used, free = (int(word) for word in sizes.split()[-3:])
+        add = int((used + free) * self.percent / 100) - used
+        known = {
+            "file": f"{top.rstrip('/')}/{MARK}fill-{self.id}",
+            "add_bytes": max(0, add),
+            "whole_bytes": size,
+        }
+        return super(FillDisk, self.model_copy(update=known)).resolved(reach, draw)
+
+    def refuse(self, reach: Reach) -> str | None:
+        if reach.profile.fill_folder is None:
+            return (
+                "the profile says nothing of a disk to fill: say in `fill_folder:` which folder "
+                "is on the file system that may be filled"
+            )
+        if self._watched(reach) is None:
+            return (
+                f"{reach.profile.fill_folder} of {self.machine} is on no file system that the "
+                "kubelet watches: nobody would see it fill"
+            )
+        return super().refuse(reach)
+
+    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002 (known without asking)
+        length = ("--length", f"{self.add_bytes}")
+        yield Act(place=self.machine, argv=("fallocate", *length, self.file))
+
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+        return self.machine, [("rm", "--force", self.file)]
+
+    def used(self, reach: Reach) -> float:
+        """None in use while the kubelet does not watch it: then it is refused."""
+        found = self._watched(reach)
+        if found is None:
+            return 0.0
+        return 100 * float(found["usedBytes"] / (found["usedBytes"] + found["availableBytes"]))
+
+    def _watched(self, reach: Reach) -> dict[str, Any] | None:
+        """The file system as the kubelet has it: it names none, but two differ in size."""
+        seen = measured(reach, self.machine)
+        for found in (seen["fs"], seen.get("runtime", {}).get("imageFs", {})):
+            if found.get("capacityBytes") == self.whole_bytes:
+                return dict(found)
+        return None

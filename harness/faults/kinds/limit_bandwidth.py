@@ -1,0 +1,46 @@
+"""A machine's line becomes narrow."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from harness.faults.kinds.queues import OnQueue
+from harness.faults.model import EVERYTHING, Takes
+
+# What passes before the limit holds: less, and the kernel cannot send its largest packets.
+_BURST_BYTES = 8192
+_WAITS_MS = 500
+# The largest ping, nearly; it takes a fifth of a second where the line is narrow enough.
+_MOST_BYTES = 60_000
+_PING_MS = 200
+
+
+class LimitBandwidth(OnQueue):
+    """Let no more than some kbit/s leave a machine's uplinks.
+
+    At 20 Mbit/s and below, the largest ping takes longer than on any line of today.
+    """
+
+    name: ClassVar[str] = "limit-bandwidth"
+    # Narrow enough, it is cut off.
+    takes: ClassVar[frozenset[Takes]] = EVERYTHING
+
+    kbit: int = Field(ge=100, le=20_000)
+
+    @property
+    def target(self) -> str:
+        return f"{self.machine}, which sends {self.kbit} kbit/s"
+
+    @property
+    def queue(self) -> str:
+        return f"tbf rate {self.kbit}kbit burst {_BURST_BYTES} latency {_WAITS_MS}ms"
+
+    @property
+    def slow_ms(self) -> float:
+        return (self.ping_bytes - _BURST_BYTES) * 8 / self.kbit / 2
+
+    @property
+    def ping_bytes(self) -> int:
+        return min(_MOST_BYTES, _BURST_BYTES + self.kbit * _PING_MS // 8)

@@ -1,0 +1,47 @@
+"""A machine's line loses some of its packets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from pydantic import Field
+
+from harness.faults import line
+from harness.faults.fault import peer
+from harness.faults.kinds.packets import OnUplink, Way
+from harness.faults.model import EVERYTHING, Takes
+from harness.transport import Reach
+
+_PINGS = 40
+
+
+class LosePackets(OnUplink):
+    """Drop each packet that passes a machine's uplinks with some probability, in percent.
+
+    A question and its answer are two packets, so more of these are lost.
+    """
+
+    name: ClassVar[str] = "lose-packets"
+    # Lossy enough, it is cut off.
+    takes: ClassVar[frozenset[Takes]] = EVERYTHING
+
+    percent: int = Field(ge=2, le=100)
+
+    @property
+    def target(self) -> str:
+        return f"{self.percent} % of the packets of {self.machine}"
+
+    def drops(self, way: Way) -> Sequence[str]:  # noqa: ARG002
+        return [f"numgen random mod 100 < {self.percent} drop"]
+
+    def active(self, reach: Reach) -> bool:
+        """Half of what must be lost is lost: a few pings are no statistics."""
+        return self._lost(reach) >= self.percent / 2
+
+    def healed(self, reach: Reach) -> bool:
+        return self._lost(reach) == 0
+
+    def _lost(self, reach: Reach) -> float:
+        watcher = peer(reach, self.machine).name
+        return line.pings(reach, self.machine, watcher, count=_PINGS).lost_percent

@@ -1,0 +1,49 @@
+"""An OSD is taken out of Ceph's data: it runs on, and its copies move away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from random import Random
+from typing import ClassVar, Self
+
+from harness.faults import tools
+from harness.faults.fault import Fault
+from harness.faults.kinds.stop_osd import osd_in_tree, osd_of
+from harness.faults.model import Act, Argv, Takes
+from harness.transport import Reach
+
+
+class OsdOut(Fault):
+    """Take the OSD of a machine out, as one does before its disk is replaced.
+
+    ``osd`` is its number. Ceph must allow whoever asks to change its map.
+    """
+
+    name: ClassVar[str] = "osd-out"
+    takes: ClassVar[frozenset[Takes]] = frozenset({Takes.OSD})
+
+    osd: str = ""
+
+    @property
+    def target(self) -> str:
+        return f"osd.{self.osd} of {self.machine}"
+
+    def resolved(self, reach: Reach, draw: Random) -> Self:
+        return self.model_copy(update={"osd": osd_of(reach, self.machine, draw)})
+
+    def refuse(self, reach: Reach) -> str | None:  # noqa: ARG002
+        return None if self.osd else f"{self.machine} has no osd of Ceph"
+
+    def acts(self, reach: Reach) -> Iterable[Act]:
+        place, argv = tools.ceph(reach, self.machine, "osd", "out", self.osd)
+        yield Act(place=place, argv=argv)
+
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
+        place, argv = tools.ceph(reach, self.machine, "osd", "in", self.osd)
+        return place, [argv]
+
+    def active(self, reach: Reach) -> bool:
+        return bool(osd_in_tree(reach, self.machine, self.osd)["reweight"] == 0)
+
+    def healed(self, reach: Reach) -> bool:
+        return bool(osd_in_tree(reach, self.machine, self.osd)["reweight"] > 0)

@@ -1,0 +1,87 @@
+"""A queue of ours on a machine's uplinks, through which all that leaves must go."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from random import Random
+from typing import Self
+
+from harness.faults import answers, line
+from harness.faults.fault import Fault, peer
+from harness.faults.kinds import packets
+from harness.faults.model import Act, Argv
+from harness.transport import Reach
+
+# By this handle the queue is known: the undo removes no other, and `./cutover heal` finds it.
+HANDLE = "c0de:"
+# The queue that a kernel gives an interface by itself has this handle.
+_KERNELS_OWN = "0:"
+
+
+class OnQueue(Fault, ABC):
+    """A fault that makes what leaves a machine wait."""
+
+    uplinks: tuple[str, ...] = ()
+
+    def resolved(self, reach: Reach, draw: Random) -> Self:  # noqa: ARG002 (nothing is drawn)
+        return self.model_copy(update={"uplinks": packets.uplinks(reach, self.machine)})
+
+    def refuse(self, reach: Reach) -> str | None:
+        for uplink in self.uplinks:
+            argv = ("tc", "qdisc", "show", "dev", uplink, "root")
+            words = answers.read(reach, self.machine, *argv).split()
+            if len(words) > 2 and words[2] != _KERNELS_OWN:
+                return (
+                    f"{uplink} of {self.machine} has a queue of its own ({words[1]} {words[2]}), "
+                    "which would be lost"
+                )
+        now = self._ms(reach)
+        if now is None or now >= self.slow_ms:
+            took = "get no answer" if now is None else f"take {now:.0f} ms"
+            return (
+                f"pings of {self.machine} {took}, and the fault would be known by "
+                f"{self.slow_ms:.0f} ms"
+            )
+        return None
+
+    @property
+    @abstractmethod
+    def queue(self) -> str:
+        """The queue, in the words of ``tc``."""
+
+    @property
+    @abstractmethod
+    def slow_ms(self) -> float:
+        """A ping that takes this long went through the queue; half of what it should take."""
+
+    @property
+    def ping_bytes(self) -> int:
+        """The size of a ping that shows it."""
+        return 56
+
+    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002 (known without asking)
+        for uplink in self.uplinks:
+            add = ("tc", "qdisc", "add", "dev", uplink, "root", "handle", HANDLE)
+            yield Act(place=self.machine, argv=(*add, *self.queue.split()))
+
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+        # An interface that has gone took its queue along.
+        delete = (
+            f'tc qdisc del dev "$1" root handle {HANDLE} || '
+            f'! tc qdisc show dev "$1" | grep --quiet {HANDLE}'
+        )
+        return self.machine, [("sh", "-c", delete, "undo", uplink) for uplink in self.uplinks]
+
+    def active(self, reach: Reach) -> bool:
+        now = self._ms(reach)
+        return now is not None and now >= self.slow_ms
+
+    def healed(self, reach: Reach) -> bool:
+        now = self._ms(reach)
+        return now is not None and now < self.slow_ms
+
+    def _ms(self, reach: Reach) -> float | None:
+        watcher = peer(reach, self.machine).name
+        # Few, since they go through the queue too.
+        return line.pings(reach, self.machine, watcher, count=2, size=self.ping_bytes).ms

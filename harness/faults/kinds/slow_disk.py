@@ -1,0 +1,96 @@
+"""The disk of one OSD becomes slow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from random import Random
+from typing import Any, ClassVar, Self
+
+from pydantic import Field
+
+from harness.faults import seen
+from harness.faults.fault import Fault
+from harness.faults.kinds.disk_limits import DiskLimits
+from harness.faults.model import Act, Argv, Takes
+from harness.transport import Reach
+
+_ROOK_OSD = "/api/v1/namespaces/{}/pods?labelSelector=app%3Drook-ceph-osd"
+# It is slower than any other by this.
+_TIMES = 2.0
+
+
+class SlowDisk(Fault):
+    """Let the OSD of a machine read and write no more than some KiB/s of its disk.
+
+    ``osd`` is its number, and ``limits`` are what is set. It is seen when the OSD takes ``slow_ms``
+    to commit a write, and far longer than any other: without writes nobody sees it.
+    """
+
+    name: ClassVar[str] = "slow-disk"
+    # Slow enough, it does not answer the others in time.
+    takes: ClassVar[frozenset[Takes]] = frozenset({Takes.OSD})
+
+    kib_per_s: int = Field(ge=16)
+    slow_ms: float = Field(default=100.0, ge=10.0)
+    osd: int | None = None
+    limits: DiskLimits | None = None
+
+    @property
+    def target(self) -> str:
+        return f"the disk of {self.machine}, to {self.kib_per_s} KiB/s"
+
+    def resolved(self, reach: Reach, draw: Random) -> Self:  # noqa: ARG002 (nothing is drawn)
+        disks = reach.profile.disks
+        if disks is None or self.machine not in disks.osds:
+            return self
+        osd = disks.osds[self.machine]
+        unit = self._unit_of(reach, osd)
+        limits = unit and DiskLimits.of(reach, self.machine, self.id, unit, disks.device)
+        return self.model_copy(update={"osd": osd, "limits": limits or None})
+
+    def refuse(self, reach: Reach) -> str | None:
+        if self.osd is None:
+            return f"the profile names no OSD of {self.machine}: say in `disks.osds:` which it has"
+        if self.limits is None:
+            return f"{self.machine} cannot limit what osd.{self.osd} reads and writes"
+        now_ms = self._commit_ms(reach).get(self.osd)
+        if now_ms is None or now_ms >= self.slow_ms:
+            return f"osd.{self.osd} takes {now_ms} ms to commit a write as it is"
+        return None
+
+    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002 (known without asking)
+        assert self.limits is not None, "a fault is refused before it acts"
+        yield Act(place=self.machine, argv=self.limits.setting(self.kib_per_s * 1024))
+
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+        return self.machine, () if self.limits is None else self.limits.lifting()
+
+    def active(self, reach: Reach) -> bool:
+        took = self._commit_ms(reach)
+        others = max((ms for osd, ms in took.items() if osd != self.osd), default=0.0)
+        return took.get(self.osd, 0.0) >= max(self.slow_ms, _TIMES * others)
+
+    def healed(self, reach: Reach) -> bool:
+        return self._commit_ms(reach).get(self.osd, self.slow_ms) < self.slow_ms
+
+    def _commit_ms(self, reach: Reach) -> dict[int | None, float]:
+        """How long each OSD took of late to commit a write, as Ceph has it; 0 without writes."""
+        told = seen.ceph(reach, self.machine, "osd", "perf")
+        listed = told.get("osdstats", told)["osd_perf_infos"]
+        return {int(it["id"]): float(it["perf_stats"]["commit_latency_ms"]) for it in listed}
+
+    def _unit_of(self, reach: Reach, osd: int) -> str:
+        """The unit of an OSD that runs on the machine itself, or of its container under Rook."""
+        rook = reach.profile.rook
+        if reach.profile.stack.rook != "cluster" or rook is None:
+            return f"ceph-osd@{osd}.service"
+        for pod in reach.kube.get(_ROOK_OSD.format(rook.namespace))["items"]:
+            if pod["metadata"]["labels"].get("ceph-osd-id") == f"{osd}":
+                return _scope(pod["status"])
+        return ""
+
+
+def _scope(status: Mapping[str, Any]) -> str:
+    """The unit in which containerd runs a pod's first container, where systemd keeps its groups."""
+    name = str(status["containerStatuses"][0]["containerID"]).rpartition("/")[2]
+    return f"cri-containerd-{name}.scope"

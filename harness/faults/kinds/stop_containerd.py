@@ -1,0 +1,37 @@
+"""The service that runs containers stops; those that run go on, and nobody looks after them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from harness.faults import answers, tools
+from harness.faults.kinds.stop_rke2 import StopRke2
+from harness.faults.model import Act, Argv
+from harness.transport import Reach
+
+_UNIT = "containerd.service"
+
+
+class StopContainerd(StopRke2):
+    """Stop containerd, where it is a service of its own that the node service cannot do without."""
+
+    name: ClassVar[str] = "stop-containerd"
+
+    def refuse(self, reach: Reach) -> str | None:
+        service = self._unit(reach)
+        # Beside RKE2 such a unit may be Docker's: what needs it is what tells.
+        argv = ("systemctl", "show", "--property=Requires", "--value", service)
+        if _UNIT in answers.read(reach, self.machine, *argv).split():
+            return None
+        return (
+            f"{service} of {self.machine} runs containerd inside itself, as RKE2 does: "
+            "stop-rke2 stops both, and the pods run on"
+        )
+
+    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002
+        yield Act(place=self.machine, argv=("systemctl", "stop", _UNIT))
+
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
+        # The node service was stopped with it.
+        return self.machine, [tools.start_again(_UNIT, self._unit(reach))]

@@ -1,0 +1,17 @@
+"""One member of etcd stops, and with it the API server that asks it."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from harness.faults.kinds.stop_static_pod import StopStaticPod
+from harness.faults.model import Takes
+
+
+class StopEtcd(StopStaticPod):
+    """Take the static pod of etcd away from one machine."""
+
+    name: ClassVar[str] = "stop-etcd"
+    takes: ClassVar[frozenset[Takes]] = frozenset({Takes.ETCD})
+
+    part: Literal["etcd"] = "etcd"  # type: ignore[assignment]

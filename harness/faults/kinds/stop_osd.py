@@ -1,0 +1,58 @@
+"""The OSD of one machine stops; its copies are missing until it is back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any, ClassVar, Literal, Self
+
+from harness.errors import NotProven
+from harness.facts.crush_hosts import by_machine
+from harness.faults import seen
+from harness.faults.ceph_daemon import StopDaemon
+from harness.faults.model import Takes
+from harness.transport import Reach
+
+
+class StopOsd(StopDaemon):
+    """Stop the OSD of a machine; of several, one that is drawn."""
+
+    name: ClassVar[str] = "stop-osd"
+    takes: ClassVar[frozenset[Takes]] = frozenset({Takes.OSD})
+    kind: ClassVar[Literal["osd", "mon", "mds"]] = "osd"
+
+    def resolved(self, reach: Reach, draw: Random) -> Self:
+        return self.model_copy(update={"daemon": osd_of(reach, self.machine, draw)})
+
+    def active(self, reach: Reach) -> bool:
+        return bool(osd_in_tree(reach, self.machine, self.daemon)["status"] == "down")
+
+    def healed(self, reach: Reach) -> bool:
+        osd = osd_in_tree(reach, self.machine, self.daemon)
+        return bool(osd["status"] == "up" and osd["reweight"] > 0)
+
+
+def osd_of(reach: Reach, machine: str, draw: Random) -> str:
+    """The number of a machine's OSD, as declared or as Ceph has it; empty when it has none."""
+    disks = reach.profile.disks
+    if disks is not None and machine in disks.osds:
+        return str(disks.osds[machine])
+    nodes: Sequence[Mapping[str, Any]] = seen.ceph(reach, machine, "osd", "tree")["nodes"]
+    hosts: dict[str, list[int]] = {}
+    for node in nodes:
+        if node["type"] == "host":
+            hosts.setdefault(node["name"], []).extend(node["children"])
+    found = by_machine(hosts, (it.name for it in reach.profile.machines)).get(machine, [])
+    return str(draw.choice(sorted(found))) if found else ""
+
+
+def osd_in_tree(reach: Reach, machine: str, number: str) -> Mapping[str, Any]:
+    """What ``ceph osd tree`` says of one OSD, asked elsewhere than on ``machine``.
+
+    NotProven when Ceph knows none of that number.
+    """
+    nodes: Sequence[Mapping[str, Any]] = seen.ceph(reach, machine, "osd", "tree")["nodes"]
+    for node in nodes:
+        if node["name"] == f"osd.{number}":
+            return node
+    raise NotProven(f"Ceph knows no osd.{number}")

@@ -1,0 +1,259 @@
+"""Opening a run: what was asked for becomes a manifest, a folder and a journal.
+
+Everything that can be wrong with files or options is found here, before anything is touched.
+"""
+
+from __future__ import annotations
+
+import platform
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from harness import __version__
+from harness.checks import Check
+from harness.errors import ConfigError, Refused
+from harness.gate import Manifest, Trail, judge, streaks
+from harness.model import Outcome
+from harness.pytest_gate.catalogue import Scenario, read_features
+from harness.record.history import REMEMBERED, run_folder, whole_gates
+from harness.record.journal import Journal, Record, hand_on
+from harness.record.redaction import Redactor, secrets_of
+from harness.record.signing import Signer
+from harness.settings import ROOT, Gates, Profile, load_gates, load_waivers
+
+# A resumed run mixes what was seen at two times: a day apart, that is no longer one state.
+RESUMABLE = timedelta(hours=24)
+
+_RECORDED_VERSIONS = ("kubernetes", "paramiko", "pytest", "pytest-bdd")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a run was asked to do; a week of None means the last one.
+
+    With ``drill``, the run is that drill alone, and nothing else of the requirements it serves.
+    """
+
+    cluster: str = "lab"
+    week: int | None = None
+    only: tuple[str, ...] = ()
+    drill: str | None = None
+    resume: str | None = None
+    signing_key: Path | None = None
+    root: Path = ROOT
+
+    @property
+    def reports(self) -> Path:
+        return self.root / "reports"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """An open run; ``settled`` names the scenarios that need not run again."""
+
+    folder: Path
+    journal: Journal
+    trail: Trail
+    redactor: Redactor
+    signer: Signer
+    settled: frozenset[str] = field(default_factory=frozenset)
+
+
+def open_run(asked: Asked, profile: Profile, checks: Mapping[str, Check]) -> Opened:
+    """Begin a run, or go on with one; ConfigError or Refused with nothing touched."""
+    signer = Signer.load(asked.signing_key)
+    redactor = Redactor(secrets_of(profile) | signer.secrets, signer.derived("redaction"))
+    if asked.resume is not None:
+        return _resume(asked, asked.resume, profile, checks, redactor, signer)
+    manifest = plan_run(asked, profile)
+    folder = asked.reports / manifest.run
+    journal = Journal.create(folder, manifest.run, redactor)
+    trail = Trail(checks)
+    trail.feed(
+        journal.append("manifest", manifest.run, manifest.model_dump(mode="json", by_alias=True))
+    )
+    trail.feed(journal.append("session", manifest.run, {"signer": signer.fingerprint}))
+    return Opened(folder=folder, journal=journal, trail=trail, redactor=redactor, signer=signer)
+
+
+def plan_run(asked: Asked, profile: Profile) -> Manifest:
+    """What a run would prove, without beginning it."""
+    gates = load_gates(asked.root / "scenarios/gates")
+    week = gates.last_week if asked.week is None else asked.week
+    due = gates.due(week)
+    gates.require_due(asked.only, week)
+    strangers = sorted(set(profile.targets) - {it.id for it in gates.requirements})
+    if strangers:
+        raise ConfigError(
+            f"the profile {profile.name} has targets for unknown {', '.join(strangers)}",
+            remedy="name a requirement of scenarios/gates",
+        )
+    cluster = profile.cluster()
+    requirements = tuple(
+        it.on(profile.changes(it.id)).of(cluster.parts)
+        for it in due
+        if not asked.only or it.id in asked.only
+    )
+    ids = {requirement.id for requirement in requirements}
+    scenarios = read_features(asked.root / "features")
+    _parts_exist(gates, scenarios, cluster.parts | cluster.absent.keys())
+    commit, uncommitted = _commit(asked.root)
+    before = whole_gates(asked.reports, profile.name)
+    return Manifest(
+        run=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-week{week:02d}-{secrets.token_hex(2)}",
+        week=week,
+        due=len(due),
+        only=tuple(sorted(asked.only)),
+        drill=asked.drill,
+        cluster=cluster,
+        cluster_title=profile.title,
+        cluster_argument=asked.cluster,
+        commit=commit,
+        uncommitted=uncommitted,
+        versions=_versions(),
+        requirements=requirements,
+        waivers=load_waivers(
+            profile.name,
+            {requirement.id for requirement in gates.requirements},
+            asked.root / "scenarios/waivers",
+        ),
+        scenarios=tuple(
+            scenario
+            for scenario in scenarios
+            if ids & set(scenario.requirements) and asked.drill in (None, scenario.drill)
+        ),
+        past=before[-REMEMBERED:],
+        streaks=streaks(before),
+    )
+
+
+def _resume(
+    asked: Asked,
+    run: str,
+    profile: Profile,
+    checks: Mapping[str, Check],
+    redactor: Redactor,
+    signer: Signer,
+) -> Opened:
+    folder = run_folder(asked.reports, run)
+    trail = Trail(checks)
+
+    def accept(records: Iterable[Record]) -> None:
+        hand_on(records, trail.feed)
+        _may_resume(asked, trail, profile)
+
+    journal = Journal.reopen(folder, redactor, accept=accept)
+    settled = _settled(trail)
+    session = {"signer": signer.fingerprint}
+    trail.feed(journal.append("session", trail.manifest.run, session))
+    return Opened(
+        folder=folder,
+        journal=journal,
+        trail=trail,
+        redactor=redactor,
+        signer=signer,
+        settled=settled,
+    )
+
+
+def _may_resume(asked: Asked, trail: Trail, profile: Profile) -> None:
+    """ConfigError or Refused when this run cannot go on as it was asked to."""
+    manifest = trail.manifest
+    commit, _ = _commit(asked.root)
+    if asked.only or (asked.week is not None and asked.week != manifest.week):
+        raise ConfigError(f"{manifest.run} was asked to prove something else")
+    if manifest.cluster.name != profile.name:
+        raise ConfigError(f"{manifest.run} looked at {manifest.cluster.name}, not {profile.name}")
+    if manifest.commit != commit:
+        raise Refused(
+            f"{manifest.run} ran with commit {manifest.commit}, this is {commit}",
+            remedy="start a new run: evidence of two versions makes no verdict",
+        )
+    age = datetime.now(UTC) - trail.first.moment
+    if age > RESUMABLE:
+        raise Refused(
+            f"{manifest.run} began {age.days * 24 + age.seconds // 3600} hours ago",
+            remedy="start a new run: a cluster does not stand still for a day",
+        )
+
+
+def _settled(trail: Trail) -> frozenset[str]:
+    """The scenarios about which everything is known, good or bad."""
+    findings = [finding for judged in judge(trail).judged for finding in judged.findings]
+    unknown = {it.scenario for it in findings if it.outcome is Outcome.NOT_PROVEN}
+    return frozenset(
+        finding.scenario
+        for finding in findings
+        if finding.scenario is not None and finding.scenario not in unknown
+    )
+
+
+def point_latest(folder: Path) -> None:
+    """Make ``latest``, beside the run's folder, point to it; a help that says when it cannot."""
+    link = folder.parent / "latest"
+    fresh = folder.parent / f".latest-{folder.name}"
+    try:
+        fresh.unlink(missing_ok=True)
+        fresh.symlink_to(folder.name)
+        fresh.replace(link)
+    except OSError as error:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        words = f"{link} does not point to this run: {error.strerror}. Remove what is there."
+        sys.stderr.write(f"cutover: {words}\n")
+
+
+def _parts_exist(gates: Gates, scenarios: Sequence[Scenario], known: frozenset[str]) -> None:
+    needs = {requirement.id: requirement.needs for requirement in gates.requirements}
+    needs |= {scenario.id: scenario.needs for scenario in scenarios}
+    needs |= {
+        f"{requirement.id}, {key}": (target.needs,)
+        for requirement in gates.requirements
+        for key, target in requirement.targets.items()
+        if target.needs is not None
+    }
+    for name, parts in needs.items():
+        unknown = sorted(set(parts) - known)
+        if unknown:
+            raise ConfigError(
+                f"{name} needs {', '.join(unknown)}, which no profile can declare",
+                remedy=f"parts are: {', '.join(sorted(known))}",
+            )
+
+
+def _commit(root: Path) -> tuple[str, bool]:
+    """The commit that is checked out, and whether there are changes beside it."""
+    commit = _git(root, "rev-parse", "HEAD")
+    if commit is None:
+        return "unknown", False
+    return commit.strip(), _git(root, "status", "--porcelain") != ""
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        return subprocess.run(
+            ["git", "-C", str(root), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=20,
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _versions() -> dict[str, str]:
+    found = {"cutover": __version__, "python": platform.python_version()}
+    for package in _RECORDED_VERSIONS:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "missing"
+    return found
