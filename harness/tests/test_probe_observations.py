@@ -196,11 +196,7 @@ def test_a_closed_port_is_an_answer_about_the_server_and_none_about_its_certific
 NOTHING_NEW = Completed(status=127, stdout="", stderr="cilium-health: not found")
 
 
-def _cilium(
-    pods_there: list[Any],
-    *answers: Completed,
-    probed: Callable[[], Completed] = lambda: NOTHING_NEW,
-) -> Any:
+def _cilium(pods_there: list[Any], *answers: Completed, probed: Completed = NOTHING_NEW) -> Any:
     path = (
         "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dcilium"
         "&fieldSelector=spec.nodeName%3Dvmi2887101"
@@ -294,7 +290,7 @@ def test_an_agent_of_cilium_whose_last_round_missed_a_node_probes_again(remember
     before, now = (
         Completed(status=0, stdout=health.format(it), stderr="") for it in (remembered, "3/3")
     )
-    assert _cilium([_agent("True")], fine, before, probed=lambda: now)["reachable"] == {
+    assert _cilium([_agent("True")], fine, before, probed=now)["reachable"] == {
         "nodes": 3,
         "of": 3,
     }
