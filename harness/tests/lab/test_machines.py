@@ -3,51 +3,30 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
 
-from harness.faults.keeper import AGENT
-from harness.lab import host, machines
+from harness.lab import machines
 from harness.lab.shape import LAB, Node
 from harness.provision import records
+from harness.tests.lab.power import boot_before_its_network, with_an_undo
 from harness.tests.lab.world import World
 from harness.waiting import until
 
 
-@pytest.mark.parametrize(
-    "number", [0, *(pytest.param(it, marks=pytest.mark.long) for it in (1, 2))]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("number", [0, 1, 2])
 def test_a_machine_that_lost_power_comes_back_whole_by_itself(world: World, number: int) -> None:
     """So does what a fault left there, though the network comes later than the machine."""
-    node, other = world.lab.nodes[number], world.lab.nodes[number - 1]
-    kept = node.root / "var/lib/cutover-faults/1ate"
-    needs_network = ["ping", "-c", "1", "-W", "1", other.address]
-    entry = {"id": "1ate", "commands": [needs_network], "lease_s": 600.0, "within_s": 10.0}
-    ask = ("python3", "-I", "-S", "-", "arm", json.dumps(entry))
-    assert "error" not in json.loads(world.do(node, *ask, stdin=AGENT))
-    world.power_off(node)
-    assert machines.init(world.lab, node) is None
-    machines.boot(world.lab, node, world.log)
-    cable = ["ip", "-n", world.lab.label, "link", "set", f"vb-{node.name}"]
-    host.run([*cable, "down"], log=world.log)
-    waits = "systemctl list-jobs --no-legend; systemctl show --property=NRestarts cutover-heal"
-    until(
-        lambda: re.search(
-            "cutover-heal.* waiting|NRestarts=[1-9]",
-            world.do(node, "sh", "-c", waits, check=False),
-        ),
-        within_s=60,
-        what="the undo has failed, or waits for the network",
-    )
-    assert (kept / "undo").exists()
-    host.run([*cable, "up"], log=world.log)
-    world.whole_from_power_on(node)
-    until(lambda: not kept.exists(), within_s=30, what="it is taken back")
-    assert not (node.root / "etc/systemd/system/cutover-heal.service").exists()
+    node = world.lab.nodes[number]
+    with with_an_undo(world, node):
+        world.power_off(node)
+        assert machines.init(world.lab, node) is None
+        boot_before_its_network(world, node)
+        world.whole_from_power_on(node)
 
 
 def test_a_machine_out_of_memory_takes_nobody_with_it(world: World) -> None:
