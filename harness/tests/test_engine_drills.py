@@ -11,7 +11,7 @@ import pytest
 
 from harness.checks import CHECKS
 from harness.drill.ending import BY_HAND
-from harness.drill.session import Drilling, DrillOutcome, Options
+from harness.drill.service import Drilling, DrillOutcome, Options
 from harness.drill.soak import BROKE_OFF, RESUMABLE, SOAKED
 from harness.engine import Run
 from harness.errors import NotProven, Refused, TransportError, Unhealed
@@ -176,7 +176,7 @@ def test_without_leave_nothing_is_carried_out(tmp_path: Path) -> None:
 
 def test_a_refusal_is_the_decision_of_the_run(tmp_path: Path) -> None:
     class Refusing(FakeDrilling):
-        def carry_out(self, name: str, run: Run) -> DrillOutcome:  # noqa: ARG002
+        def carry_out(self, name: str, run: Run) -> DrillOutcome:
             raise Refused("etcd: 2 − 1 = 1, 2 needed")
 
     with pytest.raises(Refused):

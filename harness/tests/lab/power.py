@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from harness.faults.keeper import AGENT
+from harness.faults.undo_store import AGENT
 from harness.lab import host, machines
 from harness.lab.shape import Node
 from harness.tests.lab.world import World
@@ -23,7 +23,7 @@ def with_an_undo(world: World, node: Node) -> Iterator[None]:
     needs_network = ["ping", "-c", "1", "-W", "1", neighbour.address]
     entry = {"id": _ID, "commands": [needs_network], "lease_s": 600.0, "within_s": 10.0}
     ask = ("python3", "-I", "-S", "-", "arm", json.dumps(entry))
-    assert "error" not in json.loads(world.do(node, *ask, stdin=AGENT))
+    assert "error" not in json.loads(world.do(node, *ask, stdin=AGENT.text))
     yield
     kept = node.root / f"var/lib/cutover-faults/{_ID}"
     until(lambda: not kept.exists(), within_s=30, what="it is taken back")
