@@ -15,6 +15,7 @@ from harness.faults import reachability
 from harness.faults.fault import Fault
 from harness.faults.fault_lifecycle import LEASE_S, FaultLifecycle, Stage
 from harness.faults.leftovers import leftovers
+from harness.faults.undo_store import Left, NodeUndoStore
 from harness.lab.shape import Node
 from harness.tests.lab.breaking import Do
 from harness.tests.lab.world import World
@@ -108,6 +109,31 @@ def all_active(
             yield lives
     # The address of the API may move when a machine is heard again: no answer is asked for later.
     until(lambda: nothing_left(do), within_s=60, what="every place can be asked what is left")
+
+
+@contextmanager
+def leaving_nothing(
+    world: World, do: Do, faults: Sequence[Fault], record: Record
+) -> Iterator[Sequence[FaultLifecycle]]:
+    """``all_active`` for faults on a machine each, which has an undo meanwhile, and then nothing.
+
+    Whatever a fault of the network drops, the harness still reaches the machine.
+    """
+    nodes = [world.lab.node(fault.machine) for fault in faults]
+    before = [traces(world, node) for node in nodes]
+    with all_active(do, faults, record) as lives:
+        for fault, node, as_it_was in zip(faults, nodes, before, strict=True):
+            left = do(partial(_left, name=node.name))
+            assert list(left.armed) == [fault.id]
+            assert not left.strays
+            assert traces(world, node) != as_it_was
+        yield lives
+    for node, as_it_was in zip(nodes, before, strict=True):
+        as_before(world, node, as_it_was)
+
+
+def _left(reach: Reach, name: str) -> Left:
+    return NodeUndoStore(reach, name).left()
 
 
 def _begun(reach: Reach, *, fault: Fault, lease_s: float) -> FaultLifecycle:
