@@ -10,6 +10,7 @@ import pytest
 from harness.errors import NotProven
 from harness.faults import observers, reachability
 from harness.faults.fault import Fault
+from harness.faults.fault_lifecycle import Stage
 from harness.faults.kinds.break_dns import BreakDns
 from harness.faults.kinds.cut_from_peer import CutFromPeer
 from harness.faults.kinds.cut_off import CutOff

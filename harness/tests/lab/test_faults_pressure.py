@@ -57,9 +57,12 @@ def test_pressures_on_three_machines_are_seen_and_gone_and_leave_nothing(
 ) -> None:
     one, two, three = world.lab.nodes
     faults = (exhaust_memory(two.name), fill_disk(one.name), slow_disk(three.name))
-    with inside(world) as do, writes(world, three.name):
-        with leaving_nothing(world, do, faults, record_property) as lives:
-            assert {life.stage for life in lives} == {Stage.ACTIVE}
+    with (
+        inside(world) as do,
+        writes(world, three.name),
+        leaving_nothing(world, do, faults, record_property) as lives,
+    ):
+        assert {life.stage for life in lives} == {Stage.ACTIVE}
 
 
 def test_a_busy_processor_is_seen_and_gone_and_leaves_nothing(

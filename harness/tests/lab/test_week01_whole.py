@@ -16,3 +16,4 @@ def test_a_whole_lab_is_green(world: World) -> None:
     ]
     assert ruling.status == Exit.GO
     assert ruling["W1-SNAPSHOT"]["measured"]["keys_count"] > 100
+    assert ruling["W1-SWARM"]["measured"]["missing_tasks_count"] == 0
