@@ -79,37 +79,7 @@ def test_a_fault_that_ceph_is_told_not_to_notice_is_not_seen(world: World, do: D
     assert "nodown" in steady.reason or "OSDMAP_FLAGS" in steady.reason
 
 
-<<<<<<< HEAD
-@pytest.mark.defect("what was not hit went on")
-def test_an_old_service_that_stops_while_another_machine_is_broken_is_found(
-    world: World, do: Do
-) -> None:
-    service, check = "platform_web", "Swarm services answer"
-    looks = OwnLooks(probes=("swarm",), during=(check,), checks=(check,))
-    what = drill("stop-monitor", 20, NEVER).model_copy(update={"looks": looks})
-
-    def scale(replicas: int) -> None:
-        words = ("service", "scale", "--detach", f"{service}={replicas}")
-        swarm.docker(world.lab, world.one, *words, log=world.log)
-
-    try:
-        value = do(
-            lambda reach: carry_out(
-                what,
-                context(reach, when={"breaking": lambda: scale(0)}, looks=looks.meanwhile),
-                [world.three.name],
-            )
-        )
-    finally:
-        scale(3)
-    verdict = judged(world, value, "what was not hit went on")
-    assert verdict.outcome is Outcome.FAIL, verdict.reason
-    assert service in verdict.reason
-
-
-=======
 @pytest.mark.long
->>>>>>> speed
 @pytest.mark.defect("no more broke than was meant to", "the steady state came back in time")
 def test_a_fault_is_taken_back_at_once_when_more_than_it_breaks(world: World, do: Do) -> None:
     """While a port is cut, two monitors stop, and stay so: Ceph answers nobody."""
@@ -188,13 +158,7 @@ def test_services_that_stop_while_a_machine_is_broken_are_found(world: World, do
         value: Any = do(
             lambda reach: carry_out(
                 what,
-<<<<<<< HEAD
-                context(reach, when=when, visited=world.scratch),
-=======
-                stage(
-                    reach, when=when, looks=looks.meanwhile, loading=visited(reach, world.scratch)
-                ),
->>>>>>> speed
+                context(reach, when=when, looks=looks.meanwhile, visited=world.scratch),
                 [world.three.name],
             )
         )
