@@ -96,7 +96,8 @@ class Service:
     """A service that is to run for good, and the nodes of its tasks (one name a task).
 
     ``unheard`` are the nodes of tasks that ran when their node was last heard of. ``others`` are
-    the tasks that do not run, ``failed`` those that failed a short while ago.
+    the tasks that do not run, ``failed`` those that failed of late, soon and to no good end, and
+    ``ended`` all that failed of the container that is wanted now.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Service:
     unheard: tuple[str, ...]
     others: tuple[Task, ...]
     failed: tuple[Task, ...]
+    ended: tuple[Task, ...]
     ports: tuple[int, ...]
     update: Update | None
     places: tuple[str, ...] | None  # nodes that may run it; None: a constraint is not understood

@@ -99,6 +99,8 @@ def _name_servers(kube: Kube) -> Mapping[str, str]:
         text(item, "status", "podIP") or must(item, "metadata", "name"): machine
         for item in listed(kube.get(_DNS_PODS), "items")
         if (machine := text(item, "spec", "nodeName"))
+        # A pod that a shutdown of its machine has ended stays in the list, with its address.
+        and text(item, "status", "phase") not in ("Failed", "Succeeded")
     }
 
 
