@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import ClassVar, TypeVar
 
-from harness.errors import TransportError
+from harness.errors import NotProven, TransportError
 from harness.facts.etcd import METRICS, Metrics
 from harness.facts.host import (
     CERTIFICATES,
@@ -64,13 +64,19 @@ class HostFacts:
 def look(reach: Reach, target: str, only: Sequence[str] | None = None) -> Items:
     """The items of one machine, all of them or only some; raises TransportError."""
     machine = reach.profile.cluster().machine(target)
-    access = etcd_access(reach.shell, reach.profile, target) if machine.is_server else None
+    access, unclear = None, ""
+    try:
+        access = etcd_access(reach.shell, reach.profile, target) if machine.is_server else None
+    except NotProven as error:
+        access, unclear = EtcdAccess(), str(error)
     wanted = {**_wanted(reach.profile, machine, access), "only": only}
     reply = _SCRIPT.on(reach.shell, target, wanted, within_s=25.0, read=HostReport)
     report = reply.value
     items = {**report.items}
     _replace(items, CERTIFICATES, PemFiles, _certificates)
     _replace(items, METRICS, str, etcd_metrics)
+    if unclear:  # what was asked is perhaps not where etcd answers
+        items |= {name: Unknown(unclear) for name in items if name.startswith("etcd ")}
     if only is None:
         sent = reply.received - reply.took_s
         within = clock(sent, report.started, report.ended, reply.received)
