@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.checks import Check
-from harness.gate import Judgement, Trail, judge
+from harness.errors import ConfigError
+from harness.gate import Judgement, RunState, judge
 from harness.record.history import read_manifest
 from harness.record.journal import Reader
 from harness.report.junit import junit
@@ -20,14 +21,14 @@ __all__ = ["draw", "summary_lines", "verdict_text"]
 def draw(folder: Path, checks: Mapping[str, Check]) -> Judgement:
     """Judge a run's journal and write verdict.json and every report beside it.
 
-    NotProven when the journal is damaged, ConfigError when it is empty.
+    NotProven when the journal is damaged, ConfigError when it is empty or the folder is read-only.
     Drawing twice gives the same bytes.
     """
     read_manifest(folder)
     reader = Reader(folder)
-    trail = Trail.of(reader, checks)
-    trail.torn_bytes += reader.torn_bytes
-    judgement = judge(trail)
+    run_state = RunState.of(reader, checks)
+    run_state.torn_bytes += reader.torn_bytes
+    judgement = judge(run_state)
     _write(folder / "verdict.json", verdict_text(judgement).encode())
     _write(folder / "junit.xml", junit(judgement))
     _write(folder / "summary.md", markdown(judgement).encode())
@@ -43,5 +44,11 @@ def verdict_text(judgement: Judgement) -> str:
 def _write(path: Path, content: bytes) -> None:
     """All or nothing: a reader never finds half a report."""
     partial = path.with_name(f".{path.name}.part")
-    partial.write_bytes(content)
-    partial.replace(path)
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {path}: {error.strerror}",
+            remedy=f"make {path.parent} writable, or copy it and name the copy",
+        ) from error

@@ -134,7 +134,9 @@ ASKED: Mapping[str, Answer] = {
     for path, body in _BODIES.items()
 }
 
+FSID = "6f1e6c7a-0000-4000-8000-1c8a5a9d0f11"
 CEPH: Mapping[tuple[str, str], Any] = {
+    ("fsid", "--format"): {"fsid": FSID},
     ("osd", "perf"): network.PERF,
     ("osd", "tree"): {
         "nodes": [
@@ -142,7 +144,16 @@ CEPH: Mapping[tuple[str, str], Any] = {
             {"name": "osd.0", "type": "osd", "id": 0, "status": "up", "reweight": 1.0},
         ]
     },
-    ("quorum_status", "--format"): {"quorum_names": ["one", "two"]},
+    ("quorum_status", "--format"): {
+        "quorum_names": ["one", "two"],
+        "monmap": {
+            "fsid": "f-1",
+            "mons": [
+                {"name": "one", "public_addr": "10.0.0.1:6789/0"},
+                {"name": "two", "public_addr": "10.0.0.2:6789/0"},
+            ],
+        },
+    },
     ("mds", "stat"): {
         "fsmap": {
             "standbys": [{"name": "two"}],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -16,8 +17,9 @@ from harness.faults.kinds.osd_out import OsdOut
 from harness.faults.kinds.stop_containerd import StopContainerd
 from harness.faults.kinds.stop_monitor import StopMonitor
 from harness.faults.kinds.stop_osd import StopOsd
-from harness.tests.fault_examples import ANSWERS, CEPH, ID, READY, whole_cluster
+from harness.tests.fault_examples import ANSWERS, CEPH, FSID, ID, READY, whole_cluster
 from harness.transport import Completed, Reach
+from harness.transport.fake import FakeKube
 
 ROOK: Mapping[str, Any] = {
     "ceph": {"through": "toolbox"},
@@ -95,6 +97,73 @@ def test_a_unit_that_is_not_there_is_refused() -> None:
     assert why == "the unit ceph-mon@one is not active on one"
 
 
+def monitors(**addresses: str) -> Any:
+    """What Ceph says of monitors, all of which decide, by their names."""
+    known = [
+        {"name": name, "public_addrs": {"addrvec": [{"type": "v2", "addr": f"{at}:3300"}]}}
+        for name, at in addresses.items()
+    ]
+    return {"quorum_names": [*addresses], "monmap": {"fsid": "f-1", "mons": known}}
+
+
+@pytest.mark.parametrize(
+    ("said", "daemon"),
+    [
+        (monitors(one="192.168.7.1", two="192.168.7.2"), "one"),
+        (monitors(a="10.0.0.2", b="10.0.0.1"), "b"),
+        (monitors(a="192.168.7.1", b="192.168.7.2"), ""),
+        (monitors(two="10.0.0.1"), ""),
+    ],
+    ids=["its name", "its address", "neither", "a name before an address"],
+)
+def test_the_monitor_of_a_machine_is_known_by_its_name_or_else_its_address(
+    said: Any, daemon: str
+) -> None:
+    reach = saying(("quorum_status", "--format"), said)
+    assert StopMonitor(id=ID, machine="one").resolved(reach, Random(1)).daemon == daemon
+
+
+def test_a_monitor_with_the_short_name_of_its_machine_is_stopped() -> None:
+    machines = [
+        {"name": "m1.example.org", "address": "10.0.0.1"},
+        {"name": "m2.example.org", "address": "10.0.0.2"},
+    ]
+    said = Completed(status=0, stdout=json.dumps(monitors(m1="10.9.0.1", m2="10.9.0.2")), stderr="")
+    reach = whole_cluster(machines=machines, disks=None, answers={("*", "ceph"): said})
+    found = StopMonitor(id=ID, machine="m1.example.org").resolved(reach, Random(1))
+    assert found.refuse(reach) is None
+    assert [act.argv for act in found.acts(reach)] == [("systemctl", "stop", "ceph-mon@m1")]
+
+
+def of_cephadm(*units: str) -> Reach:
+    """A cluster whose daemons cephadm runs: these units are active."""
+
+    def systemctl(argv: Any, _: str) -> Completed:
+        return Completed(status=0 if argv[-1] in units else 3, stdout="", stderr="")
+
+    return whole_cluster(answers={("*", "systemctl"): systemctl})
+
+
+@pytest.mark.parametrize(
+    ("fault", "unit"),
+    [
+        (StopOsd(id=ID, machine="one"), f"ceph-{FSID}@osd.0"),
+        (StopMonitor(id=ID, machine="one"), f"ceph-{FSID}@mon.one"),
+        (FailMds(id=ID, machine="one"), f"ceph-{FSID}@mds.one"),
+    ],
+    ids=lambda it: getattr(it, "name", ""),
+)
+def test_a_daemon_of_cephadm_is_stopped_by_its_own_unit_and_started_again(
+    fault: StopDaemon, unit: str
+) -> None:
+    reach = of_cephadm(unit)
+    found = fault.resolved(reach, Random(1))
+    assert found.refuse(reach) is None
+    assert [act.argv for act in found.acts(reach)] == [("systemctl", "stop", unit)]
+    place, (again,) = found.undo(reach)
+    assert (place, again[-1]) == ("one", unit)
+
+
 @pytest.mark.parametrize(
     ("fault", "kind", "daemon", "deployment"),
     [
@@ -103,17 +172,36 @@ def test_a_unit_that_is_not_there_is_refused() -> None:
     ],
     ids=lambda it: getattr(it, "name", ""),
 )
-def test_in_rook_a_deployment_is_scaled_to_nothing_and_back_by_another_server(
+def test_in_rook_a_deployment_is_scaled_to_nothing_and_back_where_the_operator_leaves_it_alone(
     fault: StopDaemon, kind: str, daemon: str, deployment: str
 ) -> None:
     reach = in_rook(kind, daemon, "one")
     found = fault.resolved(reach, Random(1))
-    scale = (*KUBECTL, "--namespace=rook-ceph", "scale", "deployment", deployment)
+    scale = (*KUBECTL, "--namespace=rook-ceph", "scale", f"deployment/{deployment}")
+    label = (*KUBECTL, "--namespace=rook-ceph", "label", f"deployment/{deployment}")
     assert found.refuse(reach) is None
     assert [(act.place, act.argv) for act in found.acts(reach)] == [
-        ("two", (*scale, "--replicas=0"))
+        ("two", (*label, "--overwrite", "ceph.rook.io/do-not-reconcile=true")),
+        ("two", (*scale, "--replicas=0")),
     ]
-    assert found.undo(reach) == ("two", [(*scale, "--replicas=1")])
+    assert found.undo(reach) == (
+        "two",
+        [(*scale, "--replicas=1"), (*label, "ceph.rook.io/do-not-reconcile-")],
+    )
+
+
+def test_in_rook_a_pod_that_its_machines_shutdown_has_ended_is_no_daemon() -> None:
+    reach = in_rook("mon", "b", "two")
+    path = "/api/v1/namespaces/rook-ceph/pods?labelSelector=app%3Drook-ceph-mon"
+    assert isinstance(reach.kube, FakeKube)
+    ended = {
+        "metadata": {"labels": {"ceph_daemon_id": "a"}},
+        "spec": {"nodeName": "two"},
+        "status": {"phase": "Failed", "reason": "Terminated"},
+    }
+    items = [ended, *reach.kube.objects[path]["items"]]
+    left = replace(reach, kube=FakeKube({**reach.kube.objects, path: {"items": items}}))
+    assert StopMonitor(id=ID, machine="two").resolved(left, Random(1)).daemon == "b"
 
 
 def test_in_rook_the_map_of_osds_is_changed_in_the_toolbox() -> None:

@@ -42,7 +42,10 @@ class Cluster(FakeKube):
         }
         if "kube-dns" in path:
             pod = {"metadata": {"name": "dns"}, "status": {"podIP": "10.42.1.9"}}
-            return {"items": [{**pod, "spec": {"nodeName": "vmi2887102"}}]}
+            # Left by a shutdown of its machine: the API keeps it, with the address that it had.
+            ended = {"phase": "Failed", "reason": "Terminated", "podIP": "10.42.0.8"}
+            left = {"metadata": {"name": "old"}, "status": ended}
+            return {"items": [{**it, "spec": {"nodeName": "vmi2887102"}} for it in (left, pod)]}
         return {"items": made[kind]}
 
     def apply(self, manifest: Any, *, within_s: float = 10.0) -> None:
@@ -219,7 +222,8 @@ def test_a_member_whose_log_cannot_be_looked_at_costs_itself_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(etcd_writes, "_WRITES", 1)
-    report = {"items": {"etcd metrics": {"error": "etcd.crt is missing"}}}
+    items = {"etcd metrics": {"error": "etcd.crt is missing"}}
+    report = {"started": 1.0, "ended": 1.0, "items": items}
     answers: dict[tuple[str, str], ShellAnswer] = {
         ("*", "python3"): Completed(status=0, stdout=json.dumps(report), stderr=""),
         ("vmi2887103", "python3"): Unreachable("vmi2887103: no route"),

@@ -22,6 +22,28 @@ LISTEN = (
 )
 
 
+# A port that no socket shows: the kernel's own firewall sends its datagrams on to the pod.
+NODE_PORT = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "dns"},
+    "spec": {
+        "type": "NodePort",
+        "selector": {"app": "dns"},
+        "ports": [{"protocol": "UDP", "port": 53, "nodePort": 30053}],
+    },
+}
+
+
+@contextmanager
+def udp_node_port(world: World) -> Iterator[None]:
+    """A Service with a UDP port on every machine, and a pod behind it."""
+    with objects.namespace(world, "test-udp") as space:
+        space.apply(objects.pod("dns", world.one.name, labels={"app": "dns"}), NODE_PORT)
+        space.ready("dns")
+        yield
+
+
 @pytest.mark.defect(
     "only declared ports answer",
     "a host reaches its service",
@@ -36,6 +58,7 @@ def test_open_ports_a_closed_one_and_routes_that_lead_elsewhere_are_found(world:
         open_ports(world, two),
         without_firewall(world, three),
         closed_to_web(world, two),
+        udp_node_port(world),
     ):
         everybody = objects.ingress("everybody", "removed below", "nothing")
         del everybody["spec"]["rules"][0]["host"]
@@ -49,6 +72,8 @@ def test_open_ports_a_closed_one_and_routes_that_lead_elsewhere_are_found(world:
     ):
         says(ruling, "W1-EXPOSED", f"{two.name}: {also.format(address, ports)}")
     says(ruling, "W1-EXPOSED", three.name, "TCP 2379 (etcd)", "UDP 4789 (VXLAN)")
+    at_three = f"{three.name}: {also.format(f'{three.address} (IPv4)', '')}"
+    says(ruling, "W1-EXPOSED", f"{at_three}UDP 30053 (Service test-udp/dns)")
     says(ruling, "W1-INGRESS", f"{two.address}: expected the host to reach its service")
     says(ruling, "W1-INGRESS", "expected 404 for a host that nobody declared")
     declared = world.lab.profile.ingress

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from harness.checks import CHECKS
-from harness.drill.latency import quarters
-from harness.drill.resource_usage import footprint
+from harness.drill.ledger_health import quarters
+from harness.drill.resource_usage import resource_usage
 from harness.drill.schedule import Turn
 from harness.drill.soak import soak
 from harness.ledger.book import Reader
@@ -17,7 +17,7 @@ from harness.model import Case, Observation, Outcome, Verdict
 from harness.settings.soaks import Soak
 from harness.tests import clean_drills
 from harness.tests.lab.breaking import Do, inside
-from harness.tests.lab.drilling import stage
+from harness.tests.lab.drilling import context
 from harness.tests.lab.kept import ledger
 from harness.tests.lab.red import beside
 from harness.tests.lab.world import World
@@ -104,16 +104,15 @@ def test_a_soak_ends_when_more_breaks_than_was_meant_to(world: World, do: Do) ->
     )
     when = {"holding": lambda: world.do(world.two, "systemctl", "stop", unit)}
     try:
-        value = do(
-            lambda reach: soak(
-                RULES, [turn, turn], 600, stage(reach, when=when, silent_s=15), part="part 1"
-            )
+        value, _ = do(
+            lambda reach: soak(RULES, [turn, turn], 600, context(reach, when=when, silent_s=15))
         )
     finally:
         world.do(world.two, "systemctl", "start", unit)
-    (only,) = value["turns"]
+    changed: Any = value
+    (only,) = changed["turns"]
     (fault,) = only["faults"]
-    lasted, real = judged(world, LASTED, **value), judged(world, REAL, **value)
+    lasted, real = judged(world, LASTED, **changed), judged(world, REAL, **changed)
     assert (lasted.outcome, real.outcome) == (Outcome.FAIL, Outcome.FAIL)
     assert "the steady state did not come back" in lasted.reason
     assert "broke more: Ceph has not answered" in real.reason
@@ -131,11 +130,13 @@ def test_a_soak_ends_when_more_breaks_than_was_meant_to(world: World, do: Do) ->
 
 @pytest.mark.defect("nothing leaked")
 def test_processes_and_files_that_somebody_forgot_are_found(world: World, do: Do) -> None:
-    first = do(footprint)
-    assert judged(world, LEAKED, footprints=prints(first, do(footprint))).outcome is Outcome.PASS
+    first = do(resource_usage)
+    assert (
+        judged(world, LEAKED, footprints=prints(first, do(resource_usage))).outcome is Outcome.PASS
+    )
     with beside(world, world.two, "python3", "-c", LEAK):
         world.do(world.two, "sh", "-c", "until [ $(pgrep -c python3) -gt 100 ]; do :; done")
-        last = do(footprint)
+        last = do(resource_usage)
     verdict = judged(world, LEAKED, footprints=prints(first, last))
     assert verdict.outcome is Outcome.FAIL
     assert "processes at the end" in verdict.reason
