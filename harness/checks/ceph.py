@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from harness.checks.findings import Finding, Seen, conclude, joined, look, unknown, wanted
 from harness.facts import ceph
-from harness.facts.ceph import CephItem, HealthCheck, OsdTree
+from harness.facts.ceph import HealthCheck, OsdTree
 from harness.facts.crush_hosts import by_machine
-from harness.facts.schema import Unknown
+from harness.facts.schema import Part, Unknown, part_of
 from harness.model import Case, Verdict
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ _HOLDING |= {"nobackfill", "norebalance", "norecover", "noscrub", "nodeep-scrub"
 _HOLDING |= {"notieragent", "nearfull", "backfillfull"}
 
 
-def told(case: Case, item: CephItem[T]) -> Seen[T]:
+def told(case: Case, item: Part[T]) -> Seen[T]:
     """One item of what Ceph says of itself, as the value of the place "Ceph"."""
     seen = look(case, ceph.CEPH)
     report = seen.only
@@ -35,7 +35,7 @@ def told(case: Case, item: CephItem[T]) -> Seen[T]:
         return Seen({}, seen.unseen)
     if report.through is None:
         return Seen({}, (unknown(CEPH, "no monitor answered"),))
-    found = report.item(item)
+    found = part_of(report.items, item)
     if isinstance(found, Unknown):
         return Seen({}, (unknown(CEPH, f"{item.name}: {found.error}"),))
     return Seen({CEPH: found.value})

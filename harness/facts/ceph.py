@@ -4,24 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Generic, TypeAlias, TypeVar
+from typing import Annotated, TypeAlias
 
 from pydantic import Field, Tag
-from typing_extensions import TypeForm
 
-from harness.errors import Garbled
-from harness.facts.schema import Fact, Item, Items, Known, Unknown, by_key, read
-
-S = TypeVar("S", covariant=True)
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class CephItem(Generic[S]):
-    """The name of one item, and what it is of."""
-
-    name: str
-    kind: TypeForm[S]
+from harness.facts.schema import Fact, Item, Items, Part, Unknown, by_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +19,6 @@ class CephReport:
     items: Items
     silent: Mapping[str, str]  # place → what it said: from there, no monitor answered in time
     lost: Mapping[str, str]  # place → why Ceph could not be asked from there
-
-    def item(self, wanted: CephItem[T]) -> Known[T] | Unknown:
-        """One item; Unknown if Ceph did not tell it, or told something else than its kind."""
-        found = self.items.get(wanted.name, Unknown("it was not asked for"))
-        if isinstance(found, Unknown):
-            return found
-        try:
-            return Known(read(wanted.kind, found.value))
-        except Garbled as error:
-            return Unknown(str(error))
 
 
 CEPH = Fact("ceph", CephReport)
@@ -65,7 +42,7 @@ class Health:
     muted: tuple[str, ...]
 
 
-HEALTH = CephItem("health", Health)
+HEALTH = Part("health", Health)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +54,7 @@ class Quorum:
     at: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-QUORUM = CephItem("quorum", Quorum)
+QUORUM = Part("quorum", Quorum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +65,7 @@ class Clock:
     health: str
 
 
-CLOCKS = CephItem("clocks", dict[str, Clock])  # by monitor; one not yet compared is absent
+CLOCKS = Part("clocks", dict[str, Clock])  # by monitor; one not yet compared is absent
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +89,7 @@ class OsdMap:
     pools: tuple[Pool, ...]
 
 
-OSD_MAP = CephItem("osd map", OsdMap)
+OSD_MAP = Part("osd map", OsdMap)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +100,7 @@ class OsdAnswer:
     says: str
 
 
-OSD_ANSWERS = CephItem("osd answers", dict[int, Item[OsdAnswer]])  # of those that the map calls up
+OSD_ANSWERS = Part("osd answers", dict[int, Item[OsdAnswer]])  # of those that the map calls up
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +118,7 @@ class OsdTree:
     stray: tuple[int, ...]
 
 
-OSD_TREE = CephItem("osd tree", OsdTree)
+OSD_TREE = Part("osd tree", OsdTree)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +144,7 @@ class Crush:
     rules: Mapping[int, Rule]
 
 
-CRUSH = CephItem("crush", Crush)
+CRUSH = Part("crush", Crush)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +156,7 @@ class OsdUse:
     weight: float
 
 
-OSD_USE = CephItem("osd use", dict[int, OsdUse])
+OSD_USE = Part("osd use", dict[int, OsdUse])
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +167,7 @@ class Room:
     more_bytes: float
 
 
-ROOM = CephItem("room", dict[str, Room])  # by pool
+ROOM = Part("room", dict[str, Room])  # by pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +181,7 @@ class PlacementGroup:
     deep_scrubbed: float
 
 
-PLACEMENT_GROUPS = CephItem("placement groups", tuple[PlacementGroup, ...])
+PLACEMENT_GROUPS = Part("placement groups", tuple[PlacementGroup, ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +193,8 @@ class Crash:
     at: str
 
 
-CRASHES = CephItem("crashes", tuple[Crash, ...])
-VERSIONS = CephItem("versions", dict[str, dict[str, int]])  # kind → version → number of daemons
+CRASHES = Part("crashes", tuple[Crash, ...])
+VERSIONS = Part("versions", dict[str, dict[str, int]])  # kind → version → number of daemons
 
 
 # --- what the script answers from one place ---
@@ -258,4 +235,4 @@ class StampedGroup:
     deep_scrubbed: str
 
 
-STAMPED_GROUPS = CephItem(PLACEMENT_GROUPS.name, tuple[StampedGroup, ...])
+STAMPED_GROUPS = Part(PLACEMENT_GROUPS.name, tuple[StampedGroup, ...])

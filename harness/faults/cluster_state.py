@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from harness.errors import NotProven
 from harness.facts.ceph import OSD_ANSWERS, OSD_MAP, OSD_TREE, PLACEMENT_GROUPS, QUORUM, Osd
 from harness.facts.crush_hosts import by_machine, in_doubt
-from harness.facts.schema import Item, Unknown
+from harness.facts.schema import Item, Unknown, part_of
 from harness.faults import observers, replicas
 from harness.faults.budget import ClusterState, Margin, Pool
 from harness.faults.ceph_daemon import monitors_at
@@ -81,12 +81,12 @@ _SETS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], int]]] = {
 
 
 def _ceph(reach: Reach) -> dict[str, Any]:
-    report = ceph.look(reach)
-    quorum = _value("quorum", report.item(QUORUM))
-    tree = _value("OSD tree", report.item(OSD_TREE))
-    osd_map = _value("OSD map", report.item(OSD_MAP))
-    groups = _value("placement groups", report.item(PLACEMENT_GROUPS))
-    answers = _value("OSDs' answers", report.item(OSD_ANSWERS))
+    items = ceph.look(reach).items
+    quorum = _value("quorum", part_of(items, QUORUM))
+    tree = _value("OSD tree", part_of(items, OSD_TREE))
+    osd_map = _value("OSD map", part_of(items, OSD_MAP))
+    groups = _value("placement groups", part_of(items, PLACEMENT_GROUPS))
+    answers = _value("OSDs' answers", part_of(items, OSD_ANSWERS))
     hosts = _by_machine(reach, tree.hosts)
     osds = [(host, osd) for host, each in hosts.items() for osd in each]
     up = [(host, osd.id) for host, osd in osds if osd.up and osd.is_in]
