@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from harness.checks.claim_contents import written_and_read
-from harness.checks.findings import Finding, conclude, looks, unknown, untyped
+from harness.checks.findings import Finding, conclude, looks, unknown
 from harness.facts.claims import MEANWHILE
+from harness.facts.drills import DRILLS, RunFacts
 from harness.facts.schema import Known, read
 from harness.model import Case, Verdict
-
-_PROBE = "drills"
 
 
 def survives(case: Case) -> Verdict:
     """Every block, of machines that wrote from before the fault until it had been taken back."""
-    seen = looks(case, untyped(_PROBE), case.of(_PROBE))
+    seen = looks(case, DRILLS, case.of(DRILLS.name))
     findings: list[Finding] = []
     blocks, slowest = 0, [0.0]
     for name, drill in seen.values.items():
@@ -46,12 +42,12 @@ def survives(case: Case) -> Verdict:
     )
 
 
-def _nothing_survived(run: Mapping[str, Any]) -> str | None:
+def _nothing_survived(run: RunFacts) -> str | None:
     """Why a run says nothing of what is survived; None when it does."""
     if run["before"]:
         return f"there was no steady state to begin with: {run['before'][0]}"
     if "error" in run:
-        return str(run["error"])
+        return run["error"]
     if not run["faults"]:
         return "nothing was broken"
     for fault in run["faults"]:

@@ -73,7 +73,7 @@ class Listening(After):
     addresses: tuple[str, ...]
 
 
-_NOT_ODD: Mapping[str, str] = MappingProxyType({})
+_NONE_ODD: Known[Mapping[str, str]] = Known(MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Exposed:
     tcp: Mapping[str, Item[Tcp]]
     udp: Mapping[str, Item[Udp]]
     machine: Item[Listening]
-    cluster: Item[Mapping[str, str]] = Known(_NOT_ODD)
+    cluster: Item[Mapping[str, str]] = _NONE_ODD
 
 
 OPEN_PORTS = Fact("open-ports", Exposed)

@@ -33,8 +33,9 @@ from harness.facts.claims import (
 )
 from harness.facts.schema import Unknown, dump
 from harness.model import JSON
-from harness.probes import claim_kinds_script, claim_objects, claim_script, pods
+from harness.probes import claim_objects, pods
 from harness.probes.claim_objects import LIMITED, SHARED, SIZES
+from harness.probes.scripts import claim_kinds_script, claim_script
 from harness.transport import Reach
 from harness.transport.remote_script import RemoteScript
 from harness.waiting import until
