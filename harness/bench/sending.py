@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.bench.scripts import disk_reader, disk_rules, facts_script, guard_script
 from harness.errors import TransportError
+from harness.model import JSON
 from harness.transport import Reach, own_folder
 from harness.transport.remote_script import RemoteScript
 
@@ -17,7 +18,7 @@ def ask(
     reach: Reach,
     machine: str,
     mode: str,
-    about: Mapping[str, Any],
+    about: Mapping[str, JSON],
     *,
     within_s: float,
     hear: Callable[[str], None] | None = None,

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.bench.scripts import disk_reader
 from harness.errors import NotProven, Refused, TransportError
-from harness.model import Exit
+from harness.model import JSON, Exit
 from harness.provision import disk_script, records
 from harness.provision.disk import GIB, Disk, Recorded, disk_of, record_of
 from harness.provision.outcome import MachineResult, State, side_by_side
@@ -194,7 +194,7 @@ def carry_out(shell: Shell, before: Disk, made: Plan) -> Disk:
     return after
 
 
-def _ask(shell: Shell, machine: str, wanted: dict[str, Any], within_s: float) -> dict[str, Any]:
+def _ask(shell: Shell, machine: str, wanted: JSON, within_s: float) -> dict[str, Any]:
     told: dict[str, Any] = _SCRIPT.on(shell, machine, wanted, within_s=within_s).value
     if "stopped" in told:
         raise Refused(f"{machine}: {told['stopped']}", remedy="make a new plan and look at it")
@@ -205,7 +205,7 @@ def _ask(shell: Shell, machine: str, wanted: dict[str, Any], within_s: float) ->
     return told
 
 
-def _disk(machine: str, told: dict[str, Any]) -> Disk:
+def _disk(machine: str, told: Mapping[str, Any]) -> Disk:
     try:
         return disk_of(machine, told)
     except (KeyError, TypeError, ValueError) as error:

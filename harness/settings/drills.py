@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -43,7 +43,7 @@ class Planned(Frozen):
     fault: str
     after_s: float = Field(default=3.0, ge=0)
     hold_s: float = Field(ge=0, le=3600)
-    parameters: Mapping[str, Any] = Field(default={}, alias="with")
+    parameters: Mapping[str, object] = Field(default={}, alias="with")
 
     @property
     def hits_ledger(self) -> bool:
@@ -78,7 +78,7 @@ class OwnLooks(Looks):
 class DrillChange(Frozen):
     """What a drill does otherwise on one cluster, and why: parameters of its faults."""
 
-    parameters: Mapping[str, Any] = Field(alias="with")
+    parameters: Mapping[str, object] = Field(alias="with")
     because: str = Field(min_length=10)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, IPvAnyNetwork, model_validator
 
@@ -176,7 +176,7 @@ class Profile(Frozen):
     disks: Disks | None = None
     ledger: Ledger | None = None
     # Only a profile of the embedded lab has this: its size and shape. Read by harness.lab alone.
-    lab: Mapping[str, Any] | None = None
+    lab: Mapping[str, object] | None = None
 
     @model_validator(mode="after")
     def _machines_differ(self) -> Profile:

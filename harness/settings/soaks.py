@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
@@ -33,7 +33,7 @@ class Chance(Frozen):
     fault: str
     weight: float = Field(gt=0)
     hold_s: Span
-    parameters: Mapping[str, Any] = Field(default={}, alias="with")
+    parameters: Mapping[str, object] = Field(default={}, alias="with")
 
 
 class Soak(Frozen):

@@ -30,7 +30,7 @@ from harness.settings import SshAccess
 from harness.transport import root
 from harness.transport.protocols import Completed, Step
 
-Event: TypeAlias = Mapping[str, Any]
+Event: TypeAlias = Mapping[str, Any]  # what Ansible and its modules say
 Told: TypeAlias = "Mapping[tuple[str, str], Completed | TransportError]"
 _CONNECT_S = 10
 _EACH_S = 20
@@ -76,8 +76,8 @@ class AnsibleFleet:
 
     def apply(
         self,
-        tasks: Sequence[Mapping[str, Any]],
-        variables: Mapping[str, Any],
+        tasks: Sequence[Mapping[str, object]],
+        variables: Mapping[str, object],
         *,
         machines: Sequence[str],
         check: bool,
@@ -93,9 +93,9 @@ class AnsibleFleet:
 
 
 def apply(
-    hosts: Mapping[str, Mapping[str, Any]],
-    tasks: Sequence[Mapping[str, Any]],
-    variables: Mapping[str, Any],
+    hosts: Mapping[str, Mapping[str, object]],
+    tasks: Sequence[Mapping[str, object]],
+    variables: Mapping[str, object],
     *,
     check: bool,
     within_s: float,
@@ -115,7 +115,7 @@ def apply(
 
 
 def play(
-    hosts: Mapping[str, Mapping[str, Any]],
+    hosts: Mapping[str, Mapping[str, object]],
     commands: Mapping[str, Sequence[str]],
     *,
     within_s: float,
@@ -136,8 +136,8 @@ def play(
 
 
 def _watched(
-    hosts: Mapping[str, Mapping[str, Any]],
-    playbook: Mapping[str, Any],
+    hosts: Mapping[str, Mapping[str, object]],
+    playbook: Mapping[str, object],
     hear: Callable[[Event], bool],
     *,
     within_s: float,
@@ -160,8 +160,8 @@ def _watched(
 
 def _run(
     folder: Path,
-    hosts: Mapping[str, Mapping[str, Any]],
-    playbook: Mapping[str, Any],
+    hosts: Mapping[str, Mapping[str, object]],
+    playbook: Mapping[str, object],
     hear: Callable[[Event], bool],
     deadline: float,
     options: str,
@@ -210,11 +210,11 @@ def _as_root(user: str, said: Completed | TransportError, host: str) -> Complete
     return said
 
 
-def _user(values: Mapping[str, Any]) -> str:
+def _user(values: Mapping[str, object]) -> str:
     return str(values.get("ansible_user", root.ROOT))
 
 
-def _task(commands: Iterable[Sequence[str]], user: str, mark: str) -> Mapping[str, Any]:
+def _task(commands: Iterable[Sequence[str]], user: str, mark: str) -> Mapping[str, object]:
     """All the commands at once, each killed when it takes too long."""
     calls = [
         f"run {number} {root.limit(_EACH_S)} {shlex.join(argv)} &"
@@ -265,7 +265,7 @@ def _environment(folder: Path) -> Mapping[str, str]:
     }
 
 
-def _by_ssh(access: SshAccess, machine: Machine) -> Mapping[str, Any]:
+def _by_ssh(access: SshAccess, machine: Machine) -> Mapping[str, object]:
     options = {
         "UserKnownHostsFile": shlex.quote(str(access.known_hosts)),
         "GlobalKnownHostsFile": os.devnull,
@@ -353,7 +353,7 @@ class _HeardSteps(_Silence):
         return super().event(event)
 
 
-def _step(task: str, said: Mapping[str, Any], *, failed: bool) -> Step:
+def _step(task: str, said: Event, *, failed: bool) -> Step:
     diffs = said.get("diff") or []
     parts = [diffs] if isinstance(diffs, Mapping) else diffs
     command = shlex.join(map(str, said.get("cmd") or ())) if said.get("changed") else ""
@@ -367,20 +367,20 @@ def _step(task: str, said: Mapping[str, Any], *, failed: bool) -> Step:
     )
 
 
-def _difference(part: Mapping[str, Any]) -> Sequence[str]:
+def _difference(part: Event) -> Sequence[str]:
     """The lines that differ between a before and an after, each a text or a mapping."""
     before, after = (_lines(part.get(key)) for key in ("before", "after"))
     lines = list(difflib.unified_diff(before, after, lineterm="", n=0))[2:]
     return [line for line in lines if not line.startswith("@@")]
 
 
-def _lines(side: Any) -> list[str]:
+def _lines(side: object) -> list[str]:
     if isinstance(side, Mapping):
         return [f"{key}: {value}" for key, value in sorted(side.items())]
     return str(side or "").splitlines()
 
 
-def _answer(host: str, said: Mapping[str, Any]) -> Completed | TransportError:
+def _answer(host: str, said: Event) -> Completed | TransportError:
     if "rc" not in said:
         return TransportError(f"{host}: {said.get('msg', 'no answer')}")
     return Completed(

@@ -81,8 +81,8 @@ class FakeFleet:
 
     def apply(
         self,
-        tasks: Sequence[Mapping[str, Any]],
-        variables: Mapping[str, Any],
+        tasks: Sequence[Mapping[str, object]],
+        variables: Mapping[str, object],
         *,
         machines: Sequence[str],
         check: bool,
@@ -190,7 +190,7 @@ class FakeKube:
         assert isinstance(answer, Answer)
         return answer
 
-    def create(self, path: str, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> Any:
+    def create(self, path: str, manifest: Mapping[str, object], *, within_s: float = 10.0) -> Any:
         self._change("POST", path, manifest)
         answer = self.objects.get(f"POST {path}", manifest)
         return answer(manifest) if callable(answer) else answer
@@ -229,7 +229,7 @@ class FakeKube:
     def close(self) -> None:
         """Nothing is open."""
 
-    def _answer(self, verb: str, path: str, table: Mapping[str, Any]) -> Any:
+    def _answer(self, verb: str, path: str, table: Mapping[str, object]) -> Any:
         self.calls.append((verb, path))
         if path not in table:
             raise NotFound(f"{verb} {path}: the API answered 404: no answer is prepared")
@@ -238,7 +238,7 @@ class FakeKube:
             raise answer
         return answer() if callable(answer) else answer
 
-    def _change(self, verb: str, what: str, manifest: Mapping[str, Any] | None) -> None:
+    def _change(self, verb: str, what: str, manifest: Mapping[str, object] | None) -> None:
         if self._read_only:
             raise Refused(f"{verb} {what}: this API may only be read")
         self.calls.append((verb, manifest if manifest is not None else what))

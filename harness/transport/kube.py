@@ -98,10 +98,10 @@ class ApiKube:
     def ask(self, url: str, *, anonymous: bool = False, within_s: float = 5.0) -> Answer:
         return get(url, None if anonymous else self._credentials(), within_s=within_s)
 
-    def create(self, path: str, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> Any:
+    def create(self, path: str, manifest: Mapping[str, object], *, within_s: float = 10.0) -> Any:
         return self._call("POST", path, manifest, within_s)
 
-    def apply(self, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> None:
+    def apply(self, manifest: Mapping[str, object], *, within_s: float = 10.0) -> None:
         query = urlencode({"fieldManager": _MANAGER, "force": "true"})
         path = self._path_of(manifest, within_s)
         self._call("PATCH", f"{path}?{query}", manifest, within_s, content_type=_APPLY)
@@ -150,7 +150,7 @@ class ApiKube:
         self,
         method: str,
         path: str,
-        body: Mapping[str, Any] | None,
+        body: Mapping[str, object] | None,
         within_s: float,
         *,
         content_type: str = _JSON,

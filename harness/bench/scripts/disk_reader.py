@@ -16,7 +16,7 @@ import subprocess
 import uuid
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 SYS, PROC = Path("/sys"), Path("/proc")
 # What sysfs counts in, whatever the disk's own sectors are.
@@ -68,7 +68,7 @@ def rdev_of(path: str) -> int | None:
     return None
 
 
-def machine() -> dict[str, Any]:
+def machine() -> dict[str, object]:
     return {
         "hostname": socket.gethostname(),
         "machine_id": Path("/etc/machine-id").read_text().strip(),
@@ -107,7 +107,20 @@ def kernel_partitions(disk: Path, sector: int) -> dict[int, list[int]]:
 # --- the table ----------------------------------------------------------------------------------
 
 
-def header(fd: int, lba: int, sector: int) -> dict[str, Any]:
+class Header(NamedTuple):
+    """A GPT's header and its entries; places and sizes are sectors."""
+
+    guid: str
+    alternate: int  # where it says that its copy is
+    first_usable: int
+    last_usable: int
+    entries_at: int
+    entries_sectors: int
+    entry_bytes: int
+    entries: bytes
+
+
+def header(fd: int, lba: int, sector: int) -> Header:
     """A GPT's header and entries at a sector; ValueError when no intact ones are there."""
     raw = os.pread(fd, sector, lba * sector)
     if len(raw) < HEADER.size or raw[:8] != GPT:
@@ -123,29 +136,29 @@ def header(fd: int, lba: int, sector: int) -> dict[str, Any]:
     entries = os.pread(fd, count * each, start * sector)
     if zlib.crc32(entries) != fields[13]:
         raise ValueError("the entries of the disk's GPT are damaged")
-    return {
-        "guid": str(uuid.UUID(bytes_le=fields[9])),
-        "alternate": fields[6],
-        "first_usable": fields[7],
-        "last_usable": fields[8],
-        "entries_at": start,
-        "entries_sectors": -(-count * each // sector),
-        "entry_bytes": each,
-        "entries": entries,
-    }
+    return Header(
+        guid=str(uuid.UUID(bytes_le=fields[9])),
+        alternate=fields[6],
+        first_usable=fields[7],
+        last_usable=fields[8],
+        entries_at=start,
+        entries_sectors=-(-count * each // sector),
+        entry_bytes=each,
+        entries=entries,
+    )
 
 
-def gpt(fd: int, sectors: int, sector: int) -> dict[str, Any]:
+def gpt(fd: int, sectors: int, sector: int) -> dict[str, object]:
     """The header at the disk's begin, without the entries, and whether its copy has the same ones.
 
     ValueError without an intact one.
     """
-    first = header(fd, 1, sector)
-    entries, copy = first.pop("entries"), b""
-    if first["alternate"] < sectors:
+    first, copy = header(fd, 1, sector), b""
+    if first.alternate < sectors:
         with contextlib.suppress(ValueError):
-            copy = header(fd, first["alternate"], sector)["entries"]
-    return {**first, "copy_equal": copy == entries}
+            copy = header(fd, first.alternate, sector).entries
+    told = {key: value for key, value in first._asdict().items() if key != "entries"}
+    return {**told, "copy_equal": copy == first.entries}
 
 
 def partitions(fd: int, sector: int) -> list[dict[str, Any]]:
@@ -154,7 +167,7 @@ def partitions(fd: int, sector: int) -> list[dict[str, Any]]:
     ValueError when it has no whole one.
     """
     table = header(fd, 1, sector)
-    size, entries = table["entry_bytes"], table["entries"]
+    size, entries = table.entry_bytes, table.entries
     found = []
     for index, start in enumerate(range(0, len(entries), size), start=1):
         raw = entries[start : start + size]
