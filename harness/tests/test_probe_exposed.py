@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from harness.facts.exposed import Socket
+from harness.facts.schema import read
 from harness.probes import sockets_script
 from harness.probes.open_ports import payload, reachable
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
@@ -60,7 +62,7 @@ def test_a_socket_is_told_with_its_program_or_as_the_kernels_own() -> None:
 )
 def test_what_takes_a_datagram_depends_on_where_it_is_sent(address: str, ports: set[int]) -> None:
     own = ("10.0.0.1", "10.0.0.9", "2001:db8::1")
-    assert set(reachable(SOCKETS, address, own)) == ports
+    assert set(reachable(read(tuple[Socket, ...], SOCKETS), address, own)) == ports
 
 
 def said(addresses: Sequence[str] = ("10.0.0.1",), **after: Any) -> Completed:
