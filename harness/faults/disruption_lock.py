@@ -104,13 +104,13 @@ class DisruptionLock:
 
 
 @contextmanager
-def held(kube: Kube, by: str, tell: Callable[[str], object] = str) -> Iterator[DisruptionLock]:
+def held(kube: Kube, by: str, progress: Callable[[str], object] = str) -> Iterator[DisruptionLock]:
     """Hold the Lease while the body runs; Refused when another harness does.
 
     Whether a harness that took it before still lives is watched for as long as its Lease lasts, at
-    most: ``tell`` is told that we wait.
+    most: ``progress`` is told that we wait.
     """
-    _take(kube, by, tell)
+    _take(kube, by, progress)
     lock = DisruptionLock(kube, by)
     stop = threading.Event()
 
@@ -134,14 +134,14 @@ def held(kube: Kube, by: str, tell: Callable[[str], object] = str) -> Iterator[D
             _let_go(kube, by)
 
 
-def _take(kube: Kube, by: str, tell: Callable[[str], object]) -> None:
+def _take(kube: Kube, by: str, progress: Callable[[str], object]) -> None:
     try:
         kube.create(_COLLECTION, _manifest(by))
         return
     except Conflict:
         pass
     try:
-        there = _ended(kube, by, tell)
+        there = _ended(kube, by, progress)
     except NotFound:  # its holder has let go meanwhile
         there = None
     try:
@@ -153,7 +153,7 @@ def _take(kube: Kube, by: str, tell: Callable[[str], object]) -> None:
         raise Refused(_words("a harness that was faster"), remedy=_REMEDY) from error
 
 
-def _ended(kube: Kube, by: str, tell: Callable[[str], object]) -> _Lease:
+def _ended(kube: Kube, by: str, progress: Callable[[str], object]) -> _Lease:
     """The Lease that is there, and that may be taken; Refused while its holder lives."""
     there = _now(kube)
     other = there.holder
@@ -165,7 +165,9 @@ def _ended(kube: Kube, by: str, tell: Callable[[str], object]) -> _Lease:
             f"{_words(other)}, for {lasts_s:g} s: no harness writes that",
             remedy=f"if none runs: kubectl --namespace=kube-system delete lease {NAME}",
         )
-    tell(f"{other} holds the Lease {NAME}: watching for {lasts_s:g} s whether it still renews it")
+    progress(
+        f"{other} holds the Lease {NAME}: watching for {lasts_s:g} s whether it still renews it"
+    )
 
     def renewed() -> bool:
         try:
