@@ -15,7 +15,7 @@ from harness.errors import NotProven, TimedOut
 from harness.facts.drills import FaultFacts
 from harness.faults.fault import Fault
 from harness.faults.fault_lifecycle import FaultLifecycle
-from harness.ledger.tally import FAULT
+from harness.ledger.result import FAULT
 from harness.record.records import Abort, FaultEvent, Kind
 from harness.settings.drills import Planned
 from harness.waiting import answer_of, uninterrupted

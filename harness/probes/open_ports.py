@@ -74,7 +74,7 @@ class OpenPorts:
 
 
 def _tcp(reach: Reach, address: str) -> Tcp:
-    seen = reach.outside.knock(address, _ALL)
+    seen = reach.outside.scan_ports(address, _ALL)
     return Tcp(seen.open, seen.refused, seen.silent)
 
 

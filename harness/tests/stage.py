@@ -21,7 +21,7 @@ from harness.record.records import Kind
 from harness.settings import Profile, Requirement, Waiver
 from harness.settings.files import Frozen
 from harness.transport import Reach
-from harness.transport.fake import FakeFleet, FakeKube, FakeOutside, FakeShell
+from harness.transport.fake import FakeExternalClient, FakeFleet, FakeKube, FakeShell
 
 UID = "0d9f6c1e-uid"
 PROFILE: Mapping[str, Any] = {
@@ -183,7 +183,7 @@ def reach(kube: FakeKube | None = None, fleet: FakeFleet | None = None) -> Reach
         shell=FakeShell({}),
         kube=kube or FakeKube({"/api/v1/namespaces/kube-system": {"metadata": {"uid": UID}}}),
         fleet=fleet or FakeFleet(("one", "two")),
-        outside=FakeOutside(),
+        outside=FakeExternalClient(),
     )
 
 

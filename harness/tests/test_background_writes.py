@@ -129,10 +129,10 @@ def test_a_drill_that_says_so_keeps_what_came_of_claims_beside_its_ledger(
     monkeypatch.setattr(service, "carry_out", carried_out)
     lock = DisruptionLock(reach().kube, "run")
     monkeypatch.setattr(service, "permitted", lambda *_, **__: giving(lock))
-    keeping = "harness.drill.context.ledger_keeping.keeping"
+    keeping = "harness.drill.context.ledger_recorder.recording"
     monkeypatch.setattr(keeping, lambda *_, **__: giving(FakeBooks()))
     monkeypatch.setattr(context, "writing_in_background", lambda *_: giving(FakeChurn()))
-    monkeypatch.setattr(context, "aimed", lambda *_: None)
+    monkeypatch.setattr(context, "load_spec", lambda *_: None)
 
     class Recorder:
         name = "a run"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness.errors import ConfigError
-from harness.load.order import Order, Page, users_for
+from harness.load.spec import LoadSpec, Page, users_for
 from harness.settings import Profile
 from harness.settings.load import Load
 
@@ -15,7 +15,7 @@ def why_none(profile: Profile) -> str | None:
     return profile.cluster().absent.get(_PART)
 
 
-def aimed(load: Load, profile: Profile, lasts_s: float) -> Order | None:
+def load_spec(load: Load, profile: Profile, lasts_s: float) -> LoadSpec | None:
     """The load as it is offered to one cluster; None when that declares no ingress.
 
     ConfigError when it has an ingress and names no site: nothing could be asked for there.
@@ -30,7 +30,7 @@ def aimed(load: Load, profile: Profile, lasts_s: float) -> Order | None:
             remedy="name in `ingress.sites:` of the profile what customers visit",
         )
     known = ingress.declared(load.paths)
-    return Order(
+    return LoadSpec(
         addresses=known.addresses,
         pages=[Page(it.host, it.path, it.status, it.says) for it in known.pages],
         scheme=known.scheme,

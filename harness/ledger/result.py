@@ -1,4 +1,4 @@
-"""What a ledger found out about one kind of writer: numbers, and the first few names."""
+"""What became of the writes of one kind of writer: numbers, and the first few names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.model import JSON
 
-# The mark from which on a tally without any acknowledged write says nothing.
+# The mark from which on a result without any acknowledged write says nothing.
 FAULT = "fault injected"
 
 
@@ -29,12 +29,12 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
+class LedgerResult:
     """The writes of one kind of writer, and what was there at the end.
 
     Of ``invoked`` writes, ``ok`` were acknowledged, ``fail`` surely never sent, and of ``info``
     nobody knows. ``lost``: acknowledged, and not there at the end. ``duplicated``: there more than
-    once. ``phantom``: there, and never sent. ``stale``: acknowledged before somebody looked, who
+    once. ``unexpected``: there, and never sent. ``stale``: acknowledged before somebody looked, who
     did not see it; it was there at the end. ``examples`` name the first few of each.
 
     ``gap_s`` is the longest time without an acknowledgement, between the moments ``gap_from`` and
@@ -55,7 +55,7 @@ class Tally:
     found: int = 0
     lost: int = 0
     duplicated: int = 0
-    phantom: int = 0
+    unexpected: int = 0
     stale: int = 0
     examples: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     gap_s: float = 0.0
@@ -79,6 +79,7 @@ class Tally:
         """
         plain: dict[str, Any] = asdict(self)
         return plain | {
+            "phantom": plain.pop("unexpected"),  # as journals have always called it
             "ok_after_fault": sum(it.ok for it in self.since_fault) if self.since_fault else None,
             "first_ok_s": self._first_ok_s,
             "outage_s": max((it.gap_s for it in self.since_fault), default=None),
@@ -98,10 +99,10 @@ class Tally:
         return None
 
 
-def observed(tallies: Mapping[str, Tally], drill: str = "") -> Mapping[str, JSON]:
+def observed(results: Mapping[str, LedgerResult], drill: str = "") -> Mapping[str, JSON]:
     """What the checks judge, by target: the kind of writer, after the drill's name if there is one.
 
     Each names all of them (``kept``), so that one that is missing is missed.
     """
-    targets = {f"{drill}/{kind}" if drill else kind: it for kind, it in tallies.items()}
+    targets = {f"{drill}/{kind}" if drill else kind: it for kind, it in results.items()}
     return {target: it.to_json() | {"kept": list(targets)} for target, it in targets.items()}

@@ -1,4 +1,4 @@
-"""Keep a ledger while something else happens: writers on threads, one book, tallies at the end."""
+"""Keep a ledger while something else happens: writers on threads, one book, results at the end."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import TypeVar
 
 from harness.errors import ConfigError, NeverSent, NotProven, TimedOut
 from harness.ledger import platform
-from harness.ledger.book import DUE, FAIL, INFO, OK, TOTAL, Book
 from harness.ledger.checker import kind_of
-from harness.ledger.readings import in_words, judge, read_back
-from harness.ledger.tally import FAULT, Tally
+from harness.ledger.history import DUE, FAIL, INFO, OK, TOTAL, History
+from harness.ledger.read_back import in_words, judge, read_back
+from harness.ledger.result import FAULT, LedgerResult
 from harness.ledger.writers import WRITERS, Counted, Stage, Writer
 from harness.ledger.writers.protocol import ANSWERS_WITHIN_S
 from harness.transport import Reach
@@ -35,13 +35,13 @@ _READS_WITHIN_S = 180.0
 _ENDS_WITHIN_S = ANSWERS_WITHIN_S + 5.0
 
 
-class Books:
+class Recorder:
     """A ledger that is being kept. Its folder holds the ``book`` and, at the end, what was read.
 
     ``space`` is the namespace of what is written to.
 
     Each writer sends ``rate_per_s`` writes a second as long as they are answered in time, and each
-    bank is counted every second. A thread that ends before its time is a trouble of its tally.
+    bank is counted every second. A thread that ends before its time is a trouble of its result.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Books:
         self.space = space
         self._writers = writers
         self._every_s = 1.0 / rate_per_s
-        self._book = Book(folder / "book", run)
+        self._book = History(folder / "book", run)
         self._stop = threading.Event()
         self._acknowledged: Counter[str] = Counter()
         self._last = dict.fromkeys(writers, time.monotonic())
@@ -90,7 +90,7 @@ class Books:
             ) from error
 
     def mark(self, name: str = FAULT) -> None:
-        """A moment to tally from; that of the first fault has the name FAULT."""
+        """Begin a phase of the result; that of the first fault has the name FAULT."""
         self._book.mark(name)
 
     @property
@@ -104,7 +104,7 @@ class Books:
         now = time.monotonic()
         return {kind: now - last for kind, last in self._last.items()}
 
-    def tally(self, *, within_s: float = _READS_WITHIN_S) -> Mapping[str, Tally]:
+    def tally(self, *, within_s: float = _READS_WITHIN_S) -> Mapping[str, LedgerResult]:
         """End all writing, read back what is there, and compare; once.
 
         Each writer reads what all of its kind wrote, the kinds side by side. Who cannot tries again
@@ -126,7 +126,7 @@ class Books:
         return judge(self.folder, self._writers, self._troubles)
 
     def close(self) -> None:
-        """End all writing, whether there was a tally or not."""
+        """End all writing, whether the result was asked for or not."""
         self._end()
         with contextlib.suppress(NotProven):  # which the writers were told
             self._book.close()
@@ -222,7 +222,7 @@ def _counted(writers: Sequence[Writer]) -> Sequence[Counted]:
 
 
 @contextlib.contextmanager
-def keeping(
+def recording(
     reach: Reach,
     *,
     names: Collection[str] = KINDS,
@@ -231,7 +231,7 @@ def keeping(
     seed: int,
     hide: Callable[[str], object],
     rate_per_s: float = 5.0,
-) -> Iterator[Books]:
+) -> Iterator[Recorder]:
     """Keep a ledger of these kinds of writers, each of which has an acknowledged write by then.
 
     What they write to is made before and taken away afterwards; what a killed harness leaves is
@@ -253,19 +253,19 @@ def keeping(
         ground = platform.Platform(reach, space, hide=hide)
         ground.deploy(names)
         stage = ground.stage(tunnels, run=run, seed=seed)
-        with kept(stage, names, folder=folder, rate_per_s=rate_per_s) as books:
-            yield books
+        with recorded(stage, names, folder=folder, rate_per_s=rate_per_s) as recorder:
+            yield recorder
 
 
 @contextlib.contextmanager
-def kept(
+def recorded(
     stage: Stage, names: Collection[str], *, folder: Path, rate_per_s: float
-) -> Iterator[Books]:
+) -> Iterator[Recorder]:
     """Keep a ledger on a stage that is there already."""
     writers = {name: WRITERS[name](stage) for name in names}
     with closing(
-        Books(writers, folder=folder, run=stage.run, rate_per_s=rate_per_s, space=stage.space)
-    ) as books:
-        books.start()
-        books.steady()
-        yield books
+        Recorder(writers, folder=folder, run=stage.run, rate_per_s=rate_per_s, space=stage.space)
+    ) as recorder:
+        recorder.start()
+        recorder.steady()
+        yield recorder

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from harness.errors import Denied, NotListening, TimedOut, Unreachable
 from harness.probes.test_ca import Authority
-from harness.transport import EntryPoint, outside
+from harness.transport import EntryPoint
 from harness.transport.deadline import hang_up
-from harness.transport.outside import Network
+from harness.transport.external_client import Network
 
 HERE = "127.0.0.1"
 HOST = "shop.example"
@@ -42,7 +42,7 @@ def test_exactly_the_open_ports_are_found_whatever_lies_around_them(data: st.Dat
         around = data.draw(st.integers(0, 900))
         # Low ones, because servers of other tests would hear the knocking.
         ports = sorted(ours | set(range(1, 1 + around)))
-        seen = Network().knock(HERE, ports)
+        seen = Network().scan_ports(HERE, ports)
     assert set(seen.open) >= ours
     assert len(seen.open) + seen.refused + seen.silent == len(ports)
     assert seen.silent == 0
@@ -52,7 +52,7 @@ def test_more_ports_than_files_may_be_open_are_knocked_at() -> None:
     # Below the ports that servers of other tests are given: they would hear the knocking.
     with listening() as server:
         ports = [*range(1, 30_000), port_of(server)]
-        seen = Network().knock(HERE, ports)
+        seen = Network().scan_ports(HERE, ports)
         assert port_of(server) in seen.open
     assert len(seen.open) + seen.refused == len(ports)
 
@@ -60,7 +60,7 @@ def test_more_ports_than_files_may_be_open_are_knocked_at() -> None:
 def test_a_port_that_says_nothing_is_silent_in_bounded_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(outside, "_PATIENCE_S", 0.2)
+    monkeypatch.setattr("harness.transport.external_client._PATIENCE_S", 0.2)
     with socket.socket() as full:
         full.bind((HERE, 0))
         full.listen(0)
@@ -69,7 +69,7 @@ def test_a_port_that_says_nothing_is_silent_in_bounded_time(
             one.setblocking(False)
             with suppress(BlockingIOError):
                 one.connect(full.getsockname())
-        seen = Network().knock(HERE, [port_of(full)])
+        seen = Network().scan_ports(HERE, [port_of(full)])
         for one in waiting:
             one.close()
     assert (seen.open, seen.refused, seen.silent) == ((), 0, 1)

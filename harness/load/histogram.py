@@ -24,7 +24,7 @@ def _empty() -> Any:
 
 
 @dataclass(slots=True)
-class Bucket:
+class Histogram:
     """Requests that belong together, usually by the second in which they were due.
 
     ``on_time`` of them began as planned; ``errors`` are those that failed, by kind; ``took`` holds
@@ -64,7 +64,7 @@ class Bucket:
         else:
             self.took.record_value(min(max(1, round(took_s * _US_PER_S)), _MOST_US))
 
-    def merge(self, other: Bucket) -> None:
+    def merge(self, other: Histogram) -> None:
         self.on_time += other.on_time
         self.errors += other.errors
         self.limited += other.limited

@@ -13,9 +13,9 @@ from itertools import chain
 from pathlib import Path
 
 from harness.errors import HarnessError, TimedOut
-from harness.ledger.book import Reader, whole_lines
-from harness.ledger.checker import Found, Reading, kind_of, tallies
-from harness.ledger.tally import Tally
+from harness.ledger.checker import Found, Reading, kind_of, results
+from harness.ledger.history import HistoryReader, whole_lines
+from harness.ledger.result import LedgerResult
 from harness.ledger.writers import Writer
 from harness.transport.deadline import within
 from harness.waiting import until
@@ -86,8 +86,8 @@ def judge(
     troubles: Mapping[str, Sequence[str]],
     *,
     broken_off: bool = False,
-) -> Mapping[str, Tally]:
-    """The tallies of a ledger, from what is in its folder, and what else its keeper knows.
+) -> Mapping[str, LedgerResult]:
+    """The results of a ledger, from what is in its folder, and what else its keeper knows.
 
     That its book has no end is a trouble, unless whoever asks knows that it was ``broken_off`` and
     has read back since. No write was sent before its line was on the disk, and one whose end is
@@ -100,8 +100,8 @@ def judge(
             by, _, began_us = file.readline().rpartition("\t")
         reading = Reading(by=by, began_us=int(began_us), found=_found(path))
         readings.setdefault(kind_of(by), []).append(reading)
-    book = Reader(folder / "book")
-    found = tallies(book, readings, wall_s=book.wall_s)
+    book = HistoryReader(folder / "book")
+    found = results(book, readings, wall_s=book.wall_s)
     of_all = []
     if book.torn_bytes and not broken_off:
         of_all.append(f"the book is torn: {book.torn_bytes} bytes were dropped")

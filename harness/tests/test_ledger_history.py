@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import NotProven
-from harness.ledger.book import Book, Reader
+from harness.ledger.history import History, HistoryReader
 
 RUN = "20261124T120000Z-week09-7f3a"
 
 
 def written(path: Path, writes: int = 3) -> Path:
-    with Book(path, RUN) as book:
+    with History(path, RUN) as book:
         for seq in range(writes):
             book.invoke("postgres/0", seq)
             book.settle("ok", "postgres/0", seq)
@@ -26,7 +26,7 @@ def written(path: Path, writes: int = 3) -> Path:
 
 
 def test_what_is_read_is_what_was_written_in_order(tmp_path: Path) -> None:
-    reader = Reader(written(tmp_path / "book", 2))
+    reader = HistoryReader(written(tmp_path / "book", 2))
     events = list(reader)
     assert [event[:3] for event in events] == [
         ("invoke", "postgres/0", 0),
@@ -47,7 +47,7 @@ def test_a_write_is_on_the_disk_before_it_may_be_sent(
 ) -> None:
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_size))
-    with Book(tmp_path / "book", RUN) as book:
+    with History(tmp_path / "book", RUN) as book:
         for seq in range(20):
             book.invoke("http/0", seq)
             on_disk = (tmp_path / "book").read_bytes()[: synced[-1]]
@@ -66,7 +66,7 @@ def test_writers_that_wait_at_the_same_time_share_one_sync(
             go.wait(5)
 
     monkeypatch.setattr(os, "fsync", slowly)
-    with Book(tmp_path / "book", RUN) as book:
+    with History(tmp_path / "book", RUN) as book:
         writers = [threading.Thread(target=book.invoke, args=(f"w/{n}", 0)) for n in range(9)]
         writers[0].start()
         assert busy.wait(5)
@@ -82,10 +82,10 @@ def test_writers_that_wait_at_the_same_time_share_one_sync(
 
 def test_a_torn_last_line_is_dropped_and_said(tmp_path: Path) -> None:
     path = written(tmp_path / "book")
-    whole = list(Reader(path))
+    whole = list(HistoryReader(path))
     with path.open("ab") as file:
         file.write(b"invoke postgres/0 3 17")
-    reader = Reader(path)
+    reader = HistoryReader(path)
     assert list(reader) == whole
     assert reader.torn_bytes == 22
 
@@ -95,13 +95,13 @@ def test_a_book_cut_anywhere_reads_up_to_there(
     tmp_path_factory: pytest.TempPathFactory, cut: int
 ) -> None:
     path = written(tmp_path_factory.mktemp("cut") / "book")
-    whole, content = list(Reader(path)), path.read_bytes()
+    whole, content = list(HistoryReader(path)), path.read_bytes()
     path.write_bytes(content[:cut])
     if b"\n" not in content[:cut]:
         with pytest.raises(NotProven, match="does not begin"):
-            Reader(path)
+            HistoryReader(path)
         return
-    reader = Reader(path)
+    reader = HistoryReader(path)
     read = list(reader)
     assert read == whole[: len(read)]
     assert reader.closed is (cut >= len(content))
@@ -121,13 +121,13 @@ def test_damage_is_never_read_over(tmp_path: Path, old: str, new: str, says: str
     path = written(tmp_path / "book")
     path.write_text(path.read_text().replace(old, new, 1))
     with pytest.raises(NotProven, match=says):
-        list(Reader(path))
+        list(HistoryReader(path))
 
 
 def test_nothing_may_be_sent_once_the_disk_has_refused_a_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    book = Book(tmp_path / "book", RUN)
+    book = History(tmp_path / "book", RUN)
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
@@ -144,14 +144,14 @@ def test_nothing_may_be_sent_once_the_disk_has_refused_a_line(
 
 
 def test_a_closed_book_takes_no_more_lines(tmp_path: Path) -> None:
-    book = Book(tmp_path / "book", RUN)
+    book = History(tmp_path / "book", RUN)
     book.close()
     with pytest.raises(NotProven, match="is closed"):
         book.settle("ok", "http/0", 0)
-    assert [event[0] for event in Reader(tmp_path / "book")] == ["end"]
+    assert [event[0] for event in HistoryReader(tmp_path / "book")] == ["end"]
 
 
 def test_a_book_is_never_written_over(tmp_path: Path) -> None:
     path = written(tmp_path / "book")
     with pytest.raises(FileExistsError):
-        Book(path, RUN)
+        History(path, RUN)

@@ -1,4 +1,4 @@
-"""Buckets of a load: added up in any order they are the same, and no answer is no fast answer."""
+"""Histograms of a load: the same in whatever order they are added; no answer is no fast answer."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import ConfigError
-from harness.load.aim import aimed, why_none
-from harness.load.buckets import Bucket
-from harness.load.order import Order, Page, users_for
+from harness.load.histogram import Histogram
+from harness.load.plan import load_spec, why_none
 from harness.load.results import read
+from harness.load.spec import LoadSpec, Page, users_for
 from harness.settings import Profile
 from harness.settings.load import Load, find_load, load_names
 from harness.tests.stage import PROFILE
@@ -26,8 +26,8 @@ requests = st.tuples(
 )
 
 
-def bucket_of(some: Sequence[tuple[float, bool, str | None, int]]) -> Bucket:
-    made = Bucket()
+def bucket_of(some: Sequence[tuple[float, bool, str | None, int]]) -> Histogram:
+    made = Histogram()
     for took_s, on_time, error, part in some:
         if error is not None and error.startswith("429 "):
             # Not every 429 says how long to wait.
@@ -37,7 +37,7 @@ def bucket_of(some: Sequence[tuple[float, bool, str | None, int]]) -> Bucket:
     return made
 
 
-def same(one: Bucket, other: Bucket) -> bool:
+def same(one: Histogram, other: Histogram) -> bool:
     # Not HdrHistogram.equals: it takes the least of nothing for 0, and what was added to nothing.
     first, second = (
         (it.on_time, it.errors, it.limited, it.retry_after_s, list(it.took.counts))
@@ -54,9 +54,9 @@ def test_lines_add_up_to_the_whole_however_they_were_cut_and_ordered(
         json.dumps(bucket_of([it for it in some if it[3] == part]).to_json()) for part in range(6)
     ]
     random.shuffle(lines)  # type: ignore[attr-defined]
-    whole = Bucket()
+    whole = Histogram()
     for line in lines:
-        whole.merge(Bucket.from_json(json.loads(line)))
+        whole.merge(Histogram.from_json(json.loads(line)))
     directly = bucket_of(some)
     assert same(whole, directly)
     assert [whole.quantile_ms(q) for q in (0.5, 0.99, 1)] == [
@@ -75,7 +75,7 @@ def test_who_was_not_answered_ranks_last_however_fast_the_error_came() -> None:
     some = [(0.01, True, None, 0)] * 98 + [(0.001, True, "no connection", 0)] * 2
     assert bucket_of(some).quantile_ms(0.98) == pytest.approx(10, rel=0.02)
     assert bucket_of(some).quantile_ms(0.99) is None
-    assert Bucket().quantile_ms(0.5) is None
+    assert Histogram().quantile_ms(0.5) is None
 
 
 @given(st.lists(requests, max_size=40))
@@ -89,7 +89,8 @@ def test_each_request_is_answered_failed_or_limited(
 
 def test_a_line_of_before_knows_no_limit() -> None:
     line = {"on_time": 1, "errors": {}, "took": None}
-    assert (Bucket.from_json(line).limited.total(), Bucket.from_json(line).to_json()) == (0, line)
+    read = Histogram.from_json(line)
+    assert (read.limited.total(), read.to_json()) == (0, line)
 
 
 def test_the_plan_counts_what_nobody_offered(tmp_path: Path) -> None:
@@ -129,38 +130,38 @@ def load() -> Load:
 
 
 def test_a_load_goes_to_the_ingress_that_is_declared_and_nowhere_else() -> None:
-    order = aimed(load(), profile(), 60)
+    order = load_spec(load(), profile(), 60)
     assert order is not None
     assert (order.scheme, order.port, order.authority) == ("https", 443, "/nowhere/sites.crt")
     assert order.pages == [Page("shop.example", path) for path in load().paths]
     assert order.users >= order.per_s * order.timeout_s
     assert "https://shop.example/healthz at 127.0.0.1, 127.0.0.2" in str(order)
-    assert str(Order.from_line(order.line())) == str(order)
-    other = aimed(load(), profile(paths=["/shop"]), 60)
+    assert str(LoadSpec.from_line(order.line())) == str(order)
+    other = load_spec(load(), profile(paths=["/shop"]), 60)
     assert other is not None
     assert other.pages == [Page("shop.example", "/shop")]
 
 
 def test_a_load_asks_as_the_ingress_is_declared() -> None:
     sites = [{"host": "a.example", "paths": [{"path": "/h", "status": 307, "says": "x"}, "/"]}]
-    order = aimed(load(), profile(scheme="http", port=8000, sites=sites), 60)
+    order = load_spec(load(), profile(scheme="http", port=8000, sites=sites), 60)
     assert order is not None
     assert (order.scheme, order.port) == ("http", 8000)
     assert order.pages == [Page("a.example", "/h", 307, "x"), Page("a.example", "/")]
     assert "http://a.example:8000/h, http://a.example:8000/ at" in str(order)
-    assert Order.from_line(order.line()).pages == order.pages
+    assert LoadSpec.from_line(order.line()).pages == order.pages
 
 
 def test_a_cluster_without_an_ingress_has_no_load_and_says_why() -> None:
     without = Profile.model_validate(PROFILE)
-    assert aimed(load(), without, 60) is None
+    assert load_spec(load(), without, 60) is None
     assert why_none(without) == "there is no ingress here"
     assert why_none(profile()) is None
 
 
 def test_an_ingress_without_a_site_is_a_mistake_that_is_told_beforehand() -> None:
     with pytest.raises(ConfigError, match="declares no site"):
-        aimed(load(), profile(sites=[]), 60)
+        load_spec(load(), profile(sites=[]), 60)
 
 
 def test_no_user_is_busy_when_its_next_request_is_due() -> None:

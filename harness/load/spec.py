@@ -23,7 +23,7 @@ class Page(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class LoadSpec:
     """Whom to ask, for what, how often and for how long.
 
     ``scheme`` is http or https. ``authority`` is a PEM file; None: what this system trusts.

@@ -1,4 +1,4 @@
-"""What a stranger on the network can do: knock at ports, talk to one, ask a web server."""
+"""What a client outside the cluster can do: scan ports, talk to one, ask a web server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from contextlib import ExitStack, closing
 
 from harness.errors import Unreachable
 from harness.transport.http import answered
-from harness.transport.protocols import HTTP, Answer, Echoed, EntryPoint, Knocked
+from harness.transport.protocols import HTTP, Answer, Echoed, EntryPoint, PortScan
 
 # The kernel sends a first packet that was lost again after one second.
 _PATIENCE_S = 2.5
@@ -34,13 +34,13 @@ _EVERY_S = 0.5
 class Network:
     """The network, from where the harness stands."""
 
-    def knock(self, address: str, ports: Iterable[int]) -> Knocked:
+    def scan_ports(self, address: str, ports: Iterable[int]) -> PortScan:
         """Try a TCP connection to each port and say nothing on those that come about.
 
         All 65,535 ports take seconds where they are refused, three minutes where nothing answers.
         """
         _allow_files()
-        return _Knocking(address).at(ports)
+        return _Scan(address).at(ports)
 
     def send(self, address: str, payloads: Mapping[int, bytes]) -> Echoed:
         """What UDP ports do when each is sent its payload; see ``send_datagrams``."""
@@ -147,7 +147,7 @@ def _result(attempt: socket.socket, peer: tuple[str, int]) -> int:
     return result
 
 
-class _Knocking:
+class _Scan:
     """Many attempts to connect at once, each with the same patience."""
 
     def __init__(self, address: str) -> None:
@@ -158,7 +158,7 @@ class _Knocking:
         self._open: list[int] = []
         self._refused = self._silent = 0
 
-    def at(self, ports: Iterable[int]) -> Knocked:
+    def at(self, ports: Iterable[int]) -> PortScan:
         with self._selector:
             for port in ports:
                 self._begin(port)
@@ -166,7 +166,7 @@ class _Knocking:
                     self._look()
             while self._under_way:
                 self._look()
-        return Knocked(open=tuple(sorted(self._open)), refused=self._refused, silent=self._silent)
+        return PortScan(open=tuple(sorted(self._open)), refused=self._refused, silent=self._silent)
 
     def _begin(self, port: int) -> None:
         attempt = socket.socket(_family(self._address), socket.SOCK_STREAM)

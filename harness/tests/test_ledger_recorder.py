@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigError, NeverSent, NotProven
-from harness.ledger import keeping as module
-from harness.ledger.book import Reader
+from harness.ledger import recorder as module
 from harness.ledger.checker import Found
-from harness.ledger.keeping import Books, keeping, kept
-from harness.ledger.readings import judge
-from harness.ledger.tally import FAULT
+from harness.ledger.history import HistoryReader
+from harness.ledger.read_back import judge
+from harness.ledger.recorder import Recorder, recorded, recording
+from harness.ledger.result import FAULT
 from harness.ledger.writers import Writer
 from harness.tests.ledger_rig import ground
 from harness.tests.probe_rig import reach
@@ -52,11 +52,11 @@ class Memory:
         self.closed = True
 
 
-def books(folder: Path, *writers: Writer) -> Books:
-    return Books({"memory": writers}, folder=folder / "ledger", run="run", rate_per_s=500)
+def books(folder: Path, *writers: Writer) -> Recorder:
+    return Recorder({"memory": writers}, folder=folder / "ledger", run="run", rate_per_s=500)
 
 
-def wait_for(made: Books, number: int) -> None:
+def wait_for(made: Recorder, number: int) -> None:
     until(lambda: made.acknowledged["memory"] >= number, within_s=20, every_s=0.01, what="so many")
 
 
@@ -95,7 +95,7 @@ def test_a_write_that_never_left_failed_and_any_other_error_leaves_it_open(tmp_p
         made.start()
         wait_for(made, 3)
         tally = made.tally()["memory"]
-    assert (tally.fail, tally.info, tally.lost, tally.phantom) == (1, 1, 0, 0)
+    assert (tally.fail, tally.info, tally.lost, tally.unexpected) == (1, 1, 0, 0)
 
 
 def test_a_write_without_an_answer_in_time_is_left_open_and_the_next_is_sent(
@@ -110,7 +110,7 @@ def test_a_write_without_an_answer_in_time_is_left_open_and_the_next_is_sent(
         made.start()
         wait_for(made, 3)
         tally = made.tally()["memory"]
-    assert (tally.info, tally.lost, tally.phantom) == (1, 0, 0)
+    assert (tally.info, tally.lost, tally.unexpected) == (1, 0, 0)
     assert tally.gap_s >= 0.2
 
 
@@ -125,7 +125,7 @@ def test_a_writer_whose_book_is_full_ends_and_is_a_trouble(
 
         made.start()
         wait_for(made, 2)
-        monkeypatch.setattr("harness.ledger.book.os.fsync", full)
+        monkeypatch.setattr("harness.ledger.history.os.fsync", full)
         until(
             lambda: not any(thread.is_alive() for thread in made._threads),
             within_s=5,
@@ -219,30 +219,30 @@ def test_a_book_that_was_cut_off_says_so_in_every_tally(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def all_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Books]:
+def all_kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
     monkeypatch.setattr(module, "ANSWERS_WITHIN_S", 10.0)
     monkeypatch.setattr(module, "_ENDS_WITHIN_S", 15.0)
     with (
         ground(tmp_path, monkeypatch) as made,
-        kept(made.stage, KINDS, folder=tmp_path / "ledger", rate_per_s=20) as ledger,
+        recorded(made.stage, KINDS, folder=tmp_path / "ledger", rate_per_s=20) as ledger,
     ):
         yield ledger
 
 
-def test_all_kinds_together_are_clean_on_a_ground_that_loses_nothing(all_kinds: Books) -> None:
+def test_all_kinds_together_are_clean_on_a_ground_that_loses_nothing(all_kinds: Recorder) -> None:
     all_kinds.mark()
     until(lambda: min(all_kinds.acknowledged.values()) > 10, within_s=20, every_s=0.05, what="more")
     for kind, tally in all_kinds.tally().items():
-        assert (tally.lost, tally.duplicated, tally.phantom, tally.stale) == (0, 0, 0, 0), kind
+        assert (tally.lost, tally.duplicated, tally.unexpected, tally.stale) == (0, 0, 0, 0), kind
         assert (tally.found, tally.troubles, tally.wrong_totals) == (tally.ok, (), 0)
         assert (tally.totals > 0) is (kind == "bank")
-    events = list(Reader(all_kinds.folder / "book"))
+    events = list(HistoryReader(all_kinds.folder / "book"))
     assert [event[0] for event in events if event[0] in ("stop", "end")] == ["stop", "end"]
 
 
 def test_a_kind_that_does_not_exist_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     with (
         pytest.raises(ConfigError, match="no writer tape"),
-        keeping(reach(), names=("tape",), folder=tmp_path, run="run", seed=1, hide=len),
+        recording(reach(), names=("tape",), folder=tmp_path, run="run", seed=1, hide=len),
     ):
         pass

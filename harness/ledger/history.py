@@ -39,7 +39,7 @@ _CLOSED = -1
 Event: TypeAlias = tuple[str, str, int, int]
 
 
-class Book:
+class History:
     """A book open for writing; threads may share it.
 
     Every method raises NotProven once the disk has refused a line, since what is sent after that
@@ -132,7 +132,7 @@ class Book:
             self._kept = upto
 
 
-class Reader:
+class HistoryReader:
     """A book's events, in order, after its first line.
 
     ``run`` is whose book it is, and ``wall_s`` what to add to the monotonic clock (seconds) to know
