@@ -35,10 +35,12 @@ class Probe(Protocol):
     """One way of looking at a cluster.
 
     ``observe`` returns what it saw on one target, or raises a HarnessError when it could not
-    look; the engine records either. Targets are looked at side by side.
+    look; the engine records either. Targets are looked at side by side. A feature asks for the
+    probe by its ``sentence``, a Given.
     """
 
     name: ClassVar[str]
+    sentence: ClassVar[str]
     within_s: ClassVar[float]  # the deadline of one look, all retries included
 
     def targets(self, reach: Reach) -> Sequence[str]: ...

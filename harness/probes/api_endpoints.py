@@ -25,6 +25,7 @@ class ApiEndpoints:
     """
 
     name: ClassVar[str] = "api-endpoints"
+    sentence: ClassVar[str] = "what every API server and kubelet answers"
     within_s: ClassVar[float] = 30.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

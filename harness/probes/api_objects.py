@@ -22,6 +22,7 @@ class ApiObjects:
     """
 
     name: ClassVar[str] = "api-objects"
+    sentence: ClassVar[str] = "every API service, and every namespace that is being deleted"
     within_s: ClassVar[float] = 30.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

@@ -40,6 +40,7 @@ class BackupClaims:
     """Lists claims, and looks into the declared one from a pod that mounts it read-only."""
 
     name: ClassVar[str] = "backup-claims"
+    sentence: ClassVar[str] = "the claims that hold backups, and what lies in the shared one"
     within_s: ClassVar[float] = 150.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

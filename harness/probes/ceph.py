@@ -37,6 +37,7 @@ class Ceph:
     """Asks Ceph through one machine, and through the others when that one gets no answer."""
 
     name: ClassVar[str] = "ceph"
+    sentence: ClassVar[str] = "all that Ceph says of itself"
     within_s: ClassVar[float] = 220.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

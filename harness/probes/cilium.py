@@ -36,6 +36,7 @@ class Cilium:
     """
 
     name: ClassVar[str] = "cilium"
+    sentence: ClassVar[str] = "what Cilium says on every node"
     within_s: ClassVar[float] = 60.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

@@ -38,6 +38,7 @@ class Claims:
     """Makes claims in a namespace of its own, mounts two on every machine, and removes all."""
 
     name: ClassVar[str] = "claims"
+    sentence: ClassVar[str] = "claims that every machine writes and reads"
     within_s: ClassVar[float] = 400.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

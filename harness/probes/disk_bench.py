@@ -34,6 +34,7 @@ class DiskBench:
     """Measures every OSD at the same time, or tells what was measured of raw disks."""
 
     name: ClassVar[str] = "disk-bench"
+    sentence: ClassVar[str] = "the disk for Ceph on every machine, measured at the same time"
     within_s: ClassVar[float] = 240.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

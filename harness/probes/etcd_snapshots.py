@@ -42,6 +42,7 @@ class EtcdSnapshots:
     """
 
     name: ClassVar[str] = "etcd-snapshots"
+    sentence: ClassVar[str] = "the snapshots of etcd on every server"
     within_s: ClassVar[float] = 180.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

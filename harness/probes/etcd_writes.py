@@ -29,6 +29,7 @@ class EtcdWrites:
     """
 
     name: ClassVar[str] = "etcd-writes"
+    sentence: ClassVar[str] = "a burst of small writes to etcd"
     within_s: ClassVar[float] = 90.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

@@ -40,6 +40,7 @@ class HostFacts:
     """Asks each machine about itself."""
 
     name: ClassVar[str] = "host-facts"
+    sentence: ClassVar[str] = "what every machine says about itself"
     within_s: ClassVar[float] = 45.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

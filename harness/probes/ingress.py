@@ -42,6 +42,7 @@ class Ingress:
     """Deploys a pod, a service and a route with a certificate of its own authority."""
 
     name: ClassVar[str] = "ingress"
+    sentence: ClassVar[str] = "a new site and the declared ones, visited from outside"
     within_s: ClassVar[float] = 180.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

@@ -34,6 +34,7 @@ class LegacyManifest:
     """Makes a manifest on one machine, and compares it with the baseline as it is fetched."""
 
     name: ClassVar[str] = "legacy-manifest"
+    sentence: ClassVar[str] = "the existing storage, compared with its baseline"
     # It reads every byte. A machine that stops answering is noticed within a minute.
     within_s: ClassVar[float] = 12 * 3600.0
 

@@ -31,6 +31,7 @@ class LegacyMount:
     """Asks each machine what is mounted, and a child there to read some of it."""
 
     name: ClassVar[str] = "legacy-mount"
+    sentence: ClassVar[str] = "the existing storage, read on every machine"
     within_s: ClassVar[float] = 2 * (_ANSWERS_WITHIN_S + 25)
 
     def targets(self, reach: Reach) -> Sequence[str]:

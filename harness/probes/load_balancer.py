@@ -27,6 +27,7 @@ class LoadBalancer:
     """Deploys a pod and a LoadBalancer service before it, and talks to it from outside."""
 
     name: ClassVar[str] = "load-balancer"
+    sentence: ClassVar[str] = "a service that asks for an outside address"
     within_s: ClassVar[float] = 150.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

@@ -27,6 +27,7 @@ class NetworkPolicy:
     """Shows first that both may connect, then closes the servers to all but the friend."""
 
     name: ClassVar[str] = "network-policy"
+    sentence: ClassVar[str] = "a service that a network policy closes to strangers"
     within_s: ClassVar[float] = 120.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

@@ -21,6 +21,7 @@ class Nodes:
     """
 
     name: ClassVar[str] = "nodes"
+    sentence: ClassVar[str] = "the cluster's node list"
     within_s: ClassVar[float] = 15.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

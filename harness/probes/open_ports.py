@@ -38,6 +38,7 @@ class OpenPorts:
     """
 
     name: ClassVar[str] = "open-ports"
+    sentence: ClassVar[str] = "every port of every machine, tried from outside"
     within_s: ClassVar[float] = 400.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

@@ -22,6 +22,7 @@ class OsdDisks:
     """Looks at the declared partition of each machine, and asks Ceph about its OSDs there."""
 
     name: ClassVar[str] = "osd-disks"
+    sentence: ClassVar[str] = "the disk for Ceph on every machine"
     within_s: ClassVar[float] = 120.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

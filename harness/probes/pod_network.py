@@ -37,6 +37,7 @@ class PodNetwork:
     """Deploys its own pods, lets them talk, asks the receivers, and removes everything."""
 
     name: ClassVar[str] = "pod-network"
+    sentence: ClassVar[str] = "pods on every node that talk to each other"
     within_s: ClassVar[float] = 120.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

@@ -54,6 +54,7 @@ class Rook:
     """Lists what Rook made and manages; never reads what a Secret holds."""
 
     name: ClassVar[str] = "rook"
+    sentence: ClassVar[str] = "Rook, its Ceph and its drivers"
     within_s: ClassVar[float] = 40.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

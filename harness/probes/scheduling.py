@@ -26,6 +26,7 @@ class Scheduling:
     """Reads every node, every pod that is not done, and what binds its volumes to machines."""
 
     name: ClassVar[str] = "scheduling"
+    sentence: ClassVar[str] = "what every pod needs and every node has"
     within_s: ClassVar[float] = 60.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

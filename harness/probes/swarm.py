@@ -23,6 +23,7 @@ class Swarm:
     """Asks the Docker of every machine; a machine that is not reached is not seen."""
 
     name: ClassVar[str] = "swarm"
+    sentence: ClassVar[str] = "what Docker says on every machine"
     within_s: ClassVar[float] = 120.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

@@ -23,18 +23,18 @@ from pytest_bdd.parser import Step
 from harness import checks, exits, probes, transport
 from harness.drill.session import Drilling
 from harness.engine import Run
-from harness.errors import ConfigError, HarnessError, Refused
+from harness.errors import ConfigError, HarnessError, NotProven, Refused
 from harness.evidence import Piece, collect
 from harness.gate import Judgement
 from harness.model import Exit
 from harness.pytest_gate import options as gate_options
+from harness.pytest_gate.bdd_internals import scenario_of
 from harness.pytest_gate.catalogue import Scenario
 from harness.pytest_gate.continue_after_failure import worst_from
 from harness.pytest_gate.hookspecs import GateCaller, GateHooks
 from harness.pytest_gate.launch import open_run, point_latest
-from harness.pytest_gate.mapping import scenario_of
 from harness.pytest_gate.outcomes import Phase, phase, worst
-from harness.pytest_gate.strict_steps import StepGuard
+from harness.pytest_gate.strict_steps import StepGuard, undefined
 from harness.record.bundle import pack
 from harness.report import draw, summary_lines
 from harness.settings import load_profile
@@ -264,9 +264,13 @@ class GateSession:
         yield  # everybody knows of this one before the next begins
         raise worst_from(request, scenario, step, exception)
 
-    def pytest_bdd_step_func_lookup_error(self, step: Step) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_bdd_step_func_lookup_error(self, step: Step) -> Generator[None]:
         self._step_began_s = time.monotonic()
-        self._step_over(step, "no step definition matches this sentence")
+        reason = undefined(step.type, step.name)
+        self._step_over(step, reason)
+        yield  # the report of pytest-bdd's own error comes first
+        raise NotProven(reason)
 
     def _step_over(self, step: Step, error: str | None = None) -> None:
         self._guard.step = None

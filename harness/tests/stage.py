@@ -54,6 +54,7 @@ class FakeProbe:
 
     answers: Mapping[str, Any]
     name: str = "answers"
+    sentence: str = "answers"
     within_s: float = 5.0
     looks: int = 0
 
