@@ -232,13 +232,13 @@ def sweep(mine: Path) -> None:
 
 
 def fetch(options: dict[str, Any]) -> int:
-    """Print a piece of a manifest, in base64; an empty one behind its end."""
+    """Print a piece of a manifest, as a text in base64; an empty one behind its end."""
     own_folder.check(options["folder"])
     path = Path(options["folder"]) / "lines.gz"
     with open(path, "rb", opener=own_folder.opener) as file:
         file.seek(options["offset"])
         piece = file.read(options["bytes"])
-    sys.stdout.write(base64.b64encode(piece).decode() + "\n")
+    sys.stdout.write(json.dumps(base64.b64encode(piece).decode()) + "\n")
     return 0
 
 
@@ -251,3 +251,7 @@ def drop(options: dict[str, Any]) -> int:
 def main() -> NoReturn:
     word, options = sys.argv[1], json.loads(sys.argv[2])
     sys.exit({"make": make, "fetch": fetch, "drop": drop}[word](options))
+
+
+if __name__ == "__main__":
+    main()

@@ -12,7 +12,7 @@ import typer
 
 from harness.checks import CHECKS
 from harness.commands.output import AsJson, Cluster, say, say_json
-from harness.drill.mending import Mended, mend_journal, mend_left, sweep_namespaces
+from harness.drill.recovery import Mended, mend_journal, mend_left, sweep_namespaces
 from harness.errors import ConfigError, HarnessError
 from harness.gate import Trail
 from harness.model import Exit

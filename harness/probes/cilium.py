@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from harness.errors import TransportError
 from harness.model import JSON
-from harness.transport import Reach
+from harness.transport import Completed, Reach
 
 _AGENTS = "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dcilium&fieldSelector="
 # Those of Cilium's StatusResponse (api/v1/models) that carry a state.
@@ -33,6 +33,9 @@ class Cilium:
       seconds, None for never, "message"};
     * "health": the state of Cilium's own health probes (Ok, Disabled …), and "reachable":
       {"nodes", "of"}, how many nodes they reach, this one included; None when they do not say.
+
+    Cilium probes every node about once a minute. An agent that has just started, or whose last
+    round met a machine that was down, is told to probe now: what it remembers is too old.
     """
 
     name: ClassVar[str] = "cilium"
@@ -60,9 +63,12 @@ class Cilium:
         return {"pod": pod, "ready": True, **told, **_health(reach, pod, told)}
 
 
+def _in_agent(reach: Reach, pod: str, *argv: str) -> Completed:
+    return reach.kube.exec("kube-system", pod, argv, within_s=14.0)
+
+
 def _status(reach: Reach, pod: str, *words: str) -> str:
-    argv = ("sh", "-c", _CLIENT, "sh", "status", *words)
-    done = reach.kube.exec("kube-system", pod, argv, within_s=20.0)
+    done = _in_agent(reach, pod, "sh", "-c", _CLIENT, "sh", "status", *words)
     if done.status != 0:
         said = done.stderr.strip()[-300:]
         raise TransportError(f"cilium-dbg in {pod} ended with status {done.status}: {said}")
@@ -103,10 +109,21 @@ def _health(reach: Reach, pod: str, told: Mapping[str, Any]) -> dict[str, JSON]:
 
     An agent that is not well is not asked: the client ends with an error before it prints them.
     """
-    agent = told["parts"].get("cilium", {})
-    words = _status(reach, pod) if agent.get("state") in _WELL else ""
+    if told["parts"].get("cilium", {}).get("state") not in _WELL:
+        return {"health": told["health"], "reachable": None}
+    words = _status(reach, pod)
+    if not _all_reached(words, len(reach.profile.machines)):
+        # Its own status says in a moment what came of it, also when this client is missing.
+        _in_agent(reach, pod, "cilium-health", "status", "--probe", "--succinct")
+        words = _status(reach, pod)
     found = _REACHABLE.search(words)
     return {
         "health": "Disabled" if _DISABLED.search(words) else told["health"],
         "reachable": {"nodes": int(found[1]), "of": int(found[2])} if found else None,
     }
+
+
+def _all_reached(words: str, machines: int) -> bool:
+    """False when the last round of health probes missed a node that there is."""
+    found = _REACHABLE.search(words)
+    return found is None or int(found[1]) >= max(int(found[2]), machines)

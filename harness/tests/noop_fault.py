@@ -1,4 +1,4 @@
-"""A fault that breaks nothing but a note of its own, and a keeper that only remembers."""
+"""A fault that breaks nothing but a note of its own, and an undo store that only remembers."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pydantic import ConfigDict, Field
 
 from harness.errors import TransportError
 from harness.faults.fault import Fault
-from harness.faults.keeper import Left
-from harness.faults.model import NOTHING, Act, Argv, Takes, Undo
+from harness.faults.model import NOTHING, Act, Argv, BlastRadius, Undo
+from harness.faults.undo_store import Left
 from harness.transport import Reach
 
 
@@ -40,7 +40,7 @@ class NoOp(Fault):
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
 
     name: ClassVar[str] = "no-op"
-    takes: ClassVar[frozenset[Takes]] = NOTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = NOTHING
     seen_within_s: ClassVar[float] = 0.0
     gone_within_s: ClassVar[float] = 0.0
 
@@ -66,11 +66,11 @@ class NoOp(Fault):
         return not self.note.broken
 
     def heal(self, reach: Reach, undo: Undo) -> None:
-        NoteKeeper(self.note).heal(undo)
+        NoteUndoStore(self.note).heal(undo)
 
 
 @dataclass
-class NoteKeeper:
+class NoteUndoStore:
     """Keeps undo in a note."""
 
     note: Note

@@ -11,7 +11,7 @@ import pytest
 
 from harness.checks import CHECKS
 from harness.drill.ending import BY_HAND
-from harness.drill.session import Drilling, DrillOutcome, Options
+from harness.drill.service import Drilling, DrillOutcome, Options
 from harness.drill.soak import BROKE_OFF, RESUMABLE, SOAKED
 from harness.engine import Run
 from harness.errors import NotProven, Refused, TransportError, Unhealed

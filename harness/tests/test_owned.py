@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.errors import Unreachable
 from harness.probes import owned
-from harness.tests.test_fault_lease import Clock
+from harness.tests.test_disruption_lock import Clock
 from harness.transport.fake import FakeKube
 from harness.waiting import until
 

@@ -193,15 +193,28 @@ def test_a_closed_port_is_an_answer_about_the_server_and_none_about_its_certific
 # --- cilium -----------------------------------------------------------------------------------
 
 
-def _cilium(pods_there: list[Any], *answers: Completed) -> Any:
+NOTHING_NEW = Completed(status=127, stdout="", stderr="cilium-health: not found")
+
+
+def _cilium(pods_there: list[Any], *answers: Completed, probed: Completed = NOTHING_NEW) -> Any:
     path = (
         "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dcilium"
         "&fieldSelector=spec.nodeName%3Dvmi2887101"
     )
     by_form = dict(zip(("-o", "status"), (*answers, *answers), strict=False))
+
+    def status(argv: Sequence[str], _: str) -> Completed:
+        return by_form["-o" if "-o" in argv else "status"]
+
+    def probe_now(argv: Sequence[str], _: str) -> Completed:
+        assert "--probe" in argv
+        if probed.status == 0:
+            by_form["status"] = probed
+        return probed
+
     kube = FakeKube(
         {path: {"items": pods_there}},
-        in_pods={("cilium-x", "sh"): lambda argv, _: by_form["-o" if "-o" in argv else "status"]},
+        in_pods={("cilium-x", "sh"): status, ("cilium-x", "cilium-health"): probe_now},
     )
     return observe("cilium", reach(kube=kube), "vmi2887101")
 
@@ -268,6 +281,19 @@ def test_cilium_agents_tell_their_parts_their_failing_controllers_and_whom_they_
     odd = Completed(status=0, stdout=json.dumps({"controllers": [{"status": {}}, 3]}), stderr="")
     with pytest.raises(TransportError, match="garbled"):
         _cilium([_agent("True")], odd)
+
+
+@pytest.mark.parametrize("remembered", ["0/1", "0/3", "2/3"])
+def test_an_agent_of_cilium_whose_last_round_missed_a_node_probes_again(remembered: str) -> None:
+    fine = Completed(status=0, stdout=json.dumps({"cilium": {"state": "Ok"}}), stderr="")
+    health = "Cluster health:   {} reachable   (2026-11-24T12:00:00Z)\n"
+    before, now = (
+        Completed(status=0, stdout=health.format(it), stderr="") for it in (remembered, "3/3")
+    )
+    assert _cilium([_agent("True")], fine, before, probed=now)["reachable"] == {
+        "nodes": 3,
+        "of": 3,
+    }
 
 
 def test_the_state_of_a_cilium_agent_that_is_not_well_is_told_though_its_client_fails() -> None:

@@ -316,7 +316,7 @@ def test_what_no_restore_of_ours_can_have_left_is_not_removed(
 def test_the_script_runs_as_it_is_sent(tmp_path: Path) -> None:
     (tmp_path / "snapshot").write_bytes(b"etcd")
     command = [sys.executable, "-I", "-S", "-", "digest", str(tmp_path / "snapshot")]
-    done = subprocess.run(command, input=SCRIPT, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, input=SCRIPT.text, capture_output=True, text=True, check=True)
     sha = hashlib.sha256(b"etcd").hexdigest()
     assert json.loads(done.stdout) == {str(tmp_path / "snapshot"): {"value": sha}}
 

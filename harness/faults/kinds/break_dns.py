@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from random import Random
 from typing import ClassVar, Self
 
-from harness.faults import line
+from harness.faults import reachability
 from harness.faults.fault import Fault, peer
 from harness.faults.kinds import packets
-from harness.faults.model import NOTHING, Act, Argv, Takes
+from harness.faults.model import NOTHING, Act, Argv, BlastRadius
 from harness.faults.replicas import is_whole
 from harness.transport import Reach
 
@@ -26,7 +26,7 @@ class BreakDns(Fault):
     """
 
     name: ClassVar[str] = "break-dns"
-    takes: ClassVar[frozenset[Takes]] = NOTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = NOTHING
 
     servers: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
@@ -68,7 +68,7 @@ class BreakDns(Fault):
 
     def _answers(self, reach: Reach, server: str) -> bool:
         name = f"kubernetes.default.svc.{reach.profile.kubernetes.domain}"
-        return line.names(reach, peer(reach, self.machine).name, server, name)
+        return reachability.names(reach, peer(reach, self.machine).name, server, name)
 
     @property
     def _tables(self) -> str:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from harness.errors import NotProven
 from harness.faults.kinds.exhausting import Stress, measured, processors
-from harness.faults.model import EVERYTHING, Argv, Takes
+from harness.faults.model import EVERYTHING, Argv, BlastRadius
 from harness.transport import Reach
 
 
@@ -16,7 +16,7 @@ class ExhaustCpu(Stress):
     name: ClassVar[str] = "exhaust-cpu"
     what: ClassVar[str] = "processors"
     # Whoever does not come to run misses heartbeats.
-    takes: ClassVar[frozenset[Takes]] = EVERYTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
 
     def stress(self, reach: Reach) -> Argv:
         # As many workers as there are processors.

@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 from pydantic import Field
 
 from harness.faults.kinds.exhausting import Stress, measured
-from harness.faults.model import EVERYTHING, Argv, Takes
+from harness.faults.model import EVERYTHING, Argv, BlastRadius
 from harness.transport import Reach
 
 _MIB = 2**20
@@ -26,7 +26,7 @@ class ExhaustMemory(Stress):
     name: ClassVar[str] = "exhaust-memory"
     what: ClassVar[str] = "memory"
     # The kubelet evicts, and the kernel may end any process: members too.
-    takes: ClassVar[frozenset[Takes]] = EVERYTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
 
     percent: int = Field(ge=20, le=98)
     mib: int = 0

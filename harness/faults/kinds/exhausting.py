@@ -16,7 +16,7 @@ from pydantic import Field
 from harness.faults import answers, tools
 from harness.faults.fault import Fault
 from harness.faults.model import Act, Argv
-from harness.faults.seen import node
+from harness.faults.observers import node
 from harness.transport import Reach
 from harness.transport.quantity import amount
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from harness.faults import answers
 from harness.faults.kinds.exhausting import Exhaust, measured
-from harness.faults.model import EVERYTHING, MARK, Act, Argv, Takes
+from harness.faults.model import EVERYTHING, MARK, Act, Argv, BlastRadius
 from harness.transport import Reach
 
 
@@ -24,7 +24,7 @@ class FillDisk(Exhaust):
     name: ClassVar[str] = "fill-disk"
     what: ClassVar[str] = "disk"
     # The kubelet evicts, etcd and monitors stop before they write no more.
-    takes: ClassVar[frozenset[Takes]] = EVERYTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
 
     percent: int = Field(ge=20, le=99)
     file: str = ""

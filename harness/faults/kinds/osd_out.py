@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 from harness.faults import tools
 from harness.faults.fault import Fault
 from harness.faults.kinds.stop_osd import osd_in_tree, osd_of
-from harness.faults.model import Act, Argv, Takes
+from harness.faults.model import Act, Argv, BlastRadius
 from harness.transport import Reach
 
 
@@ -20,7 +20,7 @@ class OsdOut(Fault):
     """
 
     name: ClassVar[str] = "osd-out"
-    takes: ClassVar[frozenset[Takes]] = frozenset({Takes.OSD})
+    blast_radius: ClassVar[frozenset[BlastRadius]] = frozenset({BlastRadius.OSD})
 
     osd: str = ""
 

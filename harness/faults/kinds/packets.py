@@ -49,7 +49,7 @@ class Line(Frozen):
         return ":" in self.address
 
 
-class OnUplink(Fault, ABC):
+class NetworkFault(Fault, ABC):
     """A fault that drops some of what passes a machine's uplinks."""
 
     uplinks: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ class OnUplink(Fault, ABC):
         ]
 
 
-class Deaf(OnUplink, ABC):
+class Partition(NetworkFault, ABC):
     """One that drops everything some way: neighbours do not find each other either.
 
     Otherwise a machine that is cut off would still take an address from the others, by telling

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from random import Random
 from typing import Self
 
-from harness.faults import answers, line
+from harness.faults import answers, reachability
 from harness.faults.fault import Fault, peer
 from harness.faults.kinds import packets
 from harness.faults.model import Act, Argv
@@ -84,4 +84,4 @@ class OnQueue(Fault, ABC):
     def _ms(self, reach: Reach) -> float | None:
         watcher = peer(reach, self.machine).name
         # Few, since they go through the queue too.
-        return line.pings(reach, self.machine, watcher, count=2, size=self.ping_bytes).ms
+        return reachability.pings(reach, self.machine, watcher, count=2, size=self.ping_bytes).ms

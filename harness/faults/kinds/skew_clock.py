@@ -12,7 +12,7 @@ from pydantic import Field
 from harness.errors import NotProven
 from harness.faults import answers, tools
 from harness.faults.fault import Fault
-from harness.faults.model import Act, Argv, Takes
+from harness.faults.model import Act, Argv, BlastRadius
 from harness.transport import Reach
 
 # Debian's chrony, Red Hat's, and systemd's own.
@@ -31,7 +31,9 @@ class SkewClock(Fault):
 
     name: ClassVar[str] = "skew-clock"
     # A monitor whose clock is wrong is left out of the quorum.
-    takes: ClassVar[frozenset[Takes]] = frozenset({Takes.NODE, Takes.MONITOR})
+    blast_radius: ClassVar[frozenset[BlastRadius]] = frozenset(
+        {BlastRadius.NODE, BlastRadius.MONITOR}
+    )
     gone_within_s: ClassVar[float] = 120.0
     undo_within_s: ClassVar[float] = 75.0  # it asks every second, sixty times at most
     at_once: ClassVar[bool] = False  # the time service asks first

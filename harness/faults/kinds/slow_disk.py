@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
-from harness.faults import seen
+from harness.faults import observers
 from harness.faults.fault import Fault
 from harness.faults.kinds.disk_limits import DiskLimits
-from harness.faults.model import Act, Argv, Takes
+from harness.faults.model import Act, Argv, BlastRadius
 from harness.transport import Reach
 
 _ROOK_OSD = "/api/v1/namespaces/{}/pods?labelSelector=app%3Drook-ceph-osd"
@@ -28,7 +28,7 @@ class SlowDisk(Fault):
 
     name: ClassVar[str] = "slow-disk"
     # Slow enough, it does not answer the others in time.
-    takes: ClassVar[frozenset[Takes]] = frozenset({Takes.OSD})
+    blast_radius: ClassVar[frozenset[BlastRadius]] = frozenset({BlastRadius.OSD})
 
     kib_per_s: int = Field(ge=16)
     slow_ms: float = Field(default=100.0, ge=10.0)
@@ -75,7 +75,7 @@ class SlowDisk(Fault):
 
     def _commit_ms(self, reach: Reach) -> dict[int | None, float]:
         """How long each OSD took of late to commit a write, as Ceph has it; 0 without writes."""
-        told = seen.ceph(reach, self.machine, "osd", "perf")
+        told = observers.ceph(reach, self.machine, "osd", "perf")
         listed = told.get("osdstats", told)["osd_perf_infos"]
         return {int(it["id"]): float(it["perf_stats"]["commit_latency_ms"]) for it in listed}
 

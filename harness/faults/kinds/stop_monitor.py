@@ -5,9 +5,9 @@ from __future__ import annotations
 from random import Random
 from typing import ClassVar, Literal, Self
 
-from harness.faults import seen
+from harness.faults import observers
 from harness.faults.ceph_daemon import StopDaemon, in_rook, rook_daemons
-from harness.faults.model import Takes
+from harness.faults.model import BlastRadius
 from harness.transport import Reach
 
 
@@ -15,7 +15,7 @@ class StopMonitor(StopDaemon):
     """Stop the monitor of a machine."""
 
     name: ClassVar[str] = "stop-monitor"
-    takes: ClassVar[frozenset[Takes]] = frozenset({Takes.MONITOR})
+    blast_radius: ClassVar[frozenset[BlastRadius]] = frozenset({BlastRadius.MONITOR})
     kind: ClassVar[Literal["osd", "mon", "mds"]] = "mon"
 
     def resolved(self, reach: Reach, draw: Random) -> Self:
@@ -31,5 +31,5 @@ class StopMonitor(StopDaemon):
         return self._decides(reach)
 
     def _decides(self, reach: Reach) -> bool:
-        said = seen.ceph(reach, self.machine, "quorum_status")
+        said = observers.ceph(reach, self.machine, "quorum_status")
         return self.daemon in said["quorum_names"]

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.drill.conduct import carry_out
 from harness.drill.ending import BY_HAND
+from harness.drill.runner import carry_out
 from harness.errors import InjectFailed, NotProven, Refused, TransportError, Unhealed
 from harness.faults.kinds import FAULTS
 from harness.model import Decision
@@ -290,7 +290,7 @@ def test_too_much_ends_a_look_that_does_not_end(monkeypatch: pytest.MonkeyPatch)
     def too_much(*_: object) -> str | None:
         return "another machine is not ready: two" if begun.is_set() else None
 
-    monkeypatch.setattr("harness.drill.watch.too_much", too_much)
+    monkeypatch.setattr("harness.drill.safety_monitor.too_much", too_much)
     world = World(meanwhile=meanwhile)
     (fault,) = world.carry_out()["runs"][0]["faults"]
     go_on.set()

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from harness.errors import HarnessError, InjectFailed, NotProven
 from harness.faults.acting import perform
-from harness.faults.keeper import Left, keeper
 from harness.faults.kinds import FAULTS
 from harness.faults.leftovers import leftovers
 from harness.faults.model import API, Act, Argv, Undo
+from harness.faults.undo_store import Left, undo_store_at
 from harness.probes import owned
 from harness.transport import Reach
 from harness.waiting import until
@@ -76,7 +76,7 @@ def mend_journal(reach: Reach, armed: Mapping[str, Mapping[str, Any]]) -> Iterat
 
 def _of_place(reach: Reach, left: Left) -> Iterator[Mended]:
     for name, words in left.armed.items():
-        trouble = _first(partial(keeper(reach, left.place).clear, name))
+        trouble = _first(partial(undo_store_at(reach, left.place).clear, name))
         yield Mended(what=words, place=left.place, trouble=trouble, fault=name)
     for command in left.strays:
         act = Act(place=left.place, argv=command)
@@ -86,7 +86,7 @@ def _of_place(reach: Reach, left: Left) -> Iterator[Mended]:
 
 def _undo_directly(reach: Reach, undo: Undo) -> None:
     """Every command, also after one that failed: the machine may have lost what it had kept."""
-    keeper(reach, undo.place).clear(undo.id)
+    undo_store_at(reach, undo.place).clear(undo.id)
     failed = [
         why
         for command in undo.commands
