@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.drill.service import DRILLS, LEDGER, SOAK, Drilling, DrillOutcome
 from harness.errors import HarnessError, NotProven, Refused, Unhealed
-from harness.gate import Completed, Ruling, Trail
+from harness.gate import Completed, Evaluation, RunState
 from harness.model import JSON, Observation, Outcome
 from harness.notices import collecting
 from harness.probes import Probe, owned
@@ -30,20 +30,20 @@ NOWHERE = "*"  # the target of an observation that says why no target could be l
 class Run:
     """One run: a journal, what it says so far, and the scenario that is under way.
 
-    Every record goes to the disk first and into the trail second, so that what is judged now is
+    Every record goes to the disk first and into the run state second, so that what is judged now is
     what a report will judge later.
     """
 
     def __init__(
         self,
         journal: Journal,
-        trail: Trail,
+        run_state: RunState,
         *,
         reach: Reach,
         probes: Mapping[str, Probe],
         drilling: Drilling | None = None,
     ) -> None:
-        self.trail = trail
+        self.run_state = run_state
         self.reach = reach
         self._journal = journal
         self._probes = probes
@@ -53,12 +53,12 @@ class Run:
     @property
     def name(self) -> str:
         """The run's name."""
-        return self.trail.manifest.run
+        return self.run_state.manifest.run
 
     def write(self, kind: str, subject: str, data: Any) -> Record:
-        """Journal a record and take it into the trail."""
+        """Journal a record and take it into the run state."""
         record = self._journal.append(kind, subject, data)
-        self.trail.feed(record)
+        self.run_state.feed(record)
         return record
 
     def identify(self, declared: str | None) -> None:
@@ -67,7 +67,7 @@ class Run:
         The UID of the namespace kube-system is a cluster's own name. A cluster that does not
         answer stays nameless: what cannot be looked at there will say so itself.
         """
-        cluster = self.trail.manifest.cluster.name
+        cluster = self.run_state.manifest.cluster.name
         try:
             found = self.reach.kube.get("/api/v1/namespaces/kube-system")["metadata"]["uid"]
         except (HarnessError, KeyError, TypeError) as error:
@@ -110,9 +110,9 @@ class Run:
         if probe not in self._probes:
             raise NotProven(f"there is no probe named “{probe}”")
         self.write("ask", probe, {"scenario": self._current().id})
-        if again or not self.trail.has_looked(probe):
+        if again or not self.run_state.has_looked(probe):
             self._look(self._probes[probe])
-        return self.trail.observations(probe)
+        return self.run_state.observations(probe)
 
     def drill(self, name: str) -> None:
         """Carry a drill out, and observe what came of it; one that an earlier session of this run
@@ -127,7 +127,7 @@ class Run:
         already and was not completed: a run breaks nothing twice.
         """
         self._ask_for(DRILLS, LEDGER)
-        before = self.trail.completed.get((DRILLS, name))
+        before = self.run_state.completed.get((DRILLS, name))
         if before is None:
             drilling = self._allowed(name)
             self._refuse_twice(name)
@@ -147,13 +147,13 @@ class Run:
         """
         self._ask_for(SOAK, LEDGER)
         parts = {
-            name: done for (probe, name), done in self.trail.completed.items() if probe == SOAK
+            name: done for (probe, name), done in self.run_state.completed.items() if probe == SOAK
         }
         drilling = self._allowed("soak")
-        for name, events in self.trail.broken_off.items():
+        for name, events in self.run_state.broken_off.items():
             if name in parts:
                 continue
-            recover = partial(drilling.recover, name, events, self.trail.left, self)
+            recover = partial(drilling.recover, name, events, self.run_state.left, self)
             done = self._carried_out(SOAK, name, recover)
             if done is None:
                 return
@@ -182,7 +182,7 @@ class Run:
         return self._drilling
 
     def _refuse_twice(self, drill: str) -> None:
-        for fault in self.trail.faults.values():
+        for fault in self.run_state.faults.values():
             if fault.drill == drill:
                 raise NotProven(
                     f"{drill} broke off before: {fault.fault} of {fault.target} was injected at "
@@ -217,8 +217,8 @@ class Run:
         if not (outcome.by_hand or outcome.unhealed):
             return
         for step in self._current().steps:
-            if self.trail.is_check(step.text):
-                with suppress(AssertionError, NotProven):  # the ruling is in the journal
+            if self.run_state.is_check(step.text):
+                with suppress(AssertionError, NotProven):  # the verdict is in the journal
                     self.require(step.text)
         if outcome.unhealed:
             raise Unhealed(outcome.unhealed)
@@ -243,15 +243,17 @@ class Run:
         what was expected, what was seen, where, and what to do about it.
         """
         scenario = self._current()
-        proving = {it.id for it in self.trail.manifest.requirements} & set(scenario.requirements)
+        proving = {it.id for it in self.run_state.manifest.requirements} & set(
+            scenario.requirements
+        )
         if not proving:
             raise NotProven(f"“{check}” was asked, and no requirement of this run depends on it")
         for requirement in sorted(proving):
             data = {"scenario": scenario.id, "requirement": requirement}
             self.write("require", check, data)
-        rulings = self.trail.scenarios[scenario.id].rulings[-len(proving) :]
+        evaluations = self.run_state.scenarios[scenario.id].evaluations[-len(proving) :]
         texts = {
-            outcome: [self._explain(it) for it in rulings if it.verdict.outcome is outcome]
+            outcome: [self._explain(it) for it in evaluations if it.verdict.outcome is outcome]
             for outcome in (Outcome.FAIL, Outcome.NOT_PROVEN)
         }
         if texts[Outcome.FAIL]:
@@ -278,10 +280,10 @@ class Run:
             raise NotProven("there is no scenario under way")
         return self._scenario
 
-    def _explain(self, ruling: Ruling) -> str:
-        requirement = self.trail.manifest.requirement(ruling.requirement)
-        verdict = ruling.verdict
-        lines = [f"{requirement.id} “{ruling.check}”: {verdict.reason}"]
+    def _explain(self, evaluation: Evaluation) -> str:
+        requirement = self.run_state.manifest.requirement(evaluation.requirement)
+        verdict = evaluation.verdict
+        lines = [f"{requirement.id} “{evaluation.check}”: {verdict.reason}"]
         expected = [f"{key} {t.sign} {t.number:g}" for key, t in requirement.targets.items()]
         seen = [f"{key} {number:g}" for key, number in verdict.measured.items()]
         for word, values in (("expected", expected), ("seen", seen), ("where", verdict.where)):

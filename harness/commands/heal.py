@@ -14,7 +14,7 @@ from harness.checks import CHECKS
 from harness.commands.output import AsJson, Cluster, say, say_json
 from harness.drill.recovery import Mended, mend_journal, mend_left, sweep_namespaces
 from harness.errors import ConfigError, HarnessError
-from harness.gate import Trail
+from harness.gate import RunState
 from harness.model import Exit
 from harness.record.bundle import pack
 from harness.record.history import run_folder
@@ -97,8 +97,8 @@ def _left(folder: Path, profile: Profile) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _left_of(records: Iterable[Record], profile: Profile) -> Mapping[str, Mapping[str, Any]]:
-    trail = Trail.of(records, CHECKS)
-    return trail.left if trail.manifest.cluster.name == profile.name else {}
+    run_state = RunState.of(records, CHECKS)
+    return run_state.left if run_state.manifest.cluster.name == profile.name else {}
 
 
 def _in_words(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The trail of a run: its journal, folded record by record into what each scenario did.
+"""The state of a run: its journal, folded record by record into what each scenario did.
 
 The engine feeds it the records that it writes, a report feeds it the records that it reads: a
 check is judged by the same lines of code from the same records both times.
@@ -18,7 +18,7 @@ from harness.checks import Check
 from harness.drill.service import DRILLS, LEDGER, SOAK, DrillOutcome
 from harness.drill.soak import SOAKED
 from harness.errors import NotProven
-from harness.gate.evaluation import Ruling, rule
+from harness.gate.evaluation import Evaluation, evaluate
 from harness.gate.manifest import Manifest
 from harness.model import Case, Observation
 from harness.record.journal import Record, hand_on
@@ -46,7 +46,7 @@ class ScenarioSeen:
     starts: int = 1
     steps: list[StepSeen] = field(default_factory=list)
     asked: dict[str, None] = field(default_factory=dict)
-    rulings: list[Ruling] = field(default_factory=list)
+    evaluations: list[Evaluation] = field(default_factory=list)
     state: str | None = None
     reason: str = ""
     took_s: float = 0.0
@@ -105,7 +105,7 @@ class _Look:
     seen: dict[str, tuple[Observation, Record]] = field(default_factory=dict)
 
 
-class Trail:
+class RunState:
     """What a journal says so far."""
 
     def __init__(self, checks: Mapping[str, Check]) -> None:
@@ -139,11 +139,11 @@ class Trail:
         self.ended = False
 
     @classmethod
-    def of(cls, records: Iterable[Record], checks: Mapping[str, Check]) -> Trail:
-        """The whole trail of a journal; NotProven for a record that cannot be read."""
-        trail = cls(checks)
-        hand_on(records, trail.feed)
-        return trail
+    def of(cls, records: Iterable[Record], checks: Mapping[str, Check]) -> RunState:
+        """The state that a whole journal leads to; NotProven for a record that cannot be read."""
+        run_state = cls(checks)
+        hand_on(records, run_state.feed)
+        return run_state
 
     def is_check(self, text: str) -> bool:
         """Is there a check of this name?"""
@@ -279,10 +279,10 @@ class Trail:
             for target in look.targets
             if target not in look.seen
         ]
-        verdict = rule(record.subject, self._checks, case, requirement, unseen)
+        verdict = evaluate(record.subject, self._checks, case, requirement, unseen)
         evidence = [kept for look in looks.values() for _, kept in look.seen.values()]
-        scenario.rulings.append(
-            Ruling(
+        scenario.evaluations.append(
+            Evaluation(
                 check=record.subject,
                 requirement=requirement.id,
                 verdict=verdict,

@@ -131,7 +131,7 @@ class GateSession:
             self._stack = stack.pop_all()
         self.run = Run(
             journal,
-            self._opened.trail,
+            self._opened.run_state,
             reach=reach,
             probes=probes.PROBES,
             drilling=Drilling(
@@ -142,7 +142,7 @@ class GateSession:
                 hide=self._opened.redactor.hide,
             ),
         )
-        self._scenarios = {s.id: s for s in self._opened.trail.manifest.scenarios}
+        self._scenarios = {s.id: s for s in self._opened.run_state.manifest.scenarios}
         self._under_way: Scenario | None = None
         self._phases: list[Phase] = []
         self._began_s = self._step_began_s = time.monotonic()
@@ -174,7 +174,7 @@ class GateSession:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> object:
-        manifest = self._opened.trail.manifest
+        manifest = self._opened.run_state.manifest
         self._hook.pytest_gate_opened(manifest=manifest, folder=self._opened.folder)
         try:
             self.run.identify(self._uid)
@@ -187,7 +187,7 @@ class GateSession:
         scenario = self._scenario_of(item)
         if scenario is None:
             return
-        manifest = self._opened.trail.manifest
+        manifest = self._opened.run_state.manifest
         absent = manifest.why_absent(scenario.needs) or manifest.why_moot(scenario)
         if absent is not None:
             self.run.write("not-applicable", scenario.id, {"reason": absent})
@@ -215,8 +215,8 @@ class GateSession:
 
     def _collect(self, scenario: Scenario) -> None:
         """Keep what there is to see, before anything is cleaned up: once, and after each fault."""
-        acts = len(self._opened.trail.faults)
-        untouched = self._opened.trail.refused is not None and not acts
+        acts = len(self._opened.run_state.faults)
+        untouched = self._opened.run_state.refused is not None and not acts
         if untouched or self._collected_after == acts or not self._collects:
             return
         self._collected_after = acts

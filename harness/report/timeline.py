@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harness.drill.service import DRILLS, LEDGER, SOAK, DrillOutcome
-from harness.gate import Completed, Trail
+from harness.gate import Completed, RunState
 
 _ROW = 20  # of the drawing's own units, which are pixels on a wide screen
 _LEFT, _WIDTH, _RIGHT = 330.0, 540.0, 60.0
@@ -62,10 +62,10 @@ class Timeline:
         return tuple(bar for bar in self.bars if bar.kind == "fault")
 
 
-def timeline(trail: Trail) -> Timeline:
+def timeline(run_state: RunState) -> Timeline:
     """Every scenario, look, fault and load, in the order in which they began."""
-    began = trail.first.moment
-    whole_s = max((trail.last.moment - began).total_seconds(), 0.001)
+    began = run_state.first.moment
+    whole_s = max((run_state.last.moment - began).total_seconds(), 0.001)
 
     def place(start: datetime, took_s: float, least: float) -> tuple[float, float]:
         left = min(1.0, max(0.0, (start - began).total_seconds() / whole_s))
@@ -73,7 +73,7 @@ def timeline(trail: Trail) -> Timeline:
         return round(min(_LEFT + _WIDTH * left, _LEFT + _WIDTH - width), 1), round(width, 1)
 
     bars = []
-    in_order = sorted(_spans(trail), key=lambda it: (it.start, it.took_s, it.words, it.kind))
+    in_order = sorted(_spans(run_state), key=lambda it: (it.start, it.took_s, it.words, it.kind))
     for number, span in enumerate(in_order):
         x, width = place(span.start, span.took_s, 3.0)
         words = span.words
@@ -88,7 +88,7 @@ def timeline(trail: Trail) -> Timeline:
                 marks=tuple(place(start, took_s, 2.0) for start, took_s in span.marks),
             )
         )
-    step = (trail.last.moment - began) / _TICKS
+    step = (run_state.last.moment - began) / _TICKS
     ticks = tuple(
         (_LEFT + _WIDTH * tick / _TICKS, f"{began + tick * step:%H:%M:%S}")
         for tick in range(_TICKS + 1)
@@ -96,29 +96,29 @@ def timeline(trail: Trail) -> Timeline:
     return Timeline(bars=tuple(bars), ticks=ticks)
 
 
-def _spans(trail: Trail) -> Iterator[Span]:
-    for name, seen in trail.scenarios.items():
+def _spans(run_state: RunState) -> Iterator[Span]:
+    for name, seen in run_state.scenarios.items():
         words = name.partition(": ")[2]
         yield Span(start=seen.began.moment, took_s=seen.took_s, words=words, kind="scenario")
-    for look in trail.looked:
+    for look in run_state.looked:
         start = look.began.moment
         took_s = (look.ended.moment - start).total_seconds()
         yield Span(start=start, took_s=took_s, words=f"look: {look.began.subject}", kind="probe")
-    for fault in trail.faults.values():
+    for fault in run_state.faults.values():
         start = datetime.fromisoformat(fault.injected)
-        end = datetime.fromisoformat(fault.healed) if fault.healed else trail.last.moment
+        end = datetime.fromisoformat(fault.healed) if fault.healed else run_state.last.moment
         words = f"fault: {fault.fault} on {fault.target}"
         yield Span(start=start, took_s=(end - start).total_seconds(), words=words, kind="fault")
-    for (_, name), done in _completed(trail):
+    for (_, name), done in _completed(run_state):
         yield from _loads(name, done)
 
 
-def _completed(trail: Trail) -> Iterator[tuple[tuple[str, str], Completed]]:
+def _completed(run_state: RunState) -> Iterator[tuple[tuple[str, str], Completed]]:
     """Every drill and part of a soak that came to its end, the newest look's too."""
-    there = dict(trail.completed)
+    there = dict(run_state.completed)
     for probe in (DRILLS, SOAK):
-        tallies = trail.observations(LEDGER)
-        for name, seen in trail.observations(probe).items():
+        tallies = run_state.observations(LEDGER)
+        for name, seen in run_state.observations(probe).items():
             if seen.error is None:
                 own = {who: it.value for who, it in tallies.items() if who.startswith(f"{name}/")}
                 outcome = DrillOutcome(value=seen.value, tallies=own)

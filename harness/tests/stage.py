@@ -12,7 +12,7 @@ import yaml
 
 from harness.checks import Check
 from harness.engine import Run
-from harness.gate import Judgement, Manifest, Trail, judge
+from harness.gate import Judgement, Manifest, RunState, judge
 from harness.model import JSON, Case, Cluster, Machine, Outcome, Verdict
 from harness.probes import Probe
 from harness.pytest_gate.catalogue import Scenario, Step
@@ -202,7 +202,7 @@ class Recorded:
 
     def judged(self) -> Judgement:
         """The verdict as it follows from what is on the disk."""
-        return judge(Trail.of(Reader(self.folder), self.checks))
+        return judge(RunState.of(Reader(self.folder), self.checks))
 
 
 @contextmanager
@@ -218,7 +218,7 @@ def running(
     with Journal.create(folder, plan.run) as journal:
         run = Run(
             journal,
-            Trail(checks),
+            RunState(checks),
             reach=reach(),
             probes=table(*(probes or [FakeProbe({"one": 3, "two": 4})])),
         )

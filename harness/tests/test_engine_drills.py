@@ -15,7 +15,7 @@ from harness.drill.service import Drilling, DrillOutcome, Options
 from harness.drill.soak import BROKE_OFF, RESUMABLE, SOAKED
 from harness.engine import Run
 from harness.errors import NotProven, Refused, TransportError, Unhealed
-from harness.gate import Trail, judge
+from harness.gate import RunState, judge
 from harness.model import Decision
 from harness.record.journal import Journal, Reader
 from harness.tests import clean_drills
@@ -77,13 +77,13 @@ class FakeDrilling:
 PLAN = manifest(requirements=(requirement(targets={}),), scenarios=(scenario(),))
 
 
-def session(folder: Path, drilling: FakeDrilling, act: Callable[[Run], object]) -> Trail:
+def session(folder: Path, drilling: FakeDrilling, act: Callable[[Run], object]) -> RunState:
     """One session of a run: begun or gone on with, and ended whatever happened in it."""
     fresh = not folder.exists()
-    trail = Trail(CHECKS) if fresh else Trail.of(Reader(folder), CHECKS)
+    run_state = RunState(CHECKS) if fresh else RunState.of(Reader(folder), CHECKS)
     journal = Journal.create(folder, PLAN.run) if fresh else Journal.reopen(folder)
     with journal:
-        run = Run(journal, trail, reach=reach(), probes={}, drilling=cast("Drilling", drilling))
+        run = Run(journal, run_state, reach=reach(), probes={}, drilling=cast("Drilling", drilling))
         if fresh:
             run.write("manifest", PLAN.run, PLAN.model_dump(mode="json", by_alias=True))
         run.write("session", PLAN.run, {})
@@ -93,7 +93,7 @@ def session(folder: Path, drilling: FakeDrilling, act: Callable[[Run], object]) 
             run.end("passed", "", 0.1)
         finally:
             run.write("end", "session", {})
-    return Trail.of(Reader(folder), CHECKS)
+    return RunState.of(Reader(folder), CHECKS)
 
 
 def drill(run: Run) -> None:
@@ -102,19 +102,19 @@ def drill(run: Run) -> None:
 
 
 def test_a_drill_is_observed_with_its_faults_and_its_ledger(tmp_path: Path) -> None:
-    trail = session(tmp_path / "run", FakeDrilling(), drill)
-    assert trail.faults["f00d"].heal_proved
-    assert list(trail.observations("drills")) == [DRILL]
-    assert list(trail.observations("ledger")) == [f"{DRILL}/one/postgres"]
+    run_state = session(tmp_path / "run", FakeDrilling(), drill)
+    assert run_state.faults["f00d"].heal_proved
+    assert list(run_state.observations("drills")) == [DRILL]
+    assert list(run_state.observations("ledger")) == [f"{DRILL}/one/postgres"]
 
 
 def test_a_resumed_run_never_injects_again_what_was_completed(tmp_path: Path) -> None:
     drilling = FakeDrilling()
     session(tmp_path / "run", drilling, lambda run: run.drill(DRILL))
-    trail = session(tmp_path / "run", drilling, drill)
+    run_state = session(tmp_path / "run", drilling, drill)
     assert drilling.carried_out == [DRILL]
-    (ruling,) = trail.scenarios[scenario().id].rulings
-    assert ruling.verdict.outcome == "pass", ruling.verdict.reason
+    (evaluation,) = run_state.scenarios[scenario().id].evaluations
+    assert evaluation.verdict.outcome == "pass", evaluation.verdict.reason
 
 
 def test_a_drill_that_broke_off_before_it_broke_anything_is_carried_out_again(
@@ -181,14 +181,14 @@ def test_a_refusal_is_the_decision_of_the_run(tmp_path: Path) -> None:
 
     with pytest.raises(Refused):
         session(tmp_path / "run", Refusing(), drill)
-    judged = judge(Trail.of(Reader(tmp_path / "run"), CHECKS))
+    judged = judge(RunState.of(Reader(tmp_path / "run"), CHECKS))
     assert judged.decision is Decision.REFUSED
 
 
 def test_a_fault_that_stays_is_the_decision_of_the_run(tmp_path: Path) -> None:
     with pytest.raises(Unhealed):
         session(tmp_path / "run", FakeDrilling(raises=Unhealed("it is still there")), drill)
-    judged = judge(Trail.of(Reader(tmp_path / "run"), CHECKS))
+    judged = judge(RunState.of(Reader(tmp_path / "run"), CHECKS))
     assert judged.decision is Decision.UNHEALED
 
 
@@ -199,10 +199,10 @@ def test_a_soak_that_was_stopped_by_hand_is_observed_and_then_gone_on_with(
     with pytest.raises(KeyboardInterrupt):
         session(tmp_path / "run", stopped, lambda run: run.soak())
     going_on = FakeDrilling()
-    trail = session(tmp_path / "run", going_on, lambda run: run.soak())
+    run_state = session(tmp_path / "run", going_on, lambda run: run.soak())
     assert going_on.carried_out == ["part 2 after 1"]
-    assert list(trail.observations("soak")) == ["part 1", "part 2"]
-    assert len(trail.observations("ledger")) == 2
+    assert list(run_state.observations("soak")) == ["part 1", "part 2"]
+    assert len(run_state.observations("ledger")) == 2
 
 
 def test_a_soak_that_is_over_is_not_soaked_again(tmp_path: Path) -> None:
@@ -224,10 +224,10 @@ def test_a_part_of_a_soak_that_was_killed_counts_and_the_next_part_follows(tmp_p
     with pytest.raises(SystemExit):
         session(tmp_path / "run", FakeDrilling(), killed)
     going_on = FakeDrilling()
-    trail = session(tmp_path / "run", going_on, lambda run: run.soak())
+    run_state = session(tmp_path / "run", going_on, lambda run: run.soak())
     assert going_on.carried_out == ["part 1 recovered, 2 records, 0 faults", "part 2 after 1"]
-    assert list(trail.observations("soak")) == ["part 1", "part 2"]
-    assert len(trail.observations("ledger")) == 2
+    assert list(run_state.observations("soak")) == ["part 1", "part 2"]
+    assert len(run_state.observations("ledger")) == 2
 
 
 def test_what_was_recovered_once_is_known_even_if_the_next_part_is_killed(tmp_path: Path) -> None:
@@ -249,8 +249,8 @@ def test_a_part_that_cannot_be_recovered_is_not_proven_and_tried_again(tmp_path:
     with pytest.raises(SystemExit):
         session(tmp_path / "run", FakeDrilling(), killed)
     lost = FakeDrilling(raises=TransportError("the API was silent"))
-    trail = session(tmp_path / "run", lost, Run.soak)
-    assert trail.observations("soak")["part 1"].error == "the API was silent"
+    run_state = session(tmp_path / "run", lost, Run.soak)
+    assert run_state.observations("soak")["part 1"].error == "the API was silent"
     again = FakeDrilling()
     session(tmp_path / "run", again, Run.soak)
     assert again.carried_out[0].startswith("part 1 recovered")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import NotProven
-from harness.gate import FaultSeen, Judged, Judgement, Manifest, Trail, decide
+from harness.gate import FaultSeen, Judged, Judgement, Manifest, RunState, decide
 from harness.model import Decision, Outcome, merge
 from harness.record.journal import Reader
 from harness.tests.stage import (
@@ -69,24 +69,24 @@ def test_merging_nothing_is_not_proven() -> None:
 def test_the_decision_follows_the_worst_requirement(
     outcomes: tuple[Outcome, ...], decision: Decision, status: int
 ) -> None:
-    trail = Trail(CHECKS)
-    trail.ended = True
-    assert decide(trail, outcomes) is decision
-    assert Judgement(trail=trail, decision=decision, judged=(), warnings=()).exit == status
+    run_state = RunState(CHECKS)
+    run_state.ended = True
+    assert decide(run_state, outcomes) is decision
+    assert Judgement(run_state=run_state, decision=decision, judged=(), warnings=()).exit == status
 
 
 @given(st.lists(OUTCOMES), st.booleans(), st.booleans(), st.booleans())
 def test_an_unhealed_fault_outranks_a_refusal_and_a_refusal_everything_else(
     outcomes: list[Outcome], refused: bool, healed: bool, proved: bool
 ) -> None:
-    trail = Trail(CHECKS)
-    trail.ended = True
-    trail.refused = "another cluster" if refused else None
-    trail.faults["1"] = FaultSeen(
+    run_state = RunState(CHECKS)
+    run_state.ended = True
+    run_state.refused = "another cluster" if refused else None
+    run_state.faults["1"] = FaultSeen(
         id="1", fault="f", target="t", injected="", healed="z" if healed else None
     )
-    trail.faults["1"].heal_proved = proved
-    decision = decide(trail, outcomes)
+    run_state.faults["1"].heal_proved = proved
+    decision = decide(run_state, outcomes)
     if not (healed and proved):
         assert decision is Decision.UNHEALED
     elif refused:
@@ -379,6 +379,6 @@ def test_a_torn_journal_is_judged_and_says_so(tmp_path: Path) -> None:
     with (tmp_path / "run/journal.jsonl").open("ab") as file:
         file.write(b"{torn")
     reader = Reader(tmp_path / "run")
-    trail = Trail.of(reader, CHECKS)
-    assert trail.ended
+    run_state = RunState.of(reader, CHECKS)
+    assert run_state.ended
     assert reader.torn_bytes == 5

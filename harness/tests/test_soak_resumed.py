@@ -27,7 +27,7 @@ from harness.drill.soak import BROKE_OFF, rebuilt, soak
 from harness.errors import NotListening, NotProven, TransportError, Unhealed
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.kinds import FAULTS
-from harness.gate import Trail
+from harness.gate import RunState
 from harness.ledger.book import Book
 from harness.ledger.recovering import read_again, recovered
 from harness.model import Outcome, Verdict
@@ -65,16 +65,16 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def trail(killed: Path) -> Trail:
+def run_state(killed: Path) -> RunState:
     """What the next session knows of it."""
-    known = Trail.of(Reader(killed / "run"), CHECKS)
+    known = RunState.of(Reader(killed / "run"), CHECKS)
     last = known.last
     known.feed(last._replace(kind="session", data={}))
     return known
 
 
-def test_the_turns_of_a_killed_soak_are_known_and_the_next_one_follows(trail: Trail) -> None:
-    value = rebuilt(trail.broken_off[PART])
+def test_the_turns_of_a_killed_soak_are_known_and_the_next_one_follows(run_state: RunState) -> None:
+    value = rebuilt(run_state.broken_off[PART])
     assert [turn["number"] for turn in value["turns"]] == [1, 2, 3]
     assert [turn.get("broken_off") for turn in value["turns"]] == [None, None, BROKE_OFF]
     assert all(turn["faults"][0]["gone_s"] >= 0 for turn in value["turns"][:2])
@@ -89,13 +89,13 @@ def test_the_turns_of_a_killed_soak_are_known_and_the_next_one_follows(trail: Tr
     assert following == list(islice(drawn(RULES, ("one", "two"), SEED), 4))[3]
 
 
-def test_the_fault_of_the_killed_turn_is_known_to_be_open(trail: Trail) -> None:
-    (left,) = trail.left.values()
+def test_the_fault_of_the_killed_turn_is_known_to_be_open(run_state: RunState) -> None:
+    (left,) = run_state.left.values()
     assert left["undo"]["commands"] == [["mend"]]
 
 
-def test_at_every_record_of_its_journal_a_soak_can_be_put_together(trail: Trail) -> None:
-    events = trail.broken_off[PART]
+def test_at_every_record_of_its_journal_a_soak_can_be_put_together(run_state: RunState) -> None:
+    events = run_state.broken_off[PART]
     for number in range(1, len(events) + 1):
         value = rebuilt(events[:number])
         begun = [it["turn"]["number"] for it in events[:number] if it["event"] == "turn begun"]
@@ -117,9 +117,9 @@ def test_what_ended_by_itself_is_over_and_what_was_stopped_is_gone_on_with() -> 
 
 
 def test_how_the_visitors_of_a_killed_soak_fared_is_not_known_and_that_is_said(
-    trail: Trail,
+    run_state: RunState,
 ) -> None:
-    events = trail.broken_off[PART]
+    events = run_state.broken_off[PART]
     assert lasted(rebuilt(events)["load"]).outcome is Outcome.NOT_PROVEN
     reason = lasted(rebuilt(events)["load"]).reason
     assert "was killed, or broke off: how its visitors fared is not known" in reason
@@ -242,7 +242,7 @@ def permissive(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 @pytest.mark.parametrize("folder", ["everything", "everything.2"])
 def test_a_killed_part_is_recovered_with_its_limits_its_latency_and_a_last_footprint(
-    killed: Path, trail: Trail, permissive: pytest.MonkeyPatch, tmp_path: Path, folder: str
+    killed: Path, run_state: RunState, permissive: pytest.MonkeyPatch, tmp_path: Path, folder: str
 ) -> None:
     """Also when an earlier session had kept a ledger for it, and broke off before it was begun."""
     Book(tmp_path / "ledger/part-1/everything/book", "run").close()
@@ -251,7 +251,7 @@ def test_a_killed_part_is_recovered_with_its_limits_its_latency_and_a_last_footp
     subprocess.run(["cp", f"{killed}/ledger/everything/book", str(at)], check=True)
     permissive.setattr(module, "mend_journal", lambda _reach, left: _mended(left))
     run = Recorder()
-    done = drills(600.0, tmp_path).recover(PART, trail.broken_off[PART], trail.left, run)
+    done = drills(600.0, tmp_path).recover(PART, run_state.broken_off[PART], run_state.left, run)
     value: Any = done.value
     assert len(value["footprints"]) == 2
     tallies: Any = done.tallies
@@ -262,11 +262,13 @@ def test_a_killed_part_is_recovered_with_its_limits_its_latency_and_a_last_footp
 
 
 def test_a_fault_that_the_killed_harness_left_ends_the_resuming(
-    trail: Trail, permissive: pytest.MonkeyPatch, tmp_path: Path
+    run_state: RunState, permissive: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     permissive.setattr(module, "mend_journal", lambda _reach, left: _mended(left, "it stays"))
     with pytest.raises(Unhealed, match="it stays"):
-        drills(600.0, tmp_path).recover(PART, trail.broken_off[PART], trail.left, Recorder())
+        drills(600.0, tmp_path).recover(
+            PART, run_state.broken_off[PART], run_state.left, Recorder()
+        )
 
 
 def _mended(left: Mapping[str, Any], trouble: str | None = None) -> Iterator[Mended]:
