@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from harness.errors import HarnessError, NotListening
 from harness.model import JSON
 from harness.probes.certificates import describe
+from harness.probes.probe import Timing
 from harness.transport import Answer, Reach
 
 _KUBELET_PORT = 10250
@@ -26,6 +27,7 @@ class ApiEndpoints:
 
     name: ClassVar[str] = "api-endpoints"
     sentence: ClassVar[str] = "what every API server and kubelet answers"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 30.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from harness.model import JSON
 from harness.probes.objects import Described, described, epoch, listed, must, text, texts
 from harness.probes.pods import is_ours
+from harness.probes.probe import Timing
 from harness.transport import Reach
 
 _SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
@@ -23,6 +24,7 @@ class ApiObjects:
 
     name: ClassVar[str] = "api-objects"
     sentence: ClassVar[str] = "every API service, and every namespace that is being deleted"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 30.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

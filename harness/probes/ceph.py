@@ -19,6 +19,7 @@ from typing import Any, ClassVar, TypeAlias
 from harness.errors import Garbled, HarnessError, TransportError, Unreachable
 from harness.model import JSON
 from harness.probes import ceph_script, pods
+from harness.probes.probe import Timing
 from harness.transport import Reach
 from harness.transport.ceph import toolbox
 from harness.transport.remote_script import RemoteScript
@@ -36,6 +37,7 @@ class Ceph:
 
     name: ClassVar[str] = "ceph"
     sentence: ClassVar[str] = "all that Ceph says of itself"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 220.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from harness.errors import TransportError
 from harness.model import JSON
+from harness.probes.probe import Timing
 from harness.transport import Completed, Reach
 
 _AGENTS = "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dcilium&fieldSelector="
@@ -40,6 +41,7 @@ class Cilium:
 
     name: ClassVar[str] = "cilium"
     sentence: ClassVar[str] = "what Cilium says on every node"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 60.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

@@ -29,6 +29,7 @@ from harness.model import JSON
 from harness.probes import claim_objects, pods
 from harness.probes.claim_space import deleted, stored
 from harness.probes.claim_workload import Workload
+from harness.probes.probe import Timing
 from harness.transport import Reach
 
 _BOUND_WITHIN_S = 75.0
@@ -39,6 +40,7 @@ class Claims:
 
     name: ClassVar[str] = "claims"
     sentence: ClassVar[str] = "claims that every machine writes and reads"
+    timing: ClassVar[Timing] = Timing.ALONE
     within_s: ClassVar[float] = 400.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

@@ -25,6 +25,7 @@ from harness.errors import HarnessError, TransportError
 from harness.facts.snapshot_files import not_whole
 from harness.model import JSON
 from harness.probes import pods, snapshot_script
+from harness.probes.probe import Timing
 from harness.transport import Reach, own_folder
 from harness.transport.quantity import size_bytes
 from harness.transport.remote_script import RemoteScript
@@ -41,6 +42,7 @@ class EtcdSnapshots:
 
     name: ClassVar[str] = "etcd-snapshots"
     sentence: ClassVar[str] = "the snapshots of etcd on every server"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 180.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

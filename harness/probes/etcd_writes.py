@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from harness.errors import HarnessError, TransportError
 from harness.model import JSON
 from harness.probes import host_facts, metrics, pods
+from harness.probes.probe import Timing
 from harness.transport import Kube, Reach
 
 _WRITES = 500
@@ -30,6 +31,7 @@ class EtcdWrites:
 
     name: ClassVar[str] = "etcd-writes"
     sentence: ClassVar[str] = "a burst of small writes to etcd"
+    timing: ClassVar[Timing] = Timing.ALONE
     within_s: ClassVar[float] = 90.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

@@ -19,6 +19,7 @@ from harness.model import JSON, Machine
 from harness.probes import metrics
 from harness.probes.certificates import describe
 from harness.probes.etcd_access import EtcdAccess, etcd_access
+from harness.probes.probe import Timing
 from harness.settings import Profile
 from harness.transport import Completed, Reach
 
@@ -41,6 +42,7 @@ class HostFacts:
 
     name: ClassVar[str] = "host-facts"
     sentence: ClassVar[str] = "what every machine says about itself"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 45.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

@@ -24,6 +24,7 @@ from harness.facts.throttling import TOO_MANY, told
 from harness.model import JSON, IngressDeclared, IngressPage
 from harness.probes import pods, routes
 from harness.probes.certificates import describe
+from harness.probes.probe import Timing
 from harness.probes.test_ca import Authority
 from harness.settings import Ingress as Declared
 from harness.transport import HTTP, HTTPS, Answer, EntryPoint, Reach
@@ -43,6 +44,7 @@ class Ingress:
 
     name: ClassVar[str] = "ingress"
     sentence: ClassVar[str] = "a new site and the declared ones, visited from outside"
+    timing: ClassVar[Timing] = Timing.WHEN_ASKED
     within_s: ClassVar[float] = 180.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

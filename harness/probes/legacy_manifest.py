@@ -24,6 +24,7 @@ from harness.backup.manifest import Making, Manifest, Tree
 from harness.errors import TransportError, Unreachable
 from harness.model import JSON
 from harness.probes import legacy_mount, pods
+from harness.probes.probe import Timing
 from harness.settings import Legacy
 from harness.transport import Reach
 
@@ -35,6 +36,7 @@ class LegacyManifest:
 
     name: ClassVar[str] = "legacy-manifest"
     sentence: ClassVar[str] = "the existing storage, compared with its baseline"
+    timing: ClassVar[Timing] = Timing.AT_START
     # It reads every byte. A machine that stops answering is noticed within a minute.
     within_s: ClassVar[float] = 12 * 3600.0
 

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 from harness.errors import NotProven, TransportError, Unreachable
 from harness.facts.mount_source import is_same
 from harness.model import JSON
+from harness.probes.probe import Timing
 from harness.settings import Legacy
 from harness.transport import Reach
 
@@ -32,6 +33,7 @@ class LegacyMount:
 
     name: ClassVar[str] = "legacy-mount"
     sentence: ClassVar[str] = "the existing storage, read on every machine"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 2 * (_ANSWERS_WITHIN_S + 25)
 
     def targets(self, reach: Reach) -> Sequence[str]:

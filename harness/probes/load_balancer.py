@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from harness.errors import TimedOut, TransportError, Unreachable
 from harness.model import JSON
 from harness.probes import pods
+from harness.probes.probe import Timing
 from harness.transport import Reach
 from harness.waiting import until
 
@@ -28,6 +29,7 @@ class LoadBalancer:
 
     name: ClassVar[str] = "load-balancer"
     sentence: ClassVar[str] = "a service that asks for an outside address"
+    timing: ClassVar[Timing] = Timing.ALONE
     within_s: ClassVar[float] = 150.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

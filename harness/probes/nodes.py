@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from harness.model import JSON
 from harness.probes.objects import Odd, described, listed, must, text, texts
+from harness.probes.probe import Timing
 from harness.transport import Reach
 
 _ROLE = "node-role.kubernetes.io/"
@@ -22,6 +23,7 @@ class Nodes:
 
     name: ClassVar[str] = "nodes"
     sentence: ClassVar[str] = "the cluster's node list"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 15.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

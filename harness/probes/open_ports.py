@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from harness.errors import TransportError, Unreachable
 from harness.model import JSON
+from harness.probes.probe import Timing
 from harness.transport import Reach
 
 _ALL = range(1, 65536)
@@ -39,6 +40,7 @@ class OpenPorts:
 
     name: ClassVar[str] = "open-ports"
     sentence: ClassVar[str] = "every port of every machine, tried from outside"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 400.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, TypeAlias
 from harness.errors import HarnessError
 from harness.model import JSON
 from harness.probes import pods
+from harness.probes.probe import Timing
 from harness.transport import Kube, Reach
 
 _HEADERS = 28  # IPv4 and UDP, beside the payload of the largest datagram
@@ -38,6 +39,7 @@ class PodNetwork:
 
     name: ClassVar[str] = "pod-network"
     sentence: ClassVar[str] = "pods on every node that talk to each other"
+    timing: ClassVar[Timing] = Timing.WHEN_ASKED
     within_s: ClassVar[float] = 120.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

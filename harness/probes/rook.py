@@ -41,6 +41,7 @@ from harness.probes.objects import (
     texts,
 )
 from harness.probes.pods import in_each
+from harness.probes.probe import Timing
 from harness.probes.rook_monitors import CSI, csi_version, maybe, monitors
 from harness.transport import Kube, Reach
 
@@ -55,6 +56,7 @@ class Rook:
 
     name: ClassVar[str] = "rook"
     sentence: ClassVar[str] = "Rook, its Ceph and its drivers"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 40.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from harness.model import JSON
 from harness.probes.objects import Odd, described, flag, listed, must, part, quantity, text, texts
+from harness.probes.probe import Timing
 from harness.transport import Reach
 
 Item: TypeAlias = Mapping[str, Any]
@@ -27,6 +28,7 @@ class Scheduling:
 
     name: ClassVar[str] = "scheduling"
     sentence: ClassVar[str] = "what every pod needs and every node has"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 60.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

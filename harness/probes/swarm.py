@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from harness.errors import NotProven, TransportError
 from harness.model import JSON
 from harness.probes import swarm_script
+from harness.probes.probe import Timing
 from harness.transport import Reach
 from harness.transport.remote_script import RemoteScript
 
@@ -23,6 +24,7 @@ class Swarm:
 
     name: ClassVar[str] = "swarm"
     sentence: ClassVar[str] = "what Docker says on every machine"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 120.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

@@ -1,0 +1,102 @@
+"""Looks: a probe at all of its targets, side by side, each within the probe's own deadline."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import nullcontext
+from functools import partial
+
+from harness.errors import NotProven
+from harness.parallel import Answer, Turn, side_by_side
+from harness.probes.probe import Probe, Timing
+from harness.transport import Reach
+
+NOWHERE = "*"  # the target of an answer that says why no target could be looked at
+# Looks at one target at a time: those at a machine share a connection, and sshd allows 10 sessions.
+_AT_ONCE = 4
+
+
+class Look:
+    """One look of a probe, under way from the moment it is made.
+
+    A target that could not be looked at, or not in time, has an answer with an error. When the
+    targets themselves are not known, or there is none, NOWHERE is the only one.
+    """
+
+    def __init__(self, probe: Probe, reach: Reach, turn: Turn = lambda _: nullcontext()) -> None:
+        self._targets: Future[tuple[str, ...]] = Future()
+        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._over = threading.Event()
+        work = partial(self._work, probe, reach, turn)
+        threading.Thread(target=work, name=f"look: {probe.name}", daemon=True).start()
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The targets, as soon as they are known."""
+        return self._targets.result()
+
+    def answers(self) -> Iterator[Answer]:
+        """The answer of each target, as it comes; to be asked for once."""
+        return (self._answers.get() for _ in self.targets)
+
+    def wait(self) -> None:
+        """Wait until every target has answered, or its time is over."""
+        self._over.wait()
+
+    def _work(self, probe: Probe, reach: Reach, turn: Turn) -> None:
+        calls = {NOWHERE: lambda: tuple(probe.targets(reach))}
+        (listing,) = side_by_side(calls, within_s=probe.within_s)
+        if listing.error is None and not listing.value:
+            listing = Answer(NOWHERE, None, "there is nothing to look at", listing.at, 0.0)
+        if listing.error is not None:
+            self._targets.set_result((NOWHERE,))
+            self._answers.put(listing)
+        else:
+            self._targets.set_result(listing.value)
+            looks = {it: partial(probe.observe, reach, it) for it in listing.value}
+            for answer in side_by_side(looks, within_s=probe.within_s, turn=turn):
+                self._answers.put(answer)
+        self._over.set()
+
+
+class Looks:
+    """The looks of one run: those that begin with it, and those that begin when they are asked for.
+
+    Nothing is under way beside a look that must be alone. Calls come from one thread.
+    """
+
+    def __init__(self, probes: Mapping[str, Probe], reach: Reach) -> None:
+        self._probes = probes
+        self._reach = reach
+        self._ahead: dict[str, Look] = {}
+        self._places: dict[str, threading.Semaphore] = {}
+
+    def begin(self, names: Iterable[str]) -> None:
+        """Begin the looks of these probes that may begin before they are asked for."""
+        for name in names:
+            if self._probes[name].timing is Timing.AT_START and name not in self._ahead:
+                self._ahead[name] = self._look(name)
+
+    def look(self, name: str) -> Look:
+        """The look that a probe has begun, or a new one; NotProven for an unknown probe."""
+        if name not in self._probes:
+            raise NotProven(f"there is no probe named “{name}”")
+        if name in self._ahead:
+            return self._ahead.pop(name)
+        if self._probes[name].timing is Timing.ALONE:
+            self.settle()
+        return self._look(name)
+
+    def settle(self) -> None:
+        """Wait until none of the looks is under way; each ends by its own deadline."""
+        for look in self._ahead.values():
+            look.wait()
+
+    def _look(self, name: str) -> Look:
+        return Look(self._probes[name], self._reach, self._place)
+
+    def _place(self, target: str) -> threading.Semaphore:
+        return self._places.setdefault(target, threading.BoundedSemaphore(_AT_ONCE))
