@@ -7,7 +7,8 @@ from typing import Any
 from urllib.parse import quote
 
 from harness.errors import HarnessError
-from harness.probes import footprint_script, pods
+from harness.parallel import in_each
+from harness.probes import footprint_script
 from harness.transport import Reach
 from harness.transport.remote_script import RemoteScript
 
@@ -29,7 +30,7 @@ _OURS = quote("app.kubernetes.io/managed-by!=cutover", safe="")
 def footprint(reach: Reach) -> Mapping[str, Mapping[str, int] | str]:
     """Of each machine, and of the ``API``, how much there is by kind; or why that is not known."""
     machines = [machine.name for machine in reach.profile.machines]
-    found: Mapping[str, Any] = pods.in_each(machines, lambda name: _of_machine(reach, name))
+    found: Mapping[str, Any] = in_each(machines, lambda name: _of_machine(reach, name))
     seen: dict[str, Any] = {
         name: str(it).partition("\n")[0] if isinstance(it, HarnessError) else it
         for name, it in found.items()

@@ -13,7 +13,8 @@ from harness.checks import CHECKS
 from harness.errors import HarnessError, TimedOut
 from harness.model import Case, Numbers, Observation, Outcome, Verdict
 from harness.notices import collecting
-from harness.probes import PROBES, pods
+from harness.parallel import in_each
+from harness.probes import PROBES
 from harness.settings import Gates
 from harness.settings.drills import Looks
 from harness.transport import Reach
@@ -40,7 +41,7 @@ def trouble(reach: Reach, looks: Looks, numbers: Numbers, without: str | None = 
 
     ``numbers`` are the targets that checks ask for.
     """
-    seen = pods.in_each(looks.probes, partial(_observe, reach, without))
+    seen = in_each(looks.probes, partial(_observe, reach, without))
     lost = [f"{probe}: {it}" for probe, it in seen.items() if isinstance(it, HarnessError)]
     if lost:
         return Trouble(unknown=tuple(lost))
@@ -155,7 +156,7 @@ def _observe(reach: Reach, without: str | None, name: str) -> Sequence[Observati
             probe=name, target=target, at=time.time(), took_s=took_s, value=value, error=error
         )
 
-    looks: Mapping[str, Observation | HarnessError] = pods.in_each(probe.targets(own), look)
+    looks: Mapping[str, Observation | HarnessError] = in_each(probe.targets(own), look)
     return [it for it in looks.values() if isinstance(it, Observation)]
 
 

@@ -12,7 +12,7 @@ from harness.faults.budget import ClusterState, Margin, Pool
 from harness.faults.ceph_daemon import in_rook, rook_daemons
 from harness.faults.fault import Fault
 from harness.faults.model import BlastRadius
-from harness.probes import pods
+from harness.parallel import in_each
 from harness.probes.ceph import Ceph
 from harness.transport import Reach
 
@@ -25,7 +25,7 @@ def current_state(reach: Reach) -> ClusterState:
     ready = {name for name, well in observers.ready_nodes(reach).items() if well}
     servers = tuple(server.name for server in cluster.servers)
     # The API server there reaches its member of etcd, and that member its majority.
-    etcd = pods.in_each(servers, lambda name: observers.server_answers(reach, name, "/readyz/etcd"))
+    etcd = in_each(servers, lambda name: observers.server_answers(reach, name, "/readyz/etcd"))
     return ClusterState(
         machines=machines,
         ready=frozenset(ready & set(machines)),

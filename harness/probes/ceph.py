@@ -18,7 +18,8 @@ from typing import Any, ClassVar, TypeAlias
 
 from harness.errors import Garbled, HarnessError, TransportError, Unreachable
 from harness.model import JSON
-from harness.probes import ceph_script, pods
+from harness.parallel import in_each
+from harness.probes import ceph_script
 from harness.probes.probe import Timing
 from harness.transport import Reach
 from harness.transport.ceph import toolbox
@@ -62,7 +63,7 @@ class Ceph:
 
 
 def _asked(ways: Mapping[str, Way], places: Sequence[str]) -> dict[str, Report]:
-    return pods.in_each(places, lambda place: _told(place, ways[place]))
+    return in_each(places, lambda place: _told(place, ways[place]))
 
 
 def _answers(told: Mapping[str, Report]) -> dict[str, Mapping[str, Any]]:

@@ -9,6 +9,7 @@ from itertools import permutations
 from typing import Any
 
 from harness.errors import Garbled, HarnessError, TimedOut, TransportError
+from harness.parallel import in_each
 from harness.probes import claim_kinds_script, claim_objects, claim_script, pods
 from harness.probes.claim_objects import LIMITED, SHARED, SIZES
 from harness.transport import Reach
@@ -76,7 +77,7 @@ class Workload:
 
     def everywhere(self, work: Callable[[str], Any]) -> dict[str, Any]:
         """An answer of each machine's pod, side by side."""
-        return pods.in_each(self.machines, work)
+        return in_each(self.machines, work)
 
     def read_by_others(
         self, role: str, argument: Callable[[str], Mapping[str, Any]]

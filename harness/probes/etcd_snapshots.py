@@ -24,7 +24,8 @@ from typing import Any, ClassVar
 from harness.errors import HarnessError, TransportError
 from harness.facts.snapshot_files import not_whole
 from harness.model import JSON
-from harness.probes import pods, snapshot_script
+from harness.parallel import in_each
+from harness.probes import snapshot_script
 from harness.probes.probe import Timing
 from harness.transport import Reach, own_folder
 from harness.transport.quantity import size_bytes
@@ -53,7 +54,7 @@ class EtcdSnapshots:
         own, copies = kubernetes.etcd_snapshots, kubernetes.etcd_snapshot_copies
         servers = [machine.name for machine in reach.profile.cluster().servers]
         folders = [own, *([copies] if copies else [])]
-        told = pods.in_each(servers, lambda server: _run(reach, server, "list", *folders))
+        told = in_each(servers, lambda server: _run(reach, server, "list", *folders))
         listed = {server: _listed(answer, own, copies) for server, answer in told.items()}
         newest = choose(listed)
         original: Any = None

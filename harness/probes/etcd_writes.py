@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from harness.errors import HarnessError, TransportError
 from harness.model import JSON
+from harness.parallel import in_each
 from harness.probes import host_facts, metrics, pods
 from harness.probes.probe import Timing
 from harness.transport import Kube, Reach
@@ -44,11 +45,11 @@ class EtcdWrites:
             return _fsyncs(reach, server)
 
         with pods.namespace(reach.kube) as space:
-            before = pods.in_each(servers, fsyncs)
+            before = in_each(servers, fsyncs)
             began = time.monotonic()
             writes = _write(reach.kube, space)
             took_s = time.monotonic() - began
-            after = pods.in_each(servers, fsyncs)
+            after = in_each(servers, fsyncs)
         members = {server: _added(before[server], after[server]) for server in servers}
         return {"writes": writes, "took_s": round(took_s, 3), "members": members}
 

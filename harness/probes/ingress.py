@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from harness.errors import Denied, HarnessError, TransportError, Unreachable
 from harness.facts.throttling import TOO_MANY, told
 from harness.model import JSON, IngressDeclared, IngressPage
+from harness.parallel import in_each
 from harness.probes import pods, routes
 from harness.probes.certificates import describe
 from harness.probes.probe import Timing
@@ -59,13 +60,13 @@ class Ingress:
             host = f"{space}.{_DOMAIN}"
             _deploy(reach, space, host, authority, settings)
             visit = _Visit(reach, settings, host, authority.pem)
-            sites = pods.in_each(known.addresses, visit.at)
+            sites = in_each(known.addresses, visit.at)
         asked = {
             known.at(page, address): (page, address)
             for page in known.pages
             for address in known.addresses
         }
-        pages = pods.in_each(
+        pages = in_each(
             asked, lambda name: _page(reach, known, *asked[name]), at_once=_PAGES_AT_ONCE
         )
         return {

@@ -74,16 +74,20 @@ class Looks:
         self._ahead: dict[str, Look] = {}
         self._places: dict[str, threading.Semaphore] = {}
 
-    def begin(self, names: Iterable[str]) -> None:
-        """Begin the looks of these probes that may begin before they are asked for."""
-        for name in names:
-            if self._probes[name].timing is Timing.AT_START and name not in self._ahead:
+    def begin(self, sentences: Iterable[str]) -> None:
+        """Begin the looks that these sentences ask for and that may begin with the run."""
+        asked = set(sentences)
+        for name, probe in self._probes.items():
+            if probe.sentence in asked and probe.timing is Timing.AT_START:
                 self._ahead[name] = self._look(name)
 
-    def look(self, name: str) -> Look:
-        """The look that a probe has begun, or a new one; NotProven for an unknown probe."""
+    def require(self, name: str) -> None:
+        """NotProven when there is no such probe."""
         if name not in self._probes:
             raise NotProven(f"there is no probe named “{name}”")
+
+    def look(self, name: str) -> Look:
+        """The look that a probe has begun, or a new one."""
         if name in self._ahead:
             return self._ahead.pop(name)
         if self._probes[name].timing is Timing.ALONE:

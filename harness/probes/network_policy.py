@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from harness.errors import HarnessError, TimedOut, Unreachable
 from harness.model import JSON
+from harness.parallel import in_each
 from harness.probes import pods
 from harness.probes.probe import Timing
 from harness.transport import Kube, Reach
@@ -108,7 +109,7 @@ def _connect(
         said = pods.run_script(kube, space, client, "talk", json.dumps(wanted))
         return dict(said["service"])
 
-    answers = pods.in_each((_FRIEND, _STRANGER), from_client)
+    answers = in_each((_FRIEND, _STRANGER), from_client)
     for answer in answers.values():
         if isinstance(answer, HarnessError):
             raise answer

@@ -21,6 +21,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from harness.errors import HarnessError
 from harness.model import JSON
+from harness.parallel import in_each
 from harness.probes import pods
 from harness.probes.probe import Timing
 from harness.transport import Kube, Reach
@@ -50,8 +51,8 @@ class PodNetwork:
         with pods.namespace(reach.kube) as space:
             servers = _name_servers(reach.kube)
             talk = _Talk(reach, space, _deploy(reach, space, machines), servers)
-            said = pods.in_each(talk.ready, talk.in_pod)
-            heard = pods.in_each(talk.ready, talk.received)
+            said = in_each(talk.ready, talk.in_pod)
+            heard = in_each(talk.ready, talk.received)
         return {
             "pairs": {
                 f"{one} → {other}": talk.pair(one, other, said, heard)

@@ -6,12 +6,11 @@ import contextlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness.errors import HarnessError, TimedOut, TransportError
+from harness.errors import TimedOut, TransportError
 from harness.model import JSON
 from harness.notices import removed_afterwards
 from harness.probes import owned, volumes
@@ -227,22 +226,3 @@ def eventually(
     with contextlib.suppress(TimedOut):
         until(answered, within_s=within_s, what="an answer")
     return {**found, "took_s": round(time.monotonic() - began, 1)}
-
-
-def in_each(
-    keys: Iterable[str], work: Callable[[str], T], *, at_once: int | None = None
-) -> dict[str, T | HarnessError]:
-    """What ``work`` returns for each key, side by side, or the HarnessError that it raised.
-
-    ``at_once`` is how many are under way at a time; None: all.
-    """
-
-    def safely(key: str) -> T | HarnessError:
-        try:
-            return work(key)
-        except HarnessError as error:
-            return error
-
-    wanted = list(keys)
-    with ThreadPoolExecutor(max_workers=at_once or max(1, len(wanted))) as pool:
-        return dict(zip(wanted, pool.map(safely, wanted), strict=True))

@@ -27,6 +27,7 @@ from typing import Any, ClassVar
 
 from harness.errors import HarnessError
 from harness.model import JSON, RookDeclared
+from harness.parallel import in_each
 from harness.probes.objects import (
     Described,
     Odd,
@@ -40,7 +41,6 @@ from harness.probes.objects import (
     text,
     texts,
 )
-from harness.probes.pods import in_each
 from harness.probes.probe import Timing
 from harness.probes.rook_monitors import CSI, csi_version, maybe, monitors
 from harness.transport import Kube, Reach
