@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from harness.drill.service import DRILLS, LEDGER, SOAK, Drilling, DrillOutcome
+from harness.drill.service import DRILLS, LEDGER, SOAK, DrillOutcome, DrillService
 from harness.errors import HarnessError, NotProven, Refused, Unhealed
 from harness.gate import Completed, Evaluation, RunState
 from harness.model import JSON, Observation, Outcome
@@ -37,7 +37,7 @@ class Run:
         *,
         reach: Reach,
         probes: Mapping[str, Probe],
-        drilling: Drilling | None = None,
+        drilling: DrillService | None = None,
     ) -> None:
         self.run_state = run_state
         self.reach = reach
@@ -178,7 +178,7 @@ class Run:
         for probe in probes:
             self.write("ask", probe, {"scenario": self._current().id})
 
-    def _allowed(self, name: str) -> Drilling:
+    def _allowed(self, name: str) -> DrillService:
         if self._drilling is None or not self._drilling.options.allowed:
             raise NotProven(
                 f"{name} injects faults: it needs --allow-disruption",

@@ -12,7 +12,12 @@ import typer
 
 from harness.checks import CHECKS
 from harness.commands.output import AsJson, Cluster, say, say_json
-from harness.drill.recovery import Mended, mend_journal, mend_left, sweep_namespaces
+from harness.drill.recovery import (
+    RecoveryResult,
+    recover_from_journal,
+    recover_leftovers,
+    sweep_namespaces,
+)
 from harness.errors import ConfigError, HarnessError
 from harness.gate import RunState
 from harness.model import Exit
@@ -54,7 +59,7 @@ def heal(
     unread: list[str] = []
     with connect(profile) as reach:
         # First what is found: no journal may keep that from being taken back.
-        mended = [*mend_left(reach)]
+        mended = [*recover_leftovers(reach)]
         for folder in _newest() if named is None else [named]:
             try:
                 mended += _mend_run(folder, profile, reach, unread)
@@ -63,7 +68,9 @@ def heal(
         # Last: to see that their owners are gone takes a while.
         mended += sweep_namespaces(reach, _said)
     if named is not None:
-        mended += [Mended(what="its journal", place=named.name, trouble=it) for it in unread]
+        mended += [
+            RecoveryResult(what="its journal", place=named.name, trouble=it) for it in unread
+        ]
     left = [it for it in mended if it.trouble]
     status = Exit.UNHEALED if left else Exit.GO
     if as_json:
@@ -106,7 +113,9 @@ def _in_words(error: Exception) -> str:
     return said.partition("\n")[0]
 
 
-def _mend_run(folder: Path, profile: Profile, reach: Reach, unread: list[str]) -> Sequence[Mended]:
+def _mend_run(
+    folder: Path, profile: Profile, reach: Reach, unread: list[str]
+) -> Sequence[RecoveryResult]:
     """Take back what one run left, say so in its journal, and draw its reports again.
 
     A run that is still under way says by itself what became of its fault. Reports that cannot be
@@ -124,7 +133,7 @@ def _mend_run(folder: Path, profile: Profile, reach: Reach, unread: list[str]) -
     except ConfigError:
         return []
     with journal:
-        mended = [*mend_journal(reach, left)]
+        mended = [*recover_from_journal(reach, left)]
         for it in mended:
             if it.trouble is None:
                 for event in ("healed", "heal-proved"):

@@ -36,7 +36,7 @@ class Books(Protocol):
         ...
 
 
-def silence(books: Books, at_most_s: float) -> str | None:
+def write_gap(books: Books, at_most_s: float) -> str | None:
     """Why the ledger is silent for longer than the drill allows; None while it is not."""
     mute = {kind: s for kind, s in books.silent_s.items() if s > at_most_s}
     if not mute:

@@ -22,7 +22,7 @@ from harness.waiting import until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mended:
+class RecoveryResult:
     """One thing that was left: what, where, and why it is still there; None: it is gone."""
 
     what: str
@@ -31,29 +31,33 @@ class Mended:
     fault: str = ""  # the fault's id
 
 
-def mend_left(reach: Reach) -> Iterator[Mended]:
+def recover_leftovers(reach: Reach) -> Iterator[RecoveryResult]:
     """Take back everything that is found on any machine or here."""
     found, lost = leftovers(reach)
     for words in lost:
         place, _, why = words.partition(": ")
-        yield Mended(what="what is left there", place=place, trouble=f"not known: {why}")
+        yield RecoveryResult(what="what is left there", place=place, trouble=f"not known: {why}")
     for left in found:
         yield from _of_place(reach, left)
 
 
-def sweep_namespaces(reach: Reach, tell: Callable[[str], object] = str) -> Iterator[Mended]:
+def sweep_namespaces(reach: Reach, tell: Callable[[str], object] = str) -> Iterator[RecoveryResult]:
     """Remove every namespace of ours whose owner is gone, with its claims and volumes."""
     try:
         swept = owned.sweep(reach.kube, tell=tell)
     except HarnessError as error:
         trouble = str(error).partition("\n")[0]
-        yield Mended(what="namespaces of ours", place=API, trouble=f"not known: {trouble}")
+        yield RecoveryResult(what="namespaces of ours", place=API, trouble=f"not known: {trouble}")
         return
     for name, why in swept.items():
-        yield Mended(what=f"the namespace {name}, whose harness is gone", place=API, trouble=why)
+        yield RecoveryResult(
+            what=f"the namespace {name}, whose harness is gone", place=API, trouble=why
+        )
 
 
-def mend_journal(reach: Reach, armed: Mapping[str, Mapping[str, Any]]) -> Iterator[Mended]:
+def recover_from_journal(
+    reach: Reach, armed: Mapping[str, Mapping[str, Any]]
+) -> Iterator[RecoveryResult]:
     """Run the undo of each fault again, from the journal, and see that the fault is gone.
 
     ``armed`` holds what the journal says of each fault that it does not know to be gone.
@@ -62,7 +66,7 @@ def mend_journal(reach: Reach, armed: Mapping[str, Mapping[str, Any]]) -> Iterat
         try:
             undo = Undo.model_validate(data["undo"])
         except (KeyError, TypeError, ValidationError):  # the journal of another version
-            yield Mended(
+            yield RecoveryResult(
                 what=f"{data.get('fault', 'a fault')} {name}",
                 place="its run",
                 trouble="its journal does not say how it is taken back",
@@ -71,17 +75,17 @@ def mend_journal(reach: Reach, armed: Mapping[str, Mapping[str, Any]]) -> Iterat
             continue
         trouble = _first(partial(_undo_directly, reach, undo), partial(_see_gone, reach, data))
         what = f"{undo.fault} of {undo.target}"
-        yield Mended(what=what, place=undo.place, trouble=trouble, fault=name)
+        yield RecoveryResult(what=what, place=undo.place, trouble=trouble, fault=name)
 
 
-def _of_place(reach: Reach, left: Left) -> Iterator[Mended]:
+def _of_place(reach: Reach, left: Left) -> Iterator[RecoveryResult]:
     for name, words in left.armed.items():
         trouble = _first(partial(undo_store_at(reach, left.place).clear, name))
-        yield Mended(what=words, place=left.place, trouble=trouble, fault=name)
+        yield RecoveryResult(what=words, place=left.place, trouble=trouble, fault=name)
     for command in left.strays:
         act = Act(place=left.place, argv=command)
         trouble = _first(partial(perform, reach, act))
-        yield Mended(what=f"`{shlex.join(command)}`", place=left.place, trouble=trouble)
+        yield RecoveryResult(what=f"`{shlex.join(command)}`", place=left.place, trouble=trouble)
 
 
 def _undo_directly(reach: Reach, undo: Undo) -> None:

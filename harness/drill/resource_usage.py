@@ -27,7 +27,7 @@ _KINDS: Mapping[str, str] = {
 _OURS = quote("app.kubernetes.io/managed-by!=cutover", safe="")
 
 
-def footprint(reach: Reach) -> Mapping[str, Mapping[str, int] | str]:
+def resource_usage(reach: Reach) -> Mapping[str, Mapping[str, int] | str]:
     """Of each machine, and of the ``API``, how much there is by kind; or why that is not known."""
     machines = [machine.name for machine in reach.profile.machines]
     found: Mapping[str, Any] = in_each(machines, lambda name: _of_machine(reach, name))

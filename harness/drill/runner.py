@@ -35,9 +35,9 @@ from typing import Any, Protocol, TypeAlias
 from pydantic import ValidationError
 
 from harness.drill.ending import how_it_ended, in_words, read_back
-from harness.drill.ledger_health import Books, silence, writing_again
+from harness.drill.ledger_health import Books, write_gap, writing_again
 from harness.drill.loads import AGAIN, HEALED_MARK, Load, Mark, marking, without_load
-from harness.drill.safety_monitor import Watch, noticed, watching
+from harness.drill.safety_monitor import SafetyMonitor, monitoring, noticed
 from harness.errors import (
     ConfigError,
     NotProven,
@@ -51,7 +51,7 @@ from harness.faults.kinds import FAULTS
 from harness.faults.undo_store import undo_store_at
 from harness.ledger.tally import FAULT
 from harness.model import JSON
-from harness.settings.drills import Drill, Limits, Planned
+from harness.settings.drills import AbortConditions, Drill, Planned
 from harness.transport import Reach
 from harness.waiting import answer_of, uninterrupted
 
@@ -102,7 +102,7 @@ class Stage:
     calm: Calm
     afford: Callable[[Fault], None]
     warning: Warned
-    limits: Limits
+    limits: AbortConditions
     write: Write
     keeping: Keeping
     tell: Callable[[str], None]
@@ -253,22 +253,22 @@ def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, 
         read_back(books, run, tell),
     ):
         mark = marking(books, load)
-        muted = partial(silence, books, drill.targets["outage_s"].number)
+        gap = partial(write_gap, books, drill.targets["outage_s"].number)
         with (
-            watching(stage.reach, machine, stage.limits, muted) as watch,
-            stage.warning(watch.give_up),
+            monitoring(stage.reach, machine, stage.limits, gap) as monitor,
+            stage.warning(monitor.give_up),
         ):
             faults = faults or plan(drill, machine, stage.reach, draw, books.space)
             for planned, fault in zip(drill.faults, faults, strict=True):
-                break_once(planned, fault, watch, mark, stage, run["faults"])
-                if watch.alarm.is_set():
+                break_once(planned, fault, monitor, mark, stage, run["faults"])
+                if monitor.abort.is_set():
                     break
             healed = time.monotonic()
             within_s = drill.targets["steady_again_s"].number
             stage.tell(f"{drill.name} on {machine}: waiting for the steady state again")
             took_s, after = stage.calm(within_s)
             run |= {"steady_s": round(took_s, 2), "after": list(after)}
-            if not after and not watch.alarm.is_set():
+            if not after and not monitor.abort.is_set():
                 load.mark(AGAIN)
                 load.go_on(_AGAIN_S)
             # Now: what Ceph still has to do is no part of how visitors fare.
@@ -276,8 +276,8 @@ def _run(drill: Drill, machine: str, draw: Random, stage: Stage, run: dict[str, 
             if stage.reach.profile.disks is not None:
                 # Its own watcher may have looked last before the steady state was back.
                 left_s = drill.targets["whole_again_s"].number - (time.monotonic() - healed)
-                run["whole_s"] = watch.see_whole(healed, max(_LAST_LOOK_S, left_s))
-            if not watch.alarm.is_set():
+                run["whole_s"] = monitor.see_whole(healed, max(_LAST_LOOK_S, left_s))
+            if not monitor.abort.is_set():
                 writing_again(books, drill.targets["outage_s"].number)
     run["seconds"] = round(time.monotonic() - began, 1)
 
@@ -289,7 +289,7 @@ def _tell_of(stage: Stage, what: str, words: str) -> None:
 def break_once(
     planned: Planned,
     fault: Fault,
-    watch: Watch,
+    monitor: SafetyMonitor,
     mark: Mark,
     stage: Stage,
     told: list[dict[str, Any]],
@@ -298,8 +298,8 @@ def break_once(
 
     NotProven when too much is broken before it is injected.
     """
-    _hold(planned.after_s, watch)
-    _must_be_calm(watch, fault)
+    _hold(planned.after_s, monitor)
+    _must_be_calm(monitor, fault)
     stage.afford(fault)
     lifecycle = FaultLifecycle(
         fault, stage.reach, partial(_told, stage, fault), undo_store_at=stage.undo_store_at
@@ -307,29 +307,29 @@ def break_once(
     seen: dict[str, Any] = {"fault": fault.name, "target": fault.target, "aborted": None}
     seen["at_once"] = fault.at_once
     told.append(seen)
-    with _mended(lifecycle, seen, watch, mark, stage):
+    with _mended(lifecycle, seen, monitor, mark, stage):
         lifecycle.arm()
         with lifecycle.renewed():
-            _must_be_calm(watch, fault)
+            _must_be_calm(monitor, fault)
             stage.tell(f"breaking: {fault.name} of {fault.target}")
             mark(FAULT)
-            watch.blast_radius |= fault.blast_radius
+            monitor.blast_radius |= fault.blast_radius
             injected = time.monotonic()
-            seen["inject_s"] = round(lifecycle.inject(unless=watch.alarm.is_set), 3)
+            seen["inject_s"] = round(lifecycle.inject(unless=monitor.abort.is_set), 3)
             asked: dict[str, float] = {}
             try:
-                seen["seen_s"] = round(lifecycle.see(unless=watch.alarm.is_set), 3)
+                seen["seen_s"] = round(lifecycle.see(unless=monitor.abort.is_set), 3)
                 if fault.asks_itself:
                     asked["health"] = round(time.monotonic() - injected, 2)
             except TimedOut as late:
                 seen["unseen"] = str(late).partition("\n")[0]
             stage.tell(f"holding {fault.name} of {fault.target} for {planned.hold_s:g} s")
-            _hold(planned.hold_s, watch, partial(_look_beside, stage, fault, planned, seen))
+            _hold(planned.hold_s, monitor, partial(_look_beside, stage, fault, planned, seen))
         ended = time.monotonic()
     # A machine that boots is missed until it is there again.
     ended = ended if fault.at_once else time.monotonic()
     seen["held_s"] = round(ended - injected, 2)
-    seen["noticed"] = {**noticed(watch.samples, fault.machine, injected, ended), **asked}
+    seen["noticed"] = {**noticed(monitor.samples, fault.machine, injected, ended), **asked}
     if lifecycle.expired:
         seen["unseen"] = "its lease ended before it was taken back: it was not there all the time"
 
@@ -342,7 +342,11 @@ def _told(stage: Stage, fault: Fault, event: str, data: Mapping[str, Any]) -> No
 
 @contextmanager
 def _mended(
-    lifecycle: FaultLifecycle, seen: dict[str, Any], watch: Watch, mark: Mark, stage: Stage
+    lifecycle: FaultLifecycle,
+    seen: dict[str, Any],
+    monitor: SafetyMonitor,
+    mark: Mark,
+    stage: Stage,
 ) -> Iterator[None]:
     """Whatever happens in the body, the fault is taken back afterwards, and seen to be gone."""
     try:
@@ -350,21 +354,25 @@ def _mended(
     finally:
         if lifecycle.undo is not None:
             with uninterrupted():
-                _take_back(lifecycle, seen, watch, mark, stage)
+                _take_back(lifecycle, seen, monitor, mark, stage)
 
 
 def _take_back(
-    lifecycle: FaultLifecycle, seen: dict[str, Any], watch: Watch, mark: Mark, stage: Stage
+    lifecycle: FaultLifecycle,
+    seen: dict[str, Any],
+    monitor: SafetyMonitor,
+    mark: Mark,
+    stage: Stage,
 ) -> None:
-    if watch.alarm.is_set():
-        stage.tell(f"too much is broken: {watch.why}")
-        stage.write("alarm", lifecycle.fault.id, {"why": watch.why})
+    if monitor.abort.is_set():
+        stage.tell(f"too much is broken: {monitor.why}")
+        stage.write("alarm", lifecycle.fault.id, {"why": monitor.why})
     stage.tell(f"taking back: {lifecycle.fault.name} of {lifecycle.fault.target}")
     seen["heal_s"] = round(lifecycle.heal(), 3)
-    aborted = watch.alarm.is_set() and lifecycle.injected
+    aborted = monitor.abort.is_set() and lifecycle.injected
     if aborted:
-        seen |= {"aborted": watch.why, "ours": watch.ours}
-        seen["abort_s"] = round(time.monotonic() - watch.alarmed, 3)
+        seen |= {"aborted": monitor.why, "ours": monitor.ours}
+        seen["abort_s"] = round(time.monotonic() - monitor.aborted_at, 3)
     mark(HEALED_MARK)
     gone_s = lifecycle.see_gone()
     seen["gone_s"] = round(gone_s, 3)
@@ -372,10 +380,10 @@ def _take_back(
         seen["abort_gone_s"] = round(seen["abort_s"] + gone_s, 3)
 
 
-def _must_be_calm(watch: Watch, fault: Fault) -> None:
-    if watch.alarm.is_set():
+def _must_be_calm(monitor: SafetyMonitor, fault: Fault) -> None:
+    if monitor.abort.is_set():
         raise NotProven(
-            f"{fault.name} of {fault.target} was not injected: too much is broken: {watch.why}"
+            f"{fault.name} of {fault.target} was not injected: too much is broken: {monitor.why}"
         )
 
 
@@ -385,10 +393,12 @@ def _look_beside(stage: Stage, fault: Fault, planned: Planned, seen: dict[str, A
         seen["meanwhile"] = dict(stage.meanwhile(fault.machine, planned.hold_s))
 
 
-def _hold(seconds: float, watch: Watch, beside: Callable[[], object] | None = None) -> None:
+def _hold(
+    seconds: float, monitor: SafetyMonitor, beside: Callable[[], object] | None = None
+) -> None:
     """Wait so long, and until what is done beside it is over; or until too much is broken."""
     ends = time.monotonic() + seconds
     if beside is not None:
         with suppress(TimedOut):  # the alarm ended it
-            answer_of(beside, watch.alarm.is_set, what="the look at the other machines")
-    watch.alarm.wait(max(0.0, ends - time.monotonic()))
+            answer_of(beside, monitor.abort.is_set, what="the look at the other machines")
+    monitor.abort.wait(max(0.0, ends - time.monotonic()))

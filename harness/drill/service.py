@@ -10,12 +10,12 @@ from itertools import count, islice, takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.drill.background_writes import CLAIMS, Churn, churning
+from harness.drill.background_writes import CLAIMS, BackgroundWrites, writing_in_background
 from harness.drill.ending import BY_HAND
 from harness.drill.latency import quarters
 from harness.drill.loads import Load, Marked, without_load
-from harness.drill.recovery import Mended, mend_journal
-from harness.drill.resource_usage import footprint
+from harness.drill.recovery import RecoveryResult, recover_from_journal
+from harness.drill.resource_usage import resource_usage
 from harness.drill.runner import Keeping, Loading, Stage, carry_out
 from harness.drill.schedule import Turn, drawn
 from harness.drill.soak import EVERYTHING, RESUMABLE, rebuilt, soak
@@ -94,7 +94,7 @@ class DrillOutcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drilling:
+class DrillService:
     """Carries drills out for one run; ``folder`` is the run's.
 
     ``hide`` is told each secret that is made on the way, so that nothing of it is written down.
@@ -148,12 +148,12 @@ class Drilling:
         rules = load_soak()
         with self._permitted(run) as lock:
             stage = self._stage(part, None, run, lock)
-            _see_gone(mend_journal(self.reach, left), run)
+            _see_gone(recover_from_journal(self.reach, left), run)
             self.tell(f"{part} broke off: waiting for the steady state, to read back what it wrote")
             stage.calm(rules.calm_within_s)
             value = rebuilt(events)
             if len(value["footprints"]) == 1:
-                seen = {"at_s": value["lasted_s"], "seen": footprint(self.reach)}
+                seen = {"at_s": value["lasted_s"], "seen": resource_usage(self.reach)}
                 value["footprints"].append(seen)
             place = f"{part}/{EVERYTHING}"
             folder = self._newest(LEDGER, place)
@@ -253,7 +253,9 @@ class Drilling:
                     hide=self.hide,
                     rate_per_s=writes_per_s,
                 ) as books,
-                churning(self.reach, self.options.seed) if claims else nullcontext() as churn,
+                writing_in_background(self.reach, self.options.seed)
+                if claims
+                else nullcontext() as churn,
             ):
                 yield _Books(books, place, churn)
 
@@ -276,7 +278,7 @@ class Drilling:
         return loading
 
 
-def _see_gone(mended: Iterable[Mended], run: Recorder) -> None:
+def _see_gone(mended: Iterable[RecoveryResult], run: Recorder) -> None:
     """Journal of each fault that it is gone; Unhealed for one that is not."""
     for it in mended:
         if it.trouble is not None:
@@ -305,7 +307,7 @@ class _Books:
 
     books: ledger_keeping.Books
     place: str
-    churn: Churn | None = None
+    churn: BackgroundWrites | None = None
 
     @property
     def space(self) -> str:

@@ -26,9 +26,9 @@ from typing import Any
 from harness.drill.ending import BY_HAND, how_it_ended, in_words
 from harness.drill.ledger_health import Books, writing_again
 from harness.drill.loads import Load, Mark, marking
-from harness.drill.resource_usage import footprint
+from harness.drill.resource_usage import resource_usage
 from harness.drill.runner import Stage, break_once, fault_of
-from harness.drill.safety_monitor import watching
+from harness.drill.safety_monitor import monitoring
 from harness.drill.schedule import Turn
 from harness.errors import Refused, TimedOut, Unhealed
 from harness.model import JSON
@@ -196,10 +196,10 @@ def _break(
     planned = turn.planned
     fault = fault_of(planned, turn.machine, stage.reach, Random(turn.seed), books.space)
     with (
-        watching(stage.reach, turn.machine, stage.limits) as watch,
-        stage.warning(watch.give_up),
+        monitoring(stage.reach, turn.machine, stage.limits) as monitor,
+        stage.warning(monitor.give_up),
     ):
-        break_once(planned, fault, watch, mark, stage, entry["faults"])
+        break_once(planned, fault, monitor, mark, stage, entry["faults"])
     stage.tell(f"turn {turn.number}: waiting for the steady state again")
     took_s, after = stage.calm(rules.calm_within_s)
     entry |= {"after": list(after), "steady_s": round(took_s, 2)}
@@ -228,6 +228,6 @@ def _rest(seconds: float, rules: Soak, stage: Stage, told: _Told) -> None:
 
 
 def _look(stage: Stage, told: _Told) -> None:
-    found = {"at_s": told.lasted_s, "seen": footprint(stage.reach)}
+    found = {"at_s": told.lasted_s, "seen": resource_usage(stage.reach)}
     told.value["footprints"].append(found)
     told.note("footprint", footprint=found)

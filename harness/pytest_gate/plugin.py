@@ -21,7 +21,7 @@ from pytest_bdd.parser import Scenario as BddScenario
 from pytest_bdd.parser import Step
 
 from harness import checks, exits, probes, transport
-from harness.drill.service import Drilling
+from harness.drill.service import DrillService
 from harness.engine import Run
 from harness.errors import ConfigError, HarnessError, NotProven, Refused
 from harness.evidence import Piece, collect
@@ -134,7 +134,7 @@ class GateSession:
             self._opened.run_state,
             reach=reach,
             probes=probes.PROBES,
-            drilling=Drilling(
+            drilling=DrillService(
                 reach=reach,
                 folder=self._opened.folder,
                 options=options,

@@ -10,7 +10,7 @@ from typing import Any
 from harness.drill.runner import Meanwhile, Stage, carry_out
 from harness.errors import Refused
 from harness.faults.fault import Fault
-from harness.settings.drills import OF_OTHERS, REQUIRED, Drill, Limits
+from harness.settings.drills import OF_OTHERS, REQUIRED, AbortConditions, Drill
 from harness.tests.noop_fault import Note, NoteUndoStore
 from harness.tests.stage import reach
 from harness.transport import Reach
@@ -70,7 +70,7 @@ class World:
             calm=self._calm,
             afford=self._afford,
             warning=self._warning,
-            limits=Limits(electing_s=30, inactive_s=60, silent_s=90),
+            limits=AbortConditions(electing_s=30, inactive_s=60, silent_s=90),
             write=lambda kind, _, data: self.events.append((data.get("event", kind), data)),
             keeping=self._keeping,
             loading=self._loading,

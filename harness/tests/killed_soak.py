@@ -27,7 +27,7 @@ from harness.ledger import keeping as ledger_keeping
 from harness.ledger.book import Reader
 from harness.ledger.tally import observed
 from harness.record.journal import Journal
-from harness.settings.drills import Limits
+from harness.settings.drills import AbortConditions
 from harness.settings.soaks import Soak
 from harness.tests.ledger_rig import ground
 from harness.tests.noop_fault import NoOp, Note, NoteUndoStore
@@ -123,7 +123,7 @@ def main(folder: Path, last: int) -> None:
                 calm=lambda _: (0.1, ()),
                 afford=lambda _: None,
                 warning=lambda _alarm: nullcontext(),
-                limits=Limits(electing_s=30, inactive_s=60, silent_s=90),
+                limits=AbortConditions(electing_s=30, inactive_s=60, silent_s=90),
                 write=journal.append,
                 keeping=keeping,
                 loading=loading,

@@ -12,7 +12,7 @@ import pytest
 
 from harness.drill import service
 from harness.drill.runner import Stage
-from harness.drill.service import Drilling, Options
+from harness.drill.service import DrillService, Options
 from harness.errors import NotProven
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.kinds import FAULTS
@@ -48,7 +48,7 @@ class Run:
 
 
 @pytest.fixture
-def drilling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drilling]:
+def drilling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DrillService]:
     """Whoever asks may, and the cluster is calm; a ledger is kept over fakes, visitors are real."""
     made = reach()
     monkeypatch.setattr(
@@ -76,7 +76,7 @@ def drilling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drilli
         monkeypatch.setattr("harness.drill.service.ledger_keeping.keeping", keeping)
         monkeypatch.setattr(service, "aimed", lambda *_: shop.order(per_s=20))
         options = Options(allowed=True, seed=7, machines=("one",))
-        yield Drilling(
+        yield DrillService(
             reach=made,
             folder=tmp_path / "run",
             options=options,
@@ -86,7 +86,7 @@ def drilling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drilli
 
 
 def test_a_drill_that_is_resumed_keeps_a_ledger_and_a_load_of_its_own(
-    drilling: Drilling, monkeypatch: pytest.MonkeyPatch
+    drilling: DrillService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Interrupting(NoOp):
         def active(self, reach: Any) -> bool:
@@ -111,7 +111,7 @@ def test_a_drill_that_is_resumed_keeps_a_ledger_and_a_load_of_its_own(
 
 
 def test_a_part_of_a_soak_that_broke_off_before_it_was_begun_is_begun_again(
-    drilling: Drilling, monkeypatch: pytest.MonkeyPatch
+    drilling: DrillService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unserved(*_: Any) -> None:
         raise NotProven("not one request of the load was answered")

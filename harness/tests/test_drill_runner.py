@@ -152,8 +152,8 @@ def test_a_fault_that_nobody_sees_is_taken_back_and_said() -> None:
 def test_a_lease_that_is_lost_while_a_fault_is_held_has_it_taken_back_at_once() -> None:
     class Losing(NoOp):
         def active(self, reach: Any) -> bool:
-            for alarm in world.alarms:
-                alarm("run-2 holds the Lease")
+            for abort in world.alarms:
+                abort("run-2 holds the Lease")
             return super().active(reach)
 
     world = World()

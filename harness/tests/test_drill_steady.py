@@ -11,7 +11,7 @@ import pytest
 from harness import waiting
 from harness.checks import CHECKS
 from harness.drill import steady as module
-from harness.drill.service import Drilling, Options
+from harness.drill.service import DrillService, Options
 from harness.drill.steady import meanwhile, trouble, until_steady
 from harness.errors import TransportError
 from harness.faults.disruption_lock import DisruptionLock
@@ -177,7 +177,7 @@ def test_a_drills_own_looks_are_taken_before_and_after_it_and_during_it(
     monkeypatch.setattr("harness.drill.service.until_steady", calm)
     monkeypatch.setattr("harness.drill.service.meanwhile", beside)
     options = Options(allowed=True, seed=1)
-    drilling = Drilling(reach=reach(), folder=tmp_path, options=options, tell=print, hide=len)
+    drilling = DrillService(reach=reach(), folder=tmp_path, options=options, tell=print, hide=len)
     own = load_drill("break-dns").looks
     assert own is not None
     lock = DisruptionLock(drilling.reach.kube, "run")

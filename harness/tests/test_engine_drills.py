@@ -11,7 +11,7 @@ import pytest
 
 from harness.checks import CHECKS
 from harness.drill.ending import BY_HAND
-from harness.drill.service import Drilling, DrillOutcome, Options
+from harness.drill.service import DrillOutcome, DrillService, Options
 from harness.drill.soak import BROKE_OFF, RESUMABLE, SOAKED
 from harness.engine import Run
 from harness.errors import NotProven, Refused, TransportError, Unhealed
@@ -83,7 +83,9 @@ def session(folder: Path, drilling: FakeDrilling, act: Callable[[Run], object]) 
     run_state = RunState(CHECKS) if fresh else RunState.of(Reader(folder), CHECKS)
     journal = Journal.create(folder, PLAN.run) if fresh else Journal.reopen(folder)
     with journal:
-        run = Run(journal, run_state, reach=reach(), probes={}, drilling=cast("Drilling", drilling))
+        run = Run(
+            journal, run_state, reach=reach(), probes={}, drilling=cast("DrillService", drilling)
+        )
         if fresh:
             run.write("manifest", PLAN.run, PLAN.model_dump(mode="json", by_alias=True))
         run.write("session", PLAN.run, {})

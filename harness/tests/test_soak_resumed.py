@@ -20,9 +20,9 @@ from pydantic import Field
 from harness.checks import CHECKS
 from harness.drill import service as module
 from harness.drill.ending import BY_HAND
-from harness.drill.recovery import Mended
+from harness.drill.recovery import RecoveryResult
 from harness.drill.schedule import Turn, drawn
-from harness.drill.service import Drilling, DrillOutcome, Options
+from harness.drill.service import DrillOutcome, DrillService, Options
 from harness.drill.soak import BROKE_OFF, rebuilt, soak
 from harness.errors import NotListening, NotProven, TransportError, Unhealed
 from harness.faults.disruption_lock import DisruptionLock
@@ -212,9 +212,9 @@ def test_without_a_book_nothing_can_be_said_of_the_writes(tmp_path: Path) -> Non
         _recovered(tmp_path, FakeKube())
 
 
-def drills(soak_s: float, folder: Path = Path("/nowhere")) -> Drilling:
+def drills(soak_s: float, folder: Path = Path("/nowhere")) -> DrillService:
     options = Options(allowed=True, seed=SEED, soak_s=soak_s)
-    return Drilling(reach=reach(), folder=folder, options=options, tell=print, hide=len)
+    return DrillService(reach=reach(), folder=folder, options=options, tell=print, hide=len)
 
 
 class Recorder:
@@ -249,7 +249,7 @@ def test_a_killed_part_is_recovered_with_its_limits_its_latency_and_a_last_footp
     at = tmp_path / "ledger/part-1" / folder
     at.mkdir(exist_ok=True)
     subprocess.run(["cp", f"{killed}/ledger/everything/book", str(at)], check=True)
-    permissive.setattr(module, "mend_journal", lambda _reach, left: _mended(left))
+    permissive.setattr(module, "recover_from_journal", lambda _reach, left: _mended(left))
     run = Recorder()
     done = drills(600.0, tmp_path).recover(PART, run_state.broken_off[PART], run_state.left, run)
     value: Any = done.value
@@ -264,16 +264,18 @@ def test_a_killed_part_is_recovered_with_its_limits_its_latency_and_a_last_footp
 def test_a_fault_that_the_killed_harness_left_ends_the_resuming(
     run_state: RunState, permissive: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    permissive.setattr(module, "mend_journal", lambda _reach, left: _mended(left, "it stays"))
+    permissive.setattr(
+        module, "recover_from_journal", lambda _reach, left: _mended(left, "it stays")
+    )
     with pytest.raises(Unhealed, match="it stays"):
         drills(600.0, tmp_path).recover(
             PART, run_state.broken_off[PART], run_state.left, Recorder()
         )
 
 
-def _mended(left: Mapping[str, Any], trouble: str | None = None) -> Iterator[Mended]:
+def _mended(left: Mapping[str, Any], trouble: str | None = None) -> Iterator[RecoveryResult]:
     for name in left:
-        yield Mended(what="no-op", place="one", trouble=trouble, fault=name)
+        yield RecoveryResult(what="no-op", place="one", trouble=trouble, fault=name)
 
 
 def test_an_hour_of_the_busiest_soak_leaves_a_small_journal(tmp_path: Path) -> None:
@@ -323,7 +325,7 @@ def test_however_a_soak_ends_its_ledger_is_read_back(where: str, error: BaseExce
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(FAULTS, "no-op", Failing)
         footprint: Callable[..., Any] = fails if where == "footprint" else dict
-        patch.setattr("harness.drill.soak.footprint", lambda _: footprint())
+        patch.setattr("harness.drill.soak.resource_usage", lambda _: footprint())
         value = soak(RULES, [turn], 0.5, stage, part=PART)
     assert value["ledger"] == {"postgres": {"ok": 3}}
     assert not world.note.broken

@@ -18,7 +18,7 @@ from harness.faults.preflight import affordable, survivable
 from harness.load.aim import aimed
 from harness.load.running import offering
 from harness.settings import load_gates
-from harness.settings.drills import Limits, Looks, load_steady
+from harness.settings.drills import AbortConditions, Looks, load_steady
 from harness.settings.load import find_load
 from harness.transport import Reach
 
@@ -90,7 +90,7 @@ def stage(
         calm=partial(until_steady, reach, [load_steady()], numbers),
         afford=afford,
         warning=lambda _alarm: nullcontext(),
-        limits=Limits(electing_s=30, inactive_s=60, silent_s=silent_s),
+        limits=AbortConditions(electing_s=30, inactive_s=60, silent_s=silent_s),
         write=lambda _kind, _subject, _data: None,
         keeping=keeping,
         loading=loading,

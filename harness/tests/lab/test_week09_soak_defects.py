@@ -9,7 +9,7 @@ import pytest
 
 from harness.checks import CHECKS
 from harness.drill.latency import quarters
-from harness.drill.resource_usage import footprint
+from harness.drill.resource_usage import resource_usage
 from harness.drill.schedule import Turn
 from harness.drill.soak import soak
 from harness.ledger.book import Reader
@@ -100,11 +100,13 @@ def test_a_soak_ends_when_more_breaks_than_was_meant_to(world: World, do: Do) ->
 
 @pytest.mark.defect("nothing leaked")
 def test_processes_and_files_that_somebody_forgot_are_found(world: World, do: Do) -> None:
-    first = do(footprint)
-    assert judged(world, LEAKED, footprints=prints(first, do(footprint))).outcome is Outcome.PASS
+    first = do(resource_usage)
+    assert (
+        judged(world, LEAKED, footprints=prints(first, do(resource_usage))).outcome is Outcome.PASS
+    )
     with beside(world, world.two, "python3", "-c", LEAK):
         world.do(world.two, "sh", "-c", "until [ $(pgrep -c python3) -gt 100 ]; do :; done")
-        last = do(footprint)
+        last = do(resource_usage)
     verdict = judged(world, LEAKED, footprints=prints(first, last))
     assert verdict.outcome is Outcome.FAIL
     assert "processes at the end" in verdict.reason
