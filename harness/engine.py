@@ -23,6 +23,7 @@ from harness.pytest_gate.catalogue import Scenario
 from harness.record.journal import Journal, Record
 from harness.transport import Reach
 
+
 class Run:
     """One run: a journal, what it says so far, and the scenario that is under way.
 
@@ -75,6 +76,16 @@ class Run:
             self.write("refused", "cluster", {"reason": reason})
             raise Refused(reason, remedy="pick the right profile, or correct its uid")
         owned.sweep_beside(self.reach.kube, keep=self.name)
+
+    def turn(self, scenario: Scenario) -> int:
+        """Where a scenario comes in the order of a run: lower numbers first.
+
+        First what looks beside the looks that began with the run, then what these saw, then what
+        must look alone, and what breaks something last.
+        """
+        if any(step.keyword == "When" for step in scenario.steps):
+            return 3
+        return self._looks.turn(step.text for step in scenario.steps)
 
     def look_ahead(self, scenarios: Iterable[Scenario]) -> None:
         """Begin what these scenarios will observe, as far as that may begin before its step.
@@ -198,7 +209,11 @@ class Run:
     def _carried_out(
         self, probe: str, name: str, work: Callable[[], DrillOutcome]
     ) -> Completed | None:
-        """What came of the work; None when it broke off, which is observed."""
+        """What came of the work; None when it broke off, which is observed.
+
+        Nothing is broken while a look is under way.
+        """
+        self._looks.settle()
         self.write("look", probe, {"targets": [name]})
         at, began = time.time(), time.monotonic()
         try:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from harness import exits
-from harness.gate.evaluation import Evaluation
+from harness.evaluation import Evaluation
 from harness.gate.run_state import RunState, ScenarioSeen
 from harness.model import Decision, Exit, Numbers, Outcome, merge
 from harness.pytest_gate.catalogue import Scenario

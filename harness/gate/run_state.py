@@ -18,7 +18,7 @@ from harness.checks import Check
 from harness.drill.service import DRILLS, LEDGER, SOAK, DrillOutcome
 from harness.drill.soak import SOAKED
 from harness.errors import NotProven
-from harness.gate.evaluation import Evaluation, evaluate
+from harness.evaluation import Evaluation, evaluate
 from harness.gate.manifest import Manifest
 from harness.model import Case, Observation
 from harness.record.journal import Record, hand_on
@@ -91,10 +91,14 @@ class Completed:
 
 @dataclass(slots=True)
 class LookSeen:
-    """One look of a probe, from the record that begins it to its last observation."""
+    """One look of a probe: from when to when (UTC seconds since the epoch) its targets were seen.
 
-    began: Record
-    ended: Record
+    Many a look began with the run, before the step that asked for it.
+    """
+
+    probe: str
+    began: float
+    ended: float
 
 
 @dataclass(slots=True)
@@ -254,15 +258,19 @@ class RunState:
         if record.subject in (DRILLS, SOAK):
             self._remember(record.subject)  # what was before it, whose look this one replaces
         self._looks[record.subject] = _Look(targets=tuple(record.data["targets"]))
-        self.looked.append(LookSeen(began=record._replace(data=None), ended=record))
+        now = record.moment.timestamp()
+        self.looked.append(LookSeen(record.subject, began=now, ended=now))
 
     def _on_observation(self, record: Record) -> None:
         probe = record.subject
         seen = Observation(probe, **record.data)
         self._looks[probe].seen[seen.target] = (seen, record)
         newest = self.looked[-1]
-        if newest.began.subject == probe:
-            newest.ended = record
+        if newest.probe == probe:
+            is_first = len(self._looks[probe].seen) == 1
+            newest.began = seen.at if is_first else min(newest.began, seen.at)
+            until = seen.at + seen.took_s
+            newest.ended = until if is_first else max(newest.ended, until)
 
     def _on_require(self, record: Record) -> None:
         scenario = self.scenarios[record.data["scenario"]]
@@ -279,14 +287,15 @@ class RunState:
             for target in look.targets
             if target not in look.seen
         ]
-        verdict = evaluate(record.subject, self._checks, case, requirement, unseen)
+        verdict = evaluate(record.subject, self._checks, case, requirement.targets, unseen)
         evidence = [kept for look in looks.values() for _, kept in look.seen.values()]
+        looked = [it.at + it.took_s for it in case.observations]
         scenario.evaluations.append(
             Evaluation(
                 check=record.subject,
                 requirement=requirement.id,
                 verdict=verdict,
-                looked=max((kept.at for kept in evidence), default=None),
+                looked=max(looked, default=None),
                 lines=tuple(sorted(kept.seq for kept in evidence)),
                 files=tuple(sorted({kept.file for kept in evidence if kept.file})),
             )

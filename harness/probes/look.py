@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from functools import partial
 
 from harness.errors import NotProven
+from harness.model import Observation
 from harness.parallel import Answer, Turn, side_by_side
 from harness.probes.probe import Probe, Timing
 from harness.transport import Reach
@@ -62,6 +63,16 @@ class Look:
         self._over.set()
 
 
+def observe(probes: Iterable[Probe], reach: Reach) -> list[Observation]:
+    """What these probes see now, side by side."""
+    looks = [(probe.name, Look(probe, reach)) for probe in probes]
+    return [
+        Observation(name, it.key, it.at, it.took_s, it.value, it.error)
+        for name, look in looks
+        for it in look.answers()
+    ]
+
+
 class Looks:
     """The looks of one run: those that begin with it, and those that begin when they are asked for.
 
@@ -73,6 +84,14 @@ class Looks:
         self._reach = reach
         self._ahead: dict[str, Look] = {}
         self._places: dict[str, threading.Semaphore] = {}
+
+    def turn(self, sentences: Iterable[str]) -> int:
+        """When what these sentences ask for is best looked at: 0, 1 or 2."""
+        asked = set(sentences)
+        timings = {it.timing for it in self._probes.values() if it.sentence in asked}
+        if Timing.ALONE in timings:
+            return 2
+        return 0 if Timing.WHEN_ASKED in timings else 1
 
     def begin(self, sentences: Iterable[str]) -> None:
         """Begin the looks that these sentences ask for and that may begin with the run."""

@@ -164,7 +164,7 @@ class GateSession:
             scenario = self._scenario_of(item)
             wanted = scenario is not None and scenario.id not in self._opened.settled
             (keep if wanted else leave).append(item)
-        items[:] = keep
+        items[:] = sorted(keep, key=self._turn)
         config.hook.pytest_deselected(items=leave)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -173,13 +173,15 @@ class GateSession:
             self.run.write("problem", report.nodeid, {"text": f"collection failed: {last}"})
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self) -> object:
+    def pytest_runtestloop(self, session: pytest.Session) -> object:
         manifest = self._opened.run_state.manifest
         self._hook.pytest_gate_opened(manifest=manifest, folder=self._opened.folder)
         try:
             self.run.identify(self._uid)
         except Refused:
             return True
+        scenarios = [it for item in session.items if (it := self._scenario_of(item)) is not None]
+        self.run.look_ahead([it for it in scenarios if manifest.why_not_applicable(it) is None])
         return None
 
     @pytest.hookimpl(tryfirst=True)
@@ -187,8 +189,7 @@ class GateSession:
         scenario = self._scenario_of(item)
         if scenario is None:
             return
-        manifest = self._opened.run_state.manifest
-        absent = manifest.why_absent(scenario.needs) or manifest.why_moot(scenario)
+        absent = self._opened.run_state.manifest.why_not_applicable(scenario)
         if absent is not None:
             self.run.write("not-applicable", scenario.id, {"reason": absent})
             self._hook.pytest_gate_scenario_ended(
@@ -323,6 +324,10 @@ class GateSession:
         )
         for line in lines:
             terminalreporter.line(line)
+
+    def _turn(self, item: pytest.Item) -> int:
+        scenario = self._scenario_of(item)
+        return 0 if scenario is None else self.run.turn(scenario)
 
     def _scenario_of(self, item: pytest.Item) -> Scenario | None:
         """The scenario of the manifest that a test runs; None when it is none of this run's."""
