@@ -114,13 +114,8 @@ def test_targets_that_cannot_be_listed_are_an_answer_of_no_place() -> None:
 
 def test_scenarios_are_in_the_order_in_which_their_looks_come() -> None:
     run = looks(probe("own", Timing.WHEN_ASKED), probe("early"), probe("alone", Timing.ALONE))
-    asked = (
-        ["own is seen"],
-        ["early is seen"],
-        ["alone is seen"],
-        ["own is seen", "alone is seen"],
-    )
-    assert [run.turn(it) for it in asked] == [0, 1, 2, 2]
+    assert [run.turn([f"{name} is seen"]) for name in ("own", "early", "alone")] == [0, 1, 2]
+    assert run.turn(["own is seen", "alone is seen"]) == 2
 
 
 def test_every_probe_that_writes_or_measures_speed_does_not_begin_with_the_gate() -> None:
@@ -191,9 +186,10 @@ OTHERS = '@given("others")\ndef others(run):\n    run.observe("others")\n'
 
 @pytest.fixture
 def others(monkeypatch: pytest.MonkeyPatch, project: Project) -> FakeProbe:
-    """A second probe of the project."""
+    """A second probe of a project in which one scenario asks for each."""
     it = FakeProbe({"one": 1}, name="others", sentence="others")
     monkeypatch.setattr(probes, "PROBES", {**probes.PROBES, "others": it})
+    project.write(TWO.format(tag=""), steps=OTHERS)
     return it
 
 
@@ -205,14 +201,11 @@ def test_a_gate_begins_the_looks_of_all_its_scenarios(project: Project, others: 
     both = threading.Barrier(2)
     project.answers.update(one=lambda: both.wait(5) * 0, two=3)
     others.answers = {"one": lambda: both.wait(5) * 0}
-    project.write(TWO.format(tag=""), steps=OTHERS)
     gate = project.run()
     assert (gate.status, gate.outcome) == (0, "pass"), gate.reason
 
 
-@pytest.mark.parametrize(
-    ("tag", "options"), [("", ("-k", "not others")), ("@needs:ingress", ()), ("@needs:ingress", ())]
-)
+@pytest.mark.parametrize(("tag", "options"), [("", ("-k", "not others")), ("@needs:ingress", ())])
 def test_a_scenario_that_does_not_run_begins_no_look(
     project: Project, others: FakeProbe, tag: str, options: tuple[str, ...]
 ) -> None:
@@ -224,16 +217,15 @@ def test_a_scenario_that_does_not_run_begins_no_look(
 def test_another_cluster_than_the_declared_one_is_not_looked_at(
     project: Project, others: FakeProbe
 ) -> None:
-    project.write(TWO.format(tag=""), steps=OTHERS)
     profile = project.pytester.path / "scenarios/clusters/small.yaml"
     profile.write_text(profile.read_text().replace("0d9f6c1e-uid", "another-uid"))
     assert project.run().status == 4
     assert (own_looks()["answers"].looks, others.looks) == (0, 0)
 
 
-def test_what_must_be_alone_comes_last(project: Project, others: FakeProbe) -> None:
+@pytest.mark.usefixtures("others")
+def test_what_must_be_alone_comes_last(project: Project) -> None:
     own_looks()["answers"].timing = Timing.ALONE
-    project.write(TWO.format(tag=""), steps=OTHERS)
     gate = project.run()
     assert gate.status == 0
     asked = [it["subject"] for it in records(gate.folder) if it["kind"] == "look"]
