@@ -51,9 +51,10 @@ from harness.faults.kinds import FAULTS
 from harness.faults.undo_store import undo_store_at
 from harness.ledger.tally import FAULT
 from harness.model import JSON
+from harness.parallel import answer_of
 from harness.settings.drills import AbortConditions, Drill, Planned
 from harness.transport import Reach
-from harness.waiting import answer_of, uninterrupted
+from harness.waiting import uninterrupted
 
 # Written to the run's journal: (kind, subject, data).
 Write: TypeAlias = Callable[[str, str, Any], object]

@@ -19,8 +19,9 @@ from harness.errors import HarnessError, InjectFailed, NotProven, TimedOut, Unhe
 from harness.faults.fault import Fault
 from harness.faults.model import Undo
 from harness.faults.undo_store import UndoStore, undo_store_at
+from harness.parallel import answer_of
 from harness.transport import Reach
-from harness.waiting import answer_of, until
+from harness.waiting import until
 
 # What is written about a fault: (event, data).
 Tell: TypeAlias = Callable[[str, Mapping[str, Any]], object]

@@ -8,8 +8,8 @@ from threading import BoundedSemaphore, Event
 
 import pytest
 
-from harness.errors import Unreachable
-from harness.parallel import in_each, side_by_side
+from harness.errors import TimedOut, Unreachable
+from harness.parallel import answer_of, in_each, side_by_side
 
 
 def test_each_of_two_calls_may_wait_for_the_other() -> None:
@@ -98,3 +98,31 @@ def test_each_key_has_what_came_of_it_or_the_error_of_the_harness(at_once: int |
     assert found["one"] == "ONE"
     assert isinstance(found["two"], Unreachable)
     assert in_each([], work) == {}
+
+
+def test_an_error_that_is_none_of_the_harness_is_raised_when_all_have_ended() -> None:
+    ended = list[str]()
+
+    def work(key: str) -> None:
+        if key == "one":
+            raise ZeroDivisionError
+        Event().wait(0.2)
+        ended.append(key)
+
+    with pytest.raises(ZeroDivisionError):
+        in_each(["one", "two"], work)
+    assert ended == ["two"]
+
+
+def test_a_call_is_given_up_when_there_is_a_reason_and_its_error_is_raised_when_not() -> None:
+    never = Event()
+    with pytest.raises(TimedOut, match="the look: not before it was too much"):
+        answer_of(never.wait, lambda: True, what="the look")
+    never.set()
+    assert answer_of(lambda: 3, lambda: False, what="the look") == 3
+
+    def late() -> None:
+        raise TimeoutError("the call's own")
+
+    with pytest.raises(TimeoutError, match="the call's own"):
+        answer_of(late, lambda: False, what="the look")
