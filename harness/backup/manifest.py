@@ -27,7 +27,7 @@ Told: TypeAlias = Callable[[Mapping[str, int]], None]
 SCRIPT = RemoteScript(tree_script, own_folder, script, nice=True)
 _ANSWERED = (script.WHOLE, script.DOUBTFUL, script.UNFINISHED, script.IMPOSSIBLE, script.STALLED)
 # In a folder that only root can write in: names in /var/tmp can be guessed, and taken before us.
-_FOLDERS = "/var/lib/cutover-manifests"
+FOLDERS = "/var/lib/cutover-manifests"
 SLICE_S = 30.0
 # Files that are being read when a slice is over are read to their end: the largest counts.
 _CALL_S = 3600.0
@@ -95,7 +95,7 @@ class Making:
             raise Garbled(f"{self.tree.machine}: a piece is garbled: {error}") from error
 
     def _ask(self, word: str, options: Mapping[str, Any], *, within_s: float) -> Reply[Any]:
-        folder = f"{_FOLDERS}/{script.PREFIX}{self.name}"
+        folder = f"{FOLDERS}/{script.PREFIX}{self.name}"
         asked = {"folder": folder, **options}
         return SCRIPT.on(
             self.shell, self.tree.machine, word, asked, within_s=within_s, statuses=_ANSWERED

@@ -13,7 +13,6 @@ Exit status of make: 0 whole, 1 whole with errors or changes meanwhile, 2 it can
 from __future__ import annotations
 
 import base64
-import contextlib
 import ctypes
 import fcntl
 import gzip
@@ -176,10 +175,10 @@ def make(options: dict[str, Any]) -> int:
     folder = Path(options["folder"])
     try:
         own_folder.make(str(folder.parent))
+        own_folder.sweep(str(folder.parent), PREFIX, RESUMABLE_S)
         own_folder.make(str(folder))
     except OSError as error:
         return told_state({"error": str(error)}, IMPOSSIBLE)
-    sweep(folder)
     header = {
         "manifest": FORMAT,
         "root": options["root"],
@@ -221,14 +220,6 @@ def watch(limit_s: float) -> NoReturn:
     text = f"the tree has not answered for {limit_s:g} s"
     # The workers die with this process, and what is certain stays for the next one.
     os._exit(told_state({"error": text}, STALLED))
-
-
-def sweep(mine: Path) -> None:
-    """Remove what was left behind by others, long ago."""
-    for left in mine.parent.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):
-            if left != mine and time.time() - left.stat().st_mtime > RESUMABLE_S:
-                shutil.rmtree(left)
 
 
 def fetch(options: dict[str, Any]) -> int:

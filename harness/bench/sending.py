@@ -7,10 +7,10 @@ from typing import Any
 
 from harness.bench import decision, facts_script, guard_script
 from harness.errors import TransportError
-from harness.transport import Reach
+from harness.transport import Reach, own_folder
 from harness.transport.remote_script import RemoteScript
 
-GUARD = RemoteScript(decision, facts_script, guard_script)
+GUARD = RemoteScript(decision, facts_script, own_folder, guard_script)
 
 
 def ask(

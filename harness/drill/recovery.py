@@ -10,15 +10,30 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from harness.backup import manifest_script
+from harness.backup.manifest import FOLDERS
+from harness.bench import guard_script
 from harness.errors import HarnessError, InjectFailed, NotProven
 from harness.faults.acting import perform
 from harness.faults.kinds import FAULTS
 from harness.faults.leftovers import leftovers
 from harness.faults.model import API, Act, Argv, Undo
 from harness.faults.undo_store import Left, undo_store_at
-from harness.probes import owned
-from harness.transport import Reach
+from harness.parallel import in_each
+from harness.probes import owned, snapshot_script
+from harness.transport import Reach, own_folder
+from harness.transport.remote_script import RemoteScript
 from harness.waiting import until
+
+_SWEEP = RemoteScript(own_folder)
+_SWEEP_S = 60.0
+# Where each script has its folders, how their names begin, and for how long they are kept (s): a
+# manifest that was begun is gone on with for a day.
+OF_SCRIPTS = (
+    (snapshot_script.PLACE, snapshot_script.PREFIX, own_folder.JUST_MADE_S),
+    (guard_script.PLACE, guard_script.PREFIX, own_folder.JUST_MADE_S),
+    (FOLDERS, manifest_script.PREFIX, manifest_script.RESUMABLE_S),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +68,29 @@ def sweep_namespaces(reach: Reach, tell: Callable[[str], object] = str) -> Itera
         yield RecoveryResult(
             what=f"the namespace {name}, whose harness is gone", place=API, trouble=why
         )
+
+
+def sweep_folders(reach: Reach) -> Iterator[RecoveryResult]:
+    """Remove what scripts left on machines that were killed there; one that runs keeps its own.
+
+    What a look left in a shared folder is removed by the next look there: a mount may hang.
+    """
+    machines = [machine.name for machine in reach.profile.machines]
+    for machine, swept in in_each(machines, lambda it: _swept_on(reach, it)).items():
+        if isinstance(swept, HarnessError):
+            trouble = f"not known: {str(swept).partition(chr(10))[0]}"
+            yield RecoveryResult(what="folders of scripts", place=machine, trouble=trouble)
+            continue
+        for path, why in swept.items():
+            what = f"the folder {path}, whose script is gone"
+            yield RecoveryResult(what=what, place=machine, trouble=why)
+
+
+def _swept_on(reach: Reach, machine: str) -> Mapping[str, str | None]:
+    told = _SWEEP.on(
+        reach.shell, machine, OF_SCRIPTS, within_s=_SWEEP_S, read=dict[str, str | None]
+    )
+    return told.value
 
 
 def recover_from_journal(

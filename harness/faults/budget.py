@@ -25,7 +25,8 @@ class Pool:
 class ClusterState:
     """What stands of a cluster before a fault; machines are named.
 
-    ``monitors`` and ``osds`` of a cluster without Ceph are empty, and so are ``pools``.
+    ``monitors`` and ``osds`` of a cluster without Ceph are empty, and so are ``pools``. A monitor
+    whose machine is not known has its own name.
     ``osds_silent`` are OSDs that Ceph calls up and that do not answer: they hold no copy, and are
     not among ``osds_up``. ``unclean`` counts placement groups that are not active and clean.
     """
@@ -90,10 +91,16 @@ def margins(
         yield Margin(
             what="monitors in quorum",
             have=len(state.in_quorum),
-            lose=int(BlastRadius.MONITOR in blast_radius and machine in state.in_quorum),
+            lose=int(BlastRadius.MONITOR in blast_radius and _may_decide(state, machine)),
             need=majority(len(state.monitors)),
         )
     yield from _copies(state, machine, blast_radius)
+
+
+def _may_decide(state: ClusterState, machine: str) -> bool:
+    """Is a monitor in quorum on it? One whose machine is not known may be on any without one."""
+    unplaced = state.in_quorum - set(state.machines)
+    return machine in state.in_quorum or bool(unplaced and machine not in state.monitors)
 
 
 def refusal(state: ClusterState, machine: str, blast_radius: frozenset[BlastRadius]) -> str | None:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.errors import NotProven
-from harness.facts.crush_hosts import by_machine, in_doubt, machine_of_each
+from harness.facts.crush_hosts import by_machine, in_doubt
 from harness.faults import observers, replicas
 from harness.faults.budget import ClusterState, Margin, Pool
-from harness.faults.ceph_daemon import in_rook, rook_daemons
+from harness.faults.ceph_daemon import monitors_at
 from harness.faults.fault import Fault
 from harness.faults.model import BlastRadius
 from harness.parallel import in_each
@@ -83,7 +83,7 @@ def _ceph(reach: Reach) -> dict[str, Any]:
     answers = _value(items, "osd answers")
     up = [(host, osd["id"]) for host, osd in osds if osd["up"] and osd["in"]]
     silent = {osd: says for _, osd in up if (says := _silence(answers, osd)) is not None}
-    at = _monitors_at(reach, quorum["monitors"])
+    at = monitors_at(reach, quorum)
     return {
         "monitors": tuple(at.get(name, name) for name in quorum["monitors"]),
         "in_quorum": frozenset(at.get(name, name) for name in quorum["in"]),
@@ -99,13 +99,6 @@ def _ceph(reach: Reach) -> dict[str, Any]:
         ),
         "unclean": sum(group["state"] != "active+clean" for group in groups),
     }
-
-
-def _monitors_at(reach: Reach, monitors: Sequence[str]) -> Mapping[str, str]:
-    """Monitor → its machine. Rook names them by letters, others after the machine."""
-    if in_rook(reach):
-        return dict(rook_daemons(reach, "mon"))
-    return machine_of_each(monitors, _names(reach))
 
 
 def _names(reach: Reach) -> Sequence[str]:

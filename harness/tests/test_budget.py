@@ -109,6 +109,16 @@ def test_an_osd_that_does_not_answer_holds_no_copy_though_ceph_says_so() -> None
     assert "OSDs are down" not in why
 
 
+def test_a_monitor_whose_machine_is_not_known_is_counted_to_every_one_without_a_monitor() -> None:
+    lettered = whole(monitors=("a", "b", "c"), in_quorum=frozenset("ab"))
+    for machine in THREE:
+        why = refusal(lettered, machine, frozenset({BlastRadius.MONITOR}))
+        assert why == "monitors in quorum: 2 − 1 = 1, 2 needed: TOO FEW"
+    elsewhere = whole(monitors=("one", "two", "c"), in_quorum=frozenset({"two", "c"}))
+    assert "monitors" not in (refusal(elsewhere, "one", frozenset({BlastRadius.MONITOR})) or "")
+    assert "2 − 1 = 1" in (refusal(elsewhere, "three", frozenset({BlastRadius.MONITOR})) or "")
+
+
 def test_a_cluster_without_ceph_is_judged_without_it() -> None:
     bare = whole(monitors=(), in_quorum=frozenset(), osds=(), osds_up=(), pools=())
     assert refusal(bare, "one", EVERYTHING) is None

@@ -132,7 +132,7 @@ def ceph_of(monkeypatch: pytest.MonkeyPatch, hosts: Sequence[str], monitors: lis
     """Ceph says this of its hosts and monitors, each host with one OSD."""
     osd = {"up": True, "in": True}
     of: dict[str, Any] = {
-        "quorum": {"monitors": monitors, "in": monitors},
+        "quorum": {"monitors": monitors, "in": monitors, "at": {name: [] for name in monitors}},
         "osd tree": {"hosts": {host: [{"id": at, **osd}] for at, host in enumerate(hosts)}},
         "osd map": {"pools": [{"name": "rbd", "size": 2, "min_size": 2}]},
         "placement groups": [],

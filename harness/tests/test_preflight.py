@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness.drill.recovery import recover_from_journal, recover_leftovers
+from harness.drill.recovery import OF_SCRIPTS, recover_from_journal, recover_leftovers
 from harness.errors import NotProven, Refused, TimedOut, Unreachable
 from harness.faults import disruption_lock, preflight
 from harness.faults.budget import ClusterState
@@ -56,6 +56,8 @@ def cluster(*, uid: str = UID, left: Any = None, **changes: Any) -> Reach:
         verb, *words = argv[4:]
         if verb == "list":
             return Completed(status=0, stdout=json.dumps(left), stderr="")
+        if verb == json.dumps(OF_SCRIPTS):
+            return Completed(status=0, stdout="{}", stderr="")
         if verb == "needs":
             return Completed(status=0, stdout='{"missing": []}', stderr="")
         done = words[0] != "stuck"

@@ -6,8 +6,9 @@ from random import Random
 from typing import ClassVar, Literal, Self
 
 from harness.faults import observers
-from harness.faults.ceph_daemon import StopDaemon, in_rook, rook_daemons
+from harness.faults.ceph_daemon import StopDaemon, monitors_at
 from harness.faults.model import BlastRadius
+from harness.probes import ceph_script
 from harness.transport import Reach
 
 
@@ -19,9 +20,9 @@ class StopMonitor(StopDaemon):
     kind: ClassVar[Literal["osd", "mon", "mds"]] = "mon"
 
     def resolved(self, reach: Reach, draw: Random) -> Self:
-        names = [self.machine]
-        if in_rook(reach):
-            names = [daemon for daemon, at in rook_daemons(reach, "mon") if at == self.machine]
+        quorum = ceph_script.quorum(observers.ceph(reach, self.machine, "quorum_status"))
+        at = monitors_at(reach, quorum)
+        names = [name for name, machine in at.items() if machine == self.machine]
         return self.model_copy(update={"daemon": names[0] if names else ""})
 
     def active(self, reach: Reach) -> bool:
