@@ -13,10 +13,10 @@ from typing import Any
 
 import steps
 from harness.checks import CHECKS
-from harness.lint.mistake import Mistake, at, place
 from harness.probes import PROBES
 from harness.pytest_gate import bdd_internals
 from harness.pytest_gate.catalogue import Scenario
+from harness.pytest_gate.lint.mistake import Mistake, at, place
 from harness.pytest_gate.strict_steps import undefined
 
 _SAME_AS_BEFORE = ("And", "But", "*")
