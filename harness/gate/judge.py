@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from harness import exits
 from harness.evaluation import Evaluation
 from harness.gate.run_state import RunState, ScenarioSeen
 from harness.model import Decision, Exit, Numbers, Outcome, merge
@@ -72,7 +71,7 @@ class Judgement:
 
     @property
     def exit(self) -> Exit:
-        return exits.OF_DECISION[self.decision]
+        return self.decision.exit
 
     def count(self, outcome: Outcome) -> int:
         return sum(judged.outcome is outcome for judged in self.judged)

@@ -8,7 +8,6 @@ from enum import StrEnum
 from typing import TypeVar
 
 from harness.errors import HarnessError, Refused
-from harness.exits import of_error
 from harness.model import Exit
 from harness.parallel import in_each
 
@@ -55,7 +54,7 @@ def _failed(name: str, error: HarnessError) -> Line:
         machine=name,
         state=State.REFUSED if refused else State.FAILED,
         says=(str(error),),
-        exit=of_error(error),
+        exit=Exit.of(error),
     )
 
 

@@ -20,7 +20,7 @@ import pytest
 from pytest_bdd.parser import Scenario as BddScenario
 from pytest_bdd.parser import Step
 
-from harness import checks, exits, probes, transport
+from harness import checks, probes, transport
 from harness.drill.service import DrillService
 from harness.engine import Run
 from harness.errors import ConfigError, HarnessError, NotProven, Refused
@@ -72,7 +72,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         remedy="./cutover lint reads the features without running them",
     )
     sys.stderr.write(f"{error}\n")
-    return int(exits.of_error(error))
+    return int(Exit.of(error))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -89,7 +89,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(GateSession(config), NAME)
     except HarnessError as error:
         cast(GateCaller, config.hook).pytest_gate_not_opened(error=error)
-        pytest.exit(str(error), returncode=int(exits.of_error(error)))
+        pytest.exit(str(error), returncode=int(Exit.of(error)))
 
 
 @pytest.hookimpl(tryfirst=True)
