@@ -9,18 +9,23 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
-from harness.drill.service import DRILLS, LEDGER, SOAK, DrillOutcome, DrillService
+from harness.drill.service import DrillService
 from harness.errors import HarnessError, NotProven, Refused, Unhealed
-from harness.gate import Completed, Evaluation, RunState
-from harness.model import JSON, Observation, Outcome
+from harness.facts.drills import DRILLS
+from harness.facts.ledger import LEDGER
+from harness.facts.schema import Fact
+from harness.facts.soak import SOAK
+from harness.gate import Evaluation, RunState
+from harness.model import Observation, Outcome
 from harness.notices import collecting
 from harness.parallel import Answer, in_words
 from harness.probes import Probe, owned
 from harness.probes.look import Looks
 from harness.pytest_gate.catalogue import Scenario
+from harness.record import records
 from harness.record.journal import Journal, Record
+from harness.record.records import Data, DrillOutcome, F, Finished, Kind
 from harness.transport import Reach
 
 
@@ -52,7 +57,7 @@ class Run:
         """The run's name."""
         return self.run_state.manifest.run
 
-    def write(self, kind: str, subject: str, data: Any) -> Record:
+    def write(self, kind: Kind, subject: str, data: Data) -> Record:
         """Journal a record and take it into the run state."""
         record = self._journal.append(kind, subject, data)
         self.run_state.feed(record)
@@ -68,12 +73,12 @@ class Run:
         try:
             found = self.reach.kube.get("/api/v1/namespaces/kube-system")["metadata"]["uid"]
         except (HarnessError, KeyError, TypeError) as error:
-            self.write("cluster", cluster, {"uid": None, "error": str(error)})
+            self.write(Kind.CLUSTER, cluster, records.Cluster(uid=None, error=str(error)))
             return
-        self.write("cluster", cluster, {"uid": found, "error": None})
+        self.write(Kind.CLUSTER, cluster, records.Cluster(uid=found, error=None))
         if declared is not None and found != declared:
             reason = f"this cluster is {found}, and the profile declares {declared}"
-            self.write("refused", "cluster", {"reason": reason})
+            self.write(Kind.REFUSED, "cluster", records.Reason(reason=reason))
             raise Refused(reason, remedy="pick the right profile, or correct its uid")
         owned.sweep_beside(self.reach.kube, keep=self.name)
 
@@ -97,23 +102,22 @@ class Run:
     def begin(self, scenario: Scenario) -> None:
         """A scenario starts; what follows belongs to it."""
         self._scenario = scenario
-        self.write("scenario", scenario.id, {})
+        self.write(Kind.SCENARIO, scenario.id, records.Nothing())
 
     def end(self, state: str, reason: str, took_s: float) -> None:
         """The scenario is over: ``state`` is passed, failed, skipped or xfailed."""
         scenario = self._current()
-        self.write(
-            "scenario-end",
-            scenario.id,
-            {"state": state, "reason": reason, "took_s": round(took_s, 3)},
-        )
+        end = records.ScenarioEnd(state=state, reason=reason, took_s=round(took_s, 3))
+        self.write(Kind.SCENARIO_END, scenario.id, end)
         self._scenario = None
 
     def step(self, keyword: str, text: str, took_s: float, error: str | None = None) -> None:
         """A step of the scenario is over; without an error it passed."""
         state = "passed" if error is None else "failed"
-        data = {"keyword": keyword, "text": text, "state": state, "took_s": round(took_s, 3)}
-        self.write("step", self._current().id, data | {"error": error})
+        step = records.Step(
+            keyword=keyword, text=text, state=state, took_s=round(took_s, 3), error=error
+        )
+        self.write(Kind.STEP, self._current().id, step)
 
     def observe(self, probe: str) -> Mapping[str, Observation]:
         """What a probe sees on all its targets, looked at side by side, by target.
@@ -122,10 +126,10 @@ class Run:
         an observation with an error. NotProven for an unknown probe.
         """
         self._looks.require(probe)
-        self.write("ask", probe, {"scenario": self._current().id})
+        self.write(Kind.ASK, probe, records.Ask(scenario=self._current().id))
         if not self.run_state.has_looked(probe):
             look = self._looks.look(probe)
-            self.write("look", probe, {"targets": list(look.targets)})
+            self.write(Kind.LOOK, probe, records.Look(targets=list(look.targets)))
             for answer in look.answers():
                 self._record(probe, answer)
         return self.run_state.observations(probe)
@@ -142,8 +146,8 @@ class Run:
         NotProven when disruption is not allowed, or when it has broken something in this run
         already and was not completed: a run breaks nothing twice.
         """
-        self._ask_for(DRILLS, LEDGER)
-        before = self.run_state.completed.get((DRILLS, name))
+        self._ask_for(DRILLS.name, LEDGER.name)
+        before = self.run_state.drills.get(name)
         if before is None:
             drilling = self._allowed(name)
             self._refuse_twice(name)
@@ -161,10 +165,8 @@ class Run:
 
         Errors as of ``drill``.
         """
-        self._ask_for(SOAK, LEDGER)
-        parts = {
-            name: done for (probe, name), done in self.run_state.completed.items() if probe == SOAK
-        }
+        self._ask_for(SOAK.name, LEDGER.name)
+        parts = dict(self.run_state.soaks)
         drilling = self._allowed("soak")
         for name, events in self.run_state.broken_off.items():
             if name in parts:
@@ -187,7 +189,7 @@ class Run:
 
     def _ask_for(self, *probes: str) -> None:
         for probe in probes:
-            self.write("ask", probe, {"scenario": self._current().id})
+            self.write(Kind.ASK, probe, records.Ask(scenario=self._current().id))
 
     def _allowed(self, name: str) -> DrillService:
         if self._drilling is None or not self._drilling.options.allowed:
@@ -207,32 +209,33 @@ class Run:
                 )
 
     def _carried_out(
-        self, probe: str, name: str, work: Callable[[], DrillOutcome]
-    ) -> Completed | None:
+        self, fact: Fact[F], name: str, work: Callable[[], DrillOutcome[F]]
+    ) -> Finished[F] | None:
         """What came of the work; None when it broke off, which is observed.
 
         Nothing is broken while a look is under way.
         """
         self._looks.settle()
-        self.write("look", probe, {"targets": [name]})
+        self.write(Kind.LOOK, fact.name, records.Look(targets=[name]))
         at, began = time.time(), time.monotonic()
         try:
             with collecting() as notices:
                 outcome = work()
         except Refused as no:
-            self.write("refused", name, {"reason": str(no)})
+            self.write(Kind.REFUSED, name, records.Reason(reason=str(no)))
             raise
         except Exception as error:  # a defect of the harness too
             took_s = time.monotonic() - began
-            self.write("observation", probe, _observed(name, at, took_s, error=in_words(error)))
+            broke_off = _observed(name, at, took_s, error=in_words(error))
+            self.write(Kind.OBSERVATION, fact.name, broke_off)
             if isinstance(error, Unhealed):
                 raise
             return None
         finally:
-            self._notice(probe, notices)
-        return Completed(outcome, at, time.monotonic() - began)
+            self._notice(fact.name, notices)
+        return Finished(outcome=outcome, at=at, took_s=time.monotonic() - began)
 
-    def _raise_if_ended_early(self, outcome: DrillOutcome) -> None:
+    def _raise_if_ended_early(self, outcome: DrillOutcome[F]) -> None:
         """Nothing of the scenario runs after this: its checks judge what is known."""
         if not (outcome.by_hand or outcome.unhealed):
             return
@@ -244,17 +247,17 @@ class Run:
             raise Unhealed(outcome.unhealed)
         raise KeyboardInterrupt
 
-    def _tell(self, probe: str, done: Mapping[str, Completed]) -> None:
+    def _tell(self, fact: Fact[F], done: Mapping[str, Finished[F]]) -> None:
         """Observe what came of it, and the tallies of its ledger."""
-        self.write("look", probe, {"targets": list(done)})
+        self.write(Kind.LOOK, fact.name, records.Look(targets=list(done)))
         for name, it in done.items():
             data = _observed(name, it.at, it.took_s, it.outcome.value)
-            self.write("observation", probe, data)
+            self.write(Kind.OBSERVATION, fact.name, data)
         tallies = [(who, it) for it in done.values() for who in it.outcome.tallies]
-        self.write("look", LEDGER, {"targets": [who for who, _ in tallies]})
+        self.write(Kind.LOOK, LEDGER.name, records.Look(targets=[who for who, _ in tallies]))
         for who, it in tallies:
             data = _observed(who, it.at, it.took_s, it.outcome.tallies[who])
-            self.write("observation", LEDGER, data)
+            self.write(Kind.OBSERVATION, LEDGER.name, data)
 
     def require(self, check: str) -> None:
         """Judge, for each requirement of the scenario, what the scenario has observed so far.
@@ -269,8 +272,8 @@ class Run:
         if not proving:
             raise NotProven(f"“{check}” was asked, and no requirement of this run depends on it")
         for requirement in sorted(proving):
-            data = {"scenario": scenario.id, "requirement": requirement}
-            self.write("require", check, data)
+            data = records.Require(scenario=scenario.id, requirement=requirement)
+            self.write(Kind.REQUIRE, check, data)
         evaluations = self.run_state.scenarios[scenario.id].evaluations[-len(proving) :]
         texts = {
             outcome: [self._explain(it) for it in evaluations if it.verdict.outcome is outcome]
@@ -283,7 +286,7 @@ class Run:
 
     def collecting(self, why: str) -> None:
         """Say that evidence is being collected from here on, and why."""
-        self.write("collect", why, {})
+        self.write(Kind.COLLECT, why, records.Nothing())
 
     def keep(self, target: str, what: str, text: str, error: str | None) -> str | None:
         """Keep a piece of evidence, or why it could not be had; it is never judged.
@@ -291,8 +294,8 @@ class Run:
         Returns the name of its file in the run, if there is one.
         """
         file = self._journal.keep(text) if text else None
-        data = {"what": what, "file": file, "bytes": len(text.encode()), "error": error}
-        self.write("collected", target, data)
+        data = records.Collected(what=what, file=file, bytes=len(text.encode()), error=error)
+        self.write(Kind.COLLECTED, target, data)
         return file
 
     def _current(self) -> Scenario:
@@ -314,20 +317,21 @@ class Run:
     def _record(self, probe: str, answer: Answer) -> None:
         seen = partial(_observed, answer.key, answer.at, answer.took_s)
         try:
-            self.write("observation", probe, seen(answer.value, answer.error))
+            self.write(Kind.OBSERVATION, probe, seen(answer.value, answer.error))
         except (TypeError, ValueError) as error:
             text = f"the probe's answer is not JSON: {error}"
-            self.write("observation", probe, seen(error=text))
+            self.write(Kind.OBSERVATION, probe, seen(error=text))
         self._notice(probe, answer.notices)
 
     def _notice(self, probe: str, texts: Sequence[str]) -> None:
         for text in texts:
-            self.write("notice", probe, {"text": text})
+            self.write(Kind.NOTICE, probe, records.Text(text=text))
 
 
 def _observed(
-    target: str, at: float, took_s: float, value: JSON = None, error: str | None = None
-) -> dict[str, Any]:
+    target: str, at: float, took_s: float, value: object = None, error: str | None = None
+) -> records.Observed:
     """An observation as its record holds it."""
-    times = {"at": round(at, 6), "took_s": round(took_s, 3)}
-    return {"target": target, **times, "value": value, "error": error}
+    return records.Observed(
+        target=target, at=round(at, 6), took_s=round(took_s, 3), value=value, error=error
+    )

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from harness.checks.findings import Facts, Finding, conclude, facts, joined, looks, unknown, wanted
+from harness.checks.findings import (
+    Facts,
+    Finding,
+    Seen,
+    conclude,
+    facts,
+    joined,
+    looks,
+    unknown,
+    untyped,
+    wanted,
+)
 from harness.model import Case, Verdict
 
 _API, _HOST, _OBJECTS = "api-endpoints", "host-facts", "api-objects"
@@ -103,7 +114,7 @@ def anonymous_refused(case: Case) -> Verdict:
 
 def kubeconfigs_private(case: Case) -> Verdict:
     servers = [machine.name for machine in case.cluster.servers]
-    whole = looks(case, _HOST, servers)
+    whole = looks(case, untyped(_HOST), servers)
     findings = []
     values = {}
     for name, items in whole.values.items():
@@ -119,13 +130,13 @@ def kubeconfigs_private(case: Case) -> Verdict:
                 text = f"expected {item} closed to others and root's, seen {mode} of {owner}"
                 findings.append(Finding(name, text))
     return conclude(
-        findings, Facts(values, whole.unseen), proven="every kubeconfig is readable by root alone"
+        findings, Seen(values, whole.unseen), proven="every kubeconfig is readable by root alone"
     )
 
 
 def services_available(case: Case) -> Verdict:
     """An unavailable one breaks ``kubectl`` for its group, and the deletion of every namespace."""
-    seen = looks(case, _OBJECTS, [case.cluster.name])
+    seen = looks(case, untyped(_OBJECTS), [case.cluster.name])
     services = seen.values[case.cluster.name]["services"] if seen.values else {}
     findings = [
         unknown(name, it["error"])
@@ -142,7 +153,7 @@ def services_available(case: Case) -> Verdict:
 def namespaces_go(case: Case) -> Verdict:
     target = wanted(case, "terminating_minutes")
     limit = target["terminating_minutes"]
-    seen = looks(case, _OBJECTS, [case.cluster.name])
+    seen = looks(case, untyped(_OBJECTS), [case.cluster.name])
     going = seen.values[case.cluster.name]["terminating"] if seen.values else {}
     at = case.of(_OBJECTS)[case.cluster.name].at if seen.values else 0.0
     # The harness's own come first: `./cutover heal` removes them.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.checks.findings import Finding, conclude, looks, names, unknown, wanted
+from harness.checks.findings import Finding, conclude, looks, names, unknown, untyped, wanted
 from harness.model import Case, Verdict
 
 _PROBE = "cilium"
@@ -17,7 +17,7 @@ _MINUTE_S = 60.0
 
 def healthy(case: Case) -> Verdict:
     target = wanted(case, "controller_minutes")
-    seen = looks(case, _PROBE, [machine.name for machine in case.cluster.machines])
+    seen = looks(case, untyped(_PROBE), [machine.name for machine in case.cluster.machines])
     findings: list[Finding] = []
     failing_s = [0.0]
     for machine, found in seen.values.items():

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from itertools import permutations
 from typing import Any
 
-from harness.checks.findings import Facts, Finding, conclude, looks, unknown, wanted
+from harness.checks.findings import Facts, Finding, Seen, conclude, looks, unknown, untyped, wanted
 from harness.model import Case, Verdict
 
 _PODS, _POLICY = "pod-network", "network-policy"
@@ -19,7 +19,7 @@ _PODS, _POLICY = "pod-network", "network-policy"
 
 def _pairs(case: Case) -> Facts:
     """What came of each declared ordered pair."""
-    whole = looks(case, _PODS, [case.cluster.name])
+    whole = looks(case, untyped(_PODS), [case.cluster.name])
     seen: Mapping[str, Any] = whole.values.get(case.cluster.name, {}).get("pairs", {})
     values, unseen = {}, list(whole.unseen)
     for one, other in permutations([machine.name for machine in case.cluster.machines], 2):
@@ -29,7 +29,7 @@ def _pairs(case: Case) -> Facts:
             values[pair] = found
         elif whole.values:
             unseen.append(unknown(pair, found["error"]))
-    return Facts(values, tuple(unseen))
+    return Seen(values, tuple(unseen))
 
 
 def _arrives(found: Mapping[str, Any]) -> bool:
@@ -128,7 +128,7 @@ def pods_reach_services(case: Case) -> Verdict:
 
 
 def names_resolve(case: Case) -> Verdict:
-    whole = looks(case, _PODS, [case.cluster.name])
+    whole = looks(case, untyped(_PODS), [case.cluster.name])
     seen: Mapping[str, Any] = whole.values.get(case.cluster.name, {})
     pairs = _pairs(case)
     findings: list[Finding] = []
@@ -151,7 +151,7 @@ def name_server_answers(case: Case) -> Verdict:
 
     Not through the service: until a silent one is taken out of it, half of all questions wait.
     """
-    whole = looks(case, _PODS, [case.cluster.name])
+    whole = looks(case, untyped(_PODS), [case.cluster.name])
     seen: Mapping[str, Any] = whole.values.get(case.cluster.name, {})
     machines = [machine.name for machine in case.cluster.machines]
     findings: list[Finding] = []
@@ -191,7 +191,7 @@ def _cut_off_from_dns(machine: str, dns_on: list[str], pairs: Facts) -> str | No
 
 def policy_denies(case: Case) -> Verdict:
     """A friend connects throughout; a stranger connects before the policy, and never after."""
-    whole = looks(case, _POLICY, [case.cluster.name])
+    whole = looks(case, untyped(_POLICY), [case.cluster.name])
     seen: Mapping[str, Any] = whole.values.get(case.cluster.name, {})
     findings: list[Finding] = []
     for machine in [machine.name for machine in case.cluster.machines] if seen else ():

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.checks.findings import Facts, Finding, conclude, looks, names, unknown, wanted
+from harness.checks.findings import (
+    Facts,
+    Finding,
+    Seen,
+    conclude,
+    looks,
+    names,
+    unknown,
+    untyped,
+    wanted,
+)
 from harness.facts.snapshot_files import not_whole
 from harness.model import Case, Verdict
 
@@ -14,7 +24,7 @@ _HOUR_S = 3600
 
 
 def _seen(case: Case) -> tuple[Facts, Mapping[str, Any]]:
-    seen = looks(case, _PROBE, [case.cluster.name])
+    seen = looks(case, untyped(_PROBE), [case.cluster.name])
     return seen, seen.values.get(case.cluster.name, {})
 
 
@@ -36,7 +46,7 @@ def _ages(case: Case, kind: str) -> tuple[Facts, dict[str, float], list[str]]:
         for _, file in files
         if not_whole(file) is None and file.get("ready", True)
     }
-    return Facts(dict(ages), tuple(gaps)), ages, sorted(passed_over)
+    return Seen(dict(ages), tuple(gaps)), ages, sorted(passed_over)
 
 
 def _places(

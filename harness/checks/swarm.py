@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
-from harness.checks.findings import Facts, Finding, conclude, looks, names, unknown, wanted
+from harness.checks.findings import Facts, Finding, conclude, looks, names, unknown, untyped, wanted
 from harness.model import Case, SwarmDeclared, SwarmService, Verdict
 
 _PROBE = "swarm"
@@ -25,7 +25,7 @@ _GOING_ON = ("updating", "rollback_started")
 
 def seen_of(case: Case) -> Facts:
     """What each machine's Docker said."""
-    return looks(case, _PROBE, [machine.name for machine in case.cluster.machines])
+    return looks(case, untyped(_PROBE), [machine.name for machine in case.cluster.machines])
 
 
 def declared_of(case: Case) -> SwarmDeclared:

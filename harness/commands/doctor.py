@@ -208,7 +208,7 @@ def _clock(reach: Reach, machine: Machine) -> Line:
     except ValueError:
         raise TransportError(f"date gave no time: {done.stderr or done.stdout!r}") from None
     bounds = clock(received - done.took_s, there, there, received)
-    least, most = bounds["at_least_s"], bounds["at_most_s"]
+    least, most = bounds.at_least_s, bounds.at_most_s
     fine = most > -_CLOCK_S and least < _CLOCK_S
     return Line(
         where=machine.name,

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -25,6 +25,7 @@ from harness.model import Exit
 from harness.record.bundle import pack
 from harness.record.history import run_folder
 from harness.record.journal import Journal, Reader, Record
+from harness.record.records import FaultEvent, Kind
 from harness.record.redaction import Redactor, secrets_of
 from harness.record.signing import Signer
 from harness.report import draw
@@ -97,7 +98,7 @@ def _newest() -> Sequence[Path]:
     return [path.parent for path in found if not path.parent.is_symlink()][:_NEWEST]
 
 
-def _left(folder: Path, profile: Profile) -> Mapping[str, Mapping[str, Any]]:
+def _left(folder: Path, profile: Profile) -> Mapping[str, FaultEvent]:
     """The faults of a run that are not known to be gone; none of another cluster's run.
 
     NotProven when its journal cannot be read.
@@ -105,7 +106,7 @@ def _left(folder: Path, profile: Profile) -> Mapping[str, Mapping[str, Any]]:
     return _left_of(Reader(folder), profile)
 
 
-def _left_of(records: Iterable[Record], profile: Profile) -> Mapping[str, Mapping[str, Any]]:
+def _left_of(records: Iterable[Record], profile: Profile) -> Mapping[str, FaultEvent]:
     run_state = RunState.of(records, CHECKS)
     return run_state.left if run_state.manifest.cluster.name == profile.name else {}
 
@@ -127,7 +128,7 @@ def _mend_run(
         return []
     signer = Signer.load(None)
     redactor = Redactor(secrets_of(profile) | signer.secrets, signer.derived("redaction"))
-    left: dict[str, Mapping[str, Any]] = {}
+    left: dict[str, FaultEvent] = {}
     try:
         journal = Journal.reopen(
             folder, redactor, accept=lambda records: left.update(_left_of(records, profile))
@@ -138,8 +139,8 @@ def _mend_run(
         mended = [*recover_from_journal(reach, left)]
         for it in mended:
             if it.trouble is None:
-                for event in ("healed", "heal-proved"):
-                    journal.append("fault", it.fault, {"event": event, "by": "heal"})
+                journal.append(Kind.FAULT, it.fault, FaultEvent(event="healed", by="heal"))
+                journal.append(Kind.FAULT, it.fault, FaultEvent(event="heal-proved", by="heal"))
     try:
         draw(folder, CHECKS)
         pack(folder, signer)

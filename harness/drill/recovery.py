@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -21,6 +20,7 @@ from harness.faults.model import API, Act, Argv, Undo
 from harness.faults.undo_store import Left, undo_store_at
 from harness.parallel import in_each
 from harness.probes import owned, snapshot_script
+from harness.record.records import FaultEvent
 from harness.transport import Reach, own_folder
 from harness.transport.remote_script import RemoteScript
 from harness.waiting import until
@@ -93,9 +93,7 @@ def _swept_on(reach: Reach, machine: str) -> Mapping[str, str | None]:
     return told.value
 
 
-def recover_from_journal(
-    reach: Reach, armed: Mapping[str, Mapping[str, Any]]
-) -> Iterator[RecoveryResult]:
+def recover_from_journal(reach: Reach, armed: Mapping[str, FaultEvent]) -> Iterator[RecoveryResult]:
     """Run the undo of each fault again, from the journal, and see that the fault is gone.
 
     ``armed`` holds what the journal says of each fault that it does not know to be gone.
@@ -142,7 +140,7 @@ def _act(undo: Undo, command: Argv) -> Act:
     return Act(place=undo.place, argv=command, within_s=undo.within_s)
 
 
-def _see_gone(reach: Reach, data: Mapping[str, Any]) -> None:
+def _see_gone(reach: Reach, data: FaultEvent) -> None:
     try:
         fault = FAULTS[data["fault"]].model_validate(data["parameters"])
     except (KeyError, ValidationError) as error:  # the journal of another version

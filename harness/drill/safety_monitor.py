@@ -77,7 +77,7 @@ class SafetyMonitor:
     samples: list[Sample] = field(default_factory=list)
     abort: threading.Event = field(default_factory=threading.Event)
     why: str = ""
-    ours: bool = False
+    by_harness: bool = False
     aborted_at: float = 0.0  # when (monotonic seconds)
 
     def take(self, sample: Sample) -> None:
@@ -87,11 +87,11 @@ class SafetyMonitor:
             too_much(self.samples, self.machine, self.limits, self.blast_radius) or self.write_gap()
         )
         if reason is not None:
-            self._raise(reason, ours=False)
+            self._raise(reason, by_harness=False)
 
     def give_up(self, reason: str) -> None:
         """Raise the alarm because we cannot go on; the first reason stays."""
-        self._raise(reason, ours=True)
+        self._raise(reason, by_harness=True)
 
     def see_whole(self, since: float, within_s: float) -> float | None:
         """Wait until Ceph has every copy again: seconds after ``since``, or None: it has not."""
@@ -103,9 +103,9 @@ class SafetyMonitor:
             )
         return whole_again(self.samples, since)
 
-    def _raise(self, reason: str, *, ours: bool) -> None:
+    def _raise(self, reason: str, *, by_harness: bool) -> None:
         if not self.abort.is_set():
-            self.why, self.ours, self.aborted_at = reason, ours, time.monotonic()
+            self.why, self.by_harness, self.aborted_at = reason, by_harness, time.monotonic()
             self.abort.set()
 
 

@@ -5,7 +5,6 @@ from harness.gate.judge import Finding, Judged, Judgement, ago, decide, judge
 from harness.gate.manifest import Manifest, PastRun, Streak, streaks
 from harness.gate.run_state import (
     Collected,
-    Completed,
     FaultSeen,
     LookSeen,
     RunState,
@@ -15,7 +14,6 @@ from harness.gate.run_state import (
 
 __all__ = [
     "Collected",
-    "Completed",
     "Evaluation",
     "FaultSeen",
     "Finding",

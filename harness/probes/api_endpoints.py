@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from harness.errors import HarnessError, NotListening
+from harness.facts.schema import dump
 from harness.model import JSON
 from harness.probes.certificates import describe
 from harness.probes.probe import Timing
@@ -42,7 +43,7 @@ class ApiEndpoints:
             namespace = f"{api}/api/v1/namespaces/kube-system"
             looks["readyz"] = lambda: _readiness(_or_closed(ask, f"{api}/readyz?verbose"))
             looks["namespace"] = lambda: _namespace(_or_closed(ask, namespace))
-            looks["certificate"] = lambda: describe(ask(f"{api}/version").certificate)
+            looks["certificate"] = lambda: dump(describe(ask(f"{api}/version").certificate))
             looks["anonymous api"] = lambda: ask(f"{api}/api/v1/namespaces", anonymous=True).status
         kubelet = f"https://{machine.address}:{_KUBELET_PORT}/pods"
         looks["anonymous kubelet"] = lambda: ask(kubelet, anonymous=True).status

@@ -37,7 +37,7 @@ class ApiObjects:
         return {"services": _all(services.values, services), "terminating": _all(going, spaces)}
 
 
-def _all(understood: Mapping[str, JSON], found: Described) -> dict[str, JSON]:
+def _all(understood: Mapping[str, JSON], found: Described[Any]) -> dict[str, JSON]:
     return {**understood, **{name: {"error": why} for name, why in found.odd.items()}}
 
 

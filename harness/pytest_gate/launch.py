@@ -24,6 +24,7 @@ from harness.model import Outcome
 from harness.pytest_gate.catalogue import Scenario, read_features
 from harness.record.history import REMEMBERED, run_folder, whole_gates
 from harness.record.journal import Journal, Record, hand_on
+from harness.record.records import Kind, Session
 from harness.record.redaction import Redactor, secrets_of
 from harness.record.signing import Signer
 from harness.settings import ROOT, Gates, Profile, load_gates, load_waivers
@@ -77,9 +78,10 @@ def open_run(asked: Asked, profile: Profile, checks: Mapping[str, Check]) -> Ope
     journal = Journal.create(folder, manifest.run, redactor)
     run_state = RunState(checks)
     run_state.feed(
-        journal.append("manifest", manifest.run, manifest.model_dump(mode="json", by_alias=True))
+        journal.append(Kind.MANIFEST, manifest.run, manifest.model_dump(mode="json", by_alias=True))
     )
-    run_state.feed(journal.append("session", manifest.run, {"signer": signer.fingerprint}))
+    session = Session(signer=signer.fingerprint)
+    run_state.feed(journal.append(Kind.SESSION, manifest.run, session))
     return Opened(
         folder=folder, journal=journal, run_state=run_state, redactor=redactor, signer=signer
     )
@@ -153,8 +155,8 @@ def _resume(
 
     journal = Journal.reopen(folder, redactor, accept=accept)
     settled = _settled(run_state)
-    session = {"signer": signer.fingerprint}
-    run_state.feed(journal.append("session", run_state.manifest.run, session))
+    session = Session(signer=signer.fingerprint)
+    run_state.feed(journal.append(Kind.SESSION, run_state.manifest.run, session))
     return Opened(
         folder=folder,
         journal=journal,

@@ -35,7 +35,9 @@ from harness.pytest_gate.hookspecs import GateCaller, GateHooks
 from harness.pytest_gate.launch import open_run, point_latest
 from harness.pytest_gate.outcomes import Phase, phase, worst
 from harness.pytest_gate.strict_steps import StepGuard, undefined
+from harness.record import records
 from harness.record.bundle import pack
+from harness.record.records import Kind
 from harness.report import draw, summary_lines
 from harness.settings import load_profile
 from harness.transport import Reach
@@ -138,7 +140,7 @@ class GateSession:
                 reach=reach,
                 folder=self._opened.folder,
                 options=options,
-                tell=lambda text: self._hook.pytest_gate_told(text=text),
+                progress=lambda text: self._hook.pytest_gate_told(text=text),
                 hide=self._opened.redactor.hide,
             ),
         )
@@ -170,7 +172,8 @@ class GateSession:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
             last = str(report.longrepr).strip().rpartition("\n")[2]
-            self.run.write("problem", report.nodeid, {"text": f"collection failed: {last}"})
+            text = f"collection failed: {last}"
+            self.run.write(Kind.PROBLEM, report.nodeid, records.Text(text=text))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> object:
@@ -191,7 +194,7 @@ class GateSession:
             return
         absent = self._opened.run_state.manifest.why_not_applicable(scenario)
         if absent is not None:
-            self.run.write("not-applicable", scenario.id, {"reason": absent})
+            self.run.write(Kind.NOT_APPLICABLE, scenario.id, records.Reason(reason=absent))
             self._hook.pytest_gate_scenario_ended(
                 scenario=scenario, state="not applicable", said=absent
             )
@@ -281,7 +284,7 @@ class GateSession:
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         by_pytest = excinfo.errisinstance((pytest.Session.Interrupted, pytest.exit.Exception))
         reason = str(excinfo.value) if by_pytest else "stopped by hand"
-        self.run.write("interrupted", "session", {"reason": reason})
+        self.run.write(Kind.INTERRUPTED, "session", records.Reason(reason=reason))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
@@ -301,8 +304,9 @@ class GateSession:
         try:
             # Not only what Allure makes of our records: also what steps print and log.
             self._opened.redactor.files(sorted(folder.glob("allure-results/*")))
-            self.run.write("redacted", "session", self._opened.redactor.report())
-            self.run.write("end", "session", {})
+            redacted = self._opened.redactor.report()
+            self.run.write(Kind.REDACTED, "session", redacted)
+            self.run.write(Kind.END, "session", records.Nothing())
             judgement = draw(folder, checks.CHECKS)
             pack(folder, self._opened.signer)
             point_latest(folder)

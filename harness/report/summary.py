@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from harness.drill.service import SOAK
+from harness.facts.soak import SOAK
 from harness.gate import Judgement, Manifest, RunState
 from harness.model import Outcome
 from harness.report.printable import printable
@@ -68,15 +68,12 @@ def again(judgement: Judgement, only: str | None = None) -> str:
 
 def _soak_again(run_state: RunState) -> str:
     """``replay RUN`` for a soak that took turns, else ``soak`` for as long as it was to last."""
-    outcomes = [
-        done.outcome.value for (probe, _), done in run_state.completed.items() if probe == SOAK
-    ]
-    outcomes += [seen.value for seen in run_state.observations(SOAK).values() if seen.error is None]
-    values = [it for it in outcomes if isinstance(it, Mapping)]
+    parts = dict(run_state.soaks) | dict(run_state.observed(SOAK))
+    values = [done.outcome.value for done in parts.values()]
     broken_off = [event for events in run_state.broken_off.values() for event in events]
     if any(it["turns"] for it in values) or any("turn" in event for event in broken_off):
         return f"replay {run_state.manifest.run}"
-    wanted_s = max((float(str(it["wanted_s"])) for it in values), default=0.0)
+    wanted_s = max((it["wanted_s"] for it in values), default=0.0)
     return f"soak --for {wanted_s:.0f}s" if wanted_s else "soak"
 
 

@@ -17,6 +17,7 @@ from harness.model import JSON, Case, Cluster, Machine, Outcome, Verdict
 from harness.probes import Probe, Timing
 from harness.pytest_gate.catalogue import Scenario, Step
 from harness.record.journal import Journal, Reader
+from harness.record.records import Kind
 from harness.settings import Profile, Requirement, Waiver
 from harness.settings.files import Frozen
 from harness.transport import Reach
@@ -223,10 +224,10 @@ def running(
             reach=reach(),
             probes=table(*(probes or [FakeProbe({"one": 3, "two": 4})])),
         )
-        run.write("manifest", plan.run, plan.model_dump(mode="json", by_alias=True))
-        run.write("session", plan.run, {})
+        run.write(Kind.MANIFEST, plan.run, plan.model_dump(mode="json", by_alias=True))
+        run.write(Kind.SESSION, plan.run, {})
         yield Recorded(folder, run, checks)
-        run.write("end", "session", {})
+        run.write(Kind.END, "session", {})
 
 
 def play(run: Run, act: Callable[[Run], None], *, which: Scenario | None = None) -> None:

@@ -13,9 +13,10 @@ from typing import Any, cast
 
 import pytest
 
-from harness.drill import service
+from harness.drill import context, service
 from harness.drill.background_writes import CLAIMS, BackgroundWrites
-from harness.drill.service import DrillService, Options
+from harness.drill.context import Options
+from harness.drill.service import DrillService
 from harness.errors import NotProven
 from harness.faults.disruption_lock import DisruptionLock
 from harness.probes import claim_script as script
@@ -121,16 +122,16 @@ def test_a_drill_that_says_so_keeps_what_came_of_claims_beside_its_ledger(
         yield it
 
     def carried_out(drill: Any, stage: Any, _: Any) -> Any:
-        with stage.keeping(drill.ledger, machine=ONE, writes_per_s=5.0) as books:
+        with stage.ledger(drill.ledger, machine=ONE, writes_per_s=5.0) as books:
             return {"runs": [{**clean_drills.run(ONE), "ledger": dict(books.tally())}]}
 
     monkeypatch.setattr(service, "carry_out", carried_out)
     lock = DisruptionLock(reach().kube, "run")
     monkeypatch.setattr(service, "permitted", lambda *_, **__: giving(lock))
-    keeping = "harness.drill.service.ledger_keeping.keeping"
+    keeping = "harness.drill.context.ledger_keeping.keeping"
     monkeypatch.setattr(keeping, lambda *_, **__: giving(FakeBooks()))
-    monkeypatch.setattr(service, "writing_in_background", lambda *_: giving(FakeChurn()))
-    monkeypatch.setattr(service, "aimed", lambda *_: None)
+    monkeypatch.setattr(context, "writing_in_background", lambda *_: giving(FakeChurn()))
+    monkeypatch.setattr(context, "aimed", lambda *_: None)
 
     class Recorder:
         name = "a run"
@@ -142,7 +143,7 @@ def test_a_drill_that_says_so_keeps_what_came_of_claims_beside_its_ledger(
         reach=reach(),
         folder=tmp_path,
         options=Options(allowed=True, seed=1),
-        tell=print,
+        progress=print,
         hide=len,
     )
     outcome = drilling.carry_out(name, Recorder())

@@ -77,7 +77,7 @@ def test_after_an_alarm_the_next_fault_is_left_out_and_the_drill_is_told_to_its_
     assert not fault["ours"]
     assert 0 <= fault["abort_s"] <= fault["abort_gone_s"] < 5
     assert "error" not in run
-    assert run["load"] == {"whole": False}
+    assert run["load"] == {"phases": {}, "troubles": ["whole: False"]}
     assert world.load.marks == ["fault injected", "fault taken back"]
     assert run["ledger"] == {"postgres": {"ok": 3}}
 

@@ -10,15 +10,17 @@ from typing import Any, cast
 import pytest
 
 from harness.checks import CHECKS
-from harness.drill.ending import BY_HAND
-from harness.drill.service import DrillOutcome, DrillService, Options
-from harness.drill.soak import BROKE_OFF, RESUMABLE, SOAKED
+from harness.drill.context import Options
+from harness.drill.service import DrillService
 from harness.engine import Run
 from harness.errors import NotProven, Refused, TransportError, Unhealed
+from harness.facts.drills import DrillFacts
+from harness.facts.soak import EndReason, SoakFacts
 from harness.gate import RunState, judge
 from harness.model import Decision, Outcome
 from harness.pytest_gate.catalogue import Scenario, Step
 from harness.record.journal import Journal, Reader
+from harness.record.records import DrillOutcome, Kind
 from harness.tests import clean_drills
 from harness.tests.stage import manifest, reach, requirement, scenario
 
@@ -40,21 +42,23 @@ class FakeDrilling:
     def __post_init__(self) -> None:
         self.options = Options(allowed=self.allowed, seed=7)
 
-    def carry_out(self, name: str, run: Run) -> DrillOutcome:
+    def carry_out(self, name: str, run: Run) -> DrillOutcome[DrillFacts]:
         self.carried_out.append(name)
-        run.write("fault", "f00d", {"event": "armed", "fault": "power-off", "undo": {}})
-        run.write("fault", "f00d", {"event": "injected", "fault": "power-off", "target": "one"})
+        run.write(Kind.FAULT, "f00d", {"event": "armed", "fault": "power-off", "undo": {}})
+        run.write(Kind.FAULT, "f00d", {"event": "injected", "fault": "power-off", "target": "one"})
         if self.raises is not None:
             raise self.raises
         for event in ("active", "healed", "heal-proved"):
-            run.write("fault", "f00d", {"event": event})
-        value = {**clean_drills.seen()["drills"][DRILL], **self._early()}
+            run.write(Kind.FAULT, "f00d", {"event": event})
+        value: Any = {**clean_drills.seen()["drills"][DRILL], **self._early()}
         return DrillOutcome(value=value, tallies={f"{name}/one/postgres": {"ok": 3}})
 
-    def soak(self, part: str, before: Sequence[DrillOutcome], run: Run) -> DrillOutcome:
+    def soak(
+        self, part: str, before: Sequence[DrillOutcome[SoakFacts]], run: Run
+    ) -> DrillOutcome[SoakFacts]:
         assert run.name
         self.carried_out.append(f"{part} after {len(before)}")
-        value = {**clean_drills.soak(), "ended": None, **self._early()}
+        value: Any = {**clean_drills.soak(), "ended": None, **self._early()}
         return DrillOutcome(value=value, tallies={f"{part}/everything/postgres": {"ok": 3}})
 
     def _early(self) -> Mapping[str, str]:
@@ -67,17 +71,17 @@ class FakeDrilling:
         events: Sequence[Mapping[str, Any]],
         left: Mapping[str, Any],
         run: Run,
-    ) -> DrillOutcome:
+    ) -> DrillOutcome[SoakFacts]:
         assert run.name
         self.carried_out.append(f"{part} recovered, {len(events)} records, {len(left)} faults")
         if self.raises is not None:
             raise self.raises
-        value = {**clean_drills.soak(), "ended": BROKE_OFF}
+        value: Any = {**clean_drills.soak(), "ended": EndReason.HARNESS_KILLED}
         return DrillOutcome(value=value, tallies={f"{part}/everything/postgres": {"ok": 3}})
 
-    def is_soaked(self, parts: Sequence[DrillOutcome]) -> bool:
-        value: Any = parts[-1].value if parts else {"ended": BY_HAND}
-        return value["ended"] not in RESUMABLE
+    def is_soaked(self, parts: Sequence[DrillOutcome[SoakFacts]]) -> bool:
+        ended = parts[-1].value["ended"] if parts else EndReason.BY_HAND
+        return ended is None or not EndReason.of(ended).is_resumable
 
 
 PLAN = manifest(requirements=(requirement(targets={}),), scenarios=(scenario(),))
@@ -100,14 +104,14 @@ def session(
         )
         if fresh:
             plan = PLAN.model_copy(update={"scenarios": (of or scenario(),)})
-            run.write("manifest", PLAN.run, plan.model_dump(mode="json", by_alias=True))
-        run.write("session", PLAN.run, {})
+            run.write(Kind.MANIFEST, PLAN.run, plan.model_dump(mode="json", by_alias=True))
+        run.write(Kind.SESSION, PLAN.run, {})
         run.begin(of or scenario())
         try:
             act(run)
             run.end("passed", "", 0.1)
         finally:
-            run.write("end", "session", {})
+            run.write(Kind.END, "session", {})
     return RunState.of(Reader(folder), CHECKS)
 
 
@@ -136,8 +140,8 @@ def test_a_drill_that_broke_off_before_it_broke_anything_is_carried_out_again(
     tmp_path: Path,
 ) -> None:
     class Early(FakeDrilling):
-        def carry_out(self, name: str, run: Run) -> DrillOutcome:
-            run.write("fault", "f00d", {"event": "armed", "fault": "power-off", "undo": {}})
+        def carry_out(self, name: str, run: Run) -> DrillOutcome[DrillFacts]:
+            run.write(Kind.FAULT, "f00d", {"event": "armed", "fault": "power-off", "undo": {}})
             raise TransportError(f"{name}: the API was silent")
 
     with pytest.raises(NotProven, match="the API was silent"):
@@ -153,11 +157,11 @@ class Killed(FakeDrilling):
 
     events: Sequence[str] = ("active", "healed", "heal-proved")
 
-    def carry_out(self, name: str, run: Run) -> DrillOutcome:
+    def carry_out(self, name: str, run: Run) -> DrillOutcome[DrillFacts]:
         self.carried_out.append(name)
-        run.write("fault", "f00d", {"event": "injected", "fault": "reboot", "target": "two"})
+        run.write(Kind.FAULT, "f00d", {"event": "injected", "fault": "reboot", "target": "two"})
         for event in self.events:
-            run.write("fault", "f00d", {"event": event})
+            run.write(Kind.FAULT, "f00d", {"event": event})
         raise SystemExit("killed")
 
 
@@ -191,7 +195,7 @@ def test_without_leave_nothing_is_carried_out(tmp_path: Path) -> None:
 
 def test_a_refusal_is_the_decision_of_the_run(tmp_path: Path) -> None:
     class Refusing(FakeDrilling):
-        def carry_out(self, name: str, run: Run) -> DrillOutcome:
+        def carry_out(self, name: str, run: Run) -> DrillOutcome[DrillFacts]:
             raise Refused("etcd: 2 − 1 = 1, 2 needed")
 
     with pytest.raises(Refused):
@@ -210,7 +214,7 @@ def test_a_fault_that_stays_is_the_decision_of_the_run(tmp_path: Path) -> None:
 DRILL_CHECKS = (REAL, "what was not hit went on", "the drill lost no acknowledged write")
 SOAK_CHECKS = ("the soak lasted as long as it should", "nothing leaked")
 ENDED_EARLY: Mapping[str, tuple[Mapping[str, Any], type[BaseException]]] = {
-    "stopped by hand": ({"ended": BY_HAND}, KeyboardInterrupt),
+    "stopped by hand": ({"ended": EndReason.BY_HAND}, KeyboardInterrupt),
     "a fault stayed": ({"unhealed": "two is still off"}, Unhealed),
 }
 
@@ -244,7 +248,7 @@ def test_checks_are_not_asked_by_a_drill_that_came_to_its_end(tmp_path: Path) ->
 def test_a_soak_that_was_stopped_by_hand_is_observed_and_then_gone_on_with(
     tmp_path: Path,
 ) -> None:
-    stopped = FakeDrilling(ended=BY_HAND)
+    stopped = FakeDrilling(ended=EndReason.BY_HAND)
     with pytest.raises(KeyboardInterrupt):
         session(tmp_path / "run", stopped, lambda run: run.soak())
     going_on = FakeDrilling()
@@ -265,7 +269,7 @@ def test_a_soak_that_is_over_is_not_soaked_again(tmp_path: Path) -> None:
 def killed(run: Run) -> None:
     """What a soak leaves of which nothing is heard again."""
     for event in ("begun", "turn begun"):
-        run.write(SOAKED, "part 1", {"event": event})
+        run.write(Kind.SOAKED, "part 1", {"event": event})
     raise SystemExit("killed")
 
 
@@ -281,9 +285,11 @@ def test_a_part_of_a_soak_that_was_killed_counts_and_the_next_part_follows(tmp_p
 
 def test_what_was_recovered_once_is_known_even_if_the_next_part_is_killed(tmp_path: Path) -> None:
     class Dying(FakeDrilling):
-        def soak(self, part: str, before: Sequence[DrillOutcome], run: Run) -> DrillOutcome:
+        def soak(
+            self, part: str, before: Sequence[DrillOutcome[SoakFacts]], run: Run
+        ) -> DrillOutcome[SoakFacts]:
             assert before
-            run.write(SOAKED, part, {"event": "begun"})
+            run.write(Kind.SOAKED, part, {"event": "begun"})
             raise SystemExit("killed")
 
     for drilling, act in ((FakeDrilling(), killed), (Dying(), Run.soak)):

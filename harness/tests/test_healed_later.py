@@ -15,6 +15,7 @@ from harness.gate import RunState
 from harness.model import Decision, Outcome
 from harness.record import journal as module
 from harness.record.journal import Journal, Reader
+from harness.record.records import Kind
 from harness.report import draw, verdict_text
 from harness.settings import Waiver
 from harness.tests.stage import CHECKS, manifest, play, require, running, waiver
@@ -35,7 +36,7 @@ def left_broken(folder: Path) -> None:
     with running(folder, manifest(waivers=(waived_for_an_hour(),))) as recorded:
         play(recorded.run, require("nothing is well"))
         for data in (ARMED, INJECTED):
-            recorded.run.write("fault", ID, data)
+            recorded.run.write(Kind.FAULT, ID, data)
 
 
 def heal(folder: Path, *events: Mapping[str, Any]) -> None:

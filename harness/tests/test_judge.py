@@ -14,6 +14,7 @@ from harness.errors import NotProven
 from harness.gate import FaultSeen, Judged, Judgement, Manifest, RunState, decide
 from harness.model import Decision, Outcome, merge
 from harness.record.journal import Reader
+from harness.record.records import Kind
 from harness.tests.stage import (
     CHECKS,
     FakeProbe,
@@ -174,8 +175,10 @@ def test_a_look_that_was_begun_and_never_came_back_proves_nothing(tmp_path: Path
 
         def act(run: Any) -> None:
             run.observe("answers")
-            run.write("look", "answers", {"targets": ["one", "two"]})
-            run.write("observation", "answers", {"target": "one", "at": 0, "took_s": 0, "value": 1})
+            run.write(Kind.LOOK, "answers", {"targets": ["one", "two"]})
+            run.write(
+                Kind.OBSERVATION, "answers", {"target": "one", "at": 0, "took_s": 0, "value": 1}
+            )
             run.require("all is well")
 
         play(recorded.run, act)
@@ -356,9 +359,9 @@ def test_every_prefix_of_a_journal_gives_a_verdict_and_none_is_green_too_early(
 def test_the_life_of_a_fault_is_read_from_its_records(tmp_path: Path) -> None:
     with running(tmp_path / "run") as recorded:
         write = recorded.run.write
-        write("fault", "1", {"event": "injected", "fault": "lose-osd", "target": "osd.1"})
+        write(Kind.FAULT, "1", {"event": "injected", "fault": "lose-osd", "target": "osd.1"})
         for event in ("active", "healed"):
-            write("fault", "1", {"event": event})
+            write(Kind.FAULT, "1", {"event": event})
     assert recorded.judged().decision is Decision.UNHEALED
     (fault,) = recorded.judged().document()["faults"]
     assert (fault["active_proved"], fault["heal_proved"]) == (True, False)

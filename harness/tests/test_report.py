@@ -16,6 +16,7 @@ import pytest
 
 from harness.errors import ConfigError
 from harness.gate import Judgement, PastRun, streaks
+from harness.record.records import Finished
 from harness.report import draw, summary_lines
 from harness.report.page import page as draw_page
 from harness.report.pdf import print_pdf
@@ -226,9 +227,10 @@ def test_the_timeline_draws_scenarios_looks_and_faults(tmp_path: Path) -> None:
 
 
 def test_the_timeline_tells_visitors_whom_the_ingress_limited_from_those_who_failed() -> None:
-    phases = {"all": {"answered": 80, "failed": 5, "limited": {"a.example": 15}}}
-    said = _visits("soak", {"phases": phases})
-    assert said == "visits, 5.0 % failed, 15.0 % limited by the ingress (429): soak"
+    load: Any = {"phases": {"all": {"answered": 80, "failed": 5, "limited": {"a.example": 15}}}}
+    part: Any = Finished(outcome=None, at=0.0, took_s=1.0)  # type: ignore[arg-type]
+    (span,) = _visits(part, "soak", load)
+    assert span.words == "visits, 5.0 % failed, 15.0 % limited by the ingress (429): soak"
 
 
 def test_the_timeline_draws_what_was_asked_of_the_platform_and_where_it_was_silent(

@@ -165,7 +165,7 @@ def test_before_a_fault_is_injected_nothing_may_be_missing() -> None:
     monitor.take(storage(1.0, osds_up=2))
     monitor.take(storage(2.0, osds_up=2))
     assert monitor.abort.is_set()
-    assert not monitor.ours
+    assert not monitor.by_harness
 
 
 def test_a_ledger_that_is_silent_for_too_long_raises_the_alarm() -> None:
@@ -182,7 +182,7 @@ def test_what_keeps_us_from_going_on_is_told_apart_from_what_the_cluster_does() 
     monitor.give_up("we hold the Lease no more")
     monitor.take(nodes(1.0, two=False))
     monitor.take(nodes(2.0, two=False))
-    assert (monitor.ours, monitor.why) == (True, "we hold the Lease no more")
+    assert (monitor.by_harness, monitor.why) == (True, "we hold the Lease no more")
 
 
 def test_ceph_is_waited_for_until_somebody_saw_it_whole() -> None:

@@ -13,7 +13,7 @@ from harness.lab import swarm
 from harness.model import Case, Observation, Outcome, Verdict
 from harness.settings.drills import Drill, OwnLooks
 from harness.tests.lab.breaking import Do, inside
-from harness.tests.lab.drilling import stage, visited
+from harness.tests.lab.drilling import context
 from harness.tests.lab.world import World
 
 REAL = "every fault was seen by somebody else, and seen to be gone"
@@ -67,7 +67,7 @@ def test_a_fault_that_ceph_is_told_not_to_notice_is_not_seen(world: World, do: D
     what = drill("stop-osd", 5, {**NEVER, "noticed_by_ceph_s": 30})
     when = {"breaking": lambda: world.do(world.one, "ceph", "osd", "set", "nodown")}
     try:
-        value = do(lambda reach: carry_out(what, stage(reach, when=when), [OSD]))
+        value = do(lambda reach: carry_out(what, context(reach, when=when), [OSD]))
     finally:
         world.do(world.one, "ceph", "osd", "unset", "nodown")
     real, noticed = judged(world, value, REAL), judged(world, value, NOTICED)
@@ -94,7 +94,7 @@ def test_an_old_service_that_stops_while_another_machine_is_broken_is_found(
         value = do(
             lambda reach: carry_out(
                 what,
-                stage(reach, when={"breaking": lambda: scale(0)}, looks=looks.meanwhile),
+                context(reach, when={"breaking": lambda: scale(0)}, looks=looks.meanwhile),
                 [world.three.name],
             )
         )
@@ -121,7 +121,7 @@ def test_a_fault_is_taken_back_at_once_when_more_than_it_breaks(world: World, do
     try:
         value: Any = do(
             lambda reach: carry_out(
-                what, stage(reach, when={"holding": stop}, silent_s=15), [world.three.name]
+                what, context(reach, when={"holding": stop}, silent_s=15), [world.three.name]
             )
         )
     finally:
@@ -147,7 +147,9 @@ def test_a_second_monitor_that_stops_ends_the_fault_and_is_found(world: World, d
     when = {"holding": lambda: world.do(world.two, "systemctl", "stop", unit)}
     try:
         value = do(
-            lambda reach: carry_out(what, stage(reach, when=when, silent_s=15), [world.three.name])
+            lambda reach: carry_out(
+                what, context(reach, when=when, silent_s=15), [world.three.name]
+            )
         )
     finally:
         world.do(world.two, "systemctl", "start", unit)
@@ -172,7 +174,7 @@ def test_a_site_that_loses_its_pods_in_a_drill_is_felt_by_its_visitors(
         value: Any = do(
             lambda reach: carry_out(
                 what,
-                stage(reach, when=when, loading=visited(reach, world.scratch)),
+                context(reach, when=when, visited=world.scratch),
                 [world.three.name],
             )
         )

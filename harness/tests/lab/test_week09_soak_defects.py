@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.checks import CHECKS
-from harness.drill.latency import quarters
+from harness.drill.ledger_health import quarters
 from harness.drill.resource_usage import resource_usage
 from harness.drill.schedule import Turn
 from harness.drill.soak import soak
@@ -17,7 +17,7 @@ from harness.model import Case, Observation, Outcome, Verdict
 from harness.settings.soaks import Soak
 from harness.tests import clean_drills
 from harness.tests.lab.breaking import Do, inside
-from harness.tests.lab.drilling import stage
+from harness.tests.lab.drilling import context
 from harness.tests.lab.kept import ledger
 from harness.tests.lab.red import beside
 from harness.tests.lab.world import World
@@ -84,15 +84,14 @@ def test_a_soak_ends_when_more_breaks_than_was_meant_to(world: World, do: Do) ->
     )
     when = {"holding": lambda: world.do(world.two, "systemctl", "stop", unit)}
     try:
-        value = do(
-            lambda reach: soak(
-                RULES, [turn, turn], 600, stage(reach, when=when, silent_s=15), part="part 1"
-            )
+        value, _ = do(
+            lambda reach: soak(RULES, [turn, turn], 600, context(reach, when=when, silent_s=15))
         )
     finally:
         world.do(world.two, "systemctl", "start", unit)
     assert len(value["turns"]) == 1
-    lasted, real = judged(world, LASTED, **value), judged(world, REAL, **value)
+    changed: Any = value
+    lasted, real = judged(world, LASTED, **changed), judged(world, REAL, **changed)
     assert (lasted.outcome, real.outcome) == (Outcome.FAIL, Outcome.FAIL)
     assert "the steady state did not come back" in lasted.reason
     assert "broke more: Ceph has not answered" in real.reason
