@@ -138,11 +138,7 @@ class Owner:
     mode: str
 
 
-KUBECONFIG = "kubeconfig "  # each is an item of its own: its path follows
-
-
-def kubeconfig(path: str) -> Entry[Owner]:
-    return Entry(HOST, f"{KUBECONFIG}{path}", Owner)
+KUBECONFIG = "kubeconfig "  # begins the name of an item of Owner; the file's path follows
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,21 +8,24 @@ other versions of the harness can be judged.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast
 
 from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails, to_json, to_jsonable_python
+from pydantic_core import ErrorDetails, to_json
+from typing_extensions import TypeForm
 
 from harness.errors import Garbled, HarnessError
 from harness.model import JSON
 
+S = TypeVar("S", covariant=True)
 T = TypeVar("T")
 
 _EXCERPT = 80
-_KNOWN, _UNKNOWN = "<known>", "<unknown>"
+_TAG = re.compile("<.*>")
 
 
 # Generic dataclasses have no slots: in Python 3.11, ``Known[int](1)`` fails on frozen ones that do.
@@ -40,13 +43,22 @@ class Unknown:
     error: str
 
 
-def _which(found: object) -> str:
-    return _UNKNOWN if isinstance(found, Mapping) and "error" in found else _KNOWN
+def by_key(*keys: str) -> Discriminator:
+    """Tells the members of a union apart by the first of these keys that a value has.
+
+    ``Tag("<key>")`` marks the member of a key, ``Tag("<>")`` the one for values with none of them.
+    """
+
+    def tag(found: object) -> str:
+        keyed = found if isinstance(found, Mapping) else ()
+        return f"<{next((key for key in keys if key in keyed), '')}>"
+
+    return Discriminator(tag)
 
 
 # A dataclass, or {"error": why} in its place.
 OrUnknown: TypeAlias = Annotated[
-    Annotated[T, Tag(_KNOWN)] | Annotated[Unknown, Tag(_UNKNOWN)], Discriminator(_which)
+    Annotated[T, Tag("<>")] | Annotated[Unknown, Tag("<error>")], by_key("error")
 ]
 # {"value": …} or {"error": why}.
 Item: TypeAlias = OrUnknown[Known[T]]
@@ -54,20 +66,40 @@ Items: TypeAlias = dict[str, Item[object]]
 
 
 @dataclass(frozen=True)
-class Fact(Generic[T]):
-    """What a probe reports of one target: the probe's name and the type of the value."""
+class Answered(Known[T]):
+    """What was asked for, and how long it took to come."""
 
-    name: str
-    kind: type[T]
+    took_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Unknown):
+    """Why nothing came, and how long it was asked for."""
+
+    took_s: float | None = None
+
+
+# {"value": …, "took_s": …} or {"error": why, "took_s": …}.
+Timed: TypeAlias = Annotated[
+    Annotated[Answered[T], Tag("<>")] | Annotated[Failed, Tag("<error>")], by_key("error")
+]
 
 
 @dataclass(frozen=True)
-class Entry(Generic[T]):
+class Fact(Generic[S]):
+    """What a probe reports of one target: the probe's name and the type of the value."""
+
+    name: str
+    kind: TypeForm[S]
+
+
+@dataclass(frozen=True)
+class Entry(Generic[S]):
     """One item of a fact that is a mapping of items, each of its own type."""
 
     of: Fact[Items]
     name: str
-    kind: type[T]
+    kind: TypeForm[S]
 
 
 def attempt(look: Callable[[], T]) -> Known[T] | Unknown:
@@ -78,7 +110,7 @@ def attempt(look: Callable[[], T]) -> Known[T] | Unknown:
         return Unknown(str(error))
 
 
-def read(kind: type[T], value: object) -> T:
+def read(kind: TypeForm[T], value: object) -> T:
     """The value, plain JSON, as its type; raises Garbled with the place of the field.
 
     Numbers are not made of texts, nor integers of fractions.
@@ -92,8 +124,22 @@ def read(kind: type[T], value: object) -> T:
 
 
 def dump(value: object) -> JSON:
-    """A fact as the journal holds it: dataclasses become mappings, tuples lists."""
-    return cast(JSON, to_jsonable_python(value))
+    """A fact as the journal holds it: dataclasses become mappings, tuples lists.
+
+    An optional field (its default is None) is left out where it is None.
+    """
+    if is_dataclass(value):
+        known = {it: getattr(value, it.name) for it in fields(value)}
+        return {
+            it.name: dump(found)
+            for it, found in known.items()
+            if found is not None or it.default is not None
+        }
+    if isinstance(value, Mapping):
+        return {str(key): dump(found) for key, found in value.items()}
+    if isinstance(value, list | tuple):
+        return [dump(found) for found in value]
+    return cast(JSON, value)
 
 
 @cache
@@ -102,7 +148,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def _described(error: ErrorDetails) -> str:
-    place = ".".join(str(it) for it in error["loc"] if it not in (_KNOWN, _UNKNOWN))
+    place = ".".join(str(it) for it in error["loc"] if not _TAG.fullmatch(str(it)))
     seen = to_json(error["input"], fallback=repr).decode(errors="replace")
     excerpt = seen if len(seen) <= _EXCERPT else f"{seen[:_EXCERPT]}…"
     return f"{place or 'the value'}: {error['msg']}, seen {excerpt}"

@@ -233,16 +233,16 @@ def test_every_check_of_the_scenario_judges_at_once_what_ended_early(
     whole = scenario().model_copy(update={"steps": steps})
     with pytest.raises(raised):
         session(tmp_path / "run", FakeDrilling(**ending), act, of=whole)
-    evaluations = RunState.of(Reader(tmp_path / "run"), CHECKS).scenarios[whole.id].evaluations
-    assert [it.check for it in evaluations] == list(checks)
-    assert not {it.verdict.outcome for it in evaluations} <= {Outcome.PASS}
+    judged = RunState.of(Reader(tmp_path / "run"), CHECKS).scenarios[whole.id].evaluations
+    assert [it.check for it in judged] == list(checks)
+    assert not {it.verdict.outcome for it in judged} <= {Outcome.PASS}
 
 
 def test_checks_are_not_asked_by_a_drill_that_came_to_its_end(tmp_path: Path) -> None:
     steps = tuple(Step(keyword="Then", text=text) for text in DRILL_CHECKS)
     whole = scenario().model_copy(update={"steps": steps})
-    run_state = session(tmp_path / "run", FakeDrilling(), lambda run: run.drill(DRILL), of=whole)
-    assert run_state.scenarios[whole.id].evaluations == []
+    state = session(tmp_path / "run", FakeDrilling(), lambda run: run.drill(DRILL), of=whole)
+    assert state.scenarios[whole.id].evaluations == []
 
 
 def test_a_soak_that_was_stopped_by_hand_is_observed_and_then_gone_on_with(

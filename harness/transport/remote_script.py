@@ -15,6 +15,8 @@ from functools import cached_property
 from types import ModuleType
 from typing import Any, Generic, TypeVar, overload
 
+from typing_extensions import TypeForm
+
 from harness.errors import Garbled, ScriptFailed, ScriptNotRun
 from harness.facts import schema
 from harness.model import JSON
@@ -99,7 +101,7 @@ class RemoteScript:
         within_s: float,
         hear: Callable[[str], None] | None = None,
         statuses: Collection[int] = (0,),
-        read: type[T],
+        read: TypeForm[T],
     ) -> Reply[T]: ...
 
     def on(
@@ -139,7 +141,7 @@ class RemoteScript:
         pod: str,
         *arguments: JSON,
         within_s: float,
-        read: type[T],
+        read: TypeForm[T],
     ) -> Reply[T]: ...
 
     def in_pod(
