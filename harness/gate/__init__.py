@@ -3,14 +3,8 @@
 from harness.evaluation import Evaluation
 from harness.gate.judge import Finding, Judged, Judgement, ago, decide, judge
 from harness.gate.manifest import Manifest, PastRun, Streak, streaks
-from harness.gate.run_state import (
-    Collected,
-    FaultSeen,
-    LookSeen,
-    RunState,
-    ScenarioSeen,
-    StepSeen,
-)
+from harness.gate.run_state import RunState
+from harness.gate.seen import Collected, FaultSeen, LookSeen, ScenarioSeen, StepSeen
 
 __all__ = [
     "Collected",

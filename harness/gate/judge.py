@@ -14,7 +14,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from harness.evaluation import Evaluation
-from harness.gate.run_state import RunState, ScenarioSeen
+from harness.gate.run_state import RunState
+from harness.gate.seen import ScenarioSeen
 from harness.model import Decision, Exit, Numbers, Outcome, merge
 from harness.pytest_gate.catalogue import Scenario
 from harness.settings import Requirement, Waiver
