@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from harness.errors import HarnessError
 from harness.parallel import in_each
-from harness.probes import footprint_script
+from harness.probes.scripts import footprint_script
 from harness.transport import Reach
 from harness.transport.remote_script import RemoteScript
 

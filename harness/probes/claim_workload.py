@@ -10,8 +10,9 @@ from typing import Any
 
 from harness.errors import Garbled, HarnessError, TimedOut, TransportError
 from harness.parallel import in_each
-from harness.probes import claim_kinds_script, claim_objects, claim_script, pods
+from harness.probes import claim_objects, pods
 from harness.probes.claim_objects import LIMITED, SHARED, SIZES
+from harness.probes.scripts import claim_kinds_script, claim_script
 from harness.transport import Reach
 from harness.transport.remote_script import RemoteScript
 from harness.waiting import until

@@ -22,8 +22,7 @@ from harness.probes.claim_workload import Workload
 from harness.settings import load_gates
 from harness.tests.lab.world import World
 from harness.transport import Reach
-from harness.transport.netns import _setns
-from harness.transport.reach import connect
+from harness.transport.reach import _setns, connect
 
 T = TypeVar("T")
 
