@@ -36,7 +36,7 @@ class Legacy(Frozen):
         default=(), alias="except"
     )
     # A folder of it in which each look may write a file of its own, and removes it. Without one,
-    # how it is mounted is all that tells whether it takes writes.
+    # only its mount options tell whether it takes writes.
     writes: Annotated[str, Field(pattern=r"^[^/]+(/[^/]+)*$")] | None = None
 
     @model_validator(mode="after")
@@ -188,7 +188,7 @@ class Rook(Frozen):
     # The class's clusterID where claims lie in a subvolume group of their own: what
     # `kubectl get cephfilesystemsubvolumegroups` says of it. Otherwise it is the namespace.
     cluster_id: str | None = None
-    # Health checks that Ceph may raise (POOL_NEARFULL): whatever else it warns of is an error.
+    # Health checks that Ceph may raise (POOL_NEARFULL): any other warning is an error.
     warnings: tuple[str, ...] = ()
     # In cluster mode: the partition or disk of each machine that holds its OSD, without /dev/.
     device: str | None = Field(default=None, pattern=r"^[a-z0-9]+$")

@@ -13,6 +13,7 @@ import pytest
 
 from harness import probes
 from harness.errors import TransportError
+from harness.facts.drills import DRILLS
 from harness.probes import PROBES, Timing
 from harness.probes.look import NOWHERE, Looks
 from harness.tests.project import Project
@@ -165,7 +166,7 @@ def test_nothing_is_broken_while_a_look_is_under_way(tmp_path: Path) -> None:
         run.begin(scenario())
         seen = list[bool]()
         threading.Timer(0.2, gate.set).start()
-        run._carried_out("drills", "x", lambda: seen.append(gate.is_set()))  # type: ignore[arg-type, return-value]
+        run._carried_out(DRILLS, "x", lambda: seen.append(gate.is_set()))  # type: ignore[arg-type, return-value]
     assert seen == [True]
 
 

@@ -1,5 +1,5 @@
-"""Drills that are not valid, that no scenario carries out, or that break what is no fault; faults
-that could not be undone."""
+"""Drills that are invalid, that no scenario carries out, or that name an unknown fault; faults that
+cannot be undone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LOADS = "scenarios/load"
 _NO_DRILL = "steady"
 _NOTICED = ("noticed_by_kubernetes_s", "noticed_by_ceph_s")
 _LIFE = ("refuse", "arm", "inject", "active", "heal", "healed")
-# What a fault is given when it is planned, whatever the drill says.
+# Parameters that every fault gets when it is planned.
 _GIVEN = frozenset({"id", "machine"})
 
 
@@ -109,7 +109,7 @@ def _of_faults(
     """Faults that could not be planned, or are not there as long as a target of theirs."""
     for key in _too_late(drill, faults):
         line = line_of(path, ("targets", key))
-        says = f"{key} is longer than the fault is there: who never notices would be unknown"
+        says = f"{key} is longer than the fault holds: a system that never notices would pass"
         yield Mistake(where=f"{where}:{line}", says=says)
     for number, planned in enumerate(drill.faults):
         for says in _of_fault(planned, faults):
