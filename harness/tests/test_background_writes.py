@@ -92,7 +92,6 @@ def test_a_machine_that_does_not_write_leaves_nothing_to_survive(tmp_path: Path)
     with pytest.raises(NotProven, match="not every machine writes to its claim: vmi2887102: it"):
         churn.begin(within_s=0.2)
     churn._work.stop_churning()
-    churn.close()
 
 
 def test_writing_that_ended_before_anything_broke_is_said_at_once(tmp_path: Path) -> None:
