@@ -150,7 +150,7 @@ def dump(value: object) -> JSON:
     """
     if is_dataclass(value):
         known = {it: getattr(value, it.name) for it in fields(value)}
-        aliases = _aliases(type(value))
+        aliases = _aliases(cast(Hashable, type(value)))
         return {
             aliases.get(it.name, it.name): dump(found)
             for it, found in known.items()
@@ -164,7 +164,7 @@ def dump(value: object) -> JSON:
 
 
 @cache
-def _aliases(kind: type) -> Mapping[str, str]:
+def _aliases(kind: Any) -> Mapping[str, str]:
     """The fields that JSON has under another name: a word of Python's, or mixed case."""
     hints = get_type_hints(kind, include_extras=True)
     return {

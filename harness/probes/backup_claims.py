@@ -127,22 +127,22 @@ def _reader(reach: Reach, backups: Backups) -> Iterator[str]:
         yield name
 
 
-def _pod(reach: Reach, backups: Backups, name: str) -> dict[str, Any]:
-    made = pods.pod(reach, backups.namespace, name, "", "reader")
-    spec = made["spec"]
-    # Whichever machine the scheduler finds: a claim may be bound to some of them only.
-    del spec["nodeName"], spec["tolerations"]
-    spec["activeDeadlineSeconds"] = _LIVES_S
-    spec["securityContext"] |= {"runAsUser": backups.reader, "runAsGroup": backups.reader}
-    spec["volumes"] = [
-        {
-            "name": "backups",
-            "persistentVolumeClaim": {"claimName": backups.claim, "readOnly": True},
-        }
-    ]
-    mount = {"name": "backups", "mountPath": _AT, "readOnly": True}
-    spec["containers"][0]["volumeMounts"] = [mount]
-    return made
+def _pod(reach: Reach, backups: Backups, name: str) -> Mapping[str, object]:
+    """Placed by the scheduler: a claim may be bound to some machines only."""
+    claimed = {"claimName": backups.claim, "readOnly": True}
+    return pods.pod(
+        reach,
+        backups.namespace,
+        name,
+        "",
+        "reader",
+        mounts=[{"name": "backups", "mountPath": _AT, "readOnly": True}],
+        spec={
+            "activeDeadlineSeconds": _LIVES_S,
+            "volumes": [{"name": "backups", "persistentVolumeClaim": claimed}],
+        },
+        security={"runAsUser": backups.reader, "runAsGroup": backups.reader},
+    )
 
 
 def _sweep(kube: Kube, space: str) -> None:
