@@ -143,6 +143,10 @@ def read(kind: TypeForm[T], value: object) -> T:
         raise Garbled(f"not JSON: {error}") from error
 
 
+def null() -> None:
+    """The default of a field that may be missing when it is read, and is written as null."""
+
+
 def dump(value: object) -> JSON:
     """A fact as the journal holds it: dataclasses become mappings, tuples lists.
 
