@@ -102,7 +102,7 @@ def _layout(reach: Reach, backups: Backups, claim: Mapping[str, Any]) -> dict[st
     try:
         with _reader(reach, backups) as pod:
             told = _SCRIPT.in_pod(
-                reach.kube, backups.namespace, pod, _AT, backups.active, within_s=25.0
+                reach.kube, backups.namespace, pod, _AT, backups.active, within_s=25.0, read=object
             )
         return {"value": told.value}
     except ScriptFailed as error:

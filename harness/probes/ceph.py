@@ -77,11 +77,15 @@ def _ways(reach: Reach) -> dict[str, Way]:
     if reach.profile.ceph.through == "machines":
 
         def on(machine: str) -> Any:
-            return SCRIPT.on(reach.shell, machine, within_s=_CALL_S).value
+            return SCRIPT.on(reach.shell, machine, within_s=_CALL_S, read=object).value
 
         return {m.name: partial(on, m.name) for m in reach.profile.machines}
     space, pod = toolbox(reach)
-    return {f"{space}/{pod}": lambda: SCRIPT.in_pod(kube, space, pod, within_s=_CALL_S).value}
+
+    def in_pod() -> object:
+        return SCRIPT.in_pod(kube, space, pod, within_s=_CALL_S, read=object).value
+
+    return {f"{space}/{pod}": in_pod}
 
 
 def _told(place: str, way: Way) -> Mapping[str, Any]:

@@ -66,7 +66,14 @@ class Workload:
         pod, long_s = pod_of(machine), within_s * len(arguments) + _STARTS_S
         try:
             answers = _SCRIPT.in_pod(
-                self.reach.kube, self.space, pod, role, within_s, arguments, within_s=long_s
+                self.reach.kube,
+                self.space,
+                pod,
+                role,
+                within_s,
+                arguments,
+                within_s=long_s,
+                read=object,
             ).value
             if not isinstance(answers, list) or len(answers) != len(arguments):
                 raise Garbled(f"{pod}: it is garbled: not {len(arguments)} answers")

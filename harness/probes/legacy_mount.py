@@ -51,10 +51,8 @@ def look(reach: Reach, machine: str) -> Mapping[str, Any]:
 
 def _asked(reach: Reach, machine: str, *words: str) -> Mapping[str, Any]:
     asked: tuple[JSON, ...] = (declared(reach).path, _ANSWERS_WITHIN_S, *words)
-    found: Mapping[str, Any] = _SCRIPT.on(
-        reach.shell, machine, *asked, within_s=_ANSWERS_WITHIN_S + 25
-    ).value
-    return found
+    within_s = _ANSWERS_WITHIN_S + 25
+    return _SCRIPT.on(reach.shell, machine, *asked, within_s=within_s, read=dict[str, Any]).value
 
 
 def declared(reach: Reach) -> Legacy:

@@ -174,7 +174,7 @@ def _listen(
                 hear(read(Before, heard[0]))
 
     wanted: JSON = {"token": token.hex(), "for_s": _HEARS_FOR_S}
-    _SCRIPT.on(reach.shell, machine, wanted, within_s=60.0, hear=note)
+    _SCRIPT.on(reach.shell, machine, wanted, within_s=60.0, read=object, hear=note)
     if len(heard) != 2:
         raise Garbled(
             f"{machine}: {_SCRIPT.name} said {len(heard)} lines, not 2",

@@ -130,11 +130,11 @@ class Kube(Protocol):
         """
         ...
 
-    def create(self, path: str, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> Any:
+    def create(self, path: str, manifest: Mapping[str, object], *, within_s: float = 10.0) -> Any:
         """Post an object to a collection and return what the API made of it."""
         ...
 
-    def apply(self, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> None:
+    def apply(self, manifest: Mapping[str, object], *, within_s: float = 10.0) -> None:
         """Create the object, or bring it to this state (server-side apply)."""
         ...
 
@@ -181,8 +181,8 @@ class Fleet(Protocol):
 
     def apply(
         self,
-        tasks: Sequence[Mapping[str, Any]],
-        variables: Mapping[str, Any],
+        tasks: Sequence[Mapping[str, object]],
+        variables: Mapping[str, object],
         *,
         machines: Sequence[str],
         check: bool,
