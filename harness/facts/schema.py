@@ -94,12 +94,31 @@ class Fact(Generic[S]):
 
 
 @dataclass(frozen=True)
+class Part(Generic[S]):
+    """One item of a fact that has several, by its name, and what it is of."""
+
+    name: str
+    kind: TypeForm[S]
+
+
+@dataclass(frozen=True)
 class Entry(Generic[S]):
     """One item of a fact that is a mapping of items, each of its own type."""
 
     of: Fact[Items]
     name: str
     kind: TypeForm[S]
+
+
+def part_of(items: Mapping[str, Item[object]], part: Part[T]) -> Known[T] | Unknown:
+    """One item as what it is of; Unknown if it was not looked at, or is something else."""
+    found = items.get(part.name, Unknown("it was not looked at"))
+    if isinstance(found, Unknown):
+        return found
+    try:
+        return Known(read(part.kind, found.value))
+    except Garbled as error:
+        return Unknown(str(error))
 
 
 def attempt(look: Callable[[], T]) -> Known[T] | Unknown:

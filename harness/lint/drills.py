@@ -11,7 +11,7 @@ from harness.lint.mistake import Mistake, at
 from harness.probes import PROBES
 from harness.pytest_gate.catalogue import Scenario
 from harness.settings import flaws, line_of, parse
-from harness.settings.drills import OF_OTHERS, Drill, Planned
+from harness.settings.drills import OF_BYSTANDERS, Drill, Planned
 from harness.settings.load import Load
 
 _FOLDER = "scenarios/drills"
@@ -84,9 +84,9 @@ def _of_looks(where: str, path: Path, drill: Drill) -> Iterator[Mistake]:
     for check in dict.fromkeys([*drill.looks.during, *drill.looks.checks]):
         if check not in CHECKS:
             yield Mistake(where=f"{where}:{line}", says=f"there is no check named “{check}”")
-    if drill.targets[OF_OTHERS].number > min(it.hold_s for it in drill.faults):
-        line = line_of(path, ("targets", OF_OTHERS))
-        says = f"{OF_OTHERS} is longer than the fault is there: nobody looks at them for so long"
+    if drill.targets[OF_BYSTANDERS].number > min(it.hold_s for it in drill.faults):
+        line = line_of(path, ("targets", OF_BYSTANDERS))
+        says = f"{OF_BYSTANDERS} is longer than the fault holds, and nothing is observed after it"
         yield Mistake(where=f"{where}:{line}", says=says)
 
 

@@ -15,6 +15,7 @@ from harness.errors import TransportError
 from harness.facts.schema import Unknown
 from harness.transport.quantity import size_bytes
 
+S = TypeVar("S", covariant=True)
 T = TypeVar("T")
 Object = Mapping[str, object]
 
@@ -24,10 +25,10 @@ class Odd(TransportError):
 
 
 @dataclass(frozen=True)
-class Described(Generic[T]):
+class Described(Generic[S]):
     """What was made of several objects, and of which nothing could be made (by name), and why."""
 
-    values: T
+    values: S
     odd: Mapping[str, str] = field(default_factory=dict)
 
 
