@@ -22,9 +22,9 @@ from harness.errors import HarnessError, NotProven, ScriptFailed, TransportError
 from harness.model import JSON
 from harness.notices import removed_afterwards
 from harness.probes import layout_script, pods
-from harness.probes.objects import Odd, described, listed, must, quantity, text, texts
 from harness.settings import Backups
 from harness.transport import Kube, Reach
+from harness.transport.objects import Odd, described, listed, must, quantity, text, texts
 from harness.transport.remote_script import RemoteScript
 
 _SCRIPT = RemoteScript(layout_script)

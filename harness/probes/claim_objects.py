@@ -10,9 +10,9 @@ from typing import Any
 from harness.errors import ConfigError, HarnessError, TimedOut
 from harness.model import JSON
 from harness.probes import pods, volumes
-from harness.probes.objects import flag, listed, must, name_of, part, quantity, text, texts
 from harness.settings import Storage
 from harness.transport import Kube, Reach
+from harness.transport.objects import flag, listed, must, name_of, part, quantity, text, texts
 from harness.waiting import until
 
 SHARED, LIMITED = "shared", "limited"

@@ -21,8 +21,8 @@ from harness.facts.snapshots import (
 )
 from harness.model import JSON
 from harness.probes import pods, snapshot_script
-from harness.probes.objects import Odd, epoch, flag, listed, must, part, quantity, text
 from harness.transport import Reach, own_folder
+from harness.transport.objects import Odd, epoch, flag, listed, must, part, quantity, text
 from harness.transport.remote_script import RemoteScript
 
 T = TypeVar("T")

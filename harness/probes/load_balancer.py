@@ -12,8 +12,8 @@ from harness.facts.edge import LOAD_BALANCER, Balanced
 from harness.facts.schema import dump
 from harness.model import JSON
 from harness.probes import pods
-from harness.probes.objects import listed, text
 from harness.transport import Reach
+from harness.transport.objects import listed, text
 from harness.waiting import until
 
 _GIVEN_WITHIN_S = 60.0
