@@ -146,8 +146,8 @@ def _pod(reach: Reach, backups: Backups, name: str) -> dict[str, Any]:
 
 def _sweep(kube: Kube, space: str) -> None:
     """Remove what a harness left that was killed."""
-    for left in kube.get(f"/api/v1/namespaces/{space}/pods?{pods.SELECTOR}")["items"]:
-        meta = left["metadata"]
-        age_s = time.time() - datetime.fromisoformat(meta["creationTimestamp"]).timestamp()
-        if meta["name"].startswith(_PREFIX) and age_s > _LIVES_S:
-            kube.delete(f"/api/v1/namespaces/{space}/pods/{meta['name']}")
+    for left in listed(kube.get(f"/api/v1/namespaces/{space}/pods?{pods.SELECTOR}"), "items"):
+        name, made = must(left, "metadata", "name"), must(left, "metadata", "creationTimestamp")
+        age_s = time.time() - datetime.fromisoformat(made).timestamp()
+        if name.startswith(_PREFIX) and age_s > _LIVES_S:
+            kube.delete(f"/api/v1/namespaces/{space}/pods/{name}")

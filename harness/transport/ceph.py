@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 from harness.errors import ConfigError, TransportError, Unreachable
+from harness.transport.objects import is_ready, listed, must, part
 from harness.transport.protocols import Completed, Reach
-from harness.transport.readiness import is_ready
 
 _CONNECT_S = 10
 
@@ -48,11 +48,9 @@ def run_beside_ceph(
 def toolbox(reach: Reach) -> tuple[str, str]:
     """Namespace and name of a ready pod of Rook's toolbox; TransportError when there is none."""
     space, label = reach.profile.ceph.toolbox_namespace, reach.profile.ceph.toolbox_label
-    listed = reach.kube.get(
-        f"/api/v1/namespaces/{space}/pods?labelSelector={quote(label, safe='')}"
-    )
-    pods = listed.get("items") or ()
-    ready = sorted(it["metadata"]["name"] for it in pods if is_ready(it.get("status") or {}))
+    found = reach.kube.get(f"/api/v1/namespaces/{space}/pods?labelSelector={quote(label, safe='')}")
+    pods = listed(found, "items")
+    ready = sorted(must(it, "metadata", "name") for it in pods if is_ready(part(it, "status")))
     if not ready:
         raise TransportError(
             f"no pod with the label {label} is ready in {space}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.errors import Refused
+from harness.transport.objects import must
 from harness.transport.protocols import Reach
 
 # A cluster has no name of its own; this UID is made with it, and goes with it.
@@ -18,7 +19,7 @@ def same_cluster(reach: Reach, *, undeclared: bool = False) -> None:
     declared = profile.declared_uid()
     if declared is None and undeclared:
         return
-    uid = reach.kube.get(PATH)["metadata"]["uid"]
+    uid = must(reach.kube.get(PATH), "metadata", "uid")
     if uid != declared:
         raise Refused(
             f"{profile.name} is declared to be cluster {declared}, but {uid} answers",

@@ -7,9 +7,9 @@ was used before and the level is due to the fault.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from random import Random
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from pydantic import Field
 
@@ -18,6 +18,7 @@ from harness.faults.fault import Fault
 from harness.faults.model import Act, Argv
 from harness.faults.observers import node
 from harness.transport import Reach
+from harness.transport.objects import must, part
 from harness.transport.quantity import amount
 
 _STRESS = "/usr/bin/stress-ng"
@@ -103,14 +104,13 @@ class Stress(Exhaust, ABC):
         return False
 
 
-def measured(reach: Reach, machine: str, *, everything: bool = True) -> Mapping[str, Any]:
+def measured(reach: Reach, machine: str, *, everything: bool = True) -> object:
     """What the kubelet measured of the machine; without file systems it is fresher."""
     query = "" if everything else "?only_cpu_and_memory=true"
     path = f"/api/v1/nodes/{machine}/proxy/stats/summary{query}"
-    found: Mapping[str, Any] = reach.kube.get(path)["node"]
-    return found
+    return part(reach.kube.get(path), "node")
 
 
 def processors(reach: Reach, machine: str) -> float:
     """How many processors the node has, as the API has it."""
-    return amount(node(reach, machine)["status"]["capacity"]["cpu"])
+    return amount(must(node(reach, machine), "status", "capacity", "cpu"))
