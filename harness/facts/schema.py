@@ -12,9 +12,10 @@ import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
-from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast, get_type_hints
 
 from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, to_json
 from typing_extensions import TypeForm
 
@@ -149,8 +150,9 @@ def dump(value: object) -> JSON:
     """
     if is_dataclass(value):
         known = {it: getattr(value, it.name) for it in fields(value)}
+        aliases = _aliases(type(value))
         return {
-            it.name: dump(found)
+            aliases.get(it.name, it.name): dump(found)
             for it, found in known.items()
             if found is not None or it.default is not None
         }
@@ -159,6 +161,18 @@ def dump(value: object) -> JSON:
     if isinstance(value, list | tuple):
         return [dump(found) for found in value]
     return cast(JSON, value)
+
+
+@cache
+def _aliases(kind: type) -> Mapping[str, str]:
+    """The fields that JSON has under another name: a word of Python's, or mixed case."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {
+        name: str(it.validation_alias)
+        for name, hint in hints.items()
+        for it in getattr(hint, "__metadata__", ())
+        if isinstance(it, FieldInfo) and it.validation_alias
+    }
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Drills that are not valid, that nobody carries out, or that break what is no fault."""
+"""Drills that are invalid, that no scenario carries out, or that name an unknown fault."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FOLDER = "scenarios/drills"
 _LOADS = "scenarios/load"
 _NO_DRILL = "steady"
 _NOTICED = ("noticed_by_kubernetes_s", "noticed_by_ceph_s")
-# What a fault is given when it is planned, whatever the drill says.
+# Parameters that every fault gets when it is planned.
 _GIVEN = frozenset({"id", "machine"})
 
 
@@ -96,7 +96,7 @@ def _of_faults(
     """Faults that could not be planned, or are not there as long as a target of theirs."""
     for key in _too_late(drill, faults):
         line = line_of(path, ("targets", key))
-        says = f"{key} is longer than the fault is there: who never notices would be unknown"
+        says = f"{key} is longer than the fault holds: a system that never notices would pass"
         yield Mistake(where=f"{where}:{line}", says=says)
     for number, planned in enumerate(drill.faults):
         for says in _of_fault(planned, faults):

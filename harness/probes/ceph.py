@@ -24,7 +24,8 @@ from harness.facts.ceph import (
 )
 from harness.facts.schema import Items, Known, Unknown, dump, read
 from harness.model import JSON
-from harness.probes import ceph_script, pods
+from harness.probes import pods
+from harness.probes.scripts import ceph_script
 from harness.transport import Reach
 from harness.transport.ceph import toolbox
 from harness.transport.remote_script import RemoteScript

@@ -29,7 +29,7 @@ from harness.facts.exposed import (
 )
 from harness.facts.schema import Known, Unknown, attempt, dump, read
 from harness.model import JSON
-from harness.probes import sockets_script
+from harness.probes.scripts import sockets_script
 from harness.transport import Kube, Reach
 from harness.transport.objects import count, described, listed, text, words
 from harness.transport.remote_script import RemoteScript

@@ -15,7 +15,8 @@ from harness.errors import HarnessError, TimedOut, TransportError
 from harness.facts.schema import Answered, Failed, Known, Unknown, attempt
 from harness.model import JSON
 from harness.notices import removed_afterwards
-from harness.probes import owned, pod_script, volumes
+from harness.probes import owned, volumes
+from harness.probes.scripts import pod_script
 from harness.transport import Kube, Reach
 from harness.transport.objects import is_ready as is_ready
 from harness.transport.objects import listed, must, part, text

@@ -143,7 +143,7 @@ class AbortConditions(Frozen):
     """What ends a fault at once while it is active.
 
     Seconds for which monitors may elect (while they do, none is in quorum), for which placement
-    groups may serve nobody, and for which the API or Ceph may not answer. A second machine that is
+    groups may be inactive, and for which the API or Ceph may not answer. A second machine that is
     not ready ends it in any case, and so do an OSD that the fault does not take and a ledger that
     is silent for longer than the drill's outage.
     """

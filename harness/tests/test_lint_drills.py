@@ -110,7 +110,7 @@ def test_looks_that_nobody_could_take_are_found(tmp_path: Path) -> None:
         (
             LOOKS,
             {**TARGET, "at_most": 2},
-            "bystanders_recovered_s is longer than the fault is there",
+            "bystanders_recovered_s is longer than the fault holds",
         ),
     ],
 )

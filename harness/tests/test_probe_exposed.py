@@ -14,13 +14,12 @@ import pytest
 
 from harness.facts.exposed import Socket
 from harness.facts.schema import read
-from harness.probes import sockets_script
 from harness.probes.open_ports import payload, reachable
+from harness.probes.scripts import sockets_script
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed, Echoed
-from harness.transport.datagrams import send
 from harness.transport.fake import FakeKube, FakeOutside, FakeShell
-from harness.transport.outside import Network
+from harness.transport.outside import Network, send_datagrams
 
 # As ss of iproute2 6.1 prints them on a machine of a Swarm with RKE2.
 SS = """\
@@ -207,7 +206,7 @@ def test_a_datagram_is_answered_refused_or_met_with_silence(address: str) -> Non
             echo.sendto(words, sender)
 
         threading.Thread(target=answer, daemon=True).start()
-        seen = send(address, {answers: b"x", keeps_quiet: b"x", 1: b"x"})
+        seen = send_datagrams(address, {answers: b"x", keeps_quiet: b"x", 1: b"x"})
     assert seen == Echoed(answered=(answers,), refused=(1,))
 
 

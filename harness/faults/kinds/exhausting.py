@@ -18,8 +18,7 @@ from harness.faults.fault import Fault
 from harness.faults.model import Act, Argv
 from harness.faults.observers import node
 from harness.transport import Reach
-from harness.transport.objects import must, part
-from harness.transport.quantity import amount
+from harness.transport.objects import amount, must, part
 
 _STRESS = "/usr/bin/stress-ng"
 # A unit ends by itself after this long, whatever becomes of the undo; no fault lasts longer.

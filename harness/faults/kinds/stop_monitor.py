@@ -11,7 +11,7 @@ from harness.facts.schema import read
 from harness.faults import observers
 from harness.faults.ceph_daemon import StopDaemon, in_rook, monitors_at, rook_daemons
 from harness.faults.model import BlastRadius
-from harness.probes import ceph_script
+from harness.probes.scripts import ceph_script
 from harness.transport import Reach
 
 
