@@ -218,7 +218,6 @@ class Platform:
     def _pod(self, part: str) -> dict[str, Any]:
         """A pod's specification: restricted, small, and given up soon with its machine."""
         made: dict[str, Any] = pods.pod(self.reach, self.space, part, "", "ledger")["spec"]
-        del made["nodeName"]
         made["tolerations"] = [
             {
                 "key": f"node.kubernetes.io/{why}",

@@ -99,7 +99,7 @@ def bind(
 
     with contextlib.suppress(TimedOut):
         until(all_bound, within_s=within_s, every_s=0.2, what="every claim bound")
-    modes = volumes.modes(reach.kube, space)
+    modes = {claim: tuple(it) for claim, it in volumes.modes(reach.kube, space).items()}
     said = pods.warnings(reach.kube, space) if len(bound) < len(waiting) else {}
 
     def came_of(name: str) -> Claim:

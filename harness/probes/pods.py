@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -84,11 +84,24 @@ def is_ours(labels: Mapping[str, str]) -> bool:
     return all(labels.get(key) == value for key, value in _OURS.items())
 
 
-def pod(reach: Reach, space: str, name: str, machine: str, role: str) -> dict[str, Any]:
+def pod(
+    reach: Reach,
+    space: str,
+    name: str,
+    machine: str,
+    role: str,
+    *,
+    mounts: Sequence[Mapping[str, object]] = (),
+    spec: Mapping[str, object] = {},
+    security: Mapping[str, object] = {},
+) -> dict[str, Any]:
     """A pod that serves ``pod_script``, placed on one machine past the scheduler.
 
-    It asks for nothing that the restricted pod security standard forbids.
+    Without a machine, the scheduler places it. ``mounts``, ``spec`` and ``security`` are added to
+    its container, its specification and that one's security context. It asks for nothing that the
+    restricted pod security standard forbids.
     """
+    placed = {"nodeName": machine, "tolerations": [{"operator": "Exists"}]} if machine else {}
     container = {
         "name": "probe",
         "image": reach.profile.kubernetes.probe_image,
@@ -104,6 +117,7 @@ def pod(reach: Reach, space: str, name: str, machine: str, role: str) -> dict[st
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
         },
+        **({"volumeMounts": mounts} if mounts else {}),
     }
     return {
         "apiVersion": "v1",
@@ -114,19 +128,20 @@ def pod(reach: Reach, space: str, name: str, machine: str, role: str) -> dict[st
             "labels": _OURS | {"cutover/pod": name, "cutover/role": role},
         },
         "spec": {
-            "nodeName": machine,
+            **placed,
             "containers": [container],
             "restartPolicy": "Always",
             "terminationGracePeriodSeconds": 1,
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
-            "tolerations": [{"operator": "Exists"}],
             "securityContext": {
                 "runAsNonRoot": True,
                 "runAsUser": _NOBODY,
                 "runAsGroup": _NOBODY,
                 "seccompProfile": {"type": "RuntimeDefault"},
+                **security,
             },
+            **spec,
         },
     }
 
