@@ -12,14 +12,14 @@ it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any
 
 from harness.errors import Conflict, HarnessError, NotFound, Refused, TimedOut, TransportError
 from harness.record.journal import utc_text
 from harness.transport import Kube
+from harness.transport.objects import count, must, part, text
 from harness.waiting import until
 
 NAME = "cutover-disruption"
@@ -128,13 +128,13 @@ def _take(kube: Kube, by: str, tell: Callable[[str], object]) -> None:
         raise Refused(_words("a harness that was faster"), remedy=_REMEDY) from error
 
 
-def _ended(kube: Kube, by: str, tell: Callable[[str], object]) -> Mapping[str, Any]:
+def _ended(kube: Kube, by: str, tell: Callable[[str], object]) -> object:
     """The Lease that is there, and that may be taken; Refused while its holder lives."""
-    there: Mapping[str, Any] = kube.get(_PATH)
+    there = kube.get(_PATH)
     other = _holder(there)
     if other in ("", by):
         return there
-    lasts_s = float(there["spec"].get("leaseDurationSeconds") or DURATION_S)
+    lasts_s = float(count(there, "spec", "leaseDurationSeconds") or DURATION_S)
     if lasts_s > _LONGEST_S:
         raise Refused(
             f"{_words(other)}, for {lasts_s:g} s: no harness writes that",
@@ -156,9 +156,9 @@ def _ended(kube: Kube, by: str, tell: Callable[[str], object]) -> Mapping[str, A
     return there
 
 
-def _version(lease: Mapping[str, Any]) -> tuple[Any, Any]:
+def _version(lease: object) -> tuple[object, object]:
     """What changes when a Lease is renewed, however wrong its holder's clock is."""
-    return lease["metadata"].get("resourceVersion"), lease["spec"]
+    return text(lease, "metadata", "resourceVersion"), part(lease, "spec")
 
 
 def _renew(kube: Kube, by: str) -> str | None:
@@ -185,19 +185,19 @@ def _let_go(kube: Kube, by: str) -> None:
             kube.delete(_PATH)
 
 
-def _holder(lease: Mapping[str, Any]) -> str:
-    return str(lease["spec"].get("holderIdentity") or "")
+def _holder(lease: object) -> str:
+    return text(lease, "spec", "holderIdentity") or ""
 
 
 def _words(other: str) -> str:
     return f"another harness breaks things in this cluster: {other} holds the Lease {NAME}"
 
 
-def _lease(by: str, there: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def _lease(by: str, there: object = None) -> dict[str, object]:
     """The Lease as it is to be; in the place of one that is ``there``, and has not changed."""
     metadata = {"name": NAME, "namespace": "kube-system"}
     if there is not None:
-        metadata["resourceVersion"] = there["metadata"]["resourceVersion"]
+        metadata["resourceVersion"] = must(there, "metadata", "resourceVersion")
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",

@@ -10,17 +10,17 @@ from urllib.parse import quote
 from harness.errors import NotFound, NotListening
 from harness.faults import reachability
 from harness.faults.fault import peer
-from harness.probes import pods
 from harness.transport import Reach
 from harness.transport.ceph import ask_ceph
+from harness.transport.objects import is_ready as is_ready_pod
+from harness.transport.objects import listed, must, part, text
 
 _CEPH_S = 25.0
 
 
-def node(reach: Reach, machine: str) -> Mapping[str, Any]:
+def node(reach: Reach, machine: str) -> object:
     """The node as the API has it."""
-    found: Mapping[str, Any] = reach.kube.get(f"/api/v1/nodes/{machine}")
-    return found
+    return reach.kube.get(f"/api/v1/nodes/{machine}")
 
 
 def is_ready(reach: Reach, machine: str) -> bool:
@@ -30,25 +30,25 @@ def is_ready(reach: Reach, machine: str) -> bool:
 
 def ready_nodes(reach: Reach, *, within_s: float = 10.0) -> Mapping[str, bool]:
     """Of every node that the API lists, whether it is Ready."""
-    listed = reach.kube.get("/api/v1/nodes", within_s=within_s)["items"]
-    return {it["metadata"]["name"]: says_ready(it) for it in listed}
+    nodes = listed(reach.kube.get("/api/v1/nodes", within_s=within_s), "items")
+    return {must(it, "metadata", "name"): says_ready(it) for it in nodes}
 
 
-def says_ready(node: Mapping[str, Any]) -> bool:
+def says_ready(node: object) -> bool:
     """Is a node, as the API has it, Ready?"""
-    conditions = node["status"].get("conditions", ())
-    return any(it["type"] == "Ready" and it["status"] == "True" for it in conditions)
+    conditions = listed(node, "status", "conditions")
+    return any(text(it, "type") == "Ready" and text(it, "status") == "True" for it in conditions)
 
 
 def started(reach: Reach, machine: str) -> Sequence[str]:
     """When each container that the API says runs on the machine has started: times in UTC."""
-    listed = reach.kube.get(f"/api/v1/pods?fieldSelector=spec.nodeName%3D{quote(machine)}")["items"]
+    there = reach.kube.get(f"/api/v1/pods?fieldSelector=spec.nodeName%3D{quote(machine)}")
     states = [
-        status.get("state", {}).get("running")
-        for pod in listed
-        for status in pod["status"].get("containerStatuses") or ()
+        part(status, "state", "running")
+        for pod in listed(there, "items")
+        for status in listed(pod, "status", "containerStatuses")
     ]
-    return [str(it["startedAt"]) for it in states if it]
+    return [must(it, "startedAt") for it in states if it]
 
 
 def answers_peer(reach: Reach, machine: str) -> bool:
@@ -72,7 +72,8 @@ def pod_is_ready(reach: Reach, space: str, name: str) -> bool:
         found = reach.kube.get(f"/api/v1/namespaces/{space}/pods/{name}")
     except NotFound:
         return False
-    return pods.is_ready(found["status"]) and "deletionTimestamp" not in found["metadata"]
+    going = text(found, "metadata", "deletionTimestamp") is not None
+    return is_ready_pod(part(found, "status")) and not going
 
 
 def ceph(reach: Reach, machine: str, *words: str) -> Any:

@@ -12,13 +12,23 @@ Pods and PodDisruptionBudgets are objects as the API has them. Two things are to
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from harness.faults.budget import Margin
-from harness.probes.pods import is_ready
+from harness.transport.objects import (
+    count,
+    flag,
+    is_ready,
+    listed,
+    must,
+    part,
+    text,
+    texts,
+    words,
+)
 
-Item: TypeAlias = Mapping[str, Any]
+Item: TypeAlias = object
 # Who owns a pod: the kind and the name of its controller.
 Owner: TypeAlias = tuple[str, str]
 
@@ -72,13 +82,13 @@ def pod_margins(
     ``even_all`` and ``against_budget`` leave one of the two out. A controller that is not among
     ``wanted`` wants as many pods as it has.
     """
-    victims = [pod for pod in pods if pod["spec"].get("nodeName") == machine and _serves(pod)]
+    victims = [pod for pod in pods if text(pod, "spec", "nodeName") == machine and _serves(pod)]
     there = Counter(_set_of(pod) for pod in pods if not _is_done(pod))
     several = [it for it in victims if (key := _set_of(it)) and wanted.get(key, there[key]) > 1]
     if not even_all:
         yield from left(several, pods)
     if not against_budget:
-        used = [it for it in budgets if int(it.get("status", {}).get("expectedPods", 0)) > 1]
+        used = [it for it in budgets if count(it, "status", "expectedPods") > 1]
         # However many are on the machine: a budget is for those who take pods away one by one.
         yield from allowed(victims, used, 1)
 
@@ -89,17 +99,20 @@ def allowed(victims: Sequence[Item], budgets: Sequence[Item], at_once: int) -> I
     No more than ``at_once`` of them go before others are back.
     """
     for budget in budgets:
-        space = budget["metadata"]["namespace"]
+        space, selector = (
+            must(budget, "metadata", "namespace"),
+            part(budget, "spec").get("selector"),
+        )
         covered = [
             pod
             for pod in victims
-            if pod["metadata"]["namespace"] == space
-            and matches(budget["spec"].get("selector"), pod["metadata"].get("labels", {}))
+            if must(pod, "metadata", "namespace") == space
+            and matches(selector, texts(pod, "metadata", "labels"))
         ]
         if covered:
             yield Margin(
                 what=f"disruptions that the budget {_called(budget)} allows",
-                have=int(budget.get("status", {}).get("disruptionsAllowed", 0)),
+                have=count(budget, "status", "disruptionsAllowed"),
                 lose=min(len(covered), at_once),
                 need=0,
             )
@@ -109,38 +122,37 @@ def left(victims: Sequence[Item], pods: Sequence[Item]) -> Iterator[Margin]:
     """For each controller of a victim, the ready pods that it has left."""
     lost = _ready_by_owner(victims)
     have = _ready_by_owner(pods)
-    for (space, kind, name), count in sorted(lost.items()):
+    for (space, kind, name), number in sorted(lost.items()):
         yield Margin(
             what=f"ready pods of {kind} {space}/{name}",
             have=have[space, kind, name],
-            lose=count,
+            lose=number,
             need=1,
         )
 
 
-def matches(selector: Item | None, labels: Mapping[str, str]) -> bool:
+def matches(selector: Item, labels: Mapping[str, str]) -> bool:
     """Does a LabelSelector take in these labels? An empty one takes in all, none nothing."""
     if selector is None:
         return False
-    wanted = selector.get("matchLabels") or {}
-    expressions: Iterable[Item] = selector.get("matchExpressions") or ()
+    wanted = texts(selector, "matchLabels")
     return all(labels.get(key) == value for key, value in wanted.items()) and all(
-        _OPERATORS[it["operator"]](labels.get(it["key"]), it.get("values") or ())
-        for it in expressions
+        _OPERATORS[must(it, "operator")](labels.get(must(it, "key")), words(it, "values"))
+        for it in listed(selector, "matchExpressions")
     )
 
 
 def owner(pod: Item) -> Owner | None:
     """The controller of a pod; None when nobody would make it anew."""
-    for reference in pod["metadata"].get("ownerReferences", ()):
-        if reference.get("controller"):
-            return str(reference["kind"]), str(reference["name"])
+    for reference in listed(pod, "metadata", "ownerReferences"):
+        if flag(reference, "controller"):
+            return must(reference, "kind"), must(reference, "name")
     return None
 
 
 def is_whole(pod: Item) -> bool:
     """Is a pod ready, and not about to go?"""
-    return is_ready(pod["status"]) and "deletionTimestamp" not in pod["metadata"]
+    return is_ready(part(pod, "status")) and text(pod, "metadata", "deletionTimestamp") is None
 
 
 def _serves(pod: Item) -> bool:
@@ -148,12 +160,12 @@ def _serves(pod: Item) -> bool:
 
 
 def _is_done(pod: Item) -> bool:
-    return pod["status"].get("phase") in ("Succeeded", "Failed")
+    return text(pod, "status", "phase") in ("Succeeded", "Failed")
 
 
 def _set_of(pod: Item) -> tuple[str, str, str] | None:
     controller = owner(pod)
-    return None if controller is None else (str(pod["metadata"]["namespace"]), *controller)
+    return None if controller is None else (must(pod, "metadata", "namespace"), *controller)
 
 
 def _ready_by_owner(pods: Sequence[Item]) -> Counter[tuple[str, str, str]]:
@@ -161,4 +173,4 @@ def _ready_by_owner(pods: Sequence[Item]) -> Counter[tuple[str, str, str]]:
 
 
 def _called(item: Item) -> str:
-    return f"{item['metadata']['namespace']}/{item['metadata']['name']}"
+    return f"{must(item, 'metadata', 'namespace')}/{must(item, 'metadata', 'name')}"

@@ -17,10 +17,10 @@ from harness.facts.schema import Item, Known, Unknown, dump
 from harness.model import JSON
 from harness.notices import removed_afterwards
 from harness.probes import pods
-from harness.probes.objects import Object, Odd, described, listed, must, quantity, text, texts
 from harness.probes.scripts import layout_script
 from harness.settings import Backups
 from harness.transport import Kube, Reach
+from harness.transport.objects import Object, Odd, described, listed, must, quantity, text, texts
 from harness.transport.remote_script import RemoteScript
 
 _SCRIPT = RemoteScript(layout_script)
@@ -144,8 +144,8 @@ def _pod(reach: Reach, backups: Backups, name: str) -> Mapping[str, object]:
 
 def _sweep(kube: Kube, space: str) -> None:
     """Remove what a harness left that was killed."""
-    for left in kube.get(f"/api/v1/namespaces/{space}/pods?{pods.SELECTOR}")["items"]:
-        meta = left["metadata"]
-        age_s = time.time() - datetime.fromisoformat(meta["creationTimestamp"]).timestamp()
-        if meta["name"].startswith(_PREFIX) and age_s > _LIVES_S:
-            kube.delete(f"/api/v1/namespaces/{space}/pods/{meta['name']}")
+    for left in listed(kube.get(f"/api/v1/namespaces/{space}/pods?{pods.SELECTOR}"), "items"):
+        name, made = must(left, "metadata", "name"), must(left, "metadata", "creationTimestamp")
+        age_s = time.time() - datetime.fromisoformat(made).timestamp()
+        if name.startswith(_PREFIX) and age_s > _LIVES_S:
+            kube.delete(f"/api/v1/namespaces/{space}/pods/{name}")

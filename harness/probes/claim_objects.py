@@ -11,7 +11,9 @@ from harness.errors import ConfigError, HarnessError, TimedOut
 from harness.facts.claims import Bound, Claim, StorageClass, Unasked, Waiting
 from harness.model import JSON
 from harness.probes import pods, volumes
-from harness.probes.objects import (
+from harness.settings import Storage
+from harness.transport import Kube, Reach
+from harness.transport.objects import (
     Object,
     flag,
     listed,
@@ -22,8 +24,6 @@ from harness.probes.objects import (
     text,
     texts,
 )
-from harness.settings import Storage
-from harness.transport import Kube, Reach
 from harness.waiting import until
 
 SHARED, LIMITED = "shared", "limited"

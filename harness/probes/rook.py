@@ -24,7 +24,10 @@ from harness.facts.rook import (
 )
 from harness.facts.schema import Part, Unknown, dump
 from harness.model import JSON, RookDeclared
-from harness.probes.objects import (
+from harness.probes.pods import in_each
+from harness.probes.rook_monitors import CSI, csi_version, maybe, monitors
+from harness.transport import Kube, Reach
+from harness.transport.objects import (
     Described,
     Object,
     Odd,
@@ -39,9 +42,6 @@ from harness.probes.objects import (
     text,
     texts,
 )
-from harness.probes.pods import in_each
-from harness.probes.rook_monitors import CSI, csi_version, maybe, monitors
-from harness.transport import Kube, Reach
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator
 
-from harness.probes.objects import Odd, listed, must, text, words
 from harness.transport import Kube
+from harness.transport.objects import Odd, listed, must, text, words
 
 # Namespaces that the harness makes: of a look, and of a ledger.
 _OURS = re.compile(r"cutover-(probe|ledger)-[0-9a-z]+")

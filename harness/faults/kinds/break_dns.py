@@ -12,6 +12,7 @@ from harness.faults.kinds import packets
 from harness.faults.model import NOTHING, Act, Argv, BlastRadius
 from harness.faults.replicas import is_whole
 from harness.transport import Reach
+from harness.transport.objects import listed, must, text
 
 _LABEL = "k8s-app%3Dkube-dns"
 _DROP = ("meta l4proto { tcp, udp } th dport 53 drop", "meta l4proto { tcp, udp } th sport 53 drop")
@@ -32,10 +33,10 @@ class BreakDns(Fault):
     others: tuple[str, ...] = ()
 
     def resolved(self, reach: Reach, draw: Random) -> Self:
-        listed = reach.kube.get(f"/api/v1/namespaces/kube-system/pods?labelSelector={_LABEL}")
+        there = reach.kube.get(f"/api/v1/namespaces/kube-system/pods?labelSelector={_LABEL}")
         at = [
-            (it["spec"].get("nodeName") == self.machine, str(it["status"]["podIP"]))
-            for it in listed["items"]
+            (text(it, "spec", "nodeName") == self.machine, must(it, "status", "podIP"))
+            for it in listed(there, "items")
             if is_whole(it)
         ]
         here, elsewhere = (tuple(ip for mine, ip in at if mine is own) for own in (True, False))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -12,6 +12,7 @@ from harness.faults import observers, replicas, tools
 from harness.faults.fault import Fault, server_beside
 from harness.faults.model import Act, Argv, BlastRadius
 from harness.transport import Reach
+from harness.transport.objects import flag, listed, text
 
 _PODS = "/api/v1/pods?fieldSelector=spec.nodeName%3D"
 _BUDGETS = "/apis/policy/v1/poddisruptionbudgets"
@@ -44,9 +45,9 @@ class Drain(Fault):
     within_s: int = Field(default=120, ge=10, le=140)
 
     def refuse(self, reach: Reach) -> str | None:
-        every = reach.kube.get("/api/v1/pods")["items"]
+        every = listed(reach.kube.get("/api/v1/pods"), "items")
         going = [pod for pod in self._leaving(reach) if not _is_done(pod)]
-        budgets = reach.kube.get(_BUDGETS)["items"]
+        budgets = listed(reach.kube.get(_BUDGETS), "items")
         return replicas.refusal(
             going,
             every,
@@ -84,12 +85,12 @@ class Drain(Fault):
         return not self._is_cordoned(reach) and observers.is_ready(reach, self.machine)
 
     def _is_cordoned(self, reach: Reach) -> bool:
-        return bool(observers.node(reach, self.machine)["spec"].get("unschedulable", False))
+        return flag(observers.node(reach, self.machine), "spec", "unschedulable")
 
-    def _leaving(self, reach: Reach) -> Sequence[Mapping[str, Any]]:
+    def _leaving(self, reach: Reach) -> Sequence[object]:
         """The pods on the machine that a drain evicts."""
-        listed = reach.kube.get(f"{_PODS}{self.machine}")["items"]
-        return [pod for pod in listed if (replicas.owner(pod) or ("", ""))[0] not in _STAYING]
+        there = listed(reach.kube.get(f"{_PODS}{self.machine}"), "items")
+        return [pod for pod in there if (replicas.owner(pod) or ("", ""))[0] not in _STAYING]
 
 
 def undoing(reach: Reach, machine: str) -> tuple[Argv, ...]:
@@ -100,5 +101,5 @@ def undoing(reach: Reach, machine: str) -> tuple[Argv, ...]:
     )
 
 
-def _is_done(pod: Mapping[str, Any]) -> bool:
-    return pod["status"].get("phase") in ("Succeeded", "Failed")
+def _is_done(pod: object) -> bool:
+    return text(pod, "status", "phase") in ("Succeeded", "Failed")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from random import Random
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from harness.errors import NotFound
 from harness.faults import replicas, tools
@@ -12,6 +12,7 @@ from harness.faults.fault import Fault
 from harness.faults.model import NOTHING, Act, Argv, BlastRadius
 from harness.probes.pods import is_ready
 from harness.transport import Reach
+from harness.transport.objects import count, listed, must, part, text
 
 
 class KillContainer(Fault):
@@ -41,24 +42,24 @@ class KillContainer(Fault):
         return f"{self.container or 'the first container'} of {pod} in {self.namespace}"
 
     def resolved(self, reach: Reach, draw: Random) -> Self:
-        listed = reach.kube.get(tools.pods_path(self.namespace, self.selector))["items"]
+        there = reach.kube.get(tools.pods_path(self.namespace, self.selector))
         alive = sorted(
-            (pod for pod in listed if is_ready(pod["status"])),
-            key=lambda pod: str(pod["metadata"]["name"]),
+            (pod for pod in listed(there, "items") if is_ready(part(pod, "status"))),
+            key=lambda pod: must(pod, "metadata", "name"),
         )
         if not alive:
             return self
         pod = draw.choice(alive)
-        found: dict[str, Any] = {
-            "machine": pod["spec"]["nodeName"],
-            "pod": pod["metadata"]["name"],
-            "uid": pod["metadata"]["uid"],
-            "container": self.container or pod["spec"]["containers"][0]["name"],
+        found = {
+            "machine": must(pod, "spec", "nodeName"),
+            "pod": must(pod, "metadata", "name"),
+            "uid": must(pod, "metadata", "uid"),
+            "container": self.container or must(listed(pod, "spec", "containers")[0], "name"),
         }
         mine = self.model_copy(update=found)
         status = mine._status(pod)
-        task = str(status.get("containerID", "")).removeprefix("containerd://")
-        return mine.model_copy(update={"task": task, "restarts": status.get("restartCount", 0)})
+        task = (text(status, "containerID") or "").removeprefix("containerd://")
+        return mine.model_copy(update={"task": task, "restarts": count(status, "restartCount")})
 
     def refuse(self, reach: Reach) -> str | None:
         if not self.pod:
@@ -79,45 +80,42 @@ class KillContainer(Fault):
 
     def active(self, reach: Reach) -> bool:
         pod = self._pod(reach)
-        if pod is None or pod["metadata"]["uid"] != self.uid:
+        if pod is None or must(pod, "metadata", "uid") != self.uid:
             return True
         status = self._status(pod)
-        return bool(
-            status.get("restartCount", 0) > self.restarts or "running" not in status["state"]
-        )
+        is_running = "running" in part(status, "state")
+        return count(status, "restartCount") > self.restarts or not is_running
 
     def healed(self, reach: Reach) -> bool:
         pod = self._pod(reach)
-        if pod is None or pod["metadata"]["uid"] != self.uid:
+        if pod is None or must(pod, "metadata", "uid") != self.uid:
             return False
-        status = self._status(pod)
-        return bool(is_ready(pod["status"]) and status.get("restartCount", 0) > self.restarts)
+        restarts = count(self._status(pod), "restartCount")
+        return is_ready(part(pod, "status")) and restarts > self.restarts
 
     def _too_few(self, reach: Reach) -> str | None:
         """Its pod serves nobody until the container runs again: what of its kind does meanwhile?
 
         The kubelet restarts it, so that it needs no controller.
         """
-        pods = reach.kube.get(tools.pods_path(self.namespace))["items"]
+        pods = listed(reach.kube.get(tools.pods_path(self.namespace)), "items")
         guards = f"/apis/policy/v1/namespaces/{self.namespace}/poddisruptionbudgets"
-        hit = [pod for pod in pods if pod["metadata"]["uid"] == self.uid]
+        hit = [pod for pod in pods if must(pod, "metadata", "uid") == self.uid]
         lines = [] if self.even_all else [*replicas.left(hit, pods)]
         if not self.against_budget:
-            lines += replicas.allowed(hit, reach.kube.get(guards)["items"], 1)
+            lines += replicas.allowed(hit, listed(reach.kube.get(guards), "items"), 1)
         return "; ".join(str(it) for it in lines if not it.holds) or None
 
-    def _pod(self, reach: Reach) -> Mapping[str, Any] | None:
+    def _pod(self, reach: Reach) -> object:
+        """The pod; None when it is gone."""
         try:
-            found: Mapping[str, Any] = reach.kube.get(
-                f"{tools.pods_path(self.namespace)}/{self.pod}"
-            )
+            return reach.kube.get(f"{tools.pods_path(self.namespace)}/{self.pod}")
         except NotFound:
             return None
-        return found
 
-    def _status(self, pod: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _status(self, pod: object) -> object:
         """What the API says of the container; nothing when the pod has none of that name."""
-        for status in pod["status"].get("containerStatuses", ()):
-            if status["name"] == self.container:
-                return dict(status)
-        return {"state": {}}
+        for status in listed(pod, "status", "containerStatuses"):
+            if must(status, "name") == self.container:
+                return status
+        return None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -13,6 +13,7 @@ from harness.faults.fault import Fault, server_beside
 from harness.faults.model import API, NOTHING, Act, Argv, BlastRadius
 from harness.settings import Frozen
 from harness.transport import Reach
+from harness.transport.objects import listed, must, texts
 
 
 class Victim(Frozen):
@@ -55,11 +56,11 @@ class KillPods(Fault):
     def resolved(self, reach: Reach, draw: Random) -> Self:
         alive = [pod for pod in self._pods(reach) if replicas.is_whole(pod)]
         chosen = self._chosen(alive, draw)
-        at = [pod["spec"]["nodeName"] for pod in chosen]
+        at = [must(pod, "spec", "nodeName") for pod in chosen]
         return self.model_copy(
             update={
                 "victims": tuple(
-                    Victim(name=it["metadata"]["name"], uid=it["metadata"]["uid"]) for it in chosen
+                    Victim(name=_name(it), uid=must(it, "metadata", "uid")) for it in chosen
                 ),
                 "ready": len(alive),
                 "machine": at[0] if at else self.machine,
@@ -72,13 +73,13 @@ class KillPods(Fault):
             more = first if self.choice == "primary" else ""
             return f"no ready pod in {self.namespace} is {self.selector}{more}"
         space = self.namespace
-        pods = reach.kube.get(tools.pods_path(space))["items"]
+        pods = listed(reach.kube.get(tools.pods_path(space)), "items")
         guards = f"/apis/policy/v1/namespaces/{space}/poddisruptionbudgets"
         uids = {victim.uid for victim in self.victims}
         return replicas.refusal(
-            [pod for pod in pods if pod["metadata"]["uid"] in uids],
+            [pod for pod in pods if must(pod, "metadata", "uid") in uids],
             pods,
-            reach.kube.get(guards)["items"],
+            listed(reach.kube.get(guards), "items"),
             even_all=self.even_all or self.choice == "all",
             against_budget=self.against_budget,
         )
@@ -93,32 +94,33 @@ class KillPods(Fault):
         return server_beside(reach, self.machine).name, []
 
     def active(self, reach: Reach) -> bool:
-        there = {pod["metadata"]["uid"] for pod in self._pods(reach)}
+        there = {must(pod, "metadata", "uid") for pod in self._pods(reach)}
         return not there & {victim.uid for victim in self.victims}
 
     def healed(self, reach: Reach) -> bool:
         return self.active(reach) and sum(map(replicas.is_whole, self._pods(reach))) >= self.ready
 
-    def _chosen(self, alive: Sequence[Mapping[str, Any]], draw: Random) -> list[Mapping[str, Any]]:
-        by_name = sorted(alive, key=lambda pod: str(pod["metadata"]["name"]))
+    def _chosen(self, alive: Sequence[object], draw: Random) -> list[object]:
+        by_name = sorted(alive, key=_name)
         if self.choice == "all":
             return by_name
         if self.choice == "random":
             return sorted(
                 draw.sample(by_name, min(self.count, len(by_name))),
-                key=lambda pod: str(pod["metadata"]["name"]),
+                key=_name,
             )
         key, _, value = self.primary.partition("=")
-        marked = [pod for pod in by_name if pod["metadata"].get("labels", {}).get(key) == value]
+        marked = [pod for pod in by_name if texts(pod, "metadata", "labels").get(key) == value]
         return marked[:1] or [pod for pod in by_name if _is_first(pod)][:1]
 
-    def _pods(self, reach: Reach) -> Sequence[Mapping[str, Any]]:
-        path = tools.pods_path(self.namespace, self.selector)
-        listed: Sequence[Mapping[str, Any]] = reach.kube.get(path)["items"]
-        return listed
+    def _pods(self, reach: Reach) -> Sequence[object]:
+        return listed(reach.kube.get(tools.pods_path(self.namespace, self.selector)), "items")
 
 
-def _is_first(pod: Mapping[str, Any]) -> bool:
+def _name(pod: object) -> str:
+    return must(pod, "metadata", "name")
+
+
+def _is_first(pod: object) -> bool:
     made_by = replicas.owner(pod)
-    name = str(pod["metadata"]["name"])
-    return made_by is not None and made_by[0] == "StatefulSet" and name.endswith("-0")
+    return made_by is not None and made_by[0] == "StatefulSet" and _name(pod).endswith("-0")
