@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.bench.scripts import disk_reader
 from harness.errors import NotProven, Refused, TransportError
-from harness.model import JSON, Exit
+from harness.model import Exit
 from harness.provision import disk_script, records
 from harness.provision.disk import GIB, Disk, Recorded, disk_of, record_of
 from harness.provision.outcome import MachineResult, State, side_by_side
@@ -194,8 +194,8 @@ def carry_out(shell: Shell, before: Disk, made: Plan) -> Disk:
     return after
 
 
-def _ask(shell: Shell, machine: str, wanted: JSON, within_s: float) -> dict[str, Any]:
-    told: dict[str, Any] = _SCRIPT.on(shell, machine, wanted, within_s=within_s).value
+def _ask(shell: Shell, machine: str, wanted: dict[str, Any], within_s: float) -> dict[str, Any]:
+    told = _SCRIPT.on(shell, machine, wanted, within_s=within_s, read=dict[str, Any]).value
     if "stopped" in told:
         raise Refused(f"{machine}: {told['stopped']}", remedy="make a new plan and look at it")
     if "error" in told:

@@ -14,7 +14,7 @@ from harness.checks import Check
 from harness.engine import Run
 from harness.gate import Judgement, Manifest, RunState, judge
 from harness.model import JSON, Case, Cluster, Machine, Outcome, Verdict
-from harness.probes import Probe
+from harness.probes import Probe, Timing
 from harness.pytest_gate.catalogue import Scenario, Step
 from harness.record.journal import Journal, Reader
 from harness.record.records import Kind
@@ -55,6 +55,8 @@ class FakeProbe:
 
     answers: Mapping[str, Any]
     name: str = "answers"
+    sentence: str = "answers"
+    timing: Timing = Timing.AT_START
     within_s: float = 5.0
     looks: int = 0
 

@@ -163,13 +163,13 @@ class FakeKube:
 
     def __init__(
         self,
-        objects: Mapping[str, Any] | None = None,
+        objects: Mapping[str, object] | None = None,
         *,
         asked: Mapping[str, Answer | TransportError] | None = None,
         in_pods: Mapping[tuple[str, str], ShellAnswer] | None = None,
         read_only: bool = False,
     ) -> None:
-        self.objects = dict(objects or {})
+        self.objects: dict[str, Any] = dict(objects or {})
         self._asked = asked or {}
         self._pods = FakeShell(in_pods or {})
         self._read_only = read_only
@@ -195,8 +195,10 @@ class FakeKube:
         answer = self.objects.get(f"POST {path}", manifest)
         return answer(manifest) if callable(answer) else answer
 
-    def apply(self, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> None:
-        self._change("APPLY", f"{manifest['kind']}/{manifest['metadata']['name']}", manifest)
+    def apply(self, manifest: Mapping[str, object], *, within_s: float = 10.0) -> None:
+        metadata = manifest["metadata"]
+        assert isinstance(metadata, Mapping)
+        self._change("APPLY", f"{manifest['kind']}/{metadata['name']}", manifest)
 
     def delete(self, path: str, *, within_s: float = 10.0) -> None:
         self._change("DELETE", path, None)

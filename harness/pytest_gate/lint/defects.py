@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from harness.checks import Check
-from harness.lint.mistake import Mistake, place
+from harness.pytest_gate.lint.mistake import Mistake, place
 
 _TESTS = "harness/tests/lab"
 

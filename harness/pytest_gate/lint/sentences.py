@@ -6,18 +6,18 @@ import ast
 import inspect
 import pkgutil
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pytest_bdd.steps import StepFunctionContext, step_function_context_registry
-
 import steps
 from harness.checks import CHECKS
-from harness.lint.mistake import Mistake, at, place
 from harness.probes import PROBES
+from harness.pytest_gate import bdd_internals
 from harness.pytest_gate.catalogue import Scenario
+from harness.pytest_gate.lint.mistake import Mistake, at, place
+from harness.pytest_gate.strict_steps import undefined
 
 _SAME_AS_BEFORE = ("And", "But", "*")
 _NESTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
@@ -30,14 +30,15 @@ def lint(scenarios: Sequence[Scenario], root: Path) -> Iterator[Mistake]:
     used: set[int] = set()
     for scenario in scenarios:
         yield from _sentences(scenario, used)
-    for context in step_function_context_registry.values():
-        function = context.step_func
-        if function.__module__.startswith("steps."):
-            yield from definition(context.type, function, root)
-            if scenarios and id(context) not in used:
-                yield Mistake(
-                    where=place(function, root), says="no scenario says this sentence", note=True
-                )
+    in_drills = _checks_of_drills(root)
+    for it in bdd_internals.definitions():
+        if it.step_func.__module__.startswith("steps."):
+            yield from definition(it.type, it.step_func, root)
+            sentence = it.parser.name
+            if scenarios and id(it) not in used and sentence not in in_drills:
+                written = inspect.unwrap(CHECKS.get(sentence, it.step_func))
+                says = f"no scenario and no drill says “{sentence}”"
+                yield Mistake(where=place(written, root), says=says, note=True)
     yield from unknown_words(Path(next(iter(steps.__path__))))
 
 
@@ -77,19 +78,26 @@ def _sentences(scenario: Scenario, used: set[int]) -> Iterator[Mistake]:
         found = _definitions(step.text, kind.lower())
         used.update(map(id, found))
         if not found:
-            yield Mistake(where=at(scenario), says=f"no step definition for “{step.text}”")
+            yield Mistake(where=at(scenario), says=undefined(kind.lower(), step.text))
         elif len(found) > 1:
             yield Mistake(where=at(scenario), says=f"{len(found)} definitions for “{step.text}”")
     if "Then" not in kinds:
         yield Mistake(where=at(scenario), says="it has no Then: it asks nothing")
 
 
-def _definitions(sentence: str, kind: str) -> list[StepFunctionContext]:
+def _definitions(sentence: str, kind: str) -> list[bdd_internals.Definition]:
     return [
-        context
-        for context in step_function_context_registry.values()
-        if context.type in (None, kind) and context.parser.is_matching(sentence)
+        it
+        for it in bdd_internals.definitions()
+        if it.type in (None, kind) and it.parser.is_matching(sentence)
     ]
+
+
+def _checks_of_drills(root: Path) -> Set[str]:
+    """What the files of drills list: the checks of the steady state, and of a drill's own looks."""
+    files = (root / "scenarios/drills").glob("*.yaml")
+    lines = (line for file in files for line in file.read_text(encoding="utf-8").splitlines())
+    return {line.strip().removeprefix("- ") for line in lines}
 
 
 def _returns_a_value(function: Callable[..., Any]) -> bool:

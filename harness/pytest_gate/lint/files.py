@@ -8,8 +8,8 @@ from pathlib import Path
 
 from harness.checks import CHECKS
 from harness.errors import ConfigError
-from harness.lint.mistake import Mistake
 from harness.pytest_gate.catalogue import Scenario
+from harness.pytest_gate.lint.mistake import Mistake
 from harness.settings import GateFile, Requirement, Waiver, flaws, line_of, parse
 
 # What the names of a folder's files are like, so that they are read.

@@ -1,4 +1,4 @@
-"""All that is wrong is told: every Then of a scenario is asked, whatever those before it say."""
+"""A failing Then step does not stop the later Then steps."""
 
 from __future__ import annotations
 

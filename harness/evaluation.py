@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from harness.checks import Check
 from harness.model import Case, Outcome, Verdict
-from harness.settings import Requirement
+from harness.settings import Target
 
 _A_CHECK_MAY_SAY = (Outcome.PASS, Outcome.FAIL, Outcome.NOT_PROVEN, Outcome.NOT_APPLICABLE)
 
@@ -21,13 +21,14 @@ _A_CHECK_MAY_SAY = (Outcome.PASS, Outcome.FAIL, Outcome.NOT_PROVEN, Outcome.NOT_
 class Evaluation:
     """What a check concluded for a requirement, and the journal lines and files it judged.
 
-    ``looked`` is when the last of them was seen (UTC); None when nothing was.
+    ``looked`` is when the last of them was seen (UTC seconds since the epoch); None when nothing
+    was.
     """
 
     check: str
     requirement: str
     verdict: Verdict
-    looked: str | None
+    looked: float | None
     lines: tuple[int, ...]
     files: tuple[str, ...]
 
@@ -36,12 +37,13 @@ def evaluate(
     name: str,
     checks: Mapping[str, Check],
     case: Case,
-    requirement: Requirement,
+    targets: Mapping[str, Target],
     unseen: Sequence[str] = (),
 ) -> Verdict:
     """The check's verdict, or NOT PROVEN with the reason why it cannot be believed.
 
-    ``unseen`` names the looks ("probe on target") that were begun and left no observation.
+    ``targets`` are numbers that what it measured must meet. ``unseen`` names the looks
+    ("probe on target") that were begun and left no observation.
     """
     if name not in checks:
         return _not_proven(f"there is no check named “{name}”")
@@ -57,7 +59,7 @@ def evaluate(
     if odd:
         return _not_proven(f"the check “{name}” measured {', '.join(odd)} and got no number")
     if verdict.outcome is Outcome.PASS:
-        for doubt in _doubts(name, verdict, case, requirement, unseen):
+        for doubt in _doubts(name, verdict, case, targets, unseen):
             return Verdict(
                 outcome=Outcome.NOT_PROVEN,
                 reason=doubt,
@@ -69,14 +71,18 @@ def evaluate(
 
 
 def _doubts(
-    name: str, verdict: Verdict, case: Case, requirement: Requirement, unseen: Sequence[str]
+    name: str,
+    verdict: Verdict,
+    case: Case,
+    targets: Mapping[str, Target],
+    unseen: Sequence[str],
 ) -> Iterator[str]:
     for look in unseen:
         yield f"{look} was begun and never came back"
     for seen in case.observations:
         if seen.error is not None:
             yield f"{seen.probe} could not look at {seen.target}: {seen.error}"
-    for key, target in requirement.targets.items():
+    for key, target in targets.items():
         number = verdict.measured.get(key)
         if number is not None and not target.warns and not target.met_by(number):
             yield (

@@ -6,9 +6,9 @@ import ast
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from harness.lint.mistake import Mistake, at
 from harness.model import Severity
 from harness.pytest_gate.catalogue import Scenario
+from harness.pytest_gate.lint.mistake import Mistake, at
 from harness.settings import Gates, Profile
 
 _PLAIN_TAGS = {f"week{week}" for week in range(1, 11)} | {"destructive"}

@@ -1,15 +1,17 @@
-"""Drills that are invalid, that no scenario carries out, or that name an unknown fault."""
+"""Drills that are invalid, that no scenario carries out, or that name an unknown fault; faults that
+cannot be undone."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.checks import CHECKS
 from harness.faults.fault import Fault
-from harness.lint.mistake import Mistake, at
 from harness.probes import PROBES
 from harness.pytest_gate.catalogue import Scenario
+from harness.pytest_gate.lint.mistake import Mistake, at, place
 from harness.settings import flaws, line_of, parse
 from harness.settings.drills import OF_BYSTANDERS, Drill, Planned
 from harness.settings.load import Load
@@ -18,6 +20,7 @@ _FOLDER = "scenarios/drills"
 _LOADS = "scenarios/load"
 _NO_DRILL = "steady"
 _NOTICED = ("noticed_by_kubernetes_s", "noticed_by_ceph_s")
+_LIFE = ("refuse", "arm", "inject", "active", "heal", "healed")
 # Parameters that every fault gets when it is planned.
 _GIVEN = frozenset({"id", "machine"})
 
@@ -50,6 +53,16 @@ def lint(
             yield Mistake(where=f"{where}:{line}", says=f"there is no load {drill.load}")
         yield from _of_faults(where, path, drill, faults)
         yield from _of_looks(where, path, drill)
+
+
+def unhealable(faults: Mapping[str, Any], root: Path) -> Iterator[Mistake]:
+    """A fault must be able to live its whole life: above all ``arm`` its undo, and ``heal``."""
+    for name, fault in faults.items():
+        missing = [step for step in _LIFE if not callable(getattr(fault, step, None))]
+        if missing:
+            kind = fault if isinstance(fault, type) else type(fault)
+            says = f"the fault “{name}” cannot {', '.join(missing)}"
+            yield Mistake(where=place(kind, root), says=says)
 
 
 def _loads(root: Path) -> Iterator[str | Mistake]:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from harness.checks import CHECKS
 from harness.faults.kinds import FAULTS
-from harness.lint import defects, drills, faults, features, files, sentences
-from harness.lint.mistake import Mistake
 from harness.pytest_gate.catalogue import read_features
+from harness.pytest_gate.lint import defects, drills, features, files, sentences
+from harness.pytest_gate.lint.mistake import Mistake
 from harness.settings import Profile, load_gates
 
 __all__ = ["Mistake", "lint"]
@@ -38,6 +38,6 @@ def _rest(root: Path, profile: Profile) -> Iterator[Mistake]:
     yield from features.unbound(root)
     yield from sentences.lint(scenarios, root)
     yield from files.unproven(root, scenarios)
-    yield from faults.lint(FAULTS, root)
+    yield from drills.unhealable(FAULTS, root)
     yield from drills.lint(root, scenarios, FAULTS)
     yield from defects.lint(CHECKS, root)
