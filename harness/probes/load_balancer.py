@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from harness.errors import TimedOut, TransportError, Unreachable
 from harness.facts.edge import LOAD_BALANCER, Balanced
 from harness.facts.schema import dump
 from harness.model import JSON
 from harness.probes import pods
-from harness.probes.objects import listed, text
+from harness.probes.probe import Timing
 from harness.transport import Reach
+from harness.transport.objects import listed, text
 from harness.waiting import until
 
 _GIVEN_WITHIN_S = 60.0
@@ -25,6 +26,8 @@ class LoadBalancer:
     """Deploys a pod and a LoadBalancer service before it, and talks to it from outside."""
 
     name: ClassVar[str] = LOAD_BALANCER.name
+    sentence: ClassVar[str] = "a service that asks for an outside address"
+    timing: ClassVar[Timing] = Timing.ALONE
     within_s: ClassVar[float] = 150.0
 
     def targets(self, reach: Reach) -> Sequence[str]:
@@ -59,7 +62,7 @@ def _taken(services: object) -> tuple[str, ...]:
     return tuple(sorted(filter(None, given)))
 
 
-def _balanced(space: str) -> dict[str, Any]:
+def _balanced(space: str) -> dict[str, object]:
     wanted = pods.service(space, _NAME, _NAME)
     # Else a port of ours is open on every machine, and found by whoever knocks at all of them.
     only = {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from harness.errors import TransportError
 from harness.settings import Profile
@@ -64,8 +64,8 @@ HTTP, HTTPS = EntryPoint("http", 80), EntryPoint("https", 443)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Knocked:
-    """What came of knocking at TCP ports: which are open, how many refused, how many were silent.
+class PortScan:
+    """What a scan of TCP ports found: which are open, how many refused, how many were silent.
 
     A silent one did not answer at all, or the network said that it cannot be reached.
     """
@@ -111,7 +111,7 @@ class Shell(Protocol):
 class Kube(Protocol):
     """The Kubernetes API, as plain JSON objects. Paths may carry a query (``?labelSelector=…``)."""
 
-    def get(self, path: str, *, within_s: float = 10.0) -> Any:
+    def get(self, path: str, *, within_s: float = 10.0) -> object:
         """The object or list at an API path such as ``/api/v1/nodes``; raises TransportError.
 
         NotFound when the API has none there.
@@ -130,11 +130,13 @@ class Kube(Protocol):
         """
         ...
 
-    def create(self, path: str, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> Any:
+    def create(
+        self, path: str, manifest: Mapping[str, object], *, within_s: float = 10.0
+    ) -> object:
         """Post an object to a collection and return what the API made of it."""
         ...
 
-    def apply(self, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> None:
+    def apply(self, manifest: Mapping[str, object], *, within_s: float = 10.0) -> None:
         """Create the object, or bring it to this state (server-side apply)."""
         ...
 
@@ -181,8 +183,8 @@ class Fleet(Protocol):
 
     def apply(
         self,
-        tasks: Sequence[Mapping[str, Any]],
-        variables: Mapping[str, Any],
+        tasks: Sequence[Mapping[str, object]],
+        variables: Mapping[str, object],
         *,
         machines: Sequence[str],
         check: bool,
@@ -192,10 +194,10 @@ class Fleet(Protocol):
         ...
 
 
-class Outside(Protocol):
-    """The network as a stranger sees it; see ``transport.outside``."""
+class ExternalClient(Protocol):
+    """The network as a client outside the cluster sees it; see ``transport.external_client``."""
 
-    def knock(self, address: str, ports: Iterable[int]) -> Knocked:
+    def scan_ports(self, address: str, ports: Iterable[int]) -> PortScan:
         """Which of the TCP ports take a connection."""
         ...
 
@@ -237,4 +239,4 @@ class Reach:
     shell: Shell
     kube: Kube
     fleet: Fleet
-    outside: Outside
+    outside: ExternalClient

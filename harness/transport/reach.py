@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness.errors import ConfigError, Denied, Refused
 from harness.settings import Profile
+from harness.transport.objects import must
 from harness.transport.protocols import Reach
 
 _CLONE_NEWNET = 0x40000000
@@ -30,8 +31,8 @@ def connect(profile: Profile) -> Iterator[Reach]:
         enter_network(profile.access.network_namespace)
     # These load for a second, which commands that contact nothing should not wait for.
     from harness.transport.ansible import AnsibleFleet
+    from harness.transport.external_client import Network
     from harness.transport.kube import ApiKube
-    from harness.transport.outside import Network
     from harness.transport.ssh import SshShell
 
     ssh, machines = profile.access.ssh, profile.cluster().machines
@@ -105,7 +106,7 @@ def same_cluster(reach: Reach, *, undeclared: bool = False) -> None:
     declared = profile.declared_uid()
     if declared is None and undeclared:
         return
-    uid = reach.kube.get(_UID_OF)["metadata"]["uid"]
+    uid = must(reach.kube.get(_UID_OF), "metadata", "uid")
     if uid != declared:
         raise Refused(
             f"{profile.name} is declared to be cluster {declared}, but {uid} answers",

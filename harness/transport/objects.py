@@ -1,0 +1,190 @@
+"""Reading Kubernetes objects that may be odd: what is missing or null, and what is of another type.
+
+The API leaves out what is empty, or says null. A field of another type than the API gives it is
+``Odd``; ``described`` makes that a word about the one object, and goes on with the others. Sizes
+and amounts are read as the API writes them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Generic, TypeVar
+
+from harness.errors import TransportError
+from harness.facts.schema import Unknown
+
+S = TypeVar("S", covariant=True)
+T = TypeVar("T")
+Object = Mapping[str, object]
+
+
+class Odd(TransportError):
+    """A field of an object is not what the API says that it is."""
+
+
+@dataclass(frozen=True)
+class Described(Generic[S]):
+    """What was made of several objects, and of which nothing could be made (by name), and why."""
+
+    values: S
+    odd: Mapping[str, str] = field(default_factory=dict)
+
+
+def described(items: object, describe: Callable[[Object], T]) -> Described[dict[str, T]]:
+    """Each object of a list (``{"items": [...]}``) by its name, "namespace/name" where it has one.
+
+    Raises Odd when there is no list.
+    """
+    values: dict[str, T] = {}
+    odd: dict[str, str] = {}
+    for number, item in enumerate(listed(items, "items")):
+        name = name_of(item)
+        try:
+            if name is None:
+                raise Odd("it has no name")
+            values[name] = describe(part(item))
+        except Odd as error:
+            odd[name or f"object {number}"] = f"not understood: {error}"
+    return Described(values, odd)
+
+
+def each(items: object, describe: Callable[[Object], T]) -> dict[str, T | Unknown]:
+    """Each object of a list by its name; one that cannot be read is Unknown."""
+    found = described(items, describe)
+    return {**found.values, **{name: Unknown(why) for name, why in found.odd.items()}}
+
+
+def name_of(item: object) -> str | None:
+    """An object's "namespace/name", or its name alone; None when it has none."""
+    metadata = item.get("metadata") if isinstance(item, Mapping) else None
+    if not isinstance(metadata, Mapping) or not isinstance(metadata.get("name"), str):
+        return None
+    space = metadata.get("namespace")
+    return f"{space}/{metadata['name']}" if isinstance(space, str) else str(metadata["name"])
+
+
+def part(item: object, *keys: str) -> Object:
+    """The mapping below these keys; empty when it is missing or null."""
+    return _below(item, keys, dict) or {}
+
+
+def listed(item: object, *keys: str) -> Sequence[object]:
+    """The list below these keys; empty when it is missing or null."""
+    return _below(item, keys, list) or []
+
+
+def texts(item: object, *keys: str) -> dict[str, str]:
+    """The mapping of texts below these keys, such as labels; empty when there is none."""
+    found = part(item, *keys)
+    return {str(key): _of_type(it, str, (*keys, str(key))) or "" for key, it in found.items()}
+
+
+def words(item: object, *keys: str) -> list[str]:
+    """The list of texts below these keys; empty when it is missing or null."""
+    return [must({keys[-1]: it}, keys[-1]) for it in listed(item, *keys)]
+
+
+def text(item: object, *keys: str) -> str | None:
+    return _below(item, keys, str)
+
+
+def must(item: object, *keys: str) -> str:
+    """The text below these keys; Odd when it is missing."""
+    found = text(item, *keys)
+    if found is None:
+        raise Odd(f"it has no {'.'.join(keys)}")
+    return found
+
+
+def count(item: object, *keys: str, default: int = 0) -> int:
+    found = _below(item, keys, int)
+    return default if found is None else found
+
+
+def must_count(item: object, *keys: str) -> int:
+    """The number below these keys; Odd when it is missing."""
+    found = _below(item, keys, int)
+    if found is None:
+        raise Odd(f"it has no {'.'.join(keys)}")
+    return found
+
+
+def flag(item: object, *keys: str) -> bool:
+    return bool(_below(item, keys, bool))
+
+
+def epoch(item: object, *keys: str) -> float | None:
+    """A time below these keys, in UTC seconds."""
+    stamp = text(item, *keys)
+    try:
+        return datetime.fromisoformat(stamp).timestamp() if stamp else None
+    except ValueError as error:
+        raise Odd(f"{'.'.join(keys)} is no time: {stamp}") from error
+
+
+def is_ready(status: object) -> bool:
+    """Whether a pod of this status is ready and has an address."""
+    told = {text(it, "type"): text(it, "status") for it in listed(status, "conditions")}
+    return told.get("Ready") == "True" and bool(text(status, "podIP"))
+
+
+def quantity(size: str) -> int:
+    """Bytes of a size as the API writes it, ``64Mi`` or ``1G``; Odd for what is none."""
+    try:
+        return size_bytes(size)
+    except TransportError as error:
+        raise Odd(str(error)) from error
+
+
+def _below(item: object, keys: Sequence[str], kind: type[T]) -> T | None:
+    passed: list[str] = []
+    for key in keys:
+        if item is None:
+            return None
+        if not isinstance(item, Mapping):
+            raise Odd(f"{'.'.join(passed) or 'it'} is of type {type(item).__name__}")
+        item = item.get(key)
+        passed.append(key)
+    return _of_type(item, kind, keys)
+
+
+def _of_type(found: object, kind: type[T], keys: Iterable[str]) -> T | None:
+    # A truth value is an integer to Python alone.
+    odd = isinstance(found, bool) and kind is int
+    if found is None or (isinstance(found, kind) and not odd):
+        return found
+    raise Odd(f"{'.'.join(keys) or 'it'} is of type {type(found).__name__}")
+
+
+def size_bytes(text: str) -> int:
+    """Bytes of a Kubernetes quantity: ``64Mi``, ``1G``, ``128974848000m``, ``1e9``.
+
+    A part of a byte counts as a whole one, as in Kubernetes itself. TransportError for a text that
+    is no quantity, or for less than nothing.
+    """
+    size = _as_number(text)
+    if size < 0:
+        raise TransportError(f"not a size: {text!r}")
+    return math.ceil(size)
+
+
+def amount(text: str) -> float:
+    """A Kubernetes quantity as a number: ``4`` and ``3920m`` cores; TransportError for none."""
+    return float(_as_number(text))
+
+
+def _as_number(text: str) -> Decimal:
+    # The client loads for a while; a command that asks no cluster does not wait for it.
+    from kubernetes.utils.quantity import parse_quantity
+
+    try:
+        number = Decimal(parse_quantity(text))
+    except (ValueError, ArithmeticError) as error:
+        raise TransportError(f"not a quantity: {text!r}") from error
+    if not number.is_finite():
+        raise TransportError(f"not a quantity: {text!r}")
+    return number
