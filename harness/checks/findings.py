@@ -27,7 +27,7 @@ class Finding:
 
 
 def unknown(where: str, why: str) -> Finding:
-    """It cannot be told how it is there."""
+    """Why a place could not be judged: NOT PROVEN."""
     return Finding(where, why, Outcome.NOT_PROVEN)
 
 
