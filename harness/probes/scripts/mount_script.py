@@ -15,7 +15,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 # Lists the folder and reads a byte of the first file found in a few folders of it.
 READ = """
@@ -98,7 +97,7 @@ PREFIX = ".cutover-write-"
 LEFTOVER_S = 600
 
 
-def mounted(path: str, table: str) -> dict[str, Any] | None:
+def mounted(path: str, table: str) -> dict[str, object] | None:
     """What is mounted at a path, by a mount table (``/proc/self/mountinfo``): the latest of it.
 
     ``root`` is the folder of the file system that shows there; ``read_only`` says whether the mount
@@ -125,20 +124,20 @@ def plain(text: str) -> str:
     return head + "".join(chr(int(part[:3], 8)) + part[3:] for part in rest)
 
 
-def read(path: str, within_s: float) -> dict[str, Any]:
+def read(path: str, within_s: float) -> dict[str, object]:
     """What a child read below a path: ``value``, or ``error``."""
     found = from_child(READ, [path], within_s)
     return found if "error" in found else {"value": found}
 
 
-def write(path: str, folder: str, name: str, within_s: float) -> dict[str, Any]:
+def write(path: str, folder: str, name: str, within_s: float) -> dict[str, object]:
     """Whether a child could write in a folder: ``value``, or ``error``, or why it was not tried in
     ``unasked``. ``name`` is that of a folder of its own, and goes behind a common beginning."""
     known = f"PREFIX, LEFTOVER_S = {PREFIX!r}, {LEFTOVER_S}\n"
     return from_child(known + WRITE, [path, folder, PREFIX + name], within_s)
 
 
-def from_child(text: str, words: list[str], within_s: float) -> dict[str, Any]:
+def from_child(text: str, words: list[str], within_s: float) -> dict[str, object]:
     """What a child says that runs a text with these words, or ``error``."""
     command = [sys.executable, "-I", "-S", "-c", text, *words]
     child = subprocess.Popen(
@@ -157,7 +156,7 @@ def from_child(text: str, words: list[str], within_s: float) -> dict[str, Any]:
     if child.returncode:
         last = (complaint.decode(errors="replace").strip().splitlines() or ["it says nothing"])[-1]
         return {"error": last}
-    found: dict[str, Any] = json.loads(said)
+    found: dict[str, object] = json.loads(said)
     return found
 
 
