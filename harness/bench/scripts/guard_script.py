@@ -22,14 +22,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from harness.bench.scripts.disk_rules import refusals
 from harness.bench.scripts.facts_script import look
 from harness.transport.own_folder import scratch, sweep
+
+if TYPE_CHECKING:
+    from harness.bench.scripts.facts_script import Facts
 
 DEVICE, FILE = "@DEVICE@", "@FILE@"
 STOP_S = 10.0
@@ -53,7 +56,7 @@ class Stopped(Exception):
     """fio was ended before it was done."""
 
 
-def hold(recorded: dict[str, Any], before: dict[str, Any]) -> int:
+def hold(recorded: Facts, before: Facts) -> int:
     """The device that was looked at ``before``, open for us alone; Refused when it may not be.
 
     Whoever holds it keeps every file system, volume manager and OSD away until it is closed.
@@ -76,7 +79,7 @@ def hold(recorded: dict[str, Any], before: dict[str, Any]) -> int:
     return held
 
 
-def guard(recorded: dict[str, Any]) -> dict[str, Any]:
+def guard(recorded: Facts) -> Facts:
     """What fio measured on the guarded device, or why it was refused."""
     seen = look({**recorded, "exclusive": True})
     try:
@@ -94,7 +97,7 @@ def guard(recorded: dict[str, Any]) -> dict[str, Any]:
     return {**done, "seen": seen}
 
 
-def measure(recorded: dict[str, Any], held: int, folder: Path) -> dict[str, Any]:
+def measure(recorded: Facts, held: int, folder: Path) -> Facts:
     """Run fio on the open device and wait for it; Stopped when it had to be killed."""
     job, output, errors = folder / "job.fio", folder / "output.json", folder / "errors"
     # One of ours: it stays the same file when the path comes to lead elsewhere.
@@ -127,7 +130,7 @@ def measure(recorded: dict[str, Any], held: int, folder: Path) -> dict[str, Any]
 
 
 @contextlib.contextmanager
-def listening() -> Any:
+def listening() -> Iterator[list[int]]:
     """A list that fills with the signals that tell us to stop."""
     told: list[int] = []
 
@@ -142,7 +145,7 @@ def listening() -> Any:
             signal.signal(it, handler)
 
 
-def die_with(parent: int) -> Any:
+def die_with(parent: int) -> Callable[[], None]:
     """What a child calls to be killed by the kernel when its parent ends in any way."""
     libc = ctypes.CDLL(None)
 
@@ -186,7 +189,7 @@ def progress(text: str) -> None:
     sys.stdout.flush()
 
 
-def stop(token: str) -> dict[str, Any]:
+def stop(token: str) -> Facts:
     """End every guard that was given this token, and wait until it and its fio are gone."""
     found = _carrying(token)
     for process in found:
@@ -216,7 +219,7 @@ def _carrying(token: str) -> list[int]:
 
 def main() -> None:
     mode, asked = sys.argv[1], json.loads(sys.argv[2])
-    modes: dict[str, Callable[[dict[str, Any]], dict[str, Any]]]
+    modes: dict[str, Callable[[Facts], Facts]]
     modes = {"look": look, "guard": guard, "stop": lambda it: stop(it["token"])}
     try:
         answer = modes[mode](asked)
