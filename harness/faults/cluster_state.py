@@ -14,7 +14,9 @@ from harness.faults.budget import ClusterState, Margin, Pool
 from harness.faults.ceph_daemon import monitors_at
 from harness.faults.fault import Fault
 from harness.faults.model import BlastRadius
-from harness.probes import ceph, pods
+from harness.faults.pods import ALL_BUDGETS, ALL_PODS, budgets_at, pods_at
+from harness.parallel import in_each
+from harness.probes import ceph
 from harness.transport import Reach
 from harness.transport.objects import count, listed, must
 
@@ -33,7 +35,7 @@ def current_state(reach: Reach) -> ClusterState:
     ready = {name for name, well in observers.ready_nodes(reach).items() if well}
     servers = tuple(server.name for server in cluster.servers)
     # The API server there reaches its member of etcd, and that member its majority.
-    etcd = pods.in_each(servers, lambda name: observers.server_answers(reach, name, "/readyz/etcd"))
+    etcd = in_each(servers, lambda name: observers.server_answers(reach, name, "/readyz/etcd"))
     return ClusterState(
         machines=machines,
         ready=frozenset(ready & set(machines)),
@@ -56,9 +58,9 @@ def pod_margins(reach: Reach, fault: Fault) -> Sequence[Margin]:
     return tuple(
         replicas.pod_margins(
             fault.machine,
-            listed(reach.kube.get("/api/v1/pods"), "items"),
+            pods_at(reach, ALL_PODS),
             wanted,
-            listed(reach.kube.get("/apis/policy/v1/poddisruptionbudgets"), "items"),
+            budgets_at(reach, ALL_BUDGETS),
             even_all=fault.even_all,
             against_budget=fault.against_budget,
         )

@@ -21,6 +21,7 @@ from harness.facts.disks import Speed
 from harness.facts.schema import dump, read
 from harness.model import JSON
 from harness.probes.osd_disks import declared
+from harness.probes.probe import Timing
 from harness.settings import Profile, state_dir
 from harness.transport import Reach
 
@@ -31,6 +32,8 @@ class DiskBench:
     """Measures every OSD at the same time, or tells what was measured of raw disks."""
 
     name: ClassVar[str] = facts.DISK_BENCH.name
+    sentence: ClassVar[str] = "the disk for Ceph on every machine, measured at the same time"
+    timing: ClassVar[Timing] = Timing.ALONE
     within_s: ClassVar[float] = 240.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

@@ -18,6 +18,7 @@ from harness.facts.legacy import Written
 from harness.facts.mount_source import is_same
 from harness.facts.schema import Known, dump
 from harness.model import JSON
+from harness.probes.probe import Timing
 from harness.probes.scripts import mount_script
 from harness.settings import Legacy
 from harness.transport import Reach
@@ -33,6 +34,8 @@ class LegacyMount:
     """Asks each machine what is mounted, and a child there to read some of it."""
 
     name: ClassVar[str] = facts.LEGACY_MOUNT.name
+    sentence: ClassVar[str] = "the existing storage, read on every machine"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 2 * (_ANSWERS_WITHIN_S + 25)
 
     def targets(self, reach: Reach) -> Sequence[str]:

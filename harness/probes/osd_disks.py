@@ -10,6 +10,7 @@ from harness.errors import ConfigError
 from harness.facts import disks as facts
 from harness.facts.schema import Known, attempt, dump
 from harness.model import JSON, OsdDisk
+from harness.probes.probe import Timing
 from harness.settings import Profile
 from harness.transport import Reach
 
@@ -18,6 +19,8 @@ class OsdDisks:
     """Looks at the declared partition of each machine, and asks Ceph about its OSDs there."""
 
     name: ClassVar[str] = facts.OSD_DISKS.name
+    sentence: ClassVar[str] = "the disk for Ceph on every machine"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 120.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

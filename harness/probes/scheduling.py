@@ -26,6 +26,7 @@ from harness.facts.scheduling import (
 )
 from harness.facts.schema import dump
 from harness.model import JSON
+from harness.probes.probe import Timing
 from harness.transport import Reach
 from harness.transport.objects import (
     Odd,
@@ -51,6 +52,8 @@ class Scheduling:
     """Reads every node, every pod that is not done, and what binds its volumes to machines."""
 
     name: ClassVar[str] = SCHEDULING.name
+    sentence: ClassVar[str] = "what every pod needs and every node has"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 60.0
 
     def targets(self, reach: Reach) -> Sequence[str]:
