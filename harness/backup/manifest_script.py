@@ -191,7 +191,7 @@ def make(options: Said) -> int:
     try:
         making = Making(folder, header)
     except BlockingIOError:
-        return told_state({"error": "it is being made already, by somebody else"}, IMPOSSIBLE)
+        return told_state({"error": "another harness is making it already"}, IMPOSSIBLE)
     threading.Thread(target=watch, args=(options["silent_s"],), daemon=True).start()
     if not making.state["done"]:
         deadline = time.monotonic() + options["slice_s"]

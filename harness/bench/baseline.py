@@ -1,4 +1,4 @@
-"""How fast each machine's disk was when somebody said: remember this."""
+"""How fast each machine's disk was when its baseline was recorded."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def record_for_guard(
     mine = [it for it in disk.partitions if it.number == disk.number]
     if not mine:
         raise Refused(
-            f"nobody recorded which partition {disk.path} of {machine} is",
+            f"it is not recorded which partition {disk.path} of {machine} is",
             remedy="./cutover provision disk --record, then read what it wrote",
         )
     return {

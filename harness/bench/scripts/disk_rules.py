@@ -83,7 +83,7 @@ def refusals(seen: Facts, recorded: Facts) -> list[str]:
     unseen = seen.get("unseen", {})
     for what, rule in RULES.items():
         if what not in seen:
-            said.append(f"{what} could not be seen: {unseen.get(what, 'nobody looked')}")
+            said.append(f"{what} could not be seen: {unseen.get(what, 'it was not looked at')}")
             continue
         try:
             said += rule(seen[what], recorded)
@@ -187,7 +187,7 @@ def _backing(found: Fact, _: Facts) -> Iterable[str]:
 
 def _osds(found: Fact, _: Facts) -> Iterable[str]:
     if found is None:
-        yield "nobody told whether one of Ceph's OSDs uses it"
+        yield "it is not known whether one of Ceph's OSDs uses it"
     elif found:
         yield f"ceph osd metadata names {', '.join(found)}"
 

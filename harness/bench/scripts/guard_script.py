@@ -5,9 +5,9 @@
            then runs fio on what it holds: through the open file, so that no path leads elsewhere
 ``stop``   ends the guards that carry a token, and says how many there were
 
-fio is killed when its time is over, when we are told to stop, and when nobody listens any more (the
-connection was lost); the kernel kills it when we are killed. Lines of progress come first, one line
-of JSON with the result comes last. Standard library of Python 3.8 only.
+fio is killed when its time is over, when we are told to stop, and when its output has no reader
+(the connection was lost); the kernel kills it when we are killed. Lines of progress come first, one
+line of JSON with the result comes last. Standard library of Python 3.8 only.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Stopped(Exception):
 def hold(recorded: Facts, before: Facts) -> int:
     """The device that was looked at ``before``, open for us alone; Refused when it may not be.
 
-    Whoever holds it keeps every file system, volume manager and OSD away until it is closed.
+    While it is held, no file system, volume manager or OSD can take it.
     """
     said = refusals(before, recorded)
     if said:
@@ -168,7 +168,7 @@ def follow(fio: subprocess.Popen[bytes], deadline: float, told: list[int]) -> No
     while fio.poll() is None:
         events = dict(watched.poll(500))
         if events.get(sys.stdout.fileno(), 0):
-            raise Stopped("nobody listens any more")
+            raise Stopped("the harness does not listen any more")
         if told:
             raise Stopped(f"we were told to stop (signal {told[0]})")
         if time.monotonic() > deadline:
@@ -225,7 +225,7 @@ def main() -> None:
         answer = modes[mode](asked)
     except Exception as error:  # whatever it is, it is the answer
         answer = {"error": f"{type(error).__name__}: {error}"}
-    # Nobody may be there to read it: that ends nothing that still runs.
+    # The harness may be gone: that ends nothing that still runs.
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()

@@ -40,7 +40,7 @@ RIGHT = "has this client's keyring a right on OSDs? `osd 'allow r'` is enough (c
 ANSWERED = (0, -errno.EPERM, -errno.EACCES)
 NOT_THERE = (-errno.ENXIO, -errno.ENOENT, -errno.ETIMEDOUT)
 SOCKETS = ("/var/run/ceph/*-mon.*.asok", "/var/run/ceph/*/*-mon.*.asok")
-# Whatever else is asked, the monitors answer.
+# The monitors answer everything else.
 OF_MANAGERS = ("osd df", "pg ls", "crash ls-new")
 DETAILS = 20
 
@@ -52,7 +52,7 @@ class Silent(Exception):
 @functools.lru_cache(maxsize=None)  # noqa: UP033 (cache came with 3.9)
 def cluster() -> Said:
     """The connection, as the ``ceph`` program makes it; raises Silent or RuntimeError."""
-    site.main()  # for whoever runs this without: there the module is
+    site.main()  # python3 -S leaves it out: it finds the module
     try:
         import rados
     except ImportError:
@@ -337,7 +337,7 @@ def monitor() -> str:
 
 
 def report() -> Said:
-    # Whoever never gets an answer is left behind: see the end of this file.
+    # A thread that never gets an answer is left behind: see the end of this file.
     pool = ThreadPoolExecutor(1 + len(LOOKS))
     try:
         first = pool.submit(ask, "quorum_status").result(timeout=FIRST_S)

@@ -175,7 +175,7 @@ def size(path: str) -> Said:
 
 
 def stop(path: str) -> Said:
-    """Tell whoever waits for this file to end."""
+    """End a ``churn`` that watches for this file."""
     Path(path).touch()
     return {}
 
@@ -220,7 +220,9 @@ def gather(folder: str, seed: int, writer: str, files: int) -> Said:
             bad.append(f"{name} is missing")
         elif Path(f"{folder}/{name}").read_bytes() != small_file(seed, writer, number):
             bad.append(f"{name} holds other bytes")
-    bad += [f"{name} was written by nobody" for name in sorted(there)[files:]] if not bad else []
+    bad += (
+        [f"{name} was written by no machine" for name in sorted(there)[files:]] if not bad else []
+    )
     return {"right": files - len(bad), "wrong": len(bad), "first": bad[:FEW]}
 
 

@@ -3,9 +3,9 @@
 With ``FOLDER NAME`` behind, it writes instead: a folder of that name below PATH/FOLDER, and removes
 it again.
 
-A file system in user space that hangs never errs, and whoever asks it may hang with it beyond any
-signal: a child asks, and is left alone when it gives no answer. Standard library of Python 3.8
-only.
+A file system in user space that hangs never errs, and a process that asks it may hang with it
+beyond any signal: a child asks, and is left alone when it gives no answer. Standard library of
+Python 3.8 only.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ told = read and read.decode("utf-8", "backslashreplace")
 print(json.dumps({"names": names, "read": told}))
 """
 
-# Writes, renames, reads back and removes a file in a folder of its own, open to nobody else, each
-# by its open folder: no link leads elsewhere. What was killed on its way is removed by the next.
+# Writes, renames, reads back and removes a file in a folder of its own that only its owner may
+# open, each by its open folder: no link leads elsewhere. What a killed one left, the next removes.
 WRITE = """
 import contextlib, json, os, stat, sys, time
 root, folder, name = sys.argv[1:]
