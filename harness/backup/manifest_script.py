@@ -59,7 +59,7 @@ class Piece(NamedTuple):
 
 def described(root: bytes, items: list[Item]) -> Piece:
     """What a worker makes of a task."""
-    entries = [describe(root, item) for item in items]
+    entries: list[Said] = [describe(root, item) for item in items]
     sums = {
         "entries": len(entries),
         "files": sum(entry["type"] == "file" for entry in entries),

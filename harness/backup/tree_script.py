@@ -24,7 +24,7 @@ import stat
 import struct
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 MIB = 1 << 20
 SHORT_VALUE = 256  # bytes of an attribute that are kept as they are
@@ -139,7 +139,7 @@ def silent_s() -> float:
     return time.monotonic() - float(answered)
 
 
-def describe(root: bytes, item: Item) -> dict[str, Any]:
+def describe(root: bytes, item: Item) -> dict[str, object]:
     """One entry of a manifest; what cannot be read is said in it."""
     full = root if item.path == b"." else root + b"/" + item.path
     entry: dict[str, object] = {"path": told(item.path), "type": "unknown"}
