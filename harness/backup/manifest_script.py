@@ -33,8 +33,8 @@ from typing import Any, NamedTuple, NoReturn
 from harness.backup.tree_script import Item, describe, raw, silent_s, tick, to_json, told, walk
 from harness.transport import own_folder
 
-# An object of JSON: options, an entry of a manifest, or how far one is.
-Document = Any
+# JSON of ours: an entry, a state, a header, or what is asked for.
+Said = Any
 
 FORMAT = 1
 PREFIX = "cutover-manifest-"
@@ -59,7 +59,7 @@ class Piece(NamedTuple):
 
 def described(root: bytes, items: list[Item]) -> Piece:
     """What a worker makes of a task."""
-    entries: list[Document] = [describe(root, item) for item in items]
+    entries: list[Said] = [describe(root, item) for item in items]
     sums = {
         "entries": len(entries),
         "files": sum(entry["type"] == "file" for entry in entries),
@@ -70,7 +70,7 @@ def described(root: bytes, items: list[Item]) -> Piece:
     return Piece(packed(entries), items[-1].path, sums)
 
 
-def packed(entries: list[Document]) -> bytes:
+def packed(entries: list[Said]) -> bytes:
     lines = "".join([to_json(entry) + "\n" for entry in entries])
     return gzip.compress(lines.encode("ascii"), 1)
 
@@ -115,7 +115,7 @@ def pieces(
 class Making:
     """A manifest in the making: a file, and how far it is certain."""
 
-    def __init__(self, folder: Path, header: Document) -> None:
+    def __init__(self, folder: Path, header: Said) -> None:
         self.folder = folder
         path = folder / "lines.gz"
         self.file = open(path, "ab", opener=own_folder.opener)  # noqa: SIM115 (lives on)
@@ -125,9 +125,9 @@ class Making:
         self.file.seek(self.state["offset"])
         self.synced = time.monotonic()
 
-    def _found(self, header: Document) -> Document | None:
+    def _found(self, header: Said) -> Said | None:
         try:
-            state: Document = json.loads((self.folder / "state").read_text())
+            state: Said = json.loads((self.folder / "state").read_text())
         except (OSError, ValueError):
             return None
         same = {**state["header"], "started": 0} == {**header, "started": 0}
@@ -135,7 +135,7 @@ class Making:
         certain = os.fstat(self.file.fileno()).st_size >= state["offset"]
         return state if same and young and certain else None
 
-    def _begun(self, header: Document) -> Document:
+    def _begun(self, header: Said) -> Said:
         self.file.truncate(0)
         first = packed([header])
         self.file.write(first)
@@ -169,7 +169,7 @@ class Making:
         self.synced = time.monotonic()
 
 
-def make(options: Document) -> int:
+def make(options: Said) -> int:
     """Go on with a manifest for ``slice_s`` seconds; the exit status."""
     tick()
     root = os.fsencode(options["root"])
@@ -191,7 +191,7 @@ def make(options: Document) -> int:
     try:
         making = Making(folder, header)
     except BlockingIOError:
-        return told_state({"error": "it is being made already, by somebody else"}, IMPOSSIBLE)
+        return told_state({"error": "another harness is making it already"}, IMPOSSIBLE)
     threading.Thread(target=watch, args=(options["silent_s"],), daemon=True).start()
     if not making.state["done"]:
         deadline = time.monotonic() + options["slice_s"]
@@ -210,7 +210,7 @@ def make(options: Document) -> int:
     return told_state(making.state, status if making.state["done"] else UNFINISHED)
 
 
-def told_state(state: Document, status: int) -> int:
+def told_state(state: Said, status: int) -> int:
     sys.stdout.write(json.dumps(state) + "\n")
     sys.stdout.flush()
     return status
@@ -225,7 +225,7 @@ def watch(limit_s: float) -> NoReturn:
     os._exit(told_state({"error": text}, STALLED))
 
 
-def fetch(options: Document) -> int:
+def fetch(options: Said) -> int:
     """Print a piece of a manifest, as a text in base64; an empty one behind its end."""
     own_folder.check(options["folder"])
     path = Path(options["folder"]) / "lines.gz"
@@ -236,7 +236,7 @@ def fetch(options: Document) -> int:
     return 0
 
 
-def drop(options: Document) -> int:
+def drop(options: Said) -> int:
     """Remove a manifest."""
     shutil.rmtree(options["folder"], ignore_errors=True)
     return told_state({}, 0)

@@ -23,8 +23,9 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
 from typing import Any
 
-# JSON of Ceph's own commands, or made of it; what is odd in it is this item's error.
+# JSON of Ceph's, or made of it: where it is not as described, its item says so.
 Said = Any
+
 CONNECT_S = 8
 # A client that is connected to a monitor without a quorum waits past its own limit.
 FIRST_S = 15.0
@@ -39,7 +40,7 @@ RIGHT = "has this client's keyring a right on OSDs? `osd 'allow r'` is enough (c
 ANSWERED = (0, -errno.EPERM, -errno.EACCES)
 NOT_THERE = (-errno.ENXIO, -errno.ENOENT, -errno.ETIMEDOUT)
 SOCKETS = ("/var/run/ceph/*-mon.*.asok", "/var/run/ceph/*/*-mon.*.asok")
-# Whatever else is asked, the monitors answer.
+# The monitors answer everything else.
 OF_MANAGERS = ("osd df", "pg ls", "crash ls-new")
 DETAILS = 20
 
@@ -51,7 +52,7 @@ class Silent(Exception):
 @functools.lru_cache(maxsize=None)  # noqa: UP033 (cache came with 3.9)
 def cluster() -> Said:
     """The connection, as the ``ceph`` program makes it; raises Silent or RuntimeError."""
-    site.main()  # for whoever runs this without: there the module is
+    site.main()  # python3 -S leaves it out: it finds the module
     try:
         import rados
     except ImportError:
@@ -238,7 +239,7 @@ def banner(host: str, port: int) -> str | None:
     return None if said.startswith(b"ceph ") else f"{where}: not a daemon of Ceph"
 
 
-def unheard(osd: Said, complaint: str) -> dict[str, Said]:
+def unheard(osd: Said, complaint: str) -> Said:
     """An OSD that did not answer: is it gone, or may this client only not ask it?"""
     why = [banner(*address) for address in addresses(osd)]
     refused = [each for each in why if each]
@@ -247,7 +248,7 @@ def unheard(osd: Said, complaint: str) -> dict[str, Said]:
     return {"error": f"{complaint}, though it runs: {RIGHT}"}
 
 
-def told_version(osd: Said) -> dict[str, Said]:
+def told_version(osd: Said) -> Said:
     """Whether an OSD answers ``ceph tell osd.N version``: the complaint if it does not."""
     command = json.dumps({"prefix": "version", "format": "json"})
     status, _, complaint = cluster().osd_command(osd["osd"], command, b"")
@@ -297,7 +298,7 @@ LOOKS: dict[str, tuple[Said, str]] = {
 }
 
 
-def item(keep: Said, said: Said) -> dict[str, Said]:
+def item(keep: Said, said: Said) -> Said:
     """The part of an answer that is kept, or why it is not understood."""
     try:
         return {"value": keep(said)}
@@ -307,7 +308,7 @@ def item(keep: Said, said: Said) -> dict[str, Said]:
         return {"error": f"not understood: {type(error).__name__} {error}"}
 
 
-def look(name: str) -> dict[str, Said]:
+def look(name: str) -> Said:
     keep, what = LOOKS[name]
     try:
         return item(keep, ask(what))
@@ -335,8 +336,8 @@ def monitor() -> str:
     return "no monitor answers on it"
 
 
-def report() -> dict[str, Said]:
-    # Whoever never gets an answer is left behind: see the end of this file.
+def report() -> Said:
+    # A thread that never gets an answer is left behind: see the end of this file.
     pool = ThreadPoolExecutor(1 + len(LOOKS))
     try:
         first = pool.submit(ask, "quorum_status").result(timeout=FIRST_S)

@@ -31,7 +31,7 @@ def sparse() -> bytes:
     return hashlib.shake_128(b"before the hole").digest(4096)
 
 
-def adorn(folder: str, group: int) -> object:
+def adorn(folder: str, group: int) -> dict[str, object]:
     """Make one of each kind of thing that a file system must keep; what a reader has to see."""
     at = Path(folder)
     for path in (at, at / "names", at / "sticky"):
@@ -75,7 +75,7 @@ def adorn(folder: str, group: int) -> object:
     }
 
 
-def describe(folder: str) -> object:
+def describe(folder: str) -> dict[str, str]:
     """The same things, as they are seen here; an error of one of them is what is seen of it."""
     at = Path(folder)
     looks: dict[str, Callable[[], str]] = {

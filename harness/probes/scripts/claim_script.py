@@ -25,7 +25,7 @@ from typing import Any
 
 from harness.probes.scripts.claim_kinds_script import adorn, describe, words
 
-# What a role says, as JSON.
+# What a role says, as JSON; ``harness.facts.claims`` has its types.
 Said = Any
 
 BLOCK = 64 * 1024
@@ -175,7 +175,7 @@ def size(path: str) -> Said:
 
 
 def stop(path: str) -> Said:
-    """Tell whoever waits for this file to end."""
+    """End a ``churn`` that watches for this file."""
     Path(path).touch()
     return {}
 
@@ -220,7 +220,9 @@ def gather(folder: str, seed: int, writer: str, files: int) -> Said:
             bad.append(f"{name} is missing")
         elif Path(f"{folder}/{name}").read_bytes() != small_file(seed, writer, number):
             bad.append(f"{name} holds other bytes")
-    bad += [f"{name} was written by nobody" for name in sorted(there)[files:]] if not bad else []
+    bad += (
+        [f"{name} was written by no machine" for name in sorted(there)[files:]] if not bad else []
+    )
     return {"right": files - len(bad), "wrong": len(bad), "first": bad[:FEW]}
 
 
@@ -283,7 +285,7 @@ def fill(path: str, seed: int, until_bytes: int) -> Said:
     Quotas are hidden from a listing of attributes: this one is asked for by its name.
     """
     try:
-        quota: Said = int(os.getxattr(Path(path).parent, QUOTA))
+        quota: int | str = int(os.getxattr(Path(path).parent, QUOTA))
     except OSError as error:
         quota = words(error)
     began, ended = time.monotonic(), ""
@@ -327,7 +329,7 @@ ROLES: dict[str, Callable[..., Said]] = {
 }
 
 
-def item(role: Callable[..., Said], argument: dict[str, Said]) -> dict[str, Said]:
+def item(role: Callable[..., Said], argument: dict[str, object]) -> Said:
     """What a role says; what the file system refused is told from what went wrong here."""
     try:
         return {"value": role(**argument)}
@@ -344,7 +346,7 @@ def main() -> None:
     """Do one role with each argument of a list, each within a deadline of its own."""
     role, within_s, arguments = sys.argv[1], float(sys.argv[2]), json.loads(sys.argv[3])
 
-    def give_up(*_: Said) -> None:
+    def give_up(*_: object) -> None:
         raise TimeoutError(f"not done within {within_s:g} s")
 
     os.umask(0)
