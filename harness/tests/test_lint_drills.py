@@ -177,5 +177,5 @@ def test_a_drill_that_nobody_carries_out_and_one_without_a_file_are_found(tmp_pa
 
 
 def test_every_drill_that_the_requirement_names_is_there_and_right() -> None:
-    assert set(drill_names()) == set(REQUIRED)
+    assert set(REQUIRED) <= set(drill_names())
     assert list(lint(ROOT, read_features(), FAULTS)) == []
