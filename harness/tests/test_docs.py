@@ -1,0 +1,192 @@
+"""What README, CONTRIBUTING and ``docs/`` say is true: commands, links, status, and the site."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from harness.cli import app
+from harness.settings import ROOT, load_gates
+from harness.settings.drills import drill_names
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+CUTOVER = "./cutover"
+CONTABO = "scenarios/clusters/contabo.yaml"
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda it: it.relative_to(ROOT).as_posix())
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A command that a page shows, and the lines that it says are printed."""
+
+    words: tuple[str, ...]
+    prints: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return shlex.join(self.words)
+
+
+def shown(page: Path) -> Iterator[Shown]:
+    """Every command of a page's ``console`` blocks, and those of the project set in a sentence."""
+    text = page.read_text(encoding="utf-8")
+    for block in re.findall(r"^```console\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        assert block.startswith("$ "), f"a console block begins with a command: {block}"
+        for typed in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, *prints = typed.splitlines()
+            yield Shown(tuple(shlex.split(command)), tuple(prints))
+    for command in re.findall(r"`(\./cutover [^`…]+)`", text):
+        yield Shown(tuple(shlex.split(command)))
+
+
+def runs_anywhere(words: tuple[str, ...]) -> bool:
+    """True for a command that needs no cluster, no lab, and only reads."""
+    match words:
+        case (_, "lint") | (_, "drill", "--list"):
+            return True
+        case (_, "plan", what, *_):
+            return what.isdigit()
+        case (_, "doctor", "--cluster", cluster):
+            return cluster == CONTABO  # it ends at what is not filled in
+    return "--help" in words
+
+
+# Each once, with all that a page says it prints.
+RUN = {
+    str(it): it
+    for it in sorted((it for page in PAGES for it in shown(page)), key=lambda it: len(it.prints))
+    if runs_anywhere(it.words)
+}
+
+
+@each_page
+def test_every_command_shown_exists_with_its_options(page: Path) -> None:
+    for it in shown(page):
+        program, *words = it.words
+        if program != CUTOVER:
+            assert it.words[:3] == (".venv/bin/python", "-m", "mkdocs"), it
+            continue
+        command: Any = get_command(app)
+        while words and words[0] in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0)]
+        assert not hasattr(command, "commands"), f"{it}: there is no such command"
+        given = {word for word in words[: [*words, "--"].index("--")] if word.startswith("--")}
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert given <= known | {"--help"}, it
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("it", RUN.values(), ids=str)
+def test_a_command_that_needs_no_cluster_prints_what_the_page_shows(
+    it: Shown, tmp_path: Path
+) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "harness", *it.words[1:]],
+        cwd=ROOT,
+        env=os.environ | {"HOME": str(tmp_path), "PYTHONPATH": _path(), "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "Traceback" not in ran.stderr
+    assert ran.returncode in (0, 2), ran.stderr
+    lines = iter(ran.stdout.splitlines())
+    for line in it.prints:
+        assert line in ("", "…") or line in lines, f"{line!r} is not in {ran.stdout}"
+
+
+def test_commands_that_a_reader_can_try_without_a_cluster_are_shown() -> None:
+    assert {words[1] for words in (it.words for it in RUN.values())} >= {
+        "lint",
+        "plan",
+        "doctor",
+        "drill",
+    }
+
+
+def test_the_gate_that_readme_shows_has_the_titles_of_the_gate_files() -> None:
+    titles = {it.id: it.title for it in load_gates().requirements}
+    rows = re.findall(r"^✓ (\S+) +Proven +(.+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert len(rows) >= 3
+    assert {(name, titles[name]) for name, _ in rows} == set(rows)
+
+
+def test_readme_gives_every_requirement_and_every_drill_one_status() -> None:
+    rows = _status()
+    requirements = [name for row in rows.values() for name in re.findall(r"\bW\d+-[A-Z-]+", row)]
+    drills = [name for row in rows.values() for name in re.findall(r"`([a-z0-9-]+)`", row)]
+    drills.remove("lab-full")
+    assert sorted(requirements) == sorted(it.id for it in load_gates().requirements)
+    assert sorted(drills) == sorted(drill_names())
+
+
+def test_readme_calls_built_what_the_gate_files_call_built() -> None:
+    rows = _status()
+    for it in load_gates().requirements:
+        (status,) = (status for status, row in rows.items() if re.search(rf"{it.id}\b(?!-)", row))
+        assert status.startswith("Not built") is it.planned, it.id
+        assert status.startswith("Built in part") is bool(it.missing), it.id
+
+
+def test_readme_stays_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_every_link_leads_to_a_file(name: str) -> None:
+    links = re.findall(r"\]\(([^)]+)\)", (ROOT / name).read_text(encoding="utf-8"))
+    assert links
+    assert [it for it in links if "://" not in it and not (ROOT / it).exists()] == []
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning_and_asks_no_other_host(tmp_path: Path) -> None:
+    build = ["mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    ran = subprocess.run(
+        [sys.executable, "-m", *build],
+        cwd=ROOT,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    fetched = re.compile(r"<(?:script|img|iframe|link)\b[^>]+(?:src|href)=\"https?://")
+    pages = {it.relative_to(tmp_path).as_posix(): it.read_text() for it in tmp_path.rglob("*.html")}
+    assert [name for name, text in pages.items() if fetched.search(text)] == []
+    found = json.loads((tmp_path / "search/search_index.json").read_text())["docs"]
+    texts = {it["location"]: it["title"] + it["text"] for it in found}
+    for page, word in {
+        "reference/commands.html#cutover-gate": "--allow-disruption",
+        "reference/profile.html#kubernetes": "etcd_tools_image",
+        "reference/requirements.html#w1-etcd": "wal_fsync_p99_ms",
+        "reference/checks.html#harnesschecksclockspy": "every clock follows its source",
+        "reference/faults.html#lose-packets": "percent",
+        "reference/drills.html#lose-machine": "power-off",
+        "reference/permissions.html#cutover-drills": "leases",
+    }.items():
+        assert word in texts[page], page
+
+
+def _status() -> dict[str, str]:
+    """The rows of README's status table, by their first cell."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = text.partition("| Status |")[2].partition("\n\n")[0]
+    rows = [line.strip("|").split("|", 1) for line in table.splitlines()[2:]]
+    return {status.strip(): row for status, row in rows}
+
+
+def _path() -> str:
+    return os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
