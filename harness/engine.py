@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from harness.drill.session import DRILLS, LEDGER, SOAK, Drilling, DrillOutcome
+from harness.drill.service import DRILLS, LEDGER, SOAK, Drilling, DrillOutcome
 from harness.errors import HarnessError, NotProven, Refused, Unhealed
 from harness.gate import Completed, Ruling, Trail
 from harness.model import JSON, Observation, Outcome

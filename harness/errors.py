@@ -11,7 +11,10 @@
     │   ├── NotFound           the API has no such object
     │   ├── Conflict           the API's object is another than we thought
     │   ├── Denied             the other side refused us (login, permission, certificate)
-    │   └── HostKeyUnknown     the machine is not the one that was pinned
+    │   ├── HostKeyUnknown     the machine is not the one that was pinned
+    │   ├── ScriptNotRun       a place has no python3 that runs our script
+    │   ├── ScriptFailed       our script ran there, and ended without an answer
+    │   └── Garbled            an answer came that cannot be understood
     ├── InjectFailed           a fault could not be injected as it should
     ├── LabError               the embedded lab could not be built, started or stopped
     ├── NotProven              something could not be judged
@@ -78,6 +81,18 @@ class Denied(TransportError):
 
 class HostKeyUnknown(TransportError):
     """The machine that answered is not the one whose host key was pinned."""
+
+
+class ScriptNotRun(TransportError):
+    """A machine or a pod has no python3, or one that is too old to run our script."""
+
+
+class ScriptFailed(TransportError):
+    """Our script ran, and ended without an answer: its status and its words say why."""
+
+
+class Garbled(TransportError):
+    """An answer came, and it is not what was asked for."""
 
 
 class InjectFailed(HarnessError):

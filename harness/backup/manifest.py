@@ -16,18 +16,18 @@ from typing import Any, TypeAlias
 
 from harness.backup import manifest_script as script
 from harness.backup import tree_script as tree_script
-from harness.backup.ship import as_script
-from harness.errors import NotProven, TimedOut, TransportError, Unreachable
-from harness.transport import Completed, Shell
+from harness.errors import Garbled, NotProven, TimedOut, Unreachable
+from harness.transport import Shell
 from harness.transport import own_folder as own_folder
+from harness.transport.remote_script import RemoteScript, Reply
 
 Entry: TypeAlias = Mapping[str, Any]
 Told: TypeAlias = Callable[[Mapping[str, int]], None]
 
-SCRIPT = as_script(tree_script, own_folder, script)
-_PYTHON = ("nice", "python3", "-I", "-S", "-")
+SCRIPT = RemoteScript(tree_script, own_folder, script, nice=True)
+_ANSWERED = (script.WHOLE, script.DOUBTFUL, script.UNFINISHED, script.IMPOSSIBLE, script.STALLED)
 # In a folder that only root can write in: names in /var/tmp can be guessed, and taken before us.
-_FOLDERS = "/var/lib/cutover-manifests"
+FOLDERS = "/var/lib/cutover-manifests"
 SLICE_S = 30.0
 # Files that are being read when a slice is over are read to their end: the largest counts.
 _CALL_S = 3600.0
@@ -68,13 +68,13 @@ class Making:
                 "silent_s": self.silent_s,
                 "workers": WORKERS,
             }
-            done = self._ask("make", options, within_s=_CALL_S)
-            state = self._parsed(done)
-            if done.status in (script.WHOLE, script.DOUBTFUL):
+            told = self._ask("make", options, within_s=_CALL_S)
+            state = told.value
+            if told.status in (script.WHOLE, script.DOUBTFUL):
                 sums: Mapping[str, int] = state["sums"]
                 return sums
-            if done.status != script.UNFINISHED:
-                kind = TimedOut if done.status == script.STALLED else Unreachable
+            if told.status != script.UNFINISHED:
+                kind = TimedOut if told.status == script.STALLED else Unreachable
                 raise kind(f"{self.tree.machine}, {self.tree.root}: {state['error']}")
             tell(state["sums"])
 
@@ -88,29 +88,18 @@ class Making:
 
     def _piece(self, offset: int) -> bytes:
         options = {"offset": offset, "bytes": _PIECE}
-        done = self._ask("fetch", options, within_s=120.0)
+        told = self._ask("fetch", options, within_s=120.0)
         try:
-            return base64.b64decode(done.stdout, validate=False)
-        except ValueError as error:
-            raise TransportError(f"{self.tree.machine}: a piece is garbled: {error}") from error
+            return base64.b64decode(told.value, validate=True)
+        except (TypeError, ValueError) as error:
+            raise Garbled(f"{self.tree.machine}: a piece is garbled: {error}") from error
 
-    def _ask(self, word: str, options: Mapping[str, Any], *, within_s: float) -> Completed:
-        folder = f"{_FOLDERS}/{script.PREFIX}{self.name}"
-        argument = json.dumps({"folder": folder, **options})
-        argv = (*_PYTHON, word, argument)
-        done = self.shell.run(self.tree.machine, argv, stdin=SCRIPT, within_s=within_s)
-        if not done.stdout:
-            said = done.stderr.strip()[-300:]
-            raise Unreachable(f"{self.tree.machine}: python3 ended with {done.status}: {said}")
-        return done
-
-    def _parsed(self, done: Completed) -> Mapping[str, Any]:
-        try:
-            state: Mapping[str, Any] = json.loads(done.stdout)
-        except ValueError as error:
-            said = f"{done.stdout[-200:]!r} {done.stderr[-200:]}"
-            raise TransportError(f"{self.tree.machine}: garbled: {said}") from error
-        return state
+    def _ask(self, word: str, options: Mapping[str, Any], *, within_s: float) -> Reply[Any]:
+        folder = f"{FOLDERS}/{script.PREFIX}{self.name}"
+        asked = {"folder": folder, **options}
+        return SCRIPT.on(
+            self.shell, self.tree.machine, word, asked, within_s=within_s, statuses=_ANSWERED
+        )
 
 
 class _Pieces(io.RawIOBase):

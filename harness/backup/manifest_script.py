@@ -13,7 +13,6 @@ Exit status of make: 0 whole, 1 whole with errors or changes meanwhile, 2 it can
 from __future__ import annotations
 
 import base64
-import contextlib
 import ctypes
 import fcntl
 import gzip
@@ -176,10 +175,10 @@ def make(options: dict[str, Any]) -> int:
     folder = Path(options["folder"])
     try:
         own_folder.make(str(folder.parent))
+        own_folder.sweep(str(folder.parent), PREFIX, RESUMABLE_S)
         own_folder.make(str(folder))
     except OSError as error:
         return told_state({"error": str(error)}, IMPOSSIBLE)
-    sweep(folder)
     header = {
         "manifest": FORMAT,
         "root": options["root"],
@@ -223,22 +222,14 @@ def watch(limit_s: float) -> NoReturn:
     os._exit(told_state({"error": text}, STALLED))
 
 
-def sweep(mine: Path) -> None:
-    """Remove what was left behind by others, long ago."""
-    for left in mine.parent.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):
-            if left != mine and time.time() - left.stat().st_mtime > RESUMABLE_S:
-                shutil.rmtree(left)
-
-
 def fetch(options: dict[str, Any]) -> int:
-    """Print a piece of a manifest, in base64; an empty one behind its end."""
+    """Print a piece of a manifest, as a text in base64; an empty one behind its end."""
     own_folder.check(options["folder"])
     path = Path(options["folder"]) / "lines.gz"
     with open(path, "rb", opener=own_folder.opener) as file:
         file.seek(options["offset"])
         piece = file.read(options["bytes"])
-    sys.stdout.write(base64.b64encode(piece).decode() + "\n")
+    sys.stdout.write(json.dumps(base64.b64encode(piece).decode()) + "\n")
     return 0
 
 
@@ -251,3 +242,7 @@ def drop(options: dict[str, Any]) -> int:
 def main() -> NoReturn:
     word, options = sys.argv[1], json.loads(sys.argv[2])
     sys.exit({"make": make, "fetch": fetch, "drop": drop}[word](options))
+
+
+if __name__ == "__main__":
+    main()

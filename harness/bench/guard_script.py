@@ -20,7 +20,6 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -30,11 +29,12 @@ from typing import Any
 
 from harness.bench.decision import refusals
 from harness.bench.facts_script import look
+from harness.transport.own_folder import scratch, sweep
 
 DEVICE, FILE = "@DEVICE@", "@FILE@"
 STOP_S = 10.0
 # On the system's disk, as etcd is; /tmp may be memory.
-PLACE = "/var/tmp"
+PLACE, PREFIX = "/var/tmp", "cutover-bench-"
 PR_SET_PDEATHSIG = 1
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 # What must be the same before and after it was opened, whatever the record says.
@@ -84,7 +84,8 @@ def guard(recorded: dict[str, Any]) -> dict[str, Any]:
     except Refused as no:
         return {"refused": no.why, "seen": seen}
     try:
-        with tempfile.TemporaryDirectory(prefix="cutover-bench-", dir=PLACE) as folder:
+        sweep(PLACE, PREFIX)
+        with scratch(PLACE, PREFIX) as folder:
             done = measure(recorded, held, Path(folder))
     except Stopped as why:
         return {"stopped": str(why), "seen": seen}

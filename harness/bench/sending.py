@@ -1,28 +1,16 @@
-"""The guard as one text, to be sent to a machine's python3, and its answers."""
+"""The guard on a machine, and its answers."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-from harness.errors import TransportError, Unreachable
-from harness.transport import Reach
-from harness.transport.sent import one_text
+from harness.bench import decision, facts_script, guard_script
+from harness.errors import TransportError
+from harness.transport import Reach, own_folder
+from harness.transport.remote_script import RemoteScript
 
-_PARTS = ("decision", "facts_script")
-_PYTHON = ("python3", "-I", "-S", "-")
-
-
-def script() -> str:
-    """The guard with the modules it imports: the machine needs python3 and nothing of ours."""
-    parts = {f"harness.bench.{name}": _source(name) for name in _PARTS}
-    return one_text(_source("guard_script"), parts)
-
-
-def _source(name: str) -> str:
-    return Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+GUARD = RemoteScript(decision, facts_script, own_folder, guard_script)
 
 
 def ask(
@@ -38,17 +26,8 @@ def ask(
 
     ``hear`` is told each line that comes before the answer, while it comes.
     """
-    argv = (*_PYTHON, mode, json.dumps(about))
-    done = reach.shell.run(machine, argv, stdin=script(), within_s=within_s, hear=hear)
-    if done.status != 0:
-        raise Unreachable(
-            f"{machine}: the guard ended with {done.status}: {done.stderr[-300:]}",
-            remedy=f"is python3 (3.8 or newer) installed on {machine}?",
-        )
-    try:
-        answer: dict[str, Any] = json.loads(done.stdout.strip().rpartition("\n")[2])
-    except ValueError as error:
-        raise TransportError(f"{machine}: garbled: {done.stdout[-200:]!r}") from error
+    told = GUARD.on(reach.shell, machine, mode, about, within_s=within_s, hear=hear)
+    answer: dict[str, Any] = told.value
     if "error" in answer:
         raise TransportError(f"{machine}: the guard broke: {answer['error']}")
     return answer

@@ -12,7 +12,13 @@ import typer
 
 from harness.checks import CHECKS
 from harness.commands.output import AsJson, Cluster, say, say_json
-from harness.drill.mending import Mended, mend_journal, mend_left, sweep_namespaces
+from harness.drill.recovery import (
+    Mended,
+    mend_journal,
+    mend_left,
+    sweep_folders,
+    sweep_namespaces,
+)
 from harness.errors import ConfigError, HarnessError
 from harness.gate import Trail
 from harness.model import Exit
@@ -39,8 +45,8 @@ def heal(
 ) -> None:
     """Take back every fault that is still there: from the journals, and from what is found.
 
-    Also removes the namespaces that killed runs left, with their claims and volumes; those of runs
-    that are under way stay.
+    Also removes the namespaces that killed runs left, with their claims and volumes, and what
+    killed scripts left on machines; those of runs that are under way stay.
 
     Example: ./cutover heal --cluster contabo
 
@@ -60,6 +66,7 @@ def heal(
                 mended += _mend_run(folder, profile, reach, unread)
             except Exception as error:  # one bad journal does not stop the others
                 unread.append(f"{folder.name}: {_in_words(error)}")
+        mended += sweep_folders(reach)
         # Last: to see that their owners are gone takes a while.
         mended += sweep_namespaces(reach, _said)
     if named is not None:

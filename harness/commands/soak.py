@@ -14,7 +14,7 @@ from harness.commands.output import AllowDisruption, AsJson, Cluster, say, say_j
 from harness.commands.running import run_features
 from harness.drill.schedule import shrunk
 from harness.errors import NotProven
-from harness.faults.permit import may_disrupt
+from harness.faults.preflight import may_disrupt
 from harness.model import Exit
 from harness.record.history import chosen_turns, run_folder
 from harness.settings import ROOT, load_profile

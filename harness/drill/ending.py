@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from harness.drill.writing import Books
+from harness.drill.ledger_health import Books
 from harness.errors import HarnessError, Unhealed
 
 BY_HAND = "stopped by hand"

@@ -76,7 +76,7 @@ class NoLoad:
     def go_on(self, seconds: float) -> None:
         """There is nothing that could."""
 
-    def outcome(self, *, whole: bool = False) -> JSON:  # noqa: ARG002 (nothing, either way)
+    def outcome(self, *, whole: bool = False) -> JSON:
         return None
 
 

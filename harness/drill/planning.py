@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from harness.drill.conduct import LEDGER_SPACE, machines_of, plan, sketch
+from harness.drill.runner import LEDGER_SPACE, machines_of, plan, sketch
 from harness.errors import HarnessError
-from harness.faults import keeper, line
+from harness.faults import reachability, undo_store
 from harness.faults.budget import Margin, margins
+from harness.faults.cluster_state import current_state, pod_margins
 from harness.faults.fault import Fault
 from harness.faults.permissions import DISRUPTION
-from harness.faults.standing import standing, without
 from harness.faults.swarm_budget import swarm_margins
 from harness.ledger.permissions import LEDGER
 from harness.load.aim import aimed, why_none
@@ -25,7 +25,7 @@ from harness.transport import Reach
 from harness.transport.reading import reading
 
 # The programs that plan sends to machines only read.
-_SCRIPTS = (ceph.SCRIPT, swarm.SCRIPT, keeper.AGENT, line.ASKING)
+_SCRIPTS = (ceph.SCRIPT, swarm.SCRIPT, undo_store.AGENT, reachability.ASKING)
 _LEASE_S = 30.0
 
 
@@ -72,9 +72,9 @@ def _fault(fault: Fault, reach: Reach) -> dict[str, Any]:
     place, commands = fault.undo(reach)
     later = getattr(fault, "namespace", None) == LEDGER_SPACE
     try:
-        sums = [str(it) for it in margins(standing(reach), fault.machine, fault.takes)]
+        sums = [str(it) for it in margins(current_state(reach), fault.machine, fault.blast_radius)]
         sums += [str(it) for it in swarm_margins(reach, fault)]
-        sums += _of_pods(without(reach, fault))
+        sums += _of_pods(pod_margins(reach, fault))
     except HarnessError as error:
         sums = [f"not known: {str(error).partition(chr(10))[0]}"]
     return {

@@ -23,13 +23,13 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from harness.drill.conduct import Stage, break_once, fault_of
 from harness.drill.ending import BY_HAND, how_it_ended, in_words
-from harness.drill.footprint import footprint
+from harness.drill.ledger_health import Books, writing_again
 from harness.drill.loads import Load, Mark, marking
+from harness.drill.resource_usage import footprint
+from harness.drill.runner import Stage, break_once, fault_of
+from harness.drill.safety_monitor import watching
 from harness.drill.schedule import Turn
-from harness.drill.watch import watching
-from harness.drill.writing import Books, writing_again
 from harness.errors import Refused, TimedOut, Unhealed
 from harness.model import JSON
 from harness.settings.soaks import Soak

@@ -1,7 +1,8 @@
-"""Faults: ways to break one thing on purpose, each with what takes it back.
+"""Faults: ways to break one thing on purpose, each with what undoes it.
 
-``model`` and ``fault`` say what one is, ``life`` leads it from its arming to the proof that it is
-gone, ``keeper`` keeps its undo where it is needed, ``seen`` and ``line`` are how others see a
-machine, ``budget`` and ``replicas`` say what may be broken, ``permit`` and ``lease`` by whom.
-``kinds`` has the faults themselves.
+``fault`` and ``model`` define a fault as data, ``fault_lifecycle`` leads one from its arming to the
+proof that it is gone, and ``undo_store`` keeps its undo where it runs. ``observers`` and
+``reachability`` look at a machine from outside. ``budget``, ``replicas`` and ``swarm_budget`` have
+the arithmetic of what may be broken, ``preflight`` asks it, and ``disruption_lock`` keeps two
+harnesses apart. ``kinds`` has the faults themselves.
 """

@@ -6,9 +6,9 @@ from abc import ABC
 from random import Random
 from typing import ClassVar, Self
 
-from harness.faults import seen
+from harness.faults import observers
 from harness.faults.fault import Fault
-from harness.faults.model import EVERYTHING, Takes
+from harness.faults.model import EVERYTHING, BlastRadius
 from harness.transport import Reach
 
 
@@ -20,20 +20,20 @@ class Booting(Fault, ABC):
     last of their containers had started before the fault, by the machine's own clock.
     """
 
-    takes: ClassVar[frozenset[Takes]] = EVERYTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
     gone_within_s: ClassVar[float] = 300.0
     at_once: ClassVar[bool] = False
 
     started: str = ""
 
-    def resolved(self, reach: Reach, draw: Random) -> Self:  # noqa: ARG002 (nothing is drawn)
-        last = max(seen.started(reach, self.machine), default="")
+    def resolved(self, reach: Reach, draw: Random) -> Self:
+        last = max(observers.started(reach, self.machine), default="")
         return self.model_copy(update={"started": last})
 
     def healed(self, reach: Reach) -> bool:
         """The machine answers and is Ready, and no container of before is said to run there."""
         return (
-            seen.answers_peer(reach, self.machine)
-            and seen.is_ready(reach, self.machine)
-            and all(it > self.started for it in seen.started(reach, self.machine))
+            observers.answers_peer(reach, self.machine)
+            and observers.is_ready(reach, self.machine)
+            and all(it > self.started for it in observers.started(reach, self.machine))
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from harness.faults.model import Takes
+from harness.faults.model import BlastRadius
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +22,11 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class ClusterState:
     """What stands of a cluster before a fault; machines are named.
 
-    ``monitors`` and ``osds`` of a cluster without Ceph are empty, and so are ``pools``.
+    ``monitors`` and ``osds`` of a cluster without Ceph are empty, and so are ``pools``. A monitor
+    whose machine is not known has its own name.
     ``osds_silent`` are OSDs that Ceph calls up and that do not answer: they hold no copy, and are
     not among ``osds_up``. ``unclean`` counts placement groups that are not active and clean.
     """
@@ -67,54 +68,64 @@ def majority(members: int) -> int:
     return members // 2 + 1
 
 
-def margins(standing: Standing, machine: str, takes: frozenset[Takes]) -> Iterator[Margin]:
+def margins(
+    state: ClusterState, machine: str, blast_radius: frozenset[BlastRadius]
+) -> Iterator[Margin]:
     """The arithmetic for a fault that takes these things from one machine."""
-    others_ready = len(standing.machines) - 1
+    others_ready = len(state.machines) - 1
     yield Margin(
         what="machines that are ready",
-        have=len(standing.ready),
+        have=len(state.ready),
         # Whatever is taken from a machine, it is the one that may be broken: whoever breaks a
         # second one breaks the cluster's own promise.
-        lose=int(bool(takes) and machine in standing.ready),
-        need=others_ready if takes else len(standing.machines),
+        lose=int(bool(blast_radius) and machine in state.ready),
+        need=others_ready if blast_radius else len(state.machines),
     )
     yield Margin(
         what="etcd members that are well",
-        have=len(standing.etcd_well),
-        lose=int(Takes.ETCD in takes and machine in standing.etcd_well),
-        need=majority(len(standing.etcd)),
+        have=len(state.etcd_well),
+        lose=int(BlastRadius.ETCD in blast_radius and machine in state.etcd_well),
+        need=majority(len(state.etcd)),
     )
-    if standing.monitors:
+    if state.monitors:
         yield Margin(
             what="monitors in quorum",
-            have=len(standing.in_quorum),
-            lose=int(Takes.MONITOR in takes and machine in standing.in_quorum),
-            need=majority(len(standing.monitors)),
+            have=len(state.in_quorum),
+            lose=int(BlastRadius.MONITOR in blast_radius and _may_decide(state, machine)),
+            need=majority(len(state.monitors)),
         )
-    yield from _copies(standing, machine, takes)
+    yield from _copies(state, machine, blast_radius)
 
 
-def refusal(standing: Standing, machine: str, takes: frozenset[Takes]) -> str | None:
+def _may_decide(state: ClusterState, machine: str) -> bool:
+    """Is a monitor in quorum on it? One whose machine is not known may be on any without one."""
+    unplaced = state.in_quorum - set(state.machines)
+    return machine in state.in_quorum or bool(unplaced and machine not in state.monitors)
+
+
+def refusal(state: ClusterState, machine: str, blast_radius: frozenset[BlastRadius]) -> str | None:
     """Why such a fault may not be injected now; None when it may."""
-    reasons = [str(margin) for margin in margins(standing, machine, takes) if not margin.holds]
-    if standing.unclean:
-        reasons.append(f"{standing.unclean} placement groups are not active and clean")
-    reasons += [f"{osd}: it holds no copy" for osd in standing.osds_silent]
-    down = len(standing.osds) - len(standing.osds_up) - len(standing.osds_silent)
+    reasons = [str(margin) for margin in margins(state, machine, blast_radius) if not margin.holds]
+    if state.unclean:
+        reasons.append(f"{state.unclean} placement groups are not active and clean")
+    reasons += [f"{osd}: it holds no copy" for osd in state.osds_silent]
+    down = len(state.osds) - len(state.osds_up) - len(state.osds_silent)
     if down:
         reasons.append(f"{down} OSDs are down")
     return "; ".join(reasons) or None
 
 
-def _copies(standing: Standing, machine: str, takes: frozenset[Takes]) -> Iterator[Margin]:
+def _copies(
+    state: ClusterState, machine: str, blast_radius: frozenset[BlastRadius]
+) -> Iterator[Margin]:
     """Copies that each kind of pool has left: one a machine, so a machine's loss takes one."""
-    lost = int(Takes.OSD in takes and machine in standing.osds_up)
-    sizes: Sequence[tuple[int, int]] = sorted({(it.size, it.min_size) for it in standing.pools})
+    lost = int(BlastRadius.OSD in blast_radius and machine in state.osds_up)
+    sizes: Sequence[tuple[int, int]] = sorted({(it.size, it.min_size) for it in state.pools})
     for size, min_size in sizes:
-        alike = [it.name for it in standing.pools if (it.size, it.min_size) == (size, min_size)]
+        alike = [it.name for it in state.pools if (it.size, it.min_size) == (size, min_size)]
         yield Margin(
             what=f"copies in {', '.join(alike)}",
-            have=min(size, len(set(standing.osds_up))),
+            have=min(size, len(set(state.osds_up))),
             lose=lost,
             # min_size to be served at all, and never at one copy.
             need=max(min_size, 2),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Iterable, Sequence
-from typing import ClassVar, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 from harness.errors import ConfigError
+from harness.facts.crush_hosts import machine_of_each
 from harness.faults import answers, tools
 from harness.faults.fault import Fault, server_beside
 from harness.faults.model import Act, Argv
@@ -38,7 +39,8 @@ class StopDaemon(Fault, ABC):
         if reach.profile.ceph.through != "machines":
             return "Ceph is neither on the machines nor in Rook's hands: stop its daemons there"
         if not answers.is_active(reach, self.machine, self._unit):
-            return f"the unit {self._unit} is not active on {self.machine}"
+            said = f"the unit {self._unit} is not active on {self.machine}"
+            return f"{said}; cephadm's unit, ceph-FSID@{self.kind}.{self.daemon}, is not stopped"
         return None
 
     def acts(self, reach: Reach) -> Iterable[Act]:
@@ -77,6 +79,23 @@ def rook_daemons(reach: Reach, kind: str) -> Sequence[tuple[str, str]]:
         (pod["metadata"]["labels"]["ceph_daemon_id"], pod["spec"].get("nodeName", ""))
         for pod in listed["items"]
     ]
+
+
+def monitors_at(reach: Reach, quorum: Mapping[str, Any]) -> Mapping[str, str]:
+    """Monitor → its machine, of those whose machine is known; ``quorum`` is an item of Ceph's look.
+
+    Rook names monitors by letters and knows their machines. Others mostly have a machine's name,
+    also a short one; else the address of a monitor says where it is.
+    """
+    if in_rook(reach):
+        return dict(rook_daemons(reach, "mon"))
+    machines = reach.profile.cluster().machines
+    found = machine_of_each(quorum["monitors"], (it.name for it in machines))
+    for name in quorum["monitors"]:
+        there = [it.name for it in machines if it.address in quorum["at"][name]]
+        if name not in found and len(there) == 1:
+            found[name] = there[0]
+    return found
 
 
 def _rook(reach: Reach) -> Rook:

@@ -13,8 +13,8 @@ from typing import ClassVar, Self
 
 from harness.errors import ConfigError
 from harness.faults.acting import perform
-from harness.faults.keeper import keeper
-from harness.faults.model import Act, Argv, FaultId, Takes, Undo
+from harness.faults.model import Act, Argv, BlastRadius, FaultId, Undo
+from harness.faults.undo_store import undo_store_at
 from harness.model import Machine
 from harness.settings import Frozen
 from harness.transport import Reach
@@ -34,7 +34,7 @@ class Fault(Frozen, ABC):
     """
 
     name: ClassVar[str]
-    takes: ClassVar[frozenset[Takes]]
+    blast_radius: ClassVar[frozenset[BlastRadius]]
     # Seconds until its effect must be seen, and until it must be seen gone after it was taken back.
     seen_within_s: ClassVar[float] = 30.0
     gone_within_s: ClassVar[float] = 60.0
@@ -65,11 +65,11 @@ class Fault(Frozen, ABC):
         """The same, with words in the place of choices that cannot be made yet."""
         return self
 
-    def resolved(self, reach: Reach, draw: Random) -> Self:  # noqa: ARG002 (most name theirs)
+    def resolved(self, reach: Reach, draw: Random) -> Self:
         """The same with every choice made: whom exactly it hits, and what that was before."""
         return self
 
-    def refuse(self, reach: Reach) -> str | None:  # noqa: ARG002 (most can always be injected)
+    def refuse(self, reach: Reach) -> str | None:
         """Why it cannot be injected here; None when it can."""
         return None
 
@@ -109,7 +109,7 @@ class Fault(Frozen, ABC):
 
     def heal(self, reach: Reach, undo: Undo) -> None:
         """Take it back now, where that is kept; any number of times. Unhealed when that failed."""
-        keeper(reach, undo.place).heal(undo)
+        undo_store_at(reach, undo.place).heal(undo)
 
 
 def peer(reach: Reach, machine: str) -> Machine:

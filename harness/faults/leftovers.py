@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterator, Sequence
 
 from harness.errors import HarnessError
 from harness.faults.fault import server_beside
-from harness.faults.keeper import Left, LocalKeeper, NodeKeeper
 from harness.faults.kinds import drain, slow_api
 from harness.faults.model import API
+from harness.faults.undo_store import Left, LocalUndoStore, NodeUndoStore
 from harness.probes import pods
 from harness.transport import Reach
 
@@ -19,8 +19,8 @@ _OURS = re.compile(r"cutover-([a-z0-9]{4,16})")
 def leftovers(reach: Reach) -> tuple[Sequence[Left], Sequence[str]]:
     """What faults left in every place, and the places that could not be asked, with the reason."""
     machines = [machine.name for machine in reach.profile.machines]
-    told = pods.in_each(machines, lambda machine: NodeKeeper(reach, machine).left())
-    found = [LocalKeeper().left(), *(it for it in told.values() if isinstance(it, Left))]
+    told = pods.in_each(machines, lambda machine: NodeUndoStore(reach, machine).left())
+    found = [LocalUndoStore().left(), *(it for it in told.values() if isinstance(it, Left))]
     lost = [f"{machine}: {it}" for machine, it in told.items() if isinstance(it, HarnessError)]
     armed = {name for left in found for name in left.armed}
     for look in (_objects, _cordons):

@@ -47,7 +47,7 @@ class Undo(Frozen):
     within_s: float = Field(default=180.0, gt=0)
 
 
-class Takes(StrEnum):
+class BlastRadius(StrEnum):
     """What a fault takes from its machine while it lasts: the budget counts what is left."""
 
     NODE = "node"
@@ -57,5 +57,5 @@ class Takes(StrEnum):
     SWARM = "Swarm node"
 
 
-EVERYTHING = frozenset(Takes)
-NOTHING: frozenset[Takes] = frozenset()
+EVERYTHING = frozenset(BlastRadius)
+NOTHING: frozenset[BlastRadius] = frozenset()

@@ -3,7 +3,7 @@
 Pods and PodDisruptionBudgets are objects as the API has them. Two things are told apart:
 
 ``refusal``   pods that a fault picks out and takes, whoever they are
-``without``   what a machine takes with it that is lost. A set of one pod is away until its machine
+``pod_margins``  what is lost with a machine. A set of one pod is away until its machine
               is back: it is made so, and no loss of that machine could be rehearsed otherwise. A
               set that wants several must have a ready one elsewhere; and a budget over several
               pods must not be used up already, for it says that some are missing as it is.
@@ -58,7 +58,7 @@ def refusal(
     return "; ".join([*reasons, *(str(it) for it in lines if not it.holds)]) or None
 
 
-def without(
+def pod_margins(
     machine: str,
     pods: Sequence[Item],
     wanted: Wanted,

@@ -13,7 +13,7 @@ from typing import Any
 from harness.errors import HarnessError, NotProven
 from harness.faults.budget import Margin, majority
 from harness.faults.fault import Fault
-from harness.faults.model import Takes
+from harness.faults.model import BlastRadius
 from harness.probes import swarm
 from harness.transport import Reach
 
@@ -39,7 +39,7 @@ def swarm_margins(reach: Reach, fault: Fault) -> Sequence[Margin]:
     NotProven when no manager tells how the Swarm is.
     """
     declared = reach.profile.cluster().swarm
-    if declared is None or Takes.SWARM not in fault.takes or fault.accept_swarm_loss:
+    if declared is None or BlastRadius.SWARM not in fault.blast_radius or fault.accept_swarm_loss:
         return ()
     known = _known(reach, declared.managers)
     reachable = frozenset(

@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from harness import exits
-from harness.gate.ruling import Ruling
-from harness.gate.trail import ScenarioSeen, Trail
+from harness.gate.evaluation import Ruling
+from harness.gate.run_state import ScenarioSeen, Trail
 from harness.model import Decision, Exit, Numbers, Outcome, merge
 from harness.pytest_gate.catalogue import Scenario
 from harness.settings import Requirement, Waiver

@@ -27,7 +27,7 @@ class ApiObjects:
     def targets(self, reach: Reach) -> Sequence[str]:
         return [reach.profile.name]
 
-    def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
+    def observe(self, reach: Reach, target: str) -> JSON:
         services = described(reach.kube.get(_SERVICES, within_s=10.0), _service)
         spaces = described(reach.kube.get("/api/v1/namespaces", within_s=10.0), _terminating)
         going = {name: it for name, it in spaces.values.items() if it is not None}

@@ -45,7 +45,7 @@ class BackupClaims:
     def targets(self, reach: Reach) -> Sequence[str]:
         return [reach.profile.name]
 
-    def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
+    def observe(self, reach: Reach, target: str) -> JSON:
         backups = reach.profile.backups
         if backups is None:
             raise NotProven("the profile declares no claim for backups (backups)")

@@ -11,25 +11,23 @@ A place is a machine, or Rook's toolbox. The value:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
-from harness.errors import HarnessError, TransportError, Unreachable
+from harness.errors import Garbled, HarnessError, TransportError, Unreachable
 from harness.model import JSON
-from harness.probes import pods
-from harness.transport import Completed, Reach
+from harness.probes import ceph_script, pods
+from harness.transport import Reach
 from harness.transport.ceph import toolbox
+from harness.transport.remote_script import RemoteScript
 
-SCRIPT = Path(__file__).with_name("ceph_script.py").read_text(encoding="utf-8")
-_PYTHON = ("python3", "-I", "-S", "-")
+SCRIPT = RemoteScript(ceph_script)
 # The script's own limits end it before.
 _CALL_S = 100.0
 
-Way: TypeAlias = Callable[[], Completed]
+Way: TypeAlias = Callable[[], Any]
 Report: TypeAlias = "Mapping[str, Any] | HarnessError"
 
 
@@ -42,7 +40,7 @@ class Ceph:
     def targets(self, reach: Reach) -> Sequence[str]:
         return [reach.profile.name]
 
-    def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
+    def observe(self, reach: Reach, target: str) -> JSON:
         ways = _ways(reach)
         first, *others = ways
         told = _asked(ways, [first])
@@ -78,27 +76,19 @@ def _ways(reach: Reach) -> dict[str, Way]:
     kube = reach.kube
     if reach.profile.ceph.through == "machines":
 
-        def on(machine: str) -> Completed:
-            return reach.shell.run(machine, _PYTHON, stdin=SCRIPT, within_s=_CALL_S)
+        def on(machine: str) -> Any:
+            return SCRIPT.on(reach.shell, machine, within_s=_CALL_S).value
 
         return {m.name: partial(on, m.name) for m in reach.profile.machines}
     space, pod = toolbox(reach)
-    return {
-        f"{space}/{pod}": lambda: kube.exec(space, pod, _PYTHON, stdin=SCRIPT, within_s=_CALL_S)
-    }
+    return {f"{space}/{pod}": lambda: SCRIPT.in_pod(kube, space, pod, within_s=_CALL_S).value}
 
 
 def _told(place: str, way: Way) -> Mapping[str, Any]:
     """What the script reported; raises TransportError when Ceph could not be asked from there."""
-    done = way()
-    if done.status != 0:
-        raise Unreachable(f"{place}: python3 ended with {done.status}: {done.stderr[-300:]}")
-    try:
-        report: Any = json.loads(done.stdout)
-    except ValueError:
-        report = None
+    report = way()
     if not isinstance(report, dict) or not {"items", "silent", "error"} & set(report):
-        raise TransportError(f"{place}: garbled: {done.stdout[-200:]!r}")
+        raise Garbled(f"{place}: the answer of {SCRIPT.name} is garbled: {str(report)[-200:]}")
     if "error" in report:
         raise TransportError(f"{place}: {report['error']}")
     return report

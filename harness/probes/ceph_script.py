@@ -31,6 +31,8 @@ SOCKET_S = 5.0
 # An OSD says its version in milliseconds; one that needs longer serves no customer either.
 OSD_S = 5.0
 BANNER_S = 2.0
+# An OSD hangs up on a client that has no right on OSDs.
+RIGHT = "has this client's keyring a right on OSDs? `osd 'allow r'` is enough (ceph auth caps)"
 # "You may not ask that", said by the OSD itself, is an answer.
 ANSWERED = (0, -errno.EPERM, -errno.EACCES)
 NOT_THERE = (-errno.ENXIO, -errno.ENOENT, -errno.ETIMEDOUT)
@@ -94,8 +96,14 @@ def health(said: Any) -> Any:
 
 
 def quorum(said: Any) -> Any:
-    monitors = [monitor["name"] for monitor in said["monmap"]["mons"]]
-    return {"fsid": said["monmap"]["fsid"], "monitors": monitors, "in": said["quorum_names"]}
+    """The monitors, those that decide, and the addresses of each (``at``)."""
+    known = said["monmap"]["mons"]
+    return {
+        "fsid": said["monmap"]["fsid"],
+        "monitors": [monitor["name"] for monitor in known],
+        "in": said["quorum_names"],
+        "at": {it["name"]: sorted({host for host, _ in addresses(it)}) for it in known},
+    }
 
 
 def clocks(said: Any) -> Any:
@@ -207,9 +215,9 @@ def versions(said: Any) -> Any:
     return {kind: counts for kind, counts in said.items() if kind != "overall"}
 
 
-def addresses(osd: Any) -> list[tuple[str, int]]:
+def addresses(daemon: Any) -> list[tuple[str, int]]:
     """Where clients reach an OSD: host and port of each protocol (msgr v2, v1) that it speaks."""
-    vector = osd.get("public_addrs", {}).get("addrvec") or [{"addr": osd["public_addr"]}]
+    vector = daemon.get("public_addrs", {}).get("addrvec") or [{"addr": daemon["public_addr"]}]
     found = []
     for each in vector:
         host, _, port = each["addr"].partition("/")[0].rpartition(":")
@@ -234,7 +242,7 @@ def unheard(osd: Any, complaint: str) -> dict[str, Any]:
     refused = [each for each in why if each]
     if len(refused) == len(why):
         return {"value": {"answers": False, "says": "; ".join([complaint, *refused])}}
-    return {"error": f"{complaint}, though it runs: may this client's keyring ask OSDs?"}
+    return {"error": f"{complaint}, though it runs: {RIGHT}"}
 
 
 def told_version(osd: Any) -> dict[str, Any]:

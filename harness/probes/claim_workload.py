@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import permutations
-from pathlib import Path
 from typing import Any
 
-from harness.errors import HarnessError, TimedOut, TransportError
-from harness.probes import claim_objects, pods
+from harness.errors import Garbled, HarnessError, TimedOut, TransportError
+from harness.probes import claim_kinds_script, claim_objects, claim_script, pods
 from harness.probes.claim_objects import LIMITED, SHARED, SIZES
-from harness.transport import Completed, Reach
-from harness.transport.sent import one_text
+from harness.transport import Reach
+from harness.transport.remote_script import RemoteScript
 from harness.waiting import until
 
-_KINDS = "claim_kinds_script"
-
-
-def _source(name: str) -> str:
-    return Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
-
-
-_SCRIPT = one_text(_source("claim_script"), {f"harness.probes.{_KINDS}": _source(_KINDS)})
-_PYTHON = ("python3", "-I", "-S", "-")
+_SCRIPT = RemoteScript(claim_kinds_script, claim_script)
 # Each machine's pod writes as a user of its own: an owner that is lost shows.
 _FIRST_USER, _GROUP, _OTHER_GROUP = 20001, 20000, 20500
 
@@ -73,13 +63,14 @@ class Workload:
         """The same for several arguments, one after the other, in one round trip."""
         if machine in self._late:
             return [{"error": self._late[machine]}] * len(arguments)
-        words = (*_PYTHON, role, str(within_s), json.dumps(arguments))
-        long_s = within_s * len(arguments) + _STARTS_S
+        pod, long_s = pod_of(machine), within_s * len(arguments) + _STARTS_S
         try:
-            done = self.reach.kube.exec(
-                self.space, pod_of(machine), words, stdin=_SCRIPT, within_s=long_s
-            )
-            return _answers(done, len(arguments))
+            answers = _SCRIPT.in_pod(
+                self.reach.kube, self.space, pod, role, within_s, arguments, within_s=long_s
+            ).value
+            if not isinstance(answers, list) or len(answers) != len(arguments):
+                raise Garbled(f"{pod}: it is garbled: not {len(arguments)} answers")
+            return answers
         except HarnessError as error:
             return [{"error": f"{role}: {error}"}] * len(arguments)
 
@@ -248,18 +239,6 @@ class Workload:
 
 
 _LOG = f"/{SHARED}/lines"
-
-
-def _answers(done: Completed, count: int) -> list[Any]:
-    if done.status != 0:
-        raise TransportError(f"it ended with status {done.status}: {done.stderr.strip()[-300:]}")
-    try:
-        answers = json.loads(done.stdout)
-    except ValueError:
-        answers = None
-    if not isinstance(answers, list) or len(answers) != count:
-        raise TransportError(f"it is garbled: {done.stdout[-200:]!r}")
-    return answers
 
 
 def pod_of(machine: str) -> str:

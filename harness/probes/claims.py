@@ -43,7 +43,7 @@ class Claims:
     def targets(self, reach: Reach) -> Sequence[str]:
         return [reach.profile.name]
 
-    def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
+    def observe(self, reach: Reach, target: str) -> JSON:
         if reach.profile.storage is None:
             raise ConfigError(
                 "the profile declares no StorageClass", remedy="say in `storage:` which is it"

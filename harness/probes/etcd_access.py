@@ -11,10 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
-from harness.errors import TransportError
-from harness.settings import Profile
+from harness.errors import ConfigError, NotProven, TransportError
+from harness.settings import Profile, parse_yaml
 from harness.transport import Shell
 
 # Each file that is there: its path and its text, each ended by a NUL; no configuration is longer.
@@ -42,7 +40,8 @@ class EtcdAccess:
 def etcd_access(shell: Shell, profile: Profile, server: str) -> EtcdAccess:
     """Where the member on a server answers; RKE2's own places when its configuration is not there.
 
-    Raises nothing: the look that follows asks the same server, and reports that it cannot.
+    NotProven when its configuration is there and is not understood. A server that does not answer
+    raises nothing: the look that follows asks it too, and reports that it cannot.
     """
     paths = profile.kubernetes.etcd_configuration
     try:
@@ -54,8 +53,11 @@ def etcd_access(shell: Shell, profile: Profile, server: str) -> EtcdAccess:
 
 
 def configured(files: Mapping[str, str]) -> EtcdAccess:
-    """Where a member answers by the first of these files, path to text, that configures one."""
-    settings = next(filter(None, (_settings(text, files) for text in files.values())), {})
+    """Where a member answers by the first of these files, path to text, that configures one.
+
+    NotProven for a text before it that is no mapping in YAML, or gives a key twice.
+    """
+    settings = next(filter(None, (_settings(*it, files) for it in files.items())), {})
     default = EtcdAccess()
     client = next(_urls(settings, _CLIENT), default.client)
     gateways = tuple(_urls(settings, _GATEWAY)) or (
@@ -70,22 +72,24 @@ def configured(files: Mapping[str, str]) -> EtcdAccess:
     )
 
 
-def _settings(text: str, files: Mapping[str, str]) -> dict[str, str]:
+def _settings(path: str, text: str, files: Mapping[str, str]) -> dict[str, str]:
     """etcd's settings by the names of its arguments; empty when the text holds none."""
     try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError:
+        document = parse_yaml(text, path)
+    except ConfigError as error:
+        raise NotProven(" ".join(str(error).split())) from error
+    if document is None:
         return {}
     if not isinstance(document, dict):
-        return {}
+        raise NotProven(f"{path} is no configuration of etcd: expected settings by their names")
     if document.get("kind") != "Pod":
         peer = document.get("peer-transport-security")
         found = {str(key): str(value) for key, value in document.items()}
         named = peer if isinstance(peer, dict) else {}
         return found | {f"peer-{key}": str(value) for key, value in named.items()}
     flags = dict(_flags(document))
-    path = flags.get("config-file")
-    return _settings(files.get(path, ""), {}) if path is not None else flags
+    named_file = flags.get("config-file")
+    return _settings(named_file, files.get(named_file, ""), {}) if named_file else flags
 
 
 def _flags(pod: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -17,22 +17,20 @@ The value:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
-from harness.backup.ship import as_script
-from harness.errors import HarnessError, TransportError, Unreachable
+from harness.errors import HarnessError, TransportError
 from harness.facts.snapshot_files import not_whole
 from harness.model import JSON
 from harness.probes import pods, snapshot_script
 from harness.transport import Reach, own_folder
 from harness.transport.quantity import size_bytes
+from harness.transport.remote_script import RemoteScript
 
-_SCRIPT = as_script(own_folder, snapshot_script)
+_SCRIPT = RemoteScript(own_folder, snapshot_script, nice=True)
 _RECORD = "/apis/k3s.cattle.io/v1/etcdsnapshotfiles"
-_PYTHON = ("nice", "python3", "-I", "-S", "-")
 
 
 class EtcdSnapshots:
@@ -47,7 +45,7 @@ class EtcdSnapshots:
     def targets(self, reach: Reach) -> Sequence[str]:
         return [reach.profile.name]
 
-    def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
+    def observe(self, reach: Reach, target: str) -> JSON:
         kubernetes = reach.profile.kubernetes
         own, copies = kubernetes.etcd_snapshots, kubernetes.etcd_snapshot_copies
         servers = [machine.name for machine in reach.profile.cluster().servers]
@@ -157,11 +155,5 @@ def _one(reach: Reach, server: str, word: str, path: str) -> Any:
 
 
 def _run(reach: Reach, server: str, word: str, *paths: str) -> Mapping[str, Any]:
-    done = reach.shell.run(server, (*_PYTHON, word, *paths), stdin=_SCRIPT, within_s=150.0)
-    if done.status != 0:
-        raise Unreachable(f"{server}: python3 ended with {done.status}: {done.stderr[-300:]}")
-    try:
-        answer: Mapping[str, Any] = json.loads(done.stdout)
-    except ValueError as error:
-        raise TransportError(f"{server}: garbled: {done.stdout[-200:]!r}") from error
+    answer: Mapping[str, Any] = _SCRIPT.on(reach.shell, server, word, *paths, within_s=150.0).value
     return answer

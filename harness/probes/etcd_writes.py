@@ -34,7 +34,7 @@ class EtcdWrites:
     def targets(self, reach: Reach) -> Sequence[str]:
         return [reach.profile.name]
 
-    def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
+    def observe(self, reach: Reach, target: str) -> JSON:
         servers = [machine.name for machine in reach.profile.cluster().servers]
 
         def fsyncs(server: str) -> metrics.Buckets:

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
-from harness.errors import TransportError, Unreachable
+from harness.errors import NotProven, TransportError, Unreachable
 from harness.model import JSON, Machine
 from harness.probes import metrics
 from harness.probes.certificates import describe
@@ -52,7 +52,11 @@ class HostFacts:
 def look(reach: Reach, target: str, only: Sequence[str] | None = None) -> dict[str, Any]:
     """The items of one machine, all of them or only some; raises TransportError."""
     machine = reach.profile.cluster().machine(target)
-    access = etcd_access(reach.shell, reach.profile, target) if machine.is_server else None
+    access, unclear = None, ""
+    try:
+        access = etcd_access(reach.shell, reach.profile, target) if machine.is_server else None
+    except NotProven as error:
+        access, unclear = EtcdAccess(), str(error)
     wanted = json.dumps(_wanted(reach.profile, machine, access) | {"only": only})
     done = reach.shell.run(target, (*_PYTHON, wanted), stdin=_SCRIPT, within_s=25.0)
     received = time.time()
@@ -65,6 +69,8 @@ def look(reach: Reach, target: str, only: Sequence[str] | None = None) -> dict[s
     items = dict(report["items"])
     _replace(items, "certificates", _certificates)
     _replace(items, "etcd metrics", etcd_metrics)
+    if unclear:  # what was asked is perhaps not where etcd answers
+        items |= {name: {"error": unclear} for name in items if name.startswith("etcd ")}
     if only is None:
         within = clock(received - done.took_s, report["started"], report["ended"], received)
         items["clock"] = {"value": _narrowed(reach, target, within)}

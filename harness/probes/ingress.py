@@ -47,7 +47,7 @@ class Ingress:
     def targets(self, reach: Reach) -> Sequence[str]:
         return [reach.profile.name]
 
-    def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
+    def observe(self, reach: Reach, target: str) -> JSON:
         settings = reach.profile.ingress
         assert settings is not None, "the requirement needs an ingress"
         known = settings.declared()

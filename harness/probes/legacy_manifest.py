@@ -40,7 +40,7 @@ class LegacyManifest:
     def targets(self, reach: Reach) -> Sequence[str]:
         return [reach.profile.name]
 
-    def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
+    def observe(self, reach: Reach, target: str) -> JSON:
         legacy = legacy_mount.declared(reach)
         if not legacy.baseline.exists():
             return {"machine": None, "baseline": None}

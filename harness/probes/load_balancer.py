@@ -32,7 +32,7 @@ class LoadBalancer:
     def targets(self, reach: Reach) -> Sequence[str]:
         return [reach.profile.name]
 
-    def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
+    def observe(self, reach: Reach, target: str) -> JSON:
         taken = _taken(reach.kube.get("/api/v1/services")["items"])
         with pods.namespace(reach.kube) as space:
             reach.kube.apply(_balanced(space))

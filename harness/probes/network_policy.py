@@ -32,7 +32,7 @@ class NetworkPolicy:
     def targets(self, reach: Reach) -> Sequence[str]:
         return [reach.profile.name]
 
-    def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
+    def observe(self, reach: Reach, target: str) -> JSON:
         kube = reach.kube
         with pods.namespace(kube) as space:
             servers, late = _deploy(reach, space)

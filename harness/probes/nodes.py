@@ -26,7 +26,7 @@ class Nodes:
     def targets(self, reach: Reach) -> Sequence[str]:
         return [reach.profile.name]
 
-    def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
+    def observe(self, reach: Reach, target: str) -> JSON:
         found = described(reach.kube.get("/api/v1/nodes", within_s=10.0), _node)
         return {**found.values, **{name: {"error": why} for name, why in found.odd.items()}}
 

@@ -42,7 +42,7 @@ class PodNetwork:
     def targets(self, reach: Reach) -> Sequence[str]:
         return [reach.profile.name]
 
-    def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
+    def observe(self, reach: Reach, target: str) -> JSON:
         machines = [machine.name for machine in reach.profile.machines]
         with pods.namespace(reach.kube) as space:
             servers = _name_servers(reach.kube)

@@ -59,7 +59,7 @@ class Rook:
     def targets(self, reach: Reach) -> Sequence[str]:
         return [reach.profile.name]
 
-    def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
+    def observe(self, reach: Reach, target: str) -> JSON:
         declared = reach.profile.cluster().rook
         assert declared is not None, "the requirement needs Rook"
         kube = reach.kube

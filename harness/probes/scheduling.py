@@ -31,7 +31,7 @@ class Scheduling:
     def targets(self, reach: Reach) -> Sequence[str]:
         return [reach.profile.name]
 
-    def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002 (there is but one)
+    def observe(self, reach: Reach, target: str) -> JSON:
         nodes, pods, volumes = (
             reach.kube.get(f"/api/v1/{kind}", within_s=15.0)
             for kind in ("nodes", "pods", "persistentvolumes")

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import ctypes
 import hashlib
 import http.client
 import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import zipfile
@@ -39,8 +40,6 @@ BROUGHT = "/usr/local/lib/cutover/etcd"
 VERSION = re.compile(rb"[vV]ersion: v?(\d+)\.(\d+)")
 VERSION_S = 10.0
 PLACE, PREFIX = "/var/tmp", "cutover-etcd-"
-# No restore lasts this long: its own limits, and that of the call, end it.
-LEFTOVER_S = 600.0
 KUBE_SYSTEM = "/registry/namespaces/kube-system"
 UID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -131,8 +130,9 @@ def version(path: Path) -> tuple[int, int] | None:
 def restore(path: str) -> dict[str, Any]:
     """What a snapshot holds once it is restored, or in ``refused`` why etcd does not take it."""
     etcd, etcdutl = program("etcd"), program("etcdutl")
-    sweep()
-    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=PLACE) as scratch:
+    # What a killed one left holds every secret of the cluster.
+    own_folder.sweep(PLACE, PREFIX)
+    with own_folder.scratch(PLACE, PREFIX) as scratch:
         plain = unpacked(path, scratch)
         found: dict[str, Any] = {"sha256": digest(path), "bytes": Path(path).stat().st_size}
         data = f"{scratch}/data"
@@ -158,18 +158,6 @@ def expected(status: dict[str, Any]) -> dict[str, Any]:
     return {"expected_revision": int(status["revision"]), "expected_keys": keys}
 
 
-def sweep() -> None:
-    """Remove what a restore left that was killed: it holds every secret of the cluster.
-
-    What is a link, or of another user, is no restore's.
-    """
-    for left in Path(PLACE).glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):
-            own_folder.check(str(left))
-            if time.time() - left.lstat().st_mtime > LEFTOVER_S:
-                shutil.rmtree(left)
-
-
 def last_line(text: str) -> str:
     """The end of what a program complained about; a panic's trace is longer than anybody reads."""
     telling = [line for line in text.splitlines() if line.startswith(("Error:", "panic:"))]
@@ -182,6 +170,11 @@ def unpacked(path: str, scratch: str) -> str:
         return path
     with zipfile.ZipFile(path) as archive:
         return archive.extract(archive.namelist()[0], scratch)
+
+
+def die_with_us() -> None:
+    """A second etcd does not outlive the restore, however that ends."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 @contextlib.contextmanager
@@ -197,7 +190,9 @@ def serving(etcd: str, data: str, scratch: str) -> Iterator[str]:
     command += ["--advertise-client-urls=http://localhost:2379"]
     log = Path(scratch) / "log"
     with log.open("wb") as complaints:
-        process = subprocess.Popen(command, stdout=complaints, stderr=complaints, cwd=scratch)
+        process = subprocess.Popen(
+            command, stdout=complaints, stderr=complaints, cwd=scratch, preexec_fn=die_with_us
+        )
     try:
         deadline = time.monotonic() + STARTS_S
         while not answers(address):

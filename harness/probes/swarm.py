@@ -6,17 +6,16 @@ nodes and services where it is a manager, and every declared answer of every mac
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
-from harness.errors import NotProven, TransportError, Unreachable
+from harness.errors import NotProven, TransportError
 from harness.model import JSON
+from harness.probes import swarm_script
 from harness.transport import Reach
+from harness.transport.remote_script import RemoteScript
 
-SCRIPT = Path(__file__).with_name("swarm_script.py").read_text(encoding="utf-8")
-_PYTHON = ("python3", "-I", "-S", "-")
+SCRIPT = RemoteScript(swarm_script)
 
 
 class Swarm:
@@ -35,14 +34,7 @@ class Swarm:
 
 def ask(reach: Reach, target: str, *asked: JSON, within_s: float) -> dict[str, Any]:
     """What ``swarm_script`` says on a machine; TransportError when it says nothing."""
-    argv = (*_PYTHON, *map(json.dumps, asked))
-    done = reach.shell.run(target, argv, stdin=SCRIPT, within_s=within_s)
-    if done.status != 0:
-        raise Unreachable(f"{target}: python3 ended with {done.status}: {done.stderr[-300:]}")
-    try:
-        found: dict[str, Any] = json.loads(done.stdout)
-    except ValueError as error:
-        raise TransportError(f"{target}: garbled: {done.stdout[-200:]!r}") from error
+    found = SCRIPT.on(reach.shell, target, *asked, within_s=within_s, read=dict[str, Any]).value
     if "error" in found:
         raise TransportError(
             f"{target}: Docker may not be asked: {found['error']}",

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from harness.errors import NotProven, Refused, TransportError
+from harness.provision import disk_script
 from harness.provision.disk import Disk, disk_of
 from harness.provision.partition import Plan, flaws_after
 from harness.transport import Shell
+from harness.transport.remote_script import RemoteScript
 
-_SCRIPT = Path(__file__).with_name("disk_script.py").read_text(encoding="utf-8")
-# Isolated and without site packages: nobody's PYTHONPATH interferes.
-_PYTHON = ("python3", "-I", "-S", "-")
+_SCRIPT = RemoteScript(disk_script)
 _LOOK_S = 30.0
 _ACT_S = 300.0
 
@@ -44,15 +42,7 @@ def carry_out(shell: Shell, before: Disk, made: Plan) -> Disk:
 
 
 def _ask(shell: Shell, machine: str, wanted: dict[str, Any], within_s: float) -> dict[str, Any]:
-    done = shell.run(machine, (*_PYTHON, json.dumps(wanted)), stdin=_SCRIPT, within_s=within_s)
-    try:
-        told: dict[str, Any] = json.loads(done.stdout)
-    except ValueError:
-        said = (done.stderr or done.stdout).strip()[-300:]
-        raise TransportError(
-            f"{machine}: python3 ended with status {done.status}: {said}",
-            remedy=f"is python3 (3.8 or newer) installed on {machine}?",
-        ) from None
+    told: dict[str, Any] = _SCRIPT.on(shell, machine, wanted, within_s=within_s).value
     if "stopped" in told:
         raise Refused(f"{machine}: {told['stopped']}", remedy="make a new plan and look at it")
     if "error" in told:

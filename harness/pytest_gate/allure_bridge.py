@@ -1,4 +1,7 @@
-"""Gherkin steps and evidence in Allure's results: allure-pytest alone shows one bare test."""
+"""Gherkin steps and evidence in Allure's results: allure-pytest alone shows one bare test.
+
+Messages carry names from the cluster; in what Allure writes, they are printable text.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import allure
 import pytest
-from allure_commons import plugin_manager
+from allure_commons import hookimpl, plugin_manager
 from allure_commons.utils import uuid4
 from pytest_bdd.parser import Feature, Scenario, Step
+
+from harness.report.printable import printable
 
 _CONTAINERS = "*-container.json"
 _NOISE = ("pytestbdd_", "_pytest_bdd", "pytestconfig")
@@ -51,6 +57,36 @@ class _Steps:
 
 
 _steps = _Steps()
+
+
+class Printable:
+    """Makes every text of a result printable before Allure writes it."""
+
+    @hookimpl(tryfirst=True)
+    def report_result(self, result: Any) -> None:
+        _made_printable(result)
+
+    @hookimpl(tryfirst=True)
+    def report_container(self, container: Any) -> None:
+        _made_printable(container)
+
+
+def _made_printable(value: Any) -> Any:
+    """The value, each text in it printable; an object of Allure's is changed in place."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, list):
+        return [_made_printable(it) for it in value]
+    if hasattr(value, "__attrs_attrs__"):
+        for name, held in vars(value).items():
+            setattr(value, name, _made_printable(held))
+    return value
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    texts = Printable()
+    plugin_manager.register(texts)
+    config.add_cleanup(lambda: plugin_manager.unregister(texts))
 
 
 def _title(step: Step) -> str:
@@ -114,6 +150,6 @@ def pytest_bdd_step_func_lookup_error(step: Step, exception: BaseException) -> N
 
 def pytest_gate_kept(target: str, what: str, file: Path) -> None:
     """Evidence belongs to the scenario that turned red; of a long text its end is shown."""
-    text = file.read_text(encoding="utf-8")[-_ATTACHED:]
+    text = printable(file.read_text(encoding="utf-8")[-_ATTACHED:])
     with suppress(KeyError):  # Allure knows of no test under way: the run was interrupted
         allure.attach(text, f"{target}: {what}", allure.attachment_type.TEXT)

@@ -196,7 +196,10 @@ def _settled(trail: Trail) -> frozenset[str]:
 
 
 def point_latest(folder: Path) -> None:
-    """Make ``latest``, beside the run's folder, point to it; a help that says when it cannot."""
+    """Make ``latest``, beside the run's folder, point to it; a help that says when it cannot.
+
+    Called last, of a run that is judged and signed: one that was killed never becomes the latest.
+    """
     link = folder.parent / "latest"
     fresh = folder.parent / f".latest-{folder.name}"
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.drill.schedule import Turn
-from harness.drill.session import Options
+from harness.drill.service import Options
 from harness.pytest_gate.launch import Asked
 from harness.record.history import chosen_turns, recorded_seed, run_folder
 from harness.settings import Profile

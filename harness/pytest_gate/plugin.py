@@ -21,7 +21,7 @@ from pytest_bdd.parser import Scenario as BddScenario
 from pytest_bdd.parser import Step
 
 from harness import checks, exits, probes, transport
-from harness.drill.session import Drilling
+from harness.drill.service import Drilling
 from harness.engine import Run
 from harness.errors import ConfigError, HarnessError, Refused
 from harness.evidence import Piece, collect

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.checks import Check
+from harness.errors import ConfigError
 from harness.gate import Judgement, Trail, judge
 from harness.record.history import read_manifest
 from harness.record.journal import Reader
@@ -20,7 +21,7 @@ __all__ = ["draw", "summary_lines", "verdict_text"]
 def draw(folder: Path, checks: Mapping[str, Check]) -> Judgement:
     """Judge a run's journal and write verdict.json and every report beside it.
 
-    NotProven when the journal is damaged, ConfigError when it is empty.
+    NotProven when the journal is damaged, ConfigError when it is empty or the folder is read-only.
     Drawing twice gives the same bytes.
     """
     read_manifest(folder)
@@ -43,5 +44,11 @@ def verdict_text(judgement: Judgement) -> str:
 def _write(path: Path, content: bytes) -> None:
     """All or nothing: a reader never finds half a report."""
     partial = path.with_name(f".{path.name}.part")
-    partial.write_bytes(content)
-    partial.replace(path)
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {path}: {error.strerror}",
+            remedy=f"make {path.parent} writable, or copy it and name the copy",
+        ) from error

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.drill.session import SOAK
+from harness.drill.service import SOAK
 from harness.gate import Judgement, Manifest, Trail
 from harness.model import Outcome
 from harness.report.printable import printable

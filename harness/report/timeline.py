@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from harness.drill.session import DRILLS, LEDGER, SOAK, DrillOutcome
+from harness.drill.service import DRILLS, LEDGER, SOAK, DrillOutcome
 from harness.gate import Completed, Trail
 
 _ROW = 20  # of the drawing's own units, which are pixels on a wide screen

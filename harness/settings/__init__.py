@@ -17,6 +17,7 @@ from harness.settings.files import (
     flaws,
     line_of,
     parse,
+    parse_yaml,
     read_yaml,
     state_dir,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "load_profile",
     "load_waivers",
     "parse",
+    "parse_yaml",
     "read_yaml",
     "state_dir",
     "unit_of",

@@ -18,6 +18,11 @@ class Ceph(Frozen):
 
     Asked through ``machines``, each of them has the ``ceph`` program and a keyring that may read;
     through the ``toolbox``, a pod of Rook's has them.
+
+    A keyring that may read has ``mon 'allow r' mgr 'allow r' osd 'allow r'``. Each OSD is asked by
+    ``ceph tell osd.N version``, which it answers only to ``osd 'allow *'``. It refuses that to a
+    client with any lesser right, which is an answer too. A client without a right on OSDs is not
+    let in, and hears nothing (``OSD::ms_handle_fast_authentication``, ``OSD::handle_command``).
     """
 
     through: Literal["machines", "toolbox"] = "machines"

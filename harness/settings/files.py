@@ -105,11 +105,18 @@ def read_yaml(path: Path) -> Any:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise ConfigError(f"{path} is larger than {MOST_BYTES} bytes: it is no settings file")
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Strict)
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not text in UTF-8: byte {error.start} is wrong") from error
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    return parse_yaml(text, path)
+
+
+def parse_yaml(text: str, path: Path | str) -> Any:
+    """The YAML document in a text; ConfigError, naming the path that it has, when there is none."""
+    try:
+        return yaml.load(text, Loader=_Strict)
     except (RecursionError, ValueError) as error:
         raise ConfigError(f"{path} is not valid YAML: {str(error)[:200]}") from error
     except yaml.YAMLError as error:

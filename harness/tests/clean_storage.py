@@ -200,7 +200,12 @@ def _ceph() -> Any:
     acting = [[0, 1, 2], [2, 0, 1]]
     items = {
         "health": {"status": "HEALTH_OK", "checks": {}, "muted": []},
-        "quorum": {"fsid": "f-1", "monitors": list(NAMES), "in": list(NAMES)},
+        "quorum": {
+            "fsid": "f-1",
+            "monitors": list(NAMES),
+            "in": list(NAMES),
+            "at": {name: [f"10.0.0.{number}"] for number, name in enumerate(NAMES, start=1)},
+        },
         "clocks": {name: {"skew_s": 0.002, "health": "HEALTH_OK"} for name in NAMES},
         "osd map": {
             "flags": ["sortbitwise", "recovery_deletes", "purged_snapdirs", "pglog_hardlimit"],

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.drill.conduct import Meanwhile, Stage, carry_out
+from harness.drill.runner import Meanwhile, Stage, carry_out
 from harness.errors import Refused
 from harness.faults.fault import Fault
 from harness.settings.drills import OF_OTHERS, REQUIRED, Drill, Limits
-from harness.tests.noop_fault import Note, NoteKeeper
+from harness.tests.noop_fault import Note, NoteUndoStore
 from harness.tests.stage import reach
 from harness.transport import Reach
 
@@ -76,7 +76,7 @@ class World:
             loading=self._loading,
             tell=lambda _text: None,
             seed=1,
-            keeper=lambda _reach, _place: NoteKeeper(self.note),
+            undo_store_at=lambda _reach, _place: NoteUndoStore(self.note),
             meanwhile=self.meanwhile,
         )
 

@@ -142,7 +142,16 @@ CEPH: Mapping[tuple[str, str], Any] = {
             {"name": "osd.0", "type": "osd", "id": 0, "status": "up", "reweight": 1.0},
         ]
     },
-    ("quorum_status", "--format"): {"quorum_names": ["one", "two"]},
+    ("quorum_status", "--format"): {
+        "quorum_names": ["one", "two"],
+        "monmap": {
+            "fsid": "f-1",
+            "mons": [
+                {"name": "one", "public_addr": "10.0.0.1:6789/0"},
+                {"name": "two", "public_addr": "10.0.0.2:6789/0"},
+            ],
+        },
+    },
     ("mds", "stat"): {
         "fsmap": {
             "standbys": [{"name": "two"}],

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from harness.drill.conduct import Stage
 from harness.drill.latency import quarters
 from harness.drill.loads import Load, NoLoad
+from harness.drill.runner import Stage
 from harness.drill.schedule import drawn
 from harness.drill.soak import soak
 from harness.faults.kinds import FAULTS
@@ -30,7 +30,7 @@ from harness.record.journal import Journal
 from harness.settings.drills import Limits
 from harness.settings.soaks import Soak
 from harness.tests.ledger_rig import ground
-from harness.tests.noop_fault import NoOp, Note, NoteKeeper
+from harness.tests.noop_fault import NoOp, Note, NoteUndoStore
 from harness.tests.stage import manifest, reach
 from harness.waiting import until
 
@@ -129,7 +129,7 @@ def main(folder: Path, last: int) -> None:
                 loading=loading,
                 tell=tell,
                 seed=SEED,
-                keeper=lambda _reach, _place: NoteKeeper(NOTE),
+                undo_store_at=lambda _reach, _place: NoteUndoStore(NOTE),
             )
             soak(RULES, drawn(RULES, ("one", "two"), SEED), 600.0, stage, part=PART)
 

@@ -1,6 +1,5 @@
 """What ledgers write to in tests, in this process: a database, a service of files, an API."""
 
-# ruff: noqa: ARG002 (fakes take what the real ones take)
 from __future__ import annotations
 
 import os

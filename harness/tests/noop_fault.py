@@ -1,4 +1,4 @@
-"""A fault that breaks nothing but a note of its own, and a keeper that only remembers."""
+"""A fault that breaks nothing but a note of its own, and an undo store that only remembers."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pydantic import ConfigDict, Field
 
 from harness.errors import TransportError
 from harness.faults.fault import Fault
-from harness.faults.keeper import Left
-from harness.faults.model import NOTHING, Act, Argv, Takes, Undo
+from harness.faults.model import NOTHING, Act, Argv, BlastRadius, Undo
+from harness.faults.undo_store import Left
 from harness.transport import Reach
 
 
@@ -40,37 +40,37 @@ class NoOp(Fault):
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
 
     name: ClassVar[str] = "no-op"
-    takes: ClassVar[frozenset[Takes]] = NOTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = NOTHING
     seen_within_s: ClassVar[float] = 0.0
     gone_within_s: ClassVar[float] = 0.0
 
     note: Note = Field(exclude=True)
 
-    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002
+    def acts(self, reach: Reach) -> Iterable[Act]:
         yield Act(place=self.machine, argv=("break",))
 
-    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         return self.machine, [("mend",)]
 
-    def inject(self, reach: Reach) -> None:  # noqa: ARG002
+    def inject(self, reach: Reach) -> None:
         self.note.stumble()
         self.note.broken = True
         self.note.stumble()
 
-    def active(self, reach: Reach) -> bool:  # noqa: ARG002
+    def active(self, reach: Reach) -> bool:
         self.note.stumble()
         return self.note.broken
 
-    def healed(self, reach: Reach) -> bool:  # noqa: ARG002
+    def healed(self, reach: Reach) -> bool:
         self.note.stumble()
         return not self.note.broken
 
-    def heal(self, reach: Reach, undo: Undo) -> None:  # noqa: ARG002
-        NoteKeeper(self.note).heal(undo)
+    def heal(self, reach: Reach, undo: Undo) -> None:
+        NoteUndoStore(self.note).heal(undo)
 
 
 @dataclass
-class NoteKeeper:
+class NoteUndoStore:
     """Keeps undo in a note."""
 
     note: Note

@@ -88,22 +88,22 @@ class _Session(paramiko.ServerInterface):
         self.transport = transport
         self._round_trip = threading.Lock()
 
-    def get_allowed_auths(self, username: str) -> str:  # noqa: ARG002
+    def get_allowed_auths(self, username: str) -> str:
         return "publickey"
 
-    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:  # noqa: ARG002
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         if key != self._server.client_key:
             return AUTH_FAILED
         self._server.logins += 1
         return AUTH_SUCCESSFUL
 
-    def check_channel_request(self, kind: str, chanid: int) -> int:  # noqa: ARG002
+    def check_channel_request(self, kind: str, chanid: int) -> int:
         return OPEN_SUCCEEDED
 
     def check_channel_direct_tcpip_request(
         self,
         chanid: int,
-        origin: tuple[str, int],  # noqa: ARG002
+        origin: tuple[str, int],
         destination: tuple[str, int],
     ) -> int:
         try:

@@ -57,11 +57,11 @@ class FakeProbe:
     within_s: float = 5.0
     looks: int = 0
 
-    def targets(self, reach: Reach) -> Sequence[str]:  # noqa: ARG002
+    def targets(self, reach: Reach) -> Sequence[str]:
         self.looks += 1
         return list(self.answers)
 
-    def observe(self, reach: Reach, target: str) -> JSON:  # noqa: ARG002
+    def observe(self, reach: Reach, target: str) -> JSON:
         answer = self.answers[target]
         if isinstance(answer, Exception):
             raise answer

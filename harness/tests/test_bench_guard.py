@@ -152,6 +152,6 @@ def test_garbage_is_refused_and_never_crashes_the_guard(garbage: dict[str, Any])
 
 
 def test_what_is_sent_to_a_machine_is_one_program_of_its_own() -> None:
-    text = sending.script()
+    text = sending.GUARD.text
     compile(text, "sent", "exec")
     assert "/dev/sda" not in text

@@ -5,13 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.faults.budget import Pool, Standing, majority, margins, refusal
-from harness.faults.model import EVERYTHING, NOTHING, Takes
+from harness.faults.budget import ClusterState, Pool, majority, margins, refusal
+from harness.faults.model import EVERYTHING, NOTHING, BlastRadius
 
 THREE = ("one", "two", "three")
 
 
-def whole(**changes: object) -> Standing:
+def whole(**changes: object) -> ClusterState:
     values: dict[str, object] = {
         "machines": THREE,
         "ready": frozenset(THREE),
@@ -24,7 +24,7 @@ def whole(**changes: object) -> Standing:
         "pools": (Pool(name="data", size=3, min_size=2),),
         **changes,
     }
-    return Standing(**values)  # type: ignore[arg-type]
+    return ClusterState(**values)  # type: ignore[arg-type]
 
 
 def test_three_whole_machines_can_lose_any_one() -> None:
@@ -33,10 +33,15 @@ def test_three_whole_machines_can_lose_any_one() -> None:
 
 
 def test_nothing_is_taken_from_one_machine_while_another_is_not_ready() -> None:
-    for takes in Takes:
-        why = refusal(whole(ready=frozenset({"one", "two"})), "one", frozenset({takes})) or ""
+    for blast_radius in BlastRadius:
+        why = (
+            refusal(whole(ready=frozenset({"one", "two"})), "one", frozenset({blast_radius})) or ""
+        )
         assert "machines that are ready: 2 − 1 = 1, 2 needed" in why
-        assert refusal(whole(ready=frozenset({"two", "three"})), "one", frozenset({takes})) is None
+        assert (
+            refusal(whole(ready=frozenset({"two", "three"})), "one", frozenset({blast_radius}))
+            is None
+        )
 
 
 def test_the_arithmetic_is_said() -> None:
@@ -46,7 +51,7 @@ def test_the_arithmetic_is_said() -> None:
 
 
 def test_a_second_machine_is_not_taken() -> None:
-    why = refusal(whole(ready=frozenset(("one", "two"))), "one", frozenset({Takes.NODE}))
+    why = refusal(whole(ready=frozenset(("one", "two"))), "one", frozenset({BlastRadius.NODE}))
     assert why == "machines that are ready: 2 − 1 = 1, 2 needed: TOO FEW"
 
 
@@ -57,7 +62,7 @@ def test_nothing_is_broken_at_all_beside_a_machine_that_is_down() -> None:
 
 
 def test_the_second_member_of_etcd_is_not_taken() -> None:
-    why = refusal(whole(etcd_well=frozenset(("one", "two"))), "two", frozenset({Takes.ETCD}))
+    why = refusal(whole(etcd_well=frozenset(("one", "two"))), "two", frozenset({BlastRadius.ETCD}))
     assert why is not None
     assert "etcd members that are well: 2 − 1 = 1, 2 needed: TOO FEW" in why
 
@@ -70,13 +75,13 @@ def test_a_member_that_is_down_already_is_not_counted_twice() -> None:
 
 def test_no_osd_is_taken_from_a_pool_that_keeps_two_copies_and_needs_both() -> None:
     pools = (Pool(name="thin", size=2, min_size=2), Pool(name="data", size=3, min_size=2))
-    why = refusal(whole(pools=pools), "one", frozenset({Takes.OSD}))
+    why = refusal(whole(pools=pools), "one", frozenset({BlastRadius.OSD}))
     assert why == "copies in thin: 2 − 1 = 1, 2 needed: TOO FEW"
 
 
 def test_data_is_never_left_at_one_copy_though_the_pool_would_serve_it() -> None:
     pools = (Pool(name="bold", size=2, min_size=1),)
-    assert refusal(whole(pools=pools), "one", frozenset({Takes.OSD})) is not None
+    assert refusal(whole(pools=pools), "one", frozenset({BlastRadius.OSD})) is not None
 
 
 def test_groups_that_are_not_clean_refuse_every_fault() -> None:
@@ -104,6 +109,16 @@ def test_an_osd_that_does_not_answer_holds_no_copy_though_ceph_says_so() -> None
     assert "OSDs are down" not in why
 
 
+def test_a_monitor_whose_machine_is_not_known_is_counted_to_every_one_without_a_monitor() -> None:
+    lettered = whole(monitors=("a", "b", "c"), in_quorum=frozenset("ab"))
+    for machine in THREE:
+        why = refusal(lettered, machine, frozenset({BlastRadius.MONITOR}))
+        assert why == "monitors in quorum: 2 − 1 = 1, 2 needed: TOO FEW"
+    elsewhere = whole(monitors=("one", "two", "c"), in_quorum=frozenset({"two", "c"}))
+    assert "monitors" not in (refusal(elsewhere, "one", frozenset({BlastRadius.MONITOR})) or "")
+    assert "2 − 1 = 1" in (refusal(elsewhere, "three", frozenset({BlastRadius.MONITOR})) or "")
+
+
 def test_a_cluster_without_ceph_is_judged_without_it() -> None:
     bare = whole(monitors=(), in_quorum=frozenset(), osds=(), osds_up=(), pools=())
     assert refusal(bare, "one", EVERYTHING) is None
@@ -113,26 +128,33 @@ def test_a_cluster_without_ceph_is_judged_without_it() -> None:
 members = st.sets(st.sampled_from(THREE))
 
 
-@given(members, members, members, members, st.sampled_from(THREE), st.sets(st.sampled_from(Takes)))
+@given(
+    members,
+    members,
+    members,
+    members,
+    st.sampled_from(THREE),
+    st.sets(st.sampled_from(BlastRadius)),
+)
 def test_whatever_is_granted_leaves_every_majority(
     ready: set[str],
     etcd: set[str],
     monitors: set[str],
     osds: set[str],
     machine: str,
-    takes: set[Takes],
+    blast_radius: set[BlastRadius],
 ) -> None:
-    standing = whole(
+    state = whole(
         ready=frozenset(ready),
         etcd_well=frozenset(etcd),
         in_quorum=frozenset(monitors),
         osds_up=tuple(sorted(osds)),
     )
-    if refusal(standing, machine, frozenset(takes)) is None:
-        assert len(etcd - ({machine} if Takes.ETCD in takes else set())) >= 2
-        assert len(monitors - ({machine} if Takes.MONITOR in takes else set())) >= 2
-        assert len(osds - ({machine} if Takes.OSD in takes else set())) >= 2
-        assert len(ready - ({machine} if Takes.NODE in takes else set())) >= 2
+    if refusal(state, machine, frozenset(blast_radius)) is None:
+        assert len(etcd - ({machine} if BlastRadius.ETCD in blast_radius else set())) >= 2
+        assert len(monitors - ({machine} if BlastRadius.MONITOR in blast_radius else set())) >= 2
+        assert len(osds - ({machine} if BlastRadius.OSD in blast_radius else set())) >= 2
+        assert len(ready - ({machine} if BlastRadius.NODE in blast_radius else set())) >= 2
 
 
 @given(st.integers(min_value=1, max_value=99))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +32,7 @@ from harness.errors import (
     Unhealed,
 )
 from harness.model import Exit
+from harness.settings import ROOT
 from harness.tests.stage import CHECKS, REQUIREMENT, FakeProbe, reach, write_project
 
 CONFTEST = """
@@ -148,6 +151,31 @@ def test_a_report_is_drawn_again_with_the_same_status(
     page.unlink()
     assert cutover("report", "latest").status == 1
     assert page.read_bytes() == before
+
+
+@pytest.mark.usefixtures("answers")
+def test_a_report_of_a_run_whose_folder_is_read_only_says_so(
+    cutover: Callable[..., Ended], pytester: pytest.Pytester
+) -> None:
+    cutover("gate", "1", *SMALL)
+    folder = (pytester.path / "reports/latest").resolve()
+    before = sorted(folder.iterdir())
+    folder.chmod(0o500)
+    # Without its capabilities root may not write there either.
+    plain = ("setpriv", "--bounding-set=-all") if os.geteuid() == 0 else ()
+    ended = subprocess.run(
+        [*plain, sys.executable, "-m", "harness", "report", folder],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    folder.chmod(0o700)
+    assert ended.returncode == 2
+    assert f"cannot write {folder}/verdict.json: Permission denied" in ended.stderr
+    assert "or copy it and name the copy" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert sorted(folder.iterdir()) == before
 
 
 @pytest.mark.usefixtures("answers")

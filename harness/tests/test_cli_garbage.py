@@ -73,6 +73,7 @@ def reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(heal_command, "connect", connect)
     monkeypatch.setattr(heal_command, "mend_left", lambda _: [])
     monkeypatch.setattr(heal_command, "sweep_namespaces", lambda *_: [])
+    monkeypatch.setattr(heal_command, "sweep_folders", lambda *_: [])
     (tmp_path / "reports").mkdir()
     return tmp_path / "reports"
 

@@ -16,10 +16,10 @@ from harness.bench.ceph import osds
 from harness.checks import CHECKS
 from harness.errors import NotProven
 from harness.facts.crush_hosts import by_machine, in_doubt, machine_of_each
-from harness.faults import standing as faults_standing
-from harness.faults.budget import Standing, refusal
+from harness.faults import cluster_state
+from harness.faults.budget import ClusterState, refusal
 from harness.faults.kinds.stop_osd import osd_of
-from harness.faults.model import Takes
+from harness.faults.model import BlastRadius
 from harness.model import Case, Outcome
 from harness.probes.ceph import Ceph
 from harness.tests.clean_case import Seen, case, clean
@@ -132,7 +132,7 @@ def ceph_of(monkeypatch: pytest.MonkeyPatch, hosts: Sequence[str], monitors: lis
     """Ceph says this of its hosts and monitors, each host with one OSD."""
     osd = {"up": True, "in": True}
     of: dict[str, Any] = {
-        "quorum": {"monitors": monitors, "in": monitors},
+        "quorum": {"monitors": monitors, "in": monitors, "at": {name: [] for name in monitors}},
         "osd tree": {"hosts": {host: [{"id": at, **osd}] for at, host in enumerate(hosts)}},
         "osd map": {"pools": [{"name": "rbd", "size": 2, "min_size": 2}]},
         "placement groups": [],
@@ -144,9 +144,9 @@ def ceph_of(monkeypatch: pytest.MonkeyPatch, hosts: Sequence[str], monitors: lis
     monkeypatch.setattr(Ceph, "observe", lambda *_: said)
 
 
-def stands(reach: Reach) -> Standing:
-    found = faults_standing._ceph(reach)
-    return Standing(machines=(), ready=frozenset(), etcd=(), etcd_well=frozenset(), **found)
+def stands(reach: Reach) -> ClusterState:
+    found = cluster_state._ceph(reach)
+    return ClusterState(machines=(), ready=frozenset(), etcd=(), etcd_well=frozenset(), **found)
 
 
 @pytest.mark.parametrize("hosts", [["one-net", "two-net"], ["one", "two"]], ids=["Rook", "short"])
@@ -154,10 +154,10 @@ def test_an_osd_is_counted_as_lost_with_its_machine(
     monkeypatch: pytest.MonkeyPatch, hosts: list[str]
 ) -> None:
     ceph_of(monkeypatch, hosts, ["one", "two"])
-    standing = stands(named("one.net", "two.net"))
-    assert standing.osds_up == ("one.net", "two.net")
-    assert standing.in_quorum == {"one.net", "two.net"}
-    assert "2 − 1 = 1" in (refusal(standing, "one.net", frozenset({Takes.OSD})) or "")
+    state = stands(named("one.net", "two.net"))
+    assert state.osds_up == ("one.net", "two.net")
+    assert state.in_quorum == {"one.net", "two.net"}
+    assert "2 − 1 = 1" in (refusal(state, "one.net", frozenset({BlastRadius.OSD})) or "")
 
 
 def test_nothing_is_broken_while_nobody_knows_whose_osd_it_is(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.drill.watch import Sample, Storage, Watch
+from harness.drill.safety_monitor import Sample, Storage, Watch
 from harness.faults.kinds import FAULTS
 from harness.settings.drills import Limits
 from harness.tests.drill_world import World
@@ -27,7 +27,7 @@ def _with_the_no_op(monkeypatch: pytest.MonkeyPatch) -> None:
 def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     """Nobody looks: a test says what was seen."""
     watch = Watch("one", Limits(electing_s=30, inactive_s=60, silent_s=90))
-    monkeypatch.setattr("harness.drill.conduct.watching", lambda *_: nullcontext(watch))
+    monkeypatch.setattr("harness.drill.runner.watching", lambda *_: nullcontext(watch))
     return watch
 
 

@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-from harness.drill import session
-from harness.drill.conduct import Stage
-from harness.drill.session import Drilling, Options
+from harness.drill import service
+from harness.drill.runner import Stage
+from harness.drill.service import Drilling, Options
 from harness.errors import NotProven
+from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.kinds import FAULTS
-from harness.faults.lease import Hold
 from harness.ledger.book import Reader
 from harness.ledger.keeping import Books, kept
 from harness.settings.drills import OF_LOAD, REQUIRED
 from harness.settings.soaks import load_soak
 from harness.tests.drill_world import drill
 from harness.tests.ledger_rig import ground
-from harness.tests.noop_fault import NoOp, Note, NoteKeeper
+from harness.tests.noop_fault import NoOp, Note, NoteUndoStore
 from harness.tests.stage import reach
 from harness.tests.visited import site
 
@@ -51,16 +51,18 @@ class Run:
 def drilling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drilling]:
     """Whoever asks may, and the cluster is calm; a ledger is kept over fakes, visitors are real."""
     made = reach()
-    monkeypatch.setattr(session, "permitted", lambda *_, **__: nullcontext(Hold(made.kube, "run")))
-    monkeypatch.setattr(session, "until_steady", lambda *_: (0.0, ()))
-    monkeypatch.setattr(session, "affordable", lambda *_: None)
-    monkeypatch.setattr(session, "load_drill", lambda _: drill(NOTE, **LOADED))
+    monkeypatch.setattr(
+        service, "permitted", lambda *_, **__: nullcontext(DisruptionLock(made.kube, "run"))
+    )
+    monkeypatch.setattr(service, "until_steady", lambda *_: (0.0, ()))
+    monkeypatch.setattr(service, "affordable", lambda *_: None)
+    monkeypatch.setattr(service, "load_drill", lambda _: drill(NOTE, **LOADED))
     rules = load_soak().model_copy(update={"ledger": ("http",)})
-    monkeypatch.setattr(session, "load_soak", lambda: rules)
-    monkeypatch.setattr(session, "survivable", lambda *_: None)
-    keeper = partial(Stage, keeper=lambda _reach, _place: NoteKeeper(NOTE))
-    monkeypatch.setattr(session, "Stage", keeper)
-    monkeypatch.setattr("harness.drill.conduct._AGAIN_S", 1.5)
+    monkeypatch.setattr(service, "load_soak", lambda: rules)
+    monkeypatch.setattr(service, "survivable", lambda *_: None)
+    store = partial(Stage, undo_store_at=lambda _reach, _place: NoteUndoStore(NOTE))
+    monkeypatch.setattr(service, "Stage", store)
+    monkeypatch.setattr("harness.drill.runner._AGAIN_S", 1.5)
     (tmp_path / "shop").mkdir()
     with site(tmp_path / "shop") as shop, ground(tmp_path, monkeypatch) as writes:
 
@@ -71,8 +73,8 @@ def drilling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drilli
             with kept(writes.stage, names, folder=folder, rate_per_s=rate_per_s) as books:
                 yield books
 
-        monkeypatch.setattr("harness.drill.session.ledger_keeping.keeping", keeping)
-        monkeypatch.setattr(session, "aimed", lambda *_: shop.order(per_s=20))
+        monkeypatch.setattr("harness.drill.service.ledger_keeping.keeping", keeping)
+        monkeypatch.setattr(service, "aimed", lambda *_: shop.order(per_s=20))
         options = Options(allowed=True, seed=7, machines=("one",))
         yield Drilling(
             reach=made,
@@ -87,7 +89,7 @@ def test_a_drill_that_is_resumed_keeps_a_ledger_and_a_load_of_its_own(
     drilling: Drilling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Interrupting(NoOp):
-        def active(self, reach: Any) -> bool:  # noqa: ARG002
+        def active(self, reach: Any) -> bool:
             raise KeyboardInterrupt
 
     monkeypatch.setitem(FAULTS, "no-op", Interrupting)
@@ -115,7 +117,7 @@ def test_a_part_of_a_soak_that_broke_off_before_it_was_begun_is_begun_again(
         raise NotProven("not one request of the load was answered")
 
     with monkeypatch.context() as patch:
-        patch.setattr(session, "offering", unserved)
+        patch.setattr(service, "offering", unserved)
         with pytest.raises(NotProven, match="not one request"):
             drilling.soak("part 1", [], Run())
     outcome: Any = drilling.soak("part 1", [], Run())

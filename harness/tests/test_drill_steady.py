@@ -11,10 +11,10 @@ import pytest
 from harness import waiting
 from harness.checks import CHECKS
 from harness.drill import steady as module
-from harness.drill.session import Drilling, Options
+from harness.drill.service import Drilling, Options
 from harness.drill.steady import meanwhile, trouble, until_steady
 from harness.errors import TransportError
-from harness.faults.lease import Hold
+from harness.faults.disruption_lock import DisruptionLock
 from harness.model import Case, Outcome, Verdict
 from harness.probes import PROBES
 from harness.settings.drills import Looks, drill_names, load_drill, load_steady
@@ -46,7 +46,7 @@ class Asked:
     def targets(self, reach: Reach) -> Sequence[str]:
         return [it.name for it in reach.profile.machines if it.name in self.answers]
 
-    def observe(self, reach: Reach, target: str) -> Any:  # noqa: ARG002
+    def observe(self, reach: Reach, target: str) -> Any:
         self.asked.append(target)
         answer = self.answers[target]
         if isinstance(answer, Exception):
@@ -174,19 +174,19 @@ def test_a_drills_own_looks_are_taken_before_and_after_it_and_during_it(
         asked.append((machine, looks.checks))
         return {}
 
-    monkeypatch.setattr("harness.drill.session.until_steady", calm)
-    monkeypatch.setattr("harness.drill.session.meanwhile", beside)
+    monkeypatch.setattr("harness.drill.service.until_steady", calm)
+    monkeypatch.setattr("harness.drill.service.meanwhile", beside)
     options = Options(allowed=True, seed=1)
     drilling = Drilling(reach=reach(), folder=tmp_path, options=options, tell=print, hide=len)
     own = load_drill("break-dns").looks
     assert own is not None
-    hold = Hold(drilling.reach.kube, "run")
-    stage = drilling._stage("break-dns", None, Run(), hold, own)
+    lock = DisruptionLock(drilling.reach.kube, "run")
+    stage = drilling._stage("break-dns", None, Run(), lock, own)
     stage.calm(1.0)
     assert stage.meanwhile is not None
     stage.meanwhile("one", 1.0)
     assert asked == [[load_steady().checks, own.checks], ("one", own.during)]
-    assert drilling._stage("lose-osd", None, Run(), hold).meanwhile is None
+    assert drilling._stage("lose-osd", None, Run(), lock).meanwhile is None
 
 
 WANTED = {

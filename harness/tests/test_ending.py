@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import __version__
+from harness.model import Exit
 from harness.pytest_gate.launch import point_latest
 from harness.record.history import finished
 from harness.report.summary import plain
@@ -58,6 +59,74 @@ def test_a_lost_terminal_ends_a_command_like_sigterm_and_it_heals(how: str) -> N
     assert os.read(told, 6) == b"healed" or how == "terminate"
     process.wait(20)
     os.close(told)
+
+
+# A command whose machines never answer: it stands in what it opened, which it must close.
+STANDS = """
+import os, signal, sys
+from contextlib import contextmanager
+from importlib import import_module
+
+from harness import cli
+from harness.provision import nodes
+
+told, module, *words = sys.argv[1:]
+
+@contextmanager
+def connect(profile):
+    try:
+        os.write(int(told), b"ready")
+        signal.pause()
+        yield
+    finally:
+        print("closing, on a terminal that is gone", flush=True)
+        os.write(int(told), b"closed")
+
+import_module(module).connect = connect
+nodes.public_key = lambda key: "ssh-ed25519 AAAA"
+sys.argv[1:] = words
+cli.main()
+"""
+COMMANDS = ("backup baseline", "provision nodes --yes", "provision disk --yes")
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM], ids=lambda it: it.name)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_without_a_run_ends_at_a_lost_terminal_like_at_sigterm(
+    tmp_path: Path, command: str, number: signal.Signals
+) -> None:
+    """What it holds is closed, and what it did not finish is not proven."""
+    ours, theirs = pty.openpty()
+    told, tell = os.pipe()
+    words = command.split()
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-c", STANDS, str(tell), f"harness.commands.{words[0]}"),
+            *(*words, "--cluster", "contabo"),
+        ],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        cwd=ROOT,
+        env={**os.environ, "XDG_STATE_HOME": str(tmp_path)},
+        pass_fds=[tell],
+        start_new_session=True,
+    )
+    os.close(theirs)
+    os.close(tell)
+    try:
+        assert os.read(told, 5) == b"ready"
+        if number == signal.SIGHUP:
+            os.close(ours)
+        process.send_signal(number)
+        assert os.read(told, 6) == b"closed"
+        assert process.wait(20) == Exit.NOT_PROVEN
+    finally:
+        process.kill()
+        process.wait()
+        os.close(told)
+        if number != signal.SIGHUP:
+            os.close(ours)
 
 
 @pytest.mark.parametrize("in_the_way", ["a folder", "a leftover", "nothing"])

@@ -11,12 +11,13 @@ import pytest
 
 from harness.checks import CHECKS
 from harness.drill.ending import BY_HAND
-from harness.drill.session import Drilling, DrillOutcome, Options
+from harness.drill.service import Drilling, DrillOutcome, Options
 from harness.drill.soak import BROKE_OFF, RESUMABLE, SOAKED
 from harness.engine import Run
 from harness.errors import NotProven, Refused, TransportError, Unhealed
 from harness.gate import Trail, judge
-from harness.model import Decision
+from harness.model import Decision, Outcome
+from harness.pytest_gate.catalogue import Scenario, Step
 from harness.record.journal import Journal, Reader
 from harness.tests import clean_drills
 from harness.tests.stage import manifest, reach, requirement, scenario
@@ -32,6 +33,7 @@ class FakeDrilling:
     allowed: bool = True
     raises: Exception | None = None
     ended: str | None = None
+    unhealed: str = ""
     carried_out: list[str] = field(default_factory=list)
     options: Options = field(init=False)
 
@@ -46,14 +48,18 @@ class FakeDrilling:
             raise self.raises
         for event in ("active", "healed", "heal-proved"):
             run.write("fault", "f00d", {"event": event})
-        value = clean_drills.seen()["drills"][DRILL]
+        value = {**clean_drills.seen()["drills"][DRILL], **self._early()}
         return DrillOutcome(value=value, tallies={f"{name}/one/postgres": {"ok": 3}})
 
     def soak(self, part: str, before: Sequence[DrillOutcome], run: Run) -> DrillOutcome:
         assert run.name
         self.carried_out.append(f"{part} after {len(before)}")
-        value = {**clean_drills.soak(), "ended": self.ended}
+        value = {**clean_drills.soak(), "ended": None, **self._early()}
         return DrillOutcome(value=value, tallies={f"{part}/everything/postgres": {"ok": 3}})
+
+    def _early(self) -> Mapping[str, str]:
+        told = {"ended": self.ended, "unhealed": self.unhealed}
+        return {key: words for key, words in told.items() if words}
 
     def recover(
         self,
@@ -77,7 +83,13 @@ class FakeDrilling:
 PLAN = manifest(requirements=(requirement(targets={}),), scenarios=(scenario(),))
 
 
-def session(folder: Path, drilling: FakeDrilling, act: Callable[[Run], object]) -> Trail:
+def session(
+    folder: Path,
+    drilling: FakeDrilling,
+    act: Callable[[Run], object],
+    *,
+    of: Scenario | None = None,
+) -> Trail:
     """One session of a run: begun or gone on with, and ended whatever happened in it."""
     fresh = not folder.exists()
     trail = Trail(CHECKS) if fresh else Trail.of(Reader(folder), CHECKS)
@@ -85,9 +97,10 @@ def session(folder: Path, drilling: FakeDrilling, act: Callable[[Run], object]) 
     with journal:
         run = Run(journal, trail, reach=reach(), probes={}, drilling=cast("Drilling", drilling))
         if fresh:
-            run.write("manifest", PLAN.run, PLAN.model_dump(mode="json", by_alias=True))
+            plan = PLAN.model_copy(update={"scenarios": (of or scenario(),)})
+            run.write("manifest", PLAN.run, plan.model_dump(mode="json", by_alias=True))
         run.write("session", PLAN.run, {})
-        run.begin(scenario())
+        run.begin(of or scenario())
         try:
             act(run)
             run.end("passed", "", 0.1)
@@ -176,7 +189,7 @@ def test_without_leave_nothing_is_carried_out(tmp_path: Path) -> None:
 
 def test_a_refusal_is_the_decision_of_the_run(tmp_path: Path) -> None:
     class Refusing(FakeDrilling):
-        def carry_out(self, name: str, run: Run) -> DrillOutcome:  # noqa: ARG002
+        def carry_out(self, name: str, run: Run) -> DrillOutcome:
             raise Refused("etcd: 2 − 1 = 1, 2 needed")
 
     with pytest.raises(Refused):
@@ -190,6 +203,40 @@ def test_a_fault_that_stays_is_the_decision_of_the_run(tmp_path: Path) -> None:
         session(tmp_path / "run", FakeDrilling(raises=Unhealed("it is still there")), drill)
     judged = judge(Trail.of(Reader(tmp_path / "run"), CHECKS))
     assert judged.decision is Decision.UNHEALED
+
+
+DRILL_CHECKS = (REAL, "what was not hit went on", "the drill lost no acknowledged write")
+SOAK_CHECKS = ("the soak lasted as long as it should", "nothing leaked")
+ENDED_EARLY: Mapping[str, tuple[Mapping[str, Any], type[BaseException]]] = {
+    "stopped by hand": ({"ended": BY_HAND}, KeyboardInterrupt),
+    "a fault stayed": ({"unhealed": "two is still off"}, Unhealed),
+}
+
+
+@pytest.mark.parametrize("how", ENDED_EARLY)
+@pytest.mark.parametrize(
+    ("act", "checks"), [(drill, DRILL_CHECKS), (Run.soak, SOAK_CHECKS)], ids=["drill", "soak"]
+)
+def test_every_check_of_the_scenario_judges_at_once_what_ended_early(
+    tmp_path: Path, act: Callable[[Run], object], checks: Sequence[str], how: str
+) -> None:
+    """Also those that follow one that is red; a step that is no check is passed over."""
+    ending, raised = ENDED_EARLY[how]
+    texts = ("everything is up", *checks)
+    steps = tuple(Step(keyword="Then", text=text) for text in texts)
+    whole = scenario().model_copy(update={"steps": steps})
+    with pytest.raises(raised):
+        session(tmp_path / "run", FakeDrilling(**ending), act, of=whole)
+    rulings = Trail.of(Reader(tmp_path / "run"), CHECKS).scenarios[whole.id].rulings
+    assert [it.check for it in rulings] == list(checks)
+    assert not {it.verdict.outcome for it in rulings} <= {Outcome.PASS}
+
+
+def test_checks_are_not_asked_by_a_drill_that_came_to_its_end(tmp_path: Path) -> None:
+    steps = tuple(Step(keyword="Then", text=text) for text in DRILL_CHECKS)
+    whole = scenario().model_copy(update={"steps": steps})
+    trail = session(tmp_path / "run", FakeDrilling(), lambda run: run.drill(DRILL), of=whole)
+    assert trail.scenarios[whole.id].rulings == []
 
 
 def test_a_soak_that_was_stopped_by_hand_is_observed_and_then_gone_on_with(

@@ -92,7 +92,45 @@ def test_a_unit_that_is_not_there_is_refused() -> None:
     gone = Completed(status=3, stdout="inactive", stderr="")
     without = whole_cluster(answers={("*", "systemctl"): gone})
     why = StopMonitor(id=ID, machine="one", daemon="one").refuse(without)
-    assert why == "the unit ceph-mon@one is not active on one"
+    assert (why or "").startswith("the unit ceph-mon@one is not active on one; cephadm's unit")
+
+
+def monitors(**addresses: str) -> Any:
+    """What Ceph says of monitors, all of which decide, by their names."""
+    known = [
+        {"name": name, "public_addrs": {"addrvec": [{"type": "v2", "addr": f"{at}:3300"}]}}
+        for name, at in addresses.items()
+    ]
+    return {"quorum_names": [*addresses], "monmap": {"fsid": "f-1", "mons": known}}
+
+
+@pytest.mark.parametrize(
+    ("said", "daemon"),
+    [
+        (monitors(one="192.168.7.1", two="192.168.7.2"), "one"),
+        (monitors(a="10.0.0.2", b="10.0.0.1"), "b"),
+        (monitors(a="192.168.7.1", b="192.168.7.2"), ""),
+        (monitors(two="10.0.0.1"), ""),
+    ],
+    ids=["its name", "its address", "neither", "a name before an address"],
+)
+def test_the_monitor_of_a_machine_is_known_by_its_name_or_else_its_address(
+    said: Any, daemon: str
+) -> None:
+    reach = saying(("quorum_status", "--format"), said)
+    assert StopMonitor(id=ID, machine="one").resolved(reach, Random(1)).daemon == daemon
+
+
+def test_a_monitor_with_the_short_name_of_its_machine_is_stopped() -> None:
+    machines = [
+        {"name": "m1.example.org", "address": "10.0.0.1"},
+        {"name": "m2.example.org", "address": "10.0.0.2"},
+    ]
+    said = Completed(status=0, stdout=json.dumps(monitors(m1="10.9.0.1", m2="10.9.0.2")), stderr="")
+    reach = whole_cluster(machines=machines, disks=None, answers={("*", "ceph"): said})
+    found = StopMonitor(id=ID, machine="m1.example.org").resolved(reach, Random(1))
+    assert found.refuse(reach) is None
+    assert [act.argv for act in found.acts(reach)] == [("systemctl", "stop", "ceph-mon@m1")]
 
 
 @pytest.mark.parametrize(

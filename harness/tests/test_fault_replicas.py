@@ -80,7 +80,7 @@ def at(machine: str, name: str, *, ready: bool = True, **changes: str) -> dict[s
 
 def lost(pods: list[Any], wants: int, budgets: list[Any] | None = None, **said: bool) -> list[str]:
     """What would be too few when machine one is lost."""
-    lines = replicas.without("one", pods, {SET: wants}, budgets or [], **said)
+    lines = replicas.pod_margins("one", pods, {SET: wants}, budgets or [], **said)
     return [str(line) for line in lines if not line.holds]
 
 

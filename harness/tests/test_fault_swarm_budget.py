@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from harness.errors import Refused
-from harness.faults import lease, permit
+from harness.faults import disruption_lock, preflight
 from harness.faults.kinds.power_off import PowerOff
 from harness.faults.kinds.stop_rke2 import StopRke2
-from harness.faults.permit import affordable
+from harness.faults.preflight import affordable
 from harness.faults.swarm_budget import Service, margins, swarm_margins
 from harness.probes import swarm
 from harness.tests.fault_examples import whole_cluster
@@ -22,10 +22,10 @@ from harness.transport.fake import FakeKube
 
 
 @pytest.fixture
-def ours(monkeypatch: pytest.MonkeyPatch) -> lease.Hold:
-    monkeypatch.setattr(lease.Hold, "confirm", lambda _: None)
-    monkeypatch.setattr(permit, "PODS_WITHIN_S", 0.0)
-    return lease.Hold(FakeKube(), "r")
+def ours(monkeypatch: pytest.MonkeyPatch) -> disruption_lock.DisruptionLock:
+    monkeypatch.setattr(disruption_lock.DisruptionLock, "confirm", lambda _: None)
+    monkeypatch.setattr(preflight, "PODS_WITHIN_S", 0.0)
+    return disruption_lock.DisruptionLock(FakeKube(), "r")
 
 
 SWARM_STACK = {"cni": "bridge", "network_policy": False, "source": "swarm"}
@@ -38,7 +38,7 @@ class BesideSwarm:
         self._shell, self._report = shell, report
 
     def run(self, machine: str, argv: Sequence[str], *, stdin: str = "", **how: Any) -> Completed:
-        if stdin == swarm.SCRIPT:
+        if stdin == swarm.SCRIPT.text:
             return Completed(status=0, stdout=self._report, stderr="")
         return self._shell.run(machine, argv, stdin=stdin, **how)
 
@@ -63,9 +63,9 @@ def cut(machine: str, **changes: Any) -> PowerOff:
 
 
 def test_the_only_manager_of_the_swarm_is_not_taken_unless_that_is_accepted(
-    ours: lease.Hold, monkeypatch: pytest.MonkeyPatch
+    ours: disruption_lock.DisruptionLock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(permit, "refusal", lambda *_: None)
+    monkeypatch.setattr(preflight, "refusal", lambda *_: None)
     words = "Swarm managers that are reachable: 1 − 1 = 0, 1 needed: TOO FEW; running tasks of the"
     words += " Swarm service postgres: 1 − 1 = 0, 1 needed: TOO FEW"
     lines = swarm_margins(with_swarm("one"), cut("one"))
@@ -92,7 +92,9 @@ def test_a_service_that_is_pinned_to_the_machine_keeps_it_from_being_taken() -> 
     assert all(it.holds for it in margins(("one",) * 3, frozenset("abc"), [blind], "one"))
 
 
-def test_a_fault_is_refused_while_the_swarm_does_not_answer(ours: lease.Hold) -> None:
+def test_a_fault_is_refused_while_the_swarm_does_not_answer(
+    ours: disruption_lock.DisruptionLock,
+) -> None:
     silent = with_swarm("one", docker={"silent": "refused"}, swarm=None)
     with pytest.raises(Refused, match=r"no manager tells how the Swarm is \(one: refused"):
         affordable(silent, ours, cut("one"))

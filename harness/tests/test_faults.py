@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from harness.errors import HarnessError, Refused
-from harness.faults import lease, line
+from harness.faults import disruption_lock, reachability
 from harness.faults.fault import Fault
 from harness.faults.kinds import FAULTS
 from harness.faults.model import Act, Undo
-from harness.faults.permit import affordable
+from harness.faults.preflight import affordable
 from harness.tests.fault_examples import EXAMPLES, whole_cluster
 from harness.tests.fault_refusals import ANOTHER_IS_LATE, ONLY_BY_BUDGET, REFUSALS
 from harness.tests.small_machine import SmallMachine
@@ -43,7 +43,7 @@ def test_its_undo_comes_back_from_json_unchanged(fault: Fault) -> None:
 
 @each_fault
 def test_all_but_injecting_and_healing_only_reads(fault: Fault) -> None:
-    watched = reading(whole_cluster(), (line.ASKING,))
+    watched = reading(whole_cluster(), (reachability.ASKING,))
     resolved = fault.resolved(watched, Random(1))
     assert resolved.refuse(watched) is None
     assert resolved.arm(watched, 30)
@@ -77,14 +77,14 @@ def test_it_may_be_healed_twice_and_before_it_was_injected(fault: Fault, tmp_pat
 def test_it_is_refused_with_the_arithmetic_while_another_machine_is_not_ready(
     fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease.Hold, "confirm", lambda _: None)
+    monkeypatch.setattr(disruption_lock.DisruptionLock, "confirm", lambda _: None)
     late = whole_cluster(ANOTHER_IS_LATE)
     cluster = replace(late, profile=late.profile.model_copy(update={"disks": None}))
     monkeypatch.setattr(type(fault), "refuse", lambda *_: None)
     with pytest.raises(
         Refused, match=r"machines that are ready: 1 − [01] = [01], [12] needed: TOO"
     ):
-        affordable(cluster, lease.Hold(cluster.kube, "r"), fault)
+        affordable(cluster, disruption_lock.DisruptionLock(cluster.kube, "r"), fault)
 
 
 @each_fault

@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from harness.errors import TransportError
-from harness.faults import asking_script, line
+from harness.faults import reachability, reachability_script
 from harness.faults.kinds.break_dns import BreakDns
 from harness.faults.kinds.cut_from_peer import CutFromPeer
 from harness.faults.kinds.cut_off import CutOff
@@ -126,7 +126,7 @@ def test_losses_are_seen_by_pings_that_are_lost(lost: int, active: bool, healed:
 
 def test_a_ping_that_could_not_be_sent_is_no_answer() -> None:
     with pytest.raises(TransportError, match="ended with 2"):
-        line.pings(answering(ping=said("unknown host", 2)), "one", "two")
+        reachability.pings(answering(ping=said("unknown host", 2)), "one", "two")
 
 
 def test_a_queue_of_the_machine_itself_is_not_replaced() -> None:
@@ -201,7 +201,7 @@ def name_server() -> Iterator[int]:
 
 
 def ask(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    asking_script.main("ask", *words)
+    reachability_script.main("ask", *words)
     return capsys.readouterr().out.strip()
 
 
@@ -217,14 +217,14 @@ def test_a_name_server_that_knows_no_such_name_answers_all_the_same(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with name_server() as port:
-        monkeypatch.setattr(asking_script, "_DNS", port)
+        monkeypatch.setattr(reachability_script, "_DNS", port)
         assert ask(capsys, "dns", "127.0.0.1", "kubernetes.default.svc.cluster.local") == '"open"'
 
 
 def test_whoever_says_nothing_is_silent(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking_script, "_WITHIN_S", 0.05)
+    monkeypatch.setattr(reachability_script, "_WITHIN_S", 0.05)
     with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as server:
         server.bind(("127.0.0.1", 0))
         assert ask(capsys, "udp", "127.0.0.1", f"{server.getsockname()[1]}") == '"silent"'

@@ -13,11 +13,11 @@ import typer
 
 from harness.commands import heal as command
 from harness.commands.heal import heal
-from harness.drill.mending import Mended
+from harness.drill.recovery import Mended
 from harness.gate import Manifest
 from harness.record.journal import Journal
 from harness.tests.stage import manifest
-from harness.tests.test_fault_permit import cluster
+from harness.tests.test_preflight import cluster
 from harness.transport import Reach
 
 LEFT = {"armed": [{"id": "f00d", "fault": "cut-off", "target": "one"}], "strays": []}

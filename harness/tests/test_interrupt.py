@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.model import Decision
 from harness.record.bundle import verify_folder
 from harness.record.journal import Journal, Reader
 from harness.record.signing import Signer
+from harness.report import draw
 from harness.settings import ROOT
 from harness.tests.project import GOOD, STEPS
-from harness.tests.stage import REQUIREMENT, write_project
+from harness.tests.stage import CHECKS, REQUIREMENT, write_project
 from harness.waiting import uninterrupted, until
 
 pytestmark = pytest.mark.slow
@@ -104,6 +106,55 @@ def test_an_interrupted_run_ends_with_a_signed_verdict(tmp_path: Path, point: st
     assert "interrupted" in {record.kind for record in Reader(folder)}
     signer = Signer.load().fingerprint
     assert verify_folder(folder.resolve(), {signer: "us"}).is_intact
+
+
+# Where a gate stands until it is killed, by what the file "stand" says.
+KILLED = """
+if Path("stand").exists():
+    from harness.pytest_gate import plugin
+    if Path("stand").read_text() == "looking":
+        ANSWERS["two"] = stop_here
+    else:
+        plugin.pack = lambda *_: stop_here()
+"""
+
+
+def test_after_a_sigkill_latest_is_the_newest_run_that_came_to_its_end(tmp_path: Path) -> None:
+    """Killed while a probe looks, or while it signs: its verdict is drawn, and not sealed."""
+    write_project(tmp_path, feature=_dedented(GOOD), requirements=[REQUIREMENT])
+    (tmp_path / "conftest.py").write_text(f"{CONFTEST}\n{KILLED}")
+    reports, signer = tmp_path / "reports", Signer.load().fingerprint
+
+    def gate() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, *PYTEST, "--cluster", "scenarios/clusters/small.yaml"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL,
+        )
+
+    def latest_after(run: subprocess.Popen[bytes], status: int) -> Path:
+        assert run.wait(60) == status
+        latest = (reports / "latest").resolve()
+        assert verify_folder(latest, {signer: "us"}).is_intact
+        return latest
+
+    seen = [latest_after(gate(), 0)]
+    for point, decision in (("looking", Decision.NOT_PROVEN), ("signing", Decision.GO)):
+        (tmp_path / "stand").write_text(point)
+        killed = gate()
+        try:
+            until((tmp_path / "here").exists, within_s=60, what=f"the gate stands {point}")
+        finally:
+            killed.kill()
+        assert latest_after(killed, -signal.SIGKILL) == seen[0]
+        (left,) = {it for it in reports.iterdir() if not it.is_symlink()} - {*seen}
+        assert (left / "verdict.json").exists() == (point == "signing")
+        assert draw(left, CHECKS).decision is decision  # its journal says what it proved
+        seen.append(left)
+        (tmp_path / "here").unlink()
+    (tmp_path / "stand").unlink()
+    assert latest_after(gate(), 0) not in seen
 
 
 def _dedented(text: str) -> str:

@@ -1,6 +1,5 @@
 """What the ledger writes to: made for the kinds asked for, waited for, and taken away again."""
 
-# ruff: noqa: ARG002 (fakes take what the real ones take)
 from __future__ import annotations
 
 import ast

@@ -349,7 +349,7 @@ def _lives(pid: int) -> bool:
 
 def test_gevent_stays_out_of_the_harness() -> None:
     """It would change how every thread, socket and SSH connection here waits."""
-    asked = "import sys, harness.cli, harness.drill.session, harness.load.running as it; "
+    asked = "import sys, harness.cli, harness.drill.service, harness.load.running as it; "
     asked += "print({'gevent', 'locust'} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True

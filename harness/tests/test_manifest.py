@@ -184,7 +184,7 @@ def test_paths_are_ordered_part_by_part(one: list[bytes], other: list[bytes]) ->
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the machine keeps manifests in the making."""
     folder = tmp_path / "kept"
-    monkeypatch.setattr("harness.backup.manifest._FOLDERS", str(folder))
+    monkeypatch.setattr("harness.backup.manifest.FOLDERS", str(folder))
     return folder
 
 

@@ -5,16 +5,23 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.backup import manifest
 from harness.backup.manifest import Making, Tree
+from harness.drill import recovery
+from harness.drill.recovery import sweep_folders
 from harness.errors import TransportError
+from harness.settings import ROOT
 from harness.tests.local_shell import really
-from harness.transport import own_folder
-from harness.transport.fake import FakeShell
+from harness.tests.stage import reach
+from harness.transport import Completed, own_folder
+from harness.transport.fake import FakeShell, ShellAnswer
 
 
 def test_a_folder_is_made_for_us_alone_under_any_umask(tmp_path: Path) -> None:
@@ -76,7 +83,7 @@ def test_a_manifest_is_not_made_in_a_planted_folder(
     planted.mkdir(mode=0o777)
     planted.chmod(0o777)
     (planted / "lines.gz").symlink_to(victim)
-    monkeypatch.setattr(manifest, "_FOLDERS", str(kept))
+    monkeypatch.setattr(manifest, "FOLDERS", str(kept))
     shell = FakeShell({("*", "nice"): really})
     one = Making(shell=shell, tree=Tree(machine="one", root=str(tree)), name="baseline")
     with pytest.raises(TransportError, match="open to other users"):
@@ -84,7 +91,99 @@ def test_a_manifest_is_not_made_in_a_planted_folder(
     assert victim.read_text() == "root's own"
 
 
+def as_of_a_killed_script(path: Path) -> Path:
+    """A folder that a script made a minute ago, with something in it."""
+    path.mkdir(mode=0o700)
+    (path / "data").mkdir()
+    (path / "data" / "secret").write_text("x")
+    then = time.time() - 60
+    os.utime(path, (then, then))
+    return path
+
+
+def test_what_a_killed_script_left_is_swept_and_nothing_that_another_may_need(
+    tmp_path: Path,
+) -> None:
+    left, other = (as_of_a_killed_script(tmp_path / it) for it in ("ours-left", "theirs-left"))
+    young = tmp_path / "ours-young"
+    young.mkdir(mode=0o700)
+    with own_folder.scratch(str(tmp_path), "ours-") as held:
+        os.utime(held, (0, 0))
+        assert own_folder.sweep(str(tmp_path), "ours-") == {str(left): None}
+        assert sorted(tmp_path.iterdir()) == sorted([Path(held), young, other])
+    assert sorted(tmp_path.iterdir()) == [young, other]
+
+
+def test_a_sweep_removes_nothing_that_is_not_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = as_of_a_killed_script(tmp_path / "another's")
+    link, is_open, file = (tmp_path / f"ours-{it}" for it in ("link", "open", "file"))
+    link.symlink_to(others)
+    as_of_a_killed_script(is_open).chmod(0o755)
+    file.touch()
+    foreign = as_of_a_killed_script(tmp_path / "ours-foreign")
+    user = os.geteuid()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "geteuid", lambda: user + 1)
+        assert own_folder.sweep(str(tmp_path), "ours-", -1.0) == {}
+    assert own_folder.sweep(str(tmp_path), "ours-", -1.0) == {str(foreign): None}
+    assert sorted(tmp_path.iterdir()) == sorted([others, link, is_open, file])
+    assert (others / "data/secret").exists()
+
+
+HOLDS = """
+import sys, time
+from harness.tests.stage import reach
+from harness.transport import Completed, own_folder
+with own_folder.scratch(sys.argv[1], "ours-") as folder:
+    sys.stdout.write(folder)
+    sys.stdout.flush()
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_is_its_scripts_until_that_is_killed(tmp_path: Path) -> None:
+    """Also when nobody has heard of the script for long: its lock ends with it, and no sooner."""
+    script = subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(tmp_path)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with script:
+        assert script.stdout is not None
+        folder = script.stdout.read(len(str(tmp_path)) + len("/ours-12345678"))
+        assert own_folder.sweep(str(tmp_path), "ours-", -1.0) == {}
+        script.kill()
+        script.wait()
+        assert own_folder.sweep(str(tmp_path), "ours-", -1.0) == {folder: None}
+
+
+def test_heal_sweeps_the_folders_of_every_script_on_every_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = [(prefix, older_s) for _, prefix, older_s in recovery.OF_SCRIPTS]
+    here = tuple((str(tmp_path), prefix, older_s) for prefix, older_s in kinds)
+    monkeypatch.setattr(recovery, "OF_SCRIPTS", here)
+    left = [as_of_a_killed_script(tmp_path / f"{prefix}x") for prefix, _ in kinds]
+    answers: Mapping[tuple[str, str], ShellAnswer] = {
+        ("one", "python3"): really,
+        ("two", "python3"): Completed(status=127, stdout="", stderr="python3: not found"),
+    }
+    mended = [*sweep_folders(replace(reach(), shell=FakeShell(answers)))]
+    swept = [it for it in mended if it.place == "one"]
+    # A manifest is gone on with for a day.
+    assert [it.what.split()[2] for it in swept] == [f"{path}," for path in left[:2]]
+    assert [it.trouble for it in swept] == [None, None]
+    assert sorted(tmp_path.iterdir()) == [left[2]]
+    (unknown,) = [it for it in mended if it.place == "two"]
+    assert unknown.what == "folders of scripts"
+    assert "not known: two: python3 did not run" in (unknown.trouble or "")
+
+
 def test_it_needs_nothing_of_ours_where_it_runs() -> None:
     text = Path(own_folder.__file__).read_text(encoding="utf-8")
-    done = subprocess.run([sys.executable, "-I", "-S", "-c", text], check=False)
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", text, "[]"], check=False)
     assert done.returncode == 0

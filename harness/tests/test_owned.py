@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.errors import Unreachable
 from harness.probes import owned
-from harness.tests.test_fault_lease import Clock
+from harness.tests.test_disruption_lock import Clock
 from harness.transport.fake import FakeKube
 from harness.waiting import until
 
@@ -34,11 +34,11 @@ class Spaces(FakeKube):
             return {"items": [{"metadata": it} for it in self.kept.values()]}
         return super().get(path, within_s=within_s)
 
-    def apply(self, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> None:  # noqa: ARG002
+    def apply(self, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> None:
         meta = dict(manifest["metadata"])
         self.kept[meta["name"]] = {"uid": f"uid of {meta['name']}", **meta}
 
-    def delete(self, path: str, *, within_s: float = 10.0) -> None:  # noqa: ARG002
+    def delete(self, path: str, *, within_s: float = 10.0) -> None:
         if not self.stays:
             del self.kept[path.rpartition("/")[2]]
 

@@ -1,6 +1,5 @@
 """Claims: what the probe asks for and sees, and that all goes again."""
 
-# ruff: noqa: ARG002 (fakes take what the real ones take)
 from __future__ import annotations
 
 import errno

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,9 +17,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.errors import NotProven
+from harness.probes import host_facts
 from harness.probes import host_facts_script as script
 from harness.probes.etcd_access import EtcdAccess, configured, etcd_access
-from harness.tests.probe_rig import PROFILE
+from harness.tests.probe_rig import PROFILE, reach
 from harness.transport import Completed
 from harness.transport.fake import FakeShell
 
@@ -75,10 +79,49 @@ def test_the_arguments_of_kubeadm_win_over_a_file_that_etcd_does_not_read() -> N
     assert access.peer["ca"] == "/etc/kubernetes/pki/etcd/ca.crt"
 
 
-@pytest.mark.parametrize("text", ["", "[", "a: b: c", "- 1", "kind: Pod", "kind: Pod\nspec: 3"])
+@pytest.mark.parametrize("text", ["", "# nothing", "kind: Pod", "kind: Pod\nspec: 3"])
 def test_what_configures_nothing_leaves_rke2s_own_places(text: str) -> None:
     assert configured({"etcd.yaml": text}) == EtcdAccess()
     assert configured({"etcd.yaml": text, CONFIG: RKE2}) == RKE2_ACCESS
+
+
+BOMB = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9))
+UNREADABLE = {
+    "[": "is not valid YAML",
+    "a: b: c": "is not valid YAML",
+    "- 1": "is no configuration of etcd: expected settings by their names",
+    "3": "is no configuration of etcd: expected settings by their names",
+    f"{RKE2}\n{RKE2}": "given twice",
+    f"a0: &a0 x\n{BOMB}": "its aliases repeat too much",
+    "a: &a [*a]": "its aliases repeat too much",
+    "[" * 1000: "is not valid YAML",
+    "a: !!python/object:os.system x": "is not valid YAML",
+}
+
+
+@pytest.mark.parametrize("text", UNREADABLE, ids=lambda it: it[:20])
+def test_a_configuration_that_is_not_understood_is_named_and_none_is_guessed(text: str) -> None:
+    manifest = pod(f"--config-file={CONFIG}")
+    says = f"{CONFIG} (is not valid YAML: .*)?{UNREADABLE[text]}"
+    for files in ({}, {"pod": manifest}):
+        with pytest.raises(NotProven, match=says) as told:
+            configured({**files, CONFIG: text, "other": RKE2})
+        assert "\n" not in str(told.value)
+
+
+def test_a_configuration_that_is_not_understood_costs_the_items_of_etcd_and_no_other() -> None:
+    items = {"boot": {"value": 1}, "etcd listens": {"value": True}, "etcd status": {"error": "x"}}
+    report = json.dumps({"started": 0.0, "ended": 0.0, "items": items})
+    shell = FakeShell(
+        {
+            ("*", "sh"): Completed(status=0, stdout=f"{CONFIG}\0- 1\0", stderr=""),
+            ("*", "python3"): Completed(status=0, stdout=report, stderr=""),
+        }
+    )
+    seen = host_facts.look(reach(shell), "vmi2887101", ["boot", "etcd listens", "etcd status"])
+    assert seen["boot"] == {"value": 1}
+    says = {name: item.get("error") for name, item in seen.items() if name != "boot"}
+    assert says == dict.fromkeys(says, f"{CONFIG} {UNREADABLE['- 1']}")
 
 
 def test_an_address_of_every_interface_is_asked_on_the_loopback() -> None:
@@ -93,9 +136,10 @@ def test_an_address_of_every_interface_is_asked_on_the_loopback() -> None:
     )
 )
 def test_no_configuration_ends_the_look(document: object) -> None:
-    text = yaml.safe_dump(document)
-    access = configured({"a": text, "b": yaml.safe_dump({"kind": "Pod", "spec": document})})
-    assert access.gateways
+    manifest = yaml.safe_dump({"kind": "Pod", "spec": document})
+    assert configured({"pod": manifest}).gateways
+    with suppress(NotProven):
+        assert configured({"a": yaml.safe_dump(document), "pod": manifest}).gateways
 
 
 def test_the_files_are_read_on_the_server(tmp_path: Path) -> None:

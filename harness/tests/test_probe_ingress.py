@@ -70,7 +70,7 @@ class Front(FakeOutside):
         *,
         at: str,
         entry: EntryPoint = HTTP,
-        within_s: float = 5.0,  # noqa: ARG002
+        within_s: float = 5.0,
     ) -> Answer:
         self.asked.append((host, entry))
         if at == DEAD:
@@ -91,10 +91,10 @@ class Front(FakeOutside):
         self,
         host: str,
         *,
-        at: str,  # noqa: ARG002
-        port: int = 443,  # noqa: ARG002
+        at: str,
+        port: int = 443,
         authority: str | None = None,
-        within_s: float = 5.0,  # noqa: ARG002
+        within_s: float = 5.0,
     ) -> str:
         if host in self.certificates:
             told = self.certificates[host]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -193,29 +193,36 @@ def test_a_closed_port_is_an_answer_about_the_server_and_none_about_its_certific
 # --- cilium -----------------------------------------------------------------------------------
 
 
-NOTHING_NEW = Completed(status=127, stdout="", stderr="cilium-health: not found")
+class Rounds:
+    """Time that passes only while a look waits; Cilium's health probes end a round every 96 s."""
+
+    def __init__(self, *reached: str) -> None:
+        self.now = 0.0
+        self._reached = reached
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def status(self) -> Completed:
+        last = self._reached[min(int(self.now / 96), len(self._reached) - 1)]
+        return Completed(status=0, stdout=f"Cluster health:   {last} reachable\n", stderr="")
 
 
-def _cilium(pods_there: list[Any], *answers: Completed, probed: Completed = NOTHING_NEW) -> Any:
+def _cilium(
+    pods_there: list[Any], as_json: Completed, words: Callable[[], Completed] | None = None
+) -> Any:
     path = (
         "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dcilium"
         "&fieldSelector=spec.nodeName%3Dvmi2887101"
     )
-    by_form = dict(zip(("-o", "status"), (*answers, *answers), strict=False))
 
     def status(argv: Sequence[str], _: str) -> Completed:
-        return by_form["-o" if "-o" in argv else "status"]
+        return as_json if "-o" in argv or words is None else words()
 
-    def probe_now(argv: Sequence[str], _: str) -> Completed:
-        assert "--probe" in argv
-        if probed.status == 0:
-            by_form["status"] = probed
-        return probed
-
-    kube = FakeKube(
-        {path: {"items": pods_there}},
-        in_pods={("cilium-x", "sh"): status, ("cilium-x", "cilium-health"): probe_now},
-    )
+    kube = FakeKube({path: {"items": pods_there}}, in_pods={("cilium-x", "sh"): status})
     return observe("cilium", reach(kube=kube), "vmi2887101")
 
 
@@ -247,12 +254,14 @@ def test_cilium_agents_tell_their_parts_their_failing_controllers_and_whom_they_
     }
     words = (
         "Controller Status:      40/41 healthy\n"
-        "Cluster health:         2/3 reachable   (2026-11-24T12:00:00Z)   (Probe interval: 1m36s)\n"
+        "Cluster health:         3/3 reachable   (2026-11-24T12:00:00Z)   (Probe interval: 1m36s)\n"
         "Name           IP         Node   Endpoints\n"
-        "  default/c    10.0.0.3   0/1    0/1\n"
+        "  default/c    10.0.0.3   1/1    1/1\n"
     )
     fine = Completed(status=0, stdout=json.dumps(said), stderr="")
-    assert _cilium([_agent("True")], fine, Completed(status=0, stdout=words, stderr="")) == {
+    assert _cilium(
+        [_agent("True")], fine, lambda: Completed(status=0, stdout=words, stderr="")
+    ) == {
         "pod": "cilium-x",
         "ready": True,
         "parts": {
@@ -268,7 +277,7 @@ def test_cilium_agents_tell_their_parts_their_failing_controllers_and_whom_they_
             }
         ],
         "health": "Ok",
-        "reachable": {"nodes": 2, "of": 3},
+        "reachable": {"nodes": 3, "of": 3},
     }
     assert _cilium([_agent("False")], fine) == {"pod": "cilium-x", "ready": False}
     assert _cilium([], fine) == {"pod": None, "ready": False}
@@ -283,23 +292,29 @@ def test_cilium_agents_tell_their_parts_their_failing_controllers_and_whom_they_
         _cilium([_agent("True")], odd)
 
 
-@pytest.mark.parametrize("remembered", ["0/1", "0/3", "2/3"])
-def test_an_agent_of_cilium_whose_last_round_missed_a_node_probes_again(remembered: str) -> None:
+@pytest.mark.parametrize(
+    ("reached", "seen", "waited_s"),
+    [
+        (["3/3"], {"nodes": 3, "of": 3}, 0),
+        (["0/1", "3/3"], {"nodes": 3, "of": 3}, 100),
+        (["0/3", "2/3", "3/3"], {"nodes": 3, "of": 3}, 195),
+        (["2/3"], {"nodes": 2, "of": 3}, 200),
+    ],
+)
+def test_an_agent_of_cilium_that_misses_a_node_is_asked_again_for_two_rounds(
+    reached: list[str], seen: dict[str, int], waited_s: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fine = Completed(status=0, stdout=json.dumps({"cilium": {"state": "Ok"}}), stderr="")
-    health = "Cluster health:   {} reachable   (2026-11-24T12:00:00Z)\n"
-    before, now = (
-        Completed(status=0, stdout=health.format(it), stderr="") for it in (remembered, "3/3")
-    )
-    assert _cilium([_agent("True")], fine, before, probed=now)["reachable"] == {
-        "nodes": 3,
-        "of": 3,
-    }
+    rounds = Rounds(*reached)
+    monkeypatch.setattr("harness.waiting.time", rounds)
+    assert _cilium([_agent("True")], fine, rounds.status)["reachable"] == seen
+    assert rounds.now == waited_s
 
 
 def test_the_state_of_a_cilium_agent_that_is_not_well_is_told_though_its_client_fails() -> None:
     said = {"cilium": {"state": "Failure", "msg": "2 controllers failing"}}
     answer = Completed(status=0, stdout=json.dumps(said), stderr="")
-    found = _cilium([_agent("True")], answer, Completed(status=1, stdout="…", stderr=""))
+    found = _cilium([_agent("True")], answer, lambda: Completed(status=1, stdout="…", stderr=""))
     assert found["parts"] == {"cilium": {"state": "Failure", "message": "2 controllers failing"}}
     assert found["reachable"] is None
 
@@ -307,7 +322,7 @@ def test_the_state_of_a_cilium_agent_that_is_not_well_is_told_though_its_client_
 def test_health_probes_of_cilium_that_are_switched_off_are_told_as_disabled() -> None:
     answer = Completed(status=0, stdout=json.dumps({"cilium": {"state": "Ok"}}), stderr="")
     words = "Controller Status:  41/41 healthy\nCluster health:   Probe disabled\n"
-    found = _cilium([_agent("True")], answer, Completed(status=0, stdout=words, stderr=""))
+    found = _cilium([_agent("True")], answer, lambda: Completed(status=0, stdout=words, stderr=""))
     assert (found["health"], found["reachable"]) == ("Disabled", None)
 
 

@@ -1,6 +1,6 @@
 """The probes that bring their own pods and objects: what they make, and that it goes again."""
 
-# ruff: noqa: ARG001, ARG002 (fakes take what the real ones take)
+# ruff: noqa: ARG001 (fakes take what the real ones take)
 from __future__ import annotations
 
 import json

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import zipfile
@@ -21,8 +20,9 @@ from harness.probes import snapshot_script as script
 from harness.probes.etcd_snapshots import _SCRIPT as SCRIPT
 from harness.probes.etcd_snapshots import choose
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
-from harness.transport import Completed
+from harness.transport import Completed, own_folder
 from harness.transport.fake import FakeKube, FakeShell
+from harness.waiting import until
 
 ONE, TWO, THREE = MACHINES
 OWN = "/var/lib/rancher/rke2/server/db/snapshots"
@@ -263,6 +263,37 @@ def test_the_keys_are_counted_before_the_restore_and_after_it(
     assert (found["expected_keys"], found["keys"]) == (3, count)
 
 
+def test_of_a_restore_that_is_killed_no_etcd_stays_and_its_folder_is_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = '{"revision": 7, "totalKey": 3, "version": "3.6.0"}'
+    silent = '#!/bin/sh\n[ "$1" != --version ] || exit 0\necho $$ > pid; exec sleep 60\n'
+    tools(tmp_path, f"#!/bin/sh\necho '{status}'\n", monkeypatch, silent)
+    (tmp_path / "snapshot").write_bytes(b"whole")
+    text = SCRIPT.text.replace(script.PLACE, str(tmp_path))
+    command = [sys.executable, "-I", "-S", "-c", text, "restore", str(tmp_path / "snapshot")]
+
+    def started() -> str:
+        return "".join(it.read_text() for it in tmp_path.glob(f"{script.PREFIX}*/pid"))
+
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as restore:
+        try:
+            etcd = Path("/proc") / until(started, within_s=20, what="etcd runs").strip()
+        finally:
+            restore.kill()
+    until(lambda: not running(etcd), within_s=5, what="etcd is gone")
+    (left,) = tmp_path.glob(f"{script.PREFIX}*")
+    assert own_folder.sweep(str(tmp_path), script.PREFIX, -1.0) == {str(left): None}
+
+
+def running(process: Path) -> bool:
+    """Whether a process has not ended; one that waits to be collected has."""
+    try:
+        return bool((process / "cmdline").read_bytes())
+    except OSError:
+        return False
+
+
 def test_tools_that_count_more_than_keys_leave_open_how_many_there_are() -> None:
     older = {"hash": 1, "revision": 7, "totalKey": 90, "totalSize": 4096}
     assert script.expected(older) == {"expected_revision": 7, "expected_keys": None}
@@ -273,50 +304,10 @@ def test_a_machine_without_the_programs_says_so() -> None:
         script.program("etcdutl-of-nobody")
 
 
-def test_what_a_killed_restore_left_is_removed_and_one_under_way_is_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(script, "PLACE", str(tmp_path))
-    old, new, other = (tmp_path / name for name in ("cutover-etcd-old", "cutover-etcd-new", "x"))
-    for folder in (old, new, other):
-        folder.mkdir(mode=0o700)
-    for folder in (old, other):
-        os.utime(folder, (0, 0))
-    script.sweep()
-    assert sorted(tmp_path.iterdir()) == [new, other]
-
-
-def test_what_no_restore_of_ours_can_have_left_is_not_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(script, "PLACE", str(tmp_path))
-    monkeypatch.setattr(script, "LEFTOVER_S", -1.0)
-    others = tmp_path / "another's"
-    others.mkdir(mode=0o700)
-    (others / "kept").touch()
-    link, is_open, file = (tmp_path / f"cutover-etcd-{it}" for it in ("link", "open", "file"))
-    link.symlink_to(others)
-    is_open.mkdir()
-    is_open.chmod(0o755)
-    file.touch()
-    script.sweep()
-    assert sorted(tmp_path.iterdir()) == sorted([others, link, is_open, file])
-    assert (others / "kept").exists()
-    user = os.geteuid()
-    foreign = tmp_path / "cutover-etcd-foreign"
-    foreign.mkdir(mode=0o700)
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "geteuid", lambda: user + 1)
-        script.sweep()
-    assert foreign.exists()
-    script.sweep()
-    assert not foreign.exists()
-
-
 def test_the_script_runs_as_it_is_sent(tmp_path: Path) -> None:
     (tmp_path / "snapshot").write_bytes(b"etcd")
     command = [sys.executable, "-I", "-S", "-", "digest", str(tmp_path / "snapshot")]
-    done = subprocess.run(command, input=SCRIPT, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, input=SCRIPT.text, capture_output=True, text=True, check=True)
     sha = hashlib.sha256(b"etcd").hexdigest()
     assert json.loads(done.stdout) == {str(tmp_path / "snapshot"): {"value": sha}}
 

@@ -40,7 +40,7 @@ def test_every_declared_answer_is_asked_for_on_every_machine() -> None:
     [
         ({"error": "Permission denied"}, 0, "Docker may not be asked: Permission denied"),
         ("?", 0, "garbled"),
-        ("", 1, "python3 ended with 1: Traceback"),
+        ("", 1, "swarm_script ended with status 1: Traceback"),
     ],
 )
 def test_a_machine_that_cannot_be_asked_is_not_seen(said: object, status: int, words: str) -> None:

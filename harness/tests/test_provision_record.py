@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import ConfigError, NotProven, Refused, TransportError
+from harness.errors import ConfigError, Garbled, NotProven, Refused, TransportError
 from harness.model import Exit
 from harness.provision import disks, provide, records
 from harness.provision.disk import disk_of, record_of
@@ -41,7 +41,7 @@ def test_a_disk_comes_through_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("answer", "error", "because"),
     [
-        ("", TransportError, "python3 ended with status 0"),
+        ("", Garbled, "the answer of disk_script is garbled"),
         ({}, TransportError, "not whole: 'gpt'"),
         ({"stopped": "/dev/sda is no block device"}, Refused, "no block device"),
         ({"error": "No such file"}, TransportError, "No such file"),

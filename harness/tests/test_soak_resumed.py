@@ -18,15 +18,15 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from harness.checks import CHECKS
-from harness.drill import session as module
+from harness.drill import service as module
 from harness.drill.ending import BY_HAND
-from harness.drill.mending import Mended
+from harness.drill.recovery import Mended
 from harness.drill.schedule import Turn, drawn
-from harness.drill.session import Drilling, DrillOutcome, Options
+from harness.drill.service import Drilling, DrillOutcome, Options
 from harness.drill.soak import BROKE_OFF, rebuilt, soak
 from harness.errors import NotListening, NotProven, TransportError, Unhealed
+from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.kinds import FAULTS
-from harness.faults.lease import Hold
 from harness.gate import Trail
 from harness.ledger.book import Book
 from harness.ledger.recovering import read_again, recovered
@@ -233,8 +233,8 @@ class Recorder:
 @pytest.fixture
 def permissive(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Whoever asks may, the cluster is calm, and what was written to is gone."""
-    hold = Hold(FakeKube({}), "run")
-    monkeypatch.setattr(module, "permitted", lambda *_, **__: nullcontext(hold))
+    lock = DisruptionLock(FakeKube({}), "run")
+    monkeypatch.setattr(module, "permitted", lambda *_, **__: nullcontext(lock))
     monkeypatch.setattr(module, "until_steady", lambda *_: (0.0, ()))
     monkeypatch.setattr("harness.ledger.platform.is_there", lambda *_: False)
     return monkeypatch

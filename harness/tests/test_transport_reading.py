@@ -8,19 +8,22 @@ from dataclasses import replace
 import pytest
 
 from harness.errors import Refused
+from harness.faults import reachability_script
 from harness.tests.stage import reach
 from harness.transport import Completed, Reach
 from harness.transport.fake import FakeShell
 from harness.transport.reading import reading
+from harness.transport.remote_script import RemoteScript
 
 PYTHON = ("python3", "-I", "-S", "-")
+A_PROGRAM = RemoteScript(reachability_script)
 
 
 def only_reading() -> Reach:
     words = ("ip", "nft", "tc", "ceph", "modprobe", "python3", "rm")
     done = Completed(status=0, stdout="", stderr="")
     shell = FakeShell({("*", word): done for word in words})
-    return reading(replace(reach(), shell=shell), scripts=("a program",))
+    return reading(replace(reach(), shell=shell), scripts=(A_PROGRAM,))
 
 
 @pytest.mark.parametrize(
@@ -56,10 +59,10 @@ def test_everything_else_is_refused(argv: Sequence[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "program", "reads"),
     [
-        ((), "a program", True),
-        (("list",), "a program", True),
-        (("ask", "tcp", "10.0.0.1", "22"), "a program", True),
-        (("heal", "f00d"), "a program", False),
+        ((), A_PROGRAM.text, True),
+        (("list",), A_PROGRAM.text, True),
+        (("ask", "tcp", "10.0.0.1", "22"), A_PROGRAM.text, True),
+        (("heal", "f00d"), A_PROGRAM.text, False),
         ((), "another program", False),
     ],
 )

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 from harness.bench import sending
 from harness.errors import Denied, TimedOut, TransportError
-from harness.faults import line
+from harness.faults import reachability
 from harness.faults.acting import perform
 from harness.faults.fault import Fault
-from harness.faults.keeper import NodeKeeper
 from harness.faults.model import Act
+from harness.faults.undo_store import NodeUndoStore
 from harness.model import Machine
 from harness.probes.host_facts import HostFacts
 from harness.settings import SshAccess, load_needs
@@ -180,8 +180,8 @@ def test_a_probe_looks_through_it(rig: Rig) -> None:
     assert "host_facts" not in rig.log.read_text()  # the script is input: sudo's log has no text
 
 
-def test_the_keeper_of_undo_answers_through_it(rig: Rig) -> None:
-    left = NodeKeeper(rig.reach(), "m1").left()
+def test_the_undo_store_answers_through_it(rig: Rig) -> None:
+    left = NodeUndoStore(rig.reach(), "m1").left()
     assert left.place == "m1"
 
 
@@ -191,7 +191,7 @@ def test_what_our_own_line_is_can_still_be_asked(rig: Rig) -> None:
 
 
 def test_another_machine_knocks_through_it(rig: Rig) -> None:
-    assert line.knock(rig.reach(), "m1", "tcp", "127.0.0.1", rig.access.port) == "open"
+    assert reachability.port_state(rig.reach(), "m1", "tcp", "127.0.0.1", rig.access.port) == "open"
 
 
 def test_the_benchs_guard_answers_through_it(rig: Rig) -> None:

@@ -3,7 +3,6 @@
 They make the rest of the harness testable offline, and let ``plan`` show what would be asked.
 """
 
-# ruff: noqa: ARG002 (fakes answer at once: they need no deadline)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

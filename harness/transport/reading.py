@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from harness.errors import Refused
 from harness.transport.protocols import Answer, Completed, Kube, Reach, Shell
+from harness.transport.remote_script import PYTHON, RemoteScript
 
 # The first words of commands that only read.
 READING: frozenset[tuple[str, ...]] = frozenset(
@@ -40,13 +41,12 @@ READING: frozenset[tuple[str, ...]] = frozenset(
         *(("ceph", *words) for words in (("quorum_status",), ("fs", "status"), ("mds", "stat"))),
     }
 )
-_PYTHON = ("python3", "-I", "-S", "-")
 # A program that could do more only reads when it is told to list or to ask.
 _READING_VERBS = ((), ("list",), ("ask",))
 
 
-def reading(reach: Reach, scripts: Collection[str]) -> Reach:
-    """The same ways, only to read; ``scripts`` are the texts of programs that only read."""
+def reading(reach: Reach, scripts: Collection[RemoteScript]) -> Reach:
+    """The same ways, only to read; ``scripts`` are programs that only read."""
     shell = ReadingShell(reach.shell, scripts)
     return replace(reach, shell=shell, kube=ReadingKube(reach.kube, shell))
 
@@ -54,9 +54,9 @@ def reading(reach: Reach, scripts: Collection[str]) -> Reach:
 class ReadingShell:
     """Runs what only reads; Refused for anything else."""
 
-    def __init__(self, shell: Shell, scripts: Collection[str]) -> None:
+    def __init__(self, shell: Shell, scripts: Collection[RemoteScript]) -> None:
         self._shell = shell
-        self._scripts = frozenset(scripts)
+        self._programs = frozenset(script.text for script in scripts)
 
     def run(
         self,
@@ -73,7 +73,7 @@ class ReadingShell:
     def must_read(self, place: str, argv: Sequence[str], stdin: str) -> None:
         """Refused when the command is not one of those that only read."""
         words = tuple(argv)
-        if words[:4] == _PYTHON and stdin in self._scripts and words[4:5] in _READING_VERBS:
+        if words[:4] == PYTHON and stdin in self._programs and words[4:5] in _READING_VERBS:
             return
         plain = _without_options(words)
         if any(known in (words[: len(known)], plain[: len(known)]) for known in READING):
@@ -126,13 +126,13 @@ class ReadingKube:
         self._shell.must_read(f"{namespace}/{pod}", argv, stdin)
         return self._kube.exec(namespace, pod, argv, stdin=stdin, within_s=within_s)
 
-    def create(self, path: str, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> NoReturn:  # noqa: ARG002
+    def create(self, path: str, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> NoReturn:
         raise Refused(f"POST {path}: this API may only be read")
 
-    def apply(self, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> NoReturn:  # noqa: ARG002
+    def apply(self, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> NoReturn:
         raise Refused(f"apply {manifest['kind']}: this API may only be read")
 
-    def delete(self, path: str, *, within_s: float = 10.0) -> NoReturn:  # noqa: ARG002
+    def delete(self, path: str, *, within_s: float = 10.0) -> NoReturn:
         raise Refused(f"DELETE {path}: this API may only be read")
 
     def close(self) -> None:

@@ -331,7 +331,7 @@ class _Pinned(paramiko.MissingHostKeyPolicy):
 
     def missing_host_key(
         self,
-        client: paramiko.SSHClient,  # noqa: ARG002 (paramiko's signature)
+        client: paramiko.SSHClient,
         hostname: str,
         key: paramiko.PKey,
     ) -> None:

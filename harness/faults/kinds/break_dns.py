@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from random import Random
 from typing import ClassVar, Self
 
-from harness.faults import line
+from harness.faults import reachability
 from harness.faults.fault import Fault, peer
 from harness.faults.kinds import packets
-from harness.faults.model import NOTHING, Act, Argv, Takes
+from harness.faults.model import NOTHING, Act, Argv, BlastRadius
 from harness.faults.replicas import is_whole
 from harness.transport import Reach
 
@@ -26,12 +26,12 @@ class BreakDns(Fault):
     """
 
     name: ClassVar[str] = "break-dns"
-    takes: ClassVar[frozenset[Takes]] = NOTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = NOTHING
 
     servers: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
 
-    def resolved(self, reach: Reach, draw: Random) -> Self:  # noqa: ARG002 (nothing is drawn)
+    def resolved(self, reach: Reach, draw: Random) -> Self:
         listed = reach.kube.get(f"/api/v1/namespaces/kube-system/pods?labelSelector={_LABEL}")
         at = [
             (it["spec"].get("nodeName") == self.machine, str(it["status"]["podIP"]))
@@ -54,10 +54,10 @@ class BreakDns(Fault):
             )
         return packets.refused(reach, self.machine, self._tables)
 
-    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002 (known without asking)
+    def acts(self, reach: Reach) -> Iterable[Act]:
         yield Act(place=self.machine, argv=("nft", self._tables))
 
-    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         return self.machine, [packets.remove(self.id)]
 
     def active(self, reach: Reach) -> bool:
@@ -68,7 +68,7 @@ class BreakDns(Fault):
 
     def _answers(self, reach: Reach, server: str) -> bool:
         name = f"kubernetes.default.svc.{reach.profile.kubernetes.domain}"
-        return line.names(reach, peer(reach, self.machine).name, server, name)
+        return reachability.names(reach, peer(reach, self.machine).name, server, name)
 
     @property
     def _tables(self) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from random import Random
 from typing import ClassVar, Self
 
-from harness.faults import line, seen
-from harness.faults.kinds.packets import OnUplink, Way, from_or_to
-from harness.faults.model import EVERYTHING, Takes
+from harness.faults import observers, reachability
+from harness.faults.kinds.packets import NetworkFault, Way, from_or_to
+from harness.faults.model import EVERYTHING, BlastRadius
 from harness.transport import Reach
 
 
-class CutFromPeer(OnUplink):
+class CutFromPeer(NetworkFault):
     """Drop what one machine and its pods exchange with another one and the pods there.
 
     ``peer`` is drawn when none is named; ``others`` are its addresses and the ranges of its pods,
@@ -21,7 +21,7 @@ class CutFromPeer(OnUplink):
 
     name: ClassVar[str] = "cut-from-peer"
     # Whoever is left must choose which of the two it follows: the other may lose every vote.
-    takes: ClassVar[frozenset[Takes]] = EVERYTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
     gone_within_s: ClassVar[float] = 120.0
 
     peer: str = ""
@@ -34,7 +34,7 @@ class CutFromPeer(OnUplink):
     def resolved(self, reach: Reach, draw: Random) -> Self:
         machines = [it.name for it in reach.profile.cluster().machines if it.name != self.machine]
         peer = self.peer or draw.choice(machines)
-        node = seen.node(reach, peer)
+        node = observers.node(reach, peer)
         addresses = [
             it["address"] for it in node["status"]["addresses"] if it["type"].endswith("IP")
         ]
@@ -57,9 +57,11 @@ class CutFromPeer(OnUplink):
             for it in reach.profile.cluster().machines
             if it.name not in (self.machine, self.peer)
         ]
-        return not line.answers(reach, self.machine, self.peer) and all(
-            line.answers(reach, self.machine, watcher) for watcher in third
+        return not reachability.answers(reach, self.machine, self.peer) and all(
+            reachability.answers(reach, self.machine, watcher) for watcher in third
         )
 
     def healed(self, reach: Reach) -> bool:
-        return line.answers(reach, self.machine, self.peer) and seen.is_ready(reach, self.machine)
+        return reachability.answers(reach, self.machine, self.peer) and observers.is_ready(
+            reach, self.machine
+        )

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from harness.faults import seen
-from harness.faults.kinds.packets import Deaf, Way
-from harness.faults.model import EVERYTHING, Takes
+from harness.faults import observers
+from harness.faults.kinds.packets import Partition, Way
+from harness.faults.model import EVERYTHING, BlastRadius
 from harness.transport import Reach
 
 
-class CutOneWay(Deaf):
+class CutOneWay(Partition):
     """Drop all that arrives at a machine (in), or all that leaves it (out), but for our own SSH."""
 
     name: ClassVar[str] = "cut-one-way"
-    takes: ClassVar[frozenset[Takes]] = EVERYTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
     # The node may have to become Ready again.
     gone_within_s: ClassVar[float] = 120.0
 
@@ -30,7 +30,9 @@ class CutOneWay(Deaf):
         return ["drop"] if way == cut else []
 
     def active(self, reach: Reach) -> bool:
-        return not seen.answers_peer(reach, self.machine)
+        return not observers.answers_peer(reach, self.machine)
 
     def healed(self, reach: Reach) -> bool:
-        return seen.answers_peer(reach, self.machine) and seen.is_ready(reach, self.machine)
+        return observers.answers_peer(reach, self.machine) and observers.is_ready(
+            reach, self.machine
+        )

@@ -7,19 +7,19 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from harness.faults import line
+from harness.faults import reachability
 from harness.faults.fault import peer
-from harness.faults.kinds.packets import OnUplink, Way
-from harness.faults.model import EVERYTHING, Takes
+from harness.faults.kinds.packets import NetworkFault, Way
+from harness.faults.model import EVERYTHING, BlastRadius
 from harness.transport import Reach
 
 
-class CutPort(OnUplink):
+class CutPort(NetworkFault):
     """Drop what goes to or from a TCP or UDP port over a machine's uplinks, whoever serves it."""
 
     name: ClassVar[str] = "cut-port"
     # Whichever part it is that speaks through this port: it may be any.
-    takes: ClassVar[frozenset[Takes]] = EVERYTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
 
     port: int = Field(ge=1, le=65535)
     protocol: Literal["tcp", "udp"] = "tcp"
@@ -38,7 +38,7 @@ class CutPort(OnUplink):
             )
         return super().refuse(reach)
 
-    def drops(self, way: Way) -> Sequence[str]:  # noqa: ARG002
+    def drops(self, way: Way) -> Sequence[str]:
         return [f"{self.protocol} {end} {self.port} drop" for end in ("dport", "sport")]
 
     def active(self, reach: Reach) -> bool:
@@ -50,4 +50,4 @@ class CutPort(OnUplink):
     def _found(self, reach: Reach) -> str:
         address = reach.profile.cluster().machine(self.machine).address
         watcher = peer(reach, self.machine).name
-        return line.knock(reach, watcher, self.protocol, address, self.port)
+        return reachability.port_state(reach, watcher, self.protocol, address, self.port)

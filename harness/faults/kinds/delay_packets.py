@@ -8,7 +8,7 @@ from pydantic import Field
 
 from harness.faults import answers
 from harness.faults.kinds.queues import OnQueue
-from harness.faults.model import EVERYTHING, Takes
+from harness.faults.model import EVERYTHING, BlastRadius
 from harness.transport import Reach
 
 _MODULE = "sch_netem"
@@ -19,7 +19,7 @@ class DelayPackets(OnQueue):
 
     name: ClassVar[str] = "delay-packets"
     # Late enough, every heartbeat of its members is missed.
-    takes: ClassVar[frozenset[Takes]] = EVERYTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
 
     ms: int = Field(ge=5, le=5000)
     jitter_ms: int = Field(default=0, ge=0, le=5000)

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from harness.errors import InjectFailed
-from harness.faults import replicas, seen, tools
+from harness.faults import observers, replicas, tools
 from harness.faults.fault import Fault, server_beside
-from harness.faults.model import Act, Argv, Takes
+from harness.faults.model import Act, Argv, BlastRadius
 from harness.transport import Reach
 
 _PODS = "/api/v1/pods?fieldSelector=spec.nodeName%3D"
@@ -31,7 +31,9 @@ class Drain(Fault):
 
     name: ClassVar[str] = "drain"
     # The pods of Ceph are among those that go, where Rook runs it.
-    takes: ClassVar[frozenset[Takes]] = frozenset({Takes.NODE, Takes.MONITOR, Takes.OSD})
+    blast_radius: ClassVar[frozenset[BlastRadius]] = frozenset(
+        {BlastRadius.NODE, BlastRadius.MONITOR, BlastRadius.OSD}
+    )
 
     # As long as a drain may take, and as a look takes.
     seen_within_s: ClassVar[float] = 150.0
@@ -79,10 +81,10 @@ class Drain(Fault):
         return False
 
     def healed(self, reach: Reach) -> bool:
-        return not self._is_cordoned(reach) and seen.is_ready(reach, self.machine)
+        return not self._is_cordoned(reach) and observers.is_ready(reach, self.machine)
 
     def _is_cordoned(self, reach: Reach) -> bool:
-        return bool(seen.node(reach, self.machine)["spec"].get("unschedulable", False))
+        return bool(observers.node(reach, self.machine)["spec"].get("unschedulable", False))
 
     def _leaving(self, reach: Reach) -> Sequence[Mapping[str, Any]]:
         """The pods on the machine that a drain evicts."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from harness.errors import NotProven
 from harness.faults.kinds.exhausting import Stress, measured, processors
-from harness.faults.model import EVERYTHING, Argv, Takes
+from harness.faults.model import EVERYTHING, Argv, BlastRadius
 from harness.transport import Reach
 
 
@@ -16,9 +16,9 @@ class ExhaustCpu(Stress):
     name: ClassVar[str] = "exhaust-cpu"
     what: ClassVar[str] = "processors"
     # Whoever does not come to run misses heartbeats.
-    takes: ClassVar[frozenset[Takes]] = EVERYTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
 
-    def stress(self, reach: Reach) -> Argv:  # noqa: ARG002 (known without asking)
+    def stress(self, reach: Reach) -> Argv:
         # As many workers as there are processors.
         return "--cpu", "0", "--cpu-load", f"{self.percent}"
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 from pydantic import Field
 
 from harness.faults.kinds.exhausting import Stress, measured
-from harness.faults.model import EVERYTHING, Argv, Takes
+from harness.faults.model import EVERYTHING, Argv, BlastRadius
 from harness.transport import Reach
 
 _MIB = 2**20
@@ -26,7 +26,7 @@ class ExhaustMemory(Stress):
     name: ClassVar[str] = "exhaust-memory"
     what: ClassVar[str] = "memory"
     # The kubelet evicts, and the kernel may end any process: members too.
-    takes: ClassVar[frozenset[Takes]] = EVERYTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
 
     percent: int = Field(ge=20, le=98)
     mib: int = 0
@@ -38,7 +38,7 @@ class ExhaustMemory(Stress):
         lacking = (self.percent - found.before) / 100 * whole
         return found.model_copy(update={"mib": max(0, round(lacking / _MIB))})
 
-    def stress(self, reach: Reach) -> Argv:  # noqa: ARG002 (known without asking)
+    def stress(self, reach: Reach) -> Argv:
         # Written once and then held, so that it costs no processor.
         hold = ("--vm-keep", "--vm-hang", "0", "--vm-method", "write64")
         return "--vm", "1", "--vm-bytes", f"{self.mib}m", *hold

@@ -16,7 +16,7 @@ from pydantic import Field
 from harness.faults import answers, tools
 from harness.faults.fault import Fault
 from harness.faults.model import Act, Argv
-from harness.faults.seen import node
+from harness.faults.observers import node
 from harness.transport import Reach
 from harness.transport.quantity import amount
 
@@ -42,10 +42,10 @@ class Exhaust(Fault, ABC):
     def target(self) -> str:
         return f"{self.percent} % of the {self.what} of {self.machine}"
 
-    def resolved(self, reach: Reach, draw: Random) -> Self:  # noqa: ARG002 (nothing is drawn)
+    def resolved(self, reach: Reach, draw: Random) -> Self:
         return self.model_copy(update={"before": round(self.used(reach), 1)})
 
-    def refuse(self, reach: Reach) -> str | None:  # noqa: ARG002
+    def refuse(self, reach: Reach) -> str | None:
         if self.percent - self.before < _LEAST_PERCENT:
             return (
                 f"{self.before:g} % of the {self.what} of {self.machine} are in use as it is: "
@@ -93,7 +93,7 @@ class Stress(Exhaust, ABC):
         argv = tools.in_unit(self.id, _STRESS, *self.stress(reach), properties=properties)
         yield Act(place=self.machine, argv=argv)
 
-    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         return self.machine, [tools.stop_unit(self.id)]
 
     def active(self, reach: Reach) -> bool:

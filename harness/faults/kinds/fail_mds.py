@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Any, ClassVar, Literal, Self
 
-from harness.faults import seen
+from harness.faults import observers
 from harness.faults.ceph_daemon import StopDaemon, in_rook, rook_daemons
-from harness.faults.model import NOTHING, Argv, Takes
+from harness.faults.model import NOTHING, Argv, BlastRadius
 from harness.transport import Reach
 
 # SIGKILL, and stopped before systemd starts it again: nobody tells the monitors that it is gone.
@@ -23,7 +23,7 @@ class FailMds(StopDaemon):
     """
 
     name: ClassVar[str] = "fail-mds"
-    takes: ClassVar[frozenset[Takes]] = NOTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = NOTHING
     # The monitors wait 15 s for its sign of life; then the other one replays and reconnects.
     seen_within_s: ClassVar[float] = 120.0
     kind: ClassVar[Literal["osd", "mon", "mds"]] = "mds"
@@ -31,7 +31,7 @@ class FailMds(StopDaemon):
     serves: tuple[str, int] = ("", 0)
 
     def resolved(self, reach: Reach, draw: Random) -> Self:
-        said = seen.ceph(reach, self.machine, "mds", "stat")
+        said = observers.ceph(reach, self.machine, "mds", "stat")
         active = sorted(_serving(said), key=lambda it: it[0])
         if not active:
             return self.model_copy(update={"daemon": ""})
@@ -44,19 +44,19 @@ class FailMds(StopDaemon):
     def refuse(self, reach: Reach) -> str | None:
         if not self.daemon:
             return "no metadata server serves a CephFS"
-        standbys = seen.ceph(reach, self.machine, "mds", "stat")["fsmap"]["standbys"]
+        standbys = observers.ceph(reach, self.machine, "mds", "stat")["fsmap"]["standbys"]
         if not standbys:
             return "standby metadata servers: 0 − 0 = 0, 1 needed: nobody would take over"
         return super().refuse(reach)
 
     def active(self, reach: Reach) -> bool:
         """Another one serves."""
-        said = seen.ceph(reach, self.machine, "mds", "stat")
+        said = observers.ceph(reach, self.machine, "mds", "stat")
         return _names(said).get(self.serves, self.daemon) != self.daemon
 
     def healed(self, reach: Reach) -> bool:
         """Somebody serves, and the one that was killed is there again."""
-        said = seen.ceph(reach, self.machine, "mds", "stat")
+        said = observers.ceph(reach, self.machine, "mds", "stat")
         serving = _names(said)
         there = {*serving.values(), *(it["name"] for it in said["fsmap"]["standbys"])}
         return self.serves in serving and self.daemon in there

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from harness.faults import answers
 from harness.faults.kinds.exhausting import Exhaust, measured
-from harness.faults.model import EVERYTHING, MARK, Act, Argv, Takes
+from harness.faults.model import EVERYTHING, MARK, Act, Argv, BlastRadius
 from harness.transport import Reach
 
 
@@ -24,7 +24,7 @@ class FillDisk(Exhaust):
     name: ClassVar[str] = "fill-disk"
     what: ClassVar[str] = "disk"
     # The kubelet evicts, etcd and monitors stop before they write no more.
-    takes: ClassVar[frozenset[Takes]] = EVERYTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
 
     percent: int = Field(ge=20, le=99)
     file: str = ""
@@ -60,11 +60,11 @@ class FillDisk(Exhaust):
             )
         return super().refuse(reach)
 
-    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002 (known without asking)
+    def acts(self, reach: Reach) -> Iterable[Act]:
         length = ("--length", f"{self.add_bytes}")
         yield Act(place=self.machine, argv=("fallocate", *length, self.file))
 
-    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         return self.machine, [("rm", "--force", self.file)]
 
     def used(self, reach: Reach) -> float:

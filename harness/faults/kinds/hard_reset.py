@@ -26,7 +26,7 @@ class HardReset(Reboot):
             return None
         return f"{self.machine} is a container ({kind}): its kernel is the host's, and stays up"
 
-    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002
+    def acts(self, reach: Reach) -> Iterable[Act]:
         # Later, so that our own connection has its answer.
         reset = ("systemd-run", "--on-active=1s", "sh", "-c", "echo b > /proc/sysrq-trigger")
         yield Act(place=self.machine, argv=reset)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 from harness.errors import NotFound
 from harness.faults import replicas, tools
 from harness.faults.fault import Fault
-from harness.faults.model import NOTHING, Act, Argv, Takes
+from harness.faults.model import NOTHING, Act, Argv, BlastRadius
 from harness.probes.pods import is_ready
 from harness.transport import Reach
 
@@ -22,7 +22,7 @@ class KillContainer(Fault):
     """
 
     name: ClassVar[str] = "kill-container"
-    takes: ClassVar[frozenset[Takes]] = NOTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = NOTHING
     gone_within_s: ClassVar[float] = 120.0
     at_once: ClassVar[bool] = False  # a container starts
 
@@ -73,7 +73,7 @@ class KillContainer(Fault):
         kill = ("tasks", "kill", "--all", "--signal=SIGKILL", self.task)
         yield Act(place=self.machine, argv=(*reach.profile.commands.ctr, *kill))
 
-    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         """The kubelet starts it again."""
         return self.machine, []
 

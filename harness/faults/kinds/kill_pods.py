@@ -10,7 +10,7 @@ from pydantic import Field
 
 from harness.faults import replicas, tools
 from harness.faults.fault import Fault, server_beside
-from harness.faults.model import API, NOTHING, Act, Argv, Takes
+from harness.faults.model import API, NOTHING, Act, Argv, BlastRadius
 from harness.settings import Frozen
 from harness.transport import Reach
 
@@ -30,7 +30,7 @@ class KillPods(Fault):
     """
 
     name: ClassVar[str] = "kill-pods"
-    takes: ClassVar[frozenset[Takes]] = NOTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = NOTHING
     gone_within_s: ClassVar[float] = 180.0
     at_once: ClassVar[bool] = False  # pods start
 
@@ -83,7 +83,7 @@ class KillPods(Fault):
             against_budget=self.against_budget,
         )
 
-    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002
+    def acts(self, reach: Reach) -> Iterable[Act]:
         for victim in self.victims:
             path = f"{tools.pods_path(self.namespace)}/{victim.name}?gracePeriodSeconds=0"
             yield Act(place=API, argv=("DELETE", path))

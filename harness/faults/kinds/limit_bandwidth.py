@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from harness.faults.kinds.queues import OnQueue
-from harness.faults.model import EVERYTHING, Takes
+from harness.faults.model import EVERYTHING, BlastRadius
 
 # What passes before the limit holds: less, and the kernel cannot send its largest packets.
 _BURST_BYTES = 8192
@@ -25,7 +25,7 @@ class LimitBandwidth(OnQueue):
 
     name: ClassVar[str] = "limit-bandwidth"
     # Narrow enough, it is cut off.
-    takes: ClassVar[frozenset[Takes]] = EVERYTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
 
     kbit: int = Field(ge=100, le=20_000)
 

@@ -7,16 +7,16 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from harness.faults import line
+from harness.faults import reachability
 from harness.faults.fault import peer
-from harness.faults.kinds.packets import OnUplink, Way
-from harness.faults.model import EVERYTHING, Takes
+from harness.faults.kinds.packets import NetworkFault, Way
+from harness.faults.model import EVERYTHING, BlastRadius
 from harness.transport import Reach
 
 _PINGS = 40
 
 
-class LosePackets(OnUplink):
+class LosePackets(NetworkFault):
     """Drop each packet that passes a machine's uplinks with some probability, in percent.
 
     A question and its answer are two packets, so more of these are lost.
@@ -24,7 +24,7 @@ class LosePackets(OnUplink):
 
     name: ClassVar[str] = "lose-packets"
     # Lossy enough, it is cut off.
-    takes: ClassVar[frozenset[Takes]] = EVERYTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
 
     percent: int = Field(ge=2, le=100)
 
@@ -32,7 +32,7 @@ class LosePackets(OnUplink):
     def target(self) -> str:
         return f"{self.percent} % of the packets of {self.machine}"
 
-    def drops(self, way: Way) -> Sequence[str]:  # noqa: ARG002
+    def drops(self, way: Way) -> Sequence[str]:
         return [f"numgen random mod 100 < {self.percent} drop"]
 
     def active(self, reach: Reach) -> bool:
@@ -44,4 +44,4 @@ class LosePackets(OnUplink):
 
     def _lost(self, reach: Reach) -> float:
         watcher = peer(reach, self.machine).name
-        return line.pings(reach, self.machine, watcher, count=_PINGS).lost_percent
+        return reachability.pings(reach, self.machine, watcher, count=_PINGS).lost_percent

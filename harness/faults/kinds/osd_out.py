@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 from harness.faults import tools
 from harness.faults.fault import Fault
 from harness.faults.kinds.stop_osd import osd_in_tree, osd_of
-from harness.faults.model import Act, Argv, Takes
+from harness.faults.model import Act, Argv, BlastRadius
 from harness.transport import Reach
 
 
@@ -20,7 +20,7 @@ class OsdOut(Fault):
     """
 
     name: ClassVar[str] = "osd-out"
-    takes: ClassVar[frozenset[Takes]] = frozenset({Takes.OSD})
+    blast_radius: ClassVar[frozenset[BlastRadius]] = frozenset({BlastRadius.OSD})
 
     osd: str = ""
 
@@ -31,7 +31,7 @@ class OsdOut(Fault):
     def resolved(self, reach: Reach, draw: Random) -> Self:
         return self.model_copy(update={"osd": osd_of(reach, self.machine, draw)})
 
-    def refuse(self, reach: Reach) -> str | None:  # noqa: ARG002
+    def refuse(self, reach: Reach) -> str | None:
         return None if self.osd else f"{self.machine} has no osd of Ceph"
 
     def acts(self, reach: Reach) -> Iterable[Act]:

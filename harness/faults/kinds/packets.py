@@ -49,13 +49,13 @@ class Line(Frozen):
         return ":" in self.address
 
 
-class OnUplink(Fault, ABC):
+class NetworkFault(Fault, ABC):
     """A fault that drops some of what passes a machine's uplinks."""
 
     uplinks: tuple[str, ...] = ()
     line: Line | None = None
 
-    def resolved(self, reach: Reach, draw: Random) -> Self:  # noqa: ARG002 (nothing is drawn)
+    def resolved(self, reach: Reach, draw: Random) -> Self:
         return self.model_copy(
             update={
                 "uplinks": uplinks(reach, self.machine),
@@ -74,10 +74,10 @@ class OnUplink(Fault, ABC):
     def refuse(self, reach: Reach) -> str | None:
         return refused(reach, self.machine, self.tables())
 
-    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002 (known without asking)
+    def acts(self, reach: Reach) -> Iterable[Act]:
         yield Act(place=self.machine, argv=("nft", self.tables()))
 
-    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         return self.machine, [remove(self.id)]
 
     def _statements(self, way: Way) -> Sequence[str]:
@@ -92,7 +92,7 @@ class OnUplink(Fault, ABC):
         ]
 
 
-class Deaf(OnUplink, ABC):
+class Partition(NetworkFault, ABC):
     """One that drops everything some way: neighbours do not find each other either.
 
     Otherwise a machine that is cut off would still take an address from the others, by telling
@@ -116,7 +116,7 @@ class Deaf(OnUplink, ABC):
         ]
         return f"{whole}; table netdev {MARK}{self.id} {{ {'; '.join(chains)}; }}"
 
-    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         return self.machine, [remove(self.id), remove(self.id, "netdev")]
 
 

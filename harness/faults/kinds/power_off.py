@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from harness.faults import seen
+from harness.faults import observers
 from harness.faults.booting import Booting
 from harness.faults.model import HERE, Act, Argv
 from harness.transport import Reach
@@ -38,7 +38,7 @@ class PowerOff(Booting):
         return HERE, [] if power is None else [self._named(power.restore)]
 
     def active(self, reach: Reach) -> bool:
-        return not seen.answers_peer(reach, self.machine)
+        return not observers.answers_peer(reach, self.machine)
 
     def _named(self, command: Argv) -> Argv:
         return tuple(word.replace("{machine}", self.machine) for word in command)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from random import Random
 from typing import Self
 
-from harness.faults import answers, line
+from harness.faults import answers, reachability
 from harness.faults.fault import Fault, peer
 from harness.faults.kinds import packets
 from harness.faults.model import Act, Argv
@@ -24,7 +24,7 @@ class OnQueue(Fault, ABC):
 
     uplinks: tuple[str, ...] = ()
 
-    def resolved(self, reach: Reach, draw: Random) -> Self:  # noqa: ARG002 (nothing is drawn)
+    def resolved(self, reach: Reach, draw: Random) -> Self:
         return self.model_copy(update={"uplinks": packets.uplinks(reach, self.machine)})
 
     def refuse(self, reach: Reach) -> str | None:
@@ -60,12 +60,12 @@ class OnQueue(Fault, ABC):
         """The size of a ping that shows it."""
         return 56
 
-    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002 (known without asking)
+    def acts(self, reach: Reach) -> Iterable[Act]:
         for uplink in self.uplinks:
             add = ("tc", "qdisc", "add", "dev", uplink, "root", "handle", HANDLE)
             yield Act(place=self.machine, argv=(*add, *self.queue.split()))
 
-    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         # An interface that has gone took its queue along.
         delete = (
             f'tc qdisc del dev "$1" root handle {HANDLE} || '
@@ -84,4 +84,4 @@ class OnQueue(Fault, ABC):
     def _ms(self, reach: Reach) -> float | None:
         watcher = peer(reach, self.machine).name
         # Few, since they go through the queue too.
-        return line.pings(reach, self.machine, watcher, count=2, size=self.ping_bytes).ms
+        return reachability.pings(reach, self.machine, watcher, count=2, size=self.ping_bytes).ms

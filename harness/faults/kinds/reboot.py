@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from random import Random
 from typing import ClassVar, Self
 
-from harness.faults import seen
+from harness.faults import observers
 from harness.faults.booting import Booting
 from harness.faults.model import Act, Argv
 from harness.transport import Reach
@@ -27,20 +27,20 @@ class Reboot(Booting):
         boot = {"boot": self._boot_now(reach)}
         return super().resolved(reach, draw).model_copy(update=boot)
 
-    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002
+    def acts(self, reach: Reach) -> Iterable[Act]:
         # Later, so that our own connection is closed before sshd is.
         reboot = ("systemd-run", "--on-active=1s", "systemctl", "reboot")
         yield Act(place=self.machine, argv=reboot)
 
-    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         return self.machine, []
 
     def active(self, reach: Reach) -> bool:
         """Another boot than before says so too, when the machine was back before anyone looked."""
-        return not seen.answers_peer(reach, self.machine) or self._boot_now(reach) != self.boot
+        return not observers.answers_peer(reach, self.machine) or self._boot_now(reach) != self.boot
 
     def healed(self, reach: Reach) -> bool:
         return self._boot_now(reach) != self.boot and super().healed(reach)
 
     def _boot_now(self, reach: Reach) -> str:
-        return str(seen.node(reach, self.machine)["status"]["nodeInfo"]["bootID"])
+        return str(observers.node(reach, self.machine)["status"]["nodeInfo"]["bootID"])

@@ -12,7 +12,7 @@ from pydantic import Field
 from harness.errors import NotProven
 from harness.faults import answers, tools
 from harness.faults.fault import Fault
-from harness.faults.model import Act, Argv, Takes
+from harness.faults.model import Act, Argv, BlastRadius
 from harness.transport import Reach
 
 # Debian's chrony, Red Hat's, and systemd's own.
@@ -31,7 +31,9 @@ class SkewClock(Fault):
 
     name: ClassVar[str] = "skew-clock"
     # A monitor whose clock is wrong is left out of the quorum.
-    takes: ClassVar[frozenset[Takes]] = frozenset({Takes.NODE, Takes.MONITOR})
+    blast_radius: ClassVar[frozenset[BlastRadius]] = frozenset(
+        {BlastRadius.NODE, BlastRadius.MONITOR}
+    )
     gone_within_s: ClassVar[float] = 120.0
     undo_within_s: ClassVar[float] = 75.0  # it asks every second, sixty times at most
     at_once: ClassVar[bool] = False  # the time service asks first
@@ -43,7 +45,7 @@ class SkewClock(Fault):
     def target(self) -> str:
         return f"{self.machine} by {self.seconds:+d} s"
 
-    def resolved(self, reach: Reach, draw: Random) -> Self:  # noqa: ARG002
+    def resolved(self, reach: Reach, draw: Random) -> Self:
         for unit in _CLOCKS:
             if answers.is_active(reach, self.machine, unit):
                 return self.model_copy(update={"service": unit})
@@ -59,11 +61,11 @@ class SkewClock(Fault):
             return f"{self.seconds:+d} s would not be seen by others: at least {_LEAST_S} s are"
         return None
 
-    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002
+    def acts(self, reach: Reach) -> Iterable[Act]:
         yield Act(place=self.machine, argv=("systemctl", "stop", self.service))
         yield Act(place=self.machine, argv=("date", f"--set={self.seconds:+d} seconds"))
 
-    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         commands = [tools.start_again(self.service)]
         if self.service != "systemd-timesyncd":  # which steps by itself
             commands += [("chronyc", "waitsync", "60", "0", "0", "1"), ("chronyc", "makestep")]

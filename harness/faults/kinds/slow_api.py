@@ -19,7 +19,7 @@ from pydantic import Field
 from harness.errors import TransportError
 from harness.faults import tools
 from harness.faults.fault import Fault
-from harness.faults.model import API, NOTHING, Act, Argv, Takes
+from harness.faults.model import API, NOTHING, Act, Argv, BlastRadius
 from harness.model import Machine
 from harness.transport import Reach
 
@@ -46,7 +46,7 @@ class SlowApi(Fault):
     """
 
     name: ClassVar[str] = "slow-api"
-    takes: ClassVar[frozenset[Takes]] = NOTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = NOTHING
 
     namespace: str
     account: str

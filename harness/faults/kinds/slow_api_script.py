@@ -11,12 +11,11 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import os
 import ssl
 import subprocess
 import sys
-import tempfile
 import threading
-from pathlib import Path
 from urllib.parse import urlsplit
 
 # Everybody who is logged in may ask what he may do.
@@ -46,12 +45,12 @@ def context(kubectl: list[str]) -> ssl.SSLContext:
     user = config["users"][0]["user"]
     authority = base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"])
     ours = ssl.create_default_context(cadata=authority.decode())
-    with tempfile.TemporaryDirectory() as folder:
-        both = Path(folder) / "client.pem"
-        both.touch(mode=0o600)
-        parts = (user["client-certificate-data"], user["client-key-data"])
-        both.write_bytes(b"\n".join(base64.b64decode(part) for part in parts))
-        ours.load_cert_chain(both)
+    parts = (user["client-certificate-data"], user["client-key-data"])
+    # In memory: a key that lies on a disk stays there if this is killed.
+    with os.fdopen(os.memfd_create("client.pem"), "wb") as both:
+        both.write(b"\n".join(base64.b64decode(part) for part in parts))
+        both.flush()
+        ours.load_cert_chain(f"/proc/self/fd/{both.fileno()}")
     return ours
 
 

@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
-from harness.faults import seen
+from harness.faults import observers
 from harness.faults.fault import Fault
 from harness.faults.kinds.disk_limits import DiskLimits
-from harness.faults.model import Act, Argv, Takes
+from harness.faults.model import Act, Argv, BlastRadius
 from harness.transport import Reach
 
 _ROOK_OSD = "/api/v1/namespaces/{}/pods?labelSelector=app%3Drook-ceph-osd"
@@ -28,7 +28,7 @@ class SlowDisk(Fault):
 
     name: ClassVar[str] = "slow-disk"
     # Slow enough, it does not answer the others in time.
-    takes: ClassVar[frozenset[Takes]] = frozenset({Takes.OSD})
+    blast_radius: ClassVar[frozenset[BlastRadius]] = frozenset({BlastRadius.OSD})
 
     kib_per_s: int = Field(ge=16)
     slow_ms: float = Field(default=100.0, ge=10.0)
@@ -39,7 +39,7 @@ class SlowDisk(Fault):
     def target(self) -> str:
         return f"the disk of {self.machine}, to {self.kib_per_s} KiB/s"
 
-    def resolved(self, reach: Reach, draw: Random) -> Self:  # noqa: ARG002 (nothing is drawn)
+    def resolved(self, reach: Reach, draw: Random) -> Self:
         disks = reach.profile.disks
         if disks is None or self.machine not in disks.osds:
             return self
@@ -58,11 +58,11 @@ class SlowDisk(Fault):
             return f"osd.{self.osd} takes {now_ms} ms to commit a write as it is"
         return None
 
-    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002 (known without asking)
+    def acts(self, reach: Reach) -> Iterable[Act]:
         assert self.limits is not None, "a fault is refused before it acts"
         yield Act(place=self.machine, argv=self.limits.setting(self.kib_per_s * 1024))
 
-    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         return self.machine, () if self.limits is None else self.limits.lifting()
 
     def active(self, reach: Reach) -> bool:
@@ -75,7 +75,7 @@ class SlowDisk(Fault):
 
     def _commit_ms(self, reach: Reach) -> dict[int | None, float]:
         """How long each OSD took of late to commit a write, as Ceph has it; 0 without writes."""
-        told = seen.ceph(reach, self.machine, "osd", "perf")
+        told = observers.ceph(reach, self.machine, "osd", "perf")
         listed = told.get("osdstats", told)["osd_perf_infos"]
         return {int(it["id"]): float(it["perf_stats"]["commit_latency_ms"]) for it in listed}
 

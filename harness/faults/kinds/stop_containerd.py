@@ -29,7 +29,7 @@ class StopContainerd(StopRke2):
             "stop-rke2 stops both, and the pods run on"
         )
 
-    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002
+    def acts(self, reach: Reach) -> Iterable[Act]:
         yield Act(place=self.machine, argv=("systemctl", "stop", _UNIT))
 
     def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from harness.faults.kinds.stop_static_pod import StopStaticPod
-from harness.faults.model import Takes
+from harness.faults.model import BlastRadius
 
 
 class StopEtcd(StopStaticPod):
     """Take the static pod of etcd away from one machine."""
 
     name: ClassVar[str] = "stop-etcd"
-    takes: ClassVar[frozenset[Takes]] = frozenset({Takes.ETCD})
+    blast_radius: ClassVar[frozenset[BlastRadius]] = frozenset({BlastRadius.ETCD})
 
     part: Literal["etcd"] = "etcd"  # type: ignore[assignment]

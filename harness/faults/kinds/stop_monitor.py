@@ -5,9 +5,10 @@ from __future__ import annotations
 from random import Random
 from typing import ClassVar, Literal, Self
 
-from harness.faults import seen
-from harness.faults.ceph_daemon import StopDaemon, in_rook, rook_daemons
-from harness.faults.model import Takes
+from harness.faults import observers
+from harness.faults.ceph_daemon import StopDaemon, monitors_at
+from harness.faults.model import BlastRadius
+from harness.probes import ceph_script
 from harness.transport import Reach
 
 
@@ -15,13 +16,13 @@ class StopMonitor(StopDaemon):
     """Stop the monitor of a machine."""
 
     name: ClassVar[str] = "stop-monitor"
-    takes: ClassVar[frozenset[Takes]] = frozenset({Takes.MONITOR})
+    blast_radius: ClassVar[frozenset[BlastRadius]] = frozenset({BlastRadius.MONITOR})
     kind: ClassVar[Literal["osd", "mon", "mds"]] = "mon"
 
-    def resolved(self, reach: Reach, draw: Random) -> Self:  # noqa: ARG002 (a machine has but one)
-        names = [self.machine]
-        if in_rook(reach):
-            names = [daemon for daemon, at in rook_daemons(reach, "mon") if at == self.machine]
+    def resolved(self, reach: Reach, draw: Random) -> Self:
+        quorum = ceph_script.quorum(observers.ceph(reach, self.machine, "quorum_status"))
+        at = monitors_at(reach, quorum)
+        names = [name for name, machine in at.items() if machine == self.machine]
         return self.model_copy(update={"daemon": names[0] if names else ""})
 
     def active(self, reach: Reach) -> bool:
@@ -31,5 +32,5 @@ class StopMonitor(StopDaemon):
         return self._decides(reach)
 
     def _decides(self, reach: Reach) -> bool:
-        said = seen.ceph(reach, self.machine, "quorum_status")
+        said = observers.ceph(reach, self.machine, "quorum_status")
         return self.daemon in said["quorum_names"]

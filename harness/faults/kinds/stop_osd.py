@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal, Self
 
 from harness.errors import NotProven
 from harness.facts.crush_hosts import by_machine
-from harness.faults import seen
+from harness.faults import observers
 from harness.faults.ceph_daemon import StopDaemon
-from harness.faults.model import Takes
+from harness.faults.model import BlastRadius
 from harness.transport import Reach
 
 
@@ -18,7 +18,7 @@ class StopOsd(StopDaemon):
     """Stop the OSD of a machine; of several, one that is drawn."""
 
     name: ClassVar[str] = "stop-osd"
-    takes: ClassVar[frozenset[Takes]] = frozenset({Takes.OSD})
+    blast_radius: ClassVar[frozenset[BlastRadius]] = frozenset({BlastRadius.OSD})
     kind: ClassVar[Literal["osd", "mon", "mds"]] = "osd"
 
     def resolved(self, reach: Reach, draw: Random) -> Self:
@@ -37,7 +37,7 @@ def osd_of(reach: Reach, machine: str, draw: Random) -> str:
     disks = reach.profile.disks
     if disks is not None and machine in disks.osds:
         return str(disks.osds[machine])
-    nodes: Sequence[Mapping[str, Any]] = seen.ceph(reach, machine, "osd", "tree")["nodes"]
+    nodes: Sequence[Mapping[str, Any]] = observers.ceph(reach, machine, "osd", "tree")["nodes"]
     hosts: dict[str, list[int]] = {}
     for node in nodes:
         if node["type"] == "host":
@@ -51,7 +51,7 @@ def osd_in_tree(reach: Reach, machine: str, number: str) -> Mapping[str, Any]:
 
     NotProven when Ceph knows none of that number.
     """
-    nodes: Sequence[Mapping[str, Any]] = seen.ceph(reach, machine, "osd", "tree")["nodes"]
+    nodes: Sequence[Mapping[str, Any]] = observers.ceph(reach, machine, "osd", "tree")["nodes"]
     for node in nodes:
         if node["name"] == f"osd.{number}":
             return node

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from harness.faults import seen
+from harness.faults import observers
 from harness.faults.fault import Fault
-from harness.faults.model import Act, Argv, Takes
+from harness.faults.model import Act, Argv, BlastRadius
 from harness.transport import Reach
 
 
@@ -15,7 +15,7 @@ class StopRke2(Fault):
     """Stop rke2-server or rke2-agent. Its pods stay: etcd and the API server do, too."""
 
     name: ClassVar[str] = "stop-rke2"
-    takes: ClassVar[frozenset[Takes]] = frozenset({Takes.NODE})
+    blast_radius: ClassVar[frozenset[BlastRadius]] = frozenset({BlastRadius.NODE})
     # Kubernetes gives a silent node 40 to 50 s.
     seen_within_s: ClassVar[float] = 120.0
 
@@ -26,10 +26,10 @@ class StopRke2(Fault):
         return self.machine, [("systemctl", "start", "--no-block", self._unit(reach))]
 
     def active(self, reach: Reach) -> bool:
-        return not seen.is_ready(reach, self.machine)
+        return not observers.is_ready(reach, self.machine)
 
     def healed(self, reach: Reach) -> bool:
-        return seen.is_ready(reach, self.machine)
+        return observers.is_ready(reach, self.machine)
 
     def _unit(self, reach: Reach) -> str:
         server = reach.profile.cluster().machine(self.machine).is_server

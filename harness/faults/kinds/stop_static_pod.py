@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import ClassVar, Literal
 
-from harness.faults import seen
+from harness.faults import observers
 from harness.faults.fault import Fault
-from harness.faults.model import NOTHING, Act, Argv, Takes
+from harness.faults.model import NOTHING, Act, Argv, BlastRadius
 from harness.transport import Reach
 
 _MANIFESTS = "/var/lib/rancher/rke2/agent/pod-manifests"
@@ -22,7 +22,7 @@ class StopStaticPod(Fault):
     """
 
     name: ClassVar[str] = "stop-static-pod"
-    takes: ClassVar[frozenset[Takes]] = NOTHING
+    blast_radius: ClassVar[frozenset[BlastRadius]] = NOTHING
     # The kubelet looks every 20 s, gives the pod its time to end, and then tells the API.
     seen_within_s: ClassVar[float] = 150.0
     gone_within_s: ClassVar[float] = 180.0
@@ -43,10 +43,10 @@ class StopStaticPod(Fault):
             return f"{self.machine} is no server: it runs no {self.part}"
         return None
 
-    def acts(self, reach: Reach) -> Iterable[Act]:  # noqa: ARG002 (known without asking)
+    def acts(self, reach: Reach) -> Iterable[Act]:
         yield Act(place=self.machine, argv=("mv", self._manifest, self._aside))
 
-    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:  # noqa: ARG002
+    def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         back = 'test ! -e "$2" || mv -f "$2" "$1"'
         return self.machine, [("sh", "-c", back, "undo", self._manifest, self._aside)]
 
@@ -62,8 +62,8 @@ class StopStaticPod(Fault):
         The API hears only after a minute that a pod of its own control plane has ended.
         """
         if self.part in _ASKED:
-            return seen.server_answers(reach, self.machine, _ASKED[self.part])
-        return seen.pod_is_ready(reach, "kube-system", f"{self.part}-{self.machine}")
+            return observers.server_answers(reach, self.machine, _ASKED[self.part])
+        return observers.pod_is_ready(reach, "kube-system", f"{self.part}-{self.machine}")
 
     @property
     def _manifest(self) -> str:

@@ -21,7 +21,6 @@ ARCHIVE = "cilium.tar"
 # Package in the module → the name that Cilium gives its program.
 PROGRAMS = {
     "cilium-dbg": "cilium-dbg",
-    "cilium-health": "cilium-health",
     "cilium-health/responder": "cilium-health-responder",
     "daemon": "cilium-agent",
     "operator": "cilium-operator",

@@ -22,9 +22,9 @@ from random import Random
 from typing import Any
 
 from harness.faults.fault import Fault
+from harness.faults.fault_lifecycle import FaultLifecycle
 from harness.faults.kinds.drain import Drain
 from harness.faults.kinds.kill_pods import KillPods
-from harness.faults.life import Life
 from harness.probes import pods
 from harness.settings import load_profile
 from harness.transport import Reach, connect
@@ -131,14 +131,14 @@ def drain(
     return {"effect_s": seen, "healed_s": healed}
 
 
-def ours(reach: Reach, fault: Fault) -> Life:
+def ours(reach: Reach, fault: Fault) -> FaultLifecycle:
     """A life that is armed: arming is part of the call, and is counted by the caller."""
-    return Life(fault.resolved(reach, Random(1)), reach, lambda _event, _data: None)
+    return FaultLifecycle(fault.resolved(reach, Random(1)), reach, lambda _event, _data: None)
 
 
-def _begin(life: Life) -> None:
-    life.arm()
-    life.inject()
+def _begin(lifecycle: FaultLifecycle) -> None:
+    lifecycle.arm()
+    lifecycle.inject()
 
 
 def measure(reach: Reach, peer: Callable[[str], None], machine: str) -> dict[str, Any]:

@@ -66,8 +66,8 @@ def manifest(tree: Path, scratch: Path) -> tuple[float, float]:
         "workers": WORKERS,
     }
     command = ["python3", "-I", "-S", "-"]
-    took = cost([*command, "make", json.dumps(options)], SCRIPT)
-    cost([*command, "drop", json.dumps(options)], SCRIPT)
+    took = cost([*command, "make", json.dumps(options)], SCRIPT.text)
+    cost([*command, "drop", json.dumps(options)], SCRIPT.text)
     return took
 
 

@@ -121,7 +121,7 @@ class Disk:
             stdout=subprocess.PIPE,
         )
         assert guard.stdin is not None
-        guard.stdin.write(sending.script().encode())
+        guard.stdin.write(sending.GUARD.text.encode())
         guard.stdin.close()
         guard.stdin = None
         return guard

@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.drill.conduct import Loading, Stage
 from harness.drill.loads import Load, Marked, without_load
+from harness.drill.runner import Loading, Stage
 from harness.drill.steady import all_numbers, meanwhile, until_steady
-from harness.faults import lease
+from harness.faults import disruption_lock
 from harness.faults.fault import Fault
-from harness.faults.permit import affordable, survivable
+from harness.faults.preflight import affordable, survivable
 from harness.load.aim import aimed
 from harness.load.running import offering
 from harness.settings import load_gates
@@ -81,8 +81,8 @@ def stage(
                 act()
 
     def afford(fault: Fault) -> None:
-        with lease.held(reach.kube, "tests of the lab") as hold:
-            affordable(reach, hold, fault)
+        with disruption_lock.held(reach.kube, "tests of the lab") as lock:
+            affordable(reach, lock, fault)
 
     return Stage(
         reach=reach,

@@ -14,8 +14,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from harness.faults.fault_lifecycle import FaultLifecycle
 from harness.faults.kinds import FAULTS
-from harness.faults.life import Life
 from harness.record.journal import Journal
 from harness.settings import load_profile
 from harness.transport import connect
@@ -40,13 +40,13 @@ def main(profile: str, folder: str, fault: str, parameters: str, record: str, wh
             if written == int(record):
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        life = Life(doomed, reach, tell, lease_s=LEASE_S)
-        life.arm()
-        with life.renewed():
-            life.inject()
-            life.see()
-        life.heal()
-        life.see_gone()
+        lifecycle = FaultLifecycle(doomed, reach, tell, lease_s=LEASE_S)
+        lifecycle.arm()
+        with lifecycle.renewed():
+            lifecycle.inject()
+            lifecycle.see()
+        lifecycle.heal()
+        lifecycle.see_gone()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import sys
 from typing import Any
 
 from harness import cli
-from harness.drill import session
+from harness.drill import service
 from harness.record.journal import Journal, Record
 from harness.settings.drills import Drill, load_drill
 
@@ -36,7 +36,7 @@ def main(doomed: str, *words: str) -> None:
         return record
 
     Journal.append = append  # type: ignore[method-assign, assignment]
-    session.__dict__["load_drill"] = short
+    service.__dict__["load_drill"] = short
     sys.argv = ["cutover", "drill", *words, "--allow-disruption"]
     cli.main()
 

@@ -10,10 +10,10 @@ from random import Random
 from typing import TypeAlias
 
 from harness.errors import TimedOut
-from harness.faults import line
+from harness.faults import reachability
 from harness.faults.fault import Fault
+from harness.faults.fault_lifecycle import LEASE_S, FaultLifecycle, Stage
 from harness.faults.leftovers import leftovers
-from harness.faults.life import LEASE_S, Life, Stage
 from harness.lab.shape import Node
 from harness.tests.lab.breaking import Do
 from harness.tests.lab.world import World
@@ -63,7 +63,7 @@ def as_before(world: World, node: Node, before: str, *, within_s: float = 0.0) -
 @contextmanager
 def active(
     do: Do, fault: Fault, record: Record, *, lease_s: float = LEASE_S, renewed: bool = True
-) -> Iterator[Life]:
+) -> Iterator[FaultLifecycle]:
     """The fault is seen while the body runs; afterwards it is seen gone, and nothing is left.
 
     What each stage took is recorded. Whatever fails, the fault is taken back. The address of the
@@ -71,18 +71,20 @@ def active(
     """
     ready = do(lambda reach: resolved(reach, fault))
     assert do(lambda reach: refusal(reach, ready)) is None
-    life = do(lambda reach: Life(ready, reach, lambda _event, _data: None, lease_s=lease_s))
+    lifecycle = do(
+        lambda reach: FaultLifecycle(ready, reach, lambda _event, _data: None, lease_s=lease_s)
+    )
     record("target", ready.target)
     try:
-        do(lambda _: life.arm())
-        with kept(do, life) if renewed else nullcontext():
-            record("inject_s", round(do(lambda _: life.inject()), 2))
-            record("seen_s", round(do(lambda _: life.see()), 2))
-            yield life
+        do(lambda _: lifecycle.arm())
+        with kept(do, lifecycle) if renewed else nullcontext():
+            record("inject_s", round(do(lambda _: lifecycle.inject()), 2))
+            record("seen_s", round(do(lambda _: lifecycle.see()), 2))
+            yield lifecycle
     finally:
-        if life.stage is not Stage.NEW:
-            record("heal_s", round(do(lambda _: life.heal()), 2))
-            record("gone_s", round(do(lambda _: life.see_gone()), 2))
+        if lifecycle.stage is not Stage.NEW:
+            record("heal_s", round(do(lambda _: lifecycle.heal()), 2))
+            record("gone_s", round(do(lambda _: lifecycle.see_gone()), 2))
     until(lambda: nothing_left(do), within_s=60, what="every place can be asked what is left")
 
 
@@ -94,18 +96,18 @@ def nothing_left(do: Do) -> bool:
 
 
 @contextmanager
-def kept(do: Do, life: Life) -> Iterator[None]:
+def kept(do: Do, lifecycle: FaultLifecycle) -> Iterator[None]:
     """Its lease is renewed, by a thread that stands in the lab's network too."""
     with ExitStack() as stack:
-        do(lambda _: stack.enter_context(life.renewed()))
+        do(lambda _: stack.enter_context(lifecycle.renewed()))
         yield
 
 
 def resolved(reach: Reach, fault: Fault) -> Fault:
     """The fault with every choice made, by ways that can only read."""
-    return fault.resolved(reading(reach, (line.ASKING,)), Random(SEED))
+    return fault.resolved(reading(reach, (reachability.ASKING,)), Random(SEED))
 
 
 def refusal(reach: Reach, fault: Fault) -> str | None:
     """Why it is refused, found by ways that can only read."""
-    return resolved(reach, fault).refuse(reading(reach, (line.ASKING,)))
+    return resolved(reach, fault).refuse(reading(reach, (reachability.ASKING,)))

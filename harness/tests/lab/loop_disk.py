@@ -39,7 +39,7 @@ class LocalShell:
         *,
         stdin: str = "",
         within_s: float = 30.0,
-        hear: Callable[[str], None] | None = None,  # noqa: ARG002 (nothing here listens)
+        hear: Callable[[str], None] | None = None,
     ) -> Completed:
         assert machine == HERE
         began = time.monotonic()

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from harness.faults import seen
+from harness.faults import observers
 from harness.faults.fault import Fault
 from harness.faults.kinds.fail_mds import FailMds
 from harness.faults.kinds.osd_out import OsdOut
@@ -52,7 +52,7 @@ def test_what_one_machine_has_of_ceph_is_missed_and_comes_back(
     do: Do, fault: Fault, those_left: Callable[[Status], int], record_property: Record
 ) -> None:
     def left(reach: Reach) -> int:
-        return those_left(seen.ceph(reach, fault.machine, "status"))
+        return those_left(observers.ceph(reach, fault.machine, "status"))
 
     assert do(left) == 3
     with active(do, fault, record_property):
@@ -70,5 +70,5 @@ def test_another_metadata_server_takes_over_from_one_that_was_killed(
 
 def serving(reach: Reach) -> str:
     """The name of the metadata server that is active, as the manager has it."""
-    told = seen.ceph(reach, "", "fs", "status")["mdsmap"]
+    told = observers.ceph(reach, "", "fs", "status")["mdsmap"]
     return next(str(it["name"]) for it in told if it["state"] == "active")

@@ -9,9 +9,10 @@ from random import Random
 import pytest
 
 from harness.errors import InjectFailed
-from harness.faults import seen
+from harness.faults import observers
 from harness.faults.acting import run_here
 from harness.faults.fault import Fault
+from harness.faults.fault_lifecycle import FaultLifecycle
 from harness.faults.kinds.drain import Drain
 from harness.faults.kinds.hard_reset import HardReset
 from harness.faults.kinds.kill_container import KillContainer
@@ -26,7 +27,6 @@ from harness.faults.kinds.stop_containerd import StopContainerd
 from harness.faults.kinds.stop_etcd import StopEtcd
 from harness.faults.kinds.stop_rke2 import StopRke2
 from harness.faults.kinds.stop_static_pod import StopStaticPod
-from harness.faults.life import Life
 from harness.lab import machines
 from harness.tests.lab import objects
 from harness.tests.lab.breaking import Do, inside
@@ -88,10 +88,10 @@ def test_a_drain_that_is_not_over_is_taken_back_at_once(world: World, do: Do) ->
     with objects.namespace(world, "test-drain") as space:
         space.apply(slow)
         space.ready("slow")
-        life = do(lambda reach: Life(fault, reach, lambda _event, _data: None))
+        lifecycle = do(lambda reach: FaultLifecycle(fault, reach, lambda _event, _data: None))
         try:
-            do(lambda _: life.arm())
-            do(lambda _: life.inject())
+            do(lambda _: lifecycle.arm())
+            do(lambda _: lifecycle.inject())
             until(
                 lambda: "deletionTimestamp" in space.get("pod", "slow")["metadata"],
                 within_s=30,
@@ -99,8 +99,8 @@ def test_a_drain_that_is_not_over_is_taken_back_at_once(world: World, do: Do) ->
             )
             assert not do(fault.active)
         finally:
-            took_s = do(lambda _: life.heal())
-        do(lambda _: life.see_gone())
+            took_s = do(lambda _: lifecycle.heal())
+        do(lambda _: lifecycle.see_gone())
         assert took_s <= AT_ONCE_S
         assert not world.do(world.one, "pgrep", "-f", f"kubectl .*drain {TWO}", check=False)
         space.kubectl("delete", "pod", "slow", "--grace-period=0", "--force")
@@ -112,15 +112,15 @@ def test_a_drain_that_a_budget_stops_half_way_says_so(do: Do, world: World) -> N
     with objects.namespace(world, "test-drain") as space:
         space.apply(held, objects.budget("held", at_least=1))
         space.ready("held")
-        life = do(lambda reach: Life(fault, reach, lambda _event, _data: None))
+        lifecycle = do(lambda reach: FaultLifecycle(fault, reach, lambda _event, _data: None))
         try:
-            do(lambda _: life.arm())
-            do(lambda _: life.inject())
+            do(lambda _: lifecycle.arm())
+            do(lambda _: lifecycle.inject())
             with pytest.raises(InjectFailed, match=r"(?s)held.*disruption budget"):
-                do(lambda _: life.see())
+                do(lambda _: lifecycle.see())
         finally:
-            do(lambda _: life.heal())
-        do(lambda _: life.see_gone())
+            do(lambda _: lifecycle.heal())
+        do(lambda _: lifecycle.see_gone())
 
 
 def test_only_the_account_that_was_meant_waits_for_the_api(
@@ -144,7 +144,7 @@ def test_only_the_account_that_was_meant_waits_for_the_api(
 
 def test_a_machine_without_power_is_missed_and_comes_back(do: Do, record_property: Record) -> None:
     with active(do, PowerOff(id="0ffb", machine=THREE), record_property):
-        assert not do(lambda reach: seen.answers_peer(reach, THREE))
+        assert not do(lambda reach: observers.answers_peer(reach, THREE))
 
 
 @pytest.mark.long
@@ -155,7 +155,7 @@ def test_a_machine_whose_power_nobody_gives_back_has_it_when_the_lease_ends(
     with active(do, fault, record_property, lease_s=10, renewed=False):
         began = time.monotonic()
         until(
-            lambda: do(lambda reach: seen.answers_peer(reach, TWO)),
+            lambda: do(lambda reach: observers.answers_peer(reach, TWO)),
             within_s=90,
             what=f"{TWO} answers",
         )

@@ -8,9 +8,8 @@ from typing import Literal
 import pytest
 
 from harness.errors import NotProven
-from harness.faults import line, seen
+from harness.faults import observers, reachability
 from harness.faults.fault import Fault
-from harness.faults.keeper import NodeKeeper
 from harness.faults.kinds.break_dns import BreakDns
 from harness.faults.kinds.cut_from_peer import CutFromPeer
 from harness.faults.kinds.cut_off import CutOff
@@ -19,6 +18,7 @@ from harness.faults.kinds.cut_port import CutPort
 from harness.faults.kinds.delay_packets import DelayPackets
 from harness.faults.kinds.limit_bandwidth import LimitBandwidth
 from harness.faults.kinds.lose_packets import LosePackets
+from harness.faults.undo_store import NodeUndoStore
 from harness.lab.shape import Node
 from harness.tests.lab.breaking import Do, inside
 from harness.tests.lab.lived import Record, active, as_before, new_id, refusal, traces
@@ -85,7 +85,7 @@ def test_a_fault_of_the_network_is_seen_and_gone_and_leaves_nothing(
     before = traces(world, node)
     with active(do, fault, record_property):
         # Whatever is dropped, we still reach it, and there it is kept what takes it back.
-        left = do(lambda reach: NodeKeeper(reach, node.name).left())
+        left = do(lambda reach: NodeUndoStore(reach, node.name).left())
         assert list(left.armed) == [fault.id]
         assert not left.strays
         assert traces(world, node) != before
@@ -126,7 +126,7 @@ def test_a_machine_that_is_cut_off_takes_no_address_along(
             within_s=15,
             what="the machine that is cut off takes the address of the API",
         )
-        assert do(lambda reach: seen.is_ready(reach, world.one.name))
+        assert do(lambda reach: observers.is_ready(reach, world.one.name))
     until(
         lambda: api not in world.do(world.three, "ip", "-brief", "address", "show", "host0"),
         within_s=15,
@@ -140,16 +140,16 @@ def test_a_cut_that_nobody_heals_heals_itself_when_its_lease_ends(
     node, lease_s = world.three, 5.0
     before = traces(world, node)
     fault = CutOff(id=new_id(), machine=node.name)
-    with active(do, fault, record_property, lease_s=lease_s, renewed=False) as life:
+    with active(do, fault, record_property, lease_s=lease_s, renewed=False) as lifecycle:
         until(
-            lambda: do(lambda reach: seen.answers_peer(reach, node.name)),
+            lambda: do(lambda reach: observers.answers_peer(reach, node.name)),
             within_s=lease_s + 3,
             what="it answers again though nobody healed it",
         )
         as_before(world, node, before, within_s=15)
         with pytest.raises(NotProven, match="took itself back"):
-            do(lambda _reach: life.renew())
-    assert life.expired
+            do(lambda _reach: lifecycle.renew())
+    assert lifecycle.expired
 
 
 def test_a_port_that_is_cut_leaves_the_others(
@@ -157,7 +157,9 @@ def test_a_port_that_is_cut_leaves_the_others(
 ) -> None:
     address, api_port = world.three.address, 6443
     with active(do, CutPort(id=new_id(), machine=world.three.name, port=10250), record_property):
-        found = do(lambda reach: line.knock(reach, world.one.name, "tcp", address, api_port))
+        found = do(
+            lambda reach: reachability.port_state(reach, world.one.name, "tcp", address, api_port)
+        )
     assert found == "open"
 
 
@@ -199,7 +201,7 @@ def test_what_is_left_without_an_undo_is_found_and_can_be_removed(world: World, 
     world.do(node, "systemd-run", "--unit=cutover-fault-dead", "--collect", "sleep", "60")
 
     def remove(reach: Reach) -> int:
-        found = NodeKeeper(reach, node.name).left().strays
+        found = NodeUndoStore(reach, node.name).left().strays
         statuses = [reach.shell.run(node.name, command).status for command in found]
         assert not any(statuses), found
         return len(found)

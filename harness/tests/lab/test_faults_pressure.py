@@ -10,12 +10,12 @@ import pytest
 
 from harness.errors import InjectFailed
 from harness.faults.fault import Fault
-from harness.faults.keeper import NodeKeeper
 from harness.faults.kinds.exhaust_cpu import ExhaustCpu
 from harness.faults.kinds.exhaust_memory import ExhaustMemory
 from harness.faults.kinds.fill_disk import FillDisk
 from harness.faults.kinds.slow_disk import SlowDisk
 from harness.faults.model import Argv
+from harness.faults.undo_store import NodeUndoStore
 from harness.tests.lab.breaking import inside
 from harness.tests.lab.lived import Record, active, as_before, new_id, traces
 from harness.tests.lab.red import beside
@@ -65,7 +65,7 @@ def test_a_pressure_is_seen_and_gone_and_leaves_nothing(
     load = writes(world, node.name) if isinstance(fault, SlowDisk) else nullcontext()
     before = traces(world, node)
     with inside(world) as do, load, active(do, fault, record_property):
-        left = do(lambda reach: NodeKeeper(reach, node.name).left())
+        left = do(lambda reach: NodeUndoStore(reach, node.name).left())
         assert list(left.armed) == [fault.id]
         assert not left.strays
         assert traces(world, node) != before

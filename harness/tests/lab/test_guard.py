@@ -15,7 +15,7 @@ import pytest
 
 from harness.bench.facts_script import look
 from harness.bench.guard_script import Refused, hold
-from harness.bench.sending import script
+from harness.bench.sending import GUARD
 from harness.tests.lab import block
 from harness.tests.lab.block import GIB, MIB, Disk, disk, elsewhere, ours, run, running
 from harness.waiting import until
@@ -344,7 +344,7 @@ def test_a_stop_ends_the_guards_of_its_token_alone() -> None:
     with disk() as one, running(one, token="cutover-one") as guard:
         for token, found in (("cutover-other", 0), ("cutover-one", 1)):
             argv = ["/usr/bin/python3", "-I", "-S", "-", "stop", f'{{"token": "{token}"}}']
-            said = run(*argv, stdin=script().encode())
+            said = run(*argv, stdin=GUARD.text.encode())
             assert f'"found": {found}' in said
         guard.communicate(timeout=10)
         gone()

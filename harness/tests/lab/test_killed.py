@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from harness.faults import lease
-from harness.faults.life import LEASE_S as LIFE_LEASE_S
+from harness.faults import disruption_lock
+from harness.faults.fault_lifecycle import LEASE_S as LIFE_LEASE_S
 from harness.model import Exit
 from harness.probes import pods
 from harness.record.journal import Reader, Record
@@ -132,7 +132,9 @@ def dies_and_is_mended(world: World, drill: str, record: str) -> None:
     world.whole()
     assert run_of(["harness", "heal", f"--cluster={world.lab.name}"])[0] == 0
     # It ends by itself, three quarters of a minute after its holder died.
-    world.kubectl("--namespace=kube-system", "delete", "lease", lease.NAME, "--ignore-not-found")
+    world.kubectl(
+        "--namespace=kube-system", "delete", "lease", disruption_lock.NAME, "--ignore-not-found"
+    )
     _, drawn = run_of(["harness", "report", run.name, "--json"])
     assert drawn is None
     verdict = json.loads((run / "verdict.json").read_text())

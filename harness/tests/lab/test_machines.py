@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.faults.keeper import AGENT
+from harness.faults.undo_store import AGENT
 from harness.lab import host, machines
 from harness.lab.shape import LAB, Node
 from harness.provision import records
@@ -28,7 +28,7 @@ def test_a_machine_that_lost_power_comes_back_whole_by_itself(world: World, numb
     needs_network = ["ping", "-c", "1", "-W", "1", other.address]
     entry = {"id": "1ate", "commands": [needs_network], "lease_s": 600.0, "within_s": 10.0}
     ask = ("python3", "-I", "-S", "-", "arm", json.dumps(entry))
-    assert "error" not in json.loads(world.do(node, *ask, stdin=AGENT))
+    assert "error" not in json.loads(world.do(node, *ask, stdin=AGENT.text))
     world.power_off(node)
     assert machines.init(world.lab, node) is None
     machines.boot(world.lab, node, world.log)

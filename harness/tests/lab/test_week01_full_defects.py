@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
 from harness.lab.shape import Lab
+from harness.tests.lab import objects
 from harness.tests.lab.conftest import running
 from harness.tests.lab.red import says
 from harness.tests.lab.world import World
+from harness.waiting import until
 
 pytestmark = pytest.mark.lab_full
 POOL = ("ipaddresspool", "lab", "--namespace=metallb-system")
@@ -65,25 +69,38 @@ def enforce(world: World, when: str) -> None:
     "a service is given an address of the pool", "the load balancer's pool has addresses left"
 )
 def test_a_pool_without_a_free_address_is_found(world: World) -> None:
-    pool = pool_of(world)
-    # The ingress has the first one.
-    fill_pool(world, [f"{pool[0].partition('-')[0]}-{pool[0].partition('-')[0]}"])
-    try:
+    first, last = map(ip_address, pool_of(world)[0].split("-"))
+    size = int(last) - int(first) + 1
+    # The ingress has one of them.
+    wanted = [f"taker-{n}" for n in range(size - 1)]
+    with objects.namespace(world, "test-pool") as one:
+        one.apply(*(balanced_service(name) for name in wanted))
+        until(lambda: len(given(one)) == len(wanted), within_s=30, what="all addresses are given")
         ruling = world.gate("W1-LB", cluster="lab-full")
-        says(ruling, "W1-LB", "expected an address, seen none", "free addresses")
-    finally:
-        fill_pool(world, pool)
+        says(
+            ruling, "W1-LB", "expected an address, seen none", f"free addresses or more in {first}"
+        )
+
+
+def balanced_service(name: str) -> dict[str, Any]:
+    """A service that takes an address of the pool; no pod needs to answer there."""
+    made = objects.service(name, {"app": "none"}, 80)
+    spec = {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False}
+    return {**made, "spec": {**made["spec"], **spec}}
+
+
+def given(one: objects.Namespace) -> list[str]:
+    """The addresses that the namespace's services have been given."""
+    listed = one.kubectl(
+        "get", "services", "--output=jsonpath={.items[*].status.loadBalancer.ingress[*].ip}"
+    )
+    return listed.split()
 
 
 def pool_of(world: World) -> list[str]:
     found = world.kubectl("get", *POOL, "--output=json")
     addresses: list[str] = json.loads(found)["spec"]["addresses"]
     return addresses
-
-
-def fill_pool(world: World, addresses: list[str]) -> None:
-    patch = json.dumps({"spec": {"addresses": addresses}})
-    world.kubectl("patch", *POOL, "--type=merge", f"--patch={patch}")
 
 
 @pytest.mark.defect("the service answers at its address")

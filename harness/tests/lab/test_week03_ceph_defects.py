@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from harness.faults.budget import refusal
-from harness.faults.model import Takes
-from harness.faults.standing import standing
+from harness.faults.cluster_state import current_state
+from harness.faults.model import BlastRadius
 from harness.lab.shape import Node
 from harness.tests.lab.breaking import inside
 from harness.tests.lab.red import beside, says
@@ -269,7 +269,11 @@ def test_osds_that_are_all_gone_at_once_are_found_though_ceph_calls_them_up(
     profile = as_declared(world)
     with inside(world) as do, without_osds(world):
         ruling = world.gate("W3-CEPH", cluster=profile)
-        reason = do(lambda reach: refusal(standing(reach), world.one.name, frozenset({Takes.OSD})))
+        reason = do(
+            lambda reach: refusal(
+                current_state(reach), world.one.name, frozenset({BlastRadius.OSD})
+            )
+        )
     for number, node in enumerate(world.lab.nodes):
         seen = f"{node.name}, osd.{number}: expected this OSD to answer, seen Ceph call it up"
         says(ruling, "W3-CEPH", seen)

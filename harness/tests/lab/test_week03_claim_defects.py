@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from harness.checks import CHECKS
-from harness.drill.churn import Churn
+from harness.drill.background_writes import Churn
 from harness.lab import kubernetes
 from harness.lab.shape import Lab
 from harness.model import JSON, Case, Observation, Outcome, Verdict

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.checks import CHECKS
-from harness.drill.conduct import carry_out
+from harness.drill.runner import carry_out
 from harness.lab import swarm
 from harness.model import Case, Observation, Outcome, Verdict
 from harness.settings.drills import Drill, OwnLooks

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from harness.checks import CHECKS
-from harness.drill.footprint import footprint
 from harness.drill.latency import quarters
+from harness.drill.resource_usage import footprint
 from harness.drill.schedule import Turn
 from harness.drill.soak import soak
 from harness.ledger.book import Reader

@@ -10,15 +10,29 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from harness.backup import manifest_script
+from harness.backup.manifest import FOLDERS
+from harness.bench import guard_script
 from harness.errors import HarnessError, InjectFailed, NotProven
 from harness.faults.acting import perform
-from harness.faults.keeper import Left, keeper
 from harness.faults.kinds import FAULTS
 from harness.faults.leftovers import leftovers
 from harness.faults.model import API, Act, Argv, Undo
-from harness.probes import owned
-from harness.transport import Reach
+from harness.faults.undo_store import Left, undo_store_at
+from harness.probes import owned, pods, snapshot_script
+from harness.transport import Reach, own_folder
+from harness.transport.remote_script import RemoteScript
 from harness.waiting import until
+
+_SWEEP = RemoteScript(own_folder)
+_SWEEP_S = 60.0
+# Where each script has its folders, how their names begin, and for how long they are kept (s): a
+# manifest that was begun is gone on with for a day.
+OF_SCRIPTS = (
+    (snapshot_script.PLACE, snapshot_script.PREFIX, own_folder.JUST_MADE_S),
+    (guard_script.PLACE, guard_script.PREFIX, own_folder.JUST_MADE_S),
+    (FOLDERS, manifest_script.PREFIX, manifest_script.RESUMABLE_S),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +67,29 @@ def sweep_namespaces(reach: Reach, tell: Callable[[str], object] = str) -> Itera
         yield Mended(what=f"the namespace {name}, whose harness is gone", place=API, trouble=why)
 
 
+def sweep_folders(reach: Reach) -> Iterator[Mended]:
+    """Remove what scripts left on machines that were killed there; one that runs keeps its own.
+
+    What a look left in a shared folder is removed by the next look there: a mount may hang.
+    """
+    machines = [machine.name for machine in reach.profile.machines]
+    for machine, swept in pods.in_each(machines, lambda it: _swept_on(reach, it)).items():
+        if isinstance(swept, HarnessError):
+            trouble = f"not known: {str(swept).partition(chr(10))[0]}"
+            yield Mended(what="folders of scripts", place=machine, trouble=trouble)
+            continue
+        for path, why in swept.items():
+            what = f"the folder {path}, whose script is gone"
+            yield Mended(what=what, place=machine, trouble=why)
+
+
+def _swept_on(reach: Reach, machine: str) -> Mapping[str, str | None]:
+    told = _SWEEP.on(
+        reach.shell, machine, OF_SCRIPTS, within_s=_SWEEP_S, read=dict[str, str | None]
+    )
+    return told.value
+
+
 def mend_journal(reach: Reach, armed: Mapping[str, Mapping[str, Any]]) -> Iterator[Mended]:
     """Run the undo of each fault again, from the journal, and see that the fault is gone.
 
@@ -76,7 +113,7 @@ def mend_journal(reach: Reach, armed: Mapping[str, Mapping[str, Any]]) -> Iterat
 
 def _of_place(reach: Reach, left: Left) -> Iterator[Mended]:
     for name, words in left.armed.items():
-        trouble = _first(partial(keeper(reach, left.place).clear, name))
+        trouble = _first(partial(undo_store_at(reach, left.place).clear, name))
         yield Mended(what=words, place=left.place, trouble=trouble, fault=name)
     for command in left.strays:
         act = Act(place=left.place, argv=command)
@@ -86,7 +123,7 @@ def _of_place(reach: Reach, left: Left) -> Iterator[Mended]:
 
 def _undo_directly(reach: Reach, undo: Undo) -> None:
     """Every command, also after one that failed: the machine may have lost what it had kept."""
-    keeper(reach, undo.place).clear(undo.id)
+    undo_store_at(reach, undo.place).clear(undo.id)
     failed = [
         why
         for command in undo.commands

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from harness.errors import NotProven, Refused, TimedOut, TransportError
-from harness.faults import lease
-from harness.faults.budget import Standing, refusal
+from harness.faults import disruption_lock
+from harness.faults.budget import ClusterState, refusal
+from harness.faults.cluster_state import current_state, pod_margins
 from harness.faults.fault import Fault
-from harness.faults.keeper import keeper
 from harness.faults.leftovers import leftovers
-from harness.faults.standing import standing, without
 from harness.faults.swarm_budget import swarm_margins
+from harness.faults.undo_store import undo_store_at
 from harness.probes import owned
 from harness.settings import Profile
 from harness.transport import Reach
@@ -48,18 +48,18 @@ def may_disrupt(profile: Profile, *, allowed: bool) -> None:
 @contextmanager
 def permitted(
     reach: Reach, holder: str, *, allowed: bool, tell: Callable[[str], object] = str
-) -> Iterator[lease.Hold]:
+) -> Iterator[disruption_lock.DisruptionLock]:
     """The body may break things: this is the right cluster, it is ours alone, nothing is left over.
 
     Refused otherwise. It is ours alone for as long as the Lease is not lost.
     """
     may_disrupt(reach.profile, allowed=allowed)
     same_cluster(reach)
-    with lease.held(reach.kube, holder, tell) as hold:
+    with disruption_lock.held(reach.kube, holder, tell) as lock:
         nothing_left(reach)
         for name, trouble in owned.sweep(reach.kube, keep=holder, tell=tell).items():
             tell(f"{name}, whose harness is gone: {trouble or 'removed'}")
-        yield hold
+        yield lock
 
 
 def nothing_left(reach: Reach) -> None:
@@ -80,13 +80,13 @@ def nothing_left(reach: Reach) -> None:
         )
 
 
-def affordable(reach: Reach, hold: lease.Hold, fault: Fault) -> None:
+def affordable(reach: Reach, lock: disruption_lock.DisruptionLock, fault: Fault) -> None:
     """Refused when the fault cannot be injected here, or what it leaves would not be enough; and
     when the Lease is not ours any more."""
-    hold.confirm()
+    lock.confirm()
     _must_be_possible(reach, fault)
     try:
-        why = _shortage(reach, fault, standing(reach)) or _too_few_pods(reach, fault)
+        why = _shortage(reach, fault, current_state(reach)) or _too_few_pods(reach, fault)
     except NotProven as doubt:
         why = str(doubt)
     if why is not None:
@@ -105,7 +105,7 @@ def survivable(reach: Reach, faults: Sequence[Fault]) -> None:
 
     def enough() -> bool:
         try:
-            now = standing(reach)
+            now = current_state(reach)
             found = [(it, _shortage(reach, it, now)) for it in faults]
         except (NotProven, TransportError) as doubt:  # what still holds is not known
             shortages[:] = [_too_much(it, str(doubt)) for it in faults]
@@ -119,9 +119,9 @@ def survivable(reach: Reach, faults: Sequence[Fault]) -> None:
         raise shortages[0]
 
 
-def _shortage(reach: Reach, fault: Fault, now: Standing) -> str | None:
+def _shortage(reach: Reach, fault: Fault, now: ClusterState) -> str | None:
     """Of which quorums, copies and parts of the Swarm the fault would leave too few."""
-    few = [refusal(now, fault.machine, fault.takes)]
+    few = [refusal(now, fault.machine, fault.blast_radius)]
     few += [str(it) for it in swarm_margins(reach, fault) if not it.holds]
     return "; ".join(it for it in few if it) or None
 
@@ -129,7 +129,7 @@ def _shortage(reach: Reach, fault: Fault, now: Standing) -> str | None:
 def _must_be_possible(reach: Reach, fault: Fault) -> None:
     """Refused when the fault cannot be injected here, or nothing could keep its undo."""
     place, _ = fault.undo(reach)
-    missing = keeper(reach, place).missing()
+    missing = undo_store_at(reach, place).missing()
     if missing:
         raise Refused(
             f"{fault.name} of {fault.target}: {place} cannot keep the undo, it has no "
@@ -155,7 +155,7 @@ def _too_few_pods(reach: Reach, fault: Fault) -> str | None:
     few: list[str] = []
 
     def enough() -> bool:
-        few[:] = [str(it) for it in without(reach, fault) if not it.holds]
+        few[:] = [str(it) for it in pod_margins(reach, fault) if not it.holds]
         return not few
 
     with suppress(TimedOut):

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.checks import Check
-from harness.drill.session import DRILLS, LEDGER, SOAK, DrillOutcome
+from harness.drill.service import DRILLS, LEDGER, SOAK, DrillOutcome
 from harness.drill.soak import SOAKED
 from harness.errors import NotProven
+from harness.gate.evaluation import Ruling, rule
 from harness.gate.manifest import Manifest
-from harness.gate.ruling import Ruling, rule
 from harness.model import Case, Observation
 from harness.record.journal import Record, hand_on
 

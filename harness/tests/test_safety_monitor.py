@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 import pytest
 
-from harness.drill.watch import (
+from harness.drill.safety_monitor import (
     Sample,
     Storage,
     Watch,
@@ -16,7 +16,7 @@ from harness.drill.watch import (
     watching,
     whole_again,
 )
-from harness.faults.model import EVERYTHING, NOTHING, Takes
+from harness.faults.model import EVERYTHING, NOTHING, BlastRadius
 from harness.settings.drills import Limits
 from harness.tests.stage import reach
 from harness.transport.fake import FakeKube
@@ -140,22 +140,22 @@ def test_what_is_seen_after_the_fault_is_none_of_its_doing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("takes", "down", "beyond"),
+    ("blast_radius", "down", "beyond"),
     [(NOTHING, 1, 1), (NOTHING, 0, 0), (EVERYTHING, 1, 0), (EVERYTHING, 2, 1)],
 )
 def test_an_osd_that_the_fault_does_not_take_is_too_much(
-    takes: frozenset[Takes], down: int, beyond: int
+    blast_radius: frozenset[BlastRadius], down: int, beyond: int
 ) -> None:
     samples = [storage(1.0), storage(2.0, osds_up=3 - down), storage(3.0, osds_up=3 - down)]
     told = f"OSDs that are down beside what the fault takes: {beyond}" if beyond else None
-    assert too_much(samples, "one", LIMITS, takes) == told
+    assert too_much(samples, "one", LIMITS, blast_radius) == told
     # One look may be a blink.
-    assert too_much([*samples, storage(4.0), samples[-1]], "one", LIMITS, takes) is None
+    assert too_much([*samples, storage(4.0), samples[-1]], "one", LIMITS, blast_radius) is None
 
 
 def test_a_monitor_that_the_fault_does_not_take_may_be_out_while_they_elect() -> None:
     out = [storage(float(at), monitors_in=2) for at in range(32)]
-    assert too_much(out, "one", LIMITS, frozenset({Takes.MONITOR})) is None
+    assert too_much(out, "one", LIMITS, frozenset({BlastRadius.MONITOR})) is None
     assert too_much(out[:31], "one", LIMITS, NOTHING) is None
     assert "beside what the fault takes, for 31 s: 1" in str(too_much(out, "one", LIMITS, NOTHING))
 

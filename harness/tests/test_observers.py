@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 
 from harness.errors import NotListening, TimedOut, TransportError
-from harness.faults import line
+from harness.faults import reachability
 from harness.faults.kinds.stop_etcd import StopEtcd
 from harness.faults.kinds.stop_static_pod import StopStaticPod
-from harness.faults.seen import answers_peer
+from harness.faults.observers import answers_peer
 from harness.tests.fault_examples import ID, whole_cluster
 from harness.transport import Answer, Completed
 from harness.transport.fake import FakeKube
@@ -63,13 +63,22 @@ def test_a_machine_without_a_route_has_not_seen_its_peer_silent() -> None:
         (["tcp", "no.such.host.invalid", "1"], 1),
     ):
         done = subprocess.run(
-            [*argv, *words], input=line.ASKING, capture_output=True, text=True, check=False
+            [*argv, *words],
+            input=reachability.ASKING.text,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert (done.returncode, done.stdout == "") == (status, bool(status))
 
 
 def test_what_answers_nothing_that_is_known_is_no_answer() -> None:
-    for status, said in ((0, '"closed"'), (0, "[]"), (1, '"silent"'), (137, "")):
+    for status, said, words in (
+        (0, '"closed"', "found 'closed'"),
+        (0, "[]", r"found \[\]"),
+        (1, '"silent"', "ended with status 1"),
+        (137, "", "ended with status 137"),
+    ):
         answers = {("*", "python3"): Completed(status=status, stdout=said, stderr="")}
-        with pytest.raises(TransportError, match=f"ended with {status}"):
-            line.knock(whole_cluster(answers=answers), "two", "tcp", "10.0.0.1", 6443)
+        with pytest.raises(TransportError, match=words):
+            reachability.port_state(whole_cluster(answers=answers), "two", "tcp", "10.0.0.1", 6443)

@@ -10,19 +10,19 @@ from itertools import count, islice, takewhile
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.drill.churn import CLAIMS, Churn, churning
-from harness.drill.conduct import Keeping, Loading, Stage, carry_out
+from harness.drill.background_writes import CLAIMS, Churn, churning
 from harness.drill.ending import BY_HAND
-from harness.drill.footprint import footprint
 from harness.drill.latency import quarters
 from harness.drill.loads import Load, Marked, without_load
-from harness.drill.mending import Mended, mend_journal
+from harness.drill.recovery import Mended, mend_journal
+from harness.drill.resource_usage import footprint
+from harness.drill.runner import Keeping, Loading, Stage, carry_out
 from harness.drill.schedule import Turn, drawn
 from harness.drill.soak import EVERYTHING, RESUMABLE, rebuilt, soak
 from harness.drill.steady import all_numbers, meanwhile, until_steady
 from harness.errors import Unhealed
-from harness.faults.lease import Hold
-from harness.faults.permit import affordable, permitted, survivable
+from harness.faults.disruption_lock import DisruptionLock
+from harness.faults.preflight import affordable, permitted, survivable
 from harness.ledger import keeping as ledger_keeping
 from harness.ledger import recovering as ledger_recovering
 from harness.ledger.book import Reader
@@ -111,8 +111,8 @@ class Drilling:
         drill = load_drill(name).changed(self.reach.profile.drills.get(name))
         own = drill.looks_on(self.reach.profile.cluster().parts)
         claims = drill.claims and self.reach.profile.storage is not None
-        with self._permitted(run) as hold:
-            stage = self._stage(name, drill.load, run, hold, own, claims=claims)
+        with self._permitted(run) as lock:
+            stage = self._stage(name, drill.load, run, lock, own, claims=claims)
             value: Any = carry_out(drill, stage, self.options.machines)
         tallies: dict[str, JSON] = {}
         for each in value["runs"]:
@@ -125,8 +125,8 @@ class Drilling:
     def soak(self, part: str, before: Sequence[DrillOutcome], run: Recorder) -> DrillOutcome:
         """What is left of a soak, after earlier parts of it; Refused with nothing touched."""
         rules = load_soak()
-        with self._permitted(run) as hold:
-            stage = self._stage(part, rules.load, run, hold)
+        with self._permitted(run) as lock:
+            stage = self._stage(part, rules.load, run, lock)
             turns, left_s = self._turns(rules, before), self._left_s(before)
             value = soak(rules, turns, left_s, stage, part=part)
         value |= _limits(rules)
@@ -146,8 +146,8 @@ class Drilling:
         What was written is read back in the steady state, so that what can be there is.
         """
         rules = load_soak()
-        with self._permitted(run) as hold:
-            stage = self._stage(part, None, run, hold)
+        with self._permitted(run) as lock:
+            stage = self._stage(part, None, run, lock)
             _see_gone(mend_journal(self.reach, left), run)
             self.tell(f"{part} broke off: waiting for the steady state, to read back what it wrote")
             stage.calm(rules.calm_within_s)
@@ -169,7 +169,7 @@ class Drilling:
         value |= {**_limits(rules), "latency_ms": quarters(Reader(folder / "book"))}
         return DrillOutcome(value=value, tallies=observed(tallies, place))
 
-    def _permitted(self, run: Recorder) -> AbstractContextManager[Hold]:
+    def _permitted(self, run: Recorder) -> AbstractContextManager[DisruptionLock]:
         return permitted(self.reach, run.name, allowed=self.options.allowed, tell=self.tell)
 
     def is_soaked(self, parts: Sequence[DrillOutcome]) -> bool:
@@ -209,7 +209,7 @@ class Drilling:
         what: str,
         load: str | None,
         run: Recorder,
-        hold: Hold,
+        lock: DisruptionLock,
         own: OwnLooks | None = None,
         *,
         claims: bool = False,
@@ -223,8 +223,8 @@ class Drilling:
             reach=self.reach,
             survivable=partial(survivable, self.reach),
             calm=partial(until_steady, self.reach, [steady, *([own] if own else [])], numbers),
-            afford=partial(affordable, self.reach, hold),
-            warning=hold.warning,
+            afford=partial(affordable, self.reach, lock),
+            warning=lock.on_lost,
             limits=steady.limits,
             write=run.write,
             keeping=self._keeping(what, run, claims=claims),

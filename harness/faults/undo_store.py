@@ -1,33 +1,27 @@
-"""Who keeps an undo until it is needed, and runs it by itself when nobody renews its lease.
+"""Stores a fault's undo and runs it when its lease expires.
 
-On a machine that is a systemd timer (``agent_script``); here, for what reaches a machine from
-outside, a process of its own (``guardian``). Both need neither us, nor the API, nor the network.
+On a machine, a systemd timer runs it (``agent_script``). On this computer, for undo that reaches a
+machine from outside, a process of its own runs it (``local_undo_daemon``). Neither needs the
+harness, the API or the network.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from harness.errors import TransportError, Unhealed
-from harness.faults import guardian
+from harness.errors import Garbled, ScriptNotRun, TransportError, Unhealed
+from harness.faults import agent_script, local_undo_daemon
 from harness.faults.model import HERE, Argv, Undo
 from harness.settings import Frozen
 from harness.transport import Reach
+from harness.transport.remote_script import RemoteScript
 
-AGENT = Path(__file__).with_name("agent_script.py").read_text(encoding="utf-8")
-_PYTHON = ("python3", "-I", "-S", "-")
-_NO_PROGRAM = 127  # what a shell ends with when it does not find one
+AGENT = RemoteScript(agent_script)
 _WITHIN_S = 30.0
 _UNDO_WITHIN_S = 90.0
-
-
-class _NoPython(TransportError):
-    """The machine has no interpreter: nothing can be kept there."""
 
 
 class Left(Frozen):
@@ -46,8 +40,8 @@ class Left(Frozen):
         return not self.armed and not self.strays
 
 
-class Keeper(Protocol):
-    """Keeps undo in one place."""
+class UndoStore(Protocol):
+    """Stores undo in one place."""
 
     def missing(self) -> Sequence[str]:
         """The programs that the place lacks, without which it can keep no undo."""
@@ -74,13 +68,13 @@ class Keeper(Protocol):
         ...
 
 
-def keeper(reach: Reach, place: str) -> Keeper:
-    """The keeper of a place: a machine, or here."""
-    return LocalKeeper() if place == HERE else NodeKeeper(reach, place)
+def undo_store_at(reach: Reach, place: str) -> UndoStore:
+    """The undo store of a place: a machine, or here."""
+    return LocalUndoStore() if place == HERE else NodeUndoStore(reach, place)
 
 
-class NodeKeeper:
-    """Keeps undo on a machine, as systemd timers."""
+class NodeUndoStore:
+    """Stores undo on a machine, as systemd timers."""
 
     def __init__(self, reach: Reach, machine: str) -> None:
         self._reach = reach
@@ -89,8 +83,8 @@ class NodeKeeper:
     def missing(self) -> Sequence[str]:
         try:
             return tuple(map(str, self._ask("needs")["missing"]))
-        except _NoPython:
-            return (_PYTHON[0],)
+        except ScriptNotRun:
+            return ("python3",)
 
     def arm(self, undo: Undo) -> None:
         self._ask("arm", undo.model_dump_json())
@@ -119,50 +113,39 @@ class NodeKeeper:
                 strays=tuple(tuple(command) for command in report["strays"]),
             )
         except (KeyError, TypeError, AttributeError, ValidationError) as error:
-            raise TransportError(f"{self._machine}: what is armed there is garbled") from error
+            raise Garbled(f"{self._machine}: what is armed there is garbled") from error
 
     def _ask(self, *words: str, within_s: float = _WITHIN_S) -> dict[str, Any]:
-        done = self._reach.shell.run(
-            self._machine, (*_PYTHON, *words), stdin=AGENT, within_s=within_s
-        )
-        if done.status == _NO_PROGRAM:
-            raise _NoPython(f"{self._machine} has no {_PYTHON[0]}")
-        try:
-            report = json.loads(done.stdout)
-        except ValueError:
-            report = None
-        if not isinstance(report, dict):
-            said = (done.stderr or done.stdout).strip()[-300:]
-            raise TransportError(
-                f"{self._machine}: the keeper of undo ended with {done.status}: {said}"
-            )
+        report = AGENT.on(
+            self._reach.shell, self._machine, *words, within_s=within_s, read=dict[str, Any]
+        ).value
         if "error" in report:
             raise TransportError(f"{self._machine}: undo: {report['error']}")
         return report
 
 
-class LocalKeeper:
-    """Keeps undo on this computer, by a process that outlives us."""
+class LocalUndoStore:
+    """Stores undo on this computer, in a process that outlives the harness."""
 
     def missing(self) -> Sequence[str]:
         return ()
 
     def arm(self, undo: Undo) -> None:
-        guardian.arm(undo)
+        local_undo_daemon.arm(undo)
 
     def renew(self, undo: Undo) -> bool:
-        return guardian.renew(undo)
+        return local_undo_daemon.renew(undo)
 
     def heal(self, undo: Undo) -> None:
-        guardian.heal(undo.id)
+        local_undo_daemon.heal(undo.id)
 
     def clear(self, name: str) -> None:
-        guardian.heal(name)
+        local_undo_daemon.heal(name)
 
     def left(self) -> Left:
         armed = {
             name: _words({} if undo is None else undo.model_dump())
-            for name, undo in guardian.armed().items()
+            for name, undo in local_undo_daemon.armed().items()
         }
         return Left(place=HERE, armed=armed)
 

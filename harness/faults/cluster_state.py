@@ -6,27 +6,27 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.errors import NotProven
-from harness.facts.crush_hosts import by_machine, in_doubt, machine_of_each
-from harness.faults import replicas, seen
-from harness.faults.budget import Margin, Pool, Standing
-from harness.faults.ceph_daemon import in_rook, rook_daemons
+from harness.facts.crush_hosts import by_machine, in_doubt
+from harness.faults import observers, replicas
+from harness.faults.budget import ClusterState, Margin, Pool
+from harness.faults.ceph_daemon import monitors_at
 from harness.faults.fault import Fault
-from harness.faults.model import Takes
+from harness.faults.model import BlastRadius
 from harness.probes import pods
 from harness.probes.ceph import Ceph
 from harness.transport import Reach
 
 
-def standing(reach: Reach) -> Standing:
+def current_state(reach: Reach) -> ClusterState:
     """Ask the API, every server and Ceph. NotProven for what did not answer: then nothing may be
     broken, because nobody knows what still holds."""
     cluster = reach.profile.cluster()
     machines = tuple(machine.name for machine in cluster.machines)
-    ready = {name for name, well in seen.ready_nodes(reach).items() if well}
+    ready = {name for name, well in observers.ready_nodes(reach).items() if well}
     servers = tuple(server.name for server in cluster.servers)
     # The API server there reaches its member of etcd, and that member its majority.
-    etcd = pods.in_each(servers, lambda name: seen.server_answers(reach, name, "/readyz/etcd"))
-    return Standing(
+    etcd = pods.in_each(servers, lambda name: observers.server_answers(reach, name, "/readyz/etcd"))
+    return ClusterState(
         machines=machines,
         ready=frozenset(ready & set(machines)),
         etcd=servers,
@@ -35,10 +35,10 @@ def standing(reach: Reach) -> Standing:
     )
 
 
-def without(reach: Reach, fault: Fault) -> Sequence[Margin]:
+def pod_margins(reach: Reach, fault: Fault) -> Sequence[Margin]:
     """What would be left of the pods that a fault takes with their machine; nothing when it takes
     none, or has counted them by itself."""
-    if Takes.NODE not in fault.takes or fault.counts_pods:
+    if BlastRadius.NODE not in fault.blast_radius or fault.counts_pods:
         return ()
     wanted = {
         (it["metadata"]["namespace"], kind, it["metadata"]["name"]): many(it)
@@ -46,7 +46,7 @@ def without(reach: Reach, fault: Fault) -> Sequence[Margin]:
         for it in reach.kube.get(f"/apis/apps/v1/{path}")["items"]
     }
     return tuple(
-        replicas.without(
+        replicas.pod_margins(
             fault.machine,
             reach.kube.get("/api/v1/pods")["items"],
             wanted,
@@ -83,7 +83,7 @@ def _ceph(reach: Reach) -> dict[str, Any]:
     answers = _value(items, "osd answers")
     up = [(host, osd["id"]) for host, osd in osds if osd["up"] and osd["in"]]
     silent = {osd: says for _, osd in up if (says := _silence(answers, osd)) is not None}
-    at = _monitors_at(reach, quorum["monitors"])
+    at = monitors_at(reach, quorum)
     return {
         "monitors": tuple(at.get(name, name) for name in quorum["monitors"]),
         "in_quorum": frozenset(at.get(name, name) for name in quorum["in"]),
@@ -99,13 +99,6 @@ def _ceph(reach: Reach) -> dict[str, Any]:
         ),
         "unclean": sum(group["state"] != "active+clean" for group in groups),
     }
-
-
-def _monitors_at(reach: Reach, monitors: Sequence[str]) -> Mapping[str, str]:
-    """Monitor → its machine. Rook names them by letters, others after the machine."""
-    if in_rook(reach):
-        return dict(rook_daemons(reach, "mon"))
-    return machine_of_each(monitors, _names(reach))
 
 
 def _names(reach: Reach) -> Sequence[str]:

@@ -17,9 +17,8 @@ from typing import Any, Protocol, TypeAlias
 
 from harness.errors import HarnessError, InjectFailed, NotProven, TimedOut, Unhealed
 from harness.faults.fault import Fault
-from harness.faults.keeper import Keeper
-from harness.faults.keeper import keeper as keeper_of
 from harness.faults.model import Undo
+from harness.faults.undo_store import UndoStore, undo_store_at
 from harness.transport import Reach
 from harness.waiting import answer_of, until
 
@@ -50,11 +49,11 @@ class Stage(StrEnum):
 _MAY_HEAL = (Stage.ARMED, Stage.INJECTED, Stage.ACTIVE, Stage.INVALID, Stage.HEALED, Stage.GONE)
 
 
-class KeeperOf(Protocol):
-    def __call__(self, reach: Reach, place: str) -> Keeper: ...
+class UndoStoreAt(Protocol):
+    def __call__(self, reach: Reach, place: str) -> UndoStore: ...
 
 
-class Life:
+class FaultLifecycle:
     """One fault, from its refusal or its arming to the proof that it is gone.
 
     ``tell`` is told each event before or after it, as the word says: ``armed`` and ``injected``
@@ -67,7 +66,7 @@ class Life:
         reach: Reach,
         tell: Tell,
         *,
-        keeper: KeeperOf = keeper_of,
+        undo_store_at: UndoStoreAt = undo_store_at,
         lease_s: float = LEASE_S,
     ) -> None:
         self.fault = fault
@@ -77,7 +76,7 @@ class Life:
         self.injected = False  # it may be there, whether its injection succeeded or not
         self._reach = reach
         self._tell = tell
-        self._keeper = keeper
+        self._undo_store_at = undo_store_at
         self._lease_s = lease_s
         self._kept_until = 0.0  # the undo has not run by itself before (monotonic seconds)
         self._taking_back: float | None = None  # since when
@@ -91,7 +90,7 @@ class Life:
         self.undo = undo
         self.stage = Stage.INVALID  # until it is known to be armed
         began = time.monotonic()
-        self._keeper(self._reach, undo.place).arm(undo)
+        self._undo_store_at(self._reach, undo.place).arm(undo)
         self._kept_until = began + self._lease_s
         self.stage = Stage.ARMED
 
@@ -133,7 +132,7 @@ class Life:
         if self.undo is None:
             raise NotProven(f"{self._words} was never armed")
         began = time.monotonic()
-        if self._keeper(self._reach, self.undo.place).renew(self.undo):
+        if self._undo_store_at(self._reach, self.undo.place).renew(self.undo):
             self._kept_until = began + self._lease_s
             return
         # What takes nothing back, as with a machine that comes back by itself, cannot do so early.

@@ -35,9 +35,9 @@ from typing import Any, Protocol, TypeAlias
 from pydantic import ValidationError
 
 from harness.drill.ending import how_it_ended, in_words, read_back
+from harness.drill.ledger_health import Books, silence, writing_again
 from harness.drill.loads import AGAIN, HEALED_MARK, Load, Mark, marking, without_load
-from harness.drill.watch import Watch, noticed, watching
-from harness.drill.writing import Books, silence, writing_again
+from harness.drill.safety_monitor import Watch, noticed, watching
 from harness.errors import (
     ConfigError,
     NotProven,
@@ -46,9 +46,9 @@ from harness.errors import (
     TransportError,
 )
 from harness.faults.fault import Fault
-from harness.faults.keeper import keeper as keeper_of
+from harness.faults.fault_lifecycle import FaultLifecycle, UndoStoreAt
 from harness.faults.kinds import FAULTS
-from harness.faults.life import KeeperOf, Life
+from harness.faults.undo_store import undo_store_at
 from harness.ledger.tally import FAULT
 from harness.model import JSON
 from harness.settings.drills import Drill, Limits, Planned
@@ -108,7 +108,7 @@ class Stage:
     tell: Callable[[str], None]
     seed: int
     loading: Loading = without_load
-    keeper: KeeperOf = keeper_of
+    undo_store_at: UndoStoreAt = undo_store_at
     meanwhile: Meanwhile | None = None
 
 
@@ -301,22 +301,24 @@ def break_once(
     _hold(planned.after_s, watch)
     _must_be_calm(watch, fault)
     stage.afford(fault)
-    life = Life(fault, stage.reach, partial(_told, stage, fault), keeper=stage.keeper)
+    lifecycle = FaultLifecycle(
+        fault, stage.reach, partial(_told, stage, fault), undo_store_at=stage.undo_store_at
+    )
     seen: dict[str, Any] = {"fault": fault.name, "target": fault.target, "aborted": None}
     seen["at_once"] = fault.at_once
     told.append(seen)
-    with _mended(life, seen, watch, mark, stage):
-        life.arm()
-        with life.renewed():
+    with _mended(lifecycle, seen, watch, mark, stage):
+        lifecycle.arm()
+        with lifecycle.renewed():
             _must_be_calm(watch, fault)
             stage.tell(f"breaking: {fault.name} of {fault.target}")
             mark(FAULT)
-            watch.takes |= fault.takes
+            watch.blast_radius |= fault.blast_radius
             injected = time.monotonic()
-            seen["inject_s"] = round(life.inject(unless=watch.alarm.is_set), 3)
+            seen["inject_s"] = round(lifecycle.inject(unless=watch.alarm.is_set), 3)
             asked: dict[str, float] = {}
             try:
-                seen["seen_s"] = round(life.see(unless=watch.alarm.is_set), 3)
+                seen["seen_s"] = round(lifecycle.see(unless=watch.alarm.is_set), 3)
                 if fault.asks_itself:
                     asked["health"] = round(time.monotonic() - injected, 2)
             except TimedOut as late:
@@ -328,7 +330,7 @@ def break_once(
     ended = ended if fault.at_once else time.monotonic()
     seen["held_s"] = round(ended - injected, 2)
     seen["noticed"] = {**noticed(watch.samples, fault.machine, injected, ended), **asked}
-    if life.expired:
+    if lifecycle.expired:
         seen["unseen"] = "its lease ended before it was taken back: it was not there all the time"
 
 
@@ -340,29 +342,31 @@ def _told(stage: Stage, fault: Fault, event: str, data: Mapping[str, Any]) -> No
 
 @contextmanager
 def _mended(
-    life: Life, seen: dict[str, Any], watch: Watch, mark: Mark, stage: Stage
+    lifecycle: FaultLifecycle, seen: dict[str, Any], watch: Watch, mark: Mark, stage: Stage
 ) -> Iterator[None]:
     """Whatever happens in the body, the fault is taken back afterwards, and seen to be gone."""
     try:
         yield
     finally:
-        if life.undo is not None:
+        if lifecycle.undo is not None:
             with uninterrupted():
-                _take_back(life, seen, watch, mark, stage)
+                _take_back(lifecycle, seen, watch, mark, stage)
 
 
-def _take_back(life: Life, seen: dict[str, Any], watch: Watch, mark: Mark, stage: Stage) -> None:
+def _take_back(
+    lifecycle: FaultLifecycle, seen: dict[str, Any], watch: Watch, mark: Mark, stage: Stage
+) -> None:
     if watch.alarm.is_set():
         stage.tell(f"too much is broken: {watch.why}")
-        stage.write("alarm", life.fault.id, {"why": watch.why})
-    stage.tell(f"taking back: {life.fault.name} of {life.fault.target}")
-    seen["heal_s"] = round(life.heal(), 3)
-    aborted = watch.alarm.is_set() and life.injected
+        stage.write("alarm", lifecycle.fault.id, {"why": watch.why})
+    stage.tell(f"taking back: {lifecycle.fault.name} of {lifecycle.fault.target}")
+    seen["heal_s"] = round(lifecycle.heal(), 3)
+    aborted = watch.alarm.is_set() and lifecycle.injected
     if aborted:
         seen |= {"aborted": watch.why, "ours": watch.ours}
         seen["abort_s"] = round(time.monotonic() - watch.alarmed, 3)
     mark(HEALED_MARK)
-    gone_s = life.see_gone()
+    gone_s = lifecycle.see_gone()
     seen["gone_s"] = round(gone_s, 3)
     if aborted:
         seen["abort_gone_s"] = round(seen["abort_s"] + gone_s, 3)

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from harness.errors import HarnessError, TimedOut
-from harness.faults import seen
+from harness.faults import observers
 from harness.faults.budget import majority
-from harness.faults.model import EVERYTHING, NOTHING, Takes
+from harness.faults.model import EVERYTHING, NOTHING, BlastRadius
 from harness.settings.drills import Limits
 from harness.transport import Reach
 from harness.waiting import until
@@ -73,7 +73,7 @@ class Watch:
     machine: str
     limits: Limits
     muted: Callable[[], str | None] = lambda: None
-    takes: frozenset[Takes] = NOTHING
+    blast_radius: frozenset[BlastRadius] = NOTHING
     samples: list[Sample] = field(default_factory=list)
     alarm: threading.Event = field(default_factory=threading.Event)
     why: str = ""
@@ -83,7 +83,9 @@ class Watch:
     def take(self, sample: Sample) -> None:
         """Take in a sample, and raise the alarm when it is one too many."""
         self.samples.append(sample)
-        reason = too_much(self.samples, self.machine, self.limits, self.takes) or self.muted()
+        reason = (
+            too_much(self.samples, self.machine, self.limits, self.blast_radius) or self.muted()
+        )
         if reason is not None:
             self._raise(reason, ours=False)
 
@@ -142,7 +144,7 @@ def watching(
 
 def _nodes(reach: Reach, machine: str) -> Sample:  # noqa: ARG001 (asked of the API)
     try:
-        ready = seen.ready_nodes(reach, within_s=5.0)
+        ready = observers.ready_nodes(reach, within_s=5.0)
     except HarnessError:
         return Sample(at=time.monotonic(), of="the API")
     return Sample(at=time.monotonic(), of="the API", ready=ready)
@@ -150,7 +152,7 @@ def _nodes(reach: Reach, machine: str) -> Sample:  # noqa: ARG001 (asked of the 
 
 def _storage(reach: Reach, machine: str) -> Sample:
     try:
-        status = seen.ceph(reach, machine, "status")
+        status = observers.ceph(reach, machine, "status")
     except HarnessError:
         return Sample(at=time.monotonic(), of="Ceph")
     states = {it["state_name"]: it["count"] for it in status["pgmap"].get("pgs_by_state", ())}
@@ -170,7 +172,10 @@ def _storage(reach: Reach, machine: str) -> Sample:
 
 
 def too_much(
-    samples: Sequence[Sample], machine: str, limits: Limits, takes: frozenset[Takes] = EVERYTHING
+    samples: Sequence[Sample],
+    machine: str,
+    limits: Limits,
+    blast_radius: frozenset[BlastRadius] = EVERYTHING,
 ) -> str | None:
     """Why a fault takes more than it should: the limits are crossed; None while they are not."""
     nodes = [it for it in samples if it.ready is not None]
@@ -178,7 +183,7 @@ def too_much(
     if len(others) == _TWICE and all(others):
         return f"another machine is not ready: {', '.join(sorted(others[-1]))}"
     storages = [(it.at, it.storage) for it in samples if it.storage is not None]
-    down = [_osds_down(storage, takes) for _, storage in storages[-_TWICE:]]
+    down = [_osds_down(storage, blast_radius) for _, storage in storages[-_TWICE:]]
     if len(down) == _TWICE and all(down):
         return f"OSDs that are down beside what the fault takes: {down[-1]}"
     if storages:
@@ -186,12 +191,12 @@ def too_much(
         undecided = _since(storages[-1][0], apart)
         if undecided > limits.electing_s:
             return f"the monitors have had no majority for {undecided:.0f} s"
-        fewer = [(at, _monitors_out(it, takes) > 0) for at, it in storages]
+        fewer = [(at, _monitors_out(it, blast_radius) > 0) for at, it in storages]
         missing_s = _since(storages[-1][0], fewer)
         if missing_s > limits.electing_s:
             return (
                 "monitors that have been out of the quorum beside what the fault takes, "
-                f"for {missing_s:.0f} s: {_monitors_out(storages[-1][1], takes)}"
+                f"for {missing_s:.0f} s: {_monitors_out(storages[-1][1], blast_radius)}"
             )
         still = _since(storages[-1][0], [(at, it.active < it.groups) for at, it in storages])
         if still > limits.inactive_s:
@@ -209,17 +214,17 @@ def _unready(sample: Sample, machine: str) -> set[str]:
     return {name for name, well in ready.items() if not well and name != machine}
 
 
-def _osds_down(storage: Storage, takes: frozenset[Takes]) -> int:
+def _osds_down(storage: Storage, blast_radius: frozenset[BlastRadius]) -> int:
     """How many are down beside the one that a fault may take: a machine has but one."""
-    return max(0, storage.osds - storage.osds_up - int(Takes.OSD in takes))
+    return max(0, storage.osds - storage.osds_up - int(BlastRadius.OSD in blast_radius))
 
 
-def _monitors_out(storage: Storage, takes: frozenset[Takes]) -> int:
+def _monitors_out(storage: Storage, blast_radius: frozenset[BlastRadius]) -> int:
     """How many are out of the quorum beside the one that a fault may take.
 
     While they elect that is all of them, so it is too much only when it lasts.
     """
-    return max(0, storage.monitors - storage.monitors_in - int(Takes.MONITOR in takes))
+    return max(0, storage.monitors - storage.monitors_in - int(BlastRadius.MONITOR in blast_radius))
 
 
 def _since(now: float, states: Sequence[tuple[float, bool]]) -> float:

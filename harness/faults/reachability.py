@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
-from harness.errors import TransportError
+from harness.errors import Garbled, TransportError
+from harness.faults import reachability_script
 from harness.transport import Reach
+from harness.transport.remote_script import RemoteScript
 
 # The program that asks; it only reads.
-ASKING = Path(__file__).with_name("asking_script.py").read_text(encoding="utf-8")
-_PYTHON = ("python3", "-I", "-S", "-")
+ASKING = RemoteScript(reachability_script)
 _WITHIN_S = 15.0
 _FOUND = ("open", "refused", "silent")
 
@@ -43,7 +42,7 @@ def answers(reach: Reach, machine: str, watcher: str) -> bool:
     return pings(reach, machine, watcher).lost_percent == 0
 
 
-def knock(reach: Reach, watcher: str, protocol: str, address: str, port: int) -> str:
+def port_state(reach: Reach, watcher: str, protocol: str, address: str, port: int) -> str:
     """What the watcher finds at a port: ``open``, ``refused``, or ``silent``."""
     return _ask(reach, watcher, protocol, address, f"{port}")
 
@@ -54,15 +53,7 @@ def names(reach: Reach, watcher: str, address: str, name: str) -> bool:
 
 
 def _ask(reach: Reach, watcher: str, *words: str) -> str:
-    argv = (*_PYTHON, "ask", *words)
-    done = reach.shell.run(watcher, argv, stdin=ASKING, within_s=_WITHIN_S)
-    try:
-        found = json.loads(done.stdout)
-    except ValueError:
-        found = None
-    if done.status != 0 or found not in _FOUND:
-        said = (done.stderr or done.stdout).strip()[-200:]
-        raise TransportError(
-            f"{watcher}: asking {' '.join(words)} ended with {done.status}: {said}"
-        )
+    found = ASKING.on(reach.shell, watcher, "ask", *words, within_s=_WITHIN_S).value
+    if found not in _FOUND:
+        raise Garbled(f"{watcher}: asking {' '.join(words)} found {found!r}")
     return str(found)

@@ -2,7 +2,7 @@
 
 It waits for the end of the lease, which the harness renews by writing its file anew, and then runs
 the undo. After a restart of this computer no process waits any more: `./cutover heal` finds the
-folder. ``python -m harness.faults.guardian FOLDER`` is that process.
+folder. ``python -m harness.faults.local_undo_daemon FOLDER`` is that process.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def arm(undo: Undo) -> None:
     _write(folder / "entry.json", undo.model_dump_json())
     _begin_lease(folder, undo.lease_s)
     # The shell ends at once, so that the process is nobody's child: whoever armed it need not wait.
-    process = (sys.executable, "-m", "harness.faults.guardian", str(folder))
+    process = (sys.executable, "-m", "harness.faults.local_undo_daemon", str(folder))
     subprocess.run(
         ["/bin/sh", "-c", '"$@" &', "guardian", *process],
         cwd=ROOT,

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.drill.conduct import carry_out
 from harness.drill.ending import BY_HAND
+from harness.drill.runner import carry_out
 from harness.errors import InjectFailed, NotProven, Refused, TransportError, Unhealed
 from harness.faults.kinds import FAULTS
 from harness.model import Decision
@@ -167,7 +167,7 @@ def test_a_lease_that_is_lost_while_a_fault_is_held_has_it_taken_back_at_once() 
 
 def test_a_fault_that_stays_ends_everything() -> None:
     class Sticky(NoOp):
-        def healed(self, reach: Any) -> bool:  # noqa: ARG002
+        def healed(self, reach: Any) -> bool:
             return False
 
     world = World()
@@ -181,7 +181,7 @@ def test_a_fault_that_stays_ends_everything() -> None:
 
 def test_ctrl_c_while_the_fault_is_active_takes_it_back() -> None:
     class Interrupting(NoOp):
-        def active(self, reach: Any) -> bool:  # noqa: ARG002
+        def active(self, reach: Any) -> bool:
             raise KeyboardInterrupt
 
     world = World()
@@ -290,7 +290,7 @@ def test_too_much_ends_a_look_that_does_not_end(monkeypatch: pytest.MonkeyPatch)
     def too_much(*_: object) -> str | None:
         return "another machine is not ready: two" if begun.is_set() else None
 
-    monkeypatch.setattr("harness.drill.watch.too_much", too_much)
+    monkeypatch.setattr("harness.drill.safety_monitor.too_much", too_much)
     world = World(meanwhile=meanwhile)
     (fault,) = world.carry_out()["runs"][0]["faults"]
     go_on.set()
@@ -324,7 +324,7 @@ def test_a_cluster_may_want_a_drill_otherwise_and_says_why() -> None:
 
 def test_an_answer_that_an_observer_cannot_read_is_told_as_what_was_asked_last() -> None:
     class Garbled(NoOp):
-        def active(self, reach: Any) -> bool:  # noqa: ARG002
+        def active(self, reach: Any) -> bool:
             measured: dict[str, int] = {}
             return measured["usageNanoCores"] > 0
 
@@ -337,7 +337,7 @@ def test_an_answer_that_an_observer_cannot_read_is_told_as_what_was_asked_last()
 
 def test_an_answer_that_nobody_foresaw_is_said_and_ends_the_drill_only() -> None:
     class Unplanned(NoOp):
-        def resolved(self, reach: Any, draw: Any) -> Any:  # noqa: ARG002
+        def resolved(self, reach: Any, draw: Any) -> Any:
             return [][0]
 
     FAULTS["no-op"] = Unplanned  # type: ignore[index]

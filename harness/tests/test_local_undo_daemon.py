@@ -1,4 +1,4 @@
-"""The keeper of undo on this computer: it outlives whoever armed it, and undoes once."""
+"""The daemon that keeps undo on this computer outlives its parent, and undoes once."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from harness.errors import Unhealed
-from harness.faults import guardian
-from harness.faults.keeper import LocalKeeper
+from harness.faults import local_undo_daemon
 from harness.faults.model import HERE, Undo
+from harness.faults.undo_store import LocalUndoStore
 from harness.settings import ROOT
 from harness.waiting import until
 
@@ -23,9 +23,9 @@ pytestmark = pytest.mark.slow
 
 ARM = """
 import sys
-from harness.faults import guardian
+from harness.faults import local_undo_daemon
 from harness.faults.model import Undo
-guardian.arm(Undo.model_validate_json(sys.argv[1]))
+local_undo_daemon.arm(Undo.model_validate_json(sys.argv[1]))
 """
 
 
@@ -34,10 +34,10 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Undo is kept in a folder of the test's own; what it left is undone."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     yield tmp_path / "state/cutover/faults"
-    for name, undo in guardian.armed().items():
+    for name, undo in local_undo_daemon.armed().items():
         if undo is not None:
-            guardian.renew(undo.model_copy(update={"commands": (), "lease_s": 1}))
-        guardian.heal(name)
+            local_undo_daemon.renew(undo.model_copy(update={"commands": (), "lease_s": 1}))
+        local_undo_daemon.heal(name)
 
 
 def undo(tmp_path: Path, lease_s: float, *more: tuple[str, ...], name: str = "f00d") -> Undo:
@@ -82,33 +82,37 @@ def test_it_outlives_whoever_armed_it_and_undoes_when_the_lease_ends(
 
 def test_it_does_not_undo_while_the_lease_is_renewed(tmp_path: Path) -> None:
     kept = undo(tmp_path, 2)
-    guardian.arm(kept)
+    local_undo_daemon.arm(kept)
     began = time.monotonic()
 
     def renewed_for_long() -> bool:
-        assert guardian.renew(kept)
+        assert local_undo_daemon.renew(kept)
         return time.monotonic() - began > 5
 
     until(renewed_for_long, within_s=10, what="renewals", every_s=0.3)
     assert times(tmp_path) == 0
-    guardian.heal(kept.id)
+    local_undo_daemon.heal(kept.id)
 
 
 def test_what_was_undone_is_not_undone_again_when_the_lease_ends(
     tmp_path: Path, state: Path
 ) -> None:
     kept = undo(tmp_path, 1)
-    guardian.arm(kept)
-    guardian.heal(kept.id)
-    guardian.heal(kept.id)
-    assert not guardian.renew(kept)
-    guardian.watch(state / "f00d")  # what its process does: it finds nothing, and ends
+    local_undo_daemon.arm(kept)
+    local_undo_daemon.heal(kept.id)
+    local_undo_daemon.heal(kept.id)
+    assert not local_undo_daemon.renew(kept)
+    local_undo_daemon.watch(state / "f00d")  # what its process does: it finds nothing, and ends
     assert times(tmp_path) == 1
 
 
 def test_two_who_undo_at_once_undo_once(tmp_path: Path) -> None:
-    guardian.arm(undo(tmp_path, 60, ("sh", "-c", "read -t 1 nothing || true")))
-    heal = [sys.executable, "-c", "from harness.faults import guardian; guardian.heal('f00d')"]
+    local_undo_daemon.arm(undo(tmp_path, 60, ("sh", "-c", "read -t 1 nothing || true")))
+    heal = [
+        sys.executable,
+        "-c",
+        "from harness.faults import local_undo_daemon as it; it.heal('f00d')",
+    ]
     both = [subprocess.Popen(heal, cwd=ROOT) for _ in range(2)]
     assert [one.wait(timeout=30) for one in both] == [0, 0]
     assert times(tmp_path) == 1
@@ -119,19 +123,19 @@ def test_a_command_that_fails_keeps_none_from_running_and_the_undo_is_kept(
 ) -> None:
     works = tmp_path / "works"
     late = ("test", "-e", str(works))
-    guardian.arm(undo(tmp_path, 60, late, ("touch", str(tmp_path / "last"))))
+    local_undo_daemon.arm(undo(tmp_path, 60, late, ("touch", str(tmp_path / "last"))))
     with pytest.raises(Unhealed, match=r"`test -e .*` ended with 1"):
-        guardian.heal("f00d")
+        local_undo_daemon.heal("f00d")
     assert (tmp_path / "last").exists()
-    assert LocalKeeper().left().armed == {"f00d": "no-op of nothing"}
+    assert LocalUndoStore().left().armed == {"f00d": "no-op of nothing"}
     works.touch()
-    guardian.heal("f00d")
-    assert LocalKeeper().left().is_nothing
+    local_undo_daemon.heal("f00d")
+    assert LocalUndoStore().left().is_nothing
 
 
 def test_its_process_tries_again_until_the_undo_works(tmp_path: Path, state: Path) -> None:
     works = tmp_path / "works"
-    guardian.arm(undo(tmp_path, 1, ("test", "-e", str(works))))
+    local_undo_daemon.arm(undo(tmp_path, 1, ("test", "-e", str(works))))
     until(lambda: times(tmp_path) >= 2, within_s=20, what="it tried again", every_s=0.1)
     assert (state / "f00d").exists()
     works.touch()
@@ -141,10 +145,10 @@ def test_its_process_tries_again_until_the_undo_works(tmp_path: Path, state: Pat
 def test_a_command_that_takes_longer_than_its_undo_says_is_given_up(tmp_path: Path) -> None:
     well = tmp_path / "well"
     command = ("sh", "-c", 'test -e "$1" || exec sleep 30', "wait", str(well))
-    guardian.arm(undo(tmp_path, 60, command).model_copy(update={"within_s": 0.2}))
+    local_undo_daemon.arm(undo(tmp_path, 60, command).model_copy(update={"within_s": 0.2}))
     began = time.monotonic()
     with pytest.raises(Unhealed, match=r"timed out after 0\.2"):
-        guardian.heal("f00d")
+        local_undo_daemon.heal("f00d")
     assert time.monotonic() - began < 10
     well.touch()
 
@@ -153,23 +157,23 @@ def test_a_command_that_takes_longer_than_its_undo_says_is_given_up(tmp_path: Pa
 def test_an_entry_that_a_crash_tore_is_named_and_keeps_no_other_from_being_undone(
     tmp_path: Path, state: Path, torn: str
 ) -> None:
-    guardian.arm(undo(tmp_path, 60, name="beef"))
+    local_undo_daemon.arm(undo(tmp_path, 60, name="beef"))
     (state / "f00d").mkdir()
     (state / "f00d/entry.json").write_text(torn)
     (state / "dead").mkdir()  # a crash before anything was written
-    assert LocalKeeper().left().armed == {
+    assert LocalUndoStore().left().armed == {
         "beef": "no-op of nothing",
         "dead": "a fault of unknown",
         "f00d": "a fault of unknown",
     }
     for name in ("f00d", "dead", "beef"):
-        LocalKeeper().clear(name)
+        LocalUndoStore().clear(name)
     assert times(tmp_path) == 1
-    assert LocalKeeper().left().is_nothing
+    assert LocalUndoStore().left().is_nothing
 
 
 def test_a_lease_that_cannot_be_read_has_ended(tmp_path: Path, state: Path) -> None:
-    guardian.arm(undo(tmp_path, 60))
+    local_undo_daemon.arm(undo(tmp_path, 60))
     (state / "f00d/lease").write_text("")
     until(lambda: not (state / "f00d").exists(), within_s=15, what="undone", every_s=0.1)
     assert times(tmp_path) == 1

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from harness.errors import HarnessError, TransportError
-from harness.probes import pods
+from harness.errors import HarnessError
+from harness.probes import footprint_script, pods
 from harness.transport import Reach
+from harness.transport.remote_script import RemoteScript
 
-_SCRIPT = (Path(pods.__file__).parent / "footprint_script.py").read_text(encoding="utf-8")
-_PYTHON = ("python3", "-I", "-S", "-")
+_SCRIPT = RemoteScript(footprint_script)
 # Objects that somebody makes for a while, and has to take away again.
 _KINDS: Mapping[str, str] = {
     "pods": "/api/v1/pods",
@@ -44,12 +42,7 @@ def footprint(reach: Reach) -> Mapping[str, Mapping[str, int] | str]:
 
 
 def _of_machine(reach: Reach, machine: str) -> Mapping[str, int]:
-    done = reach.shell.run(machine, _PYTHON, stdin=_SCRIPT, within_s=20.0)
-    try:
-        report: Mapping[str, int] = json.loads(done.stdout)
-    except ValueError:
-        raise TransportError(f"{machine}: garbled: {done.stdout[-200:]!r}") from None
-    return report
+    return _SCRIPT.on(reach.shell, machine, within_s=20.0, read=dict[str, int]).value
 
 
 def _count(reach: Reach, path: str) -> int:

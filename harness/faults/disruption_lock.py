@@ -34,28 +34,28 @@ _LOOK_EVERY_S = 1.0
 _REMEDY = "wait for it; the Lease of a harness that was killed ends by itself"
 
 
-class Hold:
-    """A Lease that was taken. Safe to use from several threads."""
+class DisruptionLock:
+    """The Kubernetes Lease that lets one harness break things. Safe to use from several threads."""
 
     def __init__(self, kube: Kube, by: str) -> None:
         self._kube = kube
         self._by = by
         self._renewing = threading.Lock()
         self._lost = ""
-        self._alarms: list[Callable[[str], object]] = []
+        self._on_lost: list[Callable[[str], object]] = []
 
     def renew(self) -> None:
-        """Begin it anew. Refused when it was lost, which stays so; TransportError for silence."""
+        """Renew the Lease; Refused once it was lost, TransportError without an answer."""
         with self._renewing:
             if not self._lost:
                 self._lost = _renew(self._kube, self._by) or ""
-                for alarm in [*self._alarms] if self._lost else ():
-                    alarm(self._lost)
+                for tell in [*self._on_lost] if self._lost else ():
+                    tell(self._lost)
             if self._lost:
                 raise Refused(self._lost, remedy=_REMEDY)
 
     def confirm(self) -> None:
-        """Begin it anew before something is broken. Refused unless it is ours for certain."""
+        """Renew the Lease before an injection. Refused unless this harness certainly holds it."""
         try:
             self.renew()
         except Refused:
@@ -67,32 +67,32 @@ class Hold:
             ) from silent
 
     @contextmanager
-    def warning(self, alarm: Callable[[str], object]) -> Iterator[None]:
-        """Tell ``alarm`` why, when it is lost while the body runs or was before."""
-        self._alarms.append(alarm)
+    def on_lost(self, tell: Callable[[str], object]) -> Iterator[None]:
+        """Call ``tell`` with the reason when the lock is lost before or during the body."""
+        self._on_lost.append(tell)
         if self._lost:
-            alarm(self._lost)
+            tell(self._lost)
         try:
             yield
         finally:
-            self._alarms.remove(alarm)
+            self._on_lost.remove(tell)
 
 
 @contextmanager
-def held(kube: Kube, by: str, tell: Callable[[str], object] = str) -> Iterator[Hold]:
+def held(kube: Kube, by: str, tell: Callable[[str], object] = str) -> Iterator[DisruptionLock]:
     """Hold the Lease while the body runs; Refused when another harness does.
 
     Whether a harness that took it before still lives is watched for as long as its Lease lasts, at
     most: ``tell`` is told that we wait.
     """
     _take(kube, by, tell)
-    hold = Hold(kube, by)
+    lock = DisruptionLock(kube, by)
     stop = threading.Event()
 
     def renew() -> None:
         while not stop.wait(RENEW_S):
             try:
-                hold.renew()
+                lock.renew()
             except Refused:
                 return
             except HarnessError:
@@ -101,7 +101,7 @@ def held(kube: Kube, by: str, tell: Callable[[str], object] = str) -> Iterator[H
     thread = threading.Thread(target=renew, name="disruption lease", daemon=True)
     thread.start()
     try:
-        yield hold
+        yield lock
     finally:
         stop.set()
         thread.join(timeout=RENEW_S)

@@ -11,28 +11,28 @@ from typing import Any
 
 import pytest
 
-from harness.drill.mending import mend_journal, mend_left
+from harness.drill.recovery import OF_SCRIPTS, mend_journal, mend_left
 from harness.errors import NotProven, Refused, TimedOut, Unreachable
-from harness.faults import lease, permit
-from harness.faults.budget import Standing
+from harness.faults import disruption_lock, preflight
+from harness.faults.budget import ClusterState
 from harness.faults.kinds import slow_api
 from harness.faults.kinds.stop_rke2 import StopRke2
 from harness.faults.kinds.stop_static_pod import StopStaticPod
 from harness.faults.leftovers import leftovers
 from harness.faults.model import EVERYTHING
-from harness.faults.permit import affordable, may_disrupt, permitted, survivable
+from harness.faults.preflight import affordable, may_disrupt, permitted, survivable
 from harness.probes import owned
 from harness.settings import Profile
 from harness.tests.fault_examples import pod, whole_cluster
 from harness.tests.stage import PROFILE, UID, reach
-from harness.tests.test_fault_lease import Clock
+from harness.tests.test_disruption_lock import Clock
 from harness.transport import Completed, Reach
 from harness.transport.fake import FakeKube, FakeShell
 
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(lease, "held", lambda *_: nullcontext())
+    monkeypatch.setattr(disruption_lock, "held", lambda *_: nullcontext())
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
 
 
@@ -56,6 +56,8 @@ def cluster(*, uid: str = UID, left: Any = None, **changes: Any) -> Reach:
         verb, *words = argv[4:]
         if verb == "list":
             return Completed(status=0, stdout=json.dumps(left), stderr="")
+        if verb == json.dumps(OF_SCRIPTS):
+            return Completed(status=0, stdout="{}", stderr="")
         if verb == "needs":
             return Completed(status=0, stdout='{"missing": []}', stderr="")
         done = words[0] != "stuck"
@@ -98,7 +100,7 @@ def test_a_fault_is_refused_when_the_lease_is_not_ours_any_more() -> None:
     whole = cluster()
     fault = StopRke2(id="f00d", machine="one")
     with pytest.raises(Refused, match="the Lease cutover-disruption is gone"):
-        affordable(whole, lease.Hold(whole.kube, "r"), fault)
+        affordable(whole, disruption_lock.DisruptionLock(whole.kube, "r"), fault)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,7 @@ def test_a_fault_is_refused_when_the_lease_is_not_ours_any_more() -> None:
     [(0, '{"missing": ["systemd-run"]}', "systemd-run"), (127, "", "python3")],
 )
 def test_a_machine_that_cannot_keep_an_undo_is_not_broken(
-    ours: lease.Hold, status: int, said: str, missing: str
+    ours: disruption_lock.DisruptionLock, status: int, said: str, missing: str
 ) -> None:
     lacking = Completed(status=status, stdout=said, stderr="python3: not found")
     bare = whole_cluster(answers={("*", "python3"): lacking})
@@ -119,10 +121,10 @@ def test_a_machine_that_cannot_keep_an_undo_is_not_broken(
     assert f"install {missing} there" in no.value.remedy
 
 
-def standing_of(*, in_quorum: Sequence[str]) -> Standing:
+def state_of(*, in_quorum: Sequence[str]) -> ClusterState:
     names = ("one", "two", "three")
     everybody = frozenset(names)
-    return Standing(
+    return ClusterState(
         machines=names,
         ready=everybody,
         etcd=names,
@@ -136,10 +138,10 @@ def test_a_shortage_is_told_with_its_arithmetic_for_any_of_the_machines(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The monitor of machine one is down: that of another one is the last but one."""
-    monkeypatch.setattr(permit, "SUMS_WITHIN_S", 0.0)
-    monkeypatch.setattr(permit, "standing", lambda _: standing_of(in_quorum=("two", "three")))
+    monkeypatch.setattr(preflight, "SUMS_WITHIN_S", 0.0)
+    monkeypatch.setattr(preflight, "current_state", lambda _: state_of(in_quorum=("two", "three")))
     first, second = (StopRke2(id="f00d", machine=it) for it in ("one", "two"))
-    monkeypatch.setattr(StopRke2, "takes", EVERYTHING)
+    monkeypatch.setattr(StopRke2, "blast_radius", EVERYTHING)
     survivable(whole_cluster(), [])
     survivable(whole_cluster(), [first])
     with pytest.raises(Refused, match="monitors in quorum: 2 − 1 = 1, 2 needed"):
@@ -147,16 +149,16 @@ def test_a_shortage_is_told_with_its_arithmetic_for_any_of_the_machines(
 
 
 def test_a_shortage_that_is_over_in_a_moment_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks: list[Standing | NotProven]
-    looks = [NotProven("Ceph says nothing"), standing_of(in_quorum=("one",))]
+    looks: list[ClusterState | NotProven]
+    looks = [NotProven("Ceph says nothing"), state_of(in_quorum=("one",))]
 
-    def standing(_: Reach) -> Standing:
-        found = looks.pop(0) if looks else standing_of(in_quorum=("one", "two", "three"))
+    def current_state(_: Reach) -> ClusterState:
+        found = looks.pop(0) if looks else state_of(in_quorum=("one", "two", "three"))
         if isinstance(found, Exception):
             raise found
         return found
 
-    monkeypatch.setattr(permit, "standing", standing)
+    monkeypatch.setattr(preflight, "current_state", current_state)
     monkeypatch.setattr("harness.waiting.time", Clock())
     survivable(whole_cluster(), [StopRke2(id="f00d", machine="one")])
     assert not looks
@@ -166,11 +168,11 @@ def test_a_shortage_that_is_over_in_a_moment_is_none(monkeypatch: pytest.MonkeyP
 def test_a_fault_is_refused_while_the_cluster_state_is_unknown(
     monkeypatch: pytest.MonkeyPatch, doubt: Exception
 ) -> None:
-    def standing(_: Reach) -> Standing:
+    def current_state(_: Reach) -> ClusterState:
         raise doubt
 
-    monkeypatch.setattr(permit, "standing", standing)
-    monkeypatch.setattr(permit, "SUMS_WITHIN_S", 0.0)
+    monkeypatch.setattr(preflight, "current_state", current_state)
+    monkeypatch.setattr(preflight, "SUMS_WITHIN_S", 0.0)
     with pytest.raises(Refused, match=str(doubt)):
         survivable(whole_cluster(), [StopRke2(id="f00d", machine="one")])
 
@@ -189,17 +191,21 @@ def serving(*looks: Sequence[Any]) -> Reach:
 
 
 @pytest.fixture
-def ours(monkeypatch: pytest.MonkeyPatch) -> lease.Hold:
-    monkeypatch.setattr(lease.Hold, "confirm", lambda _: None)
-    monkeypatch.setattr(permit, "PODS_WITHIN_S", 0.0)
-    return lease.Hold(FakeKube(), "r")
+def ours(monkeypatch: pytest.MonkeyPatch) -> disruption_lock.DisruptionLock:
+    monkeypatch.setattr(disruption_lock.DisruptionLock, "confirm", lambda _: None)
+    monkeypatch.setattr(preflight, "PODS_WITHIN_S", 0.0)
+    return disruption_lock.DisruptionLock(FakeKube(), "r")
 
 
-def test_a_machine_may_be_broken_when_its_pods_have_others_elsewhere(ours: lease.Hold) -> None:
+def test_a_machine_may_be_broken_when_its_pods_have_others_elsewhere(
+    ours: disruption_lock.DisruptionLock,
+) -> None:
     affordable(serving(BESIDE), ours, StopRke2(id="f00d", machine="one"))
 
 
-def test_a_machine_that_has_all_pods_of_a_kind_is_not_broken(ours: lease.Hold) -> None:
+def test_a_machine_that_has_all_pods_of_a_kind_is_not_broken(
+    ours: disruption_lock.DisruptionLock,
+) -> None:
     fault = StopRke2(id="f00d", machine="one")
     with pytest.raises(Refused, match="ReplicaSet shop/web: 2 − 2 = 0, 1 needed") as refused:
         affordable(serving(TOGETHER), ours, fault)
@@ -208,13 +214,15 @@ def test_a_machine_that_has_all_pods_of_a_kind_is_not_broken(ours: lease.Hold) -
 
 
 def test_pods_that_still_start_after_an_earlier_fault_are_waited_for(
-    ours: lease.Hold, monkeypatch: pytest.MonkeyPatch
+    ours: disruption_lock.DisruptionLock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(permit, "PODS_WITHIN_S", 30.0)
+    monkeypatch.setattr(preflight, "PODS_WITHIN_S", 30.0)
     affordable(serving(BESIDE[:1], BESIDE), ours, StopRke2(id="f00d", machine="one"))
 
 
-def test_a_fault_that_leaves_its_machine_asks_for_no_pods(ours: lease.Hold) -> None:
+def test_a_fault_that_leaves_its_machine_asks_for_no_pods(
+    ours: disruption_lock.DisruptionLock,
+) -> None:
     affordable(
         serving(TOGETHER), ours, StopStaticPod(id="f00d", machine="one", part="kube-apiserver")
     )

@@ -13,11 +13,11 @@ from typing import Any, cast
 
 import pytest
 
-from harness.drill import session
-from harness.drill.churn import CLAIMS, Churn
-from harness.drill.session import Drilling, Options
+from harness.drill import service
+from harness.drill.background_writes import CLAIMS, Churn
+from harness.drill.service import Drilling, Options
 from harness.errors import NotProven
-from harness.faults.lease import Hold
+from harness.faults.disruption_lock import DisruptionLock
 from harness.probes import claim_script as script
 from harness.probes import claim_workload
 from harness.probes.claim_workload import Workload
@@ -125,13 +125,13 @@ def test_a_drill_that_says_so_keeps_what_came_of_claims_beside_its_ledger(
         with stage.keeping(drill.ledger, machine=ONE, writes_per_s=5.0) as books:
             return {"runs": [{**clean_drills.run(ONE), "ledger": dict(books.tally())}]}
 
-    monkeypatch.setattr(session, "carry_out", carried_out)
-    hold = Hold(reach().kube, "run")
-    monkeypatch.setattr(session, "permitted", lambda *_, **__: giving(hold))
-    keeping = "harness.drill.session.ledger_keeping.keeping"
+    monkeypatch.setattr(service, "carry_out", carried_out)
+    lock = DisruptionLock(reach().kube, "run")
+    monkeypatch.setattr(service, "permitted", lambda *_, **__: giving(lock))
+    keeping = "harness.drill.service.ledger_keeping.keeping"
     monkeypatch.setattr(keeping, lambda *_, **__: giving(FakeBooks()))
-    monkeypatch.setattr(session, "churning", lambda *_: giving(FakeChurn()))
-    monkeypatch.setattr(session, "aimed", lambda *_: None)
+    monkeypatch.setattr(service, "churning", lambda *_: giving(FakeChurn()))
+    monkeypatch.setattr(service, "aimed", lambda *_: None)
 
     class Recorder:
         name = "a run"
@@ -157,7 +157,7 @@ def test_what_is_sent_to_a_pod_is_whole_without_anything_of_ours(tmp_path: Path)
     arguments = [{"folder": str(tmp_path / "kinds"), "group": os.getgid()}]
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-", "adorn", "20", json.dumps(arguments)],
-        input=claim_workload._SCRIPT,
+        input=claim_workload._SCRIPT.text,
         capture_output=True,
         text=True,
         cwd=tmp_path,

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from harness.errors import NotFound, NotListening
-from harness.faults import line
+from harness.faults import reachability
 from harness.faults.fault import peer
 from harness.probes import pods
 from harness.transport import Reach
@@ -53,7 +53,7 @@ def started(reach: Reach, machine: str) -> Sequence[str]:
 
 def answers_peer(reach: Reach, machine: str) -> bool:
     """Does another machine get an answer from it, by ping? TransportError when ping did not run."""
-    return line.answers(reach, machine, peer(reach, machine).name)
+    return reachability.answers(reach, machine, peer(reach, machine).name)
 
 
 def server_answers(reach: Reach, machine: str, path: str) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import Conflict, NotFound, Refused, Unreachable
-from harness.faults import lease
+from harness.faults import disruption_lock
 from harness.record.journal import utc_text
 from harness.transport.fake import FakeKube
 from harness.waiting import until
@@ -26,7 +26,7 @@ class LeaseKube(FakeKube):
         self.silent = False
         self.meanwhile: dict[str, Any] | None = None
 
-    def get(self, path: str, *, within_s: float = 10.0) -> Any:  # noqa: ARG002
+    def get(self, path: str, *, within_s: float = 10.0) -> Any:
         self._answering()
         if self.kept is None:
             raise NotFound(path)
@@ -35,21 +35,21 @@ class LeaseKube(FakeKube):
             self.kept, self.meanwhile = self.meanwhile, None
         return there
 
-    def create(self, path: str, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> Any:  # noqa: ARG002
+    def create(self, path: str, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> Any:
         self._answering()
         if self.kept is not None:
             raise Conflict(path)
         self.kept = dict(manifest)
         return manifest
 
-    def apply(self, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> None:  # noqa: ARG002
+    def apply(self, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> None:
         self._answering()
         changed = self.kept is None or "by somebody" in self.kept
         if "resourceVersion" in manifest["metadata"] and changed:
             raise Conflict("changed")
         self.kept = dict(manifest)
 
-    def delete(self, path: str, *, within_s: float = 10.0) -> None:  # noqa: ARG002
+    def delete(self, path: str, *, within_s: float = 10.0) -> None:
         self._answering()
         self.kept = None
 
@@ -65,7 +65,7 @@ class LeaseKube(FakeKube):
 def held_by(who: str, seconds_ago: float) -> dict[str, Any]:
     renewed = datetime.now(UTC) - timedelta(seconds=seconds_ago)
     spec = {"holderIdentity": who, "leaseDurationSeconds": 45, "renewTime": utc_text(renewed)}
-    return {"metadata": {"name": lease.NAME}, "spec": spec}
+    return {"metadata": {"name": disruption_lock.NAME}, "spec": spec}
 
 
 class Clock:
@@ -92,7 +92,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 def test_it_is_held_while_the_body_runs_and_gone_afterwards() -> None:
     kube = LeaseKube()
-    with lease.held(kube, "run-1"):
+    with disruption_lock.held(kube, "run-1"):
         assert kube.holder == "run-1"
     assert kube.kept is None
     assert kube.holder is None
@@ -113,11 +113,11 @@ def test_the_second_harness_is_refused_while_the_first_renews(
     told: list[str] = []
     with (
         pytest.raises(Refused, match="run-0 holds the Lease"),
-        lease.held(kube, "run-1", told.append),
+        disruption_lock.held(kube, "run-1", told.append),
     ):
         pytest.fail("two at a time")
     assert kube.holder == "run-0"
-    assert clock.now <= lease.RENEW_S + 1
+    assert clock.now <= disruption_lock.RENEW_S + 1
     assert "watching for 45 s" in told[0]
 
 
@@ -126,20 +126,20 @@ def test_one_whose_holder_died_is_taken_over_when_it_was_not_renewed_for_its_dur
     clock: Clock, wrong_by_s: float
 ) -> None:
     kube = LeaseKube(held_by("run-0", seconds_ago=wrong_by_s))
-    with lease.held(kube, "run-1"):
+    with disruption_lock.held(kube, "run-1"):
         assert kube.holder == "run-1"
     assert clock.now == pytest.approx(45)
 
 
 def test_a_lease_without_a_holder_is_taken_at_once(clock: Clock) -> None:
-    with lease.held(LeaseKube(held_by("", seconds_ago=0)), "run-1"):
+    with disruption_lock.held(LeaseKube(held_by("", seconds_ago=0)), "run-1"):
         assert clock.now == 0
 
 
 def test_one_that_is_let_go_while_it_is_watched_is_taken_at_once(clock: Clock) -> None:
     kube = LeaseKube(held_by("run-0", seconds_ago=0))
     clock.meanwhile = lambda: setattr(kube, "kept", None) if clock.now == 3 else None
-    with lease.held(kube, "run-1"):
+    with disruption_lock.held(kube, "run-1"):
         assert (kube.holder, clock.now) == ("run-1", 3)
 
 
@@ -148,7 +148,7 @@ def test_an_api_that_falls_silent_meanwhile_shows_no_renewal_and_gives_nothing_a
 ) -> None:
     kube = LeaseKube(held_by("run-0", seconds_ago=0))
     clock.meanwhile = lambda: setattr(kube, "silent", True)
-    with pytest.raises(Unreachable), lease.held(kube, "run-1"):
+    with pytest.raises(Unreachable), disruption_lock.held(kube, "run-1"):
         pytest.fail("the lease was not taken")
 
 
@@ -156,7 +156,10 @@ def test_a_duration_that_no_harness_writes_is_not_waited_for(clock: Clock) -> No
     kube = LeaseKube(held_by("run-0", seconds_ago=0))
     assert kube.kept is not None
     kube.kept["spec"]["leaseDurationSeconds"] = 10**9
-    with pytest.raises(Refused, match="no harness writes that"), lease.held(kube, "run-1"):
+    with (
+        pytest.raises(Refused, match="no harness writes that"),
+        disruption_lock.held(kube, "run-1"),
+    ):
         pytest.fail("it may be held")
     assert clock.now == 0
 
@@ -171,7 +174,7 @@ def test_of_two_that_take_it_over_at_once_one_is_refused() -> None:
         return {**there, "spec": held_by("run-0", seconds_ago=46)["spec"] | {"renewTime": "x"}}
 
     kube.get = get  # type: ignore[method-assign]
-    with pytest.raises(Refused, match="that was faster"), lease.held(kube, "run-1"):
+    with pytest.raises(Refused, match="that was faster"), disruption_lock.held(kube, "run-1"):
         pytest.fail("two at a time")
 
 
@@ -189,7 +192,7 @@ def test_no_two_hold_it_at_once_however_wrong_their_clocks_are(
     last = [0.0]
 
     def renew() -> None:
-        if clock.now < dies and clock.now - last[0] >= lease.RENEW_S:
+        if clock.now < dies and clock.now - last[0] >= disruption_lock.RENEW_S:
             last[0] = clock.now
             kube.kept = held_by("run-0", seconds_ago=skews[0] - clock.now)
 
@@ -199,105 +202,105 @@ def test_no_two_hold_it_at_once_however_wrong_their_clocks_are(
         while clock.now < asks:
             clock.sleep(1.0)
         try:
-            with lease.held(kube, "run-1"):
+            with disruption_lock.held(kube, "run-1"):
                 took = clock.now
         except Refused:
             assert kube.holder == "run-0"
             return
-    assert took - last[0] >= lease.DURATION_S - 1
-    assert took >= dies or dies - last[0] > lease.RENEW_S
+    assert took - last[0] >= disruption_lock.DURATION_S - 1
+    assert took >= dies or dies - last[0] > disruption_lock.RENEW_S
 
 
 def test_a_run_that_is_resumed_takes_its_own_again() -> None:
     kube = LeaseKube(held_by("run-1", seconds_ago=1))
-    with lease.held(kube, "run-1"):
+    with disruption_lock.held(kube, "run-1"):
         assert kube.holder == "run-1"
 
 
 def test_an_api_that_falls_silent_ends_nothing() -> None:
     kube = LeaseKube()
-    with lease.held(kube, "run-1"):
+    with disruption_lock.held(kube, "run-1"):
         kube.silent = True
     assert kube.holder == "run-1", "it ends by itself"
 
 
 def test_somebody_elses_lease_is_not_deleted_at_the_end() -> None:
     kube = LeaseKube()
-    with lease.held(kube, "run-1"):
+    with disruption_lock.held(kube, "run-1"):
         kube.kept = held_by("run-2", seconds_ago=0)
     assert kube.kept is not None
 
 
 @pytest.fixture
 def _renewed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "RENEW_S", 0.01)
+    monkeypatch.setattr(disruption_lock, "RENEW_S", 0.01)
 
 
 @pytest.mark.usefixtures("_renewed_at_once")
 def test_one_that_another_has_taken_meanwhile_is_lost_and_not_stolen_back() -> None:
     kube = LeaseKube()
     heard: list[str] = []
-    with lease.held(kube, "run-1") as hold, hold.warning(heard.append):
+    with disruption_lock.held(kube, "run-1") as lock, lock.on_lost(heard.append):
         kube.kept = held_by("run-2", seconds_ago=0)
         until(lambda: heard, within_s=5, what="the loss is told")
         assert kube.holder == "run-2"
         with pytest.raises(Refused, match="run-2 holds the Lease"):
-            hold.confirm()
+            lock.confirm()
     assert kube.holder == "run-2"
 
 
 def test_what_is_lost_stays_lost_when_the_other_one_has_let_go() -> None:
     kube = LeaseKube()
-    with lease.held(kube, "run-1") as hold:
+    with disruption_lock.held(kube, "run-1") as lock:
         kube.kept = held_by("run-2", seconds_ago=60)
         with pytest.raises(Refused, match="run-2 holds the Lease"):
-            hold.confirm()
+            lock.confirm()
         kube.kept = None
         with pytest.raises(Refused, match="run-2 holds the Lease"):
-            hold.confirm()
+            lock.confirm()
 
 
 def test_one_that_is_gone_is_lost_because_another_may_have_held_it() -> None:
     kube = LeaseKube()
-    with lease.held(kube, "run-1") as hold:
+    with disruption_lock.held(kube, "run-1") as lock:
         kube.kept = None
         with pytest.raises(Refused, match="is gone: another harness may have held it"):
-            hold.confirm()
+            lock.confirm()
 
 
 def test_one_that_another_takes_while_it_is_renewed_is_lost() -> None:
     kube = LeaseKube()
-    with lease.held(kube, "run-1") as hold:
+    with disruption_lock.held(kube, "run-1") as lock:
         kube.meanwhile = {**held_by("run-2", seconds_ago=0), "by somebody": True}
         with pytest.raises(Refused, match="run-2 holds the Lease"):
-            hold.confirm()
+            lock.confirm()
         assert kube.holder == "run-2"
 
 
 def test_nothing_is_broken_while_nobody_says_whether_it_is_ours() -> None:
     kube = LeaseKube()
-    with lease.held(kube, "run-1") as hold:
+    with disruption_lock.held(kube, "run-1") as lock:
         kube.silent = True
         with pytest.raises(Refused, match="nobody says whether"):
-            hold.confirm()
+            lock.confirm()
         kube.silent = False
-        hold.confirm()
+        lock.confirm()
 
 
 def test_one_that_ended_in_a_silence_is_ours_again_when_nobody_took_it() -> None:
     kube = LeaseKube()
-    with lease.held(kube, "run-1") as hold:
+    with disruption_lock.held(kube, "run-1") as lock:
         kube.kept = held_by("run-1", seconds_ago=60)
-        hold.confirm()
+        lock.confirm()
         assert kube.holder == "run-1"
 
 
 def test_whoever_begins_to_listen_after_the_loss_hears_of_it() -> None:
     kube = LeaseKube()
     heard: list[str] = []
-    with lease.held(kube, "run-1") as hold:
+    with disruption_lock.held(kube, "run-1") as lock:
         kube.kept = None
         with pytest.raises(Refused):
-            hold.confirm()
-        with hold.warning(heard.append):
+            lock.confirm()
+        with lock.on_lost(heard.append):
             assert len(heard) == 1

@@ -1,0 +1,203 @@
+"""Programs of ours that run on a machine or in a pod: python3 is there, and nothing of the harness.
+
+A program is a module of the standard library alone, for Python 3.8, or several that import each
+other. It gets words, and answers with a line of JSON, its last one.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from types import ModuleType
+from typing import Any, Generic, TypeVar, overload
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.errors import Garbled, ScriptFailed, ScriptNotRun
+from harness.model import JSON
+from harness.transport.protocols import Completed, Kube, Shell
+
+T = TypeVar("T")
+
+# Isolated and without site packages: faster to start, and no PYTHONPATH interferes.
+PYTHON = ("python3", "-I", "-S", "-")
+_OLDEST = "3.8"
+# What a shell ends with when it may not run a program (126) or does not find it (127).
+_NOT_RUN = (126, 127)
+_TAIL = 300
+# Makes the modules that a program imports, and their packages; then runs the program.
+_LOADER = """\
+import sys, types
+for package in {packages!r}:
+    sys.modules[package] = types.ModuleType(package)
+for name, text in {modules!r}:
+    module = sys.modules[name] = types.ModuleType(name)
+    exec(compile(text, name, "exec"), module.__dict__)
+exec(compile({program!r}, {name!r}, "exec"))
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply(Generic[T]):
+    """What a script answered; ``took_s`` is wall time on our side, as in ``Completed``."""
+
+    value: T
+    status: int
+    took_s: float
+
+
+class RemoteScript:
+    """A program and how it is run elsewhere: ``RemoteScript(module)``.
+
+    The last module is the program, those before it are what it imports. With ``nice`` it gives way
+    to everything else on the machine.
+    """
+
+    def __init__(self, *modules: ModuleType, nice: bool = False) -> None:
+        *self._imported, self._program = modules
+        self.name = self._program.__name__.rpartition(".")[2]
+        self._command = ("nice", *PYTHON) if nice else PYTHON
+
+    @cached_property
+    def text(self) -> str:
+        """The whole program as one text."""
+        program = inspect.getsource(self._program)
+        if not self._imported:
+            return program
+        names = [module.__name__.split(".") for module in self._imported]
+        return _LOADER.format(
+            packages=sorted({".".join(it[:end]) for it in names for end in range(1, len(it))}),
+            modules=[(module.__name__, inspect.getsource(module)) for module in self._imported],
+            program=program,
+            name=self.name,
+        )
+
+    @overload
+    def on(
+        self,
+        shell: Shell,
+        machine: str,
+        *arguments: JSON,
+        within_s: float,
+        hear: Callable[[str], None] | None = None,
+        statuses: Collection[int] = (0,),
+    ) -> Reply[Any]: ...
+
+    @overload
+    def on(
+        self,
+        shell: Shell,
+        machine: str,
+        *arguments: JSON,
+        within_s: float,
+        hear: Callable[[str], None] | None = None,
+        statuses: Collection[int] = (0,),
+        read: type[T],
+    ) -> Reply[T]: ...
+
+    def on(
+        self,
+        shell: Shell,
+        machine: str,
+        *arguments: JSON,
+        within_s: float,
+        hear: Callable[[str], None] | None = None,
+        statuses: Collection[int] = (0,),
+        read: Any = None,
+    ) -> Reply[Any]:
+        """Run it on a machine; its answer, as a ``read`` where a type is given.
+
+        An argument that is a text is passed as it is, anything else as JSON. ``hear`` is told each
+        line as soon as it comes. ``statuses`` are those with which the script answers.
+
+        Raises ScriptNotRun without a fit python3, ScriptFailed for another status, Garbled for an
+        answer that is none, and the shell's TransportErrors.
+        """
+        done = shell.run(
+            machine, self._argv(arguments), stdin=self.text, within_s=within_s, hear=hear
+        )
+        remedy = f"install python3, {_OLDEST} or newer, on {machine}"
+        return self._reply(machine, done, remedy, statuses, read)
+
+    @overload
+    def in_pod(
+        self, kube: Kube, namespace: str, pod: str, *arguments: JSON, within_s: float
+    ) -> Reply[Any]: ...
+
+    @overload
+    def in_pod(
+        self,
+        kube: Kube,
+        namespace: str,
+        pod: str,
+        *arguments: JSON,
+        within_s: float,
+        read: type[T],
+    ) -> Reply[T]: ...
+
+    def in_pod(
+        self,
+        kube: Kube,
+        namespace: str,
+        pod: str,
+        *arguments: JSON,
+        within_s: float,
+        read: Any = None,
+    ) -> Reply[Any]:
+        """The same in a pod's first container."""
+        done = kube.exec(namespace, pod, self._argv(arguments), stdin=self.text, within_s=within_s)
+        remedy = f"the pod needs an image with python3, {_OLDEST} or newer"
+        return self._reply(f"{namespace}/{pod}", done, remedy, (0,), read)
+
+    def _argv(self, arguments: Collection[JSON]) -> tuple[str, ...]:
+        words = (it if isinstance(it, str) else json.dumps(it) for it in arguments)
+        return (*self._command, *words)
+
+    def _reply(
+        self, place: str, done: Completed, install: str, statuses: Collection[int], read: Any
+    ) -> Reply[Any]:
+        said = done.stderr.strip()[-_TAIL:]
+        # The programs are known to be sound: only a python3 that is too old cannot compile them.
+        too_old = done.status == 1 and said.rpartition("\n")[2].startswith("SyntaxError")
+        if done.status in _NOT_RUN or too_old:
+            raise ScriptNotRun(
+                f"{place}: python3 did not run {self.name} (status {done.status}): {said}",
+                remedy=install,
+            )
+        last = done.stdout.strip().rpartition("\n")[2]
+        if done.status not in statuses or (done.status and not last):
+            raise ScriptFailed(
+                f"{place}: {self.name} ended with status {done.status}: {said}",
+                remedy=f"what it wrote says what it needs on {place}; without a reason there, it"
+                " is a defect of the harness",
+            )
+        try:
+            value = json.loads(last)
+            if read is not None:
+                value = _adapter(read).validate_python(value)
+        except ValidationError as error:
+            raise _garbled(place, self.name, _flaw(error)) from error
+        except ValueError as error:
+            raise _garbled(place, self.name, f"{last[-_TAIL:]!r} {said}".strip()) from error
+        return Reply(value, done.status, done.took_s)
+
+
+@lru_cache
+def _adapter(read: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(read)
+
+
+def _flaw(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def _garbled(place: str, name: str, what: str) -> Garbled:
+    return Garbled(
+        f"{place}: the answer of {name} is garbled: {what}",
+        remedy=f"does something else on {place} write to the output of python3? If not, it is a"
+        " defect of the harness",
+    )
