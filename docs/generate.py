@@ -175,7 +175,7 @@ def faults() -> Lines:
     for name, fault in sorted(FAULTS.items()):
         yield f"## {name}\n\n{prose(fault.__doc__)}\n"
         facts = [
-            ("Blast radius", words(sorted(fault.takes)) or "nothing that has a quorum"),
+            ("Blast radius", words(sorted(fault.blast_radius)) or "nothing that has a quorum"),
             ("Its effect must be seen within", f"{fault.seen_within_s:g} s"),
             ("Its end must be seen within", f"{fault.gone_within_s:g} s"),
             ("File", f"`{_file(fault)}`"),
