@@ -54,7 +54,9 @@ def commands() -> Lines:
     """Every command with its options, in Typer's own words."""
     yield "# Commands\n"
     yield "Every command takes `--json`; `--cluster` takes the name of a profile, or a path.\n"
-    yield from table(("Exit status", "A gate says"), ((it.value, it.name) for it in Exit))
+    yield from table(
+        ("Exit status", "A gate says"), ((it.value, it.name.replace("_", "-")) for it in Exit)
+    )
     root: Any = get_command(app)
     for name, command in root.commands.items():
         context = Context(command, info_name=name, parent=Context(root, info_name="./cutover"))
@@ -174,13 +176,10 @@ def faults() -> Lines:
     cluster = whole_cluster()
     for name, fault in sorted(FAULTS.items()):
         yield f"## {name}\n\n{prose(fault.__doc__)}\n"
-        facts = [
-            ("Blast radius", words(sorted(fault.blast_radius)) or "nothing that has a quorum"),
-            ("Its effect must be seen within", f"{fault.seen_within_s:g} s"),
-            ("Its end must be seen within", f"{fault.gone_within_s:g} s"),
-            ("File", f"`{_file(fault)}`"),
-        ]
-        yield from table(("", ""), facts)
+        radius = words(sorted(fault.blast_radius)) or "nothing that has a quorum"
+        yield f"- Blast radius: {radius}"
+        yield f"- Seen within {fault.seen_within_s:g} s, seen gone within {fault.gone_within_s:g} s"
+        yield f"- File: `{_file(fault)}`\n"
         yield from fields(fault, sorted(_parameters(fault)))
         yield from _commands(examples[name], cluster)
 

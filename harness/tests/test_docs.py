@@ -6,11 +6,16 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -19,6 +24,8 @@ from typer.main import get_command
 from harness.cli import app
 from harness.settings import ROOT, load_gates
 from harness.settings.drills import drill_names
+from harness.tests.browser import opened
+from harness.waiting import until
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CUTOVER = "./cutover"
@@ -150,9 +157,11 @@ def test_every_link_leads_to_a_file(name: str) -> None:
     assert [it for it in links if "://" not in it and not (ROOT / it).exists()] == []
 
 
-@pytest.mark.slow
-def test_the_site_is_built_without_a_warning_and_asks_no_other_host(tmp_path: Path) -> None:
-    build = ["mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built; a warning is an error."""
+    folder = tmp_path_factory.mktemp("site")
+    build = ["mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
     ran = subprocess.run(
         [sys.executable, "-m", *build],
         cwd=ROOT,
@@ -163,10 +172,12 @@ def test_the_site_is_built_without_a_warning_and_asks_no_other_host(tmp_path: Pa
         check=False,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
-    fetched = re.compile(r"<(?:script|img|iframe|link)\b[^>]+(?:src|href)=\"https?://")
-    pages = {it.relative_to(tmp_path).as_posix(): it.read_text() for it in tmp_path.rglob("*.html")}
-    assert [name for name, text in pages.items() if fetched.search(text)] == []
-    found = json.loads((tmp_path / "search/search_index.json").read_text())["docs"]
+    return folder
+
+
+@pytest.mark.slow
+def test_the_reference_is_made_from_the_code_and_can_be_searched(site: Path) -> None:
+    found = json.loads((site / "search/search_index.json").read_text())["docs"]
     texts = {it["location"]: it["title"] + it["text"] for it in found}
     for page, word in {
         "reference/commands.html#cutover-gate": "--allow-disruption",
@@ -178,6 +189,31 @@ def test_the_site_is_built_without_a_warning_and_asks_no_other_host(tmp_path: Pa
         "reference/permissions.html#cutover-drills": "leases",
     }.items():
         assert word in texts[page], page
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no Chromium here")
+def test_the_search_finds_a_word_without_asking_another_host(site: Path) -> None:
+    found = "document.querySelectorAll('.md-search-result__item').length"
+    asked = "performance.getEntriesByType('resource').map(it => new URL(it.name).host)"
+    with served(site) as host, opened() as page:
+        page.ask("Page.navigate", url=f"http://{host}/index.html?q=quorum")
+        until(lambda: page.run(found), what="the search has found pages", within_s=60.0)
+        assert set(page.run(asked)) == {host}
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The folder over HTTP on this machine alone; its host and port."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def _status() -> dict[str, str]:
