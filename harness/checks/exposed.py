@@ -10,6 +10,8 @@ from harness.checks.findings import Finding, conclude, looks, names, unknown
 from harness.model import Case, Port, Verdict
 
 _PORTS = "open-ports"
+# While it runs, it is what takes the datagrams of Services, by the kernel's own firewall.
+_PROXY = "kube-proxy"
 # What usually listens on these ports; named where the machine does not tell the program.
 _KNOWN = {
     111: "rpcbind",
@@ -42,6 +44,9 @@ def only_declared_ports(case: Case) -> Verdict:
     refused or when the machine proves that its firewall keeps the datagrams; open when it answers
     or the machine saw them come past; NOT PROVEN when no datagram came through to that address.
     A datagram to one address of a machine proves nothing about another address.
+
+    A UDP port of a Service or of a pod (nodePort, hostPort) has no socket. kube-proxy leaves it to
+    the firewall; eBPF, which replaces kube-proxy, may take a datagram before the firewall, unseen.
     """
     seen = looks(case, _PORTS, [machine.name for machine in case.cluster.machines])
     declared = frozenset(case.cluster.exposed_ports)
@@ -55,9 +60,11 @@ def only_declared_ports(case: Case) -> Verdict:
             findings += _tcp(name, address, item, declared, programs)
         for address, item in value["udp"].items():
             findings += _udp(name, address, item, declared, machine or {})
+            findings += _of_cluster(name, address, item, declared, machine or {})
         findings += _unasked(name, value)
     asked = sorted({_family(it) for value in seen.values.values() for it in value["tcp"]})
-    proven = f"all TCP ports and every UDP listener asked over {' and '.join(asked)}"
+    proven = "all TCP ports, every UDP listener and the cluster's UDP ports asked over"
+    proven = f"{proven} {' and '.join(asked)}"
     return conclude(
         findings, seen, proven=f"only {', '.join(_written(declared))} can be reached; {proven}"
     )
@@ -112,6 +119,38 @@ def _udp(
         yield unknown(name, text)
 
 
+def _of_cluster(
+    name: str,
+    address: str,
+    item: Mapping[str, Any],
+    declared: frozenset[Port],
+    machine: Mapping[str, Any],
+) -> Iterator[Finding]:
+    """Of the ports that Services and pods take at an address without a socket."""
+    value = item.get("value", {})
+    version = ip_address(address).version
+    owners = {
+        int(port): whose
+        for port, whose in value.get("of_cluster", {}).items()
+        if Port(int(port), "udp", version) not in declared
+    }
+    arrived, passed, forwarded = (
+        {port for to, port in machine.get(kind, ()) if to == address}
+        for kind in ("arrived", "passed", "forwarded")
+    )
+    reached = {*value.get("answered", ()), *forwarded}
+    if more := [_port("UDP", it, owners[it]) for it in sorted(owners) if it in reached]:
+        yield _also(name, address, more)
+    # What came past the firewall without being taken comes to the machine itself, which has no
+    # socket there: nothing takes it at this address.
+    closed = {*value.get("refused", ()), *passed}
+    if any(it["program"] == _PROXY for it in machine.get("sockets", ())):
+        closed |= arrived
+    if unclear := [_port("UDP", it, owners[it]) for it in sorted(owners.keys() - reached - closed)]:
+        text = f"nothing shows that the firewall of {address} keeps datagrams from {names(unclear)}"
+        yield unknown(name, f"{text}: ask it from outside with its own protocol, or declare it")
+
+
 def _also(name: str, address: str, ports: Sequence[str]) -> Finding:
     where = f"{address} ({_family(address)})"
     return Finding(
@@ -121,6 +160,12 @@ def _also(name: str, address: str, ports: Sequence[str]) -> Finding:
 
 def _unasked(name: str, value: Mapping[str, Any]) -> Iterator[Finding]:
     """Public addresses of the machine that the profile does not declare: they were not asked."""
+    cluster = value.get("cluster", {"value": {}})
+    if "error" in cluster:
+        text = f"which UDP ports Services and pods take there: {cluster['error']}"
+        yield unknown(name, text)
+    for whose, why in cluster.get("value", {}).items():
+        yield unknown(name, f"which UDP ports {whose} takes: {why}")
     machine = value["machine"]
     if "error" in machine:
         yield unknown(name, f"what listens there: {machine['error']}")

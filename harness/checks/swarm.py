@@ -14,6 +14,9 @@ SWARM = "Swarm"
 _SAID = 2  # tasks that a reason tells of
 # A task that failed so often in a short while keeps failing, also if it runs at the moment.
 _AGAIN = 3
+# In so long, a service that is well has no task that fails again and again. A rolling restart of
+# three machines fails the task of one number three times.
+_WHILE_MINUTES = 30
 # States of an update in which it needs no operator; in others (paused, rollback_paused) it does.
 _ROLLED_BACK = "rollback_completed"
 _SETTLED = ("completed", _ROLLED_BACK)
@@ -144,8 +147,9 @@ def replicas(case: Case) -> Verdict:
     """Of every service that Swarm has, declared or not; no task runs where Docker is silent.
 
     A global service is to run on every machine that may run it, whatever tasks Swarm made for it.
+    A task that fails every few minutes runs nearly always, so failures are counted too.
     """
-    target = wanted(case, "missing_tasks_count")
+    target = wanted(case, "missing_tasks_count", "task_failures_count")
     seen = seen_of(case)
     known = known_of(seen)
     services = _understood(known, "services")
@@ -154,7 +158,11 @@ def replicas(case: Case) -> Verdict:
     findings = [
         it
         for service in services
-        for it in (*_short(service, running[service["name"]]), *_nowhere(service, case))
+        for it in (
+            *_short(service, running[service["name"]]),
+            *_nowhere(service, case),
+            *_again_and_again(service, target["task_failures_count"]),
+        )
     ]
     findings += odd_of(known, "services")
     if known is not None and not known["services"]:
@@ -163,11 +171,14 @@ def replicas(case: Case) -> Verdict:
         max(0, it["replicas"] - len(running[it["name"]])) + len(_bare(it, case)) for it in services
     )
     tasks = sum(map(len, running.values()))
+    failures = [times for it in services for times in _failures(it).values()]
     return conclude(
         [*findings, *untold(seen, known)],
         seen,
         proven=f"all {len(services)} services have their {tasks} tasks running",
-        measured={"missing_tasks_count": missing} if services else {},
+        measured={"missing_tasks_count": missing, "task_failures_count": max(failures, default=0)}
+        if services
+        else {},
         target=target,
     )
 
@@ -190,6 +201,23 @@ def _short(service: Mapping[str, Any], running: Sequence[str]) -> Iterator[Findi
             )
             text = f"expected its tasks to stay, seen {times} failures of one: {_task(last)}"
             yield Finding(name, text)
+
+
+def _failures(service: Mapping[str, Any]) -> Counter[str]:
+    """How often the task of each number failed of late, however long it had run."""
+    return Counter(it["task"] for it in service["ended"] if it["age_s"] < _WHILE_MINUTES * 60)
+
+
+def _again_and_again(service: Mapping[str, Any], most: float) -> Iterator[Finding]:
+    """Tasks that run for minutes and fail then, over and over."""
+    for slot, times in _failures(service).items():
+        if times > most:
+            last = min(
+                (it for it in service["ended"] if it["task"] == slot), key=lambda it: it["age_s"]
+            )
+            text = f"expected {most:g} failures of one task in {_WHILE_MINUTES} min at most"
+            ago = f"the last {last['age_s'] / 60:.0f} min ago: {_task(last)}"
+            yield Finding(service["name"], f"{text}, seen {times}, {ago}")
 
 
 def _bare(service: Mapping[str, Any], case: Case) -> list[str]:

@@ -52,6 +52,7 @@ PROGRAMS: Mapping[str, tuple[Condition, str]] = {
     "nft": (_drills, "faults that cut machines off"),
     "nice": (_always, "W1-SNAPSHOT and the baseline of existing data"),
     "partx": (_disks, "provision disk"),
+    "pgrep": (_drills, "fault slow-disk"),
     "ping": (_always, "W1-NETWORK: packets of full size"),
     "ps": (_always, "evidence of processes"),
     "python3": (_always, "every probe is a script for it"),

@@ -65,7 +65,10 @@ MANIFESTS = Path("/var/lib/rancher/rke2/agent/pod-manifests")
 BLKIO = Path("/sys/fs/cgroup/blkio")
 SET = Path("/run/systemd/system.control")
 OURS = re.compile("cutover-[a-z0-9]{4,16}")
-LIMITED = re.compile(r"ceph-osd@\d+\.service|cri-containerd-\w+\.scope")
+# The units that hold OSDs: of packages, of cephadm, and of containers.
+LIMITED = re.compile(
+    r"ceph-(osd@|[0-9a-f-]+@osd\.)\d+\.service|(cri-containerd|docker|libpod)-\w+\.scope"
+)
 LEAVE_GROUP = """for process in $(cat "$1/cgroup.procs"); do
   echo $process > "$1/../cgroup.procs"
 done

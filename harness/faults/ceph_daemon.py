@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from harness.errors import ConfigError
 from harness.facts.crush_hosts import machine_of_each
-from harness.faults import answers, tools
+from harness.faults import answers, observers, tools
 from harness.faults.fault import Fault, server_beside
 from harness.faults.model import Act, Argv
 from harness.settings import Rook
 from harness.transport import Reach
+
+# Rook's operator leaves a Deployment with this label alone; without it, the operator scales the
+# Deployment up again as soon as it sees that it was scaled down.
+_LEFT_ALONE = "ceph.rook.io/do-not-reconcile"
+_OVER = ("Failed", "Succeeded")
 
 
 class StopDaemon(Fault, ABC):
     """Stop one daemon: its unit on the machine, or its Deployment where Rook runs Ceph.
 
     ``daemon`` is its name in Ceph, such as ``0`` of ``osd.0``; empty when the machine has none.
+    ``cephadm`` is the cluster's fsid where cephadm runs the daemon: its unit is named after that.
     """
 
     kind: ClassVar[Literal["osd", "mon", "mds"]]
@@ -26,6 +32,7 @@ class StopDaemon(Fault, ABC):
     at_once: ClassVar[bool] = False  # a daemon starts
 
     daemon: str = ""
+    cephadm: str = ""
 
     @property
     def target(self) -> str:
@@ -39,32 +46,49 @@ class StopDaemon(Fault, ABC):
         if reach.profile.ceph.through != "machines":
             return "Ceph is neither on the machines nor in Rook's hands: stop its daemons there"
         if not answers.is_active(reach, self.machine, self._unit):
-            said = f"the unit {self._unit} is not active on {self.machine}"
-            return f"{said}; cephadm's unit, ceph-FSID@{self.kind}.{self.daemon}, is not stopped"
+            return f"the unit {self._unit} is not active on {self.machine}"
         return None
 
     def acts(self, reach: Reach) -> Iterable[Act]:
-        place, argv = self._scaled(reach, 0) if in_rook(reach) else self._stopped()
-        yield Act(place=place, argv=argv)
+        if not in_rook(reach):
+            place, argv = self._stopped()
+            yield Act(place=place, argv=argv)
+            return
+        for words in (("label", "--overwrite", f"{_LEFT_ALONE}=true"), ("scale", "--replicas=0")):
+            yield Act(place=server_beside(reach, self.machine).name, argv=self._told(reach, *words))
 
     def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         if in_rook(reach):
-            place, argv = self._scaled(reach, 1)
-            return place, [argv]
+            back = (("scale", "--replicas=1"), ("label", f"{_LEFT_ALONE}-"))
+            commands = [self._told(reach, *words) for words in back]
+            return server_beside(reach, self.machine).name, commands
         return self.machine, [tools.start_again(self._unit)]
 
     def _stopped(self) -> tuple[str, Argv]:
         return self.machine, ("systemctl", "stop", self._unit)
 
-    def _scaled(self, reach: Reach, replicas: int) -> tuple[str, Argv]:
-        words = ("scale", "deployment", f"rook-ceph-{self.kind}-{self.daemon}")
-        space = f"--namespace={_rook(reach).namespace}"
-        argv = tools.kubectl(reach, space, *words, f"--replicas={replicas}")
-        return server_beside(reach, self.machine).name, argv
+    def _told(self, reach: Reach, verb: str, *words: str) -> Argv:
+        """A command of kubectl that changes the daemon's Deployment."""
+        deployment = f"deployment/rook-ceph-{self.kind}-{self.daemon}"
+        return tools.kubectl(
+            reach, f"--namespace={_rook(reach).namespace}", verb, deployment, *words
+        )
 
     @property
     def _unit(self) -> str:
+        if self.cephadm:
+            return f"ceph-{self.cephadm}@{self.kind}.{self.daemon}"
         return f"ceph-{self.kind}@{self.daemon}"
+
+    def _as_deployed(self, reach: Reach) -> Self:
+        """The same fault, of a daemon of cephadm where the machine has no unit of a package."""
+        on_machines = reach.profile.ceph.through == "machines" and not in_rook(reach)
+        if not (self.daemon and on_machines) or answers.is_active(reach, self.machine, self._unit):
+            return self
+        cluster = str(observers.ceph(reach, self.machine, "fsid")["fsid"])
+        of_cephadm = self.model_copy(update={"cephadm": cluster})
+        is_there = answers.is_active(reach, self.machine, of_cephadm._unit)
+        return of_cephadm if is_there else self
 
 
 def in_rook(reach: Reach) -> bool:
@@ -78,6 +102,8 @@ def rook_daemons(reach: Reach, kind: str) -> Sequence[tuple[str, str]]:
     return [
         (pod["metadata"]["labels"]["ceph_daemon_id"], pod["spec"].get("nodeName", ""))
         for pod in listed["items"]
+        # A pod that a shutdown of its machine has ended stays in the list.
+        if pod.get("status", {}).get("phase") not in _OVER
     ]
 
 

@@ -1,7 +1,8 @@
 """What of every machine can be reached from where the harness stands: outside.
 
 TCP: every port of every outside address is tried. UDP: every port on which a socket of the machine
-listens is sent datagrams, and the machine is asked which of them came past its firewall.
+listens is sent datagrams, and the machine is asked which of them came past its firewall. The same
+is done with every UDP port that Services and pods take there without a socket: the API names them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Any, ClassVar
 
 from harness.errors import TransportError, Unreachable
 from harness.model import JSON
-from harness.transport import Reach
+from harness.probes.objects import Described, count, described, listed, text
+from harness.transport import Kube, Reach
 
 _ALL = range(1, 65536)
 _SCRIPT = Path(__file__).with_name("sockets_script.py").read_text(encoding="utf-8")
@@ -26,13 +28,19 @@ _PYTHON = ("python3", "-I", "-S", "-")
 _HEARS_FOR_S = 5.0
 # Asked though nothing listens there (traceroute's first port): does any datagram come through?
 _NOBODY = 33434
+_EVERY = ("0.0.0.0", "::")
+
+# A UDP port that the cluster takes: the port, and the addresses at which it does (none: every one).
+_Taken = tuple[int, tuple[str, ...]]
 
 
 class OpenPorts:
     """Knocks at all TCP ports of a machine, and at the UDP ports on which it listens.
 
     The value: {"tcp": {address: {"value": {"open", "refused", "silent"}} or {"error"}},
-    "udp": {address: {"value": {"asked": {port: program}, "answered", "refused"}} or {"error"}},
+    "udp": {address: {"value": {"asked": {port: program}, "of_cluster": {port: its Service or pod},
+    "answered", "refused"}} or {"error"}},
+    "cluster": {"value": {Service or pod that is not understood: why}} or {"error"},
     "machine": {"value": {"addresses", "sockets", "arrived", "passed", "forwarded"}} or {"error"}};
     ``sockets_script`` says what the machine's own words mean.
     """
@@ -48,10 +56,12 @@ class OpenPorts:
         addresses = [str(it) for it in machine.outside_addresses]
         with ThreadPoolExecutor(len(addresses)) as pool:
             tcp = {it: pool.submit(_item, partial(_tcp, reach, it)) for it in addresses}
-            udp, machine_says = _udp(reach, target, addresses)
+            taken, cluster_says = _taken(reach.kube, target)
+            udp, machine_says = _udp(reach, target, addresses, taken)
             return {
                 "tcp": {it: tcp[it].result() for it in addresses},
                 "udp": udp,
+                "cluster": cluster_says,
                 "machine": machine_says,
             }
 
@@ -69,7 +79,54 @@ def _tcp(reach: Reach, address: str) -> dict[str, Any]:
     return {"open": list(seen.open), "refused": seen.refused, "silent": seen.silent}
 
 
-def _udp(reach: Reach, machine: str, addresses: Sequence[str]) -> tuple[JSON, JSON]:
+def _taken(kube: Kube, machine: str) -> tuple[Mapping[str, Sequence[_Taken]], JSON]:
+    """The UDP ports that Services and pods take on a machine, by their names; and what was odd."""
+    try:
+        seen = {
+            "Service": described(kube.get("/api/v1/services"), _of_service),
+            "pod": described(
+                kube.get(f"/api/v1/pods?fieldSelector=spec.nodeName%3D{machine}"), _of_pod
+            ),
+        }
+    except TransportError as error:
+        return {}, {"error": str(error)}
+    return _by_owner(seen, "values"), {"value": _by_owner(seen, "odd")}
+
+
+def _by_owner(seen: Mapping[str, Described], field: str) -> dict[str, Any]:
+    return {
+        f"{kind} {name}": it
+        for kind, found in seen.items()
+        for name, it in getattr(found, field).items()
+    }
+
+
+def _of_service(item: Mapping[str, Any]) -> list[_Taken]:
+    """Its node ports, and its own ports at the addresses that are its own."""
+    given = [text(it, "ip") for it in listed(item, "status", "loadBalancer", "ingress")]
+    own = tuple(it for it in (*listed(item, "spec", "externalIPs"), *given) if it)
+    ports = [it for it in listed(item, "spec", "ports") if text(it, "protocol") == "UDP"]
+    on_nodes: list[_Taken] = [(number, ()) for it in ports if (number := count(it, "nodePort"))]
+    return [*on_nodes, *((count(it, "port"), own) for it in ports if own)]
+
+
+def _of_pod(item: Mapping[str, Any]) -> list[_Taken]:
+    """The host ports of a pod that runs."""
+    if text(item, "status", "phase") in ("Failed", "Succeeded"):
+        return []
+    containers = [*listed(item, "spec", "initContainers"), *listed(item, "spec", "containers")]
+    ports = [it for container in containers for it in listed(container, "ports")]
+    return [
+        (number, () if at in (None, "", *_EVERY) else (str(at),))
+        for it in ports
+        if text(it, "protocol") == "UDP" and (number := count(it, "hostPort"))
+        for at in [text(it, "hostIP")]
+    ]
+
+
+def _udp(
+    reach: Reach, machine: str, addresses: Sequence[str], taken: Mapping[str, Sequence[_Taken]]
+) -> tuple[JSON, JSON]:
     """What came back of datagrams, by address; and what the machine says."""
     token = secrets.token_bytes(16)
     said: list[Any] = []
@@ -78,7 +135,7 @@ def _udp(reach: Reach, machine: str, addresses: Sequence[str]) -> tuple[JSON, JS
     def hear(line: str) -> None:
         said.append(json.loads(line))
         if not sending:  # on another thread: this one brings the machine's next line
-            sending.append(pool.submit(_send, reach, addresses, said[0], token))
+            sending.append(pool.submit(_send, reach, addresses, said[0], token, taken))
 
     with ThreadPoolExecutor(1) as pool:
         try:
@@ -116,16 +173,29 @@ def _listen(reach: Reach, machine: str, token: bytes, hear: Callable[[str], None
 
 
 def _send(
-    reach: Reach, addresses: Sequence[str], said: Mapping[str, Any], token: bytes
+    reach: Reach,
+    addresses: Sequence[str],
+    said: Mapping[str, Any],
+    token: bytes,
+    taken: Mapping[str, Sequence[_Taken]],
 ) -> dict[str, Any]:
-    """Ask each address on the ports that are listened on, all at once."""
+    """Ask each address on the ports that are listened on, or are the cluster's, all at once."""
 
     def one(address: str) -> dict[str, Any]:
         asked = reachable(said["sockets"], address, said["addresses"])
-        payloads = {it: payload(token, address, it) for it in {*asked, _NOBODY}}
+        # An address that is not the machine's own is translated before it comes there.
+        here = {address} if address in said["addresses"] else {address, *said["addresses"]}
+        of_cluster = {
+            port: whose
+            for whose, ports in taken.items()
+            for port, places in ports
+            if port not in asked and (not places or here & {*places})
+        }
+        payloads = {it: payload(token, address, it) for it in {*asked, *of_cluster, _NOBODY}}
         seen = reach.outside.send(address, payloads)
         return {
             "asked": {str(port): program for port, program in sorted(asked.items())},
+            "of_cluster": {str(port): whose for port, whose in sorted(of_cluster.items())},
             "answered": list(seen.answered),
             "refused": list(seen.refused),
         }

@@ -105,7 +105,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("networkpolicies", "create", "patch", group="networking.k8s.io"),
     ),
     "nodes": _may("nodes", "list"),
-    "open-ports": (),
+    "open-ports": (*_may("services", "list"), *_may("pods", "list")),
     "osd-disks": _TOOLBOX,
     "pod-network": (*_OWN_PODS, *_may("services", "list", "create", "patch")),
     "rook": (

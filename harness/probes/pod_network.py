@@ -91,6 +91,8 @@ def _name_servers(kube: Kube) -> Mapping[str, str]:
         item.get("status", {}).get("podIP") or item["metadata"]["name"]: item["spec"]["nodeName"]
         for item in kube.get(_DNS_PODS)["items"]
         if item["spec"].get("nodeName")
+        # A pod that a shutdown of its machine has ended stays in the list, with its address.
+        and item.get("status", {}).get("phase") not in ("Failed", "Succeeded")
     }
 
 

@@ -10,6 +10,8 @@ from harness.settings import Ingress
 
 # The way to name a class before Kubernetes 1.18; Traefik and ingress-nginx go on following it.
 _CLASS = "kubernetes.io/ingress.class"
+# A Traefik without a class follows this one too; RKE2's own follows no route without it.
+_TRAEFIK = "traefik"
 
 
 def secret(space: str, name: str, certificate: str, key: str) -> dict[str, Any]:
@@ -51,10 +53,9 @@ def _ingress(settings: Ingress, space: str, name: str, host: str) -> dict[str, A
 
 
 def _ingress_route(settings: Ingress, space: str, name: str, host: str) -> dict[str, Any]:
-    """Traefik's own object; its class, where it has one, is an annotation."""
-    metadata: dict[str, Any] = {"name": name, "namespace": space}
-    if settings.ingress_class:
-        metadata["annotations"] = {_CLASS: settings.ingress_class}
+    """Traefik's own object; its class is an annotation."""
+    annotations = {_CLASS: settings.ingress_class or _TRAEFIK}
+    metadata = {"name": name, "namespace": space, "annotations": annotations}
     rule = {
         "kind": "Rule",
         "match": f"Host(`{host}`)",

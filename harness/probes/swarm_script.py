@@ -36,6 +36,8 @@ MOST_BYTES = 1024 * 1024
 # longer since. A machine that lost power fails its tasks too, but once.
 RECENT_S = 300.0
 BEGUN_S = 60.0
+# Any other failure. By default Swarm keeps five tasks of a number: four, and the one that runs.
+PAST_S = 3600.0
 # How long all customers' instances together may take to be asked.
 INSTANCES_S = 40.0
 WHY = 160  # characters
@@ -159,7 +161,7 @@ def one_service(service: Any, tasks: Any, listed: Any, now: float) -> Any:
         "running": [names[it["NodeID"]] for it in running],
         "unheard": [names[it["NodeID"]] for it in unheard],
         "others": [task(it, names, now) for it in wanted if it not in running],
-        "failed": failures(service, own, running, names, now),
+        **failures(service, own, running, names, now),
         "ports": ports(service),
         "update": update(service, now),
         "places": places(service, listed),
@@ -252,23 +254,13 @@ def ports(service: Any) -> Any:
 
 
 def failures(service: Any, tasks: Any, running: Any, names: Any, now: float) -> Any:
-    """The tasks that failed a short while ago, soon after they were begun, and to no good end.
+    """``failed``, tasks that failed of late, soon and to no good end; ``ended``, all that failed.
 
-    One that was rejected has never run, however long that took. A task of the same number that
-    runs for a while excuses those that failed before it began, and those of a container that the
-    service does not want any more; not those after it: an update that starts the new task first
-    keeps the old one running beside every failure.
+    A task of the same number that runs for a while excuses those that failed soon before it began,
+    and those of a container that is not wanted any more; not those after it: an update that starts
+    the new task first keeps the old one running. ``ended`` are of the container that is wanted now.
     """
     template = (service["Spec"].get("TaskTemplate") or {}).get("ContainerSpec")
-    short = [
-        it
-        for it in tasks
-        if it["Status"]["State"] == "rejected"
-        or (
-            it["Status"]["State"] == "failed"
-            and seconds(it["Status"]["Timestamp"]) - seconds(it["CreatedAt"]) < BEGUN_S
-        )
-    ]
     stay = [
         (one["task"], one["age_s"], is_of(it, template))
         for it in running
@@ -282,8 +274,22 @@ def failures(service: Any, tasks: Any, running: Any, names: Any, now: float) -> 
             for slot, age_s, wanted in stay
         )
 
-    told = [(task(it, names, now), is_of(it, template)) for it in short]
-    return [one for one, current in told if one["age_s"] < RECENT_S and not excused(one, current)]
+    told = [
+        (task(it, names, now), is_of(it, template), failed_soon(it))
+        for it in tasks
+        if it["Status"]["State"] in ("failed", "rejected")
+    ]
+    late = [one for one, current, soon in told if soon and not excused(one, current)]
+    return {
+        "failed": [one for one in late if one["age_s"] < RECENT_S],
+        "ended": [one for one, current, _ in told if current and one["age_s"] < PAST_S],
+    }
+
+
+def failed_soon(it: Any) -> bool:
+    """Whether a task had hardly begun; one that was rejected has never run."""
+    lived_s = seconds(it["Status"]["Timestamp"]) - seconds(it["CreatedAt"])
+    return bool(it["Status"]["State"] == "rejected" or lived_s < BEGUN_S)
 
 
 def is_of(it: Any, template: Any) -> bool:

@@ -62,7 +62,8 @@ class Ingress(Frozen):
     scheme: Literal["http", "https"] = "https"
     # None: 80 for http, 443 for https.
     port: int | None = Field(default=None, ge=1, le=65535)
-    # The class, or the annotation's value. An IngressRoute needs none where Traefik has none.
+    # The class, or the annotation's value; of an IngressRoute, where Traefik has another than its
+    # own default, traefik.
     ingress_class: str = ""
     # Traefik's entry point of an IngressRoute; None: web for http, websecure for https.
     entry_point: str | None = None

@@ -243,11 +243,12 @@ def snapshot_file(name: str, *, hours: float) -> Any:
 def _ports(machine: Machine) -> Any:
     addresses = (machine.address, f"2001:db8::{machine.address[-1]}")
     tcp = {"open": [22, 6443], "refused": 65533, "silent": 0}
-    udp = {"asked": {"8472": "the kernel"}, "answered": [], "refused": []}
+    udp = {"asked": {"8472": "the kernel"}, "of_cluster": {}, "answered": [], "refused": []}
     listening = {"protocol": "tcp", "address": "::", "port": 22, "device": "", "both": True}
     return {
         "tcp": {it: {"value": {**tcp, "open": [22, 6443]}} for it in addresses},
         "udp": {it: {"value": deepcopy(udp)} for it in addresses},
+        "cluster": {"value": {}},
         "machine": {
             "value": {
                 "addresses": [*addresses, "10.42.0.1"],
@@ -353,6 +354,7 @@ def swarm_service(name: str, replicas: int, **changes: Any) -> dict[str, Any]:
         "unheard": [],
         "others": [],
         "failed": [],
+        "ended": [],
         "ports": [],
         "update": None,
         "places": list(NAMES),

@@ -139,6 +139,7 @@ TARGETS = {
     "missing_tasks_count": 0.0,
     "answer_s": 5.0,
     "update_minutes": 30.0,
+    "task_failures_count": 3.0,
     "unplaced_count": 0.0,
     "remains_count": 0.0,
     "instance_answer_s": 5.0,

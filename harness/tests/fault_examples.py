@@ -134,7 +134,9 @@ ASKED: Mapping[str, Answer] = {
     for path, body in _BODIES.items()
 }
 
+FSID = "6f1e6c7a-0000-4000-8000-1c8a5a9d0f11"
 CEPH: Mapping[tuple[str, str], Any] = {
+    ("fsid", "--format"): {"fsid": FSID},
     ("osd", "perf"): network.PERF,
     ("osd", "tree"): {
         "nodes": [

@@ -88,6 +88,15 @@ def _said(text: str, status: int = 0) -> Completed:
     return Completed(status=status, stdout=text, stderr="")
 
 
+# Files of machines: the controllers that systemd has, and where an OSD's process is.
+OSD_IS_IN = "0::/system.slice/system-ceph\\x2dosd.slice/ceph-osd@0.service\n"
+FILES = {"/sys/fs/cgroup/cgroup.controllers": "cpuset cpu io memory pids\n"}
+
+
+def _cat(argv: Sequence[str], _: str) -> Completed:
+    return _said({**FILES, "/proc/41/cgroup": OSD_IS_IN}[argv[1]])
+
+
 def _python(argv: Sequence[str], _: str) -> Completed:
     return _said('{"missing": []}' if "needs" in argv else '"open"\n')
 
@@ -100,7 +109,8 @@ ANSWERS: Mapping[tuple[str, str], ShellAnswer] = {
     ("*", "tc"): _said("qdisc fq_codel 0: root refcnt 2 limit 10240p\n"),
     ("*", "test"): _said(""),
     ("*", "modprobe"): _said(""),
-    ("*", "cat"): _said("cpuset cpu io memory pids\n"),
+    ("*", "cat"): _cat,
+    ("*", "pgrep"): _said("41\n"),
     ("*", "stat"): _said("/\n"),
     ("*", "df"): _said("  1B-blocks Used Avail\n 100 20 75\n"),
     ("*", "python3"): _python,

@@ -113,6 +113,60 @@ def test_a_udp_port_is_open_only_at_the_address_at_which_it_was_reached(how: str
     assert f"at {V4}" not in verdict.reason
 
 
+def of_cluster(kube_proxy: bool = True) -> Seen:
+    """A Traefik with HTTP/3, whose pod has UDP 443 of the machine, and a DNS with a node port."""
+    seen = clean()
+    udp = {"443": "pod kube-system/rke2-traefik-x7k2p", "30053": "Service shop/dns"}
+    on(seen)["udp"][V4]["value"]["of_cluster"] = udp
+    on(seen)["machine"]["value"]["arrived"] += [[V4, 443], [V4, 30053]]
+    if kube_proxy:
+        listens = {"protocol": "tcp", "address": "127.0.0.1", "port": 10249}
+        on(seen)["machine"]["value"]["sockets"].append({**listens, "program": "kube-proxy"})
+    return seen
+
+
+@pytest.mark.parametrize("how", ["answered", "forwarded"])
+def test_a_udp_port_of_the_cluster_that_is_reached_is_named_with_whose_it_is(how: str) -> None:
+    for kube_proxy in (True, False):
+        seen = of_cluster(kube_proxy)
+        if how == "answered":
+            on(seen)["udp"][V4]["value"]["answered"] = [443]
+        else:
+            on(seen)["machine"]["value"]["forwarded"] = [[V4, 443]]
+        verdict = judge(seen)
+        assert verdict.outcome is Outcome.FAIL
+        assert "seen also UDP 443 (pod kube-system/rke2-traefik-x7k2p)" in verdict.reason
+
+
+def test_a_udp_port_of_the_cluster_is_closed_by_the_firewall_where_kube_proxy_runs() -> None:
+    assert judge(of_cluster()).outcome is Outcome.PASS
+
+
+def test_a_udp_port_of_the_cluster_that_ebpf_may_take_unseen_is_not_proven() -> None:
+    seen = of_cluster(kube_proxy=False)
+    verdict = judge(seen)
+    assert verdict.outcome is Outcome.NOT_PROVEN
+    assert f"nothing shows that the firewall of {V4} keeps datagrams from" in verdict.reason
+    assert "UDP 30053 (Service shop/dns)" in verdict.reason
+    declared = (Port(22, "tcp", 4), Port(6443, "tcp", 4), Port(22, "tcp", 6), Port(6443, "tcp", 6))
+    both = (*declared, Port(443, "udp", 4), Port(30053, "udp", 4))
+    assert judge(seen, exposed_ports=both).outcome is Outcome.PASS
+    on(seen)["udp"][V4]["value"]["refused"] = [443]
+    on(seen)["machine"]["value"]["passed"] = [[V4, 30053]]
+    assert judge(seen).outcome is Outcome.PASS
+
+
+def test_a_cluster_that_does_not_say_which_udp_ports_it_takes_is_not_proven() -> None:
+    for says, words in (
+        ({"error": "the API is away"}, "Services and pods take there: the API is away"),
+        ({"value": {"Service shop/dns": "not understood"}}, "UDP ports Service shop/dns takes"),
+    ):
+        seen = clean()
+        on(seen)["cluster"] = says
+        verdict = judge(seen)
+        assert (verdict.outcome, words in verdict.reason) == (Outcome.NOT_PROVEN, True)
+
+
 def test_a_port_is_declared_for_one_protocol_and_one_family() -> None:
     seen = clean()
     for address in (V4, V6):

@@ -285,6 +285,33 @@ def test_services_that_are_declared_to_answer_nothing_are_not_proven_to() -> Non
     assert "it declares no answer" in verdict.reason
 
 
+@pytest.mark.parametrize(
+    ("ages_min", "outcome"),
+    [
+        ((1, 6, 11, 16), Outcome.FAIL),
+        ((1, 6, 11), Outcome.PASS),  # as after a rolling restart of three machines
+        ((1, 6, 11, 31), Outcome.PASS),
+    ],
+)
+def test_a_task_that_fails_every_few_minutes_is_found_though_it_runs(
+    ages_min: tuple[int, ...], outcome: Outcome
+) -> None:
+    seen = clean()
+    service(1, ended=[{**LOST, "age_s": it * 60.0} for it in ages_min])(seen)
+    verdict = CHECKS[REPLICAS](case(seen))
+    assert verdict.outcome is outcome
+    assert verdict.measured["task_failures_count"] == sum(it < 30 for it in ages_min)
+    if outcome is Outcome.FAIL:
+        assert "3 failures of one task in 30 min at most, seen 4, the last 1 min" in verdict.reason
+        assert "platform_worker" in verdict.where
+
+
+def test_failures_of_different_tasks_do_not_add_up() -> None:
+    seen = clean()
+    service(1, ended=[{**LOST, "age_s": 60.0, "task": f"{it}"} for it in range(9)])(seen)
+    assert CHECKS[REPLICAS](case(seen)).outcome is Outcome.PASS
+
+
 def test_a_task_that_failed_twice_may_have_lost_its_machine() -> None:
     seen = clean()
     service(1, failed=[LOST, LOST, {**LOST, "task": "1"}])(seen)
@@ -298,7 +325,7 @@ def test_a_global_service_runs_where_it_may_and_is_not_wanted_elsewhere() -> Non
         assert CHECKS[REPLICAS](case(seen)).outcome is Outcome.PASS
     seen = clean()
     service(1, **everywhere(ONE) | {"places": list(NAMES)})(seen)
-    assert CHECKS[REPLICAS](case(seen)).measured == {"missing_tasks_count": 2}
+    assert CHECKS[REPLICAS](case(seen)).measured["missing_tasks_count"] == 2
 
 
 def test_a_global_service_that_is_declared_to_have_no_task_needs_none() -> None:
@@ -316,7 +343,7 @@ def test_a_task_that_waits_on_its_machine_is_missing_once() -> None:
     seen = clean()
     waits = {**LOST, "node": TWO, "task": TWO, "state": "pending"}
     service(1, **everywhere() | {"running": [ONE, THREE], "others": [waits]})(seen)
-    assert CHECKS[REPLICAS](case(seen)).measured == {"missing_tasks_count": 1}
+    assert CHECKS[REPLICAS](case(seen)).measured["missing_tasks_count"] == 1
 
 
 def test_an_update_that_was_rolled_back_passes_and_is_named() -> None:
@@ -333,7 +360,7 @@ def test_what_is_measured_is_what_is_missing_and_the_slowest_answer() -> None:
     seen = clean()
     service(0, running=[ONE])(seen)
     answers(THREE, TWO, value=value(took_s=1.5))(seen)
-    assert CHECKS[REPLICAS](case(seen)).measured == {"missing_tasks_count": 2}
+    assert CHECKS[REPLICAS](case(seen)).measured["missing_tasks_count"] == 2
     assert CHECKS[ANSWER](case(seen)).measured == {"answer_s": 1.5}
 
 

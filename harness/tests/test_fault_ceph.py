@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -16,8 +17,9 @@ from harness.faults.kinds.osd_out import OsdOut
 from harness.faults.kinds.stop_containerd import StopContainerd
 from harness.faults.kinds.stop_monitor import StopMonitor
 from harness.faults.kinds.stop_osd import StopOsd
-from harness.tests.fault_examples import ANSWERS, CEPH, ID, READY, whole_cluster
+from harness.tests.fault_examples import ANSWERS, CEPH, FSID, ID, READY, whole_cluster
 from harness.transport import Completed, Reach
+from harness.transport.fake import FakeKube
 
 ROOK: Mapping[str, Any] = {
     "ceph": {"through": "toolbox"},
@@ -92,7 +94,7 @@ def test_a_unit_that_is_not_there_is_refused() -> None:
     gone = Completed(status=3, stdout="inactive", stderr="")
     without = whole_cluster(answers={("*", "systemctl"): gone})
     why = StopMonitor(id=ID, machine="one", daemon="one").refuse(without)
-    assert (why or "").startswith("the unit ceph-mon@one is not active on one; cephadm's unit")
+    assert why == "the unit ceph-mon@one is not active on one"
 
 
 def monitors(**addresses: str) -> Any:
@@ -133,6 +135,35 @@ def test_a_monitor_with_the_short_name_of_its_machine_is_stopped() -> None:
     assert [act.argv for act in found.acts(reach)] == [("systemctl", "stop", "ceph-mon@m1")]
 
 
+def of_cephadm(*units: str) -> Reach:
+    """A cluster whose daemons cephadm runs: these units are active."""
+
+    def systemctl(argv: Any, _: str) -> Completed:
+        return Completed(status=0 if argv[-1] in units else 3, stdout="", stderr="")
+
+    return whole_cluster(answers={("*", "systemctl"): systemctl})
+
+
+@pytest.mark.parametrize(
+    ("fault", "unit"),
+    [
+        (StopOsd(id=ID, machine="one"), f"ceph-{FSID}@osd.0"),
+        (StopMonitor(id=ID, machine="one"), f"ceph-{FSID}@mon.one"),
+        (FailMds(id=ID, machine="one"), f"ceph-{FSID}@mds.one"),
+    ],
+    ids=lambda it: getattr(it, "name", ""),
+)
+def test_a_daemon_of_cephadm_is_stopped_by_its_own_unit_and_started_again(
+    fault: StopDaemon, unit: str
+) -> None:
+    reach = of_cephadm(unit)
+    found = fault.resolved(reach, Random(1))
+    assert found.refuse(reach) is None
+    assert [act.argv for act in found.acts(reach)] == [("systemctl", "stop", unit)]
+    place, (again,) = found.undo(reach)
+    assert (place, again[-1]) == ("one", unit)
+
+
 @pytest.mark.parametrize(
     ("fault", "kind", "daemon", "deployment"),
     [
@@ -141,17 +172,36 @@ def test_a_monitor_with_the_short_name_of_its_machine_is_stopped() -> None:
     ],
     ids=lambda it: getattr(it, "name", ""),
 )
-def test_in_rook_a_deployment_is_scaled_to_nothing_and_back_by_another_server(
+def test_in_rook_a_deployment_is_scaled_to_nothing_and_back_where_the_operator_leaves_it_alone(
     fault: StopDaemon, kind: str, daemon: str, deployment: str
 ) -> None:
     reach = in_rook(kind, daemon, "one")
     found = fault.resolved(reach, Random(1))
-    scale = (*KUBECTL, "--namespace=rook-ceph", "scale", "deployment", deployment)
+    scale = (*KUBECTL, "--namespace=rook-ceph", "scale", f"deployment/{deployment}")
+    label = (*KUBECTL, "--namespace=rook-ceph", "label", f"deployment/{deployment}")
     assert found.refuse(reach) is None
     assert [(act.place, act.argv) for act in found.acts(reach)] == [
-        ("two", (*scale, "--replicas=0"))
+        ("two", (*label, "--overwrite", "ceph.rook.io/do-not-reconcile=true")),
+        ("two", (*scale, "--replicas=0")),
     ]
-    assert found.undo(reach) == ("two", [(*scale, "--replicas=1")])
+    assert found.undo(reach) == (
+        "two",
+        [(*scale, "--replicas=1"), (*label, "ceph.rook.io/do-not-reconcile-")],
+    )
+
+
+def test_in_rook_a_pod_that_its_machines_shutdown_has_ended_is_no_daemon() -> None:
+    reach = in_rook("mon", "b", "two")
+    path = "/api/v1/namespaces/rook-ceph/pods?labelSelector=app%3Drook-ceph-mon"
+    assert isinstance(reach.kube, FakeKube)
+    ended = {
+        "metadata": {"labels": {"ceph_daemon_id": "a"}},
+        "spec": {"nodeName": "two"},
+        "status": {"phase": "Failed", "reason": "Terminated"},
+    }
+    items = [ended, *reach.kube.objects[path]["items"]]
+    left = replace(reach, kube=FakeKube({**reach.kube.objects, path: {"items": items}}))
+    assert StopMonitor(id=ID, machine="two").resolved(left, Random(1)).daemon == "b"
 
 
 def test_in_rook_the_map_of_osds_is_changed_in_the_toolbox() -> None:

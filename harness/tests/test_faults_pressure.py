@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from harness.faults.kinds.exhaust_memory import ExhaustMemory
 from harness.faults.kinds.fill_disk import FillDisk
 from harness.faults.kinds.slow_disk import SlowDisk
 from harness.tests.fault_examples import ANSWERS, ID, has_ended, whole_cluster
+from harness.tests.fault_examples_network import FILES, OSD_IS_IN
 from harness.transport import Completed, Reach
 from harness.transport.fake import FakeKube, FakeShell, ShellAnswer
 
@@ -114,6 +116,62 @@ def test_systemd_sets_the_limits_where_it_has_the_disks() -> None:
     assert "IOWriteBandwidthMax=/dev/sda 65536" in act.argv
 
 
+_POD = "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1f.slice"
+
+
+@pytest.mark.parametrize(
+    ("group", "unit"),
+    [
+        # Rook's container by RKE2's containerd; its pod has more containers than this one.
+        (f"0::{_POD}/cri-containerd-5d0a.scope", "cri-containerd-5d0a.scope"),
+        ("0::/system.slice/docker-77be.scope", "docker-77be.scope"),
+        # cephadm with Podman: the container's processes are below the unit.
+        (
+            "0::/system.slice/system-ceph\\x2d6f1e.slice/ceph-6f1e@osd.0.service/libpod-payload-1",
+            "ceph-6f1e@osd.0.service",
+        ),
+        (f"1:name=systemd:{_POD}/cri-containerd-5d0a.scope", "cri-containerd-5d0a.scope"),
+    ],
+    ids=["rook", "cephadm with docker", "cephadm with podman", "the old layout"],
+)
+def test_the_limits_are_set_on_the_unit_that_holds_the_osd(group: str, unit: str) -> None:
+    files = {**FILES, "/proc/41/cgroup": f"{group}\n"}
+    reach = answering(cat=lambda argv, _: Completed(status=0, stdout=files[argv[1]], stderr=""))
+    fault = SlowDisk(id=ID, machine="one", kib_per_s=64).resolved(reach, Random(1))
+    assert fault.limits is not None
+    assert fault.limits.unit == unit
+    assert agent_script.LIMITED.fullmatch(unit)
+
+
+@pytest.mark.parametrize(
+    ("command", "is_it"),
+    [
+        ("/usr/bin/ceph-osd -f --cluster ceph --id 1 --setuser ceph --setgroup ceph", True),
+        ("ceph-osd --foreground --id 1 --fsid 6f1e --setuser ceph", True),
+        ("/usr/bin/ceph-osd -n osd.1 -f --setuser ceph", True),
+        ("/usr/bin/ceph-osd -f --cluster ceph --id 11 --setuser ceph", False),
+        ("/usr/bin/docker run --entrypoint /usr/bin/ceph-osd ceph:v18 -n osd.1 -f", False),
+        ("/sbin/docker-init -- /usr/bin/ceph-osd -n osd.1 -f", False),
+    ],
+)
+def test_the_process_of_an_osd_is_told_from_those_that_name_it(command: str, is_it: bool) -> None:
+    asked: list[str] = []
+
+    def pgrep(argv: Sequence[str], _: str) -> Completed:
+        asked.append(argv[-1])
+        return Completed(status=1, stdout="", stderr="")
+
+    SlowDisk(id=ID, machine="one", kib_per_s=64).resolved(answering(pgrep=pgrep), Random(1))
+    assert asked[0].count("0") == 1  # the OSD of machine one
+    assert bool(re.search(asked[0].replace("0", "1"), command)) is is_it
+
+
+def test_an_osd_without_a_process_is_refused() -> None:
+    reach = answering(pgrep=Completed(status=1, stdout="", stderr=""))
+    fault = SlowDisk(id=ID, machine="one", kib_per_s=64).resolved(reach, Random(1))
+    assert "cannot limit what osd.0 reads and writes" in str(fault.refuse(reach))
+
+
 def test_a_group_of_our_own_sets_them_in_the_old_layout() -> None:
     reach = answering(
         cat=old_layout,
@@ -128,7 +186,8 @@ def test_a_group_of_our_own_sets_them_in_the_old_layout() -> None:
 
 
 def test_a_machine_that_can_limit_nothing_is_refused() -> None:
-    reach = answering(cat=Completed(status=0, stdout="cpu memory pids\n", stderr=""))
+    files = {"/proc/41/cgroup": OSD_IS_IN, **dict.fromkeys(FILES, "cpu memory pids\n")}
+    reach = answering(cat=lambda argv, _: Completed(status=0, stdout=files[argv[1]], stderr=""))
     fault = SlowDisk(id=ID, machine="one", kib_per_s=64).resolved(reach, Random(1))
     assert "cannot limit what osd.0 reads and writes" in str(fault.refuse(reach))
 

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import threading
+from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Any
 
@@ -16,7 +17,7 @@ from harness.probes.open_ports import payload, reachable
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed, Echoed
 from harness.transport.datagrams import send
-from harness.transport.fake import FakeOutside, FakeShell
+from harness.transport.fake import FakeKube, FakeOutside, FakeShell
 from harness.transport.outside import Network
 
 # As ss of iproute2 6.1 prints them on a machine of a Swarm with RKE2.
@@ -62,8 +63,8 @@ def test_what_takes_a_datagram_depends_on_where_it_is_sent(address: str, ports: 
     assert set(reachable(SOCKETS, address, own)) == ports
 
 
-def said(**after: Any) -> Completed:
-    first = {"sockets": SOCKETS, "addresses": ["10.0.0.1"]}
+def said(addresses: Sequence[str] = ("10.0.0.1",), **after: Any) -> Completed:
+    first = {"sockets": SOCKETS, "addresses": addresses}
     last = {"sockets": SOCKETS[:5], "arrived": [], "passed": [], "forwarded": []}
     lines = f"{json.dumps(first)}\n{json.dumps({**last, **after})}\n"
     return Completed(status=0, stdout=lines, stderr="")
@@ -84,9 +85,76 @@ def test_both_families_are_asked_and_a_socket_that_went_away_is_not_judged() -> 
     assert seen["tcp"]["2001:db8::1"]["value"]["open"] == [22, 4444]
     assert set(seen["udp"]["203.0.113.7"]["value"]["asked"]) == {"4789", "7946"}
     asked = {"5353": "avahi-daemon", "7946": "dockerd"}
-    told = {"asked": asked, "answered": [7946], "refused": [33434]}
+    told = {"asked": asked, "of_cluster": {}, "answered": [7946], "refused": [33434]}
     assert seen["udp"]["2001:db8::1"] == {"value": told}
     assert seen["machine"]["value"]["passed"] == [["2001:db8::1", 7946]]
+
+
+def named(space: str, name: str, **fields: Any) -> dict[str, Any]:
+    return {"metadata": {"namespace": space, "name": name}, **fields}
+
+
+def udp_port(**numbers: Any) -> dict[str, Any]:
+    return {"protocol": "UDP", **numbers}
+
+
+# As RKE2's API lists them: Traefik with HTTP/3 on a host port, a DNS for customers on a node port
+# and at the machine's own address, another at an address of MetalLB's.
+SERVICES = [
+    named("default", "kubernetes", spec={"ports": [{"protocol": "TCP", "port": 443}]}),
+    named("kube-system", "rke2-coredns-rke2-coredns", spec={"ports": [udp_port(port=53)]}),
+    named(
+        "shop",
+        "dns",
+        spec={"externalIPs": ["10.0.0.1"], "ports": [udp_port(port=5301, nodePort=30053)]},
+    ),
+    named(
+        "shop",
+        "balanced",
+        spec={"ports": [udp_port(port=5302)]},
+        status={"loadBalancer": {"ingress": [{"ip": "10.0.0.200"}]}},
+    ),
+    named("shop", "odd", spec={"ports": [{"protocol": "UDP", "nodePort": "many"}]}),
+]
+WEBSECURE = {"name": "websecure-http3", "containerPort": 8443, "hostPort": 443}
+TRAEFIK = {"containers": [{"ports": [WEBSECURE | {"protocol": it} for it in ("TCP", "UDP")]}]}
+PODS = [
+    named("kube-system", "rke2-traefik-x7k2p", spec=TRAEFIK, status={"phase": "Running"}),
+    named("kube-system", "rke2-traefik-old", spec=TRAEFIK, status={"phase": "Failed"}),
+    named(
+        "shop",
+        "resolver",
+        spec={"containers": [{"ports": [udp_port(hostPort=5303, hostIP="127.0.0.1")]}]},
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("outside_address", "ports"),
+    [
+        ("10.0.0.1", {"443", "5301", "30053"}),
+        ("2001:db8::1", {"443", "30053"}),
+        ("203.0.113.7", {"443", "5301", "30053"}),  # translated on its way
+    ],
+)
+def test_udp_ports_that_services_and_pods_take_without_a_socket_are_asked_too(
+    outside_address: str, ports: set[str]
+) -> None:
+    one = PROFILE.machines[0].model_copy(update={"outside_address": (ip_address(outside_address),)})
+    profile = PROFILE.model_copy(update={"machines": (one, *PROFILE.machines[1:])})
+    shell = FakeShell({(MACHINES[0], "python3"): said(addresses=["10.0.0.1", "2001:db8::1"])})
+    objects = {
+        "/api/v1/services": {"items": SERVICES},
+        f"/api/v1/pods?fieldSelector=spec.nodeName%3D{MACHINES[0]}": {"items": PODS},
+    }
+    outside = FakeOutside({outside_address: [22]})
+    ways = reach(shell, kube=FakeKube(objects), outside=outside, like=profile)
+    seen = observe("open-ports", ways, MACHINES[0])
+    of_cluster = seen["udp"][outside_address]["value"]["of_cluster"]
+    assert set(of_cluster) == ports
+    assert of_cluster["443"] == "pod kube-system/rke2-traefik-x7k2p"
+    assert of_cluster["30053"] == "Service shop/dns"
+    assert "nodePort is of type str" in seen["cluster"]["value"]["Service shop/odd"]
 
 
 @pytest.mark.parametrize(

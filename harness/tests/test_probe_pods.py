@@ -42,7 +42,10 @@ class Cluster(FakeKube):
         }
         if "kube-dns" in path:
             pod = {"metadata": {"name": "dns"}, "status": {"podIP": "10.42.1.9"}}
-            return {"items": [{**pod, "spec": {"nodeName": "vmi2887102"}}]}
+            # Left by a shutdown of its machine: the API keeps it, with the address that it had.
+            ended = {"phase": "Failed", "reason": "Terminated", "podIP": "10.42.0.8"}
+            left = {"metadata": {"name": "old"}, "status": ended}
+            return {"items": [{**it, "spec": {"nodeName": "vmi2887102"}} for it in (left, pod)]}
         return {"items": made[kind]}
 
     def apply(self, manifest: Any, *, within_s: float = 10.0) -> None:

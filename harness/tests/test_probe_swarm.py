@@ -267,6 +267,33 @@ def test_a_failure_counts_when_it_came_soon_and_nothing_has_lasted_since() -> No
     assert [(it["task"], it["why"]) for it in found["failed"]] == [("1", "exit (1)")] * 3
 
 
+def test_a_failure_after_a_long_life_is_told_of_the_container_that_is_wanted_now() -> None:
+    """As Docker lists the tasks of a service whose container is killed for its memory again and
+    again, every six minutes: the one that runs, and four before it."""
+    wanted, old = ({"ContainerSpec": {"Image": f"web:{it}"}} for it in (2, 1))
+
+    def one(minute: int, state: str, spec: Any = wanted) -> dict[str, Any]:
+        since = f"2026-11-26T05:{minute}:00.5Z"
+        made = {"made": f"2026-11-26T05:{minute - 6:02}:00.5Z", "since": since, "slot": 1}
+        error = {"error": "task: non-zero exit (137)"} if state == "failed" else {}
+        return {**task("web", "4ihp", state, **made, **error), "Spec": spec}
+
+    spec = {**WEB["Spec"], "TaskTemplate": wanted}  # type: ignore[dict-item]
+    tasks = [
+        *(one(it, "failed") for it in (20, 26, 32, 38)),
+        one(14, "failed", old),
+        one(36, "shutdown"),
+        one(39, "complete"),
+        one(44, "running"),
+    ]
+    (found,) = swarm_script.services([{**WEB, "Spec": spec}], tasks, NODES, NOW)
+    assert found["failed"] == []
+    assert [it["age_s"] for it in found["ended"]] == [1500.0, 1140.0, 780.0, 420.0]
+    assert {(it["task"], it["why"]) for it in found["ended"]} == {
+        ("1", "task: non-zero exit (137)")
+    }
+
+
 @given(st.integers(0, 4_000_000_000), st.text("0123456789", max_size=9))
 def test_a_time_is_read_to_the_second_however_fine_it_is(moment: int, fraction: str) -> None:
     text = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -38,6 +38,7 @@ READING: frozenset[tuple[str, ...]] = frozenset(
         ("test",),
         *(("ceph", *words) for words in (("status",), ("osd", "tree"), ("osd", "dump"))),
         ("ceph", "osd", "perf"),
+        ("ceph", "fsid"),
         *(("ceph", *words) for words in (("quorum_status",), ("fs", "status"), ("mds", "stat"))),
     }
 )

@@ -19,7 +19,8 @@ class FailMds(StopDaemon):
     """Kill an active metadata server, wherever it runs; of several, one that is drawn.
 
     ``serves`` is the file system and the rank that it serves. In Rook its Deployment is scaled
-    to 0, which is gentler.
+    to 0, and a daemon of cephadm is stopped, for its unit holds the container's client alone: both
+    are gentler.
     """
 
     name: ClassVar[str] = "fail-mds"
@@ -37,9 +38,10 @@ class FailMds(StopDaemon):
             return self.model_copy(update={"daemon": ""})
         serves, info = draw.choice(active)
         machine = self._machine_of(reach, info) or self.machine
-        return self.model_copy(
+        found = self.model_copy(
             update={"daemon": str(info["name"]), "serves": serves, "machine": machine}
         )
+        return found._as_deployed(reach)
 
     def refuse(self, reach: Reach) -> str | None:
         if not self.daemon:
@@ -62,6 +64,8 @@ class FailMds(StopDaemon):
         return self.serves in serving and self.daemon in there
 
     def _stopped(self) -> tuple[str, Argv]:
+        if self.cephadm:
+            return super()._stopped()
         return self.machine, ("sh", "-c", _KILL, "kill", self._unit)
 
     @staticmethod

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable
 from random import Random
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from pydantic import Field
 
-from harness.faults import observers
+from harness.faults import answers, observers
 from harness.faults.fault import Fault
 from harness.faults.kinds.disk_limits import DiskLimits
 from harness.faults.model import Act, Argv, BlastRadius
 from harness.transport import Reach
 
-_ROOK_OSD = "/api/v1/namespaces/{}/pods?labelSelector=app%3Drook-ceph-osd"
+# An OSD's process, by how packages and Rook start it (``--id 0``), and cephadm (``-n osd.0``).
+_PROCESS = "^([^ ]*/)?ceph-osd (.* )?(--id |-i |-n osd[.]){}( |$)"
 # It is slower than any other by this.
 _TIMES = 2.0
 
@@ -80,17 +82,16 @@ class SlowDisk(Fault):
         return {int(it["id"]): float(it["perf_stats"]["commit_latency_ms"]) for it in listed}
 
     def _unit_of(self, reach: Reach, osd: int) -> str:
-        """The unit of an OSD that runs on the machine itself, or of its container under Rook."""
-        rook = reach.profile.rook
-        if reach.profile.stack.rook != "cluster" or rook is None:
-            return f"ceph-osd@{osd}.service"
-        for pod in reach.kube.get(_ROOK_OSD.format(rook.namespace))["items"]:
-            if pod["metadata"]["labels"].get("ceph-osd-id") == f"{osd}":
-                return _scope(pod["status"])
-        return ""
+        """The unit that holds an OSD's process; empty when none does, or no such process runs.
 
-
-def _scope(status: Mapping[str, Any]) -> str:
-    """The unit in which containerd runs a pod's first container, where systemd keeps its groups."""
-    name = str(status["containerStatuses"][0]["containerID"]).rpartition("/")[2]
-    return f"cri-containerd-{name}.scope"
+        A package's own unit, or that of its container: Rook's, or one of cephadm's by Docker or
+        Podman. A pod's containers have a unit each.
+        """
+        pattern = _PROCESS.format(osd)
+        found = answers.unless(reach, self.machine, "pgrep", "--full", pattern, no=(1,))
+        if not found:
+            return ""
+        path = f"/proc/{found.split()[0]}/cgroup"
+        parts = re.split("[/\n]", answers.read(reach, self.machine, "cat", path))
+        units = [part for part in parts if part.endswith((".service", ".scope"))]
+        return units[-1] if units else ""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
 from typing import ClassVar, Literal, Self
 
 from harness.faults import observers
-from harness.faults.ceph_daemon import StopDaemon, monitors_at
+from harness.faults.ceph_daemon import StopDaemon, in_rook, monitors_at, rook_daemons
 from harness.faults.model import BlastRadius
 from harness.probes import ceph_script
 from harness.transport import Reach
@@ -20,10 +21,14 @@ class StopMonitor(StopDaemon):
     kind: ClassVar[Literal["osd", "mon", "mds"]] = "mon"
 
     def resolved(self, reach: Reach, draw: Random) -> Self:
-        quorum = ceph_script.quorum(observers.ceph(reach, self.machine, "quorum_status"))
-        at = monitors_at(reach, quorum)
+        at = dict(rook_daemons(reach, "mon")) if in_rook(reach) else self._placed(reach)
         names = [name for name, machine in at.items() if machine == self.machine]
-        return self.model_copy(update={"daemon": names[0] if names else ""})
+        found = self.model_copy(update={"daemon": names[0] if names else ""})
+        return found._as_deployed(reach)
+
+    def _placed(self, reach: Reach) -> Mapping[str, str]:
+        quorum = ceph_script.quorum(observers.ceph(reach, self.machine, "quorum_status"))
+        return monitors_at(reach, quorum)
 
     def active(self, reach: Reach) -> bool:
         return not self._decides(reach)

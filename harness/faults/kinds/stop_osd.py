@@ -22,7 +22,8 @@ class StopOsd(StopDaemon):
     kind: ClassVar[Literal["osd", "mon", "mds"]] = "osd"
 
     def resolved(self, reach: Reach, draw: Random) -> Self:
-        return self.model_copy(update={"daemon": osd_of(reach, self.machine, draw)})
+        found = self.model_copy(update={"daemon": osd_of(reach, self.machine, draw)})
+        return found._as_deployed(reach)
 
     def active(self, reach: Reach) -> bool:
         return bool(osd_in_tree(reach, self.machine, self.daemon)["status"] == "down")

@@ -21,6 +21,28 @@ LISTEN = (
 )
 
 
+# A port that no socket shows: the kernel's own firewall sends its datagrams on to the pod.
+NODE_PORT = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "dns"},
+    "spec": {
+        "type": "NodePort",
+        "selector": {"app": "dns"},
+        "ports": [{"protocol": "UDP", "port": 53, "nodePort": 30053}],
+    },
+}
+
+
+@contextmanager
+def udp_node_port(world: World) -> Iterator[None]:
+    """A Service with a UDP port on every machine, and a pod behind it."""
+    with objects.namespace(world, "test-udp") as space:
+        space.apply(objects.pod("dns", world.one.name, labels={"app": "dns"}), NODE_PORT)
+        space.ready("dns")
+        yield
+
+
 @pytest.mark.defect("only declared ports answer")
 def test_ports_that_are_not_declared_and_a_machine_without_its_firewall_are_found(
     world: World,
@@ -30,7 +52,7 @@ def test_ports_that_are_not_declared_and_a_machine_without_its_firewall_are_foun
         for protocol, port in (("tcp", 4444), ("tcp", 4446), ("udp", 5353)):
             world.do(world.two, *let_in.format(protocol, port).split())
         world.do(world.three, "nft", "delete", "table", "inet", "firewall")
-        with beside(world, world.two, "sh", "-c", LISTEN):
+        with beside(world, world.two, "sh", "-c", LISTEN), udp_node_port(world):
             ruling = world.gate("W1-EXPOSED")
     finally:
         for node in (world.two, world.three):
@@ -44,6 +66,8 @@ def test_ports_that_are_not_declared_and_a_machine_without_its_firewall_are_foun
     ):
         says(ruling, "W1-EXPOSED", f"{two.name}: {also.format(address, ports)}")
     says(ruling, "W1-EXPOSED", three.name, "TCP 2379 (etcd)", "UDP 4789 (VXLAN)")
+    at_three = f"{three.name}: {also.format(f'{three.address} (IPv4)', '')}"
+    says(ruling, "W1-EXPOSED", f"{at_three}UDP 30053 (Service test-udp/dns)")
 
 
 @pytest.mark.defect("a host reaches its service")
