@@ -17,17 +17,18 @@ Lines: TypeAlias = Iterator[str]
 def models(root: type[BaseModel], told: list[type[BaseModel]]) -> Lines:
     """A model's fields, then those of every model that its fields hold and that is not told yet."""
     known = len(told)
-    for model in _held(root, told)[known:]:
+    for model in held(root, told)[known:]:
         yield f"### {model.__name__}\n\n{prose(model.__doc__)}\n"
         yield from fields(model, model.model_fields)
 
 
-def _held(model: type[BaseModel], found: list[type[BaseModel]]) -> Sequence[type[BaseModel]]:
+def held(model: type[BaseModel], found: list[type[BaseModel]]) -> Sequence[type[BaseModel]]:
+    """What is found already, then the model and every model that its fields hold, each once."""
     if model not in found:
         found.append(model)
         for field in model.model_fields.values():
             for kind in _kinds(field.annotation):
-                _held(kind, found)
+                held(kind, found)
     return found
 
 
@@ -42,15 +43,25 @@ def fields(model: type[BaseModel], names: Iterable[str]) -> Lines:
     """A table of fields; what a comment above a field says is what the field means."""
     schema = model.model_json_schema(by_alias=True)
     schemas = {key: _plain(it, schema) for key, it in schema["properties"].items()}
-    comments = {key: text for it in reversed(model.__mro__) for key, text in _comments(it)}
+    told = meanings(model)
     rows = []
     for name in names:
         field = model.model_fields[name]
         key = field.alias or name
         default = "*required*" if field.is_required() else _default(schemas[key])
-        rows.append((f"`{key}`", _kind(schemas[key]), default, comments.get(name, "")))
+        rows.append((f"`{key}`", _kind(schemas[key]), default, told.get(name, "")))
     if rows:
         yield from table(("Key", "Kind", "Default", "Meaning"), rows)
+
+
+def meanings(model: type[BaseModel]) -> Mapping[str, str]:
+    """What each field means: the comment above it, else what the model that it holds says."""
+    told = {"schema_version": "The version of this file's format."}
+    for name, field in model.model_fields.items():
+        kinds = list(_kinds(field.annotation))
+        if len(kinds) == 1:
+            told[name] = first(kinds[0].__doc__)
+    return told | {key: text for it in reversed(model.__mro__) for key, text in _comments(it)}
 
 
 def _plain(field: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -25,8 +25,11 @@ class Ceph(Frozen):
     let in, and hears nothing (``OSD::ms_handle_fast_authentication``, ``OSD::handle_command``).
     """
 
+    # Where `ceph` is asked.
     through: Literal["machines", "toolbox"] = "machines"
+    # Where the toolbox is.
     toolbox_namespace: str = "rook-ceph"
+    # The label of its pod.
     toolbox_label: str = "app=rook-ceph-tools"
     # Warnings that Ceph may show, by their code (POOL_NO_REDUNDANCY); an error never may.
     warnings: Mapping[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]+$")], Because] = {}

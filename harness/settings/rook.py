@@ -29,20 +29,26 @@ class Rook(Frozen):
 
     # The operator's release, as the tag of its image says it.
     version: str = Field(pattern=r"^v[0-9]+\.[0-9]+\.[0-9]+$")
+    # Where the operator runs.
     operator_namespace: ObjectName = "rook-ceph"
-    # Where the CephCluster is, and its name.
+    # Where the CephCluster is.
     namespace: ObjectName
+    # Its name.
     cluster: ObjectName
+    # Ceph's monitors in any order, by their addresses and ports.
     monitors: tuple[Endpoint, ...] = Field(min_length=1)
     # The CSI drivers that every machine must run.
     drivers: tuple[Literal["cephfs", "rbd"], ...] = Field(default=("cephfs", "rbd"), min_length=1)
     # What comes before their names where it is not the operator's namespace: Rook's setting
     # CSI_DRIVER_NAME_PREFIX. Not declared, it is read from the drivers that are registered.
     driver_prefix: ObjectName | None = None
+    # The StorageClass of CephFS.
     storage_class: ObjectName = "cephfs"
+    # What becomes of its volumes without a claim.
     reclaim_policy: Literal["Delete", "Retain"] = "Delete"
-    # Ceph's names of the file system, and of the pool that takes its data.
+    # Ceph's name of the file system.
     filesystem: str
+    # The pool that takes the data of claims.
     pool: str
     # The class's clusterID where claims lie in a subvolume group of their own: what
     # `kubectl get cephfilesystemsubvolumegroups` says of it. Otherwise it is the namespace.

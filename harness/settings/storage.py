@@ -18,6 +18,7 @@ class Legacy(Frozen):
     ``type`` and ``source`` are the file system's, as ``findmnt`` names them on every machine.
     """
 
+    # Where it is mounted on every machine.
     path: Annotated[str, Field(pattern="^/.+")]
     type: str
     source: str
@@ -60,15 +61,20 @@ class Backups(Frozen):
     may list what is in the claim.
     """
 
+    # The claim's name.
     claim: Name
+    # The namespace that it is in.
     namespace: Name
     # Where it is not the gate's own: how large the claim must be, in GiB.
     at_least_gib: float | None = Field(default=None, gt=0)
+    # How many machines may mount it at a time.
     access_mode: Literal["ReadWriteMany", "ReadWriteOnce"] = "ReadWriteMany"
     # The folders at the top; in ``active`` are the backups, each customer's in a folder of its own
     # or, flat, as files beside each other.
     folders: tuple[str, ...] = Field(default=("active", "staging", "temp"), min_length=1)
+    # Which of the folders has the backups.
     active: str = "active"
+    # Whether each customer has a folder of its own in it.
     layout: Literal["flat", "folders"] = "flat"
     words: tuple[str, ...] = Field(default=("*backup*",), min_length=1)
     tools: tuple[str, ...] = (
@@ -98,11 +104,14 @@ class Backups(Frozen):
 class Storage(Frozen):
     """The StorageClass that customers' claims are of, and what it must be."""
 
+    # Its name.
     class_name: str = Field(alias="class")
+    # The CSI driver that makes its volumes.
     provisioner: str
     # Where its data goes, as its parameters must say: clusterID, fsName and pool, where CSI has
     # them. One of these that the class has and this does not is an error too.
     parameters: Mapping[str, str] = {}
+    # What becomes of a volume whose claim is deleted.
     reclaim_policy: Literal["Delete", "Retain"] = "Delete"
     # Whether access lists (POSIX ACLs) must survive: how CephFS is mounted decides.
     access_lists: bool = True

@@ -19,11 +19,15 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 from typer.main import get_command
 
+from docs.tables import held, meanings
 from harness.cli import app
-from harness.settings import ROOT, load_gates
-from harness.settings.drills import drill_names
+from harness.settings import ROOT, GateFile, Profile, Waiver, load_gates
+from harness.settings.drills import Drill, Steady, drill_names
+from harness.settings.load import Load
+from harness.settings.soaks import Soak
 from harness.tests.browser import opened
 from harness.waiting import until
 
@@ -155,6 +159,16 @@ def test_every_link_leads_to_a_file(name: str) -> None:
     links = re.findall(r"\]\(([^)]+)\)", (ROOT / name).read_text(encoding="utf-8"))
     assert links
     assert [it for it in links if "://" not in it and not (ROOT / it).exists()] == []
+
+
+@pytest.mark.parametrize("root", [Profile, GateFile, Waiver, Drill, Steady, Load, Soak])
+def test_every_key_of_a_file_has_a_meaning_for_the_reference(root: type[BaseModel]) -> None:
+    for model in held(root, []):
+        told = meanings(model)
+        prose = " ".join(it.__doc__ or "" for it in model.__mro__)
+        for name, field in model.model_fields.items():
+            known = told.get(name) or f"``{field.alias or name}``" in prose
+            assert known, f"say above {model.__name__}.{name} what it means"
 
 
 @pytest.fixture(scope="module")
