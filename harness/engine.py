@@ -14,14 +14,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from harness.drill.service import DRILLS, LEDGER, SOAK, Drilling, DrillOutcome
+from harness.drill.service import DrillService
 from harness.errors import HarnessError, NotProven, Refused, Unhealed
-from harness.gate import Completed, Ruling, Trail
+from harness.facts.drills import DRILLS
+from harness.facts.ledger import LEDGER
+from harness.facts.schema import Fact
+from harness.facts.soak import SOAK
+from harness.gate import Evaluation, RunState
 from harness.model import JSON, Observation, Outcome
 from harness.notices import collecting
 from harness.probes import Probe, owned
 from harness.pytest_gate.catalogue import Scenario
+from harness.record import records
 from harness.record.journal import Journal, Record
+from harness.record.records import Data, DrillOutcome, F, Finished, Kind
 from harness.transport import Reach
 
 NOWHERE = "*"  # the target of an observation that says why no target could be looked at
@@ -30,20 +36,20 @@ NOWHERE = "*"  # the target of an observation that says why no target could be l
 class Run:
     """One run: a journal, what it says so far, and the scenario that is under way.
 
-    Every record goes to the disk first and into the trail second, so that what is judged now is
+    Every record goes to the disk first and into the run state second, so that what is judged now is
     what a report will judge later.
     """
 
     def __init__(
         self,
         journal: Journal,
-        trail: Trail,
+        run_state: RunState,
         *,
         reach: Reach,
         probes: Mapping[str, Probe],
-        drilling: Drilling | None = None,
+        drilling: DrillService | None = None,
     ) -> None:
-        self.trail = trail
+        self.run_state = run_state
         self.reach = reach
         self._journal = journal
         self._probes = probes
@@ -53,12 +59,12 @@ class Run:
     @property
     def name(self) -> str:
         """The run's name."""
-        return self.trail.manifest.run
+        return self.run_state.manifest.run
 
-    def write(self, kind: str, subject: str, data: Any) -> Record:
-        """Journal a record and take it into the trail."""
+    def write(self, kind: Kind, subject: str, data: Data) -> Record:
+        """Journal a record and take it into the run state."""
         record = self._journal.append(kind, subject, data)
-        self.trail.feed(record)
+        self.run_state.feed(record)
         return record
 
     def identify(self, declared: str | None) -> None:
@@ -67,39 +73,38 @@ class Run:
         The UID of the namespace kube-system is a cluster's own name. A cluster that does not
         answer stays nameless: what cannot be looked at there will say so itself.
         """
-        cluster = self.trail.manifest.cluster.name
+        cluster = self.run_state.manifest.cluster.name
         try:
             found = self.reach.kube.get("/api/v1/namespaces/kube-system")["metadata"]["uid"]
         except (HarnessError, KeyError, TypeError) as error:
-            self.write("cluster", cluster, {"uid": None, "error": str(error)})
+            self.write(Kind.CLUSTER, cluster, records.Cluster(uid=None, error=str(error)))
             return
-        self.write("cluster", cluster, {"uid": found, "error": None})
+        self.write(Kind.CLUSTER, cluster, records.Cluster(uid=found, error=None))
         if declared is not None and found != declared:
             reason = f"this cluster is {found}, and the profile declares {declared}"
-            self.write("refused", "cluster", {"reason": reason})
+            self.write(Kind.REFUSED, "cluster", records.Reason(reason=reason))
             raise Refused(reason, remedy="pick the right profile, or correct its uid")
         owned.sweep_beside(self.reach.kube, keep=self.name)
 
     def begin(self, scenario: Scenario) -> None:
         """A scenario starts; what follows belongs to it."""
         self._scenario = scenario
-        self.write("scenario", scenario.id, {})
+        self.write(Kind.SCENARIO, scenario.id, records.Nothing())
 
     def end(self, state: str, reason: str, took_s: float) -> None:
         """The scenario is over: ``state`` is passed, failed, skipped or xfailed."""
         scenario = self._current()
-        self.write(
-            "scenario-end",
-            scenario.id,
-            {"state": state, "reason": reason, "took_s": round(took_s, 3)},
-        )
+        end = records.ScenarioEnd(state=state, reason=reason, took_s=round(took_s, 3))
+        self.write(Kind.SCENARIO_END, scenario.id, end)
         self._scenario = None
 
     def step(self, keyword: str, text: str, took_s: float, error: str | None = None) -> None:
         """A step of the scenario is over; without an error it passed."""
         state = "passed" if error is None else "failed"
-        data = {"keyword": keyword, "text": text, "state": state, "took_s": round(took_s, 3)}
-        self.write("step", self._current().id, data | {"error": error})
+        step = records.Step(
+            keyword=keyword, text=text, state=state, took_s=round(took_s, 3), error=error
+        )
+        self.write(Kind.STEP, self._current().id, step)
 
     def observe(self, probe: str, *, again: bool = False) -> Mapping[str, Observation]:
         """What a probe sees on all its targets, looked at side by side, by target.
@@ -109,10 +114,10 @@ class Run:
         """
         if probe not in self._probes:
             raise NotProven(f"there is no probe named “{probe}”")
-        self.write("ask", probe, {"scenario": self._current().id})
-        if again or not self.trail.has_looked(probe):
+        self.write(Kind.ASK, probe, records.Ask(scenario=self._current().id))
+        if again or not self.run_state.has_looked(probe):
             self._look(self._probes[probe])
-        return self.trail.observations(probe)
+        return self.run_state.observations(probe)
 
     def drill(self, name: str) -> None:
         """Carry a drill out, and observe what came of it; one that an earlier session of this run
@@ -126,8 +131,8 @@ class Run:
         NotProven when disruption is not allowed, or when it has broken something in this run
         already and was not completed: a run breaks nothing twice.
         """
-        self._ask_for(DRILLS, LEDGER)
-        before = self.trail.completed.get((DRILLS, name))
+        self._ask_for(DRILLS.name, LEDGER.name)
+        before = self.run_state.drills.get(name)
         if before is None:
             drilling = self._allowed(name)
             self._refuse_twice(name)
@@ -145,15 +150,13 @@ class Run:
 
         Errors as of ``drill``.
         """
-        self._ask_for(SOAK, LEDGER)
-        parts = {
-            name: done for (probe, name), done in self.trail.completed.items() if probe == SOAK
-        }
+        self._ask_for(SOAK.name, LEDGER.name)
+        parts = dict(self.run_state.soaks)
         drilling = self._allowed("soak")
-        for name, events in self.trail.broken_off.items():
+        for name, events in self.run_state.broken_off.items():
             if name in parts:
                 continue
-            recover = partial(drilling.recover, name, events, self.trail.left, self)
+            recover = partial(drilling.recover, name, events, self.run_state.left, self)
             done = self._carried_out(SOAK, name, recover)
             if done is None:
                 return
@@ -171,9 +174,9 @@ class Run:
 
     def _ask_for(self, *probes: str) -> None:
         for probe in probes:
-            self.write("ask", probe, {"scenario": self._current().id})
+            self.write(Kind.ASK, probe, records.Ask(scenario=self._current().id))
 
-    def _allowed(self, name: str) -> Drilling:
+    def _allowed(self, name: str) -> DrillService:
         if self._drilling is None or not self._drilling.options.allowed:
             raise NotProven(
                 f"{name} injects faults: it needs --allow-disruption",
@@ -182,7 +185,7 @@ class Run:
         return self._drilling
 
     def _refuse_twice(self, drill: str) -> None:
-        for fault in self.trail.faults.values():
+        for fault in self.run_state.faults.values():
             if fault.drill == drill:
                 raise NotProven(
                     f"{drill} broke off before: {fault.fault} of {fault.target} was injected at "
@@ -191,50 +194,51 @@ class Run:
                 )
 
     def _carried_out(
-        self, probe: str, name: str, work: Callable[[], DrillOutcome]
-    ) -> Completed | None:
+        self, fact: Fact[F], name: str, work: Callable[[], DrillOutcome[F]]
+    ) -> Finished[F] | None:
         """What came of the work; None when it broke off, which is observed."""
-        self.write("look", probe, {"targets": [name]})
+        self.write(Kind.LOOK, fact.name, records.Look(targets=[name]))
         at, began = time.time(), time.monotonic()
         try:
             with collecting() as notices:
                 outcome = work()
         except Refused as no:
-            self.write("refused", name, {"reason": str(no)})
+            self.write(Kind.REFUSED, name, records.Reason(reason=str(no)))
             raise
         except Exception as error:  # a defect of the harness too
             took_s = time.monotonic() - began
-            self.write("observation", probe, _observed(name, at, took_s, error=_in_words(error)))
+            broke_off = _observed(name, at, took_s, error=_in_words(error))
+            self.write(Kind.OBSERVATION, fact.name, broke_off)
             if isinstance(error, Unhealed):
                 raise
             return None
         finally:
-            self._notice(probe, notices)
-        return Completed(outcome, at, time.monotonic() - began)
+            self._notice(fact.name, notices)
+        return Finished(outcome=outcome, at=at, took_s=time.monotonic() - began)
 
-    def _raise_if_ended_early(self, outcome: DrillOutcome) -> None:
+    def _raise_if_ended_early(self, outcome: DrillOutcome[F]) -> None:
         """Nothing of the scenario runs after this: its checks judge what is known."""
         if not (outcome.by_hand or outcome.unhealed):
             return
         for step in self._current().steps:
-            if self.trail.is_check(step.text):
-                with suppress(AssertionError, NotProven):  # the ruling is in the journal
+            if self.run_state.is_check(step.text):
+                with suppress(AssertionError, NotProven):  # the verdict is in the journal
                     self.require(step.text)
         if outcome.unhealed:
             raise Unhealed(outcome.unhealed)
         raise KeyboardInterrupt
 
-    def _tell(self, probe: str, done: Mapping[str, Completed]) -> None:
+    def _tell(self, fact: Fact[F], done: Mapping[str, Finished[F]]) -> None:
         """Observe what came of it, and the tallies of its ledger."""
-        self.write("look", probe, {"targets": list(done)})
+        self.write(Kind.LOOK, fact.name, records.Look(targets=list(done)))
         for name, it in done.items():
             data = _observed(name, it.at, it.took_s, it.outcome.value)
-            self.write("observation", probe, data)
+            self.write(Kind.OBSERVATION, fact.name, data)
         tallies = [(who, it) for it in done.values() for who in it.outcome.tallies]
-        self.write("look", LEDGER, {"targets": [who for who, _ in tallies]})
+        self.write(Kind.LOOK, LEDGER.name, records.Look(targets=[who for who, _ in tallies]))
         for who, it in tallies:
             data = _observed(who, it.at, it.took_s, it.outcome.tallies[who])
-            self.write("observation", LEDGER, data)
+            self.write(Kind.OBSERVATION, LEDGER.name, data)
 
     def require(self, check: str) -> None:
         """Judge, for each requirement of the scenario, what the scenario has observed so far.
@@ -243,15 +247,17 @@ class Run:
         what was expected, what was seen, where, and what to do about it.
         """
         scenario = self._current()
-        proving = {it.id for it in self.trail.manifest.requirements} & set(scenario.requirements)
+        proving = {it.id for it in self.run_state.manifest.requirements} & set(
+            scenario.requirements
+        )
         if not proving:
             raise NotProven(f"“{check}” was asked, and no requirement of this run depends on it")
         for requirement in sorted(proving):
-            data = {"scenario": scenario.id, "requirement": requirement}
-            self.write("require", check, data)
-        rulings = self.trail.scenarios[scenario.id].rulings[-len(proving) :]
+            data = records.Require(scenario=scenario.id, requirement=requirement)
+            self.write(Kind.REQUIRE, check, data)
+        evaluations = self.run_state.scenarios[scenario.id].evaluations[-len(proving) :]
         texts = {
-            outcome: [self._explain(it) for it in rulings if it.verdict.outcome is outcome]
+            outcome: [self._explain(it) for it in evaluations if it.verdict.outcome is outcome]
             for outcome in (Outcome.FAIL, Outcome.NOT_PROVEN)
         }
         if texts[Outcome.FAIL]:
@@ -261,7 +267,7 @@ class Run:
 
     def collecting(self, why: str) -> None:
         """Say that evidence is being collected from here on, and why."""
-        self.write("collect", why, {})
+        self.write(Kind.COLLECT, why, records.Nothing())
 
     def keep(self, target: str, what: str, text: str, error: str | None) -> str | None:
         """Keep a piece of evidence, or why it could not be had; it is never judged.
@@ -269,8 +275,8 @@ class Run:
         Returns the name of its file in the run, if there is one.
         """
         file = self._journal.keep(text) if text else None
-        data = {"what": what, "file": file, "bytes": len(text.encode()), "error": error}
-        self.write("collected", target, data)
+        data = records.Collected(what=what, file=file, bytes=len(text.encode()), error=error)
+        self.write(Kind.COLLECTED, target, data)
         return file
 
     def _current(self) -> Scenario:
@@ -278,10 +284,10 @@ class Run:
             raise NotProven("there is no scenario under way")
         return self._scenario
 
-    def _explain(self, ruling: Ruling) -> str:
-        requirement = self.trail.manifest.requirement(ruling.requirement)
-        verdict = ruling.verdict
-        lines = [f"{requirement.id} “{ruling.check}”: {verdict.reason}"]
+    def _explain(self, evaluation: Evaluation) -> str:
+        requirement = self.run_state.manifest.requirement(evaluation.requirement)
+        verdict = evaluation.verdict
+        lines = [f"{requirement.id} “{evaluation.check}”: {verdict.reason}"]
         expected = [f"{key} {t.sign} {t.number:g}" for key, t in requirement.targets.items()]
         seen = [f"{key} {number:g}" for key, number in verdict.measured.items()]
         for word, values in (("expected", expected), ("seen", seen), ("where", verdict.where)):
@@ -295,31 +301,29 @@ class Run:
         if not listing.error and not listing.value:
             listing = Answer(NOWHERE, None, "there is nothing to look at", listing.at, 0.0)
         if listing.error:
-            self.write("look", probe.name, {"targets": [NOWHERE]})
+            self.write(Kind.LOOK, probe.name, records.Look(targets=[NOWHERE]))
             self._record(probe, listing)
             return
         targets: Sequence[str] = listing.value
-        self.write("look", probe.name, {"targets": list(targets)})
+        self.write(Kind.LOOK, probe.name, records.Look(targets=list(targets)))
         looks = {target: _looking(probe, self.reach, target) for target in targets}
         for answer in side_by_side(looks, within_s=probe.within_s):
             self._record(probe, answer)
 
     def _record(self, probe: Probe, answer: Answer) -> None:
-        data = {"target": answer.key, "at": round(answer.at, 6), "took_s": round(answer.took_s, 3)}
+        value = None if answer.error else answer.value
         try:
-            self.write("observation", probe.name, data | _said(answer.value, answer.error))
+            data = _observed(answer.key, answer.at, answer.took_s, value, answer.error or None)
+            self.write(Kind.OBSERVATION, probe.name, data)
         except (TypeError, ValueError) as error:
             text = f"the probe's answer is not JSON: {error}"
-            self.write("observation", probe.name, data | _said(None, text))
+            data = _observed(answer.key, answer.at, answer.took_s, error=text)
+            self.write(Kind.OBSERVATION, probe.name, data)
         self._notice(probe.name, answer.notices)
 
     def _notice(self, probe: str, texts: Sequence[str]) -> None:
         for text in texts:
-            self.write("notice", probe, {"text": text})
-
-
-def _said(value: Any, error: str | None) -> dict[str, Any]:
-    return {"value": None, "error": error} if error else {"value": value, "error": None}
+            self.write(Kind.NOTICE, probe, records.Text(text=text))
 
 
 def _looking(probe: Probe, reach: Reach, target: str) -> Callable[[], JSON]:
@@ -327,11 +331,12 @@ def _looking(probe: Probe, reach: Reach, target: str) -> Callable[[], JSON]:
 
 
 def _observed(
-    target: str, at: float, took_s: float, value: JSON = None, error: str | None = None
-) -> dict[str, Any]:
+    target: str, at: float, took_s: float, value: object = None, error: str | None = None
+) -> records.Observed:
     """An observation as its record holds it."""
-    times = {"at": round(at, 6), "took_s": round(took_s, 3)}
-    return {"target": target, **times, "value": value, "error": error}
+    return records.Observed(
+        target=target, at=round(at, 6), took_s=round(took_s, 3), value=value, error=error
+    )
 
 
 @dataclass(frozen=True, slots=True)

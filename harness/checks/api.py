@@ -3,44 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from harness.checks.findings import Facts, Finding, conclude, facts, joined, looks, unknown, wanted
+from harness.checks.findings import (
+    Finding,
+    Seen,
+    conclude,
+    items,
+    joined,
+    look,
+    looks,
+    understood,
+    unknown,
+    wanted,
+)
+from harness.facts import api
+from harness.facts.api import Namespace, Readiness
+from harness.facts.certificates import Certificate
+from harness.facts.host import CERTIFICATES, HOST, KUBECONFIG, CertificateFiles, Owner
+from harness.facts.schema import Entry
 from harness.model import Case, Verdict
 
-_API, _HOST, _OBJECTS = "api-endpoints", "host-facts", "api-objects"
 _MINUTE_S = 60.0
 _DAY_S = 86_400
 
 
 def ready(case: Case) -> Verdict:
-    seen = facts(case, _API, "readyz", case.cluster.servers)
+    seen = items(case, api.READINESS, case.cluster.servers)
     findings = [
         Finding(name, f"expected /readyz to answer 200, seen {_readiness(value)}")
         for name, value in seen.values.items()
-        if value["status"] != 200 or value["failed"]
+        if value.status != 200 or value.failed
     ]
     return conclude(findings, seen, proven="every API server says that it is ready")
 
 
-def _readiness(value: dict[str, Any]) -> str:
-    failed = f" with failed checks: {', '.join(value['failed'])}" if value["failed"] else ""
+def _readiness(value: Readiness) -> str:
+    failed = f" with failed checks: {', '.join(value.failed)}" if value.failed else ""
     return f"{_status(value)}{failed}"
 
 
-def _status(value: dict[str, Any]) -> str:
-    """The status of an answer; 0 stands for none, because the port is closed."""
-    return str(value["status"] or "its port closed")
+def _status(value: Readiness | Namespace) -> str:
+    return "its port closed" if value.status == api.CLOSED else str(value.status)
 
 
 def answers_everywhere(case: Case) -> Verdict:
-    seen = facts(case, _API, "namespace", case.cluster.servers)
+    seen = items(case, api.NAMESPACE, case.cluster.servers)
     findings = [
         Finding(name, f"expected the namespace kube-system, seen {_status(value)}")
         for name, value in seen.values.items()
-        if value["status"] != 200 or not value["uid"]
+        if value.status != 200 or not value.uid
     ]
-    uids = {name: value["uid"] for name, value in seen.values.items() if value["uid"]}
+    uids = {name: value.uid for name, value in seen.values.items() if value.uid}
     if len(set(uids.values())) > 1:
         told = ", ".join(f"{name} serves {uid}" for name, uid in uids.items())
         findings.append(Finding("the API", f"expected one cluster, seen several: {told}"))
@@ -51,12 +64,12 @@ def certificates_last(case: Case) -> Verdict:
     """Of the files on each server, and of what each API server really shows."""
     target = wanted(case, "certificate_days")
     limit = target["certificate_days"]
-    files = facts(case, _HOST, "certificates", case.cluster.servers)
-    shown = facts(case, _API, "certificate", case.cluster.servers)
+    files = items(case, CERTIFICATES, case.cluster.servers)
+    shown = items(case, api.CERTIFICATE, case.cluster.servers)
     findings = [
         unknown(name, f"no certificate matches {pattern}")
         for name, value in files.values.items()
-        for pattern in value["unmatched"]
+        for pattern in value.unmatched
     ]
     left = list(_days_left(case, files, shown))
     findings += [
@@ -73,66 +86,69 @@ def certificates_last(case: Case) -> Verdict:
     )
 
 
-def _days_left(case: Case, files: Facts, shown: Facts) -> Iterator[tuple[str, str, float]]:
+def _days_left(
+    case: Case, files: Seen[CertificateFiles], shown: Seen[Certificate]
+) -> Iterator[tuple[str, str, float]]:
     """Machine, certificate, and the days that it was still valid when it was looked at."""
     for name, value in files.values.items():
-        for found in value["files"]:
-            days = (found["not_after"] - case.of(_HOST)[name].at) / _DAY_S
-            yield name, found["path"], days
+        for file in value.files:
+            yield name, file.path, (file.not_after - case.of(HOST.name)[name].at) / _DAY_S
     for name, found in shown.values.items():
-        text = f"the certificate that the API server shows ({found['subject']})"
-        yield name, text, (found["not_after"] - case.of(_API)[name].at) / _DAY_S
+        text = f"the certificate that the API server shows ({found.subject})"
+        yield name, text, (found.not_after - case.of(api.ENDPOINTS.name)[name].at) / _DAY_S
 
 
 def anonymous_refused(case: Case) -> Verdict:
-    """401 means that nobody unknown comes in; 403 that they do, and are merely not permitted."""
-    api = facts(case, _API, "anonymous api", case.cluster.servers)
-    kubelets = facts(case, _API, "anonymous kubelet", case.cluster.machines)
+    """401 means that the server refuses a stranger; 403, that it lets one in without any rights."""
+    servers = items(case, api.ANONYMOUS_API, case.cluster.servers)
+    kubelets = items(case, api.ANONYMOUS_KUBELET, case.cluster.machines)
     findings = [
         Finding(name, f"expected the {what} to answer 401 to a stranger, seen {status}")
-        for what, part in (("API server", api), ("kubelet", kubelets))
+        for what, part in (("API server", servers), ("kubelet", kubelets))
         for name, status in part.values.items()
         if status != 401
     ]
     return conclude(
         findings,
-        joined(api, kubelets),
+        joined(servers, kubelets),
         proven="no API server and no kubelet lets a stranger in",
     )
 
 
 def kubeconfigs_private(case: Case) -> Verdict:
-    servers = [machine.name for machine in case.cluster.servers]
-    whole = looks(case, _HOST, servers)
-    findings = []
-    values = {}
-    for name, items in whole.values.items():
-        for item, found in items.items():
-            if not item.startswith("kubeconfig "):
-                continue
-            if "error" in found:
-                findings.append(unknown(name, f"{item}: {found['error']}"))
-                continue
-            values[f"{name} {item}"] = found["value"]
-            mode, owner = found["value"]["mode"], found["value"]["owner"]
-            if int(mode, 8) & 0o007 or owner != "root":
-                text = f"expected {item} closed to others and root's, seen {mode} of {owner}"
-                findings.append(Finding(name, text))
+    servers = case.cluster.servers
+    whole = looks(case, HOST, [machine.name for machine in servers])
+    names = {name for entries in whole.values.values() for name in entries}
+    parts = {
+        name: items(case, Entry(HOST, name, Owner), servers)
+        for name in sorted(names)
+        if name.startswith(KUBECONFIG)
+    }
+    findings = [
+        Finding(
+            machine,
+            f"expected {name} closed to others and root's, seen {file.mode} of {file.owner}",
+        )
+        for name, part in parts.items()
+        for machine, file in part.values.items()
+        if int(file.mode, 8) & 0o007 or file.owner != "root"
+    ]
     return conclude(
-        findings, Facts(values, whole.unseen), proven="every kubeconfig is readable by root alone"
+        findings,
+        joined(Seen({}, whole.unseen), *parts.values()),
+        proven="every kubeconfig is readable by root alone",
     )
 
 
 def services_available(case: Case) -> Verdict:
     """An unavailable one breaks ``kubectl`` for its group, and the deletion of every namespace."""
-    seen = looks(case, _OBJECTS, [case.cluster.name])
-    services = seen.values[case.cluster.name]["services"] if seen.values else {}
-    findings = [
-        unknown(name, it["error"])
-        if "error" in it
-        else Finding(name, f"expected Available, seen Available={it['available']}: {it['message']}")
-        for name, it in services.items()
-        if it.get("available") != "True"
+    seen = look(case, api.OBJECTS)
+    services = seen.only.services if seen.only else {}
+    known, findings = understood(services)
+    findings += [
+        Finding(name, f"expected Available, seen Available={it.available}: {it.message}")
+        for name, it in known.items()
+        if it.available != "True"
     ]
     if seen.values and not services:
         findings.append(unknown("the API", "it lists no APIService at all"))
@@ -142,19 +158,15 @@ def services_available(case: Case) -> Verdict:
 def namespaces_go(case: Case) -> Verdict:
     target = wanted(case, "terminating_minutes")
     limit = target["terminating_minutes"]
-    seen = looks(case, _OBJECTS, [case.cluster.name])
-    going = seen.values[case.cluster.name]["terminating"] if seen.values else {}
-    at = case.of(_OBJECTS)[case.cluster.name].at if seen.values else 0.0
+    seen = look(case, api.OBJECTS)
+    known, findings = understood(seen.only.terminating if seen.only else {})
+    at = case.of(api.OBJECTS.name)[case.cluster.name].at if seen.values else 0.0
+    ages = {name: (at - it.since) / _MINUTE_S for name, it in known.items()}
     # The harness's own come first: `./cutover heal` removes them.
-    ordered = sorted(going.items(), key=lambda it: (not it[1].get("ours"), it[0]))
-    findings = []
-    ages = {name: (at - it["since"]) / _MINUTE_S for name, it in ordered if "error" not in it}
-    for name, it in ordered:
-        if "error" in it:
-            findings.append(unknown(name, it["error"]))
-        elif ages[name] > limit:
-            whose = " (the harness's own)" if it["ours"] else ""
-            because = f": {'; '.join(it['messages'])}" if it["messages"] else ""
+    for name, it in sorted(known.items(), key=lambda it: (not it[1].ours, it[0])):
+        if ages[name] > limit:
+            whose = " (the harness's own)" if it.ours else ""
+            because = f": {'; '.join(it.messages)}" if it.messages else ""
             text = f"expected the namespace{whose} gone within {limit:g} min of its deletion"
             findings.append(Finding(name, f"{text}, seen it after {ages[name]:.0f} min{because}"))
     return conclude(

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.checks.findings import Facts, Finding, conclude, looks, names, unknown, wanted
+from harness.checks.findings import (
+    Facts,
+    Finding,
+    Seen,
+    conclude,
+    looks,
+    names,
+    unknown,
+    untyped,
+    wanted,
+)
 from harness.model import BackupClaim, Case, Verdict
 
 _PROBE = "backup-claims"
@@ -23,14 +33,14 @@ def _declared(case: Case) -> BackupClaim:
 def _seen(case: Case) -> tuple[Facts, Mapping[str, Any] | None, Mapping[str, Any] | None]:
     """The facts, what was seen, and the declared claim of it."""
     declared = _declared(case)
-    seen = looks(case, _PROBE, [case.cluster.name])
+    seen = looks(case, untyped(_PROBE), [case.cluster.name])
     value = seen.values.get(case.cluster.name)
     if value is None:
         return seen, None, None
     odd = tuple(unknown(name, why) for name, why in value.get("odd", {}).items())
     wanted_name = (declared.namespace, declared.claim)
     ours = [it for it in value["claims"] if (it["namespace"], it["name"]) == wanted_name]
-    return Facts(seen.values, (*seen.unseen, *odd)), value, ours[0] if ours else None
+    return Seen(seen.values, (*seen.unseen, *odd)), value, ours[0] if ours else None
 
 
 def _name(claim: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.checks.ceph import CEPH, osd_tree, told
 from harness.checks.crush import failure_domain
-from harness.checks.findings import Facts, Finding, conclude, joined, unknown, wanted
+from harness.checks.findings import Facts, Finding, Seen, conclude, joined, unknown, wanted
 from harness.model import Case, Verdict
 
 _GB = 1e9
@@ -23,7 +23,7 @@ def _usable(case: Case) -> tuple[Facts, float | None]:
     pools: Mapping[str, Any] = seen.values.get(CEPH, {})
     if not pools:
         gap = (unknown(CEPH, "it has no pool, hence tells no capacity"),) if seen.values else ()
-        return Facts(seen.values, (*seen.unseen, *gap)), None
+        return Seen(seen.values, (*seen.unseen, *gap)), None
     stored = sum(pool["stored_bytes"] for pool in pools.values())
     return seen, (stored + min(pool["more_bytes"] for pool in pools.values())) / _GB
 

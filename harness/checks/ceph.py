@@ -6,7 +6,17 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from harness.checks.findings import Facts, Finding, conclude, joined, looks, unknown, wanted
+from harness.checks.findings import (
+    Facts,
+    Finding,
+    Seen,
+    conclude,
+    joined,
+    looks,
+    unknown,
+    untyped,
+    wanted,
+)
 from harness.facts.crush_hosts import by_machine
 from harness.model import Case, Verdict
 
@@ -24,7 +34,7 @@ _HOLDING |= {"notieragent", "nearfull", "backfillfull"}
 
 
 def _whole(case: Case) -> tuple[Facts, Mapping[str, Any]]:
-    seen = looks(case, _PROBE, [case.cluster.name])
+    seen = looks(case, untyped(_PROBE), [case.cluster.name])
     return seen, seen.values.get(case.cluster.name, {})
 
 
@@ -32,13 +42,13 @@ def told(case: Case, item: str) -> Facts:
     """One item of what Ceph says of itself, as the value of the place "Ceph"."""
     whole, value = _whole(case)
     if not value:
-        return Facts({}, whole.unseen)
+        return Seen({}, whole.unseen)
     if value["through"] is None:
-        return Facts({}, (unknown(CEPH, "it answered nobody"),))
+        return Seen({}, (unknown(CEPH, "it answered nobody"),))
     found = value["items"].get(item, {"error": "nobody looked at it"})
     if "error" in found:
-        return Facts({}, (unknown(CEPH, f"{item}: {found['error']}"),))
-    return Facts({CEPH: found["value"]}, ())
+        return Seen({}, (unknown(CEPH, f"{item}: {found['error']}"),))
+    return Seen({CEPH: found["value"]}, ())
 
 
 def osd_tree(case: Case) -> Facts:
@@ -49,7 +59,7 @@ def osd_tree(case: Case) -> Facts:
         place: {**tree, "hosts": by_machine(tree["hosts"], machines)}
         for place, tree in seen.values.items()
     }
-    return Facts(renamed, seen.unseen)
+    return Seen(renamed, seen.unseen)
 
 
 def healthy(case: Case) -> Verdict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from harness.checks.findings import Facts, Finding, looks, unknown
+from harness.checks.findings import Facts, Finding, looks, unknown, untyped
 from harness.model import Case
 
 _PROBE = "claims"
@@ -15,7 +15,7 @@ Answers: TypeAlias = Mapping[str, Any]
 
 def seen_of(case: Case) -> tuple[Facts, Answers]:
     """The look at claims, and its value: empty when there was none."""
-    seen = looks(case, _PROBE, [case.cluster.name])
+    seen = looks(case, untyped(_PROBE), [case.cluster.name])
     return seen, seen.values.get(case.cluster.name, {})
 
 

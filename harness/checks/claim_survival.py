@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from harness.checks.claim_contents import written_and_read
 from harness.checks.findings import Finding, conclude, looks, unknown
+from harness.facts.drills import DRILLS, RunFacts
 from harness.model import Case, Verdict
-
-_PROBE = "drills"
 
 
 def survives(case: Case) -> Verdict:
     """Every block, of machines that wrote from before the fault until it had been taken back."""
-    seen = looks(case, _PROBE, case.of(_PROBE))
+    seen = looks(case, DRILLS, case.of(DRILLS.name))
     findings: list[Finding] = []
     blocks, slowest = 0, [0.0]
     for name, drill in seen.values.items():
@@ -44,12 +40,12 @@ def survives(case: Case) -> Verdict:
     )
 
 
-def _nothing_survived(run: Mapping[str, Any]) -> str | None:
+def _nothing_survived(run: RunFacts) -> str | None:
     """Why a run says nothing of what is survived; None when it does."""
     if run["before"]:
         return f"there was no steady state to begin with: {run['before'][0]}"
     if "error" in run:
-        return str(run["error"])
+        return run["error"]
     if not run["faults"]:
         return "nothing was broken"
     for fault in run["faults"]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import combinations
-from typing import Any
 
-from harness.checks.findings import Facts, Finding, conclude, facts, joined, unknown, wanted
+from harness.checks.findings import Finding, conclude, items, joined, unknown, wanted
+from harness.facts.host import CHRONY, CLOCK, UNITS, Chrony, ClockBounds, UnitState
 from harness.model import Case, Verdict
 
-_PROBE = "host-facts"
 # chrony's reference when it follows none: nothing yet, or its own clock.
 _NO_SOURCE = ("00000000", "7F7F0101")
 _OTHERS = ("systemd-timesyncd.service", "ntpsec.service", "ntpd.service", "ntp.service")
@@ -17,11 +16,7 @@ _REMEDY = "./cutover provision nodes brings chrony"
 _DAEMONS = ("chrony.service", "chronyd.service")
 
 
-def _each(case: Case, item: str) -> Facts:
-    return facts(case, _PROBE, item, case.cluster.machines)
-
-
-def time_daemon(states: Mapping[str, Mapping[str, str]], field: str, *wanted: str) -> bool:
+def time_daemon(states: Mapping[str, UnitState], field: str, *wanted: str) -> bool:
     """Whether chrony, under either of its names, is in one of these states."""
     return any(states.get(unit, {}).get(field) in wanted for unit in _DAEMONS)
 
@@ -30,9 +25,10 @@ def follow_source(case: Case) -> Verdict:
     """chrony still says ``Normal`` after its last source has died, so the sources are judged."""
     target = wanted(case, "clock_source_offset_ms", "clock_update_minutes")
     limit = target["clock_source_offset_ms"]
-    seen, units = _each(case, "chrony"), _each(case, "units")
-    offsets = {name: abs(value["offset_s"]) * 1000 for name, value in seen.values.items()}
-    ages = [it["updated_s"] / 60 for it in seen.values.values() if it["updated_s"] is not None]
+    machines = case.cluster.machines
+    seen, units = items(case, CHRONY, machines), items(case, UNITS, machines)
+    offsets = {name: abs(chrony.offset_s) * 1000 for name, chrony in seen.values.items()}
+    ages = [it.updated_s / 60 for it in seen.values.values() if it.updated_s is not None]
     findings = [
         unknown(name, f"{other} keeps this clock, and only chrony can be asked: {_REMEDY}")
         if (other := other_daemon(states))
@@ -40,8 +36,8 @@ def follow_source(case: Case) -> Verdict:
         for name, states in units.values.items()
         if not time_daemon(states, "ActiveState", "active")
     ]
-    for name, value in seen.values.items():
-        findings += [Finding(name, says) for says in _lost(value, target["clock_update_minutes"])]
+    for name, chrony in seen.values.items():
+        findings += [Finding(name, says) for says in _lost(chrony, target["clock_update_minutes"])]
         if offsets[name] > limit:
             text = (
                 f"expected a clock within {limit:g} ms of its source, seen {offsets[name]:.1f} ms"
@@ -57,20 +53,20 @@ def follow_source(case: Case) -> Verdict:
     )
 
 
-def other_daemon(states: Mapping[str, Mapping[str, str]]) -> str | None:
+def other_daemon(states: Mapping[str, UnitState]) -> str | None:
     """The running unit that keeps a clock in chrony's place."""
     return next((it for it in _OTHERS if states.get(it, {}).get("ActiveState") == "active"), None)
 
 
-def _lost(chrony: Mapping[str, Any], limit_minutes: float) -> Iterator[str]:
+def _lost(chrony: Chrony, limit_minutes: float) -> Iterator[str]:
     """Why this chrony follows no source."""
-    sources, age_s = chrony["sources"], chrony["updated_s"]
-    if chrony["leap"] == "Not synchronised" or chrony["reference_id"] in _NO_SOURCE:
-        yield f"expected a clock source, seen none ({chrony['leap']})"
+    sources, age_s = chrony.sources, chrony.updated_s
+    if chrony.leap == "Not synchronised" or chrony.reference_id in _NO_SOURCE:
+        yield f"expected a clock source, seen none ({chrony.leap})"
     elif not sources:
         yield "expected a clock source, seen none configured"
-    elif not any(it["reach"] for it in sources):
-        silent = ", ".join(it["name"] for it in sources)
+    elif not any(it.reach for it in sources):
+        silent = ", ".join(it.name for it in sources)
         yield f"expected a clock source that answers, seen none: no answer from {silent} (reach 0)"
     if age_s is not None and age_s / 60 > limit_minutes:
         yield (
@@ -84,7 +80,7 @@ def agree(case: Case) -> Verdict:
     target, and is not proven when it may."""
     target = wanted(case, "clock_between_nodes_ms")
     limit = target["clock_between_nodes_ms"]
-    seen = _each(case, "clock")
+    seen = items(case, CLOCK, case.cluster.machines)
     findings, worst = [], 0.0
     for one, other in combinations(sorted(seen.values), 2):
         least, most = _apart_ms(seen.values[one], seen.values[other])
@@ -106,10 +102,10 @@ def agree(case: Case) -> Verdict:
     )
 
 
-def _apart_ms(one: Mapping[str, float], other: Mapping[str, float]) -> tuple[float, float]:
+def _apart_ms(one: ClockBounds, other: ClockBounds) -> tuple[float, float]:
     """The least and the most by which two bounded clocks can differ."""
-    ahead = one["at_least_s"] - other["at_most_s"]
-    behind = other["at_least_s"] - one["at_most_s"]
+    ahead = one.at_least_s - other.at_most_s
+    behind = other.at_least_s - one.at_most_s
     return max(0.0, ahead, behind) * 1000, max(-ahead, -behind) * 1000
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harness.checks.findings import Facts, Finding, conclude, looks, unknown, wanted
+from harness.checks.findings import Facts, Finding, Seen, conclude, looks, unknown, untyped, wanted
 from harness.model import Case, Verdict
 
 _PROBE = "disk-bench"
@@ -15,7 +15,7 @@ _NO_LIMIT = 100.0
 
 def _seen(case: Case) -> Facts:
     """What was measured, and a gap for each disk of which nothing was, or not lately."""
-    seen = looks(case, _PROBE, case.cluster.osd_disks)
+    seen = looks(case, untyped(_PROBE), case.cluster.osd_disks)
     gaps = list(seen.unseen)
     oldest = wanted(case, "bench_age_days")["bench_age_days"]
     values: dict[str, Mapping[str, Any]] = {}
@@ -29,7 +29,7 @@ def _seen(case: Case) -> Facts:
             gaps.append(unknown(machine, text))
         else:
             values[machine] = value
-    return Facts(values, tuple(gaps))
+    return Seen(values, tuple(gaps))
 
 
 def fast_enough(case: Case) -> Verdict:
@@ -60,7 +60,7 @@ def _measured(case: Case, seen: Facts) -> dict[str, float]:
     """The slowest, and the age of the oldest measurement, also of one that is too old."""
     iops = [it["iops"] for it in seen.values.values()]
     p99s = [it["p99_ms"] for it in seen.values.values() if it["p99_ms"] is not None]
-    looked = looks(case, _PROBE, case.cluster.osd_disks).values
+    looked = looks(case, untyped(_PROBE), case.cluster.osd_disks).values
     measured: dict[str, float] = {}
     if looked:
         measured["bench_age_days"] = max(it["age_days"] for it in looked.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
-from harness.checks.findings import Facts, Finding, conclude, looks, unknown
+from harness.checks.findings import Finding, Seen, conclude, looks, unknown, untyped
 from harness.model import Case, OsdDisk, RecordedPartition, Verdict
 
 _PROBE = "osd-disks"
@@ -16,7 +16,7 @@ Judge: TypeAlias = Callable[[str, OsdDisk, Mapping[str, Any]], Iterable[Finding]
 
 def _each(case: Case, judge: Judge, needs: tuple[str, ...], proven: str) -> Verdict:
     """What the judge finds on each machine where its facts were seen and a disk is recorded."""
-    seen = looks(case, _PROBE, case.cluster.osd_disks)
+    seen = looks(case, untyped(_PROBE), case.cluster.osd_disks)
     findings: list[Finding] = []
     gaps = list(seen.unseen)
     if not case.cluster.osd_disks:
@@ -32,7 +32,7 @@ def _each(case: Case, judge: Judge, needs: tuple[str, ...], proven: str) -> Verd
             gaps.append(unknown(machine, words))
         else:
             findings += judge(machine, disk, value)
-    return conclude(findings, Facts(seen.values, tuple(gaps)), proven=proven)
+    return conclude(findings, Seen(seen.values, tuple(gaps)), proven=proven)
 
 
 def recorded(case: Case) -> Verdict:

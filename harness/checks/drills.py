@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 from harness.checks import ledger, load
-from harness.checks.findings import Finding, conclude, looks, unknown
+from harness.checks.findings import Finding, Seen, conclude, looks, unknown
+from harness.facts.drills import DRILLS, DrillFacts, RunFacts
+from harness.facts.load import LoadFacts
 from harness.model import Case, Outcome, Verdict
 
-_PROBE = "drills"
 # What can be taken back at once must be over this soon after the alarm.
 _ABORT_S = 5.0
 # Who may have to notice, in a target's key and in words.
@@ -25,11 +25,15 @@ _NOTICE: Mapping[str, str] = {
 }
 
 
-def _drills(case: Case) -> Mapping[str, Any]:
-    return {name: seen.value for name, seen in case.of(_PROBE).items() if seen.error is None}
+def _seen(case: Case) -> Seen[DrillFacts]:
+    return looks(case, DRILLS, case.of(DRILLS.name))
 
 
-def _runs(case: Case) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _drills(case: Case) -> Mapping[str, DrillFacts]:
+    return _seen(case).values
+
+
+def _runs(case: Case) -> Iterator[tuple[str, RunFacts]]:
     """Each run of each drill, under its name in a sentence."""
     for name, drill in _drills(case).items():
         for run in drill["runs"]:
@@ -45,7 +49,7 @@ def _gaps(case: Case) -> Iterator[Finding]:
         if run["before"]:
             yield unknown(where, f"there was no steady state to begin with: {run['before'][0]}")
         elif "error" in run:
-            yield unknown(where, str(run["error"]))
+            yield unknown(where, run["error"])
         elif not run["faults"]:
             yield unknown(where, "nothing was broken")
 
@@ -54,7 +58,10 @@ def _judged(
     case: Case, findings: list[Finding], proven: str, **numbers: Mapping[str, float]
 ) -> Verdict:
     return conclude(
-        [*findings, *_gaps(case)], looks(case, _PROBE, case.of(_PROBE)), proven=proven, **numbers
+        [*findings, *_gaps(case)],
+        _seen(case),
+        proven=proven,
+        **numbers,
     )
 
 
@@ -69,7 +76,7 @@ def _target(case: Case, key: str) -> float | None:
     """The drill's own number; None when it has none."""
     for drill in _drills(case).values():
         if key in drill["targets"]:
-            return float(drill["targets"][key][1])
+            return drill["targets"][key][1]
     return None
 
 
@@ -122,7 +129,7 @@ def others_went_on(case: Case) -> Verdict:
     asked = {check for drill in _drills(case).values() for check in drill["during"]}
     for where, run in _runs(case):
         for fault in run["faults"] if asked else ():
-            look = fault.get("meanwhile")
+            look = fault.get("bystanders", fault.get("meanwhile"))
             if look is None:
                 findings.append(unknown(where, "nobody looked at what was not hit"))
                 continue
@@ -183,8 +190,8 @@ def steady_again(case: Case) -> Verdict:
             continue  # a gap says why
         measured["steady_again_s"] = max(measured.get("steady_again_s", 0.0), run["steady_s"])
         findings += _whole(where, run, whole_limit)
-        if run.get("whole_s") is not None:
-            measured["whole_again_s"] = max(measured.get("whole_again_s", 0.0), run["whole_s"])
+        if (whole_s := run.get("whole_s")) is not None:
+            measured["whole_again_s"] = max(measured.get("whole_again_s", 0.0), whole_s)
         if run["after"]:
             text = f"expected the steady state within {limit:g} s, seen: {'; '.join(run['after'])}"
             findings.append(Finding(where, text))
@@ -195,7 +202,7 @@ def steady_again(case: Case) -> Verdict:
     return _judged(case, findings, proven, measured=measured, target=target)
 
 
-def _whole(where: str, run: Mapping[str, Any], limit: float | None) -> Iterator[Finding]:
+def _whole(where: str, run: RunFacts, limit: float | None) -> Iterator[Finding]:
     """Whether Ceph had every copy again in time; without Ceph nobody looked.
 
     Journals of before had no such target.
@@ -203,10 +210,11 @@ def _whole(where: str, run: Mapping[str, Any], limit: float | None) -> Iterator[
     if "whole_s" not in run or limit is None:
         return
     wanted = f"expected every copy of the data in Ceph again within {limit:g} s"
-    if run["whole_s"] is None:
+    whole_s = run["whole_s"]
+    if whole_s is None:
         yield unknown(where, f"{wanted}, and that was not seen")
-    elif run["whole_s"] > limit:
-        yield Finding(where, f"{wanted}, seen {run['whole_s']:g} s")
+    elif whole_s > limit:
+        yield Finding(where, f"{wanted}, seen {whole_s:g} s")
 
 
 def _without_load(case: Case) -> str | None:
@@ -216,7 +224,7 @@ def _without_load(case: Case) -> str | None:
     return case.cluster.absent.get("ingress")
 
 
-def _loads(case: Case, findings: list[Finding]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _loads(case: Case, findings: list[Finding]) -> Iterator[tuple[str, LoadFacts]]:
     """What became of the load of each run that came to its end, and why nothing follows from the
     others, into ``findings``."""
     if _without_load(case) is not None:
@@ -224,7 +232,7 @@ def _loads(case: Case, findings: list[Finding]) -> Iterator[tuple[str, Mapping[s
     for where, run in _runs(case):
         if "steady_s" not in run:
             continue  # a gap says why
-        seen: load.Value = run.get("load")
+        seen = run.get("load")
         gaps = list(load.unoffered(where, seen, load.OF_DRILL))
         findings += gaps
         if seen is not None and not gaps:
@@ -288,7 +296,7 @@ def _of_ledger(check: Callable[[Case], Verdict]) -> Callable[[Case], Verdict]:
         if drill.outcome is not Outcome.PASS:
             return drill
         own = {
-            key: float(number)
+            key: number
             for drill in _drills(case).values()
             for key, (_, number) in drill["targets"].items()
         }

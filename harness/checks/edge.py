@@ -6,7 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from harness.checks.findings import Facts, Finding, conclude, limited, looks, names, unknown, wanted
+from harness.checks.findings import (
+    Facts,
+    Finding,
+    Seen,
+    conclude,
+    limited,
+    looks,
+    names,
+    unknown,
+    untyped,
+    wanted,
+)
 from harness.model import Case, IngressDeclared, IngressPage, Outcome, Verdict
 
 _BALANCER, _INGRESS = "load-balancer", "ingress"
@@ -15,7 +26,7 @@ _DAY_S = 86_400
 
 def service_gets_an_address(case: Case) -> Verdict:
     target = wanted(case, "address_s")
-    seen = looks(case, _BALANCER, [case.cluster.name])
+    seen = looks(case, untyped(_BALANCER), [case.cluster.name])
     findings = []
     for value in seen.values.values():
         if value["address"] is None:
@@ -54,7 +65,7 @@ def pool_has_room(case: Case) -> Verdict:
     """The harness's own service gives its address back, so it does not count."""
     target = wanted(case, "pool_left_count")
     pool = case.cluster.load_balancer_pool
-    seen = looks(case, _BALANCER, [case.cluster.name])
+    seen = looks(case, untyped(_BALANCER), [case.cluster.name])
     left = [
         sum(map(_size, pool)) - len([it for it in value["taken"] if _in_pool(it, pool)])
         for value in seen.values.values()
@@ -86,7 +97,7 @@ def _size(part: str) -> int:
 
 
 def service_answers(case: Case) -> Verdict:
-    seen = looks(case, _BALANCER, [case.cluster.name])
+    seen = looks(case, untyped(_BALANCER), [case.cluster.name])
     findings = []
     for value in seen.values.values():
         if value["address"] is None:
@@ -99,7 +110,7 @@ def service_answers(case: Case) -> Verdict:
 
 def _sites(case: Case) -> Facts:
     """What a visitor saw, by the ingress's address."""
-    whole = looks(case, _INGRESS, [case.cluster.name])
+    whole = looks(case, untyped(_INGRESS), [case.cluster.name])
     values, unseen = {}, list(whole.unseen)
     for value in whole.values.values():
         for address, site in value["sites"].items():
@@ -109,7 +120,7 @@ def _sites(case: Case) -> Facts:
                 unseen.append(unknown(address, site["error"]))
             else:
                 values[address] = site
-    return Facts(values, tuple(unseen))
+    return Seen(values, tuple(unseen))
 
 
 def host_reaches_service(case: Case) -> Verdict:
@@ -156,7 +167,7 @@ def stranger_gets_404(case: Case) -> Verdict:
 
 def sites_answer(case: Case) -> Verdict:
     """Every page of every declared site, at every address, as the profile says."""
-    whole = looks(case, _INGRESS, [case.cluster.name])
+    whole = looks(case, untyped(_INGRESS), [case.cluster.name])
     known = case.cluster.ingress
     if known is None or not known.pages:
         # Before the first site moves there is none: a profile says so by declaring none.
@@ -179,7 +190,7 @@ def sites_answer(case: Case) -> Verdict:
             findings += _flaw(where, asked[where], page, known)
     return conclude(
         findings if whole.values else [],
-        Facts(values, whole.unseen),
+        Seen(values, whole.unseen),
         proven=f"{len(known.pages)} pages of declared sites answer as declared at each address",
     )
 
@@ -216,7 +227,7 @@ def tls_is_valid(case: Case) -> Verdict:
     target = wanted(case, "certificate_days")
     limit = target["certificate_days"]
     seen = _sites(case)
-    whole = looks(case, _INGRESS, [case.cluster.name])
+    whole = looks(case, untyped(_INGRESS), [case.cluster.name])
     declared = {
         where: found
         for value in whole.values.values()

@@ -2,37 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TypeVar
 
-from harness.checks.findings import Facts, Finding, conclude, facts, joined, looks, unknown, wanted
+from harness.checks.findings import Finding, Seen, conclude, items, joined, look, unknown, wanted
 from harness.checks.quantiles import above, count, nearest_rank, quantile
+from harness.facts.etcd import (
+    ALARMS,
+    LISTENS,
+    MEMBERS,
+    METRICS,
+    NO_LEADER,
+    STATUS,
+    WRITES,
+    Member,
+    round_trips,
+)
+from harness.facts.schema import Entry, Unknown
 from harness.model import Case, Verdict
 
-_HOST, _WRITES = "host-facts", "etcd-writes"
+T = TypeVar("T")
+
 # Of fewer samples the p99 is but the worst one.
 _ENOUGH = 100
 
 
-def _each(case: Case, item: str) -> Facts:
-    return facts(case, _HOST, f"etcd {item}", case.cluster.servers)
+def _each(case: Case, entry: Entry[T]) -> Seen[T]:
+    return items(case, entry, case.cluster.servers)
 
 
 def members_and_leader(case: Case) -> Verdict:
     target = wanted(case, "members_count")
-    lists, states = _each(case, "members"), _each(case, "status")
+    lists, states = _each(case, MEMBERS), _each(case, STATUS)
     findings = [
         finding
-        for name, value in lists.values.items()
-        for finding in _membership(case, name, value.get("members", []), target["members_count"])
+        for name, listed in lists.values.items()
+        for finding in _membership(case, name, listed.members, target["members_count"])
     ]
-    # The gateway leaves out a number that is zero, which here means that there is no leader.
-    told = {name: value.get("leader", "0") for name, value in states.values.items()}
-    leaders = {name: leader for name, leader in told.items() if leader != "0"}
+    leaders = {name: it.leader for name, it in states.values.items() if it.leader != NO_LEADER}
     findings += [
-        Finding(name, "expected a leader, seen none") for name in told if name not in leaders
+        Finding(name, "expected a leader, seen none")
+        for name in states.values
+        if name not in leaders
     ]
-    listening = _each(case, "listens")
+    listening = _each(case, LISTENS)
     findings += [
         Finding(name, "expected a running etcd member, seen its port closed")
         for name, listens in listening.values.items()
@@ -41,7 +54,7 @@ def members_and_leader(case: Case) -> Verdict:
     if len(set(leaders.values())) > 1:
         follows = ", ".join(f"{name} follows {_hex(leader)}" for name, leader in leaders.items())
         findings.append(Finding("etcd", f"expected one leader, seen several: {follows}"))
-    counts = [len(value.get("members", [])) for value in lists.values.values()]
+    counts = [len(listed.members) for listed in lists.values.values()]
     return conclude(
         findings,
         joined(lists, states, listening),
@@ -51,11 +64,9 @@ def members_and_leader(case: Case) -> Verdict:
     )
 
 
-def _membership(
-    case: Case, name: str, members: Sequence[Mapping[str, Any]], want: float
-) -> list[Finding]:
+def _membership(case: Case, name: str, members: Sequence[Member], want: float) -> list[Finding]:
     """What is wrong with the members as one server lists them."""
-    voting = [member for member in members if not member.get("isLearner")]
+    voting = [member for member in members if not member.is_learner]
     found = []
     if len(voting) != want or len(members) != want:
         seen = f"{len(voting)} voting of {len(members)}"
@@ -67,8 +78,8 @@ def _membership(
     return found
 
 
-def _is_at(member: Mapping[str, Any], address: str) -> bool:
-    return any(f"//{address}:" in url for url in member.get("peerURLs", ()))
+def _is_at(member: Member, address: str) -> bool:
+    return any(f"//{address}:" in url for url in member.peer_urls)
 
 
 def _hex(identity: str) -> str:
@@ -77,11 +88,11 @@ def _hex(identity: str) -> str:
 
 
 def no_alarm(case: Case) -> Verdict:
-    seen = _each(case, "alarms")
+    seen = _each(case, ALARMS)
     findings = [
-        Finding(name, f"expected no alarm, seen {alarm.get('alarm', alarm)}")
-        for name, value in seen.values.items()
-        for alarm in value.get("alarms", ())
+        Finding(name, f"expected no alarm, seen {alarm.alarm}")
+        for name, raised in seen.values.items()
+        for alarm in raised.alarms
     ]
     return conclude(findings, seen, proven="no member raises an alarm")
 
@@ -89,13 +100,13 @@ def no_alarm(case: Case) -> Verdict:
 def database_has_room(case: Case) -> Verdict:
     target = wanted(case, "db_quota_percent")
     limit = target["db_quota_percent"]
-    seen = _each(case, "metrics")
+    seen = _each(case, METRICS)
     findings, shares = [], []
     for name, value in seen.values.items():
-        if not value["db_bytes"] or not value["quota_bytes"]:
+        if not value.db_bytes or not value.quota_bytes:
             findings.append(unknown(name, "etcd does not tell its database's size and quota"))
             continue
-        share = 100 * value["db_bytes"] / value["quota_bytes"]
+        share = 100 * value.db_bytes / value.quota_bytes
         shares.append(share)
         if share > limit:
             text = f"expected a database below {limit:g} % of its quota, seen {share:.1f} %"
@@ -113,16 +124,17 @@ def log_is_fast(case: Case) -> Verdict:
     """By each member's own histogram of WAL fsyncs, over a burst of small writes."""
     key = "wal_fsync_p99_ms"
     target = wanted(case, key)
-    whole = looks(case, _WRITES, [case.cluster.name])
-    members = whole.values.get(case.cluster.name, {}).get("members", {})
+    whole = look(case, WRITES)
+    members = whole.only.members if whole.only else {}
     findings, worst = [], [0.0]
     for server in case.cluster.servers if whole.values else ():
-        found = members.get(server.name, {"error": "nobody looked at its log"})
-        buckets = found.get("wal_fsync_s", ())
+        found = members.get(server.name, Unknown("its log was not looked at"))
+        if isinstance(found, Unknown):
+            findings.append(unknown(server.name, found.error))
+            continue
+        buckets = found.wal_fsync_s
         number, p99 = count(buckets), quantile(0.99, buckets)
-        if "error" in found:
-            findings.append(unknown(server.name, found["error"]))
-        elif p99 is None or (number < _ENOUGH and not _late(above(target[key] / 1000, buckets))):
+        if p99 is None or (number < _ENOUGH and not _late(above(target[key] / 1000, buckets))):
             why = f"a p99 takes {_ENOUGH} samples, and etcd synced its log only {number} times"
             findings.append(unknown(server.name, why))
         else:
@@ -147,7 +159,7 @@ def peers_are_near(case: Case) -> Verdict:
     findings, parts, worst = [], [], [0.0]
     for peer in case.cluster.servers:
         others = [server for server in case.cluster.servers if server.name != peer.name]
-        part = facts(case, _HOST, f"etcd round trips to {peer.name}", others)
+        part = items(case, round_trips(peer.name), others)
         parts.append(part)
         for name, samples in part.values.items():
             where = f"{name} → {peer.name}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any
 
-from harness.checks.findings import Finding, conclude, looks, names, unknown
+from harness.checks.findings import Finding, conclude, looks, names, unknown, untyped
 from harness.model import Case, Port, Verdict
 
 _PORTS = "open-ports"
@@ -48,7 +48,7 @@ def only_declared_ports(case: Case) -> Verdict:
     A UDP port of a Service or of a pod (nodePort, hostPort) has no socket. kube-proxy leaves it to
     the firewall; eBPF, which replaces kube-proxy, may take a datagram before the firewall, unseen.
     """
-    seen = looks(case, _PORTS, [machine.name for machine in case.cluster.machines])
+    seen = looks(case, untyped(_PORTS), [machine.name for machine in case.cluster.machines])
     declared = frozenset(case.cluster.exposed_ports)
     findings = []
     if not declared:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
+from harness.errors import Garbled
+from harness.facts.schema import Entry, Fact, Items, Known, Unknown, read
 from harness.model import Case, Machine, Numbers, Outcome, Verdict, merge
+
+S = TypeVar("S", covariant=True)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,55 +31,92 @@ def unknown(where: str, why: str) -> Finding:
     return Finding(where, why, Outcome.NOT_PROVEN)
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """One item by the place where it was seen, and a finding for each place where it was not."""
+@dataclass(frozen=True)
+class Seen(Generic[S]):
+    """One fact by the place where it was seen, and a finding for each place where it was not."""
 
-    values: Mapping[str, Any]
-    unseen: tuple[Finding, ...]
+    values: Mapping[str, S]
+    unseen: tuple[Finding, ...] = ()
+
+    @property
+    def only(self) -> S | None:
+        """What was seen at the one place that was looked at, if anything."""
+        return next(iter(self.values.values()), None)
 
 
-def looks(case: Case, probe: str, places: Iterable[str]) -> Facts:
+def look(case: Case, fact: Fact[T]) -> Seen[T]:
+    """What a probe saw of the cluster as a whole."""
+    return looks(case, fact, [case.cluster.name])
+
+
+def looks(case: Case, fact: Fact[T], places: Iterable[str]) -> Seen[T]:
     """What a probe saw at each place, whole."""
-    seen = case.of(probe)
-    values: dict[str, Any] = {}
+    seen = case.of(fact.name)
+    values: dict[str, T] = {}
     unseen = []
     # An observation of no declared place says why none of them was looked at.
     elsewhere = next((it.error for it in seen.values() if it.target == "*" and it.error), None)
     for place in places:
-        look = seen.get(place)
-        if look is None:
-            unseen.append(unknown(place, elsewhere or f"{probe} did not look there"))
-        elif look.error is not None:
-            unseen.append(unknown(place, look.error))
+        found = seen.get(place)
+        if found is None:
+            unseen.append(unknown(place, elsewhere or f"{fact.name} did not look there"))
+        elif found.error is not None:
+            unseen.append(unknown(place, found.error))
         else:
-            values[place] = look.value
-    return Facts(values, tuple(unseen))
+            try:
+                values[place] = read(fact.kind, found.value)
+            except Garbled as error:
+                unseen.append(unknown(place, f"{fact.name}: {error}"))
+    return Seen(values, tuple(unseen))
+
+
+def items(case: Case, entry: Entry[T], machines: Iterable[Machine]) -> Seen[T]:
+    """One item of what a probe saw on each machine."""
+    whole = looks(case, entry.of, [machine.name for machine in machines])
+    missing = Unknown(f"{entry.of.name} did not look at it")
+    values: dict[str, T] = {}
+    unseen = list(whole.unseen)
+    for place, entries in whole.values.items():
+        found = entries.get(entry.name, missing)
+        try:
+            if isinstance(found, Known):
+                values[place] = read(entry.kind, found.value)
+            else:
+                unseen.append(unknown(place, f"{entry.name}: {found.error}"))
+        except Garbled as error:
+            unseen.append(unknown(place, f"{entry.name}: {error}"))
+    return Seen(values, tuple(unseen))
+
+
+def understood(objects: Mapping[str, T | Unknown]) -> tuple[dict[str, T], list[Finding]]:
+    """The objects that could be read, by name, and a gap for each one that could not."""
+    values = {name: it for name, it in objects.items() if not isinstance(it, Unknown)}
+    gaps = [unknown(name, it.error) for name, it in objects.items() if isinstance(it, Unknown)]
+    return values, gaps
+
+
+# --- for checks whose facts have no schema yet ---
+
+Facts: TypeAlias = Seen[Any]
+
+
+def untyped(probe: str) -> Fact[Any]:
+    return Fact(probe, cast(Any, object))
 
 
 def facts(case: Case, probe: str, item: str, machines: Sequence[Machine]) -> Facts:
-    """One item of what a probe saw on each machine; items are ``{"value": …}`` or in error."""
-    whole = looks(case, probe, [machine.name for machine in machines])
-    values: dict[str, Any] = {}
-    unseen = list(whole.unseen)
-    for place, items in whole.values.items():
-        found = items.get(item, {"error": f"{probe} did not look at {item}"})
-        if "value" in found:
-            values[place] = found["value"]
-        else:
-            unseen.append(unknown(place, f"{item}: {found['error']}"))
-    return Facts(values, tuple(unseen))
+    return items(case, Entry(Fact(probe, Items), item, cast(Any, object)), machines)
 
 
-def joined(*parts: Facts) -> Facts:
+def joined(*parts: Seen[object]) -> Seen[object]:
     """Several items as one: their values keyed by place and number, and all their gaps."""
     values = {f"{at} {n}": value for n, it in enumerate(parts) for at, value in it.values.items()}
-    return Facts(values, tuple(gap for part in parts for gap in part.unseen))
+    return Seen(values, tuple(gap for part in parts for gap in part.unseen))
 
 
 def conclude(
     findings: Iterable[Finding],
-    seen: Facts,
+    seen: Seen[object],
     *,
     proven: str,
     measured: Numbers | None = None,

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from harness.checks.clocks import other_daemon, time_daemon
-from harness.checks.findings import Facts, Finding, conclude, facts, joined, wanted
+from harness.checks.findings import Finding, Seen, conclude, items, joined, wanted
+from harness.facts import host
+from harness.facts.host import Boot, Interface, UnitState
+from harness.facts.schema import Entry
 from harness.model import Case, Machine, Verdict
 
-_PROBE = "host-facts"
+T = TypeVar("T")
+
 _DISKS = ("/", "/var/lib/rancher")
 _BOOTS_INTO = ("multi-user.target", "graphical.target")
 
 
-def _each(case: Case, item: str) -> Facts:
-    return facts(case, _PROBE, item, case.cluster.machines)
+def _each(case: Case, entry: Entry[T]) -> Seen[T]:
+    return items(case, entry, case.cluster.machines)
 
 
 def swap_off(case: Case) -> Verdict:
-    seen = _each(case, "swap")
+    seen = _each(case, host.SWAP)
     findings = [
-        Finding(name, f"expected no swap {when}, seen {', '.join(value[key])}")
-        for name, value in seen.values.items()
-        for key, when in (("active", "in use"), ("at_boot", "configured for the next boot"))
-        if value[key]
+        Finding(name, f"expected no swap {when}, seen {', '.join(there)}")
+        for name, swap in seen.values.items()
+        for there, when in ((swap.active, "in use"), (swap.at_boot, "configured for the next boot"))
+        if there
     ]
     return conclude(findings, seen, proven="swap is off everywhere and stays off after a boot")
 
@@ -32,15 +36,12 @@ def swap_off(case: Case) -> Verdict:
 def disks_have_room(case: Case) -> Verdict:
     target = wanted(case, "disk_free_percent")
     limit = target["disk_free_percent"]
-    parts = {path: _each(case, f"disk {path}") for path in _DISKS}
+    parts = {path: _each(case, host.disk(path)) for path in _DISKS}
     rooms = [
         (name, f"{what} of {path}", free)
         for path, part in parts.items()
-        for name, value in part.values.items()
-        for what, free in (
-            ("space", value["free_percent"]),
-            ("inodes", value["inodes_free_percent"]),
-        )
+        for name, disk in part.values.items()
+        for what, free in (("space", disk.free_percent), ("inodes", disk.inodes_free_percent))
         if free is not None
     ]
     findings = [
@@ -60,10 +61,10 @@ def disks_have_room(case: Case) -> Verdict:
 def memory_available(case: Case) -> Verdict:
     target = wanted(case, "memory_available_percent")
     limit = target["memory_available_percent"]
-    seen = _each(case, "memory")
+    seen = _each(case, host.MEMORY)
     shares = {
-        name: 100 * value["available_bytes"] / value["total_bytes"]
-        for name, value in seen.values.items()
+        name: 100 * memory.available_bytes / memory.total_bytes
+        for name, memory in seen.values.items()
     }
     findings = [
         Finding(name, f"expected {limit:g} % of memory available, seen {share:.1f} %")
@@ -80,7 +81,7 @@ def memory_available(case: Case) -> Verdict:
 
 
 def kernel_parameters(case: Case) -> Verdict:
-    parts = {name: _each(case, f"sysctl {name}") for name in case.cluster.sysctls}
+    parts = {name: _each(case, host.sysctl(name)) for name in case.cluster.sysctls}
     findings = [
         Finding(machine, f"expected {name} = {case.cluster.sysctls[name]}, seen {value}")
         for name, part in parts.items()
@@ -96,7 +97,7 @@ def kernel_parameters(case: Case) -> Verdict:
 
 def full_packets_pass(case: Case) -> Verdict:
     mtu = case.cluster.node_mtu
-    links = _each(case, "interfaces")
+    links = _each(case, host.INTERFACES)
     findings = [
         Finding(machine.name, f"expected MTU {mtu} on {machine.address}, seen {have}")
         for machine in case.cluster.machines
@@ -106,16 +107,16 @@ def full_packets_pass(case: Case) -> Verdict:
     paths = []
     for peer in case.cluster.machines:
         others = [machine for machine in case.cluster.machines if machine.name != peer.name]
-        path = facts(case, _PROBE, f"path to {peer.name}", others)
+        path = items(case, host.path_to(peer.name), others)
         paths.append(path)
         findings += [
             Finding(
                 f"{name} → {peer.name}",
                 f"expected unfragmented packets of {mtu} bytes to arrive, seen none of "
-                f"{value['sent']} answered {value['says']}".strip(),
+                f"{pings.sent} answered {pings.says}".strip(),
             )
-            for name, value in path.values.items()
-            if value["received"] == 0
+            for name, pings in path.values.items()
+            if pings.received == 0
         ]
     return conclude(
         findings,
@@ -124,15 +125,12 @@ def full_packets_pass(case: Case) -> Verdict:
     )
 
 
-def _mtu_of(machine: Machine, interfaces: list[Mapping[str, Any]]) -> int | None:
-    for interface in interfaces:
-        if machine.address in interface["addresses"]:
-            return int(interface["mtu"])
-    return None
+def _mtu_of(machine: Machine, interfaces: Sequence[Interface]) -> int | None:
+    return next((it.mtu for it in interfaces if machine.address in it.addresses), None)
 
 
 def node_service_runs(case: Case) -> Verdict:
-    seen = _each(case, "units")
+    seen = _each(case, host.UNITS)
     findings = [
         Finding(machine.name, f"expected {unit} {want}, seen {have}")
         for machine in case.cluster.machines
@@ -150,21 +148,21 @@ def _node_unit(machine: Machine) -> str:
     return "rke2-server.service" if machine.is_server else "rke2-agent.service"
 
 
-def _states(unit: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _states(unit: UnitState) -> Iterator[tuple[str, str]]:
     yield "active", unit.get("ActiveState", "absent")
     yield "enabled", unit.get("UnitFileState") or "absent"
 
 
 def safe_to_reboot(case: Case) -> Verdict:
-    units, boots = _each(case, "units"), _each(case, "boot")
+    units, boots = _each(case, host.UNITS), _each(case, host.BOOT)
     findings = [
-        Finding(name, f"expected to boot into {_BOOTS_INTO[0]}, seen {boot['default_target']}")
+        Finding(name, f"expected to boot into {_BOOTS_INTO[0]}, seen {boot.default_target}")
         for name, boot in boots.values.items()
-        if boot["default_target"] not in _BOOTS_INTO
+        if boot.default_target not in _BOOTS_INTO
     ]
     tolerated = case.cluster.tolerated_units
     failed = {
-        name: [unit for unit in boot["failed_units"] if unit not in tolerated]
+        name: [unit for unit in boot.failed_units if unit not in tolerated]
         for name, boot in boots.values.items()
     }
     findings += [
@@ -190,9 +188,9 @@ def safe_to_reboot(case: Case) -> Verdict:
     )
 
 
-def _tolerance(tolerated: Mapping[str, str], boots: Facts) -> str:
+def _tolerance(tolerated: Mapping[str, str], boots: Seen[Boot]) -> str:
     """Which declared tolerances this pass rests on, and which of them no machine needs."""
-    failed = {unit for boot in boots.values.values() for unit in boot["failed_units"]}
+    failed = {unit for boot in boots.values.values() for unit in boot.failed_units}
     used = [f"{unit} ({why})" for unit, why in tolerated.items() if unit in failed]
     unused = [unit for unit in tolerated if unit not in failed]
     said = [f"failed, as declared: {', '.join(used)}"] if used else []

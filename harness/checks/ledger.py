@@ -8,50 +8,50 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Literal, TypeAlias
 
-from harness.checks.findings import Facts, Finding, conclude, looks, unknown, wanted
+from harness.checks.findings import Finding, Seen, conclude, looks, unknown, wanted
+from harness.facts.ledger import LEDGER, TallyFacts
 from harness.model import Case, Verdict
 
-_PROBE = "ledger"
 # Longer than any writer pauses between two writes: a silence that was not over when writing was
 # stopped may have lasted as long as it likes.
 _OPEN_S = 10.0
 
-Tally: TypeAlias = Mapping[str, Any]
+# What is summed over the kinds of writers.
+_Number: TypeAlias = Literal["ok", "found", "lost", "duplicated", "phantom"]
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
     """The tallies by kind of writer, and what is not known."""
 
-    facts: Facts
+    facts: Seen[TallyFacts]
     gaps: tuple[Finding, ...]
 
     @property
-    def tallies(self) -> Mapping[str, Tally]:
+    def tallies(self) -> Mapping[str, TallyFacts]:
         return self.facts.values
 
-    def sum(self, key: str) -> float:
+    def sum(self, key: _Number) -> float:
         return float(sum(tally[key] for tally in self.tallies.values()))
 
-    def measured(self, **keys: str) -> dict[str, float]:
+    def measured(self, **keys: _Number) -> dict[str, float]:
         """Sums of the tallies' numbers, under the names that a report has for them."""
         return {name: self.sum(key) for name, key in keys.items()} if self.tallies else {}
 
 
 def _seen(case: Case) -> _Seen:
-    observed = case.of(_PROBE)
+    observed = case.of(LEDGER.name)
     kept: dict[str, None] = dict.fromkeys(observed)
-    for look in observed.values():
-        value: Any = look.value or {}
-        kept |= dict.fromkeys(value.get("kept", ()))
-    facts = looks(case, _PROBE, kept)
+    for tally in looks(case, LEDGER, observed).values.values():
+        kept |= dict.fromkeys(tally.get("kept", ()))
+    facts = looks(case, LEDGER, kept)
     gaps = [unknown(where, why) for where, tally in facts.values.items() for why in _unknown(tally)]
     return _Seen(facts, tuple(gaps))
 
 
-def _mute(tally: Tally) -> str:
+def _mute(tally: TallyFacts) -> str:
     """Why nothing follows from a tally; empty when something does."""
     if tally["ok"] == 0:
         return f"not one of {tally['invoked']} writes was acknowledged"
@@ -60,7 +60,7 @@ def _mute(tally: Tally) -> str:
     return ""
 
 
-def _unknown(tally: Tally) -> Iterator[str]:
+def _unknown(tally: TallyFacts) -> Iterator[str]:
     if why := _mute(tally):
         yield why
     yield from tally["troubles"]
@@ -72,7 +72,7 @@ def _unread(seen: _Seen) -> Iterator[Finding]:
             yield unknown(where, tally["unread"])
 
 
-def _examples(tally: Tally, what: str) -> str:
+def _examples(tally: TallyFacts, what: str) -> str:
     return "; ".join(tally["examples"].get(what, ()))
 
 
@@ -104,10 +104,13 @@ def nothing_invented(case: Case) -> Verdict:
     seen = _seen(case)
     findings = [*seen.gaps, *_unread(seen)]
     for where, tally in seen.tallies.items():
-        for key, words in (("duplicated", "there twice"), ("phantom", "that nobody made")):
-            if tally[key]:
-                text = f"expected each write once, seen {tally[key]} {words}"
-                findings.append(Finding(where, f"{text} ({_examples(tally, key)})"))
+        for number, what, words in (
+            (tally["duplicated"], "duplicated", "there twice"),
+            (tally["phantom"], "phantom", "that nobody made"),
+        ):
+            if number:
+                text = f"expected each write once, seen {number} {words}"
+                findings.append(Finding(where, f"{text} ({_examples(tally, what)})"))
     return conclude(
         findings,
         seen.facts,
@@ -127,7 +130,8 @@ def went_on_in_time(case: Case) -> Verdict:
     for where, tally in seen.tallies.items():
         if _mute(tally):
             continue
-        outage = outages[where] = tally["gap_s" if tally["outage_s"] is None else "outage_s"]
+        outage = tally["gap_s"] if tally["outage_s"] is None else tally["outage_s"]
+        outages[where] = outage
         if outage > limit:
             text = f"expected writing to go on within {limit:g} s, seen {outage:.1f} s without it"
             findings.append(Finding(where, text + (", up to the end" * tally["gap_open"])))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from harness.checks.findings import Finding, conclude, looks, unknown
+from harness.checks.findings import Finding, conclude, looks, unknown, untyped
 from harness.facts.mount_source import is_same
 from harness.model import Case, Verdict
 
@@ -21,7 +21,7 @@ _WORDS = {
 
 
 def mounted_and_readable(case: Case) -> Verdict:
-    seen = looks(case, _MOUNT, [machine.name for machine in case.cluster.machines])
+    seen = looks(case, untyped(_MOUNT), [machine.name for machine in case.cluster.machines])
     findings = [
         Finding(name, says)
         for name, value in seen.values.items()
@@ -59,7 +59,7 @@ def _wrong_mount(value: Mapping[str, Any], legacy: Mapping[str, str]) -> Iterato
 
 def unchanged(case: Case) -> Verdict:
     """Against the baseline. A file that could not be read is not known to be the same."""
-    seen = looks(case, _MANIFEST, [case.cluster.name])
+    seen = looks(case, untyped(_MANIFEST), [case.cluster.name])
     value = seen.values.get(case.cluster.name)
     findings = list(_findings(case, value)) if value is not None else []
     if value is None or value["baseline"] is None:

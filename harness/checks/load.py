@@ -10,12 +10,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, TypeAlias
 
 from harness.checks.findings import Finding, limited, names, unknown
-
-# What became of a load; None when none was offered.
-Value: TypeAlias = Mapping[str, Any] | None
+from harness.facts.load import LoadFacts, PhaseFacts
 
 OFFERED_PERCENT = 99.0
 OF_DRILL = ("before", "during", "healing", "again")
@@ -31,7 +28,7 @@ _WORDS = {
 }
 
 
-def unoffered(where: str, load: Value, phases: Collection[str]) -> Iterator[Finding]:
+def unoffered(where: str, load: LoadFacts | None, phases: Collection[str]) -> Iterator[Finding]:
     """Why nothing follows from a load; nothing when something does."""
     if load is None:
         yield unknown(where, "no load was offered")
@@ -54,7 +51,7 @@ def unoffered(where: str, load: Value, phases: Collection[str]) -> Iterator[Find
 
 
 def limited_by_ingress(
-    where: str, load: Mapping[str, Any], limits: Mapping[str, float], phases: Collection[str] = ()
+    where: str, load: LoadFacts, limits: Mapping[str, float], phases: Collection[str] = ()
 ) -> Iterator[Finding]:
     """That requests of some phases (of all, when none is named) got 429: nothing follows from them.
 
@@ -66,7 +63,7 @@ def limited_by_ingress(
         hosts.update(cut.get("limited", {}))
     if not hosts:
         return
-    waits = [it["retry_after_s"] for it in cuts if it.get("retry_after_s") is not None]
+    waits = [wait for it in cuts if (wait := it.get("retry_after_s")) is not None]
     told = f"Retry-After up to {max(waits):g} s" if waits else ""
     words = limited({limits[host] for host in hosts if host in limits}, told)
     asked = names(sorted(hosts))
@@ -74,19 +71,19 @@ def limited_by_ingress(
     yield unknown(where, f"{words}: {hosts.total()} of {made} requests, to {asked}")
 
 
-def _made(cut: Mapping[str, Any]) -> int:
+def _made(cut: PhaseFacts) -> int:
     """How many requests ended: answered, failed or limited; older journals have no "limited"."""
-    return int(cut["answered"] + cut["failed"] + sum(cut.get("limited", {}).values()))
+    return cut["answered"] + cut["failed"] + sum(cut.get("limited", {}).values())
 
 
-def failed_percent(load: Mapping[str, Any]) -> float:
+def failed_percent(load: LoadFacts) -> float:
     """How many of all requests failed; those that got 429 did not, as far as is known."""
     made = sum(map(_made, load["phases"].values()))
-    failed: int = sum(it["failed"] for it in load["phases"].values())
+    failed = sum(it["failed"] for it in load["phases"].values())
     return round(100 * failed / made, 3)
 
 
-def failures(load: Mapping[str, Any]) -> str:
+def failures(load: LoadFacts) -> str:
     """What failed when, in words."""
     return "; ".join(
         f"{it['failed']} of {_made(it)} {_WORDS[phase]} ("

@@ -7,33 +7,34 @@ direction is its consequence, and is not held against another pair.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from itertools import permutations
-from typing import Any
 
-from harness.checks.findings import Facts, Finding, conclude, looks, unknown, wanted
+from harness.checks.findings import Finding, Seen, conclude, look, unknown, wanted
+from harness.facts.network import POD_NETWORK, POLICY, Datagrams, Names, Pair
+from harness.facts.schema import Unknown
 from harness.model import Case, Verdict
 
-_PODS, _POLICY = "pod-network", "network-policy"
+_NOT_LOOKED = Unknown("no pod looked")
 
 
-def _pairs(case: Case) -> Facts:
+def _pairs(case: Case) -> Seen[Pair]:
     """What came of each declared ordered pair."""
-    whole = looks(case, _PODS, [case.cluster.name])
-    seen: Mapping[str, Any] = whole.values.get(case.cluster.name, {}).get("pairs", {})
+    whole = look(case, POD_NETWORK)
+    seen = whole.only.pairs if whole.only else {}
     values, unseen = {}, list(whole.unseen)
     for one, other in permutations([machine.name for machine in case.cluster.machines], 2):
         pair = f"{one} → {other}"
-        found = seen.get(pair, {"error": "no pod looked"})
-        if "error" not in found:
+        found = seen.get(pair, _NOT_LOOKED)
+        if isinstance(found, Pair):
             values[pair] = found
         elif whole.values:
-            unseen.append(unknown(pair, found["error"]))
-    return Facts(values, tuple(unseen))
+            unseen.append(unknown(pair, found.error))
+    return Seen(values, tuple(unseen))
 
 
-def _arrives(found: Mapping[str, Any]) -> bool:
-    return bool(found["small"]["received"])
+def _arrives(found: Pair) -> bool:
+    return found.small.received > 0
 
 
 def _back(pair: str) -> str:
@@ -41,7 +42,7 @@ def _back(pair: str) -> str:
     return f"{other} → {one}"
 
 
-def _exchangeable(pairs: Facts) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _exchangeable(pairs: Seen[Pair]) -> Iterator[tuple[str, Pair]]:
     """The pairs that are open in both directions, as far as one-way datagrams tell."""
     for pair, found in pairs.values.items():
         back = pairs.values.get(_back(pair))
@@ -53,19 +54,19 @@ def pods_reach_pods(case: Case) -> Verdict:
     target = wanted(case, "pair_s")
     pairs = _pairs(case)
     findings = [
-        Finding(pair, f"expected datagrams to arrive, seen none{_because(found['small'])}")
+        Finding(pair, f"expected datagrams to arrive, seen none{_because(found.small)}")
         for pair, found in pairs.values.items()
         if not _arrives(found)
     ]
     slowest = [0.0]
     for pair, found in _exchangeable(pairs):
-        tcp = found["tcp"]
-        if "error" in tcp:
-            findings.append(Finding(pair, f"expected a TCP connection, seen {tcp['error']}"))
+        tcp = found.tcp
+        if isinstance(tcp, Unknown):
+            findings.append(Finding(pair, f"expected a TCP connection, seen {tcp.error}"))
             continue
-        slowest.append(tcp["took_s"])
-        if tcp["took_s"] > target["pair_s"]:
-            text = f"expected an answer within {target['pair_s']:g} s, seen {tcp['took_s']:.1f} s"
+        slowest.append(tcp.took_s)
+        if tcp.took_s > target["pair_s"]:
+            text = f"expected an answer within {target['pair_s']:g} s, seen {tcp.took_s:.1f} s"
             findings.append(Finding(pair, text))
     return conclude(
         findings,
@@ -76,8 +77,8 @@ def pods_reach_pods(case: Case) -> Verdict:
     )
 
 
-def _because(found: Mapping[str, Any]) -> str:
-    return f" ({found['error']})" if "error" in found else ""
+def _because(found: Datagrams) -> str:
+    return "" if found.error is None else f" ({found.error})"
 
 
 def full_packets_pass(case: Case) -> Verdict:
@@ -85,17 +86,17 @@ def full_packets_pass(case: Case) -> Verdict:
     findings = [
         Finding(
             pair,
-            f"expected unfragmented packets of {found['large']['bytes']} bytes to arrive, "
-            f"seen none{_because(found['large'])}",
+            f"expected unfragmented packets of {found.large.bytes} bytes to arrive, "
+            f"seen none{_because(found.large)}",
         )
         for pair, found in pairs.values.items()
-        if _arrives(found) and not found["large"]["received"]
+        if _arrives(found) and not found.large.received
     ]
     narrow = {finding.where for finding in findings}
     findings += [
-        Finding(pair, f"expected 1 MiB over TCP, seen {found['bulk']['error']}")
+        Finding(pair, f"expected 1 MiB over TCP, seen {found.bulk.error}")
         for pair, found in _exchangeable(pairs)
-        if "error" in found["bulk"] and not {pair, _back(pair)} & narrow
+        if isinstance(found.bulk, Unknown) and not {pair, _back(pair)} & narrow
     ]
     return conclude(
         [*findings, *_closed(pairs)],
@@ -104,8 +105,8 @@ def full_packets_pass(case: Case) -> Verdict:
     )
 
 
-def _closed(pairs: Facts) -> list[Finding]:
-    """The pairs on which nothing at all arrives: whatever rides on them cannot be told."""
+def _closed(pairs: Seen[Pair]) -> list[Finding]:
+    """The pairs on which nothing at all arrives: so nothing else can be said of them."""
     return [
         unknown(pair, "nothing arrives here, whatever its size")
         for pair, found in pairs.values.items()
@@ -116,9 +117,9 @@ def _closed(pairs: Facts) -> list[Finding]:
 def pods_reach_services(case: Case) -> Verdict:
     pairs = _pairs(case)
     findings = [
-        Finding(pair, f"expected the service to answer, seen {found['service']['error']}")
+        Finding(pair, f"expected the service to answer, seen {found.service.error}")
         for pair, found in _exchangeable(pairs)
-        if "error" in found["service"]
+        if isinstance(found.service, Unknown)
     ]
     return conclude(
         [*findings, *_closed(pairs)],
@@ -127,16 +128,22 @@ def pods_reach_services(case: Case) -> Verdict:
     )
 
 
+def _names(case: Case) -> Iterator[tuple[str, Names | Unknown]]:
+    """What the names resolved to on each machine."""
+    seen = look(case, POD_NETWORK).only
+    for machine in case.cluster.machines:
+        if seen is not None:
+            yield machine.name, seen.names.get(machine.name, _NOT_LOOKED)
+
+
 def names_resolve(case: Case) -> Verdict:
-    whole = looks(case, _PODS, [case.cluster.name])
-    seen: Mapping[str, Any] = whole.values.get(case.cluster.name, {})
-    pairs = _pairs(case)
+    whole, pairs = look(case, POD_NETWORK), _pairs(case)
+    dns_on = whole.only.dns_on if whole.only else ()
     findings: list[Finding] = []
-    for machine in [machine.name for machine in case.cluster.machines] if seen else ():
-        found = seen["names"].get(machine, {"error": "no pod looked"})
-        if "error" in found:
-            findings.append(unknown(machine, found["error"]))
-        elif consequence := _cut_off_from_dns(machine, seen["dns_on"], pairs):
+    for machine, found in _names(case):
+        if isinstance(found, Unknown):
+            findings.append(unknown(machine, found.error))
+        elif consequence := _cut_off_from_dns(machine, dns_on, pairs):
             if wrong := list(_unresolved(machine, found)):
                 findings.append(unknown(machine, f"{wrong[0].says}; {consequence}"))
         else:
@@ -151,36 +158,41 @@ def name_server_answers(case: Case) -> Verdict:
 
     Not through the service: until a silent one is taken out of it, half of all questions wait.
     """
-    whole = looks(case, _PODS, [case.cluster.name])
-    seen: Mapping[str, Any] = whole.values.get(case.cluster.name, {})
     machines = [machine.name for machine in case.cluster.machines]
     findings: list[Finding] = []
-    for machine in machines if seen else ():
-        found = seen["names"].get(machine, {"error": "no pod looked"})
-        if "error" in found:
-            findings.append(unknown(machine, found["error"]))
+    for machine, found in _names(case):
+        if isinstance(found, Unknown):
+            findings.append(unknown(machine, found.error))
             continue
-        told = {at: it for at, it in found["servers"].items() if it["on"] in machines}
-        if not any(it.get("value") == found["expected"] for it in told.values()):
-            said = "; ".join(f"{at}: {it.get('error') or it['value']}" for at, it in told.items())
+        told = {at: it for at, it in found.servers.items() if it.on in machines}
+        if not any(it.value == found.expected for it in told.values()):
+            said = "; ".join(f"{at}: {it.error or _list(it.value)}" for at, it in told.items())
             text = f"expected a name server on {', '.join(machines)} to answer, seen"
             findings.append(Finding(machine, f"{text} {said or 'none there'}"))
-    return conclude(findings, whole, proven="a name server answers the pods of every machine")
+    return conclude(
+        findings,
+        look(case, POD_NETWORK),
+        proven="a name server answers the pods of every machine",
+    )
 
 
-def _unresolved(machine: str, found: Mapping[str, Any]) -> Iterator[Finding]:
-    want = found["expected"]
-    if not found["nameserver"]:
+def _list(addresses: Sequence[str] | None) -> str:
+    return ", ".join(addresses or ()) or "no address"
+
+
+def _unresolved(machine: str, found: Names) -> Iterator[Finding]:
+    want = _list(found.expected)
+    if not found.nameserver:
         yield Finding(machine, "expected a name server in the pod's resolv.conf, seen none")
-    for by in ("nameserver", "resolver"):
-        for what, answer in found[by].items():
-            have = answer.get("error") or answer["value"]
-            if have != want:
-                who = f"the name server {what}" if by == "nameserver" else f"the {what}"
-                yield Finding(machine, f"expected {who} to give {', '.join(want)}, seen {have}")
+    by_name_server = ((f"the name server {at}", it) for at, it in found.nameserver.items())
+    by_resolver = ((f"the {kind}", it) for kind, it in found.resolver.items())
+    for who, answer in (*by_name_server, *by_resolver):
+        have = answer.error if isinstance(answer, Unknown) else _list(answer.value)
+        if have != want:
+            yield Finding(machine, f"expected {who} to give {want}, seen {have}")
 
 
-def _cut_off_from_dns(machine: str, dns_on: list[str], pairs: Facts) -> str | None:
+def _cut_off_from_dns(machine: str, dns_on: Sequence[str], pairs: Seen[Pair]) -> str | None:
     """Why names may fail here although DNS itself is well, when that is so."""
     for server in dns_on:
         for pair in (f"{machine} → {server}", f"{server} → {machine}"):
@@ -191,24 +203,24 @@ def _cut_off_from_dns(machine: str, dns_on: list[str], pairs: Facts) -> str | No
 
 def policy_denies(case: Case) -> Verdict:
     """A friend connects throughout; a stranger connects before the policy, and never after."""
-    whole = looks(case, _POLICY, [case.cluster.name])
-    seen: Mapping[str, Any] = whole.values.get(case.cluster.name, {})
+    whole = look(case, POLICY)
+    seen = whole.only or {}
     findings: list[Finding] = []
-    for machine in [machine.name for machine in case.cluster.machines] if seen else ():
-        found = seen.get(machine, {"error": "no server stood there"})
-        if "error" in found:
-            findings.append(unknown(machine, found["error"]))
+    for machine in [machine.name for machine in case.cluster.machines] if whole.values else ():
+        found = seen.get(machine, Unknown("no server stood there"))
+        if isinstance(found, Unknown):
+            findings.append(unknown(machine, found.error))
             continue
-        before, after = found["before"], found["after"]
-        refused = [f"{who}: {it['error']}" for who, it in before.items() if "error" in it]
+        before = (("friend", found.before.friend), ("stranger", found.before.stranger))
+        refused = [f"{who}: {it.error}" for who, it in before if isinstance(it, Unknown)]
         if refused:
             why = f"without any policy the server there did not answer ({'; '.join(refused)})"
             findings.append(unknown(machine, why))
             continue
-        if "error" not in after["stranger"]:
+        if not isinstance(found.after.stranger, Unknown):
             findings.append(Finding(machine, "expected the stranger shut out, seen it connect"))
-        if "error" in after["friend"]:
-            error = after["friend"]["error"]
+        if isinstance(found.after.friend, Unknown):
+            error = found.after.friend.error
             findings.append(Finding(machine, f"expected the friend to connect, seen {error}"))
     return conclude(
         findings, whole, proven="a denied connection fails on every node, an allowed one works"

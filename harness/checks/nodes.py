@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from ipaddress import ip_address
-from typing import Any
 
-from harness.checks.findings import Facts, Finding, conclude, looks, unknown
+from harness.checks.findings import Finding, Seen, conclude, look, understood
+from harness.facts.nodes import NODES, Node
+from harness.facts.schema import Unknown
 from harness.model import Case, Machine, Verdict
 
 _PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable")
 
 
-def _listed(case: Case) -> tuple[Facts, Mapping[str, Any]]:
+def _listed(case: Case) -> tuple[Seen[object], Mapping[str, Node | Unknown]]:
     """The nodes by name; one whose object could not be read is a gap of its own."""
-    seen = looks(case, "nodes", [case.cluster.name])
-    nodes = seen.values.get(case.cluster.name, {})
-    odd = [unknown(name, node["error"]) for name, node in nodes.items() if "error" in node]
-    return Facts(seen.values, (*seen.unseen, *odd)), nodes
+    seen = look(case, NODES)
+    nodes = seen.only or {}
+    return Seen(seen.values, (*seen.unseen, *understood(nodes)[1])), nodes
 
 
-def _present(case: Case, nodes: Mapping[str, Any]) -> Iterator[tuple[Machine, Mapping[str, Any]]]:
+def _present(case: Case, nodes: Mapping[str, Node | Unknown]) -> Iterator[tuple[Machine, Node]]:
     for machine in case.cluster.machines:
-        if machine.name in nodes and "error" not in nodes[machine.name]:
-            yield machine, nodes[machine.name]
+        node = nodes.get(machine.name)
+        if isinstance(node, Node):
+            yield machine, node
 
 
 def ready(case: Case) -> Verdict:
     seen, nodes = _listed(case)
     states = {
-        machine.name: node["conditions"].get("Ready", "absent")
+        machine.name: node.conditions.get("Ready", "absent")
         for machine, node in _present(case, nodes)
     }
     findings = [
@@ -63,20 +64,18 @@ def as_declared(case: Case) -> Verdict:
     )
 
 
-def _declarations(
-    case: Case, machine: Machine, node: Mapping[str, Any]
-) -> Iterator[tuple[str, str, str]]:
+def _declarations(case: Case, machine: Machine, node: Node) -> Iterator[tuple[str, str, str]]:
     # A node of two families has one address of each; the profile declares one of them.
     family = ip_address(machine.address).version
-    alike = [it for it in node["addresses"] if ip_address(it).version == family]
+    alike = [it for it in node.addresses if ip_address(it).version == family]
     yield "address", machine.address, ", ".join(alike) or "none"
-    yield "version", case.cluster.kubernetes_version, node["version"]
-    server = "control-plane" in node["roles"]
+    yield "version", case.cluster.kubernetes_version, node.version
+    server = "control-plane" in node.roles
     words = {True: "the control-plane role", False: "no control-plane role"}
     yield "", words[machine.is_server], words[server]
 
 
-def _missing(case: Case, seen: Facts, nodes: Mapping[str, Any]) -> list[Finding]:
+def _missing(case: Case, seen: Seen[object], nodes: Collection[str]) -> list[Finding]:
     if not seen.values:
         return []
     absent = [machine.name for machine in case.cluster.machines if machine.name not in nodes]
@@ -86,10 +85,10 @@ def _missing(case: Case, seen: Facts, nodes: Mapping[str, Any]) -> list[Finding]
 def no_pressure(case: Case) -> Verdict:
     seen, nodes = _listed(case)
     findings = [
-        Finding(machine.name, f"expected no {pressure}, seen {node['conditions'][pressure]}")
+        Finding(machine.name, f"expected no {pressure}, seen {node.conditions[pressure]}")
         for machine, node in _present(case, nodes)
         for pressure in _PRESSURES
-        if node["conditions"].get(pressure, "False") != "False"
+        if node.conditions.get(pressure, "False") != "False"
     ]
     findings += _missing(case, seen, nodes)
     return conclude(findings, seen, proven="no node is short of memory, disk or processes")
@@ -100,7 +99,7 @@ def no_undeclared_taint(case: Case) -> Verdict:
     findings = []
     for machine, node in _present(case, nodes):
         declared = set(case.cluster.expected_taints.get(machine.name, ()))
-        for taint in sorted(set(node["taints"]) ^ declared):
+        for taint in sorted(set(node.taints) ^ declared):
             says = "declared, but absent" if taint in declared else "present, but not declared"
             findings.append(Finding(machine.name, f"taint {taint} is {says}"))
     findings += _missing(case, seen, nodes)

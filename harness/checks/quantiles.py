@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil
 
+from harness.facts.etcd import Buckets
 
-def quantile(q: float, buckets: Sequence[Sequence[float | None]]) -> float | None:
+
+def quantile(q: float, buckets: Buckets) -> float | None:
     """The q-quantile (0 < q ≤ 1) of buckets ``[upper bound, samples at or below it]``, ascending.
 
     Linear between a bucket's bounds, as Prometheus' histogram_quantile: the truth lies within the
     same bucket. Beyond the last finite bound (None stands for +Inf) it is that bound, and so a
     lower limit. None when there is no sample.
     """
-    finite = [(bound, count or 0) for bound, count in buckets if bound is not None]
-    total = max((count or 0 for _, count in buckets), default=0)
+    finite = [(bound, count) for bound, count in buckets if bound is not None]
+    total = max((count for _, count in buckets), default=0)
     if total <= 0 or not finite:
         return None
     rank = q * total
@@ -27,10 +29,10 @@ def quantile(q: float, buckets: Sequence[Sequence[float | None]]) -> float | Non
     return finite[-1][0]
 
 
-def above(limit: float, buckets: Sequence[Sequence[float | None]]) -> int:
+def above(limit: float, buckets: Buckets) -> int:
     """How many samples are above the limit for sure: above the first bound that is not below it."""
-    under = [number or 0 for bound, number in buckets if bound is not None and bound >= limit]
-    return count(buckets) - int(under[0]) if under else 0
+    under = [number for bound, number in buckets if bound is not None and bound >= limit]
+    return count(buckets) - under[0] if under else 0
 
 
 def nearest_rank(q: float, samples: Sequence[float]) -> float | None:
@@ -38,6 +40,6 @@ def nearest_rank(q: float, samples: Sequence[float]) -> float | None:
     return sorted(samples)[ceil(q * len(samples)) - 1] if samples else None
 
 
-def count(buckets: Sequence[Sequence[float | None]]) -> int:
+def count(buckets: Buckets) -> int:
     """How many samples the histogram holds."""
-    return int(max((number or 0 for _, number in buckets), default=0))
+    return max((number for _, number in buckets), default=0)

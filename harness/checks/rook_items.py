@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.checks.findings import Facts, looks, unknown
+from harness.checks.findings import Facts, Seen, looks, unknown, untyped
 from harness.model import Case, RookDeclared
 
 _ROOK = "rook"
@@ -19,7 +19,7 @@ def declared_rook(case: Case) -> RookDeclared:
 
 def item(case: Case, name: str) -> Facts:
     """One item of what the probe saw, by the item's name."""
-    whole = looks(case, _ROOK, [case.cluster.name])
+    whole = looks(case, untyped(_ROOK), [case.cluster.name])
     values: dict[str, Any] = {}
     unseen = list(whole.unseen)
     for items in whole.values.values():
@@ -29,12 +29,12 @@ def item(case: Case, name: str) -> Facts:
         else:
             unseen.append(unknown(name, found["error"]))
         unseen += [unknown(it, why) for it, why in found.get("odd", {}).items()]
-    return Facts(values, tuple(unseen))
+    return Seen(values, tuple(unseen))
 
 
 def odd(case: Case, name: str) -> frozenset[str]:
     """The objects of an item that the probe could not understand: they are there nevertheless."""
-    whole = looks(case, _ROOK, [case.cluster.name])
+    whole = looks(case, untyped(_ROOK), [case.cluster.name])
     return frozenset(it for items in whole.values.values() for it in items[name].get("odd", ()))
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from harness.checks.findings import Facts, Finding, conclude, looks, names, unknown, wanted
+from harness.checks.findings import Facts, Finding, conclude, looks, names, unknown, untyped, wanted
 from harness.model import Case, Verdict
 
 Pod: TypeAlias = Mapping[str, Any]
@@ -38,7 +38,7 @@ def _is_whole(value: str | None) -> bool:
 
 
 def _seen(case: Case) -> tuple[Facts, Any]:
-    seen = looks(case, "scheduling", [case.cluster.name])
+    seen = looks(case, untyped("scheduling"), [case.cluster.name])
     return seen, seen.values.get(case.cluster.name, {"nodes": {}, "pods": []})
 
 

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TypeAlias
 
 from harness.checks import ledger, load
-from harness.checks.findings import Facts, Finding, conclude, looks, unknown, wanted
+from harness.checks.findings import Finding, Seen, conclude, looks, unknown, wanted
+from harness.facts.soak import SOAK, EndReason, SoakFacts, TurnFacts
 from harness.model import Case, Outcome, Verdict
 
-_PROBE = "soak"
+# How much there was of each thing, by place.
+_Places: TypeAlias = Mapping[str, Mapping[str, int] | str]
+
 _HOUR_S = 3600.0
 _MIB = "_mib"
 # So few of a thing may come and go without being a leak.
 _SLACK = 8
-# Ends that say nothing about the platform: the harness was stopped, or was not there any more.
-_RESUMABLE = ("stopped by hand", "its harness was killed, or broke off")
 
 
-def _parts(case: Case) -> tuple[Facts, Mapping[str, Any]]:
+def _parts(case: Case) -> tuple[Seen[SoakFacts], Mapping[str, SoakFacts]]:
     """What was seen of the soak, part by part: one that was resumed has several."""
-    seen = looks(case, _PROBE, case.of(_PROBE))
+    seen = looks(case, SOAK, case.of(SOAK.name))
     return seen, seen.values
 
 
-def _turns(parts: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _turns(parts: Mapping[str, SoakFacts]) -> Iterator[tuple[str, TurnFacts]]:
     for name, part in parts.items():
         for turn in part["turns"]:
             yield f"{name}, turn {turn['number']} on {turn['machine']}", turn
@@ -39,20 +40,23 @@ def lasted(case: Case) -> Verdict:
     target = wanted(case, "soak_hours")
     findings = []
     for number, (name, part) in enumerate(parts.items(), start=1):
-        taken_up = part["ended"] in _RESUMABLE
-        # What was taken up again is judged by how long all parts lasted together.
-        if part["ended"] and not (taken_up and number < len(parts)):
-            make = unknown if taken_up else Finding
-            findings.append(make(name, f"it ended early: {part['ended']}"))
-        if part.get("load") is not None:
-            findings += load.unoffered(name, part["load"], load.OF_SOAK)
+        if (ended := part["ended"]) is not None:
+            is_resumable = EndReason.of(ended).is_resumable
+            # A part that was resumed is judged by how long all parts lasted together.
+            if not (is_resumable and number < len(parts)):
+                make = unknown if is_resumable else Finding
+                findings.append(make(name, f"it ended early: {ended}"))
+        if (offered := part.get("load")) is not None:
+            findings += load.unoffered(name, offered, load.OF_SOAK)
             limits = case.cluster.ingress.limits if case.cluster.ingress is not None else {}
-            findings += load.limited_by_ingress(name, part["load"], limits)
+            findings += load.limited_by_ingress(name, offered, limits)
     hours = round(sum(part["lasted_s"] for part in parts.values()) / _HOUR_S, 4)
     if parts and not any("seen_s" in f for _, turn in _turns(parts) for f in turn["faults"]):
-        findings.append(unknown(_PROBE, "no fault was injected in all that time"))
+        findings.append(unknown(SOAK.name, "no fault was injected in all that time"))
     if parts and hours < target["soak_hours"]:
-        findings.append(unknown(_PROBE, f"{hours:g} of {target['soak_hours']:g} hours were soaked"))
+        findings.append(
+            unknown(SOAK.name, f"{hours:g} of {target['soak_hours']:g} hours were soaked")
+        )
     return conclude(
         findings,
         seen,
@@ -94,20 +98,19 @@ def faults_were_real(case: Case) -> Verdict:
     return conclude(findings, seen, proven=proven, measured=measured)
 
 
-def _idle(turn: Mapping[str, Any]) -> str | None:
+def _idle(turn: TurnFacts) -> str | None:
     """Why a turn proved nothing, and is no sign of anything else either."""
-    why = turn.get("refused", turn.get("broken_off"))
-    return None if why is None else str(why)
+    return turn.get("refused", turn.get("broken_off"))
 
 
-def _too_many_idle(parts: Mapping[str, Any]) -> Iterator[Finding]:
+def _too_many_idle(parts: Mapping[str, SoakFacts]) -> Iterator[Finding]:
     """Over all parts together: one that was resumed may have had a few turns only."""
     turns = [turn for _, turn in _turns(parts)]
     whys = [why for turn in turns if (why := _idle(turn)) is not None]
-    most = min((float(part["refused_percent"]) for part in parts.values()), default=0.0)
+    most = min((part["refused_percent"] for part in parts.values()), default=0.0)
     if whys and len(whys) * 100 > most * len(turns):
         text = f"at most {most:g} % of {len(turns)} turns may be refused or broken off, and"
-        yield unknown(_PROBE, f"{text} {len(whys)} were: {'; '.join(dict.fromkeys(whys))}")
+        yield unknown(SOAK.name, f"{text} {len(whys)} were: {'; '.join(dict.fromkeys(whys))}")
 
 
 def nothing_leaked(case: Case) -> Verdict:
@@ -123,9 +126,7 @@ def nothing_leaked(case: Case) -> Verdict:
     return conclude(findings, seen, proven="nothing grew that should not have")
 
 
-def _grown(
-    part: str, first: Mapping[str, Any], last: Mapping[str, Any], percent: float
-) -> Iterator[Finding]:
+def _grown(part: str, first: _Places, last: _Places, percent: float) -> Iterator[Finding]:
     for place in sorted(first.keys() | last.keys()):
         where = f"{part}, {place}"
         before, after = first.get(place, "not looked at"), last.get(place, "not looked at")

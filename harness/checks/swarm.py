@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
-from typing import Any
+from collections.abc import Iterator, Sequence, Set
 
-from harness.checks.findings import Facts, Finding, conclude, looks, names, unknown, wanted
+from harness.checks.findings import Finding, Seen, conclude, looks, names, unknown, wanted
+from harness.facts import swarm
+from harness.facts.schema import Known, Unknown
+from harness.facts.swarm import Machine, Node, Odd, Service, Silent, Swarm, Task
 from harness.model import Case, SwarmDeclared, SwarmService, Verdict
 
-_PROBE = "swarm"
 SWARM = "Swarm"
 _SAID = 2  # tasks that a reason tells of
 # A task that failed so often in a short while keeps failing, also if it runs at the moment.
@@ -23,9 +24,9 @@ _SETTLED = ("completed", _ROLLED_BACK)
 _GOING_ON = ("updating", "rollback_started")
 
 
-def seen_of(case: Case) -> Facts:
+def seen_of(case: Case) -> Seen[Machine]:
     """What each machine's Docker said."""
-    return looks(case, _PROBE, [machine.name for machine in case.cluster.machines])
+    return looks(case, swarm.SWARM, [machine.name for machine in case.cluster.machines])
 
 
 def declared_of(case: Case) -> SwarmDeclared:
@@ -34,50 +35,51 @@ def declared_of(case: Case) -> SwarmDeclared:
     return case.cluster.swarm
 
 
-def known_of(seen: Facts) -> Mapping[str, Any] | None:
+def known_of(seen: Seen[Machine]) -> Swarm | None:
     """What a manager knows: each of them tells what the leader knows."""
-    told = [it["swarm"]["value"] for it in seen.values.values() if "value" in (it["swarm"] or {})]
-    return told[0] if told else None
+    told = (it.swarm for it in seen.values.values())
+    return next((it.value for it in told if isinstance(it, Known)), None)
 
 
-def odd_of(known: Mapping[str, Any] | None, kind: str) -> Iterator[Finding]:
+def services_of(known: Swarm | None) -> list[Service]:
+    """The services that are understood."""
+    return [it for it in known.services if isinstance(it, Service)] if known is not None else []
+
+
+def odd_of(listed: Sequence[Node | Service | Odd]) -> Iterator[Finding]:
     """The nodes or services of which Docker says what is not understood."""
-    for it in known[kind] if known is not None else ():
-        if "odd" in it:
-            yield unknown(it["name"], f"what Docker says of it is not understood: {it['odd']}")
-
-
-def _understood(known: Mapping[str, Any] | None, kind: str) -> list[Any]:
-    return [it for it in known[kind] if "odd" not in it] if known is not None else []
+    for it in listed:
+        if isinstance(it, Odd):
+            yield unknown(it.name, f"what Docker says of it is not understood: {it.odd}")
 
 
 def nodes_ready(case: Case) -> Verdict:
     seen, declared = seen_of(case), declared_of(case)
     known = known_of(seen)
-    listed = _understood(known, "nodes")
+    listed = [it for it in known.nodes if isinstance(it, Node)] if known is not None else []
     machines = [machine.name for machine in case.cluster.machines]
-    odd = [*odd_of(known, "nodes")]
+    odd = [*odd_of(known.nodes)] if known is not None else []
     # A node that is not understood may be any machine's.
     findings = [*_engines(seen, [] if odd else listed), *odd]
     if known is not None:
         for name in machines:
-            nodes = [node for node in listed if node["name"] == name]
+            nodes = [node for node in listed if node.name == name]
             if nodes or not odd:
                 findings += [Finding(name, says) for says in _wrong_node(nodes, name, declared)]
             findings += [unknown(name, _unheard(node)) for node in nodes if _is_unheard(node)]
         findings += [
             Finding(
-                node["name"],
+                node.name,
                 "expected only declared machines in the Swarm, seen this node as well"
-                f" ({node['state']})",
+                f" ({node.state})",
             )
             for node in listed
-            if node["name"] not in machines
+            if node.name not in machines
         ]
-        leaders = sum(node["leader"] for node in listed)
+        leaders = sum(node.leader for node in listed)
         if leaders != 1 and not odd:
             findings.append(Finding(SWARM, f"expected one leader, seen {leaders}"))
-    ready = [it for it in listed if it["name"] in machines and it["state"] == "ready"]
+    ready = [it for it in listed if it.name in machines and it.state == "ready"]
     return conclude(
         [*findings, *untold(seen, known)],
         seen,
@@ -88,59 +90,55 @@ def nodes_ready(case: Case) -> Verdict:
     )
 
 
-def _is_unheard(node: Mapping[str, Any]) -> bool:
-    return bool(node["state"] == "unknown")
+def _is_unheard(node: Node) -> bool:
+    return node.state == "unknown"
 
 
-def _unheard(node: Mapping[str, Any]) -> str:
+def _unheard(node: Node) -> str:
     """That a leader has not heard of a node: for a moment when it is new, or for good."""
-    why = f" ({node['why']})" if node["why"] else ""
+    why = f" ({node.why})" if node.why else ""
     return f"the Swarm's leader has not heard of this node: its state is unknown{why}"
 
 
-def untold(seen: Facts, known: Mapping[str, Any] | None) -> list[Finding]:
+def untold(seen: Seen[Machine], known: Swarm | None) -> list[Finding]:
     """That no manager could say how the Swarm is, though some machine was looked at."""
     if known is not None or not seen.values:
         return []
     return [unknown(SWARM, "no manager tells the state of all nodes and services")]
 
 
-def _engines(seen: Facts, listed: Sequence[Mapping[str, Any]]) -> Iterator[Finding]:
+def _engines(seen: Seen[Machine], listed: Sequence[Node]) -> Iterator[Finding]:
     """What each machine says of its own part."""
-    ids = {node["id"] for node in listed}
+    ids = {node.id for node in listed}
     for name, value in seen.values.items():
-        if "silent" in value["docker"]:
-            yield Finding(name, f"expected Docker to answer, seen {value['docker']['silent']}")
+        if isinstance(value.docker, Silent):
+            yield Finding(name, f"expected Docker to answer, seen {value.docker.silent}")
             continue
-        own = value["docker"]["value"]
-        if own["state"] != "active":
-            why = f" ({own['why']})" if own["why"] else ""
-            yield Finding(name, f"expected it active in the Swarm, seen {own['state']}{why}")
-        elif ids and own["id"] not in ids:
+        own = value.docker.value
+        if own.state != "active":
+            why = f" ({own.why})" if own.why else ""
+            yield Finding(name, f"expected it active in the Swarm, seen {own.state}{why}")
+        elif ids and own.id not in ids:
             yield Finding(name, "expected it in the same Swarm as the others, seen it in another")
-        if "error" in (value["swarm"] or {}):
-            text = (
-                f"expected this manager to tell the Swarm's state, seen {value['swarm']['error']}"
-            )
+        if isinstance(value.swarm, Unknown):
+            text = f"expected this manager to tell the Swarm's state, seen {value.swarm.error}"
             yield Finding(name, text)
 
 
-def _wrong_node(
-    nodes: Sequence[Mapping[str, Any]], name: str, declared: SwarmDeclared
-) -> Iterator[str]:
+def _wrong_node(nodes: Sequence[Node], name: str, declared: SwarmDeclared) -> Iterator[str]:
     if len(nodes) != 1:
-        states = f" ({names(node['state'] for node in nodes)})" if nodes else ""
+        states = f" ({names(node.state for node in nodes)})" if nodes else ""
         yield f"expected one Swarm node of this name, seen {len(nodes) or 'none'}{states}"
     for node in nodes:
-        for want, have in (("ready", node["state"]), ("active", node["availability"])):
+        for want, have in (("ready", node.state), ("active", node.availability)):
             if have != want and have != "unknown":
                 yield f"expected its Swarm node to be {want}, seen {have}"
         manager = name in declared.managers
-        if node["manager"] != manager:
+        if node.manager != manager:
             words = {True: "a manager", False: "a worker"}
-            yield f"expected {words[manager]} of the Swarm, seen {words[node['manager']]}"
-        elif manager and node["reachability"] != "reachable" and not _is_unheard(node):
-            yield f"expected a reachable manager, seen {node['reachability'] or 'nothing of it'}"
+            yield f"expected {words[manager]} of the Swarm, seen {words[node.manager]}"
+        elif manager and node.reachability != "reachable" and not _is_unheard(node):
+            yield f"expected a reachable manager, seen {node.reachability or 'nothing of it'}"
 
 
 def replicas(case: Case) -> Verdict:
@@ -152,23 +150,23 @@ def replicas(case: Case) -> Verdict:
     target = wanted(case, "missing_tasks_count", "task_failures_count")
     seen = seen_of(case)
     known = known_of(seen)
-    services = _understood(known, "services")
-    silent = {name for name, value in seen.values.items() if "silent" in value["docker"]}
-    running = {it["name"]: [at for at in it["running"] if at not in silent] for it in services}
+    services = services_of(known)
+    silent = {name for name, value in seen.values.items() if isinstance(value.docker, Silent)}
+    running = {it.name: [at for at in it.running if at not in silent] for it in services}
     findings = [
         it
         for service in services
         for it in (
-            *_short(service, running[service["name"]]),
+            *_short(service, running[service.name]),
             *_nowhere(service, case),
             *_again_and_again(service, target["task_failures_count"]),
         )
     ]
-    findings += odd_of(known, "services")
-    if known is not None and not known["services"]:
+    findings += odd_of(known.services if known else ())
+    if known is not None and not known.services:
         findings.append(unknown(SWARM, "it has no service, so none has its tasks"))
     missing = sum(
-        max(0, it["replicas"] - len(running[it["name"]])) + len(_bare(it, case)) for it in services
+        max(0, it.replicas - len(running[it.name])) + len(_bare(it, case)) for it in services
     )
     tasks = sum(map(len, running.values()))
     failures = [times for it in services for times in _failures(it).values()]
@@ -183,76 +181,72 @@ def replicas(case: Case) -> Verdict:
     )
 
 
-def _short(service: Mapping[str, Any], running: Sequence[str]) -> Iterator[Finding]:
+def _short(service: Service, running: Sequence[str]) -> Iterator[Finding]:
     """What speaks against a service's tasks: too few or too many, or some that come and go."""
-    name, seen = service["name"], len(running)
-    if seen < service["replicas"] <= seen + len(service["unheard"]):
-        where = names(dict.fromkeys(service["unheard"]))
-        text = f"{len(service['unheard'])} of its tasks ran on {where}, whose state is unknown"
+    name, seen = service.name, len(running)
+    if seen < service.replicas <= seen + len(service.unheard):
+        where = names(dict.fromkeys(service.unheard))
+        text = f"{len(service.unheard)} of its tasks ran on {where}, whose state is unknown"
         yield unknown(name, text)
-    elif seen != service["replicas"]:
-        others = "; ".join(map(_task, service["others"][:_SAID]))
+    elif seen != service.replicas:
+        others = "; ".join(map(_task, service.others[:_SAID]))
         why = f" ({others})" if others else ""
-        yield Finding(name, f"expected {service['replicas']} running tasks, seen {seen}{why}")
-    for slot, times in Counter(it["task"] for it in service["failed"]).items():
+        yield Finding(name, f"expected {service.replicas} running tasks, seen {seen}{why}")
+    for slot, times in Counter(it.task for it in service.failed).items():
         if times >= _AGAIN:
-            last = min(
-                (it for it in service["failed"] if it["task"] == slot), key=lambda it: it["age_s"]
-            )
+            last = min((it for it in service.failed if it.task == slot), key=lambda it: it.age_s)
             text = f"expected its tasks to stay, seen {times} failures of one: {_task(last)}"
             yield Finding(name, text)
 
 
-def _failures(service: Mapping[str, Any]) -> Counter[str]:
+def _failures(service: Service) -> Counter[str]:
     """How often the task of each number failed of late, however long it had run."""
-    return Counter(it["task"] for it in service["ended"] if it["age_s"] < _WHILE_MINUTES * 60)
+    return Counter(it.task for it in service.ended if it.age_s < _WHILE_MINUTES * 60)
 
 
-def _again_and_again(service: Mapping[str, Any], most: float) -> Iterator[Finding]:
+def _again_and_again(service: Service, most: float) -> Iterator[Finding]:
     """Tasks that run for minutes and fail then, over and over."""
     for slot, times in _failures(service).items():
         if times > most:
-            last = min(
-                (it for it in service["ended"] if it["task"] == slot), key=lambda it: it["age_s"]
-            )
+            last = min((it for it in service.ended if it.task == slot), key=lambda it: it.age_s)
             text = f"expected {most:g} failures of one task in {_WHILE_MINUTES} min at most"
-            ago = f"the last {last['age_s'] / 60:.0f} min ago: {_task(last)}"
-            yield Finding(service["name"], f"{text}, seen {times}, {ago}")
+            ago = f"the last {last.age_s / 60:.0f} min ago: {_task(last)}"
+            yield Finding(service.name, f"{text}, seen {times}, {ago}")
 
 
-def _bare(service: Mapping[str, Any], case: Case) -> list[str]:
+def _bare(service: Service, case: Case) -> list[str]:
     """The machines that may run a global service, and for which Swarm has no task of it."""
     if not _is_everywhere(service, case):
         return []
-    has = {*service["running"], *service["unheard"], *(it["node"] for it in service["others"])}
-    return [name for name in service["places"] or () if name not in has]
+    has = {*service.running, *service.unheard, *(it.node for it in service.others)}
+    return [name for name in service.places or () if name not in has]
 
 
-def _nowhere(service: Mapping[str, Any], case: Case) -> Iterator[Finding]:
+def _nowhere(service: Service, case: Case) -> Iterator[Finding]:
     """What speaks against the places of a global service's tasks."""
     if not _is_everywhere(service, case):
         return
-    name, bare = service["name"], _bare(service, case)
+    name, bare = service.name, _bare(service, case)
     if bare:
         text = "expected a task of this global service on every machine that may run it, seen none"
         yield Finding(name, f"{text} on {names(bare)}")
-    elif not service["running"] and not service["replicas"]:
+    elif not service.running and not service.replicas:
         text = "expected this global service to have a task on some machine, seen none"
         yield Finding(name, text)
-    elif service["places"] is None:
+    elif service.places is None:
         text = "a placement constraint of this global service is not understood, so it is unknown"
         yield unknown(name, f"{text} which machines are to run it")
 
 
-def _is_everywhere(service: Mapping[str, Any], case: Case) -> bool:
+def _is_everywhere(service: Service, case: Case) -> bool:
     """True for a global service, but for one that is declared to have no task."""
-    declared = declared_of(case).services.get(service["name"])
-    return service["mode"] == "global" and (declared is None or declared.replicas != 0)
+    declared = declared_of(case).services.get(service.name)
+    return service.mode == "global" and (declared is None or declared.replicas != 0)
 
 
-def _task(task: Mapping[str, Any]) -> str:
-    where = f" on {task['node']}" if task["node"] and task["node"] != task["task"] else ""
-    return f"task {task['task']}{where} is {task['state']}: {task['why'] or 'no reason is given'}"
+def _task(task: Task) -> str:
+    where = f" on {task.node}" if task.node and task.node != task.task else ""
+    return f"task {task.task}{where} is {task.state}: {task.why or 'no reason is given'}"
 
 
 def updates_are_done(case: Case) -> Verdict:
@@ -264,28 +258,28 @@ def updates_are_done(case: Case) -> Verdict:
     target = wanted(case, key)
     seen = seen_of(case)
     known = known_of(seen)
-    services = _understood(known, "services")
-    findings = [*odd_of(known, "services")]
+    services = services_of(known)
+    findings = [*odd_of(known.services if known else ())]
     minutes = [0.0]
-    back = [it["name"] for it in services if (it["update"] or {}).get("state") == _ROLLED_BACK]
+    back = [it.name for it in services if it.update and it.update.state == _ROLLED_BACK]
     for it in services:
-        update = it["update"]
-        if update is None or update["state"] in _SETTLED:
+        update = it.update
+        if update is None or update.state in _SETTLED:
             continue
-        why = f": {update['why']}" if update["why"] else ""
-        if update["state"] not in _GOING_ON:
-            text = f"expected no update to stand still, seen it {update['state']}{why}"
-            findings.append(Finding(it["name"], text))
-        elif update["age_s"] is None:
+        why = f": {update.why}" if update.why else ""
+        if update.state not in _GOING_ON:
+            text = f"expected no update to stand still, seen it {update.state}{why}"
+            findings.append(Finding(it.name, text))
+        elif update.age_s is None:
             findings.append(
-                unknown(it["name"], f"an update goes on, and Docker does not say since when{why}")
+                unknown(it.name, f"an update goes on, and Docker does not say since when{why}")
             )
         else:
-            minutes.append(update["age_s"] / 60)
+            minutes.append(update.age_s / 60)
             if minutes[-1] > target[key]:
                 text = f"expected an update to take {target[key]:g} minutes at most, seen"
-                text += f" {update['state']} for {minutes[-1]:.0f}{why}"
-                findings.append(Finding(it["name"], text))
+                text += f" {update.state} for {minutes[-1]:.0f}{why}"
+                findings.append(Finding(it.name, text))
     return conclude(
         [*findings, *untold(seen, known)],
         seen,
@@ -301,15 +295,15 @@ def services_there(case: Case) -> Verdict:
     known = known_of(seen)
     findings = []
     if known is not None:
-        listed = {it["name"]: it for it in known["services"]}
-        published = {port for it in _understood(known, "services") for port in it["ports"]}
-        odd = list(odd_of(known, "services"))
+        listed = {it.name: it for it in known.services}
+        published = {port for it in services_of(known) for port in it.ports}
+        odd = list(odd_of(known.services if known else ()))
         findings += [it for it in odd if it.where in declared.services]
         for name, service in declared.services.items():
             found = listed.get(name)
             if found is None:
                 findings.append(Finding(name, "expected this service, seen none of that name"))
-            elif "odd" not in found:
+            elif isinstance(found, Service):
                 elsewhere = None if odd else published
                 findings += [Finding(name, text) for text in _otherwise(found, service, elsewhere)]
     return conclude(
@@ -319,25 +313,23 @@ def services_there(case: Case) -> Verdict:
     )
 
 
-def _otherwise(
-    found: Mapping[str, Any], service: SwarmService, published: Set[int] | None
-) -> Iterator[str]:
+def _otherwise(found: Service, service: SwarmService, published: Set[int] | None) -> Iterator[str]:
     """What of a service is not as it is declared; a port that is asked with a host may be
     ``published`` by any service, or, where that is None, by one that is not understood."""
-    if found["mode"] != service.mode:
-        yield f"expected a {service.mode} service, seen a {found['mode']} one"
-    if service.replicas is not None and found["replicas"] != service.replicas:
-        yield f"expected it to want {service.replicas} tasks, seen {found['replicas']}"
+    if found.mode != service.mode:
+        yield f"expected a {service.mode} service, seen a {found.mode} one"
+    if service.replicas is not None and found.replicas != service.replicas:
+        yield f"expected it to want {service.replicas} tasks, seen {found.replicas}"
     own = {it.port for it in service.answers if not it.host}
-    for port in sorted(own - set(found["ports"])):
+    for port in sorted(own - set(found.ports)):
         yield f"expected port {port} to be published, seen {_ports(found)}"
     if published is not None:
         for port in sorted({it.port for it in service.answers if it.host} - published):
             yield f"expected port {port} to be published by some service, seen none"
 
 
-def _ports(service: Mapping[str, Any]) -> str:
-    return names(map(str, sorted(service["ports"]))) if service["ports"] else "none"
+def _ports(service: Service) -> str:
+    return names(map(str, sorted(service.ports))) if service.ports else "none"
 
 
 CHECKS = {

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
-from typing import Any
 
 from harness.checks.findings import Finding, conclude, limited, names, unknown, wanted
 from harness.checks.swarm import SWARM, declared_of, known_of, odd_of, seen_of, untold
+from harness.facts.schema import Known, Unknown
+from harness.facts.swarm import Answer, Reply, Service, Unasked
 from harness.facts.throttling import TOO_MANY
 from harness.model import Case, SwarmAnswer, SwarmDeclared, Verdict
 
@@ -21,15 +22,13 @@ def instances_answer(case: Case) -> Verdict:
     took: list[float] = []
     listed = [
         it
-        for it in (known["services"] if known is not None else ())
-        if fnmatchcase(it["name"], declared.instances)
+        for it in (known.services if known is not None else ())
+        if fnmatchcase(it.name, declared.instances)
     ]
-    findings += [
-        it for it in odd_of(known, "services") if fnmatchcase(it.where, declared.instances)
-    ]
-    to_run = [it for it in listed if it.get("replicas", 0) > 0]
-    asked = {at: it["instances"] for at, it in seen.values.items() if it["instances"] is not None}
-    for name in (it["name"] for it in to_run):
+    findings += odd_of(listed)
+    to_run = [it for it in listed if isinstance(it, Service) and it.replicas > 0]
+    asked = {at: it.instances for at, it in seen.values.items() if it.instances is not None}
+    for name in (it.name for it in to_run):
         of_it = {at: told[name] for at, told in asked.items() if name in told}
         hosts = sorted({host for told in of_it.values() for host in told})
         if not hosts:
@@ -37,7 +36,7 @@ def instances_answer(case: Case) -> Verdict:
             findings.append(unknown(name, text))
         for host in hosts:
             told = {at: it[host] for at, it in of_it.items() if host in it}
-            took += [it["value"]["took_s"] for it in told.values() if "value" in it]
+            took += [it.value.took_s for it in told.values() if isinstance(it, Known)]
             if answer is not None:
                 findings += _wrong(f"{name} as {host}", told, answer, target["instance_answer_s"])
     if answer is None:
@@ -62,11 +61,13 @@ def services_answer(case: Case) -> Verdict:
     took: list[float] = []
     for service, answer in _answers(declared):
         for machine in answer.machines:
+            at = answer.at(machine)
             told = {
-                asker: value["answers"][answer.at(machine)] for asker, value in seen.values.items()
+                asker: value.answers.get(at, Unasked("the probe did not ask"))
+                for asker, value in seen.values.items()
             }
-            took += [it["value"]["took_s"] for it in told.values() if "value" in it]
-            where = f"{service} at {answer.at(machine)}"
+            took += [it.value.took_s for it in told.values() if isinstance(it, Known)]
+            where = f"{service} at {at}"
             findings += _wrong(where, told, answer, target["answer_s"])
     if not any(True for _ in _answers(declared)):
         findings.append(unknown("the profile", "it declares no answer of any service"))
@@ -86,13 +87,13 @@ def _answers(declared: SwarmDeclared) -> Iterator[tuple[str, SwarmAnswer]]:
 
 
 def _wrong(
-    where: str, told: Mapping[str, Any], answer: SwarmAnswer, within_s: float
+    where: str, told: Mapping[str, Answer], answer: SwarmAnswer, within_s: float
 ) -> Iterator[Finding]:
     """What is wrong with an answer, and from which machines it was seen so."""
     says: dict[str, list[str]] = {}
     for asker, it in told.items():
-        if "unasked" in it:
-            yield unknown(where, f"it was not asked from {asker}: {it['unasked']}")
+        if isinstance(it, Unasked):
+            yield unknown(where, f"it was not asked from {asker}: {it.unasked}")
         elif _is_limited(it, answer):
             yield unknown(where, limited())
         elif (wrong := _flaw(it, answer, within_s)) is not None:
@@ -102,24 +103,24 @@ def _wrong(
         yield Finding(where, wrong if everywhere else f"{wrong} from {names(askers)}")
 
 
-def _is_limited(it: Mapping[str, Any], answer: SwarmAnswer) -> bool:
+def _is_limited(it: Answer, answer: SwarmAnswer) -> bool:
     """True for a 429 that is not declared: the ingress limits the one address that asks."""
-    status = it.get("value", {}).get("status")
-    return status == TOO_MANY and TOO_MANY not in answer.statuses
+    limited_here = isinstance(it, Known) and it.value.status == TOO_MANY
+    return limited_here and TOO_MANY not in answer.statuses
 
 
-def _flaw(it: Mapping[str, Any], answer: SwarmAnswer, within_s: float) -> str | None:
-    if "error" in it:
-        return f"expected an answer, seen {it['error']}"
-    value = it["value"]
-    if value["status"] not in answer.statuses:
+def _flaw(it: Known[Reply] | Unknown, answer: SwarmAnswer, within_s: float) -> str | None:
+    if isinstance(it, Unknown):
+        return f"expected an answer, seen {it.error}"
+    reply = it.value
+    if reply.status not in answer.statuses:
         wanted_one = " or ".join(map(str, answer.statuses))
-        return f"expected status {wanted_one}, seen {value['status']}"
-    if answer.location and value["location"] != answer.location:
-        return f"expected a redirect to {answer.location}, seen {value['location'] or 'none'}"
-    if not value["said"]:
+        return f"expected status {wanted_one}, seen {reply.status}"
+    if answer.location and reply.location != answer.location:
+        return f"expected a redirect to {answer.location}, seen {reply.location or 'none'}"
+    if not reply.said:
         return f"expected an answer that says {answer.says!r}, seen another"
-    if value["took_s"] > within_s:
+    if reply.took_s > within_s:
         return f"expected an answer within {within_s:g} s, seen a slower one"
     return None
 

@@ -13,6 +13,7 @@ import typer
 from harness.commands import programs
 from harness.commands.output import AsJson, Cluster, say, say_json
 from harness.errors import ConfigError, HarnessError, TimedOut, TransportError, Unreachable
+from harness.facts.schema import Known, Unknown
 from harness.faults.permissions import DISRUPTION
 from harness.ledger.permissions import LEDGER
 from harness.model import Exit, Machine
@@ -187,12 +188,13 @@ def _tools(reach: Reach, machine: Machine) -> Line:
 def _etcd_tools(reach: Reach, machine: Machine) -> Line:
     """What a snapshot is restored with: RKE2's own image has no etcdutl."""
     found = etcd_snapshots.programs(reach, machine.name)
-    missing = [str(item["error"]) for item in found.values() if "error" in item]
+    missing = [it.error for it in found.values() if isinstance(it, Unknown)]
+    places = [it.value for it in found.values() if isinstance(it, Known)]
     return Line(
         where=machine.name,
         what="etcd's tools",
         state=State.WRONG if missing else State.OK,
-        says=missing[0] if missing else ", ".join(str(it["value"]) for it in found.values()),
+        says=missing[0] if missing else ", ".join(places),
         remedy="./cutover provision nodes, with an image in kubernetes.etcd_tools_image"
         if missing
         else "",
@@ -208,7 +210,7 @@ def _clock(reach: Reach, machine: Machine) -> Line:
     except ValueError:
         raise TransportError(f"date gave no time: {done.stderr or done.stdout!r}") from None
     bounds = clock(received - done.took_s, there, there, received)
-    least, most = bounds["at_least_s"], bounds["at_most_s"]
+    least, most = bounds.at_least_s, bounds.at_most_s
     fine = most > -_CLOCK_S and least < _CLOCK_S
     return Line(
         where=machine.name,

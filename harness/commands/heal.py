@@ -6,25 +6,26 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from harness.checks import CHECKS
 from harness.commands.output import AsJson, Cluster, say, say_json
 from harness.drill.recovery import (
-    Mended,
-    mend_journal,
-    mend_left,
+    RecoveryResult,
+    recover_from_journal,
+    recover_leftovers,
     sweep_folders,
     sweep_namespaces,
 )
 from harness.errors import ConfigError, HarnessError
-from harness.gate import Trail
+from harness.gate import RunState
 from harness.model import Exit
 from harness.record.bundle import pack
 from harness.record.history import run_folder
 from harness.record.journal import Journal, Reader, Record
+from harness.record.records import FaultEvent, Kind
 from harness.record.redaction import Redactor, secrets_of
 from harness.record.signing import Signer
 from harness.report import draw
@@ -60,7 +61,7 @@ def heal(
     unread: list[str] = []
     with connect(profile) as reach:
         # First what is found: no journal may keep that from being taken back.
-        mended = [*mend_left(reach)]
+        mended = [*recover_leftovers(reach)]
         for folder in _newest() if named is None else [named]:
             try:
                 mended += _mend_run(folder, profile, reach, unread)
@@ -70,7 +71,9 @@ def heal(
         # Last: to see that their owners are gone takes a while.
         mended += sweep_namespaces(reach, _said)
     if named is not None:
-        mended += [Mended(what="its journal", place=named.name, trouble=it) for it in unread]
+        mended += [
+            RecoveryResult(what="its journal", place=named.name, trouble=it) for it in unread
+        ]
     left = [it for it in mended if it.trouble]
     status = Exit.UNHEALED if left else Exit.GO
     if as_json:
@@ -95,7 +98,7 @@ def _newest() -> Sequence[Path]:
     return [path.parent for path in found if not path.parent.is_symlink()][:_NEWEST]
 
 
-def _left(folder: Path, profile: Profile) -> Mapping[str, Mapping[str, Any]]:
+def _left(folder: Path, profile: Profile) -> Mapping[str, FaultEvent]:
     """The faults of a run that are not known to be gone; none of another cluster's run.
 
     NotProven when its journal cannot be read.
@@ -103,9 +106,9 @@ def _left(folder: Path, profile: Profile) -> Mapping[str, Mapping[str, Any]]:
     return _left_of(Reader(folder), profile)
 
 
-def _left_of(records: Iterable[Record], profile: Profile) -> Mapping[str, Mapping[str, Any]]:
-    trail = Trail.of(records, CHECKS)
-    return trail.left if trail.manifest.cluster.name == profile.name else {}
+def _left_of(records: Iterable[Record], profile: Profile) -> Mapping[str, FaultEvent]:
+    run_state = RunState.of(records, CHECKS)
+    return run_state.left if run_state.manifest.cluster.name == profile.name else {}
 
 
 def _in_words(error: Exception) -> str:
@@ -113,7 +116,9 @@ def _in_words(error: Exception) -> str:
     return said.partition("\n")[0]
 
 
-def _mend_run(folder: Path, profile: Profile, reach: Reach, unread: list[str]) -> Sequence[Mended]:
+def _mend_run(
+    folder: Path, profile: Profile, reach: Reach, unread: list[str]
+) -> Sequence[RecoveryResult]:
     """Take back what one run left, say so in its journal, and draw its reports again.
 
     A run that is still under way says by itself what became of its fault. Reports that cannot be
@@ -123,7 +128,7 @@ def _mend_run(folder: Path, profile: Profile, reach: Reach, unread: list[str]) -
         return []
     signer = Signer.load(None)
     redactor = Redactor(secrets_of(profile) | signer.secrets, signer.derived("redaction"))
-    left: dict[str, Mapping[str, Any]] = {}
+    left: dict[str, FaultEvent] = {}
     try:
         journal = Journal.reopen(
             folder, redactor, accept=lambda records: left.update(_left_of(records, profile))
@@ -131,11 +136,11 @@ def _mend_run(folder: Path, profile: Profile, reach: Reach, unread: list[str]) -
     except ConfigError:
         return []
     with journal:
-        mended = [*mend_journal(reach, left)]
+        mended = [*recover_from_journal(reach, left)]
         for it in mended:
             if it.trouble is None:
-                for event in ("healed", "heal-proved"):
-                    journal.append("fault", it.fault, {"event": event, "by": "heal"})
+                journal.append(Kind.FAULT, it.fault, FaultEvent(event="healed", by="heal"))
+                journal.append(Kind.FAULT, it.fault, FaultEvent(event="heal-proved", by="heal"))
     try:
         draw(folder, CHECKS)
         pack(folder, signer)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -36,39 +35,33 @@ def test(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check style, types, imports and features, then run the tests; pytest's summary comes last.
+    """Check style, types, imports and features, and run the tests; pytest's summary comes last.
 
     Example: ./cutover test --fast -- -k journal
 
-    Ends with 0 when everything passes, and with 1 when anything does not.
+    Ends with 0 when everything passes, and with 1 when anything does not; what a reader found is
+    told once more then, after the summary.
     """
-    statuses = _read(quiet=as_json)
     pytest = (*_PYTEST, *(_FAST if fast else _ALL), *(arguments or []))
-    broken = [name for name, status in statuses.items() if status]
-    if broken and not as_json:
-        sys.stderr.write(f"not clean: {', '.join(broken)}\n")
-    out = sys.stderr if as_json else None
-    statuses["pytest"] = subprocess.run(pytest, cwd=ROOT, stdout=out, check=False).returncode
+    out = sys.stderr if as_json else sys.stdout
+    # The readers have one processor while the tests have theirs, or wait for the lab to come up.
+    with ThreadPoolExecutor(1) as pool:
+        reading = {name: pool.submit(_heard, command, out) for name, command in _READERS.items()}
+        tests = subprocess.run(pytest, cwd=ROOT, stdout=out, check=False).returncode
+    heard = {name: it.result() for name, it in reading.items()}
+    statuses = {name: it.returncode for name, it in heard.items()} | {"pytest": tests}
+    for name, it in heard.items():
+        if it.returncode:
+            sys.stderr.write(f"not clean: {name}\n{it.stdout}")
     passed = not any(statuses.values())
     if as_json:
         say_json({"schema": 1, "passed": passed, "statuses": statuses})
     raise typer.Exit(int(Exit.GO if passed else Exit.NO_GO))
 
 
-def _read(*, quiet: bool) -> dict[str, int]:
-    """Run the readers, several at once; what each says stays together. Their exit statuses."""
-    out = sys.stderr if quiet else sys.stdout
-    statuses = {}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for name, ended in zip(_READERS, pool.map(_heard, _READERS.values()), strict=True):
-            out.write(ended.stdout)
-            out.flush()
-            statuses[name] = ended.returncode
-    return statuses
-
-
-def _heard(command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+def _heard(command: tuple[str, ...], out: TextIO) -> subprocess.CompletedProcess[str]:
+    """Run a reader to its end; what it says stays together."""
+    ended = subprocess.run(
         _tool(command),
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -76,6 +69,9 @@ def _heard(command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
     )
+    out.write(f"\n{ended.stdout}")
+    out.flush()
+    return ended
 
 
 def _tool(command: tuple[str, ...]) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ _LONGEST_S = 900.0
 _PER_S = 5.0
 
 
-class Churn:
+class BackgroundWrites:
     """Every machine writes its own blocks anew and anew, from ``begin`` to ``tally``."""
 
     def __init__(self, work: Workload) -> None:
@@ -85,7 +85,7 @@ def _mute(seen: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def churning(reach: Reach, seed: int) -> Iterator[Churn]:
+def writing_in_background(reach: Reach, seed: int) -> Iterator[BackgroundWrites]:
     """Claims of the declared class, to which every machine has begun to write; they go again.
 
     Raises NotProven when that cannot be had, or TransportError.
@@ -94,7 +94,7 @@ def churning(reach: Reach, seed: int) -> Iterator[Churn]:
     with pods.namespace(reach.kube, claims=True) as space:
         work = Workload(reach, space, seed=seed)
         work.deploy(claim_objects.bind(reach, space, sizes=sizes, within_s=_BOUND_WITHIN_S))
-        churn = Churn(work)
+        churn = BackgroundWrites(work)
         try:
             churn.begin()
             yield churn

@@ -1,26 +1,19 @@
 """A load beside a drill or a soak: the moments that matter to it, and what came of it between them.
 
-That is one value, which checks judge:
-
-``phases``  of a drill ``before``, ``during`` (from the first fault until the last was taken back),
-            ``healing`` (until the steady state) and ``again``; of a soak ``all``. Each {"planned",
-            "on_time": begun as planned, "answered", "failed", "errors": {kind: number}, "p50_ms",
-            "p99_ms"}; those that did not come about are missing
-``troubles``  why none of it is to be trusted
+What came of it are ``LoadFacts``, which checks judge.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from math import inf
 from typing import Protocol, TypeAlias
 
+from harness.facts.load import LoadFacts, PhaseFacts
 from harness.ledger.tally import FAULT
 from harness.load.results import Results
 from harness.load.running import Running
-from harness.model import JSON
 
 HEALED_MARK = "fault taken back"
 AGAIN = "steady again"
@@ -60,7 +53,7 @@ class Load(Noting, Protocol):
         """Let it go on for so long."""
         ...
 
-    def outcome(self, *, whole: bool = False) -> JSON:
+    def outcome(self, *, whole: bool = False) -> LoadFacts | None:
         """End it, and say what became of it, by phase or as a whole; None when there was none."""
         ...
 
@@ -76,14 +69,8 @@ class NoLoad:
     def go_on(self, seconds: float) -> None:
         """There is nothing that could."""
 
-    def outcome(self, *, whole: bool = False) -> JSON:
+    def outcome(self, *, whole: bool = False) -> LoadFacts | None:
         return None
-
-
-@contextmanager
-def without_load(_machine: str) -> Iterator[Load]:
-    """As a stage has it that offers no load."""
-    yield NoLoad()
 
 
 class Marked:
@@ -101,13 +88,13 @@ class Marked:
     def go_on(self, seconds: float) -> None:
         self._running.go_on(seconds)
 
-    def outcome(self, *, whole: bool = False) -> JSON:
+    def outcome(self, *, whole: bool = False) -> LoadFacts | None:
         results = self._running.results()
         spans: Mapping[str, tuple[float, float]] = {"all": (0.0, inf)} if whole else self._spans()
-        return {
-            "phases": {} if results is None else _cut(results, spans),
-            "troubles": list(self._running.troubles),
-        }
+        return LoadFacts(
+            phases={} if results is None else _cut(results, spans),
+            troubles=list(self._running.troubles),
+        )
 
     def _spans(self) -> Mapping[str, tuple[float, float]]:
         """The phases that came about, from when until when."""
@@ -126,5 +113,5 @@ class Marked:
         return {"before": (0.0, end), **dict(reversed(spans.items()))}
 
 
-def _cut(results: Results, spans: Mapping[str, tuple[float, float]]) -> Mapping[str, JSON]:
-    return {phase: results.cut(*span).to_json() for phase, span in spans.items()}
+def _cut(results: Results, spans: Mapping[str, tuple[float, float]]) -> dict[str, PhaseFacts]:
+    return {phase: results.cut(*span).facts() for phase, span in spans.items()}

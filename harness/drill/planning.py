@@ -1,4 +1,4 @@
-"""What a drill would do, and what would be left meanwhile; nothing is touched."""
+"""What a drill would do: its machines, its faults, and what would be left meanwhile. Read only."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from harness.drill.runner import LEDGER_SPACE, machines_of, plan, sketch
-from harness.errors import HarnessError
+from pydantic import ValidationError
+
+from harness.errors import ConfigError, HarnessError
 from harness.faults import reachability, undo_store
 from harness.faults.budget import Margin, margins
 from harness.faults.cluster_state import current_state, pod_margins
 from harness.faults.fault import Fault
+from harness.faults.kinds import FAULTS
 from harness.faults.permissions import DISRUPTION
 from harness.faults.swarm_budget import swarm_margins
 from harness.ledger.permissions import LEDGER
 from harness.load.aim import aimed, why_none
 from harness.probes import ceph, swarm
 from harness.probes.permissions import PERMISSIONS
-from harness.settings.drills import Drill
+from harness.settings.drills import Drill, Planned
 from harness.settings.load import find_load
 from harness.transport import Reach
 from harness.transport.reading import reading
@@ -27,6 +29,8 @@ from harness.transport.reading import reading
 # The programs that plan sends to machines only read.
 _SCRIPTS = (ceph.SCRIPT, swarm.SCRIPT, undo_store.AGENT, reachability.ASKING)
 _LEASE_S = 30.0
+# What a plan calls the ledger's namespace, which is made when the ledger is kept.
+LEDGER_SPACE = "‹the ledger's›"
 
 
 def planned(drill: Drill, reach: Reach, seed: int, machines: Sequence[str] = ()) -> dict[str, Any]:
@@ -96,3 +100,79 @@ def _of_pods(lines: Sequence[Margin]) -> Sequence[str]:
     enough = sum(line.holds for line in lines)
     held = [f"sets of several pods on it, and their budgets: {enough} of {len(lines)} hold"]
     return [*(str(line) for line in lines if not line.holds), *(held if lines else ())]
+
+
+def machines_of(drill: Drill, reach: Reach, draw: Random) -> Sequence[str]:
+    """The machines that a drill runs on; ConfigError when there is none of the kind."""
+    cluster = reach.profile.cluster()
+    if drill.where == "swarm-manager":
+        return [_swarm_manager(reach)]
+    servers = drill.where in ("each-server", "a-server")
+    names = [it.name for it in (cluster.servers if servers else cluster.machines)]
+    if not names:
+        raise ConfigError(f"{drill.name} needs a server, and {cluster.name} has none")
+    if drill.where.startswith("each-"):
+        return names
+    drawn = draw.sample(names, len(names))
+    return [next((it for it in drawn if _can_be_hit(drill, it, reach)), drawn[0])]
+
+
+def _can_be_hit(drill: Drill, machine: str, reach: Reach) -> bool:
+    """Does a machine have what the drill breaks? Not each runs a name server."""
+    return not any(fault.refuse(reach) for fault in plan(drill, machine, reach, Random(0)))
+
+
+def _swarm_manager(reach: Reach) -> str:
+    if reach.profile.swarm_manager is None:
+        raise ConfigError(
+            f"the profile {reach.profile.name} does not say which machine manages the Swarm",
+            remedy="set `swarm_manager:` in it",
+        )
+    return reach.profile.swarm_manager
+
+
+def plan(
+    drill: Drill, machine: str, reach: Reach, draw: Random, space: str | None = None
+) -> Sequence[Fault]:
+    """The faults of a drill on one machine, every choice made; ConfigError for unknown ones.
+
+    No fault at all while one of them hits the ledger's own pods, and their namespace (``space``) is
+    not known: it is there only while the ledger is kept.
+    """
+    if space is None and any(it.hits_ledger for it in drill.faults):
+        return []
+    return [fault_of(planned, machine, reach, draw, space) for planned in drill.faults]
+
+
+def fault_of(
+    planned: Planned, machine: str, reach: Reach, draw: Random, space: str | None = None
+) -> Fault:
+    """A planned fault on a machine, every choice made; ConfigError when there is no such fault."""
+    return _of(planned, machine, draw, space).resolved(reach, draw)
+
+
+def sketch(drill: Drill, machine: str, reach: Reach, draw: Random) -> Sequence[Fault]:
+    """The faults of a drill of which some hit the ledger's own pods, before there are any: of those
+    no choice is made yet."""
+    return [
+        _of(it, machine, draw, LEDGER_SPACE).sketched()
+        if it.hits_ledger
+        else fault_of(it, machine, reach, draw)
+        for it in drill.faults
+    ]
+
+
+def _of(planned: Planned, machine: str, draw: Random, space: str | None) -> Fault:
+    if planned.fault not in FAULTS:
+        raise ConfigError(
+            f"there is no fault {planned.fault}", remedy=f"there are: {', '.join(sorted(FAULTS))}"
+        )
+    name = f"{draw.getrandbits(32):08x}"
+    kind = FAULTS[planned.fault]
+    parameters = dict(planned.parameters)
+    if planned.hits_ledger:
+        parameters["namespace"] = space
+    try:
+        return kind(id=name, machine=machine, **parameters)
+    except ValidationError as error:
+        raise ConfigError(f"the fault {planned.fault} cannot be so: {error}") from error

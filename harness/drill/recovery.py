@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -20,6 +19,7 @@ from harness.faults.leftovers import leftovers
 from harness.faults.model import API, Act, Argv, Undo
 from harness.faults.undo_store import Left, undo_store_at
 from harness.probes import owned, pods, snapshot_script
+from harness.record.records import FaultEvent
 from harness.transport import Reach, own_folder
 from harness.transport.remote_script import RemoteScript
 from harness.waiting import until
@@ -36,7 +36,7 @@ OF_SCRIPTS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mended:
+class RecoveryResult:
     """One thing that was left: what, where, and why it is still there; None: it is gone."""
 
     what: str
@@ -45,29 +45,31 @@ class Mended:
     fault: str = ""  # the fault's id
 
 
-def mend_left(reach: Reach) -> Iterator[Mended]:
+def recover_leftovers(reach: Reach) -> Iterator[RecoveryResult]:
     """Take back everything that is found on any machine or here."""
     found, lost = leftovers(reach)
     for words in lost:
         place, _, why = words.partition(": ")
-        yield Mended(what="what is left there", place=place, trouble=f"not known: {why}")
+        yield RecoveryResult(what="what is left there", place=place, trouble=f"not known: {why}")
     for left in found:
         yield from _of_place(reach, left)
 
 
-def sweep_namespaces(reach: Reach, tell: Callable[[str], object] = str) -> Iterator[Mended]:
+def sweep_namespaces(reach: Reach, tell: Callable[[str], object] = str) -> Iterator[RecoveryResult]:
     """Remove every namespace of ours whose owner is gone, with its claims and volumes."""
     try:
         swept = owned.sweep(reach.kube, tell=tell)
     except HarnessError as error:
         trouble = str(error).partition("\n")[0]
-        yield Mended(what="namespaces of ours", place=API, trouble=f"not known: {trouble}")
+        yield RecoveryResult(what="namespaces of ours", place=API, trouble=f"not known: {trouble}")
         return
     for name, why in swept.items():
-        yield Mended(what=f"the namespace {name}, whose harness is gone", place=API, trouble=why)
+        yield RecoveryResult(
+            what=f"the namespace {name}, whose harness is gone", place=API, trouble=why
+        )
 
 
-def sweep_folders(reach: Reach) -> Iterator[Mended]:
+def sweep_folders(reach: Reach) -> Iterator[RecoveryResult]:
     """Remove what scripts left on machines that were killed there; one that runs keeps its own.
 
     What a look left in a shared folder is removed by the next look there: a mount may hang.
@@ -76,11 +78,11 @@ def sweep_folders(reach: Reach) -> Iterator[Mended]:
     for machine, swept in pods.in_each(machines, lambda it: _swept_on(reach, it)).items():
         if isinstance(swept, HarnessError):
             trouble = f"not known: {str(swept).partition(chr(10))[0]}"
-            yield Mended(what="folders of scripts", place=machine, trouble=trouble)
+            yield RecoveryResult(what="folders of scripts", place=machine, trouble=trouble)
             continue
         for path, why in swept.items():
             what = f"the folder {path}, whose script is gone"
-            yield Mended(what=what, place=machine, trouble=why)
+            yield RecoveryResult(what=what, place=machine, trouble=why)
 
 
 def _swept_on(reach: Reach, machine: str) -> Mapping[str, str | None]:
@@ -90,7 +92,7 @@ def _swept_on(reach: Reach, machine: str) -> Mapping[str, str | None]:
     return told.value
 
 
-def mend_journal(reach: Reach, armed: Mapping[str, Mapping[str, Any]]) -> Iterator[Mended]:
+def recover_from_journal(reach: Reach, armed: Mapping[str, FaultEvent]) -> Iterator[RecoveryResult]:
     """Run the undo of each fault again, from the journal, and see that the fault is gone.
 
     ``armed`` holds what the journal says of each fault that it does not know to be gone.
@@ -99,7 +101,7 @@ def mend_journal(reach: Reach, armed: Mapping[str, Mapping[str, Any]]) -> Iterat
         try:
             undo = Undo.model_validate(data["undo"])
         except (KeyError, TypeError, ValidationError):  # the journal of another version
-            yield Mended(
+            yield RecoveryResult(
                 what=f"{data.get('fault', 'a fault')} {name}",
                 place="its run",
                 trouble="its journal does not say how it is taken back",
@@ -108,17 +110,17 @@ def mend_journal(reach: Reach, armed: Mapping[str, Mapping[str, Any]]) -> Iterat
             continue
         trouble = _first(partial(_undo_directly, reach, undo), partial(_see_gone, reach, data))
         what = f"{undo.fault} of {undo.target}"
-        yield Mended(what=what, place=undo.place, trouble=trouble, fault=name)
+        yield RecoveryResult(what=what, place=undo.place, trouble=trouble, fault=name)
 
 
-def _of_place(reach: Reach, left: Left) -> Iterator[Mended]:
+def _of_place(reach: Reach, left: Left) -> Iterator[RecoveryResult]:
     for name, words in left.armed.items():
         trouble = _first(partial(undo_store_at(reach, left.place).clear, name))
-        yield Mended(what=words, place=left.place, trouble=trouble, fault=name)
+        yield RecoveryResult(what=words, place=left.place, trouble=trouble, fault=name)
     for command in left.strays:
         act = Act(place=left.place, argv=command)
         trouble = _first(partial(perform, reach, act))
-        yield Mended(what=f"`{shlex.join(command)}`", place=left.place, trouble=trouble)
+        yield RecoveryResult(what=f"`{shlex.join(command)}`", place=left.place, trouble=trouble)
 
 
 def _undo_directly(reach: Reach, undo: Undo) -> None:
@@ -137,7 +139,7 @@ def _act(undo: Undo, command: Argv) -> Act:
     return Act(place=undo.place, argv=command, within_s=undo.within_s)
 
 
-def _see_gone(reach: Reach, data: Mapping[str, Any]) -> None:
+def _see_gone(reach: Reach, data: FaultEvent) -> None:
     try:
         fault = FAULTS[data["fault"]].model_validate(data["parameters"])
     except (KeyError, ValidationError) as error:  # the journal of another version

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 from urllib.parse import quote
 
 from harness.errors import HarnessError
@@ -26,11 +25,11 @@ _KINDS: Mapping[str, str] = {
 _OURS = quote("app.kubernetes.io/managed-by!=cutover", safe="")
 
 
-def footprint(reach: Reach) -> Mapping[str, Mapping[str, int] | str]:
+def resource_usage(reach: Reach) -> dict[str, dict[str, int] | str]:
     """Of each machine, and of the ``API``, how much there is by kind; or why that is not known."""
     machines = [machine.name for machine in reach.profile.machines]
-    found: Mapping[str, Any] = pods.in_each(machines, lambda name: _of_machine(reach, name))
-    seen: dict[str, Any] = {
+    found = pods.in_each(machines, lambda name: _of_machine(reach, name))
+    seen: dict[str, dict[str, int] | str] = {
         name: str(it).partition("\n")[0] if isinstance(it, HarnessError) else it
         for name, it in found.items()
     }
@@ -41,7 +40,7 @@ def footprint(reach: Reach) -> Mapping[str, Mapping[str, int] | str]:
     return seen
 
 
-def _of_machine(reach: Reach, machine: str) -> Mapping[str, int]:
+def _of_machine(reach: Reach, machine: str) -> dict[str, int]:
     return _SCRIPT.on(reach.shell, machine, within_s=20.0, read=dict[str, int]).value
 
 

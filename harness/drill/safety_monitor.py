@@ -14,7 +14,7 @@ from harness.errors import HarnessError, TimedOut
 from harness.faults import observers
 from harness.faults.budget import majority
 from harness.faults.model import EVERYTHING, NOTHING, BlastRadius
-from harness.settings.drills import Limits
+from harness.settings.drills import AbortConditions
 from harness.transport import Reach
 from harness.waiting import until
 
@@ -62,7 +62,7 @@ Look: TypeAlias = Callable[[Reach, str], Sample]
 
 
 @dataclass
-class Watch:
+class SafetyMonitor:
     """What was seen so far, and why the fault must be taken back at once, if it must.
 
     ``takes`` is what may be missing of ``machine``: nothing before a fault is injected. ``muted``
@@ -71,27 +71,27 @@ class Watch:
     """
 
     machine: str
-    limits: Limits
-    muted: Callable[[], str | None] = lambda: None
+    limits: AbortConditions
+    write_gap: Callable[[], str | None] = lambda: None
     blast_radius: frozenset[BlastRadius] = NOTHING
     samples: list[Sample] = field(default_factory=list)
-    alarm: threading.Event = field(default_factory=threading.Event)
+    abort: threading.Event = field(default_factory=threading.Event)
     why: str = ""
-    ours: bool = False
-    alarmed: float = 0.0  # when (monotonic seconds)
+    by_harness: bool = False
+    aborted_at: float = 0.0  # when (monotonic seconds)
 
     def take(self, sample: Sample) -> None:
         """Take in a sample, and raise the alarm when it is one too many."""
         self.samples.append(sample)
         reason = (
-            too_much(self.samples, self.machine, self.limits, self.blast_radius) or self.muted()
+            too_much(self.samples, self.machine, self.limits, self.blast_radius) or self.write_gap()
         )
         if reason is not None:
-            self._raise(reason, ours=False)
+            self._raise(reason, by_harness=False)
 
     def give_up(self, reason: str) -> None:
         """Raise the alarm because we cannot go on; the first reason stays."""
-        self._raise(reason, ours=True)
+        self._raise(reason, by_harness=True)
 
     def see_whole(self, since: float, within_s: float) -> float | None:
         """Wait until Ceph has every copy again: seconds after ``since``, or None: it has not."""
@@ -103,30 +103,30 @@ class Watch:
             )
         return whole_again(self.samples, since)
 
-    def _raise(self, reason: str, *, ours: bool) -> None:
-        if not self.alarm.is_set():
-            self.why, self.ours, self.alarmed = reason, ours, time.monotonic()
-            self.alarm.set()
+    def _raise(self, reason: str, *, by_harness: bool) -> None:
+        if not self.abort.is_set():
+            self.why, self.by_harness, self.aborted_at = reason, by_harness, time.monotonic()
+            self.abort.set()
 
 
 @contextmanager
-def watching(
+def monitoring(
     reach: Reach,
     machine: str,
-    limits: Limits,
-    muted: Callable[[], str | None] = lambda: None,
-) -> Iterator[Watch]:
+    limits: AbortConditions,
+    write_gap: Callable[[], str | None] = lambda: None,
+) -> Iterator[SafetyMonitor]:
     """Look once a second, in two threads: a silent API must not hide what Ceph says."""
-    watch = Watch(machine, limits, muted)
+    monitor = SafetyMonitor(machine, limits, write_gap)
     stop = threading.Event()
 
     def look(what: Look) -> None:
         while not stop.is_set():
             began = time.monotonic()
             try:
-                watch.take(what(reach, machine))
+                monitor.take(what(reach, machine))
             except Exception as error:  # whoever no longer looks must not be taken for calm
-                watch.give_up(f"the watch broke: {type(error).__name__}: {error}")
+                monitor.give_up(f"the watch broke: {type(error).__name__}: {error}")
                 return
             stop.wait(max(0.0, began + _EVERY_S - time.monotonic()))
 
@@ -135,7 +135,7 @@ def watching(
     for thread in threads:
         thread.start()
     try:
-        yield watch
+        yield monitor
     finally:
         stop.set()
         for thread in threads:
@@ -174,7 +174,7 @@ def _storage(reach: Reach, machine: str) -> Sample:
 def too_much(
     samples: Sequence[Sample],
     machine: str,
-    limits: Limits,
+    limits: AbortConditions,
     blast_radius: frozenset[BlastRadius] = EVERYTHING,
 ) -> str | None:
     """Why a fault takes more than it should: the limits are crossed; None while they are not."""

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from harness.checks import CHECKS
 from harness.errors import HarnessError, TimedOut
+from harness.facts.drills import Bystanders
 from harness.model import Case, Numbers, Observation, Outcome, Verdict
 from harness.notices import collecting
 from harness.probes import PROBES, pods
@@ -77,7 +77,7 @@ def until_steady(
 
 def meanwhile(
     reach: Reach, looks: Looks, numbers: Numbers, machine: str, within_s: float
-) -> Mapping[str, Any]:
+) -> Bystanders:
     """What the others are like while a machine is broken: they may take a moment to go on.
 
     They are looked at for all of ``within_s``, for what is well at first may be so only as long as
@@ -94,7 +94,7 @@ def meanwhile(
         took_s = time.monotonic() - began
         if last.all or not _relapses(look, _left(began, within_s)):
             break
-    return {"took_s": round(took_s, 2), "failed": list(last.failed), "unknown": list(last.unknown)}
+    return Bystanders(took_s=round(took_s, 2), failed=list(last.failed), unknown=list(last.unknown))
 
 
 def _left(began: float, within_s: float) -> float:

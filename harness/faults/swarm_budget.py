@@ -6,11 +6,13 @@ service's constraints allow; without one it starts nothing, and only tasks elsew
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from harness.errors import HarnessError, NotProven
+from harness.facts import swarm as facts
+from harness.facts.schema import Known
+from harness.facts.swarm import Node, Odd, Silent, Swarm
 from harness.faults.budget import Margin, majority
 from harness.faults.fault import Fault
 from harness.faults.model import BlastRadius
@@ -42,22 +44,24 @@ def swarm_margins(reach: Reach, fault: Fault) -> Sequence[Margin]:
     if declared is None or BlastRadius.SWARM not in fault.blast_radius or fault.accept_swarm_loss:
         return ()
     known = _known(reach, declared.managers)
-    reachable = frozenset(
-        node["name"]
-        for node in known["nodes"]
-        if node.get("reachability") == "reachable" and node["name"] in declared.managers
-    )
-    odd = [it["name"] for kind in ("nodes", "services") for it in known[kind] if "odd" in it]
+    odd = [it.name for it in (*known.nodes, *known.services) if isinstance(it, Odd)]
     if odd:
         raise NotProven(f"what Docker says of {', '.join(odd)} is not understood")
+    reachable = frozenset(
+        node.name
+        for node in known.nodes
+        if isinstance(node, Node)
+        and node.reachability == "reachable"
+        and node.name in declared.managers
+    )
     services = [
         Service(
-            name=it["name"],
-            running=tuple(it["running"]),
-            places=None if it["places"] is None else frozenset(it["places"]),
+            name=it.name,
+            running=it.running,
+            places=None if it.places is None else frozenset(it.places),
         )
-        for it in known["services"]
-        if it["replicas"] > 0
+        for it in known.services
+        if isinstance(it, facts.Service) and it.replicas > 0
     ]
     return tuple(margins(declared.managers, reachable, services, fault.machine))
 
@@ -93,7 +97,7 @@ def _listed(names: Sequence[str]) -> str:
     return f"{many} {', '.join(names[:_NAMED])}{more}"
 
 
-def _known(reach: Reach, managers: Sequence[str]) -> Mapping[str, Any]:
+def _known(reach: Reach, managers: Sequence[str]) -> Swarm:
     """What the first manager that answers knows of all nodes and services."""
     silent = []
     for manager in managers:
@@ -102,9 +106,11 @@ def _known(reach: Reach, managers: Sequence[str]) -> Mapping[str, Any]:
         except HarnessError as error:
             silent.append(f"{manager}: {str(error).partition(chr(10))[0]}")
             continue
-        found = said["swarm"] or {"error": said["docker"].get("silent", "it is no manager")}
-        if "value" in found:
-            value: Mapping[str, Any] = found["value"]
-            return value
-        silent.append(f"{manager}: {found['error']}")
+        if isinstance(said.swarm, Known):
+            return said.swarm.value
+        if isinstance(said.docker, Silent):
+            why = said.docker.silent
+        else:
+            why = said.swarm.error if said.swarm else "it is no manager"
+        silent.append(f"{manager}: {why}")
     raise NotProven(f"no manager tells how the Swarm is ({'; '.join(silent)})")

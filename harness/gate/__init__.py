@@ -1,21 +1,20 @@
 """What a journal proves: manifest and records in, one verdict out. Pure, and closed on failure."""
 
-from harness.gate.evaluation import Ruling, rule
+from harness.gate.evaluation import Evaluation, evaluate
 from harness.gate.judge import Finding, Judged, Judgement, ago, decide, judge
 from harness.gate.manifest import Manifest, PastRun, Streak, streaks
 from harness.gate.run_state import (
     Collected,
-    Completed,
     FaultSeen,
     LookSeen,
+    RunState,
     ScenarioSeen,
     StepSeen,
-    Trail,
 )
 
 __all__ = [
     "Collected",
-    "Completed",
+    "Evaluation",
     "FaultSeen",
     "Finding",
     "Judged",
@@ -23,14 +22,13 @@ __all__ = [
     "LookSeen",
     "Manifest",
     "PastRun",
-    "Ruling",
+    "RunState",
     "ScenarioSeen",
     "StepSeen",
     "Streak",
-    "Trail",
     "ago",
     "decide",
+    "evaluate",
     "judge",
-    "rule",
     "streaks",
 ]

@@ -1,4 +1,4 @@
-"""A ruling: one check, asked about one requirement, judged from what was recorded.
+"""An evaluation: one check, asked about one requirement, judged from what was recorded.
 
 A check is trusted to say no. Its yes is believed only when something was seen, nothing that the
 scenario asked for went unanswered, and its own numbers meet the targets.
@@ -18,7 +18,7 @@ _A_CHECK_MAY_SAY = (Outcome.PASS, Outcome.FAIL, Outcome.NOT_PROVEN, Outcome.NOT_
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ruling:
+class Evaluation:
     """What a check concluded for a requirement, and the journal lines and files it judged.
 
     ``looked`` is when the last of them was seen (UTC); None when nothing was.
@@ -32,7 +32,7 @@ class Ruling:
     files: tuple[str, ...]
 
 
-def rule(
+def evaluate(
     name: str,
     checks: Mapping[str, Check],
     case: Case,

@@ -1,4 +1,4 @@
-"""Manifest and trail to verdict: a pure function that fails closed.
+"""From manifest and run state to the verdict: a pure function that fails closed.
 
 A requirement is PASS only when every scenario that proves it ran to its end in one session, step
 by step as the feature file says, required a check, and every check said yes about something that
@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from harness import exits
-from harness.gate.evaluation import Ruling
-from harness.gate.run_state import ScenarioSeen, Trail
+from harness.gate.evaluation import Evaluation
+from harness.gate.run_state import RunState, ScenarioSeen
 from harness.model import Decision, Exit, Numbers, Outcome, merge
 from harness.pytest_gate.catalogue import Scenario
 from harness.settings import Requirement, Waiver
@@ -23,12 +23,12 @@ from harness.settings import Requirement, Waiver
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that is known about a requirement: a ruling, or why there is none."""
+    """One thing that is known about a requirement: an evaluation, or why there is none."""
 
     outcome: Outcome
     reason: str
     scenario: str | None = None
-    ruling: Ruling | None = None
+    evaluation: Evaluation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,14 +48,16 @@ class Judged:
     waivers: tuple[Waiver, ...] = ()
 
     @property
-    def rulings(self) -> tuple[Ruling, ...]:
-        return tuple(finding.ruling for finding in self.findings if finding.ruling is not None)
+    def evaluations(self) -> tuple[Evaluation, ...]:
+        return tuple(
+            finding.evaluation for finding in self.findings if finding.evaluation is not None
+        )
 
     @property
     def evidence(self) -> tuple[str, ...]:
         """Journal lines and evidence files that were judged."""
-        lines = sorted({line for ruling in self.rulings for line in ruling.lines})
-        files = sorted({file for ruling in self.rulings for file in ruling.files})
+        lines = sorted({line for evaluation in self.evaluations for line in evaluation.lines})
+        files = sorted({file for evaluation in self.evaluations for file in evaluation.files})
         return (*(f"journal.jsonl#{span}" for span in _spans(lines)), *files)
 
 
@@ -63,7 +65,7 @@ class Judged:
 class Judgement:
     """What a run concluded; ``document`` is its verdict.json."""
 
-    trail: Trail
+    run_state: RunState
     decision: Decision
     judged: tuple[Judged, ...]
     warnings: tuple[str, ...]
@@ -77,15 +79,15 @@ class Judgement:
 
     def document(self) -> dict[str, Any]:
         """The verdict as JSON, schema 1."""
-        manifest, trail = self.trail.manifest, self.trail
+        manifest, run_state = self.run_state.manifest, self.run_state
         return {
             "schema": 1,
             "run": manifest.run,
-            "cluster": {"name": manifest.cluster.name, "uid": trail.uid},
+            "cluster": {"name": manifest.cluster.name, "uid": run_state.uid},
             "week": manifest.week,
             "commit": manifest.commit,
-            "started": trail.first.at,
-            "ended": trail.last.at,
+            "started": run_state.first.at,
+            "ended": run_state.last.at,
             "decision": self.decision.value,
             "requirements": [
                 {
@@ -113,34 +115,36 @@ class Judgement:
                     "healed": fault.healed,
                     "heal_proved": fault.heal_proved,
                 }
-                for fault in trail.faults.values()
+                for fault in run_state.faults.values()
             ],
         }
 
 
-def judge(trail: Trail) -> Judgement:
-    """What the trail proves."""
-    judged = tuple(_with_waiver(_judge(it, trail), trail) for it in trail.manifest.requirements)
+def judge(run_state: RunState) -> Judgement:
+    """What the run proves."""
+    judged = tuple(
+        _with_waiver(_judge(it, run_state), run_state) for it in run_state.manifest.requirements
+    )
     return Judgement(
-        trail=trail,
-        decision=decide(trail, [requirement.outcome for requirement in judged]),
+        run_state=run_state,
+        decision=decide(run_state, [requirement.outcome for requirement in judged]),
         judged=judged,
-        warnings=tuple(_warnings(trail, judged)),
+        warnings=tuple(_warnings(run_state, judged)),
     )
 
 
-def decide(trail: Trail, outcomes: Sequence[Outcome]) -> Decision:
+def decide(run_state: RunState, outcomes: Sequence[Outcome]) -> Decision:
     """One decision: an unhealed fault outranks everything, then a refusal, then the worst outcome.
 
     A gate at which nothing applied proves nothing, and neither does one that did not end: what a
     killed run would still have noticed is unknown.
     """
-    if any(not (fault.healed and fault.heal_proved) for fault in trail.faults.values()):
+    if any(not (fault.healed and fault.heal_proved) for fault in run_state.faults.values()):
         return Decision.UNHEALED
-    if trail.refused is not None:
+    if run_state.refused is not None:
         return Decision.REFUSED
     worst = merge(outcomes)
-    if not trail.ended and worst is not Outcome.FAIL:
+    if not run_state.ended and worst is not Outcome.FAIL:
         return Decision.NOT_PROVEN
     return {
         Outcome.FAIL: Decision.NO_GO,
@@ -151,16 +155,16 @@ def decide(trail: Trail, outcomes: Sequence[Outcome]) -> Decision:
     }[worst]
 
 
-def _judge(requirement: Requirement, trail: Trail) -> Judged:
-    findings = tuple(_findings(requirement, trail))
+def _judge(requirement: Requirement, run_state: RunState) -> Judged:
+    findings = tuple(_findings(requirement, run_state))
     outcome = merge(finding.outcome for finding in findings)
     worst = sorted(findings, key=lambda finding: finding.outcome is not outcome)
     measured: dict[str, float] = {}
     target = dict(requirement.numbers())
     for finding in reversed(worst):
-        if finding.ruling is not None:
-            measured |= finding.ruling.verdict.measured
-            target |= finding.ruling.verdict.target
+        if finding.evaluation is not None:
+            measured |= finding.evaluation.verdict.measured
+            target |= finding.evaluation.verdict.target
     reasons = list(dict.fromkeys(f.reason for f in worst if f.outcome is outcome))
     unmeasured = [key for key in requirement.targets if key not in measured]
     if outcome is Outcome.PASS and unmeasured:
@@ -176,8 +180,8 @@ def _judge(requirement: Requirement, trail: Trail) -> Judged:
     )
 
 
-def _findings(requirement: Requirement, trail: Trail) -> Iterator[Finding]:
-    manifest = trail.manifest
+def _findings(requirement: Requirement, run_state: RunState) -> Iterator[Finding]:
+    manifest = run_state.manifest
     absent = manifest.why_absent(requirement.needs)
     if absent is not None:
         yield Finding(outcome=Outcome.NOT_APPLICABLE, reason=absent)
@@ -191,32 +195,37 @@ def _findings(requirement: Requirement, trail: Trail) -> Iterator[Finding]:
     for scenario in dict.fromkeys(scenarios):
         if count[scenario.id] > 1:
             yield _not_proven("two scenarios have the same name", scenario.id)
-        yield from _of_scenario(requirement.id, scenario, trail)
+        yield from _of_scenario(requirement.id, scenario, run_state)
 
 
-def _of_scenario(requirement: str, scenario: Scenario, trail: Trail) -> Iterator[Finding]:
-    absent = trail.manifest.why_absent(scenario.needs)
+def _of_scenario(requirement: str, scenario: Scenario, run_state: RunState) -> Iterator[Finding]:
+    absent = run_state.manifest.why_absent(scenario.needs)
     if absent is not None:
         yield Finding(outcome=Outcome.NOT_APPLICABLE, reason=absent, scenario=scenario.id)
         return
-    seen = trail.scenarios.get(scenario.id)
+    seen = run_state.scenarios.get(scenario.id)
     if seen is None:
-        yield _not_proven(_why_not_run(trail) if scenario.steps else _NO_STEPS, scenario.id)
+        yield _not_proven(_why_not_run(run_state) if scenario.steps else _NO_STEPS, scenario.id)
         return
-    rulings = [ruling for ruling in seen.rulings if ruling.requirement == requirement]
-    for ruling in rulings:
+    evaluations = [
+        evaluation for evaluation in seen.evaluations if evaluation.requirement == requirement
+    ]
+    for evaluation in evaluations:
         yield Finding(
-            outcome=ruling.verdict.outcome,
-            reason=ruling.verdict.reason,
+            outcome=evaluation.verdict.outcome,
+            reason=evaluation.verdict.reason,
             scenario=scenario.id,
-            ruling=ruling,
+            evaluation=evaluation,
         )
-    if merge(ruling.verdict.outcome for ruling in rulings) in _NO_OBJECTION or not rulings:
-        for doubt in _doubts(scenario, seen, has_rulings=bool(rulings)):
+    if (
+        merge(evaluation.verdict.outcome for evaluation in evaluations) in _NO_OBJECTION
+        or not evaluations
+    ):
+        for doubt in _doubts(scenario, seen, was_evaluated=bool(evaluations)):
             yield _not_proven(doubt, scenario.id)
 
 
-def _doubts(scenario: Scenario, seen: ScenarioSeen, *, has_rulings: bool) -> Iterator[str]:
+def _doubts(scenario: Scenario, seen: ScenarioSeen, *, was_evaluated: bool) -> Iterator[str]:
     """Why a scenario that no check objected to proves nothing after all."""
     if seen.starts > 1:
         yield f"it ran {seen.starts} times in one session: a retry hides a failure"
@@ -228,7 +237,7 @@ def _doubts(scenario: Scenario, seen: ScenarioSeen, *, has_rulings: bool) -> Ite
         yield _NO_STEPS
     elif [(s.text, "passed") for s in scenario.steps] != [(s.text, s.state) for s in seen.steps]:
         yield f"{len(seen.steps)} of its {len(scenario.steps)} steps are recorded as passed"
-    elif not has_rulings:
+    elif not was_evaluated:
         yield "it ended without requiring a check"
 
 
@@ -238,31 +247,33 @@ _NO_OBJECTION = (Outcome.PASS, Outcome.NOT_APPLICABLE)
 _STATES = {"failed": "stopped", "skipped": "was skipped", "xfailed": "was expected to fail"}
 
 
-def _why_not_run(trail: Trail) -> str:
-    if trail.refused is not None:
-        return f"it was not run, because the run was refused: {trail.refused}"
-    if trail.problems:
-        return f"it was not run: {trail.problems[0]}"
-    if trail.interrupted is not None:
-        return f"it was not run, because the run was interrupted: {trail.interrupted}"
+def _why_not_run(run_state: RunState) -> str:
+    if run_state.refused is not None:
+        return f"it was not run, because the run was refused: {run_state.refused}"
+    if run_state.problems:
+        return f"it was not run: {run_state.problems[0]}"
+    if run_state.interrupted is not None:
+        return f"it was not run, because the run was interrupted: {run_state.interrupted}"
     return "it was not run: not collected, not bound to a test, or not selected"
 
 
-def _with_waiver(judged: Judged, trail: Trail) -> Judged:
+def _with_waiver(judged: Judged, run_state: RunState) -> Judged:
     """Waivers in force when the run ended cover a requirement that blocks; nothing else.
 
     One for a clause covers what that check says; whatever else blocks, still does. Why a waiver
     does not cover comes first in the reason: who reads no further must know of it.
     """
     waivers = sorted(
-        (it for it in trail.manifest.waivers if _is_needed(it, judged, trail)),
+        (it for it in run_state.manifest.waivers if _is_needed(it, judged, run_state)),
         key=lambda it: it.expires,
     )
     if not waivers:
         return judged
-    moment = trail.last.moment
+    moment = run_state.last.moment
     in_force = tuple(it for it in waivers if it.covers(moment))
-    if all(any(it.clause in (None, by) for it in in_force) for by in _blocked_by(judged, trail)):
+    if all(
+        any(it.clause in (None, by) for it in in_force) for by in _blocked_by(judged, run_state)
+    ):
         state = "failed" if judged.outcome is Outcome.FAIL else "not proven"
         each = " and ".join(
             f"{_its_clause(it)}until {it.expires:%d %B %Y} by {it.approver}: {it.reason}"
@@ -295,42 +306,42 @@ def ago(time: timedelta) -> str:
     return "1 day ago" if time.days == 1 else f"{time.days} days ago"
 
 
-def _is_needed(waiver: Waiver, judged: Judged, trail: Trail) -> bool:
+def _is_needed(waiver: Waiver, judged: Judged, run_state: RunState) -> bool:
     """Does something block that the waiver speaks of, in force or not?"""
     if waiver.requirement != judged.requirement.id or judged.outcome not in _BLOCKING:
         return False
-    return waiver.clause is None or waiver.clause in _blocked_by(judged, trail)
+    return waiver.clause is None or waiver.clause in _blocked_by(judged, run_state)
 
 
-def _blocked_by(judged: Judged, trail: Trail) -> frozenset[str | None]:
+def _blocked_by(judged: Judged, run_state: RunState) -> frozenset[str | None]:
     """The checks that block, by name; None is whatever no check has judged.
 
     What a scenario did not come to any more was not asked.
     """
     found: set[str | None] = set()
-    wanted = {scenario.id: len(scenario.steps) for scenario in trail.manifest.scenarios}
+    wanted = {scenario.id: len(scenario.steps) for scenario in run_state.manifest.scenarios}
     for finding in judged.findings:
         if finding.outcome not in _BLOCKING:
             continue
-        found.add(finding.ruling.check if finding.ruling is not None else None)
-        seen = trail.scenarios.get(finding.scenario or "")
+        found.add(finding.evaluation.check if finding.evaluation is not None else None)
+        seen = run_state.scenarios.get(finding.scenario or "")
         if seen is not None and len(seen.steps) < wanted[seen.began.subject]:
             found.add(None)
     return frozenset(found or {None})
 
 
-def _warnings(trail: Trail, judged: Sequence[Judged]) -> Iterator[str]:
-    if trail.torn_bytes:
-        yield f"the journal's last line was torn and dropped ({trail.torn_bytes} bytes)"
-    if not trail.ended:
+def _warnings(run_state: RunState, judged: Sequence[Judged]) -> Iterator[str]:
+    if run_state.torn_bytes:
+        yield f"the journal's last line was torn and dropped ({run_state.torn_bytes} bytes)"
+    if not run_state.ended:
         yield "the run did not come to its end"
-    if trail.manifest.commit == "unknown":
+    if run_state.manifest.commit == "unknown":
         yield "the commit is unknown: this is no git checkout"
-    if trail.manifest.uncommitted:
+    if run_state.manifest.uncommitted:
         yield "the working tree held changes that are in no commit"
-    yield from trail.problems
-    yield from trail.notices
-    yield from _healed_later(trail)
+    yield from run_state.problems
+    yield from run_state.notices
+    yield from _healed_later(run_state)
     for requirement in judged:
         for key, target in requirement.requirement.targets.items():
             number = requirement.measured.get(key)
@@ -340,15 +351,15 @@ def _warnings(trail: Trail, judged: Sequence[Judged]) -> Iterator[str]:
                     f"better would be {target.sign} {target.number:g}"
                 )
     by_id = {it.requirement.id: it for it in judged}
-    for waiver in trail.manifest.waivers:
+    for waiver in run_state.manifest.waivers:
         asked = by_id.get(waiver.requirement)
-        if asked is not None and not _is_needed(waiver, asked, trail):
+        if asked is not None and not _is_needed(waiver, asked, run_state):
             yield f"the waiver for {waiver.what} is not needed: remove it"
 
 
-def _healed_later(trail: Trail) -> Iterator[str]:
-    for name, events in trail.healed_later.items():
-        fault = trail.faults.get(name)
+def _healed_later(run_state: RunState) -> Iterator[str]:
+    for name, events in run_state.healed_later.items():
+        fault = run_state.faults.get(name)
         if fault is not None and "heal-proved" in events:
             yield (
                 f"{fault.fault} of {fault.target} was taken back by `heal` at "

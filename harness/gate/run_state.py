@@ -1,27 +1,28 @@
-"""The trail of a run: its journal, folded record by record into what each scenario did.
+"""The state of a run: its journal, folded record by record into what each scenario did.
 
 The engine feeds it the records that it writes, a report feeds it the records that it reads: a
 check is judged by the same lines of code from the same records both times.
-
-Kinds of records: manifest, session, cluster, refused, scenario, not-applicable, ask, look,
-observation, require, step, scenario-end, problem, fault, soaked, collect, collected, redacted,
-interrupted, torn, end.
+``harness.record.records`` has the kinds of records.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import ClassVar
 
 from harness.checks import Check
-from harness.drill.service import DRILLS, LEDGER, SOAK, DrillOutcome
-from harness.drill.soak import SOAKED
-from harness.errors import NotProven
-from harness.gate.evaluation import Ruling, rule
+from harness.errors import Garbled, NotProven
+from harness.facts import schema
+from harness.facts.drills import DRILLS, DrillFacts
+from harness.facts.ledger import LEDGER
+from harness.facts.soak import SOAK, SoakFacts
+from harness.gate.evaluation import Evaluation, evaluate
 from harness.gate.manifest import Manifest
 from harness.model import Case, Observation
+from harness.record import records
 from harness.record.journal import Record, hand_on
+from harness.record.records import DrillOutcome, F, FaultEvent, Finished, Kind, SoakEvent, read
 
 _HEAL_PROVED = "heal-proved"
 
@@ -46,7 +47,7 @@ class ScenarioSeen:
     starts: int = 1
     steps: list[StepSeen] = field(default_factory=list)
     asked: dict[str, None] = field(default_factory=dict)
-    rulings: list[Ruling] = field(default_factory=list)
+    evaluations: list[Evaluation] = field(default_factory=list)
     state: str | None = None
     reason: str = ""
     took_s: float = 0.0
@@ -80,15 +81,6 @@ class Collected:
     error: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
-    """A drill or a part of a soak that is over: what came of it, when, and how long it took."""
-
-    outcome: DrillOutcome
-    at: float
-    took_s: float
-
-
 @dataclass(slots=True)
 class LookSeen:
     """One look of a probe, from the record that begins it to its last observation."""
@@ -105,7 +97,7 @@ class _Look:
     seen: dict[str, tuple[Observation, Record]] = field(default_factory=dict)
 
 
-class Trail:
+class RunState:
     """What a journal says so far."""
 
     def __init__(self, checks: Mapping[str, Check]) -> None:
@@ -118,15 +110,16 @@ class Trail:
         self.looked: list[LookSeen] = []
         self.scenarios: dict[str, ScenarioSeen] = {}
         self.faults: dict[str, FaultSeen] = {}
-        # What is not done twice, by probe and name: drills, and the parts of a soak.
-        self.completed: dict[tuple[str, str], Completed] = {}
+        # What is not done twice, by name: drills, and the parts of a soak.
+        self.drills: dict[str, Finished[DrillFacts]] = {}
+        self.soaks: dict[str, Finished[SoakFacts]] = {}
         # The parts of a soak that did not come to their end, and what was journalled of each.
-        self.broken_off: dict[str, Sequence[Mapping[str, Any]]] = {}
-        self._soaked: dict[str, list[Mapping[str, Any]]] = {}
-        self.undo: dict[str, Mapping[str, Any]] = {}  # fault → what was armed, and for what
+        self.broken_off: dict[str, Sequence[SoakEvent]] = {}
+        self._soaked: dict[str, list[SoakEvent]] = {}
+        self.undo: dict[str, FaultEvent] = {}  # fault → what was armed, and for what
         # What `heal` wrote when the run was over: events of faults, and when.
         self.healed_later: dict[str, dict[str, str]] = {}
-        self.redacted: Mapping[str, Any] = {"places": {}, "tokens": {}}
+        self.redacted = records.Redacted(places={}, tokens={})
         self.collected: list[Collected] = []
         self.collections: list[str] = []
         self.uid: str | None = None
@@ -139,11 +132,11 @@ class Trail:
         self.ended = False
 
     @classmethod
-    def of(cls, records: Iterable[Record], checks: Mapping[str, Check]) -> Trail:
-        """The whole trail of a journal; NotProven for a record that cannot be read."""
-        trail = cls(checks)
-        hand_on(records, trail.feed)
-        return trail
+    def of(cls, records: Iterable[Record], checks: Mapping[str, Check]) -> RunState:
+        """The state that a whole journal leads to; NotProven for a record that cannot be read."""
+        run_state = cls(checks)
+        hand_on(records, run_state.feed)
+        return run_state
 
     def is_check(self, text: str) -> bool:
         """Is there a check of this name?"""
@@ -169,7 +162,7 @@ class Trail:
         return self._last
 
     @property
-    def left(self) -> Mapping[str, Mapping[str, Any]]:
+    def left(self) -> Mapping[str, FaultEvent]:
         """What was armed for each fault that is not known to be gone."""
         there = {
             name
@@ -182,10 +175,11 @@ class Trail:
         """Take in the next record; kinds that carry no judgement are passed over."""
         if self._first is None:
             self._first = record
-        if self.ended and record.kind != "session":
+        if self.ended and record.kind != Kind.SESSION:
             self._feed_later(record)
             return
-        if record.kind != "torn" and not _is_by_heal(record):
+        by_heal = record.kind == Kind.FAULT and read(FaultEvent, record.data).get("by") == "heal"
+        if record.kind != Kind.TORN and not by_heal:
             self._last = record
         handler = self._HANDLERS.get(record.kind)
         if handler is not None:
@@ -193,9 +187,9 @@ class Trail:
 
     def _feed_later(self, record: Record) -> None:
         """What `heal` wrote after the end changes nothing of what the run came to."""
-        if record.kind == "fault":
+        if record.kind == Kind.FAULT:
             events = self.healed_later.setdefault(record.subject, {})
-            events[record.data["event"]] = record.at
+            events[read(FaultEvent, record.data)["event"]] = record.at
 
     def observations(self, probe: str) -> Mapping[str, Observation]:
         """The newest look of a probe in this session, by target."""
@@ -214,14 +208,11 @@ class Trail:
 
         But a drill that it completed is over: its fault is not injected again.
         """
-        for probe in (DRILLS, SOAK):
-            self._remember(probe)
+        self._remember()
         self.broken_off = {
-            part: events
-            for part, events in self._soaked.items()
-            if (SOAK, part) not in self.completed
+            part: events for part, events in self._soaked.items() if part not in self.soaks
         }
-        self.signer = record.data.get("signer")
+        self.signer = read(records.Session, record.data).get("signer")
         self.sessions += 1
         self._looks.clear()
         for name, events in self.healed_later.items():
@@ -233,10 +224,10 @@ class Trail:
         self.ended = False
 
     def _on_cluster(self, record: Record) -> None:
-        self.uid = record.data["uid"]
+        self.uid = read(records.Cluster, record.data)["uid"]
 
     def _on_refused(self, record: Record) -> None:
-        self.refused = record.data["reason"]
+        self.refused = read(records.Reason, record.data)["reason"]
 
     def _on_scenario(self, record: Record) -> None:
         before = self.scenarios.get(record.subject)
@@ -248,25 +239,26 @@ class Trail:
         )
 
     def _on_ask(self, record: Record) -> None:
-        self.scenarios[record.data["scenario"]].asked[record.subject] = None
+        self.scenarios[read(records.Ask, record.data)["scenario"]].asked[record.subject] = None
 
     def _on_look(self, record: Record) -> None:
-        if record.subject in (DRILLS, SOAK):
-            self._remember(record.subject)  # what was before it, whose look this one replaces
-        self._looks[record.subject] = _Look(targets=tuple(record.data["targets"]))
+        if record.subject in (DRILLS.name, SOAK.name):
+            self._remember()  # what was before it, whose look this one replaces
+        self._looks[record.subject] = _Look(tuple(read(records.Look, record.data)["targets"]))
         self.looked.append(LookSeen(began=record._replace(data=None), ended=record))
 
     def _on_observation(self, record: Record) -> None:
         probe = record.subject
-        seen = Observation(probe, **record.data)
+        seen = Observation(probe, **read(records.Observed, record.data))
         self._looks[probe].seen[seen.target] = (seen, record)
         newest = self.looked[-1]
         if newest.began.subject == probe:
             newest.ended = record
 
     def _on_require(self, record: Record) -> None:
-        scenario = self.scenarios[record.data["scenario"]]
-        requirement = self.manifest.requirement(record.data["requirement"])
+        asked = read(records.Require, record.data)
+        scenario = self.scenarios[asked["scenario"]]
+        requirement = self.manifest.requirement(asked["requirement"])
         looks = {probe: self._looks[probe] for probe in scenario.asked if probe in self._looks}
         case = Case(
             cluster=self.manifest.cluster,
@@ -279,10 +271,10 @@ class Trail:
             for target in look.targets
             if target not in look.seen
         ]
-        verdict = rule(record.subject, self._checks, case, requirement, unseen)
+        verdict = evaluate(record.subject, self._checks, case, requirement, unseen)
         evidence = [kept for look in looks.values() for _, kept in look.seen.values()]
-        scenario.rulings.append(
-            Ruling(
+        scenario.evaluations.append(
+            Evaluation(
                 check=record.subject,
                 requirement=requirement.id,
                 verdict=verdict,
@@ -293,49 +285,65 @@ class Trail:
         )
 
     def _on_step(self, record: Record) -> None:
-        self.scenarios[record.subject].steps.append(StepSeen(**record.data))
+        self.scenarios[record.subject].steps.append(StepSeen(**read(records.Step, record.data)))
 
     def _on_scenario_end(self, record: Record) -> None:
         scenario = self.scenarios[record.subject]
-        scenario.state = record.data["state"]
-        scenario.reason = record.data["reason"]
-        scenario.took_s = record.data["took_s"]
+        end = read(records.ScenarioEnd, record.data)
+        scenario.state, scenario.reason, scenario.took_s = (
+            end["state"],
+            end["reason"],
+            end["took_s"],
+        )
 
     def _on_problem(self, record: Record) -> None:
-        self.problems.append(record.data["text"])
+        self.problems.append(read(records.Text, record.data)["text"])
 
     def _on_notice(self, record: Record) -> None:
-        self.notices.append(f"{record.subject}: {record.data['text']}")
+        self.notices.append(f"{record.subject}: {read(records.Text, record.data)['text']}")
 
-    def _remember(self, probe: str) -> None:
+    def observed(self, fact: schema.Fact[F]) -> Iterator[tuple[str, Finished[F]]]:
+        """The drills, or the parts of a soak, of the newest look, each with its ledger.
+
+        Facts of another version that cannot be read are left out: checks say so.
+        """
+        tallies = self.observations(LEDGER.name)
+        for name, seen in self.observations(fact.name).items():
+            if seen.error is not None:
+                continue
+            own = {who: it.value for who, it in tallies.items() if who.startswith(f"{name}/")}
+            try:
+                outcome = DrillOutcome(value=schema.read(fact.kind, seen.value), tallies=own)
+            except Garbled:
+                continue
+            yield name, Finished(outcome=outcome, at=seen.at, took_s=seen.took_s)
+
+    def _remember(self) -> None:
         """A drill, or a part of a soak, that was observed is over, and so is its ledger."""
-        tallies = self.observations(LEDGER)
-        for name, seen in self.observations(probe).items():
-            if seen.error is None:
-                own = {it: seen.value for it, seen in tallies.items() if it.startswith(f"{name}/")}
-                outcome = DrillOutcome(value=seen.value, tallies=own)
-                if probe == DRILLS and outcome.touched_nothing:
-                    continue  # it may be carried out yet
-                self.completed[probe, name] = Completed(outcome, seen.at, seen.took_s)
+        self.soaks |= self.observed(SOAK)
+        for name, drill in self.observed(DRILLS):
+            touched = any(run["faults"] for run in drill.outcome.value["runs"])
+            if touched or not drill.outcome.by_hand:  # else it may be carried out yet
+                self.drills[name] = drill
 
     def _on_soaked(self, record: Record) -> None:
-        self._soaked.setdefault(record.subject, []).append(record.data)
+        events = self._soaked.setdefault(record.subject, [])
+        events.append(read(SoakEvent, record.data))
 
     def _on_fault(self, record: Record) -> None:
-        event = record.data["event"]
-        if event == "armed":
-            self.undo[record.subject] = record.data
-            return
-        if event == "injected":
+        data = read(FaultEvent, record.data)
+        if data["event"] == "armed":
+            self.undo[record.subject] = data
+        elif data["event"] == "injected":
             self.faults[record.subject] = FaultSeen(
                 id=record.subject,
-                fault=record.data["fault"],
-                target=record.data["target"],
+                fault=data["fault"],
+                target=data["target"],
                 injected=record.at,
                 drill=self._drill_under_way(),
             )
-            return
-        self._see_fault(record.subject, event, record.at)
+        else:
+            self._see_fault(record.subject, data["event"], record.at)
 
     def _see_fault(self, name: str, event: str, at: str) -> None:
         fault = self.faults.get(name)
@@ -349,51 +357,49 @@ class Trail:
             fault.heal_proved = True
 
     def _drill_under_way(self) -> str | None:
-        look = self._looks.get(DRILLS)
+        look = self._looks.get(DRILLS.name)
         return next((it for it in look.targets if it not in look.seen), None) if look else None
 
     def _on_collect(self, record: Record) -> None:
         self.collections.append(record.subject)
 
     def _on_collected(self, record: Record) -> None:
-        self.collected.append(Collected(target=record.subject, **record.data))
+        self.collected.append(
+            Collected(target=record.subject, **read(records.Collected, record.data))
+        )
 
     def _on_redacted(self, record: Record) -> None:
-        self.redacted = record.data
+        self.redacted = read(records.Redacted, record.data)
 
     def _on_interrupted(self, record: Record) -> None:
-        self.interrupted = record.data["reason"]
+        self.interrupted = read(records.Reason, record.data)["reason"]
 
     def _on_torn(self, record: Record) -> None:
-        self.torn_bytes += record.data["bytes"]
+        self.torn_bytes += read(records.Torn, record.data)["bytes"]
 
     def _on_end(self, _record: Record) -> None:
         self.ended = True
 
-    _HANDLERS: Mapping[str, Any] = {
-        "manifest": _on_manifest,
-        "session": _on_session,
-        "cluster": _on_cluster,
-        "refused": _on_refused,
-        "scenario": _on_scenario,
-        "ask": _on_ask,
-        "look": _on_look,
-        "observation": _on_observation,
-        "require": _on_require,
-        "step": _on_step,
-        "scenario-end": _on_scenario_end,
-        "problem": _on_problem,
-        "notice": _on_notice,
-        "fault": _on_fault,
-        SOAKED: _on_soaked,
-        "collect": _on_collect,
-        "collected": _on_collected,
-        "redacted": _on_redacted,
-        "interrupted": _on_interrupted,
-        "torn": _on_torn,
-        "end": _on_end,
+    _HANDLERS: ClassVar[Mapping[str, Callable[[RunState, Record], None]]] = {
+        Kind.MANIFEST: _on_manifest,
+        Kind.SESSION: _on_session,
+        Kind.CLUSTER: _on_cluster,
+        Kind.REFUSED: _on_refused,
+        Kind.SCENARIO: _on_scenario,
+        Kind.ASK: _on_ask,
+        Kind.LOOK: _on_look,
+        Kind.OBSERVATION: _on_observation,
+        Kind.REQUIRE: _on_require,
+        Kind.STEP: _on_step,
+        Kind.SCENARIO_END: _on_scenario_end,
+        Kind.PROBLEM: _on_problem,
+        Kind.NOTICE: _on_notice,
+        Kind.FAULT: _on_fault,
+        Kind.SOAKED: _on_soaked,
+        Kind.COLLECT: _on_collect,
+        Kind.COLLECTED: _on_collected,
+        Kind.REDACTED: _on_redacted,
+        Kind.INTERRUPTED: _on_interrupted,
+        Kind.TORN: _on_torn,
+        Kind.END: _on_end,
     }
-
-
-def _is_by_heal(record: Record) -> bool:
-    return record.kind == "fault" and record.data.get("by") == "heal"

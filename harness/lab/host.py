@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -30,6 +31,8 @@ NEEDED = {
 
 # What is looked at starts on the same few processors: who looks all the time makes it later.
 LOOK_EVERY_S = 2.0
+
+INSTALLING = Path("/run/lock/cutover-packages")
 
 _groups: list[Path] = []
 _running: set[subprocess.Popen[str]] = set()
@@ -154,12 +157,14 @@ def missing_packages() -> list[str]:
 
 
 def install(packages: Sequence[str], *, log: Path) -> None:
-    """Install Debian packages on this host."""
+    """Install Debian packages on this host, one command after the other: apt refuses a second."""
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    run(["apt-get", "update", "-qq"], log=log, within_s=300, env=quiet)
-    run(
-        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages],
-        log=log,
-        within_s=900,
-        env=quiet,
-    )
+    with INSTALLING.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        run(["apt-get", "update", "-qq"], log=log, within_s=300, env=quiet)
+        run(
+            ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages],
+            log=log,
+            within_s=900,
+            env=quiet,
+        )

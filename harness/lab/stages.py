@@ -31,15 +31,20 @@ def remaining_s(
     done: Iterable[str],
     running: Mapping[str, float],
     usual: Mapping[str, float],
-) -> float:
-    """Seconds left along the longest chain; ``running`` maps a stage to its seconds so far."""
-    left: dict[str, float] = dict.fromkeys(done, 0.0)
+) -> float | None:
+    """Seconds left along the longest chain; ``running`` maps a stage to its seconds so far.
+
+    None while a stage of that chain takes longer than usual: its end is not known then.
+    """
+    left: dict[str, tuple[float, bool]] = dict.fromkeys(done, (0.0, False))
     for stage in stages:  # listed so that what is needed comes first
         if stage.name in left:
             continue
         own = usual.get(stage.name, stage.usual_s) - running.get(stage.name, 0.0)
-        left[stage.name] = max(own, 1.0) + max((left[need] for need in stage.needs), default=0.0)
-    return max(left.values(), default=0.0)
+        before, late = max((left[need] for need in stage.needs), default=(0.0, False))
+        left[stage.name] = (max(own, 0.0) + before, late or own < 0)
+    longest, late = max(left.values(), default=(0.0, False))
+    return None if late else longest
 
 
 def clock(seconds: float) -> str:
@@ -92,7 +97,8 @@ class Runner:
                         done.add(stage.name)
                         self._remember(stage, time.monotonic() - started[stage.name])
                 busy = {s.name: time.monotonic() - started[s.name] for s in running.values()}
-                self._tell(stages, done, busy, list(busy))
+                if busy:
+                    self._tell(stages, done, busy)
         if failure is not None:
             raise failure
         if waiting:
@@ -106,17 +112,8 @@ class Runner:
         self._times.parent.mkdir(parents=True, exist_ok=True)
         self._times.write_text(json.dumps(self._usual, indent=1, sort_keys=True))
 
-    def _tell(
-        self,
-        stages: Sequence[Stage],
-        done: set[str],
-        busy: Mapping[str, float],
-        names: Sequence[str],
-    ) -> None:
-        if not names:
-            return
-        left = remaining_s(stages, done, busy, self._usual)
-        self._progress(
-            f"{clock(time.monotonic() - self._began):>6}  running  {', '.join(names)}"
-            f" · about {clock(left)} left"
-        )
+    def _tell(self, stages: Sequence[Stage], done: set[str], busy: Mapping[str, float]) -> None:
+        names = ", ".join(f"{name} ({clock(so_far_s)})" for name, so_far_s in busy.items())
+        left_s = remaining_s(stages, done, busy, self._usual)
+        left = "longer than usual" if left_s is None else f"about {clock(left_s)} left"
+        self._progress(f"{clock(time.monotonic() - self._began):>6}  running  {names} · {left}")

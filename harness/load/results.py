@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from itertools import count, takewhile
 from math import floor
 from pathlib import Path
-from typing import Any
 
+from harness.facts.load import PhaseFacts
 from harness.load.buckets import Bucket
 from harness.load.order import due_at
 
@@ -26,19 +26,19 @@ class Cut:
     planned: int
     seen: Bucket
 
-    def to_json(self) -> dict[str, Any]:
+    def facts(self) -> PhaseFacts:
         """As checks know it; a time is None when so many requests had no answer at all."""
-        return {
-            "planned": self.planned,
-            "on_time": self.seen.on_time,
-            "answered": self.seen.answered,
-            "failed": self.seen.failed,
-            "errors": dict(self.seen.errors),
-            "limited": dict(self.seen.limited),
-            "retry_after_s": self.seen.retry_after_s,
-            "p50_ms": self.seen.quantile_ms(0.5),
-            "p99_ms": self.seen.quantile_ms(0.99),
-        }
+        return PhaseFacts(
+            planned=self.planned,
+            on_time=self.seen.on_time,
+            answered=self.seen.answered,
+            failed=self.seen.failed,
+            errors=dict(self.seen.errors),
+            limited=dict(self.seen.limited),
+            retry_after_s=self.seen.retry_after_s,
+            p50_ms=self.seen.quantile_ms(0.5),
+            p99_ms=self.seen.quantile_ms(0.99),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from harness.errors import HarnessError, NotListening
+from harness.errors import NotListening
+from harness.facts import api
+from harness.facts.schema import attempt, dump
 from harness.model import JSON
 from harness.probes.certificates import describe
+from harness.probes.objects import Odd, text
 from harness.transport import Answer, Reach
 
 _KUBELET_PORT = 10250
-# In place of a status: nothing listens.
-CLOSED = 0
 
 
 class ApiEndpoints:
@@ -24,7 +25,7 @@ class ApiEndpoints:
     in the first two: that it is down is an answer.
     """
 
-    name: ClassVar[str] = "api-endpoints"
+    name: ClassVar[str] = api.ENDPOINTS.name
     within_s: ClassVar[float] = 30.0
 
     def targets(self, reach: Reach) -> Sequence[str]:
@@ -32,45 +33,40 @@ class ApiEndpoints:
 
     def observe(self, reach: Reach, target: str) -> JSON:
         machine = reach.profile.cluster().machine(target)
-        api = f"https://{machine.address}:{reach.profile.kubernetes.api_port}"
+        spaces = "/api/v1/namespaces"
+        server = f"https://{machine.address}:{reach.profile.kubernetes.api_port}"
         ask = reach.kube.ask
-        looks: dict[str, Callable[[], JSON]] = {}
+        looks: dict[str, Callable[[], object]] = {}
         if machine.is_server:
-            namespace = f"{api}/api/v1/namespaces/kube-system"
-            looks["readyz"] = lambda: _readiness(_or_closed(ask, f"{api}/readyz?verbose"))
-            looks["namespace"] = lambda: _namespace(_or_closed(ask, namespace))
-            looks["certificate"] = lambda: describe(ask(f"{api}/version").certificate)
-            looks["anonymous api"] = lambda: ask(f"{api}/api/v1/namespaces", anonymous=True).status
+            looks = {
+                api.READINESS.name: lambda: _readiness(_or_closed(ask, f"{server}/readyz?verbose")),
+                api.NAMESPACE.name: lambda: _namespace(
+                    _or_closed(ask, f"{server}{spaces}/kube-system")
+                ),
+                api.CERTIFICATE.name: lambda: describe(ask(f"{server}/version").certificate),
+                api.ANONYMOUS_API.name: lambda: ask(f"{server}{spaces}", anonymous=True).status,
+            }
         kubelet = f"https://{machine.address}:{_KUBELET_PORT}/pods"
-        looks["anonymous kubelet"] = lambda: ask(kubelet, anonymous=True).status
-        return {name: _item(look) for name, look in looks.items()}
-
-
-def _item(look: Callable[[], JSON]) -> JSON:
-    try:
-        return {"value": look()}
-    except HarnessError as error:
-        return {"error": str(error)}
+        looks[api.ANONYMOUS_KUBELET.name] = lambda: ask(kubelet, anonymous=True).status
+        return dump({name: attempt(look) for name, look in looks.items()})
 
 
 def _or_closed(ask: Callable[[str], Answer], url: str) -> Answer:
     try:
         return ask(url)
     except NotListening:
-        return Answer(status=CLOSED, body="", certificate="")
+        return Answer(status=api.CLOSED, body="", certificate="")
 
 
-def _readiness(answer: Answer) -> JSON:
-    """The status, and the checks that the server itself lists as failed (``[-]name failed``)."""
+def _readiness(answer: Answer) -> api.Readiness:
+    # The server lists what failed as "[-]name failed".
     failed = [line[3:].split()[0] for line in answer.body.splitlines() if line.startswith("[-]")]
-    return {"status": answer.status, "failed": failed}
+    return api.Readiness(answer.status, tuple(failed))
 
 
-def _namespace(answer: Answer) -> JSON:
-    """The status, and the UID of kube-system: one cluster has one behind all its servers."""
+def _namespace(answer: Answer) -> api.Namespace:
     try:
-        found: Any = json.loads(answer.body)
-        uid = found["metadata"]["uid"]
-    except (ValueError, KeyError, TypeError):
+        uid = text(json.loads(answer.body), "metadata", "uid")
+    except (ValueError, Odd):
         uid = None
-    return {"status": answer.status, "uid": uid}
+    return api.Namespace(answer.status, uid)

@@ -11,24 +11,23 @@ The value:
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any, ClassVar
 
-from harness.errors import HarnessError, NotProven, TransportError
+from harness.errors import HarnessError, NotProven, ScriptFailed, TransportError
 from harness.model import JSON
 from harness.notices import removed_afterwards
-from harness.probes import pods
+from harness.probes import layout_script, pods
 from harness.probes.objects import Odd, described, listed, must, quantity, text, texts
 from harness.settings import Backups
 from harness.transport import Kube, Reach
+from harness.transport.remote_script import RemoteScript
 
-_SCRIPT = Path(__file__).with_name("layout_script.py").read_text(encoding="utf-8")
+_SCRIPT = RemoteScript(layout_script)
 _READY_WITHIN_S = 60.0
 _AT = "/backups"
 _PREFIX = "cutover-probe-backups-"
@@ -102,13 +101,13 @@ def _layout(reach: Reach, backups: Backups, claim: Mapping[str, Any]) -> dict[st
         return {"error": f"the claim is {claim['phase']}: it cannot be looked into"}
     try:
         with _reader(reach, backups) as pod:
-            argv = ("python3", "-I", "-c", _SCRIPT, _AT, backups.active)
-            done = reach.kube.exec(backups.namespace, pod, argv, within_s=25.0)
-        if done.status != 0:
-            said = (done.stderr.strip().splitlines() or ["it says nothing"])[-1]
-            return {"error": f"listing it as user {backups.reader}: {said}"}
-        return {"value": json.loads(done.stdout)}
-    except (HarnessError, ValueError) as error:
+            told = _SCRIPT.in_pod(
+                reach.kube, backups.namespace, pod, _AT, backups.active, within_s=25.0
+            )
+        return {"value": told.value}
+    except ScriptFailed as error:
+        return {"error": f"listing it as user {backups.reader}: {error}"}
+    except HarnessError as error:
         return {"error": str(error)}
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from harness.errors import TimedOut, TransportError
+from harness.errors import Garbled, TimedOut, TransportError
+from harness.facts.network import CILIUM, Agent, Controller, NotReady, Part, Reachable
+from harness.facts.schema import dump
 from harness.model import JSON
+from harness.probes.objects import Odd, count, epoch, listed, must, part, text
 from harness.transport import Reach
 from harness.waiting import until
 
@@ -23,6 +25,9 @@ _REACHABLE = re.compile(r"^Cluster health:\s+(\d+)/(\d+) reachable", re.MULTILIN
 # What it says where the chart has ``healthChecking: false``; its JSON has no word of health then.
 _DISABLED = re.compile(r"^Cluster health:\s+Probe disabled", re.MULTILINE)
 _WELL = ("Ok", "Disabled")
+_CONDITIONS = ("status", "conditions")
+_ENDED = ("Failed", "Succeeded")
+_NEVER = "0001-"  # Go's zero time, the year 1
 # A round of health probes takes 60 s (pkg/health: serverProbeInterval), since Cilium 1.17 about
 # 96 s with three nodes; what the one under way has missed is right after the next one. From 1.17
 # on, `cilium-health status --probe` starts none: it prints the last one's result.
@@ -32,40 +37,47 @@ _TWO_ROUNDS_S = 200.0
 class Cilium:
     """Is the agent's pod there and ready, and what does its ``cilium-dbg status`` say?
 
-    The value has "pod" (None when there is none), "ready", and when it is ready:
-
-    * "parts": name → {"state": Ok, Warning, Failure or Disabled, "message"};
-    * "controllers": those that fail now, each {"name", "failures": in a row, "last_success": UTC
-      seconds, None for never, "message"};
-    * "health": the state of Cilium's own health probes (Ok, Disabled …), and "reachable":
-      {"nodes", "of"}, how many nodes they reach, this one included; None when they do not say.
-
     An agent that has just started, or whose last round of probes met a machine that was down, is
     asked again until it reaches every node, for ``_TWO_ROUNDS_S`` seconds at most.
     """
 
-    name: ClassVar[str] = "cilium"
+    name: ClassVar[str] = CILIUM.name
     within_s: ClassVar[float] = _TWO_ROUNDS_S + 60.0
 
     def targets(self, reach: Reach) -> Sequence[str]:
         return [machine.name for machine in reach.profile.machines]
 
     def observe(self, reach: Reach, target: str) -> JSON:
-        listed = reach.kube.get(f"{_AGENTS}spec.nodeName%3D{target}")["items"]
+        found = reach.kube.get(f"{_AGENTS}spec.nodeName%3D{target}")
         # A pod that a shutdown of its node has ended stays listed beside its successor.
-        alive = [it for it in listed if it["status"].get("phase") not in ("Failed", "Succeeded")]
+        alive = [it for it in listed(found, "items") if text(it, "status", "phase") not in _ENDED]
         if not alive:
-            return {"pod": None, "ready": False}
-        pod = alive[0]["metadata"]["name"]
-        conditions = {c["type"]: c["status"] for c in alive[0]["status"].get("conditions") or ()}
-        if conditions.get("Ready") != "True":
-            return {"pod": pod, "ready": False}
+            return dump(NotReady(pod=None, ready=False))
+        pod = must(alive[0], "metadata", "name")
+        conditions = listed(alive[0], "status", "conditions")
+        if not any(
+            must(it, "type") == "Ready" and text(it, "status") == "True" for it in conditions
+        ):
+            return dump(NotReady(pod=pod, ready=False))
         try:
-            status: Mapping[str, Any] = json.loads(_status(reach, pod, "-o", "json"))
-            told = _told(status)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise TransportError(f"cilium-dbg in {pod}: garbled: {error!r}") from error
-        return {"pod": pod, "ready": True, **told, **_health(reach, pod, told)}
+            status = json.loads(_status(reach, pod, "-o", "json"))
+            parts, controllers = _parts(status), tuple(_controllers(status))
+            health = text(status, "cluster", "ciliumHealth", "state")
+        except (ValueError, Odd) as error:
+            raise Garbled(f"the answer of cilium-dbg in {pod} is garbled: {error}") from error
+        # The client of an agent that is not well ends with an error before it prints the rest.
+        is_well = "cilium" in parts and parts["cilium"].state in _WELL
+        words = _of_health(reach, pod) if is_well else ""
+        reached = _REACHABLE.search(words)
+        agent = Agent(
+            pod=pod,
+            ready=True,
+            parts=parts,
+            controllers=controllers,
+            health="Disabled" if _DISABLED.search(words) else health,
+            reachable=Reachable(int(reached[1]), int(reached[2])) if reached else None,
+        )
+        return dump(agent)
 
 
 def _status(reach: Reach, pod: str, *words: str) -> str:
@@ -77,42 +89,28 @@ def _status(reach: Reach, pod: str, *words: str) -> str:
     return done.stdout
 
 
-def _moment(written: str) -> float | None:
-    """UTC seconds; None for Go's zero time, the year 1, which stands for never."""
-    if not written or written.startswith("0001-"):
-        return None
-    return datetime.fromisoformat(written).timestamp()
-
-
-def _told(status: Mapping[str, Any]) -> dict[str, JSON]:
-    health = (status.get("cluster") or {}).get("ciliumHealth") or {}
+def _parts(status: object) -> dict[str, Part]:
     return {
-        "parts": {
-            part: {"state": status[part].get("state"), "message": status[part].get("msg", "")}
-            for part in _PARTS
-            if isinstance(status.get(part), Mapping)
-        },
-        "controllers": [
-            {
-                "name": str(it["name"]),
-                "failures": int(it["status"]["consecutive-failure-count"]),
-                "last_success": _moment(it["status"].get("last-success-timestamp") or ""),
-                "message": it["status"].get("last-failure-msg", ""),
-            }
-            for it in status.get("controllers") or ()
-            if (it.get("status") or {}).get("consecutive-failure-count")
-        ],
-        "health": health.get("state"),
+        name: Part(text(status, name, "state") or "", text(status, name, "msg") or "")
+        for name in _PARTS
+        if part(status, name)
     }
 
 
-def _health(reach: Reach, pod: str, told: Mapping[str, Any]) -> dict[str, JSON]:
-    """What the agent's own health probes say, as ``cilium-dbg status`` prints it.
+def _controllers(status: object) -> Iterator[Controller]:
+    for it in listed(status, "controllers"):
+        if failures := count(it, "status", "consecutive-failure-count"):
+            last = text(it, "status", "last-success-timestamp") or _NEVER
+            yield Controller(
+                name=must(it, "name"),
+                failures=failures,
+                last_success=None if last.startswith(_NEVER) else epoch({"at": last}, "at"),
+                message=text(it, "status", "last-failure-msg") or "",
+            )
 
-    An agent that is not well is not asked: the client ends with an error before it prints them.
-    """
-    if told["parts"].get("cilium", {}).get("state") not in _WELL:
-        return {"health": told["health"], "reachable": None}
+
+def _of_health(reach: Reach, pod: str) -> str:
+    """What ``cilium-dbg status`` prints, once the agent's own health probes reach every node."""
     words = ""
 
     def reached() -> bool:
@@ -123,8 +121,4 @@ def _health(reach: Reach, pod: str, told: Mapping[str, Any]) -> dict[str, JSON]:
 
     with suppress(TimedOut):  # the check says which are missing
         until(reached, within_s=_TWO_ROUNDS_S, every_s=5.0, what="every node is reached")
-    found = _REACHABLE.search(words)
-    return {
-        "health": "Disabled" if _DISABLED.search(words) else told["health"],
-        "reachable": {"nodes": int(found[1]), "of": int(found[2])} if found else None,
-    }
+    return words

@@ -1,34 +1,36 @@
-"""etcd's snapshots: which there are, who else holds a copy, and what one holds once restored.
-
-The value:
-
-``listed``    server → {"snapshots", "copies"}, each {"value": [{"name", "bytes", "modified",
-              "database"}]} or {"error"}; or {"error"}
-``s3``        {"value": [{"name", "bytes", "modified", "ready", "error"}]}, what RKE2 records of its
-              uploads, or {"error"}; None where the profile declares none
-``newest``    {"name", "origin": servers that hold it themselves, "seen_by": servers that see its
-              copy, "restored_on"}, or None when there is no snapshot
-``original``  {"value": SHA-256 of the snapshot where it was taken} or {"error"}, or None
-``cluster_uid``  the UID of the cluster's namespace kube-system now, or None
-``restored``  {"value": {"sha256", "bytes", "expected_revision", "expected_keys" (None when the
-              tools there do not count them), "revision", "keys", "uid"}}, with "refused" instead
-              of the last ones when etcd does not take it; or {"error"}, or None
-"""
+"""etcd's snapshots: which there are, who else holds a copy, and what one holds once restored."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar, TypeVar
 
 from harness.errors import HarnessError, TransportError
-from harness.facts.snapshot_files import not_whole
+from harness.facts.schema import Item, Known, Unknown, dump
+from harness.facts.snapshots import (
+    SNAPSHOTS,
+    Listing,
+    Newest,
+    Rejected,
+    Restore,
+    Restored,
+    SnapshotFile,
+    Snapshots,
+    Upload,
+    not_whole,
+)
 from harness.model import JSON
 from harness.probes import pods, snapshot_script
+from harness.probes.objects import Odd, epoch, flag, listed, must, part, quantity, text
 from harness.transport import Reach, own_folder
-from harness.transport.quantity import size_bytes
 from harness.transport.remote_script import RemoteScript
 
+T = TypeVar("T")
+
+# What the script answers to each of its words: an item by path.
+_LISTS = dict[str, Item[tuple[SnapshotFile, ...]]]
+_TEXTS = dict[str, Item[str]]
+_RESTORES = dict[str, Item[Restore]]
 _SCRIPT = RemoteScript(own_folder, snapshot_script, nice=True)
 _RECORD = "/apis/k3s.cattle.io/v1/etcdsnapshotfiles"
 
@@ -39,7 +41,7 @@ class EtcdSnapshots:
     That is what is left after a disaster. Without any copy, the newest snapshot itself.
     """
 
-    name: ClassVar[str] = "etcd-snapshots"
+    name: ClassVar[str] = SNAPSHOTS.name
     within_s: ClassVar[float] = 180.0
 
     def targets(self, reach: Reach) -> Sequence[str]:
@@ -50,110 +52,110 @@ class EtcdSnapshots:
         own, copies = kubernetes.etcd_snapshots, kubernetes.etcd_snapshot_copies
         servers = [machine.name for machine in reach.profile.cluster().servers]
         folders = [own, *([copies] if copies else [])]
-        told = pods.in_each(servers, lambda server: _run(reach, server, "list", *folders))
-        listed = {server: _listed(answer, own, copies) for server, answer in told.items()}
-        newest = choose(listed)
-        original: Any = None
-        restored: Any = None
-        s3 = _in_s3(reach) if kubernetes.etcd_snapshots_in_s3 else None
+        told = pods.in_each(servers, lambda server: _run(reach, server, _LISTS, "list", *folders))
+        by_server = {server: _listed(answer, own, copies) for server, answer in told.items()}
+        newest = choose(by_server)
+        original: Known[str] | Unknown | None = None
+        restored: Known[Restored | Rejected] | Unknown | None = None
         if newest is not None:
-            name, place = newest["name"], copies if newest["seen_by"] else own
-            holder = next(iter(newest["origin"]), None)
-            if holder is not None:
-                original = _one(reach, holder, "digest", f"{own}/{name}")
-            restored = _one(reach, newest["restored_on"], "restore", f"{place}/{name}")
-        return {
-            "listed": listed,
-            "s3": s3,
-            "newest": newest,
-            "original": original,
-            "restored": restored,
-            "cluster_uid": _cluster_uid(reach),
-        }
+            place = copies if newest.seen_by else own
+            if newest.origin:
+                path = f"{own}/{newest.name}"
+                original = _one(reach, newest.origin[0], _TEXTS, "digest", path)
+            path = f"{place}/{newest.name}"
+            restored = _one(reach, newest.restored_on, _RESTORES, "restore", path)
+        seen = Snapshots(
+            listed=by_server,
+            newest=newest,
+            original=original,
+            restored=restored,
+            cluster_uid=_cluster_uid(reach),
+            s3=_in_s3(reach) if kubernetes.etcd_snapshots_in_s3 else None,
+        )
+        return dump(seen)
 
 
-def programs(reach: Reach, server: str) -> Mapping[str, Any]:
-    """Where a server has what restores a snapshot: program → {"value": path} or {"error"}.
-
-    Raises TransportError.
-    """
-    return _run(reach, server, "program", "etcd", "etcdutl")
+def programs(reach: Reach, server: str) -> Mapping[str, Known[str] | Unknown]:
+    """Where a server has the programs that restore a snapshot; raises TransportError."""
+    return _run(reach, server, _TEXTS, "program", "etcd", "etcdutl")
 
 
 def _cluster_uid(reach: Reach) -> str | None:
     try:
-        return str(reach.kube.get("/api/v1/namespaces/kube-system")["metadata"]["uid"])
+        return text(reach.kube.get("/api/v1/namespaces/kube-system"), "metadata", "uid")
     except TransportError:
         return None
 
 
-def _in_s3(reach: Reach) -> Any:
+def _in_s3(reach: Reach) -> Known[tuple[Upload, ...]] | Unknown:
     try:
-        found = reach.kube.get(_RECORD)["items"]
-        return {"value": [_recorded(item) for item in found if "s3" in item["spec"]]}
-    except (TransportError, AttributeError, KeyError, TypeError, ValueError) as error:
-        return {"error": f"RKE2's record of its snapshots (etcdsnapshotfiles): {error}"}
+        found = listed(reach.kube.get(_RECORD), "items")
+        return Known(tuple(_recorded(item) for item in found if "s3" in part(item, "spec")))
+    except TransportError as error:
+        return Unknown(f"RKE2's record of its snapshots (etcdsnapshotfiles): {error}")
 
 
-def _recorded(item: Mapping[str, Any]) -> dict[str, Any]:
+def _recorded(item: object) -> Upload:
     """One ETCDSnapshotFile; RKE2 records an upload that failed, too."""
-    status = item.get("status") or {}
-    created = status.get("creationTime") or item["metadata"]["creationTimestamp"]
-    return {
-        "name": item["spec"]["snapshotName"],
-        "bytes": size_bytes(str(status.get("size", 0))),
-        "modified": datetime.fromisoformat(created).timestamp(),
-        "ready": bool(status.get("readyToUse")),
-        "error": (status.get("error") or {}).get("message"),
-    }
+    created = epoch(item, "status", "creationTime") or epoch(item, "metadata", "creationTimestamp")
+    if created is None:
+        raise Odd("it has no creationTime")
+    return Upload(
+        name=must(item, "spec", "snapshotName"),
+        bytes=quantity(str(part(item, "status").get("size", 0))),
+        modified=created,
+        ready=flag(item, "status", "readyToUse"),
+        error=text(item, "status", "error", "message"),
+    )
 
 
-def choose(listed: Mapping[str, Any]) -> dict[str, Any] | None:
+def choose(by_server: Mapping[str, Listing | Unknown]) -> Newest | None:
     """The newest copy, or without copies the newest snapshot, and where to restore it."""
-    for kind in ("copies", "snapshots"):
-        times = {
-            file["name"]: file["modified"]
-            for items in listed.values()
-            for file in items.get(kind, {}).get("value", ())
-            if not_whole(file) is None
-        }
-        if not times:
+    listings = {server: it for server, it in by_server.items() if isinstance(it, Listing)}
+    snapshots = {server: _files(it.snapshots) for server, it in listings.items()}
+    copies = {server: _files(it.copies) for server, it in listings.items()}
+    for kind in (copies, snapshots):
+        whole = [it for files in kind.values() for it in files if not_whole(it) is None]
+        if not whole:
             continue
-        name = max(times, key=times.__getitem__)
-        origin, seen_by = _holding(listed, "snapshots", name), _holding(listed, "copies", name)
+        name = max(whole, key=lambda it: it.modified).name
+        origin, seen_by = _holding(snapshots, name), _holding(copies, name)
         elsewhere = [server for server in seen_by if server not in origin]
-        return {
-            "name": name,
-            "origin": origin,
-            "seen_by": seen_by,
-            "restored_on": (elsewhere or seen_by or origin)[0],
-        }
+        return Newest(
+            name=name,
+            origin=origin,
+            seen_by=seen_by,
+            restored_on=(*elsewhere, *seen_by, *origin)[0],
+        )
     return None
 
 
-def _holding(listed: Mapping[str, Any], kind: str, name: str) -> list[str]:
-    return [
-        server
-        for server, items in listed.items()
-        if any(file["name"] == name for file in items.get(kind, {}).get("value", ()))
-    ]
+def _files(item: Known[tuple[SnapshotFile, ...]] | Unknown) -> tuple[SnapshotFile, ...]:
+    return item.value if isinstance(item, Known) else ()
 
 
-def _listed(answer: Mapping[str, Any] | HarnessError, own: str, copies: str | None) -> Any:
+def _holding(kind: Mapping[str, Sequence[SnapshotFile]], name: str) -> tuple[str, ...]:
+    return tuple(server for server, files in kind.items() if name in {it.name for it in files})
+
+
+def _listed(
+    answer: Mapping[str, Known[tuple[SnapshotFile, ...]] | Unknown] | HarnessError,
+    own: str,
+    copies: str | None,
+) -> Listing | Unknown:
     if isinstance(answer, HarnessError):
-        return {"error": str(answer)}
+        return Unknown(str(answer))
     fields = "kubernetes.etcd_snapshot_copies or etcd_snapshots_in_s3"
-    no_place = {"error": f"the profile names no place for them ({fields})"}
-    return {"snapshots": answer[own], "copies": answer[copies] if copies else no_place}
+    no_place = Unknown(f"the profile names no place for them ({fields})")
+    return Listing(answer[own], answer[copies] if copies else no_place)
 
 
-def _one(reach: Reach, server: str, word: str, path: str) -> Any:
+def _one(reach: Reach, server: str, read: type[dict[str, T]], word: str, path: str) -> T | Unknown:
     try:
-        return _run(reach, server, word, path)[path]
+        return _run(reach, server, read, word, path)[path]
     except HarnessError as error:
-        return {"error": str(error)}
+        return Unknown(str(error))
 
 
-def _run(reach: Reach, server: str, word: str, *paths: str) -> Mapping[str, Any]:
-    answer: Mapping[str, Any] = _SCRIPT.on(reach.shell, server, word, *paths, within_s=150.0).value
-    return answer
+def _run(reach: Reach, server: str, read: type[T], word: str, *paths: str) -> T:
+    return _SCRIPT.on(reach.shell, server, word, *paths, within_s=150.0, read=read).value

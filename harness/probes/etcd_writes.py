@@ -9,26 +9,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from harness.errors import HarnessError, TransportError
+from harness.facts.etcd import METRICS, WRITES, Buckets, LogWrites, WriteBurst
+from harness.facts.schema import Unknown, dump, read
 from harness.model import JSON
 from harness.probes import host_facts, metrics, pods
 from harness.transport import Kube, Reach
 
 _WRITES = 500
 _ENOUGH_S = 12.0
-_ITEM = "etcd metrics"
 
 
 class EtcdWrites:
-    """Writes one small object again and again, in a namespace of its own.
+    """Writes one small object again and again, in a namespace of its own."""
 
-    The value has "writes", their number, "took_s", and by server under "members" the buckets of
-    "wal_fsync_s" that the burst added, or {"error"}.
-    """
-
-    name: ClassVar[str] = "etcd-writes"
+    name: ClassVar[str] = WRITES.name
     within_s: ClassVar[float] = 90.0
 
     def targets(self, reach: Reach) -> Sequence[str]:
@@ -37,7 +34,7 @@ class EtcdWrites:
     def observe(self, reach: Reach, target: str) -> JSON:
         servers = [machine.name for machine in reach.profile.cluster().servers]
 
-        def fsyncs(server: str) -> metrics.Buckets:
+        def fsyncs(server: str) -> Buckets:
             return _fsyncs(reach, server)
 
         with pods.namespace(reach.kube) as space:
@@ -47,15 +44,14 @@ class EtcdWrites:
             took_s = time.monotonic() - began
             after = pods.in_each(servers, fsyncs)
         members = {server: _added(before[server], after[server]) for server in servers}
-        return {"writes": writes, "took_s": round(took_s, 3), "members": members}
+        return dump(WriteBurst(writes, round(took_s, 3), members))
 
 
-def _fsyncs(reach: Reach, server: str) -> metrics.Buckets:
-    item = host_facts.look(reach, server, only=[_ITEM])[_ITEM]
-    if "error" in item:
-        raise TransportError(f"{_ITEM}: {item['error']}")
-    found: metrics.Buckets = item["value"]["wal_fsync_s"]
-    return found
+def _fsyncs(reach: Reach, server: str) -> Buckets:
+    item = host_facts.look(reach, server, only=[METRICS.name])[METRICS.name]
+    if isinstance(item, Unknown):
+        raise TransportError(f"{METRICS.name}: {item.error}")
+    return read(METRICS.kind, item.value).wal_fsync_s
 
 
 def _write(kube: Kube, space: str) -> int:
@@ -75,12 +71,9 @@ def _write(kube: Kube, space: str) -> int:
     return _WRITES
 
 
-def _added(
-    before: metrics.Buckets | HarnessError, after: metrics.Buckets | HarnessError
-) -> dict[str, Any]:
-    for seen in (before, after):
-        if isinstance(seen, HarnessError):
-            return {"error": str(seen)}
-    assert not isinstance(before, HarnessError)
-    assert not isinstance(after, HarnessError)
-    return {"wal_fsync_s": metrics.since(after, before)}
+def _added(before: Buckets | HarnessError, after: Buckets | HarnessError) -> LogWrites | Unknown:
+    if isinstance(before, HarnessError):
+        return Unknown(str(before))
+    if isinstance(after, HarnessError):
+        return Unknown(str(after))
+    return LogWrites(metrics.since(after, before))

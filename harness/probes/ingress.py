@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from harness.errors import Denied, HarnessError, TransportError, Unreachable
+from harness.facts.schema import dump
 from harness.facts.throttling import TOO_MANY, told
 from harness.model import JSON, IngressDeclared, IngressPage
 from harness.probes import pods, routes
@@ -197,7 +198,7 @@ def _certificate(
         return {"denied": str(error)}
     except HarnessError as error:
         return {"error": str(error)}
-    return {"value": describe(shown)}
+    return {"value": dump(describe(shown))}
 
 
 def _authority(declared: Declared) -> str | None:

@@ -1,4 +1,4 @@
-"""Runs in a pod, ``python3 -c … PATH [FOLDER]``: what is at the top of a volume and in a folder.
+"""Runs in a pod, as ``python3 - PATH [FOLDER]``: what is at the top of a volume and in a folder.
 
 Prints {"top", "active"}: lists of {"name", "kind": "folder", "file" or "other"}, the latter None
 when there is no such folder. Standard library only.

@@ -10,20 +10,19 @@ nothing is declared, or what is mounted is not what is declared or takes no writ
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
-from harness.errors import NotProven, TransportError, Unreachable
+from harness.errors import NotProven
 from harness.facts.mount_source import is_same
 from harness.model import JSON
+from harness.probes import mount_script
 from harness.settings import Legacy
 from harness.transport import Reach
+from harness.transport.remote_script import RemoteScript
 
-_SCRIPT = Path(__file__).with_name("mount_script.py").read_text(encoding="utf-8")
-_PYTHON = ("python3", "-I", "-S", "-")
+_SCRIPT = RemoteScript(mount_script)
 _ANSWERS_WITHIN_S = 20.0
 
 
@@ -51,14 +50,10 @@ def look(reach: Reach, machine: str) -> Mapping[str, Any]:
 
 
 def _asked(reach: Reach, machine: str, *words: str) -> Mapping[str, Any]:
-    argv = (*_PYTHON, declared(reach).path, str(_ANSWERS_WITHIN_S), *words)
-    done = reach.shell.run(machine, argv, stdin=_SCRIPT, within_s=_ANSWERS_WITHIN_S + 25)
-    if done.status != 0:
-        raise Unreachable(f"{machine}: python3 ended with {done.status}: {done.stderr[-300:]}")
-    try:
-        found: Mapping[str, Any] = json.loads(done.stdout)
-    except ValueError as error:
-        raise TransportError(f"{machine}: garbled: {done.stdout[-200:]!r}") from error
+    asked: tuple[JSON, ...] = (declared(reach).path, _ANSWERS_WITHIN_S, *words)
+    found: Mapping[str, Any] = _SCRIPT.on(
+        reach.shell, machine, *asked, within_s=_ANSWERS_WITHIN_S + 25
+    ).value
     return found
 
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TypeAlias
 
-# Upper bounds in the metric's unit with the number of samples at or below each, ascending; the
-# bound None stands for +Inf, which JSON has not.
-Buckets: TypeAlias = list[tuple[float | None, int]]
+from harness.facts.etcd import Buckets
 
 _LINE = re.compile(r"^(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})?\s+(?P<value>\S+)")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')

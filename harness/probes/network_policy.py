@@ -1,32 +1,30 @@
-"""A server on each machine, a friend and a stranger, before and after a policy for friends alone.
-
-The value, by machine of the server: {"before": {"friend", "stranger"}, "after": {the same},
-"denied_after_s" (None: never)}, each of the four {"value", "took_s"} when the connection came
-about and {"error"} when it did not; or {"error"} when the server's pod never stood.
-"""
+"""Servers, a friend and a stranger, before and after a policy that lets in friends alone."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from harness.errors import HarnessError, TimedOut, Unreachable
+from harness.facts.network import POLICY, Clients, Exchange, Policy, Talk
+from harness.facts.schema import Unknown, dump
 from harness.model import JSON
 from harness.probes import pods
 from harness.transport import Kube, Reach
 from harness.waiting import until
 
-_FRIEND, _STRANGER = "friend", "stranger"
+_FRIEND, _STRANGER = _CLIENTS = "friend", "stranger"
 _ENFORCED_WITHIN_S = 20.0
+
+_Answers: TypeAlias = dict[str, Mapping[str, Exchange]]
 
 
 class NetworkPolicy:
     """Shows first that both may connect, then closes the servers to all but the friend."""
 
-    name: ClassVar[str] = "network-policy"
+    name: ClassVar[str] = POLICY.name
     within_s: ClassVar[float] = 120.0
 
     def targets(self, reach: Reach) -> Sequence[str]:
@@ -40,19 +38,15 @@ class NetworkPolicy:
             kube.apply(_policy(space))
             began = time.monotonic()
             after = _when_denied(kube, space, servers)
-            denied = all("error" in answer for answer in after[_STRANGER].values())
-            took_s = round(time.monotonic() - began, 1) if denied else None
-        return {
-            **{machine: {"error": why} for machine, why in late.items()},
-            **{
-                machine: {
-                    "before": {who: before[who][machine] for who in before},
-                    "after": {who: after[who][machine] for who in after},
-                    "denied_after_s": took_s,
-                }
-                for machine in servers
-            },
-        }
+            took_s = round(time.monotonic() - began, 1) if _are_shut_out(after) else None
+        seen: dict[str, Policy | Unknown] = {machine: Unknown(it) for machine, it in late.items()}
+        for machine in servers:
+            seen[machine] = Policy(
+                before=Clients(*(before[who][machine] for who in _CLIENTS)),
+                after=Clients(*(after[who][machine] for who in _CLIENTS)),
+                denied_after_s=took_s,
+            )
+        return dump(seen)
 
 
 def _deploy(reach: Reach, space: str) -> tuple[dict[str, str], dict[str, str]]:
@@ -86,11 +80,9 @@ def _policy(space: str) -> dict[str, Any]:
     }
 
 
-def _connect(
-    kube: Kube, space: str, servers: Mapping[str, str], patience_s: float
-) -> dict[str, dict[str, Any]]:
+def _connect(kube: Kube, space: str, servers: Mapping[str, str], patience_s: float) -> _Answers:
     """What came of connections from friend and stranger, by client and server's machine."""
-    wanted = {
+    wanted: JSON = {
         "me": "client",
         "nonce": "none",
         "port": pods.PORT,
@@ -101,24 +93,28 @@ def _connect(
         "names": {},
     }
 
-    def from_client(client: str) -> dict[str, Any]:
-        said = pods.run_script(kube, space, client, "talk", json.dumps(wanted))
-        return dict(said["service"])
+    def from_client(client: str) -> Mapping[str, Exchange]:
+        return pods.run_script(kube, space, client, "talk", wanted, Talk).service
 
-    answers = pods.in_each((_FRIEND, _STRANGER), from_client)
-    for answer in answers.values():
+    answers: _Answers = {}
+    for client, answer in pods.in_each(_CLIENTS, from_client).items():
         if isinstance(answer, HarnessError):
             raise answer
-    return {who: answer for who, answer in answers.items() if not isinstance(answer, HarnessError)}
+        answers[client] = answer
+    return answers
 
 
-def _when_denied(kube: Kube, space: str, servers: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+def _are_shut_out(answers: _Answers) -> bool:
+    return all(isinstance(answer, Unknown) for answer in answers[_STRANGER].values())
+
+
+def _when_denied(kube: Kube, space: str, servers: Mapping[str, str]) -> _Answers:
     """The connections once the stranger is shut out everywhere, or as they were at the last."""
-    last: dict[str, dict[str, Any]] = {}
+    last: _Answers = {}
 
     def denied() -> bool:
         last.update(_connect(kube, space, servers, patience_s=1.0))
-        return all("error" in answer for answer in last[_STRANGER].values())
+        return _are_shut_out(last)
 
     # A stranger who still comes in is what the last answers tell.
     with contextlib.suppress(TimedOut):

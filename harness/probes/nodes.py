@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from ipaddress import ip_address
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from harness.facts.nodes import NODES, Node
+from harness.facts.schema import dump
 from harness.model import JSON
-from harness.probes.objects import Odd, described, listed, must, text, texts
+from harness.probes.objects import Odd, each, listed, must, text, texts
 from harness.transport import Reach
 
 _ROLE = "node-role.kubernetes.io/"
@@ -20,28 +22,29 @@ class Nodes:
     A node of which the API's object cannot be read has an ``error`` instead.
     """
 
-    name: ClassVar[str] = "nodes"
+    name: ClassVar[str] = NODES.name
     within_s: ClassVar[float] = 15.0
 
     def targets(self, reach: Reach) -> Sequence[str]:
         return [reach.profile.name]
 
     def observe(self, reach: Reach, target: str) -> JSON:
-        found = described(reach.kube.get("/api/v1/nodes", within_s=10.0), _node)
-        return {**found.values, **{name: {"error": why} for name, why in found.odd.items()}}
+        return dump(each(reach.kube.get("/api/v1/nodes", within_s=10.0), _node))
 
 
-def _node(item: Mapping[str, Any]) -> JSON:
+def _node(item: object) -> Node:
     labels = texts(item, "metadata", "labels")
     addresses = [it for it in listed(item, "status", "addresses") if text(it, "type") == _INTERNAL]
     conditions = listed(item, "status", "conditions")
-    return {
-        "addresses": [_address(must(it, "address")) for it in addresses],
-        "roles": sorted(label[len(_ROLE) :] for label in labels if label.startswith(_ROLE)),
-        "version": must(item, "status", "nodeInfo", "kubeletVersion"),
-        "conditions": {must(it, "type"): must(it, "status") for it in conditions},
-        "taints": [_taint(taint) for taint in listed(item, "spec", "taints")],
-    }
+    return Node(
+        addresses=tuple(_address(must(it, "address")) for it in addresses),
+        roles=tuple(
+            sorted(label.removeprefix(_ROLE) for label in labels if label.startswith(_ROLE))
+        ),
+        version=must(item, "status", "nodeInfo", "kubeletVersion"),
+        conditions={must(it, "type"): must(it, "status") for it in conditions},
+        taints=tuple(_taint(taint) for taint in listed(item, "spec", "taints")),
+    )
 
 
 def _address(written: str) -> str:
@@ -52,7 +55,7 @@ def _address(written: str) -> str:
         raise Odd(f"an InternalIP is no address: {written}") from error
 
 
-def _taint(taint: Any) -> str:
+def _taint(taint: object) -> str:
     """A taint as ``kubectl taint`` writes it: key=value:effect, or key:effect."""
     value = text(taint, "value")
     return f"{must(taint, 'key')}{f'={value}' if value else ''}:{must(taint, 'effect')}"

@@ -9,43 +9,53 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Generic, TypeVar
 
 from harness.errors import TransportError
+from harness.facts.schema import Unknown
 from harness.transport.quantity import size_bytes
+
+T = TypeVar("T")
+Object = Mapping[str, object]
 
 
 class Odd(TransportError):
     """A field of an object is not what the API says that it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
+@dataclass(frozen=True)
+class Described(Generic[T]):
     """What was made of several objects, and of which nothing could be made (by name), and why."""
 
-    values: Any = None
+    values: T
     odd: Mapping[str, str] = field(default_factory=dict)
 
 
-def described(items: Any, describe: Callable[[Mapping[str, Any]], Any]) -> Described:
+def described(items: object, describe: Callable[[Object], T]) -> Described[dict[str, T]]:
     """Each object of a list (``{"items": [...]}``) by its name, "namespace/name" where it has one.
 
     Raises Odd when there is no list.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, T] = {}
     odd: dict[str, str] = {}
     for number, item in enumerate(listed(items, "items")):
-        name = name_of(item) or f"object {number}"
+        name = name_of(item)
         try:
-            if name_of(item) is None:
+            if name is None:
                 raise Odd("it has no name")
-            values[name] = describe(item)
+            values[name] = describe(part(item))
         except Odd as error:
-            odd[name] = f"not understood: {error}"
+            odd[name or f"object {number}"] = f"not understood: {error}"
     return Described(values, odd)
 
 
-def name_of(item: Any) -> str | None:
+def each(items: object, describe: Callable[[Object], T]) -> dict[str, T | Unknown]:
+    """Each object of a list by its name; one that cannot be read is Unknown."""
+    found = described(items, describe)
+    return {**found.values, **{name: Unknown(why) for name, why in found.odd.items()}}
+
+
+def name_of(item: object) -> str | None:
     """An object's "namespace/name", or its name alone; None when it has none."""
     metadata = item.get("metadata") if isinstance(item, Mapping) else None
     if not isinstance(metadata, Mapping) or not isinstance(metadata.get("name"), str):
@@ -54,28 +64,32 @@ def name_of(item: Any) -> str | None:
     return f"{space}/{metadata['name']}" if isinstance(space, str) else str(metadata["name"])
 
 
-def part(item: Any, *keys: str) -> Mapping[str, Any]:
+def part(item: object, *keys: str) -> Object:
     """The mapping below these keys; empty when it is missing or null."""
-    return _of_type(_below(item, keys), Mapping, keys) or {}
+    return _below(item, keys, dict) or {}
 
 
-def listed(item: Any, *keys: str) -> Sequence[Any]:
+def listed(item: object, *keys: str) -> Sequence[object]:
     """The list below these keys; empty when it is missing or null."""
-    return _of_type(_below(item, keys), list, keys) or []
+    return _below(item, keys, list) or []
 
 
-def texts(item: Any, *keys: str) -> dict[str, str]:
+def texts(item: object, *keys: str) -> dict[str, str]:
     """The mapping of texts below these keys, such as labels; empty when there is none."""
     found = part(item, *keys)
-    return {str(key): str(_of_type(it, str, (*keys, str(key))) or "") for key, it in found.items()}
+    return {str(key): _of_type(it, str, (*keys, str(key))) or "" for key, it in found.items()}
 
 
-def text(item: Any, *keys: str) -> str | None:
-    found = _of_type(_below(item, keys), str, keys)
-    return None if found is None else str(found)
+def words(item: object, *keys: str) -> list[str]:
+    """The list of texts below these keys; empty when it is missing or null."""
+    return [must({keys[-1]: it}, keys[-1]) for it in listed(item, *keys)]
 
 
-def must(item: Any, *keys: str) -> str:
+def text(item: object, *keys: str) -> str | None:
+    return _below(item, keys, str)
+
+
+def must(item: object, *keys: str) -> str:
     """The text below these keys; Odd when it is missing."""
     found = text(item, *keys)
     if found is None:
@@ -83,16 +97,16 @@ def must(item: Any, *keys: str) -> str:
     return found
 
 
-def count(item: Any, *keys: str, default: int = 0) -> int:
-    found = _of_type(_below(item, keys), int, keys)
-    return default if found is None else int(found)
+def count(item: object, *keys: str, default: int = 0) -> int:
+    found = _below(item, keys, int)
+    return default if found is None else found
 
 
-def flag(item: Any, *keys: str) -> bool:
-    return bool(_of_type(_below(item, keys), bool, keys))
+def flag(item: object, *keys: str) -> bool:
+    return bool(_below(item, keys, bool))
 
 
-def epoch(item: Any, *keys: str) -> float | None:
+def epoch(item: object, *keys: str) -> float | None:
     """A time below these keys, in UTC seconds."""
     stamp = text(item, *keys)
     try:
@@ -109,7 +123,7 @@ def quantity(size: str) -> int:
         raise Odd(str(error)) from error
 
 
-def _below(item: Any, keys: Iterable[str]) -> Any:
+def _below(item: object, keys: Sequence[str], kind: type[T]) -> T | None:
     passed: list[str] = []
     for key in keys:
         if item is None:
@@ -118,12 +132,12 @@ def _below(item: Any, keys: Iterable[str]) -> Any:
             raise Odd(f"{'.'.join(passed) or 'it'} is of type {type(item).__name__}")
         item = item.get(key)
         passed.append(key)
-    return item
+    return _of_type(item, kind, keys)
 
 
-def _of_type(found: Any, kind: type, keys: Sequence[str]) -> Any:
-    wrong = found is not None and not isinstance(found, kind)
+def _of_type(found: object, kind: type[T], keys: Iterable[str]) -> T | None:
     # A truth value is an integer to Python alone.
-    if wrong or (kind is int and isinstance(found, bool)):
-        raise Odd(f"{'.'.join(keys) or 'it'} is of type {type(found).__name__}")
-    return found
+    odd = isinstance(found, bool) and kind is int
+    if found is None or (isinstance(found, kind) and not odd):
+        return found
+    raise Odd(f"{'.'.join(keys) or 'it'} is of type {type(found).__name__}")

@@ -13,17 +13,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from pathlib import Path
 from typing import Any, ClassVar
 
-from harness.errors import TransportError, Unreachable
+from harness.errors import Garbled, TransportError
 from harness.model import JSON
-from harness.probes.objects import Described, count, described, listed, text
+from harness.probes import sockets_script
+from harness.probes.objects import Described, count, described, listed, text, words
 from harness.transport import Kube, Reach
+from harness.transport.remote_script import RemoteScript
 
 _ALL = range(1, 65536)
-_SCRIPT = Path(__file__).with_name("sockets_script.py").read_text(encoding="utf-8")
-_PYTHON = ("python3", "-I", "-S", "-")
+_SCRIPT = RemoteScript(sockets_script)
 # A little longer than datagrams are sent for.
 _HEARS_FOR_S = 5.0
 # Asked though nothing listens there (traceroute's first port): does any datagram come through?
@@ -93,7 +93,7 @@ def _taken(kube: Kube, machine: str) -> tuple[Mapping[str, Sequence[_Taken]], JS
     return _by_owner(seen, "values"), {"value": _by_owner(seen, "odd")}
 
 
-def _by_owner(seen: Mapping[str, Described], field: str) -> dict[str, Any]:
+def _by_owner(seen: Mapping[str, Described[Any]], field: str) -> dict[str, Any]:
     return {
         f"{kind} {name}": it
         for kind, found in seen.items()
@@ -104,7 +104,7 @@ def _by_owner(seen: Mapping[str, Described], field: str) -> dict[str, Any]:
 def _of_service(item: Mapping[str, Any]) -> list[_Taken]:
     """Its node ports, and its own ports at the addresses that are its own."""
     given = [text(it, "ip") for it in listed(item, "status", "loadBalancer", "ingress")]
-    own = tuple(it for it in (*listed(item, "spec", "externalIPs"), *given) if it)
+    own = tuple(it for it in (*words(item, "spec", "externalIPs"), *given) if it)
     ports = [it for it in listed(item, "spec", "ports") if text(it, "protocol") == "UDP"]
     on_nodes: list[_Taken] = [(number, ()) for it in ports if (number := count(it, "nodePort"))]
     return [*on_nodes, *((count(it, "port"), own) for it in ports if own)]
@@ -163,12 +163,12 @@ def _listen(reach: Reach, machine: str, token: bytes, hear: Callable[[str], None
             heard.append(line)
             hear(line)
 
-    wanted = json.dumps({"token": token.hex(), "for_s": _HEARS_FOR_S})
-    done = reach.shell.run(machine, (*_PYTHON, wanted), stdin=_SCRIPT, within_s=60.0, hear=note)
-    if done.status != 0 or len(heard) != 2:
-        raise Unreachable(
-            f"{machine}: python3 ended with status {done.status}: {done.stderr[-300:]}",
-            remedy=f"are python3, ss and ip (iproute2) installed on {machine}?",
+    wanted: JSON = {"token": token.hex(), "for_s": _HEARS_FOR_S}
+    _SCRIPT.on(reach.shell, machine, wanted, within_s=60.0, hear=note)
+    if len(heard) != 2:
+        raise Garbled(
+            f"{machine}: {_SCRIPT.name} said {len(heard)} lines, not 2",
+            remedy=f"run ss and ip (iproute2) on {machine}: does each end?",
         )
 
 

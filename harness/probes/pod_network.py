@@ -1,27 +1,33 @@
 """Pods that talk to each other on every ordered pair of machines, to services and to DNS.
 
-One pod stands on each machine, and a service before each pod. The value:
-
-``pairs``       "A → B" → {"small", "large": datagrams that B itself received from A, of those sent;
-                "tcp", "bulk", "service": {"value", "took_s"} or {"error"}}, or {"error"}
-``names``       machine → {"expected": [address], "resolver": {kind of name: …}, "nameserver":
-                {its address: …}, "servers": {address of a pod that serves DNS: … and "on", its
-                machine}}, each "value" a list of addresses, or {"error"}
-``dns_on``      machines whose pods serve DNS
+One pod stands on each machine, and a service before each pod.
 """
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias, TypeVar
+
+from typing_extensions import TypeForm
 
 from harness.errors import HarnessError
+from harness.facts.network import (
+    POD_NETWORK,
+    Datagrams,
+    Exchange,
+    Names,
+    NameServer,
+    Pair,
+    Talk,
+)
+from harness.facts.network import PodNetwork as Seen
+from harness.facts.schema import Known, Unknown, dump
 from harness.model import JSON
 from harness.probes import pods
+from harness.probes.objects import listed, must, text
 from harness.transport import Kube, Reach
 
 _HEADERS = 28  # IPv4 and UDP, beside the payload of the largest datagram
@@ -30,13 +36,17 @@ _DNS_PODS = "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dn
 # How long a pod tries for each connection and name; the slowest that passes is judged.
 _PATIENCE_S = 8.0
 
-Answers: TypeAlias = Mapping[str, Any]
+T = TypeVar("T")
+
+Answers: TypeAlias = Mapping[str, T | HarnessError]
+# How many datagrams a pod received: by what they say, and by their size in bytes.
+_Received: TypeAlias = dict[str, dict[str, int]]
 
 
 class PodNetwork:
     """Deploys its own pods, lets them talk, asks the receivers, and removes everything."""
 
-    name: ClassVar[str] = "pod-network"
+    name: ClassVar[str] = POD_NETWORK.name
     within_s: ClassVar[float] = 120.0
 
     def targets(self, reach: Reach) -> Sequence[str]:
@@ -49,14 +59,12 @@ class PodNetwork:
             talk = _Talk(reach, space, _deploy(reach, space, machines), servers)
             said = pods.in_each(talk.ready, talk.in_pod)
             heard = pods.in_each(talk.ready, talk.received)
-        return {
-            "pairs": {
-                f"{one} → {other}": talk.pair(one, other, said, heard)
-                for one, other in permutations(machines, 2)
-            },
-            "names": {machine: talk.names(machine, said) for machine in machines},
-            "dns_on": sorted(set(servers.values())),
+        pairs = {
+            f"{one} → {other}": talk.pair(one, other, said, heard)
+            for one, other in permutations(machines, 2)
         }
+        names = {machine: talk.names(machine, said) for machine in machines}
+        return dump(Seen(pairs, names, tuple(sorted(set(servers.values())))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +83,8 @@ def _deploy(reach: Reach, space: str, machines: Sequence[str]) -> _Stage:
         reach.kube.apply(pods.service(space, _service_of(machine), name))
         reach.kube.apply(pods.pod(reach, space, name, machine, "probe"))
     ready, late = pods.addresses_when_ready(reach.kube, space, names, within_s=45.0)
-    listed = reach.kube.get(f"/api/v1/namespaces/{space}/services")["items"]
-    by_name = {item["metadata"]["name"]: item["spec"]["clusterIP"] for item in listed}
+    made = listed(reach.kube.get(f"/api/v1/namespaces/{space}/services"), "items")
+    by_name = {must(it, "metadata", "name"): must(it, "spec", "clusterIP") for it in made}
     return _Stage(ready, late, {machine: by_name[_service_of(machine)] for machine in machines})
 
 
@@ -88,11 +96,11 @@ def _service_of(machine: str) -> str:
 def _name_servers(kube: Kube) -> Mapping[str, str]:
     """The machines of the pods that serve DNS, by the pods' addresses (or names, without one)."""
     return {
-        item.get("status", {}).get("podIP") or item["metadata"]["name"]: item["spec"]["nodeName"]
-        for item in kube.get(_DNS_PODS)["items"]
-        if item["spec"].get("nodeName")
+        text(item, "status", "podIP") or must(item, "metadata", "name"): machine
+        for item in listed(kube.get(_DNS_PODS), "items")
+        if (machine := text(item, "spec", "nodeName"))
         # A pod that a shutdown of its machine has ended stays in the list, with its address.
-        and item.get("status", {}).get("phase") not in ("Failed", "Succeeded")
+        and text(item, "status", "phase") not in ("Failed", "Succeeded")
     }
 
 
@@ -111,11 +119,11 @@ class _Talk:
     def ready(self) -> Mapping[str, str]:
         return self._stage.ready
 
-    def in_pod(self, machine: str) -> Any:
+    def in_pod(self, machine: str) -> Talk:
         """Let the pod on this machine talk to all the others."""
         peers = {peer: ip for peer, ip in self.ready.items() if peer != machine}
         names = self._names_of(machine)
-        wanted = {
+        wanted: JSON = {
             "me": machine,
             "nonce": self._nonce,
             "port": pods.PORT,
@@ -126,15 +134,15 @@ class _Talk:
             "names": names,
             "servers": list(self._servers),
         }
-        return self._run(machine, "talk", json.dumps(wanted))
+        return self._run(machine, "talk", wanted, Talk)
 
-    def received(self, machine: str) -> Any:
+    def received(self, machine: str) -> _Received:
         """What the pod on this machine received from all the others."""
-        return self._run(machine, "report", str(pods.PORT))
+        return self._run(machine, "report", str(pods.PORT), _Received)
 
-    def _run(self, machine: str, role: str, argument: str) -> Any:
+    def _run(self, machine: str, role: str, argument: JSON, kind: TypeForm[T]) -> T:
         name = pods.name_of("pod", machine)
-        return pods.run_script(self._kube, self._space, name, role, argument)
+        return pods.run_script(self._kube, self._space, name, role, argument, kind)
 
     def _names_of(self, machine: str) -> dict[str, str]:
         """The names of the service before this machine's own pod."""
@@ -145,38 +153,53 @@ class _Talk:
             "full name": f"{short}.{self._space}.svc.{self._kubernetes.domain}",
         }
 
-    def pair(self, one: str, other: str, said: Answers, heard: Answers) -> JSON:
+    def pair(
+        self, one: str, other: str, said: Answers[Talk], heard: Answers[_Received]
+    ) -> Pair | Unknown:
         """What came of one ordered pair: sent by the one, received by the other."""
-        for machine, answers in ((one, said), (other, heard)):
-            if problem := self._problem(machine, answers):
-                return {"error": f"{machine}: {problem}"}
-        spoke: Any = said[one]
-        sizes: Any = heard[other].get(f"{self._nonce} {one}", {})
+        spoke, received = self._answer(one, said), self._answer(other, heard)
+        if isinstance(spoke, Unknown):
+            return Unknown(f"{one}: {spoke.error}")
+        if isinstance(received, Unknown):
+            return Unknown(f"{other}: {received.error}")
+        sizes = received.get(f"{self._nonce} {one}", {})
         mtu = self._kubernetes.pod_mtu
         heard_small, heard_large = sizes.get(str(_SMALL), 0), sizes.get(str(mtu - _HEADERS), 0)
-        return {
-            "small": {"received": heard_small, **spoke["small"][other]},
-            "large": {"received": heard_large, "bytes": mtu, **spoke["large"][other]},
-            **{kind: spoke[kind][other] for kind in ("tcp", "bulk", "service")},
-        }
+        return Pair(
+            small=_datagrams(heard_small, None, spoke.small[other]),
+            large=_datagrams(heard_large, mtu, spoke.large[other]),
+            tcp=spoke.tcp[other],
+            bulk=spoke.bulk[other],
+            service=spoke.service[other],
+        )
 
-    def names(self, machine: str, said: Answers) -> JSON:
+    def names(self, machine: str, said: Answers[Talk]) -> Names | Unknown:
         """What the names of the machine's own service resolved to, in its pod."""
-        if problem := self._problem(machine, said):
-            return {"error": problem}
-        spoke: Any = said[machine]
-        return {
-            "expected": [self._stage.services[machine]],
-            "resolver": spoke["resolver"],
-            "nameserver": spoke["nameserver"],
-            "servers": {
-                address: {"on": self._servers[address], **answer}
-                for address, answer in spoke["server"].items()
+        spoke = self._answer(machine, said)
+        if isinstance(spoke, Unknown):
+            return spoke
+        return Names(
+            expected=(self._stage.services[machine],),
+            resolver=spoke.resolver,
+            nameserver=spoke.nameserver,
+            servers={
+                address: NameServer(
+                    on=self._servers[address],
+                    value=answer.value if isinstance(answer, Known) else None,
+                    error=answer.error if isinstance(answer, Unknown) else None,
+                    took_s=answer.took_s,
+                )
+                for address, answer in spoke.server.items()
             },
-        }
+        )
 
-    def _problem(self, machine: str, answers: Answers) -> str | None:
+    def _answer(self, machine: str, answers: Answers[T]) -> T | Unknown:
         if machine in self._stage.late:
-            return self._stage.late[machine]
+            return Unknown(self._stage.late[machine])
         answer = answers[machine]
-        return str(answer) if isinstance(answer, HarnessError) else None
+        return Unknown(str(answer)) if isinstance(answer, HarnessError) else answer
+
+
+def _datagrams(received: int, size: int | None, sent: Exchange) -> Datagrams:
+    error = sent.error if isinstance(sent, Unknown) else None
+    return Datagrams(received=received, bytes=size, took_s=sent.took_s, error=error)

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, TypeVar
+
+from typing_extensions import TypeForm
 
 from harness.errors import HarnessError, TimedOut, TransportError
 from harness.model import JSON
 from harness.notices import removed_afterwards
-from harness.probes import owned, volumes
+from harness.probes import owned, pod_script, volumes
 from harness.transport import Kube, Reach
 from harness.transport.readiness import is_ready as is_ready
+from harness.transport.remote_script import RemoteScript
 from harness.waiting import until
 
 T = TypeVar("T")
 
 PORT = 8642
-_SCRIPT = Path(__file__).with_name("pod_script.py").read_text(encoding="utf-8")
+_SCRIPT = RemoteScript(pod_script)
 _OURS = owned.LABELS
 SELECTOR = owned.SELECTOR
 _PREFIX = "cutover-probe-"
@@ -89,7 +90,7 @@ def pod(reach: Reach, space: str, name: str, machine: str, role: str) -> dict[st
         "name": "probe",
         "image": reach.profile.kubernetes.probe_image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["python3", "-u", "-c", _SCRIPT, "serve", str(PORT)],
+        "command": ["python3", "-u", "-c", _SCRIPT.text, "serve", str(PORT)],
         "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
         "resources": {
             "requests": {"cpu": "10m", "memory": "32Mi"},
@@ -194,16 +195,11 @@ def warnings(kube: Kube, space: str) -> dict[str, str]:
     return first
 
 
-def run_script(kube: Kube, space: str, name: str, role: str, argument: str) -> Any:
-    """What ``pod_script`` prints in one pod; TransportError when that is not JSON."""
-    done = kube.exec(space, name, ("python3", "-I", "-c", _SCRIPT, role, argument), within_s=25.0)
-    if done.status != 0:
-        said = done.stderr.strip()[-300:]
-        raise TransportError(f"{role} in pod {name} ended with status {done.status}: {said}")
-    try:
-        return json.loads(done.stdout)
-    except ValueError as error:
-        raise TransportError(f"{role} in pod {name}: garbled: {done.stdout[-200:]!r}") from error
+def run_script(
+    kube: Kube, space: str, name: str, role: str, argument: JSON, kind: TypeForm[T]
+) -> T:
+    """What ``pod_script`` says in one pod."""
+    return _SCRIPT.in_pod(kube, space, name, role, argument, within_s=25.0, read=kind).value
 
 
 def eventually(

@@ -63,7 +63,7 @@ class Rook:
         declared = reach.profile.cluster().rook
         assert declared is not None, "the requirement needs Rook"
         kube = reach.kube
-        looks: dict[str, Callable[[], Described]] = {
+        looks: dict[str, Callable[[], Described[Any]]] = {
             "deployments": lambda: _workloads(kube, declared, "deployments", _deployment),
             "daemon sets": lambda: _workloads(kube, declared, "daemonsets", _daemon_set),
             "pods": lambda: _pods(kube, declared),
@@ -79,7 +79,7 @@ class Rook:
         return {item: _said(answer) for item, answer in seen.items()}
 
 
-def _said(answer: Described | HarnessError) -> dict[str, JSON]:
+def _said(answer: Described[Any] | HarnessError) -> dict[str, JSON]:
     if isinstance(answer, Odd):
         return {"error": f"not understood: {answer.args[0]}"}
     if isinstance(answer, HarnessError):
@@ -88,7 +88,7 @@ def _said(answer: Described | HarnessError) -> dict[str, JSON]:
     return {"value": answer.values, **odd}
 
 
-def _all_of(parts: Sequence[Described]) -> Described:
+def _all_of(parts: Sequence[Described[Any]]) -> Described[Any]:
     """Several lists of objects as one."""
     values = {name: value for it in parts for name, value in it.values.items()}
     return Described(values, {name: why for it in parts for name, why in it.odd.items()})
@@ -103,7 +103,7 @@ def _spaces(declared: RookDeclared) -> Sequence[str]:
 
 def _workloads(
     kube: Kube, declared: RookDeclared, kind: str, describe: Callable[[Mapping[str, Any]], JSON]
-) -> Described:
+) -> Described[Any]:
     paths = [f"/apis/apps/v1/namespaces/{space}/{kind}" for space in _spaces(declared)]
     return _all_of([described(kube.get(path), describe) for path in paths])
 
@@ -135,7 +135,7 @@ def _daemon_set(item: Mapping[str, Any]) -> JSON:
     }
 
 
-def _pods(kube: Kube, declared: RookDeclared) -> Described:
+def _pods(kube: Kube, declared: RookDeclared) -> Described[Any]:
     paths = [f"/api/v1/namespaces/{space}/pods" for space in _spaces(declared)]
     found = _all_of([described(kube.get(path), _pod) for path in paths])
     return Described([{"name": name, **it} for name, it in found.values.items()], found.odd)
@@ -165,7 +165,7 @@ def _conditions(item: Mapping[str, Any]) -> dict[str, str]:
     return {must(it, "type"): must(it, "status") for it in told}
 
 
-def _container(state: Mapping[str, Any]) -> JSON:
+def _container(state: object) -> JSON:
     return {
         "restarts": count(state, "restartCount"),
         "waits": text(state, "state", "waiting", "reason"),
@@ -193,7 +193,7 @@ def _osd(labels: Mapping[str, str], pod: Mapping[str, Any]) -> JSON:
 # --- what Rook says of Ceph -------------------------------------------------------------------
 
 
-def _cluster(kube: Kube, declared: RookDeclared) -> Described:
+def _cluster(kube: Kube, declared: RookDeclared) -> Described[Any]:
     item = maybe(kube, f"{_CEPH}/namespaces/{declared.namespace}/cephclusters/{declared.cluster}")
     if item is None:
         return Described(None)
@@ -216,7 +216,7 @@ def _cluster(kube: Kube, declared: RookDeclared) -> Described:
     return Described(value)
 
 
-def _file_system(kube: Kube, declared: RookDeclared) -> Described:
+def _file_system(kube: Kube, declared: RookDeclared) -> Described[Any]:
     space = f"{_CEPH}/namespaces/{declared.namespace}"
     item = maybe(kube, f"{space}/cephfilesystems/{declared.filesystem}")
     if item is None:
@@ -231,7 +231,7 @@ def _file_system(kube: Kube, declared: RookDeclared) -> Described:
     return Described({"phase": text(item, "status", "phase"), "pools": pools})
 
 
-def _pools(kube: Kube, declared: RookDeclared) -> Described:
+def _pools(kube: Kube, declared: RookDeclared) -> Described[Any]:
     found = described(
         maybe(kube, f"{_CEPH}/namespaces/{declared.namespace}/cephblockpools"),
         lambda item: {"phase": text(item, "status", "phase"), **_pool(part(item, "spec"))},
@@ -239,7 +239,7 @@ def _pools(kube: Kube, declared: RookDeclared) -> Described:
     return Described({name.rpartition("/")[2]: it for name, it in found.values.items()}, found.odd)
 
 
-def _pool(spec: Mapping[str, Any]) -> dict[str, JSON]:
+def _pool(spec: object) -> dict[str, JSON]:
     # Rook's default.
     apart = text(spec, "failureDomain") or "host"
     return {"copies": count(spec, "replicated", "size") or None, "apart": apart}
@@ -248,7 +248,7 @@ def _pool(spec: Mapping[str, Any]) -> dict[str, JSON]:
 # --- CSI --------------------------------------------------------------------------------------
 
 
-def _storage_class(kube: Kube, declared: RookDeclared) -> Described:
+def _storage_class(kube: Kube, declared: RookDeclared) -> Described[Any]:
     item = maybe(kube, f"{_STORAGE}/storageclasses/{declared.storage_class}")
     if item is None:
         return Described(None)
@@ -295,7 +295,7 @@ def _driver_names(kube: Kube, declared: RookDeclared) -> dict[str, str]:
     return names
 
 
-def _drivers(kube: Kube, declared: RookDeclared) -> Described:
+def _drivers(kube: Kube, declared: RookDeclared) -> Described[Any]:
     version, space = csi_version(kube), declared.operator_namespace
     registered = _names(kube.get(f"{_STORAGE}/csidrivers"))
     here = f"{CSI}/{version}/namespaces/{space}/drivers"
@@ -314,11 +314,11 @@ def _drivers(kube: Kube, declared: RookDeclared) -> Described:
     return Described(value, {**registered.odd, **objects.odd, **nodes.odd, **leaders.odd})
 
 
-def _names(found: Any) -> Described:
+def _names(found: Any) -> Described[Any]:
     return described(found, lambda _: True)
 
 
-def _leaders(kube: Kube, space: str, drivers: Iterable[str]) -> Described:
+def _leaders(kube: Kube, space: str, drivers: Iterable[str]) -> Described[Any]:
     """Who holds the lease of each driver's provisioner; the sidecar names it after the driver."""
     values: dict[str, JSON] = {}
     odd = {}

@@ -16,7 +16,7 @@ from typing import Any
 from harness.errors import NotFound
 from harness.facts.endpoints import split
 from harness.model import JSON, RookDeclared
-from harness.probes.objects import Described, Odd, described, listed, must, name_of, text
+from harness.probes.objects import Described, Odd, described, listed, must, name_of, text, words
 from harness.transport import Kube
 
 CSI = "/apis/csi.ceph.io"
@@ -38,7 +38,7 @@ def csi_version(kube: Kube) -> str | None:
     return None if group is None else must(group, "preferredVersion", "version")
 
 
-def monitors(kube: Kube, declared: RookDeclared) -> Described:
+def monitors(kube: Kube, declared: RookDeclared) -> Described[Any]:
     """See ``harness.probes.rook``; None without the operator's own list."""
     held = maybe(kube, _config_map(declared.namespace, "rook-ceph-mon-endpoints"))
     if held is None:
@@ -68,7 +68,7 @@ def _named(text_: str) -> Iterator[str]:
         yield one.partition("=")[2] or one
 
 
-def _entries(text_: str) -> Sequence[Mapping[str, Any]]:
+def _entries(text_: str) -> Sequence[object]:
     try:
         found = json.loads(text_)
     except ValueError as error:
@@ -79,18 +79,15 @@ def _entries(text_: str) -> Sequence[Mapping[str, Any]]:
     return entries
 
 
-def _monitors_of(entry: Any) -> list[str]:
-    found = [*listed(entry, "monitors")]
-    if not all(isinstance(it, str) for it in found):
-        raise Odd("monitors are not a list of texts")
-    return sorted(found)
+def _monitors_of(entry: object) -> list[str]:
+    return sorted(words(entry, "monitors"))
 
 
-def _all(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+def _all(entries: Sequence[object]) -> list[str]:
     return sorted({monitor for entry in entries for monitor in _monitors_of(entry)})
 
 
-def _profiles(kube: Kube, here: str) -> Described:
+def _profiles(kube: Kube, here: str) -> Described[Any]:
     """The CephConnection that each ClientProfile names; the profile's own name is a clusterID."""
     found = described(
         maybe(kube, f"{here}/clientprofiles"),
@@ -143,7 +140,7 @@ def _of_drivers(
 
 
 def _is_ours(
-    entry: Mapping[str, Any], declared: RookDeclared, connection: Any, profiles: Mapping[str, str]
+    entry: object, declared: RookDeclared, connection: Any, profiles: Mapping[str, str]
 ) -> bool:
     """Is it of this cluster? One that says nothing else of itself is."""
     identity, space = must(entry, "clusterID"), text(entry, "namespace")

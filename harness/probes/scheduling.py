@@ -16,7 +16,7 @@ from harness.model import JSON
 from harness.probes.objects import Odd, described, flag, listed, must, part, quantity, text, texts
 from harness.transport import Reach
 
-Item: TypeAlias = Mapping[str, Any]
+Item: TypeAlias = object
 _DONE = ("Succeeded", "Failed")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt")
@@ -76,7 +76,7 @@ def requested(spec: Item, status: Item) -> int:
 
 def _container(container: Item, resized: Mapping[str, Item]) -> int:
     """What a container requests; while it is resized, the most of what it has and is to have."""
-    now = resized.get(must(container, "name"), {})
+    now = resized.get(must(container, "name"))
     asked = _memory(part(container, "resources", "requests"))
     given = _memory(part(now, "resources", "requests"))
     return max(asked, given, _memory(part(now, "allocatedResources")))

@@ -1,15 +1,13 @@
-"""The old platform as each machine's Docker knows it, and what its services answer from there.
-
-The value is that of ``swarm_script``, which runs there: the machine as a node of the Swarm, all
-nodes and services where it is a manager, and every declared answer of every machine.
-"""
+"""The old platform as each machine's Docker knows it, and what its services answer from there."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from harness.errors import NotProven, TransportError
+from harness.facts.schema import Unknown, dump
+from harness.facts.swarm import REPORT, SWARM, Machine
 from harness.model import JSON
 from harness.probes import swarm_script
 from harness.transport import Reach
@@ -21,7 +19,7 @@ SCRIPT = RemoteScript(swarm_script)
 class Swarm:
     """Asks the Docker of every machine; a machine that is not reached is not seen."""
 
-    name: ClassVar[str] = "swarm"
+    name: ClassVar[str] = SWARM.name
     within_s: ClassVar[float] = 120.0
 
     def targets(self, reach: Reach) -> Sequence[str]:
@@ -29,21 +27,21 @@ class Swarm:
 
     def observe(self, reach: Reach, target: str) -> JSON:
         asked = (_wanted(reach), _of_instances(reach, target))
-        return ask(reach, target, *asked, within_s=self.within_s - 5)
+        return dump(ask(reach, target, *asked, within_s=self.within_s - 5))
 
 
-def ask(reach: Reach, target: str, *asked: JSON, within_s: float) -> dict[str, Any]:
+def ask(reach: Reach, target: str, *asked: JSON, within_s: float) -> Machine:
     """What ``swarm_script`` says on a machine; TransportError when it says nothing."""
-    found = SCRIPT.on(reach.shell, target, *asked, within_s=within_s, read=dict[str, Any]).value
-    if "error" in found:
+    found = SCRIPT.on(reach.shell, target, *asked, within_s=within_s, read=REPORT).value
+    if isinstance(found, Unknown):
         raise TransportError(
-            f"{target}: Docker may not be asked: {found['error']}",
+            f"{target}: Docker may not be asked: {found.error}",
             remedy="the harness's user on the machine must be root, or in the group docker",
         )
     return found
 
 
-def _of_instances(reach: Reach, target: str) -> dict[str, Any] | None:
+def _of_instances(reach: Reach, target: str) -> JSON:
     """How a manager asks for customers' instances: on itself, where the port answers there."""
     cluster = reach.profile.cluster()
     answer = None if cluster.swarm is None else cluster.swarm.instance_answer
@@ -59,7 +57,7 @@ def _of_instances(reach: Reach, target: str) -> dict[str, Any] | None:
     }
 
 
-def _wanted(reach: Reach) -> list[dict[str, Any]]:
+def _wanted(reach: Reach) -> JSON:
     """Every declared answer, as the script asks for it; NotProven when none of this is declared."""
     cluster = reach.profile.cluster()
     if cluster.swarm is None:

@@ -9,10 +9,9 @@ space for good.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterator
 
-from harness.probes.objects import Odd, listed, must, text
+from harness.probes.objects import Odd, listed, must, text, words
 from harness.transport import Kube
 
 # Namespaces that the harness makes: of a look, and of a ledger.
@@ -47,12 +46,12 @@ def of_claim(kube: Kube, space: str, claim: str) -> str | None:
 def modes(kube: Kube, space: str) -> dict[str, list[str]]:
     """How the volumes of a namespace's claims may be mounted, by claim, bound to it or not."""
     return {
-        must(volume, "spec", "claimRef", "name"): list(listed(volume, "spec", "accessModes"))
+        must(volume, "spec", "claimRef", "name"): words(volume, "spec", "accessModes")
         for volume in _of(kube, space.__eq__)
     }
 
 
-def _of(kube: Kube, ours: Callable[[str], bool]) -> Iterator[Mapping[str, Any]]:
+def _of(kube: Kube, ours: Callable[[str], bool]) -> Iterator[object]:
     """The volumes of claims in these namespaces; volumes of other claims are not read further."""
     for volume in listed(kube.get("/api/v1/persistentvolumes"), "items"):
         try:
@@ -63,11 +62,11 @@ def _of(kube: Kube, ours: Callable[[str], bool]) -> Iterator[Mapping[str, Any]]:
             yield volume
 
 
-def _policy(volume: Mapping[str, Any]) -> str | None:
+def _policy(volume: object) -> str | None:
     return text(volume, "spec", "persistentVolumeReclaimPolicy")
 
 
-def _set_delete(kube: Kube, volume: Mapping[str, Any]) -> None:
+def _set_delete(kube: Kube, volume: object) -> None:
     if _policy(volume) == "Retain":
         kube.apply(
             {

@@ -19,11 +19,12 @@ from pathlib import Path
 from harness import __version__
 from harness.checks import Check
 from harness.errors import ConfigError, Refused
-from harness.gate import Manifest, Trail, judge, streaks
+from harness.gate import Manifest, RunState, judge, streaks
 from harness.model import Outcome
 from harness.pytest_gate.catalogue import Scenario, read_features
 from harness.record.history import REMEMBERED, run_folder, whole_gates
 from harness.record.journal import Journal, Record, hand_on
+from harness.record.records import Kind, Session
 from harness.record.redaction import Redactor, secrets_of
 from harness.record.signing import Signer
 from harness.settings import ROOT, Gates, Profile, load_gates, load_waivers
@@ -60,7 +61,7 @@ class Opened:
 
     folder: Path
     journal: Journal
-    trail: Trail
+    run_state: RunState
     redactor: Redactor
     signer: Signer
     settled: frozenset[str] = field(default_factory=frozenset)
@@ -75,12 +76,15 @@ def open_run(asked: Asked, profile: Profile, checks: Mapping[str, Check]) -> Ope
     manifest = plan_run(asked, profile)
     folder = asked.reports / manifest.run
     journal = Journal.create(folder, manifest.run, redactor)
-    trail = Trail(checks)
-    trail.feed(
-        journal.append("manifest", manifest.run, manifest.model_dump(mode="json", by_alias=True))
+    run_state = RunState(checks)
+    run_state.feed(
+        journal.append(Kind.MANIFEST, manifest.run, manifest.model_dump(mode="json", by_alias=True))
     )
-    trail.feed(journal.append("session", manifest.run, {"signer": signer.fingerprint}))
-    return Opened(folder=folder, journal=journal, trail=trail, redactor=redactor, signer=signer)
+    session = Session(signer=signer.fingerprint)
+    run_state.feed(journal.append(Kind.SESSION, manifest.run, session))
+    return Opened(
+        folder=folder, journal=journal, run_state=run_state, redactor=redactor, signer=signer
+    )
 
 
 def plan_run(asked: Asked, profile: Profile) -> Manifest:
@@ -143,29 +147,29 @@ def _resume(
     signer: Signer,
 ) -> Opened:
     folder = run_folder(asked.reports, run)
-    trail = Trail(checks)
+    run_state = RunState(checks)
 
     def accept(records: Iterable[Record]) -> None:
-        hand_on(records, trail.feed)
-        _may_resume(asked, trail, profile)
+        hand_on(records, run_state.feed)
+        _may_resume(asked, run_state, profile)
 
     journal = Journal.reopen(folder, redactor, accept=accept)
-    settled = _settled(trail)
-    session = {"signer": signer.fingerprint}
-    trail.feed(journal.append("session", trail.manifest.run, session))
+    settled = _settled(run_state)
+    session = Session(signer=signer.fingerprint)
+    run_state.feed(journal.append(Kind.SESSION, run_state.manifest.run, session))
     return Opened(
         folder=folder,
         journal=journal,
-        trail=trail,
+        run_state=run_state,
         redactor=redactor,
         signer=signer,
         settled=settled,
     )
 
 
-def _may_resume(asked: Asked, trail: Trail, profile: Profile) -> None:
+def _may_resume(asked: Asked, run_state: RunState, profile: Profile) -> None:
     """ConfigError or Refused when this run cannot go on as it was asked to."""
-    manifest = trail.manifest
+    manifest = run_state.manifest
     commit, _ = _commit(asked.root)
     if asked.only or (asked.week is not None and asked.week != manifest.week):
         raise ConfigError(f"{manifest.run} was asked to prove something else")
@@ -176,7 +180,7 @@ def _may_resume(asked: Asked, trail: Trail, profile: Profile) -> None:
             f"{manifest.run} ran with commit {manifest.commit}, this is {commit}",
             remedy="start a new run: evidence of two versions makes no verdict",
         )
-    age = datetime.now(UTC) - trail.first.moment
+    age = datetime.now(UTC) - run_state.first.moment
     if age > RESUMABLE:
         raise Refused(
             f"{manifest.run} began {age.days * 24 + age.seconds // 3600} hours ago",
@@ -184,9 +188,9 @@ def _may_resume(asked: Asked, trail: Trail, profile: Profile) -> None:
         )
 
 
-def _settled(trail: Trail) -> frozenset[str]:
+def _settled(run_state: RunState) -> frozenset[str]:
     """The scenarios about which everything is known, good or bad."""
-    findings = [finding for judged in judge(trail).judged for finding in judged.findings]
+    findings = [finding for judged in judge(run_state).judged for finding in judged.findings]
     unknown = {it.scenario for it in findings if it.outcome is Outcome.NOT_PROVEN}
     return frozenset(
         finding.scenario

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.drill.context import Options
 from harness.drill.schedule import Turn
-from harness.drill.service import Options
 from harness.pytest_gate.launch import Asked
 from harness.record.history import chosen_turns, recorded_seed, run_folder
 from harness.settings import Profile

@@ -21,7 +21,7 @@ from pytest_bdd.parser import Scenario as BddScenario
 from pytest_bdd.parser import Step
 
 from harness import checks, exits, probes, transport
-from harness.drill.service import Drilling
+from harness.drill.service import DrillService
 from harness.engine import Run
 from harness.errors import ConfigError, HarnessError, Refused
 from harness.evidence import Piece, collect
@@ -35,7 +35,9 @@ from harness.pytest_gate.launch import open_run, point_latest
 from harness.pytest_gate.mapping import scenario_of
 from harness.pytest_gate.outcomes import Phase, phase, worst
 from harness.pytest_gate.strict_steps import StepGuard
+from harness.record import records
 from harness.record.bundle import pack
+from harness.record.records import Kind
 from harness.report import draw, summary_lines
 from harness.settings import load_profile
 from harness.transport import Reach
@@ -131,18 +133,18 @@ class GateSession:
             self._stack = stack.pop_all()
         self.run = Run(
             journal,
-            self._opened.trail,
+            self._opened.run_state,
             reach=reach,
             probes=probes.PROBES,
-            drilling=Drilling(
+            drilling=DrillService(
                 reach=reach,
                 folder=self._opened.folder,
                 options=options,
-                tell=lambda text: self._hook.pytest_gate_told(text=text),
+                progress=lambda text: self._hook.pytest_gate_told(text=text),
                 hide=self._opened.redactor.hide,
             ),
         )
-        self._scenarios = {s.id: s for s in self._opened.trail.manifest.scenarios}
+        self._scenarios = {s.id: s for s in self._opened.run_state.manifest.scenarios}
         self._under_way: Scenario | None = None
         self._phases: list[Phase] = []
         self._began_s = self._step_began_s = time.monotonic()
@@ -170,11 +172,12 @@ class GateSession:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
             last = str(report.longrepr).strip().rpartition("\n")[2]
-            self.run.write("problem", report.nodeid, {"text": f"collection failed: {last}"})
+            text = f"collection failed: {last}"
+            self.run.write(Kind.PROBLEM, report.nodeid, records.Text(text=text))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> object:
-        manifest = self._opened.trail.manifest
+        manifest = self._opened.run_state.manifest
         self._hook.pytest_gate_opened(manifest=manifest, folder=self._opened.folder)
         try:
             self.run.identify(self._uid)
@@ -187,10 +190,10 @@ class GateSession:
         scenario = self._scenario_of(item)
         if scenario is None:
             return
-        manifest = self._opened.trail.manifest
+        manifest = self._opened.run_state.manifest
         absent = manifest.why_absent(scenario.needs) or manifest.why_moot(scenario)
         if absent is not None:
-            self.run.write("not-applicable", scenario.id, {"reason": absent})
+            self.run.write(Kind.NOT_APPLICABLE, scenario.id, records.Reason(reason=absent))
             self._hook.pytest_gate_scenario_ended(
                 scenario=scenario, state="not applicable", said=absent
             )
@@ -215,8 +218,8 @@ class GateSession:
 
     def _collect(self, scenario: Scenario) -> None:
         """Keep what there is to see, before anything is cleaned up: once, and after each fault."""
-        acts = len(self._opened.trail.faults)
-        untouched = self._opened.trail.refused is not None and not acts
+        acts = len(self._opened.run_state.faults)
+        untouched = self._opened.run_state.refused is not None and not acts
         if untouched or self._collected_after == acts or not self._collects:
             return
         self._collected_after = acts
@@ -276,7 +279,7 @@ class GateSession:
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         by_pytest = excinfo.errisinstance((pytest.Session.Interrupted, pytest.exit.Exception))
         reason = str(excinfo.value) if by_pytest else "stopped by hand"
-        self.run.write("interrupted", "session", {"reason": reason})
+        self.run.write(Kind.INTERRUPTED, "session", records.Reason(reason=reason))
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
@@ -296,8 +299,9 @@ class GateSession:
         try:
             # Not only what Allure makes of our records: also what steps print and log.
             self._opened.redactor.files(sorted(folder.glob("allure-results/*")))
-            self.run.write("redacted", "session", self._opened.redactor.report())
-            self.run.write("end", "session", {})
+            redacted = self._opened.redactor.report()
+            self.run.write(Kind.REDACTED, "session", redacted)
+            self.run.write(Kind.END, "session", records.Nothing())
             judgement = draw(folder, checks.CHECKS)
             pack(folder, self._opened.signer)
             point_latest(folder)

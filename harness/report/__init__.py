@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.checks import Check
 from harness.errors import ConfigError
-from harness.gate import Judgement, Trail, judge
+from harness.gate import Judgement, RunState, judge
 from harness.record.history import read_manifest
 from harness.record.journal import Reader
 from harness.report.junit import junit
@@ -26,9 +26,9 @@ def draw(folder: Path, checks: Mapping[str, Check]) -> Judgement:
     """
     read_manifest(folder)
     reader = Reader(folder)
-    trail = Trail.of(reader, checks)
-    trail.torn_bytes += reader.torn_bytes
-    judgement = judge(trail)
+    run_state = RunState.of(reader, checks)
+    run_state.torn_bytes += reader.torn_bytes
+    judgement = judge(run_state)
     _write(folder / "verdict.json", verdict_text(judgement).encode())
     _write(folder / "junit.xml", junit(judgement))
     _write(folder / "summary.md", markdown(judgement).encode())

@@ -49,9 +49,9 @@ def _bar(judged: Judged, key: str, target: Target, value: float) -> Bar:
     words, bracket, note = target.words.partition(" (here, ")
     places = [
         place
-        for ruling in judged.rulings
-        if key in ruling.verdict.measured and ruling.verdict.outcome is Outcome.FAIL
-        for place in ruling.verdict.where
+        for evaluation in judged.evaluations
+        if key in evaluation.verdict.measured and evaluation.verdict.outcome is Outcome.FAIL
+        for place in evaluation.verdict.where
     ]
     return Bar(
         words=words,

@@ -91,7 +91,7 @@ def risk_of(judged: Judged, judgement: Judgement) -> Risk:
     if judged.outcome is Outcome.WAIVED:
         owners = [f"{it.owner}, approved by {it.approver}" for it in judged.waivers]
         when = []
-    when += [_until(it, judgement.trail.last.moment) for it in judged.waivers]
+    when += [_until(it, judgement.run_state.last.moment) for it in judged.waivers]
     return Risk(
         word=OUTCOMES[judged.outcome],
         id=requirement.id,
@@ -137,10 +137,10 @@ def row_of(judged: Judged, before: PastRun | None) -> Row:
 
 def began(judged: Judged, judgement: Judgement) -> tuple[datetime, str, int]:
     """When the requirement became as it is, in which run, and how many runs ago (0: in this)."""
-    trail = judgement.trail
-    before = trail.manifest.streak(judged.requirement.id)
+    run_state = judgement.run_state
+    before = run_state.manifest.streak(judged.requirement.id)
     if before is None or before.verdict != judged.outcome.value:
-        return trail.last.moment, trail.manifest.run, 0
+        return run_state.last.moment, run_state.manifest.run, 0
     return datetime.fromisoformat(before.ended), before.run, before.runs
 
 
@@ -150,7 +150,7 @@ def since(judged: Judged, judgement: Judgement) -> str:
     word = OUTCOMES[judged.outcome].text
     if runs_ago:
         return f"{word} since {moment:%d %b}, {runs_ago + 1} runs"
-    before = judgement.trail.manifest.streak(judged.requirement.id)
+    before = judgement.run_state.manifest.streak(judged.requirement.id)
     if before is None:
         return f"{word} on {moment:%d %b}, not judged before"
     was = OUTCOMES[Outcome(before.verdict)].text.lower()
@@ -162,5 +162,5 @@ def _due(judged: Judged, judgement: Judgement) -> str:
     """By when its next step should be taken."""
     moment, _, _ = began(judged, judgement)
     by = moment + timedelta(days=judged.requirement.within_days)
-    now = judgement.trail.last.moment
+    now = judgement.run_state.last.moment
     return f"By {by:%d %b}" if now <= by else f"Was due by {by:%d %b}, {ago(now - by)}"

@@ -18,7 +18,7 @@ def junit(judgement: Judgement) -> bytes:
 
     Valid against Ant's JUnit schema, the strictest in use, and against Jenkins's.
     """
-    manifest, seen = judgement.trail.manifest, judgement.trail.scenarios
+    manifest, seen = judgement.run_state.manifest, judgement.run_state.scenarios
     root = ET.Element("testsuites")
     requirements = _suite(root, "requirements", judgement)
     for judged in judgement.judged:
@@ -44,7 +44,7 @@ def junit(judgement: Judgement) -> bytes:
 
 
 def _suite(root: ET.Element, name: str, judgement: Judgement) -> ET.Element:
-    manifest = judgement.trail.manifest
+    manifest = judgement.run_state.manifest
     suite = ET.SubElement(
         root,
         "testsuite",
@@ -52,7 +52,7 @@ def _suite(root: ET.Element, name: str, judgement: Judgement) -> ET.Element:
         package=f"week{manifest.week:02d}",
         id=str(len(root)),
         hostname=_text(manifest.cluster.name),
-        timestamp=f"{judgement.trail.first.moment:%Y-%m-%dT%H:%M:%S}",
+        timestamp=f"{judgement.run_state.first.moment:%Y-%m-%dT%H:%M:%S}",
     )
     properties = ET.SubElement(suite, "properties")
     for key, value in (

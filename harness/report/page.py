@@ -14,7 +14,7 @@ from typing import Any
 
 import jinja2
 
-from harness.gate import Collected, Judged, Judgement, PastRun, ScenarioSeen, Trail
+from harness.gate import Collected, Judged, Judgement, PastRun, RunState, ScenarioSeen
 from harness.model import Outcome, merge
 from harness.pytest_gate.catalogue import Scenario
 from harness.report.bars import bars
@@ -128,8 +128,8 @@ def _shown(value: Any) -> Any:
 
 
 def _content(judgement: Judgement) -> dict[str, Any]:
-    manifest, trail = judgement.trail.manifest, judgement.trail
-    first, last = trail.first.moment, trail.last.moment
+    manifest, run_state = judgement.run_state.manifest, judgement.run_state
+    first, last = run_state.first.moment, run_state.last.moment
     before = manifest.past[-1] if manifest.past else None
     risks = [risk_of(judged, judgement) for judged in blocking(judgement)]
     rows = [row_of(judged, before) for judged in judgement.judged]
@@ -139,7 +139,7 @@ def _content(judgement: Judgement) -> dict[str, Any]:
         "account": account(judgement),
         "manifest": manifest,
         "left_out": manifest.due - len(manifest.requirements),
-        "uid": trail.uid,
+        "uid": run_state.uid,
         "when": f"{first:%d %b %Y %H:%M} UTC, {duration((last - first).total_seconds())}",
         "before": f"{day(before)}: {before.decision}" if before else None,
         "since": f"Since {day(before)}" if before else None,
@@ -151,14 +151,14 @@ def _content(judgement: Judgement) -> dict[str, Any]:
         "warnings": [clip(warning, 400) for warning in judgement.warnings],
         "owners": list(dict.fromkeys(it.requirement.owner for it in judgement.judged)),
         "details": [_detail(judged, judgement) for judged in judgement.judged],
-        "faults": list(trail.faults.values()),
-        "timeline": timeline(judgement.trail),
+        "faults": list(run_state.faults.values()),
+        "timeline": timeline(judgement.run_state),
         "again": again(judgement),
-        "shelves": _shelves(trail),
-        "collected_for": ", ".join(name.partition(": ")[2] for name in trail.collections),
-        "redacted": sum(trail.redacted["places"].values()),
-        "secrets": len(trail.redacted["tokens"]),
-        "signer": trail.signer,
+        "shelves": _shelves(run_state),
+        "collected_for": ", ".join(name.partition(": ")[2] for name in run_state.collections),
+        "redacted": sum(run_state.redacted["places"].values()),
+        "secrets": len(run_state.redacted["tokens"]),
+        "signer": run_state.signer,
     }
 
 
@@ -171,8 +171,8 @@ class Shelf:
     missing: tuple[str, ...]
 
 
-def _shelves(trail: Trail) -> tuple[Shelf, ...]:
-    targets = dict.fromkeys(piece.target for piece in trail.collected)
+def _shelves(run_state: RunState) -> tuple[Shelf, ...]:
+    targets = dict.fromkeys(piece.target for piece in run_state.collected)
     return tuple(
         Shelf(
             target=target,
@@ -182,7 +182,7 @@ def _shelves(trail: Trail) -> tuple[Shelf, ...]:
             ),
         )
         for target in targets
-        if (found := sorted((p for p in trail.collected if p.target == target), key=_name_of))
+        if (found := sorted((p for p in run_state.collected if p.target == target), key=_name_of))
     )
 
 
@@ -202,19 +202,19 @@ def _flakes(judged: Judged, past: Sequence[PastRun]) -> str:
 
 def _looked(judged: Judged) -> str:
     """When what was judged was last looked at."""
-    looked = max((it.looked for it in judged.rulings if it.looked), default=None)
+    looked = max((it.looked for it in judged.evaluations if it.looked), default=None)
     return f"{datetime.fromisoformat(looked):%d %b %Y %H:%M:%S} UTC" if looked else ""
 
 
 def _detail(judged: Judged, judgement: Judgement) -> Detail:
-    requirement, trail = judged.requirement, judgement.trail
-    scenarios = trail.manifest.proving(requirement.id)
-    seen = [trail.scenarios[it.id] for it in scenarios if it.id in trail.scenarios]
+    requirement, run_state = judged.requirement, judgement.run_state
+    scenarios = run_state.manifest.proving(requirement.id)
+    seen = [run_state.scenarios[it.id] for it in scenarios if it.id in run_state.scenarios]
     where = dict.fromkeys(
         place
-        for ruling in judged.rulings
-        if ruling.verdict.outcome is not Outcome.PASS
-        for place in ruling.verdict.where
+        for evaluation in judged.evaluations
+        if evaluation.verdict.outcome is not Outcome.PASS
+        for place in evaluation.verdict.where
     )
     return Detail(
         word=OUTCOMES[judged.outcome],
@@ -230,12 +230,12 @@ def _detail(judged: Judged, judgement: Judgement) -> Detail:
         looked=_looked(judged),
         since=since(judged, judgement),
         first_run=began(judged, judgement)[1],
-        flakes=_flakes(judged, trail.manifest.past),
+        flakes=_flakes(judged, run_state.manifest.past),
         remedy=requirement.remedy,
         runbook=requirement.runbook.strip(),
         again=again(judgement, requirement.id),
         evidence=tuple(_link(name) for name in judged.evidence),
-        plays=tuple(_play(it, judged, trail.scenarios.get(it.id)) for it in scenarios),
+        plays=tuple(_play(it, judged, run_state.scenarios.get(it.id)) for it in scenarios),
     )
 
 

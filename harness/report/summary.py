@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from harness.drill.service import SOAK
-from harness.gate import Judgement, Manifest, Trail
+from harness.facts.soak import SOAK
+from harness.gate import Judgement, Manifest, RunState
 from harness.model import Outcome
 from harness.report.printable import printable
 from harness.report.words import (
@@ -53,28 +53,27 @@ def again(judgement: Judgement, only: str | None = None) -> str:
     What breaks things says so. A soak that took turns is taken again turn by turn: another one,
     of other turns, could not show the same.
     """
-    trail = judgement.trail
-    manifest = trail.manifest
+    run_state = judgement.run_state
+    manifest = run_state.manifest
     selected = (only,) if only is not None else manifest.only
     at = f"--cluster {manifest.cluster_argument}"
     allowed = " --allow-disruption" if _disrupts(manifest, selected) else ""
     if manifest.drill is not None:
         return f"./cutover drill {manifest.drill} {at} --allow-disruption"
     if selected == (soaks.REQUIREMENT,):
-        return f"./cutover {_soak_again(trail)} {at}{allowed}"
+        return f"./cutover {_soak_again(run_state)} {at}{allowed}"
     options = "".join(f" --only {requirement}" for requirement in selected)
     return f"./cutover gate {manifest.week} {at}{options}{allowed}"
 
 
-def _soak_again(trail: Trail) -> str:
+def _soak_again(run_state: RunState) -> str:
     """``replay RUN`` for a soak that took turns, else ``soak`` for as long as it was to last."""
-    outcomes = [done.outcome.value for (probe, _), done in trail.completed.items() if probe == SOAK]
-    outcomes += [seen.value for seen in trail.observations(SOAK).values() if seen.error is None]
-    values = [it for it in outcomes if isinstance(it, Mapping)]
-    broken_off = [event for events in trail.broken_off.values() for event in events]
+    parts = dict(run_state.soaks) | dict(run_state.observed(SOAK))
+    values = [done.outcome.value for done in parts.values()]
+    broken_off = [event for events in run_state.broken_off.values() for event in events]
     if any(it["turns"] for it in values) or any("turn" in event for event in broken_off):
-        return f"replay {trail.manifest.run}"
-    wanted_s = max((float(str(it["wanted_s"])) for it in values), default=0.0)
+        return f"replay {run_state.manifest.run}"
+    wanted_s = max((it["wanted_s"] for it in values), default=0.0)
     return f"soak --for {wanted_s:.0f}s" if wanted_s else "soak"
 
 
@@ -89,8 +88,8 @@ def _disrupts(manifest: Manifest, selected: Sequence[str]) -> bool:
 
 def markdown(judgement: Judgement) -> str:
     """The verdict as Markdown."""
-    manifest = judgement.trail.manifest
-    first, last = judgement.trail.first, judgement.trail.last
+    manifest = judgement.run_state.manifest
+    first, last = judgement.run_state.first, judgement.run_state.last
     lines = [
         f"# {plain(headline(judgement))}",
         "",

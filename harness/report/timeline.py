@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
-from harness.drill.service import DRILLS, LEDGER, SOAK, DrillOutcome
-from harness.gate import Completed, Trail
+from harness.facts.drills import DRILLS
+from harness.facts.load import LoadFacts
+from harness.facts.soak import SOAK, SoakFacts
+from harness.gate import RunState
+from harness.record.records import F, Finished
 
 _ROW = 20  # of the drawing's own units, which are pixels on a wide screen
 _LEFT, _WIDTH, _RIGHT = 330.0, 540.0, 60.0
@@ -62,10 +64,10 @@ class Timeline:
         return tuple(bar for bar in self.bars if bar.kind == "fault")
 
 
-def timeline(trail: Trail) -> Timeline:
+def timeline(run_state: RunState) -> Timeline:
     """Every scenario, look, fault and load, in the order in which they began."""
-    began = trail.first.moment
-    whole_s = max((trail.last.moment - began).total_seconds(), 0.001)
+    began = run_state.first.moment
+    whole_s = max((run_state.last.moment - began).total_seconds(), 0.001)
 
     def place(start: datetime, took_s: float, least: float) -> tuple[float, float]:
         left = min(1.0, max(0.0, (start - began).total_seconds() / whole_s))
@@ -73,7 +75,7 @@ def timeline(trail: Trail) -> Timeline:
         return round(min(_LEFT + _WIDTH * left, _LEFT + _WIDTH - width), 1), round(width, 1)
 
     bars = []
-    in_order = sorted(_spans(trail), key=lambda it: (it.start, it.took_s, it.words, it.kind))
+    in_order = sorted(_spans(run_state), key=lambda it: (it.start, it.took_s, it.words, it.kind))
     for number, span in enumerate(in_order):
         x, width = place(span.start, span.took_s, 3.0)
         words = span.words
@@ -88,7 +90,7 @@ def timeline(trail: Trail) -> Timeline:
                 marks=tuple(place(start, took_s, 2.0) for start, took_s in span.marks),
             )
         )
-    step = (trail.last.moment - began) / _TICKS
+    step = (run_state.last.moment - began) / _TICKS
     ticks = tuple(
         (_LEFT + _WIDTH * tick / _TICKS, f"{began + tick * step:%H:%M:%S}")
         for tick in range(_TICKS + 1)
@@ -96,72 +98,66 @@ def timeline(trail: Trail) -> Timeline:
     return Timeline(bars=tuple(bars), ticks=ticks)
 
 
-def _spans(trail: Trail) -> Iterator[Span]:
-    for name, seen in trail.scenarios.items():
+def _spans(run_state: RunState) -> Iterator[Span]:
+    for name, seen in run_state.scenarios.items():
         words = name.partition(": ")[2]
         yield Span(start=seen.began.moment, took_s=seen.took_s, words=words, kind="scenario")
-    for look in trail.looked:
+    for look in run_state.looked:
         start = look.began.moment
         took_s = (look.ended.moment - start).total_seconds()
         yield Span(start=start, took_s=took_s, words=f"look: {look.began.subject}", kind="probe")
-    for fault in trail.faults.values():
+    for fault in run_state.faults.values():
         start = datetime.fromisoformat(fault.injected)
-        end = datetime.fromisoformat(fault.healed) if fault.healed else trail.last.moment
+        end = datetime.fromisoformat(fault.healed) if fault.healed else run_state.last.moment
         words = f"fault: {fault.fault} on {fault.target}"
         yield Span(start=start, took_s=(end - start).total_seconds(), words=words, kind="fault")
-    for (_, name), done in _completed(trail):
-        yield from _loads(name, done)
+    for name, drill in {**run_state.drills, **dict(run_state.observed(DRILLS))}.items():
+        yield from _writes(drill)
+        for run in drill.outcome.value["runs"]:
+            yield from _visits(drill, f"{name}/{run['machine']}", run.get("load"))
+    for name, part in {**run_state.soaks, **dict(run_state.observed(SOAK))}.items():
+        yield from _writes(part)
+        yield from _visits(part, name, part.outcome.value.get("load"))
+        yield from _footprints(name, part)
 
 
-def _completed(trail: Trail) -> Iterator[tuple[tuple[str, str], Completed]]:
-    """Every drill and part of a soak that came to its end, the newest look's too."""
-    there = dict(trail.completed)
-    for probe in (DRILLS, SOAK):
-        tallies = trail.observations(LEDGER)
-        for name, seen in trail.observations(probe).items():
-            if seen.error is None:
-                own = {who: it.value for who, it in tallies.items() if who.startswith(f"{name}/")}
-                outcome = DrillOutcome(value=seen.value, tallies=own)
-                there[probe, name] = Completed(outcome, seen.at, seen.took_s)
-    yield from there.items()
-
-
-def _loads(name: str, done: Completed) -> Iterator[Span]:
-    """What was asked of the platform meanwhile: writers of the ledger, and visitors."""
-    start, took_s = datetime.fromtimestamp(done.at, UTC), done.took_s
+def _writes(done: Finished[F]) -> Iterator[Span]:
+    """The writers of a ledger, with the longest time without an acknowledgement."""
+    start = datetime.fromtimestamp(done.at, UTC)
     for who, tally in done.outcome.tallies.items():
         gap: tuple[tuple[datetime, float], ...] = ()
         if isinstance(tally, Mapping) and tally.get("gap_s"):
             from_s, to_s = float(str(tally["gap_from"])), float(str(tally["gap_to"]))
             gap = ((datetime.fromtimestamp(from_s, UTC), to_s - from_s),)
-        yield Span(start=start, took_s=took_s, words=f"writes: {who}", kind="load", marks=gap)
-    value: Any = done.outcome.value
-    if not isinstance(value, Mapping):
+        words = f"writes: {who}"
+        yield Span(start=start, took_s=done.took_s, words=words, kind="load", marks=gap)
+
+
+def _visits(done: Finished[F], place: str, load: LoadFacts | None) -> Iterator[Span]:
+    """The visitors of a place, and how many of their requests failed."""
+    if load is None or not load["phases"]:
         return
-    for part in (value, *value.get("runs", ())):
-        load = part.get("load")
-        if isinstance(load, Mapping) and load["phases"]:
-            place = f"{name}/{part['machine']}" if "machine" in part else name
-            yield Span(start=start, took_s=took_s, words=_visits(place, load), kind="load")
-    footprints = [
-        (datetime.fromtimestamp(done.at + it["at_s"], UTC), 0.0)
-        for it in value.get("footprints", ())
-    ]
-    if footprints:
-        yield Span(
-            start=start,
-            took_s=took_s,
-            words=f"footprints: {name}",
-            kind="footprint",
-            marks=tuple(footprints),
-        )
-
-
-def _visits(place: str, load: Mapping[str, Any]) -> str:
-    """Whose visitors they were, and how many of them were failed."""
     phases = load["phases"].values()
     failed = sum(it["failed"] for it in phases)
     limited = sum(sum(it.get("limited", {}).values()) for it in phases)
     made = failed + limited + sum(it["answered"] for it in phases)
     kept_out = f", {100 * limited / made:.1f} % limited by the ingress (429)" if limited else ""
-    return f"visits, {100 * failed / max(made, 1):.1f} % failed{kept_out}: {place}"
+    words = f"visits, {100 * failed / max(made, 1):.1f} % failed{kept_out}: {place}"
+    start = datetime.fromtimestamp(done.at, UTC)
+    yield Span(start=start, took_s=done.took_s, words=words, kind="load")
+
+
+def _footprints(name: str, part: Finished[SoakFacts]) -> Iterator[Span]:
+    """When it was counted what may leak."""
+    moments = [
+        (datetime.fromtimestamp(part.at + it["at_s"], UTC), 0.0)
+        for it in part.outcome.value["footprints"]
+    ]
+    if moments:
+        yield Span(
+            start=datetime.fromtimestamp(part.at, UTC),
+            took_s=part.took_s,
+            words=f"footprints: {name}",
+            kind="footprint",
+            marks=tuple(moments),
+        )

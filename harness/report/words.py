@@ -79,7 +79,7 @@ def clip(text: str, most: int) -> str:
 
 def headline(judgement: Judgement) -> str:
     """The decision in words: ``NO-GO for week 4``; a partial run decides no week."""
-    manifest = judgement.trail.manifest
+    manifest = judgement.run_state.manifest
     whole = f"week {manifest.week}"
     part = f"{len(manifest.requirements)} of {manifest.due} requirements of {whole}"
     return f"{DECISIONS[judgement.decision].text} for {part if manifest.only else whole}"
@@ -99,9 +99,9 @@ def account(judgement: Judgement) -> str:
         more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
         sentences.append(f"{_count(len(failed), 'failed')}: {risks}{more}.")
     sentences += _others(judgement)
-    if judgement.trail.refused is not None:
-        sentences.insert(0, f"Nothing was looked at: {judgement.trail.refused}.")
-    if not judgement.trail.ended:
+    if judgement.run_state.refused is not None:
+        sentences.insert(0, f"Nothing was looked at: {judgement.run_state.refused}.")
+    if not judgement.run_state.ended:
         sentences.append("The run did not come to its end.")
     if judgement.decision is Decision.UNHEALED:
         sentences.insert(0, "A fault that was injected could not be undone.")

@@ -153,7 +153,7 @@ class Drill(Named):
         return self.model_copy(update={"faults": tuple(faults), "title": title})
 
 
-class Limits(Frozen):
+class AbortConditions(Frozen):
     """What ends a fault at once while it is active.
 
     Seconds for which monitors may elect (while they do, none is in quorum), for which placement
@@ -174,7 +174,7 @@ class Steady(Looks):
     """The steady state: checks that hold, of what these probes see; and what is too much."""
 
     schema_version: Literal[1] = Field(alias="schema")
-    limits: Limits
+    limits: AbortConditions
 
 
 def load_drill(name: str, folder: Path = DRILLS) -> Drill:

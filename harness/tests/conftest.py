@@ -28,13 +28,14 @@ def own_configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 
 
 class LabTogether(LoadScopeScheduling):  # type: ignore[misc]
-    """Every test goes to whoever is free, but all that need the lab go to one: there is one lab.
+    """A test goes to any free process; those of the lab go to one, as do those on loop devices.
 
-    pytest-xdist's own groups are nothing to pytest 9.2, which they tell of by renaming tests.
+    The groups of pytest-xdist do not work with pytest 9.2: they rename tests.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "lab" if nodeid.startswith("harness/tests/lab/") else nodeid
+        folder = nodeid.removeprefix("harness/tests/").partition("/")[0]
+        return folder if folder in ("lab", "devices") else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling | None:

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
-from harness.drill.runner import Meanwhile, Stage, carry_out
+from harness.drill.context import DrillContext, Options
+from harness.drill.runner import carry_out
 from harness.errors import Refused
+from harness.facts.drills import Bystanders
+from harness.facts.load import LoadFacts
+from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.fault import Fault
-from harness.settings.drills import OF_OTHERS, REQUIRED, Drill, Limits
+from harness.record.records import Data, Kind
+from harness.settings.drills import OF_OTHERS, REQUIRED, AbortConditions, Drill
 from harness.tests.noop_fault import Note, NoteUndoStore
 from harness.tests.stage import reach
 from harness.transport import Reach
@@ -28,7 +34,7 @@ class FakeBooks:
     def tally(self) -> Mapping[str, Any]:
         return {"postgres": {"ok": 3}}
 
-    def latency_ms(self) -> Sequence[Mapping[str, float]]:
+    def latency_ms(self) -> list[dict[str, float]]:
         return []
 
 
@@ -43,8 +49,11 @@ class FakeLoad:
     def go_on(self, seconds: float) -> None:
         self.marks.append(f"went on for {seconds:g} s")
 
-    def outcome(self, *, whole: bool = False) -> Any:
-        return {"whole": whole}
+    def outcome(self, *, whole: bool = False) -> LoadFacts | None:
+        return LoadFacts(phases={}, troubles=[f"whole: {whole}"])
+
+
+Write: TypeAlias = Callable[[Kind, str, Data], object]
 
 
 @dataclass
@@ -60,65 +69,91 @@ class World:
     books: FakeBooks = field(default_factory=FakeBooks)
     load: FakeLoad = field(default_factory=FakeLoad)
     reach: Reach = field(default_factory=reach)
-    meanwhile: Meanwhile | None = None
-    alarms: list[Callable[[str], object]] = field(default_factory=list)
+    bystanders: Callable[[str, float], Bystanders] | None = None
+    on_lost: list[Callable[[str], object]] = field(default_factory=list)
+    steady: Callable[[float], tuple[float, Sequence[str]]] | None = None
+    progress: Callable[[str], None] = lambda _text: None
+    run_writes: Write | None = None
 
-    def stage(self) -> Stage:
-        return Stage(
+    name = "run"
+
+    def write(self, kind: Kind, subject: str, data: Any) -> object:
+        self.events.append((data.get("event", kind), data))
+        return self.run_writes(kind, subject, data) if self.run_writes is not None else None
+
+    def context(self, name: str = "break-the-note") -> FakeContext:
+        return FakeContext(
+            name=name,
             reach=self.reach,
-            survivable=self._survivable,
-            calm=self._calm,
-            afford=self._afford,
-            warning=self._warning,
-            limits=Limits(electing_s=30, inactive_s=60, silent_s=90),
-            write=lambda kind, _, data: self.events.append((data.get("event", kind), data)),
-            keeping=self._keeping,
-            loading=self._loading,
-            tell=lambda _text: None,
-            seed=1,
-            undo_store_at=lambda _reach, _place: NoteUndoStore(self.note),
-            meanwhile=self.meanwhile,
+            lock=DisruptionLock(self.reach.kube, "run"),
+            run=self,
+            folder=Path("/nowhere"),
+            options=Options(allowed=True, seed=1),
+            progress=self.progress,
+            hide=len,
+            world=self,
         )
 
-    def _survivable(self, faults: Sequence[Fault]) -> None:
-        self.asked.append(f"sums of {', '.join(it.machine for it in faults) or 'nothing'}")
-        if self.too_much:
-            raise Refused(self.too_much)
-
-    def _calm(self, _within_s: float) -> tuple[float, Sequence[str]]:
-        self.asked.append("steady state")
-        return 1.0, self.calms.pop(0) if self.calms else ()
-
-    @contextmanager
-    def _loading(self, _machine: str) -> Iterator[FakeLoad]:
-        yield self.load
-
     def carry_out(self, machines: Sequence[str] = ("one",), **changes: Any) -> Any:
-        return carry_out(drill(self.note, **changes), self.stage(), machines)
+        return carry_out(drill(self.note, **changes), self.context(), machines)
 
     @property
     def told(self) -> list[str]:
         return [event for event, _ in self.events]
 
-    def _afford(self, _fault: Fault) -> None:
-        why = self.refuses.pop(0) if self.refuses else None
+
+@dataclass(frozen=True, kw_only=True)
+class FakeContext(DrillContext):
+    """Does to its world what a drill would do to the outside."""
+
+    world: World
+
+    @property
+    def abort_conditions(self) -> AbortConditions:
+        return AbortConditions(electing_s=30, inactive_s=60, silent_s=90)
+
+    def preflight_all(self, faults: Sequence[Fault]) -> None:
+        machines = ", ".join(it.machine for it in faults)
+        self.world.asked.append(f"sums of {machines or 'nothing'}")
+        if self.world.too_much:
+            raise Refused(self.world.too_much)
+
+    def preflight(self, fault: Fault) -> None:
+        why = self.world.refuses.pop(0) if self.world.refuses else None
         if why is not None:
             raise Refused(why)
 
-    @contextmanager
-    def _warning(self, alarm: Callable[[str], object]) -> Iterator[None]:
-        self.alarms.append(alarm)
-        yield
-        self.alarms.remove(alarm)
+    def wait_steady(self, within_s: float) -> tuple[float, Sequence[str]]:
+        self.world.asked.append("steady state")
+        if self.world.steady is not None:
+            return self.world.steady(within_s)
+        return 1.0, self.world.calms.pop(0) if self.world.calms else ()
+
+    def observe_bystanders(self, machine: str, within_s: float) -> Bystanders | None:
+        look = self.world.bystanders
+        return look(machine, within_s) if look is not None else None
 
     @contextmanager
-    def _keeping(
+    def on_lock_lost(self, tell: Callable[[str], object]) -> Iterator[None]:
+        self.world.on_lost.append(tell)
+        yield
+        self.world.on_lost.remove(tell)
+
+    def undo_store_at(self, _reach: Reach, _place: str) -> NoteUndoStore:
+        return NoteUndoStore(self.world.note)
+
+    @contextmanager
+    def ledger(
         self, names: Sequence[str], *, machine: str, writes_per_s: float
     ) -> Iterator[FakeBooks]:
         assert names
         assert machine
         assert writes_per_s > 0
-        yield self.books
+        yield self.world.books
+
+    @contextmanager
+    def offered_load(self, _machine: str) -> Iterator[FakeLoad]:
+        yield self.world.load
 
 
 def drill(note: Note, **changes: Any) -> Drill:

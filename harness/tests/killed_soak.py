@@ -10,28 +10,32 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import Field
 
-from harness.drill.latency import quarters
-from harness.drill.loads import Load, NoLoad
-from harness.drill.runner import Stage
+from harness.drill.context import Options
+from harness.drill.ledger_health import quarters
+from harness.drill.loads import NoLoad
 from harness.drill.schedule import drawn
 from harness.drill.soak import soak
+from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.kinds import FAULTS
 from harness.ledger import keeping as ledger_keeping
 from harness.ledger.book import Reader
 from harness.ledger.tally import observed
 from harness.record.journal import Journal
-from harness.settings.drills import Limits
+from harness.record.records import Data, Kind
 from harness.settings.soaks import Soak
+from harness.tests.drill_world import FakeContext, World
 from harness.tests.ledger_rig import ground
 from harness.tests.noop_fault import NoOp, Note, NoteUndoStore
 from harness.tests.stage import manifest, reach
+from harness.transport import Reach
 from harness.waiting import until
 
 PLAN = manifest()
@@ -77,7 +81,7 @@ class Books:
     def silent_s(self) -> Mapping[str, float]:
         return {}
 
-    def latency_ms(self) -> Sequence[Mapping[str, float]]:
+    def latency_ms(self) -> list[dict[str, float]]:
         return quarters(Reader(self.books.folder / "book"))
 
 
@@ -87,21 +91,39 @@ class Visitors(NoLoad):
     is_offered = True
 
 
-@contextmanager
-def loading(_machine: str) -> Iterator[Load]:
-    yield Visitors()
+@dataclass
+class Doomed:
+    """The run, and what its soak writes to; ``name`` holds the Lease."""
+
+    journal: Journal
+    name: str = "run"
+
+    def write(self, kind: Kind, subject: str, data: Data) -> object:
+        return self.journal.append(kind, subject, data)
 
 
 def main(folder: Path, last: int) -> None:
     with pytest.MonkeyPatch.context() as patch, ground(folder, patch) as made:
         patch.setitem(FAULTS, "no-op", Quiet)
 
-        @contextmanager
-        def keeping(names: Sequence[str], *, machine: str, writes_per_s: float) -> Iterator[Books]:
-            at = folder / "ledger" / machine
-            with ledger_keeping.kept(made.stage, names, folder=at, rate_per_s=writes_per_s) as it:
-                books.append(it)
-                yield Books(it)
+        @dataclass(frozen=True, kw_only=True)
+        class Context(FakeContext):
+            def undo_store_at(self, _reach: Reach, _place: str) -> NoteUndoStore:
+                return NoteUndoStore(NOTE)
+
+            @contextmanager
+            def ledger(
+                self, names: Sequence[str], *, machine: str, writes_per_s: float
+            ) -> Iterator[Any]:
+                at = folder / "ledger" / machine
+                rate = writes_per_s
+                with ledger_keeping.kept(made.stage, names, folder=at, rate_per_s=rate) as it:
+                    books.append(it)
+                    yield Books(it)
+
+            @contextmanager
+            def offered_load(self, _machine: str) -> Iterator[Any]:
+                yield Visitors()
 
         def tell(text: str) -> None:
             if not text.startswith("holding"):
@@ -115,23 +137,20 @@ def main(folder: Path, last: int) -> None:
         books: list[ledger_keeping.Books] = []
         turns: list[str] = []
         with Journal.create(folder / "run", PLAN.run) as journal:
-            journal.append("manifest", PLAN.run, PLAN.model_dump(mode="json", by_alias=True))
-            journal.append("session", PLAN.run, {})
-            stage = Stage(
+            journal.append(Kind.MANIFEST, PLAN.run, PLAN.model_dump(mode="json", by_alias=True))
+            journal.append(Kind.SESSION, PLAN.run, {})
+            context = Context(
+                name=PART,
                 reach=reach(),
-                survivable=lambda _: None,
-                calm=lambda _: (0.1, ()),
-                afford=lambda _: None,
-                warning=lambda _alarm: nullcontext(),
-                limits=Limits(electing_s=30, inactive_s=60, silent_s=90),
-                write=journal.append,
-                keeping=keeping,
-                loading=loading,
-                tell=tell,
-                seed=SEED,
-                undo_store_at=lambda _reach, _place: NoteUndoStore(NOTE),
+                lock=DisruptionLock(reach().kube, "run"),
+                run=Doomed(journal),
+                folder=folder,
+                options=Options(allowed=True, seed=SEED),
+                progress=tell,
+                hide=len,
+                world=World(),
             )
-            soak(RULES, drawn(RULES, ("one", "two"), SEED), 600.0, stage, part=PART)
+            soak(RULES, drawn(RULES, ("one", "two"), SEED), 600.0, context)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.gate import Manifest
+from harness.record.records import Kind
 from harness.tests.stage import (
     FakeProbe,
     Recorded,
@@ -30,7 +31,7 @@ def one_of_each(folder: Path, *more: tuple[str, str, Mapping[str, Any]]) -> Reco
         )
         play(recorded.run, require("all is well"), which=scenario("Others", proves="W1-C"))
         for kind, subject, data in more:
-            recorded.run.write(kind, subject, data)
+            recorded.run.write(Kind(kind), subject, data)
     return recorded
 
 

@@ -12,11 +12,12 @@ import yaml
 
 from harness.checks import Check
 from harness.engine import Run
-from harness.gate import Judgement, Manifest, Trail, judge
+from harness.gate import Judgement, Manifest, RunState, judge
 from harness.model import JSON, Case, Cluster, Machine, Outcome, Verdict
 from harness.probes import Probe
 from harness.pytest_gate.catalogue import Scenario, Step
 from harness.record.journal import Journal, Reader
+from harness.record.records import Kind
 from harness.settings import Profile, Requirement, Waiver
 from harness.settings.files import Frozen
 from harness.transport import Reach
@@ -201,7 +202,7 @@ class Recorded:
 
     def judged(self) -> Judgement:
         """The verdict as it follows from what is on the disk."""
-        return judge(Trail.of(Reader(self.folder), self.checks))
+        return judge(RunState.of(Reader(self.folder), self.checks))
 
 
 @contextmanager
@@ -217,14 +218,14 @@ def running(
     with Journal.create(folder, plan.run) as journal:
         run = Run(
             journal,
-            Trail(checks),
+            RunState(checks),
             reach=reach(),
             probes=table(*(probes or [FakeProbe({"one": 3, "two": 4})])),
         )
-        run.write("manifest", plan.run, plan.model_dump(mode="json", by_alias=True))
-        run.write("session", plan.run, {})
+        run.write(Kind.MANIFEST, plan.run, plan.model_dump(mode="json", by_alias=True))
+        run.write(Kind.SESSION, plan.run, {})
         yield Recorded(folder, run, checks)
-        run.write("end", "session", {})
+        run.write(Kind.END, "session", {})
 
 
 def play(run: Run, act: Callable[[Run], None], *, which: Scenario | None = None) -> None:

@@ -13,9 +13,10 @@ from typing import Any, cast
 
 import pytest
 
-from harness.drill import service
-from harness.drill.background_writes import CLAIMS, Churn
-from harness.drill.service import Drilling, Options
+from harness.drill import context, service
+from harness.drill.background_writes import CLAIMS, BackgroundWrites
+from harness.drill.context import Options
+from harness.drill.service import DrillService
 from harness.errors import NotProven
 from harness.faults.disruption_lock import DisruptionLock
 from harness.probes import claim_script as script
@@ -65,7 +66,7 @@ def test_who_is_told_to_stop_writing_stops_and_says_so(tmp_path: Path) -> None:
 
 
 def test_what_is_written_until_the_end_is_read_by_every_other_machine(tmp_path: Path) -> None:
-    churn = Churn(Here(tmp_path))
+    churn = BackgroundWrites(Here(tmp_path))
     churn.begin()
     told = churn.tally()
     assert all(told["written"][machine]["value"]["told"] for machine in MACHINES)
@@ -79,7 +80,7 @@ def test_an_acknowledged_block_that_is_lost_meanwhile_is_read_as_another(tmp_pat
             script.write(f"{self.root}/shared/data-{ONE}", 7, ONE, {"0": 0})
             return super().verify(generations)
 
-    churn = Churn(Losing(tmp_path))
+    churn = BackgroundWrites(Losing(tmp_path))
     churn.begin()
     told = churn.tally()
     assert told["read"][f"{ONE} → {TWO}"]["value"]["wrong"] == 1
@@ -87,7 +88,7 @@ def test_an_acknowledged_block_that_is_lost_meanwhile_is_read_as_another(tmp_pat
 
 
 def test_a_machine_that_does_not_write_leaves_nothing_to_survive(tmp_path: Path) -> None:
-    churn = Churn(Here(tmp_path, TWO))
+    churn = BackgroundWrites(Here(tmp_path, TWO))
     with pytest.raises(NotProven, match="not every machine writes to its claim: vmi2887102: it"):
         churn.begin(within_s=0.2)
     churn._work.stop_churning()
@@ -95,7 +96,7 @@ def test_a_machine_that_does_not_write_leaves_nothing_to_survive(tmp_path: Path)
 
 
 def test_writing_that_ended_before_anything_broke_is_said_at_once(tmp_path: Path) -> None:
-    churn = Churn(Here(tmp_path, *MACHINES))
+    churn = BackgroundWrites(Here(tmp_path, *MACHINES))
     with pytest.raises(NotProven, match="it has no pod"):
         churn.begin()
 
@@ -122,16 +123,16 @@ def test_a_drill_that_says_so_keeps_what_came_of_claims_beside_its_ledger(
         yield it
 
     def carried_out(drill: Any, stage: Any, _: Any) -> Any:
-        with stage.keeping(drill.ledger, machine=ONE, writes_per_s=5.0) as books:
+        with stage.ledger(drill.ledger, machine=ONE, writes_per_s=5.0) as books:
             return {"runs": [{**clean_drills.run(ONE), "ledger": dict(books.tally())}]}
 
     monkeypatch.setattr(service, "carry_out", carried_out)
     lock = DisruptionLock(reach().kube, "run")
     monkeypatch.setattr(service, "permitted", lambda *_, **__: giving(lock))
-    keeping = "harness.drill.service.ledger_keeping.keeping"
+    keeping = "harness.drill.context.ledger_keeping.keeping"
     monkeypatch.setattr(keeping, lambda *_, **__: giving(FakeBooks()))
-    monkeypatch.setattr(service, "churning", lambda *_: giving(FakeChurn()))
-    monkeypatch.setattr(service, "aimed", lambda *_: None)
+    monkeypatch.setattr(context, "writing_in_background", lambda *_: giving(FakeChurn()))
+    monkeypatch.setattr(context, "aimed", lambda *_: None)
 
     class Recorder:
         name = "a run"
@@ -139,11 +140,11 @@ def test_a_drill_that_says_so_keeps_what_came_of_claims_beside_its_ledger(
         def write(self, *_: Any) -> None:
             """Nobody reads it."""
 
-    drilling = Drilling(
+    drilling = DrillService(
         reach=reach(),
         folder=tmp_path,
         options=Options(allowed=True, seed=1),
-        tell=print,
+        progress=print,
         hide=len,
     )
     outcome = drilling.carry_out(name, Recorder())

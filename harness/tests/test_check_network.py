@@ -108,7 +108,7 @@ def test_a_name_server_that_fails_is_told_from_a_resolver_that_fails() -> None:
     seen = clean()
     names = seen["pod-network"]["test"]["names"]
     names[NAMES[0]]["nameserver"]["10.43.0.10"] = {"error": "timed out"}
-    names[NAMES[1]]["resolver"]["short name"] = {"value": ["1.2.3.4"]}
+    names[NAMES[1]]["resolver"]["short name"] = {"value": ["1.2.3.4"], "took_s": 0.1}
     verdict = CHECKS["names resolve in pods"](case(seen))
     assert verdict.where == NAMES[:2]
     assert f"{NAMES[0]}: expected the name server 10.43.0.10" in verdict.reason

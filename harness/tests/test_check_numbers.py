@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from harness.checks import CHECKS
 from harness.checks.quantiles import above, count, nearest_rank, quantile
+from harness.facts.etcd import Buckets
 from harness.model import Outcome
 from harness.tests.clean_case import buckets, case, clean
 from harness.tests.clean_cluster import NAMES
@@ -18,9 +19,8 @@ from harness.tests.clean_cluster import NAMES
 _BOUNDS = [0.001 * 2**number for number in range(14)]  # etcd's own
 
 
-def _histogram(samples: list[float]) -> list[list[float | None]]:
-    counts: list[list[float | None]] = [[b, sum(s <= b for s in samples)] for b in _BOUNDS]
-    return [*counts, [None, len(samples)]]
+def _histogram(samples: list[float]) -> Buckets:
+    return [*((b, sum(s <= b for s in samples)) for b in _BOUNDS), (None, len(samples))]
 
 
 @given(st.lists(st.floats(1e-6, 8.0), min_size=1, max_size=300), st.floats(0.01, 1.0))
@@ -109,9 +109,8 @@ def test_what_a_histogram_puts_above_a_limit_is_above_it(
     samples: list[float], limit: float
 ) -> None:
     bounds = [0.5, 1.0, 2.0, 4.0, 8.0]
-    found: list[list[float | None]] = [[None, float(len(samples))]]
-    found[:0] = [[bound, float(sum(sample <= bound for sample in samples))] for bound in bounds]
-    assert above(limit, found) <= sum(sample > limit for sample in samples)
+    found = [(bound, sum(sample <= bound for sample in samples)) for bound in bounds]
+    assert above(limit, [*found, (None, len(samples))]) <= sum(sample > limit for sample in samples)
 
 
 @given(st.lists(st.floats(0, 10), min_size=1), st.floats(0.01, 1.0))

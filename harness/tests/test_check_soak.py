@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from harness.checks import CHECKS
-from harness.checks.soak import _RESUMABLE
 from harness.checks.soak import CHECKS as OF_SOAK
-from harness.drill.soak import BROKE_OFF, RESUMABLE
+from harness.facts.soak import EndReason
 from harness.model import Outcome, Verdict
 from harness.settings import load_gates
 from harness.tests.clean_case import case, clean
@@ -110,18 +109,24 @@ def test_a_part_that_was_killed_counts_once_it_was_gone_on_with() -> None:
     seen = clean()
     first = seen["soak"][PART]
     broke_off = {"number": 9, "at_s": 9.0, "machine": NAMES[0], "before": [], "faults": []}
-    turns = [*first["turns"] * 2, {**broke_off, "broken_off": BROKE_OFF}]
+    turns = [*first["turns"] * 2, {**broke_off, "broken_off": EndReason.HARNESS_KILLED}]
     whole = {**first, "lasted_s": 14401.0}
-    seen["soak"] = {PART: {**whole, "ended": BROKE_OFF, "turns": turns}, "part 2": whole}
+    seen["soak"] = {
+        PART: {**whole, "ended": EndReason.HARNESS_KILLED, "turns": turns},
+        "part 2": whole,
+    }
     for check in OF_SOAK:
         verdict = CHECKS[check](case(seen))
         assert verdict.outcome is Outcome.PASS, f"{check}: {verdict.reason}"
-    seen["soak"]["part 2"] = {**whole, "ended": BROKE_OFF}
+    seen["soak"]["part 2"] = {**whole, "ended": EndReason.HARNESS_KILLED}
     assert CHECKS[LASTED](case(seen)).outcome is Outcome.NOT_PROVEN
 
 
-def test_the_check_knows_the_ends_that_a_soak_tells() -> None:
-    assert set(_RESUMABLE) == set(RESUMABLE)
+def test_of_every_end_it_is_known_whether_another_part_may_follow() -> None:
+    known = {it for it in EndReason if EndReason.of(it.because("so it was")).is_resumable}
+    assert known == {EndReason.BY_HAND, EndReason.HARNESS_KILLED}
+    with pytest.raises(ValueError, match="the moon was full"):
+        EndReason.of("the moon was full")
 
 
 def test_a_few_refused_turns_are_counted_and_no_gap() -> None:

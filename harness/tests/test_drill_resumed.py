@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.drill import service
-from harness.drill.runner import Stage
-from harness.drill.service import Drilling, Options
+from harness.drill import context, service
+from harness.drill.context import Options
+from harness.drill.service import DrillService
 from harness.errors import NotProven
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.kinds import FAULTS
 from harness.ledger.book import Reader
 from harness.ledger.keeping import Books, kept
+from harness.record.records import Kind
 from harness.settings.drills import OF_LOAD, REQUIRED
 from harness.settings.soaks import load_soak
 from harness.tests.drill_world import drill
@@ -43,25 +43,24 @@ class Run:
 
     name = "run"
 
-    def write(self, kind: str, subject: str, data: Any) -> object:
+    def write(self, kind: Kind, subject: str, data: Any) -> object:
         return kind, subject, data
 
 
 @pytest.fixture
-def drilling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drilling]:
+def drilling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DrillService]:
     """Whoever asks may, and the cluster is calm; a ledger is kept over fakes, visitors are real."""
     made = reach()
     monkeypatch.setattr(
         service, "permitted", lambda *_, **__: nullcontext(DisruptionLock(made.kube, "run"))
     )
-    monkeypatch.setattr(service, "until_steady", lambda *_: (0.0, ()))
-    monkeypatch.setattr(service, "affordable", lambda *_: None)
+    monkeypatch.setattr(context, "until_steady", lambda *_: (0.0, ()))
+    monkeypatch.setattr(context, "affordable", lambda *_: None)
     monkeypatch.setattr(service, "load_drill", lambda _: drill(NOTE, **LOADED))
     rules = load_soak().model_copy(update={"ledger": ("http",)})
     monkeypatch.setattr(service, "load_soak", lambda: rules)
-    monkeypatch.setattr(service, "survivable", lambda *_: None)
-    store = partial(Stage, undo_store_at=lambda _reach, _place: NoteUndoStore(NOTE))
-    monkeypatch.setattr(service, "Stage", store)
+    monkeypatch.setattr(context, "survivable", lambda *_: None)
+    monkeypatch.setattr(context, "undo_store_at", lambda _reach, _place: NoteUndoStore(NOTE))
     monkeypatch.setattr("harness.drill.runner._AGAIN_S", 1.5)
     (tmp_path / "shop").mkdir()
     with site(tmp_path / "shop") as shop, ground(tmp_path, monkeypatch) as writes:
@@ -73,20 +72,20 @@ def drilling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drilli
             with kept(writes.stage, names, folder=folder, rate_per_s=rate_per_s) as books:
                 yield books
 
-        monkeypatch.setattr("harness.drill.service.ledger_keeping.keeping", keeping)
-        monkeypatch.setattr(service, "aimed", lambda *_: shop.order(per_s=20))
+        monkeypatch.setattr("harness.drill.context.ledger_keeping.keeping", keeping)
+        monkeypatch.setattr(context, "aimed", lambda *_: shop.order(per_s=20))
         options = Options(allowed=True, seed=7, machines=("one",))
-        yield Drilling(
+        yield DrillService(
             reach=made,
             folder=tmp_path / "run",
             options=options,
             hide=lambda _: None,
-            tell=lambda _text: None,
+            progress=lambda _text: None,
         )
 
 
 def test_a_drill_that_is_resumed_keeps_a_ledger_and_a_load_of_its_own(
-    drilling: Drilling, monkeypatch: pytest.MonkeyPatch
+    drilling: DrillService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Interrupting(NoOp):
         def active(self, reach: Any) -> bool:
@@ -111,13 +110,13 @@ def test_a_drill_that_is_resumed_keeps_a_ledger_and_a_load_of_its_own(
 
 
 def test_a_part_of_a_soak_that_broke_off_before_it_was_begun_is_begun_again(
-    drilling: Drilling, monkeypatch: pytest.MonkeyPatch
+    drilling: DrillService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unserved(*_: Any) -> None:
         raise NotProven("not one request of the load was answered")
 
     with monkeypatch.context() as patch:
-        patch.setattr(service, "offering", unserved)
+        patch.setattr(context, "offering", unserved)
         with pytest.raises(NotProven, match="not one request"):
             drilling.soak("part 1", [], Run())
     outcome: Any = drilling.soak("part 1", [], Run())

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.drill.ending import BY_HAND
 from harness.drill.runner import carry_out
 from harness.errors import InjectFailed, NotProven, Refused, TransportError, Unhealed
+from harness.facts.drills import Bystanders
+from harness.facts.soak import EndReason
 from harness.faults.kinds import FAULTS
 from harness.model import Decision
 from harness.record.journal import Reader
@@ -38,7 +37,7 @@ def test_a_drill_goes_from_steady_state_to_steady_state_on_each_machine() -> Non
     again = ["steady again", "went on for 10 s"]
     assert world.load.marks == ["fault injected", "fault taken back", *again] * 2
     run = value["runs"][0]
-    assert run["load"] == {"whole": False}
+    assert run["load"] == {"phases": {}, "troubles": ["whole: False"]}
     assert run["faults"][0]["seen_s"] >= 0
     assert run["faults"][0]["gone_s"] >= 0
     assert run["ledger"] == {"postgres": {"ok": 3}}
@@ -128,8 +127,8 @@ def test_a_fault_whose_arming_failed_is_told_and_judged_all_the_same(tmp_path: P
     answers = [False, True]  # the last one is that of the arming
     note = Note(fails=lambda: bool(answers) and answers.pop())
     with running(tmp_path / "run") as recorded:
-        stage = replace(World(note=note).stage(), write=recorded.run.write)
-        value: Any = carry_out(drill(note), stage, ["one"])
+        context = World(note=note, run_writes=recorded.run.write).context()
+        value: Any = carry_out(drill(note), context, ["one"])
     assert value["runs"][0]["error"] == "the line is dead"
     events = [it.data["event"] for it in Reader(tmp_path / "run") if it.kind == "fault"]
     assert events == ["armed", "healed", "heal-proved"]
@@ -152,8 +151,8 @@ def test_a_fault_that_nobody_sees_is_taken_back_and_said() -> None:
 def test_a_lease_that_is_lost_while_a_fault_is_held_has_it_taken_back_at_once() -> None:
     class Losing(NoOp):
         def active(self, reach: Any) -> bool:
-            for alarm in world.alarms:
-                alarm("run-2 holds the Lease")
+            for tell in world.on_lost:
+                tell("run-2 holds the Lease")
             return super().active(reach)
 
     world = World()
@@ -162,7 +161,7 @@ def test_a_lease_that_is_lost_while_a_fault_is_held_has_it_taken_back_at_once() 
     value = world.carry_out(faults=[held])
     assert value["runs"][0]["faults"][0]["aborted"] == "run-2 holds the Lease"
     assert world.told[-3:] == ["alarm", "healed", "heal-proved"]
-    assert world.alarms == []
+    assert world.on_lost == []
 
 
 def test_a_fault_that_stays_ends_everything() -> None:
@@ -188,7 +187,7 @@ def test_ctrl_c_while_the_fault_is_active_takes_it_back() -> None:
     FAULTS["no-op"] = Interrupting  # type: ignore[index]
     value = world.carry_out()
     (run,) = value["runs"]
-    assert (value["ended"], run["error"]) == (BY_HAND, BY_HAND)
+    assert (value["ended"], run["error"]) == (EndReason.BY_HAND, EndReason.BY_HAND)
     assert run["ledger"] == {"postgres": {"ok": 3}}
     assert world.told == ["armed", "injected", "healed", "heal-proved"]
     assert not world.note.broken
@@ -229,10 +228,9 @@ def test_however_a_drill_ends_its_ledger_is_read_back_and_its_fault_taken_back(
 
     if where in ("resolved", "inject", "active", "healed"):
         setattr(Failing, where, fails)
-    stage = world.stage()
     if where == "calm":
         calls = iter([(1.0, ())])
-        stage = replace(stage, calm=lambda _: next(calls, None) or fails(None))
+        world.steady = lambda _: next(calls, None) or fails(None)
     if where == "mark":
         world.books.mark = fails  # type: ignore[method-assign, assignment]
     if where == "load":
@@ -240,7 +238,7 @@ def test_however_a_drill_ends_its_ledger_is_read_back_and_its_fault_taken_back(
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(FAULTS, "no-op", Failing)
         try:
-            value: Any = carry_out(drill(world.note), stage, ["one"])
+            value: Any = carry_out(drill(world.note), world.context(), ["one"])
         except BaseException:
             assert world.told == [], "it got away, and something was touched"
             return
@@ -250,30 +248,30 @@ def test_however_a_drill_ends_its_ledger_is_read_back_and_its_fault_taken_back(
         assert not world.note.broken
 
 
-WELL = {"took_s": 1.0, "failed": [], "unknown": []}
+WELL = Bystanders(took_s=1.0, failed=[], unknown=[])
 
 
 def test_the_other_machines_are_looked_at_while_the_fault_is_there_and_no_longer() -> None:
     asked: list[tuple[str, float, bool]] = []
 
-    def meanwhile(machine: str, within_s: float) -> Mapping[str, Any]:
+    def bystanders(machine: str, within_s: float) -> Bystanders:
         asked.append((machine, within_s, world.note.broken))
         return WELL
 
-    world = World(meanwhile=meanwhile)
+    world = World(bystanders=bystanders)
     looks = {"probes": ["swarm"], "during": ["Swarm services answer"], "checks": ["TLS is valid"]}
     value = world.carry_out(looks=looks)
     assert asked == [("one", 0, True)]
     assert value["during"] == ["Swarm services answer"]
-    assert value["runs"][0]["faults"][0]["meanwhile"] == WELL
+    assert value["runs"][0]["faults"][0]["bystanders"] == WELL
     assert world.told == WHOLE_LIFE
 
 
 def test_a_look_at_the_others_that_breaks_leaves_no_fault() -> None:
-    def meanwhile(machine: str, within_s: float) -> Mapping[str, Any]:
+    def bystanders(machine: str, within_s: float) -> Bystanders:
         raise NotProven(f"nobody looked beside {machine} for {within_s}")
 
-    world = World(meanwhile=meanwhile)
+    world = World(bystanders=bystanders)
     value = world.carry_out()
     assert "nobody looked" in value["runs"][0]["error"]
     assert world.told == WHOLE_LIFE
@@ -282,7 +280,7 @@ def test_a_look_at_the_others_that_breaks_leaves_no_fault() -> None:
 def test_too_much_ends_a_look_that_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
-    def meanwhile(machine: str, within_s: float) -> Mapping[str, Any]:
+    def bystanders(machine: str, within_s: float) -> Bystanders:
         begun.set()
         go_on.wait(60)
         raise NotProven(f"{machine} {within_s}")
@@ -291,11 +289,11 @@ def test_too_much_ends_a_look_that_does_not_end(monkeypatch: pytest.MonkeyPatch)
         return "another machine is not ready: two" if begun.is_set() else None
 
     monkeypatch.setattr("harness.drill.safety_monitor.too_much", too_much)
-    world = World(meanwhile=meanwhile)
+    world = World(bystanders=bystanders)
     (fault,) = world.carry_out()["runs"][0]["faults"]
     go_on.set()
     assert "two" in fault["aborted"]
-    assert "meanwhile" not in fault
+    assert "bystanders" not in fault
     assert world.told == ["armed", "injected", "active", "alarm", "healed", "heal-proved"]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -11,12 +11,13 @@ import pytest
 from harness import waiting
 from harness.checks import CHECKS
 from harness.drill import steady as module
-from harness.drill.service import Drilling, Options
+from harness.drill.context import DrillContext, Options
 from harness.drill.steady import meanwhile, trouble, until_steady
 from harness.errors import TransportError
 from harness.faults.disruption_lock import DisruptionLock
 from harness.model import Case, Outcome, Verdict
 from harness.probes import PROBES
+from harness.record.records import Kind
 from harness.settings.drills import Looks, drill_names, load_drill, load_steady
 from harness.tests.stage import FakeProbe, reach
 from harness.transport import Reach
@@ -157,7 +158,7 @@ class Run:
 
     name = "run"
 
-    def write(self, kind: str, subject: str, data: Any) -> object:
+    def write(self, kind: Kind, subject: str, data: Any) -> object:
         return kind, subject, data
 
 
@@ -174,19 +175,25 @@ def test_a_drills_own_looks_are_taken_before_and_after_it_and_during_it(
         asked.append((machine, looks.checks))
         return {}
 
-    monkeypatch.setattr("harness.drill.service.until_steady", calm)
-    monkeypatch.setattr("harness.drill.service.meanwhile", beside)
-    options = Options(allowed=True, seed=1)
-    drilling = Drilling(reach=reach(), folder=tmp_path, options=options, tell=print, hide=len)
+    monkeypatch.setattr("harness.drill.context.until_steady", calm)
+    monkeypatch.setattr("harness.drill.context.meanwhile", beside)
     own = load_drill("break-dns").looks
     assert own is not None
-    lock = DisruptionLock(drilling.reach.kube, "run")
-    stage = drilling._stage("break-dns", None, Run(), lock, own)
-    stage.calm(1.0)
-    assert stage.meanwhile is not None
-    stage.meanwhile("one", 1.0)
+    context = DrillContext(
+        name="break-dns",
+        reach=reach(),
+        lock=DisruptionLock(reach().kube, "run"),
+        run=Run(),
+        folder=tmp_path,
+        options=Options(allowed=True, seed=1),
+        progress=print,
+        hide=len,
+        looks=own,
+    )
+    context.wait_steady(1.0)
+    context.observe_bystanders("one", 1.0)
     assert asked == [[load_steady().checks, own.checks], ("one", own.during)]
-    assert drilling._stage("lose-osd", None, Run(), lock).meanwhile is None
+    assert replace(context, looks=None).observe_bystanders("one", 1.0) is None
 
 
 WANTED = {

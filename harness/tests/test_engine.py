@@ -131,7 +131,7 @@ def test_each_requirement_of_a_scenario_is_judged_with_its_own_targets(tmp_path:
     with running(tmp_path / "run", plan) as recorded:
         play(recorded.run, require("answers are fast enough"), which=both)
     first, second = recorded.judged().judged
-    assert first.rulings[0].verdict.outcome is Outcome.PASS
+    assert first.evaluations[0].verdict.outcome is Outcome.PASS
     assert second.outcome is Outcome.FAIL
     assert first.outcome is Outcome.NOT_PROVEN, "its scenario was stopped by the other's failure"
 

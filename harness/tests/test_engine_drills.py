@@ -10,15 +10,17 @@ from typing import Any, cast
 import pytest
 
 from harness.checks import CHECKS
-from harness.drill.ending import BY_HAND
-from harness.drill.service import Drilling, DrillOutcome, Options
-from harness.drill.soak import BROKE_OFF, RESUMABLE, SOAKED
+from harness.drill.context import Options
+from harness.drill.service import DrillService
 from harness.engine import Run
 from harness.errors import NotProven, Refused, TransportError, Unhealed
-from harness.gate import Trail, judge
+from harness.facts.drills import DrillFacts
+from harness.facts.soak import EndReason, SoakFacts
+from harness.gate import RunState, judge
 from harness.model import Decision, Outcome
 from harness.pytest_gate.catalogue import Scenario, Step
 from harness.record.journal import Journal, Reader
+from harness.record.records import DrillOutcome, Kind
 from harness.tests import clean_drills
 from harness.tests.stage import manifest, reach, requirement, scenario
 
@@ -40,21 +42,23 @@ class FakeDrilling:
     def __post_init__(self) -> None:
         self.options = Options(allowed=self.allowed, seed=7)
 
-    def carry_out(self, name: str, run: Run) -> DrillOutcome:
+    def carry_out(self, name: str, run: Run) -> DrillOutcome[DrillFacts]:
         self.carried_out.append(name)
-        run.write("fault", "f00d", {"event": "armed", "fault": "power-off", "undo": {}})
-        run.write("fault", "f00d", {"event": "injected", "fault": "power-off", "target": "one"})
+        run.write(Kind.FAULT, "f00d", {"event": "armed", "fault": "power-off", "undo": {}})
+        run.write(Kind.FAULT, "f00d", {"event": "injected", "fault": "power-off", "target": "one"})
         if self.raises is not None:
             raise self.raises
         for event in ("active", "healed", "heal-proved"):
-            run.write("fault", "f00d", {"event": event})
-        value = {**clean_drills.seen()["drills"][DRILL], **self._early()}
+            run.write(Kind.FAULT, "f00d", {"event": event})
+        value: Any = {**clean_drills.seen()["drills"][DRILL], **self._early()}
         return DrillOutcome(value=value, tallies={f"{name}/one/postgres": {"ok": 3}})
 
-    def soak(self, part: str, before: Sequence[DrillOutcome], run: Run) -> DrillOutcome:
+    def soak(
+        self, part: str, before: Sequence[DrillOutcome[SoakFacts]], run: Run
+    ) -> DrillOutcome[SoakFacts]:
         assert run.name
         self.carried_out.append(f"{part} after {len(before)}")
-        value = {**clean_drills.soak(), "ended": None, **self._early()}
+        value: Any = {**clean_drills.soak(), "ended": None, **self._early()}
         return DrillOutcome(value=value, tallies={f"{part}/everything/postgres": {"ok": 3}})
 
     def _early(self) -> Mapping[str, str]:
@@ -67,17 +71,17 @@ class FakeDrilling:
         events: Sequence[Mapping[str, Any]],
         left: Mapping[str, Any],
         run: Run,
-    ) -> DrillOutcome:
+    ) -> DrillOutcome[SoakFacts]:
         assert run.name
         self.carried_out.append(f"{part} recovered, {len(events)} records, {len(left)} faults")
         if self.raises is not None:
             raise self.raises
-        value = {**clean_drills.soak(), "ended": BROKE_OFF}
+        value: Any = {**clean_drills.soak(), "ended": EndReason.HARNESS_KILLED}
         return DrillOutcome(value=value, tallies={f"{part}/everything/postgres": {"ok": 3}})
 
-    def is_soaked(self, parts: Sequence[DrillOutcome]) -> bool:
-        value: Any = parts[-1].value if parts else {"ended": BY_HAND}
-        return value["ended"] not in RESUMABLE
+    def is_soaked(self, parts: Sequence[DrillOutcome[SoakFacts]]) -> bool:
+        ended = parts[-1].value["ended"] if parts else EndReason.BY_HAND
+        return ended is None or not EndReason.of(ended).is_resumable
 
 
 PLAN = manifest(requirements=(requirement(targets={}),), scenarios=(scenario(),))
@@ -89,24 +93,26 @@ def session(
     act: Callable[[Run], object],
     *,
     of: Scenario | None = None,
-) -> Trail:
+) -> RunState:
     """One session of a run: begun or gone on with, and ended whatever happened in it."""
     fresh = not folder.exists()
-    trail = Trail(CHECKS) if fresh else Trail.of(Reader(folder), CHECKS)
+    run_state = RunState(CHECKS) if fresh else RunState.of(Reader(folder), CHECKS)
     journal = Journal.create(folder, PLAN.run) if fresh else Journal.reopen(folder)
     with journal:
-        run = Run(journal, trail, reach=reach(), probes={}, drilling=cast("Drilling", drilling))
+        run = Run(
+            journal, run_state, reach=reach(), probes={}, drilling=cast("DrillService", drilling)
+        )
         if fresh:
             plan = PLAN.model_copy(update={"scenarios": (of or scenario(),)})
-            run.write("manifest", PLAN.run, plan.model_dump(mode="json", by_alias=True))
-        run.write("session", PLAN.run, {})
+            run.write(Kind.MANIFEST, PLAN.run, plan.model_dump(mode="json", by_alias=True))
+        run.write(Kind.SESSION, PLAN.run, {})
         run.begin(of or scenario())
         try:
             act(run)
             run.end("passed", "", 0.1)
         finally:
-            run.write("end", "session", {})
-    return Trail.of(Reader(folder), CHECKS)
+            run.write(Kind.END, "session", {})
+    return RunState.of(Reader(folder), CHECKS)
 
 
 def drill(run: Run) -> None:
@@ -115,27 +121,27 @@ def drill(run: Run) -> None:
 
 
 def test_a_drill_is_observed_with_its_faults_and_its_ledger(tmp_path: Path) -> None:
-    trail = session(tmp_path / "run", FakeDrilling(), drill)
-    assert trail.faults["f00d"].heal_proved
-    assert list(trail.observations("drills")) == [DRILL]
-    assert list(trail.observations("ledger")) == [f"{DRILL}/one/postgres"]
+    run_state = session(tmp_path / "run", FakeDrilling(), drill)
+    assert run_state.faults["f00d"].heal_proved
+    assert list(run_state.observations("drills")) == [DRILL]
+    assert list(run_state.observations("ledger")) == [f"{DRILL}/one/postgres"]
 
 
 def test_a_resumed_run_never_injects_again_what_was_completed(tmp_path: Path) -> None:
     drilling = FakeDrilling()
     session(tmp_path / "run", drilling, lambda run: run.drill(DRILL))
-    trail = session(tmp_path / "run", drilling, drill)
+    run_state = session(tmp_path / "run", drilling, drill)
     assert drilling.carried_out == [DRILL]
-    (ruling,) = trail.scenarios[scenario().id].rulings
-    assert ruling.verdict.outcome == "pass", ruling.verdict.reason
+    (evaluation,) = run_state.scenarios[scenario().id].evaluations
+    assert evaluation.verdict.outcome == "pass", evaluation.verdict.reason
 
 
 def test_a_drill_that_broke_off_before_it_broke_anything_is_carried_out_again(
     tmp_path: Path,
 ) -> None:
     class Early(FakeDrilling):
-        def carry_out(self, name: str, run: Run) -> DrillOutcome:
-            run.write("fault", "f00d", {"event": "armed", "fault": "power-off", "undo": {}})
+        def carry_out(self, name: str, run: Run) -> DrillOutcome[DrillFacts]:
+            run.write(Kind.FAULT, "f00d", {"event": "armed", "fault": "power-off", "undo": {}})
             raise TransportError(f"{name}: the API was silent")
 
     with pytest.raises(NotProven, match="the API was silent"):
@@ -151,11 +157,11 @@ class Killed(FakeDrilling):
 
     events: Sequence[str] = ("active", "healed", "heal-proved")
 
-    def carry_out(self, name: str, run: Run) -> DrillOutcome:
+    def carry_out(self, name: str, run: Run) -> DrillOutcome[DrillFacts]:
         self.carried_out.append(name)
-        run.write("fault", "f00d", {"event": "injected", "fault": "reboot", "target": "two"})
+        run.write(Kind.FAULT, "f00d", {"event": "injected", "fault": "reboot", "target": "two"})
         for event in self.events:
-            run.write("fault", "f00d", {"event": event})
+            run.write(Kind.FAULT, "f00d", {"event": event})
         raise SystemExit("killed")
 
 
@@ -189,26 +195,26 @@ def test_without_leave_nothing_is_carried_out(tmp_path: Path) -> None:
 
 def test_a_refusal_is_the_decision_of_the_run(tmp_path: Path) -> None:
     class Refusing(FakeDrilling):
-        def carry_out(self, name: str, run: Run) -> DrillOutcome:
+        def carry_out(self, name: str, run: Run) -> DrillOutcome[DrillFacts]:
             raise Refused("etcd: 2 − 1 = 1, 2 needed")
 
     with pytest.raises(Refused):
         session(tmp_path / "run", Refusing(), drill)
-    judged = judge(Trail.of(Reader(tmp_path / "run"), CHECKS))
+    judged = judge(RunState.of(Reader(tmp_path / "run"), CHECKS))
     assert judged.decision is Decision.REFUSED
 
 
 def test_a_fault_that_stays_is_the_decision_of_the_run(tmp_path: Path) -> None:
     with pytest.raises(Unhealed):
         session(tmp_path / "run", FakeDrilling(raises=Unhealed("it is still there")), drill)
-    judged = judge(Trail.of(Reader(tmp_path / "run"), CHECKS))
+    judged = judge(RunState.of(Reader(tmp_path / "run"), CHECKS))
     assert judged.decision is Decision.UNHEALED
 
 
 DRILL_CHECKS = (REAL, "what was not hit went on", "the drill lost no acknowledged write")
 SOAK_CHECKS = ("the soak lasted as long as it should", "nothing leaked")
 ENDED_EARLY: Mapping[str, tuple[Mapping[str, Any], type[BaseException]]] = {
-    "stopped by hand": ({"ended": BY_HAND}, KeyboardInterrupt),
+    "stopped by hand": ({"ended": EndReason.BY_HAND}, KeyboardInterrupt),
     "a fault stayed": ({"unhealed": "two is still off"}, Unhealed),
 }
 
@@ -227,29 +233,29 @@ def test_every_check_of_the_scenario_judges_at_once_what_ended_early(
     whole = scenario().model_copy(update={"steps": steps})
     with pytest.raises(raised):
         session(tmp_path / "run", FakeDrilling(**ending), act, of=whole)
-    rulings = Trail.of(Reader(tmp_path / "run"), CHECKS).scenarios[whole.id].rulings
-    assert [it.check for it in rulings] == list(checks)
-    assert not {it.verdict.outcome for it in rulings} <= {Outcome.PASS}
+    judged = RunState.of(Reader(tmp_path / "run"), CHECKS).scenarios[whole.id].evaluations
+    assert [it.check for it in judged] == list(checks)
+    assert not {it.verdict.outcome for it in judged} <= {Outcome.PASS}
 
 
 def test_checks_are_not_asked_by_a_drill_that_came_to_its_end(tmp_path: Path) -> None:
     steps = tuple(Step(keyword="Then", text=text) for text in DRILL_CHECKS)
     whole = scenario().model_copy(update={"steps": steps})
-    trail = session(tmp_path / "run", FakeDrilling(), lambda run: run.drill(DRILL), of=whole)
-    assert trail.scenarios[whole.id].rulings == []
+    state = session(tmp_path / "run", FakeDrilling(), lambda run: run.drill(DRILL), of=whole)
+    assert state.scenarios[whole.id].evaluations == []
 
 
 def test_a_soak_that_was_stopped_by_hand_is_observed_and_then_gone_on_with(
     tmp_path: Path,
 ) -> None:
-    stopped = FakeDrilling(ended=BY_HAND)
+    stopped = FakeDrilling(ended=EndReason.BY_HAND)
     with pytest.raises(KeyboardInterrupt):
         session(tmp_path / "run", stopped, lambda run: run.soak())
     going_on = FakeDrilling()
-    trail = session(tmp_path / "run", going_on, lambda run: run.soak())
+    run_state = session(tmp_path / "run", going_on, lambda run: run.soak())
     assert going_on.carried_out == ["part 2 after 1"]
-    assert list(trail.observations("soak")) == ["part 1", "part 2"]
-    assert len(trail.observations("ledger")) == 2
+    assert list(run_state.observations("soak")) == ["part 1", "part 2"]
+    assert len(run_state.observations("ledger")) == 2
 
 
 def test_a_soak_that_is_over_is_not_soaked_again(tmp_path: Path) -> None:
@@ -263,7 +269,7 @@ def test_a_soak_that_is_over_is_not_soaked_again(tmp_path: Path) -> None:
 def killed(run: Run) -> None:
     """What a soak leaves of which nothing is heard again."""
     for event in ("begun", "turn begun"):
-        run.write(SOAKED, "part 1", {"event": event})
+        run.write(Kind.SOAKED, "part 1", {"event": event})
     raise SystemExit("killed")
 
 
@@ -271,17 +277,19 @@ def test_a_part_of_a_soak_that_was_killed_counts_and_the_next_part_follows(tmp_p
     with pytest.raises(SystemExit):
         session(tmp_path / "run", FakeDrilling(), killed)
     going_on = FakeDrilling()
-    trail = session(tmp_path / "run", going_on, lambda run: run.soak())
+    run_state = session(tmp_path / "run", going_on, lambda run: run.soak())
     assert going_on.carried_out == ["part 1 recovered, 2 records, 0 faults", "part 2 after 1"]
-    assert list(trail.observations("soak")) == ["part 1", "part 2"]
-    assert len(trail.observations("ledger")) == 2
+    assert list(run_state.observations("soak")) == ["part 1", "part 2"]
+    assert len(run_state.observations("ledger")) == 2
 
 
 def test_what_was_recovered_once_is_known_even_if_the_next_part_is_killed(tmp_path: Path) -> None:
     class Dying(FakeDrilling):
-        def soak(self, part: str, before: Sequence[DrillOutcome], run: Run) -> DrillOutcome:
+        def soak(
+            self, part: str, before: Sequence[DrillOutcome[SoakFacts]], run: Run
+        ) -> DrillOutcome[SoakFacts]:
             assert before
-            run.write(SOAKED, part, {"event": "begun"})
+            run.write(Kind.SOAKED, part, {"event": "begun"})
             raise SystemExit("killed")
 
     for drilling, act in ((FakeDrilling(), killed), (Dying(), Run.soak)):
@@ -296,8 +304,8 @@ def test_a_part_that_cannot_be_recovered_is_not_proven_and_tried_again(tmp_path:
     with pytest.raises(SystemExit):
         session(tmp_path / "run", FakeDrilling(), killed)
     lost = FakeDrilling(raises=TransportError("the API was silent"))
-    trail = session(tmp_path / "run", lost, Run.soak)
-    assert trail.observations("soak")["part 1"].error == "the API was silent"
+    run_state = session(tmp_path / "run", lost, Run.soak)
+    assert run_state.observations("soak")["part 1"].error == "the API was silent"
     again = FakeDrilling()
     session(tmp_path / "run", again, Run.soak)
     assert again.carried_out[0].startswith("part 1 recovered")

@@ -16,6 +16,7 @@ from harness.faults.kinds.stop_rke2 import StopRke2
 from harness.faults.preflight import affordable
 from harness.faults.swarm_budget import Service, margins, swarm_margins
 from harness.probes import swarm
+from harness.tests.clean_case import swarm_service
 from harness.tests.fault_examples import whole_cluster
 from harness.transport import Completed, Reach, Shell
 from harness.transport.fake import FakeKube
@@ -43,6 +44,11 @@ class BesideSwarm:
         return self._shell.run(machine, argv, stdin=stdin, **how)
 
 
+def _manager(name: str) -> dict[str, Any]:
+    well = {"state": "ready", "why": "", "availability": "active", "reachability": "reachable"}
+    return {"id": name, "name": name, "manager": True, "leader": name == "one", **well}
+
+
 def with_swarm(*managers: str, **answers: Any) -> Reach:
     """Two whole machines, whose Swarm has these managers and one service that is pinned to one."""
     declared = {"managers": managers, "services": {"postgres": {"replicas": 1}}}
@@ -50,11 +56,16 @@ def with_swarm(*managers: str, **answers: Any) -> Reach:
     nodes = [{"metadata": {"name": name}, "status": ready} for name in ("one", "two")]
     objects = {"/api/v1/nodes": {"items": nodes}, "/api/v1/pods": {"items": []}}
     whole = whole_cluster(objects, disks=None, stack=SWARM_STACK, swarm=declared)
-    known = {
-        "nodes": [{"name": name, "reachability": "reachable"} for name in managers],
-        "services": [{"name": "postgres", "replicas": 1, "running": ["one"], "places": ["one"]}],
+    postgres = swarm_service("postgres", 1, running=["one"], places=["one"])
+    known = {"nodes": [_manager(name) for name in managers], "services": [postgres]}
+    own = {"id": "a", "state": "active", "manager": True, "why": ""}
+    report = {
+        "docker": {"value": own},
+        "swarm": {"value": known},
+        "answers": {},
+        "instances": None,
+        **answers,
     }
-    report = {"docker": {}, "swarm": {"value": known}, "answers": {}, "instances": None, **answers}
     return replace(whole, shell=BesideSwarm(whole.shell, json.dumps(report)))  # type: ignore[arg-type]
 
 

@@ -13,7 +13,7 @@ import typer
 
 from harness.commands import heal as command
 from harness.commands.heal import heal
-from harness.drill.recovery import Mended
+from harness.drill.recovery import RecoveryResult
 from harness.gate import Manifest
 from harness.record.journal import Journal
 from harness.tests.stage import manifest
@@ -135,7 +135,9 @@ def test_what_was_taken_back_is_told_though_the_reports_cannot_be_drawn_again(
     }
     run = run_that_left(tmp_path, 1, good)
     monkeypatch.setattr(
-        command, "mend_journal", lambda *_: [Mended(what="it", place="one", fault="f00d")]
+        command,
+        "recover_from_journal",
+        lambda *_: [RecoveryResult(what="it", place="one", fault="f00d")],
     )
     monkeypatch.setattr(command, "draw", lambda *_: next(iter(())))
     told = healed(monkeypatch, capsys, run, NOTHING)

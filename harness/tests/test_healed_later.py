@@ -11,10 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.gate import Trail
+from harness.gate import RunState
 from harness.model import Decision, Outcome
 from harness.record import journal as module
 from harness.record.journal import Journal, Reader
+from harness.record.records import Kind
 from harness.report import draw, verdict_text
 from harness.settings import Waiver
 from harness.tests.stage import CHECKS, manifest, play, require, running, waiver
@@ -35,7 +36,7 @@ def left_broken(folder: Path) -> None:
     with running(folder, manifest(waivers=(waived_for_an_hour(),))) as recorded:
         play(recorded.run, require("nothing is well"))
         for data in (ARMED, INJECTED):
-            recorded.run.write("fault", ID, data)
+            recorded.run.write(Kind.FAULT, ID, data)
 
 
 def heal(folder: Path, *events: Mapping[str, Any]) -> None:
@@ -57,7 +58,7 @@ def test_a_waiver_that_ended_between_a_run_and_its_heal_changes_no_verdict(
 ) -> None:
     left_broken(tmp_path / "run")
     before = verdict_text(draw(tmp_path / "run", CHECKS))
-    assert Trail.of(Reader(tmp_path / "run"), CHECKS).left
+    assert RunState.of(Reader(tmp_path / "run"), CHECKS).left
     monkeypatch.setattr(module, "datetime", Later)
     heal(tmp_path / "run", *BY_HEAL)
     judgement = draw(tmp_path / "run", CHECKS)
@@ -66,7 +67,7 @@ def test_a_waiver_that_ended_between_a_run_and_its_heal_changes_no_verdict(
     assert judgement.decision is Decision.UNHEALED
     assert judgement.judged[0].outcome is Outcome.WAIVED
     assert any("was taken back by `heal` at" in it for it in judgement.warnings)
-    assert not judgement.trail.left, "another `heal` has nothing to do"
+    assert not judgement.run_state.left, "another `heal` has nothing to do"
 
 
 def test_a_run_that_was_killed_is_judged_by_its_own_last_record(
@@ -85,9 +86,9 @@ def test_a_run_that_was_killed_is_judged_by_its_own_last_record(
     monkeypatch.setattr(module, "datetime", Later)
     heal(folder, *BY_HEAL)
     judgement = draw(folder, CHECKS)
-    assert judgement.trail.last == last
+    assert judgement.run_state.last == last
     assert judgement.decision is Decision.NOT_PROVEN
-    assert judgement.trail.faults[ID].heal_proved
+    assert judgement.run_state.faults[ID].heal_proved
 
 
 @settings(
@@ -116,4 +117,4 @@ def test_a_session_that_goes_on_after_a_heal_knows_that_the_fault_is_gone(tmp_pa
         journal.append("end", "session", {})
     judgement = draw(tmp_path / "run", CHECKS)
     assert judgement.decision is not Decision.UNHEALED
-    assert judgement.trail.faults[ID].heal_proved
+    assert judgement.run_state.faults[ID].heal_proved

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import NotProven
-from harness.gate import FaultSeen, Judged, Judgement, Manifest, Trail, decide
+from harness.gate import FaultSeen, Judged, Judgement, Manifest, RunState, decide
 from harness.model import Decision, Outcome, merge
 from harness.record.journal import Reader
+from harness.record.records import Kind
 from harness.tests.stage import (
     CHECKS,
     FakeProbe,
@@ -69,24 +70,24 @@ def test_merging_nothing_is_not_proven() -> None:
 def test_the_decision_follows_the_worst_requirement(
     outcomes: tuple[Outcome, ...], decision: Decision, status: int
 ) -> None:
-    trail = Trail(CHECKS)
-    trail.ended = True
-    assert decide(trail, outcomes) is decision
-    assert Judgement(trail=trail, decision=decision, judged=(), warnings=()).exit == status
+    run_state = RunState(CHECKS)
+    run_state.ended = True
+    assert decide(run_state, outcomes) is decision
+    assert Judgement(run_state=run_state, decision=decision, judged=(), warnings=()).exit == status
 
 
 @given(st.lists(OUTCOMES), st.booleans(), st.booleans(), st.booleans())
 def test_an_unhealed_fault_outranks_a_refusal_and_a_refusal_everything_else(
     outcomes: list[Outcome], refused: bool, healed: bool, proved: bool
 ) -> None:
-    trail = Trail(CHECKS)
-    trail.ended = True
-    trail.refused = "another cluster" if refused else None
-    trail.faults["1"] = FaultSeen(
+    run_state = RunState(CHECKS)
+    run_state.ended = True
+    run_state.refused = "another cluster" if refused else None
+    run_state.faults["1"] = FaultSeen(
         id="1", fault="f", target="t", injected="", healed="z" if healed else None
     )
-    trail.faults["1"].heal_proved = proved
-    decision = decide(trail, outcomes)
+    run_state.faults["1"].heal_proved = proved
+    decision = decide(run_state, outcomes)
     if not (healed and proved):
         assert decision is Decision.UNHEALED
     elif refused:
@@ -174,8 +175,10 @@ def test_a_look_that_was_begun_and_never_came_back_proves_nothing(tmp_path: Path
 
         def act(run: Any) -> None:
             run.observe("answers")
-            run.write("look", "answers", {"targets": ["one", "two"]})
-            run.write("observation", "answers", {"target": "one", "at": 0, "took_s": 0, "value": 1})
+            run.write(Kind.LOOK, "answers", {"targets": ["one", "two"]})
+            run.write(
+                Kind.OBSERVATION, "answers", {"target": "one", "at": 0, "took_s": 0, "value": 1}
+            )
             run.require("all is well")
 
         play(recorded.run, act)
@@ -356,9 +359,9 @@ def test_every_prefix_of_a_journal_gives_a_verdict_and_none_is_green_too_early(
 def test_the_life_of_a_fault_is_read_from_its_records(tmp_path: Path) -> None:
     with running(tmp_path / "run") as recorded:
         write = recorded.run.write
-        write("fault", "1", {"event": "injected", "fault": "lose-osd", "target": "osd.1"})
+        write(Kind.FAULT, "1", {"event": "injected", "fault": "lose-osd", "target": "osd.1"})
         for event in ("active", "healed"):
-            write("fault", "1", {"event": event})
+            write(Kind.FAULT, "1", {"event": event})
     assert recorded.judged().decision is Decision.UNHEALED
     (fault,) = recorded.judged().document()["faults"]
     assert (fault["active_proved"], fault["heal_proved"]) == (True, False)
@@ -379,6 +382,6 @@ def test_a_torn_journal_is_judged_and_says_so(tmp_path: Path) -> None:
     with (tmp_path / "run/journal.jsonl").open("ab") as file:
         file.write(b"{torn")
     reader = Reader(tmp_path / "run")
-    trail = Trail.of(reader, CHECKS)
-    assert trail.ended
+    run_state = RunState.of(reader, CHECKS)
+    assert run_state.ended
     assert reader.torn_bytes == 5

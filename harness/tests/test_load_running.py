@@ -238,7 +238,7 @@ def test_what_the_ingress_does_not_let_through_is_neither_answered_nor_failed(
         until(lambda: shop.answered[429] >= limited, within_s=30, what="answers with 429")
         results = load.results()
     assert results is not None
-    cut = results.cut(results.began, results.ended + 1).to_json()
+    cut = results.cut(results.began, results.ended + 1).facts()
     assert cut["failed"] == 0
     assert cut["limited"][SITE] >= 20
     assert cut["retry_after_s"] == 7

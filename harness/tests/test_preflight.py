@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from harness.drill.recovery import OF_SCRIPTS, mend_journal, mend_left
+from harness.drill.recovery import OF_SCRIPTS, recover_from_journal, recover_leftovers
 from harness.errors import NotProven, Refused, TimedOut, Unreachable
 from harness.faults import disruption_lock, preflight
 from harness.faults.budget import ClusterState
@@ -260,7 +260,7 @@ def test_heal_takes_back_what_is_armed_and_what_carries_our_name() -> None:
         "armed": [{"id": "f00d", "fault": "cut-off", "target": "one"}],
         "strays": [["nft", "delete table inet cutover-beef"]],
     }
-    mended = list(mend_left(cluster(left=left)))
+    mended = list(recover_leftovers(cluster(left=left)))
     assert [(it.what, it.trouble) for it in mended] == [
         ("cut-off of one", None),
         ("`nft 'delete table inet cutover-beef'`", None),
@@ -269,12 +269,12 @@ def test_heal_takes_back_what_is_armed_and_what_carries_our_name() -> None:
 
 def test_heal_tells_what_it_could_not_take_back() -> None:
     left = {"armed": [{"id": "stuck", "fault": "cut-off", "target": "one"}], "strays": []}
-    (mended,) = mend_left(cluster(left=left))
+    (mended,) = recover_leftovers(cluster(left=left))
     assert mended.trouble == "one: the undo of stuck failed: busy"
 
 
 def test_heal_tells_which_machine_could_not_be_asked() -> None:
-    (mended,) = mend_left(replace(cluster(), shell=FakeShell({})))
+    (mended,) = recover_leftovers(replace(cluster(), shell=FakeShell({})))
     assert mended.place == "one"
     assert "not known" in (mended.trouble or "")
 
@@ -288,7 +288,7 @@ def armed(reach: Reach, **changes: Any) -> dict[str, Any]:
 
 def test_heal_runs_the_undo_of_the_journal_and_sees_the_fault_gone() -> None:
     whole = cluster()
-    (mended,) = mend_journal(whole, armed(whole))
+    (mended,) = recover_from_journal(whole, armed(whole))
     assert (mended.what, mended.trouble, mended.fault) == ("stop-rke2 of one", None, "f00d")
     assert isinstance(whole.shell, FakeShell)
     assert ("one", ("systemctl", "start", "--no-block", "rke2-server")) in whole.shell.calls
@@ -309,14 +309,14 @@ def test_a_command_of_an_undo_may_take_as_long_as_the_journal_says_or_long_when_
     slow = replace(whole, shell=Slow(whole.shell._answers))
     journal = armed(slow)
     undo = {key: it for key, it in journal["f00d"]["undo"].items() if key != "within_s"}
-    (mended,) = mend_journal(slow, armed(slow, undo={**undo, **said}))
+    (mended,) = recover_from_journal(slow, armed(slow, undo={**undo, **said}))
     assert mended.trouble is None
 
 
 def test_a_fault_of_another_version_is_taken_back_and_not_said_to_be_gone() -> None:
     whole = cluster()
     for other in ({"fault": "stop-rke1"}, {"parameters": {"id": "f00d", "was": "there"}}):
-        (mended,) = mend_journal(whole, armed(whole, **other))
+        (mended,) = recover_from_journal(whole, armed(whole, **other))
         assert "cannot be asked any more" in (mended.trouble or "")
     assert isinstance(whole.shell, FakeShell)
     assert ("one", ("systemctl", "start", "--no-block", "rke2-server")) in whole.shell.calls
@@ -329,7 +329,7 @@ def test_heal_does_not_believe_an_undo_whose_effect_nobody_sees(
     whole = cluster()
     assert isinstance(whole.kube, FakeKube)
     whole.kube.objects["/api/v1/nodes/one"] = {"status": {"conditions": []}}
-    (mended,) = mend_journal(whole, armed(whole))
+    (mended,) = recover_from_journal(whole, armed(whole))
     assert "stop-rke2 of one is gone: not within" in (mended.trouble or "")
 
 
@@ -343,7 +343,7 @@ def test_what_a_slow_api_was_left_with_is_found_and_nobody_elses_objects_are() -
     found, _ = leftovers(left)
     (api,) = (it for it in found if it.place == "api")
     assert api.strays == tuple(("DELETE", f"{path}/cutover-beef") for path in slow_api.KEPT)
-    assert [it.trouble for it in mend_left(left) if it.place == "api"] == [None, None]
+    assert [it.trouble for it in recover_leftovers(left) if it.place == "api"] == [None, None]
     deleted = [what for verb, what in left.kube.calls if verb == "DELETE"]
     assert deleted == [f"{path}/cutover-beef" for path in slow_api.KEPT]
 

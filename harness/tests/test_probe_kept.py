@@ -396,7 +396,7 @@ def test_a_claim_that_cannot_be_looked_into_says_why(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(backup_claims, "_READY_WITHIN_S", 0.0)
     for cluster, why in (
         (Claims(claim("odoo-backups-storage", status={"phase": "Lost"})), "the claim is Lost"),
-        (Claims(OURS, fails="PermissionError: denied"), "as user 65534: PermissionError: denied"),
+        (Claims(OURS, fails="PermissionError: denied"), "listing it as user 65534: "),
         (Claims(OURS, sick=True), "was not ready within 0 s: "),
     ):
         seen = observe("backup-claims", reach(kube=cluster, like=ODOO), "contabo")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import NotListening, TransportError, Unreachable
+from harness.errors import NotListening, ScriptNotRun, TransportError, Unreachable
 from harness.probes import PROBES
 from harness.probes.permissions import PERMISSIONS, Permission, all_permissions
 from harness.probes.test_ca import Authority
@@ -93,7 +93,7 @@ def test_certificates_and_metrics_become_numbers_or_errors() -> None:
 @pytest.mark.parametrize(
     ("done", "error", "words"),
     [
-        (Completed(status=127, stdout="", stderr="python3: not found"), Unreachable, "install"),
+        (Completed(status=127, stdout="", stderr="python3: not found"), ScriptNotRun, "install"),
         (Completed(status=0, stdout="Welcome!", stderr=""), TransportError, "garbled"),
         (Completed(status=0, stdout='{"items": 3}', stderr=""), TransportError, "garbled"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import TransportError
+from harness.facts.etcd import Metrics
 from harness.probes import metrics
 from harness.probes.certificates import describe
 from harness.probes.host_facts import clock, etcd_metrics
@@ -20,15 +20,15 @@ RECORDED = Path(__file__).with_name("recorded")
 
 
 def test_recorded_metrics_of_an_etcd() -> None:
-    seen = json.loads(json.dumps(etcd_metrics((RECORDED / "etcd_metrics.txt").read_text())))
-    assert (seen["db_bytes"], seen["quota_bytes"]) == (2_633_728, 2_147_483_648)
-    assert seen["wal_fsync_s"][0] == [0.001, 1309]
-    assert seen["wal_fsync_s"][-1] == [None, 2596]
+    seen = etcd_metrics((RECORDED / "etcd_metrics.txt").read_text())
+    assert (seen.db_bytes, seen.quota_bytes) == (2_633_728, 2_147_483_648)
+    assert seen.wal_fsync_s[0] == (0.001, 1309)
+    assert seen.wal_fsync_s[-1] == (None, 2596)
 
 
 def test_metrics_without_the_wanted_names() -> None:
     seen = etcd_metrics("# HELP nothing\nup 1\n")
-    assert seen == {"db_bytes": None, "quota_bytes": None, "wal_fsync_s": []}
+    assert seen == Metrics(db_bytes=None, quota_bytes=None, wal_fsync_s=[])
 
 
 def test_labels_may_hold_quotes_braces_and_commas() -> None:
@@ -39,8 +39,9 @@ def test_labels_may_hold_quotes_braces_and_commas() -> None:
 _counts = st.lists(st.integers(0, 50), min_size=1, max_size=8)
 
 
-def _cumulative(counts: list[int]) -> metrics.Buckets:
-    total, buckets = 0, []
+def _cumulative(counts: list[int]) -> list[tuple[float | None, int]]:
+    total = 0
+    buckets: list[tuple[float | None, int]] = []
     for number, count in enumerate(counts):
         total += count
         bound = None if number == len(counts) - 1 else 0.001 * 2**number
@@ -65,10 +66,8 @@ def test_a_window_holds_what_was_added_and_the_whole_after_a_restart(
 def test_a_certificate_tells_when_it_ends(days: int) -> None:
     pem, _ = Authority().issue("etcd-server", days=days)
     seen = describe(pem)
-    assert seen["subject"] == "CN=etcd-server"
-    ends = seen["not_after"]
-    assert isinstance(ends, float)
-    assert abs((ends - time.time()) / 86_400 - days) < 0.01
+    assert seen.subject == "CN=etcd-server"
+    assert abs((seen.not_after - time.time()) / 86_400 - days) < 0.01
 
 
 @given(st.text())
@@ -87,4 +86,4 @@ def test_the_true_offset_of_a_clock_lies_within_its_bounds(
     sent = 1.8e9
     started = sent + there + offset
     bounds = clock(sent, started, started + runs, sent + there + runs + back)
-    assert bounds["at_least_s"] - 1e-3 <= offset <= bounds["at_most_s"] + 1e-3
+    assert bounds.at_least_s - 1e-3 <= offset <= bounds.at_most_s + 1e-3

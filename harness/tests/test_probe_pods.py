@@ -222,7 +222,8 @@ def test_a_member_whose_log_cannot_be_looked_at_costs_itself_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(etcd_writes, "_WRITES", 1)
-    report = {"items": {"etcd metrics": {"error": "etcd.crt is missing"}}}
+    items = {"etcd metrics": {"error": "etcd.crt is missing"}}
+    report = {"started": 1.0, "ended": 1.0, "items": items}
     answers: dict[tuple[str, str], ShellAnswer] = {
         ("*", "python3"): Completed(status=0, stdout=json.dumps(report), stderr=""),
         ("vmi2887103", "python3"): Unreachable("vmi2887103: no route"),

@@ -16,6 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import Unreachable
+from harness.facts.schema import OrUnknown, read
+from harness.facts.snapshots import Listing
 from harness.probes import snapshot_script as script
 from harness.probes.etcd_snapshots import _SCRIPT as SCRIPT
 from harness.probes.etcd_snapshots import choose
@@ -28,6 +30,15 @@ ONE, TWO, THREE = MACHINES
 OWN = "/var/lib/rancher/rke2/server/db/snapshots"
 COPIES = "/mnt/cephfs/backups/etcd"
 KUBE = FakeKube({"/api/v1/namespaces/kube-system": {"metadata": {"uid": "u-1"}}})
+RESTORED = {
+    "sha256": "5a5a",
+    "bytes": 1,
+    "expected_revision": 7,
+    "expected_keys": 3,
+    "revision": 7,
+    "keys": 3,
+    "uid": "u-1",
+}
 
 
 def files(**modified: float) -> Any:
@@ -48,7 +59,8 @@ class Servers:
         def answer(argv: Sequence[str], _: str) -> Completed:
             word, *paths = argv[5:]
             self.asked += [(name, word, path) for path in paths]
-            said: Any = {path: {"value": f"{word} on {name}"} for path in paths}
+            value = RESTORED if word == "restore" else f"{word} on {name}"
+            said: Any = {path: {"value": value} for path in paths}
             if word == "list":
                 own, copies = self.folders[name]
                 said = {OWN: own, COPIES: copies}
@@ -73,7 +85,8 @@ def test_the_newest_copy_is_restored_where_it_was_not_taken() -> None:
     }
     assert (ONE, "digest", f"{OWN}/new") in servers.asked
     assert (TWO, "restore", f"{COPIES}/new") in servers.asked
-    assert (seen["restored"], seen["cluster_uid"]) == ({"value": f"restore on {TWO}"}, "u-1")
+    assert (seen["restored"], seen["cluster_uid"]) == ({"value": RESTORED}, "u-1")
+    assert seen["original"] == {"value": f"digest on {ONE}"}
 
 
 def test_without_a_copy_the_snapshot_itself_is_restored() -> None:
@@ -115,13 +128,13 @@ def test_whatever_lies_where_the_newest_is_restored_where_it_can_be_seen(
         }
         for machine in MACHINES
     }
-    chosen = choose(listed)
+    chosen = choose(read(dict[str, OrUnknown[Listing]], listed))
     if not holders:
         assert chosen is None
         return
     assert chosen is not None
-    assert chosen["name"] == max(holders)
-    assert chosen["restored_on"] in holders[max(holders)]
+    assert chosen.name == max(holders)
+    assert chosen.restored_on in holders[max(holders)]
 
 
 def test_what_is_not_whole_is_not_restored() -> None:
@@ -129,9 +142,9 @@ def test_what_is_not_whole_is_not_restored() -> None:
     copies = files(**{"whole": 1, part: 2, empty: 3})
     copies["value"][2]["bytes"] = 0
     listed = {name: {"snapshots": files(), "copies": copies} for name in MACHINES}
-    chosen = choose(listed)
+    chosen = choose(read(dict[str, OrUnknown[Listing]], listed))
     assert chosen is not None
-    assert chosen["name"] == "whole"
+    assert chosen.name == "whole"
 
 
 def test_uploads_are_read_from_rke2s_own_record() -> None:

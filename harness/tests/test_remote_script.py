@@ -119,7 +119,7 @@ def test_a_pod_is_asked_as_a_machine_is() -> None:
         ((claim_kinds_script, claim_script), ("size", "5", "[]")),
         ((own_folder, snapshot_script), ("program", "true")),
         ((tree_script, own_folder, manifest_script), ("drop", '{"folder": "/no/such"}')),
-        ((decision, facts_script, guard_script), ("look", '{"device": "/no/such"}')),
+        ((decision, facts_script, own_folder, guard_script), ("look", '{"device": "/no/such"}')),
     ],
 )
 def test_a_program_of_several_modules_runs_where_nothing_of_ours_is(

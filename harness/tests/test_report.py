@@ -16,6 +16,7 @@ import pytest
 
 from harness.errors import ConfigError
 from harness.gate import Judgement, PastRun, streaks
+from harness.record.records import Finished
 from harness.report import draw, summary_lines
 from harness.report.page import page as draw_page
 from harness.report.pdf import print_pdf
@@ -189,7 +190,7 @@ def test_every_risk_has_a_date_and_one_by_which_something_is_done(
     with running(tmp_path / "run", plan) as recorded:
         play(recorded.run, require("nothing is well"))
     judgement = recorded.judged()
-    now = judgement.trail.last.moment
+    now = judgement.run_state.last.moment
     dates = {"now": f"{now:%d %b}", "soon": f"{now + timedelta(days=3):%d %b}"}
     first = _first_page(judgement)
     (when,) = re.findall(r'Make it faster.<div class="small">(.*?)</div>', first)
@@ -213,7 +214,7 @@ def test_the_first_run_that_failed_is_known_beyond_those_that_are_remembered(
 def test_the_timeline_draws_scenarios_looks_and_faults(tmp_path: Path) -> None:
     fault = {"event": "injected", "fault": "lose-osd", "target": "one"}
     recorded = one_of_each(tmp_path / "run", ("fault", "f1", fault))
-    drawn = timeline(recorded.judged().trail)
+    drawn = timeline(recorded.judged().run_state)
     assert {(bar.kind, bar.words) for bar in drawn.bars} == {
         ("scenario", "Slow <ones>"),
         ("scenario", "Others"),
@@ -226,9 +227,10 @@ def test_the_timeline_draws_scenarios_looks_and_faults(tmp_path: Path) -> None:
 
 
 def test_the_timeline_tells_visitors_whom_the_ingress_limited_from_those_who_failed() -> None:
-    phases = {"all": {"answered": 80, "failed": 5, "limited": {"a.example": 15}}}
-    said = _visits("soak", {"phases": phases})
-    assert said == "visits, 5.0 % failed, 15.0 % limited by the ingress (429): soak"
+    load: Any = {"phases": {"all": {"answered": 80, "failed": 5, "limited": {"a.example": 15}}}}
+    part: Any = Finished(outcome=None, at=0.0, took_s=1.0)  # type: ignore[arg-type]
+    (span,) = _visits(part, "soak", load)
+    assert span.words == "visits, 5.0 % failed, 15.0 % limited by the ingress (429): soak"
 
 
 def test_the_timeline_draws_what_was_asked_of_the_platform_and_where_it_was_silent(
@@ -248,7 +250,7 @@ def test_the_timeline_draws_what_was_asked_of_the_platform_and_where_it_was_sile
         seen = {"target": target, "at": began, "took_s": 0.3, "value": value, "error": None}
         records.append(("observation", probe, seen))
     recorded = one_of_each(tmp_path / "run", *records)
-    drawn = timeline(recorded.judged().trail)
+    drawn = timeline(recorded.judged().run_state)
     loads = {bar.words: bar for bar in drawn.bars if bar.kind in ("load", "footprint")}
     writes = loads["writes: lose-machine/vm1/postgres"]
     ((x, width),) = writes.marks

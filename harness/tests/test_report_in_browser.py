@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.model import Case, Outcome, Verdict
+from harness.record.records import Kind
 from harness.report import draw
 from harness.settings import load_gates
 from harness.settings.files import cache_dir
@@ -110,12 +111,12 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
         checks = ("nothing is well", "nobody knows", "all is well")
         for one, check in zip(plan.scenarios, checks, strict=False):
             play(run, require(check), which=one)
-        run.write("fault", "f1", fault)
+        run.write(Kind.FAULT, "f1", fault)
         for event in ("active", "healed", "heal-proved"):
-            run.write("fault", "f1", {"event": event})
-        run.write("collect", "red: W1-A", {})
-        run.write("collected", "one", piece)
-        run.write("collected", "one", {**piece, "file": None, "error": "it did not answer"})
+            run.write(Kind.FAULT, "f1", {"event": event})
+        run.write(Kind.COLLECT, "red: W1-A", {})
+        run.write(Kind.COLLECTED, "one", piece)
+        run.write(Kind.COLLECTED, "one", {**piece, "file": None, "error": "it did not answer"})
     draw(recorded.folder, CHECKS)
     return recorded.folder / "report.html"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from harness.record.records import Kind
 from harness.report.summary import again
 from harness.tests import clean_drills
 from harness.tests.stage import manifest, requirement, running, scenario
@@ -30,8 +31,8 @@ def _again(
     with running(folder, whole) as recorded:
         if soaked is not None:
             seen = {"target": "soak", "at": 1.7e9, "took_s": 9.0, "value": soaked, "error": None}
-            recorded.run.write("look", "soak", {"targets": ["soak"]})
-            recorded.run.write("observation", "soak", seen)
+            recorded.run.write(Kind.LOOK, "soak", {"targets": ["soak"]})
+            recorded.run.write(Kind.OBSERVATION, "soak", seen)
     return again(recorded.judged(), only)
 
 
@@ -67,7 +68,8 @@ def test_a_soak_that_was_killed_is_done_again_turn_by_turn(tmp_path: Path) -> No
     soak = scenario("Soak", proves="W9-SOAK")
     plan = manifest(requirements=(requirement("W9-SOAK"),), scenarios=(soak,), only=["W9-SOAK"])
     with running(tmp_path / "run", plan) as recorded:
-        recorded.run.write("soaked", "soak", {"event": "turn", "turn": {"number": 1}})
-        recorded.run.write("session", plan.run, {})
+        (turn, *_) = clean_drills.soak()["turns"]
+        recorded.run.write(Kind.SOAKED, "soak", {"event": "turn begun", "turn": turn})
+        recorded.run.write(Kind.SESSION, plan.run, {})
     expected = f"./cutover replay {RUN} --cluster small --allow-disruption"
     assert again(recorded.judged()) == expected

@@ -8,21 +8,21 @@ from typing import Literal, TypeAlias
 import pytest
 
 from harness.drill.safety_monitor import (
+    SafetyMonitor,
     Sample,
     Storage,
-    Watch,
+    monitoring,
     noticed,
     too_much,
-    watching,
     whole_again,
 )
 from harness.faults.model import EVERYTHING, NOTHING, BlastRadius
-from harness.settings.drills import Limits
+from harness.settings.drills import AbortConditions
 from harness.tests.stage import reach
 from harness.transport.fake import FakeKube
 
 Who: TypeAlias = Literal["the API", "Ceph"]
-LIMITS = Limits(electing_s=30, inactive_s=60, silent_s=90)
+LIMITS = AbortConditions(electing_s=30, inactive_s=60, silent_s=90)
 ALL = {"one": True, "two": True, "three": True}
 
 
@@ -94,21 +94,21 @@ def test_one_answer_ends_a_silence() -> None:
 
 
 def test_the_alarm_is_raised_once_with_the_first_reason() -> None:
-    watch = Watch("one", LIMITS)
-    watch.take(nodes(1.0))
-    assert not watch.alarm.is_set()
-    watch.take(nodes(2.0, two=False))
-    watch.take(nodes(3.0, two=False))
-    watch.take(nodes(4.0, two=False, three=False))
-    assert watch.alarm.is_set()
-    assert watch.why == "another machine is not ready: two"
+    monitor = SafetyMonitor("one", LIMITS)
+    monitor.take(nodes(1.0))
+    assert not monitor.abort.is_set()
+    monitor.take(nodes(2.0, two=False))
+    monitor.take(nodes(3.0, two=False))
+    monitor.take(nodes(4.0, two=False, three=False))
+    assert monitor.abort.is_set()
+    assert monitor.why == "another machine is not ready: two"
 
 
 def test_a_watch_that_breaks_raises_the_alarm_and_is_not_taken_for_calm() -> None:
     nonsense = FakeKube({"/api/v1/nodes": {"items": [{"metadata": {}}]}})
-    with watching(reach(nonsense), "one", LIMITS) as watch:
-        assert watch.alarm.wait(10)
-    assert watch.why.startswith("the watch broke: KeyError")
+    with monitoring(reach(nonsense), "one", LIMITS) as monitor:
+        assert monitor.abort.wait(10)
+    assert monitor.why.startswith("the watch broke: KeyError")
 
 
 def test_who_noticed_is_told_with_the_seconds_since_the_injection() -> None:
@@ -161,34 +161,34 @@ def test_a_monitor_that_the_fault_does_not_take_may_be_out_while_they_elect() ->
 
 
 def test_before_a_fault_is_injected_nothing_may_be_missing() -> None:
-    watch = Watch("one", LIMITS)
-    watch.take(storage(1.0, osds_up=2))
-    watch.take(storage(2.0, osds_up=2))
-    assert watch.alarm.is_set()
-    assert not watch.ours
+    monitor = SafetyMonitor("one", LIMITS)
+    monitor.take(storage(1.0, osds_up=2))
+    monitor.take(storage(2.0, osds_up=2))
+    assert monitor.abort.is_set()
+    assert not monitor.by_harness
 
 
 def test_a_ledger_that_is_silent_for_too_long_raises_the_alarm() -> None:
     why: list[str | None] = [None, "no write of http was acknowledged for 46 s"]
-    watch = Watch("one", LIMITS, lambda: why.pop(0))
-    watch.take(nodes(1.0))
-    assert not watch.alarm.is_set()
-    watch.take(nodes(2.0))
-    assert watch.why == "no write of http was acknowledged for 46 s"
+    monitor = SafetyMonitor("one", LIMITS, lambda: why.pop(0))
+    monitor.take(nodes(1.0))
+    assert not monitor.abort.is_set()
+    monitor.take(nodes(2.0))
+    assert monitor.why == "no write of http was acknowledged for 46 s"
 
 
 def test_what_keeps_us_from_going_on_is_told_apart_from_what_the_cluster_does() -> None:
-    watch = Watch("one", LIMITS)
-    watch.give_up("we hold the Lease no more")
-    watch.take(nodes(1.0, two=False))
-    watch.take(nodes(2.0, two=False))
-    assert (watch.ours, watch.why) == (True, "we hold the Lease no more")
+    monitor = SafetyMonitor("one", LIMITS)
+    monitor.give_up("we hold the Lease no more")
+    monitor.take(nodes(1.0, two=False))
+    monitor.take(nodes(2.0, two=False))
+    assert (monitor.by_harness, monitor.why) == (True, "we hold the Lease no more")
 
 
 def test_ceph_is_waited_for_until_somebody_saw_it_whole() -> None:
-    watch = Watch("one", LIMITS, samples=[storage(1.0, clean=90)])
-    late = Timer(0.2, watch.samples.append, [storage(3.0)])
+    monitor = SafetyMonitor("one", LIMITS, samples=[storage(1.0, clean=90)])
+    late = Timer(0.2, monitor.samples.append, [storage(3.0)])
     late.start()
-    assert watch.see_whole(1.0, within_s=20.0) == 2.0
-    watch.samples.append(storage(4.0, clean=90))
-    assert watch.see_whole(1.0, within_s=0.0) is None
+    assert monitor.see_whole(1.0, within_s=20.0) == 2.0
+    monitor.samples.append(storage(4.0, clean=90))
+    assert monitor.see_whole(1.0, within_s=0.0) is None

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,19 +18,21 @@ from pydantic import Field
 
 from harness.checks import CHECKS
 from harness.drill import service as module
-from harness.drill.ending import BY_HAND
-from harness.drill.recovery import Mended
+from harness.drill.context import Options
+from harness.drill.recovery import RecoveryResult
 from harness.drill.schedule import Turn, drawn
-from harness.drill.service import Drilling, DrillOutcome, Options
-from harness.drill.soak import BROKE_OFF, rebuilt, soak
+from harness.drill.service import DrillService
+from harness.drill.soak import rebuilt, soak
 from harness.errors import NotListening, NotProven, TransportError, Unhealed
+from harness.facts.soak import EndReason
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.kinds import FAULTS
-from harness.gate import Trail
+from harness.gate import RunState
 from harness.ledger.book import Book
 from harness.ledger.recovering import read_again, recovered
 from harness.model import Outcome, Verdict
 from harness.record.journal import Journal, Reader
+from harness.record.records import DrillOutcome, Kind, SoakEvent
 from harness.settings import ROOT
 from harness.settings.soaks import load_soak
 from harness.tests import clean_drills
@@ -65,20 +66,24 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def trail(killed: Path) -> Trail:
+def run_state(killed: Path) -> RunState:
     """What the next session knows of it."""
-    known = Trail.of(Reader(killed / "run"), CHECKS)
+    known = RunState.of(Reader(killed / "run"), CHECKS)
     last = known.last
     known.feed(last._replace(kind="session", data={}))
     return known
 
 
-def test_the_turns_of_a_killed_soak_are_known_and_the_next_one_follows(trail: Trail) -> None:
-    value = rebuilt(trail.broken_off[PART])
+def test_the_turns_of_a_killed_soak_are_known_and_the_next_one_follows(run_state: RunState) -> None:
+    value = rebuilt(RULES, run_state.broken_off[PART])
     assert [turn["number"] for turn in value["turns"]] == [1, 2, 3]
-    assert [turn.get("broken_off") for turn in value["turns"]] == [None, None, BROKE_OFF]
+    assert [turn.get("broken_off") for turn in value["turns"]] == [
+        None,
+        None,
+        EndReason.HARNESS_KILLED,
+    ]
     assert all(turn["faults"][0]["gone_s"] >= 0 for turn in value["turns"][:2])
-    assert (value["ended"], value["wanted_s"]) == (BROKE_OFF, 600.0)
+    assert (value["ended"], value["wanted_s"]) == (EndReason.HARNESS_KILLED, 600.0)
     assert value["lasted_s"] >= value["turns"][2]["at_s"] > 0
     assert len(value["footprints"]) == 1
     drilling = drills(soak_s=600.0)
@@ -89,61 +94,65 @@ def test_the_turns_of_a_killed_soak_are_known_and_the_next_one_follows(trail: Tr
     assert following == list(islice(drawn(RULES, ("one", "two"), SEED), 4))[3]
 
 
-def test_the_fault_of_the_killed_turn_is_known_to_be_open(trail: Trail) -> None:
-    (left,) = trail.left.values()
+def test_the_fault_of_the_killed_turn_is_known_to_be_open(run_state: RunState) -> None:
+    (left,) = run_state.left.values()
     assert left["undo"]["commands"] == [["mend"]]
 
 
-def test_at_every_record_of_its_journal_a_soak_can_be_put_together(trail: Trail) -> None:
-    events = trail.broken_off[PART]
+def test_at_every_record_of_its_journal_a_soak_can_be_put_together(run_state: RunState) -> None:
+    events = run_state.broken_off[PART]
     for number in range(1, len(events) + 1):
-        value = rebuilt(events[:number])
+        value = rebuilt(RULES, events[:number])
         begun = [it["turn"]["number"] for it in events[:number] if it["event"] == "turn begun"]
         over = [it["turn"]["number"] for it in events[:number] if it["event"] == "turn over"]
         assert [turn["number"] for turn in value["turns"]] == begun
         assert [it["number"] for it in value["turns"] if "broken_off" not in it] == over
-        assert value["ended"] == BROKE_OFF
+        assert value["ended"] == EndReason.HARNESS_KILLED
 
 
 def test_what_ended_by_itself_is_over_and_what_was_stopped_is_gone_on_with() -> None:
-    begun = {"event": "begun", "lasted_s": 0.0, "ended": None, "wanted_s": 60.0, "space": SPACE}
-    over = {"event": "over", "lasted_s": 60.0, "ended": None}
-    ends = {None: True, BY_HAND: False, "a fault stayed: it is there": True}
+    begun = SoakEvent(event="begun", lasted_s=0.0, ended=None, wanted_s=60.0, space=SPACE)
+    ends = {None: True, EndReason.BY_HAND: False, "a fault stayed: it is there": True}
     for ended, is_over in ends.items():
-        value = rebuilt([begun, {**over, "lasted_s": 9.0, "ended": ended}])
+        value = rebuilt(RULES, [begun, SoakEvent(event="over", lasted_s=9.0, ended=ended)])
         assert value["ended"] == ended
         outcome = DrillOutcome(value=value, tallies={})
         assert drills(soak_s=60.0).is_soaked([outcome]) is is_over, ended
 
 
 def test_how_the_visitors_of_a_killed_soak_fared_is_not_known_and_that_is_said(
-    trail: Trail,
+    run_state: RunState,
 ) -> None:
-    events = trail.broken_off[PART]
-    assert lasted(rebuilt(events)["load"]).outcome is Outcome.NOT_PROVEN
-    reason = lasted(rebuilt(events)["load"]).reason
+    events = run_state.broken_off[PART]
+    assert lasted(rebuilt(RULES, events)["load"]).outcome is Outcome.NOT_PROVEN
+    reason = lasted(rebuilt(RULES, events)["load"]).reason
     assert "was killed, or broke off: how its visitors fared is not known" in reason
     assert "no request was made" not in reason
-    unvisited = [{**events[0], "load": False}, *events[1:]]
-    assert rebuilt(unvisited)["load"] is None
-    over = {**events[-1], "event": "over", "load": clean_drills.load("all")}
-    assert lasted(rebuilt([*events, over])["load"]).outcome is Outcome.PASS
+    unvisited: list[Any] = [{**events[0], "load": False}, *events[1:]]
+    assert rebuilt(RULES, unvisited)["load"] is None
+    over: Any = {**events[-1], "event": "over", "load": clean_drills.load("all")}
+    assert lasted(rebuilt(RULES, [*events, over])["load"]).outcome is Outcome.PASS
 
 
 def lasted(load: Any) -> Verdict:
     """A soak of two parts of which the first one was killed."""
     seen = clean()
     whole = {**seen["soak"][clean_drills.PART], "lasted_s": 14401.0}
-    seen["soak"] = {PART: {**whole, "ended": BROKE_OFF, "load": load}, "part 2": whole}
+    seen["soak"] = {
+        PART: {**whole, "ended": EndReason.HARNESS_KILLED, "load": load},
+        "part 2": whole,
+    }
     return CHECKS["the soak lasted as long as it should"](case(seen))
 
 
 def test_a_soak_journals_how_its_visitors_fared_when_it_is_over() -> None:
     world = World()
-    value = soak(RULES, drawn(RULES, ("one", "two"), SEED), 0.0, world.stage(), part=PART)
+    turns = drawn(RULES, ("one", "two"), SEED)
+    value, _ = soak(RULES, turns, 0.0, world.context(PART))
+    fared = {"phases": {}, "troubles": ["whole: True"]}
     told = [data for kind, data in world.events if kind in ("begun", "over")]
-    assert [it["load"] for it in told] == [True, {"whole": True}]
-    assert value["load"] == rebuilt(told)["load"] == {"whole": True}
+    assert [it["load"] for it in told] == [True, fared]
+    assert value["load"] == rebuilt(RULES, told)["load"] == fared
 
 
 def read(folder: Path, patch: pytest.MonkeyPatch) -> Any:
@@ -212,9 +221,9 @@ def test_without_a_book_nothing_can_be_said_of_the_writes(tmp_path: Path) -> Non
         _recovered(tmp_path, FakeKube())
 
 
-def drills(soak_s: float, folder: Path = Path("/nowhere")) -> Drilling:
+def drills(soak_s: float, folder: Path = Path("/nowhere")) -> DrillService:
     options = Options(allowed=True, seed=SEED, soak_s=soak_s)
-    return Drilling(reach=reach(), folder=folder, options=options, tell=print, hide=len)
+    return DrillService(reach=reach(), folder=folder, options=options, progress=print, hide=len)
 
 
 class Recorder:
@@ -225,7 +234,7 @@ class Recorder:
     def __init__(self) -> None:
         self.events: list[tuple[str, Any]] = []
 
-    def write(self, kind: str, subject: str, data: Any) -> object:
+    def write(self, kind: Kind, subject: str, data: Any) -> object:
         self.events.append((kind, {"subject": subject, **data}))
         return None
 
@@ -235,23 +244,23 @@ def permissive(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Whoever asks may, the cluster is calm, and what was written to is gone."""
     lock = DisruptionLock(FakeKube({}), "run")
     monkeypatch.setattr(module, "permitted", lambda *_, **__: nullcontext(lock))
-    monkeypatch.setattr(module, "until_steady", lambda *_: (0.0, ()))
+    monkeypatch.setattr("harness.drill.context.until_steady", lambda *_: (0.0, ()))
     monkeypatch.setattr("harness.ledger.platform.is_there", lambda *_: False)
     return monkeypatch
 
 
 @pytest.mark.parametrize("folder", ["everything", "everything.2"])
 def test_a_killed_part_is_recovered_with_its_limits_its_latency_and_a_last_footprint(
-    killed: Path, trail: Trail, permissive: pytest.MonkeyPatch, tmp_path: Path, folder: str
+    killed: Path, run_state: RunState, permissive: pytest.MonkeyPatch, tmp_path: Path, folder: str
 ) -> None:
     """Also when an earlier session had kept a ledger for it, and broke off before it was begun."""
     Book(tmp_path / "ledger/part-1/everything/book", "run").close()
     at = tmp_path / "ledger/part-1" / folder
     at.mkdir(exist_ok=True)
     subprocess.run(["cp", f"{killed}/ledger/everything/book", str(at)], check=True)
-    permissive.setattr(module, "mend_journal", lambda _reach, left: _mended(left))
+    permissive.setattr(module, "recover_from_journal", lambda _reach, left: _mended(left))
     run = Recorder()
-    done = drills(600.0, tmp_path).recover(PART, trail.broken_off[PART], trail.left, run)
+    done = drills(600.0, tmp_path).recover(PART, run_state.broken_off[PART], run_state.left, run)
     value: Any = done.value
     assert len(value["footprints"]) == 2
     tallies: Any = done.tallies
@@ -262,16 +271,20 @@ def test_a_killed_part_is_recovered_with_its_limits_its_latency_and_a_last_footp
 
 
 def test_a_fault_that_the_killed_harness_left_ends_the_resuming(
-    trail: Trail, permissive: pytest.MonkeyPatch, tmp_path: Path
+    run_state: RunState, permissive: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    permissive.setattr(module, "mend_journal", lambda _reach, left: _mended(left, "it stays"))
+    permissive.setattr(
+        module, "recover_from_journal", lambda _reach, left: _mended(left, "it stays")
+    )
     with pytest.raises(Unhealed, match="it stays"):
-        drills(600.0, tmp_path).recover(PART, trail.broken_off[PART], trail.left, Recorder())
+        drills(600.0, tmp_path).recover(
+            PART, run_state.broken_off[PART], run_state.left, Recorder()
+        )
 
 
-def _mended(left: Mapping[str, Any], trouble: str | None = None) -> Iterator[Mended]:
+def _mended(left: Mapping[str, Any], trouble: str | None = None) -> Iterator[RecoveryResult]:
     for name in left:
-        yield Mended(what="no-op", place="one", trouble=trouble, fault=name)
+        yield RecoveryResult(what="no-op", place="one", trouble=trouble, fault=name)
 
 
 def test_an_hour_of_the_busiest_soak_leaves_a_small_journal(tmp_path: Path) -> None:
@@ -310,22 +323,21 @@ def test_however_a_soak_ends_its_ledger_is_read_back(where: str, error: BaseExce
 
     if where in ("resolved", "inject", "healed"):
         setattr(Failing, where, fails)
-    stage = world.stage()
     if where == "calm":
-        stage = replace(stage, calm=fails)
+        world.steady = fails
     if where == "tell":
-        stage = replace(stage, tell=lambda text: fails() if text.startswith("turn") else None)
+        world.progress = lambda text: fails() if text.startswith("turn") else None
     if where == "outcome" and isinstance(error, Exception):
         world.load.outcome = fails  # type: ignore[method-assign]
     turn = Turn(number=1, fault="no-op", machine="one", pause_s=0, hold_s=0, seed=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(FAULTS, "no-op", Failing)
         footprint: Callable[..., Any] = fails if where == "footprint" else dict
-        patch.setattr("harness.drill.soak.footprint", lambda _: footprint())
-        value = soak(RULES, [turn], 0.5, stage, part=PART)
-    assert value["ledger"] == {"postgres": {"ok": 3}}
+        patch.setattr("harness.drill.soak.resource_usage", lambda _: footprint())
+        value, tallies = soak(RULES, [turn], 0.5, world.context(PART))
+    assert tallies == {"postgres": {"ok": 3}}
     assert not world.note.broken
     if isinstance(error, Unhealed) and where in ("inject", "resolved"):
         assert value["unhealed"]
     if isinstance(error, KeyboardInterrupt) and where != "outcome":
-        assert value["ended"] == BY_HAND
+        assert value["ended"] == EndReason.BY_HAND

@@ -16,6 +16,7 @@ from harness.errors import NotProven
 from harness.gate import Judgement
 from harness.model import Decision, Exit, Outcome
 from harness.pytest_gate.catalogue import Scenario
+from harness.record.records import Kind
 from harness.report import summary_lines
 from harness.report.page import page
 from harness.tests.stage import manifest, play, require, running, scenario, waiver
@@ -134,7 +135,7 @@ def test_no_waiver_covers_a_refusal_or_a_fault_that_is_not_healed(
     facts = {"event": "injected", "fault": "lose-osd", "target": "one", "reason": "two are down"}
     with running(tmp_path / "run", manifest(waivers=(waiver(**times),))) as recorded:
         play(recorded.run, require("nothing is well"))
-        recorded.run.write(event, "f1", facts)
+        recorded.run.write(Kind(event), "f1", facts)
     assert recorded.judged().decision is decision
 
 

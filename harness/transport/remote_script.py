@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import inspect
 import json
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from types import ModuleType
 from typing import Any, Generic, TypeVar, overload
 
-from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypeForm
 
 from harness.errors import Garbled, ScriptFailed, ScriptNotRun
+from harness.facts import schema
 from harness.model import JSON
 from harness.transport.protocols import Completed, Kube, Shell
 
@@ -42,11 +44,15 @@ exec(compile({program!r}, {name!r}, "exec"))
 
 @dataclass(frozen=True, slots=True)
 class Reply(Generic[T]):
-    """What a script answered; ``took_s`` is wall time on our side, as in ``Completed``."""
+    """What a script answered; ``took_s`` is wall time on our side, as in ``Completed``.
+
+    ``received`` is our clock when the answer had come, in UTC seconds.
+    """
 
     value: T
     status: int
     took_s: float
+    received: float
 
 
 class RemoteScript:
@@ -95,7 +101,7 @@ class RemoteScript:
         within_s: float,
         hear: Callable[[str], None] | None = None,
         statuses: Collection[int] = (0,),
-        read: type[T],
+        read: TypeForm[T],
     ) -> Reply[T]: ...
 
     def on(
@@ -135,7 +141,7 @@ class RemoteScript:
         pod: str,
         *arguments: JSON,
         within_s: float,
-        read: type[T],
+        read: TypeForm[T],
     ) -> Reply[T]: ...
 
     def in_pod(
@@ -159,6 +165,7 @@ class RemoteScript:
     def _reply(
         self, place: str, done: Completed, install: str, statuses: Collection[int], read: Any
     ) -> Reply[Any]:
+        received = time.time()
         said = done.stderr.strip()[-_TAIL:]
         # The programs are known to be sound: only a python3 that is too old cannot compile them.
         too_old = done.status == 1 and said.rpartition("\n")[2].startswith("SyntaxError")
@@ -177,22 +184,12 @@ class RemoteScript:
         try:
             value = json.loads(last)
             if read is not None:
-                value = _adapter(read).validate_python(value)
-        except ValidationError as error:
-            raise _garbled(place, self.name, _flaw(error)) from error
+                value = schema.read(read, value)
+        except Garbled as error:
+            raise _garbled(place, self.name, str(error)) from error
         except ValueError as error:
             raise _garbled(place, self.name, f"{last[-_TAIL:]!r} {said}".strip()) from error
-        return Reply(value, done.status, done.took_s)
-
-
-@lru_cache
-def _adapter(read: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(read)
-
-
-def _flaw(error: ValidationError) -> str:
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        return Reply(value, done.status, done.took_s, received)
 
 
 def _garbled(place: str, name: str, what: str) -> Garbled:

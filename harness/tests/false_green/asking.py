@@ -202,7 +202,7 @@ OF_STEPS = (
         steps="""
         @pytest.fixture
         def run(run):
-            run.trail.scenarios.clear()
+            run.run_state.scenarios.clear()
             return type("Mild", (), {"observe": print, "require": print})()
     """,
     ),

@@ -1,35 +1,32 @@
 """Ask one probe and some checks about the lab, without a whole gate.
 
-``python -m harness.tests.lab.asking PROFILE PROBE CHECK…`` prints each check's verdict as JSON: in
-a process of its own, since it enters the lab's network and stays there.
+In a process of its own, since it enters the lab's network and stays there.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
+from collections.abc import Sequence
 
 from harness.checks import CHECKS
 from harness.engine import side_by_side
 from harness.model import Case, Observation
 from harness.probes import PROBES
-from harness.settings import ROOT, load_gates, load_profile
+from harness.settings import load_gates, load_profile
+from harness.tests.lab.forked import forked
 from harness.transport import connect
 
 
 def ask(profile: str, probe: str, *checks: str) -> dict[str, tuple[str, str]]:
     """Outcome and reason of each check, after one look of a probe."""
-    command = [sys.executable, "-m", __name__, profile, probe, *checks]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=180, check=False, cwd=ROOT
-    )
+    done = forked(main, [profile, probe, *checks], 180)
     assert done.returncode == 0, done.stderr
     found: dict[str, tuple[str, str]] = json.loads(done.stdout)
     return found
 
 
-def main(arguments: list[str]) -> None:
+def main(arguments: Sequence[str]) -> None:
     name, probe, *checks = arguments
     profile, one = load_profile(name), PROBES[probe]
     with connect(profile) as reach:
@@ -57,7 +54,3 @@ def main(arguments: list[str]) -> None:
     case = Case(cluster=profile.cluster(), targets=targets, observations=observations)
     verdicts = {check: CHECKS[check](case) for check in checks}
     sys.stdout.write(json.dumps({name: (it.outcome, it.reason) for name, it in verdicts.items()}))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

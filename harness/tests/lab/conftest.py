@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from harness.lab import ensure_up, host
+from harness.lab import ensure_up
 from harness.lab.shape import Lab
 from harness.settings import load_profile
 from harness.tests.lab.world import World
@@ -33,13 +32,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         ]
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def tools(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What is tried on loop devices of this host, beside the lab's own tools."""
-    if shutil.which("fio") is None:
-        host.install(["fio", "gdisk"], log=tmp_path_factory.mktemp("tools") / "install.log")
 
 
 def running(name: str, config: pytest.Config) -> Lab:

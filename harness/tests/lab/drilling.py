@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.drill.loads import Load, Marked, without_load
-from harness.drill.runner import Loading, Stage
+from harness.drill.context import DrillContext, Options
+from harness.drill.loads import Load
 from harness.drill.steady import all_numbers, meanwhile, until_steady
+from harness.facts.drills import Bystanders
 from harness.faults import disruption_lock
+from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.fault import Fault
-from harness.faults.preflight import affordable, survivable
-from harness.load.aim import aimed
-from harness.load.running import offering
+from harness.faults.preflight import affordable
+from harness.record.records import Data, Kind
 from harness.settings import load_gates
-from harness.settings.drills import Limits, Looks, load_steady
-from harness.settings.load import find_load
+from harness.settings.drills import AbortConditions, Looks, load_steady
 from harness.transport import Reach
 
 
@@ -36,65 +35,94 @@ class NoBooks:
     def tally(self) -> Mapping[str, Any]:
         return {}
 
-    def latency_ms(self) -> Sequence[Mapping[str, float]]:
+    def latency_ms(self) -> list[dict[str, float]]:
         return []
 
 
-@contextmanager
-def keeping(names: Sequence[str], *, machine: str, writes_per_s: float) -> Iterator[NoBooks]:
-    assert names
-    assert machine
-    assert writes_per_s
-    yield NoBooks()
+class NoRun:
+    """Nothing is written down."""
+
+    name = "tests of the lab"
+
+    def write(self, _kind: Kind, _subject: str, _data: Data) -> None:
+        """Nobody reads it."""
 
 
-def visited(reach: Reach, folder: Path) -> Loading:
-    """The load that the project's drills have, on the lab's ingress."""
-    order = aimed(find_load("ingress"), reach.profile, lasts_s=600)
-    assert order is not None
+@dataclass(frozen=True, kw_only=True)
+class LabContext(DrillContext):
+    """A drill's context without a ledger, and with a lock for each fault.
+
+    ``of_bystanders`` are looked at on the machines that are not hit, while one is.
+    """
+
+    silent_s: float
+    of_bystanders: Looks | None
+
+    @property
+    def abort_conditions(self) -> AbortConditions:
+        return AbortConditions(electing_s=30, inactive_s=60, silent_s=self.silent_s)
+
+    def preflight(self, fault: Fault) -> None:
+        with disruption_lock.held(self.reach.kube, self.run.name) as lock:
+            affordable(self.reach, lock, fault)
+
+    def wait_steady(self, within_s: float) -> tuple[float, Sequence[str]]:
+        return until_steady(self.reach, [load_steady()], all_numbers(load_gates()), within_s)
+
+    def observe_bystanders(self, machine: str, within_s: float) -> Bystanders | None:
+        if self.of_bystanders is None:
+            return None
+        numbers = all_numbers(load_gates())
+        return meanwhile(self.reach, self.of_bystanders, numbers, machine, within_s)
+
+    def on_lock_lost(self, _tell: Callable[[str], object]) -> AbstractContextManager[None]:
+        return nullcontext()
 
     @contextmanager
-    def loading(machine: str) -> Iterator[Load]:
-        with offering(order, folder / machine) as running:
-            yield Marked(running)
+    def ledger(
+        self, names: Sequence[str], *, machine: str, writes_per_s: float
+    ) -> Iterator[NoBooks]:
+        assert names
+        assert machine
+        assert writes_per_s
+        yield NoBooks()
 
-    return loading
+    @contextmanager
+    def offered_load(self, machine: str) -> Iterator[Load]:
+        with super().offered_load(machine) as load:
+            assert load.is_offered == (self.load is not None)
+            yield load
 
 
-def stage(
+def context(
     reach: Reach,
     *,
     when: Mapping[str, Callable[[], object]],
     silent_s: float = 90,
     looks: Looks | None = None,
-    loading: Loading = without_load,
-) -> Stage:
+    visited: Path | None = None,
+) -> LabContext:
     """``when`` says what happens beside the drill, when its progress begins with a word.
 
-    ``looks`` are taken of the machines that are not hit, while one is.
+    ``looks`` are taken of the machines that are not hit, while one is. With ``visited``, where its
+    results are kept, the ingress has the load that the project's drills offer.
     """
-    numbers = all_numbers(load_gates())
 
-    def tell(text: str) -> None:
+    def progress(text: str) -> None:
         for begins, act in when.items():
             if text.startswith(begins):
                 act()
 
-    def afford(fault: Fault) -> None:
-        with disruption_lock.held(reach.kube, "tests of the lab") as lock:
-            affordable(reach, lock, fault)
-
-    return Stage(
+    return LabContext(
+        name="part 1",
         reach=reach,
-        survivable=partial(survivable, reach),
-        calm=partial(until_steady, reach, [load_steady()], numbers),
-        afford=afford,
-        warning=lambda _alarm: nullcontext(),
-        limits=Limits(electing_s=30, inactive_s=60, silent_s=silent_s),
-        write=lambda _kind, _subject, _data: None,
-        keeping=keeping,
-        loading=loading,
-        tell=tell,
-        seed=1,
-        meanwhile=partial(meanwhile, reach, looks, numbers) if looks else None,
+        lock=DisruptionLock(reach.kube, NoRun.name),
+        run=NoRun(),
+        folder=visited or Path("/nowhere"),
+        options=Options(allowed=True, seed=1),
+        progress=progress,
+        hide=len,
+        load="ingress" if visited is not None else None,
+        silent_s=silent_s,
+        of_bystanders=looks,
     )

@@ -1,7 +1,7 @@
 """``./cutover`` without the seconds that its imports take: forked from a process that has them.
 
-A seeded defect asks one gate about a few facts. To start a Python for it, and to import all that a
-gate is made of, would be half of the test.
+A seeded defect asks one gate, or one probe, about a few facts. To start a Python for it, and to
+import all that a gate is made of, would be half of the test.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -29,11 +29,13 @@ _FORKS.set_forkserver_preload(
 )
 
 
-def cutover(arguments: Sequence[str], within_s: float) -> subprocess.CompletedProcess[str]:
-    """Run ``./cutover ARGUMENTS``; TimeoutExpired, and its end, after ``within_s`` seconds."""
+def forked(
+    call: Callable[[Sequence[str]], None], arguments: Sequence[str], within_s: float
+) -> subprocess.CompletedProcess[str]:
+    """Call a function in a process of its own; TimeoutExpired, and its end, after ``within_s``."""
     with TemporaryDirectory() as folder:
         out, err = Path(folder) / "out", Path(folder) / "err"
-        process = _FORKS.Process(target=_run, args=(list(arguments), out, err))
+        process = _FORKS.Process(target=_run, args=(call, list(arguments), out, err))
         process.start()
         process.join(within_s)
         if process.exitcode is None:
@@ -42,6 +44,16 @@ def cutover(arguments: Sequence[str], within_s: float) -> subprocess.CompletedPr
             raise subprocess.TimeoutExpired(list(arguments), within_s, err.read_bytes()[-2000:])
         texts = out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8")
         return subprocess.CompletedProcess(list(arguments), process.exitcode, *texts)
+
+
+def cutover(arguments: Sequence[str], within_s: float) -> subprocess.CompletedProcess[str]:
+    """Run ``./cutover ARGUMENTS``."""
+    return forked(_cutover, arguments, within_s)
+
+
+def _cutover(arguments: Sequence[str]) -> None:
+    sys.argv = ["cutover", *arguments]
+    cli.main()
 
 
 def by_hand(arguments: Sequence[str], within_s: float) -> subprocess.CompletedProcess[str]:
@@ -55,9 +67,10 @@ def by_hand(arguments: Sequence[str], within_s: float) -> subprocess.CompletedPr
     )
 
 
-def _run(arguments: Sequence[str], out: Path, err: Path) -> None:
+def _run(
+    call: Callable[[Sequence[str]], None], arguments: Sequence[str], out: Path, err: Path
+) -> None:
     for number, path in enumerate((Path(os.devnull), out, err)):
         with path.open("ab+" if number else "rb") as file:
             os.dup2(file.fileno(), number)
-    sys.argv = ["cutover", *arguments]
-    cli.main()
+    call(arguments)

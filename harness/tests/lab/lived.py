@@ -1,11 +1,12 @@
-"""One fault lived on the lab from its refusal to the proof that it is gone, and what it leaves."""
+"""Faults lived on the lab, from their refusal to the proof that they are gone; what they leave."""
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from functools import partial
 from random import Random
 from typing import TypeAlias
 
@@ -14,6 +15,7 @@ from harness.faults import reachability
 from harness.faults.fault import Fault
 from harness.faults.fault_lifecycle import LEASE_S, FaultLifecycle, Stage
 from harness.faults.leftovers import leftovers
+from harness.faults.undo_store import Left, NodeUndoStore
 from harness.lab.shape import Node
 from harness.tests.lab.breaking import Do
 from harness.tests.lab.world import World
@@ -64,28 +66,82 @@ def as_before(world: World, node: Node, before: str, *, within_s: float = 0.0) -
 def active(
     do: Do, fault: Fault, record: Record, *, lease_s: float = LEASE_S, renewed: bool = True
 ) -> Iterator[FaultLifecycle]:
-    """The fault is seen while the body runs; afterwards it is seen gone, and nothing is left.
+    """The fault is seen while the body runs; afterwards it is seen gone, and nothing is left."""
+    with all_active(do, [fault], record, lease_s=lease_s, renewed=renewed) as (life,):
+        yield life
 
-    What each stage took is recorded. Whatever fails, the fault is taken back. The address of the
-    API may move once more when a machine is heard again: who then has no answer is asked later.
+
+@contextmanager
+def all_active(
+    do: Do,
+    faults: Sequence[Fault],
+    record: Record,
+    *,
+    lease_s: float = LEASE_S,
+    renewed: bool = True,
+) -> Iterator[Sequence[FaultLifecycle]]:
+    """The same for faults that touch different things: all of them are injected, then each is seen.
+
+    So are they taken back: the waits overlap. What each stage took is recorded, the wait for a
+    fault without the waits before it. Whatever fails, every fault is taken back.
     """
-    ready = do(lambda reach: resolved(reach, fault))
-    assert do(lambda reach: refusal(reach, ready)) is None
-    lifecycle = do(
-        lambda reach: FaultLifecycle(ready, reach, lambda _event, _data: None, lease_s=lease_s)
-    )
-    record("target", ready.target)
-    try:
-        do(lambda _: lifecycle.arm())
-        with kept(do, lifecycle) if renewed else nullcontext():
-            record("inject_s", round(do(lambda _: lifecycle.inject()), 2))
-            record("seen_s", round(do(lambda _: lifecycle.see()), 2))
-            yield lifecycle
-    finally:
-        if lifecycle.stage is not Stage.NEW:
-            record("heal_s", round(do(lambda _: lifecycle.heal()), 2))
-            record("gone_s", round(do(lambda _: lifecycle.see_gone()), 2))
+    ready = [do(partial(_resolved, fault=fault)) for fault in faults]
+    for fault in ready:
+        assert do(partial(refusal, fault=fault)) is None
+    lives = [do(partial(_begun, fault=fault, lease_s=lease_s)) for fault in ready]
+
+    def timed(stage: str, life: FaultLifecycle, act: Callable[[], float]) -> None:
+        if life.stage is not Stage.NEW:
+            record(f"{life.fault.name} {life.fault.target}: {stage}", round(do(lambda _: act()), 2))
+
+    with ExitStack() as taking_back:
+        for life in lives:
+            taking_back.callback(timed, "gone_s", life, life.see_gone)
+        for life in lives:
+            taking_back.callback(timed, "heal_s", life, life.heal)
+        for life in lives:
+            _arm(do, life)
+        with kept(do, lives) if renewed else nullcontext():
+            for life in lives:
+                timed("inject_s", life, life.inject)
+            for life in lives:
+                timed("seen_s", life, life.see)
+            yield lives
+    # The address of the API may move when a machine is heard again: no answer is asked for later.
     until(lambda: nothing_left(do), within_s=60, what="every place can be asked what is left")
+
+
+@contextmanager
+def leaving_nothing(
+    world: World, do: Do, faults: Sequence[Fault], record: Record
+) -> Iterator[Sequence[FaultLifecycle]]:
+    """``all_active`` for faults on a machine each, which has an undo meanwhile, and then nothing.
+
+    Whatever a fault of the network drops, the harness still reaches the machine.
+    """
+    nodes = [world.lab.node(fault.machine) for fault in faults]
+    before = [traces(world, node) for node in nodes]
+    with all_active(do, faults, record) as lives:
+        for fault, node, as_it_was in zip(faults, nodes, before, strict=True):
+            left = do(partial(_left, name=node.name))
+            assert list(left.armed) == [fault.id]
+            assert not left.strays
+            assert traces(world, node) != as_it_was
+        yield lives
+    for node, as_it_was in zip(nodes, before, strict=True):
+        as_before(world, node, as_it_was)
+
+
+def _left(reach: Reach, name: str) -> Left:
+    return NodeUndoStore(reach, name).left()
+
+
+def _begun(reach: Reach, *, fault: Fault, lease_s: float) -> FaultLifecycle:
+    return FaultLifecycle(fault, reach, lambda _event, _data: None, lease_s=lease_s)
+
+
+def _arm(do: Do, life: FaultLifecycle) -> None:
+    do(lambda _: life.arm())
 
 
 def nothing_left(do: Do) -> bool:
@@ -96,18 +152,18 @@ def nothing_left(do: Do) -> bool:
 
 
 @contextmanager
-def kept(do: Do, lifecycle: FaultLifecycle) -> Iterator[None]:
-    """Its lease is renewed, by a thread that stands in the lab's network too."""
+def kept(do: Do, lives: Sequence[FaultLifecycle]) -> Iterator[None]:
+    """Their leases are renewed, by threads that stand in the lab's network too."""
     with ExitStack() as stack:
-        do(lambda _: stack.enter_context(lifecycle.renewed()))
+        do(lambda _: [stack.enter_context(life.renewed()) for life in lives])
         yield
 
 
-def resolved(reach: Reach, fault: Fault) -> Fault:
+def _resolved(reach: Reach, fault: Fault) -> Fault:
     """The fault with every choice made, by ways that can only read."""
     return fault.resolved(reading(reach, (reachability.ASKING,)), Random(SEED))
 
 
 def refusal(reach: Reach, fault: Fault) -> str | None:
     """Why it is refused, found by ways that can only read."""
-    return resolved(reach, fault).refuse(reading(reach, (reachability.ASKING,)))
+    return _resolved(reach, fault).refuse(reading(reach, (reachability.ASKING,)))

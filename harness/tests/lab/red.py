@@ -32,11 +32,11 @@ def changed(path: Path, content: bytes) -> Iterator[None]:
 
 
 @contextmanager
-def beside(world: World, node: Node, *argv: str) -> Iterator[None]:
+def beside(world: World, node: Node, *argv: str, unit: str = "beside") -> Iterator[None]:
     """A command runs on the machine meanwhile."""
-    world.do(node, "systemd-run", "--unit=beside", "--collect", *argv)
+    world.do(node, "systemd-run", f"--unit={unit}", "--collect", *argv)
     try:
         yield
-        assert world.do(node, "systemctl", "is-active", "beside", check=False).strip() == "active"
+        assert world.do(node, "systemctl", "is-active", unit, check=False).strip() == "active"
     finally:
-        world.do(node, "systemctl", "stop", "beside")
+        world.do(node, "systemctl", "stop", unit)

@@ -13,7 +13,7 @@ import yaml
 import zstandard
 
 from harness import checks
-from harness.gate import Trail
+from harness.gate import RunState
 from harness.lab.shape import Lab, Node
 from harness.record.journal import Reader
 from harness.record.redaction import TOKEN
@@ -95,15 +95,15 @@ def test_no_file_of_a_red_run_holds_a_secret_and_equal_ones_are_still_equal(
         found = [way for way, secret in forbidden.items() if secret.encode() in content]
         assert not found, f"{name} holds {found}"
 
-    trail = Trail.of(Reader(folder), checks.CHECKS)
-    assert sum(trail.redacted["places"].values()) > 3 * len(planted.lab.nodes)
-    tokens = {journal_token(trail, folder, node) for node in planted.lab.nodes}
+    run_state = RunState.of(Reader(folder), checks.CHECKS)
+    assert sum(run_state.redacted["places"].values()) > 3 * len(planted.lab.nodes)
+    tokens = {journal_token(run_state, folder, node) for node in planted.lab.nodes}
     assert len(tokens) == 1, tokens
 
 
-def journal_token(trail: Trail, folder: Path, node: Node) -> str:
+def journal_token(run_state: RunState, folder: Path, node: Node) -> str:
     """What stands for the password in a machine's journal."""
-    pieces = {(piece.target, piece.what): piece for piece in trail.collected}
+    pieces = {(piece.target, piece.what): piece for piece in run_state.collected}
     piece = pieces[node.name, "journal, warnings and worse"]
     assert piece.file is not None, piece.error
     text = (folder / piece.file).read_text()
@@ -129,10 +129,10 @@ def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def test_every_machine_and_the_cluster_give_evidence(planted: World, red: Ruling) -> None:
-    trail = Trail.of(Reader(ROOT / "reports" / red.document["run"]), checks.CHECKS)
-    had = {(it.target, it.what) for it in trail.collected if it.file and not it.error}
+    run_state = RunState.of(Reader(ROOT / "reports" / red.document["run"]), checks.CHECKS)
+    had = {(it.target, it.what) for it in run_state.collected if it.file and not it.error}
     of_machines = ("journal of the node's units", "failed units", "clock", "Ceph's status")
     wanted = {(node.name, what) for node in planted.lab.nodes for what in of_machines}
     of_cluster = ("pods", "events", "nodes", "log of test-canaries/talker, main")
     wanted |= {("the cluster", what) for what in of_cluster}
-    assert wanted <= had, {(it.target, it.what, it.error) for it in trail.collected if it.error}
+    assert wanted <= had, {(it.target, it.what, it.error) for it in run_state.collected if it.error}

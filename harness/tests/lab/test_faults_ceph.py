@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Iterator
 
 import pytest
 
 from harness.faults import observers
-from harness.faults.fault import Fault
 from harness.faults.kinds.fail_mds import FailMds
 from harness.faults.kinds.osd_out import OsdOut
 from harness.faults.kinds.stop_monitor import StopMonitor
 from harness.faults.kinds.stop_osd import StopOsd
 from harness.tests.lab.breaking import Do, inside
-from harness.tests.lab.lived import Record, active
+from harness.tests.lab.lived import Record, all_active
 from harness.tests.lab.world import World
 from harness.transport import Reach
 from harness.waiting import until
-
-Status: TypeAlias = Mapping[str, Any]
 
 TWO, THREE = "vmi2887102", "vmi2887103"
 
@@ -30,42 +26,35 @@ def do(world: World) -> Iterator[Do]:
         yield way
 
 
-def osds(word: str) -> Callable[[Status], int]:
-    return lambda status: int(status["osdmap"][word])
-
-
-def quorum(status: Status) -> int:
-    return len(status["quorum_names"])
-
-
-@pytest.mark.parametrize(
-    ("fault", "those_left"),
-    [
-        (StopOsd(id="0ff0", machine=TWO), osds("num_up_osds")),
-        # Its copies stay where they are until others have them: nothing is unwell meanwhile.
-        (OsdOut(id="0ff1", machine=THREE), osds("num_in_osds")),
-        (StopMonitor(id="0ff2", machine=TWO), quorum),
-    ],
-    ids=lambda it: getattr(it, "name", ""),
-)
-def test_what_one_machine_has_of_ceph_is_missed_and_comes_back(
-    do: Do, fault: Fault, those_left: Callable[[Status], int], record_property: Record
-) -> None:
-    def left(reach: Reach) -> int:
-        return those_left(observers.ceph(reach, fault.machine, "status"))
-
-    assert do(left) == 3
-    with active(do, fault, record_property):
-        until(lambda: do(left) == 2, within_s=30, what="Ceph misses it")
-    until(lambda: do(left) == 3, within_s=30, what="Ceph has it back")
-
-
-def test_another_metadata_server_takes_over_from_one_that_was_killed(
+def test_a_monitor_and_an_osd_of_one_machine_are_missed_and_come_back(
     do: Do, record_property: Record
 ) -> None:
+    def left(reach: Reach) -> tuple[int, int]:
+        status = observers.ceph(reach, TWO, "status")
+        return len(status["quorum_names"]), int(status["osdmap"]["num_up_osds"])
+
+    assert do(left) == (3, 3)
+    faults = (StopOsd(id="0ff0", machine=TWO), StopMonitor(id="0ff2", machine=TWO))
+    with all_active(do, faults, record_property):
+        until(lambda: do(left) == (2, 2), within_s=30, what="Ceph misses both")
+    until(lambda: do(left) == (3, 3), within_s=30, what="Ceph has both back")
+
+
+def test_another_metadata_server_takes_over_while_an_osd_is_out(
+    do: Do, record_property: Record
+) -> None:
+    """Its copies stay where they are until others have them: nothing is unwell meanwhile."""
+
+    def left(reach: Reach) -> int:
+        return int(observers.ceph(reach, THREE, "status")["osdmap"]["num_in_osds"])
+
+    assert do(left) == 3
     killed = do(serving)
-    with active(do, FailMds(id="0ff3", machine=TWO), record_property):
+    faults = (OsdOut(id="0ff1", machine=THREE), FailMds(id="0ff3", machine=TWO))
+    with all_active(do, faults, record_property):
         assert do(serving) != killed
+        until(lambda: do(left) == 2, within_s=30, what="Ceph misses it")
+    until(lambda: do(left) == 3, within_s=30, what="Ceph has it back")
 
 
 def serving(reach: Reach) -> str:

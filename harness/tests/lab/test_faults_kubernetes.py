@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 
 import pytest
@@ -12,7 +12,7 @@ from harness.errors import InjectFailed
 from harness.faults import observers
 from harness.faults.acting import run_here
 from harness.faults.fault import Fault
-from harness.faults.fault_lifecycle import FaultLifecycle
+from harness.faults.fault_lifecycle import FaultLifecycle, Stage
 from harness.faults.kinds.drain import Drain
 from harness.faults.kinds.hard_reset import HardReset
 from harness.faults.kinds.kill_container import KillContainer
@@ -30,27 +30,39 @@ from harness.faults.kinds.stop_static_pod import StopStaticPod
 from harness.lab import machines
 from harness.tests.lab import objects
 from harness.tests.lab.breaking import Do, inside
-from harness.tests.lab.lived import Record, active
+from harness.tests.lab.lived import Record, active, all_active
 from harness.tests.lab.world import World
 from harness.transport import Reach
 from harness.waiting import until
 
 ONE, TWO, THREE = "vmi2887101", "vmi2887102", "vmi2887103"
 DNS = {"namespace": "kube-system", "selector": "k8s-app=kube-dns"}
-EVERY_FAULT = (
-    Drain(id="0ff0", machine=TWO),
-    KillContainer(id="0ff1", machine=ONE, namespace="ingress", selector="app=ingress"),
-    KillIngress(id="0ff2", machine=ONE),
-    KillPods(id="0ff3", machine=ONE, **DNS),
-    StopContainerd(id="0ff4", machine=THREE),
-    StopEtcd(id="0ff5", machine=TWO),
-    StopRke2(id="0ff6", machine=THREE),
-    StopStaticPod(id="0ff7", machine=ONE, part="kube-apiserver"),
-    StopStaticPod(id="0ff8", machine=TWO, part="kube-scheduler"),
-    StopStaticPod(id="0ff9", machine=THREE, part="kube-controller-manager"),
-)
-# Of the parts of the control plane, two are asked in different ways; the others are asked like one.
-ALIKE = ("kube-controller-manager",)
+# Faults that touch different things wait together; a kubelet tells nothing of a container while it
+# is stopped, or while its API server is.
+TOGETHER: Mapping[str, Sequence[Fault]] = {
+    "node services and a scheduler": (
+        StopRke2(id="0ff6", machine=ONE),
+        StopContainerd(id="0ff4", machine=THREE),
+        StopStaticPod(id="0ff8", machine=TWO, part="kube-scheduler"),
+    ),
+    "an API server and a pod of the ingress": (
+        StopStaticPod(id="0ff7", machine=ONE, part="kube-apiserver"),
+        KillIngress(id="0ff2", machine=ONE),
+    ),
+    "a member of etcd and a name server": (
+        StopEtcd(id="0ff5", machine=TWO),
+        KillPods(id="0ff3", machine=ONE, **DNS),
+    ),
+    "a drain": (Drain(id="0ff0", machine=TWO),),
+    "a container": (
+        KillContainer(id="0ff1", machine=ONE, namespace="ingress", selector="app=ingress"),
+    ),
+    "a controller manager": (
+        StopStaticPod(id="0ff9", machine=THREE, part="kube-controller-manager"),
+    ),
+}
+# Asked in the same way as the scheduler.
+ALIKE = "a controller manager"
 # What a fault that can be undone at once may take until it is, from the alarm on.
 AT_ONCE_S = 5.0
 
@@ -61,23 +73,18 @@ def do(world: World) -> Iterator[Do]:
         yield way
 
 
-def named(fault: Fault) -> str:
-    return f"{fault.name} {getattr(fault, 'part', '')}".strip()
-
-
 @pytest.mark.parametrize(
-    "fault",
+    "faults",
     [
-        pytest.param(it, marks=[pytest.mark.long] if named(it).endswith(ALIKE) else [])
-        for it in EVERY_FAULT
+        pytest.param(faults, id=name, marks=[pytest.mark.long] if name == ALIKE else [])
+        for name, faults in TOGETHER.items()
     ],
-    ids=named,
 )
-def test_a_fault_is_seen_by_others_and_seen_gone(
-    do: Do, fault: Fault, record_property: Record
+def test_faults_are_seen_by_others_and_seen_gone(
+    do: Do, faults: Sequence[Fault], record_property: Record
 ) -> None:
-    with active(do, fault, record_property):
-        pass
+    with all_active(do, faults, record_property) as lives:
+        assert {life.stage for life in lives} == {Stage.ACTIVE}
 
 
 def test_a_drain_that_is_not_over_is_taken_back_at_once(world: World, do: Do) -> None:
@@ -142,9 +149,17 @@ def test_only_the_account_that_was_meant_waits_for_the_api(
     assert asked_s("default") < slow_s - 1.5
 
 
-def test_a_machine_without_power_is_missed_and_comes_back(do: Do, record_property: Record) -> None:
+def test_a_machine_without_power_is_missed_and_so_is_one_that_is_rebooted(
+    world: World, do: Do, record_property: Record
+) -> None:
+    """The same machine, one after the other: the lab is whole again once, after both."""
     with active(do, PowerOff(id="0ffb", machine=THREE), record_property):
         assert not do(lambda reach: observers.answers_peer(reach, THREE))
+    before = machines.init(world.lab, world.three)
+    assert before is not None
+    with active(do, Reboot(id="0ffe", machine=THREE), record_property):
+        pass  # it has its power back by itself
+    assert machines.init(world.lab, world.three) not in (None, before)
 
 
 @pytest.mark.long
@@ -175,15 +190,6 @@ def test_giving_power_to_a_machine_that_has_it_does_no_harm(do: Do) -> None:
 
     before, after = do(give)
     assert before == after != ""
-
-
-def test_a_machine_that_is_rebooted_is_missed_and_another_boot_is_seen(
-    world: World, do: Do, record_property: Record
-) -> None:
-    before = machines.init(world.lab, world.three)
-    with active(do, Reboot(id="0ffe", machine=THREE), record_property):
-        pass  # nobody gives its power back: it comes by itself
-    assert machines.init(world.lab, world.three) not in (None, before)
 
 
 @pytest.mark.parametrize(

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from harness.errors import InjectFailed
 from harness.faults.fault import Fault
+from harness.faults.fault_lifecycle import Stage
 from harness.faults.kinds.exhaust_cpu import ExhaustCpu
 from harness.faults.kinds.exhaust_memory import ExhaustMemory
 from harness.faults.kinds.fill_disk import FillDisk
 from harness.faults.kinds.slow_disk import SlowDisk
 from harness.faults.model import Argv
-from harness.faults.undo_store import NodeUndoStore
 from harness.tests.lab.breaking import inside
-from harness.tests.lab.lived import Record, active, as_before, new_id, traces
+from harness.tests.lab.lived import Record, active, leaving_nothing, new_id
 from harness.tests.lab.red import beside
 from harness.tests.lab.world import World
 from harness.transport import Reach
@@ -52,24 +52,25 @@ def writes(world: World, name: str) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize(
-    "make",
-    [exhaust_cpu, exhaust_memory, fill_disk, slow_disk],
-    ids=lambda make: make.__name__,
-)
-def test_a_pressure_is_seen_and_gone_and_leaves_nothing(
-    world: World, record_property: Record, make: Callable[[str], Fault]
+def test_pressures_on_three_machines_are_seen_and_gone_and_leave_nothing(
+    world: World, record_property: Record
 ) -> None:
-    node = world.three
-    fault = make(node.name)
-    load = writes(world, node.name) if isinstance(fault, SlowDisk) else nullcontext()
-    before = traces(world, node)
-    with inside(world) as do, load, active(do, fault, record_property):
-        left = do(lambda reach: NodeUndoStore(reach, node.name).left())
-        assert list(left.armed) == [fault.id]
-        assert not left.strays
-        assert traces(world, node) != before
-    as_before(world, node, before)
+    one, two, three = world.lab.nodes
+    faults = (exhaust_memory(two.name), fill_disk(one.name), slow_disk(three.name))
+    with (
+        inside(world) as do,
+        writes(world, three.name),
+        leaving_nothing(world, do, faults, record_property) as lives,
+    ):
+        assert {life.stage for life in lives} == {Stage.ACTIVE}
+
+
+def test_a_busy_processor_is_seen_and_gone_and_leaves_nothing(
+    world: World, record_property: Record
+) -> None:
+    fault = exhaust_cpu(world.three.name)
+    with inside(world) as do, leaving_nothing(world, do, [fault], record_property) as (life,):
+        assert life.stage is Stage.ACTIVE
 
 
 class Misspelt(ExhaustCpu):

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from harness.lab.shape import Node
 from harness.probes.test_ca import Authority
 from harness.tests.lab import objects
 from harness.tests.lab.red import beside, changed, says
@@ -43,22 +44,27 @@ def udp_node_port(world: World) -> Iterator[None]:
         yield
 
 
-@pytest.mark.defect("only declared ports answer")
-def test_ports_that_are_not_declared_and_a_machine_without_its_firewall_are_found(
-    world: World,
-) -> None:
-    let_in = "nft insert rule inet firewall input {} dport {} accept"
-    try:
-        for protocol, port in (("tcp", 4444), ("tcp", 4446), ("udp", 5353)):
-            world.do(world.two, *let_in.format(protocol, port).split())
-        world.do(world.three, "nft", "delete", "table", "inet", "firewall")
-        with beside(world, world.two, "sh", "-c", LISTEN), udp_node_port(world):
-            ruling = world.gate("W1-EXPOSED")
-    finally:
-        for node in (world.two, world.three):
-            world.do(node, "nft", "-f", "/etc/nftables.conf")
+@pytest.mark.defect(
+    "only declared ports answer",
+    "a host reaches its service",
+    "an unknown host gets 404",
+    "every declared site answers",
+)
+def test_open_ports_a_closed_one_and_routes_that_lead_elsewhere_are_found(world: World) -> None:
+    _, two, three = world.lab.nodes
+    with (
+        objects.namespace(world, "test-everybody") as space,
+        without_backend(world),
+        open_ports(world, two),
+        without_firewall(world, three),
+        closed_to_web(world, two),
+        udp_node_port(world),
+    ):
+        everybody = objects.ingress("everybody", "removed below", "nothing")
+        del everybody["spec"]["rules"][0]["host"]
+        space.apply(everybody)
+        ruling = world.gate("W1-EXPOSED", "W1-INGRESS")
     also = "expected only declared ports to answer at {}, seen also {}"
-    two, three = world.two, world.three
     for address, ports in (
         (f"{two.address} (IPv4)", "TCP 4444 (socat)"),
         (f"{two.ipv6} (IPv6)", "TCP 4446 (socat)"),
@@ -68,37 +74,50 @@ def test_ports_that_are_not_declared_and_a_machine_without_its_firewall_are_foun
     says(ruling, "W1-EXPOSED", three.name, "TCP 2379 (etcd)", "UDP 4789 (VXLAN)")
     at_three = f"{three.name}: {also.format(f'{three.address} (IPv4)', '')}"
     says(ruling, "W1-EXPOSED", f"{at_three}UDP 30053 (Service test-udp/dns)")
+    says(ruling, "W1-INGRESS", f"{two.address}: expected the host to reach its service")
+    says(ruling, "W1-INGRESS", "expected 404 for a host that nobody declared")
+    declared = world.lab.profile.ingress
+    assert declared is not None
+    for at in declared.addresses:
+        where = f"https://status.lab.example/healthz at {at}"
+        says(ruling, "W1-INGRESS", f"{where}: expected status 200, seen 502")
 
 
-@pytest.mark.defect("a host reaches its service")
-def test_an_ingress_that_answers_on_two_machines_of_three_is_found(world: World) -> None:
+@contextmanager
+def open_ports(world: World, node: Node) -> Iterator[None]:
+    """Programs listen on ports that nobody declared, and the firewall lets them be reached."""
+    let_in = "nft insert rule inet firewall input {} dport {} accept"
+    try:
+        for protocol, port in (("tcp", 4444), ("tcp", 4446), ("udp", 5353)):
+            world.do(node, *let_in.format(protocol, port).split())
+        with beside(world, node, "sh", "-c", LISTEN):
+            yield
+    finally:
+        world.do(node, "nft", "-f", "/etc/nftables.conf")
+
+
+@contextmanager
+def without_firewall(world: World, node: Node) -> Iterator[None]:
+    world.do(node, "nft", "delete", "table", "inet", "firewall")
+    try:
+        yield
+    finally:
+        world.do(node, "nft", "-f", "/etc/nftables.conf")
+
+
+@contextmanager
+def closed_to_web(world: World, node: Node) -> Iterator[None]:
+    """What comes from outside to port 80 is dropped there."""
     rules = (
         "add table inet defect\n"
         "add chain inet defect first { type filter hook prerouting priority -300; }\n"
         "add rule inet defect first iifname host0 tcp dport 80 drop\n"
     )
-    world.do(world.two, "nft", "-f", "-", stdin=rules)
+    world.do(node, "nft", "-f", "-", stdin=rules)
     try:
-        ruling = world.gate("W1-INGRESS")
-        says(ruling, "W1-INGRESS", f"{world.two.address}: expected the host to reach its service")
+        yield
     finally:
-        world.do(world.two, "nft", "delete", "table", "inet", "defect")
-
-
-@pytest.mark.defect("an unknown host gets 404")
-@pytest.mark.defect("every declared site answers")
-def test_a_route_for_every_host_and_one_whose_backend_is_gone_are_found(world: World) -> None:
-    with objects.namespace(world, "test-everybody") as space, without_backend(world):
-        everybody = objects.ingress("everybody", "removed below", "nothing")
-        del everybody["spec"]["rules"][0]["host"]
-        space.apply(everybody)
-        ruling = world.gate("W1-INGRESS")
-    declared = world.lab.profile.ingress
-    assert declared is not None
-    says(ruling, "W1-INGRESS", "expected 404 for a host that nobody declared")
-    for address in declared.addresses:
-        where = f"https://status.lab.example/healthz at {address}"
-        says(ruling, "W1-INGRESS", f"{where}: expected status 200, seen 502")
+        world.do(node, "nft", "delete", "table", "inet", "defect")
 
 
 @contextmanager

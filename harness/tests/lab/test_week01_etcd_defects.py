@@ -1,48 +1,49 @@
-"""Seeded defects of W1-ETCD: a member, its room, its disk and its link."""
+"""Seeded defects of W1-ETCD, and of W1-API when a server stops: a member, its room, disk, link."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from harness.lab.shape import Node
-from harness.tests.lab.red import beside, changed, says
+from harness.tests.lab.red import beside, says
 from harness.tests.lab.world import World
 from harness.waiting import until
 
-MANIFESTS = "/var/lib/rancher/rke2/agent/pod-manifests"
 
-
-@pytest.mark.defect("etcd has every member and one leader")
-def test_a_stopped_etcd_member_is_found(world: World) -> None:
-    away = "/var/lib/rancher/rke2/agent/etcd.yaml"
-    world.do(world.three, "mv", f"{MANIFESTS}/etcd.yaml", away)
+@pytest.mark.defect(
+    "etcd has every member and one leader",
+    "every API server is ready",
+    "the API answers through every server",
+    "etcd's database has room",
+    "etcd raises no alarm",
+)
+def test_a_stopped_member_and_then_one_without_room_are_found(world: World) -> None:
+    """Each start of a member takes half a minute: it comes back with a quota that is too small."""
+    two = world.two
     try:
-        until(
-            lambda: not world.do(world.three, "pgrep", "-x", "etcd", check=False).strip(),
-            within_s=60,
-            what="etcd has stopped",
-        )
-        says(world.gate("W1-ETCD"), "W1-ETCD", world.three.name, "etcd member")
-    finally:
-        world.do(world.three, "mv", away, f"{MANIFESTS}/etcd.yaml")
-        etcd_answers(world, world.three)
-
-
-@pytest.mark.defect("etcd's database has room", "etcd raises no alarm")
-def test_a_database_that_outgrew_its_quota_and_the_alarm_it_raised_are_found(world: World) -> None:
-    try:
-        with quota(world, world.two, 1 << 20):
+        with small_quota(world, two, 1 << 20) as start:
+            with aside(two, "kube-apiserver"):
+                until(
+                    lambda: not world.do(two, "pgrep", "-x", "etcd|kube-apiserver", check=False),
+                    within_s=90,
+                    what="etcd and the API server have stopped",
+                )
+                ruling = world.gate("W1-ETCD", "W1-API")
+            says(ruling, "W1-ETCD", f"{two.name}: expected a running etcd member")
+            says(ruling, "W1-API", two.name, "its port closed")
+            start()
             until(
                 lambda: "NOSPACE" in etcdctl(world, "alarm", "list"),
                 within_s=60,
                 what="etcd raises its alarm",
             )
-            words = (world.two.name, "of its quota", "expected no alarm, seen NOSPACE")
+            words = (two.name, "of its quota", "expected no alarm, seen NOSPACE")
             says(world.gate("W1-ETCD"), "W1-ETCD", *words)
     finally:
         until(
@@ -53,42 +54,62 @@ def test_a_database_that_outgrew_its_quota_and_the_alarm_it_raised_are_found(wor
         )
 
 
-@pytest.mark.defect("etcd writes its log fast enough")
-def test_a_slow_disk_under_etcd_is_found(world: World) -> None:
-    etcd = world.do(world.three, "pgrep", "-x", "etcd").strip()
+@pytest.mark.defect(
+    "etcd writes its log fast enough", "etcd's members are near enough to each other"
+)
+def test_a_member_with_a_slow_disk_and_a_crowded_link_is_found(world: World) -> None:
+    three = world.three
+    etcd = world.do(three, "pgrep", "-x", "etcd").strip()
     slow = ("strace", "-f", "-q", "-o", "/dev/null", "-e", "trace=fdatasync", "-p", etcd)
-    with beside(world, world.three, *slow, "-e", "inject=fdatasync:delay_enter=300000"):
-        says(world.gate("W1-ETCD"), "W1-ETCD", world.three.name, "WAL fsync")
-
-
-@pytest.mark.defect("etcd's members are near enough to each other")
-def test_a_crowded_link_between_members_is_found(world: World) -> None:
     # A sender that always has one more packet in the queue of a narrow link.
     crowd = ("socat", "-u", "-b1400", "OPEN:/dev/zero", f"UDP-SENDTO:{world.one.address}:9")
     narrow = ("root", "tbf", "rate", "3mbit", "burst", "3000", "latency", "3s")
-    world.do(world.two, "tc", "qdisc", "replace", "dev", "host0", *narrow)
+    world.do(three, "tc", "qdisc", "replace", "dev", "host0", *narrow)
     try:
-        with beside(world, world.two, *crowd):
-            says(world.gate("W1-ETCD"), "W1-ETCD", f"{world.two.name} → ", "round trip")
+        with (
+            beside(world, three, *slow, "-e", "inject=fdatasync:delay_enter=300000"),
+            beside(world, three, *crowd, unit="crowd"),
+        ):
+            ruling = world.gate("W1-ETCD")
     finally:
-        world.do(world.two, "tc", "qdisc", "delete", "dev", "host0", "root")
+        world.do(three, "tc", "qdisc", "delete", "dev", "host0", "root")
+    says(ruling, "W1-ETCD", f"{three.name}: expected a WAL fsync", f"{three.name} → ", "round trip")
 
 
 @contextmanager
-def quota(world: World, node: Node, size: int) -> Iterator[None]:
-    """The member runs with another limit for its database, in bytes.
+def aside(node: Node, part: str) -> Iterator[Path]:
+    """The manifest of a static pod is away, and the pod stops; where the manifest is meanwhile."""
+    manifest = node.system / f"rancher/rke2/agent/pod-manifests/{part}.yaml"
+    away = manifest.parent.with_name(manifest.name)
+    manifest.rename(away)
+    try:
+        yield away
+    finally:
+        away.rename(manifest)
+
+
+@contextmanager
+def small_quota(world: World, node: Node, size: int) -> Iterator[Callable[[], None]]:
+    """The member is stopped; a call starts it with another limit for its database, in bytes.
 
     And in kubeadm's form: what it is told is in its arguments, and its client port serves HTTP too.
     """
-    manifest = node.system / "rancher/rke2/agent/pod-manifests/etcd.yaml"
     config = yaml.safe_load((node.system / "rancher/rke2/server/db/etcd/config").read_text())
     limit = f"--quota-backend-bytes={size}"
-    pod = yaml.safe_load(manifest.read_text())
-    pod["spec"]["containers"][0]["command"] = ["etcd", limit, *arguments(config)]
-    with changed(manifest, yaml.safe_dump(pod).encode()):
-        until(lambda: limit in etcd_runs(world, node), within_s=90, what=f"etcd runs with {limit}")
-        etcd_answers(world, node)
-        yield
+
+    with aside(node, "etcd") as away:
+        pod = yaml.safe_load(away.read_text())
+        pod["spec"]["containers"][0]["command"] = ["etcd", limit, *arguments(config)]
+        manifest = away.parent / "pod-manifests" / away.name
+
+        def start() -> None:
+            manifest.write_text(yaml.safe_dump(pod))
+            until(
+                lambda: limit in etcd_runs(world, node), within_s=90, what=f"etcd runs with {limit}"
+            )
+            etcd_answers(world, node)
+
+        yield start
     until(
         lambda: "--config-file" in etcd_runs(world, node),
         within_s=90,

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
 from harness.lab.shape import Node
@@ -11,53 +15,68 @@ from harness.tests.lab.world import World
 from harness.waiting import until
 
 
-@pytest.mark.defect("pods reach pods on every ordered pair of nodes")
-def test_one_lost_pod_route_fails_exactly_its_own_pair(world: World) -> None:
-    to_three = [line for line in routes(world, world.one) if f"via {world.three.address} " in line]
-    destination = to_three[0].split()[0]
-    world.do(world.one, "ip", "route", "delete", destination)
-    try:
+@pytest.mark.defect(
+    "pods reach pods on every ordered pair of nodes",
+    "full-sized packets pass between pods",
+    "pods reach services",
+)
+def test_a_lost_route_a_narrow_bridge_and_services_that_do_not_answer_are_found(
+    world: World,
+) -> None:
+    """The lost route fails exactly its own pair, in its one direction."""
+    one, two, three = world.lab.nodes
+    with lost_route(world, one, three), narrow_bridge(world, two), without_services(world, three):
         ruling = world.gate("W1-NETWORK")
-        says(ruling, "W1-NETWORK", f"{world.one.name} → {world.three.name}")
-        names = [node.name for node in world.lab.nodes]
-        pairs = {
-            (a, b) for a in names for b in names if f"{a} → {b}" in ruling.reason("W1-NETWORK")
-        }
-        assert pairs == {(world.one.name, world.three.name)}
+    says(
+        ruling,
+        "W1-NETWORK",
+        f"{one.name} → {two.name}: expected unfragmented packets",
+        f"{three.name} → {two.name}: expected the service to answer",
+    )
+    lost = re.findall(r"(\S+ → \S+): expected datagrams", ruling.reason("W1-NETWORK"))
+    assert lost == [f"{one.name} → {three.name}"]
+
+
+@contextmanager
+def lost_route(world: World, node: Node, to: Node) -> Iterator[None]:
+    """The machine has no route to the other's pods."""
+    destination = next(it for it in routes(world, node) if f"via {to.address} " in it).split()[0]
+    world.do(node, "ip", "route", "delete", destination)
+    try:
+        yield
     finally:
-        world.do(world.one, "networkctl", "reconfigure", "host0")
+        world.do(node, "networkctl", "reconfigure", "host0")
         until(
-            lambda: any(line.startswith(destination) for line in routes(world, world.one)),
+            lambda: any(line.startswith(destination) for line in routes(world, node)),
             within_s=30,
             what="the route is back",
         )
 
 
-@pytest.mark.defect("full-sized packets pass between pods")
-def test_a_narrow_pod_bridge_is_found(world: World) -> None:
-    # Small packets still pass to and from the machine's pods.
-    world.do(world.two, "ip", "link", "set", "cni0", "mtu", "1300")
+@contextmanager
+def narrow_bridge(world: World, node: Node) -> Iterator[None]:
+    """Only small packets pass to and from the machine's pods."""
+    world.do(node, "ip", "link", "set", "cni0", "mtu", "1300")
     try:
-        ruling = world.gate("W1-NETWORK")
-        says(ruling, "W1-NETWORK", f"{world.one.name} → {world.two.name}", "unfragmented")
+        yield
     finally:
-        world.do(world.two, "ip", "link", "set", "cni0", "mtu", "1500")
+        world.do(node, "ip", "link", "set", "cni0", "mtu", "1500")
 
 
-@pytest.mark.defect("pods reach services")
-def test_services_that_do_not_answer_on_one_machine_are_found(world: World) -> None:
-    services = world.lab.profile.kubernetes.service_network
+@contextmanager
+def without_services(world: World, node: Node) -> Iterator[None]:
+    """The machine's pods reach no service, but for the name servers'."""
+    network = world.lab.profile.kubernetes.service_network
     rules = (
         "add table inet defect\n"
         "add chain inet defect first { type filter hook prerouting priority -300; }\n"
-        f"add rule inet defect first iifname cni0 ip daddr {services} tcp dport != 53 drop\n"
+        f"add rule inet defect first iifname cni0 ip daddr {network} tcp dport != 53 drop\n"
     )
-    world.do(world.three, "nft", "-f", "-", stdin=rules)
+    world.do(node, "nft", "-f", "-", stdin=rules)
     try:
-        ruling = world.gate("W1-NETWORK")
-        says(ruling, "W1-NETWORK", f"{world.three.name} → ", "the service to answer")
+        yield
     finally:
-        world.do(world.three, "nft", "delete", "table", "inet", "defect")
+        world.do(node, "nft", "delete", "table", "inet", "defect")
 
 
 @pytest.mark.defect("a name server answers the pods of every machine")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,55 +17,57 @@ COPIES = "/mnt/cephfs/etcd-snapshots"
 UNIT = "rke2-etcd-snapshot"
 
 
-@pytest.fixture
-def still(world: World) -> Iterator[World]:
+@contextmanager
+def no_new_one(world: World) -> Iterator[None]:
     """No new snapshot is taken meanwhile; afterwards each machine takes one."""
     for node in world.lab.nodes:
         world.do(node, "systemctl", "stop", f"{UNIT}.timer")
     try:
-        yield world
+        yield
     finally:
-        for node in world.lab.nodes:
-            world.do(node, "systemctl", "start", f"{UNIT}.timer", UNIT)
+        with ThreadPoolExecutor(len(world.lab.nodes)) as pool:
+            start = ("systemctl", "start", f"{UNIT}.timer", UNIT)
+            list(pool.map(lambda node: world.do(node, *start), world.lab.nodes))
 
 
 def shell(world: World, script: str) -> None:
     world.do(world.one, "sh", "-euc", script)
 
 
-@pytest.mark.defect("an etcd snapshot is fresh", "a copy of the newest snapshot is off its machine")
-def test_snapshots_that_are_too_old_and_have_no_copy_elsewhere_are_found(still: World) -> None:
-    """Nor do those help that are not finished, or empty."""
-    part, empty = f"{OWN}/etcd-snapshot-1746343203.part", f"{OWN}/etcd-snapshot-1746343204"
-    for node in still.lab.nodes:
-        still.do(node, "sh", "-c", f"touch --date='2 days ago' {OWN}/*")
-    shell(still, f"mv {COPIES} {COPIES}.away; echo half > {part}; touch {empty}")
-    try:
-        says(
-            still.gate("W1-SNAPSHOT"),
-            "W1-SNAPSHOT",
-            "expected a snapshot of the last 24 hours",
-            "1746343203.part on vmi2887101 is not finished",
-            "1746343204 on vmi2887101 is empty",
-            "expected a copy off the machine, seen none",
-        )
-    finally:
-        shell(still, f"rm {part} {empty}; mv {COPIES}.away {COPIES}")
-
-
 @pytest.mark.defect(
-    "the newest snapshot restores", "a copy of the newest snapshot is off its machine"
+    "an etcd snapshot is fresh",
+    "a copy of the newest snapshot is off its machine",
+    "the newest snapshot restores",
 )
-def test_a_truncated_copy_is_found(still: World) -> None:
+def test_snapshots_that_are_old_broken_or_in_one_place_are_found(world: World) -> None:
+    """Nor do those help that are not finished, or empty; and another copy of the newest is cut."""
+    part, empty = f"{OWN}/etcd-snapshot-1746343203.part", f"{OWN}/etcd-snapshot-1746343204"
     newest = f"{COPIES}/$(ls -1t {COPIES} | head -1)"
-    shell(
-        still, f"cp -p {newest} {COPIES}/.whole; truncate --size=-100000 {newest}; touch {newest}"
-    )
-    try:
-        ruling = still.gate("W1-SNAPSHOT")
+    with no_new_one(world), counting_more(world):
+        ruling = world.gate("W1-SNAPSHOT")
+        says(ruling, "W1-SNAPSHOT", "keys, as before it was restored, seen")
+        cut = f"cp -p {newest} {COPIES}/.whole; truncate --size=-100000 {newest}; touch {newest}"
+        shell(world, cut)
+        try:
+            ruling = world.gate("W1-SNAPSHOT")
+        finally:
+            shell(world, f"mv {COPIES}/.whole {newest}")
         says(ruling, "W1-SNAPSHOT", "expected it to restore", "seen other bytes")
-    finally:
-        shell(still, f"mv {COPIES}/.whole {newest}")
+        for node in world.lab.nodes:
+            world.do(node, "sh", "-c", f"touch --date='2 days ago' {OWN}/*")
+        shell(world, f"mv {COPIES} {COPIES}.away; echo half > {part}; touch {empty}")
+        try:
+            ruling = world.gate("W1-SNAPSHOT")
+        finally:
+            shell(world, f"rm {part} {empty}; mv {COPIES}.away {COPIES}")
+    says(
+        ruling,
+        "W1-SNAPSHOT",
+        "expected a snapshot of the last 24 hours",
+        "1746343203.part on vmi2887101 is not finished",
+        "1746343204 on vmi2887101 is empty",
+        "expected a copy off the machine, seen none",
+    )
 
 
 # Before a restore it counts a thousand keys more: so many seem to be lost by it.
@@ -76,17 +80,16 @@ exit $status
 """
 
 
-@pytest.mark.defect("the newest snapshot restores")
-def test_a_restore_that_does_not_bring_every_key_is_found(still: World) -> None:
+@contextmanager
+def counting_more(world: World) -> Iterator[None]:
     lied, real = Path("/usr/local/bin/etcdutl"), "/usr/local/lib/real/etcdutl"
-    for node in still.lab.nodes:
-        still.do(node, "sh", "-euc", f"mkdir -p {Path(real).parent}; mv {lied} {real}")
+    for node in world.lab.nodes:
+        world.do(node, "sh", "-euc", f"mkdir -p {Path(real).parent}; mv {lied} {real}")
         place = node.root / lied.relative_to("/")
         place.write_text(COUNTS_MORE)
         place.chmod(0o755)
     try:
-        ruling = still.gate("W1-SNAPSHOT")
-        says(ruling, "W1-SNAPSHOT", "keys, as before it was restored, seen")
+        yield
     finally:
-        for node in still.lab.nodes:
-            still.do(node, "sh", "-euc", f"mv {real} {lied}; rmdir {Path(real).parent}")
+        for node in world.lab.nodes:
+            world.do(node, "sh", "-euc", f"mv {real} {lied}; rmdir {Path(real).parent}")

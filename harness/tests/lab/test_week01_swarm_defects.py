@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -19,6 +19,8 @@ THERE, ANSWER = "the declared Swarm services are there", "Swarm services answer"
 UPDATES, INSTANCES = "no Swarm update stands still", "customers' Swarm instances answer"
 CHECKS = (NODES, REPLICAS, UPDATES, THERE, ANSWER)
 WEB, WORKER = "platform_web", "platform_worker"
+IMAGE = "localhost:1/lab/today:1"
+CREATE = ("service", "create", "--detach", "--no-resolve-image", "--init", "--endpoint-mode=dnsrr")
 
 
 def docker(world: World, node: Node, *argv: str) -> str:
@@ -41,6 +43,17 @@ def turns_red(world: World, check: str, *words: str) -> None:
 
 
 @contextmanager
+def services(world: World, **options: Sequence[str]) -> Iterator[None]:
+    """Services of the test's own, which the profile does not declare, by their options."""
+    try:
+        for name, more in options.items():
+            docker(world, world.one, *CREATE, f"--name={name}", *more, IMAGE, "sleep", "600")
+        yield
+    finally:
+        docker(world, world.one, "service", "rm", *options)
+
+
+@contextmanager
 def changed(world: World, service: str, *options: str) -> Iterator[None]:
     """A service is another for a while."""
     docker(world, world.one, "service", "update", "--detach", *options, service)
@@ -48,6 +61,16 @@ def changed(world: World, service: str, *options: str) -> Iterator[None]:
         yield
     finally:
         docker(world, world.one, "service", "rollback", "--detach", service)
+
+
+def runs(world: World, service: str) -> None:
+    """Wait until the service, of one task, has it."""
+    told = ("service", "ls", f"--filter=name={service}", "--format={{.Replicas}}")
+    until(
+        lambda: docker(world, world.one, *told).strip() == "1/1",
+        within_s=60,
+        what=f"{service} has its task",
+    )
 
 
 def healed(world: World) -> None:
@@ -59,55 +82,88 @@ def healed(world: World) -> None:
     )
 
 
-def test_a_whole_platform_is_proven(world: World) -> None:
-    ruling = world.gate("W1-SWARM")
-    assert ruling.outcome("W1-SWARM") == "pass", ruling.reason("W1-SWARM")
-    assert ruling["W1-SWARM"]["measured"]["missing_tasks_count"] == 0
-
-
-@pytest.mark.defect("every Swarm service has its replicas")
-def test_a_service_short_of_a_replica_is_found(world: World) -> None:
-    with changed(world, WORKER, "--constraint-add=node.labels.none==none"):
-        turns_red(world, REPLICAS, f"{WORKER}: expected 2 running tasks, seen", "pending")
-        ruling = world.gate("W1-SWARM")
-    says(ruling, "W1-SWARM", f"{WORKER}: expected 2 running tasks, seen", "no suitable node")
-    assert WEB not in ruling.reason("W1-SWARM")
-    healed(world)
-
-
-@pytest.mark.defect("no Swarm update stands still", "every Swarm service has its replicas")
-def test_an_update_that_failed_is_found_though_the_old_tasks_run_on(world: World) -> None:
-    options = (
-        "--image=localhost:1/lab/none:1",
-        "--no-resolve-image",
-        "--update-failure-action=pause",
-        "--update-order=start-first",
+@pytest.mark.defect(
+    "every Swarm node is ready",
+    "every Swarm service has its replicas",
+    "no Swarm update stands still",
+    "the declared Swarm services are there",
+)
+def test_services_that_are_not_whole_and_a_machine_that_is_drained_are_found(world: World) -> None:
+    """One service finds no machine, one has an update that failed, one is gone, one is scaled."""
+    node = world.two
+    standing_still = ("--update-failure-action=pause", "--update-order=start-first")
+    nowhere = ("--replicas=2", "--constraint=node.labels.none==none")
+    with services(world, test_nowhere=nowhere, test_update=standing_still):
+        try:
+            docker(world, world.one, "node", "update", "--availability=drain", node.name)
+            docker(world, world.one, "service", "rm", WORKER)
+            docker(world, world.one, "service", "scale", "--detach", f"{WEB}=2")
+            runs(world, "test_update")
+            other = ("--image=localhost:1/lab/none:1", "--no-resolve-image")
+            docker(world, world.one, "service", "update", "--detach", *other, "test_update")
+            turns_red(world, UPDATES, "test_update: expected no update to stand still")
+            turns_red(world, REPLICAS, "test_update: expected its tasks to stay, seen")
+            ruling = world.gate("W1-SWARM")
+        finally:
+            docker(world, world.one, "node", "update", "--availability=active", node.name)
+            swarm.up(world.lab, world.log)
+    says(
+        ruling,
+        "W1-SWARM",
+        "test_nowhere: expected 2 running tasks, seen 0 (task",
+        "is pending: no suitable node",
+        "test_update: expected no update to stand still, seen it paused",
+        "test_update: expected its tasks to stay, seen",
+        "is rejected",
+        f"{node.name}: expected its Swarm node to be active, seen drain",
+        f"{WORKER}: expected this service, seen none of that name",
+        f"{WEB}: expected it to want 3 tasks, seen 2",
     )
-    with changed(world, WORKER, *options):
-        turns_red(world, UPDATES, f"{WORKER}: expected no update to stand still, seen it paused")
-        turns_red(world, REPLICAS, f"{WORKER}: expected its tasks to stay, seen", "is rejected")
+    assert f"{WEB}: expected 2 running tasks" not in ruling.reason("W1-SWARM")
     healed(world)
 
 
-@pytest.mark.defect("customers' Swarm instances answer")
-def test_an_instance_that_runs_and_does_not_answer_is_found(world: World) -> None:
-    declared = "    platform_worker:\n      replicas: 2\n"
-    instances = "  instances: {names: platform_web, port: 8080}\n"
-    profile = world.profile_with([(declared, declared + instances)])
-    outcome, reason = judged(world, INSTANCES, profile=profile)[INSTANCES]
-    assert (outcome, "platform_web: it is to run, and has no" in reason) == ("not_proven", True)
-    rule = "traefik.http.routers.acme.rule=Host(`acme.lab.example`)"
-    with changed(world, WEB, f"--label-add={rule}"):
+@pytest.mark.defect("Swarm services answer", "customers' Swarm instances answer")
+def test_services_that_run_and_do_not_answer_or_answer_otherwise_are_found(world: World) -> None:
+    """Swarm sees nothing of it: one task of the web server stands still, and it is another one."""
+    worker = "    platform_worker:\n      replicas: 2\n"
+    instances = "  instances: {names: test_odoo*, port: 8080}\n"
+    asked = [
+        (worker, worker + instances),
+        ("says: The platform that serves", "says: The shop that serves"),
+    ]
+    profile = world.profile_with(asked)
+    rule = "--label=traefik.http.routers.acme.rule=Host(`acme.lab.example`)"
+    with services(world, test_odoo=(rule,)):
+        runs(world, "test_odoo")
         assert judged(world, INSTANCES, profile=profile)[INSTANCES][0] == "pass"
         (task,) = docker(world, world.one, "ps", "--quiet", f"--filter=name={WEB}").split()
         docker(world, world.one, "pause", task)
         try:
-            outcome, reason = judged(world, INSTANCES, profile=profile)[INSTANCES]
+            found = judged(world, *CHECKS, INSTANCES, profile=profile)
         finally:
             docker(world, world.one, "unpause", task)
-    words = f"{WEB} as acme.lab.example: expected an answer, seen timed out from {world.one.name}"
+    outcome, reason = found.pop(INSTANCES)
+    words = (
+        f"test_odoo as acme.lab.example: expected an answer, seen timed out from {world.one.name}"
+    )
     assert (outcome, words in reason) == ("fail", True), reason
+    outcome, reason = found.pop(ANSWER)
+    assert outcome == "fail", reason
+    assert f"{WEB} at {world.one.name}:8080/: expected an answer, seen" in reason
+    assert f"{WEB} at {world.two.name}:8080/: expected an answer that says 'The shop" in reason
+    assert {outcome for outcome, _ in found.values()} == {"pass"}, found
     healed(world)
+
+
+@pytest.mark.long
+@pytest.mark.defect("customers' Swarm instances answer")
+def test_an_instance_without_a_label_is_not_proven(world: World) -> None:
+    worker = "    platform_worker:\n      replicas: 2\n"
+    instances = "  instances: {names: platform_web, port: 8080}\n"
+    profile = world.profile_with([(worker, worker + instances)])
+    outcome, reason = judged(world, INSTANCES, profile=profile)[INSTANCES]
+    assert (outcome, "platform_web: it is to run, and has no" in reason) == ("not_proven", True)
 
 
 @pytest.mark.long
@@ -136,62 +192,6 @@ def test_a_machine_without_docker_is_found(world: World) -> None:
         f"{WEB} at {node.name}:8080/: expected an answer, seen",
     )
     healed(world)
-
-
-@pytest.mark.defect("every Swarm node is ready")
-def test_a_machine_that_is_drained_is_found(world: World) -> None:
-    node = world.two
-    docker(world, world.one, "node", "update", "--availability=drain", node.name)
-    try:
-        ruling = world.gate("W1-SWARM")
-    finally:
-        docker(world, world.one, "node", "update", "--availability=active", node.name)
-    says(ruling, "W1-SWARM", f"{node.name}: expected its Swarm node to be active, seen drain")
-    healed(world)
-
-
-@pytest.mark.defect("the declared Swarm services are there")
-def test_a_service_that_was_removed_is_found_and_so_is_one_that_was_scaled(world: World) -> None:
-    docker(world, world.one, "service", "rm", WORKER)
-    docker(world, world.one, "service", "scale", "--detach", f"{WEB}=2")
-    try:
-        ruling = world.gate("W1-SWARM")
-    finally:
-        swarm.up(world.lab, world.log)
-    says(
-        ruling,
-        "W1-SWARM",
-        f"{WORKER}: expected this service, seen none of that name",
-        f"{WEB}: expected it to want 3 tasks, seen 2",
-    )
-    healed(world)
-
-
-@pytest.mark.defect("Swarm services answer")
-def test_a_service_that_runs_and_does_not_answer_is_found(world: World) -> None:
-    node = world.two
-    (task,) = docker(world, node, "ps", "--quiet", f"--filter=name={WEB}").split()
-    docker(world, node, "pause", task)
-    try:
-        found = judged(world, *CHECKS)
-    finally:
-        docker(world, node, "unpause", task)
-    outcome, reason = found.pop(ANSWER)
-    assert (outcome, f"{WEB} at {node.name}:8080/: expected an answer, seen" in reason) == (
-        "fail",
-        True,
-    ), reason
-    # Swarm sees nothing of it.
-    assert {outcome for outcome, _ in found.values()} == {"pass"}, found
-    healed(world)
-
-
-@pytest.mark.defect("Swarm services answer")
-def test_another_program_on_the_port_is_found(world: World) -> None:
-    profile = world.profile_with([("says: The platform that serves", "says: The shop that serves")])
-    outcome, reason = judged(world, ANSWER, profile=profile)[ANSWER]
-    assert outcome == "fail"
-    assert f"{WEB} at {world.one.name}:8080/: expected an answer that says 'The shop" in reason
 
 
 @pytest.mark.long

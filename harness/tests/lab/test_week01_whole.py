@@ -6,7 +6,10 @@ from harness.model import Exit
 from harness.tests.lab.forked import by_hand
 from harness.tests.lab.world import World
 
-BUILT = ("W1-NODES", "W1-HOST", "W1-ETCD", "W1-SNAPSHOT", "W1-API", "W1-NETWORK", "W1-SWARM")
+BUILT = (
+    *("W1-NODES", "W1-HOST", "W1-ETCD", "W1-SNAPSHOT", "W1-API", "W1-NETWORK", "W1-SWARM"),
+    *("W3-DISK", "W3-CEPH", "W3-CAPACITY"),
+)
 
 
 def test_a_whole_lab_is_green(world: World) -> None:
@@ -16,3 +19,4 @@ def test_a_whole_lab_is_green(world: World) -> None:
     ]
     assert ruling.status == Exit.GO
     assert ruling["W1-SNAPSHOT"]["measured"]["keys_count"] > 100
+    assert ruling["W1-SWARM"]["measured"]["missing_tasks_count"] == 0

@@ -125,12 +125,6 @@ def another_version(world: World) -> Iterator[None]:
         script(world, node, RESTART, unit)
 
 
-def test_a_ceph_that_is_well_is_proven(world: World) -> None:
-    ruling = world.gate(*BOTH, cluster=as_declared(world))
-    for requirement in BOTH:
-        assert ruling.outcome(requirement) == "pass", ruling.reason(requirement)
-
-
 @pytest.mark.defect(
     "Ceph is healthy",
     "the monitors' clocks agree",

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from harness.checks import CHECKS
-from harness.drill.background_writes import Churn
+from harness.drill.background_writes import BackgroundWrites
 from harness.lab import kubernetes
 from harness.lab.shape import Lab
 from harness.model import JSON, Case, Observation, Outcome, Verdict
@@ -307,7 +307,7 @@ def test_a_block_that_an_osd_lost_while_it_restarted_is_found(stage: Stage) -> N
     """What a drill wraps; then, beneath it, the last block that a machine wrote is gone."""
     world, work = stage.world, stage.work
     stage.beneath(SHARED, "for it in os.listdir(): it.startswith('data-') and os.remove(it)")
-    churn = Churn(work)
+    churn = BackgroundWrites(work)
     stage.do(churn.begin)
     world.do(world.two, "systemctl", "restart", "ceph-osd@1")
     until(

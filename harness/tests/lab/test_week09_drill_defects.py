@@ -13,13 +13,14 @@ from harness.lab import swarm
 from harness.model import Case, Observation, Outcome, Verdict
 from harness.settings.drills import Drill, OwnLooks
 from harness.tests.lab.breaking import Do, inside
-from harness.tests.lab.drilling import stage, visited
+from harness.tests.lab.drilling import context
 from harness.tests.lab.world import World
 
 REAL = "every fault was seen by somebody else, and seen to be gone"
 NO_MORE = "no more broke than was meant to"
 NOTICED = "others noticed it in time"
 STEADY = "the steady state came back in time"
+OTHERS = "what was not hit went on"
 FEW_FAILED = "no more requests failed than may"
 FAST_AGAIN = "requests were answered in time again"
 OSD = "vmi2887103"
@@ -67,7 +68,7 @@ def test_a_fault_that_ceph_is_told_not_to_notice_is_not_seen(world: World, do: D
     what = drill("stop-osd", 5, {**NEVER, "noticed_by_ceph_s": 30})
     when = {"breaking": lambda: world.do(world.one, "ceph", "osd", "set", "nodown")}
     try:
-        value = do(lambda reach: carry_out(what, stage(reach, when=when), [OSD]))
+        value = do(lambda reach: carry_out(what, context(reach, when=when), [OSD]))
     finally:
         world.do(world.one, "ceph", "osd", "unset", "nodown")
     real, noticed = judged(world, value, REAL), judged(world, value, NOTICED)
@@ -78,33 +79,7 @@ def test_a_fault_that_ceph_is_told_not_to_notice_is_not_seen(world: World, do: D
     assert "nodown" in steady.reason or "OSDMAP_FLAGS" in steady.reason
 
 
-@pytest.mark.defect("what was not hit went on")
-def test_an_old_service_that_stops_while_another_machine_is_broken_is_found(
-    world: World, do: Do
-) -> None:
-    service, check = "platform_web", "Swarm services answer"
-    looks = OwnLooks(probes=("swarm",), during=(check,), checks=(check,))
-    what = drill("stop-monitor", 20, NEVER).model_copy(update={"looks": looks})
-
-    def scale(replicas: int) -> None:
-        words = ("service", "scale", "--detach", f"{service}={replicas}")
-        swarm.docker(world.lab, world.one, *words, log=world.log)
-
-    try:
-        value = do(
-            lambda reach: carry_out(
-                what,
-                stage(reach, when={"breaking": lambda: scale(0)}, looks=looks.meanwhile),
-                [world.three.name],
-            )
-        )
-    finally:
-        scale(3)
-    verdict = judged(world, value, "what was not hit went on")
-    assert verdict.outcome is Outcome.FAIL, verdict.reason
-    assert service in verdict.reason
-
-
+@pytest.mark.long
 @pytest.mark.defect("no more broke than was meant to", "the steady state came back in time")
 def test_a_fault_is_taken_back_at_once_when_more_than_it_breaks(world: World, do: Do) -> None:
     """While a port is cut, two monitors stop, and stay so: Ceph answers nobody."""
@@ -121,7 +96,7 @@ def test_a_fault_is_taken_back_at_once_when_more_than_it_breaks(world: World, do
     try:
         value: Any = do(
             lambda reach: carry_out(
-                what, stage(reach, when={"holding": stop}, silent_s=15), [world.three.name]
+                what, context(reach, when={"holding": stop}, silent_s=15), [world.three.name]
             )
         )
     finally:
@@ -147,7 +122,9 @@ def test_a_second_monitor_that_stops_ends_the_fault_and_is_found(world: World, d
     when = {"holding": lambda: world.do(world.two, "systemctl", "stop", unit)}
     try:
         value = do(
-            lambda reach: carry_out(what, stage(reach, when=when, silent_s=15), [world.three.name])
+            lambda reach: carry_out(
+                what, context(reach, when=when, silent_s=15), [world.three.name]
+            )
         )
     finally:
         world.do(world.two, "systemctl", "start", unit)
@@ -158,32 +135,49 @@ def test_a_second_monitor_that_stops_ends_the_fault_and_is_found(world: World, d
     assert "quorum" in steady.reason
 
 
-@pytest.mark.defect("no more requests failed than may", "requests were answered in time again")
-def test_a_site_that_loses_its_pods_in_a_drill_is_felt_by_its_visitors(
-    world: World, do: Do
-) -> None:
-    """The steady state looks at machines and storage; that nobody is served, visitors alone tell.
+@pytest.mark.defect(
+    "what was not hit went on",
+    "no more requests failed than may",
+    "requests were answered in time again",
+)
+def test_services_that_stop_while_a_machine_is_broken_are_found(world: World, do: Do) -> None:
+    """An old service, by the looks at the other machines; the new site, by its visitors alone.
 
-    Once the monitor is stopped, the site's service leads to no pod any more, and stays so.
+    The steady state looks at machines and storage. The site's service leads to no pod any more
+    once the monitor is stopped, and stays so.
     """
-    what = drill("stop-monitor", 15, {"failed_percent": 1, "again_p99_ms": 1000}, load="ingress")
-    when = {"holding": lambda: lead_to(world, "nobody")}
+    service, check = "platform_web", "Swarm services answer"
+    looks = OwnLooks(probes=("swarm",), during=(check,), checks=(check,))
+    targets = {"failed_percent": 1, "again_p99_ms": 1000}
+    what = drill("stop-monitor", 20, targets, load="ingress").model_copy(update={"looks": looks})
+    when = {
+        "breaking": lambda: scale(world, service, 0),
+        "holding": lambda: lead_to(world, "nobody"),
+    }
     try:
         value: Any = do(
             lambda reach: carry_out(
                 what,
-                stage(reach, when=when, loading=visited(reach, world.scratch)),
+                context(reach, when=when, looks=looks.meanwhile, visited=world.scratch),
                 [world.three.name],
             )
         )
     finally:
         lead_to(world, "ingress")
-    few, fast = judged(world, value, FEW_FAILED), judged(world, value, FAST_AGAIN)
-    assert (few.outcome, fast.outcome) == (Outcome.FAIL, Outcome.FAIL), few.reason
+        scale(world, service, 3)
+    others, few, fast = (judged(world, value, it) for it in (OTHERS, FEW_FAILED, FAST_AGAIN))
+    assert {others.outcome, few.outcome, fast.outcome} == {Outcome.FAIL}, (others, few, fast)
+    assert service in others.reason
     assert "while it was broken (status 50" in few.reason
     assert "not answered at all" in fast.reason
     phases = value["runs"][0]["load"]["phases"]
     assert phases["before"]["failed"] == 0
+
+
+def scale(world: World, service: str, replicas: int) -> None:
+    """A service of the Swarm wants so many tasks."""
+    words = ("service", "scale", "--detach", f"{service}={replicas}")
+    swarm.docker(world.lab, world.one, *words, log=world.log)
 
 
 def lead_to(world: World, app: str) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from harness.checks import CHECKS
-from harness.drill.latency import quarters
-from harness.drill.resource_usage import footprint
+from harness.drill.ledger_health import quarters
+from harness.drill.resource_usage import resource_usage
 from harness.drill.schedule import Turn
 from harness.drill.soak import soak
 from harness.ledger.book import Reader
@@ -17,7 +17,7 @@ from harness.model import Case, Observation, Outcome, Verdict
 from harness.settings.soaks import Soak
 from harness.tests import clean_drills
 from harness.tests.lab.breaking import Do, inside
-from harness.tests.lab.drilling import stage
+from harness.tests.lab.drilling import context
 from harness.tests.lab.kept import ledger
 from harness.tests.lab.red import beside
 from harness.tests.lab.world import World
@@ -26,6 +26,8 @@ LASTED = "the soak lasted as long as it should"
 REAL = "every fault of the soak came and went"
 LEAKED = "nothing leaked"
 SLOWER = "answers did not become slower"
+NO_MORE = "no more broke than was meant to"
+STEADY = "the steady state came back in time"
 
 RULES = Soak.model_validate(
     {
@@ -70,9 +72,27 @@ def judged(world: World, check: str, **changes: Any) -> Verdict:
     return CHECKS[check](Case(cluster=cluster, targets={"soak_hours": 8}, observations=[look]))
 
 
-@pytest.mark.defect("the soak lasted as long as it should", "every fault of the soak came and went")
+def judged_as_a_drill(world: World, check: str, run: Any) -> Verdict:
+    """What a check of drills says of one of a single run."""
+    value = clean_drills.seen()["drills"][clean_drills.DRILL] | {"runs": [run], "during": []}
+    look = Observation(
+        probe="drills", target=clean_drills.DRILL, at=0.0, took_s=1.0, value={**value, "load": None}
+    )
+    cluster = world.lab.profile.cluster()
+    return CHECKS[check](Case(cluster=cluster, targets={}, observations=[look]))
+
+
+@pytest.mark.defect(
+    "the soak lasted as long as it should",
+    "every fault of the soak came and went",
+    "no more broke than was meant to",
+    "the steady state came back in time",
+)
 def test_a_soak_ends_when_more_breaks_than_was_meant_to(world: World, do: Do) -> None:
-    """The second monitor that stops ends the fault; that it stays away ends the soak."""
+    """The second monitor that stops ends the fault; that it stays away ends the soak.
+
+    A turn of a soak is what a run of a drill is: the checks of drills say the same of it.
+    """
     unit = f"ceph-mon@{world.two.name}"
     turn = Turn(
         number=1,
@@ -84,27 +104,39 @@ def test_a_soak_ends_when_more_breaks_than_was_meant_to(world: World, do: Do) ->
     )
     when = {"holding": lambda: world.do(world.two, "systemctl", "stop", unit)}
     try:
-        value = do(
-            lambda reach: soak(
-                RULES, [turn, turn], 600, stage(reach, when=when, silent_s=15), part="part 1"
-            )
+        value, _ = do(
+            lambda reach: soak(RULES, [turn, turn], 600, context(reach, when=when, silent_s=15))
         )
     finally:
         world.do(world.two, "systemctl", "start", unit)
-    assert len(value["turns"]) == 1
-    lasted, real = judged(world, LASTED, **value), judged(world, REAL, **value)
+    changed: Any = value
+    (only,) = changed["turns"]
+    (fault,) = only["faults"]
+    lasted, real = judged(world, LASTED, **changed), judged(world, REAL, **changed)
     assert (lasted.outcome, real.outcome) == (Outcome.FAIL, Outcome.FAIL)
     assert "the steady state did not come back" in lasted.reason
     assert "broke more: Ceph has not answered" in real.reason
+    assert fault["abort_s"] <= 5
+    assert fault["abort_s"] <= fault["abort_gone_s"]
+    no_more, steady = (
+        judged_as_a_drill(world, NO_MORE, only),
+        judged_as_a_drill(world, STEADY, only),
+    )
+    assert (no_more.outcome, steady.outcome) == (Outcome.FAIL, Outcome.FAIL)
+    assert "Ceph has not answered" in no_more.reason
+    assert "at most 5 s" not in no_more.reason
+    assert "quorum" in steady.reason
 
 
 @pytest.mark.defect("nothing leaked")
 def test_processes_and_files_that_somebody_forgot_are_found(world: World, do: Do) -> None:
-    first = do(footprint)
-    assert judged(world, LEAKED, footprints=prints(first, do(footprint))).outcome is Outcome.PASS
+    first = do(resource_usage)
+    assert (
+        judged(world, LEAKED, footprints=prints(first, do(resource_usage))).outcome is Outcome.PASS
+    )
     with beside(world, world.two, "python3", "-c", LEAK):
         world.do(world.two, "sh", "-c", "until [ $(pgrep -c python3) -gt 100 ]; do :; done")
-        last = do(footprint)
+        last = do(resource_usage)
     verdict = judged(world, LEAKED, footprints=prints(first, last))
     assert verdict.outcome is Outcome.FAIL
     assert "processes at the end" in verdict.reason

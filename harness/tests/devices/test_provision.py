@@ -20,8 +20,7 @@ from harness.provision import disks, records
 from harness.provision.outcome import State
 from harness.provision.partition import Plan, plan
 from harness.settings import NewPartition
-from harness.tests.gpt import Entry
-from harness.tests.lab.loop_disk import (
+from harness.tests.devices.loop_disk import (
     GIB,
     HERE,
     LVM,
@@ -33,6 +32,7 @@ from harness.tests.lab.loop_disk import (
     do,
     loop,
 )
+from harness.tests.gpt import Entry
 
 
 @pytest.fixture

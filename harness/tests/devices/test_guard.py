@@ -16,8 +16,8 @@ import pytest
 from harness.bench.facts_script import look
 from harness.bench.guard_script import Refused, hold
 from harness.bench.sending import GUARD
-from harness.tests.lab import block
-from harness.tests.lab.block import GIB, MIB, Disk, disk, elsewhere, ours, run, running
+from harness.tests.devices import block
+from harness.tests.devices.block import GIB, MIB, Disk, disk, elsewhere, ours, run, running
 from harness.waiting import until
 
 # A trap is set and says how the guard's question changes.

@@ -1,0 +1,221 @@
+"""All that a drill, or a part of a soak, does to the outside: one object with named methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count, takewhile
+from pathlib import Path
+from typing import Protocol
+
+from harness.drill.background_writes import CLAIMS, BackgroundWrites, writing_in_background
+from harness.drill.ledger_health import Books, quarters
+from harness.drill.loads import Load, Marked, NoLoad
+from harness.drill.schedule import Turn
+from harness.drill.steady import all_numbers, meanwhile, until_steady
+from harness.facts.drills import Bystanders
+from harness.faults.disruption_lock import DisruptionLock
+from harness.faults.fault import Fault
+from harness.faults.preflight import affordable, survivable
+from harness.faults.undo_store import UndoStore, undo_store_at
+from harness.ledger import keeping as ledger_keeping
+from harness.ledger.book import Reader
+from harness.ledger.tally import observed
+from harness.load.aim import aimed, why_none
+from harness.load.order import Order
+from harness.load.running import offering
+from harness.model import JSON, Numbers
+from harness.record.records import Data, Kind
+from harness.settings import load_gates
+from harness.settings.drills import AbortConditions, OwnLooks, Steady, load_steady
+from harness.settings.load import find_load
+from harness.transport import Reach
+
+# A drill takes at most this long; what its ledger left after that was left by a killed harness.
+_DRILL_S = 7200.0
+LEDGER_FOLDER, _LOAD_FOLDER = "ledger", "load"
+
+
+class Recorder(Protocol):
+    """The run: where everything is written down."""
+
+    @property
+    def name(self) -> str:
+        """The run's name: it holds the Lease."""
+        ...
+
+    def write(self, kind: Kind, subject: str, data: Data) -> object: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the caller has decided.
+
+    ``allowed``: may anything be broken; ``seed``: what every choice is drawn from; ``machines``:
+    where, if not where the drill says; ``soak_s``: for how long to soak; ``turns``: the turns of
+    an earlier soak, to be taken again instead of drawn ones.
+    """
+
+    allowed: bool
+    seed: int
+    machines: tuple[str, ...] = ()
+    soak_s: float = 0.0
+    turns: tuple[Turn, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrillContext:
+    """What the drill, or the part of a soak, of this name is carried out with, under the lock.
+
+    ``folder`` is the run's. ``progress`` tells the operator what goes on, ``hide`` is told each
+    secret that is made on the way. ``looks`` are the drill's own, beside the steady state;
+    ``load`` names what is asked of the ingress; with ``claims``, every machine writes to a claim.
+    """
+
+    name: str
+    reach: Reach
+    lock: DisruptionLock
+    run: Recorder
+    folder: Path
+    options: Options
+    progress: Callable[[str], None]
+    hide: Callable[[str], object]
+    looks: OwnLooks | None = None
+    load: str | None = None
+    claims: bool = False
+
+    def begin(self) -> None:
+        """Journal the seed, and say what is offered; ConfigError when the load has no target."""
+        order = self._order
+        self.run.write(Kind.SEED, self.name, {"seed": self.seed})
+        self.progress(f"every choice is drawn from --seed {self.seed}")
+        if self.load is not None and order is None:
+            self.progress(f"without the load {self.load}: {why_none(self.reach.profile)}")
+
+    @property
+    def seed(self) -> int:
+        return self.options.seed
+
+    @property
+    def abort_conditions(self) -> AbortConditions:
+        return self._steady.limits
+
+    def preflight(self, fault: Fault) -> None:
+        """Refused when the fault would leave too little of anything, or the lock is lost."""
+        affordable(self.reach, self.lock, fault)
+
+    def preflight_all(self, faults: Sequence[Fault]) -> None:
+        """Refused when a quorum cannot survive one of the faults; before anything else."""
+        survivable(self.reach, faults)
+
+    def wait_steady(self, within_s: float) -> tuple[float, Sequence[str]]:
+        """Wait for the steady state: the seconds that took, and what is in its way at the end."""
+        looks = [self._steady, *([self.looks] if self.looks is not None else [])]
+        return until_steady(self.reach, looks, self._numbers, within_s)
+
+    def observe_bystanders(self, machine: str, within_s: float) -> Bystanders | None:
+        """How all other machines fare while this one is hit; None when that is not looked at."""
+        if self.looks is None:
+            return None
+        return meanwhile(self.reach, self.looks.meanwhile, self._numbers, machine, within_s)
+
+    def on_lock_lost(self, tell: Callable[[str], object]) -> AbstractContextManager[None]:
+        """Call ``tell`` with the reason when the disruption lock is lost during the body."""
+        return self.lock.on_lost(tell)
+
+    def undo_store_at(self, reach: Reach, place: str) -> UndoStore:
+        """Where the undo of a fault is kept: on a machine, or on this computer."""
+        return undo_store_at(reach, place)
+
+    def record(self, kind: Kind, subject: str, data: Data) -> None:
+        """Write a record to the run's journal."""
+        self.run.write(kind, subject, data)
+
+    @contextmanager
+    def ledger(self, names: Sequence[str], *, machine: str, writes_per_s: float) -> Iterator[Books]:
+        """Keep a ledger with these writers while ``machine`` is hit in the body."""
+        place = f"{self.name}/{machine}"
+        with (
+            ledger_keeping.keeping(
+                self.reach,
+                names=names,
+                folder=self._fresh(LEDGER_FOLDER, place),
+                run=f"{self.run.name}/{place}",
+                seed=self.seed,
+                hide=self.hide,
+                rate_per_s=writes_per_s,
+            ) as books,
+            writing_in_background(self.reach, self.seed)
+            if self.claims
+            else nullcontext() as claims,
+        ):
+            yield _Books(books, place, claims)
+
+    @contextmanager
+    def offered_load(self, machine: str) -> Iterator[Load]:
+        """Offer the load, if there is one, while ``machine`` is hit in the body."""
+        order = self._order
+        if order is None:
+            yield NoLoad()
+            return
+        self.progress(f"offering the load: {order}")
+        with offering(order, self._fresh(_LOAD_FOLDER, f"{self.name}/{machine}")) as running:
+            yield Marked(running)
+
+    @cached_property
+    def _steady(self) -> Steady:
+        return load_steady()
+
+    @cached_property
+    def _numbers(self) -> Numbers:
+        return all_numbers(load_gates())
+
+    @cached_property
+    def _order(self) -> Order | None:
+        if self.load is None:
+            return None
+        return aimed(find_load(self.load), self.reach.profile, self.options.soak_s + _DRILL_S)
+
+    def _fresh(self, kind: str, place: str) -> Path:
+        """A folder for a ledger or a load; what an earlier session left of its own stays."""
+        return next(it for it in self._folders(kind, place) if not it.exists())
+
+    def newest(self, kind: str, place: str) -> Path:
+        """The folder of the last session that was there; the first one when there was none."""
+        there = list(takewhile(Path.exists, self._folders(kind, place)))
+        return there[-1] if there else self._fresh(kind, place)
+
+    def _folders(self, kind: str, place: str) -> Iterator[Path]:
+        """Those of a place, in the order in which they are taken."""
+        first = self.folder / kind / place.replace(" ", "-")
+        yield first
+        yield from (first.with_name(f"{first.name}.{number}") for number in count(2))
+
+
+@dataclass(frozen=True)
+class _Books:
+    """A ledger of this run: what it observed is told apart by its place."""
+
+    books: ledger_keeping.Books
+    place: str
+    claims: BackgroundWrites | None = None
+
+    @property
+    def space(self) -> str:
+        return self.books.space
+
+    @property
+    def silent_s(self) -> Mapping[str, float]:
+        return self.books.silent_s
+
+    def mark(self, name: str) -> None:
+        self.books.mark(name)
+
+    def tally(self) -> Mapping[str, JSON]:
+        claims = {} if self.claims is None else {CLAIMS: self.claims.tally()}
+        return {**observed(self.books.tally(), self.place), **claims}
+
+    def latency_ms(self) -> list[dict[str, float]]:
+        return quarters(Reader(self.books.folder / "book"))

@@ -1,0 +1,126 @@
+"""One fault, from its arming to the proof that it is gone, while a monitor may abort it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+
+from harness.drill.context import DrillContext
+from harness.drill.loads import HEALED_MARK, Mark
+from harness.drill.safety_monitor import SafetyMonitor, noticed
+from harness.errors import NotProven, TimedOut
+from harness.facts.drills import FaultFacts
+from harness.faults.fault import Fault
+from harness.faults.fault_lifecycle import FaultLifecycle
+from harness.ledger.tally import FAULT
+from harness.record.records import Abort, FaultEvent, Kind, read
+from harness.settings.drills import Planned
+from harness.waiting import answer_of, uninterrupted
+
+
+@dataclass(frozen=True)
+class Injector:
+    """Injects faults one by one; ``mark`` notes each moment in the ledger and the load."""
+
+    context: DrillContext
+    monitor: SafetyMonitor
+    mark: Mark
+
+    def inject(self, planned: Planned, fault: Fault, told: list[FaultFacts]) -> None:
+        """Inject the fault, hold it and undo it; what came of it is added to ``told``.
+
+        NotProven when too much is broken before it is injected.
+        """
+        context, monitor = self.context, self.monitor
+        self._hold(planned.after_s)
+        self._must_be_calm(fault)
+        context.preflight(fault)
+        lifecycle = FaultLifecycle(
+            fault, context.reach, partial(self._record, fault), undo_store_at=context.undo_store_at
+        )
+        seen = FaultFacts(
+            fault=fault.name, target=fault.target, aborted=None, at_once=fault.at_once
+        )
+        told.append(seen)
+        with self._undone(lifecycle, seen):
+            lifecycle.arm()
+            with lifecycle.renewed():
+                self._must_be_calm(fault)
+                context.progress(f"breaking: {fault.name} of {fault.target}")
+                self.mark(FAULT)
+                monitor.blast_radius |= fault.blast_radius
+                injected = time.monotonic()
+                seen["inject_s"] = round(lifecycle.inject(unless=monitor.abort.is_set), 3)
+                asked: dict[str, float] = {}
+                try:
+                    seen["seen_s"] = round(lifecycle.see(unless=monitor.abort.is_set), 3)
+                    if fault.asks_itself:
+                        asked["health"] = round(time.monotonic() - injected, 2)
+                except TimedOut as late:
+                    seen["unseen"] = str(late).partition("\n")[0]
+                context.progress(f"holding {fault.name} of {fault.target} for {planned.hold_s:g} s")
+                self._hold(planned.hold_s, partial(self._observe_bystanders, fault, planned, seen))
+            ended = time.monotonic()
+        # A machine that boots is missed until it is there again.
+        ended = ended if fault.at_once else time.monotonic()
+        seen["held_s"] = round(ended - injected, 2)
+        seen["noticed"] = {**noticed(monitor.samples, fault.machine, injected, ended), **asked}
+        if lifecycle.expired:
+            seen["unseen"] = "its lease ended before it was undone: it was not there all the time"
+
+    def _record(self, fault: Fault, event: str, data: Mapping[str, object]) -> None:
+        """Journal an event; with the parameters, so that `heal` can ask whether it is gone."""
+        more = {"parameters": fault.model_dump(mode="json")} if event == "armed" else {}
+        told = read(FaultEvent, {"event": event, **data, **more})
+        self.context.record(Kind.FAULT, fault.id, told)
+
+    @contextmanager
+    def _undone(self, lifecycle: FaultLifecycle, seen: FaultFacts) -> Iterator[None]:
+        """Whatever happens in the body, the fault is undone afterwards, and seen to be gone."""
+        try:
+            yield
+        finally:
+            if lifecycle.undo is not None:
+                with uninterrupted():
+                    self._undo(lifecycle, seen)
+
+    def _undo(self, lifecycle: FaultLifecycle, seen: FaultFacts) -> None:
+        context, monitor, fault = self.context, self.monitor, lifecycle.fault
+        if monitor.abort.is_set():
+            context.progress(f"too much is broken: {monitor.why}")
+            context.record(Kind.ABORT, fault.id, Abort(why=monitor.why))
+        context.progress(f"taking back: {fault.name} of {fault.target}")
+        seen["heal_s"] = round(lifecycle.heal(), 3)
+        aborted = monitor.abort.is_set() and lifecycle.injected
+        if aborted:
+            seen["aborted"], seen["ours"] = monitor.why, monitor.by_harness
+            seen["abort_s"] = round(time.monotonic() - monitor.aborted_at, 3)
+        self.mark(HEALED_MARK)
+        gone_s = lifecycle.see_gone()
+        seen["gone_s"] = round(gone_s, 3)
+        if aborted:
+            seen["abort_gone_s"] = round(seen["abort_s"] + gone_s, 3)
+
+    def _must_be_calm(self, fault: Fault) -> None:
+        if self.monitor.abort.is_set():
+            raise NotProven(
+                f"{fault.name} of {fault.target} was not injected: too much is broken: "
+                f"{self.monitor.why}"
+            )
+
+    def _observe_bystanders(self, fault: Fault, planned: Planned, seen: FaultFacts) -> None:
+        bystanders = self.context.observe_bystanders(fault.machine, planned.hold_s)
+        if bystanders is not None:
+            seen["bystanders"] = bystanders
+
+    def _hold(self, seconds: float, beside: Callable[[], object] | None = None) -> None:
+        """Wait so long, and until ``beside`` has returned; or until the monitor aborts."""
+        ends = time.monotonic() + seconds
+        if beside is not None:
+            with suppress(TimedOut):  # the abort ended it
+                what = "the look at the other machines"
+                answer_of(beside, self.monitor.abort.is_set, what=what)
+        self.monitor.abort.wait(max(0.0, ends - time.monotonic()))

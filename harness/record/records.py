@@ -1,0 +1,223 @@
+"""What a journal says: the kinds of its records, and the data of each kind.
+
+The writer of a record builds its data through the constructor here, and whoever reads the journal
+gets it back through ``read``. A key that a record does not need is not there; a key that this
+version does not know is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any, Generic, Literal, NotRequired, TypeAlias, TypeVar, cast
+
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+from harness.facts.drills import DrillFacts
+from harness.facts.load import LoadFacts
+from harness.facts.soak import EndReason, Footprint, SoakFacts, TurnFacts
+from harness.model import JSON
+
+T = TypeVar("T")
+F = TypeVar("F", DrillFacts, SoakFacts)
+
+
+class Kind(StrEnum):
+    """The kind of a record; the comment says what its subject is."""
+
+    MANIFEST = "manifest"  # the run
+    SESSION = "session"  # the run
+    CLUSTER = "cluster"  # the cluster
+    REFUSED = "refused"  # what was refused
+    SCENARIO = "scenario"  # the scenario
+    NOT_APPLICABLE = "not-applicable"  # the scenario
+    ASK = "ask"  # the probe
+    LOOK = "look"  # the probe
+    OBSERVATION = "observation"  # the probe
+    NOTICE = "notice"  # the probe
+    REQUIRE = "require"  # the check
+    STEP = "step"  # the scenario
+    SCENARIO_END = "scenario-end"  # the scenario
+    PROBLEM = "problem"  # the test
+    SEED = "seed"  # the drill, or the part of a soak
+    FAULT = "fault"  # the fault's id
+    ABORT = "alarm"  # the fault's id
+    TURN = "turn"  # the turn of a soak
+    SOAKED = "soaked"  # the part of a soak
+    COLLECT = "collect"  # why evidence is collected
+    COLLECTED = "collected"  # the target
+    REDACTED = "redacted"  # the session
+    INTERRUPTED = "interrupted"  # the session
+    TORN = "torn"  # the journal
+    END = "end"  # the session
+
+
+class Session(TypedDict):
+    signer: NotRequired[str | None]  # the fingerprint of its key
+
+
+class Cluster(TypedDict):
+    """``uid`` is that of its namespace kube-system; None when it did not answer."""
+
+    uid: str | None
+    error: NotRequired[str | None]
+
+
+class Reason(TypedDict):
+    """Of ``refused``, ``not-applicable`` and ``interrupted``."""
+
+    reason: str
+
+
+class Text(TypedDict):
+    """Of ``problem`` and ``notice``."""
+
+    text: str
+
+
+class Ask(TypedDict):
+    scenario: str
+
+
+class Look(TypedDict):
+    targets: list[str]
+
+
+class Observed(TypedDict):
+    """``at``: UTC seconds since the epoch; exactly one of ``value`` and ``error`` is not None."""
+
+    target: str
+    at: float
+    took_s: float
+    value: NotRequired[Any]
+    error: NotRequired[str | None]
+
+
+class Require(TypedDict):
+    scenario: str
+    requirement: str
+
+
+class Step(TypedDict):
+    keyword: str
+    text: str
+    state: str  # passed or failed
+    took_s: float
+    error: NotRequired[str | None]
+
+
+class ScenarioEnd(TypedDict):
+    state: str  # passed, failed, skipped or xfailed
+    reason: str
+    took_s: float
+
+
+class Seed(TypedDict):
+    seed: int
+
+
+class FaultEvent(TypedDict):
+    """One event in the life of a fault; ``by`` says which command undid it after its run broke off.
+
+    ``armed`` has the undo, and the parameters by which ``heal`` asks whether the fault is gone.
+    """
+
+    event: Literal["armed", "injected", "active", "healed", "heal-proved"]
+    fault: NotRequired[str]
+    target: NotRequired[str]
+    undo: NotRequired[dict[str, Any]]
+    parameters: NotRequired[dict[str, Any]]
+    took_s: NotRequired[float]
+    by: NotRequired[str]
+
+
+class Abort(TypedDict):
+    why: str
+
+
+class SoakEvent(TypedDict):
+    """Something that happened in a part of a soak, ``lasted_s`` after it began.
+
+    ``ended`` says why the part ends early, as soon as that is known. ``load`` of ``begun`` is true
+    if one is offered; of ``over`` it is what became of it.
+    """
+
+    event: Literal["begun", "footprint", "turn begun", "turn over", "over"]
+    lasted_s: NotRequired[float]
+    ended: NotRequired[str | None]
+    wanted_s: NotRequired[float]
+    space: NotRequired[str]
+    footprint: NotRequired[Footprint]
+    turn: NotRequired[TurnFacts]
+    load: NotRequired[bool | LoadFacts | None]
+
+
+class Collected(TypedDict):
+    """A piece of evidence in a file of the run, or why it could not be collected."""
+
+    what: str
+    file: str | None
+    bytes: int
+    error: str | None
+
+
+class Redacted(TypedDict):
+    """How many places each rule redacted, and how often each token stands for a secret."""
+
+    places: dict[str, int]
+    tokens: dict[str, int]
+
+
+class Torn(TypedDict):
+    bytes: int
+
+
+class Nothing(TypedDict):
+    """Of ``scenario``, ``collect`` and ``end``: the kind and the subject say all."""
+
+
+Data: TypeAlias = Mapping[str, object]
+
+
+def read(kind: type[T], data: object) -> T:
+    """A record's data as its type; ValueError when it is of another."""
+    return cast(T, _adapter(cast(Hashable, kind)).validate_python(data))
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+# Generic dataclasses have no slots: in Python 3.11, frozen ones that do cannot be made.
+@dataclass(frozen=True, kw_only=True)
+class DrillOutcome(Generic[F]):
+    """What a drill or a part of a soak left: its own facts, and the tallies of its ledger."""
+
+    value: F
+    tallies: Mapping[str, JSON]
+
+    @property
+    def by_hand(self) -> bool:
+        """True if an operator stopped it."""
+        return self.value.get("ended") == EndReason.BY_HAND
+
+    @property
+    def unhealed(self) -> str:
+        """Why a fault could not be undone; empty when none stayed."""
+        return self.value.get("unhealed", "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished(Generic[F]):
+    """A drill or a part of a soak that is over: what came of it, when, and how long it took.
+
+    ``at``: UTC seconds since the epoch; ``took_s``: seconds.
+    """
+
+    outcome: DrillOutcome[F]
+    at: float
+    took_s: float

@@ -1,0 +1,106 @@
+"""Typed facts: to JSON and back unchanged, and one word about what does not fit the schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.checks.findings import items, looks
+from harness.errors import Garbled
+from harness.facts.schema import Entry, Fact, Item, Items, Known, OrUnknown, Unknown, dump, read
+from harness.model import Outcome
+from harness.tests.clean_case import case
+from harness.tests.clean_cluster import MACHINES, NAMES
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    path: str
+    size_gb: float
+    labels: tuple[str, ...]
+    health: Mapping[str, Item[int]]
+    firmware: str | None = None
+
+
+DRIVES = Fact("drives", dict[str, OrUnknown[Drive]])
+SWAPPED = Entry(Fact("machine", Items), "swapped", tuple[str, ...])
+
+_TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+_ITEMS: st.SearchStrategy[Known[int] | Unknown] = st.one_of(
+    st.builds(Known[int], st.integers()), st.builds(Unknown, _TEXTS)
+)
+_DRIVES = st.builds(
+    Drive,
+    path=_TEXTS,
+    size_gb=st.floats(allow_nan=False, allow_infinity=False),
+    labels=st.lists(_TEXTS, max_size=3).map(tuple),
+    health=st.dictionaries(_TEXTS, _ITEMS, max_size=3),
+    firmware=st.none() | _TEXTS,
+)
+
+
+@given(st.dictionaries(_TEXTS, st.one_of(_DRIVES, st.builds(Unknown, _TEXTS)), max_size=3))
+def test_a_fact_comes_back_from_json_as_it_was(drives: dict[str, Drive | Unknown]) -> None:
+    assert read(DRIVES.kind, dump(drives)) == drives
+
+
+def _drive(**changes: object) -> dict[str, object]:
+    drive = {"path": "/dev/sda", "size_gb": 3, "labels": ["a"], "health": {"wear": {"value": 1}}}
+    return {"one": drive | changes}
+
+
+def test_a_field_of_another_version_is_passed_over() -> None:
+    assert read(DRIVES.kind, _drive(colour="red")) == read(DRIVES.kind, _drive())
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ({"one": {"path": "/dev/sda"}}, r'^one\.size_gb: Field required, seen {"path":"/dev/sda"}'),
+        (_drive(size_gb="3"), r'^one\.size_gb: Input should be a valid number, seen "3"'),
+        (_drive(labels=["a", 7]), r"^one\.labels\.1: Input should be a valid string, seen 7"),
+        (_drive(health={"wear": {"value": 0.5}}), r"^one\.health\.wear\.value: .* integer"),
+        (_drive(health={"wear": {"value": True}}), r"^one\.health\.wear\.value: .* integer"),
+        (_drive(health={"wear": {}}), r"^one\.health\.wear\.value: Field required"),
+        (_drive(health={"wear": {"error": 3}}), r"^one\.health\.wear\.error: .* string, seen 3"),
+        ([], r"^the value: Input should be an object, seen \[\]"),
+        ({"one": "x" * 500}, r"^one: Input should be an object, seen \"x{79}…$"),
+        ({"one": {1, 2}, "two": object()}, "not JSON"),
+    ],
+)
+def test_what_does_not_fit_is_garbled_and_says_where(value: object, says: str) -> None:
+    with pytest.raises(Garbled, match=says):
+        read(DRIVES.kind, value)
+
+
+def test_a_garbled_look_is_a_gap_at_its_place() -> None:
+    seen = looks(case({"drives": {"a": _drive(), "b": _drive(path=None)}}), DRIVES, ["a", "b", "c"])
+    assert set(seen.values) == {"a"}
+    assert [str(gap) for gap in seen.unseen] == [
+        "b: drives: one.path: Input should be a valid string, seen null",
+        "c: drives did not look there",
+    ]
+    assert {gap.outcome for gap in seen.unseen} == {Outcome.NOT_PROVEN}
+
+
+def test_items_of_a_machine_are_garbled_each_for_itself() -> None:
+    facts: list[dict[str, object]] = [
+        {"swapped": {"value": ["/swap"]}, "other": {"value": 3}},
+        {"swapped": {"value": "/swap"}},
+        {"swapped": {"error": "no answer within 10 s"}},
+    ]
+    seen = items(case({"machine": dict(zip(NAMES, facts, strict=True))}), SWAPPED, MACHINES)
+    assert seen.values == {NAMES[0]: ("/swap",)}
+    assert [str(gap) for gap in seen.unseen] == [
+        f'{NAMES[1]}: swapped: the value: Input should be a valid array, seen "/swap"',
+        f"{NAMES[2]}: swapped: no answer within 10 s",
+    ]
+
+
+def test_an_item_that_the_probe_passed_over_is_a_gap() -> None:
+    seen = items(case({"machine": {NAMES[0]: {}}}), SWAPPED, MACHINES[:1])
+    assert [str(gap) for gap in seen.unseen] == [f"{NAMES[0]}: swapped: machine did not look at it"]
