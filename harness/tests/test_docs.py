@@ -150,6 +150,14 @@ def test_readme_calls_built_what_the_gate_files_call_built() -> None:
         assert status.startswith("Built in part") is bool(it.missing), it.id
 
 
+def test_readmes_map_names_rooms_that_are_there() -> None:
+    block = (ROOT / "README.md").read_text().partition("\nharness/\n")[2].partition("```")[0]
+    rooms = [it for line in block.splitlines() for it in re.split(" {2,}", line.strip())[0].split()]
+    there = {it.stem for it in (ROOT / "harness").iterdir() if not it.name.startswith("__")}
+    assert {it.strip("/") for it in rooms} <= there
+    assert len(rooms) > 20
+
+
 def test_readme_stays_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
