@@ -49,7 +49,7 @@ app.add_typer(provision)
 
 def main() -> NoReturn:
     """Run a command; every way in which it can end has its status (harness.model.Exit)."""
-    # Nobody waits for the garbage of a process that ends: the system takes all of it at once.
+    # A process that ends needs no garbage collection: the system frees all of it at once.
     atexit.register(gc.freeze)
     try:
         app(prog_name="./cutover")

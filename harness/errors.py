@@ -7,7 +7,7 @@
     │   ├── Unreachable        no connection
     │   │   └── NotListening   the machine says that the port is closed
     │   ├── TimedOut           no answer within the deadline
-    │   ├── NeverSent          a write of the ledger did surely not leave this computer
+    │   ├── NeverSent          a write of the ledger was certainly never sent
     │   ├── NotFound           the API has no such object
     │   ├── Conflict           the API's object is another than we thought
     │   ├── Denied             the other side refused us (login, permission, certificate)
@@ -64,7 +64,7 @@ class TimedOut(TransportError):
 
 
 class NeverSent(TransportError):
-    """A write of the ledger did surely not leave this computer: nobody can have made it."""
+    """A write of the ledger was certainly never sent."""
 
 
 class NotFound(TransportError):
@@ -72,7 +72,7 @@ class NotFound(TransportError):
 
 
 class Conflict(TransportError):
-    """The API answered that the object exists already, or was changed by somebody else."""
+    """The API answered that the object exists already, or was changed by another client."""
 
 
 class Denied(TransportError):
@@ -96,7 +96,7 @@ class Garbled(TransportError):
 
 
 class InjectFailed(HarnessError):
-    """A fault could not be injected as it should; whatever it did is taken back."""
+    """A fault could not be injected; its undo has run."""
 
 
 class LabError(HarnessError):

@@ -26,7 +26,7 @@ class Outcome(StrEnum):
 
 
 class Severity(StrEnum):
-    """How much a failure of the requirement weighs for whoever decides."""
+    """How much a failure of the requirement weighs in the decision."""
 
     BLOCKER = "blocker"
     MAJOR = "major"

@@ -45,7 +45,7 @@ def until(
 def answer_of(call: Callable[[], T], unless: Callable[[], bool], *, what: str) -> T:
     """What a call returns or raises, made beside us; TimedOut as soon as ``unless`` says so.
 
-    Then the call is left to itself, and whatever it still says is ignored.
+    Then the call is abandoned, and its late answer is ignored.
     """
     answers: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
 

@@ -1,6 +1,6 @@
 @week9 @req:W9-DRILLS @severity:blocker
 Feature: One thing breaks at a time
-  Whatever single thing breaks, service is back in time and nothing that was saved is lost.
+  One thing breaks at a time: service is back in time, and no saved record is lost.
   While each drill runs, a ledger writes down every write before it is sent, and visitors come at a
   steady rate, whether the earlier ones were served or not.
 

@@ -1,7 +1,7 @@
 @week1 @req:W1-API @severity:blocker
 Feature: The Kubernetes API
   The API answers through every server, so that losing one does not stop the work,
-  and it lets nobody in whom it does not know.
+  and it refuses strangers.
 
   Rule: The API answers through every server
 

@@ -1,6 +1,6 @@
 @week3 @req:W3-BACKUPS @severity:blocker
 Feature: One shared place for backups
-  Whoever needs a customer's last good copy finds it where all the others are.
+  The last good copy of every customer lies in one known place.
 
   Background:
     Given the claims that hold backups, and what lies in the shared one

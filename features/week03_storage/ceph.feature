@@ -1,7 +1,7 @@
 @week3 @req:W3-CEPH @severity:blocker
 Feature: Ceph
   Every customer's data has three whole copies on three machines,
-  and Ceph has nothing to complain of that nobody has declared.
+  and Ceph warns of nothing but what is declared.
 
   Background:
     Given all that Ceph says of itself

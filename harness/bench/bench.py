@@ -15,8 +15,8 @@ from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from harness.bench import ceph, sending
-from harness.bench.jobs import job_file
 from harness.bench.results import parse
+from harness.bench.scripts.guard_script import DEVICE, FILE
 from harness.errors import HarnessError, NotProven, Refused
 from harness.model import OsdDisk
 from harness.settings.bench import JobSet
@@ -207,3 +207,16 @@ def _osd(reach: Reach, machine: str, disk: OsdDisk, tell: Tell) -> Result:
         spread_percent=spread_percent(iops),
         evidence={"runs": runs, "bench": ceph.BENCH, "at": time.time()},
     )
+
+
+def job_file(jobs: JobSet) -> str:
+    """What fio is given; the guard puts in what it holds, and a file of the system's disk."""
+    lines = ["[global]", f"filename={DEVICE}", *_lines(jobs.options)]
+    for job in jobs.jobs:
+        lines += [f"[{job.name}]", "stonewall", *_lines(job.options)]
+        lines += [f"filename={FILE}"] if job.file else []
+    return "\n".join(lines) + "\n"
+
+
+def _lines(options: Mapping[str, str | int]) -> list[str]:
+    return [f"{key}={value}" for key, value in options.items()]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from harness.bench import decision, facts_script, guard_script
+from harness.bench.scripts import disk_reader, disk_rules, facts_script, guard_script
 from harness.errors import TransportError
 from harness.transport import Reach, own_folder
 from harness.transport.remote_script import RemoteScript
 
-GUARD = RemoteScript(decision, facts_script, own_folder, guard_script)
+GUARD = RemoteScript(disk_reader, disk_rules, facts_script, own_folder, guard_script)
 
 
 def ask(

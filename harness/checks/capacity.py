@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
 
 from harness.checks.ceph import CEPH, osd_tree, told
-from harness.checks.crush import failure_domain
-from harness.checks.findings import Facts, Finding, Seen, conclude, joined, unknown, wanted
+from harness.checks.ceph_data import domain_of
+from harness.checks.findings import Finding, Seen, conclude, joined, unknown, wanted
+from harness.facts import ceph
+from harness.facts.ceph import Crush, OsdMap, OsdTree, OsdUse
 from harness.model import Case, Verdict
 
 _GB = 1e9
+# The use of each OSD that holds data, by machine and number.
+Hosts: TypeAlias = Mapping[str, Mapping[int, OsdUse]]
 
 
-def _usable(case: Case) -> tuple[Facts, float | None]:
+def _usable(case: Case) -> tuple[Seen[object], float | None]:
     """What fits into Ceph in GB, copies not counted; None when no pool was seen.
 
     All that is stored, and what still fits into the pool that has least room: Ceph reckons that
     from the fullest OSD, the pool's copies and the ratio at which it stops to write.
     """
-    seen = told(case, "room")
-    pools: Mapping[str, Any] = seen.values.get(CEPH, {})
+    seen = told(case, ceph.ROOM)
+    pools = (seen.only or {}).values()
     if not pools:
         gap = (unknown(CEPH, "it has no pool, hence tells no capacity"),) if seen.values else ()
         return Seen(seen.values, (*seen.unseen, *gap)), None
-    stored = sum(pool["stored_bytes"] for pool in pools.values())
-    return seen, (stored + min(pool["more_bytes"] for pool in pools.values())) / _GB
+    stored = sum(pool.stored_bytes for pool in pools)
+    return seen, (stored + min(pool.more_bytes for pool in pools)) / _GB
 
 
 def usable(case: Case) -> Verdict:
@@ -73,23 +77,22 @@ def room_after_loss(case: Case) -> Verdict:
     """
     key = "used_after_loss_percent"
     target = wanted(case, key)
-    parts = {item: told(case, item) for item in ("osd use", "osd map", "crush")}
-    parts["osd tree"] = osd_tree(case)
-    seen = joined(*parts.values())
-    said: dict[str, Any] = {item: part.values.get(CEPH) for item, part in parts.items()}
-    if seen.unseen:
+    tree, use = osd_tree(case), told(case, ceph.OSD_USE)
+    osd_map, crush = told(case, ceph.OSD_MAP), told(case, ceph.CRUSH)
+    seen = joined(use, osd_map, crush, tree)
+    if not (tree.only and use.only is not None and osd_map.only and crush.only):
         return conclude([], seen, proven="", target=target)
-    if untold := list(_untold(said)):
+    if untold := list(_untold(tree.only, use.only, osd_map.only, crush.only)):
         return conclude(untold, seen, proven="", target=target)
-    limit = min(target[key], round(100 * said["osd map"]["nearfull_ratio"], 3))
-    hosts = _hosts(said["osd tree"], said["osd use"])
+    limit = min(target[key], round(100 * osd_map.only.nearfull_ratio, 3))
+    hosts = _hosts(tree.only, use.only)
     findings, worst = [], []
-    told_all = all(use["bytes"] > 0 for osds in hosts.values() for use in osds.values())
+    told_all = all(use.bytes > 0 for osds in hosts.values() for use in osds.values())
     if len(hosts) < 2 or not told_all:
         text = f"{len(hosts)} machine(s) hold data; every OSD tells its size: {told_all}"
         return conclude([unknown(CEPH, text)], seen, proven="", target=target)
     for lost in hosts:
-        moves = _moves(hosts, lost, said["osd map"]["pools"], said["crush"]["rules"])
+        moves = _moves(hosts, lost, osd_map.only, crush.only)
         osd, percent = _fullest(hosts, lost, moves=moves)
         worst.append(percent)
         if percent >= limit:
@@ -104,62 +107,48 @@ def room_after_loss(case: Case) -> Verdict:
     )
 
 
-def _untold(said: Mapping[str, Any]) -> Iterator[Finding]:
+def _untold(
+    tree: OsdTree, use: Mapping[int, OsdUse], osd_map: OsdMap, crush: Crush
+) -> Iterator[Finding]:
     """The OSDs and pools of which Ceph does not tell what the sums need."""
-    for osds in said["osd tree"]["hosts"].values():
+    for osds in tree.hosts.values():
         for osd in osds:
-            if osd["in"] and str(osd["id"]) not in said["osd use"]:
-                yield unknown(f"osd.{osd['id']}", "Ceph does not tell how full it is")
-    for pool in said["osd map"]["pools"]:
-        where, rule = f"pool {pool['name']}", said["crush"]["rules"].get(str(pool["crush_rule"]))
-        if rule is None:
-            yield unknown(where, f"Ceph does not tell its CRUSH rule {pool['crush_rule']}")
-            continue
+            if osd.is_in and osd.id not in use:
+                yield unknown(f"osd.{osd.id}", "Ceph does not tell how full it is")
+    for pool in osd_map.pools:
         try:
-            failure_domain(rule["steps"])
+            domain_of(pool, crush)
         except ValueError as error:
-            yield unknown(where, f"its CRUSH rule {pool['crush_rule']}: {error}")
+            yield unknown(f"pool {pool.name}", str(error))
 
 
-def _hosts(tree: Mapping[str, Any], use: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The use of each OSD that holds data, by machine."""
+def _hosts(tree: OsdTree, use: Mapping[int, OsdUse]) -> Hosts:
     hosts = {
-        host: {str(osd["id"]): use[str(osd["id"])] for osd in osds if osd["in"]}
-        for host, osds in tree["hosts"].items()
+        host: {osd.id: use[osd.id] for osd in osds if osd.is_in}
+        for host, osds in tree.hosts.items()
     }
     return {host: osds for host, osds in hosts.items() if osds}
 
 
-def _moves(
-    hosts: Mapping[str, Mapping[str, Any]],
-    lost: str,
-    pools: Sequence[Mapping[str, Any]],
-    rules: Mapping[str, Any],
-) -> bool:
+def _moves(hosts: Hosts, lost: str, osd_map: OsdMap, crush: Crush) -> bool:
     """Whether a pool finds enough places for all its copies on what is left."""
     left = [osds for host, osds in hosts.items() if host != lost]
     places = {"osd": sum(map(len, left)), "none": sum(map(len, left))}
-    return any(
-        places.get(failure_domain(rules[str(pool["crush_rule"])]["steps"]), len(left))
-        >= pool["size"]
-        for pool in pools
-    )
+    return any(places.get(domain_of(pool, crush), len(left)) >= pool.size for pool in osd_map.pools)
 
 
-def _fullest(
-    hosts: Mapping[str, Mapping[str, Any]], lost: str, *, moves: bool
-) -> tuple[str, float]:
+def _fullest(hosts: Hosts, lost: str, *, moves: bool) -> tuple[int, float]:
     """The OSD that is fullest once the machine is lost, and how full it is, in percent."""
     left = {
         osd: (use, len(osds)) for h, osds in hosts.items() if h != lost for osd, use in osds.items()
     }
-    moved = sum(use["used_bytes"] for use in hosts[lost].values()) if moves else 0
-    weights = sum(use["weight"] for use, _ in left.values())
+    moved_bytes = sum(use.used_bytes for use in hosts[lost].values()) if moves else 0
+    weights = sum(use.weight for use, _ in left.values())
     full = {}
     for osd, (use, beside) in left.items():
-        by_weight = use["weight"] / weights if weights else 0.0
+        by_weight = use.weight / weights if weights else 0.0
         share = max(by_weight, 1 / (len(hosts) - 1) / beside)
-        full[osd] = 100 * (use["used_bytes"] + moved * share) / use["bytes"]
+        full[osd] = 100 * (use.used_bytes + moved_bytes * share) / use.bytes
     worst = max(full, key=full.__getitem__)
     return worst, full[worst]
 

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import TypeVar
 
-from harness.checks.findings import (
-    Facts,
-    Finding,
-    Seen,
-    conclude,
-    joined,
-    looks,
-    unknown,
-    untyped,
-    wanted,
-)
+from harness.checks.findings import Finding, Seen, conclude, joined, look, unknown, wanted
+from harness.facts import ceph
+from harness.facts.ceph import HealthCheck, OsdTree
 from harness.facts.crush_hosts import by_machine
+from harness.facts.schema import Part, Unknown, part_of
 from harness.model import Case, Verdict
 
-_PROBE = "ceph"
+T = TypeVar("T")
+
 CEPH = "Ceph"
 # What the other side of an operation would wait for.
 _SLOW = re.compile(r"SLOW_OP|SLOW_REQUEST|SLOW_METADATA_IO")
@@ -33,30 +27,26 @@ _HOLDING |= {"nobackfill", "norebalance", "norecover", "noscrub", "nodeep-scrub"
 _HOLDING |= {"notieragent", "nearfull", "backfillfull"}
 
 
-def _whole(case: Case) -> tuple[Facts, Mapping[str, Any]]:
-    seen = looks(case, untyped(_PROBE), [case.cluster.name])
-    return seen, seen.values.get(case.cluster.name, {})
-
-
-def told(case: Case, item: str) -> Facts:
+def told(case: Case, item: Part[T]) -> Seen[T]:
     """One item of what Ceph says of itself, as the value of the place "Ceph"."""
-    whole, value = _whole(case)
-    if not value:
-        return Seen({}, whole.unseen)
-    if value["through"] is None:
-        return Seen({}, (unknown(CEPH, "it answered nobody"),))
-    found = value["items"].get(item, {"error": "nobody looked at it"})
-    if "error" in found:
-        return Seen({}, (unknown(CEPH, f"{item}: {found['error']}"),))
-    return Seen({CEPH: found["value"]}, ())
+    seen = look(case, ceph.CEPH)
+    report = seen.only
+    if report is None:
+        return Seen({}, seen.unseen)
+    if report.through is None:
+        return Seen({}, (unknown(CEPH, "no monitor answered"),))
+    found = part_of(report.items, item)
+    if isinstance(found, Unknown):
+        return Seen({}, (unknown(CEPH, f"{item.name}: {found.error}"),))
+    return Seen({CEPH: found.value})
 
 
-def osd_tree(case: Case) -> Facts:
+def osd_tree(case: Case) -> Seen[OsdTree]:
     """The tree of OSDs, each CRUSH host under the name of the declared machine that it is."""
-    seen = told(case, "osd tree")
+    seen = told(case, ceph.OSD_TREE)
     machines = [machine.name for machine in case.cluster.machines]
     renamed = {
-        place: {**tree, "hosts": by_machine(tree["hosts"], machines)}
+        place: replace(tree, hosts=by_machine(tree.hosts, machines))
         for place, tree in seen.values.items()
     }
     return Seen(renamed, seen.unseen)
@@ -65,58 +55,59 @@ def osd_tree(case: Case) -> Facts:
 def healthy(case: Case) -> Verdict:
     """HEALTH_OK, or warnings that the profile declares; what is muted counts as what it is."""
     declared = case.cluster.ceph_warnings
-    seen = told(case, "health")
+    seen = told(case, ceph.HEALTH)
     findings, excused = [], []
     for health in seen.values.values():
-        for code, check in health["checks"].items():
+        for code, check in health.checks.items():
             # Ceph keeps a message without turning its own state: a note, and not even a warning.
-            if check["severity"] == "HEALTH_OK":
+            if check.severity == "HEALTH_OK":
                 continue
-            if check["severity"] == "HEALTH_WARN" and code in declared:
+            if check.severity == "HEALTH_WARN" and code in declared:
                 excused.append(f"{code} ({declared[code]})")
             else:
-                findings.append(Finding(CEPH, _complaint(code, check, code in health["muted"])))
-        hidden = [code for code in health["muted"] if code not in {*health["checks"], *declared}]
+                findings.append(Finding(CEPH, _complaint(code, check, code in health.muted)))
+        hidden = [code for code in health.muted if code not in {*health.checks, *declared}]
         findings += [
             Finding(CEPH, f"expected no warning muted that is not declared, seen {code}")
             for code in hidden
         ]
-        if health["status"] != "HEALTH_OK" and not health["checks"]:
-            findings.append(Finding(CEPH, f"expected HEALTH_OK, seen {health['status']}"))
+        if health.status != "HEALTH_OK" and not health.checks:
+            findings.append(Finding(CEPH, f"expected HEALTH_OK, seen {health.status}"))
     besides = f", beside what is declared: {', '.join(excused)}" if excused else ""
     return conclude(findings, seen, proven=f"Ceph says that it is well{besides}")
 
 
-def _complaint(code: str, check: Mapping[str, Any], muted: bool) -> str:
-    detail = "; ".join(check["detail"][:3])
+def _complaint(code: str, check: HealthCheck, muted: bool) -> str:
+    detail = "; ".join(check.detail[:3])
     silenced = " (muted)" if muted else ""
-    says = f"{code}{silenced}: {check['says']}{f' ({detail})' if detail else ''}"
-    wanted_ = "no error" if check["severity"] != "HEALTH_WARN" else "only declared warnings"
+    says = f"{code}{silenced}: {check.says}{f' ({detail})' if detail else ''}"
+    wanted_ = "no error" if check.severity != "HEALTH_WARN" else "only declared warnings"
     return f"expected {wanted_}, seen {says}"
 
 
 def quorum(case: Case) -> Verdict:
-    """That nobody gets an answer is a failure when every place was asked; else it is not known."""
+    """If no place gets an answer, that is a failure where every place was asked, else unknown."""
     target = wanted(case, "monitors_count")
-    whole, value = _whole(case)
-    if value and value["through"] is None:
-        says = [f"{place}: {words}" for place, words in value["silent"].items()]
+    whole = look(case, ceph.CEPH)
+    report = whole.only
+    if report is not None and report.through is None:
+        says = [f"{place}: {words}" for place, words in report.silent.items()]
         text = f"expected monitors that answer, seen none: {'; '.join(says)}"
-        findings = [unknown(place, why) for place, why in value["lost"].items()]
+        findings = [unknown(place, why) for place, why in report.lost.items()]
         findings = findings or [Finding(CEPH, text)]
         return conclude(findings, whole, proven="", target=target)
-    seen = told(case, "quorum")
+    seen = told(case, ceph.QUORUM)
     findings, number = [], {}
     for said in seen.values.values():
-        number = {"monitors_count": len(said["in"])}
+        number = {"monitors_count": len(said.members)}
         findings += [
             Finding(name, "expected this monitor in quorum, seen it out of it")
-            for name in said["monitors"]
-            if name not in said["in"]
+            for name in said.monitors
+            if name not in said.members
         ]
-        if len(said["in"]) < target["monitors_count"]:
+        if len(said.members) < target["monitors_count"]:
             text = f"expected {target['monitors_count']:g} monitors in quorum"
-            findings.append(Finding(CEPH, f"{text}, seen {len(said['in'])}"))
+            findings.append(Finding(CEPH, f"{text}, seen {len(said.members)}"))
     proven = f"all {number.get('monitors_count')} monitors are in quorum"
     return conclude(findings, seen, proven=proven, measured=number, target=target)
 
@@ -125,19 +116,20 @@ def clocks_agree(case: Case) -> Verdict:
     """By the monitors' own comparison, which a skew of more than Ceph allows turns to a warning."""
     key = "monitor_skew_ms"
     target = wanted(case, key)
-    members, clocks = told(case, "quorum"), told(case, "clocks")
+    members, clocks = told(case, ceph.QUORUM), told(case, ceph.CLOCKS)
     findings, skews = [], []
-    names = members.values.get(CEPH, {}).get("in", ()) if clocks.values else ()
+    known = clocks.only or {}
+    names = members.only.members if members.only and clocks.values else ()
     for name in names:
-        clock = clocks.values[CEPH].get(name)
+        clock = known.get(name)
         if clock is None:
             findings.append(unknown(name, "the monitors have not compared its clock yet"))
             continue
-        skew_ms = abs(clock["skew_s"]) * 1000
+        skew_ms = abs(clock.skew_s) * 1000
         skews.append(skew_ms)
-        if skew_ms > target[key] or clock["health"] != "HEALTH_OK":
+        if skew_ms > target[key] or clock.health != "HEALTH_OK":
             text = f"expected its clock within {target[key]:g} ms of the first monitor's, seen"
-            findings.append(Finding(name, f"{text} {skew_ms:.0f} ms ({clock['health']})"))
+            findings.append(Finding(name, f"{text} {skew_ms:.0f} ms ({clock.health})"))
     return conclude(
         findings,
         joined(members, clocks),
@@ -153,16 +145,14 @@ def nothing_slow(case: Case) -> Verdict:
     A warning that the profile declares is declared here too: it says the same.
     """
     declared = case.cluster.ceph_warnings
-    seen = told(case, "health")
+    seen = told(case, ceph.HEALTH)
     slow = [
         (code, check)
         for health in seen.values.values()
-        for code, check in health["checks"].items()
-        if _SLOW.search(code) and check["severity"] != "HEALTH_OK"
+        for code, check in health.checks.items()
+        if _SLOW.search(code) and check.severity != "HEALTH_OK"
     ]
-    excused = [
-        code for code, check in slow if check["severity"] == "HEALTH_WARN" and code in declared
-    ]
+    excused = [code for code, check in slow if check.severity == "HEALTH_WARN" and code in declared]
     findings = [
         Finding(CEPH, f"expected no slow operation, seen {code}: {_with_detail(check)}")
         for code, check in slow
@@ -173,27 +163,23 @@ def nothing_slow(case: Case) -> Verdict:
     return conclude(findings, seen, proven=f"no operation is slow{besides}")
 
 
-def _with_detail(check: Mapping[str, Any]) -> str:
-    return "; ".join([check["says"], *check["detail"][:3]])
+def _with_detail(check: HealthCheck) -> str:
+    return "; ".join([check.says, *check.detail[:3]])
 
 
 def no_new_crash(case: Case) -> Verdict:
-    """None that nobody has archived, of whatever age: the health check forgets after two weeks."""
-    seen = told(case, "crashes")
-    newest = {
-        crash["entity"]: crash
-        for crashes in seen.values.values()
-        for crash in sorted(crashes, key=lambda crash: str(crash["at"]))
-    }
+    """No crash is unarchived, of whatever age: the health check forgets after two weeks."""
+    seen = told(case, ceph.CRASHES)
+    newest = {crash.entity: crash for crash in sorted(seen.only or (), key=lambda crash: crash.at)}
     findings = [
-        Finding(entity, f"expected no unread crash, seen one at {crash['at']} ({crash['id']})")
+        Finding(entity, f"expected no unread crash, seen one at {crash.at} ({crash.id})")
         for entity, crash in newest.items()
     ]
-    return conclude(findings, seen, proven="no daemon has crashed that nobody has looked at")
+    return conclude(findings, seen, proven="no crash of a daemon is unread")
 
 
 def one_version(case: Case) -> Verdict:
-    seen = told(case, "versions")
+    seen = told(case, ceph.VERSIONS)
     kinds: dict[str, list[str]] = {}
     for said in seen.values.values():
         for kind, counts in said.items():
@@ -219,10 +205,10 @@ def _short(version: str) -> str:
 def no_flag(case: Case) -> Verdict:
     """Set for all of Ceph, or for one OSD, machine or device class (``osd.1: noout``)."""
     declared = case.cluster.ceph_flags
-    seen = told(case, "osd map")
+    seen = told(case, ceph.OSD_MAP)
     findings = []
     for said in seen.values.values():
-        for entry in said["flags"]:
+        for entry in said.flags:
             place, _, flag = entry.rpartition(": ")
             if flag in declared or flag in _HARMLESS:
                 continue

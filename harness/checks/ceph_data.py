@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+import re
+from collections.abc import Iterable, Iterator, Sequence
 
 from harness.checks.ceph import CEPH, osd_tree, told
-from harness.checks.crush import failure_domain
-from harness.checks.findings import Facts, Finding, conclude, joined, names, unknown, wanted
+from harness.checks.findings import Finding, Seen, conclude, joined, names, unknown, wanted
+from harness.facts import ceph
+from harness.facts.ceph import Crush, Osd, OsdAnswer, PlacementGroup, Pool, Step
+from harness.facts.schema import Item, Unknown
 from harness.model import Case, Verdict
 
 _DAY_S = 86_400
@@ -16,6 +18,10 @@ _AHEAD_S = 60.0
 _REPLICATED = 1
 # Beside "active" and "clean", what a placement group may be doing while all is well.
 _FINE = {"active", "clean", "scrubbing", "deep", "snaptrim", "snaptrim_wait"}
+_CHOOSES = ("choose_firstn", "choose_indep", "choosemsr")
+_CHOOSES_LEAVES = ("chooseleaf_firstn", "chooseleaf_indep")
+# Steps that only tune the search, and the end of a draw.
+_OTHERS = re.compile(r"set_.*|emit")
 
 
 def osds_serve(case: Case) -> Verdict:
@@ -26,7 +32,7 @@ def osds_serve(case: Case) -> Verdict:
     findings, counts = [], []
     inventory = [machine.name for machine in case.cluster.machines]
     for said in seen.values.values():
-        hosts = said["hosts"]
+        hosts = said.hosts
         counts = [len(hosts.get(name, ())) for name in inventory]
         for name, number in zip(inventory, counts, strict=True):
             if number != target[key]:
@@ -35,7 +41,7 @@ def osds_serve(case: Case) -> Verdict:
         findings += [f for host, osds in hosts.items() for f in _osds(host, osds, inventory)]
         findings += [
             Finding(f"osd.{osd}", "expected every OSD below a machine, seen it below none")
-            for osd in said["stray"]
+            for osd in said.stray
         ]
     return conclude(
         findings,
@@ -46,24 +52,24 @@ def osds_serve(case: Case) -> Verdict:
     )
 
 
-def _osds(host: str, osds: Sequence[Mapping[str, Any]], inventory: list[str]) -> Iterator[Finding]:
+def _osds(host: str, osds: Iterable[Osd], inventory: list[str]) -> Iterator[Finding]:
     for osd in osds:
-        name = f"osd.{osd['id']}"
+        name = f"osd.{osd.id}"
         if host not in inventory:
             yield Finding(host, f"expected OSDs on declared machines only, seen {name} here")
-        if not osd["up"]:
+        if not osd.up:
             yield Finding(host, f"expected {name} up, seen it down")
-        if not osd["in"]:
+        if not osd.is_in:
             yield Finding(host, f"expected {name} in, seen it out")
 
 
 def osds_answer(case: Case) -> Verdict:
     """Each OSD that is up answers when it is asked itself: the map may be of an hour ago."""
-    seen, tree = told(case, "osd answers"), osd_tree(case)
+    seen, tree = told(case, ceph.OSD_ANSWERS), osd_tree(case)
     findings: list[Finding] = []
-    answers: Mapping[str, Any] = seen.values.get(CEPH, {})
-    hosts: Mapping[str, Any] = tree.values.get(CEPH, {}).get("hosts", {})
-    up = {str(osd["id"]): host for host, osds in hosts.items() for osd in osds if osd["up"]}
+    answers = seen.only or {}
+    hosts = tree.only.hosts if tree.only else {}
+    up = {osd.id: host for host, osds in hosts.items() for osd in osds if osd.up}
     if seen.values and tree.values:
         if not up:
             findings.append(Finding(CEPH, "expected OSDs that answer, seen none up"))
@@ -75,28 +81,28 @@ def osds_answer(case: Case) -> Verdict:
     return conclude(findings, joined(seen, tree), proven=f"all {len(up)} OSDs that are up answer")
 
 
-def _answer(where: str, told_: Mapping[str, Any] | None) -> Iterator[Finding]:
-    if told_ is None:
+def _answer(where: str, answer: Item[OsdAnswer] | None) -> Iterator[Finding]:
+    if answer is None:
         yield unknown(where, "it came up after the OSDs were asked")
-    elif "error" in told_:
-        yield unknown(where, told_["error"])
-    elif not told_["value"]["answers"]:
+    elif isinstance(answer, Unknown):
+        yield unknown(where, answer.error)
+    elif not answer.value.answers:
         text = "expected this OSD to answer, seen Ceph call it up and it silent"
-        yield Finding(where, f"{text}: {told_['value']['says']}")
+        yield Finding(where, f"{text}: {answer.value.says}")
 
 
-def _groups(case: Case) -> tuple[Facts, Sequence[Mapping[str, Any]], list[Finding]]:
+def _groups(case: Case) -> tuple[Seen[object], Sequence[PlacementGroup], list[Finding]]:
     """The placement groups; a pool of which none was seen is a gap."""
-    groups, osd_map = told(case, "placement groups"), told(case, "osd map")
-    found: Sequence[Mapping[str, Any]] = groups.values.get(CEPH, ())
-    pools = {group["id"].partition(".")[0] for group in found}
+    groups, osd_map = told(case, ceph.PLACEMENT_GROUPS), told(case, ceph.OSD_MAP)
+    found = groups.only or ()
+    pools = {group.id.partition(".")[0] for group in found}
     gaps = []
-    if groups.values and osd_map.values:
-        known = osd_map.values[CEPH]["pools"]
+    if groups.values and osd_map.only:
+        known = osd_map.only.pools
         gaps = [
-            unknown(pool["name"], "none of its placement groups was seen")
+            unknown(pool.name, "none of its placement groups was seen")
             for pool in known
-            if str(pool["id"]) not in pools
+            if str(pool.id) not in pools
         ]
         gaps += [] if known else [unknown(CEPH, "there is no pool, hence nothing to look at")]
     return joined(groups, osd_map), found, gaps
@@ -111,9 +117,9 @@ def groups_clean(case: Case) -> Verdict:
     seen, groups, findings = _groups(case)
     states: dict[str, list[str]] = {}
     for group in groups:
-        words = set(group["state"].split("+"))
+        words = set(group.state.split("+"))
         if not words >= {"active", "clean"} or words - _FINE:
-            states.setdefault(group["state"], []).append(group["id"])
+            states.setdefault(group.state, []).append(group.id)
     findings += [
         Finding(
             CEPH,
@@ -131,13 +137,13 @@ def copies_apart(case: Case) -> Verdict:
     want = wanted(case, "copies_count")["copies_count"]
     seen, groups, findings = _groups(case)
     tree = osd_tree(case)
-    hosts: Mapping[str, Any] = tree.values.get(CEPH, {}).get("hosts", {})
-    host_of = {osd["id"]: host for host, osds in hosts.items() for osd in osds}
+    hosts = tree.only.hosts if tree.only else {}
+    host_of = {osd.id: host for host, osds in hosts.items() for osd in osds}
     short: dict[tuple[str, ...], list[str]] = {}
     for group in groups if tree.values else ():
-        machines = {host_of[osd] for osd in group["acting"] if osd in host_of}
+        machines = {host_of[osd] for osd in group.acting if osd in host_of}
         if len(machines) < want:
-            short.setdefault(tuple(sorted(machines)), []).append(group["id"])
+            short.setdefault(tuple(sorted(machines)), []).append(group.id)
     findings += [
         Finding(
             names(machines) if machines else CEPH,
@@ -151,54 +157,95 @@ def copies_apart(case: Case) -> Verdict:
 
 
 def pools_sized(case: Case) -> Verdict:
-    keys = {"copies_count": "size", "min_copies_count": "min_size"}
-    target = wanted(case, *keys)
-    seen = told(case, "osd map")
-    pools: Sequence[Mapping[str, Any]] = seen.values.get(CEPH, {}).get("pools", ())
+    target = wanted(case, "copies_count", "min_copies_count")
+    seen = told(case, ceph.OSD_MAP)
+    pools = seen.only.pools if seen.only else ()
     findings = [] if pools or not seen.values else [unknown(CEPH, "there is no pool")]
     for pool in pools:
-        if pool["type"] != _REPLICATED:
-            text = "expected whole copies, seen an erasure-coded pool"
-            findings.append(Finding(f"pool {pool['name']}", text))
+        where = f"pool {pool.name}"
+        if pool.type != _REPLICATED:
+            findings.append(Finding(where, "expected whole copies, seen an erasure-coded pool"))
             continue
         findings += [
-            Finding(
-                f"pool {pool['name']}",
-                f"expected {word} {target[key]:g}, seen {word} {pool[word]}",
-            )
-            for key, word in keys.items()
-            if pool[word] != target[key]
+            Finding(where, f"expected {word} {target[key]:g}, seen {word} {number}")
+            for key, word, number in _copies(pool)
+            if number != target[key]
         ]
+    copies = [(key, number) for pool in pools for key, _, number in _copies(pool)]
     return conclude(
         findings,
         seen,
         proven=f"all {len(pools)} pools keep {target['copies_count']:g} copies",
-        measured={key: min(pool[word] for pool in pools) for key, word in keys.items() if pools},
+        measured={key: min(number for of, number in copies if of == key) for key, _ in copies},
         target=target,
     )
 
 
+def _copies(pool: Pool) -> Iterator[tuple[str, str, int]]:
+    """The target of each number of copies that a pool declares, its word in Ceph, and itself."""
+    yield "copies_count", "size", pool.size
+    yield "min_copies_count", "min_size", pool.min_size
+
+
 def domain_is_host(case: Case) -> Verdict:
     """Of each pool's rule, by its steps; a domain above the host (rack) separates hosts too."""
-    crush, osd_map = told(case, "crush"), told(case, "osd map")
-    findings, pools = [], []
-    if crush.values and osd_map.values:
-        pools = osd_map.values[CEPH]["pools"]
-        findings = [] if pools else [unknown(CEPH, "there is no pool")]
-    for pool in pools:
-        where = f"pool {pool['name']}"
-        try:
-            rule = crush.values[CEPH]["rules"][str(pool["crush_rule"])]
-            domain = failure_domain(rule["steps"])
-        except (KeyError, ValueError) as error:
-            findings.append(unknown(where, f"its rule is not understood: {error}"))
-            continue
-        heights = crush.values[CEPH]["types"]
-        if heights.get(domain, -1) < heights["host"]:
-            text = f"expected the failure domain host, seen {domain} (rule {rule['name']})"
-            findings.append(Finding(where, text))
+    crush, osd_map = told(case, ceph.CRUSH), told(case, ceph.OSD_MAP)
+    findings: list[Finding] = []
+    pools: Sequence[Pool] = ()
+    if crush.only and osd_map.only:
+        pools = osd_map.only.pools
+        findings = [it for pool in pools for it in _domain(pool, crush.only)]
+        findings += [] if pools else [unknown(CEPH, "there is no pool")]
     proven = f"the rules of all {len(pools)} pools keep each copy on another machine"
     return conclude(findings, joined(crush, osd_map), proven=proven)
+
+
+def _domain(pool: Pool, crush: Crush) -> Iterator[Finding]:
+    where = f"pool {pool.name}"
+    try:
+        domain = domain_of(pool, crush)
+    except ValueError as error:
+        yield unknown(where, str(error))
+        return
+    if crush.types.get(domain, -1) < crush.types["host"]:
+        text = f"expected the failure domain host, seen {domain}"
+        yield Finding(where, f"{text} (rule {crush.rules[pool.crush_rule].name})")
+
+
+def domain_of(pool: Pool, crush: Crush) -> str:
+    """The failure domain of a pool's rule; ValueError when it cannot be told, with the reason."""
+    rule = crush.rules.get(pool.crush_rule)
+    if rule is None:
+        raise ValueError(f"Ceph does not tell its CRUSH rule {pool.crush_rule}")
+    try:
+        return failure_domain(rule.steps)
+    except ValueError as error:
+        raise ValueError(f"its CRUSH rule {pool.crush_rule}: {error}") from error
+
+
+def failure_domain(steps: Iterable[Step]) -> str:
+    """The type of bucket of which each holds one copy at most; ValueError when it cannot be told.
+
+    From the lowest choice upwards: a choice of several means that what they are chosen from may
+    hold several copies, so that only its own type separates them. A choice of one adds nothing.
+    Several draws (take … emit) do not know of each other and may meet on one OSD: "none".
+    """
+    draws: list[list[tuple[int, str]]] = []
+    for step in steps:
+        if step.op == "take":
+            draws.append([])
+        elif step.op in (*_CHOOSES, *_CHOOSES_LEAVES):
+            if not draws or step.num is None or step.type is None:
+                raise ValueError(f"its step {step.op} is incomplete")
+            draws[-1].append((step.num, step.type))
+        elif not _OTHERS.fullmatch(step.op):
+            raise ValueError(f"its step {step.op} is not known")
+    if len(draws) != 1:
+        return "none"
+    for number, kind in reversed(draws[0]):
+        if number != 1:
+            return kind
+    raise ValueError("it chooses but one place")
 
 
 def scrubbed(case: Case) -> Verdict:
@@ -207,18 +254,21 @@ def scrubbed(case: Case) -> Verdict:
     One that was never scrubbed counts from its creation, as Ceph itself counts: it is not due yet
     in a cluster that is younger than the target.
     """
-    keys = {"scrub_age_days": "scrubbed", "deep_scrub_age_days": "deep_scrubbed"}
-    target = wanted(case, *keys)
+    target = wanted(case, "scrub_age_days", "deep_scrub_age_days")
     seen, groups, findings = _groups(case)
-    at = case.of("ceph")[case.cluster.name].at if groups else 0.0
+    at = case.of(ceph.CEPH.name)[case.cluster.name].at if groups else 0.0
+    scrubs = {
+        "scrub_age_days": ("scrubbed", {it.id: at - it.scrubbed for it in groups}),
+        "deep_scrub_age_days": ("deep scrubbed", {it.id: at - it.deep_scrubbed for it in groups}),
+    }
     measured: dict[str, float] = {}
-    for key, word in keys.items():
-        ages = {group["id"]: (at - group[word]) / _DAY_S for group in groups}
+    for key, (word, ages_s) in scrubs.items():
+        ages = {name: age_s / _DAY_S for name, age_s in ages_s.items()}
         late = {name: age for name, age in ages.items() if age > target[key]}
-        ahead = [name for name, age in ages.items() if age * _DAY_S < -_AHEAD_S]
+        ahead = [name for name, age_s in ages_s.items() if age_s < -_AHEAD_S]
         if late:
             worst = max(late, key=late.__getitem__)
-            text = f"expected every placement group {word.replace('_', ' ')} in {target[key]:g}"
+            text = f"expected every placement group {word} in {target[key]:g}"
             says = f"seen {len(late)} of {len(groups)} overdue, {worst} by {late[worst]:.1f} days"
             findings.append(Finding(CEPH, f"{text} days, {says}"))
         if ahead:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from harness.checks.claim_contents import written_and_read
 from harness.checks.findings import Finding, conclude, looks, unknown
+from harness.facts.claims import MEANWHILE
 from harness.facts.drills import DRILLS, RunFacts
+from harness.facts.schema import Known, read
 from harness.model import Case, Verdict
 
 
@@ -22,13 +24,13 @@ def survives(case: Case) -> Verdict:
             if why is not None:
                 findings.append(unknown(where, why))
                 continue
-            phase = run["claims"]
-            blocks += written_and_read(case, phase, findings)
-            for machine, answer in phase["written"].items():
-                if "value" not in answer:
+            exchange = read(MEANWHILE, run["claims"])
+            blocks += written_and_read(case, exchange, findings)
+            for machine, answer in exchange.written.items():
+                if not isinstance(answer, Known):
                     continue  # it is among the findings
-                slowest.append(answer["value"]["slowest_s"])
-                if not answer["value"]["told"]:
+                slowest.append(answer.value.slowest_s)
+                if not answer.value.told:
                     text = "it stopped writing by itself, and may have before the fault was over"
                     findings.append(unknown(f"{machine} writes", text))
     return conclude(
@@ -50,10 +52,10 @@ def _nothing_survived(run: RunFacts) -> str | None:
         return "nothing was broken"
     for fault in run["faults"]:
         if "seen_s" not in fault or "unseen" in fault:
-            return f"{fault['fault']} of {fault['target']} was not seen by anybody"
+            return f"{fault['fault']} of {fault['target']} was not seen"
         if "gone_s" not in fault:
             return f"{fault['fault']} of {fault['target']} was not seen to be gone"
-    return None if "claims" in run else "nobody wrote to claims meanwhile"
+    return None if "claims" in run else "no machine wrote to claims meanwhile"
 
 
 CHECKS = {"what machines wrote to claims meanwhile is unchanged": survives}

@@ -17,6 +17,8 @@ from harness.model import Case, Outcome, Verdict
 
 # What can be taken back at once must be over this soon after the alarm.
 _ABORT_S = 5.0
+# How long the machines that were not hit took to be well, and its name in older journals.
+_RECOVERED, _RECOVERED_BEFORE = "bystanders_recovered_s", "others_after_s"
 # Who may have to notice, in a target's key and in words.
 _NOTICE: Mapping[str, str] = {
     "kubernetes": "Kubernetes",
@@ -121,9 +123,11 @@ def no_more_broke(case: Case) -> Verdict:
 def others_went_on(case: Case) -> Verdict:
     """On the machines that were not hit, what the drill names held while the fault was there.
 
-    Or did so again in time, and until the end. Journals of before had no number for that.
+    Or did so again in time, and until the end. Journals before December 2026 have another name for
+    that number, or none.
     """
-    limit = _target(case, "others_after_s")
+    key = _RECOVERED if _target(case, _RECOVERED) is not None else _RECOVERED_BEFORE
+    limit = _target(case, key)
     findings = []
     took = []
     asked = {check for drill in _drills(case).values() for check in drill["during"]}
@@ -140,8 +144,8 @@ def others_went_on(case: Case) -> Verdict:
             findings += [Finding(where, f"meanwhile, {says}") for says in look["failed"]]
             findings += [unknown(where, f"meanwhile, {says}") for says in look["unknown"]]
     proven = f"meanwhile, on the other machines: {', '.join(sorted(asked))}"
-    measured = {"others_after_s": max(took)} if took else {}
-    target = {"others_after_s": limit} if took and limit is not None else {}
+    measured = {key: max(took)} if took else {}
+    target = {key: limit} if took and limit is not None else {}
     verdict = _judged(case, findings, proven, measured=measured, target=target)
     return _unless(None if asked else "this drill names nothing that must go on meanwhile", verdict)
 

@@ -4,43 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address, ip_network
-from typing import Any
 
-from harness.checks.findings import (
-    Facts,
-    Finding,
-    Seen,
-    conclude,
-    limited,
-    looks,
-    names,
-    unknown,
-    untyped,
-    wanted,
-)
+from harness.checks.findings import Finding, Seen, conclude, limited, look, names, unknown, wanted
+from harness.facts.edge import INGRESS, LOAD_BALANCER, Invalid, Limited, PageAnswer, Shown, Site
+from harness.facts.schema import Answered, Known, Unknown
 from harness.model import Case, IngressDeclared, IngressPage, Outcome, Verdict
 
-_BALANCER, _INGRESS = "load-balancer", "ingress"
 _DAY_S = 86_400
 
 
 def service_gets_an_address(case: Case) -> Verdict:
     target = wanted(case, "address_s")
-    seen = looks(case, untyped(_BALANCER), [case.cluster.name])
+    seen = look(case, LOAD_BALANCER)
     findings = []
+    given = [it.given_after_s for it in seen.values.values() if it.given_after_s is not None]
     for value in seen.values.values():
-        if value["address"] is None:
-            because = f" ({value['said']})" if value["said"] else ""
+        if value.address is None:
+            because = f" ({value.said})" if value.said else ""
             findings.append(Finding("load balancer", f"expected an address, seen none{because}"))
-            continue
-        if not _in_pool(value["address"], case.cluster.load_balancer_pool):
+        elif not _in_pool(value.address, case.cluster.load_balancer_pool):
             pool = names(case.cluster.load_balancer_pool)
-            text = f"expected an address of {pool}, seen {value['address']}"
+            text = f"expected an address of {pool}, seen {value.address}"
             findings.append(Finding("load balancer", text))
-        if value["given_after_s"] > target["address_s"]:
-            text = f"expected an address within {target['address_s']:g} s"
-            findings.append(Finding("load balancer", f"{text}, seen {value['given_after_s']:g} s"))
-    given = [it["given_after_s"] for it in seen.values.values() if it["address"]]
+    findings += [
+        Finding(
+            "load balancer",
+            f"expected an address within {target['address_s']:g} s, seen {after_s:g} s",
+        )
+        for after_s in given
+        if after_s > target["address_s"]
+    ]
     return conclude(
         findings,
         seen,
@@ -65,9 +58,9 @@ def pool_has_room(case: Case) -> Verdict:
     """The harness's own service gives its address back, so it does not count."""
     target = wanted(case, "pool_left_count")
     pool = case.cluster.load_balancer_pool
-    seen = looks(case, untyped(_BALANCER), [case.cluster.name])
+    seen = look(case, LOAD_BALANCER)
     left = [
-        sum(map(_size, pool)) - len([it for it in value["taken"] if _in_pool(it, pool)])
+        sum(map(_size, pool)) - len([it for it in value.taken if _in_pool(it, pool)])
         for value in seen.values.values()
     ]
     findings = [
@@ -97,27 +90,27 @@ def _size(part: str) -> int:
 
 
 def service_answers(case: Case) -> Verdict:
-    seen = looks(case, untyped(_BALANCER), [case.cluster.name])
+    seen = look(case, LOAD_BALANCER)
     findings = []
     for value in seen.values.values():
-        if value["address"] is None:
+        if value.address is None or value.answer is None:
             findings.append(unknown("load balancer", "the service has no address to answer at"))
-        elif "error" in value["answer"]:
-            text = f"expected the service to answer, seen {value['answer']['error']}"
-            findings.append(Finding(value["address"], text))
+        elif isinstance(value.answer, Unknown):
+            text = f"expected the service to answer, seen {value.answer.error}"
+            findings.append(Finding(value.address, text))
     return conclude(findings, seen, proven="the service answers at its address from outside")
 
 
-def _sites(case: Case) -> Facts:
+def _sites(case: Case) -> Seen[Site]:
     """What a visitor saw, by the ingress's address."""
-    whole = looks(case, untyped(_INGRESS), [case.cluster.name])
+    whole = look(case, INGRESS)
     values, unseen = {}, list(whole.unseen)
     for value in whole.values.values():
-        for address, site in value["sites"].items():
+        for address, site in value.sites.items():
             if address in case.cluster.unjudged:
                 continue
-            if "error" in site:
-                unseen.append(unknown(address, site["error"]))
+            if isinstance(site, Unknown):
+                unseen.append(unknown(address, site.error))
             else:
                 values[address] = site
     return Seen(values, tuple(unseen))
@@ -128,19 +121,20 @@ def host_reaches_service(case: Case) -> Verdict:
     seen = _sites(case)
     findings = []
     for address, site in seen.values.items():
-        ours = site["ours"]
-        if "limited" in ours:
+        ours = site.ours
+        if isinstance(ours, Limited):
             findings.append(unknown(address, _limited(ours)))
-        elif "error" in ours:
-            text = f"expected the host to reach its service, seen {ours['error']}"
+        elif isinstance(ours, Unknown):
+            text = f"expected the host to reach its service, seen {ours.error}"
             findings.append(Finding(address, text))
-        elif ours["value"] != "site":
-            text = f"expected the host to reach its own pod, seen {ours['value'][:80]!r}"
+        elif ours.value != "site":
+            text = f"expected the host to reach its own pod, seen {ours.value[:80]!r}"
             findings.append(Finding(address, text))
-        elif ours["took_s"] > target["route_s"]:
+        elif ours.took_s > target["route_s"]:
             text = f"expected the host to be routed within {target['route_s']:g} s"
-            findings.append(Finding(address, f"{text}, seen {ours['took_s']:.1f} s"))
-    took = [it["ours"]["took_s"] for it in seen.values.values() if "value" in it["ours"]]
+            findings.append(Finding(address, f"{text}, seen {ours.took_s:.1f} s"))
+    visits = [site.ours for site in seen.values.values()]
+    took = [it.took_s for it in visits if isinstance(it, Answered)]
     return conclude(
         findings,
         seen,
@@ -154,28 +148,26 @@ def stranger_gets_404(case: Case) -> Verdict:
     seen = _sites(case)
     findings = []
     for address, site in seen.values.items():
-        stranger = site["stranger"]
-        if "limited" in stranger:
+        stranger = site.stranger
+        if isinstance(stranger, Limited):
             findings.append(unknown(address, _limited(stranger)))
-        elif "error" in stranger:
-            findings.append(unknown(address, stranger["error"]))
-        elif stranger["value"] != 404:
-            text = f"expected 404 for a host that nobody declared, seen {stranger['value']}"
+        elif isinstance(stranger, Unknown):
+            findings.append(unknown(address, stranger.error))
+        elif stranger.value != 404:
+            text = f"expected 404 for a host that nobody declared, seen {stranger.value}"
             findings.append(Finding(address, text))
     return conclude(findings, seen, proven="a host that nobody declared gets 404")
 
 
 def sites_answer(case: Case) -> Verdict:
     """Every page of every declared site, at every address, as the profile says."""
-    whole = looks(case, untyped(_INGRESS), [case.cluster.name])
+    whole = look(case, INGRESS)
     known = case.cluster.ingress
     if known is None or not known.pages:
         # Before the first site moves there is none: a profile says so by declaring none.
         reason = "the profile declares no site (`ingress.sites`)"
         return Verdict(outcome=Outcome.NOT_APPLICABLE, reason=reason)
-    asked: dict[str, Any] = {}
-    for value in whole.values.values():
-        asked.update(value.get("pages", {}))
+    asked = whole.only.pages if whole.only else {}
     findings = []
     values = {}
     for page in known.pages:
@@ -196,28 +188,28 @@ def sites_answer(case: Case) -> Verdict:
 
 
 def _flaw(
-    where: str, it: Mapping[str, Any], page: IngressPage, known: IngressDeclared
+    where: str, it: PageAnswer, page: IngressPage, known: IngressDeclared
 ) -> Iterator[Finding]:
-    if "limited" in it:
+    if isinstance(it, Limited):
         yield unknown(where, _limited(it, known.limits.get(page.host)))
         return
-    if "error" in it:
-        yield Finding(where, f"expected an answer, seen {it['error']}")
+    if isinstance(it, Unknown):
+        yield Finding(where, f"expected an answer, seen {it.error}")
         return
-    value = it["value"]
+    value = it.value
     wanted_status = "a status below 400" if page.status is None else f"status {page.status}"
-    fits = value["status"] < 400 if page.status is None else value["status"] == page.status
+    fits = value.status < 400 if page.status is None else value.status == page.status
     if not fits:
-        yield Finding(where, f"expected {wanted_status}, seen {value['status']}")
-    elif page.status is None and value["location"].startswith("https:") and known.scheme == "http":
-        text = f"expected an answer over http, seen a redirect to {value['location']}"
+        yield Finding(where, f"expected {wanted_status}, seen {value.status}")
+    elif page.status is None and value.location.startswith("https:") and known.scheme == "http":
+        text = f"expected an answer over http, seen a redirect to {value.location}"
         yield Finding(where, f"{text} (`scheme: https` in the profile?)")
-    elif not value["said"]:
+    elif not value.said:
         yield Finding(where, f"expected an answer that says {page.says!r}, seen another")
 
 
-def _limited(it: Mapping[str, Any], per_min: float | None = None) -> str:
-    return limited(None if per_min is None else {per_min}, str(it["limited"]))
+def _limited(it: Limited, per_min: float | None = None) -> str:
+    return limited(None if per_min is None else {per_min}, it.limited)
 
 
 def tls_is_valid(case: Case) -> Verdict:
@@ -227,18 +219,18 @@ def tls_is_valid(case: Case) -> Verdict:
     target = wanted(case, "certificate_days")
     limit = target["certificate_days"]
     seen = _sites(case)
-    whole = looks(case, untyped(_INGRESS), [case.cluster.name])
-    declared = {
-        where: found
-        for value in whole.values.values()
-        for where, found in value["declared"].items()
+    whole = look(case, INGRESS)
+    declared = whole.only.declared if whole.only else {}
+    shown = {
+        f"a new site at {at}": site.certificate or Unknown("its certificate was not asked for")
+        for at, site in seen.values.items()
     }
-    shown = {f"a new site at {at}": site["certificate"] for at, site in seen.values.items()}
-    findings = list(_unfit(shown | declared))
+    findings = list(_unfit({**shown, **declared}))
+    at = case.of(INGRESS.name)[case.cluster.name].at if whole.only else 0.0
     left = {
-        where: (found["value"]["not_after"] - case.of(_INGRESS)[case.cluster.name].at) / _DAY_S
+        where: (found.value.not_after - at) / _DAY_S
         for where, found in declared.items()
-        if "value" in found
+        if isinstance(found, Known)
     }
     findings += [
         Finding(where, f"expected {limit:g} more days of its certificate, seen {days:.0f}")
@@ -254,12 +246,12 @@ def tls_is_valid(case: Case) -> Verdict:
     )
 
 
-def _unfit(shown: Mapping[str, Any]) -> Iterator[Finding]:
+def _unfit(shown: Mapping[str, Shown]) -> Iterator[Finding]:
     for where, found in shown.items():
-        if "denied" in found:
-            yield Finding(where, f"expected a valid certificate, seen {found['denied']}")
-        elif "error" in found:
-            yield unknown(where, found["error"])
+        if isinstance(found, Invalid):
+            yield Finding(where, f"expected a valid certificate, seen {found.denied}")
+        elif isinstance(found, Unknown):
+            yield unknown(where, found.error)
 
 
 CHECKS = {

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
-from typing import Any
 
-from harness.checks.findings import Finding, conclude, looks, names, unknown, untyped
+from harness.checks.findings import Finding, conclude, looks, names, unknown
+from harness.facts.exposed import OPEN_PORTS, Exposed, Listening, Socket, Tcp, Udp
+from harness.facts.schema import Known, Unknown
 from harness.model import Case, Port, Verdict
 
-_PORTS = "open-ports"
 # While it runs, it is what takes the datagrams of Services, by the kernel's own firewall.
 _PROXY = "kube-proxy"
+_SAYS_NOTHING = Listening(sockets=(), arrived=(), passed=(), forwarded=(), addresses=())
 # What usually listens on these ports; named where the machine does not tell the program.
 _KNOWN = {
     111: "rpcbind",
@@ -48,21 +49,24 @@ def only_declared_ports(case: Case) -> Verdict:
     A UDP port of a Service or of a pod (nodePort, hostPort) has no socket. kube-proxy leaves it to
     the firewall; eBPF, which replaces kube-proxy, may take a datagram before the firewall, unseen.
     """
-    seen = looks(case, untyped(_PORTS), [machine.name for machine in case.cluster.machines])
+    seen = looks(case, OPEN_PORTS, [machine.name for machine in case.cluster.machines])
     declared = frozenset(case.cluster.exposed_ports)
     findings = []
     if not declared:
         findings.append(unknown("the profile", "it declares no port (exposed_ports)"))
     for name, value in seen.values.items():
-        machine = value["machine"].get("value")
-        programs = _programs(machine["sockets"] if machine else ())
-        for address, item in value["tcp"].items():
-            findings += _tcp(name, address, item, declared, programs)
-        for address, item in value["udp"].items():
-            findings += _udp(name, address, item, declared, machine or {})
-            findings += _of_cluster(name, address, item, declared, machine or {})
+        machine = value.machine.value if isinstance(value.machine, Known) else _SAYS_NOTHING
+        programs = _programs(machine.sockets)
+        for address, tcp in value.tcp.items():
+            findings += _tcp(name, address, tcp, declared, programs)
+        for address, udp in value.udp.items():
+            if isinstance(udp, Unknown):
+                findings.append(unknown(name, f"UDP at {address}: {udp.error}"))
+            else:
+                findings += _udp(name, address, udp.value, declared, machine)
+                findings += _of_cluster(name, address, udp.value, declared, machine)
         findings += _unasked(name, value)
-    asked = sorted({_family(it) for value in seen.values.values() for it in value["tcp"]})
+    asked = sorted({_family(it) for value in seen.values.values() for it in value.tcp})
     proven = "all TCP ports, every UDP listener and the cluster's UDP ports asked over"
     proven = f"{proven} {' and '.join(asked)}"
     return conclude(
@@ -73,16 +77,16 @@ def only_declared_ports(case: Case) -> Verdict:
 def _tcp(
     name: str,
     address: str,
-    item: Mapping[str, Any],
+    item: Known[Tcp] | Unknown,
     declared: frozenset[Port],
     programs: Mapping[tuple[str, int], str],
 ) -> Iterator[Finding]:
-    if "error" in item:
-        yield unknown(name, f"TCP at {address}: {item['error']}")
+    if isinstance(item, Unknown):
+        yield unknown(name, f"TCP at {address}: {item.error}")
         return
     version = ip_address(address).version
     allowed = {it.number for it in declared if (it.protocol, it.version) == ("tcp", version)}
-    found = set(item["value"]["open"])
+    found = set(item.value.open)
     if more := sorted(found - allowed):
         says = [_port("TCP", it, programs.get(("tcp", it))) for it in more]
         yield _also(name, address, says)
@@ -92,59 +96,46 @@ def _tcp(
 
 
 def _udp(
-    name: str,
-    address: str,
-    item: Mapping[str, Any],
-    declared: frozenset[Port],
-    machine: Mapping[str, Any],
+    name: str, address: str, seen: Udp, declared: frozenset[Port], machine: Listening
 ) -> Iterator[Finding]:
-    if "error" in item:
-        yield unknown(name, f"UDP at {address}: {item['error']}")
-        return
     version = ip_address(address).version
     allowed = {it.number for it in declared if (it.protocol, it.version) == ("udp", version)}
-    asked = {int(port): program for port, program in item["value"]["asked"].items()}
-    answered, refused = set(item["value"]["answered"]), set(item["value"]["refused"])
-    arrived, passed, forwarded = (
-        {port for to, port in machine.get(kind, ()) if to == address}
-        for kind in ("arrived", "passed", "forwarded")
-    )
-    reached = answered | passed | forwarded
-    wanted = sorted(set(asked) - allowed)
-    if more := [_port("UDP", it, asked[it]) for it in wanted if it in reached]:
+    arrived, passed, forwarded = _at(address, machine)
+    reached = {*seen.answered, *passed, *forwarded}
+    wanted = sorted(set(seen.asked) - allowed)
+    if more := [_port("UDP", it, seen.asked[it]) for it in wanted if it in reached]:
         yield _also(name, address, more)
-    if not reached | refused | arrived and wanted:
-        ports = names(_port("UDP", it, asked[it]) for it in wanted)
+    if not reached | {*seen.refused, *arrived} and wanted:
+        ports = names(_port("UDP", it, seen.asked[it]) for it in wanted)
         text = f"no datagram from here came through to {address}, so {ports} may be open"
         yield unknown(name, text)
 
 
+def _at(address: str, machine: Listening) -> tuple[set[int], set[int], set[int]]:
+    """The ports of datagrams to an address that arrived, passed and were forwarded."""
+    kinds = (machine.arrived, machine.passed, machine.forwarded)
+    arrived, passed, forwarded = ({port for to, port in it if to == address} for it in kinds)
+    return arrived, passed, forwarded
+
+
 def _of_cluster(
-    name: str,
-    address: str,
-    item: Mapping[str, Any],
-    declared: frozenset[Port],
-    machine: Mapping[str, Any],
+    name: str, address: str, seen: Udp, declared: frozenset[Port], machine: Listening
 ) -> Iterator[Finding]:
     """Of the ports that Services and pods take at an address without a socket."""
-    value = item.get("value", {})
     version = ip_address(address).version
     owners = {
-        int(port): whose
-        for port, whose in value.get("of_cluster", {}).items()
-        if Port(int(port), "udp", version) not in declared
+        port: whose
+        for port, whose in seen.of_cluster.items()
+        if Port(port, "udp", version) not in declared
     }
-    arrived, passed, forwarded = (
-        {port for to, port in machine.get(kind, ()) if to == address}
-        for kind in ("arrived", "passed", "forwarded")
-    )
-    reached = {*value.get("answered", ()), *forwarded}
+    arrived, passed, forwarded = _at(address, machine)
+    reached = {*seen.answered, *forwarded}
     if more := [_port("UDP", it, owners[it]) for it in sorted(owners) if it in reached]:
         yield _also(name, address, more)
     # What came past the firewall without being taken comes to the machine itself, which has no
     # socket there: nothing takes it at this address.
-    closed = {*value.get("refused", ()), *passed}
-    if any(it["program"] == _PROXY for it in machine.get("sockets", ())):
+    closed = {*seen.refused, *passed}
+    if any(it.program == _PROXY for it in machine.sockets):
         closed |= arrived
     if unclear := [_port("UDP", it, owners[it]) for it in sorted(owners.keys() - reached - closed)]:
         text = f"nothing shows that the firewall of {address} keeps datagrams from {names(unclear)}"
@@ -158,27 +149,26 @@ def _also(name: str, address: str, ports: Sequence[str]) -> Finding:
     )
 
 
-def _unasked(name: str, value: Mapping[str, Any]) -> Iterator[Finding]:
+def _unasked(name: str, value: Exposed) -> Iterator[Finding]:
     """Public addresses of the machine that the profile does not declare: they were not asked."""
-    cluster = value.get("cluster", {"value": {}})
-    if "error" in cluster:
-        text = f"which UDP ports Services and pods take there: {cluster['error']}"
+    if isinstance(value.cluster, Unknown):
+        text = f"which UDP ports Services and pods take there: {value.cluster.error}"
         yield unknown(name, text)
-    for whose, why in cluster.get("value", {}).items():
-        yield unknown(name, f"which UDP ports {whose} takes: {why}")
-    machine = value["machine"]
-    if "error" in machine:
-        yield unknown(name, f"what listens there: {machine['error']}")
+    else:
+        for whose, why in value.cluster.value.items():
+            yield unknown(name, f"which UDP ports {whose} takes: {why}")
+    if isinstance(value.machine, Unknown):
+        yield unknown(name, f"what listens there: {value.machine.error}")
         return
-    own = machine["value"]["addresses"]
-    if more := [it for it in own if ip_address(it).is_global and it not in value["tcp"]]:
+    own = value.machine.value.addresses
+    if more := [it for it in own if ip_address(it).is_global and it not in value.tcp]:
         yield unknown(name, f"{names(more)} was not asked: declare it as an outside_address")
 
 
-def _programs(sockets: Sequence[Mapping[str, Any]]) -> dict[tuple[str, int], str]:
+def _programs(sockets: Sequence[Socket]) -> dict[tuple[str, int], str]:
     """The program that listens on each port; one beyond the loopback before one on it alone."""
-    inner_first = sorted(sockets, key=lambda it: not ip_address(it["address"]).is_loopback)
-    return {(it["protocol"], it["port"]): it["program"] for it in inner_first}
+    inner_first = sorted(sockets, key=lambda it: not ip_address(it.address).is_loopback)
+    return {(it.protocol, it.port): it.program for it in inner_first}
 
 
 def _port(protocol: str, number: int, program: str | None) -> str:

@@ -10,12 +10,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from harness.checks.findings import Facts, Finding, conclude, looks, names, unknown, untyped, wanted
+from harness.checks.findings import Finding, Seen, conclude, look, names, unknown, wanted
+from harness.facts.scheduling import (
+    SCHEDULING,
+    Node,
+    Placement,
+    Pod,
+    Taint,
+    Term,
+    Toleration,
+)
 from harness.model import Case, Verdict
 
-Pod: TypeAlias = Mapping[str, Any]
 Free: TypeAlias = dict[str, int]
 
 _GIB = 1 << 30
@@ -37,16 +45,20 @@ def _is_whole(value: str | None) -> bool:
     return value is not None and re.fullmatch(r"[+-]?[0-9]+", value) is not None
 
 
-def _seen(case: Case) -> tuple[Facts, Any]:
-    seen = looks(case, untyped("scheduling"), [case.cluster.name])
-    return seen, seen.values.get(case.cluster.name, {"nodes": {}, "pods": []})
+def _seen(case: Case) -> tuple[Seen[Placement], Placement]:
+    seen = look(case, SCHEDULING)
+    return seen, seen.only or Placement(nodes={}, pods=())
 
 
-def _odd(value: Mapping[str, Any], *kinds: str) -> Iterator[Finding]:
-    """The objects of these kinds that are not understood."""
-    for kind in kinds:
-        for name, why in value.get("odd", {}).get(kind, {}).items():
-            yield unknown(name, f"this {kind.removesuffix('s')} is {why}")
+def _odd_nodes_and_volumes(value: Placement) -> Iterator[Finding]:
+    """The nodes and volumes that are not understood."""
+    for kind, odd in (("node", value.odd.nodes), ("volume", value.odd.volumes)):
+        for name, why in odd.items():
+            yield unknown(name, f"this {kind} is {why}")
+
+
+def _odd_pods(value: Placement) -> list[Finding]:
+    return [unknown(name, f"this pod is {why}") for name, why in value.odd.pods.items()]
 
 
 def fits_without_one(case: Case) -> Verdict:
@@ -59,14 +71,14 @@ def fits_without_one(case: Case) -> Verdict:
     key = "unplaced_count"
     target = wanted(case, key)
     seen, value = _seen(case)
-    nodes, pods = value["nodes"], value["pods"]
-    if odd := list(_odd(value, "nodes", "volumes")):
+    nodes, pods = value.nodes, value.pods
+    if odd := list(_odd_nodes_and_volumes(value)):
         # They may give the room that seems to be missing, or keep a pod where it is.
-        return conclude([*odd, *_odd(value, "pods")], seen, proven="", target=target)
-    findings = list(_odd(value, "pods"))
+        return conclude([*odd, *_odd_pods(value)], seen, proven="", target=target)
+    findings = _odd_pods(value)
     unplaced = 0
     for lost in nodes:
-        moving = sorted(_moving(pods, nodes, lost), key=lambda it: (it["bytes"], it["name"]))
+        moving = sorted(_moving(pods, nodes, lost), key=lambda it: (it.bytes, it.name))
         left = _free(pods, nodes, lost)
         tight = _place(moving, dict(left), nodes, max)
         if not tight:
@@ -93,30 +105,30 @@ def fits_without_one(case: Case) -> Verdict:
 
 
 def _listed(pods: Sequence[Pod]) -> str:
-    some = [f"{it['name']} ({it['bytes'] / _GIB:.2f} GiB)" for it in pods[:_NAMED]]
+    some = [f"{it.name} ({it.bytes / _GIB:.2f} GiB)" for it in pods[:_NAMED]]
     return f"{names(some)}{f' and {len(pods) - _NAMED} more' if len(pods) > _NAMED else ''}"
 
 
-def _moving(pods: Sequence[Pod], nodes: Mapping[str, Any], lost: str) -> Iterator[Pod]:
+def _moving(pods: Sequence[Pod], nodes: Mapping[str, Node], lost: str) -> Iterator[Pod]:
     """The pods that are placed anew when a machine is lost, and those that wait for a place."""
     for pod in pods:
         others = [it for it in nodes if it != lost and _may_run(pod, it, nodes[it])]
-        comes_back = pod["owner"] not in _STAYS and (others or not pod["node"])
-        if pod["node"] in ("", lost) and comes_back:
+        comes_back = pod.owner not in _STAYS and (others or not pod.node)
+        if pod.node in ("", lost) and comes_back:
             yield pod
 
 
-def _free(pods: Sequence[Pod], nodes: Mapping[str, Any], lost: str) -> Free:
+def _free(pods: Sequence[Pod], nodes: Mapping[str, Node], lost: str) -> Free:
     """What is free on each machine that is left and takes pods."""
     return {
-        name: node["bytes"] - sum(it["bytes"] for it in pods if it["node"] == name)
+        name: node.bytes - sum(it.bytes for it in pods if it.node == name)
         for name, node in nodes.items()
-        if name != lost and node["takes_pods"]
+        if name != lost and node.takes_pods
     }
 
 
 def _place(
-    pods: Sequence[Pod], free: Free, nodes: Mapping[str, Any], pick: Callable[..., str]
+    pods: Sequence[Pod], free: Free, nodes: Mapping[str, Node], pick: Callable[..., str]
 ) -> list[Pod]:
     """Place pods one after the other, each where ``pick`` of the room says; those without room."""
     without = []
@@ -124,52 +136,49 @@ def _place(
         fits = [
             name
             for name, room in free.items()
-            if room >= pod["bytes"] and _may_run(pod, name, nodes[name])
+            if room >= pod.bytes and _may_run(pod, name, nodes[name])
         ]
         if fits:
-            free[pick(fits, key=free.__getitem__)] -= pod["bytes"]
+            free[pick(fits, key=free.__getitem__)] -= pod.bytes
         else:
             without.append(pod)
     return without
 
 
-def _may_run(pod: Pod, name: str, node: Mapping[str, Any]) -> bool:
+def _may_run(pod: Pod, name: str, node: Node) -> bool:
     """Whether the scheduler may put a pod on a node, whatever room is there."""
-    labels = node["labels"]
+    labels = node.labels
     return (
-        all(labels.get(key) == value for key, value in pod["selector"].items())
-        and all(_in_terms(it["nodeSelectorTerms"], name, labels) for it in pod["affinities"])
+        all(labels.get(key) == value for key, value in pod.selector.items())
+        and all(_in_terms(it.nodeSelectorTerms, name, labels) for it in pod.affinities)
         and all(
-            any(_tolerates(it, taint) for it in pod["tolerations"])
-            for taint in node["taints"]
-            if taint["effect"] in ("NoSchedule", "NoExecute")
+            any(_tolerates(it, taint) for it in pod.tolerations)
+            for taint in node.taints
+            if taint.effect in ("NoSchedule", "NoExecute")
         )
     )
 
 
-def _in_terms(terms: Sequence[Mapping[str, Any]], name: str, labels: Mapping[str, str]) -> bool:
+def _in_terms(terms: Sequence[Term], name: str, labels: Mapping[str, str]) -> bool:
     """Whether one of the terms takes the node; a term without expressions takes none."""
     fields = {"metadata.name": name}
     return any(
-        (term.get("matchExpressions") or term.get("matchFields"))
+        (term.matchExpressions or term.matchFields)
         and all(
-            _OPERATORS[it["operator"]](known.get(it["key"]), it.get("values") or ())
-            for kind, known in (("matchExpressions", labels), ("matchFields", fields))
-            for it in term.get(kind) or ()
+            _OPERATORS[it.operator](known.get(it.key), it.values)
+            for expressions, known in ((term.matchExpressions, labels), (term.matchFields, fields))
+            for it in expressions
         )
         for term in terms
     )
 
 
-def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
-    if toleration.get("effect") not in (None, "", taint["effect"]):
+def _tolerates(toleration: Toleration, taint: Taint) -> bool:
+    if toleration.effect not in ("", taint.effect) or toleration.key not in ("", taint.key):
         return False
-    if toleration.get("key") not in (None, "", taint["key"]):
-        return False
-    if toleration.get("operator", "Equal") == "Exists":
+    if toleration.operator == "Exists":
         return True
-    same = toleration.get("value", "") == taint.get("value", "")
-    return bool(toleration.get("key")) and same
+    return toleration.key != "" and toleration.value == taint.value
 
 
 def no_image_of_the_swarm(case: Case) -> Verdict:
@@ -179,14 +188,14 @@ def no_image_of_the_swarm(case: Case) -> Verdict:
     registries = case.cluster.swarm_registries
     seen, value = _seen(case)
     findings = [
-        Finding(pod["name"], f"expected no image of a registry in the Swarm, seen {image}")
-        for pod in value["pods"]
-        for image in pod["images"]
+        Finding(pod.name, f"expected no image of a registry in the Swarm, seen {image}")
+        for pod in value.pods
+        for image in pod.images
         if _is_of(image, registries)
     ]
     measured = {key: float(len(findings))} if seen.values and registries else {}
-    findings += _odd(value, "pods")
-    if seen.values and not value["pods"]:
+    findings += _odd_pods(value)
+    if seen.values and not value.pods:
         findings.append(unknown(case.cluster.name, "it has no pod that is understood"))
     if not registries:
         text = "it names no registry of the Swarm (swarm.registries)"
@@ -194,7 +203,7 @@ def no_image_of_the_swarm(case: Case) -> Verdict:
     return conclude(
         findings,
         seen,
-        proven=f"none of {len(value['pods'])} pods has an image of {names(registries or ('any',))}",
+        proven=f"none of {len(value.pods)} pods has an image of {names(registries or ('any',))}",
         measured=measured,
         target=target,
     )

@@ -22,9 +22,9 @@ from harness.probes import claim_bench as volumes
 from harness.probes import image_bench as images
 from harness.settings import Profile, Target, load_gates, load_profile, state_dir
 from harness.settings.bench import load_jobs
-from harness.settings.disks import Disks
+from harness.settings.provision import Disks
 from harness.transport import Reach, connect
-from harness.transport.identity import same_cluster
+from harness.transport.reach import same_cluster
 from harness.waiting import end_like_ctrl_c
 
 _REQUIREMENT = "W3-BENCH"

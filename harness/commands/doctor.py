@@ -15,7 +15,7 @@ from harness.commands.output import AsJson, Cluster, say, say_json
 from harness.errors import ConfigError, HarnessError, TimedOut, TransportError, Unreachable
 from harness.facts.schema import Known, Unknown
 from harness.faults.permissions import DISRUPTION
-from harness.ledger.permissions import LEDGER
+from harness.ledger.platform import LEDGER
 from harness.model import Exit, Machine
 from harness.probes import PROBES, etcd_snapshots
 from harness.probes.host_facts import clock

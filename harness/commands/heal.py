@@ -93,7 +93,7 @@ def _said(text: str) -> None:
 
 
 def _newest() -> Sequence[Path]:
-    """The newest runs, on whatever cluster."""
+    """The newest runs, on any cluster."""
     found = sorted((ROOT / "reports").glob("*/journal.jsonl"), reverse=True)
     return [path.parent for path in found if not path.parent.is_symlink()][:_NEWEST]
 

@@ -64,7 +64,7 @@ def down(cluster: Cluster = "lab", as_json: AsJson = False) -> None:
 
 @lab.command()
 def reset(cluster: Cluster = "lab", as_json: AsJson = False) -> None:
-    """Back to the just-built state, whatever was done to the machines.
+    """Return every machine to the state in which the lab was built.
 
     Example: ./cutover lab reset
     """

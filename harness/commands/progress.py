@@ -2,7 +2,7 @@
 
 With ``--json`` the progress is events instead: one JSON object a line on stderr, each with
 ``event`` and ``at`` (UTC), so that stdout holds nothing but the verdict. Events: opened,
-scenario-began, scenario-ended, collecting, judged, and progress for whatever else takes a while.
+scenario-began, scenario-ended, collecting, judged, and progress for other work that takes long.
 """
 
 from __future__ import annotations

@@ -10,12 +10,12 @@ import typer
 
 from harness.commands.output import AsJson, Cluster, say, say_json
 from harness.errors import ConfigError
+from harness.provision import apply
 from harness.provision import nodes as node_needs
-from harness.provision import provide
-from harness.provision.outcome import Line, status_of
+from harness.provision.outcome import MachineResult, status_of
 from harness.settings import load_needs, load_profile
 from harness.transport import connect
-from harness.transport.identity import same_cluster
+from harness.transport.reach import same_cluster
 from harness.waiting import end_like_ctrl_c
 
 provision = typer.Typer(
@@ -50,7 +50,7 @@ def nodes(
     key = node_needs.public_key(profile.access.ssh.key)
     with connect(profile) as reach:
         tools = node_needs.etcd_tools(profile)
-        lines = node_needs.provide(reach.fleet, needs, key, names, tools=tools, yes=yes)
+        lines = node_needs.apply(reach.fleet, needs, key, names, tools=tools, yes=yes)
     _end(profile.name, lines, as_json=as_json)
 
 
@@ -86,9 +86,9 @@ def disk(
     names = _named(machine, [it.name for it in profile.machines])
     with connect(profile) as reach:
         lines = (
-            provide.record(reach.shell, wanted, names)
+            apply.record(reach.shell, wanted, names)
             if record
-            else provide.provide(
+            else apply.apply(
                 reach.shell,
                 wanted,
                 names,
@@ -106,7 +106,7 @@ def _named(asked: Sequence[str] | None, known: Sequence[str]) -> list[str]:
     return [name for name in known if not asked or name in asked]
 
 
-def _end(cluster: str, lines: Sequence[Line], *, as_json: bool) -> None:
+def _end(cluster: str, lines: Sequence[MachineResult], *, as_json: bool) -> None:
     """Print what came of it, and end."""
     status = status_of(lines)
     if as_json:

@@ -21,7 +21,7 @@ from harness.report import summary_lines
 from harness.settings import ROOT, Profile, load_profile
 from harness.waiting import end_like_ctrl_c
 
-# Plugins that happen to be installed have no say in a verdict, and nobody waits for their imports.
+# Other plugins that are installed must not change a verdict, nor cost time with their imports.
 _PLUGINS = ("pytest_bdd.plugin", "allure_pytest.plugin", "no:cacheprovider")
 _ALONE = ("--disable-plugin-autoload", *(f"-p{name}" for name in _PLUGINS))
 

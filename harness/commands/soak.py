@@ -107,7 +107,7 @@ def fails(run: str, numbers: Sequence[int], cluster: str) -> bool:
     """Whether these turns of a run fail when they are taken again, as a run of their own.
 
     A fault that stays counts as one that fails. NotProven when they were not taken to their end: a
-    replay that was refused, or found nobody to ask, says nothing about them.
+    replay that was refused, or found no machine to ask, says nothing about them.
     """
     turns = ",".join(map(str, numbers))
     options = ("--turns", turns, "--cluster", cluster, "--allow-disruption", "--json")

@@ -1,10 +1,6 @@
 """Machines that write to a claim while something breaks, and read each other's blocks afterwards.
 
-What came of it, as ``checks.claim_survival`` judges it:
-
-``written``   machine → answer: the generation of each of its blocks, the slowest write, and whether
-              it wrote until it was ``told`` to stop
-``read``      "A → B" → answer: B read A's blocks
+What came of it is judged by ``checks.claim_survival``.
 """
 
 from __future__ import annotations
@@ -12,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
 
 from harness.errors import NotProven, TimedOut
+from harness.facts.claims import Answer, Churned, Exchange, Refused, Size
+from harness.facts.schema import Known, dump
+from harness.model import JSON
 from harness.probes import claim_objects, pods
 from harness.probes.claim_objects import LIMITED, SHARED, SIZES
 from harness.probes.claim_workload import Workload
@@ -26,7 +24,7 @@ CLAIMS = "claims"
 
 _BOUND_WITHIN_S = 60.0
 _BEGUN_WITHIN_S = 40.0
-# No drill that wants this lasts longer; whoever stops by itself was not told to.
+# No drill that wants this lasts longer; a machine that stops by itself was not told to.
 _LONGEST_S = 900.0
 # Enough to be in the middle of a write at any time, and no load.
 _PER_S = 5.0
@@ -38,50 +36,67 @@ class BackgroundWrites:
     def __init__(self, work: Workload) -> None:
         self._work = work
         self._thread = ThreadPoolExecutor(1)
-        self._running: Future[dict[str, Any]] | None = None
+        self._running: Future[dict[str, Answer[Churned]]] | None = None
 
     def begin(self, within_s: float = _BEGUN_WITHIN_S) -> None:
         """Begin to write; NotProven when not every machine has written in time."""
         work = self._work
         running = self._running = self._thread.submit(work.churn, _LONGEST_S, per_s=_PER_S)
-        seen: dict[str, Any] = {}
+        seen: dict[str, Answer[Size]] = {}
 
         def written_everywhere() -> bool:
-            seen.update(running.result() if running.done() else work.churned())
-            return running.done() or all(it.get("value", {}).get("bytes") for it in seen.values())
+            if not running.done():
+                seen.update(work.churned())
+            return running.done() or not _mute(seen)
 
         try:
             until(written_everywhere, within_s=within_s, what="every machine writes to its claim")
         except TimedOut as late:
-            raise NotProven(f"not every machine writes to its claim: {_mute(seen)}") from late
+            raise NotProven(
+                f"not every machine writes to its claim: {_told(_mute(seen))}"
+            ) from late
         if running.done():
-            raise NotProven(f"writing to claims ended before anything broke: {_mute(seen)}")
+            said = {machine: _why(it) for machine, it in running.result().items()}
+            raise NotProven(f"writing to claims ended before anything broke: {_told(said)}")
 
-    def tally(self) -> dict[str, Any]:
-        """End all writing, and let every machine read what each other one wrote."""
+    def tally(self) -> JSON:
+        """End all writing, and let every machine read what each other one wrote.
+
+        Returns ``facts.claims.MEANWHILE`` as JSON.
+        """
         if self._running is None:
-            raise NotProven("nobody writes to claims")
+            raise NotProven("no machine writes to claims")
         self._work.stop_churning()
         written = self._running.result()
         blocks = {
-            machine: [it for it in answer["value"]["generations"] if it]
+            machine: [it for it in answer.value.generations if it]
             for machine, answer in written.items()
-            if "value" in answer
+            if isinstance(answer, Known)
         }
-        return {"written": written, "read": self._work.verify(blocks)}
+        return dump(Exchange(written, self._work.verify(blocks)))
 
     def close(self) -> None:
-        """Who still writes ends when its pod goes."""
+        """A machine that still writes ends when its pod goes."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-def _mute(seen: Mapping[str, Any]) -> str:
-    said = {
-        machine: it.get("error") or it.get("refused") or it["value"]
+def _mute(seen: Mapping[str, Answer[Size]]) -> dict[str, str]:
+    """The machines that have not written yet, and why."""
+    return {
+        machine: _why(it)
         for machine, it in seen.items()
-        if not it.get("value", {}).get("bytes")
+        if not (isinstance(it, Known) and it.value.bytes)
     }
-    return "; ".join(f"{machine}: {why}" for machine, why in said.items()) or "nothing was said"
+
+
+def _why(answer: Answer[Size] | Answer[Churned]) -> str:
+    if isinstance(answer, Known):
+        return str(answer.value)
+    return answer.refused if isinstance(answer, Refused) else answer.error
+
+
+def _told(why: Mapping[str, str]) -> str:
+    return "; ".join(f"{machine}: {it}" for machine, it in why.items()) or "nothing was said"
 
 
 @contextmanager

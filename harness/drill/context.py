@@ -119,7 +119,7 @@ class DrillContext:
         """How all other machines fare while this one is hit; None when that is not looked at."""
         if self.looks is None:
             return None
-        return meanwhile(self.reach, self.looks.meanwhile, self._numbers, machine, within_s)
+        return meanwhile(self.reach, self.looks.of_bystanders, self._numbers, machine, within_s)
 
     def on_lock_lost(self, tell: Callable[[str], object]) -> AbstractContextManager[None]:
         """Call ``tell`` with the reason when the disruption lock is lost during the body."""

@@ -17,7 +17,7 @@ from harness.faults.fault import Fault
 from harness.faults.kinds import FAULTS
 from harness.faults.permissions import DISRUPTION
 from harness.faults.swarm_budget import swarm_margins
-from harness.ledger.permissions import LEDGER
+from harness.ledger.platform import LEDGER
 from harness.load.aim import aimed, why_none
 from harness.probes import ceph, swarm
 from harness.probes.permissions import PERMISSIONS

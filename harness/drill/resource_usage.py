@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from harness.errors import HarnessError
-from harness.probes import footprint_script, pods
+from harness.probes import pods
+from harness.probes.scripts import footprint_script
 from harness.transport import Reach
 from harness.transport.remote_script import RemoteScript
 

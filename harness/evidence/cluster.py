@@ -78,7 +78,7 @@ def read_log(kube: Kube, log: WantedLog) -> str:
 def _rank(pod: Mapping[str, Any]) -> int | None:
     """Whose log comes first: pods that do not stand, then restarted ones, then the cluster's own.
 
-    None for those whose log nobody needs.
+    None for those without a useful log.
     """
     status = pod.get("status", {})
     containers = status.get("containerStatuses") or ()

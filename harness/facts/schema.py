@@ -12,9 +12,10 @@ import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
-from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast, get_type_hints
 
 from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, to_json
 from typing_extensions import TypeForm
 
@@ -94,12 +95,31 @@ class Fact(Generic[S]):
 
 
 @dataclass(frozen=True)
+class Part(Generic[S]):
+    """One item of a fact that has several, by its name, and what it is of."""
+
+    name: str
+    kind: TypeForm[S]
+
+
+@dataclass(frozen=True)
 class Entry(Generic[S]):
     """One item of a fact that is a mapping of items, each of its own type."""
 
     of: Fact[Items]
     name: str
     kind: TypeForm[S]
+
+
+def part_of(items: Mapping[str, Item[object]], part: Part[T]) -> Known[T] | Unknown:
+    """One item as what it is of; Unknown if it was not looked at, or is something else."""
+    found = items.get(part.name, Unknown("it was not looked at"))
+    if isinstance(found, Unknown):
+        return found
+    try:
+        return Known(read(part.kind, found.value))
+    except Garbled as error:
+        return Unknown(str(error))
 
 
 def attempt(look: Callable[[], T]) -> Known[T] | Unknown:
@@ -130,8 +150,9 @@ def dump(value: object) -> JSON:
     """
     if is_dataclass(value):
         known = {it: getattr(value, it.name) for it in fields(value)}
+        aliases = _aliases(type(value))
         return {
-            it.name: dump(found)
+            aliases.get(it.name, it.name): dump(found)
             for it, found in known.items()
             if found is not None or it.default is not None
         }
@@ -140,6 +161,18 @@ def dump(value: object) -> JSON:
     if isinstance(value, list | tuple):
         return [dump(found) for found in value]
     return cast(JSON, value)
+
+
+@cache
+def _aliases(kind: type) -> Mapping[str, str]:
+    """The fields that JSON has under another name: a word of Python's, or mixed case."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {
+        name: str(it.validation_alias)
+        for name, hint in hints.items()
+        for it in getattr(hint, "__metadata__", ())
+        if isinstance(it, FieldInfo) and it.validation_alias
+    }
 
 
 @cache

@@ -96,8 +96,8 @@ class Service:
     """A service that is to run for good, and the nodes of its tasks (one name a task).
 
     ``unheard`` are the nodes of tasks that ran when their node was last heard of. ``others`` are
-    the tasks that do not run, ``failed`` those that failed a short while ago, ``ended`` all that
-    failed or were rejected, as far back as Swarm keeps them.
+    the tasks that do not run, ``failed`` those that failed of late, soon and to no good end, and
+    ``ended`` all that failed of the container that is wanted now.
     """
 
     name: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from harness.errors import ConfigError
+from harness.facts.ceph import Quorum
 from harness.facts.crush_hosts import machine_of_each
 from harness.faults import answers, observers, tools
 from harness.faults.fault import Fault, server_beside
@@ -107,8 +108,8 @@ def rook_daemons(reach: Reach, kind: str) -> Sequence[tuple[str, str]]:
     ]
 
 
-def monitors_at(reach: Reach, quorum: Mapping[str, Any]) -> Mapping[str, str]:
-    """Monitor → its machine, of those whose machine is known; ``quorum`` is an item of Ceph's look.
+def monitors_at(reach: Reach, quorum: Quorum) -> Mapping[str, str]:
+    """Monitor → its machine, of those whose machine is known.
 
     Rook names monitors by letters and knows their machines. Others mostly have a machine's name,
     also a short one; else the address of a monitor says where it is.
@@ -116,9 +117,9 @@ def monitors_at(reach: Reach, quorum: Mapping[str, Any]) -> Mapping[str, str]:
     if in_rook(reach):
         return dict(rook_daemons(reach, "mon"))
     machines = reach.profile.cluster().machines
-    found = machine_of_each(quorum["monitors"], (it.name for it in machines))
-    for name in quorum["monitors"]:
-        there = [it.name for it in machines if it.address in quorum["at"][name]]
+    found = machine_of_each(quorum.monitors, (it.name for it in machines))
+    for name in quorum.monitors:
+        there = [it.name for it in machines if it.address in quorum.at.get(name, ())]
         if name not in found and len(there) == 1:
             found[name] = there[0]
     return found

@@ -1,25 +1,32 @@
-"""What stands of a cluster right now, as far as the budget counts it. Read only."""
+"""Current cluster health, as needed by the quorum arithmetic. Read only."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.errors import NotProven
+from harness.facts.ceph import OSD_ANSWERS, OSD_MAP, OSD_TREE, PLACEMENT_GROUPS, QUORUM, Osd
 from harness.facts.crush_hosts import by_machine, in_doubt
+from harness.facts.schema import Item, Unknown, part_of
 from harness.faults import observers, replicas
 from harness.faults.budget import ClusterState, Margin, Pool
 from harness.faults.ceph_daemon import monitors_at
 from harness.faults.fault import Fault
 from harness.faults.model import BlastRadius
-from harness.probes import pods
-from harness.probes.ceph import Ceph
+from harness.probes import ceph, pods
 from harness.transport import Reach
+
+T = TypeVar("T")
+
+_UNASKED = Unknown("it was not asked")
 
 
 def current_state(reach: Reach) -> ClusterState:
-    """Ask the API, every server and Ceph. NotProven for what did not answer: then nothing may be
-    broken, because nobody knows what still holds."""
+    """Ask the API, every server and Ceph; NotProven if one of them does not answer.
+
+    Then no fault may be injected: what the cluster still tolerates is not known.
+    """
     cluster = reach.profile.cluster()
     machines = tuple(machine.name for machine in cluster.machines)
     ready = {name for name, well in observers.ready_nodes(reach).items() if well}
@@ -74,19 +81,24 @@ _SETS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], int]]] = {
 
 
 def _ceph(reach: Reach) -> dict[str, Any]:
-    said: Any = Ceph().observe(reach, reach.profile.name)
-    items: Mapping[str, Any] = said["items"]
-    quorum, tree = _value(items, "quorum"), _value(items, "osd tree")
-    pools, groups = _value(items, "osd map"), _value(items, "placement groups")
-    hosts = _by_machine(reach, tree["hosts"])
+    items = ceph.look(reach).items
+    quorum = _value("quorum", part_of(items, QUORUM))
+    tree = _value("OSD tree", part_of(items, OSD_TREE))
+    osd_map = _value("OSD map", part_of(items, OSD_MAP))
+    groups = _value("placement groups", part_of(items, PLACEMENT_GROUPS))
+    answers = _value("OSDs' answers", part_of(items, OSD_ANSWERS))
+    hosts = _by_machine(reach, tree.hosts)
     osds = [(host, osd) for host, each in hosts.items() for osd in each]
-    answers = _value(items, "osd answers")
-    up = [(host, osd["id"]) for host, osd in osds if osd["up"] and osd["in"]]
-    silent = {osd: says for _, osd in up if (says := _silence(answers, osd)) is not None}
+    up = [(host, osd.id) for host, osd in osds if osd.up and osd.is_in]
+    silent = {
+        osd: answer.says
+        for _, osd in up
+        if not (answer := _value(f"answer of osd.{osd}", answers.get(osd, _UNASKED))).answers
+    }
     at = monitors_at(reach, quorum)
     return {
-        "monitors": tuple(at.get(name, name) for name in quorum["monitors"]),
-        "in_quorum": frozenset(at.get(name, name) for name in quorum["in"]),
+        "monitors": tuple(at.get(name, name) for name in quorum.monitors),
+        "in_quorum": frozenset(at.get(name, name) for name in quorum.members),
         "osds": tuple(host for host, _ in osds),
         "osds_up": tuple(host for host, osd in up if osd not in silent),
         "osds_silent": tuple(
@@ -95,9 +107,9 @@ def _ceph(reach: Reach) -> dict[str, Any]:
             if osd in silent
         ),
         "pools": tuple(
-            Pool(name=it["name"], size=it["size"], min_size=it["min_size"]) for it in pools["pools"]
+            Pool(name=it.name, size=it.size, min_size=it.min_size) for it in osd_map.pools
         ),
-        "unclean": sum(group["state"] != "active+clean" for group in groups),
+        "unclean": sum(group.state != "active+clean" for group in groups),
     }
 
 
@@ -105,21 +117,14 @@ def _names(reach: Reach) -> Sequence[str]:
     return [machine.name for machine in reach.profile.machines]
 
 
-def _by_machine(reach: Reach, hosts: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The OSDs of each host of CRUSH, by machine; NotProven where nobody can tell which it is."""
+def _by_machine(reach: Reach, hosts: Mapping[str, Sequence[Osd]]) -> Mapping[str, Sequence[Osd]]:
+    """The OSDs of each host of CRUSH, by machine; NotProven where it is in doubt which it is."""
     if doubts := in_doubt((host for host, osds in hosts.items() if osds), _names(reach)):
-        raise NotProven(f"nobody can tell which declared machine Ceph's host {doubts[0]} is")
+        raise NotProven(f"it is not known which declared machine Ceph's host {doubts[0]} is")
     return by_machine(hosts, _names(reach))
 
 
-def _silence(answers: Mapping[str, Any], osd: int) -> str | None:
-    """What was said instead of an OSD's answer; None if it answered, NotProven if that is open."""
-    answer = _value(answers, str(osd), "answer of osd.")
-    return None if answer["answers"] else str(answer["says"])
-
-
-def _value(items: Mapping[str, Any], name: str, kind: str = "") -> Any:
-    item = items.get(name, {"error": "not reported"})
-    if "error" in item:
-        raise NotProven(f"Ceph's {kind}{name} is not known: {item['error']}")
-    return item["value"]
+def _value(what: str, found: Item[T]) -> T:
+    if isinstance(found, Unknown):
+        raise NotProven(f"Ceph's {what} is not known: {found.error}")
+    return found.value

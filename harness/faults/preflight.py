@@ -16,7 +16,7 @@ from harness.faults.undo_store import undo_store_at
 from harness.probes import owned
 from harness.settings import Profile
 from harness.transport import Reach
-from harness.transport.identity import same_cluster
+from harness.transport.reach import same_cluster
 from harness.waiting import until
 
 # The steady state asks for nodes and storage: pods of the machine that was broken before follow.

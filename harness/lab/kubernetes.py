@@ -56,8 +56,8 @@ def etcd_configuration(lab: Lab, node: Node) -> str:
         f"{other.name}=https://{other.address}:2380" for other in lab.nodes[: node.index]
     )
     values = words(lab, node) | {
-        "MEMBERS": members,
-        "CLUSTER_STATE": "new" if node.index == 1 else "existing",
+        "members": members,
+        "cluster_state": "new" if node.index == 1 else "existing",
     }
     return fill((LAB / "etcd.yaml").read_text(encoding="utf-8"), values)
 

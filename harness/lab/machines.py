@@ -9,8 +9,10 @@ import shutil
 import signal
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import jinja2
 
 from harness.errors import LabError
 from harness.lab import cgroups, disks, network
@@ -68,43 +70,42 @@ def group(lab: Lab, node: Node) -> str:
 
 
 def words(lab: Lab, node: Node) -> dict[str, str]:
-    """What the files below ``machine/`` call ``@WORD@``."""
+    """What the templates below ``machine/`` name."""
     others = [other for other in lab.nodes if other is not node]
     kubernetes = lab.profile.kubernetes
     return {
-        "NAME": node.name,
-        "ADDRESS": node.address,
-        "PREFIX": str(lab.shape.address.network.prefixlen),
-        "IPV6": node.ipv6,
-        "IPV6_PREFIX": str(lab.shape.ipv6_address.network.prefixlen),
-        "GATEWAY": str(lab.shape.address.ip),
-        "API_ADDRESS": str(lab.shape.api_address),
-        "PRIORITY": str(104 - node.index),
-        "PEERS": "\n        ".join(other.address for other in others),
-        "POD_NETWORK": str(kubernetes.pod_network),
-        "SERVICE_NETWORK": str(kubernetes.service_network),
-        "DOMAIN": kubernetes.domain,
-        "API_PORT": str(kubernetes.api_port),
-        "VERSION": kubernetes.version,
-        "CLUSTER": lab.name,
-        "FSID": str(FSID),
-        "NAMES": ",".join(other.name for other in lab.nodes),
-        "ADDRESSES": ",".join(other.address for other in lab.nodes),
-        "OPEN_PORTS": ", ".join(
+        "name": node.name,
+        "address": node.address,
+        "prefix": str(lab.shape.address.network.prefixlen),
+        "ipv6": node.ipv6,
+        "ipv6_prefix": str(lab.shape.ipv6_address.network.prefixlen),
+        "gateway": str(lab.shape.address.ip),
+        "api_address": str(lab.shape.api_address),
+        "priority": str(104 - node.index),
+        "peers": "\n        ".join(other.address for other in others),
+        "pod_network": str(kubernetes.pod_network),
+        "service_network": str(kubernetes.service_network),
+        "domain": kubernetes.domain,
+        "api_port": str(kubernetes.api_port),
+        "version": kubernetes.version,
+        "cluster": lab.name,
+        "fsid": str(FSID),
+        "names": ",".join(other.name for other in lab.nodes),
+        "addresses": ",".join(other.address for other in lab.nodes),
+        "open_ports": ", ".join(
             f"ipv{port.version} . {port.protocol} . {port.number}"
             for port in lab.profile.cluster().exposed_ports
         ),
-        "SNAPSHOT_COPIES": kubernetes.etcd_snapshot_copies or "",
-        "SERVERS": ", ".join(other.address for other in lab.nodes),
-        "IPV6_SERVERS": ", ".join(other.ipv6 for other in lab.nodes),
+        "snapshot_copies": kubernetes.etcd_snapshot_copies or "",
+        "servers": ", ".join(other.address for other in lab.nodes),
+        "ipv6_servers": ", ".join(other.ipv6 for other in lab.nodes),
     }
 
 
-def fill(text: str, values: dict[str, str]) -> str:
-    """A template with every ``@WORD@`` replaced."""
-    for word, value in values.items():
-        text = text.replace(f"@{word}@", value)
-    return text
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """A template (jinja2) with its values; jinja2's UndefinedError for one that is not there."""
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    return environment.from_string(text).render(values)
 
 
 def prepare(lab: Lab, node: Node, log: Path) -> None:

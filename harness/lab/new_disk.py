@@ -10,7 +10,7 @@ from harness.lab import disks
 from harness.lab.host import run
 from harness.lab.shape import Lab, Node
 from harness.model import Exit
-from harness.provision import provide as provision
+from harness.provision import apply
 from harness.settings import ROOT, Profile
 from harness.transport import connect
 
@@ -33,8 +33,8 @@ def main(machine: str) -> None:
         raise LabError(f"the profile {profile.name} declares no disks")
     with connect(profile) as reach:
         for line in (
-            *provision.record(reach.shell, wanted, [machine]),
-            *provision.provide(reach.shell, wanted, [machine], yes=True),
+            *apply.record(reach.shell, wanted, [machine]),
+            *apply.apply(reach.shell, wanted, [machine], yes=True),
         ):
             sys.stdout.write(f"{line.machine}: {line.state}: {'; '.join(line.says)}\n")
             if line.exit is not Exit.GO:

@@ -17,7 +17,7 @@ from harness.lab.host import run
 from harness.lab.shape import Lab
 from harness.model import Exit
 from harness.probes.legacy_manifest import making
-from harness.provision import provide
+from harness.provision import apply
 from harness.settings import ROOT, Profile
 from harness.settings.bench import load_jobs
 from harness.transport import Reach, connect
@@ -50,7 +50,7 @@ def record_disks(reach: Reach) -> None:
     if (wanted := reach.profile.disks) is None:
         return
     names = [machine.name for machine in reach.profile.machines]
-    failed = [it for it in provide.record(reach.shell, wanted, names) if it.exit is not Exit.GO]
+    failed = [it for it in apply.record(reach.shell, wanted, names) if it.exit is not Exit.GO]
     if failed:
         raise LabError(f"disks were not recorded: {failed}")
 

@@ -21,13 +21,16 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import NotProven, TimedOut
+from harness.ledger import serve_script
 from harness.ledger.writers.protocol import DATABASE_PORT, FILES_PORT, Stage
 from harness.probes import claim_objects, pods
+from harness.probes.permissions import Permission
 from harness.transport import Kube, Reach
+from harness.transport.remote_script import RemoteScript
 from harness.transport.tunnel import Tunnels
 from harness.waiting import until
 
-SERVE = Path(__file__).with_name("serve_script.py").read_text(encoding="utf-8")
+SERVE = RemoteScript(serve_script).text
 _DATABASE = Path(__file__).with_name("database.sh").read_text(encoding="utf-8")
 DURABLE: Mapping[str, str] = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 _SMALL: Mapping[str, str] = {"max_wal_size": "64MB", "min_wal_size": "32MB"}
@@ -270,3 +273,25 @@ def is_there(kube: Kube, space: str) -> bool:
     listed = kube.get(f"/api/v1/namespaces?{pods.SELECTOR}")["items"]
     metas = [it["metadata"] for it in listed]
     return any(it["name"] == space and "deletionTimestamp" not in it for it in metas)
+
+
+_APPLIES = ("create", "patch")
+
+# To make and to see what is written to; configmaps are what is written, too.
+LEDGER: tuple[Permission, ...] = (
+    *(Permission(verb, "namespaces") for verb in ("list", *_APPLIES, "delete")),
+    *(Permission("list", kind) for kind in ("serviceaccounts", "events", "services", "pods")),
+    *(Permission(verb, "persistentvolumeclaims") for verb in _APPLIES),
+    # The volumes of a class that keeps them go by their policy, which is made Delete.
+    *(Permission(verb, "persistentvolumes") for verb in ("list", "patch")),
+    *(Permission(verb, kind) for kind in ("secrets", "services") for verb in _APPLIES),
+    *(
+        Permission(verb, kind, "apps")
+        for kind in ("statefulsets", "daemonsets", "deployments")
+        for verb in _APPLIES
+    ),
+    *(Permission(verb, "configmaps") for verb in ("create", "list")),
+    Permission("delete", "pods"),
+    # To read back what a killed harness wrote: its database alone knows the password.
+    *(Permission(verb, "pods/exec") for verb in ("get", "create")),
+)

@@ -1,4 +1,4 @@
-"""Drills that are not valid, that nobody carries out, or that break what is no fault."""
+"""Drills that are invalid, that no scenario carries out, or that name an unknown fault."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from harness.lint.mistake import Mistake, at
 from harness.probes import PROBES
 from harness.pytest_gate.catalogue import Scenario
 from harness.settings import flaws, line_of, parse
-from harness.settings.drills import OF_OTHERS, Drill, Planned
+from harness.settings.drills import OF_BYSTANDERS, Drill, Planned
 from harness.settings.load import Load
 
 _FOLDER = "scenarios/drills"
 _LOADS = "scenarios/load"
 _NO_DRILL = "steady"
 _NOTICED = ("noticed_by_kubernetes_s", "noticed_by_ceph_s")
-# What a fault is given when it is planned, whatever the drill says.
+# Parameters that every fault gets when it is planned.
 _GIVEN = frozenset({"id", "machine"})
 
 
@@ -84,9 +84,9 @@ def _of_looks(where: str, path: Path, drill: Drill) -> Iterator[Mistake]:
     for check in dict.fromkeys([*drill.looks.during, *drill.looks.checks]):
         if check not in CHECKS:
             yield Mistake(where=f"{where}:{line}", says=f"there is no check named “{check}”")
-    if drill.targets[OF_OTHERS].number > min(it.hold_s for it in drill.faults):
-        line = line_of(path, ("targets", OF_OTHERS))
-        says = f"{OF_OTHERS} is longer than the fault is there: nobody looks at them for so long"
+    if drill.targets[OF_BYSTANDERS].number > min(it.hold_s for it in drill.faults):
+        line = line_of(path, ("targets", OF_BYSTANDERS))
+        says = f"{OF_BYSTANDERS} is longer than the fault holds, and nothing is observed after it"
         yield Mistake(where=f"{where}:{line}", says=says)
 
 
@@ -96,7 +96,7 @@ def _of_faults(
     """Faults that could not be planned, or are not there as long as a target of theirs."""
     for key in _too_late(drill, faults):
         line = line_of(path, ("targets", key))
-        says = f"{key} is longer than the fault is there: who never notices would be unknown"
+        says = f"{key} is longer than the fault holds: a system that never notices would pass"
         yield Mistake(where=f"{where}:{line}", says=says)
     for number, planned in enumerate(drill.faults):
         for says in _of_fault(planned, faults):

@@ -22,7 +22,7 @@ _READ: Mapping[str, str] = {
 
 
 def unread(root: Path) -> Iterator[Mistake]:
-    """Files that were meant to say something, and that nobody reads because of their names."""
+    """Files that no loader reads because of their names."""
     for folder, read in _READ.items():
         for path in sorted((root / folder).glob("*")):
             if path.suffix.lower() in (".yaml", ".yml") and not path.match(read):

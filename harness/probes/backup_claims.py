@@ -21,8 +21,9 @@ from typing import Any, ClassVar
 from harness.errors import HarnessError, NotProven, ScriptFailed, TransportError
 from harness.model import JSON
 from harness.notices import removed_afterwards
-from harness.probes import layout_script, pods
+from harness.probes import pods
 from harness.probes.objects import Odd, described, listed, must, quantity, text, texts
+from harness.probes.scripts import layout_script
 from harness.settings import Backups
 from harness.transport import Kube, Reach
 from harness.transport.remote_script import RemoteScript

@@ -6,10 +6,11 @@ written but files of the bench's own, in claims that go again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from harness.bench.bench import RUNS, Committed
+from harness.facts.claims import Answer, Refused
+from harness.facts.schema import Known
 from harness.notices import collecting
 from harness.probes import claim_objects, pods
 from harness.probes.claim_objects import LIMITED, SHARED, SIZES
@@ -36,7 +37,7 @@ def measured(
     work: Workload, tell: Callable[[str], None], run_s: float = RUN_S
 ) -> dict[str, Committed]:
     """The same of pods that are there."""
-    answers: dict[str, list[Any]] = {machine: [] for machine in work.machines}
+    answers: dict[str, list[Answer[dict[str, float]]]] = {machine: [] for machine in work.machines}
     for number in range(1, RUNS + 1):
         tell(f"shared volume: run {number} of {RUNS}")
         for machine, answer in work.commits(run_s).items():
@@ -44,8 +45,9 @@ def measured(
     return {machine: _committed(runs) for machine, runs in answers.items()}
 
 
-def _committed(answers: Sequence[Mapping[str, Any]]) -> Committed:
+def _committed(answers: Sequence[Answer[dict[str, float]]]) -> Committed:
     for answer in answers:
-        if "value" not in answer:
-            return Committed(unproven=str(answer.get("refused") or answer["error"]))
-    return Committed.of([answer["value"] for answer in answers])
+        if not isinstance(answer, Known):
+            why = answer.refused if isinstance(answer, Refused) else answer.error
+            return Committed(unproven=why)
+    return Committed.of([answer.value for answer in answers if isinstance(answer, Known)])

@@ -5,12 +5,23 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
 
 from harness.errors import ConfigError, HarnessError, TimedOut
+from harness.facts.claims import Bound, Claim, StorageClass, Unasked, Waiting
 from harness.model import JSON
 from harness.probes import pods, volumes
-from harness.probes.objects import flag, listed, must, name_of, part, quantity, text, texts
+from harness.probes.objects import (
+    Object,
+    flag,
+    listed,
+    must,
+    name_of,
+    part,
+    quantity,
+    text,
+    texts,
+)
 from harness.settings import Storage
 from harness.transport import Kube, Reach
 from harness.waiting import until
@@ -36,21 +47,21 @@ def storage(reach: Reach) -> Storage:
     return reach.profile.storage
 
 
-def storage_class(kube: Kube, name: str) -> JSON:
+def storage_class(kube: Kube, name: str) -> StorageClass | None:
     """The class as it is, or None when the cluster has no such class."""
     for item in listed(kube.get("/apis/storage.k8s.io/v1/storageclasses"), "items"):
         if name_of(item) == name:
             parameters = texts(item, "parameters")
-            return {
-                "provisioner": must(item, "provisioner"),
-                "reclaim_policy": text(item, "reclaimPolicy") or "Delete",
-                "expands": flag(item, "allowVolumeExpansion"),
-                "parameters": {key: value for key, value in parameters.items() if key in PLACES},
-            }
+            return StorageClass(
+                provisioner=must(item, "provisioner"),
+                reclaim_policy=text(item, "reclaimPolicy") or "Delete",
+                expands=flag(item, "allowVolumeExpansion"),
+                parameters={key: value for key, value in parameters.items() if key in PLACES},
+            )
     return None
 
 
-def claim(space: str, name: str, class_name: str, size: int) -> dict[str, Any]:
+def claim(space: str, name: str, class_name: str, size: int) -> dict[str, JSON]:
     """A claim that every machine may write at once."""
     return {
         "apiVersion": "v1",
@@ -66,36 +77,42 @@ def claim(space: str, name: str, class_name: str, size: int) -> dict[str, Any]:
 
 def bind(
     reach: Reach, space: str, *, sizes: Mapping[str, int] = SIZES, within_s: float
-) -> dict[str, Any]:
+) -> Mapping[str, Claim]:
     """Ask for all claims at once; when each was bound, or what the cluster says of it."""
     class_name = storage(reach).class_name
     began: dict[str, float] = {}
-    found: dict[str, Any] = {}
+    unasked: dict[str, str] = {}
+    bound: dict[str, Bound] = {}
     for name, size in sizes.items():
         began[name] = time.monotonic()
         try:
             reach.kube.apply(claim(space, name, class_name, size))
         except HarnessError as error:
-            found[name] = {"error": str(error)}
-    waiting = [name for name in sizes if name not in found]
+            unasked[name] = str(error)
+    waiting = [name for name in sizes if name not in unasked]
 
     def all_bound() -> bool:
         for name, spec in _bound(reach.kube, space, waiting).items():
             after_s = round(time.monotonic() - began[name], 1)
-            found.setdefault(name, {"after_s": after_s, "volume": text(spec, "volumeName")})
-        return all(name in found for name in sizes)
+            bound.setdefault(name, Bound(after_s=after_s, volume=text(spec, "volumeName")))
+        return len(bound) == len(waiting)
 
     with contextlib.suppress(TimedOut):
         until(all_bound, within_s=within_s, every_s=0.2, what="every claim bound")
     modes = volumes.modes(reach.kube, space)
-    said = pods.warnings(reach.kube, space) if len(found) < len(sizes) else {}
-    for name in sizes:
-        late = {"said": said.get(name, "nothing"), "waited_s": within_s}
-        found[name] = {**found.setdefault(name, late), "modes": modes.get(name)}
-    return found
+    said = pods.warnings(reach.kube, space) if len(bound) < len(waiting) else {}
+
+    def came_of(name: str) -> Claim:
+        if name in unasked:
+            return Unasked(error=unasked[name], modes=modes.get(name))
+        if name in bound:
+            return replace(bound[name], modes=modes.get(name))
+        return Waiting(said=said.get(name, "nothing"), waited_s=within_s, modes=modes.get(name))
+
+    return {name: came_of(name) for name in sizes}
 
 
-def _bound(kube: Kube, space: str, names: Sequence[str]) -> dict[str, Any]:
+def _bound(kube: Kube, space: str, names: Sequence[str]) -> dict[str, Object]:
     claims = listed(kube.get(f"/api/v1/namespaces/{space}/persistentvolumeclaims"), "items")
     return {
         must(item, "metadata", "name"): part(item, "spec")

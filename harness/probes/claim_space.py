@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from harness.errors import HarnessError, TimedOut, TransportError
-from harness.model import JSON
+from harness.facts.claims import GivenBack, Left
 from harness.probes import volumes
 from harness.probes.claim_objects import LIMITED, storage
 from harness.probes.claim_workload import Workload
@@ -48,7 +48,7 @@ def _awaited(look: Callable[[], T], well: Callable[[T], bool], within_s: float) 
 
 def deleted(
     work: Workload, before: int, filled: int, *, within_s: float = _GIVEN_BACK_WITHIN_S
-) -> dict[str, JSON]:
+) -> GivenBack | Left:
     """Delete the claim that was filled; the pool held ``before`` bytes without its ``filled``.
 
     Of a class that keeps volumes (Retain), the volume must stay; then it is made to go.
@@ -56,26 +56,32 @@ def deleted(
     reach = work.reach
     full = before + _UP * filled
     counted = _awaited(lambda: stored(reach), lambda now: now >= full, _COUNTED_WITHIN_S)
-    found: dict[str, JSON] = {"filled": filled, "before": before, "full": counted}
+    known = {"filled": filled, "before": before, "full": counted}
+    kept = None
     work.remove_pods()
     began = time.monotonic()
     reach.kube.delete(f"/api/v1/namespaces/{work.space}/persistentvolumeclaims/{LIMITED}")
     if storage(reach).reclaim_policy == "Retain":
-        found["kept"] = _released(work, within_s)
+        kept = _released(work, within_s)
         began = time.monotonic()
         try:
             volumes.give_back(reach.kube, work.space)
         except HarnessError as error:
-            return found | {"left": f"{found['kept']} ({error})", "waited_s": 0.0}
-    left = _awaited(lambda: _volume(work), lambda it: it is None, within_s)
-    if left is not None:
-        return found | {"left": left, "waited_s": within_s}
-    found["gone_after_s"] = round(time.monotonic() - began, 1)
+            left = f"{kept} ({error})"
+            return Left(**known, kept=kept, left=left, waited_s=0.0)
+    there = _awaited(lambda: _volume(work), lambda it: it is None, within_s)
+    if there is not None:
+        return Left(**known, kept=kept, left=there, waited_s=within_s)
+    gone_after_s = round(time.monotonic() - began, 1)
     left_s = within_s - (time.monotonic() - began)
-    found["after"] = _awaited(
-        lambda: stored(reach), lambda now: now <= counted - _DOWN * filled, left_s
+    after = _awaited(lambda: stored(reach), lambda now: now <= counted - _DOWN * filled, left_s)
+    return GivenBack(
+        **known,
+        kept=kept,
+        gone_after_s=gone_after_s,
+        after=after,
+        given_back_after_s=round(time.monotonic() - began, 1),
     )
-    return found | {"given_back_after_s": round(time.monotonic() - began, 1)}
 
 
 def _volume(work: Workload) -> str | None:

@@ -5,15 +5,43 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import permutations
-from typing import Any
+from typing import Generic, TypeVar
+
+from typing_extensions import TypeForm
 
 from harness.errors import Garbled, HarnessError, TimedOut, TransportError
-from harness.probes import claim_kinds_script, claim_objects, claim_script, pods
+from harness.facts.claims import (
+    Answer,
+    Bound,
+    Churned,
+    Claim,
+    Compared,
+    Exchange,
+    Filled,
+    Full,
+    Grown,
+    Growth,
+    GrowthUnknown,
+    Lines,
+    Made,
+    NotGrown,
+    Size,
+    Wrote,
+    answer_of,
+)
+from harness.facts.schema import Unknown, dump
+from harness.model import JSON
+from harness.probes import claim_objects, pods
 from harness.probes.claim_objects import LIMITED, SHARED, SIZES
+from harness.probes.scripts import claim_kinds_script, claim_script
 from harness.transport import Reach
 from harness.transport.remote_script import RemoteScript
 from harness.waiting import until
+
+S = TypeVar("S", covariant=True)
+T = TypeVar("T")
 
 _SCRIPT = RemoteScript(claim_kinds_script, claim_script)
 # Each machine's pod writes as a user of its own: an owner that is lost shows.
@@ -28,6 +56,30 @@ _STARTS_S = 10.0  # Python in a pod, on a machine under load
 _GROWN_WITHIN_S = 90.0
 
 
+@dataclass(frozen=True)
+class _Role(Generic[S]):
+    """What ``claim_script`` can do, by name, and what it says then."""
+
+    name: str
+    says: TypeForm[S]
+
+
+_WRITE = _Role("write", Wrote)
+_CHURN = _Role("churn", Churned)
+# Whole numbers stay whole: it goes to the evidence as it was said.
+_COMMITS: _Role[dict[str, float]] = _Role("commits", dict[str, int | float])
+_SIZE = _Role("size", Size)
+_STOP = _Role("stop", dict[str, object])
+_VERIFY = _Role("verify", Compared)
+_ADORN = _Role("adorn", Made)
+_DESCRIBE = _Role("describe", dict[str, str])
+_SCATTER = _Role("scatter", Wrote)
+_GATHER = _Role("gather", Compared)
+_APPEND = _Role("append", Wrote)
+_READ_LINES = _Role("read_lines", Lines)
+_FILL = _Role("fill", Filled)
+
+
 class Workload:
     """What the pods of one namespace do; every phase returns what came of it."""
 
@@ -38,9 +90,9 @@ class Workload:
         self.machines = [machine.name for machine in reach.profile.machines]
         self._late: dict[str, str] = dict.fromkeys(self.machines, "it has no pod")
 
-    def deploy(self, bound: Mapping[str, Any]) -> None:
+    def deploy(self, bound: Mapping[str, Claim]) -> None:
         """A pod on each machine that mounts both claims; without them, none."""
-        missing = [name for name in (SHARED, LIMITED) if "after_s" not in bound.get(name, {})]
+        missing = [name for name in (SHARED, LIMITED) if not isinstance(bound.get(name), Bound)]
         if missing:
             why = f"the claim {' and '.join(missing)} was not bound, so nothing was written"
             self._late = dict.fromkeys(self.machines, why)
@@ -52,106 +104,108 @@ class Workload:
             self.reach.kube, self.space, names, within_s=_READY_WITHIN_S
         )
 
-    def ask(self, machine: str, role: str, *, within_s: float = _ROLE_S, **argument: Any) -> Any:
-        """What a role of ``claim_script`` says in one machine's pod, as an answer."""
-        (answer,) = self._ask(machine, role, [argument], within_s)
-        return answer
+    def _do(
+        self, machine: str, role: _Role[T], *, within_s: float = _ROLE_S, **argument: JSON
+    ) -> Answer[T]:
+        """What a role says in one machine's pod."""
+        (said,) = self._ask(machine, role.name, [argument], within_s)
+        return answer_of(role.says, said)
 
     def _ask(
-        self, machine: str, role: str, arguments: Sequence[Mapping[str, Any]], within_s: float
-    ) -> list[Any]:
-        """The same for several arguments, one after the other, in one round trip."""
+        self, machine: str, role: str, arguments: Sequence[Mapping[str, JSON]], within_s: float
+    ) -> Sequence[object]:
+        """The answer for each of several arguments, one after the other, in one round trip."""
         if machine in self._late:
-            return [{"error": self._late[machine]}] * len(arguments)
+            return [dump(Unknown(self._late[machine]))] * len(arguments)
         pod, long_s = pod_of(machine), within_s * len(arguments) + _STARTS_S
+        kube, asked = self.reach.kube, (role, within_s, arguments)
         try:
             answers = _SCRIPT.in_pod(
-                self.reach.kube, self.space, pod, role, within_s, arguments, within_s=long_s
+                kube, self.space, pod, *asked, within_s=long_s, read=list[object]
             ).value
-            if not isinstance(answers, list) or len(answers) != len(arguments):
+            if len(answers) != len(arguments):
                 raise Garbled(f"{pod}: it is garbled: not {len(arguments)} answers")
             return answers
         except HarnessError as error:
-            return [{"error": f"{role}: {error}"}] * len(arguments)
+            return [dump(Unknown(f"{role}: {error}"))] * len(arguments)
 
-    def everywhere(self, work: Callable[[str], Any]) -> dict[str, Any]:
+    def _everywhere(self, work: Callable[[str], Answer[T]]) -> dict[str, Answer[T]]:
         """An answer of each machine's pod, side by side."""
-        return pods.in_each(self.machines, work)
+        found = pods.in_each(self.machines, work)
+        return {machine: _or_unknown(answer) for machine, answer in found.items()}
 
-    def read_by_others(
-        self, role: str, argument: Callable[[str], Mapping[str, Any]]
-    ) -> dict[str, Any]:
+    def _read_by_others(
+        self, role: _Role[T], argument: Callable[[str], Mapping[str, JSON]]
+    ) -> dict[str, Answer[T]]:
         """What each machine says of what each other one wrote, by ``A → B``: B reads A's."""
 
-        def read(reader: str) -> dict[str, Any]:
+        def read(reader: str) -> dict[str, Answer[T]]:
             writers = [writer for writer in self.machines if writer != reader]
-            answers = self._ask(reader, role, [argument(it) for it in writers], _ROLE_S)
+            said = self._ask(reader, role.name, [argument(it) for it in writers], _ROLE_S)
+            answers = (answer_of(role.says, it) for it in said)
             return dict(zip(writers, answers, strict=True))
 
-        found = self.everywhere(read)
+        found = pods.in_each(self.machines, read)
         return {
-            f"{writer} → {reader}": found[reader][writer]
+            f"{writer} → {reader}": _of(writer, found[reader])
             for writer, reader in permutations(self.machines, 2)
         }
 
-    def _by(self, writer: str) -> dict[str, Any]:
+    def _by(self, writer: str) -> dict[str, JSON]:
         return {"seed": self.seed, "writer": writer}
 
     # --- phases ---
 
-    def data(self, generation: int) -> dict[str, Any]:
+    def data(self, generation: int) -> Exchange[Wrote, Compared]:
         """Every machine writes its file, and every other one reads it."""
-        written = self.everywhere(lambda machine: self.write(machine, generation))
+        written = self._everywhere(lambda machine: self._write(machine, generation))
         wanted = [_generation(number, generation) for number in range(BLOCKS)]
-        return {"written": written, "read": self.verify(dict.fromkeys(self.machines, wanted))}
+        return Exchange(written, self.verify(dict.fromkeys(self.machines, wanted)))
 
-    def write(self, machine: str, generation: int) -> Any:
+    def _write(self, machine: str, generation: int) -> Answer[Wrote]:
         """The blocks of this generation: all of the first, every second one of the second."""
         numbers = [n for n in range(BLOCKS) if _generation(n, generation) == generation]
-        blocks = dict.fromkeys(numbers, generation)
-        return self.ask(
-            machine, "write", path=_data(machine), generations=blocks, **self._by(machine)
+        blocks = dict.fromkeys(map(str, numbers), generation)
+        return self._do(
+            machine, _WRITE, path=_data(machine), generations=blocks, **self._by(machine)
         )
 
-    def churn(self, for_s: float, *, per_s: float = 0.0) -> dict[str, Any]:
+    def churn(self, for_s: float, *, per_s: float = 0.0) -> dict[str, Answer[Churned]]:
         """Every machine writes its own blocks anew and anew, side by side, for some seconds.
 
         Or until ``stop_churning``. This is what a drill wraps: afterwards ``verify`` knows each
         block's last generation. ``per_s`` limits each machine's writes a second.
         """
 
-        def one(machine: str) -> Any:
-            wanted: dict[str, Any] = {"path": _data(machine), "blocks": BLOCKS, "for_s": for_s}
-            wanted |= {"per_s": per_s, "until": _stop(machine)}
-            return self.ask(
-                machine, "churn", within_s=for_s + _ROLE_S, **wanted, **self._by(machine)
-            )
+        def one(machine: str) -> Answer[Churned]:
+            wanted: dict[str, JSON] = {"path": _data(machine), "blocks": BLOCKS, "for_s": for_s}
+            wanted |= {"per_s": per_s, "until": _stop(machine), **self._by(machine)}
+            return self._do(machine, _CHURN, within_s=for_s + _ROLE_S, **wanted)
 
-        return self.everywhere(one)
+        return self._everywhere(one)
 
-    def churned(self) -> dict[str, Any]:
+    def churned(self) -> dict[str, Answer[Size]]:
         """How much each machine has written by now."""
-        return self.everywhere(lambda machine: self.ask(machine, "size", path=_data(machine)))
+        return self._everywhere(lambda machine: self._do(machine, _SIZE, path=_data(machine)))
 
-    def commits(self, for_s: float) -> dict[str, Any]:
+    def commits(self, for_s: float) -> dict[str, Answer[dict[str, float]]]:
         """How fast every machine commits small writes, all at the same time."""
 
-        def one(machine: str) -> Any:
-            wanted: dict[str, Any] = {"path": f"/{SHARED}/bench-{machine}", "for_s": for_s}
-            return self.ask(
-                machine, "commits", within_s=for_s + _ROLE_S, **wanted, **self._by(machine)
-            )
+        def one(machine: str) -> Answer[dict[str, float]]:
+            wanted: dict[str, JSON] = {"path": f"/{SHARED}/bench-{machine}", "for_s": for_s}
+            wanted |= self._by(machine)
+            return self._do(machine, _COMMITS, within_s=for_s + _ROLE_S, **wanted)
 
-        return self.everywhere(one)
+        return self._everywhere(one)
 
     def stop_churning(self) -> None:
         """Tell every machine to stop; one that cannot be told stops when its time is over."""
-        self.everywhere(lambda machine: self.ask(machine, "stop", path=_stop(machine)))
+        self._everywhere(lambda machine: self._do(machine, _STOP, path=_stop(machine)))
 
-    def verify(self, generations: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    def verify(self, generations: Mapping[str, Sequence[int]]) -> dict[str, Answer[Compared]]:
         """How each machine's blocks, of these generations, look to every other one."""
-        return self.read_by_others(
-            "verify",
+        return self._read_by_others(
+            _VERIFY,
             lambda writer: {
                 "path": _data(writer),
                 "generations": list(generations.get(writer, ())),
@@ -159,55 +213,55 @@ class Workload:
             },
         )
 
-    def adorn(self) -> dict[str, Any]:
+    def adorn(self) -> dict[str, Answer[Made]]:
         """Every machine makes one of each kind of thing that must be kept."""
-        return self.everywhere(
-            lambda machine: self.ask(
-                machine, "adorn", folder=_folder(machine, "kinds"), group=_OTHER_GROUP
+        return self._everywhere(
+            lambda machine: self._do(
+                machine, _ADORN, folder=_folder(machine, "kinds"), group=_OTHER_GROUP
             )
         )
 
-    def described(self) -> dict[str, Any]:
-        return self.read_by_others("describe", lambda it: {"folder": _folder(it, "kinds")})
+    def described(self) -> dict[str, Answer[dict[str, str]]]:
+        return self._read_by_others(_DESCRIBE, lambda it: {"folder": _folder(it, "kinds")})
 
-    def scatter(self) -> dict[str, Any]:
+    def scatter(self) -> dict[str, Answer[Wrote]]:
         """Every machine writes its share of many small files."""
-        return self.everywhere(lambda machine: self.ask(machine, "scatter", **self._small(machine)))
+        return self._everywhere(lambda machine: self._do(machine, _SCATTER, **self._small(machine)))
 
-    def gather(self) -> dict[str, Any]:
-        return self.read_by_others("gather", self._small)
+    def gather(self) -> dict[str, Answer[Compared]]:
+        return self._read_by_others(_GATHER, self._small)
 
-    def _small(self, writer: str) -> dict[str, Any]:
+    def _small(self, writer: str) -> dict[str, JSON]:
         share = -(-FILES // len(self.machines))
         return {"folder": _folder(writer, "small"), "files": share, **self._by(writer)}
 
-    def append(self) -> dict[str, Any]:
+    def append(self) -> dict[str, Answer[Wrote]]:
         """All machines append to one file at the same time."""
-        return self.everywhere(
-            lambda machine: self.ask(machine, "append", path=_LOG, lines=LINES, **self._by(machine))
+        return self._everywhere(
+            lambda machine: self._do(machine, _APPEND, path=_LOG, lines=LINES, **self._by(machine))
         )
 
-    def read_lines(self) -> dict[str, Any]:
-        wanted: dict[str, Any] = {
+    def read_lines(self) -> dict[str, Answer[Lines]]:
+        wanted: dict[str, JSON] = {
             "path": _LOG,
             "lines": LINES,
             "writers": self.machines,
             "seed": self.seed,
         }
-        return self.everywhere(lambda machine: self.ask(machine, "read_lines", **wanted))
+        return self._everywhere(lambda machine: self._do(machine, _READ_LINES, **wanted))
 
-    def full(self) -> dict[str, Any]:
+    def full(self) -> Full:
         """One machine writes until the claim is full; then a second one must be stopped as well."""
         size = SIZES[LIMITED]
-        first = self.fill(self.machines[0], "one", size + size // 4)
-        second = self.fill(self.machines[-1], "two", size // 4)
-        return {"size": size, "first": first, "second": second}
+        first = self._fill(self.machines[0], "one", size + size // 4)
+        second = self._fill(self.machines[-1], "two", size // 4)
+        return Full(size=size, first=first, second=second)
 
-    def fill(self, machine: str, name: str, until_bytes: int) -> Any:
+    def _fill(self, machine: str, name: str, until_bytes: int) -> Answer[Filled]:
         path = f"/{LIMITED}/{name}"
-        return self.ask(machine, "fill", path=path, until_bytes=until_bytes, seed=self.seed)
+        return self._do(machine, _FILL, path=path, until_bytes=until_bytes, seed=self.seed)
 
-    def grown(self, within_s: float = _GROWN_WITHIN_S) -> dict[str, Any]:
+    def grown(self, within_s: float = _GROWN_WITHIN_S) -> Growth:
         """The claim is made half as large again, and then filled by the pod that has it mounted."""
         size = SIZES[LIMITED] * 3 // 2
         kube, class_name = self.reach.kube, claim_objects.storage(self.reach).class_name
@@ -222,12 +276,12 @@ class Workload:
             )
         except TimedOut:
             said = pods.warnings(kube, self.space).get(LIMITED, "nothing")
-            return {"size": size, "said": said, "waited_s": within_s}
+            return NotGrown(size=size, said=said, waited_s=within_s)
         except HarnessError as error:
-            return {"size": size, "error": str(error)}
+            return GrowthUnknown(size=size, error=str(error))
         after_s = round(time.monotonic() - began, 1)
-        filled = self.fill(self.machines[0], "one", size + size // 4)
-        return {"size": size, "after_s": after_s, "filled": filled}
+        filled = self._fill(self.machines[0], "one", size + size // 4)
+        return Grown(size=size, after_s=after_s, filled=filled)
 
     def remove_pods(self) -> None:
         """A claim that a pod mounts is not deleted: all pods go, and nothing is asked any more."""
@@ -260,6 +314,14 @@ def _folder(machine: str, kind: str) -> str:
 def _generation(number: int, generation: int) -> int:
     """Of which generation a block is once this one was written: the second is every other block."""
     return generation if number % generation == 0 else 1
+
+
+def _or_unknown(answer: Answer[T] | HarnessError) -> Answer[T]:
+    return Unknown(str(answer)) if isinstance(answer, HarnessError) else answer
+
+
+def _of(writer: str, answers: Mapping[str, Answer[T]] | HarnessError) -> Answer[T]:
+    return Unknown(str(answers)) if isinstance(answers, HarnessError) else answers[writer]
 
 
 def _pod(reach: Reach, space: str, machine: str, user: int) -> dict[str, Any]:

@@ -1,30 +1,18 @@
 """Claims of the declared StorageClass: asked for, written and read by every machine, and deleted.
 
-The value, in the order in which it comes about; an answer is {"value"}, or {"refused": what the
-file system said}, or {"error": why it is not known}:
-
-``class``     {"value": {"provisioner", "reclaim_policy", "expands", "parameters"} or None} …
-``bound``     claim → {"after_s", "modes": access modes of its volume} or {"said", "waited_s"}
-``data``      round → {"written": machine → answer, "read": "A → B" → answer}: B read A's blocks
-``metadata``  {"made": machine → answer, "seen": "A → B" → answer}
-``small``     {"written": machine → answer, "read": "A → B" → answer}
-``lines``     {"written": machine → answer, "read": machine → answer}
-``full``      {"size": bytes asked for, "first", "second": answers of two machines}
-``grown``     {"size", "after_s", "filled": answer}, {"size", "said", "waited_s"} or {"error"}
-``deleted``   {"filled", "before", "full", "after": bytes in Ceph's pool, "gone_after_s",
-              "given_back_after_s"}, {… "left": its volume, "waited_s"}, or {"error"}; with
-              "kept", what became of the volume first, where the class is declared to keep it
-
 Each phase is a method of ``Workload``: a drill wraps one in a fault, or stands between two.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 from harness.errors import ConfigError, HarnessError
+from harness.facts import claims as facts
+from harness.facts.claims import Deletion, Exchange, Full, Grown, Growth, Metadata
+from harness.facts.schema import Item, Known, Unknown, attempt, dump
 from harness.model import JSON
 from harness.probes import claim_objects, pods
 from harness.probes.claim_space import deleted, stored
@@ -37,7 +25,7 @@ _BOUND_WITHIN_S = 75.0
 class Claims:
     """Makes claims in a namespace of its own, mounts two on every machine, and removes all."""
 
-    name: ClassVar[str] = "claims"
+    name: ClassVar[str] = facts.CLAIMS.name
     within_s: ClassVar[float] = 400.0
 
     def targets(self, reach: Reach) -> Sequence[str]:
@@ -49,48 +37,44 @@ class Claims:
                 "the profile declares no StorageClass", remedy="say in `storage:` which is it"
             )
         with pods.namespace(reach.kube, claims=True) as space:
-            return look(reach, space)
+            return dump(look(reach, space))
 
 
-def look(reach: Reach, space: str) -> dict[str, JSON]:
+def look(reach: Reach, space: str) -> facts.Claims:
     """All phases, one after the other; what one could not do is told where it belongs."""
     declared = claim_objects.storage(reach)
     work = Workload(reach, space, seed=secrets.randbits(48))
-    seen: dict[str, Any] = {
-        "seed": work.seed,
-        "class": answered(lambda: claim_objects.storage_class(reach.kube, declared.class_name)),
-        "bound": claim_objects.bind(reach, space, within_s=_BOUND_WITHIN_S),
-    }
-    work.deploy(seen["bound"])
-    before = answered(lambda: stored(reach))
+    storage_class = attempt(lambda: claim_objects.storage_class(reach.kube, declared.class_name))
+    bound = claim_objects.bind(reach, space, within_s=_BOUND_WITHIN_S)
+    work.deploy(bound)
+    before = attempt(lambda: stored(reach))
     # First, so that Ceph has counted what was written when the claim is deleted.
-    seen["full"] = work.full()
-    seen["grown"] = work.grown()
-    seen["data"] = {"first": work.data(1), "again": work.data(2)}
-    seen["metadata"] = {"made": work.adorn(), "seen": work.described()}
-    seen["small"] = {"written": work.scatter(), "read": work.gather()}
-    seen["lines"] = {"written": work.append(), "read": work.read_lines()}
-    seen["deleted"] = _deleted(work, before, seen)
-    return seen
+    full = work.full()
+    grown = work.grown()
+    return facts.Claims(
+        seed=work.seed,
+        storage_class=storage_class,
+        bound=bound,
+        full=full,
+        grown=grown,
+        data={"first": work.data(1), "again": work.data(2)},
+        metadata=Metadata(made=work.adorn(), seen=work.described()),
+        small=Exchange(work.scatter(), work.gather()),
+        lines=Exchange(work.append(), work.read_lines()),
+        deleted=_deleted(work, before, full, grown),
+    )
 
 
-def _deleted(work: Workload, before: Any, seen: Mapping[str, Any]) -> JSON:
-    if "error" in before:
-        return {"error": f"Ceph's count before the claim was filled: {before['error']}"}
-    grown = seen["grown"].get("filled", {})
-    answers = [grown if "value" in grown else seen["full"]["first"], seen["full"]["second"]]
-    filled = sum(answer["value"]["bytes"] for answer in answers if "value" in answer)
+def _deleted(work: Workload, before: Item[int], full: Full, grown: Growth) -> Deletion:
+    if isinstance(before, Unknown):
+        return Unknown(f"Ceph's count before the claim was filled: {before.error}")
+    # A claim that has grown was filled again, by the machine that had filled it first.
+    again = grown.filled if isinstance(grown, Grown) else None
+    answers = (again if isinstance(again, Known) else full.first, full.second)
+    filled = sum(it.value.bytes for it in answers if isinstance(it, Known))
     if not filled:
-        return {"error": "nothing was written that a deletion could give back"}
+        return Unknown("nothing was written that a deletion could give back")
     try:
-        return deleted(work, before["value"], filled)
+        return deleted(work, before.value, filled)
     except HarnessError as error:
-        return {"error": str(error)}
-
-
-def answered(work: Callable[[], JSON]) -> dict[str, JSON]:
-    """What it returns, or in what words it failed."""
-    try:
-        return {"value": work()}
-    except HarnessError as error:
-        return {"error": str(error)}
+        return Unknown(str(error))

@@ -20,8 +20,9 @@ from harness.facts.snapshots import (
     not_whole,
 )
 from harness.model import JSON
-from harness.probes import pods, snapshot_script
+from harness.probes import pods
 from harness.probes.objects import Odd, epoch, flag, listed, must, part, quantity, text
+from harness.probes.scripts import snapshot_script
 from harness.transport import Reach, own_folder
 from harness.transport.remote_script import RemoteScript
 

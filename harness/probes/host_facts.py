@@ -26,9 +26,10 @@ from harness.facts.host import (
 )
 from harness.facts.schema import Entry, Items, Known, Unknown, dump, read
 from harness.model import JSON, Machine
-from harness.probes import host_facts_script, metrics
+from harness.probes import metrics
 from harness.probes.certificates import describe
 from harness.probes.etcd_access import EtcdAccess, etcd_access
+from harness.probes.scripts import host_facts_script
 from harness.settings import Profile
 from harness.transport import Reach
 from harness.transport.remote_script import RemoteScript

@@ -1,26 +1,18 @@
-"""The ingress from outside: a site of the harness's own, and those that the profile declares.
-
-The value:
-
-``sites``  address → {"ours": {"value": whose answer it was, "took_s"}, "stranger": {"value":
-           status}, "certificate": {"value": {"subject", "not_after"}}}, each with {"error"},
-           {"denied"} (the certificate is not valid) or {"limited": what a 429 said} instead of
-           "value"; over plain HTTP there is no certificate
-``declared``  "host at address" → the certificate, in the same way
-``pages``  "URL at address" → {"value": {"status", "said": the declared words are in it,
-           "location": where a redirect leads}}, in the same way
-"""
+"""The ingress from outside: a site of the harness's own, and those that the profile declares."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar, TypeVar
 from urllib.parse import urlsplit
 
 from harness.errors import Denied, HarnessError, TransportError, Unreachable
-from harness.facts.schema import dump
+from harness.facts.certificates import Certificate
+from harness.facts.edge import INGRESS, Invalid, Limited, Page, Site, Sites
+from harness.facts.schema import Answered, Failed, Known, Unknown, attempt, dump
 from harness.facts.throttling import TOO_MANY, told
 from harness.model import JSON, IngressDeclared, IngressPage
 from harness.probes import pods, routes
@@ -28,6 +20,8 @@ from harness.probes.certificates import describe
 from harness.probes.test_ca import Authority
 from harness.settings import Ingress as Declared
 from harness.transport import HTTP, HTTPS, Answer, EntryPoint, Reach
+
+T = TypeVar("T")
 
 _NAME = "site"
 _ROUTED_WITHIN_S = 60.0
@@ -42,7 +36,7 @@ _DOMAIN = "cutover.example"
 class Ingress:
     """Deploys a pod, a service and a route with a certificate of its own authority."""
 
-    name: ClassVar[str] = "ingress"
+    name: ClassVar[str] = INGRESS.name
     within_s: ClassVar[float] = 180.0
 
     def targets(self, reach: Reach) -> Sequence[str]:
@@ -66,16 +60,17 @@ class Ingress:
         pages = pods.in_each(
             asked, lambda name: _page(reach, known, *asked[name]), at_once=_PAGES_AT_ONCE
         )
-        return {
-            "sites": {at: _plain(answer) for at, answer in sites.items()},
-            "pages": {name: _plain(answer) for name, answer in pages.items()},
-            "declared": {
+        seen = Sites(
+            sites={at: _or_unknown(answer) for at, answer in sites.items()},
+            pages={name: _or_unknown(answer) for name, answer in pages.items()},
+            declared={
                 f"{site} at {at}": _certificate(reach, known, site, at, _authority(settings))
                 for site in settings.hosts
                 for at in known.addresses
                 if settings.scheme == "https"
             },
-        }
+        )
+        return dump(seen)
 
 
 def _deploy(reach: Reach, space: str, host: str, authority: Authority, settings: Declared) -> None:
@@ -100,24 +95,23 @@ class _Visit:
         self._authority = authority
         self._first = math.inf
 
-    def at(self, address: str) -> Mapping[str, JSON]:
+    def at(self, address: str) -> Site:
         ours = pods.eventually(lambda: self._ours(address), _ROUTED_WITHIN_S, self._is_wrong)
-        found = {
-            "ours": _unfolded(ours),
-            "stranger": _unfolded(_item(lambda: self._stranger(address))),
-        }
-        if self._known.scheme == "https":
-            found["certificate"] = _certificate(
-                self._reach, self._known, self._host, address, self._authority
-            )
-        return found
+        stranger = attempt(lambda: self._stranger(address))
+        return Site(
+            ours=_visit(ours),
+            stranger=_unfolded(stranger),
+            certificate=_certificate(self._reach, self._known, self._host, address, self._authority)
+            if self._known.scheme == "https"
+            else None,
+        )
 
-    def _ours(self, address: str) -> JSON:
+    def _ours(self, address: str) -> str | Limited:
         """Which pod answered, once one does at every entry."""
         for entry in self._entries:
             answer = self._followed(self._host, address, entry)
             if answer.status == TOO_MANY:
-                return {"limited": told(answer.headers)}
+                return Limited(told(answer.headers))
             if answer.status != 200:
                 raise TransportError(f"status {answer.status} over {entry.scheme}")
             if (body := answer.body.strip()) != _NAME:
@@ -129,7 +123,7 @@ class _Visit:
         """Whether another address has led there for so long that all should."""
         return time.monotonic() > self._first + _AFTER_ANOTHER_S
 
-    def _stranger(self, address: str) -> JSON:
+    def _stranger(self, address: str) -> int | Limited:
         """The status for a host without a route; the first that is not 404."""
         for entry in self._entries:
             try:
@@ -137,7 +131,7 @@ class _Visit:
             except Denied:
                 continue  # without a certificate for it there is no site either
             if answer.status == TOO_MANY:
-                return {"limited": told(answer.headers)}
+                return Limited(told(answer.headers))
             if answer.status != 404:
                 return answer.status
         return 404
@@ -178,45 +172,48 @@ def _secure(answer: Answer, host: str) -> EntryPoint | None:
     return EntryPoint("https", port) if (to.scheme, to.hostname) == ("https", host) else None
 
 
-def _page(reach: Reach, known: IngressDeclared, page: IngressPage, address: str) -> JSON:
+def _page(
+    reach: Reach, known: IngressDeclared, page: IngressPage, address: str
+) -> Known[Page] | Limited:
     entry = EntryPoint(known.scheme, known.port)
     answer = reach.outside.get(page.host, page.path, at=address, entry=entry)
     if answer.status == TOO_MANY != page.status:
-        return {"limited": told(answer.headers)}
+        return Limited(told(answer.headers))
     # A query string may hold a secret.
     location = answer.headers.get("location", "").partition("?")[0]
     said = page.says in answer.body
-    return {"value": {"status": answer.status, "said": said, "location": location}}
+    return Known(Page(answer.status, said, location))
 
 
 def _certificate(
     reach: Reach, known: IngressDeclared, host: str, address: str, authority: str | None
-) -> JSON:
+) -> Known[Certificate] | Unknown | Invalid:
     try:
         shown = reach.outside.certificate(host, at=address, port=known.port, authority=authority)
     except Denied as error:
-        return {"denied": str(error)}
+        return Invalid(str(error))
     except HarnessError as error:
-        return {"error": str(error)}
-    return {"value": dump(describe(shown))}
+        return Unknown(str(error))
+    return Known(describe(shown))
 
 
 def _authority(declared: Declared) -> str | None:
     return None if declared.authority is None else declared.authority.read_text(encoding="utf-8")
 
 
-def _item(look: Callable[[], JSON]) -> dict[str, JSON]:
-    try:
-        return {"value": look()}
-    except HarnessError as error:
-        return {"error": str(error)}
+def _visit(found: Answered[str | Limited] | Failed) -> Answered[str] | Failed | Limited:
+    if isinstance(found, Failed):
+        return found
+    if isinstance(found.value, Limited):
+        return replace(found.value, took_s=found.took_s)
+    return Answered(found.value, found.took_s)
 
 
-def _unfolded(item: Mapping[str, Any]) -> JSON:
-    """The item itself, or, where its value is that something is limited, that alone."""
-    value = item.get("value")
-    return {**value, "took_s": item.get("took_s")} if isinstance(value, Mapping) else item
+def _unfolded(found: Known[int | Limited] | Unknown) -> Known[int] | Unknown | Limited:
+    if isinstance(found, Unknown):
+        return found
+    return found.value if isinstance(found.value, Limited) else Known(found.value)
 
 
-def _plain(answer: JSON | HarnessError) -> JSON:
-    return {"error": str(answer)} if isinstance(answer, HarnessError) else answer
+def _or_unknown(answer: T | HarnessError) -> T | Unknown:
+    return Unknown(str(answer)) if isinstance(answer, HarnessError) else answer

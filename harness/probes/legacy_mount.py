@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from harness.errors import NotProven
 from harness.facts.mount_source import is_same
 from harness.model import JSON
-from harness.probes import mount_script
+from harness.probes.scripts import mount_script
 from harness.settings import Legacy
 from harness.transport import Reach
 from harness.transport.remote_script import RemoteScript

@@ -1,9 +1,4 @@
-"""A service of the harness's own that asks for an outside address, and whether it answers there.
-
-The value: {"address": the one that it was given, or None, "given_after_s", "said": what the cluster
-says of it, "answer": {"value": the name of the pod that answered, "took_s"} or {"error"},
-"taken": the addresses that all other services have been given}.
-"""
+"""A service of the harness's own that asks for an outside address, and whether it answers there."""
 
 from __future__ import annotations
 
@@ -13,8 +8,11 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from harness.errors import TimedOut, TransportError, Unreachable
+from harness.facts.edge import LOAD_BALANCER, Balanced
+from harness.facts.schema import dump
 from harness.model import JSON
 from harness.probes import pods
+from harness.probes.objects import listed, text
 from harness.transport import Reach
 from harness.waiting import until
 
@@ -26,14 +24,14 @@ _NAME = "balanced"
 class LoadBalancer:
     """Deploys a pod and a LoadBalancer service before it, and talks to it from outside."""
 
-    name: ClassVar[str] = "load-balancer"
+    name: ClassVar[str] = LOAD_BALANCER.name
     within_s: ClassVar[float] = 150.0
 
     def targets(self, reach: Reach) -> Sequence[str]:
         return [reach.profile.name]
 
     def observe(self, reach: Reach, target: str) -> JSON:
-        taken = _taken(reach.kube.get("/api/v1/services")["items"])
+        taken = _taken(reach.kube.get("/api/v1/services"))
         with pods.namespace(reach.kube) as space:
             reach.kube.apply(_balanced(space))
             began = time.monotonic()
@@ -43,30 +41,22 @@ class LoadBalancer:
             after_s = round(time.monotonic() - began, 1)
             said = pods.warnings(reach.kube, space).get(_NAME, "")
             if address is None:
-                nothing: dict[str, JSON] = {"address": None, "given_after_s": None, "answer": None}
-                return {**nothing, "said": said, "taken": taken}
+                return dump(Balanced(None, None, said, answer=None, taken=taken))
             _, late = pods.addresses_when_ready(reach.kube, space, {_NAME: _NAME}, within_s=45.0)
             if late:
                 raise Unreachable(f"no pod stands behind the service: {late[_NAME]}")
             answer = pods.eventually(lambda: _talk(reach, address), _ANSWERS_WITHIN_S)
-        return {
-            "address": address,
-            "given_after_s": after_s,
-            "said": said,
-            "answer": answer,
-            "taken": taken,
-        }
+        return dump(Balanced(address, after_s, said, answer, taken))
 
 
-def _taken(services: Sequence[Any]) -> list[str]:
+def _taken(services: object) -> tuple[str, ...]:
     """The outside addresses that services have; several may share one."""
     given = {
-        entry["ip"]
-        for item in services
-        for entry in ((item.get("status") or {}).get("loadBalancer") or {}).get("ingress") or ()
-        if entry.get("ip")
+        text(entry, "ip")
+        for item in listed(services, "items")
+        for entry in listed(item, "status", "loadBalancer", "ingress")
     }
-    return sorted(given)
+    return tuple(sorted(filter(None, given)))
 
 
 def _balanced(space: str) -> dict[str, Any]:
@@ -81,8 +71,8 @@ def _given(reach: Reach, space: str) -> str | None:
 
     def look() -> str:
         service = reach.kube.get(f"/api/v1/namespaces/{space}/services/{_NAME}")
-        given: list[Any] = service.get("status", {}).get("loadBalancer", {}).get("ingress", [])
-        return str(given[0].get("ip", "")) if given else ""
+        given = listed(service, "status", "loadBalancer", "ingress")
+        return (text(given[0], "ip") or "") if given else ""
 
     with contextlib.suppress(TimedOut):
         return until(look, within_s=_GIVEN_WITHIN_S, what="an address for the service")

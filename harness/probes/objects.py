@@ -1,20 +1,23 @@
 """Reading Kubernetes objects that may be odd: what is missing or null, and what is of another type.
 
 The API leaves out what is empty, or says null. A field of another type than the API gives it is
-``Odd``; ``described`` makes that a word about the one object, and goes on with the others.
+``Odd``; ``described`` makes that a word about the one object, and goes on with the others. Sizes
+and amounts are read as the API writes them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Generic, TypeVar
 
 from harness.errors import TransportError
 from harness.facts.schema import Unknown
-from harness.transport.quantity import size_bytes
 
+S = TypeVar("S", covariant=True)
 T = TypeVar("T")
 Object = Mapping[str, object]
 
@@ -24,10 +27,10 @@ class Odd(TransportError):
 
 
 @dataclass(frozen=True)
-class Described(Generic[T]):
+class Described(Generic[S]):
     """What was made of several objects, and of which nothing could be made (by name), and why."""
 
-    values: T
+    values: S
     odd: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -141,3 +144,33 @@ def _of_type(found: object, kind: type[T], keys: Iterable[str]) -> T | None:
     if found is None or (isinstance(found, kind) and not odd):
         return found
     raise Odd(f"{'.'.join(keys) or 'it'} is of type {type(found).__name__}")
+
+
+def size_bytes(text: str) -> int:
+    """Bytes of a Kubernetes quantity: ``64Mi``, ``1G``, ``128974848000m``, ``1e9``.
+
+    A part of a byte counts as a whole one, as in Kubernetes itself. TransportError for a text that
+    is no quantity, or for less than nothing.
+    """
+    size = _as_number(text)
+    if size < 0:
+        raise TransportError(f"not a size: {text!r}")
+    return math.ceil(size)
+
+
+def amount(text: str) -> float:
+    """A Kubernetes quantity as a number: ``4`` and ``3920m`` cores; TransportError for none."""
+    return float(_as_number(text))
+
+
+def _as_number(text: str) -> Decimal:
+    # The client loads for a while; a command that asks no cluster does not wait for it.
+    from kubernetes.utils.quantity import parse_quantity
+
+    try:
+        number = Decimal(parse_quantity(text))
+    except (ValueError, ArithmeticError) as error:
+        raise TransportError(f"not a quantity: {text!r}") from error
+    if not number.is_finite():
+        raise TransportError(f"not a quantity: {text!r}")
+    return number

@@ -11,16 +11,30 @@ import json
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any, ClassVar
+from typing import ClassVar, TypeVar
 
 from harness.errors import Garbled, TransportError
+from harness.facts.exposed import (
+    OPEN_PORTS,
+    After,
+    Before,
+    Exposed,
+    Listening,
+    Socket,
+    Tcp,
+    Udp,
+)
+from harness.facts.schema import Known, Unknown, attempt, dump, read
 from harness.model import JSON
-from harness.probes import sockets_script
-from harness.probes.objects import Described, count, described, listed, text, words
+from harness.probes.objects import count, described, listed, text, words
+from harness.probes.scripts import sockets_script
 from harness.transport import Kube, Reach
 from harness.transport.remote_script import RemoteScript
+
+T = TypeVar("T")
 
 _ALL = range(1, 65536)
 _SCRIPT = RemoteScript(sockets_script)
@@ -35,17 +49,9 @@ _Taken = tuple[int, tuple[str, ...]]
 
 
 class OpenPorts:
-    """Knocks at all TCP ports of a machine, and at the UDP ports on which it listens.
+    """Knocks at all TCP ports of a machine, and at the UDP ports on which it listens."""
 
-    The value: {"tcp": {address: {"value": {"open", "refused", "silent"}} or {"error"}},
-    "udp": {address: {"value": {"asked": {port: program}, "of_cluster": {port: its Service or pod},
-    "answered", "refused"}} or {"error"}},
-    "cluster": {"value": {Service or pod that is not understood: why}} or {"error"},
-    "machine": {"value": {"addresses", "sockets", "arrived", "passed", "forwarded"}} or {"error"}};
-    ``sockets_script`` says what the machine's own words mean.
-    """
-
-    name: ClassVar[str] = "open-ports"
+    name: ClassVar[str] = OPEN_PORTS.name
     within_s: ClassVar[float] = 400.0
 
     def targets(self, reach: Reach) -> Sequence[str]:
@@ -55,53 +61,44 @@ class OpenPorts:
         machine = next(it for it in reach.profile.machines if it.name == target)
         addresses = [str(it) for it in machine.outside_addresses]
         with ThreadPoolExecutor(len(addresses)) as pool:
-            tcp = {it: pool.submit(_item, partial(_tcp, reach, it)) for it in addresses}
-            taken, cluster_says = _taken(reach.kube, target)
+            tcp = {it: pool.submit(attempt, partial(_tcp, reach, it)) for it in addresses}
+            taken, odd = _taken(reach.kube, target)
             udp, machine_says = _udp(reach, target, addresses, taken)
-            return {
-                "tcp": {it: tcp[it].result() for it in addresses},
-                "udp": udp,
-                "cluster": cluster_says,
-                "machine": machine_says,
-            }
+            seen = Exposed(
+                tcp={it: tcp[it].result() for it in addresses},
+                udp=udp,
+                cluster=odd,
+                machine=machine_says,
+            )
+            return dump(seen)
 
 
-def _item(look: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-    """What a look brings, as {"value"}, or as {"error"} why it brought nothing."""
-    try:
-        return {"value": look()}
-    except TransportError as error:
-        return {"error": str(error)}
-
-
-def _tcp(reach: Reach, address: str) -> dict[str, Any]:
+def _tcp(reach: Reach, address: str) -> Tcp:
     seen = reach.outside.knock(address, _ALL)
-    return {"open": list(seen.open), "refused": seen.refused, "silent": seen.silent}
+    return Tcp(seen.open, seen.refused, seen.silent)
 
 
-def _taken(kube: Kube, machine: str) -> tuple[Mapping[str, Sequence[_Taken]], JSON]:
+def _taken(
+    kube: Kube, machine: str
+) -> tuple[Mapping[str, Sequence[_Taken]], Known[Mapping[str, str]] | Unknown]:
     """The UDP ports that Services and pods take on a machine, by their names; and what was odd."""
+    on_machine = f"/api/v1/pods?fieldSelector=spec.nodeName%3D{machine}"
     try:
-        seen = {
-            "Service": described(kube.get("/api/v1/services"), _of_service),
-            "pod": described(
-                kube.get(f"/api/v1/pods?fieldSelector=spec.nodeName%3D{machine}"), _of_pod
-            ),
-        }
+        services = described(kube.get("/api/v1/services"), _of_service)
+        pods = described(kube.get(on_machine), _of_pod)
     except TransportError as error:
-        return {}, {"error": str(error)}
-    return _by_owner(seen, "values"), {"value": _by_owner(seen, "odd")}
+        return {}, Unknown(str(error))
+    return (
+        _named("Service", services.values) | _named("pod", pods.values),
+        Known(_named("Service", services.odd) | _named("pod", pods.odd)),
+    )
 
 
-def _by_owner(seen: Mapping[str, Described[Any]], field: str) -> dict[str, Any]:
-    return {
-        f"{kind} {name}": it
-        for kind, found in seen.items()
-        for name, it in getattr(found, field).items()
-    }
+def _named(kind: str, found: Mapping[str, T]) -> dict[str, T]:
+    return {f"{kind} {name}": it for name, it in found.items()}
 
 
-def _of_service(item: Mapping[str, Any]) -> list[_Taken]:
+def _of_service(item: object) -> list[_Taken]:
     """Its node ports, and its own ports at the addresses that are its own."""
     given = [text(it, "ip") for it in listed(item, "status", "loadBalancer", "ingress")]
     own = tuple(it for it in (*words(item, "spec", "externalIPs"), *given) if it)
@@ -110,14 +107,14 @@ def _of_service(item: Mapping[str, Any]) -> list[_Taken]:
     return [*on_nodes, *((count(it, "port"), own) for it in ports if own)]
 
 
-def _of_pod(item: Mapping[str, Any]) -> list[_Taken]:
+def _of_pod(item: object) -> list[_Taken]:
     """The host ports of a pod that runs."""
     if text(item, "status", "phase") in ("Failed", "Succeeded"):
         return []
     containers = [*listed(item, "spec", "initContainers"), *listed(item, "spec", "containers")]
     ports = [it for container in containers for it in listed(container, "ports")]
     return [
-        (number, () if at in (None, "", *_EVERY) else (str(at),))
+        (number, () if at in (None, "", *_EVERY) else (at,))
         for it in ports
         if text(it, "protocol") == "UDP" and (number := count(it, "hostPort"))
         for at in [text(it, "hostIP")]
@@ -126,42 +123,55 @@ def _of_pod(item: Mapping[str, Any]) -> list[_Taken]:
 
 def _udp(
     reach: Reach, machine: str, addresses: Sequence[str], taken: Mapping[str, Sequence[_Taken]]
-) -> tuple[JSON, JSON]:
+) -> tuple[Mapping[str, Known[Udp] | Unknown], Known[Listening] | Unknown]:
     """What came back of datagrams, by address; and what the machine says."""
     token = secrets.token_bytes(16)
-    said: list[Any] = []
-    sending: list[Future[dict[str, Any]]] = []
+    sending: list[Future[dict[str, Known[Udp] | Unknown]]] = []
 
-    def hear(line: str) -> None:
-        said.append(json.loads(line))
-        if not sending:  # on another thread: this one brings the machine's next line
-            sending.append(pool.submit(_send, reach, addresses, said[0], token, taken))
+    def hear(before: Before) -> None:
+        # On another thread: this one brings the machine's next line.
+        sending.append(pool.submit(_send, reach, addresses, before, token, taken))
 
     with ThreadPoolExecutor(1) as pool:
         try:
-            _listen(reach, machine, token, hear)
+            before, after = _listen(reach, machine, token, hear)
         except TransportError as error:
-            return {it: {"error": str(error)} for it in addresses}, {"error": str(error)}
+            why = Unknown(str(error))
+            return dict.fromkeys(addresses, why), why
         sent = sending[0].result()
-    before, after = said
-    lasting = [it for it in after["sockets"] if it in before["sockets"]]
-    for address, item in sent.items():
-        if "value" in item:
-            # A socket that was there for a moment, a client's, is nothing to reach.
-            left = reachable(lasting, address, before["addresses"])
-            asked = item["value"]["asked"]
-            item["value"]["asked"] = {it: asked[it] for it in asked if int(it) in left}
-    return sent, {"value": {"addresses": before["addresses"], **after}}
+    says = Listening(
+        sockets=after.sockets,
+        arrived=after.arrived,
+        passed=after.passed,
+        forwarded=after.forwarded,
+        addresses=before.addresses,
+    )
+    # A socket that was there for a moment, a client's, is nothing to reach.
+    lasting = [it for it in after.sockets if it in before.sockets]
+    return {it: _that_lasts(item, lasting, it, before) for it, item in sent.items()}, Known(says)
 
 
-def _listen(reach: Reach, machine: str, token: bytes, hear: Callable[[str], None]) -> None:
+def _that_lasts(
+    item: Known[Udp] | Unknown, lasting: Sequence[Socket], address: str, before: Before
+) -> Known[Udp] | Unknown:
+    if isinstance(item, Unknown):
+        return item
+    left = reachable(lasting, address, before.addresses)
+    asked = {port: program for port, program in item.value.asked.items() if port in left}
+    return Known(replace(item.value, asked=asked))
+
+
+def _listen(
+    reach: Reach, machine: str, token: bytes, hear: Callable[[Before], None]
+) -> tuple[Before, After]:
     """Run the script on a machine, which says two lines; raises TransportError."""
-    heard: list[str] = []
+    heard: list[object] = []
 
     def note(line: str) -> None:
         if line.strip():
-            heard.append(line)
-            hear(line)
+            heard.append(json.loads(line))
+            if len(heard) == 1:
+                hear(read(Before, heard[0]))
 
     wanted: JSON = {"token": token.hex(), "for_s": _HEARS_FOR_S}
     _SCRIPT.on(reach.shell, machine, wanted, within_s=60.0, hear=note)
@@ -170,21 +180,22 @@ def _listen(reach: Reach, machine: str, token: bytes, hear: Callable[[str], None
             f"{machine}: {_SCRIPT.name} said {len(heard)} lines, not 2",
             remedy=f"run ss and ip (iproute2) on {machine}: does each end?",
         )
+    return read(Before, heard[0]), read(After, heard[1])
 
 
 def _send(
     reach: Reach,
     addresses: Sequence[str],
-    said: Mapping[str, Any],
+    said: Before,
     token: bytes,
     taken: Mapping[str, Sequence[_Taken]],
-) -> dict[str, Any]:
+) -> dict[str, Known[Udp] | Unknown]:
     """Ask each address on the ports that are listened on, or are the cluster's, all at once."""
 
-    def one(address: str) -> dict[str, Any]:
-        asked = reachable(said["sockets"], address, said["addresses"])
+    def one(address: str) -> Udp:
+        asked = reachable(said.sockets, address, said.addresses)
         # An address that is not the machine's own is translated before it comes there.
-        here = {address} if address in said["addresses"] else {address, *said["addresses"]}
+        here = {address} if address in said.addresses else {address, *said.addresses}
         of_cluster = {
             port: whose
             for whose, ports in taken.items()
@@ -193,15 +204,15 @@ def _send(
         }
         payloads = {it: payload(token, address, it) for it in {*asked, *of_cluster, _NOBODY}}
         seen = reach.outside.send(address, payloads)
-        return {
-            "asked": {str(port): program for port, program in sorted(asked.items())},
-            "of_cluster": {str(port): whose for port, whose in sorted(of_cluster.items())},
-            "answered": list(seen.answered),
-            "refused": list(seen.refused),
-        }
+        return Udp(
+            asked=dict(sorted(asked.items())),
+            of_cluster=dict(sorted(of_cluster.items())),
+            answered=seen.answered,
+            refused=seen.refused,
+        )
 
     with ThreadPoolExecutor(len(addresses)) as pool:
-        sent = {it: pool.submit(_item, partial(one, it)) for it in addresses}
+        sent = {it: pool.submit(attempt, partial(one, it)) for it in addresses}
         return {it: item.result() for it, item in sent.items()}
 
 
@@ -215,9 +226,7 @@ def payload(token: bytes, address: str, port: int) -> bytes:
     return token + port.to_bytes(2, "big") + mapped.packed
 
 
-def reachable(
-    sockets: Iterable[Mapping[str, Any]], address: str, own: Iterable[str]
-) -> dict[int, str]:
+def reachable(sockets: Iterable[Socket], address: str, own: Iterable[str]) -> dict[int, str]:
     """The UDP ports that take what is sent to an address, with their programs.
 
     An address that is not the machine's ``own`` is translated before it comes there, to any of
@@ -227,13 +236,13 @@ def reachable(
     translated = address not in own
     found = {}
     for it in sockets:
-        bound = _plain(it["address"])
-        if it["protocol"] != "udp" or bound.is_loopback or it["device"] == "lo":
+        bound = _plain(it.address)
+        if it.protocol != "udp" or bound.is_loopback or it.device == "lo":
             continue
-        everywhere = bound.is_unspecified and (it["both"] or bound.version == wanted.version)
+        everywhere = bound.is_unspecified and (it.both or bound.version == wanted.version)
         elsewhere = translated and not bound.is_unspecified and bound.version == wanted.version
         if everywhere or elsewhere or bound == wanted:
-            found[it["port"]] = it["program"]
+            found[it.port] = it.program
     return found
 
 

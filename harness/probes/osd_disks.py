@@ -2,7 +2,7 @@
 
 The value:
 
-``seen``  every fact as ``bench.facts_script`` tells it; the device is only read
+``seen``  every fact as ``bench.scripts.facts_script`` tells it; the device is only read
 ``ceph``  {"value": {"fsid", "osds": number → {"uuid", "machine", "device", "bytes"}}} or {"error"}
 """
 

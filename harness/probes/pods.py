@@ -12,11 +12,13 @@ from typing import Any, TypeVar
 from typing_extensions import TypeForm
 
 from harness.errors import HarnessError, TimedOut, TransportError
+from harness.facts.schema import Answered, Failed, Known, Unknown, attempt
 from harness.model import JSON
 from harness.notices import removed_afterwards
-from harness.probes import owned, pod_script, volumes
+from harness.probes import owned, volumes
+from harness.probes.scripts import pod_script
 from harness.transport import Kube, Reach
-from harness.transport.readiness import is_ready as is_ready
+from harness.transport.ceph import is_ready as is_ready
 from harness.transport.remote_script import RemoteScript
 from harness.waiting import until
 
@@ -203,26 +205,26 @@ def run_script(
 
 
 def eventually(
-    look: Callable[[], JSON], within_s: float, unless: Callable[[], bool] = lambda: False
-) -> dict[str, JSON]:
+    look: Callable[[], T], within_s: float, unless: Callable[[], bool] = lambda: False
+) -> Answered[T] | Failed:
     """The first answer and how long it took to come, or the last error, within some seconds.
 
     ``unless`` ends the waiting for an answer sooner.
     """
     began = time.monotonic()
-    found: dict[str, JSON] = {}
+    found: list[Known[T] | Unknown] = []
 
     def answered() -> bool:
-        found.clear()
-        try:
-            found["value"] = look()
-        except TransportError as error:
-            found["error"] = str(error)
-        return "value" in found or unless()
+        found[:] = [attempt(look)]
+        return isinstance(found[0], Known) or unless()
 
     with contextlib.suppress(TimedOut):
         until(answered, within_s=within_s, what="an answer")
-    return {**found, "took_s": round(time.monotonic() - began, 1)}
+    took_s = round(time.monotonic() - began, 1)
+    (last,) = found
+    if isinstance(last, Known):
+        return Answered(last.value, took_s)
+    return Failed(last.error, took_s)
 
 
 def in_each(

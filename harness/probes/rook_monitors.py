@@ -11,12 +11,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from harness.errors import NotFound
 from harness.facts.endpoints import split
-from harness.model import JSON, RookDeclared
-from harness.probes.objects import Described, Odd, described, listed, must, name_of, text, words
+from harness.facts.rook import Connection, DriversEntry, DriversFile, Monitors
+from harness.model import RookDeclared
+from harness.probes.objects import (
+    Described,
+    Odd,
+    described,
+    listed,
+    must,
+    name_of,
+    part,
+    text,
+    words,
+)
 from harness.transport import Kube
 
 CSI = "/apis/csi.ceph.io"
@@ -24,12 +34,13 @@ _OF_CSI_OPERATOR = ("ceph-csi-config", "config.json")
 _OF_ROOK = ("rook-ceph-csi-config", "csi-cluster-config-json")
 
 
-def maybe(kube: Kube, path: str) -> Any:
+def maybe(kube: Kube, path: str) -> object:
     """The object at a path, or None when there is none, or no such kind."""
     try:
-        return kube.get(path)
+        found: object = kube.get(path)
     except NotFound:
         return None
+    return found
 
 
 def csi_version(kube: Kube) -> str | None:
@@ -38,23 +49,24 @@ def csi_version(kube: Kube) -> str | None:
     return None if group is None else must(group, "preferredVersion", "version")
 
 
-def monitors(kube: Kube, declared: RookDeclared) -> Described[Any]:
-    """See ``harness.probes.rook``; None without the operator's own list."""
+def monitors(kube: Kube, declared: RookDeclared) -> Described[Monitors | None]:
+    """What each of them was given; None without the operator's own list."""
     held = maybe(kube, _config_map(declared.namespace, "rook-ceph-mon-endpoints"))
     if held is None:
         return Described(None)
     recorded = text(held, "data", _OF_ROOK[1])
     version, space = csi_version(kube), declared.operator_namespace
     here = f"{CSI}/{version}/namespaces/{space}"
-    found = _profiles(kube, here) if version else Described({})
+    none: dict[str, str] = {}
+    found = _profiles(kube, here) if version else Described(none)
     driven = version is not None and bool(listed(maybe(kube, f"{here}/drivers"), "items"))
     connection = _connection(kube, declared, here, found.values, driven=driven) if version else None
-    value = {
-        "operator": sorted(_named(must(held, "data", "data"))),
-        "csi": None if recorded is None else _all(_entries(recorded)),
-        "connection": connection,
-        "drivers": _of_drivers(kube, declared, connection, found.values, driven=driven),
-    }
+    value = Monitors(
+        operator=tuple(sorted(_named(must(held, "data", "data")))),
+        csi=None if recorded is None else _all(_entries(recorded)),
+        connection=connection,
+        drivers=_of_drivers(kube, declared, connection, found.values, driven=driven),
+    )
     return Described(value, found.odd)
 
 
@@ -79,15 +91,15 @@ def _entries(text_: str) -> Sequence[object]:
     return entries
 
 
-def _monitors_of(entry: object) -> list[str]:
-    return sorted(words(entry, "monitors"))
+def _monitors_of(entry: object) -> tuple[str, ...]:
+    return tuple(sorted(words(entry, "monitors")))
 
 
-def _all(entries: Sequence[object]) -> list[str]:
-    return sorted({monitor for entry in entries for monitor in _monitors_of(entry)})
+def _all(entries: Sequence[object]) -> tuple[str, ...]:
+    return tuple(sorted({monitor for entry in entries for monitor in _monitors_of(entry)}))
 
 
-def _profiles(kube: Kube, here: str) -> Described[Any]:
+def _profiles(kube: Kube, here: str) -> Described[dict[str, str]]:
     """The CephConnection that each ClientProfile names; the profile's own name is a clusterID."""
     found = described(
         maybe(kube, f"{here}/clientprofiles"),
@@ -103,26 +115,26 @@ def _connection(
     profiles: Mapping[str, str],
     *,
     driven: bool,
-) -> dict[str, Any] | None:
+) -> Connection | None:
     """Our CephConnection; its monitors are None when drivers need it, and it is not there."""
     told = [profiles[it] for it in (declared.cluster_id, declared.namespace) if it in profiles]
     # Rook names it after the cluster's namespace; before 1.18 after the cluster.
     for name in dict.fromkeys(told or (declared.namespace, declared.cluster)):
         item = maybe(kube, f"{here}/cephconnections/{name}")
         if item is not None:
-            return {"name": name, "monitors": _monitors_of(item.get("spec"))}
-    missing = {"name": (told or [declared.namespace])[0], "monitors": None}
+            return Connection(name=name, monitors=_monitors_of(part(item, "spec")))
+    missing = Connection(name=(told or [declared.namespace])[0], monitors=None)
     return missing if driven or told else None
 
 
 def _of_drivers(
     kube: Kube,
     declared: RookDeclared,
-    connection: Any,
+    connection: Connection | None,
     profiles: Mapping[str, str],
     *,
     driven: bool,
-) -> JSON:
+) -> DriversFile | None:
     """The file that the drivers read, as far as it is of this cluster; None without such a file."""
     name, key = _OF_CSI_OPERATOR if driven else _OF_ROOK
     item = maybe(kube, _config_map(declared.operator_namespace, name))
@@ -131,22 +143,25 @@ def _of_drivers(
         item = maybe(kube, _config_map(declared.operator_namespace, name))
     if item is None:
         return None
-    ours = [
-        {"id": must(entry, "clusterID"), "monitors": _monitors_of(entry)}
+    ours = tuple(
+        DriversEntry(id=must(entry, "clusterID"), monitors=_monitors_of(entry))
         for entry in _entries(text(item, "data", key) or "[]")
         if _is_ours(entry, declared, connection, profiles)
-    ]
-    return {"where": f"ConfigMap {name_of(item) or name}", "entries": ours}
+    )
+    return DriversFile(where=f"ConfigMap {name_of(item) or name}", entries=ours)
 
 
 def _is_ours(
-    entry: object, declared: RookDeclared, connection: Any, profiles: Mapping[str, str]
+    entry: object,
+    declared: RookDeclared,
+    connection: Connection | None,
+    profiles: Mapping[str, str],
 ) -> bool:
-    """Is it of this cluster? One that says nothing else of itself is."""
+    """Whether an entry is of this cluster: also one that names no cluster."""
     identity, space = must(entry, "clusterID"), text(entry, "namespace")
     if identity in (declared.cluster_id, declared.namespace):
         return True
     if space:
         return space == declared.namespace
-    ours = None if connection is None else connection["name"]
+    ours = None if connection is None else connection.name
     return profiles.get(identity, ours) == ours

@@ -9,7 +9,7 @@ from harness.errors import NotProven, TransportError
 from harness.facts.schema import Unknown, dump
 from harness.facts.swarm import REPORT, SWARM, Machine
 from harness.model import JSON
-from harness.probes import swarm_script
+from harness.probes.scripts import swarm_script
 from harness.transport import Reach
 from harness.transport.remote_script import RemoteScript
 

@@ -43,10 +43,10 @@ def of_claim(kube: Kube, space: str, claim: str) -> str | None:
     return None
 
 
-def modes(kube: Kube, space: str) -> dict[str, list[str]]:
+def modes(kube: Kube, space: str) -> dict[str, tuple[str, ...]]:
     """How the volumes of a namespace's claims may be mounted, by claim, bound to it or not."""
     return {
-        must(volume, "spec", "claimRef", "name"): words(volume, "spec", "accessModes")
+        must(volume, "spec", "claimRef", "name"): tuple(words(volume, "spec", "accessModes"))
         for volume in _of(kube, space.__eq__)
     }
 

@@ -6,13 +6,13 @@ Sectors are logical ones and inclusive.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
-from itertools import pairwise
+from dataclasses import asdict, dataclass, fields
 from typing import Any
+
+from harness.bench.scripts import disk_rules
 
 MIB = 1 << 20
 GIB = 1 << 30
-_PROTECTIVE = 0xEE
 _ENTRIES_BYTES = 128 * 128
 
 
@@ -83,7 +83,6 @@ class Disk:
 def disk_of(machine: str, told: Mapping[str, Any]) -> Disk:
     """A disk from what the script told; KeyError, TypeError or ValueError: that is not whole."""
     table = told["gpt"]
-    names = [field.name for field in fields(Table)]
     return Disk(
         machine=machine,
         hostname=str(told["hostname"]),
@@ -95,14 +94,14 @@ def disk_of(machine: str, told: Mapping[str, Any]) -> Disk:
         size_bytes=int(told["size_bytes"]),
         sector_bytes=int(told["sector_bytes"]),
         mbr_types=None if told["mbr_types"] is None else tuple(map(int, told["mbr_types"])),
-        table=None if table is None else Table(**{name: table[name] for name in names}),
+        table=None if table is None else _table(table),
         partitions=tuple(
             Partition(
                 number=int(it["number"]),
                 first=int(it["first"]),
                 last=int(it["last"]),
-                type=str(it["type"]),
-                partuuid=str(it["partuuid"]),
+                type=str(it["type"]).upper(),
+                partuuid=str(it["partuuid"]).upper(),
                 raw=str(it["raw"]),
                 holds=tuple(it["holds"]),
             )
@@ -115,6 +114,12 @@ def disk_of(machine: str, told: Mapping[str, Any]) -> Disk:
         first_mib=(str(told["boot_code_sha256"]), str(told["first_mib_sha256"])),
         digest=str(told["digest"]),
     )
+
+
+def _table(told: Mapping[str, Any]) -> Table:
+    # The record and the tools of GPT write GUIDs in capitals.
+    values = {field.name: told[field.name] for field in fields(Table)}
+    return Table(**{**values, "guid": str(told["guid"]).upper()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,34 +186,15 @@ def table_flaws(disk: Disk) -> Iterator[str]:
     yield from (f"{disk.device} itself is {claim}" for claim in disk.claims)
     yield from (f"{disk.device} itself is marked as {mark}" for mark in disk.signatures)
     if disk.table is None:
-        types = set(disk.mbr_types or ()) - {_PROTECTIVE}
+        types = set(disk.mbr_types or ()) - {disk_rules.PROTECTIVE}
         kind = "an MBR (DOS) table" if types else "none"
         yield f"{disk.device} has no intact GPT at its begin, but {kind}"
         return
-    if disk.mbr_types is None or any(it != _PROTECTIVE for it in disk.mbr_types):
-        yield f"{disk.device}: its MBR is no protective one, but has types {disk.mbr_types}"
-    if disk.table.alternate >= disk.sectors:
-        yield (
-            f"{disk.device} shrank: the table's copy belongs in sector {disk.table.alternate},"
-            f" the disk ends before {disk.sectors}"
-        )
-    elif not disk.table.copy_equal:
-        yield f"{disk.device}: the table's copy in sector {disk.table.alternate} is damaged"
-    yield from _misplaced(disk)
-
-
-def _misplaced(disk: Disk) -> Iterator[str]:
-    """Partitions that overlap or leave the disk, and what the kernel has not understood."""
-    for one, after in pairwise(sorted(disk.partitions, key=lambda it: it.first)):
-        if after.first <= one.last:
-            yield f"{disk.path(one.number)} and {disk.path(after.number)} overlap"
-    for it in disk.partitions:
-        if not 0 < it.first <= it.last < disk.sectors:
-            yield f"{disk.path(it.number)} leaves the disk: sectors {it.first}–{it.last}"
-    seen = {it.number: (it.first, it.last) for it in disk.partitions}
-    if dict(disk.kernel) != seen:
-        yield f"the kernel knows {_ranges(disk.kernel)}, the table says {_ranges(seen)}"
-
-
-def _ranges(partitions: Mapping[int, tuple[int, int]]) -> str:
-    return ", ".join(f"{n}: {a}–{b}" for n, (a, b) in sorted(partitions.items())) or "no partition"
+    sound = {
+        "sectors": disk.sectors,
+        "mbr_types": disk.mbr_types,
+        "gpt": asdict(disk.table),
+        "partitions": [(it.number, it.first, it.last) for it in disk.partitions],
+        "kernel": disk.kernel,
+    }
+    yield from (f"{disk.device}: {flaw}" for flaw in disk_rules.table_flaws(sound, disk.path))

@@ -7,28 +7,23 @@ lock, and one that differs ends it. Standard library of Python 3.8 only.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import stat
-import struct
 import subprocess
 import sys
-import zlib
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
+
+from harness.bench.scripts import disk_reader as reader
+from harness.bench.scripts.disk_reader import SECTOR
 
 # sgdisk waits for every file system of the machine to be synced.
 COMMAND_S = 120.0
 MIB = 1 << 20
-GIB = 1 << 30
-# Where BlueStore keeps copies of its label: one that is left behind is found again by an OSD.
-BLUESTORE = b"bluestore block device"
-BLUESTORE_AT = (0, GIB, 10 * GIB, 100 * GIB, 1000 * GIB)
-HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
-ENTRY = struct.Struct("<16s16sQQQ")
-BLKSSZGET, BLKGETSIZE64 = 0x1268, 0x80081272
 KEPT = Path("/var/lib/cutover")
 
 
@@ -36,8 +31,8 @@ class Stopped(Exception):
     """The act was not begun: why."""
 
 
-def command(*argv: str, fine: tuple[int, ...] = (0,)) -> str:
-    """What a command printed; RuntimeError when it ends with another status."""
+def command(*argv: str) -> str:
+    """What a command printed; RuntimeError when it ends with another status than 0."""
     done = subprocess.run(
         argv,
         stdin=subprocess.DEVNULL,
@@ -47,214 +42,75 @@ def command(*argv: str, fine: tuple[int, ...] = (0,)) -> str:
         check=False,
         env={**os.environ, "LC_ALL": "C"},
     )
-    if done.returncode not in fine:
+    if done.returncode != 0:
         said = (done.stderr or done.stdout).strip()
         raise RuntimeError(f"{argv[0]}: exit status {done.returncode}: {said}")
     return done.stdout
 
 
-def text(path: Path) -> str:
-    """A file's text without its end; empty when there is no such file."""
-    try:
-        return path.read_bytes().decode(errors="replace").strip("\0\n ")
-    except OSError:
-        return ""
-
-
-def at(disk: BinaryIO, offset: int, length: int) -> bytes:
-    return os.pread(disk.fileno(), length, offset)
-
-
-def guid(raw: bytes) -> str:
-    """A GUID as GPT stores it: the first three parts in little endian."""
-    first, second, third = struct.unpack("<IHH", raw[:8])
-    return f"{first:08x}-{second:04x}-{third:04x}-{raw[8:10].hex()}-{raw[10:].hex()}".upper()
-
-
-# --- the table ----------------------------------------------------------------------------------
-
-
-def header(disk: BinaryIO, lba: int, sector: int) -> dict[str, Any] | None:
-    """A GPT header and its entries; None where no intact one is."""
-    raw = at(disk, lba * sector, sector)
-    if len(raw) < HEADER.size or raw[:8] != b"EFI PART":
-        return None
-    fields = HEADER.unpack_from(raw)
-    size, checksum = fields[2], fields[3]
-    if not HEADER.size <= size <= sector or fields[5] != lba:
-        return None
-    if zlib.crc32(raw[:16] + bytes(4) + raw[20:size]) != checksum:
-        return None
-    start, count, entry_bytes = fields[10:13]
-    if not 0 < count <= 1024 or entry_bytes < 128:
-        return None
-    entries = at(disk, start * sector, count * entry_bytes)
-    if zlib.crc32(entries) != fields[13]:
-        return None
-    return {
-        "guid": guid(fields[9]),
-        "alternate": fields[6],
-        "first_usable": fields[7],
-        "last_usable": fields[8],
-        "entries_at": start,
-        "entries_sectors": -(-count * entry_bytes // sector),
-        "entry_bytes": entry_bytes,
-        "entries": entries,
-    }
-
-
-def partitions(table: dict[str, Any]) -> list[dict[str, Any]]:
-    """The entries in use, in the order of their numbers; sectors are inclusive."""
-    size, entries = table["entry_bytes"], table["entries"]
-    found = []
-    for number, start in enumerate(range(0, len(entries), size), start=1):
-        raw = entries[start : start + size]
-        kind, unique, first, last, flags = ENTRY.unpack_from(raw)
-        if kind != bytes(16):
-            found.append(
-                {
-                    "number": number,
-                    "first": first,
-                    "last": last,
-                    "type": guid(kind),
-                    "partuuid": guid(unique),
-                    "flags": flags,
-                    "raw": raw.hex(),
-                }
-            )
-    return found
-
-
-def mbr_types(disk: BinaryIO) -> list[int] | None:
-    """The types of the master boot record's partitions; None when there is no such record."""
-    raw = at(disk, 0, 512)
-    if raw[510:] != b"\x55\xaa":
-        return None
-    return [raw[place + 4] for place in range(446, 510, 16) if raw[place + 4]]
-
-
-def gpt(disk: BinaryIO, sectors: int, sector: int) -> dict[str, Any] | None:
-    """The table by its first header, and whether its copy is intact where that says it is."""
-    table = header(disk, 1, sector)
-    if table is None:
-        return None
-    copy = header(disk, table["alternate"], sector) if table["alternate"] < sectors else None
-    told = {key: value for key, value in table.items() if key != "entries"}
-    return {**told, "copy_equal": copy is not None and copy["entries"] == table["entries"]}
-
-
-# --- what else is on it, and who uses it --------------------------------------------------------
-
-
-def contents(device: str, disk: BinaryIO, offset: int, length: int) -> list[str]:
-    """What an area of the disk seems to hold, by its magic numbers; bytes."""
-    probe = ("blkid", "--probe", "--output", "export")
-    said = command(*probe, "--offset", str(offset), "--size", str(length), device, fine=(0, 2, 8))
-    found = [
-        line.partition("=")[2]
-        for line in said.splitlines()
-        if line.startswith(("TYPE=", "PTTYPE="))
-    ]
-    for place in BLUESTORE_AT:
-        if place < length and at(disk, offset + place, len(BLUESTORE)) == BLUESTORE:
-            found.append(f"BlueStore label at {place // GIB} GiB")
-    return sorted(set(found))
-
-
-def signatures(device: str) -> list[str]:
-    """What the disk as a whole is marked as, other than GPT."""
-    said = command("wipefs", "--no-act", "--json", device)
-    marks = json.loads(said)["signatures"] if said.strip() else []
-    return sorted({mark["type"] for mark in marks} - {"gpt", "PMBR"})
-
-
-def claims(device: str, sys: Path) -> list[str]:
+def claims(rdev: int, disk: Path) -> list[str]:
     """Who uses the disk as a whole, past its partitions."""
-    number = text(sys / "dev")
-    found = []
-    for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():
-        words = line.split()
-        if words[2] == number:
-            found.append(f"mounted at {words[4]}")
-    for line in Path("/proc/swaps").read_text().splitlines()[1:]:
-        if os.path.realpath(line.split()[0]) == device:
-            found.append("swapped on")
-    found += [f"held by {holder.name}" for holder in (sys / "holders").glob("*")]
-    for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
-        if text(backing) == device:
-            found.append(f"under {backing.parent.parent.name}")
-    return sorted(set(found))
-
-
-def serial(sys: Path) -> str:
-    """The disk's own number, where it has one."""
-    for name in ("serial", "device/serial"):
-        if found := text(sys / name):
-            return found
-    try:
-        # A header of four bytes, then the unit serial number.
-        page = (sys / "device/vpd_pg80").read_bytes()
-    except OSError:
-        return text(sys / "device/wwid") or text(sys / "wwid")
-    return page[4:].decode(errors="replace").strip("\0 ")
-
-
-def known_to_kernel(sys: Path, sector: int) -> dict[str, list[int]]:
-    """First and last sector of each partition, as the kernel has them, by number."""
-    found = {}
-    for mark in sys.glob("*/partition"):
-        first = int(text(mark.parent / "start")) * 512 // sector
-        count = int(text(mark.parent / "size")) * 512 // sector
-        found[text(mark)] = [first, first + count - 1]
-    return dict(sorted(found.items()))
-
-
-def number_of(disk: BinaryIO, request: int, form: str) -> int:
-    raw = fcntl.ioctl(disk.fileno(), request, bytes(struct.calcsize(form)))
-    return int(struct.unpack(form, raw)[0])
-
-
-# --- looking and acting -------------------------------------------------------------------------
+    file = reader.backing(disk)
+    return [
+        *(f"mounted at {it}" for it in reader.mounts(rdev)),
+        *("swapped on" for _ in reader.swaps(rdev)),
+        *(f"held by {it}" for it in reader.holders(disk)),
+        *(f"under {it}" for it in reader.loops_over(rdev)),
+        *([] if file is None else [f"the file {file} on a disk of this machine"]),
+    ]
 
 
 def look(device: str) -> dict[str, Any]:
     """All of a disk; ``digest`` stands for everything else that is told."""
-    status = Path(device).stat()
-    if not stat.S_ISBLK(status.st_mode):
-        raise Stopped(f"{device} is no block device")
-    sys = Path(f"/sys/dev/block/{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}").resolve()
-    with Path(device).open("rb", buffering=0) as raw:
-        disk: Any = raw
-        size, sector = number_of(disk, BLKGETSIZE64, "Q"), number_of(disk, BLKSSZGET, "i")
-        table = header(disk, 1, sector)
-        parts = partitions(table) if table else []
-        taken = max((part["last"] + 1 for part in parts), default=0) * sector
-        free = -(-taken // MIB) * MIB or MIB
-        rest_at = (table["entries_at"] + table["entries_sectors"]) * sector if table else 512
-        for part in parts:
-            length = (part["last"] - part["first"] + 1) * sector
-            part["holds"] = contents(device, disk, part["first"] * sector, length)
-        facts = {
-            "hostname": os.uname().nodename,
-            "machine_id": text(Path("/etc/machine-id")),
-            "device": device,
-            "whole": not (sys / "partition").exists(),
-            "read_only": text(sys / "ro") == "1",
-            "serial": serial(sys),
-            "size_bytes": size,
-            "sector_bytes": sector,
-            "mbr_types": mbr_types(disk),
-            "gpt": gpt(disk, size // sector, sector),
-            "partitions": parts,
-            "kernel": known_to_kernel(sys, sector),
-            "claims": claims(os.path.realpath(device), sys),
-            "signatures": signatures(device),
-            "free_holds": contents(device, disk, free, size - free) if size > free else [],
-            "boot_code_sha256": hashlib.sha256(at(disk, 0, 446)).hexdigest(),
-            "first_mib_sha256": hashlib.sha256(at(disk, rest_at, MIB - rest_at)).hexdigest(),
-        }
+    fd = os.open(device, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISBLK(status.st_mode):
+            raise Stopped(f"{device} is no block device")
+        facts = {**reader.machine(), "device": device, **told_of(fd, status.st_rdev)}
+    finally:
+        os.close(fd)
     told = json.dumps(facts, sort_keys=True).encode()
     return {**facts, "digest": hashlib.sha256(told).hexdigest()}
+
+
+def told_of(fd: int, rdev: int) -> dict[str, Any]:
+    """What the kernel and the disk itself tell of an open disk."""
+    disk = reader.sysfs(rdev)
+    size = reader.number(disk / "size") * SECTOR
+    whole = not (disk / "partition").exists()
+    sector = reader.number((disk if whole else disk.parent) / "queue/logical_block_size")
+    reader.forget(fd)
+    table: Any = None
+    parts: list[dict[str, Any]] = []
+    with contextlib.suppress(ValueError):  # without an intact one there is none
+        table, parts = reader.gpt(fd, size // sector, sector), reader.partitions(fd, sector)
+    for part in parts:
+        start, length = part["first"] * sector, (part["last"] - part["first"] + 1) * sector
+        part["holds"] = reader.contents(fd, start, length)
+    taken = max((part["last"] + 1 for part in parts), default=0) * sector
+    free = -(-taken // MIB) * MIB or MIB
+    rest_at = (table["entries_at"] + table["entries_sectors"]) * sector if table else 512
+    return {
+        "whole": whole,
+        "read_only": bool(reader.number(disk / "ro")),
+        "serial": reader.serial(disk),
+        "size_bytes": size,
+        "sector_bytes": sector,
+        "mbr_types": reader.mbr_types(fd),
+        "gpt": table,
+        "partitions": parts,
+        "kernel": reader.kernel_partitions(disk, sector),
+        "claims": claims(rdev, disk),
+        "signatures": sorted({it["type"] for it in reader.marks(fd)} - {"gpt", "PMBR"}),
+        "free_holds": reader.contents(fd, free, size - free, last=True) if size > free else [],
+        "boot_code_sha256": digest(fd, 0, 446),
+        "first_mib_sha256": digest(fd, rest_at, MIB),
+    }
+
+
+def digest(fd: int, start: int, end: int) -> str:
+    return hashlib.sha256(os.pread(fd, end - start, start)).hexdigest()
 
 
 def act(plan: dict[str, Any]) -> dict[str, Any]:

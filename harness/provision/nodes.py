@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.errors import ConfigError, TransportError
 from harness.model import Exit
-from harness.provision.outcome import Line, State
+from harness.provision.outcome import MachineResult, State
 from harness.settings import NodeNeeds, Profile, read_yaml
 from harness.transport import Fleet, Step
 
@@ -53,7 +53,7 @@ def etcd_tools(profile: Profile) -> dict[str, Any]:
     }
 
 
-def provide(
+def apply(
     fleet: Fleet,
     needs: NodeNeeds,
     key: str,
@@ -61,7 +61,7 @@ def provide(
     *,
     tools: Mapping[str, Any],
     yes: bool,
-) -> list[Line]:
+) -> list[MachineResult]:
     """Plan on all machines; act only when each could be planned and ``yes`` is given.
 
     ``tools`` is what ``etcd_tools`` says.
@@ -79,34 +79,34 @@ def provide(
         within_s = _PLAN_S if check else _ACT_S
         return fleet.apply(tasks, variables, machines=machines, check=check, within_s=within_s)
 
-    lines = _lines(asked(check=True), State.PLANNED)
-    if any(line.state is State.FAILED for line in lines):
-        return lines
-    if all(line.state is State.OK for line in lines):
-        return lines
+    results = _results(asked(check=True), State.PLANNED)
+    if any(result.state is State.FAILED for result in results):
+        return results
+    if all(result.state is State.OK for result in results):
+        return results
     if yes:
-        return _lines(asked(check=False), State.DONE)
-    return [_unless_agreed(line) for line in lines]
+        return _results(asked(check=False), State.DONE)
+    return [_unless_agreed(result) for result in results]
 
 
-def _lines(
+def _results(
     told: Mapping[str, Sequence[Step] | TransportError], state_of_changes: State
-) -> list[Line]:
-    return [_line(machine, steps, state_of_changes) for machine, steps in told.items()]
+) -> list[MachineResult]:
+    return [_result(machine, steps, state_of_changes) for machine, steps in told.items()]
 
 
-def _line(machine: str, steps: Sequence[Step] | TransportError, changes: State) -> Line:
+def _result(machine: str, steps: Sequence[Step] | TransportError, changes: State) -> MachineResult:
     failed: dict[str, Any] = {"machine": machine, "state": State.FAILED, "exit": Exit.NOT_PROVEN}
     if isinstance(steps, TransportError):
-        return Line(**failed, says=(str(steps),))
+        return MachineResult(**failed, says=(str(steps),))
     if not steps:
-        return Line(**failed, says=("Ansible did nothing there",))
+        return MachineResult(**failed, says=("Ansible did nothing there",))
     if steps[-1].failed:
-        return Line(**failed, says=tuple(_said(steps)))
+        return MachineResult(**failed, says=tuple(_said(steps)))
     if any(step.changed for step in steps):
-        return Line(machine=machine, state=changes, says=tuple(_said(steps)))
+        return MachineResult(machine=machine, state=changes, says=tuple(_said(steps)))
     says = f"all {len(steps)} tasks found it as it must be: nothing to do"
-    return Line(machine=machine, state=State.OK, says=(says,))
+    return MachineResult(machine=machine, state=State.OK, says=(says,))
 
 
 def _said(steps: Sequence[Step]) -> Sequence[str]:
@@ -119,7 +119,7 @@ def _said(steps: Sequence[Step]) -> Sequence[str]:
     return said
 
 
-def _unless_agreed(line: Line) -> Line:
-    if line.state is not State.PLANNED:
-        return line
-    return replace(line, says=(*line.says, "not done: it needs --yes"), exit=Exit.REFUSED)
+def _unless_agreed(result: MachineResult) -> MachineResult:
+    if result.state is not State.PLANNED:
+        return result
+    return replace(result, says=(*result.says, "not done: it needs --yes"), exit=Exit.REFUSED)

@@ -28,7 +28,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class MachineResult:
     """What is to be said of one machine."""
 
     machine: str
@@ -40,8 +40,8 @@ class Line:
 
 def side_by_side(
     names: Sequence[str], work: Callable[[str], T]
-) -> tuple[dict[str, T], dict[str, Line]]:
-    """What came of each machine, and a line for each that it failed on."""
+) -> tuple[dict[str, T], dict[str, MachineResult]]:
+    """What came of each machine, and a result for each that it failed on."""
 
     def one(name: str) -> T | HarnessError:
         try:
@@ -56,9 +56,9 @@ def side_by_side(
     return fine, failed
 
 
-def _failed(name: str, error: HarnessError) -> Line:
+def _failed(name: str, error: HarnessError) -> MachineResult:
     refused = isinstance(error, Refused)
-    return Line(
+    return MachineResult(
         machine=name,
         state=State.REFUSED if refused else State.FAILED,
         says=(str(error),),
@@ -66,7 +66,7 @@ def _failed(name: str, error: HarnessError) -> Line:
     )
 
 
-def status_of(lines: Iterable[Line]) -> Exit:
+def status_of(results: Iterable[MachineResult]) -> Exit:
     """The exit status. A refusal says that nothing was touched, so what failed outranks it."""
-    exits = {line.exit for line in lines}
+    exits = {result.exit for result in results}
     return next((it for it in _WORST_FIRST if it in exits), Exit.GO)

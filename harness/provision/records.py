@@ -11,7 +11,7 @@ import yaml
 from harness.errors import Refused
 from harness.provision.disk import Free, Partition, Recorded
 from harness.settings import parse
-from harness.settings.disks import DiskFile
+from harness.settings.provision import DiskFile
 
 _HEAD = """\
 # Which disk each machine has, as `./cutover provision disk --record` saw it. Sectors are inclusive.

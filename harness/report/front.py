@@ -1,4 +1,4 @@
-"""The first page: what whoever decides has to see, and as much of it as fits on one sheet."""
+"""The first page: what the people who decide must see, cut to one printed sheet."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def split(all_: Sequence[T], is_first: Callable[[T], bool], most: int) -> tuple[
 
 
 def is_news(row: Row) -> bool:
-    """Does whoever decides want to see that row before others?"""
+    """True if the row belongs above the others on the first page."""
     return row.change_style in ("worse", "better") or row.word.style not in ("pass", "na")
 
 

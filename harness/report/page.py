@@ -1,4 +1,4 @@
-"""report.html: one self-contained page, first for whoever decides, then for engineers.
+"""report.html: one self-contained page, first for the people who decide, then for engineers.
 
 This module says what the page shows; ``reports/templates/report.html`` says how.
 """

@@ -4,8 +4,6 @@
 prove; ``waivers`` declares which risks are accepted, by whom and until when.
 """
 
-from harness.settings.ceph import Ceph
-from harness.settings.disks import NewPartition
 from harness.settings.faults import Commands, KnownPods, Selected
 from harness.settings.files import (
     ROOT,
@@ -32,7 +30,6 @@ from harness.settings.gates import (
     unit_of,
 )
 from harness.settings.ingress import Ingress
-from harness.settings.needs import NodeNeeds, load_needs
 from harness.settings.profile import (
     Access,
     Kubernetes,
@@ -42,8 +39,8 @@ from harness.settings.profile import (
     Stack,
     load_profile,
 )
-from harness.settings.rook import Rook
-from harness.settings.storage import Backups, Legacy, Storage
+from harness.settings.provision import NewPartition, NodeNeeds, load_needs
+from harness.settings.storage import Backups, Ceph, Legacy, Rook, Storage
 from harness.settings.swarm import Swarm
 from harness.settings.waivers import Waiver, load_waivers
 

@@ -23,8 +23,8 @@ Writer = Literal["postgres", "bank", "cephfs", "http", "objects"]
 REQUIRED = ("lost_count", "outage_s", "steady_again_s", "whole_again_s")
 # What a drill with a load must say of it, and one without a load cannot.
 OF_LOAD = ("failed_percent", "again_p99_ms")
-# What a drill must say that looks at the machines which it does not hit.
-OF_OTHERS = "others_after_s"
+# What a drill must say that observes the bystanders: the machines that it does not hit.
+OF_BYSTANDERS = "bystanders_recovered_s"
 
 
 def _complete(targets: Mapping[str, Target]) -> Mapping[str, Target]:
@@ -67,17 +67,17 @@ class Looks(Frozen):
 class OwnLooks(Looks):
     """What a drill looks at beside the steady state.
 
-    ``checks`` hold before and afterwards, ``during`` hold on all other machines while the fault is
-    there, or do so again within ``others_after_s`` of the drill, and until the end. Of a cluster
-    that has not the part that it ``needs``, nothing is looked at.
+    ``checks`` hold before and afterwards. ``during`` hold on the bystanders, all machines that are
+    not hit, while the fault is there; or do so again within ``bystanders_recovered_s`` of the
+    drill, and until the end. A cluster without the part that a drill ``needs`` is not looked at.
     """
 
     during: tuple[str, ...] = Field(min_length=1)
     needs: str | None = None
 
     @property
-    def meanwhile(self) -> Looks:
-        """What is looked at while the fault holds."""
+    def of_bystanders(self) -> Looks:
+        """What is looked at on the bystanders while the fault holds."""
         return Looks(probes=self.probes, checks=self.during)
 
 
@@ -129,10 +129,10 @@ class Drill(Named):
 
     @model_validator(mode="after")
     def _looks_are_judged(self) -> Drill:
-        if self.looks is not None and OF_OTHERS not in self.targets:
-            raise ValueError(f"looks without {OF_OTHERS} prove nothing")
-        if self.looks is None and OF_OTHERS in self.targets:
-            raise ValueError(f"{OF_OTHERS} needs looks")
+        if self.looks is not None and OF_BYSTANDERS not in self.targets:
+            raise ValueError(f"looks without {OF_BYSTANDERS} prove nothing")
+        if self.looks is None and OF_BYSTANDERS in self.targets:
+            raise ValueError(f"{OF_BYSTANDERS} needs looks")
         return self
 
     def looks_on(self, parts: Collection[str]) -> OwnLooks | None:
@@ -157,7 +157,7 @@ class AbortConditions(Frozen):
     """What ends a fault at once while it is active.
 
     Seconds for which monitors may elect (while they do, none is in quorum), for which placement
-    groups may serve nobody, and for which the API or Ceph may not answer. A second machine that is
+    groups may be inactive, and for which the API or Ceph may not answer. A second machine that is
     not ready ends it in any case, and so do an OSD that the fault does not take and a ledger that
     is silent for longer than the drill's outage.
     """

@@ -1,17 +1,21 @@
-"""The small words of a profile: paths, names and ranges of addresses.
+"""The small words of a profile: paths, names, ranges of addresses, and ports.
 
 A path may begin with ``${state}`` (``$XDG_STATE_HOME/cutover``), ``${cache}``
-(``$XDG_CACHE_HOME/cutover``), ``${here}`` (the profile's own folder) or ``~``.
+(``$XDG_CACHE_HOME/cutover``), ``${here}`` (the profile's own folder) or ``~``. A port is written
+22, 443/tcp4 or 51820/udp: a number alone is TCP, and without a 4 or a 6 at its end it is meant for
+IPv4 and IPv6.
 """
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Address, ip_address, ip_network, summarize_address_range
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
+from harness.model import Port
 from harness.settings.files import cache_dir, state_dir
 
 
@@ -56,3 +60,23 @@ def _address_range(text: str) -> str:
 
 
 AddressRange = Annotated[str, AfterValidator(_address_range)]
+
+
+_PORT = re.compile(r"([0-9]{1,5})(?:/(tcp|udp)([46]?))?")
+
+
+def ports_of(declared: int | str) -> tuple[Port, ...]:
+    """The ports that one entry of ``exposed_ports`` means; ValueError when it means none."""
+    found = _PORT.fullmatch(str(declared))
+    if found is None or not 1 <= int(found[1]) <= 65535:
+        raise ValueError(f"{declared!r} is no port: write 443, 443/tcp4, 443/tcp6 or 51820/udp")
+    versions = (int(found[3]),) if found[3] else (4, 6)
+    return tuple(Port(int(found[1]), found[2] or "tcp", version) for version in versions)
+
+
+def _is_port(declared: int | str) -> int | str:
+    ports_of(declared)
+    return declared
+
+
+ExposedPort = Annotated[int | str, AfterValidator(_is_port)]

@@ -14,17 +14,22 @@ from pydantic import Field, IPvAnyNetwork, model_validator
 
 from harness.errors import ConfigError
 from harness.model import Cluster, Machine, OsdDisk, SwarmDeclared
-from harness.settings.ceph import Ceph
-from harness.settings.disks import Disks, recorded_disks
 from harness.settings.drills import DrillChange
-from harness.settings.exposed import ExposedPort, ports_of
 from harness.settings.faults import Commands, KnownPods, Ledger, Power
 from harness.settings.files import SCENARIOS, Frozen, parse
 from harness.settings.gates import TargetChange
 from harness.settings.ingress import Ingress
-from harness.settings.places import AddressRange, IPv4, Name, OneOrMore, ProfilePath
-from harness.settings.rook import Rook
-from harness.settings.storage import Backups, Legacy, Storage
+from harness.settings.places import (
+    AddressRange,
+    ExposedPort,
+    IPv4,
+    Name,
+    OneOrMore,
+    ProfilePath,
+    ports_of,
+)
+from harness.settings.provision import Disks, recorded_disks
+from harness.settings.storage import Backups, Ceph, Legacy, Rook, Storage
 from harness.settings.swarm import Swarm
 
 _OF_BACKUPS = "W3-BACKUPS"

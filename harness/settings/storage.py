@@ -1,13 +1,16 @@
-"""What a profile declares of storage: the class of claims, the backups, and what existed before."""
+"""What a profile declares of storage: Ceph and Rook, the class of claims, the backups, and what
+existed before.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from harness.model import BackupClaim, StorageClass
+from harness.model import BackupClaim, RookDeclared, StorageClass
 from harness.settings.files import Frozen
 from harness.settings.places import Name, ProfilePath
 
@@ -34,7 +37,7 @@ class Legacy(Frozen):
         default=(), alias="except"
     )
     # A folder of it in which each look may write a file of its own, and removes it. Without one,
-    # how it is mounted is all that tells whether it takes writes.
+    # only its mount options tell whether it takes writes.
     writes: Annotated[str, Field(pattern=r"^[^/]+(/[^/]+)*$")] | None = None
 
     @model_validator(mode="after")
@@ -127,3 +130,88 @@ class Storage(Frozen):
             reclaim_policy=self.reclaim_policy,
             access_lists=self.access_lists,
         )
+
+
+# Why something that a healthy Ceph would not have is meant to be there; the report shows it.
+Because = Annotated[str, Field(min_length=10)]
+
+
+class Ceph(Frozen):
+    """How Ceph is asked, what it may complain of, and what it replaces.
+
+    Asked through ``machines``, each of them has the ``ceph`` program and a keyring that may read;
+    through the ``toolbox``, a pod of Rook's has them.
+
+    A keyring that may read has ``mon 'allow r' mgr 'allow r' osd 'allow r'``. Each OSD is asked by
+    ``ceph tell osd.N version``, which it answers only to ``osd 'allow *'``. It refuses that to a
+    client with any lesser right, which is an answer too. A client without a right on OSDs is not
+    let in, and hears nothing (``OSD::ms_handle_fast_authentication``, ``OSD::handle_command``).
+    """
+
+    # Where `ceph` is asked.
+    through: Literal["machines", "toolbox"] = "machines"
+    # Where the toolbox is.
+    toolbox_namespace: str = "rook-ceph"
+    # The label of its pod.
+    toolbox_label: str = "app=rook-ceph-tools"
+    # Warnings that Ceph may show, by their code (POOL_NO_REDUNDANCY); an error never may.
+    warnings: Mapping[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]+$")], Because] = {}
+    # Flags that may be set, by their name (noout).
+    flags: Mapping[str, Because] = {}
+    # What the storage that is to be replaced can hold, in GB (10⁹ bytes), copies not counted.
+    source_gb: float | None = Field(default=None, gt=0)
+    # The pool of customers' block images (RBD), when they have such.
+    image_pool: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][\w.-]*$")
+
+
+def _endpoint(text: str) -> str:
+    """``10.0.0.1:6789`` or ``[fd00::1]:3300``, as Rook writes monitors."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError(f"{text} does not end in a port, such as :6789")
+    ip_address(host.removeprefix("[").removesuffix("]"))
+    return text
+
+
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
+
+
+class Rook(Frozen):
+    """Rook as it was installed; the mode, external or cluster, is ``stack.rook``."""
+
+    # The operator's release, as the tag of its image says it.
+    version: str = Field(pattern=r"^v[0-9]+\.[0-9]+\.[0-9]+$")
+    # Where the operator runs.
+    operator_namespace: ObjectName = "rook-ceph"
+    # Where the CephCluster is.
+    namespace: ObjectName
+    # Its name.
+    cluster: ObjectName
+    # Ceph's monitors in any order, by their addresses and ports.
+    monitors: tuple[Endpoint, ...] = Field(min_length=1)
+    # The CSI drivers that every machine must run.
+    drivers: tuple[Literal["cephfs", "rbd"], ...] = Field(default=("cephfs", "rbd"), min_length=1)
+    # What comes before their names where it is not the operator's namespace: Rook's setting
+    # CSI_DRIVER_NAME_PREFIX. Not declared, it is read from the drivers that are registered.
+    driver_prefix: ObjectName | None = None
+    # The StorageClass of CephFS.
+    storage_class: ObjectName = "cephfs"
+    # What becomes of its volumes without a claim.
+    reclaim_policy: Literal["Delete", "Retain"] = "Delete"
+    # Ceph's name of the file system.
+    filesystem: str
+    # The pool that takes the data of claims.
+    pool: str
+    # The class's clusterID where claims lie in a subvolume group of their own: what
+    # `kubectl get cephfilesystemsubvolumegroups` says of it. Otherwise it is the namespace.
+    cluster_id: str | None = None
+    # Health checks that Ceph may raise (POOL_NEARFULL): any other warning is an error.
+    warnings: tuple[str, ...] = ()
+    # In cluster mode: the partition or disk of each machine that holds its OSD, without /dev/.
+    device: str | None = Field(default=None, pattern=r"^[a-z0-9]+$")
+
+    def declared(self, mode: Literal["external", "cluster"]) -> RookDeclared:
+        """What checks may know of it."""
+        told = self.model_dump(exclude={"cluster_id"})
+        return RookDeclared(mode=mode, cluster_id=self.cluster_id or self.namespace, **told)

@@ -1,4 +1,4 @@
-"""Waivers: risks that somebody has accepted, in writing, for one cluster and not for ever.
+"""Waivers: risks accepted in writing, for one cluster and for a limited time.
 
 ``scenarios/waivers/*.yaml`` holds one waiver a file. A waiver that has expired turns its
 requirement red again and says since when; one that nothing needs is reported.
@@ -48,7 +48,7 @@ class Waiver(Frozen):
     @model_validator(mode="after")
     def _bounded(self) -> Waiver:
         if self.owner == self.approver:
-            raise ValueError("the approver must be somebody else than the owner")
+            raise ValueError("the approver and the owner must be two people")
         if self.expires <= self.created:
             raise ValueError("it expires before it was created")
         if self.expires - self.created > LONGEST:

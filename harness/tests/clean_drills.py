@@ -23,7 +23,7 @@ def fault(machine: str) -> dict[str, Any]:
         "noticed": {"ceph": 22.0, "kubernetes": 45.5},
         "heal_s": 4.2,
         "gone_s": 21.0,
-        "meanwhile": {"took_s": 12.0, "failed": [], "unknown": []},
+        "bystanders": {"took_s": 12.0, "failed": [], "unknown": []},
     }
 
 
@@ -67,7 +67,7 @@ def seen() -> dict[str, dict[str, Any]]:
                     "outage_s": ["≤", 90],
                     "noticed_by_ceph_s": ["≤", 60],
                     "noticed_by_kubernetes_s": ["≤", 90],
-                    "others_after_s": ["≤", 75],
+                    "bystanders_recovered_s": ["≤", 75],
                     "failed_percent": ["≤", 25],
                     "again_p99_ms": ["≤", 1000],
                     "steady_again_s": ["≤", 300],

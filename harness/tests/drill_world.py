@@ -16,7 +16,7 @@ from harness.facts.load import LoadFacts
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.fault import Fault
 from harness.record.records import Data, Kind
-from harness.settings.drills import OF_OTHERS, REQUIRED, AbortConditions, Drill
+from harness.settings.drills import OF_BYSTANDERS, REQUIRED, AbortConditions, Drill
 from harness.tests.noop_fault import Note, NoteUndoStore
 from harness.tests.stage import reach
 from harness.transport import Reach
@@ -158,7 +158,7 @@ class FakeContext(DrillContext):
 
 def drill(note: Note, **changes: Any) -> Drill:
     target = {"at_most": 60, "words": "a number"}
-    keys = [*REQUIRED, *([OF_OTHERS] if "looks" in changes else [])]
+    keys = [*REQUIRED, *([OF_BYSTANDERS] if "looks" in changes else [])]
     return Drill.model_validate(
         {
             "schema": 1,

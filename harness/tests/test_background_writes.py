@@ -19,9 +19,9 @@ from harness.drill.context import Options
 from harness.drill.service import DrillService
 from harness.errors import NotProven
 from harness.faults.disruption_lock import DisruptionLock
-from harness.probes import claim_script as script
 from harness.probes import claim_workload
 from harness.probes.claim_workload import Workload
+from harness.probes.scripts import claim_script as script
 from harness.tests import clean_drills
 from harness.tests.probe_rig import MACHINES, reach
 

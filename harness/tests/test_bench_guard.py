@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.bench import sending
-from harness.bench.decision import RECORDED, RULES, refusals
+from harness.bench.scripts.disk_rules import RECORDED, RULES, refusals
 
 Change: TypeAlias = Callable[[dict[str, Any]], None]
 GIB = 1 << 30
@@ -45,6 +45,13 @@ def clean() -> dict[str, Any]:
         "partition": 2,
         "kernel": {**sizes, "disk_bytes": 300 * GIB, "read_only": False, "serial": ""},
         "table": [dict(SDA1), sda2 | sizes],
+        "soundness": {
+            "sectors": 300 * GIB // 512,
+            "mbr_types": [0xEE],
+            "gpt": {"alternate": 300 * GIB // 512 - 1, "copy_equal": True},
+            "partitions": [[1, 2048, 4095], [2, 149 * GIB // 512, 299 * GIB // 512 - 1]],
+            "kernel": {1: [2048, 4095], 2: [149 * GIB // 512, 299 * GIB // 512 - 1]},
+        },
         "labels": {"partition": [], "disk": []},
         "nested": False,
         "owner": None,
@@ -84,6 +91,12 @@ CHANGES: dict[str, Change] = {
     "size in the partition table": at("table", 1, "size_bytes", to=1),
     "a boot partition": at("table", 1, "type", to="c12a7328-f81f-11d2-ba4b-00a0c93ec93b"),
     "PARTLABEL": at("table", 1, "label", to="my CEPH block"),
+    "no protective one": at("soundness", "mbr_types", to=[0xEE, 0x83]),
+    "it shrank": at("soundness", "sectors", to=1 << 20),
+    "the table's copy": at("soundness", "gpt", "copy_equal", to=False),
+    "partition 1 and partition 2 overlap": at("soundness", "partitions", 0, 2, to=200 * GIB // 512),
+    "leaves the disk": at("soundness", "partitions", 0, 1, to=0),
+    "the kernel knows": at("soundness", "kernel", to={}),
     "is divided into": at("children", to=["sda21"]),
     "is held by dm-0": at("holders", to=["dm-0"]),
     "is held by md127": at("holders", to=["md127"]),

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.bench.guard_script import DEVICE, FILE
-from harness.bench.jobs import job_file
+from harness.bench.bench import job_file
 from harness.bench.results import bins_of, merged, parse, percentile
+from harness.bench.scripts.guard_script import DEVICE, FILE
 from harness.errors import ConfigError, NotProven
 from harness.settings.bench import JobSet, load_jobs
 

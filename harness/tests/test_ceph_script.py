@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.probes import ceph_script as script
+from harness.probes.scripts import ceph_script as script
 from harness.tests.probe_rig import MACHINES
 
 ONE, TWO, THREE = MACHINES

@@ -8,12 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.checks.crush import failure_domain
+from harness.checks.ceph_data import failure_domain
+from harness.facts.ceph import Step
+from harness.facts.schema import read
 from harness.model import Outcome
 from harness.tests.ceph_seen import BY_HOST, BY_OSD, DOMAIN, LOSS, item, items, judge, rule, steps
 from harness.tests.clean_case import Seen, clean
 
 # --- rules --------------------------------------------------------------------------------------
+
+
+def _domain(made: list[dict[str, Any]]) -> str:
+    return failure_domain(read(tuple[Step, ...], made))
 
 
 @pytest.mark.parametrize(
@@ -40,7 +46,7 @@ from harness.tests.clean_case import Seen, clean
 def test_the_failure_domain_is_what_the_last_choice_of_several_is_of(
     made: list[dict[str, Any]], domain: str
 ) -> None:
-    assert failure_domain(made) == domain
+    assert _domain(made) == domain
 
 
 @settings(max_examples=30)
@@ -52,11 +58,11 @@ def test_several_copies_of_one_host_are_never_taken_for_separate(
     several = [kind for kind, number in chain if number != 1]
     if not several:
         with pytest.raises(ValueError, match="one place"):
-            failure_domain(made)
+            _domain(made)
     elif several[-1] == "osd":
-        assert failure_domain(made) == "osd"
+        assert _domain(made) == "osd"
     else:
-        assert failure_domain(made) in ("host", "rack")
+        assert _domain(made) in ("host", "rack")
 
 
 @pytest.mark.parametrize("kind", ["chooseleaf_firstn", "chooseleaf_indep"])

@@ -114,20 +114,25 @@ DEFECTS = [
     (NO_MORE, first_fault(aborted="two is not ready", abort_s=9.0), "fail", "at most 5 s"),
     (
         WENT_ON_BESIDE,
-        first_fault(meanwhile={"took_s": 75.0, "failed": ["web: no answer"], "unknown": []}),
+        first_fault(bystanders={"took_s": 75.0, "failed": ["web: no answer"], "unknown": []}),
         "fail",
         "meanwhile, web: no answer",
     ),
     (
         WENT_ON_BESIDE,
-        first_fault(meanwhile={"took_s": 75.0, "failed": [], "unknown": ["swarm: nobody looked"]}),
+        first_fault(bystanders={"took_s": 75.0, "failed": [], "unknown": ["swarm: nobody looked"]}),
         "not_proven",
         "nobody looked",
     ),
-    (WENT_ON_BESIDE, lambda d: d["runs"][0]["faults"][0].pop("meanwhile"), "not_proven", "not hit"),
     (
         WENT_ON_BESIDE,
-        first_fault(meanwhile={"took_s": 75.5, "failed": [], "unknown": []}),
+        lambda d: d["runs"][0]["faults"][0].pop("bystanders"),
+        "not_proven",
+        "not hit",
+    ),
+    (
+        WENT_ON_BESIDE,
+        first_fault(bystanders={"took_s": 75.5, "failed": [], "unknown": []}),
         "fail",
         "expected the others to go on within 75 s, seen 75.5 s",
     ),
@@ -195,13 +200,32 @@ def test_a_drill_that_names_nothing_beside_what_it_hits_asks_for_none() -> None:
 
 def test_the_longest_wait_for_the_others_is_measured() -> None:
     slow = {"took_s": 40.0, "failed": [], "unknown": []}
-    verdict = judged(WENT_ON_BESIDE, first_fault(meanwhile=slow))
+    verdict = judged(WENT_ON_BESIDE, first_fault(bystanders=slow))
     assert verdict.outcome is Outcome.PASS, verdict.reason
-    assert (verdict.measured, verdict.target) == ({"others_after_s": 40.0}, {"others_after_s": 75})
+    assert verdict.measured == {"bystanders_recovered_s": 40.0}
+    assert verdict.target == {"bystanders_recovered_s": 75}
 
 
-def test_a_journal_of_before_has_no_number_for_the_others() -> None:
-    verdict = judged(WENT_ON_BESIDE, lambda drill: drill["targets"].pop("others_after_s"))
+def as_before(drill: Any) -> None:
+    """In the words of an earlier journal."""
+    for run in drill["runs"]:
+        for fault in run["faults"]:
+            fault["meanwhile"] = fault.pop("bystanders")
+    drill["targets"]["others_after_s"] = drill["targets"].pop("bystanders_recovered_s")
+
+
+def test_an_earlier_journal_is_judged_in_its_own_words() -> None:
+    verdict = judged(WENT_ON_BESIDE, as_before)
+    assert verdict.outcome is Outcome.PASS, verdict.reason
+    assert (verdict.measured, verdict.target) == ({"others_after_s": 12.0}, {"others_after_s": 75})
+
+
+def test_an_earlier_journal_without_a_number_for_the_others_has_no_target() -> None:
+    def unnumbered(drill: Any) -> None:
+        as_before(drill)
+        del drill["targets"]["others_after_s"]
+
+    verdict = judged(WENT_ON_BESIDE, unnumbered)
     assert (verdict.outcome, verdict.target) == (Outcome.PASS, {})
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.probes import claim_script as script
+from harness.probes.scripts import claim_script as script
 from harness.tests.probe_rig import MACHINES
 
 ONE, TWO, THREE = MACHINES

@@ -71,7 +71,7 @@ def reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(heal_command, "connect", connect)
-    monkeypatch.setattr(heal_command, "mend_left", lambda _: [])
+    monkeypatch.setattr(heal_command, "recover_leftovers", lambda _: [])
     monkeypatch.setattr(heal_command, "sweep_namespaces", lambda *_: [])
     monkeypatch.setattr(heal_command, "sweep_folders", lambda *_: [])
     (tmp_path / "reports").mkdir()

@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 from harness.bench.ceph import osds
 from harness.checks import CHECKS
 from harness.errors import NotProven
+from harness.facts.ceph import CEPH
 from harness.facts.crush_hosts import by_machine, in_doubt, machine_of_each
+from harness.facts.schema import read
 from harness.faults import cluster_state
 from harness.faults.budget import ClusterState, refusal
 from harness.faults.kinds.stop_osd import osd_of
 from harness.faults.model import BlastRadius
 from harness.model import Case, Outcome
-from harness.probes.ceph import Ceph
+from harness.probes import ceph
 from harness.tests.clean_case import Seen, case, clean
 from harness.tests.clean_cluster import NAMES
 from harness.tests.fault_examples import whole_cluster
@@ -131,17 +133,22 @@ def named(*names: str, answers: Mapping[tuple[str, str], Any] = {}) -> Reach:
 def ceph_of(monkeypatch: pytest.MonkeyPatch, hosts: Sequence[str], monitors: list[str]) -> None:
     """Ceph says this of its hosts and monitors, each host with one OSD."""
     osd = {"up": True, "in": True}
+    pool = {"id": 1, "name": "rbd", "size": 2, "min_size": 2, "type": 1, "crush_rule": 0}
     of: dict[str, Any] = {
         "quorum": {"monitors": monitors, "in": monitors, "at": {name: [] for name in monitors}},
-        "osd tree": {"hosts": {host: [{"id": at, **osd}] for at, host in enumerate(hosts)}},
-        "osd map": {"pools": [{"name": "rbd", "size": 2, "min_size": 2}]},
+        "osd tree": {
+            "hosts": {host: [{"id": at, **osd}] for at, host in enumerate(hosts)},
+            "stray": [],
+        },
+        "osd map": {"flags": [], "nearfull_ratio": 0.85, "pools": [pool]},
         "placement groups": [],
         "osd answers": {
             str(at): {"value": {"answers": True, "says": ""}} for at in range(len(hosts))
         },
     }
-    said = {"items": {name: {"value": value} for name, value in of.items()}}
-    monkeypatch.setattr(Ceph, "observe", lambda *_: said)
+    items = {name: {"value": value} for name, value in of.items()}
+    said = {"through": "one", "items": items, "silent": {}, "lost": {}}
+    monkeypatch.setattr(ceph, "look", lambda _: read(CEPH.kind, said))
 
 
 def stands(reach: Reach) -> ClusterState:

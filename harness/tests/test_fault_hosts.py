@@ -12,7 +12,7 @@ import pytest
 
 from harness.errors import InjectFailed, TransportError
 from harness.faults.acting import perform
-from harness.faults.booting import Booting
+from harness.faults.kinds.booting import Booting
 from harness.faults.kinds.hard_reset import HardReset
 from harness.faults.kinds.power_off import PowerOff
 from harness.faults.kinds.reboot import Reboot

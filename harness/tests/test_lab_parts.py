@@ -9,6 +9,7 @@ import tarfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+import jinja2
 import pytest
 import yaml
 
@@ -56,20 +57,27 @@ def test_the_key_changes_with_what_a_lab_is_made_of(lab: Lab) -> None:
     assert Lab.of(changed(lab.profile, osd_gb=9)).key != lab.key
 
 
-def test_every_word_of_a_machine_file_is_filled(lab: Lab) -> None:
+def test_every_template_of_a_machine_is_filled_and_keeps_its_end(lab: Lab) -> None:
     for node in lab.nodes:
         words = machines.words(lab, node)
         for path in (LAB / "machine").rglob("*"):
             if path.is_file():
-                filled = machines.fill(path.read_text(), words)
-                left = [word for word in filled.split("@")[1::2] if word.isupper()]
-                assert left == [], f"{path} says @{left}@"
+                text = path.read_text()
+                filled = machines.fill(text, words)
+                assert "{{" not in filled
+                assert filled.endswith("\n") == text.endswith("\n")
+
+
+def test_a_template_that_names_what_is_not_there_is_an_error() -> None:
+    assert machines.fill("to={{ address }}\n", {"address": "10.0.0.1"}) == "to=10.0.0.1\n"
+    with pytest.raises(jinja2.UndefinedError, match="adress"):
+        machines.fill("to={{ adress }}\n", {"address": "10.0.0.1"})
 
 
 def test_each_machine_is_told_of_the_others_and_has_a_rank_of_its_own(lab: Lab) -> None:
     words = [machines.words(lab, node) for node in lab.nodes]
-    assert len({word["PRIORITY"] for word in words}) == len(lab.nodes)
-    assert all(word["ADDRESS"] not in word["PEERS"] for word in words)
+    assert len({word["priority"] for word in words}) == len(lab.nodes)
+    assert all(word["address"] not in word["peers"] for word in words)
 
 
 def test_kubeadm_is_told_rke2s_places(lab: Lab) -> None:

@@ -10,8 +10,7 @@ import pytest
 
 from harness.errors import NotProven
 from harness.ledger import platform, serve_script
-from harness.ledger.permissions import LEDGER
-from harness.ledger.platform import Platform, namespace
+from harness.ledger.platform import LEDGER, Platform, namespace
 from harness.probes.permissions import Permission
 from harness.settings import load_profile
 from harness.tests.probe_rig import MACHINES, PROFILE, reach

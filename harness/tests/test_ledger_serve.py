@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from harness.ledger import serve_script as script
-from harness.probes import pod_script
+from harness.probes.scripts import pod_script
 from harness.waiting import until
 
 

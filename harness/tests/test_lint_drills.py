@@ -90,7 +90,7 @@ def test_a_fault_that_could_not_be_planned_is_found_with_its_line(
 
 
 LOOKS = {"probes": ["swarm"], "during": ["names resolve in pods"], "checks": ["TLS is valid"]}
-OTHERS = settings_drills.OF_OTHERS
+OTHERS = settings_drills.OF_BYSTANDERS
 
 
 def test_looks_that_nobody_could_take_are_found(tmp_path: Path) -> None:
@@ -105,9 +105,13 @@ def test_looks_that_nobody_could_take_are_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("looks", "target", "words"),
     [
-        (LOOKS, None, "looks without others_after_s prove nothing"),
-        (None, TARGET, "others_after_s needs looks"),
-        (LOOKS, {**TARGET, "at_most": 2}, "others_after_s is longer than the fault is there"),
+        (LOOKS, None, "looks without bystanders_recovered_s prove nothing"),
+        (None, TARGET, "bystanders_recovered_s needs looks"),
+        (
+            LOOKS,
+            {**TARGET, "at_most": 2},
+            "bystanders_recovered_s is longer than the fault holds",
+        ),
     ],
 )
 def test_looks_at_the_others_without_a_number_that_they_can_miss_are_found(
@@ -162,7 +166,7 @@ def test_a_notice_that_may_take_longer_than_the_fault_is_there_is_found(tmp_path
     targets = {**DRILL["targets"], "noticed_by_ceph_s": {"at_most": 2, "words": "Ceph noticed"}}
     ((where, says),) = mistakes(tmp_path, targets=targets)
     assert where.startswith("stumble.yaml:")
-    assert says.startswith("noticed_by_ceph_s is longer than the fault is there")
+    assert says.startswith("noticed_by_ceph_s is longer than the fault holds")
 
 
 def test_a_drill_that_nobody_carries_out_and_one_without_a_file_are_found(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from harness.probes import claim_script as script
 from harness.probes.claim_bench import measured
 from harness.probes.claim_workload import Workload
+from harness.probes.scripts import claim_script as script
 from harness.tests.probe_rig import MACHINES, reach
 
 ONE, TWO, THREE = MACHINES

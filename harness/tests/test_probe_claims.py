@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from harness.errors import ConfigError, TimedOut, Unreachable
-from harness.probes import claim_kinds_script as kinds
 from harness.probes import claim_objects, claim_workload, owned
-from harness.probes import claim_script as script
 from harness.probes import volumes as volumes_of_ours
 from harness.probes.objects import quantity
+from harness.probes.scripts import claim_kinds_script as kinds
+from harness.probes.scripts import claim_script as script
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.tests.test_probe_pods import Cluster
 from harness.transport import Completed

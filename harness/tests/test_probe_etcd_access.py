@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from harness.errors import NotProven
 from harness.facts.schema import Known, Unknown
 from harness.probes import host_facts
-from harness.probes import host_facts_script as script
 from harness.probes.etcd_access import EtcdAccess, configured, etcd_access
+from harness.probes.scripts import host_facts_script as script
 from harness.tests.probe_rig import PROFILE, reach
 from harness.transport import Completed
 from harness.transport.fake import FakeShell

@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from harness.probes import sockets_script
+from harness.facts.exposed import Socket
+from harness.facts.schema import read
 from harness.probes.open_ports import payload, reachable
+from harness.probes.scripts import sockets_script
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed, Echoed
-from harness.transport.datagrams import send
 from harness.transport.fake import FakeKube, FakeOutside, FakeShell
-from harness.transport.outside import Network
+from harness.transport.outside import Network, send_datagrams
 
 # As ss of iproute2 6.1 prints them on a machine of a Swarm with RKE2.
 SS = """\
@@ -60,7 +61,7 @@ def test_a_socket_is_told_with_its_program_or_as_the_kernels_own() -> None:
 )
 def test_what_takes_a_datagram_depends_on_where_it_is_sent(address: str, ports: set[int]) -> None:
     own = ("10.0.0.1", "10.0.0.9", "2001:db8::1")
-    assert set(reachable(SOCKETS, address, own)) == ports
+    assert set(reachable(read(tuple[Socket, ...], SOCKETS), address, own)) == ports
 
 
 def said(addresses: Sequence[str] = ("10.0.0.1",), **after: Any) -> Completed:
@@ -205,7 +206,7 @@ def test_a_datagram_is_answered_refused_or_met_with_silence(address: str) -> Non
             echo.sendto(words, sender)
 
         threading.Thread(target=answer, daemon=True).start()
-        seen = send(address, {answers: b"x", keeps_quiet: b"x", 1: b"x"})
+        seen = send_datagrams(address, {answers: b"x", keeps_quiet: b"x", 1: b"x"})
     assert seen == Echoed(answered=(answers,), refused=(1,))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.probes import image_bench
-from harness.settings.ceph import Ceph
+from harness.settings.storage import Ceph
 from harness.tests.local_shell import really
 from harness.tests.probe_rig import MACHINES, PROFILE, reach
 from harness.transport import Completed

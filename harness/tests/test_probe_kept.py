@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from harness.backup import baseline
 from harness.errors import ConfigError, NotProven, TransportError, Unreachable
-from harness.probes import backup_claims, layout_script, mount_script
+from harness.probes import backup_claims
 from harness.probes.legacy_manifest import making
+from harness.probes.scripts import layout_script, mount_script
 from harness.settings import Backups, Profile
 from harness.tests.local_shell import really
 from harness.tests.mutilated import mutilate

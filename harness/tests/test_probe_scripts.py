@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.probes import host_facts_script as machine
-from harness.probes import pod_script as pod
+from harness.probes.scripts import host_facts_script as machine
+from harness.probes.scripts import pod_script as pod
 from harness.waiting import until
 
 # --- in a pod ---------------------------------------------------------------------------------

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from harness.errors import Unreachable
 from harness.facts.schema import OrUnknown, read
 from harness.facts.snapshots import Listing
-from harness.probes import snapshot_script as script
 from harness.probes.etcd_snapshots import _SCRIPT as SCRIPT
 from harness.probes.etcd_snapshots import choose
+from harness.probes.scripts import snapshot_script as script
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed, own_folder
 from harness.transport.fake import FakeKube, FakeShell

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from harness.checks import swarm as swarm_checks
 from harness.checks import swarm_answers
-from harness.probes import swarm_script
+from harness.probes.scripts import swarm_script
 from harness.tests.clean_case import case, clean
 from harness.tests.probe_rig import MACHINES
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from harness.errors import ConfigError, TimedOut, TransportError, Unreachable
 from harness.model import Exit
-from harness.probes import snapshot_script
+from harness.probes.scripts import snapshot_script
 from harness.provision import nodes
 from harness.provision.outcome import State, status_of
 from harness.settings import NodeNeeds, load_needs, load_profile, read_yaml
@@ -31,7 +31,7 @@ def provided(steps: Prepared, *, yes: bool) -> tuple[FakeFleet, list[Any]]:
     machines = sorted({machine for machine, _ in steps})
     tools = nodes.etcd_tools(load_profile("contabo"))
     key = "ssh-ed25519 AAAA"
-    return fleet, nodes.provide(fleet, load_needs(), key, machines, tools=tools, yes=yes)
+    return fleet, nodes.apply(fleet, load_needs(), key, machines, tools=tools, yes=yes)
 
 
 def test_without_yes_the_plan_is_said_and_nothing_is_done() -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from harness.errors import ConfigError, Garbled, NotProven, Refused, TransportError
 from harness.model import Exit
-from harness.provision import disks, provide, records
+from harness.provision import apply, records
 from harness.provision.disk import disk_of, record_of
-from harness.provision.outcome import Line, State, status_of
+from harness.provision.outcome import MachineResult, State, status_of
 from harness.provision.partition import Plan
 from harness.settings import NewPartition
 from harness.tests.disk_facts import (
@@ -34,7 +34,7 @@ from harness.transport.fake import FakeShell
 
 
 def test_a_disk_comes_through_as_it_is() -> None:
-    assert disks.look(shell(told_of(SOUND)), "m1", "/dev/sda") == SOUND
+    assert apply.look_at(shell(told_of(SOUND)), "m1", "/dev/sda") == SOUND
     assert disk_of("m1", json.loads(json.dumps(told_of(SOUND)))) == SOUND
 
 
@@ -51,7 +51,7 @@ def test_what_is_no_disk_is_an_error_and_never_a_plan(
     answer: Any, error: type[Exception], because: str
 ) -> None:
     with pytest.raises(error, match=because):
-        disks.look(shell(answer), "m1", "/dev/sda")
+        apply.look_at(shell(answer), "m1", "/dev/sda")
 
 
 def test_a_partition_that_was_made_otherwise_is_not_proven_and_the_old_table_is_named() -> None:
@@ -59,7 +59,7 @@ def test_a_partition_that_was_made_otherwise_is_not_proven_and_the_old_table_is_
     assert isinstance(made, Plan)
     answer = {"after": told_of(SOUND), "kept": "/var/lib/cutover/x.gpt", "partx": ""}
     with pytest.raises(NotProven, match="is not in the table") as caught:
-        disks.carry_out(shell(answer), SOUND, made)
+        apply.carry_out(shell(answer), SOUND, made)
     assert "--load-backup=/var/lib/cutover/x.gpt" in caught.value.remedy
 
 
@@ -73,14 +73,14 @@ def wanted(tmp_path: Path) -> NewPartition:
 
 def test_a_record_is_written_once_and_then_only_compared(wanted: NewPartition) -> None:
     for state in (State.RECORDED, State.OK):
-        (line,) = provide.record(shell(told_of(SOUND)), wanted, ["m1"])
+        (line,) = apply.record(shell(told_of(SOUND)), wanted, ["m1"])
         assert line.state is state
     assert records.read(wanted.record) == {
         "m1": replace(record_of(SOUND), partitions=(replace(SYSTEM, raw="", holds=()),))
     }
     with pytest.raises(Refused, match="says otherwise of the disk of m1"):
-        provide.record(shell(told_of(replace(SOUND, serial="S2"))), wanted, ["m1"])
-    (line,) = provide.record(shell(told_of(replace(SOUND, table=None))), wanted, ["m1"])
+        apply.record(shell(told_of(replace(SOUND, serial="S2"))), wanted, ["m1"])
+    (line,) = apply.record(shell(told_of(replace(SOUND, table=None))), wanted, ["m1"])
     assert line.exit is Exit.REFUSED
 
 
@@ -93,9 +93,9 @@ def test_a_record_that_says_something_unknown_is_a_configuration_error(
 
 
 def test_without_yes_nothing_but_looking_is_done(wanted: NewPartition) -> None:
-    provide.record(shell(told_of(SOUND)), wanted, ["m1"])
+    apply.record(shell(told_of(SOUND)), wanted, ["m1"])
     machine = shell(told_of(SOUND))
-    (line,) = provide.provide(machine, wanted, ["m1"], yes=False)
+    (line,) = apply.apply(machine, wanted, ["m1"], yes=False)
     assert (line.state, line.exit) == (State.PLANNED, Exit.REFUSED)
     assert line.says[-1] == "not done: it needs --yes"
     assert len(machine.calls) == 1
@@ -105,10 +105,10 @@ def test_another_cluster_is_refused_before_anything_is_done(wanted: NewPartition
     def refuse() -> None:
         raise Refused("another cluster")
 
-    provide.record(shell(told_of(SOUND)), wanted, ["m1"])
+    apply.record(shell(told_of(SOUND)), wanted, ["m1"])
     machine = shell(told_of(SOUND))
     with pytest.raises(Refused, match="another cluster"):
-        provide.provide(machine, wanted, ["m1"], yes=True, before_acting=refuse)
+        apply.apply(machine, wanted, ["m1"], yes=True, before_acting=refuse)
     assert len(machine.calls) == 1
 
 
@@ -116,9 +116,9 @@ def test_what_is_made_is_recorded_with_its_partuuid(
     wanted: NewPartition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("uuid.uuid4", lambda: uuid.UUID(NEW))
-    provide.record(shell(told_of(SOUND)), wanted, ["m1"])
+    apply.record(shell(told_of(SOUND)), wanted, ["m1"])
     done = {"after": told_of(after_of(SOUND)), "kept": "/x", "partx": ""}
-    (line,) = provide.provide(shell(told_of(SOUND), done), wanted, ["m1"], yes=True)
+    (line,) = apply.apply(shell(told_of(SOUND), done), wanted, ["m1"], yes=True)
     assert (line.state, line.exit, line.partuuid) == (State.DONE, Exit.GO, NEW)
     assert [it.partuuid for it in records.read(wanted.record)["m1"].partitions] == ["U1", NEW]
 
@@ -134,7 +134,7 @@ def test_one_machine_that_is_refused_keeps_every_other_from_being_touched(
             for name, disk in (("m1", SOUND), ("m2", two))
         }
     )
-    lines = provide.provide(machines, wanted, ["m1", "m2"], yes=True)
+    lines = apply.apply(machines, wanted, ["m1", "m2"], yes=True)
     assert [line.state for line in lines] == [State.PLANNED, State.REFUSED]
     assert len(machines.calls) == 2
     assert status_of(lines) is Exit.REFUSED
@@ -157,14 +157,14 @@ def test_a_machine_that_fails_while_another_is_done_is_no_refusal(
         return lambda *_: Completed(status=0, stdout=left.pop(0), stderr="")
 
     machines = FakeShell({(name, "python3"): answer(name) for name in answers})
-    lines = provide.provide(machines, wanted, ["m1", "m2"], yes=True)
+    lines = apply.apply(machines, wanted, ["m1", "m2"], yes=True)
     assert [line.state for line in lines] == [State.DONE, State.REFUSED]
     assert status_of(lines) is Exit.NOT_PROVEN
 
 
 def test_what_failed_outranks_what_was_refused() -> None:
     lines = [
-        Line(machine="m", state=State.REFUSED, says=(), exit=status)
+        MachineResult(machine="m", state=State.REFUSED, says=(), exit=status)
         for status in (Exit.GO, Exit.REFUSED, Exit.NOT_PROVEN)
     ]
     assert status_of(lines[:1]) is Exit.GO

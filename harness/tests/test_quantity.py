@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import TransportError
-from harness.transport.quantity import amount, size_bytes
+from harness.probes.objects import amount, size_bytes
 
 
 @pytest.mark.parametrize(

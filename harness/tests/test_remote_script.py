@@ -11,10 +11,15 @@ from types import ModuleType
 import pytest
 
 from harness.backup import manifest_script, tree_script
-from harness.bench import decision, facts_script, guard_script
+from harness.bench.scripts import disk_reader, disk_rules, facts_script, guard_script
 from harness.errors import Garbled, ScriptFailed, ScriptNotRun, Unreachable
 from harness.faults import reachability_script
-from harness.probes import claim_kinds_script, claim_script, footprint_script, snapshot_script
+from harness.probes.scripts import (
+    claim_kinds_script,
+    claim_script,
+    footprint_script,
+    snapshot_script,
+)
 from harness.transport import Completed, own_folder
 from harness.transport.fake import FakeKube, FakeShell
 from harness.transport.remote_script import PYTHON, RemoteScript
@@ -119,7 +124,10 @@ def test_a_pod_is_asked_as_a_machine_is() -> None:
         ((claim_kinds_script, claim_script), ("size", "5", "[]")),
         ((own_folder, snapshot_script), ("program", "true")),
         ((tree_script, own_folder, manifest_script), ("drop", '{"folder": "/no/such"}')),
-        ((decision, facts_script, own_folder, guard_script), ("look", '{"device": "/no/such"}')),
+        (
+            (disk_reader, disk_rules, facts_script, own_folder, guard_script),
+            ("look", '{"device": "/no/such"}'),
+        ),
     ],
 )
 def test_a_program_of_several_modules_runs_where_nothing_of_ours_is(

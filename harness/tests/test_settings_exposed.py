@@ -9,9 +9,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.model import Port
 from harness.settings import MachineSettings
-from harness.settings.exposed import ports_of
 from harness.settings.ingress import Ingress
-from harness.settings.places import AddressRange
+from harness.settings.places import AddressRange, ports_of
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_a_misspelled_key_is_an_error_with_its_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"approver": "Ada"}, "somebody else"),
+        ({"approver": "Ada"}, "two people"),
         ({"expires": "2019-12-01T00:00:00Z"}, "before it was created"),
         ({"expires": "2020-04-01T00:00:00Z"}, "longer than 90 days"),
         ({"expires": "2020-01-20T00:00:00"}, "timezone"),

@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import TimedOut, TransportError, Unreachable
 from harness.probes.claim_space import stored
-from harness.settings.ceph import Ceph
+from harness.settings.storage import Ceph
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed, Reach
 from harness.transport.ceph import ask_ceph

@@ -7,7 +7,6 @@ is data; an exception means that the command could not be asked at all.
 
 from __future__ import annotations
 
-from harness.transport.netns import enter_network
 from harness.transport.protocols import (
     HTTP,
     HTTPS,
@@ -23,7 +22,7 @@ from harness.transport.protocols import (
     Shell,
     Step,
 )
-from harness.transport.reach import connect
+from harness.transport.reach import connect, enter_network
 
 __all__ = [
     "HTTP",

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from harness.errors import ConfigError, TransportError, Unreachable
 from harness.transport.protocols import Completed, Reach
-from harness.transport.readiness import is_ready
 
 _CONNECT_S = 10
 
@@ -74,3 +73,9 @@ def _answer(place: str, done: Completed, argv: Sequence[str]) -> Any:
         return json.loads(done.stdout[begins:])
     except ValueError as error:
         raise TransportError(f"{place}: garbled: {done.stdout[-200:]!r}") from error
+
+
+def is_ready(status: Mapping[str, Any]) -> bool:
+    """Whether a pod of this status is ready and has an address."""
+    conditions = {it.get("type"): it.get("status") for it in status.get("conditions") or ()}
+    return conditions.get("Ready") == "True" and bool(status.get("podIP"))

@@ -1,13 +1,22 @@
-"""Open every way to a cluster at once."""
+"""Open every way to a cluster at once, and make sure that it is the cluster that was meant."""
 
 from __future__ import annotations
 
+import ctypes
+import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from pathlib import Path
 
+from harness.errors import ConfigError, Denied, Refused
 from harness.settings import Profile
-from harness.transport.netns import enter_network
 from harness.transport.protocols import Reach
+
+_CLONE_NEWNET = 0x40000000
+_OURS = Path("/proc/thread-self/ns/net")
+# A cluster has no name of its own; this UID is made with it, and goes with it.
+_UID_OF = "/api/v1/namespaces/kube-system"
 
 
 @contextmanager
@@ -41,3 +50,64 @@ def _api_servers(profile: Profile) -> Sequence[Sequence[str]]:
     outside = [str(it) for server in servers for it in server.outside_address if it.version == 4]
     port = profile.kubernetes.api_port
     return [[f"https://{it}:{port}" for it in place] for place in (inside, outside)]
+
+
+def enter_network(path: Path) -> None:
+    """Move this process's network into the namespace at ``path``; does nothing when it is there.
+
+    Only the calling thread moves, and threads that it starts later: call it before any other
+    thread or socket exists. ConfigError when the namespace is missing or it is too late to enter,
+    Denied without root's rights.
+    """
+    try:
+        wanted = path.stat()
+    except OSError as error:
+        raise ConfigError(
+            f"the network namespace {path} is missing: the lab is not up",
+            remedy="./cutover lab up",
+        ) from error
+    ours = _OURS.stat()
+    if (wanted.st_dev, wanted.st_ino) == (ours.st_dev, ours.st_ino):
+        return
+    others = [thread.name for thread in threading.enumerate() if thread is not _this_thread()]
+    if others:
+        raise ConfigError(
+            f"too late to enter the network namespace {path}: threads run outside it "
+            f"({', '.join(others)})",
+            remedy="call enter_network before anything else starts",
+        )
+    _setns(path)
+
+
+def _this_thread() -> threading.Thread:
+    return threading.current_thread()
+
+
+def _setns(path: Path) -> None:
+    # os.setns came with Python 3.12.
+    libc = ctypes.CDLL(None, use_errno=True)
+    namespace = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if libc.setns(namespace, _CLONE_NEWNET) == 0:
+            return
+        why = os.strerror(ctypes.get_errno())
+    finally:
+        os.close(namespace)
+    raise Denied(f"cannot enter the network namespace {path}: {why}", remedy="run as root")
+
+
+def same_cluster(reach: Reach, *, undeclared: bool = False) -> None:
+    """Refused when another cluster answers than the profile declares.
+
+    A profile that declares none is refused, too, unless that is allowed (``undeclared``).
+    """
+    profile = reach.profile
+    declared = profile.declared_uid()
+    if declared is None and undeclared:
+        return
+    uid = reach.kube.get(_UID_OF)["metadata"]["uid"]
+    if uid != declared:
+        raise Refused(
+            f"{profile.name} is declared to be cluster {declared}, but {uid} answers",
+            remedy=f"is {profile.access.kubeconfig} of another cluster? Else correct its uid",
+        )

@@ -1,6 +1,7 @@
 """The faults, one small module each; ``FAULTS`` lists them.
 
-What some of them share is in ``packets``, ``queues``, ``exhausting`` and ``disk_limits``.
+What some of them share is in ``booting``, ``packets``, ``queues``, ``exhausting`` and
+``disk_limits``.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from harness.faults import answers, tools
 from harness.faults.fault import Fault
 from harness.faults.model import Act, Argv
 from harness.faults.observers import node
+from harness.probes.objects import amount
 from harness.transport import Reach
-from harness.transport.quantity import amount
 
 _STRESS = "/usr/bin/stress-ng"
 # A unit ends by itself after this long, whatever becomes of the undo; no fault lasts longer.

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from harness.faults import observers
-from harness.faults.booting import Booting
+from harness.faults.kinds.booting import Booting
 from harness.faults.model import HERE, Act, Argv
 from harness.transport import Reach
 

@@ -7,7 +7,7 @@ from random import Random
 from typing import ClassVar, Self
 
 from harness.faults import observers
-from harness.faults.booting import Booting
+from harness.faults.kinds.booting import Booting
 from harness.faults.model import Act, Argv
 from harness.transport import Reach
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -19,11 +18,13 @@ from pydantic import Field
 from harness.errors import TransportError
 from harness.faults import tools
 from harness.faults.fault import Fault
+from harness.faults.kinds import slow_api_script
 from harness.faults.model import API, NOTHING, Act, Argv, BlastRadius
 from harness.model import Machine
 from harness.transport import Reach
+from harness.transport.remote_script import RemoteScript
 
-_SCRIPT = Path(__file__).with_name("slow_api_script.py").read_text(encoding="utf-8")
+_SCRIPT = RemoteScript(slow_api_script)
 _GROUP = "flowcontrol.apiserver.k8s.io"
 _LEVELS = f"/apis/{_GROUP}/v1/prioritylevelconfigurations"
 _FLOWS = f"/apis/{_GROUP}/v1/flowschemas"
@@ -72,7 +73,7 @@ class SlowApi(Fault):
         hold = (f"{self.hold_s:g}", str(_WIDTH), user, urls, *tools.kubectl(reach))
         run = tools.in_unit(self.id, "python3", "-I", "-S", self._program, *hold)
         argv = ("sh", "-c", _START, "start", self._program, *run)
-        yield Act(place=self.machine, argv=argv, stdin=_SCRIPT)
+        yield Act(place=self.machine, argv=argv, stdin=_SCRIPT.text)
 
     def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         gone = ("delete", "--ignore-not-found", "--wait=false")

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from random import Random
 from typing import ClassVar, Literal, Self
 
+from harness.facts.ceph import QUORUM
+from harness.facts.schema import read
 from harness.faults import observers
 from harness.faults.ceph_daemon import StopDaemon, in_rook, monitors_at, rook_daemons
 from harness.faults.model import BlastRadius
-from harness.probes import ceph_script
+from harness.probes.scripts import ceph_script
 from harness.transport import Reach
 
 
@@ -27,8 +29,8 @@ class StopMonitor(StopDaemon):
         return found._as_deployed(reach)
 
     def _placed(self, reach: Reach) -> Mapping[str, str]:
-        quorum = ceph_script.quorum(observers.ceph(reach, self.machine, "quorum_status"))
-        return monitors_at(reach, quorum)
+        said = observers.ceph(reach, self.machine, "quorum_status")
+        return monitors_at(reach, read(QUORUM.kind, ceph_script.quorum(said)))
 
     def active(self, reach: Reach) -> bool:
         return not self._decides(reach)

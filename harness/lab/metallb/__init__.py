@@ -78,4 +78,4 @@ def up(lab: Lab, log: Path) -> None:
         insist(lab, "wait", "--for=condition=Established", "--timeout=30s", known, log=log)
     addresses = (HERE / "manifests/addresses.yaml").read_text(encoding="utf-8")
     pool = '", "'.join(lab.profile.load_balancer_pool)
-    insist(lab, "apply", "--filename=-", stdin=fill(addresses, {"POOL": pool}), log=log)
+    insist(lab, "apply", "--filename=-", stdin=fill(addresses, {"pool": pool}), log=log)

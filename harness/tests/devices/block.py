@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.bench import sending
-from harness.bench.facts_script import look
+from harness.bench.scripts.facts_script import look
 from harness.tests import gpt
 from harness.tests.gpt import LINUX_DATA, SECTOR, Entry
 from harness.waiting import until

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.provision import disks, provide, records
+from harness.provision import apply, records
 from harness.provision.disk import Disk
-from harness.provision.outcome import Line
+from harness.provision.outcome import MachineResult
 from harness.settings import NewPartition
 from harness.tests import gpt
 from harness.tests.gpt import Entry
@@ -87,14 +87,14 @@ class Bench:
         subprocess.run(["partx", "--add", self.device], check=False, capture_output=True)
 
     def look(self) -> Disk:
-        return disks.look(LocalShell(), HERE, self.device)
+        return apply.look_at(LocalShell(), HERE, self.device)
 
-    def record(self) -> Line:
-        (line,) = provide.record(LocalShell(), self.wanted, [HERE])
+    def record(self) -> MachineResult:
+        (line,) = apply.record(LocalShell(), self.wanted, [HERE])
         return line
 
-    def provide(self, *, yes: bool = True) -> Line:
-        (line,) = provide.provide(LocalShell(), self.wanted, [HERE], yes=yes)
+    def provide(self, *, yes: bool = True) -> MachineResult:
+        (line,) = apply.apply(LocalShell(), self.wanted, [HERE], yes=yes)
         return line
 
     def declare(self, **changes: Any) -> None:

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from harness.bench.facts_script import look
-from harness.bench.guard_script import Refused, hold
+from harness.bench.scripts.facts_script import look
+from harness.bench.scripts.guard_script import Refused, hold
 from harness.bench.sending import GUARD
 from harness.tests.devices import block
 from harness.tests.devices.block import GIB, MIB, Disk, disk, elsewhere, ours, run, running
@@ -151,6 +151,13 @@ def ceph_in_the_label(one: Disk) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
+def overlapping(one: Disk) -> Iterator[dict[str, Any]]:
+    """The table gives a part of the recorded partition to the first one, too."""
+    one.change(1, last=one.entries[2].first + 8)
+    yield {}
+
+
+@contextmanager
 def twin(one: Disk) -> Iterator[dict[str, Any]]:
     """Two partitions of one PARTUUID."""
     one.change(1, partuuid=one.record["partuuid"])
@@ -166,6 +173,12 @@ def without_gpt(one: Disk) -> Iterator[dict[str, Any]]:
 @contextmanager
 def damaged_gpt(one: Disk) -> Iterator[dict[str, Any]]:
     one.write(0, 1024 + 128 + 20, b"\xff")
+    yield {}
+
+
+@contextmanager
+def damaged_copy(one: Disk) -> Iterator[dict[str, Any]]:
+    one.write(0, one.file.stat().st_size - 512, bytes(512))
     yield {}
 
 
@@ -229,6 +242,9 @@ TRAPS: dict[str, tuple[Trap, str]] = {
     "a PARTUUID twice": (twin, "2 times"),
     "no GPT": (without_gpt, "the disk has no GPT"),
     "a damaged GPT": (damaged_gpt, "are damaged"),
+    "a damaged copy of it": (damaged_copy, "the table's copy"),
+    "partitions that overlap": (overlapping, "overlap"),
+    "a hybrid MBR": (written((0, 446 + 16 + 4, b"\x83")), "no protective one"),
     "a loop device over it": (loop_over_it, "loop devices over it"),
     "a file of this machine's disk": (loop_over_a_file, "bytes lie in the file"),
     "an OSD's device": (osd_of_ceph, "ceph osd metadata names"),

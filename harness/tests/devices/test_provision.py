@@ -16,7 +16,7 @@ import pytest
 
 from harness.errors import Refused
 from harness.model import Exit
-from harness.provision import disks, records
+from harness.provision import apply, records
 from harness.provision.outcome import State
 from harness.provision.partition import Plan, plan
 from harness.settings import NewPartition
@@ -37,9 +37,18 @@ from harness.tests.gpt import Entry
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    image = tmp_path / "disk"
-    do("truncate", "--size", "3G", image)
-    with loop(image) as device, contextlib.ExitStack() as undo:
+    # In memory: a disk of bytes in a file of this machine's disk is refused.
+    with a_bench(Path("/dev/shm"), tmp_path) as bench:
+        yield bench
+
+
+@contextlib.contextmanager
+def a_bench(folder: Path, tmp_path: Path) -> Iterator[Bench]:
+    image = folder / f"cutover-provision-{os.getpid()}.img"
+    with contextlib.ExitStack() as undo:
+        undo.callback(image.unlink)
+        do("truncate", "--size", "3G", image)
+        device = undo.enter_context(loop(image))
         wanted = NewPartition(
             device=device, number=2, at_least_gib=1.9, at_most_gib=2, record=tmp_path / "record"
         )
@@ -243,6 +252,12 @@ def stale_label_of_bluestore_in_the_free_space(bench: Bench) -> None:
         disk.write(b"bluestore block device\n")
 
 
+def a_table_in_the_free_space(bench: Bench) -> None:
+    with Path(bench.device).open("r+b") as disk:
+        disk.seek(GIB + MIB + SECTOR)
+        disk.write(b"EFI PART")
+
+
 def a_loop_device_past_the_table(bench: Bench) -> None:
     over = do("losetup", "--find", "--show", f"--offset={GIB + 2 * MIB}", bench.device).strip()
     bench.undo.callback(do, "losetup", "--detach", over)
@@ -282,6 +297,7 @@ def a_partition_that_the_kernel_does_not_know(bench: Bench) -> None:
         (lvm_in_the_free_space, "the free space holds LVM2_member"),
         (file_system_in_the_free_space, "the free space holds ext"),
         (stale_label_of_bluestore_in_the_free_space, "BlueStore label at 1 GiB"),
+        (a_table_in_the_free_space, "the free space holds a GPT of its own"),
         (a_partition_that_the_kernel_does_not_know, "the kernel knows no partition"),
     ],
     ids=lambda it: it.__name__ if callable(it) else "refused",
@@ -298,6 +314,13 @@ def test_a_disk_that_is_not_as_recorded_is_refused_and_not_one_byte_is_written(
     assert bench.digest() == before
 
 
+def test_a_disk_of_bytes_in_a_file_of_this_machines_disk_is_refused(tmp_path: Path) -> None:
+    with a_bench(Path("/var/tmp"), tmp_path) as bench:
+        line = bench.record()
+        assert line.exit is Exit.REFUSED
+        assert "on a disk of this machine" in "; ".join(line.says)
+
+
 def test_a_disk_that_changes_between_plan_and_act_is_refused_and_not_one_byte_is_written(
     bench: Bench,
 ) -> None:
@@ -310,10 +333,10 @@ def test_a_disk_that_changes_between_plan_and_act_is_refused_and_not_one_byte_is
         fcntl.flock(disk, fcntl.LOCK_EX)
         before = bench.digest()
         with pytest.raises(Refused, match="locked by another program"):
-            disks.carry_out(LocalShell(), seen, made)
+            apply.carry_out(LocalShell(), seen, made)
         assert bench.digest() == before
     file_system_in_the_free_space(bench)
     before = bench.digest()
     with pytest.raises(Refused, match="not what it was when the plan was made"):
-        disks.carry_out(LocalShell(), seen, made)
+        apply.carry_out(LocalShell(), seen, made)
     assert bench.digest() == before

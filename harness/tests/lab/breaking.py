@@ -9,8 +9,7 @@ from typing import Protocol, TypeVar
 
 from harness.tests.lab.world import World
 from harness.transport import Reach
-from harness.transport.netns import _setns
-from harness.transport.reach import connect
+from harness.transport.reach import _setns, connect
 
 T = TypeVar("T")
 

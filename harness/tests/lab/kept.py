@@ -19,8 +19,7 @@ from harness.ledger.tally import Tally, observed
 from harness.model import Case, Observation, Outcome, Verdict
 from harness.tests import clean_drills
 from harness.tests.lab.world import World
-from harness.transport.netns import _setns
-from harness.transport.reach import connect
+from harness.transport.reach import _setns, connect
 from harness.transport.tunnel import Tunnels
 from harness.waiting import until
 

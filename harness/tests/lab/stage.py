@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from harness.checks import CHECKS
+from harness.facts.schema import dump
 from harness.lab import kubernetes
 from harness.model import Case, Observation, Verdict
 from harness.probes import claim_objects, pods
@@ -22,10 +23,7 @@ from harness.probes.claim_workload import Workload
 from harness.settings import load_gates
 from harness.tests.lab.world import World
 from harness.transport import Reach
-from harness.transport.netns import _setns
-from harness.transport.reach import connect
-
-T = TypeVar("T")
+from harness.transport.reach import _setns, connect
 
 
 @dataclass(frozen=True)
@@ -36,17 +34,18 @@ class Stage:
     work: Workload
     thread: ThreadPoolExecutor
 
-    def do(self, call: Callable[[], T]) -> T:
-        """What a phase returns."""
-        return self.thread.submit(call).result(timeout=200)
+    def do(self, call: Callable[[], object]) -> Any:
+        """What a phase returns, as the journal holds it."""
+        return dump(self.thread.submit(call).result(timeout=200))
 
     def bind(self, within_s: float, *names: str) -> dict[str, Any]:
         """Ask for small claims of these names."""
         sizes = dict.fromkeys(names, 16 * claim_objects.MIB)
         work = self.work
-        return self.do(
+        bound: dict[str, Any] = self.do(
             lambda: claim_objects.bind(work.reach, work.space, sizes=sizes, within_s=within_s)
         )
+        return bound
 
     def volume(self, claim: str) -> dict[str, Any]:
         """The volume that a claim has."""

@@ -37,21 +37,21 @@ from harness.waiting import until
 
 ONE, TWO, THREE = "vmi2887101", "vmi2887102", "vmi2887103"
 DNS = {"namespace": "kube-system", "selector": "k8s-app=kube-dns"}
-# Faults that touch different things wait together; a kubelet tells nothing of a container while it
-# is stopped, or while its API server is.
+# Faults that touch different things wait together. What the API is told comes before a fault that
+# ends one of its servers; and a kubelet tells nothing of a container while it is stopped.
 TOGETHER: Mapping[str, Sequence[Fault]] = {
     "node services and a scheduler": (
         StopRke2(id="0ff6", machine=ONE),
         StopContainerd(id="0ff4", machine=THREE),
         StopStaticPod(id="0ff8", machine=TWO, part="kube-scheduler"),
     ),
-    "an API server and a pod of the ingress": (
-        StopStaticPod(id="0ff7", machine=ONE, part="kube-apiserver"),
+    "a pod of the ingress and an API server": (
         KillIngress(id="0ff2", machine=ONE),
+        StopStaticPod(id="0ff7", machine=ONE, part="kube-apiserver"),
     ),
-    "a member of etcd and a name server": (
-        StopEtcd(id="0ff5", machine=TWO),
+    "a name server and a member of etcd": (
         KillPods(id="0ff3", machine=ONE, **DNS),
+        StopEtcd(id="0ff5", machine=TWO),
     ),
     "a drain": (Drain(id="0ff0", machine=TWO),),
     "a container": (

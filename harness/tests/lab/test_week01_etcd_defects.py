@@ -73,7 +73,11 @@ def test_a_member_with_a_slow_disk_and_a_crowded_link_is_found(world: World) -> 
             ruling = world.gate("W1-ETCD")
     finally:
         world.do(three, "tc", "qdisc", "delete", "dev", "host0", "root")
-    says(ruling, "W1-ETCD", f"{three.name}: expected a WAL fsync", f"{three.name} → ", "round trip")
+    slow_words = f"{three.name}: expected a p99 of at most 200 ms for a WAL fsync"
+    far_words = (
+        f"{three.name} → {world.one.name}: expected a p99 of at most 200 ms for a round trip"
+    )
+    says(ruling, "W1-ETCD", slow_words, far_words)
 
 
 @contextmanager

@@ -72,16 +72,6 @@ def test_machines_that_are_unfit_in_one_way_each_are_found(world: World) -> None
     )
 
 
-def test_a_machine_with_another_host_key_proves_nothing(world: World) -> None:
-    pinned = world.lab.profile.access.ssh.known_hosts.read_text().splitlines()
-    swapped = [line.replace(world.one.address, "10.0.0.99") for line in pinned]
-    unknown = world.scratch / "known_hosts"
-    unknown.write_text("\n".join(swapped) + "\n")
-    place = "${state}/labs/lab/access/known_hosts"
-    ruling = world.gate("W1-HOST", cluster=world.profile_with([(place, str(unknown))]))
-    says(ruling, "W1-HOST", world.one.name, "host key", outcome="not_proven")
-
-
 @contextmanager
 def wrong_clocks(world: World) -> Iterator[None]:
     """The first machine's source is silent, the second's clock is off its own, the third has none.

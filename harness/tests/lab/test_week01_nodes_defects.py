@@ -70,13 +70,20 @@ def test_nodes_that_are_not_what_the_profile_says_are_found(world: World) -> Non
     says(ruling, "W1-NODES", f"{two.name}: expected", "10.0.0.33", two.address)
 
 
-def test_an_api_under_another_authority_proves_nothing(world: World) -> None:
-    original = world.lab.profile.access.kubeconfig
-    text = original.read_text()
+def test_an_api_under_another_authority_and_another_host_key_prove_nothing(world: World) -> None:
+    access = world.lab.profile.access
     other = world.scratch / "kubeconfig"
     replaced = base64.b64encode(certificates.authority("another authority")).decode()
-    other.write_text(re.sub(r"(certificate-authority-data: ).*", rf"\g<1>{replaced}", text))
+    kubeconfig = access.kubeconfig.read_text()
+    other.write_text(re.sub(r"(certificate-authority-data: ).*", rf"\g<1>{replaced}", kubeconfig))
     other.chmod(0o600)
-    place = "${state}/labs/lab/access/kubeconfig"
-    ruling = world.gate("W1-NODES", cluster=world.profile_with([(place, str(other))]))
+    pinned = access.ssh.known_hosts.read_text()
+    unknown = world.scratch / "known_hosts"
+    unknown.write_text(pinned.replace(f"{world.one.address} ", "10.0.0.99 "))
+    place = "${state}/labs/lab/access"
+    cluster = world.profile_with(
+        [(f"{place}/kubeconfig", str(other)), (f"{place}/known_hosts", str(unknown))]
+    )
+    ruling = world.gate("W1-NODES", "W1-HOST", cluster=cluster)
     says(ruling, "W1-NODES", "authority", outcome="not_proven")
+    says(ruling, "W1-HOST", world.one.name, "host key", outcome="not_proven")

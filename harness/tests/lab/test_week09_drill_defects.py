@@ -158,7 +158,7 @@ def test_services_that_stop_while_a_machine_is_broken_are_found(world: World, do
         value: Any = do(
             lambda reach: carry_out(
                 what,
-                context(reach, when=when, looks=looks.meanwhile, visited=world.scratch),
+                context(reach, when=when, looks=looks.of_bystanders, visited=world.scratch),
                 [world.three.name],
             )
         )

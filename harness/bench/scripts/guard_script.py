@@ -27,8 +27,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from harness.bench.decision import refusals
-from harness.bench.facts_script import look
+from harness.bench.scripts.disk_rules import refusals
+from harness.bench.scripts.facts_script import look
 from harness.transport.own_folder import scratch, sweep
 
 DEVICE, FILE = "@DEVICE@", "@FILE@"
@@ -38,7 +38,7 @@ PLACE, PREFIX = "/var/tmp", "cutover-bench-"
 PR_SET_PDEATHSIG = 1
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 # What must be the same before and after it was opened, whatever the record says.
-IDENTITY = ("device", "kernel", "table")
+IDENTITY = ("device", "kernel", "table", "soundness")
 
 
 class Refused(Exception):

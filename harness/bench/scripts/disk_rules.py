@@ -1,12 +1,14 @@
 """Whether a partition may be written to: a pure function of what was seen and what is recorded.
 
-What was not seen, or is not recorded, refuses. Sent to the machines with the guard: standard
-library of Python 3.8 only.
+What was not seen, or is not recorded, refuses; so does a disk whose table is not sound, which also
+keeps a partition from being added to it (``table_flaws``). Sent to the machines with the guard:
+standard library of Python 3.8 only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import combinations
 from typing import Any
 
 GIB = 1 << 30
@@ -27,6 +29,44 @@ RECORDED = (
 )
 
 
+PROTECTIVE = 0xEE
+
+
+def table_flaws(sound: Mapping[str, Any], path_of: Callable[[int], str]) -> Iterator[str]:
+    """What is wrong with a disk's GPT, in words; ``path_of`` names a partition by its number.
+
+    ``sound``: the disk's ``sectors``, its ``mbr_types``, ``gpt`` with ``alternate`` and
+    ``copy_equal``, and number, first and last sector of the ``partitions`` of the table; ``kernel``
+    has first and last sector of those that the kernel knows, by number.
+    """
+    sectors, table = sound["sectors"], sound["gpt"]
+    if sound["mbr_types"] is None or any(it != PROTECTIVE for it in sound["mbr_types"]):
+        yield f"its MBR is no protective one, but has types {sound['mbr_types']}"
+    if table["alternate"] >= sectors:
+        yield (
+            f"it shrank: the table's copy belongs in sector {table['alternate']},"
+            f" the disk ends before {sectors}"
+        )
+    elif not table["copy_equal"]:
+        yield f"the table's copy in sector {table['alternate']} is damaged"
+    placed = sorted(sound["partitions"], key=lambda it: int(it[1]))
+    for one, after in combinations(placed, 2):
+        if after[1] <= one[2]:
+            yield f"{path_of(one[0])} and {path_of(after[0])} overlap"
+    for it, first, last in placed:
+        if not 0 < first <= last < sectors:
+            yield f"{path_of(it)} leaves the disk: sectors {first}–{last}"
+    seen = {it: (first, last) for it, first, last in placed}
+    known = {it: (first, last) for it, (first, last) in sound["kernel"].items()}
+    if known != seen:
+        yield f"the kernel knows {_ranges(known)}, the table says {_ranges(seen)}"
+
+
+def _ranges(partitions: Mapping[int, Iterable[int]]) -> str:
+    said = [f"{it}: {first}–{last}" for it, (first, last) in sorted(partitions.items())]
+    return ", ".join(said) or "no partition"
+
+
 def refusals(seen: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[str]:
     """Every reason not to write, in words; only none at all lets a write through."""
     said = []
@@ -42,7 +82,7 @@ def refusals(seen: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[str]:
             continue
         try:
             said += rule(seen[what], recorded)
-        except (KeyError, TypeError, AttributeError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             said.append(f"{what} could not be understood: {type(error).__name__}: {error}")
     return said
 
@@ -106,6 +146,12 @@ def _table(found: Any, recorded: Mapping[str, Any]) -> Iterable[str]:
         yield "no partition of the table starts where the recorded one does"
 
 
+def _soundness(found: Any, recorded: Mapping[str, Any]) -> Iterable[str]:
+    path = str(recorded["path"])
+    for flaw in table_flaws(found, lambda it: f"partition {it}"):
+        yield f"the disk of {path}: {flaw}"
+
+
 def _mounts(found: Any, _: Mapping[str, Any]) -> Iterable[str]:
     if found:
         yield f"it is mounted at {', '.join(found)}"
@@ -156,6 +202,7 @@ RULES: Mapping[str, Callable[[Any, Mapping[str, Any]], Iterable[str]]] = {
     "partition": _partition,
     "kernel": _kernel,
     "table": _table,
+    "soundness": _soundness,
     "children": _none_of("it is divided into"),
     "holders": _none_of("it is held by"),
     "mounts": _mounts,

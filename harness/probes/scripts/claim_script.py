@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.probes.claim_kinds_script import adorn, describe, words
+from harness.probes.scripts.claim_kinds_script import adorn, describe, words
 
 BLOCK = 64 * 1024
 MAGIC = b"CUTOVER\n"

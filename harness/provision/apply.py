@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
-from harness.errors import Refused
+from harness.bench.scripts import disk_reader
+from harness.errors import NotProven, Refused, TransportError
 from harness.model import Exit
-from harness.provision import disks, records
-from harness.provision.disk import GIB, Disk, Recorded, record_of
-from harness.provision.outcome import Line, State, side_by_side
-from harness.provision.partition import Done, Plan, Planned, Refusal, plan
+from harness.provision import disk_script, records
+from harness.provision.disk import GIB, Disk, Recorded, disk_of, record_of
+from harness.provision.outcome import MachineResult, State, side_by_side
+from harness.provision.partition import Done, Plan, Planned, Refusal, flaws_after, plan
 from harness.settings import NewPartition
 from harness.transport import Shell
+from harness.transport.remote_script import RemoteScript
+
+_SCRIPT = RemoteScript(disk_reader, disk_script)
+_LOOK_S = 30.0
+_ACT_S = 300.0
 
 
-def record(shell: Shell, wanted: NewPartition, names: Sequence[str]) -> list[Line]:
+def record(shell: Shell, wanted: NewPartition, names: Sequence[str]) -> list[MachineResult]:
     """Write down which disks these are; Refused when one that is recorded has changed."""
 
     def look(name: str) -> Recorded:
         try:
-            return record_of(disks.look(shell, name, wanted.device))
+            return record_of(look_at(shell, name, wanted.device))
         except ValueError as error:
             raise Refused(str(error)) from None
 
@@ -30,7 +37,7 @@ def record(shell: Shell, wanted: NewPartition, names: Sequence[str]) -> list[Lin
         return list(failed.values())
     new = records.add(wanted.record, seen)
     return [
-        Line(
+        MachineResult(
             machine=name,
             state=State.RECORDED if name in new else State.OK,
             says=(
@@ -47,14 +54,14 @@ def _gib(sectors: int, disk: Disk | Recorded) -> str:
     return f"{sectors * disk.sector_bytes / GIB:.2f} GiB"
 
 
-def provide(
+def apply(
     shell: Shell,
     wanted: NewPartition,
     names: Sequence[str],
     *,
     yes: bool,
     before_acting: Callable[[], None] = lambda: None,
-) -> list[Line]:
+) -> list[MachineResult]:
     """Plan on all machines; act only when all agree and ``yes`` is given.
 
     ``before_acting`` may raise; then nothing was touched. Raises HarnessErrors.
@@ -62,19 +69,19 @@ def provide(
     recorded = records.read(wanted.record)
 
     def look(name: str) -> tuple[Disk, Planned]:
-        disk = disks.look(shell, name, wanted.device)
+        disk = look_at(shell, name, wanted.device)
         return disk, plan(disk, recorded.get(name), wanted, partuuid=str(uuid.uuid4()).upper())
 
     seen, failed = side_by_side(names, look)
-    lines = {**failed, **{name: _planned(*it, wanted) for name, it in seen.items()}}
-    agreed = all(line.exit is Exit.GO for line in lines.values())
+    results = {**failed, **{name: _planned(*it, wanted) for name, it in seen.items()}}
+    agreed = all(result.exit is Exit.GO for result in results.values())
     if agreed and yes:
         if any(isinstance(it, Plan) for _, it in seen.values()):
             before_acting()
-        lines |= _act(shell, wanted, recorded, seen)
+        results |= _act(shell, wanted, recorded, seen)
     elif agreed:
-        lines = {name: _unless_agreed(line) for name, line in lines.items()}
-    return [lines[name] for name in names]
+        results = {name: _unless_agreed(result) for name, result in results.items()}
+    return [results[name] for name in names]
 
 
 def _act(
@@ -82,30 +89,30 @@ def _act(
     wanted: NewPartition,
     recorded: Mapping[str, Recorded],
     seen: Mapping[str, tuple[Disk, Planned]],
-) -> dict[str, Line]:
+) -> dict[str, MachineResult]:
     plans = {name: (disk, it) for name, (disk, it) in seen.items() if isinstance(it, Plan)}
     afterwards = {
         name: disk for name, (disk, it) in seen.items() if isinstance(it, Done) and not it.known
     }
     made: dict[str, Disk] = {}
-    failed: dict[str, Line] = {}
+    failed: dict[str, MachineResult] = {}
     if plans:
-        made, failed = side_by_side(list(plans), lambda name: disks.carry_out(shell, *plans[name]))
+        made, failed = side_by_side(list(plans), lambda name: carry_out(shell, *plans[name]))
     afterwards |= made
     if afterwards:
         now = {name: record_of(disk) for name, disk in afterwards.items()}
         records.write(wanted.record, {**recorded, **now})
     if made:
         # "Refused" would say that nothing was touched.
-        failed = {name: replace(line, exit=Exit.NOT_PROVEN) for name, line in failed.items()}
+        failed = {name: replace(result, exit=Exit.NOT_PROVEN) for name, result in failed.items()}
     return failed | {name: _made(disk, wanted) for name, disk in made.items()}
 
 
-def _made(disk: Disk, wanted: NewPartition) -> Line:
+def _made(disk: Disk, wanted: NewPartition) -> MachineResult:
     new = disk.partition(wanted.number)
     assert new is not None  # carry_out has seen it
     path = disk.path(new.number)
-    return Line(
+    return MachineResult(
         machine=disk.machine,
         state=State.DONE,
         says=(
@@ -116,10 +123,10 @@ def _made(disk: Disk, wanted: NewPartition) -> Line:
     )
 
 
-def _planned(disk: Disk, planned: Planned, wanted: NewPartition) -> Line:
+def _planned(disk: Disk, planned: Planned, wanted: NewPartition) -> MachineResult:
     match planned:
         case Refusal():
-            return Line(
+            return MachineResult(
                 machine=disk.machine,
                 state=State.REFUSED,
                 says=planned.reasons,
@@ -129,10 +136,12 @@ def _planned(disk: Disk, planned: Planned, wanted: NewPartition) -> Line:
             unknown = "" if planned.known else f" (--yes adds it to {wanted.record})"
             path, part = disk.path(wanted.number), planned.partition
             says = f"{path} is there as declared, PARTUUID {part.partuuid}: nothing to do{unknown}"
-            return Line(machine=disk.machine, state=State.OK, says=(says,), partuuid=part.partuuid)
+            return MachineResult(
+                machine=disk.machine, state=State.OK, says=(says,), partuuid=part.partuuid
+            )
         case Plan():
             says_all = tuple(_difference(disk, planned))
-            return Line(machine=disk.machine, state=State.PLANNED, says=says_all)
+            return MachineResult(machine=disk.machine, state=State.PLANNED, says=says_all)
 
 
 def _difference(disk: Disk, planned: Plan) -> Iterator[str]:
@@ -154,8 +163,50 @@ def _difference(disk: Disk, planned: Plan) -> Iterator[str]:
     )
 
 
-def _unless_agreed(line: Line) -> Line:
-    if line.state is not State.PLANNED:
-        return line
-    says = (*line.says, "not done: it needs --yes")
-    return replace(line, says=says, exit=Exit.REFUSED)
+def _unless_agreed(result: MachineResult) -> MachineResult:
+    if result.state is not State.PLANNED:
+        return result
+    says = (*result.says, "not done: it needs --yes")
+    return replace(result, says=says, exit=Exit.REFUSED)
+
+
+def look_at(shell: Shell, machine: str, device: str) -> Disk:
+    """A machine's disk as it is now; Refused when it is none, TransportError without an answer."""
+    return _disk(machine, _ask(shell, machine, {"device": device}, _LOOK_S))
+
+
+def carry_out(shell: Shell, before: Disk, made: Plan) -> Disk:
+    """Make the planned partition and look again.
+
+    Refused when the disk is no longer the one of the plan, NotProven when it is afterwards not as
+    it must be, TransportError when the machine did not do it or did not answer.
+    """
+    told = _ask(shell, before.machine, {"plan": asdict(made)}, _ACT_S)
+    after = _disk(before.machine, told.get("after", {}))
+    flaws = flaws_after(before, after, made)
+    if flaws:
+        raise NotProven(
+            f"{before.machine}: the partition was made, but {'; '.join(flaws)} {told['partx']}",
+            remedy=f"the old table is in {told['kept']} there: sgdisk --load-backup={told['kept']}"
+            f" {made.device}. When only the kernel lags behind:"
+            f" partx --update --nr {made.number}:{made.number} {made.device}",
+        )
+    return after
+
+
+def _ask(shell: Shell, machine: str, wanted: dict[str, Any], within_s: float) -> dict[str, Any]:
+    told: dict[str, Any] = _SCRIPT.on(shell, machine, wanted, within_s=within_s).value
+    if "stopped" in told:
+        raise Refused(f"{machine}: {told['stopped']}", remedy="make a new plan and look at it")
+    if "error" in told:
+        raise TransportError(
+            f"{machine}: {told['error']}", remedy="./cutover provision nodes brings its tools"
+        )
+    return told
+
+
+def _disk(machine: str, told: dict[str, Any]) -> Disk:
+    try:
+        return disk_of(machine, told)
+    except (KeyError, TypeError, ValueError) as error:
+        raise TransportError(f"{machine}: what it told of its disk is not whole: {error}") from None

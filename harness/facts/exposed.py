@@ -1,0 +1,89 @@
+"""What answers at a machine's outside addresses, and what the machine itself saw of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TypeAlias
+
+from harness.facts.schema import Fact, Item, Known
+
+# An address of the machine and a port.
+Place: TypeAlias = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Tcp:
+    """Of all TCP ports of an address: which are open, how many refused, how many were silent."""
+
+    open: tuple[int, ...]
+    refused: int
+    silent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Udp:
+    """The UDP ports of an address that were asked, and those that answered or refused.
+
+    ``asked`` has the program that listens, ``of_cluster`` the Service or pod that takes the port
+    without a socket.
+    """
+
+    asked: Mapping[int, str]
+    answered: tuple[int, ...]
+    refused: tuple[int, ...]
+    of_cluster: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """A socket that listens; one at ``::`` takes both families, or IPv6 alone."""
+
+    protocol: str
+    address: str
+    port: int
+    program: str
+    device: str = ""
+    both: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The first line of ``sockets_script``: what listens before datagrams are sent."""
+
+    sockets: tuple[Socket, ...]
+    addresses: tuple[str, ...]  # the machine's own
+
+
+@dataclass(frozen=True, slots=True)
+class After:
+    """Its second line: what listens then, and what became of the datagrams."""
+
+    sockets: tuple[Socket, ...]
+    arrived: tuple[Place, ...]  # on a network card, before any firewall
+    passed: tuple[Place, ...]  # the firewall
+    forwarded: tuple[Place, ...]  # by another interface
+
+
+@dataclass(frozen=True, slots=True)
+class Listening(After):
+    """What the machine says."""
+
+    addresses: tuple[str, ...]
+
+
+_NONE_ODD: Known[Mapping[str, str]] = Known(MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """``tcp`` and ``udp`` by address; ``cluster``: why a Service or pod is not understood."""
+
+    tcp: Mapping[str, Item[Tcp]]
+    udp: Mapping[str, Item[Udp]]
+    machine: Item[Listening]
+    cluster: Item[Mapping[str, str]] = _NONE_ODD
+
+
+OPEN_PORTS = Fact("open-ports", Exposed)
