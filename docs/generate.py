@@ -26,7 +26,7 @@ from harness.cli import app
 from harness.faults.fault import Fault
 from harness.faults.kinds import FAULTS
 from harness.faults.permissions import DISRUPTION
-from harness.ledger.permissions import LEDGER
+from harness.ledger.platform import LEDGER
 from harness.model import Exit
 from harness.probes import PROBES
 from harness.probes.permissions import EVIDENCE, PERMISSIONS, Permission
