@@ -15,6 +15,7 @@ from rich.table import Column, Table
 from harness.commands.output import AsJson, say_json
 from harness.gate import Manifest
 from harness.record.history import finished, took_s
+from harness.record.records import VerdictDocument
 from harness.report.words import DECISIONS, OUTCOMES, duration, with_unit
 from harness.settings import ROOT
 
@@ -82,9 +83,9 @@ def sparkline(values: Sequence[float]) -> str:
     return "".join(_BARS[round((value - least) / span * (len(_BARS) - 1))] for value in values)
 
 
-def _row(manifest: Manifest, verdict: dict[str, Any], only: str | None) -> dict[str, Any]:
+def _row(manifest: Manifest, verdict: VerdictDocument, only: str | None) -> dict[str, Any]:
     requirements = {it["id"]: it for it in verdict["requirements"]}
-    asked = requirements.get(only or "", {})
+    asked = requirements.get(only or "")
     applying = [it for it in requirements.values() if it["verdict"] != "not_applicable"]
     proven = sum(it["verdict"] == "pass" for it in applying)
     return {
@@ -95,6 +96,6 @@ def _row(manifest: Manifest, verdict: dict[str, Any], only: str | None) -> dict[
         "decision": verdict["decision"],
         "took_s": took_s(verdict),
         "proven": f"{proven} of {len(applying)}",
-        "verdict": asked.get("verdict"),
-        "measured": asked.get("measured", {}),
+        "verdict": asked["verdict"] if asked else None,
+        "measured": asked["measured"] if asked else {},
     }

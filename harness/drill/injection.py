@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from harness.facts.drills import FaultFacts
 from harness.faults.fault import Fault
 from harness.faults.fault_lifecycle import FaultLifecycle
 from harness.ledger.tally import FAULT
-from harness.record.records import Abort, FaultEvent, Kind, read
+from harness.record.records import Abort, FaultEvent, Kind
 from harness.settings.drills import Planned
 from harness.waiting import answer_of, uninterrupted
 
@@ -71,11 +71,11 @@ class Injector:
         if lifecycle.expired:
             seen["unseen"] = "its lease ended before it was undone: it was not there all the time"
 
-    def _record(self, fault: Fault, event: str, data: Mapping[str, object]) -> None:
+    def _record(self, fault: Fault, event: FaultEvent) -> None:
         """Journal an event; with the parameters, so that `heal` can ask whether it is gone."""
-        more = {"parameters": fault.model_dump(mode="json")} if event == "armed" else {}
-        told = read(FaultEvent, {"event": event, **data, **more})
-        self.context.record(Kind.FAULT, fault.id, told)
+        if event["event"] == "armed":
+            event["parameters"] = fault.model_dump(mode="json")
+        self.context.record(Kind.FAULT, fault.id, event)
 
     @contextmanager
     def _undone(self, lifecycle: FaultLifecycle, seen: FaultFacts) -> Iterator[None]:

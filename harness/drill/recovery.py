@@ -56,10 +56,12 @@ def recover_leftovers(reach: Reach) -> Iterator[RecoveryResult]:
         yield from _of_place(reach, left)
 
 
-def sweep_namespaces(reach: Reach, tell: Callable[[str], object] = str) -> Iterator[RecoveryResult]:
+def sweep_namespaces(
+    reach: Reach, progress: Callable[[str], object] = str
+) -> Iterator[RecoveryResult]:
     """Remove every namespace of ours whose owner is gone, with its claims and volumes."""
     try:
-        swept = owned.sweep(reach.kube, tell=tell)
+        swept = owned.sweep(reach.kube, tell=progress)
     except HarnessError as error:
         trouble = str(error).partition("\n")[0]
         yield RecoveryResult(what="namespaces of ours", place=API, trouble=f"not known: {trouble}")

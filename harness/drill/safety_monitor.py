@@ -1,5 +1,7 @@
-"""Somebody who looks at the whole cluster while a fault is active: when others noticed it, when all
-was back, and whether it takes more than it should. Read only."""
+"""Background monitor that aborts a fault when its abort conditions are met. Read only.
+
+Its samples also tell when Kubernetes and Ceph noticed the fault, and when every copy was back.
+"""
 
 from __future__ import annotations
 
@@ -63,11 +65,11 @@ Look: TypeAlias = Callable[[Reach, str], Sample]
 
 @dataclass
 class SafetyMonitor:
-    """What was seen so far, and why the fault must be taken back at once, if it must.
+    """What was sampled so far, and why the fault is aborted, if it is.
 
-    ``takes`` is what may be missing of ``machine``: nothing before a fault is injected. ``muted``
-    says why the ledger has been silent for too long, or nothing. ``ours`` is whether the alarm
-    tells of us, and not of the cluster.
+    ``blast_radius`` is what may be missing of ``machine``: nothing before a fault is injected.
+    ``write_gap`` returns why the ledger has been silent for too long, or None. ``by_harness`` is
+    true if the harness, not the cluster, caused the abort.
     """
 
     machine: str
@@ -81,7 +83,7 @@ class SafetyMonitor:
     aborted_at: float = 0.0  # when (monotonic seconds)
 
     def take(self, sample: Sample) -> None:
-        """Take in a sample, and raise the alarm when it is one too many."""
+        """Add a sample, and abort when it meets an abort condition."""
         self.samples.append(sample)
         reason = (
             too_much(self.samples, self.machine, self.limits, self.blast_radius) or self.write_gap()
@@ -90,11 +92,11 @@ class SafetyMonitor:
             self._raise(reason, by_harness=False)
 
     def give_up(self, reason: str) -> None:
-        """Raise the alarm because we cannot go on; the first reason stays."""
+        """Abort because the harness cannot go on; the first reason stays."""
         self._raise(reason, by_harness=True)
 
     def see_whole(self, since: float, within_s: float) -> float | None:
-        """Wait until Ceph has every copy again: seconds after ``since``, or None: it has not."""
+        """Wait until Ceph has every copy again: seconds after ``since``; None if it has not."""
         with suppress(TimedOut):
             until(
                 lambda: whole_again(self.samples, since) is not None,
@@ -116,7 +118,7 @@ def monitoring(
     limits: AbortConditions,
     write_gap: Callable[[], str | None] = lambda: None,
 ) -> Iterator[SafetyMonitor]:
-    """Look once a second, in two threads: a silent API must not hide what Ceph says."""
+    """Sample once a second, in two threads: a silent API must not hide what Ceph says."""
     monitor = SafetyMonitor(machine, limits, write_gap)
     stop = threading.Event()
 
@@ -125,8 +127,8 @@ def monitoring(
             began = time.monotonic()
             try:
                 monitor.take(what(reach, machine))
-            except Exception as error:  # whoever no longer looks must not be taken for calm
-                monitor.give_up(f"the watch broke: {type(error).__name__}: {error}")
+            except Exception as error:  # a monitor that ended must not be taken for a calm cluster
+                monitor.give_up(f"the safety monitor broke: {type(error).__name__}: {error}")
                 return
             stop.wait(max(0.0, began + _EVERY_S - time.monotonic()))
 
@@ -177,7 +179,7 @@ def too_much(
     limits: AbortConditions,
     blast_radius: frozenset[BlastRadius] = EVERYTHING,
 ) -> str | None:
-    """Why a fault takes more than it should: the limits are crossed; None while they are not."""
+    """The abort condition that the samples meet, in words; None if they meet none."""
     nodes = [it for it in samples if it.ready is not None]
     others = [_unready(it, machine) for it in nodes[-_TWICE:]]
     if len(others) == _TWICE and all(others):
@@ -185,7 +187,7 @@ def too_much(
     storages = [(it.at, it.storage) for it in samples if it.storage is not None]
     down = [_osds_down(storage, blast_radius) for _, storage in storages[-_TWICE:]]
     if len(down) == _TWICE and all(down):
-        return f"OSDs that are down beside what the fault takes: {down[-1]}"
+        return f"more OSDs are down than this fault explains: {down[-1]} more"
     if storages:
         apart = [(at, it.monitors_in < majority(it.monitors)) for at, it in storages]
         undecided = _since(storages[-1][0], apart)
@@ -195,12 +197,12 @@ def too_much(
         missing_s = _since(storages[-1][0], fewer)
         if missing_s > limits.electing_s:
             return (
-                "monitors that have been out of the quorum beside what the fault takes, "
-                f"for {missing_s:.0f} s: {_monitors_out(storages[-1][1], blast_radius)}"
+                "more monitors are out of the quorum than this fault explains: "
+                f"{_monitors_out(storages[-1][1], blast_radius)} more, for {missing_s:.0f} s"
             )
         still = _since(storages[-1][0], [(at, it.active < it.groups) for at, it in storages])
         if still > limits.inactive_s:
-            return f"placement groups have served nobody for {still:.0f} s"
+            return f"placement groups have been inactive for {still:.0f} s"
     for who in ("the API", "Ceph"):
         told = [(it.at, it.is_silent) for it in samples if it.of == who]
         silent = _since(samples[-1].at, told)
@@ -215,14 +217,14 @@ def _unready(sample: Sample, machine: str) -> set[str]:
 
 
 def _osds_down(storage: Storage, blast_radius: frozenset[BlastRadius]) -> int:
-    """How many are down beside the one that a fault may take: a machine has but one."""
+    """How many more are down than the fault explains: a machine has one OSD."""
     return max(0, storage.osds - storage.osds_up - int(BlastRadius.OSD in blast_radius))
 
 
 def _monitors_out(storage: Storage, blast_radius: frozenset[BlastRadius]) -> int:
-    """How many are out of the quorum beside the one that a fault may take.
+    """How many more are out of the quorum than the fault explains.
 
-    While they elect that is all of them, so it is too much only when it lasts.
+    During an election that is all of them, so it is too much only when it lasts.
     """
     return max(0, storage.monitors - storage.monitors_in - int(BlastRadius.MONITOR in blast_radius))
 

@@ -120,7 +120,7 @@ class DrillService:
 
     def _permitted(self, run: Recorder) -> AbstractContextManager[DisruptionLock]:
         allowed = self.options.allowed
-        return permitted(self.reach, run.name, allowed=allowed, tell=self.progress)
+        return permitted(self.reach, run.name, allowed=allowed, progress=self.progress)
 
     def _begun(
         self,

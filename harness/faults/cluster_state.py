@@ -14,7 +14,9 @@ from harness.faults.budget import ClusterState, Margin, Pool
 from harness.faults.ceph_daemon import monitors_at
 from harness.faults.fault import Fault
 from harness.faults.model import BlastRadius
+from harness.faults.pods import ALL_BUDGETS, ALL_PODS, budgets_at, pods_at
 from harness.probes import ceph, pods
+from harness.probes.objects import count, listed, must
 from harness.transport import Reach
 
 T = TypeVar("T")
@@ -48,32 +50,32 @@ def pod_margins(reach: Reach, fault: Fault) -> Sequence[Margin]:
     if BlastRadius.NODE not in fault.blast_radius or fault.counts_pods:
         return ()
     wanted = {
-        (it["metadata"]["namespace"], kind, it["metadata"]["name"]): many(it)
+        (must(it, "metadata", "namespace"), kind, must(it, "metadata", "name")): many(it)
         for kind, (path, many) in _SETS.items()
-        for it in reach.kube.get(f"/apis/apps/v1/{path}")["items"]
+        for it in listed(reach.kube.get(f"/apis/apps/v1/{path}"), "items")
     }
     return tuple(
         replicas.pod_margins(
             fault.machine,
-            reach.kube.get("/api/v1/pods")["items"],
+            pods_at(reach, ALL_PODS),
             wanted,
-            reach.kube.get("/apis/policy/v1/poddisruptionbudgets")["items"],
+            budgets_at(reach, ALL_BUDGETS),
             even_all=fault.even_all,
             against_budget=fault.against_budget,
         )
     )
 
 
-def _replicas(item: Mapping[str, Any]) -> int:
-    return int(item["spec"].get("replicas", 1))
+def _replicas(item: object) -> int:
+    return count(item, "spec", "replicas", default=1)
 
 
-def _scheduled(item: Mapping[str, Any]) -> int:
-    return int(item.get("status", {}).get("desiredNumberScheduled", 0))
+def _scheduled(item: object) -> int:
+    return count(item, "status", "desiredNumberScheduled")
 
 
 # What keeps sets of pods: the path of its kind, and how many pods one wants.
-_SETS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], int]]] = {
+_SETS: Mapping[str, tuple[str, Callable[[object], int]]] = {
     "ReplicaSet": ("replicasets", _replicas),
     "StatefulSet": ("statefulsets", _replicas),
     "DaemonSet": ("daemonsets", _scheduled),

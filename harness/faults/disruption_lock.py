@@ -12,12 +12,13 @@ it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from harness.errors import Conflict, HarnessError, NotFound, Refused, TimedOut, TransportError
+from harness.facts.schema import read
 from harness.record.journal import utc_text
 from harness.transport import Kube
 from harness.waiting import until
@@ -32,6 +33,30 @@ RENEW_S = 10.0
 _LONGEST_S = 300
 _LOOK_EVERY_S = 1.0
 _REMEDY = "wait for it; the Lease of a harness that was killed ends by itself"
+
+
+@dataclass(frozen=True, slots=True)
+class _Metadata:
+    resourceVersion: str = ""  # noqa: N815 (as the API names it)
+
+
+@dataclass(frozen=True, slots=True)
+class _Spec:
+    holderIdentity: str | None = None  # noqa: N815
+    leaseDurationSeconds: int | None = None  # noqa: N815
+    renewTime: str | None = None  # noqa: N815
+
+
+@dataclass(frozen=True, slots=True)
+class _Lease:
+    """A Lease as the API has it: whatever its holder's clock says, a renewal changes it."""
+
+    metadata: _Metadata
+    spec: _Spec
+
+    @property
+    def holder(self) -> str:
+        return self.spec.holderIdentity or ""
 
 
 class DisruptionLock:
@@ -79,13 +104,13 @@ class DisruptionLock:
 
 
 @contextmanager
-def held(kube: Kube, by: str, tell: Callable[[str], object] = str) -> Iterator[DisruptionLock]:
+def held(kube: Kube, by: str, progress: Callable[[str], object] = str) -> Iterator[DisruptionLock]:
     """Hold the Lease while the body runs; Refused when another harness does.
 
     Whether a harness that took it before still lives is watched for as long as its Lease lasts, at
-    most: ``tell`` is told that we wait.
+    most: ``progress`` is told that we wait.
     """
-    _take(kube, by, tell)
+    _take(kube, by, progress)
     lock = DisruptionLock(kube, by)
     stop = threading.Event()
 
@@ -109,42 +134,44 @@ def held(kube: Kube, by: str, tell: Callable[[str], object] = str) -> Iterator[D
             _let_go(kube, by)
 
 
-def _take(kube: Kube, by: str, tell: Callable[[str], object]) -> None:
+def _take(kube: Kube, by: str, progress: Callable[[str], object]) -> None:
     try:
-        kube.create(_COLLECTION, _lease(by))
+        kube.create(_COLLECTION, _manifest(by))
         return
     except Conflict:
         pass
     try:
-        there = _ended(kube, by, tell)
+        there = _ended(kube, by, progress)
     except NotFound:  # its holder has let go meanwhile
         there = None
     try:
         if there is None:
-            kube.create(_COLLECTION, _lease(by))
+            kube.create(_COLLECTION, _manifest(by))
         else:
-            kube.apply(_lease(by, there))
+            kube.apply(_manifest(by, there))
     except Conflict as error:
         raise Refused(_words("a harness that was faster"), remedy=_REMEDY) from error
 
 
-def _ended(kube: Kube, by: str, tell: Callable[[str], object]) -> Mapping[str, Any]:
+def _ended(kube: Kube, by: str, progress: Callable[[str], object]) -> _Lease:
     """The Lease that is there, and that may be taken; Refused while its holder lives."""
-    there: Mapping[str, Any] = kube.get(_PATH)
-    other = _holder(there)
+    there = _now(kube)
+    other = there.holder
     if other in ("", by):
         return there
-    lasts_s = float(there["spec"].get("leaseDurationSeconds") or DURATION_S)
+    lasts_s = float(there.spec.leaseDurationSeconds or DURATION_S)
     if lasts_s > _LONGEST_S:
         raise Refused(
             f"{_words(other)}, for {lasts_s:g} s: no harness writes that",
             remedy=f"if none runs: kubectl --namespace=kube-system delete lease {NAME}",
         )
-    tell(f"{other} holds the Lease {NAME}: watching for {lasts_s:g} s whether it still renews it")
+    progress(
+        f"{other} holds the Lease {NAME}: watching for {lasts_s:g} s whether it still renews it"
+    )
 
     def renewed() -> bool:
         try:
-            return _version(kube.get(_PATH)) != _version(there)
+            return _now(kube) != there
         except NotFound:
             raise
         except TransportError:  # not seen to be renewed: taking it fails then if it was
@@ -156,23 +183,18 @@ def _ended(kube: Kube, by: str, tell: Callable[[str], object]) -> Mapping[str, A
     return there
 
 
-def _version(lease: Mapping[str, Any]) -> tuple[Any, Any]:
-    """What changes when a Lease is renewed, however wrong its holder's clock is."""
-    return lease["metadata"].get("resourceVersion"), lease["spec"]
-
-
 def _renew(kube: Kube, by: str) -> str | None:
     """Begin our Lease anew, unless it changed meanwhile; why it is no longer ours, or None."""
     try:
-        there = kube.get(_PATH)
+        there = _now(kube)
     except NotFound:
         return f"the Lease {NAME} is gone: another harness may have held it meanwhile"
-    if _holder(there) != by:
-        return _words(_holder(there))
+    if there.holder != by:
+        return _words(there.holder)
     try:
-        kube.apply(_lease(by, there))
+        kube.apply(_manifest(by, there))
     except Conflict:
-        other = _holder(kube.get(_PATH))
+        other = _now(kube).holder
         if other == by:
             raise
         return _words(other)
@@ -181,23 +203,23 @@ def _renew(kube: Kube, by: str) -> str | None:
 
 def _let_go(kube: Kube, by: str) -> None:
     with suppress(NotFound):
-        if _holder(kube.get(_PATH)) == by:
+        if _now(kube).holder == by:
             kube.delete(_PATH)
 
 
-def _holder(lease: Mapping[str, Any]) -> str:
-    return str(lease["spec"].get("holderIdentity") or "")
+def _now(kube: Kube) -> _Lease:
+    return read(_Lease, kube.get(_PATH))
 
 
 def _words(other: str) -> str:
     return f"another harness breaks things in this cluster: {other} holds the Lease {NAME}"
 
 
-def _lease(by: str, there: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def _manifest(by: str, there: _Lease | None = None) -> dict[str, object]:
     """The Lease as it is to be; in the place of one that is ``there``, and has not changed."""
     metadata = {"name": NAME, "namespace": "kube-system"}
     if there is not None:
-        metadata["resourceVersion"] = there["metadata"]["resourceVersion"]
+        metadata["resourceVersion"] = there.metadata.resourceVersion
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",

@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol
 
 from harness.errors import HarnessError, InjectFailed, NotProven, TimedOut, Unhealed
 from harness.faults.fault import Fault
 from harness.faults.model import Undo
 from harness.faults.undo_store import UndoStore, undo_store_at
+from harness.record.records import FaultEvent
 from harness.transport import Reach
 from harness.waiting import answer_of, until
-
-# What is written about a fault: (event, data).
-Tell: TypeAlias = Callable[[str, Mapping[str, Any]], object]
 
 LEASE_S = 30.0
 # Three chances to renew before the lease ends.
@@ -56,15 +54,15 @@ class UndoStoreAt(Protocol):
 class FaultLifecycle:
     """One fault, from its refusal or its arming to the proof that it is gone.
 
-    ``tell`` is told each event before or after it, as the word says: ``armed`` and ``injected``
-    come before the deed, ``active``, ``healed`` and ``heal-proved`` after it was seen.
+    ``record`` gets each event: ``armed`` and ``injected`` before they are done, ``active``,
+    ``healed`` and ``heal-proved`` after they were seen.
     """
 
     def __init__(
         self,
         fault: Fault,
         reach: Reach,
-        tell: Tell,
+        record: Callable[[FaultEvent], object],
         *,
         undo_store_at: UndoStoreAt = undo_store_at,
         lease_s: float = LEASE_S,
@@ -75,7 +73,7 @@ class FaultLifecycle:
         self.expired = False  # the undo ran by itself while we still thought that it was active
         self.injected = False  # it may be there, whether its injection succeeded or not
         self._reach = reach
-        self._tell = tell
+        self._record = record
         self._undo_store_at = undo_store_at
         self._lease_s = lease_s
         self._kept_until = 0.0  # the undo has not run by itself before (monotonic seconds)
@@ -86,7 +84,9 @@ class FaultLifecycle:
         """Put the undo where it will be needed. NotProven when the fault is past that."""
         self._must_be(Stage.NEW)
         undo = self.fault.arm(self._reach, self._lease_s)
-        self._tell("armed", {"fault": self.fault.name, "undo": undo.model_dump(mode="json")})
+        self._record(
+            FaultEvent(event="armed", fault=self.fault.name, undo=undo.model_dump(mode="json"))
+        )
         self.undo = undo
         self.stage = Stage.INVALID  # until it is known to be armed
         began = time.monotonic()
@@ -105,8 +105,7 @@ class FaultLifecycle:
         self.renew()
         if unless():
             raise NotProven(f"{self._words} was not injected: too much was broken already")
-        data = {"fault": self.fault.name, "target": self.fault.target}
-        self._tell("injected", data)
+        self._record(FaultEvent(event="injected", fault=self.fault.name, target=self.fault.target))
         self.stage = Stage.INVALID
         self.injected = True
         began = time.monotonic()
@@ -124,7 +123,7 @@ class FaultLifecycle:
         self._wait(self.fault.active, self.fault.seen_within_s, f"{self._words} is seen", unless)
         self.stage = Stage.ACTIVE
         took_s = time.monotonic() - began
-        self._tell("active", {"took_s": round(took_s, 3)})
+        self._record(FaultEvent(event="active", took_s=round(took_s, 3)))
         return took_s
 
     def renew(self) -> None:
@@ -176,7 +175,7 @@ class FaultLifecycle:
             ) from late
         self.stage = Stage.HEALED
         took_s = time.monotonic() - began
-        self._tell("healed", {"took_s": round(took_s, 3)})
+        self._record(FaultEvent(event="healed", took_s=round(took_s, 3)))
         return took_s
 
     def see_gone(self) -> float:
@@ -192,7 +191,7 @@ class FaultLifecycle:
         self.stage = Stage.GONE
         took_s = time.monotonic() - began
         self._tidy()
-        self._tell("heal-proved", {"took_s": round(took_s, 3)})
+        self._record(FaultEvent(event="heal-proved", took_s=round(took_s, 3)))
         return took_s
 
     @contextmanager

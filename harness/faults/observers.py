@@ -10,7 +10,7 @@ from urllib.parse import quote
 from harness.errors import NotFound, NotListening
 from harness.faults import reachability
 from harness.faults.fault import peer
-from harness.probes import pods
+from harness.faults.pods import ALL_PODS, pod_of, pods_at
 from harness.transport import Reach
 from harness.transport.ceph import ask_ceph
 
@@ -42,13 +42,8 @@ def says_ready(node: Mapping[str, Any]) -> bool:
 
 def started(reach: Reach, machine: str) -> Sequence[str]:
     """When each container that the API says runs on the machine has started: times in UTC."""
-    listed = reach.kube.get(f"/api/v1/pods?fieldSelector=spec.nodeName%3D{quote(machine)}")["items"]
-    states = [
-        status.get("state", {}).get("running")
-        for pod in listed
-        for status in pod["status"].get("containerStatuses") or ()
-    ]
-    return [str(it["startedAt"]) for it in states if it]
+    there = pods_at(reach, f"{ALL_PODS}?fieldSelector=spec.nodeName%3D{quote(machine)}")
+    return [it.started for pod in there for it in pod.containers.values() if it.runs]
 
 
 def answers_peer(reach: Reach, machine: str) -> bool:
@@ -69,10 +64,9 @@ def server_answers(reach: Reach, machine: str, path: str) -> bool:
 def pod_is_ready(reach: Reach, space: str, name: str) -> bool:
     """Does the API say that the pod is there and ready? A pod that is going is not."""
     try:
-        found = reach.kube.get(f"/api/v1/namespaces/{space}/pods/{name}")
+        return pod_of(reach.kube.get(f"/api/v1/namespaces/{space}/pods/{name}")).is_whole
     except NotFound:
         return False
-    return pods.is_ready(found["status"]) and "deletionTimestamp" not in found["metadata"]
 
 
 def ceph(reach: Reach, machine: str, *words: str) -> Any:

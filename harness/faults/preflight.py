@@ -47,7 +47,7 @@ def may_disrupt(profile: Profile, *, allowed: bool) -> None:
 
 @contextmanager
 def permitted(
-    reach: Reach, holder: str, *, allowed: bool, tell: Callable[[str], object] = str
+    reach: Reach, holder: str, *, allowed: bool, progress: Callable[[str], object] = str
 ) -> Iterator[disruption_lock.DisruptionLock]:
     """The body may break things: this is the right cluster, it is ours alone, nothing is left over.
 
@@ -55,10 +55,10 @@ def permitted(
     """
     may_disrupt(reach.profile, allowed=allowed)
     same_cluster(reach)
-    with disruption_lock.held(reach.kube, holder, tell) as lock:
+    with disruption_lock.held(reach.kube, holder, progress) as lock:
         nothing_left(reach)
-        for name, trouble in owned.sweep(reach.kube, keep=holder, tell=tell).items():
-            tell(f"{name}, whose harness is gone: {trouble or 'removed'}")
+        for name, trouble in owned.sweep(reach.kube, keep=holder, tell=progress).items():
+            progress(f"{name}, whose harness is gone: {trouble or 'removed'}")
         yield lock
 
 

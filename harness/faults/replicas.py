@@ -1,6 +1,6 @@
 """What may be taken of the pods: the arithmetic of replicas and disruption budgets. Pure functions.
 
-Pods and PodDisruptionBudgets are objects as the API has them. Two things are told apart:
+Two things are told apart:
 
 ``refusal``   pods that a fault picks out and takes, whoever they are
 ``pod_margins``  what is lost with a machine. A set of one pod is away until its machine
@@ -12,21 +12,19 @@ Pods and PodDisruptionBudgets are objects as the API has them. Two things are to
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from harness.faults.budget import Margin
-from harness.probes.pods import is_ready
-
-Item: TypeAlias = Mapping[str, Any]
-# Who owns a pod: the kind and the name of its controller.
-Owner: TypeAlias = tuple[str, str]
+from harness.faults.pods import Budget, Pod
+from harness.probes.objects import Object, listed, must, texts, words
 
 # How many pods each controller wants: namespace, kind, name.
 Wanted: TypeAlias = Mapping[tuple[str, str, str], int]
 
-# The machine's own pods are its own; what a job has not done it does later.
-_NOT_SERVING = ("Node", "Job")
+# Nothing makes a pod without a controller anew; a machine's own pods are its own; what a job has
+# not done it does later.
+_NOT_SERVING = ("", "Node", "Job")
 _OPERATORS: Mapping[str, Callable[[str | None, Sequence[str]], bool]] = {
     "In": lambda value, values: value is not None and value in values,
     "NotIn": lambda value, values: value not in values,
@@ -36,9 +34,9 @@ _OPERATORS: Mapping[str, Callable[[str | None, Sequence[str]], bool]] = {
 
 
 def refusal(
-    victims: Sequence[Item],
-    pods: Sequence[Item],
-    budgets: Sequence[Item],
+    victims: Sequence[Pod],
+    pods: Sequence[Pod],
+    budgets: Sequence[Budget],
     *,
     one_by_one: bool = False,
     even_all: bool = False,
@@ -50,7 +48,7 @@ def refusal(
     every replica go, ``against_budget`` more than a budget allows. A pod that nothing brings back
     is never taken.
     """
-    lone = sorted(_called(pod) for pod in victims if owner(pod) is None)
+    lone = sorted(str(pod) for pod in victims if pod.controller is None)
     reasons = [f"nothing brings {name} back: it has no controller" for name in lone]
     at_once = 1 if one_by_one else len(victims)
     lines = [] if against_budget else list(allowed(victims, budgets, at_once))
@@ -60,9 +58,9 @@ def refusal(
 
 def pod_margins(
     machine: str,
-    pods: Sequence[Item],
+    pods: Sequence[Pod],
     wanted: Wanted,
-    budgets: Sequence[Item],
+    budgets: Sequence[Budget],
     *,
     even_all: bool = False,
     against_budget: bool = False,
@@ -72,40 +70,38 @@ def pod_margins(
     ``even_all`` and ``against_budget`` leave one of the two out. A controller that is not among
     ``wanted`` wants as many pods as it has.
     """
-    victims = [pod for pod in pods if pod["spec"].get("nodeName") == machine and _serves(pod)]
-    there = Counter(_set_of(pod) for pod in pods if not _is_done(pod))
+    victims = [pod for pod in pods if pod.machine == machine and _serves(pod)]
+    there = Counter(_set_of(pod) for pod in pods if not pod.is_done)
     several = [it for it in victims if (key := _set_of(it)) and wanted.get(key, there[key]) > 1]
     if not even_all:
         yield from left(several, pods)
     if not against_budget:
-        used = [it for it in budgets if int(it.get("status", {}).get("expectedPods", 0)) > 1]
+        used = [it for it in budgets if it.pods > 1]
         # However many are on the machine: a budget is for those who take pods away one by one.
         yield from allowed(victims, used, 1)
 
 
-def allowed(victims: Sequence[Item], budgets: Sequence[Item], at_once: int) -> Iterator[Margin]:
+def allowed(victims: Sequence[Pod], budgets: Sequence[Budget], at_once: int) -> Iterator[Margin]:
     """For each budget that covers a victim, the disruptions that it allows.
 
     No more than ``at_once`` of them go before others are back.
     """
     for budget in budgets:
-        space = budget["metadata"]["namespace"]
         covered = [
             pod
             for pod in victims
-            if pod["metadata"]["namespace"] == space
-            and matches(budget["spec"].get("selector"), pod["metadata"].get("labels", {}))
+            if pod.namespace == budget.namespace and matches(budget.selector, pod.labels)
         ]
         if covered:
             yield Margin(
-                what=f"disruptions that the budget {_called(budget)} allows",
-                have=int(budget.get("status", {}).get("disruptionsAllowed", 0)),
+                what=f"disruptions that the budget {budget} allows",
+                have=budget.allowed,
                 lose=min(len(covered), at_once),
                 need=0,
             )
 
 
-def left(victims: Sequence[Item], pods: Sequence[Item]) -> Iterator[Margin]:
+def left(victims: Sequence[Pod], pods: Sequence[Pod]) -> Iterator[Margin]:
     """For each controller of a victim, the ready pods that it has left."""
     lost = _ready_by_owner(victims)
     have = _ready_by_owner(pods)
@@ -118,47 +114,25 @@ def left(victims: Sequence[Item], pods: Sequence[Item]) -> Iterator[Margin]:
         )
 
 
-def matches(selector: Item | None, labels: Mapping[str, str]) -> bool:
+def matches(selector: Object | None, labels: Mapping[str, str]) -> bool:
     """Does a LabelSelector take in these labels? An empty one takes in all, none nothing."""
     if selector is None:
         return False
-    wanted = selector.get("matchLabels") or {}
-    expressions: Iterable[Item] = selector.get("matchExpressions") or ()
+    wanted = texts(selector, "matchLabels")
     return all(labels.get(key) == value for key, value in wanted.items()) and all(
-        _OPERATORS[it["operator"]](labels.get(it["key"]), it.get("values") or ())
-        for it in expressions
+        _OPERATORS[must(it, "operator")](labels.get(must(it, "key")), words(it, "values"))
+        for it in listed(selector, "matchExpressions")
     )
 
 
-def owner(pod: Item) -> Owner | None:
-    """The controller of a pod; None when nobody would make it anew."""
-    for reference in pod["metadata"].get("ownerReferences", ()):
-        if reference.get("controller"):
-            return str(reference["kind"]), str(reference["name"])
-    return None
+def _serves(pod: Pod) -> bool:
+    return pod.is_whole and pod.kind not in _NOT_SERVING
 
 
-def is_whole(pod: Item) -> bool:
-    """Is a pod ready, and not about to go?"""
-    return is_ready(pod["status"]) and "deletionTimestamp" not in pod["metadata"]
+def _set_of(pod: Pod) -> tuple[str, str, str] | None:
+    made_by = pod.controller
+    return None if made_by is None else (pod.namespace, made_by.kind, made_by.name)
 
 
-def _serves(pod: Item) -> bool:
-    return is_whole(pod) and (owner(pod) or ("Node", ""))[0] not in _NOT_SERVING
-
-
-def _is_done(pod: Item) -> bool:
-    return pod["status"].get("phase") in ("Succeeded", "Failed")
-
-
-def _set_of(pod: Item) -> tuple[str, str, str] | None:
-    controller = owner(pod)
-    return None if controller is None else (str(pod["metadata"]["namespace"]), *controller)
-
-
-def _ready_by_owner(pods: Sequence[Item]) -> Counter[tuple[str, str, str]]:
-    return Counter(key for pod in pods if (key := _set_of(pod)) and is_whole(pod))
-
-
-def _called(item: Item) -> str:
-    return f"{item['metadata']['namespace']}/{item['metadata']['name']}"
+def _ready_by_owner(pods: Sequence[Pod]) -> Counter[tuple[str, str, str]]:
+    return Counter(key for pod in pods if (key := _set_of(pod)) and pod.is_whole)

@@ -8,20 +8,58 @@ harness, the API or the network.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
-from pydantic import ValidationError
+from typing_extensions import TypeForm
 
-from harness.errors import Garbled, ScriptNotRun, TransportError, Unhealed
+from harness.errors import ScriptNotRun, TransportError, Unhealed
+from harness.facts.schema import OrUnknown, Unknown
 from harness.faults import agent_script, local_undo_daemon
 from harness.faults.model import HERE, Argv, Undo
 from harness.settings import Frozen
 from harness.transport import Reach
 from harness.transport.remote_script import RemoteScript
 
+T = TypeVar("T")
+
 AGENT = RemoteScript(agent_script)
 _WITHIN_S = 30.0
 _UNDO_WITHIN_S = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Armed:
+    armed: str  # its timer
+
+
+@dataclass(frozen=True, slots=True)
+class _Renewed:
+    gone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Healed:
+    done: bool
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    id: str
+    fault: str = "a fault"  # a crash may have torn what says so
+    target: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    armed: tuple[_Entry, ...]
+    strays: tuple[Argv, ...]
 
 
 class Left(Frozen):
@@ -82,46 +120,39 @@ class NodeUndoStore:
 
     def missing(self) -> Sequence[str]:
         try:
-            return tuple(map(str, self._ask("needs")["missing"]))
+            return self._ask(OrUnknown[_Needs], "needs").missing
         except ScriptNotRun:
             return ("python3",)
 
     def arm(self, undo: Undo) -> None:
-        self._ask("arm", undo.model_dump_json())
+        self._ask(OrUnknown[_Armed], "arm", undo.model_dump_json())
 
     def renew(self, undo: Undo) -> bool:
-        return not self._ask("renew", undo.id, f"{undo.lease_s:g}")["gone"]
+        return not self._ask(OrUnknown[_Renewed], "renew", undo.id, f"{undo.lease_s:g}").gone
 
     def heal(self, undo: Undo) -> None:
         self.clear(undo.id)
 
     def clear(self, name: str) -> None:
-        report = self._ask("heal", name, within_s=_UNDO_WITHIN_S)
-        if not report["done"]:
+        healed = self._ask(OrUnknown[_Healed], "heal", name, within_s=_UNDO_WITHIN_S)
+        if not healed.done:
             raise Unhealed(
-                f"{self._machine}: the undo of {name} failed: {report['said']}",
+                f"{self._machine}: the undo of {name} failed: {healed.said}",
                 remedy=f"see /var/lib/cutover-faults/{name}/undo there; `./cutover heal` tries "
                 "again, and so does the machine itself",
             )
 
     def left(self) -> Left:
-        report = self._ask("list")
-        try:
-            return Left(
-                place=self._machine,
-                armed={it["id"]: _words(it) for it in report["armed"]},
-                strays=tuple(tuple(command) for command in report["strays"]),
-            )
-        except (KeyError, TypeError, AttributeError, ValidationError) as error:
-            raise Garbled(f"{self._machine}: what is armed there is garbled") from error
+        found = self._ask(OrUnknown[_Listing], "list")
+        armed = {it.id: f"{it.fault} of {it.target}" for it in found.armed}
+        return Left(place=self._machine, armed=armed, strays=found.strays)
 
-    def _ask(self, *words: str, within_s: float = _WITHIN_S) -> dict[str, Any]:
-        report = AGENT.on(
-            self._reach.shell, self._machine, *words, within_s=within_s, read=dict[str, Any]
-        ).value
-        if "error" in report:
-            raise TransportError(f"{self._machine}: undo: {report['error']}")
-        return report
+    def _ask(self, kind: TypeForm[T | Unknown], *words: str, within_s: float = _WITHIN_S) -> T:
+        shell, machine = self._reach.shell, self._machine
+        answer = AGENT.on(shell, machine, *words, within_s=within_s, read=kind).value
+        if isinstance(answer, Unknown):
+            raise TransportError(f"{machine}: undo: {answer.error}")
+        return answer
 
 
 class LocalUndoStore:
@@ -144,11 +175,7 @@ class LocalUndoStore:
 
     def left(self) -> Left:
         armed = {
-            name: _words({} if undo is None else undo.model_dump())
+            name: f"{undo.fault} of {undo.target}" if undo is not None else "a fault of unknown"
             for name, undo in local_undo_daemon.armed().items()
         }
         return Left(place=HERE, armed=armed)
-
-
-def _words(entry: dict[str, Any]) -> str:
-    return f"{entry.get('fault', 'a fault')} of {entry.get('target', 'unknown')}"

@@ -11,13 +11,18 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from harness import exits
 from harness.gate.evaluation import Evaluation
 from harness.gate.run_state import RunState, ScenarioSeen
 from harness.model import Decision, Exit, Numbers, Outcome, merge
 from harness.pytest_gate.catalogue import Scenario
+from harness.record.records import (
+    ClusterDocument,
+    FaultDocument,
+    RequirementDocument,
+    VerdictDocument,
+)
 from harness.settings import Requirement, Waiver
 
 
@@ -77,47 +82,48 @@ class Judgement:
     def count(self, outcome: Outcome) -> int:
         return sum(judged.outcome is outcome for judged in self.judged)
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> VerdictDocument:
         """The verdict as JSON, schema 1."""
         manifest, run_state = self.run_state.manifest, self.run_state
-        return {
-            "schema": 1,
-            "run": manifest.run,
-            "cluster": {"name": manifest.cluster.name, "uid": run_state.uid},
-            "week": manifest.week,
-            "commit": manifest.commit,
-            "started": run_state.first.at,
-            "ended": run_state.last.at,
-            "decision": self.decision.value,
-            "requirements": [
-                {
-                    "id": judged.requirement.id,
-                    "week": judged.requirement.week,
-                    "title": judged.requirement.title,
-                    "severity": judged.requirement.severity.value,
-                    "verdict": judged.outcome.value,
-                    "reason": judged.reason,
-                    "measured": dict(judged.measured),
-                    "target": dict(judged.target),
-                    "scenarios": [s.id for s in manifest.proving(judged.requirement.id)],
-                    "evidence": list(judged.evidence),
-                    "remedy": judged.requirement.remedy,
-                }
-                for judged in self.judged
-            ],
-            "faults": [
-                {
-                    "id": fault.id,
-                    "fault": fault.fault,
-                    "target": fault.target,
-                    "injected": fault.injected,
-                    "active_proved": fault.active_proved,
-                    "healed": fault.healed,
-                    "heal_proved": fault.heal_proved,
-                }
+        return VerdictDocument(
+            schema=1,
+            run=manifest.run,
+            cluster=ClusterDocument(name=manifest.cluster.name, uid=run_state.uid),
+            week=manifest.week,
+            commit=manifest.commit,
+            started=run_state.first.at,
+            ended=run_state.last.at,
+            decision=self.decision.value,
+            requirements=[self._requirement(it) for it in self.judged],
+            faults=[
+                FaultDocument(
+                    id=fault.id,
+                    fault=fault.fault,
+                    target=fault.target,
+                    injected=fault.injected,
+                    active_proved=fault.active_proved,
+                    healed=fault.healed,
+                    heal_proved=fault.heal_proved,
+                )
                 for fault in run_state.faults.values()
             ],
-        }
+        )
+
+    def _requirement(self, judged: Judged) -> RequirementDocument:
+        requirement = judged.requirement
+        return RequirementDocument(
+            id=requirement.id,
+            week=requirement.week,
+            title=requirement.title,
+            severity=requirement.severity.value,
+            verdict=judged.outcome.value,
+            reason=judged.reason,
+            measured=dict(judged.measured),
+            target=dict(judged.target),
+            scenarios=[it.id for it in self.run_state.manifest.proving(requirement.id)],
+            evidence=list(judged.evidence),
+            remedy=requirement.remedy,
+        )
 
 
 def judge(run_state: RunState) -> Judgement:

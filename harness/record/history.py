@@ -5,16 +5,15 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from harness.drill.schedule import Turn
 from harness.errors import ConfigError, HarnessError
 from harness.gate import Manifest, PastRun
 from harness.record.journal import Reader, hand_on
+from harness.record.records import Seed, VerdictDocument, read
 
 REMEMBERED = 10  # how many earlier runs a manifest carries
 
@@ -73,11 +72,11 @@ def recorded_seed(folder: Path) -> int | None:
     """What every choice of a run was drawn from; None when there was nothing to draw."""
     seeds: list[int] = []
     records = (it for it in Reader(folder) if it.kind == "seed")
-    hand_on(itertools.islice(records, 1), lambda it: seeds.append(int(it.data["seed"])))
+    hand_on(itertools.islice(records, 1), lambda it: seeds.append(read(Seed, it.data)["seed"]))
     return seeds[0] if seeds else None
 
 
-def finished(reports: Path) -> list[tuple[Manifest, dict[str, Any]]]:
+def finished(reports: Path) -> list[tuple[Manifest, VerdictDocument]]:
     """Manifest and verdict of every run that came to a verdict, oldest first.
 
     A folder that cannot be read is passed over: history is an aid, never evidence.
@@ -96,12 +95,10 @@ def finished(reports: Path) -> list[tuple[Manifest, dict[str, Any]]]:
     return sorted(found, key=lambda pair: str(pair[1]["started"]))
 
 
-def _verdict(path: Path) -> dict[str, Any]:
-    """A verdict that has what is asked of it; ValueError, KeyError or TypeError when it has not."""
-    verdict: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+def _verdict(path: Path) -> VerdictDocument:
+    """A verdict that has what is asked of it; ValueError when it has not."""
+    verdict = read(VerdictDocument, json.loads(path.read_text(encoding="utf-8")))
     took_s(verdict)
-    _ = (verdict["run"], verdict["week"], verdict["decision"])
-    _ = {it["id"]: it["verdict"] for it in verdict["requirements"]}
     return verdict
 
 
@@ -110,9 +107,10 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__} {says}".strip()
 
 
-def took_s(verdict: Mapping[str, Any]) -> float:
+def took_s(verdict: VerdictDocument) -> float:
     """How long a run took, in seconds."""
-    began, ended = (datetime.fromisoformat(verdict[key]) for key in ("started", "ended"))
+    began = datetime.fromisoformat(verdict["started"])
+    ended = datetime.fromisoformat(verdict["ended"])
     return round((ended - began).total_seconds(), 1)
 
 

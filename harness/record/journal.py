@@ -86,7 +86,7 @@ def hand_on(records: Iterable[Record], take: Callable[[Record], object]) -> None
             ) from error
 
 
-def dumps(value: Any) -> str:
+def dumps(value: object) -> str:
     """Compact JSON with sorted keys; TypeError or ValueError for what JSON cannot hold."""
     return json.dumps(
         value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False
@@ -164,7 +164,7 @@ class Journal:
             journal.append("torn", "journal", {"bytes": reader.torn_bytes})
         return journal
 
-    def append(self, kind: str, subject: str, data: Any) -> Record:
+    def append(self, kind: str, subject: str, data: object) -> Record:
         """Write one record and wait until the disk has it; returns it as a reader would.
 
         TypeError or ValueError, and nothing written, when ``data`` is not JSON.

@@ -1,4 +1,4 @@
-"""What a journal says: the kinds of its records, and the data of each kind.
+"""What a run leaves as JSON: the kinds of its journal's records, the data of each, its verdict.
 
 The writer of a record builds its data through the constructor here, and whoever reads the journal
 gets it back through ``read``. A key that a record does not need is not there; a key that this
@@ -177,6 +177,54 @@ class Torn(TypedDict):
 
 class Nothing(TypedDict):
     """Of ``scenario``, ``collect`` and ``end``: the kind and the subject say all."""
+
+
+class ClusterDocument(TypedDict):
+    name: str
+    uid: str | None
+
+
+class RequirementDocument(TypedDict):
+    """A requirement in verdict.json; ``evidence``: journal lines and files that were judged."""
+
+    id: str
+    week: int
+    title: str
+    severity: str
+    verdict: str
+    reason: str
+    measured: dict[str, float]
+    target: dict[str, float]
+    scenarios: list[str]
+    evidence: list[str]
+    remedy: str
+
+
+class FaultDocument(TypedDict):
+    """A fault in verdict.json; times are UTC, RFC 3339."""
+
+    id: str
+    fault: str
+    target: str
+    injected: str
+    active_proved: bool
+    healed: str | None
+    heal_proved: bool
+
+
+class VerdictDocument(TypedDict):
+    """verdict.json, schema 1; times are UTC, RFC 3339."""
+
+    schema: int
+    run: str
+    cluster: ClusterDocument
+    week: int
+    commit: str
+    started: str
+    ended: str
+    decision: str
+    requirements: list[RequirementDocument]
+    faults: list[FaultDocument]
 
 
 Data: TypeAlias = Mapping[str, object]

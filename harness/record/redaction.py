@@ -18,9 +18,9 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
+from harness.record.records import Redacted
 from harness.settings import Profile
 from harness.settings.files import read_yaml
 
@@ -88,7 +88,7 @@ class Redactor:
             return text
         return self._known.sub(lambda found: self._token(_KNOWN, found[0]), text)
 
-    def value(self, value: Any) -> Any:
+    def value(self, value: object) -> object:
         """A JSON value without its secrets, those included that only a name beside them tells."""
         if isinstance(value, str):
             return self.text(value)
@@ -125,15 +125,15 @@ class Redactor:
             if clean != content:
                 path.write_bytes(clean.encode(errors="surrogateescape"))
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> Redacted:
         """What was taken out so far: places by rule, and how often each token stands."""
         with self._lock:
-            return {"places": dict(self._places), "tokens": dict(self._tokens)}
+            return Redacted(places=dict(self._places), tokens=dict(self._tokens))
 
-    def _key_text(self, key: Any) -> Any:
+    def _key_text(self, key: object) -> object:
         return self.text(key) if isinstance(key, str) else key
 
-    def _under(self, name: Any, held: Any) -> Any:
+    def _under(self, name: object, held: object) -> object:
         if isinstance(held, str) and held and _NAMED.match(str(name)):
             return self._taken("named value", held)
         return self.value(held)
@@ -197,7 +197,7 @@ def _content(path: Path) -> str:
     return path.read_bytes().decode(errors="surrogateescape")
 
 
-def _secret_values(node: Any) -> Iterable[str]:
+def _secret_values(node: object) -> Iterable[str]:
     if isinstance(node, Mapping):
         for key, held in node.items():
             if isinstance(held, str) and _NAMED.match(str(key)):

@@ -57,7 +57,7 @@ READY = {
 def coredns(machine: str, address: str) -> dict[str, Any]:
     """A pod of CoreDNS that is ready."""
     return {
-        "metadata": {"uid": "u1"},
+        "metadata": {"uid": "u1", "namespace": "kube-system", "name": f"coredns-{machine}"},
         "spec": {"nodeName": machine},
         "status": {**READY, "podIP": address},
     }

@@ -19,7 +19,7 @@ from harness.faults.kinds.reboot import Reboot
 from harness.faults.kinds.skew_clock import SkewClock
 from harness.faults.kinds.slow_api import SlowApi
 from harness.faults.model import API, Act
-from harness.tests.fault_examples import ASKED, ID, has_ended, whole_cluster
+from harness.tests.fault_examples import ASKED, ID, has_ended, pod, whole_cluster
 from harness.tests.stage import reach
 from harness.transport import Answer, Completed, Reach
 from harness.transport.fake import FakeKube, FakeShell
@@ -58,7 +58,10 @@ def said_to_run(*started: str) -> Mapping[str, Any]:
     states: list[dict[str, Any]] = [
         {"running": {"startedAt": it}} if it else {"waiting": {}} for it in started
     ]
-    pods = [{"status": {"containerStatuses": [{"state": state}]}} for state in states]
+    pods = [
+        {**pod("web-1"), "status": {"containerStatuses": [{"name": "main", "state": state}]}}
+        for state in states
+    ]
     return {"/api/v1/pods?fieldSelector=spec.nodeName%3Done": {"items": pods}}
 
 

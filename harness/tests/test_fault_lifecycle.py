@@ -27,7 +27,7 @@ def life_of(note: Note) -> tuple[FaultLifecycle, Events]:
     lifecycle = FaultLifecycle(
         NoOp(id="f00d", machine="one", note=note),
         reach(),
-        lambda event, data: told.append((event, data)),
+        lambda event: told.append((event["event"], event)),
         undo_store_at=lambda _reach, _place: NoteUndoStore(note),
     )
     return lifecycle, told
@@ -115,7 +115,7 @@ def test_an_observer_that_hangs_is_left_to_itself_once_it_is_too_much() -> None:
     fault = Hanging(id="f00d", machine="one", note=note)
     store = NoteUndoStore(note)
     lifecycle = FaultLifecycle(
-        fault, reach(), lambda _event, _data: None, undo_store_at=lambda _reach, _place: store
+        fault, reach(), lambda _event: None, undo_store_at=lambda _reach, _place: store
     )
     lifecycle.arm()
     lifecycle.inject()
@@ -206,7 +206,7 @@ def test_an_undo_that_ends_in_an_answer_nobody_foresaw_is_tried_again() -> None:
 
     fault, store = Garbled(id="f00d", machine="one", note=note), NoteUndoStore(note)
     lifecycle = FaultLifecycle(
-        fault, reach(), lambda _event, _data: None, undo_store_at=lambda _reach, _place: store
+        fault, reach(), lambda _event: None, undo_store_at=lambda _reach, _place: store
     )
     lifecycle.arm()
     lifecycle.inject()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from harness.faults import replicas
+from harness.faults.pods import Budget, Pod, budget_of, pod_of
 from harness.tests.fault_examples import pod
 
 WEB = [pod("web-1"), pod("web-2"), pod("web-3")]
@@ -20,43 +21,56 @@ def budget(allowed: int, **selector: Any) -> dict[str, Any]:
     }
 
 
+def pods_of(items: list[Any]) -> list[Pod]:
+    return [pod_of(it) for it in items]
+
+
+def budgets_of(items: list[Any]) -> list[Budget]:
+    return [budget_of(it) for it in items]
+
+
+def refusal(victims: list[Any], pods: list[Any], budgets: list[Any], **said: bool) -> str | None:
+    """Why these objects of the API may not be taken."""
+    return replicas.refusal(pods_of(victims), pods_of(pods), budgets_of(budgets), **said)
+
+
 def test_one_of_three_may_go() -> None:
-    assert replicas.refusal(WEB[:1], WEB, []) is None
-    assert replicas.refusal(WEB[:1], WEB, [budget(1)]) is None
+    assert refusal(WEB[:1], WEB, []) is None
+    assert refusal(WEB[:1], WEB, [budget(1)]) is None
 
 
 def test_a_budget_that_allows_nothing_refuses_with_its_arithmetic() -> None:
-    why = replicas.refusal(WEB[:1], WEB, [budget(0)])
+    why = refusal(WEB[:1], WEB, [budget(0)])
     assert why == "disruptions that the budget shop/web allows: 0 − 1 = -1, 0 needed: TOO FEW"
 
 
 def test_two_at_once_are_more_than_a_budget_of_one_and_one_after_the_other_are_not() -> None:
-    assert replicas.refusal(WEB[:2], WEB, [budget(1)]) is not None
-    assert replicas.refusal(WEB[:2], WEB, [budget(1)], one_by_one=True) is None
-    assert replicas.refusal(WEB[:2], WEB, [budget(0)], one_by_one=True) is not None
+    assert refusal(WEB[:2], WEB, [budget(1)]) is not None
+    assert refusal(WEB[:2], WEB, [budget(1)], one_by_one=True) is None
+    assert refusal(WEB[:2], WEB, [budget(0)], one_by_one=True) is not None
 
 
 def test_more_than_a_budget_allows_may_go_when_that_is_said() -> None:
-    assert replicas.refusal(WEB[:2], WEB, [budget(0)], against_budget=True) is None
+    assert refusal(WEB[:2], WEB, [budget(0)], against_budget=True) is None
 
 
 def test_all_replicas_may_go_only_when_that_is_said() -> None:
-    why = replicas.refusal(WEB, WEB, [])
+    why = refusal(WEB, WEB, [])
     assert why == "ready pods of ReplicaSet shop/web: 3 − 3 = 0, 1 needed: TOO FEW"
-    assert replicas.refusal(WEB, WEB, [], even_all=True) is None
+    assert refusal(WEB, WEB, [], even_all=True) is None
 
 
 def test_a_replica_that_is_not_ready_or_is_going_counts_for_nothing() -> None:
     late, leaving = pod("web-2"), pod("web-3")
     late["status"]["conditions"][0]["status"] = "False"
     leaving["metadata"]["deletionTimestamp"] = "2026-11-24T12:00:00Z"
-    assert replicas.refusal(WEB[:1], [WEB[0], late, leaving], []) is not None
+    assert refusal(WEB[:1], [WEB[0], late, leaving], []) is not None
 
 
 def test_a_pod_that_nothing_brings_back_is_never_taken() -> None:
     lone = pod("web-1")
     del lone["metadata"]["ownerReferences"]
-    why = replicas.refusal([lone], [lone, *WEB[1:]], [], even_all=True, against_budget=True)
+    why = refusal([lone], [lone, *WEB[1:]], [], even_all=True, against_budget=True)
     assert why == "nothing brings shop/web-1 back: it has no controller"
 
 
@@ -64,7 +78,7 @@ def test_a_budget_of_another_namespace_or_of_other_labels_covers_nothing() -> No
     elsewhere = budget(0)
     elsewhere["metadata"]["namespace"] = "office"
     others = budget(0, matchLabels={"app": "mail"})
-    assert list(replicas.allowed(WEB, [elsewhere, others], 3)) == []
+    assert list(replicas.allowed(pods_of(WEB), budgets_of([elsewhere, others]), 3)) == []
 
 
 SET = ("shop", "ReplicaSet", "web")
@@ -80,7 +94,9 @@ def at(machine: str, name: str, *, ready: bool = True, **changes: str) -> dict[s
 
 def lost(pods: list[Any], wants: int, budgets: list[Any] | None = None, **said: bool) -> list[str]:
     """What would be too few when machine one is lost."""
-    lines = replicas.pod_margins("one", pods, {SET: wants}, budgets or [], **said)
+    lines = replicas.pod_margins(
+        "one", pods_of(pods), {SET: wants}, budgets_of(budgets or []), **said
+    )
     return [str(line) for line in lines if not line.holds]
 
 

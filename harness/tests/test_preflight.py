@@ -186,7 +186,7 @@ def serving(*looks: Sequence[Any]) -> Reach:
     ready = {"conditions": [{"type": "Ready", "status": "True"}]}
     nodes = [{"metadata": {"name": name}, "status": ready} for name in ("one", "two")]
     left = [*looks]
-    pods = lambda: {"items": left.pop(0) if len(left) > 1 else left[0]}  # noqa: E731
+    pods = lambda: {"items": [*(left.pop(0) if len(left) > 1 else left[0])]}  # noqa: E731
     return whole_cluster({"/api/v1/nodes": {"items": nodes}, "/api/v1/pods": pods}, disks=None)
 
 

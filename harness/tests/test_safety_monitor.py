@@ -73,7 +73,7 @@ def test_groups_may_serve_nobody_for_a_while_and_no_longer() -> None:
     short = [storage(float(at), active=90) for at in range(0, 60, 5)]
     assert too_much(short, "one", LIMITS) is None
     long = [*short, storage(61.0, active=90)]
-    assert too_much(long, "one", LIMITS) == "placement groups have served nobody for 61 s"
+    assert too_much(long, "one", LIMITS) == "placement groups have been inactive for 61 s"
     again = [*short, storage(58.0), storage(61.0, active=90)]
     assert too_much(again, "one", LIMITS) is None
 
@@ -108,7 +108,7 @@ def test_a_watch_that_breaks_raises_the_alarm_and_is_not_taken_for_calm() -> Non
     nonsense = FakeKube({"/api/v1/nodes": {"items": [{"metadata": {}}]}})
     with monitoring(reach(nonsense), "one", LIMITS) as monitor:
         assert monitor.abort.wait(10)
-    assert monitor.why.startswith("the watch broke: KeyError")
+    assert monitor.why.startswith("the safety monitor broke: KeyError")
 
 
 def test_who_noticed_is_told_with_the_seconds_since_the_injection() -> None:
@@ -147,7 +147,7 @@ def test_an_osd_that_the_fault_does_not_take_is_too_much(
     blast_radius: frozenset[BlastRadius], down: int, beyond: int
 ) -> None:
     samples = [storage(1.0), storage(2.0, osds_up=3 - down), storage(3.0, osds_up=3 - down)]
-    told = f"OSDs that are down beside what the fault takes: {beyond}" if beyond else None
+    told = f"more OSDs are down than this fault explains: {beyond} more" if beyond else None
     assert too_much(samples, "one", LIMITS, blast_radius) == told
     # One look may be a blink.
     assert too_much([*samples, storage(4.0), samples[-1]], "one", LIMITS, blast_radius) is None
@@ -157,7 +157,9 @@ def test_a_monitor_that_the_fault_does_not_take_may_be_out_while_they_elect() ->
     out = [storage(float(at), monitors_in=2) for at in range(32)]
     assert too_much(out, "one", LIMITS, frozenset({BlastRadius.MONITOR})) is None
     assert too_much(out[:31], "one", LIMITS, NOTHING) is None
-    assert "beside what the fault takes, for 31 s: 1" in str(too_much(out, "one", LIMITS, NOTHING))
+    assert "than this fault explains: 1 more, for 31 s" in str(
+        too_much(out, "one", LIMITS, NOTHING)
+    )
 
 
 def test_before_a_fault_is_injected_nothing_may_be_missing() -> None:

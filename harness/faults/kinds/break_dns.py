@@ -10,7 +10,7 @@ from harness.faults import reachability
 from harness.faults.fault import Fault, peer
 from harness.faults.kinds import packets
 from harness.faults.model import NOTHING, Act, Argv, BlastRadius
-from harness.faults.replicas import is_whole
+from harness.faults.pods import pods_at
 from harness.transport import Reach
 
 _LABEL = "k8s-app%3Dkube-dns"
@@ -32,12 +32,8 @@ class BreakDns(Fault):
     others: tuple[str, ...] = ()
 
     def resolved(self, reach: Reach, draw: Random) -> Self:
-        listed = reach.kube.get(f"/api/v1/namespaces/kube-system/pods?labelSelector={_LABEL}")
-        at = [
-            (it["spec"].get("nodeName") == self.machine, str(it["status"]["podIP"]))
-            for it in listed["items"]
-            if is_whole(it)
-        ]
+        listed = pods_at(reach, f"/api/v1/namespaces/kube-system/pods?labelSelector={_LABEL}")
+        at = [(it.machine == self.machine, it.address) for it in listed if it.is_whole]
         here, elsewhere = (tuple(ip for mine, ip in at if mine is own) for own in (True, False))
         return self.model_copy(update={"servers": here, "others": elsewhere})
 

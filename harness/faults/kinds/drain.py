@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -11,10 +11,9 @@ from harness.errors import InjectFailed
 from harness.faults import observers, replicas, tools
 from harness.faults.fault import Fault, server_beside
 from harness.faults.model import Act, Argv, BlastRadius
+from harness.faults.pods import ALL_BUDGETS, ALL_PODS, Pod, budgets_at, pods_at
 from harness.transport import Reach
 
-_PODS = "/api/v1/pods?fieldSelector=spec.nodeName%3D"
-_BUDGETS = "/apis/policy/v1/poddisruptionbudgets"
 # On a node, the fault that drains it: a cordon has no name of its own.
 MARKED = "cutover.fault"
 # Whose pods stay: a DaemonSet's come back at once, and a machine's own are not the API's.
@@ -44,9 +43,9 @@ class Drain(Fault):
     within_s: int = Field(default=120, ge=10, le=140)
 
     def refuse(self, reach: Reach) -> str | None:
-        every = reach.kube.get("/api/v1/pods")["items"]
-        going = [pod for pod in self._leaving(reach) if not _is_done(pod)]
-        budgets = reach.kube.get(_BUDGETS)["items"]
+        every = pods_at(reach, ALL_PODS)
+        going = [pod for pod in self._leaving(reach) if not pod.is_done]
+        budgets = budgets_at(reach, ALL_BUDGETS)
         return replicas.refusal(
             going,
             every,
@@ -86,10 +85,10 @@ class Drain(Fault):
     def _is_cordoned(self, reach: Reach) -> bool:
         return bool(observers.node(reach, self.machine)["spec"].get("unschedulable", False))
 
-    def _leaving(self, reach: Reach) -> Sequence[Mapping[str, Any]]:
+    def _leaving(self, reach: Reach) -> Sequence[Pod]:
         """The pods on the machine that a drain evicts."""
-        listed = reach.kube.get(f"{_PODS}{self.machine}")["items"]
-        return [pod for pod in listed if (replicas.owner(pod) or ("", ""))[0] not in _STAYING]
+        there = pods_at(reach, f"{ALL_PODS}?fieldSelector=spec.nodeName%3D{self.machine}")
+        return [pod for pod in there if pod.kind not in _STAYING]
 
 
 def undoing(reach: Reach, machine: str) -> tuple[Argv, ...]:
@@ -98,7 +97,3 @@ def undoing(reach: Reach, machine: str) -> tuple[Argv, ...]:
         tools.kubectl(reach, "uncordon", machine),
         tools.kubectl(reach, "annotate", "node", machine, f"{MARKED}-"),
     )
-
-
-def _is_done(pod: Mapping[str, Any]) -> bool:
-    return pod["status"].get("phase") in ("Succeeded", "Failed")

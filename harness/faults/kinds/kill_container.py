@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from random import Random
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from harness.errors import NotFound
 from harness.faults import replicas, tools
 from harness.faults.fault import Fault
 from harness.faults.model import NOTHING, Act, Argv, BlastRadius
-from harness.probes.pods import is_ready
+from harness.faults.pods import Container, Pod, budgets_at, pod_of, pods_at
 from harness.transport import Reach
+
+# Of a container that the API says nothing of.
+_NOT_SEEN = Container(task="", restarts=0, started="", runs=False)
 
 
 class KillContainer(Fault):
@@ -41,24 +44,23 @@ class KillContainer(Fault):
         return f"{self.container or 'the first container'} of {pod} in {self.namespace}"
 
     def resolved(self, reach: Reach, draw: Random) -> Self:
-        listed = reach.kube.get(tools.pods_path(self.namespace, self.selector))["items"]
-        alive = sorted(
-            (pod for pod in listed if is_ready(pod["status"])),
-            key=lambda pod: str(pod["metadata"]["name"]),
-        )
+        listed = pods_at(reach, tools.pods_path(self.namespace, self.selector))
+        alive = sorted((pod for pod in listed if pod.is_ready), key=lambda pod: pod.name)
         if not alive:
             return self
         pod = draw.choice(alive)
-        found: dict[str, Any] = {
-            "machine": pod["spec"]["nodeName"],
-            "pod": pod["metadata"]["name"],
-            "uid": pod["metadata"]["uid"],
-            "container": self.container or pod["spec"]["containers"][0]["name"],
-        }
-        mine = self.model_copy(update=found)
-        status = mine._status(pod)
-        task = str(status.get("containerID", "")).removeprefix("containerd://")
-        return mine.model_copy(update={"task": task, "restarts": status.get("restartCount", 0)})
+        name = self.container or pod.names[0]
+        there = pod.containers.get(name, _NOT_SEEN)
+        return self.model_copy(
+            update={
+                "machine": pod.machine,
+                "pod": pod.name,
+                "uid": pod.uid,
+                "container": name,
+                "task": there.task,
+                "restarts": there.restarts,
+            }
+        )
 
     def refuse(self, reach: Reach) -> str | None:
         if not self.pod:
@@ -79,45 +81,35 @@ class KillContainer(Fault):
 
     def active(self, reach: Reach) -> bool:
         pod = self._pod(reach)
-        if pod is None or pod["metadata"]["uid"] != self.uid:
+        if pod is None or pod.uid != self.uid:
             return True
-        status = self._status(pod)
-        return bool(
-            status.get("restartCount", 0) > self.restarts or "running" not in status["state"]
-        )
+        there = self._container_of(pod)
+        return there.restarts > self.restarts or not there.runs
 
     def healed(self, reach: Reach) -> bool:
         pod = self._pod(reach)
-        if pod is None or pod["metadata"]["uid"] != self.uid:
+        if pod is None or pod.uid != self.uid:
             return False
-        status = self._status(pod)
-        return bool(is_ready(pod["status"]) and status.get("restartCount", 0) > self.restarts)
+        return pod.is_ready and self._container_of(pod).restarts > self.restarts
 
     def _too_few(self, reach: Reach) -> str | None:
         """Its pod serves nobody until the container runs again: what of its kind does meanwhile?
 
         The kubelet restarts it, so that it needs no controller.
         """
-        pods = reach.kube.get(tools.pods_path(self.namespace))["items"]
+        pods = pods_at(reach, tools.pods_path(self.namespace))
         guards = f"/apis/policy/v1/namespaces/{self.namespace}/poddisruptionbudgets"
-        hit = [pod for pod in pods if pod["metadata"]["uid"] == self.uid]
+        hit = [pod for pod in pods if pod.uid == self.uid]
         lines = [] if self.even_all else [*replicas.left(hit, pods)]
         if not self.against_budget:
-            lines += replicas.allowed(hit, reach.kube.get(guards)["items"], 1)
+            lines += replicas.allowed(hit, budgets_at(reach, guards), 1)
         return "; ".join(str(it) for it in lines if not it.holds) or None
 
-    def _pod(self, reach: Reach) -> Mapping[str, Any] | None:
+    def _pod(self, reach: Reach) -> Pod | None:
         try:
-            found: Mapping[str, Any] = reach.kube.get(
-                f"{tools.pods_path(self.namespace)}/{self.pod}"
-            )
+            return pod_of(reach.kube.get(f"{tools.pods_path(self.namespace)}/{self.pod}"))
         except NotFound:
             return None
-        return found
 
-    def _status(self, pod: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What the API says of the container; nothing when the pod has none of that name."""
-        for status in pod["status"].get("containerStatuses", ()):
-            if status["name"] == self.container:
-                return dict(status)
-        return {"state": {}}
+    def _container_of(self, pod: Pod) -> Container:
+        return pod.containers.get(self.container, _NOT_SEEN)

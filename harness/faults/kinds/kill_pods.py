@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field
 
 from harness.faults import replicas, tools
 from harness.faults.fault import Fault, server_beside
 from harness.faults.model import API, NOTHING, Act, Argv, BlastRadius
+from harness.faults.pods import Pod, budgets_at, pods_at
 from harness.settings import Frozen
 from harness.transport import Reach
 
@@ -53,14 +54,12 @@ class KillPods(Fault):
         return self.model_copy(update={"victims": (drawn,)})
 
     def resolved(self, reach: Reach, draw: Random) -> Self:
-        alive = [pod for pod in self._pods(reach) if replicas.is_whole(pod)]
+        alive = [pod for pod in self._pods(reach) if pod.is_whole]
         chosen = self._chosen(alive, draw)
-        at = [pod["spec"]["nodeName"] for pod in chosen]
+        at = [pod.machine for pod in chosen]
         return self.model_copy(
             update={
-                "victims": tuple(
-                    Victim(name=it["metadata"]["name"], uid=it["metadata"]["uid"]) for it in chosen
-                ),
+                "victims": tuple(Victim(name=it.name, uid=it.uid) for it in chosen),
                 "ready": len(alive),
                 "machine": at[0] if at else self.machine,
             }
@@ -72,13 +71,13 @@ class KillPods(Fault):
             more = first if self.choice == "primary" else ""
             return f"no ready pod in {self.namespace} is {self.selector}{more}"
         space = self.namespace
-        pods = reach.kube.get(tools.pods_path(space))["items"]
+        pods = pods_at(reach, tools.pods_path(space))
         guards = f"/apis/policy/v1/namespaces/{space}/poddisruptionbudgets"
         uids = {victim.uid for victim in self.victims}
         return replicas.refusal(
-            [pod for pod in pods if pod["metadata"]["uid"] in uids],
+            [pod for pod in pods if pod.uid in uids],
             pods,
-            reach.kube.get(guards)["items"],
+            budgets_at(reach, guards),
             even_all=self.even_all or self.choice == "all",
             against_budget=self.against_budget,
         )
@@ -93,32 +92,26 @@ class KillPods(Fault):
         return server_beside(reach, self.machine).name, []
 
     def active(self, reach: Reach) -> bool:
-        there = {pod["metadata"]["uid"] for pod in self._pods(reach)}
+        there = {pod.uid for pod in self._pods(reach)}
         return not there & {victim.uid for victim in self.victims}
 
     def healed(self, reach: Reach) -> bool:
-        return self.active(reach) and sum(map(replicas.is_whole, self._pods(reach))) >= self.ready
+        return self.active(reach) and sum(it.is_whole for it in self._pods(reach)) >= self.ready
 
-    def _chosen(self, alive: Sequence[Mapping[str, Any]], draw: Random) -> list[Mapping[str, Any]]:
-        by_name = sorted(alive, key=lambda pod: str(pod["metadata"]["name"]))
+    def _chosen(self, alive: Sequence[Pod], draw: Random) -> list[Pod]:
+        by_name = sorted(alive, key=lambda pod: pod.name)
         if self.choice == "all":
             return by_name
         if self.choice == "random":
-            return sorted(
-                draw.sample(by_name, min(self.count, len(by_name))),
-                key=lambda pod: str(pod["metadata"]["name"]),
-            )
+            some = draw.sample(by_name, min(self.count, len(by_name)))
+            return sorted(some, key=lambda pod: pod.name)
         key, _, value = self.primary.partition("=")
-        marked = [pod for pod in by_name if pod["metadata"].get("labels", {}).get(key) == value]
+        marked = [pod for pod in by_name if pod.labels.get(key) == value]
         return marked[:1] or [pod for pod in by_name if _is_first(pod)][:1]
 
-    def _pods(self, reach: Reach) -> Sequence[Mapping[str, Any]]:
-        path = tools.pods_path(self.namespace, self.selector)
-        listed: Sequence[Mapping[str, Any]] = reach.kube.get(path)["items"]
-        return listed
+    def _pods(self, reach: Reach) -> Sequence[Pod]:
+        return pods_at(reach, tools.pods_path(self.namespace, self.selector))
 
 
-def _is_first(pod: Mapping[str, Any]) -> bool:
-    made_by = replicas.owner(pod)
-    name = str(pod["metadata"]["name"])
-    return made_by is not None and made_by[0] == "StatefulSet" and name.endswith("-0")
+def _is_first(pod: Pod) -> bool:
+    return pod.kind == "StatefulSet" and pod.name.endswith("-0")

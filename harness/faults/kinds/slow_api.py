@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -116,7 +116,7 @@ class SlowApi(Fault):
         return f"/run/cutover-{self.id}.py"
 
     @property
-    def _level(self) -> Mapping[str, Any]:
+    def _level(self) -> Mapping[str, object]:
         limited = {
             "nominalConcurrencyShares": 1,
             "lendablePercent": 0,
@@ -129,7 +129,7 @@ class SlowApi(Fault):
         return self._object("PriorityLevelConfiguration", {"type": "Limited", "limited": limited})
 
     @property
-    def _flow(self) -> Mapping[str, Any]:
+    def _flow(self) -> Mapping[str, object]:
         account = {"namespace": self.namespace, "name": self.account}
         everything = {
             "verbs": ["*"],
@@ -152,7 +152,7 @@ class SlowApi(Fault):
             },
         )
 
-    def _object(self, kind: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    def _object(self, kind: str, spec: Mapping[str, object]) -> Mapping[str, object]:
         return {
             "apiVersion": f"{_GROUP}/v1",
             "kind": kind,

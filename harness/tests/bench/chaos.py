@@ -133,7 +133,7 @@ def drain(
 
 def ours(reach: Reach, fault: Fault) -> FaultLifecycle:
     """A life that is armed: arming is part of the call, and is counted by the caller."""
-    return FaultLifecycle(fault.resolved(reach, Random(1)), reach, lambda _event, _data: None)
+    return FaultLifecycle(fault.resolved(reach, Random(1)), reach, lambda _event: None)
 
 
 def _begin(lifecycle: FaultLifecycle) -> None:

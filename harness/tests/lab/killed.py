@@ -12,11 +12,11 @@ import signal
 import sys
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from harness.faults.fault_lifecycle import FaultLifecycle
 from harness.faults.kinds import FAULTS
 from harness.record.journal import Journal
+from harness.record.records import FaultEvent, Kind
 from harness.settings import load_profile
 from harness.transport import connect
 
@@ -31,12 +31,12 @@ def main(profile: str, folder: str, fault: str, parameters: str, record: str, wh
         doomed = FAULTS[fault].model_validate_json(parameters).resolved(reach, Random(1))
         written = 0
 
-        def tell(event: str, data: Any) -> None:
+        def tell(event: FaultEvent) -> None:
             nonlocal written
             written += 1
             if written == int(record) and when == "before":
                 os.kill(os.getpid(), signal.SIGKILL)
-            journal.append("fault", doomed.id, {"event": event, **data})
+            journal.append(Kind.FAULT, doomed.id, event)
             if written == int(record):
                 os.kill(os.getpid(), signal.SIGKILL)
 

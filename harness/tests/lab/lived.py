@@ -137,7 +137,7 @@ def _left(reach: Reach, name: str) -> Left:
 
 
 def _begun(reach: Reach, *, fault: Fault, lease_s: float) -> FaultLifecycle:
-    return FaultLifecycle(fault, reach, lambda _event, _data: None, lease_s=lease_s)
+    return FaultLifecycle(fault, reach, lambda _event: None, lease_s=lease_s)
 
 
 def _arm(do: Do, life: FaultLifecycle) -> None:

@@ -95,7 +95,7 @@ def test_a_drain_that_is_not_over_is_taken_back_at_once(world: World, do: Do) ->
     with objects.namespace(world, "test-drain") as space:
         space.apply(slow)
         space.ready("slow")
-        lifecycle = do(lambda reach: FaultLifecycle(fault, reach, lambda _event, _data: None))
+        lifecycle = do(lambda reach: FaultLifecycle(fault, reach, lambda _event: None))
         try:
             do(lambda _: lifecycle.arm())
             do(lambda _: lifecycle.inject())
@@ -119,7 +119,7 @@ def test_a_drain_that_a_budget_stops_half_way_says_so(do: Do, world: World) -> N
     with objects.namespace(world, "test-drain") as space:
         space.apply(held, objects.budget("held", at_least=1))
         space.ready("held")
-        lifecycle = do(lambda reach: FaultLifecycle(fault, reach, lambda _event, _data: None))
+        lifecycle = do(lambda reach: FaultLifecycle(fault, reach, lambda _event: None))
         try:
             do(lambda _: lifecycle.arm())
             do(lambda _: lifecycle.inject())

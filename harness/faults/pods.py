@@ -1,0 +1,140 @@
+"""Pods and their disruption budgets, as far as faults reckon with them. Read only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.probes.objects import Object, count, flag, listed, must, part, text, texts
+from harness.transport import Reach
+from harness.transport.ceph import is_ready
+
+ALL_PODS = "/api/v1/pods"
+ALL_BUDGETS = "/apis/policy/v1/poddisruptionbudgets"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controller:
+    """What makes a pod anew when it is gone."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """A container as the API last saw it; ``task`` is its number in containerd.
+
+    ``started`` is UTC; empty when it does not run.
+    """
+
+    task: str
+    restarts: int
+    started: str
+    runs: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pod:
+    """A pod; ``machine`` and ``address`` are empty until it has them.
+
+    ``names`` are its containers in their order, ``containers`` what was seen of each by name.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    machine: str
+    address: str
+    labels: Mapping[str, str]
+    controller: Controller | None
+    is_ready: bool
+    is_going: bool
+    is_done: bool
+    names: tuple[str, ...]
+    containers: Mapping[str, Container]
+
+    @property
+    def is_whole(self) -> bool:
+        """Is it ready, and not about to go?"""
+        return self.is_ready and not self.is_going
+
+    @property
+    def kind(self) -> str:
+        """The kind of its controller; empty when nothing would make it anew."""
+        return self.controller.kind if self.controller is not None else ""
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """A PodDisruptionBudget: over how many pods, and how many disruptions it allows now."""
+
+    namespace: str
+    name: str
+    selector: Object | None
+    pods: int
+    allowed: int
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+def pods_at(reach: Reach, path: str) -> Sequence[Pod]:
+    """The pods that the API lists at a path; TransportError for one that is odd."""
+    return [pod_of(it) for it in listed(reach.kube.get(path), "items")]
+
+
+def budgets_at(reach: Reach, path: str) -> Sequence[Budget]:
+    """The PodDisruptionBudgets that the API lists at a path; TransportError for one that is odd."""
+    return [budget_of(it) for it in listed(reach.kube.get(path), "items")]
+
+
+def pod_of(item: object) -> Pod:
+    """A pod, as the API has it."""
+    status = part(item, "status")
+    statuses = listed(status, "containerStatuses")
+    return Pod(
+        namespace=must(item, "metadata", "namespace"),
+        name=must(item, "metadata", "name"),
+        uid=must(item, "metadata", "uid"),
+        machine=text(item, "spec", "nodeName") or "",
+        address=text(status, "podIP") or "",
+        labels=texts(item, "metadata", "labels"),
+        controller=_controller(item),
+        is_ready=is_ready(status),
+        is_going=text(item, "metadata", "deletionTimestamp") is not None,
+        is_done=text(status, "phase") in ("Succeeded", "Failed"),
+        names=tuple(must(it, "name") for it in listed(item, "spec", "containers")),
+        containers={must(it, "name"): _container(it) for it in statuses},
+    )
+
+
+def budget_of(item: object) -> Budget:
+    """A PodDisruptionBudget, as the API has it."""
+    spec = part(item, "spec")
+    return Budget(
+        namespace=must(item, "metadata", "namespace"),
+        name=must(item, "metadata", "name"),
+        selector=None if spec.get("selector") is None else part(spec, "selector"),
+        pods=count(item, "status", "expectedPods"),
+        allowed=count(item, "status", "disruptionsAllowed"),
+    )
+
+
+def _controller(item: object) -> Controller | None:
+    for it in listed(item, "metadata", "ownerReferences"):
+        if flag(it, "controller"):
+            return Controller(kind=must(it, "kind"), name=must(it, "name"))
+    return None
+
+
+def _container(status: object) -> Container:
+    return Container(
+        task=(text(status, "containerID") or "").removeprefix("containerd://"),
+        restarts=count(status, "restartCount"),
+        started=text(status, "state", "running", "startedAt") or "",
+        runs=part(status, "state").get("running") is not None,
+    )
