@@ -10,7 +10,6 @@ from typing import NoReturn
 
 import typer
 
-from harness import exits
 from harness.commands.backup import backup
 from harness.commands.bench import bench
 from harness.commands.doctor import doctor
@@ -56,11 +55,11 @@ def main() -> NoReturn:
     except SystemExit as end:
         sys.exit(int(Exit.NOT_PROVEN) if end.code == _INTERRUPTED else end.code)
     except HarnessError as error:
-        _explain(str(error), exits.of_error(error))
+        _explain(str(error), Exit.of(error))
     except Exception as error:
         traceback.print_exc()
         broke = f"the harness itself broke: {type(error).__name__}: {error}"
-        _explain(broke, exits.of_error(error))
+        _explain(broke, Exit.of(error))
     sys.exit(int(Exit.GO))
 
 

@@ -5,14 +5,10 @@
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from harness.drill.service import DrillService
 from harness.errors import HarnessError, NotProven, Refused, Unhealed
@@ -21,16 +17,16 @@ from harness.facts.ledger import LEDGER
 from harness.facts.schema import Fact
 from harness.facts.soak import SOAK
 from harness.gate import Evaluation, RunState
-from harness.model import JSON, Observation, Outcome
+from harness.model import Observation, Outcome
 from harness.notices import collecting
+from harness.parallel import Answer, in_words
 from harness.probes import Probe, owned
+from harness.probes.look import Looks
 from harness.pytest_gate.catalogue import Scenario
 from harness.record import records
 from harness.record.journal import Journal, Record
 from harness.record.records import Data, DrillOutcome, F, Finished, Kind
 from harness.transport import Reach
-
-NOWHERE = "*"  # the target of an observation that says why no target could be looked at
 
 
 class Run:
@@ -52,7 +48,7 @@ class Run:
         self.run_state = run_state
         self.reach = reach
         self._journal = journal
-        self._probes = probes
+        self._looks = Looks(probes, reach)
         self._drilling = drilling
         self._scenario: Scenario | None = None
 
@@ -86,6 +82,23 @@ class Run:
             raise Refused(reason, remedy="pick the right profile, or correct its uid")
         owned.sweep_beside(self.reach.kube, keep=self.name)
 
+    def turn(self, scenario: Scenario) -> int:
+        """Where a scenario comes in the order of a run: lower numbers first.
+
+        First what looks beside the looks that began with the run, then what these saw, then what
+        must look alone, and what breaks something last.
+        """
+        if any(step.keyword == "When" for step in scenario.steps):
+            return 3
+        return self._looks.turn(step.text for step in scenario.steps)
+
+    def look_ahead(self, scenarios: Iterable[Scenario]) -> None:
+        """Begin what these scenarios will observe, as far as that may begin before its step.
+
+        It is observed, and gets into the journal, when a step asks for it.
+        """
+        self._looks.begin(step.text for scenario in scenarios for step in scenario.steps)
+
     def begin(self, scenario: Scenario) -> None:
         """A scenario starts; what follows belongs to it."""
         self._scenario = scenario
@@ -106,17 +119,19 @@ class Run:
         )
         self.write(Kind.STEP, self._current().id, step)
 
-    def observe(self, probe: str, *, again: bool = False) -> Mapping[str, Observation]:
+    def observe(self, probe: str) -> Mapping[str, Observation]:
         """What a probe sees on all its targets, looked at side by side, by target.
 
-        A run looks once: later calls return the same look, unless ``again``. A target that could
-        not be looked at has an observation with an error. NotProven for an unknown probe.
+        A run looks once: later calls return the same look. A target that could not be looked at has
+        an observation with an error. NotProven for an unknown probe.
         """
-        if probe not in self._probes:
-            raise NotProven(f"there is no probe named “{probe}”")
+        self._looks.require(probe)
         self.write(Kind.ASK, probe, records.Ask(scenario=self._current().id))
-        if again or not self.run_state.has_looked(probe):
-            self._look(self._probes[probe])
+        if not self.run_state.has_looked(probe):
+            look = self._looks.look(probe)
+            self.write(Kind.LOOK, probe, records.Look(targets=list(look.targets)))
+            for answer in look.answers():
+                self._record(probe, answer)
         return self.run_state.observations(probe)
 
     def drill(self, name: str) -> None:
@@ -196,7 +211,11 @@ class Run:
     def _carried_out(
         self, fact: Fact[F], name: str, work: Callable[[], DrillOutcome[F]]
     ) -> Finished[F] | None:
-        """What came of the work; None when it broke off, which is observed."""
+        """What came of the work; None when it broke off, which is observed.
+
+        Nothing is broken while a look is under way.
+        """
+        self._looks.settle()
         self.write(Kind.LOOK, fact.name, records.Look(targets=[name]))
         at, began = time.time(), time.monotonic()
         try:
@@ -207,7 +226,7 @@ class Run:
             raise
         except Exception as error:  # a defect of the harness too
             took_s = time.monotonic() - began
-            broke_off = _observed(name, at, took_s, error=_in_words(error))
+            broke_off = _observed(name, at, took_s, error=in_words(error))
             self.write(Kind.OBSERVATION, fact.name, broke_off)
             if isinstance(error, Unhealed):
                 raise
@@ -295,39 +314,18 @@ class Run:
                 lines.append(f"  {word:<11}{', '.join(values)}")
         return "\n".join([*lines, f"  {'what to do':<11}{requirement.remedy}"])
 
-    def _look(self, probe: Probe) -> None:
-        listing_call = {NOWHERE: lambda: probe.targets(self.reach)}
-        (listing,) = side_by_side(listing_call, within_s=probe.within_s)
-        if not listing.error and not listing.value:
-            listing = Answer(NOWHERE, None, "there is nothing to look at", listing.at, 0.0)
-        if listing.error:
-            self.write(Kind.LOOK, probe.name, records.Look(targets=[NOWHERE]))
-            self._record(probe, listing)
-            return
-        targets: Sequence[str] = listing.value
-        self.write(Kind.LOOK, probe.name, records.Look(targets=list(targets)))
-        looks = {target: _looking(probe, self.reach, target) for target in targets}
-        for answer in side_by_side(looks, within_s=probe.within_s):
-            self._record(probe, answer)
-
-    def _record(self, probe: Probe, answer: Answer) -> None:
-        value = None if answer.error else answer.value
+    def _record(self, probe: str, answer: Answer) -> None:
+        seen = partial(_observed, answer.key, answer.at, answer.took_s)
         try:
-            data = _observed(answer.key, answer.at, answer.took_s, value, answer.error or None)
-            self.write(Kind.OBSERVATION, probe.name, data)
+            self.write(Kind.OBSERVATION, probe, seen(answer.value, answer.error))
         except (TypeError, ValueError) as error:
             text = f"the probe's answer is not JSON: {error}"
-            data = _observed(answer.key, answer.at, answer.took_s, error=text)
-            self.write(Kind.OBSERVATION, probe.name, data)
-        self._notice(probe.name, answer.notices)
+            self.write(Kind.OBSERVATION, probe, seen(error=text))
+        self._notice(probe, answer.notices)
 
     def _notice(self, probe: str, texts: Sequence[str]) -> None:
         for text in texts:
             self.write(Kind.NOTICE, probe, records.Text(text=text))
-
-
-def _looking(probe: Probe, reach: Reach, target: str) -> Callable[[], JSON]:
-    return lambda: probe.observe(reach, target)
 
 
 def _observed(
@@ -337,55 +335,3 @@ def _observed(
     return records.Observed(
         target=target, at=round(at, 6), took_s=round(took_s, 3), value=value, error=error
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What one of several calls gave back; ``at`` is UTC seconds, ``took_s`` its duration.
-
-    ``notices`` are what else the report must say, such as what the call could not remove.
-    """
-
-    key: str
-    value: Any
-    error: str | None
-    at: float
-    took_s: float
-    notices: Sequence[str] = ()
-
-
-def side_by_side(calls: Mapping[str, Callable[[], Any]], *, within_s: float) -> Iterator[Answer]:
-    """Make all calls at once, each in a thread; yield each answer as it comes.
-
-    A call that raises, or that has not come back after ``within_s`` seconds, is an answer with an
-    error. The thread of the latter is abandoned, and whatever it still says is ignored.
-    """
-    answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-    at, began = time.time(), time.monotonic()
-
-    def call(key: str, work: Callable[[], Any]) -> None:
-        value, error = None, None
-        with collecting() as told:
-            try:
-                value = work()
-            except Exception as problem:
-                error = _in_words(problem)
-        answers.put(Answer(key, value, error, at, time.monotonic() - began, told))
-
-    for key, work in calls.items():
-        threading.Thread(target=call, args=(key, work), name=f"look:{key}", daemon=True).start()
-    missing = dict.fromkeys(calls)
-    while missing:
-        try:
-            answer = answers.get(timeout=max(0.0, began + within_s - time.monotonic()))
-        except queue.Empty:
-            break
-        del missing[answer.key]
-        yield answer
-    for key in missing:
-        yield Answer(key, None, f"no answer within {within_s:g} s", at, time.monotonic() - began)
-
-
-def _in_words(problem: Exception) -> str:
-    text = str(problem)
-    return text if isinstance(problem, HarnessError) else f"{type(problem).__name__}: {text}"

@@ -1,7 +1,7 @@
 """The words of the harness as values: outcomes, observations, verdicts and what a cluster declares.
 
-Standard library only. Everything here is frozen and goes to JSON and back unchanged, so that a
-verdict can be recomputed from a journal alone.
+Standard library only, and the errors. Everything here is frozen and goes to JSON and back
+unchanged, so that a verdict can be recomputed from a journal alone.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import NamedTuple, TypeAlias
+
+from harness.errors import ConfigError, Refused, Unhealed
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 Numbers: TypeAlias = Mapping[str, float]
@@ -43,6 +45,11 @@ class Decision(StrEnum):
     REFUSED = "REFUSED"
     UNHEALED = "UNHEALED"
 
+    @property
+    def exit(self) -> Exit:
+        """The exit status of a command that decided so."""
+        return Exit.GO if self is Decision.GO_WITH_WAIVERS else Exit[self.name]
+
 
 class Exit(IntEnum):
     """The exit statuses of every command."""
@@ -53,6 +60,12 @@ class Exit(IntEnum):
     NOT_PROVEN = 3
     REFUSED = 4
     UNHEALED = 5
+
+    @classmethod
+    def of(cls, error: BaseException) -> Exit:
+        """That of an error; one without a status of its own proves nothing."""
+        own = {ConfigError: cls.USAGE, Refused: cls.REFUSED, Unhealed: cls.UNHEALED}
+        return next((it for kind, it in own.items() if isinstance(error, kind)), cls.NOT_PROVEN)
 
 
 # Worst first. NOT_APPLICABLE ranks last: beside anything else it says nothing.

@@ -6,20 +6,18 @@ And the signals that end a command: all of them end it like Ctrl-C, and wait whe
 from __future__ import annotations
 
 import os
-import queue
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from harness.errors import TimedOut
 
 T = TypeVar("T")
 
-_UNLESS_S = 0.1
 # What a person presses, what CI sends to a job that it cancels, and what a lost terminal sends.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -40,31 +38,6 @@ def until(
         if time.monotonic() >= deadline:
             raise TimedOut(f"{what}: not within {within_s:g} s; last seen: {last!r}", remedy=remedy)
         time.sleep(min(every_s, max(0.0, deadline - time.monotonic())))  # noqa: TID251
-
-
-def answer_of(call: Callable[[], T], unless: Callable[[], bool], *, what: str) -> T:
-    """What a call returns or raises, made beside us; TimedOut as soon as ``unless`` says so.
-
-    Then the call is abandoned, and its late answer is ignored.
-    """
-    answers: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
-
-    def work() -> None:
-        try:
-            answers.put((call(), None))
-        except BaseException as error:
-            answers.put((None, error))
-
-    threading.Thread(target=work, daemon=True).start()
-    while not unless():
-        try:
-            value, error = answers.get(timeout=_UNLESS_S)
-        except queue.Empty:
-            continue
-        if error is not None:
-            raise error
-        return cast("T", value)
-    raise TimedOut(f"{what}: not before it was too much")
 
 
 def end_like_ctrl_c() -> None:

@@ -9,7 +9,7 @@ import secrets
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, Literal, TypeAlias
@@ -19,6 +19,7 @@ from harness.bench.results import parse
 from harness.bench.scripts.guard_script import DEVICE, FILE
 from harness.errors import HarnessError, NotProven, Refused
 from harness.model import OsdDisk
+from harness.parallel import begin, in_each
 from harness.settings.bench import JobSet
 from harness.transport import Reach
 
@@ -95,16 +96,13 @@ def measure(
         else partial(_osd, reach, machine, disk, tell)
         for machine, disk in disks.items()
     }
-    pool = ThreadPoolExecutor(max_workers=max(1, len(looks)))
-    work = {machine: pool.submit(look) for machine, look in looks.items()}
+    work = {machine: begin(look) for machine, look in looks.items()}
     try:
         wait(work.values())
         return [_result(machine, it) for machine, it in work.items()]
     except KeyboardInterrupt:
         stop(reach, [machine for machine, disk in disks.items() if disk.raw], token)
         raise
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def stop(reach: Reach, machines: list[str], token: str) -> None:
@@ -113,8 +111,7 @@ def stop(reach: Reach, machines: list[str], token: str) -> None:
     def end(machine: str) -> None:
         sending.ask(reach, machine, "stop", {"token": token}, within_s=_STOP_S)
 
-    with ThreadPoolExecutor(max_workers=max(1, len(machines))) as pool:
-        wait([pool.submit(end, machine) for machine in machines])
+    in_each(machines, end)
 
 
 def _result(machine: str, work: Future[Result]) -> Result:

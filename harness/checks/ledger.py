@@ -1,6 +1,6 @@
 """W5-DURABLE, W9-DRILLS: what was acknowledged stays, and writing goes on after a fault.
 
-Each observation is the tally (``harness.ledger.tally``) of one kind of writer. A tally without one
+Each observation is the tally (``harness.ledger.result``) of one kind of writer. A tally without one
 acknowledged write, or without one since the fault, says nothing.
 """
 

@@ -6,13 +6,15 @@ What came of it is judged by ``checks.claim_survival``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 
 from harness.errors import NotProven, TimedOut
 from harness.facts.claims import Answer, Churned, Exchange, Refused, Size
 from harness.facts.schema import Known, dump
 from harness.model import JSON
+from harness.parallel import begin
 from harness.probes import claim_objects, pods
 from harness.probes.claim_objects import LIMITED, SHARED, SIZES
 from harness.probes.claim_workload import Workload
@@ -35,13 +37,12 @@ class BackgroundWrites:
 
     def __init__(self, work: Workload) -> None:
         self._work = work
-        self._thread = ThreadPoolExecutor(1)
         self._running: Future[dict[str, Answer[Churned]]] | None = None
 
     def begin(self, within_s: float = _BEGUN_WITHIN_S) -> None:
         """Begin to write; NotProven when not every machine has written in time."""
         work = self._work
-        running = self._running = self._thread.submit(work.churn, _LONGEST_S, per_s=_PER_S)
+        running = self._running = begin(partial(work.churn, _LONGEST_S, per_s=_PER_S))
         seen: dict[str, Answer[Size]] = {}
 
         def written_everywhere() -> bool:
@@ -75,10 +76,6 @@ class BackgroundWrites:
         }
         return dump(Exchange(written, self._work.verify(blocks)))
 
-    def close(self) -> None:
-        """A machine that still writes ends when its pod goes."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
 
 def _mute(seen: Mapping[str, Answer[Size]]) -> dict[str, str]:
     """The machines that have not written yet, and why."""
@@ -110,8 +107,5 @@ def writing_in_background(reach: Reach, seed: int) -> Iterator[BackgroundWrites]
         work = Workload(reach, space, seed=seed)
         work.deploy(claim_objects.bind(reach, space, sizes=sizes, within_s=_BOUND_WITHIN_S))
         churn = BackgroundWrites(work)
-        try:
-            churn.begin()
-            yield churn
-        finally:
-            churn.close()
+        churn.begin()
+        yield churn  # a machine that still writes then ends when its pod goes

@@ -20,12 +20,12 @@ from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.fault import Fault
 from harness.faults.preflight import affordable, survivable
 from harness.faults.undo_store import UndoStore, undo_store_at
-from harness.ledger import keeping as ledger_keeping
-from harness.ledger.book import Reader
-from harness.ledger.tally import observed
-from harness.load.aim import aimed, why_none
-from harness.load.order import Order
+from harness.ledger import recorder as ledger_recorder
+from harness.ledger.history import HistoryReader
+from harness.ledger.result import observed
+from harness.load.plan import load_spec, why_none
 from harness.load.running import offering
+from harness.load.spec import LoadSpec
 from harness.model import JSON, Numbers
 from harness.record.records import Data, Kind
 from harness.settings import load_gates
@@ -138,7 +138,7 @@ class DrillContext:
         """Keep a ledger with these writers while ``machine`` is hit in the body."""
         place = f"{self.name}/{machine}"
         with (
-            ledger_keeping.keeping(
+            ledger_recorder.recording(
                 self.reach,
                 names=names,
                 folder=self._fresh(LEDGER_FOLDER, place),
@@ -173,10 +173,10 @@ class DrillContext:
         return all_numbers(load_gates())
 
     @cached_property
-    def _order(self) -> Order | None:
+    def _order(self) -> LoadSpec | None:
         if self.load is None:
             return None
-        return aimed(find_load(self.load), self.reach.profile, self.options.soak_s + _DRILL_S)
+        return load_spec(find_load(self.load), self.reach.profile, self.options.soak_s + _DRILL_S)
 
     def _fresh(self, kind: str, place: str) -> Path:
         """A folder for a ledger or a load; what an earlier session left of its own stays."""
@@ -198,7 +198,7 @@ class DrillContext:
 class _Books:
     """A ledger of this run: what it observed is told apart by its place."""
 
-    books: ledger_keeping.Books
+    books: ledger_recorder.Recorder
     place: str
     claims: BackgroundWrites | None = None
 
@@ -218,4 +218,4 @@ class _Books:
         return {**observed(self.books.tally(), self.place), **claims}
 
     def latency_ms(self) -> list[dict[str, float]]:
-        return quarters(Reader(self.books.folder / "book"))
+        return quarters(HistoryReader(self.books.folder / "book"))

@@ -15,10 +15,11 @@ from harness.errors import NotProven, TimedOut
 from harness.facts.drills import FaultFacts
 from harness.faults.fault import Fault
 from harness.faults.fault_lifecycle import FaultLifecycle
-from harness.ledger.tally import FAULT
+from harness.ledger.result import FAULT
+from harness.parallel import answer_of
 from harness.record.records import Abort, FaultEvent, Kind
 from harness.settings.drills import Planned
-from harness.waiting import answer_of, uninterrupted
+from harness.waiting import uninterrupted
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Protocol
 
 from harness.drill.loads import HEALED_MARK
 from harness.errors import TimedOut
-from harness.ledger.book import INVOKE, MARK, OK, Event
-from harness.ledger.tally import FAULT
+from harness.ledger.history import INVOKE, MARK, OK, Event
+from harness.ledger.result import FAULT
 from harness.model import JSON
 from harness.waiting import until
 

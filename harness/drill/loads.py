@@ -11,7 +11,7 @@ from math import inf
 from typing import Protocol, TypeAlias
 
 from harness.facts.load import LoadFacts, PhaseFacts
-from harness.ledger.tally import FAULT
+from harness.ledger.result import FAULT
 from harness.load.results import Results
 from harness.load.running import Running
 

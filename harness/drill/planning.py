@@ -18,7 +18,7 @@ from harness.faults.kinds import FAULTS
 from harness.faults.permissions import DISRUPTION
 from harness.faults.swarm_budget import swarm_margins
 from harness.ledger.platform import LEDGER
-from harness.load.aim import aimed, why_none
+from harness.load.plan import load_spec, why_none
 from harness.probes import ceph, swarm
 from harness.probes.permissions import PERMISSIONS
 from harness.settings.drills import Drill, Planned
@@ -58,10 +58,10 @@ def _load(drill: Drill, reach: Reach) -> str:
     if drill.load is None:
         return "none"
     try:
-        order = aimed(find_load(drill.load), reach.profile, lasts_s=0)
+        spec = load_spec(find_load(drill.load), reach.profile, lasts_s=0)
     except HarnessError as error:
         return f"not known: {str(error).partition(chr(10))[0]}"
-    return f"none: {why_none(reach.profile)}" if order is None else f"{drill.load}: {order}"
+    return f"none: {why_none(reach.profile)}" if spec is None else f"{drill.load}: {spec}"
 
 
 def _run(drill: Drill, machine: str, reach: Reach, draw: Random) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from harness.faults.kinds import FAULTS
 from harness.faults.leftovers import leftovers
 from harness.faults.model import API, Act, Argv, Undo
 from harness.faults.undo_store import Left, undo_store_at
-from harness.probes import owned, pods
+from harness.parallel import in_each
+from harness.probes import owned
 from harness.probes.scripts import snapshot_script
 from harness.record.records import FaultEvent
 from harness.transport import Reach, own_folder
@@ -78,7 +79,7 @@ def sweep_folders(reach: Reach) -> Iterator[RecoveryResult]:
     What a look left in a shared folder is removed by the next look there: a mount may hang.
     """
     machines = [machine.name for machine in reach.profile.machines]
-    for machine, swept in pods.in_each(machines, lambda it: _swept_on(reach, it)).items():
+    for machine, swept in in_each(machines, lambda it: _swept_on(reach, it)).items():
         if isinstance(swept, HarnessError):
             trouble = f"not known: {str(swept).partition(chr(10))[0]}"
             yield RecoveryResult(what="folders of scripts", place=machine, trouble=trouble)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from harness.errors import HarnessError
-from harness.probes import pods
+from harness.parallel import in_each
 from harness.probes.scripts import footprint_script
 from harness.transport import Reach
 from harness.transport.remote_script import RemoteScript
@@ -29,7 +29,7 @@ _OURS = quote("app.kubernetes.io/managed-by!=cutover", safe="")
 def resource_usage(reach: Reach) -> dict[str, dict[str, int] | str]:
     """Of each machine, and of the ``API``, how much there is by kind; or why that is not known."""
     machines = [machine.name for machine in reach.profile.machines]
-    found = pods.in_each(machines, lambda name: _of_machine(reach, name))
+    found = in_each(machines, lambda name: _of_machine(reach, name))
     seen: dict[str, dict[str, int] | str] = {
         name: str(it).partition("\n")[0] if isinstance(it, HarnessError) else it
         for name, it in found.items()

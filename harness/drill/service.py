@@ -22,8 +22,8 @@ from harness.facts.soak import EndReason, Footprint, SoakFacts
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.preflight import permitted
 from harness.ledger import recovering as ledger_recovering
-from harness.ledger.book import Reader
-from harness.ledger.tally import observed
+from harness.ledger.history import HistoryReader
+from harness.ledger.result import observed
 from harness.model import JSON
 from harness.record.records import DrillOutcome, FaultEvent, Kind, SoakEvent
 from harness.settings.drills import OwnLooks, load_drill
@@ -107,7 +107,7 @@ class DrillService:
                 seed=self.options.seed,
                 hide=self.hide,
             )
-        value["latency_ms"] = quarters(Reader(folder / "book"))
+        value["latency_ms"] = quarters(HistoryReader(folder / "book"))
         return DrillOutcome(value=value, tallies=observed(tallies, place))
 
     def is_soaked(self, parts: Sequence[DrillOutcome[SoakFacts]]) -> bool:

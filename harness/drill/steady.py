@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from harness.checks import CHECKS
-from harness.errors import HarnessError, TimedOut
+from harness.errors import TimedOut
+from harness.evaluation import evaluate
 from harness.facts.drills import Bystanders
-from harness.model import Case, Numbers, Observation, Outcome, Verdict
-from harness.notices import collecting
-from harness.probes import PROBES, pods
+from harness.model import Case, Numbers, Outcome
+from harness.probes import PROBES
+from harness.probes.look import NOWHERE, observe
 from harness.settings import Gates
 from harness.settings.drills import Looks
 from harness.transport import Reach
@@ -40,16 +40,17 @@ def trouble(reach: Reach, looks: Looks, numbers: Numbers, without: str | None = 
 
     ``numbers`` are the targets that checks ask for.
     """
-    seen = pods.in_each(looks.probes, partial(_observe, reach, without))
-    lost = [f"{probe}: {it}" for probe, it in seen.items() if isinstance(it, HarnessError)]
-    if lost:
-        return Trouble(unknown=tuple(lost))
-    found = [one for it in seen.values() if not isinstance(it, HarnessError) for one in it]
+    # A machine that is broken would be waited for, by the others too.
+    own = reach if without is None else replace(reach, profile=reach.profile.without(without))
+    found = observe([PROBES[name] for name in looks.probes], own)
+    blind = [it for it in found if it.target == NOWHERE]
+    if blind:
+        return Trouble(unknown=tuple(f"{it.probe}: {it.error}" for it in blind))
     cluster = reach.profile.cluster()
     if without is not None:
         cluster = cluster.without(without)
     case = Case(cluster=cluster, targets=numbers, observations=found)
-    told = [(check, _verdict(check, case)) for check in looks.checks]
+    told = [(check, evaluate(check, CHECKS, case, {})) for check in looks.checks]
     return Trouble(
         failed=tuple(f"{check}: {it.reason}" for check, it in told if it.outcome is Outcome.FAIL),
         unknown=tuple(
@@ -133,35 +134,3 @@ def all_numbers(gates: Gates) -> Numbers:
     for requirement in gates.requirements:
         merged |= requirement.numbers()
     return merged
-
-
-def _observe(reach: Reach, without: str | None, name: str) -> Sequence[Observation]:
-    probe = PROBES[name]
-    # Whoever is gone would be waited for, by the others too.
-    own = reach if without is None else replace(reach, profile=reach.profile.without(without))
-
-    def look(target: str) -> Observation:
-        began = time.monotonic()
-        value, error = None, None
-        try:
-            with collecting():  # what is left of this look is swept by a later one
-                value = probe.observe(own, target)
-        except HarnessError as problem:
-            error = str(problem)
-        except Exception as problem:  # a probe that breaks has seen nothing
-            error = f"{type(problem).__name__}: {problem}"
-        took_s = time.monotonic() - began
-        return Observation(
-            probe=name, target=target, at=time.time(), took_s=took_s, value=value, error=error
-        )
-
-    looks: Mapping[str, Observation | HarnessError] = pods.in_each(probe.targets(own), look)
-    return [it for it in looks.values() if isinstance(it, Observation)]
-
-
-def _verdict(check: str, case: Case) -> Verdict:
-    try:
-        return CHECKS[check](case)
-    except Exception as error:  # a check that breaks has not said that all is well
-        reason = f"{type(error).__name__}: {error}"
-        return Verdict(outcome=Outcome.NOT_PROVEN, reason=reason)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from harness.engine import Answer, side_by_side
 from harness.evidence import cluster, hosts
+from harness.parallel import Answer, side_by_side
 from harness.transport import Completed, Reach
 
 OF_THE_CLUSTER = "the cluster"

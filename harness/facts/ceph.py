@@ -1,4 +1,4 @@
-"""Ceph by its own word, asked once: ``harness.probes.ceph_script`` looks, item by item."""
+"""Ceph by its own word, asked once: ``harness.probes.scripts.ceph_script`` looks, item by item."""
 
 from __future__ import annotations
 

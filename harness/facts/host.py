@@ -1,4 +1,4 @@
-"""What a machine says about itself, item by item: ``harness.probes.host_facts_script`` looks."""
+"""What a machine says of itself, item by item; ``host_facts_script`` looks."""
 
 from __future__ import annotations
 

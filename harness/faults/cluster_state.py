@@ -15,7 +15,8 @@ from harness.faults.ceph_daemon import monitors_at
 from harness.faults.fault import Fault
 from harness.faults.model import BlastRadius
 from harness.faults.pods import ALL_BUDGETS, ALL_PODS, budgets_at, pods_at
-from harness.probes import ceph, pods
+from harness.parallel import in_each
+from harness.probes import ceph
 from harness.probes.objects import count, listed, must
 from harness.transport import Reach
 
@@ -34,7 +35,7 @@ def current_state(reach: Reach) -> ClusterState:
     ready = {name for name, well in observers.ready_nodes(reach).items() if well}
     servers = tuple(server.name for server in cluster.servers)
     # The API server there reaches its member of etcd, and that member its majority.
-    etcd = pods.in_each(servers, lambda name: observers.server_answers(reach, name, "/readyz/etcd"))
+    etcd = in_each(servers, lambda name: observers.server_answers(reach, name, "/readyz/etcd"))
     return ClusterState(
         machines=machines,
         ready=frozenset(ready & set(machines)),

@@ -10,7 +10,7 @@ from harness.faults.fault import server_beside
 from harness.faults.kinds import drain, slow_api
 from harness.faults.model import API
 from harness.faults.undo_store import Left, LocalUndoStore, NodeUndoStore
-from harness.probes import pods
+from harness.parallel import in_each
 from harness.transport import Reach
 
 _OURS = re.compile(r"cutover-([a-z0-9]{4,16})")
@@ -19,7 +19,7 @@ _OURS = re.compile(r"cutover-([a-z0-9]{4,16})")
 def leftovers(reach: Reach) -> tuple[Sequence[Left], Sequence[str]]:
     """What faults left in every place, and the places that could not be asked, with the reason."""
     machines = [machine.name for machine in reach.profile.machines]
-    told = pods.in_each(machines, lambda machine: NodeUndoStore(reach, machine).left())
+    told = in_each(machines, lambda machine: NodeUndoStore(reach, machine).left())
     found = [LocalUndoStore().left(), *(it for it in told.values() if isinstance(it, Left))]
     lost = [f"{machine}: {it}" for machine, it in told.items() if isinstance(it, HarnessError)]
     armed = {name for left in found for name in left.armed}

@@ -1,16 +1,10 @@
 """What a journal proves: manifest and records in, one verdict out. Pure, and closed on failure."""
 
-from harness.gate.evaluation import Evaluation, evaluate
+from harness.evaluation import Evaluation
 from harness.gate.judge import Finding, Judged, Judgement, ago, decide, judge
 from harness.gate.manifest import Manifest, PastRun, Streak, streaks
-from harness.gate.run_state import (
-    Collected,
-    FaultSeen,
-    LookSeen,
-    RunState,
-    ScenarioSeen,
-    StepSeen,
-)
+from harness.gate.run_state import RunState
+from harness.gate.seen import Collected, FaultSeen, LookSeen, ScenarioSeen, StepSeen
 
 __all__ = [
     "Collected",
@@ -28,7 +22,6 @@ __all__ = [
     "Streak",
     "ago",
     "decide",
-    "evaluate",
     "judge",
     "streaks",
 ]

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from harness import exits
-from harness.gate.evaluation import Evaluation
-from harness.gate.run_state import RunState, ScenarioSeen
+from harness.evaluation import Evaluation
+from harness.gate.run_state import RunState
+from harness.gate.seen import ScenarioSeen
 from harness.model import Decision, Exit, Numbers, Outcome, merge
 from harness.pytest_gate.catalogue import Scenario
 from harness.record.records import (
@@ -77,7 +77,7 @@ class Judgement:
 
     @property
     def exit(self) -> Exit:
-        return exits.OF_DECISION[self.decision]
+        return self.decision.exit
 
     def count(self, outcome: Outcome) -> int:
         return sum(judged.outcome is outcome for judged in self.judged)

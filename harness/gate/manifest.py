@@ -115,8 +115,11 @@ class Manifest(Frozen):
                 return self.cluster.absent[part]
         return None
 
-    def why_moot(self, scenario: Scenario) -> str | None:
-        """Why none of the requirements that a scenario proves applies; None if one does."""
+    def why_not_applicable(self, scenario: Scenario) -> str | None:
+        """Why a scenario, or all that it proves, does not apply to the cluster; None if it does."""
+        absent = self.why_absent(scenario.needs)
+        if absent is not None:
+            return absent
         reasons = [
             self.why_absent(it.needs) for it in self.requirements if it.id in scenario.requirements
         ]

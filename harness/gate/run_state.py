@@ -8,17 +8,17 @@ check is judged by the same lines of code from the same records both times.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import ClassVar
 
 from harness.checks import Check
 from harness.errors import Garbled, NotProven
+from harness.evaluation import Evaluation, evaluate
 from harness.facts import schema
 from harness.facts.drills import DRILLS, DrillFacts
 from harness.facts.ledger import LEDGER
 from harness.facts.soak import SOAK, SoakFacts
-from harness.gate.evaluation import Evaluation, evaluate
 from harness.gate.manifest import Manifest
+from harness.gate.seen import Collected, FaultSeen, Look, LookSeen, ScenarioSeen, StepSeen
 from harness.model import Case, Observation
 from harness.record import records
 from harness.record.journal import Record, hand_on
@@ -27,83 +27,13 @@ from harness.record.records import DrillOutcome, F, FaultEvent, Finished, Kind, 
 _HEAL_PROVED = "heal-proved"
 
 
-@dataclass(slots=True)
-class StepSeen:
-    """A step that was begun; ``state`` is passed or failed."""
-
-    keyword: str
-    text: str
-    state: str
-    took_s: float
-    error: str | None = None
-
-
-@dataclass(slots=True)
-class ScenarioSeen:
-    """What a scenario did in the last session that ran it; ``state`` is None until it ends."""
-
-    began: Record
-    session: int
-    starts: int = 1
-    steps: list[StepSeen] = field(default_factory=list)
-    asked: dict[str, None] = field(default_factory=dict)
-    evaluations: list[Evaluation] = field(default_factory=list)
-    state: str | None = None
-    reason: str = ""
-    took_s: float = 0.0
-
-
-@dataclass(slots=True)
-class FaultSeen:
-    """The life of a fault, by the times (UTC) at which its journal says so.
-
-    ``drill`` is the one that injected it; None when it was no drill.
-    """
-
-    id: str
-    fault: str
-    target: str
-    injected: str
-    drill: str | None = None
-    active_proved: bool = False
-    healed: str | None = None
-    heal_proved: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Collected:
-    """A piece of evidence that was collected when something was red, or why it could not be."""
-
-    target: str
-    what: str
-    file: str | None
-    bytes: int
-    error: str | None
-
-
-@dataclass(slots=True)
-class LookSeen:
-    """One look of a probe, from the record that begins it to its last observation."""
-
-    began: Record
-    ended: Record
-
-
-@dataclass(slots=True)
-class _Look:
-    """One look of a probe: the targets that it set out to see, and what came back."""
-
-    targets: tuple[str, ...]
-    seen: dict[str, tuple[Observation, Record]] = field(default_factory=dict)
-
-
 class RunState:
     """What a journal says so far."""
 
     def __init__(self, checks: Mapping[str, Check]) -> None:
         self._checks = checks
         self._manifest: Manifest | None = None
-        self._looks: dict[str, _Look] = {}
+        self._looks: dict[str, Look] = {}
         self._first: Record | None = None
         self._last: Record | None = None
         self.sessions = 0
@@ -244,16 +174,20 @@ class RunState:
     def _on_look(self, record: Record) -> None:
         if record.subject in (DRILLS.name, SOAK.name):
             self._remember()  # what was before it, whose look this one replaces
-        self._looks[record.subject] = _Look(tuple(read(records.Look, record.data)["targets"]))
-        self.looked.append(LookSeen(began=record._replace(data=None), ended=record))
+        self._looks[record.subject] = Look(tuple(read(records.Look, record.data)["targets"]))
+        now = record.moment.timestamp()
+        self.looked.append(LookSeen(record.subject, began=now, ended=now))
 
     def _on_observation(self, record: Record) -> None:
         probe = record.subject
         seen = Observation(probe, **read(records.Observed, record.data))
         self._looks[probe].seen[seen.target] = (seen, record)
         newest = self.looked[-1]
-        if newest.began.subject == probe:
-            newest.ended = record
+        if newest.probe == probe:
+            is_first = len(self._looks[probe].seen) == 1
+            newest.began = seen.at if is_first else min(newest.began, seen.at)
+            until = seen.at + seen.took_s
+            newest.ended = until if is_first else max(newest.ended, until)
 
     def _on_require(self, record: Record) -> None:
         asked = read(records.Require, record.data)
@@ -271,14 +205,15 @@ class RunState:
             for target in look.targets
             if target not in look.seen
         ]
-        verdict = evaluate(record.subject, self._checks, case, requirement, unseen)
+        verdict = evaluate(record.subject, self._checks, case, requirement.targets, unseen)
         evidence = [kept for look in looks.values() for _, kept in look.seen.values()]
+        looked = [it.at + it.took_s for it in case.observations]
         scenario.evaluations.append(
             Evaluation(
                 check=record.subject,
                 requirement=requirement.id,
                 verdict=verdict,
-                looked=max((kept.at for kept in evidence), default=None),
+                looked=max(looked, default=None),
                 lines=tuple(sorted(kept.seq for kept in evidence)),
                 files=tuple(sorted({kept.file for kept in evidence if kept.file})),
             )

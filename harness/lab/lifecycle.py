@@ -15,13 +15,12 @@ from harness.errors import ConfigError, LabError, Refused
 from harness.lab import (
     archives,
     builds,
-    ceilings,
     ceph,
     cgroups,
     clock,
     disks,
-    existing,
     host,
+    host_limits,
     kubernetes,
     machines,
     metallb,
@@ -30,6 +29,7 @@ from harness.lab import (
     platform,
     pod_network,
     records,
+    seed_data,
     swarm,
 )
 from harness.lab.shape import Lab, Node
@@ -128,7 +128,7 @@ class Up:
             Stage("boot", self.boot, 15, ("disks",)),
             Stage("last partition", self.last_partition, 15, ("boot",)),
             Stage("ceph", self.ceph, 40, ("last partition",)),
-            Stage("existing storage", self.existing, 3, ("ceph",)),
+            Stage("existing storage", self.seed_data, 3, ("ceph",)),
             *source,
             Stage("tools", self.tools, 15, ("workload", "libraries", "kubernetes binary")),
             Stage("images", self.images, 30, ("tools", "last partition")),
@@ -200,8 +200,8 @@ class Up:
     def ceph(self) -> None:
         ceph.up(self.lab, self.log("ceph"))
 
-    def existing(self) -> None:
-        existing.plant(self.lab, self.log("existing-storage"))
+    def seed_data(self) -> None:
+        seed_data.plant(self.lab, self.log("existing-storage"))
 
     def source(self, stages: list[Stage]) -> list[Stage]:
         """These stages, when the lab has the platform that is migrated."""
@@ -309,7 +309,7 @@ def up(lab: Lab, progress: Progress, *, install: bool = True) -> None:
         lab.begun.parent.mkdir(parents=True, exist_ok=True)
         lab.begun.write_text(lab.key)
         disks.enough_room(lab)
-        ceilings.lift()
+        host_limits.lift()
         builds.sweep()
         cgroups.kill(f"{lab.label}/build")
         host.join(cgroups.make(f"{lab.label}/build"))
@@ -327,7 +327,7 @@ def down(lab: Lab, progress: Progress) -> None:
         network.down(lab, log)
         cgroups.remove(lab.label)
         shutil.rmtree(lab.state, ignore_errors=True)
-        ceilings.restore()
+        host_limits.restore()
         log.unlink(missing_ok=True)
 
 

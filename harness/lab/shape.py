@@ -20,7 +20,7 @@ LAB = Path(__file__).resolve().parent
 TRACELESS = frozenset(
     [
         "__init__",
-        "ceilings",
+        "host_limits",
         "cgroups",
         "clock",
         "host",

@@ -1,4 +1,4 @@
-"""What became of the writes: a book's events, and what was there when it was read, to tallies.
+"""What became of the writes: a book's events, and what was there when it was read, to results.
 
 The rules are those of Jepsen's set-full: a write that was acknowledged must be there at the end,
 once; one of which nobody knows may be; nothing else may. All writers of a kind (``postgres/0`` is
@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from typing import TypeAlias
 
 from harness.errors import NotProven
-from harness.ledger.book import DUE, FAIL, INFO, INVOKE, MARK, OK, STOP, TOTAL, Event
-from harness.ledger.tally import FAULT, Phase, Tally
+from harness.ledger.history import DUE, FAIL, INFO, INVOKE, MARK, OK, STOP, TOTAL, Event
+from harness.ledger.result import FAULT, LedgerResult, Phase
 from harness.record.journal import utc_text
 
 # A writer, and the number of a write of its that is there.
@@ -44,18 +44,18 @@ class Reading:
     error: str = ""
 
 
-def tallies(
+def results(
     events: Iterable[Event], readings: Mapping[str, Sequence[Reading]], *, wall_s: float = 0.0
-) -> Mapping[str, Tally]:
-    """The tally of each kind of writer; ``wall_s`` is the time of day when the clock was zero.
+) -> Mapping[str, LedgerResult]:
+    """The result of each kind of writer; ``wall_s`` is the time of day when the clock was zero.
 
     The last reading that came about says what was there at the end, the earlier ones what was
     stale. NotProven when the events cannot be those of a book.
     """
-    history = _History()
-    history.feed(events)
-    kinds = {**dict.fromkeys(history.kinds), **dict.fromkeys(readings)}
-    return {kind: _tally(history, kind, readings.get(kind, ()), wall_s) for kind in kinds}
+    account = _Account()
+    account.feed(events)
+    kinds = {**dict.fromkeys(account.kinds), **dict.fromkeys(readings)}
+    return {kind: _result(account, kind, readings.get(kind, ()), wall_s) for kind in kinds}
 
 
 @dataclass(slots=True)
@@ -99,7 +99,7 @@ class _Writer:
     times: array[int] = field(default_factory=lambda: array("q"))
 
 
-class _History:
+class _Account:
     """A book's events, taken in one after the other."""
 
     def __init__(self) -> None:
@@ -190,14 +190,16 @@ def kind_of(who: str) -> str:
     return who.partition("/")[0]
 
 
-def _tally(history: _History, name: str, readings: Sequence[Reading], wall_s: float) -> Tally:
-    ours = {who: it for who, it in history.writers.items() if kind_of(who) == name}
-    kind = history.kind(name)
+def _result(
+    account: _Account, name: str, readings: Sequence[Reading], wall_s: float
+) -> LedgerResult:
+    ours = {who: it for who, it in account.writers.items() if kind_of(who) == name}
+    kind = account.kind(name)
     counts = {
         what: sum(it.states.count(state) for it in ours.values()) for what, state in _STATES.items()
     }
     gap = max(kind.spans, key=lambda span: span.longest).gap
-    tally = Tally(
+    result = LedgerResult(
         writer=name,
         invoked=sum(counts.values()),
         ok=counts[OK],
@@ -206,7 +208,7 @@ def _tally(history: _History, name: str, readings: Sequence[Reading], wall_s: fl
         gap_s=_seconds(gap[1] - gap[0]),
         gap_from=_seconds(gap[0]) + wall_s,
         gap_to=_seconds(gap[1]) + wall_s,
-        gap_open=gap == (kind.span.last, history.end),
+        gap_open=gap == (kind.span.last, account.end),
         phases=tuple(_phase(span, wall_s) for span in kind.spans[1:]),
         due=kind.due,
         totals=kind.totals,
@@ -216,8 +218,8 @@ def _tally(history: _History, name: str, readings: Sequence[Reading], wall_s: fl
     )
     made = [reading for reading in readings if not reading.error]
     if not made:
-        return replace(tally, unread="what was written was never read again")
-    return _Comparison(ours, made).onto(tally, kind, wall_s)
+        return replace(result, unread="what was written was never read again")
+    return _Comparison(ours, made).onto(result, kind, wall_s)
 
 
 def _phase(span: _Span, wall_s: float) -> Phase:
@@ -235,7 +237,7 @@ class _Comparison:
 
     def __init__(self, writers: Mapping[str, _Writer], readings: Sequence[Reading]) -> None:
         self._writers = writers
-        self._phantoms: dict[Found, None] = {}
+        self._unexpected: dict[Found, None] = {}
         self._seen = self._counted(readings[-1])
         self._lost = {who: self._missing(who, self._seen) for who in writers}
         self._stale = {who: bytes(len(it.states)) for who, it in writers.items()}
@@ -243,14 +245,14 @@ class _Comparison:
             self._compare(reading)
 
     def _counted(self, reading: Reading) -> dict[str, bytearray]:
-        """How often each write was there; what was never sent is a phantom."""
+        """How often each write was there; what was never sent is unexpected."""
         counts = {who: bytearray(len(it.states)) for who, it in self._writers.items()}
         sent = {who: (it.states, counts[who], len(it.states)) for who, it in self._writers.items()}
         nobody = (bytearray(), bytearray(), 0)
         for who, seq in reading.found:
             states, seen, length = sent.get(who, nobody)
             if not 0 <= seq < length or states[seq] == _FAIL:
-                self._phantoms[who, seq] = None
+                self._unexpected[who, seq] = None
             elif seen[seq] < _MOST:
                 seen[seq] += 1
         return counts
@@ -268,8 +270,8 @@ class _Comparison:
                 missing[seq] = writer.times[seq] < reading.began_us
             self._stale[who] = _either(self._stale[who], missing)
 
-    def onto(self, tally: Tally, kind: _Kind, wall_s: float) -> Tally:
-        """The tally with what the comparison says."""
+    def onto(self, result: LedgerResult, kind: _Kind, wall_s: float) -> LedgerResult:
+        """The result with what the comparison says."""
         lost = [
             (writer.times[seq], who, seq)
             for who, writer in self._writers.items()
@@ -281,18 +283,18 @@ class _Comparison:
         stale = [f"{who} {seq}" for who, found in self._stale.items() for seq in _places(found)]
         told = [f"{who} {seq}, acknowledged {_utc(at, wall_s)}" for at, who, seq in lost]
         return replace(
-            tally,
+            result,
             found=sum(len(seen) - seen.count(0) for seen in self._seen.values()),
             lost=len(lost),
             duplicated=len(twice),
-            phantom=len(self._phantoms),
+            unexpected=len(self._unexpected),
             stale=len(stale),
             rpo_s=_age(kind, lost[0][0], lost[-1][0]) if lost else 0.0,
             examples={
-                **tally.examples,
+                **result.examples,
                 **_named("lost", told),
                 **_named("duplicated", twice),
-                **_named("phantom", [f"{who} {seq}" for who, seq in self._phantoms]),
+                **_named("phantom", [f"{who} {seq}" for who, seq in self._unexpected]),
                 **_named("stale", stale),
             },
         )

@@ -11,9 +11,9 @@ from typing import Protocol
 
 from harness.errors import HarnessError, NotProven, TimedOut
 from harness.ledger import platform
-from harness.ledger.book import Reader
-from harness.ledger.readings import in_words, judge, path_of, read_back
-from harness.ledger.tally import Tally
+from harness.ledger.history import HistoryReader
+from harness.ledger.read_back import in_words, judge, path_of, read_back
+from harness.ledger.result import LedgerResult
 from harness.ledger.writers import WRITERS, Stage, Writer
 from harness.probes import owned
 from harness.transport import Reach
@@ -32,11 +32,11 @@ def recovered(
     run: str,
     seed: int,
     hide: Callable[[str], object],
-) -> Mapping[str, Tally]:
-    """The tallies of a ledger that a killed harness kept in ``folder``, and wrote to ``space``.
+) -> Mapping[str, LedgerResult]:
+    """The results of a ledger that a killed harness kept in ``folder``, and wrote to ``space``.
 
     What it wrote to is taken away afterwards. Where that is gone already, or cannot be read, the
-    tally says so. ``hide`` is told each secret that is read. NotProven when there is no book.
+    result says so. ``hide`` is told each secret that is read. NotProven when there is no book.
     """
     if not (folder / "book").exists():
         raise NotProven(f"there is no book of the ledger in {folder}")
@@ -54,10 +54,10 @@ def recovered(
             ground.found([kind])
             return ground.stage(tunnels, run=run, seed=seed)
 
-        tallies = read_again(stage, names, folder=folder)
+        results = read_again(stage, names, folder=folder)
     # Only now: whoever breaks off before this may read it all again.
     reach.kube.delete(f"/api/v1/namespaces/{space}")
-    return tallies
+    return results
 
 
 class Staging(Protocol):
@@ -68,9 +68,9 @@ class Staging(Protocol):
 
 def read_again(
     staging: Staging, names: Collection[str], *, folder: Path, within_s: float = _READS_WITHIN_S
-) -> Mapping[str, Tally]:
+) -> Mapping[str, LedgerResult]:
     """Read back each kind, side by side, and compare with the book."""
-    after_us = max((at for *_, at in Reader(folder / "book")), default=0)
+    after_us = max((at for *_, at in HistoryReader(folder / "book")), default=0)
     troubles: dict[str, list[str]] = {kind: [] for kind in names}
 
     def read(kind: str) -> None:

@@ -1,7 +1,7 @@
 """The program that offers the load, in a process of its own: ``start`` loads and runs it.
 
-Its standard input is one line, the order. The load ends when the harness closes that input, or when
-the harness itself ends. Its standard output is what ``results`` reads.
+Its standard input is one line, the LoadSpec. The load ends when the harness closes that input, or
+when the harness itself ends. Its standard output is what ``results`` reads.
 
 A visitor here is as one behind DNS round robin: each request is a new connection to the next
 address of the ingress. An address that refuses a connection, or makes none within a second, is
@@ -33,8 +33,8 @@ from gevent.socket import wait_read
 from locust.env import Environment
 
 from harness.facts.throttling import TOO_MANY, retry_after_s
-from harness.load.buckets import Bucket
-from harness.load.order import ON_TIME_S, Order, Page, due_at
+from harness.load.histogram import Histogram
+from harness.load.spec import ON_TIME_S, LoadSpec, Page, due_at
 
 # RFC 8305 lets a client try the next address after a quarter of a second; most are more patient.
 _CONNECTED_WITHIN_S = 1.0
@@ -60,14 +60,14 @@ class Limited(Exception):
         self.retry_after_s = retry_after
 
 
-class Visitor(locust.User):
-    """One of ``order.users`` who share the requests among them, in turn.
+class VirtualUser(locust.User):
+    """One of ``spec.users`` who share the requests among them, in turn.
 
     ``due`` moves on by the plan alone. A user who is late does not start anew from now: that would
     leave out the requests of the very moments in which nobody was served.
     """
 
-    order: ClassVar[Order]
+    spec: ClassVar[LoadSpec]
     trust: ClassVar[ssl.SSLContext]
     began: ClassVar[float]
     numbers: ClassVar[count[int]] = count()
@@ -78,7 +78,7 @@ class Visitor(locust.User):
 
     @property
     def due(self) -> float:
-        return due_at(self.began, self.number, self.order.per_s)
+        return due_at(self.began, self.number, self.spec.per_s)
 
     def wait_time(self) -> float:
         return max(0.0, self.due - time.monotonic())
@@ -88,11 +88,11 @@ class Visitor(locust.User):
         number, due, now = self.number, self.due, time.monotonic()
         if now < due:  # locust begins with a task, not with waiting
             return
-        self.number += self.order.users
+        self.number += self.spec.users
         error: Exception | None = None
         try:
-            with gevent.Timeout(self.order.timeout_s):
-                ask(self.order, self.trust, number)
+            with gevent.Timeout(self.spec.timeout_s):
+                ask(self.spec, self.trust, number)
         except gevent.Timeout:
             error = Failed("timed out")
         except Limited as limit:
@@ -109,16 +109,16 @@ class Visitor(locust.User):
         )
 
 
-def ask(order: Order, trust: ssl.SSLContext, number: int) -> None:
+def ask(spec: LoadSpec, trust: ssl.SSLContext, number: int) -> None:
     """One request, on a connection of its own; whatever is raised is why it failed."""
-    round_, first = divmod(number, len(order.addresses))
-    page = order.pages[round_ % len(order.pages)]
+    round_, first = divmod(number, len(spec.addresses))
+    page = spec.pages[round_ % len(spec.pages)]
     with ExitStack() as ways:
-        addresses = [*order.addresses[first:], *order.addresses[:first]]
-        talk = ways.enter_context(closing(connected(addresses, order.port)))
-        if order.scheme == "https":
+        addresses = [*spec.addresses[first:], *spec.addresses[:first]]
+        talk = ways.enter_context(closing(connected(addresses, spec.port)))
+        if spec.scheme == "https":
             talk = ways.enter_context(trust.wrap_socket(talk, server_hostname=page.host))
-        connection = http.client.HTTPConnection(order.host_of(page))
+        connection = http.client.HTTPConnection(spec.host_of(page))
         connection.sock = talk
         connection.request("GET", page.path, headers={"Connection": "close"})
         response = connection.getresponse()
@@ -163,7 +163,7 @@ class Seconds:
     """Counts requests by the second in which they were due, and writes what is new."""
 
     def __init__(self) -> None:
-        self._new: defaultdict[int, Bucket] = defaultdict(Bucket)
+        self._new: defaultdict[int, Histogram] = defaultdict(Histogram)
 
     def hear(
         self, response_time: float, exception: Exception | None, context: dict[str, Any], **_: Any
@@ -180,7 +180,7 @@ class Seconds:
         )
 
     def write(self) -> None:
-        written, self._new = self._new, defaultdict(Bucket)
+        written, self._new = self._new, defaultdict(Histogram)
         for second, bucket in sorted(written.items()):
             say({"second": second, **bucket.to_json()})
 
@@ -201,21 +201,21 @@ def main() -> None:
     # sleeps nearly all the time. Being nice would count only among the tasks of one session.
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
-    say({"stage": "reading its order"})
-    order = Order.from_line(sys.stdin.readline())
-    signal.alarm(floor(order.lasts_s + order.timeout_s + _GRACE_S))
-    Visitor.order, Visitor.trust = order, ssl.create_default_context(cafile=order.authority)
+    say({"stage": "reading what to send"})
+    spec = LoadSpec.from_line(sys.stdin.readline())
+    signal.alarm(floor(spec.lasts_s + spec.timeout_s + _GRACE_S))
+    VirtualUser.spec, VirtualUser.trust = spec, ssl.create_default_context(cafile=spec.authority)
     seconds = Seconds()
-    environment = Environment(user_classes=[Visitor], stop_timeout=order.timeout_s + 1)
+    environment = Environment(user_classes=[VirtualUser], stop_timeout=spec.timeout_s + 1)
     environment.events.request.add_listener(seconds.hear)
     runner = environment.create_local_runner()
-    Visitor.began = time.monotonic() + _BEGINS_IN_S
-    say({"began": Visitor.began, "stage": "sending requests"})
+    VirtualUser.began = time.monotonic() + _BEGINS_IN_S
+    say({"began": VirtualUser.began, "stage": "sending requests"})
     # Users come as fast as their first requests are due, and the first of them before that.
-    runner.start(order.users, spawn_rate=max(_SPAWNS_PER_S, order.per_s))
+    runner.start(spec.users, spawn_rate=max(_SPAWNS_PER_S, spec.per_s))
     writing = gevent.spawn(seconds.write_on)
     with contextlib.suppress(TimeoutError):
-        wait_read(sys.stdin.fileno(), timeout=order.lasts_s)
+        wait_read(sys.stdin.fileno(), timeout=spec.lasts_s)
     ended = time.monotonic()
     runner.quit()
     writing.kill()

@@ -15,8 +15,8 @@ from math import floor
 from pathlib import Path
 
 from harness.facts.load import PhaseFacts
-from harness.load.buckets import Bucket
-from harness.load.order import due_at
+from harness.load.histogram import Histogram
+from harness.load.spec import due_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Cut:
     """A span of time: how many requests were due in it, and what came of them."""
 
     planned: int
-    seen: Bucket
+    seen: Histogram
 
     def facts(self) -> PhaseFacts:
         """As checks know it; a time is None when so many requests had no answer at all."""
@@ -48,12 +48,12 @@ class Results:
     began: float
     ended: float
     per_s: float
-    seconds: dict[int, Bucket]
+    seconds: dict[int, Histogram]
 
     def cut(self, start: float, end: float) -> Cut:
         """From one moment to another, at most to the end; a second belongs to what begins in it."""
         first, last = floor(start), floor(min(end, self.ended + 1))
-        seen = Bucket()
+        seen = Histogram()
         for second, bucket in self.seconds.items():
             if first <= second < last:
                 seen.merge(bucket)
@@ -69,12 +69,12 @@ class Results:
 def read(path: Path, per_s: float, ended: float) -> Results | None:
     """The results so far; ``ended`` where they do not say when; None before the load began."""
     began: float | None = None
-    seconds: dict[int, Bucket] = {}
+    seconds: dict[int, Histogram] = {}
     # What is not a whole line yet, or never will be, is no result.
     for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
         data = json.loads(line)
         began = data.get("began", began)
         ended = data.get("ended", ended)
         if "second" in data:
-            seconds.setdefault(data["second"], Bucket()).merge(Bucket.from_json(data))
+            seconds.setdefault(data["second"], Histogram()).merge(Histogram.from_json(data))
     return None if began is None else Results(began, ended, per_s, seconds)

@@ -17,9 +17,9 @@ from math import inf
 from pathlib import Path
 
 from harness.errors import NotProven, TimedOut
-from harness.load.buckets import Bucket
-from harness.load.order import Order
+from harness.load.histogram import Histogram
 from harness.load.results import Results, read
+from harness.load.spec import LoadSpec
 from harness.settings import ROOT
 from harness.waiting import uninterrupted, until
 
@@ -39,10 +39,10 @@ class Running:
     ``troubles`` is why its results are not to be trusted, once it has ended.
     """
 
-    def __init__(self, order: Order, folder: Path) -> None:
+    def __init__(self, spec: LoadSpec, folder: Path) -> None:
         folder.mkdir(parents=True)
         self.troubles: list[str] = []
-        self._order = order
+        self._spec = spec
         self._seen, self._said = folder / "seconds.jsonl", folder / "said.txt"
         with self._seen.open("wb") as seen, self._said.open("wb") as said:
             self._process = subprocess.Popen(
@@ -55,10 +55,10 @@ class Running:
                 start_new_session=True,  # Ctrl-C is for us, who end it in order
             )
         assert self._process.stdin is not None
-        self._order_pipe = self._process.stdin
+        self._spec_pipe = self._process.stdin
         with contextlib.suppress(BrokenPipeError):  # its end is told where it is waited for
-            self._order_pipe.write(order.line())
-            self._order_pipe.flush()
+            self._spec_pipe.write(spec.line())
+            self._spec_pipe.flush()
 
     def served(
         self,
@@ -153,22 +153,22 @@ class Running:
         """End the load, and say what became of it; None when it never began."""
         asked = time.monotonic()
         self.close()
-        found = read(self._seen, self._order.per_s, ended=asked)
+        found = read(self._seen, self._spec.per_s, ended=asked)
         if found is None:
             self.troubles.append(f"the load never began: {self._words()}")
         return found
 
     def close(self) -> None:
         """End the load, for good: no request is made after this."""
-        if self._order_pipe.closed:
+        if self._spec_pipe.closed:
             return
         with uninterrupted():
             if self._process.poll() is not None:
                 self.troubles.append(f"the load ended before its time: {self._words()}")
             with contextlib.suppress(BrokenPipeError):
-                self._order_pipe.close()
+                self._spec_pipe.close()
             try:
-                status = self._process.wait(self._order.timeout_s + _ENDS_WITHIN_S)
+                status = self._process.wait(self._spec.timeout_s + _ENDS_WITHIN_S)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
@@ -177,20 +177,20 @@ class Running:
                 if status != 0 and not self.troubles:
                     self.troubles.append(f"the load ended with status {status}: {self._words()}")
 
-    def _so_far(self, before: float = inf) -> Bucket:
+    def _so_far(self, before: float = inf) -> Histogram:
         found = self._read()
-        return found.cut(0.0, before).seen if found else Bucket()
+        return found.cut(0.0, before).seen if found else Histogram()
 
     def _read(self) -> Results | None:
-        return read(self._seen, self._order.per_s, ended=time.monotonic())
+        return read(self._seen, self._spec.per_s, ended=time.monotonic())
 
     def _words(self) -> str:
         return self._said.read_text(encoding="utf-8", errors="replace").strip()[-_TAIL:] or "mute"
 
 
 @contextmanager
-def offering(order: Order, folder: Path) -> Iterator[Running]:
+def offering(spec: LoadSpec, folder: Path) -> Iterator[Running]:
     """Offer a load, of which a request was answered by then. NotProven when it cannot begin."""
-    with closing(Running(order, folder)) as running:
+    with closing(Running(spec, folder)) as running:
         running.served()
         yield running

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Protocol
+from collections.abc import Mapping
 
-from harness.model import JSON
 from harness.probes.api_endpoints import ApiEndpoints
 from harness.probes.api_objects import ApiObjects
 from harness.probes.backup_claims import BackupClaims
@@ -25,26 +23,11 @@ from harness.probes.nodes import Nodes
 from harness.probes.open_ports import OpenPorts
 from harness.probes.osd_disks import OsdDisks
 from harness.probes.pod_network import PodNetwork
+from harness.probes.probe import Probe as Probe
+from harness.probes.probe import Timing as Timing
 from harness.probes.rook import Rook
 from harness.probes.scheduling import Scheduling
 from harness.probes.swarm import Swarm
-from harness.transport import Reach
-
-
-class Probe(Protocol):
-    """One way of looking at a cluster.
-
-    ``observe`` returns what it saw on one target, or raises a HarnessError when it could not
-    look; the engine records either. Targets are looked at side by side.
-    """
-
-    name: ClassVar[str]
-    within_s: ClassVar[float]  # the deadline of one look, all retries included
-
-    def targets(self, reach: Reach) -> Sequence[str]: ...
-
-    def observe(self, reach: Reach, target: str) -> JSON: ...
-
 
 _ALL: tuple[Probe, ...] = (
     ApiEndpoints(),

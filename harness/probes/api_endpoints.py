@@ -12,6 +12,7 @@ from harness.facts.schema import attempt, dump
 from harness.model import JSON
 from harness.probes.certificates import describe
 from harness.probes.objects import Odd, text
+from harness.probes.probe import Timing
 from harness.transport import Answer, Reach
 
 _KUBELET_PORT = 10250
@@ -26,6 +27,8 @@ class ApiEndpoints:
     """
 
     name: ClassVar[str] = api.ENDPOINTS.name
+    sentence: ClassVar[str] = "what every API server and kubelet answers"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 30.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

@@ -11,6 +11,7 @@ from harness.facts.schema import dump
 from harness.model import JSON
 from harness.probes.objects import each, epoch, listed, must, text, texts
 from harness.probes.pods import is_ours
+from harness.probes.probe import Timing
 from harness.transport import Reach
 
 _SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
@@ -20,6 +21,8 @@ class ApiObjects:
     """Reads every APIService, and every namespace that is being deleted."""
 
     name: ClassVar[str] = OBJECTS.name
+    sentence: ClassVar[str] = "every API service, and every namespace that is being deleted"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 30.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

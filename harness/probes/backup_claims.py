@@ -23,6 +23,7 @@ from harness.model import JSON
 from harness.notices import removed_afterwards
 from harness.probes import pods
 from harness.probes.objects import Odd, described, listed, must, quantity, text, texts
+from harness.probes.probe import Timing
 from harness.probes.scripts import layout_script
 from harness.settings import Backups
 from harness.transport import Kube, Reach
@@ -40,6 +41,8 @@ class BackupClaims:
     """Lists claims, and looks into the declared one from a pod that mounts it read-only."""
 
     name: ClassVar[str] = "backup-claims"
+    sentence: ClassVar[str] = "the claims that hold backups, and what lies in the shared one"
+    timing: ClassVar[Timing] = Timing.WHEN_ASKED
     within_s: ClassVar[float] = 150.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

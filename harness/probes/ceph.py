@@ -24,7 +24,8 @@ from harness.facts.ceph import (
 )
 from harness.facts.schema import Items, Known, Unknown, dump, read
 from harness.model import JSON
-from harness.probes import pods
+from harness.parallel import in_each
+from harness.probes.probe import Timing
 from harness.probes.scripts import ceph_script
 from harness.transport import Reach
 from harness.transport.ceph import toolbox
@@ -42,6 +43,8 @@ class Ceph:
     """Asks Ceph through one machine, and through the others when that one gets no answer."""
 
     name: ClassVar[str] = CEPH.name
+    sentence: ClassVar[str] = "all that Ceph says of itself"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 220.0
 
     def targets(self, reach: Reach) -> Sequence[str]:
@@ -71,7 +74,7 @@ def look(reach: Reach) -> CephReport:
 
 
 def _asked(ways: Mapping[str, Way], places: Sequence[str]) -> Told:
-    return pods.in_each(places, lambda place: _told(place, ways[place]))
+    return in_each(places, lambda place: _told(place, ways[place]))
 
 
 def _answers(told: Told) -> dict[str, Items]:

@@ -13,6 +13,7 @@ from harness.facts.network import CILIUM, Agent, Controller, NotReady, Part, Rea
 from harness.facts.schema import dump
 from harness.model import JSON
 from harness.probes.objects import Odd, count, epoch, listed, must, part, text
+from harness.probes.probe import Timing
 from harness.transport import Reach
 from harness.waiting import until
 
@@ -42,6 +43,8 @@ class Cilium:
     """
 
     name: ClassVar[str] = CILIUM.name
+    sentence: ClassVar[str] = "what Cilium says on every node"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = _TWO_ROUNDS_S + 60.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

@@ -33,6 +33,7 @@ from harness.facts.claims import (
 )
 from harness.facts.schema import Unknown, dump
 from harness.model import JSON
+from harness.parallel import in_each
 from harness.probes import claim_objects, pods
 from harness.probes.claim_objects import LIMITED, SHARED, SIZES
 from harness.probes.scripts import claim_kinds_script, claim_script
@@ -131,7 +132,7 @@ class Workload:
 
     def _everywhere(self, work: Callable[[str], Answer[T]]) -> dict[str, Answer[T]]:
         """An answer of each machine's pod, side by side."""
-        found = pods.in_each(self.machines, work)
+        found = in_each(self.machines, work)
         return {machine: _or_unknown(answer) for machine, answer in found.items()}
 
     def _read_by_others(
@@ -145,7 +146,7 @@ class Workload:
             answers = (answer_of(role.says, it) for it in said)
             return dict(zip(writers, answers, strict=True))
 
-        found = pods.in_each(self.machines, read)
+        found = in_each(self.machines, read)
         return {
             f"{writer} → {reader}": _of(writer, found[reader])
             for writer, reader in permutations(self.machines, 2)

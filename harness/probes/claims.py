@@ -17,6 +17,7 @@ from harness.model import JSON
 from harness.probes import claim_objects, pods
 from harness.probes.claim_space import deleted, stored
 from harness.probes.claim_workload import Workload
+from harness.probes.probe import Timing
 from harness.transport import Reach
 
 _BOUND_WITHIN_S = 75.0
@@ -26,6 +27,8 @@ class Claims:
     """Makes claims in a namespace of its own, mounts two on every machine, and removes all."""
 
     name: ClassVar[str] = facts.CLAIMS.name
+    sentence: ClassVar[str] = "claims that every machine writes and reads"
+    timing: ClassVar[Timing] = Timing.ALONE
     within_s: ClassVar[float] = 400.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

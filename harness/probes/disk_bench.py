@@ -24,6 +24,7 @@ from harness.bench import baseline, ceph
 from harness.errors import NotProven
 from harness.model import JSON
 from harness.probes.osd_disks import declared
+from harness.probes.probe import Timing
 from harness.settings import Profile, state_dir
 from harness.transport import Reach
 
@@ -34,6 +35,8 @@ class DiskBench:
     """Measures every OSD at the same time, or tells what was measured of raw disks."""
 
     name: ClassVar[str] = "disk-bench"
+    sentence: ClassVar[str] = "the disk for Ceph on every machine, measured at the same time"
+    timing: ClassVar[Timing] = Timing.ALONE
     within_s: ClassVar[float] = 240.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

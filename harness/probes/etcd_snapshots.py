@@ -20,8 +20,9 @@ from harness.facts.snapshots import (
     not_whole,
 )
 from harness.model import JSON
-from harness.probes import pods
+from harness.parallel import in_each
 from harness.probes.objects import Odd, epoch, flag, listed, must, part, quantity, text
+from harness.probes.probe import Timing
 from harness.probes.scripts import snapshot_script
 from harness.transport import Reach, own_folder
 from harness.transport.remote_script import RemoteScript
@@ -43,6 +44,8 @@ class EtcdSnapshots:
     """
 
     name: ClassVar[str] = SNAPSHOTS.name
+    sentence: ClassVar[str] = "the snapshots of etcd on every server"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 180.0
 
     def targets(self, reach: Reach) -> Sequence[str]:
@@ -53,7 +56,7 @@ class EtcdSnapshots:
         own, copies = kubernetes.etcd_snapshots, kubernetes.etcd_snapshot_copies
         servers = [machine.name for machine in reach.profile.cluster().servers]
         folders = [own, *([copies] if copies else [])]
-        told = pods.in_each(servers, lambda server: _run(reach, server, _LISTS, "list", *folders))
+        told = in_each(servers, lambda server: _run(reach, server, _LISTS, "list", *folders))
         by_server = {server: _listed(answer, own, copies) for server, answer in told.items()}
         newest = choose(by_server)
         original: Known[str] | Unknown | None = None

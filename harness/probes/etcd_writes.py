@@ -15,7 +15,9 @@ from harness.errors import HarnessError, TransportError
 from harness.facts.etcd import METRICS, WRITES, Buckets, LogWrites, WriteBurst
 from harness.facts.schema import Unknown, dump, read
 from harness.model import JSON
+from harness.parallel import in_each
 from harness.probes import host_facts, metrics, pods
+from harness.probes.probe import Timing
 from harness.transport import Kube, Reach
 
 _WRITES = 500
@@ -26,6 +28,8 @@ class EtcdWrites:
     """Writes one small object again and again, in a namespace of its own."""
 
     name: ClassVar[str] = WRITES.name
+    sentence: ClassVar[str] = "a burst of small writes to etcd"
+    timing: ClassVar[Timing] = Timing.ALONE
     within_s: ClassVar[float] = 90.0
 
     def targets(self, reach: Reach) -> Sequence[str]:
@@ -38,11 +42,11 @@ class EtcdWrites:
             return _fsyncs(reach, server)
 
         with pods.namespace(reach.kube) as space:
-            before = pods.in_each(servers, fsyncs)
+            before = in_each(servers, fsyncs)
             began = time.monotonic()
             writes = _write(reach.kube, space)
             took_s = time.monotonic() - began
-            after = pods.in_each(servers, fsyncs)
+            after = in_each(servers, fsyncs)
         members = {server: _added(before[server], after[server]) for server in servers}
         return dump(WriteBurst(writes, round(took_s, 3), members))
 

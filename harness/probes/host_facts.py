@@ -29,6 +29,7 @@ from harness.model import JSON, Machine
 from harness.probes import metrics
 from harness.probes.certificates import describe
 from harness.probes.etcd_access import EtcdAccess, etcd_access
+from harness.probes.probe import Timing
 from harness.probes.scripts import host_facts_script
 from harness.settings import Profile
 from harness.transport import Reach
@@ -53,6 +54,8 @@ class HostFacts:
     """Asks each machine about itself."""
 
     name: ClassVar[str] = HOST.name
+    sentence: ClassVar[str] = "what every machine says about itself"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 45.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 from harness.bench.bench import RUNS, Committed
 from harness.errors import HarnessError
+from harness.parallel import begin
 from harness.transport import Reach
 from harness.transport.ceph import run_beside_ceph
 
@@ -45,13 +45,9 @@ def measure(reach: Reach, pool: str, tell: Callable[[str], None]) -> dict[str, C
     """What each machine commits to an image of its own in this pool."""
     machines = [machine.name for machine in reach.profile.machines]
     tell(f"a block image in {pool}: {RUNS} runs of {WRITES} writes")
-    images = [f"{pool}/cutover-bench-{machine}" for machine in machines]
-    workers = ThreadPoolExecutor(len(machines))
-    try:
-        told = workers.map(partial(_measured, reach), machines, images)
-        return dict(zip(machines, told, strict=True))
-    finally:
-        workers.shutdown(wait=False, cancel_futures=True)
+    images = {machine: f"{pool}/cutover-bench-{machine}" for machine in machines}
+    calls = [begin(partial(_measured, reach, *it)) for it in images.items()]
+    return dict(zip(machines, (call.result() for call in calls), strict=True))
 
 
 def _measured(reach: Reach, machine: str, image: str) -> Committed:

@@ -15,8 +15,10 @@ from harness.facts.edge import INGRESS, Invalid, Limited, Page, Site, Sites
 from harness.facts.schema import Answered, Failed, Known, Unknown, attempt, dump
 from harness.facts.throttling import TOO_MANY, told
 from harness.model import JSON, IngressDeclared, IngressPage
+from harness.parallel import in_each
 from harness.probes import pods, routes
 from harness.probes.certificates import describe
+from harness.probes.probe import Timing
 from harness.probes.test_ca import Authority
 from harness.settings import Ingress as Declared
 from harness.transport import HTTP, HTTPS, Answer, EntryPoint, Reach
@@ -37,6 +39,8 @@ class Ingress:
     """Deploys a pod, a service and a route with a certificate of its own authority."""
 
     name: ClassVar[str] = INGRESS.name
+    sentence: ClassVar[str] = "a new site and the declared ones, visited from outside"
+    timing: ClassVar[Timing] = Timing.WHEN_ASKED
     within_s: ClassVar[float] = 180.0
 
     def targets(self, reach: Reach) -> Sequence[str]:
@@ -51,13 +55,13 @@ class Ingress:
             host = f"{space}.{_DOMAIN}"
             _deploy(reach, space, host, authority, settings)
             visit = _Visit(reach, settings, host, authority.pem)
-            sites = pods.in_each(known.addresses, visit.at)
+            sites = in_each(known.addresses, visit.at)
         asked = {
             known.at(page, address): (page, address)
             for page in known.pages
             for address in known.addresses
         }
-        pages = pods.in_each(
+        pages = in_each(
             asked, lambda name: _page(reach, known, *asked[name]), at_once=_PAGES_AT_ONCE
         )
         seen = Sites(

@@ -23,7 +23,9 @@ from harness.backup.compare import compare
 from harness.backup.manifest import Making, Manifest, Tree
 from harness.errors import TransportError, Unreachable
 from harness.model import JSON
-from harness.probes import legacy_mount, pods
+from harness.parallel import in_each
+from harness.probes import legacy_mount
+from harness.probes.probe import Timing
 from harness.settings import Legacy
 from harness.transport import Reach
 
@@ -34,6 +36,8 @@ class LegacyManifest:
     """Makes a manifest on one machine, and compares it with the baseline as it is fetched."""
 
     name: ClassVar[str] = "legacy-manifest"
+    sentence: ClassVar[str] = "the existing storage, compared with its baseline"
+    timing: ClassVar[Timing] = Timing.AT_START
     # It reads every byte. A machine that stops answering is noticed within a minute.
     within_s: ClassVar[float] = 12 * 3600.0
 
@@ -57,7 +61,7 @@ class LegacyManifest:
 def making(reach: Reach, legacy: Legacy, name: str) -> Making:
     """A manifest to be made on the first machine that reads the storage; Unreachable if none."""
     machines = [machine.name for machine in reach.profile.machines]
-    found = pods.in_each(machines, lambda it: legacy_mount.look(reach, it))
+    found = in_each(machines, lambda it: legacy_mount.look(reach, it))
     for machine, seen in found.items():
         if isinstance(seen, Mapping) and legacy_mount.is_usable(seen, legacy):
             tree = Tree(machine=machine, root=legacy.path, left_out=legacy.may_change)

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from harness.errors import NotProven
 from harness.facts.mount_source import is_same
 from harness.model import JSON
+from harness.probes.probe import Timing
 from harness.probes.scripts import mount_script
 from harness.settings import Legacy
 from harness.transport import Reach
@@ -30,6 +31,8 @@ class LegacyMount:
     """Asks each machine what is mounted, and a child there to read some of it."""
 
     name: ClassVar[str] = "legacy-mount"
+    sentence: ClassVar[str] = "the existing storage, read on every machine"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 2 * (_ANSWERS_WITHIN_S + 25)
 
     def targets(self, reach: Reach) -> Sequence[str]:

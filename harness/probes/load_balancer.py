@@ -13,6 +13,7 @@ from harness.facts.schema import dump
 from harness.model import JSON
 from harness.probes import pods
 from harness.probes.objects import listed, text
+from harness.probes.probe import Timing
 from harness.transport import Reach
 from harness.waiting import until
 
@@ -25,6 +26,8 @@ class LoadBalancer:
     """Deploys a pod and a LoadBalancer service before it, and talks to it from outside."""
 
     name: ClassVar[str] = LOAD_BALANCER.name
+    sentence: ClassVar[str] = "a service that asks for an outside address"
+    timing: ClassVar[Timing] = Timing.ALONE
     within_s: ClassVar[float] = 150.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

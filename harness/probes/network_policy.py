@@ -11,7 +11,9 @@ from harness.errors import HarnessError, TimedOut, Unreachable
 from harness.facts.network import POLICY, Clients, Exchange, Policy, Talk
 from harness.facts.schema import Unknown, dump
 from harness.model import JSON
+from harness.parallel import in_each
 from harness.probes import pods
+from harness.probes.probe import Timing
 from harness.transport import Kube, Reach
 from harness.waiting import until
 
@@ -25,6 +27,8 @@ class NetworkPolicy:
     """Shows first that both may connect, then closes the servers to all but the friend."""
 
     name: ClassVar[str] = POLICY.name
+    sentence: ClassVar[str] = "a service that a network policy closes to strangers"
+    timing: ClassVar[Timing] = Timing.WHEN_ASKED
     within_s: ClassVar[float] = 120.0
 
     def targets(self, reach: Reach) -> Sequence[str]:
@@ -97,7 +101,7 @@ def _connect(kube: Kube, space: str, servers: Mapping[str, str], patience_s: flo
         return pods.run_script(kube, space, client, "talk", wanted, Talk).service
 
     answers: _Answers = {}
-    for client, answer in pods.in_each(_CLIENTS, from_client).items():
+    for client, answer in in_each(_CLIENTS, from_client).items():
         if isinstance(answer, HarnessError):
             raise answer
         answers[client] = answer

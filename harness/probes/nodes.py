@@ -10,6 +10,7 @@ from harness.facts.nodes import NODES, Node
 from harness.facts.schema import dump
 from harness.model import JSON
 from harness.probes.objects import Odd, each, listed, must, text, texts
+from harness.probes.probe import Timing
 from harness.transport import Reach
 
 _ROLE = "node-role.kubernetes.io/"
@@ -23,6 +24,8 @@ class Nodes:
     """
 
     name: ClassVar[str] = NODES.name
+    sentence: ClassVar[str] = "the cluster's node list"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 15.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -29,7 +29,9 @@ from harness.facts.exposed import (
 )
 from harness.facts.schema import Known, Unknown, attempt, dump, read
 from harness.model import JSON
+from harness.parallel import begin
 from harness.probes.objects import count, described, listed, text, words
+from harness.probes.probe import Timing
 from harness.probes.scripts import sockets_script
 from harness.transport import Kube, Reach
 from harness.transport.remote_script import RemoteScript
@@ -52,6 +54,8 @@ class OpenPorts:
     """Knocks at all TCP ports of a machine, and at the UDP ports on which it listens."""
 
     name: ClassVar[str] = OPEN_PORTS.name
+    sentence: ClassVar[str] = "every port of every machine, tried from outside"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 400.0
 
     def targets(self, reach: Reach) -> Sequence[str]:
@@ -60,21 +64,20 @@ class OpenPorts:
     def observe(self, reach: Reach, target: str) -> JSON:
         machine = next(it for it in reach.profile.machines if it.name == target)
         addresses = [str(it) for it in machine.outside_addresses]
-        with ThreadPoolExecutor(len(addresses)) as pool:
-            tcp = {it: pool.submit(attempt, partial(_tcp, reach, it)) for it in addresses}
-            taken, odd = _taken(reach.kube, target)
-            udp, machine_says = _udp(reach, target, addresses, taken)
-            seen = Exposed(
-                tcp={it: tcp[it].result() for it in addresses},
-                udp=udp,
-                cluster=odd,
-                machine=machine_says,
-            )
-            return dump(seen)
+        tcp = {it: begin(partial(attempt, partial(_tcp, reach, it))) for it in addresses}
+        taken, odd = _taken(reach.kube, target)
+        udp, machine_says = _udp(reach, target, addresses, taken)
+        seen = Exposed(
+            tcp={it: tcp[it].result() for it in addresses},
+            udp=udp,
+            cluster=odd,
+            machine=machine_says,
+        )
+        return dump(seen)
 
 
 def _tcp(reach: Reach, address: str) -> Tcp:
-    seen = reach.outside.knock(address, _ALL)
+    seen = reach.outside.scan_ports(address, _ALL)
     return Tcp(seen.open, seen.refused, seen.silent)
 
 
@@ -130,15 +133,14 @@ def _udp(
 
     def hear(before: Before) -> None:
         # On another thread: this one brings the machine's next line.
-        sending.append(pool.submit(_send, reach, addresses, before, token, taken))
+        sending.append(begin(partial(_send, reach, addresses, before, token, taken)))
 
-    with ThreadPoolExecutor(1) as pool:
-        try:
-            before, after = _listen(reach, machine, token, hear)
-        except TransportError as error:
-            why = Unknown(str(error))
-            return dict.fromkeys(addresses, why), why
-        sent = sending[0].result()
+    try:
+        before, after = _listen(reach, machine, token, hear)
+    except TransportError as error:
+        why = Unknown(str(error))
+        return dict.fromkeys(addresses, why), why
+    sent = sending[0].result()
     says = Listening(
         sockets=after.sockets,
         arrived=after.arrived,
@@ -211,9 +213,8 @@ def _send(
             refused=seen.refused,
         )
 
-    with ThreadPoolExecutor(len(addresses)) as pool:
-        sent = {it: pool.submit(attempt, partial(one, it)) for it in addresses}
-        return {it: item.result() for it, item in sent.items()}
+    sent = {it: begin(partial(attempt, partial(one, it))) for it in addresses}
+    return {it: item.result() for it, item in sent.items()}
 
 
 def payload(token: bytes, address: str, port: int) -> bytes:

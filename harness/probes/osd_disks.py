@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from harness.bench import ceph, sending
 from harness.errors import ConfigError, HarnessError
 from harness.model import JSON, OsdDisk
+from harness.probes.probe import Timing
 from harness.settings import Profile
 from harness.transport import Reach
 
@@ -22,6 +23,8 @@ class OsdDisks:
     """Looks at the declared partition of each machine, and asks Ceph about its OSDs there."""
 
     name: ClassVar[str] = "osd-disks"
+    sentence: ClassVar[str] = "the disk for Ceph on every machine"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 120.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

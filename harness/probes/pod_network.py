@@ -26,8 +26,10 @@ from harness.facts.network import (
 from harness.facts.network import PodNetwork as Seen
 from harness.facts.schema import Known, Unknown, dump
 from harness.model import JSON
+from harness.parallel import in_each
 from harness.probes import pods
 from harness.probes.objects import listed, must, text
+from harness.probes.probe import Timing
 from harness.transport import Kube, Reach
 
 _HEADERS = 28  # IPv4 and UDP, beside the payload of the largest datagram
@@ -47,6 +49,8 @@ class PodNetwork:
     """Deploys its own pods, lets them talk, asks the receivers, and removes everything."""
 
     name: ClassVar[str] = POD_NETWORK.name
+    sentence: ClassVar[str] = "pods on every node that talk to each other"
+    timing: ClassVar[Timing] = Timing.WHEN_ASKED
     within_s: ClassVar[float] = 120.0
 
     def targets(self, reach: Reach) -> Sequence[str]:
@@ -57,8 +61,8 @@ class PodNetwork:
         with pods.namespace(reach.kube) as space:
             servers = _name_servers(reach.kube)
             talk = _Talk(reach, space, _deploy(reach, space, machines), servers)
-            said = pods.in_each(talk.ready, talk.in_pod)
-            heard = pods.in_each(talk.ready, talk.received)
+            said = in_each(talk.ready, talk.in_pod)
+            heard = in_each(talk.ready, talk.received)
         pairs = {
             f"{one} → {other}": talk.pair(one, other, said, heard)
             for one, other in permutations(machines, 2)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from typing_extensions import TypeForm
 
-from harness.errors import HarnessError, TimedOut, TransportError
+from harness.errors import TimedOut, TransportError
 from harness.facts.schema import Answered, Failed, Known, Unknown, attempt
 from harness.model import JSON
 from harness.notices import removed_afterwards
@@ -225,22 +224,3 @@ def eventually(
     if isinstance(last, Known):
         return Answered(last.value, took_s)
     return Failed(last.error, took_s)
-
-
-def in_each(
-    keys: Iterable[str], work: Callable[[str], T], *, at_once: int | None = None
-) -> dict[str, T | HarnessError]:
-    """What ``work`` returns for each key, side by side, or the HarnessError that it raised.
-
-    ``at_once`` is how many are under way at a time; None: all.
-    """
-
-    def safely(key: str) -> T | HarnessError:
-        try:
-            return work(key)
-        except HarnessError as error:
-            return error
-
-    wanted = list(keys)
-    with ThreadPoolExecutor(max_workers=at_once or max(1, len(wanted))) as pool:
-        return dict(zip(wanted, pool.map(safely, wanted), strict=True))

@@ -24,6 +24,7 @@ from harness.facts.rook import (
 )
 from harness.facts.schema import Part, Unknown, dump
 from harness.model import JSON, RookDeclared
+from harness.parallel import in_each
 from harness.probes.objects import (
     Described,
     Object,
@@ -39,7 +40,7 @@ from harness.probes.objects import (
     text,
     texts,
 )
-from harness.probes.pods import in_each
+from harness.probes.probe import Timing
 from harness.probes.rook_monitors import CSI, csi_version, maybe, monitors
 from harness.transport import Kube, Reach
 
@@ -55,6 +56,8 @@ class Rook:
     """Lists what Rook made and manages; never reads what a Secret holds."""
 
     name: ClassVar[str] = facts.ROOK.name
+    sentence: ClassVar[str] = "Rook, its Ceph and its drivers"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 40.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

@@ -39,6 +39,7 @@ from harness.probes.objects import (
     texts,
     words,
 )
+from harness.probes.probe import Timing
 from harness.transport import Reach
 
 Claim: TypeAlias = tuple[str, str]  # its namespace and name
@@ -51,6 +52,8 @@ class Scheduling:
     """Reads every node, every pod that is not done, and what binds its volumes to machines."""
 
     name: ClassVar[str] = SCHEDULING.name
+    sentence: ClassVar[str] = "what every pod needs and every node has"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 60.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

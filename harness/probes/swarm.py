@@ -9,6 +9,7 @@ from harness.errors import NotProven, TransportError
 from harness.facts.schema import Unknown, dump
 from harness.facts.swarm import REPORT, SWARM, Machine
 from harness.model import JSON
+from harness.probes.probe import Timing
 from harness.probes.scripts import swarm_script
 from harness.transport import Reach
 from harness.transport.remote_script import RemoteScript
@@ -20,6 +21,8 @@ class Swarm:
     """Asks the Docker of every machine; a machine that is not reached is not seen."""
 
     name: ClassVar[str] = SWARM.name
+    sentence: ClassVar[str] = "what Docker says on every machine"
+    timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 120.0
 
     def targets(self, reach: Reach) -> Sequence[str]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
 from harness.errors import HarnessError, Refused
-from harness.exits import of_error
 from harness.model import Exit
+from harness.parallel import in_each
 
 T = TypeVar("T")
 _WORST_FIRST = (Exit.USAGE, Exit.NOT_PROVEN, Exit.REFUSED)
@@ -43,14 +42,7 @@ def side_by_side(
 ) -> tuple[dict[str, T], dict[str, MachineResult]]:
     """What came of each machine, and a result for each that it failed on."""
 
-    def one(name: str) -> T | HarnessError:
-        try:
-            return work(name)
-        except HarnessError as error:
-            return error
-
-    with ThreadPoolExecutor(max_workers=len(names)) as pool:
-        came = dict(zip(names, pool.map(one, names), strict=True))
+    came = in_each(names, work)
     fine = {name: it for name, it in came.items() if not isinstance(it, HarnessError)}
     failed = {name: _failed(name, it) for name, it in came.items() if isinstance(it, HarnessError)}
     return fine, failed
@@ -62,7 +54,7 @@ def _failed(name: str, error: HarnessError) -> MachineResult:
         machine=name,
         state=State.REFUSED if refused else State.FAILED,
         says=(str(error),),
-        exit=of_error(error),
+        exit=Exit.of(error),
     )
 
 

@@ -1,10 +1,9 @@
-"""All that is wrong is told: a Then that is red keeps none of those after it from being asked.
+"""A failing Then step does not stop the later Then steps.
 
-pytest-bdd ends a scenario at its first step that raises, and has no setting for it: the later ones
-are run here as it does itself, by a function of its own that is not public. A check
-that cannot tell would else hide one that can: NOT PROVEN where FAIL is true. All of them judge
-what was seen by then, so nothing is looked at or touched for it. A Given or When that breaks, or
-comes after a red Then, ends the scenario as ever.
+pytest-bdd ends a scenario at its first step that raises, and has no setting for it. A check that
+cannot tell would hide one that can: NOT PROVEN where FAIL is true. The later Thens judge what was
+observed by then; nothing is looked at or touched for them. A Given or When that breaks, or comes
+after a failed Then, still ends the scenario.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from itertools import takewhile
 
 import pytest
 from pytest_bdd.parser import Scenario, Step
-from pytest_bdd.scenario import _execute_step_function, get_step_function
 
 from harness.errors import NotProven
+from harness.pytest_gate import bdd_internals
 
 _JUDGED = (AssertionError, NotProven)
 
@@ -38,7 +37,5 @@ def _ask_after(request: pytest.FixtureRequest, scenario: Scenario, step: Step) -
     """Run the Thens that follow the step, up to the first that raises."""
     after = scenario.steps[scenario.steps.index(step) + 1 :]
     for later in takewhile(lambda it: it.type == "then", after):
-        found = get_step_function(request=request, step=later)
-        if found is None:  # the verdict says how many steps are missing
-            return
-        _execute_step_function(request, scenario, later, found)
+        if not bdd_internals.run_step(request, scenario, later):
+            return  # the verdict says how many steps are missing

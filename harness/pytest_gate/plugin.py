@@ -20,21 +20,21 @@ import pytest
 from pytest_bdd.parser import Scenario as BddScenario
 from pytest_bdd.parser import Step
 
-from harness import checks, exits, probes, transport
+from harness import checks, probes, transport
 from harness.drill.service import DrillService
 from harness.engine import Run
-from harness.errors import ConfigError, HarnessError, Refused
+from harness.errors import ConfigError, HarnessError, NotProven, Refused
 from harness.evidence import Piece, collect
 from harness.gate import Judgement
 from harness.model import Exit
 from harness.pytest_gate import options as gate_options
+from harness.pytest_gate.bdd_internals import scenario_of
 from harness.pytest_gate.catalogue import Scenario
 from harness.pytest_gate.continue_after_failure import worst_from
 from harness.pytest_gate.hookspecs import GateCaller, GateHooks
 from harness.pytest_gate.launch import open_run, point_latest
-from harness.pytest_gate.mapping import scenario_of
 from harness.pytest_gate.outcomes import Phase, phase, worst
-from harness.pytest_gate.strict_steps import StepGuard
+from harness.pytest_gate.strict_steps import StepGuard, undefined
 from harness.record import records
 from harness.record.bundle import pack
 from harness.record.records import Kind
@@ -74,7 +74,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         remedy="./cutover lint reads the features without running them",
     )
     sys.stderr.write(f"{error}\n")
-    return int(exits.of_error(error))
+    return int(Exit.of(error))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -91,7 +91,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(GateSession(config), NAME)
     except HarnessError as error:
         cast(GateCaller, config.hook).pytest_gate_not_opened(error=error)
-        pytest.exit(str(error), returncode=int(exits.of_error(error)))
+        pytest.exit(str(error), returncode=int(Exit.of(error)))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -166,7 +166,7 @@ class GateSession:
             scenario = self._scenario_of(item)
             wanted = scenario is not None and scenario.id not in self._opened.settled
             (keep if wanted else leave).append(item)
-        items[:] = keep
+        items[:] = sorted(keep, key=self._turn)
         config.hook.pytest_deselected(items=leave)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -176,13 +176,15 @@ class GateSession:
             self.run.write(Kind.PROBLEM, report.nodeid, records.Text(text=text))
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self) -> object:
+    def pytest_runtestloop(self, session: pytest.Session) -> object:
         manifest = self._opened.run_state.manifest
         self._hook.pytest_gate_opened(manifest=manifest, folder=self._opened.folder)
         try:
             self.run.identify(self._uid)
         except Refused:
             return True
+        scenarios = [it for item in session.items if (it := self._scenario_of(item)) is not None]
+        self.run.look_ahead([it for it in scenarios if manifest.why_not_applicable(it) is None])
         return None
 
     @pytest.hookimpl(tryfirst=True)
@@ -190,8 +192,7 @@ class GateSession:
         scenario = self._scenario_of(item)
         if scenario is None:
             return
-        manifest = self._opened.run_state.manifest
-        absent = manifest.why_absent(scenario.needs) or manifest.why_moot(scenario)
+        absent = self._opened.run_state.manifest.why_not_applicable(scenario)
         if absent is not None:
             self.run.write(Kind.NOT_APPLICABLE, scenario.id, records.Reason(reason=absent))
             self._hook.pytest_gate_scenario_ended(
@@ -267,9 +268,13 @@ class GateSession:
         yield  # everybody knows of this one before the next begins
         raise worst_from(request, scenario, step, exception)
 
-    def pytest_bdd_step_func_lookup_error(self, step: Step) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_bdd_step_func_lookup_error(self, step: Step) -> Generator[None]:
         self._step_began_s = time.monotonic()
-        self._step_over(step, "no step definition matches this sentence")
+        reason = undefined(step.type, step.name)
+        self._step_over(step, reason)
+        yield  # the report of pytest-bdd's own error comes first
+        raise NotProven(reason)
 
     def _step_over(self, step: Step, error: str | None = None) -> None:
         self._guard.step = None
@@ -323,6 +328,10 @@ class GateSession:
         )
         for line in lines:
             terminalreporter.line(line)
+
+    def _turn(self, item: pytest.Item) -> int:
+        scenario = self._scenario_of(item)
+        return 0 if scenario is None else self.run.turn(scenario)
 
     def _scenario_of(self, item: pytest.Item) -> Scenario | None:
         """The scenario of the manifest that a test runs; None when it is none of this run's."""

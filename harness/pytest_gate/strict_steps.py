@@ -1,23 +1,24 @@
 """Steps that would pass without having proven anything are refused while they run.
 
 pytest-bdd calls a coroutine step without awaiting it, and drops what a Then step returns: both
-look like success. It offers no hook around the call, so its call is wrapped here.
+look like success.
 """
 
 from __future__ import annotations
 
-import importlib
+import difflib
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
-from unittest import mock
 
 import pytest
 from pytest_bdd.parser import Step
-from pytest_bdd.scenario import find_fixturedefs_for_step
 
 from harness.errors import NotProven
+from harness.pytest_gate import bdd_internals
+
+# Where the definition of a sentence comes from, unless it is written by hand.
+_SOURCES = {"given": "probe has the sentence", "then": "check is named"}
 
 
 class StepGuard:
@@ -29,27 +30,19 @@ class StepGuard:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """While this is open, every step of pytest-bdd is watched."""
-        # By its name: the package's attribute "scenario" is the function.
-        module = importlib.import_module("pytest_bdd.scenario")
-        call = module.call_fixture_func
-
-        def watched(**arguments: Any) -> Any:
-            return self._inspect(call(**arguments))
-
-        with mock.patch.object(module, "call_fixture_func", watched):
+        with bdd_internals.calls_watched(self._inspect):
             yield
 
     def refuse_ambiguous(self, request: pytest.FixtureRequest) -> None:
         """NotProven when the step under way has several definitions: one would win silently."""
         if self.step is None:
             return
-        manager = request._fixturemanager
-        found = list(find_fixturedefs_for_step(self.step, manager, request.node))
+        found = bdd_internals.matching(request, self.step)
         if len(found) > 1:
-            names = ", ".join(sorted(it.func.__module__ for it in found))
+            names = ", ".join(sorted(it.step_func.__module__ for it in found))
             raise NotProven(f"{len(found)} step definitions match “{self.step.name}”, in {names}")
 
-    def _inspect(self, answer: Any) -> Any:
+    def _inspect(self, answer: object) -> object:
         if inspect.isawaitable(answer) or inspect.isasyncgen(answer):
             _close(answer)
             raise NotProven("the step is a coroutine, which nothing awaits: it did not run")
@@ -61,7 +54,18 @@ class StepGuard:
         return answer
 
 
-def _close(answer: Any) -> None:
+def undefined(kind: str, sentence: str) -> str:
+    """Says that no step definition matches a sentence, and which comes near it.
+
+    ``kind`` is given, when or then: a probe's sentence is a Given, a check's name is a Then.
+    """
+    known = [it.parser.name for it in bdd_internals.definitions() if it.type in (None, kind)]
+    near = difflib.get_close_matches(sentence, known, n=1, cutoff=0.8)
+    hint = f"; did you mean “{near[0]}”?" if near else ""
+    return f"no {_SOURCES.get(kind, 'step definition')} “{sentence}”{hint}"
+
+
+def _close(answer: object) -> None:
     """A coroutine that is dropped without being closed would warn."""
     close: Callable[[], None] | None = getattr(answer, "close", None)
     if close is not None:

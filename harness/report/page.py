@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -203,7 +203,7 @@ def _flakes(judged: Judged, past: Sequence[PastRun]) -> str:
 def _looked(judged: Judged) -> str:
     """When what was judged was last looked at."""
     looked = max((it.looked for it in judged.evaluations if it.looked), default=None)
-    return f"{datetime.fromisoformat(looked):%d %b %Y %H:%M:%S} UTC" if looked else ""
+    return f"{datetime.fromtimestamp(looked, UTC):%d %b %Y %H:%M:%S} UTC" if looked else ""
 
 
 def _detail(judged: Judged, judgement: Judgement) -> Detail:

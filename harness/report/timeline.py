@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from harness.facts.drills import DRILLS
+from harness.facts.ledger import LEDGER
 from harness.facts.load import LoadFacts
 from harness.facts.soak import SOAK, SoakFacts
 from harness.gate import RunState
@@ -103,9 +104,10 @@ def _spans(run_state: RunState) -> Iterator[Span]:
         words = name.partition(": ")[2]
         yield Span(start=seen.began.moment, took_s=seen.took_s, words=words, kind="scenario")
     for look in run_state.looked:
-        start = look.began.moment
-        took_s = (look.ended.moment - start).total_seconds()
-        yield Span(start=start, took_s=took_s, words=f"look: {look.began.subject}", kind="probe")
+        if look.probe in (DRILLS.name, SOAK.name, LEDGER.name):
+            continue  # their faults and loads are drawn
+        start, took_s = datetime.fromtimestamp(look.began, UTC), look.ended - look.began
+        yield Span(start=start, took_s=took_s, words=f"look: {look.probe}", kind="probe")
     for fault in run_state.faults.values():
         start = datetime.fromisoformat(fault.injected)
         end = datetime.fromisoformat(fault.healed) if fault.healed else run_state.last.moment

@@ -8,9 +8,9 @@ from functools import cache
 from itertools import permutations
 from typing import Any
 
-from harness.ledger.book import Event
-from harness.ledger.checker import Reading, tallies
-from harness.ledger.tally import observed
+from harness.ledger.checker import Reading, results
+from harness.ledger.history import Event
+from harness.ledger.result import observed
 from harness.tests import rook_objects
 from harness.tests.clean_cluster import DAY_S, GIB, NAMES, NOW, PARTITIONS
 from harness.tests.probe_rig import observe, reach
@@ -30,7 +30,7 @@ def seen() -> dict[str, dict[str, Any]]:
         "backup-claims": {"test": _backup_claims()},
         "ceph": {"test": _ceph()},
         "rook": {"test": _rook()},
-        "ledger": json.loads(json.dumps(observed(tallies(_events(), _readings())))),
+        "ledger": json.loads(json.dumps(observed(results(_events(), _readings())))),
     }
 
 

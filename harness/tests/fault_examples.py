@@ -32,7 +32,7 @@ from harness.settings import Profile
 from harness.tests import fault_examples_network as network
 from harness.tests.stage import PROFILE
 from harness.transport import Answer, Completed, Reach
-from harness.transport.fake import FakeFleet, FakeKube, FakeOutside, FakeShell, ShellAnswer
+from harness.transport.fake import FakeExternalClient, FakeFleet, FakeKube, FakeShell, ShellAnswer
 
 ID = "f00d"
 
@@ -240,5 +240,5 @@ def whole_cluster(
         shell=FakeShell({**ANSWERS, **answers}),
         kube=FakeKube(answered, asked=ASKED, in_pods=in_pods, read_only=True),
         fleet=FakeFleet(("one", "two")),
-        outside=FakeOutside(),
+        outside=FakeExternalClient(),
     )

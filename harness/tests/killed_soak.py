@@ -25,9 +25,9 @@ from harness.drill.schedule import drawn
 from harness.drill.soak import soak
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.kinds import FAULTS
-from harness.ledger import keeping as ledger_keeping
-from harness.ledger.book import Reader
-from harness.ledger.tally import observed
+from harness.ledger import recorder as ledger_recorder
+from harness.ledger.history import HistoryReader
+from harness.ledger.result import observed
 from harness.record.journal import Journal
 from harness.record.records import Data, Kind
 from harness.settings.soaks import Soak
@@ -68,7 +68,7 @@ class Books:
 
     space = SPACE
 
-    def __init__(self, books: ledger_keeping.Books) -> None:
+    def __init__(self, books: ledger_recorder.Recorder) -> None:
         self.books = books
 
     def mark(self, name: str) -> None:
@@ -82,7 +82,7 @@ class Books:
         return {}
 
     def latency_ms(self) -> list[dict[str, float]]:
-        return quarters(Reader(self.books.folder / "book"))
+        return quarters(HistoryReader(self.books.folder / "book"))
 
 
 class Visitors(NoLoad):
@@ -117,7 +117,7 @@ def main(folder: Path, last: int) -> None:
             ) -> Iterator[Any]:
                 at = folder / "ledger" / machine
                 rate = writes_per_s
-                with ledger_keeping.kept(made.stage, names, folder=at, rate_per_s=rate) as it:
+                with ledger_recorder.recorded(made.stage, names, folder=at, rate_per_s=rate) as it:
                     books.append(it)
                     yield Books(it)
 
@@ -134,7 +134,7 @@ def main(folder: Path, last: int) -> None:
             if len(turns) == last:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        books: list[ledger_keeping.Books] = []
+        books: list[ledger_recorder.Recorder] = []
         turns: list[str] = []
         with Journal.create(folder / "run", PLAN.run) as journal:
             journal.append(Kind.MANIFEST, PLAN.run, PLAN.model_dump(mode="json", by_alias=True))

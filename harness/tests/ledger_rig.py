@@ -140,7 +140,7 @@ class FakeTunnels:
             raise NotListening(f"{machine}: no way to {address}:{port}")
         return socket.create_connection(("127.0.0.1", self._port))
 
-    def door(self, machine: str, address: str, port: int) -> Path:
+    def unix_forward(self, machine: str, address: str, port: int) -> Path:
         assert address == "10.43.0.5"
         return self._folder / machine / f".s.PGSQL.{port}"
 

@@ -8,8 +8,8 @@ from typing import Any
 from harness.model import JSON
 from harness.probes import PROBES
 from harness.settings import Profile, load_profile
-from harness.transport import Kube, Outside, Reach, Shell
-from harness.transport.fake import FakeFleet, FakeKube, FakeOutside, FakeShell
+from harness.transport import ExternalClient, Kube, Reach, Shell
+from harness.transport.fake import FakeExternalClient, FakeFleet, FakeKube, FakeShell
 
 PROFILE = load_profile("contabo")
 MACHINES = ("vmi2887101", "vmi2887102", "vmi2887103")
@@ -18,7 +18,7 @@ MACHINES = ("vmi2887101", "vmi2887102", "vmi2887103")
 def reach(
     shell: Shell | None = None,
     kube: Kube | None = None,
-    outside: Outside | None = None,
+    outside: ExternalClient | None = None,
     *,
     like: Profile = PROFILE,
 ) -> Reach:
@@ -27,7 +27,7 @@ def reach(
         shell=shell or FakeShell({}),
         kube=kube or FakeKube(),
         fleet=FakeFleet(),
-        outside=outside or FakeOutside(),
+        outside=outside or FakeExternalClient(),
     )
 
 

@@ -14,14 +14,14 @@ from harness.checks import Check
 from harness.engine import Run
 from harness.gate import Judgement, Manifest, RunState, judge
 from harness.model import JSON, Case, Cluster, Machine, Outcome, Verdict
-from harness.probes import Probe
+from harness.probes import Probe, Timing
 from harness.pytest_gate.catalogue import Scenario, Step
 from harness.record.journal import Journal, Reader
 from harness.record.records import Kind
 from harness.settings import Profile, Requirement, Waiver
 from harness.settings.files import Frozen
 from harness.transport import Reach
-from harness.transport.fake import FakeFleet, FakeKube, FakeOutside, FakeShell
+from harness.transport.fake import FakeExternalClient, FakeFleet, FakeKube, FakeShell
 
 UID = "0d9f6c1e-uid"
 PROFILE: Mapping[str, Any] = {
@@ -55,6 +55,8 @@ class FakeProbe:
 
     answers: Mapping[str, Any]
     name: str = "answers"
+    sentence: str = "answers"
+    timing: Timing = Timing.AT_START
     within_s: float = 5.0
     looks: int = 0
 
@@ -183,7 +185,7 @@ def reach(kube: FakeKube | None = None, fleet: FakeFleet | None = None) -> Reach
         shell=FakeShell({}),
         kube=kube or FakeKube({"/api/v1/namespaces/kube-system": {"metadata": {"uid": UID}}}),
         fleet=fleet or FakeFleet(("one", "two")),
-        outside=FakeOutside(),
+        outside=FakeExternalClient(),
     )
 
 

@@ -92,7 +92,6 @@ def test_a_machine_that_does_not_write_leaves_nothing_to_survive(tmp_path: Path)
     with pytest.raises(NotProven, match="not every machine writes to its claim: vmi2887102: it"):
         churn.begin(within_s=0.2)
     churn._work.stop_churning()
-    churn.close()
 
 
 def test_writing_that_ended_before_anything_broke_is_said_at_once(tmp_path: Path) -> None:
@@ -129,10 +128,10 @@ def test_a_drill_that_says_so_keeps_what_came_of_claims_beside_its_ledger(
     monkeypatch.setattr(service, "carry_out", carried_out)
     lock = DisruptionLock(reach().kube, "run")
     monkeypatch.setattr(service, "permitted", lambda *_, **__: giving(lock))
-    keeping = "harness.drill.context.ledger_keeping.keeping"
+    keeping = "harness.drill.context.ledger_recorder.recording"
     monkeypatch.setattr(keeping, lambda *_, **__: giving(FakeBooks()))
     monkeypatch.setattr(context, "writing_in_background", lambda *_: giving(FakeChurn()))
-    monkeypatch.setattr(context, "aimed", lambda *_: None)
+    monkeypatch.setattr(context, "load_spec", lambda *_: None)
 
     class Recorder:
         name = "a run"

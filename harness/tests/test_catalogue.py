@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import ConfigError
-from harness.lint import features, sentences
 from harness.pytest_gate.catalogue import Scenario, Step, read_features
+from harness.pytest_gate.lint import features, sentences
 from harness.settings import ROOT, GateFile, Gates, Profile
 from harness.tests.stage import PROFILE, REQUIREMENT
 
@@ -101,7 +101,7 @@ def test_a_clean_feature_has_no_mistake(tmp_path: Path) -> None:
         ("@needs:ingress", "@needs:magic", "@needs:magic names something unknown"),
         ("@week1", "@week1 @weak1", "unknown tag @weak1"),
         ("@week1", "", "it proves W1-B but has no tag @week1: pytest -m week1 misses it"),
-        ("swap is off and stays off", "swap is nice", "no step definition for “swap is nice”"),
+        ("swap is off and stays off", "swap is nice", "no check is named “swap is nice”"),
         ("Then swap is off and", "Given swap is off and", "it has no Then: it asks nothing"),
         (
             "Rule: Outside",

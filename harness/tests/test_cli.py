@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from harness import checks, cli, exits, probes, transport
+from harness import checks, cli, probes, transport
 from harness.commands import gate as gate_command
 from harness.commands import history as history_command
 from harness.commands import report as report_command
@@ -369,7 +369,7 @@ def test_every_error_has_its_exit_status() -> None:
     direct = set(HarnessError.__subclasses__())
     assert direct == set(wanted)
     for kind, status in wanted.items():
-        assert exits.of_error(kind("x")) is status
+        assert Exit.of(kind("x")) is status
 
 
 @pytest.mark.parametrize("problem", [RuntimeError("broken"), KeyboardInterrupt()])

@@ -27,7 +27,7 @@ from harness.model import Exit
 from harness.settings import SCENARIOS, Profile, load_profile
 from harness.settings.faults import Ledger
 from harness.transport import Answer, Completed, Reach
-from harness.transport.fake import FakeFleet, FakeKube, FakeOutside, FakeShell, ShellAnswer
+from harness.transport.fake import FakeExternalClient, FakeFleet, FakeKube, FakeShell, ShellAnswer
 
 UID = "5f0c0b1e-0000-4000-8000-000000000001"
 REVIEWS = "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -100,7 +100,7 @@ def _examine(
             shell=shell or _shell(),
             kube=kube or _kube(),
             fleet=FakeFleet(),
-            outside=FakeOutside(),
+            outside=FakeExternalClient(),
         )
     )
 

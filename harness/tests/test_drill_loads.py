@@ -8,8 +8,8 @@ from typing import Any, cast
 import pytest
 
 from harness.drill.loads import AGAIN, HEALED_MARK, Marked, NoLoad
-from harness.ledger.tally import FAULT
-from harness.load.buckets import Bucket
+from harness.ledger.result import FAULT
+from harness.load.histogram import Histogram
 from harness.load.results import Results
 from harness.load.running import Running
 
@@ -24,7 +24,7 @@ class FakeRunning:
         self._began = began
 
     def results(self) -> Results | None:
-        seconds = {second: Bucket(on_time=10) for second in range(100, 110)}
+        seconds = {second: Histogram(on_time=10) for second in range(100, 110)}
         for bucket in seconds.values():
             for _ in range(10):
                 bucket.add(0.02, on_time=False)

@@ -15,8 +15,8 @@ from harness.drill.service import DrillService
 from harness.errors import NotProven
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.kinds import FAULTS
-from harness.ledger.book import Reader
-from harness.ledger.keeping import Books, kept
+from harness.ledger.history import HistoryReader
+from harness.ledger.recorder import Recorder, recorded
 from harness.record.records import Kind
 from harness.settings.drills import OF_LOAD, REQUIRED
 from harness.settings.soaks import load_soak
@@ -68,12 +68,12 @@ def drilling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DrillS
         @contextmanager
         def keeping(
             _reach: Any, *, names: Sequence[str], folder: Path, rate_per_s: float, **_: Any
-        ) -> Iterator[Books]:
-            with kept(writes.stage, names, folder=folder, rate_per_s=rate_per_s) as books:
+        ) -> Iterator[Recorder]:
+            with recorded(writes.stage, names, folder=folder, rate_per_s=rate_per_s) as books:
                 yield books
 
-        monkeypatch.setattr("harness.drill.context.ledger_keeping.keeping", keeping)
-        monkeypatch.setattr(context, "aimed", lambda *_: shop.order(per_s=20))
+        monkeypatch.setattr("harness.drill.context.ledger_recorder.recording", keeping)
+        monkeypatch.setattr(context, "load_spec", lambda *_: shop.order(per_s=20))
         options = Options(allowed=True, seed=7, machines=("one",))
         yield DrillService(
             reach=made,
@@ -106,7 +106,7 @@ def test_a_drill_that_is_resumed_keeps_a_ledger_and_a_load_of_its_own(
     assert run["load"]["phases"]["again"]["answered"] > 0
     assert {it: it.read_bytes() for it in left} == left
     again = drilling.folder / "ledger/break-the-note/one.2/book"
-    assert "end" in {what for what, *_ in Reader(again)}
+    assert "end" in {what for what, *_ in HistoryReader(again)}
 
 
 def test_a_part_of_a_soak_that_broke_off_before_it_was_begun_is_begun_again(

@@ -8,7 +8,6 @@ from threading import Event
 
 import pytest
 
-from harness.engine import side_by_side
 from harness.errors import NotProven, Refused, Unreachable
 from harness.model import Decision, Outcome
 from harness.notices import removed_afterwards
@@ -24,15 +23,13 @@ from harness.tests.stage import (
 )
 
 
-def test_a_probe_looks_once_in_a_run_unless_asked_again(tmp_path: Path) -> None:
+def test_a_probe_looks_once_in_a_run(tmp_path: Path) -> None:
     probe = FakeProbe({"one": 1})
     with running(tmp_path / "run", probes=[probe]) as recorded:
         recorded.run.begin(scenario())
         for _ in range(3):
             recorded.run.observe("answers")
         assert probe.looks == 1
-        recorded.run.observe("answers", again=True)
-        assert probe.looks == 2
 
 
 def test_an_observation_is_a_value_or_an_error_for_each_target(tmp_path: Path) -> None:
@@ -56,22 +53,6 @@ def test_a_look_that_overruns_its_deadline_is_abandoned_and_is_an_error(tmp_path
     assert seen["one"].value == 1
     assert seen["two"].error == "no answer within 0.2 s"
     never.set()
-
-
-def test_calls_are_made_side_by_side() -> None:
-    """Each of two calls waits for the other: one after another they would never end."""
-    first, second = Event(), Event()
-
-    def one() -> bool:
-        first.set()
-        return second.wait(5)
-
-    def two() -> bool:
-        second.set()
-        return first.wait(5)
-
-    answers = list(side_by_side({"one": one, "two": two}, within_s=10))
-    assert [answer.value for answer in answers] == [True, True]
 
 
 @pytest.mark.parametrize("value", [{1, 2}, float("inf"), object()])

@@ -54,6 +54,10 @@ POINTS = {
     "while a probe looks": 'ANSWERS["two"] = stop_here',
     "while a step runs": "engine.Run.require = lambda *_: stop_here()",
     "before the first step": "@pytest.fixture(autouse=True)\ndef before(): stop_here()",
+    "while looks go on that no step has asked for": (
+        'ANSWERS["two"] = threading.Event().wait\n'
+        "@pytest.fixture(autouse=True)\ndef before(): stop_here()"
+    ),
     "while it cleans up": "@pytest.fixture(autouse=True)\ndef after():\n    yield\n    stop_here()",
     "while it collects evidence": (
         'ANSWERS["two"] = 42\nfake.FakeFleet.everywhere = lambda *_, within_s: stop_here()'
@@ -90,6 +94,7 @@ def test_an_interrupted_run_ends_with_a_signed_verdict(tmp_path: Path, point: st
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
     try:
@@ -103,6 +108,7 @@ def test_an_interrupted_run_ends_with_a_signed_verdict(tmp_path: Path, point: st
     verdict = json.loads((folder / "verdict.json").read_text())
     wanted = ("NO-GO", 1) if "evidence" in point else ("NOT-PROVEN", 3)
     assert (verdict["decision"], process.returncode) == wanted, printed
+    assert "Exception in thread" not in printed
     assert "interrupted" in {record.kind for record in Reader(folder)}
     signer = Signer.load().fingerprint
     assert verify_folder(folder.resolve(), {signer: "us"}).is_intact

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.lab import builds, existing, machines, swarm
+from harness.lab import builds, machines, seed_data, swarm
 from harness.lab.shape import LAB, Lab
 from harness.settings import Profile, load_profile
 
@@ -123,7 +123,7 @@ def test_the_profile_reaches_who_records_as_it_was(lab: Lab) -> None:
 
 
 def test_the_existing_tree_is_laid_out_once(tmp_path: Path) -> None:
-    script = existing.TREE.replace("/mnt/cephfs", str(tmp_path))
+    script = seed_data.TREE.replace("/mnt/cephfs", str(tmp_path))
     seen = []
     for _ in range(2):
         subprocess.run([sys.executable, "-I", "-"], input=script, text=True, check=True)

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import NotProven
-from harness.ledger.book import Event
-from harness.ledger.checker import Found, Reading, tallies
-from harness.ledger.tally import FAULT, Tally
+from harness.ledger.checker import Found, Reading, results
+from harness.ledger.history import Event
+from harness.ledger.result import FAULT, LedgerResult
 
 WHO = ("file/0", "file/1", "file/2")
 LATE = 10**9
@@ -24,8 +24,8 @@ def reading(found: Sequence[Found], began_us: int = LATE, error: str = "") -> Re
     return Reading(by="m1", began_us=began_us, found=found, error=error)
 
 
-def tally(events: Sequence[Event], *readings: Reading) -> Tally:
-    return tallies(events, {"file": readings})["file"]
+def tally(events: Sequence[Event], *readings: Reading) -> LedgerResult:
+    return results(events, {"file": readings})["file"]
 
 
 @dataclass
@@ -68,7 +68,7 @@ def test_a_clean_history_is_clean(story: Story, random: st.randoms) -> None:  # 
     there = list(story.there)
     random.shuffle(there)  # type: ignore[attr-defined]
     found = tally(story.events, reading(there))
-    assert (found.lost, found.duplicated, found.phantom, found.stale) == (0, 0, 0, 0)
+    assert (found.lost, found.duplicated, found.unexpected, found.stale) == (0, 0, 0, 0)
     assert found.ok == len(story.acknowledged)
     assert (found.info, found.fail) == (len(story.unsure), len(story.unsent))
     assert found.invoked == found.ok + found.info + found.fail
@@ -77,7 +77,7 @@ def test_a_clean_history_is_clean(story: Story, random: st.randoms) -> None:  # 
 
 
 @given(stories(), st.data())
-def test_planted_losses_duplicates_and_phantoms_are_found_exactly(
+def test_planted_losses_duplicates_and_unexpected_are_found_exactly(
     story: Story, data: st.DataObject
 ) -> None:
     def some(of: Sequence[Found]) -> list[Found]:
@@ -87,9 +87,13 @@ def test_planted_losses_duplicates_and_phantoms_are_found_exactly(
     kept = [write for write in story.there if write not in lost]
     twice = some(kept)
     strangers = [("file/0", 99), ("file/9", 0), ("http/0", 0), ("file/1", -1)]
-    phantoms = some([*strangers, *story.unsent])
-    found = tally(story.events, reading([*kept, *twice, *phantoms, *twice]))
-    assert (found.lost, found.duplicated, found.phantom) == (len(lost), len(twice), len(phantoms))
+    unexpected = some([*strangers, *story.unsent])
+    found = tally(story.events, reading([*kept, *twice, *unexpected, *twice]))
+    assert (found.lost, found.duplicated, found.unexpected) == (
+        len(lost),
+        len(twice),
+        len(unexpected),
+    )
     told = {name.partition(",")[0] for name in found.examples.get("lost", ())}
     assert told <= {f"{who} {seq}" for who, seq in lost}
     assert len(told) == min(5, len(lost))
@@ -164,7 +168,7 @@ def test_phases_tell_when_writing_went_on_after_each_mark() -> None:
         ("ok", "file/0", 2, 14 * second),
         ("end", "-", 0, 15 * second),
     ]
-    found = tallies(events, {}, wall_s=100.0)["file"]
+    found = results(events, {}, wall_s=100.0)["file"]
     fault, healed = found.phases
     assert (fault.name, fault.at, fault.ok, fault.first_ok_s, fault.gap_s) == (
         FAULT,
@@ -223,13 +227,13 @@ def test_a_bank_that_had_another_total_is_caught() -> None:
         ("due", "bank/0", 1000, 1),
         *(("total", "bank/0", total, 2) for total in (1000, 993, 1000, 1001)),
     ]
-    found = tallies(events, {})["bank"]
+    found = results(events, {})["bank"]
     assert (found.totals, found.wrong_totals) == (4, 2)
     assert found.examples == {"wrong totals": ("993, not 1000", "1001, not 1000")}
 
 
 def test_a_kind_that_wrote_nothing_has_a_tally_that_says_so() -> None:
-    found = tallies([], {"file": [reading([])]})["file"]
+    found = results([], {"file": [reading([])]})["file"]
     assert (found.invoked, found.ok, found.unread) == (0, 0, "")
 
 

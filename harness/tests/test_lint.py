@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.lint import defects, faults, files, sentences
-from harness.lint.features import unbound
-from harness.lint.mistake import Mistake
 from harness.pytest_gate.catalogue import read_features
+from harness.pytest_gate.lint import defects, drills, files, sentences
+from harness.pytest_gate.lint.features import unbound
+from harness.pytest_gate.lint.mistake import Mistake
 from harness.tests.stage import CHECKS, REQUIREMENT, fast_enough, write_project
 
 WAIVER = """schema: 1
@@ -205,7 +205,7 @@ class NoWayBack:
 
 
 def test_a_fault_without_an_undo_is_found() -> None:
-    (mistake,) = faults.lint({"pause": Whole(), "doom": NoWayBack()}, Path(__file__).parent)
+    (mistake,) = drills.unhealable({"pause": Whole(), "doom": NoWayBack()}, Path(__file__).parent)
     assert mistake.where.startswith("test_lint.py:")
     assert mistake.says == "the fault “doom” cannot arm, heal, healed"
 

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from harness.faults.kinds import FAULTS
-from harness.lint.drills import lint
 from harness.pytest_gate.catalogue import read_features
+from harness.pytest_gate.lint.drills import lint
 from harness.settings import ROOT
 from harness.settings import drills as settings_drills
 from harness.settings.drills import drill_names

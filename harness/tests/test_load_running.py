@@ -18,10 +18,10 @@ import pytest
 
 from harness.drill.loads import Marked
 from harness.errors import NotProven
-from harness.ledger.tally import FAULT
-from harness.load.order import Order, Page
+from harness.ledger.result import FAULT
 from harness.load.results import Results
 from harness.load.running import Running, offering
+from harness.load.spec import LoadSpec, Page
 from harness.settings import ROOT
 from harness.tests.visited import HERE, NOBODY, SITE, Site, site
 from harness.waiting import until
@@ -37,7 +37,7 @@ def shop(tmp_path: Path) -> Iterator[Site]:
         yield shop
 
 
-def stalled(shop: Site, order: Order, folder: Path) -> Results:
+def stalled(shop: Site, order: LoadSpec, folder: Path) -> Results:
     """A load on a site that for two seconds answers nobody."""
     with offering(order, folder) as load:
         load.go_on(0.5)
@@ -298,10 +298,10 @@ def test_what_was_written_by_one_that_was_killed_is_read(shop: Site, tmp_path: P
 PARENT = """
 import sys, threading
 from pathlib import Path
-from harness.load.order import Order
+from harness.load.spec import LoadSpec
 from harness.load.running import offering
 
-with offering(Order.from_line(sys.stdin.readline()), Path(sys.argv[1])) as load:
+with offering(LoadSpec.from_line(sys.stdin.readline()), Path(sys.argv[1])) as load:
     try:
         print(load._process.pid, flush=True)
         threading.Event().wait(60)

@@ -11,7 +11,7 @@ from harness.errors import TimedOut, TransportError
 from harness.probes import pods
 from harness.tests.probe_rig import observe, reach
 from harness.tests.test_probe_pods import Cluster
-from harness.transport.fake import FakeOutside
+from harness.transport.fake import FakeExternalClient
 
 ADDRESS = "10.0.0.200"
 
@@ -52,7 +52,7 @@ def gone(cluster: Cluster) -> bool:
 
 
 def balanced(cluster: Edge, answer: bytes | TransportError = b"balanced") -> Any:
-    outside = FakeOutside(answers={(ADDRESS, pods.PORT): answer})
+    outside = FakeExternalClient(answers={(ADDRESS, pods.PORT): answer})
     return observe("load-balancer", reach(kube=cluster, outside=outside), "contabo")
 
 

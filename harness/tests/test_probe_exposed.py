@@ -18,8 +18,8 @@ from harness.probes.open_ports import payload, reachable
 from harness.probes.scripts import sockets_script
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed, Echoed
-from harness.transport.fake import FakeKube, FakeOutside, FakeShell
-from harness.transport.outside import Network, send_datagrams
+from harness.transport.external_client import Network, send_datagrams
+from harness.transport.fake import FakeExternalClient, FakeKube, FakeShell
 
 # As ss of iproute2 6.1 prints them on a machine of a Swarm with RKE2.
 SS = """\
@@ -75,7 +75,7 @@ def test_both_families_are_asked_and_a_socket_that_went_away_is_not_judged() -> 
     both = (ip_address("203.0.113.7"), ip_address("2001:db8::1"))
     one = PROFILE.machines[0].model_copy(update={"outside_address": both})
     profile = PROFILE.model_copy(update={"machines": (one, *PROFILE.machines[1:])})
-    outside = FakeOutside(
+    outside = FakeExternalClient(
         {"203.0.113.7": [22, 70000], "2001:db8::1": [22, 4444]},
         datagrams={"2001:db8::1": Echoed(answered=(7946,), refused=(33434,))},
     )
@@ -148,7 +148,7 @@ def test_udp_ports_that_services_and_pods_take_without_a_socket_are_asked_too(
         "/api/v1/services": {"items": SERVICES},
         f"/api/v1/pods?fieldSelector=spec.nodeName%3D{MACHINES[0]}": {"items": PODS},
     }
-    outside = FakeOutside({outside_address: [22]})
+    outside = FakeExternalClient({outside_address: [22]})
     ways = reach(shell, kube=FakeKube(objects), outside=outside, like=profile)
     seen = observe("open-ports", ways, MACHINES[0])
     of_cluster = seen["udp"][outside_address]["value"]["of_cluster"]
@@ -172,7 +172,7 @@ def test_a_machine_without_ss_leaves_its_tcp_ports_proven_and_its_udp_ports_not(
     answer: Completed, says: str
 ) -> None:
     shell = FakeShell({(MACHINES[0], "python3"): answer})
-    outside = FakeOutside({"10.0.0.1": [22]})
+    outside = FakeExternalClient({"10.0.0.1": [22]})
     seen = observe("open-ports", reach(shell, outside=outside), MACHINES[0])
     assert seen["tcp"]["10.0.0.1"]["value"]["open"] == [22]
     assert "sockets_script" in seen["udp"]["10.0.0.1"]["error"]
@@ -186,7 +186,7 @@ def test_a_port_is_seen_open_in_either_family(address: str) -> None:
         listening.bind((address, 0))
         listening.listen()
         port = listening.getsockname()[1]
-        assert Network().knock(address, [port, 1]).open == (port,)
+        assert Network().scan_ports(address, [port, 1]).open == (port,)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from harness.settings import Ingress
 from harness.tests.probe_rig import PROFILE, observe, reach
 from harness.tests.test_probe_edge import Edge, gone
 from harness.transport import HTTP, HTTPS, Answer, EntryPoint
-from harness.transport.fake import FakeOutside
+from harness.transport.fake import FakeExternalClient
 from harness.waiting import until
 
 ADDRESS, DEAD = "10.0.0.200", "10.0.0.9"
@@ -46,7 +46,7 @@ TOO_MANY = answer(429, "Too Many Requests", retry_after="2", x_retry_in="1.9s")
 
 
 @dataclass
-class Front(FakeOutside):
+class Front(FakeExternalClient):
     """An ingress that routes every host of ours and serves the pages of its table.
 
     ``redirects`` is the status with which it leads known hosts from http to https, and unknown

@@ -6,21 +6,17 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import ModuleType
 
 import pytest
 
-from harness.backup import manifest_script, tree_script
-from harness.bench.scripts import disk_reader, disk_rules, facts_script, guard_script
+from harness.backup import manifest
+from harness.bench import sending
 from harness.errors import Garbled, ScriptFailed, ScriptNotRun, Unreachable
 from harness.faults import reachability_script
-from harness.probes.scripts import (
-    claim_kinds_script,
-    claim_script,
-    footprint_script,
-    snapshot_script,
-)
-from harness.transport import Completed, own_folder
+from harness.probes import claim_workload, etcd_snapshots
+from harness.probes.scripts import footprint_script
+from harness.provision import apply
+from harness.transport import Completed
 from harness.transport.fake import FakeKube, FakeShell
 from harness.transport.remote_script import PYTHON, RemoteScript
 
@@ -118,23 +114,20 @@ def test_a_pod_is_asked_as_a_machine_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("modules", "words"),
+    ("script", "words"),
     [
-        ((footprint_script,), ()),
-        ((claim_kinds_script, claim_script), ("size", "5", "[]")),
-        ((own_folder, snapshot_script), ("program", "true")),
-        ((tree_script, own_folder, manifest_script), ("drop", '{"folder": "/no/such"}')),
-        (
-            (disk_reader, disk_rules, facts_script, own_folder, guard_script),
-            ("look", '{"device": "/no/such"}'),
-        ),
+        (RemoteScript(footprint_script), ()),
+        (claim_workload._SCRIPT, ("size", "5", "[]")),
+        (etcd_snapshots._SCRIPT, ("program", "true")),
+        (manifest.SCRIPT, ("drop", '{"folder": "/no/such"}')),
+        (sending.GUARD, ("look", '{"path": "/no/such"}')),
+        (apply._SCRIPT, ('{"device": "/no/such"}',)),
     ],
+    ids=lambda it: it.name if isinstance(it, RemoteScript) else "",
 )
 def test_a_program_of_several_modules_runs_where_nothing_of_ours_is(
-    modules: Sequence[ModuleType], words: Sequence[str]
+    script: RemoteScript, words: Sequence[str]
 ) -> None:
-    script = RemoteScript(*modules)
-
     def run(argv: Sequence[str], stdin: str) -> Completed:
         ended = subprocess.run(
             [sys.executable, *argv[1:]],
@@ -147,5 +140,5 @@ def test_a_program_of_several_modules_runs_where_nothing_of_ours_is(
         )
         return Completed(status=ended.returncode, stdout=ended.stdout, stderr=ended.stderr)
 
-    shell = FakeShell({("*", "python3"): run})
+    shell = FakeShell({("*", "python3"): run, ("*", "nice"): lambda argv, it: run(argv[1:], it)})
     assert script.on(shell, "one", *words, within_s=30).value is not None

@@ -28,7 +28,7 @@ from harness.facts.soak import EndReason
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.kinds import FAULTS
 from harness.gate import RunState
-from harness.ledger.book import Book
+from harness.ledger.history import History
 from harness.ledger.recovering import read_again, recovered
 from harness.model import Outcome, Verdict
 from harness.record.journal import Journal, Reader
@@ -169,7 +169,7 @@ def test_what_a_killed_harness_had_acknowledged_is_read_back_and_judged(
     tally = read(killed, monkeypatch)
     assert tally.ok >= 15
     assert tally.found >= tally.ok
-    assert (tally.lost, tally.duplicated, tally.phantom, tally.stale) == (0, 0, 0, 0)
+    assert (tally.lost, tally.duplicated, tally.unexpected, tally.stale) == (0, 0, 0, 0)
     assert (tally.troubles, tally.unread) == ((), "")
 
 
@@ -254,7 +254,7 @@ def test_a_killed_part_is_recovered_with_its_limits_its_latency_and_a_last_footp
     killed: Path, run_state: RunState, permissive: pytest.MonkeyPatch, tmp_path: Path, folder: str
 ) -> None:
     """Also when an earlier session had kept a ledger for it, and broke off before it was begun."""
-    Book(tmp_path / "ledger/part-1/everything/book", "run").close()
+    History(tmp_path / "ledger/part-1/everything/book", "run").close()
     at = tmp_path / "ledger/part-1" / folder
     at.mkdir(exist_ok=True)
     subprocess.run(["cp", f"{killed}/ledger/everything/book", str(at)], check=True)

@@ -212,7 +212,7 @@ def test_whoever_waited_until_no_time_was_left_does_not_log_in(
     rig: tuple[SshServer, SshAccess, Machine], shell: SshShell, left_s: float
 ) -> None:
     with pytest.raises(TimedOut, match="no time was left"):
-        shell.dial("m1", "127.0.0.1", 9, within_s=left_s)
+        shell.open_channel("m1", "127.0.0.1", 9, within_s=left_s)
     assert rig[0].logins == 0
 
 

@@ -65,13 +65,13 @@ def test_a_socket_leads_to_the_port(tunnels: tuple[Tunnels, SshServer], echo: in
 def test_a_door_lets_one_connection_after_the_other_through(
     tunnels: tuple[Tunnels, SshServer], echo: int
 ) -> None:
-    door = tunnels[0].door("m1", "127.0.0.1", echo)
-    assert door.name == f".s.PGSQL.{echo}"
-    assert tunnels[0].door("m1", "127.0.0.1", echo) == door
-    assert stat.S_IMODE(door.parent.parent.stat().st_mode) == 0o700
+    forward = tunnels[0].unix_forward("m1", "127.0.0.1", echo)
+    assert forward.name == f".s.PGSQL.{echo}"
+    assert tunnels[0].unix_forward("m1", "127.0.0.1", echo) == forward
+    assert stat.S_IMODE(forward.parent.parent.stat().st_mode) == 0o700
     for _ in range(3):
         with socket.socket(socket.AF_UNIX) as end:
-            end.connect(str(door))
+            end.connect(str(forward))
             assert said(end, b"hello") == b"HELLO"
     assert tunnels[1].logins == 1
 
@@ -82,7 +82,7 @@ def test_a_port_that_refuses_is_told_at_once_and_behind_a_door_closes(
     with pytest.raises(NotListening, match="no way to"):
         tunnels[0].connect("m1", "127.0.0.1", 1)
     with socket.socket(socket.AF_UNIX) as end:
-        end.connect(str(tunnels[0].door("m1", "127.0.0.1", 1)))
+        end.connect(str(tunnels[0].unix_forward("m1", "127.0.0.1", 1)))
         end.settimeout(5)
         assert end.recv(1) == b""
 
@@ -107,6 +107,6 @@ def test_a_machine_that_does_not_answer_costs_the_deadline(
 
 
 def test_closing_leaves_nothing_behind(tunnels: tuple[Tunnels, SshServer], echo: int) -> None:
-    door = tunnels[0].door("m1", "127.0.0.1", echo)
+    forward = tunnels[0].unix_forward("m1", "127.0.0.1", echo)
     tunnels[0].close()
-    assert not door.parent.parent.exists()
+    assert not forward.parent.parent.exists()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from harness.load.order import Order, Page, users_for
+from harness.load.spec import LoadSpec, Page, users_for
 from harness.probes.test_ca import Authority
 
 HERE, NOBODY = "127.0.0.1", "127.0.0.2"
@@ -29,8 +29,8 @@ class Site:
     hosts: set[str] = field(default_factory=set)
     answered: Counter[int] = field(default_factory=Counter)
 
-    def order(self, *, per_s: float = 50, timeout_s: float = 5, users: int = 0) -> Order:
-        return Order(
+    def order(self, *, per_s: float = 50, timeout_s: float = 5, users: int = 0) -> LoadSpec:
+        return LoadSpec(
             addresses=[HERE],
             pages=[Page(SITE, "/")],
             authority=str(self.authority),

@@ -1,5 +1,5 @@
-"""The only ways out of the harness: SSH to machines, the Kubernetes API, the network as a stranger
-sees it, and fakes of them.
+"""The only ways out of the harness: SSH to machines, the Kubernetes API, the network from outside,
+and fakes of them.
 
 Every call has a deadline of its own and is abandoned at it. The exit status of a remote command
 is data; an exception means that the command could not be asked at all.
@@ -14,10 +14,10 @@ from harness.transport.protocols import (
     Completed,
     Echoed,
     EntryPoint,
+    ExternalClient,
     Fleet,
-    Knocked,
     Kube,
-    Outside,
+    PortScan,
     Reach,
     Shell,
     Step,
@@ -31,10 +31,10 @@ __all__ = [
     "Completed",
     "Echoed",
     "EntryPoint",
+    "ExternalClient",
     "Fleet",
-    "Knocked",
     "Kube",
-    "Outside",
+    "PortScan",
     "Reach",
     "Shell",
     "Step",

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import TypeVar
 
 from harness.errors import TimedOut
+from harness.parallel import begin
 
 T = TypeVar("T")
 
@@ -27,21 +26,13 @@ def within(
     on a connection that takes no more bytes, so nobody waits for it. A socket is hung up, never
     closed: see ``hang_up``.
     """
-    answer: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            answer.set_result(call())
-        except BaseException as error:  # handed to the caller below, whatever it is
-            answer.set_exception(error)
-
-    threading.Thread(target=run, name=f"within {within_s:g} s: {what}", daemon=True).start()
+    answer = begin(call, name=f"within {within_s:g} s: {what}")
     try:
         return answer.result(timeout=max(0.0, within_s))
     except TimeoutError:
         if answer.done():
             raise
-        threading.Thread(target=abandon, name=f"abandon: {what}", daemon=True).start()
+        begin(abandon, name=f"abandon: {what}")
         raise TimedOut(f"{what}: no answer within {within_s:.1f} s") from None
 
 

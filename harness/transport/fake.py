@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from harness.errors import NotFound, NotListening, Refused, TransportError, Unreachable
-from harness.transport.protocols import HTTP, Answer, Completed, Echoed, EntryPoint, Knocked, Step
+from harness.transport.protocols import HTTP, Answer, Completed, Echoed, EntryPoint, PortScan, Step
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -93,7 +93,7 @@ class FakeFleet:
         return {machine: self._steps.get((machine, check), nothing) for machine in machines}
 
 
-class FakeOutside:
+class FakeExternalClient:
     """A network of tables: open ports by address, and what is answered where.
 
     ``answers`` maps (address, port) of an exchange to bytes; ``sites`` maps (address, URL) to an
@@ -117,12 +117,12 @@ class FakeOutside:
         self._sites = sites or {}
         self._certificates = certificates or {}
 
-    def knock(self, address: str, ports: Iterable[int]) -> Knocked:
+    def scan_ports(self, address: str, ports: Iterable[int]) -> PortScan:
         asked = set(ports)
         if address not in self._ports:
-            return Knocked(open=(), refused=0, silent=len(asked))
+            return PortScan(open=(), refused=0, silent=len(asked))
         found = tuple(sorted(asked & set(self._ports[address])))
-        return Knocked(open=found, refused=len(asked) - len(found), silent=0)
+        return PortScan(open=found, refused=len(asked) - len(found), silent=0)
 
     def send(self, address: str, payloads: Mapping[int, bytes]) -> Echoed:
         return self._datagrams.get(address, Echoed(answered=(), refused=()))

@@ -64,8 +64,8 @@ HTTP, HTTPS = EntryPoint("http", 80), EntryPoint("https", 443)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Knocked:
-    """What came of knocking at TCP ports: which are open, how many refused, how many were silent.
+class PortScan:
+    """What a scan of TCP ports found: which are open, how many refused, how many were silent.
 
     A silent one did not answer at all, or the network said that it cannot be reached.
     """
@@ -192,10 +192,10 @@ class Fleet(Protocol):
         ...
 
 
-class Outside(Protocol):
-    """The network as a stranger sees it; see ``transport.outside``."""
+class ExternalClient(Protocol):
+    """The network as a client outside the cluster sees it; see ``transport.external_client``."""
 
-    def knock(self, address: str, ports: Iterable[int]) -> Knocked:
+    def scan_ports(self, address: str, ports: Iterable[int]) -> PortScan:
         """Which of the TCP ports take a connection."""
         ...
 
@@ -237,4 +237,4 @@ class Reach:
     shell: Shell
     kube: Kube
     fleet: Fleet
-    outside: Outside
+    outside: ExternalClient

@@ -68,7 +68,7 @@ class SshShell:
             raise ConfigError(f"the inventory has no machine {machine}")
         return self._lines[machine].run(argv, stdin.encode(), within_s, hear)
 
-    def dial(
+    def open_channel(
         self, machine: str, address: str, port: int, *, within_s: float = 5.0
     ) -> paramiko.Channel:
         """A connection from a machine to a TCP port that it can reach; the caller closes it.
@@ -76,7 +76,7 @@ class SshShell:
         Raises NotListening when the machine was refused there, Unreachable, TimedOut, Denied or
         HostKeyUnknown when the machine cannot be asked.
         """
-        return self._lines[machine].dial(address, port, within_s)
+        return self._lines[machine].open_channel(address, port, within_s)
 
     def close(self) -> None:
         for line in self._lines.values():
@@ -111,7 +111,7 @@ class _Line:
         finally:
             self._sessions.release()
 
-    def dial(self, address: str, port: int, within_s: float) -> paramiko.Channel:
+    def open_channel(self, address: str, port: int, within_s: float) -> paramiko.Channel:
         deadline = time.monotonic() + within_s
         client, transport = self._connected(deadline)
         left_s = max(0.1, deadline - time.monotonic())

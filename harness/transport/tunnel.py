@@ -25,7 +25,7 @@ from harness.transport.ssh import SshShell
 
 _CHUNK = 32 * 1024
 # A client that waits longer than this for its connection has given up by itself.
-_DIALS_S = 3.0
+_OPENS_S = 3.0
 
 
 class Tunnels:
@@ -37,23 +37,23 @@ class Tunnels:
     def __init__(self, access: SshAccess, machines: Iterable[Machine]) -> None:
         self._shell = SshShell(access, machines)
         self._folder = Path(tempfile.mkdtemp(prefix="cutover-tunnel-"))
-        self._doors: dict[tuple[str, str, int], socket.socket] = {}
+        self._forwards: dict[tuple[str, str, int], socket.socket] = {}
         self._lock = threading.Lock()
 
     def connect(
-        self, machine: str, address: str, port: int, *, within_s: float = _DIALS_S
+        self, machine: str, address: str, port: int, *, within_s: float = _OPENS_S
     ) -> socket.socket:
         """A socket whose other end is that port, reached from that machine.
 
         Raises NotListening, Unreachable, TimedOut, Denied or HostKeyUnknown: then nothing listens
         to what would be sent.
         """
-        channel = self._shell.dial(machine, address, port, within_s=within_s)
+        channel = self._shell.open_channel(machine, address, port, within_s=within_s)
         ours, theirs = socket.socketpair()
         _join(theirs, channel)
         return ours
 
-    def door(self, machine: str, address: str, port: int) -> Path:
+    def unix_forward(self, machine: str, address: str, port: int) -> Path:
         """A socket file, named as libpq wants it, each connection to which is one to that port.
 
         One that cannot be made further is closed at once.
@@ -61,36 +61,36 @@ class Tunnels:
         with self._lock:
             place = self._folder / f"{machine}-{address}"
             path = place / f".s.PGSQL.{port}"
-            if (machine, address, port) not in self._doors:
+            if (machine, address, port) not in self._forwards:
                 place.mkdir(exist_ok=True)
-                door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-                door.bind(str(path))
-                door.listen()
-                self._doors[machine, address, port] = door
-                words = (door, machine, address, port)
+                forward = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                forward.bind(str(path))
+                forward.listen()
+                self._forwards[machine, address, port] = forward
+                words = (forward, machine, address, port)
                 threading.Thread(target=self._receive, args=words, daemon=True).start()
             return path
 
     def close(self) -> None:
-        for door in self._doors.values():
+        for forward in self._forwards.values():
             # Closing alone would leave whoever accepts waiting.
-            hang_up(door)
-            door.close()
+            hang_up(forward)
+            forward.close()
         self._shell.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _receive(self, door: socket.socket, machine: str, address: str, port: int) -> None:
+    def _receive(self, forward: socket.socket, machine: str, address: str, port: int) -> None:
         while True:
             try:
-                guest, _ = door.accept()
+                guest, _ = forward.accept()
             except OSError:
-                return  # the door was closed
+                return  # it was closed
             words = (guest, machine, address, port)
             threading.Thread(target=self._lead, args=words, daemon=True).start()
 
     def _lead(self, guest: socket.socket, machine: str, address: str, port: int) -> None:
         try:
-            _join(guest, self._shell.dial(machine, address, port, within_s=_DIALS_S))
+            _join(guest, self._shell.open_channel(machine, address, port, within_s=_OPENS_S))
         except HarnessError:
             guest.close()  # which is how the client learns of it
 

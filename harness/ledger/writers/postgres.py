@@ -86,10 +86,10 @@ class Database:
     def _connect(self) -> psycopg.Connection[Any]:
         address = self._stage.services["database"]
         ways = self._stage.ways(self._number)
-        doors = [self._stage.tunnels.door(it, address, DATABASE_PORT) for it in ways]
+        forwards = [self._stage.tunnels.unix_forward(it, address, DATABASE_PORT) for it in ways]
         try:
             return psycopg.connect(
-                host=",".join(str(door.parent) for door in doors),
+                host=",".join(str(forward.parent) for forward in forwards),
                 port=DATABASE_PORT,
                 user="ledger",
                 password=self._stage.password,

@@ -20,8 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness.ledger.book import Book
-from harness.ledger.readings import judge
+from harness.ledger.history import History
+from harness.ledger.read_back import judge
 
 _WRITERS = 4
 _LOST_EVERY = 100_003
@@ -75,7 +75,7 @@ def measure(folder: Path) -> dict[str, Any]:
 
 def wait_ms(folder: Path, writers: int) -> float:
     """How long a write waits for the disk on average, when so many write at once."""
-    with Book(folder / f"book-{writers}", "bench") as book:
+    with History(folder / f"book-{writers}", "bench") as book:
 
         def invoke(number: int) -> None:
             for seq in range(_INVOKES):

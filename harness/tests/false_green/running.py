@@ -88,7 +88,7 @@ OF_PYTEST = (
     ),
     Case(
         "a plugin that calls everything passed",
-        "Step definition is not found",
+        "no probe has the sentence “the moon”",
         scenario_of("Given answers", "And the moon", "Then all is well is required"),
         steps="""
         @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -119,7 +119,7 @@ OF_PYTEST = (
             return True
     """,
     ),
-    Case("no conftest", "Step definition is not found", options=("--noconftest",)),
+    Case("no conftest", "no probe has the sentence “answers”", options=("--noconftest",)),
     Case("a glob that is ignored", "was not run", options=("--ignore-glob=*test_features*",)),
     Case("marks that nothing has", "was not run", options=("-m", "week1 and not week1")),
     Case(
@@ -172,7 +172,7 @@ OF_FILES = (
     ),
     Case(
         "an outline with one bad row",
-        "Step definition is not found",
+        "no check is named",
         """
     @week1 @req:W1-A
     Feature: Answers

@@ -14,7 +14,7 @@ CASES = (
     ),
     Case(
         "a step that nobody defined",
-        "Step definition is not found",
+        "no check is named “the moon is full”",
         scenario_of(*REQUIRED, "And the moon is full"),
     ),
     Case(

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 
 from harness.checks import CHECKS
-from harness.engine import side_by_side
-from harness.model import Case, Observation
+from harness.model import Case
 from harness.probes import PROBES
+from harness.probes.look import observe
 from harness.settings import load_gates, load_profile
 from harness.tests.lab.forked import forked
 from harness.transport import connect
@@ -28,23 +28,9 @@ def ask(profile: str, probe: str, *checks: str) -> dict[str, tuple[str, str]]:
 
 def main(arguments: Sequence[str]) -> None:
     name, probe, *checks = arguments
-    profile, one = load_profile(name), PROBES[probe]
+    profile = load_profile(name)
     with connect(profile) as reach:
-        calls = {
-            target: lambda target=target: one.observe(reach, target)
-            for target in one.targets(reach)
-        }
-        observations = [
-            Observation(
-                probe=probe,
-                target=it.key,
-                at=it.at,
-                took_s=it.took_s,
-                value=it.value,
-                error=it.error,
-            )
-            for it in side_by_side(calls, within_s=one.within_s)
-        ]
+        observations = observe([PROBES[probe]], reach)
     gates = load_gates()
     targets = {
         key: number

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from harness.checks import CHECKS
-from harness.ledger.keeping import Books, kept
 from harness.ledger.platform import DURABLE, SERVE, Platform, namespace
-from harness.ledger.tally import Tally, observed
+from harness.ledger.recorder import Recorder, recorded
+from harness.ledger.result import LedgerResult, observed
 from harness.model import Case, Observation, Outcome, Verdict
 from harness.tests import clean_drills
 from harness.tests.lab.world import World
@@ -53,9 +53,9 @@ class Kept:
 
     world: World
     platform: Platform
-    books: Books
+    books: Recorder
     thread: ThreadPoolExecutor
-    tallies: Mapping[str, Tally] = field(default_factory=dict)
+    tallies: Mapping[str, LedgerResult] = field(default_factory=dict)
 
     def do(self, call: Callable[[], T], within_s: float = 400) -> T:
         """What a call returns that is made where the ledger is kept."""
@@ -136,7 +136,7 @@ def ledger(
             platform = Platform(reach, space, hide=len, settings=settings, serve=serve)
             platform.deploy(kinds)
             stage = platform.stage(tunnels, run="lab", seed=7)
-            books = kept(stage, kinds, folder=world.scratch / "ledger", rate_per_s=rate_per_s)
+            books = recorded(stage, kinds, folder=world.scratch / "ledger", rate_per_s=rate_per_s)
             return Kept(world, platform, opened.enter_context(books), thread)
 
         try:

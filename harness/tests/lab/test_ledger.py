@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.ledger.tally import FAULT
+from harness.ledger.result import FAULT
 from harness.model import Outcome
 from harness.tests.lab.kept import BANK, INVENTED, LOST, ON_TIME, ledger
 from harness.tests.lab.world import World

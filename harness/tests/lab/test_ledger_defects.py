@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.ledger.platform import DURABLE, SERVE
-from harness.ledger.tally import FAULT
+from harness.ledger.result import FAULT
 from harness.tests.lab.kept import BANK, INVENTED, LOST, ON_TIME, ledger
 from harness.tests.lab.world import World
 

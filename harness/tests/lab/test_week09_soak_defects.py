@@ -12,7 +12,7 @@ from harness.drill.ledger_health import quarters
 from harness.drill.resource_usage import resource_usage
 from harness.drill.schedule import Turn
 from harness.drill.soak import soak
-from harness.ledger.book import Reader
+from harness.ledger.history import HistoryReader
 from harness.model import Case, Observation, Outcome, Verdict
 from harness.settings.soaks import Soak
 from harness.tests import clean_drills
@@ -155,7 +155,7 @@ def test_a_database_that_becomes_slow_is_found(world: World) -> None:
         kept.sql(SLOW)
         kept.more(30)
         kept.do(kept.books.tally)
-        spans = quarters(Reader(kept.books.folder / "book"))
+        spans = quarters(HistoryReader(kept.books.folder / "book"))
     verdict = judged(world, SLOWER, latency_ms=spans)
     assert verdict.outcome is Outcome.FAIL
     assert "postgres: expected at most 1.5 × as long at the end" in verdict.reason

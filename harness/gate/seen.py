@@ -1,0 +1,83 @@
+"""What a journal says of each scenario, step, look, fault and piece of evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from harness.evaluation import Evaluation
+from harness.model import Observation
+from harness.record.journal import Record
+
+
+@dataclass(slots=True)
+class StepSeen:
+    """A step that was begun; ``state`` is passed or failed."""
+
+    keyword: str
+    text: str
+    state: str
+    took_s: float
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class ScenarioSeen:
+    """What a scenario did in the last session that ran it; ``state`` is None until it ends."""
+
+    began: Record
+    session: int
+    starts: int = 1
+    steps: list[StepSeen] = field(default_factory=list)
+    asked: dict[str, None] = field(default_factory=dict)
+    evaluations: list[Evaluation] = field(default_factory=list)
+    state: str | None = None
+    reason: str = ""
+    took_s: float = 0.0
+
+
+@dataclass(slots=True)
+class FaultSeen:
+    """The life of a fault, by the times (UTC) at which its journal says so.
+
+    ``drill`` is the one that injected it; None when it was no drill.
+    """
+
+    id: str
+    fault: str
+    target: str
+    injected: str
+    drill: str | None = None
+    active_proved: bool = False
+    healed: str | None = None
+    heal_proved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """A piece of evidence that was collected when something was red, or why it could not be."""
+
+    target: str
+    what: str
+    file: str | None
+    bytes: int
+    error: str | None
+
+
+@dataclass(slots=True)
+class LookSeen:
+    """One look of a probe: from when to when (UTC seconds since the epoch) its targets were seen.
+
+    Many a look began with the run, before the step that asked for it.
+    """
+
+    probe: str
+    began: float
+    ended: float
+
+
+@dataclass(slots=True)
+class Look:
+    """One look of a probe: the targets that it set out to see, and what came back."""
+
+    targets: tuple[str, ...]
+    seen: dict[str, tuple[Observation, Record]] = field(default_factory=dict)

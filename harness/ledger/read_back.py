@@ -1,0 +1,117 @@
+"""What was there at the end: read back into files beside the book, and judged from these.
+
+A file ``KIND-NUMBER.found`` is whole, or has another name. Its first line is who read and when that
+began, each other one a write; words are parted by tabs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+from harness.errors import HarnessError, TimedOut
+from harness.ledger.checker import Found, Reading, kind_of, results
+from harness.ledger.history import HistoryReader, whole_lines
+from harness.ledger.result import LedgerResult
+from harness.ledger.writers import Writer
+from harness.transport.deadline import within
+from harness.waiting import until
+
+_A_TRY_S = 90.0
+
+
+def path_of(writer: Writer, folder: Path) -> Path:
+    """Where what a writer read is kept."""
+    return folder / f"{writer.name.replace('/', '-')}.found"
+
+
+def read_back(writer: Writer, folder: Path, *, within_s: float, after_us: int = 0) -> str:
+    """Let a writer read everything of its kind, and try again until it can or the time is over.
+
+    Why it could not, or nothing. Takes ``within_s`` seconds, and those of one try, at most. A
+    reading is after everything up to ``after_us``, if this computer's clock began anew or not.
+    """
+    path = path_of(writer, folder)
+    said: list[str] = []
+
+    def read() -> bool:
+        # A try that was given up may still write: it has a file of its own.
+        partial = path.with_suffix(f".part-{len(said)}")
+        try:
+            within(
+                _A_TRY_S,
+                lambda: _write(partial, writer, after_us),
+                what=f"reading back with {writer.name}",
+                abandon=writer.abandon,
+            )
+        except Exception as error:
+            said.append(in_words(error))
+            return False
+        partial.rename(path)
+        return True
+
+    try:
+        until(read, within_s=within_s, what="a whole reading")
+    except TimedOut:
+        return f"{writer.name} could not read: {said[-1]}"
+    return ""
+
+
+def _write(path: Path, writer: Writer, after_us: int) -> None:
+    began_us = max(time.monotonic_ns() // 1000, after_us + 1)
+    with path.open("w", encoding="utf-8") as file:
+        file.write(f"{writer.name}\t{began_us}\n")
+        for who, seq in writer.read():
+            file.write(f"{who}\t{seq}\n")
+
+
+def _found(path: Path) -> Iterator[Found]:
+    return chain.from_iterable(_found_together(path))
+
+
+def _found_together(path: Path) -> Iterator[Iterable[Found]]:
+    with path.open("rb") as file:
+        file.readline()
+        for text in whole_lines(file):
+            words = text.replace("\n", "\t").split("\t")
+            yield zip(words[0:-1:2], map(int, words[1::2]), strict=True)
+
+
+def judge(
+    folder: Path,
+    kinds: Iterable[str],
+    troubles: Mapping[str, Sequence[str]],
+    *,
+    broken_off: bool = False,
+) -> Mapping[str, LedgerResult]:
+    """The results of a ledger, from what is in its folder, and what else its keeper knows.
+
+    That its book has no end is a trouble, unless whoever asks knows that it was ``broken_off`` and
+    has read back since. No write was sent before its line was on the disk, and one whose end is
+    missing is one of which nobody knows: what the book says is so, and only silence at its end says
+    nothing.
+    """
+    readings: dict[str, list[Reading]] = {kind: [] for kind in kinds}
+    for path in sorted(folder.glob("*.found")):
+        with path.open(encoding="utf-8") as file:
+            by, _, began_us = file.readline().rpartition("\t")
+        reading = Reading(by=by, began_us=int(began_us), found=_found(path))
+        readings.setdefault(kind_of(by), []).append(reading)
+    book = HistoryReader(folder / "book")
+    found = results(book, readings, wall_s=book.wall_s)
+    of_all = []
+    if book.torn_bytes and not broken_off:
+        of_all.append(f"the book is torn: {book.torn_bytes} bytes were dropped")
+    if not (book.closed or broken_off):
+        of_all.append("the book has no end: the harness that kept it was killed")
+    return {
+        kind: replace(it, troubles=(*it.troubles, *troubles.get(kind, ()), *of_all))
+        for kind, it in found.items()
+    }
+
+
+def in_words(error: Exception) -> str:
+    return str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,271 @@
+"""Keep a ledger while something else happens: writers on threads, one book, results at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+from typing import TypeVar
+
+from harness.errors import ConfigError, NeverSent, NotProven, TimedOut
+from harness.ledger import platform
+from harness.ledger.checker import kind_of
+from harness.ledger.history import DUE, FAIL, INFO, OK, TOTAL, History
+from harness.ledger.read_back import in_words, judge, read_back
+from harness.ledger.result import FAULT, LedgerResult
+from harness.ledger.writers import WRITERS, Counted, Stage, Writer
+from harness.ledger.writers.protocol import ANSWERS_WITHIN_S
+from harness.transport import Reach
+from harness.transport.deadline import within
+from harness.transport.tunnel import Tunnels
+from harness.waiting import until
+
+W = TypeVar("W")
+
+KINDS = tuple(WRITERS)
+_COUNTS_EVERY_S = 1.0
+_STEADY_WITHIN_S = 60.0
+_READS_WITHIN_S = 180.0
+# A writer notices the end when its write has an answer, or none in time.
+_ENDS_WITHIN_S = ANSWERS_WITHIN_S + 5.0
+
+
+class Recorder:
+    """A ledger that is being kept. Its folder holds the ``book`` and, at the end, what was read.
+
+    ``space`` is the namespace of what is written to.
+
+    Each writer sends ``rate_per_s`` writes a second as long as they are answered in time, and each
+    bank is counted every second. A thread that ends before its time is a trouble of its result.
+    """
+
+    def __init__(
+        self,
+        writers: Mapping[str, Sequence[Writer]],
+        *,
+        folder: Path,
+        run: str,
+        rate_per_s: float,
+        space: str = "",
+    ) -> None:
+        self.folder = folder
+        self.space = space
+        self._writers = writers
+        self._every_s = 1.0 / rate_per_s
+        self._book = History(folder / "book", run)
+        self._stop = threading.Event()
+        self._acknowledged: Counter[str] = Counter()
+        self._last = dict.fromkeys(writers, time.monotonic())
+        self._said: dict[str, str] = {}
+        self._troubles: dict[str, list[str]] = {kind: [] for kind in writers}
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Begin to write."""
+        for kind, writers in self._writers.items():
+            for writer in writers:
+                self._begin(f"{writer.name}: writing", self._write, writer)
+            for bank in _counted(writers):
+                self._begin(f"{kind}: counting", self._count, bank)
+
+    def steady(self, *, within_s: float = _STEADY_WITHIN_S) -> None:
+        """Wait until every kind has an acknowledged write; NotProven when one has none in time."""
+        try:
+            until(
+                lambda: all(self.acknowledged.values()),
+                within_s=within_s,
+                every_s=0.1,
+                what="an acknowledged write of each kind",
+            )
+        except TimedOut as error:
+            mute = ", ".join(kind for kind, number in self.acknowledged.items() if not number)
+            raise NotProven(
+                f"not one write of {mute} was acknowledged within {within_s:g} s; "
+                f"what the writers were told: {self._said or 'nothing'}"
+            ) from error
+
+    def mark(self, name: str = FAULT) -> None:
+        """Begin a phase of the result; that of the first fault has the name FAULT."""
+        self._book.mark(name)
+
+    @property
+    def acknowledged(self) -> Mapping[str, int]:
+        """How many writes of each kind were acknowledged so far."""
+        return {kind: self._acknowledged[kind] for kind in self._writers}
+
+    @property
+    def silent_s(self) -> Mapping[str, float]:
+        """For how long none of each kind has been, in seconds."""
+        now = time.monotonic()
+        return {kind: now - last for kind, last in self._last.items()}
+
+    def tally(self, *, within_s: float = _READS_WITHIN_S) -> Mapping[str, LedgerResult]:
+        """End all writing, read back what is there, and compare; once.
+
+        Each writer reads what all of its kind wrote, the kinds side by side. Who cannot tries again
+        until ``within_s`` seconds are over.
+        """
+        self._end()
+        deadline = time.monotonic() + within_s
+        readers = {
+            kind: threading.Thread(target=self._read_back, args=(kind, deadline), daemon=True)
+            for kind in self._writers
+        }
+        for thread in readers.values():
+            thread.start()
+        for kind, thread in readers.items():
+            thread.join(max(0.0, deadline + _READS_WITHIN_S - time.monotonic()))
+            if thread.is_alive():
+                self._troubles[kind].append("reading back did not end")
+        self._book.close()
+        return judge(self.folder, self._writers, self._troubles)
+
+    def close(self) -> None:
+        """End all writing, whether the result was asked for or not."""
+        self._end()
+        with contextlib.suppress(NotProven):  # which the writers were told
+            self._book.close()
+        for writers in self._writers.values():
+            for writer in writers:
+                writer.close()
+
+    def _begin(self, name: str, work: Callable[[W], None], what: W) -> None:
+        def run() -> None:
+            try:
+                work(what)
+            except Exception as error:
+                self._troubles[kind_of(name.partition(":")[0])].append(
+                    f"{name} ended before its time: {in_words(error)}"
+                )
+
+        thread = threading.Thread(target=run, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _end(self) -> None:
+        """Let every thread end; one that does not is a trouble, and is left behind."""
+        if not self._stop.is_set():
+            self._stop.set()
+            with contextlib.suppress(NotProven):  # which the writers were told
+                self._book.stop()
+        deadline = time.monotonic() + _ENDS_WITHIN_S
+        threads, self._threads = self._threads, []
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                kind = kind_of(thread.name.partition(":")[0])
+                self._troubles[kind].append(f"{thread.name} did not end")
+
+    def _write(self, writer: Writer) -> None:
+        due = time.monotonic()
+        for seq in count():
+            if self._stop.wait(max(0.0, due - time.monotonic())):
+                return
+            self._book.invoke(writer.name, seq)
+            self._book.settle(self._sent(writer, seq), writer.name, seq)
+            # What is late is left out: a ledger is no load.
+            due = max(due + self._every_s, time.monotonic())
+
+    def _sent(self, writer: Writer, seq: int) -> str:
+        """What came of a write: whatever was raised but NeverSent leaves that open."""
+        try:
+            within(
+                ANSWERS_WITHIN_S,
+                lambda: writer.send(seq),
+                what=f"write {seq} of {writer.name}",
+                abandon=writer.abandon,
+            )
+        except Exception as error:
+            self._said[writer.name] = in_words(error)
+            return FAIL if isinstance(error, NeverSent) else INFO
+        kind = kind_of(writer.name)
+        self._acknowledged[kind] += 1
+        self._last[kind] = time.monotonic()
+        return OK
+
+    def _count(self, bank: Counted) -> None:
+        self._book.count(DUE, bank.name, bank.due)
+        while not self._stop.wait(_COUNTS_EVERY_S):
+            # One that cannot be had is no look; how many there were is told.
+            with contextlib.suppress(Exception):
+                self._look(bank)
+
+    def _look(self, bank: Counted) -> None:
+        total = within(
+            ANSWERS_WITHIN_S,
+            bank.total,
+            what=f"the total of {bank.name}",
+            abandon=bank.stop_counting,
+        )
+        self._book.count(TOTAL, bank.name, total)
+
+    def _read_back(self, kind: str, deadline: float) -> None:
+        for writer in self._writers[kind]:
+            left_s = deadline - time.monotonic()
+            if problem := read_back(writer, self.folder, within_s=left_s):
+                self._troubles[kind].append(problem)
+        for bank in _counted(self._writers[kind]):
+            try:
+                self._look(bank)
+            except Exception as error:
+                self._troubles[kind].append(f"no total at the end: {in_words(error)}")
+
+
+def _counted(writers: Sequence[Writer]) -> Sequence[Counted]:
+    """One of the writers that leave a total as it was, if there are such."""
+    return [it for it in writers if isinstance(it, Counted)][:1]
+
+
+@contextlib.contextmanager
+def recording(
+    reach: Reach,
+    *,
+    names: Collection[str] = KINDS,
+    folder: Path,
+    run: str,
+    seed: int,
+    hide: Callable[[str], object],
+    rate_per_s: float = 5.0,
+) -> Iterator[Recorder]:
+    """Keep a ledger of these kinds of writers, each of which has an acknowledged write by then.
+
+    What they write to is made before and taken away afterwards; what a killed harness leaves is
+    swept by the next one, unless that goes on with the same ``run``. ``rate_per_s`` is each
+    writer's. ``hide`` is told each secret that is made. Raises NotProven, TimedOut or
+    TransportError when the writers cannot begin.
+    """
+    unknown = sorted(set(names) - set(WRITERS))
+    if unknown:
+        raise ConfigError(
+            f"the ledger has no writer {', '.join(unknown)}", remedy=f"it has {', '.join(WRITERS)}"
+        )
+    machines, storage = reach.profile.cluster().machines, reach.profile.storage
+    keeps = storage is not None and storage.reclaim_policy == "Retain"
+    with (
+        platform.namespace(reach.kube, run.partition("/")[0], keeps_volumes=keeps) as space,
+        closing(Tunnels(reach.profile.access.ssh, machines)) as tunnels,
+    ):
+        ground = platform.Platform(reach, space, hide=hide)
+        ground.deploy(names)
+        stage = ground.stage(tunnels, run=run, seed=seed)
+        with recorded(stage, names, folder=folder, rate_per_s=rate_per_s) as recorder:
+            yield recorder
+
+
+@contextlib.contextmanager
+def recorded(
+    stage: Stage, names: Collection[str], *, folder: Path, rate_per_s: float
+) -> Iterator[Recorder]:
+    """Keep a ledger on a stage that is there already."""
+    writers = {name: WRITERS[name](stage) for name in names}
+    with closing(
+        Recorder(writers, folder=folder, run=stage.run, rate_per_s=rate_per_s, space=stage.space)
+    ) as recorder:
+        recorder.start()
+        recorder.steady()
+        yield recorder

@@ -1,0 +1,36 @@
+"""What a probe is, and when it may look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum, auto
+from typing import ClassVar, Protocol
+
+from harness.model import JSON
+from harness.transport import Reach
+
+
+class Timing(Enum):
+    """When the looks of a probe begin."""
+
+    AT_START = auto()  # with the gate: it only reads
+    WHEN_ASKED = auto()  # when a step asks for it: it makes pods or services of its own
+    ALONE = auto()  # the same, and beside no other: it measures speed, or others would see it
+
+
+class Probe(Protocol):
+    """One way of looking at a cluster.
+
+    ``observe`` returns what it saw on one target, or raises a HarnessError when it could not
+    look; the engine records either. Targets are looked at side by side. A feature asks for the
+    probe by its ``sentence``, a Given.
+    """
+
+    name: ClassVar[str]
+    sentence: ClassVar[str]
+    timing: ClassVar[Timing]
+    within_s: ClassVar[float]  # the deadline of one look, all retries included
+
+    def targets(self, reach: Reach) -> Sequence[str]: ...
+
+    def observe(self, reach: Reach, target: str) -> JSON: ...

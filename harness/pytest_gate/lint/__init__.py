@@ -1,0 +1,43 @@
+"""What in features, steps, gate files and waivers could pass without proving anything.
+
+An error is a way to a green gate that proves less than it says; it makes ``./cutover lint`` fail.
+A note is a gap that the gate itself reports, or something that is merely left over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.checks import CHECKS
+from harness.faults.kinds import FAULTS
+from harness.pytest_gate.catalogue import read_features
+from harness.pytest_gate.lint import defects, drills, features, files, sentences
+from harness.pytest_gate.lint.mistake import Mistake
+from harness.settings import Profile, load_gates
+
+__all__ = ["Mistake", "lint"]
+
+
+def lint(root: Path, profile: Profile) -> list[Mistake]:
+    """Everything that is wrong with what is written in a project, without running any of it.
+
+    What is wrong in a gate file or a waiver is all that is told until it is right: nothing can be
+    compared with a file that cannot be read. ConfigError for a feature that is not Gherkin.
+    """
+    broken = [*files.unread(root), *files.gates(root), *files.waivers(root)]
+    if any(it.where.startswith("scenarios/gates/") for it in broken):
+        return broken
+    return broken + list(_rest(root, profile))
+
+
+def _rest(root: Path, profile: Profile) -> Iterator[Mistake]:
+    gates = load_gates(root / "scenarios/gates")
+    scenarios = read_features(root / "features")
+    yield from features.lint(gates, scenarios, profile)
+    yield from features.unbound(root)
+    yield from sentences.lint(scenarios, root)
+    yield from files.unproven(root, scenarios)
+    yield from drills.unhealable(FAULTS, root)
+    yield from drills.lint(root, scenarios, FAULTS)
+    yield from defects.lint(CHECKS, root)

@@ -1,0 +1,58 @@
+"""Checks that no seeded defect has ever turned red.
+
+A test in ``harness/tests/lab/test_*_defects.py`` breaks the lab for real and says which checks it
+turns red: ``@pytest.mark.defect("every clock follows its source")``. What nobody has seen red may
+be a check that cannot say no. A test that is `long` is left out of `./cutover test`: it counts for
+nothing here.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from harness.checks import Check
+from harness.pytest_gate.lint.mistake import Mistake, place
+
+_TESTS = "harness/tests/lab"
+
+
+def lint(checks: Mapping[str, Check], root: Path) -> Iterator[Mistake]:
+    """Checks without a defect, and defects of a check that does not exist."""
+    marked = set[str]()
+    for path in sorted((root / _TESTS).glob("test_*_defects.py")):
+        for name, line, counts in _marked(path):
+            if counts:
+                marked.add(name)
+            if name not in checks:
+                where = f"{path.relative_to(root).as_posix()}:{line}"
+                yield Mistake(where=where, says=f"there is no check named “{name}”")
+    unseen = [name for name in checks if name not in marked]
+    if not marked and unseen:
+        # The convention is not in use yet: one line says so, rather than one a check.
+        says = f"no test is marked with @pytest.mark.defect: {len(unseen)} checks were never red"
+        yield Mistake(where=f"{_TESTS}:1", says=says, note=True)
+        return
+    for name in unseen:
+        says = f"no seeded defect of ./cutover test turns the check “{name}” red"
+        yield Mistake(where=place(inspect.unwrap(checks[name]), root), says=says)
+
+
+def _marked(path: Path) -> Iterator[tuple[str, int, bool]]:
+    """Each check that a test says to turn red, its line, and whether that test is always run."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    long = {
+        id(mark)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        and any(ast.unparse(it) == "pytest.mark.long" for it in node.decorator_list)
+        for mark in node.decorator_list
+    }
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Attribute(attr="mark"), attr="defect")):
+                for argument in node.args:
+                    if isinstance(argument, ast.Constant):
+                        yield str(argument.value), node.lineno, id(node) not in long

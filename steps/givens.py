@@ -1,0 +1,23 @@
+"""A Given for every probe: its sentence looks at the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pytest_bdd import given
+
+from harness.engine import Run
+from harness.probes import PROBES
+
+
+def observing(probe: str) -> Callable[[Run], None]:
+    """The step that observes with the probe of that name."""
+
+    def observe(run: Run) -> None:
+        run.observe(probe)
+
+    return observe
+
+
+for _probe in PROBES.values():
+    given(_probe.sentence)(observing(_probe.name))
