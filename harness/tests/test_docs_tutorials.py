@@ -22,7 +22,8 @@ _PAGES = ("README.md", "CONTRIBUTING.md")
 _FENCE = re.compile(r'^```(\w+) title="([^" ]+)( \(at the end\))?"\n(.*?)^```$', re.DOTALL | re.M)
 # What each tutorial is tested with beside the tests that it brings along.
 CONTRACTS: Mapping[str, tuple[str, ...]] = {
-    "fault": ("test_faults.py", "test_lint_drills.py"),
+    "requirement": ("test_probe_observations.py", "test_check_numbers.py"),
+    "fault": ("test_faults.py",),
 }
 
 
