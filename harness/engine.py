@@ -27,6 +27,7 @@ from harness.record import records
 from harness.record.journal import Journal, Record
 from harness.record.records import Data, DrillOutcome, F, Finished, Kind
 from harness.transport import Reach
+from harness.transport.objects import must
 
 
 class Run:
@@ -71,8 +72,8 @@ class Run:
         """
         cluster = self.run_state.manifest.cluster.name
         try:
-            found = self.reach.kube.get("/api/v1/namespaces/kube-system")["metadata"]["uid"]
-        except (HarnessError, KeyError, TypeError) as error:
+            found = must(self.reach.kube.get("/api/v1/namespaces/kube-system"), "metadata", "uid")
+        except HarnessError as error:
             self.write(Kind.CLUSTER, cluster, records.Cluster(uid=None, error=str(error)))
             return
         self.write(Kind.CLUSTER, cluster, records.Cluster(uid=found, error=None))

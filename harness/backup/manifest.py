@@ -11,15 +11,20 @@ import io
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, TypeVar
+
+from typing_extensions import TypeForm
 
 from harness.backup import manifest_script as script
 from harness.backup import tree_script as tree_script
 from harness.errors import Garbled, NotProven, TimedOut, Unreachable
+from harness.model import JSON
 from harness.transport import Shell
 from harness.transport import own_folder as own_folder
 from harness.transport.remote_script import RemoteScript, Reply
+
+T = TypeVar("T")
 
 Entry: TypeAlias = Mapping[str, Any]
 Told: TypeAlias = Callable[[Mapping[str, int]], None]
@@ -45,6 +50,14 @@ class Tree:
     left_out: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _State:
+    """How far a manifest is, or why it cannot be made."""
+
+    sums: Mapping[str, int] = field(default_factory=dict)
+    error: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Making:
     """A manifest on a machine, in the making; of one name there is one."""
@@ -61,22 +74,20 @@ class Making:
         answering, and other TransportErrors.
         """
         while True:
-            options = {
+            options: dict[str, JSON] = {
                 "root": self.tree.root,
                 "except": list(self.tree.left_out),
                 "slice_s": SLICE_S,
                 "silent_s": self.silent_s,
                 "workers": WORKERS,
             }
-            told = self._ask("make", options, within_s=_CALL_S)
-            state = told.value
+            told = self._ask("make", options, within_s=_CALL_S, read=_State)
             if told.status in (script.WHOLE, script.DOUBTFUL):
-                sums: Mapping[str, int] = state["sums"]
-                return sums
+                return told.value.sums
             if told.status != script.UNFINISHED:
                 kind = TimedOut if told.status == script.STALLED else Unreachable
-                raise kind(f"{self.tree.machine}, {self.tree.root}: {state['error']}")
-            tell(state["sums"])
+                raise kind(f"{self.tree.machine}, {self.tree.root}: {told.value.error}")
+            tell(told.value.sums)
 
     def lines(self) -> Iterator[bytes]:
         """Its lines, fetched piece by piece."""
@@ -84,21 +95,29 @@ class Making:
 
     def drop(self) -> None:
         """Remove it from the machine."""
-        self._ask("drop", {}, within_s=60.0)
+        self._ask("drop", {}, within_s=60.0, read=object)
 
     def _piece(self, offset: int) -> bytes:
         options = {"offset": offset, "bytes": _PIECE}
-        told = self._ask("fetch", options, within_s=120.0)
+        told = self._ask("fetch", options, within_s=120.0, read=str)
         try:
             return base64.b64decode(told.value, validate=True)
-        except (TypeError, ValueError) as error:
+        except ValueError as error:
             raise Garbled(f"{self.tree.machine}: a piece is garbled: {error}") from error
 
-    def _ask(self, word: str, options: Mapping[str, Any], *, within_s: float) -> Reply[Any]:
+    def _ask(
+        self, word: str, options: Mapping[str, JSON], *, within_s: float, read: TypeForm[T]
+    ) -> Reply[T]:
         folder = f"{FOLDERS}/{script.PREFIX}{self.name}"
         asked = {"folder": folder, **options}
         return SCRIPT.on(
-            self.shell, self.tree.machine, word, asked, within_s=within_s, statuses=_ANSWERED
+            self.shell,
+            self.tree.machine,
+            word,
+            asked,
+            within_s=within_s,
+            read=read,
+            statuses=_ANSWERED,
         )
 
 

@@ -193,16 +193,21 @@ def _osd(reach: Reach, machine: str, disk: OsdDisk, tell: Tell) -> Result:
     for number in range(1, RUNS + 1):
         tell(machine, f"osd.{disk.osd}: run {number} of {RUNS}")
         runs.append(ceph.bench(reach, machine, disk.osd))
-        if not runs[-1]["ended"]:
-            return Result(machine=machine, iops=runs[-1]["iops"], evidence={"runs": runs})
-    iops = [it["iops"] for it in runs]
+        if not runs[-1].ended:
+            told = {"runs": [asdict(it) for it in runs]}
+            return Result(machine=machine, iops=runs[-1].iops, evidence=told)
+    iops = [it.iops for it in runs]
     if min(iops) <= 0:
         return Result(machine=machine, unproven="Ceph's bench measured nothing")
     return Result(
         machine=machine,
         iops=statistics.median(iops),
         spread_percent=spread_percent(iops),
-        evidence={"runs": runs, "bench": ceph.BENCH, "at": time.time()},
+        evidence={
+            "runs": [asdict(it) for it in runs],
+            "bench": ceph.BENCH,
+            "at": time.time(),
+        },
     )
 
 

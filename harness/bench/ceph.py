@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from harness.errors import TimedOut, TransportError
 from harness.facts.crush_hosts import in_doubt, machine_of_each
+from harness.facts.disks import Osd, Osds
 from harness.transport import Reach
 from harness.transport.ceph import ask_ceph
 
@@ -17,10 +19,19 @@ BENCH_S = 150.0
 NOT_ENDED_IOPS = (12288000 / 4096 - 1) / BENCH_S
 
 
-def osds(reach: Reach, machine: str) -> dict[str, Any]:
-    """Ceph's own id (``fsid``), and each OSD by number: its uuid, machine and partition.
+@dataclass(frozen=True, slots=True)
+class OsdRun:
+    """One bench of an OSD; one that has not ``ended`` in time does not reach its ``iops``."""
 
-    The machine is None when it is not told, or may be several of the declared ones.
+    iops: float
+    ended: bool
+    took_s: float
+
+
+def osds(reach: Reach, machine: str) -> Osds:
+    """Ceph's own id, and its OSDs.
+
+    An OSD's machine is None when it is not told, or may be several of the declared ones.
     """
     dump = ask_ceph(reach, "osd", "dump", on=[machine])
     metadata = ask_ceph(reach, "osd", "metadata", on=[machine])
@@ -29,24 +40,24 @@ def osds(reach: Reach, machine: str) -> dict[str, Any]:
     try:
         hosts = {it["hostname"] for it in metadata if it.get("hostname")}
         at = {**dict.fromkeys(in_doubt(hosts, known)), **machine_of_each(hosts, known)}
-        return {
-            "fsid": str(dump["fsid"]),
-            "osds": {
-                str(it["osd"]): {
-                    "uuid": it["uuid"],
-                    "machine": at.get(host, host),
-                    "device": _device(told.get(it["osd"], {})),
-                    "bytes": int(told.get(it["osd"], {}).get("bluestore_bdev_size", 0)),
-                }
+        return Osds(
+            fsid=str(dump["fsid"]),
+            osds={
+                int(it["osd"]): Osd(
+                    uuid=it["uuid"],
+                    machine=at.get(host, host),
+                    device=_device(told.get(it["osd"], {})),
+                    bytes=int(told.get(it["osd"], {}).get("bluestore_bdev_size", 0)),
+                )
                 for it in dump["osds"]
                 for host in [told.get(it["osd"], {}).get("hostname")]
             },
-        }
+        )
     except (KeyError, TypeError) as error:
         raise TransportError(f"{machine}: Ceph's OSDs are not understood: {error}") from error
 
 
-def _device(told: dict[str, Any]) -> str | None:
+def _device(told: Mapping[str, object]) -> str | None:
     """The path of its partition, else the number (``8:0``) of a device, else None."""
     for kind in ("bluestore_bdev", "backend_filestore"):
         for name in ("partition_path", "dev_node", "dev"):
@@ -56,31 +67,30 @@ def _device(told: dict[str, Any]) -> str | None:
     return None
 
 
-def devices_on(told: dict[str, Any], machine: str) -> list[str] | None:
+def devices_on(told: Osds, machine: str) -> list[str] | None:
     """What the OSDs of a machine lie on; None when one does not say where it is or on what."""
     found = []
-    for it in told["osds"].values():
-        if it["machine"] is None or (it["machine"] == machine and it["device"] is None):
+    for it in told.osds.values():
+        if it.machine is None or (it.machine == machine and it.device is None):
             return None
-        if it["machine"] == machine:
-            found.append(it["device"])
+        if it.machine == machine and it.device is not None:
+            found.append(it.device)
     return found
 
 
-def bench(reach: Reach, machine: str, osd: int) -> dict[str, Any]:
+def bench(reach: Reach, machine: str, osd: int) -> OsdRun:
     """One OSD's bench on itself, without its cache; raises TransportError.
 
-    It writes objects of its own, and removes them. A bench that has not ``ended`` in time has
-    ``iops`` that the OSD does not reach.
+    It writes objects of its own, and removes them.
     """
     tell = ("tell", f"osd.{osd}")
     ask_ceph(reach, *tell, "cache", "drop", on=[machine])
     try:
         found = ask_ceph(reach, *tell, "bench", *BENCH, on=[machine], within_s=BENCH_S)
     except TimedOut:
-        return {"iops": NOT_ENDED_IOPS, "ended": False, "took_s": BENCH_S}
+        return OsdRun(iops=NOT_ENDED_IOPS, ended=False, took_s=BENCH_S)
     try:
         iops, took_s = float(found["iops"]), float(found["elapsed_sec"])
-        return {"iops": iops, "ended": True, "took_s": took_s}
+        return OsdRun(iops=iops, ended=True, took_s=took_s)
     except (KeyError, TypeError, ValueError) as error:
         raise TransportError(f"{machine}: osd.{osd}: its bench is not understood") from error

@@ -26,8 +26,9 @@ def ask(
 
     ``hear`` is told each line that comes before the answer, while it comes.
     """
-    told = GUARD.on(reach.shell, machine, mode, about, within_s=within_s, hear=hear)
-    answer: dict[str, Any] = told.value
+    answer = GUARD.on(
+        reach.shell, machine, mode, about, within_s=within_s, hear=hear, read=dict[str, Any]
+    ).value
     if "error" in answer:
         raise TransportError(f"{machine}: the guard broke: {answer['error']}")
     return answer

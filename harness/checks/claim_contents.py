@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from harness.checks.claims import problem_of, seen_of
 from harness.checks.findings import Finding, conclude, names, unknown
-from harness.facts.claims import Answer, Compared, Exchange, Lines, Metadata
+from harness.facts.claims import Answer, Compared, Exchange, Lines, Metadata, Wrote
 from harness.facts.schema import Known
 from harness.model import Case, Verdict
 
@@ -134,7 +134,7 @@ def appenders_lose_nothing(case: Case) -> Verdict:
     findings: list[Finding] = []
     lines = 0
     machines = [machine.name for machine in case.cluster.machines]
-    exchange = seen.only.lines if seen.only is not None else Exchange[object, Lines]()
+    exchange = seen.only.lines if seen.only is not None else Exchange[Wrote, Lines]()
     # Lines of a machine that could not append are missing everywhere: only that is told.
     whole = bool(seen.values) and len(_written(case, exchange.written, findings)) == len(machines)
     for machine in machines if whole else ():

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from harness.checks.findings import Facts, Finding, Seen, conclude, looks, unknown, untyped, wanted
+from harness.checks.findings import Finding, Seen, conclude, looks, unknown, wanted
+from harness.facts.disks import DISK_BENCH, Speed
 from harness.model import Case, Verdict
 
-_PROBE = "disk-bench"
 # Percent below a baseline: no disk is slower than not at all.
 _NO_LIMIT = 100.0
 
 
-def _seen(case: Case) -> Facts:
+def _seen(case: Case) -> Seen[Speed]:
     """What was measured, and a gap for each disk of which nothing was, or not lately."""
-    seen = looks(case, untyped(_PROBE), case.cluster.osd_disks)
+    seen = looks(case, DISK_BENCH, case.cluster.osd_disks)
     gaps = list(seen.unseen)
     oldest = wanted(case, "bench_age_days")["bench_age_days"]
-    values: dict[str, Mapping[str, Any]] = {}
+    values: dict[str, Speed] = {}
     if not case.cluster.osd_disks:
         gaps.append(unknown(case.cluster.name, "the profile does not say which disks are Ceph's"))
     for machine, value in seen.values.items():
-        if value["iops"] <= 0:
+        if value.iops <= 0:
             gaps.append(unknown(machine, "its bench measured nothing"))
-        elif value["age_days"] > oldest:
-            text = f"it was measured {value['age_days']:.0f} days ago, which is too long"
+        elif value.age_days > oldest:
+            text = f"it was measured {value.age_days:.0f} days ago, which is too long"
             gaps.append(unknown(machine, text))
         else:
             values[machine] = value
@@ -36,17 +33,17 @@ def fast_enough(case: Case) -> Verdict:
     """The slowest machine decides: a write waits for its slowest copy."""
     seen = _seen(case)
     target = wanted(case, "sync_write_iops", "bench_age_days")
-    if any(it["p99_ms"] is not None for it in seen.values.values()):
+    if any(it.p99_ms is not None for it in seen.values.values()):
         target |= wanted(case, "sync_p99_ms")
     findings = []
     for machine, value in seen.values.items():
-        if value["iops"] < target["sync_write_iops"]:
+        if value.iops < target["sync_write_iops"]:
             text = f"expected {target['sync_write_iops']:g} committed writes/s, seen"
             findings.append(Finding(machine, f"{text} {_said(value)}"))
-        if value["p99_ms"] is not None and value["p99_ms"] > target["sync_p99_ms"]:
+        if value.p99_ms is not None and value.p99_ms > target["sync_p99_ms"]:
             text = f"expected a sync p99 within {target['sync_p99_ms']:g} ms, seen"
-            findings.append(Finding(machine, f"{text} {value['p99_ms']:.1f} ms"))
-    slowest = min((it["iops"] for it in seen.values.values()), default=0)
+            findings.append(Finding(machine, f"{text} {value.p99_ms:.1f} ms"))
+    slowest = min((it.iops for it in seen.values.values()), default=0)
     return conclude(
         findings,
         seen,
@@ -56,14 +53,14 @@ def fast_enough(case: Case) -> Verdict:
     )
 
 
-def _measured(case: Case, seen: Facts) -> dict[str, float]:
+def _measured(case: Case, seen: Seen[Speed]) -> dict[str, float]:
     """The slowest, and the age of the oldest measurement, also of one that is too old."""
-    iops = [it["iops"] for it in seen.values.values()]
-    p99s = [it["p99_ms"] for it in seen.values.values() if it["p99_ms"] is not None]
-    looked = looks(case, untyped(_PROBE), case.cluster.osd_disks).values
+    iops = [it.iops for it in seen.values.values()]
+    p99s = [it.p99_ms for it in seen.values.values() if it.p99_ms is not None]
+    looked = looks(case, DISK_BENCH, case.cluster.osd_disks).values
     measured: dict[str, float] = {}
     if looked:
-        measured["bench_age_days"] = max(it["age_days"] for it in looked.values())
+        measured["bench_age_days"] = max(it.age_days for it in looked.values())
     if iops:
         measured |= {"sync_write_iops": min(iops), "sync_write_wanted_iops": min(iops)}
     if p99s:
@@ -71,8 +68,8 @@ def _measured(case: Case, seen: Facts) -> dict[str, float]:
     return measured
 
 
-def _said(value: Mapping[str, Any]) -> str:
-    return f"{'' if value['ended'] else 'fewer than '}{value['iops']:.0f}"
+def _said(value: Speed) -> str:
+    return f"{'' if value.ended else 'fewer than '}{value.iops:.0f}"
 
 
 def as_before(case: Case) -> Verdict:
@@ -87,17 +84,16 @@ def as_before(case: Case) -> Verdict:
     below: dict[str, float] = {}
     limits: dict[str, float] = {}
     for machine, value in seen.values.items():
-        before = value["baseline_iops"]
-        if not before:
+        before, noise = value.baseline_iops, value.noise_percent
+        if not before or noise is None:
             findings.append(unknown(machine, "no baseline was recorded to compare it with"))
             continue
-        noise = value["noise_percent"]
         if noise >= _NO_LIMIT:
             text = f"the runs of its baseline lay {noise:.0f} % to either side: that is no baseline"
             findings.append(unknown(machine, text))
             continue
         limits[machine] = max(least, noise)
-        below[machine] = max(0.0, 100 * (before - value["iops"]) / before)
+        below[machine] = max(0.0, 100 * (before - value.iops) / before)
         if below[machine] > limits[machine]:
             text = f"expected at most {limits[machine]:.0f} % below its baseline of {before:.0f}"
             findings.append(Finding(machine, f"{text} writes/s, seen {_said(value)}"))

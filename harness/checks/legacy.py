@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
 
-from harness.checks.findings import Finding, conclude, looks, unknown, untyped
+from harness.checks.findings import Finding, conclude, look, looks, unknown
+from harness.facts.legacy import (
+    LEGACY_MANIFEST,
+    LEGACY_MOUNT,
+    Comparison,
+    Kind,
+    LegacyMount,
+    NoBaseline,
+)
 from harness.facts.mount_source import is_same
+from harness.facts.schema import Unknown
 from harness.model import Case, Verdict
 
-_MOUNT, _MANIFEST = "legacy-mount", "legacy-manifest"
 _SAID = 5  # differences that a reason names; all are counted
 _GB = 1e9
-_WORDS = {
+_WORDS: Mapping[Kind, str] = {
     "changed": "expected it unchanged, seen another",
     "removed": "expected it to be there, seen it gone",
     "added": "expected nothing new, seen it",
@@ -21,93 +29,94 @@ _WORDS = {
 
 
 def mounted_and_readable(case: Case) -> Verdict:
-    seen = looks(case, untyped(_MOUNT), [machine.name for machine in case.cluster.machines])
+    seen = looks(case, LEGACY_MOUNT, [machine.name for machine in case.cluster.machines])
     findings = [
         Finding(name, says)
         for name, value in seen.values.items()
         for says in _wrong_mount(value, case.cluster.legacy)
     ]
-    wrote = {name: value.get("write") or {} for name, value in seen.values.items()}
-    findings += [unknown(name, it["unasked"]) for name, it in wrote.items() if "unasked" in it]
+    wrote = {name: value.write for name, value in seen.values.items()}
+    findings += [
+        unknown(name, it.unasked) for name, it in wrote.items() if it is not None and it.unasked
+    ]
     path, takes = case.cluster.legacy.get("path"), "reads"
-    if wrote and all("value" in it for it in wrote.values()):
+    if wrote and all(it is not None and it.value for it in wrote.values()):
         takes = "takes reads and writes"
     return conclude(findings, seen, proven=f"{path} is mounted and {takes} on every machine")
 
 
-def _wrong_mount(value: Mapping[str, Any], legacy: Mapping[str, str]) -> Iterator[str]:
+def _wrong_mount(value: LegacyMount, legacy: Mapping[str, str]) -> Iterator[str]:
     path = legacy["path"]
-    mount, wanted = value["mount"], f"{legacy['type']} of {legacy['source']}"
+    mount, wanted = value.mount, f"{legacy['type']} of {legacy['source']}"
     if mount is None:
         yield f"expected {wanted} at {path}, seen nothing mounted there"
-    elif mount["type"] != legacy["type"] or not is_same(
-        mount["type"], mount["source"], legacy["source"]
-    ):
-        yield f"expected {wanted} at {path}, seen {mount['type']} of {mount['source']}"
-    elif mount["root"] != legacy["root"]:
-        yield f"expected the folder {legacy['root']} of it at {path}, seen {mount['root']}"
-    elif mount["read_only"] and legacy["access"] == "rw":
+    elif mount.type != legacy["type"] or not is_same(mount.type, mount.source, legacy["source"]):
+        yield f"expected {wanted} at {path}, seen {mount.type} of {mount.source}"
+    elif mount.root != legacy["root"]:
+        yield f"expected the folder {legacy['root']} of it at {path}, seen {mount.root}"
+    elif mount.read_only and legacy["access"] == "rw":
         yield f"expected {path} mounted for reading and writing (rw), seen it read-only (ro)"
-    elif not mount["read_only"] and legacy["access"] == "ro":
+    elif not mount.read_only and legacy["access"] == "ro":
         yield f"expected {path} mounted read-only (ro), seen it mounted for writing too (rw)"
-    elif "error" in value["read"]:
-        yield f"expected {path} to be readable, seen {value['read']['error']}"
-    elif "error" in (wrote := value.get("write") or {}):
-        text = f"expected a file written, renamed, read and removed in {wrote['folder']}"
-        yield f"{text}, seen {wrote['error']}"
+    elif isinstance(value.read, Unknown):
+        yield f"expected {path} to be readable, seen {value.read.error}"
+    elif value.write is not None and value.write.error is not None:
+        text = f"expected a file written, renamed, read and removed in {value.write.folder}"
+        yield f"{text}, seen {value.write.error}"
 
 
 def unchanged(case: Case) -> Verdict:
     """Against the baseline. A file that could not be read is not known to be the same."""
-    seen = looks(case, untyped(_MANIFEST), [case.cluster.name])
-    value = seen.values.get(case.cluster.name)
-    findings = list(_findings(case, value)) if value is not None else []
-    if value is None or value["baseline"] is None:
-        return conclude(findings, seen, proven="")
-    before, sums, counts = value["baseline"], value["sums"], value["counts"]
-    day = datetime.fromtimestamp(before["started"], UTC)
+    seen = look(case, LEGACY_MANIFEST)
+    value = seen.only
+    if value is None:
+        return conclude([], seen, proven="")
+    if isinstance(value, NoBaseline):
+        record = f"./cutover backup baseline --cluster {case.cluster.name}"
+        why = f"there is no baseline to compare with; before the work: {record}"
+        return conclude([unknown(case.cluster.legacy["path"], why)], seen, proven="")
+    before, sums = value.baseline, value.sums
+    day = datetime.fromtimestamp(before.started, UTC)
     return conclude(
-        findings,
+        _findings(case.cluster.legacy["path"], value),
         seen,
-        proven=f"{sums['files']} files ({sums['bytes'] / _GB:.1f} GB) are as they were on "
-        f"{day:%d %B %Y, %H:%M} UTC (baseline {before['sha256'][:16]}…)",
+        proven=f"{sums.files} files ({sums.bytes / _GB:.1f} GB) are as they were on "
+        f"{day:%d %B %Y, %H:%M} UTC (baseline {before.sha256[:16]}…)",
         measured={
-            "files_count": sums["files"],
-            **{f"{kind}_count": number for kind, number in counts.items()},
+            "files_count": sums.files,
+            **{f"{kind}_count": number for kind, number in asdict(value.counts).items()},
         },
     )
 
 
-def _findings(case: Case, value: Mapping[str, Any]) -> Iterator[Finding]:
-    root, before = case.cluster.legacy["path"], value["baseline"]
-    record = f"./cutover backup baseline --cluster {case.cluster.name}"
-    if before is None:
-        yield unknown(root, f"there is no baseline to compare with; before the work: {record}")
+def _findings(root: str, value: Comparison) -> Iterator[Finding]:
+    before = value.baseline
+    if before.root != root:
+        yield unknown(root, f"the baseline is of {before.root}")
         return
-    if before["root"] != root:
-        yield unknown(root, f"the baseline is of {before['root']}")
-        return
-    if before["more_left_out"]:
-        left = ", ".join(before["more_left_out"])
+    if before.more_left_out:
+        left = ", ".join(before.more_left_out)
         yield unknown(root, f"the baseline left out {left}, which the profile does not except")
-    if not before["sums"]["files"]:
+    if not before.sums.files:
         yield unknown(root, "the baseline holds no file, so nothing could have changed")
-    for kind, words in _WORDS.items():
-        yield from _different(root, value, kind, words)
-    if value["counts"]["unread"]:
-        (first, *_) = [it for it in value["first"] if it["kind"] == "unread"]
-        text = f"{value['counts']['unread']} could not be compared, the first because of"
-        yield unknown(f"{root}/{first['path']}", f"{text} {', '.join(first['what'])}")
+    counts = value.counts
+    yield from _different(root, value, "changed", counts.changed)
+    yield from _different(root, value, "removed", counts.removed)
+    yield from _different(root, value, "added", counts.added)
+    if counts.unread:
+        (first, *_) = [it for it in value.first if it.kind == "unread"]
+        text = f"{counts.unread} could not be compared, the first because of"
+        yield unknown(f"{root}/{first.path}", f"{text} {', '.join(first.what)}")
 
 
-def _different(root: str, value: Mapping[str, Any], kind: str, words: str) -> Iterator[Finding]:
-    named = [it for it in value["first"] if it["kind"] == kind][:_SAID]
+def _different(root: str, value: Comparison, kind: Kind, count: int) -> Iterator[Finding]:
+    words = _WORDS[kind]
+    named = [it for it in value.first if it.kind == kind][:_SAID]
     for it in named:
-        text = f"{words} {', '.join(it['what'])}" if it["what"] else words
-        yield Finding(f"{root}/{it['path']}", text)
-    more = value["counts"][kind] - len(named)
-    if more > 0:
-        yield Finding(root, f"{more} more {kind}")
+        text = f"{words} {', '.join(it.what)}" if it.what else words
+        yield Finding(f"{root}/{it.path}", text)
+    if count > len(named):
+        yield Finding(root, f"{count - len(named)} more {kind}")
 
 
 CHECKS = {

@@ -22,6 +22,7 @@ from harness.probes.host_facts import clock
 from harness.probes.permissions import Permission, all_permissions
 from harness.settings import Profile, load_profile
 from harness.transport import Reach, connect
+from harness.transport.objects import flag, must
 
 _WHICH = 'for tool in "$@"; do command -v "$tool" >/dev/null || echo "$tool"; done'
 _OLDEST_PYTHON = (3, 8)
@@ -241,7 +242,7 @@ def _cluster(reach: Reach) -> Iterator[Line]:
     uids: list[str] = []
 
     def identity() -> Line:
-        uids.append(reach.kube.get("/api/v1/namespaces/kube-system")["metadata"]["uid"])
+        uids.append(must(reach.kube.get("/api/v1/namespaces/kube-system"), "metadata", "uid"))
         return Line(where=name, what="the API", says=f"answers to {kubeconfig}")
 
     reached = _tried(name, "the API", identity)
@@ -331,7 +332,7 @@ def _allowed(reach: Reach, permission: Permission) -> bool:
         "kind": "SelfSubjectAccessReview",
         "spec": spec,
     }
-    return bool(reach.kube.create(_REVIEWS, review)["status"]["allowed"])
+    return flag(reach.kube.create(_REVIEWS, review), "status", "allowed")
 
 
 def _print(profile: Profile, lines: Sequence[Line]) -> None:

@@ -9,6 +9,7 @@ from harness.errors import HarnessError
 from harness.parallel import in_each
 from harness.probes.scripts import footprint_script
 from harness.transport import Reach
+from harness.transport.objects import count, listed, part, text
 from harness.transport.remote_script import RemoteScript
 
 _SCRIPT = RemoteScript(footprint_script)
@@ -47,8 +48,8 @@ def _of_machine(reach: Reach, machine: str) -> dict[str, int]:
 
 def _count(reach: Reach, path: str) -> int:
     """How many there are beside our own: the API counts what it did not list."""
-    listed = reach.kube.get(f"{path}?limit=1&labelSelector={_OURS}")
-    rest = listed["metadata"].get("remainingItemCount")
-    if rest is None and listed["metadata"].get("continue"):
-        return len(reach.kube.get(f"{path}?labelSelector={_OURS}")["items"])
-    return len(listed["items"]) + int(rest or 0)
+    first = reach.kube.get(f"{path}?limit=1&labelSelector={_OURS}")
+    rest = part(first, "metadata").get("remainingItemCount")
+    if rest is None and text(first, "metadata", "continue"):
+        return len(listed(reach.kube.get(f"{path}?labelSelector={_OURS}"), "items"))
+    return len(listed(first, "items")) + count(first, "metadata", "remainingItemCount")

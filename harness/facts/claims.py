@@ -13,7 +13,7 @@ from pydantic import Field, Tag
 from typing_extensions import TypeForm
 
 from harness.errors import Garbled
-from harness.facts.schema import Fact, Item, Known, Unknown, by_key, read
+from harness.facts.schema import Fact, Item, Known, Unknown, by_key, null, read
 
 T = TypeVar("T")
 W = TypeVar("W")
@@ -72,7 +72,7 @@ class Bound:
 
     after_s: float
     volume: str | None = None
-    modes: tuple[str, ...] | None = field(default_factory=type(None))
+    modes: tuple[str, ...] | None = field(default_factory=null)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Waiting:
 
     said: str
     waited_s: float
-    modes: tuple[str, ...] | None = field(default_factory=type(None))
+    modes: tuple[str, ...] | None = field(default_factory=null)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Unasked:
     """A claim that could not be asked for."""
 
     error: str
-    modes: tuple[str, ...] | None = field(default_factory=type(None))
+    modes: tuple[str, ...] | None = field(default_factory=null)
 
 
 Claim: TypeAlias = Annotated[

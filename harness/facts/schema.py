@@ -143,6 +143,10 @@ def read(kind: TypeForm[T], value: object) -> T:
         raise Garbled(f"not JSON: {error}") from error
 
 
+def null() -> None:
+    """The default of a field that may be missing when it is read, and is written as null."""
+
+
 def dump(value: object) -> JSON:
     """A fact as the journal holds it: dataclasses become mappings, tuples lists.
 
@@ -150,7 +154,7 @@ def dump(value: object) -> JSON:
     """
     if is_dataclass(value):
         known = {it: getattr(value, it.name) for it in fields(value)}
-        aliases = _aliases(type(value))
+        aliases = _aliases(cast(Hashable, type(value)))
         return {
             aliases.get(it.name, it.name): dump(found)
             for it, found in known.items()
@@ -164,7 +168,7 @@ def dump(value: object) -> JSON:
 
 
 @cache
-def _aliases(kind: type) -> Mapping[str, str]:
+def _aliases(kind: Any) -> Mapping[str, str]:
     """The fields that JSON has under another name: a word of Python's, or mixed case."""
     hints = get_type_hints(kind, include_extras=True)
     return {

@@ -14,6 +14,7 @@ from harness.faults.fault import Fault, server_beside
 from harness.faults.model import Act, Argv
 from harness.settings import Rook
 from harness.transport import Reach
+from harness.transport.objects import listed, must, text
 
 # Rook's operator leaves a Deployment with this label alone; without it, the operator scales the
 # Deployment up again as soon as it sees that it was scaled down.
@@ -99,12 +100,12 @@ def in_rook(reach: Reach) -> bool:
 
 def rook_daemons(reach: Reach, kind: str) -> Sequence[tuple[str, str]]:
     """Each daemon of a kind that Rook runs, and the machine that it is on."""
-    listed = reach.kube.get(tools.pods_path(_rook(reach).namespace, f"app=rook-ceph-{kind}"))
+    there = reach.kube.get(tools.pods_path(_rook(reach).namespace, f"app=rook-ceph-{kind}"))
     return [
-        (pod["metadata"]["labels"]["ceph_daemon_id"], pod["spec"].get("nodeName", ""))
-        for pod in listed["items"]
+        (must(pod, "metadata", "labels", "ceph_daemon_id"), text(pod, "spec", "nodeName") or "")
+        for pod in listed(there, "items")
         # A pod that a shutdown of its machine has ended stays in the list.
-        if pod.get("status", {}).get("phase") not in _OVER
+        if text(pod, "status", "phase") not in _OVER
     ]
 
 

@@ -17,8 +17,8 @@ from harness.faults.model import BlastRadius
 from harness.faults.pods import ALL_BUDGETS, ALL_PODS, budgets_at, pods_at
 from harness.parallel import in_each
 from harness.probes import ceph
-from harness.probes.objects import count, listed, must
 from harness.transport import Reach
+from harness.transport.objects import count, listed, must
 
 T = TypeVar("T")
 

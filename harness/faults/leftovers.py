@@ -12,6 +12,7 @@ from harness.faults.model import API
 from harness.faults.undo_store import Left, LocalUndoStore, NodeUndoStore
 from harness.parallel import in_each
 from harness.transport import Reach
+from harness.transport.objects import listed, must, text
 
 _OURS = re.compile(r"cutover-([a-z0-9]{4,16})")
 
@@ -35,8 +36,8 @@ def _objects(reach: Reach, armed: Collection[str]) -> Iterator[Left]:
     """Objects of our name that belong to none of the faults whose undo is armed."""
     strays = []
     for path in slow_api.KEPT:
-        for item in reach.kube.get(path)["items"]:
-            name = str(item["metadata"]["name"])
+        for item in listed(reach.kube.get(path), "items"):
+            name = must(item, "metadata", "name")
             ours = _OURS.fullmatch(name)
             if ours and ours[1] not in armed:
                 strays.append(("DELETE", f"{path}/{name}"))
@@ -46,9 +47,9 @@ def _objects(reach: Reach, armed: Collection[str]) -> Iterator[Left]:
 def _cordons(reach: Reach, armed: Collection[str]) -> Iterator[Left]:
     """Machines that a fault drained; what an operator cordoned has no mark of ours."""
     known = {machine.name for machine in reach.profile.machines}
-    for node in reach.kube.get("/api/v1/nodes")["items"]:
-        name = str(node["metadata"]["name"])
-        by = (node["metadata"].get("annotations") or {}).get(drain.MARKED)
+    for node in listed(reach.kube.get("/api/v1/nodes"), "items"):
+        name = must(node, "metadata", "name")
+        by = text(node, "metadata", "annotations", drain.MARKED)
         if by is not None and by not in armed and name in known:
             place = server_beside(reach, name).name
             yield Left(place=place, strays=drain.undoing(reach, name))

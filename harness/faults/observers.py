@@ -13,14 +13,14 @@ from harness.faults.fault import peer
 from harness.faults.pods import ALL_PODS, pod_of, pods_at
 from harness.transport import Reach
 from harness.transport.ceph import ask_ceph
+from harness.transport.objects import listed, must, text
 
 _CEPH_S = 25.0
 
 
-def node(reach: Reach, machine: str) -> Mapping[str, Any]:
+def node(reach: Reach, machine: str) -> object:
     """The node as the API has it."""
-    found: Mapping[str, Any] = reach.kube.get(f"/api/v1/nodes/{machine}")
-    return found
+    return reach.kube.get(f"/api/v1/nodes/{machine}")
 
 
 def is_ready(reach: Reach, machine: str) -> bool:
@@ -30,14 +30,14 @@ def is_ready(reach: Reach, machine: str) -> bool:
 
 def ready_nodes(reach: Reach, *, within_s: float = 10.0) -> Mapping[str, bool]:
     """Of every node that the API lists, whether it is Ready."""
-    listed = reach.kube.get("/api/v1/nodes", within_s=within_s)["items"]
-    return {it["metadata"]["name"]: says_ready(it) for it in listed}
+    nodes = listed(reach.kube.get("/api/v1/nodes", within_s=within_s), "items")
+    return {must(it, "metadata", "name"): says_ready(it) for it in nodes}
 
 
-def says_ready(node: Mapping[str, Any]) -> bool:
+def says_ready(node: object) -> bool:
     """Is a node, as the API has it, Ready?"""
-    conditions = node["status"].get("conditions", ())
-    return any(it["type"] == "Ready" and it["status"] == "True" for it in conditions)
+    conditions = listed(node, "status", "conditions")
+    return any(text(it, "type") == "Ready" and text(it, "status") == "True" for it in conditions)
 
 
 def started(reach: Reach, machine: str) -> Sequence[str]:

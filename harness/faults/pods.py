@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.probes.objects import Object, count, flag, listed, must, part, text, texts
 from harness.transport import Reach
-from harness.transport.ceph import is_ready
+from harness.transport.objects import Object, count, flag, is_ready, listed, must, part, text, texts
 
 ALL_PODS = "/api/v1/pods"
 ALL_BUDGETS = "/apis/policy/v1/poddisruptionbudgets"

@@ -53,7 +53,7 @@ def names(reach: Reach, watcher: str, address: str, name: str) -> bool:
 
 
 def _ask(reach: Reach, watcher: str, *words: str) -> str:
-    found = ASKING.on(reach.shell, watcher, "ask", *words, within_s=_WITHIN_S).value
+    found = ASKING.on(reach.shell, watcher, "ask", *words, within_s=_WITHIN_S, read=str).value
     if found not in _FOUND:
         raise Garbled(f"{watcher}: asking {' '.join(words)} found {found!r}")
-    return str(found)
+    return found

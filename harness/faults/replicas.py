@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from harness.faults.budget import Margin
 from harness.faults.pods import Budget, Pod
-from harness.probes.objects import Object, listed, must, texts, words
+from harness.transport.objects import Object, listed, must, texts, words
 
 # How many pods each controller wants: namespace, kind, name.
 Wanted: TypeAlias = Mapping[tuple[str, str, str], int]

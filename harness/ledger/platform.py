@@ -26,6 +26,7 @@ from harness.ledger.writers.protocol import DATABASE_PORT, FILES_PORT, Stage
 from harness.probes import claim_objects, pods
 from harness.probes.permissions import Permission
 from harness.transport import Kube, Reach
+from harness.transport.objects import listed, must, part, text, texts
 from harness.transport.remote_script import RemoteScript
 from harness.transport.tunnel import Tunnels
 from harness.waiting import until
@@ -92,8 +93,8 @@ class Platform:
             class_name = claim_objects.storage(self.reach).class_name
             kube.apply(claim_objects.claim(self.space, claim, class_name, _SIZES[claim]))
         makes = {"database": self._database, "files": self._files, "http": self._http}
-        for part in parts:
-            for manifest in makes[part]():
+        for name in parts:
+            for manifest in makes[name]():
                 kube.apply(manifest)
         wanted = {"database": 1, "files": len(self.reach.profile.machines), "http": 2}
         self._wait({part: wanted[part] for part in parts})
@@ -117,8 +118,10 @@ class Platform:
             self._hide(self.password)
 
     def _find_services(self) -> None:
-        listed = self.reach.kube.get(f"/api/v1/namespaces/{self.space}/services")["items"]
-        self.services = {it["metadata"]["name"]: it["spec"]["clusterIP"] for it in listed}
+        found = listed(self.reach.kube.get(f"/api/v1/namespaces/{self.space}/services"), "items")
+        self.services = {
+            must(it, "metadata", "name"): must(it, "spec", "clusterIP") for it in found
+        }
 
     def stage(self, tunnels: Tunnels, *, run: str, seed: int) -> Stage:
         """What writers get of it."""
@@ -133,19 +136,23 @@ class Platform:
         )
 
     def _wait(self, wanted: Mapping[str, int]) -> None:
-        seen: list[Any] = []
+        seen: list[object] = []
 
         def ready() -> bool:
-            seen[:] = self.reach.kube.get(f"/api/v1/namespaces/{self.space}/pods")["items"]
+            there = self.reach.kube.get(f"/api/v1/namespaces/{self.space}/pods")
+            seen[:] = listed(there, "items")
             counts = dict.fromkeys(wanted, 0)
             for item in seen:
-                counts[item["metadata"]["labels"]["cutover/pod"]] += pods.is_ready(item["status"])
-            return all(counts[part] >= number for part, number in wanted.items())
+                kind = texts(item, "metadata", "labels")["cutover/pod"]
+                counts[kind] += pods.is_ready(part(item, "status"))
+            return all(counts[kind] >= number for kind, number in wanted.items())
 
         try:
             until(ready, within_s=_READY_WITHIN_S, every_s=1.0, what="the ledger's pods ready")
         except TimedOut as error:
-            late = [it["metadata"]["name"] for it in seen if not pods.is_ready(it["status"])]
+            late = [
+                must(it, "metadata", "name") for it in seen if not pods.is_ready(part(it, "status"))
+            ]
             said = pods.warnings(self.reach.kube, self.space)
             text = f"not ready within {_READY_WITHIN_S:g} s: {', '.join(late) or 'pods'}"
             raise NotProven(f"the ledger's pods are {text}; the cluster says {said}") from error
@@ -211,7 +218,6 @@ class Platform:
     def _pod(self, part: str) -> dict[str, Any]:
         """A pod's specification: restricted, small, and given up soon with its machine."""
         made: dict[str, Any] = pods.pod(self.reach, self.space, part, "", "ledger")["spec"]
-        del made["nodeName"]
         made["tolerations"] = [
             {
                 "key": f"node.kubernetes.io/{why}",
@@ -270,9 +276,10 @@ def namespace(kube: Kube, owner: str, *, keeps_volumes: bool = False) -> Iterato
 
 def is_there(kube: Kube, space: str) -> bool:
     """Is the namespace of an earlier ledger still there, and not on its way out?"""
-    listed = kube.get(f"/api/v1/namespaces?{pods.SELECTOR}")["items"]
-    metas = [it["metadata"] for it in listed]
-    return any(it["name"] == space and "deletionTimestamp" not in it for it in metas)
+    return any(
+        must(it, "metadata", "name") == space and text(it, "metadata", "deletionTimestamp") is None
+        for it in listed(kube.get(f"/api/v1/namespaces?{pods.SELECTOR}"), "items")
+    )
 
 
 _APPLIES = ("create", "patch")

@@ -11,9 +11,9 @@ from harness.facts import api
 from harness.facts.schema import attempt, dump
 from harness.model import JSON
 from harness.probes.certificates import describe
-from harness.probes.objects import Odd, text
 from harness.probes.probe import Timing
 from harness.transport import Answer, Reach
+from harness.transport.objects import Odd, text
 
 _KUBELET_PORT = 10250
 

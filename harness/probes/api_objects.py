@@ -9,10 +9,10 @@ from harness.facts.api import OBJECTS, ApiService, Terminating
 from harness.facts.api import ApiObjects as Objects
 from harness.facts.schema import dump
 from harness.model import JSON
-from harness.probes.objects import each, epoch, listed, must, text, texts
 from harness.probes.pods import is_ours
 from harness.probes.probe import Timing
 from harness.transport import Reach
+from harness.transport.objects import each, epoch, listed, must, text, texts
 
 _SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
 

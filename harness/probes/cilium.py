@@ -12,9 +12,9 @@ from harness.errors import Garbled, TimedOut, TransportError
 from harness.facts.network import CILIUM, Agent, Controller, NotReady, Part, Reachable
 from harness.facts.schema import dump
 from harness.model import JSON
-from harness.probes.objects import Odd, count, epoch, listed, must, part, text
 from harness.probes.probe import Timing
 from harness.transport import Reach
+from harness.transport.objects import Odd, count, epoch, listed, must, part, text
 from harness.waiting import until
 
 _AGENTS = "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dcilium&fieldSelector="

@@ -11,7 +11,9 @@ from harness.errors import ConfigError, HarnessError, TimedOut
 from harness.facts.claims import Bound, Claim, StorageClass, Unasked, Waiting
 from harness.model import JSON
 from harness.probes import pods, volumes
-from harness.probes.objects import (
+from harness.settings import Storage
+from harness.transport import Kube, Reach
+from harness.transport.objects import (
     Object,
     flag,
     listed,
@@ -22,8 +24,6 @@ from harness.probes.objects import (
     text,
     texts,
 )
-from harness.settings import Storage
-from harness.transport import Kube, Reach
 from harness.waiting import until
 
 SHARED, LIMITED = "shared", "limited"
@@ -99,7 +99,7 @@ def bind(
 
     with contextlib.suppress(TimedOut):
         until(all_bound, within_s=within_s, every_s=0.2, what="every claim bound")
-    modes = volumes.modes(reach.kube, space)
+    modes = {claim: tuple(it) for claim, it in volumes.modes(reach.kube, space).items()}
     said = pods.warnings(reach.kube, space) if len(bound) < len(waiting) else {}
 
     def came_of(name: str) -> Claim:

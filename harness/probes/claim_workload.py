@@ -106,7 +106,12 @@ class Workload:
         )
 
     def _do(
-        self, machine: str, role: _Role[T], *, within_s: float = _ROLE_S, **argument: JSON
+        self,
+        machine: str,
+        role: _Role[T],
+        argument: Mapping[str, JSON],
+        *,
+        within_s: float = _ROLE_S,
     ) -> Answer[T]:
         """What a role says in one machine's pod."""
         (said,) = self._ask(machine, role.name, [argument], within_s)
@@ -167,9 +172,8 @@ class Workload:
         """The blocks of this generation: all of the first, every second one of the second."""
         numbers = [n for n in range(BLOCKS) if _generation(n, generation) == generation]
         blocks = dict.fromkeys(map(str, numbers), generation)
-        return self._do(
-            machine, _WRITE, path=_data(machine), generations=blocks, **self._by(machine)
-        )
+        wanted = {"path": _data(machine), "generations": blocks, **self._by(machine)}
+        return self._do(machine, _WRITE, wanted)
 
     def churn(self, for_s: float, *, per_s: float = 0.0) -> dict[str, Answer[Churned]]:
         """Every machine writes its own blocks anew and anew, side by side, for some seconds.
@@ -181,13 +185,13 @@ class Workload:
         def one(machine: str) -> Answer[Churned]:
             wanted: dict[str, JSON] = {"path": _data(machine), "blocks": BLOCKS, "for_s": for_s}
             wanted |= {"per_s": per_s, "until": _stop(machine), **self._by(machine)}
-            return self._do(machine, _CHURN, within_s=for_s + _ROLE_S, **wanted)
+            return self._do(machine, _CHURN, wanted, within_s=for_s + _ROLE_S)
 
         return self._everywhere(one)
 
     def churned(self) -> dict[str, Answer[Size]]:
         """How much each machine has written by now."""
-        return self._everywhere(lambda machine: self._do(machine, _SIZE, path=_data(machine)))
+        return self._everywhere(lambda machine: self._do(machine, _SIZE, {"path": _data(machine)}))
 
     def commits(self, for_s: float) -> dict[str, Answer[dict[str, float]]]:
         """How fast every machine commits small writes, all at the same time."""
@@ -195,13 +199,13 @@ class Workload:
         def one(machine: str) -> Answer[dict[str, float]]:
             wanted: dict[str, JSON] = {"path": f"/{SHARED}/bench-{machine}", "for_s": for_s}
             wanted |= self._by(machine)
-            return self._do(machine, _COMMITS, within_s=for_s + _ROLE_S, **wanted)
+            return self._do(machine, _COMMITS, wanted, within_s=for_s + _ROLE_S)
 
         return self._everywhere(one)
 
     def stop_churning(self) -> None:
         """Tell every machine to stop; one that cannot be told stops when its time is over."""
-        self._everywhere(lambda machine: self._do(machine, _STOP, path=_stop(machine)))
+        self._everywhere(lambda machine: self._do(machine, _STOP, {"path": _stop(machine)}))
 
     def verify(self, generations: Mapping[str, Sequence[int]]) -> dict[str, Answer[Compared]]:
         """How each machine's blocks, of these generations, look to every other one."""
@@ -218,7 +222,7 @@ class Workload:
         """Every machine makes one of each kind of thing that must be kept."""
         return self._everywhere(
             lambda machine: self._do(
-                machine, _ADORN, folder=_folder(machine, "kinds"), group=_OTHER_GROUP
+                machine, _ADORN, {"folder": _folder(machine, "kinds"), "group": _OTHER_GROUP}
             )
         )
 
@@ -227,7 +231,7 @@ class Workload:
 
     def scatter(self) -> dict[str, Answer[Wrote]]:
         """Every machine writes its share of many small files."""
-        return self._everywhere(lambda machine: self._do(machine, _SCATTER, **self._small(machine)))
+        return self._everywhere(lambda machine: self._do(machine, _SCATTER, self._small(machine)))
 
     def gather(self) -> dict[str, Answer[Compared]]:
         return self._read_by_others(_GATHER, self._small)
@@ -239,7 +243,9 @@ class Workload:
     def append(self) -> dict[str, Answer[Wrote]]:
         """All machines append to one file at the same time."""
         return self._everywhere(
-            lambda machine: self._do(machine, _APPEND, path=_LOG, lines=LINES, **self._by(machine))
+            lambda machine: self._do(
+                machine, _APPEND, {"path": _LOG, "lines": LINES, **self._by(machine)}
+            )
         )
 
     def read_lines(self) -> dict[str, Answer[Lines]]:
@@ -249,7 +255,7 @@ class Workload:
             "writers": self.machines,
             "seed": self.seed,
         }
-        return self._everywhere(lambda machine: self._do(machine, _READ_LINES, **wanted))
+        return self._everywhere(lambda machine: self._do(machine, _READ_LINES, wanted))
 
     def full(self) -> Full:
         """One machine writes until the claim is full; then a second one must be stopped as well."""
@@ -259,8 +265,9 @@ class Workload:
         return Full(size=size, first=first, second=second)
 
     def _fill(self, machine: str, name: str, until_bytes: int) -> Answer[Filled]:
-        path = f"/{LIMITED}/{name}"
-        return self._do(machine, _FILL, path=path, until_bytes=until_bytes, seed=self.seed)
+        wanted: dict[str, JSON] = {"path": f"/{LIMITED}/{name}", "seed": self.seed}
+        wanted |= {"until_bytes": until_bytes}
+        return self._do(machine, _FILL, wanted)
 
     def grown(self, within_s: float = _GROWN_WITHIN_S) -> Growth:
         """The claim is made half as large again, and then filled by the pod that has it mounted."""
@@ -325,18 +332,20 @@ def _of(writer: str, answers: Mapping[str, Answer[T]] | HarnessError) -> Answer[
     return Unknown(str(answers)) if isinstance(answers, HarnessError) else answers[writer]
 
 
-def _pod(reach: Reach, space: str, machine: str, user: int) -> dict[str, Any]:
-    made = pods.pod(reach, space, pod_of(machine), machine, "claims")
-    spec, claims = made["spec"], (SHARED, LIMITED)
-    spec["volumes"] = [
-        {"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims
-    ]
-    spec["containers"][0]["volumeMounts"] = [
-        {"name": name, "mountPath": f"/{name}"} for name in claims
-    ]
-    spec["securityContext"] |= {
-        "runAsUser": user,
-        "runAsGroup": _GROUP,
-        "supplementalGroups": [_OTHER_GROUP],
-    }
-    return made
+def _pod(reach: Reach, space: str, machine: str, user: int) -> dict[str, object]:
+    claims = (SHARED, LIMITED)
+    volumes = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims]
+    return pods.pod(
+        reach,
+        space,
+        pod_of(machine),
+        machine,
+        "claims",
+        mounts=[{"name": name, "mountPath": f"/{name}"} for name in claims],
+        spec={"volumes": volumes},
+        security={
+            "runAsUser": user,
+            "runAsGroup": _GROUP,
+            "supplementalGroups": [_OTHER_GROUP],
+        },
+    )

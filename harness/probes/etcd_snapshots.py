@@ -21,10 +21,10 @@ from harness.facts.snapshots import (
 )
 from harness.model import JSON
 from harness.parallel import in_each
-from harness.probes.objects import Odd, epoch, flag, listed, must, part, quantity, text
 from harness.probes.probe import Timing
 from harness.probes.scripts import snapshot_script
 from harness.transport import Reach, own_folder
+from harness.transport.objects import Odd, epoch, flag, listed, must, part, quantity, text
 from harness.transport.remote_script import RemoteScript
 
 T = TypeVar("T")

@@ -1,13 +1,6 @@
 """The storage that exists already, compared with what it was before the work began.
 
-One machine that reads it makes its manifest: all see the same. The value:
-
-``machine``   who made it, or None without a baseline: then none is made
-``baseline``  {"path", "sha256", "root", "started", "sums", "more_left_out": patterns that the
-              profile has no longer}, or None when none was recorded
-``sums``      of the manifest of now: "entries", "files", "bytes", "errors", "unstable"
-``counts``    of differences by kind: "changed", "removed", "added", "unread"
-``first``     the first differences of each kind: {"path", "kind", "what"}
+One machine that reads it makes its manifest: all see the same.
 """
 
 from __future__ import annotations
@@ -15,13 +8,28 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from harness.backup import baseline
 from harness.backup.compare import compare
 from harness.backup.manifest import Making, Manifest, Tree
 from harness.errors import TransportError, Unreachable
+from harness.facts import legacy as facts
+from harness.facts.legacy import (
+    Baseline,
+    Comparison,
+    Counts,
+    Difference,
+    Kind,
+    LegacyMount,
+    NoBaseline,
+    Sums,
+)
+from harness.facts.schema import dump, read
 from harness.model import JSON
 from harness.parallel import in_each
 from harness.probes import legacy_mount
@@ -32,10 +40,19 @@ from harness.transport import Reach
 _FIRST = 20
 
 
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """What a manifest says first of itself; ``started`` is in UTC seconds."""
+
+    root: str
+    started: float
+    left_out: Annotated[tuple[str, ...], Field(validation_alias="except")]
+
+
 class LegacyManifest:
     """Makes a manifest on one machine, and compares it with the baseline as it is fetched."""
 
-    name: ClassVar[str] = "legacy-manifest"
+    name: ClassVar[str] = facts.LEGACY_MANIFEST.name
     sentence: ClassVar[str] = "the existing storage, compared with its baseline"
     timing: ClassVar[Timing] = Timing.AT_START
     # It reads every byte. A machine that stops answering is noticed within a minute.
@@ -47,11 +64,11 @@ class LegacyManifest:
     def observe(self, reach: Reach, target: str) -> JSON:
         legacy = legacy_mount.declared(reach)
         if not legacy.baseline.exists():
-            return {"machine": None, "baseline": None}
+            return dump(NoBaseline())
         one = making(reach, legacy, f"gate-{secrets.token_hex(4)}")
         try:
-            sums = one.make()
-            return _compared(one, legacy) | {"sums": dict(sums), "machine": one.tree.machine}
+            sums = read(Sums, one.make())
+            return dump(_compared(one, legacy, sums))
         finally:
             # A machine that does not answer any more sweeps it itself, when it is asked again.
             with contextlib.suppress(TransportError):
@@ -63,7 +80,7 @@ def making(reach: Reach, legacy: Legacy, name: str) -> Making:
     machines = [machine.name for machine in reach.profile.machines]
     found = in_each(machines, lambda it: legacy_mount.look(reach, it))
     for machine, seen in found.items():
-        if isinstance(seen, Mapping) and legacy_mount.is_usable(seen, legacy):
+        if isinstance(seen, LegacyMount) and legacy_mount.is_usable(seen, legacy):
             tree = Tree(machine=machine, root=legacy.path, left_out=legacy.may_change)
             return Making(shell=reach.shell, tree=tree, name=name)
     raise Unreachable(
@@ -72,26 +89,33 @@ def making(reach: Reach, legacy: Legacy, name: str) -> Making:
     )
 
 
-def _compared(one: Making, legacy: Legacy) -> dict[str, Any]:
-    counts = dict.fromkeys(("changed", "removed", "added", "unread"), 0)
-    first: list[JSON] = []
+def _compared(one: Making, legacy: Legacy, sums: Sums) -> Comparison:
+    told: Counter[Kind] = Counter()
+    first: list[Difference] = []
     with baseline.opened(legacy.baseline) as before:
         now = Manifest(one.lines(), "the manifest of now")
-        told: Counter[str] = Counter()
         for difference in compare(before, now, legacy.may_change):
             told[difference.kind] += 1
             if told[difference.kind] <= _FIRST:
-                what = list(difference.what)
-                first.append({"path": difference.path, "kind": difference.kind, "what": what})
-    return {
-        "baseline": {
-            "path": str(legacy.baseline),
-            "sha256": baseline.digest(legacy.baseline),
-            "root": before.header["root"],
-            "started": before.header["started"],
-            "sums": before.sums,
-            "more_left_out": sorted(set(before.header["except"]) - set(legacy.may_change)),
-        },
-        "counts": counts | told,
-        "first": first,
-    }
+                path, kind, what = difference.path, difference.kind, difference.what
+                first.append(Difference(path=path, kind=kind, what=what))
+    header = read(_Header, before.header)
+    return Comparison(
+        baseline=Baseline(
+            path=str(legacy.baseline),
+            sha256=baseline.digest(legacy.baseline),
+            root=header.root,
+            started=header.started,
+            sums=read(Sums, before.sums),
+            more_left_out=tuple(sorted(set(header.left_out) - set(legacy.may_change))),
+        ),
+        counts=Counts(
+            changed=told["changed"],
+            removed=told["removed"],
+            added=told["added"],
+            unread=told["unread"],
+        ),
+        first=tuple(first),
+        sums=sums,
+        machine=one.tree.machine,
+    )

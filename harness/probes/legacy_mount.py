@@ -1,27 +1,30 @@
 """The storage that exists already, on each machine: what is mounted there, and whether it reads.
 
 Where the profile has a folder for it (``legacy.writes``), also whether it takes a write.
-
-The value: {"mount": {"type", "source", "root", "read_only"} or None, "read": {"value": {"names",
-"read": a file of it that was read, or None}} or {"error"}, or None when nothing is mounted,
-"write": {"folder", and "value": true, "error", or why it was not tried in "unasked"}, or None when
-nothing is declared, or what is mounted is not what is declared or takes no write by its options}.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar, TypeVar
+
+from typing_extensions import TypeForm
 
 from harness.errors import NotProven
+from harness.facts import legacy as facts
+from harness.facts.legacy import Written
 from harness.facts.mount_source import is_same
+from harness.facts.schema import Known, dump
 from harness.model import JSON
 from harness.probes.probe import Timing
 from harness.probes.scripts import mount_script
 from harness.settings import Legacy
 from harness.transport import Reach
 from harness.transport.remote_script import RemoteScript
+
+T = TypeVar("T")
 
 _SCRIPT = RemoteScript(mount_script)
 _ANSWERS_WITHIN_S = 20.0
@@ -30,7 +33,7 @@ _ANSWERS_WITHIN_S = 20.0
 class LegacyMount:
     """Asks each machine what is mounted, and a child there to read some of it."""
 
-    name: ClassVar[str] = "legacy-mount"
+    name: ClassVar[str] = facts.LEGACY_MOUNT.name
     sentence: ClassVar[str] = "the existing storage, read on every machine"
     timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 2 * (_ANSWERS_WITHIN_S + 25)
@@ -40,24 +43,23 @@ class LegacyMount:
 
     def observe(self, reach: Reach, target: str) -> JSON:
         found, legacy = look(reach, target), declared(reach)
-        wrote: Mapping[str, Any] | None = None
-        if legacy.writes and is_usable(found, legacy) and not found["mount"]["read_only"]:
-            said = _asked(reach, target, legacy.writes, secrets.token_hex(8))
-            wrote = {"folder": f"{legacy.path}/{legacy.writes}", **said}
-        return {**found, "write": wrote}
+        takes_writes = found.mount is not None and not found.mount.read_only
+        if legacy.writes and is_usable(found, legacy) and takes_writes:
+            said = _asked(reach, target, Written, legacy.writes, secrets.token_hex(8))
+            wrote = replace(said, folder=f"{legacy.path}/{legacy.writes}")
+            found = replace(found, write=wrote)
+        return dump(found)
 
 
-def look(reach: Reach, machine: str) -> Mapping[str, Any]:
+def look(reach: Reach, machine: str) -> facts.LegacyMount:
     """What a machine says of its mount, and nothing is written; raises TransportError."""
-    return _asked(reach, machine)
+    return _asked(reach, machine, facts.LegacyMount)
 
 
-def _asked(reach: Reach, machine: str, *words: str) -> Mapping[str, Any]:
+def _asked(reach: Reach, machine: str, kind: TypeForm[T], *words: str) -> T:
     asked: tuple[JSON, ...] = (declared(reach).path, _ANSWERS_WITHIN_S, *words)
-    found: Mapping[str, Any] = _SCRIPT.on(
-        reach.shell, machine, *asked, within_s=_ANSWERS_WITHIN_S + 25
-    ).value
-    return found
+    within_s = _ANSWERS_WITHIN_S + 25
+    return _SCRIPT.on(reach.shell, machine, *asked, within_s=within_s, read=kind).value
 
 
 def declared(reach: Reach) -> Legacy:
@@ -67,12 +69,12 @@ def declared(reach: Reach) -> Legacy:
     return reach.profile.legacy
 
 
-def is_usable(found: Mapping[str, Any], legacy: Legacy) -> bool:
+def is_usable(found: facts.LegacyMount, legacy: Legacy) -> bool:
     """Whether what is declared is mounted there, and answers."""
-    mount = found["mount"]
+    mount = found.mount
     return (
         mount is not None
-        and (mount["type"], mount["root"]) == (legacy.type, legacy.root)
-        and is_same(legacy.type, mount["source"], legacy.source)
-        and "value" in found["read"]
+        and (mount.type, mount.root) == (legacy.type, legacy.root)
+        and is_same(legacy.type, mount.source, legacy.source)
+        and isinstance(found.read, Known)
     )

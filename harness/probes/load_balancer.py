@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from harness.errors import TimedOut, TransportError, Unreachable
 from harness.facts.edge import LOAD_BALANCER, Balanced
 from harness.facts.schema import dump
 from harness.model import JSON
 from harness.probes import pods
-from harness.probes.objects import listed, text
 from harness.probes.probe import Timing
 from harness.transport import Reach
+from harness.transport.objects import listed, text
 from harness.waiting import until
 
 _GIVEN_WITHIN_S = 60.0
@@ -62,7 +62,7 @@ def _taken(services: object) -> tuple[str, ...]:
     return tuple(sorted(filter(None, given)))
 
 
-def _balanced(space: str) -> dict[str, Any]:
+def _balanced(space: str) -> dict[str, object]:
     wanted = pods.service(space, _NAME, _NAME)
     # Else a port of ours is open on every machine, and found by whoever knocks at all of them.
     only = {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False}

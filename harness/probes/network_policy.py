@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
 from harness.errors import HarnessError, TimedOut, Unreachable
 from harness.facts.network import POLICY, Clients, Exchange, Policy, Talk
@@ -70,7 +70,7 @@ def _deploy(reach: Reach, space: str) -> tuple[dict[str, str], dict[str, str]]:
     return {machine: ip for machine, ip in ready.items() if machine in names}, late
 
 
-def _policy(space: str) -> dict[str, Any]:
+def _policy(space: str) -> dict[str, object]:
     friends = {"podSelector": {"matchLabels": {"cutover/role": _FRIEND}}}
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -95,6 +95,7 @@ def _connect(kube: Kube, space: str, servers: Mapping[str, str], patience_s: flo
         "peers": {},
         "services": servers,
         "names": {},
+        "servers": [],
     }
 
     def from_client(client: str) -> Mapping[str, Exchange]:

@@ -9,9 +9,9 @@ from typing import ClassVar
 from harness.facts.nodes import NODES, Node
 from harness.facts.schema import dump
 from harness.model import JSON
-from harness.probes.objects import Odd, each, listed, must, text, texts
 from harness.probes.probe import Timing
 from harness.transport import Reach
+from harness.transport.objects import Odd, each, listed, must, text, texts
 
 _ROLE = "node-role.kubernetes.io/"
 _INTERNAL = "InternalIP"

@@ -30,10 +30,10 @@ from harness.facts.exposed import (
 from harness.facts.schema import Known, Unknown, attempt, dump, read
 from harness.model import JSON
 from harness.parallel import begin
-from harness.probes.objects import count, described, listed, text, words
 from harness.probes.probe import Timing
 from harness.probes.scripts import sockets_script
 from harness.transport import Kube, Reach
+from harness.transport.objects import count, described, listed, text, words
 from harness.transport.remote_script import RemoteScript
 
 T = TypeVar("T")
@@ -176,7 +176,7 @@ def _listen(
                 hear(read(Before, heard[0]))
 
     wanted: JSON = {"token": token.hex(), "for_s": _HEARS_FOR_S}
-    _SCRIPT.on(reach.shell, machine, wanted, within_s=60.0, hear=note)
+    _SCRIPT.on(reach.shell, machine, wanted, within_s=60.0, read=object, hear=note)
     if len(heard) != 2:
         raise Garbled(
             f"{machine}: {_SCRIPT.name} said {len(heard)} lines, not 2",

@@ -1,18 +1,14 @@
-"""The partition that is given to Ceph, on each machine: all its facts, and whose it is.
-
-The value:
-
-``seen``  every fact as ``bench.scripts.facts_script`` tells it; the device is only read
-``ceph``  {"value": {"fsid", "osds": number → {"uuid", "machine", "device", "bytes"}}} or {"error"}
-"""
+"""The partition that is given to Ceph, on each machine: all its facts, and whose it is."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from harness.bench import ceph, sending
-from harness.errors import ConfigError, HarnessError
+from harness.errors import ConfigError
+from harness.facts import disks as facts
+from harness.facts.schema import Known, attempt, dump
 from harness.model import JSON, OsdDisk
 from harness.probes.probe import Timing
 from harness.settings import Profile
@@ -22,7 +18,7 @@ from harness.transport import Reach
 class OsdDisks:
     """Looks at the declared partition of each machine, and asks Ceph about its OSDs there."""
 
-    name: ClassVar[str] = "osd-disks"
+    name: ClassVar[str] = facts.OSD_DISKS.name
     sentence: ClassVar[str] = "the disk for Ceph on every machine"
     timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 120.0
@@ -32,16 +28,11 @@ class OsdDisks:
 
     def observe(self, reach: Reach, target: str) -> JSON:
         disk = declared(reach.profile)[target]
-        told: dict[str, Any]
-        try:
-            told = {"value": ceph.osds(reach, target)}
-        except HarnessError as error:
-            told = {"error": str(error)}
-        about: dict[str, Any] = {"path": disk.path, "osd_partitions": []}
-        if "value" in told:
-            about["osd_partitions"] = ceph.devices_on(told["value"], target)
+        told = attempt(lambda: ceph.osds(reach, target))
+        ours = ceph.devices_on(told.value, target) if isinstance(told, Known) else []
+        about = {"path": disk.path, "osd_partitions": ours}
         seen = sending.ask(reach, target, "look", about, within_s=60.0)
-        return {"seen": seen, "ceph": told}
+        return dump(facts.OsdDisk(seen=seen, ceph=told))
 
 
 def declared(profile: Profile) -> dict[str, OsdDisk]:

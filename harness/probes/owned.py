@@ -18,6 +18,7 @@ from typing import Any
 from harness.errors import HarnessError, TimedOut
 from harness.probes import volumes
 from harness.transport import Kube
+from harness.transport.objects import listed, must, part, text, texts
 from harness.waiting import until
 
 LABELS = {"app.kubernetes.io/managed-by": "cutover"}
@@ -56,7 +57,7 @@ def renewed(kube: Kube, name: str, owner: str) -> Iterator[None]:
         uid = ""
         while not stop.wait(RENEW_S):
             with contextlib.suppress(HarnessError):  # the API may be what is broken
-                uid = uid or str(_ours(kube).get(name, {}).get("uid", ""))
+                uid = uid or (text(_ours(kube).get(name), "uid") or "")
                 # With its uid, one that is gone meanwhile is not made anew.
                 if uid and not stop.is_set():
                     renew(uid=uid)
@@ -84,23 +85,23 @@ def sweep(
     ``keep`` is an owner whose namespaces are kept. Raises TransportError if the API does not list
     them.
     """
-    first: dict[str, tuple[Any, float]] = {}
+    first: dict[str, tuple[str | None, float]] = {}
     alive: set[str] = set()
     swept: dict[str, str | None] = {}
 
     def settled() -> bool:
-        listed = _ours(kube)
-        found = {name: meta for name, meta in listed.items() if not _is_kept(name, meta, keep)}
+        ours = _ours(kube)
+        found = {name: meta for name, meta in ours.items() if not _is_kept(name, meta, keep)}
         now = time.monotonic()
         for name, meta in found.items():
-            value = (meta.get("annotations") or {}).get(RENEWED)
+            value = texts(meta, "annotations").get(RENEWED)
             if first.setdefault(name, (value, now))[0] != value:
                 alive.add(name)
         waiting = [it for it in found if it not in alive and it not in swept]
         if waiting and len(first) == len(waiting):
             tell(f"watching for {LASTS_S:g} s whether {', '.join(waiting)} is still in use")
         for name in waiting:
-            if now - first[name][1] >= LASTS_S or "deletionTimestamp" in found[name]:
+            if now - first[name][1] >= LASTS_S or text(found[name], "deletionTimestamp"):
                 swept[name] = _remove(kube, name)
         return all(name in swept for name in waiting)
 
@@ -121,15 +122,15 @@ def sweep_beside(kube: Kube, *, keep: str = "") -> None:
     threading.Thread(target=work, name="sweep", daemon=True).start()
 
 
-def _ours(kube: Kube) -> dict[str, Mapping[str, Any]]:
+def _ours(kube: Kube) -> dict[str, object]:
     """What the API says of each namespace of ours, by name."""
-    listed = kube.get(f"/api/v1/namespaces?{SELECTOR}")["items"]
-    metas = [it["metadata"] for it in listed]
-    return {meta["name"]: meta for meta in metas if meta["name"].startswith(PREFIXES)}
+    found = listed(kube.get(f"/api/v1/namespaces?{SELECTOR}"), "items")
+    metas = {must(it, "metadata", "name"): part(it, "metadata") for it in found}
+    return {name: meta for name, meta in metas.items() if name.startswith(PREFIXES)}
 
 
-def _is_kept(name: str, meta: Mapping[str, Any], keep: str) -> bool:
-    owner = (meta.get("annotations") or {}).get(OWNER)
+def _is_kept(name: str, meta: object, keep: str) -> bool:
+    owner = texts(meta, "annotations").get(OWNER)
     return name in _HELD or bool(keep and owner == keep)
 
 

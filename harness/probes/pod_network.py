@@ -28,9 +28,9 @@ from harness.facts.schema import Known, Unknown, dump
 from harness.model import JSON
 from harness.parallel import in_each
 from harness.probes import pods
-from harness.probes.objects import listed, must, text
 from harness.probes.probe import Timing
 from harness.transport import Kube, Reach
+from harness.transport.objects import listed, must, text
 
 _HEADERS = 28  # IPv4 and UDP, beside the payload of the largest datagram
 _SMALL = 64

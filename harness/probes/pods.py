@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from typing_extensions import TypeForm
@@ -17,7 +17,8 @@ from harness.notices import removed_afterwards
 from harness.probes import owned, volumes
 from harness.probes.scripts import pod_script
 from harness.transport import Kube, Reach
-from harness.transport.ceph import is_ready as is_ready
+from harness.transport.objects import is_ready as is_ready
+from harness.transport.objects import listed, must, part, text
 from harness.transport.remote_script import RemoteScript
 from harness.waiting import until
 
@@ -38,8 +39,8 @@ def namespace(kube: Kube, *, claims: bool = False) -> Iterator[str]:
     With ``claims``, the volumes of its claims are removed too, and those of looks that were killed.
     """
     if claims:
-        listed = kube.get(f"/api/v1/namespaces?{SELECTOR}")["items"]
-        volumes.sweep(kube, [it["metadata"]["name"] for it in listed])
+        found = listed(kube.get(f"/api/v1/namespaces?{SELECTOR}"), "items")
+        volumes.sweep(kube, [must(it, "metadata", "name") for it in found])
     with namespace_named(kube, f"{_PREFIX}{secrets.token_hex(4)}", claims=claims) as name:
         yield name
 
@@ -70,7 +71,7 @@ def namespace_named(
     ):
         # Pods are refused until the controller has given the namespace its service account.
         until(
-            lambda: kube.get(f"/api/v1/namespaces/{name}/serviceaccounts")["items"],
+            lambda: listed(kube.get(f"/api/v1/namespaces/{name}/serviceaccounts"), "items"),
             within_s=15.0,
             what=f"a service account in the namespace {name}",
         )
@@ -82,11 +83,24 @@ def is_ours(labels: Mapping[str, str]) -> bool:
     return all(labels.get(key) == value for key, value in _OURS.items())
 
 
-def pod(reach: Reach, space: str, name: str, machine: str, role: str) -> dict[str, Any]:
+def pod(
+    reach: Reach,
+    space: str,
+    name: str,
+    machine: str,
+    role: str,
+    *,
+    mounts: Sequence[Mapping[str, object]] = (),
+    spec: Mapping[str, object] = {},
+    security: Mapping[str, object] = {},
+) -> dict[str, Any]:
     """A pod that serves ``pod_script``, placed on one machine past the scheduler.
 
-    It asks for nothing that the restricted pod security standard forbids.
+    Without a machine, the scheduler places it. ``mounts``, ``spec`` and ``security`` are added to
+    its container, its specification and that one's security context. It asks for nothing that the
+    restricted pod security standard forbids.
     """
+    placed = {"nodeName": machine, "tolerations": [{"operator": "Exists"}]} if machine else {}
     container = {
         "name": "probe",
         "image": reach.profile.kubernetes.probe_image,
@@ -102,6 +116,7 @@ def pod(reach: Reach, space: str, name: str, machine: str, role: str) -> dict[st
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
         },
+        **({"volumeMounts": mounts} if mounts else {}),
     }
     return {
         "apiVersion": "v1",
@@ -112,19 +127,20 @@ def pod(reach: Reach, space: str, name: str, machine: str, role: str) -> dict[st
             "labels": _OURS | {"cutover/pod": name, "cutover/role": role},
         },
         "spec": {
-            "nodeName": machine,
+            **placed,
             "containers": [container],
             "restartPolicy": "Always",
             "terminationGracePeriodSeconds": 1,
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
-            "tolerations": [{"operator": "Exists"}],
             "securityContext": {
                 "runAsNonRoot": True,
                 "runAsUser": _NOBODY,
                 "runAsGroup": _NOBODY,
                 "seccompProfile": {"type": "RuntimeDefault"},
+                **security,
             },
+            **spec,
         },
     }
 
@@ -154,45 +170,46 @@ def addresses_when_ready(
 
     ``names`` are pod names by whatever key the caller knows them by; so are the answers.
     """
-    seen: dict[str, Any] = {}
+    seen: dict[str, object] = {}
 
     def all_ready() -> bool:
-        listed = kube.get(f"/api/v1/namespaces/{space}/pods")["items"]
-        seen.update({item["metadata"]["name"]: item["status"] for item in listed})
-        return all(is_ready(seen.get(name, {})) for name in names.values())
+        there = listed(kube.get(f"/api/v1/namespaces/{space}/pods"), "items")
+        seen.update({must(item, "metadata", "name"): part(item, "status") for item in there})
+        return all(is_ready(seen.get(name)) for name in names.values())
 
     # Whichever is not ready by then is told below, by name.
     with contextlib.suppress(TimedOut):
         until(all_ready, within_s=within_s, what=f"the pods in {space} ready")
-    ready = {k: seen[name]["podIP"] for k, name in names.items() if is_ready(seen.get(name, {}))}
+    ready = {k: must(seen[name], "podIP") for k, name in names.items() if is_ready(seen.get(name))}
     events = warnings(kube, space) if len(ready) < len(names) else {}
     late = {
         key: f"its pod was not ready within {within_s:g} s: "
-        f"{events.get(name) or _state(seen.get(name, {}))}"
+        f"{events.get(name) or _state(seen.get(name))}"
         for key, name in names.items()
         if key not in ready
     }
     return ready, late
 
 
-def _state(status: Mapping[str, Any]) -> str:
-    for container in status.get("containerStatuses", ()):
-        for state in container.get("state", {}).values():
-            if state.get("reason"):
-                return f"{state['reason']} {state.get('message', '')}".strip()
-    phase = str(status.get("phase", "no such pod"))
+def _state(status: object) -> str:
+    for container in listed(status, "containerStatuses"):
+        for state in part(container, "state").values():
+            if reason := text(state, "reason"):
+                return f"{reason} {text(state, 'message') or ''}".strip()
+    phase = text(status, "phase") or "no such pod"
     return f"{phase}, and its machine says nothing of it" if phase == "Pending" else phase
 
 
 def warnings(kube: Kube, space: str) -> dict[str, str]:
     """The first warning about each object of a namespace, by its name: what came later follows."""
     try:
-        listed = kube.get(f"/api/v1/namespaces/{space}/events?fieldSelector=type%3DWarning")
+        told = kube.get(f"/api/v1/namespaces/{space}/events?fieldSelector=type%3DWarning")
     except TransportError:
         return {}
     first: dict[str, str] = {}
-    for event in listed["items"]:
-        first.setdefault(event["involvedObject"]["name"], event.get("message", ""))
+    for event in listed(told, "items"):
+        name = must(event, "involvedObject", "name")
+        first.setdefault(name, text(event, "message") or "")
     return first
 
 

@@ -25,7 +25,10 @@ from harness.facts.rook import (
 from harness.facts.schema import Part, Unknown, dump
 from harness.model import JSON, RookDeclared
 from harness.parallel import in_each
-from harness.probes.objects import (
+from harness.probes.probe import Timing
+from harness.probes.rook_monitors import CSI, csi_version, maybe, monitors
+from harness.transport import Kube, Reach
+from harness.transport.objects import (
     Described,
     Object,
     Odd,
@@ -40,9 +43,6 @@ from harness.probes.objects import (
     text,
     texts,
 )
-from harness.probes.probe import Timing
-from harness.probes.rook_monitors import CSI, csi_version, maybe, monitors
-from harness.transport import Kube, Reach
 
 T = TypeVar("T")
 

@@ -16,7 +16,8 @@ from harness.errors import NotFound
 from harness.facts.endpoints import split
 from harness.facts.rook import Connection, DriversEntry, DriversFile, Monitors
 from harness.model import RookDeclared
-from harness.probes.objects import (
+from harness.transport import Kube
+from harness.transport.objects import (
     Described,
     Odd,
     described,
@@ -27,7 +28,6 @@ from harness.probes.objects import (
     text,
     words,
 )
-from harness.transport import Kube
 
 CSI = "/apis/csi.ceph.io"
 _OF_CSI_OPERATOR = ("ceph-csi-config", "config.json")

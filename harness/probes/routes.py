@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
 
 from harness.probes.pods import PORT
 from harness.settings import Ingress
@@ -14,7 +13,7 @@ _CLASS = "kubernetes.io/ingress.class"
 _TRAEFIK = "traefik"
 
 
-def secret(space: str, name: str, certificate: str, key: str) -> dict[str, Any]:
+def secret(space: str, name: str, certificate: str, key: str) -> dict[str, object]:
     """A certificate and its key (PEM) for a route of that name."""
     data = {"tls.crt": certificate, "tls.key": key}
     return {
@@ -26,18 +25,18 @@ def secret(space: str, name: str, certificate: str, key: str) -> dict[str, Any]:
     }
 
 
-def route(settings: Ingress, space: str, name: str, host: str) -> dict[str, Any]:
+def route(settings: Ingress, space: str, name: str, host: str) -> dict[str, object]:
     """From a host to the service of that name; with the secret of that name over https."""
     if settings.kind == "ingressroute":
         return _ingress_route(settings, space, name, host)
     return _ingress(settings, space, name, host)
 
 
-def _ingress(settings: Ingress, space: str, name: str, host: str) -> dict[str, Any]:
+def _ingress(settings: Ingress, space: str, name: str, host: str) -> dict[str, object]:
     backend = {"service": {"name": name, "port": {"number": PORT}}}
     paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
-    spec: dict[str, Any] = {"rules": [{"host": host, "http": {"paths": paths}}]}
-    metadata: dict[str, Any] = {"name": name, "namespace": space}
+    spec: dict[str, object] = {"rules": [{"host": host, "http": {"paths": paths}}]}
+    metadata: dict[str, object] = {"name": name, "namespace": space}
     if settings.kind == "annotation":
         metadata["annotations"] = {_CLASS: settings.ingress_class}
     else:
@@ -52,7 +51,7 @@ def _ingress(settings: Ingress, space: str, name: str, host: str) -> dict[str, A
     }
 
 
-def _ingress_route(settings: Ingress, space: str, name: str, host: str) -> dict[str, Any]:
+def _ingress_route(settings: Ingress, space: str, name: str, host: str) -> dict[str, object]:
     """Traefik's own object; its class is an annotation."""
     annotations = {_CLASS: settings.ingress_class or _TRAEFIK}
     metadata = {"name": name, "namespace": space, "annotations": annotations}
@@ -61,7 +60,7 @@ def _ingress_route(settings: Ingress, space: str, name: str, host: str) -> dict[
         "match": f"Host(`{host}`)",
         "services": [{"name": name, "port": PORT}],
     }
-    spec: dict[str, Any] = {"entryPoints": [settings.traefik_entry_point], "routes": [rule]}
+    spec: dict[str, object] = {"entryPoints": [settings.traefik_entry_point], "routes": [rule]}
     if settings.scheme == "https":
         spec["tls"] = {"secretName": name}
     return {

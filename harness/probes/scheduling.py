@@ -26,7 +26,9 @@ from harness.facts.scheduling import (
 )
 from harness.facts.schema import dump
 from harness.model import JSON
-from harness.probes.objects import (
+from harness.probes.probe import Timing
+from harness.transport import Reach
+from harness.transport.objects import (
     Odd,
     described,
     flag,
@@ -39,8 +41,6 @@ from harness.probes.objects import (
     texts,
     words,
 )
-from harness.probes.probe import Timing
-from harness.transport import Reach
 
 Claim: TypeAlias = tuple[str, str]  # its namespace and name
 _DONE = ("Succeeded", "Failed")

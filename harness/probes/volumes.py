@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator
 
-from harness.probes.objects import Odd, listed, must, text, words
 from harness.transport import Kube
+from harness.transport.objects import Odd, listed, must, text, words
 
 # Namespaces that the harness makes: of a look, and of a ledger.
 _OURS = re.compile(r"cutover-(probe|ledger)-[0-9a-z]+")
@@ -43,10 +43,10 @@ def of_claim(kube: Kube, space: str, claim: str) -> str | None:
     return None
 
 
-def modes(kube: Kube, space: str) -> dict[str, tuple[str, ...]]:
+def modes(kube: Kube, space: str) -> dict[str, list[str]]:
     """How the volumes of a namespace's claims may be mounted, by claim, bound to it or not."""
     return {
-        must(volume, "spec", "claimRef", "name"): tuple(words(volume, "spec", "accessModes"))
+        must(volume, "spec", "claimRef", "name"): words(volume, "spec", "accessModes")
         for volume in _of(kube, space.__eq__)
     }
 

@@ -195,7 +195,7 @@ def carry_out(shell: Shell, before: Disk, made: Plan) -> Disk:
 
 
 def _ask(shell: Shell, machine: str, wanted: dict[str, Any], within_s: float) -> dict[str, Any]:
-    told: dict[str, Any] = _SCRIPT.on(shell, machine, wanted, within_s=within_s).value
+    told = _SCRIPT.on(shell, machine, wanted, within_s=within_s, read=dict[str, Any]).value
     if "stopped" in told:
         raise Refused(f"{machine}: {told['stopped']}", remedy="make a new plan and look at it")
     if "error" in told:

@@ -68,7 +68,7 @@ def test_who_is_told_to_stop_writing_stops_and_says_so(tmp_path: Path) -> None:
 def test_what_is_written_until_the_end_is_read_by_every_other_machine(tmp_path: Path) -> None:
     churn = BackgroundWrites(Here(tmp_path))
     churn.begin()
-    told = churn.tally()
+    told: Any = churn.tally()
     assert all(told["written"][machine]["value"]["told"] for machine in MACHINES)
     assert len(told["read"]) == 6
     assert all(it["value"]["right"] and not it["value"]["wrong"] for it in told["read"].values())
@@ -82,7 +82,7 @@ def test_an_acknowledged_block_that_is_lost_meanwhile_is_read_as_another(tmp_pat
 
     churn = BackgroundWrites(Losing(tmp_path))
     churn.begin()
-    told = churn.tally()
+    told: Any = churn.tally()
     assert told["read"][f"{ONE} → {TWO}"]["value"]["wrong"] == 1
     assert told["read"][f"{TWO} → {ONE}"]["value"]["wrong"] == 0
 

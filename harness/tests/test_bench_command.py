@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from harness.bench.bench import Committed, Result, measure, record_for_guard
 from harness.bench.ceph import devices_on
 from harness.commands.bench import _finish, exit_of, through_ceph, too_slow
 from harness.errors import LabError, Refused, TimedOut, Unreachable
+from harness.facts.disks import Osd, Osds
 from harness.lab import records
 from harness.model import Exit
 from harness.settings import Target
@@ -121,11 +123,11 @@ def test_a_partition_that_nobody_recorded_is_refused() -> None:
 
 
 def test_an_osd_that_does_not_say_what_it_lies_on_leaves_it_open() -> None:
-    here = {"uuid": "u", "machine": ONE, "device": "/dev/sda2", "bytes": 1}
-    assert devices_on({"osds": {"0": here}}, ONE) == ["/dev/sda2"]
-    assert devices_on({"osds": {"0": here}}, TWO) == []
-    assert devices_on({"osds": {"0": here | {"device": None}}}, ONE) is None
-    assert devices_on({"osds": {"0": here | {"machine": None}}}, ONE) is None
+    here = Osd(uuid="u", machine=ONE, device="/dev/sda2", bytes=1)
+    assert devices_on(Osds("f", {0: here}), ONE) == ["/dev/sda2"]
+    assert devices_on(Osds("f", {0: here}), TWO) == []
+    assert devices_on(Osds("f", {0: replace(here, device=None)}), ONE) is None
+    assert devices_on(Osds("f", {0: replace(here, machine=None)}), ONE) is None
 
 
 def result(iops: float | None, p99_ms: float | None = None, **more: Any) -> Result:

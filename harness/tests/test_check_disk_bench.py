@@ -70,8 +70,8 @@ def test_the_newest_whole_measurement_of_a_raw_disk_speaks(tmp_path: Path) -> No
     result(tmp_path, "4", measured="osd")
     result(tmp_path, "5", one={"unproven": "interrupted"})
     found = newest(tmp_path, TWO, now=1_795_651_200.0)
-    assert (found["iops"], found["p99_ms"]) == (900.0, 4.0)
-    assert found["age_days"] == pytest.approx(1.0, abs=1.0)
+    assert (found.iops, found.p99_ms) == (900.0, 4.0)
+    assert found.age_days == pytest.approx(1.0, abs=1.0)
 
 
 def test_a_raw_disk_that_was_never_measured_is_not_proven(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_what_was_not_seen_is_not_proven(check: str, gap: Defect, words: str) ->
 def test_without_a_record_nothing_is_proven(check: str) -> None:
     verdict = judge(check, clean(), partitions=())
     assert verdict.outcome is Outcome.NOT_PROVEN
-    assert "nobody recorded which disk it has" in verdict.reason
+    assert "it is not recorded which disk it has" in verdict.reason
 
 
 @pytest.mark.parametrize("check", [RECORDED, UNTOUCHED, USED])

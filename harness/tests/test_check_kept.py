@@ -15,6 +15,8 @@ from harness.tests.clean_cluster import NAMES
 
 Defect: TypeAlias = Callable[[Seen], None]
 MOUNT = {"type": "fuse.ceph-fuse", "source": "ceph-fuse", "root": "/", "read_only": False}
+ANOTHER = {**MOUNT, "type": "ext4", "source": "/dev/sda1"}
+EMPTY = dict.fromkeys(("entries", "files", "bytes", "errors", "unstable"), 0)
 MOUNTED = "the existing storage is mounted and readable everywhere"
 UNCHANGED = "the existing storage is unchanged"
 SHARED, ALONE = "one shared claim holds the backups", "no instance has a backup claim of its own"
@@ -76,7 +78,11 @@ def _without(name: str) -> Defect:
 
 DEFECTS: list[tuple[str, Defect, str]] = [
     (MOUNTED, _mount(mount=None, read=None), f"{NAMES[1]}: expected fuse.ceph-fuse of ceph-fuse"),
-    (MOUNTED, _mount(mount={"type": "ext4", "source": "/dev/sda1"}), "seen ext4 of /dev/sda1"),
+    (
+        MOUNTED,
+        _mount(mount=ANOTHER),
+        "seen ext4 of /dev/sda1",
+    ),
     (
         MOUNTED,
         _mount(mount={**MOUNT, "root": "/old"}),
@@ -114,7 +120,7 @@ GAPS: list[tuple[str, Defect, str]] = [
     (UNCHANGED, lambda seen: _manifest(seen).update(baseline=None), "./cutover backup baseline"),
     (UNCHANGED, _baseline(root="/srv"), "the baseline is of /srv"),
     (UNCHANGED, _baseline(more_left_out=["odoo"]), "left out odoo"),
-    (UNCHANGED, _baseline(sums={"files": 0}), "holds no file"),
+    (UNCHANGED, _baseline(sums=EMPTY), "holds no file"),
     (UNCHANGED, _differs("unread", "error: EIO"), f"{ROOT}/a/b: 1 could not be compared"),
     (ALONE, _no_claim, "no claim that holds backups at all"),
     (LAYOUT, _no_claim, "no claim to look into"),

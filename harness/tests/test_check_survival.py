@@ -48,11 +48,11 @@ CASES: list[tuple[Defect, Outcome, str]] = [
         "its pod went away",
     ),
     (at("claims", "written", ONE, "value", told=False), Outcome.NOT_PROVEN, "stopped writing by"),
-    (lambda run: run.pop("claims"), Outcome.NOT_PROVEN, "nobody wrote to claims meanwhile"),
+    (lambda run: run.pop("claims"), Outcome.NOT_PROVEN, "no machine wrote to claims meanwhile"),
     (at(error="the API was silent"), Outcome.NOT_PROVEN, "the API was silent"),
     (at(before=["Ceph is not healthy"]), Outcome.NOT_PROVEN, "no steady state to begin with"),
     (at(faults=[]), Outcome.NOT_PROVEN, "nothing was broken"),
-    (at("faults", 0, unseen="nobody saw it"), Outcome.NOT_PROVEN, "was not seen by anybody"),
+    (at("faults", 0, unseen="nobody saw it"), Outcome.NOT_PROVEN, "was not seen"),
     (lambda run: run["faults"][0].pop("gone_s"), Outcome.NOT_PROVEN, "not seen to be gone"),
 ]
 

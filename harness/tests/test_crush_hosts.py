@@ -195,4 +195,4 @@ def test_an_osd_s_own_host_name_is_a_machine_too(other: str, machine: str | None
         return Completed(status=0, stdout=json.dumps(said), stderr="")
 
     told = osds(named("one.net", other, answers={("*", "ceph"): ceph}), "one.net")
-    assert told["osds"]["0"]["machine"] == machine
+    assert told.osds[0].machine == machine

@@ -143,7 +143,7 @@ def test_no_container_is_killed_while_the_budget_over_its_pod_is_used_up() -> No
 def test_what_a_daemon_set_or_the_machine_itself_runs_is_not_drained() -> None:
     every = [pod("web-1", of="DaemonSet"), pod("web-2", of="Node")]
     cluster = whole_cluster({"/api/v1/pods?fieldSelector=spec.nodeName%3Done": {"items": every}})
-    cordoned = cluster.kube.get("/api/v1/nodes/one")
+    cordoned: Any = cluster.kube.get("/api/v1/nodes/one")
     cordoned["spec"] = {"unschedulable": True}
     assert Drain(id=ID, machine="one").active(cluster)
     assert not Drain(id=ID, machine="one").healed(cluster)
@@ -169,7 +169,8 @@ def leaving(unit: Mapping[tuple[str, str], ShellAnswer]) -> Reach:
     every = {"items": [pod("web-1")]}
     listed = {"/api/v1/pods?fieldSelector=spec.nodeName%3Done": every}
     cluster = whole_cluster(listed, answers=unit)
-    cluster.kube.get("/api/v1/nodes/one")["spec"] = {"unschedulable": True}
+    cordoned: Any = cluster.kube.get("/api/v1/nodes/one")
+    cordoned["spec"] = {"unschedulable": True}
     return cluster
 
 

@@ -54,7 +54,7 @@ def test_memory_is_filled_by_what_it_lacks_and_the_unit_may_have_no_more() -> No
 @pytest.mark.parametrize(("used", "active"), [(2, False), (3, False), (6, True), (7.5, True)])
 def test_what_is_past_the_middle_is_due_to_the_fault(used: float, active: bool) -> None:
     fault = ExhaustMemory(id=ID, machine="one", percent=95, before=25)
-    memory = {"workingSetBytes": used * 1e9, "availableBytes": (8 - used) * 1e9}
+    memory = {"workingSetBytes": int(used * 1e9), "availableBytes": int((8 - used) * 1e9)}
     reach = measuring(memory=memory)
     assert (fault.active(reach), fault.healed(reach)) == (active, not active)
 

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.probes import objects, volumes
-from harness.probes.objects import Odd, described, quantity
+from harness.probes import volumes
 from harness.tests.mutilated import mutilate
+from harness.transport import objects
 from harness.transport.fake import FakeKube
+from harness.transport.objects import Odd, described, quantity
 
 _UNITS = [("", 1), ("k", 1000), ("M", 10**6), ("G", 10**9), ("Ki", 1 << 10), ("Gi", 1 << 30)]
 

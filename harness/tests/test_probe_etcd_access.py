@@ -187,13 +187,20 @@ def closed() -> str:
         return f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
+def _etcd(*gateways: str) -> script.Etcd:
+    files = {"ca": "", "cert": "", "key": ""}
+    return script.Etcd(
+        {"gateways": [*gateways], "metrics": [], "client": "", "own": files, "peer": files}
+    )
+
+
 def test_the_first_address_that_listens_is_asked(url: str) -> None:
-    assert script.Etcd({"gateways": [closed(), url]}).call("/status") == {"leader": "7"}
+    assert _etcd(closed(), url).call("/status") == {"leader": "7"}
     with pytest.raises(ConnectionRefusedError, match="nothing listens at"):
-        script.Etcd({"gateways": [closed()]}).call("/status")
+        _etcd(closed()).call("/status")
 
 
 @pytest.mark.parametrize("url", [GrpcAlone], indirect=True)
 def test_a_port_that_speaks_grpc_alone_is_named(url: str) -> None:
     with pytest.raises(RuntimeError, match="speaks no HTTP"):
-        script.Etcd({"gateways": [url]}).call("/status")
+        _etcd(url).call("/status")

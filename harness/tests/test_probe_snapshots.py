@@ -185,7 +185,7 @@ def test_a_folder_is_listed_without_what_is_not_finished(tmp_path: Path) -> None
     (tmp_path / "etcd-1").write_bytes(bytes(16) + script.BOLT + bytes(32))
     assert script.listing(str(tmp_path))[0]["database"] is True
     assert script.listing(str(tmp_path / "nowhere")) == []
-    assert "missing" in script.item(script.digest, str(tmp_path / "nowhere"))["error"]
+    assert "missing" in str(script.item(script.digest, str(tmp_path / "nowhere"))["error"])
 
 
 def test_a_compressed_snapshot_is_unpacked_and_a_plain_one_is_taken_as_it_is(
@@ -240,7 +240,7 @@ def test_a_second_etcd_that_does_not_start_is_an_error(
     tools(tmp_path, f"#!/bin/sh\necho '{status}'\n", monkeypatch)
     (tmp_path / "snapshot").write_bytes(b"whole")
     found = script.item(script.restore, str(tmp_path / "snapshot"))
-    assert "panic: no" in found["error"]
+    assert "panic: no" in str(found["error"])
 
 
 # Serves what a restore of three keys would, but for those that it was told to lose.

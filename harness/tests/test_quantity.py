@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import TransportError
-from harness.probes.objects import amount, size_bytes
+from harness.transport.objects import amount, size_bytes
 
 
 @pytest.mark.parametrize(

@@ -35,20 +35,22 @@ def machine(status: int = 0, stdout: str = "", stderr: str = "") -> FakeShell:
 
 def test_texts_are_words_and_everything_else_is_json() -> None:
     shell = machine(stdout='"open"\n')
-    told = SCRIPT.on(shell, "one", "ask", {"port": 22}, None, 1.5, within_s=5)
+    told = SCRIPT.on(shell, "one", "ask", {"port": 22}, None, 1.5, within_s=5, read=object)
     assert (told.value, told.status, told.took_s) == ("open", 0, 1.5)
     assert shell.calls == [("one", (*PYTHON, "ask", '{"port": 22}', "null", "1.5"))]
 
 
 def test_a_script_that_is_nice_gives_way_to_everything_else() -> None:
     shell = machine(stdout="1")
-    RemoteScript(reachability_script, nice=True).on(shell, "one", within_s=5)
+    RemoteScript(reachability_script, nice=True).on(shell, "one", within_s=5, read=object)
     assert shell.calls == [("one", ("nice", *PYTHON))]
 
 
 def test_the_answer_is_the_last_line_and_those_before_are_heard() -> None:
     heard: list[str] = []
-    told = SCRIPT.on(machine(stdout="50 %\n[1, 2]\n"), "one", within_s=5, hear=heard.append)
+    told = SCRIPT.on(
+        machine(stdout="50 %\n[1, 2]\n"), "one", within_s=5, read=object, hear=heard.append
+    )
     assert (told.value, heard) == ([1, 2], ["50 %", "[1, 2]"])
 
 
@@ -62,7 +64,7 @@ def test_the_answer_is_the_last_line_and_those_before_are_heard() -> None:
 )
 def test_a_machine_without_a_fit_python_has_not_run_the_script(status: int, stderr: str) -> None:
     with pytest.raises(ScriptNotRun) as raised:
-        SCRIPT.on(machine(status, stderr=stderr), "one", within_s=5)
+        SCRIPT.on(machine(status, stderr=stderr), "one", within_s=5, read=object)
     assert stderr.strip() in str(raised.value)
     assert raised.value.remedy == "install python3, 3.8 or newer, on one"
 
@@ -70,20 +72,22 @@ def test_a_machine_without_a_fit_python_has_not_run_the_script(status: int, stde
 @pytest.mark.parametrize("status", [1, 2, -1])
 def test_a_script_that_ends_with_another_status_has_failed_whatever_it_says(status: int) -> None:
     with pytest.raises(ScriptFailed, match=rf"one: reachability_script .*{status}: OSError: no"):
-        SCRIPT.on(machine(status, stdout="{}", stderr="OSError: no"), "one", within_s=5)
+        SCRIPT.on(
+            machine(status, stdout="{}", stderr="OSError: no"), "one", within_s=5, read=object
+        )
 
 
 def test_a_status_that_is_an_answer_needs_the_answer_too() -> None:
-    told = SCRIPT.on(machine(3, stdout="{}"), "one", within_s=5, statuses=(0, 3))
+    told = SCRIPT.on(machine(3, stdout="{}"), "one", within_s=5, read=object, statuses=(0, 3))
     assert (told.value, told.status) == ({}, 3)
     with pytest.raises(ScriptFailed, match="status 3: Traceback"):
-        SCRIPT.on(machine(3, stderr="Traceback"), "one", within_s=5, statuses=(0, 3))
+        SCRIPT.on(machine(3, stderr="Traceback"), "one", within_s=5, read=object, statuses=(0, 3))
 
 
 @pytest.mark.parametrize("stdout", ["", "Welcome!", '{"processes": '])
 def test_what_is_no_json_is_garbled(stdout: str) -> None:
     with pytest.raises(Garbled, match="one: the answer of reachability_script is garbled"):
-        SCRIPT.on(machine(stdout=stdout), "one", within_s=5)
+        SCRIPT.on(machine(stdout=stdout), "one", within_s=5, read=object)
 
 
 def test_an_answer_of_another_shape_is_garbled_and_says_where() -> None:
@@ -97,7 +101,9 @@ def test_an_answer_of_another_shape_is_garbled_and_says_where() -> None:
 
 def test_a_machine_that_is_not_reached_says_so_itself() -> None:
     with pytest.raises(Unreachable, match="no route"):
-        SCRIPT.on(FakeShell({("*", "python3"): Unreachable("no route")}), "one", within_s=5)
+        SCRIPT.on(
+            FakeShell({("*", "python3"): Unreachable("no route")}), "one", within_s=5, read=object
+        )
 
 
 def test_a_pod_is_asked_as_a_machine_is() -> None:
@@ -109,7 +115,7 @@ def test_a_pod_is_asked_as_a_machine_is() -> None:
         in_pods={("pod", "python3"): Completed(status=127, stdout="", stderr="none")}
     )
     with pytest.raises(ScriptNotRun, match=r"space/pod: .*status 127") as raised:
-        SCRIPT.in_pod(without, "space", "pod", within_s=5)
+        SCRIPT.in_pod(without, "space", "pod", within_s=5, read=object)
     assert "image" in raised.value.remedy
 
 
@@ -141,4 +147,4 @@ def test_a_program_of_several_modules_runs_where_nothing_of_ours_is(
         return Completed(status=ended.returncode, stdout=ended.stdout, stderr=ended.stderr)
 
     shell = FakeShell({("*", "python3"): run, ("*", "nice"): lambda argv, it: run(argv[1:], it)})
-    assert script.on(shell, "one", *words, within_s=30).value is not None
+    assert script.on(shell, "one", *words, within_s=30, read=object).value is not None

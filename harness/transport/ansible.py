@@ -21,16 +21,39 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from harness.errors import TimedOut, TransportError, Unreachable
+from harness.facts.schema import read
 from harness.model import Machine
 from harness.settings import SshAccess
 from harness.transport import root
 from harness.transport.protocols import Completed, Step
 
-Event: TypeAlias = Mapping[str, Any]
+
+@dataclass(frozen=True, slots=True)
+class EventData:
+    """What an event is about: the result of a task on a host, or at the end what became of each."""
+
+    host: str = ""
+    task: str = ""
+    res: Mapping[str, object] = field(default_factory=dict)
+    processed: Mapping[str, object] = field(default_factory=dict)
+    dark: Mapping[str, object] = field(default_factory=dict)  # the hosts that were not reached
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event of ansible-runner, as far as it is used."""
+
+    event: str
+    stdout: str = ""
+    event_data: EventData = EventData()
+
+
+Hear: TypeAlias = Callable[[Event], None]
 Told: TypeAlias = "Mapping[tuple[str, str], Completed | TransportError]"
 _CONNECT_S = 10
 _EACH_S = 20
@@ -76,8 +99,8 @@ class AnsibleFleet:
 
     def apply(
         self,
-        tasks: Sequence[Mapping[str, Any]],
-        variables: Mapping[str, Any],
+        tasks: Sequence[Mapping[str, object]],
+        variables: Mapping[str, object],
         *,
         machines: Sequence[str],
         check: bool,
@@ -93,9 +116,9 @@ class AnsibleFleet:
 
 
 def apply(
-    hosts: Mapping[str, Mapping[str, Any]],
-    tasks: Sequence[Mapping[str, Any]],
-    variables: Mapping[str, Any],
+    hosts: Mapping[str, Mapping[str, object]],
+    tasks: Sequence[Mapping[str, object]],
+    variables: Mapping[str, object],
     *,
     check: bool,
     within_s: float,
@@ -115,7 +138,7 @@ def apply(
 
 
 def play(
-    hosts: Mapping[str, Mapping[str, Any]],
+    hosts: Mapping[str, Mapping[str, object]],
     commands: Mapping[str, Sequence[str]],
     *,
     within_s: float,
@@ -136,9 +159,9 @@ def play(
 
 
 def _watched(
-    hosts: Mapping[str, Mapping[str, Any]],
-    playbook: Mapping[str, Any],
-    hear: Callable[[Event], bool],
+    hosts: Mapping[str, Mapping[str, object]],
+    playbook: Mapping[str, object],
+    hear: Hear,
     *,
     within_s: float,
     options: str = "",
@@ -160,9 +183,9 @@ def _watched(
 
 def _run(
     folder: Path,
-    hosts: Mapping[str, Mapping[str, Any]],
-    playbook: Mapping[str, Any],
-    hear: Callable[[Event], bool],
+    hosts: Mapping[str, Mapping[str, object]],
+    playbook: Mapping[str, object],
+    hear: Hear,
     deadline: float,
     options: str,
 ) -> None:
@@ -176,12 +199,18 @@ def _run(
         envvars=_environment(folder),
         settings={"pexpect_timeout": 1, "suppress_ansible_output": True},
         forks=len(hosts),
-        event_handler=hear,
+        event_handler=lambda said: _heard(hear, said),
         # Also keeps ansible-runner from taking Ctrl-C away from us.
         cancel_callback=lambda: time.monotonic() > deadline,
         quiet=True,
         cmdline=options or None,
     )
+
+
+def _heard(hear: Hear, said: object) -> bool:
+    """Take in an event of ansible-runner; False, so that it keeps no file of it."""
+    hear(read(Event, said))
+    return False
 
 
 def _end(folder: Path) -> None:
@@ -210,11 +239,11 @@ def _as_root(user: str, said: Completed | TransportError, host: str) -> Complete
     return said
 
 
-def _user(values: Mapping[str, Any]) -> str:
+def _user(values: Mapping[str, object]) -> str:
     return str(values.get("ansible_user", root.ROOT))
 
 
-def _task(commands: Iterable[Sequence[str]], user: str, mark: str) -> Mapping[str, Any]:
+def _task(commands: Iterable[Sequence[str]], user: str, mark: str) -> Mapping[str, object]:
     """All the commands at once, each killed when it takes too long."""
     calls = [
         f"run {number} {root.limit(_EACH_S)} {shlex.join(argv)} &"
@@ -265,7 +294,7 @@ def _environment(folder: Path) -> Mapping[str, str]:
     }
 
 
-def _by_ssh(access: SshAccess, machine: Machine) -> Mapping[str, Any]:
+def _by_ssh(access: SshAccess, machine: Machine) -> Mapping[str, object]:
     options = {
         "UserKnownHostsFile": shlex.quote(str(access.known_hosts)),
         "GlobalKnownHostsFile": os.devnull,
@@ -296,16 +325,13 @@ class _Silence:
         self._silent: dict[str, str] = {}
         self._complaint = ""
 
-    def event(self, event: Event) -> bool:
-        """Take in an event of ansible-runner; False, so that it keeps no file of it."""
-        data = event.get("event_data", {})
-        match event["event"]:
+    def event(self, event: Event) -> None:
+        match event.event:
             case "runner_on_unreachable":
-                said = data.get("res", {}).get("msg", "")
-                self._silent[data["host"]] = " ".join(str(said).split())
-            case "verbose" if "ERROR" in event["stdout"]:
-                self._complaint = event["stdout"].strip()
-        return False
+                said = event.event_data.res.get("msg", "")
+                self._silent[event.event_data.host] = " ".join(str(said).split())
+            case "verbose" if "ERROR" in event.stdout:
+                self._complaint = event.stdout.strip()
 
     def why_not(self, host: str, deadline: float) -> TransportError:
         """Why there is no answer of a host."""
@@ -325,11 +351,11 @@ class _Heard(_Silence):
         super().__init__()
         self.told: dict[str, Completed | TransportError] = {}
 
-    def event(self, event: Event) -> bool:
-        if event["event"] in ("runner_on_ok", "runner_on_failed"):
-            data = event["event_data"]
-            self.told[data["host"]] = _answer(data["host"], data.get("res", {}))
-        return super().event(event)
+    def event(self, event: Event) -> None:
+        if event.event in ("runner_on_ok", "runner_on_failed"):
+            host = event.event_data.host
+            self.told[host] = _answer(host, event.event_data.res)
+        super().event(event)
 
 
 class _HeardSteps(_Silence):
@@ -340,51 +366,55 @@ class _HeardSteps(_Silence):
         self.steps: dict[str, list[Step]] = {}
         self.ended: set[str] = set()
 
-    def event(self, event: Event) -> bool:
-        data = event.get("event_data", {})
-        match event["event"]:
+    def event(self, event: Event) -> None:
+        data = event.event_data
+        match event.event:
             case "runner_on_ok" | "runner_on_failed":
-                failed = event["event"] == "runner_on_failed"
-                step = _step(data["task"], data.get("res", {}), failed=failed)
-                self.steps.setdefault(data["host"], []).append(step)
+                failed = event.event == "runner_on_failed"
+                step = _step(data.task, data.res, failed=failed)
+                self.steps.setdefault(data.host, []).append(step)
             case "playbook_on_stats":
-                reached = set(data.get("processed", {})) - set(data.get("dark", {}))
-                self.ended |= reached
-        return super().event(event)
+                self.ended |= set(data.processed) - set(data.dark)
+        super().event(event)
 
 
-def _step(task: str, said: Mapping[str, Any], *, failed: bool) -> Step:
-    diffs = said.get("diff") or []
-    parts = [diffs] if isinstance(diffs, Mapping) else diffs
-    command = shlex.join(map(str, said.get("cmd") or ())) if said.get("changed") else ""
+def _step(task: str, said: Mapping[str, object], *, failed: bool) -> Step:
+    diffs = said.get("diff")
+    parts = diffs if isinstance(diffs, list) else [diffs]
+    command = _command(said.get("cmd")) if said.get("changed") else ""
     words = [command, *(str(said.get(key) or "").strip() for key in ("msg", "stderr"))]
     return Step(
         task=task,
         changed=bool(said.get("changed")),
         failed=failed,
-        diff=tuple(line for part in parts for line in _difference(part)),
+        diff=tuple(line for it in parts if isinstance(it, Mapping) for line in _difference(it)),
         says="; ".join(word for word in words if word),
     )
 
 
-def _difference(part: Mapping[str, Any]) -> Sequence[str]:
+def _command(ran: object) -> str:
+    return shlex.join(map(str, ran)) if isinstance(ran, list) else str(ran or "")
+
+
+def _difference(part: Mapping[str, object]) -> Sequence[str]:
     """The lines that differ between a before and an after, each a text or a mapping."""
     before, after = (_lines(part.get(key)) for key in ("before", "after"))
     lines = list(difflib.unified_diff(before, after, lineterm="", n=0))[2:]
     return [line for line in lines if not line.startswith("@@")]
 
 
-def _lines(side: Any) -> list[str]:
+def _lines(side: object) -> list[str]:
     if isinstance(side, Mapping):
         return [f"{key}: {value}" for key, value in sorted(side.items())]
     return str(side or "").splitlines()
 
 
-def _answer(host: str, said: Mapping[str, Any]) -> Completed | TransportError:
-    if "rc" not in said:
+def _answer(host: str, said: Mapping[str, object]) -> Completed | TransportError:
+    status = said.get("rc")
+    if not isinstance(status, int):
         return TransportError(f"{host}: {said.get('msg', 'no answer')}")
     return Completed(
-        status=int(said["rc"]),
+        status=status,
         stdout=str(said.get("stdout", "")),
         stderr=str(said.get("stderr", "")),
     )

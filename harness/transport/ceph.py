@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
 from harness.errors import ConfigError, TransportError, Unreachable
+from harness.transport.objects import is_ready, listed, must, part
 from harness.transport.protocols import Completed, Reach
 
 _CONNECT_S = 10
@@ -47,11 +48,9 @@ def run_beside_ceph(
 def toolbox(reach: Reach) -> tuple[str, str]:
     """Namespace and name of a ready pod of Rook's toolbox; TransportError when there is none."""
     space, label = reach.profile.ceph.toolbox_namespace, reach.profile.ceph.toolbox_label
-    listed = reach.kube.get(
-        f"/api/v1/namespaces/{space}/pods?labelSelector={quote(label, safe='')}"
-    )
-    pods = listed.get("items") or ()
-    ready = sorted(it["metadata"]["name"] for it in pods if is_ready(it.get("status") or {}))
+    found = reach.kube.get(f"/api/v1/namespaces/{space}/pods?labelSelector={quote(label, safe='')}")
+    pods = listed(found, "items")
+    ready = sorted(must(it, "metadata", "name") for it in pods if is_ready(part(it, "status")))
     if not ready:
         raise TransportError(
             f"no pod with the label {label} is ready in {space}",
@@ -73,9 +72,3 @@ def _answer(place: str, done: Completed, argv: Sequence[str]) -> Any:
         return json.loads(done.stdout[begins:])
     except ValueError as error:
         raise TransportError(f"{place}: garbled: {done.stdout[-200:]!r}") from error
-
-
-def is_ready(status: Mapping[str, Any]) -> bool:
-    """Whether a pod of this status is ready and has an address."""
-    conditions = {it.get("type"): it.get("status") for it in status.get("conditions") or ()}
-    return conditions.get("Ready") == "True" and bool(status.get("podIP"))

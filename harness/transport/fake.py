@@ -81,8 +81,8 @@ class FakeFleet:
 
     def apply(
         self,
-        tasks: Sequence[Mapping[str, Any]],
-        variables: Mapping[str, Any],
+        tasks: Sequence[Mapping[str, object]],
+        variables: Mapping[str, object],
         *,
         machines: Sequence[str],
         check: bool,
@@ -163,13 +163,13 @@ class FakeKube:
 
     def __init__(
         self,
-        objects: Mapping[str, Any] | None = None,
+        objects: Mapping[str, object] | None = None,
         *,
         asked: Mapping[str, Answer | TransportError] | None = None,
         in_pods: Mapping[tuple[str, str], ShellAnswer] | None = None,
         read_only: bool = False,
     ) -> None:
-        self.objects = dict(objects or {})
+        self.objects: dict[str, Any] = dict(objects or {})
         self._asked = asked or {}
         self._pods = FakeShell(in_pods or {})
         self._read_only = read_only
@@ -190,13 +190,15 @@ class FakeKube:
         assert isinstance(answer, Answer)
         return answer
 
-    def create(self, path: str, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> Any:
+    def create(self, path: str, manifest: Mapping[str, object], *, within_s: float = 10.0) -> Any:
         self._change("POST", path, manifest)
         answer = self.objects.get(f"POST {path}", manifest)
         return answer(manifest) if callable(answer) else answer
 
-    def apply(self, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> None:
-        self._change("APPLY", f"{manifest['kind']}/{manifest['metadata']['name']}", manifest)
+    def apply(self, manifest: Mapping[str, object], *, within_s: float = 10.0) -> None:
+        metadata = manifest["metadata"]
+        assert isinstance(metadata, Mapping)
+        self._change("APPLY", f"{manifest['kind']}/{metadata['name']}", manifest)
 
     def delete(self, path: str, *, within_s: float = 10.0) -> None:
         self._change("DELETE", path, None)
@@ -229,7 +231,7 @@ class FakeKube:
     def close(self) -> None:
         """Nothing is open."""
 
-    def _answer(self, verb: str, path: str, table: Mapping[str, Any]) -> Any:
+    def _answer(self, verb: str, path: str, table: Mapping[str, object]) -> Any:
         self.calls.append((verb, path))
         if path not in table:
             raise NotFound(f"{verb} {path}: the API answered 404: no answer is prepared")
@@ -238,7 +240,7 @@ class FakeKube:
             raise answer
         return answer() if callable(answer) else answer
 
-    def _change(self, verb: str, what: str, manifest: Mapping[str, Any] | None) -> None:
+    def _change(self, verb: str, what: str, manifest: Mapping[str, object] | None) -> None:
         if self._read_only:
             raise Refused(f"{verb} {what}: this API may only be read")
         self.calls.append((verb, manifest if manifest is not None else what))

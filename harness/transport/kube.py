@@ -37,6 +37,7 @@ from harness.errors import (
 )
 from harness.transport.deadline import within
 from harness.transport.http import Credentials, get, tls_context
+from harness.transport.objects import flag, listed, must
 from harness.transport.podexec import run_in_pod
 from harness.transport.protocols import Answer, Completed
 
@@ -85,7 +86,7 @@ class ApiKube:
         self._hosts: tuple[str, ...] = ()  # the one that answers is the first
         self._plurals: dict[tuple[str, str], tuple[str, bool]] = {}
 
-    def get(self, path: str, *, within_s: float = 10.0) -> Any:
+    def get(self, path: str, *, within_s: float = 10.0) -> object:
         return self._call("GET", path, None, within_s)
 
     def exists(self, path: str, *, within_s: float = 10.0) -> bool:
@@ -98,10 +99,12 @@ class ApiKube:
     def ask(self, url: str, *, anonymous: bool = False, within_s: float = 5.0) -> Answer:
         return get(url, None if anonymous else self._credentials(), within_s=within_s)
 
-    def create(self, path: str, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> Any:
+    def create(
+        self, path: str, manifest: Mapping[str, object], *, within_s: float = 10.0
+    ) -> object:
         return self._call("POST", path, manifest, within_s)
 
-    def apply(self, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> None:
+    def apply(self, manifest: Mapping[str, object], *, within_s: float = 10.0) -> None:
         query = urlencode({"fieldManager": _MANAGER, "force": "true"})
         path = self._path_of(manifest, within_s)
         self._call("PATCH", f"{path}?{query}", manifest, within_s, content_type=_APPLY)
@@ -150,7 +153,7 @@ class ApiKube:
         self,
         method: str,
         path: str,
-        body: Mapping[str, Any] | None,
+        body: Mapping[str, object] | None,
         within_s: float,
         *,
         content_type: str = _JSON,
@@ -209,18 +212,19 @@ class ApiKube:
             if self._hosts[0] == host:
                 self._hosts = (*self._hosts[1:], host)
 
-    def _path_of(self, manifest: Mapping[str, Any], within_s: float) -> str:
-        version, kind = manifest["apiVersion"], manifest["kind"]
+    def _path_of(self, manifest: Mapping[str, object], within_s: float) -> str:
+        version, kind = str(manifest["apiVersion"]), str(manifest["kind"])
         group = f"/apis/{version}" if "/" in version else f"/api/{version}"
         if (version, kind) not in self._plurals:
-            for resource in self.get(group, within_s=within_s)["resources"]:
-                if "/" not in resource["name"]:
-                    known = (resource["name"], resource["namespaced"])
-                    self._plurals[version, resource["kind"]] = known
+            for resource in listed(self.get(group, within_s=within_s), "resources"):
+                if "/" not in (name := must(resource, "name")):
+                    known = (name, flag(resource, "namespaced"))
+                    self._plurals[version, must(resource, "kind")] = known
         if (version, kind) not in self._plurals:
             raise TransportError(f"the API has no {kind} of {version}")
         plural, namespaced = self._plurals[version, kind]
         metadata = manifest["metadata"]
+        assert isinstance(metadata, Mapping), "every manifest has metadata"
         inside = f"/namespaces/{metadata['namespace']}" if namespaced else ""
         return f"{group}{inside}/{plural}/{metadata['name']}"
 
@@ -234,9 +238,8 @@ class ApiKube:
         )
 
     def _connections(self, credentials: Credentials) -> urllib3.PoolManager:
-        more: dict[str, Any] = {}
-        if server_name := self._configuration().tls_server_name:
-            more["server_hostname"] = server_name
+        server_name = self._configuration().tls_server_name
+        more: dict[str, Any] = {"server_hostname": server_name} if server_name else {}
         if len(self._hosts) > 1:
             more["socket_options"] = _NOTICING_LOSS
         with self._loading:

@@ -12,7 +12,6 @@ import json
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import urlencode
 
 import websocket
@@ -46,7 +45,7 @@ def run_in_pod(
     headers = {"sec-websocket-protocol": "v5.channel.k8s.io"}
     if authorization := configuration.get_api_key_with_prefix("authorization"):
         headers["authorization"] = authorization
-    opened: list[Any] = []
+    opened: list[websocket.WebSocket] = []
 
     def ask() -> Completed:
         socket = create_websocket(configuration, url, headers)
@@ -90,7 +89,7 @@ def _message(body: bytes | None) -> str:
         return (body or b"").decode(errors="replace")
 
 
-def _converse(socket: Any, stdin: bytes) -> dict[int, bytearray]:
+def _converse(socket: websocket.WebSocket, stdin: bytes) -> dict[int, bytearray]:
     """Send the input while reading what comes back, until the other side closes; then close too.
 
     Nobody else may, nor before all is sent: OpenSSL reads and writes by the socket's number.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from harness.errors import TransportError
 from harness.settings import Profile
@@ -111,7 +111,7 @@ class Shell(Protocol):
 class Kube(Protocol):
     """The Kubernetes API, as plain JSON objects. Paths may carry a query (``?labelSelector=…``)."""
 
-    def get(self, path: str, *, within_s: float = 10.0) -> Any:
+    def get(self, path: str, *, within_s: float = 10.0) -> object:
         """The object or list at an API path such as ``/api/v1/nodes``; raises TransportError.
 
         NotFound when the API has none there.
@@ -130,11 +130,13 @@ class Kube(Protocol):
         """
         ...
 
-    def create(self, path: str, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> Any:
+    def create(
+        self, path: str, manifest: Mapping[str, object], *, within_s: float = 10.0
+    ) -> object:
         """Post an object to a collection and return what the API made of it."""
         ...
 
-    def apply(self, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> None:
+    def apply(self, manifest: Mapping[str, object], *, within_s: float = 10.0) -> None:
         """Create the object, or bring it to this state (server-side apply)."""
         ...
 
@@ -181,8 +183,8 @@ class Fleet(Protocol):
 
     def apply(
         self,
-        tasks: Sequence[Mapping[str, Any]],
-        variables: Mapping[str, Any],
+        tasks: Sequence[Mapping[str, object]],
+        variables: Mapping[str, object],
         *,
         machines: Sequence[str],
         check: bool,

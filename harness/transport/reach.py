@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness.errors import ConfigError, Denied, Refused
 from harness.settings import Profile
+from harness.transport.objects import must
 from harness.transport.protocols import Reach
 
 _CLONE_NEWNET = 0x40000000
@@ -105,7 +106,7 @@ def same_cluster(reach: Reach, *, undeclared: bool = False) -> None:
     declared = profile.declared_uid()
     if declared is None and undeclared:
         return
-    uid = reach.kube.get(_UID_OF)["metadata"]["uid"]
+    uid = must(reach.kube.get(_UID_OF), "metadata", "uid")
     if uid != declared:
         raise Refused(
             f"{profile.name} is declared to be cluster {declared}, but {uid} answers",

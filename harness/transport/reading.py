@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from harness.errors import Refused
 from harness.transport.protocols import Answer, Completed, Kube, Reach, Shell
@@ -92,7 +92,7 @@ class ReadingKube:
         self._kube = kube
         self._shell = shell
 
-    def get(self, path: str, *, within_s: float = 10.0) -> Any:
+    def get(self, path: str, *, within_s: float = 10.0) -> object:
         return self._kube.get(path, within_s=within_s)
 
     def exists(self, path: str, *, within_s: float = 10.0) -> bool:
@@ -127,10 +127,12 @@ class ReadingKube:
         self._shell.must_read(f"{namespace}/{pod}", argv, stdin)
         return self._kube.exec(namespace, pod, argv, stdin=stdin, within_s=within_s)
 
-    def create(self, path: str, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> NoReturn:
+    def create(
+        self, path: str, manifest: Mapping[str, object], *, within_s: float = 10.0
+    ) -> NoReturn:
         raise Refused(f"POST {path}: this API may only be read")
 
-    def apply(self, manifest: Mapping[str, Any], *, within_s: float = 10.0) -> NoReturn:
+    def apply(self, manifest: Mapping[str, object], *, within_s: float = 10.0) -> NoReturn:
         raise Refused(f"apply {manifest['kind']}: this API may only be read")
 
     def delete(self, path: str, *, within_s: float = 10.0) -> NoReturn:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
-from typing import Any, Generic, TypeVar, overload
+from typing import Generic, TypeVar
 
 from typing_extensions import TypeForm
 
@@ -81,40 +81,17 @@ class RemoteScript:
             name=self.name,
         )
 
-    @overload
     def on(
         self,
         shell: Shell,
         machine: str,
         *arguments: JSON,
         within_s: float,
-        hear: Callable[[str], None] | None = None,
-        statuses: Collection[int] = (0,),
-    ) -> Reply[Any]: ...
-
-    @overload
-    def on(
-        self,
-        shell: Shell,
-        machine: str,
-        *arguments: JSON,
-        within_s: float,
-        hear: Callable[[str], None] | None = None,
-        statuses: Collection[int] = (0,),
         read: TypeForm[T],
-    ) -> Reply[T]: ...
-
-    def on(
-        self,
-        shell: Shell,
-        machine: str,
-        *arguments: JSON,
-        within_s: float,
         hear: Callable[[str], None] | None = None,
         statuses: Collection[int] = (0,),
-        read: Any = None,
-    ) -> Reply[Any]:
-        """Run it on a machine; its answer, as a ``read`` where a type is given.
+    ) -> Reply[T]:
+        """Run it on a machine; its answer, which must be a ``read``.
 
         An argument that is a text is passed as it is, anything else as JSON. ``hear`` is told each
         line as soon as it comes. ``statuses`` are those with which the script answers.
@@ -128,12 +105,6 @@ class RemoteScript:
         remedy = f"install python3, {_OLDEST} or newer, on {machine}"
         return self._reply(machine, done, remedy, statuses, read)
 
-    @overload
-    def in_pod(
-        self, kube: Kube, namespace: str, pod: str, *arguments: JSON, within_s: float
-    ) -> Reply[Any]: ...
-
-    @overload
     def in_pod(
         self,
         kube: Kube,
@@ -142,17 +113,7 @@ class RemoteScript:
         *arguments: JSON,
         within_s: float,
         read: TypeForm[T],
-    ) -> Reply[T]: ...
-
-    def in_pod(
-        self,
-        kube: Kube,
-        namespace: str,
-        pod: str,
-        *arguments: JSON,
-        within_s: float,
-        read: Any = None,
-    ) -> Reply[Any]:
+    ) -> Reply[T]:
         """The same in a pod's first container."""
         done = kube.exec(namespace, pod, self._argv(arguments), stdin=self.text, within_s=within_s)
         remedy = f"the pod needs an image with python3, {_OLDEST} or newer"
@@ -163,8 +124,13 @@ class RemoteScript:
         return (*self._command, *words)
 
     def _reply(
-        self, place: str, done: Completed, install: str, statuses: Collection[int], read: Any
-    ) -> Reply[Any]:
+        self,
+        place: str,
+        done: Completed,
+        install: str,
+        statuses: Collection[int],
+        read: TypeForm[T],
+    ) -> Reply[T]:
         received = time.time()
         said = done.stderr.strip()[-_TAIL:]
         # The programs are known to be sound: only a python3 that is too old cannot compile them.
@@ -182,9 +148,7 @@ class RemoteScript:
                 " is a defect of the harness",
             )
         try:
-            value = json.loads(last)
-            if read is not None:
-                value = schema.read(read, value)
+            value = schema.read(read, json.loads(last))
         except Garbled as error:
             raise _garbled(place, self.name, str(error)) from error
         except ValueError as error:

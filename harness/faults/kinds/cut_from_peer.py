@@ -10,6 +10,7 @@ from harness.faults import observers, reachability
 from harness.faults.kinds.packets import NetworkFault, Way, from_or_to
 from harness.faults.model import EVERYTHING, BlastRadius
 from harness.transport import Reach
+from harness.transport.objects import listed, must, words
 
 
 class CutFromPeer(NetworkFault):
@@ -36,10 +37,12 @@ class CutFromPeer(NetworkFault):
         peer = self.peer or draw.choice(machines)
         node = observers.node(reach, peer)
         addresses = [
-            it["address"] for it in node["status"]["addresses"] if it["type"].endswith("IP")
+            must(it, "address")
+            for it in listed(node, "status", "addresses")
+            if must(it, "type").endswith("IP")
         ]
         declared = reach.profile.cluster().machine(peer).address
-        others = {declared, *addresses, *node["spec"].get("podCIDRs", ())}
+        others = {declared, *addresses, *words(node, "spec", "podCIDRs")}
         found = super().resolved(reach, draw)
         return found.model_copy(update={"peer": peer, "others": tuple(sorted(others))})
 

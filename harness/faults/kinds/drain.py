@@ -13,6 +13,7 @@ from harness.faults.fault import Fault, server_beside
 from harness.faults.model import Act, Argv, BlastRadius
 from harness.faults.pods import ALL_BUDGETS, ALL_PODS, Pod, budgets_at, pods_at
 from harness.transport import Reach
+from harness.transport.objects import flag
 
 # On a node, the fault that drains it: a cordon has no name of its own.
 MARKED = "cutover.fault"
@@ -83,7 +84,7 @@ class Drain(Fault):
         return not self._is_cordoned(reach) and observers.is_ready(reach, self.machine)
 
     def _is_cordoned(self, reach: Reach) -> bool:
-        return bool(observers.node(reach, self.machine)["spec"].get("unschedulable", False))
+        return flag(observers.node(reach, self.machine), "spec", "unschedulable")
 
     def _leaving(self, reach: Reach) -> Sequence[Pod]:
         """The pods on the machine that a drain evicts."""

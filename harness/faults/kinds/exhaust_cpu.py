@@ -8,6 +8,7 @@ from harness.errors import NotProven
 from harness.faults.kinds.exhausting import Stress, measured, processors
 from harness.faults.model import EVERYTHING, Argv, BlastRadius
 from harness.transport import Reach
+from harness.transport.objects import count
 
 
 class ExhaustCpu(Stress):
@@ -23,7 +24,8 @@ class ExhaustCpu(Stress):
         return "--cpu", "0", "--cpu-load", f"{self.percent}"
 
     def used(self, reach: Reach) -> float:
-        cpu = measured(reach, self.machine, everything=False)["cpu"]
-        if "usageNanoCores" not in cpu:  # its kubelet has just started: it takes two looks
+        seen = measured(reach, self.machine, everything=False)
+        used = count(seen, "cpu", "usageNanoCores", default=-1)
+        if used < 0:  # its kubelet has just started: it takes two looks
             raise NotProven(f"how busy {self.machine} is was not measured yet")
-        return float(cpu["usageNanoCores"]) / 1e7 / processors(reach, self.machine)
+        return used / 1e7 / processors(reach, self.machine)

@@ -11,6 +11,7 @@ from pydantic import Field
 from harness.faults.kinds.exhausting import Stress, measured
 from harness.faults.model import EVERYTHING, Argv, BlastRadius
 from harness.transport import Reach
+from harness.transport.objects import must_count
 
 _MIB = 2**20
 # stress-ng itself, beside what it is told to hold.
@@ -33,8 +34,7 @@ class ExhaustMemory(Stress):
 
     def resolved(self, reach: Reach, draw: Random) -> Self:
         found = super().resolved(reach, draw)
-        memory = measured(reach, self.machine, everything=False)["memory"]
-        whole = memory["workingSetBytes"] + memory["availableBytes"]
+        _, whole = self._bytes(reach)
         lacking = (self.percent - found.before) / 100 * whole
         return found.model_copy(update={"mib": max(0, round(lacking / _MIB))})
 
@@ -47,6 +47,11 @@ class ExhaustMemory(Stress):
         return [f"MemoryMax={self.mib + _BESIDE_MIB}M"]
 
     def used(self, reach: Reach) -> float:
-        memory = measured(reach, self.machine, everything=False)["memory"]
-        whole = memory["workingSetBytes"] + memory["availableBytes"]
-        return 100 * float(memory["workingSetBytes"]) / float(whole)
+        in_use, whole = self._bytes(reach)
+        return 100 * in_use / whole
+
+    def _bytes(self, reach: Reach) -> tuple[int, int]:
+        """The memory in use, and the whole of it."""
+        seen = measured(reach, self.machine, everything=False)
+        in_use = must_count(seen, "memory", "workingSetBytes")
+        return in_use, in_use + must_count(seen, "memory", "availableBytes")

@@ -7,9 +7,9 @@ was used before and the level is due to the fault.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from random import Random
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from pydantic import Field
 
@@ -17,8 +17,8 @@ from harness.faults import answers, tools
 from harness.faults.fault import Fault
 from harness.faults.model import Act, Argv
 from harness.faults.observers import node
-from harness.probes.objects import amount
 from harness.transport import Reach
+from harness.transport.objects import amount, must, part
 
 _STRESS = "/usr/bin/stress-ng"
 # A unit ends by itself after this long, whatever becomes of the undo; no fault lasts longer.
@@ -103,14 +103,13 @@ class Stress(Exhaust, ABC):
         return False
 
 
-def measured(reach: Reach, machine: str, *, everything: bool = True) -> Mapping[str, Any]:
+def measured(reach: Reach, machine: str, *, everything: bool = True) -> object:
     """What the kubelet measured of the machine; without file systems it is fresher."""
     query = "" if everything else "?only_cpu_and_memory=true"
     path = f"/api/v1/nodes/{machine}/proxy/stats/summary{query}"
-    found: Mapping[str, Any] = reach.kube.get(path)["node"]
-    return found
+    return part(reach.kube.get(path), "node")
 
 
 def processors(reach: Reach, machine: str) -> float:
     """How many processors the node has, as the API has it."""
-    return amount(node(reach, machine)["status"]["capacity"]["cpu"])
+    return amount(must(node(reach, machine), "status", "capacity", "cpu"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from random import Random
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 from pydantic import Field
 
@@ -12,6 +12,7 @@ from harness.faults import answers
 from harness.faults.kinds.exhausting import Exhaust, measured
 from harness.faults.model import EVERYTHING, MARK, Act, Argv, BlastRadius
 from harness.transport import Reach
+from harness.transport.objects import must_count, part
 
 
 class FillDisk(Exhaust):
@@ -72,12 +73,13 @@ class FillDisk(Exhaust):
         found = self._watched(reach)
         if found is None:
             return 0.0
-        return 100 * float(found["usedBytes"] / (found["usedBytes"] + found["availableBytes"]))
+        used = must_count(found, "usedBytes")
+        return 100 * used / (used + must_count(found, "availableBytes"))
 
-    def _watched(self, reach: Reach) -> dict[str, Any] | None:
-        """The file system as the kubelet has it: it names none, but two differ in size."""
+    def _watched(self, reach: Reach) -> object:
+        """The file system as the kubelet has it, or None: it names none, but two differ in size."""
         seen = measured(reach, self.machine)
-        for found in (seen["fs"], seen.get("runtime", {}).get("imageFs", {})):
+        for found in (part(seen, "fs"), part(seen, "runtime", "imageFs")):
             if found.get("capacityBytes") == self.whole_bytes:
-                return dict(found)
+                return found
         return None

@@ -10,6 +10,7 @@ from harness.faults import observers
 from harness.faults.kinds.booting import Booting
 from harness.faults.model import Act, Argv
 from harness.transport import Reach
+from harness.transport.objects import must
 
 
 class Reboot(Booting):
@@ -43,4 +44,4 @@ class Reboot(Booting):
         return self._boot_now(reach) != self.boot and super().healed(reach)
 
     def _boot_now(self, reach: Reach) -> str:
-        return str(observers.node(reach, self.machine)["status"]["nodeInfo"]["bootID"])
+        return must(observers.node(reach, self.machine), "status", "nodeInfo", "bootID")

@@ -14,6 +14,7 @@ from harness.faults import answers, tools
 from harness.faults.fault import Fault
 from harness.faults.model import Act, Argv, BlastRadius
 from harness.transport import Reach
+from harness.transport.objects import listed, must
 
 # Debian's chrony, Red Hat's, and systemd's own.
 _CLOCKS = ("chrony", "chronyd", "systemd-timesyncd")
@@ -80,8 +81,8 @@ class SkewClock(Fault):
     def _ahead_s(self, reach: Reach) -> float:
         """How far the machine's sign of life is ahead of all others', each by its own clock."""
         told = {
-            lease["metadata"]["name"]: datetime.fromisoformat(lease["spec"]["renewTime"])
-            for lease in reach.kube.get(_LEASES)["items"]
+            must(it, "metadata", "name"): datetime.fromisoformat(must(it, "spec", "renewTime"))
+            for it in listed(reach.kube.get(_LEASES), "items")
         }
         mine = told.pop(self.machine, None)
         if mine is None or not told:

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from harness.errors import NotProven
 from harness.ledger.checker import Found
 from harness.ledger.writers.protocol import ANSWERS_WITHIN_S, Stage, seal, unsealed
+from harness.transport.objects import listed, must, part, text
 
 _WRITERS = 2
 _PAGE = 500
@@ -39,18 +40,18 @@ class Objects:
             },
             within_s=ANSWERS_WITHIN_S,
         )
-        if made["data"]["seal"] != sealed:
-            raise NotProven(f"{name}: the API made another object of it: {made['data']}")
+        if text(made, "data", "seal") != sealed:
+            raise NotProven(f"{name}: the API made another object of it: {part(made, 'data')}")
 
     def read(self) -> Iterator[Found]:
         more = ""
         while True:
             query = {"labelSelector": f"{_LABEL}=objects", "limit": _PAGE, "continue": more}
             page = self._kube.get(f"{self._path}?{urlencode(query)}", within_s=30.0)
-            for item in page["items"]:
-                data = item["data"]
-                yield from unsealed(self._run, data["writer"], int(data["seq"]), data["seal"])
-            more = page["metadata"].get("continue", "")
+            for item in listed(page, "items"):
+                writer, seq, sealed = (must(item, "data", it) for it in ("writer", "seq", "seal"))
+                yield from unsealed(self._run, writer, int(seq), sealed)
+            more = text(page, "metadata", "continue") or ""
             if not more:
                 return
 

@@ -25,10 +25,10 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 from urllib.parse import urlsplit
 
 WITHIN_S = 10.0
@@ -72,6 +72,31 @@ def command(*argv: str, fails: bool = True) -> tuple[int, str, str]:
     return process.returncode, stdout, stderr
 
 
+class EtcdWanted(TypedDict):
+    """Where this machine's member answers; ``own`` and ``peer`` are files: ca, cert, key."""
+
+    gateways: list[str]
+    metrics: list[str]
+    client: str
+    own: dict[str, str]
+    peer: dict[str, str]
+
+
+class Wanted(TypedDict):
+    """What is to be looked at; ``only`` names some of the items, None all."""
+
+    units: list[str]
+    disks: list[str]
+    sysctls: list[str]
+    peers: dict[str, str]
+    mtu: int
+    kubeconfigs: list[str]
+    certificates: list[str]
+    etcd: EtcdWanted | None
+    etcd_peers: dict[str, str]
+    only: list[str] | None
+
+
 def read(path: str) -> str:
     return Path(path).read_text(encoding="utf-8", errors="replace")
 
@@ -80,7 +105,7 @@ def hostname() -> str:
     return os.uname().nodename
 
 
-def chrony() -> dict[str, Any]:
+def chrony() -> dict[str, object]:
     """``chronyc -c tracking`` and ``sources``: the offset to NTP time, in seconds, signed.
 
     ``updated_s`` is how long ago chrony last heard from a source (None: never); ``reach`` has one
@@ -103,7 +128,7 @@ def chrony() -> dict[str, Any]:
     }
 
 
-def swap() -> dict[str, Any]:
+def swap() -> dict[str, object]:
     """Swap in use now, and whatever would turn some on at the next boot."""
     active = [line.split()[0] for line in read("/proc/swaps").splitlines()[1:]]
     entries = [line.split() for line in read("/etc/fstab").splitlines()]
@@ -117,7 +142,7 @@ def swap() -> dict[str, Any]:
     return {"active": active, "at_boot": fstab + units}
 
 
-def disk(path: str) -> dict[str, Any]:
+def disk(path: str) -> dict[str, object]:
     """Share of blocks and inodes that an ordinary user may still take; inodes None: no limit."""
     # By a process, not os.statvfs: a hung mount would hold this process for ever.
     numbers = command("stat", "--file-system", "--format=%S %b %a %c %d", path)[1].split()
@@ -141,7 +166,7 @@ def sysctl(name: str) -> str:
     return " ".join(read("/proc/sys/" + name.replace(".", "/")).split())
 
 
-def interfaces() -> list[dict[str, Any]]:
+def interfaces() -> list[dict[str, object]]:
     return [
         {
             "name": link["ifname"],
@@ -152,7 +177,7 @@ def interfaces() -> list[dict[str, Any]]:
     ]
 
 
-def path_mtu(address: str, mtu: int) -> dict[str, Any]:
+def path_mtu(address: str, mtu: int) -> dict[str, object]:
     """Do packets of this size reach the peer whole? 28 bytes are the IPv4 and ICMP headers."""
     size = str(mtu - 28)
     _, said, errors = command(
@@ -175,7 +200,7 @@ def units(names: list[str]) -> dict[str, dict[str, str]]:
     }
 
 
-def boot() -> dict[str, Any]:
+def boot() -> dict[str, object]:
     failed = command("systemctl", "list-units", "--failed", "--plain", "--no-legend")[1]
     return {
         "default_target": command("systemctl", "get-default")[1].strip(),
@@ -183,7 +208,7 @@ def boot() -> dict[str, Any]:
     }
 
 
-def certificates(patterns: list[str]) -> dict[str, Any]:
+def certificates(patterns: list[str]) -> dict[str, object]:
     """Certificates, and never the keys that may lie in the same files."""
     files: dict[str, list[str]] = {}
     unmatched = []
@@ -195,7 +220,7 @@ def certificates(patterns: list[str]) -> dict[str, Any]:
     return {"files": files, "unmatched": unmatched}
 
 
-def owner(path: str) -> dict[str, Any]:
+def owner(path: str) -> dict[str, object]:
     status = Path(path).stat()
     try:
         name = pwd.getpwuid(status.st_uid).pw_name
@@ -205,20 +230,17 @@ def owner(path: str) -> dict[str, Any]:
 
 
 class Etcd:
-    """etcd members where ``wanted`` says that they answer, with certificates that a server holds.
+    """etcd members, where they answer, with certificates that a server holds."""
 
-    ``own`` and ``peer`` name files of the clients' and of the peers' authority: ca, cert, key.
-    """
-
-    def __init__(self, wanted: dict[str, Any]) -> None:
+    def __init__(self, wanted: EtcdWanted) -> None:
         self._wanted = wanted
 
-    def _connect(self, url: str, whose: str = "own") -> http.client.HTTPConnection:
+    def _connect(self, url: str, *, as_peer: bool = False) -> http.client.HTTPConnection:
         parts = urlsplit(url)
         assert parts.hostname is not None
         if parts.scheme == "http":
             return http.client.HTTPConnection(parts.hostname, parts.port, timeout=COMMAND_S)
-        files = self._wanted[whose]
+        files = self._wanted["peer"] if as_peer else self._wanted["own"]
         for path in files.values():
             Path(path).stat()  # ssl does not say which file is missing
         context = ssl.create_default_context(cafile=files["ca"])
@@ -251,7 +273,7 @@ class Etcd:
                     raise RuntimeError(text) from None
         raise ConnectionRefusedError(f"nothing listens at {', '.join(urls)}")
 
-    def call(self, path: str, body: str = "{}") -> Any:
+    def call(self, path: str, body: str = "{}") -> object:
         """One call of etcd's JSON gateway; 64-bit integers come as strings."""
         return json.loads(self._ask(self._wanted["gateways"], "POST", path, body))
 
@@ -270,7 +292,9 @@ class Etcd:
         """
         took: list[float] = []
         until = time.monotonic() + ROUND_TRIPS_S
-        with contextlib.closing(self._connect(f"https://{address}:2380", "peer")) as connection:
+        with contextlib.closing(
+            self._connect(f"https://{address}:2380", as_peer=True)
+        ) as connection:
             exchange(connection, "GET", "/version")  # the handshake is no round trip
             while len(took) < ROUND_TRIPS and (began := time.monotonic()) < until:
                 exchange(connection, "GET", "/version")
@@ -289,9 +313,9 @@ def exchange(
     return said
 
 
-def jobs(wanted: dict[str, Any]) -> dict[str, Callable[[], Any]]:
-    """What to look at, by name; ``wanted["only"]`` names some of it, None all."""
-    looks: dict[str, Callable[[], Any]] = {
+def jobs(wanted: Wanted) -> dict[str, Callable[[], object]]:
+    """What to look at, by name."""
+    looks: dict[str, Callable[[], object]] = {
         "hostname": hostname,
         "chrony": chrony,
         "swap": swap,
@@ -322,11 +346,13 @@ def jobs(wanted: dict[str, Any]) -> dict[str, Callable[[], Any]]:
     return {name: look for name, look in looks.items() if name in (wanted["only"] or looks)}
 
 
-def look_at_all(looks: dict[str, Callable[[], Any]], deadline: float) -> dict[str, Any]:
+def look_at_all(
+    looks: Mapping[str, Callable[[], object]], deadline: float
+) -> dict[str, dict[str, object]]:
     """Everything at once; what is not back by then (monotonic seconds) is in error."""
-    items: dict[str, Any] = {}
+    items: dict[str, dict[str, object]] = {}
 
-    def look(name: str, job: Callable[[], Any]) -> None:
+    def look(name: str, job: Callable[[], object]) -> None:
         try:
             items[name] = {"value": job()}
         except FileNotFoundError as error:
@@ -339,7 +365,7 @@ def look_at_all(looks: dict[str, Callable[[], Any]], deadline: float) -> dict[st
         thread.start()
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    late = {"error": f"no answer within {WITHIN_S:g} s"}
+    late: dict[str, object] = {"error": f"no answer within {WITHIN_S:g} s"}
     return {name: items.get(name, late) for name in looks}
 
 

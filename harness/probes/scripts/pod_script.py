@@ -23,7 +23,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypedDict
 
 TRY_S = 2.0
 PAUSE_S = 0.05
@@ -174,7 +174,7 @@ def nameservers() -> list[str]:
     return [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"]
 
 
-def eventually(look: Callable[[], Any], within_s: float) -> Any:
+def eventually(look: Callable[[], object], within_s: float) -> dict[str, object]:
     """The first success and when it came, or the last error, within ``within_s`` seconds."""
     began = time.monotonic()
     while True:
@@ -188,11 +188,25 @@ def eventually(look: Callable[[], Any], within_s: float) -> Any:
         threading.Event().wait(4 * PAUSE_S)
 
 
-def talk(wanted: dict[str, Any]) -> dict[str, Any]:
-    """Everything at once; ``wanted`` is what ``pod_network`` writes."""
+class Wanted(TypedDict):
+    """Whom to talk to, and how: addresses by machine, names by kind."""
+
+    me: str
+    nonce: str
+    port: int
+    mtu: int  # bytes
+    within_s: float
+    peers: dict[str, str]
+    services: dict[str, str]
+    names: dict[str, str]
+    servers: list[str]  # addresses of name servers
+
+
+def talk(wanted: Wanted) -> dict[str, dict[str, dict[str, object]]]:
+    """Everything at once."""
     within_s, port = wanted["within_s"], wanted["port"]
     words = f"{wanted['nonce']} {wanted['me']}"
-    looks: dict[tuple[str, str], Callable[[], Any]] = {}
+    looks: dict[tuple[str, str], Callable[[], object]] = {}
     for peer, address in wanted["peers"].items():
         looks["small", peer] = partial(tell, address, port, words, SMALL)
         looks["large", peer] = partial(tell, address, port, words, wanted["mtu"] - HEADERS)
@@ -206,8 +220,8 @@ def talk(wanted: dict[str, Any]) -> dict[str, Any]:
         looks["nameserver", server] = partial(ask_nameserver, server, wanted["names"]["full name"])
     for server in wanted["servers"] if wanted["names"] else ():
         looks["server", server] = partial(ask_nameserver, server, wanted["names"]["full name"])
-    late = {"error": f"no answer within {within_s:g} s", "took_s": within_s}
-    found: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+    late: dict[str, object] = {"error": f"no answer within {within_s:g} s", "took_s": within_s}
+    found: dict[str, dict[str, dict[str, object]]] = {kind: {} for kind in KINDS}
     for kind, what in looks:
         found[kind][what] = late
 

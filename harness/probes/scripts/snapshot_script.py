@@ -24,7 +24,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +44,13 @@ KUBE_SYSTEM = "/registry/namespaces/kube-system"
 UID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def listing(folder: str) -> list[dict[str, Any]]:
+def listing(folder: str) -> list[dict[str, object]]:
     """The files of a folder: name, size in bytes, and when each was written (UTC seconds).
 
     ``database`` is whether a file begins like a database of etcd's, or like one that is compressed.
     A folder that is not there holds none.
     """
-    found: list[dict[str, Any]] = []
+    found: list[dict[str, object]] = []
     if not Path(folder).is_dir():
         return found
     with os.scandir(folder) as entries:
@@ -127,14 +127,14 @@ def version(path: Path) -> tuple[int, int] | None:
     return None
 
 
-def restore(path: str) -> dict[str, Any]:
+def restore(path: str) -> dict[str, object]:
     """What a snapshot holds once it is restored, or in ``refused`` why etcd does not take it."""
     etcd, etcdutl = program("etcd"), program("etcdutl")
     # What a killed one left holds every secret of the cluster.
     own_folder.sweep(PLACE, PREFIX)
     with own_folder.scratch(PLACE, PREFIX) as scratch:
         plain = unpacked(path, scratch)
-        found: dict[str, Any] = {"sha256": digest(path), "bytes": Path(path).stat().st_size}
+        found: dict[str, object] = {"sha256": digest(path), "bytes": Path(path).stat().st_size}
         data = f"{scratch}/data"
         for what in (["status", "--write-out=json"], ["restore", f"--data-dir={data}"]):
             command = [etcdutl, "snapshot", what[0], plain, *what[1:]]
@@ -148,7 +148,7 @@ def restore(path: str) -> dict[str, Any]:
             return {**found, **contents(address)}
 
 
-def expected(status: dict[str, Any]) -> dict[str, Any]:
+def expected(status: Any) -> dict[str, object]:
     """The revision and the number of keys that a snapshot must come back with.
 
     Before 3.6 etcdutl counts every entry of its database as a key, and names no version: then it is
@@ -226,7 +226,7 @@ class Local(http.client.HTTPConnection):
         self.sock.connect(self._address)
 
 
-def call(address: str, path: str, body: dict[str, Any]) -> Any:
+def call(address: str, path: str, body: dict[str, object]) -> Any:
     """One call of etcd's JSON gateway; 64-bit integers come as strings."""
     with contextlib.closing(Local(address)) as connection:
         connection.request("POST", path, json.dumps(body))
@@ -237,7 +237,7 @@ def call(address: str, path: str, body: dict[str, Any]) -> Any:
     return json.loads(said)
 
 
-def contents(address: str) -> dict[str, Any]:
+def contents(address: str) -> dict[str, object]:
     """Revision, number of keys, and whose cluster it is: the UID of the namespace kube-system."""
     every = base64.b64encode(b"\0").decode()
     counted = call(address, "/v3/kv/range", {"key": every, "range_end": every, "count_only": True})
@@ -251,7 +251,7 @@ def contents(address: str) -> dict[str, Any]:
     }
 
 
-def item(look: Any, *arguments: str) -> dict[str, Any]:
+def item(look: Callable[..., object], *arguments: str) -> dict[str, object]:
     try:
         return {"value": look(*arguments)}
     except FileNotFoundError as error:

@@ -25,7 +25,7 @@ import struct
 import subprocess
 import sys
 import time
-from typing import Any
+from collections.abc import Sequence
 
 ALL_PROTOCOLS = 0x0003
 ATTACH_FILTER = 26
@@ -38,7 +38,7 @@ ADDRESS = 16
 PROGRAM = re.compile(r'users:\(\("([^"]*)"')
 
 
-def sockets() -> list[dict[str, Any]]:
+def sockets() -> list[dict[str, object]]:
     """Every socket of TCP and UDP that listens, by ``ss``."""
     listed = command("ss", "-H", "-t", "-u", "-l", "-n", "-p", "-e")
     return [described(line) for line in listed.splitlines() if line.strip()]
@@ -52,7 +52,7 @@ def command(*argv: str) -> str:
     return done.stdout.decode(errors="replace")
 
 
-def described(line: str) -> dict[str, Any]:
+def described(line: str) -> dict[str, object]:
     """One line of ``ss``; what no program holds is the kernel's own (VXLAN, WireGuard)."""
     words = line.split()
     place, _, port = words[4].rpartition(":")
@@ -107,7 +107,7 @@ def only_ours(heard: socket.socket, token: bytes) -> None:
     heard.setsockopt(socket.SOL_SOCKET, ATTACH_FILTER, asked)
 
 
-def hear(token: bytes, for_s: float) -> dict[str, list[list[Any]]]:
+def hear(token: bytes, for_s: float) -> dict[str, list[list[object]]]:
     """What became of the datagrams with the token, once ``print`` has told that it is heard."""
     found: dict[str, set[tuple[str, int]]] = {"arrived": set(), "passed": set(), "forwarded": set()}
     with contextlib.ExitStack() as held, selectors.DefaultSelector() as selector:
@@ -134,9 +134,10 @@ def hear(token: bytes, for_s: float) -> dict[str, list[list[Any]]]:
     return {kind: sorted(map(list, places)) for kind, places in found.items()}
 
 
-def seen_on_card(sender: tuple[Any, ...]) -> str | None:
+def seen_on_card(sender: Sequence[object]) -> str | None:
     """What a packet socket saw, by the packet's type; None for traffic between other machines."""
-    return {HOST: "arrived", OUTGOING: "forwarded"}.get(sender[2])
+    kinds: dict[object, str] = {HOST: "arrived", OUTGOING: "forwarded"}
+    return kinds.get(sender[2])
 
 
 def sent_to(packet: bytes, token: bytes) -> tuple[str, int] | None:
@@ -149,14 +150,14 @@ def sent_to(packet: bytes, token: bytes) -> tuple[str, int] | None:
     return str(address.ipv4_mapped or address), int.from_bytes(place[:PORT], "big")
 
 
-def tell(what: Any) -> None:
+def tell(what: object) -> None:
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
 
 
 def main() -> None:
     asked = json.loads(sys.argv[1])
-    heard: dict[str, Any] = dict(hear(bytes.fromhex(asked["token"]), asked["for_s"]))
+    heard: dict[str, object] = dict(hear(bytes.fromhex(asked["token"]), asked["for_s"]))
     tell({**heard, "sockets": sockets()})
 
 

@@ -27,6 +27,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
+# JSON of Docker's API, or made of it; what reads it raises one of ODD where it is not as described.
+Said = Any
 SOCKET = "/var/run/docker.sock"
 DOCKER_S = 10.0
 ANSWER_S = 8.0
@@ -63,7 +65,7 @@ class Docker(http.client.HTTPConnection):
         self.sock.connect(SOCKET)
 
 
-def ask(path: str) -> Any:
+def ask(path: str) -> Said:
     """What Docker answers to a GET; RuntimeError with its complaint, OSError without an answer."""
     with closing(Docker()) as docker:
         docker.request("GET", path)
@@ -74,7 +76,7 @@ def ask(path: str) -> Any:
         return said
 
 
-def node(said: Any) -> Any:
+def node(said: Said) -> Said:
     """This machine as a node, of /info."""
     swarm = said["Swarm"]
     return {
@@ -85,12 +87,12 @@ def node(said: Any) -> Any:
     }
 
 
-def nodes(said: Any) -> Any:
+def nodes(said: Said) -> Said:
     """Every node, of /nodes; one that has never reported has an id alone."""
     return [one_node(it) for it in said]
 
 
-def one_node(it: Any) -> Any:
+def one_node(it: Said) -> Said:
     """A node in short; ``odd`` says why it is not understood."""
     try:
         manager = it.get("ManagerStatus") or {}
@@ -108,7 +110,7 @@ def one_node(it: Any) -> Any:
         return {"id": called(it), "name": called(it), "odd": says(error)}
 
 
-def services(said: Any, tasks: Any, listed: Any, now: float) -> Any:
+def services(said: Said, tasks: Said, listed: Said, now: float) -> Said:
     """Every service that runs for good, of /services, with its tasks, of /tasks.
 
     ``listed`` is what /nodes says. A task counts as running only on a node that is there: of one
@@ -126,7 +128,7 @@ def services(said: Any, tasks: Any, listed: Any, now: float) -> Any:
     return found
 
 
-def called(it: Any) -> str:
+def called(it: Said) -> str:
     """The name of a service or a node; of one that has none, its id."""
     if not isinstance(it, dict):
         return "?"
@@ -140,7 +142,7 @@ def says(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[-WHY:]
 
 
-def one_service(service: Any, tasks: Any, listed: Any, now: float) -> Any:
+def one_service(service: Said, tasks: Said, listed: Said, now: float) -> Said:
     """A service in short; None of a job, which ends."""
     mode = service["Spec"]["Mode"]
     if not {"Replicated", "Global"} & set(mode):
@@ -169,7 +171,7 @@ def one_service(service: Any, tasks: Any, listed: Any, now: float) -> Any:
     }
 
 
-def update(service: Any, now: float) -> Any:
+def update(service: Said, now: float) -> Said:
     """How its last update stands; None when it had none."""
     said = service.get("UpdateStatus")
     if not said or not said.get("State"):
@@ -182,7 +184,7 @@ def update(service: Any, now: float) -> Any:
     }
 
 
-def places(service: Any, listed: Any) -> Any:
+def places(service: Said, listed: Said) -> Said:
     """The nodes that may run it, by name: ready, active, and as its constraints want them.
 
     None when a constraint is not understood.
@@ -200,7 +202,7 @@ def places(service: Any, listed: Any) -> Any:
         return None
 
 
-def meets(node: Any, constraint: str) -> bool:
+def meets(node: Said, constraint: str) -> bool:
     """Whether a node is as a constraint wants it: ``node.role == manager``, ``!=``."""
     found = re.match(r"^\s*([\w.-]+?)\s*(==|!=)\s*(.*?)\s*$", constraint)
     if found is None:
@@ -227,7 +229,7 @@ def meets(node: Any, constraint: str) -> bool:
     return bool(str(fixed[key]).lower() == value.lower()) == (sign == "==")
 
 
-def hosts(labels: Any) -> Any:
+def hosts(labels: Said) -> Said:
     """The hosts of a service's Traefik routers; the plainest rules first, then by their names.
 
     Only what ``Host(...)`` names is told: a rule that takes any host, or one by a pattern, cannot
@@ -246,14 +248,14 @@ def hosts(labels: Any) -> Any:
     return list(dict.fromkeys(found))
 
 
-def ports(service: Any) -> Any:
+def ports(service: Said) -> Said:
     """The ports that a service publishes: asked for, or given to it."""
     asked = (service["Spec"].get("EndpointSpec") or {}).get("Ports") or []
     given = (service.get("Endpoint") or {}).get("Ports") or []
     return sorted({int(it["PublishedPort"]) for it in asked + given if it.get("PublishedPort")})
 
 
-def failures(service: Any, tasks: Any, running: Any, names: Any, now: float) -> Any:
+def failures(service: Said, tasks: Said, running: Said, names: Said, now: float) -> Said:
     """``failed``, tasks that failed of late, soon and to no good end; ``ended``, all that failed.
 
     A task of the same number that runs for a while excuses those that failed soon before it began,
@@ -268,7 +270,7 @@ def failures(service: Any, tasks: Any, running: Any, names: Any, now: float) -> 
         if one["age_s"] >= BEGUN_S
     ]
 
-    def excused(one: Any, current: bool) -> bool:
+    def excused(one: Said, current: bool) -> bool:
         return any(
             slot == one["task"] and (age_s < one["age_s"] or (wanted and not current))
             for slot, age_s, wanted in stay
@@ -286,18 +288,18 @@ def failures(service: Any, tasks: Any, running: Any, names: Any, now: float) -> 
     }
 
 
-def failed_soon(it: Any) -> bool:
+def failed_soon(it: Said) -> bool:
     """Whether a task had hardly begun; one that was rejected has never run."""
     lived_s = seconds(it["Status"]["Timestamp"]) - seconds(it["CreatedAt"])
     return bool(it["Status"]["State"] == "rejected" or lived_s < BEGUN_S)
 
 
-def is_of(it: Any, template: Any) -> bool:
+def is_of(it: Said, template: Said) -> bool:
     """Whether a task runs, or was to run, the container that its service wants now."""
     return bool((it.get("Spec") or {}).get("ContainerSpec") == template)
 
 
-def task(said: Any, names: Any, now: float) -> Any:
+def task(said: Said, names: Said, now: float) -> Said:
     """A task in short: which of its service, where, how it is and since when."""
     status, at = said["Status"], names.get(said.get("NodeID"), "")
     return {
@@ -315,7 +317,7 @@ def seconds(text: str) -> float:
     return float(calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")))
 
 
-def swarm() -> Any:
+def swarm() -> Said:
     """What a manager knows of all nodes and services."""
     listed = ask("/nodes")
     return {
@@ -324,7 +326,7 @@ def swarm() -> Any:
     }
 
 
-def answer(wanted: Any) -> Any:
+def answer(wanted: Said) -> Said:
     """What a service answers by HTTP; a redirect is told, not followed."""
     began = time.monotonic()
     within_s = min(ANSWER_S, wanted.get("until", began + ANSWER_S) - began)
@@ -351,7 +353,7 @@ def answer(wanted: Any) -> Any:
     }
 
 
-def instances(wanted: Any, found: Any) -> Any:
+def instances(wanted: Said, found: Said) -> Said:
     """Service → host → its answer, of each service of the name that has tasks to run."""
     names = [it for it in found if fnmatch.fnmatchcase(it["name"], wanted["names"])]
     until = time.monotonic() + INSTANCES_S
@@ -361,7 +363,7 @@ def instances(wanted: Any, found: Any) -> Any:
         if it.get("replicas", 0) > 0
         for host in it["hosts"]
     ]
-    answers: Any = {it["name"]: {} for it in names}
+    answers: Said = {it["name"]: {} for it in names}
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         told = list(pool.map(answer, [how for _, _, how in asked]))
     for (name, host, _), said in zip(asked, told):  # noqa: B905 (strict came with 3.10)
@@ -369,7 +371,7 @@ def instances(wanted: Any, found: Any) -> Any:
     return answers
 
 
-def look(wanted: Any = (), of_instances: Any = None) -> Any:
+def look(wanted: Said = (), of_instances: Said = None) -> Said:
     """The whole report."""
     try:
         docker = {"value": node(ask("/info"))}

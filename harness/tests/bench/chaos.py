@@ -81,7 +81,7 @@ def deployment() -> dict[str, Any]:
 
 def listed(reach: Reach) -> dict[str, Any]:
     """The pods by UID."""
-    found = reach.kube.get(f"/api/v1/namespaces/{_SPACE}/pods?labelSelector=app%3Dbench")
+    found: Any = reach.kube.get(f"/api/v1/namespaces/{_SPACE}/pods?labelSelector=app%3Dbench")
     return {it["metadata"]["uid"]: it for it in found["items"]}
 
 
@@ -91,7 +91,7 @@ def all_ready(reach: Reach) -> bool:
 
 
 def drained(reach: Reach, machine: str) -> bool:
-    node = reach.kube.get(f"/api/v1/nodes/{machine}")
+    node: Any = reach.kube.get(f"/api/v1/nodes/{machine}")
     here = [it for it in listed(reach).values() if it["spec"].get("nodeName") == machine]
     return bool(node["spec"].get("unschedulable")) and not here
 
@@ -124,7 +124,8 @@ def drain(
     seen = timed(call, lambda: drained(reach, machine))
 
     def schedulable() -> bool:
-        return not reach.kube.get(f"/api/v1/nodes/{machine}")["spec"].get("unschedulable")
+        node: Any = reach.kube.get(f"/api/v1/nodes/{machine}")
+        return not node["spec"].get("unschedulable")
 
     healed = timed(heal, schedulable)
     until(lambda: all_ready(reach), within_s=_WITHIN_S, what="the pods ready")

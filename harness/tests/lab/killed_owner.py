@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 
+from harness.facts.claims import Bound
 from harness.probes import claim_objects, pods
 from harness.probes.claim_objects import MIB
 from harness.settings import load_profile
@@ -18,7 +19,8 @@ from harness.transport import connect
 def main(name: str) -> None:
     with connect(load_profile(name)) as reach, pods.namespace(reach.kube, claims=True) as space:
         bound = claim_objects.bind(reach, space, sizes={"left": 16 * MIB}, within_s=60)
-        sys.stdout.write(f"{space} {bound['left'].get('volume', '')}\n")
+        left = bound["left"]
+        sys.stdout.write(f"{space} {(left.volume if isinstance(left, Bound) else None) or ''}\n")
         sys.stdout.flush()
         os.kill(os.getpid(), signal.SIGKILL)
 

@@ -105,6 +105,14 @@ def count(item: object, *keys: str, default: int = 0) -> int:
     return default if found is None else found
 
 
+def must_count(item: object, *keys: str) -> int:
+    """The number below these keys; Odd when it is missing."""
+    found = _below(item, keys, int)
+    if found is None:
+        raise Odd(f"it has no {'.'.join(keys)}")
+    return found
+
+
 def flag(item: object, *keys: str) -> bool:
     return bool(_below(item, keys, bool))
 
@@ -116,6 +124,12 @@ def epoch(item: object, *keys: str) -> float | None:
         return datetime.fromisoformat(stamp).timestamp() if stamp else None
     except ValueError as error:
         raise Odd(f"{'.'.join(keys)} is no time: {stamp}") from error
+
+
+def is_ready(status: object) -> bool:
+    """Whether a pod of this status is ready and has an address."""
+    told = {text(it, "type"): text(it, "status") for it in listed(status, "conditions")}
+    return told.get("Ready") == "True" and bool(text(status, "podIP"))
 
 
 def quantity(size: str) -> int:
