@@ -147,10 +147,10 @@ def checks() -> Lines:
         yield from table(("Check", "In detail", "Used by"), rows)
     yield "## Probes\n"
     looks = (
-        (f"`{name}`", first(probe.__doc__), f"{probe.within_s:g} s", f"`{_file(type(probe))}`")
-        for name, probe in sorted(PROBES.items())
+        (f"`{name}`", it.sentence, first(it.__doc__), f"{it.within_s:g} s", f"`{_file(type(it))}`")
+        for name, it in sorted(PROBES.items())
     )
-    yield from table(("Probe", "What it reads", "Deadline of a look", "File"), looks)
+    yield from table(("Probe", "As a Given", "What it reads", "Deadline", "File"), looks)
 
 
 def _users() -> Mapping[str, Sequence[str]]:
