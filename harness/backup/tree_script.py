@@ -24,7 +24,7 @@ import stat
 import struct
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 MIB = 1 << 20
 SHORT_VALUE = 256  # bytes of an attribute that are kept as they are
@@ -139,10 +139,10 @@ def silent_s() -> float:
     return time.monotonic() - float(answered)
 
 
-def describe(root: bytes, item: Item) -> dict[str, Any]:
+def describe(root: bytes, item: Item) -> dict[str, object]:
     """One entry of a manifest; what cannot be read is said in it."""
     full = root if item.path == b"." else root + b"/" + item.path
-    entry: dict[str, Any] = {"path": told(item.path), "type": "unknown"}
+    entry: dict[str, object] = {"path": told(item.path), "type": "unknown"}
     try:
         status = os.lstat(full)
         entry.update(_owned(status))
@@ -152,7 +152,7 @@ def describe(root: bytes, item: Item) -> dict[str, Any]:
             entry["target"] = told(os.readlink(full))  # noqa: PTH115 (bytes)
         elif entry["type"] == "folder":
             _add_quotas(entry, full)
-        elif entry["type"].endswith("device"):
+        elif str(entry["type"]).endswith("device"):
             entry["device"] = status.st_rdev
         _add_xattrs(entry, full)
     except FileNotFoundError:
@@ -165,8 +165,8 @@ def describe(root: bytes, item: Item) -> dict[str, Any]:
     return entry
 
 
-def _owned(status: os.stat_result) -> dict[str, Any]:
-    entry: dict[str, Any] = {
+def _owned(status: os.stat_result) -> dict[str, object]:
+    entry: dict[str, object] = {
         "type": KINDS.get(stat.S_IFMT(status.st_mode), "unknown"),
         "mode": oct(stat.S_IMODE(status.st_mode)),
         "uid": status.st_uid,
@@ -178,7 +178,7 @@ def _owned(status: os.stat_result) -> dict[str, Any]:
     return entry
 
 
-def _add_content(entry: dict[str, Any], full: bytes, seen: os.stat_result) -> None:
+def _add_content(entry: dict[str, object], full: bytes, seen: os.stat_result) -> None:
     file = _opened(full)
     try:
         before = os.fstat(file)
@@ -221,7 +221,7 @@ def _same(one: os.stat_result, other: os.stat_result) -> bool:
     )
 
 
-def _add_holes(entry: dict[str, Any], file: int, size: int) -> None:
+def _add_holes(entry: dict[str, object], file: int, size: int) -> None:
     """A digest of where data begins and ends, unless the file system calls it all data."""
     data = []
     end = 0
@@ -236,7 +236,7 @@ def _add_holes(entry: dict[str, Any], file: int, size: int) -> None:
         entry["holes"] = hashlib.sha256(to_json(data).encode()).hexdigest()[:16]
 
 
-def _add_quotas(entry: dict[str, Any], full: bytes) -> None:
+def _add_quotas(entry: dict[str, object], full: bytes) -> None:
     """CephFS lists its quotas nowhere: they are asked for by name."""
     quotas = {}
     for name in QUOTAS:
@@ -246,7 +246,7 @@ def _add_quotas(entry: dict[str, Any], full: bytes) -> None:
         entry["quotas"] = quotas
 
 
-def _add_xattrs(entry: dict[str, Any], full: bytes) -> None:
+def _add_xattrs(entry: dict[str, object], full: bytes) -> None:
     """Extended attributes, access control lists among them; of Ceph's own only the quotas."""
     found = {}
     for name in sorted(os.listxattr(full, follow_symlinks=False)):

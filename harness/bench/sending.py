@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from harness.bench.scripts import disk_reader, disk_rules, facts_script, guard_script
 from harness.errors import TransportError
+from harness.model import JSON
 from harness.transport import Reach, own_folder
 from harness.transport.remote_script import RemoteScript
 
@@ -17,17 +17,17 @@ def ask(
     reach: Reach,
     machine: str,
     mode: str,
-    about: Mapping[str, Any],
+    about: Mapping[str, JSON],
     *,
     within_s: float,
     hear: Callable[[str], None] | None = None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What the guard on a machine answers; TransportError when it gives no answer.
 
     ``hear`` is told each line that comes before the answer, while it comes.
     """
     answer = GUARD.on(
-        reach.shell, machine, mode, about, within_s=within_s, hear=hear, read=dict[str, Any]
+        reach.shell, machine, mode, about, within_s=within_s, hear=hear, read=dict[str, object]
     ).value
     if "error" in answer:
         raise TransportError(f"{machine}: the guard broke: {answer['error']}")

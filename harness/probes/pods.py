@@ -168,7 +168,7 @@ def addresses_when_ready(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Addresses of the pods that became ready in time, and why the others did not.
 
-    ``names`` are pod names by whatever key the caller knows them by; so are the answers.
+    ``names`` are pod names by a key of the caller's; the answers have the same keys.
     """
     seen: dict[str, object] = {}
 
@@ -177,7 +177,7 @@ def addresses_when_ready(
         seen.update({must(item, "metadata", "name"): part(item, "status") for item in there})
         return all(is_ready(seen.get(name)) for name in names.values())
 
-    # Whichever is not ready by then is told below, by name.
+    # A pod that is not ready by then is told below, by name.
     with contextlib.suppress(TimedOut):
         until(all_ready, within_s=within_s, what=f"the pods in {space} ready")
     ready = {k: must(seen[name], "podIP") for k, name in names.items() if is_ready(seen.get(name))}

@@ -205,7 +205,7 @@ def _ask(shell: Shell, machine: str, wanted: dict[str, Any], within_s: float) ->
     return told
 
 
-def _disk(machine: str, told: dict[str, Any]) -> Disk:
+def _disk(machine: str, told: Mapping[str, Any]) -> Disk:
     try:
         return disk_of(machine, told)
     except (KeyError, TypeError, ValueError) as error:

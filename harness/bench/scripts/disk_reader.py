@@ -68,7 +68,7 @@ def rdev_of(path: str) -> int | None:
     return None
 
 
-def machine() -> dict[str, Any]:
+def machine() -> dict[str, str]:
     return {
         "hostname": socket.gethostname(),
         "machine_id": Path("/etc/machine-id").read_text().strip(),
@@ -245,7 +245,9 @@ def forget(fd: int) -> None:
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def tool(argv: list[str], fd: int, fine: tuple[int, ...] = (0,)) -> Any:
+def tool(
+    argv: list[str], fd: int, fine: tuple[int, ...] = (0,)
+) -> subprocess.CompletedProcess[str]:
     """A command about an open device, whose path is the last word; OSError for another status."""
     done = subprocess.run(
         [*argv, f"/proc/self/fd/{fd}"],

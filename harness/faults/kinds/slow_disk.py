@@ -14,6 +14,7 @@ from harness.faults.fault import Fault
 from harness.faults.kinds.disk_limits import DiskLimits
 from harness.faults.model import Act, Argv, BlastRadius
 from harness.transport import Reach
+from harness.transport.objects import listed, must_count, part
 
 # An OSD's process, by how packages and Rook start it (``--id 0``), and cephadm (``-n osd.0``).
 _PROCESS = "^([^ ]*/)?ceph-osd (.* )?(--id |-i |-n osd[.]){}( |$)"
@@ -77,9 +78,12 @@ class SlowDisk(Fault):
 
     def _commit_ms(self, reach: Reach) -> dict[int | None, float]:
         """How long each OSD took of late to commit a write, as Ceph has it; 0 without writes."""
-        told = observers.ceph(reach, self.machine, "osd", "perf")
-        listed = told.get("osdstats", told)["osd_perf_infos"]
-        return {int(it["id"]): float(it["perf_stats"]["commit_latency_ms"]) for it in listed}
+        told = observers.ceph(reach, self.machine, "osd", "perf", read=object)
+        stats = part(told, "osdstats") or told
+        return {
+            must_count(it, "id"): float(must_count(it, "perf_stats", "commit_latency_ms"))
+            for it in listed(stats, "osd_perf_infos")
+        }
 
     def _unit_of(self, reach: Reach, osd: int) -> str:
         """The unit that holds an OSD's process; empty when none does, or no such process runs.
