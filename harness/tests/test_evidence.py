@@ -230,7 +230,8 @@ def deadline_when(monkeypatch: pytest.MonkeyPatch, over: Callable[[], bool]) -> 
         def monotonic() -> float:
             return time.monotonic() + (1000 if over() else 0)
 
-    monkeypatch.setattr("harness.transport.ansible.time", Clock)
+    for module in (ansible, ansible_events):
+        monkeypatch.setattr(module, "time", Clock)
 
 
 def nothing_lives_on(folder: Path) -> None:
