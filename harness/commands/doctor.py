@@ -12,7 +12,15 @@ import typer
 
 from harness.commands import programs
 from harness.commands.output import AsJson, Cluster, say, say_json
-from harness.errors import ConfigError, HarnessError, TimedOut, TransportError, Unreachable
+from harness.errors import (
+    ConfigError,
+    HarnessError,
+    ScriptFailed,
+    ScriptNotRun,
+    TimedOut,
+    TransportError,
+    Unreachable,
+)
 from harness.facts.schema import Known, Unknown
 from harness.faults.permissions import DISRUPTION
 from harness.ledger.platform import LEDGER
@@ -25,6 +33,8 @@ from harness.transport import Reach, connect
 from harness.transport.objects import flag, must
 
 _WHICH = 'for tool in "$@"; do command -v "$tool" >/dev/null || echo "$tool"; done'
+# What was asked about may be as it must be: it was not seen.
+_NOT_SEEN = (Unreachable, TimedOut, ScriptNotRun, ScriptFailed)
 _OLDEST_PYTHON = (3, 8)
 # Times in a journal come from here and from the machines: beyond this they cannot be compared.
 _CLOCK_S = 1.0
@@ -141,7 +151,7 @@ def _tried(where: str, what: str, look: Callable[[], Line]) -> Line:
         state = State.WRONG
         if isinstance(error, ConfigError):
             state = State.CONFIGURATION
-        elif isinstance(error, (Unreachable, TimedOut)):
+        elif isinstance(error, _NOT_SEEN):
             state = State.UNREACHABLE
         says = str(error.args[0])
         return Line(where=where, what=what, state=state, says=says, remedy=error.remedy)

@@ -166,7 +166,11 @@ class Seconds:
         self._new: defaultdict[int, Histogram] = defaultdict(Histogram)
 
     def hear(
-        self, response_time: float, exception: Exception | None, context: dict[str, Any], **_: Any
+        self,
+        response_time: float,
+        exception: Exception | None,
+        context: dict[str, Any],
+        **_: object,
     ) -> None:
         """A request is over: locust's event."""
         bucket = self._new[floor(context["due"])]
@@ -190,7 +194,7 @@ class Seconds:
             self.write()
 
 
-def say(data: dict[str, Any]) -> None:
+def say(data: dict[str, object]) -> None:
     # One write a line: a reader never sees half of one for long, and never half of two.
     sys.stdout.write(json.dumps(data) + "\n")
     sys.stdout.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def apply(
     key: str,
     machines: Sequence[str],
     *,
-    tools: Mapping[str, Any],
+    tools: Mapping[str, object],
     yes: bool,
 ) -> list[MachineResult]:
     """Plan on all machines; act only when each could be planned and ``yes`` is given.
@@ -96,13 +97,13 @@ def _results(
 
 
 def _result(machine: str, steps: Sequence[Step] | TransportError, changes: State) -> MachineResult:
-    failed: dict[str, Any] = {"machine": machine, "state": State.FAILED, "exit": Exit.NOT_PROVEN}
+    failed = partial(MachineResult, machine=machine, state=State.FAILED, exit=Exit.NOT_PROVEN)
     if isinstance(steps, TransportError):
-        return MachineResult(**failed, says=(str(steps),))
+        return failed(says=(str(steps),))
     if not steps:
-        return MachineResult(**failed, says=("Ansible did nothing there",))
+        return failed(says=("Ansible did nothing there",))
     if steps[-1].failed:
-        return MachineResult(**failed, says=tuple(_said(steps)))
+        return failed(says=tuple(_said(steps)))
     if any(step.changed for step in steps):
         return MachineResult(machine=machine, state=changes, says=tuple(_said(steps)))
     says = f"all {len(steps)} tasks found it as it must be: nothing to do"

@@ -20,6 +20,7 @@ from harness.errors import (
     HarnessError,
     HostKeyUnknown,
     NotFound,
+    ScriptFailed,
     TimedOut,
     Unreachable,
 )
@@ -122,6 +123,7 @@ def test_a_cluster_in_order_is_fine_on_every_line() -> None:
     [
         (Unreachable("no route", remedy="plug it in"), State.UNREACHABLE, Exit.NOT_PROVEN),
         (TimedOut("silence", remedy="plug it in"), State.UNREACHABLE, Exit.NOT_PROVEN),
+        (ScriptFailed("status 1", remedy="plug it in"), State.UNREACHABLE, Exit.NOT_PROVEN),
         (Denied("key refused", remedy="plug it in"), State.WRONG, Exit.NO_GO),
         (HostKeyUnknown("another key", remedy="plug it in"), State.WRONG, Exit.NO_GO),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.ledger.writers import bank, cephfs, http, objects, postgres
+from harness.ledger.writers import bank, files, objects, postgres
 from harness.ledger.writers.protocol import Counted, Makes, Stage, Writer
 
 __all__ = ["WRITERS", "Counted", "Makes", "Stage", "Writer"]
@@ -12,7 +12,7 @@ __all__ = ["WRITERS", "Counted", "Makes", "Stage", "Writer"]
 WRITERS: Mapping[str, Makes] = {
     "postgres": postgres.writers,
     "bank": bank.writers,
-    "cephfs": cephfs.writers,
-    "http": http.writers,
+    "cephfs": files.on_cephfs,
+    "http": files.over_http,
     "objects": objects.writers,
 }

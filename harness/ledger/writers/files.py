@@ -1,9 +1,16 @@
-"""What the writers of files share: a program in a pod keeps them (``serve_script``)."""
+"""Files that a program in a pod keeps (``serve_script``): on CephFS, and behind a service.
+
+On CephFS a pod on each machine keeps them on a claim that all share, and answers when it has synced
+file and folder. Each writer goes to its own machine's pod, by no network but that machine's own;
+and each reads what all wrote, so that a machine that sees less than another is told. The service
+has two pods on different machines, and requests go to its address through any machine that leads
+there.
+"""
 
 from __future__ import annotations
 
 import http.client
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from harness.errors import NeverSent, NotProven, TransportError
@@ -12,6 +19,9 @@ from harness.ledger.writers.protocol import FILES_PORT, Stage, seal, unsealed
 from harness.transport.deadline import hang_up
 
 _ANSWERS_WITHIN_S = 100.0  # a socket's own; whoever calls has a deadline beside it
+# Files are dear to read back: each costs another client up to a tick of the metadata server, 5 s.
+_RENAMES_EVERY = 5
+_HTTP_WRITERS = 2
 
 
 class Files:
@@ -78,3 +88,31 @@ class Files:
                 connection.sock.settimeout(_ANSWERS_WITHIN_S)
                 return
         raise NeverSent(f"{self.name}: {'; '.join(problems)}")
+
+
+class CephFS(Files):
+    """Renames a file with every fifth write, and appends with the others."""
+
+    def __init__(self, stage: Stage, number: int) -> None:
+        super().__init__(stage, f"cephfs/{number}", "files", (stage.machines[number],))
+
+    def send(self, seq: int) -> None:
+        self.keep("append" if seq % _RENAMES_EVERY else "rename", seq)
+
+
+class Http(Files):
+    """Posts one request a write."""
+
+    def __init__(self, stage: Stage, number: int) -> None:
+        super().__init__(stage, f"http/{number}", "http", stage.ways(number))
+
+    def send(self, seq: int) -> None:
+        self.keep("append", seq)
+
+
+def on_cephfs(stage: Stage) -> Sequence[CephFS]:
+    return [CephFS(stage, number) for number in range(len(stage.machines))]
+
+
+def over_http(stage: Stage) -> Sequence[Http]:
+    return [Http(stage, number) for number in range(_HTTP_WRITERS)]
