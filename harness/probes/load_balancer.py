@@ -63,10 +63,9 @@ def _taken(services: object) -> tuple[str, ...]:
 
 
 def _balanced(space: str) -> dict[str, object]:
-    wanted = pods.service(space, _NAME, _NAME)
     # Otherwise it opens a port on every machine, which the scan of open ports then finds.
     only = {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False}
-    return {**wanted, "spec": {**wanted["spec"], **only}}
+    return pods.service(space, _NAME, _NAME, **only)
 
 
 def _given(reach: Reach, space: str) -> str | None:
