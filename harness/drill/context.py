@@ -14,7 +14,7 @@ from harness.drill.background_writes import CLAIMS, BackgroundWrites, writing_in
 from harness.drill.ledger_health import Books, quarters
 from harness.drill.loads import Load, Marked, NoLoad
 from harness.drill.schedule import Turn
-from harness.drill.steady import all_numbers, meanwhile, until_steady
+from harness.drill.steady import all_numbers, observe_bystanders, wait_steady
 from harness.facts.drills import Bystanders
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.fault import Fault
@@ -113,13 +113,14 @@ class DrillContext:
     def wait_steady(self, within_s: float) -> tuple[float, Sequence[str]]:
         """Wait for the steady state: the seconds that took, and what is in its way at the end."""
         looks = [self._steady, *([self.looks] if self.looks is not None else [])]
-        return until_steady(self.reach, looks, self._numbers, within_s)
+        return wait_steady(self.reach, looks, self._numbers, within_s)
 
     def observe_bystanders(self, machine: str, within_s: float) -> Bystanders | None:
         """How all other machines fare while this one is hit; None when that is not looked at."""
         if self.looks is None:
             return None
-        return meanwhile(self.reach, self.looks.of_bystanders, self._numbers, machine, within_s)
+        looks = self.looks.of_bystanders
+        return observe_bystanders(self.reach, looks, self._numbers, machine, within_s)
 
     def on_lock_lost(self, tell: Callable[[str], object]) -> AbstractContextManager[None]:
         """Call ``tell`` with the reason when the disruption lock is lost during the body."""

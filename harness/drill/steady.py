@@ -59,7 +59,7 @@ def trouble(reach: Reach, looks: Looks, numbers: Numbers, without: str | None = 
     )
 
 
-def until_steady(
+def wait_steady(
     reach: Reach, looks: Sequence[Looks], numbers: Numbers, within_s: float
 ) -> tuple[float, Sequence[str]]:
     """Wait for the steady state: the seconds that took, and what was in its way at the end.
@@ -76,7 +76,7 @@ def until_steady(
     return time.monotonic() - began, last.all
 
 
-def meanwhile(
+def observe_bystanders(
     reach: Reach, looks: Looks, numbers: Numbers, machine: str, within_s: float
 ) -> Bystanders:
     """What the others are like while a machine is broken: they may take a moment to go on.

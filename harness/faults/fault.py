@@ -1,7 +1,7 @@
-"""What a fault is: a way to break one thing, known beforehand together with what takes it back.
+"""What a fault is: a way to break one thing, known beforehand together with its undo.
 
-A fault lives refuse → arm → inject → active? → heal → healed? (see ``life``). All that it would do
-is data before anything is done: ``acts`` are what breaks, ``undo`` is what takes it back.
+A fault lives refuse → arm → inject → active? → heal → healed? (``fault_lifecycle``). All that it
+would do is data before anything is done: ``acts`` inject it, ``undo`` heals it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from harness.transport import Reach
 class Fault(Frozen, ABC):
     """One way to break one thing on one machine.
 
-    All but ``inject`` and ``heal`` only read. ``active`` and ``healed`` ask somebody else than
-    whoever was broken: another machine, the API, Ceph.
+    All but ``inject`` and ``heal`` only read. ``active`` and ``healed`` ask an observer, not the
+    target: another machine, the API, Ceph.
 
     Pods that a fault takes, or that its machine takes with it, must leave enough of their kind, and
     their budget must allow it (``replicas``), unless whoever plans it says otherwise: ``even_all``
@@ -58,7 +58,7 @@ class Fault(Frozen, ABC):
 
     @property
     def asks_itself(self) -> bool:
-        """Does whoever is broken say so itself when it is asked how it is?"""
+        """True if the target reports its own failure."""
         return False
 
     def sketched(self) -> Self:
@@ -96,7 +96,7 @@ class Fault(Frozen, ABC):
 
     @abstractmethod
     def active(self, reach: Reach) -> bool:
-        """Is its effect seen by somebody else?"""
+        """Is its effect seen by an observer?"""
 
     @abstractmethod
     def healed(self, reach: Reach) -> bool:

@@ -71,7 +71,7 @@ class FaultLifecycle:
         self.fault = fault
         self.stage = Stage.NEW
         self.undo: Undo | None = None
-        self.expired = False  # the undo ran by itself while we still thought that it was active
+        self.expired = False  # the undo ran by itself while the fault was still meant to be active
         self.injected = False  # it may be there, whether its injection succeeded or not
         self._reach = reach
         self._record = record
@@ -115,9 +115,9 @@ class FaultLifecycle:
         return time.monotonic() - began
 
     def see(self, unless: Callable[[], bool] = lambda: False) -> float:
-        """Wait until somebody else sees it; returns the seconds.
+        """Wait until an observer sees it; returns the seconds.
 
-        TimedOut when nobody does, or when something else (``unless``) ended the wait.
+        TimedOut when none does, or when ``unless`` ended the wait.
         """
         self._must_be(Stage.INJECTED)
         began = time.monotonic()
@@ -135,7 +135,7 @@ class FaultLifecycle:
         if self._undo_store_at(self._reach, self.undo.place).renew(self.undo):
             self._kept_until = began + self._lease_s
             return
-        # What takes nothing back, as with a machine that comes back by itself, cannot do so early.
+        # A fault without undo commands (a reboot) cannot expire early.
         if not self.undo.commands:
             return
         # Nothing is left to renew either when we took it back while this was under way.
@@ -244,7 +244,7 @@ class FaultLifecycle:
         what: str,
         unless: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Whoever cannot be asked, or says what nobody understands, has seen nothing yet."""
+        """An observer that cannot be asked, or is not understood, has seen nothing yet."""
         said: list[str] = []
 
         def seen() -> bool:

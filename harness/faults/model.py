@@ -1,4 +1,4 @@
-"""What a fault does, as data: the acts that break something, and the undo that takes them back."""
+"""What a fault does, as data: the acts that break something, and their undo."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Act(Frozen):
 
 
 class Undo(Frozen):
-    """What takes a fault back: commands that may run twice, on a machine or here.
+    """Commands that undo a fault, and may run twice, on a machine or here.
 
-    ``place`` runs them by itself ``lease_s`` seconds after nobody has renewed them. Each may take
-    ``within_s``; the default is for journals that were written before they said so.
+    ``place`` runs them by itself when they have not been renewed for ``lease_s`` seconds. Each may
+    take ``within_s``; the default is for journals that were written before they said so.
     """
 
     id: FaultId

@@ -1,4 +1,4 @@
-"""Who may break something at all: every guard that is asked before the first fault of a run."""
+"""Every guard that is asked before the first fault of a run, and before each of them."""
 
 from __future__ import annotations
 

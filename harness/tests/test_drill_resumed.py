@@ -54,7 +54,7 @@ def drilling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DrillS
     monkeypatch.setattr(
         service, "permitted", lambda *_, **__: nullcontext(DisruptionLock(made.kube, "run"))
     )
-    monkeypatch.setattr(context, "until_steady", lambda *_: (0.0, ()))
+    monkeypatch.setattr(context, "wait_steady", lambda *_: (0.0, ()))
     monkeypatch.setattr(context, "affordable", lambda *_: None)
     monkeypatch.setattr(service, "load_drill", lambda _: drill(NOTE, **LOADED))
     rules = load_soak().model_copy(update={"ledger": ("http",)})

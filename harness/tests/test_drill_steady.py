@@ -12,7 +12,7 @@ from harness import waiting
 from harness.checks import CHECKS
 from harness.drill import steady as module
 from harness.drill.context import DrillContext, Options
-from harness.drill.steady import meanwhile, trouble, until_steady
+from harness.drill.steady import observe_bystanders, trouble, wait_steady
 from harness.errors import TransportError
 from harness.faults.disruption_lock import DisruptionLock
 from harness.model import Case, Outcome, Verdict
@@ -133,7 +133,7 @@ def test_the_others_went_on_once_they_are_well_for_good(
     monkeypatch: pytest.MonkeyPatch, one: list[str], took_s: float, failed: bool
 ) -> None:
     probing(monkeypatch, one=one, two="ill")
-    seen = meanwhile(reach(), LOOKS, {}, "two", 60)
+    seen = observe_bystanders(reach(), LOOKS, {}, "two", 60)
     says = ["all answer: ill: ['one'], silent: []"] if failed else []
     assert (seen["failed"], seen["unknown"]) == (says, [])
     assert seen["took_s"] == pytest.approx(took_s)
@@ -148,7 +148,7 @@ def test_what_is_dear_is_looked_at_only_when_all_else_is_well(
     well = Verdict(outcome=Outcome.PASS, reason="")
     monkeypatch.setitem(CHECKS, "dear", lambda _: well)
     looks = [LOOKS, Looks(probes=("dear",), checks=("dear",))]
-    took_s, left = until_steady(reach(), looks, {}, 20)
+    took_s, left = wait_steady(reach(), looks, {}, 20)
     assert (left, dear.looks) == ((), 1)
     assert took_s < 20
 
@@ -175,8 +175,8 @@ def test_a_drills_own_looks_are_taken_before_and_after_it_and_during_it(
         asked.append((machine, looks.checks))
         return {}
 
-    monkeypatch.setattr("harness.drill.context.until_steady", calm)
-    monkeypatch.setattr("harness.drill.context.meanwhile", beside)
+    monkeypatch.setattr("harness.drill.context.wait_steady", calm)
+    monkeypatch.setattr("harness.drill.context.observe_bystanders", beside)
     own = load_drill("break-dns").looks
     assert own is not None
     context = DrillContext(

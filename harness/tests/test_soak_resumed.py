@@ -244,7 +244,7 @@ def permissive(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Whoever asks may, the cluster is calm, and what was written to is gone."""
     lock = DisruptionLock(FakeKube({}), "run")
     monkeypatch.setattr(module, "permitted", lambda *_, **__: nullcontext(lock))
-    monkeypatch.setattr("harness.drill.context.until_steady", lambda *_: (0.0, ()))
+    monkeypatch.setattr("harness.drill.context.wait_steady", lambda *_: (0.0, ()))
     monkeypatch.setattr("harness.ledger.platform.is_there", lambda *_: False)
     return monkeypatch
 

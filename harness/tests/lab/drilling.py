@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.drill.context import DrillContext, Options
 from harness.drill.loads import Load
-from harness.drill.steady import all_numbers, meanwhile, until_steady
+from harness.drill.steady import all_numbers, observe_bystanders, wait_steady
 from harness.facts.drills import Bystanders
 from harness.faults import disruption_lock
 from harness.faults.disruption_lock import DisruptionLock
@@ -67,13 +67,13 @@ class LabContext(DrillContext):
             affordable(self.reach, lock, fault)
 
     def wait_steady(self, within_s: float) -> tuple[float, Sequence[str]]:
-        return until_steady(self.reach, [load_steady()], all_numbers(load_gates()), within_s)
+        return wait_steady(self.reach, [load_steady()], all_numbers(load_gates()), within_s)
 
     def observe_bystanders(self, machine: str, within_s: float) -> Bystanders | None:
         if self.of_bystanders is None:
             return None
         numbers = all_numbers(load_gates())
-        return meanwhile(self.reach, self.of_bystanders, numbers, machine, within_s)
+        return observe_bystanders(self.reach, self.of_bystanders, numbers, machine, within_s)
 
     def on_lock_lost(self, _tell: Callable[[str], object]) -> AbstractContextManager[None]:
         return nullcontext()
