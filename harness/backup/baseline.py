@@ -32,7 +32,7 @@ def record(lines: Iterable[bytes], path: Path) -> Recorded:
     fresh = path.with_name(f"{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Names of customers' files are nobody else's affair.
+        # It holds the names of customers' files.
         fresh.touch(mode=0o600)
         try:
             manifest = _written(lines, fresh)

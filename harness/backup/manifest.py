@@ -158,7 +158,7 @@ class Manifest:
         self._lines = iter(lines)
         self._what = what
         self.sums: Mapping[str, int] | None = None
-        self.header: Mapping[str, Any] = self._line() or {}
+        self.header: Mapping[str, object] = self._line() or {}
         if self.header.get("manifest") != script.FORMAT:
             raise NotProven(f"{what} is no manifest of format {script.FORMAT}")
 
@@ -183,7 +183,7 @@ class Manifest:
         if line is None:
             return None
         try:
-            entry: Mapping[str, Any] = json.loads(line)
+            entry: Mapping[str, object] = json.loads(line)
         except ValueError as error:
             raise NotProven(f"{self._what} is garbled: {error}") from error
         return entry

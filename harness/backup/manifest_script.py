@@ -33,6 +33,9 @@ from typing import Any, NamedTuple, NoReturn
 from harness.backup.tree_script import Item, describe, raw, silent_s, tick, to_json, told, walk
 from harness.transport import own_folder
 
+# JSON of ours: an entry, a state, a header, or what is asked for.
+Said = Any
+
 FORMAT = 1
 PREFIX = "cutover-manifest-"
 WHOLE, DOUBTFUL, IMPOSSIBLE, UNFINISHED, STALLED = range(5)
@@ -56,7 +59,7 @@ class Piece(NamedTuple):
 
 def described(root: bytes, items: list[Item]) -> Piece:
     """What a worker makes of a task."""
-    entries = [describe(root, item) for item in items]
+    entries: list[Said] = [describe(root, item) for item in items]
     sums = {
         "entries": len(entries),
         "files": sum(entry["type"] == "file" for entry in entries),
@@ -67,7 +70,7 @@ def described(root: bytes, items: list[Item]) -> Piece:
     return Piece(packed(entries), items[-1].path, sums)
 
 
-def packed(entries: list[dict[str, Any]]) -> bytes:
+def packed(entries: list[Said]) -> bytes:
     lines = "".join([to_json(entry) + "\n" for entry in entries])
     return gzip.compress(lines.encode("ascii"), 1)
 
@@ -112,7 +115,7 @@ def pieces(
 class Making:
     """A manifest in the making: a file, and how far it is certain."""
 
-    def __init__(self, folder: Path, header: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, header: Said) -> None:
         self.folder = folder
         path = folder / "lines.gz"
         self.file = open(path, "ab", opener=own_folder.opener)  # noqa: SIM115 (lives on)
@@ -122,9 +125,9 @@ class Making:
         self.file.seek(self.state["offset"])
         self.synced = time.monotonic()
 
-    def _found(self, header: dict[str, Any]) -> dict[str, Any] | None:
+    def _found(self, header: Said) -> Said | None:
         try:
-            state: dict[str, Any] = json.loads((self.folder / "state").read_text())
+            state: Said = json.loads((self.folder / "state").read_text())
         except (OSError, ValueError):
             return None
         same = {**state["header"], "started": 0} == {**header, "started": 0}
@@ -132,7 +135,7 @@ class Making:
         certain = os.fstat(self.file.fileno()).st_size >= state["offset"]
         return state if same and young and certain else None
 
-    def _begun(self, header: dict[str, Any]) -> dict[str, Any]:
+    def _begun(self, header: Said) -> Said:
         self.file.truncate(0)
         first = packed([header])
         self.file.write(first)
@@ -166,7 +169,7 @@ class Making:
         self.synced = time.monotonic()
 
 
-def make(options: dict[str, Any]) -> int:
+def make(options: Said) -> int:
     """Go on with a manifest for ``slice_s`` seconds; the exit status."""
     tick()
     root = os.fsencode(options["root"])
@@ -188,7 +191,7 @@ def make(options: dict[str, Any]) -> int:
     try:
         making = Making(folder, header)
     except BlockingIOError:
-        return told_state({"error": "it is being made already, by somebody else"}, IMPOSSIBLE)
+        return told_state({"error": "another harness is making it already"}, IMPOSSIBLE)
     threading.Thread(target=watch, args=(options["silent_s"],), daemon=True).start()
     if not making.state["done"]:
         deadline = time.monotonic() + options["slice_s"]
@@ -207,7 +210,7 @@ def make(options: dict[str, Any]) -> int:
     return told_state(making.state, status if making.state["done"] else UNFINISHED)
 
 
-def told_state(state: dict[str, Any], status: int) -> int:
+def told_state(state: Said, status: int) -> int:
     sys.stdout.write(json.dumps(state) + "\n")
     sys.stdout.flush()
     return status
@@ -222,7 +225,7 @@ def watch(limit_s: float) -> NoReturn:
     os._exit(told_state({"error": text}, STALLED))
 
 
-def fetch(options: dict[str, Any]) -> int:
+def fetch(options: Said) -> int:
     """Print a piece of a manifest, as a text in base64; an empty one behind its end."""
     own_folder.check(options["folder"])
     path = Path(options["folder"]) / "lines.gz"
@@ -233,7 +236,7 @@ def fetch(options: dict[str, Any]) -> int:
     return 0
 
 
-def drop(options: dict[str, Any]) -> int:
+def drop(options: Said) -> int:
     """Remove a manifest."""
     shutil.rmtree(options["folder"], ignore_errors=True)
     return told_state({}, 0)

@@ -24,7 +24,7 @@ import stat
 import struct
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 MIB = 1 << 20
 SHORT_VALUE = 256  # bytes of an attribute that are kept as they are
@@ -139,10 +139,10 @@ def silent_s() -> float:
     return time.monotonic() - float(answered)
 
 
-def describe(root: bytes, item: Item) -> dict[str, Any]:
+def describe(root: bytes, item: Item) -> dict[str, object]:
     """One entry of a manifest; what cannot be read is said in it."""
     full = root if item.path == b"." else root + b"/" + item.path
-    entry: dict[str, Any] = {"path": told(item.path), "type": "unknown"}
+    entry: dict[str, object] = {"path": told(item.path), "type": "unknown"}
     try:
         status = os.lstat(full)
         entry.update(_owned(status))
@@ -152,7 +152,7 @@ def describe(root: bytes, item: Item) -> dict[str, Any]:
             entry["target"] = told(os.readlink(full))  # noqa: PTH115 (bytes)
         elif entry["type"] == "folder":
             _add_quotas(entry, full)
-        elif entry["type"].endswith("device"):
+        elif str(entry["type"]).endswith("device"):
             entry["device"] = status.st_rdev
         _add_xattrs(entry, full)
     except FileNotFoundError:

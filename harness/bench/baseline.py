@@ -1,4 +1,4 @@
-"""How fast each machine's disk was when somebody said: remember this."""
+"""How fast each machine's disk was when its baseline was recorded."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def write(path: Path, results: Sequence[Result], measured: Literal["raw", "osd"]
     new.replace(path)
 
 
-def _rate(iops: float, spread_percent: float) -> dict[str, object]:
+def _rate(iops: float, spread_percent: float) -> dict[str, float]:
     return {"iops": round(iops, 2), "spread_percent": round(spread_percent, 1)}
 
 

@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from harness.bench import ceph, sending
 from harness.bench.results import parse
 from harness.bench.scripts.guard_script import DEVICE, FILE
 from harness.errors import HarnessError, NotProven, Refused
-from harness.model import OsdDisk
+from harness.facts.schema import read
+from harness.model import JSON, OsdDisk
 from harness.parallel import begin, in_each
 from harness.settings.bench import JobSet
 from harness.transport import Reach
@@ -45,17 +46,17 @@ class Committed:
     p99_ms: float | None = None
     spread_percent: float = 0.0
     unproven: str = ""
-    runs: Sequence[Mapping[str, Any]] = ()
+    runs: Sequence[Mapping[str, float]] = ()
 
     @classmethod
-    def of(cls, runs: Sequence[Mapping[str, Any]]) -> Committed:
+    def of(cls, runs: Sequence[Mapping[str, float]]) -> Committed:
         """Of runs that each say ``iops``, and ``p99_ms`` where that was measured."""
-        iops = [float(run["iops"]) for run in runs]
+        iops = [run["iops"] for run in runs]
         if min(iops, default=0) <= 0:
             return cls(unproven="nothing was committed", runs=runs)
         return cls(
             iops=statistics.median(iops),
-            p99_ms=max((float(run["p99_ms"]) for run in runs if "p99_ms" in run), default=None),
+            p99_ms=max((run["p99_ms"] for run in runs if "p99_ms" in run), default=None),
             spread_percent=spread_percent(iops),
             runs=runs,
         )
@@ -82,7 +83,7 @@ class Result:
     refused: tuple[str, ...] = ()
     unproven: str = ""
     through: Mapping[Through, Committed] = field(default_factory=dict)
-    evidence: Mapping[str, Any] = field(default_factory=dict)
+    evidence: Mapping[str, object] = field(default_factory=dict)
 
 
 def measure(
@@ -125,12 +126,12 @@ def _result(machine: str, work: Future[Result]) -> Result:
 
 def record_for_guard(
     machine: str, disk: OsdDisk, least_bytes: int, osds: list[str] | None
-) -> dict[str, Any]:
+) -> dict[str, JSON]:
     """What the guard compares with; Refused when the partition was never recorded."""
     mine = [it for it in disk.partitions if it.number == disk.number]
     if not mine:
         raise Refused(
-            f"nobody recorded which partition {disk.path} of {machine} is",
+            f"it is not recorded which partition {disk.path} of {machine} is",
             remedy="./cutover provision disk --record, then read what it wrote",
         )
     return {
@@ -146,6 +147,17 @@ def record_for_guard(
         "least_bytes": least_bytes,
         "osd_partitions": osds,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Guarded:
+    """What a guard answers: why it ``refused``, or was ``stopped``, or what came of fio."""
+
+    refused: tuple[str, ...] | None = None
+    stopped: str | None = None
+    status: int | None = None
+    output: str = ""
+    errors: str = ""
 
 
 def _raw(
@@ -170,15 +182,16 @@ def _raw(
         hear=lambda line: tell(machine, line),
     )
     evidence = {"job": text, **said}
-    if "refused" in said:
-        return Result(machine=machine, refused=tuple(said["refused"]), evidence=evidence)
-    if "stopped" in said:
-        return Result(machine=machine, unproven=f"fio: {said['stopped']}", evidence=evidence)
-    if said["status"] != 0:
-        why = f"fio ended with {said['status']}: {said['errors'][-300:]}"
+    done = read(_Guarded, said)
+    if done.refused is not None:
+        return Result(machine=machine, refused=done.refused, evidence=evidence)
+    if done.stopped is not None:
+        return Result(machine=machine, unproven=f"fio: {done.stopped}", evidence=evidence)
+    if done.status != 0:
+        why = f"fio ended with {done.status}: {done.errors[-300:]}"
         return Result(machine=machine, unproven=why, evidence=evidence)
     try:
-        measured = parse(said["output"], jobs)
+        measured = parse(done.output, jobs)
     except NotProven as error:
         return Result(machine=machine, unproven=str(error), evidence=evidence)
     evidence["measured"] = [asdict(it) for it in measured]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.errors import TimedOut, TransportError
+from harness.errors import Garbled, TimedOut
 from harness.facts.crush_hosts import in_doubt, machine_of_each
 from harness.facts.disks import Osd, Osds
 from harness.transport import Reach
 from harness.transport.ceph import ask_ceph
+from harness.transport.objects import Odd, listed, must, must_count, part, text
 
 # 12 MB in blocks of 4 KiB, as databases write. The bare bench writes 4 MiB blocks, which says
 # nothing of commits; Ceph refuses more than this in small blocks.
@@ -33,28 +34,27 @@ def osds(reach: Reach, machine: str) -> Osds:
 
     An OSD's machine is None when it is not told, or may be several of the declared ones.
     """
-    dump = ask_ceph(reach, "osd", "dump", on=[machine])
-    metadata = ask_ceph(reach, "osd", "metadata", on=[machine])
-    told = {int(it["id"]): it for it in metadata}
-    known = [it.name for it in reach.profile.machines]
+    dump = ask_ceph(reach, "osd", "dump", on=[machine], read=object)
+    metadata = ask_ceph(reach, "osd", "metadata", on=[machine], read=list[object])
     try:
-        hosts = {it["hostname"] for it in metadata if it.get("hostname")}
+        told = {must_count(it, "id"): part(it) for it in metadata}
+        hosts = {host for it in metadata if (host := text(it, "hostname"))}
+        known = [it.name for it in reach.profile.machines]
         at = {**dict.fromkeys(in_doubt(hosts, known)), **machine_of_each(hosts, known)}
-        return Osds(
-            fsid=str(dump["fsid"]),
-            osds={
-                int(it["osd"]): Osd(
-                    uuid=it["uuid"],
-                    machine=at.get(host, host),
-                    device=_device(told.get(it["osd"], {})),
-                    bytes=int(told.get(it["osd"], {}).get("bluestore_bdev_size", 0)),
-                )
-                for it in dump["osds"]
-                for host in [told.get(it["osd"], {}).get("hostname")]
-            },
-        )
-    except (KeyError, TypeError) as error:
-        raise TransportError(f"{machine}: Ceph's OSDs are not understood: {error}") from error
+        found = {}
+        for it in listed(dump, "osds"):
+            number = must_count(it, "osd")
+            its = told.get(number, {})
+            host = text(its, "hostname")
+            found[number] = Osd(
+                uuid=must(it, "uuid"),
+                machine=None if host is None else at.get(host, host),
+                device=_device(its),
+                bytes=int(text(its, "bluestore_bdev_size") or 0),
+            )
+        return Osds(fsid=must(dump, "fsid"), osds=found)
+    except (Odd, ValueError) as error:
+        raise Garbled(f"{machine}: Ceph's OSDs are not understood: {error}") from error
 
 
 def _device(told: Mapping[str, object]) -> str | None:
@@ -78,19 +78,23 @@ def devices_on(told: Osds, machine: str) -> list[str] | None:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """What an OSD says of its bench."""
+
+    iops: float
+    elapsed_sec: float
+
+
 def bench(reach: Reach, machine: str, osd: int) -> OsdRun:
     """One OSD's bench on itself, without its cache; raises TransportError.
 
     It writes objects of its own, and removes them.
     """
     tell = ("tell", f"osd.{osd}")
-    ask_ceph(reach, *tell, "cache", "drop", on=[machine])
+    ask_ceph(reach, *tell, "cache", "drop", on=[machine], read=object)
     try:
-        found = ask_ceph(reach, *tell, "bench", *BENCH, on=[machine], within_s=BENCH_S)
+        found = ask_ceph(reach, *tell, "bench", *BENCH, on=[machine], within_s=BENCH_S, read=_Bench)
     except TimedOut:
         return OsdRun(iops=NOT_ENDED_IOPS, ended=False, took_s=BENCH_S)
-    try:
-        iops, took_s = float(found["iops"]), float(found["elapsed_sec"])
-        return OsdRun(iops=iops, ended=True, took_s=took_s)
-    except (KeyError, TypeError, ValueError) as error:
-        raise TransportError(f"{machine}: osd.{osd}: its bench is not understood") from error
+    return OsdRun(iops=found.iops, ended=True, took_s=found.elapsed_sec)

@@ -9,13 +9,54 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
-from harness.errors import NotProven
+from harness.errors import Garbled, NotProven
+from harness.facts.schema import read
 from harness.settings.bench import BenchJob, JobSet
 
 _NS_PER_MS = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Latencies:
+    """fio's histogram: latency in ns → samples."""
+
+    bins: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Direction:
+    iops: float
+    bw_bytes: float
+    clat_ns: Latencies
+
+
+@dataclass(frozen=True, slots=True)
+class _Sync:
+    lat_ns: Latencies
+
+
+@dataclass(frozen=True, slots=True)
+class _SteadyState:
+    attained: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What one thread of a job did."""
+
+    jobname: str
+    error: int
+    read: _Direction
+    write: _Direction
+    sync: _Sync | None = None
+    steadystate: _SteadyState = field(default_factory=_SteadyState)
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    jobs: tuple[_Entry, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,58 +98,51 @@ def merged(histograms: Iterable[Mapping[int, int]]) -> dict[int, int]:
     return dict(total)
 
 
-def bins_of(latencies: Mapping[str, Any]) -> dict[int, int]:
-    """fio's bins as numbers: latency in ns → samples."""
-    return {int(latency): int(count) for latency, count in latencies.get("bins", {}).items()}
-
-
 def parse(text: str, jobs: JobSet) -> list[Measured]:
     """What every job of the set measured; NotProven says what is missing or went wrong."""
     try:
         # fio prints its complaints before the document.
-        document = json.loads(text[text.index("{") :])
-        entries: Sequence[Mapping[str, Any]] = document["jobs"]
-        found = {job.name: [it for it in entries if it["jobname"] == job.name] for job in jobs.jobs}
-        wrong = [words for job in jobs.jobs for words in _wrong(job, found[job.name])]
-        if wrong:
-            raise NotProven(f"fio proved nothing: {'; '.join(wrong)}")
-        return [_measured(job, found[job.name]) for job in jobs.jobs]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        what = f"{type(error).__name__}: {error}"
-        raise NotProven(f"fio's output is not understood ({what}): {text[:200]!r}") from error
+        entries = read(_Document, json.loads(text[text.index("{") :])).jobs
+    except (ValueError, Garbled) as error:
+        raise NotProven(f"fio's output is not understood ({error}): {text[:200]!r}") from error
+    found = {job.name: [it for it in entries if it.jobname == job.name] for job in jobs.jobs}
+    wrong = [words for job in jobs.jobs for words in _wrong(job, found[job.name])]
+    if wrong:
+        raise NotProven(f"fio proved nothing: {'; '.join(wrong)}")
+    return [_measured(job, found[job.name]) for job in jobs.jobs]
 
 
-def _wrong(job: BenchJob, entries: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+def _wrong(job: BenchJob, entries: Sequence[_Entry]) -> Iterable[str]:
     if len(entries) != int(job.options.get("numjobs", 1)):
         yield f"{job.name}: {len(entries)} of {job.options.get('numjobs', 1)} threads reported"
     for entry in entries:
-        if entry["error"]:
-            yield f"{job.name}: fio's error {entry['error']}"
-        if not _samples(job, entry):
+        if entry.error:
+            yield f"{job.name}: fio's error {entry.error}"
+        if not sum(_bins(job, entry).values()):
             yield f"{job.name}: it measured no {job.measures} at all"
-        if job.steady and entry.get("steadystate", {}).get("attained") != 1:
+        if job.steady and entry.steadystate.attained != 1:
             yield f"{job.name}: its steady state was not attained"
 
 
-def _latencies(job: BenchJob, entry: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = entry[job.measures]
-    latencies: Mapping[str, Any] = found["lat_ns" if job.measures == "sync" else "clat_ns"]
-    return latencies
+def _bins(job: BenchJob, entry: _Entry) -> Mapping[int, int]:
+    if job.measures == "sync":
+        return entry.sync.lat_ns.bins if entry.sync is not None else {}
+    return _direction(job, entry).clat_ns.bins
 
 
-def _samples(job: BenchJob, entry: Mapping[str, Any]) -> int:
-    return sum(bins_of(_latencies(job, entry)).values())
+def _direction(job: BenchJob, entry: _Entry) -> _Direction:
+    return entry.read if job.measures == "read" else entry.write
 
 
-def _measured(job: BenchJob, entries: Sequence[Mapping[str, Any]]) -> Measured:
-    bins = merged(bins_of(_latencies(job, entry)) for entry in entries)
-    direction = "read" if job.measures == "read" else "write"
+def _measured(job: BenchJob, entries: Sequence[_Entry]) -> Measured:
+    bins = merged(_bins(job, entry) for entry in entries)
+    directions = [_direction(job, entry) for entry in entries]
     fifty, ninety_nine = percentile(bins, 0.5), percentile(bins, 0.99)
     return Measured(
         job=job.name,
         # Threads run side by side: their rates add up.
-        iops=sum(float(entry[direction]["iops"]) for entry in entries),
-        megabytes_per_s=sum(float(entry[direction]["bw_bytes"]) for entry in entries) / 1e6,
+        iops=sum(it.iops for it in directions),
+        megabytes_per_s=sum(it.bw_bytes for it in directions) / 1e6,
         p50_ms=None if fifty is None else fifty / _NS_PER_MS,
         p99_ms=None if ninety_nine is None else ninety_nine / _NS_PER_MS,
         samples=sum(bins.values()),

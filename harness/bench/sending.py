@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from harness.bench.scripts import disk_reader, disk_rules, facts_script, guard_script
 from harness.errors import TransportError
@@ -22,13 +21,13 @@ def ask(
     *,
     within_s: float,
     hear: Callable[[str], None] | None = None,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """What the guard on a machine answers; TransportError when it gives no answer.
 
     ``hear`` is told each line that comes before the answer, while it comes.
     """
     answer = GUARD.on(
-        reach.shell, machine, mode, about, within_s=within_s, hear=hear, read=dict[str, Any]
+        reach.shell, machine, mode, about, within_s=within_s, hear=hear, read=dict[str, object]
     ).value
     if "error" in answer:
         raise TransportError(f"{machine}: the guard broke: {answer['error']}")

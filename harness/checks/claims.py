@@ -139,7 +139,7 @@ def _spread(took: Sequence[float]) -> dict[str, float]:
 
 
 def full_gives_edquot(case: Case) -> Verdict:
-    """At its size, on whichever machine, and the size is the quota of the claim's own folder."""
+    """At its size, on every machine, and the size is the quota of the claim's own folder."""
     key = "overshoot_percent"
     target = wanted(case, key)
     seen = seen_of(case)

@@ -154,9 +154,9 @@ def stranger_gets_404(case: Case) -> Verdict:
         elif isinstance(stranger, Unknown):
             findings.append(unknown(address, stranger.error))
         elif stranger.value != 404:
-            text = f"expected 404 for a host that nobody declared, seen {stranger.value}"
+            text = f"expected 404 for an unknown host, seen {stranger.value}"
             findings.append(Finding(address, text))
-    return conclude(findings, seen, proven="a host that nobody declared gets 404")
+    return conclude(findings, seen, proven="an unknown host gets 404")
 
 
 def sites_answer(case: Case) -> Verdict:

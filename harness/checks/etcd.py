@@ -23,7 +23,7 @@ from harness.model import Case, Verdict
 
 T = TypeVar("T")
 
-# Of fewer samples the p99 is but the worst one.
+# With fewer samples the p99 is only the worst one.
 _ENOUGH = 100
 
 
@@ -185,7 +185,7 @@ def peers_are_near(case: Case) -> Verdict:
 def _late(number: int) -> bool:
     """Whether so many samples miss the target that the p99 of enough of them would miss it too.
 
-    What is very slow gives few samples, which tell nevertheless: those missing cannot mend it.
+    A very slow member gives few samples, and they suffice: the missing ones cannot lower the p99.
     """
     return number > 0.01 * _ENOUGH
 

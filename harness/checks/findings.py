@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from typing import Generic, TypeVar
 
 from harness.errors import Garbled
-from harness.facts.schema import Entry, Fact, Items, Known, Unknown, read
+from harness.facts.schema import Entry, Fact, Known, Unknown, read
 from harness.model import Case, Machine, Numbers, Outcome, Verdict, merge
 
 S = TypeVar("S", covariant=True)
@@ -27,7 +27,7 @@ class Finding:
 
 
 def unknown(where: str, why: str) -> Finding:
-    """It cannot be told how it is there."""
+    """Why a place could not be judged: NOT PROVEN."""
     return Finding(where, why, Outcome.NOT_PROVEN)
 
 
@@ -93,19 +93,6 @@ def understood(objects: Mapping[str, T | Unknown]) -> tuple[dict[str, T], list[F
     values = {name: it for name, it in objects.items() if not isinstance(it, Unknown)}
     gaps = [unknown(name, it.error) for name, it in objects.items() if isinstance(it, Unknown)]
     return values, gaps
-
-
-# --- for checks whose facts have no schema yet ---
-
-Facts: TypeAlias = Seen[Any]
-
-
-def untyped(probe: str) -> Fact[Any]:
-    return Fact(probe, cast(Any, object))
-
-
-def facts(case: Case, probe: str, item: str, machines: Sequence[Machine]) -> Facts:
-    return items(case, Entry(Fact(probe, Items), item, cast(Any, object)), machines)
 
 
 def joined(*parts: Seen[object]) -> Seen[object]:

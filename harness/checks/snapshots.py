@@ -62,7 +62,7 @@ def _places(
 
 
 def _also(passed_over: Sequence[str]) -> str:
-    """A word about files that are no whole snapshots."""
+    """Names the files that are no whole snapshots."""
     return f" (passed over: {', '.join(passed_over)})" if passed_over else ""
 
 

@@ -95,7 +95,7 @@ def _is_unheard(node: Node) -> bool:
 
 
 def _unheard(node: Node) -> str:
-    """That a leader has not heard of a node: for a moment when it is new, or for good."""
+    """The leader has not heard of a node: for a moment if it is new, or for ever."""
     why = f" ({node.why})" if node.why else ""
     return f"the Swarm's leader has not heard of this node: its state is unknown{why}"
 

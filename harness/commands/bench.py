@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -270,7 +270,7 @@ def _tell(machine: str, line: str) -> None:
     sys.stderr.write(f"{machine}: {line}\n")
 
 
-def _keep(cluster: str, document: Mapping[str, Any]) -> Path:
+def _keep(cluster: str, document: Mapping[str, object]) -> Path:
     """The result with all evidence, in a file of its own."""
     folder = state_dir() / "bench" / cluster
     folder.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -23,7 +23,7 @@ def say(text: str = "") -> None:
     _write(f"{printable(text)}\n")
 
 
-def say_json(document: Any) -> None:
+def say_json(document: object) -> None:
     """The command's answer as JSON."""
     _write(f"{json.dumps(document, ensure_ascii=False, indent=2)}\n")
 

@@ -64,7 +64,7 @@ def _load(drill: Drill, reach: Reach) -> str:
     return f"none: {why_none(reach.profile)}" if spec is None else f"{drill.load}: {spec}"
 
 
-def _run(drill: Drill, machine: str, reach: Reach, draw: Random) -> dict[str, Any]:
+def _run(drill: Drill, machine: str, reach: Reach, draw: Random) -> dict[str, object]:
     try:
         faults = plan(drill, machine, reach, draw) or sketch(drill, machine, reach, draw)
         return {"machine": machine, "faults": [_fault(it, reach) for it in faults]}
@@ -72,7 +72,7 @@ def _run(drill: Drill, machine: str, reach: Reach, draw: Random) -> dict[str, An
         return {"machine": machine, "faults": [], "unknown": str(error).partition("\n")[0]}
 
 
-def _fault(fault: Fault, reach: Reach) -> dict[str, Any]:
+def _fault(fault: Fault, reach: Reach) -> dict[str, object]:
     place, commands = fault.undo(reach)
     later = getattr(fault, "namespace", None) == LEDGER_SPACE
     try:

@@ -12,9 +12,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from harness.errors import HarnessError, TimedOut
+from harness.errors import Garbled, HarnessError, TimedOut
 from harness.faults import observers
 from harness.faults.budget import majority
+from harness.faults.ceph_answers import Status
 from harness.faults.model import EVERYTHING, NOTHING, BlastRadius
 from harness.settings.drills import AbortConditions
 from harness.transport import Reach
@@ -147,6 +148,8 @@ def monitoring(
 def _nodes(reach: Reach, machine: str) -> Sample:  # noqa: ARG001 (asked of the API)
     try:
         ready = observers.ready_nodes(reach, within_s=5.0)
+    except Garbled:
+        raise
     except HarnessError:
         return Sample(at=time.monotonic(), of="the API")
     return Sample(at=time.monotonic(), of="the API", ready=ready)
@@ -154,19 +157,21 @@ def _nodes(reach: Reach, machine: str) -> Sample:  # noqa: ARG001 (asked of the 
 
 def _storage(reach: Reach, machine: str) -> Sample:
     try:
-        status = observers.ceph(reach, machine, "status")
+        status = observers.ceph(reach, machine, "status", read=Status)
+    except Garbled:
+        raise
     except HarnessError:
         return Sample(at=time.monotonic(), of="Ceph")
-    states = {it["state_name"]: it["count"] for it in status["pgmap"].get("pgs_by_state", ())}
+    states = {it.state_name: it.count for it in status.pgmap.pgs_by_state}
     return Sample(
         at=time.monotonic(),
         of="Ceph",
         storage=Storage(
-            osds_up=status["osdmap"]["num_up_osds"],
-            osds=status["osdmap"]["num_osds"],
-            monitors_in=len(status["quorum_names"]),
-            monitors=status["monmap"]["num_mons"],
-            groups=status["pgmap"]["num_pgs"],
+            osds_up=status.osdmap.num_up_osds,
+            osds=status.osdmap.num_osds,
+            monitors_in=len(status.quorum_names),
+            monitors=status.monmap.num_mons,
+            groups=status.pgmap.num_pgs,
             clean=sum(n for state, n in states.items() if state.startswith("active+clean")),
             active=sum(n for state, n in states.items() if "active" in state.split("+")),
         ),

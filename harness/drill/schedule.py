@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from harness.settings import Frozen
 from harness.settings.drills import Planned
@@ -24,7 +24,7 @@ class Turn(Frozen):
     machine: str
     fault: str
     hold_s: float
-    parameters: Mapping[str, Any] = {}
+    parameters: Mapping[str, object] = {}
     seed: int
 
     @property

@@ -51,14 +51,14 @@ def objects(profile: Profile) -> Mapping[str, str]:
     return {**_OBJECTS, **_OF_ROOK} if profile.stack.rook is not None else _OBJECTS
 
 
-def trimmed(listing: Any) -> Any:
+def trimmed(listing: object) -> object:
     """A listing without what only says which tool wrote which field."""
     for item in listing.get("items") or () if isinstance(listing, dict) else ():
         item.get("metadata", {}).pop("managedFields", None)
     return listing
 
 
-def wanted_logs(pods: Any) -> tuple[WantedLog, ...]:
+def wanted_logs(pods: object) -> tuple[WantedLog, ...]:
     """Which logs to read: of pods in trouble first, then of those that the cluster itself runs on.
 
     A power cut restarts every pod; the one that does not stand must not be lost among them.

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from harness.evidence import cluster, hosts
 from harness.parallel import Answer, side_by_side
@@ -33,12 +32,12 @@ class Piece:
 def collect(reach: Reach) -> Iterator[Piece]:
     """Every piece, as it comes. Takes about a minute and a half at most, and raises nothing."""
     commands = hosts.commands(reach.profile)
-    calls: dict[str, Callable[[], Any]] = {
+    calls: dict[str, Callable[[], object]] = {
         what: partial(reach.kube.get, path) for what, path in cluster.objects(reach.profile).items()
     }
     # Its own deadline is the shorter one, so that the machines that answered are not lost.
     calls[_HOSTS] = lambda: reach.fleet.everywhere(commands, within_s=_FIRST_S - 10)
-    pods: Any = None
+    pods: object = None
     for answer in side_by_side(calls, within_s=_FIRST_S):
         if answer.key == _HOSTS and answer.error is None:
             yield from _of_hosts(answer.value)

@@ -37,7 +37,7 @@ def by_machine(hosts: Mapping[str, _T], machines: Iterable[str]) -> dict[str, _T
 
 
 def in_doubt(hosts: Iterable[str], machines: Iterable[str]) -> list[str]:
-    """The hosts that may be a declared machine, of which nobody can tell which."""
+    """The hosts that may be a declared machine, without any certainty which."""
     names, known = list(hosts), list(machines)
     found = machine_of_each(names, known)
     return [

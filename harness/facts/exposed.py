@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TypeAlias
 
 from harness.facts.schema import Fact, Item, Known
@@ -73,7 +72,8 @@ class Listening(After):
     addresses: tuple[str, ...]
 
 
-_NONE_ODD: Known[Mapping[str, str]] = Known(MappingProxyType({}))
+def _none_odd() -> Known[Mapping[str, str]]:
+    return Known({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Exposed:
     tcp: Mapping[str, Item[Tcp]]
     udp: Mapping[str, Item[Udp]]
     machine: Item[Listening]
-    cluster: Item[Mapping[str, str]] = _NONE_ODD
+    cluster: Item[Mapping[str, str]] = field(default_factory=_none_odd)
 
 
 OPEN_PORTS = Fact("open-ports", Exposed)

@@ -93,7 +93,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service that is to run for good, and the nodes of its tasks (one name a task).
+    """A service, not a job that ends, and the nodes of its tasks (one name a task).
 
     ``unheard`` are the nodes of tasks that ran when their node was last heard of. ``others`` are
     the tasks that do not run, ``failed`` those that failed of late, soon and to no good end, and

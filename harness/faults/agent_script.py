@@ -24,6 +24,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+# An object of JSON: an armed undo's entry, or an answer.
+Document = Any
+
 FOLDER = Path("/var/lib/cutover-faults")
 UNITS = Path("/etc/systemd/system")
 BOOT_UNIT = UNITS / "cutover-heal.service"
@@ -99,7 +102,7 @@ def run(*argv: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def arm(text: str) -> dict[str, Any]:
+def arm(text: str) -> Document:
     entry = json.loads(text)
     folder = FOLDER / entry["id"]
     folder.mkdir(parents=True, exist_ok=True)
@@ -122,11 +125,11 @@ def arm(text: str) -> dict[str, Any]:
     return {"armed": timer(entry["id"], 1)}
 
 
-def needs() -> dict[str, Any]:
+def needs() -> Document:
     return {"missing": [name for name in NEEDS if shutil.which(name) is None]}
 
 
-def renew(name: str, lease_s: str) -> dict[str, Any]:
+def renew(name: str, lease_s: str) -> Document:
     if not (FOLDER / name).exists():
         return {"gone": True}
     waiting = timers(name)
@@ -136,7 +139,7 @@ def renew(name: str, lease_s: str) -> dict[str, Any]:
     return {"gone": False, "armed": timer(name, number)}
 
 
-def heal(name: str) -> dict[str, Any]:
+def heal(name: str) -> Document:
     undo = FOLDER / name / "undo"
     if undo.exists() and not undo.stat().st_size:
         undo.unlink()  # torn by a crash
@@ -148,12 +151,12 @@ def heal(name: str) -> dict[str, Any]:
     return {"done": True, "said": ""}
 
 
-def listing() -> dict[str, Any]:
+def listing() -> Document:
     armed = entries()
     return {"armed": armed, "strays": strays(armed)}
 
 
-def entries() -> list[Any]:
+def entries() -> list[Document]:
     """What is armed here; one that was torn by a crash is named all the same."""
     found = []
     for folder in sorted(FOLDER.iterdir()) if FOLDER.is_dir() else ():
@@ -165,7 +168,7 @@ def entries() -> list[Any]:
     return found
 
 
-def strays(armed: list[Any]) -> list[list[str]]:
+def strays(armed: list[Document]) -> list[list[str]]:
     """Commands that remove what carries our name and belongs to no undo that is armed here."""
     known = {entry["id"] for entry in armed}
     found = []
@@ -186,7 +189,7 @@ def strays(armed: list[Any]) -> list[list[str]]:
     ]
 
 
-def stray_queues(armed: list[Any]) -> list[list[str]]:
+def stray_queues(armed: list[Document]) -> list[list[str]]:
     """A queue of ours tells no name: it is known by the undo that removes it."""
     listed = run("tc", "qdisc", "show").stdout if shutil.which("tc") else ""
     undone = [command for entry in armed for command in entry["commands"]]
@@ -218,7 +221,7 @@ def stray_manifests(known: set[str]) -> list[list[str]]:
     return found
 
 
-def stray_limits(armed: list[Any], known: set[str]) -> list[list[str]]:
+def stray_limits(armed: list[Document], known: set[str]) -> list[list[str]]:
     """An OSD's disk that stayed slow: by a control group of ours, or by limits of its unit.
 
     Those tell no name. Nobody else sets them on an OSD, or on a container: Kubernetes has no such
@@ -285,7 +288,7 @@ def stop_timers(name: str, numbers: list[int]) -> None:
         run("systemctl", "stop", *(f"{timer(name, number)}.timer" for number in numbers))
 
 
-VERBS: dict[str, Callable[..., dict[str, Any]]] = {
+VERBS: dict[str, Callable[..., Document]] = {
     "arm": arm,
     "renew": renew,
     "heal": heal,

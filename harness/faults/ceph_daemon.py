@@ -10,6 +10,7 @@ from harness.errors import ConfigError
 from harness.facts.ceph import Quorum
 from harness.facts.crush_hosts import machine_of_each
 from harness.faults import answers, observers, tools
+from harness.faults.ceph_answers import Fsid
 from harness.faults.fault import Fault, server_beside
 from harness.faults.model import Act, Argv
 from harness.settings import Rook
@@ -87,7 +88,7 @@ class StopDaemon(Fault, ABC):
         on_machines = reach.profile.ceph.through == "machines" and not in_rook(reach)
         if not (self.daemon and on_machines) or answers.is_active(reach, self.machine, self._unit):
             return self
-        cluster = str(observers.ceph(reach, self.machine, "fsid")["fsid"])
+        cluster = observers.ceph(reach, self.machine, "fsid", read=Fsid).fsid
         of_cephadm = self.model_copy(update={"cephadm": cluster})
         is_there = answers.is_active(reach, self.machine, of_cephadm._unit)
         return of_cephadm if is_there else self

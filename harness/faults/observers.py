@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import TypeVar
 from urllib.parse import quote
+
+from typing_extensions import TypeForm
 
 from harness.errors import NotFound, NotListening
 from harness.faults import reachability
@@ -14,6 +16,8 @@ from harness.faults.pods import ALL_PODS, pod_of, pods_at
 from harness.transport import Reach
 from harness.transport.ceph import ask_ceph
 from harness.transport.objects import listed, must, text
+
+T = TypeVar("T")
 
 _CEPH_S = 25.0
 
@@ -69,6 +73,7 @@ def pod_is_ready(reach: Reach, space: str, name: str) -> bool:
         return False
 
 
-def ceph(reach: Reach, machine: str, *words: str) -> Any:
+def ceph(reach: Reach, machine: str, *words: str, read: TypeForm[T]) -> T:
     """What ``ceph WORDS --format json`` answers, asked elsewhere than on ``machine``."""
-    return ask_ceph(reach, *words, on=[peer(reach, machine).name], within_s=_CEPH_S)
+    on = [peer(reach, machine).name]
+    return ask_ceph(reach, *words, read=read, on=on, within_s=_CEPH_S)

@@ -18,7 +18,6 @@ import contextlib
 import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from harness.errors import NotProven, TimedOut
 from harness.ledger import serve_script
@@ -61,7 +60,7 @@ _SIZES = {"database": 512 * claim_objects.MIB, "files": 256 * claim_objects.MIB}
 class Platform:
     """The parts that some kinds of writers need, in one namespace; made by ``deployed``.
 
-    ``hide`` is told the database's password, before anybody else is.
+    ``hide`` is told the database's password first.
     """
 
     def __init__(
@@ -159,22 +158,21 @@ class Platform:
 
     # --- manifests ---
 
-    def _database(self) -> Iterator[dict[str, Any]]:
+    def _database(self) -> Iterator[pods.Manifest]:
         yield {
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {"name": "database", "namespace": self.space},
             "stringData": {"password": self.password},
         }
-        spec = self._pod("database")
         words = [word for key, value in self._settings.items() for word in ("-c", f"{key}={value}")]
         tcp = {"tcpSocket": {"port": DATABASE_PORT}}
-        spec["containers"][0] |= {
+        container = {
             "image": self.reach.profile.database_image,
             "command": ["sh", "-c", _DATABASE, "database", *words],
-            # Whoever waits for the lock is alive, however long it takes.
-            "startupProbe": tcp | {"periodSeconds": 1, "failureThreshold": 600},
-            "livenessProbe": tcp | {"periodSeconds": 10, "timeoutSeconds": 5},
+            # A database that waits for the lock is alive, however long it takes.
+            "startupProbe": {**tcp, "periodSeconds": 1, "failureThreshold": 600},
+            "livenessProbe": {**tcp, "periodSeconds": 10, "timeoutSeconds": 5},
             "readinessProbe": {
                 "exec": {"command": ["pg_isready", "--host=/tmp", "--quiet"]},
                 "periodSeconds": 2,
@@ -186,39 +184,34 @@ class Platform:
                 {"name": "scratch", "mountPath": "/tmp"},
             ],
         }
-        spec["terminationGracePeriodSeconds"] = 5
-        spec["volumes"] = [
+        volumes = [
             {"name": "data", "persistentVolumeClaim": {"claimName": "database"}},
             {"name": "secret", "secret": {"secretName": "database"}},
             {"name": "scratch", "emptyDir": {}},
         ]
+        spec = self._spec("database", container, terminationGracePeriodSeconds=5, volumes=volumes)
         more = {"serviceName": "database", "replicas": 1}
         yield self._workload("StatefulSet", "database", spec, more)
         yield self._service("database", DATABASE_PORT)
 
-    def _files(self) -> Iterator[dict[str, Any]]:
-        spec = self._pod("files") | {"tolerations": [{"operator": "Exists"}]}
-        self._serving(spec)
+    def _files(self) -> Iterator[pods.Manifest]:
+        spec = self._serving("files", tolerations=[{"operator": "Exists"}])
         yield self._workload("DaemonSet", "files", spec, {})
         yield self._service("files", FILES_PORT, internalTrafficPolicy="Local")
 
-    def _http(self) -> Iterator[dict[str, Any]]:
-        spec = self._pod("http")
+    def _http(self) -> Iterator[pods.Manifest]:
         apart = {
             "topologyKey": "kubernetes.io/hostname",
             "labelSelector": {"matchLabels": {"cutover/pod": "http"}},
         }
-        spec["affinity"] = {
-            "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [apart]}
-        }
-        self._serving(spec)
+        anti = {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [apart]}}
+        spec = self._serving("http", affinity=anti)
         yield self._workload("Deployment", "http", spec, {"replicas": 2})
         yield self._service("http", FILES_PORT)
 
-    def _pod(self, part: str) -> dict[str, Any]:
+    def _spec(self, part: str, container: Mapping[str, object], **spec: object) -> pods.Manifest:
         """A pod's specification: restricted, small, and given up soon with its machine."""
-        made: dict[str, Any] = pods.pod(self.reach, self.space, part, "", "ledger")["spec"]
-        made["tolerations"] = [
+        tolerations = [
             {
                 "key": f"node.kubernetes.io/{why}",
                 "operator": "Exists",
@@ -227,24 +220,24 @@ class Platform:
             }
             for why in ("not-ready", "unreachable")
         ]
-        made["containers"][0]["name"] = part
-        made["containers"][0]["resources"]["limits"]["memory"] = "256Mi"
-        return made
+        whole = {"name": part, "resources": pods.resources("256Mi"), **container}
+        return pods.spec_of(self.reach, whole, {"tolerations": tolerations, **spec})
 
-    def _serving(self, spec: dict[str, Any]) -> None:
+    def _serving(self, part: str, **spec: object) -> pods.Manifest:
         # A folder that is gone, with the client of its file system, is back in a new container.
         well = {"httpGet": {"path": "/well", "port": FILES_PORT}, "timeoutSeconds": 5}
-        spec["containers"][0] |= {
+        container = {
             "command": ["python3", "-u", "-c", self._serve, "/files", str(FILES_PORT)],
-            "readinessProbe": well | {"periodSeconds": 2},
-            "livenessProbe": well | {"periodSeconds": 5},
+            "readinessProbe": {**well, "periodSeconds": 2},
+            "livenessProbe": {**well, "periodSeconds": 5},
             "volumeMounts": [{"name": "files", "mountPath": "/files"}],
         }
-        spec["volumes"] = [{"name": "files", "persistentVolumeClaim": {"claimName": "files"}}]
+        volumes = [{"name": "files", "persistentVolumeClaim": {"claimName": "files"}}]
+        return self._spec(part, container, volumes=volumes, **spec)
 
     def _workload(
-        self, kind: str, part: str, spec: Mapping[str, Any], more: Mapping[str, Any]
-    ) -> dict[str, Any]:
+        self, kind: str, part: str, spec: Mapping[str, object], more: Mapping[str, object]
+    ) -> pods.Manifest:
         labels = {"cutover/pod": part}
         return {
             "apiVersion": "apps/v1",
@@ -257,10 +250,9 @@ class Platform:
             },
         }
 
-    def _service(self, part: str, port: int, **more: str) -> dict[str, Any]:
-        made = pods.service(self.space, part, part)
-        made["spec"] |= {"ports": [{"name": "tcp", "port": port, "protocol": "TCP"}], **more}
-        return made
+    def _service(self, part: str, port: int, **more: str) -> pods.Manifest:
+        ports = [{"name": "tcp", "port": port, "protocol": "TCP"}]
+        return pods.service(self.space, part, part, ports=ports, **more)
 
 
 @contextlib.contextmanager

@@ -129,6 +129,7 @@ def _reader(reach: Reach, backups: Backups) -> Iterator[str]:
 
 def _pod(reach: Reach, backups: Backups, name: str) -> Mapping[str, object]:
     """Placed by the scheduler: a claim may be bound to some machines only."""
+    mount = {"name": "backups", "mountPath": _AT, "readOnly": True}
     claimed = {"claimName": backups.claim, "readOnly": True}
     return pods.pod(
         reach,
@@ -136,7 +137,7 @@ def _pod(reach: Reach, backups: Backups, name: str) -> Mapping[str, object]:
         name,
         "",
         "reader",
-        mounts=[{"name": "backups", "mountPath": _AT, "readOnly": True}],
+        container={"volumeMounts": [mount]},
         spec={
             "activeDeadlineSeconds": _LIVES_S,
             "volumes": [{"name": "backups", "persistentVolumeClaim": claimed}],

@@ -1,4 +1,4 @@
-"""All that Ceph says of itself, asked once, through the first place that gets an answer.
+"""What Ceph says of itself, asked once, through the first place that gets an answer.
 
 A place is a machine, or Rook's toolbox. ``ceph_script`` runs there.
 """
@@ -43,7 +43,7 @@ class Ceph:
     """Asks Ceph through one machine, and through the others when that one gets no answer."""
 
     name: ClassVar[str] = CEPH.name
-    sentence: ClassVar[str] = "all that Ceph says of itself"
+    sentence: ClassVar[str] = "what Ceph says of itself"
     timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 220.0
 

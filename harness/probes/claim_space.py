@@ -14,6 +14,7 @@ from harness.probes.claim_objects import LIMITED, storage
 from harness.probes.claim_workload import Workload
 from harness.transport import Reach
 from harness.transport.ceph import ask_ceph
+from harness.transport.objects import listed, must, must_count
 from harness.waiting import until
 
 T = TypeVar("T")
@@ -27,9 +28,9 @@ _GIVEN_BACK_WITHIN_S = 130.0
 def stored(reach: Reach) -> int:
     """Bytes that the claims' pool holds, copies not counted, as Ceph says."""
     pool = storage(reach).data_pool
-    for item in ask_ceph(reach, "df")["pools"]:
-        if item["name"] == pool:
-            return int(item["stats"]["stored"])
+    for item in listed(ask_ceph(reach, "df", read=object), "pools"):
+        if must(item, "name") == pool:
+            return must_count(item, "stats", "stored")
     raise TransportError(f"Ceph has no pool {pool}", remedy="`storage.data_pool` names the pool")
 
 

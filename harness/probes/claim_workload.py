@@ -334,6 +334,7 @@ def _of(writer: str, answers: Mapping[str, Answer[T]] | HarnessError) -> Answer[
 
 def _pod(reach: Reach, space: str, machine: str, user: int) -> dict[str, object]:
     claims = (SHARED, LIMITED)
+    mounts = [{"name": name, "mountPath": f"/{name}"} for name in claims]
     volumes = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in claims]
     return pods.pod(
         reach,
@@ -341,7 +342,7 @@ def _pod(reach: Reach, space: str, machine: str, user: int) -> dict[str, object]
         pod_of(machine),
         machine,
         "claims",
-        mounts=[{"name": name, "mountPath": f"/{name}"} for name in claims],
+        container={"volumeMounts": mounts},
         spec={"volumes": volumes},
         security={
             "runAsUser": user,

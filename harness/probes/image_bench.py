@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from harness.bench.bench import RUNS, Committed
 from harness.errors import HarnessError
@@ -67,6 +66,6 @@ def _measured(reach: Reach, machine: str, image: str) -> Committed:
     return Committed.of(runs)
 
 
-def read(said: str) -> list[dict[str, Any]]:
+def read(said: str) -> list[dict[str, float]]:
     """What each run that came to its end wrote: how many writes, and how many a second."""
     return [{"writes": int(ops), "iops": float(rate)} for ops, rate in _ENDED.findall(said)]

@@ -63,10 +63,9 @@ def _taken(services: object) -> tuple[str, ...]:
 
 
 def _balanced(space: str) -> dict[str, object]:
-    wanted = pods.service(space, _NAME, _NAME)
-    # Else a port of ours is open on every machine, and found by whoever knocks at all of them.
+    # Otherwise it opens a port on every machine, which the scan of open ports then finds.
     only = {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False}
-    return {**wanted, "spec": {**wanted["spec"], **only}}
+    return pods.service(space, _NAME, _NAME, **only)
 
 
 def _given(reach: Reach, space: str) -> str | None:
@@ -85,5 +84,5 @@ def _given(reach: Reach, space: str) -> str | None:
 def _talk(reach: Reach, address: str) -> str:
     said = reach.outside.exchange(address, pods.PORT, b"N").decode(errors="replace")
     if said != _NAME:
-        raise TransportError(f"somebody else answers at {address}: {said[:80]!r}")
+        raise TransportError(f"another program answers at {address}: {said[:80]!r}")
     return said

@@ -43,7 +43,7 @@ _SCRIPT = RemoteScript(sockets_script)
 # A little longer than datagrams are sent for.
 _HEARS_FOR_S = 5.0
 # Asked though nothing listens there (traceroute's first port): does any datagram come through?
-_NOBODY = 33434
+_UNUSED = 33434
 _EVERY = ("0.0.0.0", "::")
 
 # A UDP port that the cluster takes: the port, and the addresses at which it does (none: every one).
@@ -51,7 +51,7 @@ _Taken = tuple[int, tuple[str, ...]]
 
 
 class OpenPorts:
-    """Knocks at all TCP ports of a machine, and at the UDP ports on which it listens."""
+    """Tries all TCP ports of a machine, and the UDP ports on which it listens."""
 
     name: ClassVar[str] = OPEN_PORTS.name
     sentence: ClassVar[str] = "every port of every machine, tried from outside"
@@ -204,7 +204,7 @@ def _send(
             for port, places in ports
             if port not in asked and (not places or here & {*places})
         }
-        payloads = {it: payload(token, address, it) for it in {*asked, *of_cluster, _NOBODY}}
+        payloads = {it: payload(token, address, it) for it in {*asked, *of_cluster, _UNUSED}}
         seen = reach.outside.send(address, payloads)
         return Udp(
             asked=dict(sorted(asked.items())),

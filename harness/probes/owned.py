@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
-from typing import Any
 
 from harness.errors import HarnessError, TimedOut
 from harness.probes import volumes
@@ -34,11 +33,11 @@ _GONE_WITHIN_S = 120.0
 _HELD: set[str] = set()
 
 
-def manifest(name: str, owner: str, renewed: str) -> dict[str, Any]:
-    """A namespace of ours, in which pods must be harmless."""
+def manifest(name: str, owner: str, renewed: str, **known: str) -> dict[str, object]:
+    """A namespace of ours, in which pods must be harmless; ``known`` is more of its metadata."""
     restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
     annotations = {OWNER: owner, RENEWED: renewed}
-    metadata = {"name": name, "labels": LABELS | restricted, "annotations": annotations}
+    metadata = {"name": name, "labels": LABELS | restricted, "annotations": annotations, **known}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
 
@@ -49,9 +48,7 @@ def renewed(kube: Kube, name: str, owner: str) -> Iterator[None]:
     numbers = count(1)
 
     def renew(**known: str) -> None:
-        made = manifest(name, owner, f"{token}-{next(numbers)}")
-        made["metadata"] |= known
-        kube.apply(made)
+        kube.apply(manifest(name, owner, f"{token}-{next(numbers)}", **known))
 
     def keep() -> None:
         uid = ""

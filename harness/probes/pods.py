@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeAlias, TypeVar
 
 from typing_extensions import TypeForm
 
@@ -23,6 +23,9 @@ from harness.transport.remote_script import RemoteScript
 from harness.waiting import until
 
 T = TypeVar("T")
+
+# An object as it is applied.
+Manifest: TypeAlias = dict[str, object]
 
 PORT = 8642
 _SCRIPT = RemoteScript(pod_script)
@@ -90,59 +93,68 @@ def pod(
     machine: str,
     role: str,
     *,
-    mounts: Sequence[Mapping[str, object]] = (),
+    container: Mapping[str, object] = {},
     spec: Mapping[str, object] = {},
     security: Mapping[str, object] = {},
-) -> dict[str, Any]:
+) -> Manifest:
     """A pod that serves ``pod_script``, placed on one machine past the scheduler.
 
-    Without a machine, the scheduler places it. ``mounts``, ``spec`` and ``security`` are added to
-    its container, its specification and that one's security context. It asks for nothing that the
-    restricted pod security standard forbids.
+    Without a machine, the scheduler places it. For the rest see ``spec_of``.
     """
     placed = {"nodeName": machine, "tolerations": [{"operator": "Exists"}]} if machine else {}
-    container = {
+    labels = _OURS | {"cutover/pod": name, "cutover/role": role}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": space, "labels": labels},
+        "spec": spec_of(reach, container, {**placed, **spec}, security),
+    }
+
+
+def spec_of(
+    reach: Reach,
+    container: Mapping[str, object],
+    spec: Mapping[str, object],
+    security: Mapping[str, object] = {},
+) -> Manifest:
+    """What is in a pod: small, and nothing that the restricted pod security standard forbids.
+
+    The fields of ``container``, ``spec`` and the pod's ``security`` context replace the usual ones.
+    """
+    usual = {
         "name": "probe",
         "image": reach.profile.kubernetes.probe_image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["python3", "-u", "-c", _SCRIPT.text, "serve", str(PORT)],
         "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
-        "resources": {
-            "requests": {"cpu": "10m", "memory": "32Mi"},
-            "limits": {"cpu": "500m", "memory": "128Mi"},
-        },
+        "resources": resources("128Mi"),
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
         },
-        **({"volumeMounts": mounts} if mounts else {}),
     }
     return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": name,
-            "namespace": space,
-            "labels": _OURS | {"cutover/pod": name, "cutover/role": role},
+        "containers": [{**usual, **container}],
+        "restartPolicy": "Always",
+        "terminationGracePeriodSeconds": 1,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _NOBODY,
+            "runAsGroup": _NOBODY,
+            "seccompProfile": {"type": "RuntimeDefault"},
+            **security,
         },
-        "spec": {
-            **placed,
-            "containers": [container],
-            "restartPolicy": "Always",
-            "terminationGracePeriodSeconds": 1,
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": _NOBODY,
-                "runAsGroup": _NOBODY,
-                "seccompProfile": {"type": "RuntimeDefault"},
-                **security,
-            },
-            **spec,
-        },
+        **spec,
     }
+
+
+def resources(memory: str) -> Manifest:
+    """What a small container asks for, and may take; ``memory`` is its limit."""
+    requests = {"cpu": "10m", "memory": "32Mi"}
+    return {"requests": requests, "limits": {"cpu": "500m", "memory": memory}}
 
 
 def name_of(role: str, machine: str) -> str:
@@ -150,8 +162,8 @@ def name_of(role: str, machine: str) -> str:
     return f"{role}-{machine.replace('.', '-')}"
 
 
-def service(space: str, name: str, pod_name: str) -> dict[str, Any]:
-    """A service before one pod."""
+def service(space: str, name: str, pod_name: str, **spec: object) -> Manifest:
+    """A service before one pod; the fields of ``spec`` replace the usual ones."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -159,6 +171,7 @@ def service(space: str, name: str, pod_name: str) -> dict[str, Any]:
         "spec": {
             "selector": {"cutover/pod": pod_name},
             "ports": [{"name": "tcp", "port": PORT, "protocol": "TCP"}],
+            **spec,
         },
     }
 
@@ -168,7 +181,7 @@ def addresses_when_ready(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Addresses of the pods that became ready in time, and why the others did not.
 
-    ``names`` are pod names by whatever key the caller knows them by; so are the answers.
+    ``names`` are pod names by a key of the caller's; the answers have the same keys.
     """
     seen: dict[str, object] = {}
 
@@ -177,7 +190,7 @@ def addresses_when_ready(
         seen.update({must(item, "metadata", "name"): part(item, "status") for item in there})
         return all(is_ready(seen.get(name)) for name in names.values())
 
-    # Whichever is not ready by then is told below, by name.
+    # A pod that is not ready by then is told below, by name.
     with contextlib.suppress(TimedOut):
         until(all_ready, within_s=within_s, what=f"the pods in {space} ready")
     ready = {k: must(seen[name], "podIP") for k, name in names.items() if is_ready(seen.get(name))}

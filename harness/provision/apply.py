@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, TypeAlias, TypeVar
+
+from pydantic import Tag
+from typing_extensions import TypeForm
 
 from harness.bench.scripts import disk_reader
 from harness.errors import NotProven, Refused, TransportError
-from harness.model import Exit
+from harness.facts.schema import Unknown, by_key
+from harness.model import JSON, Exit
 from harness.provision import disk_script, records
-from harness.provision.disk import GIB, Disk, Recorded, disk_of, record_of
+from harness.provision.disk import GIB, Disk, DiskReport, Recorded, disk_of, record_of
 from harness.provision.outcome import MachineResult, State, side_by_side
 from harness.provision.partition import Done, Plan, Planned, Refusal, flaws_after, plan
 from harness.settings import NewPartition
 from harness.transport import Shell
 from harness.transport.remote_script import RemoteScript
+
+T = TypeVar("T")
 
 _SCRIPT = RemoteScript(disk_reader, disk_script)
 _LOOK_S = 30.0
@@ -172,7 +178,8 @@ def _unless_agreed(result: MachineResult) -> MachineResult:
 
 def look_at(shell: Shell, machine: str, device: str) -> Disk:
     """A machine's disk as it is now; Refused when it is none, TransportError without an answer."""
-    return _disk(machine, _ask(shell, machine, {"device": device}, _LOOK_S))
+    told = _ask(shell, machine, {"device": device}, _Told[DiskReport], _LOOK_S)
+    return disk_of(machine, told)
 
 
 def carry_out(shell: Shell, before: Disk, made: Plan) -> Disk:
@@ -181,32 +188,56 @@ def carry_out(shell: Shell, before: Disk, made: Plan) -> Disk:
     Refused when the disk is no longer the one of the plan, NotProven when it is afterwards not as
     it must be, TransportError when the machine did not do it or did not answer.
     """
-    told = _ask(shell, before.machine, {"plan": asdict(made)}, _ACT_S)
-    after = _disk(before.machine, told.get("after", {}))
+    told = _ask(shell, before.machine, {"plan": asdict(made)}, _Told[_Acted], _ACT_S)
+    after = disk_of(before.machine, told.after)
     flaws = flaws_after(before, after, made)
     if flaws:
         raise NotProven(
-            f"{before.machine}: the partition was made, but {'; '.join(flaws)} {told['partx']}",
-            remedy=f"the old table is in {told['kept']} there: sgdisk --load-backup={told['kept']}"
+            f"{before.machine}: the partition was made, but {'; '.join(flaws)} {told.partx}",
+            remedy=f"the old table is in {told.kept} there: sgdisk --load-backup={told.kept}"
             f" {made.device}. When only the kernel lags behind:"
             f" partx --update --nr {made.number}:{made.number} {made.device}",
         )
     return after
 
 
-def _ask(shell: Shell, machine: str, wanted: dict[str, Any], within_s: float) -> dict[str, Any]:
-    told = _SCRIPT.on(shell, machine, wanted, within_s=within_s, read=dict[str, Any]).value
-    if "stopped" in told:
-        raise Refused(f"{machine}: {told['stopped']}", remedy="make a new plan and look at it")
-    if "error" in told:
+@dataclass(frozen=True, slots=True)
+class _Stopped:
+    """The act was not begun, and why."""
+
+    stopped: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Acted:
+    """The disk after the act, where its old table is kept, and what partx complained of."""
+
+    after: DiskReport
+    kept: str
+    partx: str
+
+
+# What ``disk_script`` answers.
+_Told: TypeAlias = Annotated[
+    Annotated[T, Tag("<>")]
+    | Annotated[_Stopped, Tag("<stopped>")]
+    | Annotated[Unknown, Tag("<error>")],
+    by_key("stopped", "error"),
+]
+
+
+def _ask(
+    shell: Shell,
+    machine: str,
+    wanted: dict[str, JSON],
+    kind: TypeForm[T | _Stopped | Unknown],
+    within_s: float,
+) -> T:
+    told = _SCRIPT.on(shell, machine, wanted, within_s=within_s, read=kind).value
+    if isinstance(told, _Stopped):
+        raise Refused(f"{machine}: {told.stopped}", remedy="make a new plan and look at it")
+    if isinstance(told, Unknown):
         raise TransportError(
-            f"{machine}: {told['error']}", remedy="./cutover provision nodes brings its tools"
+            f"{machine}: {told.error}", remedy="./cutover provision nodes brings its tools"
         )
     return told
-
-
-def _disk(machine: str, told: Mapping[str, Any]) -> Disk:
-    try:
-        return disk_of(machine, told)
-    except (KeyError, TypeError, ValueError) as error:
-        raise TransportError(f"{machine}: what it told of its disk is not whole: {error}") from None

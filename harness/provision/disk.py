@@ -6,8 +6,7 @@ Sectors are logical ones and inclusive.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass, replace
 
 from harness.bench.scripts import disk_rules
 
@@ -80,46 +79,55 @@ class Disk:
         return f"{self.device}{'p' if self.device[-1].isdigit() else ''}{number}"
 
 
-def disk_of(machine: str, told: Mapping[str, Any]) -> Disk:
-    """A disk from what the script told; KeyError, TypeError or ValueError: that is not whole."""
-    table = told["gpt"]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskReport:
+    """What ``disk_script`` says of a disk; the two sums are of the boot code and its first MiB."""
+
+    hostname: str
+    machine_id: str
+    device: str
+    whole: bool
+    read_only: bool
+    serial: str
+    size_bytes: int
+    sector_bytes: int
+    mbr_types: tuple[int, ...] | None
+    gpt: Table | None
+    partitions: tuple[Partition, ...]
+    kernel: Mapping[int, tuple[int, int]]
+    claims: tuple[str, ...]
+    signatures: tuple[str, ...]
+    free_holds: tuple[str, ...]
+    boot_code_sha256: str
+    first_mib_sha256: str
+    digest: str
+
+
+def disk_of(machine: str, told: DiskReport) -> Disk:
+    """A disk from what the script told; the record and the tools write GUIDs in capitals."""
     return Disk(
         machine=machine,
-        hostname=str(told["hostname"]),
-        machine_id=str(told["machine_id"]),
-        device=str(told["device"]),
-        whole=bool(told["whole"]),
-        read_only=bool(told["read_only"]),
-        serial=str(told["serial"]),
-        size_bytes=int(told["size_bytes"]),
-        sector_bytes=int(told["sector_bytes"]),
-        mbr_types=None if told["mbr_types"] is None else tuple(map(int, told["mbr_types"])),
-        table=None if table is None else _table(table),
+        hostname=told.hostname,
+        machine_id=told.machine_id,
+        device=told.device,
+        whole=told.whole,
+        read_only=told.read_only,
+        serial=told.serial,
+        size_bytes=told.size_bytes,
+        sector_bytes=told.sector_bytes,
+        mbr_types=told.mbr_types,
+        table=told.gpt and replace(told.gpt, guid=told.gpt.guid.upper()),
         partitions=tuple(
-            Partition(
-                number=int(it["number"]),
-                first=int(it["first"]),
-                last=int(it["last"]),
-                type=str(it["type"]).upper(),
-                partuuid=str(it["partuuid"]).upper(),
-                raw=str(it["raw"]),
-                holds=tuple(it["holds"]),
-            )
-            for it in told["partitions"]
+            replace(it, type=it.type.upper(), partuuid=it.partuuid.upper())
+            for it in told.partitions
         ),
-        kernel={int(number): (int(a), int(b)) for number, (a, b) in told["kernel"].items()},
-        claims=tuple(told["claims"]),
-        signatures=tuple(told["signatures"]),
-        free_holds=tuple(told["free_holds"]),
-        first_mib=(str(told["boot_code_sha256"]), str(told["first_mib_sha256"])),
-        digest=str(told["digest"]),
+        kernel=told.kernel,
+        claims=told.claims,
+        signatures=told.signatures,
+        free_holds=told.free_holds,
+        first_mib=(told.boot_code_sha256, told.first_mib_sha256),
+        digest=told.digest,
     )
-
-
-def _table(told: Mapping[str, Any]) -> Table:
-    # The record and the tools of GPT write GUIDs in capitals.
-    values = {field.name: told[field.name] for field in fields(Table)}
-    return Table(**{**values, "guid": str(told["guid"]).upper()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +144,7 @@ class Free:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """A disk as it was when somebody looked and said: this one."""
+    """A disk as it was when it was recorded."""
 
     machine_id: str
     serial: str

@@ -60,7 +60,7 @@ def claims(rdev: int, disk: Path) -> list[str]:
     ]
 
 
-def look(device: str) -> dict[str, Any]:
+def look(device: str) -> dict[str, object]:
     """All of a disk; ``digest`` stands for everything else that is told."""
     fd = os.open(device, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -74,15 +74,14 @@ def look(device: str) -> dict[str, Any]:
     return {**facts, "digest": hashlib.sha256(told).hexdigest()}
 
 
-def told_of(fd: int, rdev: int) -> dict[str, Any]:
+def told_of(fd: int, rdev: int) -> dict[str, object]:
     """What the kernel and the disk itself tell of an open disk."""
     disk = reader.sysfs(rdev)
     size = reader.number(disk / "size") * SECTOR
     whole = not (disk / "partition").exists()
     sector = reader.number((disk if whole else disk.parent) / "queue/logical_block_size")
     reader.forget(fd)
-    table: Any = None
-    parts: list[dict[str, Any]] = []
+    table, parts = None, []
     with contextlib.suppress(ValueError):  # without an intact one there is none
         table, parts = reader.gpt(fd, size // sector, sector), reader.partitions(fd, sector)
     for part in parts:
@@ -113,7 +112,7 @@ def digest(fd: int, start: int, end: int) -> str:
     return hashlib.sha256(os.pread(fd, end - start, start)).hexdigest()
 
 
-def act(plan: dict[str, Any]) -> dict[str, Any]:
+def act(plan: dict[str, Any]) -> dict[str, object]:
     """Make the plan's partition; the disk as it is after that, and where the old table is kept."""
     device, number = plan["device"], plan["number"]
     # Locked, udev and other careful tools leave the disk alone.

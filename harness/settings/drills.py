@@ -40,9 +40,13 @@ class Planned(Frozen):
     The namespace ``ledger`` among them stands for that of what the ledger writes to.
     """
 
+    # The fault's name.
     fault: str
+    # Seconds since the one before, or since the steady state.
     after_s: float = Field(default=3.0, ge=0)
+    # Seconds for which it stays.
     hold_s: float = Field(ge=0, le=3600)
+    # What this fault takes; the reference lists it.
     parameters: Mapping[str, object] = Field(default={}, alias="with")
 
     @property
@@ -54,7 +58,9 @@ class Planned(Frozen):
 class Looks(Frozen):
     """Checks, and the probes whose observations they judge."""
 
+    # Probes, by name.
     probes: tuple[str, ...] = Field(min_length=1)
+    # Checks, by name.
     checks: tuple[str, ...] = Field(min_length=1)
 
 
@@ -78,7 +84,9 @@ class OwnLooks(Looks):
 class DrillChange(Frozen):
     """What a drill does otherwise on one cluster, and why: parameters of its faults."""
 
+    # Parameters of the drill's faults.
     parameters: Mapping[str, object] = Field(alias="with")
+    # Why this cluster needs it; the drill's title shows it.
     because: str = Field(min_length=10)
 
 
@@ -93,15 +101,21 @@ class Drill(Named):
     """
 
     schema_version: Literal[1] = Field(alias="schema")
+    # What happens, in words for a report.
     title: str
     effect: str
     where: Literal["each-machine", "each-server", "a-machine", "a-server", "swarm-manager"]
+    # What is broken, in this order.
     faults: tuple[Planned, ...] = Field(min_length=1)
+    # What is written to meanwhile.
     ledger: tuple[Writer, ...] = Field(min_length=1)
     claims: bool = False
+    # Writes a second of each kind.
     writes_per_s: float = Field(default=5.0, gt=0, le=200)
     load: str | None = None
+    # What must hold beside the steady state, meanwhile on the machines that are not hit.
     looks: OwnLooks | None = None
+    # What must hold; lost_count, outage_s, steady_again_s and whole_again_s are required.
     targets: Annotated[Mapping[TargetKey, Target], AfterValidator(_complete)]
 
     @model_validator(mode="after")
@@ -148,8 +162,11 @@ class AbortConditions(Frozen):
     is silent for longer than the drill's outage.
     """
 
+    # How long monitors may elect.
     electing_s: float = Field(gt=0)
+    # How long placement groups may serve nobody.
     inactive_s: float = Field(gt=0)
+    # How long the API or Ceph may not answer.
     silent_s: float = Field(gt=0)
 
 

@@ -32,7 +32,9 @@ class Commands(Frozen):
 class Selected(Frozen):
     """Pods by their labels, in the words of ``kubectl --selector``."""
 
+    # Where the pods are.
     namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
+    # Labels, such as app=web,component=speaker.
     selector: str = Field(min_length=1)
 
 
@@ -42,6 +44,7 @@ class KnownPods(Frozen):
     ``speaker`` is as MetalLB's own manifests have it; its Helm chart has other labels.
     """
 
+    # The pods of the ingress, which kill-ingress ends.
     ingress: Selected | None = None
     speaker: Selected = Selected(
         namespace="metallb-system", selector="app=metallb,component=speaker"
@@ -55,7 +58,9 @@ class Power(Frozen):
     is, and restoring must do no harm to a machine that has power.
     """
 
+    # Cuts the power at once.
     cut: tuple[str, ...] = Field(min_length=1)
+    # Gives it back.
     restore: tuple[str, ...] = Field(min_length=1)
 
 

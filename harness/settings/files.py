@@ -41,6 +41,7 @@ class Frozen(BaseModel):
 class Named(Frozen):
     """A settings value whose file is called by its name."""
 
+    # That of the file, without .yaml.
     name: str = Field(pattern=r"^[a-z0-9-]{3,40}$")
 
 

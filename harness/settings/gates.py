@@ -59,9 +59,13 @@ class Target(Frozen):
     ``needs`` a part is wanted only of clusters that have it.
     """
 
+    # What is measured, in the words of a report.
     words: str
+    # The measured number is met at or below this.
     at_most: float | None = None
+    # The measured number is met at or above this.
     at_least: float | None = None
+    # The measured number is met at this alone.
     exactly: float | None = None
     warns: bool = False
     needs: str | None = None
@@ -105,7 +109,9 @@ class Target(Frozen):
 class TargetChange(Frozen):
     """Another number for one target on one cluster, and why; the report shows both."""
 
+    # The bound that counts here.
     number: float
+    # Why it must be another one here; the report shows it.
     because: str = Field(min_length=10)
 
 
@@ -122,11 +128,14 @@ class Requirement(Frozen):
     and is NOT PROVEN otherwise.
     """
 
+    # The week by which it is due, and a word: W3-PVC.
     id: str = Field(pattern=r"^W[0-9]{1,2}-[A-Z0-9]+(-[A-Z0-9]+)*$")
+    # How much a failure weighs for the decision.
     severity: Severity
     title: str
     risk: str
     effect: str
+    # Who removes what stands in the way.
     owner: str
     remedy: str
     runbook: str
@@ -134,6 +143,7 @@ class Requirement(Frozen):
     needs: tuple[str, ...] = ()
     planned: bool = False
     missing: tuple[str, ...] = ()
+    # What it is held to, by names that end in their unit.
     targets: Mapping[TargetKey, Target] = {}
 
     @property
@@ -168,7 +178,9 @@ class GateFile(Frozen):
     """The requirements that fall due from the first of ``weeks`` on."""
 
     schema_version: Literal[1] = Field(alias="schema")
+    # The part of the migration.
     title: str
+    # The week in which these fall due, and the last week of this part.
     weeks: tuple[int, int]
     requirements: tuple[Requirement, ...] = Field(min_length=1)
 

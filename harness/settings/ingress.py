@@ -24,8 +24,11 @@ Host = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_len
 class Page(Frozen):
     """A path of a site, and its answer: a status (None: any below 400) and words in its body."""
 
+    # What is asked for.
     path: UrlPath
+    # The status that is right.
     status: int | None = Field(default=None, ge=100, le=599)
+    # Words that the answer must hold.
     says: str = ""
 
 
@@ -40,6 +43,7 @@ class Site(Frozen):
     a minute the ingress takes from one source address, for the words of a report alone.
     """
 
+    # The Host header; DNS is not asked.
     host: Host
     paths: tuple[Annotated[Page, BeforeValidator(_page)], ...] = ()
     limit_per_min: float | None = Field(default=None, gt=0)
@@ -57,8 +61,10 @@ class Ingress(Frozen):
     Traefik's own ``ingressroute``. With ``scheme: http`` nothing here is asked over TLS.
     """
 
+    # Where it answers: each address is asked by itself.
     addresses: tuple[IPv4, ...] = Field(min_length=1)
     kind: Literal["ingress", "annotation", "ingressroute"] = "ingress"
+    # How customers' requests come in.
     scheme: Literal["http", "https"] = "https"
     # None: 80 for http, 443 for https.
     port: int | None = Field(default=None, ge=1, le=65535)
@@ -67,6 +73,7 @@ class Ingress(Frozen):
     ingress_class: str = ""
     # Traefik's entry point of an IngressRoute; None: web for http, websecure for https.
     entry_point: str | None = None
+    # Hosts that customers visit.
     sites: tuple[Annotated[Site, BeforeValidator(_site)], ...] = ()
     # What sites without paths of their own are asked for.
     paths: tuple[UrlPath, ...] = ()

@@ -26,6 +26,7 @@ class Load(Named):
     """
 
     schema_version: Literal[1] = Field(alias="schema")
+    # What happens, in words for a report.
     title: str
     requests_per_s: float = Field(gt=0, le=200)
     timeout_s: float = Field(gt=0, le=30)

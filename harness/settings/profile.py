@@ -38,8 +38,11 @@ _OF_BACKUPS = "W3-BACKUPS"
 class SshAccess(Frozen):
     """How to log in to the machines; host keys are pinned in ``known_hosts``."""
 
+    # Root, or the user that `provision nodes` makes: it needs sudo without a password.
     user: str = "root"
+    # The port of sshd.
     port: int = Field(default=22, ge=1, le=65535)
+    # A private key without a passphrase, readable by its user alone.
     key: ProfilePath
     known_hosts: ProfilePath
 
@@ -52,6 +55,7 @@ class Access(Frozen):
     """
 
     ssh: SshAccess
+    # Its current context is used; the account needs the permissions that `doctor` asks for.
     kubeconfig: ProfilePath
     network_namespace: ProfilePath | None = None
 
@@ -59,9 +63,13 @@ class Access(Frozen):
 class MachineSettings(Frozen):
     """One machine of the inventory."""
 
+    # The name of the Kubernetes node, and of the machine itself.
     name: Name
+    # Where the harness logs in, and the node's InternalIP.
     address: IPv4
+    # A server has the control plane and a member of etcd; a worker runs pods.
     roles: tuple[Literal["server", "worker"], ...] = ("server", "worker")
+    # Taints that the node is meant to have, as kubectl writes them: key=value:NoSchedule.
     taints: tuple[str, ...] = ()
     # Where the world reaches it, when not at `address` alone: one address, or several of both
     # families.
@@ -77,21 +85,31 @@ class MachineSettings(Frozen):
 class Kubernetes(Frozen):
     """The Kubernetes that is expected, and its layout on a machine."""
 
+    # The release that every node must have, as `rke2 --version` says it: v1.32.1+rke2r1.
     version: str
+    # Where each server's API answers.
     api_port: int = 6443
+    # The addresses of pods.
     pod_network: IPvAnyNetwork
+    # The addresses of services.
     service_network: IPvAnyNetwork
+    # What the names of services end in.
     domain: str = "cluster.local"
+    # The largest packet between machines, in bytes.
     node_mtu: int = 1500
+    # The same between pods: a tunnel takes 50 bytes of it.
     pod_mtu: int = 1500
     # A container image that holds python3: the pods that probe the pod network run it.
     probe_image: str
     # Glob patterns on a server, of the certificates that must not expire.
     certificates: tuple[str, ...]
+    # The administrator's files on a server, which only root may read.
     kubeconfigs: tuple[str, ...] = ("/etc/rancher/rke2/rke2.yaml",)
-    # The client certificate that may read etcd's health and metrics, on each server.
+    # The authority of etcd's certificates, on each server.
     etcd_ca: str
+    # The client certificate that may read etcd's health and metrics.
     etcd_cert: str
+    # The key of that certificate.
     etcd_key: str
     # Files on a server that say where its member of etcd answers: the manifest of a static pod, or
     # etcd's own configuration. The first that is there counts.
@@ -104,6 +122,7 @@ class Kubernetes(Frozen):
     # Where a server keeps its snapshots of etcd, and the folder, on a file system that servers
     # share, in which each snapshot has its copy.
     etcd_snapshots: str = "/var/lib/rancher/rke2/server/db/snapshots"
+    # The folder of the copies; None where RKE2 uploads them.
     etcd_snapshot_copies: str | None = None
     # An image with etcd and etcdutl, not older than the etcd that runs, and 3.6 at least: that of
     # RKE2 has no etcdutl. `provision nodes` takes both out of it.
@@ -115,17 +134,24 @@ class Kubernetes(Frozen):
 class Stack(Frozen):
     """The parts that this cluster declares; a part is absent when it is None."""
 
+    # What connects pods.
     cni: Literal["cilium", "bridge"]
+    # Whether NetworkPolicies are enforced.
     network_policy: bool
+    # What gives services outside addresses.
     load_balancer: Literal["metallb"] | None = None
+    # What leads web addresses to services; `ingress:` says where it answers.
     ingress: Literal["traefik", "nginx", "caddy"] | None = None
+    # External: Ceph runs beside Kubernetes. Cluster: Rook runs it.
     rook: Literal["external", "cluster"] | None = None
+    # The platform that is migrated.
     source: Literal["swarm"] | None = None
 
 
 class Units(Frozen):
     """Units of systemd that may have failed on a machine, each with why nothing depends on it."""
 
+    # The reason, by the unit's name.
     tolerated: Mapping[
         Annotated[str, Field(pattern=r"^[^\s/]+\.[a-z]+$")], Annotated[str, Field(min_length=1)]
     ] = {}
@@ -134,11 +160,14 @@ class Units(Frozen):
 class Profile(Frozen):
     """A cluster, as its operator declares it."""
 
+    # The name that reports, waivers and `--cluster` use: that of the file.
     name: Name
+    # What the cluster is, in words for a report.
     title: str
     schema_version: Literal[1] = Field(alias="schema")
     # UID of the namespace kube-system: proves that this is the cluster that was meant.
     uid: str | None = None
+    # A file that holds the UID instead, for a cluster that is made anew.
     uid_file: ProfilePath | None = None
     access: Access
     machines: tuple[MachineSettings, ...] = Field(min_length=1)
@@ -146,6 +175,7 @@ class Profile(Frozen):
     stack: Stack
     # Why a part that is not declared is absent, in words for the report.
     absent: Mapping[str, str] = {}
+    # Kernel parameters that every machine must have, by name.
     sysctls: Mapping[str, str] = {}
     units: Units = Units()
     ingress: Ingress | None = None
@@ -161,6 +191,7 @@ class Profile(Frozen):
     swarm: Swarm | None = None
     # This cluster's own numbers for targets of the gate files, by requirement and target.
     targets: Mapping[str, Mapping[str, TargetChange]] = {}
+    # Whether drills and soaks may break anything here at all; each run must allow it too.
     allow_disruption: bool = False
     # What drills do otherwise here, by the drill's name.
     drills: Mapping[str, DrillChange] = {}

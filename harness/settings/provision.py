@@ -21,9 +21,13 @@ class NewPartition(Frozen):
     ``record`` is the file that says which disk each machine has, and what is on it.
     """
 
+    # The disk: the same path on every machine.
     device: str = Field(pattern=r"^/dev/[a-z0-9/_-]+$")
+    # The partition's number in the disk's table.
     number: int = Field(ge=1, le=128)
+    # The size that it must have at least.
     at_least_gib: float = Field(gt=0)
+    # The size that it may have at most.
     at_most_gib: float = Field(gt=0)
     # Whether the table's copy may be moved to the end of a disk that was made larger.
     grow_table: bool = False
@@ -46,6 +50,7 @@ class Disks(NewPartition):
 
     state: Literal["raw", "osd"]
     osds: Mapping[Name, int]
+    # The file with the measurements that later ones are compared with.
     baseline: ProfilePath
     allow_writes: bool = False
 

@@ -30,9 +30,13 @@ Span = Annotated[tuple[float, float], AfterValidator(_in_order)]
 class Chance(Frozen):
     """A fault that may be drawn: how often beside the others, and for how long (seconds)."""
 
+    # The fault's name.
     fault: str
+    # How often it is drawn beside the others.
     weight: float = Field(gt=0)
+    # Seconds for which it stays: the least and the most.
     hold_s: Span
+    # What this fault takes; the reference lists it.
     parameters: Mapping[str, object] = Field(default={}, alias="with")
 
 
@@ -53,8 +57,11 @@ class Soak(Frozen):
     look_every_s: float = Field(gt=0)
     grows_percent: float = Field(gt=0)
     refused_percent: float = Field(ge=0, lt=100)
+    # How much slower the last quarter's writes may be than the first quarter's.
     slower_ratio: float = Field(ge=1)
+    # What is written to all the time.
     ledger: tuple[Writer, ...] = Field(min_length=1)
+    # Writes a second of each kind.
     writes_per_s: float = Field(gt=0, le=50)
     load: str | None = None
 

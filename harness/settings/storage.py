@@ -21,6 +21,7 @@ class Legacy(Frozen):
     ``type`` and ``source`` are the file system's, as ``findmnt`` names them on every machine.
     """
 
+    # Where it is mounted on every machine.
     path: Annotated[str, Field(pattern="^/.+")]
     type: str
     source: str
@@ -63,15 +64,20 @@ class Backups(Frozen):
     may list what is in the claim.
     """
 
+    # The claim's name.
     claim: Name
+    # The namespace that it is in.
     namespace: Name
     # Where it is not the gate's own: how large the claim must be, in GiB.
     at_least_gib: float | None = Field(default=None, gt=0)
+    # How many machines may mount it at a time.
     access_mode: Literal["ReadWriteMany", "ReadWriteOnce"] = "ReadWriteMany"
     # The folders at the top; in ``active`` are the backups, each customer's in a folder of its own
     # or, flat, as files beside each other.
     folders: tuple[str, ...] = Field(default=("active", "staging", "temp"), min_length=1)
+    # Which of the folders has the backups.
     active: str = "active"
+    # Whether each customer has a folder of its own in it.
     layout: Literal["flat", "folders"] = "flat"
     words: tuple[str, ...] = Field(default=("*backup*",), min_length=1)
     tools: tuple[str, ...] = (
@@ -101,11 +107,14 @@ class Backups(Frozen):
 class Storage(Frozen):
     """The StorageClass that customers' claims are of, and what it must be."""
 
+    # Its name.
     class_name: str = Field(alias="class")
+    # The CSI driver that makes its volumes.
     provisioner: str
     # Where its data goes, as its parameters must say: clusterID, fsName and pool, where CSI has
     # them. One of these that the class has and this does not is an error too.
     parameters: Mapping[str, str] = {}
+    # What becomes of a volume whose claim is deleted.
     reclaim_policy: Literal["Delete", "Retain"] = "Delete"
     # Whether access lists (POSIX ACLs) must survive: how CephFS is mounted decides.
     access_lists: bool = True
@@ -139,8 +148,11 @@ class Ceph(Frozen):
     let in, and hears nothing (``OSD::ms_handle_fast_authentication``, ``OSD::handle_command``).
     """
 
+    # Where `ceph` is asked.
     through: Literal["machines", "toolbox"] = "machines"
+    # Where the toolbox is.
     toolbox_namespace: str = "rook-ceph"
+    # The label of its pod.
     toolbox_label: str = "app=rook-ceph-tools"
     # Warnings that Ceph may show, by their code (POOL_NO_REDUNDANCY); an error never may.
     warnings: Mapping[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]+$")], Because] = {}
@@ -170,20 +182,26 @@ class Rook(Frozen):
 
     # The operator's release, as the tag of its image says it.
     version: str = Field(pattern=r"^v[0-9]+\.[0-9]+\.[0-9]+$")
+    # Where the operator runs.
     operator_namespace: ObjectName = "rook-ceph"
-    # Where the CephCluster is, and its name.
+    # Where the CephCluster is.
     namespace: ObjectName
+    # Its name.
     cluster: ObjectName
+    # Ceph's monitors in any order, by their addresses and ports.
     monitors: tuple[Endpoint, ...] = Field(min_length=1)
     # The CSI drivers that every machine must run.
     drivers: tuple[Literal["cephfs", "rbd"], ...] = Field(default=("cephfs", "rbd"), min_length=1)
     # What comes before their names where it is not the operator's namespace: Rook's setting
     # CSI_DRIVER_NAME_PREFIX. Not declared, it is read from the drivers that are registered.
     driver_prefix: ObjectName | None = None
+    # The StorageClass of CephFS.
     storage_class: ObjectName = "cephfs"
+    # What becomes of its volumes without a claim.
     reclaim_policy: Literal["Delete", "Retain"] = "Delete"
-    # Ceph's names of the file system, and of the pool that takes its data.
+    # Ceph's name of the file system.
     filesystem: str
+    # The pool that takes the data of claims.
     pool: str
     # The class's clusterID where claims lie in a subvolume group of their own: what
     # `kubectl get cephfilesystemsubvolumegroups` says of it. Otherwise it is the namespace.

@@ -29,7 +29,9 @@ class SwarmAnswers(Frozen):
     followed: its Location must be ``location``, where that is given.
     """
 
+    # A published port.
     port: int = Field(ge=1, le=65535)
+    # What is asked for there.
     path: str = Field(default="/", pattern=r"^/[!-~]*$")
     host: str = Field(default="", pattern=r"^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)?$")
     status: Annotated[tuple[Status, ...], BeforeValidator(_several)] = Field(
@@ -79,6 +81,7 @@ class SwarmServiceSettings(Frozen):
     """
 
     replicas: int | None = Field(default=None, ge=0)
+    # How Swarm spreads its tasks.
     mode: Literal["replicated", "global"] = "replicated"
     answers: tuple[SwarmAnswers, ...] = ()
 
@@ -94,8 +97,11 @@ class SwarmServiceSettings(Frozen):
 class Swarm(Frozen):
     """The Swarm of all machines of the inventory, of which some are managers."""
 
+    # The machines that must be managers, and reachable.
     managers: tuple[str, ...] = Field(min_length=1)
+    # What each service must have; one that is not named is none of the gate's business.
     services: Mapping[ServiceName, SwarmServiceSettings] = Field(min_length=1)
+    # Customers' services, which come and go: one pattern for all of them.
     instances: SwarmInstances | None = None
     # Registries that run in it, as images are named by them: "registry.example", "10.0.0.1:5000".
     registries: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+(:[0-9]+)?$")], ...] = ()

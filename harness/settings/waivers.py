@@ -29,13 +29,20 @@ class Waiver(Frozen):
     """
 
     schema_version: Literal[1] = Field(alias="schema")
+    # The requirement's id.
     requirement: str
     clause: str | None = Field(default=None, min_length=2)
+    # The profile's name.
     cluster: str
+    # Who removes the reason.
     owner: Person
+    # Who accepts the risk until then: somebody else.
     approver: Person
+    # What is wrong, and why it is better to go on than to wait.
     reason: str = Field(min_length=10)
+    # In force from here on (UTC), for 90 days at most.
     created: UtcTime
+    # From here on the requirement is red again (UTC).
     expires: UtcTime
 
     @model_validator(mode="after")

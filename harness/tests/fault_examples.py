@@ -69,7 +69,10 @@ EXAMPLES: tuple[Fault, ...] = (
 )
 
 READY = network.READY
-_POD = {"metadata": {"uid": "u1"}, "status": {**READY, "podIP": "10.42.0.9"}}
+_POD = {
+    "metadata": {"uid": "u1", "namespace": "kube-system", "name": "etcd-one"},
+    "status": {**READY, "podIP": "10.42.0.9"},
+}
 
 
 def pod(name: str, *, of: str = "ReplicaSet", **labels: str) -> dict[str, Any]:

@@ -110,7 +110,7 @@ CHANGES: dict[str, Change] = {
     "0 GiB of the disk": at("labels", "disk", to=[0]),
     "a GPT lies on": at("nested", to=True),
     "for us alone": at("busy", to="Device or resource busy"),
-    "nobody told": at("osds", to=None),
+    "not known whether": at("osds", to=None),
     "ceph osd metadata names": at("osds", to=["/dev/sda2"]),
 }
 

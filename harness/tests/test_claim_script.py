@@ -80,7 +80,7 @@ def test_small_files_that_are_missing_changed_or_nobodys_are_told(tmp_path: Path
     assert script.gather(str(folder), 7, ONE, 20) == {"right": 20, "wrong": 0, "first": []}
     assert min(path.stat().st_size for path in folder.iterdir()) >= 1
     (folder / "00020").touch()
-    assert script.gather(str(folder), 7, ONE, 20)["first"] == ["00020 was written by nobody"]
+    assert script.gather(str(folder), 7, ONE, 20)["first"] == ["00020 was written by no machine"]
     (folder / "00003").unlink()
     (folder / "00004").write_bytes(b"")
     found = script.gather(str(folder), 7, ONE, 20)["first"]

@@ -22,7 +22,7 @@ from harness.settings import load_profile
 from harness.tests.project import REQUIRED, Project, scenario_of
 from harness.tests.ssh_server import ssh_server
 from harness.tests.stage import UID, reach
-from harness.transport import Completed, ansible
+from harness.transport import Completed, ansible, ansible_events
 from harness.transport.ansible import AnsibleFleet, play
 from harness.transport.fake import FakeFleet, FakeKube
 from harness.waiting import until
@@ -230,7 +230,8 @@ def deadline_when(monkeypatch: pytest.MonkeyPatch, over: Callable[[], bool]) -> 
         def monotonic() -> float:
             return time.monotonic() + (1000 if over() else 0)
 
-    monkeypatch.setattr("harness.transport.ansible.time", Clock)
+    for module in (ansible, ansible_events):
+        monkeypatch.setattr(module, "time", Clock)
 
 
 def nothing_lives_on(folder: Path) -> None:
@@ -243,14 +244,14 @@ def test_at_the_deadline_what_machines_said_is_kept_and_nothing_of_ansible_lives
 ) -> None:
     """One machine answers; another accepts the connection and says nothing."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    heard: list[ansible._Heard] = []
+    heard: list[ansible_events.Heard] = []
 
-    class Heard(ansible._Heard):
+    class Heard(ansible_events.Heard):
         def __init__(self) -> None:
             super().__init__()
             heard.append(self)
 
-    monkeypatch.setattr(ansible, "_Heard", Heard)
+    monkeypatch.setattr(ansible, "Heard", Heard)
     deadline_when(monkeypatch, lambda: any(it.told for it in heard))
     with socket.create_server(("127.0.0.1", 0)) as mute:
         port = mute.getsockname()[1]

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness import facts
 from harness.checks.findings import items, looks
 from harness.errors import Garbled
 from harness.facts.schema import Entry, Fact, Item, Items, Known, OrUnknown, Unknown, dump, read
 from harness.model import Outcome
-from harness.tests.clean_case import case
+from harness.probes import PROBES
+from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import MACHINES, NAMES
+
+Named = TypeVar("Named", Fact[object], Entry[object])
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +95,12 @@ def test_a_garbled_look_is_a_gap_at_its_place() -> None:
 
 
 def test_items_of_a_machine_are_garbled_each_for_itself() -> None:
-    facts: list[dict[str, object]] = [
+    machines: list[dict[str, object]] = [
         {"swapped": {"value": ["/swap"]}, "other": {"value": 3}},
         {"swapped": {"value": "/swap"}},
         {"swapped": {"error": "no answer within 10 s"}},
     ]
-    seen = items(case({"machine": dict(zip(NAMES, facts, strict=True))}), SWAPPED, MACHINES)
+    seen = items(case({"machine": dict(zip(NAMES, machines, strict=True))}), SWAPPED, MACHINES)
     assert seen.values == {NAMES[0]: ("/swap",)}
     assert [str(gap) for gap in seen.unseen] == [
         f'{NAMES[1]}: swapped: the value: Input should be a valid array, seen "/swap"',
@@ -104,3 +111,33 @@ def test_items_of_a_machine_are_garbled_each_for_itself() -> None:
 def test_an_item_that_the_probe_passed_over_is_a_gap() -> None:
     seen = items(case({"machine": {NAMES[0]: {}}}), SWAPPED, MACHINES[:1])
     assert [str(gap) for gap in seen.unseen] == [f"{NAMES[0]}: swapped: machine did not look at it"]
+
+
+def _declared(kind: type[Named]) -> list[Named]:
+    """Every fact, or entry of one, that a module of facts declares."""
+    modules = [import_module(it.name) for it in iter_modules(facts.__path__, "harness.facts.")]
+    return [it for module in modules for it in vars(module).values() if isinstance(it, kind)]
+
+
+def test_every_probe_reports_a_fact_of_its_name() -> None:
+    assert set(PROBES) <= {fact.name for fact in _declared(Fact)}
+
+
+def test_a_whole_clusters_facts_fit_their_schemas_and_come_back_unchanged() -> None:
+    seen = clean()
+    for fact in {fact.name: fact for fact in _declared(Fact)}.values():
+        for value in seen.get(fact.name, {}).values():
+            known = read(fact.kind, value)
+            assert dump(read(fact.kind, dump(known))) == dump(known), fact.name
+
+
+def test_a_whole_machines_items_fit_their_schemas_and_come_back_unchanged() -> None:
+    seen = clean()
+    entries = _declared(Entry)
+    assert entries
+    for entry in entries:
+        for value in seen[entry.of.name].values():
+            item = value.get(entry.name)
+            if item is not None:
+                known = read(entry.kind, item["value"])
+                assert dump(read(entry.kind, dump(known))) == dump(known), entry.name

@@ -166,7 +166,7 @@ def test_a_notice_that_may_take_longer_than_the_fault_is_there_is_found(tmp_path
     targets = {**DRILL["targets"], "noticed_by_ceph_s": {"at_most": 2, "words": "Ceph noticed"}}
     ((where, says),) = mistakes(tmp_path, targets=targets)
     assert where.startswith("stumble.yaml:")
-    assert says.startswith("noticed_by_ceph_s is longer than the fault is there")
+    assert says.startswith("noticed_by_ceph_s is longer than the fault holds")
 
 
 def test_a_drill_that_nobody_carries_out_and_one_without_a_file_are_found(tmp_path: Path) -> None:
@@ -181,5 +181,5 @@ def test_a_drill_that_nobody_carries_out_and_one_without_a_file_are_found(tmp_pa
 
 
 def test_every_drill_that_the_requirement_names_is_there_and_right() -> None:
-    assert set(drill_names()) == set(REQUIRED)
+    assert set(REQUIRED) <= set(drill_names())
     assert list(lint(ROOT, read_features(), FAULTS)) == []

@@ -74,4 +74,4 @@ def test_a_service_without_an_address_says_what_the_cluster_says() -> None:
 
 
 def test_whoever_else_answers_at_the_address_is_told() -> None:
-    assert "somebody else" in balanced(Edge(), b"SSH-2.0-OpenSSH")["answer"]["error"]
+    assert "another program" in balanced(Edge(), b"SSH-2.0-OpenSSH")["answer"]["error"]

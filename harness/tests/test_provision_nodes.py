@@ -17,7 +17,7 @@ from harness.provision import nodes
 from harness.provision.outcome import State, status_of
 from harness.settings import NodeNeeds, load_needs, load_profile, read_yaml
 from harness.transport import Step
-from harness.transport.ansible import _heard, _HeardSteps
+from harness.transport.ansible_events import HeardSteps, hear_event
 from harness.transport.fake import FakeFleet
 
 SAME = (Step(task="packages", changed=False), Step(task="user", changed=False))
@@ -151,7 +151,7 @@ ENDED = {"event": "playbook_on_stats", "event_data": {"processed": {"m1": 1}, "d
 
 
 def test_a_change_comes_with_its_command_its_difference_and_what_it_said() -> None:
-    heard = _HeardSteps()
+    heard = HeardSteps()
     for it in (
         event("runner_on_ok", changed=False, cmd=["dpkg-query"], stderr="no path"),
         event("runner_on_ok", changed=True, cmd=["apt-get", "install", "fio"], stderr="E: none"),
@@ -161,7 +161,7 @@ def test_a_change_comes_with_its_command_its_difference_and_what_it_said() -> No
         event("runner_on_failed", msg="cannot"),
         ENDED,
     ):
-        assert _heard(heard.event, it) is False
+        assert hear_event(heard.event, it) is False
     assert heard.ended == {"m1"}
     assert heard.steps["m1"] == [
         Step(task="user", changed=False, says="no path"),
@@ -173,9 +173,9 @@ def test_a_change_comes_with_its_command_its_difference_and_what_it_said() -> No
 
 
 def test_a_play_that_did_not_end_is_no_answer() -> None:
-    heard = _HeardSteps()
-    _heard(heard.event, event("runner_on_ok", changed=False))
-    _heard(heard.event, event("runner_on_unreachable", host="m2", msg="no route"))
+    heard = HeardSteps()
+    hear_event(heard.event, event("runner_on_ok", changed=False))
+    hear_event(heard.event, event("runner_on_unreachable", host="m2", msg="no route"))
     assert heard.ended == set()
     assert isinstance(heard.why_not("m1", 0.0), TimedOut)
     assert isinstance(heard.why_not("m2", 0.0), Unreachable)

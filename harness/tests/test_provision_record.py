@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from harness.errors import ConfigError, Garbled, NotProven, Refused, TransportError
+from harness.facts.schema import read
 from harness.model import Exit
 from harness.provision import apply, records
-from harness.provision.disk import disk_of, record_of
+from harness.provision.disk import DiskReport, disk_of, record_of
 from harness.provision.outcome import MachineResult, State, status_of
 from harness.provision.partition import Plan
 from harness.settings import NewPartition
@@ -35,14 +36,14 @@ from harness.transport.fake import FakeShell
 
 def test_a_disk_comes_through_as_it_is() -> None:
     assert apply.look_at(shell(told_of(SOUND)), "m1", "/dev/sda") == SOUND
-    assert disk_of("m1", json.loads(json.dumps(told_of(SOUND)))) == SOUND
+    assert disk_of("m1", read(DiskReport, told_of(SOUND))) == SOUND
 
 
 @pytest.mark.parametrize(
     ("answer", "error", "because"),
     [
         ("", Garbled, "the answer of disk_script is garbled"),
-        ({}, TransportError, "not whole: 'gpt'"),
+        ({}, Garbled, "hostname: Field required"),
         ({"stopped": "/dev/sda is no block device"}, Refused, "no block device"),
         ({"error": "No such file"}, TransportError, "No such file"),
     ],

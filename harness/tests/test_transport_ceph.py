@@ -85,14 +85,14 @@ def test_the_bench_of_an_osd_in_rook_that_does_not_end_is_late_and_not_lost() ->
 
 def test_through_the_machines_one_that_answers_is_enough() -> None:
     shell = FakeShell({(ONE, "ceph"): Unreachable("no route"), (TWO, "ceph"): ceph})
-    assert ask_ceph(reach(shell), "df") == SAID["df"]
+    assert ask_ceph(reach(shell), "df", read=object) == SAID["df"]
     assert [machine for machine, _ in shell.calls] == [ONE, TWO]
 
 
 def test_the_machine_that_is_named_is_the_only_one_that_is_asked() -> None:
     shell = FakeShell({(ONE, "ceph"): ceph, (TWO, "ceph"): Unreachable("no route")})
     with pytest.raises(Unreachable, match="no route"):
-        ask_ceph(reach(shell), "df", on=[TWO])
+        ask_ceph(reach(shell), "df", on=[TWO], read=object)
 
 
 @pytest.mark.parametrize(
@@ -104,11 +104,13 @@ def test_the_machine_that_is_named_is_the_only_one_that_is_asked() -> None:
 )
 def test_an_answer_that_is_none_says_what_came_instead(done: Completed, words: str) -> None:
     with pytest.raises(TransportError, match=words):
-        ask_ceph(reach(FakeShell({("*", "ceph"): done})), "df")
+        ask_ceph(reach(FakeShell({("*", "ceph"): done})), "df", read=object)
 
 
 def test_a_word_before_the_document_is_passed_over_and_silence_is_nothing() -> None:
     wordy = Completed(status=0, stdout='osd.1: {"iops": 3}', stderr="")
-    assert ask_ceph(reach(FakeShell({("*", "ceph"): wordy})), "tell", "osd.1") == {"iops": 3}
+    assert ask_ceph(reach(FakeShell({("*", "ceph"): wordy})), "tell", "osd.1", read=object) == {
+        "iops": 3
+    }
     silent = Completed(status=0, stdout="\n", stderr="")
-    assert ask_ceph(reach(FakeShell({("*", "ceph"): silent})), "tell", "osd.1") is None
+    assert ask_ceph(reach(FakeShell({("*", "ceph"): silent})), "tell", "osd.1", read=object) is None

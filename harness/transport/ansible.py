@@ -10,7 +10,6 @@ deadline, at which Ansible is killed.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import re
 import secrets
@@ -20,40 +19,17 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from harness.errors import TimedOut, TransportError, Unreachable
-from harness.facts.schema import read
+from harness.errors import TransportError
 from harness.model import Machine
 from harness.settings import SshAccess
 from harness.transport import root
+from harness.transport.ansible_events import Hear, Heard, HeardSteps, hear_event
 from harness.transport.protocols import Completed, Step
 
-
-@dataclass(frozen=True, slots=True)
-class EventData:
-    """What an event is about: the result of a task on a host, or at the end what became of each."""
-
-    host: str = ""
-    task: str = ""
-    res: Mapping[str, object] = field(default_factory=dict)
-    processed: Mapping[str, object] = field(default_factory=dict)
-    dark: Mapping[str, object] = field(default_factory=dict)  # the hosts that were not reached
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """An event of ansible-runner, as far as it is used."""
-
-    event: str
-    stdout: str = ""
-    event_data: EventData = EventData()
-
-
-Hear: TypeAlias = Callable[[Event], None]
 Told: TypeAlias = "Mapping[tuple[str, str], Completed | TransportError]"
 _CONNECT_S = 10
 _EACH_S = 20
@@ -124,7 +100,7 @@ def apply(
     within_s: float,
 ) -> Mapping[str, Sequence[Step] | TransportError]:
     """The same, on hosts as an Ansible inventory describes them: name to variables."""
-    heard = _HeardSteps()
+    heard = HeardSteps()
     deadline = time.monotonic() + within_s
     options = "--diff --check" if check else "--diff"
     less = any(_user(values) != root.ROOT for values in hosts.values())
@@ -144,7 +120,7 @@ def play(
     within_s: float,
 ) -> Told:
     """The same, on hosts as an Ansible inventory describes them: name to variables."""
-    heard = _Heard()
+    heard = Heard()
     deadline = time.monotonic() + within_s
     user = next((_user(values) for values in hosts.values()), root.ROOT)  # one for all
     mark = secrets.token_hex(8)  # on a line of its own, nothing that is asked prints it
@@ -199,18 +175,12 @@ def _run(
         envvars=_environment(folder),
         settings={"pexpect_timeout": 1, "suppress_ansible_output": True},
         forks=len(hosts),
-        event_handler=lambda said: _heard(hear, said),
+        event_handler=lambda said: hear_event(hear, said),
         # Also keeps ansible-runner from taking Ctrl-C away from us.
         cancel_callback=lambda: time.monotonic() > deadline,
         quiet=True,
         cmdline=options or None,
     )
-
-
-def _heard(hear: Hear, said: object) -> bool:
-    """Take in an event of ansible-runner; False, so that it keeps no file of it."""
-    hear(read(Event, said))
-    return False
 
 
 def _end(folder: Path) -> None:
@@ -316,105 +286,3 @@ def _by_ssh(access: SshAccess, machine: Machine) -> Mapping[str, object]:
         # A terminal would merge the outputs and end lines in CR LF.
         "ansible_ssh_use_tty": False,
     }
-
-
-class _Silence:
-    """Why hosts said nothing."""
-
-    def __init__(self) -> None:
-        self._silent: dict[str, str] = {}
-        self._complaint = ""
-
-    def event(self, event: Event) -> None:
-        match event.event:
-            case "runner_on_unreachable":
-                said = event.event_data.res.get("msg", "")
-                self._silent[event.event_data.host] = " ".join(str(said).split())
-            case "verbose" if "ERROR" in event.stdout:
-                self._complaint = event.stdout.strip()
-
-    def why_not(self, host: str, deadline: float) -> TransportError:
-        """Why there is no answer of a host."""
-        if host in self._silent:
-            return Unreachable(f"{host}: {self._silent[host]}")
-        if time.monotonic() < deadline:
-            return TransportError(
-                f"{host}: Ansible gave up: {self._complaint or 'it says nothing'}"
-            )
-        return TimedOut(f"{host}: no answer in time")
-
-
-class _Heard(_Silence):
-    """What commands have said so far."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.told: dict[str, Completed | TransportError] = {}
-
-    def event(self, event: Event) -> None:
-        if event.event in ("runner_on_ok", "runner_on_failed"):
-            host = event.event_data.host
-            self.told[host] = _answer(host, event.event_data.res)
-        super().event(event)
-
-
-class _HeardSteps(_Silence):
-    """What tasks have done so far; ``ended`` are the hosts that got to the play's end."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.steps: dict[str, list[Step]] = {}
-        self.ended: set[str] = set()
-
-    def event(self, event: Event) -> None:
-        data = event.event_data
-        match event.event:
-            case "runner_on_ok" | "runner_on_failed":
-                failed = event.event == "runner_on_failed"
-                step = _step(data.task, data.res, failed=failed)
-                self.steps.setdefault(data.host, []).append(step)
-            case "playbook_on_stats":
-                self.ended |= set(data.processed) - set(data.dark)
-        super().event(event)
-
-
-def _step(task: str, said: Mapping[str, object], *, failed: bool) -> Step:
-    diffs = said.get("diff")
-    parts = diffs if isinstance(diffs, list) else [diffs]
-    command = _command(said.get("cmd")) if said.get("changed") else ""
-    words = [command, *(str(said.get(key) or "").strip() for key in ("msg", "stderr"))]
-    return Step(
-        task=task,
-        changed=bool(said.get("changed")),
-        failed=failed,
-        diff=tuple(line for it in parts if isinstance(it, Mapping) for line in _difference(it)),
-        says="; ".join(word for word in words if word),
-    )
-
-
-def _command(ran: object) -> str:
-    return shlex.join(map(str, ran)) if isinstance(ran, list) else str(ran or "")
-
-
-def _difference(part: Mapping[str, object]) -> Sequence[str]:
-    """The lines that differ between a before and an after, each a text or a mapping."""
-    before, after = (_lines(part.get(key)) for key in ("before", "after"))
-    lines = list(difflib.unified_diff(before, after, lineterm="", n=0))[2:]
-    return [line for line in lines if not line.startswith("@@")]
-
-
-def _lines(side: object) -> list[str]:
-    if isinstance(side, Mapping):
-        return [f"{key}: {value}" for key, value in sorted(side.items())]
-    return str(side or "").splitlines()
-
-
-def _answer(host: str, said: Mapping[str, object]) -> Completed | TransportError:
-    status = said.get("rc")
-    if not isinstance(status, int):
-        return TransportError(f"{host}: {said.get('msg', 'no answer')}")
-    return Completed(
-        status=status,
-        stdout=str(said.get("stdout", "")),
-        stderr=str(said.get("stderr", "")),
-    )

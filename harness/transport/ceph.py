@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeVar
 from urllib.parse import quote
 
-from harness.errors import ConfigError, TransportError, Unreachable
+from typing_extensions import TypeForm
+
+from harness.errors import ConfigError, Garbled, TransportError, Unreachable
+from harness.facts import schema
 from harness.transport.objects import is_ready, listed, must, part
 from harness.transport.protocols import Completed, Reach
+
+T = TypeVar("T")
 
 _CONNECT_S = 10
 
 
-def ask_ceph(reach: Reach, *words: str, on: Sequence[str] = (), within_s: float = 20.0) -> Any:
-    """What ``ceph WORDS`` answers, as JSON; None when it says nothing.
+def ask_ceph(
+    reach: Reach,
+    *words: str,
+    read: TypeForm[T],
+    on: Sequence[str] = (),
+    within_s: float = 20.0,
+) -> T:
+    """What ``ceph WORDS`` answers, which must be a ``read``; None when it says nothing.
 
     Where Ceph is asked through the machines, the first of ``on`` (of all, when none is named) that
     gives an answer is enough; Rook's Ceph is asked in its toolbox. Raises TransportError when
@@ -27,7 +38,7 @@ def ask_ceph(reach: Reach, *words: str, on: Sequence[str] = (), within_s: float 
     for machine in machines[:1] if reach.profile.ceph.through == "toolbox" else machines:
         try:
             place, done = run_beside_ceph(reach, argv, on=machine, within_s=within_s)
-            return _answer(place, done, argv)
+            return _answer(place, done, argv, read)
         except TransportError as error:
             problems.append(error)
     if not problems:
@@ -59,16 +70,17 @@ def toolbox(reach: Reach) -> tuple[str, str]:
     return space, ready[0]
 
 
-def _answer(place: str, done: Completed, argv: Sequence[str]) -> Any:
+def _answer(place: str, done: Completed, argv: Sequence[str], read: TypeForm[T]) -> T:
     if done.status != 0:
         asked = " ".join(argv[3:-2])
         said = done.stderr.strip()[-300:]
         raise Unreachable(f"{place}: ceph {asked} ended with {done.status}: {said}")
-    if not done.stdout.strip():
-        return None
+    said = done.stdout.strip() or "null"
     # `tell` prints a word on some releases before its document.
-    begins = min((done.stdout.index(mark) for mark in "[{" if mark in done.stdout), default=0)
+    begins = min((said.index(mark) for mark in "[{" if mark in said), default=0)
     try:
-        return json.loads(done.stdout[begins:])
+        return schema.read(read, json.loads(said[begins:]))
+    except Garbled as error:
+        raise Garbled(f"{place}: ceph {' '.join(argv[3:-2])}: {error}") from error
     except ValueError as error:
-        raise TransportError(f"{place}: garbled: {done.stdout[-200:]!r}") from error
+        raise Garbled(f"{place}: garbled: {said[-200:]!r}") from error

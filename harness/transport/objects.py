@@ -1,7 +1,7 @@
 """Reading Kubernetes objects that may be odd: what is missing or null, and what is of another type.
 
 The API leaves out what is empty, or says null. A field of another type than the API gives it is
-``Odd``; ``described`` makes that a word about the one object, and goes on with the others. Sizes
+``Odd``; ``described`` notes that about the one object, and goes on with the others. Sizes
 and amounts are read as the API writes them.
 """
 
@@ -14,7 +14,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Generic, TypeVar
 
-from harness.errors import TransportError
+from harness.errors import Garbled, TransportError
 from harness.facts.schema import Unknown
 
 S = TypeVar("S", covariant=True)
@@ -22,7 +22,7 @@ T = TypeVar("T")
 Object = Mapping[str, object]
 
 
-class Odd(TransportError):
+class Odd(Garbled):
     """A field of an object is not what the API says that it is."""
 
 

@@ -16,7 +16,7 @@ import subprocess
 import uuid
 import zlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 SYS, PROC = Path("/sys"), Path("/proc")
 # What sysfs counts in, whatever the disk's own sectors are.
@@ -68,7 +68,7 @@ def rdev_of(path: str) -> int | None:
     return None
 
 
-def machine() -> dict[str, object]:
+def machine() -> dict[str, str]:
     return {
         "hostname": socket.gethostname(),
         "machine_id": Path("/etc/machine-id").read_text().strip(),
@@ -107,20 +107,7 @@ def kernel_partitions(disk: Path, sector: int) -> dict[int, list[int]]:
 # --- the table ----------------------------------------------------------------------------------
 
 
-class Header(NamedTuple):
-    """A GPT's header and its entries; places and sizes are sectors."""
-
-    guid: str
-    alternate: int  # where it says that its copy is
-    first_usable: int
-    last_usable: int
-    entries_at: int
-    entries_sectors: int
-    entry_bytes: int
-    entries: bytes
-
-
-def header(fd: int, lba: int, sector: int) -> Header:
+def header(fd: int, lba: int, sector: int) -> dict[str, Any]:
     """A GPT's header and entries at a sector; ValueError when no intact ones are there."""
     raw = os.pread(fd, sector, lba * sector)
     if len(raw) < HEADER.size or raw[:8] != GPT:
@@ -136,29 +123,29 @@ def header(fd: int, lba: int, sector: int) -> Header:
     entries = os.pread(fd, count * each, start * sector)
     if zlib.crc32(entries) != fields[13]:
         raise ValueError("the entries of the disk's GPT are damaged")
-    return Header(
-        guid=str(uuid.UUID(bytes_le=fields[9])),
-        alternate=fields[6],
-        first_usable=fields[7],
-        last_usable=fields[8],
-        entries_at=start,
-        entries_sectors=-(-count * each // sector),
-        entry_bytes=each,
-        entries=entries,
-    )
+    return {
+        "guid": str(uuid.UUID(bytes_le=fields[9])),
+        "alternate": fields[6],
+        "first_usable": fields[7],
+        "last_usable": fields[8],
+        "entries_at": start,
+        "entries_sectors": -(-count * each // sector),
+        "entry_bytes": each,
+        "entries": entries,
+    }
 
 
-def gpt(fd: int, sectors: int, sector: int) -> dict[str, object]:
+def gpt(fd: int, sectors: int, sector: int) -> dict[str, Any]:
     """The header at the disk's begin, without the entries, and whether its copy has the same ones.
 
     ValueError without an intact one.
     """
-    first, copy = header(fd, 1, sector), b""
-    if first.alternate < sectors:
+    first = header(fd, 1, sector)
+    entries, copy = first.pop("entries"), b""
+    if first["alternate"] < sectors:
         with contextlib.suppress(ValueError):
-            copy = header(fd, first.alternate, sector).entries
-    told = {key: value for key, value in first._asdict().items() if key != "entries"}
-    return {**told, "copy_equal": copy == first.entries}
+            copy = header(fd, first["alternate"], sector)["entries"]
+    return {**first, "copy_equal": copy == entries}
 
 
 def partitions(fd: int, sector: int) -> list[dict[str, Any]]:
@@ -167,7 +154,7 @@ def partitions(fd: int, sector: int) -> list[dict[str, Any]]:
     ValueError when it has no whole one.
     """
     table = header(fd, 1, sector)
-    size, entries = table.entry_bytes, table.entries
+    size, entries = table["entry_bytes"], table["entries"]
     found = []
     for index, start in enumerate(range(0, len(entries), size), start=1):
         raw = entries[start : start + size]
@@ -258,7 +245,9 @@ def forget(fd: int) -> None:
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def tool(argv: list[str], fd: int, fine: tuple[int, ...] = (0,)) -> Any:
+def tool(
+    argv: list[str], fd: int, fine: tuple[int, ...] = (0,)
+) -> subprocess.CompletedProcess[str]:
     """A command about an open device, whose path is the last word; OSError for another status."""
     done = subprocess.run(
         [*argv, f"/proc/self/fd/{fd}"],

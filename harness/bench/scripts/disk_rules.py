@@ -9,7 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    # A fact as ``facts_script`` tells it: a rule knows what its own one is made of.
+    Fact = Any
+    Facts = Mapping[str, Fact]
 
 GIB = 1 << 30
 # EFI's system partition, and the one that GRUB keeps itself in.
@@ -32,7 +37,7 @@ RECORDED = (
 PROTECTIVE = 0xEE
 
 
-def table_flaws(sound: Mapping[str, Any], path_of: Callable[[int], str]) -> Iterator[str]:
+def table_flaws(sound: Facts, path_of: Callable[[int], str]) -> Iterator[str]:
     """What is wrong with a disk's GPT, in words; ``path_of`` names a partition by its number.
 
     ``sound``: the disk's ``sectors``, its ``mbr_types``, ``gpt`` with ``alternate`` and
@@ -67,7 +72,7 @@ def _ranges(partitions: Mapping[int, Iterable[int]]) -> str:
     return ", ".join(said) or "no partition"
 
 
-def refusals(seen: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[str]:
+def refusals(seen: Facts, recorded: Facts) -> list[str]:
     """Every reason not to write, in words; only none at all lets a write through."""
     said = []
     for what in RECORDED:
@@ -78,7 +83,7 @@ def refusals(seen: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[str]:
     unseen = seen.get("unseen", {})
     for what, rule in RULES.items():
         if what not in seen:
-            said.append(f"{what} could not be seen: {unseen.get(what, 'nobody looked')}")
+            said.append(f"{what} could not be seen: {unseen.get(what, 'it was not looked at')}")
             continue
         try:
             said += rule(seen[what], recorded)
@@ -87,33 +92,33 @@ def refusals(seen: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def _machine(found: Any, recorded: Mapping[str, Any]) -> Iterable[str]:
+def _machine(found: Fact, recorded: Facts) -> Iterable[str]:
     if found["hostname"] != recorded["machine"]:
         yield f"wrong machine: this is {found['hostname']}, not {recorded['machine']}"
     if found["machine_id"] != recorded["machine_id"]:
         yield f"wrong machine: its machine-id is {found['machine_id']}, not the recorded one"
 
 
-def _path(found: Any, recorded: Mapping[str, Any]) -> Iterable[str]:
+def _path(found: Fact, recorded: Facts) -> Iterable[str]:
     if found["asked"] != recorded["path"]:
         yield f"{found['asked']} is not the allowed {recorded['path']}"
     if found["real"] != found["asked"]:
         yield f"{found['asked']} is a symlink to {found['real']}"
 
 
-def _kind(found: Any, recorded: Mapping[str, Any]) -> Iterable[str]:
+def _kind(found: Fact, recorded: Facts) -> Iterable[str]:
     if found != "block device":
         yield f"{recorded['path']} is not a block device"
 
 
-def _partition(found: Any, recorded: Mapping[str, Any]) -> Iterable[str]:
+def _partition(found: Fact, recorded: Facts) -> Iterable[str]:
     if found is None:
         yield f"{recorded['path']} is a whole disk, not a partition"
     elif found != recorded["number"]:
         yield f"it is partition {found}, and partition {recorded['number']} is recorded"
 
 
-def _kernel(found: Any, recorded: Mapping[str, Any]) -> Iterable[str]:
+def _kernel(found: Fact, recorded: Facts) -> Iterable[str]:
     for what, words in (
         ("start_bytes", "start"),
         ("size_bytes", "size"),
@@ -128,7 +133,7 @@ def _kernel(found: Any, recorded: Mapping[str, Any]) -> Iterable[str]:
         yield "it is read-only"
 
 
-def _table(found: Any, recorded: Mapping[str, Any]) -> Iterable[str]:
+def _table(found: Fact, recorded: Facts) -> Iterable[str]:
     named = [it for it in found if it["partuuid"] == str(recorded["partuuid"]).lower()]
     if len(named) != 1:
         yield f"the PARTUUID {recorded['partuuid']} is on its disk {len(named)} times"
@@ -146,56 +151,56 @@ def _table(found: Any, recorded: Mapping[str, Any]) -> Iterable[str]:
         yield "no partition of the table starts where the recorded one does"
 
 
-def _soundness(found: Any, recorded: Mapping[str, Any]) -> Iterable[str]:
+def _soundness(found: Fact, recorded: Facts) -> Iterable[str]:
     path = str(recorded["path"])
     for flaw in table_flaws(found, lambda it: f"partition {it}"):
         yield f"the disk of {path}: {flaw}"
 
 
-def _mounts(found: Any, _: Mapping[str, Any]) -> Iterable[str]:
+def _mounts(found: Fact, _: Facts) -> Iterable[str]:
     if found:
         yield f"it is mounted at {', '.join(found)}"
     if set(found) & set(SYSTEM_MOUNTS):
         yield "the system runs from it"
 
 
-def _labels(found: Any, _: Mapping[str, Any]) -> Iterable[str]:
+def _labels(found: Fact, _: Facts) -> Iterable[str]:
     for where in ("partition", "disk"):
         for place in found[where]:
             yield f"a BlueStore label lies at {place} GiB of the {where}"
 
 
-def _nested(found: Any, _: Mapping[str, Any]) -> Iterable[str]:
+def _nested(found: Fact, _: Facts) -> Iterable[str]:
     if found is not False:
         yield "a GPT lies on the partition itself"
 
 
-def _busy(found: Any, _: Mapping[str, Any]) -> Iterable[str]:
+def _busy(found: Fact, _: Facts) -> Iterable[str]:
     if found is not None:
         yield f"it cannot be had for us alone: {found}"
 
 
-def _backing(found: Any, _: Mapping[str, Any]) -> Iterable[str]:
+def _backing(found: Fact, _: Facts) -> Iterable[str]:
     if found is not None:
         yield f"its bytes lie in the file {found} on a disk of this machine"
 
 
-def _osds(found: Any, _: Mapping[str, Any]) -> Iterable[str]:
+def _osds(found: Fact, _: Facts) -> Iterable[str]:
     if found is None:
-        yield "nobody told whether one of Ceph's OSDs uses it"
+        yield "it is not known whether one of Ceph's OSDs uses it"
     elif found:
         yield f"ceph osd metadata names {', '.join(found)}"
 
 
-def _none_of(words: str) -> Callable[[Any, Mapping[str, Any]], Iterable[str]]:
-    def rule(found: Any, _: Mapping[str, Any]) -> Iterable[str]:
+def _none_of(words: str) -> Callable[[Fact, Facts], Iterable[str]]:
+    def rule(found: Fact, _: Facts) -> Iterable[str]:
         if len(found):
             yield f"{words} {', '.join(found)}"
 
     return rule
 
 
-RULES: Mapping[str, Callable[[Any, Mapping[str, Any]], Iterable[str]]] = {
+RULES: Mapping[str, Callable[[Fact, Facts], Iterable[str]]] = {
     "machine": _machine,
     "path": _path,
     "kind": _kind,

@@ -11,19 +11,22 @@ import stat
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.bench.scripts import disk_reader as reader
 from harness.bench.scripts.disk_reader import BLUESTORE, SECTOR, number
 
+if TYPE_CHECKING:
+    Facts = dict[str, Any]  # by name, as JSON
 
-def look(wanted: dict[str, Any], held: int | None = None) -> dict[str, Any]:
+
+def look(wanted: Facts, held: int | None = None) -> Facts:
     """Every fact about a path; what could not be seen is in ``unseen``, with the reason.
 
     ``held``: the device that is open already, which then is what is looked at.
     """
     path: str = wanted["path"]
-    seen: dict[str, Any] = {"unseen": {}}
+    seen: Facts = {"unseen": {}}
     seen["path"] = {"asked": path, "real": os.path.realpath(path)}
     note(seen, "machine", reader.machine)
     try:
@@ -46,7 +49,7 @@ def look(wanted: dict[str, Any], held: int | None = None) -> dict[str, Any]:
     return seen
 
 
-def _device(seen: dict[str, Any], wanted: dict[str, Any], fd: int, rdev: int) -> None:
+def _device(seen: Facts, wanted: Facts, fd: int, rdev: int) -> None:
     here = reader.sysfs(rdev)
     is_partition = (here / "partition").exists()
     disk = here.parent if is_partition else here
@@ -79,7 +82,7 @@ def _device(seen: dict[str, Any], wanted: dict[str, Any], fd: int, rdev: int) ->
         os.close(whole)
 
 
-def _disk(seen: dict[str, Any], fd: int, size: int, whole: int, disk: Path) -> None:
+def _disk(seen: Facts, fd: int, size: int, whole: int, disk: Path) -> None:
     """The facts of the disk that the partition is on."""
     reader.forget(whole)
     disk_size = number(disk / "size") * SECTOR
@@ -92,7 +95,7 @@ def _disk(seen: dict[str, Any], fd: int, size: int, whole: int, disk: Path) -> N
     note(seen, "soundness", lambda: soundness(whole, disk, disk_size))
 
 
-def note(seen: dict[str, Any], what: str, item: Callable[[], Any]) -> None:
+def note(seen: Facts, what: str, item: Callable[[], object]) -> None:
     """Keep a fact, or why it could not be had."""
     try:
         seen[what] = item()
@@ -104,7 +107,7 @@ def sector_of(disk: Path) -> int:
     return number(disk / "queue/logical_block_size")
 
 
-def table(fd: int, sector: int) -> list[dict[str, Any]]:
+def table(fd: int, sector: int) -> list[Facts]:
     """The partitions that a disk's GPT names, in bytes."""
     return [
         {
@@ -116,7 +119,7 @@ def table(fd: int, sector: int) -> list[dict[str, Any]]:
     ]
 
 
-def soundness(fd: int, disk: Path, size: int) -> dict[str, Any]:
+def soundness(fd: int, disk: Path, size: int) -> Facts:
     """What ``disk_rules.table_flaws`` judges a table by."""
     sector = sector_of(disk)
     return {
@@ -136,7 +139,7 @@ def signatures(fd: int) -> list[str]:
     return found + [f"{it['type']} (wipefs, at {it['offset']})" for it in reader.marks(fd)]
 
 
-def owner(fd: int) -> dict[str, Any] | None:
+def owner(fd: int) -> Facts | None:
     """Whose OSD a label of BlueStore names; never the key that lies beside it."""
     block = os.pread(fd, 4096, 0)
     if not block.startswith(BLUESTORE):
@@ -178,7 +181,7 @@ def sequence(disk: Path) -> int | None:
     return None
 
 
-def kernel(here: Path, disk: Path) -> dict[str, Any]:
+def kernel(here: Path, disk: Path) -> Facts:
     start = here / "start"
     return {
         "start_bytes": number(start) * SECTOR if start.exists() else 0,

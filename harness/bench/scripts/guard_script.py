@@ -5,9 +5,9 @@
            then runs fio on what it holds: through the open file, so that no path leads elsewhere
 ``stop``   ends the guards that carry a token, and says how many there were
 
-fio is killed when its time is over, when we are told to stop, and when nobody listens any more (the
-connection was lost); the kernel kills it when we are killed. Lines of progress come first, one line
-of JSON with the result comes last. Standard library of Python 3.8 only.
+fio is killed when its time is over, when we are told to stop, and when its output has no reader
+(the connection was lost); the kernel kills it when we are killed. Lines of progress come first, one
+line of JSON with the result comes last. Standard library of Python 3.8 only.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from harness.bench.scripts.disk_rules import refusals
 from harness.bench.scripts.facts_script import look
 from harness.transport.own_folder import scratch, sweep
+
+if TYPE_CHECKING:
+    from harness.bench.scripts.facts_script import Facts
 
 DEVICE, FILE = "@DEVICE@", "@FILE@"
 STOP_S = 10.0
@@ -53,10 +56,10 @@ class Stopped(Exception):
     """fio was ended before it was done."""
 
 
-def hold(recorded: dict[str, Any], before: dict[str, Any]) -> int:
+def hold(recorded: Facts, before: Facts) -> int:
     """The device that was looked at ``before``, open for us alone; Refused when it may not be.
 
-    Whoever holds it keeps every file system, volume manager and OSD away until it is closed.
+    While it is held, no file system, volume manager or OSD can take it.
     """
     said = refusals(before, recorded)
     if said:
@@ -76,7 +79,7 @@ def hold(recorded: dict[str, Any], before: dict[str, Any]) -> int:
     return held
 
 
-def guard(recorded: dict[str, Any]) -> dict[str, Any]:
+def guard(recorded: Facts) -> Facts:
     """What fio measured on the guarded device, or why it was refused."""
     seen = look({**recorded, "exclusive": True})
     try:
@@ -94,7 +97,7 @@ def guard(recorded: dict[str, Any]) -> dict[str, Any]:
     return {**done, "seen": seen}
 
 
-def measure(recorded: dict[str, Any], held: int, folder: Path) -> dict[str, Any]:
+def measure(recorded: Facts, held: int, folder: Path) -> Facts:
     """Run fio on the open device and wait for it; Stopped when it had to be killed."""
     job, output, errors = folder / "job.fio", folder / "output.json", folder / "errors"
     # One of ours: it stays the same file when the path comes to lead elsewhere.
@@ -127,7 +130,7 @@ def measure(recorded: dict[str, Any], held: int, folder: Path) -> dict[str, Any]
 
 
 @contextlib.contextmanager
-def listening() -> Any:
+def listening() -> Iterator[list[int]]:
     """A list that fills with the signals that tell us to stop."""
     told: list[int] = []
 
@@ -142,7 +145,7 @@ def listening() -> Any:
             signal.signal(it, handler)
 
 
-def die_with(parent: int) -> Any:
+def die_with(parent: int) -> Callable[[], None]:
     """What a child calls to be killed by the kernel when its parent ends in any way."""
     libc = ctypes.CDLL(None)
 
@@ -165,7 +168,7 @@ def follow(fio: subprocess.Popen[bytes], deadline: float, told: list[int]) -> No
     while fio.poll() is None:
         events = dict(watched.poll(500))
         if events.get(sys.stdout.fileno(), 0):
-            raise Stopped("nobody listens any more")
+            raise Stopped("the harness does not listen any more")
         if told:
             raise Stopped(f"we were told to stop (signal {told[0]})")
         if time.monotonic() > deadline:
@@ -186,7 +189,7 @@ def progress(text: str) -> None:
     sys.stdout.flush()
 
 
-def stop(token: str) -> dict[str, Any]:
+def stop(token: str) -> Facts:
     """End every guard that was given this token, and wait until it and its fio are gone."""
     found = _carrying(token)
     for process in found:
@@ -216,13 +219,13 @@ def _carrying(token: str) -> list[int]:
 
 def main() -> None:
     mode, asked = sys.argv[1], json.loads(sys.argv[2])
-    modes: dict[str, Callable[[dict[str, Any]], dict[str, Any]]]
+    modes: dict[str, Callable[[Facts], Facts]]
     modes = {"look": look, "guard": guard, "stop": lambda it: stop(it["token"])}
     try:
         answer = modes[mode](asked)
     except Exception as error:  # whatever it is, it is the answer
         answer = {"error": f"{type(error).__name__}: {error}"}
-    # Nobody may be there to read it: that ends nothing that still runs.
+    # The harness may be gone: that ends nothing that still runs.
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()

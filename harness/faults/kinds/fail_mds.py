@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from random import Random
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from harness.faults import observers
+from harness.faults.ceph_answers import MdsInfo, MdsStat
 from harness.faults.ceph_daemon import StopDaemon, in_rook, rook_daemons
 from harness.faults.model import NOTHING, Argv, BlastRadius
 from harness.transport import Reach
@@ -32,36 +33,37 @@ class FailMds(StopDaemon):
     serves: tuple[str, int] = ("", 0)
 
     def resolved(self, reach: Reach, draw: Random) -> Self:
-        said = observers.ceph(reach, self.machine, "mds", "stat")
+        said = self._stat(reach)
         active = sorted(_serving(said), key=lambda it: it[0])
         if not active:
             return self.model_copy(update={"daemon": ""})
         serves, info = draw.choice(active)
         machine = self._machine_of(reach, info) or self.machine
-        found = self.model_copy(
-            update={"daemon": str(info["name"]), "serves": serves, "machine": machine}
-        )
+        found = self.model_copy(update={"daemon": info.name, "serves": serves, "machine": machine})
         return found._as_deployed(reach)
 
     def refuse(self, reach: Reach) -> str | None:
         if not self.daemon:
             return "no metadata server serves a CephFS"
-        standbys = observers.ceph(reach, self.machine, "mds", "stat")["fsmap"]["standbys"]
+        standbys = self._stat(reach).fsmap.standbys
         if not standbys:
             return "standby metadata servers: 0 − 0 = 0, 1 needed: nobody would take over"
         return super().refuse(reach)
 
     def active(self, reach: Reach) -> bool:
         """Another one serves."""
-        said = observers.ceph(reach, self.machine, "mds", "stat")
+        said = self._stat(reach)
         return _names(said).get(self.serves, self.daemon) != self.daemon
 
     def healed(self, reach: Reach) -> bool:
         """Somebody serves, and the one that was killed is there again."""
-        said = observers.ceph(reach, self.machine, "mds", "stat")
+        said = self._stat(reach)
         serving = _names(said)
-        there = {*serving.values(), *(it["name"] for it in said["fsmap"]["standbys"])}
+        there = {*serving.values(), *(it.name for it in said.fsmap.standbys)}
         return self.serves in serving and self.daemon in there
+
+    def _stat(self, reach: Reach) -> MdsStat:
+        return observers.ceph(reach, self.machine, "mds", "stat", read=MdsStat)
 
     def _stopped(self) -> tuple[str, Argv]:
         if self.cephadm:
@@ -69,22 +71,22 @@ class FailMds(StopDaemon):
         return self.machine, ("sh", "-c", _KILL, "kill", self._unit)
 
     @staticmethod
-    def _machine_of(reach: Reach, info: Mapping[str, Any]) -> str | None:
+    def _machine_of(reach: Reach, info: MdsInfo) -> str | None:
         """The machine that a metadata server runs on; None when it is none of ours."""
         if in_rook(reach):
-            return dict(rook_daemons(reach, "mds")).get(info["name"])
-        address = str(info["addr"]).rpartition("/")[0].rpartition(":")[0].strip("[]")
+            return dict(rook_daemons(reach, "mds")).get(info.name)
+        address = info.addr.rpartition("/")[0].rpartition(":")[0].strip("[]")
         machines = reach.profile.cluster().machines
         return next((it.name for it in machines if it.address == address), None)
 
 
-def _names(said: Mapping[str, Any]) -> dict[tuple[str, int], str]:
-    return {serves: str(info["name"]) for serves, info in _serving(said)}
+def _names(said: MdsStat) -> dict[tuple[str, int], str]:
+    return {serves: info.name for serves, info in _serving(said)}
 
 
-def _serving(said: Mapping[str, Any]) -> Iterator[tuple[tuple[str, int], Mapping[str, Any]]]:
+def _serving(said: MdsStat) -> Iterator[tuple[tuple[str, int], MdsInfo]]:
     """Each metadata server that is active, with the file system and rank that it serves."""
-    for system in said["fsmap"]["filesystems"]:
-        for info in system["mdsmap"]["info"].values():
-            if info["state"] == "up:active":
-                yield (str(system["mdsmap"]["fs_name"]), int(info["rank"])), info
+    for system in said.fsmap.filesystems:
+        for info in system.mdsmap.info.values():
+            if info.state == "up:active":
+                yield (system.mdsmap.fs_name, info.rank), info

@@ -43,7 +43,7 @@ class OsdOut(Fault):
         return place, [argv]
 
     def active(self, reach: Reach) -> bool:
-        return bool(osd_in_tree(reach, self.machine, self.osd)["reweight"] == 0)
+        return osd_in_tree(reach, self.machine, self.osd).reweight == 0
 
     def healed(self, reach: Reach) -> bool:
-        return bool(osd_in_tree(reach, self.machine, self.osd)["reweight"] > 0)
+        return osd_in_tree(reach, self.machine, self.osd).reweight > 0

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_network
 from random import Random
-from typing import Any, Literal, Self, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 from harness.errors import TransportError
 from harness.faults import answers
@@ -21,6 +21,7 @@ from harness.faults.fault import Fault
 from harness.faults.model import MARK, Act, Argv
 from harness.settings import Frozen
 from harness.transport import Reach
+from harness.transport.objects import must, text
 
 Way: TypeAlias = Literal["arriving", "leaving"]
 # Where an interface hands on what it got, and where it takes what it is to send.
@@ -164,7 +165,7 @@ def our_line(reach: Reach, machine: str) -> Line:
         raise TransportError(f"{machine}: its sshd does not say whence we come: {words}")
     address, _, own, port = words
     route = _route(reach, machine, "get", address)[0]
-    beyond = route.get("gateway", address)
+    beyond = text(route, "gateway") or address
     return Line(address=address, own=own, port=int(port), beyond=beyond)
 
 
@@ -173,12 +174,12 @@ def uplinks(reach: Reach, machine: str) -> tuple[str, ...]:
     others = [it.address for it in reach.profile.cluster().machines if it.name != machine]
     routes = [_route(reach, machine, "get", address)[0] for address in others]
     routes += _route(reach, machine, "show", "default")
-    return tuple(sorted({str(route["dev"]) for route in routes}))
+    return tuple(sorted({must(route, "dev") for route in routes}))
 
 
-def _route(reach: Reach, machine: str, *words: str) -> list[dict[str, Any]]:
+def _route(reach: Reach, machine: str, *words: str) -> list[object]:
     argv = ("ip", "-json", "route", *words)
-    routes: list[dict[str, Any]] = json.loads(answers.read(reach, machine, *argv))
+    routes: list[object] = json.loads(answers.read(reach, machine, *argv))
     return routes
 
 

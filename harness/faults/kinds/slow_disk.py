@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 from pydantic import Field
 
 from harness.faults import answers, observers
+from harness.faults.ceph_answers import OsdPerf
 from harness.faults.fault import Fault
 from harness.faults.kinds.disk_limits import DiskLimits
 from harness.faults.model import Act, Argv, BlastRadius
@@ -77,9 +78,8 @@ class SlowDisk(Fault):
 
     def _commit_ms(self, reach: Reach) -> dict[int | None, float]:
         """How long each OSD took of late to commit a write, as Ceph has it; 0 without writes."""
-        told = observers.ceph(reach, self.machine, "osd", "perf")
-        listed = told.get("osdstats", told)["osd_perf_infos"]
-        return {int(it["id"]): float(it["perf_stats"]["commit_latency_ms"]) for it in listed}
+        told = observers.ceph(reach, self.machine, "osd", "perf", read=OsdPerf)
+        return {it.id: it.perf_stats.commit_latency_ms for it in told.infos}
 
     def _unit_of(self, reach: Reach, osd: int) -> str:
         """The unit that holds an OSD's process; empty when none does, or no such process runs.

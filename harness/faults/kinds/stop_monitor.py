@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, Self
 from harness.facts.ceph import QUORUM
 from harness.facts.schema import read
 from harness.faults import observers
+from harness.faults.ceph_answers import Quorum
 from harness.faults.ceph_daemon import StopDaemon, in_rook, monitors_at, rook_daemons
 from harness.faults.model import BlastRadius
 from harness.probes.scripts import ceph_script
@@ -29,7 +30,7 @@ class StopMonitor(StopDaemon):
         return found._as_deployed(reach)
 
     def _placed(self, reach: Reach) -> Mapping[str, str]:
-        said = observers.ceph(reach, self.machine, "quorum_status")
+        said = observers.ceph(reach, self.machine, "quorum_status", read=object)
         return monitors_at(reach, read(QUORUM.kind, ceph_script.quorum(said)))
 
     def active(self, reach: Reach) -> bool:
@@ -39,5 +40,5 @@ class StopMonitor(StopDaemon):
         return self._decides(reach)
 
     def _decides(self, reach: Reach) -> bool:
-        said = observers.ceph(reach, self.machine, "quorum_status")
-        return self.daemon in said["quorum_names"]
+        said = observers.ceph(reach, self.machine, "quorum_status", read=Quorum)
+        return self.daemon in said.quorum_names

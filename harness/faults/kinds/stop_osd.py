@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from random import Random
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from harness.errors import NotProven
 from harness.facts.crush_hosts import by_machine
 from harness.faults import observers
+from harness.faults.ceph_answers import OsdTree, TreeNode
 from harness.faults.ceph_daemon import StopDaemon
 from harness.faults.model import BlastRadius
 from harness.transport import Reach
@@ -26,11 +26,11 @@ class StopOsd(StopDaemon):
         return found._as_deployed(reach)
 
     def active(self, reach: Reach) -> bool:
-        return bool(osd_in_tree(reach, self.machine, self.daemon)["status"] == "down")
+        return osd_in_tree(reach, self.machine, self.daemon).status == "down"
 
     def healed(self, reach: Reach) -> bool:
         osd = osd_in_tree(reach, self.machine, self.daemon)
-        return bool(osd["status"] == "up" and osd["reweight"] > 0)
+        return osd.status == "up" and osd.reweight > 0
 
 
 def osd_of(reach: Reach, machine: str, draw: Random) -> str:
@@ -38,22 +38,21 @@ def osd_of(reach: Reach, machine: str, draw: Random) -> str:
     disks = reach.profile.disks
     if disks is not None and machine in disks.osds:
         return str(disks.osds[machine])
-    nodes: Sequence[Mapping[str, Any]] = observers.ceph(reach, machine, "osd", "tree")["nodes"]
+    nodes = observers.ceph(reach, machine, "osd", "tree", read=OsdTree).nodes
     hosts: dict[str, list[int]] = {}
     for node in nodes:
-        if node["type"] == "host":
-            hosts.setdefault(node["name"], []).extend(node["children"])
+        if node.type == "host":
+            hosts.setdefault(node.name, []).extend(node.children)
     found = by_machine(hosts, (it.name for it in reach.profile.machines)).get(machine, [])
     return str(draw.choice(sorted(found))) if found else ""
 
 
-def osd_in_tree(reach: Reach, machine: str, number: str) -> Mapping[str, Any]:
+def osd_in_tree(reach: Reach, machine: str, number: str) -> TreeNode:
     """What ``ceph osd tree`` says of one OSD, asked elsewhere than on ``machine``.
 
     NotProven when Ceph knows none of that number.
     """
-    nodes: Sequence[Mapping[str, Any]] = observers.ceph(reach, machine, "osd", "tree")["nodes"]
-    for node in nodes:
-        if node["name"] == f"osd.{number}":
+    for node in observers.ceph(reach, machine, "osd", "tree", read=OsdTree).nodes:
+        if node.name == f"osd.{number}":
             return node
     raise NotProven(f"Ceph knows no osd.{number}")

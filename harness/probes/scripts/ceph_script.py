@@ -23,6 +23,9 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
 from typing import Any
 
+# JSON of Ceph's, or made of it: where it is not as described, its item says so.
+Said = Any
+
 CONNECT_S = 8
 # A client that is connected to a monitor without a quorum waits past its own limit.
 FIRST_S = 15.0
@@ -37,7 +40,7 @@ RIGHT = "has this client's keyring a right on OSDs? `osd 'allow r'` is enough (c
 ANSWERED = (0, -errno.EPERM, -errno.EACCES)
 NOT_THERE = (-errno.ENXIO, -errno.ENOENT, -errno.ETIMEDOUT)
 SOCKETS = ("/var/run/ceph/*-mon.*.asok", "/var/run/ceph/*/*-mon.*.asok")
-# Whatever else is asked, the monitors answer.
+# The monitors answer everything else.
 OF_MANAGERS = ("osd df", "pg ls", "crash ls-new")
 DETAILS = 20
 
@@ -47,9 +50,9 @@ class Silent(Exception):
 
 
 @functools.lru_cache(maxsize=None)  # noqa: UP033 (cache came with 3.9)
-def cluster() -> Any:
+def cluster() -> Said:
     """The connection, as the ``ceph`` program makes it; raises Silent or RuntimeError."""
-    site.main()  # for whoever runs this without: there the module is
+    site.main()  # python3 -S leaves it out: it finds the module
     try:
         import rados
     except ImportError:
@@ -67,7 +70,7 @@ def cluster() -> Any:
     return found
 
 
-def ask(what: str) -> Any:
+def ask(what: str) -> Said:
     """What Ceph answers to a command; raises Silent, or RuntimeError with its complaint."""
     words = (
         {"prefix": "health", "detail": "detail"} if what == "health detail" else {"prefix": what}
@@ -80,7 +83,7 @@ def ask(what: str) -> Any:
     return json.loads(said)
 
 
-def health(said: Any) -> Any:
+def health(said: Said) -> Said:
     return {
         "status": said["status"],
         "checks": {
@@ -95,7 +98,7 @@ def health(said: Any) -> Any:
     }
 
 
-def quorum(said: Any) -> Any:
+def quorum(said: Said) -> Said:
     """The monitors, those that decide, and the addresses of each (``at``)."""
     known = said["monmap"]["mons"]
     return {
@@ -106,14 +109,14 @@ def quorum(said: Any) -> Any:
     }
 
 
-def clocks(said: Any) -> Any:
+def clocks(said: Said) -> Said:
     return {
         name: {"skew_s": clock["skew"], "health": clock["health"]}
         for name, clock in said.get("time_skew_status", {}).items()
     }
 
 
-def osd_map(said: Any) -> Any:
+def osd_map(said: Said) -> Said:
     """Pools, flags and full ratios; a flag of one OSD, machine or class is ``place: flag``."""
     flags = said.get("flags_set", said["flags"].split(","))
     placed = [
@@ -135,7 +138,7 @@ def osd_map(said: Any) -> Any:
     }
 
 
-def tree(said: Any) -> Any:
+def tree(said: Said) -> Said:
     """Which OSDs each host has, and those that no host has."""
     nodes = {node["id"]: node for node in said["nodes"]}
     hosts = {
@@ -156,7 +159,7 @@ def tree(said: Any) -> Any:
     return {"hosts": hosts, "stray": [osd for osd in (*osds, *stray) if osd not in held]}
 
 
-def crush(said: Any) -> Any:
+def crush(said: Said) -> Said:
     """The rules, and each type of bucket with its height: 0 is an OSD."""
     return {
         "types": {kind["name"]: kind["type_id"] for kind in said["types"]},
@@ -167,7 +170,7 @@ def crush(said: Any) -> Any:
     }
 
 
-def osd_use(said: Any) -> Any:
+def osd_use(said: Said) -> Said:
     return {
         str(osd["id"]): {
             "bytes": osd["kb"] * 1024,
@@ -178,7 +181,7 @@ def osd_use(said: Any) -> Any:
     }
 
 
-def room(said: Any) -> Any:
+def room(said: Said) -> Said:
     """Of each pool, what is stored and what more fits, in bytes, copies not counted."""
     return {
         pool["name"]: {
@@ -189,7 +192,7 @@ def room(said: Any) -> Any:
     }
 
 
-def placement_groups(said: Any) -> Any:
+def placement_groups(said: Said) -> Said:
     if not said["pg_ready"]:
         raise RuntimeError("the manager has not heard of every placement group yet")
     return [
@@ -204,18 +207,18 @@ def placement_groups(said: Any) -> Any:
     ]
 
 
-def crashes(said: Any) -> Any:
+def crashes(said: Said) -> Said:
     return [
         {"id": crash["crash_id"], "entity": crash["entity_name"], "at": crash["timestamp"]}
         for crash in said
     ]
 
 
-def versions(said: Any) -> Any:
+def versions(said: Said) -> Said:
     return {kind: counts for kind, counts in said.items() if kind != "overall"}
 
 
-def addresses(daemon: Any) -> list[tuple[str, int]]:
+def addresses(daemon: Said) -> list[tuple[str, int]]:
     """Where clients reach an OSD: host and port of each protocol (msgr v2, v1) that it speaks."""
     vector = daemon.get("public_addrs", {}).get("addrvec") or [{"addr": daemon["public_addr"]}]
     found = []
@@ -236,7 +239,7 @@ def banner(host: str, port: int) -> str | None:
     return None if said.startswith(b"ceph ") else f"{where}: not a daemon of Ceph"
 
 
-def unheard(osd: Any, complaint: str) -> dict[str, Any]:
+def unheard(osd: Said, complaint: str) -> Said:
     """An OSD that did not answer: is it gone, or may this client only not ask it?"""
     why = [banner(*address) for address in addresses(osd)]
     refused = [each for each in why if each]
@@ -245,7 +248,7 @@ def unheard(osd: Any, complaint: str) -> dict[str, Any]:
     return {"error": f"{complaint}, though it runs: {RIGHT}"}
 
 
-def told_version(osd: Any) -> dict[str, Any]:
+def told_version(osd: Said) -> Said:
     """Whether an OSD answers ``ceph tell osd.N version``: the complaint if it does not."""
     command = json.dumps({"prefix": "version", "format": "json"})
     status, _, complaint = cluster().osd_command(osd["osd"], command, b"")
@@ -256,7 +259,7 @@ def told_version(osd: Any) -> dict[str, Any]:
     return {"error": f"ceph tell osd.{osd['osd']} version ended with status {-status}: {complaint}"}
 
 
-def osd_answers(said: Any) -> Any:
+def osd_answers(said: Said) -> Said:
     """Of each OSD that the map calls up: does it answer by itself? The map learns late, or never.
 
     An OSD is marked down because others report it. If all of them die at once, none is left to do
@@ -280,7 +283,7 @@ def osd_answers(said: Any) -> Any:
     return {**found, **{name: future.result() for name, future in looked.items()}}
 
 
-LOOKS: dict[str, tuple[Any, str]] = {
+LOOKS: dict[str, tuple[Said, str]] = {
     "health": (health, "health detail"),
     "clocks": (clocks, "time-sync-status"),
     "osd map": (osd_map, "osd dump"),
@@ -295,7 +298,7 @@ LOOKS: dict[str, tuple[Any, str]] = {
 }
 
 
-def item(keep: Any, said: Any) -> dict[str, Any]:
+def item(keep: Said, said: Said) -> Said:
     """The part of an answer that is kept, or why it is not understood."""
     try:
         return {"value": keep(said)}
@@ -305,7 +308,7 @@ def item(keep: Any, said: Any) -> dict[str, Any]:
         return {"error": f"not understood: {type(error).__name__} {error}"}
 
 
-def look(name: str) -> dict[str, Any]:
+def look(name: str) -> Said:
     keep, what = LOOKS[name]
     try:
         return item(keep, ask(what))
@@ -333,8 +336,8 @@ def monitor() -> str:
     return "no monitor answers on it"
 
 
-def report() -> dict[str, Any]:
-    # Whoever never gets an answer is left behind: see the end of this file.
+def report() -> Said:
+    # A thread that never gets an answer is left behind: see the end of this file.
     pool = ThreadPoolExecutor(1 + len(LOOKS))
     try:
         first = pool.submit(ask, "quorum_status").result(timeout=FIRST_S)

@@ -12,7 +12,6 @@ import stat
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 ACL = "system.posix_acl_access"
 MODIFIED_NS = 1_234_567_890_123_456_789
@@ -32,7 +31,7 @@ def sparse() -> bytes:
     return hashlib.shake_128(b"before the hole").digest(4096)
 
 
-def adorn(folder: str, group: int) -> Any:
+def adorn(folder: str, group: int) -> dict[str, object]:
     """Make one of each kind of thing that a file system must keep; what a reader has to see."""
     at = Path(folder)
     for path in (at, at / "names", at / "sticky"):
@@ -76,7 +75,7 @@ def adorn(folder: str, group: int) -> Any:
     }
 
 
-def describe(folder: str) -> Any:
+def describe(folder: str) -> dict[str, str]:
     """The same things, as they are seen here; an error of one of them is what is seen of it."""
     at = Path(folder)
     looks: dict[str, Callable[[], str]] = {

@@ -25,6 +25,9 @@ from typing import Any
 
 from harness.probes.scripts.claim_kinds_script import adorn, describe, words
 
+# What a role says, as JSON; ``harness.facts.claims`` has its types.
+Said = Any
+
 BLOCK = 64 * 1024
 MAGIC = b"CUTOVER\n"
 FIELDS = struct.Struct("!8s16sQI")  # magic, who wrote it, offset, generation
@@ -82,7 +85,7 @@ def put(descriptor: int, data: bytes, offset: int) -> None:
 # --- what is written, and read elsewhere ------------------------------------------------------
 
 
-def write(path: str, seed: int, writer: str, generations: dict[str, int]) -> Any:
+def write(path: str, seed: int, writer: str, generations: dict[str, int]) -> Said:
     """Write these blocks, by number, and wait until they are stored."""
     who = owner(seed, writer)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -101,7 +104,7 @@ def churn(
     for_s: float,
     per_s: float = 0.0,
     until: str = "",
-) -> Any:
+) -> Said:
     """Write blocks anew in a random order, each stored before the next, for some seconds.
 
     At most ``per_s`` a second, 0 for as many as there can be; it ends earlier, ``told`` to, once
@@ -134,7 +137,7 @@ def churn(
     }
 
 
-def commits(path: str, seed: int, writer: str, for_s: float) -> Any:
+def commits(path: str, seed: int, writer: str, for_s: float) -> Said:
     """Write 4 KiB at random places of a file, each stored before the next, for some seconds.
 
     The file is there as a whole before: what is measured is no growth. Latencies in milliseconds,
@@ -166,18 +169,18 @@ def commits(path: str, seed: int, writer: str, for_s: float) -> Any:
     }
 
 
-def size(path: str) -> Any:
+def size(path: str) -> Said:
     """How much of a file is there."""
     return {"bytes": Path(path).stat().st_size}
 
 
-def stop(path: str) -> Any:
-    """Tell whoever waits for this file to end."""
+def stop(path: str) -> Said:
+    """End a ``churn`` that watches for this file."""
     Path(path).touch()
     return {}
 
 
-def verify(path: str, seed: int, writer: str, generations: list[int]) -> Any:
+def verify(path: str, seed: int, writer: str, generations: list[int]) -> Said:
     """How many blocks of a file are right, and what is wrong with the others."""
     who, bad = owner(seed, writer), []
     with Path(path).open("rb") as file:
@@ -199,7 +202,7 @@ def small_file(seed: int, writer: str, number: int) -> bytes:
     return content.digest(1 + int.from_bytes(content.digest(2), "big") % 4096)
 
 
-def scatter(folder: str, seed: int, writer: str, files: int) -> Any:
+def scatter(folder: str, seed: int, writer: str, files: int) -> Said:
     """Write many small files of 1 to 4096 bytes."""
     Path(folder).mkdir()
     for number in range(files):
@@ -207,7 +210,7 @@ def scatter(folder: str, seed: int, writer: str, files: int) -> Any:
     return {"files": files}
 
 
-def gather(folder: str, seed: int, writer: str, files: int) -> Any:
+def gather(folder: str, seed: int, writer: str, files: int) -> Said:
     """How many of the small files are right, and what is wrong with the others."""
     bad = []
     there = {path.name for path in Path(folder).iterdir()}
@@ -217,7 +220,9 @@ def gather(folder: str, seed: int, writer: str, files: int) -> Any:
             bad.append(f"{name} is missing")
         elif Path(f"{folder}/{name}").read_bytes() != small_file(seed, writer, number):
             bad.append(f"{name} holds other bytes")
-    bad += [f"{name} was written by nobody" for name in sorted(there)[files:]] if not bad else []
+    bad += (
+        [f"{name} was written by no machine" for name in sorted(there)[files:]] if not bad else []
+    )
     return {"right": files - len(bad), "wrong": len(bad), "first": bad[:FEW]}
 
 
@@ -231,7 +236,7 @@ def line(seed: int, writer: str, number: int) -> bytes:
     return f"{writer} {number} {content.hexdigest(length)}\n".encode()
 
 
-def append(path: str, seed: int, writer: str, lines: int) -> Any:
+def append(path: str, seed: int, writer: str, lines: int) -> Said:
     """Append lines, each in two halves under a lock: without it, others would come between."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     for number in range(lines):
@@ -249,7 +254,7 @@ def append(path: str, seed: int, writer: str, lines: int) -> Any:
     return {"lines": lines}
 
 
-def read_lines(path: str, seed: int, writers: list[str], lines: int) -> Any:
+def read_lines(path: str, seed: int, writers: list[str], lines: int) -> Said:
     """Which lines are there more or less than once, and how many are torn."""
     wanted = {line(seed, writer, n): f"{writer} {n}" for writer in writers for n in range(lines)}
     counted = dict.fromkeys(wanted, 0)
@@ -274,13 +279,13 @@ def read_lines(path: str, seed: int, writers: list[str], lines: int) -> Any:
 # --- quota ------------------------------------------------------------------------------------
 
 
-def fill(path: str, seed: int, until_bytes: int) -> Any:
+def fill(path: str, seed: int, until_bytes: int) -> Said:
     """Write step by step until the claim refuses, or until it should have long ago.
 
     Quotas are hidden from a listing of attributes: this one is asked for by its name.
     """
     try:
-        quota: Any = int(os.getxattr(Path(path).parent, QUOTA))
+        quota: int | str = int(os.getxattr(Path(path).parent, QUOTA))
     except OSError as error:
         quota = words(error)
     began, ended = time.monotonic(), ""
@@ -304,7 +309,7 @@ def fill(path: str, seed: int, until_bytes: int) -> Any:
 
 # --- main -------------------------------------------------------------------------------------
 
-ROLES: dict[str, Callable[..., Any]] = {
+ROLES: dict[str, Callable[..., Said]] = {
     role.__name__: role
     for role in (
         write,
@@ -324,7 +329,7 @@ ROLES: dict[str, Callable[..., Any]] = {
 }
 
 
-def item(role: Callable[..., Any], argument: dict[str, Any]) -> dict[str, Any]:
+def item(role: Callable[..., Said], argument: dict[str, object]) -> Said:
     """What a role says; what the file system refused is told from what went wrong here."""
     try:
         return {"value": role(**argument)}
@@ -341,7 +346,7 @@ def main() -> None:
     """Do one role with each argument of a list, each within a deadline of its own."""
     role, within_s, arguments = sys.argv[1], float(sys.argv[2]), json.loads(sys.argv[3])
 
-    def give_up(*_: Any) -> None:
+    def give_up(*_: object) -> None:
         raise TimeoutError(f"not done within {within_s:g} s")
 
     os.umask(0)

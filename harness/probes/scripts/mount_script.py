@@ -3,9 +3,9 @@
 With ``FOLDER NAME`` behind, it writes instead: a folder of that name below PATH/FOLDER, and removes
 it again.
 
-A file system in user space that hangs never errs, and whoever asks it may hang with it beyond any
-signal: a child asks, and is left alone when it gives no answer. Standard library of Python 3.8
-only.
+A file system in user space that hangs never errs, and a process that asks it may hang with it
+beyond any signal: a child asks, and is left alone when it gives no answer. Standard library of
+Python 3.8 only.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+# What a child says, as JSON; ``harness.facts.legacy`` has its types.
+Said = Any
 
 # Lists the folder and reads a byte of the first file found in a few folders of it.
 READ = """
@@ -36,8 +39,8 @@ told = read and read.decode("utf-8", "backslashreplace")
 print(json.dumps({"names": names, "read": told}))
 """
 
-# Writes, renames, reads back and removes a file in a folder of its own, open to nobody else, each
-# by its open folder: no link leads elsewhere. What was killed on its way is removed by the next.
+# Writes, renames, reads back and removes a file in a folder of its own that only its owner may
+# open, each by its open folder: no link leads elsewhere. What a killed one left, the next removes.
 WRITE = """
 import contextlib, json, os, stat, sys, time
 root, folder, name = sys.argv[1:]
@@ -98,7 +101,7 @@ PREFIX = ".cutover-write-"
 LEFTOVER_S = 600
 
 
-def mounted(path: str, table: str) -> dict[str, Any] | None:
+def mounted(path: str, table: str) -> dict[str, object] | None:
     """What is mounted at a path, by a mount table (``/proc/self/mountinfo``): the latest of it.
 
     ``root`` is the folder of the file system that shows there; ``read_only`` says whether the mount
@@ -125,20 +128,20 @@ def plain(text: str) -> str:
     return head + "".join(chr(int(part[:3], 8)) + part[3:] for part in rest)
 
 
-def read(path: str, within_s: float) -> dict[str, Any]:
+def read(path: str, within_s: float) -> Said:
     """What a child read below a path: ``value``, or ``error``."""
     found = from_child(READ, [path], within_s)
     return found if "error" in found else {"value": found}
 
 
-def write(path: str, folder: str, name: str, within_s: float) -> dict[str, Any]:
+def write(path: str, folder: str, name: str, within_s: float) -> Said:
     """Whether a child could write in a folder: ``value``, or ``error``, or why it was not tried in
     ``unasked``. ``name`` is that of a folder of its own, and goes behind a common beginning."""
     known = f"PREFIX, LEFTOVER_S = {PREFIX!r}, {LEFTOVER_S}\n"
     return from_child(known + WRITE, [path, folder, PREFIX + name], within_s)
 
 
-def from_child(text: str, words: list[str], within_s: float) -> dict[str, Any]:
+def from_child(text: str, words: list[str], within_s: float) -> Said:
     """What a child says that runs a text with these words, or ``error``."""
     command = [sys.executable, "-I", "-S", "-c", text, *words]
     child = subprocess.Popen(
@@ -157,8 +160,7 @@ def from_child(text: str, words: list[str], within_s: float) -> dict[str, Any]:
     if child.returncode:
         last = (complaint.decode(errors="replace").strip().splitlines() or ["it says nothing"])[-1]
         return {"error": last}
-    found: dict[str, Any] = json.loads(said)
-    return found
+    return json.loads(said)
 
 
 def main() -> None:

@@ -248,7 +248,7 @@ TRAPS: dict[str, tuple[Trap, str]] = {
     "a loop device over it": (loop_over_it, "loop devices over it"),
     "a file of this machine's disk": (loop_over_a_file, "bytes lie in the file"),
     "an OSD's device": (osd_of_ceph, "ceph osd metadata names"),
-    "Ceph not asked": (asked(osd_partitions=None), "nobody told"),
+    "Ceph not asked": (asked(osd_partitions=None), "not known whether"),
 }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from harness.faults import observers
+from harness.faults.ceph_answers import Status
 from harness.faults.kinds.fail_mds import FailMds
 from harness.faults.kinds.osd_out import OsdOut
 from harness.faults.kinds.stop_monitor import StopMonitor
@@ -15,6 +16,7 @@ from harness.tests.lab.breaking import Do, inside
 from harness.tests.lab.lived import Record, all_active
 from harness.tests.lab.world import World
 from harness.transport import Reach
+from harness.transport.objects import listed, must, text
 from harness.waiting import until
 
 TWO, THREE = "vmi2887102", "vmi2887103"
@@ -30,8 +32,8 @@ def test_a_monitor_and_an_osd_of_one_machine_are_missed_and_come_back(
     do: Do, record_property: Record
 ) -> None:
     def left(reach: Reach) -> tuple[int, int]:
-        status = observers.ceph(reach, TWO, "status")
-        return len(status["quorum_names"]), int(status["osdmap"]["num_up_osds"])
+        status = observers.ceph(reach, TWO, "status", read=Status)
+        return len(status.quorum_names), status.osdmap.num_up_osds
 
     assert do(left) == (3, 3)
     faults = (StopOsd(id="0ff0", machine=TWO), StopMonitor(id="0ff2", machine=TWO))
@@ -46,7 +48,7 @@ def test_another_metadata_server_takes_over_while_an_osd_is_out(
     """Its copies stay where they are until others have them: nothing is unwell meanwhile."""
 
     def left(reach: Reach) -> int:
-        return int(observers.ceph(reach, THREE, "status")["osdmap"]["num_in_osds"])
+        return observers.ceph(reach, THREE, "status", read=Status).osdmap.num_in_osds
 
     assert do(left) == 3
     killed = do(serving)
@@ -59,5 +61,5 @@ def test_another_metadata_server_takes_over_while_an_osd_is_out(
 
 def serving(reach: Reach) -> str:
     """The name of the metadata server that is active, as the manager has it."""
-    told = observers.ceph(reach, "", "fs", "status")["mdsmap"]
-    return next(str(it["name"]) for it in told if it["state"] == "active")
+    told = observers.ceph(reach, "", "fs", "status", read=object)
+    return next(must(it, "name") for it in listed(told, "mdsmap") if text(it, "state") == "active")

@@ -21,7 +21,6 @@ import pytest
 
 from harness.faults import disruption_lock
 from harness.faults.fault_lifecycle import LEASE_S as LIFE_LEASE_S
-from harness.lab.shape import Lab
 from harness.model import Exit
 from harness.probes import pods
 from harness.record.journal import Reader, Record
@@ -59,19 +58,6 @@ def state(world: World) -> Mapping[str, str]:
     }
     flags = json.loads(world.do(world.one, "ceph", "osd", "dump", "--format=json"))["flags_set"]
     return {**found, "flags": str(sorted(flags))}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def killed_look(lab: Lab) -> tuple[str, str]:
-    """The namespace and the volume that a look left which was killed: the first thing here.
-
-    Its claim to them ends three quarters of a minute later, while other tests run.
-    """
-    words = [sys.executable, "-m", "harness.tests.lab.killed_owner", lab.name]
-    died = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    assert died.returncode == -signal.SIGKILL, died.stderr
-    space, volume = died.stdout.split()
-    return space, volume
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -189,9 +175,12 @@ def moments(records: Iterable[Record]) -> Iterator[Record]:
 
 
 def test_heal_leaves_nothing_of_a_look_that_was_killed_and_everything_of_one_that_lives(
-    world: World, killed_look: tuple[str, str]
+    world: World,
 ) -> None:
-    space, volume = killed_look
+    words = [sys.executable, "-m", "harness.tests.lab.killed_owner", world.lab.name]
+    died = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    space, volume = died.stdout.split()
     with inside(world) as do, ExitStack() as opened:
         living = do(lambda reach: opened.enter_context(pods.namespace(reach.kube)))
         healed = cutover(["heal", f"--cluster={world.lab.name}", "--json"], 300)

@@ -75,7 +75,7 @@ def test_open_ports_a_closed_one_and_routes_that_lead_elsewhere_are_found(world:
     at_three = f"{three.name}: {also.format(f'{three.address} (IPv4)', '')}"
     says(ruling, "W1-EXPOSED", f"{at_three}UDP 30053 (Service test-udp/dns)")
     says(ruling, "W1-INGRESS", f"{two.address}: expected the host to reach its service")
-    says(ruling, "W1-INGRESS", "expected 404 for a host that nobody declared")
+    says(ruling, "W1-INGRESS", "expected 404 for an unknown host")
     declared = world.lab.profile.ingress
     assert declared is not None
     for at in declared.addresses:

@@ -1,0 +1,250 @@
+"""What README, CONTRIBUTING and ``docs/`` say is true: commands, links, status, and the site."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from typer.main import get_command
+
+from docs.tables import held, meanings
+from harness.cli import app
+from harness.settings import ROOT, GateFile, Profile, Waiver, load_gates
+from harness.settings.drills import Drill, Steady, drill_names
+from harness.settings.load import Load
+from harness.settings.soaks import Soak
+from harness.tests.browser import opened
+from harness.waiting import until
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+CUTOVER = "./cutover"
+CONTABO = "scenarios/clusters/contabo.yaml"
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda it: it.relative_to(ROOT).as_posix())
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A command that a page shows, and the lines that it says are printed."""
+
+    words: tuple[str, ...]
+    prints: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return shlex.join(self.words)
+
+
+def shown(page: Path) -> Iterator[Shown]:
+    """Every command of a page's ``console`` blocks, and those of the project set in a sentence."""
+    text = page.read_text(encoding="utf-8")
+    for block in re.findall(r"^```console\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        assert block.startswith("$ "), f"a console block begins with a command: {block}"
+        for typed in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, *prints = typed.splitlines()
+            yield Shown(tuple(shlex.split(command)), tuple(prints))
+    for command in re.findall(r"`(\./cutover [^`…]+)`", text):
+        yield Shown(tuple(shlex.split(command)))
+
+
+def runs_anywhere(words: tuple[str, ...]) -> bool:
+    """True for a command that needs no cluster, no lab, and only reads."""
+    match words:
+        case (_, "lint") | (_, "drill", "--list"):
+            return True
+        case (_, "plan", what, *_):
+            return what.isdigit()
+        case (_, "doctor", "--cluster", cluster):
+            return cluster == CONTABO  # it ends at what is not filled in
+    return "--help" in words
+
+
+# Each once, with all that a page says it prints.
+RUN = {
+    str(it): it
+    for it in sorted((it for page in PAGES for it in shown(page)), key=lambda it: len(it.prints))
+    if runs_anywhere(it.words)
+}
+
+
+@each_page
+def test_every_command_shown_exists_with_its_options(page: Path) -> None:
+    for it in shown(page):
+        program, *words = it.words
+        if program != CUTOVER:
+            assert it.words[:3] == (".venv/bin/python", "-m", "mkdocs"), it
+            continue
+        command: Any = get_command(app)
+        while words and words[0] in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0)]
+        assert not hasattr(command, "commands"), f"{it}: there is no such command"
+        given = {word for word in words[: [*words, "--"].index("--")] if word.startswith("--")}
+        known = {option for parameter in command.params for option in parameter.opts}
+        assert given <= known | {"--help"}, it
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("it", RUN.values(), ids=str)
+def test_a_command_that_needs_no_cluster_prints_what_the_page_shows(
+    it: Shown, tmp_path: Path
+) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "harness", *it.words[1:]],
+        cwd=ROOT,
+        env=os.environ | {"HOME": str(tmp_path), "PYTHONPATH": _path(), "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "Traceback" not in ran.stderr
+    assert ran.returncode in (0, 2), ran.stderr
+    lines = iter(ran.stdout.splitlines())
+    for line in it.prints:
+        assert line in ("", "…") or line in lines, f"{line!r} is not in {ran.stdout}"
+
+
+def test_commands_that_a_reader_can_try_without_a_cluster_are_shown() -> None:
+    assert {words[1] for words in (it.words for it in RUN.values())} >= {
+        "lint",
+        "plan",
+        "doctor",
+        "drill",
+    }
+
+
+def test_the_gate_that_readme_shows_has_the_titles_of_the_gate_files() -> None:
+    titles = {it.id: it.title for it in load_gates().requirements}
+    rows = re.findall(r"^✓ (\S+) +Proven +(.+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert len(rows) >= 3
+    assert {(name, titles[name]) for name, _ in rows} == set(rows)
+
+
+def test_readme_gives_every_requirement_and_every_drill_one_status() -> None:
+    rows = _status()
+    requirements = [name for row in rows.values() for name in re.findall(r"\bW\d+-[A-Z-]+", row)]
+    drills = [name for row in rows.values() for name in re.findall(r"`([a-z0-9-]+)`", row)]
+    drills.remove("lab-full")
+    assert sorted(requirements) == sorted(it.id for it in load_gates().requirements)
+    assert sorted(drills) == sorted(drill_names())
+
+
+def test_readme_calls_built_what_the_gate_files_call_built() -> None:
+    rows = _status()
+    for it in load_gates().requirements:
+        (status,) = (status for status, row in rows.items() if re.search(rf"{it.id}\b(?!-)", row))
+        assert status.startswith("Not built") is it.planned, it.id
+        assert status.startswith("Built in part") is bool(it.missing), it.id
+
+
+def test_readmes_map_names_rooms_that_are_there() -> None:
+    block = (ROOT / "README.md").read_text().partition("\nharness/\n")[2].partition("```")[0]
+    rooms = [it for line in block.splitlines() for it in re.split(" {2,}", line.strip())[0].split()]
+    there = {it.stem for it in (ROOT / "harness").iterdir() if not it.name.startswith("__")}
+    assert {it.strip("/") for it in rooms} <= there
+    assert len(rooms) > 20
+
+
+def test_readme_stays_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_every_link_leads_to_a_file(name: str) -> None:
+    links = re.findall(r"\]\(([^)]+)\)", (ROOT / name).read_text(encoding="utf-8"))
+    assert links
+    assert [it for it in links if "://" not in it and not (ROOT / it).exists()] == []
+
+
+@pytest.mark.parametrize("root", [Profile, GateFile, Waiver, Drill, Steady, Load, Soak])
+def test_every_key_of_a_file_has_a_meaning_for_the_reference(root: type[BaseModel]) -> None:
+    for model in held(root, []):
+        told = meanings(model)
+        prose = " ".join(it.__doc__ or "" for it in model.__mro__)
+        for name, field in model.model_fields.items():
+            known = told.get(name) or f"``{field.alias or name}``" in prose
+            assert known, f"say above {model.__name__}.{name} what it means"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built; a warning is an error."""
+    folder = tmp_path_factory.mktemp("site")
+    build = ["mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    ran = subprocess.run(
+        [sys.executable, "-m", *build],
+        cwd=ROOT,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    return folder
+
+
+@pytest.mark.slow
+def test_the_reference_is_made_from_the_code_and_can_be_searched(site: Path) -> None:
+    found = json.loads((site / "search/search_index.json").read_text())["docs"]
+    texts = {it["location"]: it["title"] + it["text"] for it in found}
+    for page, word in {
+        "reference/commands.html#cutover-gate": "--allow-disruption",
+        "reference/profile.html#kubernetes": "etcd_tools_image",
+        "reference/requirements.html#w1-etcd": "wal_fsync_p99_ms",
+        "reference/checks.html#harnesschecksclockspy": "every clock follows its source",
+        "reference/faults.html#lose-packets": "percent",
+        "reference/drills.html#lose-machine": "power-off",
+        "reference/permissions.html#cutover-drills": "leases",
+    }.items():
+        assert word in texts[page], page
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no Chromium here")
+def test_the_search_finds_a_word_without_asking_another_host(site: Path) -> None:
+    found = "document.querySelectorAll('.md-search-result__item').length"
+    asked = "performance.getEntriesByType('resource').map(it => new URL(it.name).host)"
+    with served(site) as host, opened() as page:
+        page.ask("Page.navigate", url=f"http://{host}/index.html?q=quorum")
+        until(lambda: page.run(found), what="the search has found pages", within_s=60.0)
+        assert set(page.run(asked)) == {host}
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The folder over HTTP on this machine alone; its host and port."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def _status() -> dict[str, str]:
+    """The rows of README's status table, by their first cell."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = text.partition("| Status |")[2].partition("\n\n")[0]
+    rows = [line.strip("|").split("|", 1) for line in table.splitlines()[2:]]
+    return {status.strip(): row for status, row in rows}
+
+
+def _path() -> str:
+    return os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
