@@ -15,7 +15,7 @@ from harness.settings import ROOT
 _PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 # Used without an import: a plugin of pytest, and the commands that ansible-runner starts.
 _NOT_IMPORTED = {"allure-pytest", "ansible-core"}
-_TOOLS = {"import-linter", "mypy", "ruff"}
+_TOOLS = {"import-linter", "mkdocs-material", "mypy", "ruff"}
 _ON_A_MACHINE = {"rados"}  # a program that is sent to a machine imports it there
 
 
@@ -29,7 +29,7 @@ def imported(*, tests: bool) -> set[str]:
         _plain(name)
         for path in _modules(tests=tests)
         for module in _imports(path)
-        if module not in sys.stdlib_module_names | _ON_A_MACHINE | {"harness", "steps"}
+        if module not in sys.stdlib_module_names | _ON_A_MACHINE | {"harness", "steps", "docs"}
         for name in _DISTRIBUTIONS.get(module, [module])
     }
 
