@@ -3,7 +3,7 @@ Feature: Capacity
   There is room for every customer, and still when one machine is lost.
 
   Background:
-    Given all that Ceph says of itself
+    Given what Ceph says of itself
 
   Scenario: The usable capacity is what was planned
     Then the usable capacity is large enough

@@ -4,7 +4,7 @@ Feature: Ceph
   and Ceph warns of nothing but what is declared.
 
   Background:
-    Given all that Ceph says of itself
+    Given what Ceph says of itself
 
   Scenario: Ceph says that it is well
     Then Ceph is healthy
