@@ -21,7 +21,7 @@ from harness.model import Observation, Outcome
 from harness.notices import collecting
 from harness.parallel import Answer, in_words
 from harness.probes import Probe, owned
-from harness.probes.look import Looks
+from harness.probes.look import LookScheduler
 from harness.pytest_gate.catalogue import Scenario
 from harness.record import records
 from harness.record.journal import Journal, Record
@@ -49,7 +49,7 @@ class Run:
         self.run_state = run_state
         self.reach = reach
         self._journal = journal
-        self._looks = Looks(probes, reach)
+        self._looks = LookScheduler(probes, reach)
         self._drilling = drilling
         self._scenario: Scenario | None = None
 

@@ -107,3 +107,31 @@ class Quorum:
 @dataclass(frozen=True, slots=True)
 class Fsid:
     fsid: str
+
+
+@dataclass(frozen=True, slots=True)
+class PerfStats:
+    commit_latency_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class OsdPerfInfo:
+    id: int
+    perf_stats: PerfStats
+
+
+@dataclass(frozen=True, slots=True)
+class PerfInfos:
+    osd_perf_infos: tuple[OsdPerfInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OsdPerf:
+    """``ceph osd perf``; some releases have no ``osdstats`` around it."""
+
+    osdstats: PerfInfos | None = None
+    osd_perf_infos: tuple[OsdPerfInfo, ...] = ()
+
+    @property
+    def infos(self) -> tuple[OsdPerfInfo, ...]:
+        return self.osd_perf_infos if self.osdstats is None else self.osdstats.osd_perf_infos

@@ -18,7 +18,7 @@ from harness.facts.drills import DRILLS, DrillFacts
 from harness.facts.ledger import LEDGER
 from harness.facts.soak import SOAK, SoakFacts
 from harness.gate.manifest import Manifest
-from harness.gate.seen import Collected, FaultSeen, Look, LookSeen, ScenarioSeen, StepSeen
+from harness.gate.seen import Collected, FaultSeen, LookSeen, LookState, ScenarioSeen, StepSeen
 from harness.model import Case, Observation
 from harness.record import records
 from harness.record.journal import Record, hand_on
@@ -33,7 +33,7 @@ class RunState:
     def __init__(self, checks: Mapping[str, Check]) -> None:
         self._checks = checks
         self._manifest: Manifest | None = None
-        self._looks: dict[str, Look] = {}
+        self._looks: dict[str, LookState] = {}
         self._first: Record | None = None
         self._last: Record | None = None
         self.sessions = 0
@@ -174,7 +174,7 @@ class RunState:
     def _on_look(self, record: Record) -> None:
         if record.subject in (DRILLS.name, SOAK.name):
             self._remember()  # what was before it, whose look this one replaces
-        self._looks[record.subject] = Look(tuple(read(records.Look, record.data)["targets"]))
+        self._looks[record.subject] = LookState(tuple(read(records.Look, record.data)["targets"]))
         now = record.moment.timestamp()
         self.looked.append(LookSeen(record.subject, began=now, ended=now))
 

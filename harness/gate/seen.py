@@ -76,7 +76,7 @@ class LookSeen:
 
 
 @dataclass(slots=True)
-class Look:
+class LookState:
     """One look of a probe: the targets that it set out to see, and what came back."""
 
     targets: tuple[str, ...]

@@ -73,7 +73,7 @@ def observe(probes: Iterable[Probe], reach: Reach) -> list[Observation]:
     ]
 
 
-class Looks:
+class LookScheduler:
     """The looks of one run: those that begin with it, and those that begin when they are asked for.
 
     Nothing is under way beside a look that must be alone. Calls come from one thread.

@@ -13,7 +13,7 @@ from harness.transport import Reach
 class Timing(Enum):
     """When the looks of a probe begin."""
 
-    AT_START = auto()  # with the gate: it only reads
+    AT_START = auto()  # with the gate: it changes nothing in the cluster
     WHEN_ASKED = auto()  # when a step asks for it: it makes pods or services of its own
     ALONE = auto()  # the same, and beside no other: it measures speed, or others would see it
 

@@ -81,7 +81,7 @@ OBJECTS: Mapping[str, Any] = {
 _PING = """40 packets transmitted, 40 received, 0% packet loss, time 2040ms
 rtt min/avg/max/mdev = 0.021/0.043/0.081/0.010 ms
 """
-PERF = {"osd_perf_infos": [{"id": it, "perf_stats": {"commit_latency_ms": 3}} for it in (0, 1)]}
+PERF = {"osd_perf_infos": [{"id": it, "perf_stats": {"commit_latency_ms": 3.5}} for it in (0, 1)]}
 
 
 def _said(text: str, status: int = 0) -> Completed:

@@ -15,7 +15,7 @@ from harness import probes
 from harness.errors import TransportError
 from harness.facts.drills import DRILLS
 from harness.probes import PROBES, Timing
-from harness.probes.look import NOWHERE, Looks
+from harness.probes.look import NOWHERE, LookScheduler
 from harness.tests.project import Project
 from harness.tests.stage import FakeProbe, reach, running, scenario, table
 
@@ -24,8 +24,8 @@ def probe(name: str, timing: Timing = Timing.AT_START, **answers: Any) -> FakePr
     return FakeProbe(answers or {"one": 1}, name=name, sentence=f"{name} is seen", timing=timing)
 
 
-def looks(*all_of_them: FakeProbe) -> Looks:
-    return Looks(table(*all_of_them), reach())
+def looks(*all_of_them: FakeProbe) -> LookScheduler:
+    return LookScheduler(table(*all_of_them), reach())
 
 
 def test_a_look_that_has_begun_is_the_one_that_is_asked_for_later() -> None:

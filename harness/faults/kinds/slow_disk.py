@@ -10,11 +10,11 @@ from typing import ClassVar, Self
 from pydantic import Field
 
 from harness.faults import answers, observers
+from harness.faults.ceph_answers import OsdPerf
 from harness.faults.fault import Fault
 from harness.faults.kinds.disk_limits import DiskLimits
 from harness.faults.model import Act, Argv, BlastRadius
 from harness.transport import Reach
-from harness.transport.objects import listed, must_count, part
 
 # An OSD's process, by how packages and Rook start it (``--id 0``), and cephadm (``-n osd.0``).
 _PROCESS = "^([^ ]*/)?ceph-osd (.* )?(--id |-i |-n osd[.]){}( |$)"
@@ -78,12 +78,8 @@ class SlowDisk(Fault):
 
     def _commit_ms(self, reach: Reach) -> dict[int | None, float]:
         """How long each OSD took of late to commit a write, as Ceph has it; 0 without writes."""
-        told = observers.ceph(reach, self.machine, "osd", "perf", read=object)
-        stats = part(told, "osdstats") or told
-        return {
-            must_count(it, "id"): float(must_count(it, "perf_stats", "commit_latency_ms"))
-            for it in listed(stats, "osd_perf_infos")
-        }
+        told = observers.ceph(reach, self.machine, "osd", "perf", read=OsdPerf)
+        return {it.id: it.perf_stats.commit_latency_ms for it in told.infos}
 
     def _unit_of(self, reach: Reach, osd: int) -> str:
         """The unit that holds an OSD's process; empty when none does, or no such process runs.
