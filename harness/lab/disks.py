@@ -13,8 +13,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from harness.errors import LabError
 from harness.lab.host import run
@@ -56,13 +56,13 @@ def loops(lab: Lab, log: Path) -> dict[str, str]:
     }
 
 
-def _backs(device: dict[str, Any]) -> bool:
+def _backs(device: Mapping[str, object]) -> bool:
     try:
-        file = Path(device["back-file"]).stat()
+        file = Path(str(device["back-file"])).stat()
     except OSError:
         return False
     number = f"{os.major(file.st_dev)}:{os.minor(file.st_dev)}"
-    return (file.st_ino, number) == (device["back-ino"], device["back-maj:min"].strip())
+    return (file.st_ino, number) == (device["back-ino"], str(device["back-maj:min"]).strip())
 
 
 def open_pool(lab: Lab, log: Path) -> None:

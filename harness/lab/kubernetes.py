@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
 
@@ -23,6 +23,9 @@ RKE2 = "/var/lib/rancher/rke2"
 CTR = ["ctr", "--address", "/run/k3s/containerd/containerd.sock", "--namespace", "k8s.io"]
 # What every control plane shares; the rest of its certificates each makes for itself.
 SHARED = ("ca", "front-proxy-ca", "etcd/ca", "etcd/peer-ca")
+
+# An object as kubectl prints it.
+Item: TypeAlias = dict[str, Any]
 
 
 def import_images(lab: Lab, archive: str, log: Path) -> None:
@@ -182,13 +185,14 @@ def insist(lab: Lab, *argv: str, log: Path, stdin: str | None = None) -> None:
     until_well(trouble, what=f"the answer to kubectl {argv[0]}", within_s=60, log=log)
 
 
-def objects(lab: Lab, *argv: str, log: Path) -> Any:
+def objects(lab: Lab, *argv: str, log: Path) -> list[Item]:
     """What ``kubectl get`` finds, as JSON; an empty list while the API does not answer."""
     out = kubectl(lab, "get", *argv, "--output=json", log=log, check=False)
     try:
-        return json.loads(out).get("items", [])
+        found: list[Item] = json.loads(out).get("items", [])
     except ValueError:
         return []
+    return found
 
 
 def trouble(lab: Lab, log: Path) -> str:
@@ -217,18 +221,18 @@ def trouble(lab: Lab, log: Path) -> str:
     return ""
 
 
-def _of(items: list[dict[str, Any]], *kinds: str) -> list[dict[str, Any]]:
+def _of(items: list[Item], *kinds: str) -> list[Item]:
     return [item for item in items if item["kind"] in kinds]
 
 
-def _started(pod: dict[str, Any]) -> float:
+def _started(pod: Item) -> float:
     """When the oldest of a pod's containers started, in UTC seconds, rounded up."""
     states = [status["state"] for status in pod["status"].get("containerStatuses", [])]
     texts = [state["running"]["startedAt"] for state in states if "running" in state]
     return min((datetime.fromisoformat(text).timestamp() + 1 for text in texts), default=0.0)
 
 
-def _rolled_out(item: dict[str, Any]) -> bool:
+def _rolled_out(item: Item) -> bool:
     status = item["status"]
     if status.get("observedGeneration") != item["metadata"]["generation"]:
         return False
@@ -241,7 +245,7 @@ def _rolled_out(item: dict[str, Any]) -> bool:
     return have == (want, want) and status.get("replicas", want) == want
 
 
-def _condition(item: dict[str, Any], kind: str) -> bool:
+def _condition(item: Item, kind: str) -> bool:
     conditions = item.get("status", {}).get("conditions", [])
     return any(c["type"] == kind and c["status"] == "True" for c in conditions)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
 
 from harness.lab import cilium
 from harness.lab.kubernetes import objects
@@ -48,7 +47,7 @@ def bridge(lab: Lab, log: Path) -> None:
         enter(lab, node, ["networkctl", "reload"], log=log)
 
 
-def _conflist(pods: str) -> dict[str, Any]:
+def _conflist(pods: str) -> dict[str, object]:
     assert ip_network(pods)
     return {
         "cniVersion": "1.0.0",

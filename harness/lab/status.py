@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from harness.lab import ceph, cgroups, kubernetes, lifecycle, machines, swarm
 from harness.lab.shape import Lab
@@ -35,7 +34,7 @@ class Status:
     def whole(self) -> bool:
         return self.built and not self.trouble
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, object]:
         return {"schema": 1, **asdict(self), "whole": self.whole}
 
     def lines(self) -> Iterator[str]:

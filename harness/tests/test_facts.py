@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field
 
 from harness import facts
 from harness.checks.findings import items, looks
 from harness.errors import Garbled
-from harness.facts.schema import Entry, Fact, Item, Items, Known, OrUnknown, Unknown, dump, read
+from harness.facts.schema import (
+    Entry,
+    Fact,
+    Item,
+    Items,
+    Known,
+    OrUnknown,
+    Part,
+    Unknown,
+    dump,
+    null,
+    part_of,
+    read,
+)
 from harness.model import Outcome
 from harness.probes import PROBES
 from harness.tests.clean_case import case, clean
@@ -31,6 +45,9 @@ class Drive:
     labels: tuple[str, ...]
     health: Mapping[str, Item[int]]
     firmware: str | None = None
+    # "in" is a word of Python's; None is written, though it may be missing.
+    is_in: Annotated[bool, Field(validation_alias="in")] = True
+    slot: int | None = field(default_factory=null)
 
 
 DRIVES = Fact("drives", dict[str, OrUnknown[Drive]])
@@ -47,12 +64,39 @@ _DRIVES = st.builds(
     labels=st.lists(_TEXTS, max_size=3).map(tuple),
     health=st.dictionaries(_TEXTS, _ITEMS, max_size=3),
     firmware=st.none() | _TEXTS,
+    is_in=st.booleans(),
+    slot=st.none() | st.integers(),
 )
 
 
 @given(st.dictionaries(_TEXTS, st.one_of(_DRIVES, st.builds(Unknown, _TEXTS)), max_size=3))
 def test_a_fact_comes_back_from_json_as_it_was(drives: dict[str, Drive | Unknown]) -> None:
     assert read(DRIVES.kind, dump(drives)) == drives
+
+
+def test_a_fact_is_written_under_its_names_in_json_and_without_what_is_optional() -> None:
+    drive = Drive(path="/dev/sda", size_gb=3.5, labels=("a",), health={})
+    assert dump(drive) == {
+        "path": "/dev/sda",
+        "size_gb": 3.5,
+        "labels": ["a"],
+        "health": {},
+        "in": True,
+        "slot": None,
+    }
+
+
+def test_an_item_that_is_something_else_is_unknown_and_costs_no_other() -> None:
+    items: Items = {"one": Known([1, 2]), "two": Known("x"), "three": Unknown("no route")}
+    assert part_of(items, Part("one", tuple[int, ...])) == Known((1, 2))
+    for name, why in (
+        ("two", "the value: Input should be a valid array"),
+        ("three", "no route"),
+        ("four", "it was not looked at"),
+    ):
+        found = part_of(items, Part(name, tuple[int, ...]))
+        assert isinstance(found, Unknown)
+        assert found.error.startswith(why)
 
 
 def _drive(**changes: object) -> dict[str, object]:

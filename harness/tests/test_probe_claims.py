@@ -359,7 +359,7 @@ def test_the_pods_write_as_users_of_their_own_and_keep_to_the_restricted_standar
         assert all(set(it) == {"name", "persistentVolumeClaim"} for it in spec["volumes"])
 
 
-@pytest.mark.parametrize("said", ["", "not JSON", "{}", "[]", "[1, 2, 3]"])
+@pytest.mark.parametrize("said", ["", "not JSON", "{}", "[]", "[1, 2]", "[1, 2, 3]"])
 def test_a_garbled_answer_is_an_error(
     volumes: Volumes, monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:

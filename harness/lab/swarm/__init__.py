@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from harness.lab import archives, builds, images
 from harness.lab.host import until_well
@@ -119,12 +118,12 @@ def trouble(lab: Lab, log: Path) -> str:
     return f"{STACK}_web does not answer on {', '.join(silent)}" if silent else ""
 
 
-def _listed(lab: Lab, node: Node, what: str, log: Path) -> list[dict[str, Any]]:
+def _listed(lab: Lab, node: Node, what: str, log: Path) -> list[dict[str, str]]:
     out = docker(lab, node, what, "ls", "--format={{json .}}", log=log, check=False)
     return [json.loads(line) for line in out.splitlines()]
 
 
-def _serves(node: dict[str, Any]) -> bool:
+def _serves(node: dict[str, str]) -> bool:
     managing = node["ManagerStatus"] in ("Leader", "Reachable")
     return managing and (node["Status"], node["Availability"]) == ("Ready", "Active")
 

@@ -12,9 +12,9 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from typing import Any
 
 import psycopg
+from psycopg.rows import TupleRow
 
 from harness.errors import NeverSent, NotProven, TimedOut
 from harness.ledger.checker import Found
@@ -39,11 +39,11 @@ class Database:
     def __init__(self, stage: Stage, number: int) -> None:
         self._stage = stage
         self._number = number
-        self._open: psycopg.Connection[Any] | None = None
+        self._open: psycopg.Connection[TupleRow] | None = None
         self._abandoned = 0
         self._warnings: list[str] = []
 
-    def connected(self) -> psycopg.Connection[Any]:
+    def connected(self) -> psycopg.Connection[TupleRow]:
         """The connection; NeverSent when none can be made."""
         if self._open is None:
             abandoned = self._abandoned
@@ -55,14 +55,14 @@ class Database:
             self._open = connection
         return self._open
 
-    def commit(self, connection: psycopg.Connection[Any]) -> None:
+    def commit(self, connection: psycopg.Connection[TupleRow]) -> None:
         """Commit; NotProven when the server did something else, or had to warn of something."""
         self._warnings.clear()
         did = connection.execute("COMMIT").statusmessage
         if did != "COMMIT" or self._warnings:
             raise NotProven(f"COMMIT: the server did {did}, and says {self._warnings}")
 
-    def drop(self, connection: psycopg.Connection[Any]) -> None:
+    def drop(self, connection: psycopg.Connection[TupleRow]) -> None:
         """Use a connection no more."""
         if self._open is connection:
             self._open = None
@@ -83,7 +83,7 @@ class Database:
         if self._open is not None:
             self.drop(self._open)
 
-    def _connect(self) -> psycopg.Connection[Any]:
+    def _connect(self) -> psycopg.Connection[TupleRow]:
         address = self._stage.services["database"]
         ways = self._stage.ways(self._number)
         forwards = [self._stage.tunnels.unix_forward(it, address, DATABASE_PORT) for it in ways]
