@@ -19,7 +19,7 @@ from harness.facts.soak import SOAK
 from harness.gate import Evaluation, RunState
 from harness.model import Observation, Outcome
 from harness.notices import collecting
-from harness.parallel import Answer, in_words
+from harness.parallel import CallResult, in_words
 from harness.probes import Probe, owned
 from harness.probes.look import LookScheduler
 from harness.pytest_gate.catalogue import Scenario
@@ -115,7 +115,7 @@ class Run:
     def step(self, keyword: str, text: str, took_s: float, error: str | None = None) -> None:
         """A step of the scenario is over; without an error it passed."""
         state = "passed" if error is None else "failed"
-        step = records.Step(
+        step = records.StepRecord(
             keyword=keyword, text=text, state=state, took_s=round(took_s, 3), error=error
         )
         self.write(Kind.STEP, self._current().id, step)
@@ -315,7 +315,7 @@ class Run:
                 lines.append(f"  {word:<11}{', '.join(values)}")
         return "\n".join([*lines, f"  {'what to do':<11}{requirement.remedy}"])
 
-    def _record(self, probe: str, answer: Answer) -> None:
+    def _record(self, probe: str, answer: CallResult) -> None:
         seen = partial(_observed, answer.key, answer.at, answer.took_s)
         try:
             self.write(Kind.OBSERVATION, probe, seen(answer.value, answer.error))

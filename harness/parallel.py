@@ -68,7 +68,7 @@ def in_each(
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CallResult:
     """What one of several calls gave back; ``at`` is when it began (UTC seconds since the epoch).
 
     ``took_s`` is its duration. ``notices`` are what else the report must say, such as what the call
@@ -88,13 +88,13 @@ def side_by_side(
     *,
     within_s: float,
     turn: Turn = lambda _: nullcontext(),
-) -> Iterator[Answer]:
+) -> Iterator[CallResult]:
     """Begin all calls now, each when it is its turn; yield each answer as it comes.
 
     A call that raises, or that has not come back ``within_s`` seconds after it began, is an answer
     with an error. The thread of the latter is abandoned, and what it says later is ignored.
     """
-    answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[CallResult] = queue.SimpleQueue()
 
     def ask(key: str, call: Callable[[], Any]) -> None:
         with turn(key):
@@ -106,24 +106,24 @@ def side_by_side(
     return (answers.get() for _ in calls)
 
 
-def _answer(key: str, call: Callable[[], Any], within_s: float) -> Answer:
+def _answer(key: str, call: Callable[[], Any], within_s: float) -> CallResult:
     """What a call gives back within its time."""
     at, began = time.time(), time.monotonic()
 
-    def asked() -> Answer:
+    def asked() -> CallResult:
         value, error = None, None
         with collecting() as told:
             try:
                 value = call()
             except Exception as problem:
                 error = in_words(problem)
-        return Answer(key, value, error, at, time.monotonic() - began, told)
+        return CallResult(key, value, error, at, time.monotonic() - began, told)
 
     try:
         return begin(asked, name=f"look: {key}").result(timeout=within_s)
     except TimeoutError:
         late = f"no answer within {within_s:g} s"
-        return Answer(key, None, late, at, time.monotonic() - began)
+        return CallResult(key, None, late, at, time.monotonic() - began)
 
 
 def in_words(problem: Exception) -> str:

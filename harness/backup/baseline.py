@@ -12,19 +12,19 @@ from pathlib import Path
 
 import zstandard
 
-from harness.backup.manifest import Manifest
+from harness.backup.manifest import TreeManifest
 from harness.errors import ConfigError, NotProven
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
+class RecordedBaseline:
     """A recorded baseline: its file's SHA-256, and its sums."""
 
     sha256: str
     sums: Mapping[str, int]
 
 
-def record(lines: Iterable[bytes], path: Path) -> Recorded:
+def record(lines: Iterable[bytes], path: Path) -> RecordedBaseline:
     """Keep a manifest's lines in a file, which is there whole or not at all.
 
     NotProven for lines that make no whole manifest; ConfigError when the file cannot be written.
@@ -42,14 +42,14 @@ def record(lines: Iterable[bytes], path: Path) -> Recorded:
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
     assert manifest.sums is not None
-    return Recorded(sha256=digest(path), sums=manifest.sums)
+    return RecordedBaseline(sha256=digest(path), sums=manifest.sums)
 
 
-def _written(lines: Iterable[bytes], path: Path) -> Manifest:
+def _written(lines: Iterable[bytes], path: Path) -> TreeManifest:
     """Read a manifest to its end while it is written and made certain."""
     with path.open("wb") as file:
         with zstandard.ZstdCompressor().stream_writer(file, closefd=False) as packed:
-            manifest = Manifest(_copied(lines, packed), "the manifest")
+            manifest = TreeManifest(_copied(lines, packed), "the manifest")
             for _ in manifest:
                 pass
         file.flush()
@@ -64,10 +64,10 @@ def _copied(lines: Iterable[bytes], packed: zstandard.ZstdCompressionWriter) -> 
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Manifest]:
+def opened(path: Path) -> Iterator[TreeManifest]:
     """The baseline in a file; NotProven when it is damaged, also while it is read."""
     with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as packed:
-        yield Manifest(_lines(packed), f"the baseline {path}")
+        yield TreeManifest(_lines(packed), f"the baseline {path}")
 
 
 def _lines(packed: zstandard.ZstdDecompressionReader) -> Iterator[bytes]:

@@ -151,7 +151,7 @@ def unpacked(packed: io.BufferedIOBase) -> Iterator[bytes]:
             raise NotProven(f"a manifest is damaged: {error}") from error
 
 
-class Manifest:
+class TreeManifest:
     """A manifest as it is read, once: its header at first, its entries, its sums at the end."""
 
     def __init__(self, lines: Iterable[bytes], what: str) -> None:

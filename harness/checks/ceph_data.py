@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from harness.checks.ceph import CEPH, osd_tree, told
 from harness.checks.findings import Finding, Seen, conclude, joined, names, unknown, wanted
 from harness.facts import ceph
-from harness.facts.ceph import Crush, Osd, OsdAnswer, PlacementGroup, Pool, Step
+from harness.facts.ceph import Crush, CrushStep, Osd, OsdAnswer, PlacementGroup, Pool
 from harness.facts.schema import Item, Unknown
 from harness.model import Case, Verdict
 
@@ -223,7 +223,7 @@ def domain_of(pool: Pool, crush: Crush) -> str:
         raise ValueError(f"its CRUSH rule {pool.crush_rule}: {error}") from error
 
 
-def failure_domain(steps: Iterable[Step]) -> str:
+def failure_domain(steps: Iterable[CrushStep]) -> str:
     """The type of bucket of which each holds one copy at most; ValueError when it cannot be told.
 
     From the lowest choice upwards: a choice of several means that what they are chosen from may

@@ -25,9 +25,9 @@ from harness.facts.claims import (
     Left,
     NotGrown,
     NotTried,
-    Refused,
     Unasked,
     Waiting,
+    WriteRefused,
 )
 from harness.facts.claims import StorageClass as Found
 from harness.facts.schema import Known, Unknown
@@ -50,7 +50,7 @@ def problem_of(where: str, answer: Answer[T] | None) -> Finding | None:
     """Why an answer has no value: what was refused misbehaved, an error tells nothing."""
     if answer is None:
         return unknown(where, "it was not looked at")
-    if isinstance(answer, Refused):
+    if isinstance(answer, WriteRefused):
         return Finding(where, f"expected it to be done, seen {answer.refused}")
     return unknown(where, answer.error) if isinstance(answer, Unknown) else None
 

@@ -41,7 +41,7 @@ _CLOCK_S = 1.0
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
-class State(StrEnum):
+class ItemState(StrEnum):
     """How one thing is, as it is printed."""
 
     OK = "ok"
@@ -52,19 +52,19 @@ class State(StrEnum):
 
 # The first of these that occurs decides.
 _EXITS = {
-    State.CONFIGURATION: Exit.USAGE,
-    State.WRONG: Exit.NO_GO,
-    State.UNREACHABLE: Exit.NOT_PROVEN,
+    ItemState.CONFIGURATION: Exit.USAGE,
+    ItemState.WRONG: Exit.NO_GO,
+    ItemState.UNREACHABLE: Exit.NOT_PROVEN,
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class DoctorItem:
     """One thing that was looked at, where, how it is, and what to do about it."""
 
     where: str
     what: str
-    state: State = State.OK
+    state: ItemState = ItemState.OK
     says: str
     remedy: str = ""
 
@@ -89,21 +89,21 @@ def doctor(cluster: Cluster = "lab", as_json: AsJson = False) -> None:
     raise typer.Exit(int(status))
 
 
-def exit_of(lines: Sequence[Line]) -> Exit:
+def exit_of(lines: Sequence[DoctorItem]) -> Exit:
     """The exit status: the configuration comes first, since all else may follow from it."""
     states = {line.state for line in lines}
     return next((status for state, status in _EXITS.items() if state in states), Exit.GO)
 
 
-def examine(reach: Reach) -> list[Line]:
+def examine(reach: Reach) -> list[DoctorItem]:
     """Everything that is to be known, machines side by side; never raises a HarnessError."""
     machines = reach.profile.cluster().machines
     looks = [_profile(reach.profile), *(_machine(reach, it) for it in machines), _cluster(reach)]
     with ThreadPoolExecutor(max_workers=len(looks)) as pool:
-        return [line for lines in pool.map(list[Line], looks) for line in lines]
+        return [line for lines in pool.map(list[DoctorItem], looks) for line in lines]
 
 
-def _profile(profile: Profile) -> Iterator[Line]:
+def _profile(profile: Profile) -> Iterator[DoctorItem]:
     images = {"probe image": (profile.kubernetes.probe_image, "kubernetes.probe_image", "python3")}
     if profile.ledger is not None:
         field = "ledger.database_image"
@@ -113,18 +113,18 @@ def _profile(profile: Profile) -> Iterator[Line]:
         images["etcd's tools"] = (tools, "kubernetes.etcd_tools_image", "etcd and etcdutl")
     for what, (image, field, holds) in images.items():
         if image.endswith("0" * 64):
-            yield Line(
+            yield DoctorItem(
                 where=profile.name,
                 what=what,
-                state=State.CONFIGURATION,
+                state=ItemState.CONFIGURATION,
                 says=f"{image} is a placeholder",
                 remedy=f"{field}: enter the digest of an image with {holds}",
             )
         else:
-            yield Line(where=profile.name, what=what, says=image)
+            yield DoctorItem(where=profile.name, what=what, says=image)
 
 
-def _machine(reach: Reach, machine: Machine) -> Iterator[Line]:
+def _machine(reach: Reach, machine: Machine) -> Iterator[DoctorItem]:
     """What can be known of a machine: nothing more when we cannot log in."""
     ssh = reach.profile.access.ssh
     logged_in = _tried(
@@ -133,7 +133,7 @@ def _machine(reach: Reach, machine: Machine) -> Iterator[Line]:
         lambda: _log_in(reach, machine, f"{ssh.user}@{machine.address} port {ssh.port}"),
     )
     yield logged_in
-    if logged_in.state is not State.OK:
+    if logged_in.state is not ItemState.OK:
         return
     yield _tried(machine.name, "python3", lambda: _python(reach, machine))
     yield _tried(machine.name, "tools", lambda: _tools(reach, machine))
@@ -143,42 +143,42 @@ def _machine(reach: Reach, machine: Machine) -> Iterator[Line]:
         yield _tried(machine.name, "its API server", lambda: _api_server(reach, machine))
 
 
-def _tried(where: str, what: str, look: Callable[[], Line]) -> Line:
+def _tried(where: str, what: str, look: Callable[[], DoctorItem]) -> DoctorItem:
     """The line that a look gives, or the one that its error makes."""
     try:
         return look()
     except HarnessError as error:
-        state = State.WRONG
+        state = ItemState.WRONG
         if isinstance(error, ConfigError):
-            state = State.CONFIGURATION
+            state = ItemState.CONFIGURATION
         elif isinstance(error, _NOT_SEEN):
-            state = State.UNREACHABLE
+            state = ItemState.UNREACHABLE
         says = str(error.args[0])
-        return Line(where=where, what=what, state=state, says=says, remedy=error.remedy)
+        return DoctorItem(where=where, what=what, state=state, says=says, remedy=error.remedy)
 
 
-def _log_in(reach: Reach, machine: Machine, says: str) -> Line:
+def _log_in(reach: Reach, machine: Machine, says: str) -> DoctorItem:
     reach.shell.run(machine.name, ("true",), within_s=10.0)
-    return Line(where=machine.name, what="log in", says=says)
+    return DoctorItem(where=machine.name, what="log in", says=says)
 
 
-def _python(reach: Reach, machine: Machine) -> Line:
+def _python(reach: Reach, machine: Machine) -> DoctorItem:
     code = "import sys; print(*sys.version_info[:3], sep='.')"
     done = reach.shell.run(machine.name, ("python3", "-c", code), within_s=10.0)
     version = done.stdout.strip()
     numbers = tuple(int(part) for part in version.split(".") if part.isdigit())
     fine = done.status == 0 and numbers >= _OLDEST_PYTHON
     oldest = ".".join(map(str, _OLDEST_PYTHON))
-    return Line(
+    return DoctorItem(
         where=machine.name,
         what="python3",
-        state=State.OK if fine else State.WRONG,
+        state=ItemState.OK if fine else ItemState.WRONG,
         says=version or done.stderr.strip() or f"exit status {done.status}",
         remedy="" if fine else f"install python3, {oldest} or newer: the probes run on it",
     )
 
 
-def _tools(reach: Reach, machine: Machine) -> Line:
+def _tools(reach: Reach, machine: Machine) -> DoctorItem:
     """Each program that probes, faults and benches run there (``programs`` lists them)."""
     wanted = [*programs.needed(reach.profile)]
     if machine.is_server:
@@ -187,24 +187,24 @@ def _tools(reach: Reach, machine: Machine) -> Line:
     missing = done.stdout.split()
     why = [programs.PROGRAMS[it][1] if it in programs.PROGRAMS else "commands:" for it in missing]
     says = ", ".join(f"{name} ({needs})" for name, needs in zip(missing, why, strict=True))
-    return Line(
+    return DoctorItem(
         where=machine.name,
         what="tools",
-        state=State.WRONG if missing else State.OK,
+        state=ItemState.WRONG if missing else ItemState.OK,
         says=f"missing: {says}" if missing else f"all {len(wanted)} programs are there",
         remedy="./cutover provision nodes shows what it would install" if missing else "",
     )
 
 
-def _etcd_tools(reach: Reach, machine: Machine) -> Line:
+def _etcd_tools(reach: Reach, machine: Machine) -> DoctorItem:
     """What a snapshot is restored with: RKE2's own image has no etcdutl."""
     found = etcd_snapshots.programs(reach, machine.name)
     missing = [it.error for it in found.values() if isinstance(it, Unknown)]
     places = [it.value for it in found.values() if isinstance(it, Known)]
-    return Line(
+    return DoctorItem(
         where=machine.name,
         what="etcd's tools",
-        state=State.WRONG if missing else State.OK,
+        state=ItemState.WRONG if missing else ItemState.OK,
         says=missing[0] if missing else ", ".join(places),
         remedy="./cutover provision nodes, with an image in kubernetes.etcd_tools_image"
         if missing
@@ -212,7 +212,7 @@ def _etcd_tools(reach: Reach, machine: Machine) -> Line:
     )
 
 
-def _clock(reach: Reach, machine: Machine) -> Line:
+def _clock(reach: Reach, machine: Machine) -> DoctorItem:
     """How far its clock is from ours, as far as the way there and back lets us tell."""
     done = reach.shell.run(machine.name, ("date", "+%s.%N"), within_s=10.0)
     received = time.time()
@@ -223,67 +223,67 @@ def _clock(reach: Reach, machine: Machine) -> Line:
     bounds = clock(received - done.took_s, there, there, received)
     least, most = bounds.at_least_s, bounds.at_most_s
     fine = most > -_CLOCK_S and least < _CLOCK_S
-    return Line(
+    return DoctorItem(
         where=machine.name,
         what="clock",
-        state=State.OK if fine else State.WRONG,
+        state=ItemState.OK if fine else ItemState.WRONG,
         says=f"ahead of ours by {least * 1000:+.0f} to {most * 1000:+.0f} ms",
         remedy="" if fine else "chronyc makestep, here or there: which of the two is wrong?",
     )
 
 
-def _api_server(reach: Reach, machine: Machine) -> Line:
+def _api_server(reach: Reach, machine: Machine) -> DoctorItem:
     url = f"https://{machine.address}:{reach.profile.kubernetes.api_port}/version"
     answer = reach.kube.ask(url)
     fine = answer.status == 200
-    return Line(
+    return DoctorItem(
         where=machine.name,
         what="its API server",
-        state=State.OK if fine else State.WRONG,
+        state=ItemState.OK if fine else ItemState.WRONG,
         says=f"{url} answers {answer.status}",
         remedy="" if fine else "do the kubeconfig's credentials hold on this server?",
     )
 
 
-def _cluster(reach: Reach) -> Iterator[Line]:
+def _cluster(reach: Reach) -> Iterator[DoctorItem]:
     """What can be known through the API: nothing more when it cannot be used."""
     name = reach.profile.name
     kubeconfig = reach.profile.access.kubeconfig
     uids: list[str] = []
 
-    def identity() -> Line:
+    def identity() -> DoctorItem:
         uids.append(must(reach.kube.get("/api/v1/namespaces/kube-system"), "metadata", "uid"))
-        return Line(where=name, what="the API", says=f"answers to {kubeconfig}")
+        return DoctorItem(where=name, what="the API", says=f"answers to {kubeconfig}")
 
     reached = _tried(name, "the API", identity)
     yield reached
-    if reached.state is State.OK:
+    if reached.state is ItemState.OK:
         yield _tried(name, "identity", lambda: _identity(reach.profile, uids[0]))
         yield _tried(name, "permissions", lambda: _permissions(reach))
         if reach.profile.cluster().rook is not None:
             yield _tried(name, "Rook", lambda: _rook(reach))
 
 
-def _identity(profile: Profile, uid: str) -> Line:
+def _identity(profile: Profile, uid: str) -> DoctorItem:
     declared = profile.declared_uid()
     if declared is None:
-        return Line(
+        return DoctorItem(
             where=profile.name,
             what="identity",
-            state=State.CONFIGURATION,
+            state=ItemState.CONFIGURATION,
             says="the profile does not say which cluster is meant",
             remedy=f"if this is the one, add `uid: {uid}` to the profile",
         )
-    return Line(
+    return DoctorItem(
         where=profile.name,
         what="identity",
-        state=State.OK if uid == declared else State.WRONG,
+        state=ItemState.OK if uid == declared else ItemState.WRONG,
         says=f"cluster {uid}" if uid == declared else f"expected {declared}, seen {uid}",
         remedy="" if uid == declared else f"is {profile.access.kubeconfig} of another cluster?",
     )
 
 
-def _permissions(reach: Reach) -> Line:
+def _permissions(reach: Reach) -> DoctorItem:
     """Asks the API itself, which knows every role and every authorizer.
 
     What drills need is asked for where they may be carried out.
@@ -293,16 +293,16 @@ def _permissions(reach: Reach) -> Line:
     with ThreadPoolExecutor(max_workers=8) as pool:
         allowed = pool.map(lambda permission: _allowed(reach, permission), wanted)
         missing = [str(it) for it, may in zip(wanted, allowed, strict=True) if not may]
-    return Line(
+    return DoctorItem(
         where=reach.profile.name,
         what="permissions",
-        state=State.WRONG if missing else State.OK,
+        state=ItemState.WRONG if missing else ItemState.OK,
         says=f"not allowed: {', '.join(missing)}" if missing else f"all {len(wanted)} granted",
         remedy="bind the account of the kubeconfig to a role with these" if missing else "",
     )
 
 
-def _rook(reach: Reach) -> Line:
+def _rook(reach: Reach) -> DoctorItem:
     """Is Rook where the profile says? How it does is the gate's question."""
     declared = reach.profile.cluster().rook
     assert declared is not None
@@ -312,10 +312,10 @@ def _rook(reach: Reach) -> Line:
     cluster = f"namespaces/{declared.namespace}/cephclusters/{declared.cluster}"
     if not missing and not reach.kube.exists(f"/apis/ceph.rook.io/v1/{cluster}"):
         says = f"there is no CephCluster {declared.cluster} in {declared.namespace}"
-    return Line(
+    return DoctorItem(
         where=reach.profile.name,
         what="Rook",
-        state=State.CONFIGURATION if says else State.OK,
+        state=ItemState.CONFIGURATION if says else ItemState.OK,
         says=says
         or f"CephCluster {declared.cluster} in {declared.namespace}, {declared.mode} mode",
         remedy="rook: in the profile; `kubectl get cephclusters -A` says where it is"
@@ -345,7 +345,7 @@ def _allowed(reach: Reach, permission: Permission) -> bool:
     return flag(reach.kube.create(_REVIEWS, review), "status", "allowed")
 
 
-def _print(profile: Profile, lines: Sequence[Line]) -> None:
+def _print(profile: Profile, lines: Sequence[DoctorItem]) -> None:
     say(f"{profile.title}")
     widths = [max(len(text) for text in column) for column in _columns(lines)]
     for line, *columns in zip(lines, *_columns(lines), strict=True):
@@ -353,11 +353,11 @@ def _print(profile: Profile, lines: Sequence[Line]) -> None:
         say(f"{padded}  {line.says}")
         if line.remedy:
             say(f"{'':{widths[0]}}  what to do: {line.remedy}")
-    bad = sum(line.state is not State.OK for line in lines)
+    bad = sum(line.state is not ItemState.OK for line in lines)
     say(f"{bad} of {len(lines)} need attention" if bad else f"all {len(lines)} are fine")
 
 
-def _columns(lines: Sequence[Line]) -> list[list[str]]:
+def _columns(lines: Sequence[DoctorItem]) -> list[list[str]]:
     return [
         [line.state.value for line in lines],
         [line.where for line in lines],

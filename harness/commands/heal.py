@@ -24,7 +24,7 @@ from harness.gate import RunState
 from harness.model import Exit
 from harness.record.bundle import pack
 from harness.record.history import run_folder
-from harness.record.journal import Journal, Reader, Record
+from harness.record.journal import Journal, JournalReader, Record
 from harness.record.records import FaultEvent, Kind
 from harness.record.redaction import Redactor, secrets_of
 from harness.record.signing import Signer
@@ -103,7 +103,7 @@ def _left(folder: Path, profile: Profile) -> Mapping[str, FaultEvent]:
 
     NotProven when its journal cannot be read.
     """
-    return _left_of(Reader(folder), profile)
+    return _left_of(JournalReader(folder), profile)
 
 
 def _left_of(records: Iterable[Record], profile: Profile) -> Mapping[str, FaultEvent]:

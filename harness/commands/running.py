@@ -30,7 +30,7 @@ def run_features(cluster: str, options: Sequence[str], *, as_json: bool) -> int:
     """Run the features with these options of pytest and print the verdict; its exit status."""
     profile = load_profile(cluster)
     progress: Teller = Events() if as_json else Progress()
-    outcome = Outcome()
+    outcome = RunOutcome()
     with up(profile, progress):
         redactor = Redactor(secrets_of(profile))
         arguments = ["--cluster", cluster, *options, str(ROOT / "features")]
@@ -49,7 +49,7 @@ def up(profile: Profile, progress: Teller) -> AbstractContextManager[None]:
     return nullcontext() if profile.lab is None else held(profile, progress=progress.tell)
 
 
-class Outcome:
+class RunOutcome:
     """What the run came to, as the gate tells its plugins."""
 
     def __init__(self) -> None:
@@ -67,7 +67,9 @@ class Outcome:
         self.judgement = judgement
 
 
-def run_pytest(arguments: list[str], outcome: Outcome, progress: Teller, redactor: Redactor) -> int:
+def run_pytest(
+    arguments: list[str], outcome: RunOutcome, progress: Teller, redactor: Redactor
+) -> int:
     """Run pytest in this process, with nothing that a shell's settings would add.
 
     Its own words go to a file beside the journal, or to stderr when there is no journal. Raises the

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from harness.errors import NotProven, TimedOut
-from harness.facts.claims import Answer, Churned, Exchange, Refused, Size
+from harness.facts.claims import Answer, Churned, Exchange, Size, WriteRefused
 from harness.facts.schema import Known, dump
 from harness.model import JSON
 from harness.parallel import begin
@@ -89,7 +89,7 @@ def _mute(seen: Mapping[str, Answer[Size]]) -> dict[str, str]:
 def _why(answer: Answer[Size] | Answer[Churned]) -> str:
     if isinstance(answer, Known):
         return str(answer.value)
-    return answer.refused if isinstance(answer, Refused) else answer.error
+    return answer.refused if isinstance(answer, WriteRefused) else answer.error
 
 
 def _told(why: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from harness.evidence import cluster, hosts
-from harness.parallel import Answer, side_by_side
+from harness.parallel import CallResult, side_by_side
 from harness.transport import Completed, Reach
 
 OF_THE_CLUSTER = "the cluster"
@@ -53,7 +53,7 @@ def collect(reach: Reach) -> Iterator[Piece]:
         yield _of_cluster(answer)
 
 
-def _of_cluster(answer: Answer) -> Piece:
+def _of_cluster(answer: CallResult) -> Piece:
     if answer.error is not None:
         return Piece(target=OF_THE_CLUSTER, what=answer.key, error=answer.error)
     value = answer.value

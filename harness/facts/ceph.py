@@ -122,7 +122,7 @@ OSD_TREE = Part("osd tree", OsdTree)
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class CrushStep:
     """A step of a CRUSH rule; ``num`` and ``type`` are there where ``op`` has them."""
 
     op: str
@@ -133,7 +133,7 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Rule:
     name: str
-    steps: tuple[Step, ...]
+    steps: tuple[CrushStep, ...]
 
 
 @dataclass(frozen=True, slots=True)

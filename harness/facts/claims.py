@@ -24,7 +24,7 @@ _UNSEEN = Unknown("it was not looked at")
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class WriteRefused:
     """What the file system said when it did not do what it was asked."""
 
     refused: str
@@ -33,7 +33,7 @@ class Refused:
 # What a pod said: {"value": …}, {"refused": …}, or {"error": why it is not known}.
 Answer: TypeAlias = Annotated[
     Annotated[Known[T], Tag("<>")]
-    | Annotated[Refused, Tag("<refused>")]
+    | Annotated[WriteRefused, Tag("<refused>")]
     | Annotated[Unknown, Tag("<error>")],
     by_key("refused", "error"),
 ]

@@ -7,7 +7,7 @@ import shlex
 import subprocess
 
 from harness.errors import InjectFailed
-from harness.faults.model import API, HERE, Act, Argv
+from harness.faults.model import API, LOCAL, Act, Argv
 from harness.settings import ROOT
 from harness.transport import Completed, Reach
 
@@ -17,7 +17,7 @@ def perform(reach: Reach, act: Act) -> None:
     if act.place == API:
         _ask_api(reach, act)
         return
-    if act.place == HERE:
+    if act.place == LOCAL:
         done = run_here(act.argv, act.within_s)
     else:
         done = reach.shell.run(act.place, act.argv, stdin=act.stdin, within_s=act.within_s)

@@ -33,7 +33,7 @@ _HEAL_AGAIN_S = 2.0
 _PROMPT_S = 0.1
 
 
-class Stage(StrEnum):
+class FaultState(StrEnum):
     """How far the life of a fault has come."""
 
     NEW = "new"
@@ -45,7 +45,14 @@ class Stage(StrEnum):
     GONE = "gone"
 
 
-_MAY_HEAL = (Stage.ARMED, Stage.INJECTED, Stage.ACTIVE, Stage.INVALID, Stage.HEALED, Stage.GONE)
+_MAY_HEAL = (
+    FaultState.ARMED,
+    FaultState.INJECTED,
+    FaultState.ACTIVE,
+    FaultState.INVALID,
+    FaultState.HEALED,
+    FaultState.GONE,
+)
 
 
 class UndoStoreAt(Protocol):
@@ -69,7 +76,7 @@ class FaultLifecycle:
         lease_s: float = LEASE_S,
     ) -> None:
         self.fault = fault
-        self.stage = Stage.NEW
+        self.stage = FaultState.NEW
         self.undo: Undo | None = None
         self.expired = False  # the undo ran by itself while the fault was still meant to be active
         self.injected = False  # it may be there, whether its injection succeeded or not
@@ -83,17 +90,17 @@ class FaultLifecycle:
 
     def arm(self) -> None:
         """Put the undo where it will be needed. NotProven when the fault is past that."""
-        self._must_be(Stage.NEW)
+        self._must_be(FaultState.NEW)
         undo = self.fault.arm(self._reach, self._lease_s)
         self._record(
             FaultEvent(event="armed", fault=self.fault.name, undo=undo.model_dump(mode="json"))
         )
         self.undo = undo
-        self.stage = Stage.INVALID  # until it is known to be armed
+        self.stage = FaultState.INVALID  # until it is known to be armed
         began = time.monotonic()
         self._undo_store_at(self._reach, undo.place).arm(undo)
         self._kept_until = began + self._lease_s
-        self.stage = Stage.ARMED
+        self.stage = FaultState.ARMED
 
     def inject(self, unless: Callable[[], bool] = lambda: False) -> float:
         """Break it; returns the seconds that took. InjectFailed when it did not work.
@@ -102,16 +109,16 @@ class FaultLifecycle:
         when ``unless`` says that nothing more may be broken. An injection that has begun is waited
         for: what arrives after its undo has run would stay.
         """
-        self._must_be(Stage.ARMED)
+        self._must_be(FaultState.ARMED)
         self.renew()
         if unless():
             raise NotProven(f"{self._words} was not injected: too much was broken already")
         self._record(FaultEvent(event="injected", fault=self.fault.name, target=self.fault.target))
-        self.stage = Stage.INVALID
+        self.stage = FaultState.INVALID
         self.injected = True
         began = time.monotonic()
         self.fault.inject(self._reach)
-        self.stage = Stage.INJECTED
+        self.stage = FaultState.INJECTED
         return time.monotonic() - began
 
     def see(self, unless: Callable[[], bool] = lambda: False) -> float:
@@ -119,10 +126,10 @@ class FaultLifecycle:
 
         TimedOut when none does, or when ``unless`` ended the wait.
         """
-        self._must_be(Stage.INJECTED)
+        self._must_be(FaultState.INJECTED)
         began = time.monotonic()
         self._wait(self.fault.active, self.fault.seen_within_s, f"{self._words} is seen", unless)
-        self.stage = Stage.ACTIVE
+        self.stage = FaultState.ACTIVE
         took_s = time.monotonic() - began
         self._record(FaultEvent(event="active", took_s=round(took_s, 3)))
         return took_s
@@ -174,14 +181,14 @@ class FaultLifecycle:
                 f"{self._words} could not be taken back within {within_s:g} s: {said}",
                 remedy="./cutover heal tries again, on every machine",
             ) from late
-        self.stage = Stage.HEALED
+        self.stage = FaultState.HEALED
         took_s = time.monotonic() - began
         self._record(FaultEvent(event="healed", took_s=round(took_s, 3)))
         return took_s
 
     def see_gone(self) -> float:
         """Wait until it is seen to be gone; returns the seconds. Unhealed when it is not."""
-        self._must_be(Stage.HEALED)
+        self._must_be(FaultState.HEALED)
         began = time.monotonic()
         try:
             self._wait(self.fault.healed, self.fault.gone_within_s, f"{self._words} is gone")
@@ -189,7 +196,7 @@ class FaultLifecycle:
             raise Unhealed(
                 str(late), remedy="./cutover heal tries again; see the runbook"
             ) from late
-        self.stage = Stage.GONE
+        self.stage = FaultState.GONE
         took_s = time.monotonic() - began
         self._tidy()
         self._record(FaultEvent(event="heal-proved", took_s=round(took_s, 3)))
@@ -233,7 +240,7 @@ class FaultLifecycle:
     def _words(self) -> str:
         return f"the fault {self.fault.name} of {self.fault.target}"
 
-    def _must_be(self, stage: Stage) -> None:
+    def _must_be(self, stage: FaultState) -> None:
         if self.stage is not stage:
             raise NotProven(f"{self._words} is {self.stage}, and should be {stage}")
 

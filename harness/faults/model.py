@@ -12,7 +12,7 @@ from harness.settings import Frozen
 Argv: TypeAlias = tuple[str, ...]
 FaultId = Annotated[str, Field(pattern=r"^[a-z0-9]{4,16}$")]
 
-HERE = "here"  # this computer, for what reaches a machine from outside (its power)
+LOCAL = "here"  # this computer, for what reaches a machine from outside (its power)
 API = "api"  # the Kubernetes API; the command is a verb and a path
 # What carries this name on a machine (nft tables, units, files, control groups) came from a fault.
 MARK = "cutover-"

@@ -16,7 +16,7 @@ from typing_extensions import TypeForm
 from harness.errors import ScriptNotRun, TransportError, Unhealed
 from harness.facts.schema import OrUnknown, Unknown
 from harness.faults import agent_script, local_undo_daemon
-from harness.faults.model import HERE, Argv, Undo
+from harness.faults.model import LOCAL, Argv, Undo
 from harness.settings import Frozen
 from harness.transport import Reach
 from harness.transport.remote_script import RemoteScript
@@ -108,7 +108,7 @@ class UndoStore(Protocol):
 
 def undo_store_at(reach: Reach, place: str) -> UndoStore:
     """The undo store of a place: a machine, or here."""
-    return LocalUndoStore() if place == HERE else NodeUndoStore(reach, place)
+    return LocalUndoStore() if place == LOCAL else NodeUndoStore(reach, place)
 
 
 class NodeUndoStore:
@@ -178,4 +178,4 @@ class LocalUndoStore:
             name: f"{undo.fault} of {undo.target}" if undo is not None else "a fault of unknown"
             for name, undo in local_undo_daemon.armed().items()
         }
-        return Left(place=HERE, armed=armed)
+        return Left(place=LOCAL, armed=armed)

@@ -1,7 +1,7 @@
 """What a journal proves: manifest and records in, one verdict out. Pure, and closed on failure."""
 
 from harness.evaluation import Evaluation
-from harness.gate.judge import Finding, Judged, Judgement, ago, decide, judge
+from harness.gate.judge import Ground, Judged, Judgement, ago, decide, judge
 from harness.gate.manifest import Manifest, PastRun, Streak, streaks
 from harness.gate.run_state import RunState
 from harness.gate.seen import Collected, FaultSeen, LookSeen, ScenarioSeen, StepSeen
@@ -10,7 +10,7 @@ __all__ = [
     "Collected",
     "Evaluation",
     "FaultSeen",
-    "Finding",
+    "Ground",
     "Judged",
     "Judgement",
     "LookSeen",

@@ -27,7 +27,7 @@ from harness.settings import Requirement, Waiver
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Ground:
     """One thing that is known about a requirement: an evaluation, or why there is none."""
 
     outcome: Outcome
@@ -47,7 +47,7 @@ class Judged:
     requirement: Requirement
     outcome: Outcome
     reason: str
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Ground, ...] = ()
     measured: Numbers
     target: Numbers
     waivers: tuple[Waiver, ...] = ()
@@ -186,11 +186,11 @@ def _judge(requirement: Requirement, run_state: RunState) -> Judged:
     )
 
 
-def _findings(requirement: Requirement, run_state: RunState) -> Iterator[Finding]:
+def _findings(requirement: Requirement, run_state: RunState) -> Iterator[Ground]:
     manifest = run_state.manifest
     absent = manifest.why_absent(requirement.needs)
     if absent is not None:
-        yield Finding(outcome=Outcome.NOT_APPLICABLE, reason=absent)
+        yield Ground(outcome=Outcome.NOT_APPLICABLE, reason=absent)
         return
     scenarios = manifest.proving(requirement.id)
     if not scenarios:
@@ -204,10 +204,10 @@ def _findings(requirement: Requirement, run_state: RunState) -> Iterator[Finding
         yield from _of_scenario(requirement.id, scenario, run_state)
 
 
-def _of_scenario(requirement: str, scenario: Scenario, run_state: RunState) -> Iterator[Finding]:
+def _of_scenario(requirement: str, scenario: Scenario, run_state: RunState) -> Iterator[Ground]:
     absent = run_state.manifest.why_absent(scenario.needs)
     if absent is not None:
-        yield Finding(outcome=Outcome.NOT_APPLICABLE, reason=absent, scenario=scenario.id)
+        yield Ground(outcome=Outcome.NOT_APPLICABLE, reason=absent, scenario=scenario.id)
         return
     seen = run_state.scenarios.get(scenario.id)
     if seen is None:
@@ -217,7 +217,7 @@ def _of_scenario(requirement: str, scenario: Scenario, run_state: RunState) -> I
         evaluation for evaluation in seen.evaluations if evaluation.requirement == requirement
     ]
     for evaluation in evaluations:
-        yield Finding(
+        yield Ground(
             outcome=evaluation.verdict.outcome,
             reason=evaluation.verdict.reason,
             scenario=scenario.id,
@@ -373,8 +373,8 @@ def _healed_later(run_state: RunState) -> Iterator[str]:
             )
 
 
-def _not_proven(reason: str, scenario: str | None = None) -> Finding:
-    return Finding(outcome=Outcome.NOT_PROVEN, reason=reason, scenario=scenario)
+def _not_proven(reason: str, scenario: str | None = None) -> Ground:
+    return Ground(outcome=Outcome.NOT_PROVEN, reason=reason, scenario=scenario)
 
 
 def _spans(lines: Sequence[int]) -> Iterator[str]:

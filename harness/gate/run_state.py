@@ -220,7 +220,9 @@ class RunState:
         )
 
     def _on_step(self, record: Record) -> None:
-        self.scenarios[record.subject].steps.append(StepSeen(**read(records.Step, record.data)))
+        self.scenarios[record.subject].steps.append(
+            StepSeen(**read(records.StepRecord, record.data))
+        )
 
     def _on_scenario_end(self, record: Record) -> None:
         scenario = self.scenarios[record.subject]

@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 from harness.errors import NotProven
 from harness.ledger.history import DUE, FAIL, INFO, INVOKE, MARK, OK, STOP, TOTAL, Event
-from harness.ledger.result import FAULT, LedgerResult, Phase
+from harness.ledger.result import FAULT, LedgerPhase, LedgerResult
 from harness.record.journal import utc_text
 
 # A writer, and the number of a write of its that is there.
@@ -222,8 +222,8 @@ def _result(
     return _Comparison(ours, made).onto(result, kind, wall_s)
 
 
-def _phase(span: _Span, wall_s: float) -> Phase:
-    return Phase(
+def _phase(span: _Span, wall_s: float) -> LedgerPhase:
+    return LedgerPhase(
         name=span.name,
         at=_seconds(span.at) + wall_s,
         ok=span.ok,

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from harness.errors import NotProven, TimedOut
 from harness.ledger import serve_script
-from harness.ledger.writers.protocol import DATABASE_PORT, FILES_PORT, Stage
+from harness.ledger.writers.protocol import DATABASE_PORT, FILES_PORT, WriterSetup
 from harness.probes import claim_objects, pods
 from harness.probes.permissions import Permission
 from harness.transport import Kube, Reach
@@ -122,9 +122,9 @@ class Platform:
             must(it, "metadata", "name"): must(it, "spec", "clusterIP") for it in found
         }
 
-    def stage(self, tunnels: Tunnels, *, run: str, seed: int) -> Stage:
+    def stage(self, tunnels: Tunnels, *, run: str, seed: int) -> WriterSetup:
         """What writers get of it."""
-        return Stage(
+        return WriterSetup(
             run=run,
             seed=seed,
             reach=self.reach,

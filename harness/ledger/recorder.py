@@ -18,7 +18,7 @@ from harness.ledger.checker import kind_of
 from harness.ledger.history import DUE, FAIL, INFO, OK, TOTAL, History
 from harness.ledger.read_back import in_words, judge, read_back
 from harness.ledger.result import FAULT, LedgerResult
-from harness.ledger.writers import WRITERS, Counted, Stage, Writer
+from harness.ledger.writers import WRITERS, Counted, Writer, WriterSetup
 from harness.ledger.writers.protocol import ANSWERS_WITHIN_S
 from harness.transport import Reach
 from harness.transport.deadline import within
@@ -259,7 +259,7 @@ def recording(
 
 @contextlib.contextmanager
 def recorded(
-    stage: Stage, names: Collection[str], *, folder: Path, rate_per_s: float
+    stage: WriterSetup, names: Collection[str], *, folder: Path, rate_per_s: float
 ) -> Iterator[Recorder]:
     """Keep a ledger on a stage that is there already."""
     writers = {name: WRITERS[name](stage) for name in names}

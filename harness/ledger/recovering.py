@@ -14,7 +14,7 @@ from harness.ledger import platform
 from harness.ledger.history import HistoryReader
 from harness.ledger.read_back import in_words, judge, path_of, read_back
 from harness.ledger.result import LedgerResult
-from harness.ledger.writers import WRITERS, Stage, Writer
+from harness.ledger.writers import WRITERS, Writer, WriterSetup
 from harness.probes import owned
 from harness.transport import Reach
 from harness.transport.tunnel import Tunnels
@@ -50,7 +50,7 @@ def recovered(
     ):
         ground = platform.Platform(reach, space, hide=hide)
 
-        def stage(kind: str) -> Stage:
+        def stage(kind: str) -> WriterSetup:
             ground.found([kind])
             return ground.stage(tunnels, run=run, seed=seed)
 
@@ -63,7 +63,7 @@ def recovered(
 class Staging(Protocol):
     """What the writers of a kind get, once it is there; a HarnessError while it is not."""
 
-    def __call__(self, kind: str) -> Stage: ...
+    def __call__(self, kind: str) -> WriterSetup: ...
 
 
 def read_again(

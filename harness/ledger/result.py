@@ -13,7 +13,7 @@ FAULT = "fault injected"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Phase:
+class LedgerPhase:
     """What happened from one mark to the next.
 
     ``at`` is when it began (UTC seconds since the epoch), ``first_ok_s`` how long after that the
@@ -63,7 +63,7 @@ class LedgerResult:
     gap_to: float = 0.0
     gap_open: bool = False
     rpo_s: float = 0.0
-    phases: tuple[Phase, ...] = ()
+    phases: tuple[LedgerPhase, ...] = ()
     due: int | None = None
     totals: int = 0
     wrong_totals: int = 0
@@ -86,7 +86,7 @@ class LedgerResult:
         }
 
     @property
-    def since_fault(self) -> tuple[Phase, ...]:
+    def since_fault(self) -> tuple[LedgerPhase, ...]:
         """The phases from the first fault on; without any fault, none."""
         names = [phase.name for phase in self.phases]
         return self.phases[names.index(FAULT) :] if FAULT in names else ()

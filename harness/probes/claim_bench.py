@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from harness.bench.bench import RUNS, Committed
-from harness.facts.claims import Answer, Refused
+from harness.facts.claims import Answer, WriteRefused
 from harness.facts.schema import Known
 from harness.notices import collecting
 from harness.probes import claim_objects, pods
@@ -48,6 +48,6 @@ def measured(
 def _committed(answers: Sequence[Answer[dict[str, float]]]) -> Committed:
     for answer in answers:
         if not isinstance(answer, Known):
-            why = answer.refused if isinstance(answer, Refused) else answer.error
+            why = answer.refused if isinstance(answer, WriteRefused) else answer.error
             return Committed(unproven=why)
     return Committed.of([answer.value for answer in answers if isinstance(answer, Known)])

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from harness.backup import baseline
 from harness.backup.compare import compare
-from harness.backup.manifest import Making, Manifest, Tree
+from harness.backup.manifest import Making, Tree, TreeManifest
 from harness.errors import TransportError, Unreachable
 from harness.facts import legacy as facts
 from harness.facts.legacy import (
@@ -93,7 +93,7 @@ def _compared(one: Making, legacy: Legacy, sums: Sums) -> Comparison:
     told: Counter[Kind] = Counter()
     first: list[Difference] = []
     with baseline.opened(legacy.baseline) as before:
-        now = Manifest(one.lines(), "the manifest of now")
+        now = TreeManifest(one.lines(), "the manifest of now")
         for difference in compare(before, now, legacy.may_change):
             told[difference.kind] += 1
             if told[difference.kind] <= _FIRST:

@@ -11,7 +11,7 @@ from functools import partial
 
 from harness.errors import NotProven
 from harness.model import Observation
-from harness.parallel import Answer, Turn, side_by_side
+from harness.parallel import CallResult, Turn, side_by_side
 from harness.probes.probe import Probe, Timing
 from harness.transport import Reach
 
@@ -29,7 +29,7 @@ class Look:
 
     def __init__(self, probe: Probe, reach: Reach, turn: Turn = lambda _: nullcontext()) -> None:
         self._targets: Future[tuple[str, ...]] = Future()
-        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[CallResult] = queue.SimpleQueue()
         self._over = threading.Event()
         work = partial(self._work, probe, reach, turn)
         threading.Thread(target=work, name=f"look: {probe.name}", daemon=True).start()
@@ -39,7 +39,7 @@ class Look:
         """The targets, as soon as they are known."""
         return self._targets.result()
 
-    def answers(self) -> Iterator[Answer]:
+    def answers(self) -> Iterator[CallResult]:
         """The answer of each target, as it comes; to be asked for once."""
         return (self._answers.get() for _ in self.targets)
 
@@ -51,7 +51,7 @@ class Look:
         calls = {NOWHERE: lambda: tuple(probe.targets(reach))}
         (listing,) = side_by_side(calls, within_s=probe.within_s)
         if listing.error is None and not listing.value:
-            listing = Answer(NOWHERE, None, "there is nothing to look at", listing.at, 0.0)
+            listing = CallResult(NOWHERE, None, "there is nothing to look at", listing.at, 0.0)
         if listing.error is not None:
             self._targets.set_result((NOWHERE,))
             self._answers.put(listing)

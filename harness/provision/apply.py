@@ -15,8 +15,8 @@ from harness.errors import NotProven, Refused, TransportError
 from harness.facts.schema import Unknown, by_key
 from harness.model import JSON, Exit
 from harness.provision import disk_script, records
-from harness.provision.disk import GIB, Disk, DiskReport, Recorded, disk_of, record_of
-from harness.provision.outcome import MachineResult, State, side_by_side
+from harness.provision.disk import GIB, Disk, DiskReport, RecordedDisk, disk_of, record_of
+from harness.provision.outcome import MachineResult, MachineState, side_by_side
 from harness.provision.partition import Done, Plan, Planned, Refusal, flaws_after, plan
 from harness.settings import NewPartition
 from harness.transport import Shell
@@ -32,7 +32,7 @@ _ACT_S = 300.0
 def record(shell: Shell, wanted: NewPartition, names: Sequence[str]) -> list[MachineResult]:
     """Write down which disks these are; Refused when one that is recorded has changed."""
 
-    def look(name: str) -> Recorded:
+    def look(name: str) -> RecordedDisk:
         try:
             return record_of(look_at(shell, name, wanted.device))
         except ValueError as error:
@@ -45,7 +45,7 @@ def record(shell: Shell, wanted: NewPartition, names: Sequence[str]) -> list[Mac
     return [
         MachineResult(
             machine=name,
-            state=State.RECORDED if name in new else State.OK,
+            state=MachineState.RECORDED if name in new else MachineState.OK,
             says=(
                 f"{wanted.device}: serial {disk.serial or 'none'}, GUID {disk.guid},"
                 f" {len(disk.partitions)} partitions, {_gib(disk.free.sectors, disk)} free after"
@@ -56,7 +56,7 @@ def record(shell: Shell, wanted: NewPartition, names: Sequence[str]) -> list[Mac
     ]
 
 
-def _gib(sectors: int, disk: Disk | Recorded) -> str:
+def _gib(sectors: int, disk: Disk | RecordedDisk) -> str:
     return f"{sectors * disk.sector_bytes / GIB:.2f} GiB"
 
 
@@ -93,7 +93,7 @@ def apply(
 def _act(
     shell: Shell,
     wanted: NewPartition,
-    recorded: Mapping[str, Recorded],
+    recorded: Mapping[str, RecordedDisk],
     seen: Mapping[str, tuple[Disk, Planned]],
 ) -> dict[str, MachineResult]:
     plans = {name: (disk, it) for name, (disk, it) in seen.items() if isinstance(it, Plan)}
@@ -120,7 +120,7 @@ def _made(disk: Disk, wanted: NewPartition) -> MachineResult:
     path = disk.path(new.number)
     return MachineResult(
         machine=disk.machine,
-        state=State.DONE,
+        state=MachineState.DONE,
         says=(
             f"{path} is there: {_gib(new.sectors, disk)}, PARTUUID {new.partuuid};"
             f" recorded in {wanted.record}",
@@ -134,7 +134,7 @@ def _planned(disk: Disk, planned: Planned, wanted: NewPartition) -> MachineResul
         case Refusal():
             return MachineResult(
                 machine=disk.machine,
-                state=State.REFUSED,
+                state=MachineState.REFUSED,
                 says=planned.reasons,
                 exit=Exit.REFUSED,
             )
@@ -143,11 +143,11 @@ def _planned(disk: Disk, planned: Planned, wanted: NewPartition) -> MachineResul
             path, part = disk.path(wanted.number), planned.partition
             says = f"{path} is there as declared, PARTUUID {part.partuuid}: nothing to do{unknown}"
             return MachineResult(
-                machine=disk.machine, state=State.OK, says=(says,), partuuid=part.partuuid
+                machine=disk.machine, state=MachineState.OK, says=(says,), partuuid=part.partuuid
             )
         case Plan():
             says_all = tuple(_difference(disk, planned))
-            return MachineResult(machine=disk.machine, state=State.PLANNED, says=says_all)
+            return MachineResult(machine=disk.machine, state=MachineState.PLANNED, says=says_all)
 
 
 def _difference(disk: Disk, planned: Plan) -> Iterator[str]:
@@ -170,7 +170,7 @@ def _difference(disk: Disk, planned: Plan) -> Iterator[str]:
 
 
 def _unless_agreed(result: MachineResult) -> MachineResult:
-    if result.state is not State.PLANNED:
+    if result.state is not MachineState.PLANNED:
         return result
     says = (*result.says, "not done: it needs --yes")
     return replace(result, says=says, exit=Exit.REFUSED)

@@ -143,7 +143,7 @@ class Free:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
+class RecordedDisk:
     """A disk as it was when it was recorded."""
 
     machine_id: str
@@ -169,12 +169,12 @@ def free_after(disk: Disk, partitions: Iterable[Partition]) -> Free:
     return Free(first=first, sectors=max(0, end - first))
 
 
-def record_of(disk: Disk) -> Recorded:
+def record_of(disk: Disk) -> RecordedDisk:
     """What is to be remembered of a disk; ValueError when it has no intact GPT."""
     flaws = tuple(table_flaws(disk))
     if disk.table is None or flaws:
         raise ValueError("; ".join(flaws))
-    return Recorded(
+    return RecordedDisk(
         machine_id=disk.machine_id,
         serial=disk.serial,
         size_bytes=disk.size_bytes,

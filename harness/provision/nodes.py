@@ -10,9 +10,9 @@ from typing import Any
 
 from harness.errors import ConfigError, TransportError
 from harness.model import Exit
-from harness.provision.outcome import MachineResult, State
+from harness.provision.outcome import MachineResult, MachineState
 from harness.settings import NodeNeeds, Profile, read_yaml
-from harness.transport import Fleet, Step
+from harness.transport import AnsibleTask, Fleet
 
 _TASKS = Path(__file__).with_name("nodes.yaml")
 _ETCD_TOOLS = Path(__file__).with_name("etcd_tools.sh")
@@ -76,28 +76,32 @@ def apply(
         "etcd_tools": dict(tools),
     }
 
-    def asked(*, check: bool) -> Mapping[str, Sequence[Step] | TransportError]:
+    def asked(*, check: bool) -> Mapping[str, Sequence[AnsibleTask] | TransportError]:
         within_s = _PLAN_S if check else _ACT_S
         return fleet.apply(tasks, variables, machines=machines, check=check, within_s=within_s)
 
-    results = _results(asked(check=True), State.PLANNED)
-    if any(result.state is State.FAILED for result in results):
+    results = _results(asked(check=True), MachineState.PLANNED)
+    if any(result.state is MachineState.FAILED for result in results):
         return results
-    if all(result.state is State.OK for result in results):
+    if all(result.state is MachineState.OK for result in results):
         return results
     if yes:
-        return _results(asked(check=False), State.DONE)
+        return _results(asked(check=False), MachineState.DONE)
     return [_unless_agreed(result) for result in results]
 
 
 def _results(
-    told: Mapping[str, Sequence[Step] | TransportError], state_of_changes: State
+    told: Mapping[str, Sequence[AnsibleTask] | TransportError], state_of_changes: MachineState
 ) -> list[MachineResult]:
     return [_result(machine, steps, state_of_changes) for machine, steps in told.items()]
 
 
-def _result(machine: str, steps: Sequence[Step] | TransportError, changes: State) -> MachineResult:
-    failed = partial(MachineResult, machine=machine, state=State.FAILED, exit=Exit.NOT_PROVEN)
+def _result(
+    machine: str, steps: Sequence[AnsibleTask] | TransportError, changes: MachineState
+) -> MachineResult:
+    failed = partial(
+        MachineResult, machine=machine, state=MachineState.FAILED, exit=Exit.NOT_PROVEN
+    )
     if isinstance(steps, TransportError):
         return failed(says=(str(steps),))
     if not steps:
@@ -107,10 +111,10 @@ def _result(machine: str, steps: Sequence[Step] | TransportError, changes: State
     if any(step.changed for step in steps):
         return MachineResult(machine=machine, state=changes, says=tuple(_said(steps)))
     says = f"all {len(steps)} tasks found it as it must be: nothing to do"
-    return MachineResult(machine=machine, state=State.OK, says=(says,))
+    return MachineResult(machine=machine, state=MachineState.OK, says=(says,))
 
 
-def _said(steps: Sequence[Step]) -> Sequence[str]:
+def _said(steps: Sequence[AnsibleTask]) -> Sequence[str]:
     """What changes and what fails, with its difference."""
     said = []
     for step in steps:
@@ -121,6 +125,6 @@ def _said(steps: Sequence[Step]) -> Sequence[str]:
 
 
 def _unless_agreed(result: MachineResult) -> MachineResult:
-    if result.state is not State.PLANNED:
+    if result.state is not MachineState.PLANNED:
         return result
     return replace(result, says=(*result.says, "not done: it needs --yes"), exit=Exit.REFUSED)

@@ -15,7 +15,7 @@ T = TypeVar("T")
 _WORST_FIRST = (Exit.USAGE, Exit.NOT_PROVEN, Exit.REFUSED)
 
 
-class State(StrEnum):
+class MachineState(StrEnum):
     """How it stands with one machine, as it is printed; the worst decides the exit status."""
 
     OK = "ok"
@@ -31,7 +31,7 @@ class MachineResult:
     """What is to be said of one machine."""
 
     machine: str
-    state: State
+    state: MachineState
     says: tuple[str, ...]
     partuuid: str | None = None
     exit: Exit = Exit.GO
@@ -52,7 +52,7 @@ def _failed(name: str, error: HarnessError) -> MachineResult:
     refused = isinstance(error, Refused)
     return MachineResult(
         machine=name,
-        state=State.REFUSED if refused else State.FAILED,
+        state=MachineState.REFUSED if refused else MachineState.FAILED,
         says=(str(error),),
         exit=Exit.of(error),
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from harness.provision.disk import GIB, Disk, Free, Partition, Recorded, free_after, table_flaws
+from harness.provision.disk import GIB, Disk, Free, Partition, RecordedDisk, free_after, table_flaws
 from harness.settings import NewPartition
 
 LINUX_DATA = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
@@ -48,7 +48,9 @@ class Refusal:
 Planned: TypeAlias = "Plan | Done | Refusal"
 
 
-def plan(disk: Disk, recorded: Recorded | None, wanted: NewPartition, *, partuuid: str) -> Planned:
+def plan(
+    disk: Disk, recorded: RecordedDisk | None, wanted: NewPartition, *, partuuid: str
+) -> Planned:
     """What is to be done on this disk, if anything may be; ``partuuid`` is what it would get."""
     if recorded is None:
         return Refusal(reasons=(f"no record says which disk {disk.machine} must have",))
@@ -84,7 +86,7 @@ def plan(disk: Disk, recorded: Recorded | None, wanted: NewPartition, *, partuui
     )
 
 
-def _wrong_disk(disk: Disk, recorded: Recorded) -> Iterator[str]:
+def _wrong_disk(disk: Disk, recorded: RecordedDisk) -> Iterator[str]:
     if disk.hostname != disk.machine:
         yield f"{disk.machine} calls itself {disk.hostname}: this is another machine"
     pairs = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from harness.errors import Refused
-from harness.provision.disk import Free, Partition, Recorded
+from harness.provision.disk import Free, Partition, RecordedDisk
 from harness.settings import parse
 from harness.settings.provision import DiskFile
 
@@ -19,12 +19,12 @@ _HEAD = """\
 """
 
 
-def read(path: Path) -> dict[str, Recorded]:
+def read(path: Path) -> dict[str, RecordedDisk]:
     """The recorded disks by machine; none when there is no file yet. Raises ConfigError."""
     if not path.exists():
         return {}
     return {
-        name: Recorded(
+        name: RecordedDisk(
             machine_id=disk.machine_id,
             serial=disk.serial,
             size_bytes=disk.size_bytes,
@@ -37,7 +37,7 @@ def read(path: Path) -> dict[str, Recorded]:
     }
 
 
-def add(path: Path, seen: Mapping[str, Recorded]) -> list[str]:
+def add(path: Path, seen: Mapping[str, RecordedDisk]) -> list[str]:
     """Record disks that are not recorded yet; which ones. Refused, when one that is has changed."""
     known = read(path)
     for name, disk in seen.items():
@@ -52,7 +52,7 @@ def add(path: Path, seen: Mapping[str, Recorded]) -> list[str]:
     return new
 
 
-def write(path: Path, disks: Mapping[str, Recorded]) -> None:
+def write(path: Path, disks: Mapping[str, RecordedDisk]) -> None:
     """Replace the file; a reader sees the old one or the new one."""
     document = {"disks": {name: _plain(disk) for name, disk in sorted(disks.items())}}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def write(path: Path, disks: Mapping[str, Recorded]) -> None:
     new.replace(path)
 
 
-def _plain(disk: Recorded) -> dict[str, object]:
+def _plain(disk: RecordedDisk) -> dict[str, object]:
     document = asdict(disk)
     for partition in document["partitions"]:
         del partition["raw"], partition["holds"]

@@ -13,7 +13,7 @@ _WORST_FIRST = ("failed", "xpassed", "xfailed", "skipped", "passed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Phase:
+class TestPhase:
     """One phase: its state, why it is not passed, and the state in the words of a verdict.
 
     Whoever watches (``told``) must not take a doubt for a failure.
@@ -29,15 +29,15 @@ class Phase:
         return self.reason.partition("\n")[0]
 
 
-def phase(report: pytest.TestReport, call: pytest.CallInfo[None]) -> Phase:
+def phase(report: pytest.TestReport, call: pytest.CallInfo[None]) -> TestPhase:
     """What pytest reports of a phase."""
     state = _state(report)
     doubted = call.excinfo is not None and call.excinfo.errisinstance(NotProven)
     told = "not proven" if report.failed and doubted else state
-    return Phase(state=state, reason=_reason(report, call), told=told)
+    return TestPhase(state=state, reason=_reason(report, call), told=told)
 
 
-def worst(phases: Sequence[Phase]) -> Phase:
+def worst(phases: Sequence[TestPhase]) -> TestPhase:
     """The phase that decides how a test ended: the first of the worst."""
     return min(phases, key=lambda it: _WORST_FIRST.index(it.state))
 

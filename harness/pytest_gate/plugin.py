@@ -33,7 +33,7 @@ from harness.pytest_gate.catalogue import Scenario
 from harness.pytest_gate.continue_after_failure import worst_from
 from harness.pytest_gate.hookspecs import GateCaller, GateHooks
 from harness.pytest_gate.launch import open_run, point_latest
-from harness.pytest_gate.outcomes import Phase, phase, worst
+from harness.pytest_gate.outcomes import TestPhase, phase, worst
 from harness.pytest_gate.strict_steps import StepGuard, undefined
 from harness.record import records
 from harness.record.bundle import pack
@@ -146,7 +146,7 @@ class GateSession:
         )
         self._scenarios = {s.id: s for s in self._opened.run_state.manifest.scenarios}
         self._under_way: Scenario | None = None
-        self._phases: list[Phase] = []
+        self._phases: list[TestPhase] = []
         self._began_s = self._step_began_s = time.monotonic()
         self._uid = profile.declared_uid()
         self._collects = not config.option.without_evidence

@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.drill.schedule import Turn
 from harness.errors import ConfigError, HarnessError
 from harness.gate import Manifest, PastRun
-from harness.record.journal import Reader, hand_on
+from harness.record.journal import JournalReader, hand_on
 from harness.record.records import Seed, VerdictDocument, read
 
 REMEMBERED = 10  # how many earlier runs a manifest carries
@@ -31,7 +31,7 @@ def run_folder(reports: Path, run: str) -> Path:
 def read_manifest(folder: Path) -> Manifest:
     """The first record of a run's journal; NotProven when it is damaged."""
     found: list[Manifest] = []
-    first = itertools.islice(Reader(folder), 1)
+    first = itertools.islice(JournalReader(folder), 1)
     hand_on(first, lambda record: found.append(Manifest.model_validate(record.data)))
     if not found:
         raise ConfigError(f"the journal in {folder} is empty")
@@ -41,7 +41,7 @@ def read_manifest(folder: Path) -> Manifest:
 def recorded(folder: Path) -> tuple[Turn, ...]:
     """The turns of a run's soak, in order; none when it was no soak, NotProven when damaged."""
     turns: list[Turn] = []
-    records = (it for it in Reader(folder) if it.kind == "turn")
+    records = (it for it in JournalReader(folder) if it.kind == "turn")
     hand_on(records, lambda record: turns.append(Turn.model_validate(record.data)))
     return tuple(turns)
 
@@ -71,7 +71,7 @@ def chosen_turns(folder: Path, numbers: str | None) -> tuple[Turn, ...]:
 def recorded_seed(folder: Path) -> int | None:
     """What every choice of a run was drawn from; None when there was nothing to draw."""
     seeds: list[int] = []
-    records = (it for it in Reader(folder) if it.kind == "seed")
+    records = (it for it in JournalReader(folder) if it.kind == "seed")
     hand_on(itertools.islice(records, 1), lambda it: seeds.append(read(Seed, it.data)["seed"]))
     return seeds[0] if seeds else None
 

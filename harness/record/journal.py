@@ -137,7 +137,7 @@ class Journal:
         ``accept`` reads the records that are there. It is called while no other process may write
         the journal; if it raises, nothing is changed.
         """
-        reader = Reader(folder)
+        reader = JournalReader(folder)
         last: list[Record] = []
 
         def records() -> Iterator[Record]:
@@ -244,7 +244,7 @@ class Journal:
         self.close()
 
 
-class Reader:
+class JournalReader:
     """A run's journal, read record by record; ``torn_bytes`` is known once it is read."""
 
     def __init__(self, folder: Path) -> None:

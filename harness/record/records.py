@@ -101,7 +101,7 @@ class Require(TypedDict):
     requirement: str
 
 
-class Step(TypedDict):
+class StepRecord(TypedDict):
     keyword: str
     text: str
     state: str  # passed or failed

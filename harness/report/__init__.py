@@ -10,7 +10,7 @@ from harness.checks import Check
 from harness.errors import ConfigError
 from harness.gate import Judgement, RunState, judge
 from harness.record.history import read_manifest
-from harness.record.journal import Reader
+from harness.record.journal import JournalReader
 from harness.report.junit import junit
 from harness.report.page import page
 from harness.report.summary import markdown, summary_lines
@@ -25,7 +25,7 @@ def draw(folder: Path, checks: Mapping[str, Check]) -> Judgement:
     Drawing twice gives the same bytes.
     """
     read_manifest(folder)
-    reader = Reader(folder)
+    reader = JournalReader(folder)
     run_state = RunState.of(reader, checks)
     run_state.torn_bytes += reader.torn_bytes
     judgement = judge(run_state)

@@ -6,7 +6,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 
-from harness.gate import Finding, Judged, Judgement
+from harness.gate import Ground, Judged, Judgement
 from harness.model import Outcome, merge
 from harness.pytest_gate.catalogue import Scenario
 
@@ -70,8 +70,8 @@ def _case(suite: ET.Element, classname: str, name: str, took_s: float) -> ET.Ele
     )
 
 
-def _by_scenario(judgement: Judgement) -> Mapping[str, Sequence[Finding]]:
-    found: dict[str, list[Finding]] = {}
+def _by_scenario(judgement: Judgement) -> Mapping[str, Sequence[Ground]]:
+    found: dict[str, list[Ground]] = {}
     for judged in judgement.judged:
         for finding in judged.findings:
             if finding.scenario is not None:
@@ -80,7 +80,7 @@ def _by_scenario(judgement: Judgement) -> Mapping[str, Sequence[Finding]]:
 
 
 def _of(
-    scenario: Scenario, findings: Sequence[Finding], judged: Sequence[Judged]
+    scenario: Scenario, findings: Sequence[Ground], judged: Sequence[Judged]
 ) -> tuple[Outcome, str]:
     if not findings:
         moot = [it for it in judged if it.requirement.id in scenario.requirements]

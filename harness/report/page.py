@@ -53,7 +53,7 @@ TEMPLATES = ROOT / "reports/templates"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class StepLine:
     """A step of a scenario: ``style`` is passed, failed or unreached."""
 
     keyword: str
@@ -71,7 +71,7 @@ class Play:
     name: str
     place: str
     took: str
-    lines: tuple[Line, ...]
+    lines: tuple[StepLine, ...]
     says: tuple[str, ...]
 
 
@@ -269,11 +269,11 @@ def _play(scenario: Scenario, judged: Judged, seen: ScenarioSeen | None) -> Play
     )
 
 
-def _lines(scenario: Scenario, seen: ScenarioSeen | None) -> Iterator[Line]:
+def _lines(scenario: Scenario, seen: ScenarioSeen | None) -> Iterator[StepLine]:
     done = seen.steps if seen else []
     for number, step in enumerate(scenario.steps):
         state = done[number] if number < len(done) else None
-        yield Line(
+        yield StepLine(
             keyword=step.keyword,
             text=step.text,
             style=state.state if state else "unreached",

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from harness.provision.disk import Disk, Partition, Recorded, Table, record_of
+from harness.provision.disk import Disk, Partition, RecordedDisk, Table, record_of
 from harness.provision.partition import LINUX_DATA, Done, Plan, Refusal, plan
 from harness.settings import NewPartition
 from harness.transport import Completed
@@ -67,7 +67,9 @@ SYSTEM = part(1, 2048, 25167871)
 SOUND = a_disk(SYSTEM)
 
 
-def asked(disk: Disk, recorded: Recorded | None = None, **declared: Any) -> Plan | Done | Refusal:
+def asked(
+    disk: Disk, recorded: RecordedDisk | None = None, **declared: Any
+) -> Plan | Done | Refusal:
     wanted = WANTED.model_copy(update=declared)
     return plan(disk, recorded or record_of(SOUND), wanted, partuuid=NEW)
 

@@ -18,14 +18,14 @@ from harness.faults.kinds.exhaust_memory import ExhaustMemory
 from harness.faults.kinds.fill_disk import FillDisk
 from harness.faults.kinds.limit_bandwidth import LimitBandwidth
 from harness.faults.kinds.lose_packets import LosePackets
-from harness.faults.kinds.packets import Line
+from harness.faults.kinds.packets import ControlPath
 from harness.faults.kinds.slow_disk import SlowDisk
 from harness.transport import Completed
 from harness.transport.fake import ShellAnswer
 
 ID = "f00d"
 
-LINE = Line(address="10.0.0.9", own="10.0.0.1", port=22, beyond="10.0.0.254")
+LINE = ControlPath(address="10.0.0.9", own="10.0.0.1", port=22, beyond="10.0.0.254")
 UPLINK: Mapping[str, Any] = {"id": ID, "machine": "one", "uplinks": ("eth0",)}
 OWN: Mapping[str, Any] = {**UPLINK, "line": LINE}
 

@@ -18,7 +18,7 @@ import pytest
 
 from harness.errors import NotListening
 from harness.ledger import serve_script
-from harness.ledger.writers import Stage
+from harness.ledger.writers import WriterSetup
 from harness.tests.probe_rig import reach
 from harness.transport.fake import FakeKube
 from harness.transport.tunnel import Tunnels
@@ -173,7 +173,7 @@ class FakeObjects(FakeKube):
 class Ground:
     """Everything that writers write to, and the stage that they get."""
 
-    stage: Stage
+    stage: WriterSetup
     database: FakeDatabase
     tunnels: FakeTunnels
     kube: FakeObjects
@@ -213,7 +213,7 @@ def ground(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Ground]:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         tunnels = FakeTunnels(server.server_port, folder)
-        stage = Stage(
+        stage = WriterSetup(
             run="run",
             seed=7,
             reach=reach(kube=kube),

@@ -16,7 +16,7 @@ from harness.gate import Judgement, Manifest, RunState, judge
 from harness.model import JSON, Case, Cluster, Machine, Outcome, Verdict
 from harness.probes import Probe, Timing
 from harness.pytest_gate.catalogue import Scenario, Step
-from harness.record.journal import Journal, Reader
+from harness.record.journal import Journal, JournalReader
 from harness.record.records import Kind
 from harness.settings import Profile, Requirement, Waiver
 from harness.settings.files import Frozen
@@ -204,7 +204,7 @@ class Recorded:
 
     def judged(self) -> Judgement:
         """The verdict as it follows from what is on the disk."""
-        return judge(RunState.of(Reader(self.folder), self.checks))
+        return judge(RunState.of(JournalReader(self.folder), self.checks))
 
 
 @contextmanager

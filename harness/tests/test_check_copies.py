@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.checks.ceph_data import failure_domain
-from harness.facts.ceph import Step
+from harness.facts.ceph import CrushStep
 from harness.facts.schema import read
 from harness.model import Outcome
 from harness.tests.ceph_seen import BY_HOST, BY_OSD, DOMAIN, LOSS, item, items, judge, rule, steps
@@ -19,7 +19,7 @@ from harness.tests.clean_case import Seen, clean
 
 
 def _domain(made: list[dict[str, Any]]) -> str:
-    return failure_domain(read(tuple[Step, ...], made))
+    return failure_domain(read(tuple[CrushStep, ...], made))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from harness.commands.doctor import Line, State, doctor, examine, exit_of
+from harness.commands.doctor import DoctorItem, ItemState, doctor, examine, exit_of
 from harness.errors import (
     ConfigError,
     Denied,
@@ -93,7 +93,7 @@ def _kube(
 
 def _examine(
     shell: FakeShell | None = None, kube: FakeKube | None = None, **changes: Any
-) -> list[Line]:
+) -> list[DoctorItem]:
     profile = _profile(**changes)
     return examine(
         Reach(
@@ -106,8 +106,8 @@ def _examine(
     )
 
 
-def _bad(lines: Sequence[Line]) -> list[Line]:
-    return [line for line in lines if line.state is not State.OK]
+def _bad(lines: Sequence[DoctorItem]) -> list[DoctorItem]:
+    return [line for line in lines if line.state is not ItemState.OK]
 
 
 def test_a_cluster_in_order_is_fine_on_every_line() -> None:
@@ -121,15 +121,15 @@ def test_a_cluster_in_order_is_fine_on_every_line() -> None:
 @pytest.mark.parametrize(
     ("error", "state", "status"),
     [
-        (Unreachable("no route", remedy="plug it in"), State.UNREACHABLE, Exit.NOT_PROVEN),
-        (TimedOut("silence", remedy="plug it in"), State.UNREACHABLE, Exit.NOT_PROVEN),
-        (ScriptFailed("status 1", remedy="plug it in"), State.UNREACHABLE, Exit.NOT_PROVEN),
-        (Denied("key refused", remedy="plug it in"), State.WRONG, Exit.NO_GO),
-        (HostKeyUnknown("another key", remedy="plug it in"), State.WRONG, Exit.NO_GO),
+        (Unreachable("no route", remedy="plug it in"), ItemState.UNREACHABLE, Exit.NOT_PROVEN),
+        (TimedOut("silence", remedy="plug it in"), ItemState.UNREACHABLE, Exit.NOT_PROVEN),
+        (ScriptFailed("status 1", remedy="plug it in"), ItemState.UNREACHABLE, Exit.NOT_PROVEN),
+        (Denied("key refused", remedy="plug it in"), ItemState.WRONG, Exit.NO_GO),
+        (HostKeyUnknown("another key", remedy="plug it in"), ItemState.WRONG, Exit.NO_GO),
     ],
 )
 def test_a_machine_that_cannot_be_logged_in_to_has_one_line(
-    error: Any, state: State, status: Exit
+    error: Any, state: ItemState, status: Exit
 ) -> None:
     lines = _examine(_shell(m3_true=error))
     (line,) = _bad(lines)
@@ -158,7 +158,7 @@ def test_what_is_wrong_on_a_machine_is_named(
 ) -> None:
     lines = _examine(_shell(**answers))
     (line,) = _bad(lines)
-    assert (line.where, line.what, line.state) == ("vmi2887103", what, State.WRONG)
+    assert (line.where, line.what, line.state) == ("vmi2887103", what, ItemState.WRONG)
     assert says in line.says
     assert exit_of(lines) is Exit.NO_GO
 
@@ -166,7 +166,7 @@ def test_what_is_wrong_on_a_machine_is_named(
 def test_a_server_without_etcdutl_is_told_before_the_gate() -> None:
     found = {"etcd": {"value": "/x/etcd"}, "etcdutl": {"error": "there is no etcdutl here"}}
     (line,) = _bad(_examine(_shell(m3_nice=_said(json.dumps(found)))))
-    assert (line.where, line.what, line.state) == ("vmi2887103", "etcd's tools", State.WRONG)
+    assert (line.where, line.what, line.state) == ("vmi2887103", "etcd's tools", ItemState.WRONG)
     assert "no etcdutl" in line.says
     assert "etcd_tools_image" in line.remedy
 
@@ -181,20 +181,20 @@ def test_an_api_that_cannot_be_used_has_one_line() -> None:
     refused = ConfigError("cannot use the kubeconfig", remedy="fetch it")
     lines = _examine(kube=_kube(objects={KUBE_SYSTEM: refused}))
     (line,) = _bad(lines)
-    assert (line.what, line.state, line.remedy) == ("the API", State.CONFIGURATION, "fetch it")
+    assert (line.what, line.state, line.remedy) == ("the API", ItemState.CONFIGURATION, "fetch it")
     assert exit_of(lines) is Exit.USAGE
 
 
 def test_another_cluster_than_the_one_that_was_meant() -> None:
     other = {KUBE_SYSTEM: {"metadata": {"uid": "another"}}}
     (line,) = _bad(_examine(kube=_kube(objects=other)))
-    assert (line.what, line.state) == ("identity", State.WRONG)
+    assert (line.what, line.state) == ("identity", ItemState.WRONG)
     assert f"expected {UID}, seen another" in line.says
 
 
 def test_a_profile_without_a_uid_is_told_which_one_this_is() -> None:
     (line,) = _bad(_examine(uid=None))
-    assert (line.what, line.state) == ("identity", State.CONFIGURATION)
+    assert (line.what, line.state) == ("identity", ItemState.CONFIGURATION)
     assert f"uid: {UID}" in line.remedy
 
 
@@ -207,7 +207,7 @@ def test_a_profile_without_a_uid_is_told_which_one_this_is() -> None:
 )
 def test_a_rook_that_is_not_where_the_profile_says(path: str, says: str) -> None:
     (line,) = _bad(_examine(kube=_kube(objects={path: NotFound("404")})))
-    assert (line.what, line.state, line.says) == ("Rook", State.CONFIGURATION, says)
+    assert (line.what, line.state, line.says) == ("Rook", ItemState.CONFIGURATION, says)
     assert "kubectl get cephclusters -A" in line.remedy
 
 
@@ -222,7 +222,7 @@ def test_missing_permissions_are_listed() -> None:
         return not (asked.get("subresource") == "exec" and asked["verb"] == "create")
 
     (line,) = _bad(_examine(kube=_kube(may=may)))
-    assert (line.what, line.state) == ("permissions", State.WRONG)
+    assert (line.what, line.state) == ("permissions", ItemState.WRONG)
     assert line.says == "not allowed: create pods/exec"
 
 
@@ -237,8 +237,8 @@ def test_asking_for_permissions_changes_nothing() -> None:
 
 def test_the_configuration_decides_before_what_may_follow_from_it() -> None:
     lines = [
-        Line(where="m", what="w", state=state, says="", remedy="")
-        for state in (State.UNREACHABLE, State.WRONG, State.CONFIGURATION)
+        DoctorItem(where="m", what="w", state=state, says="", remedy="")
+        for state in (ItemState.UNREACHABLE, ItemState.WRONG, ItemState.CONFIGURATION)
     ]
     assert exit_of(lines[:1]) is Exit.NOT_PROVEN
     assert exit_of(lines[:2]) is Exit.NO_GO

@@ -11,7 +11,7 @@ import pytest
 from harness.errors import NotProven, Refused, Unreachable
 from harness.model import Decision, Outcome
 from harness.notices import removed_afterwards
-from harness.record.journal import Reader
+from harness.record.journal import JournalReader
 from harness.tests.stage import (
     FakeProbe,
     manifest,
@@ -121,7 +121,7 @@ def test_every_record_is_on_the_disk_before_it_counts(tmp_path: Path) -> None:
     with running(tmp_path / "run") as recorded:
         recorded.run.begin(scenario())
         recorded.run.observe("answers")
-        kinds = [record.kind for record in Reader(tmp_path / "run")]
+        kinds = [record.kind for record in JournalReader(tmp_path / "run")]
     assert kinds[2:] == ["scenario", "ask", "look", "observation", "observation"]
 
 

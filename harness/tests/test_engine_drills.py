@@ -19,7 +19,7 @@ from harness.facts.soak import EndReason, SoakFacts
 from harness.gate import RunState, judge
 from harness.model import Decision, Outcome
 from harness.pytest_gate.catalogue import Scenario, Step
-from harness.record.journal import Journal, Reader
+from harness.record.journal import Journal, JournalReader
 from harness.record.records import DrillOutcome, Kind
 from harness.tests import clean_drills
 from harness.tests.stage import manifest, reach, requirement, scenario
@@ -96,7 +96,7 @@ def session(
 ) -> RunState:
     """One session of a run: begun or gone on with, and ended whatever happened in it."""
     fresh = not folder.exists()
-    run_state = RunState(CHECKS) if fresh else RunState.of(Reader(folder), CHECKS)
+    run_state = RunState(CHECKS) if fresh else RunState.of(JournalReader(folder), CHECKS)
     journal = Journal.create(folder, PLAN.run) if fresh else Journal.reopen(folder)
     with journal:
         run = Run(
@@ -112,7 +112,7 @@ def session(
             run.end("passed", "", 0.1)
         finally:
             run.write(Kind.END, "session", {})
-    return RunState.of(Reader(folder), CHECKS)
+    return RunState.of(JournalReader(folder), CHECKS)
 
 
 def drill(run: Run) -> None:
@@ -200,14 +200,14 @@ def test_a_refusal_is_the_decision_of_the_run(tmp_path: Path) -> None:
 
     with pytest.raises(Refused):
         session(tmp_path / "run", Refusing(), drill)
-    judged = judge(RunState.of(Reader(tmp_path / "run"), CHECKS))
+    judged = judge(RunState.of(JournalReader(tmp_path / "run"), CHECKS))
     assert judged.decision is Decision.REFUSED
 
 
 def test_a_fault_that_stays_is_the_decision_of_the_run(tmp_path: Path) -> None:
     with pytest.raises(Unhealed):
         session(tmp_path / "run", FakeDrilling(raises=Unhealed("it is still there")), drill)
-    judged = judge(RunState.of(Reader(tmp_path / "run"), CHECKS))
+    judged = judge(RunState.of(JournalReader(tmp_path / "run"), CHECKS))
     assert judged.decision is Decision.UNHEALED
 
 
@@ -233,7 +233,7 @@ def test_every_check_of_the_scenario_judges_at_once_what_ended_early(
     whole = scenario().model_copy(update={"steps": steps})
     with pytest.raises(raised):
         session(tmp_path / "run", FakeDrilling(**ending), act, of=whole)
-    judged = RunState.of(Reader(tmp_path / "run"), CHECKS).scenarios[whole.id].evaluations
+    judged = RunState.of(JournalReader(tmp_path / "run"), CHECKS).scenarios[whole.id].evaluations
     assert [it.check for it in judged] == list(checks)
     assert not {it.verdict.outcome for it in judged} <= {Outcome.PASS}
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness.errors import HarnessError, NotProven, TimedOut, Unhealed
-from harness.faults.fault_lifecycle import FaultLifecycle, Stage
+from harness.faults.fault_lifecycle import FaultLifecycle, FaultState
 from harness.faults.model import Undo
 from harness.tests.noop_fault import NoOp, Note, NoteUndoStore, stumbling
 from harness.tests.stage import reach
@@ -263,7 +263,7 @@ def test_ten_thousand_random_steps_never_break_what_is_not_armed_nor_leave_it_br
     lifecycle, told = life_of(note)
     for _ in range(1000):
         step = draw.choice(["arm", "inject", "see", "renew", "heal", "see_gone", "fire", "next"])
-        if step == "next" and lifecycle.stage in (Stage.NEW, Stage.GONE):
+        if step == "next" and lifecycle.stage in (FaultState.NEW, FaultState.GONE):
             lifecycle, told = life_of(note)
         elif step == "fire":
             store.fire()
@@ -276,8 +276,10 @@ def test_ten_thousand_random_steps_never_break_what_is_not_armed_nor_leave_it_br
         events = [event for event, _ in told]
         assert not note.broken or note.kept, "broken, and nothing is kept to mend it"
         assert not note.broken or "injected" in events, "broken, and the journal does not say so"
-        assert lifecycle.stage is not Stage.GONE or not note.broken, "said to be gone, and is not"
+        assert lifecycle.stage is not FaultState.GONE or not note.broken, (
+            "said to be gone, and is not"
+        )
     note.fails = lambda: False
-    if lifecycle.stage is not Stage.NEW:
+    if lifecycle.stage is not FaultState.NEW:
         lifecycle.heal()
     assert not note.broken

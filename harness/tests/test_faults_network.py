@@ -21,7 +21,7 @@ from harness.faults.kinds.cut_port import CutPort
 from harness.faults.kinds.delay_packets import DelayPackets
 from harness.faults.kinds.limit_bandwidth import LimitBandwidth
 from harness.faults.kinds.lose_packets import LosePackets
-from harness.faults.kinds.packets import Line
+from harness.faults.kinds.packets import ControlPath
 from harness.tests.fault_examples import ANSWERS, ID, whole_cluster
 from harness.tests.fault_examples_network import LINE, NAME_SERVERS, OWN, UPLINK, coredns
 from harness.transport import Completed, Reach
@@ -66,7 +66,10 @@ def test_a_machine_that_is_cut_off_cannot_take_an_address_from_the_others() -> N
 
 
 def test_whoever_comes_by_ipv6_is_found_by_it() -> None:
-    own = {**OWN, "line": Line(address="fd00::9", own="fd00::1", port=2222, beyond="fe80::1")}
+    own = {
+        **OWN,
+        "line": ControlPath(address="fd00::9", own="fd00::1", port=2222, beyond="fe80::1"),
+    }
     tables = CutOff(**own).tables()
     assert "ip6 daddr fd00::9 tcp sport 2222 accept; icmpv6" in tables
     assert "arp" not in tables

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from harness.gate import RunState
 from harness.model import Decision, Outcome
 from harness.record import journal as module
-from harness.record.journal import Journal, Reader
+from harness.record.journal import Journal, JournalReader
 from harness.record.records import Kind
 from harness.report import draw, verdict_text
 from harness.settings import Waiver
@@ -58,7 +58,7 @@ def test_a_waiver_that_ended_between_a_run_and_its_heal_changes_no_verdict(
 ) -> None:
     left_broken(tmp_path / "run")
     before = verdict_text(draw(tmp_path / "run", CHECKS))
-    assert RunState.of(Reader(tmp_path / "run"), CHECKS).left
+    assert RunState.of(JournalReader(tmp_path / "run"), CHECKS).left
     monkeypatch.setattr(module, "datetime", Later)
     heal(tmp_path / "run", *BY_HEAL)
     judgement = draw(tmp_path / "run", CHECKS)

@@ -13,7 +13,7 @@ import pytest
 
 from harness.model import Decision
 from harness.record.bundle import verify_folder
-from harness.record.journal import Journal, Reader
+from harness.record.journal import Journal, JournalReader
 from harness.record.signing import Signer
 from harness.report import draw
 from harness.settings import ROOT
@@ -109,7 +109,7 @@ def test_an_interrupted_run_ends_with_a_signed_verdict(tmp_path: Path, point: st
     wanted = ("NO-GO", 1) if "evidence" in point else ("NOT-PROVEN", 3)
     assert (verdict["decision"], process.returncode) == wanted, printed
     assert "Exception in thread" not in printed
-    assert "interrupted" in {record.kind for record in Reader(folder)}
+    assert "interrupted" in {record.kind for record in JournalReader(folder)}
     signer = Signer.load().fingerprint
     assert verify_folder(folder.resolve(), {signer: "us"}).is_intact
 
@@ -180,7 +180,7 @@ def test_a_record_that_is_interrupted_is_not_there_at_all(
             with pytest.raises(KeyboardInterrupt):
                 journal.append("note", "b", 2)
         journal.append("note", "c", 3)
-    assert [(it.seq, it.subject) for it in Reader(tmp_path / "run")] == [(1, "a"), (2, "c")]
+    assert [(it.seq, it.subject) for it in JournalReader(tmp_path / "run")] == [(1, "a"), (2, "c")]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

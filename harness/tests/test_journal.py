@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import ConfigError, NotProven, Refused
-from harness.record.journal import INLINE_BYTES, Journal, Reader, Record
+from harness.record.journal import INLINE_BYTES, Journal, JournalReader, Record
 
 RUN = "20261124T120000Z-week01-7f3a"
 
@@ -24,7 +24,7 @@ def _write(folder: Path, *values: object) -> list[Record]:
 
 def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     written = _write(tmp_path / "run", {"a": 1}, None, ["ü", 2.5], "x" * (INLINE_BYTES + 1))
-    assert list(Reader(tmp_path / "run")) == written
+    assert list(JournalReader(tmp_path / "run")) == written
 
 
 def test_each_line_names_its_run_number_times_kind_and_subject(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_torn_last_line_is_dropped_and_reported(tmp_path: Path) -> None:
     written = _write(tmp_path / "run", 1, 2)
     with (tmp_path / "run/journal.jsonl").open("ab") as file:
         file.write(b'{"run": "2026')
-    reader = Reader(tmp_path / "run")
+    reader = JournalReader(tmp_path / "run")
     assert list(reader) == written
     assert reader.torn_bytes == 13
 
@@ -51,7 +51,7 @@ def test_a_journal_cut_anywhere_still_reads_up_to_there(
     written = _write(folder, 1, 2, 3)
     path = folder / "journal.jsonl"
     path.write_bytes(path.read_bytes()[:cut])
-    read = list(Reader(folder))
+    read = list(JournalReader(folder))
     assert read == written[: len(read)]
 
 
@@ -61,7 +61,7 @@ def test_a_reopened_journal_goes_on_and_records_what_was_torn(tmp_path: Path) ->
         file.write(b"{torn")
     with Journal.reopen(tmp_path / "run") as journal:
         journal.append("note", "later", 2)
-    reader = Reader(tmp_path / "run")
+    reader = JournalReader(tmp_path / "run")
     assert [(it.seq, it.kind) for it in reader] == [(1, "note"), (2, "torn"), (3, "note")]
     assert reader.torn_bytes == 0
 
@@ -88,7 +88,7 @@ def test_any_other_damage_makes_it_worthless(tmp_path: Path, damage: object) -> 
     assert callable(damage)
     path.write_text(damage(path.read_text()))
     with pytest.raises(NotProven):
-        list(Reader(tmp_path / "run"))
+        list(JournalReader(tmp_path / "run"))
 
 
 @pytest.mark.parametrize("content", [b"changed", None])
@@ -99,7 +99,7 @@ def test_evidence_that_was_changed_or_lost_is_noticed(
     evidence = tmp_path / "run" / str(record.file)
     evidence.unlink() if content is None else evidence.write_bytes(content)
     with pytest.raises(NotProven, match="missing or was changed"):
-        list(Reader(tmp_path / "run"))
+        list(JournalReader(tmp_path / "run"))
 
 
 @pytest.mark.parametrize("value", [{1, 2}, float("nan"), object()])
@@ -108,7 +108,7 @@ def test_what_json_cannot_hold_is_refused_and_leaves_no_line(tmp_path: Path, val
         with pytest.raises((TypeError, ValueError)):
             journal.append("note", "bad", value)
         journal.append("note", "good", 1)
-    assert [it.subject for it in Reader(tmp_path / "run")] == ["good"]
+    assert [it.subject for it in JournalReader(tmp_path / "run")] == ["good"]
 
 
 def test_threads_may_write_at_once(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_threads_may_write_at_once(tmp_path: Path) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-    assert sorted(it.data for it in Reader(tmp_path / "run")) == list(range(20))
+    assert sorted(it.data for it in JournalReader(tmp_path / "run")) == list(range(20))
 
 
 def test_a_run_never_overwrites_another(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from harness.errors import NotProven
 from harness.gate import FaultSeen, Judged, Judgement, Manifest, RunState, decide
 from harness.model import Decision, Outcome, merge
-from harness.record.journal import Reader
+from harness.record.journal import JournalReader
 from harness.record.records import Kind
 from harness.tests.stage import (
     CHECKS,
@@ -381,7 +381,7 @@ def test_a_torn_journal_is_judged_and_says_so(tmp_path: Path) -> None:
         play(recorded.run, require("all is well"))
     with (tmp_path / "run/journal.jsonl").open("ab") as file:
         file.write(b"{torn")
-    reader = Reader(tmp_path / "run")
+    reader = JournalReader(tmp_path / "run")
     run_state = RunState.of(reader, CHECKS)
     assert run_state.ended
     assert reader.torn_bytes == 5

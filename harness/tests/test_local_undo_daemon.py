@@ -14,7 +14,7 @@ import pytest
 
 from harness.errors import Unhealed
 from harness.faults import local_undo_daemon
-from harness.faults.model import HERE, Undo
+from harness.faults.model import LOCAL, Undo
 from harness.faults.undo_store import LocalUndoStore
 from harness.settings import ROOT
 from harness.waiting import until
@@ -47,7 +47,7 @@ def undo(tmp_path: Path, lease_s: float, *more: tuple[str, ...], name: str = "f0
         id=name,
         fault="no-op",
         target="nothing",
-        place=HERE,
+        place=LOCAL,
         commands=(note, *more),
         lease_s=lease_s,
     )

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.backup import tree_script as tree
-from harness.backup.manifest import Making, Manifest, Tree, shown, unpacked
+from harness.backup.manifest import Making, Tree, TreeManifest, shown, unpacked
 from harness.backup.manifest_script import PREFIX
 from harness.errors import NotProven, TimedOut, TransportError, Unreachable
 from harness.tests.local_shell import really
@@ -216,7 +216,7 @@ def test_a_manifest_is_made_in_slices_fetched_whole_and_dropped(
         (planted / f"more-{number:02}").write_bytes(b"x")
     sums = one.make(meanwhile)
     assert (len(slices), slices[0]["entries"]) == (1, 64)
-    read = Manifest(one.lines(), "the manifest")
+    read = TreeManifest(one.lines(), "the manifest")
     assert {shown(entry): entry for entry in read} == entries(planted)
     assert read.sums == sums
     assert (sums["entries"], sums["errors"]) == (len(entries(planted)), 0)
@@ -269,7 +269,7 @@ def lines(*values: Any) -> list[bytes]:
 )
 def test_a_damaged_manifest_is_never_taken_for_a_whole_one(damaged: list[bytes], says: str) -> None:
     with pytest.raises(NotProven, match=says):
-        list(Manifest(damaged, "it"))
+        list(TreeManifest(damaged, "it"))
 
 
 def test_a_cut_off_file_is_damaged() -> None:

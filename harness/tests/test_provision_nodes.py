@@ -14,16 +14,16 @@ from harness.errors import ConfigError, TimedOut, TransportError, Unreachable
 from harness.model import Exit
 from harness.probes.scripts import snapshot_script
 from harness.provision import nodes
-from harness.provision.outcome import State, status_of
+from harness.provision.outcome import MachineState, status_of
 from harness.settings import NodeNeeds, load_needs, load_profile, read_yaml
-from harness.transport import Step
+from harness.transport import AnsibleTask
 from harness.transport.ansible_events import HeardSteps, hear_event
 from harness.transport.fake import FakeFleet
 
-SAME = (Step(task="packages", changed=False), Step(task="user", changed=False))
-NEW = (*SAME, Step(task="sudo rules", changed=True, diff=("-old", "+new")))
-BROKEN = (*SAME, Step(task="sudo rules", changed=False, failed=True, says="visudo: no"))
-Prepared = Mapping[tuple[str, bool], Sequence[Step] | TransportError]
+SAME = (AnsibleTask(task="packages", changed=False), AnsibleTask(task="user", changed=False))
+NEW = (*SAME, AnsibleTask(task="sudo rules", changed=True, diff=("-old", "+new")))
+BROKEN = (*SAME, AnsibleTask(task="sudo rules", changed=False, failed=True, says="visudo: no"))
+Prepared = Mapping[tuple[str, bool], Sequence[AnsibleTask] | TransportError]
 
 
 def provided(steps: Prepared, *, yes: bool) -> tuple[FakeFleet, list[Any]]:
@@ -36,37 +36,37 @@ def provided(steps: Prepared, *, yes: bool) -> tuple[FakeFleet, list[Any]]:
 
 def test_without_yes_the_plan_is_said_and_nothing_is_done() -> None:
     fleet, (line,) = provided({("m1", True): NEW}, yes=False)
-    assert (line.state, line.exit) == (State.PLANNED, Exit.REFUSED)
+    assert (line.state, line.exit) == (MachineState.PLANNED, Exit.REFUSED)
     assert line.says == ("sudo rules", "  -old", "  +new", "not done: it needs --yes")
     assert fleet.applied == [True]
 
 
 def test_with_yes_the_plan_comes_first_and_then_the_act() -> None:
     fleet, (line,) = provided({("m1", True): NEW, ("m1", False): NEW}, yes=True)
-    assert (line.state, line.exit) == (State.DONE, Exit.GO)
+    assert (line.state, line.exit) == (MachineState.DONE, Exit.GO)
     assert fleet.applied == [True, False]
 
 
 def test_where_nothing_is_to_be_done_nothing_is_done() -> None:
     fleet, (line,) = provided({("m1", True): SAME}, yes=True)
-    assert (line.state, line.exit) == (State.OK, Exit.GO)
+    assert (line.state, line.exit) == (MachineState.OK, Exit.GO)
     assert "nothing to do" in line.says[0]
     assert fleet.applied == [True]
 
 
 @pytest.mark.parametrize("silent", [Unreachable("m2: no route"), (), BROKEN])
 def test_a_machine_without_a_plan_keeps_every_other_from_being_touched(
-    silent: Sequence[Step] | TransportError,
+    silent: Sequence[AnsibleTask] | TransportError,
 ) -> None:
     fleet, lines = provided({("m1", True): NEW, ("m2", True): silent}, yes=True)
-    assert [line.state for line in lines] == [State.PLANNED, State.FAILED]
+    assert [line.state for line in lines] == [MachineState.PLANNED, MachineState.FAILED]
     assert status_of(lines) is Exit.NOT_PROVEN
     assert fleet.applied == [True]
 
 
 def test_an_act_that_fails_says_where_and_why() -> None:
     _, (line,) = provided({("m1", True): NEW, ("m1", False): BROKEN}, yes=True)
-    assert (line.state, line.exit) == (State.FAILED, Exit.NOT_PROVEN)
+    assert (line.state, line.exit) == (MachineState.FAILED, Exit.NOT_PROVEN)
     assert line.says == ("sudo rules: visudo: no",)
 
 
@@ -164,11 +164,11 @@ def test_a_change_comes_with_its_command_its_difference_and_what_it_said() -> No
         assert hear_event(heard.event, it) is False
     assert heard.ended == {"m1"}
     assert heard.steps["m1"] == [
-        Step(task="user", changed=False, says="no path"),
-        Step(task="user", changed=True, says="apt-get install fio; E: none"),
-        Step(task="user", changed=True, diff=("-b", "+c")),
-        Step(task="user", changed=True, diff=("-mode: 1", "+mode: 2")),
-        Step(task="user", changed=False, failed=True, says="cannot"),
+        AnsibleTask(task="user", changed=False, says="no path"),
+        AnsibleTask(task="user", changed=True, says="apt-get install fio; E: none"),
+        AnsibleTask(task="user", changed=True, diff=("-b", "+c")),
+        AnsibleTask(task="user", changed=True, diff=("-mode: 1", "+mode: 2")),
+        AnsibleTask(task="user", changed=False, failed=True, says="cannot"),
     ]
 
 

@@ -15,7 +15,7 @@ from harness.facts.schema import read
 from harness.model import Exit
 from harness.provision import apply, records
 from harness.provision.disk import DiskReport, disk_of, record_of
-from harness.provision.outcome import MachineResult, State, status_of
+from harness.provision.outcome import MachineResult, MachineState, status_of
 from harness.provision.partition import Plan
 from harness.settings import NewPartition
 from harness.tests.disk_facts import (
@@ -73,7 +73,7 @@ def wanted(tmp_path: Path) -> NewPartition:
 
 
 def test_a_record_is_written_once_and_then_only_compared(wanted: NewPartition) -> None:
-    for state in (State.RECORDED, State.OK):
+    for state in (MachineState.RECORDED, MachineState.OK):
         (line,) = apply.record(shell(told_of(SOUND)), wanted, ["m1"])
         assert line.state is state
     assert records.read(wanted.record) == {
@@ -97,7 +97,7 @@ def test_without_yes_nothing_but_looking_is_done(wanted: NewPartition) -> None:
     apply.record(shell(told_of(SOUND)), wanted, ["m1"])
     machine = shell(told_of(SOUND))
     (line,) = apply.apply(machine, wanted, ["m1"], yes=False)
-    assert (line.state, line.exit) == (State.PLANNED, Exit.REFUSED)
+    assert (line.state, line.exit) == (MachineState.PLANNED, Exit.REFUSED)
     assert line.says[-1] == "not done: it needs --yes"
     assert len(machine.calls) == 1
 
@@ -120,7 +120,7 @@ def test_what_is_made_is_recorded_with_its_partuuid(
     apply.record(shell(told_of(SOUND)), wanted, ["m1"])
     done = {"after": told_of(after_of(SOUND)), "kept": "/x", "partx": ""}
     (line,) = apply.apply(shell(told_of(SOUND), done), wanted, ["m1"], yes=True)
-    assert (line.state, line.exit, line.partuuid) == (State.DONE, Exit.GO, NEW)
+    assert (line.state, line.exit, line.partuuid) == (MachineState.DONE, Exit.GO, NEW)
     assert [it.partuuid for it in records.read(wanted.record)["m1"].partitions] == ["U1", NEW]
 
 
@@ -136,7 +136,7 @@ def test_one_machine_that_is_refused_keeps_every_other_from_being_touched(
         }
     )
     lines = apply.apply(machines, wanted, ["m1", "m2"], yes=True)
-    assert [line.state for line in lines] == [State.PLANNED, State.REFUSED]
+    assert [line.state for line in lines] == [MachineState.PLANNED, MachineState.REFUSED]
     assert len(machines.calls) == 2
     assert status_of(lines) is Exit.REFUSED
 
@@ -159,13 +159,13 @@ def test_a_machine_that_fails_while_another_is_done_is_no_refusal(
 
     machines = FakeShell({(name, "python3"): answer(name) for name in answers})
     lines = apply.apply(machines, wanted, ["m1", "m2"], yes=True)
-    assert [line.state for line in lines] == [State.DONE, State.REFUSED]
+    assert [line.state for line in lines] == [MachineState.DONE, MachineState.REFUSED]
     assert status_of(lines) is Exit.NOT_PROVEN
 
 
 def test_what_failed_outranks_what_was_refused() -> None:
     lines = [
-        MachineResult(machine="m", state=State.REFUSED, says=(), exit=status)
+        MachineResult(machine="m", state=MachineState.REFUSED, says=(), exit=status)
         for status in (Exit.GO, Exit.REFUSED, Exit.NOT_PROVEN)
     ]
     assert status_of(lines[:1]) is Exit.GO

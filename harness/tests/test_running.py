@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.commands.progress import Events
-from harness.commands.running import Outcome, run_pytest
+from harness.commands.running import RunOutcome, run_pytest
 from harness.record.redaction import Redactor
 
 
@@ -27,4 +27,4 @@ def test_a_plugin_that_happens_to_be_installed_has_no_say(
     with pytest.raises(SystemExit, match="a stranger was asked"):
         pytest.main([str(tests)])
     ours = ["-p", "harness.pytest_gate.plugin", str(tests / "test_one.py")]
-    assert run_pytest(ours, Outcome(), Events(), Redactor()) == 0
+    assert run_pytest(ours, RunOutcome(), Events(), Redactor()) == 0

@@ -31,7 +31,7 @@ from harness.gate import RunState
 from harness.ledger.history import History
 from harness.ledger.recovering import read_again, recovered
 from harness.model import Outcome, Verdict
-from harness.record.journal import Journal, Reader
+from harness.record.journal import Journal, JournalReader
 from harness.record.records import DrillOutcome, Kind, SoakEvent
 from harness.settings import ROOT
 from harness.settings.soaks import load_soak
@@ -68,7 +68,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def run_state(killed: Path) -> RunState:
     """What the next session knows of it."""
-    known = RunState.of(Reader(killed / "run"), CHECKS)
+    known = RunState.of(JournalReader(killed / "run"), CHECKS)
     last = known.last
     known.feed(last._replace(kind="session", data={}))
     return known

@@ -10,6 +10,7 @@ from __future__ import annotations
 from harness.transport.protocols import (
     HTTP,
     HTTPS,
+    AnsibleTask,
     Answer,
     Completed,
     Echoed,
@@ -20,13 +21,13 @@ from harness.transport.protocols import (
     PortScan,
     Reach,
     Shell,
-    Step,
 )
 from harness.transport.reach import connect, enter_network
 
 __all__ = [
     "HTTP",
     "HTTPS",
+    "AnsibleTask",
     "Answer",
     "Completed",
     "Echoed",
@@ -37,7 +38,6 @@ __all__ = [
     "PortScan",
     "Reach",
     "Shell",
-    "Step",
     "connect",
     "enter_network",
 ]

@@ -28,7 +28,7 @@ from harness.model import Machine
 from harness.settings import SshAccess
 from harness.transport import root
 from harness.transport.ansible_events import Hear, Heard, HeardSteps, hear_event
-from harness.transport.protocols import Completed, Step
+from harness.transport.protocols import AnsibleTask, Completed
 
 Told: TypeAlias = "Mapping[tuple[str, str], Completed | TransportError]"
 _CONNECT_S = 10
@@ -81,7 +81,7 @@ class AnsibleFleet:
         machines: Sequence[str],
         check: bool,
         within_s: float,
-    ) -> Mapping[str, Sequence[Step] | TransportError]:
+    ) -> Mapping[str, Sequence[AnsibleTask] | TransportError]:
         """Carry Ansible's tasks out; with ``check`` they only say what they would change.
 
         By machine: the tasks that were not skipped, in order, or why there is no whole answer.
@@ -98,7 +98,7 @@ def apply(
     *,
     check: bool,
     within_s: float,
-) -> Mapping[str, Sequence[Step] | TransportError]:
+) -> Mapping[str, Sequence[AnsibleTask] | TransportError]:
     """The same, on hosts as an Ansible inventory describes them: name to variables."""
     heard = HeardSteps()
     deadline = time.monotonic() + within_s

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from harness.errors import TimedOut, TransportError, Unreachable
 from harness.facts.schema import read
-from harness.transport.protocols import Completed, Step
+from harness.transport.protocols import AnsibleTask, Completed
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class HeardSteps(Silence):
 
     def __init__(self) -> None:
         super().__init__()
-        self.steps: dict[str, list[Step]] = {}
+        self.steps: dict[str, list[AnsibleTask]] = {}
         self.ended: set[str] = set()
 
     def event(self, event: Event) -> None:
@@ -103,12 +103,12 @@ class HeardSteps(Silence):
         super().event(event)
 
 
-def _step(task: str, said: Mapping[str, object], *, failed: bool) -> Step:
+def _step(task: str, said: Mapping[str, object], *, failed: bool) -> AnsibleTask:
     diffs = said.get("diff")
     parts = diffs if isinstance(diffs, list) else [diffs]
     command = _command(said.get("cmd")) if said.get("changed") else ""
     words = [command, *(str(said.get(key) or "").strip() for key in ("msg", "stderr"))]
-    return Step(
+    return AnsibleTask(
         task=task,
         changed=bool(said.get("changed")),
         failed=failed,

@@ -9,7 +9,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from harness.errors import NotFound, NotListening, Refused, TransportError, Unreachable
-from harness.transport.protocols import HTTP, Answer, Completed, Echoed, EntryPoint, PortScan, Step
+from harness.transport.protocols import (
+    HTTP,
+    AnsibleTask,
+    Answer,
+    Completed,
+    Echoed,
+    EntryPoint,
+    PortScan,
+)
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -63,7 +71,7 @@ class FakeFleet:
         self,
         machines: Sequence[str] = (),
         answers: Mapping[str, Completed | TransportError] | None = None,
-        steps: Mapping[tuple[str, bool], Sequence[Step] | TransportError] | None = None,
+        steps: Mapping[tuple[str, bool], Sequence[AnsibleTask] | TransportError] | None = None,
     ) -> None:
         self._machines = machines
         self._answers = answers or {}
@@ -87,7 +95,7 @@ class FakeFleet:
         machines: Sequence[str],
         check: bool,
         within_s: float,
-    ) -> Mapping[str, Sequence[Step] | TransportError]:
+    ) -> Mapping[str, Sequence[AnsibleTask] | TransportError]:
         self.applied.append(check)
         nothing = Unreachable("nothing is prepared")
         return {machine: self._steps.get((machine, check), nothing) for machine in machines}

@@ -25,7 +25,7 @@ class Completed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class AnsibleTask:
     """What one task did on a machine, or would do: ``diff`` are the lines that (would) change."""
 
     task: str
@@ -189,7 +189,7 @@ class Fleet(Protocol):
         machines: Sequence[str],
         check: bool,
         within_s: float,
-    ) -> Mapping[str, Sequence[Step] | TransportError]:
+    ) -> Mapping[str, Sequence[AnsibleTask] | TransportError]:
         """Carry tasks out; with ``check`` they only say what they would change."""
         ...
 

@@ -44,7 +44,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 IDENTITY = ("device", "kernel", "table", "soundness")
 
 
-class Refused(Exception):
+class GuardRefused(Exception):
     """The guard said no; nothing was written."""
 
     def __init__(self, why: list[str]) -> None:
@@ -63,11 +63,13 @@ def hold(recorded: Facts, before: Facts) -> int:
     """
     said = refusals(before, recorded)
     if said:
-        raise Refused(said)
+        raise GuardRefused(said)
     try:
         held = os.open(recorded["path"], os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
     except OSError as error:
-        raise Refused([f"it cannot be had for us alone: {os.strerror(error.errno or 0)}"]) from None
+        raise GuardRefused(
+            [f"it cannot be had for us alone: {os.strerror(error.errno or 0)}"]
+        ) from None
     after = look(recorded, held)
     changed = [it for it in IDENTITY if after.get(it) != before.get(it)]
     said = refusals(after, recorded)
@@ -75,7 +77,7 @@ def hold(recorded: Facts, before: Facts) -> int:
         said.append(f"it changed between looking and opening: {', '.join(changed)}")
     if said:
         os.close(held)
-        raise Refused(said)
+        raise GuardRefused(said)
     return held
 
 
@@ -84,7 +86,7 @@ def guard(recorded: Facts) -> Facts:
     seen = look({**recorded, "exclusive": True})
     try:
         held = hold(recorded, seen)
-    except Refused as no:
+    except GuardRefused as no:
         return {"refused": no.why, "seen": seen}
     try:
         sweep(PLACE, PREFIX)

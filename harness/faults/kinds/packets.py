@@ -34,7 +34,7 @@ _WITHIN_S = 10.0
 _NEIGHBOURS = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert } accept"
 
 
-class Line(Frozen):
+class ControlPath(Frozen):
     """How we reach a machine: whence our connection comes, and the address and port it goes to.
 
     ``beyond`` is the neighbour through which the machine answers us: us, or a gateway.
@@ -54,7 +54,7 @@ class NetworkFault(Fault, ABC):
     """A fault that drops some of what passes a machine's uplinks."""
 
     uplinks: tuple[str, ...] = ()
-    line: Line | None = None
+    line: ControlPath | None = None
 
     def resolved(self, reach: Reach, draw: Random) -> Self:
         return self.model_copy(
@@ -157,7 +157,7 @@ def from_or_to(networks: Iterable[str], which: Literal["saddr", "daddr"]) -> lis
     return found
 
 
-def our_line(reach: Reach, machine: str) -> Line:
+def our_line(reach: Reach, machine: str) -> ControlPath:
     """How we reach the machine, as it sees it."""
     argv = ("printenv", "SSH_CONNECTION")
     words = (answers.unless(reach, machine, *argv, no=(1,)) or "").split()
@@ -166,7 +166,7 @@ def our_line(reach: Reach, machine: str) -> Line:
     address, _, own, port = words
     route = _route(reach, machine, "get", address)[0]
     beyond = text(route, "gateway") or address
-    return Line(address=address, own=own, port=int(port), beyond=beyond)
+    return ControlPath(address=address, own=own, port=int(port), beyond=beyond)
 
 
 def uplinks(reach: Reach, machine: str) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from harness.faults import observers
 from harness.faults.kinds.booting import Booting
-from harness.faults.model import HERE, Act, Argv
+from harness.faults.model import LOCAL, Act, Argv
 from harness.transport import Reach
 
 # A power command may wait for its machine.
@@ -31,11 +31,11 @@ class PowerOff(Booting):
     def acts(self, reach: Reach) -> Iterable[Act]:
         if reach.profile.power is not None:
             cut = self._named(reach.profile.power.cut)
-            yield Act(place=HERE, argv=cut, within_s=_POWER_S)
+            yield Act(place=LOCAL, argv=cut, within_s=_POWER_S)
 
     def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         power = reach.profile.power
-        return HERE, [] if power is None else [self._named(power.restore)]
+        return LOCAL, [] if power is None else [self._named(power.restore)]
 
     def active(self, reach: Reach) -> bool:
         return not observers.answers_peer(reach, self.machine)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.ledger.writers import bank, files, objects, postgres
-from harness.ledger.writers.protocol import Counted, Makes, Stage, Writer
+from harness.ledger.writers.protocol import Counted, Makes, Writer, WriterSetup
 
-__all__ = ["WRITERS", "Counted", "Makes", "Stage", "Writer"]
+__all__ = ["WRITERS", "Counted", "Makes", "Writer", "WriterSetup"]
 
 WRITERS: Mapping[str, Makes] = {
     "postgres": postgres.writers,

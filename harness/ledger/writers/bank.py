@@ -13,7 +13,7 @@ from contextlib import closing
 
 from harness.ledger.checker import Found
 from harness.ledger.writers.postgres import Database, prepare, rows
-from harness.ledger.writers.protocol import Stage, seal
+from harness.ledger.writers.protocol import WriterSetup, seal
 
 ACCOUNTS, EACH = 8, 100
 _WRITERS = 3
@@ -30,7 +30,7 @@ class Bank:
 
     due = ACCOUNTS * EACH
 
-    def __init__(self, stage: Stage, number: int) -> None:
+    def __init__(self, stage: WriterSetup, number: int) -> None:
         self.name = f"bank/{number}"
         self._stage = stage
         self._database = Database(stage, number)
@@ -76,7 +76,7 @@ class Bank:
         self._counting.close()
 
 
-def writers(stage: Stage) -> Sequence[Bank]:
+def writers(stage: WriterSetup) -> Sequence[Bank]:
     prepare(stage)
     with closing(Database(stage, 0)) as database:
         connection = database.connected()

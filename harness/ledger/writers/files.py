@@ -15,7 +15,7 @@ from contextlib import closing
 
 from harness.errors import NeverSent, NotProven, TransportError
 from harness.ledger.checker import Found, kind_of
-from harness.ledger.writers.protocol import FILES_PORT, Stage, seal, unsealed
+from harness.ledger.writers.protocol import FILES_PORT, WriterSetup, seal, unsealed
 from harness.transport.deadline import hang_up
 
 _ANSWERS_WITHIN_S = 100.0  # a socket's own; whoever calls has a deadline beside it
@@ -27,7 +27,7 @@ _HTTP_WRITERS = 2
 class Files:
     """One writer's way to a service that keeps files: through one of some machines."""
 
-    def __init__(self, stage: Stage, name: str, service: str, ways: tuple[str, ...]) -> None:
+    def __init__(self, stage: WriterSetup, name: str, service: str, ways: tuple[str, ...]) -> None:
         self.name = name
         self._stage = stage
         self._address = stage.services[service]
@@ -93,7 +93,7 @@ class Files:
 class CephFS(Files):
     """Renames a file with every fifth write, and appends with the others."""
 
-    def __init__(self, stage: Stage, number: int) -> None:
+    def __init__(self, stage: WriterSetup, number: int) -> None:
         super().__init__(stage, f"cephfs/{number}", "files", (stage.machines[number],))
 
     def send(self, seq: int) -> None:
@@ -103,16 +103,16 @@ class CephFS(Files):
 class Http(Files):
     """Posts one request a write."""
 
-    def __init__(self, stage: Stage, number: int) -> None:
+    def __init__(self, stage: WriterSetup, number: int) -> None:
         super().__init__(stage, f"http/{number}", "http", stage.ways(number))
 
     def send(self, seq: int) -> None:
         self.keep("append", seq)
 
 
-def on_cephfs(stage: Stage) -> Sequence[CephFS]:
+def on_cephfs(stage: WriterSetup) -> Sequence[CephFS]:
     return [CephFS(stage, number) for number in range(len(stage.machines))]
 
 
-def over_http(stage: Stage) -> Sequence[Http]:
+def over_http(stage: WriterSetup) -> Sequence[Http]:
     return [Http(stage, number) for number in range(_HTTP_WRITERS)]

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from harness.errors import NotProven
 from harness.ledger.checker import Found
-from harness.ledger.writers.protocol import ANSWERS_WITHIN_S, Stage, seal, unsealed
+from harness.ledger.writers.protocol import ANSWERS_WITHIN_S, WriterSetup, seal, unsealed
 from harness.transport.objects import listed, must, part, text
 
 _WRITERS = 2
@@ -22,7 +22,7 @@ _LABEL = "cutover/ledger"
 class Objects:
     """Creates one ConfigMap a write."""
 
-    def __init__(self, stage: Stage, number: int) -> None:
+    def __init__(self, stage: WriterSetup, number: int) -> None:
         self.name = f"objects/{number}"
         self._run, self._kube = stage.run, stage.reach.kube
         self._path = f"/api/v1/namespaces/{stage.space}/configmaps"
@@ -62,5 +62,5 @@ class Objects:
         """The connections are the API's."""
 
 
-def writers(stage: Stage) -> Sequence[Objects]:
+def writers(stage: WriterSetup) -> Sequence[Objects]:
     return [Objects(stage, number) for number in range(_WRITERS)]

@@ -18,7 +18,7 @@ from psycopg.rows import TupleRow
 
 from harness.errors import NeverSent, NotProven, TimedOut
 from harness.ledger.checker import Found
-from harness.ledger.writers.protocol import DATABASE_PORT, Stage, seal, unsealed
+from harness.ledger.writers.protocol import DATABASE_PORT, WriterSetup, seal, unsealed
 from harness.transport.deadline import hang_up
 from harness.waiting import until
 
@@ -36,7 +36,7 @@ class Database:
     It goes through the machines one after the other until one leads to the server.
     """
 
-    def __init__(self, stage: Stage, number: int) -> None:
+    def __init__(self, stage: WriterSetup, number: int) -> None:
         self._stage = stage
         self._number = number
         self._open: psycopg.Connection[TupleRow] | None = None
@@ -109,7 +109,7 @@ class Database:
 class Postgres:
     """Inserts one row a write."""
 
-    def __init__(self, stage: Stage, number: int) -> None:
+    def __init__(self, stage: WriterSetup, number: int) -> None:
         self.name = f"postgres/{number}"
         self._run = stage.run
         self._database = Database(stage, number)
@@ -134,7 +134,7 @@ class Postgres:
         self._database.close()
 
 
-def prepare(stage: Stage) -> None:
+def prepare(stage: WriterSetup) -> None:
     """Make the table in which the rows go; NeverSent when nobody leads to the database in time.
 
     Its pod is ready a moment before the machines know that, and refuse nobody any more.
@@ -171,6 +171,6 @@ def rows(database: Database, run: str, like: str) -> Iterator[Found]:
         database.drop(connection)
 
 
-def writers(stage: Stage) -> Sequence[Postgres]:
+def writers(stage: WriterSetup) -> Sequence[Postgres]:
     prepare(stage)
     return [Postgres(stage, number) for number in range(_WRITERS)]

@@ -24,7 +24,7 @@ _SEAL = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class WriterSetup:
     """What writers have to themselves: a namespace, and its services' addresses by their names.
 
     ``run`` is in every write's seal, ``seed`` decides what is drawn, and ``password`` opens the
@@ -93,7 +93,7 @@ class Counted(Protocol):
         ...
 
 
-Makes = Callable[[Stage], Sequence[Writer]]
+Makes = Callable[[WriterSetup], Sequence[Writer]]
 
 
 def seal(run: str, who: str, seq: int) -> str:

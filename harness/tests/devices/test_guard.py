@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from harness.bench.scripts.facts_script import look
-from harness.bench.scripts.guard_script import Refused, hold
+from harness.bench.scripts.guard_script import GuardRefused, hold
 from harness.bench.sending import GUARD
 from harness.tests.devices import block
 from harness.tests.devices.block import GIB, MIB, Disk, disk, elsewhere, ours, run, running
@@ -295,7 +295,9 @@ def test_a_device_that_changes_between_check_and_open_is_refused() -> None:
             run("losetup", one.device, copy)
             block.attach(one)
             was = one.digest()
-            with pytest.raises(Refused, match="it changed between looking and opening: device"):
+            with pytest.raises(
+                GuardRefused, match="it changed between looking and opening: device"
+            ):
                 hold(one.record, before)
             assert one.digest() == was
         finally:
@@ -307,7 +309,7 @@ def test_a_file_system_made_between_check_and_open_is_refused() -> None:
         before = look(one.record | {"exclusive": True})
         run("mkfs.ext4", "-q", one.part(2))
         was = one.digest()
-        with pytest.raises(Refused, match="something has signed it: ext4"):
+        with pytest.raises(GuardRefused, match="something has signed it: ext4"):
             hold(one.record, before)
         assert one.digest() == was
 

@@ -17,7 +17,7 @@ import pytest
 from harness.errors import Refused
 from harness.model import Exit
 from harness.provision import apply, records
-from harness.provision.outcome import State
+from harness.provision.outcome import MachineState
 from harness.provision.partition import Plan, plan
 from harness.settings import NewPartition
 from harness.tests.devices.loop_disk import (
@@ -67,18 +67,18 @@ def a_bench(folder: Path, tmp_path: Path) -> Iterator[Bench]:
 def test_a_clean_disk_gets_its_second_partition_and_the_first_keeps_every_byte(
     bench: Bench,
 ) -> None:
-    assert bench.record().state is State.RECORDED
+    assert bench.record().state is MachineState.RECORDED
     first, code, rest = (1 * MIB, GIB), (0, 446), (34 * SECTOR, MIB - 34 * SECTOR)
     before = bench.look()
     digests = [bench.digest(*area) for area in (first, code, rest)]
     entry = do("sgdisk", "--info=1", bench.device)
 
     planned = bench.provide(yes=False)
-    assert (planned.state, planned.exit) == (State.PLANNED, Exit.REFUSED)
+    assert (planned.state, planned.exit) == (MachineState.PLANNED, Exit.REFUSED)
     assert bench.look().digest == before.digest
 
     made = bench.provide()
-    assert (made.state, made.exit) == (State.DONE, Exit.GO), made.says
+    assert (made.state, made.exit) == (MachineState.DONE, Exit.GO), made.says
     assert [bench.digest(*area) for area in (first, code, rest)] == digests
     assert do("sgdisk", "--info=1", bench.device) == entry
     assert "No problems found" in do("sgdisk", "--verify", bench.device)
@@ -99,13 +99,13 @@ def test_the_second_time_nothing_is_to_be_done_and_what_was_not_recorded_is(benc
     bench.provide()
     whole, record = bench.digest(), bench.wanted.record.read_bytes()
     again = bench.provide()
-    assert (again.state, again.exit) == (State.OK, Exit.GO)
+    assert (again.state, again.exit) == (MachineState.OK, Exit.GO)
     assert "nothing to do" in again.says[0]
     assert (bench.digest(), bench.wanted.record.read_bytes()) == (whole, record)
     # As when the harness is killed between the two.
     bench.wanted.record.write_bytes(unaware)
     assert "--yes adds it" in bench.provide(yes=False).says[0]
-    assert bench.provide().state is State.OK
+    assert bench.provide().state is MachineState.OK
     assert (bench.digest(), bench.wanted.record.read_bytes()) == (whole, record)
 
 
@@ -122,7 +122,7 @@ def test_a_disk_that_was_made_larger_has_its_table_grown(bench: Bench) -> None:
 
     bench.declare(grow_table=True)
     assert any("+ the table's copy in sector" in text for text in bench.provide(yes=False).says)
-    assert bench.provide().state is State.DONE
+    assert bench.provide().state is MachineState.DONE
     assert "No problems found" in do("sgdisk", "--verify", bench.device)
     table = bench.look().table
     assert table is not None
@@ -136,7 +136,7 @@ def test_with_three_partitions_the_new_one_comes_after_the_last(bench: Bench) ->
     bench.record()
     bench.declare(at_least_gib=1.8)
     digests = [(it.number, it.raw) for it in bench.look().partitions]
-    assert bench.provide().state is State.DONE
+    assert bench.provide().state is MachineState.DONE
     found = {it.number: it for it in bench.look().partitions}
     assert found[2].first > max(found[number].last for number in (1, 14, 15))
     assert [(n, found[n].raw) for n, _ in digests] == digests
@@ -151,7 +151,7 @@ def test_a_mounted_system_partition_is_no_obstacle_and_stays_mounted(
     try:
         (tmp_path / "mnt/file").write_text("still here")
         bench.record()
-        assert bench.provide().state is State.DONE
+        assert bench.provide().state is MachineState.DONE
         assert (tmp_path / "mnt/file").read_text() == "still here"
         assert Path(bench.part(2)).is_block_device()
     finally:
@@ -309,7 +309,7 @@ def test_a_disk_that_is_not_as_recorded_is_refused_and_not_one_byte_is_written(
     spoil(bench)
     before = bench.digest()
     refused = bench.provide()
-    assert (refused.state, refused.exit) == (State.REFUSED, Exit.REFUSED), refused.says
+    assert (refused.state, refused.exit) == (MachineState.REFUSED, Exit.REFUSED), refused.says
     assert because in "; ".join(refused.says)
     assert bench.digest() == before
 

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from harness.errors import TimedOut
 from harness.faults import reachability
 from harness.faults.fault import Fault
-from harness.faults.fault_lifecycle import LEASE_S, FaultLifecycle, Stage
+from harness.faults.fault_lifecycle import LEASE_S, FaultLifecycle, FaultState
 from harness.faults.leftovers import leftovers
 from harness.faults.undo_store import Left, NodeUndoStore
 from harness.lab.shape import Node
@@ -91,7 +91,7 @@ def all_active(
     lives = [do(partial(_begun, fault=fault, lease_s=lease_s)) for fault in ready]
 
     def timed(stage: str, life: FaultLifecycle, act: Callable[[], float]) -> None:
-        if life.stage is not Stage.NEW:
+        if life.stage is not FaultState.NEW:
             record(f"{life.fault.name} {life.fault.target}: {stage}", round(do(lambda _: act()), 2))
 
     with ExitStack() as taking_back:

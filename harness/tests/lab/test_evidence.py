@@ -15,7 +15,7 @@ import zstandard
 from harness import checks
 from harness.gate import RunState
 from harness.lab.shape import Lab, Node
-from harness.record.journal import Reader
+from harness.record.journal import JournalReader
 from harness.record.redaction import TOKEN
 from harness.settings import ROOT
 from harness.tests.lab import objects
@@ -95,7 +95,7 @@ def test_no_file_of_a_red_run_holds_a_secret_and_equal_ones_are_still_equal(
         found = [way for way, secret in forbidden.items() if secret.encode() in content]
         assert not found, f"{name} holds {found}"
 
-    run_state = RunState.of(Reader(folder), checks.CHECKS)
+    run_state = RunState.of(JournalReader(folder), checks.CHECKS)
     assert sum(run_state.redacted["places"].values()) > 3 * len(planted.lab.nodes)
     tokens = {journal_token(run_state, folder, node) for node in planted.lab.nodes}
     assert len(tokens) == 1, tokens
@@ -129,7 +129,7 @@ def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def test_every_machine_and_the_cluster_give_evidence(planted: World, red: Ruling) -> None:
-    run_state = RunState.of(Reader(ROOT / "reports" / red.document["run"]), checks.CHECKS)
+    run_state = RunState.of(JournalReader(ROOT / "reports" / red.document["run"]), checks.CHECKS)
     had = {(it.target, it.what) for it in run_state.collected if it.file and not it.error}
     of_machines = ("journal of the node's units", "failed units", "clock", "Ceph's status")
     wanted = {(node.name, what) for node in planted.lab.nodes for what in of_machines}

@@ -12,7 +12,7 @@ from harness.errors import InjectFailed
 from harness.faults import observers
 from harness.faults.acting import run_here
 from harness.faults.fault import Fault
-from harness.faults.fault_lifecycle import FaultLifecycle, Stage
+from harness.faults.fault_lifecycle import FaultLifecycle, FaultState
 from harness.faults.kinds.drain import Drain
 from harness.faults.kinds.hard_reset import HardReset
 from harness.faults.kinds.kill_container import KillContainer
@@ -78,7 +78,7 @@ def test_faults_are_seen_by_others_and_seen_gone(
     do: Do, faults: Sequence[Fault], record_property: Record
 ) -> None:
     with all_active(do, faults, record_property) as lives:
-        assert {life.stage for life in lives} == {Stage.ACTIVE}
+        assert {life.stage for life in lives} == {FaultState.ACTIVE}
 
 
 def test_a_drain_that_is_not_over_is_taken_back_at_once(world: World, do: Do) -> None:

@@ -10,7 +10,7 @@ import pytest
 from harness.errors import NotProven
 from harness.faults import observers, reachability
 from harness.faults.fault import Fault
-from harness.faults.fault_lifecycle import Stage
+from harness.faults.fault_lifecycle import FaultState
 from harness.faults.kinds.break_dns import BreakDns
 from harness.faults.kinds.cut_from_peer import CutFromPeer
 from harness.faults.kinds.cut_off import CutOff
@@ -81,7 +81,7 @@ def test_narrow_and_lossy_links_and_names_that_do_not_resolve_leave_nothing(
         LimitBandwidth(id=new_id(), machine=others[1].name, kbit=4000),
     )
     with leaving_nothing(world, do, faults, record_property) as lives:
-        assert {life.stage for life in lives} == {Stage.ACTIVE}
+        assert {life.stage for life in lives} == {FaultState.ACTIVE}
 
 
 @pytest.mark.parametrize("direction", ["in", "out"])

@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import InjectFailed
 from harness.faults.fault import Fault
-from harness.faults.fault_lifecycle import Stage
+from harness.faults.fault_lifecycle import FaultState
 from harness.faults.kinds.exhaust_cpu import ExhaustCpu
 from harness.faults.kinds.exhaust_memory import ExhaustMemory
 from harness.faults.kinds.fill_disk import FillDisk
@@ -62,7 +62,7 @@ def test_pressures_on_three_machines_are_seen_and_gone_and_leave_nothing(
         writes(world, three.name),
         leaving_nothing(world, do, faults, record_property) as lives,
     ):
-        assert {life.stage for life in lives} == {Stage.ACTIVE}
+        assert {life.stage for life in lives} == {FaultState.ACTIVE}
 
 
 def test_a_busy_processor_is_seen_and_gone_and_leaves_nothing(
@@ -70,7 +70,7 @@ def test_a_busy_processor_is_seen_and_gone_and_leaves_nothing(
 ) -> None:
     fault = exhaust_cpu(world.three.name)
     with inside(world) as do, leaving_nothing(world, do, [fault], record_property) as (life,):
-        assert life.stage is Stage.ACTIVE
+        assert life.stage is FaultState.ACTIVE
 
 
 class Misspelt(ExhaustCpu):

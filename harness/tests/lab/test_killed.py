@@ -23,7 +23,7 @@ from harness.faults import disruption_lock
 from harness.faults.fault_lifecycle import LEASE_S as LIFE_LEASE_S
 from harness.model import Exit
 from harness.probes import pods
-from harness.record.journal import Reader, Record
+from harness.record.journal import JournalReader, Record
 from harness.settings import ROOT
 from harness.tests.lab.breaking import inside
 from harness.tests.lab.forked import cutover
@@ -82,7 +82,7 @@ def test_a_harness_that_is_killed_at_any_record_leaves_nothing_behind(
         )
         died = time.monotonic()
         assert ended.returncode == -signal.SIGKILL, ended.stderr
-        written = [it.data["event"] for it in Reader(folder)]
+        written = [it.data["event"] for it in JournalReader(folder)]
         assert len(written) == record - (when == "before")
         until(
             lambda: state(world) == before,
@@ -155,7 +155,7 @@ def test_a_drill_that_is_killed_at_any_kind_of_record_leaves_nothing(
     status, run = run_of(["harness.tests.lab.killed_drill", "0", *words])
     assert status in (Exit.GO, Exit.NOT_PROVEN)
     assert run is not None
-    for record in moments(Reader(run)):
+    for record in moments(JournalReader(run)):
         dies_and_is_mended(world, drill, str(record.seq))
 
 
