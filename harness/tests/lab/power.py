@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from harness.faults.undo_store import AGENT
 from harness.lab import host, machines
@@ -14,25 +16,22 @@ from harness.waiting import until
 _ID = "1ate"
 
 
-def arm_an_undo(world: World, node: Node) -> None:
-    """An undo that needs the network is kept on the machine."""
+@contextmanager
+def with_an_undo(world: World, node: Node) -> Iterator[None]:
+    """An undo is armed on the machine that needs the network; afterwards it has run by itself."""
     neighbour = world.lab.nodes[node.index - 2]
     needs_network = ["ping", "-c", "1", "-W", "1", neighbour.address]
     entry = {"id": _ID, "commands": [needs_network], "lease_s": 600.0, "within_s": 10.0}
     ask = ("python3", "-I", "-S", "-", "arm", json.dumps(entry))
     assert "error" not in json.loads(world.do(node, *ask, stdin=AGENT.text))
-
-
-def undo_has_run(world: World, node: Node) -> None:
-    """Wait until the machine has run its undo by itself, and nothing is left of it."""
-    world.power_on(node)
+    yield
     kept = node.root / f"var/lib/cutover-faults/{_ID}"
     until(lambda: not kept.exists(), within_s=30, what="it is taken back")
     assert not (node.root / "etc/systemd/system/cutover-heal.service").exists()
 
 
 def boot_before_its_network(world: World, node: Node) -> None:
-    """Boot the machine, and give it its network once the undo has missed it."""
+    """Give the machine its power back, and its network once the armed undo has missed it."""
     machines.boot(world.lab, node, world.log)
     cable = ["ip", "-n", world.lab.label, "link", "set", f"vb-{node.name}"]
     host.run([*cable, "down"], log=world.log)

@@ -23,7 +23,9 @@ from harness.faults.kinds.power_off import PowerOff
 from harness.faults.kinds.reboot import Reboot
 from harness.faults.kinds.skew_clock import SkewClock
 from harness.faults.kinds.slow_api import SlowApi
+from harness.faults.kinds.stop_containerd import StopContainerd
 from harness.faults.kinds.stop_etcd import StopEtcd
+from harness.faults.kinds.stop_rke2 import StopRke2
 from harness.faults.kinds.stop_static_pod import StopStaticPod
 from harness.lab import machines
 from harness.tests.lab import objects
@@ -36,15 +38,19 @@ from harness.waiting import until
 ONE, TWO, THREE = "vmi2887101", "vmi2887102", "vmi2887103"
 DNS = {"namespace": "kube-system", "selector": "k8s-app=kube-dns"}
 # Faults that touch different things wait together. What the API is told comes before a fault that
-# ends one of its servers. Node services are stopped in ``test_week01_nodes_defects``.
+# ends one of its servers; and a kubelet tells nothing of a container while it is stopped.
 TOGETHER: Mapping[str, Sequence[Fault]] = {
+    "node services and a scheduler": (
+        StopRke2(id="0ff6", machine=ONE),
+        StopContainerd(id="0ff4", machine=THREE),
+        StopStaticPod(id="0ff8", machine=TWO, part="kube-scheduler"),
+    ),
     "a pod of the ingress and an API server": (
         KillIngress(id="0ff2", machine=ONE),
         StopStaticPod(id="0ff7", machine=ONE, part="kube-apiserver"),
     ),
-    "a name server, a scheduler and a member of etcd": (
+    "a name server and a member of etcd": (
         KillPods(id="0ff3", machine=ONE, **DNS),
-        StopStaticPod(id="0ff8", machine=ONE, part="kube-scheduler"),
         StopEtcd(id="0ff5", machine=TWO),
     ),
     "a drain": (Drain(id="0ff0", machine=TWO),),

@@ -12,7 +12,7 @@ import pytest
 from harness.lab import machines
 from harness.lab.shape import LAB, Node
 from harness.provision import records
-from harness.tests.lab.power import arm_an_undo, boot_before_its_network, undo_has_run
+from harness.tests.lab.power import boot_before_its_network, with_an_undo
 from harness.tests.lab.world import World
 from harness.waiting import until
 
@@ -22,12 +22,11 @@ from harness.waiting import until
 def test_a_machine_that_lost_power_comes_back_whole_by_itself(world: World, number: int) -> None:
     """So does what a fault left there, though the network comes later than the machine."""
     node = world.lab.nodes[number]
-    arm_an_undo(world, node)
-    world.power_off(node)
-    assert machines.init(world.lab, node) is None
-    boot_before_its_network(world, node)
-    world.whole_from_power_on(node)
-    undo_has_run(world, node)
+    with with_an_undo(world, node):
+        world.power_off(node)
+        assert machines.init(world.lab, node) is None
+        boot_before_its_network(world, node)
+        world.whole_from_power_on(node)
 
 
 def test_a_machine_out_of_memory_takes_nobody_with_it(world: World) -> None:
