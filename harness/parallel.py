@@ -1,4 +1,4 @@
-"""Calls that are made side by side, each on a thread that nobody waits for when the run ends.
+"""Calls that are made side by side, each on a daemon thread: the end of a run does not wait for it.
 
 ``begin`` is one call, ``in_each`` one a key with deadlines of its own, ``side_by_side`` one a key
 within a deadline, and ``answer_of`` one that is given up when there is a reason.
@@ -37,7 +37,7 @@ def begin(call: Callable[[], T], *, name: str | None = None) -> Future[T]:
     def run() -> None:
         try:
             answer.set_result(call())
-        except BaseException as error:  # whoever asks for the result is told
+        except BaseException as error:  # raised where the result is asked for
             answer.set_exception(error)
 
     threading.Thread(target=run, name=name, daemon=True).start()

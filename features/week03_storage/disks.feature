@@ -1,6 +1,6 @@
 @week3 @req:W3-DISK @severity:blocker
 Feature: The disk that Ceph is given
-  Before Ceph the partition is raw and nobody's; afterwards it is its OSD's alone. It is the one that
+  Before Ceph the partition is raw and unused; afterwards only its OSD uses it. It is the one that
   was recorded, and the work on it has touched no other partition.
 
   Background:
