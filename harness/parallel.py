@@ -1,4 +1,4 @@
-"""Calls that are made side by side, each on a daemon thread: the end of a run does not wait for it.
+"""Calls made side by side, each on a daemon thread: the end of a run does not wait for them.
 
 ``begin`` is one call, ``in_each`` one a key with deadlines of its own, ``side_by_side`` one a key
 within a deadline, and ``answer_of`` one that is given up when there is a reason.
