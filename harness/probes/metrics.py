@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from prometheus_client.parser import text_string_to_metric_families
 
 from harness.facts.etcd import Buckets
-
-_LINE = re.compile(r"^(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})?\s+(?P<value>\S+)")
-_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-
-
-def samples(text: str, name: str) -> Iterator[tuple[Mapping[str, str], float]]:
-    """The labels and value of each sample of one metric; ValueError when a value is no number."""
-    for line in text.splitlines():
-        found = _LINE.match(line)
-        if found and found["name"] == name:
-            yield dict(_LABEL.findall(found["labels"] or "")), float(found["value"])
 
 
 def gauge(text: str, name: str) -> float | None:
     """The value of a metric without labels; None when it is not there."""
-    return next((value for labels, value in samples(text, name) if not labels), None)
+    return next((value for labels, value in _samples(text, name) if not labels), None)
 
 
 def histogram(text: str, name: str) -> Buckets:
     """The buckets of a histogram without labels; none when it is not there."""
     found = sorted(
-        (float(labels["le"]), int(count)) for labels, count in samples(text, f"{name}_bucket")
+        (float(labels["le"]), int(count)) for labels, count in _samples(text, f"{name}_bucket")
     )
     return [(None if bound == float("inf") else bound, count) for bound, count in found]
+
+
+def _samples(text: str, name: str) -> list[tuple[dict[str, str], float]]:
+    """The labels and value of each sample of one metric; ValueError for what is no such text."""
+    families = text_string_to_metric_families(text)
+    return [
+        (sample.labels, sample.value)
+        for family in families
+        for sample in family.samples
+        if sample.name == name
+    ]
 
 
 def since(later: Buckets, earlier: Buckets) -> Buckets:

@@ -32,8 +32,15 @@ def test_metrics_without_the_wanted_names() -> None:
 
 
 def test_labels_may_hold_quotes_braces_and_commas() -> None:
-    text = 'm{a="x,\\"}y",le="1"} 3\n'
-    assert list(metrics.samples(text, "m")) == [({"a": 'x,\\"}y', "le": "1"}, 3.0)]
+    text = 'm_bucket{a="x,\\"}y",le="1"} 3\nm_bucket{a="x",le="+Inf"} 4\nm{a="{"} 5\nm 6\n'
+    assert metrics.histogram(text, "m") == [(1.0, 3), (None, 4)]
+    assert metrics.gauge(text, "m") == 6.0
+
+
+def test_a_text_that_is_no_metrics_is_an_error() -> None:
+    for text, why in (("a x\n", "could not convert"), ("<html>\n", "invalid metric name")):
+        with pytest.raises(ValueError, match=why):
+            etcd_metrics(text)
 
 
 _counts = st.lists(st.integers(0, 50), min_size=1, max_size=8)
