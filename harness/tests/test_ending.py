@@ -21,6 +21,8 @@ from harness.record.history import finished
 from harness.report.summary import plain
 from harness.settings import ROOT
 
+# Under nohup SIGHUP is ignored, and so it is in what is started there; in a terminal it is not.
+HEARD = ("env", "--default-signal=HUP,INT")
 HEALS = """
 import os, sys, signal
 from harness.waiting import end_like_ctrl_c, uninterrupted
@@ -41,7 +43,7 @@ def test_a_lost_terminal_ends_a_command_like_sigterm_and_it_heals(how: str) -> N
     ours, theirs = pty.openpty()
     told, tell = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-c", HEALS, str(tell)],
+        [*HEARD, sys.executable, "-c", HEALS, str(tell)],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -101,7 +103,7 @@ def test_a_command_without_a_run_ends_at_a_lost_terminal_like_at_sigterm(
     words = command.split()
     process = subprocess.Popen(
         [
-            *(sys.executable, "-c", STANDS, str(tell), f"harness.commands.{words[0]}"),
+            *(*HEARD, sys.executable, "-c", STANDS, str(tell), f"harness.commands.{words[0]}"),
             *(*words, "--cluster", "contabo"),
         ],
         stdin=theirs,
