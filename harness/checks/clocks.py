@@ -79,7 +79,8 @@ def agree(case: Case) -> Verdict:
     """Every pair of clocks agrees within the target.
 
     Each clock is known only within bounds. A pair fails if it certainly differs by more than the
-    target. It is not proven if it possibly does."""
+    target. It is not proven if it possibly does.
+    """
     target = wanted(case, "clock_between_nodes_ms")
     limit = target["clock_between_nodes_ms"]
     seen = items(case, CLOCK, case.cluster.machines)

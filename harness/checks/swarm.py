@@ -317,7 +317,8 @@ def _otherwise(found: Service, service: SwarmService, published: Set[int] | None
     """What differs between a service and its declaration.
 
     A port that is asked with a host may be ``published`` by any service or, if that is None, by one
-    that is not understood."""
+    that is not understood.
+    """
     if found.mode != service.mode:
         yield f"expected a {service.mode} service, seen a {found.mode} one"
     if service.replicas is not None and found.replicas != service.replicas:

@@ -1,4 +1,4 @@
-"""A service of the harness's own that asks for an outside address, and whether it answers there."""
+"""The harness's own service that asks for an outside address, and whether it answers there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NAME = "balanced"
 
 
 class LoadBalancer:
-    """Deploys a pod and a LoadBalancer service before it, and talks to it from outside."""
+    """Deploys a pod with a LoadBalancer service, and talks to it from outside."""
 
     name: ClassVar[str] = LOAD_BALANCER.name
     sentence: ClassVar[str] = "a service that asks for an outside address"
