@@ -36,7 +36,7 @@ def declared_of(case: Case) -> SwarmDeclared:
 
 
 def known_of(seen: Seen[Machine]) -> Swarm | None:
-    """What a manager knows: each of them tells what the leader knows."""
+    """What a manager knows: each manager tells what the leader knows."""
     told = (it.swarm for it in seen.values.values())
     return next((it.value for it in told if isinstance(it, Known)), None)
 

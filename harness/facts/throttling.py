@@ -15,7 +15,7 @@ _MOST = 40
 
 
 def told(headers: Mapping[str, str]) -> str:
-    """What a 429 says of its limit, in its own words: ``retry-after: 2, x-retry-in: 1.9s``.
+    """What a 429 says about its limit, verbatim: ``retry-after: 2, x-retry-in: 1.9s``.
 
     Header names are in small letters; empty when it says nothing.
     """
@@ -24,6 +24,6 @@ def told(headers: Mapping[str, str]) -> str:
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """How long a 429 says to wait; None where it does not say, or names a date instead."""
+    """How long a 429 says to wait; None if it does not say, or names a date instead."""
     said = headers.get("retry-after", "").strip()
     return float(said) if said.isascii() and said.isdigit() else None
