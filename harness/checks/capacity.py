@@ -27,7 +27,7 @@ def _usable(case: Case) -> tuple[Seen[object], float | None]:
     seen = told(case, ceph.ROOM)
     pools = (seen.only or {}).values()
     if not pools:
-        gap = (unknown(CEPH, "it has no pool, hence tells no capacity"),) if seen.values else ()
+        gap = (unknown(CEPH, "it has no pool, so its capacity is unknown"),) if seen.values else ()
         return Seen(seen.values, (*seen.unseen, *gap)), None
     stored = sum(pool.stored_bytes for pool in pools)
     return seen, (stored + min(pool.more_bytes for pool in pools)) / _GB

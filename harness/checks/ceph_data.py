@@ -104,7 +104,7 @@ def _groups(case: Case) -> tuple[Seen[object], Sequence[PlacementGroup], list[Fi
             for pool in known
             if str(pool.id) not in pools
         ]
-        gaps += [] if known else [unknown(CEPH, "there is no pool, hence nothing to look at")]
+        gaps += [] if known else [unknown(CEPH, "there is no pool to look at")]
     return joined(groups, osd_map), found, gaps
 
 

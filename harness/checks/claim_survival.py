@@ -31,7 +31,7 @@ def survives(case: Case) -> Verdict:
                     continue  # it is among the findings
                 slowest.append(answer.value.slowest_s)
                 if not answer.value.told:
-                    text = "it stopped writing by itself, and may have before the fault was over"
+                    text = "it stopped writing by itself, maybe before the fault was over"
                     findings.append(unknown(f"{machine} writes", text))
     return conclude(
         findings,

@@ -141,7 +141,7 @@ def _unclaimed(machine: str, disk: OsdDisk, seen: Use) -> Iterator[Finding]:
             text = f"{disk.path}: expected no label of BlueStore, seen one at {gib} GiB of the"
             yield Finding(machine, f"{text} {where}")
     if seen.osds is None:
-        yield unknown(machine, "an OSD of Ceph does not say what it lies on")
+        yield unknown(machine, "an OSD of Ceph does not tell its device")
     elif seen.osds:
         yield Finding(machine, f"{disk.path}: expected no OSD, seen one on {seen.osds[0]}")
 

@@ -139,7 +139,7 @@ def others_went_on(case: Case) -> Verdict:
                 continue
             took.append(look["took_s"])
             if limit is not None and look["took_s"] > limit:
-                text = f"expected the others to go on within {limit:g} s, seen {look['took_s']:g} s"
+                text = f"expected others to recover within {limit:g} s, seen {look['took_s']:g} s"
                 findings.append(Finding(where, text))
             findings += [Finding(where, f"meanwhile, {says}") for says in look["failed"]]
             findings += [unknown(where, f"meanwhile, {says}") for says in look["unknown"]]
@@ -260,7 +260,7 @@ def few_requests_failed(case: Case) -> Verdict:
             text = f"expected at most {limit:g} % of the requests to fail, seen {percent:.1f} %"
             findings.append(Finding(where, f"{text}: {load.failures(seen)}"))
     worst = measured.get("failed_percent", 0.0)
-    proven = f"{worst:.1f} % of the requests failed where most did"
+    proven = f"at most {worst:.1f} % of the requests of a run failed"
     target = {"failed_percent": limit}
     verdict = _judged(case, findings, proven, measured=measured, target=target)
     return _unless(_without_load(case), verdict)

@@ -136,9 +136,7 @@ def went_on_in_time(case: Case) -> Verdict:
             text = f"expected writing to go on within {limit:g} s, seen {outage:.1f} s without it"
             findings.append(Finding(where, text + (", up to the end" * tally["gap_open"])))
         elif tally["gap_open"] and outage > _OPEN_S:
-            text = (
-                f"nothing was acknowledged in the last {outage:.1f} s: how long it lasted is open"
-            )
+            text = f"nothing was acknowledged in the last {outage:.1f} s: its length is unknown"
             findings.append(unknown(where, text))
     measured = {"outage_s": round(max(outages.values()), 3)} if outages else {}
     return conclude(

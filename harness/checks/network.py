@@ -208,7 +208,7 @@ def policy_denies(case: Case) -> Verdict:
     seen = whole.only or {}
     findings: list[Finding] = []
     for machine in [machine.name for machine in case.cluster.machines] if whole.values else ():
-        found = seen.get(machine, Unknown("no server stood there"))
+        found = seen.get(machine, Unknown("no server ran there"))
         if isinstance(found, Unknown):
             findings.append(unknown(machine, found.error))
             continue

@@ -86,8 +86,8 @@ def faults_were_real(case: Case) -> Verdict:
             if "unseen" in fault:
                 findings.append(unknown(where, f"{words}: {fault['unseen']}"))
             if fault["aborted"]:
-                ended = f"{words} was ended early: {fault['aborted']}"
-                broke = Finding(where, f"{words} broke more: {fault['aborted']}")
+                ended = f"{words} was aborted: {fault['aborted']}"
+                broke = Finding(where, f"{words} had unexpected side effects: {fault['aborted']}")
                 findings.append(unknown(where, ended) if fault.get("ours") else broke)
         if turn.get("after"):
             text = f"the steady state did not come back: {turn['after'][0]}"

@@ -138,7 +138,7 @@ def _wrong_node(nodes: Sequence[Node], name: str, declared: SwarmDeclared) -> It
             words = {True: "a manager", False: "a worker"}
             yield f"expected {words[manager]} of the Swarm, seen {words[node.manager]}"
         elif manager and node.reachability != "reachable" and not _is_unheard(node):
-            yield f"expected a reachable manager, seen {node.reachability or 'nothing of it'}"
+            yield f"expected a reachable manager, seen {node.reachability or 'no reachability'}"
 
 
 def replicas(case: Case) -> Verdict:

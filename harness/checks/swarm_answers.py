@@ -32,7 +32,7 @@ def instances_answer(case: Case) -> Verdict:
         of_it = {at: told[name] for at, told in asked.items() if name in told}
         hosts = sorted({host for told in of_it.values() for host in told})
         if not hosts:
-            text = "it is to run, and has no Traefik label with a rule Host(`…`) to ask it by"
+            text = "it must run, but no Traefik label gives a rule Host(`…`) to ask it by"
             findings.append(unknown(name, text))
         for host in hosts:
             told = {at: it[host] for at, it in of_it.items() if host in it}

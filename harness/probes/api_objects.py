@@ -45,7 +45,7 @@ def _service(item: object) -> ApiService:
 
 
 def _terminating(item: object) -> Terminating | None:
-    """What blocks a namespace's deletion; None for one that is not being deleted."""
+    """What blocks a namespace's deletion; None if the namespace is not being deleted."""
     since = epoch(item, "metadata", "deletionTimestamp")
     if since is None:
         return None

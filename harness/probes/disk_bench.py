@@ -90,6 +90,6 @@ def newest(folder: Path, machine: str, now: float) -> Speed:
                 age_s = now - datetime.fromisoformat(told.at).timestamp()
                 return Speed(iops=it.iops, ended=True, p99_ms=it.p99_ms, age_days=age_s / _DAY_S)
     raise NotProven(
-        f"{machine}: its raw disk was never measured whole",
+        f"{machine}: its raw disk was never measured completely",
         remedy="./cutover bench osd --length full --allow-writes",
     )

@@ -85,7 +85,7 @@ def _deploy(reach: Reach, space: str, host: str, authority: Authority, settings:
     reach.kube.apply(pods.pod(reach, space, _NAME, reach.profile.machines[0].name, "server"))
     _, late = pods.addresses_when_ready(reach.kube, space, {_NAME: _NAME}, within_s=45.0)
     if late:
-        raise Unreachable(f"no pod stands behind the site: {late[_NAME]}")
+        raise Unreachable(f"no pod is ready for the site: {late[_NAME]}")
 
 
 class _Visit:

@@ -47,7 +47,7 @@ class LoadBalancer:
                 return dump(Balanced(None, None, said, answer=None, taken=taken))
             _, late = pods.addresses_when_ready(reach.kube, space, {_NAME: _NAME}, within_s=45.0)
             if late:
-                raise Unreachable(f"no pod stands behind the service: {late[_NAME]}")
+                raise Unreachable(f"no pod is ready for the service: {late[_NAME]}")
             answer = pods.eventually(lambda: _talk(reach, address), _ANSWERS_WITHIN_S)
         return dump(Balanced(address, after_s, said, answer, taken))
 

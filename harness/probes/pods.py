@@ -210,7 +210,7 @@ def _state(status: object) -> str:
             if reason := text(state, "reason"):
                 return f"{reason} {text(state, 'message') or ''}".strip()
     phase = text(status, "phase") or "no such pod"
-    return f"{phase}, and its machine says nothing of it" if phase == "Pending" else phase
+    return f"{phase}, and its machine reports no state" if phase == "Pending" else phase
 
 
 def warnings(kube: Kube, space: str) -> dict[str, str]:

@@ -134,7 +134,7 @@ DEFECTS = [
         WENT_ON_BESIDE,
         first_fault(bystanders={"took_s": 75.5, "failed": [], "unknown": []}),
         "fail",
-        "expected the others to go on within 75 s, seen 75.5 s",
+        "expected others to recover within 75 s, seen 75.5 s",
     ),
     (NOTICED, first_fault(noticed={"ceph": 22.0}), "fail", "it never did"),
     (NOTICED, first_fault(noticed={}, held_s=30.0), "not_proven", "it was there for 30 s only"),

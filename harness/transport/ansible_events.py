@@ -63,9 +63,7 @@ class Silence:
         if host in self._silent:
             return Unreachable(f"{host}: {self._silent[host]}")
         if time.monotonic() < deadline:
-            return TransportError(
-                f"{host}: Ansible gave up: {self._complaint or 'it says nothing'}"
-            )
+            return TransportError(f"{host}: Ansible gave up: {self._complaint or 'no message'}")
         return TimedOut(f"{host}: no answer in time")
 
 

@@ -26,7 +26,7 @@ def ask_ceph(
     on: Sequence[str] = (),
     within_s: float = 20.0,
 ) -> T:
-    """What ``ceph WORDS`` answers, which must be a ``read``; None when it says nothing.
+    """What ``ceph WORDS`` answers, as the type ``read``; None without output.
 
     If Ceph is asked through the machines, the first of ``on`` (of all, if none is named) that
     answers is enough; Rook's Ceph is asked in its toolbox. Raises TransportError if no place

@@ -321,13 +321,13 @@ def _from_failure(what: str, error: Exception, kubeconfig: Path, within_s: float
         return Denied(
             f"{what}: the API's certificate is not signed by the authority in the kubeconfig: "
             f"{error}",
-            remedy=f"is {kubeconfig} of this cluster? Fetch it anew from a server",
+            remedy=f"is {kubeconfig} of this cluster? Fetch it again from a server",
         )
     refused = isinstance(error, urllib3.exceptions.NewConnectionError)
     if not refused and isinstance(error, (urllib3.exceptions.TimeoutError, TimeoutError)):
         return TimedOut(f"{what}: no answer within {within_s:g} s")
     return Unreachable(
-        f"{what}: {error}", remedy="is the API server up, and may we pass the firewall to it?"
+        f"{what}: {error}", remedy="is the API server up, and does its firewall allow it?"
     )
 
 

@@ -121,12 +121,12 @@ class _Line:
                 "direct-tcpip", (address, port), ("127.0.0.1", 0), timeout=left_s
             )
         except paramiko.ChannelException as error:
-            raise NotListening(f"{self._where}: no way to {address}:{port}: {error}") from error
+            raise NotListening(f"{self._where}: cannot reach {address}:{port}: {error}") from error
         except (paramiko.SSHException, EOFError, OSError) as error:
             # Silence may be that of the address: then others still use this connection.
             if not transport.is_active():
                 self._retire(client)
-            raise Unreachable(f"{self._where}: no way to {address}:{port}: {error}") from error
+            raise Unreachable(f"{self._where}: cannot reach {address}:{port}: {error}") from error
 
     def close(self) -> None:
         self._retire(self._client)
@@ -299,7 +299,7 @@ def _log_in(
     except (paramiko.SSHException, EOFError, OSError) as error:
         raise Unreachable(
             f"{where} port {access.port}: {error or type(error).__name__}",
-            remedy=f"is {machine.name} up, is its sshd running, may we pass the firewall?",
+            remedy=f"is {machine.name} up, is its sshd running, does its firewall allow it?",
         ) from error
     transport = client.get_transport()
     if transport is not None:
@@ -349,6 +349,6 @@ def _changed(access: SshAccess, where: str, error: paramiko.BadHostKeyException)
     return HostKeyUnknown(
         f"{where} showed the host key {error.key.fingerprint}, but {access.known_hosts} pins "
         f"{error.expected_key.fingerprint}: another machine may answer at its address",
-        remedy="find out why; only when the machine was installed anew, replace its line in "
+        remedy="find out why; only if the machine was installed again, replace its line in "
         f"{access.known_hosts}",
     )

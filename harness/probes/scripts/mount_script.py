@@ -161,7 +161,7 @@ def from_child(text: str, words: list[str], within_s: float) -> Said:
                 pipe.close()
         return {"error": f"no answer within {within_s:g} s"}
     if child.returncode:
-        last = (complaint.decode(errors="replace").strip().splitlines() or ["it says nothing"])[-1]
+        last = (complaint.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
         return {"error": last}
     return json.loads(said)
 

@@ -161,7 +161,7 @@ def expected(status: Any) -> dict[str, object]:
 def last_line(text: str) -> str:
     """The last line of a program's error output; a panic's trace is too long."""
     telling = [line for line in text.splitlines() if line.startswith(("Error:", "panic:"))]
-    return (telling or text.splitlines() or ["it says nothing"])[-1][-300:]
+    return (telling or text.splitlines() or ["no message"])[-1][-300:]
 
 
 def unpacked(path: str, scratch: str) -> str:
