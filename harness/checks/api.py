@@ -61,7 +61,7 @@ def answers_everywhere(case: Case) -> Verdict:
 
 
 def certificates_last(case: Case) -> Verdict:
-    """Of the files on each server, and of what each API server really shows."""
+    """Covers the files on each server and the certificate that each API server shows."""
     target = wanted(case, "certificate_days")
     limit = target["certificate_days"]
     files = items(case, CERTIFICATES, case.cluster.servers)
@@ -99,7 +99,7 @@ def _days_left(
 
 
 def anonymous_refused(case: Case) -> Verdict:
-    """401 means that the server refuses a stranger; 403, that it lets one in without any rights."""
+    """401: the server refuses a stranger. 403: it lets a stranger in, without any rights."""
     servers = items(case, api.ANONYMOUS_API, case.cluster.servers)
     kubelets = items(case, api.ANONYMOUS_KUBELET, case.cluster.machines)
     findings = [

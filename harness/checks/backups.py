@@ -10,7 +10,7 @@ from harness.facts.schema import Item, Known, Unknown
 from harness.model import BackupClaim, Case, Verdict
 
 _GIB = 1024**3
-# What a file system puts at the top of a volume by itself.
+# Names that a file system itself creates at the top of a volume.
 _OF_FILE_SYSTEM = ("lost+found",)
 
 
@@ -21,7 +21,7 @@ def _declared(case: Case) -> BackupClaim:
 
 
 def _seen(case: Case) -> tuple[Seen[BackupClaims], Claim | None]:
-    """What was seen, with a gap for each claim that is odd; and the declared claim of it."""
+    """The observation, with a gap for each odd claim; and the declared claim in it."""
     declared = _declared(case)
     seen = look(case, BACKUP_CLAIMS)
     if seen.only is None:

@@ -1,4 +1,4 @@
-"""W3-CAPACITY: there is room enough, more than there was, and room when a machine is lost."""
+"""W3-CAPACITY: Ceph has enough room, more than the old storage, and room to lose a machine."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ Hosts: TypeAlias = Mapping[str, Mapping[int, OsdUse]]
 
 
 def _usable(case: Case) -> tuple[Seen[object], float | None]:
-    """What fits into Ceph in GB, copies not counted; None when no pool was seen.
+    """Usable capacity of Ceph in GB, copies not counted; None when no pool was seen.
 
-    All that is stored, and what still fits into the pool that has least room: Ceph reckons that
-    from the fullest OSD, the pool's copies and the ratio at which it stops to write.
+    This is the data stored in all pools plus what still fits into the pool with the least room.
+    Ceph computes the latter from the fullest OSD, the pool's copies and the ratio at which it stops
+    writing.
     """
     seen = told(case, ceph.ROOM)
     pools = (seen.only or {}).values()
     if not pools:
-        gap = (unknown(CEPH, "it has no pool, hence tells no capacity"),) if seen.values else ()
+        gap = (unknown(CEPH, "it has no pool, so its capacity is unknown"),) if seen.values else ()
         return Seen(seen.values, (*seen.unseen, *gap)), None
     stored = sum(pool.stored_bytes for pool in pools)
     return seen, (stored + min(pool.more_bytes for pool in pools)) / _GB
@@ -67,13 +68,14 @@ def more_than_before(case: Case) -> Verdict:
 
 
 def room_after_loss(case: Case) -> Verdict:
-    """How full the fullest OSD gets when any one machine is lost and Ceph has healed.
+    """The fullest OSD stays below the limit when any one machine is lost and Ceph has healed.
 
-    With as many machines as copies (three and three) nothing can heal: there is no machine left
-    that has no copy yet, so nothing moves, and those left stay as full as they are. With more, or
-    with a failure domain below the host, the lost machine's data is written again on the others:
-    each OSD then takes its share by weight or an equal one, whichever is more, since CRUSH cannot
-    put two copies on one machine to even it out. Reckoned for the pool that would move most.
+    With as many machines as copies (three and three), nothing can heal: every machine left already
+    has a copy, so no data moves and no OSD gets fuller. With more machines, or with a failure
+    domain below the host, Ceph writes the lost machine's data again on the others. Each OSD then
+    takes its share by weight or an equal share, whichever is more, because CRUSH cannot put two
+    copies on one machine to even it out. The check computes this for the pool that moves the most
+    data.
     """
     key = "used_after_loss_percent"
     target = wanted(case, key)
@@ -110,7 +112,7 @@ def room_after_loss(case: Case) -> Verdict:
 def _untold(
     tree: OsdTree, use: Mapping[int, OsdUse], osd_map: OsdMap, crush: Crush
 ) -> Iterator[Finding]:
-    """The OSDs and pools of which Ceph does not tell what the sums need."""
+    """The OSDs and pools for which Ceph does not report the numbers needed here."""
     for osds in tree.hosts.values():
         for osd in osds:
             if osd.is_in and osd.id not in use:
@@ -131,7 +133,7 @@ def _hosts(tree: OsdTree, use: Mapping[int, OsdUse]) -> Hosts:
 
 
 def _moves(hosts: Hosts, lost: str, osd_map: OsdMap, crush: Crush) -> bool:
-    """Whether a pool finds enough places for all its copies on what is left."""
+    """True if the machines left have enough places for all copies of a pool."""
     left = [osds for host, osds in hosts.items() if host != lost]
     places = {"osd": sum(map(len, left)), "none": sum(map(len, left))}
     return any(places.get(domain_of(pool, crush), len(left)) >= pool.size for pool in osd_map.pools)

@@ -1,4 +1,4 @@
-"""W3-CEPH: Ceph is well by its own word: health, quorum, clocks, operations, crashes, versions."""
+"""W3-CEPH: Ceph reports itself healthy: health, quorum, clocks, operations, crashes, versions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 CEPH = "Ceph"
 # What the other side of an operation would wait for.
 _SLOW = re.compile(r"SLOW_OP|SLOW_REQUEST|SLOW_METADATA_IO")
-# Flags that only say what an upgrade has brought, or that numbers of groups are set by hand.
+# Flags that only record an upgrade, or that the numbers of groups are set by hand.
 _HARMLESS = {"sortbitwise", "recovery_deletes", "purged_snapdirs", "pglog_hardlimit"}
 _HARMLESS |= {"noautoscale"}
 # Flags that keep Ceph from serving, from healing or from looking after its data.
@@ -53,7 +53,7 @@ def osd_tree(case: Case) -> Seen[OsdTree]:
 
 
 def healthy(case: Case) -> Verdict:
-    """HEALTH_OK, or warnings that the profile declares; what is muted counts as what it is."""
+    """HEALTH_OK, or only warnings that the profile declares; muted warnings count in full."""
     declared = case.cluster.ceph_warnings
     seen = told(case, ceph.HEALTH)
     findings, excused = [], []
@@ -86,7 +86,7 @@ def _complaint(code: str, check: HealthCheck, muted: bool) -> str:
 
 
 def quorum(case: Case) -> Verdict:
-    """If no place gets an answer, that is a failure where every place was asked, else unknown."""
+    """If no place gets an answer: a failure if every place was asked, else unknown."""
     target = wanted(case, "monitors_count")
     whole = look(case, ceph.CEPH)
     report = whole.only
@@ -113,7 +113,7 @@ def quorum(case: Case) -> Verdict:
 
 
 def clocks_agree(case: Case) -> Verdict:
-    """By the monitors' own comparison, which a skew of more than Ceph allows turns to a warning."""
+    """Uses the monitors' own comparison; Ceph warns when the skew exceeds its limit."""
     key = "monitor_skew_ms"
     target = wanted(case, key)
     members, clocks = told(case, ceph.QUORUM), told(case, ceph.CLOCKS)
@@ -140,9 +140,9 @@ def clocks_agree(case: Case) -> Verdict:
 
 
 def nothing_slow(case: Case) -> Verdict:
-    """By Ceph's own complaints: an operation is slow after ``osd_op_complaint_time``, 30 s.
+    """Uses Ceph's own warnings: an operation is slow after ``osd_op_complaint_time``, 30 s.
 
-    A warning that the profile declares is declared here too: it says the same.
+    A slow-operation warning that the profile declares does not count here either.
     """
     declared = case.cluster.ceph_warnings
     seen = told(case, ceph.HEALTH)
@@ -168,7 +168,7 @@ def _with_detail(check: HealthCheck) -> str:
 
 
 def no_new_crash(case: Case) -> Verdict:
-    """No crash is unarchived, of whatever age: the health check forgets after two weeks."""
+    """No crash of any age is unarchived; Ceph's health check forgets one after two weeks."""
     seen = told(case, ceph.CRASHES)
     newest = {crash.entity: crash for crash in sorted(seen.only or (), key=lambda crash: crash.at)}
     findings = [
@@ -203,7 +203,7 @@ def _short(version: str) -> str:
 
 
 def no_flag(case: Case) -> Verdict:
-    """Set for all of Ceph, or for one OSD, machine or device class (``osd.1: noout``)."""
+    """Covers flags of all of Ceph, and of one OSD, machine or device class (``osd.1: noout``)."""
     declared = case.cluster.ceph_flags
     seen = told(case, ceph.OSD_MAP)
     findings = []

@@ -1,4 +1,4 @@
-"""W3-CEPH: Ceph's data has its copies, on disks that work, on different machines, and is read."""
+"""W3-CEPH: Ceph's data has its copies, on working OSDs and different machines; it is scrubbed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from harness.facts.schema import Item, Unknown
 from harness.model import Case, Verdict
 
 _DAY_S = 86_400
-# A clock of a machine may be ahead by what W1-HOST allows, and more.
+# A machine's clock may be ahead by more than W1-HOST allows.
 _AHEAD_S = 60.0
 _REPLICATED = 1
-# Beside "active" and "clean", what a placement group may be doing while all is well.
+# States that a healthy placement group may have beside "active" and "clean".
 _FINE = {"active", "clean", "scrubbing", "deep", "snaptrim", "snaptrim_wait"}
 _CHOOSES = ("choose_firstn", "choose_indep", "choosemsr")
 _CHOOSES_LEAVES = ("chooseleaf_firstn", "chooseleaf_indep")
@@ -64,7 +64,7 @@ def _osds(host: str, osds: Iterable[Osd], inventory: list[str]) -> Iterator[Find
 
 
 def osds_answer(case: Case) -> Verdict:
-    """Each OSD that is up answers when it is asked itself: the map may be of an hour ago."""
+    """Each OSD that is up answers when it is asked directly; the map may be an hour old."""
     seen, tree = told(case, ceph.OSD_ANSWERS), osd_tree(case)
     findings: list[Finding] = []
     answers = seen.only or {}
@@ -104,7 +104,7 @@ def _groups(case: Case) -> tuple[Seen[object], Sequence[PlacementGroup], list[Fi
             for pool in known
             if str(pool.id) not in pools
         ]
-        gaps += [] if known else [unknown(CEPH, "there is no pool, hence nothing to look at")]
+        gaps += [] if known else [unknown(CEPH, "there is no pool to look at")]
     return joined(groups, osd_map), found, gaps
 
 
@@ -133,7 +133,7 @@ def groups_clean(case: Case) -> Verdict:
 
 
 def copies_apart(case: Case) -> Verdict:
-    """Where the copies are now, whatever the rules say: on as many machines as there are copies."""
+    """Each placement group's copies are now on as many machines as it has copies."""
     want = wanted(case, "copies_count")["copies_count"]
     seen, groups, findings = _groups(case)
     tree = osd_tree(case)
@@ -182,13 +182,13 @@ def pools_sized(case: Case) -> Verdict:
 
 
 def _copies(pool: Pool) -> Iterator[tuple[str, str, int]]:
-    """The target of each number of copies that a pool declares, its word in Ceph, and itself."""
+    """For each declared number of copies of a pool: its target, its name in Ceph, its value."""
     yield "copies_count", "size", pool.size
     yield "min_copies_count", "min_size", pool.min_size
 
 
 def domain_is_host(case: Case) -> Verdict:
-    """Of each pool's rule, by its steps; a domain above the host (rack) separates hosts too."""
+    """Reads the steps of each pool's rule; a domain above the host (rack) separates hosts too."""
     crush, osd_map = told(case, ceph.CRUSH), told(case, ceph.OSD_MAP)
     findings: list[Finding] = []
     pools: Sequence[Pool] = ()
@@ -226,9 +226,10 @@ def domain_of(pool: Pool, crush: Crush) -> str:
 def failure_domain(steps: Iterable[CrushStep]) -> str:
     """The type of bucket of which each holds one copy at most; ValueError when it cannot be told.
 
-    From the lowest choice upwards: a choice of several means that what they are chosen from may
-    hold several copies, so that only its own type separates them. A choice of one adds nothing.
-    Several draws (take … emit) do not know of each other and may meet on one OSD: "none".
+    The steps are read from the lowest choice upwards. A step that chooses several buckets may put
+    several copies into their common parent, so only the chosen type separates copies. A step that
+    chooses one bucket adds nothing. Several draws (take … emit) are independent and may choose the
+    same OSD: "none".
     """
     draws: list[list[tuple[int, str]]] = []
     for step in steps:
@@ -249,10 +250,10 @@ def failure_domain(steps: Iterable[CrushStep]) -> str:
 
 
 def scrubbed(case: Case) -> Verdict:
-    """By each placement group's last scrubs, at the time of the look.
+    """Uses each placement group's last scrubs, at the time of the look.
 
-    One that was never scrubbed counts from its creation, as Ceph itself counts: it is not due yet
-    in a cluster that is younger than the target.
+    A group that was never scrubbed counts from its creation, as in Ceph itself. In a cluster that
+    is younger than the target, it is not due yet.
     """
     target = wanted(case, "scrub_age_days", "deep_scrub_age_days")
     seen, groups, findings = _groups(case)

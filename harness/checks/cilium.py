@@ -1,4 +1,4 @@
-"""W1-NETWORK, where Cilium is declared: what each agent says of itself and of the others."""
+"""W1-NETWORK, where Cilium is declared: what each agent reports about itself and the others."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _unwell(found: Agent) -> Iterator[str]:
 
 
 def _failing(found: Agent, at: float, target: Mapping[str, float]) -> Iterator[str]:
-    """Controllers that have failed for long; a healthy agent has some that fail now and then."""
+    """Controllers that have failed for a long time; a healthy agent has short failures."""
     for it in found.controllers:
         never, since_s = it.last_success is None, _failing_s(it, at)
         if since_s <= target["controller_minutes"] * _MINUTE_S:
@@ -66,7 +66,7 @@ def _failing(found: Agent, at: float, target: Mapping[str, float]) -> Iterator[s
 
 
 def _failing_s(controller: Controller, at: float) -> float:
-    """Seconds for which a controller has failed; 0 for one that fails now and then.
+    """Seconds for which a controller has failed; 0 for short failures.
 
     Cilium does not say when a controller started. If it has never succeeded, the number of its
     failures says for how long it has failed.
@@ -78,8 +78,7 @@ def _failing_s(controller: Controller, at: float) -> float:
 
 
 def _reached(machine: str, found: Agent, nodes: int) -> Iterator[Finding]:
-    """Cilium's own probes of every node and of a pod on it; an agent that has just started knows
-    fewer nodes than there are."""
+    """What is wrong with Cilium's own probes of each node; a new agent knows too few nodes."""
     if found.health == "Disabled":
         return
     reachable = found.reachable

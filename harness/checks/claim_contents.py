@@ -1,6 +1,6 @@
-"""W3-PVC: what is in claims: data, metadata, lines and small files that several machines share.
+"""W3-PVC: contents of claims: data, metadata, lines and small files that several machines share.
 
-A reader is not asked about what its writer could not write: that is said once, of the writer.
+If a writer could not write, the check reports that once, for the writer, and asks no reader.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LONG = 48
 
 
 def _written(case: Case, answers: Mapping[str, Answer[T]], findings: list[Finding]) -> dict[str, T]:
-    """What each machine wrote that could; why others did not is added to the findings."""
+    """What each machine wrote; for a machine that could not, the reason goes into the findings."""
     well = {}
     for machine in case.cluster.machines:
         answer = answers.get(machine.name)
@@ -39,7 +39,7 @@ def _read(
     writers: Mapping[str, object],
     findings: list[Finding],
 ) -> Iterator[tuple[str, T]]:
-    """What each machine read of each other that wrote, by ``A → B``."""
+    """What each machine read from each writer, by ``A → B``."""
     for writer, reader in permutations([machine.name for machine in case.cluster.machines], 2):
         pair = f"{writer} → {reader}"
         answer = answers.get(pair)
@@ -53,7 +53,7 @@ def _read(
 
 
 def read_unchanged(case: Case) -> Verdict:
-    """Both when a file is new, and when blocks of one that others know are written anew."""
+    """Covers new files, and files that others have read and whose blocks are overwritten."""
     seen = seen_of(case)
     findings: list[Finding] = []
     blocks = 0
@@ -68,7 +68,7 @@ def read_unchanged(case: Case) -> Verdict:
 
 
 def written_and_read(case: Case, exchange: Exchange[T, Compared], findings: list[Finding]) -> int:
-    """How many blocks were read as another machine wrote them; what was not is a finding."""
+    """How many blocks were read as another machine wrote them; every other one is a finding."""
     blocks = 0
     writers = _written(case, exchange.written, findings)
     for pair, found in _read(case, exchange.read, writers, findings):
@@ -87,7 +87,7 @@ def _blocks(pair: str, found: Compared) -> Iterator[Finding]:
 
 
 def metadata_survives(case: Case) -> Verdict:
-    """Access lists only where the profile declares them: how CephFS is mounted decides."""
+    """Access lists count only if the profile declares them: they depend on the CephFS mount."""
     seen = seen_of(case)
     lists = case.cluster.storage is not None and case.cluster.storage.access_lists
     findings: list[Finding] = []
@@ -105,7 +105,7 @@ def metadata_survives(case: Case) -> Verdict:
 
 
 def _kept(case: Case, metadata: Metadata, findings: list[Finding], *, lists: bool) -> set[str]:
-    """The kinds of metadata that were compared; what is not as it was made is a finding."""
+    """The kinds of metadata that were compared; each difference is a finding."""
     kinds: set[str] = set()
     writers = _written(case, metadata.made, findings)
     for machine, made in writers.items() if lists else ():
@@ -135,7 +135,7 @@ def appenders_lose_nothing(case: Case) -> Verdict:
     lines = 0
     machines = [machine.name for machine in case.cluster.machines]
     exchange = seen.only.lines if seen.only is not None else Exchange[Wrote, Lines]()
-    # Lines of a machine that could not append are missing everywhere: only that is told.
+    # If a machine could not append, its lines are missing everywhere: report only the former.
     whole = bool(seen.values) and len(_written(case, exchange.written, findings)) == len(machines)
     for machine in machines if whole else ():
         answer = exchange.read.get(machine)

@@ -1,4 +1,4 @@
-"""W3-PVC: what machines write to claims while something breaks is there afterwards, unchanged."""
+"""W3-PVC: data that machines write to claims during a fault is there afterwards, unchanged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.model import Case, Verdict
 
 
 def survives(case: Case) -> Verdict:
-    """Every block, of machines that wrote from before the fault until it had been taken back."""
+    """Every block is intact, on machines that wrote from before the fault until its undo."""
     seen = looks(case, DRILLS, case.of(DRILLS.name))
     findings: list[Finding] = []
     blocks, slowest = 0, [0.0]
@@ -31,7 +31,7 @@ def survives(case: Case) -> Verdict:
                     continue  # it is among the findings
                 slowest.append(answer.value.slowest_s)
                 if not answer.value.told:
-                    text = "it stopped writing by itself, and may have before the fault was over"
+                    text = "it stopped writing by itself, maybe before the fault was over"
                     findings.append(unknown(f"{machine} writes", text))
     return conclude(
         findings,
@@ -43,7 +43,7 @@ def survives(case: Case) -> Verdict:
 
 
 def _nothing_survived(run: RunFacts) -> str | None:
-    """Why a run says nothing of what is survived; None when it does."""
+    """Why a run proves nothing about survival; None if it can."""
     if run["before"]:
         return f"there was no steady state to begin with: {run['before'][0]}"
     if "error" in run:

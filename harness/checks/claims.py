@@ -1,6 +1,6 @@
-"""W3-PVC: claims are served in time, as declared, limited, grown, and taken back.
+"""W3-PVC: claims are bound in time, as declared, with a quota; they grow, and give space back.
 
-What the file system refused is a failure; what could not be asked is not known.
+A refusal by the file system is a failure; a question that could not be asked is unknown.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 _SHARED = "ReadWriteMany"
 _MIB = 1 << 20
-# A claim that says it is full before this share of its size is written is smaller than it says.
+# A claim that is full before this share of its size is written is smaller than declared.
 _FULL_FROM = 0.9
 
 
@@ -47,7 +47,7 @@ def seen_of(case: Case) -> Seen[Claims]:
 
 
 def problem_of(where: str, answer: Answer[T] | None) -> Finding | None:
-    """Why an answer has no value: what was refused misbehaved, an error tells nothing."""
+    """Why an answer has no value: a refusal is a failure, an error proves nothing."""
     if answer is None:
         return unknown(where, "it was not looked at")
     if isinstance(answer, WriteRefused):
@@ -131,7 +131,7 @@ def _bound(where: str, claim: Claim, limit_s: float) -> Iterator[Finding]:
 
 
 def _spread(took: Sequence[float]) -> dict[str, float]:
-    """The slowest, and p50 and p95 by nearest rank."""
+    """The maximum, and p50 and p95 by nearest rank."""
     if not took:
         return {}
     ranks = {f"bind_p{p}_s": took[math.ceil(p / 100 * len(took)) - 1] for p in (50, 95)}
@@ -139,7 +139,7 @@ def _spread(took: Sequence[float]) -> dict[str, float]:
 
 
 def full_gives_edquot(case: Case) -> Verdict:
-    """At its size, on every machine, and the size is the quota of the claim's own folder."""
+    """A claim is full at its size, on every machine; its size is the quota of its own folder."""
     key = "overshoot_percent"
     target = wanted(case, key)
     seen = seen_of(case)
@@ -241,9 +241,10 @@ def _grown(where: str, grown: Grown, limit_s: float) -> Iterator[Finding]:
 
 
 def space_comes_back(case: Case) -> Verdict:
-    """The claim's volume goes, and Ceph's own count goes down by what had been written.
+    """The claim's volume is removed, and Ceph's own count falls by the amount written.
 
-    Of a class that is declared to keep volumes (Retain) the volume stays until it is made to go.
+    If the class is declared to keep volumes (Retain), the volume stays until the harness sets its
+    policy to Delete.
     """
     target = wanted(case, "give_back_s")
     seen = seen_of(case)
@@ -280,7 +281,7 @@ def _deleted(gone: Deletion, limit_s: float, *, keeps: bool) -> Iterator[Finding
 
 
 def _kept(gone: Left | GivenBack, limit_s: float, where: str) -> Iterator[Finding]:
-    """It must be Released and kept; what became of it once it was made to go."""
+    """The volume must be Released and kept, and go once its policy is Delete."""
     kept = gone.kept or (gone.left if isinstance(gone, Left) else None)
     if kept is None or not kept.startswith("Released, reclaim policy Retain"):
         text = "expected its volume Released and kept (Retain), as declared"
@@ -290,7 +291,7 @@ def _kept(gone: Left | GivenBack, limit_s: float, where: str) -> Iterator[Findin
 
 
 def _returned(gone: Deletion, *, keeps: bool) -> str:
-    """What is proven when nothing speaks against it."""
+    """The sentence of a pass."""
     if not isinstance(gone, Left | GivenBack):
         return ""
     size = f"{gone.filled / _MIB:.0f} MiB"

@@ -1,4 +1,4 @@
-"""W1-HOST: the machines keep one time, and hear it from a source that answers."""
+"""W1-HOST: the machines' clocks agree, and each follows a source that answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.checks.findings import Finding, conclude, items, joined, unknown, w
 from harness.facts.host import CHRONY, CLOCK, UNITS, Chrony, ClockBounds, UnitState
 from harness.model import Case, Verdict
 
-# chrony's reference when it follows none: nothing yet, or its own clock.
+# chrony's reference when it follows no source: nothing yet, or its own clock.
 _NO_SOURCE = ("00000000", "7F7F0101")
 _OTHERS = ("systemd-timesyncd.service", "ntpsec.service", "ntpd.service", "ntp.service")
 _REMEDY = "./cutover provision nodes brings chrony"
@@ -17,12 +17,12 @@ _DAEMONS = ("chrony.service", "chronyd.service")
 
 
 def time_daemon(states: Mapping[str, UnitState], field: str, *wanted: str) -> bool:
-    """Whether chrony, under either of its names, is in one of these states."""
+    """True if chrony, under either of its names, is in one of these states."""
     return any(states.get(unit, {}).get(field) in wanted for unit in _DAEMONS)
 
 
 def follow_source(case: Case) -> Verdict:
-    """chrony still says ``Normal`` after its last source has died, so the sources are judged."""
+    """Judges the sources, because chrony still says ``Normal`` after its last source died."""
     target = wanted(case, "clock_source_offset_ms", "clock_update_minutes")
     limit = target["clock_source_offset_ms"]
     machines = case.cluster.machines
@@ -76,8 +76,11 @@ def _lost(chrony: Chrony, limit_minutes: float) -> Iterator[str]:
 
 
 def agree(case: Case) -> Verdict:
-    """Each clock is known only within bounds: a pair fails when it must differ by more than the
-    target, and is not proven when it may."""
+    """Every pair of clocks agrees within the target.
+
+    Each clock is known only within bounds. A pair fails if it certainly differs by more than the
+    target. It is not proven if it possibly does.
+    """
     target = wanted(case, "clock_between_nodes_ms")
     limit = target["clock_between_nodes_ms"]
     seen = items(case, CLOCK, case.cluster.machines)

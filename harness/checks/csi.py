@@ -1,4 +1,4 @@
-"""W3-ROOK: every machine can be given storage: the class, its drivers, their controllers."""
+"""W3-ROOK: every machine can mount storage: the class, its drivers, their controllers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _parameters(
 
 
 def drivers_are_everywhere(case: Case) -> Verdict:
-    """Registered, known to each machine's kubelet, and a ready pod on each machine."""
+    """Each driver is registered, known to each kubelet, and has a ready pod on each machine."""
     declared = declared_rook(case)
     told, csi = item(case, rook.DRIVER_NAMES), item(case, rook.DRIVERS)
     daemon_sets, pods = item(case, rook.DAEMON_SETS), item(case, rook.PODS)
@@ -69,7 +69,7 @@ def drivers_are_everywhere(case: Case) -> Verdict:
 
 
 def _names(declared: RookDeclared, told: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, str]]:
-    """The declared kinds of drivers, and the name that each goes by in this cluster."""
+    """The declared kinds of drivers, and the name of each in this cluster."""
     for names_ in told:
         for kind in declared.drivers:
             yield kind, names_[kind]

@@ -1,4 +1,4 @@
-"""W3-BENCH: every disk commits fast enough, and as fast as it once did."""
+"""W3-BENCH: every disk commits fast enough, and as fast as its baseline."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from harness.checks.findings import Finding, Seen, conclude, looks, unknown, wan
 from harness.facts.disks import DISK_BENCH, Speed
 from harness.model import Case, Verdict
 
-# Percent below a baseline: no disk is slower than not at all.
+# Percent below a baseline: no disk can be slower than 100 %.
 _NO_LIMIT = 100.0
 
 
 def _seen(case: Case) -> Seen[Speed]:
-    """What was measured, and a gap for each disk of which nothing was, or not lately."""
+    """What was measured, and a gap for each disk without a recent measurement."""
     seen = looks(case, DISK_BENCH, case.cluster.osd_disks)
     gaps = list(seen.unseen)
     oldest = wanted(case, "bench_age_days")["bench_age_days"]
@@ -30,7 +30,7 @@ def _seen(case: Case) -> Seen[Speed]:
 
 
 def fast_enough(case: Case) -> Verdict:
-    """The slowest machine decides: a write waits for its slowest copy."""
+    """Judges the slowest machine, because a write waits for its slowest copy."""
     seen = _seen(case)
     target = wanted(case, "sync_write_iops", "bench_age_days")
     if any(it.p99_ms is not None for it in seen.values.values()):
@@ -54,7 +54,7 @@ def fast_enough(case: Case) -> Verdict:
 
 
 def _measured(case: Case, seen: Seen[Speed]) -> dict[str, float]:
-    """The slowest, and the age of the oldest measurement, also of one that is too old."""
+    """The slowest values, and the age of the oldest measurement, even if it is too old."""
     iops = [it.iops for it in seen.values.values()]
     p99s = [it.p99_ms for it in seen.values.values() if it.p99_ms is not None]
     looked = looks(case, DISK_BENCH, case.cluster.osd_disks).values
@@ -73,10 +73,10 @@ def _said(value: Speed) -> str:
 
 
 def as_before(case: Case) -> Verdict:
-    """Only slower than its baseline counts, and by more than its runs lay apart by chance.
+    """A disk fails if it is slower than its baseline by more than the baseline's own spread.
 
-    One that became faster is no defect. A baseline whose runs lay so far apart that no disk could
-    ever be too slow compares with nothing.
+    A faster disk is no defect. A baseline with so large a spread that no disk could ever fail is no
+    baseline.
     """
     seen = _seen(case)
     least = wanted(case, "osd_bench_deviation_percent")["osd_bench_deviation_percent"]

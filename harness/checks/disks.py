@@ -1,4 +1,4 @@
-"""W3-DISK: the disk is the recorded one, nothing else on it has changed, and only Ceph uses it."""
+"""W3-DISK: each disk is the recorded one, only Ceph uses it, and no other partition changed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _each(
     judge: Callable[[str, OsdDisk, T, Item[Osds]], Iterable[Finding]],
     proven: str,
 ) -> Verdict:
-    """What the judge finds on each machine where these facts were seen and a disk is recorded."""
+    """The findings on each machine where these facts were seen and a disk is recorded."""
     seen = looks(case, facts.OSD_DISKS, case.cluster.osd_disks)
     findings: list[Finding] = []
     gaps = list(seen.unseen)
@@ -42,7 +42,7 @@ def _each(
 
 
 def recorded(case: Case) -> Verdict:
-    """The machine, its disk, and the partition for Ceph: place, size and PARTUUID."""
+    """Compares the machine, its disk, and Ceph's partition: place, size and PARTUUID."""
     words = "on every machine, the disk and its partition for Ceph are the recorded ones"
     return _each(case, Place, _recorded, words)
 
@@ -72,7 +72,7 @@ def _recorded(machine: str, disk: OsdDisk, seen: Place, _: Item[Osds]) -> Iterab
 
 
 def untouched(case: Case) -> Verdict:
-    """Every other partition of the disk, the system's and the boot ones among them."""
+    """Compares every other partition of the disk, including the system's and the boot ones."""
     words = "on every machine, every other partition is as it was recorded"
     return _each(case, Table, _untouched, words)
 
@@ -106,7 +106,7 @@ def _plain(it: RecordedPartition) -> Partition:
 
 
 def used_as_declared(case: Case) -> Verdict:
-    """No user while it is declared raw, then the one OSD that belongs there."""
+    """A partition that is declared raw has no user; otherwise its one OSD is the only user."""
     return _each(case, Use, _used, "on every machine, the partition is used as declared")
 
 
@@ -141,7 +141,7 @@ def _unclaimed(machine: str, disk: OsdDisk, seen: Use) -> Iterator[Finding]:
             text = f"{disk.path}: expected no label of BlueStore, seen one at {gib} GiB of the"
             yield Finding(machine, f"{text} {where}")
     if seen.osds is None:
-        yield unknown(machine, "an OSD of Ceph does not say what it lies on")
+        yield unknown(machine, "an OSD of Ceph does not tell its device")
     elif seen.osds:
         yield Finding(machine, f"{disk.path}: expected no OSD, seen one on {seen.osds[0]}")
 

@@ -1,7 +1,7 @@
-"""W9-DRILLS: what a drill broke was really broken, and everything came back in time.
+"""W9-DRILLS: a drill's faults were real, and everything recovered in time.
 
-The numbers are the drill's own (``scenarios/drills``): they come with what was observed. A fault
-that nobody saw proves nothing, and neither does a drill that did not begin in the steady state.
+The numbers are the drill's own (``scenarios/drills``); each observation carries them. A fault that
+no observer saw proves nothing. A drill that did not begin in the steady state proves nothing.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from harness.facts.drills import DRILLS, DrillFacts, RunFacts
 from harness.facts.load import LoadFacts
 from harness.model import Case, Outcome, Verdict
 
-# What can be taken back at once must be over this soon after the alarm.
+# A fault with an immediate undo must be gone this soon after an abort.
 _ABORT_S = 5.0
-# How long the machines that were not hit took to be well, and its name in older journals.
+# How long the machines that were not hit took to recover, and the key in older journals.
 _RECOVERED, _RECOVERED_BEFORE = "bystanders_recovered_s", "others_after_s"
-# Who may have to notice, in a target's key and in words.
+# The observers that a drill may require to notice: key of the target, and words.
 _NOTICE: Mapping[str, str] = {
     "kubernetes": "Kubernetes",
     "ceph": "Ceph",
-    "health": "whoever was broken",
+    "health": "the fault's target",
 }
 
 
@@ -43,7 +43,7 @@ def _runs(case: Case) -> Iterator[tuple[str, RunFacts]]:
 
 
 def _gaps(case: Case) -> Iterator[Finding]:
-    """Runs that proved nothing, and why."""
+    """The runs that proved nothing, and why."""
     for name, drill in _drills(case).items():
         if not drill["runs"]:
             yield unknown(name, "it was run on no machine")
@@ -68,7 +68,7 @@ def _judged(
 
 
 def _unless(absent: str | None, verdict: Verdict) -> Verdict:
-    """The verdict; once all else is well, none where there is a reason why nothing is asked for."""
+    """The verdict; NOT APPLICABLE instead of a pass if ``absent`` says why nothing is required."""
     if absent is None or verdict.outcome is not Outcome.PASS:
         return verdict
     return Verdict(outcome=Outcome.NOT_APPLICABLE, reason=absent)
@@ -83,7 +83,7 @@ def _target(case: Case, key: str) -> float | None:
 
 
 def faults_were_real(case: Case) -> Verdict:
-    """Each was seen active by somebody else, and seen to be gone."""
+    """An independent observer saw each fault active, and saw it gone."""
     findings = []
     count = 0
     for where, run in _runs(case):
@@ -93,21 +93,21 @@ def faults_were_real(case: Case) -> Verdict:
             if "unseen" in fault:
                 findings.append(unknown(where, f"{words}: {fault['unseen']}"))
             elif "seen_s" not in fault:
-                findings.append(unknown(where, f"{words} was not seen by anybody"))
+                findings.append(unknown(where, f"{words} was not seen by any observer"))
             never_armed = "error" in run and "inject_s" not in fault
             if "gone_s" not in fault and not never_armed:
                 findings.append(Finding(where, f"{words} was not seen to be gone"))
-    proven = f"{count} faults were seen by others, and seen to be gone"
+    proven = f"{count} faults were seen by an observer, and seen to be gone"
     return _judged(case, findings, proven, measured={"faults_count": float(count)})
 
 
 def no_more_broke(case: Case) -> Verdict:
-    """None had to be taken back early; where one had, that was done at once."""
+    """No fault was aborted; if one was, its undo took effect at once."""
     findings = []
     for where, run in _runs(case):
         for fault in run["faults"]:
             if fault["aborted"]:
-                took = f"taken back {fault['abort_s']:g} s after the alarm"
+                took = f"undone {fault['abort_s']:g} s after the abort"
                 if "abort_gone_s" in fault:
                     took += f", seen to be gone after {fault['abort_gone_s']:g} s"
                 if fault.get("ours"):
@@ -115,16 +115,16 @@ def no_more_broke(case: Case) -> Verdict:
                     continue
                 slow = fault["at_once"] and fault["abort_s"] > _ABORT_S
                 late = f" (at most {_ABORT_S:g} s)" if slow else ""
-                text = f"expected one thing to break, seen more: {fault['aborted']}; {took}{late}"
+                text = f"the fault had unexpected side effects: {fault['aborted']}; {took}{late}"
                 findings.append(Finding(where, text))
-    return _judged(case, findings, "nothing broke beside what was meant to")
+    return _judged(case, findings, "no fault had unexpected side effects")
 
 
 def others_went_on(case: Case) -> Verdict:
-    """On the machines that were not hit, what the drill names held while the fault was there.
+    """On the machines that were not hit, the drill's checks held while the fault was active.
 
-    Or did so again in time, and until the end. Journals before December 2026 have another name for
-    that number, or none.
+    A check may fail for a short time, if it holds again in time and until the end. Journals before
+    December 2026 have another name for that number, or none.
     """
     key = _RECOVERED if _target(case, _RECOVERED) is not None else _RECOVERED_BEFORE
     limit = _target(case, key)
@@ -135,11 +135,11 @@ def others_went_on(case: Case) -> Verdict:
         for fault in run["faults"] if asked else ():
             look = fault.get("bystanders", fault.get("meanwhile"))
             if look is None:
-                findings.append(unknown(where, "nobody looked at what was not hit"))
+                findings.append(unknown(where, "the machines that were not hit were not checked"))
                 continue
             took.append(look["took_s"])
             if limit is not None and look["took_s"] > limit:
-                text = f"expected the others to go on within {limit:g} s, seen {look['took_s']:g} s"
+                text = f"expected others to recover within {limit:g} s, seen {look['took_s']:g} s"
                 findings.append(Finding(where, text))
             findings += [Finding(where, f"meanwhile, {says}") for says in look["failed"]]
             findings += [unknown(where, f"meanwhile, {says}") for says in look["unknown"]]
@@ -151,9 +151,9 @@ def others_went_on(case: Case) -> Verdict:
 
 
 def noticed_in_time(case: Case) -> Verdict:
-    """Kubernetes, Ceph and whoever was broken noticed, as far as the drill says that they must.
+    """Kubernetes, Ceph and the fault's target noticed, as far as the drill requires it.
 
-    A fault that was not there for as long as they may take proves nothing about them.
+    A fault that was shorter than the time they may take proves nothing about them.
     """
     findings: list[Finding] = []
     measured: dict[str, float] = {}
@@ -173,14 +173,14 @@ def noticed_in_time(case: Case) -> Verdict:
                     if seen > limit:
                         findings.append(Finding(where, f"{wanted}, seen {seen:g} s"))
                 elif "noticed" not in fault:
-                    findings.append(unknown(where, f"{wanted}: nobody looked"))
+                    findings.append(unknown(where, f"{wanted}: no observer looked"))
                 elif fault.get("held_s", limit) < limit:
                     held = f"it was there for {fault['held_s']:g} s only"
                     findings.append(unknown(where, f"{wanted}, and {held}"))
                 else:
                     findings.append(Finding(where, f"{wanted}, and it never did"))
     verdict = _judged(case, findings, "others noticed in time", measured=measured, target=target)
-    return _unless(None if target else "of this drill, nobody has to take notice", verdict)
+    return _unless(None if target else "this drill requires no observer to notice", verdict)
 
 
 def steady_again(case: Case) -> Verdict:
@@ -207,7 +207,7 @@ def steady_again(case: Case) -> Verdict:
 
 
 def _whole(where: str, run: RunFacts, limit: float | None) -> Iterator[Finding]:
-    """Whether Ceph had every copy again in time; without Ceph nobody looked.
+    """Whether Ceph had every copy again in time; a cluster without Ceph has no value.
 
     Journals of before had no such target.
     """
@@ -229,8 +229,7 @@ def _without_load(case: Case) -> str | None:
 
 
 def _loads(case: Case, findings: list[Finding]) -> Iterator[tuple[str, LoadFacts]]:
-    """What became of the load of each run that came to its end, and why nothing follows from the
-    others, into ``findings``."""
+    """The load of each complete run; why other runs prove nothing goes into ``findings``."""
     if _without_load(case) is not None:
         return
     for where, run in _runs(case):
@@ -244,7 +243,7 @@ def _loads(case: Case, findings: list[Finding]) -> Iterator[tuple[str, LoadFacts
 
 
 def _limits(case: Case) -> Mapping[str, float]:
-    """What the ingress takes from one address a minute, as far as it is declared, by host."""
+    """The declared requests a minute that the ingress accepts from one address, by host."""
     return case.cluster.ingress.limits if case.cluster.ingress is not None else {}
 
 
@@ -261,14 +260,14 @@ def few_requests_failed(case: Case) -> Verdict:
             text = f"expected at most {limit:g} % of the requests to fail, seen {percent:.1f} %"
             findings.append(Finding(where, f"{text}: {load.failures(seen)}"))
     worst = measured.get("failed_percent", 0.0)
-    proven = f"{worst:.1f} % of the requests failed where most did"
+    proven = f"at most {worst:.1f} % of the requests of a run failed"
     target = {"failed_percent": limit}
     verdict = _judged(case, findings, proven, measured=measured, target=target)
     return _unless(_without_load(case), verdict)
 
 
 def requests_fast_again(case: Case) -> Verdict:
-    """In the steady state again: who is not answered then is slower than any limit."""
+    """Judges the second steady state; a request without an answer is slower than any limit."""
     limit = _target(case, "again_p99_ms") or 0.0
     findings: list[Finding] = []
     measured: dict[str, float] = {}

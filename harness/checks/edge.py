@@ -55,7 +55,7 @@ def _in_pool(address: str, pool: Sequence[str]) -> bool:
 
 
 def pool_has_room(case: Case) -> Verdict:
-    """The harness's own service gives its address back, so it does not count."""
+    """The harness's own service does not count, because it gives its address back."""
     target = wanted(case, "pool_left_count")
     pool = case.cluster.load_balancer_pool
     seen = look(case, LOAD_BALANCER)
@@ -213,7 +213,7 @@ def _limited(it: Limited, per_min: float | None = None) -> str:
 
 
 def tls_is_valid(case: Case) -> Verdict:
-    """Of a new site, whose own certificate must be the one that is shown; and of declared ones."""
+    """Covers a new site, which must show its own certificate, and the declared sites."""
     if "tls" in case.cluster.absent:
         return Verdict(outcome=Outcome.NOT_APPLICABLE, reason=case.cluster.absent["tls"])
     target = wanted(case, "certificate_days")

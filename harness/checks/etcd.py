@@ -1,4 +1,4 @@
-"""W1-ETCD: the cluster's memory has its members, a leader, room, and a disk that is fast enough."""
+"""W1-ETCD: etcd has all its members, one leader, room, and a disk that is fast enough."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def members_and_leader(case: Case) -> Verdict:
 
 
 def _membership(case: Case, name: str, members: Sequence[Member], want: float) -> list[Finding]:
-    """What is wrong with the members as one server lists them."""
+    """What is wrong with the member list of one server."""
     voting = [member for member in members if not member.is_learner]
     found = []
     if len(voting) != want or len(members) != want:
@@ -121,7 +121,7 @@ def database_has_room(case: Case) -> Verdict:
 
 
 def log_is_fast(case: Case) -> Verdict:
-    """By each member's own histogram of WAL fsyncs, over a burst of small writes."""
+    """Uses each member's own histogram of WAL fsyncs, over a burst of small writes."""
     key = "wal_fsync_p99_ms"
     target = wanted(case, key)
     whole = look(case, WRITES)
@@ -153,7 +153,7 @@ def log_is_fast(case: Case) -> Verdict:
 
 
 def peers_are_near(case: Case) -> Verdict:
-    """By small exchanges that each member's machine made with every other member."""
+    """Uses small exchanges that each member's machine made with every other member."""
     key = "peer_rtt_p99_ms"
     target = wanted(case, key)
     findings, parts, worst = [], [], [0.0]
@@ -183,9 +183,9 @@ def peers_are_near(case: Case) -> Verdict:
 
 
 def _late(number: int) -> bool:
-    """Whether so many samples miss the target that the p99 of enough of them would miss it too.
+    """True if enough samples miss the target to prove that the p99 misses it.
 
-    A very slow member gives few samples, and they suffice: the missing ones cannot lower the p99.
+    A very slow member gives few samples. They suffice: more samples could not lower the p99.
     """
     return number > 0.01 * _ENOUGH
 

@@ -1,4 +1,4 @@
-"""W1-EXPOSED: what the world can reach, and must not; over IPv4 and IPv6, by TCP and UDP."""
+"""W1-EXPOSED: ports that the world can reach and must not, over IPv4 and IPv6, TCP and UDP."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from harness.facts.exposed import OPEN_PORTS, Exposed, Listening, Socket, Tcp, U
 from harness.facts.schema import Known, Unknown
 from harness.model import Case, Port, Verdict
 
-# While it runs, it is what takes the datagrams of Services, by the kernel's own firewall.
+# While it runs, it takes the datagrams of Services, by the kernel's own firewall.
 _PROXY = "kube-proxy"
 _SAYS_NOTHING = Listening(sockets=(), arrived=(), passed=(), forwarded=(), addresses=())
-# What usually listens on these ports; named where the machine does not tell the program.
+# The usual programs on these ports, for machines that do not tell the program.
 _KNOWN = {
     111: "rpcbind",
     2375: "Docker",
@@ -39,12 +39,13 @@ _KNOWN = {
 
 
 def only_declared_ports(case: Case) -> Verdict:
-    """Nothing may answer at a machine's outside addresses but ``exposed_ports``.
+    """Only ``exposed_ports`` answer at a machine's outside addresses.
 
-    An address at which no declared TCP port answers was not seen. A UDP port is closed when it is
-    refused or when the machine proves that its firewall keeps the datagrams; open when it answers
-    or the machine saw them come past; NOT PROVEN when no datagram came through to that address.
-    A datagram to one address of a machine proves nothing about another address.
+    An address at which no declared TCP port answers counts as not seen. A UDP port is closed if it
+    is refused, or if the machine proves that its firewall drops the datagrams. It is open if it
+    answers, or if the machine saw datagrams pass the firewall. It is NOT PROVEN if no datagram
+    reached that address. A datagram to one address of a machine proves nothing about another
+    address.
 
     A UDP port of a Service or of a pod (nodePort, hostPort) has no socket. kube-proxy leaves it to
     the firewall; eBPF, which replaces kube-proxy, may take a datagram before the firewall, unseen.
@@ -132,8 +133,8 @@ def _of_cluster(
     reached = {*seen.answered, *forwarded}
     if more := [_port("UDP", it, owners[it]) for it in sorted(owners) if it in reached]:
         yield _also(name, address, more)
-    # What came past the firewall without being taken comes to the machine itself, which has no
-    # socket there: nothing takes it at this address.
+    # A datagram that passed the firewall and was not forwarded goes to the machine itself, which
+    # has no socket there: no program takes it at this address.
     closed = {*seen.refused, *passed}
     if any(it.program == _PROXY for it in machine.sockets):
         closed |= arrived

@@ -1,4 +1,4 @@
-"""How checks come from what was seen to a verdict: findings, and their conclusion."""
+"""How checks turn observations into a verdict: findings, and their conclusion."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that speaks against a pass: what was expected and seen, and where."""
+    """A reason against a pass: what was expected, what was seen, and where."""
 
     where: str
     says: str
@@ -33,14 +33,14 @@ def unknown(where: str, why: str) -> Finding:
 
 @dataclass(frozen=True)
 class Seen(Generic[S]):
-    """One fact by the place where it was seen, and a finding for each place where it was not."""
+    """A fact by the place where it was seen, and a finding for each place where it was not."""
 
     values: Mapping[str, S]
     unseen: tuple[Finding, ...] = ()
 
     @property
     def only(self) -> S | None:
-        """What was seen at the one place that was looked at, if anything."""
+        """The value at the only place that was looked at; None without one."""
         return next(iter(self.values.values()), None)
 
 
@@ -50,11 +50,11 @@ def look(case: Case, fact: Fact[T]) -> Seen[T]:
 
 
 def looks(case: Case, fact: Fact[T], places: Iterable[str]) -> Seen[T]:
-    """What a probe saw at each place, whole."""
+    """Everything that a probe saw, by place."""
     seen = case.of(fact.name)
     values: dict[str, T] = {}
     unseen = []
-    # An observation of no declared place says why none of them was looked at.
+    # An observation without a declared place says why no place was looked at.
     elsewhere = next((it.error for it in seen.values() if it.target == "*" and it.error), None)
     for place in places:
         found = seen.get(place)
@@ -109,9 +109,9 @@ def conclude(
     measured: Numbers | None = None,
     target: Numbers | None = None,
 ) -> Verdict:
-    """The worst of the findings and of what was not seen; a pass, ``proven``, only without any.
+    """The worst of the findings and gaps; a pass with the words ``proven`` only without any.
 
-    A failure is not hidden by a gap elsewhere, and having seen nothing at all is no pass.
+    A gap never hides a failure elsewhere. Without any observation there is no pass.
     """
     against = list(dict.fromkeys([*findings, *seen.unseen]))
     if not against and not seen.values:
@@ -132,7 +132,7 @@ def conclude(
 
 
 def wanted(case: Case, *keys: str) -> dict[str, float]:
-    """These targets of the gate file; KeyError, hence NOT PROVEN, when it does not give one."""
+    """These targets of the gate file; KeyError, hence NOT PROVEN, if one is missing."""
     return {key: case.targets[key] for key in keys}
 
 
@@ -143,9 +143,9 @@ def names(places: Iterable[str]) -> str:
 
 
 def limited(per_min: Iterable[float] | None = None, told: str = "") -> str:
-    """That requests got 429, which says nothing about how customers are served.
+    """The words for requests that got 429, which proves nothing about service to customers.
 
-    ``per_min`` are the declared limits, in requests a minute; ``told`` is what the answers said.
+    ``per_min`` are the declared limits, in requests a minute; ``told`` quotes the answers.
     """
     to = f" to {names(f'{it:g}/min' for it in sorted(per_min))}" if per_min else ""
     return f"the ingress limits our one address{to} (429 Too Many Requests{told and f'; {told}'})"

@@ -1,4 +1,4 @@
-"""W1-HOST: each machine is fit to carry a node, today and after its next boot."""
+"""W1-HOST: each machine can run a node, now and after its next boot."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def safe_to_reboot(case: Case) -> Verdict:
 
 
 def _tolerance(tolerated: Mapping[str, str], boots: Seen[Boot]) -> str:
-    """Which declared tolerances this pass rests on, and which of them no machine needs."""
+    """The declared tolerances that this pass uses, and those that no machine needs."""
     failed = {unit for boot in boots.values.values() for unit in boot.failed_units}
     used = [f"{unit} ({why})" for unit, why in tolerated.items() if unit in failed]
     unused = [unit for unit in tolerated if unit not in failed]

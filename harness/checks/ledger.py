@@ -1,7 +1,7 @@
-"""W5-DURABLE, W9-DRILLS: what was acknowledged stays, and writing goes on after a fault.
+"""W5-DURABLE, W9-DRILLS: acknowledged writes stay, and writing goes on after a fault.
 
-Each observation is the tally (``harness.ledger.result``) of one kind of writer. A tally without one
-acknowledged write, or without one since the fault, says nothing.
+Each observation is the tally (``harness.ledger.result``) of one kind of writer. A tally without any
+acknowledged write, or without any since the fault, proves nothing.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from harness.checks.findings import Finding, Seen, conclude, looks, unknown, wan
 from harness.facts.ledger import LEDGER, TallyFacts
 from harness.model import Case, Verdict
 
-# Longer than any writer pauses between two writes: a silence that was not over when writing was
-# stopped may have lasted as long as it likes.
+# Longer than any writer pauses between two writes. If a gap was still open when writing stopped,
+# its full length is unknown.
 _OPEN_S = 10.0
 
-# What is summed over the kinds of writers.
+# The numbers that are summed over the kinds of writers.
 _Number: TypeAlias = Literal["ok", "found", "lost", "duplicated", "phantom"]
 
 
@@ -37,7 +37,7 @@ class _Seen:
         return float(sum(tally[key] for tally in self.tallies.values()))
 
     def measured(self, **keys: _Number) -> dict[str, float]:
-        """Sums of the tallies' numbers, under the names that a report has for them."""
+        """Sums of the tallies' numbers, under their names in a report."""
         return {name: self.sum(key) for name, key in keys.items()} if self.tallies else {}
 
 
@@ -52,7 +52,7 @@ def _seen(case: Case) -> _Seen:
 
 
 def _mute(tally: TallyFacts) -> str:
-    """Why nothing follows from a tally; empty when something does."""
+    """Why a tally proves nothing; empty if it can."""
     if tally["ok"] == 0:
         return f"not one of {tally['invoked']} writes was acknowledged"
     if tally["ok_after_fault"] == 0:
@@ -77,7 +77,7 @@ def _examples(tally: TallyFacts, what: str) -> str:
 
 
 def nothing_lost(case: Case) -> Verdict:
-    """Neither at the end nor for a while: what was acknowledged is seen by everybody."""
+    """No acknowledged write is lost at the end, and every reader saw all of them throughout."""
     target = wanted(case, "lost_count")
     seen = _seen(case)
     findings = [*seen.gaps, *_unread(seen)]
@@ -87,7 +87,7 @@ def nothing_lost(case: Case) -> Verdict:
             text = f"expected all {of}, seen {tally['lost']} lost ({_examples(tally, 'lost')})"
             findings.append(Finding(where, text))
         if tally["stale"]:
-            text = f"expected all {of} by everyone, seen {tally['stale']} missed by somebody"
+            text = f"expected all {of} in every read, seen {tally['stale']} missed by a read"
             findings.append(Finding(where, f"{text} ({_examples(tally, 'stale')})"))
     return conclude(
         findings,
@@ -106,7 +106,7 @@ def nothing_invented(case: Case) -> Verdict:
     for where, tally in seen.tallies.items():
         for number, what, words in (
             (tally["duplicated"], "duplicated", "there twice"),
-            (tally["phantom"], "phantom", "that nobody made"),
+            (tally["phantom"], "phantom", "that no writer made"),
         ):
             if number:
                 text = f"expected each write once, seen {number} {words}"
@@ -121,7 +121,7 @@ def nothing_invented(case: Case) -> Verdict:
 
 
 def went_on_in_time(case: Case) -> Verdict:
-    """The longest silence since the fault or, without one, of all."""
+    """Judges the longest write gap since the fault or, without a fault, of the whole time."""
     target = wanted(case, "outage_s")
     limit = target["outage_s"]
     seen = _seen(case)
@@ -136,9 +136,7 @@ def went_on_in_time(case: Case) -> Verdict:
             text = f"expected writing to go on within {limit:g} s, seen {outage:.1f} s without it"
             findings.append(Finding(where, text + (", up to the end" * tally["gap_open"])))
         elif tally["gap_open"] and outage > _OPEN_S:
-            text = (
-                f"nothing was acknowledged in the last {outage:.1f} s: how long it lasted is open"
-            )
+            text = f"nothing was acknowledged in the last {outage:.1f} s: its length is unknown"
             findings.append(unknown(where, text))
     measured = {"outage_s": round(max(outages.values()), 3)} if outages else {}
     return conclude(
@@ -151,7 +149,7 @@ def went_on_in_time(case: Case) -> Verdict:
 
 
 def total_constant(case: Case) -> Verdict:
-    """Transfers move money between accounts: however they overlap or break, none is made."""
+    """Transfers move money between accounts. The total stays constant."""
     seen = _seen(case)
     findings = list(seen.gaps)
     banks = {where: it for where, it in seen.tallies.items() if it["due"] is not None}
@@ -161,13 +159,13 @@ def total_constant(case: Case) -> Verdict:
             text += f" in {tally['wrong_totals']} ({_examples(tally, 'wrong totals')})"
             findings.append(Finding(where, text))
         elif not tally["totals"]:
-            findings.append(unknown(where, "nobody counted the bank's total"))
+            findings.append(unknown(where, "the bank's total was never counted"))
     if seen.tallies and not banks:
         findings.append(unknown("the ledger", "no bank was kept"))
     return conclude(
         findings,
         seen.facts,
-        proven="the bank had its total whenever somebody looked",
+        proven="the bank had its total at every look",
         measured={"looks_count": float(sum(it["totals"] for it in banks.values()))},
     )
 

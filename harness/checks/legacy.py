@@ -1,4 +1,4 @@
-"""W3-LEGACY: the storage that exists already is there, reads, and has not changed."""
+"""W3-LEGACY: the existing storage is mounted, readable and unchanged."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _wrong_mount(value: LegacyMount, legacy: Mapping[str, str]) -> Iterator[str]
 
 
 def unchanged(case: Case) -> Verdict:
-    """Against the baseline. A file that could not be read is not known to be the same."""
+    """Compares with the baseline. A file that could not be read counts as unknown."""
     seen = look(case, LEGACY_MANIFEST)
     value = seen.only
     if value is None:

@@ -1,9 +1,9 @@
-"""W9-DRILLS, W9-SOAK: how visitors fared, once it is certain that they came as planned.
+"""W9-DRILLS, W9-SOAK: how requests were answered, if they were made as planned.
 
-What is judged is the value of a load beside a drill or a soak (``harness.drill.loads``). A load of
-which less than 99 % began when it was planned says nothing of the platform: whoever offered it was
-too busy. A 429 is the ingress's own limit on the one address that all visitors here share: it is
-no failure, and no proof that customers are served.
+The value is that of a load beside a drill or a soak (``harness.drill.loads``). If less than 99 % of
+the requests began as planned, the load generator was too busy and the load proves nothing about the
+platform. A 429 is the ingress's limit for the one address that all visitors share here. It is no
+failure, and no proof that customers are served.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from harness.facts.load import LoadFacts, PhaseFacts
 OFFERED_PERCENT = 99.0
 OF_DRILL = ("before", "during", "healing", "again")
 OF_SOAK = ("all",)
-# What is steady again in the second in which the fault was taken back leaves no whole one between.
+# If the steady state returns in the same second as the undo, the recovery has no whole second.
 _MAY_BE_BRIEF = ("healing",)
 _WORDS = {
     "before": "before anything was broken",
@@ -29,7 +29,7 @@ _WORDS = {
 
 
 def unoffered(where: str, load: LoadFacts | None, phases: Collection[str]) -> Iterator[Finding]:
-    """Why nothing follows from a load; nothing when something does."""
+    """Why a load proves nothing; empty if it can."""
     if load is None:
         yield unknown(where, "no load was offered")
         return
@@ -53,7 +53,7 @@ def unoffered(where: str, load: LoadFacts | None, phases: Collection[str]) -> It
 def limited_by_ingress(
     where: str, load: LoadFacts, limits: Mapping[str, float], phases: Collection[str] = ()
 ) -> Iterator[Finding]:
-    """That requests of some phases (of all, when none is named) got 429: nothing follows from them.
+    """The words for 429 answers in some phases (in all, if none is named): they prove nothing.
 
     ``limits`` are the declared ones, in requests a minute from one address, by host.
     """
@@ -77,14 +77,14 @@ def _made(cut: PhaseFacts) -> int:
 
 
 def failed_percent(load: LoadFacts) -> float:
-    """How many of all requests failed; those that got 429 did not, as far as is known."""
+    """The share of all requests that failed, in percent; a 429 does not count as failed."""
     made = sum(map(_made, load["phases"].values()))
     failed = sum(it["failed"] for it in load["phases"].values())
     return round(100 * failed / made, 3)
 
 
 def failures(load: LoadFacts) -> str:
-    """What failed when, in words."""
+    """What failed in which phase, in words."""
     return "; ".join(
         f"{it['failed']} of {_made(it)} {_WORDS[phase]} ("
         + ", ".join(f"{kind}: {number}" for kind, number in sorted(it["errors"].items()))

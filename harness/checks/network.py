@@ -1,8 +1,8 @@
-"""W1-NETWORK: pods and services reach each other from every machine, and a closed door is closed.
+"""W1-NETWORK: pods reach pods and services from every machine, and a policy denies.
 
 One missing route breaks every exchange that needs a reply, in both directions. What a receiver
-itself saw is one-way, so it names the broken direction; an exchange that failed across a broken
-direction is its consequence, and is not held against another pair.
+itself saw is one-way, so it names the broken direction. An exchange that fails across a broken
+direction is a consequence and does not count against another pair.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NOT_LOOKED = Unknown("no pod looked")
 
 
 def _pairs(case: Case) -> Seen[Pair]:
-    """What came of each declared ordered pair."""
+    """The result of each declared ordered pair."""
     whole = look(case, POD_NETWORK)
     seen = whole.only.pairs if whole.only else {}
     values, unseen = {}, list(whole.unseen)
@@ -106,9 +106,9 @@ def full_packets_pass(case: Case) -> Verdict:
 
 
 def _closed(pairs: Seen[Pair]) -> list[Finding]:
-    """The pairs on which nothing at all arrives: so nothing else can be said of them."""
+    """The pairs on which nothing arrives at all; no other check can judge them."""
     return [
-        unknown(pair, "nothing arrives here, whatever its size")
+        unknown(pair, "no datagram of any size arrives here")
         for pair, found in pairs.values.items()
         if not _arrives(found)
     ]
@@ -129,7 +129,7 @@ def pods_reach_services(case: Case) -> Verdict:
 
 
 def _names(case: Case) -> Iterator[tuple[str, Names | Unknown]]:
-    """What the names resolved to on each machine."""
+    """The addresses that the names resolved to, by machine."""
     seen = look(case, POD_NETWORK).only
     for machine in case.cluster.machines:
         if seen is not None:
@@ -154,9 +154,10 @@ def names_resolve(case: Case) -> Verdict:
 
 
 def name_server_answers(case: Case) -> Verdict:
-    """Of those on the machines that are judged, at least one answers every pod there.
+    """At least one name server on the judged machines answers every pod there.
 
-    Not through the service: until a silent one is taken out of it, half of all questions wait.
+    The pods are asked directly, not through the service: it sends questions to a silent one until
+    that is removed.
     """
     machines = [machine.name for machine in case.cluster.machines]
     findings: list[Finding] = []
@@ -207,7 +208,7 @@ def policy_denies(case: Case) -> Verdict:
     seen = whole.only or {}
     findings: list[Finding] = []
     for machine in [machine.name for machine in case.cluster.machines] if whole.values else ():
-        found = seen.get(machine, Unknown("no server stood there"))
+        found = seen.get(machine, Unknown("no server ran there"))
         if isinstance(found, Unknown):
             findings.append(unknown(machine, found.error))
             continue

@@ -1,4 +1,4 @@
-"""W1-NODES: the node list is the declared one, and every node is fit to work."""
+"""W1-NODES: the node list is the declared one, and every node works."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def quantile(q: float, buckets: Buckets) -> float | None:
 
 
 def above(limit: float, buckets: Buckets) -> int:
-    """How many samples are above the limit for sure: above the first bound that is not below it."""
+    """How many samples certainly exceed the limit: above the first bound that is not below it."""
     under = [number for bound, number in buckets if bound is not None and bound >= limit]
     return count(buckets) - under[0] if under else 0
 

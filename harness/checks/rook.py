@@ -1,4 +1,4 @@
-"""W3-ROOK: Rook runs, at its declared version, and its Ceph is the declared one and well."""
+"""W3-ROOK: Rook runs at its declared version, and its Ceph is healthy and as declared."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _APART = (
     *("host", "chassis", "rack", "row", "pdu", "pod", "room"),
     *("datacenter", "zone", "region"),
 )
-# The kubelet waits at most 5 min before it restarts a container, and forgets after 10 min of peace.
+# The kubelet waits at most 5 min before a restart, and resets that after 10 min without one.
 _PEACE_S = 600
 # Reasons of a Failed pod that the kubelet ended, because its machine shut down or needed room. The
 # workload has started another pod by then; the Failed one stays in the API until it is deleted.
@@ -72,7 +72,7 @@ def item(case: Case, wanted_: Part[T]) -> Seen[T]:
 
 
 def odd(case: Case, of: Part[object]) -> Mapping[str, str]:
-    """The objects of an item that could not be understood, and why: they are there nevertheless."""
+    """The objects of an item that could not be understood, and why. They exist all the same."""
     seen = look(case, rook.ROOK).only
     return {} if seen is None else _odd(seen, of)
 
@@ -91,7 +91,7 @@ def looked_at(case: Case) -> float:
 
 
 def operator_is_ready(case: Case) -> Verdict:
-    """Rook's own, and that of the CSI drivers where Driver objects ask for it."""
+    """Covers Rook's operator, and the CSI operator if there are Driver objects."""
     space = declared_rook(case).operator_namespace
     seen, csi = item(case, rook.DEPLOYMENTS), item(case, rook.DRIVERS)
     operators = [_OPERATOR]
@@ -107,7 +107,7 @@ def operator_is_ready(case: Case) -> Verdict:
 
 
 def unready(name: str, deployments: Mapping[str, Deployment]) -> Iterator[Finding]:
-    """Why a deployment does not run as it is told to; nothing when it does."""
+    """Why a deployment does not run as specified; empty if it does."""
     found = deployments.get(name)
     if found is None:
         yield Finding(name, "expected this deployment, seen none")
@@ -156,7 +156,7 @@ def tag_of(image: str) -> str | None:
 
 
 def nothing_crashes(case: Case) -> Verdict:
-    """No container that cannot start, or that ended in the last minutes and not the first time."""
+    """No container fails to start, or ended again in the last minutes."""
     seen, target = item(case, rook.PODS), wanted(case, "restarts_count")
     findings, restarts = [], []
     for pods in seen.values.values():
@@ -181,7 +181,7 @@ def nothing_crashes(case: Case) -> Verdict:
 
 
 def _lately(container: Container, now: float) -> int:
-    """How often a container was restarted; 0 for one that has run in peace since."""
+    """How often a container was restarted; 0 for one that has run long enough since."""
     ended_at = container.ended_at
     return container.restarts if ended_at is not None and now - ended_at < _PEACE_S else 0
 
@@ -230,7 +230,7 @@ def cluster_is_well(case: Case) -> Verdict:
 
 
 def _misfits(cluster: CephCluster, declared: RookDeclared) -> Iterator[str]:
-    """What is not as it should be, in words."""
+    """What is not as expected, in words."""
     phase = _PHASES[declared.mode]
     if cluster.external != (declared.mode == "external"):
         mode = "external" if cluster.external else "cluster"
@@ -257,7 +257,7 @@ def _told(raised: Mapping[str, str]) -> str:
 
 
 def pools_keep_three_copies(case: Case) -> Verdict:
-    """The file system's pools, and those for block devices; in cluster mode alone."""
+    """Covers the file system's pools and those for block devices; in cluster mode only."""
     declared = declared_rook(case)
     seen, blocks = item(case, rook.FILE_SYSTEM), item(case, rook.POOLS)
     findings: list[Finding] = []
@@ -291,11 +291,11 @@ def _thin(where: str, pool: Pool | BlockPool) -> Iterator[Finding]:
 
 
 def every_machine_runs_its_osd(case: Case) -> Verdict:
-    """One ready OSD a machine, told to use the declared device; in cluster mode alone."""
+    """Each machine has one ready OSD on the declared device; in cluster mode only."""
     declared = declared_rook(case)
     seen = item(case, rook.PODS)
     device = f"/dev/{declared.device}"
-    # Where the profile says which machine has an OSD, the others have none.
+    # If the profile says which machines have an OSD, the others have none.
     told, everywhere = case.cluster.osd_disks, [it.name for it in case.cluster.machines]
     machines = [name for name in everywhere if not told or name in told]
     # A pod that could not be understood may be the one that is missing.
@@ -329,7 +329,7 @@ def _osds(machine: str, pods: Sequence[Pod], device: str) -> Iterator[Finding]:
 
 
 def monitors_are_declared(case: Case) -> Verdict:
-    """The operator's list, and those that the CSI drivers were given, wherever they read them."""
+    """Compares the operator's list and the lists that the CSI drivers read."""
     declared = declared_rook(case)
     seen = item(case, rook.MONITORS)
     findings: list[Finding] = []
@@ -366,7 +366,7 @@ def _connection(connection: Connection | None, declared: RookDeclared) -> Iterat
 
 
 def _drivers(monitors: Monitors, declared: RookDeclared) -> Iterator[Finding]:
-    """The file that the drivers read: an entry for the class's clusterID, and none is stale."""
+    """The drivers' file has an entry for the class's clusterID, and no stale entry."""
     drivers = monitors.drivers
     if drivers is None:
         if monitors.connection is None:

@@ -1,9 +1,9 @@
-"""W7-SERVICES, W9-SWARM-GONE: whether Kubernetes could place every pod again, and start it again.
+"""W7-SERVICES, W9-SWARM-GONE: Kubernetes can place and start every pod again.
 
-Memory alone is reckoned with, and where a pod may run by its node selector, its node affinity, its
-tolerations and its volumes. What a real loss may add is not: CPU, the number of pods and of volumes
-on a node, host ports, anti-affinity and spread (a pod that they hold back is taken to move),
-priority and preemption.
+The checks count memory, and where a pod may run by its node selector, node affinity, tolerations
+and volumes. They do not count what a real loss may add: CPU, the number of pods and of volumes on a
+node, host ports, anti-affinity and spread (a pod that these hold back counts as moving), priority
+and preemption.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Free: TypeAlias = dict[str, int]
 
 _GIB = 1 << 30
 _NAMED = 3  # pods that a reason names
-# A DaemonSet's pod and one of the machine itself go with it; one without an owner never comes back.
+# A DaemonSet's pod and a static pod go with the machine; a pod without an owner never returns.
 _STAYS = ("DaemonSet", "Node", "")
 _OPERATORS: Mapping[str, Callable[[str | None, Sequence[str]], bool]] = {
     "In": lambda value, values: value in values,
@@ -62,18 +62,18 @@ def _odd_pods(value: Placement) -> list[Finding]:
 
 
 def fits_without_one(case: Case) -> Verdict:
-    """Every machine in turn: what ran there must find room on the others.
+    """For each machine in turn, the pods that ran there must fit on the others.
 
-    The scheduler takes pods in no order that is known before, and packs none: each goes where most
-    is free. A pass therefore needs room for the worst order, the largest pod last. If the pods fit
-    only when they are packed well, largest first, that is NOT PROVEN; if not even then, a failure.
+    The scheduler's order of pods is not known beforehand, and each pod goes where most is free. A
+    pass therefore needs room for the worst order, the largest pod last. If the pods fit only in the
+    best order, largest first, the check is NOT PROVEN. If they do not fit even then, it fails.
     """
     key = "unplaced_count"
     target = wanted(case, key)
     seen, value = _seen(case)
     nodes, pods = value.nodes, value.pods
     if odd := list(_odd_nodes_and_volumes(value)):
-        # They may give the room that seems to be missing, or keep a pod where it is.
+        # They may have the missing room, or keep a pod where it is.
         return conclude([*odd, *_odd_pods(value)], seen, proven="", target=target)
     findings = _odd_pods(value)
     unplaced = 0
@@ -110,7 +110,7 @@ def _listed(pods: Sequence[Pod]) -> str:
 
 
 def _moving(pods: Sequence[Pod], nodes: Mapping[str, Node], lost: str) -> Iterator[Pod]:
-    """The pods that are placed anew when a machine is lost, and those that wait for a place."""
+    """The pods that move when a machine is lost, and those that wait for a place."""
     for pod in pods:
         others = [it for it in nodes if it != lost and _may_run(pod, it, nodes[it])]
         comes_back = pod.owner not in _STAYS and (others or not pod.node)
@@ -119,7 +119,7 @@ def _moving(pods: Sequence[Pod], nodes: Mapping[str, Node], lost: str) -> Iterat
 
 
 def _free(pods: Sequence[Pod], nodes: Mapping[str, Node], lost: str) -> Free:
-    """What is free on each machine that is left and takes pods."""
+    """Free memory on each machine that is left and takes pods."""
     return {
         name: node.bytes - sum(it.bytes for it in pods if it.node == name)
         for name, node in nodes.items()
@@ -130,7 +130,7 @@ def _free(pods: Sequence[Pod], nodes: Mapping[str, Node], lost: str) -> Free:
 def _place(
     pods: Sequence[Pod], free: Free, nodes: Mapping[str, Node], pick: Callable[..., str]
 ) -> list[Pod]:
-    """Place pods one after the other, each where ``pick`` of the room says; those without room."""
+    """Place pods one after the other, each where ``pick`` chooses; return those without room."""
     without = []
     for pod in pods:
         fits = [
@@ -146,7 +146,7 @@ def _place(
 
 
 def _may_run(pod: Pod, name: str, node: Node) -> bool:
-    """Whether the scheduler may put a pod on a node, whatever room is there."""
+    """True if the scheduler may put a pod on a node; room does not count."""
     labels = node.labels
     return (
         all(labels.get(key) == value for key, value in pod.selector.items())
@@ -160,7 +160,7 @@ def _may_run(pod: Pod, name: str, node: Node) -> bool:
 
 
 def _in_terms(terms: Sequence[Term], name: str, labels: Mapping[str, str]) -> bool:
-    """Whether one of the terms takes the node; a term without expressions takes none."""
+    """True if one of the terms matches the node; a term without expressions matches none."""
     fields = {"metadata.name": name}
     return any(
         (term.matchExpressions or term.matchFields)
@@ -182,7 +182,7 @@ def _tolerates(toleration: Toleration, taint: Taint) -> bool:
 
 
 def no_image_of_the_swarm(case: Case) -> Verdict:
-    """No pod's image is from a registry that ends with the Swarm: it could not be pulled again."""
+    """No pod's image is from a registry in the Swarm: without the Swarm it cannot be pulled."""
     key = "remains_count"
     target = wanted(case, key)
     registries = case.cluster.swarm_registries
@@ -210,7 +210,7 @@ def no_image_of_the_swarm(case: Case) -> Verdict:
 
 
 def _is_of(image: str, registries: Sequence[str]) -> bool:
-    """Whether an image's first part is such a registry; one without a port stands for every port.
+    """True if an image's first part is such a registry; one without a port matches every port.
 
     An image whose first part has no dot and no colon, and is not ``localhost``, is of Docker Hub.
     """

@@ -1,4 +1,4 @@
-"""W1-SNAPSHOT: the cluster's memory could be had back after a disaster."""
+"""W1-SNAPSHOT: etcd can be restored after a disaster."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NOT_LISTED = Unknown("the probe did not look there")
 
 
 def _ages(case: Case, kind: _Kind) -> tuple[Seen[object], dict[str, float], list[str]]:
-    """Age in hours of every whole file of a kind, by name, and the gaps; what is passed over."""
+    """Age in hours of every whole file of a kind, by name; the gaps; the files passed over."""
     whole = look(case, SNAPSHOTS)
     gaps = list(whole.unseen)
     files: list[tuple[str, File]] = []
@@ -49,7 +49,7 @@ def _ages(case: Case, kind: _Kind) -> tuple[Seen[object], dict[str, float], list
 def _places(
     case: Case, value: Snapshots, kind: _Kind
 ) -> Iterator[tuple[str, Known[tuple[SnapshotFile, ...]] | Known[tuple[Upload, ...]] | Unknown]]:
-    """Where files of a kind lie, and what is known of them there."""
+    """Where files of a kind are, and what is known of them there."""
     if kind == "copies" and value.s3 is not None:
         yield "S3", value.s3
         return
@@ -67,7 +67,7 @@ def _also(passed_over: Sequence[str]) -> str:
 
 
 def fresh(case: Case) -> Verdict:
-    """On each server that could be asked: RKE2 takes them on every one. Only whole ones count."""
+    """RKE2 takes snapshots on every server: judges each that could be asked, by whole ones."""
     target = wanted(case, "snapshot_age_hours")
     limit = target["snapshot_age_hours"]
     seen, ages, passed_over = _ages(case, "snapshots")
@@ -88,7 +88,7 @@ def fresh(case: Case) -> Verdict:
 
 
 def copied(case: Case) -> Verdict:
-    """A copy counts when a server sees it that did not take the snapshot, and it is the same.
+    """A copy counts if it is identical and a server that did not take the snapshot sees it.
 
     In S3 it counts by RKE2's own record of its uploads.
     """
@@ -151,7 +151,7 @@ def _uploaded(value: Snapshots, uploads: Sequence[Upload]) -> list[Finding]:
 
 
 def _same(value: Snapshots, name: str) -> list[Finding]:
-    """Whether copy and original agree, where the original still lies on a server."""
+    """Whether copy and original are identical, if a server still has the original."""
     original, restored = value.original, value.restored or Unknown("it was not restored")
     if original is None:
         return []
@@ -169,7 +169,7 @@ def _not_compared(name: str, why: Unknown) -> Finding:
 
 
 def restores(case: Case) -> Verdict:
-    """Into a scratch etcd: at the snapshot's own revision, every key, and of this very cluster."""
+    """A scratch etcd restores it: the same revision, every key, and from this cluster."""
     seen = look(case, SNAPSHOTS)
     value = seen.only
     if value is None:
@@ -199,7 +199,7 @@ def restores(case: Case) -> Verdict:
 
 
 def _uncounted(newest: Newest, found: Restored) -> list[Finding]:
-    """A gap if it is not known how many keys there should be."""
+    """A gap if the expected number of keys is unknown."""
     if found.expected_keys is not None:
         return []
     text = f"{newest.name}: how many keys it holds is not known: the etcdutl there counts"
@@ -208,7 +208,7 @@ def _uncounted(newest: Newest, found: Restored) -> list[Finding]:
 
 
 def _stranger(name: str, uid: str | None, cluster: str | None) -> list[Finding]:
-    """Whether the snapshot is of another cluster than this one."""
+    """A finding if the snapshot is from another cluster."""
     if cluster is None:
         return [unknown("etcd", "the cluster did not say who it is, to compare")]
     if uid != cluster:

@@ -10,17 +10,17 @@ from harness.checks.findings import Finding, Seen, conclude, looks, unknown, wan
 from harness.facts.soak import SOAK, EndReason, SoakFacts, TurnFacts
 from harness.model import Case, Outcome, Verdict
 
-# How much there was of each thing, by place.
+# The amount of each thing, by place.
 _Places: TypeAlias = Mapping[str, Mapping[str, int] | str]
 
 _HOUR_S = 3600.0
 _MIB = "_mib"
-# So few of a thing may come and go without being a leak.
+# So small a difference in number is no leak.
 _SLACK = 8
 
 
 def _parts(case: Case) -> tuple[Seen[SoakFacts], Mapping[str, SoakFacts]]:
-    """What was seen of the soak, part by part: one that was resumed has several."""
+    """What was seen of the soak, part by part: a resumed soak has several parts."""
     seen = looks(case, SOAK, case.of(SOAK.name))
     return seen, seen.values
 
@@ -32,9 +32,9 @@ def _turns(parts: Mapping[str, SoakFacts]) -> Iterator[tuple[str, TurnFacts]]:
 
 
 def lasted(case: Case) -> Verdict:
-    """All parts together were as long as they should be, with a fault in them, and under load.
+    """All parts together lasted as long as planned, with at least one fault, and under load.
 
-    A cluster without an ingress has no load, and of that a soak says nothing.
+    A cluster without an ingress has no load; the soak then proves nothing about load.
     """
     seen, parts = _parts(case)
     target = wanted(case, "soak_hours")
@@ -42,7 +42,7 @@ def lasted(case: Case) -> Verdict:
     for number, (name, part) in enumerate(parts.items(), start=1):
         if (ended := part["ended"]) is not None:
             is_resumable = EndReason.of(ended).is_resumable
-            # A part that was resumed is judged by how long all parts lasted together.
+            # The length of all parts together counts, also for a resumed part.
             if not (is_resumable and number < len(parts)):
                 make = unknown if is_resumable else Finding
                 findings.append(make(name, f"it ended early: {ended}"))
@@ -67,10 +67,11 @@ def lasted(case: Case) -> Verdict:
 
 
 def faults_were_real(case: Case) -> Verdict:
-    """As in a drill: each was seen by somebody else, and the steady state came back.
+    """As in a drill: an observer saw each fault, and the steady state came back.
 
-    A turn that was refused broke nothing, and one that broke off with its harness proved nothing. A
-    few may be so: a fault was too much just then. A soak of many has shown less than its hours say.
+    A turn that was refused broke nothing. A turn that broke off with its harness proved nothing. A
+    few such turns are allowed, because a fault can be too much at that moment. With many of them,
+    the soak proves less than its hours suggest.
     """
     seen, parts = _parts(case)
     findings = list(_too_many_idle(parts))
@@ -85,8 +86,8 @@ def faults_were_real(case: Case) -> Verdict:
             if "unseen" in fault:
                 findings.append(unknown(where, f"{words}: {fault['unseen']}"))
             if fault["aborted"]:
-                ended = f"{words} was ended early: {fault['aborted']}"
-                broke = Finding(where, f"{words} broke more: {fault['aborted']}")
+                ended = f"{words} was aborted: {fault['aborted']}"
+                broke = Finding(where, f"{words} had unexpected side effects: {fault['aborted']}")
                 findings.append(unknown(where, ended) if fault.get("ours") else broke)
         if turn.get("after"):
             text = f"the steady state did not come back: {turn['after'][0]}"
@@ -99,12 +100,12 @@ def faults_were_real(case: Case) -> Verdict:
 
 
 def _idle(turn: TurnFacts) -> str | None:
-    """Why a turn proved nothing, and is no sign of anything else either."""
+    """Why a turn proved nothing; None for a turn that can be judged."""
     return turn.get("refused", turn.get("broken_off"))
 
 
 def _too_many_idle(parts: Mapping[str, SoakFacts]) -> Iterator[Finding]:
-    """Over all parts together: one that was resumed may have had a few turns only."""
+    """Counts all parts together, because a resumed part may have only a few turns."""
     turns = [turn for _, turn in _turns(parts)]
     whys = [why for turn in turns if (why := _idle(turn)) is not None]
     most = min((part["refused_percent"] for part in parts.values()), default=0.0)
@@ -114,7 +115,7 @@ def _too_many_idle(parts: Mapping[str, SoakFacts]) -> Iterator[Finding]:
 
 
 def nothing_leaked(case: Case) -> Verdict:
-    """Of each thing, no more at the end than at the start, but for what the soak allows."""
+    """The end has no more of each thing than the start, plus what the soak allows."""
     seen, parts = _parts(case)
     findings = []
     for name, part in parts.items():
@@ -144,7 +145,7 @@ def _grown(part: str, first: _Places, last: _Places, percent: float) -> Iterator
 
 
 def no_slower(case: Case) -> Verdict:
-    """The median to an acknowledgement in the last quarter, against the first one."""
+    """Compares the median time to an acknowledgement in the last quarter and the first."""
     seen, parts = _parts(case)
     findings = []
     worst = 0.0
@@ -174,7 +175,7 @@ def no_slower(case: Case) -> Verdict:
 
 
 def _of_ledger(check: Callable[[Case], Verdict]) -> Callable[[Case], Verdict]:
-    """A check of the ledger, once something was soaked at all."""
+    """A check of the ledger, if the soak has any part."""
 
     def judge(case: Case) -> Verdict:
         seen, _ = _parts(case)

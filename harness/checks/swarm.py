@@ -1,4 +1,4 @@
-"""W1-SWARM: the platform that earns the money today is whole: nodes, services, tasks, updates."""
+"""W1-SWARM: the platform that serves customers today is whole: nodes, services, tasks, updates."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from harness.facts.swarm import Machine, Node, Odd, Service, Silent, Swarm, Task
 from harness.model import Case, SwarmDeclared, SwarmService, Verdict
 
 SWARM = "Swarm"
-_SAID = 2  # tasks that a reason tells of
-# A task that failed so often in a short while keeps failing, also if it runs at the moment.
+_SAID = 2  # tasks that a reason names
+# A task with this many failures in a short time keeps failing, even if it runs now.
 _AGAIN = 3
-# In so long, a service that is well has no task that fails again and again. A rolling restart of
+# Within this time, a healthy service has no task that fails again and again. A rolling restart of
 # three machines fails the task of one number three times.
 _WHILE_MINUTES = 30
-# States of an update in which it needs no operator; in others (paused, rollback_paused) it does.
+# States of an update that needs no operator; the others (paused, rollback_paused) do.
 _ROLLED_BACK = "rollback_completed"
 _SETTLED = ("completed", _ROLLED_BACK)
 _GOING_ON = ("updating", "rollback_started")
@@ -36,7 +36,7 @@ def declared_of(case: Case) -> SwarmDeclared:
 
 
 def known_of(seen: Seen[Machine]) -> Swarm | None:
-    """What a manager knows: each of them tells what the leader knows."""
+    """What a manager knows: each manager tells what the leader knows."""
     told = (it.swarm for it in seen.values.values())
     return next((it.value for it in told if isinstance(it, Known)), None)
 
@@ -47,7 +47,7 @@ def services_of(known: Swarm | None) -> list[Service]:
 
 
 def odd_of(listed: Sequence[Node | Service | Odd]) -> Iterator[Finding]:
-    """The nodes or services of which Docker says what is not understood."""
+    """The nodes or services whose description by Docker is not understood."""
     for it in listed:
         if isinstance(it, Odd):
             yield unknown(it.name, f"what Docker says of it is not understood: {it.odd}")
@@ -59,7 +59,7 @@ def nodes_ready(case: Case) -> Verdict:
     listed = [it for it in known.nodes if isinstance(it, Node)] if known is not None else []
     machines = [machine.name for machine in case.cluster.machines]
     odd = [*odd_of(known.nodes)] if known is not None else []
-    # A node that is not understood may be any machine's.
+    # A node that is not understood may belong to any machine.
     findings = [*_engines(seen, [] if odd else listed), *odd]
     if known is not None:
         for name in machines:
@@ -95,20 +95,20 @@ def _is_unheard(node: Node) -> bool:
 
 
 def _unheard(node: Node) -> str:
-    """The leader has not heard of a node: for a moment if it is new, or for ever."""
+    """The leader has no news of a node: for a moment if the leader is new, or for ever."""
     why = f" ({node.why})" if node.why else ""
     return f"the Swarm's leader has not heard of this node: its state is unknown{why}"
 
 
 def untold(seen: Seen[Machine], known: Swarm | None) -> list[Finding]:
-    """That no manager could say how the Swarm is, though some machine was looked at."""
+    """A finding if a machine was looked at and no manager told the state of the Swarm."""
     if known is not None or not seen.values:
         return []
     return [unknown(SWARM, "no manager tells the state of all nodes and services")]
 
 
 def _engines(seen: Seen[Machine], listed: Sequence[Node]) -> Iterator[Finding]:
-    """What each machine says of its own part."""
+    """What each machine reports about itself."""
     ids = {node.id for node in listed}
     for name, value in seen.values.items():
         if isinstance(value.docker, Silent):
@@ -138,14 +138,14 @@ def _wrong_node(nodes: Sequence[Node], name: str, declared: SwarmDeclared) -> It
             words = {True: "a manager", False: "a worker"}
             yield f"expected {words[manager]} of the Swarm, seen {words[node.manager]}"
         elif manager and node.reachability != "reachable" and not _is_unheard(node):
-            yield f"expected a reachable manager, seen {node.reachability or 'nothing of it'}"
+            yield f"expected a reachable manager, seen {node.reachability or 'no reachability'}"
 
 
 def replicas(case: Case) -> Verdict:
-    """Of every service that Swarm has, declared or not; no task runs where Docker is silent.
+    """Covers every service of the Swarm, declared or not; a silent Docker runs no task.
 
-    A global service is to run on every machine that may run it, whatever tasks Swarm made for it.
-    A task that fails every few minutes runs nearly always, so failures are counted too.
+    A global service must run on every machine that may run it, even if Swarm made no task there. A
+    task that fails every few minutes runs nearly always, so the check counts failures too.
     """
     target = wanted(case, "missing_tasks_count", "task_failures_count")
     seen = seen_of(case)
@@ -182,7 +182,7 @@ def replicas(case: Case) -> Verdict:
 
 
 def _short(service: Service, running: Sequence[str]) -> Iterator[Finding]:
-    """What speaks against a service's tasks: too few or too many, or some that come and go."""
+    """What is wrong with a service's tasks: too few, too many, or failing again and again."""
     name, seen = service.name, len(running)
     if seen < service.replicas <= seen + len(service.unheard):
         where = names(dict.fromkeys(service.unheard))
@@ -200,12 +200,12 @@ def _short(service: Service, running: Sequence[str]) -> Iterator[Finding]:
 
 
 def _failures(service: Service) -> Counter[str]:
-    """How often the task of each number failed of late, however long it had run."""
+    """How often the task of each number failed lately, after a short or a long run."""
     return Counter(it.task for it in service.ended if it.age_s < _WHILE_MINUTES * 60)
 
 
 def _again_and_again(service: Service, most: float) -> Iterator[Finding]:
-    """Tasks that run for minutes and fail then, over and over."""
+    """Tasks that run for minutes and then fail, again and again."""
     for slot, times in _failures(service).items():
         if times > most:
             last = min((it for it in service.ended if it.task == slot), key=lambda it: it.age_s)
@@ -223,7 +223,7 @@ def _bare(service: Service, case: Case) -> list[str]:
 
 
 def _nowhere(service: Service, case: Case) -> Iterator[Finding]:
-    """What speaks against the places of a global service's tasks."""
+    """What is wrong with the places of a global service's tasks."""
     if not _is_everywhere(service, case):
         return
     name, bare = service.name, _bare(service, case)
@@ -239,7 +239,7 @@ def _nowhere(service: Service, case: Case) -> Iterator[Finding]:
 
 
 def _is_everywhere(service: Service, case: Case) -> bool:
-    """True for a global service, but for one that is declared to have no task."""
+    """True for a global service, except one that is declared to have no task."""
     declared = declared_of(case).services.get(service.name)
     return service.mode == "global" and (declared is None or declared.replicas != 0)
 
@@ -252,7 +252,7 @@ def _task(task: Task) -> str:
 def updates_are_done(case: Case) -> Verdict:
     """No update is paused, and none takes longer than the target.
 
-    A service that was rolled back, by Swarm or by an operator, passes, and is named.
+    A service that was rolled back, by Swarm or by an operator, passes; the reason names it.
     """
     key = "update_minutes"
     target = wanted(case, key)
@@ -314,8 +314,11 @@ def services_there(case: Case) -> Verdict:
 
 
 def _otherwise(found: Service, service: SwarmService, published: Set[int] | None) -> Iterator[str]:
-    """What of a service is not as it is declared; a port that is asked with a host may be
-    ``published`` by any service, or, where that is None, by one that is not understood."""
+    """What differs between a service and its declaration.
+
+    A port that is asked with a host may be ``published`` by any service or, if that is None, by one
+    that is not understood.
+    """
     if found.mode != service.mode:
         yield f"expected a {service.mode} service, seen a {found.mode} one"
     if service.replicas is not None and found.replicas != service.replicas:

@@ -1,4 +1,4 @@
-"""W1-SWARM: what the old platform's services and customers' instances answer."""
+"""W1-SWARM: the answers of the old platform's services and of customers' instances."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.model import Case, SwarmAnswer, SwarmDeclared, Verdict
 
 
 def instances_answer(case: Case) -> Verdict:
-    """Every customer's instance that is to run, asked with the hosts of its own labels."""
+    """Every customer's instance that must run answers for the hosts of its own labels."""
     target = wanted(case, "instance_answer_s")
     seen, declared = seen_of(case), declared_of(case)
     known, answer = known_of(seen), declared.instance_answer
@@ -32,7 +32,7 @@ def instances_answer(case: Case) -> Verdict:
         of_it = {at: told[name] for at, told in asked.items() if name in told}
         hosts = sorted({host for told in of_it.values() for host in told})
         if not hosts:
-            text = "it is to run, and has no Traefik label with a rule Host(`…`) to ask it by"
+            text = "it must run, but no Traefik label gives a rule Host(`…`) to ask it by"
             findings.append(unknown(name, text))
         for host in hosts:
             told = {at: it[host] for at, it in of_it.items() if host in it}
@@ -54,7 +54,7 @@ def instances_answer(case: Case) -> Verdict:
 
 
 def services_answer(case: Case) -> Verdict:
-    """Every declared answer of every machine, asked for on every machine."""
+    """Every declared answer is given by every machine, to every machine."""
     target = wanted(case, "answer_s")
     seen, declared = seen_of(case), declared_of(case)
     findings: list[Finding] = []
@@ -89,7 +89,7 @@ def _answers(declared: SwarmDeclared) -> Iterator[tuple[str, SwarmAnswer]]:
 def _wrong(
     where: str, told: Mapping[str, Answer], answer: SwarmAnswer, within_s: float
 ) -> Iterator[Finding]:
-    """What is wrong with an answer, and from which machines it was seen so."""
+    """What is wrong with an answer, and which machines saw that."""
     says: dict[str, list[str]] = {}
     for asker, it in told.items():
         if isinstance(it, Unasked):

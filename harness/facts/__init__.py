@@ -1,1 +1,1 @@
-"""What probes report and checks read: one schema a subject, and the pure readers both share."""
+"""What probes report and checks read: one schema for each subject, and shared pure readers."""

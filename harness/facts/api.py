@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.facts.certificates import Certificate
 from harness.facts.schema import Entry, Fact, Items, OrUnknown
 
-# In place of a status: nothing listens.
+# In place of a status: the port is closed.
 CLOSED = 0
 
 ENDPOINTS = Fact("api-endpoints", Items)
@@ -16,7 +16,7 @@ ENDPOINTS = Fact("api-endpoints", Items)
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What /readyz answered: its status, and the checks that the server lists as failed."""
+    """The answer of /readyz: its status, and the checks that the server lists as failed."""
 
     status: int
     failed: tuple[str, ...]
@@ -24,7 +24,7 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
-    """What kube-system answered: one cluster has one UID of it behind all its servers."""
+    """The answer for kube-system: all servers of one cluster give the same UID."""
 
     status: int
     uid: str | None
@@ -48,7 +48,7 @@ class ApiService:
 
 @dataclass(frozen=True, slots=True)
 class Terminating:
-    """A namespace that is being deleted: since when (UTC seconds), and what still keeps it.
+    """A namespace that is being deleted: since when (UTC seconds), and what blocks it.
 
     ``ours``: the harness made it.
     """

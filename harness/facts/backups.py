@@ -1,4 +1,4 @@
-"""Claims that hold backups: the shared one with what lies in it, and any other."""
+"""Claims that hold backups: the shared one with its contents, and any other."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.facts.schema import Fact, Item
 class Claim:
     """The declared claim, or one whose name or labels (``why``) say backup.
 
-    ``bytes`` are those it has, or those it asks for before it is bound.
+    ``bytes`` is its size, or its request before it is bound.
     """
 
     namespace: str | None
@@ -33,7 +33,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What lies at the top of the claim, and in its active folder; None: there is no such one."""
+    """The entries at the top of the claim, and in its active folder; None without that folder."""
 
     top: tuple[Entry, ...]
     active: tuple[Entry, ...] | None
@@ -41,7 +41,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class BackupClaims:
-    """``odd`` are such claims that could not be understood, and why, by "namespace/name".
+    """``odd`` are the claims that could not be understood, and why, by "namespace/name".
 
     ``layout`` is None without the declared claim.
     """

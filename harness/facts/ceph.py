@@ -1,4 +1,4 @@
-"""Ceph by its own word, asked once: ``harness.probes.scripts.ceph_script`` looks, item by item."""
+"""Ceph's own report, asked once: ``harness.probes.scripts.ceph_script`` reads it, item by item."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from harness.facts.schema import Fact, Item, Items, Part, Unknown, by_key
 
 @dataclass(frozen=True, slots=True)
 class CephReport:
-    """What the first place said that got an answer. A place is a machine, or Rook's toolbox."""
+    """The answers in the first place that got any. A place is a machine, or Rook's toolbox."""
 
     through: str | None  # the place that got an answer; None when no place did
     items: Items
-    silent: Mapping[str, str]  # place → what it said: from there, no monitor answered in time
+    silent: Mapping[str, str]  # place → its report, where no monitor answered in time
     lost: Mapping[str, str]  # place → why Ceph could not be asked from there
 
 
@@ -59,7 +59,7 @@ QUORUM = Part("quorum", Quorum)
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """A monitor's clock, ahead of the first monitor's by ``skew_s``, signed."""
+    """A monitor's clock: ``skew_s`` ahead of the first monitor's, signed."""
 
     skew_s: float
     health: str
@@ -94,13 +94,13 @@ OSD_MAP = Part("osd map", OsdMap)
 
 @dataclass(frozen=True, slots=True)
 class OsdAnswer:
-    """Whether an OSD answered when it was asked itself; ``says`` is what came instead."""
+    """Whether an OSD answered a direct question; ``says`` is the error instead."""
 
     answers: bool
     says: str
 
 
-OSD_ANSWERS = Part("osd answers", dict[int, Item[OsdAnswer]])  # of those that the map calls up
+OSD_ANSWERS = Part("osd answers", dict[int, Item[OsdAnswer]])  # OSDs that the map calls up
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ OSD_TREE = Part("osd tree", OsdTree)
 
 @dataclass(frozen=True, slots=True)
 class CrushStep:
-    """A step of a CRUSH rule; ``num`` and ``type`` are there where ``op`` has them."""
+    """A step of a CRUSH rule; ``num`` and ``type`` exist if ``op`` has them."""
 
     op: str
     num: int | None = None
@@ -149,7 +149,7 @@ CRUSH = Part("crush", Crush)
 
 @dataclass(frozen=True, slots=True)
 class OsdUse:
-    """An OSD's size, what of it is used, and its share of new data."""
+    """An OSD's size, its used bytes, and its share of new data."""
 
     bytes: float
     used_bytes: float
@@ -209,7 +209,7 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """No monitor answered in time; ``monitor`` is what the place's own monitor says of itself."""
+    """No monitor answered in time; ``monitor`` is the report of the place's own monitor."""
 
     silent: str
     monitor: str

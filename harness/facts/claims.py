@@ -1,6 +1,6 @@
-"""Claims of the declared StorageClass: asked for, written and read by every machine, and deleted.
+"""Claims of the declared StorageClass: created, written and read by every machine, and deleted.
 
-What machines wrote is told by machine, what one read of another by "A → B": B read A's.
+Writes are keyed by machine; reads by "A → B": B read A's data.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ T = TypeVar("T")
 W = TypeVar("W")
 R = TypeVar("R")
 
-# A look that is missing in what was seen.
+# The reason for a look that is missing in the observation.
 _UNSEEN = Unknown("it was not looked at")
 
 
 @dataclass(frozen=True, slots=True)
 class WriteRefused:
-    """What the file system said when it did not do what it was asked."""
+    """The file system's error when it refused an operation."""
 
     refused: str
 
@@ -40,7 +40,7 @@ Answer: TypeAlias = Annotated[
 
 
 def answer_of(kind: TypeForm[T], said: object) -> Answer[T]:
-    """What a pod said, its value as its type; Unknown where it is something else."""
+    """A pod's answer, with the value as its type; Unknown if it is something else."""
     try:
         answer = read(_ANSWER, said)
         if isinstance(answer, Known):
@@ -86,7 +86,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Unasked:
-    """A claim that could not be asked for."""
+    """A claim that could not be created."""
 
     error: str
     modes: tuple[str, ...] | None = field(default_factory=null)
@@ -102,13 +102,13 @@ Claim: TypeAlias = Annotated[
 
 # --- what machines write and read ---
 
-# How many blocks, files or lines a machine wrote, under that word.
+# How many blocks, files or lines a machine wrote, under that key.
 Wrote: TypeAlias = dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Churned:
-    """What a machine wrote anew and anew; ``told``: it wrote until it was told to stop.
+    """What a machine overwrote repeatedly; ``told``: it wrote until it was told to stop.
 
     ``generations`` are those of its blocks: 0 for one that was never written.
     """
@@ -126,7 +126,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """How many blocks or files are as they were written, and the first of those that are not."""
+    """How many blocks or files are as written, and the first of the others."""
 
     right: int
     wrong: int
@@ -135,7 +135,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Lines that are there once and whole, that are lost or there twice, and what is no line."""
+    """Lines that are there once and whole, lost or duplicate lines, and torn ones."""
 
     right: int
     torn: int
@@ -154,7 +154,7 @@ class Exchange(Generic[W, R]):
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What a reader has to see; ``list_refused`` is why there is no access list, or empty."""
+    """What a reader must see; ``list_refused`` is why there is no access list, or empty."""
 
     list_refused: str
     wanted: Mapping[str, str]
@@ -195,7 +195,7 @@ class NotTried:
 
 @dataclass(frozen=True, slots=True)
 class Grown:
-    """A claim that holds ``size`` bytes by now, and was filled again."""
+    """A claim that grew to ``size`` bytes and was filled again."""
 
     size: int
     after_s: float
@@ -230,9 +230,9 @@ Growth: TypeAlias = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenBack:
-    """The volume of a deleted claim is gone; all but times are bytes in Ceph's pool.
+    """The volume of a deleted claim is gone; all numbers except times are bytes in Ceph's pool.
 
-    ``kept`` is what became of the volume first, where the class is declared to keep it.
+    ``kept`` is the volume's first state, if the class is declared to keep it.
     """
 
     filled: int
@@ -267,7 +267,7 @@ Deletion: TypeAlias = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """Everything that came of them, in the order in which it came about."""
+    """All results of the claims, in the order of the phases."""
 
     seed: int | None = None
     storage_class: Annotated[Item[StorageClass | None], Field(validation_alias="class")] = _UNSEEN
@@ -282,5 +282,5 @@ class Claims:
 
 
 CLAIMS = Fact("claims", Claims)
-# What a drill's run keeps of what machines wrote to claims meanwhile.
+# What a drill's run records about the writes to claims during it.
 MEANWHILE: TypeForm[Exchange[Churned, Compared]] = Exchange[Churned, Compared]

@@ -14,10 +14,11 @@ _T = TypeVar("_T")
 
 
 def machine_of_each(hosts: Iterable[str], machines: Iterable[str]) -> dict[str, str]:
-    """Host → the machine that it is, of those hosts that are one beyond doubt.
+    """Host → its machine, for the hosts with exactly one certain machine.
 
-    The same name first, then that with dashes for dots, then a short name for a fully qualified
-    one. What fits several machines, or shares its only one with another host, is left out.
+    The same name comes first, then the name with dashes for dots, then a short name for a fully
+    qualified one. A host that fits several machines, or shares its machine with another host, is
+    left out.
     """
     names, known = list(dict.fromkeys(hosts)), list(dict.fromkeys(machines))
     found: dict[str, str] = {}
@@ -31,13 +32,13 @@ def machine_of_each(hosts: Iterable[str], machines: Iterable[str]) -> dict[str, 
 
 
 def by_machine(hosts: Mapping[str, _T], machines: Iterable[str]) -> dict[str, _T]:
-    """What each host has, under its machine's name; under its own where it is none for certain."""
+    """The value of each host, by its machine's name, or its own name without a certain machine."""
     at = machine_of_each(hosts, machines)
     return {at.get(host, host): it for host, it in hosts.items()}
 
 
 def in_doubt(hosts: Iterable[str], machines: Iterable[str]) -> list[str]:
-    """The hosts that may be a declared machine, without any certainty which."""
+    """The hosts that may be a declared machine, but it is uncertain which."""
     names, known = list(hosts), list(machines)
     found = machine_of_each(names, known)
     return [
@@ -60,7 +61,7 @@ def _is_dashed(host: str, machine: str) -> bool:
 
 
 def _is_short(host: str, machine: str) -> bool:
-    """One of both is the first part of the other, which goes on after a dot."""
+    """True if one name is the other's part before a dot."""
     return host.partition(".")[0] == machine.partition(".")[0] and "." not in (
         host if "." in machine else machine
     )

@@ -1,4 +1,4 @@
-"""The partition that is given to Ceph, on each machine: its facts, whose it is, and its speed."""
+"""Ceph's partition on each machine: its facts, its owner, and its speed."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Place(Table):
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """At which GiB there are labels of BlueStore, in the partition and in its whole disk."""
+    """The GiB offsets of BlueStore labels, in the partition and in its whole disk."""
 
     partition: tuple[int, ...]
     disk: tuple[int, ...]
@@ -65,7 +65,7 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose OSD the label at the partition's beginning names."""
+    """The OSD that the label at the partition's start names."""
 
     osd_uuid: str
     whoami: str | None
@@ -76,7 +76,7 @@ class Owner:
 class Use:
     """What uses the partition, or its disk; ``owner`` is None without a label of BlueStore.
 
-    ``osds`` are those of the machine's OSDs that lie on it; None: one does not say on what it lies.
+    ``osds`` are the machine's OSDs on it; None if an OSD does not tell its device.
     """
 
     mounts: tuple[str, ...]
@@ -93,7 +93,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Osd:
-    """``machine`` and ``device`` are None when they are not told, ``bytes`` is 0."""
+    """Without information, ``machine`` and ``device`` are None and ``bytes`` is 0."""
 
     uuid: str
     machine: str | None
@@ -111,16 +111,16 @@ class Osds:
 
 @dataclass(frozen=True, slots=True)
 class OsdDisk:
-    """``seen`` is what ``bench.scripts.facts_script`` says; facts that it did not see are missing.
+    """``seen`` is the report of ``bench.scripts.facts_script``, without the facts that it missed.
 
-    They are read as the view that is needed: ``Table``, ``Place`` or ``Use``.
+    A caller reads them as the view that it needs: ``Table``, ``Place`` or ``Use``.
     """
 
     seen: Mapping[str, object]
     ceph: Item[Osds]
 
     def view(self, kind: type[T]) -> T | Unknown:
-        """These facts; Unknown with the reason when one of them was not seen."""
+        """These facts; Unknown with the reason if one of them was not seen."""
         needed = [it.name for it in fields(kind) if it.default is MISSING]  # type: ignore[arg-type]
         missing = [name for name in needed if name not in self.seen]
         if not missing:
@@ -146,9 +146,9 @@ OSD_DISKS = Fact("osd-disks", OsdDisk)
 class Speed:
     """How fast a disk commits 4 KiB writes, and how fast it was.
 
-    ``ended``: the bench came to its end; else the disk is slower than ``iops`` says. ``p99_ms`` is
-    the latency of a sync, None where Ceph measured. ``noise_percent`` is how far below the baseline
-    a run may lie by chance. Both are None without a baseline.
+    ``ended``: the bench completed; otherwise the disk is slower than ``iops``. ``p99_ms`` is the
+    latency of a sync, None if Ceph measured. ``noise_percent`` is how far below the baseline a run
+    may be by chance. Both are None without a baseline.
     """
 
     iops: float

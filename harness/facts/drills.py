@@ -1,7 +1,7 @@
-"""What a drill leaves to be judged: what it broke, who saw it, and how the rest fared.
+"""The facts of a drill: its faults, their observers, and the state of the other machines.
 
-Its facts are dictionaries on both sides of the journal, because a drill tells as much as it came
-to: what it did not come to is not there.
+The facts are dictionaries on both sides of the journal, because a drill reports only what it
+reached: later keys are missing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from harness.facts.schema import Fact
 class Bystanders(TypedDict):
     """The machines that were not hit, while the fault was there.
 
-    ``took_s``: until all was well there for good; ``failed`` and ``unknown``: what was wrong, or
+    ``took_s``: until all was well there to the end; ``failed`` and ``unknown``: what was wrong, or
     could not be looked at, at the end.
     """
 
@@ -57,10 +57,10 @@ class FaultFacts(TypedDict):
 class RunFacts(TypedDict):
     """A drill on one machine. All times are in seconds.
 
-    ``before``: what kept the cluster from its steady state, so that nothing was broken; ``error``:
-    why the drill ended here; ``steady_s`` and ``after``: how long the steady state took, and what
-    was still in its way; ``whole_s``: until Ceph had every copy again, None if that was not seen,
-    and missing without Ceph; ``load`` is None when no load was offered. ``claims`` is what
+    ``before``: why the cluster was not in its steady state, so that no fault was injected;
+    ``error``: why the drill ended here; ``steady_s`` and ``after``: how long the steady state took,
+    and what still prevented it; ``whole_s``: until Ceph had every copy again, None if that was not
+    seen, and missing without Ceph; ``load`` is None when no load was offered. ``claims`` is what
     ``background_writes`` found, and ``ledger`` stays in it only until the ledger is observed.
     """
 

@@ -1,4 +1,4 @@
-"""What the world can reach: a service of the load balancer, and sites behind the ingress."""
+"""Facts from outside: a service of the load balancer, and sites behind the ingress."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from harness.facts.schema import Answered, Fact, Failed, Known, OrUnknown, Timed
 
 @dataclass(frozen=True, slots=True)
 class Balanced:
-    """A service of ours: its outside address, and what the cluster ``said`` of it.
+    """The harness's service: its outside address, and what the cluster ``said`` of it.
 
-    ``answer`` is the name of the pod that answers there. ``taken`` are the addresses that all other
-    services have.
+    ``answer`` is the name of the pod that answers there. ``taken`` are the addresses of all other
+    services.
     """
 
     address: str | None
@@ -32,7 +32,7 @@ LOAD_BALANCER = Fact("load-balancer", Balanced)
 
 @dataclass(frozen=True, slots=True)
 class Limited:
-    """The ingress answered 429 to our one address, and what it said of its limit."""
+    """The ingress answered 429 to the harness's address; the text says its limit."""
 
     limited: str
     took_s: float | None = None
@@ -47,7 +47,7 @@ class Invalid:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a page answered; ``said``: the declared words are in it. A redirect has a location."""
+    """The answer of a page; ``said``: the declared words are in it. A redirect has a location."""
 
     status: int
     said: bool
@@ -82,7 +82,7 @@ Shown: TypeAlias = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A site of the harness's own at one address.
+    """The harness's own site at one address.
 
     ``ours`` is the name of the pod that answered, ``stranger`` the status for a host without a
     route. There is no certificate over plain HTTP.
@@ -95,7 +95,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Sites:
-    """Our own site by address; declared pages by "URL at address", certificates by host there."""
+    """The harness's site by address; declared pages by "URL at address", certificates by host."""
 
     sites: Mapping[str, OrUnknown[Site]]
     declared: Mapping[str, Shown]

@@ -1,8 +1,8 @@
 """The addresses of Ceph's monitors, in the forms in which Ceph, Rook, CSI and mounts write them.
 
 ``10.0.0.1``, ``10.0.0.1:6789``, ``10.0.0.1:3300``, ``v2:10.0.0.1:3300/0`` and
-``[v2:10.0.0.1:3300/0,v1:10.0.0.1:6789/0]`` are one monitor: by its old protocol and its new one
-(msgr2), each on its standard port. The order of monitors means nothing.
+``[v2:10.0.0.1:3300/0,v1:10.0.0.1:6789/0]`` name the same monitor: by its old protocol and its new
+one (msgr2), each on its standard port. The order of monitors means nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def split(text: str) -> Iterator[str]:
 
 
 def addresses(monitor: str) -> frozenset[str]:
-    """Where a monitor answers: its host, with its port where that is not a standard one."""
+    """The addresses of a monitor: its host, with the port if that is not a standard one."""
     text = monitor.strip()
     several = text.startswith("[") and text.endswith("]") and "," in text
     found = []

@@ -1,7 +1,7 @@
-"""etcd: what each server's member says of itself, and how fast it writes its log.
+"""etcd: what each server's member reports about itself, and how fast it writes its log.
 
-The members' lists, states and alarms are those of etcd's JSON gateway, which gives 64-bit integers
-as texts and leaves out what is zero, false or empty.
+The members' lists, states and alarms come from etcd's JSON gateway, which gives 64-bit integers as
+texts and leaves out zero, false and empty values.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class LogWrites:
 
 @dataclass(frozen=True, slots=True)
 class WriteBurst:
-    """A burst of small writes through the API, and what each server's member made of it."""
+    """A burst of small writes through the API, and each server's member's log writes."""
 
     writes: int
     took_s: float

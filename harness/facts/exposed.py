@@ -1,4 +1,4 @@
-"""What answers at a machine's outside addresses, and what the machine itself saw of it."""
+"""The ports that answer at a machine's outside addresses, and what the machine saw of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Place: TypeAlias = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Tcp:
-    """Of all TCP ports of an address: which are open, how many refused, how many were silent."""
+    """All TCP ports of an address: which are open, how many refused, how many were silent."""
 
     open: tuple[int, ...]
     refused: int
@@ -49,7 +49,7 @@ class Socket:
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """The first line of ``sockets_script``: what listens before datagrams are sent."""
+    """The first line of ``sockets_script``: the listeners before datagrams are sent."""
 
     sockets: tuple[Socket, ...]
     addresses: tuple[str, ...]  # the machine's own
@@ -57,7 +57,7 @@ class Before:
 
 @dataclass(frozen=True, slots=True)
 class After:
-    """Its second line: what listens then, and what became of the datagrams."""
+    """Its second line: the listeners afterwards, and where the datagrams went."""
 
     sockets: tuple[Socket, ...]
     arrived: tuple[Place, ...]  # on a network card, before any firewall
@@ -67,7 +67,7 @@ class After:
 
 @dataclass(frozen=True, slots=True)
 class Listening(After):
-    """What the machine says."""
+    """The machine's report."""
 
     addresses: tuple[str, ...]
 

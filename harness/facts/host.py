@@ -1,4 +1,4 @@
-"""What a machine says of itself, item by item; ``host_facts_script`` looks."""
+"""What ``host_facts_script`` reports about a machine, item by item."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HOST = Fact("host-facts", Items)
 
 @dataclass(frozen=True, slots=True)
 class HostReport:
-    """The script's answer; the machine's clock, UTC seconds, when it started and ended."""
+    """The script's answer; the machine's clock, in UTC seconds, at its start and end."""
 
     started: float
     ended: float
@@ -23,7 +23,7 @@ class HostReport:
 
 @dataclass(frozen=True, slots=True)
 class ClockBounds:
-    """Between what bounds the machine's clock is ahead of ours."""
+    """The bounds of the machine's clock ahead of the harness's clock."""
 
     at_least_s: float
     at_most_s: float
@@ -57,7 +57,7 @@ CHRONY = Entry(HOST, "chrony", Chrony)
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """Swap in use now, and what would turn some on at the next boot."""
+    """Swap in use now, and configuration that turns some on at the next boot."""
 
     active: tuple[str, ...]
     at_boot: tuple[str, ...]
@@ -159,7 +159,7 @@ CERTIFICATES = Entry(HOST, "certificates", CertificateFiles)
 
 @dataclass(frozen=True, slots=True)
 class PemFiles:
-    """What the script read of certificates: the texts (PEM) in each file."""
+    """The certificates that the script read: the texts (PEM) in each file."""
 
     unmatched: tuple[str, ...]
     files: Mapping[str, tuple[str, ...]]

@@ -1,4 +1,4 @@
-"""What became of the writes of one kind of writer, as ``harness.ledger`` tells it."""
+"""The results of one kind of writer, as ``harness.ledger`` computes them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from harness.facts.schema import Fact
 class TallyFacts(TypedDict):
     """The numbers of one kind of writer; ``harness.ledger`` says what each means.
 
-    ``kept`` names the targets of all kinds that were kept with it. ``ok_after_fault`` and
-    ``outage_s`` are None without a fault, ``due`` where no bank was kept.
+    ``kept`` names the targets of all kinds that were recorded with it. ``ok_after_fault`` and
+    ``outage_s`` are None without a fault, ``due`` without a bank.
     """
 
     invoked: int

@@ -1,4 +1,4 @@
-"""The storage that exists already: how it is mounted, and what has changed in it."""
+"""The existing storage: how it is mounted, and what has changed in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.facts.schema import Fact, Item, null
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """The latest mount at the declared path; ``root`` is the folder of it that shows there."""
+    """The latest mount at the declared path; ``root`` is the mounted folder of the file system."""
 
     type: str
     source: str
@@ -22,7 +22,7 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How many names the folder has, and a file below it that was read, if there is one."""
+    """The number of names in the folder, and a file below it that was read, if any."""
 
     names: int
     read: str | None
@@ -42,8 +42,8 @@ class Written:
 class LegacyMount:
     """``mount`` and ``read`` are None when nothing is mounted.
 
-    ``write`` is None when no folder for it is declared, or when what is mounted is not what is
-    declared, or takes no write by its options.
+    ``write`` is None without a declared folder for it, if the mount is not the declared one, or if
+    its options are read-only.
     """
 
     mount: Mount | None
@@ -74,7 +74,7 @@ class Sums:
 class Baseline:
     """What was recorded before the work began; ``started`` is in UTC seconds.
 
-    ``more_left_out`` are patterns that the profile has no longer.
+    ``more_left_out`` are patterns that the profile no longer has.
     """
 
     path: str
@@ -104,7 +104,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The manifest that ``machine`` made, compared; ``first`` are the first of each kind."""
+    """The manifest of ``machine``, compared; ``first`` are the first differences of each kind."""
 
     baseline: Baseline
     counts: Counts
@@ -115,7 +115,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class NoBaseline:
-    """There is nothing to compare with, so no manifest was made."""
+    """There is no baseline to compare with, so no manifest was made."""
 
     machine: str | None = field(default_factory=null)
     baseline: None = field(default_factory=null)

@@ -1,4 +1,4 @@
-"""What a mount is of: CephFS names the same file system in more than one way.
+"""The source of a mount: CephFS names the same file system in several ways.
 
 The kernel shows the source as it was given: ``10.0.0.1,10.0.0.2:6789:/`` with the monitors in any
 order, or since Linux 5.17 ``admin@FSID.cephfs=/`` (docs.ceph.com, "Mount CephFS using Kernel

@@ -1,4 +1,4 @@
-"""How pods reach each other, services and names; what a policy shuts out; what Cilium says."""
+"""How pods reach each other, services and names; what a policy denies; Cilium's report."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pydantic import Tag
 
 from harness.facts.schema import Fact, OrUnknown, Timed, by_key
 
-# An exchange over TCP: that it came about is all there is to know.
+# An exchange over TCP: only its success counts.
 Exchange: TypeAlias = Timed[None]
 Addresses: TypeAlias = Timed[tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Datagrams:
-    """How many of them the receiver itself saw, of those sent; ``error`` is the sender's."""
+    """The number that the receiver itself saw, of those sent; ``error`` is the sender's."""
 
     received: int
     bytes: int | None = None
@@ -27,7 +27,7 @@ class Datagrams:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What came of one ordered pair: sent by the pod of the one, received by that of the other."""
+    """The result of one ordered pair: sent by one machine's pod, received by the other's."""
 
     small: Datagrams
     large: Datagrams  # as large as may pass unfragmented; ``bytes`` is that size
@@ -38,7 +38,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class NameServer:
-    """What a pod that serves DNS answered; ``on`` is its machine."""
+    """The answer of a pod that serves DNS; ``on`` is its machine."""
 
     on: str
     value: tuple[str, ...] | None = None
@@ -70,7 +70,7 @@ POD_NETWORK = Fact("pod-network", PodNetwork)
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """What a pod's script says of its talk with its peers, services and name servers."""
+    """What a pod's script reports of its peers, services and name servers."""
 
     small: Mapping[str, Exchange]
     large: Mapping[str, Exchange]
@@ -84,7 +84,7 @@ class Talk:
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """What came of the connections of a friend, and of a stranger to the policy."""
+    """Results of the connections of a friend, and of a stranger to the policy."""
 
     friend: Exchange
     stranger: Exchange
@@ -92,7 +92,7 @@ class Clients:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A server, before and after a policy for friends alone, and when it shut the stranger out."""
+    """A server, before and after a policy for friends only, and when it denied the stranger."""
 
     before: Clients
     after: Clients
@@ -122,7 +122,7 @@ class Controller:
 
 @dataclass(frozen=True, slots=True)
 class Reachable:
-    """How many nodes Cilium's own health probes reach, of how many; the agent's own counts."""
+    """The nodes that Cilium's own health probes reach, and all nodes, by the agent's counts."""
 
     nodes: int
     of: int
@@ -130,7 +130,7 @@ class Reachable:
 
 @dataclass(frozen=True, slots=True)
 class NotReady:
-    """The agent's pod on a machine, if there is any, before it says anything."""
+    """The agent's pod on a machine, if any, while it is not ready."""
 
     pod: str | None
     ready: bool
@@ -138,7 +138,7 @@ class NotReady:
 
 @dataclass(frozen=True, slots=True)
 class Agent(NotReady):
-    """What a ready agent says; ``health`` is the state of its health probes."""
+    """The report of a ready agent; ``health`` is the state of its health probes."""
 
     parts: Mapping[str, Part]
     controllers: tuple[Controller, ...]

@@ -1,7 +1,7 @@
 """Rook, its Ceph and its CSI drivers, as the Kubernetes API shows them.
 
-Names of workloads and pods are "namespace/name", times are UTC seconds. The value of a kind that
-may be None is None where there is no such object.
+Names of workloads and pods are "namespace/name", times are UTC seconds. A value that may be None is
+None if there is no such object.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Understood(Known[T]):
-    """What was seen; ``odd`` has the objects that could not be understood, and why."""
+    """The objects that were read; ``odd`` has those that could not be understood, and why."""
 
     odd: Mapping[str, str] | None = None
 
@@ -54,7 +54,7 @@ DAEMON_SETS = Part("daemon sets", dict[str, DaemonSet])
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """``waits`` and ``ended`` are reasons; ``failed``: it ended just now, and not well."""
+    """``waits`` and ``ended`` are reasons; ``failed``: it ended just now, with an error."""
 
     restarts: int
     waits: str | None
@@ -110,7 +110,7 @@ CLUSTER = Part("cluster", CephCluster | None)
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """``apart``: the type of bucket of which each holds one of the pool's copies."""
+    """``apart``: the type of bucket that holds at most one of the pool's copies."""
 
     copies: int | None
     apart: str
@@ -144,7 +144,7 @@ POOLS = Part("pools", dict[str, BlockPool])
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A CephConnection; ``monitors`` is None when drivers need it, and it is not there."""
+    """A CephConnection; ``monitors`` is None if drivers need it and it is missing."""
 
     name: str
     monitors: tuple[str, ...] | None
@@ -158,7 +158,7 @@ class DriversEntry:
 
 @dataclass(frozen=True, slots=True)
 class DriversFile:
-    """The file that the CSI drivers read, as far as it is of this cluster."""
+    """The entries of this cluster in the file that the CSI drivers read."""
 
     where: str
     entries: tuple[DriversEntry, ...]
@@ -166,7 +166,7 @@ class DriversFile:
 
 @dataclass(frozen=True, slots=True)
 class Monitors:
-    """Rook's own list, its copy for the drivers, and what the drivers are given."""
+    """Rook's own list, its copy for the drivers, and the monitors that the drivers get."""
 
     operator: tuple[str, ...]
     csi: tuple[str, ...] | None
@@ -182,7 +182,7 @@ MONITORS = Part("monitors", Monitors | None)
 
 @dataclass(frozen=True, slots=True)
 class StorageClass:
-    """``parameters`` by Ceph-CSI's names; ``secrets`` says of each that it names: is it there?"""
+    """``parameters`` by Ceph-CSI's names; ``secrets`` says whether each named secret exists."""
 
     provisioner: str
     parameters: Mapping[str, str | None]

@@ -1,4 +1,4 @@
-"""What Kubernetes reckons with when it places pods anew; bytes are of memory.
+"""What Kubernetes uses to place pods again; bytes are bytes of memory.
 
 Selectors, taints and tolerations have the names of the Kubernetes API.
 """
@@ -60,7 +60,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod that is not done: what it requests, and what binds it and its volumes to machines."""
+    """A pod that is not done: its request, and what binds it and its volumes to machines."""
 
     name: str
     node: str  # empty while it waits for a place

@@ -1,9 +1,9 @@
-"""Typed facts: what a probe saw, as frozen dataclasses on both sides of the journal.
+"""Typed facts: a probe's observations, as frozen dataclasses on both sides of the journal.
 
 Each module beside this one has the schema of one subject, and a ``Fact`` that ties it to its
 probe's name. The probe builds the dataclasses and returns ``dump`` of them; a check gets them back
-through ``read``. A field that the schema does not have is passed over, so that the journals of
-other versions of the harness can be judged.
+through ``read``. ``read`` ignores a field that the schema does not have, so checks can judge the
+journals of other versions of the harness.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ _TAG = re.compile("<.*>")
 # Generic dataclasses have no slots: in Python 3.11, ``Known[int](1)`` fails on frozen ones that do.
 @dataclass(frozen=True)
 class Known(Generic[T]):
-    """Something that was seen; None may be what was seen."""
+    """A value that was seen; None is a valid value."""
 
     value: T
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Something that could not be looked at, and why."""
+    """A value that could not be looked at, and why."""
 
     error: str
 
 
 def by_key(*keys: str) -> Discriminator:
-    """Tells the members of a union apart by the first of these keys that a value has.
+    """Distinguishes the members of a union by the first of these keys that a value has.
 
     ``Tag("<key>")`` marks the member of a key, ``Tag("<>")`` the one for values with none of them.
     """
@@ -68,14 +68,14 @@ Items: TypeAlias = dict[str, Item[object]]
 
 @dataclass(frozen=True)
 class Answered(Known[T]):
-    """What was asked for, and how long it took to come."""
+    """A result, and how long it took to come."""
 
     took_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Failed(Unknown):
-    """Why nothing came, and how long it was asked for."""
+    """Why no result came, and how long the probe tried."""
 
     took_s: float | None = None
 
@@ -96,7 +96,7 @@ class Fact(Generic[S]):
 
 @dataclass(frozen=True)
 class Part(Generic[S]):
-    """One item of a fact that has several, by its name, and what it is of."""
+    """One item of a fact that has several: its name and its type."""
 
     name: str
     kind: TypeForm[S]
@@ -112,7 +112,7 @@ class Entry(Generic[S]):
 
 
 def part_of(items: Mapping[str, Item[object]], part: Part[T]) -> Known[T] | Unknown:
-    """One item as what it is of; Unknown if it was not looked at, or is something else."""
+    """One item as its type; Unknown if it was not looked at, or is something else."""
     found = items.get(part.name, Unknown("it was not looked at"))
     if isinstance(found, Unknown):
         return found
@@ -123,7 +123,7 @@ def part_of(items: Mapping[str, Item[object]], part: Part[T]) -> Known[T] | Unkn
 
 
 def attempt(look: Callable[[], T]) -> Known[T] | Unknown:
-    """What a look gives, or why it raised a HarnessError."""
+    """The result of a look, or why it raised a HarnessError."""
     try:
         return Known(look())
     except HarnessError as error:
@@ -133,7 +133,7 @@ def attempt(look: Callable[[], T]) -> Known[T] | Unknown:
 def read(kind: TypeForm[T], value: object) -> T:
     """The value, plain JSON, as its type; raises Garbled with the place of the field.
 
-    Numbers are not made of texts, nor integers of fractions.
+    It does not convert texts to numbers, or fractions to integers.
     """
     try:
         return cast(T, _adapter(cast(Hashable, kind)).validate_json(to_json(value), strict=True))
@@ -169,7 +169,7 @@ def dump(value: object) -> JSON:
 
 @cache
 def _aliases(kind: Any) -> Mapping[str, str]:
-    """The fields that JSON has under another name: a word of Python's, or mixed case."""
+    """The fields with another name in JSON: a Python keyword, or mixed case."""
     hints = get_type_hints(kind, include_extras=True)
     return {
         name: str(it.validation_alias)

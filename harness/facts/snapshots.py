@@ -59,7 +59,7 @@ class Newest:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a snapshot held once it was restored, and what it must hold.
+    """The content of a snapshot once restored, and the expected content.
 
     ``expected_keys`` is None if the tools on that server do not count keys alone; ``uid`` is that
     of the namespace kube-system in it.
@@ -76,7 +76,7 @@ class Restored:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A snapshot that etcd does not take, and what it says."""
+    """A snapshot that etcd rejects, and its message."""
 
     sha256: str
     bytes: int

@@ -1,4 +1,4 @@
-"""What a soak leaves to be judged, part by part: a soak that was resumed has several parts."""
+"""The facts of a soak, part by part: a resumed soak has several parts."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class EndReason(StrEnum):
 
     @property
     def is_resumable(self) -> bool:
-        """True if the end says nothing about the platform: another part may follow."""
+        """True if the end proves nothing about the platform: another part may follow."""
         return self in (EndReason.BY_HAND, EndReason.HARNESS_KILLED)
 
 
 class TurnFacts(TypedDict):
     """One turn of a soak, with the facts of a drill's run on its machine.
 
-    ``refused``: why it was left out; ``broken_off``: its harness did not live to its end.
+    ``refused``: why it was left out; ``broken_off``: its harness ended before the turn did.
     """
 
     number: int
@@ -56,14 +56,14 @@ class TurnFacts(TypedDict):
 
 
 class Footprint(TypedDict):
-    """How much there was of what may leak, by place and kind, or why that is not known."""
+    """The amount of each resource that may leak, by place and kind, or why it is unknown."""
 
     at_s: float
     seen: dict[str, dict[str, int] | str]
 
 
 class SoakFacts(TypedDict):
-    """A part of a soak. ``ended`` is None when it lasted as long as it should (``EndReason``).
+    """A part of a soak. ``ended`` is None if it lasted as long as planned (``EndReason``).
 
     ``latency_ms`` has the median time to an acknowledgement while no fault was there, by kind of
     writer, in each quarter of the time. The three limits are the soak's own.

@@ -1,4 +1,4 @@
-"""The platform that is migrated, as each machine's Docker knows it: ``swarm_script`` asks there."""
+"""The old platform as each machine's Docker knows it: ``swarm_script`` asks there."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ Docker: TypeAlias = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Odd:
-    """A node or a service of which Docker says what is not understood, and what that is."""
+    """A node or a service that is not understood, and the part of Docker's answer."""
 
     name: str
     odd: str
 
 
 def _or_odd(kind: TypeForm[object]) -> PlainValidator:
-    """Reads one of several objects: what is not of this kind is Odd, and costs no other."""
+    """Reads one of several objects: one of another form is Odd, and the others are still read."""
 
     def understand(found: object) -> object:
         is_odd = isinstance(found, Mapping) and "odd" in found
@@ -73,7 +73,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """``task`` is its number in its service, or its node's name; ``age_s``, since when it is so."""
+    """``task`` is its number in its service, or its node's name; ``age_s``: age of its state."""
 
     task: str
     node: str
@@ -96,8 +96,8 @@ class Service:
     """A service, not a job that ends, and the nodes of its tasks (one name a task).
 
     ``unheard`` are the nodes of tasks that ran when their node was last heard of. ``others`` are
-    the tasks that do not run, ``failed`` those that failed of late, soon and to no good end, and
-    ``ended`` all that failed of the container that is wanted now.
+    the tasks that do not run, ``failed`` the recent failures soon after a start without a longer
+    run since, and ``ended`` all failed tasks of the container that is wanted now.
     """
 
     name: str
@@ -120,7 +120,7 @@ ServiceOrOdd: TypeAlias = Annotated[Service | Odd, _or_odd(Service)]
 
 @dataclass(frozen=True, slots=True)
 class Swarm:
-    """What a manager knows: each of them tells what the leader knows."""
+    """What a manager knows: each manager tells what the leader knows."""
 
     nodes: tuple[NodeOrOdd, ...]
     services: tuple[ServiceOrOdd, ...]
@@ -128,7 +128,7 @@ class Swarm:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a service answered by HTTP; ``said``: the declared words are in it."""
+    """A service's answer by HTTP; ``said``: the declared words are in it."""
 
     status: int
     said: bool
@@ -153,7 +153,7 @@ Answer: TypeAlias = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What one machine tells; ``swarm`` and ``instances`` are None where it does not manage it."""
+    """The report of one machine; ``swarm`` and ``instances`` are None if it is no manager."""
 
     docker: Docker
     swarm: Item[Swarm] | None

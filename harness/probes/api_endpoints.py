@@ -19,11 +19,11 @@ _KUBELET_PORT = 10250
 
 
 class ApiEndpoints:
-    """Is each API server ready, does it serve, which certificate, and does it ask who we are?
+    """Reads each API server's readiness, cluster, certificate, and answer to a stranger.
 
-    The items ``readyz``, ``namespace``, ``certificate`` and ``anonymous api`` are of servers
-    alone; ``anonymous kubelet`` is of every machine. A server whose port is closed has status 0
-    in the first two: that it is down is an answer.
+    Only servers have the items ``readyz``, ``namespace``, ``certificate`` and ``anonymous api``;
+    every machine has ``anonymous kubelet``. A server whose port is closed has status 0 in the first
+    two, because a server that is down is an answer.
     """
 
     name: ClassVar[str] = api.ENDPOINTS.name

@@ -45,7 +45,7 @@ def _service(item: object) -> ApiService:
 
 
 def _terminating(item: object) -> Terminating | None:
-    """What keeps a namespace that is being deleted; None for one that stays."""
+    """What blocks a namespace's deletion; None if the namespace is not being deleted."""
     since = epoch(item, "metadata", "deletionTimestamp")
     if since is None:
         return None

@@ -1,4 +1,4 @@
-"""Claims that hold backups: the shared one with what lies in it, and any other."""
+"""Claims that hold backups: the shared one with its contents, and any other."""
 
 from __future__ import annotations
 
@@ -89,9 +89,9 @@ def _betrayed(name: str, labels: Mapping[str, str], backups: Backups) -> str:
 
 
 def _tells(key: str, value: str, backups: Backups) -> bool:
-    """Whether a label says what the claim holds.
+    """True if a label says what the claim holds.
 
-    A tool's mark and a switch, ``backup=true``, say what is to be done with the claim instead.
+    A tool's mark, or a switch such as ``backup=true``, says what to do with the claim instead.
     """
     domain = key.rpartition("/")[0].lower()
     of_a_tool = any(domain == tool or domain.endswith(f".{tool}") for tool in backups.tools)
@@ -114,7 +114,7 @@ def _layout(reach: Reach, backups: Backups, claim: Claim) -> Item[Layout]:
 
 @contextlib.contextmanager
 def _reader(reach: Reach, backups: Backups) -> Iterator[str]:
-    """A pod beside the claim, which must be in its namespace; it is deleted afterwards."""
+    """A pod in the claim's namespace, as a mount requires; it is deleted afterwards."""
     kube, space = reach.kube, backups.namespace
     _sweep(kube, space)
     name = f"{_PREFIX}{secrets.token_hex(4)}"
@@ -128,7 +128,7 @@ def _reader(reach: Reach, backups: Backups) -> Iterator[str]:
 
 
 def _pod(reach: Reach, backups: Backups, name: str) -> Mapping[str, object]:
-    """Placed by the scheduler: a claim may be bound to some machines only."""
+    """The scheduler places the pod, because a claim may be bound to some machines only."""
     mount = {"name": "backups", "mountPath": _AT, "readOnly": True}
     claimed = {"claimName": backups.claim, "readOnly": True}
     return pods.pod(
@@ -147,7 +147,7 @@ def _pod(reach: Reach, backups: Backups, name: str) -> Mapping[str, object]:
 
 
 def _sweep(kube: Kube, space: str) -> None:
-    """Remove what a harness left that was killed."""
+    """Remove the pods of a killed harness."""
     for left in listed(kube.get(f"/api/v1/namespaces/{space}/pods?{pods.SELECTOR}"), "items"):
         name, made = must(left, "metadata", "name"), must(left, "metadata", "creationTimestamp")
         age_s = time.time() - datetime.fromisoformat(made).timestamp()

@@ -1,4 +1,4 @@
-"""What Ceph says of itself, asked once, through the first place that gets an answer.
+"""What Ceph reports about itself, asked once, through the first place that gets an answer.
 
 A place is a machine, or Rook's toolbox. ``ceph_script`` runs there.
 """
@@ -32,7 +32,7 @@ from harness.transport.ceph import toolbox
 from harness.transport.remote_script import RemoteScript
 
 SCRIPT = RemoteScript(ceph_script)
-# The script's own limits end it before.
+# The script's own limits end it earlier.
 _CALL_S = 100.0
 
 Way: TypeAlias = Callable[[], Answers | Silence | Unknown]
@@ -40,7 +40,7 @@ Told: TypeAlias = Mapping[str, Answers | Silence | HarnessError]
 
 
 class Ceph:
-    """Asks Ceph through one machine, and through the others when that one gets no answer."""
+    """Asks Ceph through one machine, and through the others if that one gets no answer."""
 
     name: ClassVar[str] = CEPH.name
     sentence: ClassVar[str] = "what Ceph says of itself"
@@ -55,7 +55,7 @@ class Ceph:
 
 
 def look(reach: Reach) -> CephReport:
-    """What Ceph says now; raises Unreachable if it could not be asked from any place."""
+    """What Ceph reports now; raises Unreachable if no place could ask it."""
     ways = _ways(reach)
     first, *others = ways
     told = _asked(ways, [first])
@@ -83,7 +83,7 @@ def _answers(told: Told) -> dict[str, Items]:
 
 
 def _ways(reach: Reach) -> dict[str, Way]:
-    """How the script is run in each place where Ceph can be asked."""
+    """How to run the script in each place where Ceph can be asked."""
     kube = reach.kube
     if reach.profile.ceph.through == "machines":
 

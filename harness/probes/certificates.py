@@ -1,4 +1,4 @@
-"""What a certificate in PEM says of itself."""
+"""Subject and end of validity of a certificate in PEM."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Cilium agent on each machine says of itself, and of the other machines."""
+"""What the Cilium agent on each machine reports about itself and the other machines."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from harness.transport.objects import Odd, count, epoch, listed, must, part, tex
 from harness.waiting import until
 
 _AGENTS = "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dcilium&fieldSelector="
-# Those of Cilium's StatusResponse (api/v1/models) that carry a state.
+# The parts of Cilium's StatusResponse (api/v1/models) that have a state.
 _PARTS = ("cilium", "kubernetes", "cni-file", "kvstore")
 # The agent's own client is called cilium-dbg from Cilium 1.15 on, and cilium before.
 _CLIENT = 'exec "$(command -v cilium-dbg || command -v cilium || echo cilium-dbg)" "$@"'
 _REACHABLE = re.compile(r"^Cluster health:\s+(\d+)/(\d+) reachable", re.MULTILINE)
-# What it says where the chart has ``healthChecking: false``; its JSON has no word of health then.
+# Its output if the chart has ``healthChecking: false``; its JSON then has no health.
 _DISABLED = re.compile(r"^Cluster health:\s+Probe disabled", re.MULTILINE)
 _WELL = ("Ok", "Disabled")
 _CONDITIONS = ("status", "conditions")
 _ENDED = ("Failed", "Succeeded")
 _NEVER = "0001-"  # Go's zero time, the year 1
-# A round of health probes takes 60 s (pkg/health: serverProbeInterval), since Cilium 1.17 about
-# 96 s with three nodes; what the one under way has missed is right after the next one. From 1.17
-# on, `cilium-health status --probe` starts none: it prints the last one's result.
+# A round of health probes takes 60 s (pkg/health: serverProbeInterval), since Cilium 1.17 about 96
+# s with three nodes. The next round corrects what the current one missed. From 1.17 on,
+# `cilium-health status --probe` starts no round: it prints the last one's result.
 _TWO_ROUNDS_S = 200.0
 
 
 class Cilium:
-    """Is the agent's pod there and ready, and what does its ``cilium-dbg status`` say?
+    """Reads whether each agent's pod is ready, and the output of its ``cilium-dbg status``.
 
     An agent that has just started, or whose last round of probes met a machine that was down, is
     asked again until it reaches every node, for ``_TWO_ROUNDS_S`` seconds at most.
@@ -52,7 +52,7 @@ class Cilium:
 
     def observe(self, reach: Reach, target: str) -> JSON:
         found = reach.kube.get(f"{_AGENTS}spec.nodeName%3D{target}")
-        # A pod that a shutdown of its node has ended stays listed beside its successor.
+        # A pod that ended with a shutdown of its node stays listed beside its successor.
         alive = [it for it in listed(found, "items") if text(it, "status", "phase") not in _ENDED]
         if not alive:
             return dump(NotReady(pod=None, ready=False))
@@ -68,7 +68,7 @@ class Cilium:
             health = text(status, "cluster", "ciliumHealth", "state")
         except (ValueError, Odd) as error:
             raise Garbled(f"the answer of cilium-dbg in {pod} is garbled: {error}") from error
-        # The client of an agent that is not well ends with an error before it prints the rest.
+        # The client of an unhealthy agent ends with an error before it prints the rest.
         is_well = "cilium" in parts and parts["cilium"].state in _WELL
         words = _of_health(reach, pod) if is_well else ""
         reached = _REACHABLE.search(words)

@@ -1,7 +1,7 @@
 """How fast programs commit 4 KiB writes to a shared volume, on every machine at the same time.
 
-That is a live OSD as its customers have it: through CephFS, the network and every copy. Nothing is
-written but files of the bench's own, in claims that go again.
+This measures live OSDs as customers use them: through CephFS, the network and every copy. The bench
+writes only its own files, in claims that it deletes afterwards.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def measure(reach: Reach, seed: int, tell: Callable[[str], None]) -> dict[str, C
 def measured(
     work: Workload, tell: Callable[[str], None], run_s: float = RUN_S
 ) -> dict[str, Committed]:
-    """The same of pods that are there."""
+    """The same, in existing pods."""
     answers: dict[str, list[Answer[dict[str, float]]]] = {machine: [] for machine in work.machines}
     for number in range(1, RUNS + 1):
         tell(f"shared volume: run {number} of {RUNS}")

@@ -1,4 +1,4 @@
-"""The StorageClass, the claims and their volumes, as the API knows them."""
+"""The StorageClass, the claims and their volumes, as the API shows them."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from harness.waiting import until
 
 SHARED, LIMITED = "shared", "limited"
 MIB = 1 << 20
-# How much each claim asks for. Twenty are bound at once: that many tell how long one takes.
+# The size of each claim. Twenty are bound at once: enough to tell how long one takes.
 SIZES: Mapping[str, int] = {
     SHARED: 256 * MIB,
     LIMITED: 64 * MIB,
     **{f"spare-{number:02}": 16 * MIB for number in range(1, 19)},
 }
-# The volumes of a class say by these parameters where their data goes.
+# These parameters of a class say where the data of its volumes goes.
 PLACES = ("clusterID", "fsName", "pool")
 
 
 def storage(reach: Reach) -> Storage:
-    """What the profile declares; ConfigError when that is nothing."""
+    """The declared StorageClass; ConfigError without one."""
     if reach.profile.storage is None:
         raise ConfigError(
             "the profile declares no StorageClass", remedy="name it in `storage:`, with its pool"
@@ -48,7 +48,7 @@ def storage(reach: Reach) -> Storage:
 
 
 def storage_class(kube: Kube, name: str) -> StorageClass | None:
-    """The class as it is, or None when the cluster has no such class."""
+    """The class in the cluster; None without one."""
     for item in listed(kube.get("/apis/storage.k8s.io/v1/storageclasses"), "items"):
         if name_of(item) == name:
             parameters = texts(item, "parameters")
@@ -62,7 +62,7 @@ def storage_class(kube: Kube, name: str) -> StorageClass | None:
 
 
 def claim(space: str, name: str, class_name: str, size: int) -> dict[str, JSON]:
-    """A claim that every machine may write at once."""
+    """A claim that all machines may write at the same time."""
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
@@ -78,7 +78,7 @@ def claim(space: str, name: str, class_name: str, size: int) -> dict[str, JSON]:
 def bind(
     reach: Reach, space: str, *, sizes: Mapping[str, int] = SIZES, within_s: float
 ) -> Mapping[str, Claim]:
-    """Ask for all claims at once; when each was bound, or what the cluster says of it."""
+    """Request all claims at once; report when each was bound, or what the cluster says of it."""
     class_name = storage(reach).class_name
     began: dict[str, float] = {}
     unasked: dict[str, str] = {}
@@ -122,7 +122,7 @@ def _bound(kube: Kube, space: str, names: Sequence[str]) -> dict[str, Object]:
 
 
 def capacity(kube: Kube, space: str, name: str) -> int | None:
-    """How many bytes a claim holds by now, as its status says it."""
+    """The current size of a claim in bytes, by its status."""
     path = f"/api/v1/namespaces/{space}/persistentvolumeclaims/{name}"
     size = text(kube.get(path), "status", "capacity", "storage")
     return None if size is None else quantity(size)

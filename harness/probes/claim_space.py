@@ -1,4 +1,4 @@
-"""A claim is deleted: does its volume go, and does Ceph have the space again?"""
+"""After a claim is deleted: is its volume removed, and does Ceph have the space again?"""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from harness.waiting import until
 
 T = TypeVar("T")
 
-# How much of what was written must show in Ceph's count, up and down again: others write too.
+# The share of the data that Ceph's count must show, up and down: other clients write too.
 _UP, _DOWN = 0.9, 0.5
 _COUNTED_WITHIN_S = 40.0
 _GIVEN_BACK_WITHIN_S = 130.0
 
 
 def stored(reach: Reach) -> int:
-    """Bytes that the claims' pool holds, copies not counted, as Ceph says."""
+    """Bytes in the claims' pool, copies not counted, by Ceph's count."""
     pool = storage(reach).data_pool
     for item in listed(ask_ceph(reach, "df", read=object), "pools"):
         if must(item, "name") == pool:
@@ -35,7 +35,7 @@ def stored(reach: Reach) -> int:
 
 
 def _awaited(look: Callable[[], T], well: Callable[[T], bool], within_s: float) -> T:
-    """The first thing seen that is well, or the last one seen in time."""
+    """The first good value, or the last value seen in time."""
     seen: list[T] = []
 
     def looked() -> bool:
@@ -52,7 +52,7 @@ def deleted(
 ) -> GivenBack | Left:
     """Delete the claim that was filled; the pool held ``before`` bytes without its ``filled``.
 
-    Of a class that keeps volumes (Retain), the volume must stay; then it is made to go.
+    If the class keeps volumes (Retain), the volume must stay; then its policy is set to Delete.
     """
     reach = work.reach
     full = before + _UP * filled
@@ -90,7 +90,7 @@ def _volume(work: Workload) -> str | None:
 
 
 def _released(work: Workload, within_s: float) -> str | None:
-    """What became of the volume: None when it is gone."""
+    """The volume's state; None when it is gone."""
     return _awaited(
         lambda: _volume(work), lambda it: it is None or it.startswith("Released"), within_s
     )

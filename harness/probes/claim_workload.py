@@ -45,10 +45,10 @@ S = TypeVar("S", covariant=True)
 T = TypeVar("T")
 
 _SCRIPT = RemoteScript(claim_kinds_script, claim_script)
-# Each machine's pod writes as a user of its own: an owner that is lost shows.
+# Each machine's pod writes as its own user, so that a lost owner shows.
 _FIRST_USER, _GROUP, _OTHER_GROUP = 20001, 20000, 20500
 
-BLOCKS = 65  # of 64 KiB: one more than fit into one of CephFS's objects
+BLOCKS = 65  # of 64 KiB: one more than a CephFS object holds
 FILES = 1000
 LINES = 60
 _READY_WITHIN_S = 60.0
@@ -59,7 +59,7 @@ _GROWN_WITHIN_S = 90.0
 
 @dataclass(frozen=True)
 class _Role(Generic[S]):
-    """What ``claim_script`` can do, by name, and what it says then."""
+    """The roles of ``claim_script`` by name, and the type of each answer."""
 
     name: str
     says: TypeForm[S]
@@ -67,7 +67,7 @@ class _Role(Generic[S]):
 
 _WRITE = _Role("write", Wrote)
 _CHURN = _Role("churn", Churned)
-# Whole numbers stay whole: it goes to the evidence as it was said.
+# Whole numbers stay whole, because the evidence keeps the original text.
 _COMMITS: _Role[dict[str, float]] = _Role("commits", dict[str, int | float])
 _SIZE = _Role("size", Size)
 _STOP = _Role("stop", dict[str, object])
@@ -82,7 +82,7 @@ _FILL = _Role("fill", Filled)
 
 
 class Workload:
-    """What the pods of one namespace do; every phase returns what came of it."""
+    """What the pods of one namespace do; every phase returns its results."""
 
     def __init__(self, reach: Reach, space: str, *, seed: int) -> None:
         self.reach = reach
@@ -92,7 +92,7 @@ class Workload:
         self._late: dict[str, str] = dict.fromkeys(self.machines, "it has no pod")
 
     def deploy(self, bound: Mapping[str, Claim]) -> None:
-        """A pod on each machine that mounts both claims; without them, none."""
+        """Deploy a pod on each machine that mounts both claims; no pod without the claims."""
         missing = [name for name in (SHARED, LIMITED) if not isinstance(bound.get(name), Bound)]
         if missing:
             why = f"the claim {' and '.join(missing)} was not bound, so nothing was written"
@@ -113,7 +113,7 @@ class Workload:
         *,
         within_s: float = _ROLE_S,
     ) -> Answer[T]:
-        """What a role says in one machine's pod."""
+        """The answer of a role in one machine's pod."""
         (said,) = self._ask(machine, role.name, [argument], within_s)
         return answer_of(role.says, said)
 
@@ -136,14 +136,14 @@ class Workload:
             return [dump(Unknown(f"{role}: {error}"))] * len(arguments)
 
     def _everywhere(self, work: Callable[[str], Answer[T]]) -> dict[str, Answer[T]]:
-        """An answer of each machine's pod, side by side."""
+        """The answers of all machines' pods, in parallel."""
         found = in_each(self.machines, work)
         return {machine: _or_unknown(answer) for machine, answer in found.items()}
 
     def _read_by_others(
         self, role: _Role[T], argument: Callable[[str], Mapping[str, JSON]]
     ) -> dict[str, Answer[T]]:
-        """What each machine says of what each other one wrote, by ``A → B``: B reads A's."""
+        """What each machine reads of the data of each other one, by ``A → B``: B reads A's."""
 
         def read(reader: str) -> dict[str, Answer[T]]:
             writers = [writer for writer in self.machines if writer != reader]
@@ -169,17 +169,17 @@ class Workload:
         return Exchange(written, self.verify(dict.fromkeys(self.machines, wanted)))
 
     def _write(self, machine: str, generation: int) -> Answer[Wrote]:
-        """The blocks of this generation: all of the first, every second one of the second."""
+        """The blocks of this generation: the first has all, the second every second one."""
         numbers = [n for n in range(BLOCKS) if _generation(n, generation) == generation]
         blocks = dict.fromkeys(map(str, numbers), generation)
         wanted = {"path": _data(machine), "generations": blocks, **self._by(machine)}
         return self._do(machine, _WRITE, wanted)
 
     def churn(self, for_s: float, *, per_s: float = 0.0) -> dict[str, Answer[Churned]]:
-        """Every machine writes its own blocks anew and anew, side by side, for some seconds.
+        """Every machine writes its own blocks again and again, in parallel, for some seconds.
 
-        Or until ``stop_churning``. This is what a drill wraps: afterwards ``verify`` knows each
-        block's last generation. ``per_s`` limits each machine's writes a second.
+        ``stop_churning`` ends it earlier. A drill runs this during its fault; afterwards ``verify``
+        knows each block's last generation. ``per_s`` limits each machine's writes a second.
         """
 
         def one(machine: str) -> Answer[Churned]:
@@ -190,7 +190,7 @@ class Workload:
         return self._everywhere(one)
 
     def churned(self) -> dict[str, Answer[Size]]:
-        """How much each machine has written by now."""
+        """How much each machine has written so far."""
         return self._everywhere(lambda machine: self._do(machine, _SIZE, {"path": _data(machine)}))
 
     def commits(self, for_s: float) -> dict[str, Answer[dict[str, float]]]:
@@ -204,11 +204,11 @@ class Workload:
         return self._everywhere(one)
 
     def stop_churning(self) -> None:
-        """Tell every machine to stop; one that cannot be told stops when its time is over."""
+        """Tell every machine to stop; a machine that is not reached stops when its time is over."""
         self._everywhere(lambda machine: self._do(machine, _STOP, {"path": _stop(machine)}))
 
     def verify(self, generations: Mapping[str, Sequence[int]]) -> dict[str, Answer[Compared]]:
-        """How each machine's blocks, of these generations, look to every other one."""
+        """Every machine verifies the blocks of every other one, of these generations."""
         return self._read_by_others(
             _VERIFY,
             lambda writer: {
@@ -219,7 +219,7 @@ class Workload:
         )
 
     def adorn(self) -> dict[str, Answer[Made]]:
-        """Every machine makes one of each kind of thing that must be kept."""
+        """Every machine makes one of each kind of metadata that must be kept."""
         return self._everywhere(
             lambda machine: self._do(
                 machine, _ADORN, {"folder": _folder(machine, "kinds"), "group": _OTHER_GROUP}
@@ -270,7 +270,7 @@ class Workload:
         return self._do(machine, _FILL, wanted)
 
     def grown(self, within_s: float = _GROWN_WITHIN_S) -> Growth:
-        """The claim is made half as large again, and then filled by the pod that has it mounted."""
+        """Grow the claim by half, then fill it from the pod that has it mounted."""
         size = SIZES[LIMITED] * 3 // 2
         kube, class_name = self.reach.kube, claim_objects.storage(self.reach).class_name
         began = time.monotonic()
@@ -292,7 +292,7 @@ class Workload:
         return Grown(size=size, after_s=after_s, filled=filled)
 
     def remove_pods(self) -> None:
-        """A claim that a pod mounts is not deleted: all pods go, and nothing is asked any more."""
+        """Remove all pods, because a mounted claim is not deleted; later calls have no answer."""
         for machine in self.machines:
             path = f"/api/v1/namespaces/{self.space}/pods/{pod_of(machine)}"
             with contextlib.suppress(TransportError):
@@ -320,7 +320,7 @@ def _folder(machine: str, kind: str) -> str:
 
 
 def _generation(number: int, generation: int) -> int:
-    """Of which generation a block is once this one was written: the second is every other block."""
+    """A block's generation once this one was written: the second covers every other block."""
     return generation if number % generation == 0 else 1
 
 

@@ -1,6 +1,6 @@
-"""Claims of the declared StorageClass: asked for, written and read by every machine, and deleted.
+"""Claims of the declared StorageClass: created, written and read by every machine, and deleted.
 
-Each phase is a method of ``Workload``: a drill wraps one in a fault, or stands between two.
+Each phase is a method of ``Workload``: a drill injects a fault during one, or between two.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Claims:
 
 
 def look(reach: Reach, space: str) -> facts.Claims:
-    """All phases, one after the other; what one could not do is told where it belongs."""
+    """Run all phases, one after the other; each result says what its phase could not do."""
     declared = claim_objects.storage(reach)
     work = Workload(reach, space, seed=secrets.randbits(48))
     storage_class = attempt(lambda: claim_objects.storage_class(reach.kube, declared.class_name))
@@ -71,7 +71,7 @@ def look(reach: Reach, space: str) -> facts.Claims:
 def _deleted(work: Workload, before: Item[int], full: Full, grown: Growth) -> Deletion:
     if isinstance(before, Unknown):
         return Unknown(f"Ceph's count before the claim was filled: {before.error}")
-    # A claim that has grown was filled again, by the machine that had filled it first.
+    # A grown claim was filled again, by the machine that had filled it first.
     again = grown.filled if isinstance(grown, Grown) else None
     answers = (again if isinstance(again, Known) else full.first, full.second)
     filled = sum(it.value.bytes for it in answers if isinstance(it, Known))

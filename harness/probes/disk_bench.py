@@ -1,7 +1,7 @@
-"""How fast each machine's disk for Ceph commits 4 KiB writes, and how fast it was.
+"""How fast each machine's disk for Ceph commits 4 KiB writes, now and in its baseline.
 
-A disk that an OSD has is measured now, through Ceph, all at once; a raw one never by a gate: there
-the newest result of ``./cutover bench osd`` speaks, with its age.
+A disk with an OSD is measured now, through Ceph, all disks at once. A gate never measures a raw
+disk: it reports the newest result of ``./cutover bench osd``, with its age.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _DAY_S = 86_400
 
 
 class DiskBench:
-    """Measures every OSD at the same time, or tells what was measured of raw disks."""
+    """Measures every OSD at the same time, or reports stored results of raw disks."""
 
     name: ClassVar[str] = facts.DISK_BENCH.name
     sentence: ClassVar[str] = "the disk for Ceph on every machine, measured at the same time"
@@ -63,7 +63,7 @@ def _baseline(profile: Profile) -> dict[str, baseline.Known]:
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    """What one disk did, as ``./cutover bench osd`` stored it."""
+    """The result of one disk, as ``./cutover bench osd`` stored it."""
 
     machine: str
     iops: float | None
@@ -90,6 +90,6 @@ def newest(folder: Path, machine: str, now: float) -> Speed:
                 age_s = now - datetime.fromisoformat(told.at).timestamp()
                 return Speed(iops=it.iops, ended=True, p99_ms=it.p99_ms, age_days=age_s / _DAY_S)
     raise NotProven(
-        f"{machine}: its raw disk was never measured whole",
+        f"{machine}: its raw disk was never measured completely",
         remedy="./cutover bench osd --length full --allow-writes",
     )

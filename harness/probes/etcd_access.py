@@ -1,8 +1,8 @@
-"""Where a member of etcd answers, by its own configuration.
+"""The addresses at which a member of etcd answers, by its own configuration.
 
-RKE2 gives HTTP a port of its own (``listen-client-http-urls``): its client port speaks gRPC alone.
-Its peers have an authority of their own. What RKE2 and k3s write is a YAML file; kubeadm gives
-etcd arguments, in the manifest of its static pod.
+RKE2 gives HTTP its own port (``listen-client-http-urls``): its client port speaks only gRPC. Its
+peers have their own authority. RKE2 and k3s write a YAML file; kubeadm gives etcd arguments, in the
+manifest of its static pod.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _PEER = {"ca": "peer-trusted-ca-file", "cert": "peer-cert-file", "key": "peer-ke
 
 @dataclass(frozen=True, slots=True)
 class EtcdAccess:
-    """Where one member answers: to HTTP and with metrics, in the order to ask, and to clients.
+    """A member's addresses: for HTTP and metrics, in the order to ask, and for clients.
 
     ``peer`` names the files (ca, cert, key) of the peers' authority; empty when not known.
     """
@@ -38,10 +38,10 @@ class EtcdAccess:
 
 
 def etcd_access(shell: Shell, profile: Profile, server: str) -> EtcdAccess:
-    """Where the member on a server answers; RKE2's own places when its configuration is not there.
+    """Where the member on a server answers; RKE2's defaults if it has no configuration.
 
-    NotProven when its configuration is there and is not understood. A server that does not answer
-    raises nothing: the look that follows asks it too, and reports that it cannot.
+    NotProven if its configuration exists and is not understood. A server that does not answer
+    raises nothing: the next look asks it too, and reports the failure.
     """
     paths = profile.kubernetes.etcd_configuration
     try:
@@ -108,8 +108,8 @@ def _flags(pod: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _urls(settings: Mapping[str, str], name: str) -> Iterator[str]:
-    """The addresses of a setting that this machine can ask itself at, its loopback first."""
+    """The addresses of a setting at which this machine can ask itself, its loopback first."""
     urls = [url.strip() for url in settings.get(name, "").split(",") if "://" in url]
-    # All addresses of a machine are its own, too.
+    # This includes all addresses of the machine.
     own = [url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:") for url in urls]
     yield from sorted(own, key=lambda url: "//127.0.0.1:" not in url)

@@ -1,4 +1,4 @@
-"""etcd's snapshots: which there are, who else holds a copy, and what one holds once restored."""
+"""etcd's snapshots: the list, the machines with a copy, and the content of one when restored."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from harness.transport.remote_script import RemoteScript
 
 T = TypeVar("T")
 
-# What the script answers to each of its words: an item by path.
+# The script's answer to each of its arguments: an item by path.
 _LISTS = dict[str, Item[tuple[SnapshotFile, ...]]]
 _TEXTS = dict[str, Item[str]]
 _RESTORES = dict[str, Item[Restore]]
@@ -40,7 +40,7 @@ _RECORD = "/apis/k3s.cattle.io/v1/etcdsnapshotfiles"
 class EtcdSnapshots:
     """Lists on every server, then restores the newest copy where the snapshot was not taken.
 
-    That is what is left after a disaster. Without any copy, the newest snapshot itself.
+    After a disaster, only that copy is left. Without any copy, it restores the newest snapshot.
     """
 
     name: ClassVar[str] = SNAPSHOTS.name
@@ -80,7 +80,7 @@ class EtcdSnapshots:
 
 
 def programs(reach: Reach, server: str) -> Mapping[str, Known[str] | Unknown]:
-    """Where a server has the programs that restore a snapshot; raises TransportError."""
+    """The programs on a server that restore a snapshot; raises TransportError."""
     return _run(reach, server, _TEXTS, "program", "etcd", "etcdutl")
 
 
@@ -114,7 +114,7 @@ def _recorded(item: object) -> Upload:
 
 
 def choose(by_server: Mapping[str, Listing | Unknown]) -> Newest | None:
-    """The newest copy, or without copies the newest snapshot, and where to restore it."""
+    """The newest copy, or without copies the newest snapshot, and the server to restore it on."""
     listings = {server: it for server, it in by_server.items() if isinstance(it, Listing)}
     snapshots = {server: _files(it.snapshots) for server, it in listings.items()}
     copies = {server: _files(it.copies) for server, it in listings.items()}

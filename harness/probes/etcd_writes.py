@@ -1,8 +1,8 @@
-"""How etcd writes its log while it is being written to.
+"""How fast etcd writes its log during a burst of writes.
 
-An idle etcd syncs its log a few times a second, too seldom for a p99 of now; and since its start
-it has seen its own installation and every day since, which hides both a good and a bad today. So
-a burst of small writes goes through the API, and each member's histogram is read before and after.
+An idle etcd syncs its log only a few times a second, too seldom for a current p99. Its histogram
+covers all the time since its start, which hides the current speed. So the probe sends a burst of
+small writes through the API, and reads each member's histogram before and after.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ENOUGH_S = 12.0
 
 
 class EtcdWrites:
-    """Writes one small object again and again, in a namespace of its own."""
+    """Writes one small object again and again, in its own namespace."""
 
     name: ClassVar[str] = WRITES.name
     sentence: ClassVar[str] = "a burst of small writes to etcd"

@@ -1,7 +1,7 @@
-"""Every host fact of a machine, in one round trip by SSH; its clock by a few short ones more.
+"""Every host fact of a machine, in one round trip by SSH; a few short ones more for its clock.
 
 The value is a mapping of items, each ``{"value": …}`` or ``{"error": …}``: see
-``host_facts_script``, which runs there. Here its texts become numbers.
+``host_facts_script``, which runs there. This module turns its texts into numbers.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ U = TypeVar("U")
 _SCRIPT = RemoteScript(host_facts_script)
 _UNITS = (
     *("rke2-server.service", "rke2-agent.service", "chrony.service", "chronyd.service"),
-    # What keeps a clock where chrony does not.
+    # The units that keep a clock if chrony does not.
     *("systemd-timesyncd.service", "ntpsec.service", "ntpd.service", "ntp.service"),
 )
 _DISKS = ("/", "/var/lib/rancher")
@@ -79,7 +79,7 @@ def look(reach: Reach, target: str, only: Sequence[str] | None = None) -> Items:
     items = {**report.items}
     _replace(items, CERTIFICATES, PemFiles, _certificates)
     _replace(items, METRICS, str, etcd_metrics)
-    if unclear:  # what was asked is perhaps not where etcd answers
+    if unclear:  # the address that was asked may not be etcd's
         items |= {name: Unknown(unclear) for name in items if name.startswith("etcd ")}
     if only is None:
         sent = reply.received - reply.took_s
@@ -89,7 +89,7 @@ def look(reach: Reach, target: str, only: Sequence[str] | None = None) -> Items:
 
 
 def _narrowed(reach: Reach, target: str, bounds: ClockBounds) -> ClockBounds:
-    """Closer bounds of a machine's clock, by a few short looks: starting python takes a while."""
+    """Narrower bounds of a machine's clock, by a few short looks: python starts slowly."""
     all_bounds = [bounds]
     for _ in range(_CLOCK_LOOKS):
         with contextlib.suppress(TransportError, ValueError):
@@ -103,7 +103,7 @@ def _narrowed(reach: Reach, target: str, bounds: ClockBounds) -> ClockBounds:
 
 
 def _wanted(profile: Profile, machine: Machine, access: EtcdAccess | None) -> dict[str, JSON]:
-    """What the script is to look at on this machine."""
+    """What the script must look at on this machine."""
     kubernetes = profile.kubernetes
     server = machine.is_server
     own = {"ca": kubernetes.etcd_ca, "cert": kubernetes.etcd_cert, "key": kubernetes.etcd_key}
@@ -125,7 +125,7 @@ def _wanted(profile: Profile, machine: Machine, access: EtcdAccess | None) -> di
 
 
 def _replace(items: Items, entry: Entry[T], kind: type[U], make: Callable[[U], T]) -> None:
-    """Make an entry's value of what the script read; what cannot be understood is in error."""
+    """Replace an entry by its value; text that cannot be understood becomes an error."""
     found = items.get(entry.name)
     if isinstance(found, Known):
         try:
@@ -135,10 +135,10 @@ def _replace(items: Items, entry: Entry[T], kind: type[U], make: Callable[[U], T
 
 
 def clock(sent: float, started: float, ended: float, received: float) -> ClockBounds:
-    """Between what bounds the machine's clock is ahead of ours; all four in UTC seconds.
+    """The bounds of the machine's clock ahead of the harness's clock; all four in UTC seconds.
 
-    It read ``started`` after we had sent, and ``ended`` before we received: the offset is at most
-    the one difference and at least the other, whatever either way took.
+    The machine read ``started`` after the harness sent, and ``ended`` before it received. So the
+    offset lies between the two differences, for any travel time in either direction.
     """
     return ClockBounds(at_least_s=ended - received, at_most_s=started - sent)
 
@@ -153,7 +153,7 @@ def _certificates(found: PemFiles) -> CertificateFiles:
 
 
 def etcd_metrics(text: str) -> Metrics:
-    """Raises ValueError for numbers that are none."""
+    """Raises ValueError for a text that is no number."""
     return Metrics(
         db_bytes=metrics.gauge(text, "etcd_mvcc_db_total_size_in_bytes"),
         quota_bytes=metrics.gauge(text, "etcd_server_quota_backend_bytes"),

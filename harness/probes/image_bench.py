@@ -1,8 +1,8 @@
 """How fast each machine commits 4 KiB writes to a block image (RBD), all at the same time.
 
-That is a live OSD as its customers' databases have it: through librbd, the network and every copy.
-Nothing is written but an image of the bench's own. It goes again, also when the harness is gone;
-what a machine could not remove, because Ceph hung or it lost its power, the next bench removes.
+This measures live OSDs as customers' databases use them: through librbd, the network and every
+copy. The bench writes only its own image. The machine removes the image, even if the harness is
+gone. If it cannot, because Ceph hung or it lost power, the next bench removes the image.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ from harness.transport.ceph import run_beside_ceph
 # A thousand writes: a second where Ceph is fast, and less than a minute where it is far too slow.
 WRITES = 1000
 RUN_S = 60.0
-# With what making and removing the image may take: Ceph waits half a minute for a killed client.
+# Includes making and removing the image: Ceph waits half a minute for a killed client.
 _WITHIN_S = RUNS * RUN_S + 60.0
-# Without a cache of the client's own: what is acknowledged lies on every copy. On a line of its own
-# comes what each run says.
+# Without the client's cache: acknowledged data is on every copy. Each run prints one line.
 _SCRIPT = """
 image=$1 total=$2 runs=$3 within=$4
-# Of a bench that was cut off; one that is in use stays, and is not measured twice.
+# From an interrupted bench; an image in use stays, and is not measured twice.
 if rbd info "$image" > /dev/null 2>&1; then rbd rm --no-progress "$image" || exit; fi
 rbd create --size 64M "$image" || exit
 trap 'rbd rm --no-progress "$image"' EXIT
@@ -67,5 +66,5 @@ def _measured(reach: Reach, machine: str, image: str) -> Committed:
 
 
 def read(said: str) -> list[dict[str, float]]:
-    """What each run that came to its end wrote: how many writes, and how many a second."""
+    """The number of writes, and of writes a second, of each complete run."""
     return [{"writes": int(ops), "iops": float(rate)} for ops, rate in _ENDED.findall(said)]

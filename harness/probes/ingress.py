@@ -29,14 +29,14 @@ _NAME = "site"
 _ROUTED_WITHIN_S = 60.0
 # If one address serves the site and another still does not after this long, that is a failure.
 _AFTER_ANOTHER_S = 15.0
-# Declared sites are customers' own: few pages are asked for at a time.
+# Declared sites belong to customers: the probe asks for few pages at a time.
 _PAGES_AT_ONCE = 8
 # Reserved by RFC 2606: no site of a customer has this name.
 _DOMAIN = "cutover.example"
 
 
 class Ingress:
-    """Deploys a pod, a service and a route with a certificate of its own authority."""
+    """Deploys a pod, a service and a route with a certificate of the harness's authority."""
 
     name: ClassVar[str] = INGRESS.name
     sentence: ClassVar[str] = "a new site and the declared ones, visited from outside"
@@ -85,7 +85,7 @@ def _deploy(reach: Reach, space: str, host: str, authority: Authority, settings:
     reach.kube.apply(pods.pod(reach, space, _NAME, reach.profile.machines[0].name, "server"))
     _, late = pods.addresses_when_ready(reach.kube, space, {_NAME: _NAME}, within_s=45.0)
     if late:
-        raise Unreachable(f"no pod stands behind the site: {late[_NAME]}")
+        raise Unreachable(f"no pod is ready for the site: {late[_NAME]}")
 
 
 class _Visit:
@@ -111,7 +111,7 @@ class _Visit:
         )
 
     def _ours(self, address: str) -> str | Limited:
-        """Which pod answered, once one does at every entry."""
+        """The pod that answered, once every entry point answers."""
         for entry in self._entries:
             answer = self._followed(self._host, address, entry)
             if answer.status == TOO_MANY:
@@ -124,7 +124,7 @@ class _Visit:
         return _NAME
 
     def _is_wrong(self) -> bool:
-        """Whether another address has led there for so long that all should."""
+        """True if another address has served the site for so long that this one should too."""
         return time.monotonic() > self._first + _AFTER_ANOTHER_S
 
     def _stranger(self, address: str) -> int | Limited:
@@ -133,7 +133,7 @@ class _Visit:
             try:
                 answer = self._followed(f"stranger.{_DOMAIN}", address, entry)
             except Denied:
-                continue  # without a certificate for it there is no site either
+                continue  # a host without a certificate has no site
             if answer.status == TOO_MANY:
                 return Limited(told(answer.headers))
             if answer.status != 404:
@@ -141,10 +141,10 @@ class _Visit:
         return 404
 
     def _followed(self, host: str, address: str, entry: EntryPoint) -> Answer:
-        """The answer for a host, behind the redirect to https that many ingresses begin with.
+        """The answer for a host, after the redirect to https that many ingresses send.
 
-        Traefik's entry point redirects every host, known or not; ingress-nginx every one that has
-        a certificate.
+        Traefik's entry point redirects every host, known or not; ingress-nginx redirects every host
+        with a certificate.
         """
         answer = self._reach.outside.get(host, "/", at=address, entry=entry)
         secure = _secure(answer, host)
@@ -154,10 +154,10 @@ class _Visit:
 
 
 def _entries(settings: Declared, known: IngressDeclared) -> Sequence[EntryPoint]:
-    """Where the harness's own site must be found.
+    """The entry points at which the harness's own site must answer.
 
-    An Ingress is there over plain HTTP, too, if only to lead to https; an IngressRoute with a
-    certificate is at its own entry point alone.
+    An Ingress also answers over plain HTTP, at least with a redirect to https. An IngressRoute with
+    a certificate answers only at its own entry point.
     """
     declared = EntryPoint(known.scheme, known.port)
     plain = declared == HTTPS and settings.kind != "ingressroute"
@@ -165,7 +165,7 @@ def _entries(settings: Declared, known: IngressDeclared) -> Sequence[EntryPoint]
 
 
 def _secure(answer: Answer, host: str) -> EntryPoint | None:
-    """Where a redirect leads, when that is the same host over https."""
+    """The target of a redirect, if that is the same host over https."""
     if not 300 <= answer.status < 400:
         return None
     try:

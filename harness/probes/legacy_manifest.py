@@ -1,6 +1,6 @@
-"""The storage that exists already, compared with what it was before the work began.
+"""The existing storage, compared with its state before the work began.
 
-One machine that reads it makes its manifest: all see the same.
+One machine that reads it makes the manifest, because all machines see the same files.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class LegacyManifest:
             sums = read(Sums, one.make())
             return dump(_compared(one, legacy, sums))
         finally:
-            # A machine that does not answer any more sweeps it itself, when it is asked again.
+            # If a machine stops answering, its own script sweeps the folder in the next run.
             with contextlib.suppress(TransportError):
                 one.drop()
 

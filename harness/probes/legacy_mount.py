@@ -1,6 +1,6 @@
-"""The storage that exists already, on each machine: what is mounted there, and whether it reads.
+"""The existing storage on each machine: what is mounted there, and whether it is readable.
 
-Where the profile has a folder for it (``legacy.writes``), also whether it takes a write.
+If the profile has a folder for it (``legacy.writes``), also whether it is writable.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _ANSWERS_WITHIN_S = 20.0
 
 
 class LegacyMount:
-    """Asks each machine what is mounted, and a child there to read some of it."""
+    """Reads what each machine has mounted; a child process there reads some of it."""
 
     name: ClassVar[str] = facts.LEGACY_MOUNT.name
     sentence: ClassVar[str] = "the existing storage, read on every machine"
@@ -52,7 +52,7 @@ class LegacyMount:
 
 
 def look(reach: Reach, machine: str) -> facts.LegacyMount:
-    """What a machine says of its mount, and nothing is written; raises TransportError."""
+    """What a machine reports about its mount, without a write; raises TransportError."""
     return _asked(reach, machine, facts.LegacyMount)
 
 
@@ -63,14 +63,14 @@ def _asked(reach: Reach, machine: str, kind: TypeForm[T], *words: str) -> T:
 
 
 def declared(reach: Reach) -> Legacy:
-    """The profile's word on it; NotProven when it has none."""
+    """The declared storage; NotProven without one."""
     if reach.profile.legacy is None:
         raise NotProven("the profile declares no existing storage (legacy)")
     return reach.profile.legacy
 
 
 def is_usable(found: facts.LegacyMount, legacy: Legacy) -> bool:
-    """Whether what is declared is mounted there, and answers."""
+    """True if the declared storage is mounted there and answers."""
     mount = found.mount
     return (
         mount is not None

@@ -1,4 +1,4 @@
-"""A service of the harness's own that asks for an outside address, and whether it answers there."""
+"""The harness's own service that asks for an outside address, and whether it answers there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NAME = "balanced"
 
 
 class LoadBalancer:
-    """Deploys a pod and a LoadBalancer service before it, and talks to it from outside."""
+    """Deploys a pod with a LoadBalancer service, and talks to it from outside."""
 
     name: ClassVar[str] = LOAD_BALANCER.name
     sentence: ClassVar[str] = "a service that asks for an outside address"
@@ -47,7 +47,7 @@ class LoadBalancer:
                 return dump(Balanced(None, None, said, answer=None, taken=taken))
             _, late = pods.addresses_when_ready(reach.kube, space, {_NAME: _NAME}, within_s=45.0)
             if late:
-                raise Unreachable(f"no pod stands behind the service: {late[_NAME]}")
+                raise Unreachable(f"no pod is ready for the service: {late[_NAME]}")
             answer = pods.eventually(lambda: _talk(reach, address), _ANSWERS_WITHIN_S)
         return dump(Balanced(address, after_s, said, answer, taken))
 

@@ -1,4 +1,4 @@
-"""Looks: a probe at all of its targets, side by side, each within the probe's own deadline."""
+"""Looks: a probe at all its targets in parallel, each within the probe's own deadline."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _AT_ONCE = 4
 
 
 class Look:
-    """One look of a probe, under way from the moment it is made.
+    """One look of a probe; it starts when the object is made.
 
-    A target that could not be looked at, or not in time, has an answer with an error. When the
-    targets themselves are not known, or there is none, NOWHERE is the only one.
+    A target that could not be looked at, or not in time, has an answer with an error. If the
+    targets are not known, or there is none, NOWHERE is the only target.
     """
 
     def __init__(self, probe: Probe, reach: Reach, turn: Turn = lambda _: nullcontext()) -> None:
@@ -40,7 +40,7 @@ class Look:
         return self._targets.result()
 
     def answers(self) -> Iterator[CallResult]:
-        """The answer of each target, as it comes; to be asked for once."""
+        """The answer of each target, as it comes; call this once."""
         return (self._answers.get() for _ in self.targets)
 
     def wait(self) -> None:
@@ -64,7 +64,7 @@ class Look:
 
 
 def observe(probes: Iterable[Probe], reach: Reach) -> list[Observation]:
-    """What these probes see now, side by side."""
+    """What these probes see now, in parallel."""
     looks = [(probe.name, Look(probe, reach)) for probe in probes]
     return [
         Observation(name, it.key, it.at, it.took_s, it.value, it.error)
@@ -74,9 +74,9 @@ def observe(probes: Iterable[Probe], reach: Reach) -> list[Observation]:
 
 
 class LookScheduler:
-    """The looks of one run: those that begin with it, and those that begin when they are asked for.
+    """The looks of one run: some begin with the run, others when a step asks for them.
 
-    Nothing is under way beside a look that must be alone. Calls come from one thread.
+    A look that must be alone runs without any other. Calls come from one thread.
     """
 
     def __init__(self, probes: Mapping[str, Probe], reach: Reach) -> None:
@@ -86,7 +86,7 @@ class LookScheduler:
         self._places: dict[str, threading.Semaphore] = {}
 
     def turn(self, sentences: Iterable[str]) -> int:
-        """When what these sentences ask for is best looked at: 0, 1 or 2."""
+        """The best time for the looks of these sentences: 0, 1 or 2."""
         asked = set(sentences)
         timings = {it.timing for it in self._probes.values() if it.sentence in asked}
         if Timing.ALONE in timings:
@@ -94,7 +94,7 @@ class LookScheduler:
         return 0 if Timing.WHEN_ASKED in timings else 1
 
     def begin(self, sentences: Iterable[str]) -> None:
-        """Begin the looks that these sentences ask for and that may begin with the run."""
+        """Begin the looks of these sentences that may begin with the run."""
         asked = set(sentences)
         for name, probe in self._probes.items():
             if probe.sentence in asked and probe.timing is Timing.AT_START:
@@ -114,7 +114,7 @@ class LookScheduler:
         return self._look(name)
 
     def settle(self) -> None:
-        """Wait until none of the looks is under way; each ends by its own deadline."""
+        """Wait until all looks have ended; each ends by its own deadline."""
         for look in self._ahead.values():
             look.wait()
 

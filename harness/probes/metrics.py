@@ -32,7 +32,7 @@ def _samples(text: str, name: str) -> list[tuple[dict[str, str], float]]:
 
 
 def since(later: Buckets, earlier: Buckets) -> Buckets:
-    """What was added between two looks at one histogram; all of it after a restart."""
+    """The samples added between two looks at a histogram; all of them after a restart."""
     before = dict(earlier)
     added = [(bound, count - before.get(bound, 0)) for bound, count in later]
     return later if any(count < 0 for _, count in added) else added

@@ -1,4 +1,4 @@
-"""Servers, a friend and a stranger, before and after a policy that lets in friends alone."""
+"""Servers, a friend and a stranger, before and after a policy that admits only friends."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _Answers: TypeAlias = dict[str, Mapping[str, Exchange]]
 
 
 class NetworkPolicy:
-    """Shows first that both may connect, then closes the servers to all but the friend."""
+    """Shows that both clients connect, then closes the servers to all but the friend."""
 
     name: ClassVar[str] = POLICY.name
     sentence: ClassVar[str] = "a service that a network policy closes to strangers"
@@ -85,7 +85,7 @@ def _policy(space: str) -> dict[str, object]:
 
 
 def _connect(kube: Kube, space: str, servers: Mapping[str, str], patience_s: float) -> _Answers:
-    """What came of connections from friend and stranger, by client and server's machine."""
+    """Results of connections from friend and stranger, by client and server's machine."""
     wanted: JSON = {
         "me": "client",
         "nonce": "none",
@@ -114,14 +114,14 @@ def _are_shut_out(answers: _Answers) -> bool:
 
 
 def _when_denied(kube: Kube, space: str, servers: Mapping[str, str]) -> _Answers:
-    """The connections once the stranger is shut out everywhere, or as they were at the last."""
+    """The connections once the stranger is denied everywhere, or the last results."""
     last: _Answers = {}
 
     def denied() -> bool:
         last.update(_connect(kube, space, servers, patience_s=1.0))
         return _are_shut_out(last)
 
-    # A stranger who still comes in is what the last answers tell.
+    # The last answers show a stranger that still connects.
     with contextlib.suppress(TimedOut):
         until(denied, within_s=_ENFORCED_WITHIN_S, what="the stranger shut out", every_s=1.0)
     return last

@@ -1,4 +1,4 @@
-"""The cluster's node list, as far as it is judged."""
+"""The cluster's node list, as far as checks need it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _INTERNAL = "InternalIP"
 class Nodes:
     """Reads every node's name, addresses, roles, version, conditions and taints.
 
-    A node of which the API's object cannot be read has an ``error`` instead.
+    A node whose API object cannot be read has an ``error`` instead.
     """
 
     name: ClassVar[str] = NODES.name

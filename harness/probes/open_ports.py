@@ -1,8 +1,9 @@
-"""What of every machine can be reached from where the harness stands: outside.
+"""The ports of every machine that can be reached from outside, where the harness runs.
 
-TCP: every port of every outside address is tried. UDP: every port on which a socket of the machine
-listens is sent datagrams, and the machine is asked which of them came past its firewall. The same
-is done with every UDP port that Services and pods take there without a socket: the API names them.
+TCP: the probe tries every port of every outside address. UDP: the probe sends datagrams to every
+port on which a socket of the machine listens, and asks the machine which of them passed its
+firewall. It does the same with every UDP port that Services and pods take there without a socket;
+the API names those ports.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ T = TypeVar("T")
 
 _ALL = range(1, 65536)
 _SCRIPT = RemoteScript(sockets_script)
-# A little longer than datagrams are sent for.
+# A little longer than the sending of datagrams.
 _HEARS_FOR_S = 5.0
-# Asked though nothing listens there (traceroute's first port): does any datagram come through?
+# Nothing listens there (traceroute's first port): shows whether any datagram arrives.
 _UNUSED = 33434
 _EVERY = ("0.0.0.0", "::")
 
@@ -84,7 +85,7 @@ def _tcp(reach: Reach, address: str) -> Tcp:
 def _taken(
     kube: Kube, machine: str
 ) -> tuple[Mapping[str, Sequence[_Taken]], Known[Mapping[str, str]] | Unknown]:
-    """The UDP ports that Services and pods take on a machine, by their names; and what was odd."""
+    """The UDP ports that Services and pods take on a machine, by their names; and odd objects."""
     on_machine = f"/api/v1/pods?fieldSelector=spec.nodeName%3D{machine}"
     try:
         services = described(kube.get("/api/v1/services"), _of_service)
@@ -102,7 +103,7 @@ def _named(kind: str, found: Mapping[str, T]) -> dict[str, T]:
 
 
 def _of_service(item: object) -> list[_Taken]:
-    """Its node ports, and its own ports at the addresses that are its own."""
+    """A Service's node ports, and its own ports at its own addresses."""
     given = [text(it, "ip") for it in listed(item, "status", "loadBalancer", "ingress")]
     own = tuple(it for it in (*words(item, "spec", "externalIPs"), *given) if it)
     ports = [it for it in listed(item, "spec", "ports") if text(it, "protocol") == "UDP"]
@@ -127,12 +128,12 @@ def _of_pod(item: object) -> list[_Taken]:
 def _udp(
     reach: Reach, machine: str, addresses: Sequence[str], taken: Mapping[str, Sequence[_Taken]]
 ) -> tuple[Mapping[str, Known[Udp] | Unknown], Known[Listening] | Unknown]:
-    """What came back of datagrams, by address; and what the machine says."""
+    """The replies to datagrams, by address; and the machine's report."""
     token = secrets.token_bytes(16)
     sending: list[Future[dict[str, Known[Udp] | Unknown]]] = []
 
     def hear(before: Before) -> None:
-        # On another thread: this one brings the machine's next line.
+        # On another thread, because this one reads the machine's next line.
         sending.append(begin(partial(_send, reach, addresses, before, token, taken)))
 
     try:
@@ -148,7 +149,7 @@ def _udp(
         forwarded=after.forwarded,
         addresses=before.addresses,
     )
-    # A socket that was there for a moment, a client's, is nothing to reach.
+    # A socket that existed only for a moment belongs to a client and cannot be reached.
     lasting = [it for it in after.sockets if it in before.sockets]
     return {it: _that_lasts(item, lasting, it, before) for it, item in sent.items()}, Known(says)
 
@@ -192,11 +193,11 @@ def _send(
     token: bytes,
     taken: Mapping[str, Sequence[_Taken]],
 ) -> dict[str, Known[Udp] | Unknown]:
-    """Ask each address on the ports that are listened on, or are the cluster's, all at once."""
+    """Send to each address, on the ports of listeners and of the cluster, all at once."""
 
     def one(address: str) -> Udp:
         asked = reachable(said.sockets, address, said.addresses)
-        # An address that is not the machine's own is translated before it comes there.
+        # NAT translates an address that is not the machine's own.
         here = {address} if address in said.addresses else {address, *said.addresses}
         of_cluster = {
             port: whose
@@ -228,10 +229,10 @@ def payload(token: bytes, address: str, port: int) -> bytes:
 
 
 def reachable(sockets: Iterable[Socket], address: str, own: Iterable[str]) -> dict[int, str]:
-    """The UDP ports that take what is sent to an address, with their programs.
+    """The UDP ports that accept datagrams to an address, with their programs.
 
-    An address that is not the machine's ``own`` is translated before it comes there, to any of
-    these: then a socket that is bound to one of them counts.
+    NAT translates an address that is not the machine's ``own`` to any of these. A socket that is
+    bound to one of them then counts.
     """
     wanted = ip_address(address)
     translated = address not in own
@@ -248,7 +249,7 @@ def reachable(sockets: Iterable[Socket], address: str, own: Iterable[str]) -> di
 
 
 def _plain(text: str) -> IPv4Address | IPv6Address:
-    """An address; one of IPv4 that is written as IPv6 is one of IPv4."""
+    """An address; an IPv4-mapped IPv6 address becomes IPv4."""
     address = ip_address(text)
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address

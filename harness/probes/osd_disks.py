@@ -1,4 +1,4 @@
-"""The partition that is given to Ceph, on each machine: all its facts, and whose it is."""
+"""Ceph's partition on each machine: all its facts, and its owner."""
 
 from __future__ import annotations
 

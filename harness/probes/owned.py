@@ -1,8 +1,9 @@
-"""Namespaces of the harness's own, and the harness that owns each of them.
+"""The harness's own namespaces, and the owner of each.
 
 A namespace lives as long as its owner renews it: an annotation changes every few seconds. An owner
-is gone if the annotation did not change for ``LASTS_S`` while we watched, by our own monotonic
-clock: no two computers' clocks are compared. An API that does not answer meanwhile ends the watch.
+is gone if the annotation did not change for ``LASTS_S`` while the harness watched, by its monotonic
+clock; it never compares the clocks of two computers. If the API does not answer meanwhile, the
+watch ends.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ OWNER, RENEWED = "cutover/owner", "cutover/renewed"
 RENEW_S = 10.0
 LASTS_S = 45.0
 _LOOK_EVERY_S = 2.0
-# Pods end, volumes are let go of, and then the namespace is gone.
+# Pods end, volumes are released, and then the namespace is gone.
 _GONE_WITHIN_S = 120.0
 # The namespaces that this process holds.
 _HELD: set[str] = set()
 
 
 def manifest(name: str, owner: str, renewed: str, **known: str) -> dict[str, object]:
-    """A namespace of ours, in which pods must be harmless; ``known`` is more of its metadata."""
+    """A harness namespace with the restricted pod security; ``known`` is more metadata."""
     restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
     annotations = {OWNER: owner, RENEWED: renewed}
     metadata = {"name": name, "labels": LABELS | restricted, "annotations": annotations, **known}
@@ -53,9 +54,9 @@ def renewed(kube: Kube, name: str, owner: str) -> Iterator[None]:
     def keep() -> None:
         uid = ""
         while not stop.wait(RENEW_S):
-            with contextlib.suppress(HarnessError):  # the API may be what is broken
+            with contextlib.suppress(HarnessError):  # the API itself may be broken
                 uid = uid or (text(_ours(kube).get(name), "uid") or "")
-                # With its uid, one that is gone meanwhile is not made anew.
+                # With the uid, a deleted namespace is not made again.
                 if uid and not stop.is_set():
                     renew(uid=uid)
 
@@ -75,12 +76,11 @@ def renewed(kube: Kube, name: str, owner: str) -> Iterator[None]:
 def sweep(
     kube: Kube, *, keep: str = "", tell: Callable[[str], object] = str
 ) -> Mapping[str, str | None]:
-    """Remove every namespace of ours whose owner is gone, with its claims and their volumes.
+    """Remove every harness namespace whose owner is gone, with its claims and their volumes.
 
-    Takes about ``LASTS_S``, and then until they are gone; no time if there is no such namespace.
-    Returns the name of each, and why it is still there; None: it is gone.
-    ``keep`` is an owner whose namespaces are kept. Raises TransportError if the API does not list
-    them.
+    Takes about ``LASTS_S``, plus the time of the removal; no time if there is no such namespace.
+    Returns the name of each, and why it is still there; None: it is gone. ``keep`` is an owner
+    whose namespaces are kept. Raises TransportError if the API does not list them.
     """
     first: dict[str, tuple[str | None, float]] = {}
     alive: set[str] = set()
@@ -104,13 +104,14 @@ def sweep(
 
     until(settled, within_s=2 * LASTS_S, what="owners of namespaces", every_s=_LOOK_EVERY_S)
     _wait_gone(kube, swept)
-    with contextlib.suppress(HarnessError):  # a harness that may not change volumes has left none
+    # A harness without the right to change volumes left none.
+    with contextlib.suppress(HarnessError):
         volumes.sweep(kube, list(_ours(kube)))
     return swept
 
 
 def sweep_beside(kube: Kube, *, keep: str = "") -> None:
-    """Do the same in a thread of its own, as far as the API lets us: a run need not wait for it."""
+    """Do the same in a background thread, as far as the API allows; a run does not wait for it."""
 
     def work() -> None:
         with contextlib.suppress(HarnessError):
@@ -120,7 +121,7 @@ def sweep_beside(kube: Kube, *, keep: str = "") -> None:
 
 
 def _ours(kube: Kube) -> dict[str, object]:
-    """What the API says of each namespace of ours, by name."""
+    """What the API says of each harness namespace, by name."""
     found = listed(kube.get(f"/api/v1/namespaces?{SELECTOR}"), "items")
     metas = {must(it, "metadata", "name"): part(it, "metadata") for it in found}
     return {name: meta for name, meta in metas.items() if name.startswith(PREFIXES)}
@@ -132,7 +133,7 @@ def _is_kept(name: str, meta: object, keep: str) -> bool:
 
 
 def _remove(kube: Kube, name: str) -> str | None:
-    """Delete a namespace, and have the volumes of its claims go with it; why that failed."""
+    """Delete a namespace with the volumes of its claims; return why that failed."""
     try:
         volumes.give_back(kube, name)
         kube.delete(f"/api/v1/namespaces/{name}")

@@ -1,4 +1,4 @@
-"""What each probe must be allowed to do in the cluster: the minimal role, and ``doctor``'s list."""
+"""The permissions that each probe needs in the cluster: the minimal role, and ``doctor``'s list."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _may(resource: str, *verbs: str, group: str = "") -> tuple[Permission, ...]:
 
 # Server-side apply is a create or a patch; exec is a get over websockets, from 1.35 on a create.
 _EXEC = _may("pods/exec", "get", "create")
-# Rook's Ceph is asked in a pod.
+# The harness asks Rook's Ceph in a pod.
 _TOOLBOX = (*_may("pods", "list"), *_EXEC)
 _OWN_NAMESPACE = (
     *_may("namespaces", "list", "create", "patch", "delete"),
@@ -43,7 +43,7 @@ _OWN_PODS = (
     *_EXEC,
 )
 
-# What is collected when something is red (harness.evidence), whatever the probes need.
+# For the evidence of a failure (harness.evidence), beside what the probes need.
 EVIDENCE: tuple[Permission, ...] = (
     *_may("pods/log", "get"),
     *(
@@ -80,7 +80,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_OWN_PODS,
         *_may("pods", "delete"),
         *_may("persistentvolumeclaims", "get", "list", "create", "patch", "delete"),
-        # Those of a class that keeps them go by their policy, which is made Delete.
+        # If the class keeps volumes, the harness removes them by setting their policy to Delete.
         *_may("persistentvolumes", "list", "patch"),
         *_may("storageclasses", "list", group="storage.k8s.io"),
     ),
@@ -112,7 +112,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("/apis/csi.ceph.io", "get"),
         *_may("pods", "list"),
         *_may("configmaps", "get"),
-        # Their names alone are asked for, but no role can say so.
+        # The harness asks only for their names, but a role cannot express that.
         *_may("secrets", "get"),
         *_may("deployments", "list", group="apps"),
         *_may("daemonsets", "list", group="apps"),
@@ -136,13 +136,13 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
 }
 
 
-# Instead of an Ingress, where the profile's ingress follows Traefik's own routes.
+# Instead of an Ingress, if the profile's ingress uses Traefik's own routes.
 _INGRESSES = frozenset(_may("ingresses", "create", "patch", group="networking.k8s.io"))
 _INGRESS_ROUTES = frozenset(_may("ingressroutes", "create", "patch", group="traefik.io"))
 
 
 def all_permissions(probes: Collection[str], profile: Profile) -> tuple[Permission, ...]:
-    """What these probes and the collection of evidence need together, each once, in order."""
+    """All permissions of these probes and of the collection of evidence, each once, in order."""
     asked = {permission for probe in probes for permission in PERMISSIONS[probe]}
     routed = profile.ingress is not None and profile.ingress.kind == "ingressroute"
     if routed and "ingress" in probes:

@@ -1,6 +1,6 @@
 """Pods that talk to each other on every ordered pair of machines, to services and to DNS.
 
-One pod stands on each machine, and a service before each pod.
+Each machine has one pod, and each pod has a service.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from harness.transport.objects import listed, must, text
 _HEADERS = 28  # IPv4 and UDP, beside the payload of the largest datagram
 _SMALL = 64
 _DNS_PODS = "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dns"
-# How long a pod tries for each connection and name; the slowest that passes is judged.
+# How long a pod tries each connection and name; checks judge the slowest success.
 _PATIENCE_S = 8.0
 
 T = TypeVar("T")
 
 Answers: TypeAlias = Mapping[str, T | HarnessError]
-# How many datagrams a pod received: by what they say, and by their size in bytes.
+# How many datagrams a pod received: by their content, and by their size in bytes.
 _Received: TypeAlias = dict[str, dict[str, int]]
 
 
@@ -83,7 +83,7 @@ class _Stage:
 def _deploy(reach: Reach, space: str, machines: Sequence[str]) -> _Stage:
     names = {machine: pods.name_of("pod", machine) for machine in machines}
     for machine, name in names.items():
-        # Services first: CoreDNS then knows them long before anybody asks.
+        # Services first, so that CoreDNS knows them long before the first question.
         reach.kube.apply(pods.service(space, _service_of(machine), name))
         reach.kube.apply(pods.pod(reach, space, name, machine, "probe"))
     ready, late = pods.addresses_when_ready(reach.kube, space, names, within_s=45.0)
@@ -93,7 +93,7 @@ def _deploy(reach: Reach, space: str, machines: Sequence[str]) -> _Stage:
 
 
 def _service_of(machine: str) -> str:
-    # Not the pod's own name, which its /etc/hosts would resolve without any DNS.
+    # Not the pod's own name, because its /etc/hosts resolves that without DNS.
     return pods.name_of("to", machine)
 
 
@@ -103,7 +103,7 @@ def _name_servers(kube: Kube) -> Mapping[str, str]:
         text(item, "status", "podIP") or must(item, "metadata", "name"): machine
         for item in listed(kube.get(_DNS_PODS), "items")
         if (machine := text(item, "spec", "nodeName"))
-        # A pod that a shutdown of its machine has ended stays in the list, with its address.
+        # A pod that ended with a shutdown of its machine stays in the list, with its address.
         and text(item, "status", "phase") not in ("Failed", "Succeeded")
     }
 
@@ -124,7 +124,7 @@ class _Talk:
         return self._stage.ready
 
     def in_pod(self, machine: str) -> Talk:
-        """Let the pod on this machine talk to all the others."""
+        """The pod on this machine talks to all others."""
         peers = {peer: ip for peer, ip in self.ready.items() if peer != machine}
         names = self._names_of(machine)
         wanted: JSON = {
@@ -149,7 +149,7 @@ class _Talk:
         return pods.run_script(self._kube, self._space, name, role, argument, kind)
 
     def _names_of(self, machine: str) -> dict[str, str]:
-        """The names of the service before this machine's own pod."""
+        """The names of the service of this machine's own pod."""
         short = _service_of(machine)
         return {
             "short name": short,
@@ -160,7 +160,7 @@ class _Talk:
     def pair(
         self, one: str, other: str, said: Answers[Talk], heard: Answers[_Received]
     ) -> Pair | Unknown:
-        """What came of one ordered pair: sent by the one, received by the other."""
+        """The result of one ordered pair: sent by the one, received by the other."""
         spoke, received = self._answer(one, said), self._answer(other, heard)
         if isinstance(spoke, Unknown):
             return Unknown(f"{one}: {spoke.error}")

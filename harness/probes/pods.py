@@ -1,4 +1,4 @@
-"""Pods of the harness's own, in a namespace that always goes again."""
+"""The harness's own pods, in a namespace that is always deleted afterwards."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def namespace_named(
     *,
     claims: bool = False,
 ) -> Iterator[str]:
-    """A namespace of that name, where pods must be harmless; it is deleted afterwards in any case.
+    """A namespace of that name with the restricted pod security; it is always deleted afterwards.
 
-    ``owner`` is the run that may take it up again when this harness was killed.
+    ``owner`` is the run that may take it over if this harness is killed.
     """
 
     def remove() -> None:
@@ -82,7 +82,7 @@ def namespace_named(
 
 
 def is_ours(labels: Mapping[str, str]) -> bool:
-    """Does an object with these labels belong to the harness?"""
+    """True if an object with these labels belongs to the harness."""
     return all(labels.get(key) == value for key, value in _OURS.items())
 
 
@@ -97,9 +97,9 @@ def pod(
     spec: Mapping[str, object] = {},
     security: Mapping[str, object] = {},
 ) -> Manifest:
-    """A pod that serves ``pod_script``, placed on one machine past the scheduler.
+    """A pod that serves ``pod_script``, placed on one machine without the scheduler.
 
-    Without a machine, the scheduler places it. For the rest see ``spec_of``.
+    Without a machine, the scheduler places it. For the other arguments see ``spec_of``.
     """
     placed = {"nodeName": machine, "tolerations": [{"operator": "Exists"}]} if machine else {}
     labels = _OURS | {"cutover/pod": name, "cutover/role": role}
@@ -117,7 +117,7 @@ def spec_of(
     spec: Mapping[str, object],
     security: Mapping[str, object] = {},
 ) -> Manifest:
-    """What is in a pod: small, and nothing that the restricted pod security standard forbids.
+    """The spec of a small pod that meets the restricted pod security standard.
 
     The fields of ``container``, ``spec`` and the pod's ``security`` context replace the usual ones.
     """
@@ -152,18 +152,18 @@ def spec_of(
 
 
 def resources(memory: str) -> Manifest:
-    """What a small container asks for, and may take; ``memory`` is its limit."""
+    """Requests and limits of a small container; ``memory`` is its limit."""
     requests = {"cpu": "10m", "memory": "32Mi"}
     return {"requests": requests, "limits": {"cpu": "500m", "memory": memory}}
 
 
 def name_of(role: str, machine: str) -> str:
-    """A name for an object that belongs to a machine: a DNS label, unlike a machine's name."""
+    """A name for an object that belongs to a machine, as a DNS label."""
     return f"{role}-{machine.replace('.', '-')}"
 
 
 def service(space: str, name: str, pod_name: str, **spec: object) -> Manifest:
-    """A service before one pod; the fields of ``spec`` replace the usual ones."""
+    """A service for one pod; the fields of ``spec`` replace the usual ones."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -190,7 +190,7 @@ def addresses_when_ready(
         seen.update({must(item, "metadata", "name"): part(item, "status") for item in there})
         return all(is_ready(seen.get(name)) for name in names.values())
 
-    # A pod that is not ready by then is told below, by name.
+    # A pod that is not ready by then is reported below, by name.
     with contextlib.suppress(TimedOut):
         until(all_ready, within_s=within_s, what=f"the pods in {space} ready")
     ready = {k: must(seen[name], "podIP") for k, name in names.items() if is_ready(seen.get(name))}
@@ -210,11 +210,11 @@ def _state(status: object) -> str:
             if reason := text(state, "reason"):
                 return f"{reason} {text(state, 'message') or ''}".strip()
     phase = text(status, "phase") or "no such pod"
-    return f"{phase}, and its machine says nothing of it" if phase == "Pending" else phase
+    return f"{phase}, and its machine reports no state" if phase == "Pending" else phase
 
 
 def warnings(kube: Kube, space: str) -> dict[str, str]:
-    """The first warning about each object of a namespace, by its name: what came later follows."""
+    """The first warning about each object of a namespace, by name; later ones follow from it."""
     try:
         told = kube.get(f"/api/v1/namespaces/{space}/events?fieldSelector=type%3DWarning")
     except TransportError:
@@ -229,7 +229,7 @@ def warnings(kube: Kube, space: str) -> dict[str, str]:
 def run_script(
     kube: Kube, space: str, name: str, role: str, argument: JSON, kind: TypeForm[T]
 ) -> T:
-    """What ``pod_script`` says in one pod."""
+    """The answer of ``pod_script`` in one pod."""
     return _SCRIPT.in_pod(kube, space, name, role, argument, within_s=25.0, read=kind).value
 
 
@@ -238,7 +238,7 @@ def eventually(
 ) -> Answered[T] | Failed:
     """The first answer and how long it took to come, or the last error, within some seconds.
 
-    ``unless`` ends the waiting for an answer sooner.
+    ``unless`` ends the wait earlier.
     """
     began = time.monotonic()
     found: list[Known[T] | Unknown] = []

@@ -15,15 +15,15 @@ class Timing(Enum):
 
     AT_START = auto()  # with the gate: it changes nothing in the cluster
     WHEN_ASKED = auto()  # when a step asks for it: it makes pods or services of its own
-    ALONE = auto()  # the same, and beside no other: it measures speed, or others would see it
+    ALONE = auto()  # the same, and alone: it measures speed, or other probes would see it
 
 
 class Probe(Protocol):
     """One way of looking at a cluster.
 
-    ``observe`` returns what it saw on one target, or raises a HarnessError when it could not
-    look; the engine records either. Targets are looked at side by side. A feature asks for the
-    probe by its ``sentence``, a Given.
+    ``observe`` returns what it saw on one target, or raises a HarnessError if it could not look;
+    the engine records both. Targets are looked at in parallel. A feature asks for the probe by its
+    ``sentence``, a Given.
     """
 
     name: ClassVar[str]

@@ -107,7 +107,7 @@ def _daemon_sets(kube: Kube, declared: RookDeclared) -> Described[dict[str, Daem
 
 
 def _is_current(item: Object) -> bool:
-    """The counts are those of an older object until its controller has seen this one."""
+    """The counts belong to an older object until its controller has seen this one."""
     return count(item, "status", "observedGeneration") >= count(item, "metadata", "generation")
 
 
@@ -206,7 +206,7 @@ def _cluster(kube: Kube, declared: RookDeclared) -> Described[CephCluster | None
         raised={
             name: text(it, "message") or ""
             for name, it in part(ceph, "details").items()
-            # Ceph lists some that it does not hold against the cluster.
+            # Ceph lists some that do not affect its health.
             if text(it, "severity") != "HEALTH_OK"
         },
         checked_at=epoch(ceph, "lastChecked"),
@@ -286,7 +286,7 @@ def _is_there(kube: Kube, secret: str) -> bool:
 
 
 def _driver_names(kube: Kube, declared: RookDeclared) -> Described[dict[str, str]]:
-    """The declared names, or, where Rook was told another prefix, the only ones there are."""
+    """The declared names or, if Rook has another prefix, the only existing names."""
     if declared.driver_prefix is not None:
         return Described({kind: declared.driver(kind) for kind in declared.drivers})
     registered = _names(kube.get(f"{_STORAGE}/csidrivers")).values
@@ -348,7 +348,7 @@ def _lease(item: object) -> Lease:
 def _look(
     item: Part[T], look: Callable[[Kube, RookDeclared], Described[T]]
 ) -> tuple[str, Callable[[Kube, RookDeclared], Described[object]]]:
-    """An item's name and how it is looked at, which gives what the item is of."""
+    """An item's name and the function that looks at it, which gives the item's type."""
     return item.name, look
 
 

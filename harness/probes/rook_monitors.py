@@ -1,10 +1,10 @@
 """The monitors that Rook and its CSI drivers were given, from where each of them reads it.
 
-Rook's operator keeps them in the ConfigMap rook-ceph-mon-endpoints. The drivers read a file of
-theirs, a list of {"clusterID", "monitors"} with an entry for the cluster and one for each
-subvolume group or RADOS namespace. Where the CSI operator runs (there are Driver objects), it
-writes that file (ceph-csi-config, config.json) from ClientProfiles, which name a CephConnection;
-both are in Rook's namespace. Otherwise Rook writes it (rook-ceph-csi-config).
+Rook's operator keeps them in the ConfigMap rook-ceph-mon-endpoints. The drivers read their own
+file, a list of {"clusterID", "monitors"} with an entry for the cluster and one for each subvolume
+group or RADOS namespace. Where the CSI operator runs (there are Driver objects), it writes that
+file (ceph-csi-config, config.json) from ClientProfiles, which name a CephConnection; both are in
+Rook's namespace. Otherwise Rook writes it (rook-ceph-csi-config).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def csi_version(kube: Kube) -> str | None:
 
 
 def monitors(kube: Kube, declared: RookDeclared) -> Described[Monitors | None]:
-    """What each of them was given; None without the operator's own list."""
+    """The monitors in each of these places; None without the operator's own list."""
     held = maybe(kube, _config_map(declared.namespace, "rook-ceph-mon-endpoints"))
     if held is None:
         return Described(None)
@@ -116,7 +116,7 @@ def _connection(
     *,
     driven: bool,
 ) -> Connection | None:
-    """Our CephConnection; its monitors are None when drivers need it, and it is not there."""
+    """This cluster's CephConnection; its monitors are None if drivers need it and it is missing."""
     told = [profiles[it] for it in (declared.cluster_id, declared.namespace) if it in profiles]
     # Rook names it after the cluster's namespace; before 1.18 after the cluster.
     for name in dict.fromkeys(told or (declared.namespace, declared.cluster)):
@@ -135,7 +135,7 @@ def _of_drivers(
     *,
     driven: bool,
 ) -> DriversFile | None:
-    """The file that the drivers read, as far as it is of this cluster; None without such a file."""
+    """The entries of this cluster in the file that the drivers read; None without a file."""
     name, key = _OF_CSI_OPERATOR if driven else _OF_ROOK
     item = maybe(kube, _config_map(declared.operator_namespace, name))
     if item is None and not driven and connection is not None:
@@ -157,7 +157,7 @@ def _is_ours(
     connection: Connection | None,
     profiles: Mapping[str, str],
 ) -> bool:
-    """Whether an entry is of this cluster: also one that names no cluster."""
+    """True if an entry belongs to this cluster, or names no cluster."""
     identity, space = must(entry, "clusterID"), text(entry, "namespace")
     if identity in (declared.cluster_id, declared.namespace):
         return True

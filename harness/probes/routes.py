@@ -1,4 +1,4 @@
-"""The route to a site of the harness's own, of the kind that the ingress follows."""
+"""The route to the harness's own site, of the kind that the ingress uses."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import base64
 from harness.probes.pods import PORT
 from harness.settings import Ingress
 
-# The way to name a class before Kubernetes 1.18; Traefik and ingress-nginx go on following it.
+# Names a class since before Kubernetes 1.18; Traefik and ingress-nginx still accept it.
 _CLASS = "kubernetes.io/ingress.class"
-# A Traefik without a class follows this one too; RKE2's own follows no route without it.
+# A Traefik without a class accepts this one too; RKE2's own accepts no route without it.
 _TRAEFIK = "traefik"
 
 
@@ -26,7 +26,7 @@ def secret(space: str, name: str, certificate: str, key: str) -> dict[str, objec
 
 
 def route(settings: Ingress, space: str, name: str, host: str) -> dict[str, object]:
-    """From a host to the service of that name; with the secret of that name over https."""
+    """A route from a host to the service of that name; over https with the secret of that name."""
     if settings.kind == "ingressroute":
         return _ingress_route(settings, space, name, host)
     return _ingress(settings, space, name, host)

@@ -1,9 +1,9 @@
-"""What Kubernetes reckons with when it places pods anew: nodes, pods and the volumes they need.
+"""What Kubernetes uses to place pods again: nodes, pods and the volumes they need.
 
-Bytes of memory throughout. What a pod requests is reckoned as the scheduler does it (KEP-753,
-"sidecar containers", and KEP-2837, "pod level resources"): the larger of what its containers and
-sidecars request together, and what any init container requests beside the sidecars begun before it;
-and the pod's overhead.
+All numbers are bytes of memory. A pod's request is computed as in the scheduler (KEP-753, "sidecar
+containers", and KEP-2837, "pod level resources"). It is the larger of two sums: the requests of its
+containers and sidecars together, and the request of any init container plus the sidecars begun
+before it. The pod's overhead is added.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt")
 
 
 class Scheduling:
-    """Reads every node, every pod that is not done, and what binds its volumes to machines."""
+    """Reads every node, every pod that is not done, and the placement of its volumes."""
 
     name: ClassVar[str] = SCHEDULING.name
     sentence: ClassVar[str] = "what every pod needs and every node has"
@@ -73,7 +73,7 @@ class Scheduling:
 
 
 def requested(spec: object, status: object) -> int:
-    """Bytes of memory that the scheduler takes a pod to need; Odd when that cannot be told."""
+    """Bytes of memory that the scheduler counts for a pod; Odd if that cannot be computed."""
     resized = {
         must(it, "name"): it
         for kind in ("containerStatuses", "initContainerStatuses")
@@ -97,7 +97,7 @@ def requested(spec: object, status: object) -> int:
 
 
 def _container(container: object, resized: Mapping[str, object]) -> int:
-    """What a container requests; while it is resized, the most of what it has and is to have."""
+    """A container's request; during a resize, the larger of the old and the new one."""
     now = resized.get(must(container, "name"))
     asked = _memory(part(container, "resources", "requests"))
     given = _memory(part(now, "resources", "requests"))
@@ -127,7 +127,7 @@ def _node(item: object) -> Node:
 
 
 def _volume(item: object) -> tuple[Claim, Affinity] | None:
-    """A volume's claim, and where it can be used; None when that is anywhere."""
+    """A volume's claim, and the nodes that can use it; None if all nodes can."""
     affinity = _affinity(item, "spec", "nodeAffinity", "required")
     claim = part(item, "spec", "claimRef")
     if affinity is None or not claim:
@@ -136,7 +136,7 @@ def _volume(item: object) -> tuple[Claim, Affinity] | None:
 
 
 def _pod(item: object, bound: Mapping[Claim, Affinity]) -> Pod | None:
-    """A pod in short; None of one that is done."""
+    """A summary of a pod; None for a pod that is done."""
     if text(item, "status", "phase") in _DONE:
         return None
     spec, space = part(item, "spec"), must(item, "metadata", "namespace")

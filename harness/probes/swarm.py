@@ -1,4 +1,4 @@
-"""The old platform as each machine's Docker knows it, and what its services answer from there."""
+"""The old platform as each machine's Docker knows it, and its services' answers from there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCRIPT = RemoteScript(swarm_script)
 
 
 class Swarm:
-    """Asks the Docker of every machine; a machine that is not reached is not seen."""
+    """Asks the Docker of every machine; a machine that is not reached counts as not seen."""
 
     name: ClassVar[str] = SWARM.name
     sentence: ClassVar[str] = "what Docker says on every machine"
@@ -34,7 +34,7 @@ class Swarm:
 
 
 def ask(reach: Reach, target: str, *asked: JSON, within_s: float) -> Machine:
-    """What ``swarm_script`` says on a machine; TransportError when it says nothing."""
+    """What ``swarm_script`` reports on a machine; TransportError without a report."""
     found = SCRIPT.on(reach.shell, target, *asked, within_s=within_s, read=REPORT).value
     if isinstance(found, Unknown):
         raise TransportError(
@@ -45,7 +45,7 @@ def ask(reach: Reach, target: str, *asked: JSON, within_s: float) -> Machine:
 
 
 def _of_instances(reach: Reach, target: str) -> JSON:
-    """How a manager asks for customers' instances: on itself, where the port answers there."""
+    """How a manager asks customers' instances: on itself, if the port answers there."""
     cluster = reach.profile.cluster()
     answer = None if cluster.swarm is None else cluster.swarm.instance_answer
     if cluster.swarm is None or answer is None or not answer.machines:
@@ -61,7 +61,7 @@ def _of_instances(reach: Reach, target: str) -> JSON:
 
 
 def _wanted(reach: Reach) -> JSON:
-    """Every declared answer, as the script asks for it; NotProven when none of this is declared."""
+    """Every declared answer, in the script's form; NotProven without a declared Swarm."""
     cluster = reach.profile.cluster()
     if cluster.swarm is None:
         raise NotProven("the profile declares no Swarm")

@@ -1,4 +1,4 @@
-"""A certificate authority of the harness's own, for sites that exist only to be looked at."""
+"""The harness's own certificate authority, for its test sites."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cryptography.x509.oid import NameOID
 
 
 class Authority:
-    """An authority with a new key; ``pem`` is what has to be trusted."""
+    """An authority with a new key; clients must trust ``pem``."""
 
     def __init__(self, name: str = "cutover") -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -27,7 +27,7 @@ class Authority:
     def issue(self, host: str, *, days: float = 1) -> tuple[str, str]:
         """A certificate for a host, by name or address, and its key, in PEM.
 
-        With negative days it has ended.
+        With negative days it has expired.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         made = _certificate(_named(host), key, days=days).issuer_name(self._name)
@@ -47,7 +47,7 @@ def _certificate(
     name: x509.Name, key: ec.EllipticCurvePrivateKey, *, days: float
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC).replace(microsecond=0)
-    # Clocks differ, and what has ended has once begun.
+    # Clocks differ, and an expired certificate must have begun earlier.
     begins = min(now, now + timedelta(days=days)) - timedelta(days=1)
     return (
         x509.CertificateBuilder()
@@ -67,7 +67,7 @@ def _alternative(host: str) -> x509.GeneralName:
 
 
 def _named(text: str) -> x509.Name:
-    # A common name may be 64 characters long; hosts are in the alternative names anyway.
+    # A common name has at most 64 characters; hosts are in the alternative names anyway.
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text[:64])])
 
 

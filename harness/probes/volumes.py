@@ -1,9 +1,8 @@
-"""Volumes of the harness's own claims, where their class keeps them (reclaim policy Retain).
+"""Volumes of the harness's own claims, if their class keeps them (reclaim policy Retain).
 
-A volume that is kept stays Released once its claim is gone, with its space in Ceph. Its policy
-decides at that moment or later: the driver's provisioner removes a Released volume, and the space
-behind it, as soon as its policy is Delete. Deleting the PersistentVolume itself would lose the
-space for good.
+A kept volume stays Released once its claim is gone, and keeps its space in Ceph. The driver's
+provisioner removes a Released volume and its space as soon as its policy is Delete, also later.
+Deleting the PersistentVolume itself would lose the space for good.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ _OURS = re.compile(r"cutover-(probe|ledger)-[0-9a-z]+")
 
 
 def give_back(kube: Kube, space: str) -> None:
-    """Have every volume of a namespace's claims removed with its claim; raises TransportError."""
+    """Make every volume of a namespace's claims go with its claim; raises TransportError."""
     for volume in _of(kube, space.__eq__):
         _set_delete(kube, volume)
 
 
 def sweep(kube: Kube, spaces: Collection[str]) -> None:
-    """Have the volumes removed that killed looks have left.
+    """Remove the volumes that killed looks have left.
 
-    These are Released, and were claimed in a namespace of ours that is not in ``spaces``, the names
-    of those that still exist.
+    These are Released, and their claim was in a harness namespace that is not in ``spaces``, the
+    names of those that still exist.
     """
     for volume in _of(kube, lambda it: bool(_OURS.fullmatch(it)) and it not in spaces):
         if text(volume, "status", "phase") == "Released":
@@ -36,7 +35,7 @@ def sweep(kube: Kube, spaces: Collection[str]) -> None:
 
 
 def of_claim(kube: Kube, space: str, claim: str) -> str | None:
-    """In which phase a claim's volume is, and its policy; None when there is no volume."""
+    """The phase and policy of a claim's volume; None without a volume."""
     for volume in _of(kube, space.__eq__):
         if text(volume, "spec", "claimRef", "name") == claim:
             return f"{text(volume, 'status', 'phase')}, reclaim policy {_policy(volume)}"
@@ -44,7 +43,7 @@ def of_claim(kube: Kube, space: str, claim: str) -> str | None:
 
 
 def modes(kube: Kube, space: str) -> dict[str, list[str]]:
-    """How the volumes of a namespace's claims may be mounted, by claim, bound to it or not."""
+    """The access modes of the volumes of a namespace's claims, by claim, bound to it or not."""
     return {
         must(volume, "spec", "claimRef", "name"): words(volume, "spec", "accessModes")
         for volume in _of(kube, space.__eq__)

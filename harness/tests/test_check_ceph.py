@@ -229,7 +229,7 @@ GAPS: list[tuple[str, Defect, str]] = [
     (DOMAIN, changed("osd map", lambda osd_map: osd_map["pools"].clear()), "there is no pool"),
     (DOMAIN, pool(crush_rule=7), "Ceph does not tell its CRUSH rule 7"),
     (DOMAIN, rule(*steps(("choose_by_moon", 0, "host"))), "its step choose_by_moon is not known"),
-    (USABLE, item("room", {}), "has no pool, hence tells no capacity"),
+    (USABLE, item("room", {}), "has no pool, so its capacity is unknown"),
     (MORE, item("room", {}), "has no pool"),
     (LOSS, changed("osd use", lambda use: use["1"].update(bytes=0)), "tells its size: False"),
     (LOSS, changed("osd use", lambda use: use.pop("1")), "osd.1: Ceph does not tell how full"),

@@ -75,7 +75,7 @@ def test_the_newest_whole_measurement_of_a_raw_disk_speaks(tmp_path: Path) -> No
 
 
 def test_a_raw_disk_that_was_never_measured_is_not_proven(tmp_path: Path) -> None:
-    with pytest.raises(NotProven, match="never measured whole"):
+    with pytest.raises(NotProven, match="never measured completely"):
         newest(tmp_path, TWO, now=0.0)
 
 

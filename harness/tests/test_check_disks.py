@@ -139,7 +139,7 @@ CLAIMS: list[tuple[Defect, Outcome, str]] = [
     (at("labels", "disk", to=[0]), Outcome.FAIL, "seen one at 0 GiB of the disk"),
     (at("signatures", to=["ceph_bluestore (blkid)"]), Outcome.FAIL, "expected no signature"),
     (at("osds", to=["8:2"]), Outcome.FAIL, "expected no OSD, seen one on 8:2"),
-    (at("osds", to=None), Outcome.NOT_PROVEN, "does not say what it lies on"),
+    (at("osds", to=None), Outcome.NOT_PROVEN, "does not tell its device"),
 ]
 
 

@@ -143,7 +143,7 @@ def test_a_few_refused_turns_are_counted_and_no_gap() -> None:
     ("check", "tally", "words"),
     [
         (INVENTED, {"duplicated": 2}, "2 there twice"),
-        (INVENTED, {"phantom": 1}, "1 that nobody made"),
+        (INVENTED, {"phantom": 1}, "1 that no writer made"),
         (BANK, {"wrong_totals": 1}, "another total in 1"),
         (LOST, {"lost": 1}, "1 lost"),
     ],

@@ -235,7 +235,7 @@ GAPS: list[tuple[str, Defect, str]] = [
         "an update goes on, and Docker does not say",
     ),
     (INSTANCES, services(lambda it: it.__delitem__(slice(2, 4))), "no service is named odoo-*"),
-    (INSTANCES, instance(), "odoo-acme-1a2b3c4d: it is to run, and has no Traefik label"),
+    (INSTANCES, instance(), "odoo-acme-1a2b3c4d: it must run, but no Traefik label"),
     (
         INSTANCES,
         instance(**{"acme.example.com": {"unasked": "40 s are not enough"}}),

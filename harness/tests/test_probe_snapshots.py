@@ -206,7 +206,7 @@ def test_a_compressed_snapshot_is_unpacked_and_a_plain_one_is_taken_as_it_is(
         ("a\nError: expected sha256 [1], got [2]\nUsage:", "Error: expected sha256 [1], got [2]"),
         ("panic: page 5 already freed\n\ngoroutine 1", "panic: page 5 already freed"),
         ("something\nlast", "last"),
-        ("", "it says nothing"),
+        ("", "no message"),
     ],
 )
 def test_of_a_long_complaint_the_telling_line_is_kept(said: str, line: str) -> None:

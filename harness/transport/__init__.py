@@ -1,8 +1,7 @@
-"""The only ways out of the harness: SSH to machines, the Kubernetes API, the network from outside,
-and fakes of them.
+"""The harness's only connections: SSH, the Kubernetes API, the network from outside; and fakes.
 
-Every call has a deadline of its own and is abandoned at it. The exit status of a remote command
-is data; an exception means that the command could not be asked at all.
+Every call has its own deadline and is abandoned then. The exit status of a remote command is data;
+an exception means that the command could not be run at all.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""The same on all machines side by side, through ansible-runner: commands, or tasks of Ansible.
+"""Runs commands or Ansible tasks on all machines in parallel, through ansible-runner.
 
-Commands are for evidence, where a machine that hangs must not hold the others up, nor a command
-that hangs the rest of its machine: they run side by side there, in one session. Ansible's ``raw``
-needs nothing on a machine and leaves nothing there. Tasks are for provisioning. Both get a private
-folder that is gone afterwards, no configuration but ours, host keys that are pinned, and a
-deadline, at which Ansible is killed.
+Commands collect evidence. A machine that hangs does not delay the others, and a command that hangs
+does not delay the rest of its machine: the commands run in parallel there, in one session.
+Ansible's ``raw`` needs nothing on a machine and leaves nothing there. Tasks are for provisioning.
+Both get a private folder that is removed afterwards, only the harness's configuration, pinned host
+keys, and a deadline, at which Ansible is killed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from harness.transport.protocols import AnsibleTask, Completed
 Told: TypeAlias = "Mapping[tuple[str, str], Completed | TransportError]"
 _CONNECT_S = 10
 _EACH_S = 20
-_LONGEST = 1 << 20  # bytes of one output: its end is what counts
+_LONGEST = 1 << 20  # bytes of one output: its end is kept
 _SIDE_BY_SIDE = """
 folder=$(mktemp -d) || exit
 trap 'rm -rf "$folder"' EXIT
@@ -65,11 +65,11 @@ class AnsibleFleet:
         self._hosts = {machine.name: _by_ssh(access, machine) for machine in machines}
 
     def everywhere(self, commands: Mapping[str, Sequence[str]], *, within_s: float) -> Told:
-        """Run the commands side by side on every machine; what each said, by (machine, command).
+        """Run the commands in parallel on every machine; their results, by (machine, command).
 
-        A command that takes longer than 20 s is killed: its status is 137. Of each output, the last
-        MiB counts. Whatever could not be asked is an error in its place: nothing is raised and
-        nothing left out. Takes ``within_s`` seconds at most.
+        A command that takes longer than 20 s is killed: its status is 137. The last MiB of each
+        output is kept. A command that could not be run has an error in its place: nothing is raised
+        and nothing left out. Takes ``within_s`` seconds at most.
         """
         return play(self._hosts, commands, within_s=within_s)
 
@@ -82,7 +82,7 @@ class AnsibleFleet:
         check: bool,
         within_s: float,
     ) -> Mapping[str, Sequence[AnsibleTask] | TransportError]:
-        """Carry Ansible's tasks out; with ``check`` they only say what they would change.
+        """Run Ansible's tasks; with ``check`` they only report what they would change.
 
         By machine: the tasks that were not skipped, in order, or why there is no whole answer.
         Nothing is raised and nothing left out. Takes ``within_s`` seconds at most.
@@ -165,7 +165,7 @@ def _run(
     deadline: float,
     options: str,
 ) -> None:
-    _configuration(folder).touch()  # nobody else's is read
+    _configuration(folder).touch()  # keeps Ansible from reading another configuration
     import ansible_runner  # loads for half a second, which runs without a failure need not wait for
 
     ansible_runner.run(
@@ -176,7 +176,7 @@ def _run(
         settings={"pexpect_timeout": 1, "suppress_ansible_output": True},
         forks=len(hosts),
         event_handler=lambda said: hear_event(hear, said),
-        # Also keeps ansible-runner from taking Ctrl-C away from us.
+        # Also keeps ansible-runner from replacing the harness's handler of Ctrl-C.
         cancel_callback=lambda: time.monotonic() > deadline,
         quiet=True,
         cmdline=options or None,
@@ -186,8 +186,8 @@ def _run(
 def _end(folder: Path) -> None:
     """Kill what a play in this folder left behind.
 
-    ansible-runner kills its own process group, but Ansible's workers are in sessions of their own:
-    one that was writing to the parent that died would wait for ever.
+    ansible-runner kills its own process group, but Ansible's workers have sessions of their own. A
+    worker that writes to its dead parent would wait for ever.
     """
     ours = f"ANSIBLE_CONFIG={_configuration(folder)}\0".encode()
     for process in Path("/proc").glob("[0-9]*"):
@@ -214,7 +214,7 @@ def _user(values: Mapping[str, object]) -> str:
 
 
 def _task(commands: Iterable[Sequence[str]], user: str, mark: str) -> Mapping[str, object]:
-    """All the commands at once, each killed when it takes too long."""
+    """One task for all commands in parallel; each is killed when it takes too long."""
     calls = [
         f"run {number} {root.limit(_EACH_S)} {shlex.join(argv)} &"
         for number, argv in enumerate(commands)
@@ -235,7 +235,7 @@ def _task(commands: Iterable[Sequence[str]], user: str, mark: str) -> Mapping[st
 def _part(
     said: Completed | TransportError, number: int, host: str, mark: str
 ) -> Completed | TransportError:
-    """What one of the commands said."""
+    """The result of one of the commands."""
     if not isinstance(said, Completed):
         return said
     found = re.search(_PART.format(number=number, mark=mark), said.stdout, re.DOTALL)
@@ -253,11 +253,11 @@ def _environment(folder: Path) -> Mapping[str, str]:
         "ANSIBLE_LOCAL_TEMP": home,
         "ANSIBLE_HOST_KEY_CHECKING": "true",
         "ANSIBLE_PIPELINING": "true",
-        # What modules do need on a machine is gone when they end.
+        # The files that modules need on a machine are removed when they end.
         "ANSIBLE_REMOTE_TEMP": "/tmp",
         "ANSIBLE_RETRY_FILES_ENABLED": "false",
         "ANSIBLE_TIMEOUT": str(_CONNECT_S),
-        # ansible-runner tells nothing at all of an answer that is longer.
+        # ansible-runner drops a longer answer completely.
         "MAX_EVENT_RES": str(_LONGEST * 100),
         "LC_ALL": "C.UTF-8",
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))),

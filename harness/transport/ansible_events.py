@@ -1,4 +1,4 @@
-"""What Ansible says while it runs: ansible-runner's events, and what they make of each host."""
+"""ansible-runner's events while Ansible runs, and the result of each host."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.transport.protocols import AnsibleTask, Completed
 
 @dataclass(frozen=True, slots=True)
 class EventData:
-    """What an event is about: the result of a task on a host, or at the end what became of each."""
+    """An event's data: the result of a task on a host, or at the end the result of each host."""
 
     host: str = ""
     task: str = ""
@@ -38,13 +38,13 @@ Hear: TypeAlias = Callable[[Event], None]
 
 
 def hear_event(hear: Hear, said: object) -> bool:
-    """Take in an event of ansible-runner; False, so that it keeps no file of it."""
+    """Handle an event of ansible-runner; False, so that it keeps no file of it."""
     hear(read(Event, said))
     return False
 
 
 class Silence:
-    """Why hosts said nothing."""
+    """Why hosts gave no answer."""
 
     def __init__(self) -> None:
         self._silent: dict[str, str] = {}
@@ -59,18 +59,16 @@ class Silence:
                 self._complaint = event.stdout.strip()
 
     def why_not(self, host: str, deadline: float) -> TransportError:
-        """Why there is no answer of a host."""
+        """Why a host gave no answer."""
         if host in self._silent:
             return Unreachable(f"{host}: {self._silent[host]}")
         if time.monotonic() < deadline:
-            return TransportError(
-                f"{host}: Ansible gave up: {self._complaint or 'it says nothing'}"
-            )
+            return TransportError(f"{host}: Ansible gave up: {self._complaint or 'no message'}")
         return TimedOut(f"{host}: no answer in time")
 
 
 class Heard(Silence):
-    """What commands have said so far."""
+    """The answers of commands so far."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,7 +82,7 @@ class Heard(Silence):
 
 
 class HeardSteps(Silence):
-    """What tasks have done so far; ``ended`` are the hosts that got to the play's end."""
+    """The results of tasks so far; ``ended`` are the hosts that reached the play's end."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Asking Ceph where the profile says that it can be asked: on machines, or in Rook's toolbox."""
+"""Asks Ceph where the profile says so: on machines, or in Rook's toolbox."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def ask_ceph(
     on: Sequence[str] = (),
     within_s: float = 20.0,
 ) -> T:
-    """What ``ceph WORDS`` answers, which must be a ``read``; None when it says nothing.
+    """What ``ceph WORDS`` answers, as the type ``read``; None without output.
 
-    Where Ceph is asked through the machines, the first of ``on`` (of all, when none is named) that
-    gives an answer is enough; Rook's Ceph is asked in its toolbox. Raises TransportError when
-    nobody gives one: TimedOut when the only one asked is late.
+    If Ceph is asked through the machines, the first of ``on`` (of all, if none is named) that
+    answers is enough; Rook's Ceph is asked in its toolbox. Raises TransportError if no place
+    answers: TimedOut if the only place asked is late.
     """
     argv = ("ceph", "--connect-timeout", str(_CONNECT_S), *words, "--format", "json")
     machines = list(on) or [machine.name for machine in reach.profile.machines]
@@ -49,7 +49,7 @@ def ask_ceph(
 def run_beside_ceph(
     reach: Reach, argv: Sequence[str], *, on: str, within_s: float
 ) -> tuple[str, Completed]:
-    """Run a program that comes with Ceph, on a machine or in Rook's toolbox; where that was too."""
+    """Run a program that comes with Ceph, on a machine or in Rook's toolbox; also return where."""
     if reach.profile.ceph.through == "toolbox":
         space, pod = toolbox(reach)
         return f"{space}/{pod}", reach.kube.exec(space, pod, argv, within_s=within_s)

@@ -1,7 +1,7 @@
 """A wall-clock limit around a blocking call.
 
-Timeouts of sockets count from the last byte, so a peer that dribbles can hold a caller for ever.
-Here the call runs on a thread of its own, which is abandoned when the time is up.
+Socket timeouts count from the last byte, so a slow peer can block a caller for ever. Here the call
+runs on its own thread, which is abandoned when the time is up.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ def within(
 ) -> T:
     """What ``call`` returns, or TimedOut, naming ``what``, after ``within_s`` seconds.
 
-    ``abandon`` then ends whatever the call blocks on, and with it its thread. It may block itself,
-    on a connection that takes no more bytes, so nobody waits for it. A socket is hung up, never
-    closed: see ``hang_up``.
+    ``abandon`` then ends the connection on which the call blocks, and with it the thread. It may
+    block itself, on a connection that takes no more bytes, so it runs on a thread without a wait.
+    It hangs a socket up and never closes it: see ``hang_up``.
     """
     answer = begin(call, name=f"within {within_s:g} s: {what}")
     try:
@@ -39,8 +39,8 @@ def within(
 def hang_up(connection: socket.socket | None) -> None:
     """End a connection that another thread may be reading from; that thread closes it.
 
-    Closing it here would free its number while OpenSSL still reads from that number, and whoever
-    opens the next connection would lose bytes to it.
+    Closing it here would free its number while OpenSSL still reads from that number. The next
+    connection with that number would lose bytes to OpenSSL.
     """
     if connection is not None:
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What a client outside the cluster can do: scan ports, talk to one, ask a web server."""
+"""A client outside the cluster: scans ports, talks to a port, asks a web server."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from harness.errors import Unreachable
 from harness.transport.http import answered
 from harness.transport.protocols import HTTP, Answer, Echoed, EntryPoint, PortScan
 
-# The kernel sends a first packet that was lost again after one second.
+# The kernel sends a lost first packet again after one second.
 _PATIENCE_S = 2.5
-# Of one address; several machines, each with two families, are asked side by side.
+# For one address; several machines, each with two families, are scanned in parallel.
 _AT_ONCE = 900
 _FILES = 16_384
 _MOST_BYTES = 1024 * 1024
-# Closing resets the connection: thousands in TIME_WAIT would be in everybody's way.
+# Closing resets the connection: thousands in TIME_WAIT would use up the local ports.
 _RESET = struct.pack("ii", 1, 0)
 # Datagrams get lost: each is sent this often, this far apart.
 _ROUNDS = 6
@@ -35,7 +35,7 @@ class Network:
     """The network, from where the harness stands."""
 
     def scan_ports(self, address: str, ports: Iterable[int]) -> PortScan:
-        """Try a TCP connection to each port and say nothing on those that come about.
+        """Try a TCP connection to each port; send nothing on those that are accepted.
 
         All 65,535 ports take seconds where they are refused, three minutes where nothing answers.
         """
@@ -43,11 +43,11 @@ class Network:
         return _Scan(address).at(ports)
 
     def send(self, address: str, payloads: Mapping[int, bytes]) -> Echoed:
-        """What UDP ports do when each is sent its payload; see ``send_datagrams``."""
+        """Send each UDP port its payload and report the replies; see ``send_datagrams``."""
         return send_datagrams(address, payloads)
 
     def exchange(self, address: str, port: int, words: bytes, *, within_s: float = 5.0) -> bytes:
-        """Connect, say something, and hear everything until the other side closes.
+        """Connect, send the bytes, and read everything until the other side closes.
 
         Raises NotListening, Unreachable or TimedOut.
         """
@@ -68,7 +68,7 @@ class Network:
         """GET a host's path from the web server at an address; its status is data.
 
         Over https any certificate will do: ``certificate`` is there to judge it. Raises
-        NotListening, Unreachable or TimedOut; Denied when no TLS comes about.
+        NotListening, Unreachable or TimedOut; Denied if TLS fails.
         """
         connection = http.client.HTTPConnection(at, entry.port, timeout=within_s)
 
@@ -100,7 +100,7 @@ class Network:
     ) -> str:
         """The certificate (PEM) that the web server at an address shows for a host.
 
-        Denied when it is not the host's, has ended, or is not signed by ``authority`` (PEM; None:
+        Denied if it is not for the host, has expired, or is not signed by ``authority`` (PEM; None:
         by one that this system trusts). Raises NotListening, Unreachable or TimedOut.
         """
         trust = ssl.create_default_context(cadata=authority)
@@ -140,7 +140,7 @@ def _family(address: str) -> socket.AddressFamily:
 
 
 def _result(attempt: socket.socket, peer: tuple[str, int]) -> int:
-    """How an attempt ended; one that met itself, as can be on one's own host, met nobody."""
+    """How an attempt ended; on the own host one can connect to itself, which counts as refused."""
     result = attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if result == 0 and attempt.getsockname()[:2] == peer:
         return errno.ECONNREFUSED
@@ -148,7 +148,7 @@ def _result(attempt: socket.socket, peer: tuple[str, int]) -> int:
 
 
 class _Scan:
-    """Many attempts to connect at once, each with the same patience."""
+    """Many attempts to connect at once, each with the same timeout."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -182,7 +182,7 @@ class _Scan:
             self._count(port, result)
 
     def _look(self) -> None:
-        """Take in what has been answered, and give up on what has waited long enough."""
+        """Handle the answers, and give up on attempts that have waited long enough."""
         for key, _ in self._selector.select(timeout=0.1):
             attempt = key.fileobj
             assert isinstance(attempt, socket.socket)
@@ -214,7 +214,7 @@ class _Scan:
 def send_datagrams(address: str, payloads: Mapping[int, bytes]) -> Echoed:
     """Send each UDP port its payload until it answers or refuses, for three seconds.
 
-    A refusal is ICMP's "port unreachable". Raises Unreachable when there is no way there at all.
+    A refusal is ICMP's "port unreachable". Raises Unreachable if there is no route.
     """
     answered: set[int] = set()
     refused: set[int] = set()
@@ -247,7 +247,7 @@ def _connect(way: socket.socket, address: str, port: int) -> None:
 
 
 def _sent(way: socket.socket, payload: bytes) -> bool:
-    """False when an earlier one was refused; a full buffer is like a datagram that is lost."""
+    """False if an earlier datagram was refused; a full buffer counts as a lost datagram."""
     try:
         way.send(payload)
     except ConnectionRefusedError:

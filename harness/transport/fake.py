@@ -61,10 +61,10 @@ class FakeShell:
 
 
 class FakeFleet:
-    """Machines that all say what a table prepares for each command, by what it shows.
+    """Machines that all answer from one table, by command.
 
     ``steps`` maps (machine, whether tasks are only checked) to what they do there; ``applied``
-    keeps how tasks were asked for.
+    records the calls.
     """
 
     def __init__(
@@ -102,12 +102,11 @@ class FakeFleet:
 
 
 class FakeExternalClient:
-    """A network of tables: open ports by address, and what is answered where.
+    """A network of tables: open ports by address, and the answers.
 
     ``answers`` maps (address, port) of an exchange to bytes; ``sites`` maps (address, URL) to an
-    Answer; ``certificates`` maps (address, host) to a PEM; ``datagrams`` has what came back, by
-    address. Each may be an error instead, and
-    what is in no table does not listen.
+    Answer; ``certificates`` maps (address, host) to a PEM; ``datagrams`` has the replies, by
+    address. Each may be an error instead. An address in no table does not listen.
     """
 
     def __init__(
@@ -163,7 +162,7 @@ def _told(table: Mapping[K, V | TransportError], key: K) -> V:
 
 
 class FakeKube:
-    """Answers GETs by path or URL; what it is told to change it records, or refuses.
+    """Answers GETs by path or URL; records changes, or refuses them.
 
     ``objects`` maps a path to an object, or to an error that is raised. ``asked`` maps a URL, or
     ``"anonymous " + URL``, in the same way; ``in_pods`` maps (pod, first word).

@@ -1,4 +1,4 @@
-"""One GET at one HTTPS server, with the certificate that it showed; and errors of connections."""
+"""One GET to one HTTPS server, with the certificate that it showed; and connection errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """Whom we trust and who we are, in PEM files; without ``ca_file`` the system's authorities."""
+    """Trusted authority and client identity (PEM); no ``ca_file``: the system's authorities."""
 
     ca_file: str | None
     cert_file: str | None = None
@@ -30,9 +30,9 @@ class Credentials:
 
 
 def get(url: str, credentials: Credentials | None, *, within_s: float) -> Answer:
-    """Ask one server; without credentials it gets nothing and its certificate is not verified.
+    """Ask one server; without credentials the harness sends none and verifies no certificate.
 
-    Raises Denied when the certificate is not the authority's, NotListening when the port is
+    Raises Denied when the certificate is not signed by the authority, NotListening when the port is
     closed, Unreachable or TimedOut when no answer comes.
     """
     target = urlsplit(url)
@@ -67,7 +67,7 @@ def get(url: str, credentials: Credentials | None, *, within_s: float) -> Answer
 
 
 def tls_context(credentials: Credentials | None) -> ssl.SSLContext:
-    """Trust the cluster's authority alone and show who we are; or, without credentials, neither."""
+    """Trust only the cluster's authority, show the client identity; without credentials neither."""
     if credentials is None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
@@ -90,9 +90,9 @@ def answered(
     refusal: type[ssl.SSLError] = ssl.SSLError,
     because: str = "",
 ) -> T:
-    """What the call returns within so many seconds; the call closes its connection.
+    """What the call returns within ``within_s`` seconds; the call closes its connection.
 
-    Raises Denied for an error of TLS that is a ``refusal``, ``because`` before what it says,
+    Raises Denied for a TLS error that is a ``refusal``, with ``because`` before its message,
     NotListening when the port is closed, Unreachable or TimedOut when no answer comes.
     """
     try:

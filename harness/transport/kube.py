@@ -1,8 +1,8 @@
 """The Kubernetes API as plain JSON.
 
-A kubeconfig that names one of the servers is no reason to see nothing when that one is lost: then
-the others are asked. One that names an address which the servers share is asked alone: that it
-moves when its server is lost is the cluster's business, and is what is measured.
+If the kubeconfig names one of the servers and that server is lost, the harness asks the others. If
+it names an address which the servers share, the harness asks only that address: the cluster must
+move it when its server is lost, and that is measured.
 
 The official client reads the kubeconfig and renews tokens. Its own calls are not used: they build
 models, retry past a deadline, and warn of their own deprecated parts.
@@ -45,8 +45,8 @@ _MANAGER = "cutover"
 _CONNECTIONS = 16
 _APPLY = "application/apply-patch+yaml"
 _JSON = "application/json"
-# How long a server may take to accept a connection, and to confirm what it was sent, while there is
-# another one: less than any call's deadline. A slow API confirms at once, and answers later.
+# How long a server may take to accept a connection and to confirm a request, if there is another
+# server: less than any call's deadline. A slow API confirms at once, and answers later.
 _ACCEPTS_S = 2.0
 _CONFIRMS_S = 3
 _UNHEARD = (
@@ -62,19 +62,20 @@ _NOTICING_LOSS = [
     (_TCP, socket.TCP_KEEPIDLE, _CONFIRMS_S),
     (_TCP, socket.TCP_KEEPINTVL, 1),
 ]
-# The object's name and labels and nothing else: what a Secret holds is not even sent.
+# Only the object's name and labels: the API does not even send the content of a Secret.
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
 class ApiKube:
     """One cluster's API; the kubeconfig is read on first use. Safe to use from several threads.
 
-    ``servers`` are the URLs of the API's servers, as they are seen from one place each: those among
-    which the kubeconfig's own is are all used. Whoever answers is asked again; a request that may
-    have been heard is sent once, unless it only reads.
+    ``servers`` are lists of the API servers' URLs, one list for each place from which they are
+    seen. The list that holds the kubeconfig's own URL is used. A server that answers is asked
+    again. A request that may have reached a server is sent once, unless it only reads.
 
     Every call raises ConfigError when the kubeconfig cannot be used, Denied when the API's
-    certificate or our permission is wrong, Unreachable or TimedOut when the API does not answer.
+    certificate or the harness's permission is wrong, Unreachable or TimedOut when the API does not
+    answer.
     """
 
     def __init__(self, kubeconfig: Path, servers: Iterable[Sequence[str]] = ()) -> None:
@@ -175,7 +176,7 @@ class ApiKube:
     def _answer(
         self, request: _Request, pool: urllib3.PoolManager, within_s: float
     ) -> tuple[str, urllib3.BaseHTTPResponse]:
-        """What was asked of whom, and the answer of the first server that gives one."""
+        """The request as sent, and the answer of the first server that gives one."""
         deadline = time.monotonic() + within_s
         hosts = self._hosts
         failures: list[TransportError] = []
@@ -207,7 +208,7 @@ class ApiKube:
         raise failures[0]
 
     def _pass_by(self, host: str) -> None:
-        """Ask another server first from now on, when there is one."""
+        """From now on, ask another server first, if there is one."""
         with self._loading:
             if self._hosts[0] == host:
                 self._hosts = (*self._hosts[1:], host)
@@ -288,14 +289,14 @@ class _Request:
         )
 
     def may_be_sent_again(self, error: Exception) -> bool:
-        """Has nobody heard it, or does it not matter?"""
+        """True if no server received it, or if it only reads."""
         return self.only_reads or isinstance(error, _UNHEARD)
 
 
 def _load(kubeconfig: Path) -> Configuration:
     configuration = Configuration()
     try:
-        kubeconfig.stat()  # the client does not say that a file is missing
+        kubeconfig.stat()  # the client does not report a missing file
         load_kube_config(str(kubeconfig), client_configuration=configuration, persist_config=False)
     except (ConfigException, yaml.YAMLError, OSError, TypeError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
@@ -315,18 +316,18 @@ def _load(kubeconfig: Path) -> Configuration:
 
 
 def _from_failure(what: str, error: Exception, kubeconfig: Path, within_s: float) -> TransportError:
-    """The harness's word for a call that got no answer."""
+    """The harness's error for a call without an answer."""
     if isinstance(error, urllib3.exceptions.SSLError):
         return Denied(
             f"{what}: the API's certificate is not signed by the authority in the kubeconfig: "
             f"{error}",
-            remedy=f"is {kubeconfig} of this cluster? Fetch it anew from a server",
+            remedy=f"is {kubeconfig} of this cluster? Fetch it again from a server",
         )
     refused = isinstance(error, urllib3.exceptions.NewConnectionError)
     if not refused and isinstance(error, (urllib3.exceptions.TimeoutError, TimeoutError)):
         return TimedOut(f"{what}: no answer within {within_s:g} s")
     return Unreachable(
-        f"{what}: {error}", remedy="is the API server up, and may we pass the firewall to it?"
+        f"{what}: {error}", remedy="is the API server up, and does its firewall allow it?"
     )
 
 

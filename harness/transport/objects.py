@@ -1,8 +1,8 @@
-"""Reading Kubernetes objects that may be odd: what is missing or null, and what is of another type.
+"""Reads Kubernetes objects with missing, null or mistyped fields.
 
-The API leaves out what is empty, or says null. A field of another type than the API gives it is
-``Odd``; ``described`` notes that about the one object, and goes on with the others. Sizes
-and amounts are read as the API writes them.
+The API leaves out empty fields, or writes null. A field of a wrong type is ``Odd``; ``described``
+notes that for the one object, and goes on with the others. Sizes and amounts are read as the API
+writes them.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ Object = Mapping[str, object]
 
 
 class Odd(Garbled):
-    """A field of an object is not what the API says that it is."""
+    """A field of an object does not have the type that the API documents."""
 
 
 @dataclass(frozen=True)
 class Described(Generic[S]):
-    """What was made of several objects, and of which nothing could be made (by name), and why."""
+    """The objects that were read, and those that were not understood (by name), and why."""
 
     values: S
     odd: Mapping[str, str] = field(default_factory=dict)
@@ -133,7 +133,7 @@ def is_ready(status: object) -> bool:
 
 
 def quantity(size: str) -> int:
-    """Bytes of a size as the API writes it, ``64Mi`` or ``1G``; Odd for what is none."""
+    """Bytes of a size as the API writes it, ``64Mi`` or ``1G``; Odd for any other text."""
     try:
         return size_bytes(size)
     except TransportError as error:
@@ -153,7 +153,7 @@ def _below(item: object, keys: Sequence[str], kind: type[T]) -> T | None:
 
 
 def _of_type(found: object, kind: type[T], keys: Iterable[str]) -> T | None:
-    # A truth value is an integer to Python alone.
+    # Only Python takes a truth value for an integer.
     odd = isinstance(found, bool) and kind is int
     if found is None or (isinstance(found, kind) and not odd):
         return found
@@ -164,7 +164,7 @@ def size_bytes(text: str) -> int:
     """Bytes of a Kubernetes quantity: ``64Mi``, ``1G``, ``128974848000m``, ``1e9``.
 
     A part of a byte counts as a whole one, as in Kubernetes itself. TransportError for a text that
-    is no quantity, or for less than nothing.
+    is no quantity, or for a negative one.
     """
     size = _as_number(text)
     if size < 0:

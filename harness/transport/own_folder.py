@@ -1,15 +1,15 @@
-"""Folders and files that a script of ours makes on a machine, so that no other user can steer them.
+"""Folders and files that a script makes on a machine, safe from the links of other users.
 
-A user who can write in the folder above can put a link or a folder at a name that he guesses; root
-would then write where that leads.
+A user who can write in the parent folder can put a link or a folder at a guessed name; root would
+then write to its target.
 
-A script removes its folder when it ends, also when the connection was lost: it goes on, and its own
-limits end it. Only one that is killed, or whose machine loses its power, leaves its folder there.
-Nobody could renew such a folder from afar, so its owner is the script: it holds a lock on the
-folder, and the kernel ends that with the process. ``sweep`` removes what nobody holds: each script
-before it makes its own, and ``./cutover heal`` on all machines.
+A script removes its folder when it ends, also after a lost connection: it goes on until its own
+limits end it. Only a script that is killed, or whose machine loses power, leaves its folder there.
+The script owns the folder by a lock on it, and the kernel releases the lock with the process.
+``sweep`` removes folders without a lock. Each script calls it before it makes its own folder, and
+``./cutover heal`` runs it on all machines.
 
-Part of scripts that are sent, and one itself: standard library of Python 3.8 only.
+Part of scripts that are sent to machines, and a script itself: standard library of Python 3.8 only.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-# Between the making of a folder and its lock it is held by nobody.
+# A new folder has no lock for a moment.
 JUST_MADE_S = 10.0
 
 
 class NotOurs(OSError):
-    """What lies at a path of ours is a link, of another user, or open to others."""
+    """The path is a link, belongs to another user, or is open to others."""
 
 
 def make(path: str) -> None:
-    """Make the folder, for us alone; one that is there already must be so (else NotOurs).
+    """Make the folder, for this user only; an existing one must be so too (else NotOurs).
 
-    The folder above it has to be there.
+    The parent folder must exist.
     """
     with contextlib.suppress(FileExistsError):
         os.mkdir(path, 0o700)  # noqa: PTH102 (pathlib's swallows what is no folder)
@@ -45,7 +45,7 @@ def make(path: str) -> None:
 
 
 def check(path: str) -> None:
-    """Raise NotOurs unless it is a folder of ours alone; FileNotFoundError when there is none."""
+    """Raise NotOurs unless it is this user's private folder; FileNotFoundError without one."""
     found = os.lstat(path)
     if not stat.S_ISDIR(found.st_mode):
         raise NotOurs(f"{path} is not a folder, and may be a trap: look at it, and remove it")
@@ -57,13 +57,13 @@ def check(path: str) -> None:
 
 
 def opener(path: str, flags: int) -> int:
-    """For ``open``: never through a link at the end of the path, and for us alone."""
+    """For ``open``: follows no link at the end of the path, and makes files for this user only."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 @contextlib.contextmanager
 def scratch(place: str, prefix: str) -> Iterator[str]:
-    """A folder of ours while the body runs: no sweep removes it meanwhile."""
+    """A private folder that no sweep removes while the body runs."""
     with tempfile.TemporaryDirectory(prefix=prefix, dir=place) as folder:
         held = _open(folder)
         try:
@@ -74,10 +74,10 @@ def scratch(place: str, prefix: str) -> Iterator[str]:
 
 
 def sweep(place: str, prefix: str, older_s: float = JUST_MADE_S) -> dict[str, str | None]:
-    """Remove folders of ours that no script holds, and in which nothing was made for ``older_s``.
+    """Remove private folders that no script locks and that were unchanged for ``older_s``.
 
-    Returns the path of each, and why it is still there; None: it is gone. What is a link, of
-    another user, or open to others is not ours.
+    Returns the path of each, and why it is still there; None: it is gone. A link, a folder of
+    another user, or one that is open to others is left alone.
     """
     swept: dict[str, str | None] = {}
     for left in sorted(map(str, Path(place).glob(f"{prefix}*"))):

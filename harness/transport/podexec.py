@@ -1,8 +1,8 @@
-"""Commands in pods, over the API's websocket.
+"""Runs commands in pods, over the API's websocket.
 
 The client's own ``stream`` swaps methods of a shared ApiClient, which breaks other threads, and
-polls beneath TLS, which can miss data; so the frames are read here. Protocol v5 (Kubernetes 1.30
-and newer) alone can tell a command that its input has ended.
+polls beneath TLS, which can miss data; so the frames are read here. Only protocol v5 (Kubernetes
+1.30 and newer) can tell a command that its input has ended.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _url(host: str, namespace: str, pod: str, argv: Sequence[str], *, wants_inpu
 
 
 def _message(body: bytes | None) -> str:
-    """What the API says in words beside the status of a refusal."""
+    """The API's message beside the status of a refusal."""
     try:
         return str(json.loads(body or b"")["message"])
     except (ValueError, KeyError, TypeError):
@@ -90,13 +90,13 @@ def _message(body: bytes | None) -> str:
 
 
 def _converse(socket: websocket.WebSocket, stdin: bytes) -> dict[int, bytearray]:
-    """Send the input while reading what comes back, until the other side closes; then close too.
+    """Send the input and read the output until the other side closes; then close too.
 
-    Nobody else may, nor before all is sent: OpenSSL reads and writes by the socket's number.
+    Only this function closes, after everything is sent: OpenSSL uses the socket's number.
     """
 
     def send() -> None:
-        # A command may end without reading its input: its status tells, not our broken pipe.
+        # A command may end without reading its input: its status counts, not the broken pipe.
         with contextlib.suppress(websocket.WebSocketException, OSError):
             for start in range(0, len(stdin), _CHUNK):
                 socket.send_binary(bytes([_STDIN]) + stdin[start : start + _CHUNK])

@@ -1,4 +1,4 @@
-"""The ways to a cluster, as probes and faults see them; the real ones and the fakes both fit."""
+"""The connections to a cluster, as probes and faults use them; real ones and fakes both fit."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from harness.settings import Profile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """What a remote command left behind.
+    """The result of a remote command.
 
-    ``status`` is the exit status, or -1 when a signal ended the command. ``took_s`` is wall time
-    on our side, from sending the command (not from connecting) to its end.
+    ``status`` is the exit status, or -1 when a signal ended the command. ``took_s`` is wall time in
+    the harness, from sending the command (not from connecting) to its end.
     """
 
     status: int
@@ -50,13 +50,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class EntryPoint:
-    """How a web server is entered: ``http`` or ``https``, at a port of its address."""
+    """Where a web server takes requests: ``http`` or ``https``, at a port of its address."""
 
     scheme: str
     port: int
 
     def host(self, name: str) -> str:
-        """The host as a request names it: with the port where that is not the scheme's own."""
+        """The host as a request names it: with the port if that is not the scheme's default."""
         return name if self in (HTTP, HTTPS) else f"{name}:{self.port}"
 
 
@@ -67,7 +67,7 @@ HTTP, HTTPS = EntryPoint("http", 80), EntryPoint("https", 443)
 class PortScan:
     """What a scan of TCP ports found: which are open, how many refused, how many were silent.
 
-    A silent one did not answer at all, or the network said that it cannot be reached.
+    A silent port did not answer, or the network reported it as unreachable.
     """
 
     open: tuple[int, ...]
@@ -77,9 +77,9 @@ class PortScan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Echoed:
-    """What came of datagrams to UDP ports: those that answered, and those that refused by ICMP.
+    """The replies of UDP ports: the ports that answered, and those that refused by ICMP.
 
-    Of the others nothing came back: they are open, or a firewall drops what is sent to them.
+    The other ports sent no reply: they are open, or a firewall drops the datagrams.
     """
 
     answered: tuple[int, ...]
@@ -119,14 +119,14 @@ class Kube(Protocol):
         ...
 
     def exists(self, path: str, *, within_s: float = 10.0) -> bool:
-        """Is there an object at an API path? What it holds is not asked for, a Secret's neither."""
+        """True if an object is at an API path; asks for no content, not even a Secret's."""
         ...
 
     def ask(self, url: str, *, anonymous: bool = False, within_s: float = 5.0) -> Answer:
         """One GET at one server's own address, past any load balancer; its status is data.
 
-        Asked as the operator, the server must prove itself with the cluster's authority and gets
-        our credentials. Asked anonymously it may show any certificate, because it gets nothing.
+        With the operator's credentials, the server must show a certificate of the cluster's
+        authority. Anonymously, any certificate will do, because no credentials are sent.
         """
         ...
 
@@ -137,11 +137,11 @@ class Kube(Protocol):
         ...
 
     def apply(self, manifest: Mapping[str, object], *, within_s: float = 10.0) -> None:
-        """Create the object, or bring it to this state (server-side apply)."""
+        """Create the object, or change it to this state (server-side apply)."""
         ...
 
     def delete(self, path: str, *, within_s: float = 10.0) -> None:
-        """Delete the object at an API path; one that is not there is deleted already."""
+        """Delete the object at an API path; a missing object is no error."""
         ...
 
     def exec(
@@ -166,19 +166,19 @@ class Kube(Protocol):
         lines: int = 400,
         within_s: float = 10.0,
     ) -> str:
-        """The last lines that a container logged; ``previous``: the one that it replaced."""
+        """The last lines that a container logged; ``previous``: of the container before."""
         ...
 
     def close(self) -> None: ...
 
 
 class Fleet(Protocol):
-    """The same on all machines side by side: nothing is raised or left out."""
+    """Commands on all machines in parallel: nothing is raised or left out."""
 
     def everywhere(
         self, commands: Mapping[str, Sequence[str]], *, within_s: float
     ) -> Mapping[tuple[str, str], Completed | TransportError]:
-        """What each (machine, command) said, or why it could not be asked."""
+        """The result of each (machine, command), or why it could not be run."""
         ...
 
     def apply(
@@ -190,7 +190,7 @@ class Fleet(Protocol):
         check: bool,
         within_s: float,
     ) -> Mapping[str, Sequence[AnsibleTask] | TransportError]:
-        """Carry tasks out; with ``check`` they only say what they would change."""
+        """Run tasks; with ``check`` they only report what they would change."""
         ...
 
 
@@ -198,15 +198,15 @@ class ExternalClient(Protocol):
     """The network as a client outside the cluster sees it; see ``transport.external_client``."""
 
     def scan_ports(self, address: str, ports: Iterable[int]) -> PortScan:
-        """Which of the TCP ports take a connection."""
+        """Which of the TCP ports accept a connection."""
         ...
 
     def send(self, address: str, payloads: Mapping[int, bytes]) -> Echoed:
-        """What UDP ports do when each is sent its payload; raises TransportError."""
+        """Send each UDP port its payload and report the replies; raises TransportError."""
         ...
 
     def exchange(self, address: str, port: int, words: bytes, *, within_s: float = 5.0) -> bytes:
-        """What a port answers to some words; raises TransportError."""
+        """What a port answers to these bytes; raises TransportError."""
         ...
 
     def get(
@@ -214,7 +214,7 @@ class ExternalClient(Protocol):
     ) -> Answer:
         """What the web server at an address answers for a host; its certificate is not checked.
 
-        Raises TransportError; Denied when no TLS comes about.
+        Raises TransportError; Denied if TLS fails.
         """
         ...
 
@@ -233,7 +233,7 @@ class ExternalClient(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """Everything that a run may use: the profile and the ways to its cluster."""
+    """Everything that a run may use: the profile and the connections to its cluster."""
 
     profile: Profile
     shell: Shell

@@ -1,4 +1,4 @@
-"""Open every way to a cluster at once, and make sure that it is the cluster that was meant."""
+"""Opens every connection to a cluster, and makes sure that it is the declared cluster."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from harness.transport.protocols import Reach
 
 _CLONE_NEWNET = 0x40000000
 _OURS = Path("/proc/thread-self/ns/net")
-# A cluster has no name of its own; this UID is made with it, and goes with it.
+# A cluster has no name of its own; this UID lives exactly as long as the cluster.
 _UID_OF = "/api/v1/namespaces/kube-system"
 
 
 @contextmanager
 def connect(profile: Profile) -> Iterator[Reach]:
-    """The ways to a cluster; nothing is contacted before the first call on one of them.
+    """The connections to a cluster; none is opened before its first call.
 
     Enters the profile's network namespace first, so that nothing meant for it leaves by another
     network: call this before other threads exist. Raises ConfigError when that cannot be done.
@@ -98,9 +98,9 @@ def _setns(path: Path) -> None:
 
 
 def same_cluster(reach: Reach, *, undeclared: bool = False) -> None:
-    """Refused when another cluster answers than the profile declares.
+    """Refused if the cluster that answers is not the declared one.
 
-    A profile that declares none is refused, too, unless that is allowed (``undeclared``).
+    A profile without a declared cluster is refused too, unless ``undeclared`` allows it.
     """
     profile = reach.profile
     declared = profile.declared_uid()

@@ -1,6 +1,6 @@
-"""The ways to a cluster, with everything that could change it refused: what ``plan`` looks through.
+"""Read-only connections to a cluster, for ``plan``: every call that could change it is refused.
 
-What only reads is listed; whatever is not in the list is refused, whether it would read or not.
+The commands that only read are listed; every other command is refused.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ READING: frozenset[tuple[str, ...]] = frozenset(
         *(("ceph", *words) for words in (("quorum_status",), ("fs", "status"), ("mds", "stat"))),
     }
 )
-# A program that could do more only reads when it is told to list or to ask.
+# These programs can also change things; with these words they only read.
 _READING_VERBS = ((), ("list",), ("ask",))
 
 
 def reading(reach: Reach, scripts: Collection[RemoteScript]) -> Reach:
-    """The same ways, only to read; ``scripts`` are programs that only read."""
+    """The same connections, read-only; ``scripts`` are programs that only read."""
     shell = ReadingShell(reach.shell, scripts)
     return replace(reach, shell=shell, kube=ReadingKube(reach.kube, shell))
 
 
 class ReadingShell:
-    """Runs what only reads; Refused for anything else."""
+    """Runs commands that only read; Refused for any other."""
 
     def __init__(self, shell: Shell, scripts: Collection[RemoteScript]) -> None:
         self._shell = shell
@@ -86,7 +86,7 @@ class ReadingShell:
 
 
 class ReadingKube:
-    """Answers what is asked of the API; Refused for what would change anything."""
+    """Passes reads to the API; Refused for every change."""
 
     def __init__(self, kube: Kube, shell: ReadingShell) -> None:
         self._kube = kube

@@ -1,7 +1,7 @@
-"""Programs of ours that run on a machine or in a pod: python3 is there, and nothing of the harness.
+"""Runs the harness's programs on a machine or in a pod, which need only python3 there.
 
 A program is a module of the standard library alone, for Python 3.8, or several that import each
-other. It gets words, and answers with a line of JSON, its last one.
+other. It gets arguments; its last line is its answer in JSON.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ T = TypeVar("T")
 # Isolated and without site packages: faster to start, and no PYTHONPATH interferes.
 PYTHON = ("python3", "-I", "-S", "-")
 _OLDEST = "3.8"
-# What a shell ends with when it may not run a program (126) or does not find it (127).
+# A shell's exit status if it may not run a program (126) or does not find it (127).
 _NOT_RUN = (126, 127)
 _TAIL = 300
 # Makes the modules that a program imports, and their packages; then runs the program.
@@ -46,7 +46,7 @@ exec(compile({program!r}, {name!r}, "exec"))
 class Reply(Generic[T]):
     """What a script answered; ``took_s`` is wall time on our side, as in ``Completed``.
 
-    ``received`` is our clock when the answer had come, in UTC seconds.
+    ``received`` is the harness's clock when the answer arrived, in UTC seconds.
     """
 
     value: T
@@ -58,8 +58,8 @@ class Reply(Generic[T]):
 class RemoteScript:
     """A program and how it is run elsewhere: ``RemoteScript(module)``.
 
-    The last module is the program, those before it are what it imports. With ``nice`` it gives way
-    to everything else on the machine.
+    The last module is the program, those before it are what it imports. With ``nice`` it runs at
+    the lowest priority on the machine.
     """
 
     def __init__(self, *modules: ModuleType, nice: bool = False) -> None:
@@ -133,7 +133,7 @@ class RemoteScript:
     ) -> Reply[T]:
         received = time.time()
         said = done.stderr.strip()[-_TAIL:]
-        # The programs are known to be sound: only a python3 that is too old cannot compile them.
+        # The programs are known to compile: only a python3 that is too old cannot compile them.
         too_old = done.status == 1 and said.rpartition("\n")[2].startswith("SyntaxError")
         if done.status in _NOT_RUN or too_old:
             raise ScriptNotRun(

@@ -1,7 +1,7 @@
-"""Being root on a machine: as whoever logs in as root is, or by sudo, without a password.
+"""Runs commands as root on a machine: by a login as root, or by sudo without a password.
 
-Every command is run by ``timeout``, which ends it when nobody waits for it any more, and which is
-what the rules for sudo allow (``scenarios/provision/nodes.yaml``).
+``timeout`` runs every command and ends it at the deadline. The rules for sudo allow ``timeout``
+(``scenarios/provision/nodes.yaml``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ROOT = "root"
 # The harness reads what programs and sudo say in English, so the login's language must not count.
 _IN_ENGLISH = "/usr/bin/env LC_ALL=C"
 _SUDO = f"{_IN_ENGLISH} sudo"
-# sudo leaves out what the environment says of our connection; some faults must not cut that.
+# sudo drops the variables that name the SSH connection; some faults must not cut it.
 _KEEPING = f'{_IN_ENGLISH} SSH_CONNECTION="$SSH_CONNECTION"'
 _REFUSED = (
     "a password is required",
@@ -29,19 +29,19 @@ _REFUSED = (
 
 
 def limit(seconds: float) -> str:
-    """What kills a command after so long, a second at least: 0 is no limit to timeout(1)."""
+    """Kills a command after this long, at least one second: 0 means no limit to timeout(1)."""
     return f"/usr/bin/timeout --signal KILL {math.ceil(max(seconds, 1))}"
 
 
 def command_line(user: str, argv: Sequence[str], seconds: float) -> str:
-    """The line for a login's shell that runs a command as root, for so long at most."""
+    """The line for the login shell that runs a command as root, with a time limit."""
     if user == ROOT:
         return f"{_IN_ENGLISH} {limit(seconds)} {shlex.join(argv)}"
     return f"{_SUDO} -n -- {limit(seconds)} {_KEEPING} {shlex.join(argv)}"
 
 
 def becoming(seconds: float) -> dict[str, str]:
-    """The same for Ansible's modules, as variables of an inventory."""
+    """The same for Ansible's modules, as inventory variables."""
     # sudo would take what follows `--` for a command: no user is named, which is root.
     return {
         "ansible_become_exe": _SUDO,
@@ -51,7 +51,7 @@ def becoming(seconds: float) -> dict[str, str]:
 
 
 def must_be_root(user: str, done: Completed, where: str) -> None:
-    """Denied when sudo did not let us: then no command has run, and its status says nothing."""
+    """Denied if sudo refused: then no command ran, and its status means nothing."""
     if user == ROOT:
         return
     said = done.stderr.strip()
@@ -60,6 +60,6 @@ def must_be_root(user: str, done: Completed, where: str) -> None:
     if absent or (refused and said.startswith(("sudo:", "Sorry, user"))):
         raise Denied(
             f"{where}: {user} may not become root there: {said[-200:]}",
-            remedy="`./cutover provision nodes` brings the rules for sudo, and has to be run once "
-            "as somebody who may be root",
+            remedy="run `./cutover provision nodes` once as a user who may become root: "
+            "it installs the rules for sudo",
         )

@@ -1,6 +1,6 @@
-"""Commands on machines by SSH: pinned host keys, one kept connection a machine, hard deadlines.
+"""Runs commands on machines by SSH: pinned host keys, one kept connection each, hard deadlines.
 
-They run as root, whoever logs in (``root``).
+The commands run as root with any login (``root``).
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from harness.transport import root
 from harness.transport.deadline import within
 from harness.transport.protocols import Completed
 
-# A machine that lost power sends nothing: the kernel gives a connection up after this long.
+# A machine that lost power sends nothing: the kernel drops a connection after this long.
 _DEAD_AFTER_S = 15
 _KEEPALIVE_S = 5
-# A kept connection on which no session opens in this time is taken for dead.
+# A kept connection on which no session opens in this time counts as dead.
 _PROMPT_S = 5.0
 # sshd refuses more sessions on one connection than MaxSessions, by default 10.
 _SESSIONS = 8
@@ -62,7 +62,8 @@ class SshShell:
         """Run one command on a machine and wait for it; ``hear`` is told each line as it comes.
 
         Raises Unreachable, TimedOut, Denied or HostKeyUnknown when the machine cannot be asked, and
-        Denied when we may not become root on it; ConfigError when our own key cannot be used.
+        Denied when the login may not become root on it; ConfigError when the SSH key cannot be
+        used.
         """
         if machine not in self._lines:
             raise ConfigError(f"the inventory has no machine {machine}")
@@ -73,7 +74,7 @@ class SshShell:
     ) -> paramiko.Channel:
         """A connection from a machine to a TCP port that it can reach; the caller closes it.
 
-        Raises NotListening when the machine was refused there, Unreachable, TimedOut, Denied or
+        Raises NotListening when the port refused the machine, Unreachable, TimedOut, Denied or
         HostKeyUnknown when the machine cannot be asked.
         """
         return self._lines[machine].open_channel(address, port, within_s)
@@ -84,7 +85,7 @@ class SshShell:
 
 
 class _Line:
-    """The connection to one machine: made on first use, kept, and made anew when it broke."""
+    """The connection to one machine: opened on first use, kept, and opened again when it broke."""
 
     def __init__(self, access: SshAccess, machine: Machine) -> None:
         self._access = access
@@ -120,12 +121,12 @@ class _Line:
                 "direct-tcpip", (address, port), ("127.0.0.1", 0), timeout=left_s
             )
         except paramiko.ChannelException as error:
-            raise NotListening(f"{self._where}: no way to {address}:{port}: {error}") from error
+            raise NotListening(f"{self._where}: cannot reach {address}:{port}: {error}") from error
         except (paramiko.SSHException, EOFError, OSError) as error:
             # Silence may be that of the address: then others still use this connection.
             if not transport.is_active():
                 self._retire(client)
-            raise Unreachable(f"{self._where}: no way to {address}:{port}: {error}") from error
+            raise Unreachable(f"{self._where}: cannot reach {address}:{port}: {error}") from error
 
     def close(self) -> None:
         self._retire(self._client)
@@ -133,14 +134,14 @@ class _Line:
             self._retired.pop().close()
 
     def _retire(self, client: paramiko.SSHClient | None) -> None:
-        """Use a connection no more, but leave it to the commands that may still run on it."""
+        """Stop using a connection, but leave it open for the commands that may still run on it."""
         if client is not None and client is self._client:
             self._client = None
             self._retired.append(client)
 
     def _session(self, deadline: float) -> paramiko.Channel:
         if self._client is not None:
-            # It may have died unnoticed, with its machine's power: then ask on a new one in time.
+            # It may be dead because its machine lost power: leave time to try a new one.
             with contextlib.suppress(Unreachable):
                 return self._open_session(min(deadline, time.monotonic() + _PROMPT_S))
         return self._open_session(deadline)
@@ -182,7 +183,7 @@ class _Line:
         within_s: float,
         hear: Hear | None,
     ) -> Completed:
-        # Closing a session ends no process on the other side, so the machine keeps time as well.
+        # Closing a session ends no process on the machine, so the machine has the time limit too.
         command = root.command_line(self._access.user, argv, within_s + 1)
         started = time.monotonic()
         try:
@@ -212,7 +213,7 @@ class _Line:
 def _converse(
     channel: paramiko.Channel, command: str, stdin: bytes, hear: Hear | None
 ) -> tuple[int, bytes, bytes]:
-    """Send a command and its input and read both outputs to their ends, side by side.
+    """Send a command and its input, and read both outputs to their ends, in parallel.
 
     The two outputs share one window: reading them one after the other would block on large ones.
     """
@@ -224,7 +225,7 @@ def _converse(
             stderr.extend(chunk)
 
     def write_stdin() -> None:
-        # A command may end without reading its input: its status tells, not our broken pipe.
+        # A command may end without reading its input: its status counts, not the broken pipe.
         with contextlib.suppress(OSError, EOFError):
             channel.sendall(stdin)
             channel.shutdown_write()
@@ -247,7 +248,7 @@ def _converse(
 
 
 def connect(access: SshAccess, machine: Machine, within_s: float) -> paramiko.SSHClient:
-    """Log in to one machine, which must show the host key that is pinned for its address."""
+    """Log in to one machine, which must show the host key that known_hosts pins for its address."""
     where = f"{machine.name} ({machine.address})"
     key = _our_key(access)
     client = paramiko.SSHClient()
@@ -298,7 +299,7 @@ def _log_in(
     except (paramiko.SSHException, EOFError, OSError) as error:
         raise Unreachable(
             f"{where} port {access.port}: {error or type(error).__name__}",
-            remedy=f"is {machine.name} up, is its sshd running, may we pass the firewall?",
+            remedy=f"is {machine.name} up, is its sshd running, does its firewall allow it?",
         ) from error
     transport = client.get_transport()
     if transport is not None:
@@ -348,6 +349,6 @@ def _changed(access: SshAccess, where: str, error: paramiko.BadHostKeyException)
     return HostKeyUnknown(
         f"{where} showed the host key {error.key.fingerprint}, but {access.known_hosts} pins "
         f"{error.expected_key.fingerprint}: another machine may answer at its address",
-        remedy="find out why; only when the machine was installed anew, replace its line in "
+        remedy="find out why; only if the machine was installed again, replace its line in "
         f"{access.known_hosts}",
     )

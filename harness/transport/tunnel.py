@@ -1,8 +1,8 @@
-"""Ways through machines to addresses that only machines reach, such as a service's.
+"""Tunnels through machines to addresses that only machines reach, such as a service's.
 
-Nothing is opened to the world for it: the connections run inside those of SSH. A program of this
-computer that wants a socket gets one end of a pair; one that wants an address, as libpq does, gets
-a socket file that no other user may open.
+No port is opened to the world: the connections run inside SSH connections. A local program that
+needs a socket gets one end of a pair. A program that needs an address, as libpq does, gets a socket
+file that no other user may open.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from harness.transport.deadline import hang_up
 from harness.transport.ssh import SshShell
 
 _CHUNK = 32 * 1024
-# A client that waits longer than this for its connection has given up by itself.
+# A client that waits longer than this for its connection has given up already.
 _OPENS_S = 3.0
 
 
@@ -45,8 +45,7 @@ class Tunnels:
     ) -> socket.socket:
         """A socket whose other end is that port, reached from that machine.
 
-        Raises NotListening, Unreachable, TimedOut, Denied or HostKeyUnknown: then nothing listens
-        to what would be sent.
+        Raises NotListening, Unreachable, TimedOut, Denied or HostKeyUnknown if it cannot connect.
         """
         channel = self._shell.open_channel(machine, address, port, within_s=within_s)
         ours, theirs = socket.socketpair()
@@ -54,9 +53,9 @@ class Tunnels:
         return ours
 
     def unix_forward(self, machine: str, address: str, port: int) -> Path:
-        """A socket file, named as libpq wants it, each connection to which is one to that port.
+        """A socket file, named for libpq; each connection to it leads to that port.
 
-        One that cannot be made further is closed at once.
+        A connection that the machine cannot make is closed at once.
         """
         with self._lock:
             place = self._folder / f"{machine}-{address}"
@@ -73,7 +72,7 @@ class Tunnels:
 
     def close(self) -> None:
         for forward in self._forwards.values():
-            # Closing alone would leave whoever accepts waiting.
+            # Closing alone would leave the accepting thread waiting.
             hang_up(forward)
             forward.close()
         self._shell.close()

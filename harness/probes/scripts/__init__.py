@@ -1,1 +1,1 @@
-"""What probes send to a machine or into a pod: programs of the standard library of Python 3.8."""
+"""Scripts that probes send to a machine or into a pod: Python 3.8, standard library only."""

@@ -2,9 +2,9 @@
 
 Either {"items": {name: {"value"} or {"error"}}}; or, when no monitor answers in time, {"silent":
 what was said, "monitor": what the monitor of this machine says of itself}; or {"error"}.
-Ceph's own words are kept, what nothing needs of them left out. Python 3.8, its standard library,
-and ``rados``, which the ``ceph`` program is made of: to start that program takes longer than to ask
-all of this over one connection.
+The script keeps Ceph's own words, and leaves out what no check needs. Python 3.8, its standard
+library, and ``rados``, on which the ``ceph`` program is built: starting that program takes longer
+than asking all of this over one connection.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
 from typing import Any
 
-# JSON of Ceph's, or made of it: where it is not as described, its item says so.
+# Ceph's JSON, or made from it: if it is not as documented, its item says so.
 Said = Any
 
 CONNECT_S = 8
@@ -31,12 +31,12 @@ CONNECT_S = 8
 FIRST_S = 15.0
 COMMAND_S = 25.0
 SOCKET_S = 5.0
-# An OSD says its version in milliseconds; one that needs longer serves no customer either.
+# A healthy OSD tells its version in milliseconds; a slower one serves no customer either.
 OSD_S = 5.0
 BANNER_S = 2.0
 # An OSD hangs up on a client that has no right on OSDs.
 RIGHT = "has this client's keyring a right on OSDs? `osd 'allow r'` is enough (ceph auth caps)"
-# "You may not ask that", said by the OSD itself, is an answer.
+# A refusal ("not permitted") by the OSD itself is an answer.
 ANSWERED = (0, -errno.EPERM, -errno.EACCES)
 NOT_THERE = (-errno.ENXIO, -errno.ENOENT, -errno.ETIMEDOUT)
 SOCKETS = ("/var/run/ceph/*-mon.*.asok", "/var/run/ceph/*/*-mon.*.asok")
@@ -99,7 +99,7 @@ def health(said: Said) -> Said:
 
 
 def quorum(said: Said) -> Said:
-    """The monitors, those that decide, and the addresses of each (``at``)."""
+    """The monitors, those in quorum, and the addresses of each (``at``)."""
     known = said["monmap"]["mons"]
     return {
         "fsid": said["monmap"]["fsid"],
@@ -182,7 +182,7 @@ def osd_use(said: Said) -> Said:
 
 
 def room(said: Said) -> Said:
-    """Of each pool, what is stored and what more fits, in bytes, copies not counted."""
+    """For each pool, what it stores and what more fits, in bytes, copies not counted."""
     return {
         pool["name"]: {
             "stored_bytes": pool["stats"]["stored"],
@@ -229,7 +229,7 @@ def addresses(daemon: Said) -> list[tuple[str, int]]:
 
 
 def banner(host: str, port: int) -> str | None:
-    """Why no daemon of Ceph answers at an address; None if one does, which it does unasked."""
+    """Why no Ceph daemon answers at an address; None if one sends its banner, unasked."""
     where = f"{host}:{port}"
     try:
         with socket.create_connection((host, port), timeout=BANNER_S) as line:
@@ -240,7 +240,7 @@ def banner(host: str, port: int) -> str | None:
 
 
 def unheard(osd: Said, complaint: str) -> Said:
-    """An OSD that did not answer: is it gone, or may this client only not ask it?"""
+    """Tells a dead OSD from one that this client may not ask."""
     why = [banner(*address) for address in addresses(osd)]
     refused = [each for each in why if each]
     if len(refused) == len(why):
@@ -260,10 +260,10 @@ def told_version(osd: Said) -> Said:
 
 
 def osd_answers(said: Said) -> Said:
-    """Of each OSD that the map calls up: does it answer by itself? The map learns late, or never.
+    """For each OSD that the map calls up: does it answer? The map learns late, or never.
 
-    An OSD is marked down because others report it. If all of them die at once, none is left to do
-    so, and Ceph calls them up for minutes.
+    Ceph marks an OSD down because other OSDs report it. If all die at once, none is left to report,
+    and Ceph calls them up for minutes.
     """
     asked = {str(osd["osd"]): osd for osd in said["osds"] if osd["up"]}
     pool = ThreadPoolExecutor(max(1, len(asked)))
@@ -275,9 +275,9 @@ def osd_answers(said: Said) -> Said:
             found[name] = future.result(timeout=max(0.0, deadline - time.monotonic()))
         except Late:
             late[name] = f"no answer within {OSD_S:g} s"
-        except Exception as error:  # of rados, whose kinds are known only where it is
+        except Exception as error:  # of rados, whose types are known only where it is installed
             found[name] = {"error": f"{type(error).__name__}: {error}"}
-    # Threads of their own: those that wait for an OSD may wait for ever.
+    # Separate threads, because a thread that waits for an OSD may wait for ever.
     with ThreadPoolExecutor(max(1, len(late))) as doors:
         looked = {name: doors.submit(unheard, asked[name], says) for name, says in late.items()}
     return {**found, **{name: future.result() for name, future in looked.items()}}
@@ -317,7 +317,7 @@ def look(name: str) -> Said:
 
 
 def monitor() -> str:
-    """What the monitor of this machine says of itself, which it does without a quorum too."""
+    """What this machine's monitor reports about itself, also without a quorum."""
     sockets = [path for pattern in SOCKETS for path in glob.glob(pattern)]  # noqa: PTH207
     for path in sockets:
         command = ["ceph", "--admin-daemon", path, "mon_status"]
@@ -337,7 +337,7 @@ def monitor() -> str:
 
 
 def report() -> Said:
-    # A thread that never gets an answer is left behind: see the end of this file.
+    # A thread that never gets an answer is abandoned: see the end of this file.
     pool = ThreadPoolExecutor(1 + len(LOOKS))
     try:
         first = pool.submit(ask, "quorum_status").result(timeout=FIRST_S)

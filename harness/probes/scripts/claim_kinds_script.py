@@ -1,4 +1,4 @@
-"""Runs in a pod, as a part of ``claim_script``: what of a file must be kept beside its bytes.
+"""Runs in a pod, as a part of ``claim_script``: a file's metadata that must be kept.
 
 Standard library of Python 3.8 only.
 """
@@ -32,7 +32,7 @@ def sparse() -> bytes:
 
 
 def adorn(folder: str, group: int) -> dict[str, object]:
-    """Make one of each kind of thing that a file system must keep; what a reader has to see."""
+    """Make each kind of metadata that a file system must keep; return what a reader must see."""
     at = Path(folder)
     for path in (at, at / "names", at / "sticky"):
         path.mkdir()
@@ -76,7 +76,7 @@ def adorn(folder: str, group: int) -> dict[str, object]:
 
 
 def describe(folder: str) -> dict[str, str]:
-    """The same things, as they are seen here; an error of one of them is what is seen of it."""
+    """The same things, as this reader sees them; an error takes the place of a value."""
     at = Path(folder)
     looks: dict[str, Callable[[], str]] = {
         "mode": lambda: oct(stat.S_IMODE((at / "mode").stat().st_mode)),
@@ -86,7 +86,7 @@ def describe(folder: str) -> dict[str, str]:
         "access list": lambda: os.getxattr(at / "list", ACL).hex(),
         "symbolic link": lambda: os.readlink(at / "link"),  # noqa: PTH115 (3.9)
         "hard link": lambda: hard_link((at / "one").stat(), (at / "two").stat()),
-        # What CephFS says of blocks is the size alone: a hole shows only as what it holds.
+        # CephFS derives the number of blocks from the size: a hole shows only by its content.
         "sparse file": lambda: hashlib.sha256((at / "sparse").read_bytes()).hexdigest(),
         "modification time": lambda: str((at / "modified").stat().st_mtime_ns),
         "names": lambda: " ".join(

@@ -1,9 +1,9 @@
-"""Runs in a pod, as ``python3 -``: writes to claims, or reads what others wrote, as a line of JSON.
+"""Runs in a pod, as ``python3 -``: writes to claims or reads others' data; prints a JSON line.
 
-A block tells by itself what it is: its header holds who wrote it, its offset and its generation
-under a digest, and its payload follows from those by a hash. A reader that knows them knows every
-byte, and can tell a block that is lost, zeroed, stale, swapped or changed. Nothing in it is zero
-for long: storage that loses an extent reads as zeros. Standard library of Python 3.8 only.
+A block describes itself. Its header holds its writer, its offset and its generation, under a
+digest; a hash of these gives its payload. A reader that knows them knows every byte, and can tell a
+block that is lost, zeroed, stale, swapped or changed. No block has long runs of zeros, because
+storage that loses an extent reads as zeros. Standard library of Python 3.8 only.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from typing import Any
 
 from harness.probes.scripts.claim_kinds_script import adorn, describe, words
 
-# What a role says, as JSON; ``harness.facts.claims`` has its types.
+# A role's answer, as JSON; ``harness.facts.claims`` has its types.
 Said = Any
 
 BLOCK = 64 * 1024
 MAGIC = b"CUTOVER\n"
-FIELDS = struct.Struct("!8s16sQI")  # magic, who wrote it, offset, generation
+FIELDS = struct.Struct("!8s16sQI")  # magic, writer, offset, generation
 DIGEST = 16
-FEW = 5  # so many are told of those that are wrong
+FEW = 5  # at most this many wrong ones are named
 STEP = 1 << 20
 COMMIT, COMMITTED = 4096, 16 << 20  # bytes of a small write, and of the file it goes to
 QUOTA = "ceph.quota.max_bytes"
@@ -45,7 +45,7 @@ def owner(seed: int, writer: str) -> bytes:
 
 
 def block(who: bytes, offset: int, generation: int) -> bytes:
-    """The one block that belongs there."""
+    """The expected block."""
     fields = FIELDS.pack(MAGIC, who, offset, generation)
     digest = hashlib.blake2b(fields, digest_size=DIGEST).digest()
     payload = hashlib.shake_128(fields).digest(BLOCK - len(fields) - DIGEST)
@@ -53,7 +53,7 @@ def block(who: bytes, offset: int, generation: int) -> bytes:
 
 
 def verdict(found: bytes, who: bytes, offset: int, generation: int) -> str:
-    """What is wrong with a block, in words; empty when it is the one that belongs there."""
+    """What is wrong with a block, in words; empty if it is the expected block."""
     wanted = block(who, offset, generation)
     if found == wanted:
         return ""
@@ -76,7 +76,7 @@ def verdict(found: bytes, who: bytes, offset: int, generation: int) -> str:
 
 
 def put(descriptor: int, data: bytes, offset: int) -> None:
-    """All of the bytes, however many calls it takes."""
+    """Write all of the bytes, in as many calls as needed."""
     while data:
         done = os.pwrite(descriptor, data, offset)
         data, offset = data[done:], offset + done
@@ -105,10 +105,10 @@ def churn(
     per_s: float = 0.0,
     until: str = "",
 ) -> Said:
-    """Write blocks anew in a random order, each stored before the next, for some seconds.
+    """Overwrite blocks in a random order, each stored before the next, for some seconds.
 
-    At most ``per_s`` a second, 0 for as many as there can be; it ends earlier, ``told`` to, once
-    the file ``until`` is there. ``generations`` is what each block must be afterwards: 0 for one
+    Writes at most ``per_s`` a second; 0 means no limit. It ends earlier, with ``told``, once the
+    file ``until`` exists. ``generations`` is each block's expected generation afterwards: 0 for one
     that was never written.
     """
     who, draw = owner(seed, writer), random.Random(f"{seed} {writer}")
@@ -140,8 +140,8 @@ def churn(
 def commits(path: str, seed: int, writer: str, for_s: float) -> Said:
     """Write 4 KiB at random places of a file, each stored before the next, for some seconds.
 
-    The file is there as a whole before: what is measured is no growth. Latencies in milliseconds,
-    percentiles by nearest rank.
+    The file has its full size before, so the measurement includes no growth. Latencies in
+    milliseconds, percentiles by nearest rank.
     """
     draw, took = random.Random(f"{seed} {writer}"), []
     content = hashlib.shake_128(f"{seed} {writer}".encode()).digest(COMMIT)
@@ -170,7 +170,7 @@ def commits(path: str, seed: int, writer: str, for_s: float) -> Said:
 
 
 def size(path: str) -> Said:
-    """How much of a file is there."""
+    """The size of a file."""
     return {"bytes": Path(path).stat().st_size}
 
 
@@ -230,20 +230,20 @@ def gather(folder: str, seed: int, writer: str, files: int) -> Said:
 
 
 def line(seed: int, writer: str, number: int) -> bytes:
-    """A line of 60 bytes to 6 kB: more than a page is not written in one piece by itself."""
+    """A line of 60 bytes to 6 kB: a write of more than a page is not atomic by itself."""
     content = hashlib.shake_128(f"{seed} {writer} line {number}".encode())
     length = 10 + int.from_bytes(content.digest(2), "big") % 3000
     return f"{writer} {number} {content.hexdigest(length)}\n".encode()
 
 
 def append(path: str, seed: int, writer: str, lines: int) -> Said:
-    """Append lines, each in two halves under a lock: without it, others would come between."""
+    """Append lines, each in two halves under a lock; without it, other writers would interleave."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     for number in range(lines):
         text = line(seed, writer, number)
         fcntl.lockf(descriptor, fcntl.LOCK_EX)
         try:
-            # Not O_APPEND: a FUSE mount takes its own, older idea of where the end is.
+            # Not O_APPEND: a FUSE mount uses its own, older position of the end.
             end = os.lseek(descriptor, 0, os.SEEK_END)
             middle = len(text) // 2
             put(descriptor, text[:middle], end)
@@ -255,7 +255,7 @@ def append(path: str, seed: int, writer: str, lines: int) -> Said:
 
 
 def read_lines(path: str, seed: int, writers: list[str], lines: int) -> Said:
-    """Which lines are there more or less than once, and how many are torn."""
+    """The lines that are lost or duplicated, and the number of torn lines."""
     wanted = {line(seed, writer, n): f"{writer} {n}" for writer in writers for n in range(lines)}
     counted = dict.fromkeys(wanted, 0)
     torn = 0
@@ -280,9 +280,9 @@ def read_lines(path: str, seed: int, writers: list[str], lines: int) -> Said:
 
 
 def fill(path: str, seed: int, until_bytes: int) -> Said:
-    """Write step by step until the claim refuses, or until it should have long ago.
+    """Write step by step until the claim refuses, or well past the size at which it should.
 
-    Quotas are hidden from a listing of attributes: this one is asked for by its name.
+    A listing of attributes hides quotas, so the script asks for this one by its name.
     """
     try:
         quota: int | str = int(os.getxattr(Path(path).parent, QUOTA))
@@ -330,7 +330,7 @@ ROLES: dict[str, Callable[..., Said]] = {
 
 
 def item(role: Callable[..., Said], argument: dict[str, object]) -> Said:
-    """What a role says; what the file system refused is told from what went wrong here."""
+    """A role's answer; a refusal by the file system is told apart from any other error."""
     try:
         return {"value": role(**argument)}
     except TimeoutError as error:
@@ -338,7 +338,7 @@ def item(role: Callable[..., Said], argument: dict[str, object]) -> Said:
     except OSError as error:
         where = f" at {error.filename}" if error.filename else ""
         return {"refused": f"{words(error)}{where}"}
-    except Exception as error:  # whatever it is, it is this role's answer
+    except Exception as error:  # any error is this role's answer
         return {"error": f"{type(error).__name__}: {error}"}
 
 

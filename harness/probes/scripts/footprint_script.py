@@ -1,4 +1,4 @@
-"""Runs on a machine, as ``python3 -``: how much of what may leak there is in use; a line of JSON.
+"""Runs on a machine, as ``python3 -``: counts the resources that may leak; prints a line of JSON.
 
 Standard library of Python 3.8 only.
 """

@@ -1,8 +1,8 @@
 """Runs on a machine, as ``python3 -``: every host fact in one round trip, as one line of JSON.
 
-Standard library of Python 3.8 only, because machines to be verified get nothing installed. Each
-item is looked at on a thread of its own and comes back as ``{"value": …}`` or ``{"error": …}``, so
-that a hung mount or a silent etcd costs that item and no other. Reads only.
+Standard library of Python 3.8 only, because the harness installs nothing on a machine to verify.
+Each item has its own thread and comes back as ``{"value": …}`` or ``{"error": …}``, so that a hung
+mount or a silent etcd costs only that item. Reads only.
 """
 
 # ruff: noqa: E402
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 
-# First of all, because the clock comparison is as coarse as what runs before this line.
+# First of all, because code before this line makes the clock comparison coarser.
 STARTED = time.time()
 
 import contextlib
@@ -46,7 +46,7 @@ CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE----
 
 
 def command(*argv: str, fails: bool = True) -> tuple[int, str, str]:
-    """Run a command; one that hangs is left behind, because it may be beyond killing."""
+    """Run a command; one that hangs is abandoned, because it may be impossible to kill."""
     process = subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
@@ -129,7 +129,7 @@ def chrony() -> dict[str, object]:
 
 
 def swap() -> dict[str, object]:
-    """Swap in use now, and whatever would turn some on at the next boot."""
+    """Swap in use now, and configuration that turns some on at the next boot."""
     active = [line.split()[0] for line in read("/proc/swaps").splitlines()[1:]]
     entries = [line.split() for line in read("/etc/fstab").splitlines()]
     fstab = [
@@ -144,7 +144,7 @@ def swap() -> dict[str, object]:
 
 def disk(path: str) -> dict[str, object]:
     """Share of blocks and inodes that an ordinary user may still take; inodes None: no limit."""
-    # By a process, not os.statvfs: a hung mount would hold this process for ever.
+    # A child process, not os.statvfs: a hung mount would block this process for ever.
     numbers = command("stat", "--file-system", "--format=%S %b %a %c %d", path)[1].split()
     size, blocks, free, inodes, inodes_free = (int(number) for number in numbers)
     return {
@@ -209,7 +209,7 @@ def boot() -> dict[str, object]:
 
 
 def certificates(patterns: list[str]) -> dict[str, object]:
-    """Certificates, and never the keys that may lie in the same files."""
+    """Certificates, and never the keys that may be in the same files."""
     files: dict[str, list[str]] = {}
     unmatched = []
     for pattern in patterns:
@@ -252,7 +252,7 @@ class Etcd:
         )
 
     def listens(self) -> bool:
-        """Whether anything takes a connection at this machine's client port."""
+        """True if this machine's client port accepts a connection."""
         parts = urlsplit(self._wanted["client"])
         try:
             socket.create_connection((parts.hostname, parts.port), timeout=COMMAND_S).close()
@@ -261,7 +261,7 @@ class Etcd:
         return True
 
     def _ask(self, urls: list[str], method: str, path: str, body: str | None = None) -> str:
-        """What the first of these addresses says at which anything listens."""
+        """The answer of the first of these addresses that listens."""
         for url in urls:
             with contextlib.closing(self._connect(url)) as connection:
                 try:
@@ -286,9 +286,9 @@ class Etcd:
     def round_trips(self, address: str) -> list[float]:
         """Seconds of each of many small exchanges with another member, on one connection.
 
-        At the port of its peers, which always speaks HTTP. etcd's own histogram of them gets a
-        sample in half a minute: it tells of days, not of now. Fewer come back from a member so far
-        away that time runs out.
+        Uses the peer port, which always speaks HTTP. etcd's own histogram of round trips gets one
+        sample in half a minute, so it shows days, not the present. A very distant member gives
+        fewer samples, because time runs out.
         """
         took: list[float] = []
         until = time.monotonic() + ROUND_TRIPS_S
@@ -349,7 +349,7 @@ def jobs(wanted: Wanted) -> dict[str, Callable[[], object]]:
 def look_at_all(
     looks: Mapping[str, Callable[[], object]], deadline: float
 ) -> dict[str, dict[str, object]]:
-    """Everything at once; what is not back by then (monotonic seconds) is in error."""
+    """All items in parallel; an item without an answer by then (monotonic seconds) is an error."""
     items: dict[str, dict[str, object]] = {}
 
     def look(name: str, job: Callable[[], object]) -> None:
@@ -357,7 +357,7 @@ def look_at_all(
             items[name] = {"value": job()}
         except FileNotFoundError as error:
             items[name] = {"error": f"{error.filename} is missing"}
-        except Exception as error:  # whatever it is, it is this item's answer
+        except Exception as error:  # any error is this item's answer
             items[name] = {"error": str(error) or type(error).__name__}
 
     threads = [threading.Thread(target=look, args=job, daemon=True) for job in looks.items()]
@@ -372,7 +372,7 @@ def look_at_all(
 def main() -> None:
     looks = jobs(json.loads(sys.argv[1]))
     deadline = time.monotonic() + WITHIN_S
-    # Those that measure time come last and one by one: what runs beside them would slow them.
+    # Items that measure time run last and one by one: parallel work would slow them.
     timed = {name: looks.pop(name) for name in list(looks) if name.startswith(TIMED)}
     items = look_at_all(looks, deadline)
     for name, job in timed.items():
@@ -380,7 +380,7 @@ def main() -> None:
     report = {"started": STARTED, "ended": time.time(), "items": items}
     sys.stdout.write(json.dumps(report) + "\n")
     sys.stdout.flush()
-    # Threads that hang must not keep the process, and with it our session, alive.
+    # Threads that hang must not keep the process and its session alive.
     os._exit(0)
 
 

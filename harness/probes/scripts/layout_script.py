@@ -10,7 +10,7 @@ import json
 import os
 import sys
 
-MOST = 2000  # entries of a folder that are told
+MOST = 2000  # entries of a folder that are listed
 
 
 def listing(folder: str) -> list[dict[str, str]]:
@@ -27,7 +27,7 @@ def kind(entry: os.DirEntry[str]) -> str:
 
 
 def shown(name: str) -> str:
-    """A name for people: what is not UTF-8 in it as ``\\xNN``."""
+    """A printable name: bytes that are not UTF-8 as ``\\xNN``."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 

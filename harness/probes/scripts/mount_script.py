@@ -1,10 +1,10 @@
 """Runs on a machine, as ``python3 - PATH WITHIN_S``: what is mounted there, and does it answer?
 
-With ``FOLDER NAME`` behind, it writes instead: a folder of that name below PATH/FOLDER, and removes
-it again.
+With ``FOLDER NAME`` as further arguments, it writes instead: it makes a folder of that name below
+PATH/FOLDER, and removes it again.
 
-A file system in user space that hangs never errs, and a process that asks it may hang with it
-beyond any signal: a child asks, and is left alone when it gives no answer. Standard library of
+A file system in user space that hangs returns no error, and a process that asks it may hang too,
+even against SIGKILL. So a child asks, and is abandoned if it gives no answer. Standard library of
 Python 3.8 only.
 """
 
@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# What a child says, as JSON; ``harness.facts.legacy`` has its types.
+# A child's answer, as JSON; ``harness.facts.legacy`` has its types.
 Said = Any
 
 # Lists the folder and reads a byte of the first file found in a few folders of it.
@@ -40,7 +40,8 @@ print(json.dumps({"names": names, "read": told}))
 """
 
 # Writes, renames, reads back and removes a file in a folder of its own that only its owner may
-# open, each by its open folder: no link leads elsewhere. What a killed one left, the next removes.
+# open, each by its open folder: no link leads elsewhere. The next child removes what a killed one
+# left.
 WRITE = """
 import contextlib, json, os, stat, sys, time
 root, folder, name = sys.argv[1:]
@@ -102,7 +103,7 @@ LEFTOVER_S = 600
 
 
 def mounted(path: str, table: str) -> dict[str, object] | None:
-    """What is mounted at a path, by a mount table (``/proc/self/mountinfo``): the latest of it.
+    """The latest mount at a path, by a mount table (``/proc/self/mountinfo``).
 
     ``root`` is the folder of the file system that shows there; ``read_only`` says whether the mount
     or the whole file system takes no writes.
@@ -123,7 +124,7 @@ def mounted(path: str, table: str) -> dict[str, object] | None:
 
 
 def plain(text: str) -> str:
-    """A word of a mount table, whose spaces and the like are written as octal numbers."""
+    """A word of a mount table, which writes spaces and the like as octal numbers."""
     head, *rest = text.split("\\")
     return head + "".join(chr(int(part[:3], 8)) + part[3:] for part in rest)
 
@@ -135,14 +136,16 @@ def read(path: str, within_s: float) -> Said:
 
 
 def write(path: str, folder: str, name: str, within_s: float) -> Said:
-    """Whether a child could write in a folder: ``value``, or ``error``, or why it was not tried in
-    ``unasked``. ``name`` is that of a folder of its own, and goes behind a common beginning."""
+    """Whether a child could write in a folder: ``value``, ``error``, or ``unasked`` (not tried).
+
+    ``name`` names the child's own folder, after a common prefix.
+    """
     known = f"PREFIX, LEFTOVER_S = {PREFIX!r}, {LEFTOVER_S}\n"
     return from_child(known + WRITE, [path, folder, PREFIX + name], within_s)
 
 
 def from_child(text: str, words: list[str], within_s: float) -> Said:
-    """What a child says that runs a text with these words, or ``error``."""
+    """The answer of a child that runs a program with these arguments, or ``error``."""
     command = [sys.executable, "-I", "-S", "-c", text, *words]
     child = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -152,13 +155,13 @@ def from_child(text: str, words: list[str], within_s: float) -> Said:
     except subprocess.TimeoutExpired:
         child.kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(1)  # one that hangs in the kernel is left to itself
+            child.wait(1)  # a child that hangs in the kernel is abandoned
         for pipe in (child.stdout, child.stderr):
             if pipe is not None:
                 pipe.close()
         return {"error": f"no answer within {within_s:g} s"}
     if child.returncode:
-        last = (complaint.decode(errors="replace").strip().splitlines() or ["it says nothing"])[-1]
+        last = (complaint.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
         return {"error": last}
     return json.loads(said)
 

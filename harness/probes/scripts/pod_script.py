@@ -5,8 +5,8 @@ with the digest of those bytes, ``R`` with what was received, ``N`` with the pod
 a GET of HTTP. ``talk JSON`` talks to the servers in
 other pods and prints what came of it. ``report PORT`` prints what this pod's server received.
 
-Only the receiver can say that a datagram arrived: a reply would need the way back as well, and one
-missing route would then accuse both directions. Standard library of Python 3.8 only.
+Only the receiver can tell that a datagram arrived. A reply needs the way back as well, so one
+missing route would look like a fault in both directions. Standard library of Python 3.8 only.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def serve(port: int) -> None:
 
 
 def remember(datagrams: socket.socket, received: dict[str, dict[str, int]]) -> None:
-    """Count datagrams by what they say (``nonce sender``) and by their size."""
+    """Count datagrams by their content (``nonce sender``) and by their size."""
     while True:
         data, _ = datagrams.recvfrom(65535)
         said = data.rstrip(b".").decode(errors="replace")
@@ -66,7 +66,7 @@ def answer(connection: socket.socket, received: dict[str, dict[str, int]]) -> No
             connection.sendall(json.dumps(received).encode())
         elif word == b"N":
             connection.sendall(socket.gethostname().encode())
-        elif word == b"G":  # of "GET": whatever is asked for
+        elif word == b"G":  # of "GET", for any path
             body = socket.gethostname().encode()
             head = b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n"
             request(connection)
@@ -77,7 +77,7 @@ def answer(connection: socket.socket, received: dict[str, dict[str, int]]) -> No
 
 
 def request(connection: socket.socket) -> None:
-    """Hear an HTTP request out: an answer before its end would be a reset to some."""
+    """Read an HTTP request to its end: some clients see an earlier answer as a reset."""
     heard = b""
     while b"\r\n\r\n" not in heard and len(heard) < 65536:
         chunk = connection.recv(65536)
@@ -115,7 +115,7 @@ def tell(address: str, port: int, words: str, size: int) -> None:
             try:
                 sender.send(payload)
             except OSError as error:
-                # An earlier one was refused on its way: the next may still arrive.
+                # An earlier datagram was refused on its way: the next may still arrive.
                 if error.errno not in (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH):
                     raise
             threading.Event().wait(PAUSE_S)
@@ -132,13 +132,13 @@ def transfer(address: str, port: int, size: int, timeout_s: float = TRY_S) -> No
 
 
 def resolve(name: str) -> list[str]:
-    """By the system's resolver, as any program would."""
+    """Resolve by the system's resolver, as any program does."""
     found = socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM)
     return sorted({str(entry[4][0]) for entry in found})
 
 
 def ask_nameserver(server: str, name: str) -> list[str]:
-    """One question for an A record, straight to one name server by UDP."""
+    """Ask one name server directly for an A record, by UDP."""
     question = b"".join(bytes([len(part)]) + part.encode() for part in name.split(".")) + b"\0"
     identity = os.urandom(2)
     query = identity + struct.pack("!HHHHH", 0x0100, 1, 0, 0, 0) + question + b"\0\1\0\1"
@@ -189,7 +189,7 @@ def eventually(look: Callable[[], object], within_s: float) -> dict[str, object]
 
 
 class Wanted(TypedDict):
-    """Whom to talk to, and how: addresses by machine, names by kind."""
+    """The peers to talk to: addresses by machine, names by kind."""
 
     me: str
     nonce: str
@@ -240,8 +240,8 @@ def talk(wanted: Wanted) -> dict[str, dict[str, dict[str, object]]]:
 def main() -> None:
     role, argument = sys.argv[1], sys.argv[2]
     if role == "serve":
-        # As the first process of a container it would outlive a SIGTERM, and hold up for 90 s a
-        # machine that shuts down.
+        # As the first process of a container it would ignore SIGTERM, and delay a machine's
+        # shutdown by 90 s.
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         serve(int(argument))
     result = report(int(argument)) if role == "report" else talk(json.loads(argument))

@@ -1,9 +1,9 @@
 """Runs on a server, as ``python3 -``: lists etcd's snapshots, or restores one, as a line of JSON.
 
-A restore goes into a folder of its own and is served by a second etcd on a Unix socket in it, which
-nobody but root can reach; both are gone afterwards. The programs are those of the etcd that runs
-here: a container's are reached through its process, so that nothing has to be installed. Standard
-library of Python 3.8 only.
+A restore goes into its own folder. A second etcd serves it on a Unix socket there, which only root
+can reach; both are removed afterwards. The programs come from the etcd that runs here: a
+container's are reached through its process, so nothing has to be installed. Standard library of
+Python 3.8 only.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from harness.transport import own_folder
 COMMAND_S = 90.0
 STARTS_S = 30.0
 MIB = 1 << 20
-# What a file of bbolt, in which etcd keeps its data, has behind its first 16 bytes; and a zip file.
+# The magic of a bbolt file, etcd's data format, after its first 16 bytes; and of a zip file.
 BOLT, ZIP = b"\xed\xda\x0c\xed", b"PK\x03\x04"
-# Where `provision nodes` puts programs of etcd that RKE2's own image lacks.
+# Where `provision nodes` puts etcd programs that RKE2's own image lacks.
 BROUGHT = "/usr/local/lib/cutover/etcd"
 VERSION = re.compile(rb"[vV]ersion: v?(\d+)\.(\d+)")
 VERSION_S = 10.0
@@ -47,8 +47,8 @@ UID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 def listing(folder: str) -> list[dict[str, object]]:
     """The files of a folder: name, size in bytes, and when each was written (UTC seconds).
 
-    ``database`` is whether a file begins like a database of etcd's, or like one that is compressed.
-    A folder that is not there holds none.
+    ``database`` says whether a file begins like an etcd database, plain or compressed. A missing
+    folder has no files.
     """
     found: list[dict[str, object]] = []
     if not Path(folder).is_dir():
@@ -84,9 +84,9 @@ def digest(path: str) -> str:
 
 
 def program(name: str) -> str:
-    """Where a program of etcd is that is not older than the etcd that runs here.
+    """The path of an etcd program that is not older than the etcd that runs here.
 
-    The one that ``provision nodes`` brought, one of this machine, or one of etcd's own container.
+    It comes from ``provision nodes``, from this machine, or from etcd's own container.
     """
     beside = [folder / name for folder in containers()]
     on_path = shutil.which(name)
@@ -95,7 +95,7 @@ def program(name: str) -> str:
     needed = (version(running) if running else None) or (0, 0)
     found = [place for place in places if place.exists()]
     for place in found:
-        # One that does not say its version is taken.
+        # A program that does not tell its version is accepted.
         if (version(place) or needed) >= needed:
             return str(place)
     wanted = f"{name} of {needed[0]}.{needed[1]} or newer" if found else name
@@ -106,7 +106,7 @@ def program(name: str) -> str:
 
 
 def containers() -> list[Path]:
-    """Folders with the programs of each etcd that runs here, in its container as seen from here."""
+    """Folders with the programs of each etcd that runs here, by their paths on this machine."""
     folders = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -118,7 +118,7 @@ def containers() -> list[Path]:
 
 
 def version(path: Path) -> tuple[int, int] | None:
-    """Major and minor of etcd or etcdutl; None when it does not say."""
+    """Major and minor version of etcd or etcdutl; None if it does not tell."""
     word = "--version" if path.name == "etcd" else "version"
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         done = subprocess.run([str(path), word], capture_output=True, timeout=VERSION_S)
@@ -128,9 +128,9 @@ def version(path: Path) -> tuple[int, int] | None:
 
 
 def restore(path: str) -> dict[str, object]:
-    """What a snapshot holds once it is restored, or in ``refused`` why etcd does not take it."""
+    """A snapshot's content once restored, or in ``refused`` why etcd rejects it."""
     etcd, etcdutl = program("etcd"), program("etcdutl")
-    # What a killed one left holds every secret of the cluster.
+    # The folder of a killed script holds every secret of the cluster.
     own_folder.sweep(PLACE, PREFIX)
     with own_folder.scratch(PLACE, PREFIX) as scratch:
         plain = unpacked(path, scratch)
@@ -151,17 +151,17 @@ def restore(path: str) -> dict[str, object]:
 def expected(status: Any) -> dict[str, object]:
     """The revision and the number of keys that a snapshot must come back with.
 
-    Before 3.6 etcdutl counts every entry of its database as a key, and names no version: then it is
-    not known how many keys there are (None).
+    Before 3.6, etcdutl counts every entry of its database as a key and tells no version: the number
+    of keys is then unknown (None).
     """
     keys = int(status["totalKey"]) if "version" in status else None
     return {"expected_revision": int(status["revision"]), "expected_keys": keys}
 
 
 def last_line(text: str) -> str:
-    """The end of what a program complained about; a panic's trace is longer than anybody reads."""
+    """The last line of a program's error output; a panic's trace is too long."""
     telling = [line for line in text.splitlines() if line.startswith(("Error:", "panic:"))]
-    return (telling or text.splitlines() or ["it says nothing"])[-1][-300:]
+    return (telling or text.splitlines() or ["no message"])[-1][-300:]
 
 
 def unpacked(path: str, scratch: str) -> str:
@@ -181,7 +181,7 @@ def die_with_us() -> None:
 def serving(etcd: str, data: str, scratch: str) -> Iterator[str]:
     """A second etcd on restored data; yields the path of its socket."""
     address = f"{scratch}/client"
-    # What it writes is thrown away: it must not make the disk under the real one wait.
+    # Its writes are thrown away: they must not delay the real etcd's disk.
     command = [etcd, f"--data-dir={data}", "--unsafe-no-fsync", "--log-level=error"]
     command += [
         f"--listen-client-urls=unix://{address}",
@@ -208,7 +208,7 @@ def serving(etcd: str, data: str, scratch: str) -> Iterator[str]:
 
 def answers(address: str) -> bool:
     with contextlib.suppress(OSError, RuntimeError, http.client.HTTPException):
-        # The gateway leaves out a number that is zero: there is no leader yet.
+        # The gateway leaves out zero: there is no leader yet.
         return bool(call(address, "/v3/maintenance/status", {}).get("leader", "0") != "0")
     return False
 
@@ -238,7 +238,7 @@ def call(address: str, path: str, body: dict[str, object]) -> Any:
 
 
 def contents(address: str) -> dict[str, object]:
-    """Revision, number of keys, and whose cluster it is: the UID of the namespace kube-system."""
+    """Revision, number of keys, and the cluster's UID: that of the namespace kube-system."""
     every = base64.b64encode(b"\0").decode()
     counted = call(address, "/v3/kv/range", {"key": every, "range_end": every, "count_only": True})
     key = base64.b64encode(KUBE_SYSTEM.encode()).decode()
@@ -256,7 +256,7 @@ def item(look: Callable[..., object], *arguments: str) -> dict[str, object]:
         return {"value": look(*arguments)}
     except FileNotFoundError as error:
         return {"error": f"{error.filename} is missing"}
-    except Exception as error:  # whatever it is, it is this item's answer
+    except Exception as error:  # any error is this item's answer
         return {"error": str(error) or type(error).__name__}
 
 

@@ -1,9 +1,9 @@
-"""Runs on a machine, as ``python3 - '{"token": HEX, "for_s": N}'``: what listens, what gets past.
+"""Runs on a machine, as ``python3 - '{"token": HEX, "for_s": N}'``: listeners, datagrams.
 
 Prints a line of JSON at once ({"sockets", "addresses"}), then hears datagrams for so long, then
 prints another ({"sockets", "arrived", "passed", "forwarded"}). A datagram that begins with the
-token carries behind it where it was sent: the port in two bytes, then the address in sixteen (IPv4
-as IPv4-mapped IPv6). The IP header cannot say so: NAT may have changed its destination.
+token carries its destination after it: the port in two bytes, then the address in sixteen (IPv4 as
+IPv4-mapped IPv6). The IP header is no substitute, because NAT may have changed its destination.
 
 ``arrived``    it came in on a network card, before any firewall of the machine
 ``passed``     it came past the firewall: the kernel hands it to raw sockets just before UDP's own
@@ -29,7 +29,7 @@ from collections.abc import Sequence
 
 ALL_PROTOCOLS = 0x0003
 ATTACH_FILTER = 26
-# The types of a packet that a packet socket tells (linux/if_packet.h).
+# The packet types that a packet socket reports (linux/if_packet.h).
 HOST = 0
 OUTGOING = 4
 UDP_HEADER = 8
@@ -53,13 +53,13 @@ def command(*argv: str) -> str:
 
 
 def described(line: str) -> dict[str, object]:
-    """One line of ``ss``; what no program holds is the kernel's own (VXLAN, WireGuard)."""
+    """One line of ``ss``; a socket without a program is the kernel's (VXLAN, WireGuard)."""
     words = line.split()
     place, _, port = words[4].rpartition(":")
     address, _, device = place.partition("%")
     address = address.strip("[]")
     program = PROGRAM.search(line)
-    # "*" takes both families; an address of IPv6 takes IPv4 too, unless it says that it does not.
+    # "*" takes both families; an IPv6 address takes IPv4 too, unless marked IPv6-only.
     both = address == "*" or (address == "::" and "v6only:0" in words)
     return {
         "protocol": words[0],
@@ -83,7 +83,7 @@ def addresses() -> list[str]:
 
 
 def only_ours(heard: socket.socket, token: bytes) -> None:
-    """Let the kernel drop what is not UDP with our token: a busy machine's traffic is too much."""
+    """Let the kernel drop all but UDP with the token: a busy machine has too much traffic."""
     word = int.from_bytes(token[:4], "big")
     program = (
         (0x30, 0, 0, 0),  # the version of IP

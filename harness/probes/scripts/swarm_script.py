@@ -1,6 +1,6 @@
 """Runs on a machine, as ``python3 - WANTED [INSTANCES]``: asks its Docker once, prints JSON.
 
-Either {"error"}, when we may not ask; or:
+Either {"error"}, if Docker may not be asked; or:
 
 ``docker``   {"value": {"id", "state", "manager", "why"}} of this machine as a node of the Swarm,
              or {"silent": why}: nothing answers there
@@ -27,25 +27,24 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
-# JSON of Docker's API, or made of it; what reads it raises one of ODD where it is not as described.
+# Docker's JSON, or made from it; reading it raises one of ODD if it is not as documented.
 Said = Any
 SOCKET = "/var/run/docker.sock"
 DOCKER_S = 10.0
 ANSWER_S = 8.0
 SIDE_BY_SIDE = 8
 MOST_BYTES = 1024 * 1024
-# Which failures are told: of tasks that had hardly begun, a short while ago, where none has lived
-# longer since. A machine that lost power fails its tasks too, but once.
+# Recent failures soon after a start count; a machine without power fails its tasks only once.
 RECENT_S = 300.0
 BEGUN_S = 60.0
 # Any other failure. By default Swarm keeps five tasks of a number: four, and the one that runs.
 PAST_S = 3600.0
-# How long all customers' instances together may take to be asked.
+# Time limit to ask all customers' instances together.
 INSTANCES_S = 40.0
 WHY = 160  # characters
-# What an object that is not as Docker's API describes it leads to.
+# Errors from an object that is not as Docker's API documents it.
 ODD = (AttributeError, IndexError, KeyError, TypeError, ValueError)
-# What a Docker that cannot be understood at all leads to.
+# Errors from a Docker that cannot be understood at all.
 TOLD_NOTHING = (OSError, http.client.HTTPException, RuntimeError, *ODD)
 ROUTER_RULE = re.compile(r"^traefik\.http\.routers\.[^.]+\.rule$", re.IGNORECASE)
 # Not !Host(...), which is every other host, and not HostRegexp(...) or HostSNI(...).
@@ -66,7 +65,7 @@ class Docker(http.client.HTTPConnection):
 
 
 def ask(path: str) -> Said:
-    """What Docker answers to a GET; RuntimeError with its complaint, OSError without an answer."""
+    """Docker's answer to a GET; RuntimeError with its message, OSError without an answer."""
     with closing(Docker()) as docker:
         docker.request("GET", path)
         answer = docker.getresponse()
@@ -93,7 +92,7 @@ def nodes(said: Said) -> Said:
 
 
 def one_node(it: Said) -> Said:
-    """A node in short; ``odd`` says why it is not understood."""
+    """A summary of a node; ``odd`` says why it is not understood."""
     try:
         manager = it.get("ManagerStatus") or {}
         return {
@@ -113,9 +112,9 @@ def one_node(it: Said) -> Said:
 def services(said: Said, tasks: Said, listed: Said, now: float) -> Said:
     """Every service that runs for good, of /services, with its tasks, of /tasks.
 
-    ``listed`` is what /nodes says. A task counts as running only on a node that is there: of one
-    that is gone, its last word is kept for a day. A service that is not understood, or one of
-    whose tasks is not, has ``odd`` instead, which says why; the others are told all the same.
+    ``listed`` is the answer of /nodes. A task counts as running only on a listed node: Swarm keeps
+    a removed node's last report for a day. A service that is not understood, or has such a task,
+    has ``odd`` instead, the reason; the others are reported.
     """
     found = []
     for service in said:
@@ -129,7 +128,7 @@ def services(said: Said, tasks: Said, listed: Said, now: float) -> Said:
 
 
 def called(it: Said) -> str:
-    """The name of a service or a node; of one that has none, its id."""
+    """The name of a service or a node; its id without a name."""
     if not isinstance(it, dict):
         return "?"
     spec = it.get("Spec")
@@ -143,7 +142,7 @@ def says(error: Exception) -> str:
 
 
 def one_service(service: Said, tasks: Said, listed: Said, now: float) -> Said:
-    """A service in short; None of a job, which ends."""
+    """A summary of a service; None for a job, which ends."""
     mode = service["Spec"]["Mode"]
     if not {"Replicated", "Global"} & set(mode):
         return None
@@ -172,7 +171,7 @@ def one_service(service: Said, tasks: Said, listed: Said, now: float) -> Said:
 
 
 def update(service: Said, now: float) -> Said:
-    """How its last update stands; None when it had none."""
+    """The state of its last update; None without one."""
     said = service.get("UpdateStatus")
     if not said or not said.get("State"):
         return None
@@ -203,7 +202,7 @@ def places(service: Said, listed: Said) -> Said:
 
 
 def meets(node: Said, constraint: str) -> bool:
-    """Whether a node is as a constraint wants it: ``node.role == manager``, ``!=``."""
+    """True if a node meets a constraint: ``node.role == manager``, ``!=``."""
     found = re.match(r"^\s*([\w.-]+?)\s*(==|!=)\s*(.*?)\s*$", constraint)
     if found is None:
         raise ValueError(f"constraint {constraint!r}")
@@ -232,8 +231,7 @@ def meets(node: Said, constraint: str) -> bool:
 def hosts(labels: Said) -> Said:
     """The hosts of a service's Traefik routers; the plainest rules first, then by their names.
 
-    Only what ``Host(...)`` names is told: a rule that takes any host, or one by a pattern, cannot
-    be asked.
+    Only names in ``Host(...)`` count: a rule for any host, or by a pattern, cannot be asked.
     """
     rules = sorted(
         (rule.count("&&"), key, rule) for key, rule in labels.items() if ROUTER_RULE.match(key)
@@ -256,11 +254,11 @@ def ports(service: Said) -> Said:
 
 
 def failures(service: Said, tasks: Said, running: Said, names: Said, now: float) -> Said:
-    """``failed``, tasks that failed of late, soon and to no good end; ``ended``, all that failed.
+    """``failed``: recent failures soon after a start, without a longer run since; ``ended``: all.
 
-    A task of the same number that runs for a while excuses those that failed soon before it began,
-    and those of a container that is not wanted any more; not those after it: an update that starts
-    the new task first keeps the old one running. ``ended`` are of the container that is wanted now.
+    A task of the same number that runs for a while excuses earlier failures, and those of a
+    container that is not wanted any more. It does not excuse later ones: an update that starts the
+    new task first keeps the old one running. ``ended`` counts the container that is wanted now.
     """
     template = (service["Spec"].get("TaskTemplate") or {}).get("ContainerSpec")
     stay = [
@@ -289,21 +287,21 @@ def failures(service: Said, tasks: Said, running: Said, names: Said, now: float)
 
 
 def failed_soon(it: Said) -> bool:
-    """Whether a task had hardly begun; one that was rejected has never run."""
+    """True if a task failed soon after its start; a rejected one never ran."""
     lived_s = seconds(it["Status"]["Timestamp"]) - seconds(it["CreatedAt"])
     return bool(it["Status"]["State"] == "rejected" or lived_s < BEGUN_S)
 
 
 def is_of(it: Said, template: Said) -> bool:
-    """Whether a task runs, or was to run, the container that its service wants now."""
+    """True if a task runs, or was to run, the container that its service wants now."""
     return bool((it.get("Spec") or {}).get("ContainerSpec") == template)
 
 
 def task(said: Said, names: Said, now: float) -> Said:
-    """A task in short: which of its service, where, how it is and since when."""
+    """A summary of a task: its number or node, its state and since when."""
     status, at = said["Status"], names.get(said.get("NodeID"), "")
     return {
-        # Numbered, or, of a service that has one on every machine, named by its machine.
+        # By its number or, for a global service, by its machine.
         "task": str(said.get("Slot") or at),
         "node": at,
         "state": status["State"],
@@ -313,7 +311,7 @@ def task(said: Said, names: Said, now: float) -> Said:
 
 
 def seconds(text: str) -> float:
-    """UTC seconds since the epoch of a time as Docker writes it, whole seconds of it."""
+    """UTC seconds since the epoch of a time as Docker writes it, without fractions."""
     return float(calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")))
 
 
@@ -327,7 +325,7 @@ def swarm() -> Said:
 
 
 def answer(wanted: Said) -> Said:
-    """What a service answers by HTTP; a redirect is told, not followed."""
+    """A service's answer by HTTP; a redirect is reported, not followed."""
     began = time.monotonic()
     within_s = min(ANSWER_S, wanted.get("until", began + ANSWER_S) - began)
     if within_s <= 0:

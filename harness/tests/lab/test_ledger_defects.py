@@ -116,6 +116,8 @@ def test_rows_money_and_time_that_nobody_gave_are_caught(world: World) -> None:
         kept.more(of=["postgres"])
         kept.kubectl("scale", "deployment/http", "--replicas=2")
         kept.more()
-        kept.red(INVENTED, "postgres: expected each write once, seen 2 there twice", "nobody made")
+        kept.red(
+            INVENTED, "postgres: expected each write once, seen 2 there twice", "no writer made"
+        )
         kept.red(BANK, "bank: expected 800 in each of", "801, not 800")
         kept.red(ON_TIME, "http: expected writing to go on within 1 s", outage_s=1.0)

@@ -163,7 +163,7 @@ def test_an_instance_without_a_label_is_not_proven(world: World) -> None:
     instances = "  instances: {names: platform_web, port: 8080}\n"
     profile = world.profile_with([(worker, worker + instances)])
     outcome, reason = judged(world, INSTANCES, profile=profile)[INSTANCES]
-    assert (outcome, "platform_web: it is to run, and has no" in reason) == ("not_proven", True)
+    assert (outcome, "platform_web: it must run, but no" in reason) == ("not_proven", True)
 
 
 @pytest.mark.long

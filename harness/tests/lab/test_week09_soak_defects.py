@@ -115,7 +115,7 @@ def test_a_soak_ends_when_more_breaks_than_was_meant_to(world: World, do: Do) ->
     lasted, real = judged(world, LASTED, **changed), judged(world, REAL, **changed)
     assert (lasted.outcome, real.outcome) == (Outcome.FAIL, Outcome.FAIL)
     assert "the steady state did not come back" in lasted.reason
-    assert "broke more: Ceph has not answered" in real.reason
+    assert "had unexpected side effects: Ceph has not answered" in real.reason
     assert fault["abort_s"] <= 5
     assert fault["abort_s"] <= fault["abort_gone_s"]
     no_more, steady = (
