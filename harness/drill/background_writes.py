@@ -1,6 +1,6 @@
-"""Machines that write to a claim while something breaks, and read each other's blocks afterwards.
+"""Machines write to a claim during a fault, and read each other's blocks afterwards.
 
-What came of it is judged by ``checks.claim_survival``.
+``checks.claim_survival`` judges the result.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from harness.probes.claim_workload import Workload
 from harness.transport import Reach
 from harness.waiting import until
 
-# Where a drill's runs keep what came of it.
+# The key of the result in a drill's runs.
 CLAIMS = "claims"
 
 _BOUND_WITHIN_S = 60.0
 _BEGUN_WITHIN_S = 40.0
-# No drill that wants this lasts longer; a machine that stops by itself was not told to.
+# No drill with claims lasts longer; a machine that stops earlier stops without a request.
 _LONGEST_S = 900.0
-# Enough to be in the middle of a write at any time, and no load.
+# Enough that a fault meets a write at any time, and not a load.
 _PER_S = 5.0
 
 
 class BackgroundWrites:
-    """Every machine writes its own blocks anew and anew, from ``begin`` to ``tally``."""
+    """Every machine rewrites its own blocks again and again, from ``begin`` to ``tally``."""
 
     def __init__(self, work: Workload) -> None:
         self._work = work
         self._running: Future[dict[str, Answer[Churned]]] | None = None
 
     def begin(self, within_s: float = _BEGUN_WITHIN_S) -> None:
-        """Begin to write; NotProven when not every machine has written in time."""
+        """Begin to write; NotProven unless every machine has written in time."""
         work = self._work
         running = self._running = begin(partial(work.churn, _LONGEST_S, per_s=_PER_S))
         seen: dict[str, Answer[Size]] = {}
@@ -58,10 +58,10 @@ class BackgroundWrites:
             ) from late
         if running.done():
             said = {machine: _why(it) for machine, it in running.result().items()}
-            raise NotProven(f"writing to claims ended before anything broke: {_told(said)}")
+            raise NotProven(f"writing to claims ended before the fault: {_told(said)}")
 
     def tally(self) -> JSON:
-        """End all writing, and let every machine read what each other one wrote.
+        """End all writing, and let every machine read the blocks of all others.
 
         Returns ``facts.claims.MEANWHILE`` as JSON.
         """
@@ -93,14 +93,14 @@ def _why(answer: Answer[Size] | Answer[Churned]) -> str:
 
 
 def _told(why: Mapping[str, str]) -> str:
-    return "; ".join(f"{machine}: {it}" for machine, it in why.items()) or "nothing was said"
+    return "; ".join(f"{machine}: {it}" for machine, it in why.items()) or "no answer"
 
 
 @contextmanager
 def writing_in_background(reach: Reach, seed: int) -> Iterator[BackgroundWrites]:
-    """Claims of the declared class, to which every machine has begun to write; they go again.
+    """Claims of the declared class, to which every machine writes; removed afterwards.
 
-    Raises NotProven when that cannot be had, or TransportError.
+    Raises NotProven or TransportError when the claims or the writes cannot begin.
     """
     sizes = {name: SIZES[name] for name in (SHARED, LIMITED)}
     with pods.namespace(reach.kube, claims=True) as space:
@@ -108,4 +108,4 @@ def writing_in_background(reach: Reach, seed: int) -> Iterator[BackgroundWrites]
         work.deploy(claim_objects.bind(reach, space, sizes=sizes, within_s=_BOUND_WITHIN_S))
         churn = BackgroundWrites(work)
         churn.begin()
-        yield churn  # a machine that still writes then ends when its pod goes
+        yield churn  # a machine that still writes ends when its pod is removed

@@ -1,4 +1,4 @@
-"""All that a drill, or a part of a soak, does to the outside: one object with named methods."""
+"""Everything that a drill, or a part of a soak, does to the outside, as one object."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ from harness.settings.drills import AbortConditions, OwnLooks, Steady, load_stea
 from harness.settings.load import find_load
 from harness.transport import Reach
 
-# A drill takes at most this long; what its ledger left after that was left by a killed harness.
+# A drill takes at most this long; the load gets this time limit.
 _DRILL_S = 7200.0
 LEDGER_FOLDER, _LOAD_FOLDER = "ledger", "load"
 
 
 class Recorder(Protocol):
-    """The run: where everything is written down."""
+    """The run, which records everything."""
 
     @property
     def name(self) -> str:
-        """The run's name: it holds the Lease."""
+        """The run's name, which is the holder of the Lease."""
         ...
 
     def write(self, kind: Kind, subject: str, data: Data) -> object: ...
@@ -51,11 +51,11 @@ class Recorder(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the caller has decided.
+    """The options of the command.
 
-    ``allowed``: may anything be broken; ``seed``: what every choice is drawn from; ``machines``:
-    where, if not where the drill says; ``soak_s``: for how long to soak; ``turns``: the turns of
-    an earlier soak, to be taken again instead of drawn ones.
+    ``allowed``: whether faults are allowed; ``seed``: the seed of every random choice;
+    ``machines``: the machines, if not those of the drill; ``soak_s``: the duration of a soak;
+    ``turns``: the turns of an earlier soak, to be repeated instead of drawn ones.
     """
 
     allowed: bool
@@ -67,11 +67,11 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class DrillContext:
-    """What the drill, or the part of a soak, of this name is carried out with, under the lock.
+    """The context of the drill, or the part of a soak, of this name, under the disruption lock.
 
-    ``folder`` is the run's. ``progress`` tells the operator what goes on, ``hide`` is told each
-    secret that is made on the way. ``looks`` are the drill's own, beside the steady state;
-    ``load`` names what is asked of the ingress; with ``claims``, every machine writes to a claim.
+    ``folder`` is the run's. ``progress`` informs the operator, ``hide`` gets each new secret.
+    ``looks`` are the drill's own, beside the steady state; ``load`` names the load on the ingress;
+    with ``claims``, every machine writes to a claim.
     """
 
     name: str
@@ -87,7 +87,7 @@ class DrillContext:
     claims: bool = False
 
     def begin(self) -> None:
-        """Journal the seed, and say what is offered; ConfigError when the load has no target."""
+        """Journal the seed, and report the load; ConfigError when the load has no target."""
         order = self._order
         self.run.write(Kind.SEED, self.name, {"seed": self.seed})
         self.progress(f"every choice is drawn from --seed {self.seed}")
@@ -103,31 +103,31 @@ class DrillContext:
         return self._steady.limits
 
     def preflight(self, fault: Fault) -> None:
-        """Refused when the fault would leave too little of anything, or the lock is lost."""
+        """Refused when the fault would leave too little, or the lock is lost."""
         affordable(self.reach, self.lock, fault)
 
     def preflight_all(self, faults: Sequence[Fault]) -> None:
-        """Refused when a quorum cannot survive one of the faults; before anything else."""
+        """Refused when a quorum cannot survive one of the faults; this runs first."""
         survivable(self.reach, faults)
 
     def wait_steady(self, within_s: float) -> tuple[float, Sequence[str]]:
-        """Wait for the steady state: the seconds that took, and what is in its way at the end."""
+        """Wait for the steady state: the seconds that took, and what is still wrong at the end."""
         looks = [self._steady, *([self.looks] if self.looks is not None else [])]
         return wait_steady(self.reach, looks, self._numbers, within_s)
 
     def observe_bystanders(self, machine: str, within_s: float) -> Bystanders | None:
-        """How all other machines fare while this one is hit; None when that is not looked at."""
+        """The state of all other machines during the fault; None when the drill has no looks."""
         if self.looks is None:
             return None
         looks = self.looks.of_bystanders
         return observe_bystanders(self.reach, looks, self._numbers, machine, within_s)
 
     def on_lock_lost(self, tell: Callable[[str], object]) -> AbstractContextManager[None]:
-        """Call ``tell`` with the reason when the disruption lock is lost during the body."""
+        """Call ``tell`` with the reason if the disruption lock is lost during the body."""
         return self.lock.on_lost(tell)
 
     def undo_store_at(self, reach: Reach, place: str) -> UndoStore:
-        """Where the undo of a fault is kept: on a machine, or on this computer."""
+        """The store of a fault's undo: on a machine, or on this computer."""
         return undo_store_at(reach, place)
 
     def record(self, kind: Kind, subject: str, data: Data) -> None:
@@ -136,7 +136,7 @@ class DrillContext:
 
     @contextmanager
     def ledger(self, names: Sequence[str], *, machine: str, writes_per_s: float) -> Iterator[Books]:
-        """Keep a ledger with these writers while ``machine`` is hit in the body."""
+        """Keep a ledger with these writers during the body, which faults ``machine``."""
         place = f"{self.name}/{machine}"
         with (
             ledger_recorder.recording(
@@ -156,7 +156,7 @@ class DrillContext:
 
     @contextmanager
     def offered_load(self, machine: str) -> Iterator[Load]:
-        """Offer the load, if there is one, while ``machine`` is hit in the body."""
+        """Offer the load, if there is one, during the body, which faults ``machine``."""
         order = self._order
         if order is None:
             yield NoLoad()
@@ -180,16 +180,16 @@ class DrillContext:
         return load_spec(find_load(self.load), self.reach.profile, self.options.soak_s + _DRILL_S)
 
     def _fresh(self, kind: str, place: str) -> Path:
-        """A folder for a ledger or a load; what an earlier session left of its own stays."""
+        """A new folder for a ledger or a load; the folders of earlier sessions stay."""
         return next(it for it in self._folders(kind, place) if not it.exists())
 
     def newest(self, kind: str, place: str) -> Path:
-        """The folder of the last session that was there; the first one when there was none."""
+        """The folder of the newest session; the first folder when there was no session."""
         there = list(takewhile(Path.exists, self._folders(kind, place)))
         return there[-1] if there else self._fresh(kind, place)
 
     def _folders(self, kind: str, place: str) -> Iterator[Path]:
-        """Those of a place, in the order in which they are taken."""
+        """The folders of a place, in the order of use."""
         first = self.folder / kind / place.replace(" ", "-")
         yield first
         yield from (first.with_name(f"{first.name}.{number}") for number in count(2))
@@ -197,7 +197,7 @@ class DrillContext:
 
 @dataclass(frozen=True)
 class _Books:
-    """A ledger of this run: what it observed is told apart by its place."""
+    """A ledger of this run; its observations are keyed by its place."""
 
     books: ledger_recorder.Recorder
     place: str

@@ -1,4 +1,4 @@
-"""One fault, from its arming to the proof that it is gone, while a monitor may abort it."""
+"""Injects one fault, from its arming to the proof that it is gone; a monitor may abort it."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Injector:
     mark: Mark
 
     def inject(self, planned: Planned, fault: Fault, told: list[FaultFacts]) -> None:
-        """Inject the fault, hold it and undo it; what came of it is added to ``told``.
+        """Inject the fault, hold it and undo it; the facts are added to ``told``.
 
-        NotProven when too much is broken before it is injected.
+        NotProven when an abort condition is met before it is injected.
         """
         context, monitor = self.context, self.monitor
         self._hold(planned.after_s)
@@ -65,22 +65,22 @@ class Injector:
                 context.progress(f"holding {fault.name} of {fault.target} for {planned.hold_s:g} s")
                 self._hold(planned.hold_s, partial(self._observe_bystanders, fault, planned, seen))
             ended = time.monotonic()
-        # A machine that boots is missed until it is there again.
+        # A machine that boots counts as down until it is back.
         ended = ended if fault.at_once else time.monotonic()
         seen["held_s"] = round(ended - injected, 2)
         seen["noticed"] = {**noticed(monitor.samples, fault.machine, injected, ended), **asked}
         if lifecycle.expired:
-            seen["unseen"] = "its lease ended before it was undone: it was not there all the time"
+            seen["unseen"] = "its lease ended early: the fault was not active all the time"
 
     def _record(self, fault: Fault, event: FaultEvent) -> None:
-        """Journal an event; with the parameters, so that `heal` can ask whether it is gone."""
+        """Journal an event; ``armed`` with the parameters, so that `heal` can check the fault."""
         if event["event"] == "armed":
             event["parameters"] = fault.model_dump(mode="json")
         self.context.record(Kind.FAULT, fault.id, event)
 
     @contextmanager
     def _undone(self, lifecycle: FaultLifecycle, seen: FaultFacts) -> Iterator[None]:
-        """Whatever happens in the body, the fault is undone afterwards, and seen to be gone."""
+        """Undo the fault after the body, also after an error, and wait until it is gone."""
         try:
             yield
         finally:
@@ -118,7 +118,7 @@ class Injector:
             seen["bystanders"] = bystanders
 
     def _hold(self, seconds: float, beside: Callable[[], object] | None = None) -> None:
-        """Wait so long, and until ``beside`` has returned; or until the monitor aborts."""
+        """Wait for ``seconds`` and until ``beside`` has returned; or until the monitor aborts."""
         ends = time.monotonic() + seconds
         if beside is not None:
             with suppress(TimedOut):  # the abort ended it

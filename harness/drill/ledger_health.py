@@ -1,4 +1,4 @@
-"""The ledger while it is kept: whether writes are acknowledged, and how fast."""
+"""The running ledger: whether writes are acknowledged, and how fast."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from harness.waiting import until
 
 _QUARTERS = 4
 _US_PER_MS = 1000.0
-# After a fault was taken back, whatever waited is served first: that is not how it is in peace.
+# For so long after an undo, delayed writes are served: these times are no normal latency.
 _PEACE_AFTER_US = 30_000_000
 
 
 class Books(Protocol):
-    """The ledger while it is kept; ``space`` is the namespace of what it writes to."""
+    """The running ledger; ``space`` is the namespace of its targets."""
 
     @property
     def space(self) -> str: ...
 
     @property
     def silent_s(self) -> Mapping[str, float]:
-        """For how long none of each kind of writes has been acknowledged."""
+        """Per kind of writes, the seconds since the last acknowledgement."""
         ...
 
     def mark(self, name: str) -> None:
@@ -37,16 +37,16 @@ class Books(Protocol):
         ...
 
     def tally(self) -> Mapping[str, JSON]:
-        """Stop writing, read back, and say what became of the writes, by what a check calls it."""
+        """Stop writing, read back, and return the results, by the names that checks use."""
         ...
 
     def latency_ms(self) -> list[dict[str, float]]:
-        """How long acknowledgements took while nothing was broken, early to late."""
+        """The times of acknowledgements while no fault was active, early to late."""
         ...
 
 
 def write_gap(books: Books, at_most_s: float) -> str | None:
-    """Why the ledger is silent for longer than the drill allows; None while it is not."""
+    """Why the ledger is silent for longer than the drill allows; None if it is not."""
     mute = {kind: s for kind, s in books.silent_s.items() if s > at_most_s}
     if not mute:
         return None
@@ -55,9 +55,9 @@ def write_gap(books: Books, at_most_s: float) -> str | None:
 
 
 def writing_again(books: Books, at_most_s: float) -> None:
-    """Wait until each kind of writes is acknowledged, or was not for longer than it may be.
+    """Wait until each kind of writes is acknowledged again, or is silent for too long.
 
-    How long writing was out is known only then; a steady state says nothing of a single database.
+    Only then the length of the outage is known; the steady state does not cover each database.
     """
     began = time.monotonic()
 
@@ -70,7 +70,7 @@ def writing_again(books: Books, at_most_s: float) -> None:
 
 
 def quarters(events: Iterable[Event]) -> list[dict[str, float]]:
-    """The median of each kind of writer (milliseconds) in each quarter of the time."""
+    """The median latency (ms) of each kind of writer, in each quarter of the time."""
     sent: dict[tuple[str, int], int] = {}
     took: list[tuple[int, str, int]] = []
     peace_from: int | None = 0

@@ -1,6 +1,6 @@
-"""A load beside a drill or a soak: the moments that matter to it, and what came of it between them.
+"""The load during a drill or a soak: its marks, and its results between them.
 
-What came of it are ``LoadFacts``, which checks judge.
+The results are ``LoadFacts``, which checks judge.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ HEALED_MARK = "fault taken back"
 AGAIN = "steady again"
 
 
-# Notes the moment under a name.
+# Notes the current moment under a name.
 Mark: TypeAlias = Callable[[str], None]
 
 
 class Noting(Protocol):
-    """A ledger or a load: whoever notes moments."""
+    """A ledger or a load, which notes moments."""
 
     def mark(self, name: str) -> None:
         """Note the moment under a name."""
@@ -32,7 +32,7 @@ class Noting(Protocol):
 
 
 def marking(*those: Noting) -> Mark:
-    """Notes a moment in each, as near to each other as can be."""
+    """Notes a moment in each of them, as close together as possible."""
 
     def mark(name: str) -> None:
         for it in those:
@@ -42,39 +42,39 @@ def marking(*those: Noting) -> Mark:
 
 
 class Load(Noting, Protocol):
-    """A load while it is offered."""
+    """A load that is being offered."""
 
     @property
     def is_offered(self) -> bool:
-        """Is anything asked at all?"""
+        """True if requests are sent at all."""
         ...
 
     def go_on(self, seconds: float) -> None:
-        """Let it go on for so long."""
+        """Let the load run for so long."""
         ...
 
     def outcome(self, *, whole: bool = False) -> LoadFacts | None:
-        """End it, and say what became of it, by phase or as a whole; None when there was none."""
+        """End the load, and return its results by phase or as a whole; None without a load."""
         ...
 
 
 class NoLoad:
-    """Nothing is asked."""
+    """No load: no requests are sent."""
 
     is_offered = False
 
     def mark(self, name: str) -> None:
-        """There is nothing to cut."""
+        """Without a load there are no phases."""
 
     def go_on(self, seconds: float) -> None:
-        """There is nothing that could."""
+        """Without a load there is nothing to wait for."""
 
     def outcome(self, *, whole: bool = False) -> LoadFacts | None:
         return None
 
 
 class Marked:
-    """A load that is running, and the moments that were noted (monotonic seconds)."""
+    """A running load, and its marks (monotonic seconds)."""
 
     is_offered = True
 
@@ -97,11 +97,11 @@ class Marked:
         )
 
     def _spans(self) -> Mapping[str, tuple[float, float]]:
-        """The phases that came about, from when until when."""
+        """The phases that happened, each with its begin and end."""
         first: dict[str, float] = {}
         for name, at in self._marks:
             first.setdefault(name, at)
-        # Of several faults, the last one that was taken back ends it.
+        # With several faults, the phase begins when the last fault is undone.
         begins = {"during": first.get(FAULT), "again": first.get(AGAIN)}
         begins["healing"] = dict(self._marks).get(HEALED_MARK)
         spans: dict[str, tuple[float, float]] = {}

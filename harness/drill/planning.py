@@ -1,4 +1,4 @@
-"""What a drill would do: its machines, its faults, and what would be left meanwhile. Read only."""
+"""Plans a drill: its machines, its faults, and what would be left meanwhile. Read only."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from harness.transport.reading import reading
 # The programs that plan sends to machines only read.
 _SCRIPTS = (ceph.SCRIPT, swarm.SCRIPT, undo_store.AGENT, reachability.ASKING)
 _LEASE_S = 30.0
-# What a plan calls the ledger's namespace, which is made when the ledger is kept.
+# The plan's placeholder for the ledger's namespace, which exists only during the drill.
 LEDGER_SPACE = "‹the ledger's›"
 
 
 def planned(drill: Drill, reach: Reach, seed: int, machines: Sequence[str] = ()) -> dict[str, Any]:
-    """The drill as it would be carried out now; whatever would change anything is refused."""
+    """The drill as it would run now; any command that would change something is refused."""
     watched = reading(reach, _SCRIPTS)
     draw = Random(f"{seed}/{drill.name}")
     claims = PERMISSIONS["claims"] if drill.claims else ()
@@ -54,7 +54,7 @@ def planned(drill: Drill, reach: Reach, seed: int, machines: Sequence[str] = ())
 
 
 def _load(drill: Drill, reach: Reach) -> str:
-    """What is asked of the ingress meanwhile, or why nothing is."""
+    """The load on the ingress meanwhile, or why there is none."""
     if drill.load is None:
         return "none"
     try:
@@ -85,7 +85,7 @@ def _fault(fault: Fault, reach: Reach) -> dict[str, object]:
         "fault": fault.name,
         "target": fault.target,
         "does": (type(fault).__doc__ or "").partition("\n")[0],
-        # Whether it is too much is known when its choices are made.
+        # The harness knows whether a fault is refused once its choices are made.
         "refused": None if later else fault.refuse(reach),
         "resolved": "when the ledger is kept" if later else "now",
         "acts": [{"place": it.place, "command": shlex.join(it.argv)} for it in fault.acts(reach)],
@@ -96,14 +96,14 @@ def _fault(fault: Fault, reach: Reach) -> dict[str, object]:
 
 
 def _of_pods(lines: Sequence[Margin]) -> Sequence[str]:
-    """The sums of sets of pods that do not hold, and how many do: there may be hundreds."""
+    """The sums of sets of pods that do not hold, and the number that do: there may be hundreds."""
     enough = sum(line.holds for line in lines)
     held = [f"sets of several pods on it, and their budgets: {enough} of {len(lines)} hold"]
     return [*(str(line) for line in lines if not line.holds), *(held if lines else ())]
 
 
 def machines_of(drill: Drill, reach: Reach, draw: Random) -> Sequence[str]:
-    """The machines that a drill runs on; ConfigError when there is none of the kind."""
+    """The machines that a drill runs on; ConfigError when the cluster has no such machine."""
     cluster = reach.profile.cluster()
     if drill.where == "swarm-manager":
         return [_swarm_manager(reach)]
@@ -118,7 +118,7 @@ def machines_of(drill: Drill, reach: Reach, draw: Random) -> Sequence[str]:
 
 
 def _can_be_hit(drill: Drill, machine: str, reach: Reach) -> bool:
-    """Does a machine have what the drill breaks? Not each runs a name server."""
+    """True if the machine has the drill's target: not every machine runs a name server."""
     return not any(fault.refuse(reach) for fault in plan(drill, machine, reach, Random(0)))
 
 
@@ -134,10 +134,10 @@ def _swarm_manager(reach: Reach) -> str:
 def plan(
     drill: Drill, machine: str, reach: Reach, draw: Random, space: str | None = None
 ) -> Sequence[Fault]:
-    """The faults of a drill on one machine, every choice made; ConfigError for unknown ones.
+    """The faults of a drill on one machine, with every choice made; ConfigError for unknown ones.
 
-    No fault at all while one of them hits the ledger's own pods, and their namespace (``space``) is
-    not known: it is there only while the ledger is kept.
+    Empty while one of them targets the ledger's own pods and their namespace (``space``) is not
+    known: it exists only while the ledger runs.
     """
     if space is None and any(it.hits_ledger for it in drill.faults):
         return []
@@ -147,13 +147,15 @@ def plan(
 def fault_of(
     planned: Planned, machine: str, reach: Reach, draw: Random, space: str | None = None
 ) -> Fault:
-    """A planned fault on a machine, every choice made; ConfigError when there is no such fault."""
+    """A planned fault on a machine, with every choice made; ConfigError for an unknown fault."""
     return _of(planned, machine, draw, space).resolved(reach, draw)
 
 
 def sketch(drill: Drill, machine: str, reach: Reach, draw: Random) -> Sequence[Fault]:
-    """The faults of a drill of which some hit the ledger's own pods, before there are any: of those
-    no choice is made yet."""
+    """The faults of a drill before its ledger runs.
+
+    Faults that target the ledger's own pods have no choices made yet.
+    """
     return [
         _of(it, machine, draw, LEDGER_SPACE).sketched()
         if it.hits_ledger
@@ -175,4 +177,4 @@ def _of(planned: Planned, machine: str, draw: Random, space: str | None) -> Faul
     try:
         return kind(id=name, machine=machine, **parameters)
     except ValidationError as error:
-        raise ConfigError(f"the fault {planned.fault} cannot be so: {error}") from error
+        raise ConfigError(f"the fault {planned.fault} has wrong parameters: {error}") from error

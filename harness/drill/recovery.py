@@ -1,4 +1,4 @@
-"""Taking back what an interrupted run left: from its journal, and from what is found there."""
+"""Undoes what an interrupted run left: from its journal, and from leftovers that are found."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from harness.waiting import until
 
 _SWEEP = RemoteScript(own_folder)
 _SWEEP_S = 60.0
-# Where each script has its folders, how their names begin, and for how long they are kept (s): a
-# manifest that was begun is gone on with for a day.
+# For each script: the place of its folders, the prefix of their names, and how long they stay (s).
+# A manifest that has begun can be resumed for a day.
 OF_SCRIPTS = (
     (snapshot_script.PLACE, snapshot_script.PREFIX, own_folder.JUST_MADE_S),
     (guard_script.PLACE, guard_script.PREFIX, own_folder.JUST_MADE_S),
@@ -39,7 +39,7 @@ OF_SCRIPTS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecoveryResult:
-    """One thing that was left: what, where, and why it is still there; None: it is gone."""
+    """One leftover: what, where, and why it is still there (``trouble``; None: it is gone)."""
 
     what: str
     place: str
@@ -48,11 +48,11 @@ class RecoveryResult:
 
 
 def recover_leftovers(reach: Reach) -> Iterator[RecoveryResult]:
-    """Take back everything that is found on any machine or here."""
+    """Undo everything that is found on any machine or on this computer."""
     found, lost = leftovers(reach)
     for words in lost:
         place, _, why = words.partition(": ")
-        yield RecoveryResult(what="what is left there", place=place, trouble=f"not known: {why}")
+        yield RecoveryResult(what="leftovers", place=place, trouble=f"not known: {why}")
     for left in found:
         yield from _of_place(reach, left)
 
@@ -60,12 +60,12 @@ def recover_leftovers(reach: Reach) -> Iterator[RecoveryResult]:
 def sweep_namespaces(
     reach: Reach, progress: Callable[[str], object] = str
 ) -> Iterator[RecoveryResult]:
-    """Remove every namespace of ours whose owner is gone, with its claims and volumes."""
+    """Remove every namespace of the harness whose owner is gone, with its claims and volumes."""
     try:
         swept = owned.sweep(reach.kube, tell=progress)
     except HarnessError as error:
         trouble = str(error).partition("\n")[0]
-        yield RecoveryResult(what="namespaces of ours", place=API, trouble=f"not known: {trouble}")
+        yield RecoveryResult(what="cutover namespaces", place=API, trouble=f"not known: {trouble}")
         return
     for name, why in swept.items():
         yield RecoveryResult(
@@ -74,9 +74,9 @@ def sweep_namespaces(
 
 
 def sweep_folders(reach: Reach) -> Iterator[RecoveryResult]:
-    """Remove what scripts left on machines that were killed there; one that runs keeps its own.
+    """Remove the folders of killed scripts on machines; a running script keeps its folder.
 
-    What a look left in a shared folder is removed by the next look there: a mount may hang.
+    The next probe of a shared folder removes leftovers in that folder: a mount may hang here.
     """
     machines = [machine.name for machine in reach.profile.machines]
     for machine, swept in in_each(machines, lambda it: _swept_on(reach, it)).items():
@@ -97,9 +97,9 @@ def _swept_on(reach: Reach, machine: str) -> Mapping[str, str | None]:
 
 
 def recover_from_journal(reach: Reach, armed: Mapping[str, FaultEvent]) -> Iterator[RecoveryResult]:
-    """Run the undo of each fault again, from the journal, and see that the fault is gone.
+    """Run the undo of each fault again, from the journal, and check that the fault is gone.
 
-    ``armed`` holds what the journal says of each fault that it does not know to be gone.
+    ``armed`` holds the journal's events of each fault that is not proved to be gone.
     """
     for name, data in armed.items():
         try:
@@ -108,7 +108,7 @@ def recover_from_journal(reach: Reach, armed: Mapping[str, FaultEvent]) -> Itera
             yield RecoveryResult(
                 what=f"{data.get('fault', 'a fault')} {name}",
                 place="its run",
-                trouble="its journal does not say how it is taken back",
+                trouble="its journal does not contain a readable undo",
                 fault=name,
             )
             continue
@@ -128,7 +128,7 @@ def _of_place(reach: Reach, left: Left) -> Iterator[RecoveryResult]:
 
 
 def _undo_directly(reach: Reach, undo: Undo) -> None:
-    """Every command, also after one that failed: the machine may have lost what it had kept."""
+    """Run every command, also after a failed one: the machine may have lost its stored undo."""
     undo_store_at(reach, undo.place).clear(undo.id)
     failed = [
         why
@@ -147,21 +147,21 @@ def _see_gone(reach: Reach, data: FaultEvent) -> None:
     try:
         fault = FAULTS[data["fault"]].model_validate(data["parameters"])
     except (KeyError, ValidationError) as error:  # the journal of another version
-        raise NotProven(f"whether {data['fault']} is gone cannot be asked any more") from error
+        raise NotProven(f"cannot check whether {data['fault']} is gone: {error}") from error
 
     def gone() -> bool:
         try:
             return fault.healed(reach)
-        except Exception:  # whoever says what nobody understands has not said that it is gone
+        except Exception:  # an observer that fails has not seen that the fault is gone
             return False
 
     until(gone, within_s=fault.gone_within_s, what=f"{fault.name} of {fault.target} is gone")
 
 
 def _first(*calls: Callable[[], None]) -> str | None:
-    """Make the calls in order; what the first one that fails says, or None.
+    """Make the calls in order; the error of the first one that fails, or None.
 
-    Any exception counts: a leftover that cannot be mended does not stop the others.
+    Any exception counts: a leftover that cannot be removed does not stop the others.
     """
     for call in calls:
         try:

@@ -1,4 +1,4 @@
-"""What may leak while a platform runs for hours, counted now and then. Read only."""
+"""Counts resources that may leak while a platform runs for hours. Read only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.transport.objects import count, listed, part, text
 from harness.transport.remote_script import RemoteScript
 
 _SCRIPT = RemoteScript(footprint_script)
-# Objects that somebody makes for a while, and has to take away again.
+# Kinds of objects that programs create temporarily and may fail to delete.
 _KINDS: Mapping[str, str] = {
     "pods": "/api/v1/pods",
     "claims": "/api/v1/persistentvolumeclaims",
@@ -28,7 +28,7 @@ _OURS = quote("app.kubernetes.io/managed-by!=cutover", safe="")
 
 
 def resource_usage(reach: Reach) -> dict[str, dict[str, int] | str]:
-    """Of each machine, and of the ``API``, how much there is by kind; or why that is not known."""
+    """The counts by kind, for each machine and for the ``API``; or why they are not known."""
     machines = [machine.name for machine in reach.profile.machines]
     found = in_each(machines, lambda name: _of_machine(reach, name))
     seen: dict[str, dict[str, int] | str] = {
@@ -47,7 +47,7 @@ def _of_machine(reach: Reach, machine: str) -> dict[str, int]:
 
 
 def _count(reach: Reach, path: str) -> int:
-    """How many there are beside our own: the API counts what it did not list."""
+    """The number of objects beside the harness's own; the API counts those that it did not list."""
     first = reach.kube.get(f"{path}?limit=1&labelSelector={_OURS}")
     rest = part(first, "metadata").get("remainingItemCount")
     if rest is None and text(first, "metadata", "continue"):

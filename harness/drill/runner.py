@@ -1,6 +1,6 @@
-"""Carries a drill out: steady state → ledger and load → fault → heal → steady state again.
+"""Runs a drill: steady state → ledger and load → fault → heal → steady state again.
 
-Nothing is judged here: what came of it are ``DrillFacts``, which checks judge.
+This module does not judge: it returns ``DrillFacts``, which checks judge.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from harness.settings.drills import Drill
 from harness.transport import Reach
 
 _STEADY_WITHIN_S = 120.0
-# A fault that cannot be planned is told by the run on its machine.
+# The run on the machine reports a fault that cannot be planned.
 _TOLD_BY_THE_RUN = (TransportError, NotProven, ArithmeticError, LookupError, TypeError, ValueError)
-# In the steady state again, the load goes on for so long: what it shows then is how fast that is.
+# After the steady state is back, the load runs on for so long: it shows the normal speed.
 _AGAIN_S = 10.0
-# Ceph may be asked for so long by a look that has begun.
+# A look at Ceph that has begun may take this long.
 _LAST_LOOK_S = 30.0
 
 
 def carry_out(drill: Drill, context: DrillContext, machines: Sequence[str] = ()) -> DrillFacts:
-    """Run the drill on each of its machines, or on these; Refused before anything was touched."""
+    """Run the drill on each of its machines, or on these; Refused before anything is changed."""
     draw = Random(f"{context.seed}/{drill.name}")
     during = drill.looks_on(context.reach.profile.cluster().parts)
     value = DrillFacts(
@@ -53,7 +53,7 @@ def carry_out(drill: Drill, context: DrillContext, machines: Sequence[str] = ())
         try:
             _MachineRun(drill, machine, draw, context, run).carry_out()
         except Refused as no:
-            if not (value["runs"] or run["faults"]):  # before anything was touched
+            if not (value["runs"] or run["faults"]):  # before anything was changed
                 raise
             run["error"] = str(no)
         except (Exception, KeyboardInterrupt) as error:
@@ -69,8 +69,10 @@ def carry_out(drill: Drill, context: DrillContext, machines: Sequence[str] = ())
 
 
 def _first_faults(drill: Drill, machines: Sequence[str], reach: Reach) -> Sequence[Fault]:
-    """What would be broken first on each machine; nothing while the ledger's pods are hit, which
-    are not there yet."""
+    """The first fault on each machine.
+
+    Empty if it targets the ledger's pods, which do not exist yet.
+    """
     planned = drill.faults[0]
     if planned.hits_ledger:
         return []
@@ -82,7 +84,7 @@ def _first_faults(drill: Drill, machines: Sequence[str], reach: Reach) -> Sequen
 
 
 def in_words(error: BaseException) -> str:
-    """An error in the words of a report, also one that is a defect of the harness."""
+    """An error in the words of a report, also a defect of the harness."""
     if isinstance(error, KeyboardInterrupt):
         return EndReason.BY_HAND
     return str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
@@ -90,7 +92,7 @@ def in_words(error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class _MachineRun:
-    """The drill on one machine; what comes of it is added to ``facts``."""
+    """The drill on one machine; its results are added to ``facts``."""
 
     drill: Drill
     machine: str
@@ -99,7 +101,7 @@ class _MachineRun:
     facts: RunFacts
 
     def carry_out(self) -> None:
-        """From steady state to steady state; without the first, nothing is broken."""
+        """From steady state to steady state; without the first one, no fault is injected."""
         began = time.monotonic()
         drill, context = self.drill, self.context
         self._progress("waiting for the steady state")
@@ -142,10 +144,10 @@ class _MachineRun:
             if not after and not monitor.abort.is_set():
                 load.mark(AGAIN)
                 load.go_on(_AGAIN_S)
-            # Now: what Ceph still has to do is no part of how visitors fare.
+            # End the load now: Ceph's recovery is no part of what visitors see.
             facts["load"] = load.outcome()
             if context.reach.profile.disks is not None:
-                # The monitor may have looked last before the steady state was back.
+                # The monitor's last look may be from before the steady state was back.
                 left_s = drill.targets["whole_again_s"].number - (time.monotonic() - healed)
                 facts["whole_s"] = monitor.see_whole(healed, max(_LAST_LOOK_S, left_s))
             if not monitor.abort.is_set():
@@ -153,11 +155,11 @@ class _MachineRun:
 
     @contextmanager
     def _read_back(self, books: Books) -> Iterator[None]:
-        """However the body ends, what was written is read back."""
+        """Read back what was written, also after an error in the body."""
         try:
             yield
         except BaseException:
-            with suppress(Exception):  # what ended the body is told
+            with suppress(Exception):  # the error of the body is reported
                 self._tally(books)
             raise
         self._tally(books)

@@ -22,7 +22,7 @@ from harness.transport import Reach
 from harness.waiting import until
 
 _EVERY_S = 1.0
-# Twice in a row: one look may fall into the moment in which a leader is chosen.
+# Twice in a row: a single look may meet a leader election.
 _TWICE = 2
 
 
@@ -49,7 +49,7 @@ class Storage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """The cluster at one moment (monotonic seconds), as the API or Ceph said, or did not say."""
+    """The cluster at one moment (monotonic seconds), from the API or Ceph; empty when silent."""
 
     at: float
     of: Literal["the API", "Ceph"]
@@ -66,7 +66,7 @@ Look: TypeAlias = Callable[[Reach, str], Sample]
 
 @dataclass
 class SafetyMonitor:
-    """What was sampled so far, and why the fault is aborted, if it is.
+    """The samples so far, and why the fault is aborted, if it is.
 
     ``blast_radius`` is what may be missing of ``machine``: nothing before a fault is injected.
     ``write_gap`` returns why the ledger has been silent for too long, or None. ``by_harness`` is
@@ -128,7 +128,7 @@ def monitoring(
             began = time.monotonic()
             try:
                 monitor.take(what(reach, machine))
-            except Exception as error:  # a monitor that ended must not be taken for a calm cluster
+            except Exception as error:  # a dead monitor must not look like a healthy cluster
                 monitor.give_up(f"the safety monitor broke: {type(error).__name__}: {error}")
                 return
             stop.wait(max(0.0, began + _EVERY_S - time.monotonic()))
@@ -222,14 +222,14 @@ def _unready(sample: Sample, machine: str) -> set[str]:
 
 
 def _osds_down(storage: Storage, blast_radius: frozenset[BlastRadius]) -> int:
-    """How many more are down than the fault explains: a machine has one OSD."""
+    """The number of OSDs that are down beyond the fault's own: a machine has one OSD."""
     return max(0, storage.osds - storage.osds_up - int(BlastRadius.OSD in blast_radius))
 
 
 def _monitors_out(storage: Storage, blast_radius: frozenset[BlastRadius]) -> int:
-    """How many more are out of the quorum than the fault explains.
+    """The number of monitors out of the quorum beyond the fault's own.
 
-    During an election that is all of them, so it is too much only when it lasts.
+    During an election all of them are out, so only a lasting loss is too much.
     """
     return max(0, storage.monitors - storage.monitors_in - int(BlastRadius.MONITOR in blast_radius))
 
@@ -249,7 +249,7 @@ def noticed(
 ) -> Mapping[str, float]:
     """Seconds after ``since`` until Kubernetes, and until Ceph, showed that something is wrong.
 
-    What they showed after ``until_s`` is none of the fault's doing.
+    Samples after ``until_s`` are not due to the fault.
     """
     found: dict[str, float] = {}
     for sample in samples:
@@ -266,7 +266,7 @@ def noticed(
 
 
 def whole_again(samples: Sequence[Sample], since: float) -> float | None:
-    """Seconds after ``since`` until Ceph had every copy again, for good; None when it did not."""
+    """Seconds after ``since`` until Ceph had every copy again and kept them; None if it did not."""
     back: float | None = None
     for sample in samples:
         if sample.at < since or sample.storage is None:

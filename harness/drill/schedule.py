@@ -1,4 +1,4 @@
-"""The schedule of a soak: which fault comes when, drawn from a seed, recorded, and made smaller."""
+"""The schedule of a soak: its faults and times, drawn from a seed, recorded, and shrunk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 class Turn(Frozen):
     """One fault of a soak: after a pause of so many seconds, on a machine, for so long.
 
-    ``parameters`` are the fault's own. ``seed`` draws whatever the fault still has to choose.
+    ``parameters`` are the fault's own. ``seed`` is the seed of the fault's remaining choices.
     """
 
     number: int
@@ -29,7 +29,7 @@ class Turn(Frozen):
 
     @property
     def planned(self) -> Planned:
-        """As a drill would plan it."""
+        """The turn as a planned fault of a drill."""
         return Planned.model_validate(
             {
                 "fault": self.fault,
@@ -60,10 +60,10 @@ def drawn(soak: Soak, machines: Sequence[str], seed: int) -> Iterator[Turn]:
 
 
 def shrunk(items: Sequence[T], fails: Callable[[Sequence[T]], bool]) -> Sequence[T]:
-    """A smaller sequence that still fails: no single item of it can be left out.
+    """A smaller sequence that still fails: without any single item, it no longer fails.
 
     Delta debugging (Zeller and Hildebrandt 2002): halves first, then ever smaller pieces.
-    ``fails`` is asked at most O(n²) times, and never about the whole.
+    ``fails`` is called at most O(n²) times, and never for the whole sequence.
     """
     left = list(items)
     pieces = 2

@@ -1,4 +1,4 @@
-"""Drills and soaks within a run: what is allowed, where, and what is left to judge."""
+"""Runs drills and soaks within a run, under its options and its disruption lock."""
 
 from __future__ import annotations
 
@@ -33,10 +33,9 @@ from harness.transport import Reach
 
 @dataclass(frozen=True, kw_only=True)
 class DrillService:
-    """Carries out drills and soaks for one run, each under the run's disruption lock.
+    """Runs drills and soaks for one run, each under the run's disruption lock.
 
-    ``folder`` is the run's. ``hide`` is told each secret that is made on the way, so that nothing
-    of it is written down.
+    ``folder`` is the run's. ``hide`` gets each new secret, so that no record contains it.
     """
 
     reach: Reach
@@ -46,7 +45,7 @@ class DrillService:
     hide: Callable[[str], object]
 
     def carry_out(self, name: str, run: Recorder) -> DrillOutcome[DrillFacts]:
-        """One drill; Refused with nothing touched."""
+        """Run one drill; Refused before anything is changed."""
         drill = load_drill(name).changed(self.reach.profile.drills.get(name))
         looks = drill.looks_on(self.reach.profile.cluster().parts)
         claims = drill.claims and self.reach.profile.storage is not None
@@ -64,7 +63,7 @@ class DrillService:
     def soak(
         self, part: str, before: Sequence[DrillOutcome[SoakFacts]], run: Recorder
     ) -> DrillOutcome[SoakFacts]:
-        """What is left of a soak, after earlier parts of it; Refused with nothing touched."""
+        """Run the rest of a soak after its earlier parts; Refused before anything is changed."""
         rules = load_soak()
         with self._permitted(run) as lock:
             context = self._begun(part, run, lock, load=rules.load)
@@ -79,17 +78,17 @@ class DrillService:
         left: Mapping[str, FaultEvent],
         run: Recorder,
     ) -> DrillOutcome[SoakFacts]:
-        """A part of a soak whose harness was killed: from what was journalled, and its book.
+        """Recover a part of a soak whose harness was killed, from its journal and its ledger.
 
-        ``left`` are the faults that are not known to be gone; Unhealed when one is still there.
-        What was written is read back in the steady state, so that what can be there is.
+        ``left`` are the faults that are not proved to be gone; Unhealed when one is still active.
+        The ledger is read back in the steady state, so that every surviving write is readable.
         """
         rules = load_soak()
         with self._permitted(run) as lock:
             context = self._begun(part, run, lock)
             _see_gone(recover_from_journal(self.reach, left), run)
             context.progress(
-                f"{part} broke off: waiting for the steady state, to read back what it wrote"
+                f"{part} was interrupted: waiting for the steady state, to read back its writes"
             )
             context.wait_steady(rules.calm_within_s)
             value = rebuilt(rules, events)
@@ -111,7 +110,7 @@ class DrillService:
         return DrillOutcome(value=value, tallies=observed(tallies, place))
 
     def is_soaked(self, parts: Sequence[DrillOutcome[SoakFacts]]) -> bool:
-        """True if nothing is left to soak; a part that ended early by itself is not resumed."""
+        """True if the soak is complete; a part that ended early by itself is not resumed."""
         if parts:
             ended = parts[-1].value["ended"]
             if ended is None or not EndReason.of(ended).is_resumable:
@@ -132,7 +131,7 @@ class DrillService:
         load: str | None = None,
         claims: bool = False,
     ) -> DrillContext:
-        """What it is carried out with; ConfigError when its load has no target."""
+        """The context of a drill or part; ConfigError when its load has no target."""
         context = DrillContext(
             name=name,
             reach=self.reach,
@@ -153,7 +152,7 @@ class DrillService:
         return self.options.soak_s - sum(it.value["lasted_s"] for it in parts)
 
     def _turns(self, rules: Soak, parts: Sequence[DrillOutcome[SoakFacts]]) -> Iterator[Turn]:
-        """The turns that earlier parts have not taken."""
+        """The turns that earlier parts have not run."""
         taken = sum(len(it.value["turns"]) for it in parts)
         machines = self.options.machines or [it.name for it in self.reach.profile.machines]
         drawn_or_given = self.options.turns or drawn(rules, machines, self.options.seed)
@@ -161,7 +160,7 @@ class DrillService:
 
 
 def _see_gone(recovered: Iterable[RecoveryResult], run: Recorder) -> None:
-    """Journal of each fault that it is gone; Unhealed for one that is not."""
+    """Journal each fault that is gone; Unhealed for a fault that is still active."""
     for it in recovered:
         if it.trouble is not None:
             raise Unhealed(f"{it.what}: {it.trouble}", remedy="./cutover heal")

@@ -1,8 +1,8 @@
-"""Soaking: hours of writing, with one fault after the other, each from the steady state.
+"""Runs a soak: hours of writing with one fault after the other, each from the steady state.
 
-Nothing is judged here: what came of it are ``SoakFacts``, which checks judge. Each piece of them is
-journalled as it happens (records of the kind ``soaked``), so that a soak whose harness was killed
-is put together again (``rebuilt``).
+This module does not judge: it returns ``SoakFacts``, which checks judge. Each piece of them is
+journalled as it happens (records of the kind ``soaked``), so that ``rebuilt`` can restore the facts
+of a soak whose harness was killed.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from harness.record.records import Kind, SoakEvent
 from harness.settings.soaks import Soak
 from harness.waiting import until
 
-EVERYTHING = "everything"  # what is hit, as its ledger is told: no one machine
+EVERYTHING = "everything"  # the target's name for the ledger: no single machine
 _LOAD_UNKNOWN = f"{EndReason.HARNESS_KILLED}: how its visitors fared is not known"
 
 
 def soak(
     rules: Soak, turns: Iterable[Turn], wanted_s: float, context: DrillContext
 ) -> tuple[SoakFacts, Mapping[str, JSON]]:
-    """Take one turn after the other until the time is over, or the turns are.
+    """Run one turn after the other until the time is over or no turn is left.
 
-    However it ends, the ledger is read back, and all that is known by then is returned, with the
-    tallies of the ledger: ``ended`` says why it ended early.
+    At every end, also an early one, the ledger is read back, and the facts so far are returned with
+    the ledger's results. ``ended`` says why the soak ended early.
     """
     rate = rules.writes_per_s
     with (
@@ -64,10 +64,10 @@ def soak(
 
 
 def rebuilt(rules: Soak, events: Iterable[SoakEvent]) -> SoakFacts:
-    """The facts of a part that did not come to its end, from what was journalled of it.
+    """The facts of an interrupted part, from its journal.
 
-    Without ``latency_ms``, which is in the ledger's book. Of a load that was offered, what came of
-    it is known once the part is over.
+    Without ``latency_ms``, which is in the ledger's history. The results of a load are known only
+    once the part is over.
     """
     facts = _facts(rules, 0.0)
     facts["ended"], facts["load"] = EndReason.HARNESS_KILLED, None
@@ -88,7 +88,7 @@ def rebuilt(rules: Soak, events: Iterable[SoakEvent]) -> SoakFacts:
         else:
             load = it.get("load")
             over, facts["load"] = True, None if isinstance(load, bool) else load
-        # What ended by itself is over, even if its harness did not live to say so.
+        # A part with an end reason is over, even if its harness was killed before it recorded that.
         if over or it["ended"]:
             facts["ended"] = it["ended"]
     facts["turns"] = list(turns.values())
@@ -96,7 +96,7 @@ def rebuilt(rules: Soak, events: Iterable[SoakEvent]) -> SoakFacts:
 
 
 def _facts(rules: Soak, wanted_s: float) -> SoakFacts:
-    """Of a part that has just begun, with the limits by which a check judges it."""
+    """The facts of a new part, with the limits by which a check judges it."""
     return SoakFacts(
         wanted_s=wanted_s,
         lasted_s=0.0,
@@ -111,7 +111,7 @@ def _facts(rules: Soak, wanted_s: float) -> SoakFacts:
 
 
 def _fared(load: Load) -> LoadFacts | None:
-    """What became of the requests; a load that cannot say that is a trouble of its own."""
+    """The results of the load; an error of the load becomes a trouble in them."""
     try:
         return load.outcome(whole=True)
     except Exception as error:
@@ -120,7 +120,7 @@ def _fared(load: Load) -> LoadFacts | None:
 
 @dataclass
 class _Part:
-    """A part that is under way: what is known of it so far, each piece journalled at once."""
+    """A running part: its facts so far, each piece journalled at once."""
 
     rules: Soak
     context: DrillContext
@@ -134,13 +134,13 @@ class _Part:
         return round(time.monotonic() - self.began, 1)
 
     def note(self, event: SoakEvent) -> None:
-        """Journal the event, when it was, and why the part ends, once that is known."""
+        """Journal the event, its time, and why the part ends, once that is known."""
         event["lasted_s"], event["ended"] = self.lasted_s, self.facts["ended"]
         self.context.record(Kind.SOAKED, self.context.name, event)
 
     @contextmanager
     def ending_well(self) -> Iterator[None]:
-        """End the body early without an error: what follows it runs, and the facts say why."""
+        """Turn an error in the body into an early end; the facts say why."""
         try:
             yield
         except KeyboardInterrupt:
@@ -152,7 +152,7 @@ class _Part:
                 self.facts["unhealed"] = str(error)
 
     def take(self, turns: Iterable[Turn]) -> None:
-        """Take the turns until the time is over, or the part cannot go on."""
+        """Run the turns until the time is over, or the part cannot go on."""
         for turn in turns:
             left_s = self.facts["wanted_s"] - (time.monotonic() - self.began)
             if left_s <= turn.pause_s:
@@ -169,7 +169,7 @@ class _Part:
                 return
 
     def _take(self, turn: Turn) -> None:
-        """One turn; ``ended`` says so when the soak cannot go on after it."""
+        """Run one turn; sets ``ended`` when the soak cannot go on after it."""
         self.context.record(Kind.TURN, f"turn {turn.number}", turn.model_dump(mode="json"))
         told = TurnFacts(
             number=turn.number, at_s=self.lasted_s, machine=turn.machine, before=[], faults=[]
@@ -194,7 +194,7 @@ class _Part:
             self.note(SoakEvent(event="turn over", turn=told))
 
     def _break(self, turn: Turn, told: TurnFacts) -> None:
-        """The fault of a turn, from steady state to steady state; what came of it into ``told``."""
+        """Run a turn's fault, from steady state to steady state; adds the facts to ``told``."""
         context, rules = self.context, self.rules
         _, before = context.wait_steady(rules.calm_within_s)
         told["before"] = list(before)
@@ -215,7 +215,7 @@ class _Part:
             writing_again(self.books, rules.calm_within_s)
 
     def _rest(self, seconds: float) -> None:
-        """Leave all alone for a while, and take footprints when they are due."""
+        """Wait without a fault, and take footprints when they are due."""
         deadline = time.monotonic() + seconds
         tried = [self.facts["footprints"][-1]["at_s"]]
 
@@ -224,17 +224,17 @@ class _Part:
                 tried.append(self.lasted_s)
                 try:
                     self.take_footprint()
-                except Exception as error:  # the next one, or the last one, may come to something
+                except Exception as error:  # a later footprint may succeed
                     self.context.progress(f"no footprint was taken: {in_words(error)}")
             return time.monotonic() >= deadline
 
         try:
             until(over, within_s=max(0.0, seconds), what="the next turn", every_s=1.0)
         except TimedOut:
-            return  # which is what was wanted
+            return  # the pause is over
 
     def take_footprint(self) -> None:
-        """Count what may leak."""
+        """Count the resources that may leak."""
         usage = resource_usage(self.context.reach)
         found = Footprint(at_s=self.lasted_s, seen=usage)
         self.facts["footprints"].append(found)

@@ -1,4 +1,4 @@
-"""The steady state: is all that the profile promises there, right now?"""
+"""Checks the steady state: whether the cluster has now what the profile declares."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _AGAIN_EVERY_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What keeps a cluster from its steady state: what ``failed``, and what nobody could see."""
+    """Why a cluster is not in its steady state: checks that ``failed`` or are ``unknown``."""
 
     failed: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
@@ -36,11 +36,11 @@ class Trouble:
 
 
 def trouble(reach: Reach, looks: Looks, numbers: Numbers, without: str | None = None) -> Trouble:
-    """What is wrong just now, by some checks; nothing of the machine that it is looked at without.
+    """The current trouble, by some checks; the machine ``without`` is left out.
 
-    ``numbers`` are the targets that checks ask for.
+    ``numbers`` are the targets of the checks.
     """
-    # A machine that is broken would be waited for, by the others too.
+    # The probes would wait for a faulted machine, and so would those on other machines.
     own = reach if without is None else replace(reach, profile=reach.profile.without(without))
     found = observe([PROBES[name] for name in looks.probes], own)
     blind = [it for it in found if it.target == NOWHERE]
@@ -62,9 +62,9 @@ def trouble(reach: Reach, looks: Looks, numbers: Numbers, without: str | None = 
 def wait_steady(
     reach: Reach, looks: Sequence[Looks], numbers: Numbers, within_s: float
 ) -> tuple[float, Sequence[str]]:
-    """Wait for the steady state: the seconds that took, and what was in its way at the end.
+    """Wait for the steady state: the seconds that took, and what was still wrong at the end.
 
-    Later looks may be dear: they are taken once all is well by those before.
+    Later looks may be expensive: they run once all earlier looks succeed.
     """
 
     def first() -> Trouble:
@@ -79,11 +79,11 @@ def wait_steady(
 def observe_bystanders(
     reach: Reach, looks: Looks, numbers: Numbers, machine: str, within_s: float
 ) -> Bystanders:
-    """What the others are like while a machine is broken: they may take a moment to go on.
+    """The state of the other machines during a fault: they may need a moment to recover.
 
-    They are looked at for all of ``within_s``, for what is well at first may be so only as long as
-    what it remembers. ``took_s`` until all was well and stayed so, and what ``failed`` or was
-    ``unknown`` at the end.
+    The harness observes them for all of ``within_s``, because a component may work at first only
+    from its cache. Returns ``took_s`` until they worked and kept working, and what ``failed`` or
+    was ``unknown`` at the end.
     """
 
     def look() -> Trouble:
@@ -103,20 +103,20 @@ def _left(began: float, within_s: float) -> float:
 
 
 def _until_well(look: Callable[[], Trouble], within_s: float) -> Trouble:
-    """Look until nothing is wrong, or the time is over: what was wrong at the end."""
+    """Look until nothing is wrong or the time is over; returns the trouble at the end."""
     last = [Trouble()]
 
     def well() -> bool:
         last[0] = look()
         return not last[0].all
 
-    with contextlib.suppress(TimedOut):  # what is wrong then is told
+    with contextlib.suppress(TimedOut):  # the last trouble is returned
         until(well, within_s=within_s, what="the steady state", every_s=_EVERY_S)
     return last[0]
 
 
 def _relapses(look: Callable[[], Trouble], for_s: float) -> bool:
-    """Is what was well unwell twice in a row? One look may meet a machine that is busy."""
+    """True if two looks in a row find trouble again: a single look may meet a busy machine."""
     ill = [False]
 
     def twice() -> bool:

@@ -1,4 +1,4 @@
-"""Doing what an act says, in one place for all faults."""
+"""Carries out a fault's acts, in one place for all faults."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.transport import Completed, Reach
 
 
 def perform(reach: Reach, act: Act) -> None:
-    """Carry one act out; InjectFailed with what was said when it did not succeed."""
+    """Carry one act out; InjectFailed with the command's output when it failed."""
     if act.place == API:
         _ask_api(reach, act)
         return
@@ -29,7 +29,7 @@ def perform(reach: Reach, act: Act) -> None:
 
 
 def run_here(argv: Argv, within_s: float) -> Completed:
-    """Run a command of the operator's on this computer, from the project's folder."""
+    """Run an operator's command on this computer, in the project's folder."""
     try:
         done = subprocess.run(
             argv,
@@ -52,4 +52,4 @@ def _ask_api(reach: Reach, act: Act) -> None:
     elif verb == "POST":
         reach.kube.create(path, json.loads(act.stdin))
     else:
-        raise InjectFailed(f"the API is asked to {verb} {path}: no fault may")
+        raise InjectFailed(f"a fault may not send {verb} {path} to the API")

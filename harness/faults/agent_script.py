@@ -1,9 +1,9 @@
-"""Runs on a machine, as ``python3 - VERB …``: keeps what takes faults back, and writes a JSON line.
+"""Runs on a machine, as ``python3 - VERB …``: stores the undo of faults, and writes a JSON line.
 
-    arm ENTRY        write the undo down, and let a timer run it when its lease ends
-    renew ID LEASE   a new timer first, then the old one away: there is always one
+    arm ENTRY        store the undo, and start a timer that runs it when its lease ends
+    renew ID LEASE   start a new timer, then stop the old one: there is always one
     heal ID          run the undo now
-    list             what is armed here, and what a fault left although nothing is armed
+    list             the undo that is armed here, and leftovers of faults that are not armed
     needs            the programs that this needs and the machine lacks
 
 An undo lies in FOLDER/ID/: ``undo`` (what runs) and ``entry.json`` (what it is). It removes itself
@@ -31,9 +31,9 @@ FOLDER = Path("/var/lib/cutover-faults")
 UNITS = Path("/etc/systemd/system")
 BOOT_UNIT = UNITS / "cutover-heal.service"
 AT_BOOT = UNITS / "multi-user.target.wants" / BOOT_UNIT.name
-# Most undo needs the network, an API server or Ceph: it comes after the network, and is tried until
-# it succeeds. It does not come after the node's services: a fault may be what keeps them from
-# starting. Not of Type=oneshot, which systemd before 244 does not start again.
+# Most undo needs the network, an API server or Ceph: the unit starts after the network, and systemd
+# restarts it until it succeeds. It does not wait for the node's services: a fault may prevent their
+# start. It is not Type=oneshot, because systemd before 244 does not restart those.
 BOOT = """[Unit]
 Description=Take back what a fault of the cutover harness left before this boot
 Wants=network-online.target
@@ -46,8 +46,7 @@ ExecStart=/bin/sh -c 'for undo in {folder}/*/undo; do \\
 Restart=on-failure
 RestartSec=5s
 """
-# A command must not keep those after it from running, hang it or fail it; what failed is tried
-# again.
+# A command that hangs or fails does not stop the later commands; failed commands run again.
 UNDO = """#!/bin/sh
 exec 9< "$0" && flock 9
 [ -e {entry} ] || exit 0
@@ -60,15 +59,15 @@ rm -f {at_boot} {boot_unit}
 """
 WITHIN_S = 180.0
 NEEDS = ("systemd-run", "systemctl", "sh", "flock", "timeout")
-# The handle of every queue of ours, on the uplinks of a machine.
+# The handle of every queue that a fault adds to a machine's uplinks.
 QUEUE = "c0de:"
 RUN = Path("/run")
 MANIFESTS = Path("/var/lib/rancher/rke2/agent/pod-manifests")
-# Where limits are, in the old layout of control groups and in the unified one.
+# Where limits are: in cgroup v1, and in systemd's drop-in files for cgroup v2.
 BLKIO = Path("/sys/fs/cgroup/blkio")
 SET = Path("/run/systemd/system.control")
 OURS = re.compile("cutover-[a-z0-9]{4,16}")
-# The units that hold OSDs: of packages, of cephadm, and of containers.
+# The units that run OSDs: of packages, of cephadm, and of containers.
 LIMITED = re.compile(
     r"ceph-(osd@|[0-9a-f-]+@osd\.)\d+\.service|(cri-containerd|docker|libpod)-\w+\.scope"
 )
@@ -157,7 +156,7 @@ def listing() -> Document:
 
 
 def entries() -> list[Document]:
-    """What is armed here; one that was torn by a crash is named all the same."""
+    """The entries that are armed here, also those that a crash damaged."""
     found = []
     for folder in sorted(FOLDER.iterdir()) if FOLDER.is_dir() else ():
         try:
@@ -169,7 +168,7 @@ def entries() -> list[Document]:
 
 
 def strays(armed: list[Document]) -> list[list[str]]:
-    """Commands that remove what carries our name and belongs to no undo that is armed here."""
+    """Commands that remove what carries the mark and belongs to no armed undo."""
     known = {entry["id"] for entry in armed}
     found = []
     tables = run("nft", "list", "tables").stdout if shutil.which("nft") else ""
@@ -190,7 +189,7 @@ def strays(armed: list[Document]) -> list[list[str]]:
 
 
 def stray_queues(armed: list[Document]) -> list[list[str]]:
-    """A queue of ours tells no name: it is known by the undo that removes it."""
+    """Queues without an armed undo. A queue has no name: the command that removes it matches it."""
     listed = run("tc", "qdisc", "show").stdout if shutil.which("tc") else ""
     undone = [command for entry in armed for command in entry["commands"]]
     return [
@@ -201,18 +200,18 @@ def stray_queues(armed: list[Document]) -> list[list[str]]:
 
 
 def stray_files(known: set[str]) -> list[list[str]]:
-    """Files that fill a disk, at the top of a file system of the machine's own; and programs."""
+    """Files that fill a disk, in the root of each local file system; and programs in /run."""
     mounts = [line.split() for line in MOUNTS.read_text(encoding="utf-8").splitlines()]
-    # What lies on the network may never answer.
+    # A network file system may never answer.
     own = {Path(where) for what, where, kind, *_ in mounts if LOCAL.match(what) and kind in KINDS}
     files = [file for top in sorted(own | {Path("/")}) for file in top.glob("cutover-fill-*")]
-    files += sorted(RUN.glob("cutover-*.py"))  # what kept the API busy
+    files += sorted(RUN.glob("cutover-*.py"))  # the program of slow-api
     names = [(it, it.stem.rpartition("-")[2]) for it in files]
     return [["rm", "--force", str(it)] for it, name in names if name not in known]
 
 
 def stray_manifests(known: set[str]) -> list[list[str]]:
-    """Static pods that were moved aside: beside the folder in which the kubelet looks for them."""
+    """Manifests of static pods that a fault moved out of the kubelet's folder."""
     found = []
     for moved in sorted(MANIFESTS.parent.glob("cutover-*.*.yaml")):
         name, _, part = moved.name[len("cutover-") :].partition(".")
@@ -222,10 +221,10 @@ def stray_manifests(known: set[str]) -> list[list[str]]:
 
 
 def stray_limits(armed: list[Document], known: set[str]) -> list[list[str]]:
-    """An OSD's disk that stayed slow: by a control group of ours, or by limits of its unit.
+    """Disk limits of OSDs that were not lifted: a fault's control group, or limits of a unit.
 
-    Those tell no name. Nobody else sets them on an OSD, or on a container: Kubernetes has no such
-    limits.
+    The limits have no name. No other program sets them on an OSD or a container: Kubernetes has no
+    such limits.
     """
     groups = [it for it in BLKIO.rglob("cutover-*") if OURS.fullmatch(it.name)]
     found = [
@@ -242,7 +241,7 @@ def stray_limits(armed: list[Document], known: set[str]) -> list[list[str]]:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file whole, and wait until the disk has it: the power may go next."""
+    """Write a file atomically and sync it to the disk: the power may fail next."""
     part = path.with_name(path.name + ".part")
     with part.open("w", encoding="utf-8") as file:
         file.write(text)
@@ -261,7 +260,7 @@ def timer(name: str, number: int) -> str:
 
 
 def timers(name: str) -> list[int]:
-    """The numbers of the timers of an undo that wait, oldest first."""
+    """The numbers of an undo's waiting timers, oldest first."""
     listed = run("systemctl", "list-units", "--plain", "--no-legend", "--all", "--type=timer")
     return sorted(int(it) for it in re.findall(rf"cutover-undo-{name}-(\d+)\.timer", listed.stdout))
 

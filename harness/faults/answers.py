@@ -1,7 +1,7 @@
-"""What a command on a machine says, and whether it ran at all.
+"""Reads the output of a command on a machine, and tells whether the command ran at all.
 
-A program that is missing (127), was killed (137) or could not be used has not looked: its status is
-no evidence of anything. Only a status that the program itself gives for "no" is a no.
+The status of a program that is missing (127), was killed (137) or failed in another way is no
+evidence. Only the status that the program documents for "no" means no.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from harness.errors import TransportError
 from harness.transport import Reach
 
 _WITHIN_S = 10.0
-# What systemctl says of a unit that is not active, and of one that it does not know.
+# The status of systemctl for a unit that is not active, and for an unknown unit.
 _NOT_ACTIVE = (3, 4)
 
 
 def read(reach: Reach, machine: str, *argv: str, within_s: float = _WITHIN_S) -> str:
-    """What a command that must succeed prints; TransportError when it does not."""
+    """The output of a command that must succeed; TransportError when it fails."""
     found = unless(reach, machine, *argv, no=(), within_s=within_s)
     assert found is not None
     return found
@@ -27,9 +27,9 @@ def read(reach: Reach, machine: str, *argv: str, within_s: float = _WITHIN_S) ->
 def unless(
     reach: Reach, machine: str, *argv: str, no: Collection[int], within_s: float = _WITHIN_S
 ) -> str | None:
-    """What a command prints, or None when its status is one of ``no``.
+    """The output of a command, or None when its status is one of ``no``.
 
-    TransportError for any other status: the command did not look.
+    TransportError for any other status: the command failed.
     """
     done = reach.shell.run(machine, argv, within_s=within_s)
     if done.status == 0:
@@ -41,5 +41,5 @@ def unless(
 
 
 def is_active(reach: Reach, machine: str, unit: str) -> bool:
-    """True if systemd says that the unit is active; TransportError when systemd was not asked."""
+    """True if systemd reports the unit as active; TransportError when systemd did not answer."""
     return unless(reach, machine, "systemctl", "is-active", unit, no=_NOT_ACTIVE) is not None

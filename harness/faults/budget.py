@@ -1,7 +1,7 @@
-"""What may be broken at all: the arithmetic of quorums, before every fault. Pure functions.
+"""Decides what a fault may break: the quorum arithmetic, before every fault. Pure functions.
 
-Three of anything survive the loss of one; what is broken already has been lost before. The data of
-Ceph counts copies: with every placement group active and clean, each has as many as its pool keeps.
+Three members survive the loss of one; members that are already broken count as lost. Ceph's data is
+counted in copies: with every placement group active and clean, each has its pool's ``size`` copies.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from harness.faults.model import BlastRadius
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """A pool of Ceph: copies that it keeps, and copies without which it serves nobody."""
+    """A Ceph pool: the copies that it keeps, and the copies that it needs to serve I/O."""
 
     name: str
     size: int
@@ -23,12 +23,13 @@ class Pool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterState:
-    """What stands of a cluster before a fault; machines are named.
+    """Current cluster health before a fault, by names of machines.
 
-    ``monitors`` and ``osds`` of a cluster without Ceph are empty, and so are ``pools``. A monitor
-    whose machine is not known has its own name.
-    ``osds_silent`` are OSDs that Ceph calls up and that do not answer: they hold no copy, and are
-    not among ``osds_up``. ``unclean`` counts placement groups that are not active and clean.
+    Without Ceph, ``monitors``, ``osds`` and ``pools`` are empty. A monitor on an unknown machine
+    appears under its own name.
+    ``osds_silent`` are OSDs that Ceph reports as up and that do not answer. They count as holding
+    no copy, and are not in ``osds_up``. ``unclean`` counts placement groups that are not active and
+    clean.
     """
 
     machines: tuple[str, ...]
@@ -37,16 +38,16 @@ class ClusterState:
     etcd_well: frozenset[str]
     monitors: tuple[str, ...] = ()
     in_quorum: frozenset[str] = field(default_factory=frozenset)
-    osds: tuple[str, ...] = ()  # by the machine that each is on
+    osds: tuple[str, ...] = ()  # the machine of each OSD
     osds_up: tuple[str, ...] = ()
-    osds_silent: tuple[str, ...] = ()  # in words: the OSD, its machine, what was said
+    osds_silent: tuple[str, ...] = ()  # in words: the OSD, its machine, the error
     pools: tuple[Pool, ...] = ()
     unclean: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Margin:
-    """One line of the arithmetic: there are ``have``, ``lose`` go, and ``need`` must be left."""
+    """One line of the arithmetic: of ``have``, the fault takes ``lose``; ``need`` must be left."""
 
     what: str
     have: int
@@ -64,20 +65,20 @@ class Margin:
 
 
 def majority(members: int) -> int:
-    """How many of so many members decide."""
+    """The majority of so many members."""
     return members // 2 + 1
 
 
 def margins(
     state: ClusterState, machine: str, blast_radius: frozenset[BlastRadius]
 ) -> Iterator[Margin]:
-    """The arithmetic for a fault that takes these things from one machine."""
+    """The arithmetic for a fault with this blast radius on one machine."""
     others_ready = len(state.machines) - 1
     yield Margin(
         what="machines that are ready",
         have=len(state.ready),
-        # Whatever is taken from a machine, it is the one that may be broken: whoever breaks a
-        # second one breaks the cluster's own promise.
+        # Any fault on a machine counts it as lost. Only one machine may be lost at a time: the
+        # cluster tolerates no second one.
         lose=int(bool(blast_radius) and machine in state.ready),
         need=others_ready if blast_radius else len(state.machines),
     )
@@ -98,13 +99,16 @@ def margins(
 
 
 def _may_decide(state: ClusterState, machine: str) -> bool:
-    """Is a monitor in quorum on it? One whose machine is not known may be on any without one."""
+    """True if the machine may have a monitor that is in quorum.
+
+    A monitor on an unknown machine may be on any machine that has no known monitor.
+    """
     unplaced = state.in_quorum - set(state.machines)
     return machine in state.in_quorum or bool(unplaced and machine not in state.monitors)
 
 
 def refusal(state: ClusterState, machine: str, blast_radius: frozenset[BlastRadius]) -> str | None:
-    """Why such a fault may not be injected now; None when it may."""
+    """Why such a fault may not be injected now; None if it may."""
     reasons = [str(margin) for margin in margins(state, machine, blast_radius) if not margin.holds]
     if state.unclean:
         reasons.append(f"{state.unclean} placement groups are not active and clean")
@@ -118,7 +122,7 @@ def refusal(state: ClusterState, machine: str, blast_radius: frozenset[BlastRadi
 def _copies(
     state: ClusterState, machine: str, blast_radius: frozenset[BlastRadius]
 ) -> Iterator[Margin]:
-    """Copies that each kind of pool has left: one a machine, so a machine's loss takes one."""
+    """Copies that each pool has left: each machine has one, so a machine's loss takes one."""
     lost = int(BlastRadius.OSD in blast_radius and machine in state.osds_up)
     sizes: Sequence[tuple[int, int]] = sorted({(it.size, it.min_size) for it in state.pools})
     for size, min_size in sizes:
@@ -127,6 +131,6 @@ def _copies(
             what=f"copies in {', '.join(alike)}",
             have=min(size, len(set(state.osds_up))),
             lose=lost,
-            # min_size to be served at all, and never at one copy.
+            # The pool serves I/O from min_size copies on; one copy is never enough.
             need=max(min_size, 2),
         )

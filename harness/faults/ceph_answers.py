@@ -1,4 +1,4 @@
-"""What Ceph's own commands answer, as far as faults and the safety monitor read it."""
+"""The answers of Ceph's commands, as far as faults and the safety monitor read them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class OsdTree:
 
 @dataclass(frozen=True, slots=True)
 class MdsInfo:
-    """A metadata server that has a rank; ``addr`` is its address, port and nonce."""
+    """A metadata server with a rank; ``addr`` is its address, port and nonce."""
 
     name: str
     rank: int
@@ -69,7 +69,7 @@ class StateCount:
 
 @dataclass(frozen=True, slots=True)
 class PgMap:
-    """The placement groups; ``pgs_by_state`` is left out where there are none."""
+    """The placement groups; ``pgs_by_state`` is missing if there are none."""
 
     num_pgs: int
     pgs_by_state: tuple[StateCount, ...] = ()

@@ -1,4 +1,4 @@
-"""What the faults of Ceph's daemons share: where a daemon runs, how it is stopped and started."""
+"""Shared by the faults of Ceph daemons: where a daemon runs, and how it stops and starts."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from harness.settings import Rook
 from harness.transport import Reach
 from harness.transport.objects import listed, must, text
 
-# Rook's operator leaves a Deployment with this label alone; without it, the operator scales the
-# Deployment up again as soon as it sees that it was scaled down.
+# Rook's operator does not change a Deployment with this label. Without it, the operator scales the
+# Deployment up again as soon as it notices the change.
 _LEFT_ALONE = "ceph.rook.io/do-not-reconcile"
 _OVER = ("Failed", "Succeeded")
 
@@ -27,7 +27,7 @@ class StopDaemon(Fault, ABC):
     """Stop one daemon: its unit on the machine, or its Deployment where Rook runs Ceph.
 
     ``daemon`` is its name in Ceph, such as ``0`` of ``osd.0``; empty when the machine has none.
-    ``cephadm`` is the cluster's fsid where cephadm runs the daemon: its unit is named after that.
+    ``cephadm`` is the cluster's fsid if cephadm runs the daemon: the unit's name contains it.
     """
 
     kind: ClassVar[Literal["osd", "mon", "mds"]]
@@ -47,7 +47,7 @@ class StopDaemon(Fault, ABC):
         if in_rook(reach):
             return None
         if reach.profile.ceph.through != "machines":
-            return "Ceph is neither on the machines nor in Rook's hands: stop its daemons there"
+            return "Ceph runs neither on the machines nor under Rook: stop its daemons there"
         if not answers.is_active(reach, self.machine, self._unit):
             return f"the unit {self._unit} is not active on {self.machine}"
         return None
@@ -84,7 +84,7 @@ class StopDaemon(Fault, ABC):
         return f"ceph-{self.kind}@{self.daemon}"
 
     def _as_deployed(self, reach: Reach) -> Self:
-        """The same fault, of a daemon of cephadm where the machine has no unit of a package."""
+        """The same fault, for a cephadm daemon if the machine has no unit of a package."""
         on_machines = reach.profile.ceph.through == "machines" and not in_rook(reach)
         if not (self.daemon and on_machines) or answers.is_active(reach, self.machine, self._unit):
             return self
@@ -95,12 +95,12 @@ class StopDaemon(Fault, ABC):
 
 
 def in_rook(reach: Reach) -> bool:
-    """Are Ceph's daemons pods of Rook's?"""
+    """True if Rook runs Ceph's daemons as pods."""
     return reach.profile.stack.rook == "cluster"
 
 
 def rook_daemons(reach: Reach, kind: str) -> Sequence[tuple[str, str]]:
-    """Each daemon of a kind that Rook runs, and the machine that it is on."""
+    """Each daemon of a kind that Rook runs, and its machine."""
     there = reach.kube.get(tools.pods_path(_rook(reach).namespace, f"app=rook-ceph-{kind}"))
     return [
         (must(pod, "metadata", "labels", "ceph_daemon_id"), text(pod, "spec", "nodeName") or "")
@@ -111,10 +111,10 @@ def rook_daemons(reach: Reach, kind: str) -> Sequence[tuple[str, str]]:
 
 
 def monitors_at(reach: Reach, quorum: Quorum) -> Mapping[str, str]:
-    """Monitor → its machine, of those whose machine is known.
+    """Monitor → its machine, for monitors whose machine is known.
 
-    Rook names monitors by letters and knows their machines. Others mostly have a machine's name,
-    also a short one; else the address of a monitor says where it is.
+    Rook names monitors by letters and knows their machines. Other monitors mostly have a machine's
+    name, also a short one; else the monitor's address identifies the machine.
     """
     if in_rook(reach):
         return dict(rook_daemons(reach, "mon"))
@@ -129,5 +129,5 @@ def monitors_at(reach: Reach, quorum: Quorum) -> Mapping[str, str]:
 
 def _rook(reach: Reach) -> Rook:
     if reach.profile.rook is None:
-        raise ConfigError(f"the profile {reach.profile.name} does not say where Rook is")
+        raise ConfigError(f"the profile {reach.profile.name} has no `rook:` section")
     return reach.profile.rook

@@ -28,13 +28,13 @@ _UNASKED = Unknown("it was not asked")
 def current_state(reach: Reach) -> ClusterState:
     """Ask the API, every server and Ceph; NotProven if one of them does not answer.
 
-    Then no fault may be injected: what the cluster still tolerates is not known.
+    The harness then injects no fault: what the cluster still tolerates is not known.
     """
     cluster = reach.profile.cluster()
     machines = tuple(machine.name for machine in cluster.machines)
     ready = {name for name, well in observers.ready_nodes(reach).items() if well}
     servers = tuple(server.name for server in cluster.servers)
-    # The API server there reaches its member of etcd, and that member its majority.
+    # The API server on that machine reaches its etcd member, and the member reaches a majority.
     etcd = in_each(servers, lambda name: observers.server_answers(reach, name, "/readyz/etcd"))
     return ClusterState(
         machines=machines,
@@ -46,8 +46,10 @@ def current_state(reach: Reach) -> ClusterState:
 
 
 def pod_margins(reach: Reach, fault: Fault) -> Sequence[Margin]:
-    """What would be left of the pods that a fault takes with their machine; nothing when it takes
-    none, or has counted them by itself."""
+    """The margins of the pods on the fault's machine.
+
+    Empty when the fault takes no pods, or when its own ``refuse`` counts them.
+    """
     if BlastRadius.NODE not in fault.blast_radius or fault.counts_pods:
         return ()
     wanted = {
@@ -75,7 +77,7 @@ def _scheduled(item: object) -> int:
     return count(item, "status", "desiredNumberScheduled")
 
 
-# What keeps sets of pods: the path of its kind, and how many pods one wants.
+# Controllers of pods, by kind: the API path, and how many pods one wants.
 _SETS: Mapping[str, tuple[str, Callable[[object], int]]] = {
     "ReplicaSet": ("replicasets", _replicas),
     "StatefulSet": ("statefulsets", _replicas),
@@ -121,7 +123,7 @@ def _names(reach: Reach) -> Sequence[str]:
 
 
 def _by_machine(reach: Reach, hosts: Mapping[str, Sequence[Osd]]) -> Mapping[str, Sequence[Osd]]:
-    """The OSDs of each host of CRUSH, by machine; NotProven where it is in doubt which it is."""
+    """The OSDs of each CRUSH host, by machine; NotProven when a host's machine is ambiguous."""
     if doubts := in_doubt((host for host, osds in hosts.items() if osds), _names(reach)):
         raise NotProven(f"it is not known which declared machine Ceph's host {doubts[0]} is")
     return by_machine(hosts, _names(reach))

@@ -1,12 +1,12 @@
-"""One harness at a time breaks things in a cluster: it holds a Kubernetes Lease meanwhile.
+"""Lets one harness at a time inject faults in a cluster: it holds a Kubernetes Lease meanwhile.
 
-No two computers' clocks are compared, as in client-go's leader election: the Lease of another
-harness has ended if it did not change for its whole duration while we watched, by our own
-monotonic clock. What it says of the time is for people to read.
+The harness compares no clocks of two computers, as in client-go's leader election. The Lease of
+another harness has ended if it does not change for its whole duration, by the watching harness's
+own monotonic clock. ``renewTime`` is only for people to read.
 
-An API that does not answer is no reason to let go: it may be what was broken. But the Lease ends by
-itself then, and another harness may take it: a harness that does not find its own again has lost
-it.
+A harness keeps the lock when the API does not answer: the fault may be the cause. The Lease ends by
+itself then, and another harness may take it. A harness that finds its Lease gone or taken has lost
+the lock.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from harness.waiting import until
 NAME = "cutover-disruption"
 _COLLECTION = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
 _PATH = f"{_COLLECTION}/{NAME}"
-# A harness that was killed holds it for so long; the fault's own lease is shorter.
+# A killed harness still holds the Lease for this long; the fault's own lease is shorter.
 DURATION_S = 45
 RENEW_S = 10.0
-# The longest duration that is waited for; a harness writes DURATION_S.
+# The longest duration that the harness waits for; a harness writes DURATION_S.
 _LONGEST_S = 300
 _LOOK_EVERY_S = 1.0
 _REMEDY = "wait for it; the Lease of a harness that was killed ends by itself"
@@ -49,7 +49,7 @@ class _Spec:
 
 @dataclass(frozen=True, slots=True)
 class _Lease:
-    """A Lease as the API has it: whatever its holder's clock says, a renewal changes it."""
+    """A Lease as the API reports it; every renewal changes its resource version."""
 
     metadata: _Metadata
     spec: _Spec
@@ -60,7 +60,7 @@ class _Lease:
 
 
 class DisruptionLock:
-    """The Kubernetes Lease that lets one harness break things. Safe to use from several threads."""
+    """The Kubernetes Lease that lets one harness inject faults. Safe to use from many threads."""
 
     def __init__(self, kube: Kube, by: str) -> None:
         self._kube = kube
@@ -70,7 +70,7 @@ class DisruptionLock:
         self._on_lost: list[Callable[[str], object]] = []
 
     def renew(self) -> None:
-        """Renew the Lease; Refused once it was lost, TransportError without an answer."""
+        """Renew the Lease; Refused once it is lost, TransportError without an answer."""
         with self._renewing:
             if not self._lost:
                 self._lost = _renew(self._kube, self._by) or ""
@@ -87,13 +87,13 @@ class DisruptionLock:
             raise
         except HarnessError as silent:
             raise Refused(
-                f"nobody says whether the Lease {NAME} is still ours: {silent}",
-                remedy="the API must answer before anything is broken: ./cutover doctor",
+                f"it is unknown whether this harness still holds the Lease {NAME}: {silent}",
+                remedy="the API must answer before a fault is injected: ./cutover doctor",
             ) from silent
 
     @contextmanager
     def on_lost(self, tell: Callable[[str], object]) -> Iterator[None]:
-        """Call ``tell`` with the reason when the lock is lost before or during the body."""
+        """Call ``tell`` with the reason if the lock is lost before or during the body."""
         self._on_lost.append(tell)
         if self._lost:
             tell(self._lost)
@@ -105,10 +105,10 @@ class DisruptionLock:
 
 @contextmanager
 def held(kube: Kube, by: str, progress: Callable[[str], object] = str) -> Iterator[DisruptionLock]:
-    """Hold the Lease while the body runs; Refused when another harness does.
+    """Hold the Lease while the body runs; Refused when another harness holds it.
 
-    Whether a harness that took it before still lives is watched for as long as its Lease lasts, at
-    most: ``progress`` is told that we wait.
+    If another harness took it before, watch for at most the duration of its Lease whether it still
+    renews it. ``progress`` is told about the wait.
     """
     _take(kube, by, progress)
     lock = DisruptionLock(kube, by)
@@ -130,7 +130,7 @@ def held(kube: Kube, by: str, progress: Callable[[str], object] = str) -> Iterat
     finally:
         stop.set()
         thread.join(timeout=RENEW_S)
-        with suppress(HarnessError):  # it ends by itself then
+        with suppress(HarnessError):  # the Lease ends by itself then
             _let_go(kube, by)
 
 
@@ -142,7 +142,7 @@ def _take(kube: Kube, by: str, progress: Callable[[str], object]) -> None:
         pass
     try:
         there = _ended(kube, by, progress)
-    except NotFound:  # its holder has let go meanwhile
+    except NotFound:  # its holder has deleted it meanwhile
         there = None
     try:
         if there is None:
@@ -150,11 +150,11 @@ def _take(kube: Kube, by: str, progress: Callable[[str], object]) -> None:
         else:
             kube.apply(_manifest(by, there))
     except Conflict as error:
-        raise Refused(_words("a harness that was faster"), remedy=_REMEDY) from error
+        raise Refused(_words("a harness that took it first"), remedy=_REMEDY) from error
 
 
 def _ended(kube: Kube, by: str, progress: Callable[[str], object]) -> _Lease:
-    """The Lease that is there, and that may be taken; Refused while its holder lives."""
+    """The existing Lease, once it may be taken; Refused while its holder renews it."""
     there = _now(kube)
     other = there.holder
     if other in ("", by):
@@ -174,7 +174,7 @@ def _ended(kube: Kube, by: str, progress: Callable[[str], object]) -> _Lease:
             return _now(kube) != there
         except NotFound:
             raise
-        except TransportError:  # not seen to be renewed: taking it fails then if it was
+        except TransportError:  # no renewal seen; if there was one, taking the Lease fails
             return False
 
     with suppress(TimedOut):
@@ -184,7 +184,7 @@ def _ended(kube: Kube, by: str, progress: Callable[[str], object]) -> _Lease:
 
 
 def _renew(kube: Kube, by: str) -> str | None:
-    """Begin our Lease anew, unless it changed meanwhile; why it is no longer ours, or None."""
+    """Renew the Lease unless it changed meanwhile; why this harness has lost it, or None."""
     try:
         there = _now(kube)
     except NotFound:
@@ -212,11 +212,11 @@ def _now(kube: Kube) -> _Lease:
 
 
 def _words(other: str) -> str:
-    return f"another harness breaks things in this cluster: {other} holds the Lease {NAME}"
+    return f"another harness injects faults in this cluster: {other} holds the Lease {NAME}"
 
 
 def _manifest(by: str, there: _Lease | None = None) -> dict[str, object]:
-    """The Lease as it is to be; in the place of one that is ``there``, and has not changed."""
+    """The Lease to write; it replaces ``there`` only if that has not changed."""
     metadata = {"name": NAME, "namespace": "kube-system"}
     if there is not None:
         metadata["resourceVersion"] = there.metadata.resourceVersion

@@ -1,7 +1,7 @@
-"""What a fault is: a way to break one thing, known beforehand together with its undo.
+"""Defines a fault: a way to break one thing, known beforehand together with its undo.
 
-A fault lives refuse → arm → inject → active? → heal → healed? (``fault_lifecycle``). All that it
-would do is data before anything is done: ``acts`` inject it, ``undo`` heals it.
+A fault lives refuse → arm → inject → active? → heal → healed? (``fault_lifecycle``). Its
+commands are data before any of them runs: ``acts`` inject it, ``undo`` heals it.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from harness.transport import Reach
 class Fault(Frozen, ABC):
     """One way to break one thing on one machine.
 
-    All but ``inject`` and ``heal`` only read. ``active`` and ``healed`` ask an observer, not the
-    target: another machine, the API, Ceph.
+    All methods except ``inject`` and ``heal`` only read. ``active`` and ``healed`` ask an observer,
+    not the target: another machine, the API, Ceph.
 
-    Pods that a fault takes, or that its machine takes with it, must leave enough of their kind, and
-    their budget must allow it (``replicas``), unless whoever plans it says otherwise: ``even_all``
-    takes the last ready one too, ``against_budget`` more than a PodDisruptionBudget allows.
-    With ``accept_swarm_loss`` the Swarm that is migrated may lose its managers' majority, and
-    services that no other machine may run.
+    A fault that takes pods, or a machine with its pods, must leave enough replicas, and the pods'
+    budgets must allow it (``replicas``). The plan may override this: ``even_all`` takes the last
+    ready pod too, ``against_budget`` more pods than a PodDisruptionBudget allows.
+    With ``accept_swarm_loss`` the old Swarm may lose its managers' majority, and services that no
+    other machine may run.
     """
 
     name: ClassVar[str]
     blast_radius: ClassVar[frozenset[BlastRadius]]
-    # Seconds until its effect must be seen, and until it must be seen gone after it was taken back.
+    # Seconds until its effect must be seen, and seconds from its undo until it must be seen gone.
     seen_within_s: ClassVar[float] = 30.0
     gone_within_s: ClassVar[float] = 60.0
     # How long a command of its undo may take.
     undo_within_s: ClassVar[float] = 30.0
-    # Taken back, it is over: nothing has to boot or to recover first.
+    # The fault is over when its undo has run: nothing has to boot or recover first.
     at_once: ClassVar[bool] = True
-    # Its own ``refuse`` has the arithmetic of the pods that go with the machine.
+    # Its own ``refuse`` counts the pods of the machine.
     counts_pods: ClassVar[bool] = False
 
     id: FaultId
@@ -53,7 +53,7 @@ class Fault(Frozen, ABC):
 
     @property
     def target(self) -> str:
-        """What is broken, in words."""
+        """The target of the fault, in words."""
         return self.machine
 
     @property
@@ -62,19 +62,19 @@ class Fault(Frozen, ABC):
         return False
 
     def sketched(self) -> Self:
-        """The same, with words in the place of choices that cannot be made yet."""
+        """The same fault, with placeholders for choices that cannot be made yet."""
         return self
 
     def resolved(self, reach: Reach, draw: Random) -> Self:
-        """The same with every choice made: whom exactly it hits, and what that was before."""
+        """The same fault with every choice made: its exact target, and the state before."""
         return self
 
     def refuse(self, reach: Reach) -> str | None:
-        """Why it cannot be injected here; None when it can."""
+        """Why the fault cannot be injected here; None if it can."""
         return None
 
     def arm(self, reach: Reach, lease_s: float) -> Undo:
-        """What will take it back; nothing is touched yet."""
+        """The undo of the fault; this changes nothing yet."""
         place, commands = self.undo(reach)
         return Undo(
             id=self.id,
@@ -88,36 +88,36 @@ class Fault(Frozen, ABC):
 
     @abstractmethod
     def acts(self, reach: Reach) -> Iterable[Act]:
-        """What breaks it, in order."""
+        """The acts that inject the fault, in order."""
 
     @abstractmethod
     def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
-        """Where it is taken back, and how: commands that may run any number of times."""
+        """Where the undo runs, and its commands; they may run any number of times."""
 
     @abstractmethod
     def active(self, reach: Reach) -> bool:
-        """Is its effect seen by an observer?"""
+        """True if an observer sees the fault's effect."""
 
     @abstractmethod
     def healed(self, reach: Reach) -> bool:
-        """Is its effect seen to be gone?"""
+        """True if an observer sees that the fault's effect is gone."""
 
     def inject(self, reach: Reach) -> None:
-        """Break it. InjectFailed when an act came to nothing."""
+        """Inject the fault. InjectFailed when an act failed."""
         for act in self.acts(reach):
             perform(reach, act)
 
     def heal(self, reach: Reach, undo: Undo) -> None:
-        """Take it back now, where that is kept; any number of times. Unhealed when that failed."""
+        """Run the undo now, any number of times, at its place. Unhealed when it failed."""
         undo_store_at(reach, undo.place).heal(undo)
 
 
 def peer(reach: Reach, machine: str) -> Machine:
-    """Another machine, to look from; ConfigError when there is none."""
+    """Another machine, as observer; ConfigError when there is none."""
     for other in reach.profile.cluster().machines:
         if other.name != machine:
             return other
-    raise ConfigError(f"{machine} is the only machine: nobody else can say how it is")
+    raise ConfigError(f"{machine} is the only machine: there is no other machine to observe it")
 
 
 def server_beside(reach: Reach, machine: str) -> Machine:

@@ -1,8 +1,7 @@
-"""The life of one fault: armed, injected, seen active, taken back, seen to be gone.
+"""The lifecycle of one fault: armed, injected, seen active, undone, seen to be gone.
 
-Every stage is in the journal before it is reached, so that a harness that is killed leaves behind
-what it was about to do, and what takes it back. After an act that failed, a fault can only be
-taken back.
+The journal has every stage before it is reached. The journal of a killed harness therefore shows
+what it was about to do, and the undo. After a failed act, a fault can only be undone.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _PROMPT_S = 0.1
 
 
 class FaultState(StrEnum):
-    """How far the life of a fault has come."""
+    """The stage of a fault's lifecycle."""
 
     NEW = "new"
     ARMED = "armed"
@@ -78,41 +77,41 @@ class FaultLifecycle:
         self.fault = fault
         self.stage = FaultState.NEW
         self.undo: Undo | None = None
-        self.expired = False  # the undo ran by itself while the fault was still meant to be active
-        self.injected = False  # it may be there, whether its injection succeeded or not
+        self.expired = False  # the undo ran by itself while the fault should have been active
+        self.injected = False  # the fault may be active, even if its injection failed
         self._reach = reach
         self._record = record
         self._undo_store_at = undo_store_at
         self._lease_s = lease_s
-        self._kept_until = 0.0  # the undo has not run by itself before (monotonic seconds)
-        self._taking_back: float | None = None  # since when
+        self._kept_until = 0.0  # the lease lasts until then (monotonic seconds)
+        self._taking_back: float | None = None  # since when the undo runs (monotonic seconds)
         self._renewing: threading.Thread | None = None  # a renewal that was late
 
     def arm(self) -> None:
-        """Put the undo where it will be needed. NotProven when the fault is past that."""
+        """Store the undo at its place. NotProven when the fault is past that stage."""
         self._must_be(FaultState.NEW)
         undo = self.fault.arm(self._reach, self._lease_s)
         self._record(
             FaultEvent(event="armed", fault=self.fault.name, undo=undo.model_dump(mode="json"))
         )
         self.undo = undo
-        self.stage = FaultState.INVALID  # until it is known to be armed
+        self.stage = FaultState.INVALID  # until the undo store confirms it
         began = time.monotonic()
         self._undo_store_at(self._reach, undo.place).arm(undo)
         self._kept_until = began + self._lease_s
         self.stage = FaultState.ARMED
 
     def inject(self, unless: Callable[[], bool] = lambda: False) -> float:
-        """Break it; returns the seconds that took. InjectFailed when it did not work.
+        """Inject the fault; returns the seconds that took. InjectFailed when it did not work.
 
-        The lease begins anew first: an undo that has run already would take nothing back. NotProven
-        when ``unless`` says that nothing more may be broken. An injection that has begun is waited
-        for: what arrives after its undo has run would stay.
+        The lease begins anew first: an undo that has already run would not undo the fault.
+        NotProven when ``unless`` is true: nothing more may be broken. An injection that has begun
+        is waited for: an act that arrives after the undo would stay.
         """
         self._must_be(FaultState.ARMED)
         self.renew()
         if unless():
-            raise NotProven(f"{self._words} was not injected: too much was broken already")
+            raise NotProven(f"{self._words} was not injected: an abort condition was already met")
         self._record(FaultEvent(event="injected", fault=self.fault.name, target=self.fault.target))
         self.stage = FaultState.INVALID
         self.injected = True
@@ -122,9 +121,9 @@ class FaultLifecycle:
         return time.monotonic() - began
 
     def see(self, unless: Callable[[], bool] = lambda: False) -> float:
-        """Wait until an observer sees it; returns the seconds.
+        """Wait until an observer sees the fault; returns the seconds.
 
-        TimedOut when none does, or when ``unless`` ended the wait.
+        TimedOut when no observer sees it in time, or when ``unless`` ended the wait.
         """
         self._must_be(FaultState.INJECTED)
         began = time.monotonic()
@@ -135,7 +134,7 @@ class FaultLifecycle:
         return took_s
 
     def renew(self) -> None:
-        """Begin the lease anew. NotProven when the undo has run already."""
+        """Begin the lease anew. NotProven when the undo has already run."""
         if self.undo is None:
             raise NotProven(f"{self._words} was never armed")
         began = time.monotonic()
@@ -145,19 +144,19 @@ class FaultLifecycle:
         # A fault without undo commands (a reboot) cannot expire early.
         if not self.undo.commands:
             return
-        # Nothing is left to renew either when we took it back while this was under way.
+        # If the harness undid the fault during this renewal, nothing is left to renew either.
         if self._taking_back is None or self._taking_back >= self._kept_until:
             self.expired = True
-        raise NotProven(f"{self._words} took itself back: its lease was not renewed in time")
+        raise NotProven(f"{self._words} undid itself: its lease was not renewed in time")
 
     def heal(self, within_s: float | None = None) -> float:
-        """Take it back, again and again until that works; returns the seconds.
+        """Run the undo until it succeeds; returns the seconds.
 
-        Unhealed when it did not work within ``within_s``; by default a minute, and where a machine
-        has to boot before it can be asked, as long as that may take.
+        Unhealed when it did not succeed within ``within_s``. The default is a minute; if a machine
+        has to boot first, it is as long as that may take.
         """
         if self.stage not in _MAY_HEAL or self.undo is None:
-            raise NotProven(f"{self._words} was never armed: there is nothing to take back")
+            raise NotProven(f"{self._words} was never armed: there is nothing to undo")
         undo = self.undo
         if within_s is None:
             within_s = _HEAL_S if self.fault.at_once else max(_HEAL_S, self.fault.gone_within_s)
@@ -168,7 +167,7 @@ class FaultLifecycle:
         def done() -> bool:
             try:
                 self.fault.heal(self._reach, undo)
-            except Exception as error:  # whatever it is, the fault is still there
+            except Exception as error:  # after any error, the fault is still there
                 last[:] = [_in_words(error)]
                 return False
             return True
@@ -178,7 +177,7 @@ class FaultLifecycle:
         except TimedOut as late:
             said = last[0] if last else late
             raise Unhealed(
-                f"{self._words} could not be taken back within {within_s:g} s: {said}",
+                f"{self._words} could not be undone within {within_s:g} s: {said}",
                 remedy="./cutover heal tries again, on every machine",
             ) from late
         self.stage = FaultState.HEALED
@@ -187,7 +186,7 @@ class FaultLifecycle:
         return took_s
 
     def see_gone(self) -> float:
-        """Wait until it is seen to be gone; returns the seconds. Unhealed when it is not."""
+        """Wait until the fault is seen to be gone; returns the seconds. Unhealed when it is not."""
         self._must_be(FaultState.HEALED)
         began = time.monotonic()
         try:
@@ -204,9 +203,9 @@ class FaultLifecycle:
 
     @contextmanager
     def renewed(self) -> Iterator[None]:
-        """Keep the lease while the body runs; a renewal that gets no answer is tried again.
+        """Renew the lease while the body runs; a renewal without an answer is tried again.
 
-        One that is under way at the end delays nothing: ``see_gone`` clears up after it.
+        A renewal that is under way at the end delays nothing: ``see_gone`` cleans up after it.
         """
         stop = threading.Event()
 
@@ -216,7 +215,7 @@ class FaultLifecycle:
                     self.renew()
                 except NotProven:
                     return
-                except Exception:  # the machine may be what is broken: its own timer goes on
+                except Exception:  # the fault may affect the machine: its own timer goes on
                     continue
 
         thread = threading.Thread(target=keep, name=f"lease:{self.fault.id}", daemon=True)
@@ -229,7 +228,7 @@ class FaultLifecycle:
             self._renewing = thread if thread.is_alive() else None
 
     def _tidy(self) -> None:
-        """A renewal that came after the undo has left a timer, which would find nothing to do."""
+        """Remove the timer that a renewal after the undo has left; it has nothing to run."""
         if self._renewing is None or self.undo is None:
             return
         self._renewing.join(timeout=self._lease_s)
@@ -242,7 +241,7 @@ class FaultLifecycle:
 
     def _must_be(self, stage: FaultState) -> None:
         if self.stage is not stage:
-            raise NotProven(f"{self._words} is {self.stage}, and should be {stage}")
+            raise NotProven(f"{self._words} is {self.stage}, expected {stage}")
 
     def _wait(
         self,
@@ -251,7 +250,7 @@ class FaultLifecycle:
         what: str,
         unless: Callable[[], bool] = lambda: False,
     ) -> None:
-        """An observer that cannot be asked, or is not understood, has seen nothing yet."""
+        """Wait until ``look`` is true. An observer that fails has seen nothing yet."""
         said: list[str] = []
 
         def seen() -> bool:

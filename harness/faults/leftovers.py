@@ -1,4 +1,4 @@
-"""What faults left anywhere: on machines, here, and in the API. Read only."""
+"""Finds what faults left: on machines, on this computer, and in the API. Read only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OURS = re.compile(r"cutover-([a-z0-9]{4,16})")
 
 
 def leftovers(reach: Reach) -> tuple[Sequence[Left], Sequence[str]]:
-    """What faults left in every place, and the places that could not be asked, with the reason."""
+    """What faults left in every place, and the places that did not answer, with the reason."""
     machines = [machine.name for machine in reach.profile.machines]
     told = in_each(machines, lambda machine: NodeUndoStore(reach, machine).left())
     found = [LocalUndoStore().left(), *(it for it in told.values() if isinstance(it, Left))]
@@ -33,7 +33,7 @@ def leftovers(reach: Reach) -> tuple[Sequence[Left], Sequence[str]]:
 
 
 def _objects(reach: Reach, armed: Collection[str]) -> Iterator[Left]:
-    """Objects of our name that belong to none of the faults whose undo is armed."""
+    """Objects with the mark that belong to no fault with an armed undo."""
     strays = []
     for path in slow_api.KEPT:
         for item in listed(reach.kube.get(path), "items"):
@@ -45,7 +45,7 @@ def _objects(reach: Reach, armed: Collection[str]) -> Iterator[Left]:
 
 
 def _cordons(reach: Reach, armed: Collection[str]) -> Iterator[Left]:
-    """Machines that a fault drained; what an operator cordoned has no mark of ours."""
+    """Machines that a fault drained; a machine that an operator cordoned has no mark."""
     known = {machine.name for machine in reach.profile.machines}
     for node in listed(reach.kube.get("/api/v1/nodes"), "items"):
         name = must(node, "metadata", "name")

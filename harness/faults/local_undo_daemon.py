@@ -1,7 +1,7 @@
-"""Keeps undo on this computer: a process of its own per undo, which outlives the harness.
+"""Stores undo on this computer: one process per undo, which outlives the harness.
 
-It waits for the end of the lease, which the harness renews by writing its file anew, and then runs
-the undo. After a restart of this computer no process waits any more: `./cutover heal` finds the
+The process waits until the lease ends, and then runs the undo. The harness renews the lease by
+rewriting its file. After a restart of this computer the process is gone: `./cutover heal` finds the
 folder. ``python -m harness.faults.local_undo_daemon FOLDER`` is that process.
 """
 
@@ -26,18 +26,18 @@ from harness.faults.model import Undo
 from harness.settings import ROOT, state_dir
 from harness.waiting import until
 
-# It does not wait for ever on what cannot be undone: `./cutover heal` still finds it.
+# The process gives up on an undo that fails for this long: `./cutover heal` still finds it.
 _TRIES_S = 900.0
 _FOREVER_S = 7 * 86400.0
 
 
 def arm(undo: Undo) -> None:
-    """Write the undo down, and start the process that waits for its lease to end."""
+    """Store the undo, and start the process that waits for its lease to end."""
     folder = _folder(undo.id)
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "entry.json", undo.model_dump_json())
     _begin_lease(folder, undo.lease_s)
-    # The shell ends at once, so that the process is nobody's child: whoever armed it need not wait.
+    # The shell ends at once and orphans the process: the harness need not wait for it.
     process = (sys.executable, "-m", "harness.faults.local_undo_daemon", str(folder))
     subprocess.run(
         ["/bin/sh", "-c", '"$@" &', "guardian", *process],
@@ -45,13 +45,13 @@ def arm(undo: Undo) -> None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,  # neither Ctrl-C nor a hang-up of our terminal reaches it
+        start_new_session=True,  # neither Ctrl-C nor a hang-up of the terminal reaches it
         check=True,
     )
 
 
 def renew(undo: Undo) -> bool:
-    """Begin the lease anew; False when the undo has run already."""
+    """Begin the lease anew; False when the undo has already run."""
     folder = _folder(undo.id)
     with _alone(folder) as still_there:
         if still_there:
@@ -62,7 +62,8 @@ def renew(undo: Undo) -> bool:
 def heal(name: str) -> None:
     """Run the undo of that id now, if it is still there; Unhealed when a command of it failed.
 
-    An entry that a crash tore is removed: it is whole on the disk before its fault is injected.
+    An entry that a crash damaged is removed: its fault was never injected, because an entry is
+    complete on the disk before that.
     """
     folder = _folder(name)
     with _alone(folder) as still_there:
@@ -79,7 +80,7 @@ def heal(name: str) -> None:
 
 
 def armed() -> Mapping[str, Undo | None]:
-    """Every undo that is kept here, by its id; None for one that was torn by a crash."""
+    """Every undo stored here, by its id; None for one that a crash damaged."""
     folders = sorted(it for it in _home().glob("*") if it.is_dir())
     return {folder.name: _entry(folder) for folder in folders}
 
@@ -109,7 +110,7 @@ def _try(name: str) -> bool:
 
 
 def _failures(undo: Undo) -> list[str]:
-    """Run every command, also after one that failed; what failed."""
+    """Run every command, also after a failed one; returns the failures."""
     failed = []
     for command in undo.commands:
         done = run_here(command, undo.within_s)
@@ -127,12 +128,12 @@ def _folder(name: str) -> Path:
 
 
 def _begin_lease(folder: Path, lease_s: float) -> None:
-    """The end of the lease on the clock that no one sets, also while this computer sleeps."""
+    """Write the end of the lease, on the boot-time clock, which also runs during sleep."""
     _write(folder / "lease", f"{time.clock_gettime(time.CLOCK_BOOTTIME) + lease_s:.3f}")
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file whole, and wait until the disk has it."""
+    """Write a file atomically and sync it to the disk."""
     part = path.with_name(f"{path.name}.part")
     with part.open("w", encoding="utf-8") as file:
         file.write(text)
@@ -147,7 +148,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _left_s(folder: Path) -> float:
-    """Seconds until the lease ends; none when the undo has run, or the lease cannot be read."""
+    """Seconds until the lease ends; 0 when the undo has run or the lease is unreadable."""
     try:
         end = float((folder / "lease").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -157,7 +158,7 @@ def _left_s(folder: Path) -> float:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[bool]:
-    """Nobody else renews or undoes meanwhile; False when there is nothing to undo any more."""
+    """Hold the undo's lock: no other process renews or undoes it; False when it has already run."""
     try:
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:

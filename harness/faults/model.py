@@ -1,4 +1,4 @@
-"""What a fault does, as data: the acts that break something, and their undo."""
+"""A fault as data: the acts that break something, and their undo."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ FaultId = Annotated[str, Field(pattern=r"^[a-z0-9]{4,16}$")]
 
 LOCAL = "here"  # this computer, for what reaches a machine from outside (its power)
 API = "api"  # the Kubernetes API; the command is a verb and a path
-# What carries this name on a machine (nft tables, units, files, control groups) came from a fault.
+# Faults name what they create on a machine (nft tables, units, files, control groups) with this.
 MARK = "cutover-"
 
 
 class Act(Frozen):
-    """One thing that is done: a command on a machine or here, or a request to the API.
+    """One act of a fault: a command on a machine or here, or a request to the API.
 
-    ``stdin`` is what the command reads on a machine, or the object that the request sends;
+    ``stdin`` is the command's input on a machine, or the object that the request sends;
     ``within_s`` is how long it may take.
     """
 
@@ -34,8 +34,8 @@ class Act(Frozen):
 class Undo(Frozen):
     """Commands that undo a fault, and may run twice, on a machine or here.
 
-    ``place`` runs them by itself when they have not been renewed for ``lease_s`` seconds. Each may
-    take ``within_s``; the default is for journals that were written before they said so.
+    ``place`` runs them by itself when the lease was not renewed for ``lease_s`` seconds. Each may
+    take ``within_s``; the default is for old journals without this field.
     """
 
     id: FaultId
@@ -48,7 +48,7 @@ class Undo(Frozen):
 
 
 class BlastRadius(StrEnum):
-    """What a fault takes from its machine while it lasts: the budget counts what is left."""
+    """What a fault takes from its machine while it is active; the budget counts what is left."""
 
     NODE = "node"
     ETCD = "etcd member"

@@ -1,4 +1,4 @@
-"""How somebody else sees a machine: the API, another machine, Ceph. Read only."""
+"""Observes a machine from outside: by the API, another machine, Ceph. Read only."""
 
 from __future__ import annotations
 
@@ -23,40 +23,40 @@ _CEPH_S = 25.0
 
 
 def node(reach: Reach, machine: str) -> object:
-    """The node as the API has it."""
+    """The node as the API reports it."""
     return reach.kube.get(f"/api/v1/nodes/{machine}")
 
 
 def is_ready(reach: Reach, machine: str) -> bool:
-    """Does the API say that the node is Ready?"""
+    """True if the API reports the node as Ready."""
     return says_ready(node(reach, machine))
 
 
 def ready_nodes(reach: Reach, *, within_s: float = 10.0) -> Mapping[str, bool]:
-    """Of every node that the API lists, whether it is Ready."""
+    """For every node that the API lists, whether it is Ready."""
     nodes = listed(reach.kube.get("/api/v1/nodes", within_s=within_s), "items")
     return {must(it, "metadata", "name"): says_ready(it) for it in nodes}
 
 
 def says_ready(node: object) -> bool:
-    """Is a node, as the API has it, Ready?"""
+    """True if a node object of the API is Ready."""
     conditions = listed(node, "status", "conditions")
     return any(text(it, "type") == "Ready" and text(it, "status") == "True" for it in conditions)
 
 
 def started(reach: Reach, machine: str) -> Sequence[str]:
-    """When each container that the API says runs on the machine has started: times in UTC."""
+    """The start times (UTC) of the containers that run on the machine, by the API."""
     there = pods_at(reach, f"{ALL_PODS}?fieldSelector=spec.nodeName%3D{quote(machine)}")
     return [it.started for pod in there for it in pod.containers.values() if it.runs]
 
 
 def answers_peer(reach: Reach, machine: str) -> bool:
-    """Does another machine get an answer from it, by ping? TransportError when ping did not run."""
+    """True if another machine gets a ping answer from it; TransportError when ping did not run."""
     return reachability.answers(reach, machine, peer(reach, machine).name)
 
 
 def server_answers(reach: Reach, machine: str, path: str) -> bool:
-    """Does the API server of that machine say yes? One that refuses the connection does not."""
+    """True if that machine's API server answers 200; False if it refuses the connection."""
     address = reach.profile.cluster().machine(machine).address
     url = f"https://{address}:{reach.profile.kubernetes.api_port}{path}"
     try:
@@ -66,7 +66,7 @@ def server_answers(reach: Reach, machine: str, path: str) -> bool:
 
 
 def pod_is_ready(reach: Reach, space: str, name: str) -> bool:
-    """Does the API say that the pod is there and ready? A pod that is going is not."""
+    """True if the API reports the pod as ready and not terminating."""
     try:
         return pod_of(reach.kube.get(f"/api/v1/namespaces/{space}/pods/{name}")).is_whole
     except NotFound:
@@ -74,6 +74,6 @@ def pod_is_ready(reach: Reach, space: str, name: str) -> bool:
 
 
 def ceph(reach: Reach, machine: str, *words: str, read: TypeForm[T]) -> T:
-    """What ``ceph WORDS --format json`` answers, asked elsewhere than on ``machine``."""
+    """The answer of ``ceph WORDS --format json``, asked on another machine than ``machine``."""
     on = [peer(reach, machine).name]
     return ask_ceph(reach, *words, read=read, on=on, within_s=_CEPH_S)

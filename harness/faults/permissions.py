@@ -1,4 +1,4 @@
-"""What breaking things needs in the cluster, beside what the probes need."""
+"""The permissions that faults need in the cluster, beside those of the probes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _FLOWS = "flowcontrol.apiserver.k8s.io"
 _ALL = ("get", "list", "create", "delete")
 _LEVELS = "/debug/api_priority_and_fairness/dump_priority_levels"
 
-# The Lease of who may break things, and those by which machines give signs of life; nodes and pods,
-# to see what a fault does to them; what keeps sets of pods, for how many they want; pods again, to
-# end them; stats, which show how full a machine is; flows of requests, to slow one down and to take
-# away what was left of that. What undo does needs nothing: machines do it as root.
+# Leases: the disruption lock, and the heartbeats of nodes. Nodes and pods: to observe a fault's
+# effect. Controllers of pods: to count the wanted replicas. Pods again: to kill them. Stats: to
+# measure the usage of a machine. Flow schemas: to slow one account down, and to remove leftovers.
+# Undo needs no permission: machines run it as root.
 DISRUPTION: tuple[Permission, ...] = (
     *(Permission(verb, _LEASES, _COORDINATION) for verb in ("get", "create", "patch", "delete")),
     *(Permission(verb, "nodes") for verb in ("get", "list")),

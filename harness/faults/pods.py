@@ -1,4 +1,4 @@
-"""Pods and their disruption budgets, as far as faults reckon with them. Read only."""
+"""Pods and their disruption budgets, as far as faults count them. Read only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ALL_BUDGETS = "/apis/policy/v1/poddisruptionbudgets"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Controller:
-    """What makes a pod anew when it is gone."""
+    """The controller that replaces a pod when it is gone."""
 
     kind: str
     name: str
@@ -22,7 +22,7 @@ class Controller:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """A container as the API last saw it; ``task`` is its number in containerd.
+    """A container as the API last saw it; ``task`` is its ID in containerd.
 
     ``started`` is UTC; empty when it does not run.
     """
@@ -37,7 +37,7 @@ class Container:
 class Pod:
     """A pod; ``machine`` and ``address`` are empty until it has them.
 
-    ``names`` are its containers in their order, ``containers`` what was seen of each by name.
+    ``names`` are its containers in their order, ``containers`` the status of each by name.
     """
 
     namespace: str
@@ -55,12 +55,12 @@ class Pod:
 
     @property
     def is_whole(self) -> bool:
-        """Is it ready, and not about to go?"""
+        """True if the pod is ready and not terminating."""
         return self.is_ready and not self.is_going
 
     @property
     def kind(self) -> str:
-        """The kind of its controller; empty when nothing would make it anew."""
+        """The kind of its controller; empty when no controller would replace it."""
         return self.controller.kind if self.controller is not None else ""
 
     def __str__(self) -> str:
@@ -69,7 +69,7 @@ class Pod:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """A PodDisruptionBudget: over how many pods, and how many disruptions it allows now."""
+    """A PodDisruptionBudget: how many pods it covers, and how many disruptions it allows now."""
 
     namespace: str
     name: str
@@ -82,17 +82,17 @@ class Budget:
 
 
 def pods_at(reach: Reach, path: str) -> Sequence[Pod]:
-    """The pods that the API lists at a path; TransportError for one that is odd."""
+    """The pods that the API lists at a path; TransportError for a malformed one."""
     return [pod_of(it) for it in listed(reach.kube.get(path), "items")]
 
 
 def budgets_at(reach: Reach, path: str) -> Sequence[Budget]:
-    """The PodDisruptionBudgets that the API lists at a path; TransportError for one that is odd."""
+    """The PodDisruptionBudgets at an API path; TransportError for a malformed one."""
     return [budget_of(it) for it in listed(reach.kube.get(path), "items")]
 
 
 def pod_of(item: object) -> Pod:
-    """A pod, as the API has it."""
+    """Read a pod object of the API."""
     status = part(item, "status")
     statuses = listed(status, "containerStatuses")
     return Pod(
@@ -112,7 +112,7 @@ def pod_of(item: object) -> Pod:
 
 
 def budget_of(item: object) -> Budget:
-    """A PodDisruptionBudget, as the API has it."""
+    """Read a PodDisruptionBudget object of the API."""
     spec = part(item, "spec")
     return Budget(
         namespace=must(item, "metadata", "namespace"),

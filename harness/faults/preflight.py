@@ -1,4 +1,4 @@
-"""Every guard that is asked before the first fault of a run, and before each of them."""
+"""The preflight checks before the first fault of a run, and before each fault."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from harness.transport import Reach
 from harness.transport.reach import same_cluster
 from harness.waiting import until
 
-# The steady state asks for nodes and storage: pods of the machine that was broken before follow.
+# The steady state covers nodes and storage; pods of the last faulted machine may start later.
 PODS_WITHIN_S = 60.0
-# A placement group may peer, or a leader be elected, while we look.
+# Time for placement groups to peer and for leaders to be elected.
 SUMS_WITHIN_S = 10.0
 
 
@@ -49,9 +49,9 @@ def may_disrupt(profile: Profile, *, allowed: bool) -> None:
 def permitted(
     reach: Reach, holder: str, *, allowed: bool, progress: Callable[[str], object] = str
 ) -> Iterator[disruption_lock.DisruptionLock]:
-    """The body may break things: this is the right cluster, it is ours alone, nothing is left over.
+    """Allow faults in the body: the cluster is the right one, locked, and without leftovers.
 
-    Refused otherwise. It is ours alone for as long as the Lease is not lost.
+    Refused otherwise. The lock holds as long as the Lease is not lost.
     """
     may_disrupt(reach.profile, allowed=allowed)
     same_cluster(reach)
@@ -63,12 +63,12 @@ def permitted(
 
 
 def nothing_left(reach: Reach) -> None:
-    """Refused while a fault is active, or anything of an earlier one is still there."""
+    """Refused while a fault is active, or while leftovers of an earlier fault remain."""
     found, lost = leftovers(reach)
     if lost:
         raise Refused(
             f"what earlier faults left is not known: {'; '.join(lost)}",
-            remedy="every machine must answer before one of them is broken: ./cutover doctor",
+            remedy="every machine must answer before a fault is injected: ./cutover doctor",
         )
     if found:
         words = [
@@ -81,8 +81,7 @@ def nothing_left(reach: Reach) -> None:
 
 
 def affordable(reach: Reach, lock: disruption_lock.DisruptionLock, fault: Fault) -> None:
-    """Refused when the fault cannot be injected here, or what it leaves would not be enough; and
-    when the Lease is not ours any more."""
+    """Refused when the fault cannot be injected here, leaves too little, or the lock is lost."""
     lock.confirm()
     _must_be_possible(reach, fault)
     try:
@@ -120,14 +119,14 @@ def survivable(reach: Reach, faults: Sequence[Fault]) -> None:
 
 
 def _shortage(reach: Reach, fault: Fault, now: ClusterState) -> str | None:
-    """Of which quorums, copies and parts of the Swarm the fault would leave too few."""
+    """The quorums, copies and parts of the Swarm of which the fault would leave too few."""
     few = [refusal(now, fault.machine, fault.blast_radius)]
     few += [str(it) for it in swarm_margins(reach, fault) if not it.holds]
     return "; ".join(it for it in few if it) or None
 
 
 def _must_be_possible(reach: Reach, fault: Fault) -> None:
-    """Refused when the fault cannot be injected here, or nothing could keep its undo."""
+    """Refused when the fault cannot be injected here, or its place cannot store the undo."""
     place, _ = fault.undo(reach)
     missing = undo_store_at(reach, place).missing()
     if missing:
@@ -144,14 +143,14 @@ def _must_be_possible(reach: Reach, fault: Fault) -> None:
 def _too_much(fault: Fault, why: str) -> Refused:
     return Refused(
         f"{fault.name} of {fault.target} is more than the cluster can lose now: {why}",
-        remedy="repair that first: ./cutover gate 4; pods of which none must be left need "
-        "`even_all` in the drill's `with:`, or in `drills:` of the profile, and a Swarm that "
-        "may be lost needs `accept_swarm_loss`",
+        remedy="repair that first: ./cutover gate 4; to take the last ready pod, set "
+        "`even_all` in the drill's `with:`, or in `drills:` of the profile; if the Swarm "
+        "may be lost, set `accept_swarm_loss`",
     )
 
 
 def _too_few_pods(reach: Reach, fault: Fault) -> str | None:
-    """Why the machine may not take its pods with it; those of an earlier one may still start."""
+    """Why the machine's pods may not be lost now. Waits, since pods of the last fault may start."""
     few: list[str] = []
 
     def enough() -> bool:

@@ -1,4 +1,4 @@
-"""How the line to a machine is, as another machine sees it. Read only."""
+"""Tests the network to a machine from another machine. Read only."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _FOUND = ("open", "refused", "silent")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pings:
-    """What came of some pings: how many were lost, and how long the others took on average."""
+    """The result of some pings: how many were lost, and the average time of the others."""
 
     lost_percent: float
     ms: float | None
 
 
 def pings(reach: Reach, machine: str, watcher: str, *, count: int = 1, size: int = 56) -> Pings:
-    """Ping a machine from another one, some times within a second or two."""
+    """Ping a machine from another one, ``count`` times in quick succession."""
     address = reach.profile.cluster().machine(machine).address
     argv = ("ping", "-n", "-q", "-i", "0.05", "-W", "1", "-c", f"{count}", "-s", f"{size}", address)
     done = reach.shell.run(watcher, argv, within_s=_WITHIN_S)
@@ -38,7 +38,7 @@ def pings(reach: Reach, machine: str, watcher: str, *, count: int = 1, size: int
 
 
 def answers(reach: Reach, machine: str, watcher: str) -> bool:
-    """Does the watcher get an answer from the machine, by ping?"""
+    """True if the watcher gets a ping answer from the machine."""
     return pings(reach, machine, watcher).lost_percent == 0
 
 
@@ -48,7 +48,7 @@ def port_state(reach: Reach, watcher: str, protocol: str, address: str, port: in
 
 
 def names(reach: Reach, watcher: str, address: str, name: str) -> bool:
-    """Does the name server at that address answer the watcher at all?"""
+    """True if the name server at that address answers the watcher at all."""
     return _ask(reach, watcher, "dns", address, name) == "open"
 
 

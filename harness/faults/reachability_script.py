@@ -1,4 +1,4 @@
-"""Runs on a machine, as ``python3 - ask WAY ADDRESS WHAT``: who answers another machine?
+"""Runs on a machine, as ``python3 - ask WAY ADDRESS WHAT``: tests a port or name server from there.
 
 WAY is ``tcp`` or ``udp``, and WHAT a port; or ``dns``, and WHAT a name that is asked for. Writes
 ``open``, ``refused`` or ``silent`` as JSON. An error of the asking machine itself (no route, no
@@ -17,7 +17,7 @@ import sys
 _WITHIN_S = 1.0
 _QUERY = 0x0C0D
 _DNS = 53
-# What the kernel says of a machine that does not answer, beside the end of our own patience.
+# The kernel's errors for a machine that does not answer, beside the time limit.
 _SILENT = (errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT)
 
 
@@ -32,7 +32,7 @@ def udp(address: str, port: str) -> str:
 
 
 def dns(address: str, name: str) -> str:
-    """Any answer to our question counts, also that there is no such name."""
+    """Any answer to the query counts, also that the name does not exist."""
     labels = b"".join(bytes([len(it)]) + it.encode() for it in name.rstrip(".").split("."))
     question = labels + b"\0" + struct.pack("!HH", 1, 1)  # its IPv4 address
     wanted = struct.pack("!HHHHHH", _QUERY, 0x0100, 1, 0, 0, 0) + question
@@ -44,7 +44,7 @@ def exchange(address: str, port: int, words: bytes) -> bytes:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as asking:
         asking.settimeout(_WITHIN_S)
-        asking.connect((address, port))  # so that a refusal is heard
+        asking.connect((address, port))  # so that the kernel reports a refusal
         asking.send(words)
         return asking.recv(4096)
 

@@ -1,12 +1,12 @@
-"""What may be taken of the pods: the arithmetic of replicas and disruption budgets. Pure functions.
+"""Decides which pods a fault may take, by replicas and disruption budgets. Pure functions.
 
-Two things are told apart:
+There are two cases:
 
-``refusal``   pods that a fault picks out and takes, whoever they are
-``pod_margins``  what is lost with a machine. A set of one pod is away until its machine
-              is back: it is made so, and no loss of that machine could be rehearsed otherwise. A
-              set that wants several must have a ready one elsewhere; and a budget over several
-              pods must not be used up already, for it says that some are missing as it is.
+``refusal``   pods that a fault selects
+``pod_margins``  pods that are lost with a machine. A set of one pod may be lost: it is made so,
+              and otherwise no loss of its machine could be rehearsed. A set of several pods must
+              have a ready pod elsewhere. A budget over several pods must still allow a disruption:
+              otherwise pods are already missing.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from harness.transport.objects import Object, listed, must, texts, words
 # How many pods each controller wants: namespace, kind, name.
 Wanted: TypeAlias = Mapping[tuple[str, str, str], int]
 
-# Nothing makes a pod without a controller anew; a machine's own pods are its own; what a job has
-# not done it does later.
+# Pods that are not counted: those without a controller, static pods, and pods of a job, which
+# finishes its work later.
 _NOT_SERVING = ("", "Node", "Job")
 _OPERATORS: Mapping[str, Callable[[str | None, Sequence[str]], bool]] = {
     "In": lambda value, values: value is not None and value in values,
@@ -42,11 +42,11 @@ def refusal(
     even_all: bool = False,
     against_budget: bool = False,
 ) -> str | None:
-    """Why these pods may not be taken from among all ``pods``; None when they may.
+    """Why the fault may not take these pods of all ``pods``; None if it may.
 
-    ``one_by_one``: each goes when its budget allows it again, as a drain does it. ``even_all`` lets
-    every replica go, ``against_budget`` more than a budget allows. A pod that nothing brings back
-    is never taken.
+    ``one_by_one``: each pod is evicted when its budget allows it, as a drain does. ``even_all``
+    takes every replica, ``against_budget`` more than a budget allows. A fault never takes a pod
+    without a controller.
     """
     lone = sorted(str(pod) for pod in victims if pod.controller is None)
     reasons = [f"nothing brings {name} back: it has no controller" for name in lone]
@@ -65,9 +65,9 @@ def pod_margins(
     even_all: bool = False,
     against_budget: bool = False,
 ) -> Iterator[Margin]:
-    """What is left of sets of several pods when a machine is lost, and what their budgets allow.
+    """What is left of sets of several pods after the loss of a machine, and of their budgets.
 
-    ``even_all`` and ``against_budget`` leave one of the two out. A controller that is not among
+    ``even_all`` skips the sets, ``against_budget`` the budgets. A controller that is not in
     ``wanted`` wants as many pods as it has.
     """
     victims = [pod for pod in pods if pod.machine == machine and _serves(pod)]
@@ -77,14 +77,14 @@ def pod_margins(
         yield from left(several, pods)
     if not against_budget:
         used = [it for it in budgets if it.pods > 1]
-        # However many are on the machine: a budget is for those who take pods away one by one.
+        # At most one of them counts: a budget applies to evictions, one at a time.
         yield from allowed(victims, used, 1)
 
 
 def allowed(victims: Sequence[Pod], budgets: Sequence[Budget], at_once: int) -> Iterator[Margin]:
     """For each budget that covers a victim, the disruptions that it allows.
 
-    No more than ``at_once`` of them go before others are back.
+    At most ``at_once`` pods are gone at the same time.
     """
     for budget in budgets:
         covered = [
@@ -115,7 +115,7 @@ def left(victims: Sequence[Pod], pods: Sequence[Pod]) -> Iterator[Margin]:
 
 
 def matches(selector: Object | None, labels: Mapping[str, str]) -> bool:
-    """Does a LabelSelector take in these labels? An empty one takes in all, none nothing."""
+    """True if a LabelSelector matches these labels. An empty one matches all, None matches none."""
     if selector is None:
         return False
     wanted = texts(selector, "matchLabels")

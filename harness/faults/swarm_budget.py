@@ -1,7 +1,7 @@
-"""What may be taken of the Swarm that is migrated: the arithmetic of its managers and services.
+"""Decides what a fault may take of the old Swarm: the arithmetic of its managers and services.
 
-While a majority of its managers is there, Swarm starts a lost task again on any node that the
-service's constraints allow; without one it starts nothing, and only tasks elsewhere are left.
+With a majority of its managers, Swarm restarts a lost task on any node that the service's
+constraints allow. Without a majority it starts nothing: only tasks on other nodes are left.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from harness.probes import swarm
 from harness.transport import Reach
 
 _ASK_S = 45.0
-_NAMED = 3  # services that a line names
+_NAMED = 3  # services that one line lists by name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A service that is to run: the machines of its tasks, and those that may run it.
+    """A service that should run: the machines of its tasks, and the machines that may run it.
 
     ``places`` is None when its constraints are not understood.
     """
@@ -36,9 +36,9 @@ class Service:
 
 
 def swarm_margins(reach: Reach, fault: Fault) -> Sequence[Margin]:
-    """What a fault would leave of the Swarm; nothing when there is none, or it may be lost.
+    """What a fault would leave of the Swarm; empty when there is none, or when it may be lost.
 
-    NotProven when no manager tells how the Swarm is.
+    NotProven when no manager reports the state of the Swarm.
     """
     declared = reach.profile.cluster().swarm
     if declared is None or BlastRadius.SWARM not in fault.blast_radius or fault.accept_swarm_loss:
@@ -46,7 +46,7 @@ def swarm_margins(reach: Reach, fault: Fault) -> Sequence[Margin]:
     known = _known(reach, declared.managers)
     odd = [it.name for it in (*known.nodes, *known.services) if isinstance(it, Odd)]
     if odd:
-        raise NotProven(f"what Docker says of {', '.join(odd)} is not understood")
+        raise NotProven(f"Docker's answer about {', '.join(odd)} is not understood")
     reachable = frozenset(
         node.name
         for node in known.nodes
@@ -69,7 +69,7 @@ def swarm_margins(reach: Reach, fault: Fault) -> Sequence[Margin]:
 def margins(
     managers: Sequence[str], reachable: frozenset[str], services: Sequence[Service], machine: str
 ) -> Iterator[Margin]:
-    """The arithmetic for a machine that is lost; services with the same sum share a line."""
+    """The arithmetic for the loss of a machine; services with the same sum share a line."""
     of_managers = Margin(
         what="Swarm managers that are reachable",
         have=len(reachable),
@@ -98,7 +98,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _known(reach: Reach, managers: Sequence[str]) -> Swarm:
-    """What the first manager that answers knows of all nodes and services."""
+    """All nodes and services, from the first manager that answers."""
     silent = []
     for manager in managers:
         try:
@@ -113,4 +113,4 @@ def _known(reach: Reach, managers: Sequence[str]) -> Swarm:
         else:
             why = said.swarm.error if said.swarm else "it is no manager"
         silent.append(f"{manager}: {why}")
-    raise NotProven(f"no manager tells how the Swarm is ({'; '.join(silent)})")
+    raise NotProven(f"no manager reports the state of the Swarm ({'; '.join(silent)})")

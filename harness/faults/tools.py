@@ -1,4 +1,4 @@
-"""Commands that several faults run on machines, and that undo runs there too."""
+"""Commands on machines that several faults and their undo share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.faults.fault import server_beside
 from harness.faults.model import MARK, Argv
 from harness.transport import Reach
 
-# The pod is looked for when the command runs: undo may run when another one took its place.
+# The command finds the pod when it runs: another pod may have replaced it before the undo.
 _IN_TOOLBOX = (
     'pod=$("$@" --namespace "$SPACE" get pods --selector "$LABEL" '
     "--field-selector status.phase=Running --output name | head -n 1) && "
@@ -20,38 +20,38 @@ _IN_TOOLBOX = (
 
 _SAID_LINES = 8
 
-# systemctl says of a unit that has ended by itself that there is none.
+# For a unit that has ended by itself, systemctl reports that there is no such unit.
 _STOP = (
     'systemctl stop "$1" || test "$(systemctl show --property=ActiveState --value "$1")" = inactive'
 )
 
 
 def kubectl(reach: Reach, *words: str) -> Argv:
-    """A command of kubectl, as a server runs it."""
+    """A kubectl command, as a server runs it."""
     return (*reach.profile.commands.kubectl, *words)
 
 
 def start_again(*units: str) -> Argv:
-    """Start units, however often they have failed or were started before."""
+    """Start units, even if they have failed or started too often for systemd."""
     script = 'systemctl reset-failed "$@"; exec systemctl start --no-block "$@"'
     return ("sh", "-c", script, "start", *units)
 
 
 def in_unit(fault: str, *argv: str, properties: Iterable[str] = ()) -> Argv:
-    """Start a program in a unit that belongs to the fault of this id; it goes on by itself."""
+    """Start a program in the fault's own unit; it runs on by itself."""
     settings = (f"--property={it}" for it in properties)
     return ("systemd-run", f"--unit={_unit(fault)}", "--collect", *settings, *argv)
 
 
 def stop_unit(fault: str) -> Argv:
-    """End the fault's unit and all that runs in it, whether it has ended by itself or not."""
+    """Stop the fault's unit with all its processes; succeeds when it has already ended."""
     return ("sh", "-c", _STOP, "stop", _unit(fault))
 
 
 def last_words(reach: Reach, place: str, fault: str) -> str:
-    """What the fault's unit said before it ended; nothing while it runs.
+    """The last output of the fault's unit; empty while it runs.
 
-    Not what systemd says of it; and what is said with every attempt, once.
+    Without systemd's own messages; repeated lines appear once.
     """
     unit = _unit(fault)
     if answers.is_active(reach, place, unit):
@@ -63,10 +63,10 @@ def last_words(reach: Reach, place: str, fault: str) -> str:
 
 
 def must_go_on(reach: Reach, place: str, fault: str) -> None:
-    """InjectFailed when the fault's unit has ended by itself, in its own last words."""
+    """InjectFailed with the unit's last output when the fault's unit has ended by itself."""
     said = last_words(reach, place, fault)
     if said:
-        raise InjectFailed(f"what was to do it on {place} has ended, and said: {said}")
+        raise InjectFailed(f"the fault's unit {_unit(fault)} on {place} ended early: {said}")
 
 
 def _unit(fault: str) -> str:
@@ -74,9 +74,9 @@ def _unit(fault: str) -> str:
 
 
 def ceph(reach: Reach, machine: str, *words: str) -> tuple[str, Argv]:
-    """Where ``ceph WORDS`` may change something without asking ``machine``'s API, and how.
+    """Where ``ceph WORDS`` runs without the API of ``machine``, and the command.
 
-    Where Ceph is asked through the machines, that is on ``machine`` itself.
+    If the profile asks Ceph through the machines, it runs on ``machine`` itself.
     """
     asked = ("ceph", "--connect-timeout", "8", *words)
     declared = reach.profile.ceph
@@ -89,6 +89,6 @@ def ceph(reach: Reach, machine: str, *words: str) -> tuple[str, Argv]:
 
 
 def pods_path(namespace: str, selector: str = "") -> str:
-    """The path of the API at which the pods of these labels are listed."""
+    """The API path that lists the pods with these labels."""
     query = f"?labelSelector={quote(selector, safe='')}" if selector else ""
     return f"/api/v1/namespaces/{namespace}/pods{query}"

@@ -1,8 +1,8 @@
 """Stores a fault's undo and runs it when its lease expires.
 
 On a machine, a systemd timer runs it (``agent_script``). On this computer, for undo that reaches a
-machine from outside, a process of its own runs it (``local_undo_daemon``). Neither needs the
-harness, the API or the network.
+machine from outside, a separate process runs it (``local_undo_daemon``). Neither needs the harness,
+the API or the network.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class _Healed:
 @dataclass(frozen=True, slots=True)
 class _Entry:
     id: str
-    fault: str = "a fault"  # a crash may have torn what says so
+    fault: str = "a fault"  # a crash may have damaged the entry
     target: str = "unknown"
 
 
@@ -63,10 +63,10 @@ class _Listing:
 
 
 class Left(Frozen):
-    """What was found in one place: undo that is armed, and what carries our name beside it.
+    """What was found in one place: armed undo, and leftovers that carry the mark.
 
-    ``armed`` maps an undo's id to the fault and target that it is for; each of ``strays`` is a
-    command that removes one thing.
+    ``armed`` maps an undo's id to its fault and target; each of ``strays`` is a command that
+    removes one leftover.
     """
 
     place: str
@@ -82,15 +82,15 @@ class UndoStore(Protocol):
     """Stores undo in one place."""
 
     def missing(self) -> Sequence[str]:
-        """The programs that the place lacks, without which it can keep no undo."""
+        """The programs that the place lacks and needs to store undo."""
         ...
 
     def arm(self, undo: Undo) -> None:
-        """From now on the undo runs by itself when its lease ends."""
+        """Store the undo: it runs by itself when its lease ends."""
         ...
 
     def renew(self, undo: Undo) -> bool:
-        """Begin the lease anew; False when the undo has run already."""
+        """Begin the lease anew; False when the undo has already run."""
         ...
 
     def heal(self, undo: Undo) -> None:
@@ -98,16 +98,16 @@ class UndoStore(Protocol):
         ...
 
     def left(self) -> Left:
-        """What is there."""
+        """The armed undo and the leftovers in the place."""
         ...
 
     def clear(self, name: str) -> None:
-        """Run an undo of which only the id is known; Unhealed when a command of it failed."""
+        """Run an undo by its id; Unhealed when a command of it failed."""
         ...
 
 
 def undo_store_at(reach: Reach, place: str) -> UndoStore:
-    """The undo store of a place: a machine, or here."""
+    """The undo store of a place: a machine, or this computer."""
     return LocalUndoStore() if place == LOCAL else NodeUndoStore(reach, place)
 
 

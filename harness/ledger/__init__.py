@@ -1,1 +1,1 @@
-"""The ledger: every write of a run, and whether what was acknowledged is there afterwards."""
+"""The ledger: every write of a run, and whether every acknowledged write survives."""

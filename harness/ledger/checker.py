@@ -1,11 +1,11 @@
-"""What became of the writes: a book's events, and what was there when it was read, to results.
+"""Compares the events of a history with what was read back, and returns the results.
 
-The rules are those of Jepsen's set-full: a write that was acknowledged must be there at the end,
-once; one of which nobody knows may be; nothing else may. All writers of a kind (``postgres/0`` is
-of ``postgres``) are counted together.
+The rules are those of Jepsen's set-full. An acknowledged write must be there at the end, once. A
+write with an unknown outcome may be there. No other write may be there. All writers of a kind
+(``postgres/0`` is of ``postgres``) are counted together.
 
-A writer numbers its writes 0, 1, 2 …, so that a state, a time and a count for each are all that is
-kept: time and memory grow with the number of writes, and with nothing else.
+A writer numbers its writes 0, 1, 2 …. The checker stores only a state, a time and a count per
+write: time and memory grow only with the number of writes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from harness.ledger.history import DUE, FAIL, INFO, INVOKE, MARK, OK, STOP, TOTA
 from harness.ledger.result import FAULT, LedgerPhase, LedgerResult
 from harness.record.journal import utc_text
 
-# A writer, and the number of a write of its that is there.
+# A writer, and the number of one of its writes that was found.
 Found: TypeAlias = tuple[str, int]
 
 _EXAMPLES = 5
@@ -33,9 +33,9 @@ _US = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What somebody saw of all that a kind wrote, or why that could not be seen (``error``).
+    """One reading of all writes of a kind, or why it failed (``error``).
 
-    ``began_us`` is when it began, by the monotonic clock of the book.
+    ``began_us`` is when it began, by the history's monotonic clock.
     """
 
     by: str
@@ -47,10 +47,10 @@ class Reading:
 def results(
     events: Iterable[Event], readings: Mapping[str, Sequence[Reading]], *, wall_s: float = 0.0
 ) -> Mapping[str, LedgerResult]:
-    """The result of each kind of writer; ``wall_s`` is the time of day when the clock was zero.
+    """The result of each kind of writer; ``wall_s`` is the time of day at zero of the clock.
 
-    The last reading that came about says what was there at the end, the earlier ones what was
-    stale. NotProven when the events cannot be those of a book.
+    The last successful reading shows what was there at the end; the earlier readings show stale
+    reads. NotProven when the events cannot be those of a history.
     """
     account = _Account()
     account.feed(events)
@@ -60,9 +60,9 @@ def results(
 
 @dataclass(slots=True)
 class _Span:
-    """From one mark to the next: a kind's acknowledgements, and its longest silence.
+    """From one mark to the next: a kind's acknowledgements, and its longest gap.
 
-    ``last`` is the latest acknowledgement, of this span or before it.
+    ``last`` is the time of the latest acknowledgement, in this span or before it.
     """
 
     name: str
@@ -80,7 +80,7 @@ class _Span:
 
 @dataclass(slots=True)
 class _Kind:
-    """What all writers of a kind did together; ``span`` is the one under way."""
+    """The activity of all writers of a kind; ``span`` is the current one."""
 
     span: _Span
     spans: list[_Span]
@@ -92,7 +92,7 @@ class _Kind:
 
 @dataclass(slots=True)
 class _Writer:
-    """One writer's writes by their numbers: what came of each, and when it was acknowledged."""
+    """One writer's writes by number: the state of each, and when it was acknowledged."""
 
     kind: _Kind
     states: bytearray = field(default_factory=bytearray)
@@ -100,7 +100,7 @@ class _Writer:
 
 
 class _Account:
-    """A book's events, taken in one after the other."""
+    """The events of a history, processed one after the other."""
 
     def __init__(self) -> None:
         self.writers: dict[str, _Writer] = {}
@@ -116,7 +116,7 @@ class _Account:
                 if what == INVOKE:
                     writer = writers.get(who) or self._welcome(who, at)
                     if seq != len(writer.states):
-                        raise NotProven(f"write {seq} of {who} is out of order in the book")
+                        raise NotProven(f"write {seq} of {who} is out of order in the history")
                     writer.states.append(_INVOKED)
                     writer.times.append(0)
                 elif what == OK:
@@ -147,11 +147,11 @@ class _Account:
         return writer
 
     def kind(self, name: str) -> _Kind:
-        """What a kind did; of one that wrote nothing, nothing."""
+        """The activity of a kind; empty if it wrote nothing."""
         return self._of(name, self.end)
 
     def _of(self, who: str, at: int) -> _Kind:
-        """A writer's kind, which is silent from its first event on."""
+        """The kind of a writer; a new kind's gap begins at its first event."""
         name = kind_of(who)
         if name not in self.kinds:
             marks = [("", at), *self._marks]
@@ -186,7 +186,7 @@ class _Account:
 
 
 def kind_of(who: str) -> str:
-    """The kind of a writer: what its name says before the stroke."""
+    """The kind of a writer: its name up to the slash."""
     return who.partition("/")[0]
 
 
@@ -218,7 +218,7 @@ def _result(
     )
     made = [reading for reading in readings if not reading.error]
     if not made:
-        return replace(result, unread="what was written was never read again")
+        return replace(result, unread="the writes were never read back")
     return _Comparison(ours, made).onto(result, kind, wall_s)
 
 
@@ -233,7 +233,7 @@ def _phase(span: _Span, wall_s: float) -> LedgerPhase:
 
 
 class _Comparison:
-    """One kind's writes beside what was there; every count is of writes, not of looks."""
+    """Compares one kind's writes with its readings; every count is of writes, not of readings."""
 
     def __init__(self, writers: Mapping[str, _Writer], readings: Sequence[Reading]) -> None:
         self._writers = writers
@@ -245,7 +245,7 @@ class _Comparison:
             self._compare(reading)
 
     def _counted(self, reading: Reading) -> dict[str, bytearray]:
-        """How often each write was there; what was never sent is unexpected."""
+        """How often each write was found; a write that was never sent is unexpected."""
         counts = {who: bytearray(len(it.states)) for who, it in self._writers.items()}
         sent = {who: (it.states, counts[who], len(it.states)) for who, it in self._writers.items()}
         nobody = (bytearray(), bytearray(), 0)
@@ -258,11 +258,11 @@ class _Comparison:
         return counts
 
     def _missing(self, who: str, seen: Mapping[str, bytearray]) -> bytes:
-        """A byte a write: 1 where it was acknowledged and is not there."""
+        """One byte per write: 1 if it was acknowledged and is missing."""
         return _both(_where(self._writers[who].states, _OK), _where(seen[who], 0))
 
     def _compare(self, reading: Reading) -> None:
-        """Writes that this reading should have seen, and only the last one saw."""
+        """Mark writes that this reading should have seen, and that only the last reading saw."""
         seen = self._counted(reading)
         for who, writer in self._writers.items():
             missing = bytearray(_both(self._missing(who, seen), _where(self._lost[who], 0)))
@@ -271,7 +271,7 @@ class _Comparison:
             self._stale[who] = _either(self._stale[who], missing)
 
     def onto(self, result: LedgerResult, kind: _Kind, wall_s: float) -> LedgerResult:
-        """The result with what the comparison says."""
+        """Add the comparison to the result."""
         lost = [
             (writer.times[seq], who, seq)
             for who, writer in self._writers.items()
@@ -301,22 +301,22 @@ class _Comparison:
 
 
 def _age(kind: _Kind, oldest: int, newest: int) -> float:
-    """How old the oldest lost write was when the loss came, at the latest.
+    """The age of the oldest lost write at the latest possible moment of the loss.
 
-    That is at the first fault, if not later writes were lost as well; without a fault, it may have
-    been as late as the last acknowledgement.
+    That moment is the first fault, or the newest lost write if it is later. Without a fault, it is
+    the last acknowledgement.
     """
     faults = [span.at for span in kind.spans if span.name == FAULT]
     return _seconds(max(newest, *(faults[:1] or [kind.span.last])) - oldest)
 
 
 def _where(values: bytes | bytearray, *wanted: int) -> bytes:
-    """A byte for each: 1 where it is one of the wanted, else 0."""
+    """One byte per value: 1 if it is one of the wanted, else 0."""
     return bytes(values).translate(bytes(int(value in wanted) for value in range(256)))
 
 
 def _both(one: bytes | bytearray, other: bytes | bytearray) -> bytes:
-    # As one large number: a loop over millions of bytes would take a second.
+    # One large integer: a loop over millions of bytes would take a second.
     both = int.from_bytes(one, "big") & int.from_bytes(other, "big")
     return both.to_bytes(len(one), "big")
 

@@ -1,17 +1,18 @@
-"""The ledger's book: every write of a run, on this computer's disk before it is sent.
+"""The ledger's history: every write of a run, on this computer's disk before it is sent.
 
-It is apart from the run's journal, because a run writes thousands of times. A line is five words:
+It is separate from the run's journal, because a run makes thousands of writes. A line has five
+words:
 
     WHAT WHO SEQ MONOTONIC_US WALL_MS
 
 ``begin RUN VERSION``, ``invoke|ok|fail|info WRITER SEQ`` (see ``checker``), ``due|total WRITER
-NUMBER`` (a bank's), ``mark NAME 0`` (percent-encoded), ``stop - 0`` (nobody begins another write)
-and ``end - 0``. Times are taken in the order
-of the lines: microseconds of the monotonic clock, and milliseconds since the epoch.
+NUMBER`` (a bank's), ``mark NAME 0`` (percent-encoded), ``stop - 0`` (no writer begins another
+write) and ``end - 0``. Times are in the order of the lines: microseconds of the monotonic clock,
+and milliseconds since the epoch.
 
-A write may be sent when its ``invoke`` is on the disk; writers that wait for that at the same time
-share one fsync. What came of it follows with the next one: of a book that ends before, the write
-may or may not have been made, which is what is known of it.
+A writer sends a write when its ``invoke`` is on the disk; writers that wait at the same time share
+one fsync. The outcome is synced together with the next ``invoke``. If the history ends before that,
+the outcome of the write is unknown.
 """
 
 from __future__ import annotations
@@ -32,18 +33,18 @@ DUE, TOTAL, MARK, STOP, END = "due", "total", "mark", "stop", "end"
 _VERSION = 1
 _WORDS = 5
 _CHUNK = 1 << 16
-# The number that a closed file had belongs to the next one that is opened, maybe a socket.
+# The kernel reuses the number of a closed file for the next open file or socket.
 _CLOSED = -1
 
-# What, who, number, and when (microseconds of the monotonic clock).
+# Event, writer, number, and time (microseconds of the monotonic clock).
 Event: TypeAlias = tuple[str, str, int, int]
 
 
 class History:
-    """A book open for writing; threads may share it.
+    """A history that is open for writing; threads may share it.
 
-    Every method raises NotProven once the disk has refused a line, since what is sent after that
-    could not be told from what nobody sent, and once the book is closed.
+    Every method raises NotProven once the disk has refused a line, because a later write would be
+    sent without a record, and once the history is closed.
     """
 
     def __init__(self, path: Path, run: str) -> None:
@@ -60,27 +61,27 @@ class History:
         self._keep(self._note(BEGIN, quote(run, safe=""), _VERSION))
 
     def invoke(self, who: str, seq: int) -> None:
-        """A write is about to be sent: returns when the disk has the line."""
+        """Record that a write is about to be sent; returns when the disk has the line."""
         self._keep(self._note(INVOKE, who, seq))
 
     def settle(self, what: str, who: str, seq: int) -> None:
-        """What came of a write: OK, FAIL or INFO."""
+        """Record the outcome of a write: OK, FAIL or INFO."""
         self._note(what, who, seq)
 
     def count(self, what: str, who: str, number: int) -> None:
-        """A total that a bank must have (DUE), or had when somebody looked (TOTAL)."""
+        """Record the total that a bank must have (DUE), or a total that was counted (TOTAL)."""
         self._note(what, who, number)
 
     def mark(self, name: str) -> None:
-        """A moment that the tally speaks of; returns when the disk has the line."""
+        """Record a mark, which begins a phase; returns when the disk has the line."""
         self._keep(self._note(MARK, quote(name, safe=""), 0))
 
     def stop(self) -> None:
-        """Nobody begins another write: what is silent from here on is no silence."""
+        """Record that no writer begins another write: a gap ends here."""
         self._note(STOP, "-", 0)
 
     def close(self) -> None:
-        """Write the last lines; a book is closed once, however often this is called."""
+        """Write the last lines and close the history; further calls do nothing."""
         with self._noting:
             if self._closed:
                 return
@@ -100,10 +101,10 @@ class History:
         self.close()
 
     def _note(self, what: str, who: str, number: int) -> int:
-        """Put a line in the queue; its place there."""
+        """Put a line in the queue; returns its place there."""
         with self._noting:
             if self._failed or self._closed:
-                raise NotProven(self._failed or f"the ledger's book {self.path} is closed")
+                raise NotProven(self._failed or f"the ledger's history {self.path} is closed")
             return self._put(what, who, number)
 
     def _put(self, what: str, who: str, number: int) -> int:
@@ -113,7 +114,7 @@ class History:
         return self._noted
 
     def _keep(self, place: int) -> None:
-        """Wait until the disk has the line at that place: whoever comes first takes all along."""
+        """Wait until the disk has the line at that place: one thread syncs all waiting lines."""
         with self._syncing:
             if self._kept >= place:
                 return
@@ -126,18 +127,18 @@ class History:
                     content = content[os.write(self._file, content) :]
                 os.fsync(self._file)
             except OSError as error:
-                self._failed = f"the ledger's book {self.path} cannot be written: {error}"
+                self._failed = f"the ledger's history {self.path} cannot be written: {error}"
             if self._failed:
                 raise NotProven(self._failed, remedy="make room on this computer's disk")
             self._kept = upto
 
 
 class HistoryReader:
-    """A book's events, in order, after its first line.
+    """The events of a history, in order, after its first line.
 
-    ``run`` is whose book it is, and ``wall_s`` what to add to the monotonic clock (seconds) to know
-    the time of day. ``torn_bytes``, how much of a torn last line was dropped, and ``closed``,
-    whether it was written to its end, are known once it is read. Any other damage raises NotProven.
+    ``run`` is the run's name, and ``wall_s`` is the offset from the monotonic clock (seconds) to
+    the time of day. After reading, ``torn_bytes`` is the length of a dropped partial last line, and
+    ``closed`` is true if the history has its end. Any other damage raises NotProven.
     """
 
     def __init__(self, path: Path) -> None:
@@ -148,7 +149,7 @@ class HistoryReader:
             line = file.readline().decode("ascii", errors="replace")
         words = line.split() if line.endswith("\n") else []
         if len(words) != _WORDS or (words[0], words[2]) != (BEGIN, str(_VERSION)):
-            raise NotProven(f"{path} does not begin as a book of version {_VERSION}")
+            raise NotProven(f"{path} does not begin as a history of version {_VERSION}")
         self.run = unquote(words[1])
         self.wall_s = int(words[4]) / 1e3 - int(words[3]) / 1e6
 
@@ -156,12 +157,12 @@ class HistoryReader:
         return chain.from_iterable(self._events())
 
     def _events(self) -> Iterator[Iterable[Event]]:
-        """Many at a time: one by one they would take twice as long."""
+        """Events in batches: one by one they would take twice as long."""
         what = BEGIN
         for text in self._chunks():
             words = text.split()
             if len(words) != _WORDS * text.count("\n"):
-                raise NotProven(f"{self.path} is damaged: a line has not {_WORDS} words")
+                raise NotProven(f"{self.path} is damaged: a line does not have {_WORDS} words")
             try:
                 numbers, times = (list(map(int, words[at::_WORDS])) for at in (2, 3))
             except ValueError as error:
@@ -180,9 +181,9 @@ class HistoryReader:
 
 
 def whole_lines(file: BinaryIO) -> Generator[str, None, int]:
-    """The lines of a file, many at a time; returns how many bytes of a torn last one are left.
+    """The lines of a file, in batches; returns the length in bytes of a partial last line.
 
-    Not more at a time than a processor's cache holds: that would take twice as long.
+    A batch fits into a processor's cache: larger batches would take twice as long.
     """
     rest = b""
     while block := file.read(_CHUNK):

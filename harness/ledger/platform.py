@@ -1,15 +1,15 @@
-"""What the ledger writes to: small objects of its own, in a namespace that goes again.
+"""The targets of the ledger's writes: small workloads in a temporary namespace.
 
 ``database``  PostgreSQL, a StatefulSet of one, as the platform runs its own. When its machine is
-              lost, Kubernetes marks the pod after 30 s and then waits for that machine for ever:
-              it starts no second one before somebody says that the first is gone (by the taint
-              node.kubernetes.io/out-of-service). ``database.sh`` keeps two from writing.
-``files``     a program on each machine that keeps files on a claim which all share; its service
-              leads to the pod of the machine that asks
+              lost, Kubernetes marks the pod after 30 s and then waits for that machine for ever.
+              It starts no second pod until the node has the taint
+              node.kubernetes.io/out-of-service. ``database.sh`` prevents two concurrent writers.
+``files``     a program on each machine that stores files on a claim that all share; its service
+              routes to the pod on the client's own machine
 ``http``      the same program, a Deployment of two on different machines behind one service
 
-Claims are ReadWriteMany, the database's too: of a volume that may be attached to one machine alone,
-Kubernetes would wait another six minutes for a lost machine to let go.
+Claims are ReadWriteMany, the database's too. With ReadWriteOnce, Kubernetes would wait another six
+minutes before it detaches the volume from a lost machine.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ SERVE = RemoteScript(serve_script).text
 _DATABASE = Path(__file__).with_name("database.sh").read_text(encoding="utf-8")
 DURABLE: Mapping[str, str] = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 _SMALL: Mapping[str, str] = {"max_wal_size": "64MB", "min_wal_size": "32MB"}
-# A client whose machine is lost says nothing: by default, the rows that its transaction has locked
-# stay so for two hours, and whoever waits for them and gives up holds a connection as long.
+# The server does not notice the loss of a client's machine. By default, its transaction keeps row
+# locks for two hours, and clients that waited for them and gave up hold a connection as long.
 _LETTING_GO: Mapping[str, str] = {
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
     "client_connection_check_interval": "2s",
 }
-# Which parts each kind of writer writes to.
+# The parts that each kind of writer writes to.
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "postgres": ("database",),
     "bank": ("database",),
@@ -58,9 +58,9 @@ _SIZES = {"database": 512 * claim_objects.MIB, "files": 256 * claim_objects.MIB}
 
 
 class Platform:
-    """The parts that some kinds of writers need, in one namespace; made by ``deployed``.
+    """The parts that some kinds of writers need, in one namespace.
 
-    ``hide`` is told the database's password first.
+    ``hide`` gets the database's password first.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Platform:
         self._serve = serve
 
     def deploy(self, kinds: Collection[str]) -> None:
-        """Make what these kinds need and wait until it is ready; NotProven when it does not get so.
+        """Create the parts of these kinds and wait until they are ready; NotProven if they are not.
 
         Raises TransportError when the API cannot be asked.
         """
@@ -100,7 +100,7 @@ class Platform:
         self._find_services()
 
     def found(self, kinds: Collection[str]) -> None:
-        """Take up what another harness has made for these kinds; NotProven when it is not there.
+        """Use the parts that another harness created for these kinds; NotProven if one is missing.
 
         Raises TransportError when the cluster cannot be asked.
         """
@@ -109,10 +109,10 @@ class Platform:
         if missing := sorted(parts - self.services.keys()):
             raise NotProven(f"there is no {', '.join(missing)} in {self.space} any more")
         if "database" in parts:
-            # Of the pod: a harness that may read any secret of a cluster may do too much.
+            # From the pod: permission to read every secret of a cluster would be too much.
             done = self.reach.kube.exec(self.space, "database-0", ("cat", _PASSWORD), within_s=10.0)
             if done.status != 0:
-                raise NotProven(f"the database does not tell its password: {done.stderr[-200:]}")
+                raise NotProven(f"cannot read the database's password: {done.stderr[-200:]}")
             self.password = done.stdout.strip()
             self._hide(self.password)
 
@@ -123,7 +123,7 @@ class Platform:
         }
 
     def stage(self, tunnels: Tunnels, *, run: str, seed: int) -> WriterSetup:
-        """What writers get of it."""
+        """The setup for the writers."""
         return WriterSetup(
             run=run,
             seed=seed,
@@ -170,7 +170,7 @@ class Platform:
         container = {
             "image": self.reach.profile.database_image,
             "command": ["sh", "-c", _DATABASE, "database", *words],
-            # A database that waits for the lock is alive, however long it takes.
+            # A database that waits for the lock is alive, so the start-up probe allows 600 s.
             "startupProbe": {**tcp, "periodSeconds": 1, "failureThreshold": 600},
             "livenessProbe": {**tcp, "periodSeconds": 10, "timeoutSeconds": 5},
             "readinessProbe": {
@@ -210,7 +210,7 @@ class Platform:
         yield self._service("http", FILES_PORT)
 
     def _spec(self, part: str, container: Mapping[str, object], **spec: object) -> pods.Manifest:
-        """A pod's specification: restricted, small, and given up soon with its machine."""
+        """A pod's specification: restricted, small, and evicted soon after the loss of its node."""
         tolerations = [
             {
                 "key": f"node.kubernetes.io/{why}",
@@ -224,7 +224,7 @@ class Platform:
         return pods.spec_of(self.reach, whole, {"tolerations": tolerations, **spec})
 
     def _serving(self, part: str, **spec: object) -> pods.Manifest:
-        # A folder that is gone, with the client of its file system, is back in a new container.
+        # If the file system's client fails, a new container mounts the folder again.
         well = {"httpGet": {"path": "/well", "port": FILES_PORT}, "timeoutSeconds": 5}
         container = {
             "command": ["python3", "-u", "-c", self._serve, "/files", str(FILES_PORT)],
@@ -257,9 +257,9 @@ class Platform:
 
 @contextlib.contextmanager
 def namespace(kube: Kube, owner: str, *, keeps_volumes: bool = False) -> Iterator[str]:
-    """A namespace for a ledger of the run ``owner``; it goes afterwards.
+    """A namespace for a ledger of the run ``owner``; removed afterwards.
 
-    ``keeps_volumes`` says that the class of its claims does (Retain): they go all the same.
+    ``keeps_volumes``: the class of its claims retains volumes (Retain); they are removed anyway.
     """
     name = f"{_PREFIX}{secrets.token_hex(4)}"
     with pods.namespace_named(kube, name, owner, claims=keeps_volumes):
@@ -267,7 +267,7 @@ def namespace(kube: Kube, owner: str, *, keeps_volumes: bool = False) -> Iterato
 
 
 def is_there(kube: Kube, space: str) -> bool:
-    """Is the namespace of an earlier ledger still there, and not on its way out?"""
+    """True if the namespace of an earlier ledger exists and is not terminating."""
     return any(
         must(it, "metadata", "name") == space and text(it, "metadata", "deletionTimestamp") is None
         for it in listed(kube.get(f"/api/v1/namespaces?{pods.SELECTOR}"), "items")
@@ -276,12 +276,12 @@ def is_there(kube: Kube, space: str) -> bool:
 
 _APPLIES = ("create", "patch")
 
-# To make and to see what is written to; configmaps are what is written, too.
+# To create and observe the targets of writes; configmaps are also written themselves.
 LEDGER: tuple[Permission, ...] = (
     *(Permission(verb, "namespaces") for verb in ("list", *_APPLIES, "delete")),
     *(Permission("list", kind) for kind in ("serviceaccounts", "events", "services", "pods")),
     *(Permission(verb, "persistentvolumeclaims") for verb in _APPLIES),
-    # The volumes of a class that keeps them go by their policy, which is made Delete.
+    # The harness sets the reclaim policy of retained volumes to Delete.
     *(Permission(verb, "persistentvolumes") for verb in ("list", "patch")),
     *(Permission(verb, kind) for kind in ("secrets", "services") for verb in _APPLIES),
     *(
@@ -291,6 +291,6 @@ LEDGER: tuple[Permission, ...] = (
     ),
     *(Permission(verb, "configmaps") for verb in ("create", "list")),
     Permission("delete", "pods"),
-    # To read back what a killed harness wrote: its database alone knows the password.
+    # To read back the writes of a killed harness: only its database's pod has the password.
     *(Permission(verb, "pods/exec") for verb in ("get", "create")),
 )

@@ -1,7 +1,7 @@
-"""What was there at the end: read back into files beside the book, and judged from these.
+"""Reads back what is there at the end, into files beside the history, and judges these.
 
-A file ``KIND-NUMBER.found`` is whole, or has another name. Its first line is who read and when that
-began, each other one a write; words are parted by tabs.
+A file ``KIND-NUMBER.found`` is complete; an incomplete one has another name. Its first line is the
+reader and the start time, each other line a write; tabs separate words.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ _A_TRY_S = 90.0
 
 
 def path_of(writer: Writer, folder: Path) -> Path:
-    """Where what a writer read is kept."""
+    """The file with what a writer read back."""
     return folder / f"{writer.name.replace('/', '-')}.found"
 
 
 def read_back(writer: Writer, folder: Path, *, within_s: float, after_us: int = 0) -> str:
-    """Let a writer read everything of its kind, and try again until it can or the time is over.
+    """Let a writer read all writes of its kind, with retries until the time is over.
 
-    Why it could not, or nothing. Takes ``within_s`` seconds, and those of one try, at most. A
-    reading is after everything up to ``after_us``, if this computer's clock began anew or not.
+    Returns why it failed, or an empty string. Takes at most ``within_s`` seconds and one more try.
+    The reading counts as later than ``after_us``, also if this computer's clock restarted.
     """
     path = path_of(writer, folder)
     said: list[str] = []
 
     def read() -> bool:
-        # A try that was given up may still write: it has a file of its own.
+        # An abandoned try may still write, so each try has its own file.
         partial = path.with_suffix(f".part-{len(said)}")
         try:
             within(
@@ -87,12 +87,11 @@ def judge(
     *,
     broken_off: bool = False,
 ) -> Mapping[str, LedgerResult]:
-    """The results of a ledger, from what is in its folder, and what else its keeper knows.
+    """The results of a ledger, from its folder, and from the recorder's ``troubles``.
 
-    That its book has no end is a trouble, unless whoever asks knows that it was ``broken_off`` and
-    has read back since. No write was sent before its line was on the disk, and one whose end is
-    missing is one of which nobody knows: what the book says is so, and only silence at its end says
-    nothing.
+    A history without an end is a trouble, unless the caller knows that it was ``broken_off`` and
+    has read back since. The history is reliable: no write was sent before its line was on the disk,
+    and a write without an outcome counts as unknown. Only a gap at its end proves nothing.
     """
     readings: dict[str, list[Reading]] = {kind: [] for kind in kinds}
     for path in sorted(folder.glob("*.found")):
@@ -104,9 +103,9 @@ def judge(
     found = results(book, readings, wall_s=book.wall_s)
     of_all = []
     if book.torn_bytes and not broken_off:
-        of_all.append(f"the book is torn: {book.torn_bytes} bytes were dropped")
+        of_all.append(f"the history's last line is torn: {book.torn_bytes} bytes were dropped")
     if not (book.closed or broken_off):
-        of_all.append("the book has no end: the harness that kept it was killed")
+        of_all.append("the history has no end: its harness was killed")
     return {
         kind: replace(it, troubles=(*it.troubles, *troubles.get(kind, ()), *of_all))
         for kind, it in found.items()

@@ -1,4 +1,4 @@
-"""Keep a ledger while something else happens: writers on threads, one book, results at the end."""
+"""Records a ledger during a fault: writers on threads, one history, results at the end."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ KINDS = tuple(WRITERS)
 _COUNTS_EVERY_S = 1.0
 _STEADY_WITHIN_S = 60.0
 _READS_WITHIN_S = 180.0
-# A writer notices the end when its write has an answer, or none in time.
+# A writer ends once its write has an answer or has timed out.
 _ENDS_WITHIN_S = ANSWERS_WITHIN_S + 5.0
 
 
 class Recorder:
-    """A ledger that is being kept. Its folder holds the ``book`` and, at the end, what was read.
+    """A running ledger. Its folder holds the ``book`` and, at the end, the files read back.
 
-    ``space`` is the namespace of what is written to.
+    ``space`` is the namespace of the targets.
 
-    Each writer sends ``rate_per_s`` writes a second as long as they are answered in time, and each
-    bank is counted every second. A thread that ends before its time is a trouble of its result.
+    Each writer sends ``rate_per_s`` writes a second as long as the answers come in time, and each
+    bank is counted every second. A thread that ends early is a trouble of its kind's result.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Recorder:
                 self._begin(f"{kind}: counting", self._count, bank)
 
     def steady(self, *, within_s: float = _STEADY_WITHIN_S) -> None:
-        """Wait until every kind has an acknowledged write; NotProven when one has none in time."""
+        """Wait until every kind has an acknowledged write; NotProven if one has none in time."""
         try:
             until(
                 lambda: all(self.acknowledged.values()),
@@ -85,30 +85,30 @@ class Recorder:
         except TimedOut as error:
             mute = ", ".join(kind for kind, number in self.acknowledged.items() if not number)
             raise NotProven(
-                f"not one write of {mute} was acknowledged within {within_s:g} s; "
-                f"what the writers were told: {self._said or 'nothing'}"
+                f"no write of {mute} was acknowledged within {within_s:g} s; "
+                f"errors of the writers: {self._said or 'none'}"
             ) from error
 
     def mark(self, name: str = FAULT) -> None:
-        """Begin a phase of the result; that of the first fault has the name FAULT."""
+        """Begin a phase of the result; the phase of the first fault has the name FAULT."""
         self._book.mark(name)
 
     @property
     def acknowledged(self) -> Mapping[str, int]:
-        """How many writes of each kind were acknowledged so far."""
+        """The number of acknowledged writes so far, by kind."""
         return {kind: self._acknowledged[kind] for kind in self._writers}
 
     @property
     def silent_s(self) -> Mapping[str, float]:
-        """For how long none of each kind has been, in seconds."""
+        """The seconds since the last acknowledged write, by kind."""
         now = time.monotonic()
         return {kind: now - last for kind, last in self._last.items()}
 
     def tally(self, *, within_s: float = _READS_WITHIN_S) -> Mapping[str, LedgerResult]:
-        """End all writing, read back what is there, and compare; once.
+        """End all writing, read back, and compare; call it once.
 
-        Each writer reads what all of its kind wrote, the kinds side by side. Who cannot tries again
-        until ``within_s`` seconds are over.
+        Each writer reads all writes of its kind; the kinds read in parallel. A writer that fails
+        tries again until ``within_s`` seconds are over.
         """
         self._end()
         deadline = time.monotonic() + within_s
@@ -126,7 +126,7 @@ class Recorder:
         return judge(self.folder, self._writers, self._troubles)
 
     def close(self) -> None:
-        """End all writing, whether the result was asked for or not."""
+        """End all writing, also without a result."""
         self._end()
         with contextlib.suppress(NotProven):  # which the writers were told
             self._book.close()
@@ -140,7 +140,7 @@ class Recorder:
                 work(what)
             except Exception as error:
                 self._troubles[kind_of(name.partition(":")[0])].append(
-                    f"{name} ended before its time: {in_words(error)}"
+                    f"{name} ended early: {in_words(error)}"
                 )
 
         thread = threading.Thread(target=run, name=name, daemon=True)
@@ -148,7 +148,7 @@ class Recorder:
         thread.start()
 
     def _end(self) -> None:
-        """Let every thread end; one that does not is a trouble, and is left behind."""
+        """Let every thread end; a thread that does not end is a trouble, and is abandoned."""
         if not self._stop.is_set():
             self._stop.set()
             with contextlib.suppress(NotProven):  # which the writers were told
@@ -168,11 +168,11 @@ class Recorder:
                 return
             self._book.invoke(writer.name, seq)
             self._book.settle(self._sent(writer, seq), writer.name, seq)
-            # What is late is left out: a ledger is no load.
+            # Late writes are skipped: a ledger is no load.
             due = max(due + self._every_s, time.monotonic())
 
     def _sent(self, writer: Writer, seq: int) -> str:
-        """What came of a write: whatever was raised but NeverSent leaves that open."""
+        """Send a write; returns its outcome. Any exception except NeverSent leaves it unknown."""
         try:
             within(
                 ANSWERS_WITHIN_S,
@@ -191,7 +191,7 @@ class Recorder:
     def _count(self, bank: Counted) -> None:
         self._book.count(DUE, bank.name, bank.due)
         while not self._stop.wait(_COUNTS_EVERY_S):
-            # One that cannot be had is no look; how many there were is told.
+            # A failed count is skipped; the result has the number of counts.
             with contextlib.suppress(Exception):
                 self._look(bank)
 
@@ -217,7 +217,7 @@ class Recorder:
 
 
 def _counted(writers: Sequence[Writer]) -> Sequence[Counted]:
-    """One of the writers that leave a total as it was, if there are such."""
+    """The first writer that has a constant total, if there is one."""
     return [it for it in writers if isinstance(it, Counted)][:1]
 
 
@@ -232,12 +232,12 @@ def recording(
     hide: Callable[[str], object],
     rate_per_s: float = 5.0,
 ) -> Iterator[Recorder]:
-    """Keep a ledger of these kinds of writers, each of which has an acknowledged write by then.
+    """Record a ledger with these kinds of writers; the body starts when each has a write.
 
-    What they write to is made before and taken away afterwards; what a killed harness leaves is
-    swept by the next one, unless that goes on with the same ``run``. ``rate_per_s`` is each
-    writer's. ``hide`` is told each secret that is made. Raises NotProven, TimedOut or
-    TransportError when the writers cannot begin.
+    The targets are created before and removed afterwards. The next harness removes those of a
+    killed harness, unless it continues the same ``run``. ``rate_per_s`` is each writer's. ``hide``
+    gets each new secret. Raises NotProven, TimedOut or TransportError when the writers cannot
+    begin.
     """
     unknown = sorted(set(names) - set(WRITERS))
     if unknown:
@@ -261,7 +261,7 @@ def recording(
 def recorded(
     stage: WriterSetup, names: Collection[str], *, folder: Path, rate_per_s: float
 ) -> Iterator[Recorder]:
-    """Keep a ledger on a stage that is there already."""
+    """Record a ledger on an existing setup."""
     writers = {name: WRITERS[name](stage) for name in names}
     with closing(
         Recorder(writers, folder=folder, run=stage.run, rate_per_s=rate_per_s, space=stage.space)

@@ -1,4 +1,4 @@
-"""A ledger whose harness was killed: its book is on the disk, and what it wrote is read anew."""
+"""Recovers the ledger of a killed harness: from its history on the disk, and a new reading."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def recovered(
     seed: int,
     hide: Callable[[str], object],
 ) -> Mapping[str, LedgerResult]:
-    """The results of a ledger that a killed harness kept in ``folder``, and wrote to ``space``.
+    """The results of a ledger that a killed harness recorded in ``folder``, with ``space``.
 
-    What it wrote to is taken away afterwards. Where that is gone already, or cannot be read, the
-    result says so. ``hide`` is told each secret that is read. NotProven when there is no book.
+    The namespace ``space`` is removed afterwards. If it is gone or unreadable, the result says so.
+    ``hide`` gets each secret that is read. NotProven when there is no history.
     """
     if not (folder / "book").exists():
-        raise NotProven(f"there is no book of the ledger in {folder}")
+        raise NotProven(f"there is no history of the ledger in {folder}")
     if not platform.is_there(reach.kube, space):
-        gone = f"what it was written to is gone: the namespace {space}"
+        gone = f"the ledger's namespace {space} is gone"
         return judge(folder, names, _unless_read(folder, names, gone), broken_off=True)
     machines = reach.profile.cluster().machines
     with (
@@ -55,13 +55,13 @@ def recovered(
             return ground.stage(tunnels, run=run, seed=seed)
 
         results = read_again(stage, names, folder=folder)
-    # Only now: whoever breaks off before this may read it all again.
+    # Delete last: a harness that is interrupted before this can read everything again.
     reach.kube.delete(f"/api/v1/namespaces/{space}")
     return results
 
 
 class Staging(Protocol):
-    """What the writers of a kind get, once it is there; a HarnessError while it is not."""
+    """Returns the setup of a kind's writers; raises HarnessError while it is not ready."""
 
     def __call__(self, kind: str) -> WriterSetup: ...
 
@@ -69,7 +69,7 @@ class Staging(Protocol):
 def read_again(
     staging: Staging, names: Collection[str], *, folder: Path, within_s: float = _READS_WITHIN_S
 ) -> Mapping[str, LedgerResult]:
-    """Read back each kind, side by side, and compare with the book."""
+    """Read back the kinds in parallel, and compare with the history."""
     after_us = max((at for *_, at in HistoryReader(folder / "book")), default=0)
     troubles: dict[str, list[str]] = {kind: [] for kind in names}
 
@@ -78,7 +78,7 @@ def read_again(
             with _writers(staging, kind, within_s) as writers:
                 for writer in writers:
                     problem = read_back(writer, folder, within_s=within_s, after_us=after_us)
-                    # One that the killed harness still made, when all was written, is as good.
+                    # A reading that the killed harness made after all writes is as good.
                     if problem and not path_of(writer, folder).exists():
                         troubles[kind].append(problem)
         except Exception as error:
@@ -106,7 +106,7 @@ def _writers(staging: Staging, kind: str, within_s: float) -> Iterator[Sequence[
     try:
         writers = until(made, within_s=within_s, what=f"a way to what {kind} wrote")
     except TimedOut as late:
-        raise NotProven(f"what was written cannot be read back: {said[-1]}") from late
+        raise NotProven(f"the writes cannot be read back: {said[-1]}") from late
     with ExitStack() as opened:
         for writer in writers:
             opened.callback(writer.close)
@@ -114,5 +114,5 @@ def _writers(staging: Staging, kind: str, within_s: float) -> Iterator[Sequence[
 
 
 def _unless_read(folder: Path, names: Collection[str], why: str) -> Mapping[str, Sequence[str]]:
-    """The trouble of each kind that the killed harness had not read back itself."""
+    """The trouble of each kind that the killed harness did not read back itself."""
     return {kind: [why] for kind in names if not [*folder.glob(f"{kind}-*.found")]}

@@ -1,4 +1,4 @@
-"""What became of the writes of one kind of writer: numbers, and the first few names."""
+"""The result of one kind of writer: numbers, and the first few names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.model import JSON
 
-# The mark from which on a result without any acknowledged write says nothing.
+# The mark of the first fault: without an acknowledged write after it, a result proves nothing.
 FAULT = "fault injected"
 
 
@@ -16,9 +16,9 @@ FAULT = "fault injected"
 class LedgerPhase:
     """What happened from one mark to the next.
 
-    ``at`` is when it began (UTC seconds since the epoch), ``first_ok_s`` how long after that the
-    first write was acknowledged, or None, and ``gap_s`` the longest silence that ended in the
-    phase or lasted to its end.
+    ``at`` is its begin (UTC seconds since the epoch), ``first_ok_s`` the seconds from then to the
+    first acknowledged write, or None, and ``gap_s`` the longest time without an acknowledgement
+    that ended in the phase or lasted to its end.
     """
 
     name: str
@@ -30,21 +30,22 @@ class LedgerPhase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerResult:
-    """The writes of one kind of writer, and what was there at the end.
+    """The writes of one kind of writer, compared with what was there at the end.
 
-    Of ``invoked`` writes, ``ok`` were acknowledged, ``fail`` surely never sent, and of ``info``
-    nobody knows. ``lost``: acknowledged, and not there at the end. ``duplicated``: there more than
-    once. ``unexpected``: there, and never sent. ``stale``: acknowledged before somebody looked, who
-    did not see it; it was there at the end. ``examples`` name the first few of each.
+    Of ``invoked`` writes, ``ok`` were acknowledged, ``fail`` were certainly never sent, and
+    ``info`` have an unknown outcome. ``lost``: acknowledged, and missing at the end.
+    ``duplicated``: there more than once. ``unexpected``: there, and never sent. ``stale``:
+    acknowledged before a reading that did not see it; it was there at the end. ``examples`` name
+    the first few of each.
 
     ``gap_s`` is the longest time without an acknowledgement, between the moments ``gap_from`` and
     ``gap_to`` (UTC seconds since the epoch); ``gap_open``: it lasted until writing was stopped.
-    ``rpo_s`` is how old the oldest lost write was when the first fault came or, if that is later,
-    when the newest lost one was acknowledged; without a fault, when the last write was.
+    ``rpo_s`` is the age of the oldest lost write at the first fault or, if that is later, when the
+    newest lost write was acknowledged; without a fault, when the last write was acknowledged.
 
-    Of a bank, ``due`` is the total that it must have, ``totals`` how often somebody counted it, and
-    ``wrong_totals`` how often the total was another. ``unread`` says why nobody could see what is
-    there: then nothing is known. ``troubles`` is what else kept the ledger from being kept.
+    For a bank, ``due`` is the total that it must have, ``totals`` the number of counts, and
+    ``wrong_totals`` the number of counts with another total. ``unread`` is why no reading
+    succeeded: then nothing is known. ``troubles`` are other problems of the ledger.
     """
 
     writer: str
@@ -71,11 +72,11 @@ class LedgerResult:
     troubles: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, JSON]:
-        """As an observation holds it, with what came after the first fault (None without one).
+        """The result as an observation, with values since the first fault (None without one).
 
-        ``ok_after_fault``, how many writes were acknowledged since; ``first_ok_s``, how long after
-        it the first was; ``outage_s``, the longest silence since. The first may still come before
-        the fault is felt, so the last of these is how long writing was out.
+        ``ok_after_fault`` is the number of writes acknowledged since; ``first_ok_s`` the seconds to
+        the first of them; ``outage_s`` the longest time without one. The first may come before the
+        fault has an effect, so ``outage_s`` is the length of the outage.
         """
         plain: dict[str, Any] = asdict(self)
         return plain | {
@@ -87,7 +88,7 @@ class LedgerResult:
 
     @property
     def since_fault(self) -> tuple[LedgerPhase, ...]:
-        """The phases from the first fault on; without any fault, none."""
+        """The phases from the first fault on; empty without a fault."""
         names = [phase.name for phase in self.phases]
         return self.phases[names.index(FAULT) :] if FAULT in names else ()
 
@@ -100,9 +101,9 @@ class LedgerResult:
 
 
 def observed(results: Mapping[str, LedgerResult], drill: str = "") -> Mapping[str, JSON]:
-    """What the checks judge, by target: the kind of writer, after the drill's name if there is one.
+    """The results for the checks, by target: the kind of writer, with the drill's name before it.
 
-    Each names all of them (``kept``), so that one that is missing is missed.
+    Each result names all targets (``kept``), so that a check notices a missing one.
     """
     targets = {f"{drill}/{kind}" if drill else kind: it for kind, it in results.items()}
     return {target: it.to_json() | {"kept": list(targets)} for target, it in targets.items()}

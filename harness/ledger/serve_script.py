@@ -1,4 +1,4 @@
-"""Runs in a pod, as ``python3 - FOLDER PORT``: keeps writes in files, durably before it answers.
+"""Runs in a pod, as ``python3 - FOLDER PORT``: stores writes in files, and syncs before it answers.
 
 ``POST /append/KIND/NUMBER/SEQ/SEAL`` adds the line ``KIND/NUMBER SEQ SEAL`` to this pod's file;
 ``POST /rename/…`` makes a file of it under another name and renames it. Both answer once file and
@@ -21,7 +21,7 @@ from threading import Event, Thread
 
 
 def append(folder: Path, who: str, line: str) -> None:
-    """Add a line to this pod's own file; what a torn one left behind does not spoil it."""
+    """Append a line to this pod's own file; a partial line before it does no harm."""
     path = folder / f"{who}.{socket.gethostname()}.log"
     new = not path.exists()
     with path.open("ab", buffering=0) as file:
@@ -32,7 +32,7 @@ def append(folder: Path, who: str, line: str) -> None:
 
 
 def rename(folder: Path, who: str, line: str) -> None:
-    """A file of its own, whole under its name or not there."""
+    """Write a file of its own atomically, by a rename."""
     path = folder / f"{who}.{line.split()[1]}"
     partial = path.with_name(f"{path.name}.new")
     with partial.open("wb", buffering=0) as file:
@@ -56,7 +56,7 @@ WAYS = {"append": append, "rename": rename}
 
 
 def lines(folder: Path) -> Iterator[bytes]:
-    """Every line of a kind's files, as it is, but for files that were not given their name."""
+    """Every line of a kind's files, except files that were not renamed yet."""
     paths = [it for it in folder.iterdir() if it.suffix != ".new"] if folder.exists() else []
     with nudging(folder), ThreadPoolExecutor(READERS) as pool:
         for content in pool.map(Path.read_bytes, paths):
@@ -65,9 +65,9 @@ def lines(folder: Path) -> Iterator[bytes]:
 
 @contextmanager
 def nudging(folder: Path) -> Iterator[None]:
-    """Have the metadata server of CephFS write its journal all the time, not every 5 s.
+    """Make CephFS's metadata server write its journal all the time, not only every 5 s.
 
-    Another client waits that long for each file that was just written, and for one after the other.
+    Otherwise another client waits up to 5 s for each recently written file, one after the other.
     """
     done = Event()
     path = folder.parent / f"nudge.{socket.gethostname()}"
@@ -78,7 +78,7 @@ def nudging(folder: Path) -> Iterator[None]:
                 with path.open("wb") as file:
                     os.fsync(file.fileno())
                 path.unlink()
-            except OSError:  # then reading takes longer, and says so itself
+            except OSError:  # reading takes longer then, and reports its own error
                 return
 
     thread = Thread(target=nudge)
@@ -123,7 +123,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *words: object) -> None:
-        """Say nothing: an answer tells everything."""
+        """Log nothing: the answer has all information."""
 
 
 class Server(ThreadingHTTPServer):
@@ -132,8 +132,8 @@ class Server(ThreadingHTTPServer):
 
 
 def main() -> None:
-    # As the first process of a container it would outlive a SIGTERM, and hold up for 90 s a machine
-    # that shuts down. Nothing is answered for that is not on the disk.
+    # As the first process of a container, Python ignores SIGTERM and would delay a machine's
+    # shutdown by 90 s. Every acknowledged write is already on the disk.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     Handler.folder = Path(sys.argv[1])
     Server(("", int(sys.argv[2])), Handler).serve_forever()

@@ -1,6 +1,6 @@
-"""Load: visitors who come at a steady rate, whatever became of the earlier ones.
+"""Load: requests at a constant rate, independent of the results of earlier requests.
 
-``generator`` is a program of its own, with locust in it: gevent changes how a whole process waits
-and talks, which must never happen to the harness. ``running`` starts and stops it; what it writes
-(``histogram``) is kept by second, so that it can be cut afterwards at any moment (``results``).
+``generator`` is a separate program, because it uses locust: gevent patches a whole process's
+sockets and waits, which must never happen to the harness. ``running`` starts and stops it. Its
+output (``histogram``) is stored by second, so that ``results`` can cut it afterwards at any second.
 """

@@ -1,17 +1,17 @@
-"""The program that offers the load, in a process of its own: ``start`` loads and runs it.
+"""The program that generates the load, in its own process: ``start`` loads and runs it.
 
 Its standard input is one line, the LoadSpec. The load ends when the harness closes that input, or
 when the harness itself ends. Its standard output is what ``results`` reads.
 
-A visitor here is as one behind DNS round robin: each request is a new connection to the next
-address of the ingress. An address that refuses a connection, or makes none within a second, is
-left for the next one, as browsers and curl do; the last one has all the time that is left. From
-then on there is no second try: whoever is connected and gets no answer has been failed.
+A virtual user acts as behind DNS round robin: each request is a new connection to the next address
+of the ingress. If an address refuses the connection, or does not accept it within a second, the
+user tries the next address, as browsers and curl do. The last address has the remaining time. After
+it is connected, there is no second try: a request without an answer has failed.
 """
 
 from __future__ import annotations
 
-import locust  # isort: skip  # first: it replaces sockets and TLS, which nobody may have by then
+import locust  # isort: skip  # first: it patches sockets and TLS before any import of them
 
 import contextlib
 import http.client
@@ -36,23 +36,24 @@ from harness.facts.throttling import TOO_MANY, retry_after_s
 from harness.load.histogram import Histogram
 from harness.load.spec import ON_TIME_S, LoadSpec, Page, due_at
 
-# RFC 8305 lets a client try the next address after a quarter of a second; most are more patient.
+# RFC 8305 lets a client try the next address after 250 ms; most clients wait longer.
 _CONNECTED_WITHIN_S = 1.0
-# Until the first users are there; the first request is due then. More at once locust warns of.
+# The first request is due after this time, when the first users exist. Locust warns of a higher
+# spawn rate.
 _BEGINS_IN_S = 1.0
 _SPAWNS_PER_S = 100.0
 _WRITES_EVERY_S = 1.0
-# Whoever hangs in spite of all is ended by the kernel so long after the load should have been.
+# If the generator hangs, the kernel ends it (SIGALRM) this long after the end of the load.
 _GRACE_S = 30.0
 _CHUNK = 65536
 
 
 class Failed(Exception):
-    """A request that was not served; its text is the kind."""
+    """A request that was not served; its text is the kind of error."""
 
 
 class Limited(Exception):
-    """A request that got 429: the ingress takes no more from our one address just now."""
+    """A request that got 429: the ingress limits the requests from this computer's address."""
 
     def __init__(self, host: str, retry_after: float | None) -> None:
         super().__init__(host)
@@ -61,10 +62,10 @@ class Limited(Exception):
 
 
 class VirtualUser(locust.User):
-    """One of ``spec.users`` who share the requests among them, in turn.
+    """One of ``spec.users`` virtual users, which send the requests in turn.
 
-    ``due`` moves on by the plan alone. A user who is late does not start anew from now: that would
-    leave out the requests of the very moments in which nobody was served.
+    ``due`` depends only on the plan. A late user keeps its old due times: otherwise the requests
+    that were due during an outage would be missing (coordinated omission).
     """
 
     spec: ClassVar[LoadSpec]
@@ -110,7 +111,7 @@ class VirtualUser(locust.User):
 
 
 def ask(spec: LoadSpec, trust: ssl.SSLContext, number: int) -> None:
-    """One request, on a connection of its own; whatever is raised is why it failed."""
+    """Send one request on its own connection; any exception is why it failed."""
     round_, first = divmod(number, len(spec.addresses))
     page = spec.pages[round_ % len(spec.pages)]
     with ExitStack() as ways:
@@ -122,7 +123,7 @@ def ask(spec: LoadSpec, trust: ssl.SSLContext, number: int) -> None:
         connection.sock = talk
         connection.request("GET", page.path, headers={"Connection": "close"})
         response = connection.getresponse()
-        # An answer is there when all of it is.
+        # An answer counts once its whole body has arrived.
         body = b"".join(iter(lambda: response.read(_CHUNK), b""))
     if response.status == TOO_MANY != page.status:
         headers = {name.lower(): value for name, value in response.getheaders()}
@@ -131,7 +132,7 @@ def ask(spec: LoadSpec, trust: ssl.SSLContext, number: int) -> None:
 
 
 def judge(page: Page, status: int, body: bytes) -> None:
-    """Raises Failed when an answer is not the one that the page should have."""
+    """Raise Failed when an answer is not the expected one of the page."""
     if status != page.status if page.status else status >= http.HTTPStatus.BAD_REQUEST:
         raise Failed(f"status {status}")
     if page.says.encode() not in body:
@@ -139,7 +140,7 @@ def judge(page: Page, status: int, body: bytes) -> None:
 
 
 def connected(addresses: list[str], port: int) -> socket.socket:
-    """A connection to the first of the addresses that makes one."""
+    """A connection to the first address that accepts it."""
     *others, last = addresses
     for address in others:
         with contextlib.suppress(OSError):
@@ -153,14 +154,14 @@ def connected(addresses: list[str], port: int) -> socket.socket:
 
 
 def kind_of(error: Exception) -> str:
-    """A word for why a request failed: few enough to count them."""
+    """The kind of a request's error, one of a few, so that they can be counted."""
     if isinstance(error, Failed):
         return str(error)
     return "wrong certificate" if isinstance(error, ssl.SSLCertVerificationError) else "broken off"
 
 
 class Seconds:
-    """Counts requests by the second in which they were due, and writes what is new."""
+    """Counts requests by the second in which they were due, and writes new counts."""
 
     def __init__(self) -> None:
         self._new: defaultdict[int, Histogram] = defaultdict(Histogram)
@@ -172,7 +173,7 @@ class Seconds:
         context: dict[str, Any],
         **_: object,
     ) -> None:
-        """A request is over: locust's event."""
+        """Handle locust's event that a request is over."""
         bucket = self._new[floor(context["due"])]
         if isinstance(exception, Limited):
             bucket.add_limited(exception.host, exception.retry_after_s, on_time=context["on_time"])
@@ -195,14 +196,14 @@ class Seconds:
 
 
 def say(data: dict[str, object]) -> None:
-    # One write a line: a reader never sees half of one for long, and never half of two.
+    # One write per line: a reader sees at most one partial line, and only for a moment.
     sys.stdout.write(json.dumps(data) + "\n")
     sys.stdout.flush()
 
 
 def main() -> None:
-    # Whoever measures must not be late: as root it comes before all who share the processors, and
-    # sleeps nearly all the time. Being nice would count only among the tasks of one session.
+    # The generator must not be late: as root it gets real-time priority, and it sleeps nearly all
+    # the time. A nice value would count only among the processes of one session.
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     say({"stage": "reading what to send"})
@@ -215,7 +216,7 @@ def main() -> None:
     runner = environment.create_local_runner()
     VirtualUser.began = time.monotonic() + _BEGINS_IN_S
     say({"began": VirtualUser.began, "stage": "sending requests"})
-    # Users come as fast as their first requests are due, and the first of them before that.
+    # Users spawn at least as fast as their first requests are due.
     runner.start(spec.users, spawn_rate=max(_SPAWNS_PER_S, spec.per_s))
     writing = gevent.spawn(seconds.write_on)
     with contextlib.suppress(TimeoutError):

@@ -1,6 +1,6 @@
-"""What came of requests, and how long answers took, in a histogram that can be added up.
+"""The results of requests, with their answer times in a histogram that can be merged.
 
-Answer times are microseconds, to two significant digits (at most 1 % off), up to an hour.
+Answer times are in microseconds, to two significant digits (at most 1 % off), up to an hour.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ def _empty() -> Any:
 
 @dataclass(slots=True)
 class Histogram:
-    """Requests that belong together, usually by the second in which they were due.
+    """The results of a group of requests, usually those due in the same second.
 
-    ``on_time`` of them began as planned; ``errors`` are those that failed, by kind; ``took`` holds
-    the answers' times, from when each request was due. ``limited`` are those that got 429, by host:
-    neither failed nor answered. ``retry_after_s`` is the longest that they were told to wait.
+    ``on_time`` of them began as planned; ``errors`` counts the failed ones by kind; ``took`` holds
+    the answer times, from when each request was due. ``limited`` counts those that got 429, by
+    host: neither failed nor answered. ``retry_after_s`` is the longest Retry-After of these.
     """
 
     on_time: int = 0
@@ -47,7 +47,7 @@ class Histogram:
         return self.errors.total()
 
     def add_limited(self, host: str, retry_after_s: float | None, *, on_time: bool) -> None:
-        """Take in one request that the ingress did not let through: there were too many of ours."""
+        """Add one request that the ingress limited (429)."""
         self.on_time += on_time
         self.limited[host] += 1
         self._wait(retry_after_s)
@@ -57,7 +57,7 @@ class Histogram:
         self.retry_after_s = max(told, default=None)
 
     def add(self, took_s: float, *, on_time: bool, error: str | None = None) -> None:
-        """Take in one request that is over."""
+        """Add one request that is over."""
         self.on_time += on_time
         if error is not None:
             self.errors[error] += 1
@@ -74,7 +74,7 @@ class Histogram:
     def quantile_ms(self, q: float) -> float | None:
         """The q-quantile (0 < q ≤ 1) of the time to an answer, in milliseconds.
 
-        None when so many were not answered at all: who failed fast has not been served fast.
+        None when too many requests failed: a fast failure is no fast answer.
         """
         rank = ceil(q * (self.answered + self.failed))
         if not 0 < rank <= self.answered:

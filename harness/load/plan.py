@@ -1,4 +1,4 @@
-"""From a load and a cluster profile to what the generator is told."""
+"""Makes the generator's LoadSpec from a load and a cluster profile."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _PART = "ingress"
 
 
 def why_none(profile: Profile) -> str | None:
-    """Why no load can be offered to a cluster at all, in its profile's words; None when one can."""
+    """Why no load can be offered to a cluster, in its profile's words; None if one can."""
     return profile.cluster().absent.get(_PART)
 
 
 def load_spec(load: Load, profile: Profile, lasts_s: float) -> LoadSpec | None:
-    """The load as it is offered to one cluster; None when that declares no ingress.
+    """The load for one cluster; None when the cluster declares no ingress.
 
-    ConfigError when it has an ingress and names no site: nothing could be asked for there.
+    ConfigError when it declares an ingress without sites: the load would have no target.
     """
     if why_none(profile) is not None:
         return None
@@ -26,8 +26,8 @@ def load_spec(load: Load, profile: Profile, lasts_s: float) -> LoadSpec | None:
     assert ingress is not None, "a stack with an ingress says where it answers"
     if not ingress.sites:
         raise ConfigError(
-            f"the load {load.name} has nobody to ask: {profile.name} declares no site",
-            remedy="name in `ingress.sites:` of the profile what customers visit",
+            f"the load {load.name} has no target: {profile.name} declares no site",
+            remedy="list the customers' sites in `ingress.sites:` of the profile",
         )
     known = ingress.declared(load.paths)
     return LoadSpec(

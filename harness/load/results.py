@@ -1,8 +1,8 @@
-"""What a generator has written: read, and cut by time.
+"""Reads the output of a generator, and cuts it by time.
 
 Each line is JSON: some ``{"stage"}`` of its start, ``{"began"}``, then ``{"second", …}`` with a
-bucket, several of which may be of one second, and at last ``{"ended"}``. All times are of the
-computer's monotonic clock, which the generator shares with the process that started it.
+histogram (a second may have several), and at last ``{"ended"}``. All times are from the computer's
+monotonic clock, which the generator and the harness share.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from harness.load.spec import due_at
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A span of time: how many requests were due in it, and what came of them."""
+    """A span of time: the number of requests due in it, and their results."""
 
     planned: int
     seen: Histogram
 
     def facts(self) -> PhaseFacts:
-        """As checks know it; a time is None when so many requests had no answer at all."""
+        """The facts for checks; a quantile is None when too many requests had no answer."""
         return PhaseFacts(
             planned=self.planned,
             on_time=self.seen.on_time,
@@ -43,7 +43,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Everything that became of a load, by the second in which a request was due."""
+    """All results of a load, by the second in which a request was due."""
 
     began: float
     ended: float
@@ -51,7 +51,7 @@ class Results:
     seconds: dict[int, Histogram]
 
     def cut(self, start: float, end: float) -> Cut:
-        """From one moment to another, at most to the end; a second belongs to what begins in it."""
+        """The results from ``start`` to ``end`` or the end of the load, in whole seconds."""
         first, last = floor(start), floor(min(end, self.ended + 1))
         seen = Histogram()
         for second, bucket in self.seconds.items():
@@ -61,16 +61,16 @@ class Results:
         return Cut(planned, seen)
 
     def _due(self) -> Iterator[int]:
-        """The second of every request that was due: of the plan, not of what came of it."""
+        """The second of every request that was due, by the plan."""
         due = (due_at(self.began, number, self.per_s) for number in count())
         return map(floor, takewhile(lambda at: at < self.ended, due))
 
 
 def read(path: Path, per_s: float, ended: float) -> Results | None:
-    """The results so far; ``ended`` where they do not say when; None before the load began."""
+    """The results so far; ``ended`` is used if they have no end; None before the load began."""
     began: float | None = None
     seconds: dict[int, Histogram] = {}
-    # What is not a whole line yet, or never will be, is no result.
+    # A partial last line is no result.
     for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
         data = json.loads(line)
         began = data.get("began", began)

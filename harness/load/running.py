@@ -1,7 +1,7 @@
-"""Start the generator, wait until it is served, and end it, with whatever it has seen by then.
+"""Starts the generator, waits until a request is answered, and ends it with its results so far.
 
-It stands in the network namespace of whoever starts it. It ends when the pipe to it is closed: by
-us, or by the kernel when we are no more, however we ended.
+The generator runs in the network namespace of the harness. It ends when the pipe to it closes: the
+harness closes it, or the kernel does when the harness ends for any reason.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from harness.load.spec import LoadSpec
 from harness.settings import ROOT
 from harness.waiting import uninterrupted, until
 
-# From the first request that is over: until then it is the generator that is waited for.
+# The ingress has this time from the end of the first request; before that, the generator is slow.
 _SERVED_WITHIN_S = 30.0
-# A busy computer may take long to start it; one that does nothing for so long is not starting.
+# A busy computer may start it slowly; without any progress for _LIFELESS_S it is not starting.
 _STARTS_WITHIN_S = 300.0
 _LIFELESS_S = 30.0
-# Requests under way have their own deadline; then there is little left to do.
+# After the deadline of the requests under way, the generator needs this time to end.
 _ENDS_WITHIN_S = 15.0
 _TAIL = 300
 
 
 class Running:
-    """A load that is being offered; its folder holds what the generator wrote.
+    """A load that is being offered; its folder holds the generator's output.
 
-    ``troubles`` is why its results are not to be trusted, once it has ended.
+    ``troubles`` lists why its results are not reliable, once it has ended.
     """
 
     def __init__(self, spec: LoadSpec, folder: Path) -> None:
@@ -52,11 +52,11 @@ class Running:
                 stdout=seen,
                 stderr=said,
                 text=True,
-                start_new_session=True,  # Ctrl-C is for us, who end it in order
+                start_new_session=True,  # Ctrl-C reaches only the harness, which ends it
             )
         assert self._process.stdin is not None
         self._spec_pipe = self._process.stdin
-        with contextlib.suppress(BrokenPipeError):  # its end is told where it is waited for
+        with contextlib.suppress(BrokenPipeError):  # ``served`` reports that it ended
             self._spec_pipe.write(spec.line())
             self._spec_pipe.flush()
 
@@ -67,12 +67,12 @@ class Running:
         starts_within_s: float = _STARTS_WITHIN_S,
         lifeless_s: float = _LIFELESS_S,
     ) -> None:
-        """Wait until a request was answered; NotProven when none is in time, or it has ended.
+        """Wait until a request is answered; NotProven when none is in time, or the load has ended.
 
-        The ingress has ``within_s`` seconds from the first request that is over. The generator has
-        ``starts_within_s`` seconds until then, as long as it shows life every ``lifeless_s``.
-        Its second is over, too: phases are cut at whole ones (``Results.cut``), so that whatever is
-        noted after this has a request before it.
+        The ingress has ``within_s`` seconds from the end of the first request. The generator has
+        ``starts_within_s`` seconds until then, if it makes progress every ``lifeless_s`` seconds.
+        The second of that request is over, too: phases are cut at whole seconds (``Results.cut``),
+        so that every later mark has a request before it.
         """
         self._started(starts_within_s, lifeless_s)
 
@@ -90,10 +90,10 @@ class Running:
                     f"requests of the load got 429 Too Many Requests ({dict(seen.limited)})",
                     remedy="ask sites without a limit, or raise it for this computer's address",
                 ) from error
-            told = dict(seen.errors + seen.limited) or "nothing"
+            told = dict(seen.errors + seen.limited) or "none"
             raise NotProven(
-                f"not one request of the load was answered within {within_s:g} s; told: {told}",
-                remedy="`ingress.sites:` of the profile say what is asked for",
+                f"no request of the load was answered within {within_s:g} s; errors: {told}",
+                remedy="check that the sites in `ingress.sites:` of the profile are reachable",
             ) from error
 
     def _started(self, within_s: float, lifeless_s: float) -> None:
@@ -126,31 +126,31 @@ class Running:
 
     def _must_run(self) -> None:
         if self._process.poll() is not None:
-            raise NotProven(f"the load ended before it began: {self._words()}")
+            raise NotProven(f"the load generator ended before the first answer: {self._words()}")
 
     def _sign_of_life(self) -> tuple[int, str]:
-        """What changes as long as the generator gets anywhere: its output, its processor time."""
+        """The generator's output size and CPU time, which change while it makes progress."""
         try:
             stat = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="utf-8")
         except OSError:
             stat = ""
-        # After the program's name, which may hold anything: utime and stime are the 12th and 13th.
+        # After the program's name, which may contain spaces: utime and stime are fields 12 and 13.
         ticks = stat.rpartition(")")[2].split()[11:13]
         return self._seen.stat().st_size, " ".join(ticks)
 
     def _stage(self) -> str:
-        """How far the generator came, in its own words."""
+        """The last stage that the generator reported."""
         lines = self._seen.read_text(encoding="utf-8").split("\n")[:-1]
         stages = [told["stage"] for line in lines if "stage" in (told := json.loads(line))]
         return stages[-1] if stages else "nothing yet"
 
     def go_on(self, seconds: float) -> None:
-        """Let it go on for so long; less when it ends by itself."""
+        """Let the load run for so long; shorter if it ends by itself."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
 
     def results(self) -> Results | None:
-        """End the load, and say what became of it; None when it never began."""
+        """End the load, and return its results; None when it never began."""
         asked = time.monotonic()
         self.close()
         found = read(self._seen, self._spec.per_s, ended=asked)
@@ -159,12 +159,12 @@ class Running:
         return found
 
     def close(self) -> None:
-        """End the load, for good: no request is made after this."""
+        """End the load: no request is sent after this."""
         if self._spec_pipe.closed:
             return
         with uninterrupted():
             if self._process.poll() is not None:
-                self.troubles.append(f"the load ended before its time: {self._words()}")
+                self.troubles.append(f"the load ended early: {self._words()}")
             with contextlib.suppress(BrokenPipeError):
                 self._spec_pipe.close()
             try:
@@ -190,7 +190,7 @@ class Running:
 
 @contextmanager
 def offering(spec: LoadSpec, folder: Path) -> Iterator[Running]:
-    """Offer a load, of which a request was answered by then. NotProven when it cannot begin."""
+    """Offer a load; the body starts after the first answer. NotProven when it cannot begin."""
     with closing(Running(spec, folder)) as running:
         running.served()
         yield running

@@ -1,4 +1,4 @@
-"""What the generator is told. Standard library only: its process loads little beside locust."""
+"""The generator's input. Standard library only: its process loads little beside locust."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from math import ceil
 from typing import NamedTuple, Self
 
-# A request that begins later than this after it was due was not offered as planned. Nobody waits
+# A request that begins later than this after it was due was not offered as planned. No user waits
 # for an earlier answer (`users`), so only the generator itself can be the reason.
 ON_TIME_S = 1.0
 
 
 class Page(NamedTuple):
-    """What is asked for, and what is an answer: a status (None: any below 400), words in it."""
+    """A page, and its expected answer: a status (None: any below 400), and text in the body."""
 
     host: str
     path: str
@@ -24,11 +24,11 @@ class Page(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadSpec:
-    """Whom to ask, for what, how often and for how long.
+    """The targets, pages, rate and duration of a load.
 
-    ``scheme`` is http or https. ``authority`` is a PEM file; None: what this system trusts.
-    ``users`` are so many that each is free again, even after a request that timed out, when its
-    next one is due.
+    ``scheme`` is http or https. ``authority`` is a PEM file; None: this system's trusted CAs.
+    ``users`` is large enough that each user is free again when its next request is due, even after
+    a request that timed out.
     """
 
     addresses: Sequence[str]
@@ -50,7 +50,7 @@ class LoadSpec:
         return json.dumps(asdict(self)) + "\n"
 
     def host_of(self, page: Page) -> str:
-        """The host as a request names it: with the port where that is not the scheme's own."""
+        """The Host header of a request: with the port unless it is the scheme's default."""
         usual = self.port == (443 if self.scheme == "https" else 80)
         return page.host if usual else f"{page.host}:{self.port}"
 
@@ -63,10 +63,10 @@ class LoadSpec:
 
 
 def users_for(per_s: float, timeout_s: float) -> int:
-    """How many users a rate needs so that none is still busy when its next request is due."""
+    """The number of users that a rate needs, so that no user is busy at its next request."""
     return ceil(per_s * (timeout_s + ON_TIME_S))
 
 
 def due_at(began: float, number: int, per_s: float) -> float:
-    """When a request is due: the plan knows nothing of what became of the others."""
+    """When a request is due, by the plan alone, independent of other requests."""
     return began + number / per_s

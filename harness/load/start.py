@@ -1,4 +1,4 @@
-"""Says that the generator's process is there, before locust is loaded: that takes its time.
+"""Reports that the generator's process runs, before it loads locust, which takes a while.
 
 ``python -m harness.load.start`` is how ``running`` starts the generator.
 """
@@ -11,7 +11,7 @@ import sys
 def main() -> None:
     sys.stdout.write('{"stage": "loading locust"}\n')
     sys.stdout.flush()
-    # Nothing that opens sockets may be imported before this: it replaces them.
+    # No module that opens sockets may be imported before this: locust patches them.
     from harness.load import generator
 
     generator.main()

@@ -28,7 +28,7 @@ def _answers(**answers: Completed) -> Mapping[str, Any]:
     return {"answers": {("*", name): answer for name, answer in answers.items()}}
 
 
-_NO_TABLES = Refusal(cluster=_answers(nft=_FAILS), why="nftables of one does not take it")
+_NO_TABLES = Refusal(cluster=_answers(nft=_FAILS), why="nftables of one rejects the rules")
 _WORKER = [
     {"name": "one", "address": "10.0.0.1", "roles": ["worker"]},
     {"name": "two", "address": "10.0.0.2"},
@@ -42,7 +42,7 @@ REFUSALS: Mapping[str, Refusal] = {
     "break-dns": Refusal(
         fault={"servers": ()},
         cluster={"objects": {NAME_SERVERS: {"items": []}}},
-        why="no ready pod of CoreDNS is on one",
+        why="no ready CoreDNS pod runs on one",
     ),
     "cut-from-peer": Refusal(fault={"peer": "one"}, why="one cannot be cut off from itself"),
     "cut-off": _NO_TABLES,
@@ -54,8 +54,8 @@ REFUSALS: Mapping[str, Refusal] = {
     "drain": Refusal(
         cluster={"objects": {"/api/v1/pods": _ONE_POD}}, why="ReplicaSet shop/web: 1 − 1 = 0"
     ),
-    "exhaust-cpu": Refusal(fault={"before": 85.0}, why="85 % of the processors of one are in use"),
-    "exhaust-memory": Refusal(fault={"before": 85.0}, why="85 % of the memory of one are in use"),
+    "exhaust-cpu": Refusal(fault={"before": 85.0}, why="85 % of the processors of one are already"),
+    "exhaust-memory": Refusal(fault={"before": 85.0}, why="85 % of the memory of one are already"),
     "fail-mds": Refusal(fault={"daemon": ""}, why="no metadata server serves a CephFS"),
     "fill-disk": Refusal(cluster={"fill_folder": None}, why="the profile says nothing of a disk"),
     "hard-reset": Refusal(
@@ -76,8 +76,8 @@ REFUSALS: Mapping[str, Refusal] = {
     ),
     "lose-packets": _NO_TABLES,
     "osd-out": Refusal(fault={"osd": ""}, why="one has no osd of Ceph"),
-    "power-off": Refusal(cluster={"power": None}, why="the profile says nothing of power"),
-    "skew-clock": Refusal(fault={"seconds": 10}, why="would not be seen by others"),
+    "power-off": Refusal(cluster={"power": None}, why="the profile has no power commands"),
+    "skew-clock": Refusal(fault={"seconds": 10}, why="could not be observed"),
     "slow-api": Refusal(fault={"account": "nobody"}, why="no service account shop/nobody"),
     "slow-disk": Refusal(fault={"osd": None}, why="the profile names no OSD of one"),
     "stop-containerd": Refusal(

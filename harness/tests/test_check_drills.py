@@ -93,7 +93,7 @@ DEFECTS = [
         for check in (FEW_FAILED, FAST_AGAIN)
         for change, words in (
             (first_run(load=None), "no load was offered"),
-            (of_load(troubles=["the load ended before its time"]), "before its time"),
+            (of_load(troubles=["the load ended early"]), "ended early"),
             (in_each_phase(on_time=989), "only 3956 of 4000 planned requests began in time"),
             # A harness that was too busy is not taken for a platform that is too slow.
             (in_each_phase(on_time=900, answered=1, failed=999, p99_ms=None), "at least 99 %"),

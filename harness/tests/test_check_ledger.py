@@ -83,7 +83,7 @@ def test_a_silence_that_was_not_over_at_the_end_may_have_lasted_for_ever() -> No
 
 @pytest.mark.parametrize("check", [LOST, INVENTED])
 def test_what_nobody_read_again_is_not_proven(check: str) -> None:
-    verdict = judge(check, "objects", unread="what was written was never read again")
+    verdict = judge(check, "objects", unread="the writes were never read back")
     assert (verdict.outcome, verdict.where) == (Outcome.NOT_PROVEN, ("objects",))
 
 

@@ -174,7 +174,7 @@ def test_of_two_that_take_it_over_at_once_one_is_refused() -> None:
         return {**there, "spec": held_by("run-0", seconds_ago=46)["spec"] | {"renewTime": "x"}}
 
     kube.get = get  # type: ignore[method-assign]
-    with pytest.raises(Refused, match="that was faster"), disruption_lock.held(kube, "run-1"):
+    with pytest.raises(Refused, match="that took it first"), disruption_lock.held(kube, "run-1"):
         pytest.fail("two at a time")
 
 
@@ -281,7 +281,7 @@ def test_nothing_is_broken_while_nobody_says_whether_it_is_ours() -> None:
     kube = LeaseKube()
     with disruption_lock.held(kube, "run-1") as lock:
         kube.silent = True
-        with pytest.raises(Refused, match="nobody says whether"):
+        with pytest.raises(Refused, match="is unknown whether"):
             lock.confirm()
         kube.silent = False
         lock.confirm()

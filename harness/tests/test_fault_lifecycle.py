@@ -60,7 +60,7 @@ def test_what_would_be_done_is_told_before_it_is_done() -> None:
 def test_nothing_is_injected_before_its_undo_is_armed() -> None:
     note = Note()
     lifecycle, told = life_of(note)
-    with pytest.raises(NotProven, match="is new, and should be armed"):
+    with pytest.raises(NotProven, match="is new, expected armed"):
         lifecycle.inject()
     assert not note.broken
     assert not told
@@ -146,7 +146,7 @@ def test_a_lease_that_ended_is_noticed_when_it_is_renewed() -> None:
     lifecycle.inject()
     lifecycle.renew()
     NoteUndoStore(note).fire()
-    with pytest.raises(NotProven, match="took itself back"):
+    with pytest.raises(NotProven, match="undid itself"):
         lifecycle.renew()
     assert lifecycle.expired
     lifecycle.heal()
@@ -159,7 +159,7 @@ def test_an_undo_that_never_works_leaves_the_fault_unhealed() -> None:
     lifecycle.arm()
     lifecycle.inject()
     note.fails = lambda: True
-    with pytest.raises(Unhealed, match="could not be taken back"):
+    with pytest.raises(Unhealed, match="could not be undone"):
         lifecycle.heal(within_s=0)
     assert "healed" not in [event for event, _ in told]
 
@@ -218,7 +218,7 @@ def test_nothing_is_injected_when_too_much_is_broken_by_the_time_its_lease_was_r
     note = Note()
     lifecycle, told = life_of(note)
     lifecycle.arm()
-    with pytest.raises(NotProven, match="too much was broken already"):
+    with pytest.raises(NotProven, match="an abort condition was already met"):
         lifecycle.inject(unless=lambda: True)
     assert [event for event, _ in told] == ["armed"]
     assert not note.broken

@@ -107,7 +107,7 @@ def test_a_fault_is_refused_while_the_swarm_does_not_answer(
     ours: disruption_lock.DisruptionLock,
 ) -> None:
     silent = with_swarm("one", docker={"silent": "refused"}, swarm=None)
-    with pytest.raises(Refused, match=r"no manager tells how the Swarm is \(one: refused"):
+    with pytest.raises(Refused, match=r"no manager reports the state of the Swarm \(one: refused"):
         affordable(silent, ours, cut("one"))
 
 

@@ -47,7 +47,7 @@ def test_our_own_line_is_what_the_sshd_of_the_machine_says() -> None:
 
 
 def test_a_machine_whose_sshd_says_nothing_is_not_cut_off() -> None:
-    with pytest.raises(TransportError, match="does not say whence we come"):
+    with pytest.raises(TransportError, match="no usable SSH_CONNECTION"):
         CutOff(id=ID, machine="one").resolved(answering(printenv=said("", 1)), Random(1))
 
 
@@ -102,12 +102,12 @@ def test_a_port_is_cut_for_whoever_serves_it_but_not_ours() -> None:
 
 def test_a_port_at_which_nobody_answers_cannot_be_seen_to_fall_silent() -> None:
     silent = answering(python3=said('"silent"'))
-    assert "nobody would see" in str(CutPort(**OWN, port=6443).refuse(silent))
+    assert "could not be observed" in str(CutPort(**OWN, port=6443).refuse(silent))
 
 
 def test_what_nftables_does_not_take_is_refused() -> None:
     reach = answering(nft=said("syntax error", 1))
-    assert "does not take it: syntax error" in str(CutOff(**OWN).refuse(reach))
+    assert "rejects the rules: syntax error" in str(CutOff(**OWN).refuse(reach))
 
 
 def test_a_cut_is_taken_back_also_when_it_is_not_there() -> None:
@@ -163,13 +163,16 @@ def test_the_ping_that_shows_a_narrow_line_fits_into_its_queue(kbit: int) -> Non
 def test_names_are_broken_only_where_a_name_server_is() -> None:
     bare = whole_cluster({NAME_SERVERS: {"items": [coredns("one", "10.42.0.9")]}})
     fault = BreakDns(id=ID, machine="two").resolved(bare, Random(1))
-    assert "no ready pod of CoreDNS is on two" in str(fault.refuse(bare))
+    assert "no ready CoreDNS pod runs on two" in str(fault.refuse(bare))
 
 
 def test_the_last_name_server_does_not_fall_silent_unless_that_is_said() -> None:
     only = whole_cluster({NAME_SERVERS: {"items": [coredns("one", "10.42.0.9")]}})
     fault = BreakDns(id=ID, machine="one").resolved(only, Random(1))
-    why = "name servers that answer: 1 − 1 = 0, 1 needed: none on another machine than one does"
+    why = (
+        "name servers that answer: 1 − 1 = 0, 1 needed: "
+        "no CoreDNS pod on another machine than one answers"
+    )
     assert fault.refuse(only) == why
     assert fault.model_copy(update={"even_all": True}).refuse(only) is None
 
@@ -180,7 +183,7 @@ def test_a_name_server_elsewhere_that_is_ready_and_silent_counts_for_nothing() -
 
     whole = answering(python3=asked)
     fault = BreakDns(id=ID, machine="one").resolved(whole, Random(1))
-    assert "none on another machine than one does" in str(fault.refuse(whole))
+    assert "no CoreDNS pod on another machine than one answers" in str(fault.refuse(whole))
 
 
 # --- the script that asks ---------------------------------------------------------------------

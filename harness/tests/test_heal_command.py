@@ -115,8 +115,8 @@ def test_no_journal_keeps_another_ones_faults_from_being_mended(
     (tmp_path / "reports/20270103T000000Z-folder/journal.jsonl").mkdir(parents=True)
     told = healed(monkeypatch, capsys, None, NOTHING)
     mended = {it["what"]: it["trouble"] for it in told["mended"]}
-    assert mended["cut-off f00d"] == "its journal does not say how it is taken back"
-    assert "cannot be asked any more" in mended["cut-off of one"]
+    assert mended["cut-off f00d"] == "its journal does not contain a readable undo"
+    assert "cannot check whether" in mended["cut-off of one"]
     assert len(told["unread"]) == 3
     assert all(foreign not in it for it in told["unread"])
     assert told["exit"] == 5

@@ -151,7 +151,7 @@ def test_what_was_never_read_again_is_not_known() -> None:
     events: list[Event] = [("invoke", "file/0", 0, 1), ("ok", "file/0", 0, 2)]
     for readings in ([], [reading([], error="refused")]):
         found = tally(events, *readings)
-        assert found.unread == "what was written was never read again"
+        assert found.unread == "the writes were never read back"
         assert found.lost == 0
 
 

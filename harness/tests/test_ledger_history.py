@@ -111,9 +111,9 @@ def test_a_book_cut_anywhere_reads_up_to_there(
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ("invoke postgres/0 1 ", "invoke postgres/0 ", "has not 5 words"),
+        ("invoke postgres/0 1 ", "invoke postgres/0 ", "does not have 5 words"),
         ("invoke postgres/0 1 ", "invoke postgres/0 x ", "invalid literal"),
-        ("begin", "again", "does not begin as a book"),
+        ("begin", "again", "does not begin as a history"),
         (f"begin {RUN} 1", f"begin {RUN} 2", "of version 1"),
     ],
 )

@@ -222,5 +222,5 @@ def test_a_torn_beginning_is_no_write_and_half_a_list_is_no_reading(
     assert list(writer.read()) == [(writer.name, 1)]
     with monkeypatch.context() as patch:
         patch.setattr("harness.ledger.serve_script.lines", lambda _: iter([b"x\nend 1"]))
-        with pytest.raises(NotProven, match="is not whole"):
+        with pytest.raises(NotProven, match="is incomplete"):
             list(writer.read())

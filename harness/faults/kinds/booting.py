@@ -1,4 +1,4 @@
-"""A machine that boots: what the API remembers of it from before is no sign that it is back."""
+"""Faults after which a machine boots: the API's old state does not prove that it is back."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from harness.transport import Reach
 class Booting(Fault, ABC):
     """A fault after which a machine boots.
 
-    A machine that is back sooner than it is missed was Ready all the time, to the API, and so were
-    its pods: until its kubelet has looked, they are said to run as before. ``started`` is when the
-    last of their containers had started before the fault, by the machine's own clock.
+    If a machine is back before the API marks it NotReady, the API reports it and its pods as Ready
+    all the time, until its kubelet updates them. ``started`` is the start time of the newest
+    container before the fault, by the machine's own clock.
     """
 
     blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
@@ -31,7 +31,7 @@ class Booting(Fault, ABC):
         return self.model_copy(update={"started": last})
 
     def healed(self, reach: Reach) -> bool:
-        """The machine answers and is Ready, and no container of before is said to run there."""
+        """The machine answers and is Ready, and the API lists no container from before the boot."""
         return (
             observers.answers_peer(reach, self.machine)
             and observers.is_ready(reach, self.machine)

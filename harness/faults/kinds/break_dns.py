@@ -1,4 +1,4 @@
-"""Names are not found on one machine, and its name server answers nobody."""
+"""One machine cannot resolve names, and its CoreDNS pods answer no other machine."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _DROP = ("meta l4proto { tcp, udp } th dport 53 drop", "meta l4proto { tcp, udp 
 
 
 class BreakDns(Fault):
-    """Drop what goes to or from port 53 on a machine on which CoreDNS runs.
+    """Drop packets to or from port 53 on a machine that runs CoreDNS.
 
-    ``servers`` are the addresses of the pods of CoreDNS there, ``others`` those on other machines:
-    one of them must answer, unless ``even_all`` lets the last one fall silent. The machine's own
-    loopback is left alone: what it knows by itself it still knows.
+    ``servers`` are the addresses of the CoreDNS pods there, ``others`` those on other machines. One
+    of the others must answer, unless ``even_all`` is set. The machine's loopback is not affected:
+    a local resolver still answers.
     """
 
     name: ClassVar[str] = "break-dns"
@@ -39,14 +39,14 @@ class BreakDns(Fault):
 
     def refuse(self, reach: Reach) -> str | None:
         if not self.servers:
-            return f"no ready pod of CoreDNS is on {self.machine}: nobody would see it fall silent"
+            return f"no ready CoreDNS pod runs on {self.machine}: the fault could not be observed"
         silent = [server for server in self.servers if not self._answers(reach, server)]
         if silent:
-            return f"CoreDNS at {', '.join(silent)} answers no other machine as it is"
+            return f"CoreDNS at {', '.join(silent)} answers no other machine before the fault"
         if not self.even_all and not any(self._answers(reach, it) for it in self.others):
             return (
                 f"name servers that answer: {len(self.servers)} − {len(self.servers)} = 0, 1 "
-                f"needed: none on another machine than {self.machine} does"
+                f"needed: no CoreDNS pod on another machine than {self.machine} answers"
             )
         return packets.refused(reach, self.machine, self._tables)
 

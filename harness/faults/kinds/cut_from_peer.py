@@ -14,14 +14,14 @@ from harness.transport.objects import listed, must, words
 
 
 class CutFromPeer(NetworkFault):
-    """Drop what one machine and its pods exchange with another one and the pods there.
+    """Drop packets between one machine with its pods and another machine with its pods.
 
     ``peer`` is drawn when none is named; ``others`` are its addresses and the ranges of its pods,
     as the API has them.
     """
 
     name: ClassVar[str] = "cut-from-peer"
-    # Whoever is left must choose which of the two it follows: the other may lose every vote.
+    # The other members choose which of the two they follow: the other one may lose every vote.
     blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
     gone_within_s: ClassVar[float] = 120.0
 

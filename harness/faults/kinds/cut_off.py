@@ -1,4 +1,4 @@
-"""A machine is cut off: it reaches nobody, and nobody reaches it."""
+"""A machine is cut off from the network in both directions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.transport import Reach
 
 
 class CutOff(Partition):
-    """Drop all that passes a machine's uplinks, but for our own SSH."""
+    """Drop every packet on a machine's uplinks, except the harness's own SSH."""
 
     name: ClassVar[str] = "cut-off"
     blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING

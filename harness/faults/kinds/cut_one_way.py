@@ -1,4 +1,4 @@
-"""A machine hears nobody, or nobody hears it, while the other way goes on."""
+"""A machine is cut off in one direction; the other direction still works."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.transport import Reach
 
 
 class CutOneWay(Partition):
-    """Drop all that arrives at a machine (in), or all that leaves it (out), but for our own SSH."""
+    """Drop every packet to a machine (in) or from it (out), except the harness's own SSH."""
 
     name: ClassVar[str] = "cut-one-way"
     blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING

@@ -1,4 +1,4 @@
-"""One port of a machine falls silent, as behind a firewall that was set wrongly."""
+"""One port of a machine stops answering, as behind a misconfigured firewall."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from harness.transport import Reach
 
 
 class CutPort(NetworkFault):
-    """Drop what goes to or from a TCP or UDP port over a machine's uplinks, whoever serves it."""
+    """Drop packets to or from a TCP or UDP port on a machine's uplinks."""
 
     name: ClassVar[str] = "cut-port"
-    # Whichever part it is that speaks through this port: it may be any.
+    # Any component may use this port.
     blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
 
     port: int = Field(ge=1, le=65535)
@@ -33,8 +33,8 @@ class CutPort(NetworkFault):
             return f"our own SSH goes through port {self.port}"
         if self._found(reach) == "silent":
             return (
-                f"no other machine gets an answer at {self.target} as it is: "
-                "nobody would see it fall silent"
+                f"no other machine gets an answer at {self.target} before the fault: "
+                "its effect could not be observed"
             )
         return super().refuse(reach)
 

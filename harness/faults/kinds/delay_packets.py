@@ -1,4 +1,4 @@
-"""A machine's line becomes long: what leaves is late, by more or less."""
+"""Packets that leave a machine are delayed, with jitter."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _MODULE = "sch_netem"
 
 
 class DelayPackets(OnQueue):
-    """Let what leaves a machine's uplinks wait for ``ms``, give or take ``jitter_ms``."""
+    """Delay packets that leave a machine's uplinks by ``ms`` ± ``jitter_ms``."""
 
     name: ClassVar[str] = "delay-packets"
-    # Late enough, every heartbeat of its members is missed.
+    # With a long delay, its members miss every heartbeat.
     blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
 
     ms: int = Field(ge=5, le=5000)
@@ -38,11 +38,11 @@ class DelayPackets(OnQueue):
 
     def refuse(self, reach: Reach) -> str | None:
         if not self._kernel_can(reach):
-            return f"the kernel of {self.machine} has no {_MODULE}, neither in it nor beside it"
+            return f"the kernel of {self.machine} has no {_MODULE}, built in or as a module"
         return super().refuse(reach)
 
     def _kernel_can(self, reach: Reach) -> bool:
-        """Is there a module to load, or is it in the kernel already?"""
+        """True if the kernel has the module built in or can load it."""
         for argv in (
             ("modprobe", "--dry-run", "--quiet", _MODULE),
             ("grep", "--quiet", "netem_enqueue", "/proc/kallsyms"),

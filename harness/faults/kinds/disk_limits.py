@@ -1,7 +1,7 @@
-"""How fast what systemd runs in a unit may read and write: in both layouts of control groups.
+"""Limits how fast a systemd unit reads and writes, with cgroup v1 and v2.
 
-In the unified one systemd sets the limits. In the old one it often may not, so a group of our own
-is made below the one that the unit's main process is in, and that process is moved there.
+With v2, systemd sets the limits. With v1 it often may not: the fault creates its own group below
+the group of the unit's main process, and moves that process there.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ rmdir "$1"
 
 
 class DiskLimits(Frozen):
-    """Limits for one unit on one device, as one machine can set them.
+    """Limits for one unit on one device of one machine.
 
-    ``group`` is a control group of our own in the old layout, where the device is known by its
-    ``number``; both are empty in the unified one.
+    With cgroup v1, ``group`` is the fault's own control group and ``number`` identifies the device;
+    with v2 both are empty.
     """
 
     unit: str
@@ -46,7 +46,7 @@ class DiskLimits(Frozen):
 
     @classmethod
     def of(cls, reach: Reach, machine: str, name: str, unit: str, device: str) -> Self | None:
-        """The limits that the machine can set for a unit that runs; None when it can set none."""
+        """The limits that the machine can set for a running unit; None when it can set none."""
         told = answers.unless(reach, machine, "cat", _UNIFIED, no=(1,))
         if told is not None:
             return cls(unit=unit, device=device) if "io" in told.split() else None
@@ -69,7 +69,7 @@ class DiskLimits(Frozen):
         )
 
     def setting(self, bytes_per_s: int) -> Argv:
-        """The command that sets them."""
+        """The command that sets the limits."""
         if self.group:
             limit = f"{self.number} {bytes_per_s}"
             return "sh", "-c", _MOVE, "limit", self.group, limit, self.unit
@@ -77,7 +77,7 @@ class DiskLimits(Frozen):
         return "systemctl", "set-property", "--runtime", self.unit, *limits
 
     def lifting(self) -> Iterable[Argv]:
-        """The commands that lift them; a unit that has ended has none."""
+        """The commands that lift the limits; a unit that has ended has no limits."""
         if self.group:
             yield "sh", "-c", _MOVE_BACK, "lift", self.group
             return
@@ -86,7 +86,7 @@ class DiskLimits(Frozen):
             f'systemctl set-property --runtime "$1" {" ".join(f"{it}=" for it in _LIMITS)}'
         )
         yield "sh", "-c", lift, "lift", self.unit
-        # What systemd wrote down for it.
+        # The drop-in files that systemd wrote for the unit.
         written = f"/run/systemd/system.control/{self.unit}.d/50-"
         yield "rm", "--force", *(f"{written}{limit}.conf" for limit in _LIMITS)
         yield "systemctl", "daemon-reload"

@@ -17,28 +17,28 @@ from harness.transport.objects import flag
 
 # On a node, the fault that drains it: a cordon has no name of its own.
 MARKED = "cutover.fault"
-# Whose pods stay: a DaemonSet's come back at once, and a machine's own are not the API's.
+# Pods that stay: those of a DaemonSet come back at once, and static pods are not the API's.
 _STAYING = ("DaemonSet", "Node")
 
 
 class Drain(Fault):
-    """Cordon a machine and evict its pods; another server asks the API for it.
+    """Cordon a machine and evict its pods, with kubectl on another server.
 
-    It asks in a unit of its own, which the undo stops: pods that are not evicted by then stay. What
-    lives in the pods (emptyDir) is lost with them. With ``even_all``, a set of one pod is away
-    until it runs elsewhere.
+    kubectl runs in a unit of its own, which the undo stops: pods that are not evicted by then stay.
+    Data in the pods (emptyDir) is lost. With ``even_all``, a set of one pod is away until it runs
+    elsewhere.
     """
 
     name: ClassVar[str] = "drain"
-    # The pods of Ceph are among those that go, where Rook runs it.
+    # With Rook, a drain evicts Ceph's pods too.
     blast_radius: ClassVar[frozenset[BlastRadius]] = frozenset(
         {BlastRadius.NODE, BlastRadius.MONITOR, BlastRadius.OSD}
     )
 
-    # As long as a drain may take, and as a look takes.
+    # The time limit of the drain, and of one observation.
     seen_within_s: ClassVar[float] = 150.0
 
-    # They are evicted one by one, and the daemon sets' stay.
+    # Pods are evicted one by one, and those of daemon sets stay.
     counts_pods: ClassVar[bool] = True
 
     within_s: int = Field(default=120, ge=10, le=140)
@@ -75,7 +75,7 @@ class Drain(Fault):
             return True
         place = server_beside(reach, self.machine).name
         said = tools.last_words(reach, place, self.id)
-        # Whoever drained it is told so while the API still lists the last pod.
+        # kubectl reports "drained" while the API still lists the last pod.
         if said and not said.endswith(f"node/{self.machine} drained"):
             raise InjectFailed(f"{self.machine} was not drained; kubectl said: {said}")
         return False
@@ -93,7 +93,7 @@ class Drain(Fault):
 
 
 def undoing(reach: Reach, machine: str) -> tuple[Argv, ...]:
-    """The commands that let pods onto the machine again; the mark goes last."""
+    """The commands that allow pods on the machine again; the mark is removed last."""
     return (
         tools.kubectl(reach, "uncordon", machine),
         tools.kubectl(reach, "annotate", "node", machine, f"{MARKED}-"),

@@ -16,7 +16,7 @@ class ExhaustCpu(Stress):
 
     name: ClassVar[str] = "exhaust-cpu"
     what: ClassVar[str] = "processors"
-    # Whoever does not come to run misses heartbeats.
+    # A process that gets no CPU time misses heartbeats.
     blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
 
     def stress(self, reach: Reach) -> Argv:
@@ -26,6 +26,6 @@ class ExhaustCpu(Stress):
     def used(self, reach: Reach) -> float:
         seen = measured(reach, self.machine, everything=False)
         used = count(seen, "cpu", "usageNanoCores", default=-1)
-        if used < 0:  # its kubelet has just started: it takes two looks
+        if used < 0:  # the kubelet has just started: it needs two measurements
             raise NotProven(f"how busy {self.machine} is was not measured yet")
         return used / 1e7 / processors(reach, self.machine)

@@ -14,14 +14,14 @@ from harness.transport import Reach
 from harness.transport.objects import must_count
 
 _MIB = 2**20
-# stress-ng itself, beside what it is told to hold.
+# For stress-ng itself, beside the memory that it holds.
 _BESIDE_MIB = 128
 
 
 class ExhaustMemory(Stress):
-    """Hold as much memory as a machine lacks to be full to a level.
+    """Hold memory until a machine's memory is full to a level.
 
-    ``mib`` is how much that is. The unit may have no more, so that the rest stays for the others.
+    ``mib`` is how much it holds. The unit's limit keeps the rest for other processes.
     """
 
     name: ClassVar[str] = "exhaust-memory"
@@ -39,7 +39,7 @@ class ExhaustMemory(Stress):
         return found.model_copy(update={"mib": max(0, round(lacking / _MIB))})
 
     def stress(self, reach: Reach) -> Argv:
-        # Written once and then held, so that it costs no processor.
+        # Written once and then held, so that it uses no CPU time.
         hold = ("--vm-keep", "--vm-hang", "0", "--vm-method", "write64")
         return "--vm", "1", "--vm-bytes", f"{self.mib}m", *hold
 

@@ -1,7 +1,7 @@
-"""Something that a machine has runs short: faults that use it up to a level, in percent.
+"""Faults that use up a resource of a machine to a level, in percent.
 
-The kubelet measures how much is used, and the API tells. Whatever is past the middle between what
-was used before and the level is due to the fault.
+The kubelet measures the usage, and the API reports it. The fault is active when the usage is past
+the middle between the usage before and the level.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from harness.transport import Reach
 from harness.transport.objects import amount, must, part
 
 _STRESS = "/usr/bin/stress-ng"
-# A unit ends by itself after this long, whatever becomes of the undo; no fault lasts longer.
+# A unit ends by itself after this long, even if the undo fails; no fault lasts longer.
 _AT_MOST_S = 1800
-# Below this distance to the level, what others use hides what the fault does.
+# Closer to the level than this, usage by other processes hides the fault's effect.
 _LEAST_PERCENT = 10.0
 
 
 class Exhaust(Fault, ABC):
-    """Use something up, to ``percent`` of what there is; ``before`` is how much of it was used."""
+    """Use a resource up to ``percent`` of its capacity; ``before`` is its usage beforehand."""
 
     # The kubelet looks every 10 to 20 s.
     seen_within_s: ClassVar[float] = 60.0
@@ -48,8 +48,9 @@ class Exhaust(Fault, ABC):
     def refuse(self, reach: Reach) -> str | None:
         if self.percent - self.before < _LEAST_PERCENT:
             return (
-                f"{self.before:g} % of the {self.what} of {self.machine} are in use as it is: "
-                f"nobody would see what {self.percent} % are due to"
+                f"{self.before:g} % of the {self.what} of {self.machine} are already in use, "
+                f"expected at most {self.percent - _LEAST_PERCENT:g} %: "
+                "the fault could not be observed"
             )
         return None
 
@@ -69,9 +70,9 @@ class Exhaust(Fault, ABC):
 
 
 class Stress(Exhaust, ABC):
-    """Use something up with stress-ng, in a unit of its own that the undo stops.
+    """Use a resource up with stress-ng, in a unit of its own that the undo stops.
 
-    It is the first to go when memory runs out.
+    The kernel kills it first when memory runs out.
     """
 
     def refuse(self, reach: Reach) -> str | None:
@@ -84,7 +85,7 @@ class Stress(Exhaust, ABC):
         """The arguments of stress-ng."""
 
     def limits(self) -> Iterable[str]:
-        """Properties of the unit beside those that every one has."""
+        """More properties of the unit, beside those of every stress unit."""
         return ()
 
     def acts(self, reach: Reach) -> Iterable[Act]:

@@ -12,21 +12,21 @@ from harness.faults.ceph_daemon import StopDaemon, in_rook, rook_daemons
 from harness.faults.model import NOTHING, Argv, BlastRadius
 from harness.transport import Reach
 
-# SIGKILL, and stopped before systemd starts it again: nobody tells the monitors that it is gone.
+# SIGKILL, then stop before systemd restarts it: the server does not tell the monitors that it ends.
 _KILL = 'systemctl kill --signal=SIGKILL "$1" && systemctl stop "$1"'
 
 
 class FailMds(StopDaemon):
-    """Kill an active metadata server, wherever it runs; of several, one that is drawn.
+    """Kill an active metadata server on any machine; one of several is drawn.
 
-    ``serves`` is the file system and the rank that it serves. In Rook its Deployment is scaled
-    to 0, and a daemon of cephadm is stopped, for its unit holds the container's client alone: both
-    are gentler.
+    ``serves`` is the file system and the rank that it serves. With Rook, the fault scales its
+    Deployment to 0. With cephadm, it stops the daemon, because the unit holds only the container's
+    client. Both are gentler than SIGKILL.
     """
 
     name: ClassVar[str] = "fail-mds"
     blast_radius: ClassVar[frozenset[BlastRadius]] = NOTHING
-    # The monitors wait 15 s for its sign of life; then the other one replays and reconnects.
+    # The monitors wait 15 s for its beacon; then the standby replays and reconnects.
     seen_within_s: ClassVar[float] = 120.0
     kind: ClassVar[Literal["osd", "mon", "mds"]] = "mds"
 
@@ -47,16 +47,16 @@ class FailMds(StopDaemon):
             return "no metadata server serves a CephFS"
         standbys = self._stat(reach).fsmap.standbys
         if not standbys:
-            return "standby metadata servers: 0 − 0 = 0, 1 needed: nobody would take over"
+            return "standby metadata servers: 0 − 0 = 0, 1 needed: no standby would take over"
         return super().refuse(reach)
 
     def active(self, reach: Reach) -> bool:
-        """Another one serves."""
+        """Another metadata server serves the rank."""
         said = self._stat(reach)
         return _names(said).get(self.serves, self.daemon) != self.daemon
 
     def healed(self, reach: Reach) -> bool:
-        """Somebody serves, and the one that was killed is there again."""
+        """A server is active for the rank, and the killed one is back."""
         said = self._stat(reach)
         serving = _names(said)
         there = {*serving.values(), *(it.name for it in said.fsmap.standbys)}
@@ -72,7 +72,7 @@ class FailMds(StopDaemon):
 
     @staticmethod
     def _machine_of(reach: Reach, info: MdsInfo) -> str | None:
-        """The machine that a metadata server runs on; None when it is none of ours."""
+        """The declared machine that a metadata server runs on; None when it is another one."""
         if in_rook(reach):
             return dict(rook_daemons(reach, "mds")).get(info.name)
         address = info.addr.rpartition("/")[0].rpartition(":")[0].strip("[]")

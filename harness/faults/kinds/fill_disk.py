@@ -16,7 +16,7 @@ from harness.transport.objects import must_count, part
 
 
 class FillDisk(Exhaust):
-    """Fill the file system of the folder that the profile names, with a file of no content.
+    """Fill the file system of the folder that the profile names, with one allocated file.
 
     ``file`` is that file, at the top of the file system; ``add_bytes`` is its length, and
     ``whole_bytes`` what the file system has.
@@ -24,7 +24,7 @@ class FillDisk(Exhaust):
 
     name: ClassVar[str] = "fill-disk"
     what: ClassVar[str] = "disk"
-    # The kubelet evicts, etcd and monitors stop before they write no more.
+    # The kubelet evicts pods; etcd and monitors stop before they can no longer write.
     blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
 
     percent: int = Field(ge=20, le=99)
@@ -57,7 +57,7 @@ class FillDisk(Exhaust):
         if self._watched(reach) is None:
             return (
                 f"{reach.profile.fill_folder} of {self.machine} is on no file system that the "
-                "kubelet watches: nobody would see it fill"
+                "kubelet watches: the fault could not be observed"
             )
         return super().refuse(reach)
 
@@ -69,7 +69,7 @@ class FillDisk(Exhaust):
         return self.machine, [("rm", "--force", self.file)]
 
     def used(self, reach: Reach) -> float:
-        """None in use while the kubelet does not watch it: then it is refused."""
+        """0 when the kubelet does not watch the file system; ``refuse`` reports that."""
         found = self._watched(reach)
         if found is None:
             return 0.0
@@ -77,7 +77,10 @@ class FillDisk(Exhaust):
         return 100 * used / (used + must_count(found, "availableBytes"))
 
     def _watched(self, reach: Reach) -> object:
-        """The file system as the kubelet has it, or None: it names none, but two differ in size."""
+        """The file system as the kubelet reports it, found by its size; None when it reports none.
+
+        The kubelet does not report names of file systems.
+        """
         seen = measured(reach, self.machine)
         for found in (part(seen, "fs"), part(seen, "runtime", "imageFs")):
             if found.get("capacityBytes") == self.whole_bytes:

@@ -12,10 +12,10 @@ from harness.transport import Reach
 
 
 class HardReset(Reboot):
-    """Let a machine's kernel reset it at once (sysrq ``b``); it comes back by itself.
+    """Reset a machine at once through its kernel (sysrq ``b``); it comes back by itself.
 
-    Needs no `power:` of the profile. A machine whose power is cut (power-off) stays away until
-    somebody gives it back; this one does not.
+    Needs no `power:` of the profile. After power-off, a machine stays down until its power is
+    restored; after hard-reset it boots at once.
     """
 
     name: ClassVar[str] = "hard-reset"
@@ -27,6 +27,6 @@ class HardReset(Reboot):
         return f"{self.machine} is a container ({kind}): its kernel is the host's, and stays up"
 
     def acts(self, reach: Reach) -> Iterable[Act]:
-        # Later, so that our own connection has its answer.
+        # 1 s later, so that the harness's own connection gets its answer first.
         reset = ("systemd-run", "--on-active=1s", "sh", "-c", "echo b > /proc/sysrq-trigger")
         yield Act(place=self.machine, argv=reset)

@@ -1,4 +1,4 @@
-"""One container is killed on its machine, past the API; its pod stays."""
+"""One container is killed on its machine, without the API; its pod stays."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from harness.faults.model import NOTHING, Act, Argv, BlastRadius
 from harness.faults.pods import Container, Pod, budgets_at, pod_of, pods_at
 from harness.transport import Reach
 
-# Of a container that the API says nothing of.
+# For a container that the API does not report.
 _NOT_SEEN = Container(task="", restarts=0, started="", runs=False)
 
 
 class KillContainer(Fault):
-    """Kill every process of a container of a pod that is drawn from those of certain labels.
+    """Kill every process of one container, in a pod drawn from those that match a selector.
 
-    ``container`` is its name, the pod's first one by default. ``task`` is its number in containerd
-    and ``restarts`` how often it was restarted, before.
+    ``container`` is its name, the pod's first one by default. ``task`` is its ID in containerd and
+    ``restarts`` its restart count, both before the fault.
     """
 
     name: ClassVar[str] = "kill-container"
@@ -93,9 +93,9 @@ class KillContainer(Fault):
         return pod.is_ready and self._container_of(pod).restarts > self.restarts
 
     def _too_few(self, reach: Reach) -> str | None:
-        """Its pod serves nobody until the container runs again: what of its kind does meanwhile?
+        """Why too few ready pods would be left until the container runs again; None when enough.
 
-        The kubelet restarts it, so that it needs no controller.
+        The kubelet restarts the container, so the pod needs no controller.
         """
         pods = pods_at(reach, tools.pods_path(self.namespace))
         guards = f"/apis/policy/v1/namespaces/{self.namespace}/poddisruptionbudgets"

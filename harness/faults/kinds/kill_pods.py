@@ -1,4 +1,4 @@
-"""Pods are killed at once, without the time that they would have to end properly."""
+"""Pods are killed at once, with a grace period of 0 s."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from harness.transport import Reach
 
 
 class Victim(Frozen):
-    """One pod, as it was when it was drawn; another of the same name has another ``uid``."""
+    """One drawn pod; a later pod of the same name has another ``uid``."""
 
     name: str
     uid: str
 
 
 class KillPods(Fault):
-    """Kill pods of a namespace that have certain labels, wherever they run.
+    """Kill pods of a namespace that match a selector, on any machine.
 
-    ``choice``: ``count`` of them that are drawn, all, or the primary of a StatefulSet. That is the
-    one that carries the label ``primary``, or where none does the one whose name ends in -0.
+    ``choice``: ``count`` drawn pods, all pods, or the primary of a StatefulSet. The primary is the
+    pod with the label ``primary``; if no pod has it, the pod whose name ends in -0.
     """
 
     name: ClassVar[str] = "kill-pods"
@@ -88,7 +88,7 @@ class KillPods(Fault):
             yield Act(place=API, argv=("DELETE", path))
 
     def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
-        """Their controllers make them anew."""
+        """Their controllers create new pods."""
         return server_beside(reach, self.machine).name, []
 
     def active(self, reach: Reach) -> bool:

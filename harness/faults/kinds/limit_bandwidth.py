@@ -1,4 +1,4 @@
-"""A machine's line becomes narrow."""
+"""A machine's outgoing bandwidth is limited."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from pydantic import Field
 from harness.faults.kinds.queues import OnQueue
 from harness.faults.model import EVERYTHING, BlastRadius
 
-# What passes before the limit holds: less, and the kernel cannot send its largest packets.
+# Bytes that pass before the limit holds. With less, the kernel cannot send its largest packets.
 _BURST_BYTES = 8192
 _WAITS_MS = 500
-# The largest ping, nearly; it takes a fifth of a second where the line is narrow enough.
+# Nearly the largest ping; it takes 200 ms where the limit is low enough.
 _MOST_BYTES = 60_000
 _PING_MS = 200
 
 
 class LimitBandwidth(OnQueue):
-    """Let no more than some kbit/s leave a machine's uplinks.
+    """Limit what leaves a machine's uplinks to some kbit/s.
 
-    At 20 Mbit/s and below, the largest ping takes longer than on any line of today.
+    At 20 Mbit/s and below, the largest ping takes longer than on any current network.
     """
 
     name: ClassVar[str] = "limit-bandwidth"
-    # Narrow enough, it is cut off.
+    # With a low limit, the machine is cut off.
     blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
 
     kbit: int = Field(ge=100, le=20_000)

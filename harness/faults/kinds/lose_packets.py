@@ -1,4 +1,4 @@
-"""A machine's line loses some of its packets."""
+"""A machine's uplinks lose some of its packets."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _PINGS = 40
 
 
 class LosePackets(NetworkFault):
-    """Drop each packet that passes a machine's uplinks with some probability, in percent.
+    """Drop each packet on a machine's uplinks with some probability, in percent.
 
-    A question and its answer are two packets, so more of these are lost.
+    A ping and its answer are two packets, so more pings than packets are lost.
     """
 
     name: ClassVar[str] = "lose-packets"
-    # Lossy enough, it is cut off.
+    # With a high loss, the machine is cut off.
     blast_radius: ClassVar[frozenset[BlastRadius]] = EVERYTHING
 
     percent: int = Field(ge=2, le=100)
@@ -36,7 +36,7 @@ class LosePackets(NetworkFault):
         return [f"numgen random mod 100 < {self.percent} drop"]
 
     def active(self, reach: Reach) -> bool:
-        """Half of what must be lost is lost: a few pings are no statistics."""
+        """At least half of the expected loss is seen: a few pings are no statistics."""
         return self._lost(reach) >= self.percent / 2
 
     def healed(self, reach: Reach) -> bool:

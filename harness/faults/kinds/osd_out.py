@@ -1,4 +1,4 @@
-"""An OSD is taken out of Ceph's data: it runs on, and its copies move away."""
+"""An OSD is marked out: it runs on, and Ceph moves its copies away."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from harness.transport import Reach
 
 
 class OsdOut(Fault):
-    """Take the OSD of a machine out, as one does before its disk is replaced.
+    """Mark the OSD of a machine out, as before a replacement of its disk.
 
-    ``osd`` is its number. Ceph must allow whoever asks to change its map.
+    ``osd`` is its number. The Ceph user of the harness must be allowed to change the OSD map.
     """
 
     name: ClassVar[str] = "osd-out"

@@ -1,9 +1,9 @@
-"""What of a machine's traffic is dropped: tables of nftables that carry the fault's name.
+"""Drops part of a machine's traffic: nftables tables that carry the fault's name.
 
-Their chains come before everything else that looks at a packet, so that what is routed to and from
-pods counts too, and what a tunnel carries for them. Only what a pod network takes past the kernel's
-own routing (eBPF host routing without a tunnel) does not come by. Only what passes an uplink is
-dropped: the machine and its pods still reach each other. Our own SSH goes on whatever is dropped.
+Their chains come before all other netfilter hooks. They therefore match traffic that is routed to
+and from pods, and tunnel packets. Traffic that bypasses kernel routing (eBPF host routing without a
+tunnel) is not affected. The tables drop only packets that pass an uplink: the machine and its pods
+still reach each other. The harness's own SSH always passes.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from harness.transport import Reach
 from harness.transport.objects import must, text
 
 Way: TypeAlias = Literal["arriving", "leaving"]
-# Where an interface hands on what it got, and where it takes what it is to send.
+# The netdev hooks of an interface: for packets received, and for packets to send.
 _HOOKS: tuple[tuple[Way, str], ...] = (("arriving", "ingress"), ("leaving", "egress"))
 
-# Before the kernel puts fragments together (-400) and before it follows connections (-200).
+# Before the kernel reassembles fragments (-400) and tracks connections (-200).
 _FIRST = -450
 _WITHIN_S = 10.0
-# Whoever is reached by IPv6 is also found by it; ARP does that for IPv4.
+# IPv6 needs neighbour discovery to find a host; IPv4 uses ARP.
 _NEIGHBOURS = "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-advert } accept"
 
 
 class ControlPath(Frozen):
-    """How we reach a machine: whence our connection comes, and the address and port it goes to.
+    """The harness's SSH connection to a machine: its source, and the address and port it goes to.
 
-    ``beyond`` is the neighbour through which the machine answers us: us, or a gateway.
+    ``beyond`` is the machine's next hop towards the harness: the harness itself, or a gateway.
     """
 
     address: str
@@ -51,7 +51,7 @@ class ControlPath(Frozen):
 
 
 class NetworkFault(Fault, ABC):
-    """A fault that drops some of what passes a machine's uplinks."""
+    """A fault that drops some of the packets on a machine's uplinks."""
 
     uplinks: tuple[str, ...] = ()
     line: ControlPath | None = None
@@ -66,10 +66,10 @@ class NetworkFault(Fault, ABC):
 
     @abstractmethod
     def drops(self, way: Way) -> Sequence[str]:
-        """The statements that drop packets which go this way."""
+        """The statements that drop packets of this direction."""
 
     def tables(self) -> str:
-        """All that is added to the machine's tables."""
+        """The nftables tables that the fault adds to the machine."""
         return table(self.id, self._statements("arriving"), self._statements("leaving"))
 
     def refuse(self, reach: Reach) -> str | None:
@@ -94,10 +94,10 @@ class NetworkFault(Fault, ABC):
 
 
 class Partition(NetworkFault, ABC):
-    """One that drops everything some way: neighbours do not find each other either.
+    """A network fault that drops every packet of one or both directions, ARP too.
 
-    Otherwise a machine that is cut off would still take an address from the others, by telling
-    them that it has it: what does that sends past all but an interface's own hooks.
+    Otherwise a machine that is cut off could still take over an address by gratuitous ARP. Only an
+    interface's own hooks see those packets.
     """
 
     def tables(self) -> str:
@@ -125,25 +125,25 @@ def table(name: str, arriving: Sequence[str], leaving: Sequence[str]) -> str:
     """A table with one chain for each way."""
     chains = (
         _chain("arriving", "prerouting", _FIRST, arriving),
-        # What a process of the machine sends passes here too, with the address that it really
-        # goes to: a service's is replaced before.
+        # Packets of the machine's own processes pass here too, with their real destination: the
+        # kernel has replaced a service's address by then.
         _chain("leaving", "postrouting", _FIRST, leaving),
     )
     return f"table inet {MARK}{name} {{ {'; '.join(chains)}; }}"
 
 
 def remove(name: str, family: str = "inet") -> Argv:
-    """What takes a fault's table away, also when it is not there."""
+    """The command that removes a fault's table; it succeeds when the table is missing too."""
     table = f"table {family} {MARK}{name}"
     return "nft", f"add {table}; delete {table}"
 
 
 def refused(reach: Reach, machine: str, tables: str) -> str | None:
-    """Why the machine would not take these tables; None when it would."""
+    """Why the machine's nftables rejects these tables; None when it accepts them."""
     done = reach.shell.run(machine, ("nft", "--check", tables), within_s=_WITHIN_S)
     if done.status == 0:
         return None
-    return f"nftables of {machine} does not take it: {done.stderr.strip()[-200:]}"
+    return f"nftables of {machine} rejects the rules: {done.stderr.strip()[-200:]}"
 
 
 def from_or_to(networks: Iterable[str], which: Literal["saddr", "daddr"]) -> list[str]:
@@ -158,11 +158,11 @@ def from_or_to(networks: Iterable[str], which: Literal["saddr", "daddr"]) -> lis
 
 
 def our_line(reach: Reach, machine: str) -> ControlPath:
-    """How we reach the machine, as it sees it."""
+    """The harness's connection to the machine, as the machine's sshd sees it."""
     argv = ("printenv", "SSH_CONNECTION")
     words = (answers.unless(reach, machine, *argv, no=(1,)) or "").split()
     if len(words) != 4:
-        raise TransportError(f"{machine}: its sshd does not say whence we come: {words}")
+        raise TransportError(f"{machine}: sshd sets no usable SSH_CONNECTION: {words}")
     address, _, own, port = words
     route = _route(reach, machine, "get", address)[0]
     beyond = text(route, "gateway") or address
@@ -170,7 +170,7 @@ def our_line(reach: Reach, machine: str) -> ControlPath:
 
 
 def uplinks(reach: Reach, machine: str) -> tuple[str, ...]:
-    """The interfaces through which a machine reaches the other ones, and everybody else."""
+    """The interfaces through which a machine reaches the other machines, and all other hosts."""
     others = [it.address for it in reach.profile.cluster().machines if it.name != machine]
     routes = [_route(reach, machine, "get", address)[0] for address in others]
     routes += _route(reach, machine, "show", "default")
@@ -184,7 +184,7 @@ def _route(reach: Reach, machine: str, *words: str) -> list[object]:
 
 
 def _not_on(interfaces: Sequence[str], way: Way) -> str:
-    """Lets through what passes none of these interfaces."""
+    """The statement that accepts packets of all other interfaces."""
     return f"{'iifname' if way == 'arriving' else 'oifname'} != {{ {_names(interfaces)} }} accept"
 
 

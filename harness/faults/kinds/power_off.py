@@ -1,4 +1,4 @@
-"""A machine loses its power, and comes back when it is given back."""
+"""A machine loses its power, and boots when the undo restores it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _POWER_S = 150.0
 
 
 class PowerOff(Booting):
-    """Cut a machine's power with the command that the profile has for that, and no warning."""
+    """Cut a machine's power with the profile's command, without a shutdown."""
 
     name: ClassVar[str] = "power-off"
     undo_within_s: ClassVar[float] = _POWER_S
@@ -23,8 +23,8 @@ class PowerOff(Booting):
     def refuse(self, reach: Reach) -> str | None:
         if reach.profile.power is None:
             return (
-                "the profile says nothing of power: say in `power:` which command cuts a "
-                "machine's power and which gives it back"
+                "the profile has no power commands: set in `power:` which command cuts a "
+                "machine's power and which restores it"
             )
         return None
 

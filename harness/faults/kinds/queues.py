@@ -1,4 +1,4 @@
-"""A queue of ours on a machine's uplinks, through which all that leaves must go."""
+"""The fault's own queue (tc qdisc) on a machine's uplinks; every outgoing packet passes it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from harness.faults.kinds import packets
 from harness.faults.model import Act, Argv
 from harness.transport import Reach
 
-# By this handle the queue is known: the undo removes no other, and `./cutover heal` finds it.
+# This handle identifies the queue: the undo removes no other, and `./cutover heal` finds it.
 HANDLE = "c0de:"
-# The queue that a kernel gives an interface by itself has this handle.
+# The handle of the kernel's default queue.
 _KERNELS_OWN = "0:"
 
 
 class OnQueue(Fault, ABC):
-    """A fault that makes what leaves a machine wait."""
+    """A fault that delays packets that leave a machine."""
 
     uplinks: tuple[str, ...] = ()
 
@@ -53,11 +53,11 @@ class OnQueue(Fault, ABC):
     @property
     @abstractmethod
     def slow_ms(self) -> float:
-        """A ping that takes this long went through the queue; half of what it should take."""
+        """A ping that takes this long passed the queue; half of the expected delay."""
 
     @property
     def ping_bytes(self) -> int:
-        """The size of a ping that shows it."""
+        """The size of a ping that shows the delay."""
         return 56
 
     def acts(self, reach: Reach) -> Iterable[Act]:
@@ -66,7 +66,7 @@ class OnQueue(Fault, ABC):
             yield Act(place=self.machine, argv=(*add, *self.queue.split()))
 
     def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
-        # An interface that has gone took its queue along.
+        # An interface that is gone has no queue any more.
         delete = (
             f'tc qdisc del dev "$1" root handle {HANDLE} || '
             f'! tc qdisc show dev "$1" | grep --quiet {HANDLE}'
@@ -83,5 +83,5 @@ class OnQueue(Fault, ABC):
 
     def _ms(self, reach: Reach) -> float | None:
         watcher = peer(reach, self.machine).name
-        # Few, since they go through the queue too.
+        # Few pings, since they pass the queue too.
         return reachability.pings(reach, self.machine, watcher, count=2, size=self.ping_bytes).ms

@@ -1,4 +1,4 @@
-"""A machine is rebooted, properly: every service is told to stop."""
+"""A machine is rebooted in an orderly way: systemd stops every service."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from harness.transport.objects import must
 
 
 class Reboot(Booting):
-    """Reboot a machine; it comes back by itself, so there is nothing to take back.
+    """Reboot a machine; it comes back by itself, so the undo has no commands.
 
-    ``boot`` is the boot that is ended, as the API knows it.
+    ``boot`` is the boot ID before the fault, as the API reports it.
     """
 
     name: ClassVar[str] = "reboot"
@@ -29,7 +29,7 @@ class Reboot(Booting):
         return super().resolved(reach, draw).model_copy(update=boot)
 
     def acts(self, reach: Reach) -> Iterable[Act]:
-        # Later, so that our own connection is closed before sshd is.
+        # 1 s later, so that the harness's own connection is closed before sshd stops.
         reboot = ("systemd-run", "--on-active=1s", "systemctl", "reboot")
         yield Act(place=self.machine, argv=reboot)
 
@@ -37,7 +37,7 @@ class Reboot(Booting):
         return self.machine, []
 
     def active(self, reach: Reach) -> bool:
-        """Another boot than before says so too, when the machine was back before anyone looked."""
+        """No ping answer, or a new boot ID if the machine was back before the first look."""
         return not observers.answers_peer(reach, self.machine) or self._boot_now(reach) != self.boot
 
     def healed(self, reach: Reach) -> bool:

@@ -1,4 +1,4 @@
-"""A machine's clock goes wrong, and nothing sets it right."""
+"""A machine's clock is wrong, and no time service corrects it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from harness.transport.objects import listed, must
 # Debian's chrony, Red Hat's, and systemd's own.
 _CLOCKS = ("chrony", "chronyd", "systemd-timesyncd")
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
-# A node writes its lease every 10 s, by its own clock.
+# A node renews its Lease every 10 s, by its own clock: a smaller skew is not seen.
 _LEAST_S = 60
 
 
 class SkewClock(Fault):
     """Stop a machine's time service and set its clock ``seconds`` forward (below 0: back).
 
-    ``service`` is the unit that keeps its time. What signs or checks dates on the machine sees the
-    wrong one meanwhile; what was written then keeps it.
+    ``service`` is the unit that sets its time. Programs on the machine that sign or check dates see
+    the wrong time meanwhile; data written then keeps it.
     """
 
     name: ClassVar[str] = "skew-clock"
@@ -36,8 +36,8 @@ class SkewClock(Fault):
         {BlastRadius.NODE, BlastRadius.MONITOR}
     )
     gone_within_s: ClassVar[float] = 120.0
-    undo_within_s: ClassVar[float] = 75.0  # it asks every second, sixty times at most
-    at_once: ClassVar[bool] = False  # the time service asks first
+    undo_within_s: ClassVar[float] = 75.0  # chronyc asks every second, sixty times at most
+    at_once: ClassVar[bool] = False  # the time service must synchronize first
 
     seconds: int = Field(ge=-86400, le=86400)
     service: str = ""
@@ -57,9 +57,9 @@ class SkewClock(Fault):
         if kind is not None:
             return f"{self.machine} is a container ({kind}): its clock is the host's"
         if not self.service:
-            return f"nothing that is known here keeps the time of {self.machine}: nothing sets it"
+            return f"{self.machine} runs no known time service ({', '.join(_CLOCKS)})"
         if abs(self.seconds) < _LEAST_S:
-            return f"{self.seconds:+d} s would not be seen by others: at least {_LEAST_S} s are"
+            return f"{self.seconds:+d} s could not be observed: at least {_LEAST_S} s are needed"
         return None
 
     def acts(self, reach: Reach) -> Iterable[Act]:
@@ -79,14 +79,14 @@ class SkewClock(Fault):
         return abs(self._ahead_s(reach)) < _LEAST_S / 2
 
     def _ahead_s(self, reach: Reach) -> float:
-        """How far the machine's sign of life is ahead of all others', each by its own clock."""
+        """How far the machine's Lease is ahead of the newest other one, each by its own clock."""
         told = {
             must(it, "metadata", "name"): datetime.fromisoformat(must(it, "spec", "renewTime"))
             for it in listed(reach.kube.get(_LEASES), "items")
         }
         mine = told.pop(self.machine, None)
         if mine is None or not told:
-            raise NotProven(f"no two machines gave a sign of life, of which one is {self.machine}")
+            raise NotProven(f"no Lease in kube-node-lease of {self.machine} and of another machine")
         return (mine - max(told.values())).total_seconds()
 
 

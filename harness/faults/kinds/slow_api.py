@@ -1,9 +1,9 @@
-"""The API answers one service account late: the seats that its requests may have are taken.
+"""The API answers one service account late: other requests hold all its seats.
 
 Every request to an API server needs a seat of its priority level (API priority and fairness), or
 waits in that level's queue. The account gets a level of its own with the least share, and a unit
 on a server holds that level's seats with requests of the same account: see ``slow_api_script``.
-All other requests have the seats that they always had, but for that least share.
+All other requests keep their seats, except for that least share.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ _LEVELS = f"/apis/{_GROUP}/v1/prioritylevelconfigurations"
 _FLOWS = f"/apis/{_GROUP}/v1/flowschemas"
 KEPT = (_FLOWS, _LEVELS)
 _DUMP = "/debug/api_priority_and_fairness/dump_priority_levels"
-# Requests that hold or await a seat, at each API server: more than the least share has seats.
+# Requests that hold or await a seat at each API server: more than the seats of the least share.
 _WIDTH = 10
 _QUEUE = 100
-# Before all that Kubernetes itself has, so that it counts for this account whoever it is.
+# Before every flow schema of Kubernetes itself, so that this one matches any account.
 _PRECEDENCE = 50
 _START = 'cat > "$1" && shift && exec "$@"'
 
 
 class SlowApi(Fault):
-    """Let the requests of a service account wait; those of everybody else do not.
+    """Delay the requests of one service account; all other requests are not delayed.
 
-    ``hold_s`` is how long each seat is held. A request waits until the ten before it have had
-    theirs: where the least share is three seats, as it is by default, about three times as long.
-    The API refuses (429) what would wait longer than a quarter of the request's own time limit.
+    ``hold_s`` is how long each seat is held. A request waits until the ten requests before it have
+    had a seat: with the default least share of three seats, about three times as long. The API
+    refuses (429) a request that would wait longer than a quarter of its own time limit.
     """
 
     name: ClassVar[str] = "slow-api"
@@ -59,7 +59,7 @@ class SlowApi(Fault):
 
     def refuse(self, reach: Reach) -> str | None:
         if not reach.profile.cluster().machine(self.machine).is_server:
-            return f"{self.machine} is no server: it has no kubectl that may do everything"
+            return f"{self.machine} is no server: it has no kubectl with admin rights"
         there = f"/api/v1/namespaces/{self.namespace}/serviceaccounts/{self.account}"
         if not reach.kube.exists(there):
             return f"there is no service account {self.target}"
@@ -100,7 +100,7 @@ class SlowApi(Fault):
         return not any(self._at(reach, server) for server in reach.profile.cluster().servers)
 
     def _at(self, reach: Reach, server: Machine) -> Mapping[str, str]:
-        """What one API server says of the level; nothing when it has no such level."""
+        """One API server's state of the priority level; empty when it has no such level."""
         answer = reach.kube.ask(f"{_url(reach, server)}{_DUMP}")
         if answer.status != 200:
             raise TransportError(f"{server.name}: GET {_DUMP} was answered with {answer.status}")

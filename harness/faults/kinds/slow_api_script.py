@@ -1,8 +1,8 @@
 """Runs on a server, as ``python3 FILE HOLD_S WIDTH USER URL,URL… KUBECTL…``, until it is stopped.
 
 Holds seats of a priority level at each API server, all with requests of one user: ``WIDTH`` a
-server, side by side. The API server asks for the body of a request once the request has its seat,
-and keeps the seat until the body is there: here that takes HOLD_S seconds, and no work.
+server, in parallel. The API server asks for a request's body once the request has its seat, and
+keeps the seat until the body arrives. Here that takes HOLD_S seconds, and the server does no work.
 Standard library of Python 3.8 only.
 """
 
@@ -18,7 +18,7 @@ import sys
 import threading
 from urllib.parse import urlsplit
 
-# Everybody who is logged in may ask what he may do.
+# Every authenticated user may create a SelfSubjectAccessReview.
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 REVIEW = json.dumps(
     {
@@ -33,7 +33,7 @@ AGAIN_S = 1.0
 
 
 def context(kubectl: list[str]) -> ssl.SSLContext:
-    """The trust and the client certificate of kubectl's own configuration."""
+    """The CA and the client certificate of kubectl's own configuration."""
     told = subprocess.run(
         [*kubectl, "config", "view", "--raw", "--minify", "--output=json"],
         stdin=subprocess.DEVNULL,
@@ -46,7 +46,7 @@ def context(kubectl: list[str]) -> ssl.SSLContext:
     authority = base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"])
     ours = ssl.create_default_context(cadata=authority.decode())
     parts = (user["client-certificate-data"], user["client-key-data"])
-    # In memory: a key that lies on a disk stays there if this is killed.
+    # In memory: a key on a disk would stay there if this program is killed.
     with os.fdopen(os.memfd_create("client.pem"), "wb") as both:
         both.write(b"\n".join(base64.b64decode(part) for part in parts))
         both.flush()
@@ -55,7 +55,7 @@ def context(kubectl: list[str]) -> ssl.SSLContext:
 
 
 def hold(url: str, user: str, hold_s: float, ours: ssl.SSLContext) -> None:
-    """One request: waits for its seat, keeps it for so long, and gives it back."""
+    """Send one request: it waits for a seat, keeps it for ``hold_s``, and gives it back."""
     at = urlsplit(url)
     line = http.client.HTTPSConnection(str(at.hostname), at.port, timeout=WAIT_S, context=ours)
     try:
@@ -65,7 +65,7 @@ def hold(url: str, user: str, hold_s: float, ours: ssl.SSLContext) -> None:
         line.putheader("Impersonate-User", user)
         line.putheader("Expect", "100-continue")
         line.endheaders()
-        line.sock.recv(64)  # "100 Continue": it has its seat; or it was refused
+        line.sock.recv(64)  # "100 Continue": the request has its seat; or a refusal
         threading.Event().wait(hold_s)
         line.send(REVIEW)
         line.getresponse().read()

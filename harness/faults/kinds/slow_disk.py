@@ -18,19 +18,20 @@ from harness.transport import Reach
 
 # An OSD's process, by how packages and Rook start it (``--id 0``), and cephadm (``-n osd.0``).
 _PROCESS = "^([^ ]*/)?ceph-osd (.* )?(--id |-i |-n osd[.]){}( |$)"
-# It is slower than any other by this.
+# The OSD is slower than any other by this factor.
 _TIMES = 2.0
 
 
 class SlowDisk(Fault):
-    """Let the OSD of a machine read and write no more than some KiB/s of its disk.
+    """Limit the OSD of a machine to some KiB/s of its disk, reading and writing.
 
-    ``osd`` is its number, and ``limits`` are what is set. It is seen when the OSD takes ``slow_ms``
-    to commit a write, and far longer than any other: without writes nobody sees it.
+    ``osd`` is its number, and ``limits`` are what is set. The fault is active when the OSD takes
+    ``slow_ms`` to commit a write, and far longer than any other OSD. Without writes it cannot be
+    observed.
     """
 
     name: ClassVar[str] = "slow-disk"
-    # Slow enough, it does not answer the others in time.
+    # With a low limit, it does not answer other OSDs in time.
     blast_radius: ClassVar[frozenset[BlastRadius]] = frozenset({BlastRadius.OSD})
 
     kib_per_s: int = Field(ge=16)
@@ -58,7 +59,7 @@ class SlowDisk(Fault):
             return f"{self.machine} cannot limit what osd.{self.osd} reads and writes"
         now_ms = self._commit_ms(reach).get(self.osd)
         if now_ms is None or now_ms >= self.slow_ms:
-            return f"osd.{self.osd} takes {now_ms} ms to commit a write as it is"
+            return f"osd.{self.osd} takes {now_ms} ms to commit a write before the fault"
         return None
 
     def acts(self, reach: Reach) -> Iterable[Act]:
@@ -77,12 +78,12 @@ class SlowDisk(Fault):
         return self._commit_ms(reach).get(self.osd, self.slow_ms) < self.slow_ms
 
     def _commit_ms(self, reach: Reach) -> dict[int | None, float]:
-        """How long each OSD took of late to commit a write, as Ceph has it; 0 without writes."""
+        """Each OSD's recent commit latency, as Ceph reports it; 0 without writes."""
         told = observers.ceph(reach, self.machine, "osd", "perf", read=OsdPerf)
         return {it.id: it.perf_stats.commit_latency_ms for it in told.infos}
 
     def _unit_of(self, reach: Reach, osd: int) -> str:
-        """The unit that holds an OSD's process; empty when none does, or no such process runs.
+        """The unit of an OSD's process; empty when it has no unit, or no such process runs.
 
         A package's own unit, or that of its container: Rook's, or one of cephadm's by Docker or
         Podman. A pod's containers have a unit each.

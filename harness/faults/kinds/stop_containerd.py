@@ -1,4 +1,4 @@
-"""The service that runs containers stops; those that run go on, and nobody looks after them."""
+"""The containerd service stops; running containers go on, and nothing supervises them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _UNIT = "containerd.service"
 
 
 class StopContainerd(StopRke2):
-    """Stop containerd, where it is a service of its own that the node service cannot do without."""
+    """Stop containerd, where it is a service of its own that the node service requires."""
 
     name: ClassVar[str] = "stop-containerd"
 
     def refuse(self, reach: Reach) -> str | None:
         service = self._unit(reach)
-        # Beside RKE2 such a unit may be Docker's: what needs it is what tells.
+        # Beside RKE2 such a unit may be Docker's: it counts only if the node service requires it.
         argv = ("systemctl", "show", "--property=Requires", "--value", service)
         if _UNIT in answers.read(reach, self.machine, *argv).split():
             return None
@@ -33,5 +33,5 @@ class StopContainerd(StopRke2):
         yield Act(place=self.machine, argv=("systemctl", "stop", _UNIT))
 
     def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
-        # The node service was stopped with it.
+        # systemd stops the node service with containerd.
         return self.machine, [tools.start_again(_UNIT, self._unit(reach))]

@@ -1,4 +1,4 @@
-"""One member of etcd stops, and with it the API server that asks it."""
+"""One etcd member stops, and with it the API server that uses it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.faults.model import BlastRadius
 
 
 class StopEtcd(StopStaticPod):
-    """Take the static pod of etcd away from one machine."""
+    """Remove the static pod of etcd from one machine."""
 
     name: ClassVar[str] = "stop-etcd"
     blast_radius: ClassVar[frozenset[BlastRadius]] = frozenset({BlastRadius.ETCD})

@@ -1,4 +1,4 @@
-"""One monitor of Ceph stops; the others decide without it."""
+"""One Ceph monitor stops; the others form the quorum without it."""
 
 from __future__ import annotations
 

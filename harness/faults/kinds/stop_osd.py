@@ -15,7 +15,7 @@ from harness.transport import Reach
 
 
 class StopOsd(StopDaemon):
-    """Stop the OSD of a machine; of several, one that is drawn."""
+    """Stop the OSD of a machine; one of several is drawn."""
 
     name: ClassVar[str] = "stop-osd"
     blast_radius: ClassVar[frozenset[BlastRadius]] = frozenset({BlastRadius.OSD})
@@ -34,7 +34,7 @@ class StopOsd(StopDaemon):
 
 
 def osd_of(reach: Reach, machine: str, draw: Random) -> str:
-    """The number of a machine's OSD, as declared or as Ceph has it; empty when it has none."""
+    """The number of a machine's OSD, as declared or as Ceph reports it; empty when it has none."""
     disks = reach.profile.disks
     if disks is not None and machine in disks.osds:
         return str(disks.osds[machine])

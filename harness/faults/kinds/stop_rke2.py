@@ -1,4 +1,4 @@
-"""The node service stops; the pods of the machine run on, and nobody looks after them."""
+"""The node service stops; the machine's pods run on, and no kubelet supervises them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from harness.transport import Reach
 
 
 class StopRke2(Fault):
-    """Stop rke2-server or rke2-agent. Its pods stay: etcd and the API server do, too."""
+    """Stop rke2-server or rke2-agent. Its pods run on, etcd and the API server too."""
 
     name: ClassVar[str] = "stop-rke2"
     blast_radius: ClassVar[frozenset[BlastRadius]] = frozenset({BlastRadius.NODE})
-    # Kubernetes gives a silent node 40 to 50 s.
+    # Kubernetes marks a silent node NotReady after 40 to 50 s.
     seen_within_s: ClassVar[float] = 120.0
 
     def acts(self, reach: Reach) -> Iterable[Act]:

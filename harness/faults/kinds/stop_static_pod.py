@@ -1,4 +1,4 @@
-"""One part of the control plane stops on one machine: its static pod is taken away."""
+"""One control plane component stops on one machine: its static pod is removed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.faults.model import NOTHING, Act, Argv, BlastRadius
 from harness.transport import Reach
 
 _MANIFESTS = "/var/lib/rancher/rke2/agent/pod-manifests"
-# Where the API server of a machine says that it is well, and that its member of etcd is.
+# The API server's health endpoints: its own, and that of its etcd member.
 _ASKED: Mapping[str, str] = {"kube-apiserver": "/readyz", "etcd": "/readyz/etcd"}
 
 
@@ -57,9 +57,9 @@ class StopStaticPod(Fault):
         return self._serves(reach)
 
     def _serves(self, reach: Reach) -> bool:
-        """What answers by itself is asked; of the rest the API knows whether the pod is there.
+        """Ask the component itself if it has a health endpoint; else ask the API for its pod.
 
-        The API hears only after a minute that a pod of its own control plane has ended.
+        The API learns only after a minute that a pod of its own control plane has ended.
         """
         if self.part in _ASKED:
             return observers.server_answers(reach, self.machine, _ASKED[self.part])
@@ -71,6 +71,6 @@ class StopStaticPod(Fault):
 
     @property
     def _aside(self) -> str:
-        # Beside their folder, so that it is a rename: the kubelet reads whatever is in the folder.
-        # The name says what it was: `heal` may find nothing else.
+        # Outside the folder, since the kubelet reads every file in it, and near, so that it is a
+        # rename. The name holds the component: `heal` may find nothing else.
         return f"{_MANIFESTS}/../cutover-{self.id}.{self.part}.yaml"

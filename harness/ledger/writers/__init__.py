@@ -1,4 +1,4 @@
-"""Writers of the ledger. ``WRITERS`` says, by kind, how those of a kind are made on a stage."""
+"""Writers of the ledger. ``WRITERS`` maps each kind to the function that creates its writers."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A bank in PostgreSQL: transfers that overlap move money between accounts and make none.
+"""A bank in PostgreSQL: concurrent transfers between accounts keep the total constant.
 
-Each transfer notes itself in the same transaction, as a write of the ledger: one that is there has
-moved its money, and one that is lost has not. Whoever adds the accounts up in one statement sees
-one moment, and always the same total.
+Each transfer inserts a write of the ledger in the same transaction: if the write is there, the
+money has moved; if it is lost, the money has not. One statement that sums all accounts sees one
+moment, and always the same total.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TOTAL = "SELECT coalesce(sum(balance), 0) FROM accounts"
 
 
 class Bank:
-    """Makes one transfer a write, between accounts that its seed and number decide."""
+    """Makes one transfer per write, between accounts drawn from its seed and number."""
 
     due = ACCOUNTS * EACH
 
@@ -42,7 +42,7 @@ class Bank:
         amount = draw.randint(1, _MOST)
         connection = self._database.connected()
         try:
-            # In the order of their numbers: two transfers never wait for each other.
+            # Lock accounts in the order of their numbers: transfers cannot deadlock.
             for account in sorted((giver, taker)):
                 connection.execute(_MOVE, (amount if account == taker else -amount, account))
             connection.execute(_NOTE, (self.name, seq, seal(self._stage.run, self.name, seq)))
@@ -55,7 +55,7 @@ class Bank:
         return rows(self._database, self._stage.run, "bank/%")
 
     def total(self) -> int:
-        """What all accounts hold together."""
+        """The sum of all accounts."""
         connection = self._counting.connected()
         try:
             ((total,),) = connection.execute(_TOTAL).fetchall()

@@ -1,10 +1,10 @@
-"""Files that a program in a pod keeps (``serve_script``): on CephFS, and behind a service.
+"""Files that a program in a pod stores (``serve_script``): on CephFS, and behind a service.
 
-On CephFS a pod on each machine keeps them on a claim that all share, and answers when it has synced
-file and folder. Each writer goes to its own machine's pod, by no network but that machine's own;
-and each reads what all wrote, so that a machine that sees less than another is told. The service
-has two pods on different machines, and requests go to its address through any machine that leads
-there.
+On CephFS, a pod on each machine stores them on a shared claim, and answers when it has synced file
+and folder. Each writer uses its own machine's pod, over that machine's own network only. Each
+writer reads the writes of all, so that the result shows a machine that sees less than another. The
+service has two pods on different machines; requests reach its address through any machine that
+works.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from harness.ledger.checker import Found, kind_of
 from harness.ledger.writers.protocol import FILES_PORT, WriterSetup, seal, unsealed
 from harness.transport.deadline import hang_up
 
-_ANSWERS_WITHIN_S = 100.0  # a socket's own; whoever calls has a deadline beside it
-# Files are dear to read back: each costs another client up to a tick of the metadata server, 5 s.
+_ANSWERS_WITHIN_S = 100.0  # the socket's time limit; the caller has its own deadline
+# Reading files back is slow: each costs another client up to a tick of the metadata server, 5 s.
 _RENAMES_EVERY = 5
 _HTTP_WRITERS = 2
 
 
 class Files:
-    """One writer's way to a service that keeps files: through one of some machines."""
+    """One writer's connection to a service that stores files, through one of some machines."""
 
     def __init__(self, stage: WriterSetup, name: str, service: str, ways: tuple[str, ...]) -> None:
         self.name = name
@@ -35,22 +35,22 @@ class Files:
         self._open: http.client.HTTPConnection | None = None
 
     def keep(self, way: str, seq: int) -> None:
-        """Have one line kept, and hear that it is: NotProven for any other answer."""
+        """Store one line; NotProven for any answer but the acknowledgement."""
         sealed = seal(self._stage.run, self.name, seq)
         status, said = self._ask("POST", f"/{way}/{self.name}/{seq}/{sealed}")
         if (status, said) != (200, f"kept {self.name} {seq} {sealed}\n".encode()):
             raise NotProven(f"{self.name}: answered {status}: {said[:200]!r}")
 
     def read(self) -> Iterator[Found]:
-        """Every line of the kind; NotProven when the answer is not whole."""
+        """Every line of the kind; NotProven when the answer is incomplete."""
         kind = kind_of(self.name)
         status, said = self._ask("GET", f"/list/{kind}")
         lines = said.decode(errors="replace").split("\n")[:-1]
         if status != 200 or not lines or lines[-1] != f"end {len(lines) - 1}":
-            text = f"{self.name}: the list of {kind} is not whole"
+            text = f"{self.name}: the list of {kind} is incomplete"
             raise NotProven(f"{text}: {status}, {said[-200:]!r}")
         for line in lines[:-1]:
-            # One that has not all its words is the torn beginning of a line.
+            # A line with too few words is the beginning of a partial line.
             who, _, rest = line.partition(" ")
             seq, _, found = rest.partition(" ")
             if seq.isdecimal():
@@ -62,10 +62,10 @@ class Files:
             hang_up(connection.sock)
 
     def close(self) -> None:
-        """Nothing stays open between two writes."""
+        """No connection stays open between two writes."""
 
     def _ask(self, method: str, path: str) -> tuple[int, bytes]:
-        """One request on a connection of its own; NeverSent when there is no way to make one."""
+        """Send one request on a new connection; NeverSent when no connection can be made."""
         connection = http.client.HTTPConnection("ledger", timeout=_ANSWERS_WITHIN_S)
         self._connect(connection)
         self._open = connection
@@ -82,7 +82,7 @@ class Files:
             except TransportError as error:
                 problems.append(str(error))
             else:
-                # The next write goes the way that was open.
+                # The next write tries this machine first.
                 at = self._ways.index(machine)
                 self._ways = self._ways[at:] + self._ways[:at]
                 connection.sock.settimeout(_ANSWERS_WITHIN_S)
@@ -91,7 +91,7 @@ class Files:
 
 
 class CephFS(Files):
-    """Renames a file with every fifth write, and appends with the others."""
+    """Renames a file with every fifth write, and appends with the other writes."""
 
     def __init__(self, stage: WriterSetup, number: int) -> None:
         super().__init__(stage, f"cephfs/{number}", "files", (stage.machines[number],))
@@ -101,7 +101,7 @@ class CephFS(Files):
 
 
 class Http(Files):
-    """Posts one request a write."""
+    """Posts one request per write."""
 
     def __init__(self, stage: WriterSetup, number: int) -> None:
         super().__init__(stage, f"http/{number}", "http", stage.ways(number))

@@ -1,7 +1,6 @@
-"""Objects of Kubernetes, which etcd holds: one ConfigMap a write.
+"""Kubernetes objects, stored in etcd: one ConfigMap per write.
 
-Whatever error the API gives, nobody knows whether the object was made: it may have come from a
-server in between.
+After any error of the API, the outcome is unknown: the error may come from a proxy in between.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _LABEL = "cutover/ledger"
 
 
 class Objects:
-    """Creates one ConfigMap a write."""
+    """Creates one ConfigMap per write."""
 
     def __init__(self, stage: WriterSetup, number: int) -> None:
         self.name = f"objects/{number}"
@@ -41,7 +40,7 @@ class Objects:
             within_s=ANSWERS_WITHIN_S,
         )
         if text(made, "data", "seal") != sealed:
-            raise NotProven(f"{name}: the API made another object of it: {part(made, 'data')}")
+            raise NotProven(f"{name}: the API stored other data: {part(made, 'data')}")
 
     def read(self) -> Iterator[Found]:
         more = ""
@@ -56,10 +55,10 @@ class Objects:
                 return
 
     def abandon(self) -> None:
-        """Every call of the API has a deadline of its own."""
+        """Every API call has its own deadline."""
 
     def close(self) -> None:
-        """The connections are the API's."""
+        """The connections belong to the API client."""
 
 
 def writers(stage: WriterSetup) -> Sequence[Objects]:

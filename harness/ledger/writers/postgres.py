@@ -1,8 +1,8 @@
-"""Rows in PostgreSQL, one transaction each.
+"""Rows in PostgreSQL, one transaction per row.
 
-The table has no key: one that refused a second row would hide that it was written twice. COMMIT
-with a warning is no acknowledgement: one is what a server says that stopped waiting for its
-standby, or had to give a transaction up.
+The table has no key, because a key would hide a row that was written twice. COMMIT with a warning
+is no acknowledgement: the server warns when it stops waiting for its standby, or aborts the
+transaction.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _SELECT = "SELECT writer, seq, seal FROM writes WHERE writer LIKE %s"
 
 
 class Database:
-    """One connection to the ledger's database, made on first use and anew when it broke.
+    """One connection to the ledger's database, made on first use and again after an error.
 
-    It goes through the machines one after the other until one leads to the server.
+    It tries the machines one after the other until one reaches the server.
     """
 
     def __init__(self, stage: WriterSetup, number: int) -> None:
@@ -50,26 +50,26 @@ class Database:
             connection = self._connect()
             if abandoned != self._abandoned:
                 connection.close()
-                raise NeverSent("the database answered when nobody waited any more")
+                raise NeverSent("the database connected after the write was abandoned")
             connection.add_notice_handler(self._heard)
             self._open = connection
         return self._open
 
     def commit(self, connection: psycopg.Connection[TupleRow]) -> None:
-        """Commit; NotProven when the server did something else, or had to warn of something."""
+        """Commit; NotProven when the server did something else, or gave a warning."""
         self._warnings.clear()
         did = connection.execute("COMMIT").statusmessage
         if did != "COMMIT" or self._warnings:
-            raise NotProven(f"COMMIT: the server did {did}, and says {self._warnings}")
+            raise NotProven(f"COMMIT: the server did {did}, with warnings {self._warnings}")
 
     def drop(self, connection: psycopg.Connection[TupleRow]) -> None:
-        """Use a connection no more."""
+        """Close a connection and do not use it again."""
         if self._open is connection:
             self._open = None
         connection.close()
 
     def abandon(self) -> None:
-        """Let whoever waits for an answer have none; that thread then drops the connection."""
+        """End the wait of another thread for an answer; that thread then drops the connection."""
         self._abandoned += 1
         connection = self._open
         if connection is not None:
@@ -98,7 +98,7 @@ class Database:
                 target_session_attrs="read-write",
             )
         except psycopg.Error as error:
-            first = str(error).partition("\n")[0]  # the others say the same of other ways
+            first = str(error).partition("\n")[0]  # the other lines repeat it for other machines
             raise NeverSent(f"no connection to the database: {first}") from error
 
     def _heard(self, notice: psycopg.errors.Diagnostic) -> None:
@@ -107,7 +107,7 @@ class Database:
 
 
 class Postgres:
-    """Inserts one row a write."""
+    """Inserts one row per write."""
 
     def __init__(self, stage: WriterSetup, number: int) -> None:
         self.name = f"postgres/{number}"
@@ -135,9 +135,9 @@ class Postgres:
 
 
 def prepare(stage: WriterSetup) -> None:
-    """Make the table in which the rows go; NeverSent when nobody leads to the database in time.
+    """Create the table of the rows; NeverSent when no machine reaches the database in time.
 
-    Its pod is ready a moment before the machines know that, and refuse nobody any more.
+    The machines refuse connections for a moment after its pod is ready, so this waits.
     """
     with closing(Database(stage, 0)) as database:
         said: list[NeverSent] = []
@@ -160,7 +160,7 @@ def prepare(stage: WriterSetup) -> None:
 
 
 def rows(database: Database, run: str, like: str) -> Iterator[Found]:
-    """What is in the table of the writers whose names are like that, all of one moment."""
+    """The rows of writers whose names match ``like``, all from one snapshot."""
     connection = database.connected()
     try:
         with connection.cursor(name="rows") as cursor:

@@ -1,8 +1,8 @@
-"""What every writer is: it sends one write at a time, and can tell what is there.
+"""The interface of every writer: it sends one write at a time, and reads back what is there.
 
-All writers work from this computer: it stands outside of the cluster and outlives every fault that
-they observe, so none has to survive one, and the book is written where the writes are sent. They
-reach the cluster's services through its machines (``transport.tunnel``), any of which may be gone.
+All writers run on this computer. It is outside of the cluster, so no fault affects them, and the
+history is written where the writes are sent. They reach the cluster's services through its machines
+(``transport.tunnel``), any of which may be down.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from harness.ledger.checker import Found
 from harness.transport import Reach
 from harness.transport.tunnel import Tunnels
 
-# A write that has no answer by then is given up, as one of which nobody knows. It is time enough
-# to find that two machines do not answer, and to go through the third.
+# A write without an answer by then is abandoned: its outcome is unknown. The time is enough to find
+# that two machines do not answer, and to use the third.
 ANSWERS_WITHIN_S = 10.0
 DATABASE_PORT, FILES_PORT = 5432, 8642
 _SEAL = 12
@@ -25,10 +25,10 @@ _SEAL = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriterSetup:
-    """What writers have to themselves: a namespace, and its services' addresses by their names.
+    """The setup of the writers: a namespace, and its services' addresses by their names.
 
-    ``run`` is in every write's seal, ``seed`` decides what is drawn, and ``password`` opens the
-    database.
+    ``run`` is part of every write's seal, ``seed`` is the seed of random choices, and ``password``
+    is the database's.
     """
 
     run: str
@@ -44,14 +44,14 @@ class WriterSetup:
         return tuple(machine.name for machine in self.reach.profile.machines)
 
     def ways(self, first: int) -> tuple[str, ...]:
-        """The machines to go through, one after the other, from that one on."""
+        """The machines to try, one after the other, from that one on."""
         machines = self.machines
         first %= len(machines)
         return machines[first:] + machines[:first]
 
 
 class Writer(Protocol):
-    """One writer, used by one thread at a time; its writes are numbered by its user.
+    """One writer, used by one thread at a time; its caller numbers the writes.
 
     ``name`` is its kind and its number (``postgres/0``).
     """
@@ -59,19 +59,19 @@ class Writer(Protocol):
     name: str
 
     def send(self, seq: int) -> None:
-        """Make one write, once: it is never tried again, under no number.
+        """Make one write, once: it is never tried again, under any number.
 
-        It is acknowledged when this returns. NeverSent proves that nobody can have made it; after
-        any other exception nobody knows.
+        The write is acknowledged when this returns. NeverSent means that the write was certainly
+        never sent; after any other exception its outcome is unknown.
         """
         ...
 
     def read(self) -> Iterable[Found]:
-        """All that is there of every writer of its kind, as this one sees it; or an exception."""
+        """All writes of its kind, by all writers, as this writer sees them; or an exception."""
         ...
 
     def abandon(self) -> None:
-        """End whatever ``send`` or ``read`` blocks on, from another thread."""
+        """Unblock ``send`` or ``read``, from another thread."""
         ...
 
     def close(self) -> None: ...
@@ -79,17 +79,17 @@ class Writer(Protocol):
 
 @runtime_checkable
 class Counted(Protocol):
-    """A writer whose writes leave a total as it was; counting does not wait for writing."""
+    """A writer whose writes keep a total constant; counting does not wait for writing."""
 
     name: str
     due: int
 
     def total(self) -> int:
-        """The total, of one moment."""
+        """The total at one moment."""
         ...
 
     def stop_counting(self) -> None:
-        """End whatever ``total`` blocks on, from another thread."""
+        """Unblock ``total``, from another thread."""
         ...
 
 
@@ -97,14 +97,14 @@ Makes = Callable[[WriterSetup], Sequence[Writer]]
 
 
 def seal(run: str, who: str, seq: int) -> str:
-    """What a write carries, so that one that was changed or is of another run is told."""
+    """A checksum in each write, which detects changed writes and writes of another run."""
     return hashlib.sha256(f"{run} {who} {seq}".encode()).hexdigest()[:_SEAL]
 
 
 def unsealed(run: str, who: str, seq: int, found: str) -> Iterator[Found]:
-    """The write that was found, if its seal is right; nothing for the torn beginning of one.
+    """The write that was found, if its seal is right; nothing for a partial write.
 
-    A write with another seal is one that nobody made.
+    A write with another seal is returned as an unexpected one.
     """
     right = seal(run, who, seq)
     if found == right:

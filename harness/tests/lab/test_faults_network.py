@@ -140,7 +140,7 @@ def test_a_cut_that_nobody_heals_heals_itself_when_its_lease_ends(
             what="it answers again though nobody healed it",
         )
         as_before(world, node, before, within_s=15)
-        with pytest.raises(NotProven, match="took itself back"):
+        with pytest.raises(NotProven, match="undid itself"):
             do(lambda _reach: lifecycle.renew())
     assert lifecycle.expired
 
@@ -183,7 +183,7 @@ def test_names_cannot_be_broken_where_no_name_server_is(world: World, do: Do) ->
     (machine,) = {node.name for node in world.lab.nodes} - set(name_servers(world))
     reason = do(lambda reach: refusal(reach, BreakDns(id=new_id(), machine=machine)))
     assert reason is not None
-    assert "no ready pod of CoreDNS" in reason
+    assert "no ready CoreDNS pod" in reason
 
 
 def test_what_is_left_without_an_undo_is_found_and_can_be_removed(world: World, do: Do) -> None:

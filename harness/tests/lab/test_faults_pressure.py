@@ -84,7 +84,7 @@ def test_a_load_that_ends_by_itself_says_why(world: World, record_property: Reco
     fault = Misspelt(id=new_id(), machine=world.three.name, percent=95)
     with (
         inside(world) as do,
-        pytest.raises(InjectFailed, match=r"has ended, and said: .*no-such-load"),
+        pytest.raises(InjectFailed, match=r"ended early: .*no-such-load"),
         active(do, fault, record_property),
     ):
         pytest.fail("nobody can have seen it")
