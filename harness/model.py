@@ -287,7 +287,7 @@ class SwarmDeclared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngressPage:
-    """A declared site's expected answer at a path: status (None: any below 400), words in the body."""
+    """A site's expected answer at a path: status (None: any below 400), words in the body."""
 
     host: str
     path: str

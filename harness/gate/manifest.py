@@ -111,14 +111,14 @@ class Manifest(Frozen):
         return self.streaks.get(requirement) or streaks(self.past).get(requirement)
 
     def why_absent(self, needs: tuple[str, ...]) -> str | None:
-        """Why something that needs these parts does not apply to the cluster; None if it applies."""
+        """Why something that needs these parts does not apply to the cluster; else None."""
         for part in needs:
             if part in self.cluster.absent:
                 return self.cluster.absent[part]
         return None
 
     def why_not_applicable(self, scenario: Scenario) -> str | None:
-        """Why a scenario, or all it proves, does not apply to the cluster; None if it applies."""
+        """Why a scenario, or all it proves, does not apply to the cluster; else None."""
         absent = self.why_absent(scenario.needs)
         if absent is not None:
             return absent

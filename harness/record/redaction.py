@@ -88,7 +88,7 @@ class Redactor:
         return self._known.sub(lambda found: self._token(_KNOWN, found[0]), text)
 
     def value(self, value: object) -> object:
-        """A JSON value without its secrets, including those that only a name beside them reveals."""
+        """A JSON value without its secrets, including those that only a name reveals."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
