@@ -1,4 +1,4 @@
-"""The file that says which disk each machine has: written once, then compared."""
+"""The file with each machine's recorded disk: written once, then compared."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def read(path: Path) -> dict[str, RecordedDisk]:
 
 
 def add(path: Path, seen: Mapping[str, RecordedDisk]) -> list[str]:
-    """Record disks that are not recorded yet; which ones. Refused, when one that is has changed."""
+    """Record new disks; returns which. Refused when a recorded disk has changed."""
     known = read(path)
     for name, disk in seen.items():
         if name in known and _plain(known[name]) != _plain(disk):
