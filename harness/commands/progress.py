@@ -97,7 +97,7 @@ class Events(_OnStderr):
 
 
 class Progress(_OnStderr):
-    """Progress for people: one line per finished scenario; a terminal also shows the current state."""
+    """Progress for people: a line per finished scenario; on a terminal, also a live view."""
 
     def __init__(self, stream: IO[str] | None = None, *, terminal: bool | None = None) -> None:
         super().__init__(stream)
