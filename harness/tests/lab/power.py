@@ -1,4 +1,4 @@
-"""Power cuts: what a machine must take back by itself when it boots without its network."""
+"""Power cuts: the undo that a machine runs by itself when it boots without its network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ID = "1ate"
 
 
 def arm_an_undo(world: World, node: Node) -> None:
-    """An undo that needs the network is kept on the machine."""
+    """Arm an undo that needs the network on the machine."""
     neighbour = world.lab.nodes[node.index - 2]
     needs_network = ["ping", "-c", "1", "-W", "1", neighbour.address]
     entry = {"id": _ID, "commands": [needs_network], "lease_s": 600.0, "within_s": 10.0}
@@ -24,7 +24,7 @@ def arm_an_undo(world: World, node: Node) -> None:
 
 
 def undo_has_run(world: World, node: Node) -> None:
-    """Wait until the machine has run its undo by itself, and nothing is left of it."""
+    """Wait until the machine has run its undo by itself, and no trace is left."""
     world.power_on(node)
     kept = node.root / f"var/lib/cutover-faults/{_ID}"
     until(lambda: not kept.exists(), within_s=30, what="it is taken back")
@@ -32,7 +32,7 @@ def undo_has_run(world: World, node: Node) -> None:
 
 
 def boot_before_its_network(world: World, node: Node) -> None:
-    """Boot the machine, and give it its network once the undo has missed it."""
+    """Boot the machine, and connect its network after the undo has failed once without it."""
     machines.boot(world.lab, node, world.log)
     cable = ["ip", "-n", world.lab.label, "link", "set", f"vb-{node.name}"]
     host.run([*cable, "down"], log=world.log)

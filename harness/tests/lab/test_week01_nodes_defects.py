@@ -1,4 +1,4 @@
-"""Seeded defects of W1-NODES: machines that are not the cluster members that they should be."""
+"""Seeded defects of W1-NODES: machines that are not proper cluster members."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from harness.tests.lab.world import World
 def test_a_machine_without_power_and_two_without_their_node_services_are_found(
     world: World, record_property: Record
 ) -> None:
-    """Kubernetes misses all three after 50 s: so long nothing else need wait for that.
+    """Kubernetes reports all three missing after 50 s; the other defects use that time.
 
-    The node services are stopped by faults, which are seen and seen gone; the machine comes back
-    whole by itself, and so does what a fault left there, though its network comes later.
+    Faults stop the node services, and are seen active and gone. The machine recovers by itself, and
+    so does a fault's undo, though the machine's network comes up later.
     """
     one, two, three = world.lab.nodes
     faults = (
@@ -61,7 +61,7 @@ def test_a_machine_without_power_and_two_without_their_node_services_are_found(
     "every node has its declared address, role and version",
 )
 def test_nodes_that_are_not_what_the_profile_says_are_found(world: World) -> None:
-    """One that it does not declare, one at another address, one that takes no pods."""
+    """An undeclared node, a node at another address, and a node that takes no pods."""
     _, two, three = world.lab.nodes
     profile = (SCENARIOS / "clusters/lab.yaml").read_text()
     (line,) = re.findall(rf"^  - {{name: {three.name},.*\n", profile, flags=re.MULTILINE)
