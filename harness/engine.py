@@ -78,7 +78,7 @@ class Run:
             return
         self.write(Kind.CLUSTER, cluster, records.Cluster(uid=found, error=None))
         if declared is not None and found != declared:
-            reason = f"this cluster is {found}, and the profile declares {declared}"
+            reason = f"expected the cluster with UID {declared} (profile), seen {found}"
             self.write(Kind.REFUSED, "cluster", records.Reason(reason=reason))
             raise Refused(reason, remedy="pick the right profile, or correct its uid")
         owned.sweep_beside(self.reach.kube, keep=self.name)

@@ -131,8 +131,8 @@ def record_for_guard(
     mine = [it for it in disk.partitions if it.number == disk.number]
     if not mine:
         raise Refused(
-            f"it is not recorded which partition {disk.path} of {machine} is",
-            remedy="./cutover provision disk --record, then read what it wrote",
+            f"the partition {disk.path} of {machine} is not recorded",
+            remedy="run ./cutover provision disk --record, then read the file that it wrote",
         )
     return {
         "machine": machine,

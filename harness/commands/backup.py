@@ -30,7 +30,8 @@ def group() -> None:
 def baseline(
     cluster: Cluster = "lab",
     replace: Annotated[
-        bool, typer.Option("--replace", help="Put the one that exists aside, and record anew.")
+        bool,
+        typer.Option("--replace", help="Move the existing baseline aside, then record."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -48,7 +49,7 @@ def baseline(
     if legacy.baseline.exists() and not replace:
         raise Refused(
             f"there is a baseline already: {legacy.baseline}",
-            remedy="it says how things were before the work; --replace puts it aside",
+            remedy="it shows the state before the work; --replace moves it aside",
         )
     with connect(profile) as reach:
         one = making(reach, legacy, f"baseline-{profile.name}")

@@ -45,12 +45,12 @@ def osd(
     cluster: Cluster = "lab",
     length: Annotated[str, typer.Option(help="quick or full.")] = "quick",
     allow_writes: Annotated[
-        bool, typer.Option("--allow-writes", help="Write over the whole raw partition.")
+        bool, typer.Option("--allow-writes", help="Overwrite the whole raw partition.")
     ] = False,
     baseline: Annotated[
         bool,
         typer.Option(
-            "--baseline", help="Remember this as what later ones compare with, if its runs agree."
+            "--baseline", help="Store this as the baseline of later runs, if its runs agree."
         ),
     ] = False,
     as_json: AsJson = False,
@@ -235,12 +235,12 @@ def _permitted(profile: Profile, allow_writes: bool) -> Disks:
         )
     if profile.declared_uid() is None:
         raise Refused(
-            f"the profile {profile.name} does not say which cluster is meant",
-            remedy="./cutover doctor tells its uid",
+            f"the profile {profile.name} declares no uid: it could be any cluster",
+            remedy="./cutover doctor shows the uid",
         )
     if disks.state == "raw" and not (allow_writes and disks.allow_writes):
         raise Refused(
-            f"a raw benchmark writes over {disks.device}'s partition {disks.number} everywhere",
+            f"a raw benchmark overwrites partition {disks.number} of {disks.device}",
             remedy="disks.allow_writes: true in the profile, and --allow-writes, permit it",
         )
     return disks

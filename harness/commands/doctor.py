@@ -227,8 +227,8 @@ def _clock(reach: Reach, machine: Machine) -> DoctorItem:
         where=machine.name,
         what="clock",
         state=ItemState.OK if fine else ItemState.WRONG,
-        says=f"ahead of ours by {least * 1000:+.0f} to {most * 1000:+.0f} ms",
-        remedy="" if fine else "chronyc makestep, here or there: which of the two is wrong?",
+        says=f"{least * 1000:+.0f} to {most * 1000:+.0f} ms ahead of this computer",
+        remedy="" if fine else "find the wrong clock of the two, and run chronyc makestep there",
     )
 
 
@@ -271,8 +271,8 @@ def _identity(profile: Profile, uid: str) -> DoctorItem:
             where=profile.name,
             what="identity",
             state=ItemState.CONFIGURATION,
-            says="the profile does not say which cluster is meant",
-            remedy=f"if this is the one, add `uid: {uid}` to the profile",
+            says="the profile declares no uid",
+            remedy=f"if this is the intended cluster, add `uid: {uid}` to the profile",
         )
     return DoctorItem(
         where=profile.name,

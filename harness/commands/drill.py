@@ -25,7 +25,7 @@ def drill(
     cluster: Cluster = "lab",
     machine: Annotated[
         list[str] | None,
-        typer.Option("--machine", help="On this machine, whichever the drill names; repeatable."),
+        typer.Option("--machine", help="On this machine instead of the drill's own; repeatable."),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Draw every choice from this number, to repeat a run.")

@@ -72,7 +72,7 @@ def _say_fault(fault: dict[str, Any]) -> None:
     if fault["refused"]:
         say(f"  !         refused: {fault['refused']}")
     if fault["resolved"] != "now":
-        say(f"  !         whom it hits is resolved {fault['resolved']}")
+        say(f"  !         its targets are resolved {fault['resolved']}")
     for act in fault["acts"]:
         say(f"  does      {act['place']}: {act['command']}")
     undo = fault["undo"]

@@ -59,7 +59,7 @@ def disk(
     cluster: Cluster = "lab",
     machine: Only = None,
     record: Annotated[
-        bool, typer.Option("--record", help="Write down which disks these are; touches none.")
+        bool, typer.Option("--record", help="Record each machine's disk; changes none.")
     ] = False,
     yes: Yes = False,
     as_json: AsJson = False,

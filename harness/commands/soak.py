@@ -59,9 +59,9 @@ def soak(
 
 
 def replay(
-    run: Annotated[str, typer.Argument(help="A run that soaked.")],
+    run: Annotated[str, typer.Argument(help="The run of an earlier soak.")],
     turns: Annotated[
-        str | None, typer.Option(help="Only these of its turns, by number: 1,4,5.")
+        str | None, typer.Option(help="Replay only these turns, by number: 1,4,5.")
     ] = None,
     shrink: Annotated[
         bool, typer.Option("--shrink", help="Look for fewer turns that still fail; takes long.")
@@ -122,7 +122,7 @@ def fails(run: str, numbers: Sequence[int], cluster: str) -> bool:
     # A few turns never last as long as the gate wants: NOT PROVEN, with the last result.
     if not judged or not judged["measured"]:
         raise NotProven(
-            f"turns {turns} were not taken again as they should: that replay ended with {status}",
-            remedy="see what it said above; ./cutover heal takes back what is left",
+            f"turns {turns} were not taken again to their end: the replay ended with {status}",
+            remedy="see its output above; ./cutover heal undoes what is left",
         )
     return False

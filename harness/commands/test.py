@@ -31,7 +31,7 @@ _ALL = ("--dist", "loadscope", "--durations", "40", "-m", "")
 def test(
     fast: Annotated[bool, typer.Option(help="Leave out what needs the lab, or time.")] = False,
     arguments: Annotated[
-        list[str] | None, typer.Argument(help="More for pytest, after --.", show_default=False)
+        list[str] | None, typer.Argument(help="Arguments for pytest, after --.", show_default=False)
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -80,7 +80,7 @@ def record_speeds(reach: Reach) -> None:
             speeds.write(disks.baseline, results, disks.state)
             return
     raise LabError(
-        f"disks were never measured well in {TRIES} times: {'; '.join(useless)}",
+        f"no usable disk measurement in {TRIES} tries: {'; '.join(useless)}",
         remedy="run it again while nothing else runs on this machine: finished stages are kept",
     )
 

@@ -43,7 +43,7 @@ def add(path: Path, seen: Mapping[str, RecordedDisk]) -> list[str]:
     for name, disk in seen.items():
         if name in known and _plain(known[name]) != _plain(disk):
             raise Refused(
-                f"{path} says otherwise of the disk of {name} than what is there now",
+                f"the disk of {name} differs from its record in {path}",
                 remedy="find out why; if the change is meant, remove the machine's entry by hand",
             )
     new = sorted(seen.keys() - known.keys())

@@ -26,11 +26,11 @@ def declare(parser: pytest.Parser) -> None:
     group.addoption("--allow-disruption", action="store_true", help="let drills break things")
     group.addoption("--machine", action="append", default=[], help="run drills on this machine")
     group.addoption("--seed", type=int, help="draw every choice from this number")
-    group.addoption("--soak-for", default="8h", help="soak for so long")
-    group.addoption("--replay", help="take the turns of this run's soak again")
-    group.addoption("--turns", help="of them only these, by number: 1,4,5")
+    group.addoption("--soak-for", default="8h", help="soak for this duration")
+    group.addoption("--replay", help="replay the turns of this run's soak")
+    group.addoption("--turns", help="replay only these turns, by number: 1,4,5")
     group.addoption("--resume", help="go on with this run")
-    group.addoption("--without-evidence", action="store_true", help="collect nothing when red")
+    group.addoption("--without-evidence", action="store_true", help="collect no evidence when red")
     group.addoption("--signing-key", type=Path, help="sign the evidence with this key")
 
 

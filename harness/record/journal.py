@@ -195,7 +195,7 @@ class Journal:
     def _whole(self) -> Iterator[None]:
         """Ctrl-C cannot split a record: it is written whole or not at all."""
         if self._file == _CLOSED:
-            raise NotProven(f"the journal of {self.run} is closed: what comes now is lost")
+            raise NotProven(f"the journal of {self.run} is closed: this record is lost")
         before = os.fstat(self._file).st_size, self._next_seq
         try:
             yield

@@ -45,7 +45,7 @@ class Legacy(Frozen):
         if {".", ".."} & set(self.writes.split("/")):
             raise ValueError(f"legacy.writes must be a plain path below legacy.path: {self.writes}")
         if self.access == "ro":
-            raise ValueError("legacy.writes names a folder, and legacy.access is ro")
+            raise ValueError("legacy.writes needs access rw, but legacy.access is ro")
         # Listed by its name: a pattern that matches by chance may stop matching.
         if not any(f"{self.writes}/".startswith(f"{it}/") for it in self.may_change):
             text = "legacy.writes must be in a folder that legacy.except names, or its writes"

@@ -177,7 +177,7 @@ def _nested(found: Fact, _: Facts) -> Iterable[str]:
 
 def _busy(found: Fact, _: Facts) -> Iterable[str]:
     if found is not None:
-        yield f"it cannot be had for us alone: {found}"
+        yield f"it is in use, exclusive open failed: {found}"
 
 
 def _backing(found: Fact, _: Facts) -> Iterable[str]:

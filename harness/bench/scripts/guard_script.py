@@ -5,9 +5,9 @@
            then runs fio on what it holds: through the open file, so that no path leads elsewhere
 ``stop``   ends the guards that carry a token, and says how many there were
 
-fio is killed when its time is over, when we are told to stop, and when its output has no reader
-(the connection was lost); the kernel kills it when we are killed. Lines of progress come first, one
-line of JSON with the result comes last. Standard library of Python 3.8 only.
+fio is killed when its time is over, on a signal to stop, and when its output has no reader
+(the connection was lost); the kernel kills it when this script is killed. Lines of progress come
+first, one line of JSON with the result comes last. Standard library of Python 3.8 only.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def hold(recorded: Facts, before: Facts) -> int:
         held = os.open(recorded["path"], os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
     except OSError as error:
         raise GuardRefused(
-            [f"it cannot be had for us alone: {os.strerror(error.errno or 0)}"]
+            [f"it is in use, exclusive open failed: {os.strerror(error.errno or 0)}"]
         ) from None
     after = look(recorded, held)
     changed = [it for it in IDENTITY if after.get(it) != before.get(it)]
@@ -170,9 +170,9 @@ def follow(fio: subprocess.Popen[bytes], deadline: float, told: list[int]) -> No
     while fio.poll() is None:
         events = dict(watched.poll(500))
         if events.get(sys.stdout.fileno(), 0):
-            raise Stopped("the harness does not listen any more")
+            raise Stopped("the connection to the harness was lost")
         if told:
-            raise Stopped(f"we were told to stop (signal {told[0]})")
+            raise Stopped(f"stopped by signal {told[0]}")
         if time.monotonic() > deadline:
             raise Stopped("fio's time is over")
         if events.get(fio.stdout.fileno(), 0) & select.POLLIN:

@@ -117,7 +117,7 @@ def leaving_nothing(
 ) -> Iterator[Sequence[FaultLifecycle]]:
     """``all_active`` for faults on one machine each, with an armed undo; nothing is left.
 
-    The harness still reaches the machine, whatever packets a network fault drops.
+    The harness still reaches the machine, though a network fault drops its packets.
     """
     nodes = [world.lab.node(fault.machine) for fault in faults]
     before = [traces(world, node) for node in nodes]
