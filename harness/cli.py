@@ -1,4 +1,4 @@
-"""The ``cutover`` command: which commands there are, and how everything ends."""
+"""The ``cutover`` command: its subcommands, and the exit status of each ending."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from harness.commands.verify import verify
 from harness.errors import HarnessError
 from harness.model import Exit
 
-_INTERRUPTED = 130  # how typer ends a command at Ctrl-C
+_INTERRUPTED = 130  # typer's exit status after Ctrl-C
 
 app = typer.Typer(
     name="cutover",
@@ -47,7 +47,7 @@ app.add_typer(provision)
 
 
 def main() -> NoReturn:
-    """Run a command; every way in which it can end has its status (harness.model.Exit)."""
+    """Run a command; each way in which it can end has an exit status (harness.model.Exit)."""
     # A process that ends needs no garbage collection: the system frees all of it at once.
     atexit.register(gc.freeze)
     try:

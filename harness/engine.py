@@ -1,6 +1,6 @@
-"""The engine: runs probes, writes what they saw, and asks checks about what was written.
+"""The engine: runs probes, journals what they see, and runs checks on the journal's records.
 
-``Run`` is all that a step needs: ``run.observe("probe")`` and ``run.require("check")``.
+``Run`` is the interface for steps: ``run.observe("probe")`` and ``run.require("check")``.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from harness.transport.objects import must
 
 
 class Run:
-    """One run: a journal, what it says so far, and the scenario that is under way.
+    """One run: its journal, its state so far, and the current scenario.
 
-    Every record goes to the disk first and into the run state second, so that what is judged now is
-    what a report will judge later.
+    Each record is written to the disk first and added to the run state second. A verdict during the
+    run and a later report therefore use the same records.
     """
 
     def __init__(
@@ -59,16 +59,16 @@ class Run:
         return self.run_state.manifest.run
 
     def write(self, kind: Kind, subject: str, data: Data) -> Record:
-        """Journal a record and take it into the run state."""
+        """Journal a record and add it to the run state."""
         record = self._journal.append(kind, subject, data)
         self.run_state.feed(record)
         return record
 
     def identify(self, declared: str | None) -> None:
-        """Ask the cluster who it is; Refused when it is not the one that was declared.
+        """Compare the cluster's UID with the declared one; Refused when they differ.
 
-        The UID of the namespace kube-system is a cluster's own name. A cluster that does not
-        answer stays nameless: what cannot be looked at there will say so itself.
+        The UID of the namespace kube-system identifies a cluster. If the cluster does not answer,
+        its UID stays unknown, and each probe reports what it cannot see.
         """
         cluster = self.run_state.manifest.cluster.name
         try:
@@ -78,42 +78,42 @@ class Run:
             return
         self.write(Kind.CLUSTER, cluster, records.Cluster(uid=found, error=None))
         if declared is not None and found != declared:
-            reason = f"this cluster is {found}, and the profile declares {declared}"
+            reason = f"expected the cluster with UID {declared} (profile), seen {found}"
             self.write(Kind.REFUSED, "cluster", records.Reason(reason=reason))
             raise Refused(reason, remedy="pick the right profile, or correct its uid")
         owned.sweep_beside(self.reach.kube, keep=self.name)
 
     def turn(self, scenario: Scenario) -> int:
-        """Where a scenario comes in the order of a run: lower numbers first.
+        """A scenario's place in the order of a run: lower numbers run first.
 
-        First what looks beside the looks that began with the run, then what these saw, then what
-        must look alone, and what breaks something last.
+        The order: scenarios whose looks run beside those begun with the run, scenarios that need
+        what these saw, scenarios whose looks must run alone, scenarios that break something.
         """
         if any(step.keyword == "When" for step in scenario.steps):
             return 3
         return self._looks.turn(step.text for step in scenario.steps)
 
     def look_ahead(self, scenarios: Iterable[Scenario]) -> None:
-        """Begin what these scenarios will observe, as far as that may begin before its step.
+        """Begin the looks of these scenarios early, as far as a look may begin before its step.
 
-        It is observed, and gets into the journal, when a step asks for it.
+        Each result is journalled when a step asks for it.
         """
         self._looks.begin(step.text for scenario in scenarios for step in scenario.steps)
 
     def begin(self, scenario: Scenario) -> None:
-        """A scenario starts; what follows belongs to it."""
+        """A scenario starts; later records belong to it."""
         self._scenario = scenario
         self.write(Kind.SCENARIO, scenario.id, records.Nothing())
 
     def end(self, state: str, reason: str, took_s: float) -> None:
-        """The scenario is over: ``state`` is passed, failed, skipped or xfailed."""
+        """The scenario ended: ``state`` is passed, failed, skipped or xfailed."""
         scenario = self._current()
         end = records.ScenarioEnd(state=state, reason=reason, took_s=round(took_s, 3))
         self.write(Kind.SCENARIO_END, scenario.id, end)
         self._scenario = None
 
     def step(self, keyword: str, text: str, took_s: float, error: str | None = None) -> None:
-        """A step of the scenario is over; without an error it passed."""
+        """A step of the scenario ended; without an error it passed."""
         state = "passed" if error is None else "failed"
         step = records.StepRecord(
             keyword=keyword, text=text, state=state, took_s=round(took_s, 3), error=error
@@ -123,8 +123,8 @@ class Run:
     def observe(self, probe: str) -> Mapping[str, Observation]:
         """What a probe sees on all its targets, looked at side by side, by target.
 
-        A run looks once: later calls return the same look. A target that could not be looked at has
-        an observation with an error. NotProven for an unknown probe.
+        A run looks once: later calls return the same look. If a target cannot be looked at, its
+        observation has an error. NotProven for an unknown probe.
         """
         self._looks.require(probe)
         self.write(Kind.ASK, probe, records.Ask(scenario=self._current().id))
@@ -136,16 +136,17 @@ class Run:
         return self.run_state.observations(probe)
 
     def drill(self, name: str) -> None:
-        """Carry a drill out, and observe what came of it; one that an earlier session of this run
-        completed is not carried out again.
+        """Run a drill and observe its result.
 
-        However it ended, what is known by then is observed. After Ctrl-C, or when a fault could not
-        be taken back, the scenario's checks judge that at once, and KeyboardInterrupt or Unhealed
+        A drill that an earlier session of this run completed does not run again.
+
+        Each ending leaves an observation of what is known by then. After Ctrl-C, or when a fault
+        cannot be undone, the scenario's checks judge it at once, and KeyboardInterrupt or Unhealed
         is raised.
 
-        Refused before anything was touched, Unhealed when a fault could not be taken back,
-        NotProven when disruption is not allowed, or when it has broken something in this run
-        already and was not completed: a run breaks nothing twice.
+        Refused before anything is touched. Unhealed when a fault cannot be undone. NotProven when
+        disruption is not allowed, or when the drill has broken something in this run and did not
+        complete: a run breaks nothing twice.
         """
         self._ask_for(DRILLS.name, LEDGER.name)
         before = self.run_state.drills.get(name)
@@ -160,9 +161,10 @@ class Run:
         self._tell(DRILLS, {name: before})
 
     def soak(self) -> None:
-        """Soak for as long as was asked for, less what earlier sessions of this run did of it.
+        """Soak for the requested time, less the time that earlier sessions of this run soaked.
 
-        A part whose harness was killed counts up to then: what was journalled of it, and its book.
+        If the harness is killed during a part, the part counts up to then: its journalled events
+        and its ledger.
 
         Errors as of ``drill``.
         """
@@ -177,7 +179,7 @@ class Run:
             if done is None:
                 return
             parts[name] = done
-            self._tell(SOAK, parts)  # at once: what it wrote to is gone now
+            self._tell(SOAK, parts)  # at once: the targets it wrote to are gone now
         if not drilling.is_soaked([done.outcome for done in parts.values()]):
             name = f"part {len(parts) + 1}"
             before = [done.outcome for done in parts.values()]
@@ -212,9 +214,9 @@ class Run:
     def _carried_out(
         self, fact: Fact[F], name: str, work: Callable[[], DrillOutcome[F]]
     ) -> Finished[F] | None:
-        """What came of the work; None when it broke off, which is observed.
+        """The result of the work; None when it broke off, which is observed.
 
-        Nothing is broken while a look is under way.
+        The work starts after all looks have ended.
         """
         self._looks.settle()
         self.write(Kind.LOOK, fact.name, records.Look(targets=[name]))
@@ -237,7 +239,7 @@ class Run:
         return Finished(outcome=outcome, at=at, took_s=time.monotonic() - began)
 
     def _raise_if_ended_early(self, outcome: DrillOutcome[F]) -> None:
-        """Nothing of the scenario runs after this: its checks judge what is known."""
+        """After a manual stop or an unhealed fault: judge what is known, then end the scenario."""
         if not (outcome.by_hand or outcome.unhealed):
             return
         for step in self._current().steps:
@@ -249,7 +251,7 @@ class Run:
         raise KeyboardInterrupt
 
     def _tell(self, fact: Fact[F], done: Mapping[str, Finished[F]]) -> None:
-        """Observe what came of it, and the tallies of its ledger."""
+        """Observe the results and those of their ledgers."""
         self.write(Kind.LOOK, fact.name, records.Look(targets=list(done)))
         for name, it in done.items():
             data = _observed(name, it.at, it.took_s, it.outcome.value)
@@ -261,10 +263,10 @@ class Run:
             self.write(Kind.OBSERVATION, LEDGER.name, data)
 
     def require(self, check: str) -> None:
-        """Judge, for each requirement of the scenario, what the scenario has observed so far.
+        """Judge the scenario's observations so far, for each of its requirements.
 
-        AssertionError when the system misbehaved, NotProven when that cannot be told; both say
-        what was expected, what was seen, where, and what to do about it.
+        AssertionError when the system misbehaved, NotProven when that cannot be told. Both say what
+        was expected, what was seen, where, and what to do.
         """
         scenario = self._current()
         proving = {it.id for it in self.run_state.manifest.requirements} & set(
@@ -286,11 +288,11 @@ class Run:
             raise NotProven("\n".join(texts[Outcome.NOT_PROVEN]))
 
     def collecting(self, why: str) -> None:
-        """Say that evidence is being collected from here on, and why."""
+        """Record that evidence collection starts, and why."""
         self.write(Kind.COLLECT, why, records.Nothing())
 
     def keep(self, target: str, what: str, text: str, error: str | None) -> str | None:
-        """Keep a piece of evidence, or why it could not be had; it is never judged.
+        """Store a piece of evidence, or why it is missing; evidence is never judged.
 
         Returns the name of its file in the run, if there is one.
         """
@@ -332,7 +334,7 @@ class Run:
 def _observed(
     target: str, at: float, took_s: float, value: object = None, error: str | None = None
 ) -> records.Observed:
-    """An observation as its record holds it."""
+    """An observation in the form of its journal record."""
     return records.Observed(
         target=target, at=round(at, 6), took_s=round(took_s, 3), value=value, error=error
     )

@@ -9,12 +9,12 @@
     │   ├── TimedOut           no answer within the deadline
     │   ├── NeverSent          a write of the ledger was certainly never sent
     │   ├── NotFound           the API has no such object
-    │   ├── Conflict           the API's object is another than we thought
-    │   ├── Denied             the other side refused us (login, permission, certificate)
+    │   ├── Conflict           the API's object differs from the expected one
+    │   ├── Denied             the other side refused access (login, permission, certificate)
     │   ├── HostKeyUnknown     the machine is not the one that was pinned
-    │   ├── ScriptNotRun       a place has no python3 that runs our script
-    │   ├── ScriptFailed       our script ran there, and ended without an answer
-    │   └── Garbled            an answer came that cannot be understood
+    │   ├── ScriptNotRun       a machine or pod has no python3 for the script
+    │   ├── ScriptFailed       the script ran there, and ended without an answer
+    │   └── Garbled            the answer cannot be parsed
     ├── InjectFailed           a fault could not be injected as it should
     ├── LabError               the embedded lab could not be built, started or stopped
     ├── NotProven              something could not be judged
@@ -56,7 +56,7 @@ class Unreachable(TransportError):
 
 
 class NotListening(Unreachable):
-    """The machine answered that nothing listens there: what should listen is down."""
+    """The machine answered that nothing listens on the port: the service is down."""
 
 
 class TimedOut(TransportError):
@@ -76,7 +76,7 @@ class Conflict(TransportError):
 
 
 class Denied(TransportError):
-    """The other side refused us: login, permission or certificate."""
+    """The other side refused the login, the permission or the certificate."""
 
 
 class HostKeyUnknown(TransportError):
@@ -84,15 +84,15 @@ class HostKeyUnknown(TransportError):
 
 
 class ScriptNotRun(TransportError):
-    """A machine or a pod has no python3, or one that is too old to run our script."""
+    """A machine or a pod has no python3, or one that is too old for the script."""
 
 
 class ScriptFailed(TransportError):
-    """Our script ran, and ended without an answer: its status and its words say why."""
+    """The script ran, and ended without an answer; its exit status and output say why."""
 
 
 class Garbled(TransportError):
-    """An answer came, and it is not what was asked for."""
+    """The answer cannot be parsed, or does not fit the question."""
 
 
 class InjectFailed(HarnessError):

@@ -1,7 +1,7 @@
-"""An evaluation: one check, asked about one requirement, judged from what was recorded.
+"""An evaluation: one check, judged for one requirement from the journal's records.
 
-A check is trusted to say no. Its yes is believed only when something was seen, nothing that the
-scenario asked for went unanswered, and its own numbers meet the targets.
+A check's "no" always counts. Its "yes" counts only when something was seen, every look that the
+scenario requested was answered, and the check's own numbers meet the targets.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _A_CHECK_MAY_SAY = (Outcome.PASS, Outcome.FAIL, Outcome.NOT_PROVEN, Outcome.NOT_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """What a check concluded for a requirement, and the journal lines and files it judged.
+    """A check's conclusion for a requirement, with the journal lines and files it judged.
 
-    ``looked`` is when the last of them was seen (UTC seconds since the epoch); None when nothing
-    was.
+    ``looked`` is when the newest of them was seen (UTC seconds since the epoch); None when nothing
+    was seen.
     """
 
     check: str
@@ -40,10 +40,10 @@ def evaluate(
     targets: Mapping[str, Target],
     unseen: Sequence[str] = (),
 ) -> Verdict:
-    """The check's verdict, or NOT PROVEN with the reason why it cannot be believed.
+    """The check's verdict, or NOT PROVEN with the reason why it does not count.
 
-    ``targets`` are numbers that what it measured must meet. ``unseen`` names the looks
-    ("probe on target") that were begun and left no observation.
+    ``targets`` are bounds for the numbers that the check measured. ``unseen`` names the looks
+    ("probe on target") that began and left no observation.
     """
     if name not in checks:
         return _not_proven(f"there is no check named “{name}”")

@@ -1,7 +1,7 @@
-"""The words of the harness as values: outcomes, observations, verdicts and what a cluster declares.
+"""The terms of the harness as values: outcomes, observations, verdicts and declared clusters.
 
-Standard library only, and the errors. Everything here is frozen and goes to JSON and back
-unchanged, so that a verdict can be recomputed from a journal alone.
+Imports only the standard library and the errors. Every value is frozen and goes to JSON and back
+unchanged, so a verdict can be recomputed from a journal alone.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ class Exit(IntEnum):
 
     @classmethod
     def of(cls, error: BaseException) -> Exit:
-        """That of an error; one without a status of its own proves nothing."""
+        """The exit status of an error; NOT_PROVEN for an error without a status of its own."""
         own = {ConfigError: cls.USAGE, Refused: cls.REFUSED, Unhealed: cls.UNHEALED}
         return next((it for kind, it in own.items() if isinstance(error, kind)), cls.NOT_PROVEN)
 
 
-# Worst first. NOT_APPLICABLE ranks last: beside anything else it says nothing.
+# Worst first. NOT_APPLICABLE ranks last: every other outcome outweighs it.
 _WORST_FIRST = (
     Outcome.FAIL,
     Outcome.NOT_PROVEN,
@@ -79,15 +79,16 @@ _WORST_FIRST = (
 
 
 def merge(outcomes: Iterable[Outcome]) -> Outcome:
-    """The worst of the outcomes; of none at all, NOT_PROVEN (silence is never success)."""
+    """The worst of the outcomes; NOT_PROVEN when there is none (silence is never success)."""
     return min(outcomes, key=_WORST_FIRST.index, default=Outcome.NOT_PROVEN)
 
 
 class Observation(NamedTuple):
-    """What a probe saw on one target, or why it saw nothing; a tuple, as there may be a million.
+    """What a probe saw on one target, or why it saw nothing.
 
-    ``at`` is UTC seconds since the epoch; ``took_s`` is how long the look took.
-    Exactly one of ``value`` and ``error`` speaks: with an ``error``, ``value`` is None.
+    A tuple, because a run may have a million of them. ``at`` is UTC seconds since the epoch;
+    ``took_s`` is the look's duration. Exactly one of ``value`` and ``error`` is set: with an
+    ``error``, ``value`` is None.
     """
 
     probe: str
@@ -100,7 +101,7 @@ class Observation(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What a check concluded: the outcome, why, what was measured and what was wanted.
+    """A check's conclusion: the outcome, the reason, the measured numbers and the targets.
 
     The keys of ``measured`` and ``target`` end in their unit (``_s``, ``_ms``, ``_percent``,
     ``_count``, ``_days`` …). ``where`` names the machines or objects at fault.
@@ -127,7 +128,7 @@ class Machine:
 
 
 class Port(NamedTuple):
-    """A port that may answer from outside, of one protocol over one version of IP."""
+    """A port that may answer from outside, of one protocol over one IP version."""
 
     number: int
     protocol: str  # "tcp" or "udp"
@@ -136,7 +137,7 @@ class Port(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedPartition:
-    """One entry of a disk's partition table, as it was recorded."""
+    """One recorded entry of a disk's partition table."""
 
     number: int
     start_bytes: int
@@ -147,7 +148,7 @@ class RecordedPartition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OsdDisk:
-    """The partition of one machine that is an OSD's, or (``raw``) will be, and its disk's record.
+    """A machine's partition for its OSD, in use or (``raw``) planned, and its disk's record.
 
     Without ``partitions`` nothing was recorded.
     """
@@ -164,9 +165,9 @@ class OsdDisk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StorageClass:
-    """The StorageClass of customers' claims, as it is declared.
+    """The declared StorageClass of customers' claims.
 
-    ``parameters`` say where its data goes; ``access_lists`` whether POSIX ACLs must survive.
+    ``parameters`` say where its data goes; ``access_lists`` says whether POSIX ACLs must survive.
     """
 
     name: str
@@ -178,9 +179,9 @@ class StorageClass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackupClaim:
-    """The claim that holds every customer's backups; ``harness.settings.Backups`` says how.
+    """The claim that holds every customer's backups; see ``harness.settings.Backups``.
 
-    ``flat`` is true where the backups lie in ``active`` as files, without a folder a customer.
+    ``flat`` is true if ``active`` holds the backups as files, without a folder per customer.
     """
 
     claim: str
@@ -193,7 +194,7 @@ class BackupClaim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RookDeclared:
-    """Rook as the profile declares it; ``harness.settings.Rook`` says what each means."""
+    """The declared Rook; ``harness.settings.Rook`` explains each field."""
 
     mode: str  # "external" or "cluster"
     version: str
@@ -212,16 +213,18 @@ class RookDeclared:
     device: str | None = None
 
     def driver(self, kind: str) -> str:
-        """The full name of a CSI driver, ``cephfs`` or ``rbd``; Rook's own namespace is before it,
-        unless Rook was told another prefix."""
+        """The full name of a CSI driver, ``cephfs`` or ``rbd``.
+
+        Its prefix is Rook's namespace, unless Rook has another prefix configured.
+        """
         return f"{self.driver_prefix or self.operator_namespace}.{kind}.csi.ceph.com"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwarmAnswer:
-    """What a Swarm service answers on a published port; ``says`` are words that are in it.
+    """The expected answer of a Swarm service on a published port; ``says`` are words in it.
 
-    ``host`` is the Host header that it is asked with, ``location`` where a redirect leads to.
+    ``host`` is the request's Host header, ``location`` the target of a redirect.
     """
 
     port: int
@@ -231,7 +234,7 @@ class SwarmAnswer:
     machines: tuple[str, ...]
     host: str = ""
     location: str = ""
-    or_status: tuple[int, ...] = ()  # which are as right
+    or_status: tuple[int, ...] = ()  # other accepted statuses
 
     @property
     def statuses(self) -> tuple[int, ...]:
@@ -242,7 +245,7 @@ class SwarmAnswer:
         return replace(self, machines=tuple(name for name in self.machines if name != machine))
 
     def at(self, machine: str) -> str:
-        """How an answer of one machine is named."""
+        """The name of one machine's answer."""
         return f"{machine}:{self.port}{self.path}{f' as {self.host}' if self.host else ''}"
 
 
@@ -250,7 +253,7 @@ class SwarmAnswer:
 class SwarmService:
     """One service of the platform that is migrated.
 
-    Without ``replicas``, a global service has a task wherever Swarm puts one.
+    Without ``replicas``, a global service has a task on every machine that Swarm chooses.
     """
 
     replicas: int | None
@@ -268,12 +271,12 @@ class SwarmDeclared:
 
     managers: tuple[str, ...]
     services: Mapping[str, SwarmService]
-    # Customers' instances: their services by a pattern, and what each one answers.
+    # Customers' instances: a pattern for their services, and the answers of each.
     instances: str = ""
     instance_answer: SwarmAnswer | None = None
 
     def without(self, machine: str) -> SwarmDeclared:
-        """What is left of it without that machine: the services answer on the others."""
+        """The Swarm without that machine: the services answer on the others."""
         return replace(
             self,
             managers=tuple(name for name in self.managers if name != machine),
@@ -284,7 +287,7 @@ class SwarmDeclared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngressPage:
-    """What a declared site answers at a path: a status (None: any below 400), words in its body."""
+    """A site's expected answer at a path: status (None: any below 400), words in the body."""
 
     host: str
     path: str
@@ -294,9 +297,9 @@ class IngressPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngressDeclared:
-    """The ingress as the profile declares it; ``harness.settings.Ingress`` says what each means.
+    """The declared ingress; ``harness.settings.Ingress`` explains each field.
 
-    ``limits`` are requests a minute that it takes from one source address, by host.
+    ``limits`` are the requests per minute that it accepts from one source address, by host.
     """
 
     addresses: tuple[str, ...]
@@ -306,7 +309,7 @@ class IngressDeclared:
     limits: Mapping[str, float] = field(default_factory=dict)
 
     def at(self, page: IngressPage, address: str) -> str:
-        """How the answer of a page at one address is named."""
+        """The name of a page's answer at one address."""
         usual = {"http": 80, "https": 443}[self.scheme]
         port = "" if self.port == usual else f":{self.port}"
         return f"{self.scheme}://{page.host}{port}{page.path} at {address}"
@@ -314,11 +317,11 @@ class IngressDeclared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """What a cluster profile declares, as far as checks may know it.
+    """A cluster profile's declarations, as far as checks may know them.
 
     ``parts`` are the declared parts of the stack ("cilium", "metallb", "network-policy",
-    "rook-cluster" …): a requirement of a part that is absent is not applicable, because of
-    ``absent[part]``, the profile's own words.
+    "rook-cluster" …). A requirement of an absent part is not applicable; ``absent[part]`` is the
+    reason, in the profile's own words.
     """
 
     name: str
@@ -339,15 +342,15 @@ class Cluster:
     backups: BackupClaim | None = None
     ceph_warnings: Mapping[str, str] = field(default_factory=dict)  # code → why it may be there
     ceph_flags: Mapping[str, str] = field(default_factory=dict)  # flag → why it may be set
-    source_gb: float | None = None  # what the storage that is replaced can hold
+    source_gb: float | None = None  # capacity of the storage that is replaced
     rook: RookDeclared | None = None
     swarm: SwarmDeclared | None = None
     swarm_registries: tuple[str, ...] = ()  # which end with the Swarm
     ingress: IngressDeclared | None = None
-    unjudged: tuple[str, ...] = ()  # addresses of machines that are left out (``without``)
+    unjudged: tuple[str, ...] = ()  # addresses of excluded machines (``without``)
 
     def without(self, name: str) -> Cluster:
-        """The cluster as it must be while that machine is broken: nothing is asked of it."""
+        """The cluster's expected state while that machine is broken; checks ask nothing of it."""
         swarm = self.swarm and self.swarm.without(name)
         return replace(
             self,
@@ -370,7 +373,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """All that a check may look at: what was seen, what was wanted, what was declared.
+    """Everything that a check may use: observations, targets and declarations.
 
     ``observations`` holds the newest observation of each (probe, target) so far.
     """

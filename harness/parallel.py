@@ -1,7 +1,8 @@
-"""Calls made side by side, each on a daemon thread: the end of a run does not wait for them.
+"""Calls side by side, each on a thread that the end of the process does not wait for.
 
-``begin`` is one call, ``in_each`` one a key with deadlines of its own, ``side_by_side`` one a key
-within a deadline, and ``answer_of`` one that is given up when there is a reason.
+``begin`` makes one call. ``in_each`` makes one call per key, each with its own deadline.
+``side_by_side`` makes one call per key within a deadline. ``answer_of`` makes one call that can be
+abandoned.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from harness.errors import HarnessError, TimedOut
 from harness.notices import collecting
 
 T = TypeVar("T")
-# What a call waits for before it begins, by its key: a place among those that run at a time.
+# Limits how many calls run at a time: a call enters it, by its key, before it begins.
 Turn: TypeAlias = Callable[[str], AbstractContextManager[object]]
 
 _UNLESS_S = 0.1
 
 
 def begin(call: Callable[[], T], *, name: str | None = None) -> Future[T]:
-    """Make a call on a thread of its own; the Future has what it returns or raises.
+    """Make a call on its own thread; the Future has its result or its error.
 
-    The thread is a daemon, unlike those of ThreadPoolExecutor: a process that ends does not wait
+    The thread is a daemon, unlike those of ThreadPoolExecutor: the end of the process does not wait
     for it.
     """
     answer: Future[T] = Future()
@@ -37,7 +38,7 @@ def begin(call: Callable[[], T], *, name: str | None = None) -> Future[T]:
     def run() -> None:
         try:
             answer.set_result(call())
-        except BaseException as error:  # raised where the result is asked for
+        except BaseException as error:  # the Future's caller gets it
             answer.set_exception(error)
 
     threading.Thread(target=run, name=name, daemon=True).start()
@@ -47,10 +48,10 @@ def begin(call: Callable[[], T], *, name: str | None = None) -> Future[T]:
 def in_each(
     keys: Iterable[str], work: Callable[[str], T], *, at_once: int | None = None
 ) -> dict[str, T | HarnessError]:
-    """What ``work`` returns for each key, side by side, or the HarnessError that it raised.
+    """Call ``work`` for each key side by side: its result, or the HarnessError that it raised.
 
-    ``at_once`` is how many are under way at a time; None: all. It waits for all of them, as
-    ``work`` has a deadline of its own; then it raises any other error.
+    ``at_once`` limits how many calls run at a time; None: all. The function waits for all calls, as
+    ``work`` has its own deadline, and then raises any other error.
     """
     place = nullcontext() if at_once is None else threading.BoundedSemaphore(at_once)
 
@@ -69,10 +70,10 @@ def in_each(
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """What one of several calls gave back; ``at`` is when it began (UTC seconds since the epoch).
+    """The result of one of several calls; ``at`` is its start (UTC seconds since the epoch).
 
-    ``took_s`` is its duration. ``notices`` are what else the report must say, such as what the call
-    could not remove.
+    ``took_s`` is its duration. ``notices`` are further lines for the report, such as an object that
+    the call could not remove.
     """
 
     key: str
@@ -89,10 +90,10 @@ def side_by_side(
     within_s: float,
     turn: Turn = lambda _: nullcontext(),
 ) -> Iterator[CallResult]:
-    """Begin all calls now, each when it is its turn; yield each answer as it comes.
+    """Begin all calls now, each in its turn; yield each result as it arrives.
 
-    A call that raises, or that has not come back ``within_s`` seconds after it began, is an answer
-    with an error. The thread of the latter is abandoned, and what it says later is ignored.
+    A call that raises, or that takes longer than ``within_s`` seconds, yields a result with an
+    error. After a timeout, the call's thread is abandoned and its later result is ignored.
     """
     answers: queue.SimpleQueue[CallResult] = queue.SimpleQueue()
 
@@ -107,7 +108,7 @@ def side_by_side(
 
 
 def _answer(key: str, call: Callable[[], Any], within_s: float) -> CallResult:
-    """What a call gives back within its time."""
+    """A call's result within its deadline."""
     at, began = time.time(), time.monotonic()
 
     def asked() -> CallResult:
@@ -127,15 +128,15 @@ def _answer(key: str, call: Callable[[], Any], within_s: float) -> CallResult:
 
 
 def in_words(problem: Exception) -> str:
-    """What an error says; one that is none of the harness's own with its type."""
+    """An error's text; for an error from outside the harness, with its type."""
     text = str(problem)
     return text if isinstance(problem, HarnessError) else f"{type(problem).__name__}: {text}"
 
 
 def answer_of(call: Callable[[], T], unless: Callable[[], bool], *, what: str) -> T:
-    """What a call returns or raises; TimedOut as soon as ``unless`` says so.
+    """A call's result or its error; TimedOut as soon as ``unless`` is true.
 
-    Then the call is left to itself, and what it says later is ignored.
+    The abandoned call goes on, and its later result is ignored.
     """
     answer = begin(call, name=what)
     while not unless():
@@ -144,4 +145,4 @@ def answer_of(call: Callable[[], T], unless: Callable[[], bool], *, what: str) -
         except TimeoutError:
             if answer.done():
                 raise
-    raise TimedOut(f"{what}: not before it was too much")
+    raise TimedOut(f"{what}: aborted before it answered")

@@ -1,6 +1,6 @@
-"""Wait on a condition, never on the clock alone: the one place of the harness that sleeps.
+"""Wait for a condition, never for a fixed time: the only place in the harness that sleeps.
 
-And the signals that end a command: all of them end it like Ctrl-C, and wait where they must.
+Also handles the signals that end a command: each acts like Ctrl-C, and waits where it must.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from harness.errors import TimedOut
 
 T = TypeVar("T")
 
-# What a person presses, what CI sends to a job that it cancels, and what a lost terminal sends.
+# Sent by Ctrl-C, by CI to a cancelled job, and by a lost terminal.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def until(
     look: Callable[[], T], *, within_s: float, what: str, every_s: float = 0.5, remedy: str = ""
 ) -> T:
-    """Look again and again until ``look`` returns something true; return that.
+    """Call ``look`` again and again until it returns something true; return that.
 
-    TimedOut after ``within_s`` seconds names ``what`` was awaited and the last answer seen.
-    An exception from ``look`` passes through: catch inside it what may heal by itself.
+    TimedOut after ``within_s`` seconds names ``what`` was awaited and the last answer. An exception
+    from ``look`` passes through: ``look`` must catch errors that may heal by themselves.
     """
     deadline = time.monotonic() + within_s
     while True:
@@ -43,7 +43,7 @@ def until(
 def end_like_ctrl_c() -> None:
     """From now on SIGTERM and SIGHUP raise KeyboardInterrupt; what nohup ignores stays ignored.
 
-    The lost terminal is replaced: to write to it would raise while things are taken back.
+    A lost terminal is replaced by /dev/null: a write to it would raise during an undo.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
@@ -58,7 +58,7 @@ def end_like_ctrl_c() -> None:
 
 
 def _terminal_lost() -> Callable[[], None]:
-    """What puts /dev/null in the place of the standard streams that are a terminal now."""
+    """A function that replaces the standard streams on a terminal with /dev/null."""
     terminals = [number for number in (0, 1, 2) if os.isatty(number)]
 
     def leave() -> None:
@@ -72,7 +72,7 @@ def _terminal_lost() -> Callable[[], None]:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """No signal of those that end a command ends the body: the first of them was heard already."""
+    """Signals that end a command do not end the body: the first one was handled already."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,1 +1,1 @@
-"""What must survive: manifests of trees, and their comparison."""
+"""Data that must survive: manifests of trees, and their comparison."""

@@ -1,4 +1,4 @@
-"""The manifest of before the work: recorded once, kept compressed, compared ever after."""
+"""The manifest from before the work: recorded once, stored compressed, compared later."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class RecordedBaseline:
 
 
 def record(lines: Iterable[bytes], path: Path) -> RecordedBaseline:
-    """Keep a manifest's lines in a file, which is there whole or not at all.
+    """Store a manifest's lines in a file, whole or not at all.
 
     NotProven for lines that make no whole manifest; ConfigError when the file cannot be written.
     """
     fresh = path.with_name(f"{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # It holds the names of customers' files.
+        # It contains the names of customers' files.
         fresh.touch(mode=0o600)
         try:
             manifest = _written(lines, fresh)
@@ -46,7 +46,7 @@ def record(lines: Iterable[bytes], path: Path) -> RecordedBaseline:
 
 
 def _written(lines: Iterable[bytes], path: Path) -> TreeManifest:
-    """Read a manifest to its end while it is written and made certain."""
+    """Read a manifest to its end while it is written and synced."""
     with path.open("wb") as file:
         with zstandard.ZstdCompressor().stream_writer(file, closefd=False) as packed:
             manifest = TreeManifest(_copied(lines, packed), "the manifest")

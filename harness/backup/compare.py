@@ -1,4 +1,4 @@
-"""What differs between two manifests: one pass over both, side by side."""
+"""The differences between two manifests: one pass over both, side by side."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.backup.manifest import Entry, shown
 
 Kind = Literal["changed", "removed", "added", "unread"]
 
-# What is said of a field that differs. A link's own mode and a folder's size mean nothing.
+# The words for a field that differs. A link's own mode and a folder's size mean nothing.
 _FIELDS = {
     "mode": "mode",
     "uid": "owner",
@@ -27,7 +27,7 @@ _FIELDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One path that is not what it was, and in what; or that could not be read, and why."""
+    """One path that differs, and in what; or that could not be read, and why."""
 
     path: str
     kind: Kind
@@ -39,8 +39,8 @@ def compare(
 ) -> Iterator[Difference]:
     """Every difference, in the order of the paths; both manifests must be in that order.
 
-    What a pattern of ``left_out`` matches is not compared, nor the time of a folder that may hold
-    such a thing: it changes with every name that comes or goes.
+    Paths that match a pattern of ``left_out`` are not compared, nor is the time of a folder that
+    may contain one: it changes with every name that comes or goes.
     """
     patterns = list(left_out)
     parents = [pattern.rpartition("/")[0] or "." for pattern in patterns]
@@ -90,7 +90,7 @@ def _place(entry: Entry) -> bytes:
 
 
 def _is_one_of(path: str, patterns: Iterable[str]) -> bool:
-    """Whether a pattern matches this very path."""
+    """True if a pattern matches this exact path."""
     depth = path.count("/")
     return any(
         depth == pattern.count("/") and tree.is_left_out(path, [pattern]) for pattern in patterns
@@ -112,10 +112,10 @@ def _differing(old: Entry, new: Entry) -> Iterator[str]:
 
 
 class _Names:
-    """Which files are one under several names, before and now: the same ones must be.
+    """Hard links, before and now: the same names must share a file.
 
-    Inode numbers need not be the same: each of one side must stand for one of the other. Only
-    files with several names take memory here.
+    Inode numbers may change: each number of one side must match one number of the other. Only files
+    with several names take memory here.
     """
 
     def __init__(self) -> None:

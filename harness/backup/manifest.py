@@ -1,6 +1,6 @@
 """Manifests of trees: made on a machine by ``manifest_script``, read here line by line.
 
-Nothing here holds more than a piece of a manifest, however many files the tree has.
+Only a piece of a manifest is in memory at a time, for trees of any size.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ Told: TypeAlias = Callable[[Mapping[str, int]], None]
 
 SCRIPT = RemoteScript(tree_script, own_folder, script, nice=True)
 _ANSWERED = (script.WHOLE, script.DOUBTFUL, script.UNFINISHED, script.IMPOSSIBLE, script.STALLED)
-# In a folder that only root can write in: names in /var/tmp can be guessed, and taken before us.
+# In a folder that only root can write to: names in /var/tmp can be guessed, and taken first.
 FOLDERS = "/var/lib/cutover-manifests"
 SLICE_S = 30.0
-# Files that are being read when a slice is over are read to their end: the largest counts.
+# Files that are open when a slice ends are read to their end: the largest file counts.
 _CALL_S = 3600.0
 _SILENT_S = 30.0
 WORKERS = 4
@@ -43,7 +43,7 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
-    """A tree on a machine; ``left_out`` are patterns of what in it is of no interest."""
+    """A tree on a machine; ``left_out`` are patterns of ignored paths in it."""
 
     machine: str
     root: str
@@ -52,7 +52,7 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """How far a manifest is, or why it cannot be made."""
+    """The progress of a manifest, or why it cannot be made."""
 
     sums: Mapping[str, int] = field(default_factory=dict)
     error: str = ""
@@ -60,7 +60,7 @@ class _State:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Making:
-    """A manifest on a machine, in the making; of one name there is one."""
+    """A manifest in progress on a machine; each name exists once."""
 
     shell: Shell
     tree: Tree
@@ -68,9 +68,9 @@ class Making:
     silent_s: float = _SILENT_S
 
     def make(self, tell: Told = lambda _: None) -> Mapping[str, int]:
-        """Make it, going on with one that was begun within a day; its sums.
+        """Make it, or continue one that was begun within a day; its sums.
 
-        ``tell`` hears the sums so far, a few times a minute. Raises TimedOut when the tree stops
+        ``tell`` gets the sums so far, a few times a minute. Raises TimedOut when the tree stops
         answering, and other TransportErrors.
         """
         while True:
@@ -152,7 +152,7 @@ def unpacked(packed: io.BufferedIOBase) -> Iterator[bytes]:
 
 
 class TreeManifest:
-    """A manifest as it is read, once: its header at first, its entries, its sums at the end."""
+    """A manifest that can be read once: its header first, its entries, its sums at the end."""
 
     def __init__(self, lines: Iterable[bytes], what: str) -> None:
         self._lines = iter(lines)
@@ -163,7 +163,7 @@ class TreeManifest:
             raise NotProven(f"{what} is no manifest of format {script.FORMAT}")
 
     def __iter__(self) -> Iterator[Entry]:
-        """The entries in their order; NotProven for what is cut off, garbled or out of order."""
+        """The entries in their order; NotProven for a cut, garbled or unordered manifest."""
         last: bytes | None = None
         count = 0
         while (entry := self._line()) is not None:

@@ -33,13 +33,13 @@ from typing import Any, NamedTuple, NoReturn
 from harness.backup.tree_script import Item, describe, raw, silent_s, tick, to_json, told, walk
 from harness.transport import own_folder
 
-# JSON of ours: an entry, a state, a header, or what is asked for.
+# The script's JSON: an entry, a state, a header, or a request.
 Said = Any
 
 FORMAT = 1
 PREFIX = "cutover-manifest-"
 WHOLE, DOUBTFUL, IMPOSSIBLE, UNFINISHED, STALLED = range(5)
-# A manifest of two days is of no moment: what was begun longer ago begins anew.
+# A manifest must show one moment: one begun longer ago than this begins anew.
 RESUMABLE_S = 86_400.0
 BATCH, AHEAD = 64, 16  # entries a task, and tasks a worker
 SYNC_EVERY_S = 5.0
@@ -58,7 +58,7 @@ class Piece(NamedTuple):
 
 
 def described(root: bytes, items: list[Item]) -> Piece:
-    """What a worker makes of a task."""
+    """A worker's result for a task."""
     entries: list[Said] = [describe(root, item) for item in items]
     sums = {
         "entries": len(entries),
@@ -76,7 +76,7 @@ def packed(entries: list[Said]) -> bytes:
 
 
 def die_with_parent() -> None:
-    """A worker does not outlive the process that it works for, however that ends."""
+    """Let the kernel kill a worker when its parent process ends for any reason."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
@@ -94,7 +94,7 @@ def batches(items: Iterator[Item]) -> Iterator[list[Item]]:
 def pieces(
     root: bytes, items: Iterator[Item], workers: int, deadline: float
 ) -> Iterator[Piece | None]:
-    """What the workers made, in the order of the walk; None at the end when time was up first."""
+    """The workers' results, in the order of the walk; None at the end if time ran out first."""
     fork = multiprocessing.get_context("fork")
     waiting: deque[Future[Piece]] = deque()
     with ProcessPoolExecutor(workers, fork, initializer=die_with_parent) as pool:
@@ -113,7 +113,7 @@ def pieces(
 
 
 class Making:
-    """A manifest in the making: a file, and how far it is certain."""
+    """A manifest in progress: a file, and the length of its synced part."""
 
     def __init__(self, folder: Path, header: Said) -> None:
         self.folder = folder
@@ -158,7 +158,7 @@ class Making:
         self.state["done"] = True
 
     def sync(self) -> None:
-        """Make everything so far certain: first the lines, then how many they are."""
+        """Sync everything so far: first the lines, then their count."""
         self.file.flush()
         os.fsync(self.file.fileno())
         with open(self.folder / "state.new", "w", opener=own_folder.opener) as file:
@@ -170,7 +170,7 @@ class Making:
 
 
 def make(options: Said) -> int:
-    """Go on with a manifest for ``slice_s`` seconds; the exit status."""
+    """Continue a manifest for ``slice_s`` seconds; the exit status."""
     tick()
     root = os.fsencode(options["root"])
     if not os.path.isdir(root):  # noqa: PTH112 (bytes)
@@ -217,16 +217,16 @@ def told_state(state: Said, status: int) -> int:
 
 
 def watch(limit_s: float) -> NoReturn:
-    """End everything once the tree has not answered for too long: a hung mount never errs."""
+    """End the process when the tree has not answered for too long: a hung mount raises no error."""
     while silent_s() < limit_s:
         threading.Event().wait(0.5)
     text = f"the tree has not answered for {limit_s:g} s"
-    # The workers die with this process, and what is certain stays for the next one.
+    # The workers die with this process; the next run continues from the synced part.
     os._exit(told_state({"error": text}, STALLED))
 
 
 def fetch(options: Said) -> int:
-    """Print a piece of a manifest, as a text in base64; an empty one behind its end."""
+    """Print a piece of a manifest, as a text in base64; an empty one beyond its end."""
     own_folder.check(options["folder"])
     path = Path(options["folder"]) / "lines.gz"
     with open(path, "rb", opener=own_folder.opener) as file:

@@ -4,10 +4,10 @@ An entry has ``path`` (relative to the tree; "." is the tree itself; bytes that 
 surrogates), ``type``, ``mode``, ``uid``, ``gid``, ``mtime_ns``, and where they apply ``size``,
 ``sha256``, ``target``, ``device``, ``xattrs``, ``quotas``; ``inode`` and ``links`` of a file with
 several names; ``holes`` of a file that takes less room than its size: a digest of where its data
-is. Ceph's clients never say so of a file, and a folder's size is the file system's own affair.
-``error`` says why an entry could not be read; ``unstable``, that it changed meanwhile.
+is. Ceph's clients never report holes, and a folder's size depends on the file system. ``error``
+says why an entry could not be read; ``unstable``, that it changed meanwhile.
 
-Nothing is changed, not even when a file was last read, as far as we may. Standard library of
+The script changes nothing and, where permitted, keeps each file's access time. Standard library of
 Python 3.8 only.
 """
 
@@ -51,25 +51,25 @@ class Item(NamedTuple):
 
 
 def key(path: bytes) -> bytes:
-    """What paths of a manifest are ordered by: parts of a path one by one, the tree itself first.
+    """The sort key of a manifest's paths: the parts one by one, the tree itself first.
 
-    No name holds a NUL, so it sorts a folder's contents before a sibling such as ``folder!``.
+    No name contains a NUL, so a folder's contents come before a sibling such as ``folder!``.
     """
     return b"" if path == b"." else path.replace(b"/", b"\0")
 
 
 def told(path: bytes) -> str:
-    """A path as it is in a manifest."""
+    """A path as the manifest stores it."""
     return path.decode("utf-8", "surrogateescape")
 
 
 def raw(text: str) -> bytes:
-    """The path that a manifest tells."""
+    """The path in bytes for a manifest's path."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def is_left_out(path: str, patterns: list[str]) -> bool:
-    """Whether a pattern matches a path, or a folder that it is in; ``*`` stays within a name."""
+    """True if a pattern matches a path, or a folder above it; ``*`` stays within a name."""
     parts = path.split("/")
     for pattern in patterns:
         wanted = pattern.split("/")
@@ -82,9 +82,9 @@ def is_left_out(path: str, patterns: list[str]) -> bool:
 
 
 def walk(root: bytes, left_out: list[str], after: bytes = b"") -> Iterator[Item]:
-    """Everything of a tree in its order; only what comes after a path, when one is given.
+    """Every entry of a tree in order; if a path is given, only the entries after it.
 
-    Other file systems are not entered. A folder's names are held all at once, and nothing else.
+    Other file systems are not entered. Only the names of a folder are in memory at once.
     """
     device = os.lstat(root).st_dev
     listed, problem = listing(root, device)
@@ -109,7 +109,7 @@ def walk(root: bytes, left_out: list[str], after: bytes = b"") -> Iterator[Item]
 
 
 def listing(folder: bytes, device: int) -> tuple[list[tuple[bytes, bool]], str]:
-    """The names in a folder, and whether each is one itself; or none, and why."""
+    """The names in a folder, and whether each is a folder itself; or none, and why."""
     tick()
     try:
         if os.lstat(folder).st_dev != device:
@@ -117,30 +117,30 @@ def listing(folder: bytes, device: int) -> tuple[list[tuple[bytes, bool]], str]:
         with os.scandir(folder) as found:
             return sorted((it.name, it.is_dir(follow_symlinks=False)) for it in found), ""
     except FileNotFoundError:
-        return [], ""  # who describes it says that it vanished
+        return [], ""  # describing it reports that it vanished
     except OSError as error:
         return [], error.strerror or str(error)
 
 
 # --- an entry -------------------------------------------------------------------------------------
 
-_clock = mmap.mmap(-1, 8)  # shared with the workers: when any of them last got an answer
+_clock = mmap.mmap(-1, 8)  # shared with the workers: the time of their last answer from the tree
 _buffer = memoryview(bytearray(MIB))
 
 
 def tick() -> None:
-    """The tree answered just now."""
+    """Note that the tree answered just now."""
     struct.pack_into("d", _clock, 0, time.monotonic())
 
 
 def silent_s() -> float:
-    """For how long nothing has answered, in seconds."""
+    """Seconds since the tree's last answer."""
     (answered,) = struct.unpack_from("d", _clock, 0)
     return time.monotonic() - float(answered)
 
 
 def describe(root: bytes, item: Item) -> dict[str, object]:
-    """One entry of a manifest; what cannot be read is said in it."""
+    """One entry of a manifest; unreadable parts are noted in it."""
     full = root if item.path == b"." else root + b"/" + item.path
     entry: dict[str, object] = {"path": told(item.path), "type": "unknown"}
     try:
@@ -205,7 +205,7 @@ def _add_content(entry: dict[str, object], full: bytes, seen: os.stat_result) ->
 
 
 def _opened(full: bytes) -> int:
-    """Open a file so that its time of last reading stays; who does not own it may not."""
+    """Open a file without changing its access time; only its owner may do so."""
     try:
         return os.open(full, FLAGS | os.O_NOATIME)
     except PermissionError:
@@ -222,13 +222,13 @@ def _same(one: os.stat_result, other: os.stat_result) -> bool:
 
 
 def _add_holes(entry: dict[str, object], file: int, size: int) -> None:
-    """A digest of where data begins and ends, unless the file system calls it all data."""
+    """Add a digest of the data's begins and ends, unless the file system calls all of it data."""
     data = []
     end = 0
     while end < size:
         try:
             begin = os.lseek(file, end, os.SEEK_DATA)
-        except OSError:  # nothing but a hole up to its end
+        except OSError:  # only a hole up to the file's end
             break
         end = os.lseek(file, begin, os.SEEK_HOLE)
         data.append((begin, end))
@@ -237,7 +237,7 @@ def _add_holes(entry: dict[str, object], file: int, size: int) -> None:
 
 
 def _add_quotas(entry: dict[str, object], full: bytes) -> None:
-    """CephFS lists its quotas nowhere: they are asked for by name."""
+    """Add the quotas. CephFS does not list them: they are read by name."""
     quotas = {}
     for name in QUOTAS:
         with contextlib.suppress(OSError):
@@ -247,7 +247,7 @@ def _add_quotas(entry: dict[str, object], full: bytes) -> None:
 
 
 def _add_xattrs(entry: dict[str, object], full: bytes) -> None:
-    """Extended attributes, access control lists among them; of Ceph's own only the quotas."""
+    """Add extended attributes, including access control lists; of Ceph's own only the quotas."""
     found = {}
     for name in sorted(os.listxattr(full, follow_symlinks=False)):
         if not name.startswith("ceph."):

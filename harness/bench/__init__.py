@@ -1,1 +1,1 @@
-"""How fast a disk commits: the guard before any raw write, fio's jobs, and Ceph's own bench."""
+"""Measures how fast a disk commits: the guard before raw writes, fio's jobs, Ceph's own bench."""

@@ -1,4 +1,4 @@
-"""How fast each machine's disk was when its baseline was recorded."""
+"""Each machine's disk speed at the time of its baseline."""
 
 from __future__ import annotations
 
@@ -17,48 +17,48 @@ _HEAD = """\
 """
 
 
-# Noise as wide as the whole rate: no disk could ever be too slow.
+# Noise as wide as the whole rate: no measured rate could be too slow.
 NO_LIMIT_PERCENT = 100.0
 
 
 class Rate(Frozen):
-    """Committed writes a second, and how far the runs lay apart, of their median."""
+    """Committed writes a second, and the spread of the runs in percent of their median."""
 
     iops: float = Field(gt=0)
     spread_percent: float = Field(default=0.0, ge=0)
 
 
 class Known(Rate):
-    """What one machine's disk did, and what was committed through Ceph where that was measured."""
+    """The rates of one machine's disk, and its commits through Ceph if they were measured."""
 
     spread_percent: float = Field(ge=0)
     through: Mapping[Through, Rate] = {}
 
     @property
     def noise_percent(self) -> float:
-        """How far below the median a run may lie by chance: half of what the runs lay apart."""
+        """How far below the median a run may be by chance: half of the runs' spread."""
         return noise_percent(self.spread_percent)
 
 
 def noise_percent(spread_percent: float) -> float:
-    """The noise to one side of a median, of runs that lie so far apart."""
+    """The noise to one side of a median, for runs with this spread."""
     return spread_percent / 2
 
 
 class Baseline(Frozen):
-    """Committed writes a second by machine; ``measured`` says on what: they do not compare."""
+    """Committed writes a second by machine; ``measured`` is the kind, and kinds do not compare."""
 
     measured: Literal["raw", "osd"]
     machines: Mapping[str, Known]
 
 
 def read(path: Path) -> Baseline | None:
-    """The baseline, None when there is none yet; ConfigError when it is not valid."""
+    """The baseline; None when there is none yet; ConfigError when it is not valid."""
     return parse(Baseline, path) if path.exists() else None
 
 
 def useless(results: Sequence[Result]) -> Sequence[str]:
-    """Machines whose runs lay too far apart to compare anything with them, in words."""
+    """Machines whose runs differ too much for a comparison, in words."""
     return [
         f"{it.machine}: its runs lay {noise:.0f} % to either side"
         for it in results
@@ -92,5 +92,5 @@ def _rate(iops: float, spread_percent: float) -> dict[str, float]:
 
 
 def below_percent(iops: float, baseline: float) -> float:
-    """How far a measured rate lies below the baseline; 0 when it is as fast or faster."""
+    """How far a measured rate is below the baseline; 0 when it is as fast or faster."""
     return max(0.0, 100 * (baseline - iops) / baseline)

@@ -1,6 +1,6 @@
 """A benchmark of every machine at once: fio behind the guard on raw partitions, else Ceph's own.
 
-One that is interrupted ends what it started on every machine before it says anything.
+An interrupted benchmark ends its processes on every machine before it reports.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from harness.parallel import begin, in_each
 from harness.settings.bench import JobSet
 from harness.transport import Reach
 
-# A single run of Ceph's bench on a shared disk says little: the median of three, and their spread.
+# One run of Ceph's bench on a shared disk says little: use the median of three and their spread.
 RUNS = 3
 _STOP_S = 25.0
 Tell = Callable[[str, str], None]  # machine, what it says
 
 
-# What customers have of Ceph, in front of its OSDs: a claim on CephFS, a block image (RBD).
+# Customers' two ways to Ceph: a claim on CephFS, and a block image (RBD).
 Through: TypeAlias = Literal["volume", "image"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
-    """What one machine committed through Ceph, in 4 KiB writes, one after the other.
+    """One machine's commits through Ceph, in 4 KiB writes, one after the other.
 
-    The median of its runs, how far they lie apart of it, and the p99 of the slowest run where it
-    is known; or why nothing is known (``unproven``).
+    The median of its runs, their spread, and the p99 of the slowest run if it is known; or the
+    reason why nothing is known (``unproven``).
     """
 
     iops: float | None = None
@@ -50,7 +50,7 @@ class Committed:
 
     @classmethod
     def of(cls, runs: Sequence[Mapping[str, float]]) -> Committed:
-        """Of runs that each say ``iops``, and ``p99_ms`` where that was measured."""
+        """The result of runs that each have ``iops``, and ``p99_ms`` if it was measured."""
         iops = [run["iops"] for run in runs]
         if min(iops, default=0) <= 0:
             return cls(unproven="nothing was committed", runs=runs)
@@ -63,17 +63,17 @@ class Committed:
 
 
 def spread_percent(rates: Sequence[float]) -> float:
-    """How far rates lie apart, in percent of their median."""
+    """The spread of rates, in percent of their median."""
     return 100 * (max(rates) - min(rates)) / statistics.median(rates)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What one machine's disk did; ``iops`` is that of committed 4 KiB writes.
+    """The result for one machine's disk; ``iops`` counts committed 4 KiB writes.
 
-    ``p99_ms`` is the latency of a sync, None where Ceph measured. ``spread_percent`` is how far the
-    runs lie apart, of their median. ``through`` is what reached it through Ceph, where that was
-    measured. ``evidence`` is what it was measured with, and all it said.
+    ``p99_ms`` is the latency of a sync, None if Ceph measured. ``spread_percent`` is the spread of
+    the runs, in percent of their median. ``through`` has the rates through Ceph, if they were
+    measured. ``evidence`` is the tool's input and its whole output.
     """
 
     machine: str
@@ -89,7 +89,7 @@ class Result:
 def measure(
     reach: Reach, disks: Mapping[str, OsdDisk], jobs: JobSet, *, least_bytes: int, tell: Tell
 ) -> list[Result]:
-    """What every machine's disk does while all others work too; one result a machine."""
+    """Measure every machine's disk while all others work too; one result a machine."""
     token = f"cutover-bench-{secrets.token_hex(6)}"
     looks = {
         machine: partial(_raw, reach, machine, disk, jobs, token, least_bytes, tell)
@@ -107,7 +107,7 @@ def measure(
 
 
 def stop(reach: Reach, machines: list[str], token: str) -> None:
-    """End the guards of this token and their fio; a machine that is not reached ends its own."""
+    """End the guards of this token and their fio; an unreachable machine ends its own."""
 
     def end(machine: str) -> None:
         sending.ask(reach, machine, "stop", {"token": token}, within_s=_STOP_S)
@@ -127,12 +127,12 @@ def _result(machine: str, work: Future[Result]) -> Result:
 def record_for_guard(
     machine: str, disk: OsdDisk, least_bytes: int, osds: list[str] | None
 ) -> dict[str, JSON]:
-    """What the guard compares with; Refused when the partition was never recorded."""
+    """The record for the guard; Refused when the partition was never recorded."""
     mine = [it for it in disk.partitions if it.number == disk.number]
     if not mine:
         raise Refused(
-            f"it is not recorded which partition {disk.path} of {machine} is",
-            remedy="./cutover provision disk --record, then read what it wrote",
+            f"the partition {disk.path} of {machine} is not recorded",
+            remedy="run ./cutover provision disk --record, then read the file that it wrote",
         )
     return {
         "machine": machine,
@@ -151,7 +151,7 @@ def record_for_guard(
 
 @dataclass(frozen=True, slots=True)
 class _Guarded:
-    """What a guard answers: why it ``refused``, or was ``stopped``, or what came of fio."""
+    """The guard's answer: why it ``refused``, why it was ``stopped``, or fio's result."""
 
     refused: tuple[str, ...] | None = None
     stopped: str | None = None
@@ -225,7 +225,7 @@ def _osd(reach: Reach, machine: str, disk: OsdDisk, tell: Tell) -> Result:
 
 
 def job_file(jobs: JobSet) -> str:
-    """What fio is given; the guard puts in what it holds, and a file of the system's disk."""
+    """The input for fio; the guard adds the device that it holds, or a file on the system disk."""
     lines = ["[global]", f"filename={DEVICE}", *_lines(jobs.options)]
     for job in jobs.jobs:
         lines += [f"[{job.name}]", "stonewall", *_lines(job.options)]

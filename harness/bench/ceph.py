@@ -1,4 +1,4 @@
-"""What Ceph says of its OSDs, and Ceph's own bench of one."""
+"""Ceph's facts about its OSDs, and Ceph's own bench of one OSD."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from harness.transport import Reach
 from harness.transport.ceph import ask_ceph
 from harness.transport.objects import Odd, listed, must, must_count, part, text
 
-# 12 MB in blocks of 4 KiB, as databases write. The bare bench writes 4 MiB blocks, which says
-# nothing of commits; Ceph refuses more than this in small blocks.
+# 12 MB in blocks of 4 KiB, like the writes of databases. The bare bench writes 4 MiB blocks, which
+# says nothing of commits; Ceph refuses more than this in small blocks.
 BENCH = ("12288000", "4096", "4194304", "100")
 BENCH_S = 150.0
-# What is known of a bench that has not ended by then: one write less than all, at the most.
+# If a bench has not ended by then, at most all writes but one are known to be done.
 NOT_ENDED_IOPS = (12288000 / 4096 - 1) / BENCH_S
 
 
 @dataclass(frozen=True, slots=True)
 class OsdRun:
-    """One bench of an OSD; one that has not ``ended`` in time does not reach its ``iops``."""
+    """One bench of an OSD; a bench that has not ``ended`` in time does not reach its ``iops``."""
 
     iops: float
     ended: bool
@@ -32,7 +32,7 @@ class OsdRun:
 def osds(reach: Reach, machine: str) -> Osds:
     """Ceph's own id, and its OSDs.
 
-    An OSD's machine is None when it is not told, or may be several of the declared ones.
+    An OSD's machine is None if it is unknown, and may be one of several declared ones.
     """
     dump = ask_ceph(reach, "osd", "dump", on=[machine], read=object)
     metadata = ask_ceph(reach, "osd", "metadata", on=[machine], read=list[object])
@@ -68,7 +68,7 @@ def _device(told: Mapping[str, object]) -> str | None:
 
 
 def devices_on(told: Osds, machine: str) -> list[str] | None:
-    """What the OSDs of a machine lie on; None when one does not say where it is or on what."""
+    """The devices of a machine's OSDs; None when an OSD does not report its machine or device."""
     found = []
     for it in told.osds.values():
         if it.machine is None or (it.machine == machine and it.device is None):
@@ -80,16 +80,16 @@ def devices_on(told: Osds, machine: str) -> list[str] | None:
 
 @dataclass(frozen=True, slots=True)
 class _Bench:
-    """What an OSD says of its bench."""
+    """An OSD's answer about its bench."""
 
     iops: float
     elapsed_sec: float
 
 
 def bench(reach: Reach, machine: str, osd: int) -> OsdRun:
-    """One OSD's bench on itself, without its cache; raises TransportError.
+    """Run one OSD's bench on itself, without its cache; raises TransportError.
 
-    It writes objects of its own, and removes them.
+    The bench writes objects of its own, and removes them.
     """
     tell = ("tell", f"osd.{osd}")
     ask_ceph(reach, *tell, "cache", "drop", on=[machine], read=object)

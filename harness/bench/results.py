@@ -1,7 +1,7 @@
-"""What fio measured: its json+ output, jobs of one name merged, and why it may prove nothing.
+"""fio's measurements: its json+ output, jobs of one name merged, and reasons to distrust it.
 
-fio reports the latency of a sync apart from the write before it: what BlueStore waits for is
-``sync``. Percentiles are counted from the bins of all threads, never averaged.
+fio reports the latency of a sync apart from the write before it: BlueStore waits for ``sync``.
+Percentiles are counted from the bins of all threads, never averaged.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class _SteadyState:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What one thread of a job did."""
+    """The result of one thread of a job."""
 
     jobname: str
     error: int
@@ -63,7 +63,7 @@ class _Document:
 class Measured:
     """One job, all its threads together; latencies in ms, None when there was no sample.
 
-    ``p99_ms`` is that of what the job measures: of syncs, where it waits for them.
+    ``p99_ms`` belongs to the measured operation: to syncs, if the job waits for them.
     """
 
     job: str
@@ -75,9 +75,9 @@ class Measured:
 
 
 def percentile(bins: Mapping[int, int], share: float) -> int | None:
-    """The lower end of the bin (ns) in which that share (0 < share ≤ 1) of samples is reached.
+    """The lower end of the bin (ns) that reaches that share (0 < share ≤ 1) of the samples.
 
-    It is what fio prints itself; a bin is less than 0.8 % wide. None when there is no sample.
+    fio prints the same value; a bin is less than 0.8 % wide. None when there is no sample.
     """
     total = sum(bins.values())
     if not total:
@@ -99,9 +99,9 @@ def merged(histograms: Iterable[Mapping[int, int]]) -> dict[int, int]:
 
 
 def parse(text: str, jobs: JobSet) -> list[Measured]:
-    """What every job of the set measured; NotProven says what is missing or went wrong."""
+    """The measurement of every job of the set; NotProven says what is missing or went wrong."""
     try:
-        # fio prints its complaints before the document.
+        # fio prints its warnings before the document.
         entries = read(_Document, json.loads(text[text.index("{") :])).jobs
     except (ValueError, Garbled) as error:
         raise NotProven(f"fio's output is not understood ({error}): {text[:200]!r}") from error

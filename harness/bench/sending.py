@@ -1,4 +1,4 @@
-"""The guard on a machine, and its answers."""
+"""Sends the guard to a machine, and reads its answers."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def ask(
     within_s: float,
     hear: Callable[[str], None] | None = None,
 ) -> dict[str, object]:
-    """What the guard on a machine answers; TransportError when it gives no answer.
+    """The guard's answer on a machine; TransportError when it gives no answer.
 
-    ``hear`` is told each line that comes before the answer, while it comes.
+    ``hear`` gets each line before the answer, as it arrives.
     """
     answer = GUARD.on(
         reach.shell, machine, mode, about, within_s=within_s, hear=hear, read=dict[str, object]

@@ -1,1 +1,1 @@
-"""The commands of ``./cutover``, one file each; each only asks the layers below."""
+"""The commands of ``./cutover``, one file each; each only calls the layers below."""

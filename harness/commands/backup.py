@@ -1,4 +1,4 @@
-"""``./cutover backup …``: what must survive the migration."""
+"""``./cutover backup …``: records the data that must survive the migration."""
 
 from __future__ import annotations
 
@@ -23,23 +23,24 @@ backup = typer.Typer(help="What must survive: baselines of the existing storage.
 
 @backup.callback()
 def group() -> None:
-    """A group, however few commands it has."""
+    """A command group, even with a single command."""
 
 
 @backup.command()
 def baseline(
     cluster: Cluster = "lab",
     replace: Annotated[
-        bool, typer.Option("--replace", help="Put the one that exists aside, and record anew.")
+        bool,
+        typer.Option("--replace", help="Move the existing baseline aside, then record."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Record what the existing storage holds, before the work begins; changes nothing in it.
+    """Record the content of the existing storage before the work begins; changes nothing in it.
 
     Example: ./cutover backup baseline --cluster contabo
 
-    An interrupted one goes on where it was, within a day. Ends with 0 (recorded), 2 (the profile
-    declares no existing storage), 3 (it could not be read, or not all of it) or 4 (there is one
+    An interrupted recording continues within a day. Ends with 0 (recorded), 2 (the profile declares
+    no existing storage), 3 (it could not be read, or not all of it) or 4 (there is a baseline
     already).
     """
     end_like_ctrl_c()
@@ -48,13 +49,14 @@ def baseline(
     if legacy.baseline.exists() and not replace:
         raise Refused(
             f"there is a baseline already: {legacy.baseline}",
-            remedy="it says how things were before the work; --replace puts it aside",
+            remedy="it shows the state before the work; --replace moves it aside",
         )
     with connect(profile) as reach:
         one = making(reach, legacy, f"baseline-{profile.name}")
         one.make(_tell)
         if legacy.baseline.exists():
-            # Kept under both names until the new one is whole: a failure leaves the old one.
+            # The old baseline has both names until the new one is complete: a failure keeps the old
+            # one.
             aside = f"{legacy.baseline.name}.until-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
             legacy.baseline.with_name(aside).hardlink_to(legacy.baseline)
         recorded = kept.record(one.lines(), legacy.baseline)

@@ -45,23 +45,23 @@ def osd(
     cluster: Cluster = "lab",
     length: Annotated[str, typer.Option(help="quick or full.")] = "quick",
     allow_writes: Annotated[
-        bool, typer.Option("--allow-writes", help="Write over the whole raw partition.")
+        bool, typer.Option("--allow-writes", help="Overwrite the whole raw partition.")
     ] = False,
     baseline: Annotated[
         bool,
         typer.Option(
-            "--baseline", help="Remember this as what later ones compare with, if its runs agree."
+            "--baseline", help="Store this as the baseline of later runs, if its runs agree."
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the disk for Ceph on every machine at once: raw ones with fio, else by Ceph itself.
+    """Measure the disk for Ceph on every machine at once: raw ones with fio, others through Ceph.
 
     Example: ./cutover bench osd --cluster contabo --length full --allow-writes
 
-    A raw partition is written over, behind every guard. One that an OSD has is measured through
-    Ceph, by the OSD's own bench and by what is committed to a claim on CephFS and to a block image,
-    and nothing that was on it changes. Ctrl-C ends fio on every machine.
+    A raw partition is overwritten, behind every guard. A partition with an OSD is measured through
+    Ceph, by the OSD's own bench and by commits to a claim on CephFS and to a block image; its
+    existing data stays unchanged. Ctrl-C ends fio on every machine.
 
     Ends with 0 (fast enough), 1 (too slow), 2 (wrong usage), 3 (not measured) or 4 (refused).
     """
@@ -126,7 +126,7 @@ def _finish(
 
 
 def through_ceph(reach: Reach, results: list[Result]) -> list[Result]:
-    """The same, with what customers commit through Ceph, where Ceph has the disks already."""
+    """The same results, with customers' commits through Ceph if Ceph has the disks already."""
     profile, seed = reach.profile, secrets.randbits(32)
     if profile.disks is None or profile.disks.state == "raw":
         return results
@@ -148,7 +148,7 @@ def through_ceph(reach: Reach, results: list[Result]) -> list[Result]:
 def _committed(
     results: Sequence[Result], way: Callable[[], Mapping[str, Committed]]
 ) -> Mapping[str, Committed]:
-    """What each machine committed in one way; why not, where that could not be had at all."""
+    """Each machine's commits in one way; the reason if that could not be measured at all."""
     try:
         return way()
     except HarnessError as error:
@@ -158,7 +158,7 @@ def _committed(
 def exit_of(
     results: Sequence[Result], slow: Mapping[str, Sequence[str]], useless: Sequence[str] = ()
 ) -> Exit:
-    """A refusal comes first; what was not measured, or not as was asked for, is no GO."""
+    """The exit status. A refusal comes first; a missing or incomplete measurement is no GO."""
     if any(it.refused for it in results):
         return Exit.REFUSED
     if any(slow.values()):
@@ -173,7 +173,7 @@ def exit_of(
 def too_slow(
     it: Result, targets: Mapping[str, Target], compared: baselines.Baseline | None
 ) -> list[str]:
-    """Each target that a measured disk misses, in words; one that only warns is none."""
+    """Each target that a measured disk misses, in words; a target that only warns is left out."""
     if it.iops is None:
         return []
     measured = {"sync_write_iops": it.iops}
@@ -198,7 +198,7 @@ def _slower(
     before: Mapping[Through, baselines.Rate],
     target: Target,
 ) -> Iterator[str]:
-    """Each way through Ceph that is further below its baseline than it may be, in words."""
+    """Each way through Ceph that is too far below its baseline, in words."""
     for kind, told in through.items():
         was = before.get(kind)
         if told.iops is None or was is None:
@@ -212,9 +212,9 @@ def _slower(
 
 
 def _below(iops: float, before: float, spreads: Sequence[float]) -> float:
-    """How far a rate lies below its baseline, in percent; 0 within the noise of either.
+    """How far a rate is below its baseline, in percent; 0 within the noise of either.
 
-    Noise that is as wide as the whole rate excuses nothing.
+    Noise as wide as the whole rate excuses nothing.
     """
     below = baselines.below_percent(iops, before)
     noises = [
@@ -235,19 +235,19 @@ def _permitted(profile: Profile, allow_writes: bool) -> Disks:
         )
     if profile.declared_uid() is None:
         raise Refused(
-            f"the profile {profile.name} does not say which cluster is meant",
-            remedy="./cutover doctor tells its uid",
+            f"the profile {profile.name} declares no uid: it could be any cluster",
+            remedy="./cutover doctor shows the uid",
         )
     if disks.state == "raw" and not (allow_writes and disks.allow_writes):
         raise Refused(
-            f"a raw benchmark writes over {disks.device}'s partition {disks.number} everywhere",
+            f"a raw benchmark overwrites partition {disks.number} of {disks.device}",
             remedy="disks.allow_writes: true in the profile, and --allow-writes, permit it",
         )
     return disks
 
 
 def _measured(reach: Reach, disks: Disks, work: Callable[[], list[Result]]) -> list[Result]:
-    """What was measured; when that was interrupted, a result that says so for each machine."""
+    """The measurement; when interrupted, a result that says so for each machine."""
     try:
         same_cluster(reach)
         return work()
@@ -261,7 +261,7 @@ def _targets(profile: Profile) -> Mapping[str, Target]:
 
 
 def _tell(machine: str, line: str) -> None:
-    """Progress, as fio or we say it; the guard's answer itself is no progress."""
+    """Show progress of fio and of the harness; the guard's final answer is no progress."""
     try:
         line = json.loads(line)["progress"]
     except (ValueError, KeyError, TypeError):
@@ -271,7 +271,7 @@ def _tell(machine: str, line: str) -> None:
 
 
 def _keep(cluster: str, document: Mapping[str, object]) -> Path:
-    """The result with all evidence, in a file of its own."""
+    """Store the result with all evidence in a file of its own."""
     folder = state_dir() / "bench" / cluster
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}.json"

@@ -33,16 +33,16 @@ from harness.transport import Reach, connect
 from harness.transport.objects import flag, must
 
 _WHICH = 'for tool in "$@"; do command -v "$tool" >/dev/null || echo "$tool"; done'
-# What was asked about may be as it must be: it was not seen.
+# Nothing bad was seen, because the item could not be asked.
 _NOT_SEEN = (Unreachable, TimedOut, ScriptNotRun, ScriptFailed)
 _OLDEST_PYTHON = (3, 8)
-# Times in a journal come from here and from the machines: beyond this they cannot be compared.
+# A journal has times of this computer and of the machines: beyond this they cannot be compared.
 _CLOCK_S = 1.0
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
 class ItemState(StrEnum):
-    """How one thing is, as it is printed."""
+    """The state of an item, as it is printed."""
 
     OK = "ok"
     WRONG = "wrong"
@@ -50,7 +50,7 @@ class ItemState(StrEnum):
     CONFIGURATION = "configuration"
 
 
-# The first of these that occurs decides.
+# The first state in this order decides the exit status.
 _EXITS = {
     ItemState.CONFIGURATION: Exit.USAGE,
     ItemState.WRONG: Exit.NO_GO,
@@ -60,7 +60,7 @@ _EXITS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoctorItem:
-    """One thing that was looked at, where, how it is, and what to do about it."""
+    """One item: what was checked, where, its state, and what to do about it."""
 
     where: str
     what: str
@@ -90,13 +90,13 @@ def doctor(cluster: Cluster = "lab", as_json: AsJson = False) -> None:
 
 
 def exit_of(lines: Sequence[DoctorItem]) -> Exit:
-    """The exit status: the configuration comes first, since all else may follow from it."""
+    """The exit status: the configuration comes first, since other problems may follow from it."""
     states = {line.state for line in lines}
     return next((status for state, status in _EXITS.items() if state in states), Exit.GO)
 
 
 def examine(reach: Reach) -> list[DoctorItem]:
-    """Everything that is to be known, machines side by side; never raises a HarnessError."""
+    """Check everything, machines side by side; never raises a HarnessError."""
     machines = reach.profile.cluster().machines
     looks = [_profile(reach.profile), *(_machine(reach, it) for it in machines), _cluster(reach)]
     with ThreadPoolExecutor(max_workers=len(looks)) as pool:
@@ -125,7 +125,7 @@ def _profile(profile: Profile) -> Iterator[DoctorItem]:
 
 
 def _machine(reach: Reach, machine: Machine) -> Iterator[DoctorItem]:
-    """What can be known of a machine: nothing more when we cannot log in."""
+    """The items of a machine; without a login, only the login."""
     ssh = reach.profile.access.ssh
     logged_in = _tried(
         machine.name,
@@ -144,7 +144,7 @@ def _machine(reach: Reach, machine: Machine) -> Iterator[DoctorItem]:
 
 
 def _tried(where: str, what: str, look: Callable[[], DoctorItem]) -> DoctorItem:
-    """The line that a look gives, or the one that its error makes."""
+    """The item that a check gives, or the item for its error."""
     try:
         return look()
     except HarnessError as error:
@@ -179,7 +179,7 @@ def _python(reach: Reach, machine: Machine) -> DoctorItem:
 
 
 def _tools(reach: Reach, machine: Machine) -> DoctorItem:
-    """Each program that probes, faults and benches run there (``programs`` lists them)."""
+    """Every program that probes, faults and benches run there (``programs`` lists them)."""
     wanted = [*programs.needed(reach.profile)]
     if machine.is_server:
         wanted += programs.on_servers(reach.profile)
@@ -197,7 +197,7 @@ def _tools(reach: Reach, machine: Machine) -> DoctorItem:
 
 
 def _etcd_tools(reach: Reach, machine: Machine) -> DoctorItem:
-    """What a snapshot is restored with: RKE2's own image has no etcdutl."""
+    """The programs that restore a snapshot: RKE2's own image has no etcdutl."""
     found = etcd_snapshots.programs(reach, machine.name)
     missing = [it.error for it in found.values() if isinstance(it, Unknown)]
     places = [it.value for it in found.values() if isinstance(it, Known)]
@@ -213,7 +213,7 @@ def _etcd_tools(reach: Reach, machine: Machine) -> DoctorItem:
 
 
 def _clock(reach: Reach, machine: Machine) -> DoctorItem:
-    """How far its clock is from ours, as far as the way there and back lets us tell."""
+    """The clock's offset from this computer's, as exactly as the round trip allows."""
     done = reach.shell.run(machine.name, ("date", "+%s.%N"), within_s=10.0)
     received = time.time()
     try:
@@ -227,8 +227,8 @@ def _clock(reach: Reach, machine: Machine) -> DoctorItem:
         where=machine.name,
         what="clock",
         state=ItemState.OK if fine else ItemState.WRONG,
-        says=f"ahead of ours by {least * 1000:+.0f} to {most * 1000:+.0f} ms",
-        remedy="" if fine else "chronyc makestep, here or there: which of the two is wrong?",
+        says=f"{least * 1000:+.0f} to {most * 1000:+.0f} ms ahead of this computer",
+        remedy="" if fine else "find the wrong clock of the two, and run chronyc makestep there",
     )
 
 
@@ -246,7 +246,7 @@ def _api_server(reach: Reach, machine: Machine) -> DoctorItem:
 
 
 def _cluster(reach: Reach) -> Iterator[DoctorItem]:
-    """What can be known through the API: nothing more when it cannot be used."""
+    """The items of the API; nothing more when it cannot be used."""
     name = reach.profile.name
     kubeconfig = reach.profile.access.kubeconfig
     uids: list[str] = []
@@ -271,8 +271,8 @@ def _identity(profile: Profile, uid: str) -> DoctorItem:
             where=profile.name,
             what="identity",
             state=ItemState.CONFIGURATION,
-            says="the profile does not say which cluster is meant",
-            remedy=f"if this is the one, add `uid: {uid}` to the profile",
+            says="the profile declares no uid",
+            remedy=f"if this is the intended cluster, add `uid: {uid}` to the profile",
         )
     return DoctorItem(
         where=profile.name,
@@ -284,9 +284,9 @@ def _identity(profile: Profile, uid: str) -> DoctorItem:
 
 
 def _permissions(reach: Reach) -> DoctorItem:
-    """Asks the API itself, which knows every role and every authorizer.
+    """Permissions, asked from the API itself, which knows every role and every authorizer.
 
-    What drills need is asked for where they may be carried out.
+    The permissions of drills are asked only where drills are allowed.
     """
     drills = {*DISRUPTION, *LEDGER} if reach.profile.allow_disruption else set()
     wanted = sorted(drills.union(all_permissions(PROBES, reach.profile)))
@@ -303,7 +303,7 @@ def _permissions(reach: Reach) -> DoctorItem:
 
 
 def _rook(reach: Reach) -> DoctorItem:
-    """Is Rook where the profile says? How it does is the gate's question."""
+    """Whether Rook is where the profile says; its health is the gate's question."""
     declared = reach.profile.cluster().rook
     assert declared is not None
     spaces = tuple(dict.fromkeys((declared.operator_namespace, declared.namespace)))

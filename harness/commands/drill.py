@@ -1,4 +1,4 @@
-"""``./cutover drill NAME``: break one thing on purpose, and see everything else go on."""
+"""``./cutover drill NAME``: break one thing on purpose, and check that everything else goes on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def drill(
     cluster: Cluster = "lab",
     machine: Annotated[
         list[str] | None,
-        typer.Option("--machine", help="On this machine, whichever the drill names; repeatable."),
+        typer.Option("--machine", help="On this machine instead of the drill's own; repeatable."),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Draw every choice from this number, to repeat a run.")
@@ -34,16 +34,15 @@ def drill(
     show: Annotated[bool, typer.Option("--list", help="List the drills, and do nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Carry one failover drill out: steady state, ledger, fault, heal, steady state again.
+    """Run one failover drill: steady state, ledger, fault, heal, steady state again.
 
     Example: ./cutover drill lose-machine --machine vmi2887103 --allow-disruption
 
-    `./cutover plan lose-machine` says beforehand what would be done, and touches nothing. Ctrl-C
-    takes the fault back and ends with a verdict; what a killed run left, `./cutover heal` takes
-    back.
+    `./cutover plan lose-machine` shows the drill beforehand and touches nothing. Ctrl-C undoes the
+    fault and ends with a verdict; `./cutover heal` undoes what a killed run left.
 
-    Ends with 0 (survived), 1 (it did not), 2 (wrong usage), 3 (not proven), 4 (refused; nothing
-    was touched) or 5 (the fault could not be taken back).
+    Ends with 0 (survived), 1 (it did not), 2 (wrong usage), 3 (not proven), 4 (refused; nothing was
+    touched) or 5 (the fault could not be undone).
     """
     if show:
         _list(as_json=as_json)

@@ -35,9 +35,7 @@ def gate(
     ] = None,
     without_evidence: Annotated[
         bool,
-        typer.Option(
-            "--without-evidence", help="When something is red, judge only: collect nothing of it."
-        ),
+        typer.Option("--without-evidence", help="Collect no evidence when something is red."),
     ] = False,
     allow_disruption: AllowDisruption = False,
     as_json: AsJson = False,

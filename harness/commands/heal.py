@@ -1,4 +1,4 @@
-"""``./cutover heal [RUN]``: take back what an interrupted run left, wherever it is found."""
+"""``./cutover heal [RUN]``: undo what an interrupted run left, from journals and on machines."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from harness.report import draw
 from harness.settings import ROOT, Profile, load_profile
 from harness.transport import Reach, connect
 
-# Older runs are not looked into unless they are named.
+# Older runs are read only when they are named.
 _NEWEST = 20
 
 
@@ -44,10 +44,10 @@ def heal(
     cluster: Cluster = "lab",
     as_json: AsJson = False,
 ) -> None:
-    """Take back every fault that is still there: from the journals, and from what is found.
+    """Undo every fault that is still there: from the journals, and from traces on the machines.
 
-    Also removes the namespaces that killed runs left, with their claims and volumes, and what
-    killed scripts left on machines; those of runs that are under way stay.
+    Also removes the namespaces that killed runs left, with their claims and volumes, and the files
+    of killed scripts on machines; those of active runs stay.
 
     Example: ./cutover heal --cluster contabo
 
@@ -60,7 +60,7 @@ def heal(
     named = None if run is None else run_folder(ROOT / "reports", run)
     unread: list[str] = []
     with connect(profile) as reach:
-        # First what is found: no journal may keep that from being taken back.
+        # Traces on machines first: a broken journal must not prevent their undo.
         mended = [*recover_leftovers(reach)]
         for folder in _newest() if named is None else [named]:
             try:
@@ -68,7 +68,7 @@ def heal(
             except Exception as error:  # one bad journal does not stop the others
                 unread.append(f"{folder.name}: {_in_words(error)}")
         mended += sweep_folders(reach)
-        # Last: to see that their owners are gone takes a while.
+        # Last: checking that their owners are gone takes a while.
         mended += sweep_namespaces(reach, _said)
     if named is not None:
         mended += [
@@ -119,10 +119,10 @@ def _in_words(error: Exception) -> str:
 def _mend_run(
     folder: Path, profile: Profile, reach: Reach, unread: list[str]
 ) -> Sequence[RecoveryResult]:
-    """Take back what one run left, say so in its journal, and draw its reports again.
+    """Undo what one run left, record it in its journal, and draw its reports again.
 
-    A run that is still under way says by itself what became of its fault. Reports that cannot be
-    drawn are told in ``unread``: what was taken back is taken back.
+    An active run records its fault's end itself. Reports that cannot be drawn are listed in
+    ``unread``; the undo still counts.
     """
     if not _left(folder, profile):
         return []

@@ -1,4 +1,4 @@
-"""``./cutover history``: what earlier runs concluded, how long they took, what they measured."""
+"""``./cutover history``: verdicts, durations and measured values of earlier runs."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def history(
 
 
 def _story(rows: Sequence[Mapping[str, Any]], only: str | None) -> Iterator[str]:
-    """Small charts over the runs, and since when and how often it has been red."""
+    """Small charts over the runs: first red, and changes of the verdict."""
     if not rows:
         return
     said = [row["verdict"] if only else row["decision"] for row in rows]
@@ -77,7 +77,7 @@ def _story(rows: Sequence[Mapping[str, Any]], only: str | None) -> Iterator[str]
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """Numbers as bars of eight heights, the least to the greatest."""
+    """Numbers as bars of eight heights, from the least to the greatest."""
     least, most = min(values), max(values)
     span = (most - least) or 1
     return "".join(_BARS[round((value - least) / span * (len(_BARS) - 1))] for value in values)

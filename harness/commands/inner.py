@@ -1,4 +1,4 @@
-"""A command of the harness that another runs, and that is never broken off."""
+"""Runs one command of the harness from another, always to its end."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from harness.waiting import end_like_ctrl_c
 
 
 def inner(*words: str) -> tuple[int, str]:
-    """Run ``./cutover WORDS`` to its end; its exit status, and what it printed.
+    """Run ``./cutover WORDS`` to its end; its exit status and its output.
 
-    Whoever ends us, with Ctrl-C or as CI does, has it take back what it broke and report first:
-    it is told once each time, and waited for. Then KeyboardInterrupt.
+    On Ctrl-C or a signal from CI, this process forwards each signal once and waits: the inner
+    command undoes its fault and reports first. Then it raises KeyboardInterrupt.
     """
     return to_its_end([sys.executable, "-m", "harness", *words])
 
 
 def to_its_end(command: Sequence[str]) -> tuple[int, str]:
-    """The same for any command; its diagnostics go where ours do."""
+    """The same for any command; its diagnostics go to this process's stderr."""
     end_like_ctrl_c()
     interrupted = False
-    # In a session of its own: a terminal would tell it, too, and it would take that for a second.
+    # In its own session: a terminal would send Ctrl-C too, and the command would count it twice.
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:

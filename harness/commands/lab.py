@@ -1,4 +1,4 @@
-"""``./cutover lab …``: the embedded lab's life, and the power of its machines."""
+"""``./cutover lab …``: the embedded lab's lifecycle, and the power of its machines."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _done(lab: Lab, what: str, *, as_json: bool) -> None:
 
 @lab.command()
 def up(cluster: Cluster = "lab", no_install: NoInstall = False, as_json: AsJson = False) -> None:
-    """Build what is missing, boot the machines and wait until all is whole; as often as you like.
+    """Build missing parts, boot the machines and wait until the lab is whole; may be repeated.
 
     Example: ./cutover lab up --cluster lab
     """
@@ -76,7 +76,7 @@ def reset(cluster: Cluster = "lab", as_json: AsJson = False) -> None:
 
 @lab.command()
 def status(cluster: Cluster = "lab", as_json: AsJson = False) -> None:
-    """What runs, what is whole, and what it uses.
+    """Show the machines' power, whether the lab is whole, and what it uses.
 
     Example: ./cutover lab status --json
 
@@ -93,7 +93,7 @@ def status(cluster: Cluster = "lab", as_json: AsJson = False) -> None:
 
 @lab.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def ssh(context: typer.Context, machine: MachineName, cluster: Cluster = "lab") -> None:
-    """A shell on a machine, or one command, as an operator gets it.
+    """Open a shell on a machine, or run one command, over SSH like an operator.
 
     Example: ./cutover lab ssh vmi2887101 -- systemctl status rke2-server
     """
@@ -113,7 +113,7 @@ def ssh(context: typer.Context, machine: MachineName, cluster: Cluster = "lab") 
 
 @lab.command("power-off")
 def power_off(machine: MachineName, cluster: Cluster = "lab", as_json: AsJson = False) -> None:
-    """Power loss: SIGKILL to the machine's PID 1, and nothing kinder.
+    """Cut the power: SIGKILL to the machine's PID 1, without a shutdown.
 
     Example: ./cutover lab power-off vmi2887102
     """
@@ -126,7 +126,7 @@ def power_off(machine: MachineName, cluster: Cluster = "lab", as_json: AsJson = 
 
 @lab.command("power-on")
 def power_on(machine: MachineName, cluster: Cluster = "lab", as_json: AsJson = False) -> None:
-    """Boot a machine that is off; returns when its systemd has settled.
+    """Boot a machine that is off; returns when its systemd has finished starting.
 
     Example: ./cutover lab power-on vmi2887102
     """

@@ -1,4 +1,4 @@
-"""``./cutover lint``: what could pass without proving anything."""
+"""``./cutover lint``: finds what could pass without proving anything."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.settings import ROOT, load_profile
 
 
 def lint(cluster: Cluster = "lab", as_json: AsJson = False) -> None:
-    """Read features, gate files, waivers and steps for what could pass without proof.
+    """Check features, gate files, waivers and steps for anything that could pass without proof.
 
     Example: ./cutover lint
 

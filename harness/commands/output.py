@@ -1,4 +1,4 @@
-"""What all commands share: data to stdout, progress to stderr, the same options everywhere."""
+"""Shared by all commands: data to stdout, progress to stderr, the same options everywhere."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, a
 
 
 def say(text: str = "") -> None:
-    """A line of the command's answer."""
+    """Print a line of the command's answer."""
     _write(f"{printable(text)}\n")
 
 
 def say_json(document: object) -> None:
-    """The command's answer as JSON."""
+    """Print the command's answer as JSON."""
     _write(f"{json.dumps(document, ensure_ascii=False, indent=2)}\n")
 
 
 def _write(text: str) -> None:
-    """A reader that went away (``| head``) must not change how the command ends."""
+    """Write to stdout; a reader that went away (``| head``) must not change the exit status."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()

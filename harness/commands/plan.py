@@ -1,4 +1,4 @@
-"""``./cutover plan WEEK|DRILL``: what would be proved or broken, and how; touches nothing."""
+"""``./cutover plan WEEK|DRILL``: shows what would be proved or broken, and how; touches nothing."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def plan(
     seed: Annotated[int | None, typer.Option(help="A drill's seed: every choice follows.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a gate would prove, or what a drill would break and how it would be taken back.
+    """Show what a gate would prove, or what a drill would break and how it would be undone.
 
     Example: ./cutover plan lose-machine --cluster contabo
 
-    Of a week: its targets, scenarios, waivers and gaps. Of a drill: what it hits, every command and
-    its undo, the permissions, and the arithmetic of what would be left. Nothing is touched.
+    For a week: its targets, scenarios, waivers and gaps. For a drill: its targets, every command
+    with its undo, the permissions, and the quorum arithmetic. Nothing is touched.
     """
     profile = load_profile(cluster)
     profile.require_machines(machine or ())
@@ -72,7 +72,7 @@ def _say_fault(fault: dict[str, Any]) -> None:
     if fault["refused"]:
         say(f"  !         refused: {fault['refused']}")
     if fault["resolved"] != "now":
-        say(f"  !         whom it hits is resolved {fault['resolved']}")
+        say(f"  !         its targets are resolved {fault['resolved']}")
     for act in fault["acts"]:
         say(f"  does      {act['place']}: {act['command']}")
     undo = fault["undo"]

@@ -1,6 +1,6 @@
-"""The programs that the harness runs on machines, and what needs each: ``doctor`` asks for them.
+"""The programs that the harness runs on machines, and their users; ``doctor`` checks them.
 
-A test holds this list against the commands in probes, faults, benches and backups.
+A test compares this list with the commands in probes, faults, benches and backups.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def _drills(profile: Profile) -> bool:
 
 
 def _ceph(profile: Profile) -> bool:
-    """Ceph is asked with the program of a machine."""
+    """True if the harness asks Ceph with a program on the machines."""
     return profile.ceph.through == "machines"
 
 
@@ -33,7 +33,7 @@ def _swarm(profile: Profile) -> bool:
     return profile.stack.source == "swarm"
 
 
-# Where it is needed, and for what, by the program's name.
+# The purpose of each program, by its name.
 PROGRAMS: Mapping[str, tuple[Condition, str]] = {
     "blkid": (_disks, "what is on the disk for Ceph"),
     "ceph": (_ceph, "Ceph, asked on the machines (ceph.through)"),
@@ -77,7 +77,7 @@ def needed(profile: Profile) -> Iterator[str]:
 
 
 def on_servers(profile: Profile) -> Iterator[str]:
-    """The programs that each server needs beside those, by path: those of ``commands:``."""
+    """The further programs of each server, by path: those of ``commands:``."""
     if profile.kubernetes.etcd_tools_image is not None or profile.allow_disruption:
         yield profile.commands.ctr[0]
     if profile.allow_disruption:

@@ -1,8 +1,8 @@
 """Progress while a gate runs, all on stderr: a live view on a terminal, plain lines elsewhere.
 
 With ``--json`` the progress is events instead: one JSON object a line on stderr, each with
-``event`` and ``at`` (UTC), so that stdout holds nothing but the verdict. Events: opened,
-scenario-began, scenario-ended, collecting, judged, and progress for other work that takes long.
+``event`` and ``at`` (UTC), so that stdout has only the verdict. Events: opened, scenario-began,
+scenario-ended, collecting, judged, and progress for other work that takes long.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from harness.report.words import duration
 
 
 class Teller(Protocol):
-    """Tells how far a run is; also a pytest plugin, open while pytest runs."""
+    """Shows a run's progress; also a pytest plugin, open while pytest runs."""
 
     def tell(self, text: str) -> None: ...
 
@@ -42,7 +42,7 @@ class Teller(Protocol):
 
 
 class _OnStderr:
-    """A copy of stderr of its own, because pytest captures the usual one."""
+    """A separate copy of stderr, because pytest captures the usual one."""
 
     def __init__(self, stream: IO[str] | None = None) -> None:
         self._stream = stream or os.fdopen(os.dup(2), "w", encoding="utf-8")
@@ -60,7 +60,7 @@ class _OnStderr:
 
 
 class Events(_OnStderr):
-    """One JSON object a line, for machines."""
+    """Progress as one JSON object a line, for machines."""
 
     def tell(self, text: str) -> None:
         self._event("progress", text=text)
@@ -97,7 +97,7 @@ class Events(_OnStderr):
 
 
 class Progress(_OnStderr):
-    """Words for people: what is over a line each, and on a terminal what runs and what is left."""
+    """Progress for people: a line per finished scenario; on a terminal, also a live view."""
 
     def __init__(self, stream: IO[str] | None = None, *, terminal: bool | None = None) -> None:
         super().__init__(stream)
@@ -120,7 +120,7 @@ class Progress(_OnStderr):
         )
 
     def tell(self, text: str) -> None:
-        """A line, after the seconds since the start."""
+        """Print a line, after the seconds since the start."""
         elapsed_s = time.monotonic() - self._began_s
         self._console.print(f"[{elapsed_s:4.0f} s] {text}", markup=False)
 
@@ -170,7 +170,7 @@ class Progress(_OnStderr):
         super().__exit__(kind, error, trace)
 
     def _view(self) -> Group:
-        """Two lines: what runs, how far it is, and how long it takes."""
+        """Two lines: the current scenario, the progress and the time."""
         elapsed_s = time.monotonic() - self._began_s
         proven = sum(not left and it not in self._bad for it, left in self._left.items())
         done = f"{self._over} of {self._all} scenarios · {proven} of {len(self._left)} proven"

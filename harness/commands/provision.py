@@ -1,4 +1,4 @@
-"""``./cutover provision nodes|disk``: what gates need on the machines, with a plan first."""
+"""``./cutover provision nodes|disk``: prepares the machines for gates, with a plan first."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ Only = Annotated[
 def nodes(
     cluster: Cluster = "lab", machine: Only = None, yes: Yes = False, as_json: AsJson = False
 ) -> None:
-    """Bring what gates need on the machines: packages, etcd's tools, the harness's user and rules.
+    """Install what gates need on the machines: packages, etcd's tools, the harness's user, rules.
 
     Example: ./cutover provision nodes --cluster contabo
 
-    Without --yes it is a plan: what would change on each machine, and how. What is needed is
-    listed in scenarios/provision/nodes.yaml.
+    Without --yes it shows a plan: what would change on each machine, and how.
+    scenarios/provision/nodes.yaml lists what is needed.
 
     Ends with 0 (done, or nothing to do), 2 (usage), 3 (a machine could not be reached, or something
     failed there) or 4 (--yes is missing; nothing was touched).
@@ -59,7 +59,7 @@ def disk(
     cluster: Cluster = "lab",
     machine: Only = None,
     record: Annotated[
-        bool, typer.Option("--record", help="Write down which disks these are; touches none.")
+        bool, typer.Option("--record", help="Record each machine's disk; changes none.")
     ] = False,
     yes: Yes = False,
     as_json: AsJson = False,
@@ -68,9 +68,9 @@ def disk(
 
     Example: ./cutover provision disk --cluster contabo --machine vmi2887101
 
-    First with --record, which writes down which disk each machine has and what is on it; read
-    that file. Then without: the plan. Then with --yes. Only a disk that is exactly as recorded is
-    touched, and if one machine's is not, none is.
+    First run it with --record, which writes down each machine's disk and its content; read that
+    file. Then run it without options for the plan, and then with --yes. It changes only a disk that
+    is exactly as recorded; if one machine's disk differs, it changes none.
 
     Ends with 0 (done, or nothing to do), 2 (usage), 3 (a machine or the outcome could not be seen)
     or 4 (refused, or --yes is missing; nothing was touched).
@@ -107,7 +107,7 @@ def _named(asked: Sequence[str] | None, known: Sequence[str]) -> list[str]:
 
 
 def _end(cluster: str, lines: Sequence[MachineResult], *, as_json: bool) -> None:
-    """Print what came of it, and end."""
+    """Print the results, and end."""
     status = status_of(lines)
     if as_json:
         document = [{**asdict(line), "exit": int(line.exit)} for line in lines]

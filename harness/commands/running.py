@@ -1,4 +1,4 @@
-"""What the commands share that make a run: the lab kept up, pytest in this process, the verdict."""
+"""Shared by the commands that make a run: the lab is up, pytest in this process, the verdict."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from harness.report import summary_lines
 from harness.settings import ROOT, Profile, load_profile
 from harness.waiting import end_like_ctrl_c
 
-# Other plugins that are installed must not change a verdict, nor cost time with their imports.
+# Other installed plugins must not change a verdict or slow the start.
 _PLUGINS = ("pytest_bdd.plugin", "allure_pytest.plugin", "no:cacheprovider")
 _ALONE = ("--disable-plugin-autoload", *(f"-p{name}" for name in _PLUGINS))
 
@@ -45,12 +45,12 @@ def run_features(cluster: str, options: Sequence[str], *, as_json: bool) -> int:
 
 
 def up(profile: Profile, progress: Teller) -> AbstractContextManager[None]:
-    """The lab, up and kept up, when the profile is one's; any other cluster is as it is."""
+    """Keep the lab up while the body runs, if the profile is a lab; touch no other cluster."""
     return nullcontext() if profile.lab is None else held(profile, progress=progress.tell)
 
 
 class RunOutcome:
-    """What the run came to, as the gate tells its plugins."""
+    """The run's result, as the gate reports it to its plugins."""
 
     def __init__(self) -> None:
         self.judgement: Judgement | None = None
@@ -70,9 +70,9 @@ class RunOutcome:
 def run_pytest(
     arguments: list[str], outcome: RunOutcome, progress: Teller, redactor: Redactor
 ) -> int:
-    """Run pytest in this process, with nothing that a shell's settings would add.
+    """Run pytest in this process, without the settings of a shell.
 
-    Its own words go to a file beside the journal, or to stderr when there is no journal. Raises the
+    Its output goes to a file beside the journal, or to stderr when there is no journal. Raises the
     error that kept the run from being opened.
     """
     words = io.StringIO()

@@ -1,4 +1,4 @@
-"""``./cutover soak`` and ``./cutover replay``: hours of random faults, and the same ones again."""
+"""``./cutover soak`` and ``./cutover replay``: hours of random faults, and the same again."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def soak(
 
     Example: ./cutover soak --for 8h --seed 7 --allow-disruption
 
-    Faults, their weights and pauses are in scenarios/soak/soak.yaml. `./cutover replay RUN` takes
-    the same turns again. Ctrl-C takes the fault back, reads back what was written, and ends with a
-    verdict; --resume goes on, also with a run whose harness was killed.
+    Faults, their weights and pauses are in scenarios/soak/soak.yaml. `./cutover replay RUN` repeats
+    the same turns. Ctrl-C undoes the fault, reads back the written data, and ends with a verdict;
+    --resume continues, also after a killed harness.
 
     Ends with 0 (nothing lost, leaked or slower), 1 (something was), 2 (wrong usage), 3 (not proven:
-    shorter than the gate wants), 4 (refused) or 5 (a fault could not be taken back).
+    shorter than the gate wants), 4 (refused) or 5 (a fault could not be undone).
     """
     seconds(duration)
     if resume is not None:
@@ -53,15 +53,15 @@ def soak(
     may_disrupt(load_profile(cluster), allowed=allow_disruption)
     options = [*_OPTIONS, f"--soak-for={duration}"]
     options += [f"--seed={seed}"] if seed is not None else []
-    # What a run was asked to prove is in its journal already.
+    # The journal of a resumed run already has its options.
     options += [f"--resume={resume}"] if resume is not None else [_ONLY]
     raise typer.Exit(run_features(cluster, options, as_json=as_json))
 
 
 def replay(
-    run: Annotated[str, typer.Argument(help="A run that soaked.")],
+    run: Annotated[str, typer.Argument(help="The run of an earlier soak.")],
     turns: Annotated[
-        str | None, typer.Option(help="Only these of its turns, by number: 1,4,5.")
+        str | None, typer.Option(help="Replay only these turns, by number: 1,4,5.")
     ] = None,
     shrink: Annotated[
         bool, typer.Option("--shrink", help="Look for fewer turns that still fail; takes long.")
@@ -70,7 +70,7 @@ def replay(
     allow_disruption: AllowDisruption = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take the turns of an earlier soak again: the same faults, machines, pauses and lengths.
+    """Repeat the turns of an earlier soak: the same faults, machines, pauses and durations.
 
     Example: ./cutover replay 20261126T120000Z-week09-7f3a --shrink --allow-disruption
 
@@ -104,9 +104,9 @@ def _shrink(run: str, numbers: Sequence[int], cluster: str, *, as_json: bool) ->
 
 
 def fails(run: str, numbers: Sequence[int], cluster: str) -> bool:
-    """Whether these turns of a run fail when they are taken again, as a run of their own.
+    """Whether these turns of a run fail when they run again, as a run of their own.
 
-    A fault that stays counts as one that fails. NotProven when they were not taken to their end: a
+    A fault that cannot be undone counts as a failure. NotProven when the turns did not end: a
     replay that was refused, or found no machine to ask, says nothing about them.
     """
     turns = ",".join(map(str, numbers))
@@ -119,10 +119,10 @@ def fails(run: str, numbers: Sequence[int], cluster: str) -> bool:
     judged = {it["id"]: it for it in verdict.get("requirements", ())}.get(REQUIREMENT)
     if status == Exit.UNHEALED or (judged and judged["verdict"] == "fail"):
         return True
-    # A few turns never last as long as the gate wants: not proven, with what they did last.
+    # A few turns never last as long as the gate wants: NOT PROVEN, with the last result.
     if not judged or not judged["measured"]:
         raise NotProven(
-            f"turns {turns} were not taken again as they should: that replay ended with {status}",
-            remedy="see what it said above; ./cutover heal takes back what is left",
+            f"turns {turns} were not taken again to their end: the replay ended with {status}",
+            remedy="see its output above; ./cutover heal undoes what is left",
         )
     return False

@@ -24,14 +24,14 @@ _READERS = {
 }
 _PYTEST = (sys.executable, "-m", "pytest", "harness/tests", "--numprocesses", "logical")
 _FAST = ("--dist", "worksteal", "-m", "not lab and not slow")
-# The lab is one: what needs it stays together, in one process beside all the others.
+# There is one lab: tests that need it stay together, in one process beside all the others.
 _ALL = ("--dist", "loadscope", "--durations", "40", "-m", "")
 
 
 def test(
     fast: Annotated[bool, typer.Option(help="Leave out what needs the lab, or time.")] = False,
     arguments: Annotated[
-        list[str] | None, typer.Argument(help="More for pytest, after --.", show_default=False)
+        list[str] | None, typer.Argument(help="Arguments for pytest, after --.", show_default=False)
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -39,12 +39,12 @@ def test(
 
     Example: ./cutover test --fast -- -k journal
 
-    Ends with 0 when everything passes, and with 1 when anything does not; what a reader found is
-    told once more then, after the summary.
+    Ends with 0 when everything passes, and with 1 when anything does not; a reader's findings are
+    printed again after the summary.
     """
     pytest = (*_PYTEST, *(_FAST if fast else _ALL), *(arguments or []))
     out = sys.stderr if as_json else sys.stdout
-    # The readers have one processor while the tests have theirs, or wait for the lab to come up.
+    # The readers use one processor while the tests use theirs, or wait for the lab.
     with ThreadPoolExecutor(1) as pool:
         reading = {name: pool.submit(_heard, command, out) for name, command in _READERS.items()}
         tests = subprocess.run(pytest, cwd=ROOT, stdout=out, check=False).returncode
@@ -60,7 +60,7 @@ def test(
 
 
 def _heard(command: tuple[str, ...], out: TextIO) -> subprocess.CompletedProcess[str]:
-    """Run a reader to its end; what it says stays together."""
+    """Run a reader to its end, and keep its output together."""
     ended = subprocess.run(
         _tool(command),
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""``./cutover verify BUNDLE``: are the evidence and its signature intact?"""
+"""``./cutover verify BUNDLE``: checks that the evidence and its signature are intact."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def verify(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check that a bundle is as it was signed, by a key that was pinned; unpacks nothing.
+    """Check that a bundle is as signed, by a pinned key; unpacks nothing.
 
     Example: ./cutover verify reports/latest/bundle.tar.zst
 
@@ -56,5 +56,5 @@ def verify(
 def _is_file(text: str) -> bool:
     try:
         return Path(text).is_file()
-    except OSError:  # too long a name, or in a folder that may not be looked into
+    except OSError:  # the name is too long, or its folder is not readable
         return False

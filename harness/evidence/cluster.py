@@ -1,4 +1,4 @@
-"""What is asked of the Kubernetes API: the objects that matter, and what troubled pods logged.
+"""Evidence from the Kubernetes API: relevant objects, and the logs of pods in trouble.
 
 Never a Secret, and never a ConfigMap.
 """
@@ -47,21 +47,21 @@ class WantedLog:
 
 
 def objects(profile: Profile) -> Mapping[str, str]:
-    """What to list: in words, and its path."""
+    """The listings to request: name and path."""
     return {**_OBJECTS, **_OF_ROOK} if profile.stack.rook is not None else _OBJECTS
 
 
 def trimmed(listing: object) -> object:
-    """A listing without what only says which tool wrote which field."""
+    """A listing without the fields that only say which tool wrote which field."""
     for item in listing.get("items") or () if isinstance(listing, dict) else ():
         item.get("metadata", {}).pop("managedFields", None)
     return listing
 
 
 def wanted_logs(pods: object) -> tuple[WantedLog, ...]:
-    """Which logs to read: of pods in trouble first, then of those that the cluster itself runs on.
+    """The logs to read: of pods in trouble first, then of the cluster's own pods.
 
-    A power cut restarts every pod; the one that does not stand must not be lost among them.
+    A power cut restarts every pod; a pod that stays broken must not be lost among them.
     """
     items = pods.get("items") or () if isinstance(pods, dict) else ()
     ranked = sorted(
@@ -76,9 +76,9 @@ def read_log(kube: Kube, log: WantedLog) -> str:
 
 
 def _rank(pod: Mapping[str, Any]) -> int | None:
-    """Whose log comes first: pods that do not stand, then restarted ones, then the cluster's own.
+    """A log's priority: pods in trouble, then restarted pods, then the cluster's own.
 
-    None for those without a useful log.
+    None for a pod without a useful log.
     """
     status = pod.get("status", {})
     containers = status.get("containerStatuses") or ()

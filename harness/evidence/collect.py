@@ -1,4 +1,4 @@
-"""Collect from all machines and the Kubernetes API at once, within a deadline."""
+"""Collects evidence from all machines and the Kubernetes API at once, within a deadline."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from harness.parallel import CallResult, side_by_side
 from harness.transport import Completed, Reach
 
 OF_THE_CLUSTER = "the cluster"
-# A run that is red should still end: machines and objects first, then what pods logged.
+# A red run must still end: machines and objects first, then the logs of pods.
 _FIRST_S = 60.0
 _LOGS_S = 30.0
 _HOSTS = "hosts"
-_LONGEST = 512 * 1024  # characters of one piece; the newest are at its end
+_LONGEST = 512 * 1024  # characters per piece; the end is kept, with the newest lines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """One piece of evidence: what was asked of which target, and its text or why there is none."""
+    """One piece of evidence: the question, its target, and the text or why there is none."""
 
     target: str
     what: str
@@ -30,12 +30,12 @@ class Piece:
 
 
 def collect(reach: Reach) -> Iterator[Piece]:
-    """Every piece, as it comes. Takes about a minute and a half at most, and raises nothing."""
+    """Yield every piece as it arrives, for about a minute and a half at most; raises nothing."""
     commands = hosts.commands(reach.profile)
     calls: dict[str, Callable[[], object]] = {
         what: partial(reach.kube.get, path) for what, path in cluster.objects(reach.profile).items()
     }
-    # Its own deadline is the shorter one, so that the machines that answered are not lost.
+    # The machines' deadline is shorter, so that the answers of the other machines are not lost.
     calls[_HOSTS] = lambda: reach.fleet.everywhere(commands, within_s=_FIRST_S - 10)
     pods: object = None
     for answer in side_by_side(calls, within_s=_FIRST_S):

@@ -1,4 +1,4 @@
-"""What is asked of every machine: its journal, its units, its room, Ceph and Swarm as it sees them.
+"""Evidence from every machine: its journal, its units, its disks, its view of Ceph and Swarm.
 
 Every command only reads.
 """
@@ -40,7 +40,7 @@ _CEPH: Mapping[str, Sequence[str]] = {
     "Ceph's health": ("ceph", "--connect-timeout=10", "health", "detail"),
     "Ceph's OSDs": ("ceph", "--connect-timeout=10", "osd", "df", "tree"),
 }
-# A machine that is no manager says so instead.
+# A machine that is no manager prints an error instead.
 _SWARM: Mapping[str, Sequence[str]] = {
     "Docker": ("docker", "info"),
     "Swarm's nodes": ("docker", "node", "ls"),
@@ -50,8 +50,8 @@ _SWARM: Mapping[str, Sequence[str]] = {
 
 
 def commands(profile: Profile) -> Mapping[str, Sequence[str]]:
-    """What to run on every machine, by what it shows."""
-    # Where the machines have no `ceph` program, CephCluster and the pods' logs say how Ceph is.
+    """The commands for every machine, by what they show."""
+    # Without a `ceph` program on the machines, CephCluster and the pods' logs show Ceph's state.
     asks_machines = profile.stack.rook != "cluster" and profile.ceph.through == "machines"
     ceph = _CEPH if asks_machines else {}
     return {**ceph, **(_SWARM if profile.stack.source == "swarm" else {}), **_COMMANDS}

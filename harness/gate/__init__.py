@@ -1,4 +1,4 @@
-"""What a journal proves: manifest and records in, one verdict out. Pure, and closed on failure."""
+"""From manifest and records to one verdict: a pure function that fails closed."""
 
 from harness.evaluation import Evaluation
 from harness.gate.judge import Ground, Judged, Judgement, ago, decide, judge

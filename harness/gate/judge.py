@@ -1,8 +1,8 @@
-"""From manifest and run state to the verdict: a pure function that fails closed.
+"""The verdict, from manifest and run state: a pure function that fails closed.
 
-A requirement is PASS only when every scenario that proves it ran to its end in one session, step
-by step as the feature file says, required a check, and every check said yes about something that
-was seen. Anything less is NOT PROVEN; only a check that judged the system can say FAIL.
+A requirement is PASS only when every scenario that proves it ran to its end in one session, step by
+step as the feature file says, required a check, and every check passed on something that was seen.
+Anything less is NOT PROVEN; only a check that judged the system can say FAIL.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from harness.settings import Requirement, Waiver
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """One thing that is known about a requirement: an evaluation, or why there is none."""
+    """One known fact about a requirement: an evaluation, or why there is none."""
 
     outcome: Outcome
     reason: str
@@ -38,10 +38,10 @@ class Ground:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """A requirement and all that is known about it.
+    """A requirement and everything known about it.
 
-    ``waivers`` are those that speak of what blocks it, the one that ends first before the others:
-    those in force when they cover all of it, else every one.
+    ``waivers`` are those for the checks that block it, sorted by their end. If the waivers in force
+    cover all of it, only these are listed.
     """
 
     requirement: Requirement
@@ -68,7 +68,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What a run concluded; ``document`` is its verdict.json."""
+    """A run's conclusion; ``document`` is its verdict.json."""
 
     run_state: RunState
     decision: Decision
@@ -127,7 +127,7 @@ class Judgement:
 
 
 def judge(run_state: RunState) -> Judgement:
-    """What the run proves."""
+    """The judgement of a run."""
     judged = tuple(
         _with_waiver(_judge(it, run_state), run_state) for it in run_state.manifest.requirements
     )
@@ -140,10 +140,10 @@ def judge(run_state: RunState) -> Judgement:
 
 
 def decide(run_state: RunState, outcomes: Sequence[Outcome]) -> Decision:
-    """One decision: an unhealed fault outranks everything, then a refusal, then the worst outcome.
+    """One decision: an unhealed fault first, then a refusal, then the worst outcome.
 
-    A gate at which nothing applied proves nothing, and neither does one that did not end: what a
-    killed run would still have noticed is unknown.
+    A gate without an applicable requirement proves nothing. A gate that did not end proves nothing
+    either: the missing part of a killed run is unknown.
     """
     if any(not (fault.healed and fault.heal_proved) for fault in run_state.faults.values()):
         return Decision.UNHEALED
@@ -232,7 +232,7 @@ def _of_scenario(requirement: str, scenario: Scenario, run_state: RunState) -> I
 
 
 def _doubts(scenario: Scenario, seen: ScenarioSeen, *, was_evaluated: bool) -> Iterator[str]:
-    """Why a scenario that no check objected to proves nothing after all."""
+    """Why a scenario without a failed check still proves nothing."""
     if seen.starts > 1:
         yield f"it ran {seen.starts} times in one session: a retry hides a failure"
     if seen.state is None:
@@ -264,10 +264,10 @@ def _why_not_run(run_state: RunState) -> str:
 
 
 def _with_waiver(judged: Judged, run_state: RunState) -> Judged:
-    """Waivers in force when the run ended cover a requirement that blocks; nothing else.
+    """Waivers in force at the run's end cover a requirement that blocks, and nothing else.
 
-    One for a clause covers what that check says; whatever else blocks, still does. Why a waiver
-    does not cover comes first in the reason: who reads no further must know of it.
+    A waiver for a clause covers that check alone; all other checks still block. If a waiver does
+    not cover, the reason begins with why.
     """
     waivers = sorted(
         (it for it in run_state.manifest.waivers if _is_needed(it, judged, run_state)),
@@ -292,7 +292,7 @@ def _with_waiver(judged: Judged, run_state: RunState) -> Judged:
 
 
 def _why_uncovered(waiver: Waiver, moment: datetime) -> str:
-    """Why a waiver does not cover all that blocks."""
+    """Why a waiver does not cover everything that blocks."""
     if waiver.covers(moment):
         return f"its waiver covers only “{waiver.clause}”"
     if moment < waiver.created:
@@ -306,23 +306,23 @@ def _its_clause(waiver: Waiver) -> str:
 
 
 def ago(time: timedelta) -> str:
-    """How long ago something was, in whole days: ``3 days ago``."""
+    """An age in whole days: ``3 days ago``."""
     if time.days < 1:
         return "today"
     return "1 day ago" if time.days == 1 else f"{time.days} days ago"
 
 
 def _is_needed(waiver: Waiver, judged: Judged, run_state: RunState) -> bool:
-    """Does something block that the waiver speaks of, in force or not?"""
+    """True if something blocks that the waiver names, in force or not."""
     if waiver.requirement != judged.requirement.id or judged.outcome not in _BLOCKING:
         return False
     return waiver.clause is None or waiver.clause in _blocked_by(judged, run_state)
 
 
 def _blocked_by(judged: Judged, run_state: RunState) -> frozenset[str | None]:
-    """The checks that block, by name; None is whatever no check has judged.
+    """The names of the checks that block; None stands for anything that no check judged.
 
-    What a scenario did not come to any more was not asked.
+    Checks that a scenario did not reach do not count.
     """
     found: set[str | None] = set()
     wanted = {scenario.id: len(scenario.steps) for scenario in run_state.manifest.scenarios}

@@ -1,7 +1,7 @@
-"""The manifest: what a run set out to prove, written down before anything is looked at.
+"""The manifest: what a run must prove, written before the first look.
 
-It is the first record of a journal and holds everything beside the observations that a verdict
-and its reports depend on, so that both can be drawn again from the journal alone.
+The manifest is the journal's first record. It holds everything except the observations that a
+verdict and its reports depend on, so both can be recomputed from the journal alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from harness.settings import Frozen, Requirement, Waiver
 
 
 class PastRun(Frozen):
-    """What an earlier whole gate of the same cluster concluded: requirement to verdict.
+    """The result of an earlier whole gate of the same cluster: requirement to verdict.
 
     ``took_s`` is its duration; None in journals that are older than this field.
     """
@@ -32,8 +32,10 @@ class PastRun(Frozen):
 
 
 class Streak(Frozen):
-    """In how many ``runs`` on end a requirement had its last ``verdict``; ``run`` was the first of
-    them, and ended at ``ended``."""
+    """The number of consecutive ``runs`` in which a requirement had its last ``verdict``.
+
+    ``run`` was the first of them; it ended at ``ended``.
+    """
 
     verdict: str
     run: str
@@ -42,7 +44,7 @@ class Streak(Frozen):
 
 
 def streaks(runs: Iterable[PastRun]) -> Mapping[str, Streak]:
-    """The last streak of each requirement, over runs of which the newest comes last."""
+    """The last streak of each requirement, over runs sorted with the newest last."""
     found: dict[str, Streak] = {}
     for run in runs:
         for name, verdict in run.requirements.items():
@@ -55,12 +57,12 @@ def streaks(runs: Iterable[PastRun]) -> Mapping[str, Streak]:
 
 
 class Manifest(Frozen):
-    """What must be proven, on what, with which words and waivers; ``only`` makes it partial,
-    and ``drill`` makes it that one drill.
+    """What a run must prove, on which cluster, with which texts and waivers.
 
-    ``cluster_argument`` is what ``--cluster`` was given. ``due`` counts the requirements due by
-    that week, selected or not. ``past`` holds the last of the earlier runs, newest last, and
-    ``streaks`` how long each requirement has been as it was last, over all of them.
+    ``only`` makes the run partial; ``drill`` limits it to that one drill. ``cluster_argument`` is
+    the value of ``--cluster``. ``due`` counts the requirements due by that week, selected or not.
+    ``past`` holds the last of the earlier runs, newest last. ``streaks`` says how long each
+    requirement has had its last verdict, over all earlier runs.
     """
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
@@ -104,19 +106,19 @@ class Manifest(Frozen):
     def streak(self, requirement: str) -> Streak | None:
         """The last streak of a requirement before this run; None when no earlier run judged it.
 
-        Journals that are older than streaks know those of the runs that they remember.
+        A journal without streaks counts only the runs in ``past``.
         """
         return self.streaks.get(requirement) or streaks(self.past).get(requirement)
 
     def why_absent(self, needs: tuple[str, ...]) -> str | None:
-        """Why something that needs these parts does not apply to the cluster; None if it does."""
+        """Why something that needs these parts does not apply to the cluster; else None."""
         for part in needs:
             if part in self.cluster.absent:
                 return self.cluster.absent[part]
         return None
 
     def why_not_applicable(self, scenario: Scenario) -> str | None:
-        """Why a scenario, or all that it proves, does not apply to the cluster; None if it does."""
+        """Why a scenario, or all it proves, does not apply to the cluster; else None."""
         absent = self.why_absent(scenario.needs)
         if absent is not None:
             return absent

@@ -1,8 +1,7 @@
-"""The state of a run: its journal, folded record by record into what each scenario did.
+"""The state of a run: its journal, folded record by record into the state of each scenario.
 
-The engine feeds it the records that it writes, a report feeds it the records that it reads: a
-check is judged by the same lines of code from the same records both times.
-``harness.record.records`` has the kinds of records.
+The engine feeds the records that it writes; a report feeds the records that it reads. The same code
+judges the same records both times. ``harness.record.records`` lists the kinds of records.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _HEAL_PROVED = "heal-proved"
 
 
 class RunState:
-    """What a journal says so far."""
+    """The content of a journal so far."""
 
     def __init__(self, checks: Mapping[str, Check]) -> None:
         self._checks = checks
@@ -40,14 +39,14 @@ class RunState:
         self.looked: list[LookSeen] = []
         self.scenarios: dict[str, ScenarioSeen] = {}
         self.faults: dict[str, FaultSeen] = {}
-        # What is not done twice, by name: drills, and the parts of a soak.
+        # Completed work that is not repeated, by name: drills and soak parts.
         self.drills: dict[str, Finished[DrillFacts]] = {}
         self.soaks: dict[str, Finished[SoakFacts]] = {}
-        # The parts of a soak that did not come to their end, and what was journalled of each.
+        # Soak parts that did not end, and the journalled events of each.
         self.broken_off: dict[str, Sequence[SoakEvent]] = {}
         self._soaked: dict[str, list[SoakEvent]] = {}
         self.undo: dict[str, FaultEvent] = {}  # fault → what was armed, and for what
-        # What `heal` wrote when the run was over: events of faults, and when.
+        # Fault events that `heal` wrote after the run's end, with their times.
         self.healed_later: dict[str, dict[str, str]] = {}
         self.redacted = records.Redacted(places={}, tokens={})
         self.collected: list[Collected] = []
@@ -69,7 +68,7 @@ class RunState:
         return run_state
 
     def is_check(self, text: str) -> bool:
-        """Is there a check of this name?"""
+        """True if a check has this name."""
         return text in self._checks
 
     @property
@@ -86,14 +85,14 @@ class RunState:
 
     @property
     def last(self) -> Record:
-        """The end of the run, or its last record if it has no end; nothing that `heal` wrote."""
+        """The run's end, or its last record without one; records of `heal` do not count."""
         if self._last is None:
             raise NotProven("the journal is empty")
         return self._last
 
     @property
     def left(self) -> Mapping[str, FaultEvent]:
-        """What was armed for each fault that is not known to be gone."""
+        """The armed undo of each fault that is not known to be gone."""
         there = {
             name
             for name, it in self.faults.items()
@@ -102,7 +101,7 @@ class RunState:
         return {name: data for name, data in self.undo.items() if name in there}
 
     def feed(self, record: Record) -> None:
-        """Take in the next record; kinds that carry no judgement are passed over."""
+        """Add the next record; kinds that carry no judgement are skipped."""
         if self._first is None:
             self._first = record
         if self.ended and record.kind != Kind.SESSION:
@@ -116,27 +115,27 @@ class RunState:
             handler(self, record)
 
     def _feed_later(self, record: Record) -> None:
-        """What `heal` wrote after the end changes nothing of what the run came to."""
+        """Records that `heal` writes after the end do not change the run's result."""
         if record.kind == Kind.FAULT:
             events = self.healed_later.setdefault(record.subject, {})
             events[read(FaultEvent, record.data)["event"]] = record.at
 
     def observations(self, probe: str) -> Mapping[str, Observation]:
-        """The newest look of a probe in this session, by target."""
+        """A probe's newest look in this session, by target."""
         look = self._looks.get(probe)
         return {target: seen for target, (seen, _) in look.seen.items()} if look else {}
 
     def has_looked(self, probe: str) -> bool:
-        """Did this session look through the probe already?"""
+        """True if this session has used the probe."""
         return probe in self._looks
 
     def _on_manifest(self, record: Record) -> None:
         self._manifest = Manifest.model_validate(record.data)
 
     def _on_session(self, record: Record) -> None:
-        """What an earlier session saw says nothing about what this one will find.
+        """Observations of an earlier session do not count in this one.
 
-        But a drill that it completed is over: its fault is not injected again.
+        A drill that it completed is over: its fault is not injected again.
         """
         self._remember()
         self.broken_off = {
@@ -173,7 +172,7 @@ class RunState:
 
     def _on_look(self, record: Record) -> None:
         if record.subject in (DRILLS.name, SOAK.name):
-            self._remember()  # what was before it, whose look this one replaces
+            self._remember()  # keep the previous look's results: this look replaces it
         self._looks[record.subject] = LookState(tuple(read(records.Look, record.data)["targets"]))
         now = record.moment.timestamp()
         self.looked.append(LookSeen(record.subject, began=now, ended=now))
@@ -240,9 +239,9 @@ class RunState:
         self.notices.append(f"{record.subject}: {read(records.Text, record.data)['text']}")
 
     def observed(self, fact: schema.Fact[F]) -> Iterator[tuple[str, Finished[F]]]:
-        """The drills, or the parts of a soak, of the newest look, each with its ledger.
+        """The drills, or soak parts, of the newest look, each with its ledger.
 
-        Facts of another version that cannot be read are left out: checks say so.
+        Facts that this version cannot read are left out; checks report them.
         """
         tallies = self.observations(LEDGER.name)
         for name, seen in self.observations(fact.name).items():
@@ -256,11 +255,11 @@ class RunState:
             yield name, Finished(outcome=outcome, at=seen.at, took_s=seen.took_s)
 
     def _remember(self) -> None:
-        """A drill, or a part of a soak, that was observed is over, and so is its ledger."""
+        """A drill or soak part that was observed is over, and so is its ledger."""
         self.soaks |= self.observed(SOAK)
         for name, drill in self.observed(DRILLS):
             touched = any(run["faults"] for run in drill.outcome.value["runs"])
-            if touched or not drill.outcome.by_hand:  # else it may be carried out yet
+            if touched or not drill.outcome.by_hand:  # otherwise it may still run
                 self.drills[name] = drill
 
     def _on_soaked(self, record: Record) -> None:
@@ -285,7 +284,7 @@ class RunState:
     def _see_fault(self, name: str, event: str, at: str) -> None:
         fault = self.faults.get(name)
         if fault is None:
-            return  # its arming failed: it was taken back, and never injected
+            return  # arming failed: it was undone, and never injected
         if event == "active":
             fault.active_proved = True
         elif event == "healed":

@@ -11,7 +11,7 @@ from harness.record.journal import Record
 
 @dataclass(slots=True)
 class StepSeen:
-    """A step that was begun; ``state`` is passed or failed."""
+    """A step that began; ``state`` is passed or failed."""
 
     keyword: str
     text: str
@@ -22,7 +22,7 @@ class StepSeen:
 
 @dataclass(slots=True)
 class ScenarioSeen:
-    """What a scenario did in the last session that ran it; ``state`` is None until it ends."""
+    """A scenario in the last session that ran it; ``state`` is None until it ends."""
 
     began: Record
     session: int
@@ -37,9 +37,9 @@ class ScenarioSeen:
 
 @dataclass(slots=True)
 class FaultSeen:
-    """The life of a fault, by the times (UTC) at which its journal says so.
+    """The stages of a fault, by the times (UTC) in its journal.
 
-    ``drill`` is the one that injected it; None when it was no drill.
+    ``drill`` is the drill that injected it; None without a drill.
     """
 
     id: str
@@ -54,7 +54,7 @@ class FaultSeen:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """A piece of evidence that was collected when something was red, or why it could not be."""
+    """Evidence that was collected for a red scenario, or why it could not be collected."""
 
     target: str
     what: str
@@ -67,7 +67,7 @@ class Collected:
 class LookSeen:
     """One look of a probe: from when to when (UTC seconds since the epoch) its targets were seen.
 
-    Many a look began with the run, before the step that asked for it.
+    Many looks begin with the run, before a step asks for them.
     """
 
     probe: str
@@ -77,7 +77,7 @@ class LookSeen:
 
 @dataclass(slots=True)
 class LookState:
-    """One look of a probe: the targets that it set out to see, and what came back."""
+    """One look of a probe: its targets, and the observations so far."""
 
     targets: tuple[str, ...]
     seen: dict[str, tuple[Observation, Record]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The embedded lab: the cluster that is migrated to, in small, of real parts, on this machine."""
+"""The embedded lab: a small copy of the target cluster, of real parts, on this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.settings import Profile
 
 
 def ensure_up(profile: Profile, *, progress: Callable[[str], None], install: bool = True) -> None:
-    """Bring the profile's lab up when it is not; returns at once when it is."""
+    """Bring the profile's lab up if it is not; returns at once if it is."""
     lab = Lab.of(profile)
     lifecycle.require_root()
     if lifecycle.is_up(lab):
@@ -22,7 +22,7 @@ def ensure_up(profile: Profile, *, progress: Callable[[str], None], install: boo
 
 @contextmanager
 def held(profile: Profile, *, progress: Callable[[str], None]) -> Iterator[None]:
-    """The profile's lab, up, and kept from being taken down or reset while the body runs."""
+    """Keep the profile's lab up while the body runs: nothing can take it down or reset it."""
     ensure_up(profile, progress=progress)
     with lifecycle.locked(Lab.of(profile), alone=False):
         yield

@@ -1,4 +1,4 @@
-"""The archives of container images that a lab imports: what is in each, and how it is made."""
+"""The archives of container images that a lab imports: their contents, and how they are built."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from harness.lab.kubernetes import import_images
 from harness.lab.shape import LAB, Lab
 
 MAIN = "images.tar"
-# What the controllers' image holds beside libraries, from harness/lab/platform.
+# The libraries of the controllers' image, needed by harness/lab/platform.
 PROGRAMS = ("provisioner.py", "ingress.py", "nginx.conf")
-# Where Debian's python3 looks for what did not come from Debian.
+# The folder where Debian's python3 looks for packages from elsewhere.
 LIBRARIES = "usr/local/lib/python3.11/dist-packages"
 WHEELS = ("manylinux2014_x86_64", "manylinux_2_17_x86_64", "manylinux_2_28_x86_64")
 
@@ -59,7 +59,7 @@ def main(version: str) -> builds.Build:
 
 
 def place(source: Path, target: Path) -> None:
-    """Copy a file to where the machines see it; it appears whole or not at all."""
+    """Copy a file to a place that the machines see; it appears whole or not at all."""
     if not target.exists():
         new = target.with_suffix(".new")
         shutil.copy2(source, new)
@@ -73,14 +73,14 @@ def bring(lab: Lab, build: builds.Build, name: str, log: Path) -> None:
 
 
 def code() -> tuple[bytes, ...]:
-    """What every archive depends on beside its ingredients."""
+    """The code that every archive depends on, besides its own inputs."""
     return (Path(images.__file__).read_bytes(), Path(__file__).read_bytes())
 
 
 @contextmanager
 def layers(target: Path) -> Iterator[Path]:
-    """A folder for layers beside the archive, gone afterwards."""
-    # Named so that builds.sweep finds what a killed process left.
+    """A folder for layers beside the archive, removed afterwards."""
+    # This name lets builds.sweep find the leftovers of a killed process.
     owner = f".{os.getpid()}"
     with TemporaryDirectory(prefix=".layers-", suffix=owner, dir=target.parent) as folder:
         yield Path(folder)

@@ -1,4 +1,4 @@
-"""What the lab builds, once: kept in the cache by a digest of its inputs."""
+"""The lab's builds: each is made once and cached by a digest of its inputs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LEAN = tuple(
 
 @dataclass(frozen=True)
 class Build:
-    """One artefact of the cache: ``make`` writes it to a path that is not there yet."""
+    """One artefact of the cache: ``make`` writes it to a path that does not exist yet."""
 
     name: str
     inputs: tuple[bytes, ...]
@@ -44,7 +44,7 @@ class Build:
         return self.path.exists()
 
     def ensure(self, log: Path) -> Path:
-        """The artefact, made when it is missing; it appears whole or not at all."""
+        """The artefact, built if it is missing; it appears whole or not at all."""
         if not self.done:
             new = self.path.with_name(f".{self.path.name}.{os.getpid()}")
             _discard(new)
@@ -65,7 +65,7 @@ def _discard(path: Path) -> None:
 
 
 def sweep() -> None:
-    """Remove what a killed build left half-made."""
+    """Remove the unfinished artefacts of a killed build."""
     for path in cache_dir().glob(".*-*.*"):
         owner = path.name.rsplit(".", 1)[-1]
         if owner.isdigit() and not Path(f"/proc/{owner}").exists():
@@ -111,7 +111,7 @@ def go_program(name: str, *, ldflags: str = "") -> Build:
 
 
 def go_flags(ldflags: str = "") -> list[str]:
-    """What every program is built with: small, and the same wherever it is built."""
+    """The flags of every program: small output, and the same on every host."""
     return ["-trimpath", "-ldflags", f"-s -w {ldflags}".strip()]
 
 
@@ -129,7 +129,7 @@ def go(module: Path, arguments: Sequence[str], log: Path) -> str:
 
 
 def _go(log: Path) -> Path:
-    """A Go toolchain that is new enough: the host's own, else the one of the wheel."""
+    """A new enough Go toolchain: the host's own, else the one of the wheel."""
     found = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
     if found and _go_version(Path(found)) >= GO:
         return Path(found)
@@ -137,7 +137,7 @@ def _go(log: Path) -> Path:
 
 
 def _go_version(go: Path) -> tuple[int, int]:
-    # Asked without the toolchain line of a module: what this very binary is.
+    # Without a module's toolchain line: the version of this binary itself.
     text = subprocess.run(
         [go, "version"], capture_output=True, text=True, check=False, timeout=20, cwd="/"
     ).stdout
@@ -158,7 +158,7 @@ def go_wheel() -> Build:
 
 
 def kube(version: str) -> Build:
-    """Every Kubernetes component, etcd and CoreDNS in one binary that says it is ``version``."""
+    """Every Kubernetes component, etcd and CoreDNS in one binary that reports ``version``."""
     major, minor = version.removeprefix("v").split(".")[:2]
     stamped = {"gitVersion": version, "gitMajor": major, "gitMinor": minor, "gitCommit": "lab"}
     flags = [f"-X k8s.io/component-base/version.{name}={value}" for name, value in stamped.items()]

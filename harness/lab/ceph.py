@@ -12,7 +12,7 @@ from harness.lab.machines import FSID, enter, init
 from harness.lab.shape import Lab, Node
 from harness.waiting import until
 
-# Runs on the first machine alone; what it makes is copied to the others.
+# Runs on the first machine only; its results are copied to the others.
 KEYS = """
 set -e
 mkdir -p /etc/ceph
@@ -83,7 +83,7 @@ ceph config set mgr mgr/devicehealth/enable_monitoring false --force
 
 
 def up(lab: Lab, log: Path) -> None:
-    """Bring Ceph up on booted machines; what is there already stays. Returns when it is whole."""
+    """Bring Ceph up on booted machines, and keep existing parts. Returns when it is whole."""
     first = lab.nodes[0]
     _keys(lab, first, log)
     _everywhere(lab, MONITOR, log)
@@ -135,7 +135,7 @@ def _status(lab: Lab, log: Path) -> dict[str, Any]:
     out = enter(
         lab,
         asked,
-        # Connected to a monitor that has no quorum it would wait much longer.
+        # Without a quorum, a connected client waits much longer than this.
         ["timeout", "12", "ceph", "--connect-timeout", "5", "status", "--format", "json"],
         log=log,
         check=False,
@@ -148,7 +148,7 @@ def _status(lab: Lab, log: Path) -> dict[str, Any]:
 
 
 def trouble(lab: Lab, log: Path) -> str:
-    """What keeps Ceph from being whole; empty when nothing does."""
+    """Reasons why Ceph is not whole; empty when it is."""
     status = _status(lab, log)
     health = status.get("health", {})
     if not isinstance(health, dict) or "status" not in health:

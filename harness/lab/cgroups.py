@@ -1,7 +1,7 @@
-"""Control groups of a lab: one for each machine, with its limits, and one for what builds it.
+"""Control groups of a lab: one per machine, with its limits, and one for the builds.
 
-Every process of a lab is in one of them, so that all can be found and ended after any crash. Both
-layouts of the kernel are served: one hierarchy a controller (v1) and the unified one (v2).
+Every process of a lab is in one of them, so all can be found and ended after any crash. Both
+layouts of the kernel are supported: one hierarchy per controller (v1) and the unified one (v2).
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from pathlib import Path
 from harness.waiting import until
 
 MOUNT = Path("/sys/fs/cgroup")
-# A group competes for the processor as one process would, beside every single process of this
-# host; a lab is three machines full of them. Not for much more: the kernel's own threads are such
-# processes. With the share of twenty, one boot in six took three minutes, in which Docker span for
-# the kernel's lock on networks; with that of one, no restart of Docker did.
-# In v1's unit, of which a process has 1024.
+# A group competes for the processor like one process, beside every single process of this host; a
+# lab is three machines full of processes. The share must stay small: the kernel's own threads are
+# such processes too. With the share of twenty, one boot in six took three minutes, while Docker
+# spun for the kernel's lock on networks; with the share of one, no restart of Docker took that
+# long. The unit is v1's, where a process has 1024.
 SHARES = 2 * 1024
-# What a machine's group may limit or measure; others are left alone.
+# The controllers that limit or measure a machine's group; others are left alone.
 CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "blkio", "devices", "freezer", "cpuacct")
 
 
 def unified() -> bool:
-    """Whether this host has only the unified hierarchy."""
+    """True if this host has only the unified hierarchy."""
     return (MOUNT / "cgroup.controllers").exists()
 
 
@@ -58,7 +58,7 @@ def make(group: str, *, memory_bytes: int = 0, processes: int = 0) -> list[Path]
 
 
 def _inherit_cpus(folder: Path) -> None:
-    # A new v1 cpuset is empty, and an empty one takes no process.
+    # A new v1 cpuset is empty, and an empty cpuset takes no process.
     for name in ("cpuset.cpus", "cpuset.mems"):
         own, above = folder / name, folder.parent / name
         if own.exists() and not unified() and not own.read_text().strip():
@@ -66,7 +66,7 @@ def _inherit_cpus(folder: Path) -> None:
 
 
 def _weight(shares: int) -> int:
-    """Shares of v1 as this host's hierarchy counts them: v2 gives a process 100."""
+    """Shares of v1 in the unit of this host's hierarchy: v2 gives a process 100."""
     return shares * 100 // 1024 if unified() else shares
 
 
@@ -80,7 +80,7 @@ def pids(group: str) -> set[int]:
     """Every process in the group or below it."""
     found: set[int] = set()
     for top in _folders(group):
-        # os.walk passes over a folder that goes while we look: its processes have ended.
+        # os.walk skips a folder that disappears meanwhile: its processes have ended.
         for folder, _, _ in os.walk(top):
             with contextlib.suppress(OSError):
                 listed = Path(folder, "cgroup.procs").read_text()
@@ -89,7 +89,7 @@ def pids(group: str) -> set[int]:
 
 
 def memory_bytes(group: str) -> int:
-    """What the group's processes hold in memory, without what the kernel could drop at once."""
+    """The memory that the group's processes hold, without what the kernel can drop at once."""
     for folder in _folders(group):
         stat = folder / "memory.stat"
         if stat.exists():
@@ -115,7 +115,7 @@ def kill(group: str, *, within_s: float = 30) -> None:
 
 
 def freeze(group: str, frozen: bool) -> None:
-    """Stop every process of the group where it is, or let it go on."""
+    """Stop every process of the group where it is, or let it continue."""
     want = "FROZEN" if frozen else "THAWED"
     for folder in _folders(group):
         state = folder / "freezer.state"

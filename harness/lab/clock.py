@@ -1,6 +1,6 @@
 """The clock that the lab's machines follow: chronyd on the bridge, serving this host's time.
 
-The kernel's clock is the host's and is never set: every chronyd of the lab runs with ``-x``.
+The kernel's clock is the host's, and no machine sets it: every chronyd of the lab runs with ``-x``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def group(lab: Lab) -> str:
 
 
 def up(lab: Lab, log: Path) -> None:
-    """Start the clock; one that runs stays."""
+    """Start the clock; a running one stays."""
     if cgroups.pids(group(lab)):
         return
     network = lab.shape.address.network

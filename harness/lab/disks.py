@@ -26,7 +26,7 @@ GIB = 1024**3
 
 
 def mounts_below(folder: Path) -> list[Path]:
-    """Mount points in or below a folder, deepest last mounted first."""
+    """Mount points in or below a folder, the deepest last."""
     found = []
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         path = Path(line.split()[4].encode().decode("unicode_escape"))
@@ -36,14 +36,14 @@ def mounts_below(folder: Path) -> list[Path]:
 
 
 def mounted(path: Path) -> bool:
-    """Whether something is mounted there; os.path.ismount does not see binds."""
+    """True if something is mounted there; os.path.ismount does not see binds."""
     return path in mounts_below(path)
 
 
 def loops(lab: Lab, log: Path) -> dict[str, str]:
     """Loop devices over the lab's files as they are now: backing file → device.
 
-    By inode and not by name alone: a device over a file that is gone keeps that file's name.
+    Compared by inode too: a device over a deleted file keeps that file's name.
     """
     columns = "NAME,BACK-FILE,BACK-INO,BACK-MAJ:MIN"
     out = run(["losetup", "--list", "--json", "--output", columns], log=log).stdout
@@ -66,13 +66,13 @@ def _backs(device: Mapping[str, object]) -> bool:
 
 
 def open_pool(lab: Lab, log: Path) -> None:
-    """Make and mount the pool; one that is there is only mounted."""
+    """Make and mount the pool; an existing pool is only mounted."""
     if mounted(lab.pool):
         return
     lab.pool.mkdir(parents=True, exist_ok=True)
     if not mounted(lab.state):
-        # Shared: what is unmounted here goes also where another lab's machine, which booted
-        # meanwhile, took a copy of this host's mounts; else that would keep our disks busy.
+        # Shared: an unmount here also applies to another lab's machine that booted meanwhile with a
+        # copy of this host's mounts. Otherwise that copy would keep the disks busy.
         run(["mount", "--bind", lab.state, lab.state], log=log)
         run(["mount", "--make-private", lab.state], log=log)
         run(["mount", "--make-shared", lab.state], log=log)
@@ -87,7 +87,7 @@ def open_pool(lab: Lab, log: Path) -> None:
 
 
 def close_pool(lab: Lab, log: Path) -> None:
-    """Forget the live disks and unmount the pool; the golden copies stay in it."""
+    """Delete the live disks and unmount the pool; the golden copies stay in it."""
     if mounted(lab.pool):
         for folder in [lab.live, *lab.pool.glob("*.new")]:
             shutil.rmtree(folder, ignore_errors=True)
@@ -97,9 +97,9 @@ def close_pool(lab: Lab, log: Path) -> None:
 
 
 def make(lab: Lab, node: Node, log: Path) -> None:
-    """A machine's empty disk with its partitions; one that is there stays as it is.
+    """Make a machine's empty disk with its partitions; an existing disk stays as it is.
 
-    The disk that ``new_disk`` names comes as a hoster delivers it: the room for Ceph is not taken.
+    The disk that ``new_disk`` names is as a hoster delivers it: without a partition for Ceph.
     """
     if node.disk.exists():
         return
@@ -113,7 +113,7 @@ def make(lab: Lab, node: Node, log: Path) -> None:
 
 
 def partitions(device: str, log: Path) -> list[Path]:
-    """The partitions that a disk's table has; the kernel may not know them yet."""
+    """The partitions in a disk's table; the kernel may not know them yet."""
     command = ["partx", "--show", "--noheadings", "--output=NR", device]
     return [Path(f"{device}p{number}") for number in run(command, log=log).stdout.split()]
 
@@ -123,12 +123,12 @@ def attach(lab: Lab, node: Node, log: Path) -> str:
     device = loops(lab, log).get(str(node.disk))
     if device is None:
         device = run(["losetup", "--find", "--show", node.disk], log=log).stdout.strip()
-    # A machine's power loss never takes what this host's kernel holds: flushing every write of
-    # three machines through to one disk would only slow the lab.
+    # A machine's power loss never loses data in this host's kernel: flushing every write of three
+    # machines through to one disk would only slow the lab.
     Path(f"/sys/block/{Path(device).name}/queue/write_cache").write_text("write through")
     wanted = partitions(device, log)
     if all(partition.exists() for partition in wanted):
-        # Asked again, the kernel would make new nodes, and running machines hold the old ones.
+        # A second request would make new nodes, while running machines hold the old ones.
         return device
     run(["partx", "--update", device], log=log)
     until(
@@ -147,7 +147,7 @@ def mount(lab: Lab, node: Node, rootfs: Path, log: Path) -> None:
     if not mounted(node.system):
         probe = ["blkid", "--probe", "--match-tag", "TYPE", f"{device}p1"]
         if not run(probe, log=log, check=False).stdout.strip():
-            # This host holds the mount, also while the machine has no power: no journal is needed.
+            # This host keeps the mount while the machine is off: no journal is needed.
             run(["mkfs.ext4", "-q", "-O", "^has_journal", "-L", "system", f"{device}p1"], log=log)
         run(["mount", "-o", "discard,noatime", f"{device}p1", node.system], log=log)
     for folder in ("upper", "work", "rancher", "kubelet", "docker"):
@@ -159,9 +159,9 @@ def mount(lab: Lab, node: Node, rootfs: Path, log: Path) -> None:
 
 
 def release(lab: Lab, log: Path) -> None:
-    """Unmount everything below the lab's folder but the pool, and detach the machines' disks."""
+    """Unmount everything below the lab's folder except the pool, and detach the machines' disks."""
     for path in mounts_below(lab.state):
-        # A shared mount can be listed twice and be gone after the first time.
+        # A shared mount may be listed twice and be gone after the first unmount.
         if path not in (lab.pool, lab.state) and mounted(path):
             run(["umount", path], log=log)
     for file, device in loops(lab, log).items():
@@ -177,7 +177,7 @@ def release(lab: Lab, log: Path) -> None:
 
 
 def copy(source: Path, target: Path, log: Path) -> None:
-    """Copy a folder of the pool in no time; the target appears whole or not at all."""
+    """Copy a folder of the pool with reflinks; the target appears whole or not at all."""
     new = target.with_suffix(".new")
     shutil.rmtree(new, ignore_errors=True)
     run(["cp", "--archive", "--reflink=always", source, new], log=log, within_s=120)
@@ -187,7 +187,7 @@ def copy(source: Path, target: Path, log: Path) -> None:
 
 
 def enough_room(lab: Lab, need_gb: int = 25) -> None:
-    """LabError when the host's disk could fill before the machines' own limits hold."""
+    """LabError if the host's disk can become full before the machines reach their own limits."""
     folder = lab.pool_image.parent
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free

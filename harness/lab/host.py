@@ -1,4 +1,4 @@
-"""Commands on this host, for the lab: each with a deadline, its output in a log file."""
+"""Commands on this host, for the lab: each with a deadline and its output in a log file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import IO
 from harness.errors import LabError, TimedOut
 from harness.waiting import until
 
-# Command → the Debian package that brings it.
+# Command → the Debian package that contains it.
 NEEDED = {
     "mmdebstrap": "mmdebstrap",
     "systemd-nspawn": "systemd-container",
@@ -29,7 +29,7 @@ NEEDED = {
 }
 
 
-# What is looked at starts on the same few processors: who looks all the time makes it later.
+# The watched processes start on the same few processors: frequent looks slow them down.
 LOOK_EVERY_S = 2.0
 
 INSTALLING = Path("/run/lock/cutover-packages")
@@ -39,12 +39,12 @@ _running: set[subprocess.Popen[str]] = set()
 
 
 def join(groups: Sequence[Path]) -> None:
-    """From now on, put every command into these control groups: found even after we were killed."""
+    """From now on, put every command into these control groups: found even after a crash."""
     _groups[:] = groups
 
 
 def interrupt() -> None:
-    """End every command that is running here, with what it started in its session."""
+    """End every running command, with the processes that it started in its session."""
     for process in list(_running):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -93,7 +93,7 @@ def run(
 def _answer(
     process: subprocess.Popen[str], stdin: str | None, within_s: float, name: str, log: Path
 ) -> str:
-    """What the command printed; it is ended when it takes too long or we are interrupted."""
+    """The command's output; the command ends on a timeout or when the harness is interrupted."""
     _running.add(process)
     try:
         return process.communicate(stdin, timeout=within_s)[0]
@@ -109,7 +109,7 @@ def _answer(
 
 
 def launch(argv: Sequence[str], output: IO[bytes]) -> None:
-    """Start a command that outlives this process and is no child of it."""
+    """Start a command that outlives this process and is not its child."""
     subprocess.run(
         ["setsid", "--fork", *argv],
         stdin=subprocess.DEVNULL,
@@ -135,7 +135,7 @@ def tail(path: Path, lines: int = 12) -> str:
 
 
 def until_well(trouble: Callable[[], str], *, what: str, within_s: float, log: Path) -> None:
-    """Look again and again until there is no trouble; LabError names the last that was seen."""
+    """Look again and again until there is no trouble; LabError names the last trouble."""
     last = ""
 
     def well() -> bool:
@@ -151,13 +151,13 @@ def until_well(trouble: Callable[[], str], *, what: str, within_s: float, log: P
 
 
 def missing_packages() -> list[str]:
-    """Debian packages that the lab needs and this host lacks."""
+    """Debian packages that the lab needs and this host does not have."""
     search = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     return sorted({pkg for cmd, pkg in NEEDED.items() if not shutil.which(cmd, path=search)})
 
 
 def install(packages: Sequence[str], *, log: Path) -> None:
-    """Install Debian packages on this host, one command after the other: apt refuses a second."""
+    """Install Debian packages on this host, one command at a time: apt refuses a second one."""
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     with INSTALLING.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

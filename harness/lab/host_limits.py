@@ -1,8 +1,8 @@
-"""Limits of this host's kernel that all machines of all labs share, raised while a lab is there.
+"""Limits of this host's kernel that all machines of all labs share, raised while a lab is up.
 
-Debian's defaults are for one system; three machines with their containers reach them, and the
-fourth systemd that asks for an inotify instance does not boot. The values from before are kept
-beside the locks and come back when the last lab goes down.
+Debian's defaults are for one system. Three machines with their containers reach them, and the
+fourth systemd that asks for an inotify instance does not boot. The previous values are stored
+beside the locks and restored when the last lab goes down.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _before() -> Path:
 
 
 def lift() -> None:
-    """Raise what is too low, and remember what it was."""
+    """Raise the limits that are too low, and store the previous values."""
     low = {name: value for name, value in NEEDED.items() if _now(name) < value}
     kept = json.loads(_before().read_text()) if _before().exists() else {}
     kept = {name: _now(name) for name in low} | kept
@@ -36,7 +36,7 @@ def lift() -> None:
 
 
 def restore() -> None:
-    """Lower them again, unless another lab is still there."""
+    """Restore the previous values, unless another lab is still up."""
     labs = state_dir() / "labs"
     if not _before().exists() or (labs.exists() and any(labs.iterdir())):
         return

@@ -1,7 +1,7 @@
 """Container images of the lab, in one archive whose images share their layers.
 
-There is no registry: the archive is imported on every machine. The images share one Debian
-system; those of Kubernetes have the one binary on top, which runs what it is called as.
+There is no registry: the archive is imported on every machine. The images share one Debian system;
+those of Kubernetes add the one binary, which acts by the name it is called with.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ COMPONENTS = (
 
 @dataclass(frozen=True)
 class Image:
-    """An image by name: the layers it stacks, and what it runs."""
+    """One image: its name, its layers, and its command."""
 
     name: str
     layers: tuple[Path, ...]
@@ -58,7 +58,7 @@ class Image:
 
 
 def kubernetes(version: str, base: Path, binaries: Path) -> list[Image]:
-    """The images that kubeadm's manifests name, for repository ``lab``."""
+    """The images in kubeadm's manifests, for repository ``lab``."""
     tag = version.replace("+", "_")
     parts = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy")
     layers = (base, binaries)
@@ -77,7 +77,7 @@ def platform(base: Path, libraries: Path, programs: Path) -> Image:
 
 
 def binary_layer(target: Path, kube: Path) -> None:
-    """A layer with the Kubernetes binary, and a link for each component that it can be."""
+    """A layer with the Kubernetes binary, and a link for each of its components."""
     with tarfile.open(target, "w") as layer:
         entry = layer.gettarinfo(str(kube), "usr/local/bin/kube")
         entry.uid, entry.gid, entry.uname, entry.gname, entry.mode = 0, 0, "root", "root", 0o755
@@ -94,7 +94,7 @@ def files_layer(target: Path, files: Mapping[str, Path]) -> None:
     """A layer that puts files and folders at paths of the image, owned by root."""
 
     def as_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-        # Times stay: Python's compiled files name those of their sources.
+        # Times stay: Python's compiled files contain those of their sources.
         entry.uid = entry.gid = 0
         entry.uname = entry.gname = "root"
         return entry

@@ -21,7 +21,7 @@ from harness.lab.shape import LAB, Lab, Node
 SOCKET = "unix:///run/k3s/containerd/containerd.sock"
 RKE2 = "/var/lib/rancher/rke2"
 CTR = ["ctr", "--address", "/run/k3s/containerd/containerd.sock", "--namespace", "k8s.io"]
-# What every control plane shares; the rest of its certificates each makes for itself.
+# Shared by all control planes; each makes the rest of its certificates itself.
 SHARED = ("ca", "front-proxy-ca", "etcd/ca", "etcd/peer-ca")
 
 # An object as kubectl prints it.
@@ -49,12 +49,12 @@ def _import(lab: Lab, node: Node, archive: str, log: Path) -> None:
 
 
 def configuration(lab: Lab, node: Node) -> str:
-    """kubeadm's configuration for one machine: what it makes when first, and how it joins."""
+    """kubeadm's configuration for one machine: for the first machine, and for a join."""
     return fill((LAB / "kubeadm.yaml").read_text(encoding="utf-8"), words(lab, node))
 
 
 def etcd_configuration(lab: Lab, node: Node) -> str:
-    """etcd's configuration for one machine: it joins those of the machines before it."""
+    """etcd's configuration for one machine: it joins the members of the machines before it."""
     members = ",".join(
         f"{other.name}=https://{other.address}:2380" for other in lab.nodes[: node.index]
     )
@@ -66,7 +66,7 @@ def etcd_configuration(lab: Lab, node: Node) -> str:
 
 
 def first(lab: Lab, log: Path) -> None:
-    """Make the cluster on the first machine."""
+    """Create the cluster on the first machine."""
     node = lab.nodes[0]
     if not _joined(node):
         _fresh(lab, node, log)
@@ -124,7 +124,7 @@ def _fresh(lab: Lab, node: Node, log: Path) -> None:
 
 
 def _etcd(lab: Lab, node: Node, log: Path) -> None:
-    """Write what etcd reads, beside its data as RKE2 does, and certify it to its peers."""
+    """Write etcd's configuration, beside its data as RKE2 does, and certify it to its peers."""
     rke2 = node.system / "rancher/rke2/server"
     (rke2 / "tls/etcd").mkdir(parents=True, exist_ok=True)
     enter(lab, node, ["/usr/local/sbin/cutover-peer-certificate"], log=log)
@@ -144,7 +144,7 @@ def _joined(node: Node) -> bool:
 
 
 def _mark(node: Node) -> None:
-    """The machine is in the cluster; its kubeconfig is where RKE2 has it."""
+    """Mark the machine as joined; its kubeconfig is at RKE2's path."""
     admin = (node.root / "etc/kubernetes/admin.conf").read_text()
     config = yaml.safe_load(admin)
     config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:6443"
@@ -155,7 +155,7 @@ def _mark(node: Node) -> None:
 
 
 def _kubeconfig(lab: Lab, node: Node) -> None:
-    """The harness's own way in, at the address that survives the loss of a machine."""
+    """The harness's own kubeconfig, with the address that survives the loss of a machine."""
     path = lab.profile.access.kubeconfig
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
@@ -163,16 +163,16 @@ def _kubeconfig(lab: Lab, node: Node) -> None:
 
 
 def kubectl(lab: Lab, *argv: str, log: Path, stdin: str | None = None, check: bool = True) -> str:
-    """Run kubectl against the lab's API and return what it printed."""
+    """Run kubectl against the lab's API and return its output."""
     config = f"--kubeconfig={lab.profile.access.kubeconfig}"
     command = [*inside(lab), str(lab.tools / "kube"), "kubectl", config, "--request-timeout=10s"]
     return run([*command, *argv], log=log, stdin=stdin, within_s=60, check=check).stdout
 
 
 def insist(lab: Lab, *argv: str, log: Path, stdin: str | None = None) -> None:
-    """Run kubectl until it succeeds, for a minute at most; only for what may be done twice.
+    """Run kubectl until it succeeds, for a minute at most; only for repeatable commands.
 
-    An API whose etcd has just got or lost a member breaks off a request now and then.
+    An API whose etcd has just gained or lost a member sometimes breaks off a request.
     """
 
     def trouble() -> str:
@@ -186,7 +186,7 @@ def insist(lab: Lab, *argv: str, log: Path, stdin: str | None = None) -> None:
 
 
 def objects(lab: Lab, *argv: str, log: Path) -> list[Item]:
-    """What ``kubectl get`` finds, as JSON; an empty list while the API does not answer."""
+    """The result of ``kubectl get`` as JSON; an empty list while the API does not answer."""
     out = kubectl(lab, "get", *argv, "--output=json", log=log, check=False)
     try:
         found: list[Item] = json.loads(out).get("items", [])
@@ -196,7 +196,7 @@ def objects(lab: Lab, *argv: str, log: Path) -> list[Item]:
 
 
 def trouble(lab: Lab, log: Path) -> str:
-    """What keeps Kubernetes from being whole; empty when nothing does."""
+    """Reasons why Kubernetes is not whole; empty when it is."""
     found = objects(lab, "nodes,deployments,daemonsets,pods", "--all-namespaces", log=log)
     if not found:
         return "the API does not answer"
@@ -209,13 +209,13 @@ def trouble(lab: Lab, log: Path) -> str:
             return f"{item['kind']} {item['metadata']['name']} is not rolled out"
     began = {node.name: on_since(lab, node) for node in lab.nodes}
     for pod in _of(found, "Pod"):
-        # One that failed was replaced, or its owner is not rolled out.
+        # A failed pod was replaced; otherwise its owner is not rolled out.
         done = pod["status"].get("phase") in ("Succeeded", "Failed")
         leaving = "deletionTimestamp" in pod["metadata"]
         if done or leaving:
             continue
         stands = _condition(pod, "Ready")
-        # After a power cut the API remembers pods that were ready before it.
+        # After a power cut the API still lists pods as ready from before it.
         if not stands or _started(pod) < began.get(pod["spec"]["nodeName"], 0.0):
             return f"pod {pod['metadata']['namespace']}/{pod['metadata']['name']} is not ready"
     return ""
@@ -257,9 +257,9 @@ def whole(lab: Lab, log: Path, within_s: float = 180) -> None:
 
 
 def look_again(lab: Lab, nodes: Sequence[Node], log: Path) -> None:
-    """Have the agents of machines that were just booted ask the API as soon as there is one.
+    """Make the agents of newly booted machines ask the API as soon as it answers.
 
-    Each asked before that, in vain, and by itself would ask again only half a minute later.
+    Each agent asked before that, in vain, and would ask again only half a minute later.
     """
     with ThreadPoolExecutor(max(1, len(nodes))) as pool:
         list(pool.map(lambda node: _look_again(lab, node, log), nodes))
@@ -278,12 +278,12 @@ def _look_again(lab: Lab, node: Node, log: Path) -> None:
 
 
 def snapshot(lab: Lab, log: Path) -> None:
-    """Take a snapshot of etcd on every machine: the timer would do it within an hour."""
+    """Take a snapshot of etcd on every machine: the timer takes one only within an hour."""
     for node in lab.nodes:
         enter(lab, node, ["systemctl", "start", "rke2-etcd-snapshot"], log=log, within_s=150)
 
 
 def uid(lab: Lab, log: Path) -> str:
-    """What tells this cluster from every other: the UID of its kube-system namespace."""
+    """The cluster's identity: the UID of its kube-system namespace."""
     path = "--output=jsonpath={.metadata.uid}"
     return kubectl(lab, "get", "namespace", "kube-system", path, log=log).strip()

@@ -1,4 +1,4 @@
-"""The life of a lab: up, down, reset, and each machine's power, under one lock."""
+"""The lifecycle of a lab: up, down, reset, and each machine's power, under one lock."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from harness.settings import cache_dir
 
 @contextmanager
 def locked(lab: Lab, *, alone: bool) -> Iterator[None]:
-    """Hold the lab: ``alone`` to change it as a whole, else beside others who use it."""
+    """Hold the lab: ``alone`` to change it as a whole, else shared with other users."""
     lab.lock.parent.mkdir(parents=True, exist_ok=True)
     with lab.lock.open("a+") as held:
         try:
@@ -58,7 +58,7 @@ def locked(lab: Lab, *, alone: bool) -> Iterator[None]:
 
 
 def require_root() -> None:
-    """ConfigError when this process may not make machines."""
+    """ConfigError if this process lacks the rights to make machines."""
     if os.geteuid() != 0:
         raise ConfigError(
             "the lab needs root: it boots machines, mounts disks and makes networks",
@@ -67,7 +67,7 @@ def require_root() -> None:
 
 
 def require_packages(progress: Progress, *, install: bool, log: Path) -> None:
-    """Install what this host lacks, named first; ConfigError when that is not allowed."""
+    """Install this host's missing packages, named first; ConfigError if that is not allowed."""
     lacking = host.missing_packages()
     if not lacking:
         return
@@ -82,9 +82,9 @@ def require_packages(progress: Progress, *, install: bool, log: Path) -> None:
 
 @dataclass(frozen=True)
 class Up:
-    """One ``lab up``: the stages from nothing, or from the golden copy when there is one.
+    """One ``lab up``: the stages from nothing, or from the golden copy if there is one.
 
-    ``booted`` are the machines that it found without power.
+    ``booted`` are the machines that were off before.
     """
 
     lab: Lab
@@ -94,11 +94,11 @@ class Up:
         return self.lab.logs / f"{stage}.log"
 
     def stages(self) -> list[Stage]:
-        """What has to be done, in an order in which what is needed comes first."""
+        """The remaining stages, each after the stages that it needs."""
         return self.from_golden() if self.ready_made() else self.from_nothing()
 
     def ready_made(self) -> bool:
-        """Whether disks that once were whole exist: only a boot is missing."""
+        """True if disks exist that were whole once: only a boot is missing."""
         disks.open_pool(self.lab, self.log("pool"))
         return self.lab.golden.exists() or self.lab.built.exists()
 
@@ -108,7 +108,7 @@ class Up:
             Stage("tools", self.tools, 1),
             Stage("disks", self.disks, 3, ("system", "tools")),
             Stage("boot", self.boot, 10, ("disks",)),
-            # Nobody asks whether the rest is whole before: it starts on the same processors.
+            # No check runs before the agents: it would use the same processors.
             Stage("node agents", self.agents, 40, ("boot",)),
             Stage("ceph whole", self.ceph_whole, 5, ("node agents",)),
             Stage("kubernetes whole", self.kubernetes_whole, 15, ("node agents",)),
@@ -161,7 +161,7 @@ class Up:
     def disks(self) -> None:
         lab, log = self.lab, self.log("disks")
         network.up(lab, log)
-        # Machines see this folder from their first boot; what goes into it may come later.
+        # Machines see this folder from their first boot; its contents may come later.
         lab.tools.mkdir(parents=True, exist_ok=True)
         if not lab.live.exists():
             if lab.golden.exists():
@@ -192,7 +192,7 @@ class Up:
         lab, log = self.lab, self.log("last-partition")
         node = lab.node(lab.shape.new_disk)
         new_disk.provide(lab, node, log)
-        # A machine of the lab has the devices that it booted with.
+        # A machine of the lab keeps the devices of its boot.
         if not machines.enter(lab, node, ["find", "/dev", "-name", "sda2"], log=log):
             machines.power_off(lab, node)
             power_on(lab, node)
@@ -204,7 +204,7 @@ class Up:
         seed_data.plant(self.lab, self.log("existing-storage"))
 
     def source(self, stages: list[Stage]) -> list[Stage]:
-        """These stages, when the lab has the platform that is migrated."""
+        """These stages, if the lab has the platform that is migrated."""
         return stages if self.lab.profile.stack.source == "swarm" else []
 
     def images(self) -> None:
@@ -247,7 +247,7 @@ class Up:
 
 
 def open_access(lab: Lab, log: Path) -> None:
-    """The harness's key, other ways in and records, which live and are copied with the disks."""
+    """The harness's key, other ways in, and records, which are copied together with the disks."""
     folder = lab.live / "access"
     folder.mkdir(mode=0o700, exist_ok=True)
     if not lab.access.is_symlink():
@@ -258,7 +258,7 @@ def open_access(lab: Lab, log: Path) -> None:
 
 
 def save_golden(lab: Lab, log: Path) -> None:
-    """Copy the live disks while every machine stands still: one moment, on all of them."""
+    """Copy the live disks while every machine is frozen: one moment for all of them."""
     for old in lab.pool.glob("golden-*"):
         shutil.rmtree(old)
     for node in lab.nodes:
@@ -273,24 +273,24 @@ def save_golden(lab: Lab, log: Path) -> None:
 
 
 def power_on(lab: Lab, node: Node) -> None:
-    """Boot a machine and wait until its systemd has settled."""
+    """Boot a machine and wait until its systemd has finished starting."""
     log = lab.logs / f"power.{node.name}.log"
     machines.boot(lab, node, log)
     machines.booted(lab, node, log)
 
 
 def is_built(lab: Lab) -> bool:
-    """Whether the disks in use once were whole."""
+    """True if the current disks were whole once."""
     return lab.built.exists()
 
 
 def is_up(lab: Lab) -> bool:
-    """Whether the lab is there to be judged; a machine that is off is a finding then."""
+    """True if the lab exists and can be judged; a machine that is off is then a finding."""
     return is_built(lab) and any(machines.init(lab, node) for node in lab.nodes)
 
 
 def same_code(lab: Lab) -> None:
-    """Refused when the lab that is there, even half made, is other lab code's than this one's."""
+    """Refused if the existing lab, even a partial one, was built by other lab code."""
     begun = lab.begun.read_text() if lab.begun.exists() else lab.key
     if begun != lab.key:
         raise Refused(
@@ -301,7 +301,7 @@ def same_code(lab: Lab) -> None:
 
 
 def up(lab: Lab, progress: Progress, *, install: bool = True) -> None:
-    """Bring the lab up from wherever it is; returns when all of it is whole."""
+    """Bring the lab up from any state; returns when all of it is whole."""
     require_root()
     require_packages(progress, install=install, log=lab.logs / "packages.log")
     with locked(lab, alone=True):
@@ -317,7 +317,7 @@ def up(lab: Lab, progress: Progress, *, install: bool = True) -> None:
 
 
 def down(lab: Lab, progress: Progress) -> None:
-    """Remove all of the lab but the build cache, in whatever state it is."""
+    """Remove all of the lab except the build cache, from any state."""
     require_root()
     with locked(lab, alone=True):
         log = lab.lock.with_suffix(".down.log")
@@ -332,7 +332,7 @@ def down(lab: Lab, progress: Progress) -> None:
 
 
 def stop(lab: Lab, log: Path) -> None:
-    """Power every machine off, end what else runs, and let go of the disks."""
+    """Power every machine off, end the other processes, and detach the disks."""
     with ThreadPoolExecutor(len(lab.nodes)) as pool:
         list(pool.map(lambda node: machines.power_off(lab, node), lab.nodes))
     cgroups.kill(lab.label)
@@ -341,7 +341,7 @@ def stop(lab: Lab, log: Path) -> None:
 
 
 def reset(lab: Lab, progress: Progress) -> None:
-    """Back to the just-built state; LabError when there is no golden copy yet."""
+    """Return to the just-built state; LabError when there is no golden copy yet."""
     require_root()
     with locked(lab, alone=True):
         if not lab.golden.exists():

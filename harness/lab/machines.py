@@ -1,4 +1,4 @@
-"""The lab's machines: prepared on disk, booted by systemd-nspawn, entered, and cut off."""
+"""The lab's machines: prepared on disk, booted by systemd-nspawn, entered, and powered off."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from harness.waiting import until
 
 GIB = 1024**3
 FSID = uuid.uuid5(uuid.NAMESPACE_URL, "cutover-lab-ceph")
-# What a machine needs beyond systemd-nspawn's own list: containers, eBPF, and measuring it.
+# Needed besides systemd-nspawn's own list: for containers, eBPF, and measurements.
 SYSTEM_CALLS = "@keyring @mount bpf perf_event_open"
 # The kernel is shared: no machine sets its clock, loads its modules or reaches its hardware.
 DROPPED = ("sys_time", "sys_module", "sys_rawio", "wake_alarm")
@@ -31,7 +31,7 @@ MASKED = (
     "etcd.service",
     "e2scrub_reap.service",
     "nvmf-autoconnect.service",
-    # Debian's housekeeping starts when it likes, in the middle of a boot or of a measurement.
+    # Debian's maintenance units start at any time, in the middle of a boot or of a measurement.
     "apt-daily.timer",
     "apt-daily-upgrade.timer",
     "dpkg-db-backup.timer",
@@ -39,7 +39,7 @@ MASKED = (
     "fstrim.timer",
     "logrotate.timer",
 )
-# Without a Swarm that is migrated no machine runs Docker.
+# A lab without a Swarm runs no Docker.
 DOCKER = ("docker.socket", "docker.service")
 ENABLED = {
     "sysinit.target.wants": (
@@ -70,7 +70,7 @@ def group(lab: Lab, node: Node) -> str:
 
 
 def words(lab: Lab, node: Node) -> dict[str, str]:
-    """What the templates below ``machine/`` name."""
+    """The values for the templates below ``machine/``."""
     others = [other for other in lab.nodes if other is not node]
     kubernetes = lab.profile.kubernetes
     return {
@@ -103,7 +103,7 @@ def words(lab: Lab, node: Node) -> dict[str, str]:
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:
-    """A template (jinja2) with its values; jinja2's UndefinedError for one that is not there."""
+    """A template (jinja2) with its values; jinja2's UndefinedError for a missing value."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     return environment.from_string(text).render(values)
 
@@ -154,7 +154,7 @@ def _units(root: Path, never: Sequence[str]) -> None:
     units = root / "etc/systemd/system"
     for name in never:
         _link(units / name, "/dev/null")
-    # The name by which kubeadm starts and stops it.
+    # kubeadm starts and stops it by this name.
     _link(units / "kubelet.service", "rke2-server.service")
     for target, wanted in ENABLED.items():
         for unit in wanted:
@@ -162,7 +162,7 @@ def _units(root: Path, never: Sequence[str]) -> None:
 
 
 def _layout(root: Path, rancher: Path) -> None:
-    """Where RKE2 keeps things: kubeadm's places lead there."""
+    """RKE2's paths, as links to kubeadm's."""
     for folder in ("server/tls", "server/db/snapshots", "agent/pod-manifests"):
         (rancher / "rke2" / folder).mkdir(parents=True, exist_ok=True)
     (root / "etc/kubernetes").mkdir(exist_ok=True)
@@ -173,7 +173,7 @@ def _layout(root: Path, rancher: Path) -> None:
 
 
 def _ssh(lab: Lab, node: Node, log: Path) -> None:
-    """The machine's pinned host key, and the one key that may log in."""
+    """The machine's pinned host key, and the only key that may log in."""
     folder = node.root / "etc/ssh"
     for old in folder.glob("ssh_host_*"):
         old.unlink()
@@ -191,7 +191,7 @@ def host_key(node: Node) -> str:
 
 
 def boot(lab: Lab, node: Node, log: Path) -> None:
-    """Power on; a machine that runs stays as it is. Returns before it has booted."""
+    """Power on; a running machine stays as it is. Returns before the boot has finished."""
     if init(lab, node) is not None:
         return
     groups = cgroups.make(
@@ -213,18 +213,18 @@ def boot(lab: Lab, node: Node, log: Path) -> None:
     )
 
 
-# With a unit of somebody else's, systemd-nspawn leaves a reboot to whoever started it: it ends with
-# 133, and so is started once more.
+# If it runs in another program's unit, systemd-nspawn does not reboot the machine itself: it ends
+# with 133, and this loop starts it again.
 _AGAIN = 'while "$@"; [ $? = 133 ]; do :; done'
 
 
 def _nspawn(lab: Lab, node: Node, disk: Sequence[str]) -> list[str]:
-    """The command that is the machine; ``disk`` is the device of its disk, and its partitions'."""
+    """The command that runs the machine; ``disk`` is its disk's device, then its partitions'."""
     binds = {
         **{device: f"/dev/sda{number or ''}" for number, device in enumerate(disk)},
         str(node.system / "rancher"): "/var/lib/rancher",
         str(node.system / "kubelet"): "/var/lib/kubelet",
-        # overlay2 does not lie on an overlay.
+        # overlay2 does not work on an overlay.
         str(node.system / "docker"): "/var/lib/docker",
         "/dev/fuse": "/dev/fuse",
         "/dev/kmsg": "/dev/kmsg",
@@ -254,9 +254,9 @@ def _nspawn(lab: Lab, node: Node, disk: Sequence[str]) -> list[str]:
 
 
 def init(lab: Lab, node: Node) -> int | None:
-    """The host's number of the machine's PID 1; None when it is off."""
+    """The host's process id of the machine's PID 1; None when it is off."""
     machine = group(lab, node)
-    # systemd goes into a group of its own, which is far quicker to look through than the machine.
+    # systemd moves into a group of its own, which is far quicker to search than the machine's.
     for pid in cgroups.pids(f"{machine}/payload/init.scope") or cgroups.pids(machine):
         try:
             status = Path(f"/proc/{pid}/status").read_text()
@@ -276,7 +276,8 @@ def on_since(lab: Lab, node: Node) -> float:
     if pid is None:
         return 0.0
     try:
-        # The 22nd field, counted behind the name, which may hold anything; in ticks since boot.
+        # The 22nd field, counted after the name, which may contain any character; in ticks since
+        # boot.
         ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
     except OSError:
         return 0.0
@@ -294,9 +295,9 @@ def enter(
     within_s: float = 60,
     check: bool = True,
 ) -> str:
-    """Run a command inside a machine, and return what it printed; LabError when it is off.
+    """Run a command inside a machine, and return its output; LabError when it is off.
 
-    What enters has no more rights over the shared kernel than what lives there.
+    The command has no more rights over the shared kernel than the machine's own processes.
     """
     pid = init(lab, node)
     if pid is None:
@@ -314,9 +315,9 @@ def enter(
 
 
 def booted(lab: Lab, node: Node, log: Path) -> None:
-    """Wait until systemd in the machine has started what it was told to.
+    """Wait until systemd in the machine has started its units.
 
-    But for Docker: while the machines boot side by side, it waits for the other managers.
+    Docker is excluded: while the machines boot side by side, it waits for the other managers.
     """
 
     def look() -> bool:
@@ -337,14 +338,14 @@ def booted(lab: Lab, node: Node, log: Path) -> None:
 
 
 def forget(lab: Lab) -> None:
-    """Remove what systemd-nspawn leaves in /run when the machines are off."""
+    """Remove the files that systemd-nspawn leaves in /run when the machines are off."""
     for node in lab.nodes:
         with contextlib.suppress(OSError):
             Path(f"/run/systemd/nspawn/propagate/{node.name}").rmdir()
 
 
 def power_off(lab: Lab, node: Node) -> None:
-    """Power loss: SIGKILL to the machine's PID 1, nothing kinder; returns when all is gone."""
+    """Power loss: SIGKILL to the machine's PID 1; returns when all its processes are gone."""
     pid = init(lab, node)
     if pid is not None:
         os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The lab's own network: a namespace with one bridge, so that the host's addresses stay its own."""
+"""The lab's own network: a namespace with one bridge, apart from the host's addresses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BRIDGE = "lab0"
 
 
 def inside(lab: Lab) -> list[str]:
-    """The words that run what follows them inside the lab's network.
+    """Words that run the following command inside the lab's network.
 
     Not ``ip netns exec``: that mounts a new /sys, which hides the control groups.
     """
@@ -23,7 +23,7 @@ def exists(lab: Lab) -> bool:
 
 
 def up(lab: Lab, log: Path) -> None:
-    """Make the namespace and its bridge; one that is there is completed."""
+    """Make the namespace and its bridge; an existing one is completed."""
     if not exists(lab):
         run(["ip", "netns", "add", lab.label], log=log)
     batch = ["ip", "-n", lab.label]
@@ -41,6 +41,6 @@ def forget(lab: Lab, node: Node, log: Path) -> None:
 
 
 def down(lab: Lab, log: Path) -> None:
-    """Remove the namespace with all that is in it."""
+    """Remove the namespace and everything in it."""
     if exists(lab):
         run(["ip", "netns", "delete", lab.label], log=log)

@@ -1,4 +1,4 @@
-"""The disk that comes without a partition for Ceph, and is given one as an operator gives it."""
+"""The disk that comes without a partition for Ceph, and gets one as an operator would make it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from harness.transport import connect
 
 
 def provide(lab: Lab, node: Node, log: Path) -> None:
-    """Make the partition where it is missing."""
+    """Make the partition if it is missing."""
     if len(disks.partitions(disks.attach(lab, node, log), log)) > 1:
         return
-    # In a process of its own: it enters the lab's network, which one with threads cannot.
+    # In its own process: it enters the lab's network, which a process with threads cannot.
     program = f"from harness.lab.new_disk import main; main({node.name!r})"
     declared = lab.profile.model_dump_json(by_alias=True)
     run([sys.executable, "-c", program], stdin=declared, cwd=ROOT, within_s=120, log=log)

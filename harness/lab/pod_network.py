@@ -1,4 +1,4 @@
-"""The pod network that a lab's shape declares."""
+"""The pod network that a lab's profile selects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.waiting import until
 
 
 def stages(lab: Lab) -> list[Stage]:
-    """What brings the pod network up; the last is called "pod network"."""
+    """The stages that bring the pod network up; the last is called "pod network"."""
     if lab.shape.network == "cilium":
         return cilium.stages(lab)
     log = lab.logs / "pod-network.log"

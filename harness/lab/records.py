@@ -1,6 +1,6 @@
-"""What gates compare with later: which disks the machines have, how fast, and what is on CephFS.
+"""Records that gates compare with later: the machines' disks, their speed, the data on CephFS.
 
-Recorded once, as an operator would before the work begins, and kept with the disks.
+Recorded once, as an operator would before the work begins, and stored with the disks.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TRIES = 3
 def keep(lab: Lab, log: Path) -> None:
     """Record what is not recorded yet.
 
-    In a process of its own: it enters the lab's network, which one with threads cannot.
+    In its own process: it enters the lab's network, which a process with threads cannot.
     """
     program = "from harness.lab.records import main; main()"
     declared = lab.profile.model_dump_json(by_alias=True)
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def record_disks(reach: Reach) -> None:
-    """Which disk each machine has; LabError when that could not be seen."""
+    """Record each machine's disk; LabError if that could not be seen."""
     if (wanted := reach.profile.disks) is None:
         return
     names = [machine.name for machine in reach.profile.machines]
@@ -56,9 +56,9 @@ def record_disks(reach: Reach) -> None:
 
 
 def record_speeds(reach: Reach) -> None:
-    """How fast each disk commits; LabError when that could not be measured.
+    """Record how fast each disk commits; LabError if that could not be measured.
 
-    Measured again when something else was busy: such a baseline compares with nothing.
+    The measurement is repeated if the machine was busy: a noisy baseline compares with nothing.
     """
     disks = reach.profile.disks
     if disks is None or disks.baseline.exists():
@@ -80,7 +80,7 @@ def record_speeds(reach: Reach) -> None:
             speeds.write(disks.baseline, results, disks.state)
             return
     raise LabError(
-        f"disks were never measured well in {TRIES} times: {'; '.join(useless)}",
+        f"no usable disk measurement in {TRIES} tries: {'; '.join(useless)}",
         remedy="run it again while nothing else runs on this machine: finished stages are kept",
     )
 
@@ -90,7 +90,7 @@ def _tell(machine: str, line: str) -> None:
 
 
 def record_storage(reach: Reach) -> None:
-    """What the existing storage holds."""
+    """Record the content of the existing storage."""
     legacy = reach.profile.legacy
     if legacy is None or legacy.baseline.exists():
         return

@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.lab.machines import enter
 from harness.lab.shape import Lab
 
-# Runs on one machine; what is there already stays as it is, its times too.
+# Runs on one machine; existing files stay as they are, with their times.
 TREE = """
 import os
 import random
@@ -42,5 +42,5 @@ os.makedirs("platform/worker", exist_ok=True)
 
 
 def plant(lab: Lab, log: Path) -> None:
-    """Lay the tree out on CephFS, which must be mounted; as often as wanted."""
+    """Write the tree to CephFS, which must be mounted; may be repeated."""
     enter(lab, lab.nodes[0], ["python3", "-I", "-"], stdin=TREE, log=log)

@@ -1,4 +1,4 @@
-"""What a lab is made of and where it lives: the ``lab:`` section of a profile, and its folders."""
+"""A lab's shape and its places: the ``lab:`` section of a profile, and its folders."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.errors import ConfigError
 from harness.settings import Frozen, Profile, cache_dir, state_dir
 
 LAB = Path(__file__).resolve().parent
-# How the lab is started, stopped and watched leaves no trace in what it is made of.
+# These modules start, stop and watch the lab, and do not affect its content.
 TRACELESS = frozenset(
     [
         "__init__",
@@ -70,7 +70,7 @@ class Node:
 
     @property
     def root(self) -> Path:
-        """The machine's root: an overlay of the built system and its own changes."""
+        """The machine's root: an overlay of the built system and the machine's own changes."""
         return self.folder / "root"
 
     @property
@@ -80,7 +80,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Lab:
-    """One lab by name, and every place it uses on this host."""
+    """One lab by name, and every place that it uses on this host."""
 
     profile: Profile
     shape: Shape
@@ -123,12 +123,12 @@ class Lab:
 
     @property
     def lock(self) -> Path:
-        """Outside ``state``, so that ``lab down`` can remove all of that."""
+        """Outside ``state``, so that ``lab down`` can remove that folder."""
         return state_dir() / "locks" / f"{self.name}.lock"
 
     @property
     def pool_image(self) -> Path:
-        """A file system of its own that copies files in no time (reflinks)."""
+        """A separate file system that copies files with reflinks, in no time."""
         return cache_dir() / f"{self.name}.pool"
 
     @property
@@ -137,12 +137,12 @@ class Lab:
 
     @property
     def live(self) -> Path:
-        """The disks and keys in use."""
+        """The current disks and keys."""
         return self.pool / "live"
 
     @property
     def golden(self) -> Path:
-        """The disks and keys as they were just after the first successful ``up``."""
+        """The disks and keys just after the first successful ``up``."""
         return self.pool / f"golden-{self.key}"
 
     @property
@@ -152,7 +152,7 @@ class Lab:
 
     @property
     def access(self) -> Path:
-        """Keys and addresses that let the harness in, and records; they go with the live disks."""
+        """Keys and addresses for the harness, and records; they are copied with the live disks."""
         return self.state / "access"
 
     @property
@@ -161,12 +161,12 @@ class Lab:
 
     @property
     def built(self) -> Path:
-        """Present once a first ``up`` has succeeded."""
+        """Exists once a first ``up`` has succeeded."""
         return self.live / "built"
 
     @property
     def begun(self) -> Path:
-        """Present, holding the lab's key, from the beginning of a first ``up`` on."""
+        """Exists from the begin of a first ``up`` on, and contains the lab's key."""
         return self.state / "begun"
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Stages of bringing a lab up: which needs which, side by side where they can, with time left."""
+"""The stages of ``lab up``: their dependencies, parallel runs, and the remaining time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Stage:
-    """One step: what it is called, what must be done before it, and how long it usually takes."""
+    """One stage: its name, the stages that it needs, and its usual duration."""
 
     name: str
     work: Callable[[], object]
@@ -34,10 +34,10 @@ def remaining_s(
 ) -> float | None:
     """Seconds left along the longest chain; ``running`` maps a stage to its seconds so far.
 
-    None while a stage of that chain takes longer than usual: its end is not known then.
+    None while a stage of that chain takes longer than usual: its end is unknown.
     """
     left: dict[str, tuple[float, bool]] = dict.fromkeys(done, (0.0, False))
-    for stage in stages:  # listed so that what is needed comes first
+    for stage in stages:  # every stage comes after the stages that it needs
         if stage.name in left:
             continue
         own = usual.get(stage.name, stage.usual_s) - running.get(stage.name, 0.0)
@@ -54,7 +54,7 @@ def clock(seconds: float) -> str:
 
 @contextmanager
 def ending_commands() -> Iterator[None]:
-    """When the body is interrupted, end the commands that its threads wait for."""
+    """If the body is interrupted, end the commands that its threads wait for."""
     try:
         yield
     except BaseException:
@@ -63,7 +63,7 @@ def ending_commands() -> Iterator[None]:
 
 
 class Runner:
-    """Runs stages, remembers how long each took, and tells how far it is."""
+    """Runs stages, stores how long each took, and shows the progress."""
 
     def __init__(self, times: Path, progress: Progress) -> None:
         self._times = times
@@ -74,7 +74,7 @@ class Runner:
             self._usual = {str(k): float(v) for k, v in json.loads(times.read_text()).items()}
 
     def run(self, stages: Sequence[Stage]) -> None:
-        """Run all; the first failure stops new ones from starting and is raised at the end."""
+        """Run all; the first failure stops new stages from starting and is raised at the end."""
         waiting = {stage.name: stage for stage in stages}
         started: dict[str, float] = {}
         running: dict[Future[object], Stage] = {}

@@ -1,4 +1,4 @@
-"""What of a lab runs, what is whole, and what it uses."""
+"""The state of a lab: running machines, parts that are whole, and resources."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MIB = 1024**2
 
 @dataclass(frozen=True)
 class Power:
-    """One machine: whether it runs, how many processes it has and what memory they hold."""
+    """One machine: whether it runs, its number of processes and their memory."""
 
     name: str
     on: bool
@@ -23,7 +23,7 @@ class Power:
 
 @dataclass(frozen=True)
 class Status:
-    """A lab as it is now; ``trouble`` names what is not whole, by part."""
+    """A lab's present state; ``trouble`` names the parts that are not whole."""
 
     name: str
     built: bool
@@ -38,7 +38,7 @@ class Status:
         return {"schema": 1, **asdict(self), "whole": self.whole}
 
     def lines(self) -> Iterator[str]:
-        """The same in words, a line each."""
+        """The state in words, a line each."""
         yield f"lab {self.name}: {'whole' if self.whole else 'not whole'}"
         for machine in self.machines:
             power = f"on, {machine.processes} processes, {machine.memory_mib} MiB"

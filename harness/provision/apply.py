@@ -1,4 +1,4 @@
-"""The new partition on several machines: on all of them or, when one disagrees, on none."""
+"""The new partition on several machines: on all of them or, if one machine refuses, on none."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ACT_S = 300.0
 
 
 def record(shell: Shell, wanted: NewPartition, names: Sequence[str]) -> list[MachineResult]:
-    """Write down which disks these are; Refused when one that is recorded has changed."""
+    """Record each machine's disk; Refused when a recorded one has changed."""
 
     def look(name: str) -> RecordedDisk:
         try:
@@ -116,7 +116,7 @@ def _act(
 
 def _made(disk: Disk, wanted: NewPartition) -> MachineResult:
     new = disk.partition(wanted.number)
-    assert new is not None  # carry_out has seen it
+    assert new is not None  # set by carry_out
     path = disk.path(new.number)
     return MachineResult(
         machine=disk.machine,
@@ -177,7 +177,7 @@ def _unless_agreed(result: MachineResult) -> MachineResult:
 
 
 def look_at(shell: Shell, machine: str, device: str) -> Disk:
-    """A machine's disk as it is now; Refused when it is none, TransportError without an answer."""
+    """A machine's disk now; Refused when it is no disk, TransportError without an answer."""
     told = _ask(shell, machine, {"device": device}, _Told[DiskReport], _LOOK_S)
     return disk_of(machine, told)
 
@@ -185,8 +185,8 @@ def look_at(shell: Shell, machine: str, device: str) -> Disk:
 def carry_out(shell: Shell, before: Disk, made: Plan) -> Disk:
     """Make the planned partition and look again.
 
-    Refused when the disk is no longer the one of the plan, NotProven when it is afterwards not as
-    it must be, TransportError when the machine did not do it or did not answer.
+    Refused when the disk differs from the plan's, NotProven when the result differs from the plan,
+    TransportError when the machine did not act or did not answer.
     """
     told = _ask(shell, before.machine, {"plan": asdict(made)}, _Told[_Acted], _ACT_S)
     after = disk_of(before.machine, told.after)
@@ -203,21 +203,21 @@ def carry_out(shell: Shell, before: Disk, made: Plan) -> Disk:
 
 @dataclass(frozen=True, slots=True)
 class _Stopped:
-    """The act was not begun, and why."""
+    """The machine did not begin the act, and why."""
 
     stopped: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Acted:
-    """The disk after the act, where its old table is kept, and what partx complained of."""
+    """The disk after the act, the place of its old table, and what partx complained about."""
 
     after: DiskReport
     kept: str
     partx: str
 
 
-# What ``disk_script`` answers.
+# The answers of ``disk_script``.
 _Told: TypeAlias = Annotated[
     Annotated[T, Tag("<>")]
     | Annotated[_Stopped, Tag("<stopped>")]

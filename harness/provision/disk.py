@@ -1,4 +1,4 @@
-"""A disk as it is seen and as it was recorded: its table, its partitions, its free space.
+"""A disk as seen and as recorded: its table, its partitions, its free space.
 
 Sectors are logical ones and inclusive.
 """
@@ -17,7 +17,7 @@ _ENTRIES_BYTES = 128 * 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partition:
-    """One entry of the table; ``raw`` are its bytes in hexadecimal, ``holds`` what it contains."""
+    """One entry of the table; ``raw`` is its bytes in hexadecimal, ``holds`` is its content."""
 
     number: int
     first: int
@@ -34,7 +34,7 @@ class Partition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """What the GPT's header says. ``alternate`` is where it says that its copy is."""
+    """The GPT's header. ``alternate`` is the sector that it names for its copy."""
 
     guid: str
     alternate: int
@@ -46,7 +46,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disk:
-    """A disk as ``disk_script`` tells it; ``kernel`` are the partitions that the kernel knows."""
+    """A disk as ``disk_script`` reads it; ``kernel`` are the partitions that the kernel knows."""
 
     machine: str
     hostname: str
@@ -81,7 +81,7 @@ class Disk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskReport:
-    """What ``disk_script`` says of a disk; the two sums are of the boot code and its first MiB."""
+    """The answer of ``disk_script``; the two sums are of the boot code and the first MiB."""
 
     hostname: str
     machine_id: str
@@ -104,7 +104,7 @@ class DiskReport:
 
 
 def disk_of(machine: str, told: DiskReport) -> Disk:
-    """A disk from what the script told; the record and the tools write GUIDs in capitals."""
+    """A disk from the script's answer; the record and the tools write GUIDs in capitals."""
     return Disk(
         machine=machine,
         hostname=told.hostname,
@@ -144,7 +144,7 @@ class Free:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedDisk:
-    """A disk as it was when it was recorded."""
+    """A disk at the time of its record."""
 
     machine_id: str
     serial: str
@@ -170,7 +170,7 @@ def free_after(disk: Disk, partitions: Iterable[Partition]) -> Free:
 
 
 def record_of(disk: Disk) -> RecordedDisk:
-    """What is to be remembered of a disk; ValueError when it has no intact GPT."""
+    """The record of a disk; ValueError when it has no intact GPT."""
     flaws = tuple(table_flaws(disk))
     if disk.table is None or flaws:
         raise ValueError("; ".join(flaws))
@@ -186,7 +186,7 @@ def record_of(disk: Disk) -> RecordedDisk:
 
 
 def table_flaws(disk: Disk) -> Iterator[str]:
-    """What keeps the table from being one that may be added to."""
+    """Reasons why the table must not get another partition."""
     if not disk.whole:
         yield f"{disk.device} is a partition, no disk"
     if disk.read_only:

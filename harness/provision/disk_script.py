@@ -1,8 +1,8 @@
-"""Runs on a machine, as ``python3 -``: tells all of one disk, or makes the partition of a plan.
+"""Runs on a machine, as ``python3 -``: reads one disk, or makes the partition of a plan.
 
-What is told is read from the disk itself and from the kernel; nothing is decided here. The act is
-done only on the very disk that the plan was made of: the facts are read again under the disk's
-lock, and one that differs ends it. Standard library of Python 3.8 only.
+The facts come from the disk itself and from the kernel; the script decides nothing. It acts only on
+the disk of the plan: it reads the facts again under the disk's lock, and stops if one differs.
+Standard library of Python 3.8 only.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from typing import Any
 from harness.bench.scripts import disk_reader as reader
 from harness.bench.scripts.disk_reader import SECTOR
 
-# sgdisk waits for every file system of the machine to be synced.
+# sgdisk waits until every file system of the machine is synced.
 COMMAND_S = 120.0
 MIB = 1 << 20
 KEPT = Path("/var/lib/cutover")
 
 
 class Stopped(Exception):
-    """The act was not begun: why."""
+    """The act was not begun, and why."""
 
 
 def command(*argv: str) -> str:
-    """What a command printed; RuntimeError when it ends with another status than 0."""
+    """A command's output; RuntimeError when it ends with another status than 0."""
     done = subprocess.run(
         argv,
         stdin=subprocess.DEVNULL,
@@ -49,7 +49,7 @@ def command(*argv: str) -> str:
 
 
 def claims(rdev: int, disk: Path) -> list[str]:
-    """Who uses the disk as a whole, past its partitions."""
+    """Users of the whole disk, past its partitions."""
     file = reader.backing(disk)
     return [
         *(f"mounted at {it}" for it in reader.mounts(rdev)),
@@ -61,7 +61,7 @@ def claims(rdev: int, disk: Path) -> list[str]:
 
 
 def look(device: str) -> dict[str, object]:
-    """All of a disk; ``digest`` stands for everything else that is told."""
+    """All facts of a disk; ``digest`` is the digest of all other facts."""
     fd = os.open(device, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(fd)
@@ -75,7 +75,7 @@ def look(device: str) -> dict[str, object]:
 
 
 def told_of(fd: int, rdev: int) -> dict[str, object]:
-    """What the kernel and the disk itself tell of an open disk."""
+    """The kernel's and the disk's own facts about an open disk."""
     disk = reader.sysfs(rdev)
     size = reader.number(disk / "size") * SECTOR
     whole = not (disk / "partition").exists()
@@ -113,9 +113,9 @@ def digest(fd: int, start: int, end: int) -> str:
 
 
 def act(plan: dict[str, Any]) -> dict[str, object]:
-    """Make the plan's partition; the disk as it is after that, and where the old table is kept."""
+    """Make the plan's partition; the disk afterwards, and the place of the old table."""
     device, number = plan["device"], plan["number"]
-    # Locked, udev and other careful tools leave the disk alone.
+    # The lock keeps udev and other careful tools away from the disk.
     with Path(device).open("rb", buffering=0) as disk:
         try:
             fcntl.flock(disk, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -135,7 +135,7 @@ def act(plan: dict[str, Any]) -> dict[str, object]:
             f"--partition-guid={number}:{plan['partuuid']}",
             device,
         )
-    # Only the new one: the kernel keeps what it knows of those that are in use.
+    # Only the new one: the kernel keeps its data about partitions that are in use.
     told = subprocess.run(
         ["partx", "--update", "--nr", f"{number}:{number}", device],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""What gates need on the machines: a plan of all of them first, then the same for real."""
+"""The gates' needs on the machines: a plan for all machines first, then the real change."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def sudoers(needs: NodeNeeds) -> str:
 
 
 def etcd_tools(profile: Profile) -> dict[str, Any]:
-    """What takes etcd and etcdutl out of the declared image, and the servers that it is for."""
+    """The commands that take etcd and etcdutl from the declared image, and their servers."""
     image = profile.kubernetes.etcd_tools_image
     return {
         "script": _ETCD_TOOLS.read_text(encoding="utf-8"),
@@ -65,7 +65,7 @@ def apply(
 ) -> list[MachineResult]:
     """Plan on all machines; act only when each could be planned and ``yes`` is given.
 
-    ``tools`` is what ``etcd_tools`` says.
+    ``tools`` is the result of ``etcd_tools``.
     """
     tasks = read_yaml(_TASKS)
     variables = {
@@ -115,7 +115,7 @@ def _result(
 
 
 def _said(steps: Sequence[AnsibleTask]) -> Sequence[str]:
-    """What changes and what fails, with its difference."""
+    """Changes and failures, with their diffs."""
     said = []
     for step in steps:
         if step.changed or step.failed:

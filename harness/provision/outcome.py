@@ -1,4 +1,4 @@
-"""What came of each machine, and of all of them."""
+"""The result of each machine, and of all machines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WORST_FIRST = (Exit.USAGE, Exit.NOT_PROVEN, Exit.REFUSED)
 
 
 class MachineState(StrEnum):
-    """How it stands with one machine, as it is printed; the worst decides the exit status."""
+    """The state of one machine, as it is printed; the worst decides the exit status."""
 
     OK = "ok"
     RECORDED = "recorded"
@@ -28,7 +28,7 @@ class MachineState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineResult:
-    """What is to be said of one machine."""
+    """The result for one machine."""
 
     machine: str
     state: MachineState
@@ -40,7 +40,7 @@ class MachineResult:
 def side_by_side(
     names: Sequence[str], work: Callable[[str], T]
 ) -> tuple[dict[str, T], dict[str, MachineResult]]:
-    """What came of each machine, and a result for each that it failed on."""
+    """The value of each machine that succeeded, and a result for each that failed."""
 
     came = in_each(names, work)
     fine = {name: it for name, it in came.items() if not isinstance(it, HarnessError)}
@@ -59,6 +59,6 @@ def _failed(name: str, error: HarnessError) -> MachineResult:
 
 
 def status_of(results: Iterable[MachineResult]) -> Exit:
-    """The exit status. A refusal says that nothing was touched, so what failed outranks it."""
+    """The exit status. A refusal says that nothing was touched, so a failure outranks it."""
     exits = {result.exit for result in results}
     return next((it for it in _WORST_FIRST if it in exits), Exit.GO)

@@ -1,7 +1,7 @@
-"""One partition in the free space after the last one, or a refusal: from what is seen, recorded
-and declared.
+"""Plans one partition in the free space after the last one, or refuses.
 
-Pure, because everything that could hurt is decided here.
+Decides from the seen, the recorded and the declared disk. Pure, because every harmful decision is
+made here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LINUX_DATA = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The one change: a partition in the free space, after the table was grown when ``grow``."""
+    """The one change: a partition in the free space; with ``grow``, the table is grown first."""
 
     device: str
     digest: str
@@ -32,7 +32,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """The partition is there as declared; ``known``: it is in the record, too."""
+    """The partition exists as declared; ``known``: it is in the record, too."""
 
     partition: Partition
     known: bool
@@ -40,7 +40,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why nothing may be done: every reason, with its arithmetic."""
+    """All reasons why nothing may be done, with their arithmetic."""
 
     reasons: tuple[str, ...]
 
@@ -51,7 +51,7 @@ Planned: TypeAlias = "Plan | Done | Refusal"
 def plan(
     disk: Disk, recorded: RecordedDisk | None, wanted: NewPartition, *, partuuid: str
 ) -> Planned:
-    """What is to be done on this disk, if anything may be; ``partuuid`` is what it would get."""
+    """The action for this disk, or a refusal; ``partuuid`` is the new partition's."""
     if recorded is None:
         return Refusal(reasons=(f"no record says which disk {disk.machine} must have",))
     reasons = [*_wrong_disk(disk, recorded), *table_flaws(disk)]
@@ -147,7 +147,7 @@ def _not_free(disk: Disk, wanted: NewPartition, *, grow: bool) -> Iterator[str]:
 
 
 def _not_ours(disk: Disk, there: Partition, free: Free) -> Iterator[str]:
-    """Why a partition that nobody recorded is not the one that would have been made."""
+    """Why an unrecorded partition is not the one that the harness would have made."""
     path = disk.path(there.number)
     if (there.first, there.last) != (free.first, free.last):
         yield (
@@ -161,7 +161,7 @@ def _not_ours(disk: Disk, there: Partition, free: Free) -> Iterator[str]:
 
 
 def flaws_after(before: Disk, after: Disk, made: Plan) -> tuple[str, ...]:
-    """What is not as it must be after a plan was carried out; empty when all is."""
+    """Differences from a plan after its act; empty when there are none."""
     return tuple(_flaws_after(before, after, made))
 
 

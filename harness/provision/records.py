@@ -1,4 +1,4 @@
-"""The file that says which disk each machine has: written once, then compared."""
+"""The file with each machine's recorded disk: written once, then compared."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def read(path: Path) -> dict[str, RecordedDisk]:
 
 
 def add(path: Path, seen: Mapping[str, RecordedDisk]) -> list[str]:
-    """Record disks that are not recorded yet; which ones. Refused, when one that is has changed."""
+    """Record new disks; returns which. Refused when a recorded disk has changed."""
     known = read(path)
     for name, disk in seen.items():
         if name in known and _plain(known[name]) != _plain(disk):
             raise Refused(
-                f"{path} says otherwise of the disk of {name} than what is there now",
+                f"the disk of {name} differs from its record in {path}",
                 remedy="find out why; if the change is meant, remove the machine's entry by hand",
             )
     new = sorted(seen.keys() - known.keys())

@@ -1,1 +1,1 @@
-"""What pytest and pytest-bdd must know: a run of the gate is a run of pytest."""
+"""The pytest and pytest-bdd plugin: a run of the gate is a run of pytest."""

@@ -1,6 +1,6 @@
-"""Gherkin steps and evidence in Allure's results: allure-pytest alone shows one bare test.
+"""Adds Gherkin steps and evidence to Allure's results: allure-pytest alone shows one bare test.
 
-Messages carry names from the cluster; in what Allure writes, they are printable text.
+Messages contain names from the cluster; Allure gets only their printable text.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SEVERITIES = {"blocker": "blocker", "major": "critical", "minor": "minor"}
 
 
 class _Steps:
-    """The steps of the scenario under way: the open one, and those still to come."""
+    """The steps of the current scenario: the open one, and the coming ones."""
 
     def __init__(self) -> None:
         self.open: str | None = None
@@ -50,7 +50,7 @@ class _Steps:
         self.open = None
 
     def skip_coming(self) -> None:
-        """Steps that a failure kept from running are shown, and shown as skipped."""
+        """Show the steps after a failure, as skipped."""
         for title in list(self.coming):
             self.start(title)
             self.stop(pytest.skip.Exception("an earlier step stopped the scenario"))
@@ -72,7 +72,7 @@ class Printable:
 
 
 def _made_printable(value: Any) -> Any:
-    """The value, each text in it printable; an object of Allure's is changed in place."""
+    """The value with printable texts; an object of Allure's is changed in place."""
     if isinstance(value, str):
         return printable(value)
     if isinstance(value, list):
@@ -101,7 +101,7 @@ def _tags(feature: Feature, scenario: Scenario) -> Iterator[tuple[str, str]]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Step definitions are fixtures to pytest; to a reader of the report they are noise."""
+    """Hide step definitions: they are fixtures to pytest and noise to a reader of the report."""
     for path in Path(session.config.option.allure_report_dir or "/nowhere").glob(_CONTAINERS):
         fixtures = json.loads(path.read_text(encoding="utf-8")).get("befores", ())
         if any(fixture["name"].startswith(_NOISE) for fixture in fixtures):
@@ -149,7 +149,7 @@ def pytest_bdd_step_func_lookup_error(step: Step, exception: BaseException) -> N
 
 
 def pytest_gate_kept(target: str, what: str, file: Path) -> None:
-    """Evidence belongs to the scenario that turned red; of a long text its end is shown."""
+    """Attach evidence to the scenario that turned red; of a long text, its end is shown."""
     text = printable(file.read_text(encoding="utf-8")[-_ATTACHED:])
-    with suppress(KeyError):  # Allure knows of no test under way: the run was interrupted
+    with suppress(KeyError):  # Allure has no open test: the run was interrupted
         allure.attach(text, f"{target}: {what}", allure.attachment_type.TEXT)

@@ -1,8 +1,8 @@
-"""All that the harness uses of pytest-bdd and pytest beyond their public names.
+"""The harness's only use of pytest-bdd and pytest beyond their public names.
 
 The names below are the same in pytest-bdd 8.1.0, 9.0.0 and 9.0.1; the last is the first that works
 with pytest 9.2. ``pyproject.toml`` allows no newer minor version: read its ``scenario.py`` and
-``steps.py`` before it is raised.
+``steps.py`` before you raise it.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _CALL = "call_fixture_func"
 
 
 def definitions() -> Sequence[Definition]:
-    """Every step definition that was imported so far."""
+    """Every step definition that has been imported."""
     return tuple(step_function_context_registry.values())
 
 
 def matching(request: pytest.FixtureRequest, step: Step) -> Sequence[Definition]:
-    """The step definitions that match a step, seen from the test that runs it."""
+    """The step definitions that match a step, as seen from the test that runs it."""
     found = find_fixturedefs_for_step(step, request._fixturemanager, request.node)
     return [step_function_context_registry[it.func] for it in found]
 
@@ -52,11 +52,11 @@ def run_step(request: pytest.FixtureRequest, scenario: Scenario, step: Step) -> 
 
 @contextmanager
 def calls_watched(watch: Callable[[object], object]) -> Iterator[None]:
-    """While this is open, what a step function returns goes through ``watch``.
+    """While the body runs, each return value of a step function goes through ``watch``.
 
     pytest-bdd has no hook around the call.
     """
-    # By its name: the package's attribute "scenario" is the function.
+    # Imported by name: the package's attribute "scenario" is the function.
     module = importlib.import_module("pytest_bdd.scenario")
     call = getattr(module, _CALL)
 
@@ -71,7 +71,7 @@ def calls_watched(watch: Callable[[object], object]) -> Iterator[None]:
 
 
 def scenario_of(item: pytest.Item) -> str | None:
-    """The id that the catalogue gives to a test's scenario; None of a test that runs none."""
+    """The catalogue's id of a test's scenario; None for a test without one."""
     if not isinstance(item, pytest.Function):
         return None
     template = scenario_wrapper_template_registry.get(item.obj)

@@ -1,8 +1,8 @@
-"""The catalogue of scenarios: what the feature files say, read apart from the test runner.
+"""The catalogue of scenarios in the feature files, read apart from the test runner.
 
-A gate compares what ran with this catalogue, so a scenario that the runner never collected,
-bound or selected is missed, and not forgotten. What promises scenarios and holds none (a feature, a
-rule, a table of examples without a row) is in it too, as a scenario without steps.
+A gate compares the run with this catalogue, so a scenario that the runner did not collect, bind or
+select is reported as missing. A feature, a rule, or a table of examples without scenarios is in the
+catalogue too, as a scenario without steps.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Scenario(Frozen):
     drill: str | None = None  # the drill that it carries out: the cell ``drill`` of its row
 
     def tagged(self, prefix: str) -> tuple[str, ...]:
-        """What follows a prefix such as ``req:`` in its tags."""
+        """The part of its tags after a prefix such as ``req:``."""
         return tuple(tag.removeprefix(prefix) for tag in self.tags if tag.startswith(prefix))
 
     @property
@@ -57,7 +57,7 @@ class Scenario(Frozen):
 
 
 def scenario_id(file: str, name: str, row: Mapping[str, str]) -> str:
-    """How a scenario is named everywhere; ``row`` is empty unless it comes from an outline."""
+    """A scenario's name everywhere; ``row`` is empty unless it comes from an outline."""
     cells = ", ".join(f"{key}={value}" for key, value in row.items())
     return f"{file}: {name} [{cells}]" if cells else f"{file}: {name}"
 
@@ -90,7 +90,7 @@ def _compiled(document: GherkinDocument, feature: Any, file: str) -> Iterator[Sc
     for pickle in Compiler().compile(GherkinDocumentWithURI(**document, uri=file)):
         scenario, rule = nodes[pickle["astNodeIds"][0]]
         row = _row(scenario, pickle["astNodeIds"][1:])
-        # Without its examples, an outline's sentences say nothing, whatever matches ‹one›.
+        # Without examples, the sentences of an outline match no step: ‹one› has no value.
         steps = pickle["steps"] if row or scenario["keyword"] not in outlines else []
         yield Scenario(
             id=scenario_id(file, scenario["name"], row),
@@ -110,7 +110,7 @@ def _compiled(document: GherkinDocument, feature: Any, file: str) -> Iterator[Sc
 def _hollow(
     node: Any, feature: str, file: str, tags: Sequence[str] = (), rule: str | None = None
 ) -> Iterator[Scenario]:
-    """What promises scenarios and holds none: nobody would miss what never was one."""
+    """Features, rules and tables without a scenario: their absence would go unnoticed."""
     tags = (*tags, *(tag["name"].lstrip("@") for tag in node["tags"]))
     children = [child for child in node.get("children", ()) if "background" not in child]
     for child in children:

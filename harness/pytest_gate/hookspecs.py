@@ -1,4 +1,4 @@
-"""What the gate tells other pytest plugins, such as the progress display of ``./cutover gate``."""
+"""The gate's hooks for other pytest plugins, such as the progress display of ``./cutover gate``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class GateHooks:
         """The run has a folder and a journal; nothing has been looked at."""
 
     def pytest_gate_not_opened(self, error: HarnessError) -> None:
-        """There is no run: its options or files are wrong, or a guard refused it."""
+        """No run was opened: its options or files are wrong, or a guard refused it."""
 
     def pytest_gate_scenario_began(self, scenario: Scenario) -> None:
         """A scenario is about to run."""
@@ -26,20 +26,20 @@ class GateHooks:
         """A scenario is over: passed, failed, skipped …; ``said`` is one line on why."""
 
     def pytest_gate_told(self, text: str) -> None:
-        """What goes on within a scenario that takes a while."""
+        """Progress within a scenario that takes a while."""
 
     def pytest_gate_collecting(self, why: Scenario) -> None:
-        """Evidence is about to be collected, which takes a while, because of that scenario."""
+        """Evidence collection starts because of that scenario, and takes a while."""
 
     def pytest_gate_kept(self, target: str, what: str, file: Path) -> None:
-        """A piece of evidence, without its secrets, is in that file of the run."""
+        """That file of the run has a piece of evidence, without its secrets."""
 
     def pytest_gate_judged(self, judgement: Judgement, folder: Path) -> None:
         """The run is judged and its reports are drawn."""
 
 
 class GateCaller(Protocol):
-    """The same, as ``config.hook`` offers them."""
+    """The hooks in the form of ``config.hook``."""
 
     def pytest_gate_opened(self, *, manifest: Manifest, folder: Path) -> None: ...
 

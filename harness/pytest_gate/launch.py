@@ -1,6 +1,6 @@
-"""Opening a run: what was asked for becomes a manifest, a folder and a journal.
+"""Opens a run: its options become a manifest, a folder and a journal.
 
-Everything that can be wrong with files or options is found here, before anything is touched.
+Every mistake in files or options is found here, before anything is touched.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from harness.record.redaction import Redactor, secrets_of
 from harness.record.signing import Signer
 from harness.settings import ROOT, Gates, Profile, load_gates, load_waivers
 
-# A resumed run mixes what was seen at two times: a day apart, that is no longer one state.
+# A resumed run mixes observations of two times: beyond a day they no longer show one state.
 RESUMABLE = timedelta(hours=24)
 
 _RECORDED_VERSIONS = ("kubernetes", "paramiko", "pytest", "pytest-bdd")
@@ -37,9 +37,9 @@ _RECORDED_VERSIONS = ("kubernetes", "paramiko", "pytest", "pytest-bdd")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a run was asked to do; a week of None means the last one.
+    """The requested run; a week of None means the last one.
 
-    With ``drill``, the run is that drill alone, and nothing else of the requirements it serves.
+    With ``drill``, the run is that drill alone, without the other scenarios of its requirements.
     """
 
     cluster: str = "lab"
@@ -68,7 +68,7 @@ class Opened:
 
 
 def open_run(asked: Asked, profile: Profile, checks: Mapping[str, Check]) -> Opened:
-    """Begin a run, or go on with one; ConfigError or Refused with nothing touched."""
+    """Begin a run, or continue one; ConfigError or Refused with nothing touched."""
     signer = Signer.load(asked.signing_key)
     redactor = Redactor(secrets_of(profile) | signer.secrets, signer.derived("redaction"))
     if asked.resume is not None:
@@ -88,7 +88,7 @@ def open_run(asked: Asked, profile: Profile, checks: Mapping[str, Check]) -> Ope
 
 
 def plan_run(asked: Asked, profile: Profile) -> Manifest:
-    """What a run would prove, without beginning it."""
+    """The content of a run, without beginning it."""
     gates = load_gates(asked.root / "scenarios/gates")
     week = gates.last_week if asked.week is None else asked.week
     due = gates.due(week)
@@ -168,7 +168,7 @@ def _resume(
 
 
 def _may_resume(asked: Asked, run_state: RunState, profile: Profile) -> None:
-    """ConfigError or Refused when this run cannot go on as it was asked to."""
+    """ConfigError or Refused when this run cannot continue with the given options."""
     manifest = run_state.manifest
     commit, _ = _commit(asked.root)
     if asked.only or (asked.week is not None and asked.week != manifest.week):
@@ -189,7 +189,7 @@ def _may_resume(asked: Asked, run_state: RunState, profile: Profile) -> None:
 
 
 def _settled(run_state: RunState) -> frozenset[str]:
-    """The scenarios about which everything is known, good or bad."""
+    """The scenarios with a complete result, good or bad."""
     findings = [finding for judged in judge(run_state).judged for finding in judged.findings]
     unknown = {it.scenario for it in findings if it.outcome is Outcome.NOT_PROVEN}
     return frozenset(
@@ -200,9 +200,9 @@ def _settled(run_state: RunState) -> frozenset[str]:
 
 
 def point_latest(folder: Path) -> None:
-    """Make ``latest``, beside the run's folder, point to it; a help that says when it cannot.
+    """Point ``latest``, beside the run's folder, to it; a hint if that fails.
 
-    Called last, of a run that is judged and signed: one that was killed never becomes the latest.
+    Called last, for a run that is judged and signed: a killed run never becomes the latest.
     """
     link = folder.parent / "latest"
     fresh = folder.parent / f".latest-{folder.name}"
@@ -236,7 +236,7 @@ def _parts_exist(gates: Gates, scenarios: Sequence[Scenario], known: frozenset[s
 
 
 def _commit(root: Path) -> tuple[str, bool]:
-    """The commit that is checked out, and whether there are changes beside it."""
+    """The checked-out commit, and whether there are uncommitted changes."""
     commit = _git(root, "rev-parse", "HEAD")
     if commit is None:
         return "unknown", False

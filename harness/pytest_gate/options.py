@@ -1,4 +1,4 @@
-"""The gate's options of pytest, and what a command line with them asks for."""
+"""The gate's pytest options, and the run that a command line requests."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def declare(parser: pytest.Parser) -> None:
     group.addoption("--allow-disruption", action="store_true", help="let drills break things")
     group.addoption("--machine", action="append", default=[], help="run drills on this machine")
     group.addoption("--seed", type=int, help="draw every choice from this number")
-    group.addoption("--soak-for", default="8h", help="soak for so long")
-    group.addoption("--replay", help="take the turns of this run's soak again")
-    group.addoption("--turns", help="of them only these, by number: 1,4,5")
+    group.addoption("--soak-for", default="8h", help="soak for this duration")
+    group.addoption("--replay", help="replay the turns of this run's soak")
+    group.addoption("--turns", help="replay only these turns, by number: 1,4,5")
     group.addoption("--resume", help="go on with this run")
-    group.addoption("--without-evidence", action="store_true", help="collect nothing when red")
+    group.addoption("--without-evidence", action="store_true", help="collect no evidence when red")
     group.addoption("--signing-key", type=Path, help="sign the evidence with this key")
 
 
 def runs_features(config: pytest.Config) -> bool:
-    """True if feature files are among what pytest was asked to run."""
+    """True if pytest was started on feature files."""
     features = config.rootpath / "features"
     paths = [(config.invocation_params.dir / arg.split("::")[0]).resolve() for arg in config.args]
     return any(features in (path, *path.parents) or path in features.parents for path in paths)
@@ -47,13 +47,13 @@ def is_bare_week(config: pytest.Config) -> bool:
 
 
 def _week(config: pytest.Config) -> int | None:
-    """The week asked for: "-m week1" is its gate too; of several weeks, the last one's."""
+    """The requested week: "-m week1" is its gate too; of several weeks, the last one's."""
     marked = [int(week) for week in re.findall(r"\bweek(\d+)\b", config.option.markexpr)]
     return config.option.week if config.option.week is not None else max(marked, default=None)
 
 
 def asked(config: pytest.Config) -> Asked:
-    """What the command line asks of a run."""
+    """The run that the command line requests."""
     return Asked(
         cluster=config.option.cluster,
         week=_week(config),
@@ -66,7 +66,7 @@ def asked(config: pytest.Config) -> Asked:
 
 
 def of_drills(config: pytest.Config, profile: Profile) -> Options:
-    """What the command line says of drills and soaks; ConfigError for what does not exist."""
+    """The command line's options for drills and soaks; ConfigError for an unknown name."""
     option = config.option
     profile.require_machines(option.machine)
     return Options(
@@ -79,7 +79,7 @@ def of_drills(config: pytest.Config, profile: Profile) -> Options:
 
 
 def _seed(config: pytest.Config) -> int:
-    """The seed that was given, or that of the run that is gone on with, or a new one."""
+    """The given seed, or the seed of the run that is continued, or a new one."""
     option = config.option
     if option.seed is None and option.resume is not None:
         before = recorded_seed(run_folder(config.rootpath / "reports", option.resume))
@@ -89,7 +89,7 @@ def _seed(config: pytest.Config) -> int:
 
 
 def _turns(config: pytest.Config) -> tuple[Turn, ...] | None:
-    """The turns of an earlier soak that are to be taken again; None: new ones are drawn."""
+    """The turns of an earlier soak to replay; None: new turns are drawn."""
     if config.option.replay is None:
         return None
     folder = run_folder(config.rootpath / "reports", config.option.replay)

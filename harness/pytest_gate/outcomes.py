@@ -1,4 +1,4 @@
-"""How the phases of a test (setup, call, teardown) went, in words of which a verdict is made."""
+"""The result of each phase of a test (setup, call, teardown), in the words of a verdict."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _WORST_FIRST = ("failed", "xpassed", "xfailed", "skipped", "passed")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestPhase:
-    """One phase: its state, why it is not passed, and the state in the words of a verdict.
+    """One phase: its state, the reason if it is not passed, and the state in a verdict's words.
 
-    Whoever watches (``told``) must not take a doubt for a failure.
+    ``told`` separates "not proven" from "failed" for progress displays.
     """
 
     state: str
@@ -30,7 +30,7 @@ class TestPhase:
 
 
 def phase(report: pytest.TestReport, call: pytest.CallInfo[None]) -> TestPhase:
-    """What pytest reports of a phase."""
+    """A phase as pytest reports it."""
     state = _state(report)
     doubted = call.excinfo is not None and call.excinfo.errisinstance(NotProven)
     told = "not proven" if report.failed and doubted else state
@@ -38,7 +38,7 @@ def phase(report: pytest.TestReport, call: pytest.CallInfo[None]) -> TestPhase:
 
 
 def worst(phases: Sequence[TestPhase]) -> TestPhase:
-    """The phase that decides how a test ended: the first of the worst."""
+    """The phase that decides a test's result: the first of the worst."""
     return min(phases, key=lambda it: _WORST_FIRST.index(it.state))
 
 

@@ -1,8 +1,8 @@
 """The pytest plugin: makes a run of ``pytest features`` into a run of the gate.
 
-``./cutover gate`` is this plugin with a calmer face: a plain ``pytest features -m week1`` writes
-the same journal, draws the same reports and ends with the same status. It comes alive only when
-feature files are among what pytest was asked to run.
+``./cutover gate`` uses this plugin and prints less. A plain ``pytest features -m week1`` writes the
+same journal, draws the same reports and ends with the same status. The plugin is active only when
+pytest is started on feature files.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from harness.waiting import uninterrupted
 WEEKS = range(1, 11)
 NAME = "cutover-gate"
 _NAMED_TAG = re.compile(r"(req|severity|needs|owner):(\S+)")
-# With these, pytest ends well without having run anything.
+# With these options, pytest succeeds without running anything.
 _PROVES_NOTHING = (
     *("collectonly", "setuponly", "setupplan", "generate_missing", "cacheshow"),
     *("showfixtures", "show_fixtures_per_test", "markers"),
@@ -63,7 +63,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """Refuse what proves nothing here: some of these end well, whatever is said once they begin."""
+    """Refuse options that run nothing, before pytest starts: with some of them it exits with 0."""
     runs_nothing = any(getattr(config.option, name, False) for name in _PROVES_NOTHING)
     if not runs_nothing or not (
         gate_options.runs_features(config) or gate_options.is_bare_week(config)
@@ -106,13 +106,13 @@ def pytest_bdd_apply_tag(tag: str, function: Callable[..., object]) -> object:
 
 @pytest.fixture(scope="session")
 def run(pytestconfig: pytest.Config) -> Run:
-    """The run that is under way: what steps observe with and require of."""
+    """The current run: steps observe and require through it."""
     return cast(GateSession, pytestconfig.pluginmanager.get_plugin(NAME)).run
 
 
 @pytest.fixture(scope="session")
 def reach(run: Run) -> Reach:
-    """The ways to the cluster."""
+    """The connections to the cluster."""
     return run.reach
 
 
@@ -218,7 +218,7 @@ class GateSession:
         return report
 
     def _collect(self, scenario: Scenario) -> None:
-        """Keep what there is to see, before anything is cleaned up: once, and after each fault."""
+        """Collect evidence before anything is cleaned up: once, and after each fault."""
         acts = len(self._opened.run_state.faults)
         untouched = self._opened.run_state.refused is not None and not acts
         if untouched or self._collected_after == acts or not self._collects:
@@ -230,11 +230,11 @@ class GateSession:
         try:
             for piece in collect(self.run.reach):
                 pieces.append(piece)
-        finally:  # what came before Ctrl-C is worth keeping
+        finally:  # keep the pieces from before Ctrl-C
             self._keep(pieces)
 
     def _keep(self, pieces: Sequence[Piece]) -> None:
-        """Keep pieces of evidence; a secret that only one of them names goes out of all."""
+        """Store pieces of evidence; a secret that only one of them names is removed from all."""
         self._opened.redactor.learn(text for it in pieces for text in (it.text, it.error or ""))
         for piece in pieces:
             name = self.run.keep(piece.target, piece.what, piece.text, piece.error)
@@ -265,7 +265,7 @@ class GateSession:
         exception: Exception,
     ) -> Generator[None]:
         self._step_over(step, str(exception) or type(exception).__name__)
-        yield  # everybody knows of this one before the next begins
+        yield  # all plugins see this error before the next step starts
         raise worst_from(request, scenario, step, exception)
 
     @pytest.hookimpl(wrapper=True)
@@ -290,19 +290,19 @@ class GateSession:
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
         folder = self._opened.folder
         if self._under_way is not None:
-            with suppress(KeyboardInterrupt):  # pressed again: no evidence then, but a verdict
+            with suppress(KeyboardInterrupt):  # pressed again: a verdict without evidence
                 self._collect(self._under_way)
         with uninterrupted():
             self._seal(folder)
         try:
             return (yield)
-        finally:  # whatever another plugin made of it
+        finally:  # also when another plugin raises
             session.exitstatus = int(self.judgement.exit if self.judgement else Exit.NOT_PROVEN)
 
     def _seal(self, folder: Path) -> None:
         """Write the last records, judge, draw, sign."""
         try:
-            # Not only what Allure makes of our records: also what steps print and log.
+            # Redact Allure's results too: they contain what steps print and log, not only records.
             self._opened.redactor.files(sorted(folder.glob("allure-results/*")))
             redacted = self._opened.redactor.report()
             self.run.write(Kind.REDACTED, "session", redacted)
@@ -334,6 +334,6 @@ class GateSession:
         return 0 if scenario is None else self.run.turn(scenario)
 
     def _scenario_of(self, item: pytest.Item) -> Scenario | None:
-        """The scenario of the manifest that a test runs; None when it is none of this run's."""
+        """The manifest's scenario of a test; None when the test is not in this run."""
         known = scenario_of(item)
         return None if known is None else self._scenarios.get(known)

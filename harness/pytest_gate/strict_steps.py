@@ -1,7 +1,7 @@
-"""Steps that would pass without having proven anything are refused while they run.
+"""Refuses, at run time, steps that would pass without proving anything.
 
-pytest-bdd calls a coroutine step without awaiting it, and drops what a Then step returns: both
-look like success.
+pytest-bdd calls a coroutine step without awaiting it, and drops the return value of a Then step:
+both look like success.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from pytest_bdd.parser import Step
 from harness.errors import NotProven
 from harness.pytest_gate import bdd_internals
 
-# Where the definition of a sentence comes from, unless it is written by hand.
+# The source of a sentence's definition, unless it is written by hand.
 _SOURCES = {"given": "probe has the sentence", "then": "check is named"}
 
 
 class StepGuard:
-    """Watches what steps return; ``step`` is the one under way."""
+    """Checks what steps return; ``step`` is the current one."""
 
     def __init__(self) -> None:
         self.step: Step | None = None
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """While this is open, every step of pytest-bdd is watched."""
+        """While the body runs, every step of pytest-bdd is checked."""
         with bdd_internals.calls_watched(self._inspect):
             yield
 
     def refuse_ambiguous(self, request: pytest.FixtureRequest) -> None:
-        """NotProven when the step under way has several definitions: one would win silently."""
+        """NotProven when the current step has several definitions: pytest-bdd picks one of them."""
         if self.step is None:
             return
         found = bdd_internals.matching(request, self.step)
@@ -55,7 +55,7 @@ class StepGuard:
 
 
 def undefined(kind: str, sentence: str) -> str:
-    """Says that no step definition matches a sentence, and which comes near it.
+    """The message that no step definition matches a sentence, with the closest one.
 
     ``kind`` is given, when or then: a probe's sentence is a Given, a check's name is a Then.
     """
@@ -66,7 +66,7 @@ def undefined(kind: str, sentence: str) -> str:
 
 
 def _close(answer: object) -> None:
-    """A coroutine that is dropped without being closed would warn."""
+    """Close a dropped coroutine, since Python warns about it otherwise."""
     close: Callable[[], None] | None = getattr(answer, "close", None)
     if close is not None:
         close()

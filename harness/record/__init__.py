@@ -1,1 +1,1 @@
-"""What a run keeps: journal, redaction, signature, bundle, and the history of earlier runs."""
+"""The records of a run: journal, redaction, signature, bundle, and the history of earlier runs."""

@@ -1,11 +1,11 @@
-"""A run as one signed file: ``bundle.tar.zst``, to be kept, sent and checked by somebody else.
+"""A run as one signed file, ``bundle.tar.zst``, for others to keep and verify.
 
 The bundle holds everything that a verdict rests on, and ``MANIFEST.sha256`` over it (which
-``sha256sum -c`` understands). It is the same to the byte for the same files: sorted names, no
-times, no owners. ``bundle.tar.zst.sig`` beside it is the signature (harness.record.signing).
+``sha256sum -c`` understands). The same files give the same bytes: sorted names, no times, no
+owners. ``bundle.tar.zst.sig`` beside it is the signature (harness.record.signing).
 
-The signature alone says whether anything was changed; the manifest says what. Nothing is ever
-unpacked to find out.
+The signature alone says whether anything was changed; the manifest says what. Verification unpacks
+nothing.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from harness.record.signing import Signer, signed_by
 NAME = "bundle.tar.zst"
 SIGNATURE = f"{NAME}.sig"
 MANIFEST = "MANIFEST.sha256"
-# Not evidence: made from it, or the words of tools. What is listed here is not signed.
+# Not evidence: derived files and the output of tools. These are not signed.
 _UNSIGNED = (NAME, SIGNATURE, "pytest.log", "report.pdf", "allure-results", "allure-report")
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What is known about a bundle.
+    """The result of verifying a bundle.
 
-    ``changed`` lists what is not as it was signed; ``doubts`` says why that cannot be told.
-    ``signer`` is the name of the key, or its fingerprint when nobody pinned it.
+    ``changed`` lists what differs from the signed state; ``doubts`` says why that cannot be told.
+    ``signer`` is the key's name, or its fingerprint when the key is not pinned.
     """
 
     changed: tuple[str, ...] = ()
@@ -70,7 +70,7 @@ def pack(folder: Path, signer: Signer) -> Path:
 
 
 def verify(bundle: Path, believed: Mapping[str, str]) -> Verified:
-    """Is a bundle as it was signed, by a key that is believed? ConfigError when there is none.
+    """Verify that a bundle is as signed, by a trusted key; ConfigError when there is no bundle.
 
     ``believed`` maps the fingerprint of a key to the name under which it was pinned.
     """
@@ -83,7 +83,7 @@ def verify(bundle: Path, believed: Mapping[str, str]) -> Verified:
         key = signed_by(text, _sha256(bundle))
         signer = believed.get(key, key)
         if key not in believed:
-            doubts.append(f"it is signed by the key {key}, which nobody pinned")
+            doubts.append(f"it is signed by the key {key}, which is not pinned")
     except OSError as error:
         doubts.append(f"there is no signature {signature}: {error.strerror}")
     except (NotProven, UnicodeDecodeError) as error:
@@ -98,7 +98,7 @@ def verify(bundle: Path, believed: Mapping[str, str]) -> Verified:
 
 
 def verify_folder(folder: Path, believed: Mapping[str, str]) -> Verified:
-    """The same, and are the files that lie in the run's folder those that were signed?"""
+    """Verify the bundle, and that the files in the run's folder are those that were signed."""
     found = verify(folder / NAME, believed)
     try:
         listed, _ = _contents(folder / NAME)

@@ -1,4 +1,4 @@
-"""Earlier runs: what they concluded, read from their folders."""
+"""Earlier runs: their verdicts, read from their folders."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REMEMBERED = 10  # how many earlier runs a manifest carries
 def run_folder(reports: Path, run: str) -> Path:
     """The folder of a run, given its name, ``latest`` or a path; ConfigError when it has none."""
     for folder in (reports / run, Path(run)):
-        # A name that is too long, or a folder that nobody may look into, is no run.
+        # A name that is too long, or a folder without read permission, is no run.
         with suppress(OSError, ValueError):
             if (folder / "journal.jsonl").is_file():
                 return folder.resolve()
@@ -47,9 +47,9 @@ def recorded(folder: Path) -> tuple[Turn, ...]:
 
 
 def chosen_turns(folder: Path, numbers: str | None) -> tuple[Turn, ...]:
-    """The turns of a run's soak with these numbers (``1,4,5``), all of them when none is given.
+    """The turns of a run's soak with these numbers (``1,4,5``); all turns without numbers.
 
-    ConfigError for what is no number, and for a turn that the run did not take.
+    ConfigError for a value that is no number, and for a turn that the run did not take.
     """
     turns = {turn.number: turn for turn in recorded(folder)}
     if not turns:
@@ -69,7 +69,7 @@ def chosen_turns(folder: Path, numbers: str | None) -> tuple[Turn, ...]:
 
 
 def recorded_seed(folder: Path) -> int | None:
-    """What every choice of a run was drawn from; None when there was nothing to draw."""
+    """The seed of a run's random choices; None when there was nothing to draw."""
     seeds: list[int] = []
     records = (it for it in JournalReader(folder) if it.kind == "seed")
     hand_on(itertools.islice(records, 1), lambda it: seeds.append(read(Seed, it.data)["seed"]))
@@ -77,9 +77,9 @@ def recorded_seed(folder: Path) -> int | None:
 
 
 def finished(reports: Path) -> list[tuple[Manifest, VerdictDocument]]:
-    """Manifest and verdict of every run that came to a verdict, oldest first.
+    """Manifest and verdict of every run with a verdict, oldest first.
 
-    A folder that cannot be read is passed over: history is an aid, never evidence.
+    A folder that cannot be read is skipped: history is an aid, never evidence.
     """
     found = []
     for path in reports.glob("*/verdict.json"):
@@ -96,7 +96,7 @@ def finished(reports: Path) -> list[tuple[Manifest, VerdictDocument]]:
 
 
 def _verdict(path: Path) -> VerdictDocument:
-    """A verdict that has what is asked of it; ValueError when it has not."""
+    """A verdict with all expected keys; ValueError without one of them."""
     verdict = read(VerdictDocument, json.loads(path.read_text(encoding="utf-8")))
     took_s(verdict)
     return verdict

@@ -1,14 +1,14 @@
-"""The journal: everything that a run saw and did, one JSON line each, before anything is judged.
+"""The journal: everything that a run saw and did, one JSON line each, written before judgement.
 
-A line is written in one go and fsynced, so that a run killed at any point leaves a journal that
-can be read: at worst its last line is torn, and a torn last line is dropped and reported. Any
-other damage (a line that is not JSON, a gap in the numbering, a line of another run, an evidence
-file that does not hash to its name) makes the journal worthless, and NotProven says so.
+Each line is written at once and fsynced, so a run killed at any point leaves a readable journal: at
+worst its last line is torn. A torn last line is dropped and reported. Any other damage (a line that
+is not JSON, a gap in the numbering, a line of another run, an evidence file that does not hash to
+its name) makes the journal worthless, and NotProven says so.
 
-Secrets are taken out before anything is written (harness.record.redaction).
+Secrets are removed before anything is written (harness.record.redaction).
 
-Values larger than ``INLINE_BYTES`` are kept beside the journal in ``evidence/``, named by their
-SHA-256, and come back when the journal is read.
+Values larger than ``INLINE_BYTES`` are stored beside the journal in ``evidence/``, named by their
+SHA-256, and restored when the journal is read.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from harness.errors import ConfigError, NotProven
 from harness.record.redaction import Redactor
 
 INLINE_BYTES = 32 * 1024
-# The number that a closed file had belongs to the next one that is opened, maybe a socket.
+# The kernel gives the number of a closed file to the next opened one, maybe a socket.
 _CLOSED = -1
 _DECODER = json.JSONDecoder()
 _EVIDENCE = re.compile(r"evidence/[0-9a-f]{64}\.json")
@@ -62,7 +62,7 @@ class Record(NamedTuple):
 
     @property
     def is_sound(self) -> bool:
-        """Is every field of the type that it should be of?"""
+        """True if every field has the right type."""
         texts = all(isinstance(it, str) for it in (self.run, self.at, self.kind, self.subject))
         numbers = isinstance(self.seq, int) and isinstance(self.mono_s, int | float)
         return texts and numbers and isinstance(self.file, str | None)
@@ -74,7 +74,7 @@ def utc_text(moment: datetime) -> str:
 
 
 def hand_on(records: Iterable[Record], take: Callable[[Record], object]) -> None:
-    """Hand every record to ``take``; NotProven, with its number, for one that it cannot read."""
+    """Pass every record to ``take``; NotProven, with its number, for one that it cannot read."""
     for record in records:
         try:
             take(record)
@@ -96,8 +96,8 @@ def dumps(value: object) -> str:
 class Journal:
     """A journal open for writing, by one process; threads may share it.
 
-    ConfigError when another process has it open for writing; NotProven for a record that comes once
-    it is closed.
+    ConfigError when another process has it open for writing; NotProven for a record after it is
+    closed.
     """
 
     def __init__(
@@ -132,10 +132,10 @@ class Journal:
         *,
         accept: Callable[[Iterable[Record]], object] = list,
     ) -> Journal:
-        """Go on with a run's journal; a torn last line is cut off, and a record says so.
+        """Continue a run's journal; a torn last line is cut off, and a record says so.
 
-        ``accept`` reads the records that are there. It is called while no other process may write
-        the journal; if it raises, nothing is changed.
+        ``accept`` reads the existing records while no other process may write the journal; if it
+        raises, nothing is changed.
         """
         reader = JournalReader(folder)
         last: list[Record] = []
@@ -165,7 +165,7 @@ class Journal:
         return journal
 
     def append(self, kind: str, subject: str, data: object) -> Record:
-        """Write one record and wait until the disk has it; returns it as a reader would.
+        """Write one record and wait until it is on the disk; returns it as a reader would.
 
         TypeError or ValueError, and nothing written, when ``data`` is not JSON.
         """
@@ -193,9 +193,9 @@ class Journal:
 
     @contextmanager
     def _whole(self) -> Iterator[None]:
-        """A record is there as a whole or not at all, also when Ctrl-C comes in between."""
+        """Ctrl-C cannot split a record: it is written whole or not at all."""
         if self._file == _CLOSED:
-            raise NotProven(f"the journal of {self.run} is closed: what comes now is lost")
+            raise NotProven(f"the journal of {self.run} is closed: this record is lost")
         before = os.fstat(self._file).st_size, self._next_seq
         try:
             yield
@@ -205,7 +205,7 @@ class Journal:
             raise
 
     def keep(self, text: str) -> str:
-        """Write a text, without its secrets, as an evidence file; returns its name in the run."""
+        """Store a text, without its secrets, as an evidence file; returns its name in the run."""
         return self._write_evidence(self._redactor.text(text), "txt")
 
     def _spill(self, body: str) -> str:
@@ -306,7 +306,7 @@ class JournalReader:
 def _open_alone(path: Path, flags: int = 0) -> int:
     """Open a journal for appending, and lock it; ConfigError when another process writes it.
 
-    The kernel ends the lock when its process dies, however that was.
+    The kernel releases the lock when the process ends for any reason.
     """
     file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | flags, 0o644)
     try:

@@ -1,8 +1,7 @@
-"""What a run leaves as JSON: the kinds of its journal's records, the data of each, its verdict.
+"""The JSON of a run: the kinds of its journal's records, the data of each, its verdict.
 
-The writer of a record builds its data through the constructor here, and whoever reads the journal
-gets it back through ``read``. A key that a record does not need is not there; a key that this
-version does not know is passed over.
+A record's writer builds its data through the constructor here, and its reader gets it back through
+``read``. Unused keys are absent; keys that this version does not know are ignored.
 """
 
 from __future__ import annotations
@@ -120,9 +119,9 @@ class Seed(TypedDict):
 
 
 class FaultEvent(TypedDict):
-    """One event in the life of a fault; ``by`` says which command undid it after its run broke off.
+    """One event of a fault; ``by`` is the command that undid it after its run broke off.
 
-    ``armed`` has the undo, and the parameters by which ``heal`` asks whether the fault is gone.
+    ``armed`` has the undo, and the parameters with which ``heal`` checks whether the fault is gone.
     """
 
     event: Literal["armed", "injected", "active", "healed", "heal-proved"]
@@ -139,10 +138,10 @@ class Abort(TypedDict):
 
 
 class SoakEvent(TypedDict):
-    """Something that happened in a part of a soak, ``lasted_s`` after it began.
+    """One event in a part of a soak, ``lasted_s`` after the part began.
 
-    ``ended`` says why the part ends early, as soon as that is known. ``load`` of ``begun`` is true
-    if one is offered; of ``over`` it is what became of it.
+    ``ended`` says why the part ends early, as soon as that is known. In ``begun``, ``load`` is true
+    if a load is offered; in ``over``, it is the load's result.
     """
 
     event: Literal["begun", "footprint", "turn begun", "turn over", "over"]
@@ -231,7 +230,7 @@ Data: TypeAlias = Mapping[str, object]
 
 
 def read(kind: type[T], data: object) -> T:
-    """A record's data as its type; ValueError when it is of another."""
+    """A record's data as its type; ValueError when the data has another type."""
     return cast(T, _adapter(cast(Hashable, kind)).validate_python(data))
 
 
@@ -243,7 +242,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 # Generic dataclasses have no slots: in Python 3.11, frozen ones that do cannot be made.
 @dataclass(frozen=True, kw_only=True)
 class DrillOutcome(Generic[F]):
-    """What a drill or a part of a soak left: its own facts, and the tallies of its ledger."""
+    """The result of a drill or of a part of a soak: its own facts, and those of its ledger."""
 
     value: F
     tallies: Mapping[str, JSON]
@@ -255,13 +254,13 @@ class DrillOutcome(Generic[F]):
 
     @property
     def unhealed(self) -> str:
-        """Why a fault could not be undone; empty when none stayed."""
+        """Why a fault could not be undone; empty when no fault is left."""
         return self.value.get("unhealed", "")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finished(Generic[F]):
-    """A drill or a part of a soak that is over: what came of it, when, and how long it took.
+    """A drill or a part of a soak that is over: its result, its time and its duration.
 
     ``at``: UTC seconds since the epoch; ``took_s``: seconds.
     """

@@ -1,10 +1,9 @@
-"""Secrets are taken out of everything before it is written: by value, and by what they look like.
+"""Removes secrets from everything before it is written, by value and by pattern.
 
-By value, whatever a profile's own key files hold and whatever was recognised once before; by
-pattern, what nobody announced. The name beside a secret stays, so that a reader knows what was
-there, and a token takes its place: the same for the same secret, so that two machines with the same
-wrong password can still be told from two with different ones. A token is keyed, so that nobody can
-find the secret by trying.
+By value: the contents of the profile's own key files, and every secret recognised before. By
+pattern: secrets that were not announced. The name beside a secret stays, and a token replaces the
+secret. The same secret gets the same token, so two machines with the same wrong password can still
+be told from two with different ones. A token is keyed, so the secret cannot be found by trying.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ _KNOWN = "known value"
 
 
 class Redactor:
-    """Takes known values and whatever looks like a secret out of a value, and leaves the rest.
+    """Removes known values, and values that look like secrets, and leaves the rest.
 
     ``key`` makes the tokens: with the same key, the same secret has the same token in every run.
     Safe to use from several threads.
@@ -80,7 +79,7 @@ class Redactor:
         known = len(self._secret_of)
         for rule, pattern in _PATTERNS.items():
             text = pattern.sub(self._replacement(rule), text)
-        # What was recognised just now may stand elsewhere in the same text, without its name.
+        # A secret that was just recognised may occur again in the same text, without its name.
         return text if len(self._secret_of) == known else self._without_known(text)
 
     def _without_known(self, text: str) -> str:
@@ -89,7 +88,7 @@ class Redactor:
         return self._known.sub(lambda found: self._token(_KNOWN, found[0]), text)
 
     def value(self, value: object) -> object:
-        """A JSON value without its secrets, those included that only a name beside them tells."""
+        """A JSON value without its secrets, including those that only a name reveals."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, Mapping):
@@ -103,20 +102,20 @@ class Redactor:
         return value
 
     def hide(self, secret: str) -> None:
-        """Know a secret that the harness has just made or been given."""
+        """Register a secret that the harness has just made or received."""
         self._know([secret])
 
     def learn(self, texts: Iterable[str]) -> None:
-        """Know every secret that stands beside its name in one of the texts, for all of them."""
+        """Register every secret that stands beside its name in one of the texts, for all texts."""
         found = (
             it[2] for text in texts for rule in _PATTERNS.values() for it in rule.finditer(text)
         )
         self._know({secret for secret in found if self._is_news(secret)})
 
     def files(self, paths: Sequence[Path]) -> None:
-        """Take the secrets out of files that somebody else wrote, whatever they are.
+        """Remove the secrets from another program's files, of any format.
 
-        What one of them says beside its name goes out of the others too.
+        A secret that one file shows beside its name is removed from the other files too.
         """
         self.learn(map(_content, paths))
         for path in paths:
@@ -126,7 +125,7 @@ class Redactor:
                 path.write_bytes(clean.encode(errors="surrogateescape"))
 
     def report(self) -> Redacted:
-        """What was taken out so far: places by rule, and how often each token stands."""
+        """The removed secrets so far: places by rule, and occurrences of each token."""
         with self._lock:
             return Redacted(places=dict(self._places), tokens=dict(self._tokens))
 
@@ -142,7 +141,7 @@ class Redactor:
         return lambda found: found[1] + self._taken(rule, found[2])
 
     def _taken(self, rule: str, secret: str) -> str:
-        """The token for a secret that was recognised here: from now on it is known everywhere."""
+        """The token for a secret that was recognised here: it is known everywhere from now on."""
         if TOKEN.fullmatch(secret):
             return secret
         if self._is_news(secret):
@@ -154,7 +153,7 @@ class Redactor:
 
     def _token(self, rule: str, found: str) -> str:
         secret = self._secret_of.get(found, found)
-        # What is no text, in a file or in JSON, has surrogates in it.
+        # Bytes that are no text, in a file or in JSON, become surrogates.
         content = secret.encode(errors="surrogatepass")
         token = f"‹redacted:{hmac.new(self._key, content, hashlib.sha256).hexdigest()[:8]}›"
         with self._lock:
@@ -174,19 +173,19 @@ class Redactor:
 
 
 def secrets_of(profile: Profile) -> set[str]:
-    """What the profile's key and kubeconfig hold that must never be written anywhere.
+    """Secrets in the profile's key and kubeconfig, which must never be written anywhere.
 
-    ConfigError when the kubeconfig is there and is no YAML.
+    ConfigError when the kubeconfig exists and is not YAML.
     """
     key = _read(profile.access.ssh.key)
     lines = {line for line in key.splitlines() if not line.startswith("-----")}
-    # One that cannot be read ends the command: its secrets would not be known.
+    # An unreadable file ends the command: its secrets would stay unknown.
     held = read_yaml(profile.access.kubeconfig) if profile.access.kubeconfig.exists() else None
     return lines | set(_secret_values(held))
 
 
 def _read(path: Path) -> str:
-    """A file that is missing holds no secret; who needs it says that it is missing."""
+    """A file's text; empty for a missing file, which the code that needs it reports."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:

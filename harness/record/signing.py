@@ -1,17 +1,15 @@
-"""The key that signs a run's evidence, and the keys whose signatures are believed.
+"""The key that signs a run's evidence, and the keys whose signatures are trusted.
 
-Whoever runs gates has one Ed25519 key: ``$XDG_CONFIG_HOME/cutover/signing.key``, made on first use
-and readable by its owner alone, or the file that ``--signing-key`` or ``CUTOVER_SIGNING_KEY``
-names (in CI: a protected secret). Its public half lies beside it as ``signing.pub``.
+Each operator has one Ed25519 key: ``$XDG_CONFIG_HOME/cutover/signing.key``, made on first use and
+readable by its owner alone, or the file that ``--signing-key`` or ``CUTOVER_SIGNING_KEY`` names (in
+CI: a protected secret). Its public half is beside it as ``signing.pub``.
 
-A signature proves nothing to somebody who takes the key's word for itself, so the public key that
-travels with a signature only says *which* key signed. Believed are the keys that were pinned
-beforehand: ``scenarios/signers/NAME.pub``, which went through review like every other file there,
-and, on the machine that signed, its own key.
+The public key that travels with a signature proves nothing: it only says *which* key signed. The
+trusted keys are those pinned beforehand: ``scenarios/signers/NAME.pub``, which are reviewed like
+every other file there, and, on the machine that signed, its own key.
 
-The signature covers the SHA-256 of the bundle under a prefix of its own, so that it can never be
-mistaken for a signature of something else, and so that a bundle of any size is checked in little
-memory.
+The signature covers the SHA-256 of the bundle under a prefix of its own. It can therefore never be
+mistaken for a signature of something else, and a bundle of any size is checked in little memory.
 """
 
 from __future__ import annotations
@@ -44,14 +42,14 @@ _PREFIX = b"cutover bundle 1 sha256 "
 
 
 class Signer:
-    """A private key, and what it is good for."""
+    """A private key and its uses."""
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self._key = key
 
     @classmethod
     def load(cls, path: Path | None = None) -> Signer:
-        """The key in a file, or this machine's own, which is made when there is none yet.
+        """The key in a file, or this machine's own key, which is made when it is missing.
 
         ConfigError when the file is no Ed25519 key, may be read by others, or cannot be made.
         """
@@ -67,19 +65,19 @@ class Signer:
 
     @property
     def secrets(self) -> frozenset[str]:
-        """The lines of its PEM file that nobody else may read."""
+        """The secret lines of its PEM file."""
         pem = self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
         return frozenset(line for line in pem.splitlines() if not line.startswith("-----"))
 
     def derived(self, purpose: str) -> bytes:
-        """32 bytes that only the owner of the key can make, the same for the same purpose."""
+        """32 bytes that only the key's owner can compute, the same for the same purpose."""
         secret = self._key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
         kdf = HKDF(hashes.SHA256(), length=32, salt=None, info=f"cutover {purpose}".encode())
         return kdf.derive(secret)
 
 
 def fingerprint(key: Ed25519PublicKey) -> str:
-    """How a key is called: the first 16 hex digits of its SHA-256, in fours."""
+    """A key's name: the first 16 hex digits of its SHA-256, in fours."""
     raw = key.public_bytes(Encoding.Raw, PublicFormat.Raw)
     text = hashlib.sha256(raw).hexdigest()[:16]
     return " ".join(text[at : at + 4] for at in range(0, len(text), 4))
@@ -106,7 +104,7 @@ def read_public(path: Path) -> Ed25519PublicKey:
 def signed_by(signature: str, digest: str) -> str:
     """The fingerprint of the key that made a signature of this digest.
 
-    NotProven when the text is no signature, or is one of something else.
+    NotProven when the text is no signature, or is a signature of something else.
     """
     try:
         document = json.loads(signature)
@@ -123,7 +121,7 @@ def signed_by(signature: str, digest: str) -> str:
 
 
 def _text(key: Ed25519PublicKey, proof: bytes) -> str:
-    """The one way to write a signature down."""
+    """The only accepted text form of a signature."""
     public = key.public_bytes(Encoding.Raw, PublicFormat.Raw)
     document = {
         "schema": 1,
@@ -157,7 +155,7 @@ def _read_private(path: Path) -> Ed25519PrivateKey:
 
 
 def _make(path: Path) -> None:
-    """A new key; of two that are made at once, one wins and both use it."""
+    """Make a new key; if two are made at once, one wins and both use it."""
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)

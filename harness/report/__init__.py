@@ -1,4 +1,4 @@
-"""Reports: everything that is drawn from a verdict and its journal, and from nothing else."""
+"""Reports: everything that is drawn from a verdict and its journal alone."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def verdict_text(judgement: Judgement) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """All or nothing: a reader never finds half a report."""
+    """Write a report whole or not at all: a reader never finds half of one."""
     partial = path.with_name(f".{path.name}.part")
     try:
         partial.write_bytes(content)

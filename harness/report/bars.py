@@ -1,4 +1,4 @@
-"""Measured against target, as bars: where the target stands, and how far the measured number is."""
+"""Measured numbers against their targets, as bars."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Bar:
 def bars(judgement: Judgement) -> tuple[Bar, ...]:
     """A bar for each number that was measured and has a target.
 
-    Those that miss it come first, and then those whose requirement blocks before minor ones.
+    Missed targets come first, then those whose requirement blocks, then minor ones.
     """
     severities = list(Severity)
     by_weight = sorted(

@@ -1,4 +1,4 @@
-"""The first page: what the people who decide must see, cut to one printed sheet."""
+"""The first page: the decision and its reasons, cut to one printed sheet."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from harness.settings import Waiver
 
 T = TypeVar("T")
 
-# What fits on one sheet with the decision above it and the signatures below.
+# The number of rows that fit on one sheet, with the decision above and the signatures below.
 RISKS, BARS, ROWS = 5, 6, 6
 _BETTER_FIRST = ("pass", "not_applicable", "waived", "not_proven", "fail")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Risk:
-    """A row of what stands in the way."""
+    """A row about a requirement that blocks."""
 
     word: Word
     id: str
@@ -59,7 +59,7 @@ def weeks(judgement: Judgement) -> list[tuple[int, str, list[tuple[Word, str, st
 
 
 def way_back(judgement: Judgement) -> str:
-    """Is rolling back rehearsed? Its requirement says, once it is due."""
+    """Whether rolling back is rehearsed: the outcome of its requirement, once it is due."""
     for judged in judgement.judged:
         if judged.requirement.id.endswith("-ROLLBACK"):
             return OUTCOMES[judged.outcome].text.lower()
@@ -67,7 +67,7 @@ def way_back(judgement: Judgement) -> str:
 
 
 def split(all_: Sequence[T], is_first: Callable[[T], bool], most: int) -> tuple[list[T], list[T]]:
-    """What the first page has room for, and the rest: what ``is_first`` before what is not."""
+    """The items that fit on the first page, and the rest; ``is_first`` items come first."""
     if len(all_) <= most:
         return list(all_), []
     chosen = sorted(range(len(all_)), key=lambda place: not is_first(all_[place]))[:most]
@@ -105,7 +105,7 @@ def risk_of(judged: Judged, judgement: Judgement) -> Risk:
 
 
 def _until(waiver: Waiver, moment: datetime) -> str:
-    """When a waiver ends, ended or begins, in the few words that a table has room for."""
+    """When a waiver ends, ended or begins, in few enough words for a table."""
     of = f"Waiver of “{waiver.clause}”" if waiver.clause is not None else "Waiver"
     if moment < waiver.created:
         return f"{of} begins {waiver.created:%d %b %Y}"
@@ -136,7 +136,7 @@ def row_of(judged: Judged, before: PastRun | None) -> Row:
 
 
 def began(judged: Judged, judgement: Judgement) -> tuple[datetime, str, int]:
-    """When the requirement became as it is, in which run, and how many runs ago (0: in this)."""
+    """When and in which run the requirement got its verdict, and how many runs ago (0: this)."""
     run_state = judgement.run_state
     before = run_state.manifest.streak(judged.requirement.id)
     if before is None or before.verdict != judged.outcome.value:
@@ -145,7 +145,7 @@ def began(judged: Judged, judgement: Judgement) -> tuple[datetime, str, int]:
 
 
 def since(judged: Judged, judgement: Judgement) -> str:
-    """Since when the requirement has been as it is now, and what it was before."""
+    """Since when the requirement has had its present verdict, and what it had before."""
     moment, _, runs_ago = began(judged, judgement)
     word = OUTCOMES[judged.outcome].text
     if runs_ago:
@@ -159,7 +159,7 @@ def since(judged: Judged, judgement: Judgement) -> str:
 
 
 def _due(judged: Judged, judgement: Judgement) -> str:
-    """By when its next step should be taken."""
+    """The date by which its next step is due."""
     moment, _, _ = began(judged, judgement)
     by = moment + timedelta(days=judged.requirement.within_days)
     now = judgement.run_state.last.moment

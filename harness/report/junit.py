@@ -106,7 +106,7 @@ def _say(case: ET.Element, outcome: Outcome, reason: str) -> None:
 
 
 def _finish(suite: ET.Element) -> None:
-    """Add the totals, and the outputs that the schema wants though there are none."""
+    """Add the totals, and the empty outputs that the schema requires."""
     cases = suite.findall("testcase")
     suite.set("tests", str(len(cases)))
     for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):

@@ -1,6 +1,6 @@
-"""report.html: one self-contained page, first for the people who decide, then for engineers.
+"""report.html: one self-contained page, first for decision makers, then for engineers.
 
-This module says what the page shows; ``reports/templates/report.html`` says how.
+This module provides the content; ``reports/templates/report.html`` provides the layout.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class StepLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Play:
-    """A scenario as it went."""
+    """A scenario's course."""
 
     word: Word
     name: str
@@ -107,7 +107,7 @@ def page(judgement: Judgement) -> str:
 
 @cache
 def _template() -> jinja2.Template:
-    """The template, compiled once a process: that takes longer than to draw a small page."""
+    """The template, compiled once a process: compiling takes longer than drawing a small page."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -121,7 +121,7 @@ def _template() -> jinja2.Template:
 
 
 def _shown(value: Any) -> Any:
-    """What a page can show: signs that HTML forbids, or that turn text around, are replaced."""
+    """Text for a page: characters that HTML forbids, or that turn text around, are replaced."""
     if not isinstance(value, str):
         return value
     return type(value)(printable(value))
@@ -164,7 +164,7 @@ def _content(judgement: Judgement) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shelf:
-    """What was collected of one target: links with words, and what could not be had and why."""
+    """The evidence from one target: links with words, and the missing pieces with their reasons."""
 
     target: str
     links: tuple[tuple[str, str], ...]
@@ -201,7 +201,7 @@ def _flakes(judged: Judged, past: Sequence[PastRun]) -> str:
 
 
 def _looked(judged: Judged) -> str:
-    """When what was judged was last looked at."""
+    """When the newest judged observation was made."""
     looked = max((it.looked for it in judged.evaluations if it.looked), default=None)
     return f"{datetime.fromtimestamp(looked, UTC):%d %b %Y %H:%M:%S} UTC" if looked else ""
 
@@ -247,7 +247,7 @@ def _observed(judged: Judged) -> Iterator[str]:
 
 
 def _link(name: str) -> tuple[str, str]:
-    """Where a piece of evidence is, and how it is called."""
+    """A link to a piece of evidence: its place and its name."""
     file, _, lines = name.partition("#")
     if lines:
         numbers = lines.replace("-", "–").replace("L", "")

@@ -1,4 +1,4 @@
-"""report.html as report.pdf, printed by Chromium: what a manager signs."""
+"""Prints report.html as report.pdf with Chromium, for a manager's signature."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.errors import ConfigError, NotProven
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _WITHIN_S = 120.0
-# No sandbox: CI runs as root. The page is our own, has no script and loads nothing.
+# No sandbox: CI runs as root. The page is generated here, has no script and loads nothing.
 OPTIONS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),

@@ -25,12 +25,12 @@ from harness.report.words import (
 )
 from harness.settings import soaks
 
-# What starts something in Markdown; a backslash before it makes it a character like any other.
+# Characters with a meaning in Markdown; a backslash before one makes it plain.
 _MARKUP = re.compile(r"[\\`*_\[\]|~!]")
 
 
 def summary_lines(judgement: Judgement, folder: Path) -> list[str]:
-    """The verdict for a terminal; the decision comes last, where the eye rests."""
+    """The verdict for a terminal; the decision comes last, where a reader looks first."""
     lines = []
     for judged in judgement.judged:
         word = OUTCOMES[judged.outcome]
@@ -48,10 +48,10 @@ def summary_lines(judgement: Judgement, folder: Path) -> list[str]:
 
 
 def again(judgement: Judgement, only: str | None = None) -> str:
-    """The command that proves the same once more, or one requirement of it.
+    """The command that runs the same again, or one requirement of it.
 
-    What breaks things says so. A soak that took turns is taken again turn by turn: another one,
-    of other turns, could not show the same.
+    A command that breaks things shows the permission for it. A soak with turns is replayed turn by
+    turn: a new soak has other turns and could not show the same.
     """
     run_state = judgement.run_state
     manifest = run_state.manifest
@@ -67,7 +67,7 @@ def again(judgement: Judgement, only: str | None = None) -> str:
 
 
 def _soak_again(run_state: RunState) -> str:
-    """``replay RUN`` for a soak that took turns, else ``soak`` for as long as it was to last."""
+    """``replay RUN`` for a soak with turns, else ``soak`` for its requested time."""
     parts = dict(run_state.soaks) | dict(run_state.observed(SOAK))
     values = [done.outcome.value for done in parts.values()]
     broken_off = [event for events in run_state.broken_off.values() for event in events]
@@ -78,7 +78,7 @@ def _soak_again(run_state: RunState) -> str:
 
 
 def _disrupts(manifest: Manifest, selected: Sequence[str]) -> bool:
-    """Is a drill or a soak among the scenarios that prove these, or all?"""
+    """True if a drill or a soak is among the scenarios that prove these requirements, or any."""
     return any(
         scenario.drill is not None or soaks.REQUIREMENT in scenario.requirements
         for scenario in manifest.scenarios
@@ -130,5 +130,5 @@ def markdown(judgement: Judgement) -> str:
 
 
 def plain(text: str) -> str:
-    """Text that Markdown, and the HTML in it, shows as it is."""
+    """Text that Markdown, and the HTML in it, shows unchanged."""
     return _MARKUP.sub(r"\\\g<0>", " ".join(html.escape(printable(text), quote=False).split()))

@@ -1,4 +1,4 @@
-"""The timeline of a run as a drawing: scenarios, what probes looked at, faults and load."""
+"""The timeline of a run as a drawing: scenarios, looks of probes, faults and load."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LONGEST = 52  # characters of a name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """Something that took a while, by the clock; ``marks`` are moments or times within it."""
+    """Something with a duration; ``marks`` are moments or times within it."""
 
     start: datetime
     took_s: float
@@ -61,7 +61,7 @@ class Timeline:
 
     @property
     def faults(self) -> tuple[Bar, ...]:
-        """What is drawn through every row: while a fault is active, everything is judged by it."""
+        """The faults, drawn through every row: each row is read against the active faults."""
         return tuple(bar for bar in self.bars if bar.kind == "fault")
 
 
@@ -105,7 +105,7 @@ def _spans(run_state: RunState) -> Iterator[Span]:
         yield Span(start=seen.began.moment, took_s=seen.took_s, words=words, kind="scenario")
     for look in run_state.looked:
         if look.probe in (DRILLS.name, SOAK.name, LEDGER.name):
-            continue  # their faults and loads are drawn
+            continue  # their faults and loads are drawn instead
         start, took_s = datetime.fromtimestamp(look.began, UTC), look.ended - look.began
         yield Span(start=start, took_s=took_s, words=f"look: {look.probe}", kind="probe")
     for fault in run_state.faults.values():
@@ -136,7 +136,7 @@ def _writes(done: Finished[F]) -> Iterator[Span]:
 
 
 def _visits(done: Finished[F], place: str, load: LoadFacts | None) -> Iterator[Span]:
-    """The visitors of a place, and how many of their requests failed."""
+    """The visitors of an address, and how many of their requests failed."""
     if load is None or not load["phases"]:
         return
     phases = load["phases"].values()
@@ -150,7 +150,7 @@ def _visits(done: Finished[F], place: str, load: LoadFacts | None) -> Iterator[S
 
 
 def _footprints(name: str, part: Finished[SoakFacts]) -> Iterator[Span]:
-    """When it was counted what may leak."""
+    """The times at which footprints were counted."""
     moments = [
         (datetime.fromtimestamp(part.at + it["at_s"], UTC), 0.0)
         for it in part.outcome.value["footprints"]

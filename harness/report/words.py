@@ -1,4 +1,4 @@
-"""How reports say things: icons with words, never colour alone, and numbers as people do."""
+"""The wording of reports: icons with words, never colour alone, and numbers for people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.settings import UNITS, Target, unit_of
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """An outcome as a report shows it: ``style`` is its class on the page."""
+    """An outcome in a report; ``style`` is its class on the page."""
 
     icon: str
     text: str
@@ -38,7 +38,7 @@ DECISIONS: Mapping[Decision, Word] = {
 
 
 def number(value: float) -> str:
-    """1,204 or 14.2 or 0.07: as many digits as a person reads."""
+    """1,204 or 14.2 or 0.07: as many digits as a reader needs."""
     if value == int(value):
         return f"{int(value):,}"
     if abs(value) >= 100:
@@ -58,7 +58,7 @@ def bound(target: Target, key: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """41 min or 11 s: as exactly as anybody wants to know."""
+    """41 min or 11 s: as exact as a reader needs."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
@@ -86,7 +86,7 @@ def headline(judgement: Judgement) -> str:
 
 
 def account(judgement: Judgement) -> str:
-    """What was proven and what was not, in sentences that a manager understands."""
+    """What was proven and what was not, in sentences for a manager."""
     applying = len(judgement.judged) - judgement.count(Outcome.NOT_APPLICABLE)
     proven = judgement.count(Outcome.PASS)
     noun = "requirement" if applying == 1 else "requirements"
@@ -125,14 +125,14 @@ def _others(judgement: Judgement) -> list[str]:
 
 
 def blocking(judgement: Judgement) -> tuple[Judged, ...]:
-    """What stands in the way, worst first: failed, not proven, then waived."""
+    """The requirements that block, worst first: failed, not proven, then waived."""
     order = (Outcome.FAIL, Outcome.NOT_PROVEN, Outcome.WAIVED)
     found = [judged for judged in judgement.judged if judged.outcome in order]
     return tuple(sorted(found, key=lambda judged: order.index(judged.outcome)))
 
 
 def at_stake(judged: Judged) -> str:
-    """What is wrong; of something that was not proven only that it is not known."""
+    """What is wrong; for a requirement that is not proven, only that it is unknown."""
     if judged.outcome is Outcome.NOT_PROVEN:
         return f"We do not know that {_lower_first(judged.requirement.title)}"
     return judged.requirement.risk
@@ -146,7 +146,7 @@ def if_we_went_ahead(judged: Judged) -> str:
 
 
 def next_step(judged: Judged) -> str:
-    """What to do next: repair what failed, find out about what is not known."""
+    """The next step: repair a failure, or find out what is unknown."""
     if judged.outcome is not Outcome.NOT_PROVEN:
         return judged.requirement.remedy
     if not any(finding.scenario for finding in judged.findings):
@@ -164,5 +164,5 @@ def _count(count: int, text: str, *, be: bool = False) -> str:
 
 
 def _lower_first(text: str) -> str:
-    """A capital that begins a name or an abbreviation stays: etcd, but RKE2."""
+    """Lower the first letter, except in a name or an abbreviation: etcd, but RKE2."""
     return text if text[1:2].isupper() else text[:1].lower() + text[1:]

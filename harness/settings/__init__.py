@@ -1,4 +1,4 @@
-"""What people write in ``scenarios/``, as frozen and validated values.
+"""The contents of ``scenarios/`` as frozen and validated values.
 
 ``files`` reads and validates; ``profile`` declares a cluster; ``gates`` declares what a week must
 prove; ``waivers`` declares which risks are accepted, by whom and until when.

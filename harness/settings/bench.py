@@ -12,16 +12,16 @@ from harness.errors import ConfigError
 from harness.settings.files import SCENARIOS, Frozen, parse
 
 Option = Annotated[str, Field(pattern=r"^[a-z_]+$")]
-# These would lead fio elsewhere than to what is guarded, or start programs.
+# These options lead fio elsewhere than to the guarded device, or start programs.
 _FORBIDDEN = {"filename", "directory", "exec_prerun", "exec_postrun", "include", "filename_format"}
 
 
 class BenchJob(Frozen):
     """One fio job. Its name is a plain word: fio takes a job named as a device for that device.
 
-    ``measures`` says what must have happened at all; a ``steady`` one counts only once fio says
-    that its steady state was attained; a ``file`` one goes to a file of the system's disk.
-    ``limit_s`` is what it may take at most.
+    ``measures`` names the operation that must have happened at all. A ``steady`` job counts only
+    when fio says that its steady state was attained. A ``file`` job writes to a file of the
+    system's disk. ``limit_s`` is its longest duration.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z]+$")]
@@ -33,7 +33,7 @@ class BenchJob(Frozen):
 
 
 class JobSet(Frozen):
-    """Jobs that run one after the other, and the options that they share."""
+    """Jobs that run one after the other, and the options they share."""
 
     schema_version: Literal[1] = Field(alias="schema")
     title: str
@@ -54,7 +54,7 @@ class JobSet(Frozen):
 
     @property
     def limit_s(self) -> float:
-        """What all jobs together may take at most."""
+        """The longest duration of all jobs together."""
         return sum(job.limit_s for job in self.jobs)
 
 

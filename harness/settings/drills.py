@@ -1,7 +1,7 @@
-"""Drills: what is broken, for how long, what runs meanwhile, and what must hold.
+"""Drills: what is broken, for how long, under which load, and what must hold.
 
-One YAML file a drill in ``scenarios/drills/``; ``steady.yaml`` beside them says what the steady
-state is, from which every drill starts and to which it must come back.
+Each drill is one YAML file in ``scenarios/drills/``. ``steady.yaml`` beside them declares the
+steady state, from which every drill starts and to which it must return.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ DRILLS = SCENARIOS / "drills"
 _STEADY = "steady"
 
 Writer = Literal["postgres", "bank", "cephfs", "http", "objects"]
-# What a drill must always say: without these it would prove nothing.
+# Targets that each drill must have: without these it would prove nothing.
 REQUIRED = ("lost_count", "outage_s", "steady_again_s", "whole_again_s")
-# What a drill with a load must say of it, and one without a load cannot.
+# Targets that a drill with a load must have, and that a drill without a load cannot have.
 OF_LOAD = ("failed_percent", "again_p99_ms")
-# What a drill must say that observes the bystanders: the machines that it does not hit.
+# The target that a drill must have if it observes the bystanders: the machines it does not hit.
 OF_BYSTANDERS = "bystanders_recovered_s"
 
 
@@ -37,21 +37,21 @@ def _complete(targets: Mapping[str, Target]) -> Mapping[str, Target]:
 class Planned(Frozen):
     """One fault of a drill: after how long, for how long, and the fault's own parameters.
 
-    The namespace ``ledger`` among them stands for that of what the ledger writes to.
+    The namespace ``ledger`` in them stands for the namespace that the ledger writes to.
     """
 
     # The fault's name.
     fault: str
-    # Seconds since the one before, or since the steady state.
+    # Seconds since the previous fault, or since the steady state.
     after_s: float = Field(default=3.0, ge=0)
-    # Seconds for which it stays.
+    # Seconds for which it stays active.
     hold_s: float = Field(ge=0, le=3600)
-    # What this fault takes; the reference lists it.
+    # The fault's parameters; the reference lists them.
     parameters: Mapping[str, object] = Field(default={}, alias="with")
 
     @property
     def hits_ledger(self) -> bool:
-        """Does it hit the pods that the ledger writes to?"""
+        """True if it hits the pods that the ledger writes to."""
         return self.parameters.get("namespace") == "ledger"
 
 
@@ -65,11 +65,12 @@ class Looks(Frozen):
 
 
 class OwnLooks(Looks):
-    """What a drill looks at beside the steady state.
+    """A drill's own probes and checks, in addition to the steady state's.
 
     ``checks`` hold before and afterwards. ``during`` hold on the bystanders, all machines that are
-    not hit, while the fault is there; or do so again within ``bystanders_recovered_s`` of the
-    drill, and until the end. A cluster without the part that a drill ``needs`` is not looked at.
+    not hit, while the fault is active. Or they hold again within ``bystanders_recovered_s`` of the
+    drill, and until the end. On a cluster without the part that a drill ``needs``, they are left
+    out.
     """
 
     during: tuple[str, ...] = Field(min_length=1)
@@ -77,12 +78,12 @@ class OwnLooks(Looks):
 
     @property
     def of_bystanders(self) -> Looks:
-        """What is looked at on the bystanders while the fault holds."""
+        """The probes and checks for the bystanders while the fault is active."""
         return Looks(probes=self.probes, checks=self.during)
 
 
 class DrillChange(Frozen):
-    """What a drill does otherwise on one cluster, and why: parameters of its faults."""
+    """A drill's changes on one cluster, and why: parameters of its faults."""
 
     # Parameters of the drill's faults.
     parameters: Mapping[str, object] = Field(alias="with")
@@ -93,29 +94,29 @@ class DrillChange(Frozen):
 class Drill(Named):
     """A failover drill.
 
-    ``where`` picks the machines that it is run on, one after the other with the steady state in
+    ``where`` picks the machines that it runs on, one after the other with the steady state in
     between: each machine, each server, one of them that the seed draws, or the Swarm manager's.
-    ``effect`` says what customers would feel. ``load`` names what is asked of the ingress meanwhile
-    (``scenarios/load``). With ``claims``, every machine also writes blocks to a claim of the
-    declared class, which every other one reads afterwards.
+    ``effect`` says what customers would feel. ``load`` names the load that the ingress gets
+    meanwhile (``scenarios/load``). With ``claims``, every machine also writes blocks to a claim of
+    the declared class, and every other machine reads them afterwards.
     """
 
     schema_version: Literal[1] = Field(alias="schema")
-    # What happens, in words for a report.
+    # The drill in words, for a report.
     title: str
     effect: str
     where: Literal["each-machine", "each-server", "a-machine", "a-server", "swarm-manager"]
-    # What is broken, in this order.
+    # The faults, in this order.
     faults: tuple[Planned, ...] = Field(min_length=1)
-    # What is written to meanwhile.
+    # The ledger's targets, written to during the drill.
     ledger: tuple[Writer, ...] = Field(min_length=1)
     claims: bool = False
     # Writes a second of each kind.
     writes_per_s: float = Field(default=5.0, gt=0, le=200)
     load: str | None = None
-    # What must hold beside the steady state, meanwhile on the machines that are not hit.
+    # Further checks that must hold; during the fault, on the machines that are not hit.
     looks: OwnLooks | None = None
-    # What must hold; lost_count, outage_s, steady_again_s and whole_again_s are required.
+    # Bounds to meet; lost_count, outage_s, steady_again_s and whole_again_s are required.
     targets: Annotated[Mapping[TargetKey, Target], AfterValidator(_complete)]
 
     @model_validator(mode="after")
@@ -136,13 +137,13 @@ class Drill(Named):
         return self
 
     def looks_on(self, parts: Collection[str]) -> OwnLooks | None:
-        """What it looks at beside the steady state, on a cluster of these parts."""
+        """Its own probes and checks on a cluster of these parts."""
         if self.looks is None or self.looks.needs is None:
             return self.looks
         return self.looks if self.looks.needs in parts else None
 
     def changed(self, change: DrillChange | None) -> Drill:
-        """The drill as one cluster wants it, with the reason in its title."""
+        """The drill with one cluster's changes, and their reason in its title."""
         if change is None:
             return self
         faults = [
@@ -154,24 +155,24 @@ class Drill(Named):
 
 
 class AbortConditions(Frozen):
-    """What ends a fault at once while it is active.
+    """Limits that end an active fault at once.
 
-    Seconds for which monitors may elect (while they do, none is in quorum), for which placement
-    groups may be inactive, and for which the API or Ceph may not answer. A second machine that is
-    not ready ends it in any case, and so do an OSD that the fault does not take and a ledger that
-    is silent for longer than the drill's outage.
+    Seconds for which monitors may elect (none is in quorum meanwhile), for which placement groups
+    may be inactive, and for which the API or Ceph may not answer. These end the fault in any case:
+    a second machine that is not ready, an OSD that goes down without being part of the fault, and a
+    ledger that is silent for longer than the drill's outage.
     """
 
-    # How long monitors may elect.
+    # The longest election of the monitors.
     electing_s: float = Field(gt=0)
-    # How long placement groups may serve nobody.
+    # How long placement groups may be inactive.
     inactive_s: float = Field(gt=0)
     # How long the API or Ceph may not answer.
     silent_s: float = Field(gt=0)
 
 
 class Steady(Looks):
-    """The steady state: checks that hold, of what these probes see; and what is too much."""
+    """The steady state: the probes, the checks that hold, and the limits that abort a fault."""
 
     schema_version: Literal[1] = Field(alias="schema")
     limits: AbortConditions
@@ -188,5 +189,5 @@ def drill_names(folder: Path = DRILLS) -> tuple[str, ...]:
 
 
 def load_steady(folder: Path = DRILLS) -> Steady:
-    """What the steady state is."""
+    """The declared steady state."""
     return parse(Steady, folder / f"{_STEADY}.yaml")

@@ -1,4 +1,4 @@
-"""What a profile says for those who break things: power, programs, known pods, and the ledger."""
+"""A profile's settings for faults: power, programs, known pods, and the ledger."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Argv = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class Commands(Frozen):
-    """How programs are called on a machine, with the options that they always need.
+    """The commands for programs on a machine, with the options they always need.
 
-    ``kubectl`` is on every server, and may do everything there; ``ctr`` speaks to the containerd
-    that runs the pods. The defaults are RKE2's.
+    ``kubectl`` is on every server, with full permissions; ``ctr`` speaks to the containerd that
+    runs the pods. The defaults are RKE2's.
     """
 
     kubectl: Argv = (
@@ -30,7 +30,7 @@ class Commands(Frozen):
 
 
 class Selected(Frozen):
-    """Pods by their labels, in the words of ``kubectl --selector``."""
+    """Pods by their labels, in the syntax of ``kubectl --selector``."""
 
     # Where the pods are.
     namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
@@ -39,9 +39,9 @@ class Selected(Frozen):
 
 
 class KnownPods(Frozen):
-    """Pods that have a part of their own: those of the ingress, and MetalLB's speakers.
+    """Pods with a known role: those of the ingress, and MetalLB's speakers.
 
-    ``speaker`` is as MetalLB's own manifests have it; its Helm chart has other labels.
+    ``speaker`` has the labels of MetalLB's own manifests; its Helm chart has other labels.
     """
 
     # The pods of the ingress, which kill-ingress ends.
@@ -52,20 +52,20 @@ class KnownPods(Frozen):
 
 
 class Power(Frozen):
-    """Commands, run on this computer, that cut a machine's power and give it back.
+    """Commands, run on this computer, that cut a machine's power and restore it.
 
-    ``{machine}`` in a word stands for the machine's name. Cutting must be sudden, as a power loss
-    is, and restoring must do no harm to a machine that has power.
+    ``{machine}`` in a word stands for the machine's name. The cut must be sudden, like a power
+    loss. The restore must not harm a machine that has power.
     """
 
     # Cuts the power at once.
     cut: tuple[str, ...] = Field(min_length=1)
-    # Gives it back.
+    # Restores the power.
     restore: tuple[str, ...] = Field(min_length=1)
 
 
 class Ledger(Frozen):
-    """What the ledger of acknowledged writes brings along."""
+    """Settings of the ledger of acknowledged writes."""
 
     # An image that holds PostgreSQL 15 or newer, flock and sh.
     database_image: str

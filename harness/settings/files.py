@@ -1,4 +1,4 @@
-"""How settings files are found, read and validated; a mistake is a ConfigError with its line."""
+"""Finds, reads and validates settings files; a mistake is a ConfigError with its line."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ SCENARIOS = ROOT / "scenarios"
 
 
 def state_dir() -> Path:
-    """Where what must outlive a run is kept: ``$XDG_STATE_HOME/cutover``."""
+    """The folder for data that must outlive a run: ``$XDG_STATE_HOME/cutover``."""
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "cutover"
 
 
 def cache_dir() -> Path:
-    """Where slow builds are kept, keyed by their inputs: ``$XDG_CACHE_HOME/cutover``."""
+    """The folder for slow builds, keyed by their inputs: ``$XDG_CACHE_HOME/cutover``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cutover"
 
 
 def config_dir() -> Path:
-    """Where what identifies this machine's operator is kept: ``$XDG_CONFIG_HOME/cutover``."""
+    """The folder for this machine's operator identity: ``$XDG_CONFIG_HOME/cutover``."""
     return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "cutover"
 
 
@@ -39,9 +39,9 @@ class Frozen(BaseModel):
 
 
 class Named(Frozen):
-    """A settings value whose file is called by its name."""
+    """A settings value that has the same name as its file."""
 
-    # That of the file, without .yaml.
+    # The name of the file, without .yaml.
     name: str = Field(pattern=r"^[a-z0-9-]{3,40}$")
 
 
@@ -51,7 +51,7 @@ NamedT = TypeVar("NamedT", bound=Named)
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """One thing that is wrong in a settings file."""
+    """One mistake in a settings file."""
 
     line: int
     says: str
@@ -62,7 +62,7 @@ MOST_NODES = 1_000_000
 
 
 class _Strict(yaml.SafeLoader):
-    """YAML in which each key is given once, and that aliases do not blow up."""
+    """YAML in which each key occurs once, and whose aliases cannot expand without limit."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         node = super().compose_node(parent, index)
@@ -79,7 +79,7 @@ class _Strict(yaml.SafeLoader):
 
 
 def _size(node: yaml.Node, known: dict[int, int]) -> int:
-    """How many values a node stands for, each alias counted in full; one in itself is too many."""
+    """The number of values in a node, aliases counted in full; too many for one in itself."""
     if id(node) not in known:
         known[id(node)] = MOST_NODES + 1
         parts: list[yaml.Node] = []
@@ -115,7 +115,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def parse_yaml(text: str, path: Path | str) -> Any:
-    """The YAML document in a text; ConfigError, naming the path that it has, when there is none."""
+    """The YAML document in a text; ConfigError, naming the text's path, when there is none."""
     try:
         return yaml.load(text, Loader=_Strict)
     except (RecursionError, ValueError) as error:
@@ -146,12 +146,12 @@ def find(model: type[NamedT], folder: Path, name: str, *, among: Collection[str]
 
 
 def names(folder: Path) -> tuple[str, ...]:
-    """What the settings files of a folder are called, sorted."""
+    """The names of the settings files in a folder, sorted."""
     return tuple(sorted(path.stem for path in folder.glob("*.yaml")))
 
 
 def flaws(model: type[Frozen], path: Path) -> Sequence[Flaw]:
-    """Everything that is wrong in a settings file; empty when it is valid."""
+    """All mistakes in a settings file; empty when it is valid."""
     try:
         _validate(model, path)
     except ValidationError as error:
@@ -163,7 +163,7 @@ def flaws(model: type[Frozen], path: Path) -> Sequence[Flaw]:
 
 
 def line_of(path: Path, place: Sequence[str | int]) -> int:
-    """The line of a key or an item; of its parent, when there is no such thing. Counts from 1."""
+    """The line of a key or an item, counted from 1; if it does not exist, its parent's line."""
     node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     line = 0
     for part in place:
@@ -187,7 +187,7 @@ def _validate(model: type[FrozenT], path: Path) -> FrozenT:
 
 def _flaws(path: Path, error: ValidationError) -> list[Flaw]:
     mistakes = {mistake["loc"]: mistake["msg"] for mistake in error.errors()}
-    # What is wrong with a list because of what is wrong in it is said once, in it.
+    # A mistake in a list's item is reported once, at the item, and not at the list too.
     inner = [
         place
         for place in mistakes

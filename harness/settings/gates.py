@@ -1,7 +1,7 @@
-"""Gate files: what each part of the migration must prove, with its numbers and its words.
+"""Gate files: the requirements of each part of the migration, with their numbers and texts.
 
-``scenarios/gates/weekNN.yaml`` holds the requirements that fall due in week NN. A gate carries
-every earlier week forward: what was proven once must still hold.
+``scenarios/gates/weekNN.yaml`` holds the requirements that fall due in week NN. A gate includes
+every earlier week: what was proven once must still hold.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from harness.errors import ConfigError
 from harness.model import Numbers, Severity
 from harness.settings.files import SCENARIOS, Frozen, parse
 
-# The last word of a key is its unit; the value is how a report prints it.
+# The last word of a key is its unit; the value is its form in a report.
 UNITS: Mapping[str, str] = {
     "ms": "ms",
     "s": "s",
@@ -36,7 +36,7 @@ UNITS: Mapping[str, str] = {
 
 
 def unit_of(key: str) -> str | None:
-    """The unit that a key such as ``wal_fsync_p99_ms`` ends in; None when it names none."""
+    """The unit at the end of a key such as ``wal_fsync_p99_ms``; None when there is none."""
     _, _, word = key.rpartition("_")
     return word if word in UNITS and word != key else None
 
@@ -55,17 +55,17 @@ TargetKey = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$"), AfterValidator(_
 class Target(Frozen):
     """One number to meet: exactly one bound, in the unit that its key ends in.
 
-    A target that only ``warns`` is shown when it is missed and never fails a requirement. One that
-    ``needs`` a part is wanted only of clusters that have it.
+    A target that only ``warns`` is shown when it is missed and never fails a requirement. A target
+    that ``needs`` a part applies only to clusters with that part.
     """
 
     # What is measured, in the words of a report.
     words: str
-    # The measured number is met at or below this.
+    # The measured number must be at or below this.
     at_most: float | None = None
-    # The measured number is met at or above this.
+    # The measured number must be at or above this.
     at_least: float | None = None
-    # The measured number is met at this alone.
+    # The measured number must equal this.
     exactly: float | None = None
     warns: bool = False
     needs: str | None = None
@@ -79,7 +79,7 @@ class Target(Frozen):
 
     @property
     def number(self) -> float:
-        """The bound, whichever it is."""
+        """The number of the bound."""
         for bound in (self.at_most, self.at_least, self.exactly):
             if bound is not None:
                 return bound
@@ -87,20 +87,20 @@ class Target(Frozen):
 
     @property
     def sign(self) -> Literal["≤", "≥", "="]:
-        """How a report writes the bound."""
+        """The sign of the bound in a report."""
         if self.at_most is not None:
             return "≤"
         return "≥" if self.at_least is not None else "="
 
     def changed(self, change: TargetChange) -> Target:
-        """The same bound with another number, and why in its words."""
+        """The same bound with another number, and the reason in its words."""
         bounds = ("at_most", "at_least", "exactly")
         bound = next(name for name in bounds if getattr(self, name) is not None)
         words = f"{self.words} (here, because {change.because})"
         return self.model_copy(update={bound: change.number, "words": words})
 
     def met_by(self, measured: float) -> bool:
-        """Does the measured number meet the bound?"""
+        """True if the measured number meets the bound."""
         if self.at_most is not None:
             return measured <= self.at_most
         return measured >= self.number if self.at_least is not None else measured == self.number
@@ -111,21 +111,20 @@ class TargetChange(Frozen):
 
     # The bound that counts here.
     number: float
-    # Why it must be another one here; the report shows it.
+    # The reason for the other number; the report shows it.
     because: str = Field(min_length=10)
 
 
 class Requirement(Frozen):
     """One thing that must be proven, in words that a manager and an engineer understand.
 
-    ``title`` says what holds when it is proven, ``risk`` names what is at stake when it is not,
-    ``effect`` what customers or the business would feel if the migration went ahead anyway,
-    ``remedy`` the next step, ``runbook`` how an engineer takes it; it should be taken
-    ``within_days`` of the first run that found the requirement as it is. ``needs`` names the parts
-    of the stack without which the requirement does not apply. ``planned`` says that the scenarios
-    which will prove it are still to be written; until then it is as NOT PROVEN as any without one.
-    ``missing`` names what of it no scenario proves yet, though some prove the rest: it can fail,
-    and is NOT PROVEN otherwise.
+    ``title`` says what holds when it is proven. ``risk`` names what is at stake when it is not.
+    ``effect`` says what customers or the business would feel if the migration went ahead anyway.
+    ``remedy`` is the next step, due ``within_days`` of the first run that found the requirement in
+    this state; ``runbook`` is how an engineer takes it. ``needs`` names the parts of the stack
+    without which the requirement does not apply. ``planned`` says that its scenarios are still to
+    be written; until then it is NOT PROVEN. ``missing`` names the parts of it that no scenario
+    proves yet, though other parts are proven: the requirement can then only fail or be NOT PROVEN.
     """
 
     # The week by which it is due, and a word: W3-PVC.
@@ -135,7 +134,7 @@ class Requirement(Frozen):
     title: str
     risk: str
     effect: str
-    # Who removes what stands in the way.
+    # The owner, who removes the cause of a failure.
     owner: str
     remedy: str
     runbook: str
@@ -143,16 +142,16 @@ class Requirement(Frozen):
     needs: tuple[str, ...] = ()
     planned: bool = False
     missing: tuple[str, ...] = ()
-    # What it is held to, by names that end in their unit.
+    # Its targets, by names that end in their unit.
     targets: Mapping[TargetKey, Target] = {}
 
     @property
     def week(self) -> int:
-        """The week by which it is due: its id names it."""
+        """The week by which it is due, taken from its id."""
         return int(self.id[1:].partition("-")[0])
 
     def on(self, changes: Mapping[str, TargetChange]) -> Requirement:
-        """The requirement with a cluster's own targets; ConfigError for one that it has not."""
+        """The requirement with a cluster's own targets; ConfigError for a target that it lacks."""
         unknown = sorted(set(changes) - set(self.targets))
         if unknown:
             raise ConfigError(
@@ -170,7 +169,7 @@ class Requirement(Frozen):
         return self.model_copy(update={"targets": kept})
 
     def numbers(self) -> Numbers:
-        """The targets as checks know them: key to number."""
+        """The targets in the form for checks: key to number."""
         return {key: target.number for key, target in self.targets.items()}
 
 

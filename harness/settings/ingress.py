@@ -1,4 +1,4 @@
-"""What a profile declares of the ingress: where and how it answers, and its sites."""
+"""A profile's declaration of the ingress: its addresses, its routes and its sites."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from harness.settings.load import UrlPath
 from harness.settings.places import IPv4, ProfilePath
 
 _PORTS: Mapping[str, int] = {"http": 80, "https": 443}
-# The names that Traefik's documentation and its Helm chart give its entry points.
+# The entry point names in Traefik's documentation and Helm chart.
 _ENTRY_POINTS: Mapping[str, str] = {"http": "web", "https": "websecure"}
-# The paths of a site that declares none; the load asks for its own paths then.
+# The default path of a site without paths; a load asks for its own paths then.
 _PATHS = ("/healthz",)
 
 Host = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
@@ -24,11 +24,11 @@ Host = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_len
 class Page(Frozen):
     """A path of a site, and its answer: a status (None: any below 400) and words in its body."""
 
-    # What is asked for.
+    # The requested path.
     path: UrlPath
-    # The status that is right.
+    # The expected status.
     status: int | None = Field(default=None, ge=100, le=599)
-    # Words that the answer must hold.
+    # Words that the answer must contain.
     says: str = ""
 
 
@@ -37,10 +37,10 @@ def _page(given: Any) -> Any:
 
 
 class Site(Frozen):
-    """A host that customers visit, and what it must answer.
+    """A host that customers visit, and its expected answers.
 
-    Without ``paths`` it is asked for those of the ingress. ``limit_per_min`` is how many requests
-    a minute the ingress takes from one source address, for the words of a report alone.
+    Without ``paths`` the paths of the ingress are requested. ``limit_per_min`` is how many requests
+    a minute the ingress accepts from one source address; only reports use it.
     """
 
     # The Host header; DNS is not asked.
@@ -54,30 +54,30 @@ def _site(given: Any) -> Any:
 
 
 class Ingress(Frozen):
-    """Where the ingress answers, and the sites behind it, which must answer as they say here.
+    """The addresses of the ingress, and the sites behind it with their expected answers.
 
-    ``kind`` is the kind of route that this ingress follows, and that the harness's own site has:
-    an ``ingress`` with a class, one with the older ``annotation`` kubernetes.io/ingress.class, or
-    Traefik's own ``ingressroute``. With ``scheme: http`` nothing here is asked over TLS.
+    ``kind`` is the kind of route that this ingress follows and that the harness's own site has: an
+    ``ingress`` with a class, one with the older ``annotation`` kubernetes.io/ingress.class, or
+    Traefik's own ``ingressroute``. With ``scheme: http`` the harness sends nothing over TLS.
     """
 
-    # Where it answers: each address is asked by itself.
+    # Where it answers: each address is probed separately.
     addresses: tuple[IPv4, ...] = Field(min_length=1)
     kind: Literal["ingress", "annotation", "ingressroute"] = "ingress"
-    # How customers' requests come in.
+    # The scheme of customers' requests.
     scheme: Literal["http", "https"] = "https"
     # None: 80 for http, 443 for https.
     port: int | None = Field(default=None, ge=1, le=65535)
-    # The class, or the annotation's value; of an IngressRoute, where Traefik has another than its
-    # own default, traefik.
+    # The class, or the annotation's value; for an IngressRoute, Traefik's class if it differs from
+    # Traefik's default, traefik.
     ingress_class: str = ""
     # Traefik's entry point of an IngressRoute; None: web for http, websecure for https.
     entry_point: str | None = None
     # Hosts that customers visit.
     sites: tuple[Annotated[Site, BeforeValidator(_site)], ...] = ()
-    # What sites without paths of their own are asked for.
+    # The paths of sites without paths of their own.
     paths: tuple[UrlPath, ...] = ()
-    # The authority that signed the sites' certificates (PEM); None: one that this system trusts.
+    # The authority (PEM) that signed the sites' certificates; None: one that this system trusts.
     authority: ProfilePath | None = None
 
     @model_validator(mode="after")
@@ -102,7 +102,7 @@ class Ingress(Frozen):
         return self.entry_point or _ENTRY_POINTS[self.scheme]
 
     def declared(self, paths: Sequence[str] = _PATHS) -> IngressDeclared:
-        """What checks may know of it; ``paths`` are those that are asked for where none is said."""
+        """The declaration for checks; ``paths`` are the defaults for sites without paths."""
         other = [Page(path=path) for path in self.paths or paths]
         return IngressDeclared(
             addresses=tuple(map(str, self.addresses)),

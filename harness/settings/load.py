@@ -1,6 +1,7 @@
-"""Loads: how often visitors ask the ingress, for what, and how long they wait.
+"""Loads: how often visitors send requests to the ingress, for what, and how long they wait.
 
-One YAML file a load in ``scenarios/load/``. Whom they ask is the cluster profile's ``ingress:``.
+Each load is one YAML file in ``scenarios/load/``. Its addresses come from the cluster profile's
+``ingress:``.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ UrlPath = Annotated[str, Field(pattern=r"^/[!-~]*$")]
 
 
 class Load(Named):
-    """Visitors who come at a steady rate, whether the earlier ones were served or not.
+    """Visitors who come at a steady rate, whether earlier ones were served or not.
 
     ``requests_per_s`` is how many come each second; each gives up ``timeout_s`` seconds after it
-    began. They ask every site of the profile for every one of ``paths``, unless the profile says
-    which paths its sites have.
+    began. They request every one of ``paths`` from every site of the profile, unless the profile
+    lists the paths of its sites.
     """
 
     schema_version: Literal[1] = Field(alias="schema")
-    # What happens, in words for a report.
+    # The load in words, for a report.
     title: str
     requests_per_s: float = Field(gt=0, le=200)
     timeout_s: float = Field(gt=0, le=30)

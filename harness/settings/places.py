@@ -45,7 +45,7 @@ def _not_ipv6(value: Any) -> Any:
     return value
 
 
-# An address that the harness connects to: its URLs and tunnels are proven with IPv4 alone.
+# An address that the harness connects to: URLs and tunnels are tested with IPv4 only.
 IPv4 = Annotated[IPv4Address, BeforeValidator(_not_ipv6)]
 
 

@@ -1,4 +1,4 @@
-"""Cluster profiles: what an operator declares, validated before anything is touched.
+"""Cluster profiles: an operator's declarations, validated before anything is touched.
 
 A profile is one YAML file in ``scenarios/clusters/`` (or any path).
 """
@@ -50,8 +50,8 @@ class SshAccess(Frozen):
 class Access(Frozen):
     """How the harness reaches the cluster.
 
-    ``network_namespace`` is a namespace file to enter first, for clusters that are reachable
-    only from inside one.
+    ``network_namespace`` is a namespace file that the harness enters first, for clusters that are
+    reachable only from inside one.
     """
 
     ssh: SshAccess
@@ -65,11 +65,11 @@ class MachineSettings(Frozen):
 
     # The name of the Kubernetes node, and of the machine itself.
     name: Name
-    # Where the harness logs in, and the node's InternalIP.
+    # The harness's login address, and the node's InternalIP.
     address: IPv4
     # A server has the control plane and a member of etcd; a worker runs pods.
     roles: tuple[Literal["server", "worker"], ...] = ("server", "worker")
-    # Taints that the node is meant to have, as kubectl writes them: key=value:NoSchedule.
+    # The node's declared taints, as kubectl writes them: key=value:NoSchedule.
     taints: tuple[str, ...] = ()
     # Where the world reaches it, when not at `address` alone: one address, or several of both
     # families.
@@ -83,29 +83,29 @@ class MachineSettings(Frozen):
 
 
 class Kubernetes(Frozen):
-    """The Kubernetes that is expected, and its layout on a machine."""
+    """The expected Kubernetes, and its layout on a machine."""
 
-    # The release that every node must have, as `rke2 --version` says it: v1.32.1+rke2r1.
+    # The release of every node, as `rke2 --version` says it: v1.32.1+rke2r1.
     version: str
     # Where each server's API answers.
     api_port: int = 6443
-    # The addresses of pods.
+    # The range of pod addresses.
     pod_network: IPvAnyNetwork
-    # The addresses of services.
+    # The range of service addresses.
     service_network: IPvAnyNetwork
-    # What the names of services end in.
+    # The DNS suffix of services.
     domain: str = "cluster.local"
     # The largest packet between machines, in bytes.
     node_mtu: int = 1500
-    # The same between pods: a tunnel takes 50 bytes of it.
+    # The largest packet between pods, in bytes: a tunnel takes 50 bytes of it.
     pod_mtu: int = 1500
     # A container image that holds python3: the pods that probe the pod network run it.
     probe_image: str
-    # Glob patterns on a server, of the certificates that must not expire.
+    # Glob patterns, on a server, of the certificates whose expiry is checked.
     certificates: tuple[str, ...]
     # The administrator's files on a server, which only root may read.
     kubeconfigs: tuple[str, ...] = ("/etc/rancher/rke2/rke2.yaml",)
-    # The authority of etcd's certificates, on each server.
+    # The authority that signs etcd's certificates, on each server.
     etcd_ca: str
     # The client certificate that may read etcd's health and metrics.
     etcd_cert: str
@@ -140,7 +140,7 @@ class Stack(Frozen):
     network_policy: bool
     # What gives services outside addresses.
     load_balancer: Literal["metallb"] | None = None
-    # What leads web addresses to services; `ingress:` says where it answers.
+    # The ingress controller; `ingress:` says where it answers.
     ingress: Literal["traefik", "nginx", "caddy"] | None = None
     # External: Ceph runs beside Kubernetes. Cluster: Rook runs it.
     rook: Literal["external", "cluster"] | None = None
@@ -149,7 +149,7 @@ class Stack(Frozen):
 
 
 class Units(Frozen):
-    """Units of systemd that may have failed on a machine, each with why nothing depends on it."""
+    """Systemd units that may have failed on a machine, each with why nothing depends on it."""
 
     # The reason, by the unit's name.
     tolerated: Mapping[
@@ -162,12 +162,12 @@ class Profile(Frozen):
 
     # The name that reports, waivers and `--cluster` use: that of the file.
     name: Name
-    # What the cluster is, in words for a report.
+    # The cluster in words, for a report.
     title: str
     schema_version: Literal[1] = Field(alias="schema")
-    # UID of the namespace kube-system: proves that this is the cluster that was meant.
+    # UID of the namespace kube-system: proves that this is the intended cluster.
     uid: str | None = None
-    # A file that holds the UID instead, for a cluster that is made anew.
+    # A file that holds the UID instead, for a cluster that is created anew.
     uid_file: ProfilePath | None = None
     access: Access
     machines: tuple[MachineSettings, ...] = Field(min_length=1)
@@ -184,23 +184,23 @@ class Profile(Frozen):
     # The ports that may answer from outside, on every machine: 22, 443/tcp4, 51820/udp.
     exposed_ports: tuple[ExposedPort, ...] = ()
     ceph: Ceph = Ceph()
-    # What the load balancer gives out: "first-last" or a network in CIDR notation.
+    # The load balancer's pool: "first-last" or a network in CIDR notation.
     load_balancer_pool: tuple[AddressRange, ...] = ()
     legacy: Legacy | None = None
     backups: Backups | None = None
     swarm: Swarm | None = None
     # This cluster's own numbers for targets of the gate files, by requirement and target.
     targets: Mapping[str, Mapping[str, TargetChange]] = {}
-    # Whether drills and soaks may break anything here at all; each run must allow it too.
+    # True if drills and soaks may break anything here at all; each run must allow it too.
     allow_disruption: bool = False
-    # What drills do otherwise here, by the drill's name.
+    # This cluster's changes to drills, by the drill's name.
     drills: Mapping[str, DrillChange] = {}
     power: Power | None = None
-    # The machines have one clock, which is not theirs alone to set.
+    # The machines share one clock, which a machine cannot set alone.
     shared_clock: bool = False
     # The machine whose loss the drill lose-manager rehearses.
     swarm_manager: Name | None = None
-    # A folder, on every machine, on the file system that a fault may fill.
+    # A folder on every machine, on the file system that a fault may fill.
     fill_folder: Annotated[str, Field(pattern="^/")] | None = None
     commands: Commands = Commands()
     pods: KnownPods = KnownPods()
@@ -241,14 +241,14 @@ class Profile(Frozen):
         return self
 
     def _why_absent(self, part: str) -> str:
-        """Why a part is not there, in the profile's own words where it has some."""
+        """Why a part is absent; the profile's own words if it gives a reason."""
         if part == "tls":
             return self.absent.get(part, "the ingress is plain HTTP: `scheme: http`")
         return self.absent.get(part, f"the profile {self.name} does not declare {part}")
 
     @property
     def database_image(self) -> str:
-        """The image of the ledger's database; where none is declared, that of the probes."""
+        """The image of the ledger's database; without one, the image of the probes."""
         return self.ledger.database_image if self.ledger else self.kubernetes.probe_image
 
     def declared_uid(self) -> str | None:
@@ -277,12 +277,12 @@ class Profile(Frozen):
         return {"claim_gib": TargetChange(number=size, because=because), **told}
 
     def without(self, machine: str) -> Profile:
-        """The profile for those who must not ask a machine that is broken: the others."""
+        """The profile without one machine, for code that must not contact that broken machine."""
         others = tuple(it for it in self.machines if it.name != machine)
         return self.model_copy(update={"machines": others})
 
     def cluster(self) -> Cluster:
-        """What checks may know of this profile."""
+        """The profile in the form for checks."""
         parts = {
             f"cni-{self.stack.cni}": True,
             "cilium": self.stack.cni == "cilium",

@@ -1,5 +1,7 @@
-"""What machines are provided with: packages and rules (``scenarios/provision/nodes.yaml``), and the
-partition for Ceph, with the record of which disk each machine has.
+"""Settings for ``provision``: the node's needs, and the partition for Ceph.
+
+The needs are packages and rules (``scenarios/provision/nodes.yaml``). A record of each machine's
+disk belongs to the partition.
 """
 
 from __future__ import annotations
@@ -25,11 +27,11 @@ class NewPartition(Frozen):
     device: str = Field(pattern=r"^/dev/[a-z0-9/_-]+$")
     # The partition's number in the disk's table.
     number: int = Field(ge=1, le=128)
-    # The size that it must have at least.
+    # The smallest size that it may have.
     at_least_gib: float = Field(gt=0)
-    # The size that it may have at most.
+    # The largest size that it may have.
     at_most_gib: float = Field(gt=0)
-    # Whether the table's copy may be moved to the end of a disk that was made larger.
+    # True if the table's copy may be moved to the end of a disk that was enlarged.
     grow_table: bool = False
     record: ProfilePath
 
@@ -41,7 +43,7 @@ class NewPartition(Frozen):
 
 
 class Disks(NewPartition):
-    """The partition on each machine that is given to Ceph, and where its measurements are kept.
+    """The partition on each machine that Ceph gets, and the file with its measurements.
 
     ``osds`` says which OSD belongs on which machine. While ``state`` is ``raw``, nothing may use
     the partition; afterwards (``osd``) only that OSD may. ``allow_writes`` lets ``bench osd`` write
@@ -66,7 +68,7 @@ class PartitionRecord(Frozen):
 
 
 class FreeRecord(Frozen):
-    """The room after the last partition."""
+    """The free space after the last partition."""
 
     first: int
     sectors: int
@@ -85,7 +87,7 @@ class DiskRecord(Frozen):
 
 
 class DiskFile(Frozen):
-    """The disks by machine, as ``./cutover provision disk --record`` writes them down."""
+    """The disks by machine, as ``./cutover provision disk --record`` writes them."""
 
     disks: Mapping[str, DiskRecord]
 
@@ -93,9 +95,9 @@ class DiskFile(Frozen):
 def recorded_disks(
     path: Path, *, device: str, number: int, osds: Mapping[str, int], raw: bool
 ) -> dict[str, OsdDisk]:
-    """The partition on each machine that is an OSD's, or will be; ConfigError for a wrong file.
+    """Each machine's partition for an OSD, in use or planned; ConfigError for a wrong file.
 
-    A machine that the file does not name has a disk without partitions: nothing was recorded.
+    A machine that is not in the file has a disk without partitions: nothing was recorded.
     """
     known = parse(DiskFile, path).disks if path.exists() else {}
     partition = f"{device}{'p' if device[-1].isdigit() else ''}{number}"
@@ -132,7 +134,7 @@ SudoCommand = Annotated[str, Field(pattern=r"^/[^\n,\\:=!]+$")]
 
 
 class NodeNeeds(Frozen):
-    """Packages with what each is for, the harness's user, and what it may do as root."""
+    """The needed packages, each with its purpose; the harness's user; its commands as root."""
 
     schema_version: Literal[1] = Field(alias="schema")
     packages: Mapping[Package, str]
@@ -141,5 +143,5 @@ class NodeNeeds(Frozen):
 
 
 def load_needs() -> NodeNeeds:
-    """What is needed; raises ConfigError."""
+    """The content of the file; raises ConfigError."""
     return parse(NodeNeeds, SCENARIOS / "provision/nodes.yaml")

@@ -28,26 +28,26 @@ Span = Annotated[tuple[float, float], AfterValidator(_in_order)]
 
 
 class Chance(Frozen):
-    """A fault that may be drawn: how often beside the others, and for how long (seconds)."""
+    """A fault that may be drawn: its weight and its duration (seconds)."""
 
     # The fault's name.
     fault: str
-    # How often it is drawn beside the others.
+    # Its weight, relative to the other faults.
     weight: float = Field(gt=0)
-    # Seconds for which it stays: the least and the most.
+    # Seconds for which it stays active: the least and the most.
     hold_s: Span
-    # What this fault takes; the reference lists it.
+    # The fault's parameters; the reference lists them.
     parameters: Mapping[str, object] = Field(default={}, alias="with")
 
 
 class Soak(Frozen):
-    """What a soak draws from, and what may not grow.
+    """The faults that a soak draws from, and the resources that may not grow.
 
-    ``pause_s`` is how long all is left alone between two faults, ``calm_within_s`` how long the
-    steady state may take to come back after one. ``look_every_s``: how often every machine's
-    footprint is taken. ``grows_percent``: how much more of a thing there may be at the end.
-    ``refused_percent``: how many turns may be refused as too much, or break off.
-    ``load`` names what is asked of the ingress all the time.
+    ``pause_s`` is the pause between two faults, ``calm_within_s`` the longest return to the steady
+    state after one. ``look_every_s`` is the interval at which every machine's footprint is taken.
+    ``grows_percent`` is how much a resource may have grown at the end. ``refused_percent`` is the
+    share of turns that may be refused as too much, or break off. ``load`` names the load that the
+    ingress gets all the time.
     """
 
     schema_version: int = Field(alias="schema", ge=1, le=1)
@@ -57,9 +57,9 @@ class Soak(Frozen):
     look_every_s: float = Field(gt=0)
     grows_percent: float = Field(gt=0)
     refused_percent: float = Field(ge=0, lt=100)
-    # How much slower the last quarter's writes may be than the first quarter's.
+    # How much slower the writes of the last quarter may be than those of the first.
     slower_ratio: float = Field(ge=1)
-    # What is written to all the time.
+    # The ledger's targets, written to all the time.
     ledger: tuple[Writer, ...] = Field(min_length=1)
     # Writes a second of each kind.
     writes_per_s: float = Field(gt=0, le=50)
@@ -74,7 +74,7 @@ def load_soak(path: Path = SOAK) -> Soak:
 def seconds(text: str) -> float:
     """Seconds of a duration such as ``8h``, ``90m`` or ``1h30m``; ConfigError for anything else.
 
-    A duration of no seconds is an error too: nothing can be proven in it.
+    A duration of zero is an error too: it cannot prove anything.
     """
     parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", text)
     if not parts or "".join(number + unit for number, unit in parts) != text:

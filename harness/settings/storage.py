@@ -1,6 +1,4 @@
-"""What a profile declares of storage: Ceph and Rook, the class of claims, the backups, and what
-existed before.
-"""
+"""A profile's storage: Ceph and Rook, the class of claims, the backups, and existing storage."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from harness.settings.places import Name, ProfilePath
 
 
 class Legacy(Frozen):
-    """The storage that exists already: it must come out of the work unchanged.
+    """The existing storage, which the migration must leave unchanged.
 
     ``type`` and ``source`` are the file system's, as ``findmnt`` names them on every machine.
     """
@@ -25,11 +23,11 @@ class Legacy(Frozen):
     path: Annotated[str, Field(pattern="^/.+")]
     type: str
     source: str
-    # How it is mounted: a machine where it is read-only cannot serve what writes there.
+    # How it is mounted: on a machine where it is read-only, programs that write there fail.
     access: Literal["rw", "ro"] = "rw"
-    # The folder of the file system that shows at the path (``findmnt``'s FSROOT).
+    # The folder of the file system that is mounted at the path (``findmnt``'s FSROOT).
     root: Annotated[str, Field(pattern="^/")] = "/"
-    # The manifest of before the work: `./cutover backup baseline` writes it.
+    # The manifest from before the work: `./cutover backup baseline` writes it.
     baseline: ProfilePath
     # What may change: patterns of paths in it. Each names a file, or a folder with its contents;
     # ``*`` stays within one name.
@@ -47,8 +45,8 @@ class Legacy(Frozen):
         if {".", ".."} & set(self.writes.split("/")):
             raise ValueError(f"legacy.writes must be a plain path below legacy.path: {self.writes}")
         if self.access == "ro":
-            raise ValueError("legacy.writes names a folder, and legacy.access is ro")
-        # By its name: a pattern that happens to match may stop to.
+            raise ValueError("legacy.writes needs access rw, but legacy.access is ro")
+        # Listed by its name: a pattern that matches by chance may stop matching.
         if not any(f"{self.writes}/".startswith(f"{it}/") for it in self.may_change):
             text = "legacy.writes must be in a folder that legacy.except names, or its writes"
             raise ValueError(f"{text} would count as changes: {self.writes}")
@@ -56,26 +54,26 @@ class Legacy(Frozen):
 
 
 class Backups(Frozen):
-    """The one claim that holds every customer's backups, and the order that is in it.
+    """The one claim that holds every customer's backups, and its layout.
 
-    ``words`` are patterns of the names and labels by which any other claim betrays that it holds
-    backups too. Labels whose key is in a domain of ``tools``, which copy claims or restore them,
-    say what such a tool did to a claim, and not what is in it. ``reader`` is the user (UID) that
-    may list what is in the claim.
+    ``words`` are patterns of names and labels that show that any other claim holds backups too.
+    Labels in a domain of ``tools``, which copy claims or restore them, are ignored: they say what
+    such a tool did to a claim, and not what is in it. ``reader`` is the user (UID) that may list
+    what is in the claim.
     """
 
     # The claim's name.
     claim: Name
-    # The namespace that it is in.
+    # The claim's namespace.
     namespace: Name
-    # Where it is not the gate's own: how large the claim must be, in GiB.
+    # The size that the claim must have, in GiB, if it differs from the gate's.
     at_least_gib: float | None = Field(default=None, gt=0)
     # How many machines may mount it at a time.
     access_mode: Literal["ReadWriteMany", "ReadWriteOnce"] = "ReadWriteMany"
-    # The folders at the top; in ``active`` are the backups, each customer's in a folder of its own
-    # or, flat, as files beside each other.
+    # The top-level folders; ``active`` has the backups, each customer's in its own folder or, if
+    # flat, as files beside each other.
     folders: tuple[str, ...] = Field(default=("active", "staging", "temp"), min_length=1)
-    # Which of the folders has the backups.
+    # The folder that has the backups.
     active: str = "active"
     # Whether each customer has a folder of its own in it.
     layout: Literal["flat", "folders"] = "flat"
@@ -93,7 +91,7 @@ class Backups(Frozen):
         return self
 
     def declared(self) -> BackupClaim:
-        """What checks may know of it."""
+        """The declaration for checks."""
         return BackupClaim(
             claim=self.claim,
             namespace=self.namespace,
@@ -105,24 +103,24 @@ class Backups(Frozen):
 
 
 class Storage(Frozen):
-    """The StorageClass that customers' claims are of, and what it must be."""
+    """The StorageClass of customers' claims, and its expected settings."""
 
     # Its name.
     class_name: str = Field(alias="class")
     # The CSI driver that makes its volumes.
     provisioner: str
-    # Where its data goes, as its parameters must say: clusterID, fsName and pool, where CSI has
-    # them. One of these that the class has and this does not is an error too.
+    # Its parameters that say where its data goes: clusterID, fsName and pool, if the driver has
+    # them. A parameter that the class has and this declaration lacks is an error too.
     parameters: Mapping[str, str] = {}
-    # What becomes of a volume whose claim is deleted.
+    # What happens to a volume whose claim is deleted.
     reclaim_policy: Literal["Delete", "Retain"] = "Delete"
-    # Whether access lists (POSIX ACLs) must survive: how CephFS is mounted decides.
+    # Whether access lists (POSIX ACLs) must survive; the mount options of CephFS decide that.
     access_lists: bool = True
-    # The pool of Ceph that holds the claims' data: it shows what a deleted claim gives back.
+    # The pool of Ceph that holds the claims' data: it shows the space that a deleted claim frees.
     data_pool: str
 
     def declared(self) -> StorageClass:
-        """What checks may know of it."""
+        """The declaration for checks."""
         return StorageClass(
             name=self.class_name,
             provisioner=self.provisioner,
@@ -132,35 +130,36 @@ class Storage(Frozen):
         )
 
 
-# Why something that a healthy Ceph would not have is meant to be there; the report shows it.
+# Why an unusual state of Ceph is intended; the report shows it.
 Because = Annotated[str, Field(min_length=10)]
 
 
 class Ceph(Frozen):
-    """How Ceph is asked, what it may complain of, and what it replaces.
+    """How the harness asks Ceph, which complaints are accepted, and what Ceph replaces.
 
-    Asked through ``machines``, each of them has the ``ceph`` program and a keyring that may read;
-    through the ``toolbox``, a pod of Rook's has them.
+    With ``machines``, each machine has the ``ceph`` program and a keyring that may read; with
+    ``toolbox``, a pod of Rook's has them.
 
-    A keyring that may read has ``mon 'allow r' mgr 'allow r' osd 'allow r'``. Each OSD is asked by
-    ``ceph tell osd.N version``, which it answers only to ``osd 'allow *'``. It refuses that to a
-    client with any lesser right, which is an answer too. A client without a right on OSDs is not
-    let in, and hears nothing (``OSD::ms_handle_fast_authentication``, ``OSD::handle_command``).
+    A keyring that may read has ``mon 'allow r' mgr 'allow r' osd 'allow r'``. The harness asks each
+    OSD with ``ceph tell osd.N version``, which the OSD answers only to ``osd 'allow *'``. The OSD
+    refuses that to a client with any lesser right, which is an answer too. A client without a right
+    on OSDs is not let in, and gets no answer (``OSD::ms_handle_fast_authentication``,
+    ``OSD::handle_command``).
     """
 
-    # Where `ceph` is asked.
+    # Where the harness runs `ceph`.
     through: Literal["machines", "toolbox"] = "machines"
-    # Where the toolbox is.
+    # The namespace of the toolbox.
     toolbox_namespace: str = "rook-ceph"
     # The label of its pod.
     toolbox_label: str = "app=rook-ceph-tools"
-    # Warnings that Ceph may show, by their code (POOL_NO_REDUNDANCY); an error never may.
+    # Warnings that Ceph may show, by their code (POOL_NO_REDUNDANCY); an error is never accepted.
     warnings: Mapping[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]+$")], Because] = {}
     # Flags that may be set, by their name (noout).
     flags: Mapping[str, Because] = {}
-    # What the storage that is to be replaced can hold, in GB (10⁹ bytes), copies not counted.
+    # The capacity of the storage to be replaced, in GB (10⁹ bytes), copies not counted.
     source_gb: float | None = Field(default=None, gt=0)
-    # The pool of customers' block images (RBD), when they have such.
+    # The pool of customers' block images (RBD), if there are any.
     image_pool: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][\w.-]*$")
 
 
@@ -178,13 +177,13 @@ ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", m
 
 
 class Rook(Frozen):
-    """Rook as it was installed; the mode, external or cluster, is ``stack.rook``."""
+    """The installed Rook; ``stack.rook`` says its mode, external or cluster."""
 
-    # The operator's release, as the tag of its image says it.
+    # The operator's release, as in its image's tag.
     version: str = Field(pattern=r"^v[0-9]+\.[0-9]+\.[0-9]+$")
-    # Where the operator runs.
+    # The operator's namespace.
     operator_namespace: ObjectName = "rook-ceph"
-    # Where the CephCluster is.
+    # The namespace of the CephCluster.
     namespace: ObjectName
     # Its name.
     cluster: ObjectName
@@ -192,19 +191,19 @@ class Rook(Frozen):
     monitors: tuple[Endpoint, ...] = Field(min_length=1)
     # The CSI drivers that every machine must run.
     drivers: tuple[Literal["cephfs", "rbd"], ...] = Field(default=("cephfs", "rbd"), min_length=1)
-    # What comes before their names where it is not the operator's namespace: Rook's setting
-    # CSI_DRIVER_NAME_PREFIX. Not declared, it is read from the drivers that are registered.
+    # The prefix of their names if it is not the operator's namespace: Rook's setting
+    # CSI_DRIVER_NAME_PREFIX. If not declared, it is read from the registered drivers.
     driver_prefix: ObjectName | None = None
     # The StorageClass of CephFS.
     storage_class: ObjectName = "cephfs"
-    # What becomes of its volumes without a claim.
+    # What happens to its volumes without a claim.
     reclaim_policy: Literal["Delete", "Retain"] = "Delete"
     # Ceph's name of the file system.
     filesystem: str
     # The pool that takes the data of claims.
     pool: str
-    # The class's clusterID where claims lie in a subvolume group of their own: what
-    # `kubectl get cephfilesystemsubvolumegroups` says of it. Otherwise it is the namespace.
+    # The class's clusterID if claims are in a subvolume group of their own: what `kubectl get
+    # cephfilesystemsubvolumegroups` says of it. Otherwise it is the namespace.
     cluster_id: str | None = None
     # Health checks that Ceph may raise (POOL_NEARFULL): any other warning is an error.
     warnings: tuple[str, ...] = ()
@@ -212,6 +211,6 @@ class Rook(Frozen):
     device: str | None = Field(default=None, pattern=r"^[a-z0-9]+$")
 
     def declared(self, mode: Literal["external", "cluster"]) -> RookDeclared:
-        """What checks may know of it."""
+        """The declaration for checks."""
         told = self.model_dump(exclude={"cluster_id"})
         return RookDeclared(mode=mode, cluster_id=self.cluster_id or self.namespace, **told)

@@ -1,4 +1,4 @@
-"""What a profile declares of the platform that is migrated: its Swarm, and what it serves."""
+"""A profile's declaration of the platform that is migrated: its Swarm and its services."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def _several(value: object) -> object:
 
 
 class SwarmAnswers(Frozen):
-    """What a service answers by HTTP on a port that it, or the proxy before it, publishes.
+    """A service's HTTP answer on a port that it, or the proxy before it, publishes.
 
-    Asked for on every machine, or, when the port answers on some of them only, on ``machines``.
-    ``host`` is the Host header; ``says`` are words that the answer must hold: another program on
-    the port has others. ``status`` is one, or a list of those that are right. A redirect is not
-    followed: its Location must be ``location``, where that is given.
+    The harness requests it on every machine, or, if the port answers on some of them only, on
+    ``machines``. ``host`` is the Host header. ``says`` are words that the answer must contain, so
+    that another program on the port is noticed. ``status`` is one accepted status, or a list of
+    them. A redirect is not followed: its Location must be ``location``, if that is given.
     """
 
     # A published port.
     port: int = Field(ge=1, le=65535)
-    # What is asked for there.
+    # The requested path.
     path: str = Field(default="/", pattern=r"^/[!-~]*$")
     host: str = Field(default="", pattern=r"^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)?$")
     status: Annotated[tuple[Status, ...], BeforeValidator(_several)] = Field(
@@ -48,7 +48,7 @@ class SwarmAnswers(Frozen):
         return self
 
     def declared(self, machines: tuple[str, ...]) -> SwarmAnswer:
-        """The answer as checks know it, on these machines."""
+        """The answer in the form for checks, on these machines."""
         return SwarmAnswer(
             port=self.port,
             path=self.path,
@@ -64,8 +64,8 @@ class SwarmAnswers(Frozen):
 class SwarmInstances(SwarmAnswers):
     """Customers' instances: every service whose name matches ``names`` (``odoo-*``).
 
-    Each one that is to run is asked by every manager, with the hosts of its own Traefik labels; one
-    with 0 replicas is stopped, and is not asked.
+    Each running instance is requested through every manager, with the hosts of its own Traefik
+    labels. An instance with 0 replicas is stopped, and is not requested.
     """
 
     names: str = Field(min_length=1)
@@ -73,11 +73,11 @@ class SwarmInstances(SwarmAnswers):
 
 
 class SwarmServiceSettings(Frozen):
-    """One service by what it must have: running tasks, and answers on published ports.
+    """One service's expected state: running tasks, and answers on published ports.
 
-    With 0 ``replicas`` it is stopped, and must be. A ``global`` service has a task on every machine
-    that Swarm puts one on, one at least; ``replicas`` says how many, where that is known.
-    A port that is asked with a ``host`` may be published by another service, the proxy.
+    With 0 ``replicas`` the service must be stopped. A ``global`` service has a task on every
+    machine that Swarm chooses, at least one; ``replicas`` says how many, if that is known. A port
+    that is requested with a ``host`` may be published by another service, the proxy.
     """
 
     replicas: int | None = Field(default=None, ge=0)
@@ -99,7 +99,7 @@ class Swarm(Frozen):
 
     # The machines that must be managers, and reachable.
     managers: tuple[str, ...] = Field(min_length=1)
-    # What each service must have; one that is not named is none of the gate's business.
+    # The expected state of each service; the gate ignores services that are not named.
     services: Mapping[ServiceName, SwarmServiceSettings] = Field(min_length=1)
     # Customers' services, which come and go: one pattern for all of them.
     instances: SwarmInstances | None = None
@@ -107,14 +107,14 @@ class Swarm(Frozen):
     registries: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+(:[0-9]+)?$")], ...] = ()
 
     def strangers(self, machines: set[str]) -> list[str]:
-        """Names that are no machine's."""
+        """Names that match no machine."""
         asked = [it for one in self.services.values() for it in one.answers]
         asked += [self.instances] if self.instances is not None else []
         named = {*self.managers, *(name for it in asked for name in it.machines)}
         return sorted(named - machines)
 
     def declared(self, machines: tuple[str, ...]) -> SwarmDeclared:
-        """What checks may know of it, as it is on these machines."""
+        """The declaration for checks, as it is on these machines."""
         return SwarmDeclared(
             managers=self.managers,
             services={

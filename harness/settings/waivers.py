@@ -1,7 +1,7 @@
 """Waivers: risks accepted in writing, for one cluster and for a limited time.
 
-``scenarios/waivers/*.yaml`` holds one waiver a file. A waiver that has expired turns its
-requirement red again and says since when; one that nothing needs is reported.
+``scenarios/waivers/*.yaml`` holds one waiver a file. An expired waiver turns its requirement red
+again and says since when; a waiver that is not needed is reported.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ UtcTime = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezo
 class Waiver(Frozen):
     """One accepted risk: what, on which cluster, who answers for it, until when (UTC).
 
-    With a ``clause``, the name of a check, it accepts only what that check says.
+    With a ``clause``, the name of a check, it covers only that check.
     """
 
     schema_version: Literal[1] = Field(alias="schema")
@@ -34,15 +34,15 @@ class Waiver(Frozen):
     clause: str | None = Field(default=None, min_length=2)
     # The profile's name.
     cluster: str
-    # Who removes the reason.
+    # The owner, who removes the reason.
     owner: Person
-    # Who accepts the risk until then: somebody else.
+    # The approver, who accepts the risk until then; not the owner.
     approver: Person
-    # What is wrong, and why it is better to go on than to wait.
+    # What is wrong, and why going on is better than waiting.
     reason: str = Field(min_length=10)
-    # In force from here on (UTC), for 90 days at most.
+    # In force from this date on (UTC), for 90 days at most.
     created: UtcTime
-    # From here on the requirement is red again (UTC).
+    # The requirement is red again from this date on (UTC).
     expires: UtcTime
 
     @model_validator(mode="after")
@@ -57,11 +57,11 @@ class Waiver(Frozen):
 
     @property
     def what(self) -> str:
-        """What is waived, in words."""
+        """The waived requirement, in words."""
         return self.requirement + (f", “{self.clause}”" if self.clause else "")
 
     def covers(self, moment: datetime) -> bool:
-        """Is the waiver in force at that moment?"""
+        """True if the waiver is in force at that moment."""
         return self.created <= moment < self.expires
 
 

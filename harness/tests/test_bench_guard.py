@@ -109,7 +109,7 @@ CHANGES: dict[str, Change] = {
     "1 GiB of the partition": at("labels", "partition", to=[1]),
     "0 GiB of the disk": at("labels", "disk", to=[0]),
     "a GPT lies on": at("nested", to=True),
-    "for us alone": at("busy", to="Device or resource busy"),
+    "exclusive open failed": at("busy", to="Device or resource busy"),
     "not known whether": at("osds", to=None),
     "ceph osd metadata names": at("osds", to=["/dev/sda2"]),
 }

@@ -165,7 +165,7 @@ def test_a_key_that_nobody_pinned_is_not_believed(folder: Path, signer: Signer) 
     pack(folder, stranger)
     found = check(folder, signer)
     assert not found.changed
-    assert found.doubts == (f"it is signed by the key {found.signer}, which nobody pinned",)
+    assert found.doubts == (f"it is signed by the key {found.signer}, which is not pinned",)
 
 
 def test_a_bundle_without_a_signature_is_not_believed(folder: Path, signer: Signer) -> None:

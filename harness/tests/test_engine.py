@@ -142,7 +142,7 @@ def test_what_a_look_could_not_remove_is_a_warning_and_the_look_counts(tmp_path:
 
 
 def test_another_cluster_than_the_declared_one_is_refused(tmp_path: Path) -> None:
-    with running(tmp_path / "run") as recorded, pytest.raises(Refused, match="declares another"):
+    with running(tmp_path / "run") as recorded, pytest.raises(Refused, match="UID another"):
         recorded.run.identify("another")
     judgement = recorded.judged()
     assert judgement.decision is Decision.REFUSED

@@ -116,7 +116,7 @@ def test_an_error_that_is_none_of_the_harness_is_raised_when_all_have_ended() ->
 
 def test_a_call_is_given_up_when_there_is_a_reason_and_its_error_is_raised_when_not() -> None:
     never = Event()
-    with pytest.raises(TimedOut, match="the look: not before it was too much"):
+    with pytest.raises(TimedOut, match="the look: aborted before it answered"):
         answer_of(never.wait, lambda: True, what="the look")
     never.set()
     assert answer_of(lambda: 3, lambda: False, what="the look") == 3

@@ -1,1 +1,1 @@
-"""What runs on a machine: the one reader of disks, the rules of who may write, and the guard."""
+"""The scripts for machines: the reader of disks, the rules for writing, and the guard."""

@@ -1,6 +1,6 @@
-"""Reads a block device: its partition table, who uses it, and what it holds.
+"""Reads a block device: its partition table, its users, and its content.
 
-The one reader of disks, for the guard of a bench and for who makes a partition. It changes nothing
+The only reader of disks, for the guard of a bench and for ``provision disk``. It changes nothing
 and decides nothing. Part of scripts that are sent: standard library of Python 3.8 only.
 """
 
@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 SYS, PROC = Path("/sys"), Path("/proc")
-# What sysfs counts in, whatever the disk's own sectors are.
+# The unit of sysfs; the disk's own sectors may differ.
 SECTOR, GIB = 512, 1 << 30
 COMMAND_S = 20.0
 BLUESTORE = b"bluestore block device"
-# Ceph keeps copies of its label at these places (GiB); Rook's teardown wipes the same ones. One
-# that is left behind is found again by an OSD.
+# Ceph keeps copies of its label at these places (GiB); Rook's teardown wipes the same ones. An OSD
+# finds a copy that is left behind.
 LABELS_GIB = (0, 1, 10, 100, 1000)
 GPT = b"EFI PART"
 HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
@@ -39,18 +39,18 @@ def number(path: Path) -> int:
 
 
 def sysfs(rdev: int) -> Path:
-    """The kernel's own folder about a block device."""
+    """The kernel's folder of a block device."""
     return (SYS / f"dev/block/{os.major(rdev)}:{os.minor(rdev)}").resolve()
 
 
 def rdev_in(folder: Path) -> int:
-    """The device that such a folder is about."""
+    """The device of such a folder."""
     major, _, minor = (folder / "dev").read_text().partition(":")
     return os.makedev(int(major), int(minor))
 
 
 def node_of(rdev: int) -> str:
-    """A device node in /dev, whatever its name."""
+    """A device node in /dev, of any name."""
     with os.scandir("/dev") as entries:
         for entry in entries:
             with contextlib.suppress(OSError):
@@ -61,7 +61,7 @@ def node_of(rdev: int) -> str:
 
 
 def rdev_of(path: str) -> int | None:
-    """The block device that a path leads to, None when it leads to none."""
+    """The block device behind a path; None when there is none."""
     with contextlib.suppress(OSError, ValueError):
         status = Path(path).stat()
         return status.st_rdev if stat.S_ISBLK(status.st_mode) else None
@@ -76,7 +76,7 @@ def machine() -> dict[str, str]:
 
 
 def serial(disk: Path) -> str:
-    """The disk's own number; empty when it has none."""
+    """The disk's serial number; empty when it has none."""
     for place in ("serial", "device/serial"):
         if found := _text(disk / place):
             return found
@@ -88,14 +88,14 @@ def serial(disk: Path) -> str:
 
 
 def _text(path: Path) -> str:
-    """A file's text without its end; empty when there is no such file."""
+    """A file's text without its trailing whitespace; empty when there is no such file."""
     with contextlib.suppress(OSError):
         return path.read_bytes().decode(errors="replace").strip("\0\n ")
     return ""
 
 
 def kernel_partitions(disk: Path, sector: int) -> dict[int, list[int]]:
-    """First and last sector of each partition, as the kernel has them, by number."""
+    """First and last sector of each partition that the kernel knows, by number."""
     found = {}
     for mark in disk.glob("*/partition"):
         first = number(mark.parent / "start") * SECTOR // sector
@@ -108,7 +108,7 @@ def kernel_partitions(disk: Path, sector: int) -> dict[int, list[int]]:
 
 
 def header(fd: int, lba: int, sector: int) -> dict[str, Any]:
-    """A GPT's header and entries at a sector; ValueError when no intact ones are there."""
+    """A GPT's header and entries at a sector; ValueError when they are not intact."""
     raw = os.pread(fd, sector, lba * sector)
     if len(raw) < HEADER.size or raw[:8] != GPT:
         raise ValueError("the disk has no GPT")
@@ -138,7 +138,7 @@ def header(fd: int, lba: int, sector: int) -> dict[str, Any]:
 def gpt(fd: int, sectors: int, sector: int) -> dict[str, Any]:
     """The header at the disk's begin, without the entries, and whether its copy has the same ones.
 
-    ValueError without an intact one.
+    ValueError without an intact header.
     """
     first = header(fd, 1, sector)
     entries, copy = first.pop("entries"), b""
@@ -149,9 +149,9 @@ def gpt(fd: int, sectors: int, sector: int) -> dict[str, Any]:
 
 
 def partitions(fd: int, sector: int) -> list[dict[str, Any]]:
-    """The partitions that the GPT names, in the order of their numbers; sectors are inclusive.
+    """The partitions in the GPT, in the order of their numbers; sectors are inclusive.
 
-    ValueError when it has no whole one.
+    ValueError when the GPT is not intact.
     """
     table = header(fd, 1, sector)
     size, entries = table["entry_bytes"], table["entries"]
@@ -176,7 +176,7 @@ def partitions(fd: int, sector: int) -> list[dict[str, Any]]:
 
 
 def mbr_types(fd: int) -> list[int] | None:
-    """The types of the master boot record's partitions; None when there is no such record."""
+    """The types of the master boot record's partitions; None without a master boot record."""
     raw = os.pread(fd, 512, 0)
     if raw[510:] != b"\x55\xaa":
         return None
@@ -187,11 +187,11 @@ def mbr_types(fd: int) -> list[int] | None:
 
 
 def mounts(*rdevs: int) -> list[str]:
-    """Where file systems of these devices are mounted, in any process's view of the machine."""
+    """Mount points of these devices, in every process's view of the machine."""
     numbers = {f"{os.major(it)}:{os.minor(it)}" for it in rdevs}
     found, views = [], set()
     for process in [PROC / "self", *sorted(PROC.glob("[0-9]*"))]:
-        # A process that has ended meanwhile mounts nothing.
+        # A process that has ended meanwhile has no mounts.
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             with contextlib.suppress(PermissionError):
                 view = (process / "ns/mnt").stat().st_ino
@@ -214,12 +214,12 @@ def swaps(*rdevs: int) -> list[str]:
 
 
 def holders(*folders: Path) -> list[str]:
-    """The devices (LVM, md, multipath) that the kernel lets lie on these ones."""
+    """The devices (LVM, md, multipath) that lie on these ones, according to the kernel."""
     return sorted({it.name for folder in folders for it in (folder / "holders").iterdir()})
 
 
 def loops_over(*rdevs: int) -> list[str]:
-    """Loop devices whose bytes are these devices' bytes."""
+    """Loop devices over these devices."""
     found = []
     for place in SYS.glob("block/loop*/loop/backing_file"):
         with contextlib.suppress(OSError):
@@ -229,10 +229,10 @@ def loops_over(*rdevs: int) -> list[str]:
 
 
 def backing(disk: Path) -> str | None:
-    """The file that a loop device's bytes lie in, when a disk of this machine holds that."""
+    """The file behind a loop device, if it is on a disk of this machine."""
     with contextlib.suppress(FileNotFoundError):
         file = (disk / "loop/backing_file").read_text().strip()
-        # A file system in memory has no device; a file that is not here is another machine's.
+        # A file system in memory has no device; a file that is missing here is on another machine.
         return file if os.major(Path(file).stat().st_dev) else None
     return None
 
@@ -241,14 +241,14 @@ def backing(disk: Path) -> str | None:
 
 
 def forget(fd: int) -> None:
-    """What was written past this device must not hide behind an older copy in memory."""
+    """Drop the kernel's cached copy, which may be older than what other paths wrote to the disk."""
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def tool(
     argv: list[str], fd: int, fine: tuple[int, ...] = (0,)
 ) -> subprocess.CompletedProcess[str]:
-    """A command about an open device, whose path is the last word; OSError for another status."""
+    """Run a command on an open device, whose path is the last word; OSError for another status."""
     done = subprocess.run(
         [*argv, f"/proc/self/fd/{fd}"],
         stdin=subprocess.DEVNULL,
@@ -264,26 +264,26 @@ def tool(
 
 
 def recognised(fd: int, *area: str) -> list[str]:
-    """What blkid takes the bytes for, by their magic numbers; ``area``: its options for a part.
+    """The types that blkid recognises by magic numbers; ``area``: its options for a part.
 
     A partition's entry in its disk's table is not counted.
     """
     done = tool(["blkid", "-p", "-o", "export", *area], fd, fine=(0, 2, 8))
-    # Bytes that several take for their own have no type, and are not free.
+    # Bytes that match several types have no type, and are not free.
     found = ["several at once"] if done.returncode == 8 else []
     lines = [line.partition("=") for line in done.stdout.splitlines()]
     return found + [value for key, _, value in lines if key in ("TYPE", "PTTYPE")]
 
 
 def marks(fd: int) -> list[dict[str, str]]:
-    """What wipefs would wipe: {"type", "offset"} of each signature."""
+    """The signatures that wipefs would wipe: {"type", "offset"} of each."""
     said = tool(["wipefs", "--no-act", "--json"], fd).stdout
     found: list[dict[str, str]] = json.loads(said)["signatures"] if said.strip() else []
     return found
 
 
 def labels(fd: int, size: int, start: int = 0) -> list[int]:
-    """The places (GiB after ``start``) at which a label of BlueStore lies; sizes are bytes."""
+    """The places (GiB after ``start``) of BlueStore's labels; sizes are bytes."""
     inside = [it for it in LABELS_GIB if it * GIB + len(BLUESTORE) <= size]
     return [it for it in inside if os.pread(fd, len(BLUESTORE), start + it * GIB) == BLUESTORE]
 
@@ -295,13 +295,13 @@ def nested(fd: int, size: int, start: int = 0, *, end: bool = True) -> bool:
 
 
 def contents(fd: int, start: int, size: int, *, last: bool = False) -> list[str]:
-    """What an area of a disk seems to hold; bytes.
+    """The apparent content of an area of a disk; bytes.
 
-    ``last``: it ends where the disk does, with the copy of the disk's own table.
+    ``last``: the area ends at the disk's end, with the copy of the disk's own table.
     """
     found = recognised(fd, "--offset", str(start), "--size", str(size))
     found += [f"BlueStore label at {it} GiB" for it in labels(fd, size, start)]
-    # A disk that was an OSD as a whole has copies at places that are counted from its begin.
+    # On a disk that was an OSD as a whole, the copies are at places counted from the disk's begin.
     inside = [it for it in labels(fd, start + size) if it * GIB >= start]
     found += [f"BlueStore label at {it} GiB of the disk" for it in inside]
     if nested(fd, size, start, end=not last):

@@ -1,8 +1,8 @@
-"""Whether a partition may be written to: a pure function of what was seen and what is recorded.
+"""Whether a partition may be written to: a pure function of the seen and the recorded facts.
 
-What was not seen, or is not recorded, refuses; so does a disk whose table is not sound, which also
-keeps a partition from being added to it (``table_flaws``). Sent to the machines with the guard:
-standard library of Python 3.8 only.
+A fact that was not seen, or is not recorded, refuses. So does a disk whose table is not sound,
+which also keeps a partition from being added to it (``table_flaws``). Sent to the machines with the
+guard: standard library of Python 3.8 only.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    # A fact as ``facts_script`` tells it: a rule knows what its own one is made of.
+    # A fact of ``facts_script``: each rule knows the form of its own fact.
     Fact = Any
     Facts = Mapping[str, Fact]
 
 GIB = 1 << 30
-# EFI's system partition, and the one that GRUB keeps itself in.
+# EFI's system partition, and GRUB's boot partition.
 BOOT_TYPES = ("c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "21686148-6449-6e6f-744e-656564454649")
 SYSTEM_MOUNTS = ("/", "/boot", "/boot/efi", "/usr", "/var", "/etc", "/home")
 RECORDED = (
@@ -38,7 +38,7 @@ PROTECTIVE = 0xEE
 
 
 def table_flaws(sound: Facts, path_of: Callable[[int], str]) -> Iterator[str]:
-    """What is wrong with a disk's GPT, in words; ``path_of`` names a partition by its number.
+    """Flaws of a disk's GPT, in words; ``path_of`` names a partition by its number.
 
     ``sound``: the disk's ``sectors``, its ``mbr_types``, ``gpt`` with ``alternate`` and
     ``copy_equal``, and number, first and last sector of the ``partitions`` of the table; ``kernel``
@@ -73,7 +73,7 @@ def _ranges(partitions: Mapping[int, Iterable[int]]) -> str:
 
 
 def refusals(seen: Facts, recorded: Facts) -> list[str]:
-    """Every reason not to write, in words; only none at all lets a write through."""
+    """Every reason not to write, in words; a write is allowed only without any reason."""
     said = []
     for what in RECORDED:
         if recorded.get(what) is None:
@@ -177,7 +177,7 @@ def _nested(found: Fact, _: Facts) -> Iterable[str]:
 
 def _busy(found: Fact, _: Facts) -> Iterable[str]:
     if found is not None:
-        yield f"it cannot be had for us alone: {found}"
+        yield f"it is in use, exclusive open failed: {found}"
 
 
 def _backing(found: Fact, _: Facts) -> Iterable[str]:

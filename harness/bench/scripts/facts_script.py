@@ -1,4 +1,4 @@
-"""Runs on a machine as root: every fact about a partition that the guard decides by.
+"""Runs on a machine as root: reads every fact about a partition that the guard needs.
 
 Reads, and changes nothing. Standard library of Python 3.8 only.
 """
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def look(wanted: Facts, held: int | None = None) -> Facts:
-    """Every fact about a path; what could not be seen is in ``unseen``, with the reason.
+    """Every fact about a path; facts that could not be seen are in ``unseen``, with the reason.
 
-    ``held``: the device that is open already, which then is what is looked at.
+    ``held``: a device that is open already; then this device is read.
     """
     path: str = wanted["path"]
     seen: Facts = {"unseen": {}}
@@ -96,10 +96,10 @@ def _disk(seen: Facts, fd: int, size: int, whole: int, disk: Path) -> None:
 
 
 def note(seen: Facts, what: str, item: Callable[[], object]) -> None:
-    """Keep a fact, or why it could not be had."""
+    """Store a fact, or the reason why it is missing."""
     try:
         seen[what] = item()
-    except Exception as error:  # whatever it is, it is this fact's answer
+    except Exception as error:  # any error becomes this fact's answer
         seen["unseen"][what] = str(error) or type(error).__name__
 
 
@@ -108,7 +108,7 @@ def sector_of(disk: Path) -> int:
 
 
 def table(fd: int, sector: int) -> list[Facts]:
-    """The partitions that a disk's GPT names, in bytes."""
+    """The partitions in a disk's GPT, in bytes."""
     return [
         {
             **{key: it[key] for key in ("number", "type", "partuuid", "label")},
@@ -120,7 +120,7 @@ def table(fd: int, sector: int) -> list[Facts]:
 
 
 def soundness(fd: int, disk: Path, size: int) -> Facts:
-    """What ``disk_rules.table_flaws`` judges a table by."""
+    """The facts by which ``disk_rules.table_flaws`` judges a table."""
     sector = sector_of(disk)
     return {
         "sectors": size // sector,
@@ -134,13 +134,13 @@ def soundness(fd: int, disk: Path, size: int) -> Facts:
 
 
 def signatures(fd: int) -> list[str]:
-    """What blkid and wipefs recognise."""
+    """The signatures that blkid and wipefs recognise."""
     found = [f"{it} (blkid)" for it in reader.recognised(fd)]
     return found + [f"{it['type']} (wipefs, at {it['offset']})" for it in reader.marks(fd)]
 
 
 def owner(fd: int) -> Facts | None:
-    """Whose OSD a label of BlueStore names; never the key that lies beside it."""
+    """The OSD that a BlueStore label names; never the key beside it."""
     block = os.pread(fd, 4096, 0)
     if not block.startswith(BLUESTORE):
         return None
@@ -161,7 +161,7 @@ def owner(fd: int) -> Facts | None:
 
 
 def same(device: str, rdevs: set[int]) -> bool:
-    """Whether a path, or a number such as ``8:2``, is one of these devices."""
+    """True if a path, or a number such as ``8:2``, is one of these devices."""
     numbers = {f"{os.major(it)}:{os.minor(it)}" for it in rdevs}
     return device in numbers or reader.rdev_of(device) in rdevs
 
@@ -175,7 +175,7 @@ def busy(path: str) -> str | None:
 
 
 def sequence(disk: Path) -> int | None:
-    """Counts what a device has been made of; older kernels do not tell."""
+    """The kernel's count of the device's re-creations; older kernels do not report it."""
     with contextlib.suppress(FileNotFoundError):
         return number(disk / "diskseq")
     return None

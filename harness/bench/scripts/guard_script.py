@@ -5,9 +5,9 @@
            then runs fio on what it holds: through the open file, so that no path leads elsewhere
 ``stop``   ends the guards that carry a token, and says how many there were
 
-fio is killed when its time is over, when we are told to stop, and when its output has no reader
-(the connection was lost); the kernel kills it when we are killed. Lines of progress come first, one
-line of JSON with the result comes last. Standard library of Python 3.8 only.
+fio is killed when its time is over, on a signal to stop, and when its output has no reader
+(the connection was lost); the kernel kills it when this script is killed. Lines of progress come
+first, one line of JSON with the result comes last. Standard library of Python 3.8 only.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 
 DEVICE, FILE = "@DEVICE@", "@FILE@"
 STOP_S = 10.0
-# On the system's disk, as etcd is; /tmp may be memory.
+# On the system's disk, like etcd; /tmp may be memory.
 PLACE, PREFIX = "/var/tmp", "cutover-bench-"
 PR_SET_PDEATHSIG = 1
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-# What must be the same before and after it was opened, whatever the record says.
+# Facts that must be the same before and after the device was opened.
 IDENTITY = ("device", "kernel", "table", "soundness")
 
 
@@ -57,7 +57,7 @@ class Stopped(Exception):
 
 
 def hold(recorded: Facts, before: Facts) -> int:
-    """The device that was looked at ``before``, open for us alone; Refused when it may not be.
+    """Open the device that was looked at ``before`` exclusively; GuardRefused if it may not be.
 
     While it is held, no file system, volume manager or OSD can take it.
     """
@@ -68,7 +68,7 @@ def hold(recorded: Facts, before: Facts) -> int:
         held = os.open(recorded["path"], os.O_RDWR | os.O_EXCL | os.O_CLOEXEC)
     except OSError as error:
         raise GuardRefused(
-            [f"it cannot be had for us alone: {os.strerror(error.errno or 0)}"]
+            [f"it is in use, exclusive open failed: {os.strerror(error.errno or 0)}"]
         ) from None
     after = look(recorded, held)
     changed = [it for it in IDENTITY if after.get(it) != before.get(it)]
@@ -82,7 +82,7 @@ def hold(recorded: Facts, before: Facts) -> int:
 
 
 def guard(recorded: Facts) -> Facts:
-    """What fio measured on the guarded device, or why it was refused."""
+    """fio's measurement on the guarded device, or why it was refused."""
     seen = look({**recorded, "exclusive": True})
     try:
         held = hold(recorded, seen)
@@ -102,7 +102,7 @@ def guard(recorded: Facts) -> Facts:
 def measure(recorded: Facts, held: int, folder: Path) -> Facts:
     """Run fio on the open device and wait for it; Stopped when it had to be killed."""
     job, output, errors = folder / "job.fio", folder / "output.json", folder / "errors"
-    # One of ours: it stays the same file when the path comes to lead elsewhere.
+    # A path of this process: it stays the same file even if the device's path changes.
     device = f"/proc/{os.getpid()}/fd/{held}"
     text = recorded["job"].replace(DEVICE, device).replace(FILE, str(folder / "file"))
     job.write_text(text)
@@ -133,7 +133,7 @@ def measure(recorded: Facts, held: int, folder: Path) -> Facts:
 
 @contextlib.contextmanager
 def listening() -> Iterator[list[int]]:
-    """A list that fills with the signals that tell us to stop."""
+    """A list that fills with the signals that stop this process."""
     told: list[int] = []
 
     def hear(number: int, _: FrameType | None) -> None:
@@ -148,12 +148,12 @@ def listening() -> Iterator[list[int]]:
 
 
 def die_with(parent: int) -> Callable[[], None]:
-    """What a child calls to be killed by the kernel when its parent ends in any way."""
+    """For a child process: the kernel kills it when its parent ends in any way."""
     libc = ctypes.CDLL(None)
 
     def ask() -> None:
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        # The parent may have ended before we asked.
+        # The parent may have ended before the request.
         if os.getppid() != parent:
             os._exit(1)
 
@@ -165,21 +165,21 @@ def follow(fio: subprocess.Popen[bytes], deadline: float, told: list[int]) -> No
     assert fio.stdout is not None
     watched = select.poll()
     watched.register(fio.stdout, select.POLLIN)
-    # No event asked for: what is reported always is that the other end is gone.
+    # No event is requested: the kernel always reports that the other end is gone.
     watched.register(sys.stdout, 0)
     while fio.poll() is None:
         events = dict(watched.poll(500))
         if events.get(sys.stdout.fileno(), 0):
-            raise Stopped("the harness does not listen any more")
+            raise Stopped("the connection to the harness was lost")
         if told:
-            raise Stopped(f"we were told to stop (signal {told[0]})")
+            raise Stopped(f"stopped by signal {told[0]}")
         if time.monotonic() > deadline:
             raise Stopped("fio's time is over")
         if events.get(fio.stdout.fileno(), 0) & select.POLLIN:
             line = os.read(fio.stdout.fileno(), 65536).decode(errors="replace")
             progress(line)
         elif events:
-            # It closed its output: it is about to end.
+            # fio closed its output: it is about to end.
             watched.unregister(fio.stdout)
 
 
@@ -192,7 +192,7 @@ def progress(text: str) -> None:
 
 
 def stop(token: str) -> Facts:
-    """End every guard that was given this token, and wait until it and its fio are gone."""
+    """End every guard with this token, and wait until it and its fio are gone."""
     found = _carrying(token)
     for process in found:
         with contextlib.suppress(ProcessLookupError):
@@ -208,7 +208,7 @@ def stop(token: str) -> Facts:
 
 
 def _carrying(token: str) -> list[int]:
-    """The processes whose arguments are a guard's with this token; never this one."""
+    """The processes that are guards with this token, by their arguments; never this one."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -225,9 +225,9 @@ def main() -> None:
     modes = {"look": look, "guard": guard, "stop": lambda it: stop(it["token"])}
     try:
         answer = modes[mode](asked)
-    except Exception as error:  # whatever it is, it is the answer
+    except Exception as error:  # any error becomes the answer
         answer = {"error": f"{type(error).__name__}: {error}"}
-    # The harness may be gone: that ends nothing that still runs.
+    # The harness may be gone: that does not end running processes.
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()

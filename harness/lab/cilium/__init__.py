@@ -1,7 +1,7 @@
-"""Cilium as the lab's pod network: built from its Go module, run as a real cluster runs it.
+"""Cilium as the lab's pod network: built from its Go module, run as on a real cluster.
 
-The agent is a DaemonSet and the operator a Deployment in kube-system; kube-proxy stays. Envoy
-cannot be had, so policies end at layer 4.
+The agent is a DaemonSet and the operator a Deployment in kube-system; kube-proxy stays. Envoy is
+not available, so policies end at layer 4.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ STAMP = f"-X '{MODULE}/pkg/version.ciliumVersion={VERSION} lab 2025-02-04T00:00:
 
 
 def programs() -> builds.Build:
-    """A folder with ``bin``, every program of PROGRAMS, and ``bpf``, what the agent compiles."""
+    """A folder with ``bin``, every program of PROGRAMS, and ``bpf``, which the agent compiles."""
 
     def make(target: Path, log: Path) -> None:
         work = target / "work"
         source = patched(work, log)
         (target / "built").mkdir()
         packages = [f"{MODULE}/{package}" for package in PROGRAMS]
-        # The operator's tag touches no other program: one build shares all that is compiled.
+        # The operator's tag affects no other program: one build shares all compiled packages.
         flags = [*builds.go_flags(STAMP), "-tags", "ipam_provider_operator"]
         builds.go(work, ["build", *flags, "-o", f"{target / 'built'}/", *packages], log)
         (target / "bin").mkdir()
@@ -54,14 +54,14 @@ def programs() -> builds.Build:
 
 
 def patched(work: Path, log: Path) -> Path:
-    """Make ``work`` a Go module over a copy of Cilium's source that suits the lab's kernel."""
+    """Make ``work`` a Go module over a copy of Cilium's source, adapted to the lab's kernel."""
     work.mkdir(parents=True)
     for name in ("go.mod", "go.sum"):
         shutil.copy(HERE / name, work)
     builds.go(work, ["mod", "download", MODULE], log)
     kept = builds.go(work, ["list", "-m", "-f", "{{.Dir}}", MODULE], log).strip()
     source = work / "cilium"
-    # Content alone: Go's own copy is read-only.
+    # Only the content is copied: Go's own copy is read-only.
     shutil.copytree(kept, source, copy_function=shutil.copyfile)
     for folder in (source, *source.rglob("*/")):
         folder.chmod(0o755)

@@ -34,7 +34,7 @@ def programs() -> builds.Build:
 
 
 def archive() -> builds.Build:
-    """The images of controller and speaker: nothing but the program."""
+    """The images of controller and speaker: only the program."""
     built = programs()
 
     def make(target: Path, log: Path) -> None:
@@ -67,8 +67,8 @@ def stages(lab: Lab) -> list[Stage]:
 
 
 def up(lab: Lab, log: Path) -> None:
-    """Apply MetalLB's own manifest with the lab's changes, then its addresses."""
-    # kustomize reads only what lies below its own folder.
+    """Apply MetalLB's own manifest with the lab's changes, then the address pool."""
+    # kustomize reads only files below its own folder.
     folder = lab.state / "metallb"
     shutil.copytree(HERE / "manifests", folder, dirs_exist_ok=True)
     shutil.copyfile(programs().ensure(log) / MANIFEST, folder / MANIFEST)

@@ -1,4 +1,4 @@
-"""What runs on the lab's Kubernetes: its images, its storage class, its ingress, its backups."""
+"""The services on the lab's Kubernetes: images, storage class, ingress, backups."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MANIFESTS = LAB / "platform/manifests"
 
 
 def tools(lab: Lab, log: Path) -> None:
-    """What the machines see at /opt/cutover: the Kubernetes binary and the images."""
+    """The folder that the machines see at /opt/cutover: the Kubernetes binary and the images."""
     lab.tools.mkdir(parents=True, exist_ok=True)
     version = lab.profile.kubernetes.version
     archives.place(builds.kube(version).ensure(log), lab.tools / "kube")
@@ -22,7 +22,7 @@ def tools(lab: Lab, log: Path) -> None:
 
 
 def up(lab: Lab, log: Path) -> None:
-    """The services of the platform; returns before they are ready."""
+    """Start the services of the platform; returns before they are ready."""
     stack = lab.profile.stack
     patch = ["patch", "deployment", "coredns", "--namespace=kube-system"]
     insist(lab, *patch, f"--patch-file={MANIFESTS / 'coredns.yaml'}", log=log)
@@ -35,7 +35,7 @@ def up(lab: Lab, log: Path) -> None:
 
 
 def sites(lab: Lab, log: Path) -> None:
-    """Certificates for the declared sites, of an authority that the profile names."""
+    """Certificates for the declared sites, signed by the authority that the profile names."""
     declared = lab.profile.ingress
     assert declared is not None
     assert declared.authority is not None

@@ -1,7 +1,7 @@
-"""Ingress controller of class lab: writes nginx's configuration from what the API says.
+"""Ingress controller of class lab: writes nginx's configuration from the API's objects.
 
-Runs under kopf beside each nginx, in the same pod. Every second it works out what the
-configuration must be; one that differs from the one in use is tested, put in place and loaded.
+Runs under kopf beside each nginx, in the same pod. Every second it computes the required
+configuration. If that differs from the current one, it is tested, installed and loaded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CONTROLLER = "cutover.lab/nginx"
 HOME = Path("/run/ingress")
 LIVE, NEXT = HOME / "live", HOME / "next"
 NGINX = ("nginx", "-c", "nginx.conf", "-p")
-# Matches every host that no other server names.
+# Matches every host without a server of its own.
 ANY_HOST = ""
 
 Object = Mapping[str, Any]
@@ -30,7 +30,7 @@ Index = kopf.Index[tuple[str, str], Object]
 
 @dataclass
 class Site:
-    """One host: its locations (nginx's own words) and where each leads, its certificate."""
+    """One host: its locations (in nginx's syntax) with their backends, and its certificate."""
 
     locations: dict[str, str] = field(default_factory=dict)
     certificate: str = ""
@@ -40,7 +40,7 @@ def render(ingresses: Objects, services: Objects, secrets: Objects) -> dict[str,
     """Every file that nginx reads beside nginx.conf: its name → its text."""
     sites: dict[str, Site] = {ANY_HOST: Site()}
     files: dict[str, str] = {}
-    # Where two say the same of one place, the older one is right.
+    # If two objects claim the same path, the older one wins.
     for (namespace, _), ingress in sorted(ingresses.items(), key=_age):
         for host, location, backend in _routes(ingress["spec"]):
             target = _upstream(namespace, backend, services)
@@ -82,7 +82,7 @@ def _locations(path: str, kind: str) -> tuple[str, ...]:
 
 
 def _upstream(namespace: str, backend: Object, services: Objects) -> str:
-    """Where a backend is to be found; empty when there is nothing that could answer."""
+    """The address of a backend; empty when no pod could answer."""
     wanted = backend.get("service", {})
     service = services.get((namespace, wanted.get("name", "")))
     if service is None or service["spec"].get("clusterIP", "None") in ("", "None"):
@@ -113,9 +113,9 @@ def _server(host: str, site: Site) -> str:
 
 
 def load(files: Mapping[str, str]) -> None:
-    """Test a configuration, put it in place and tell nginx; kopf.TemporaryError when it is wrong.
+    """Test a configuration, install it and tell nginx; kopf.TemporaryError when it is wrong.
 
-    One that fails the test changes nothing: nginx goes on with what it has.
+    A configuration that fails the test changes nothing: nginx keeps its present one.
     """
     shutil.rmtree(NEXT, ignore_errors=True)
     NEXT.mkdir()
@@ -136,7 +136,7 @@ def _run(command: Sequence[str]) -> None:
 
 @kopf.on.startup()
 def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
-    """Notice within seconds that an API server went away without a word."""
+    """Notice within seconds that an API server disappeared."""
     settings.posting.enabled = False
     settings.watching.server_timeout = 20
     settings.watching.client_timeout = 25
@@ -160,7 +160,7 @@ def secrets(namespace: str | None, name: str, body: kopf.Body, **_: Any) -> dict
 
 @kopf.timer("ingressclasses", interval=1, field="spec.controller", value=CONTROLLER)
 def route(name: str, memo: Any, **seen: Any) -> None:
-    """Bring nginx to what the API says, when it is not there yet."""
+    """Bring nginx to the API's state, if it differs."""
     everyones = _latest(seen["ingresses"])
     own = {key: one for key, one in everyones.items() if one["spec"]["ingressClassName"] == name}
     files = render(own, _latest(seen["services"]), _latest(seen["secrets"]))

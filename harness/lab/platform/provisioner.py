@@ -1,7 +1,7 @@
 """Provisioner of StorageClass cephfs: each claim gets a directory on CephFS, its size as quota.
 
-Runs in a container under kopf, two of it side by side, and neither leads: what is due follows
-anew every second from what the API says, and everything that is done may be done twice.
+Runs in a container under kopf. Two provisioners run side by side without a leader: each computes
+its actions from the API every second, and every action is safe to repeat.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Index = kopf.Index[str, Object]
 
 
 class Act(Protocol):
-    """Something that is due."""
+    """One action to take."""
 
     def do(self, api: client.CoreV1Api) -> None: ...
 
@@ -44,7 +44,7 @@ class Provision:
     def do(self, api: client.CoreV1Api) -> None:
         folder = directory(self.claim)
         folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o777)  # as Ceph-CSI leaves it: whoever the pod runs as may write
+        folder.chmod(0o777)  # like Ceph-CSI: the pod may run as any user and must be able to write
         set_quota(folder, requested(self.claim))
         with_it = volume(self.storage_class, self.claim)
         try:
@@ -99,7 +99,7 @@ class Reclaim:
 def due(
     storage_class: Object, claims: Mapping[str, Object], volumes: Mapping[str, Object]
 ) -> Iterator[Act]:
-    """What has to be done for a class; claims by UID, volumes by name."""
+    """The actions for a class; claims by UID, volumes by name."""
     for claim in claims.values():
         has = volumes.get(volume_name(claim))
         if claim["spec"].get("storageClassName") != storage_class["metadata"]["name"]:
@@ -125,13 +125,13 @@ def volume_name(claim: Object) -> str:
 
 
 def directory(claim: Object) -> Path:
-    """The claim's own directory: its name tells an operator whose it is, its UID tells twins."""
+    """The claim's own directory: its name is for operators, its UID makes it unique."""
     metadata = claim["metadata"]
     return VOLUMES / f"{metadata['namespace']}-{metadata['name']}-{metadata['uid']}"
 
 
 def requested(claim: Object) -> int:
-    """Bytes that the claim asks for."""
+    """The size in bytes that the claim requests."""
     return int(parse_quantity(claim["spec"]["resources"]["requests"]["storage"]))
 
 
@@ -168,13 +168,13 @@ def volume(storage_class: Object, claim: Object) -> dict[str, Any]:
 
 
 def set_quota(folder: Path, size_bytes: int) -> None:
-    """Let a directory hold that many bytes; Ceph's clients keep to it."""
+    """Limit a directory to that many bytes; Ceph's clients obey it."""
     os.setxattr(folder, "ceph.quota.max_bytes", str(size_bytes).encode())
 
 
 @kopf.on.startup()
 def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
-    """Notice within seconds that an API server went away without a word."""
+    """Notice within seconds that an API server disappeared."""
     config.load_incluster_config()
     settings.posting.enabled = False
     settings.watching.server_timeout = 20
@@ -194,7 +194,7 @@ def volumes(name: str, body: kopf.Body, **_: Any) -> dict[str, Object]:
 
 @kopf.timer("storageclasses", interval=1, field="provisioner", value=PROVISIONER)
 def provision(body: kopf.Body, logger: kopf.Logger, **seen: Any) -> None:
-    """Do all that is due for the class; what failed is due again a second later."""
+    """Take all actions for the class; a failed one is retried a second later."""
     if not MOUNT.is_mount():
         raise kopf.TemporaryError(f"CephFS is not mounted at {MOUNT}", delay=2)
     api = client.CoreV1Api()
@@ -202,7 +202,7 @@ def provision(body: kopf.Body, logger: kopf.Logger, **seen: Any) -> None:
         try:
             act.do(api)
         except (OSError, ValueError, client.ApiException) as error:
-            # The others do not wait for this one.
+            # The other actions do not wait for this one.
             logger.warning("%s: %s", type(act).__name__, error)
 
 

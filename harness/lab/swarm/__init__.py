@@ -1,4 +1,4 @@
-"""Docker Swarm on the lab's machines: the platform that is migrated, as it runs until then."""
+"""Docker Swarm on the lab's machines: the platform that is migrated, until the migration."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from harness.lab.shape import LAB, Lab, Node
 from harness.lab.stages import Stage
 
 ARCHIVE = "source.tar"
-# No registry is asked for an image of this name: nothing listens there.
+# The image is never pulled: no registry listens at this name.
 IMAGE = "localhost:1/lab/today:1"
 STACK, PORT = "platform", 8080
-# Not Swarm's own 10.0.0.0/8, which is the machines'; and no certificate of a lab runs out.
+# Not Swarm's own 10.0.0.0/8, which the machines use; and no certificate of a lab expires.
 INIT = ("--default-addr-pool", "172.31.0.0/16", "--cert-expiry", "87600h")
 
 
@@ -32,7 +32,7 @@ def stages(lab: Lab) -> list[Stage]:
 
 
 def image(lab: Lab, log: Path) -> None:
-    """The archive with the one image that every service of the old platform runs."""
+    """The archive with the image that every service of the old platform runs."""
     lab.tools.mkdir(parents=True, exist_ok=True)
     archives.place(archive().ensure(log), lab.tools / ARCHIVE)
 
@@ -67,7 +67,7 @@ def up(lab: Lab, log: Path) -> None:
 def docker(
     lab: Lab, node: Node, *argv: str, log: Path, stdin: str | None = None, check: bool = True
 ) -> str:
-    """Run Docker's command on a machine and return what it printed."""
+    """Run Docker's command on a machine and return its output."""
     command = ["docker", *argv]
     return enter(lab, node, command, log=log, stdin=stdin, within_s=300, check=check)
 
@@ -78,7 +78,7 @@ def _load(lab: Lab, node: Node, log: Path) -> None:
 
 
 def _join(lab: Lab, node: Node, words: list[str], log: Path) -> None:
-    """Bring a machine into the Swarm; a join whose command was killed goes on in its daemon."""
+    """Bring a machine into the Swarm; a join whose command was killed continues in its daemon."""
     until_well(
         lambda: "joining" if _state(lab, node, log) == "pending" else "",
         what=f"Docker on {node.name}",
@@ -96,7 +96,7 @@ def _state(lab: Lab, node: Node, log: Path) -> str:
 
 
 def trouble(lab: Lab, log: Path) -> str:
-    """What keeps Swarm from being whole; empty when nothing does, or the lab has none."""
+    """Reasons why Swarm is not whole; empty when it is, or when the lab has none."""
     declared = lab.profile.swarm
     if lab.profile.stack.source != "swarm" or declared is None:
         return ""
@@ -110,7 +110,7 @@ def trouble(lab: Lab, log: Path) -> str:
         return f"not ready: {', '.join(sorted(lost))}"
     running = {it["Name"]: it["Replicas"] for it in _listed(lab, on[0], "service", log)}
     for name, service in declared.services.items():
-        # "2/3", with more words behind it at times.
+        # "2/3", sometimes with more words after it.
         has = running.get(name, "0/0").split()[0]
         if has != f"{service.replicas}/{service.replicas}":
             return f"{name} has {has} of {service.replicas} tasks"
@@ -129,7 +129,7 @@ def _serves(node: dict[str, str]) -> bool:
 
 
 def _answers(lab: Lab, node: Node, log: Path) -> bool:
-    """Whether the web answers; a manager may still count a task that its machine has lost."""
+    """Whether the web service answers: a manager may still count a task of a lost machine."""
     ask = ["curl", "--silent", "--fail", "--max-time", "3", f"http://{node.address}:{PORT}/"]
     return bool(enter(lab, node, ask, log=log, check=False).strip())
 

@@ -1,7 +1,7 @@
-"""What in features, steps, gate files and waivers could pass without proving anything.
+"""Finds parts of features, steps, gate files and waivers that pass without proving anything.
 
-An error is a way to a green gate that proves less than it says; it makes ``./cutover lint`` fail.
-A note is a gap that the gate itself reports, or something that is merely left over.
+An error is a way to a green gate that proves less than it says; it makes ``./cutover lint`` fail. A
+note is a gap that the gate itself reports, or a leftover.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ __all__ = ["Mistake", "lint"]
 
 
 def lint(root: Path, profile: Profile) -> list[Mistake]:
-    """Everything that is wrong with what is written in a project, without running any of it.
+    """Every mistake in a project's files, without running any of it.
 
-    What is wrong in a gate file or a waiver is all that is told until it is right: nothing can be
-    compared with a file that cannot be read. ConfigError for a feature that is not Gherkin.
+    While a gate file or a waiver is wrong, lint reports only those mistakes: other files cannot be
+    compared with an unreadable one. ConfigError for a feature that is not Gherkin.
     """
     broken = [*files.unread(root), *files.gates(root), *files.waivers(root)]
     if any(it.where.startswith("scenarios/gates/") for it in broken):

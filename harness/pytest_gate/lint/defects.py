@@ -1,9 +1,8 @@
-"""Checks that no seeded defect has ever turned red.
+"""Checks that no seeded defect has turned red.
 
-A test in ``harness/tests/lab/test_*_defects.py`` breaks the lab for real and says which checks it
-turns red: ``@pytest.mark.defect("every clock follows its source")``. What nobody has seen red may
-be a check that cannot say no. A test that is `long` is left out of `./cutover test`: it counts for
-nothing here.
+A test in ``harness/tests/lab/test_*_defects.py`` breaks the lab for real and names the checks that
+it turns red: ``@pytest.mark.defect("every clock follows its source")``. A check that was never red
+may be unable to fail. A test marked `long` is not part of `./cutover test` and does not count here.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ def lint(checks: Mapping[str, Check], root: Path) -> Iterator[Mistake]:
                 yield Mistake(where=where, says=f"there is no check named “{name}”")
     unseen = [name for name in checks if name not in marked]
     if not marked and unseen:
-        # The convention is not in use yet: one line says so, rather than one a check.
+        # The convention is not in use yet: report one line instead of one per check.
         says = f"no test is marked with @pytest.mark.defect: {len(unseen)} checks were never red"
         yield Mistake(where=f"{_TESTS}:1", says=says, note=True)
         return
@@ -41,7 +40,7 @@ def lint(checks: Mapping[str, Check], root: Path) -> Iterator[Mistake]:
 
 
 def _marked(path: Path) -> Iterator[tuple[str, int, bool]]:
-    """Each check that a test says to turn red, its line, and whether that test is always run."""
+    """Each check that a test marks as red, its line, and whether that test always runs."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     long = {
         id(mark)

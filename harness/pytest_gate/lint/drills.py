@@ -28,7 +28,7 @@ _GIVEN = frozenset({"id", "machine"})
 def lint(
     root: Path, scenarios: Sequence[Scenario], faults: Mapping[str, type[Fault]]
 ) -> Iterator[Mistake]:
-    """Mistakes in the files of drills, and drills that a feature or a file knows alone."""
+    """Mistakes in drill files, and drills that only a feature or only a file names."""
     loads = [*_loads(root)]
     yield from (it for it in loads if isinstance(it, Mistake))
     rows = {scenario.drill: scenario for scenario in scenarios if scenario.drill is not None}
@@ -56,7 +56,7 @@ def lint(
 
 
 def unhealable(faults: Mapping[str, Any], root: Path) -> Iterator[Mistake]:
-    """A fault must be able to live its whole life: above all ``arm`` its undo, and ``heal``."""
+    """A fault must have its whole lifecycle: above all ``arm`` its undo, and ``heal``."""
     for name, fault in faults.items():
         missing = [step for step in _LIFE if not callable(getattr(fault, step, None))]
         if missing:
@@ -77,7 +77,7 @@ def _loads(root: Path) -> Iterator[str | Mistake]:
 
 
 def _too_late(drill: Drill, faults: Mapping[str, type[Fault]]) -> Iterator[str]:
-    """Targets of notices that the fault, taken back at once, is not there long enough to miss."""
+    """Notice targets that are longer than the fault lasts, so that a missed one goes unseen."""
     kinds = [faults.get(planned.fault) for planned in drill.faults]
     if not all(kind is not None and kind.at_once for kind in kinds):
         return
@@ -87,7 +87,7 @@ def _too_late(drill: Drill, faults: Mapping[str, type[Fault]]) -> Iterator[str]:
 
 
 def _of_looks(where: str, path: Path, drill: Drill) -> Iterator[Mistake]:
-    """Looks beside the steady state: probes and checks that do not exist, no number to miss."""
+    """Mistakes in a drill's own looks: unknown probes or checks, or a target beyond the fault."""
     if drill.looks is None:
         return
     line = line_of(path, ("looks",))
@@ -106,7 +106,7 @@ def _of_looks(where: str, path: Path, drill: Drill) -> Iterator[Mistake]:
 def _of_faults(
     where: str, path: Path, drill: Drill, faults: Mapping[str, type[Fault]]
 ) -> Iterator[Mistake]:
-    """Faults that could not be planned, or are not there as long as a target of theirs."""
+    """Faults that cannot be planned, or that end before one of their targets."""
     for key in _too_late(drill, faults):
         line = line_of(path, ("targets", key))
         says = f"{key} is longer than the fault holds: a system that never notices would pass"

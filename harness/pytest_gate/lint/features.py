@@ -1,4 +1,4 @@
-"""Tags and names of scenarios: what no gate would run, or would run for nothing."""
+"""Mistakes in tags and names of scenarios: no gate runs them, or runs them for nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def lint(gates: Gates, scenarios: Sequence[Scenario], profile: Profile) -> Itera
 
 
 def unbound(root: Path) -> Iterator[Mistake]:
-    """Features that no test module hands to pytest."""
+    """Features that no test module passes to pytest."""
     for path in sorted((root / "features").glob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:

@@ -1,4 +1,4 @@
-"""Gate files and waivers: what is not valid, what has expired, what points nowhere."""
+"""Mistakes in gate files and waivers: invalid, expired, or with unknown names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.pytest_gate.catalogue import Scenario
 from harness.pytest_gate.lint.mistake import Mistake
 from harness.settings import GateFile, Requirement, Waiver, flaws, line_of, parse
 
-# What the names of a folder's files are like, so that they are read.
+# File name patterns of each folder, needed for the file to be read.
 _READ: Mapping[str, str] = {
     "scenarios/gates": "week[0-9][0-9].yaml",
     "scenarios/waivers": "*.yaml",
@@ -48,7 +48,7 @@ def gates(root: Path) -> Iterator[Mistake]:
 
 
 def unproven(root: Path, scenarios: Sequence[Scenario]) -> Iterator[Mistake]:
-    """Requirements without a scenario: only those whose gate file says ``planned`` may be."""
+    """Requirements without a scenario: allowed only if the gate file says ``planned``."""
     proven = {name for scenario in scenarios for name in scenario.requirements}
     for path, name in _yaml(root, "scenarios/gates"):
         for number, requirement in enumerate(parse(GateFile, path).requirements):
@@ -104,7 +104,7 @@ def _requirements(root: Path) -> Iterator[Requirement]:
         try:
             yield from parse(GateFile, path).requirements
         except ConfigError:
-            continue  # told by gates()
+            continue  # reported by gates()
 
 
 def _yaml(root: Path, folder: str) -> Iterator[tuple[Path, str]]:

@@ -1,4 +1,4 @@
-"""A mistake, and how places are written."""
+"""A mistake, and the notation of its place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.pytest_gate.catalogue import Scenario
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mistake:
-    """Something that is wrong, and where (``file:line``); a ``note`` is only worth knowing."""
+    """A mistake and its place (``file:line``); a ``note`` is not an error."""
 
     where: str
     says: str
@@ -21,12 +21,12 @@ class Mistake:
 
 
 def at(scenario: Scenario) -> str:
-    """Where a scenario is written."""
+    """The place of a scenario."""
     return f"features/{scenario.file}:{scenario.line}"
 
 
 def place(thing: Callable[..., Any] | type, root: Path) -> str:
-    """Where a function or a class is written, seen from the project's root."""
+    """The place of a function or a class, relative to the project's root."""
     path = Path(inspect.getsourcefile(thing) or "?")
     line = inspect.getsourcelines(thing)[1]
     return f"{path.relative_to(root) if path.is_relative_to(root) else path}:{line}"

@@ -24,7 +24,7 @@ _NESTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
 
 def lint(scenarios: Sequence[Scenario], root: Path) -> Iterator[Mistake]:
-    """What is wrong with the sentences of scenarios, and with the project's step definitions."""
+    """Mistakes in the sentences of scenarios, and in the project's step definitions."""
     for module in pkgutil.iter_modules(steps.__path__):
         import_module(f"steps.{module.name}")
     used: set[int] = set()
@@ -43,7 +43,7 @@ def lint(scenarios: Sequence[Scenario], root: Path) -> Iterator[Mistake]:
 
 
 def definition(kind: str | None, function: Callable[..., Any], root: Path) -> Iterator[Mistake]:
-    """What a step definition does that pytest-bdd would pass over in silence."""
+    """Mistakes in a step definition that pytest-bdd ignores silently."""
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         yield Mistake(where=place(function, root), says="it is a coroutine: it would never run")
     if kind == "then" and _returns_a_value(function):
@@ -52,7 +52,7 @@ def definition(kind: str | None, function: Callable[..., Any], root: Path) -> It
 
 
 def unknown_words(folder: Path) -> Iterator[Mistake]:
-    """Probes and checks that a step asks for by a name that nothing has."""
+    """Probe and check names in a step that do not exist."""
     tables: Mapping[str, Mapping[str, object]] = {"observe": PROBES, "require": CHECKS}
     for path in sorted(folder.glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -94,7 +94,7 @@ def _definitions(sentence: str, kind: str) -> list[bdd_internals.Definition]:
 
 
 def _checks_of_drills(root: Path) -> Set[str]:
-    """What the files of drills list: the checks of the steady state, and of a drill's own looks."""
+    """The checks in drill files: those of the steady state, and of a drill's own looks."""
     files = (root / "scenarios/drills").glob("*.yaml")
     lines = (line for file in files for line in file.read_text(encoding="utf-8").splitlines())
     return {line.strip().removeprefix("- ") for line in lines}
@@ -110,7 +110,7 @@ def _returns_a_value(function: Callable[..., Any]) -> bool:
 
 
 def _own(nodes: Sequence[ast.AST]) -> Iterator[ast.AST]:
-    """The nodes of a function without those of functions inside it."""
+    """The nodes of a function, without those of functions inside it."""
     for node in nodes:
         if not isinstance(node, _NESTED):
             yield node

@@ -228,7 +228,7 @@ TRAPS: dict[str, tuple[Trap, str]] = {
     "a small device": (asked(least_bytes=5 * GIB), "too small"),
     "a mounted device": (mounted(private=False), "it is mounted at"),
     "a mount that another process sees": (mounted(private=True), "it is mounted at"),
-    "a device that is taken": (taken, "cannot be had for us alone"),
+    "a device that is taken": (taken, "exclusive open failed"),
     "ext4": (made("mkfs.ext4", "-q"), "ext4"),
     "swap": (made("mkswap"), "swap"),
     "LVM": (written((2, 512, lvm())), "LVM2_member"),

@@ -1,6 +1,6 @@
 """Ask one probe and some checks about the lab, without a whole gate.
 
-In a process of its own, since it enters the lab's network and stays there.
+Runs in its own process, since it enters the lab's network and stays there.
 """
 
 from __future__ import annotations

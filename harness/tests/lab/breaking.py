@@ -1,4 +1,4 @@
-"""Ways into the lab for tests of faults: they are lived in a thread that stands in its network."""
+"""Connections to the lab for tests of faults, in a thread inside the lab's network."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _WITHIN_S = 400.0
 
 
 class Do(Protocol):
-    """Runs what it is given with the ways to the lab, and returns what that returns."""
+    """Calls a function with the connections to the lab, and returns its result."""
 
     def __call__(self, call: Callable[[Reach], T]) -> T: ...
 
 
 @contextmanager
 def inside(world: World) -> Iterator[Do]:
-    """The thread that stands there, while the test itself stays outside."""
+    """A thread inside the lab's network; the test itself stays outside."""
     namespace = world.lab.profile.access.network_namespace
     assert namespace is not None
     with ThreadPoolExecutor(1) as thread, ExitStack() as opened:

@@ -1,4 +1,4 @@
-"""Certificates of the lab's own authorities that end when a test wants them to."""
+"""Certificates of the lab's own authorities that expire when a test needs it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cryptography.x509.oid import NameOID
 
 
 def authority(common_name: str) -> bytes:
-    """A certificate authority that nobody knows, in PEM."""
+    """A certificate authority that no client trusts, in PEM."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     now = datetime.now(UTC)
@@ -31,9 +31,9 @@ def authority(common_name: str) -> bytes:
 
 
 def ending_in(certificate: Path, authority: Path, left: timedelta) -> bytes:
-    """The same certificate, in PEM, signed anew by its authority (``.crt`` beside ``.key``).
+    """The same certificate, in PEM, signed again by its authority (``.crt`` beside ``.key``).
 
-    It keeps its key and names, and ends ``left`` from now; a negative one has ended already.
+    It keeps its key and names, and expires ``left`` from now; a negative one has expired already.
     """
     old = x509.load_pem_x509_certificate(certificate.read_bytes())
     signer = x509.load_pem_x509_certificate(authority.read_bytes())

@@ -1,4 +1,4 @@
-"""The lab for tests: brought up once, whole before each test and after it."""
+"""The lab for tests: brought up once, and whole before and after each test."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Everything here needs a lab; what needs the full one runs only when that is asked for."""
+    """Every test here needs a lab; tests of the full lab run only on request."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def running(name: str, config: pytest.Config) -> Lab:
-    """The lab of a profile, brought up when it is not."""
+    """The lab of a profile, brought up if it is not."""
     profile = load_profile(name)
     capture = config.pluginmanager.getplugin("capturemanager")
 
@@ -55,7 +55,7 @@ def lab(pytestconfig: pytest.Config) -> Lab:
 
 @pytest.fixture
 def world(lab: Lab, tmp_path: Path) -> Iterator[World]:
-    """A whole lab, as the test before left it; a test that leaves it broken fails."""
+    """A whole lab; a test that leaves it broken fails."""
     world = World(lab, tmp_path)
     world.still_whole()
     yield world

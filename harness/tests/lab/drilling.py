@@ -1,4 +1,4 @@
-"""A drill's surroundings on the lab, without a ledger, and what happens beside it."""
+"""A drill's context on the lab, without a ledger, and events beside the drill."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from harness.transport import Reach
 
 @dataclass
 class NoBooks:
-    """Nothing is written: other tests are about the ledger."""
+    """A ledger that writes nothing: other tests cover the ledger."""
 
     space: str = ""
     silent_s: Mapping[str, float] = field(default_factory=dict)
 
     def mark(self, name: str) -> None:
-        """Nobody reads it."""
+        """Ignored."""
 
     def tally(self) -> Mapping[str, Any]:
         return {}
@@ -40,19 +40,19 @@ class NoBooks:
 
 
 class NoRun:
-    """Nothing is written down."""
+    """A run without a journal."""
 
     name = "tests of the lab"
 
     def write(self, _kind: Kind, _subject: str, _data: Data) -> None:
-        """Nobody reads it."""
+        """Ignored."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabContext(DrillContext):
     """A drill's context without a ledger, and with a lock for each fault.
 
-    ``of_bystanders`` are looked at on the machines that are not hit, while one is.
+    ``of_bystanders`` are looked at on the machines that are not hit, while one is hit.
     """
 
     silent_s: float
@@ -102,10 +102,10 @@ def context(
     looks: Looks | None = None,
     visited: Path | None = None,
 ) -> LabContext:
-    """``when`` says what happens beside the drill, when its progress begins with a word.
+    """``when`` maps a progress word of the drill to an event that happens then.
 
-    ``looks`` are taken of the machines that are not hit, while one is. With ``visited``, where its
-    results are kept, the ingress has the load that the project's drills offer.
+    ``looks`` are taken of the machines that are not hit, while one is hit. With ``visited``, the
+    folder of its results, the ingress has the load of the project's drills.
     """
 
     def progress(text: str) -> None:

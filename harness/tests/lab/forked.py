@@ -1,7 +1,7 @@
-"""``./cutover`` without the seconds that its imports take: forked from a process that has them.
+"""``./cutover`` without the seconds of its imports: forked from a process that has them.
 
-A seeded defect asks one gate, or one probe, about a few facts. To start a Python for it, and to
-import all that a gate is made of, would be half of the test.
+A seeded defect asks one gate, or one probe, about a few facts. Starting Python and importing a
+gate's modules would take half of the test.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _FORKS.set_forkserver_preload(
 def forked(
     call: Callable[[Sequence[str]], None], arguments: Sequence[str], within_s: float
 ) -> subprocess.CompletedProcess[str]:
-    """Call a function in a process of its own; TimeoutExpired, and its end, after ``within_s``."""
+    """Call a function in its own process; TimeoutExpired, and it ends, after ``within_s``."""
     with TemporaryDirectory() as folder:
         out, err = Path(folder) / "out", Path(folder) / "err"
         process = _FORKS.Process(target=_run, args=(call, list(arguments), out, err))
@@ -57,7 +57,7 @@ def _cutover(arguments: Sequence[str]) -> None:
 
 
 def by_hand(arguments: Sequence[str], within_s: float) -> subprocess.CompletedProcess[str]:
-    """The same, started as an operator does."""
+    """The same in a new process, as an operator starts it."""
     return subprocess.run(
         [str(ROOT / "cutover"), *arguments],
         capture_output=True,

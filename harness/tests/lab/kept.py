@@ -1,7 +1,7 @@
-"""A ledger on the lab, whose target a test may spoil.
+"""A ledger on the lab, whose target a test may damage.
 
-It is kept by threads that stand in the lab's network; the test itself stays outside, as the rest of
-the lab's tests do.
+The ledger's threads run inside the lab's network; the test itself stays outside, like the lab's
+other tests.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LOST, INVENTED, ON_TIME, BANK = (
     "the bank's total never changed",
 )
 _TARGETS = {"lost_count": 0.0, "duplicated_count": 0.0, "invented_count": 0.0}
-# What asks the same of the ledger of a drill, or of a soak, that went well otherwise.
+# The checks of a drill's or a soak's ledger that give the same result if the rest went well.
 _ALSO: Mapping[str, tuple[str, ...]] = {
     LOST: ("the drill lost no acknowledged write", "the soak lost no acknowledged write"),
     INVENTED: (
@@ -49,7 +49,7 @@ _ALSO: Mapping[str, tuple[str, ...]] = {
 
 @dataclass
 class Kept:
-    """One ledger that is being kept on the lab, and a hand under what it writes to."""
+    """One active ledger on the lab, and ways to damage its targets."""
 
     world: World
     platform: Platform
@@ -58,24 +58,24 @@ class Kept:
     tallies: Mapping[str, LedgerResult] = field(default_factory=dict)
 
     def do(self, call: Callable[[], T], within_s: float = 400) -> T:
-        """What a call returns that is made where the ledger is kept."""
+        """The result of a call that runs in the ledger's thread."""
         return self.thread.submit(call).result(timeout=within_s)
 
     def kubectl(self, *argv: str) -> str:
         return self.world.kubectl(f"--namespace={self.platform.space}", *argv)
 
     def kill(self, *pods: str) -> None:
-        """Kill pods, by name or by what they are (``-l cutover/pod=http``), with no time to end."""
+        """Kill pods, by name or by label (``-l cutover/pod=http``), without a grace period."""
         self.kubectl("delete", "pod", "--grace-period=0", "--force", *pods)
 
     def sql(self, statement: str) -> str:
-        """Run a statement in the database, as its owner does."""
+        """Run a statement in the database, as its owner."""
         login = "-h 127.0.0.1 -U ledger -d postgres"
         script = f'PGPASSWORD="$(cat /secret/password)" psql {login} -c "$1"'
         return self.kubectl("exec", "database-0", "--", "sh", "-c", script, "sql", statement)
 
     def more(self, number: int = 10, within_s: float = 150, *, of: Sequence[str] = ()) -> None:
-        """Wait until so many more writes of each kind were acknowledged."""
+        """Wait until this many more writes of each kind are acknowledged."""
         before = dict(self.books.acknowledged)
         kinds = of or list(before)
         until(
@@ -85,7 +85,7 @@ class Kept:
         )
 
     def judge(self, check: str, outage_s: float = 120.0) -> Verdict:
-        """What a check says of this ledger, which ends with the first."""
+        """A check's verdict on this ledger; the first call ends the ledger."""
         if not self.tallies:
             self.tallies = self.do(self.books.tally)
         observations = [
@@ -121,7 +121,7 @@ def ledger(
     serve: str = SERVE,
     rate_per_s: float = 5.0,
 ) -> Iterator[Kept]:
-    """A ledger of these kinds, which has acknowledged writes of each already."""
+    """A ledger of these kinds, with acknowledged writes of each."""
     into = world.lab.profile.access.network_namespace
     assert into is not None
     with ThreadPoolExecutor(1) as thread:

@@ -1,8 +1,8 @@
-"""A harness that is killed: carries one fault out and ends itself with SIGKILL at a record.
+"""A harness that kills itself: it injects one fault and sends itself SIGKILL at a record.
 
 ``python -m harness.tests.lab.killed PROFILE FOLDER FAULT PARAMETERS RECORD when``: kills itself
-``after`` the record with that number is on the disk, or ``before`` it is written, when everything
-up to it has been done.
+``after`` the record with that number is on the disk, or ``before`` it is written, when every
+earlier step is done.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A drill that is killed: ``./cutover drill …`` that ends itself with SIGKILL at a record.
+"""A drill that kills itself: ``./cutover drill …`` that sends itself SIGKILL at a record.
 
 ``python -m harness.tests.lab.killed_drill RECORD ARGUMENTS…``: kills itself as soon as the record
-is on the disk, which is told by its number in the journal, or by what it says of a fault
-(``active``); 0 is never reached. The drill is the one of the scenarios, but short: its ledger
-writes objects of the API alone, nobody visits, and the fault holds for five seconds.
+is on the disk. RECORD is its number in the journal, or a fault's event (``active``); 0 is never
+reached. The drill is the one of the scenarios, shortened: its ledger writes only objects of the
+API, it has no load, and the fault is active for five seconds.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A harness that is killed while it looks: it ends itself with SIGKILL once its claim is bound.
+"""A harness that kills itself during a look: it sends itself SIGKILL once its claim is bound.
 
-``python -m harness.tests.lab.killed_owner PROFILE``: prints the name of the namespace that it had.
+``python -m harness.tests.lab.killed_owner PROFILE``: prints the name of its namespace.
 """
 
 from __future__ import annotations

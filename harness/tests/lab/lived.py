@@ -1,4 +1,4 @@
-"""Faults lived on the lab, from their refusal to the proof that they are gone; what they leave."""
+"""Faults in their whole lifecycle on the lab, from refusal to proof of undo, and their traces."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def new_id() -> str:
 
 
 def traces(world: World, node: Node) -> str:
-    """What is on a machine that a fault could have left; packets that were counted do not count."""
+    """Traces that a fault could have left on a machine; packet counters are left out."""
     found = world.do(node, "sh", "-c", _TRACES, check=False)
     return re.sub(r"packets \d+ bytes \d+", "packets", found)
 
 
 def as_before(world: World, node: Node, before: str, *, within_s: float = 0.0) -> None:
-    """Nothing is left that was not there; what still is when the time has passed is shown."""
+    """Assert that nothing new is left; after the timeout, show what is."""
     with suppress(TimedOut):
         until(lambda: traces(world, node) == before, within_s=within_s, what="nothing is left")
     assert traces(world, node) == before
@@ -66,7 +66,7 @@ def as_before(world: World, node: Node, before: str, *, within_s: float = 0.0) -
 def active(
     do: Do, fault: Fault, record: Record, *, lease_s: float = LEASE_S, renewed: bool = True
 ) -> Iterator[FaultLifecycle]:
-    """The fault is seen while the body runs; afterwards it is seen gone, and nothing is left."""
+    """The fault is seen active while the body runs; afterwards it is seen gone, without traces."""
     with all_active(do, [fault], record, lease_s=lease_s, renewed=renewed) as (life,):
         yield life
 
@@ -80,10 +80,10 @@ def all_active(
     lease_s: float = LEASE_S,
     renewed: bool = True,
 ) -> Iterator[Sequence[FaultLifecycle]]:
-    """The same for faults that touch different things: all of them are injected, then each is seen.
+    """The same for faults with different targets: all of them are injected, then each is seen.
 
-    So are they taken back: the waits overlap. What each stage took is recorded, the wait for a
-    fault without the waits before it. Whatever fails, every fault is taken back.
+    The undos are also side by side: the waits overlap. The duration of each stage is recorded,
+    without the wait for earlier faults. After any failure, every fault is undone.
     """
     ready = [do(partial(_resolved, fault=fault)) for fault in faults]
     for fault in ready:
@@ -107,7 +107,7 @@ def all_active(
             for life in lives:
                 timed("seen_s", life, life.see)
             yield lives
-    # The address of the API may move when a machine is heard again: no answer is asked for later.
+    # The address of the API may move when a machine is reachable again: ask nothing later.
     until(lambda: nothing_left(do), within_s=60, what="every place can be asked what is left")
 
 
@@ -115,9 +115,9 @@ def all_active(
 def leaving_nothing(
     world: World, do: Do, faults: Sequence[Fault], record: Record
 ) -> Iterator[Sequence[FaultLifecycle]]:
-    """``all_active`` for faults on a machine each, which has an undo meanwhile, and then nothing.
+    """``all_active`` for faults on one machine each, with an armed undo; nothing is left.
 
-    Whatever a fault of the network drops, the harness still reaches the machine.
+    The harness still reaches the machine, though a network fault drops its packets.
     """
     nodes = [world.lab.node(fault.machine) for fault in faults]
     before = [traces(world, node) for node in nodes]
@@ -145,7 +145,7 @@ def _arm(do: Do, life: FaultLifecycle) -> None:
 
 
 def nothing_left(do: Do) -> bool:
-    """Whether every place was asked what is left; what is left anywhere is wrong at once."""
+    """Assert that every place was asked for leftovers, and that none has any."""
     left, lost = do(leftovers)
     assert not left, left
     return not lost
@@ -153,17 +153,17 @@ def nothing_left(do: Do) -> bool:
 
 @contextmanager
 def kept(do: Do, lives: Sequence[FaultLifecycle]) -> Iterator[None]:
-    """Their leases are renewed, by threads that stand in the lab's network too."""
+    """Their leases are renewed by threads inside the lab's network."""
     with ExitStack() as stack:
         do(lambda _: [stack.enter_context(life.renewed()) for life in lives])
         yield
 
 
 def _resolved(reach: Reach, fault: Fault) -> Fault:
-    """The fault with every choice made, by ways that can only read."""
+    """The fault with every choice made, through read-only connections."""
     return fault.resolved(reading(reach, (reachability.ASKING,)), Random(SEED))
 
 
 def refusal(reach: Reach, fault: Fault) -> str | None:
-    """Why it is refused, found by ways that can only read."""
+    """The reason for its refusal, found through read-only connections."""
     return _resolved(reach, fault).refuse(reading(reach, (reachability.ASKING,)))

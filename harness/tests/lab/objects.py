@@ -1,4 +1,4 @@
-"""Kubernetes objects for tests of the lab, in a namespace of the test's own that goes with it."""
+"""Kubernetes objects for tests of the lab, in a test's own namespace, which is removed with it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Namespace:
     name: str
 
     def apply(self, *documents: dict[str, Any]) -> None:
-        """Create the objects, or change them to what is given."""
+        """Create the objects, or update them."""
         bundle = {"apiVersion": "v1", "kind": "List", "items": list(documents)}
         log = self.world.log
         kubernetes.insist(
@@ -34,13 +34,13 @@ class Namespace:
         return self.world.kubectl(f"--namespace={self.name}", *argv, check=check)
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
-        """An object as it is now; empty when there is none."""
+        """The present object; empty when there is none."""
         found = self.kubectl("get", kind, name, "--output=json", "--ignore-not-found", check=False)
         document: dict[str, Any] = json.loads(found) if found.strip() else {}
         return document
 
     def run(self, pod: str, *argv: str) -> str:
-        """What a command printed in a pod, both streams, whatever its exit status was."""
+        """A command's output in a pod, both streams, for any exit status."""
         script = '"$@" 2>&1 || true'
         return self.kubectl("exec", pod, "--", "sh", "-c", script, "run", *argv)
 
@@ -56,7 +56,7 @@ class Namespace:
 
 @contextmanager
 def namespace(world: World, name: str) -> Iterator[Namespace]:
-    """A namespace that is empty at first and gone afterwards, with all that was in it."""
+    """An empty namespace, removed afterwards with everything in it."""
     world.kubectl("delete", "namespace", name, "--ignore-not-found", "--wait=false")
     one = Namespace(world, name)
     gone(world, name)
@@ -77,7 +77,7 @@ def gone(world: World, name: str) -> None:
 
 
 def budget(app: str, *, at_least: int) -> dict[str, Any]:
-    """A PodDisruptionBudget over the pods with this label."""
+    """A PodDisruptionBudget for the pods with this label."""
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
@@ -103,7 +103,7 @@ def claim(name: str, size: str) -> dict[str, Any]:
 def pod(
     name: str, node: str, *command: str, claim: str = "", labels: dict[str, str] | None = None
 ) -> dict[str, Any]:
-    """A pod on a machine, with a claim at /data when one is named; by default it only waits."""
+    """A pod on a machine, with a claim at /data if one is named; by default it only waits."""
     container: dict[str, Any] = {
         "name": "main",
         "image": IMAGE,

@@ -1,4 +1,4 @@
-"""What seeded defects share: a change that goes away again, and a verdict that must be red."""
+"""Shared by seeded defects: a temporary change, and a red verdict."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def says(ruling: Ruling, requirement: str, *words: str, outcome: str = "fail") -
 
 @contextmanager
 def changed(path: Path, content: bytes) -> Iterator[None]:
-    """The file holds something else for a while; its mode and owner stay."""
+    """Replace the file's content for a while; its mode and owner stay."""
     before = path.read_bytes()
     path.write_bytes(content)
     try:
@@ -33,7 +33,7 @@ def changed(path: Path, content: bytes) -> Iterator[None]:
 
 @contextmanager
 def beside(world: World, node: Node, *argv: str, unit: str = "beside") -> Iterator[None]:
-    """A command runs on the machine meanwhile."""
+    """Run a command on the machine while the body runs."""
     world.do(node, "systemd-run", f"--unit={unit}", "--collect", *argv)
     try:
         yield

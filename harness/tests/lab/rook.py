@@ -1,8 +1,8 @@
-"""Rook in the lab: the API is real, and so are workloads, leases and CSINodes; Rook is recorded.
+"""Rook in the lab: the API, workloads, leases and CSINodes are real; Rook itself is recorded.
 
-Its kinds are taught to the API with open schemas, its objects are those of ``rook_objects``, and
-its workloads run the lab's image on the real machines. So what a probe asks, what may be asked for,
-and what controllers and kubelets make of an object are real; what Rook would do to Ceph is not.
+The API gets Rook's kinds with open schemas and the objects of ``rook_objects``, and Rook's
+workloads run the lab's image on the real machines. So the probe's questions, its permissions, and
+the work of controllers and kubelets are real; Rook's effect on Ceph is not.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class StandIn:
     space: Namespace
 
     def gate(self, **changes: Any) -> Ruling:
-        """What a gate says of W3-ROOK, with a profile that declares this Rook."""
+        """A gate's verdict on W3-ROOK, with a profile that declares this Rook."""
         rook = declared("cluster").model_copy(update={"storage_class": CLASS, **changes})
         section = f"rook: {json.dumps(rook.model_dump(mode='json'))}\n"
         added = [
@@ -57,7 +57,7 @@ class StandIn:
 
     @contextmanager
     def changing(self, kind: str, name: str) -> Iterator[Item]:
-        """An object to change; what is made of it is applied."""
+        """An object to change; the changed object is applied."""
         item = find(_adapted(), kind, name)
         yield item
         self.space.apply(item)
@@ -67,7 +67,7 @@ class StandIn:
         self._merge(kind, name, {"status": status}, "--subresource=status")
 
     def list_drivers(self, machine: str, *drivers: str) -> None:
-        """What a machine's CSINode says, as its kubelet would when drivers register."""
+        """Set a machine's CSINode, as its kubelet would when drivers register."""
         listed = [{"name": name, "nodeID": machine, "topologyKeys": None} for name in drivers]
         self._merge("csinode", machine, {"spec": {"drivers": listed}})
 
@@ -76,7 +76,7 @@ class StandIn:
         self.space.kubectl("patch", kind, name, "--type=merge", patch, *options)
 
     def recreate_class(self, change: Callable[[Item], None]) -> None:
-        """The storage class anew: what it says of volumes cannot be changed."""
+        """Create the storage class again: its volume settings cannot be changed."""
         self._delete_class()
         with self.changing("StorageClass", CLASS) as item:
             change(item)
@@ -85,7 +85,7 @@ class StandIn:
         self.space.kubectl("delete", "storageclass", CLASS, "--ignore-not-found", "--wait=false")
 
     def put(self) -> None:
-        """Bring every object to its recorded state, as of now, and wait until workloads run."""
+        """Restore every object to its recorded state, as of now, and wait until workloads run."""
         items = _adapted()
         self._delete_class()
         self.space.apply(*items)
@@ -104,11 +104,11 @@ class StandIn:
         self.settle()
 
     def settle(self) -> None:
-        """Wait until every workload runs as it is told to."""
+        """Wait until every workload runs as specified."""
         until(self._is_settled, within_s=180, what="the workloads of Rook", every_s=1.0)
 
     def waits(self) -> set[str]:
-        """Why containers do not run."""
+        """Reasons why containers do not run."""
         pods = json.loads(self.space.kubectl("get", "pods", "--output=json"))["items"]
         states = [it for pod in pods for it in pod["status"].get("containerStatuses", ())]
         return {str(it["state"].get("waiting", {}).get("reason", "")) for it in states}
@@ -131,7 +131,7 @@ def _runs(item: Item) -> bool:
 
 @contextmanager
 def stand_in(world: World) -> Iterator[StandIn]:
-    """Rook on the lab's cluster; nothing of it is left afterwards."""
+    """Rook on the lab's cluster; it is removed completely afterwards."""
     kinds = [_definition(group, kind) for group, kind in _KINDS]
     with objects.namespace(world, OPERATOR) as space:
         rook = StandIn(world, space)
@@ -158,7 +158,7 @@ def _remove(rook: StandIn, kinds: Sequence[str]) -> None:
 
 
 def _definition(group: str, kind: str) -> Item:
-    """A kind that may hold anything, with a status of its own, as Rook's have."""
+    """A kind with an open schema and a status of its own, like Rook's kinds."""
     plural = f"{kind.lower()}s"
     version = {
         "name": "v1",
@@ -183,7 +183,7 @@ def _definition(group: str, kind: str) -> Item:
 
 
 def _adapted() -> list[Item]:
-    """The recorded objects, as far as nobody else makes them, able to run in the lab."""
+    """The recorded objects that no controller creates, adapted to run in the lab."""
     items = recorded("cluster", now=time.time())
     for item in items:
         if item["kind"] == "StorageClass":

@@ -1,7 +1,7 @@
-"""Claims of the probe's own, deployed once, for tests that break them between two phases.
+"""The probe's own claims, deployed once, for tests that break them between two phases.
 
-The phases run in a thread that stands in the lab's network; the test itself stays outside, as the
-rest of the lab's tests do.
+The phases run in a thread inside the lab's network; the test itself stays outside, like the lab's
+other tests.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from harness.transport.reach import _setns, connect
 
 @dataclass(frozen=True)
 class Stage:
-    """One workload on the lab, and a hand under its volumes."""
+    """One workload on the lab, and access to its volumes."""
 
     world: World
     work: Workload
     thread: ThreadPoolExecutor
 
     def do(self, call: Callable[[], object]) -> Any:
-        """What a phase returns, as the journal holds it."""
+        """A phase's result, as the journal stores it."""
         return dump(self.thread.submit(call).result(timeout=200))
 
     def bind(self, within_s: float, *names: str) -> dict[str, Any]:
-        """Ask for small claims of these names."""
+        """Request small claims of these names."""
         sizes = dict.fromkeys(names, 16 * claim_objects.MIB)
         work = self.work
         bound: dict[str, Any] = self.do(
@@ -48,7 +48,7 @@ class Stage:
         return bound
 
     def volume(self, claim: str) -> dict[str, Any]:
-        """The volume that a claim has."""
+        """The volume of a claim."""
         for item in kubernetes.objects(self.world.lab, "persistentvolumes", log=self.world.log):
             of = item["spec"].get("claimRef", {})
             if (of.get("namespace"), of.get("name")) == (self.work.space, claim):
@@ -56,7 +56,7 @@ class Stage:
         raise AssertionError(f"the claim {claim} has no volume")
 
     def folder(self, claim: str) -> str:
-        """Where a claim's data is on every machine."""
+        """The folder of a claim's data on every machine."""
         return str(self.volume(claim)["spec"]["hostPath"]["path"])
 
     def beneath(self, claim: str, script: str) -> None:
@@ -69,7 +69,7 @@ class Stage:
         )
 
     def judge(self, check: str, seen: dict[str, Any], within_s: float | None = None) -> Verdict:
-        """What a check says of what was seen; ``within_s`` replaces the gate's waiting times."""
+        """A check's verdict on the observations; ``within_s`` replaces the gate's waiting times."""
         profile = self.world.lab.profile
         (gate,) = [it for it in load_gates().requirements if it.id == "W3-PVC"]
         targets = dict(gate.numbers())
@@ -81,7 +81,7 @@ class Stage:
 
 @contextmanager
 def staged(world: World) -> Iterator[Stage]:
-    """Two claims that every machine mounts, in a namespace that goes again."""
+    """Two claims that every machine mounts, in a namespace that is removed afterwards."""
     namespace = world.lab.profile.access.network_namespace
     assert namespace is not None
     with ThreadPoolExecutor(1) as thread:
@@ -103,7 +103,7 @@ def staged(world: World) -> Iterator[Stage]:
 
 
 def copy_of_class(world: World, name: str) -> dict[str, Any]:
-    """A StorageClass as it can be applied again."""
+    """A StorageClass in a form that can be applied again."""
     text = world.kubectl("get", "storageclass", name, "--output=json")
     found: dict[str, Any] = json.loads(text)
     found["metadata"] = {"name": name}

@@ -1,4 +1,4 @@
-"""A red run brings evidence from every machine and from the cluster, and no secret of either."""
+"""A red run collects evidence from every machine and from the cluster, without any secret."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from harness.waiting import until
 
 @pytest.fixture(scope="module")
 def canaries() -> dict[str, str]:
-    """One secret for each way in which a secret gets into what people read."""
+    """One secret for each way in which a secret can reach a report."""
     ways = ("password", "bearer", "url", "environment", "log", "object")
     return {way: f"canary{secrets.token_hex(10)}" for way in ways}
 
@@ -34,7 +34,7 @@ def canaries() -> dict[str, str]:
 def planted(
     lab: Lab, canaries: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:
-    """A lab with secrets in journals, in a pod and in a Secret, and a unit that failed."""
+    """A lab with secrets in journals, in a pod and in a Secret, and a failed unit."""
     world = World(lab, tmp_path_factory.mktemp("evidence"))
     world.still_whole()
     key = world.lab.ssh_key.read_text().splitlines()[2]
@@ -73,7 +73,7 @@ def planted(
 
 @pytest.fixture(scope="module")
 def red(planted: World) -> Ruling:
-    """What a gate with evidence says of it."""
+    """A gate's verdict on it, with evidence."""
     return planted.gate("W1-HOST", evidence=True)
 
 
@@ -102,7 +102,7 @@ def test_no_file_of_a_red_run_holds_a_secret_and_equal_ones_are_still_equal(
 
 
 def journal_token(run_state: RunState, folder: Path, node: Node) -> str:
-    """What stands for the password in a machine's journal."""
+    """The token for the password in a machine's journal."""
     pieces = {(piece.target, piece.what): piece for piece in run_state.collected}
     piece = pieces[node.name, "journal, warnings and worse"]
     assert piece.file is not None, piece.error

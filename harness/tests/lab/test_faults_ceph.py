@@ -1,4 +1,4 @@
-"""Faults of Ceph's daemons, each lived once on the lab: others see it, and see it gone again."""
+"""Faults of Ceph's daemons, each once on the lab: observers see it active, and gone again."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_monitor_and_an_osd_of_one_machine_are_missed_and_come_back(
 def test_another_metadata_server_takes_over_while_an_osd_is_out(
     do: Do, record_property: Record
 ) -> None:
-    """Its copies stay where they are until others have them: nothing is unwell meanwhile."""
+    """Its copies stay until other OSDs have them: Ceph stays healthy meanwhile."""
 
     def left(reach: Reach) -> int:
         return observers.ceph(reach, THREE, "status", read=Status).osdmap.num_in_osds
@@ -60,6 +60,6 @@ def test_another_metadata_server_takes_over_while_an_osd_is_out(
 
 
 def serving(reach: Reach) -> str:
-    """The name of the metadata server that is active, as the manager has it."""
+    """The name of the active metadata server, according to the manager."""
     told = observers.ceph(reach, "", "fs", "status", read=object)
     return next(must(it, "name") for it in listed(told, "mdsmap") if text(it, "state") == "active")

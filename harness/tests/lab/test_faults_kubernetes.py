@@ -1,4 +1,4 @@
-"""Faults of machines and of Kubernetes, each lived once on the lab."""
+"""Faults of machines and of Kubernetes, each once on the lab."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_faults_are_seen_by_others_and_seen_gone(
 
 
 def test_a_drain_that_is_not_over_is_taken_back_at_once(world: World, do: Do) -> None:
-    """A pod that will not go for a minute; the eviction ends, and nothing more is evicted."""
+    """A pod that takes a minute to stop: the eviction ends, and no further pod is evicted."""
     slow = objects.pod("slow", TWO, "sh", "-c", "trap : TERM; while :; do sleep 1; done")
     slow["spec"]["terminationGracePeriodSeconds"] = 60
     fault = Drain(id="0ff0", machine=TWO)

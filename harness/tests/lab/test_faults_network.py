@@ -1,4 +1,4 @@
-"""Faults of the network, lived on the lab: seen by others, taken back, and nothing is left."""
+"""Faults of the network on the lab: seen by observers, undone, and nothing is left."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_the_other_way_goes_on_when_one_is_cut(
 
 
 def echoes(world: World, node: Node) -> int:
-    """How many pings a machine was sent since it booted."""
+    """The number of pings that a machine has received since it booted."""
     lines = world.do(node, "cat", "/proc/net/snmp").splitlines()
     names, numbers = (it.split()[1:] for it in lines if it.startswith("Icmp:"))
     return int(dict(zip(names, numbers, strict=True))["InEchos"])
@@ -110,7 +110,7 @@ def echoes(world: World, node: Node) -> int:
 def test_a_machine_that_is_cut_off_takes_no_address_along_and_nothing_is_left(
     world: World, do: Do, record_property: Record
 ) -> None:
-    """It believes to be the last one, and takes the address of the API: nobody must hear that."""
+    """The isolated machine claims the API's address: other machines must not hear that."""
     api = str(world.lab.shape.api_address)
     fault = CutOff(id=new_id(), machine=world.three.name)
     with leaving_nothing(world, do, [fault], record_property):

@@ -1,4 +1,4 @@
-"""Faults that use up what a machine has, lived on the lab: seen by others, and nothing is left."""
+"""Faults that exhaust a machine's resources, on the lab: seen by observers, and nothing is left."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from harness.transport import Reach
 
 
 def exhaust_cpu(name: str) -> Fault:
-    """The processors are those of two other machines, and of whatever runs beside the lab."""
+    """The processors are shared with two other machines, and with other work on this host."""
     return ExhaustCpu(id=new_id(), machine=name, percent=60)
 
 
 def exhaust_memory(name: str) -> Fault:
-    """A fifth of what the kubelet thinks is there, the host's: nearly all that the machine has."""
+    """A fifth of the memory that the kubelet sees, the host's: nearly the machine's limit."""
     return ExhaustMemory(id=new_id(), machine=name, percent=20)
 
 
 def fill_disk(name: str) -> Fault:
-    """Above 70 % monitors complain, above 85 % the kubelet deletes images, which are not pulled."""
+    """Above 70 % monitors complain; above 85 % the kubelet deletes images for good."""
     return FillDisk(id=new_id(), machine=name, percent=60)
 
 
@@ -44,7 +44,7 @@ def slow_disk(name: str) -> Fault:
 
 @contextmanager
 def writes(world: World, name: str) -> Iterator[None]:
-    """Somebody writes to the OSD of that machine, a little and all the time."""
+    """A process writes a little to that machine's OSD all the time."""
     disks = world.lab.profile.disks
     assert disks is not None
     bench = f"while :; do ceph tell osd.{disks.osds[name]} bench 262144 4096; done"
@@ -74,7 +74,7 @@ def test_a_busy_processor_is_seen_and_gone_and_leaves_nothing(
 
 
 class Misspelt(ExhaustCpu):
-    """stress-ng does not understand what it is told."""
+    """A fault whose stress-ng options are invalid."""
 
     def stress(self, reach: Reach) -> Argv:
         return (*super().stress(reach), "--no-such-load")
@@ -94,7 +94,7 @@ def test_a_load_that_ends_by_itself_says_why(world: World, record_property: Reco
 def test_what_runs_in_a_unit_of_ours_is_the_first_to_go(
     world: World, record_property: Record
 ) -> None:
-    """The kernel ends it, and no member, when memory runs out after all."""
+    """When memory runs out after all, the kernel ends the fault's unit, and no cluster member."""
     with inside(world) as do, active(do, exhaust_memory(world.three.name), record_property):
         pids = world.do(world.three, "pgrep", "stress-ng").split()
         scores = [world.do(world.three, "cat", f"/proc/{pid}/oom_score_adj") for pid in pids]

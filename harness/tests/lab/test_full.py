@@ -42,7 +42,7 @@ def shop(world: World) -> Iterator[Namespace]:
 
 
 def holder(world: World, address: str) -> str:
-    """The hardware address of whoever answers for an address on the lab's bridge."""
+    """The hardware address that answers for an address on the lab's bridge."""
     ip = [*inside(world.lab), "ip"]
     run([*ip, "neigh", "flush", "to", address], log=world.log)
     status(world, address, HOST)

@@ -1,4 +1,4 @@
-"""Faults in the full shape of the lab: what MetalLB has to do with, and what Cilium carries."""
+"""Faults in the full shape of the lab: those of MetalLB, and those of traffic through Cilium."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lab's ingress: a host rule reaches its service, and nobody else's host reaches anything."""
+"""The lab's ingress: a host rule reaches its service, and any other host reaches nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def shop(world: World) -> Iterator[Namespace]:
 
 
 def addresses(world: World) -> list[str]:
-    """Where the ingress answers: the load balancer's address, else every machine's own."""
+    """The addresses of the ingress: the load balancer's address, else every machine's own."""
     if world.lab.profile.stack.load_balancer is None:
         return [node.address for node in world.lab.nodes]
     return [balanced(world)]
@@ -43,7 +43,7 @@ def balanced(world: World) -> str:
 
 
 def status(world: World, address: str, host: str) -> str:
-    """The status that a request for a host gets at an address, from outside the cluster."""
+    """The status of a request for a host at an address, from outside the cluster."""
     command = ["curl", "--silent", "--max-time", "5", "--output", "/dev/null"]
     command += ["--write-out", "%{http_code}", "--header", f"Host: {host}", f"http://{address}/"]
     return run([*inside(world.lab), *command], log=world.log, check=False).stdout

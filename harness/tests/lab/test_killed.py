@@ -1,6 +1,7 @@
-"""The harness killed at every record of its journal: the machines heal themselves within the lease.
+"""The harness is killed at every record of its journal: machines undo the fault within the lease.
 
-What is compared with before is everything that a fault, its undo and its keeper could have left.
+The state before is compared with everything that a fault, its undo and its undo store could have
+left.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ EVERY: Mapping[str, Mapping[str, Any]] = {
     "stop-monitor": {},
     "stop-static-pod": {"part": "kube-scheduler"},
 }
-# Each death costs a lease: all of them only when all is asked for.
+# Each kill costs a lease: all of them run only on request.
 FULL = os.environ.get("CUTOVER_TEST_FULL") == "1"
 FAULTS = list(EVERY) if FULL else ["cut-off"]
 # The lease, the timer's own grace, and what a loaded computer takes to run the undo.
@@ -48,7 +49,7 @@ _MOMENTS = ("after", "before") if FULL else ("after",)
 
 
 def state(world: World) -> Mapping[str, str]:
-    """What there is on every machine, and what Ceph is told."""
+    """The state of every machine, and the settings of Ceph."""
     units = "systemctl is-active rke2-server ceph-mon@$(hostname) ceph-osd@*; "
     units += "ls /var/lib/rancher/rke2/agent /var/lib/rancher/rke2/agent/pod-manifests; "
     units += "findmnt --noheadings --output=TARGET / /mnt/cephfs"
@@ -94,7 +95,7 @@ def test_a_harness_that_is_killed_at_any_record_leaves_nothing_behind(
 
 
 def run_of(words: Sequence[str]) -> tuple[int, Path | None]:
-    """What a program of ours ended with, and the run that it made, if it made one."""
+    """The exit status of a harness process, and the run that it made, if it made one."""
     reports = ROOT / "reports"
     before = set(reports.glob("*/journal.jsonl"))
     ended = subprocess.run(
@@ -110,13 +111,13 @@ def run_of(words: Sequence[str]) -> tuple[int, Path | None]:
 
 
 def forget_books(world: World) -> None:
-    """What a ledger wrote to is kept for whoever resumes its run, and has rules of kube-proxy's."""
+    """Remove the ledger's targets, which are kept for a resumed run and have kube-proxy rules."""
     selector = "--selector=app.kubernetes.io/managed-by=cutover"
     world.kubectl("delete", "namespace", "--timeout=120s", selector)
 
 
 def dies_and_is_mended(world: World, drill: str, record: str) -> None:
-    """Killed there, the machines mend themselves; ``heal`` mends the verdict."""
+    """After the kill, the machines undo the fault by themselves; ``heal`` completes the verdict."""
     forget_books(world)
     before = state(world)
     words = [drill, f"--cluster={world.lab.name}", f"--machine={world.three.name}"]
@@ -162,7 +163,7 @@ def test_a_drill_that_is_killed_at_any_kind_of_record_leaves_nothing(
 def moments(records: Iterable[Record]) -> Iterator[Record]:
     """The first record of each kind, and of each event of the fault, until a scenario's end.
 
-    Not every record: one death takes a minute, and most records only tell what was judged.
+    Not every record: one kill takes a minute, and most records are only verdicts.
     """
     met = set()
     for record in records:

@@ -1,4 +1,4 @@
-"""A ledger on the lab: what its targets acknowledged is there after they were killed."""
+"""A ledger on the lab: acknowledged writes are still there after the targets were killed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Positive controls of the ledger: targets that lose or change what was acknowledged are caught."""
+"""Positive controls of the ledger: it catches targets that lose or change acknowledged writes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ threading.Thread(target=write_behind, daemon=True).start()
 
 
 def serving(more: str) -> str:
-    """The program that keeps files, with something added before it starts."""
+    """The program that stores files, with extra code before it starts."""
     assert SERVE.count(_MAIN) == 1
     return SERVE.replace(_MAIN, f"{more}\n{_MAIN}")
 

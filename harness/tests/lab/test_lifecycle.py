@@ -1,4 +1,4 @@
-"""The lab as a whole: it can be killed at any point, and taken down without a trace."""
+"""The lab as a whole: it can be killed at any point, and removed without a trace."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_lab_of_another_checkout_is_refused(world: World) -> None:
 
 @pytest.mark.long
 def test_a_lab_goes_without_a_trace_and_an_up_may_be_killed_at_any_point(lab: Lab) -> None:
-    """One life in one test, because each whole ``up`` takes minutes."""
+    """One lifecycle in one test, because each whole ``up`` takes minutes."""
     gone(lab)  # a whole lab
     try:
         killed_up(after_s=1)
@@ -83,7 +83,7 @@ def gone(lab: Lab) -> None:
 
 
 def killed_up(*, after_s: float) -> None:
-    """Begin to bring the lab up, and die."""
+    """Begin to bring the lab up, and kill the process."""
     began = subprocess.Popen([CUTOVER, "lab", "up"], stderr=subprocess.DEVNULL)
     with pytest.raises(subprocess.TimeoutExpired):
         began.wait(timeout=after_s)
@@ -92,7 +92,7 @@ def killed_up(*, after_s: float) -> None:
 
 
 def traces(lab: Lab) -> list[str]:
-    """What of the lab is left on this host."""
+    """Traces of the lab on this host."""
     log = Path(os.devnull)
     found = [f"process {pid}" for pid in cgroups.pids(lab.label)]
     found += [f"mount {path}" for path in disks.mounts_below(lab.state)]

@@ -1,4 +1,4 @@
-"""The lab's machines: they come back from a power loss, and none reaches its host or neighbours."""
+"""The lab's machines: they recover from a power loss, and none reaches its host or neighbours."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.waiting import until
 @pytest.mark.long
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_a_machine_that_lost_power_comes_back_whole_by_itself(world: World, number: int) -> None:
-    """So does what a fault left there, though the network comes later than the machine."""
+    """A fault's undo recovers too, though the network comes up later than the machine."""
     node = world.lab.nodes[number]
     with with_an_undo(world, node):
         world.power_off(node)
@@ -126,7 +126,7 @@ def test_the_disk_that_came_without_room_for_ceph_was_given_it_as_an_operator_wo
 
 
 def test_a_client_that_ceph_gave_up_mounts_again_by_itself(world: World) -> None:
-    """As after a partition that lasted longer than a session does."""
+    """Like after a partition that lasted longer than a session."""
     name = world.two.name
     clients = json.loads(world.do(world.one, "ceph", "tell", "mds.0", "client", "ls"))
     ids = [it["id"] for it in clients if it["client_metadata"]["hostname"] == name]
@@ -141,7 +141,7 @@ def test_a_client_that_ceph_gave_up_mounts_again_by_itself(world: World) -> None
 
 
 def test_what_the_lab_asks_of_ceph_is_what_ceph_does(world: World) -> None:
-    """Ceph passes over an option that it does not know."""
+    """Ceph ignores an unknown option."""
     asked = ConfigParser()
     asked.read_string((LAB / "machine/etc/ceph/ceph.conf").read_text(encoding="utf-8"))
     for daemon in ("mon", "mds"):
@@ -166,7 +166,7 @@ def same(one: str, other: str) -> bool:
 def test_a_metadata_server_that_is_gone_with_a_monitor_is_missed_and_replaced(
     world: World,
 ) -> None:
-    """By itself, Ceph waits a minute for it: see the drill lose-manager."""
+    """Ceph alone waits a minute for it: see the drill lose-manager."""
     name = metadata_server(world, world.one)
     node = next(it for it in world.lab.nodes if it.name == name)
     other = next(it for it in world.lab.nodes if it.name != name)
@@ -188,7 +188,7 @@ def test_a_metadata_server_that_is_gone_with_a_monitor_is_missed_and_replaced(
 
 
 def metadata_server(world: World, node: Node) -> str:
-    """The machine of the one that serves, as that machine is told; empty while there is none."""
+    """The active metadata server's machine, as that machine reports it; empty if there is none."""
     told = world.do(node, "timeout", "10", "ceph", "fs", "status", "--format=json", check=False)
     servers = json.loads(told)["mdsmap"] if told else []
     return next((it["name"] for it in servers if it["state"] == "active"), "")
@@ -218,7 +218,7 @@ def boot_times(world: World) -> list[str]:
 
 
 def available_bytes() -> int:
-    """Memory that the host could still hand out."""
+    """Memory that the host can still allocate."""
     line = next(
         line for line in Path("/proc/meminfo").read_text().splitlines() if "MemAvailable" in line
     )

@@ -1,4 +1,4 @@
-"""What gates need, on the lab's machines: planned, brought, and the second time nothing to do."""
+"""The gates' needs on the lab's machines: planned, installed, and unchanged the second time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ sed '/^Package: stress-ng$/,/^Status:/s/^Status:.*/{FORGOTTEN}/' {STATUS}.kept >
 
 
 def provision(*words: str) -> tuple[int, dict[str, Any]]:
-    """Run the command as an operator does: its exit status, and what it says of each machine."""
+    """Run the command as an operator does: its exit status, and its result for each machine."""
     command = [str(ROOT / "cutover"), "provision", "nodes", "--json", *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     document = json.loads(done.stdout)
@@ -30,7 +30,7 @@ def provision(*words: str) -> tuple[int, dict[str, Any]]:
 
 
 def as_harness(world: World, node: Node, command: str) -> subprocess.CompletedProcess[str]:
-    """A command as the harness's own user on a machine, by its key."""
+    """Run a command as the harness's own user on a machine, by its key."""
     access = world.lab.profile.access.ssh
     options = ("-o", f"UserKnownHostsFile={access.known_hosts}", "-o", "BatchMode=yes")
     words = [*inside(world.lab), "ssh", "-i", access.key, *options]

@@ -1,6 +1,6 @@
-"""Raw disks are measured on every machine at once, and a reset brings back what was on them.
+"""Raw disks are measured on every machine at once, and a reset restores their content.
 
-The lab's disks are Ceph's. Here it gives them up, fio writes over them behind the guard, and the
+The lab's disks are Ceph's. Here Ceph gives them up, fio overwrites them behind the guard, and the
 lab is reset.
 """
 
@@ -24,7 +24,7 @@ from harness.waiting import until
 
 CUTOVER = str(ROOT / "cutover")
 RESET_S = 60.0
-# Before anybody gave the disk to Ceph: no OSD is known, and no label lies on the partition.
+# A disk without Ceph: no OSD is known, and the partition has no label.
 GIVEN_UP = """
 set -e
 systemctl disable --quiet --now "ceph-osd@$1"
@@ -72,7 +72,7 @@ def reset() -> subprocess.CompletedProcess[str]:
 
 
 def test_ctrl_c_leaves_no_fio_on_any_machine(raw: Raw) -> None:
-    # Whoever started these tests in the background has Ctrl-C ignored.
+    # If the tests run in the background, Ctrl-C is ignored.
     bench = ["env", "--default-signal=INT", *raw.bench]
     began = subprocess.Popen(bench, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
@@ -120,5 +120,5 @@ def test_reset_returns_to_the_just_built_state(raw: Raw) -> None:
 
 
 def patience() -> float:
-    """How much longer than alone things may take while other work loads this host."""
+    """The factor by which other work on this host may slow the test."""
     return 1 + max(0.0, os.getloadavg()[0] / (os.cpu_count() or 1) - 1)

@@ -1,4 +1,4 @@
-"""What a guard says no to on the lab: REFUSED, with the reason, at once, and nothing is touched."""
+"""Guards on the lab: REFUSED at once, with the reason, and nothing is touched."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _AT_ONCE_S = 60.0
 
 
 def refused(world: World, words: Sequence[str]) -> tuple[str, float]:
-    """Why a drill is refused, and after how many seconds."""
+    """The reason for a drill's refusal, and after how many seconds."""
     before = [traces(world, node) for node in world.lab.nodes]
     began = time.monotonic()
     done = cutover(

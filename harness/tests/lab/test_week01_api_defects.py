@@ -1,6 +1,6 @@
-"""Seeded defects of W1-API: services, certificates, and who may come in.
+"""Seeded defects of W1-API: services, certificates, and anonymous access.
 
-A server that stops is in ``test_week01_etcd_defects``: it stops with its member of etcd.
+A stopped server is in ``test_week01_etcd_defects``: it stops with its member of etcd.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def odd_objects(world: World) -> Iterator[None]:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Everyone may read the file."""
+    """The file is readable by every user."""
     path.chmod(0o644)
     try:
         yield
@@ -114,7 +114,7 @@ def readable(path: Path) -> Iterator[None]:
 
 @contextmanager
 def open_to_strangers(world: World, node: Node) -> Iterator[None]:
-    """The API server of the machine lets requests without credentials in."""
+    """The API server of the machine accepts requests without credentials."""
     path = node.system / "rancher/rke2/server/authentication.yaml"
     opened = re.sub(r"  conditions:\n(    .*\n)+", "", path.read_text())
     assert "conditions" not in opened

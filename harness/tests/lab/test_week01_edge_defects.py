@@ -85,7 +85,7 @@ def test_open_ports_a_closed_one_and_routes_that_lead_elsewhere_are_found(world:
 
 @contextmanager
 def open_ports(world: World, node: Node) -> Iterator[None]:
-    """Programs listen on ports that nobody declared, and the firewall lets them be reached."""
+    """Programs listen on undeclared ports, and the firewall lets traffic to them through."""
     let_in = "nft insert rule inet firewall input {} dport {} accept"
     try:
         for protocol, port in (("tcp", 4444), ("tcp", 4446), ("udp", 5353)):
@@ -107,7 +107,7 @@ def without_firewall(world: World, node: Node) -> Iterator[None]:
 
 @contextmanager
 def closed_to_web(world: World, node: Node) -> Iterator[None]:
-    """What comes from outside to port 80 is dropped there."""
+    """The machine drops traffic from outside to port 80."""
     rules = (
         "add table inet defect\n"
         "add chain inet defect first { type filter hook prerouting priority -300; }\n"
@@ -122,7 +122,7 @@ def closed_to_web(world: World, node: Node) -> Iterator[None]:
 
 @contextmanager
 def without_backend(world: World) -> Iterator[None]:
-    """No pod stands behind the declared site."""
+    """No pod is behind the declared site."""
 
     def select(app: str) -> None:
         patch = json.dumps({"spec": {"selector": {"app": app}}})

@@ -24,7 +24,7 @@ from harness.waiting import until
     "etcd raises no alarm",
 )
 def test_a_stopped_member_and_then_one_without_room_are_found(world: World) -> None:
-    """Each start of a member takes half a minute: it comes back with a quota that is too small."""
+    """A member takes half a minute to start, so it restarts with a quota that is too small."""
     two = world.two
     try:
         with small_quota(world, two, 1 << 20) as start:
@@ -82,7 +82,7 @@ def test_a_member_with_a_slow_disk_and_a_crowded_link_is_found(world: World) -> 
 
 @contextmanager
 def aside(node: Node, part: str) -> Iterator[Path]:
-    """The manifest of a static pod is away, and the pod stops; where the manifest is meanwhile."""
+    """Move a static pod's manifest away, and its pod stops; the manifest's present path."""
     manifest = node.system / f"rancher/rke2/agent/pod-manifests/{part}.yaml"
     away = manifest.parent.with_name(manifest.name)
     manifest.rename(away)
@@ -94,9 +94,9 @@ def aside(node: Node, part: str) -> Iterator[Path]:
 
 @contextmanager
 def small_quota(world: World, node: Node, size: int) -> Iterator[Callable[[], None]]:
-    """The member is stopped; a call starts it with another limit for its database, in bytes.
+    """Stop the member; a call starts it with another limit for its database, in bytes.
 
-    And in kubeadm's form: what it is told is in its arguments, and its client port serves HTTP too.
+    It starts in kubeadm's form: with arguments, and a client port that serves HTTP too.
     """
     config = yaml.safe_load((node.system / "rancher/rke2/server/db/etcd/config").read_text())
     limit = f"--quota-backend-bytes={size}"
@@ -123,7 +123,7 @@ def small_quota(world: World, node: Node, size: int) -> Iterator[Callable[[], No
 
 
 def arguments(config: Mapping[str, Any]) -> Iterator[str]:
-    """The arguments that say what a configuration says, but for a port of HTTP's own."""
+    """The arguments for a configuration, except a separate port for HTTP."""
     milliseconds = 1_000_000
     for name, value in config.items():
         match name:
@@ -158,7 +158,7 @@ def etcd_answers(world: World, node: Node) -> None:
 
 
 def etcdctl(world: World, *argv: str, node: Node | None = None) -> str:
-    """What etcdctl printed on a machine, the first when none is given."""
+    """etcdctl's output on a machine, the first if none is given."""
     tls = "/var/lib/rancher/rke2/server/tls/etcd"
     access = (
         "--endpoints=https://127.0.0.1:2379",

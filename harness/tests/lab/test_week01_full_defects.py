@@ -40,7 +40,7 @@ def test_a_machine_without_an_agent_is_found(world: World) -> None:
 
 
 def place(world: World, affinity: dict[str, object]) -> None:
-    """Say where agents run, and wait until they do."""
+    """Choose the machines where agents run, and wait until they do."""
     patch = {"spec": {"template": {"spec": {"affinity": affinity}}}}
     world.kubectl("patch", *AGENTS, "--type=merge", f"--patch={json.dumps(patch)}")
     world.kubectl("rollout", "status", *AGENTS, "--timeout=180s", "--request-timeout=0")
@@ -83,14 +83,14 @@ def test_a_pool_without_a_free_address_is_found(world: World) -> None:
 
 
 def balanced_service(name: str) -> dict[str, Any]:
-    """A service that takes an address of the pool; no pod needs to answer there."""
+    """A service with an address from the pool; it needs no pod."""
     made = objects.service(name, {"app": "none"}, 80)
     spec = {"type": "LoadBalancer", "allocateLoadBalancerNodePorts": False}
     return {**made, "spec": {**made["spec"], **spec}}
 
 
 def given(one: objects.Namespace) -> list[str]:
-    """The addresses that the namespace's services have been given."""
+    """The outside addresses of the namespace's services."""
     listed = one.kubectl(
         "get", "services", "--output=jsonpath={.items[*].status.loadBalancer.ingress[*].ip}"
     )

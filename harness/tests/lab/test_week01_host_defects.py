@@ -1,4 +1,4 @@
-"""Seeded defects of W1-HOST: machines that are not fit to carry a node."""
+"""Seeded defects of W1-HOST: machines that are not fit to be a node."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ def test_machines_that_are_unfit_in_one_way_each_are_found(world: World) -> None
 
 @contextmanager
 def wrong_clocks(world: World) -> Iterator[None]:
-    """The first machine's source is silent, the second's clock is off its own, the third has none.
+    """The first machine's source is silent, the second's clock is off, the third has no source.
 
-    chrony itself goes on saying Normal.
+    chrony itself still reports Normal.
     """
     one, two, three = world.lab.nodes
     # Asked every second, a silent source is out of reach after eight of them.
@@ -103,7 +103,7 @@ def wrong_clocks(world: World) -> Iterator[None]:
 
 @contextmanager
 def source_line(node: Node, line: str) -> Iterator[None]:
-    """The machine's source of time has other options in chrony's configuration."""
+    """The machine's time source has other options in chrony's configuration."""
     path = node.root / "etc/chrony/chrony.conf"
     text = re.sub(r"^(server \S+).*$", line, path.read_text(), flags=re.MULTILINE)
     with changed(path, text.encode()):
@@ -125,7 +125,7 @@ def clock_follows(world: World, node: Node) -> None:
 
 @contextmanager
 def another_time(world: World, node: Node) -> Iterator[None]:
-    """Whoever logs in is shown another time: the kernel's clock is the host's."""
+    """A login shell shows another time: the kernel's clock is the host's."""
     setting = node.root / "etc/ssh/sshd_config.d/clock.conf"
     setting.write_text(f"SetEnv LD_PRELOAD={FAKETIME} FAKETIME=+5s\n")
     try:
@@ -138,7 +138,7 @@ def another_time(world: World, node: Node) -> Iterator[None]:
 
 @contextmanager
 def shown_instead(world: World, node: Node, path: str, content: str) -> Iterator[None]:
-    """What the machine reads at a path of the kernel's."""
+    """Replace the content of a kernel path on the machine."""
     world.do(node, "sh", "-c", "cat > /run/shown", stdin=content)
     world.do(node, "mount", "--bind", "/run/shown", path)
     try:

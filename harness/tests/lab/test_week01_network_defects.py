@@ -23,7 +23,7 @@ from harness.waiting import until
 def test_a_lost_route_a_narrow_bridge_and_services_that_do_not_answer_are_found(
     world: World,
 ) -> None:
-    """The lost route fails exactly its own pair, in its one direction."""
+    """The lost route fails exactly its own pair, in one direction."""
     one, two, three = world.lab.nodes
     with lost_route(world, one, three), narrow_bridge(world, two), without_services(world, three):
         ruling = world.gate("W1-NETWORK")
@@ -65,7 +65,7 @@ def narrow_bridge(world: World, node: Node) -> Iterator[None]:
 
 @contextmanager
 def without_services(world: World, node: Node) -> Iterator[None]:
-    """The machine's pods reach no service, but for the name servers'."""
+    """The machine's pods reach no service except the name servers'."""
     network = world.lab.profile.kubernetes.service_network
     rules = (
         "add table inet defect\n"

@@ -1,4 +1,4 @@
-"""Seeded defects of W1-SNAPSHOT: snapshots that are old, lie in one place, or are broken."""
+"""Seeded defects of W1-SNAPSHOT: snapshots that are old, in one place only, or broken."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def shell(world: World, script: str) -> None:
     "the newest snapshot restores",
 )
 def test_snapshots_that_are_old_broken_or_in_one_place_are_found(world: World) -> None:
-    """Nor do those help that are not finished, or empty; and another copy of the newest is cut."""
+    """Unfinished and empty snapshots do not count; another copy of the newest is cut short."""
     part, empty = f"{OWN}/etcd-snapshot-1746343203.part", f"{OWN}/etcd-snapshot-1746343204"
     newest = f"{COPIES}/$(ls -1t {COPIES} | head -1)"
     with no_new_one(world), counting_more(world):

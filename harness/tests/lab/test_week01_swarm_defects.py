@@ -44,7 +44,7 @@ def turns_red(world: World, check: str, *words: str) -> None:
 
 @contextmanager
 def services(world: World, **options: Sequence[str]) -> Iterator[None]:
-    """Services of the test's own, which the profile does not declare, by their options."""
+    """The test's own services, which the profile does not declare, by their options."""
     try:
         for name, more in options.items():
             docker(world, world.one, *CREATE, f"--name={name}", *more, IMAGE, "sleep", "600")
@@ -55,7 +55,7 @@ def services(world: World, **options: Sequence[str]) -> Iterator[None]:
 
 @contextmanager
 def changed(world: World, service: str, *options: str) -> Iterator[None]:
-    """A service is another for a while."""
+    """Change a service for a while."""
     docker(world, world.one, "service", "update", "--detach", *options, service)
     try:
         yield
@@ -64,7 +64,7 @@ def changed(world: World, service: str, *options: str) -> Iterator[None]:
 
 
 def runs(world: World, service: str) -> None:
-    """Wait until the service, of one task, has it."""
+    """Wait until the service, of one task, runs it."""
     told = ("service", "ls", f"--filter=name={service}", "--format={{.Replicas}}")
     until(
         lambda: docker(world, world.one, *told).strip() == "1/1",
@@ -89,7 +89,7 @@ def healed(world: World) -> None:
     "the declared Swarm services are there",
 )
 def test_services_that_are_not_whole_and_a_machine_that_is_drained_are_found(world: World) -> None:
-    """One service finds no machine, one has an update that failed, one is gone, one is scaled."""
+    """One service finds no machine, one update failed, one service is gone, one is scaled."""
     node = world.two
     standing_still = ("--update-failure-action=pause", "--update-order=start-first")
     nowhere = ("--replicas=2", "--constraint=node.labels.none==none")
@@ -125,7 +125,7 @@ def test_services_that_are_not_whole_and_a_machine_that_is_drained_are_found(wor
 
 @pytest.mark.defect("Swarm services answer", "customers' Swarm instances answer")
 def test_services_that_run_and_do_not_answer_or_answer_otherwise_are_found(world: World) -> None:
-    """Swarm sees nothing of it: one task of the web server stands still, and it is another one."""
+    """Swarm notices nothing: one task of the web server is frozen, and it is another program."""
     worker = "    platform_worker:\n      replicas: 2\n"
     instances = "  instances: {names: test_odoo*, port: 8080}\n"
     asked = [

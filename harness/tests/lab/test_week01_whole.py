@@ -1,4 +1,4 @@
-"""A whole lab is green: before anything was broken, and after all of it was healed."""
+"""A whole lab is green: before any defect, and after the undo of all of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Seeded defects of W3-BACKUPS: a claim of the wrong kind, one too many, and a wrong layout."""
+"""Seeded defects of W3-BACKUPS: a claim of the wrong kind, an extra claim, and a wrong layout."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def space(world: World) -> Iterator[Namespace]:
 
 
 def declaring(world: World, claim: str) -> str:
-    """A profile whose backups are in a claim of the test's own."""
+    """A profile whose backups are in the test's own claim."""
     ours = f"  claim: {CLAIM}\n  namespace: {PLATFORM}\n"
     return world.profile_with([(ours, f"  claim: {claim}\n  namespace: {SPACE}\n")])
 
@@ -39,7 +39,7 @@ def once(name: str, size: str) -> dict[str, Any]:
 
 
 def folder(space: Namespace, claim: str) -> str:
-    """Where on CephFS a claim's volume is, once it is bound."""
+    """The folder on CephFS of a claim's volume, once it is bound."""
 
     def volume() -> str:
         return str(space.get("pvc", claim).get("spec", {}).get("volumeName", ""))

@@ -20,7 +20,7 @@ WRITES = 600
 
 @contextmanager
 def throttled(world: World, node: Node) -> Iterator[None]:
-    """The machine's writes to its own disk are let through one by one (blkio)."""
+    """The machine's writes to its own disk pass one by one (blkio)."""
     device = disks.loops(world.lab, world.log)[str(node.disk)]
     number = Path(f"/sys/block/{Path(device).name}/dev").read_text().strip()
     place = group_of(world, node) / "blkio.throttle.write_iops_device"
@@ -60,7 +60,7 @@ def _name(pid: int) -> str:
 
 @pytest.mark.defect("each disk commits fast enough", "each disk is as fast as its baseline")
 def test_a_throttled_disk_is_found_on_exactly_its_machine(world: World) -> None:
-    """Its baseline is the one that was recorded when the lab was built."""
+    """Its baseline was recorded when the lab was built."""
     cluster = world.profile_with([("number: 20\n", "number: 200\n")])
     with throttled(world, world.two):
         ruling = world.gate("W3-BENCH", cluster=cluster)

@@ -1,7 +1,7 @@
 """Seeded defects of W3-CEPH and W3-CAPACITY: settings, slow writes, lost OSDs and monitors.
 
-Each gate costs seconds, so that several defects that do not hide each other are seeded at once;
-each must be red in its own words.
+Each gate costs seconds, so several defects that do not hide each other are seeded at once; each
+must be red with its own reason.
 """
 
 from __future__ import annotations
@@ -77,13 +77,13 @@ def complaints(world: World) -> set[str]:
 
 
 def alone(world: World, node: Node) -> bool:
-    """Whether the machine's monitor knows that it is in no quorum."""
+    """True if the machine's monitor knows that it is in no quorum."""
     said = world.do(node, "ceph", "daemon", f"mon.{node.name}", "mon_status", check=False)
     return '"state": "leader"' not in said and '"state": "peon"' not in said
 
 
 def as_declared(world: World) -> str:
-    """The lab's profile as that of any other cluster: a gate on it does not look after the lab."""
+    """The lab's profile as another cluster's: a gate on it does not manage the lab."""
     return world.profile_with([])
 
 
@@ -112,7 +112,7 @@ def settings(world: World) -> Iterator[None]:
 
 @contextmanager
 def another_version(world: World) -> Iterator[None]:
-    """A standby of the metadata servers runs another version than the rest."""
+    """A standby metadata server runs another version than the rest."""
     active = {rank["name"] for rank in ceph(world, "status")["fsmap"]["by_rank"]}
     node = next(node for node in world.lab.nodes if node.name not in active)
     unit = f"ceph-mds@{node.name}.service"
@@ -242,7 +242,7 @@ systemctl kill --signal=STOP "$1"
 
 @contextmanager
 def without_osds(world: World) -> Iterator[None]:
-    """No OSD runs on any machine, and none is left to tell the monitors of it."""
+    """No OSD runs on any machine, and none is left to report that to the monitors."""
     units = {node: f"ceph-osd@{number}.service" for number, node in enumerate(world.lab.nodes)}
     try:
         with ThreadPoolExecutor(len(units)) as pool:

@@ -1,6 +1,6 @@
-"""Seeded defects of W3-PVC: claims that are not served, and data that is not what was written.
+"""Seeded defects of W3-PVC: claims that are not served, and data that differs from the written.
 
-Most break the volumes of one workload between two phases of the probe.
+Most tests break the volumes of one workload between two phases of the probe.
 """
 
 from __future__ import annotations
@@ -234,7 +234,7 @@ def provisioners(world: World, replicas: int) -> None:
 
 
 def lonely_volume(world: World, claim: dict[str, Any]) -> Path:
-    """What a provisioner gives that knows one machine only."""
+    """The volume of a provisioner that knows one machine only."""
     volume = {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
@@ -285,7 +285,7 @@ def look(stage: Stage) -> dict[str, Any]:
 
 
 def delete(world: World) -> None:
-    """The provisioner holds the class (by a finalizer) until it has let go of it."""
+    """The provisioner holds the class (by a finalizer) until it has released it."""
     named = ("storageclass", "cephfs", "--ignore-not-found")
     world.kubectl("delete", *named, "--wait=false")
     until(
@@ -304,7 +304,7 @@ def replace(world: World, storage_class: dict[str, Any]) -> None:
 
 @pytest.mark.defect("what machines wrote to claims meanwhile is unchanged")
 def test_a_block_that_an_osd_lost_while_it_restarted_is_found(stage: Stage) -> None:
-    """What a drill wraps; then, beneath it, the last block that a machine wrote is gone."""
+    """The probe's phases around a drill; then the last block that a machine wrote is removed."""
     world, work = stage.world, stage.work
     stage.beneath(SHARED, "for it in os.listdir(): it.startswith('data-') and os.remove(it)")
     churn = BackgroundWrites(work)
@@ -336,7 +336,7 @@ def survived(world: World, told: Mapping[str, Any]) -> Verdict:
 
 @pytest.mark.defect("a deleted claim gives its space back")
 def test_a_volume_that_is_kept_after_its_claim_is_found(stage: Stage) -> None:
-    """The last one: it takes the workload's pods away."""
+    """Runs last, because it removes the workload's pods."""
     world, folder = stage.world, stage.folder(LIMITED)
     name = stage.volume(LIMITED)["metadata"]["name"]
     keep = '{"spec": {"persistentVolumeReclaimPolicy": "Retain"}}'
@@ -358,7 +358,7 @@ def test_a_volume_that_is_kept_after_its_claim_is_found(stage: Stage) -> None:
 
 
 def kept_as_declared(stage: Stage) -> None:
-    """The same volume, where the class is declared to keep it: it is in order, and goes by us."""
+    """The same volume, with a class that is declared to keep it: it passes, and is removed."""
     reach, cluster = stage.work.reach, stage.world.lab.profile.cluster()
     declared = claim_objects.storage(reach).model_copy(update={"reclaim_policy": "Retain"})
     profile = reach.profile.model_copy(update={"storage": declared})

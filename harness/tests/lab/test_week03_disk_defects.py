@@ -1,4 +1,4 @@
-"""Seeded defects of W3-DISK: another disk than the recorded one, and one that others use."""
+"""Seeded defects of W3-DISK: a disk that differs from its record, and a disk in use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.tests.lab.world import World
 
 
 def record_of(world: World, node: Node) -> dict[str, Any]:
-    """The machine's disk as sgdisk sees it from outside."""
+    """The machine's disk, as sgdisk sees it from outside."""
     whole = run(["sgdisk", "--print", node.disk], log=world.log).stdout
     return {
         "machine_id": world.do(node, "cat", "/etc/machine-id").strip(),
@@ -47,7 +47,7 @@ def _word(text: str, name: str) -> str:
 
 @pytest.fixture
 def record(world: World) -> dict[str, Any]:
-    """What is recorded of the lab's disks; a test may change it before it asks."""
+    """The record of the lab's disks; a test may change it before the gate."""
     return {node.name: record_of(world, node) for node in world.lab.nodes}
 
 

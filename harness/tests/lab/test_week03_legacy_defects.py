@@ -1,7 +1,7 @@
-"""Seeded defects of W3-LEGACY: a mount that is gone or hangs, files that are not what they were.
+"""Seeded defects of W3-LEGACY: a mount that is missing or hangs, and changed files.
 
-The lab keeps volumes and snapshots on CephFS, which change: a tree of the test's own is all that
-its profile looks at.
+The lab keeps volumes and snapshots on CephFS, which change. The tests' profile therefore looks only
+at a tree of its own.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def profile(world: World) -> Iterator[str]:
 
 
 def record(profile: str) -> tuple[int, dict[str, object]]:
-    """What ``./cutover backup baseline`` says."""
+    """The output of ``./cutover backup baseline``."""
     command = [str(ROOT / "cutover"), "backup", "baseline", "--json", "--cluster", profile]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     return done.returncode, json.loads(done.stdout)

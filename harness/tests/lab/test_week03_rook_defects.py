@@ -1,6 +1,6 @@
 """Seeded defects of W3-ROOK, on the lab's real API with recorded objects of Rook: see ``rook``.
 
-Each test breaks several things that different checks look at, and one gate must tell them all.
+Each test breaks several things that different checks look at, and one gate must report them all.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def installed(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
 
 @pytest.fixture
 def rook(installed: StandIn) -> StandIn:
-    """Rook in order, as of now."""
+    """An intact Rook, as of now."""
     installed.put()
     return installed
 

@@ -1,4 +1,4 @@
-"""Seeded defects of weeks 7 and 9: a pod without room, and an image that goes with Swarm."""
+"""Seeded defects of weeks 7 and 9: a pod without room, and an image that is lost with Swarm."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def profile(world: World) -> str:
 
 @pytest.fixture
 def big(world: World) -> Iterator[None]:
-    """A pod that no machine has room for, so that it never starts."""
+    """A pod that no machine has room for, so it never starts."""
     path = world.scratch / "big.json"
     path.write_text(json.dumps(BIG))
     world.kubectl("apply", f"--filename={path}")

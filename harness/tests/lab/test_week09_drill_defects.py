@@ -1,4 +1,4 @@
-"""Drills on the lab that must not pass: what was broken shows, and for its own reason."""
+"""Drills on the lab that must fail, each for its own reason."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OTHERS = "what was not hit went on"
 FEW_FAILED = "no more requests failed than may"
 FAST_AGAIN = "requests were answered in time again"
 OSD = "vmi2887103"
-# Where what is broken stays so, nobody need wait long to see that.
+# The broken state stays, so a short wait is enough to see it.
 NEVER = {"steady_again_s": 5, "whole_again_s": 5}
 
 
@@ -64,7 +64,7 @@ def judged(world: World, value: Any, check: str) -> Verdict:
     "every fault was seen by somebody else, and seen to be gone", "others noticed it in time"
 )
 def test_a_fault_that_ceph_is_told_not_to_notice_is_not_seen(world: World, do: Do) -> None:
-    """With `nodown` set in the middle, nobody marks the OSD that is stopped."""
+    """With `nodown` set during the fault, no monitor marks the stopped OSD down."""
     what = drill("stop-osd", 5, {**NEVER, "noticed_by_ceph_s": 30})
     when = {"breaking": lambda: world.do(world.one, "ceph", "osd", "set", "nodown")}
     try:
@@ -82,7 +82,7 @@ def test_a_fault_that_ceph_is_told_not_to_notice_is_not_seen(world: World, do: D
 @pytest.mark.long
 @pytest.mark.defect("no more broke than was meant to", "the steady state came back in time")
 def test_a_fault_is_taken_back_at_once_when_more_than_it_breaks(world: World, do: Do) -> None:
-    """While a port is cut, two monitors stop, and stay so: Ceph answers nobody."""
+    """While a port is cut, two monitors stop and stay stopped: Ceph does not answer."""
     what = drill("cut-port", 120, NEVER)
     (planned,) = what.faults
     planned = planned.model_copy(update={"parameters": {"port": 10250}})
@@ -141,10 +141,10 @@ def test_a_second_monitor_that_stops_ends_the_fault_and_is_found(world: World, d
     "requests were answered in time again",
 )
 def test_services_that_stop_while_a_machine_is_broken_are_found(world: World, do: Do) -> None:
-    """An old service, by the looks at the other machines; the new site, by its visitors alone.
+    """Looks at the other machines find the old service; only the load finds the new site.
 
-    The steady state looks at machines and storage. The site's service leads to no pod any more
-    once the monitor is stopped, and stays so.
+    The steady state looks at machines and storage. Once the monitor is stopped, the site's service
+    selects no pod any more, and stays so.
     """
     service, check = "platform_web", "Swarm services answer"
     looks = OwnLooks(probes=("swarm",), during=(check,), checks=(check,))
@@ -175,12 +175,12 @@ def test_services_that_stop_while_a_machine_is_broken_are_found(world: World, do
 
 
 def scale(world: World, service: str, replicas: int) -> None:
-    """A service of the Swarm wants so many tasks."""
+    """Scale a service of the Swarm to this number of tasks."""
     words = ("service", "scale", "--detach", f"{service}={replicas}")
     swarm.docker(world.lab, world.one, *words, log=world.log)
 
 
 def lead_to(world: World, app: str) -> None:
-    """The service of the lab's site leads to the pods with this label."""
+    """Make the service of the lab's site select the pods with this label."""
     patch = f'{{"spec": {{"selector": {{"app": "{app}"}}}}}}'
     world.kubectl("--namespace=ingress", "patch", "service", "status", f"--patch={patch}")

@@ -1,4 +1,4 @@
-"""Soaks on the lab that must not pass: what wore out shows, and for its own reason."""
+"""Soaks on the lab that must fail, each for its own reason."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ RULES = Soak.model_validate(
         "writes_per_s": 1,
     }
 )
-# A hundred processes that hold ten files each, as a program does that forgets to close any.
+# A hundred processes that hold ten files each, like a program that never closes files.
 LEAK = """
 import subprocess, sys, threading
 hold = "import sys, threading; files = [open('/etc/hostname') for _ in range(10)]; "
@@ -65,7 +65,7 @@ def do(world: World) -> Iterator[Do]:
 
 
 def judged(world: World, check: str, **changes: Any) -> Verdict:
-    """What a check says of a soak that went well but for this."""
+    """A check's verdict on a soak that went well except for this."""
     value = {**clean_drills.soak(), **changes}
     look = Observation(probe="soak", target="part 1", at=0.0, took_s=1.0, value=value)
     cluster = world.lab.profile.cluster()
@@ -73,7 +73,7 @@ def judged(world: World, check: str, **changes: Any) -> Verdict:
 
 
 def judged_as_a_drill(world: World, check: str, run: Any) -> Verdict:
-    """What a check of drills says of one of a single run."""
+    """A drill check's verdict on a drill with a single run."""
     value = clean_drills.seen()["drills"][clean_drills.DRILL] | {"runs": [run], "during": []}
     look = Observation(
         probe="drills", target=clean_drills.DRILL, at=0.0, took_s=1.0, value={**value, "load": None}
@@ -89,9 +89,9 @@ def judged_as_a_drill(world: World, check: str, run: Any) -> Verdict:
     "the steady state came back in time",
 )
 def test_a_soak_ends_when_more_breaks_than_was_meant_to(world: World, do: Do) -> None:
-    """The second monitor that stops ends the fault; that it stays away ends the soak.
+    """The second stopped monitor ends the fault; because it stays stopped, the soak ends too.
 
-    A turn of a soak is what a run of a drill is: the checks of drills say the same of it.
+    A turn of a soak is like a run of a drill: the checks of drills give the same result.
     """
     unit = f"ceph-mon@{world.two.name}"
     turn = Turn(

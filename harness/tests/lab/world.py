@@ -1,4 +1,4 @@
-"""A hand on the running lab: break it, ask a gate about it, wait until it is whole again."""
+"""Access to the running lab: break it, run a gate on it, wait until it is whole again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from harness.waiting import until
 
 @dataclass(frozen=True)
 class Ruling:
-    """What one gate run concluded."""
+    """The result of one gate run."""
 
     status: int
     document: dict[str, Any]
@@ -51,7 +51,7 @@ _whole: dict[str, float] = {}
 
 @dataclass(frozen=True)
 class World:
-    """The lab as tests use it; ``scratch`` is a folder of the test's own."""
+    """The lab for tests; ``scratch`` is the test's own folder."""
 
     lab: Lab
     scratch: Path
@@ -77,7 +77,7 @@ class World:
         return machines.enter(self.lab, node, argv, log=self.log, stdin=stdin, check=check)
 
     def ssh(self, node: Node, command: str) -> str:
-        """Run a shell command in a machine as whoever logs in there does; what it printed."""
+        """Run a shell command in a machine as its login user; its output."""
         argv = [str(ROOT / "cutover"), "lab", "ssh", node.name, command]
         return subprocess.run(
             argv, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL
@@ -95,7 +95,7 @@ class World:
         disrupt: bool = False,
         run: Run = cutover,
     ) -> Ruling:
-        """What ``./cutover gate WEEK --only …`` says: the latest week named."""
+        """Run ``./cutover gate WEEK --only …``: the latest week named."""
         week = max((requirement[1] for requirement in only), default="1")
         cluster = cluster or self.lab.name
         command = ["gate", week, "--json", "--cluster", cluster]
@@ -119,10 +119,10 @@ class World:
         return ""
 
     def scale(self, space: str, deployment: str, replicas: int, *, label: str) -> None:
-        """Let a deployment run so many pods, and wait until it does; ``label`` is theirs."""
+        """Scale a deployment to this number of pods, and wait; ``label`` is the pods' label."""
         here = f"--namespace={space}"
         self.kubectl("scale", "deployment", deployment, here, f"--replicas={replicas}")
-        # One that was evicted is listed for ever, and its owner takes it for gone.
+        # An evicted pod stays listed for ever, and its owner counts it as gone.
         alive = "--field-selector=status.phase!=Failed,status.phase!=Succeeded"
         asked = ("get", "pods", here, f"--selector={label}", alive, "--no-headers")
 
@@ -133,7 +133,7 @@ class World:
         until_well(trouble, what=f"the scale of {deployment}", within_s=120, log=self.log)
 
     def lost(self, node: Node) -> None:
-        """Wait until Kubernetes says that the machine is not Ready."""
+        """Wait until Kubernetes reports that the machine is not Ready."""
         until(
             lambda: self.readiness(node) in ("False", "Unknown"),
             within_s=120,
@@ -147,13 +147,13 @@ class World:
         lifecycle.power_on(self.lab, node)
 
     def whole_from_power_on(self, node: Node) -> None:
-        """Give a machine its power back; the lab is whole again by itself, within two minutes."""
+        """Restore a machine's power; the lab is whole again by itself, within two minutes."""
         began = time.monotonic()
         self.power_on(node)
         self.whole(within_s=WHOLE_AGAIN_S - (time.monotonic() - began))
 
     def trouble(self) -> str:
-        """What keeps the lab from being whole; empty when nothing does."""
+        """Reasons why the lab is not whole; empty when it is."""
         parts = (kubernetes.trouble, ceph.trouble, swarm.trouble)
         with ThreadPoolExecutor(len(parts)) as pool:
             words = pool.map(lambda part: part(self.lab, self.log), parts)
@@ -165,14 +165,14 @@ class World:
         _whole[self.lab.label] = time.monotonic()
 
     def still_whole(self) -> None:
-        """The same, for a lab that nobody has touched since: not asked again within seconds."""
+        """The same, for a lab that was not touched since: seconds later it is not asked again."""
         if time.monotonic() - _whole.get(self.lab.label, -AGAIN_S) >= AGAIN_S:
             self.whole()
 
     def profile_with(self, changes: Sequence[tuple[str, str]]) -> str:
-        """A copy of the lab's profile with replaced words, as a profile of its own; its path.
+        """A copy of the lab's profile with replaced words, as a separate profile; its path.
 
-        Without the lab section: to the harness it is a cluster like any other.
+        It has no lab section: the harness treats it like any other cluster.
         """
         text = (ROOT / "scenarios/clusters/lab.yaml").read_text()
         text = text[: text.index("\nlab:")] + "\n"
