@@ -67,12 +67,12 @@ def nothing_left(reach: Reach) -> None:
     found, lost = leftovers(reach)
     if lost:
         raise Refused(
-            f"what earlier faults left is not known: {'; '.join(lost)}",
+            f"cannot check for leftovers of earlier faults: {'; '.join(lost)}",
             remedy="every machine must answer before a fault is injected: ./cutover doctor",
         )
     if found:
         words = [
-            f"{left.place}: {', '.join(left.armed.values()) or 'things that carry our name'}"
+            f"{left.place}: {', '.join(left.armed.values()) or 'leftovers named cutover-*'}"
             for left in found
         ]
         raise Refused(
