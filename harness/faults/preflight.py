@@ -106,7 +106,7 @@ def survivable(reach: Reach, faults: Sequence[Fault]) -> None:
         try:
             now = current_state(reach)
             found = [(it, _shortage(reach, it, now)) for it in faults]
-        except (NotProven, TransportError) as doubt:  # what still holds is not known
+        except (NotProven, TransportError) as doubt:  # the quorums are not known
             shortages[:] = [_too_much(it, str(doubt)) for it in faults]
             return not faults
         shortages[:] = [_too_much(fault, why) for fault, why in found if why is not None]

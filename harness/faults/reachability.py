@@ -43,7 +43,7 @@ def answers(reach: Reach, machine: str, watcher: str) -> bool:
 
 
 def port_state(reach: Reach, watcher: str, protocol: str, address: str, port: int) -> str:
-    """What the watcher finds at a port: ``open``, ``refused``, or ``silent``."""
+    """The state of a port as the watcher sees it: ``open``, ``refused``, or ``silent``."""
     return _ask(reach, watcher, protocol, address, f"{port}")
 
 

@@ -19,7 +19,7 @@ class FillDisk(Exhaust):
     """Fill the file system of the folder that the profile names, with one allocated file.
 
     ``file`` is that file, at the top of the file system; ``add_bytes`` is its length, and
-    ``whole_bytes`` what the file system has.
+    ``whole_bytes`` the size of the file system.
     """
 
     name: ClassVar[str] = "fill-disk"
