@@ -50,7 +50,7 @@ class Injector:
             lifecycle.arm()
             with lifecycle.renewed():
                 self._must_be_calm(fault)
-                context.progress(f"breaking: {fault.name} of {fault.target}")
+                context.progress(f"injecting: {fault.name} of {fault.target}")
                 self.mark(FAULT)
                 monitor.blast_radius |= fault.blast_radius
                 injected = time.monotonic()
@@ -91,9 +91,9 @@ class Injector:
     def _undo(self, lifecycle: FaultLifecycle, seen: FaultFacts) -> None:
         context, monitor, fault = self.context, self.monitor, lifecycle.fault
         if monitor.abort.is_set():
-            context.progress(f"too much is broken: {monitor.why}")
+            context.progress(f"aborting the fault: {monitor.why}")
             context.record(Kind.ABORT, fault.id, Abort(why=monitor.why))
-        context.progress(f"taking back: {fault.name} of {fault.target}")
+        context.progress(f"undoing: {fault.name} of {fault.target}")
         seen["heal_s"] = round(lifecycle.heal(), 3)
         aborted = monitor.abort.is_set() and lifecycle.injected
         if aborted:
@@ -108,7 +108,7 @@ class Injector:
     def _must_be_calm(self, fault: Fault) -> None:
         if self.monitor.abort.is_set():
             raise NotProven(
-                f"{fault.name} of {fault.target} was not injected: too much is broken: "
+                f"{fault.name} of {fault.target} was not injected: abort condition met: "
                 f"{self.monitor.why}"
             )
 

@@ -125,8 +125,8 @@ def _can_be_hit(drill: Drill, machine: str, reach: Reach) -> bool:
 def _swarm_manager(reach: Reach) -> str:
     if reach.profile.swarm_manager is None:
         raise ConfigError(
-            f"the profile {reach.profile.name} does not say which machine manages the Swarm",
-            remedy="set `swarm_manager:` in it",
+            f"the profile {reach.profile.name} declares no Swarm manager",
+            remedy="set `swarm_manager:` in the profile",
         )
     return reach.profile.swarm_manager
 

@@ -6,7 +6,7 @@
     list             the undo that is armed here, and leftovers of faults that are not armed
     needs            the programs that this needs and the machine lacks
 
-An undo lies in FOLDER/ID/: ``undo`` (what runs) and ``entry.json`` (what it is). It removes itself
+An undo lies in FOLDER/ID/: ``undo`` (the script) and ``entry.json`` (its data). It removes itself
 when every command succeeded, and with the last one the unit that runs all of them after a boot.
 Standard library of Python 3.8 only; nothing of this needs the network.
 """

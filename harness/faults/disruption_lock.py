@@ -121,7 +121,7 @@ def held(kube: Kube, by: str, progress: Callable[[str], object] = str) -> Iterat
             except Refused:
                 return
             except HarnessError:
-                continue  # the API may be what is broken
+                continue  # the fault may affect the API
 
     thread = threading.Thread(target=renew, name="disruption lease", daemon=True)
     thread.start()

@@ -67,12 +67,12 @@ def nothing_left(reach: Reach) -> None:
     found, lost = leftovers(reach)
     if lost:
         raise Refused(
-            f"what earlier faults left is not known: {'; '.join(lost)}",
+            f"cannot check for leftovers of earlier faults: {'; '.join(lost)}",
             remedy="every machine must answer before a fault is injected: ./cutover doctor",
         )
     if found:
         words = [
-            f"{left.place}: {', '.join(left.armed.values()) or 'things that carry our name'}"
+            f"{left.place}: {', '.join(left.armed.values()) or 'leftovers named cutover-*'}"
             for left in found
         ]
         raise Refused(
@@ -106,7 +106,7 @@ def survivable(reach: Reach, faults: Sequence[Fault]) -> None:
         try:
             now = current_state(reach)
             found = [(it, _shortage(reach, it, now)) for it in faults]
-        except (NotProven, TransportError) as doubt:  # what still holds is not known
+        except (NotProven, TransportError) as doubt:  # the quorums are not known
             shortages[:] = [_too_much(it, str(doubt)) for it in faults]
             return not faults
         shortages[:] = [_too_much(fault, why) for fault, why in found if why is not None]

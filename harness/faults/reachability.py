@@ -43,7 +43,7 @@ def answers(reach: Reach, machine: str, watcher: str) -> bool:
 
 
 def port_state(reach: Reach, watcher: str, protocol: str, address: str, port: int) -> str:
-    """What the watcher finds at a port: ``open``, ``refused``, or ``silent``."""
+    """The state of a port as the watcher sees it: ``open``, ``refused``, or ``silent``."""
     return _ask(reach, watcher, protocol, address, f"{port}")
 
 
@@ -55,5 +55,5 @@ def names(reach: Reach, watcher: str, address: str, name: str) -> bool:
 def _ask(reach: Reach, watcher: str, *words: str) -> str:
     found = ASKING.on(reach.shell, watcher, "ask", *words, within_s=_WITHIN_S, read=str).value
     if found not in _FOUND:
-        raise Garbled(f"{watcher}: asking {' '.join(words)} found {found!r}")
+        raise Garbled(f"{watcher}: expected one of {_FOUND} for {' '.join(words)}, got {found!r}")
     return found

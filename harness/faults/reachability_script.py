@@ -1,8 +1,8 @@
 """Runs on a machine, as ``python3 - ask WAY ADDRESS WHAT``: tests a port or name server from there.
 
-WAY is ``tcp`` or ``udp``, and WHAT a port; or ``dns``, and WHAT a name that is asked for. Writes
+WAY is ``tcp`` or ``udp``, and WHAT a port; or ``dns``, and WHAT a name to resolve. Writes
 ``open``, ``refused`` or ``silent`` as JSON. An error of the asking machine itself (no route, no
-descriptor left) is no answer: the program fails. Standard library of Python 3.8 only; it only
+descriptor left) is no result: the program fails. Standard library of Python 3.8 only; it only
 reads.
 """
 

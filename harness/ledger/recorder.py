@@ -128,7 +128,7 @@ class Recorder:
     def close(self) -> None:
         """End all writing, also without a result."""
         self._end()
-        with contextlib.suppress(NotProven):  # which the writers were told
+        with contextlib.suppress(NotProven):  # the writers got this error too
             self._book.close()
         for writers in self._writers.values():
             for writer in writers:
@@ -151,7 +151,7 @@ class Recorder:
         """Let every thread end; a thread that does not end is a trouble, and is abandoned."""
         if not self._stop.is_set():
             self._stop.set()
-            with contextlib.suppress(NotProven):  # which the writers were told
+            with contextlib.suppress(NotProven):  # the writers got this error too
                 self._book.stop()
         deadline = time.monotonic() + _ENDS_WITHIN_S
         threads, self._threads = self._threads, []

@@ -57,7 +57,7 @@ REFUSALS: Mapping[str, Refusal] = {
     "exhaust-cpu": Refusal(fault={"before": 85.0}, why="85 % of the processors of one are already"),
     "exhaust-memory": Refusal(fault={"before": 85.0}, why="85 % of the memory of one are already"),
     "fail-mds": Refusal(fault={"daemon": ""}, why="no metadata server serves a CephFS"),
-    "fill-disk": Refusal(cluster={"fill_folder": None}, why="the profile says nothing of a disk"),
+    "fill-disk": Refusal(cluster={"fill_folder": None}, why="the profile has no `fill_folder:`"),
     "hard-reset": Refusal(
         cluster={"answers": {("*", "systemd-detect-virt"): _DOCKER}},
         why="one is a container (docker)",
@@ -65,7 +65,7 @@ REFUSALS: Mapping[str, Refusal] = {
     "kill-container": Refusal(
         cluster={"objects": {_IN_SHOP: _ONE_POD}}, why="ReplicaSet shop/web: 1 − 1 = 0"
     ),
-    "kill-ingress": Refusal(cluster={"pods": {}}, why="does not say which pods the ingress has"),
+    "kill-ingress": Refusal(cluster={"pods": {}}, why="does not declare the pods of the ingress"),
     "kill-pods": Refusal(
         cluster={"objects": {_IN_SHOP: _ONE_POD}}, why="ReplicaSet shop/web: 1 − 1 = 0"
     ),

@@ -40,7 +40,7 @@ def test_nothing_is_broken_once_too_much_is(monitor: SafetyMonitor) -> None:
     a_second_machine_breaks(monitor)
     world = World()
     run = world.carry_out()["runs"][0]
-    assert "was not injected: too much is broken: another machine is not ready" in run["error"]
+    assert "was not injected: abort condition met: another machine is not ready" in run["error"]
     assert (world.told, run["faults"]) == ([], [])
 
 

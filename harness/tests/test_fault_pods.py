@@ -71,7 +71,7 @@ def test_no_pod_to_hit_is_said() -> None:
     cluster = whole_cluster(web())
     fault = kill(choice="primary").resolved(cluster, Random(1))
     assert fault.refuse(cluster) == (
-        "no ready pod in shop is app=web, role=primary or the first of a StatefulSet"
+        "no ready pod in shop matches app=web, role=primary or the first of a StatefulSet"
     )
 
 

@@ -217,7 +217,7 @@ def judged_ledger(tally: Any) -> Verdict:
 
 
 def test_without_a_book_nothing_can_be_said_of_the_writes(tmp_path: Path) -> None:
-    with pytest.raises(NotProven, match="there is no book"):
+    with pytest.raises(NotProven, match="there is no history"):
         _recovered(tmp_path, FakeKube())
 
 

@@ -1,6 +1,6 @@
 """The faults, one small module each; ``FAULTS`` lists them.
 
-What some of them share is in ``booting``, ``packets``, ``queues``, ``exhausting`` and
+Shared parts are in ``booting``, ``packets``, ``queues``, ``exhausting`` and
 ``disk_limits``.
 """
 

@@ -27,5 +27,5 @@ class ExhaustCpu(Stress):
         seen = measured(reach, self.machine, everything=False)
         used = count(seen, "cpu", "usageNanoCores", default=-1)
         if used < 0:  # the kubelet has just started: it needs two measurements
-            raise NotProven(f"how busy {self.machine} is was not measured yet")
+            raise NotProven(f"the kubelet has not measured the CPU usage of {self.machine} yet")
         return used / 1e7 / processors(reach, self.machine)

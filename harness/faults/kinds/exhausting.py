@@ -105,7 +105,7 @@ class Stress(Exhaust, ABC):
 
 
 def measured(reach: Reach, machine: str, *, everything: bool = True) -> object:
-    """What the kubelet measured of the machine; without file systems it is fresher."""
+    """The kubelet's statistics of the machine; without file systems they are fresher."""
     query = "" if everything else "?only_cpu_and_memory=true"
     path = f"/api/v1/nodes/{machine}/proxy/stats/summary{query}"
     return part(reach.kube.get(path), "node")

@@ -19,7 +19,7 @@ class FillDisk(Exhaust):
     """Fill the file system of the folder that the profile names, with one allocated file.
 
     ``file`` is that file, at the top of the file system; ``add_bytes`` is its length, and
-    ``whole_bytes`` what the file system has.
+    ``whole_bytes`` the size of the file system.
     """
 
     name: ClassVar[str] = "fill-disk"
@@ -51,8 +51,8 @@ class FillDisk(Exhaust):
     def refuse(self, reach: Reach) -> str | None:
         if reach.profile.fill_folder is None:
             return (
-                "the profile says nothing of a disk to fill: say in `fill_folder:` which folder "
-                "is on the file system that may be filled"
+                "the profile has no `fill_folder:`: set it to a folder on the file system that "
+                "may be filled"
             )
         if self._watched(reach) is None:
             return (

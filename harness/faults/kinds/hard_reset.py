@@ -24,7 +24,7 @@ class HardReset(Reboot):
         kind = container_of(reach, self.machine)
         if kind is None:
             return None
-        return f"{self.machine} is a container ({kind}): its kernel is the host's, and stays up"
+        return f"{self.machine} is a container ({kind}): a reset would hit the host's kernel"
 
     def acts(self, reach: Reach) -> Iterable[Act]:
         # 1 s later, so that the harness's own connection gets its answer first.

@@ -64,11 +64,11 @@ class KillContainer(Fault):
 
     def refuse(self, reach: Reach) -> str | None:
         if not self.pod:
-            return f"no ready pod in {self.namespace} is {self.selector}"
+            return f"no ready pod in {self.namespace} matches {self.selector}"
         if not self.task:
-            return f"{self.pod} has no container {self.container} that runs"
+            return f"{self.pod} has no running container {self.container}"
         if self.machine not in {it.name for it in reach.profile.machines}:
-            return f"{self.pod} runs on {self.machine}, which the profile does not know"
+            return f"{self.pod} runs on {self.machine}, which the profile does not declare"
         return self._too_few(reach)
 
     def acts(self, reach: Reach) -> Iterable[Act]:

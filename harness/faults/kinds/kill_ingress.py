@@ -26,5 +26,5 @@ class KillIngress(KillPods):
 
     def refuse(self, reach: Reach) -> str | None:
         if reach.profile.pods.ingress is None:
-            return "the profile does not say which pods the ingress has: `pods.ingress`"
+            return "the profile does not declare the pods of the ingress: set `pods.ingress`"
         return super().refuse(reach)

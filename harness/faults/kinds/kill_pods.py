@@ -69,7 +69,7 @@ class KillPods(Fault):
         if not self.victims:
             first = f", {self.primary} or the first of a StatefulSet"
             more = first if self.choice == "primary" else ""
-            return f"no ready pod in {self.namespace} is {self.selector}{more}"
+            return f"no ready pod in {self.namespace} matches {self.selector}{more}"
         space = self.namespace
         pods = pods_at(reach, tools.pods_path(space))
         guards = f"/apis/policy/v1/namespaces/{space}/poddisruptionbudgets"

@@ -147,7 +147,7 @@ def refused(reach: Reach, machine: str, tables: str) -> str | None:
 
 
 def from_or_to(networks: Iterable[str], which: Literal["saddr", "daddr"]) -> list[str]:
-    """Statements that drop what comes from, or goes to, these addresses."""
+    """Statements that drop packets from, or to, these addresses."""
     found = []
     wanted = list(networks)
     for version, family in ((4, "ip"), (6, "ip6")):

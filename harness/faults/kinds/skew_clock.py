@@ -91,6 +91,6 @@ class SkewClock(Fault):
 
 
 def container_of(reach: Reach, machine: str) -> str | None:
-    """What kind of container a machine is; None when it is none."""
+    """The kind of container that a machine is; None if it is no container."""
     found = answers.unless(reach, machine, "systemd-detect-virt", "--container", no=(1,))
     return None if found is None else found.strip()

@@ -54,7 +54,7 @@ class SlowDisk(Fault):
 
     def refuse(self, reach: Reach) -> str | None:
         if self.osd is None:
-            return f"the profile names no OSD of {self.machine}: say in `disks.osds:` which it has"
+            return f"the profile names no OSD of {self.machine}: set it in `disks.osds:`"
         if self.limits is None:
             return f"{self.machine} cannot limit what osd.{self.osd} reads and writes"
         now_ms = self._commit_ms(reach).get(self.osd)

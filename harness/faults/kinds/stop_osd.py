@@ -48,7 +48,7 @@ def osd_of(reach: Reach, machine: str, draw: Random) -> str:
 
 
 def osd_in_tree(reach: Reach, machine: str, number: str) -> TreeNode:
-    """What ``ceph osd tree`` says of one OSD, asked elsewhere than on ``machine``.
+    """One OSD of ``ceph osd tree``, asked on another machine than ``machine``.
 
     NotProven when Ceph knows none of that number.
     """
