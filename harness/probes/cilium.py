@@ -29,8 +29,8 @@ _WELL = ("Ok", "Disabled")
 _CONDITIONS = ("status", "conditions")
 _ENDED = ("Failed", "Succeeded")
 _NEVER = "0001-"  # Go's zero time, the year 1
-# A round of health probes takes 60 s (pkg/health: serverProbeInterval), since Cilium 1.17 about 96
-# s with three nodes. The next round corrects what the current one missed. From 1.17 on,
+# A round of health probes takes 60 s (pkg/health: serverProbeInterval), about 96 s with three nodes
+# since Cilium 1.17. The next round corrects what the current one missed. From 1.17 on,
 # `cilium-health status --probe` starts no round: it prints the last one's result.
 _TWO_ROUNDS_S = 200.0
 

@@ -1,9 +1,9 @@
 """Runs in a pod: ``serve``, ``talk`` or ``report``, as its first argument says.
 
 ``serve PORT`` receives datagrams and remembers them, and answers over TCP: ``E`` + length + bytes
-with the digest of those bytes, ``R`` with what was received, ``N`` with the pod's name, and so does
-a GET of HTTP. ``talk JSON`` talks to the servers in
-other pods and prints what came of it. ``report PORT`` prints what this pod's server received.
+with the digest of those bytes, ``R`` with what was received, ``N`` with the pod's name, as does an
+HTTP GET. ``talk JSON`` talks to the servers in other pods and prints the results. ``report PORT``
+prints what this pod's server received.
 
 Only the receiver can tell that a datagram arrived. A reply needs the way back as well, so one
 missing route would look like a fault in both directions. Standard library of Python 3.8 only.

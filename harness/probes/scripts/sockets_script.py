@@ -108,7 +108,7 @@ def only_ours(heard: socket.socket, token: bytes) -> None:
 
 
 def hear(token: bytes, for_s: float) -> dict[str, list[list[object]]]:
-    """What became of the datagrams with the token, once ``print`` has told that it is heard."""
+    """Where the datagrams with the token went; prints the first line once it listens."""
     found: dict[str, set[tuple[str, int]]] = {"arrived": set(), "passed": set(), "forwarded": set()}
     with contextlib.ExitStack() as held, selectors.DefaultSelector() as selector:
         card = held.enter_context(
