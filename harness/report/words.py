@@ -146,7 +146,7 @@ def if_we_went_ahead(judged: Judged) -> str:
 
 
 def next_step(judged: Judged) -> str:
-    """The next step: repair a failure, or find out what is unknown."""
+    """The next step: repair a failure, or examine the unknown."""
     if judged.outcome is not Outcome.NOT_PROVEN:
         return judged.requirement.remedy
     if not any(finding.scenario for finding in judged.findings):

@@ -1,4 +1,4 @@
-"""Runs on a machine as root: ``look``, ``guard`` or ``stop``, and what it is about, as JSON.
+"""Runs on a machine as root: ``look``, ``guard`` or ``stop``, with its request as JSON.
 
 ``look``   prints the facts about a partition as one line of JSON
 ``guard``  decides, opens the device for itself alone, decides again while it holds it, and only

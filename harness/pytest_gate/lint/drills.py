@@ -66,7 +66,7 @@ def unhealable(faults: Mapping[str, Any], root: Path) -> Iterator[Mistake]:
 
 
 def _loads(root: Path) -> Iterator[str | Mistake]:
-    """The loads that are there, and what is wrong in their files."""
+    """The existing loads, and the mistakes in their files."""
     for path in sorted((root / _LOADS).glob("*.yaml")):
         where = path.relative_to(root).as_posix()
         yield path.stem
