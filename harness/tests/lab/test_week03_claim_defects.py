@@ -17,10 +17,11 @@ from harness.checks import CHECKS
 from harness.drill.background_writes import BackgroundWrites
 from harness.lab import kubernetes
 from harness.lab.shape import Lab
-from harness.model import JSON, Case, Observation, Outcome, Verdict
+from harness.model import Case, Observation, Outcome, Verdict
 from harness.probes import claim_objects, claim_space, claim_workload
 from harness.probes.claim_objects import LIMITED, MIB, SHARED
 from harness.probes.claim_workload import Workload
+from harness.tests import clean_drills
 from harness.tests.lab.red import says
 from harness.tests.lab.stage import Stage, copy_of_class, staged
 from harness.tests.lab.world import Ruling, World
@@ -326,9 +327,8 @@ def test_a_block_that_an_osd_lost_while_it_restarted_is_found(stage: Stage) -> N
 
 
 def survived(world: World, told: Mapping[str, Any]) -> Verdict:
-    fault: dict[str, JSON] = {"fault": "stop-osd", "target": "osd.1", "seen_s": 1.0, "gone_s": 1.0}
-    run: dict[str, JSON] = {"machine": world.two.name, "before": [], "faults": [fault]}
-    value: JSON = {"runs": [{**run, "claims": told}]}
+    drill = clean_drills.seen()["drills"][clean_drills.DRILL]
+    value = drill | {"drill": "lose-osd", "runs": [{**drill["runs"][0], "claims": told}]}
     look = Observation(probe="drills", target="lose-osd", at=0.0, took_s=1.0, value=value)
     case = Case(cluster=world.lab.profile.cluster(), targets={}, observations=[look])
     return CHECKS["what machines wrote to claims meanwhile is unchanged"](case)
