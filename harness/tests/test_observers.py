@@ -74,7 +74,7 @@ def test_a_machine_without_a_route_has_not_seen_its_peer_silent() -> None:
 
 def test_what_answers_nothing_that_is_known_is_no_answer() -> None:
     for status, said, words in (
-        (0, '"closed"', "found 'closed'"),
+        (0, '"closed"', "got 'closed'"),
         (0, "[]", r"valid string, seen \[\]"),
         (1, '"silent"', "ended with status 1"),
         (137, "", "ended with status 137"),
