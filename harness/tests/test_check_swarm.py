@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,8 +14,20 @@ from harness.checks import CHECKS, swarm, swarm_answers
 from harness.model import Outcome, SwarmDeclared, SwarmService
 from harness.tests.clean_case import Seen, case, clean, swarm_service
 from harness.tests.clean_cluster import NAMES, WEB
+from harness.tests.swarm_seen import (
+    Defect,
+    answers,
+    docker,
+    node,
+    nodes,
+    service,
+    services,
+    silent,
+    stale,
+    value,
+    voiceless,
+)
 
-Defect: TypeAlias = Callable[[Seen], None]
 NODES, REPLICAS = "every Swarm node is ready", "every Swarm service has its replicas"
 THERE, ANSWER = "the declared Swarm services are there", "Swarm services answer"
 UPDATES, INSTANCES = "no Swarm update stands still", "customers' Swarm instances answer"
@@ -27,79 +39,6 @@ LOST = {
     "why": "task: non-zero exit (1)",
     "age_s": 4.0,
 }
-
-
-def told(seen: Seen) -> list[Any]:
-    """What each manager knows."""
-    return [it["swarm"]["value"] for it in seen["swarm"].values() if it["swarm"] is not None]
-
-
-def node(number: int, **changes: Any) -> Defect:
-    def defect(seen: Seen) -> None:
-        for known in told(seen):
-            known["nodes"][number].update(changes)
-
-    return defect
-
-
-def nodes(change: Callable[[list[Any]], Any]) -> Defect:
-    def defect(seen: Seen) -> None:
-        for known in told(seen):
-            change(known["nodes"])
-
-    return defect
-
-
-def service(number: int, **changes: Any) -> Defect:
-    def defect(seen: Seen) -> None:
-        for known in told(seen):
-            known["services"][number].update(changes)
-
-    return defect
-
-
-def services(change: Callable[[list[Any]], Any]) -> Defect:
-    def defect(seen: Seen) -> None:
-        for known in told(seen):
-            change(known["services"])
-
-    return defect
-
-
-def docker(name: str, **value: Any) -> Defect:
-    return lambda seen: seen["swarm"][name]["docker"]["value"].update(value)
-
-
-def silent(name: str) -> Defect:
-    def defect(seen: Seen) -> None:
-        seen["swarm"][name].update(docker={"silent": "Connection refused"}, swarm=None)
-
-    return defect
-
-
-def voiceless(*names: str) -> Defect:
-    def defect(seen: Seen) -> None:
-        for name in names:
-            seen["swarm"][name]["swarm"] = {"error": "The swarm does not have a leader"}
-
-    return defect
-
-
-def answers(at: str, *askers: str, **answer: Any) -> Defect:
-    def defect(seen: Seen) -> None:
-        for asker in askers:
-            seen["swarm"][asker]["answers"][WEB.at(at)] = answer
-
-    return defect
-
-
-def value(**changes: Any) -> dict[str, Any]:
-    return {"status": 200, "said": True, "location": "", "took_s": 0.02, **changes}
-
-
-def stale(listed: list[Any]) -> None:
-    """A machine that joined again, whose first entry nobody removed."""
-    listed.append({**listed[0], "id": "node-old", "state": "down", "leader": False})
 
 
 DEFECTS: list[tuple[str, Defect, str]] = [
@@ -391,14 +330,14 @@ def test_only_services_with_all_their_tasks_where_docker_answers_pass(
 
 def test_of_a_broken_machine_no_answer_is_wanted_and_of_the_others_all_are() -> None:
     seen = clean()
-    for value in seen["swarm"].values():
-        value["answers"][WEB.at(NAMES[0])] = {"error": "timed out"}
+    for told_there in seen["swarm"].values():
+        told_there["answers"][WEB.at(NAMES[0])] = {"error": "timed out"}
     made = case(seen)
     assert CHECKS["Swarm services answer"](made).outcome is Outcome.FAIL
     without = replace(made, cluster=made.cluster.without(NAMES[0]))
     assert CHECKS["Swarm services answer"](without).outcome is Outcome.PASS
-    for value in seen["swarm"].values():
-        value["answers"][WEB.at(NAMES[1])] = {"error": "timed out"}
+    for seen_there in seen["swarm"].values():
+        seen_there["answers"][WEB.at(NAMES[1])] = {"error": "timed out"}
     verdict = CHECKS["Swarm services answer"](without)
     assert verdict.outcome is Outcome.FAIL
     assert NAMES[1] in verdict.reason

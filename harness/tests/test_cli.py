@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +19,6 @@ from harness.commands import history as history_command
 from harness.commands import report as report_command
 from harness.commands import running
 from harness.commands import soak as soak_command
-from harness.commands.history import sparkline
 from harness.errors import (
     ConfigError,
     HarnessError,
@@ -214,11 +212,6 @@ def test_history_counts_only_what_applies(
     assert row["proven"] == "1 of 1"
 
 
-def test_a_sparkline_spans_from_the_least_to_the_greatest() -> None:
-    assert sparkline([1, 1]) == "▁▁"
-    assert sparkline([0, 3.5, 7]) == "▁▅█"
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -395,11 +388,3 @@ def test_a_plan_names_targets_scenarios_and_gaps(cutover: Callable[..., Ended]) 
     by_id = {row["id"]: row for row in rows}
     assert "etcd members = 3" in by_id["W1-ETCD"]["targets"]
     assert by_id["W1-LB"]["gap"].startswith("not applicable: ")
-
-
-def test_the_parts_of_a_path_are_not_needed_to_find_a_run(tmp_path: Path) -> None:
-    from harness.record.history import run_folder
-
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run/journal.jsonl").write_text("")
-    assert run_folder(tmp_path, "run") == run_folder(Path("/nowhere"), str(tmp_path / "run"))

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.commands.history import sparkline
 from harness.drill.schedule import Turn
 from harness.errors import ConfigError
-from harness.record.history import chosen_turns, recorded, recorded_seed
+from harness.record.history import chosen_turns, recorded, recorded_seed, run_folder
 from harness.record.journal import Journal
 
 TURN = Turn(number=1, pause_s=1, machine="one", fault="cut-off", hold_s=2, seed=3)
@@ -60,3 +61,14 @@ def test_a_run_without_turns_has_none_to_choose_from(tmp_path: Path) -> None:
         journal.append("session", "r", {})
     with pytest.raises(ConfigError, match="took no turns"):
         chosen_turns(tmp_path / "run", None)
+
+
+def test_the_parts_of_a_path_are_not_needed_to_find_a_run(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/journal.jsonl").write_text("")
+    assert run_folder(tmp_path, "run") == run_folder(Path("/nowhere"), str(tmp_path / "run"))
+
+
+def test_a_sparkline_spans_from_the_least_to_the_greatest() -> None:
+    assert sparkline([1, 1]) == "▁▁"
+    assert sparkline([0, 3.5, 7]) == "▁▅█"

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import socketserver
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +15,7 @@ from harness.checks import swarm as swarm_checks
 from harness.checks import swarm_answers
 from harness.probes.scripts import swarm_script
 from harness.tests.clean_case import case, clean
+from harness.tests.docker_engine import Engine, Handler, Site, serving
 from harness.tests.probe_rig import MACHINES
 
 ONE, TWO, THREE = MACHINES
@@ -301,46 +297,6 @@ def test_a_time_is_read_to_the_second_however_fine_it_is(moment: int, fraction: 
 
 
 # --- through the socket -----------------------------------------------------------------------
-
-
-class Engine(socketserver.ThreadingUnixStreamServer):
-    """A Docker that answers from a table: path → status and value."""
-
-    answers: Mapping[str, tuple[int, Any]]
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        server = self.server
-        assert isinstance(server, Engine | Site)
-        status, value = server.answers[self.path]
-        body = value.encode() if isinstance(value, str) else json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Nobody reads it."""
-
-
-class Site(HTTPServer):
-    """A service of the platform."""
-
-    answers: Mapping[str, tuple[int, Any]]
-
-
-@contextmanager
-def serving(server: Any, answers: Mapping[str, tuple[int, Any]]) -> Iterator[Any]:
-    server.answers = answers
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture
