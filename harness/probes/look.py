@@ -16,7 +16,7 @@ from harness.probes.probe import Probe, Timing
 from harness.transport import Reach
 
 NOWHERE = "*"  # the target of an answer that says why no target could be looked at
-# Looks at one target at a time: those at a machine share a connection, and sshd allows 10 sessions.
+# Looks at one target at a time, so that a gate does not load the machines that it measures.
 _AT_ONCE = 4
 
 

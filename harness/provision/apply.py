@@ -154,10 +154,10 @@ def _difference(disk: Disk, planned: Plan) -> Iterator[str]:
     """The table before and after, as a diff."""
     yield (
         f"  {disk.device}: {_gib(disk.sectors, disk)}, serial {disk.serial or 'none'},"
-        f" GUID {disk.table.guid if disk.table else 'none'}"
+        f" GUID {disk.gpt.guid if disk.gpt else 'none'}"
     )
-    if planned.grow and disk.table:
-        yield f"- the table's copy in sector {disk.table.alternate}"
+    if planned.grow and disk.gpt:
+        yield f"- the table's copy in sector {disk.gpt.alternate}"
         yield f"+ the table's copy in sector {disk.sectors - 1}, the disk's last one"
     for it in sorted(disk.partitions, key=lambda it: it.first):
         size = _gib(it.sectors, disk)

@@ -6,7 +6,7 @@ Sectors are logical ones and inclusive.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 from harness.bench.scripts import disk_rules
 
@@ -45,43 +45,11 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Disk:
-    """A disk as ``disk_script`` reads it; ``kernel`` are the partitions that the kernel knows."""
-
-    machine: str
-    hostname: str
-    machine_id: str
-    device: str
-    whole: bool
-    read_only: bool
-    serial: str
-    size_bytes: int
-    sector_bytes: int
-    mbr_types: tuple[int, ...] | None
-    table: Table | None
-    partitions: tuple[Partition, ...]
-    kernel: Mapping[int, tuple[int, int]]
-    claims: tuple[str, ...]
-    signatures: tuple[str, ...]
-    free_holds: tuple[str, ...]
-    first_mib: tuple[str, str]
-    digest: str
-
-    @property
-    def sectors(self) -> int:
-        return self.size_bytes // self.sector_bytes
-
-    def partition(self, number: int) -> Partition | None:
-        return next((it for it in self.partitions if it.number == number), None)
-
-    def path(self, number: int) -> str:
-        """The device of one of its partitions."""
-        return f"{self.device}{'p' if self.device[-1].isdigit() else ''}{number}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DiskReport:
-    """The answer of ``disk_script``; the two sums are of the boot code and the first MiB."""
+    """The answer of ``disk_script``; ``kernel`` are the partitions that the kernel knows.
+
+    The two sums are of the boot code and of the rest of the first MiB.
+    """
 
     hostname: str
     machine_id: str
@@ -103,31 +71,39 @@ class DiskReport:
     digest: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk(DiskReport):
+    """A disk of a machine; its GUIDs are in capitals, as the record and the tools write them."""
+
+    machine: str
+
+    @property
+    def sectors(self) -> int:
+        return self.size_bytes // self.sector_bytes
+
+    @property
+    def first_mib(self) -> tuple[str, str]:
+        return self.boot_code_sha256, self.first_mib_sha256
+
+    def partition(self, number: int) -> Partition | None:
+        return next((it for it in self.partitions if it.number == number), None)
+
+    def path(self, number: int) -> str:
+        """The device of one of its partitions."""
+        return f"{self.device}{'p' if self.device[-1].isdigit() else ''}{number}"
+
+
 def disk_of(machine: str, told: DiskReport) -> Disk:
-    """A disk from the script's answer; the record and the tools write GUIDs in capitals."""
-    return Disk(
-        machine=machine,
-        hostname=told.hostname,
-        machine_id=told.machine_id,
-        device=told.device,
-        whole=told.whole,
-        read_only=told.read_only,
-        serial=told.serial,
-        size_bytes=told.size_bytes,
-        sector_bytes=told.sector_bytes,
-        mbr_types=told.mbr_types,
-        table=told.gpt and replace(told.gpt, guid=told.gpt.guid.upper()),
+    """A disk from the script's answer."""
+    capitals = replace(
+        told,
+        gpt=told.gpt and replace(told.gpt, guid=told.gpt.guid.upper()),
         partitions=tuple(
             replace(it, type=it.type.upper(), partuuid=it.partuuid.upper())
             for it in told.partitions
         ),
-        kernel=told.kernel,
-        claims=told.claims,
-        signatures=told.signatures,
-        free_holds=told.free_holds,
-        first_mib=(told.boot_code_sha256, told.first_mib_sha256),
-        digest=told.digest,
     )
+    return Disk(machine=machine, **{it.name: getattr(capitals, it.name) for it in fields(capitals)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +137,7 @@ def free_after(disk: Disk, partitions: Iterable[Partition]) -> Free:
     ``sectors`` is 0 when there is none.
     """
     step = max(1, MIB // disk.sector_bytes)
-    entries = disk.table.entries_sectors if disk.table else -(-_ENTRIES_BYTES // disk.sector_bytes)
+    entries = disk.gpt.entries_sectors if disk.gpt else -(-_ENTRIES_BYTES // disk.sector_bytes)
     taken = max([step, *(it.last + 1 for it in partitions)])
     first = -(-taken // step) * step
     # The copy of the table takes the entries' sectors and one for its header.
@@ -172,14 +148,14 @@ def free_after(disk: Disk, partitions: Iterable[Partition]) -> Free:
 def record_of(disk: Disk) -> RecordedDisk:
     """The record of a disk; ValueError when it has no intact GPT."""
     flaws = tuple(table_flaws(disk))
-    if disk.table is None or flaws:
+    if disk.gpt is None or flaws:
         raise ValueError("; ".join(flaws))
     return RecordedDisk(
         machine_id=disk.machine_id,
         serial=disk.serial,
         size_bytes=disk.size_bytes,
         sector_bytes=disk.sector_bytes,
-        guid=disk.table.guid,
+        guid=disk.gpt.guid,
         partitions=disk.partitions,
         free=free_after(disk, disk.partitions),
     )
@@ -193,7 +169,7 @@ def table_flaws(disk: Disk) -> Iterator[str]:
         yield f"{disk.device} is read-only"
     yield from (f"{disk.device} itself is {claim}" for claim in disk.claims)
     yield from (f"{disk.device} itself is marked as {mark}" for mark in disk.signatures)
-    if disk.table is None:
+    if disk.gpt is None:
         types = set(disk.mbr_types or ()) - {disk_rules.PROTECTIVE}
         kind = "an MBR (DOS) table" if types else "none"
         yield f"{disk.device} has no intact GPT at its begin, but {kind}"
@@ -201,7 +177,7 @@ def table_flaws(disk: Disk) -> Iterator[str]:
     sound = {
         "sectors": disk.sectors,
         "mbr_types": disk.mbr_types,
-        "gpt": asdict(disk.table),
+        "gpt": asdict(disk.gpt),
         "partitions": [(it.number, it.first, it.last) for it in disk.partitions],
         "kernel": disk.kernel,
     }

@@ -60,7 +60,7 @@ def plan(
     reasons += _partitions_differ(disk, others, recorded.partitions)
     if reasons:
         return Refusal(reasons=tuple(reasons))
-    assert disk.table is not None
+    assert disk.gpt is not None
     there = disk.partition(wanted.number)
     if known and there is not None:
         reasons = [*_wrong_size(disk, there.sectors, wanted)]
@@ -70,7 +70,7 @@ def plan(
     if there is not None:
         reasons += _not_ours(disk, there, free)
         return Refusal(reasons=tuple(reasons)) if reasons else Done(partition=there, known=False)
-    grow = disk.table.alternate != disk.sectors - 1
+    grow = disk.gpt.alternate != disk.sectors - 1
     reasons += _not_free(disk, wanted, grow=grow)
     if reasons:
         return Refusal(reasons=tuple(reasons))
@@ -94,7 +94,7 @@ def _wrong_disk(disk: Disk, recorded: RecordedDisk) -> Iterator[str]:
         "serial number": (recorded.serial, disk.serial),
         "size in bytes": (recorded.size_bytes, disk.size_bytes),
         "sector size": (recorded.sector_bytes, disk.sector_bytes),
-        "disk GUID": (recorded.guid, disk.table.guid if disk.table else recorded.guid),
+        "disk GUID": (recorded.guid, disk.gpt.guid if disk.gpt else recorded.guid),
     }
     for what, (then, now) in pairs.items():
         if then != now:
@@ -139,9 +139,9 @@ def _not_free(disk: Disk, wanted: NewPartition, *, grow: bool) -> Iterator[str]:
     if disk.free_holds:
         yield f"{disk.device}: the free space holds {', '.join(disk.free_holds)}: whose is it?"
     if grow and not wanted.grow_table:
-        assert disk.table is not None
+        assert disk.gpt is not None
         yield (
-            f"{disk.device}: the table's copy is in sector {disk.table.alternate}, not the disk's"
+            f"{disk.device}: the table's copy is in sector {disk.gpt.alternate}, not the disk's"
             f" last one ({disk.sectors - 1}): it must be moved, and the profile does not allow that"
         )
 
@@ -170,8 +170,8 @@ def _flaws_after(before: Disk, after: Disk, made: Plan) -> Iterator[str]:
     rest = {it.number: it.raw for it in after.partitions if it.number != made.number}
     if rest != {it.number: it.raw for it in before.partitions}:
         yield f"{after.device}: an entry of the table that was there before is not what it was"
-    if before.table and after.table and before.table.guid != after.table.guid:
-        yield f"{after.device}: the disk's GUID was {before.table.guid}, is {after.table.guid}"
+    if before.gpt and after.gpt and before.gpt.guid != after.gpt.guid:
+        yield f"{after.device}: the disk's GUID was {before.gpt.guid}, is {after.gpt.guid}"
     if after.first_mib != before.first_mib:
         yield f"{after.device}: the first MiB changed outside the table"
     new = after.partition(made.number)

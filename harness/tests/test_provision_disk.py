@@ -63,7 +63,7 @@ def test_no_plan_overlaps_leaves_the_disk_is_unaligned_or_renumbers(
     assert made.number == number
     assert all(it.number != number for it in disk.partitions)
     assert all(it.last < made.first for it in disk.partitions)
-    table = disk.table
+    table = disk.gpt
     assert table is not None
     assert made.last < disk.sectors - 1 - table.entries_sectors
     assert made.grow == (table.alternate != disk.sectors - 1)
@@ -128,8 +128,8 @@ def test_the_free_space_after_the_last_partition_becomes_the_new_one() -> None:
         ({"claims": ("mounted at /srv",)}, "/dev/sda itself is mounted at /srv"),
         ({"claims": ("held by dm-0",)}, "/dev/sda itself is held by dm-0"),
         ({"signatures": ("LVM2_member",)}, "/dev/sda itself is marked as LVM2_member"),
-        ({"table": None}, "/dev/sda has no intact GPT at its begin, but none"),
-        ({"table": None, "mbr_types": (0x83,)}, "but an MBR (DOS) table"),
+        ({"gpt": None}, "/dev/sda has no intact GPT at its begin, but none"),
+        ({"gpt": None, "mbr_types": (0x83,)}, "but an MBR (DOS) table"),
         ({"mbr_types": (0xEE, 0x83)}, "its MBR is no protective one"),
         ({"mbr_types": None}, "its MBR is no protective one"),
         ({"kernel": {}}, "the kernel knows no partition, the table says 1: 2048–25167871"),
@@ -157,8 +157,8 @@ def test_a_disk_that_is_another_or_unsound_is_refused(
 def test_a_table_that_is_another_or_damaged_is_refused(
     changes: Mapping[str, Any], because: str
 ) -> None:
-    assert SOUND.table is not None
-    refused = asked(replace(SOUND, table=replace(SOUND.table, **changes)))
+    assert SOUND.gpt is not None
+    refused = asked(replace(SOUND, gpt=replace(SOUND.gpt, **changes)))
     assert isinstance(refused, Refusal)
     assert because in "; ".join(refused.reasons)
 
@@ -239,7 +239,7 @@ def test_what_is_not_as_planned_afterwards_is_named() -> None:
     assert flaws_after(SOUND, after, planned) == ()
     for broken, because in (
         (SOUND, "/dev/sda2 is not in the table"),
-        (replace(after, first_mib=("a", "c")), "the first MiB changed"),
+        (replace(after, first_mib_sha256="c"), "the first MiB changed"),
         (replace(after, kernel={}), "the kernel knows no partition"),
         (a_disk(replace(SYSTEM, raw="ff"), new), "an entry of the table that was there before"),
         (a_disk(SYSTEM, replace(new, partuuid="X")), f"partuuid is X, planned was {NEW}"),

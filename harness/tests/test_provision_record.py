@@ -81,7 +81,7 @@ def test_a_record_is_written_once_and_then_only_compared(wanted: NewPartition) -
     }
     with pytest.raises(Refused, match="the disk of m1 differs from its record"):
         apply.record(shell(told_of(replace(SOUND, serial="S2"))), wanted, ["m1"])
-    (line,) = apply.record(shell(told_of(replace(SOUND, table=None))), wanted, ["m1"])
+    (line,) = apply.record(shell(told_of(replace(SOUND, gpt=None))), wanted, ["m1"])
     assert line.exit is Exit.REFUSED
 
 

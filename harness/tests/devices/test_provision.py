@@ -124,7 +124,7 @@ def test_a_disk_that_was_made_larger_has_its_table_grown(bench: Bench) -> None:
     assert any("+ the table's copy in sector" in text for text in bench.provide(yes=False).says)
     assert bench.provide().state is MachineState.DONE
     assert "No problems found" in do("sgdisk", "--verify", bench.device)
-    table = bench.look().table
+    table = bench.look().gpt
     assert table is not None
     assert table.alternate == 4 * GIB // SECTOR - 1
 
