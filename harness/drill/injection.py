@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 
 from harness.drill.context import DrillContext
@@ -20,6 +21,14 @@ from harness.parallel import answer_of
 from harness.record.records import Abort, FaultEvent, Kind
 from harness.settings.drills import Planned
 from harness.waiting import uninterrupted
+
+
+class Moment(StrEnum):
+    """The first word of the progress line at each moment of an injection."""
+
+    INJECTING = "injecting"
+    HOLDING = "holding"
+    UNDOING = "undoing"
 
 
 @dataclass(frozen=True)
@@ -50,7 +59,7 @@ class Injector:
             lifecycle.arm()
             with lifecycle.renewed():
                 self._must_be_calm(fault)
-                context.progress(f"injecting: {fault.name} of {fault.target}")
+                context.progress(f"{Moment.INJECTING}: {fault.name} of {fault.target}")
                 self.mark(FAULT)
                 monitor.blast_radius |= fault.blast_radius
                 injected = time.monotonic()
@@ -62,7 +71,9 @@ class Injector:
                         asked["health"] = round(time.monotonic() - injected, 2)
                 except TimedOut as late:
                     seen["unseen"] = str(late).partition("\n")[0]
-                context.progress(f"holding {fault.name} of {fault.target} for {planned.hold_s:g} s")
+                context.progress(
+                    f"{Moment.HOLDING}: {fault.name} of {fault.target} for {planned.hold_s:g} s"
+                )
                 self._hold(planned.hold_s, partial(self._observe_bystanders, fault, planned, seen))
             ended = time.monotonic()
         # A machine that boots counts as down until it is back.
@@ -93,7 +104,7 @@ class Injector:
         if monitor.abort.is_set():
             context.progress(f"aborting the fault: {monitor.why}")
             context.record(Kind.ABORT, fault.id, Abort(why=monitor.why))
-        context.progress(f"undoing: {fault.name} of {fault.target}")
+        context.progress(f"{Moment.UNDOING}: {fault.name} of {fault.target}")
         seen["heal_s"] = round(lifecycle.heal(), 3)
         aborted = monitor.abort.is_set() and lifecycle.injected
         if aborted:

@@ -19,6 +19,7 @@ import pytest
 from pydantic import Field
 
 from harness.drill.context import Options
+from harness.drill.injection import Moment
 from harness.drill.ledger_health import quarters
 from harness.drill.loads import NoLoad
 from harness.drill.schedule import drawn
@@ -126,7 +127,7 @@ def main(folder: Path, last: int) -> None:
                 yield Visitors()
 
         def tell(text: str) -> None:
-            if not text.startswith("holding"):
+            if not text.startswith(Moment.HOLDING):
                 return
             number = books[0].acknowledged["http"] + 5
             until(lambda: books[0].acknowledged["http"] >= number, within_s=20, what="more writes")

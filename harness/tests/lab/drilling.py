@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.drill.context import DrillContext, Options
+from harness.drill.injection import Moment
 from harness.drill.loads import Load
 from harness.drill.steady import all_numbers, observe_bystanders, wait_steady
 from harness.facts.drills import Bystanders
@@ -97,20 +98,20 @@ class LabContext(DrillContext):
 def context(
     reach: Reach,
     *,
-    when: Mapping[str, Callable[[], object]],
+    when: Mapping[Moment, Callable[[], object]],
     silent_s: float = 90,
     looks: Looks | None = None,
     visited: Path | None = None,
 ) -> LabContext:
-    """``when`` maps a progress word of the drill to an event that happens then.
+    """``when`` maps a moment of the injection to an event that happens then.
 
     ``looks`` are taken of the machines that are not hit, while one is hit. With ``visited``, the
     folder of its results, the ingress has the load of the project's drills.
     """
 
     def progress(text: str) -> None:
-        for begins, act in when.items():
-            if text.startswith(begins):
+        for moment, act in when.items():
+            if text.startswith(moment):
                 act()
 
     return LabContext(

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -14,6 +15,7 @@ from harness.probes.test_ca import Authority
 from harness.tests.lab import objects
 from harness.tests.lab.red import beside, changed, says
 from harness.tests.lab.world import World
+from harness.waiting import until
 
 LISTEN = (
     "socat TCP4-LISTEN:4444,fork,reuseaddr OPEN:/dev/null & "
@@ -41,7 +43,19 @@ def udp_node_port(world: World) -> Iterator[None]:
     with objects.namespace(world, "test-udp") as space:
         space.apply(objects.pod("dns", world.one.name, labels={"app": "dns"}), NODE_PORT)
         space.ready("dns")
+        for node in world.lab.nodes:
+            until(
+                partial(forwards_node_port, world, node),
+                within_s=30,
+                what=f"kube-proxy of {node.name} forwards",
+            )
         yield
+
+
+def forwards_node_port(world: World, node: Node) -> bool:
+    """kube-proxy leads the node port to the pod, not to its list of ports without endpoints."""
+    found = world.do(node, "nft", "list", "map", "ip", "kube-proxy", "service-nodeports")
+    return "udp . 30053" in found
 
 
 @pytest.mark.defect(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from harness.checks import CHECKS
+from harness.drill.injection import Moment
 from harness.drill.runner import carry_out
 from harness.lab import swarm
 from harness.model import Case, Observation, Outcome, Verdict
@@ -66,7 +67,7 @@ def judged(world: World, value: Any, check: str) -> Verdict:
 def test_a_fault_that_ceph_is_told_not_to_notice_is_not_seen(world: World, do: Do) -> None:
     """With `nodown` set during the fault, no monitor marks the stopped OSD down."""
     what = drill("stop-osd", 5, {**NEVER, "noticed_by_ceph_s": 30})
-    when = {"breaking": lambda: world.do(world.one, "ceph", "osd", "set", "nodown")}
+    when = {Moment.INJECTING: lambda: world.do(world.one, "ceph", "osd", "set", "nodown")}
     try:
         value = do(lambda reach: carry_out(what, context(reach, when=when), [OSD]))
     finally:
@@ -96,7 +97,7 @@ def test_a_fault_is_taken_back_at_once_when_more_than_it_breaks(world: World, do
     try:
         value: Any = do(
             lambda reach: carry_out(
-                what, context(reach, when={"holding": stop}, silent_s=15), [world.three.name]
+                what, context(reach, when={Moment.HOLDING: stop}, silent_s=15), [world.three.name]
             )
         )
     finally:
@@ -119,7 +120,7 @@ def test_a_fault_is_taken_back_at_once_when_more_than_it_breaks(world: World, do
 def test_a_second_monitor_that_stops_ends_the_fault_and_is_found(world: World, do: Do) -> None:
     what = drill("stop-monitor", 120, NEVER)
     unit = f"ceph-mon@{world.two.name}"
-    when = {"holding": lambda: world.do(world.two, "systemctl", "stop", unit)}
+    when = {Moment.HOLDING: lambda: world.do(world.two, "systemctl", "stop", unit)}
     try:
         value = do(
             lambda reach: carry_out(
@@ -151,8 +152,8 @@ def test_services_that_stop_while_a_machine_is_broken_are_found(world: World, do
     targets = {"failed_percent": 1, "again_p99_ms": 1000}
     what = drill("stop-monitor", 20, targets, load="ingress").model_copy(update={"looks": looks})
     when = {
-        "breaking": lambda: scale(world, service, 0),
-        "holding": lambda: lead_to(world, "nobody"),
+        Moment.INJECTING: lambda: scale(world, service, 0),
+        Moment.HOLDING: lambda: lead_to(world, "nobody"),
     }
     try:
         value: Any = do(

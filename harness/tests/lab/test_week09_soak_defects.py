@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from harness.checks import CHECKS
+from harness.drill.injection import Moment
 from harness.drill.ledger_health import quarters
 from harness.drill.resource_usage import resource_usage
 from harness.drill.schedule import Turn
@@ -102,7 +103,7 @@ def test_a_soak_ends_when_more_breaks_than_was_meant_to(world: World, do: Do) ->
         hold_s=60,
         seed=1,
     )
-    when = {"holding": lambda: world.do(world.two, "systemctl", "stop", unit)}
+    when = {Moment.HOLDING: lambda: world.do(world.two, "systemctl", "stop", unit)}
     try:
         value, _ = do(
             lambda reach: soak(RULES, [turn, turn], 600, context(reach, when=when, silent_s=15))
