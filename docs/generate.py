@@ -22,12 +22,12 @@ from typer.main import get_command
 
 from docs.tables import Lines, fenced, fields, first, models, prose, table, words
 from harness.checks import CHECKS
-from harness.cli import app
+from harness.commands.cli import app
+from harness.core.model import Exit
 from harness.faults.fault import Fault
 from harness.faults.kinds import FAULTS
 from harness.faults.permissions import DISRUPTION
 from harness.ledger.platform import LEDGER
-from harness.model import Exit
 from harness.probes import PROBES
 from harness.probes.permissions import EVIDENCE, PERMISSIONS, Permission
 from harness.pytest_gate.catalogue import Scenario, read_features

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from pytest_bdd import given
 
-from harness.engine import Run
 from harness.probes import PROBES
+from harness.pytest_gate.engine import Run
 
 
 def observing(probe: str) -> Callable[[Run], None]:

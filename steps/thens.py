@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pytest_bdd import then
 
 from harness.checks import CHECKS
-from harness.engine import Run
+from harness.pytest_gate.engine import Run
 
 
 def requiring(check: str) -> Callable[[Run], None]:

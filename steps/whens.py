@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_bdd import parsers, when
 
-from harness.engine import Run
+from harness.pytest_gate.engine import Run
 
 
 @when(parsers.parse("the drill {name} is carried out"))

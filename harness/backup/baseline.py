@@ -13,7 +13,7 @@ from pathlib import Path
 import zstandard
 
 from harness.backup.manifest import TreeManifest
-from harness.errors import ConfigError, NotProven
+from harness.core.errors import ConfigError, NotProven
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

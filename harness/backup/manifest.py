@@ -18,8 +18,8 @@ from typing_extensions import TypeForm
 
 from harness.backup import manifest_script as script
 from harness.backup import tree_script as tree_script
-from harness.errors import Garbled, NotProven, TimedOut, Unreachable
-from harness.model import JSON
+from harness.core.errors import Garbled, NotProven, TimedOut, Unreachable
+from harness.core.model import JSON
 from harness.transport import Shell
 from harness.transport import own_folder as own_folder
 from harness.transport.remote_script import RemoteScript, Reply

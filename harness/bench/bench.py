@@ -17,10 +17,10 @@ from typing import Literal, TypeAlias
 from harness.bench import ceph, sending
 from harness.bench.results import parse
 from harness.bench.scripts.guard_script import DEVICE, FILE
-from harness.errors import HarnessError, NotProven, Refused
+from harness.core.errors import HarnessError, NotProven, Refused
+from harness.core.model import JSON, OsdDisk
+from harness.core.parallel import begin, in_each
 from harness.facts.schema import read
-from harness.model import JSON, OsdDisk
-from harness.parallel import begin, in_each
 from harness.settings.bench import JobSet
 from harness.transport import Reach
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.errors import Garbled, TimedOut
+from harness.core.errors import Garbled, TimedOut
 from harness.facts.crush_hosts import in_doubt, machine_of_each
 from harness.facts.disks import Osd, Osds
 from harness.transport import Reach

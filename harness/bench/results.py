@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.errors import Garbled, NotProven
+from harness.core.errors import Garbled, NotProven
 from harness.facts.schema import read
 from harness.settings.bench import BenchJob, JobSet
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from harness.bench.scripts import disk_reader, disk_rules, facts_script, guard_script
-from harness.errors import TransportError
-from harness.model import JSON
+from harness.core.errors import TransportError
+from harness.core.model import JSON
 from harness.transport import Reach, own_folder
 from harness.transport.remote_script import RemoteScript
 

@@ -38,7 +38,7 @@ from harness.checks import (
     swarm,
     swarm_answers,
 )
-from harness.model import Case, Verdict
+from harness.core.model import Case, Verdict
 
 Check: TypeAlias = Callable[[Case], Verdict]
 

@@ -16,12 +16,12 @@ from harness.checks.findings import (
     unknown,
     wanted,
 )
+from harness.core.model import Case, Verdict
 from harness.facts import api
 from harness.facts.api import Namespace, Readiness
 from harness.facts.certificates import Certificate
 from harness.facts.host import CERTIFICATES, HOST, KUBECONFIG, CertificateFiles, Owner
 from harness.facts.schema import Entry
-from harness.model import Case, Verdict
 
 _MINUTE_S = 60.0
 _DAY_S = 86_400

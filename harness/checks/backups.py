@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.checks.findings import Finding, Seen, conclude, look, names, unknown, wanted
+from harness.core.model import BackupClaim, Case, Verdict
 from harness.facts.backups import BACKUP_CLAIMS, BackupClaims, Claim, Layout
 from harness.facts.schema import Item, Known, Unknown
-from harness.model import BackupClaim, Case, Verdict
 
 _GIB = 1024**3
 # Names that a file system itself creates at the top of a volume.

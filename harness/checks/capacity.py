@@ -8,9 +8,9 @@ from typing import TypeAlias
 from harness.checks.ceph import CEPH, osd_tree, told
 from harness.checks.ceph_data import domain_of
 from harness.checks.findings import Finding, Seen, conclude, joined, unknown, wanted
+from harness.core.model import Case, Verdict
 from harness.facts import ceph
 from harness.facts.ceph import Crush, OsdMap, OsdTree, OsdUse
-from harness.model import Case, Verdict
 
 _GB = 1e9
 # The use of each OSD that holds data, by machine and number.

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import TypeVar
 
 from harness.checks.findings import Finding, Seen, conclude, joined, look, unknown, wanted
+from harness.core.model import Case, Verdict
 from harness.facts import ceph
 from harness.facts.ceph import HealthCheck, OsdTree
 from harness.facts.crush_hosts import by_machine
 from harness.facts.schema import Part, Unknown, part_of
-from harness.model import Case, Verdict
 
 T = TypeVar("T")
 

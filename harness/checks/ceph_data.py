@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from harness.checks.ceph import CEPH, osd_tree, told
 from harness.checks.findings import Finding, Seen, conclude, joined, names, unknown, wanted
+from harness.core.model import Case, Verdict
 from harness.facts import ceph
 from harness.facts.ceph import Crush, CrushStep, Osd, OsdAnswer, PlacementGroup, Pool
 from harness.facts.schema import Item, Unknown
-from harness.model import Case, Verdict
 
 _DAY_S = 86_400
 # A machine's clock may be ahead by more than W1-HOST allows.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from harness.checks.findings import Finding, conclude, looks, names, unknown, wanted
+from harness.core.model import Case, Verdict
 from harness.facts.network import CILIUM, Agent, Controller
-from harness.model import Case, Verdict
 
 # Cilium waits one second longer after each failure in a row (pkg/controller), so n failures take
 # about n²/2 s. Ten take about a minute, which a restart of the API server takes too; 35 take ten.

@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from harness.checks.claims import problem_of, seen_of
 from harness.checks.findings import Finding, conclude, names, unknown
+from harness.core.model import Case, Verdict
 from harness.facts.claims import Answer, Compared, Exchange, Lines, Metadata, Wrote
 from harness.facts.schema import Known
-from harness.model import Case, Verdict
 
 T = TypeVar("T")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from harness.checks.claim_contents import written_and_read
 from harness.checks.findings import Finding, conclude, looks, unknown
+from harness.core.model import Case, Verdict
 from harness.facts.claims import MEANWHILE
 from harness.facts.drills import DRILLS, RunFacts
 from harness.facts.schema import Known, read
-from harness.model import Case, Verdict
 
 
 def survives(case: Case) -> Verdict:

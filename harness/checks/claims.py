@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from harness.checks.findings import Finding, Seen, conclude, look, names, unknown, wanted
+from harness.core.model import Case, StorageClass, Verdict
 from harness.facts.claims import (
     CLAIMS,
     Answer,
@@ -31,7 +32,6 @@ from harness.facts.claims import (
 )
 from harness.facts.claims import StorageClass as Found
 from harness.facts.schema import Known, Unknown
-from harness.model import Case, StorageClass, Verdict
 
 T = TypeVar("T")
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations
 
 from harness.checks.findings import Finding, conclude, items, joined, unknown, wanted
+from harness.core.model import Case, Verdict
 from harness.facts.host import CHRONY, CLOCK, UNITS, Chrony, ClockBounds, UnitState
-from harness.model import Case, Verdict
 
 # chrony's reference when it follows no source: nothing yet, or its own clock.
 _NO_SOURCE = ("00000000", "7F7F0101")

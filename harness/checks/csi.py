@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from harness.checks.findings import Finding, conclude, joined, names, unknown
 from harness.checks.rook import declared_rook, item, looked_at, odd, unready
+from harness.core.model import Case, RookDeclared, Verdict
 from harness.facts import rook
 from harness.facts.rook import DaemonSet, Deployment, Drivers, Lease, Pod, StorageClass
-from harness.model import Case, RookDeclared, Verdict
 
 
 def storage_class_is_declared(case: Case) -> Verdict:

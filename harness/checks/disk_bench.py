@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from harness.checks.findings import Finding, Seen, conclude, looks, unknown, wanted
+from harness.core.model import Case, Verdict
 from harness.facts.disks import DISK_BENCH, Speed
-from harness.model import Case, Verdict
 
 # Percent below a baseline: no disk can be slower than 100 %.
 _NO_LIMIT = 100.0

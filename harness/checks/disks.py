@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import TypeVar
 
 from harness.checks.findings import Finding, Seen, conclude, looks, unknown
+from harness.core.model import Case, OsdDisk, RecordedPartition, Verdict
 from harness.facts import disks as facts
 from harness.facts.disks import Osds, Partition, Place, Table, Use
 from harness.facts.schema import Item, Unknown
-from harness.model import Case, OsdDisk, RecordedPartition, Verdict
 
 T = TypeVar("T")
 

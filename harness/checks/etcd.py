@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from harness.checks.findings import Finding, Seen, conclude, items, joined, look, unknown, wanted
 from harness.checks.quantiles import above, count, nearest_rank, quantile
+from harness.core.model import Case, Verdict
 from harness.facts.etcd import (
     ALARMS,
     LISTENS,
@@ -19,7 +20,6 @@ from harness.facts.etcd import (
     round_trips,
 )
 from harness.facts.schema import Entry, Unknown
-from harness.model import Case, Verdict
 
 T = TypeVar("T")
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
 
 from harness.checks.findings import Finding, conclude, looks, names, unknown
+from harness.core.model import Case, Port, Verdict
 from harness.facts.exposed import OPEN_PORTS, Exposed, Listening, Socket, Tcp, Udp
 from harness.facts.schema import Known, Unknown
-from harness.model import Case, Port, Verdict
 
 # While it runs, it takes the datagrams of Services, by the kernel's own firewall.
 _PROXY = "kube-proxy"

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from harness.errors import Garbled
+from harness.core.errors import Garbled
+from harness.core.model import Case, Machine, Numbers, Outcome, Verdict, merge
 from harness.facts.schema import Entry, Fact, Known, Unknown, read
-from harness.model import Case, Machine, Numbers, Outcome, Verdict, merge
 
 S = TypeVar("S", covariant=True)
 T = TypeVar("T")

@@ -7,10 +7,10 @@ from typing import TypeVar
 
 from harness.checks.clocks import other_daemon, time_daemon
 from harness.checks.findings import Finding, Seen, conclude, items, joined, wanted
+from harness.core.model import Case, Machine, Verdict
 from harness.facts import host
 from harness.facts.host import Boot, Interface, UnitState
 from harness.facts.schema import Entry
-from harness.model import Case, Machine, Verdict
 
 T = TypeVar("T")
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from harness.checks.findings import Finding, conclude, look, looks, unknown
+from harness.core.model import Case, Verdict
 from harness.facts.legacy import (
     LEGACY_MANIFEST,
     LEGACY_MOUNT,
@@ -17,7 +18,6 @@ from harness.facts.legacy import (
 )
 from harness.facts.mount_source import is_same
 from harness.facts.schema import Unknown
-from harness.model import Case, Verdict
 
 _SAID = 5  # differences that a reason names; all are counted
 _GB = 1e9

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from itertools import permutations
 
 from harness.checks.findings import Finding, Seen, conclude, look, unknown, wanted
+from harness.core.model import Case, Verdict
 from harness.facts.network import POD_NETWORK, POLICY, Datagrams, Names, Pair
 from harness.facts.schema import Unknown
-from harness.model import Case, Verdict
 
 _NOT_LOOKED = Unknown("no pod looked")
 

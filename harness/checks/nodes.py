@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Mapping
 from ipaddress import ip_address
 
 from harness.checks.findings import Finding, Seen, conclude, look, understood
+from harness.core.model import Case, Machine, Verdict
 from harness.facts.nodes import NODES, Node
 from harness.facts.schema import Unknown
-from harness.model import Case, Machine, Verdict
 
 _PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable")
 

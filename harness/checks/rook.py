@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from harness.checks.findings import Finding, Seen, conclude, joined, look, names, unknown, wanted
+from harness.core.model import Case, RookDeclared, Verdict
 from harness.facts import rook
 from harness.facts.endpoints import are_same
 from harness.facts.rook import (
@@ -20,7 +21,6 @@ from harness.facts.rook import (
     Understood,
 )
 from harness.facts.schema import Part, Unknown, part_of
-from harness.model import Case, RookDeclared, Verdict
 
 T = TypeVar("T")
 

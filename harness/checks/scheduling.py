@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from harness.checks.findings import Finding, Seen, conclude, look, names, unknown, wanted
+from harness.core.model import Case, Verdict
 from harness.facts.scheduling import (
     SCHEDULING,
     Node,
@@ -22,7 +23,6 @@ from harness.facts.scheduling import (
     Term,
     Toleration,
 )
-from harness.model import Case, Verdict
 
 Free: TypeAlias = dict[str, int]
 

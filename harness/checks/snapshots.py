@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from harness.checks.findings import Finding, Seen, conclude, look, names, unknown, wanted
+from harness.core.model import Case, Verdict
 from harness.facts.schema import Known, Unknown
 from harness.facts.snapshots import (
     SNAPSHOTS,
@@ -18,7 +19,6 @@ from harness.facts.snapshots import (
     Upload,
     not_whole,
 )
-from harness.model import Case, Verdict
 
 _HOUR_S = 3600
 _Kind = Literal["snapshots", "copies"]

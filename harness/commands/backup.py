@@ -11,12 +11,12 @@ import typer
 
 from harness.backup import baseline as kept
 from harness.commands.output import AsJson, Cluster, say, say_json
-from harness.errors import ConfigError, Refused
-from harness.model import Exit
+from harness.core.errors import ConfigError, Refused
+from harness.core.model import Exit
+from harness.core.waiting import end_like_ctrl_c
 from harness.probes.legacy_manifest import making
 from harness.settings import Legacy, Profile, load_profile
 from harness.transport import connect
-from harness.waiting import end_like_ctrl_c
 
 backup = typer.Typer(help="What must survive: baselines of the existing storage.")
 

@@ -16,8 +16,9 @@ import typer
 from harness.bench import baseline as baselines
 from harness.bench.bench import Committed, Result, Through, measure
 from harness.commands.output import AsJson, Cluster, say, say_json
-from harness.errors import ConfigError, HarnessError, Refused
-from harness.model import Exit
+from harness.core.errors import ConfigError, HarnessError, Refused
+from harness.core.model import Exit
+from harness.core.waiting import end_like_ctrl_c
 from harness.probes import claim_bench as volumes
 from harness.probes import image_bench as images
 from harness.settings import Profile, Target, load_gates, load_profile, state_dir
@@ -25,7 +26,6 @@ from harness.settings.bench import load_jobs
 from harness.settings.provision import Disks
 from harness.transport import Reach, connect
 from harness.transport.reach import same_cluster
-from harness.waiting import end_like_ctrl_c
 
 _REQUIREMENT = "W3-BENCH"
 _GIB = 1 << 30

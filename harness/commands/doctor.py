@@ -12,7 +12,7 @@ import typer
 
 from harness.commands import programs
 from harness.commands.output import AsJson, Cluster, say, say_json
-from harness.errors import (
+from harness.core.errors import (
     ConfigError,
     HarnessError,
     ScriptFailed,
@@ -21,10 +21,10 @@ from harness.errors import (
     TransportError,
     Unreachable,
 )
+from harness.core.model import Exit, Machine
 from harness.facts.schema import Known, Unknown
 from harness.faults.permissions import DISRUPTION
 from harness.ledger.platform import LEDGER
-from harness.model import Exit, Machine
 from harness.probes import PROBES, etcd_snapshots
 from harness.probes.host_facts import clock
 from harness.probes.permissions import Permission, all_permissions

@@ -8,9 +8,9 @@ import typer
 
 from harness.commands.output import AllowDisruption, AsJson, Cluster, say, say_json
 from harness.commands.running import run_features
-from harness.errors import ConfigError
+from harness.core.errors import ConfigError
+from harness.core.model import Exit
 from harness.faults.preflight import may_disrupt
-from harness.model import Exit
 from harness.settings import load_profile
 from harness.settings.drills import drill_names, load_drill
 

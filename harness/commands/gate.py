@@ -10,7 +10,7 @@ import typer
 
 from harness.commands.output import AllowDisruption, AsJson, Cluster
 from harness.commands.running import run_features
-from harness.errors import ConfigError
+from harness.core.errors import ConfigError
 from harness.record.history import run_folder
 from harness.settings import ROOT, load_gates
 

@@ -12,6 +12,8 @@ import typer
 
 from harness.checks import CHECKS
 from harness.commands.output import AsJson, Cluster, say, say_json
+from harness.core.errors import ConfigError, HarnessError
+from harness.core.model import Exit
 from harness.drill.recovery import (
     RecoveryResult,
     recover_from_journal,
@@ -19,9 +21,7 @@ from harness.drill.recovery import (
     sweep_folders,
     sweep_namespaces,
 )
-from harness.errors import ConfigError, HarnessError
 from harness.gate import RunState
-from harness.model import Exit
 from harness.record.bundle import pack
 from harness.record.history import run_folder
 from harness.record.journal import Journal, JournalReader, Record

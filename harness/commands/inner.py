@@ -7,8 +7,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from harness.core.waiting import end_like_ctrl_c
 from harness.settings import ROOT
-from harness.waiting import end_like_ctrl_c
 
 
 def inner(*words: str) -> tuple[int, str]:

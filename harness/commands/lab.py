@@ -9,11 +9,11 @@ import typer
 
 from harness.commands.output import AsJson, Cluster, say, say_json
 from harness.commands.progress import Progress
+from harness.core.model import Exit
 from harness.lab import lifecycle, machines
 from harness.lab.network import inside
 from harness.lab.shape import Lab
 from harness.lab.status import status as look
-from harness.model import Exit
 from harness.settings import load_profile
 
 lab = typer.Typer(

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import typer
 
 from harness.commands.output import AsJson, Cluster, say, say_json
-from harness.model import Exit
+from harness.core.model import Exit
 from harness.pytest_gate.lint import lint as find_mistakes
 from harness.settings import ROOT, load_profile
 

@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 
 from harness.commands.output import AsJson, Cluster, say, say_json
-from harness.errors import ConfigError
+from harness.core.errors import ConfigError
+from harness.core.waiting import end_like_ctrl_c
 from harness.provision import apply
 from harness.provision import nodes as node_needs
 from harness.provision.outcome import MachineResult, status_of
 from harness.settings import load_needs, load_profile
 from harness.transport import connect
 from harness.transport.reach import same_cluster
-from harness.waiting import end_like_ctrl_c
 
 provision = typer.Typer(
     name="provision",

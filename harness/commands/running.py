@@ -13,13 +13,13 @@ import pytest
 
 from harness.commands.output import say, say_json
 from harness.commands.progress import Events, Progress, Teller
-from harness.errors import HarnessError
+from harness.core.errors import HarnessError
+from harness.core.waiting import end_like_ctrl_c
 from harness.gate import Judgement
 from harness.lab import held
 from harness.record.redaction import Redactor, secrets_of
 from harness.report import summary_lines
 from harness.settings import ROOT, Profile, load_profile
-from harness.waiting import end_like_ctrl_c
 
 # Other installed plugins must not change a verdict or slow the start.
 _PLUGINS = ("pytest_bdd.plugin", "allure_pytest.plugin", "no:cacheprovider")

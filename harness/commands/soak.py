@@ -12,10 +12,10 @@ import typer
 from harness.commands.inner import inner
 from harness.commands.output import AllowDisruption, AsJson, Cluster, say, say_json
 from harness.commands.running import run_features
+from harness.core.errors import NotProven
+from harness.core.model import Exit
 from harness.drill.schedule import shrunk
-from harness.errors import NotProven
 from harness.faults.preflight import may_disrupt
-from harness.model import Exit
 from harness.record.history import chosen_turns, run_folder
 from harness.settings import ROOT, load_profile
 from harness.settings.soaks import REQUIREMENT, seconds

@@ -11,7 +11,7 @@ from typing import Annotated, TextIO
 import typer
 
 from harness.commands.output import AsJson, say_json
-from harness.model import Exit
+from harness.core.model import Exit
 from harness.settings import ROOT
 
 _BIN = Path(sys.executable).parent

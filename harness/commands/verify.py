@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from harness.commands.output import AsJson, say, say_json
-from harness.model import Exit
+from harness.core.model import Exit
 from harness.record.bundle import verify as verify_bundle
 from harness.record.bundle import verify_folder
 from harness.record.history import run_folder

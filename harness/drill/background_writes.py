@@ -10,16 +10,16 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 
-from harness.errors import NotProven, TimedOut
+from harness.core.errors import NotProven, TimedOut
+from harness.core.model import JSON
+from harness.core.parallel import begin
+from harness.core.waiting import until
 from harness.facts.claims import Answer, Churned, Exchange, Size, WriteRefused
 from harness.facts.schema import Known, dump
-from harness.model import JSON
-from harness.parallel import begin
 from harness.probes import claim_objects, pods
 from harness.probes.claim_objects import LIMITED, SHARED, SIZES
 from harness.probes.claim_workload import Workload
 from harness.transport import Reach
-from harness.waiting import until
 
 # The key of the result in a drill's runs.
 CLAIMS = "claims"

@@ -10,6 +10,7 @@ from itertools import count, takewhile
 from pathlib import Path
 from typing import Protocol
 
+from harness.core.model import JSON, Numbers
 from harness.drill.background_writes import CLAIMS, BackgroundWrites, writing_in_background
 from harness.drill.ledger_health import Books, quarters
 from harness.drill.loads import Load, Marked, NoLoad
@@ -26,7 +27,6 @@ from harness.ledger.result import observed
 from harness.load.plan import load_spec, why_none
 from harness.load.running import offering
 from harness.load.spec import LoadSpec
-from harness.model import JSON, Numbers
 from harness.record.records import Data, Kind
 from harness.settings import load_gates
 from harness.settings.drills import AbortConditions, OwnLooks, Steady, load_steady

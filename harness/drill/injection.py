@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 
+from harness.core.errors import NotProven, TimedOut
+from harness.core.parallel import answer_of
+from harness.core.waiting import uninterrupted
 from harness.drill.context import DrillContext
 from harness.drill.loads import HEALED_MARK, Mark
 from harness.drill.safety_monitor import SafetyMonitor, noticed
-from harness.errors import NotProven, TimedOut
 from harness.facts.drills import FaultFacts
 from harness.faults.fault import Fault
 from harness.faults.fault_lifecycle import FaultLifecycle
 from harness.ledger.result import FAULT
-from harness.parallel import answer_of
 from harness.record.records import Abort, FaultEvent, Kind
 from harness.settings.drills import Planned
-from harness.waiting import uninterrupted
 
 
 class Moment(StrEnum):

@@ -8,12 +8,12 @@ from contextlib import suppress
 from statistics import median
 from typing import Protocol
 
+from harness.core.errors import TimedOut
+from harness.core.model import JSON
+from harness.core.waiting import until
 from harness.drill.loads import HEALED_MARK
-from harness.errors import TimedOut
 from harness.ledger.history import INVOKE, MARK, OK, Event
 from harness.ledger.result import FAULT
-from harness.model import JSON
-from harness.waiting import until
 
 _QUARTERS = 4
 _US_PER_MS = 1000.0

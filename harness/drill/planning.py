@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.errors import ConfigError, HarnessError
+from harness.core.errors import ConfigError, HarnessError
 from harness.faults import reachability, undo_store
 from harness.faults.budget import Margin, margins
 from harness.faults.cluster_state import current_state, pod_margins

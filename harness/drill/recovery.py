@@ -12,19 +12,19 @@ from pydantic import ValidationError
 from harness.backup import manifest_script
 from harness.backup.manifest import FOLDERS
 from harness.bench.scripts import guard_script
-from harness.errors import HarnessError, InjectFailed, NotProven
+from harness.core.errors import HarnessError, InjectFailed, NotProven
+from harness.core.parallel import in_each
+from harness.core.waiting import until
 from harness.faults.acting import perform
 from harness.faults.kinds import FAULTS
 from harness.faults.leftovers import leftovers
 from harness.faults.model import API, Act, Argv, Undo
 from harness.faults.undo_store import Left, undo_store_at
-from harness.parallel import in_each
 from harness.probes import owned
 from harness.probes.scripts import snapshot_script
 from harness.record.records import FaultEvent
 from harness.transport import Reach, own_folder
 from harness.transport.remote_script import RemoteScript
-from harness.waiting import until
 
 _SWEEP = RemoteScript(own_folder)
 _SWEEP_S = 60.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from harness.errors import HarnessError
-from harness.parallel import in_each
+from harness.core.errors import HarnessError
+from harness.core.parallel import in_each
 from harness.probes.scripts import footprint_script
 from harness.transport import Reach
 from harness.transport.objects import count, listed, part, text

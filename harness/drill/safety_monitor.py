@@ -12,14 +12,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from harness.errors import Garbled, HarnessError, TimedOut
+from harness.core.errors import Garbled, HarnessError, TimedOut
+from harness.core.waiting import until
 from harness.faults import observers
 from harness.faults.budget import majority
 from harness.faults.ceph_answers import Status
 from harness.faults.model import EVERYTHING, NOTHING, BlastRadius
 from harness.settings.drills import AbortConditions
 from harness.transport import Reach
-from harness.waiting import until
 
 _EVERY_S = 1.0
 # Twice in a row: a single look may meet a leader election.

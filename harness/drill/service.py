@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from harness.core.errors import Unhealed
+from harness.core.model import JSON
 from harness.drill.background_writes import CLAIMS
 from harness.drill.context import LEDGER_FOLDER, DrillContext, Options, Recorder
 from harness.drill.ledger_health import quarters
@@ -16,7 +18,6 @@ from harness.drill.resource_usage import resource_usage
 from harness.drill.runner import carry_out
 from harness.drill.schedule import Turn, drawn
 from harness.drill.soak import EVERYTHING, rebuilt, soak
-from harness.errors import Unhealed
 from harness.facts.drills import DrillFacts
 from harness.facts.soak import EndReason, Footprint, SoakFacts
 from harness.faults.disruption_lock import DisruptionLock
@@ -24,7 +25,6 @@ from harness.faults.preflight import permitted
 from harness.ledger import recovering as ledger_recovering
 from harness.ledger.history import HistoryReader
 from harness.ledger.result import observed
-from harness.model import JSON
 from harness.record.records import DrillOutcome, FaultEvent, Kind, SoakEvent
 from harness.settings.drills import OwnLooks, load_drill
 from harness.settings.soaks import Soak, load_soak

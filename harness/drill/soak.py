@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 
+from harness.core.errors import Refused, TimedOut, Unhealed
+from harness.core.model import JSON
+from harness.core.waiting import until
 from harness.drill.context import DrillContext
 from harness.drill.injection import Injector
 from harness.drill.ledger_health import Books, writing_again
@@ -22,13 +25,10 @@ from harness.drill.resource_usage import resource_usage
 from harness.drill.runner import in_words
 from harness.drill.safety_monitor import monitoring
 from harness.drill.schedule import Turn
-from harness.errors import Refused, TimedOut, Unhealed
 from harness.facts.load import LoadFacts
 from harness.facts.soak import EndReason, Footprint, SoakFacts, TurnFacts
-from harness.model import JSON
 from harness.record.records import Kind, SoakEvent
 from harness.settings.soaks import Soak
-from harness.waiting import until
 
 EVERYTHING = "everything"  # the target's name for the ledger: no single machine
 _LOAD_UNKNOWN = f"{EndReason.HARNESS_KILLED}: how its visitors fared is not known"

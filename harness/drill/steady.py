@@ -8,16 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from harness.checks import CHECKS
-from harness.errors import TimedOut
-from harness.evaluation import evaluate
+from harness.core.errors import TimedOut
+from harness.core.model import Case, Numbers, Outcome
+from harness.core.waiting import until
 from harness.facts.drills import Bystanders
-from harness.model import Case, Numbers, Outcome
+from harness.gate.evaluation import evaluate
 from harness.probes import PROBES
 from harness.probes.look import NOWHERE, observe
 from harness.settings import Gates
 from harness.settings.drills import Looks
 from harness.transport import Reach
-from harness.waiting import until
 
 _EVERY_S = 2.0
 _AGAIN_EVERY_S = 10.0

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from harness.core.parallel import CallResult, side_by_side
 from harness.evidence import cluster, hosts
-from harness.parallel import CallResult, side_by_side
 from harness.transport import Completed, Reach
 
 OF_THE_CLUSTER = "the cluster"

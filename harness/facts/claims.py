@@ -12,7 +12,7 @@ from typing import Annotated, Generic, TypeAlias, TypeVar
 from pydantic import Field, Tag
 from typing_extensions import TypeForm
 
-from harness.errors import Garbled
+from harness.core.errors import Garbled
 from harness.facts.schema import Fact, Item, Known, Unknown, by_key, null, read
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import TypeVar
 
-from harness.errors import Garbled
+from harness.core.errors import Garbled
 from harness.facts.schema import Fact, Item, Unknown, null, read
 
 T = TypeVar("T")

@@ -19,8 +19,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, to_json
 from typing_extensions import TypeForm
 
-from harness.errors import Garbled, HarnessError
-from harness.model import JSON
+from harness.core.errors import Garbled, HarnessError
+from harness.core.model import JSON
 
 S = TypeVar("S", covariant=True)
 T = TypeVar("T")

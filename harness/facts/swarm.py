@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias
 from pydantic import PlainValidator, Tag
 from typing_extensions import TypeForm
 
-from harness.errors import Garbled
+from harness.core.errors import Garbled
 from harness.facts.schema import Fact, Item, Known, OrUnknown, Unknown, by_key, read
 
 

@@ -6,7 +6,7 @@ import json
 import shlex
 import subprocess
 
-from harness.errors import InjectFailed
+from harness.core.errors import InjectFailed
 from harness.faults.model import API, LOCAL, Act, Argv
 from harness.settings import ROOT
 from harness.transport import Completed, Reach

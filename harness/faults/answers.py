@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection
 
-from harness.errors import TransportError
+from harness.core.errors import TransportError
 from harness.transport import Reach
 
 _WITHIN_S = 10.0

@@ -6,7 +6,7 @@ from abc import ABC
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Literal, Self
 
-from harness.errors import ConfigError
+from harness.core.errors import ConfigError
 from harness.facts.ceph import Quorum
 from harness.facts.crush_hosts import machine_of_each
 from harness.faults import answers, observers, tools

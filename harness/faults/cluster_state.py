@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from harness.errors import NotProven
+from harness.core.errors import NotProven
+from harness.core.parallel import in_each
 from harness.facts.ceph import OSD_ANSWERS, OSD_MAP, OSD_TREE, PLACEMENT_GROUPS, QUORUM, Osd
 from harness.facts.crush_hosts import by_machine, in_doubt
 from harness.facts.schema import Item, Unknown, part_of
@@ -15,7 +16,6 @@ from harness.faults.ceph_daemon import monitors_at
 from harness.faults.fault import Fault
 from harness.faults.model import BlastRadius
 from harness.faults.pods import ALL_BUDGETS, ALL_PODS, budgets_at, pods_at
-from harness.parallel import in_each
 from harness.probes import ceph
 from harness.transport import Reach
 from harness.transport.objects import count, listed, must

@@ -17,11 +17,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from harness.errors import Conflict, HarnessError, NotFound, Refused, TimedOut, TransportError
+from harness.core.errors import Conflict, HarnessError, NotFound, Refused, TimedOut, TransportError
+from harness.core.waiting import until
 from harness.facts.schema import read
 from harness.record.journal import utc_text
 from harness.transport import Kube
-from harness.waiting import until
 
 NAME = "cutover-disruption"
 _COLLECTION = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from random import Random
 from typing import ClassVar, Self
 
-from harness.errors import ConfigError
+from harness.core.errors import ConfigError
+from harness.core.model import Machine
 from harness.faults.acting import perform
 from harness.faults.model import Act, Argv, BlastRadius, FaultId, Undo
 from harness.faults.undo_store import undo_store_at
-from harness.model import Machine
 from harness.settings import Frozen
 from harness.transport import Reach
 

@@ -14,14 +14,14 @@ from enum import StrEnum
 from functools import partial
 from typing import Protocol
 
-from harness.errors import HarnessError, InjectFailed, NotProven, TimedOut, Unhealed
+from harness.core.errors import HarnessError, InjectFailed, NotProven, TimedOut, Unhealed
+from harness.core.parallel import answer_of
+from harness.core.waiting import until
 from harness.faults.fault import Fault
 from harness.faults.model import Undo
 from harness.faults.undo_store import UndoStore, undo_store_at
-from harness.parallel import answer_of
 from harness.record.records import FaultEvent
 from harness.transport import Reach
-from harness.waiting import until
 
 LEASE_S = 30.0
 # Three chances to renew before the lease ends.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Sequence
 
-from harness.errors import HarnessError
+from harness.core.errors import HarnessError
+from harness.core.parallel import in_each
 from harness.faults.fault import server_beside
 from harness.faults.kinds import drain, slow_api
 from harness.faults.model import API
 from harness.faults.undo_store import Left, LocalUndoStore, NodeUndoStore
-from harness.parallel import in_each
 from harness.transport import Reach
 from harness.transport.objects import listed, must, text
 

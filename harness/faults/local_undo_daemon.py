@@ -20,11 +20,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.errors import TimedOut, Unhealed
+from harness.core.errors import TimedOut, Unhealed
+from harness.core.waiting import until
 from harness.faults.acting import run_here
 from harness.faults.model import Undo
 from harness.settings import ROOT, state_dir
-from harness.waiting import until
 
 # The process gives up on an undo that fails for this long: `./cutover heal` still finds it.
 _TRIES_S = 900.0

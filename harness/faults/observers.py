@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from typing_extensions import TypeForm
 
-from harness.errors import NotFound, NotListening
+from harness.core.errors import NotFound, NotListening
 from harness.faults import reachability
 from harness.faults.fault import peer
 from harness.faults.pods import ALL_PODS, pod_of, pods_at

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from harness.errors import NotProven, Refused, TimedOut, TransportError
+from harness.core.errors import NotProven, Refused, TimedOut, TransportError
+from harness.core.waiting import until
 from harness.faults import disruption_lock
 from harness.faults.budget import ClusterState, refusal
 from harness.faults.cluster_state import current_state, pod_margins
@@ -17,7 +18,6 @@ from harness.probes import owned
 from harness.settings import Profile
 from harness.transport import Reach
 from harness.transport.reach import same_cluster
-from harness.waiting import until
 
 # The steady state covers nodes and storage; pods of the last faulted machine may start later.
 PODS_WITHIN_S = 60.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from harness.errors import Garbled, TransportError
+from harness.core.errors import Garbled, TransportError
 from harness.faults import reachability_script
 from harness.transport import Reach
 from harness.transport.remote_script import RemoteScript

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.errors import HarnessError, NotProven
+from harness.core.errors import HarnessError, NotProven
 from harness.facts import swarm as facts
 from harness.facts.schema import Known
 from harness.facts.swarm import Node, Odd, Silent, Swarm

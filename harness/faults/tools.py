@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import quote
 
-from harness.errors import InjectFailed
+from harness.core.errors import InjectFailed
 from harness.faults import answers
 from harness.faults.fault import server_beside
 from harness.faults.model import MARK, Argv

@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from typing_extensions import TypeForm
 
-from harness.errors import ScriptNotRun, TransportError, Unhealed
+from harness.core.errors import ScriptNotRun, TransportError, Unhealed
 from harness.facts.schema import OrUnknown, Unknown
 from harness.faults import agent_script, local_undo_daemon
 from harness.faults.model import LOCAL, Argv, Undo

@@ -1,6 +1,6 @@
 """From manifest and records to one verdict: a pure function that fails closed."""
 
-from harness.evaluation import Evaluation
+from harness.gate.evaluation import Evaluation
 from harness.gate.judge import Ground, Judged, Judgement, ago, decide, judge
 from harness.gate.manifest import Manifest, PastRun, Streak, streaks
 from harness.gate.run_state import RunState

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from harness.evaluation import Evaluation
+from harness.core.model import Decision, Exit, Numbers, Outcome, merge
+from harness.gate.evaluation import Evaluation
 from harness.gate.run_state import RunState
 from harness.gate.seen import ScenarioSeen
-from harness.model import Decision, Exit, Numbers, Outcome, merge
 from harness.pytest_gate.catalogue import Scenario
 from harness.record.records import (
     ClusterDocument,

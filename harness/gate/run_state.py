@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from harness.checks import Check
-from harness.errors import Garbled, NotProven
-from harness.evaluation import Evaluation, evaluate
+from harness.core.errors import Garbled, NotProven
+from harness.core.model import Case, Observation
 from harness.facts import schema
 from harness.facts.drills import DRILLS, DrillFacts
 from harness.facts.ledger import LEDGER
 from harness.facts.soak import SOAK, SoakFacts
+from harness.gate.evaluation import Evaluation, evaluate
 from harness.gate.manifest import Manifest
 from harness.gate.seen import Collected, FaultSeen, LookSeen, LookState, ScenarioSeen, StepSeen
-from harness.model import Case, Observation
 from harness.record import records
 from harness.record.journal import Record, hand_on
 from harness.record.records import DrillOutcome, F, FaultEvent, Finished, Kind, SoakEvent, read

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from harness.evaluation import Evaluation
-from harness.model import Observation
+from harness.core.model import Observation
+from harness.gate.evaluation import Evaluation
 from harness.record.journal import Record
 
 

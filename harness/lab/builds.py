@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import LabError
+from harness.core.errors import LabError
 from harness.lab.host import run
 from harness.lab.shape import LAB
 from harness.settings import cache_dir

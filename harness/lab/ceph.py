@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from harness.core.waiting import until
 from harness.lab.host import until_well
 from harness.lab.machines import FSID, enter, init
 from harness.lab.shape import Lab, Node
-from harness.waiting import until
 
 # Runs on the first machine only; its results are copied to the others.
 KEYS = """

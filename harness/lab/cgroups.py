@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from harness.waiting import until
+from harness.core.waiting import until
 
 MOUNT = Path("/sys/fs/cgroup")
 # A group competes for the processor like one process, beside every single process of this host; a

@@ -16,10 +16,10 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.errors import LabError
+from harness.core.errors import LabError
+from harness.core.waiting import until
 from harness.lab.host import run
 from harness.lab.shape import Lab, Node
-from harness.waiting import until
 
 POOL_GB = 200  # sparse: only what is written takes room
 GIB = 1024**3

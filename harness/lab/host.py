@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from harness.errors import LabError, TimedOut
-from harness.waiting import until
+from harness.core.errors import LabError, TimedOut
+from harness.core.waiting import until
 
 # Command → the Debian package that contains it.
 NEEDED = {

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from harness.errors import LabError
+from harness.core.errors import LabError
 from harness.lab.host import run, until_well
 from harness.lab.machines import enter, fill, on_since, words
 from harness.lab.network import inside

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.errors import ConfigError, LabError, Refused
+from harness.core.errors import ConfigError, LabError, Refused
 from harness.lab import (
     archives,
     builds,

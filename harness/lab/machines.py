@@ -14,11 +14,11 @@ from pathlib import Path
 
 import jinja2
 
-from harness.errors import LabError
+from harness.core.errors import LabError
+from harness.core.waiting import until
 from harness.lab import cgroups, disks, network
 from harness.lab.host import LOOK_EVERY_S, joining, launch, run
 from harness.lab.shape import LAB, Lab, Node
-from harness.waiting import until
 
 GIB = 1024**3
 FSID = uuid.uuid5(uuid.NAMESPACE_URL, "cutover-lab-ceph")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from harness.errors import LabError
+from harness.core.errors import LabError
+from harness.core.model import Exit
 from harness.lab import disks
 from harness.lab.host import run
 from harness.lab.shape import Lab, Node
-from harness.model import Exit
 from harness.provision import apply
 from harness.settings import ROOT, Profile
 from harness.transport import connect

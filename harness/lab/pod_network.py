@@ -6,12 +6,12 @@ import json
 from ipaddress import ip_network
 from pathlib import Path
 
+from harness.core.waiting import until
 from harness.lab import cilium
 from harness.lab.kubernetes import objects
 from harness.lab.machines import enter
 from harness.lab.shape import Lab
 from harness.lab.stages import Stage
-from harness.waiting import until
 
 
 def stages(lab: Lab) -> list[Stage]:

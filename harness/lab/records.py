@@ -12,10 +12,10 @@ from pathlib import Path
 from harness.backup import baseline as manifests
 from harness.bench import baseline as speeds
 from harness.bench.bench import measure
-from harness.errors import LabError
+from harness.core.errors import LabError
+from harness.core.model import Exit
 from harness.lab.host import run
 from harness.lab.shape import Lab
-from harness.model import Exit
 from harness.probes.legacy_manifest import making
 from harness.provision import apply
 from harness.settings import ROOT, Profile

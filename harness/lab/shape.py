@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import Field, IPvAnyAddress, ValidationError
 
-from harness.errors import ConfigError
+from harness.core.errors import ConfigError
 from harness.settings import Frozen, Profile, cache_dir, state_dir
 
 LAB = Path(__file__).resolve().parent

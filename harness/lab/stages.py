@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import LabError
+from harness.core.errors import LabError
 from harness.lab import host
 
 Progress = Callable[[str], None]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-from harness.errors import NotProven
+from harness.core.errors import NotProven
 from harness.ledger.history import DUE, FAIL, INFO, INVOKE, MARK, OK, STOP, TOTAL, Event
 from harness.ledger.result import FAULT, LedgerPhase, LedgerResult
 from harness.record.journal import utc_text

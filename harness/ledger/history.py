@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import BinaryIO, Self, TypeAlias
 from urllib.parse import quote, unquote
 
-from harness.errors import NotProven
+from harness.core.errors import NotProven
 
 BEGIN, INVOKE, OK, FAIL, INFO = "begin", "invoke", "ok", "fail", "info"
 DUE, TOTAL, MARK, STOP, END = "due", "total", "mark", "stop", "end"

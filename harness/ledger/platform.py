@@ -19,7 +19,8 @@ import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
-from harness.errors import NotProven, TimedOut
+from harness.core.errors import NotProven, TimedOut
+from harness.core.waiting import until
 from harness.ledger import serve_script
 from harness.ledger.writers.protocol import DATABASE_PORT, FILES_PORT, WriterSetup
 from harness.probes import claim_objects, pods
@@ -28,7 +29,6 @@ from harness.transport import Kube, Reach
 from harness.transport.objects import listed, must, part, text, texts
 from harness.transport.remote_script import RemoteScript
 from harness.transport.tunnel import Tunnels
-from harness.waiting import until
 
 SERVE = RemoteScript(serve_script).text
 _DATABASE = Path(__file__).with_name("database.sh").read_text(encoding="utf-8")

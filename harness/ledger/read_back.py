@@ -12,13 +12,13 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from harness.errors import HarnessError, TimedOut
+from harness.core.errors import HarnessError, TimedOut
+from harness.core.waiting import until
 from harness.ledger.checker import Found, Reading, kind_of, results
 from harness.ledger.history import HistoryReader, whole_lines
 from harness.ledger.result import LedgerResult
 from harness.ledger.writers import Writer
 from harness.transport.deadline import within
-from harness.waiting import until
 
 _A_TRY_S = 90.0
 

@@ -12,7 +12,8 @@ from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
-from harness.errors import ConfigError, NeverSent, NotProven, TimedOut
+from harness.core.errors import ConfigError, NeverSent, NotProven, TimedOut
+from harness.core.waiting import until
 from harness.ledger import platform
 from harness.ledger.checker import kind_of
 from harness.ledger.history import DUE, FAIL, INFO, OK, TOTAL, History
@@ -23,7 +24,6 @@ from harness.ledger.writers.protocol import ANSWERS_WITHIN_S
 from harness.transport import Reach
 from harness.transport.deadline import within
 from harness.transport.tunnel import Tunnels
-from harness.waiting import until
 
 W = TypeVar("W")
 

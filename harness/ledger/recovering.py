@@ -9,7 +9,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Protocol
 
-from harness.errors import HarnessError, NotProven, TimedOut
+from harness.core.errors import HarnessError, NotProven, TimedOut
+from harness.core.waiting import until
 from harness.ledger import platform
 from harness.ledger.history import HistoryReader
 from harness.ledger.read_back import in_words, judge, path_of, read_back
@@ -18,7 +19,6 @@ from harness.ledger.writers import WRITERS, Writer, WriterSetup
 from harness.probes import owned
 from harness.transport import Reach
 from harness.transport.tunnel import Tunnels
-from harness.waiting import until
 
 _READS_WITHIN_S = 180.0
 

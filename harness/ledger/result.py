@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from harness.model import JSON
+from harness.core.model import JSON
 
 # The mark of the first fault: without an acknowledged write after it, a result proves nothing.
 FAULT = "fault injected"

@@ -16,12 +16,12 @@ from contextlib import closing, contextmanager
 from math import inf
 from pathlib import Path
 
-from harness.errors import NotProven, TimedOut
+from harness.core.errors import NotProven, TimedOut
+from harness.core.waiting import uninterrupted, until
 from harness.load.histogram import Histogram
 from harness.load.results import Results, read
 from harness.load.spec import LoadSpec
 from harness.settings import ROOT
-from harness.waiting import uninterrupted, until
 
 # The ingress has this time from the end of the first request; before that, the generator is slow.
 _SERVED_WITHIN_S = 30.0

@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from harness.errors import NotListening
+from harness.core.errors import NotListening
+from harness.core.model import JSON
 from harness.facts import api
 from harness.facts.schema import attempt, dump
-from harness.model import JSON
 from harness.probes.certificates import describe
 from harness.probes.probe import Timing
 from harness.transport import Answer, Reach

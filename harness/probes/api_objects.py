@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from harness.core.model import JSON
 from harness.facts.api import OBJECTS, ApiService, Terminating
 from harness.facts.api import ApiObjects as Objects
 from harness.facts.schema import dump
-from harness.model import JSON
 from harness.probes.pods import is_ours
 from harness.probes.probe import Timing
 from harness.transport import Reach

@@ -10,12 +10,12 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import ClassVar
 
-from harness.errors import HarnessError, NotProven, ScriptFailed, TransportError
+from harness.core.errors import HarnessError, NotProven, ScriptFailed, TransportError
+from harness.core.model import JSON
+from harness.core.notices import removed_afterwards
 from harness.facts import backups as facts
 from harness.facts.backups import Claim, Layout
 from harness.facts.schema import Item, Known, Unknown, dump
-from harness.model import JSON
-from harness.notices import removed_afterwards
 from harness.probes import pods
 from harness.probes.probe import Timing
 from harness.probes.scripts import layout_script

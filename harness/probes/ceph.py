@@ -10,7 +10,9 @@ from datetime import datetime
 from functools import partial
 from typing import ClassVar, TypeAlias
 
-from harness.errors import Garbled, HarnessError, TransportError, Unreachable
+from harness.core.errors import Garbled, HarnessError, TransportError, Unreachable
+from harness.core.model import JSON
+from harness.core.parallel import in_each
 from harness.facts.ceph import (
     CEPH,
     PLACEMENT_GROUPS,
@@ -23,8 +25,6 @@ from harness.facts.ceph import (
     StampedGroup,
 )
 from harness.facts.schema import Items, Known, Unknown, dump, read
-from harness.model import JSON
-from harness.parallel import in_each
 from harness.probes.probe import Timing
 from harness.probes.scripts import ceph_script
 from harness.transport import Reach

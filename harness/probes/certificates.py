@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cryptography import x509
 
-from harness.errors import TransportError
+from harness.core.errors import TransportError
 from harness.facts.certificates import Certificate
 
 

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import ClassVar
 
-from harness.errors import Garbled, TimedOut, TransportError
+from harness.core.errors import Garbled, TimedOut, TransportError
+from harness.core.model import JSON
+from harness.core.waiting import until
 from harness.facts.network import CILIUM, Agent, Controller, NotReady, Part, Reachable
 from harness.facts.schema import dump
-from harness.model import JSON
 from harness.probes.probe import Timing
 from harness.transport import Reach
 from harness.transport.objects import Odd, count, epoch, listed, must, part, text
-from harness.waiting import until
 
 _AGENTS = "/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dcilium&fieldSelector="
 # The parts of Cilium's StatusResponse (api/v1/models) that have a state.

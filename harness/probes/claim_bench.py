@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from harness.bench.bench import RUNS, Committed
+from harness.core.notices import collecting
 from harness.facts.claims import Answer, WriteRefused
 from harness.facts.schema import Known
-from harness.notices import collecting
 from harness.probes import claim_objects, pods
 from harness.probes.claim_objects import LIMITED, SHARED, SIZES
 from harness.probes.claim_workload import Workload

@@ -7,9 +7,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from harness.errors import ConfigError, HarnessError, TimedOut
+from harness.core.errors import ConfigError, HarnessError, TimedOut
+from harness.core.model import JSON
+from harness.core.waiting import until
 from harness.facts.claims import Bound, Claim, StorageClass, Unasked, Waiting
-from harness.model import JSON
 from harness.probes import pods, volumes
 from harness.settings import Storage
 from harness.transport import Kube, Reach
@@ -24,7 +25,6 @@ from harness.transport.objects import (
     text,
     texts,
 )
-from harness.waiting import until
 
 SHARED, LIMITED = "shared", "limited"
 MIB = 1 << 20

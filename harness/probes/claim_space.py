@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from harness.errors import HarnessError, TimedOut, TransportError
+from harness.core.errors import HarnessError, TimedOut, TransportError
+from harness.core.waiting import until
 from harness.facts.claims import GivenBack, Left
 from harness.probes import volumes
 from harness.probes.claim_objects import LIMITED, storage
@@ -15,7 +16,6 @@ from harness.probes.claim_workload import Workload
 from harness.transport import Reach
 from harness.transport.ceph import ask_ceph
 from harness.transport.objects import listed, must, must_count
-from harness.waiting import until
 
 T = TypeVar("T")
 

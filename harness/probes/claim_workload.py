@@ -11,7 +11,10 @@ from typing import Generic, TypeVar
 
 from typing_extensions import TypeForm
 
-from harness.errors import Garbled, HarnessError, TimedOut, TransportError
+from harness.core.errors import Garbled, HarnessError, TimedOut, TransportError
+from harness.core.model import JSON
+from harness.core.parallel import in_each
+from harness.core.waiting import until
 from harness.facts.claims import (
     Answer,
     Bound,
@@ -32,14 +35,11 @@ from harness.facts.claims import (
     answer_of,
 )
 from harness.facts.schema import Unknown, dump
-from harness.model import JSON
-from harness.parallel import in_each
 from harness.probes import claim_objects, pods
 from harness.probes.claim_objects import LIMITED, SHARED, SIZES
 from harness.probes.scripts import claim_kinds_script, claim_script
 from harness.transport import Reach
 from harness.transport.remote_script import RemoteScript
-from harness.waiting import until
 
 S = TypeVar("S", covariant=True)
 T = TypeVar("T")

@@ -9,11 +9,11 @@ import secrets
 from collections.abc import Sequence
 from typing import ClassVar
 
-from harness.errors import ConfigError, HarnessError
+from harness.core.errors import ConfigError, HarnessError
+from harness.core.model import JSON
 from harness.facts import claims as facts
 from harness.facts.claims import Deletion, Exchange, Full, Grown, Growth, Metadata
 from harness.facts.schema import Item, Known, Unknown, attempt, dump
-from harness.model import JSON
 from harness.probes import claim_objects, pods
 from harness.probes.claim_space import deleted, stored
 from harness.probes.claim_workload import Workload

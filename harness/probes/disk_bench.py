@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from harness.bench import baseline, ceph
-from harness.errors import NotProven
+from harness.core.errors import NotProven
+from harness.core.model import JSON
 from harness.facts import disks as facts
 from harness.facts.disks import Speed
 from harness.facts.schema import dump, read
-from harness.model import JSON
 from harness.probes.osd_disks import declared
 from harness.probes.probe import Timing
 from harness.settings import Profile, state_dir

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.errors import ConfigError, NotProven, TransportError
+from harness.core.errors import ConfigError, NotProven, TransportError
 from harness.settings import Profile, parse_yaml
 from harness.transport import Shell
 

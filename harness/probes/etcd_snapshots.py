@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, TypeVar
 
-from harness.errors import HarnessError, TransportError
+from harness.core.errors import HarnessError, TransportError
+from harness.core.model import JSON
+from harness.core.parallel import in_each
 from harness.facts.schema import Item, Known, Unknown, dump
 from harness.facts.snapshots import (
     SNAPSHOTS,
@@ -19,8 +21,6 @@ from harness.facts.snapshots import (
     Upload,
     not_whole,
 )
-from harness.model import JSON
-from harness.parallel import in_each
 from harness.probes.probe import Timing
 from harness.probes.scripts import snapshot_script
 from harness.transport import Reach, own_folder

@@ -11,11 +11,11 @@ import time
 from collections.abc import Sequence
 from typing import ClassVar
 
-from harness.errors import HarnessError, TransportError
+from harness.core.errors import HarnessError, TransportError
+from harness.core.model import JSON
+from harness.core.parallel import in_each
 from harness.facts.etcd import METRICS, WRITES, Buckets, LogWrites, WriteBurst
 from harness.facts.schema import Unknown, dump, read
-from harness.model import JSON
-from harness.parallel import in_each
 from harness.probes import host_facts, metrics, pods
 from harness.probes.probe import Timing
 from harness.transport import Kube, Reach

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import ClassVar, TypeVar
 
-from harness.errors import NotProven, TransportError
+from harness.core.errors import NotProven, TransportError
+from harness.core.model import JSON, Machine
 from harness.facts.etcd import METRICS, Metrics
 from harness.facts.host import (
     CERTIFICATES,
@@ -25,7 +26,6 @@ from harness.facts.host import (
     PemFiles,
 )
 from harness.facts.schema import Entry, Items, Known, Unknown, dump, read
-from harness.model import JSON, Machine
 from harness.probes import metrics
 from harness.probes.certificates import describe
 from harness.probes.etcd_access import EtcdAccess, etcd_access

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from functools import partial
 
 from harness.bench.bench import RUNS, Committed
-from harness.errors import HarnessError
-from harness.parallel import begin
+from harness.core.errors import HarnessError
+from harness.core.parallel import begin
 from harness.transport import Reach
 from harness.transport.ceph import run_beside_ceph
 

@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import ClassVar, TypeVar
 from urllib.parse import urlsplit
 
-from harness.errors import Denied, HarnessError, TransportError, Unreachable
+from harness.core.errors import Denied, HarnessError, TransportError, Unreachable
+from harness.core.model import JSON, IngressDeclared, IngressPage
+from harness.core.parallel import in_each
 from harness.facts.certificates import Certificate
 from harness.facts.edge import INGRESS, Invalid, Limited, Page, Site, Sites
 from harness.facts.schema import Answered, Failed, Known, Unknown, attempt, dump
 from harness.facts.throttling import TOO_MANY, told
-from harness.model import JSON, IngressDeclared, IngressPage
-from harness.parallel import in_each
 from harness.probes import pods, routes
 from harness.probes.certificates import describe
 from harness.probes.probe import Timing

@@ -17,7 +17,9 @@ from pydantic import Field
 from harness.backup import baseline
 from harness.backup.compare import compare
 from harness.backup.manifest import Making, Tree, TreeManifest
-from harness.errors import TransportError, Unreachable
+from harness.core.errors import TransportError, Unreachable
+from harness.core.model import JSON
+from harness.core.parallel import in_each
 from harness.facts import legacy as facts
 from harness.facts.legacy import (
     Baseline,
@@ -30,8 +32,6 @@ from harness.facts.legacy import (
     Sums,
 )
 from harness.facts.schema import dump, read
-from harness.model import JSON
-from harness.parallel import in_each
 from harness.probes import legacy_mount
 from harness.probes.probe import Timing
 from harness.settings import Legacy

@@ -12,12 +12,12 @@ from typing import ClassVar, TypeVar
 
 from typing_extensions import TypeForm
 
-from harness.errors import NotProven
+from harness.core.errors import NotProven
+from harness.core.model import JSON
 from harness.facts import legacy as facts
 from harness.facts.legacy import Written
 from harness.facts.mount_source import is_same
 from harness.facts.schema import Known, dump
-from harness.model import JSON
 from harness.probes.probe import Timing
 from harness.probes.scripts import mount_script
 from harness.settings import Legacy

@@ -7,15 +7,15 @@ import time
 from collections.abc import Sequence
 from typing import ClassVar
 
-from harness.errors import TimedOut, TransportError, Unreachable
+from harness.core.errors import TimedOut, TransportError, Unreachable
+from harness.core.model import JSON
+from harness.core.waiting import until
 from harness.facts.edge import LOAD_BALANCER, Balanced
 from harness.facts.schema import dump
-from harness.model import JSON
 from harness.probes import pods
 from harness.probes.probe import Timing
 from harness.transport import Reach
 from harness.transport.objects import listed, text
-from harness.waiting import until
 
 _GIVEN_WITHIN_S = 60.0
 _ANSWERS_WITHIN_S = 20.0

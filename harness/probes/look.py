@@ -9,9 +9,9 @@ from concurrent.futures import Future
 from contextlib import nullcontext
 from functools import partial
 
-from harness.errors import NotProven
-from harness.model import Observation
-from harness.parallel import CallResult, Turn, side_by_side
+from harness.core.errors import NotProven
+from harness.core.model import Observation
+from harness.core.parallel import CallResult, Turn, side_by_side
 from harness.probes.probe import Probe, Timing
 from harness.transport import Reach
 

@@ -7,15 +7,15 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, TypeAlias
 
-from harness.errors import HarnessError, TimedOut, Unreachable
+from harness.core.errors import HarnessError, TimedOut, Unreachable
+from harness.core.model import JSON
+from harness.core.parallel import in_each
+from harness.core.waiting import until
 from harness.facts.network import POLICY, Clients, Exchange, Policy, Talk
 from harness.facts.schema import Unknown, dump
-from harness.model import JSON
-from harness.parallel import in_each
 from harness.probes import pods
 from harness.probes.probe import Timing
 from harness.transport import Kube, Reach
-from harness.waiting import until
 
 _FRIEND, _STRANGER = _CLIENTS = "friend", "stranger"
 _ENFORCED_WITHIN_S = 20.0

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import ClassVar
 
+from harness.core.model import JSON
 from harness.facts.nodes import NODES, Node
 from harness.facts.schema import dump
-from harness.model import JSON
 from harness.probes.probe import Timing
 from harness.transport import Reach
 from harness.transport.objects import Odd, each, listed, must, text, texts

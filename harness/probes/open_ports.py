@@ -17,7 +17,9 @@ from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import ClassVar, TypeVar
 
-from harness.errors import Garbled, TransportError
+from harness.core.errors import Garbled, TransportError
+from harness.core.model import JSON
+from harness.core.parallel import begin
 from harness.facts.exposed import (
     OPEN_PORTS,
     After,
@@ -29,8 +31,6 @@ from harness.facts.exposed import (
     Udp,
 )
 from harness.facts.schema import Known, Unknown, attempt, dump, read
-from harness.model import JSON
-from harness.parallel import begin
 from harness.probes.probe import Timing
 from harness.probes.scripts import sockets_script
 from harness.transport import Kube, Reach

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from harness.bench import ceph, sending
-from harness.errors import ConfigError
+from harness.core.errors import ConfigError
+from harness.core.model import JSON, OsdDisk
 from harness.facts import disks as facts
 from harness.facts.schema import Known, attempt, dump
-from harness.model import JSON, OsdDisk
 from harness.probes.probe import Timing
 from harness.settings import Profile
 from harness.transport import Reach

@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 
-from harness.errors import HarnessError, TimedOut
+from harness.core.errors import HarnessError, TimedOut
+from harness.core.waiting import until
 from harness.probes import volumes
 from harness.transport import Kube
 from harness.transport.objects import listed, must, part, text, texts
-from harness.waiting import until
 
 LABELS = {"app.kubernetes.io/managed-by": "cutover"}
 SELECTOR = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dcutover"

@@ -13,7 +13,9 @@ from typing import ClassVar, TypeAlias, TypeVar
 
 from typing_extensions import TypeForm
 
-from harness.errors import HarnessError
+from harness.core.errors import HarnessError
+from harness.core.model import JSON
+from harness.core.parallel import in_each
 from harness.facts.network import (
     POD_NETWORK,
     Datagrams,
@@ -25,8 +27,6 @@ from harness.facts.network import (
 )
 from harness.facts.network import PodNetwork as Seen
 from harness.facts.schema import Known, Unknown, dump
-from harness.model import JSON
-from harness.parallel import in_each
 from harness.probes import pods
 from harness.probes.probe import Timing
 from harness.transport import Kube, Reach

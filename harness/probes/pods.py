@@ -10,17 +10,17 @@ from typing import TypeAlias, TypeVar
 
 from typing_extensions import TypeForm
 
-from harness.errors import TimedOut, TransportError
+from harness.core.errors import TimedOut, TransportError
+from harness.core.model import JSON
+from harness.core.notices import removed_afterwards
+from harness.core.waiting import until
 from harness.facts.schema import Answered, Failed, Known, Unknown, attempt
-from harness.model import JSON
-from harness.notices import removed_afterwards
 from harness.probes import owned, volumes
 from harness.probes.scripts import pod_script
 from harness.transport import Kube, Reach
 from harness.transport.objects import is_ready as is_ready
 from harness.transport.objects import listed, must, part, text
 from harness.transport.remote_script import RemoteScript
-from harness.waiting import until
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import Enum, auto
 from typing import ClassVar, Protocol
 
-from harness.model import JSON
+from harness.core.model import JSON
 from harness.transport import Reach
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import ClassVar, TypeVar
 
-from harness.errors import HarnessError
+from harness.core.errors import HarnessError
+from harness.core.model import JSON, RookDeclared
+from harness.core.parallel import in_each
 from harness.facts import rook as facts
 from harness.facts.rook import (
     BlockPool,
@@ -23,8 +25,6 @@ from harness.facts.rook import (
     Understood,
 )
 from harness.facts.schema import Part, Unknown, dump
-from harness.model import JSON, RookDeclared
-from harness.parallel import in_each
 from harness.probes.probe import Timing
 from harness.probes.rook_monitors import CSI, csi_version, maybe, monitors
 from harness.transport import Kube, Reach

@@ -12,10 +12,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from harness.errors import NotFound
+from harness.core.errors import NotFound
+from harness.core.model import RookDeclared
 from harness.facts.endpoints import split
 from harness.facts.rook import Connection, DriversEntry, DriversFile, Monitors
-from harness.model import RookDeclared
 from harness.transport import Kube
 from harness.transport.objects import (
     Described,

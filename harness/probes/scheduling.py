@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, TypeAlias
 
+from harness.core.model import JSON
 from harness.facts.scheduling import (
     SCHEDULING,
     Affinity,
@@ -25,7 +26,6 @@ from harness.facts.scheduling import (
     Toleration,
 )
 from harness.facts.schema import dump
-from harness.model import JSON
 from harness.probes.probe import Timing
 from harness.transport import Reach
 from harness.transport.objects import (

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from harness.errors import NotProven, TransportError
+from harness.core.errors import NotProven, TransportError
+from harness.core.model import JSON
 from harness.facts.schema import Unknown, dump
 from harness.facts.swarm import REPORT, SWARM, Machine
-from harness.model import JSON
 from harness.probes.probe import Timing
 from harness.probes.scripts import swarm_script
 from harness.transport import Reach

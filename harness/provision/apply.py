@@ -11,9 +11,9 @@ from pydantic import Tag
 from typing_extensions import TypeForm
 
 from harness.bench.scripts import disk_reader
-from harness.errors import NotProven, Refused, TransportError
+from harness.core.errors import NotProven, Refused, TransportError
+from harness.core.model import JSON, Exit
 from harness.facts.schema import Unknown, by_key
-from harness.model import JSON, Exit
 from harness.provision import disk_script, records
 from harness.provision.disk import GIB, Disk, DiskReport, RecordedDisk, disk_of, record_of
 from harness.provision.outcome import MachineResult, MachineState, side_by_side

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.errors import ConfigError, TransportError
-from harness.model import Exit
+from harness.core.errors import ConfigError, TransportError
+from harness.core.model import Exit
 from harness.provision.outcome import MachineResult, MachineState
 from harness.settings import NodeNeeds, Profile, read_yaml
 from harness.transport import AnsibleTask, Fleet

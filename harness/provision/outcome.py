@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
-from harness.errors import HarnessError, Refused
-from harness.model import Exit
-from harness.parallel import in_each
+from harness.core.errors import HarnessError, Refused
+from harness.core.model import Exit
+from harness.core.parallel import in_each
 
 T = TypeVar("T")
 _WORST_FIRST = (Exit.USAGE, Exit.NOT_PROVEN, Exit.REFUSED)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from harness.errors import Refused
+from harness.core.errors import Refused
 from harness.provision.disk import Free, Partition, RecordedDisk
 from harness.settings import parse
 from harness.settings.provision import DiskFile

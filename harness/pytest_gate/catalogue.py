@@ -17,7 +17,7 @@ from gherkin.parser import Parser
 from gherkin.parser_types import GherkinDocument
 from gherkin.pickles.compiler import Compiler, GherkinDocumentWithURI
 
-from harness.errors import ConfigError
+from harness.core.errors import ConfigError
 from harness.settings import ROOT, Frozen
 
 FEATURES = ROOT / "features"

@@ -13,7 +13,7 @@ from itertools import takewhile
 import pytest
 from pytest_bdd.parser import Scenario, Step
 
-from harness.errors import NotProven
+from harness.core.errors import NotProven
 from harness.pytest_gate import bdd_internals
 
 _JUDGED = (AssertionError, NotProven)

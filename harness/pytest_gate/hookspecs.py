@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from harness.errors import HarnessError
+from harness.core.errors import HarnessError
 from harness.gate import Judgement, Manifest
 from harness.pytest_gate.catalogue import Scenario
 

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from harness import __version__
 from harness.checks import Check
-from harness.errors import ConfigError, Refused
+from harness.core.errors import ConfigError, Refused
+from harness.core.model import Outcome
 from harness.gate import Manifest, RunState, judge, streaks
-from harness.model import Outcome
 from harness.pytest_gate.catalogue import Scenario, read_features
 from harness.record.history import REMEMBERED, run_folder, whole_gates
 from harness.record.journal import Journal, Record, hand_on

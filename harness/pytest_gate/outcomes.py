@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from harness.errors import NotProven
+from harness.core.errors import NotProven
 
 _WORST_FIRST = ("failed", "xpassed", "xfailed", "skipped", "passed")
 

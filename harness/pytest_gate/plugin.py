@@ -21,16 +21,17 @@ from pytest_bdd.parser import Scenario as BddScenario
 from pytest_bdd.parser import Step
 
 from harness import checks, probes, transport
+from harness.core.errors import ConfigError, HarnessError, NotProven, Refused
+from harness.core.model import Exit
+from harness.core.waiting import uninterrupted
 from harness.drill.service import DrillService
-from harness.engine import Run
-from harness.errors import ConfigError, HarnessError, NotProven, Refused
 from harness.evidence import Piece, collect
 from harness.gate import Judgement
-from harness.model import Exit
 from harness.pytest_gate import options as gate_options
 from harness.pytest_gate.bdd_internals import scenario_of
 from harness.pytest_gate.catalogue import Scenario
 from harness.pytest_gate.continue_after_failure import worst_from
+from harness.pytest_gate.engine import Run
 from harness.pytest_gate.hookspecs import GateCaller, GateHooks
 from harness.pytest_gate.launch import open_run, point_latest
 from harness.pytest_gate.outcomes import TestPhase, phase, worst
@@ -41,7 +42,6 @@ from harness.record.records import Kind
 from harness.report import draw, summary_lines
 from harness.settings import load_profile
 from harness.transport import Reach
-from harness.waiting import uninterrupted
 
 WEEKS = range(1, 11)
 NAME = "cutover-gate"

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 from pytest_bdd.parser import Step
 
-from harness.errors import NotProven
+from harness.core.errors import NotProven
 from harness.pytest_gate import bdd_internals
 
 # The source of a sentence's definition, unless it is written by hand.

@@ -20,7 +20,7 @@ from typing import IO
 
 import zstandard
 
-from harness.errors import ConfigError, NotProven
+from harness.core.errors import ConfigError, NotProven
 from harness.record.signing import Signer, signed_by
 
 NAME = "bundle.tar.zst"

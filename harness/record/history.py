@@ -9,8 +9,8 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
+from harness.core.errors import ConfigError, HarnessError
 from harness.drill.schedule import Turn
-from harness.errors import ConfigError, HarnessError
 from harness.gate import Manifest, PastRun
 from harness.record.journal import JournalReader, hand_on
 from harness.record.records import Seed, VerdictDocument, read

@@ -27,7 +27,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from harness.errors import ConfigError, NotProven
+from harness.core.errors import ConfigError, NotProven
 from harness.record.redaction import Redactor
 
 INLINE_BYTES = 32 * 1024

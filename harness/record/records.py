@@ -15,10 +15,10 @@ from typing import Any, Generic, Literal, NotRequired, TypeAlias, TypeVar, cast
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
+from harness.core.model import JSON
 from harness.facts.drills import DrillFacts
 from harness.facts.load import LoadFacts
 from harness.facts.soak import EndReason, Footprint, SoakFacts, TurnFacts
-from harness.model import JSON
 
 T = TypeVar("T")
 F = TypeVar("F", DrillFacts, SoakFacts)

@@ -34,7 +34,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from harness.errors import ConfigError, NotProven
+from harness.core.errors import ConfigError, NotProven
 from harness.settings import config_dir
 
 OWN = "this machine's own key"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness.checks import Check
-from harness.errors import ConfigError
+from harness.core.errors import ConfigError
 from harness.gate import Judgement, RunState, judge
 from harness.record.history import read_manifest
 from harness.record.journal import JournalReader

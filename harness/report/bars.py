@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.core.model import Outcome, Severity
 from harness.gate import Judged, Judgement
-from harness.model import Outcome, Severity
 from harness.report.words import bound, with_unit
 from harness.settings import Target, unit_of
 

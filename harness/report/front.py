@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from harness.core.model import Outcome
 from harness.gate import Judged, Judgement, PastRun, ago
-from harness.model import Outcome
 from harness.report.words import OUTCOMES, Word, at_stake, clip, if_we_went_ahead, next_step
 from harness.settings import Waiver
 

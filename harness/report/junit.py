@@ -6,8 +6,8 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 
+from harness.core.model import Outcome, merge
 from harness.gate import Ground, Judged, Judgement
-from harness.model import Outcome, merge
 from harness.pytest_gate.catalogue import Scenario
 
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

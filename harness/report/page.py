@@ -14,8 +14,8 @@ from typing import Any
 
 import jinja2
 
+from harness.core.model import Outcome, merge
 from harness.gate import Collected, Judged, Judgement, PastRun, RunState, ScenarioSeen
-from harness.model import Outcome, merge
 from harness.pytest_gate.catalogue import Scenario
 from harness.report.bars import bars
 from harness.report.front import (

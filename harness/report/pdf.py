@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from harness.errors import ConfigError, NotProven
+from harness.core.errors import ConfigError, NotProven
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _WITHIN_S = 120.0

@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.core.model import Outcome
 from harness.facts.soak import SOAK
 from harness.gate import Judgement, Manifest, RunState
-from harness.model import Outcome
 from harness.report.printable import printable
 from harness.report.words import (
     OUTCOMES,

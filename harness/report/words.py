@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.core.model import Decision, Outcome
 from harness.gate import Judged, Judgement
-from harness.model import Decision, Outcome
 from harness.settings import UNITS, Target, unit_of
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from harness.errors import ConfigError
+from harness.core.errors import ConfigError
 from harness.settings.files import SCENARIOS, Frozen, parse
 
 Option = Annotated[str, Field(pattern=r"^[a-z_]+$")]

@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from harness.errors import ConfigError
-from harness.model import Numbers, Severity
+from harness.core.errors import ConfigError
+from harness.core.model import Numbers, Severity
 from harness.settings.files import SCENARIOS, Frozen, parse
 
 # The last word of a key is its unit; the value is its form in a report.

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from harness.model import IngressDeclared, IngressPage
+from harness.core.model import IngressDeclared, IngressPage
 from harness.settings.files import Frozen
 from harness.settings.load import UrlPath
 from harness.settings.places import IPv4, ProfilePath

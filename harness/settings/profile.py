@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, IPvAnyNetwork, model_validator
 
-from harness.errors import ConfigError
-from harness.model import Cluster, Machine, OsdDisk, SwarmDeclared
+from harness.core.errors import ConfigError
+from harness.core.model import Cluster, Machine, OsdDisk, SwarmDeclared
 from harness.settings.drills import DrillChange
 from harness.settings.faults import Commands, KnownPods, Ledger, Power
 from harness.settings.files import SCENARIOS, Frozen, parse

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from harness.errors import ConfigError
+from harness.core.errors import ConfigError
 from harness.settings.drills import Writer
 from harness.settings.files import SCENARIOS, Frozen, parse
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from harness.model import SwarmAnswer, SwarmDeclared, SwarmService
+from harness.core.model import SwarmAnswer, SwarmDeclared, SwarmService
 from harness.settings.files import Frozen
 
 ServiceName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9]([a-zA-Z0-9_.-]*[a-zA-Z0-9])?$")]

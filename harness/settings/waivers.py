@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
-from harness.errors import ConfigError
+from harness.core.errors import ConfigError
 from harness.settings.files import SCENARIOS, Frozen, parse
 
 LONGEST = timedelta(days=90)

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.errors import TimedOut
+from harness.core.errors import TimedOut
+from harness.core.waiting import until
 from harness.report.pdf import OPTIONS, browser
-from harness.waiting import until
 
 _WITHIN_S = 60.0
 _HEIGHT = 900

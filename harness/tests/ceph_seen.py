@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from harness.checks import CHECKS
-from harness.model import Case, Verdict
+from harness.core.model import Case, Verdict
 from harness.tests.clean_case import Seen, case
 
 Defect: TypeAlias = Callable[[Seen], None]

@@ -7,7 +7,7 @@ from copy import deepcopy
 from itertools import permutations
 from typing import Any
 
-from harness.model import Case, Machine, Observation
+from harness.core.model import Case, Machine, Observation
 from harness.tests import clean_drills, clean_storage
 from harness.tests.clean_cluster import (
     CLUSTER,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.model import (
+from harness.core.model import (
     BackupClaim,
     Cluster,
     IngressDeclared,

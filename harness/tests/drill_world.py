@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from harness.core.errors import Refused
 from harness.drill.context import DrillContext, Options
 from harness.drill.runner import carry_out
-from harness.errors import Refused
 from harness.facts.drills import Bystanders
 from harness.facts.load import LoadFacts
 from harness.faults.disruption_lock import DisruptionLock

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from pydantic import Field
 
+from harness.core.waiting import until
 from harness.drill.context import Options
 from harness.drill.injection import Moment
 from harness.drill.ledger_health import quarters
@@ -37,7 +38,6 @@ from harness.tests.ledger_rig import ground
 from harness.tests.noop_fault import NoOp, Note, NoteUndoStore
 from harness.tests.stage import manifest, reach
 from harness.transport import Reach
-from harness.waiting import until
 
 PLAN = manifest()
 PART, SPACE, SEED = "part 1", "cutover-ledger-1", 7

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import psycopg
 import pytest
 
-from harness.errors import NotListening
+from harness.core.errors import NotListening
 from harness.ledger import serve_script
 from harness.ledger.writers import WriterSetup
 from harness.tests.probe_rig import reach

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from pydantic import ConfigDict, Field
 
-from harness.errors import TransportError
+from harness.core.errors import TransportError
 from harness.faults.fault import Fault
 from harness.faults.model import NOTHING, Act, Argv, BlastRadius, Undo
 from harness.faults.undo_store import Left

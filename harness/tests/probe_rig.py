@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from harness.model import JSON
+from harness.core.model import JSON
 from harness.probes import PROBES
 from harness.settings import Profile, load_profile
 from harness.transport import ExternalClient, Kube, Reach, Shell

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from harness.checks import CHECKS
-from harness.model import Case, Observation, Verdict
+from harness.core.model import Case, Observation, Verdict
 from harness.tests import rook_objects
 from harness.tests.clean_cluster import NOW, TARGETS
 from harness.tests.probe_rig import observe, reach

@@ -11,11 +11,11 @@ from typing import Any, cast
 import yaml
 
 from harness.checks import Check
-from harness.engine import Run
+from harness.core.model import JSON, Case, Cluster, Machine, Outcome, Verdict
 from harness.gate import Judgement, Manifest, RunState, judge
-from harness.model import JSON, Case, Cluster, Machine, Outcome, Verdict
 from harness.probes import Probe, Timing
 from harness.pytest_gate.catalogue import Scenario, Step
+from harness.pytest_gate.engine import Run
 from harness.record.journal import Journal, JournalReader
 from harness.record.records import Kind
 from harness.settings import Profile, Requirement, Waiver

@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 from harness.backup import baseline as kept
 from harness.backup.manifest import Making
 from harness.commands import backup
-from harness.errors import NotProven, Refused, Unreachable
-from harness.model import Exit
+from harness.core.errors import NotProven, Refused, Unreachable
+from harness.core.model import Exit
 from harness.tests.probe_rig import MACHINES, reach
 from harness.tests.test_probe_kept import HANGS, said, shell, storage
 

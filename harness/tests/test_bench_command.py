@@ -15,10 +15,10 @@ from harness.bench import baseline
 from harness.bench.bench import Committed, Result, measure, record_for_guard
 from harness.bench.ceph import devices_on
 from harness.commands.bench import _finish, exit_of, through_ceph, too_slow
-from harness.errors import LabError, Refused, TimedOut, Unreachable
+from harness.core.errors import LabError, Refused, TimedOut, Unreachable
+from harness.core.model import Exit
 from harness.facts.disks import Osd, Osds
 from harness.lab import records
-from harness.model import Exit
 from harness.settings import Target
 from harness.settings.bench import load_jobs
 from harness.tests.clean_cluster import OSD_DISKS

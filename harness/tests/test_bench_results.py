@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from harness.bench.bench import job_file
 from harness.bench.results import Latencies, merged, parse, percentile
 from harness.bench.scripts.guard_script import DEVICE, FILE
-from harness.errors import ConfigError, NotProven
+from harness.core.errors import ConfigError, NotProven
 from harness.facts.schema import read
 from harness.settings.bench import JobSet, load_jobs
 

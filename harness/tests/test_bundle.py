@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import cli
+from harness.commands import cli
 from harness.commands import verify as command
-from harness.errors import ConfigError
+from harness.core.errors import ConfigError
 from harness.record import bundle
 from harness.record.bundle import MANIFEST, NAME, SIGNATURE, Verified, pack, verify, verify_folder
 from harness.record.signing import Signer, believed, fingerprint, read_public

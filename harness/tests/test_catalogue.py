@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import ConfigError
+from harness.core.errors import ConfigError
 from harness.pytest_gate.catalogue import Scenario, Step, read_features
 from harness.pytest_gate.lint import features, sentences
 from harness.settings import ROOT, GateFile, Gates, Profile

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.checks import CHECKS
-from harness.model import Outcome
+from harness.core.model import Outcome
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import NAMES, NOW
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.checks import capacity, ceph, ceph_data
-from harness.model import Outcome
+from harness.core.model import Outcome
 from harness.tests.ceph_seen import (
     BY_OSD,
     DOMAIN,

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.checks import CHECKS, claim_contents, claims
-from harness.model import Case, Outcome, StorageClass, Verdict
+from harness.core.model import Case, Outcome, StorageClass, Verdict
 from harness.probes import volumes
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER, NAMES

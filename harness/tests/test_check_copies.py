@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.checks.ceph_data import failure_domain
+from harness.core.model import Outcome
 from harness.facts.ceph import CrushStep
 from harness.facts.schema import read
-from harness.model import Outcome
 from harness.tests.ceph_seen import BY_HOST, BY_OSD, DOMAIN, LOSS, item, items, judge, rule, steps
 from harness.tests.clean_case import Seen, clean
 

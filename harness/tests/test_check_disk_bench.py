@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from harness.checks import CHECKS
-from harness.errors import NotProven
-from harness.model import Outcome
+from harness.core.errors import NotProven
+from harness.core.model import Outcome
 from harness.probes.disk_bench import newest
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import NAMES

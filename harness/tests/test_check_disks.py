@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from harness.checks import CHECKS
-from harness.model import Case, Outcome, Verdict
+from harness.core.model import Case, Outcome, Verdict
 from harness.tests.clean_case import Seen, case, clean
 from harness.tests.clean_cluster import NAMES, OSD_DISKS
 

@@ -11,7 +11,7 @@ import pytest
 from harness.checks import CHECKS
 from harness.checks.drills import CHECKS as OF_DRILLS
 from harness.checks.load import OF_DRILL
-from harness.model import Outcome, Verdict
+from harness.core.model import Outcome, Verdict
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import INGRESS
 from harness.tests.clean_drills import DRILL

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.checks import CHECKS
-from harness.model import Case, Outcome, Verdict
+from harness.core.model import Case, Outcome, Verdict
 from harness.tests.clean_case import Seen, case, clean, snapshot_file
 from harness.tests.clean_cluster import DAY_S, INGRESS, MACHINES, NAMES, NOW
 

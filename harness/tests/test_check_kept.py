@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from harness.checks import CHECKS
-from harness.model import Outcome
+from harness.core.model import Outcome
 from harness.tests.clean_case import Seen, case, clean
 from harness.tests.clean_cluster import NAMES
 

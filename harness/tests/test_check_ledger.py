@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.checks import CHECKS
-from harness.model import Outcome, Verdict
+from harness.core.model import Outcome, Verdict
 from harness.tests.clean_case import case, clean
 
 LOST, INVENTED, ON_TIME, BANK = (

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.checks import CHECKS
-from harness.model import Case, Outcome, Verdict
+from harness.core.model import Case, Outcome, Verdict
 from harness.tests.clean_case import Seen, buckets, case, clean
 from harness.tests.clean_cluster import DAY_S, MACHINES, NAMES, NOW
 from harness.tests.looks_at import looks_at

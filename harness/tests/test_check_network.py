@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.checks import CHECKS
-from harness.model import Outcome, Verdict, merge
+from harness.core.model import Outcome, Verdict, merge
 from harness.tests.clean_case import Seen, case, clean
 from harness.tests.clean_cluster import NAMES, NOW
 

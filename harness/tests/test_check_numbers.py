@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from harness.checks import CHECKS
 from harness.checks.quantiles import above, count, nearest_rank, quantile
+from harness.core.model import Outcome
 from harness.facts.etcd import Buckets
-from harness.model import Outcome
 from harness.tests.clean_case import buckets, case, clean
 from harness.tests.clean_cluster import NAMES
 

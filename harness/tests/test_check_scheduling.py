@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.checks import CHECKS
-from harness.model import Outcome, Verdict
+from harness.core.model import Outcome, Verdict
 from harness.probes.scheduling import requested
 from harness.tests.clean_case import Seen, case, clean
 from harness.tests.clean_cluster import CLUSTER, NAMES

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from harness.checks import CHECKS
-from harness.model import Outcome, Verdict
+from harness.core.model import Outcome, Verdict
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import NAMES
 from harness.tests.clean_drills import DRILL

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from harness.cli import app
+from harness.commands.cli import app
 from harness.settings import ROOT
 
 EXAMPLES = ("github", "gitlab")

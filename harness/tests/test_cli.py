@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from harness import checks, cli, probes, transport
+from harness import checks, probes, transport
+from harness.commands import cli, running
 from harness.commands import gate as gate_command
 from harness.commands import history as history_command
 from harness.commands import report as report_command
-from harness.commands import running
 from harness.commands import soak as soak_command
-from harness.errors import (
+from harness.core.errors import (
     ConfigError,
     HarnessError,
     InjectFailed,
@@ -29,7 +29,7 @@ from harness.errors import (
     TransportError,
     Unhealed,
 )
-from harness.model import Exit
+from harness.core.model import Exit
 from harness.settings import ROOT
 from harness.tests.stage import CHECKS, REQUIREMENT, FakeProbe, reach, write_project
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from harness import cli
+from harness.commands import cli
 from harness.commands import heal as heal_command
 from harness.commands import history as history_command
 from harness.commands import report as report_command
 from harness.commands import soak as soak_command
 from harness.commands import verify as verify_command
-from harness.model import Exit
+from harness.core.model import Exit
 
 Run = Callable[..., tuple[int, str]]
 LINE = (

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from harness.commands import soak
-from harness.errors import NotProven
+from harness.core.errors import NotProven
+from harness.core.waiting import until
 from harness.settings import ROOT
 from harness.settings.soaks import REQUIREMENT
-from harness.waiting import until
 
 # Takes a second to put things right, and counts how often it was told to end; a minute at most.
 WORKS = """

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from harness.bench.ceph import osds
 from harness.checks import CHECKS
-from harness.errors import NotProven
+from harness.core.errors import NotProven
+from harness.core.model import Case, Outcome
 from harness.facts.ceph import CEPH
 from harness.facts.crush_hosts import by_machine, in_doubt, machine_of_each
 from harness.facts.schema import read
@@ -22,7 +23,6 @@ from harness.faults import cluster_state
 from harness.faults.budget import ClusterState, refusal
 from harness.faults.kinds.stop_osd import osd_of
 from harness.faults.model import BlastRadius
-from harness.model import Case, Outcome
 from harness.probes import ceph
 from harness.tests.clean_case import Seen, case, clean
 from harness.tests.clean_cluster import NAMES

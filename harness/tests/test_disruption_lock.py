@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.errors import Conflict, NotFound, Refused, Unreachable
+from harness.core.errors import Conflict, NotFound, Refused, Unreachable
+from harness.core.waiting import until
 from harness.faults import disruption_lock
 from harness.record.journal import utc_text
 from harness.transport.fake import FakeKube
-from harness.waiting import until
 
 
 class LeaseKube(FakeKube):
@@ -86,7 +86,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("harness.waiting.time", clock)
+    monkeypatch.setattr("harness.core.waiting.time", clock)
     return clock
 
 
@@ -198,7 +198,7 @@ def test_no_two_hold_it_at_once_however_wrong_their_clocks_are(
 
     clock.meanwhile = renew
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harness.waiting.time", clock)
+        patch.setattr("harness.core.waiting.time", clock)
         while clock.now < asks:
             clock.sleep(1.0)
         try:

@@ -14,7 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from harness.commands.doctor import DoctorItem, ItemState, doctor, examine, exit_of
-from harness.errors import (
+from harness.core.errors import (
     ConfigError,
     Denied,
     HarnessError,
@@ -24,7 +24,7 @@ from harness.errors import (
     TimedOut,
     Unreachable,
 )
-from harness.model import Exit
+from harness.core.model import Exit
 from harness.settings import SCENARIOS, Profile, load_profile
 from harness.settings.faults import Ledger
 from harness.transport import Answer, Completed, Reach

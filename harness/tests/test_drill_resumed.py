@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from harness.core.errors import NotProven
 from harness.drill import context, service
 from harness.drill.context import Options
 from harness.drill.service import DrillService
-from harness.errors import NotProven
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.kinds import FAULTS
 from harness.ledger.history import HistoryReader

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.core.errors import InjectFailed, NotProven, Refused, TransportError, Unhealed
+from harness.core.model import Decision
 from harness.drill.runner import carry_out
-from harness.errors import InjectFailed, NotProven, Refused, TransportError, Unhealed
 from harness.facts.drills import Bystanders
 from harness.facts.soak import EndReason
 from harness.faults.kinds import FAULTS
-from harness.model import Decision
 from harness.record.journal import JournalReader
 from harness.settings.drills import DrillChange
 from harness.tests.drill_world import WHOLE_LIFE, World, drill

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.core.errors import ConfigError
 from harness.drill.schedule import Turn, drawn, shrunk
-from harness.errors import ConfigError
 from harness.faults.kinds import FAULTS
 from harness.settings.soaks import Soak, load_soak, seconds
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from harness import waiting
 from harness.checks import CHECKS
+from harness.core import waiting
+from harness.core.errors import TransportError
+from harness.core.model import Case, Outcome, Verdict
 from harness.drill import steady as module
 from harness.drill.context import DrillContext, Options
 from harness.drill.steady import observe_bystanders, trouble, wait_steady
-from harness.errors import TransportError
 from harness.faults.disruption_lock import DisruptionLock
-from harness.model import Case, Outcome, Verdict
 from harness.probes import PROBES
 from harness.record.records import Kind
 from harness.settings.drills import Looks, drill_names, load_drill, load_steady

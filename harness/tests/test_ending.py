@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import __version__
-from harness.model import Exit
+from harness.core.model import Exit
 from harness.pytest_gate.launch import point_latest
 from harness.record.history import finished
 from harness.report.summary import plain
@@ -25,7 +25,7 @@ from harness.settings import ROOT
 HEARD = ("env", "--default-signal=HUP,INT")
 HEALS = """
 import os, sys, signal
-from harness.waiting import end_like_ctrl_c, uninterrupted
+from harness.core.waiting import end_like_ctrl_c, uninterrupted
 end_like_ctrl_c()
 try:
     os.write(int(sys.argv[1]), b"ready")
@@ -69,7 +69,7 @@ import os, signal, sys
 from contextlib import contextmanager
 from importlib import import_module
 
-from harness import cli
+from harness.commands import cli
 from harness.provision import nodes
 
 told, module, *words = sys.argv[1:]

@@ -8,9 +8,9 @@ from threading import Event
 
 import pytest
 
-from harness.errors import NotProven, Refused, Unreachable
-from harness.model import Decision, Outcome
-from harness.notices import removed_afterwards
+from harness.core.errors import NotProven, Refused, Unreachable
+from harness.core.model import Decision, Outcome
+from harness.core.notices import removed_afterwards
 from harness.record.journal import JournalReader
 from harness.tests.stage import (
     FakeProbe,

@@ -10,15 +10,15 @@ from typing import Any, cast
 import pytest
 
 from harness.checks import CHECKS
+from harness.core.errors import NotProven, Refused, TransportError, Unhealed
+from harness.core.model import Decision, Outcome
 from harness.drill.context import Options
 from harness.drill.service import DrillService
-from harness.engine import Run
-from harness.errors import NotProven, Refused, TransportError, Unhealed
 from harness.facts.drills import DrillFacts
 from harness.facts.soak import EndReason, SoakFacts
 from harness.gate import RunState, judge
-from harness.model import Decision, Outcome
 from harness.pytest_gate.catalogue import Scenario, Step
+from harness.pytest_gate.engine import Run
 from harness.record.journal import Journal, JournalReader
 from harness.record.records import DrillOutcome, Kind
 from harness.tests import clean_drills

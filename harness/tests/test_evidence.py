@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from harness import transport
-from harness.errors import TimedOut, TransportError, Unreachable
+from harness.core.errors import TimedOut, TransportError, Unreachable
+from harness.core.model import Machine
+from harness.core.waiting import until
 from harness.evidence import Piece, collect, hosts
 from harness.evidence.cluster import wanted_logs
-from harness.model import Machine
 from harness.settings import load_profile
 from harness.tests.project import REQUIRED, Project, scenario_of
 from harness.tests.ssh_server import ssh_server
@@ -25,7 +26,6 @@ from harness.tests.stage import UID, reach
 from harness.transport import Completed, ansible, ansible_events
 from harness.transport.ansible import AnsibleFleet, play
 from harness.transport.fake import FakeFleet, FakeKube
-from harness.waiting import until
 
 LOCAL = {"ansible_connection": "local"}
 

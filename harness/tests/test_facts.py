@@ -15,7 +15,8 @@ from pydantic import Field
 
 from harness import facts
 from harness.checks.findings import items, looks
-from harness.errors import Garbled
+from harness.core.errors import Garbled
+from harness.core.model import Outcome
 from harness.facts.schema import (
     Entry,
     Fact,
@@ -30,7 +31,6 @@ from harness.facts.schema import (
     part_of,
     read,
 )
-from harness.model import Outcome
 from harness.probes import PROBES
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import MACHINES, NAMES

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import InjectFailed, TransportError
+from harness.core.errors import InjectFailed, TransportError
 from harness.faults.acting import perform
 from harness.faults.kinds.booting import Booting
 from harness.faults.kinds.hard_reset import HardReset

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import HarnessError, NotProven, TimedOut, Unhealed
+from harness.core.errors import HarnessError, NotProven, TimedOut, Unhealed
 from harness.faults.fault_lifecycle import FaultLifecycle, FaultState
 from harness.faults.model import Undo
 from harness.tests.noop_fault import NoOp, Note, NoteUndoStore, stumbling
@@ -187,7 +187,7 @@ def test_a_machine_that_boots_is_asked_to_take_it_back_for_as_long_as_a_boot_may
     monkeypatch.setattr(NoOp, "gone_within_s", 300.0)
     lifecycle.arm()
     lifecycle.inject()
-    monkeypatch.setattr("harness.waiting.time", clock)
+    monkeypatch.setattr("harness.core.waiting.time", clock)
     note.fails = lambda: clock.now < 200
     with nullcontext() if heals else pytest.raises(Unhealed, match="within 60 s"):
         lifecycle.heal()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import InjectFailed
+from harness.core.errors import InjectFailed
 from harness.faults.kinds.drain import Drain
 from harness.faults.kinds.kill_container import KillContainer
 from harness.faults.kinds.kill_ingress import KillIngress

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import Refused
+from harness.core.errors import Refused
 from harness.faults import disruption_lock, preflight
 from harness.faults.kinds.power_off import PowerOff
 from harness.faults.kinds.stop_rke2 import StopRke2

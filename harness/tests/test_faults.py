@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import HarnessError, Refused
+from harness.core.errors import HarnessError, Refused
 from harness.faults import disruption_lock, reachability
 from harness.faults.fault import Fault
 from harness.faults.kinds import FAULTS

@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from harness.errors import TransportError
+from harness.core.errors import TransportError
 from harness.faults import reachability, reachability_script
 from harness.faults.kinds.break_dns import BreakDns
 from harness.faults.kinds.cut_from_peer import CutFromPeer

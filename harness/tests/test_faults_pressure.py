@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import InjectFailed
+from harness.core.errors import InjectFailed
 from harness.faults import agent_script
 from harness.faults.kinds.disk_limits import DiskLimits
 from harness.faults.kinds.exhaust_cpu import ExhaustCpu

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness import transport
-from harness.errors import ConfigError
+from harness.core.errors import ConfigError
 from harness.evidence import Piece
 from harness.pytest_gate import plugin
 from harness.record.signing import Signer

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.core.model import Decision, Outcome
 from harness.gate import RunState
-from harness.model import Decision, Outcome
 from harness.record import journal as module
 from harness.record.journal import Journal, JournalReader
 from harness.record.records import Kind

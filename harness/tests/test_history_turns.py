@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.commands.history import sparkline
+from harness.core.errors import ConfigError
 from harness.drill.schedule import Turn
-from harness.errors import ConfigError
 from harness.record.history import chosen_turns, recorded, recorded_seed, run_folder
 from harness.record.journal import Journal
 

@@ -13,7 +13,7 @@ from harness.settings import ROOT
 _HEAVY = ("harness.transport", "harness.faults", "harness.probes", "harness.drill", "paramiko")
 
 
-@pytest.mark.parametrize("module", ["harness.gate", "harness.checks", "harness.evaluation"])
+@pytest.mark.parametrize("module", ["harness.gate", "harness.checks", "harness.gate.evaluation"])
 def test_what_judges_a_journal_loads_no_transport_and_no_fault(module: str) -> None:
     code = f"import {module}, json, sys; print(json.dumps(list(sys.modules)))"
     done = subprocess.run(

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.model import Decision
+from harness.core.model import Decision
+from harness.core.waiting import uninterrupted, until
 from harness.record.bundle import verify_folder
 from harness.record.journal import Journal, JournalReader
 from harness.record.signing import Signer
@@ -19,7 +20,6 @@ from harness.report import draw
 from harness.settings import ROOT
 from harness.tests.project import GOOD, STEPS
 from harness.tests.stage import CHECKS, REQUIREMENT, write_project
-from harness.waiting import uninterrupted, until
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,8 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness import checks, engine, probes, transport
+from harness import checks, probes, transport
+from harness.pytest_gate import engine
 from harness.tests.stage import CHECKS, FakeProbe, reach
 from harness.transport import fake
 
@@ -69,7 +70,7 @@ POINTS = {
 GATE = """
 from pathlib import Path
 
-from harness import cli
+from harness.commands import cli
 from harness.commands import running
 
 running.ROOT = Path.cwd()

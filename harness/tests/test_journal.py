@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import ConfigError, NotProven, Refused
+from harness.core.errors import ConfigError, NotProven, Refused
 from harness.record.journal import INLINE_BYTES, Journal, JournalReader, Record
 
 RUN = "20261124T120000Z-week01-7f3a"

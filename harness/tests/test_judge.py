@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import NotProven
+from harness.core.errors import NotProven
+from harness.core.model import Decision, Outcome, merge
 from harness.gate import FaultSeen, Judged, Judgement, Manifest, RunState, decide
-from harness.model import Decision, Outcome, merge
 from harness.record.journal import JournalReader
 from harness.record.records import Kind
 from harness.tests.stage import (

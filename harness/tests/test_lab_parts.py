@@ -13,7 +13,7 @@ import jinja2
 import pytest
 import yaml
 
-from harness.errors import ConfigError, LabError, Refused
+from harness.core.errors import ConfigError, LabError, Refused
 from harness.lab import builds, host, images, kubernetes, lifecycle, machines
 from harness.lab.shape import LAB, Lab
 from harness.settings import Profile, load_profile

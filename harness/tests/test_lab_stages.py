@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import LabError
+from harness.core.errors import LabError
 from harness.lab.stages import Runner, Stage, remaining_s
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import NotProven
+from harness.core.errors import NotProven
 from harness.ledger.checker import Found, Reading, results
 from harness.ledger.history import Event
 from harness.ledger.result import FAULT, LedgerResult

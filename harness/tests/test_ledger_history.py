@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import NotProven
+from harness.core.errors import NotProven
 from harness.ledger.history import History, HistoryReader
 
 RUN = "20261124T120000Z-week09-7f3a"

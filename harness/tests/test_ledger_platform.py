@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import NotProven
+from harness.core.errors import NotProven
 from harness.ledger import platform, serve_script
 from harness.ledger.platform import LEDGER, Platform, namespace
 from harness.probes.permissions import Permission

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import ConfigError, NeverSent, NotProven
+from harness.core.errors import ConfigError, NeverSent, NotProven
+from harness.core.waiting import until
 from harness.ledger import recorder as module
 from harness.ledger.checker import Found
 from harness.ledger.history import HistoryReader
@@ -19,7 +20,6 @@ from harness.ledger.result import FAULT
 from harness.ledger.writers import Writer
 from harness.tests.ledger_rig import ground
 from harness.tests.probe_rig import reach
-from harness.waiting import until
 
 KINDS = ("postgres", "bank", "cephfs", "http", "objects")
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.waiting import until
 from harness.ledger import serve_script as script
 from harness.probes.scripts import pod_script
-from harness.waiting import until
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from harness.errors import NeverSent, NotProven, TransportError
+from harness.core.errors import NeverSent, NotProven, TransportError
 from harness.ledger.platform import NEEDS
 from harness.ledger.writers import WRITERS, Counted
 from harness.ledger.writers.bank import Bank

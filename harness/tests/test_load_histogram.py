@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import ConfigError
+from harness.core.errors import ConfigError
 from harness.load.histogram import Histogram
 from harness.load.plan import load_spec, why_none
 from harness.load.results import read

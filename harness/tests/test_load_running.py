@@ -16,15 +16,15 @@ from typing import Any
 
 import pytest
 
+from harness.core.errors import NotProven
+from harness.core.waiting import until
 from harness.drill.loads import Marked
-from harness.errors import NotProven
 from harness.ledger.result import FAULT
 from harness.load.results import Results
 from harness.load.running import Running, offering
 from harness.load.spec import LoadSpec, Page
 from harness.settings import ROOT
 from harness.tests.visited import HERE, NOBODY, SITE, Site, site
-from harness.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -349,7 +349,7 @@ def _lives(pid: int) -> bool:
 
 def test_gevent_stays_out_of_the_harness() -> None:
     """It would change how every thread, socket and SSH connection here waits."""
-    asked = "import sys, harness.cli, harness.drill.service, harness.load.running as it; "
+    asked = "import sys, harness.commands.cli, harness.drill.service, harness.load.running as it; "
     asked += "print({'gevent', 'locust'} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True

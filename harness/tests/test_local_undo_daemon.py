@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import Unhealed
+from harness.core.errors import Unhealed
+from harness.core.waiting import until
 from harness.faults import local_undo_daemon
 from harness.faults.model import LOCAL, Undo
 from harness.faults.undo_store import LocalUndoStore
 from harness.settings import ROOT
-from harness.waiting import until
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness import probes
-from harness.errors import TransportError
+from harness.core.errors import TransportError
 from harness.facts.drills import DRILLS
 from harness.probes import PROBES, Timing
 from harness.probes.look import NOWHERE, LookScheduler

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from harness.backup import tree_script as tree
 from harness.backup.manifest import Making, Tree, TreeManifest, shown, unpacked
 from harness.backup.manifest_script import PREFIX
-from harness.errors import NotProven, TimedOut, TransportError, Unreachable
+from harness.core.errors import NotProven, TimedOut, TransportError, Unreachable
 from harness.tests.local_shell import really
 from harness.transport import Completed
 from harness.transport.fake import FakeShell

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.errors import Denied, Unreachable
-from harness.notices import collecting, removed_afterwards, tell
+from harness.core.errors import Denied, Unreachable
+from harness.core.notices import collecting, removed_afterwards, tell
 from harness.probes import pods
 from harness.tests.test_probe_pods import Cluster
 

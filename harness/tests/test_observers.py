@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.errors import NotListening, TimedOut, TransportError
+from harness.core.errors import NotListening, TimedOut, TransportError
 from harness.faults import reachability
 from harness.faults.kinds.stop_etcd import StopEtcd
 from harness.faults.kinds.stop_static_pod import StopStaticPod

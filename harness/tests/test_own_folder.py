@@ -14,9 +14,9 @@ import pytest
 
 from harness.backup import manifest
 from harness.backup.manifest import Making, Tree
+from harness.core.errors import TransportError
 from harness.drill import recovery
 from harness.drill.recovery import sweep_folders
-from harness.errors import TransportError
 from harness.settings import ROOT
 from harness.tests.local_shell import really
 from harness.tests.stage import reach

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.errors import Unreachable
+from harness.core.errors import Unreachable
+from harness.core.waiting import until
 from harness.probes import owned
 from harness.tests.test_disruption_lock import Clock
 from harness.transport.fake import FakeKube
-from harness.waiting import until
 
 
 class Spaces(FakeKube):
@@ -46,7 +46,7 @@ class Spaces(FakeKube):
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in ("harness.waiting.time", "harness.probes.owned.time"):
+    for module in ("harness.core.waiting.time", "harness.probes.owned.time"):
         monkeypatch.setattr(module, clock)
     return clock
 
@@ -108,7 +108,7 @@ def test_a_living_harness_keeps_its_namespace_and_a_dead_one_does_not(
 
     clock.meanwhile = renew
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("harness.waiting.time", "harness.probes.owned.time"):
+        for module in ("harness.core.waiting.time", "harness.probes.owned.time"):
             patch.setattr(module, clock)
         swept = owned.sweep(kube)
         assert PROBE in swept

@@ -8,8 +8,8 @@ from threading import BoundedSemaphore, Event
 
 import pytest
 
-from harness.errors import TimedOut, Unreachable
-from harness.parallel import answer_of, in_each, side_by_side
+from harness.core.errors import TimedOut, Unreachable
+from harness.core.parallel import answer_of, in_each, side_by_side
 
 
 def test_each_of_two_calls_may_wait_for_the_other() -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from harness.core.errors import NotProven, Refused, TimedOut, Unreachable
 from harness.drill.recovery import OF_SCRIPTS, recover_from_journal, recover_leftovers
-from harness.errors import NotProven, Refused, TimedOut, Unreachable
 from harness.faults import disruption_lock, preflight
 from harness.faults.budget import ClusterState
 from harness.faults.kinds import slow_api
@@ -159,7 +159,7 @@ def test_a_shortage_that_is_over_in_a_moment_is_none(monkeypatch: pytest.MonkeyP
         return found
 
     monkeypatch.setattr(preflight, "current_state", current_state)
-    monkeypatch.setattr("harness.waiting.time", Clock())
+    monkeypatch.setattr("harness.core.waiting.time", Clock())
     survivable(whole_cluster(), [StopRke2(id="f00d", machine="one")])
     assert not looks
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.errors import TransportError, Unreachable
+from harness.core.errors import TransportError, Unreachable
 from harness.probes.ceph import seconds
 from harness.settings import Ceph
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import TransportError
+from harness.core.errors import TransportError
 from harness.tests.probe_rig import observe, reach
 from harness.transport import Completed
 from harness.transport.fake import FakeKube
@@ -127,7 +127,7 @@ def test_an_agent_of_cilium_that_misses_a_node_is_asked_again_for_two_rounds(
 ) -> None:
     fine = Completed(status=0, stdout=json.dumps({"cilium": {"state": "Ok"}}), stderr="")
     rounds = Rounds(*reached)
-    monkeypatch.setattr("harness.waiting.time", rounds)
+    monkeypatch.setattr("harness.core.waiting.time", rounds)
     assert _cilium([_agent("True")], fine, rounds.status)["reachable"] == seen
     assert rounds.now == waited_s
 

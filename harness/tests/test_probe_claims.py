@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import ConfigError, TimedOut, Unreachable
+from harness.core.errors import ConfigError, TimedOut, Unreachable
 from harness.probes import claim_objects, claim_workload, owned
 from harness.probes import volumes as volumes_of_ours
 from harness.probes.scripts import claim_kinds_script as kinds

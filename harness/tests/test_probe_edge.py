@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import TimedOut, TransportError
+from harness.core.errors import TimedOut, TransportError
 from harness.probes import pods
 from harness.tests.probe_rig import observe, reach
 from harness.tests.test_probe_pods import Cluster

@@ -17,7 +17,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import NotProven
+from harness.core.errors import NotProven
 from harness.facts.schema import Known, Unknown
 from harness.probes import host_facts
 from harness.probes.etcd_access import EtcdAccess, configured, etcd_access

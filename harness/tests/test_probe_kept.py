@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.backup import baseline
-from harness.errors import ConfigError, NotProven, TransportError, Unreachable
+from harness.core.errors import ConfigError, NotProven, TransportError, Unreachable
 from harness.probes.legacy_manifest import making
 from harness.probes.scripts import mount_script
 from harness.settings import Profile

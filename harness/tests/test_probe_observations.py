@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import NotListening, ScriptNotRun, TransportError, Unreachable
+from harness.core.errors import NotListening, ScriptNotRun, TransportError, Unreachable
 from harness.probes import PROBES
 from harness.probes.permissions import PERMISSIONS, Permission, all_permissions
 from harness.probes.test_ca import Authority

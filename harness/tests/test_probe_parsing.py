@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import TransportError
+from harness.core.errors import TransportError
 from harness.facts.etcd import Metrics
 from harness.probes import metrics
 from harness.probes.certificates import describe

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import TimedOut, Unreachable
+from harness.core.errors import TimedOut, Unreachable
 from harness.probes import etcd_writes, pods
 from harness.tests.probe_rig import MACHINES, observe, reach
 from harness.transport import Completed

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.checks import CHECKS
-from harness.model import Outcome, Verdict
+from harness.core.model import Outcome, Verdict
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER, NAMES
 from harness.tests.mutilated import mutilate

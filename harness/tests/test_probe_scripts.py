@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.core.waiting import until
 from harness.probes.scripts import host_facts_script as machine
 from harness.probes.scripts import pod_script as pod
-from harness.waiting import until
 
 # --- in a pod ---------------------------------------------------------------------------------
 

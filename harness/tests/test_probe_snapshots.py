@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import Unreachable
+from harness.core.errors import Unreachable
+from harness.core.waiting import until
 from harness.facts.schema import OrUnknown, read
 from harness.facts.snapshots import Listing
 from harness.probes.etcd_snapshots import _SCRIPT as SCRIPT
@@ -24,7 +25,6 @@ from harness.probes.scripts import snapshot_script as script
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed, own_folder
 from harness.transport.fake import FakeKube, FakeShell
-from harness.waiting import until
 
 ONE, TWO, THREE = MACHINES
 OWN = "/var/lib/rancher/rke2/server/db/snapshots"

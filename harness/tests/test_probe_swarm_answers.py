@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from harness.errors import NotProven, TransportError
+from harness.core.errors import NotProven, TransportError
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed
 from harness.transport.fake import FakeShell

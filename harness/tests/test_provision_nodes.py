@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from harness.errors import ConfigError, TimedOut, TransportError, Unreachable
-from harness.model import Exit
+from harness.core.errors import ConfigError, TimedOut, TransportError, Unreachable
+from harness.core.model import Exit
 from harness.probes.scripts import snapshot_script
 from harness.provision import nodes
 from harness.provision.outcome import MachineState, status_of

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from harness.errors import ConfigError, Garbled, NotProven, Refused, TransportError
+from harness.core.errors import ConfigError, Garbled, NotProven, Refused, TransportError
+from harness.core.model import Exit
 from harness.facts.schema import read
-from harness.model import Exit
 from harness.provision import apply, records
 from harness.provision.disk import DiskReport, disk_of, record_of
 from harness.provision.outcome import MachineResult, MachineState, status_of

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import TransportError
+from harness.core.errors import TransportError
 from harness.transport.objects import amount, size_bytes
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from harness.backup import manifest
 from harness.bench import sending
-from harness.errors import Garbled, ScriptFailed, ScriptNotRun, Unreachable
+from harness.core.errors import Garbled, ScriptFailed, ScriptNotRun, Unreachable
 from harness.faults import reachability_script
 from harness.probes import claim_workload, etcd_snapshots
 from harness.probes.scripts import footprint_script

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from harness.errors import ConfigError
+from harness.core.errors import ConfigError
 from harness.gate import Judgement, PastRun, streaks
 from harness.record.records import Finished
 from harness.report import draw, summary_lines

@@ -16,8 +16,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from harness import checks
+from harness.core.model import Case, Outcome, Verdict
 from harness.evidence import Piece
-from harness.model import Case, Outcome, Verdict
 from harness.pytest_gate import plugin
 from harness.pytest_gate.allure_bridge import Printable
 from harness.report import draw

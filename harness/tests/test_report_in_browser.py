@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.model import Case, Outcome, Verdict
+from harness.core.model import Case, Outcome, Verdict
 from harness.record.records import Kind
 from harness.report import draw
 from harness.settings import load_gates

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from harness.checks import csi, rook
-from harness.model import Outcome
+from harness.core.model import Outcome
 from harness.tests import rook_objects
 from harness.tests.clean_cluster import NOW
 from harness.tests.probe_rig import observe, reach

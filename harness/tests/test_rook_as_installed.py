@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.checks import CHECKS
+from harness.core.model import Case, Observation, Outcome
 from harness.facts.endpoints import addresses, are_same
-from harness.model import Case, Observation, Outcome
 from harness.tests import rook_objects
 from harness.tests.clean_cluster import NOW
 from harness.tests.rook_objects import GROUP, MACHINES, MONITORS, Item, Mode, find, recorded

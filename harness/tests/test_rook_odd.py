@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.checks import csi, rook
-from harness.model import Outcome
+from harness.core.model import Outcome
 from harness.tests.clean_cluster import NOW
 from harness.tests.mutilated import mutilate
 from harness.tests.rook_objects import Item, recorded

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.checks import csi, rook
-from harness.errors import Denied
-from harness.model import Outcome
+from harness.core.errors import Denied
+from harness.core.model import Outcome
 from harness.tests.clean_case import clean
 from harness.tests.clean_cluster import NOW
 from harness.tests.rook_objects import Item, recorded

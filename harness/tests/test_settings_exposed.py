@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from harness.model import Port
+from harness.core.model import Port
 from harness.settings import MachineSettings
 from harness.settings.ingress import Ingress
 from harness.settings.places import AddressRange, ports_of

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import ConfigError
+from harness.core.errors import ConfigError
 from harness.settings import Frozen, flaws, load_profile, read_yaml
 
 BOMB = "a0: &a0 [x]\n" + "".join(

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from harness.errors import ConfigError
+from harness.core.errors import ConfigError
 from harness.settings import Target, load_gates, load_waivers, unit_of
 from harness.tests.stage import REQUIREMENT, requirement, waiver
 

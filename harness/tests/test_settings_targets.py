@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from harness.errors import ConfigError
+from harness.core.errors import ConfigError
 from harness.settings import Ceph, TargetChange, load_gates, load_profile
 
 SLOW = TargetChange(number=200, because="three machines share two processors")

@@ -17,20 +17,20 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from harness.checks import CHECKS
+from harness.core.errors import NotListening, NotProven, TransportError, Unhealed
+from harness.core.model import Outcome, Verdict
 from harness.drill import service as module
 from harness.drill.context import Options
 from harness.drill.recovery import RecoveryResult
 from harness.drill.schedule import Turn, drawn
 from harness.drill.service import DrillService
 from harness.drill.soak import rebuilt, soak
-from harness.errors import NotListening, NotProven, TransportError, Unhealed
 from harness.facts.soak import EndReason
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.kinds import FAULTS
 from harness.gate import RunState
 from harness.ledger.history import History
 from harness.ledger.recovering import read_again, recovered
-from harness.model import Outcome, Verdict
 from harness.record.journal import Journal, JournalReader
 from harness.record.records import DrillOutcome, Kind, SoakEvent
 from harness.settings import ROOT

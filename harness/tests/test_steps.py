@@ -9,9 +9,9 @@ from typing import Any, cast
 import pytest
 
 from harness.checks import CHECKS
-from harness.engine import Run
 from harness.probes import PROBES
 from harness.pytest_gate import bdd_internals, strict_steps
+from harness.pytest_gate.engine import Run
 from harness.tests.project import Project, scenario_of
 from steps import givens, thens, whens
 

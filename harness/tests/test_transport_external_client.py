@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.errors import Denied, NotListening, TimedOut, Unreachable
+from harness.core.errors import Denied, NotListening, TimedOut, Unreachable
 from harness.probes.test_ca import Authority
 from harness.transport import EntryPoint
 from harness.transport.deadline import hang_up

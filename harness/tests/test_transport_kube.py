@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import websocket
 
-from harness.errors import (
+from harness.core.errors import (
     ConfigError,
     Conflict,
     Denied,
@@ -22,6 +22,7 @@ from harness.errors import (
     TransportError,
     Unreachable,
 )
+from harness.core.waiting import until
 from harness.probes.test_ca import Authority
 from harness.tests.api_server import (
     EXEC,
@@ -33,7 +34,6 @@ from harness.tests.api_server import (
     write_kubeconfig,
 )
 from harness.transport.kube import ApiKube
-from harness.waiting import until
 
 
 @pytest.fixture

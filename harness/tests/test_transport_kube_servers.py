@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import Unreachable
+from harness.core.errors import Unreachable
 from harness.tests.api_server import (
     EXEC,
     ApiHandler,

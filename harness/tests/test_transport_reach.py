@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from harness.errors import ConfigError, Denied, Refused, TimedOut, TransportError, Unreachable
+from harness.core.errors import ConfigError, Denied, Refused, TimedOut, TransportError, Unreachable
 from harness.settings import Access, Profile, load_profile
 from harness.settings.profile import MachineSettings
 from harness.tests.api_server import api_server, write_kubeconfig

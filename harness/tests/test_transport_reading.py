@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.errors import Refused
+from harness.core.errors import Refused
 from harness.faults import reachability_script
 from harness.tests.stage import reach
 from harness.transport import Completed, Reach

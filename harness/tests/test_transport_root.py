@@ -18,13 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.bench import sending
-from harness.errors import Denied, TimedOut, TransportError
+from harness.core.errors import Denied, TimedOut, TransportError
+from harness.core.model import Machine
+from harness.core.waiting import until
 from harness.faults import reachability
 from harness.faults.acting import perform
 from harness.faults.fault import Fault
 from harness.faults.model import Act
 from harness.faults.undo_store import NodeUndoStore
-from harness.model import Machine
 from harness.probes.host_facts import HostFacts
 from harness.settings import SshAccess, load_needs
 from harness.settings.profile import MachineSettings
@@ -34,7 +35,6 @@ from harness.transport import Completed, Reach
 from harness.transport.ansible import AnsibleFleet
 from harness.transport.root import command_line, limit
 from harness.transport.ssh import SshShell
-from harness.waiting import until
 
 pytestmark = pytest.mark.slow
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from harness.errors import ConfigError, Denied, HostKeyUnknown, TimedOut, Unreachable
-from harness.model import Machine
+from harness.core.errors import ConfigError, Denied, HostKeyUnknown, TimedOut, Unreachable
+from harness.core.model import Machine
+from harness.core.waiting import until
 from harness.settings import SshAccess
 from harness.tests.ssh_server import SshServer, pin, ssh_server
 from harness.transport import ssh
 from harness.transport.ssh import SshShell
-from harness.waiting import until
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import NotListening, TransportError
+from harness.core.errors import NotListening, TransportError
 from harness.tests.ssh_server import SshServer, ssh_server
 from harness.transport.tunnel import Tunnels
 

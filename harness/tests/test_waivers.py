@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from harness.engine import Run
-from harness.errors import NotProven
+from harness.core.errors import NotProven
+from harness.core.model import Decision, Exit, Outcome
 from harness.gate import Judgement
-from harness.model import Decision, Exit, Outcome
 from harness.pytest_gate.catalogue import Scenario
+from harness.pytest_gate.engine import Run
 from harness.record.records import Kind
 from harness.report import summary_lines
 from harness.report.page import page

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from harness.errors import TimedOut, TransportError, Unreachable
+from harness.core.errors import TimedOut, TransportError, Unreachable
 from harness.facts.schema import read
 from harness.transport.protocols import AnsibleTask, Completed
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from typing_extensions import TypeForm
 
-from harness.errors import ConfigError, Garbled, TransportError, Unreachable
+from harness.core.errors import ConfigError, Garbled, TransportError, Unreachable
 from harness.facts import schema
 from harness.transport.objects import is_ready, listed, must, part
 from harness.transport.protocols import Completed, Reach

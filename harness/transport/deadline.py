@@ -11,8 +11,8 @@ import socket
 from collections.abc import Callable
 from typing import TypeVar
 
-from harness.errors import TimedOut
-from harness.parallel import begin
+from harness.core.errors import TimedOut
+from harness.core.parallel import begin
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, closing
 
-from harness.errors import Unreachable
+from harness.core.errors import Unreachable
 from harness.transport.http import answered
 from harness.transport.protocols import HTTP, Answer, Echoed, EntryPoint, PortScan
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
-from harness.errors import NotFound, NotListening, Refused, TransportError, Unreachable
+from harness.core.errors import NotFound, NotListening, Refused, TransportError, Unreachable
 from harness.transport.protocols import (
     HTTP,
     AnsibleTask,

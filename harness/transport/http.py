@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from harness.errors import Denied, NotListening, TimedOut, Unreachable
+from harness.core.errors import Denied, NotListening, TimedOut, Unreachable
 from harness.transport.deadline import hang_up, within
 from harness.transport.protocols import Answer
 

@@ -26,7 +26,7 @@ import yaml
 from kubernetes.client import Configuration
 from kubernetes.config import ConfigException, load_kube_config
 
-from harness.errors import (
+from harness.core.errors import (
     ConfigError,
     Conflict,
     Denied,

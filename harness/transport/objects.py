@@ -14,7 +14,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Generic, TypeVar
 
-from harness.errors import Garbled, TransportError
+from harness.core.errors import Garbled, TransportError
 from harness.facts.schema import Unknown
 
 S = TypeVar("S", covariant=True)

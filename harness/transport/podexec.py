@@ -18,7 +18,7 @@ import websocket
 from kubernetes.client import Configuration
 from kubernetes.stream.ws_client import create_websocket
 
-from harness.errors import Denied, TransportError, Unreachable
+from harness.core.errors import Denied, TransportError, Unreachable
 from harness.transport.deadline import hang_up, within
 from harness.transport.protocols import Completed
 

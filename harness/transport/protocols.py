@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from harness.errors import TransportError
+from harness.core.errors import TransportError
 from harness.settings import Profile
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from harness.errors import ConfigError, Denied, Refused
+from harness.core.errors import ConfigError, Denied, Refused
 from harness.settings import Profile
 from harness.transport.objects import must
 from harness.transport.protocols import Reach

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
-from harness.errors import Refused
+from harness.core.errors import Refused
 from harness.transport.protocols import Answer, Completed, Kube, Reach, Shell
 from harness.transport.remote_script import PYTHON, RemoteScript
 

@@ -17,9 +17,9 @@ from typing import Generic, TypeVar
 
 from typing_extensions import TypeForm
 
-from harness.errors import Garbled, ScriptFailed, ScriptNotRun
+from harness.core.errors import Garbled, ScriptFailed, ScriptNotRun
+from harness.core.model import JSON
 from harness.facts import schema
-from harness.model import JSON
 from harness.transport.protocols import Completed, Kube, Shell
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ import math
 import shlex
 from collections.abc import Sequence
 
-from harness.errors import Denied
+from harness.core.errors import Denied
 from harness.transport.protocols import Completed
 
 ROOT = "root"

@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 import paramiko
 
-from harness.errors import (
+from harness.core.errors import (
     ConfigError,
     Denied,
     HostKeyUnknown,
@@ -24,7 +24,7 @@ from harness.errors import (
     TimedOut,
     Unreachable,
 )
-from harness.model import Machine
+from harness.core.model import Machine
 from harness.settings import SshAccess
 from harness.transport import root
 from harness.transport.deadline import within

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import paramiko
 
-from harness.errors import HarnessError
-from harness.model import Machine
+from harness.core.errors import HarnessError
+from harness.core.model import Machine
 from harness.settings import SshAccess
 from harness.transport.deadline import hang_up
 from harness.transport.ssh import SshShell

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from harness.errors import InjectFailed
+from harness.core.errors import InjectFailed
 from harness.faults import observers, replicas, tools
 from harness.faults.fault import Fault, server_beside
 from harness.faults.model import Act, Argv, BlastRadius

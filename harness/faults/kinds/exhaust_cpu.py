@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from harness.errors import NotProven
+from harness.core.errors import NotProven
 from harness.faults.kinds.exhausting import Stress, measured, processors
 from harness.faults.model import EVERYTHING, Argv, BlastRadius
 from harness.transport import Reach

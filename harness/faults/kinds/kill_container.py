@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from random import Random
 from typing import ClassVar, Self
 
-from harness.errors import NotFound
+from harness.core.errors import NotFound
 from harness.faults import replicas, tools
 from harness.faults.fault import Fault
 from harness.faults.model import NOTHING, Act, Argv, BlastRadius

@@ -15,7 +15,7 @@ from ipaddress import ip_network
 from random import Random
 from typing import Literal, Self, TypeAlias
 
-from harness.errors import TransportError
+from harness.core.errors import TransportError
 from harness.faults import answers
 from harness.faults.fault import Fault
 from harness.faults.model import MARK, Act, Argv

@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field
 
-from harness.errors import NotProven
+from harness.core.errors import NotProven
 from harness.faults import answers, tools
 from harness.faults.fault import Fault
 from harness.faults.model import Act, Argv, BlastRadius

@@ -15,12 +15,12 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from harness.errors import TransportError
+from harness.core.errors import TransportError
+from harness.core.model import Machine
 from harness.faults import tools
 from harness.faults.fault import Fault
 from harness.faults.kinds import slow_api_script
 from harness.faults.model import API, NOTHING, Act, Argv, BlastRadius
-from harness.model import Machine
 from harness.transport import Reach
 from harness.transport.remote_script import RemoteScript
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import ClassVar, Literal, Self
 
-from harness.errors import NotProven
+from harness.core.errors import NotProven
 from harness.facts.crush_hosts import by_machine
 from harness.faults import observers
 from harness.faults.ceph_answers import OsdTree, TreeNode

@@ -13,7 +13,7 @@ import http.client
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
-from harness.errors import NeverSent, NotProven, TransportError
+from harness.core.errors import NeverSent, NotProven, TransportError
 from harness.ledger.checker import Found, kind_of
 from harness.ledger.writers.protocol import FILES_PORT, WriterSetup, seal, unsealed
 from harness.transport.deadline import hang_up

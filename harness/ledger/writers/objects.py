@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlencode
 
-from harness.errors import NotProven
+from harness.core.errors import NotProven
 from harness.ledger.checker import Found
 from harness.ledger.writers.protocol import ANSWERS_WITHIN_S, WriterSetup, seal, unsealed
 from harness.transport.objects import listed, must, part, text

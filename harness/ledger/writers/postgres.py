@@ -16,11 +16,11 @@ from contextlib import closing
 import psycopg
 from psycopg.rows import TupleRow
 
-from harness.errors import NeverSent, NotProven, TimedOut
+from harness.core.errors import NeverSent, NotProven, TimedOut
+from harness.core.waiting import until
 from harness.ledger.checker import Found
 from harness.ledger.writers.protocol import DATABASE_PORT, WriterSetup, seal, unsealed
 from harness.transport.deadline import hang_up
-from harness.waiting import until
 
 _WRITERS = 2
 _CONNECTS_WITHIN_S = 3

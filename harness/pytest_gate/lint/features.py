@@ -6,7 +6,7 @@ import ast
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from harness.model import Severity
+from harness.core.model import Severity
 from harness.pytest_gate.catalogue import Scenario
 from harness.pytest_gate.lint.mistake import Mistake, at
 from harness.settings import Gates, Profile

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.checks import CHECKS
-from harness.errors import ConfigError
+from harness.core.errors import ConfigError
 from harness.pytest_gate.catalogue import Scenario
 from harness.pytest_gate.lint.mistake import Mistake
 from harness.settings import GateFile, Requirement, Waiver, flaws, line_of, parse

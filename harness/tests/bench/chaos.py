@@ -21,6 +21,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
+from harness.core.waiting import until
 from harness.faults.fault import Fault
 from harness.faults.fault_lifecycle import FaultLifecycle
 from harness.faults.kinds.drain import Drain
@@ -28,7 +29,6 @@ from harness.faults.kinds.kill_pods import KillPods
 from harness.probes import pods
 from harness.settings import load_profile
 from harness.transport import Reach, connect
-from harness.waiting import until
 
 _SPACE = "cutover-bench"
 _LABEL = "app=bench"

@@ -17,9 +17,9 @@ from typing import Any
 
 from harness.bench import sending
 from harness.bench.scripts.facts_script import look
+from harness.core.waiting import until
 from harness.tests import gpt
 from harness.tests.gpt import LINUX_DATA, SECTOR, Entry
-from harness.waiting import until
 
 MIB, GIB = 1 << 20, 1 << 30
 GUID = "5C1B9D3E-0A47-4F2C-8E61-7B9A2D40F613"

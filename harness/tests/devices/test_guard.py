@@ -16,9 +16,9 @@ import pytest
 from harness.bench.scripts.facts_script import look
 from harness.bench.scripts.guard_script import GuardRefused, hold
 from harness.bench.sending import GUARD
+from harness.core.waiting import until
 from harness.tests.devices import block
 from harness.tests.devices.block import GIB, MIB, Disk, disk, elsewhere, ours, run, running
-from harness.waiting import until
 
 # A trap is set and says how the guard's question changes.
 Trap: TypeAlias = Callable[[Disk], AbstractContextManager[dict[str, Any]]]

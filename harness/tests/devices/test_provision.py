@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import Refused
-from harness.model import Exit
+from harness.core.errors import Refused
+from harness.core.model import Exit
 from harness.provision import apply, records
 from harness.provision.outcome import MachineState
 from harness.provision.partition import Plan, plan

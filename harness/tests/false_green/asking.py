@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.checks import Check
-from harness.model import Outcome, Verdict
+from harness.core.model import Outcome, Verdict
 from harness.tests.false_green.case import Case
 from harness.tests.project import REQUIRED, scenario_of
 
@@ -192,7 +192,7 @@ OF_STEPS = (
         steps="""
         @given("so")
         def so(monkeypatch):
-            from harness.engine import Run
+            from harness.pytest_gate.engine import Run
             monkeypatch.setattr(Run, "require", lambda *_: None)
     """,
     ),

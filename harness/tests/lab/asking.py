@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from harness.checks import CHECKS
-from harness.model import Case
+from harness.core.model import Case
 from harness.probes import PROBES
 from harness.probes.look import observe
 from harness.settings import load_gates, load_profile

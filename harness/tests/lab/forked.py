@@ -14,13 +14,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from harness import cli
+from harness.commands import cli
 from harness.settings import ROOT
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(
     [
-        "harness.cli",
+        "harness.commands.cli",
         "harness.pytest_gate.plugin",
         "harness.transport.kube",
         "pytest_bdd",

@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from harness.checks import CHECKS
+from harness.core.model import Case, Observation, Outcome, Verdict
+from harness.core.waiting import until
 from harness.ledger.platform import DURABLE, SERVE, Platform, namespace
 from harness.ledger.recorder import Recorder, recorded
 from harness.ledger.result import LedgerResult, observed
-from harness.model import Case, Observation, Outcome, Verdict
 from harness.tests import clean_drills
 from harness.tests.lab.world import World
 from harness.transport.reach import _setns, connect
 from harness.transport.tunnel import Tunnels
-from harness.waiting import until
 
 T = TypeVar("T")
 

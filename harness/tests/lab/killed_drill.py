@@ -13,7 +13,7 @@ import signal
 import sys
 from typing import Any
 
-from harness import cli
+from harness.commands import cli
 from harness.drill import service
 from harness.record.journal import Journal, Record
 from harness.settings.drills import Drill, load_drill

@@ -10,7 +10,8 @@ from functools import partial
 from random import Random
 from typing import TypeAlias
 
-from harness.errors import TimedOut
+from harness.core.errors import TimedOut
+from harness.core.waiting import until
 from harness.faults import reachability
 from harness.faults.fault import Fault
 from harness.faults.fault_lifecycle import LEASE_S, FaultLifecycle, FaultState
@@ -21,7 +22,6 @@ from harness.tests.lab.breaking import Do
 from harness.tests.lab.world import World
 from harness.transport import Reach
 from harness.transport.reading import reading
-from harness.waiting import until
 
 Record: TypeAlias = Callable[[str, object], None]
 

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from harness.core.waiting import until
 from harness.lab import kubernetes
 from harness.tests.lab.world import World
-from harness.waiting import until
 
 IMAGE = "lab/workload:1"
 

@@ -7,11 +7,11 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from harness.core.waiting import until
 from harness.faults.undo_store import AGENT
 from harness.lab import host, machines
 from harness.lab.shape import Node
 from harness.tests.lab.world import World
-from harness.waiting import until
 
 _ID = "1ate"
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from harness.core.model import Exit
 from harness.lab.shape import Node
-from harness.model import Exit
 from harness.tests.lab.world import Ruling, World
 
 

@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from harness.core.waiting import until
 from harness.lab import kubernetes
 from harness.tests.lab import objects
 from harness.tests.lab.objects import Namespace
 from harness.tests.lab.world import Ruling, World
 from harness.tests.rook_objects import OPERATOR, VERSION, Item, declared, find, recorded
-from harness.waiting import until
 
 CLASS = "rook-cephfs"  # the lab has a class cephfs of its own
 OPERATOR_IMAGE = f"docker.io/rook/ceph:{VERSION}"

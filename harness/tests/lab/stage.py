@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.checks import CHECKS
+from harness.core.model import Case, Observation, Verdict
 from harness.facts.schema import dump
 from harness.lab import kubernetes
-from harness.model import Case, Observation, Verdict
 from harness.probes import claim_objects, pods
 from harness.probes.claim_objects import LIMITED, SHARED, SIZES
 from harness.probes.claim_workload import Workload

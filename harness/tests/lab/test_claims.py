@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from harness.core.waiting import until
 from harness.tests.lab import objects
 from harness.tests.lab.world import World
-from harness.waiting import until
 
 
 @pytest.mark.long

@@ -13,6 +13,7 @@ import yaml
 import zstandard
 
 from harness import checks
+from harness.core.waiting import until
 from harness.gate import RunState
 from harness.lab.shape import Lab, Node
 from harness.record.journal import JournalReader
@@ -20,7 +21,6 @@ from harness.record.redaction import TOKEN
 from harness.settings import ROOT
 from harness.tests.lab import objects
 from harness.tests.lab.world import Ruling, World
-from harness.waiting import until
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from harness.core.waiting import until
 from harness.faults import observers
 from harness.faults.ceph_answers import Status
 from harness.faults.kinds.fail_mds import FailMds
@@ -17,7 +18,6 @@ from harness.tests.lab.lived import Record, all_active
 from harness.tests.lab.world import World
 from harness.transport import Reach
 from harness.transport.objects import listed, must, text
-from harness.waiting import until
 
 TWO, THREE = "vmi2887102", "vmi2887103"
 

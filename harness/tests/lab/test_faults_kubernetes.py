@@ -8,7 +8,8 @@ from random import Random
 
 import pytest
 
-from harness.errors import InjectFailed
+from harness.core.errors import InjectFailed
+from harness.core.waiting import until
 from harness.faults import observers
 from harness.faults.acting import run_here
 from harness.faults.fault import Fault
@@ -33,7 +34,6 @@ from harness.tests.lab.breaking import Do, inside
 from harness.tests.lab.lived import Record, active, all_active
 from harness.tests.lab.world import World
 from harness.transport import Reach
-from harness.waiting import until
 
 ONE, TWO, THREE = "vmi2887101", "vmi2887102", "vmi2887103"
 DNS = {"namespace": "kube-system", "selector": "k8s-app=kube-dns"}

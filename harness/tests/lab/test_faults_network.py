@@ -7,7 +7,8 @@ from typing import Literal
 
 import pytest
 
-from harness.errors import NotProven
+from harness.core.errors import NotProven
+from harness.core.waiting import until
 from harness.faults import observers, reachability
 from harness.faults.fault import Fault
 from harness.faults.fault_lifecycle import FaultState
@@ -33,7 +34,6 @@ from harness.tests.lab.lived import (
 )
 from harness.tests.lab.world import World
 from harness.transport import Reach
-from harness.waiting import until
 
 # One that slows nothing down.
 QUEUE = ("tbf", "rate", "100mbit", "burst", "100000", "latency", "50ms")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from harness.errors import InjectFailed
+from harness.core.errors import InjectFailed
 from harness.faults.fault import Fault
 from harness.faults.fault_lifecycle import FaultState
 from harness.faults.kinds.exhaust_cpu import ExhaustCpu

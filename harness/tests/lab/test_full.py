@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from harness.core.waiting import until
 from harness.lab.host import run
 from harness.lab.network import inside
 from harness.lab.shape import Lab
@@ -15,7 +16,6 @@ from harness.tests.lab.conftest import running
 from harness.tests.lab.objects import Namespace
 from harness.tests.lab.test_ingress import HOST, SERVE, balanced, status
 from harness.tests.lab.world import World
-from harness.waiting import until
 
 pytestmark = pytest.mark.lab_full
 MOVED_WITHIN_S = 30

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from harness.core.waiting import until
 from harness.faults.fault import Fault
 from harness.faults.kinds.cut_off import CutOff
 from harness.faults.kinds.cut_port import CutPort
@@ -18,7 +19,6 @@ from harness.tests.lab.conftest import running
 from harness.tests.lab.lived import Record, active, new_id
 from harness.tests.lab.test_ingress import SERVE
 from harness.tests.lab.world import World
-from harness.waiting import until
 
 pytestmark = pytest.mark.lab_full
 ONE, THREE = "vmi2887101", "vmi2887103"

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from harness.core.waiting import until
 from harness.lab.host import run
 from harness.lab.network import inside
 from harness.tests.lab import objects
 from harness.tests.lab.objects import Namespace
 from harness.tests.lab.world import World
-from harness.waiting import until
 
 SERVE = ("python3", "-m", "http.server", "8000", "--directory", "/etc/alternatives")
 HOST = "shop.lab.example"

@@ -20,9 +20,10 @@ from typing import Any
 
 import pytest
 
+from harness.core.model import Exit
+from harness.core.waiting import until
 from harness.faults import disruption_lock
 from harness.faults.fault_lifecycle import LEASE_S as LIFE_LEASE_S
-from harness.model import Exit
 from harness.probes import pods
 from harness.record.journal import JournalReader, Record
 from harness.settings import ROOT
@@ -31,7 +32,6 @@ from harness.tests.lab.forked import cutover
 from harness.tests.lab.killed import LEASE_S
 from harness.tests.lab.lived import new_id, traces
 from harness.tests.lab.world import World
-from harness.waiting import until
 
 # Three that break different things: the network, a daemon of Ceph, a part of the control plane.
 EVERY: Mapping[str, Mapping[str, Any]] = {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from harness.core.model import Outcome
 from harness.ledger.result import FAULT
-from harness.model import Outcome
 from harness.tests.lab.kept import BANK, INVENTED, LOST, ON_TIME, ledger
 from harness.tests.lab.world import World
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import Refused
+from harness.core.errors import Refused
+from harness.core.model import Exit
+from harness.core.waiting import until
 from harness.lab import cgroups, disks, lifecycle
 from harness.lab.shape import Lab
-from harness.model import Exit
 from harness.settings import ROOT
 from harness.tests.lab.world import World
-from harness.waiting import until
 
 CUTOVER = str(ROOT / "cutover")
 

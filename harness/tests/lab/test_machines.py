@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.waiting import until
 from harness.lab import machines
 from harness.lab.shape import LAB, Node
 from harness.provision import records
 from harness.tests.lab.power import boot_before_its_network, with_an_undo
 from harness.tests.lab.world import World
-from harness.waiting import until
 
 
 @pytest.mark.long

@@ -6,9 +6,9 @@ import json
 import subprocess
 from typing import Any
 
+from harness.core.model import Exit
 from harness.lab.network import inside
 from harness.lab.shape import Node
-from harness.model import Exit
 from harness.settings import ROOT
 from harness.tests.lab.world import World
 from harness.transport.root import command_line

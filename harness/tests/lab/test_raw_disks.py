@@ -16,11 +16,11 @@ from dataclasses import dataclass
 
 import pytest
 
+from harness.core.model import Exit
+from harness.core.waiting import until
 from harness.lab.shape import Lab
-from harness.model import Exit
 from harness.settings import ROOT
 from harness.tests.lab.world import World
-from harness.waiting import until
 
 CUTOVER = str(ROOT / "cutover")
 RESET_S = 60.0

@@ -6,11 +6,11 @@ import json
 import time
 from collections.abc import Sequence
 
-from harness.model import Exit
+from harness.core.model import Exit
+from harness.core.waiting import until
 from harness.tests.lab.forked import cutover
 from harness.tests.lab.lived import traces
 from harness.tests.lab.world import World
-from harness.waiting import until
 
 # No steady state is waited for that cannot come; a loaded computer starts slowly.
 _AT_ONCE_S = 60.0

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.waiting import until
 from harness.lab.shape import Node
 from harness.tests.lab import certificates
 from harness.tests.lab.red import changed, says
 from harness.tests.lab.world import World
-from harness.waiting import until
 
 KUBECONFIG = "etc/rancher/rke2/rke2.yaml"
 TLS = "rancher/rke2/server/tls"

@@ -10,12 +10,12 @@ from functools import partial
 
 import pytest
 
+from harness.core.waiting import until
 from harness.lab.shape import Node
 from harness.probes.test_ca import Authority
 from harness.tests.lab import objects
 from harness.tests.lab.red import beside, changed, says
 from harness.tests.lab.world import World
-from harness.waiting import until
 
 LISTEN = (
     "socat TCP4-LISTEN:4444,fork,reuseaddr OPEN:/dev/null & "

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+from harness.core.waiting import until
 from harness.lab.shape import Node
 from harness.tests.lab.red import beside, says
 from harness.tests.lab.world import World
-from harness.waiting import until
 
 
 @pytest.mark.defect(

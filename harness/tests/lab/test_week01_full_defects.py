@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from harness.core.waiting import until
 from harness.lab.shape import Lab
 from harness.tests.lab import objects
 from harness.tests.lab.conftest import running
 from harness.tests.lab.red import says
 from harness.tests.lab.world import World
-from harness.waiting import until
 
 pytestmark = pytest.mark.lab_full
 POOL = ("ipaddresspool", "lab", "--namespace=metallb-system")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.waiting import until
 from harness.lab.shape import Node
 from harness.tests.lab.red import changed, says
 from harness.tests.lab.world import World
-from harness.waiting import until
 
 SILENT = """table inet silent {
   chain out {

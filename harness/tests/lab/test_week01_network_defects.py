@@ -8,11 +8,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from harness.core.waiting import until
 from harness.lab.shape import Node
 from harness.tests.lab.asking import ask
 from harness.tests.lab.red import says
 from harness.tests.lab.world import World
-from harness.waiting import until
 
 
 @pytest.mark.defect(

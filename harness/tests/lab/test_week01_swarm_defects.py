@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 import pytest
 
+from harness.core.waiting import until
 from harness.lab import swarm
 from harness.lab.shape import Node
 from harness.tests.lab.asking import ask
 from harness.tests.lab.red import says
 from harness.tests.lab.world import WHOLE_AGAIN_S, World
-from harness.waiting import until
 
 NODES, REPLICAS = "every Swarm node is ready", "every Swarm service has its replicas"
 THERE, ANSWER = "the declared Swarm services are there", "Swarm services answer"

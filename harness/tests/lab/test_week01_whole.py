@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.model import Exit
+from harness.core.model import Exit
 from harness.tests.lab.forked import by_hand
 from harness.tests.lab.world import World
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from harness.core.waiting import until
 from harness.tests.lab import objects
 from harness.tests.lab.asking import ask
 from harness.tests.lab.objects import Namespace
 from harness.tests.lab.red import says
 from harness.tests.lab.world import World
-from harness.waiting import until
 
 SHARED, ALONE = "one shared claim holds the backups", "no instance has a backup claim of its own"
 LAYOUT = "backups lie as declared"

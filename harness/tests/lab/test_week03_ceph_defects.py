@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from harness.core.waiting import until
 from harness.faults.budget import refusal
 from harness.faults.cluster_state import current_state
 from harness.faults.model import BlastRadius
@@ -22,7 +23,6 @@ from harness.lab.shape import Node
 from harness.tests.lab.breaking import inside
 from harness.tests.lab.red import beside, says
 from harness.tests.lab.world import World
-from harness.waiting import until
 
 BOTH = ("W3-CEPH", "W3-CAPACITY")
 # What nothing else depends on; all told to one ceph, since each takes a second to start.

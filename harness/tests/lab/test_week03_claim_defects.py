@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from harness.checks import CHECKS
+from harness.core.model import Case, Observation, Outcome, Verdict
+from harness.core.waiting import until
 from harness.drill.background_writes import BackgroundWrites
 from harness.lab import kubernetes
 from harness.lab.shape import Lab
-from harness.model import Case, Observation, Outcome, Verdict
 from harness.probes import claim_objects, claim_space, claim_workload
 from harness.probes.claim_objects import LIMITED, MIB, SHARED
 from harness.probes.claim_workload import Workload
@@ -25,7 +26,6 @@ from harness.tests import clean_drills
 from harness.tests.lab.red import says
 from harness.tests.lab.stage import Stage, copy_of_class, staged
 from harness.tests.lab.world import Ruling, World
-from harness.waiting import until
 
 NO_TIME_S, RELEASED_S = 2.0, 12.0
 BLOCK = 1 << 16

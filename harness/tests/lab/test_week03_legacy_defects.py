@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.model import Exit
+from harness.core.model import Exit
 from harness.settings import ROOT
 from harness.tests.lab.asking import ask
 from harness.tests.lab.red import says

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from harness.core.waiting import until
 from harness.lab.shape import Lab
 from harness.tests.lab import rook as lab_rook
 from harness.tests.lab.red import says
 from harness.tests.lab.rook import StandIn
 from harness.tests.lab.world import World
 from harness.tests.rook_objects import GROUP, stamp
-from harness.waiting import until
 
 CEPHFS, RBD = "rook-ceph.cephfs.csi.ceph.com", "rook-ceph.rbd.csi.ceph.com"
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from harness.checks import CHECKS
+from harness.core.model import Case, Observation, Outcome, Verdict
 from harness.drill.injection import Moment
 from harness.drill.runner import carry_out
 from harness.lab import swarm
-from harness.model import Case, Observation, Outcome, Verdict
 from harness.settings.drills import Drill, OwnLooks
 from harness.tests.lab.breaking import Do, inside
 from harness.tests.lab.drilling import context

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from harness.checks import CHECKS
+from harness.core.model import Case, Observation, Outcome, Verdict
 from harness.drill.injection import Moment
 from harness.drill.ledger_health import quarters
 from harness.drill.resource_usage import resource_usage
 from harness.drill.schedule import Turn
 from harness.drill.soak import soak
 from harness.ledger.history import HistoryReader
-from harness.model import Case, Observation, Outcome, Verdict
 from harness.settings.soaks import Soak
 from harness.tests import clean_drills
 from harness.tests.lab.breaking import Do, inside

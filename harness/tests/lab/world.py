@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from harness.core.waiting import until
 from harness.lab import ceph, kubernetes, lifecycle, machines, swarm
 from harness.lab.host import until_well
 from harness.lab.shape import Lab, Node
 from harness.settings import ROOT
 from harness.tests.lab.forked import cutover
-from harness.waiting import until
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.checks import Check
-from harness.model import Case, Outcome, Verdict
+from harness.core.model import Case, Outcome, Verdict
 from harness.settings import Target
 
 _A_CHECK_MAY_SAY = (Outcome.PASS, Outcome.FAIL, Outcome.NOT_PROVEN, Outcome.NOT_APPLICABLE)

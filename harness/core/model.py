@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import NamedTuple, TypeAlias
 
-from harness.errors import ConfigError, Refused, Unhealed
+from harness.core.errors import ConfigError, Refused, Unhealed
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 Numbers: TypeAlias = Mapping[str, float]

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
-from harness.errors import TimedOut
+from harness.core.errors import TimedOut
 
 T = TypeVar("T")
 

@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
+from harness.core.errors import HarnessError, NotProven, Refused, Unhealed
+from harness.core.model import Observation, Outcome
+from harness.core.notices import collecting
+from harness.core.parallel import CallResult, in_words
 from harness.drill.service import DrillService
-from harness.errors import HarnessError, NotProven, Refused, Unhealed
 from harness.facts.drills import DRILLS
 from harness.facts.ledger import LEDGER
 from harness.facts.schema import Fact
 from harness.facts.soak import SOAK
 from harness.gate import Evaluation, RunState
-from harness.model import Observation, Outcome
-from harness.notices import collecting
-from harness.parallel import CallResult, in_words
 from harness.probes import Probe, owned
 from harness.probes.look import LookScheduler
 from harness.pytest_gate.catalogue import Scenario

@@ -26,8 +26,8 @@ from harness.commands.report import report
 from harness.commands.soak import replay, soak
 from harness.commands.test import test
 from harness.commands.verify import verify
-from harness.errors import HarnessError
-from harness.model import Exit
+from harness.core.errors import HarnessError
+from harness.core.model import Exit
 
 _INTERRUPTED = 130  # typer's exit status after Ctrl-C
 
@@ -47,7 +47,7 @@ app.add_typer(provision)
 
 
 def main() -> NoReturn:
-    """Run a command; each way in which it can end has an exit status (harness.model.Exit)."""
+    """Run a command; each way in which it can end has an exit status (harness.core.model.Exit)."""
     # A process that ends needs no garbage collection: the system frees all of it at once.
     atexit.register(gc.freeze)
     try:

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
-from harness.errors import HarnessError, TimedOut
-from harness.notices import collecting
+from harness.core.errors import HarnessError, TimedOut
+from harness.core.notices import collecting
 
 T = TypeVar("T")
 # Limits how many calls run at a time: a call enters it, by its key, before it begins.

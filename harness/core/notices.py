@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 
-from harness.errors import HarnessError
+from harness.core.errors import HarnessError
 
 _COLLECTOR: ContextVar[list[str] | None] = ContextVar("collector", default=None)
 
