@@ -128,6 +128,33 @@ def go(module: Path, arguments: Sequence[str], log: Path) -> str:
     return run(command, log=log, within_s=3600, env=environment, cwd=module).stdout
 
 
+def own_source(here: Path, work: Path, module: str, log: Path) -> Path:
+    """Make ``work`` the Go module in ``here``, over a copy of a required module; returns the copy.
+
+    For sources that the lab has to adapt: Go's own copy is read-only.
+    """
+    work.mkdir(parents=True)
+    for name in ("go.mod", "go.sum"):
+        shutil.copy(here / name, work)
+    go(work, ["mod", "download", module], log)
+    kept = go(work, ["list", "-m", "-f", "{{.Dir}}", module], log).strip()
+    source = work / "source"
+    # Without the read-only modes.
+    shutil.copytree(kept, source, copy_function=shutil.copyfile)
+    for folder in (source, *source.rglob("*/")):
+        folder.chmod(0o755)
+    go(work, ["mod", "edit", f"-replace={module}=./source"], log)
+    return source
+
+
+def replace_once(path: Path, old: str, new: str) -> None:
+    """Change a text of a source; LabError when it is not there exactly once."""
+    text = path.read_text()
+    if text.count(old) != 1:
+        raise LabError(f"{path} has {old!r} {text.count(old)} times, expected once")
+    path.write_text(text.replace(old, new))
+
+
 def _go(log: Path) -> Path:
     """A new enough Go toolchain: the host's own, else the one of the wheel."""
     found = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")

@@ -36,7 +36,8 @@ def programs() -> builds.Build:
 
     def make(target: Path, log: Path) -> None:
         work = target / "work"
-        source = patched(work, log)
+        source = builds.own_source(HERE, work, MODULE, log)
+        builds.replace_once(source / LOADED_MODULES, '"/proc/modules"', '"/dev/null"')
         (target / "built").mkdir()
         packages = [f"{MODULE}/{package}" for package in PROGRAMS]
         # The operator's tag affects no other program: one build shares all compiled packages.
@@ -51,24 +52,6 @@ def programs() -> builds.Build:
 
     made_of = (path.read_bytes() for path in (HERE / "go.mod", HERE / "go.sum", Path(__file__)))
     return builds.Build("cilium", tuple(made_of), make)
-
-
-def patched(work: Path, log: Path) -> Path:
-    """Make ``work`` a Go module over a copy of Cilium's source, adapted to the lab's kernel."""
-    work.mkdir(parents=True)
-    for name in ("go.mod", "go.sum"):
-        shutil.copy(HERE / name, work)
-    builds.go(work, ["mod", "download", MODULE], log)
-    kept = builds.go(work, ["list", "-m", "-f", "{{.Dir}}", MODULE], log).strip()
-    source = work / "cilium"
-    # Only the content is copied: Go's own copy is read-only.
-    shutil.copytree(kept, source, copy_function=shutil.copyfile)
-    for folder in (source, *source.rglob("*/")):
-        folder.chmod(0o755)
-    reads = source / LOADED_MODULES
-    reads.write_text(reads.read_text().replace('"/proc/modules"', '"/dev/null"'))
-    builds.go(work, ["mod", "edit", f"-replace={MODULE}=./cilium"], log)
-    return source
 
 
 def archive() -> builds.Build:
