@@ -17,7 +17,7 @@ from harness.lab.shape import LAB, Lab
 
 MAIN = "images.tar"
 # The libraries of the controllers' image, needed by harness/lab/platform.
-PROGRAMS = ("provisioner.py", "ingress.py", "nginx.conf")
+PROGRAMS = ("provisioner.py",)
 # The folder where Debian's python3 looks for packages from elsewhere.
 LIBRARIES = "usr/local/lib/python3.11/dist-packages"
 WHEELS = ("manylinux2014_x86_64", "manylinux_2_17_x86_64", "manylinux_2_28_x86_64")

@@ -31,6 +31,7 @@ from harness.lab import (
     records,
     seed_data,
     swarm,
+    traefik,
 )
 from harness.lab.shape import Lab, Node
 from harness.lab.stages import Progress, Runner, Stage
@@ -118,6 +119,7 @@ class Up:
 
     def from_nothing(self) -> list[Stage]:
         network = [*pod_network.stages(self.lab), *self.load_balancer()]
+        ingress = self.ingress(network[-1].name)
         source = self.source(swarm.stages(self.lab))
         return [
             Stage("system", self.system, 140),
@@ -135,9 +137,15 @@ class Up:
             Stage("first control plane", self.first, 20, ("images",)),
             Stage("other control planes", self.others, 40, ("first control plane",)),
             *network,
+            *ingress,
             Stage("platform", self.platform, 10, (network[-1].name, "ceph")),
             Stage("ceph whole", self.ceph_whole, 5, ("platform",)),
-            Stage("kubernetes whole", self.kubernetes_whole, 30, ("platform",)),
+            Stage(
+                "kubernetes whole",
+                self.kubernetes_whole,
+                30,
+                ("platform", *(it.name for it in ingress[-1:])),
+            ),
             Stage("snapshot", self.snapshot, 2, ("ceph whole", "kubernetes whole")),
             Stage("records", self.records, 15, ("snapshot", *(it.name for it in source[-1:]))),
             Stage("golden copy", self.golden, 5, ("records",)),
@@ -219,6 +227,10 @@ class Up:
     def load_balancer(self) -> list[Stage]:
         declared = self.lab.profile.stack.load_balancer == "metallb"
         return metallb.stages(self.lab) if declared else []
+
+    def ingress(self, after: str) -> list[Stage]:
+        declared = self.lab.profile.stack.ingress == "traefik"
+        return traefik.stages(self.lab, after) if declared else []
 
     def platform(self) -> None:
         platform.up(self.lab, self.log("platform"))

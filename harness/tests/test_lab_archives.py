@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.lab import archives, cilium, images, metallb
+from harness.lab import archives, cilium, images, metallb, traefik
 from harness.lab.lifecycle import Up
 from harness.lab.platform import MANIFESTS
 from harness.lab.shape import LAB, Lab
 from harness.lab.stages import Stage
 from harness.settings import load_profile
 
-FOLDERS = (MANIFESTS, LAB / "cilium/manifests", LAB / "metallb/manifests")
+FOLDERS = (MANIFESTS, *(LAB / f"{part}/manifests" for part in ("cilium", "metallb", "traefik")))
 
 
 def test_images_share_layers_and_stack_them_in_order(tmp_path: Path) -> None:
@@ -63,6 +63,7 @@ def known_images(scratch: Path) -> set[str]:
     there = images.kubernetes("v1.34.4+lab", scratch, scratch)
     there.append(images.platform(scratch, scratch, scratch))
     mine = {f"lab/cilium:{cilium.VERSION}"}
+    mine.add(f"lab/traefik:{traefik.VERSION}")
     mine |= {f"lab/metallb-{program}:{metallb.VERSION}" for program in metallb.PROGRAMS}
     return {image.name for image in there} | mine
 

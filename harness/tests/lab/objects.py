@@ -141,5 +141,8 @@ def ingress(name: str, host: str, to: str) -> dict[str, Any]:
         "apiVersion": "networking.k8s.io/v1",
         "kind": "Ingress",
         "metadata": {"name": name},
-        "spec": {"ingressClassName": "lab", "rules": [{"host": host, "http": {"paths": paths}}]},
+        "spec": {
+            "ingressClassName": "traefik",
+            "rules": [{"host": host, "http": {"paths": paths}}],
+        },
     }

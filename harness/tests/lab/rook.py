@@ -50,7 +50,7 @@ class StandIn:
         rook = declared("cluster").model_copy(update={"storage_class": CLASS, **changes})
         section = f"rook: {json.dumps(rook.model_dump(mode='json'))}\n"
         added = [
-            ("  ingress: nginx\n", "  ingress: nginx\n  rook: cluster\n"),
+            ("  ingress: traefik\n", "  ingress: traefik\n  rook: cluster\n"),
             ("\nabsent:\n", f"\n{section}\nabsent:\n"),
         ]
         return self.world.gate("W3-ROOK", cluster=self.world.profile_with(added))

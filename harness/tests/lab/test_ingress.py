@@ -1,4 +1,4 @@
-"""The lab's ingress: a host rule reaches its service, and any other host reaches nothing."""
+"""The lab's ingress: a route reaches its service, and any other host reaches nothing."""
 
 from __future__ import annotations
 
@@ -66,3 +66,12 @@ def test_a_host_rule_reaches_its_service_and_an_unknown_host_gets_404(shop: Name
             within_s=20,
             what=f"{HOST} is forgotten at {address}",
         )
+
+
+@pytest.mark.parametrize(
+    "route", ["kind: annotation\n  ingress_class: traefik", "kind: ingressroute"]
+)
+def test_every_kind_of_route_that_traefik_follows_is_proven(world: World, route: str) -> None:
+    by_class = "ingress_class: traefik"
+    ruling = world.gate("W1-INGRESS", cluster=world.profile_with([(by_class, route)]))
+    assert ruling.outcome("W1-INGRESS") == "pass", ruling.reason("W1-INGRESS")

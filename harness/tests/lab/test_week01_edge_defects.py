@@ -23,6 +23,9 @@ LISTEN = (
     "exec socat UDP4-RECVFROM:5353,fork,reuseaddr OPEN:/dev/null"
 )
 
+# Port 8080 of the machines is the Swarm's.
+TRAEFIK_API = 9000
+
 
 # A port that no socket shows: the kernel's own firewall sends its datagrams on to the pod.
 NODE_PORT = {
@@ -70,13 +73,15 @@ def test_open_ports_a_closed_one_and_routes_that_lead_elsewhere_are_found(world:
         objects.namespace(world, "test-everybody") as space,
         without_backend(world),
         open_ports(world, two),
+        open_traefik_api(world),
         without_firewall(world, three),
         closed_to_web(world, two),
         udp_node_port(world),
     ):
         everybody = objects.ingress("everybody", "removed below", "nothing")
         del everybody["spec"]["rules"][0]["host"]
-        space.apply(everybody)
+        # Traefik ignores a route to a service that does not exist.
+        space.apply(objects.service("nothing", {"app": "nothing"}, 8000), everybody)
         ruling = world.gate("W1-EXPOSED", "W1-INGRESS")
     also = "expected only declared ports to answer at {}, seen also {}"
     for address, ports in (
@@ -85,6 +90,7 @@ def test_open_ports_a_closed_one_and_routes_that_lead_elsewhere_are_found(world:
         (f"{two.address} (IPv4)", "UDP 5353 (socat)"),
     ):
         says(ruling, "W1-EXPOSED", f"{two.name}: {also.format(address, ports)}")
+    says(ruling, "W1-EXPOSED", f"{two.name}: ", f"TCP {TRAEFIK_API}")
     says(ruling, "W1-EXPOSED", three.name, "TCP 2379 (etcd)", "UDP 4789 (VXLAN)")
     at_three = f"{three.name}: {also.format(f'{three.address} (IPv4)', '')}"
     says(ruling, "W1-EXPOSED", f"{at_three}UDP 30053 (Service test-udp/dns)")
@@ -94,7 +100,7 @@ def test_open_ports_a_closed_one_and_routes_that_lead_elsewhere_are_found(world:
     assert declared is not None
     for at in declared.addresses:
         where = f"https://status.lab.example/healthz at {at}"
-        says(ruling, "W1-INGRESS", f"{where}: expected status 200, seen 502")
+        says(ruling, "W1-INGRESS", f"{where}: expected status 200, seen 503")
 
 
 @contextmanager
@@ -108,6 +114,29 @@ def open_ports(world: World, node: Node) -> Iterator[None]:
             yield
     finally:
         world.do(node, "nft", "-f", "/etc/nftables.conf")
+
+
+@contextmanager
+def open_traefik_api(world: World) -> Iterator[None]:
+    """Traefik's API answers without a password, on a port of every machine."""
+    where = ("daemonset/ingress", "--namespace=ingress")
+    container = "/spec/template/spec/containers/0"
+    port = {"containerPort": 8080, "hostPort": TRAEFIK_API}
+    change = [
+        {"op": "add", "path": f"{container}/args/-", "value": "--api.insecure"},
+        {"op": "add", "path": f"{container}/ports/-", "value": port},
+    ]
+    settled = ("rollout", "status", *where, "--timeout=120s", "--request-timeout=0")
+    world.kubectl("patch", *where, "--type=json", f"--patch={json.dumps(change)}")
+    try:
+        world.kubectl(*settled)
+        for node in world.lab.nodes:
+            api = f"http://{node.address}:{TRAEFIK_API}/api/rawdata"
+            assert '"routers"' in world.do(node, "curl", "--silent", "--max-time", "5", api)
+        yield
+    finally:
+        world.kubectl("rollout", "undo", *where)
+        world.kubectl(*settled)
 
 
 @contextmanager
