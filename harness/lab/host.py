@@ -27,7 +27,7 @@ NEEDED = {
     "nsenter": "util-linux",
     "ssh-keygen": "openssh-client",
 }
-
+KEYRINGS = Path("/usr/share/keyrings")
 
 # The watched processes start on the same few processors: frequent looks slow them down.
 LOOK_EVERY_S = 2.0
@@ -150,10 +150,16 @@ def until_well(trouble: Callable[[], str], *, what: str, within_s: float, log: P
         raise LabError(message, remedy=f"see {log}") from error
 
 
-def missing_packages() -> list[str]:
-    """Debian packages that the lab needs and this host does not have."""
+def missing_packages(suite: str) -> list[str]:
+    """Debian packages that the lab needs and this host does not have.
+
+    An older Debian learns the keys of a newer one, ``suite``, from its own updates.
+    """
     search = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    return sorted({pkg for cmd, pkg in NEEDED.items() if not shutil.which(cmd, path=search)})
+    lacking = {pkg for cmd, pkg in NEEDED.items() if not shutil.which(cmd, path=search)}
+    if not any(KEYRINGS.glob(f"debian-archive-{suite}-stable.*")):
+        lacking.add("debian-archive-keyring")
+    return sorted(lacking)
 
 
 def install(packages: Sequence[str], *, log: Path) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PATH = (
-    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/postgresql/15/bin"
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/postgresql/17/bin"
 )
 COMPONENTS = (
     "kube-apiserver",

@@ -69,7 +69,7 @@ def require_root() -> None:
 
 def require_packages(progress: Progress, *, install: bool, log: Path) -> None:
     """Install this host's missing packages, named first; ConfigError if that is not allowed."""
-    lacking = host.missing_packages()
+    lacking = host.missing_packages(builds.SUITE)
     if not lacking:
         return
     if not install:

@@ -250,6 +250,8 @@ def _nspawn(lab: Lab, node: Node, disk: Sequence[str]) -> list[str]:
         f"--system-call-filter={SYSTEM_CALLS}",
         f"--bind-ro={lab.tools}:/opt/cutover",
         *(f"--bind={source}:{target}" for source, target in binds.items()),
+        # systemd 256 and newer refuse version 1 of control groups otherwise.
+        "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1",
     ]
 
 

@@ -174,9 +174,19 @@ def test_a_command_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 def test_packages_are_named_and_nothing_is_installed_without_leave(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(host, "missing_packages", lambda: ["mmdebstrap", "gdisk"])
+    monkeypatch.setattr(host, "missing_packages", lambda _: ["mmdebstrap", "gdisk"])
     with pytest.raises(ConfigError, match="mmdebstrap gdisk"):
         lifecycle.require_packages(lambda _: None, install=False, log=lab.logs / "log")
+
+
+def test_a_host_that_does_not_know_the_keys_of_the_machines_debian_lacks_their_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "KEYRINGS", tmp_path)
+    lacking = host.missing_packages("trixie")
+    assert "debian-archive-keyring" in lacking
+    (tmp_path / "debian-archive-trixie-stable.gpg").touch()
+    assert "debian-archive-keyring" not in host.missing_packages("trixie")
 
 
 def test_without_root_the_lab_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
