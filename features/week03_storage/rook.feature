@@ -28,9 +28,14 @@ Feature: Rook
     Scenario: The storage class is as declared
       Then Rook's storage class is as declared
 
+    Scenario: The CSI drivers are those that the profile declares
+      Then the CSI drivers are the declared ones
+
+    @needs:rook-csi
     Scenario: The CSI drivers are on every machine
       Then the CSI drivers are on every machine
 
+    @needs:rook-csi
     Scenario: The CSI controllers work, and one leads
       Then the CSI controllers have a leader
 

@@ -10,6 +10,9 @@ from harness.core.model import Case, RookDeclared, Verdict
 from harness.facts import rook
 from harness.facts.rook import DaemonSet, Deployment, Drivers, Lease, Pod, StorageClass
 
+# The end of the name of every driver of Ceph-CSI, whatever its prefix.
+_CEPH = "csi.ceph.com"
+
 
 def storage_class_is_declared(case: Case) -> Verdict:
     declared = declared_rook(case)
@@ -48,6 +51,42 @@ def _parameters(
     yield "fsName", declared.filesystem, found.parameters.get("fsName")
     yield "pool", declared.pool, found.parameters.get("pool")
     yield "reclaimPolicy", declared.reclaim_policy, found.reclaims
+
+
+def drivers_are_declared(case: Case) -> Verdict:
+    """Each declared driver is registered; where the profile says absent, there is none of Ceph's.
+
+    Then two scenarios about drivers do not apply, so a driver that exists would not be judged.
+    """
+    declared = declared_rook(case)
+    told, csi = item(case, rook.DRIVER_NAMES), item(case, rook.DRIVERS)
+    if declared.csi == "absent":
+        findings = [
+            Finding(driver, f"expected none (rook.csi: absent), seen {where}")
+            for drivers in csi.values.values()
+            for driver, where in _of_ceph(drivers)
+        ]
+        return conclude(findings, csi, proven="there are no CSI drivers of Ceph, as declared")
+    findings = [
+        Finding(driver, "expected a CSIDriver of this name, seen none")
+        for drivers in csi.values.values()
+        for _, driver in _names(declared, told.values.values())
+        if driver not in drivers.registered
+    ]
+    return conclude(findings, joined(told, csi), proven=f"{names(declared.drivers)} are registered")
+
+
+def _of_ceph(drivers: Drivers) -> Iterator[tuple[str, str]]:
+    """Each driver of Ceph that the cluster knows, and where it is known."""
+    for driver in drivers.registered:
+        if driver.endswith(_CEPH):
+            yield driver, "a CSIDriver"
+    for driver in drivers.objects:
+        yield driver, "a Driver of the CSI operator"
+    for machine, listed in drivers.machines.items():
+        for driver in listed:
+            if driver.endswith(_CEPH):
+                yield driver, f"it in the CSINode of {machine}"
 
 
 def drivers_are_everywhere(case: Case) -> Verdict:
@@ -152,6 +191,7 @@ def _leaderless(driver: str, lease: Lease | None, now: float) -> Iterator[Findin
 
 
 CHECKS = {
+    "the CSI drivers are the declared ones": drivers_are_declared,
     "Rook's storage class is as declared": storage_class_is_declared,
     "the CSI drivers are on every machine": drivers_are_everywhere,
     "the CSI controllers have a leader": controllers_lead,

@@ -208,6 +208,7 @@ class RookDeclared:
     filesystem: str
     pool: str
     cluster_id: str = ""
+    csi: str = "present"  # or "absent"
     driver_prefix: str | None = None
     warnings: tuple[str, ...] = ()
     device: str | None = None

@@ -29,6 +29,7 @@ from harness.lab import (
     platform,
     pod_network,
     records,
+    rook,
     seed_data,
     swarm,
     traefik,
@@ -114,6 +115,7 @@ class Up:
             Stage("ceph whole", self.ceph_whole, 5, ("node agents",)),
             Stage("kubernetes whole", self.kubernetes_whole, 15, ("node agents",)),
             *self.source([Stage("swarm whole", self.swarm_whole, 5, ("node agents",))]),
+            Stage("rook whole", self.rook_whole, 30, ("kubernetes whole",)),
             Stage("snapshot", self.snapshot, 2, ("ceph whole", "kubernetes whole")),
         ]
 
@@ -121,6 +123,7 @@ class Up:
         network = [*pod_network.stages(self.lab), *self.load_balancer()]
         ingress = self.ingress(network[-1].name)
         source = self.source(swarm.stages(self.lab))
+        storage = self.rook()
         return [
             Stage("system", self.system, 140),
             Stage("kubernetes binary", self.kube, 400),
@@ -139,15 +142,22 @@ class Up:
             *network,
             *ingress,
             Stage("platform", self.platform, 10, (network[-1].name, "ceph")),
+            *storage,
             Stage("ceph whole", self.ceph_whole, 5, ("platform",)),
             Stage(
                 "kubernetes whole",
                 self.kubernetes_whole,
                 30,
-                ("platform", *(it.name for it in ingress[-1:])),
+                ("platform", *(part[-1].name for part in (ingress, storage) if part)),
             ),
+            Stage("rook whole", self.rook_whole, 30, ("kubernetes whole",)),
             Stage("snapshot", self.snapshot, 2, ("ceph whole", "kubernetes whole")),
-            Stage("records", self.records, 15, ("snapshot", *(it.name for it in source[-1:]))),
+            Stage(
+                "records",
+                self.records,
+                15,
+                ("snapshot", "rook whole", *(it.name for it in source[-1:])),
+            ),
             Stage("golden copy", self.golden, 5, ("records",)),
         ]
 
@@ -231,6 +241,13 @@ class Up:
     def ingress(self, after: str) -> list[Stage]:
         declared = self.lab.profile.stack.ingress == "traefik"
         return traefik.stages(self.lab, after) if declared else []
+
+    def rook(self) -> list[Stage]:
+        declared = self.lab.profile.stack.rook == "external"
+        return rook.stages(self.lab, "traefik program") if declared else []
+
+    def rook_whole(self) -> None:
+        rook.whole(self.lab, self.log("rook-whole"))
 
     def platform(self) -> None:
         platform.up(self.lab, self.log("platform"))

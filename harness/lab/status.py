@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from harness.lab import ceph, cgroups, kubernetes, lifecycle, machines, swarm
+from harness.lab import ceph, cgroups, kubernetes, lifecycle, machines, rook, swarm
 from harness.lab.shape import Lab
 
 MIB = 1024**2
@@ -55,7 +55,7 @@ def status(lab: Lab) -> Status:
     running = [node for node in lab.nodes if node.name not in off]
     log = lab.logs / "status.log"
     if running:
-        parts = {"kubernetes": kubernetes, "ceph": ceph, "swarm": swarm}
+        parts = {"kubernetes": kubernetes, "ceph": ceph, "rook": rook, "swarm": swarm}
         seen = {name: part.trouble(lab, log) for name, part in parts.items()}
         trouble |= {part: words for part, words in seen.items() if words}
     return Status(lab.name, lifecycle.is_built(lab), powers, trouble)

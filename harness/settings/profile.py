@@ -232,6 +232,8 @@ class Profile(Frozen):
             raise ValueError(f"disks.osds names no machine: {', '.join(sorted(strangers))}")
         if self.stack.rook is not None and self.rook is None:
             raise ValueError("the stack has Rook: say in `rook:` what it manages")
+        if self.rook is not None and self.rook.csi == "absent" and "rook-csi" not in self.absent:
+            raise ValueError("Rook has no CSI drivers: say in `absent: rook-csi:` why")
         if self.stack.rook == "cluster" and self.rook is not None and self.rook.device is None:
             raise ValueError("Rook runs its own Ceph: say in `rook.device:` what holds the OSDs")
         if self.stack.source == "swarm" and self.swarm is None:
@@ -292,6 +294,9 @@ class Profile(Frozen):
             "tls": self.ingress is None or self.ingress.scheme == "https",
             "rook": self.stack.rook is not None,
             "rook-cluster": self.stack.rook == "cluster",
+            "rook-csi": self.stack.rook is not None
+            and self.rook is not None
+            and self.rook.csi == "present",
             "swarm": self.stack.source == "swarm",
             "swarm-instances": self.stack.source == "swarm"
             and self.swarm is not None

@@ -191,6 +191,8 @@ class Rook(Frozen):
     monitors: tuple[Endpoint, ...] = Field(min_length=1)
     # The CSI drivers that every machine must run.
     drivers: tuple[Literal["cephfs", "rbd"], ...] = Field(default=("cephfs", "rbd"), min_length=1)
+    # Absent where something else serves claims: `absent: {rook-csi: …}` says why.
+    csi: Literal["present", "absent"] = "present"
     # The prefix of their names if it is not the operator's namespace: Rook's setting
     # CSI_DRIVER_NAME_PREFIX. If not declared, it is read from the registered drivers.
     driver_prefix: ObjectName | None = None

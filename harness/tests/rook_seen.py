@@ -19,6 +19,7 @@ READY, VERSION = "Rook's operator is ready", "Rook is of its declared version"
 CEPH, MONS = "Rook's Ceph is as declared and well", "Rook's monitors are the declared ones"
 POOLS, OSDS = "every pool of Rook keeps three copies", "every machine runs its OSD in Rook"
 CLASS, DRIVERS = "Rook's storage class is as declared", "the CSI drivers are on every machine"
+DECLARED = "the CSI drivers are the declared ones"
 LEADER, CRASH = "the CSI controllers have a leader", "no pod of Rook crashes again and again"
 OF_CLUSTER_MODE = (POOLS, OSDS)
 CEPHFS = "rook-ceph.cephfs.csi.ceph.com"

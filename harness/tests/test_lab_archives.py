@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.lab import archives, cilium, images, metallb, traefik
+from harness.lab import archives, cilium, images, metallb, rook, traefik
 from harness.lab.lifecycle import Up
 from harness.lab.platform import MANIFESTS
 from harness.lab.shape import LAB, Lab
@@ -20,6 +20,8 @@ from harness.lab.stages import Stage
 from harness.settings import load_profile
 
 FOLDERS = (MANIFESTS, *(LAB / f"{part}/manifests" for part in ("cilium", "metallb", "traefik")))
+# Its accounts and roles are in Rook's own manifests.
+ROOK = LAB / "rook/manifests"
 
 
 def test_images_share_layers_and_stack_them_in_order(tmp_path: Path) -> None:
@@ -63,13 +65,13 @@ def known_images(scratch: Path) -> set[str]:
     there = images.kubernetes("v1.34.4+lab", scratch, scratch)
     there.append(images.platform(scratch, scratch, scratch))
     mine = {f"lab/cilium:{cilium.VERSION}"}
-    mine.add(f"lab/traefik:{traefik.VERSION}")
+    mine |= {f"lab/traefik:{traefik.VERSION}", f"lab/rook:{rook.VERSION}"}
     mine |= {f"lab/metallb-{program}:{metallb.VERSION}" for program in metallb.PROGRAMS}
     return {image.name for image in there} | mine
 
 
 def test_every_image_that_a_manifest_names_is_in_an_archive(tmp_path: Path) -> None:
-    texts = [path.read_text() for folder in FOLDERS for path in folder.rglob("*.yaml")]
+    texts = [path.read_text() for folder in (*FOLDERS, ROOK) for path in folder.rglob("*.yaml")]
     named = {name for text in texts for name in re.findall(r"\blab/[a-z-]+:[\w.]+", text)}
     assert named
     assert named <= known_images(tmp_path)

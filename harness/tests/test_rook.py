@@ -19,6 +19,7 @@ from harness.tests.rook_seen import (
     CLASS,
     CONTROLLER,
     CRASH,
+    DECLARED,
     DRIVERS,
     LEADER,
     MONS,
@@ -244,6 +245,7 @@ DEFECTS: list[tuple[str, Defect, str]] = [
         gone("Secret", "rook-csi-cephfs-node"),
         "expected the secret rook-ceph/rook-csi-cephfs-node, seen none",
     ),
+    (DECLARED, gone("CSIDriver", CEPHFS), f"{CEPHFS}: expected a CSIDriver of this name"),
     (DRIVERS, gone("CSIDriver", CEPHFS), f"{CEPHFS}: expected a CSIDriver of this name"),
     (DRIVERS, _without_drivers, f"{MACHINES[2]}: expected its CSINode to list {CEPHFS}"),
     (DRIVERS, gone("CSINode", MACHINES[0]), f"{MACHINES[0]}: expected its CSINode to list"),
@@ -299,6 +301,37 @@ def test_what_is_no_crash_loop_passes(defect: Defect) -> None:
     items = recorded("cluster", now=NOW)
     defect(items)
     assert judge(CRASH, seen(items, "cluster"), "cluster").outcome is Outcome.PASS
+
+
+_OF_CSI = ("CSIDriver", "Driver", "CSINode")
+
+
+def _only(*kept: str) -> list[Item]:
+    """The recorded objects; of those that tell of drivers, these kinds alone."""
+    items = recorded("external", now=NOW)
+    return [it for it in items if it["kind"] not in _OF_CSI or it["kind"] in kept]
+
+
+def test_a_cluster_without_drivers_passes_where_the_profile_says_that_they_are_absent() -> None:
+    value = seen(_only(), "external")
+    verdict = judge(DECLARED, value, "external", csi="absent")
+    assert (verdict.outcome, verdict.where) == (Outcome.PASS, ()), verdict.reason
+    assert judge(DECLARED, value, "external").outcome is Outcome.FAIL
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("CSIDriver", f"{CEPHFS}: expected none (rook.csi: absent), seen a CSIDriver"),
+        ("Driver", f"{CEPHFS}: expected none (rook.csi: absent), seen a Driver of the CSI"),
+        ("CSINode", f"{CEPHFS}: expected none (rook.csi: absent), seen it in the CSINode of vmi"),
+    ],
+)
+def test_drivers_that_exist_although_the_profile_says_absent_are_found(
+    kind: str, words: str
+) -> None:
+    verdict = judge(DECLARED, seen(_only(kind), "external"), "external", csi="absent")
+    assert (verdict.outcome, words in verdict.reason) == (Outcome.FAIL, True), verdict.reason
 
 
 def test_a_declared_warning_passes_and_another_one_beside_it_does_not() -> None:

@@ -66,6 +66,18 @@ def test_a_profile_says_what_rook_manages_and_where_its_osds_are() -> None:
         Profile.model_validate(without)
 
 
+def test_a_profile_without_csi_drivers_says_why_and_keeps_the_other_questions() -> None:
+    with pytest.raises(ValidationError, match="say in `absent: rook-csi:` why"):
+        _as_written("external", csi="absent")
+    profile = rook_objects.profile("external").model_dump(mode="json", by_alias=True)
+    profile["rook"]["csi"] = "absent"
+    profile["absent"]["rook-csi"] = "claims are on local disks"
+    cluster = Profile.model_validate(profile).cluster()
+    assert cluster.absent["rook-csi"] == "claims are on local disks"
+    assert "rook" in cluster.parts
+    assert "rook-csi" in _as_written("external").cluster().parts
+
+
 def test_pools_and_osds_are_judged_in_cluster_mode_alone() -> None:
     external, cluster = (rook_objects.profile(mode).cluster() for mode in ("external", "cluster"))
     assert "outside Kubernetes" in external.absent["rook-cluster"]

@@ -15,6 +15,7 @@ from harness.tests.rook_seen import (
     CEPHFS,
     CLASS,
     CRASH,
+    DECLARED,
     DRIVERS,
     LEADER,
     MONS,
@@ -66,7 +67,7 @@ def test_what_we_may_not_read_is_not_proven_and_the_rest_is_judged() -> None:
     value = seen(recorded("cluster", now=NOW), "cluster", csinodes=Denied("not allowed: csinodes"))
     for check in {**rook.CHECKS, **csi.CHECKS}:
         verdict = judge(check, value, "cluster")
-        hidden = check in (DRIVERS, LEADER, READY)
+        hidden = check in (DECLARED, DRIVERS, LEADER, READY)
         assert verdict.outcome is (Outcome.NOT_PROVEN if hidden else Outcome.PASS)
         assert not hidden or "not allowed: csinodes" in verdict.reason
 

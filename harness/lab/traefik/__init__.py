@@ -36,10 +36,6 @@ def program() -> builds.Build:
         source = builds.own_source(HERE, work, MODULE, log)
         for old, new in WITHOUT_CHALLENGES.items():
             builds.replace_once(source / CHALLENGES, old, new)
-        # The module lacks the dashboard, which the program embeds.
-        dashboard = source / "webui/static/index.html"
-        dashboard.parent.mkdir()
-        dashboard.touch()
         command = ["build", *builds.go_flags(STAMP), "-o", str(target / "traefik")]
         builds.go(work, [*command, f"{MODULE}/cmd/traefik"], log)
         (source / KINDS).rename(target / "kinds.yaml")

@@ -1,13 +1,15 @@
-"""Rook in the lab: the API, workloads, leases and CSINodes are real; Rook itself is recorded.
+"""Rook with CSI drivers and a Ceph of its own: recorded objects in the place of the lab's Rook.
 
-The API gets Rook's kinds with open schemas and the objects of ``rook_objects``, and Rook's
-workloads run the lab's image on the real machines. So the probe's questions, its permissions, and
-the work of controllers and kubelets are real; Rook's effect on Ceph is not.
+The lab's own Rook has neither. The objects of ``rook_objects`` are of Rook's real kinds (those of
+the CSI operator have open schemas), and their workloads run the lab's image on the real machines.
+So the probe's questions, its permissions, and the work of controllers and kubelets are real; Rook's
+effect on Ceph is not. The lab's operator is away meanwhile: it would act on these objects.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,25 +19,24 @@ from typing import Any
 
 from harness.core.waiting import until
 from harness.lab import kubernetes
+from harness.lab import rook as lab_rook
+from harness.settings import ROOT
 from harness.tests.lab import objects
 from harness.tests.lab.objects import Namespace
 from harness.tests.lab.world import Ruling, World
 from harness.tests.rook_objects import OPERATOR, VERSION, Item, declared, find, recorded
 
-CLASS = "rook-cephfs"  # the lab has a class cephfs of its own
+CLASS = "rook-recorded"  # the lab has classes cephfs and rook-cephfs of its own
 OPERATOR_IMAGE = f"docker.io/rook/ceph:{VERSION}"
 _IMAGES = (*kubernetes.CTR, "images")
 _KINDS = (
-    ("ceph.rook.io", "CephCluster"),
-    ("ceph.rook.io", "CephFilesystem"),
-    ("ceph.rook.io", "CephBlockPool"),
     ("csi.ceph.io", "Driver"),
     ("csi.ceph.io", "CephConnection"),
     ("csi.ceph.io", "ClientProfile"),
 )
 _OF_THE_API = ("Pod", "CSINode")
 _WORKLOADS = ("Deployment", "DaemonSet")
-_WITHOUT_NAMESPACE = ("StorageClass", "CSIDriver")
+_OPERATOR = "rook-ceph-operator"
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,9 @@ class StandIn:
     def gate(self, **changes: Any) -> Ruling:
         """A gate's verdict on W3-ROOK, with a profile that declares this Rook."""
         rook = declared("cluster").model_copy(update={"storage_class": CLASS, **changes})
-        section = f"rook: {json.dumps(rook.model_dump(mode='json'))}\n"
-        added = [
-            ("  ingress: traefik\n", "  ingress: traefik\n  rook: cluster\n"),
-            ("\nabsent:\n", f"\n{section}\nabsent:\n"),
-        ]
-        return self.world.gate("W3-ROOK", cluster=self.world.profile_with(added))
+        section = f"\nrook: {json.dumps(rook.model_dump(mode='json'))}\n"
+        others = [("  rook: external\n", "  rook: cluster\n"), (section_of_profile(), section)]
+        return self.world.gate("W3-ROOK", cluster=self.world.profile_with(others))
 
     @contextmanager
     def changing(self, kind: str, name: str) -> Iterator[Item]:
@@ -118,6 +116,14 @@ class StandIn:
         return all(_runs(item) for item in json.loads(listed)["items"])
 
 
+def section_of_profile() -> str:
+    """What the lab's own profile says of its Rook."""
+    text = (ROOT / "scenarios/clusters/lab.yaml").read_text(encoding="utf-8")
+    found = re.search(r"\nrook:\n(  .*\n)+", text)
+    assert found is not None
+    return found[0]
+
+
 def _runs(item: Item) -> bool:
     status, wanted = item.get("status", {}), item["spec"].get("replicas")
     if status.get("observedGeneration", 0) < item["metadata"]["generation"]:
@@ -131,30 +137,34 @@ def _runs(item: Item) -> bool:
 
 @contextmanager
 def stand_in(world: World) -> Iterator[StandIn]:
-    """Rook on the lab's cluster; it is removed completely afterwards."""
+    """Recorded Rook on the lab's cluster; afterwards only the lab's own is there again."""
     kinds = [_definition(group, kind) for group, kind in _KINDS]
-    with objects.namespace(world, OPERATOR) as space:
-        rook = StandIn(world, space)
-        try:
-            for node in world.lab.nodes:
-                source = f"docker.io/{objects.IMAGE}"
-                world.do(node, *_IMAGES, "tag", "--force", source, OPERATOR_IMAGE)
-            space.apply(*kinds)
-            for kind in kinds:
-                name = f"crd/{kind['metadata']['name']}"
-                space.kubectl("wait", "--for=condition=Established", "--timeout=10s", name)
-            yield rook
-        finally:
-            _remove(rook, [f"crd/{kind['metadata']['name']}" for kind in kinds])
+    rook = StandIn(world, Namespace(world, OPERATOR))
+    try:
+        world.scale(OPERATOR, _OPERATOR, 0, label=f"app={_OPERATOR}")
+        rook.space.kubectl("delete", "deployment", _OPERATOR)  # a selector cannot be changed
+        for node in world.lab.nodes:
+            source = f"docker.io/{objects.IMAGE}"
+            world.do(node, *_IMAGES, "tag", "--force", source, OPERATOR_IMAGE)
+        rook.space.apply(*kinds)
+        for kind in kinds:
+            name = f"crd/{kind['metadata']['name']}"
+            rook.space.kubectl("wait", "--for=condition=Established", "--timeout=10s", name)
+        yield rook
+    finally:
+        _remove(rook, [f"crd/{kind['metadata']['name']}" for kind in kinds])
+        kubernetes.insist(world.lab, "apply", f"--filename={lab_rook.OPERATOR}", log=world.log)
 
 
 def _remove(rook: StandIn, kinds: Sequence[str]) -> None:
     for node in rook.world.lab.nodes:
         rook.list_drivers(node.name)
         rook.world.do(node, *_IMAGES, "rm", OPERATOR_IMAGE, check=False)
-    loose = [it for it in _adapted() if it["kind"] in _WITHOUT_NAMESPACE]
-    names = [f"{it['kind'].lower()}/{it['metadata']['name']}" for it in loose]
-    rook.space.kubectl("delete", "--ignore-not-found", "--wait=false", *names, *kinds)
+    names = [f"{it['kind'].lower()}/{it['metadata']['name']}" for it in _adapted()]
+    away = ("delete", "--ignore-not-found", "--wait=false")
+    # Without the CSI operator's kinds their objects cannot be named.
+    rook.space.kubectl(*away, *names, check=False)
+    rook.space.kubectl(*away, *kinds)
 
 
 def _definition(group: str, kind: str) -> Item:

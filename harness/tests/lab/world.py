@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from harness.core.waiting import until
-from harness.lab import ceph, kubernetes, lifecycle, machines, swarm
+from harness.lab import ceph, kubernetes, lifecycle, machines, rook, swarm
 from harness.lab.host import until_well
 from harness.lab.shape import Lab, Node
 from harness.settings import ROOT
@@ -154,13 +154,13 @@ class World:
 
     def trouble(self) -> str:
         """Reasons why the lab is not whole; empty when it is."""
-        parts = (kubernetes.trouble, ceph.trouble, swarm.trouble)
+        parts = (kubernetes.trouble, ceph.trouble, rook.trouble, swarm.trouble)
         with ThreadPoolExecutor(len(parts)) as pool:
             words = pool.map(lambda part: part(self.lab, self.log), parts)
         return next((it for it in words if it), "")
 
     def whole(self, within_s: float = 180) -> None:
-        """Wait until Kubernetes, Ceph and Swarm are whole."""
+        """Wait until Kubernetes, Ceph, Rook and Swarm are whole."""
         until_well(self.trouble, what="the lab", within_s=within_s, log=self.log)
         _whole[self.lab.label] = time.monotonic()
 
