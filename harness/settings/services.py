@@ -25,6 +25,7 @@ class CalledService(Frozen):
     port: PortNumber
     # What the callers use on Kubernetes instead: NAME:PORT.
     now: NameAndPort | None = None
+    # Why it changes.
     because: str = ""
 
     @model_validator(mode="after")
@@ -42,7 +43,9 @@ class CalledService(Frozen):
 class Services(Frozen):
     """The services that call each other, by their names under the Swarm."""
 
+    # Where the Services are.
     namespace: Name
+    # Each service, by its short name under the Swarm.
     names: Mapping[Name, CalledService] = Field(min_length=1)
 
     def declared(self) -> tuple[ServiceDeclared, ...]:
@@ -53,9 +56,11 @@ class Services(Frozen):
 class PodCommand(Frozen):
     """A command for the first container of a ready pod: the first that the selector finds."""
 
+    # Where the pods are.
     namespace: Name
     # A label selector, as `kubectl get pods --selector` takes it.
     selector: str = Field(min_length=1)
+    # The program and its arguments.
     command: tuple[str, ...] = Field(min_length=1)
 
 
@@ -73,6 +78,7 @@ class Registration(PodCommand):
 class Postgres(Frozen):
     """The platform's PostgreSQL on Kubernetes: its pods, and the operator that runs them."""
 
+    # Where its pods are.
     namespace: Name
     # A label selector of its pods, as `kubectl get pods --selector` takes it.
     selector: str = Field(min_length=1)

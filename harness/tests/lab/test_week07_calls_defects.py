@@ -1,4 +1,4 @@
-"""Seeded defects of W5-POSTGRES, W7-CALLS and W7-SERVICES, with pods that stand for the platform."""
+"""Seeded defects of W5-POSTGRES, W7-CALLS and W7-SERVICES: pods that stand for the platform."""
 
 from __future__ import annotations
 
