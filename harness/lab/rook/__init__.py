@@ -40,6 +40,8 @@ python3 /opt/cutover/create-external-cluster-resources.py --namespace "$NAMESPAC
     --format bash --output /run/rook-external
 . /run/rook-external
 rm /run/rook-external
+# The script names one monitor, whom the operator would ask for the others a minute later.
+export ROOK_EXTERNAL_CEPH_MON_DATA="$2"
 bash /opt/cutover/import-external-cluster.sh
 """
 
@@ -115,8 +117,10 @@ def up(lab: Lab, log: Path) -> None:
     insist(lab, "apply", f"--filename={OPERATOR}", log=log)
     for name in SCRIPTS:
         archives.place(folder / name, lab.tools / name)
-    images_in = lab.profile.ceph.image_pool or ""
-    enter(lab, lab.nodes[0], ["sh", "-c", HAND_OVER, "rook", images_in], log=log, within_s=120)
+    pool = lab.profile.ceph.image_pool or ""
+    monitors = ",".join(f"{node.name}={node.address}:6789" for node in lab.nodes)
+    hand_over = ["sh", "-c", HAND_OVER, "rook", pool, monitors]
+    enter(lab, lab.nodes[0], hand_over, log=log, within_s=120)
     insist(lab, "apply", f"--filename={HERE / 'manifests/cluster.yaml'}", log=log)
 
 
@@ -133,10 +137,12 @@ def trouble(lab: Lab, log: Path) -> str:
     status = cluster.get("status", {})
     if status.get("phase") != "Connected":
         return f"its CephCluster is {status.get('phase')}: {status.get('message')}"
-    ago_s = time.time() - datetime.fromisoformat(status["ceph"]["lastChecked"]).timestamp()
+    looked = status.get("ceph", {}).get("lastChecked")
+    if looked is None:
+        return "its operator has not looked at Ceph yet"
+    ago_s = time.time() - datetime.fromisoformat(looked).timestamp()
     if ago_s > FRESH_S:
         return f"its operator looked at Ceph {ago_s:.0f} s ago"
-    # Rook's script names one monitor; the operator asks that one for the others.
     unknown = [it for it in declared.monitors if it not in monitors["data"]["data"]]
     return f"its operator does not know {', '.join(unknown)} yet" if unknown else ""
 
