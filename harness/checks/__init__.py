@@ -24,6 +24,7 @@ from harness.checks import (
     disks,
     drills,
     edge,
+    equality,
     etcd,
     exposed,
     host,
@@ -75,4 +76,5 @@ CHECKS: Mapping[str, Check] = (
     | scheduling.CHECKS
     | services.CHECKS
     | postgres.CHECKS
+    | equality.CHECKS
 )

@@ -10,6 +10,7 @@ from harness.probes.backup_claims import BackupClaims
 from harness.probes.ceph import Ceph
 from harness.probes.cilium import Cilium
 from harness.probes.claims import Claims
+from harness.probes.databases import Databases
 from harness.probes.disk_bench import DiskBench
 from harness.probes.etcd_snapshots import EtcdSnapshots
 from harness.probes.etcd_writes import EtcdWrites
@@ -37,6 +38,7 @@ _ALL: tuple[Probe, ...] = (
     BackupClaims(),
     Ceph(),
     Cilium(),
+    Databases(),
     DiskBench(),
     Claims(),
     EtcdSnapshots(),

@@ -84,6 +84,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("persistentvolumes", "list", "patch"),
         *_may("storageclasses", "list", group="storage.k8s.io"),
     ),
+    "databases": _may("services", "get"),
     "disk-bench": _TOOLBOX,
     "etcd-snapshots": (
         *_may("namespaces", "get"),

@@ -29,7 +29,7 @@ from harness.settings.places import (
     ports_of,
 )
 from harness.settings.provision import Disks, recorded_disks
-from harness.settings.services import Postgres, Registration, Services
+from harness.settings.services import Equality, Postgres, Registration, Services
 from harness.settings.storage import Backups, Ceph, Legacy, Rook, Storage
 from harness.settings.swarm import Swarm
 
@@ -194,6 +194,7 @@ class Profile(Frozen):
     # What services register elsewhere exactly once, by a name for reports.
     registrations: Mapping[str, Registration] = {}
     postgres: Postgres | None = None
+    equality: Equality | None = None
     # This cluster's own numbers for targets of the gate files, by requirement and target.
     targets: Mapping[str, Mapping[str, TargetChange]] = {}
     # True if drills and soaks may break anything here at all; each run must allow it too.
@@ -309,6 +310,7 @@ class Profile(Frozen):
             "services": self.services is not None,
             "registrations": bool(self.registrations),
             "postgres": self.postgres is not None,
+            "equality": self.equality is not None,
         }
         return Cluster(
             name=self.name,
@@ -337,6 +339,7 @@ class Profile(Frozen):
             services=self.services.declared() if self.services else (),
             registrations={name: it.entry for name, it in self.registrations.items()},
             postgres_operator=(self.postgres and self.postgres.operator) or "",
+            equality_different=self.equality.different if self.equality else {},
             ingress=self.ingress.declared() if self.ingress and self.stack.ingress else None,
             node_mtu=self.kubernetes.node_mtu,
             pod_mtu=self.kubernetes.pod_mtu,

@@ -11,6 +11,7 @@ from harness.checks import (
     claim_survival,
     csi,
     drills,
+    equality,
     ledger,
     postgres,
     rook,
@@ -80,6 +81,7 @@ LOOKS_AT: Mapping[str, tuple[str, ...]] = {
     "each service has its declared name and port": ("services",),
     "each side effect is registered exactly once": ("registrations",),
     **dict.fromkeys(postgres.CHECKS, ("postgres",)),
+    **dict.fromkeys(equality.CHECKS, ("databases",)),
 }
 
 
