@@ -10,13 +10,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.core.errors import ConfigError, HarnessError
-from harness.faults import reachability, undo_store
+from harness.faults import observers, undo_store
 from harness.faults.budget import Margin, margins
-from harness.faults.cluster_state import current_state, pod_margins
+from harness.faults.cluster_state import current_state, pod_margins, swarm_margins
 from harness.faults.fault import Fault
 from harness.faults.kinds import FAULTS
-from harness.faults.permissions import DISRUPTION
-from harness.faults.swarm_budget import swarm_margins
+from harness.faults.preflight import DISRUPTION
 from harness.ledger.platform import LEDGER
 from harness.load.plan import load_spec, why_none
 from harness.probes import ceph, swarm
@@ -27,7 +26,7 @@ from harness.transport import Reach
 from harness.transport.reading import reading
 
 # The programs that plan sends to machines only read.
-_SCRIPTS = (ceph.SCRIPT, swarm.SCRIPT, undo_store.AGENT, reachability.ASKING)
+_SCRIPTS = (ceph.SCRIPT, swarm.SCRIPT, undo_store.AGENT, observers.ASKING)
 _LEASE_S = 30.0
 # The plan's placeholder for the ledger's namespace, which exists only during the drill.
 LEDGER_SPACE = "‹the ledger's›"

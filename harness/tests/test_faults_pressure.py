@@ -14,11 +14,8 @@ import pytest
 
 from harness.core.errors import InjectFailed
 from harness.faults import agent_script
-from harness.faults.kinds.disk_limits import DiskLimits
-from harness.faults.kinds.exhaust_cpu import ExhaustCpu
-from harness.faults.kinds.exhaust_memory import ExhaustMemory
-from harness.faults.kinds.fill_disk import FillDisk
-from harness.faults.kinds.slow_disk import SlowDisk
+from harness.faults.kinds.disk_speed import DiskLimits, SlowDisk
+from harness.faults.kinds.resources import ExhaustCpu, ExhaustMemory, FillDisk
 from harness.tests.fault_examples import ANSWERS, ID, has_ended, whole_cluster
 from harness.tests.fault_examples_network import FILES, OSD_IS_IN
 from harness.transport import Completed, Reach
