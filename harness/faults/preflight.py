@@ -198,7 +198,7 @@ def leftovers(reach: Reach) -> tuple[Sequence[Left], Sequence[str]]:
     found = [LocalUndoStore().left(), *(it for it in told.values() if isinstance(it, Left))]
     lost = [f"{machine}: {it}" for machine, it in told.items() if isinstance(it, HarnessError)]
     armed = {name for left in found for name in left.armed}
-    for look in (_objects, _cordons):
+    for look in (_stray_objects, _stray_cordons):
         try:
             found += look(reach, armed)
         except HarnessError as error:
@@ -206,7 +206,7 @@ def leftovers(reach: Reach) -> tuple[Sequence[Left], Sequence[str]]:
     return [it for it in found if not it.is_nothing], lost
 
 
-def _objects(reach: Reach, armed: Collection[str]) -> Iterator[Left]:
+def _stray_objects(reach: Reach, armed: Collection[str]) -> Iterator[Left]:
     """Objects with the mark that belong to no fault with an armed undo."""
     strays = []
     for path in slow_api.KEPT:
@@ -218,7 +218,7 @@ def _objects(reach: Reach, armed: Collection[str]) -> Iterator[Left]:
     yield Left(place=API, strays=tuple(strays))
 
 
-def _cordons(reach: Reach, armed: Collection[str]) -> Iterator[Left]:
+def _stray_cordons(reach: Reach, armed: Collection[str]) -> Iterator[Left]:
     """Machines that a fault drained; a machine that an operator cordoned has no mark."""
     known = {machine.name for machine in reach.profile.machines}
     for node in listed(reach.kube.get("/api/v1/nodes"), "items"):

@@ -33,7 +33,7 @@ from gevent.socket import wait_read
 from locust.env import Environment
 
 from harness.facts.throttling import TOO_MANY, retry_after_s
-from harness.load.histogram import Histogram
+from harness.load.results import Histogram
 from harness.load.spec import ON_TIME_S, LoadSpec, Page, due_at
 
 # RFC 8305 lets a client try the next address after 250 ms; most clients wait longer.

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.core.errors import ConfigError, TransportError
 from harness.core.model import Exit
-from harness.provision.outcome import MachineResult, MachineState
+from harness.provision import MachineResult, MachineState
 from harness.settings import NodeNeeds, Profile, read_yaml
 from harness.transport import AnsibleTask, Fleet
 

@@ -12,10 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.errors import ConfigError
-from harness.load.histogram import Histogram
-from harness.load.plan import load_spec, why_none
-from harness.load.results import read
-from harness.load.spec import LoadSpec, Page, users_for
+from harness.load.results import Histogram, read
+from harness.load.spec import LoadSpec, Page, load_spec, users_for, why_none
 from harness.settings import Profile
 from harness.settings.load import Load, find_load, load_names
 from harness.tests.stage import PROFILE

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.bench import sending
+from harness.bench import bench
 from harness.core.errors import Denied, TimedOut, TransportError
 from harness.core.model import Machine
 from harness.core.waiting import until
@@ -196,7 +196,7 @@ def test_another_machine_knocks_through_it(rig: Rig) -> None:
 
 def test_the_benchs_guard_answers_through_it(rig: Rig) -> None:
     with pytest.raises(TransportError, match="the guard broke: KeyError"):
-        sending.ask(rig.reach(), "m1", "look", {}, within_s=20)
+        bench.ask_guard(rig.reach(), "m1", "look", {}, within_s=20)
 
 
 def test_an_act_of_a_fault_is_done_through_it(rig: Rig, tmp_path: Path) -> None:
