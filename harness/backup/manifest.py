@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import zstandard
-from typing_extensions import TypeForm
+from typing_extensions import Buffer, TypeForm
 
 from harness.backup import manifest_script as script
 from harness.backup import tree_script as tree_script
@@ -138,12 +138,13 @@ class _Pieces(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer: Buffer) -> int:
         if not self._held:
             self._held = memoryview(self._fetch(self._offset))
             self._offset += len(self._held)
-        length = min(len(buffer), len(self._held))
-        buffer[:length] = self._held[:length]
+        room = memoryview(buffer).cast("B")
+        length = min(len(room), len(self._held))
+        room[:length] = self._held[:length]
         self._held = self._held[length:]
         return length
 
@@ -184,12 +185,12 @@ class TreeManifest:
         if self.sums is None or self.sums["entries"] != count:
             raise NotProven(f"{self._what} is not whole: it ends after {count} entries")
 
-    def _line(self) -> Mapping[str, Any] | None:
+    def _line(self) -> Entry | None:
         line = next(self._lines, None)
         if line is None:
             return None
         try:
-            entry: Mapping[str, object] = json.loads(line)
+            entry: Entry = json.loads(line)
         except ValueError as error:
             raise NotProven(f"{self._what} is garbled: {error}") from error
         return entry

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count, takewhile
 from math import ceil, floor
 from pathlib import Path
-from typing import Any, Self
+from typing import NotRequired, Protocol, Self, TypedDict
 
 from hdrh.histogram import HdrHistogram
 
@@ -29,8 +29,30 @@ _US_PER_S = 1e6
 _US_PER_MS = 1e3
 
 
-def _empty() -> Any:
-    return HdrHistogram(1, _MOST_US, _DIGITS)
+class AnswerTimes(Protocol):
+    """What is used of an HdrHistogram, which has no types."""
+
+    def record_value(self, value: int) -> bool: ...
+    def get_total_count(self) -> int: ...
+    def get_value_at_percentile(self, percentile: float) -> int: ...
+    def add(self, other: AnswerTimes) -> None: ...
+    def encode(self) -> bytes: ...
+    def decode_and_add(self, encoded: str) -> None: ...
+
+
+def _empty() -> AnswerTimes:
+    none: AnswerTimes = HdrHistogram(1, _MOST_US, _DIGITS)
+    return none
+
+
+class Written(TypedDict):
+    """A histogram as a generator writes it; ``took`` is None without an answer."""
+
+    on_time: int
+    errors: dict[str, int]
+    took: str | None
+    limited: NotRequired[dict[str, int]]
+    retry_after_s: NotRequired[float | None]
 
 
 @dataclass(slots=True)
@@ -46,11 +68,11 @@ class Histogram:
     errors: Counter[str] = field(default_factory=Counter)
     limited: Counter[str] = field(default_factory=Counter)
     retry_after_s: float | None = None
-    took: Any = field(default_factory=_empty)
+    took: AnswerTimes = field(default_factory=_empty)
 
     @property
     def answered(self) -> int:
-        return int(self.took.get_total_count())
+        return self.took.get_total_count()
 
     @property
     def failed(self) -> int:
@@ -89,18 +111,18 @@ class Histogram:
         rank = ceil(q * (self.answered + self.failed))
         if not 0 < rank <= self.answered:
             return None
-        us: int = self.took.get_value_at_percentile(100 * rank / self.answered)
+        us = self.took.get_value_at_percentile(100 * rank / self.answered)
         return round(us / _US_PER_MS, 3)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Written:
         took = self.took.encode().decode() if self.answered else None
-        told = {"on_time": self.on_time, "errors": dict(self.errors), "took": took}
+        told: Written = {"on_time": self.on_time, "errors": dict(self.errors), "took": took}
         if self.limited:
-            told |= {"limited": dict(self.limited), "retry_after_s": self.retry_after_s}
+            told["limited"], told["retry_after_s"] = dict(self.limited), self.retry_after_s
         return told
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
+    def from_json(cls, data: Written) -> Self:
         took = _empty()
         if data["took"] is not None:
             took.decode_and_add(data["took"])

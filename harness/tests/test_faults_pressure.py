@@ -211,7 +211,7 @@ def test_a_queue_is_a_stray_unless_an_undo_removes_it(monkeypatch: pytest.Monkey
     undo = ["sh", "-c", 'tc qdisc del dev "$1" root handle c0de:', "undo"]
     removing = ["tc", "qdisc", "del", "dev", "eth0", "root", "handle", "c0de:"]
     for device, strays in (("eth0", []), ("eth1", [removing])):
-        armed = [{"id": "f00d", "commands": [[*undo, device]]}]
+        armed: list[agent_script.Armed] = [{"id": "f00d", "commands": [[*undo, device]]}]
         assert agent_script.stray_queues(armed) == strays
 
 
