@@ -11,10 +11,18 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.core.model import JSON, Numbers
-from harness.drill.background_writes import CLAIMS, BackgroundWrites, writing_in_background
 from harness.drill.schedule import Turn
 from harness.drill.steady import all_numbers, observe_bystanders, wait_steady
-from harness.drill.workload import Books, Load, Marked, NoLoad, quarters
+from harness.drill.traffic import (
+    CLAIMS,
+    BackgroundWrites,
+    Books,
+    Load,
+    Marked,
+    NoLoad,
+    quarters,
+    writing_in_background,
+)
 from harness.facts.drills import Bystanders
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.fault import Fault

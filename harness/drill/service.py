@@ -10,13 +10,12 @@ from pathlib import Path
 
 from harness.core.errors import Unhealed
 from harness.core.model import JSON
-from harness.drill.background_writes import CLAIMS
 from harness.drill.context import LEDGER_FOLDER, DrillContext, Options, Recorder
 from harness.drill.recovery import RecoveryResult, recover_from_journal
 from harness.drill.runner import carry_out
 from harness.drill.schedule import Turn, drawn
 from harness.drill.soak import EVERYTHING, rebuilt, resource_usage, soak
-from harness.drill.workload import quarters
+from harness.drill.traffic import CLAIMS, quarters
 from harness.facts.drills import DrillFacts
 from harness.facts.soak import EndReason, Footprint, SoakFacts
 from harness.faults.disruption_lock import DisruptionLock

@@ -24,7 +24,7 @@ from harness.drill.planning import fault_of
 from harness.drill.runner import in_words
 from harness.drill.safety_monitor import monitoring
 from harness.drill.schedule import Turn
-from harness.drill.workload import Books, Load, Mark, marking, writing_again
+from harness.drill.traffic import Books, Load, Mark, marking, writing_again
 from harness.facts.load import LoadFacts
 from harness.facts.soak import EndReason, Footprint, SoakFacts, TurnFacts
 from harness.probes.scripts import footprint_script

@@ -23,7 +23,7 @@ from harness.drill.context import Options
 from harness.drill.injection import Moment
 from harness.drill.schedule import drawn
 from harness.drill.soak import soak
-from harness.drill.workload import NoLoad, quarters
+from harness.drill.traffic import NoLoad, quarters
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.kinds import FAULTS
 from harness.ledger import recorder as ledger_recorder

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from harness.drill.workload import AGAIN, HEALED_MARK, Marked, NoLoad
+from harness.drill.traffic import AGAIN, HEALED_MARK, Marked, NoLoad
 from harness.ledger.result import FAULT
 from harness.load.results import Histogram, Results
 from harness.load.running import Running

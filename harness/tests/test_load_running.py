@@ -18,7 +18,7 @@ import pytest
 
 from harness.core.errors import NotProven
 from harness.core.waiting import until
-from harness.drill.workload import Marked
+from harness.drill.traffic import Marked
 from harness.ledger.result import FAULT
 from harness.load.results import Results
 from harness.load.running import Running, offering

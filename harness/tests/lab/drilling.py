@@ -11,7 +11,7 @@ from typing import Any
 from harness.drill.context import DrillContext, Options
 from harness.drill.injection import Moment
 from harness.drill.steady import all_numbers, observe_bystanders, wait_steady
-from harness.drill.workload import Load
+from harness.drill.traffic import Load
 from harness.facts.drills import Bystanders
 from harness.faults import disruption_lock
 from harness.faults.disruption_lock import DisruptionLock

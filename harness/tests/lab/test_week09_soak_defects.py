@@ -12,7 +12,7 @@ from harness.core.model import Case, Observation, Outcome, Verdict
 from harness.drill.injection import Moment
 from harness.drill.schedule import Turn
 from harness.drill.soak import resource_usage, soak
-from harness.drill.workload import quarters
+from harness.drill.traffic import quarters
 from harness.ledger.history import HistoryReader
 from harness.settings.soaks import Soak
 from harness.tests import clean_drills
