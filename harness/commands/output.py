@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from harness.report.printable import printable
+from harness.report.words import printable
 
 Cluster = Annotated[str, typer.Option("--cluster", help="Cluster profile, by name or path.")]
 AllowDisruption = Annotated[

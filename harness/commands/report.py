@@ -10,7 +10,7 @@ from harness.checks import CHECKS
 from harness.commands.output import AsJson, say, say_json
 from harness.record.history import run_folder
 from harness.report import draw, summary_lines
-from harness.report.pdf import print_pdf
+from harness.report.page import print_pdf
 from harness.settings import ROOT
 
 

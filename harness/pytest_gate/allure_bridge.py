@@ -20,7 +20,7 @@ from allure_commons import hookimpl, plugin_manager
 from allure_commons.utils import uuid4
 from pytest_bdd.parser import Feature, Scenario, Step
 
-from harness.report.printable import printable
+from harness.report.words import printable
 
 _CONTAINERS = "*-container.json"
 _NOISE = ("pytestbdd_", "_pytest_bdd", "pytestconfig")

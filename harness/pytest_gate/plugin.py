@@ -25,7 +25,6 @@ from harness.core.errors import ConfigError, HarnessError, NotProven, Refused
 from harness.core.model import Exit
 from harness.core.waiting import uninterrupted
 from harness.drill.service import DrillService
-from harness.evidence import Piece, collect
 from harness.gate import Judgement
 from harness.pytest_gate import options as gate_options
 from harness.pytest_gate.bdd_internals import scenario_of
@@ -40,6 +39,7 @@ from harness.record import records
 from harness.record.bundle import pack
 from harness.record.records import Kind
 from harness.report import draw, summary_lines
+from harness.report.evidence import Piece, collect
 from harness.settings import load_profile
 from harness.transport import Reach
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from harness.core.model import Outcome
 from harness.facts.soak import SOAK
 from harness.gate import Judgement, Manifest, RunState
-from harness.report.printable import printable
 from harness.report.words import (
     OUTCOMES,
     account,
@@ -21,6 +20,7 @@ from harness.report.words import (
     headline,
     if_we_went_ahead,
     next_step,
+    printable,
     with_unit,
 )
 from harness.settings import soaks
