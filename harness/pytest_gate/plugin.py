@@ -29,12 +29,10 @@ from harness.gate import Judgement
 from harness.pytest_gate import options as gate_options
 from harness.pytest_gate.bdd_internals import scenario_of
 from harness.pytest_gate.catalogue import Scenario
-from harness.pytest_gate.continue_after_failure import worst_from
 from harness.pytest_gate.engine import Run
-from harness.pytest_gate.hookspecs import GateCaller, GateHooks
 from harness.pytest_gate.launch import open_run, point_latest
-from harness.pytest_gate.outcomes import TestPhase, phase, worst
-from harness.pytest_gate.strict_steps import StepGuard, undefined
+from harness.pytest_gate.reporting import GateCaller, GateHooks, TestPhase, phase, worst
+from harness.pytest_gate.step_rules import StepGuard, undefined, worst_from
 from harness.record import records
 from harness.record.bundle import pack
 from harness.record.records import Kind

@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.checks import CHECKS
 from harness.faults.kinds import FAULTS
 from harness.pytest_gate.catalogue import read_features
-from harness.pytest_gate.lint import defects, drills, features, files, sentences
+from harness.pytest_gate.lint import features, files
 from harness.pytest_gate.lint.mistake import Mistake
 from harness.settings import Profile, load_gates
 
@@ -34,10 +34,10 @@ def lint(root: Path, profile: Profile) -> list[Mistake]:
 def _rest(root: Path, profile: Profile) -> Iterator[Mistake]:
     gates = load_gates(root / "scenarios/gates")
     scenarios = read_features(root / "features")
-    yield from features.lint(gates, scenarios, profile)
+    yield from features.tags(gates, scenarios, profile)
     yield from features.unbound(root)
-    yield from sentences.lint(scenarios, root)
+    yield from features.sentences(scenarios, root)
     yield from files.unproven(root, scenarios)
-    yield from drills.unhealable(FAULTS, root)
-    yield from drills.lint(root, scenarios, FAULTS)
-    yield from defects.lint(CHECKS, root)
+    yield from files.unhealable(FAULTS, root)
+    yield from files.drills(root, scenarios, FAULTS)
+    yield from files.never_red(CHECKS, root)

@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from harness.pytest_gate.catalogue import Scenario
 
@@ -25,7 +24,7 @@ def at(scenario: Scenario) -> str:
     return f"features/{scenario.file}:{scenario.line}"
 
 
-def place(thing: Callable[..., Any] | type, root: Path) -> str:
+def place(thing: Callable[..., object] | type, root: Path) -> str:
     """The place of a function or a class, relative to the project's root."""
     path = Path(inspect.getsourcefile(thing) or "?")
     line = inspect.getsourcelines(thing)[1]
