@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from harness.commands.inner import inner
 from harness.commands.output import AllowDisruption, AsJson, Cluster, say, say_json
-from harness.commands.running import run_features
+from harness.commands.runs import run_features
 from harness.core.errors import NotProven
 from harness.core.model import Exit
+from harness.core.waiting import end_like_ctrl_c
 from harness.drill.schedule import shrunk
 from harness.faults.preflight import may_disrupt
 from harness.record.history import chosen_turns, run_folder
@@ -126,3 +128,32 @@ def fails(run: str, numbers: Sequence[int], cluster: str) -> bool:
             remedy="see its output above; ./cutover heal undoes what is left",
         )
     return False
+
+
+def inner(*words: str) -> tuple[int, str]:
+    """Run ``./cutover WORDS`` to its end; its exit status and its output.
+
+    On Ctrl-C or a signal from CI, this process forwards each signal once and waits: the inner
+    command undoes its fault and reports first. Then it raises KeyboardInterrupt.
+    """
+    return to_its_end([sys.executable, "-m", "harness", *words])
+
+
+def to_its_end(command: Sequence[str]) -> tuple[int, str]:
+    """The same for any command; its diagnostics go to this process's stderr."""
+    end_like_ctrl_c()
+    interrupted = False
+    # In its own session: a terminal would send Ctrl-C too, and the command would count it twice.
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        while True:
+            try:
+                printed, _ = process.communicate()
+                break
+            except KeyboardInterrupt:
+                interrupted = True
+                process.send_signal(signal.SIGINT)
+    if interrupted:
+        raise KeyboardInterrupt
+    return process.returncode, printed

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.commands import cli
-from harness.commands import verify as command
+from harness.commands import past_runs as command
 from harness.core.errors import ConfigError
 from harness.record import bundle
 from harness.record.bundle import MANIFEST, NAME, SIGNATURE, Verified, pack, verify, verify_folder

@@ -31,7 +31,7 @@ Path(sys.argv[1], "healed").write_text(str(len(told)))
 """
 RUNS = """
 import sys
-from harness.commands.inner import to_its_end
+from harness.commands.soak import to_its_end
 to_its_end([sys.executable, "-c", *sys.argv[1:]])
 """
 

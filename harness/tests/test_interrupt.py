@@ -71,9 +71,9 @@ GATE = """
 from pathlib import Path
 
 from harness.commands import cli
-from harness.commands import running
+from harness.commands import runs
 
-running.ROOT = Path.cwd()
+runs.ROOT = Path.cwd()
 cli.main()
 """
 PYTEST = ("-m", "pytest", "features", "-m", "week1", "--strict-markers", "--rootdir", ".")

@@ -1,18 +1,20 @@
-"""``./cutover test``: the project's own tests."""
+"""``./cutover lint`` and ``test``: checks of the project itself."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, TextIO
 
 import typer
 
-from harness.commands.output import AsJson, say_json
+from harness.commands.output import AsJson, Cluster, say, say_json
 from harness.core.model import Exit
-from harness.settings import ROOT
+from harness.pytest_gate.lint import lint as find_mistakes
+from harness.settings import ROOT, load_profile
 
 _BIN = Path(sys.executable).parent
 _READERS = {
@@ -26,6 +28,24 @@ _PYTEST = (sys.executable, "-m", "pytest", "harness/tests", "--numprocesses", "l
 _FAST = ("--dist", "worksteal", "-m", "not lab and not slow")
 # There is one lab: tests that need it stay together, in one process beside all the others.
 _ALL = ("--dist", "loadscope", "--durations", "40", "-m", "")
+
+
+def lint(cluster: Cluster = "lab", as_json: AsJson = False) -> None:
+    """Check features, gate files, waivers and steps for anything that could pass without proof.
+
+    Example: ./cutover lint
+
+    Ends with 0 when nothing is wrong, and with 1 when something is; runs nothing.
+    """
+    found = find_mistakes(ROOT, load_profile(cluster))
+    errors = [mistake for mistake in found if not mistake.note]
+    if as_json:
+        say_json({"schema": 1, "found": [asdict(mistake) for mistake in found]})
+    else:
+        for mistake in found:
+            say(f"{mistake.where}: {'note' if mistake.note else 'error'}: {mistake.says}")
+        say(f"{len(errors)} errors, {len(found) - len(errors)} notes")
+    raise typer.Exit(int(Exit.NO_GO if errors else Exit.GO))
 
 
 def test(
