@@ -20,8 +20,7 @@ from harness.commands.own_checks import lint, test
 from harness.commands.past_runs import history, report, verify
 from harness.commands.plan import plan
 from harness.commands.provision import provision
-from harness.commands.runs import drill, gate
-from harness.commands.soak import replay, soak
+from harness.commands.runs import drill, gate, replay, soak
 from harness.core.errors import HarnessError
 from harness.core.model import Exit
 

@@ -17,11 +17,10 @@ from harness.checks import CHECKS
 from harness.commands.output import AsJson, say, say_json
 from harness.core.model import Exit
 from harness.gate import Manifest
+from harness.record.bundle import believed, fingerprint, read_public, verify_folder
 from harness.record.bundle import verify as verify_bundle
-from harness.record.bundle import verify_folder
 from harness.record.history import finished, run_folder, took_s
 from harness.record.records import VerdictDocument
-from harness.record.signing import believed, fingerprint, read_public
 from harness.report import draw, summary_lines
 from harness.report.page import print_pdf
 from harness.report.words import DECISIONS, OUTCOMES, duration, with_unit

@@ -13,12 +13,12 @@ from itertools import chain
 from pathlib import Path
 
 from harness.core.errors import HarnessError, TimedOut
+from harness.core.parallel import within
 from harness.core.waiting import until
 from harness.ledger.checker import Found, Reading, kind_of, results
 from harness.ledger.history import HistoryReader, whole_lines
 from harness.ledger.result import LedgerResult
 from harness.ledger.writers import Writer
-from harness.transport.deadline import within
 
 _A_TRY_S = 90.0
 

@@ -18,7 +18,7 @@ from harness.ledger.result import LedgerResult
 from harness.ledger.writers import WRITERS, Writer, WriterSetup
 from harness.probes import owned
 from harness.transport import Reach
-from harness.transport.tunnel import Tunnels
+from harness.transport.ssh import Tunnels
 
 _READS_WITHIN_S = 180.0
 

@@ -12,7 +12,7 @@ rest.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -99,25 +99,25 @@ class Piece:
 def collect(reach: Reach) -> Iterator[Piece]:
     """Yield every piece as it arrives, for about a minute and a half at most; raises nothing."""
     commands = commands_for_machines(reach.profile)
-    calls: dict[str, Callable[[], object]] = {
-        what: partial(reach.kube.get, path) for what, path in _objects(reach.profile).items()
-    }
     # The machines' deadline is shorter, so that the answers of the other machines are not lost.
-    calls[_HOSTS] = lambda: reach.fleet.everywhere(commands, within_s=_FIRST_S - 10)
+    hosts = side_by_side(
+        {_HOSTS: lambda: reach.fleet.everywhere(commands, within_s=_FIRST_S - 10)},
+        within_s=_FIRST_S,
+    )
+    calls = {what: partial(reach.kube.get, path) for what, path in _objects(reach.profile).items()}
     pods: object = None
     for answer in side_by_side(calls, within_s=_FIRST_S):
-        if answer.key == _HOSTS and answer.error is None:
-            yield from _of_hosts(answer.value)
-            continue
-        if answer.key == _PODS and answer.error is None:
+        if answer.key == _PODS:
             pods = answer.value
         yield _of_cluster(answer)
+    for told in hosts:
+        yield from [_of_cluster(told)] if told.value is None else _of_hosts(told.value)
     logs = {wanted.what: partial(_read_log, reach.kube, wanted) for wanted in wanted_logs(pods)}
-    for answer in side_by_side(logs, within_s=_LOGS_S):
-        yield _of_cluster(answer)
+    for log in side_by_side(logs, within_s=_LOGS_S):
+        yield _of_cluster(log)
 
 
-def _of_cluster(answer: CallResult) -> Piece:
+def _of_cluster(answer: CallResult[object]) -> Piece:
     if answer.error is not None:
         return Piece(target=_OF_THE_CLUSTER, what=answer.key, error=answer.error)
     value = answer.value

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import jinja2
 
@@ -133,14 +132,14 @@ def _template() -> jinja2.Template:
     return environment.get_template("report.html")
 
 
-def _shown(value: Any) -> Any:
+def _shown(value: object) -> object:
     """Text for a page: characters that HTML forbids, or that turn text around, are replaced."""
     if not isinstance(value, str):
         return value
     return type(value)(printable(value))
 
 
-def _content(judgement: Judgement) -> dict[str, Any]:
+def _content(judgement: Judgement) -> dict[str, object]:
     manifest, run_state = judgement.run_state.manifest, judgement.run_state
     first, last = run_state.first.moment, run_state.last.moment
     before = manifest.past[-1] if manifest.past else None

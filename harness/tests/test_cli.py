@@ -15,7 +15,6 @@ import pytest
 
 from harness import checks, probes, transport
 from harness.commands import cli, past_runs, runs
-from harness.commands import soak as soak_command
 from harness.core.errors import (
     ConfigError,
     HarnessError,
@@ -313,8 +312,8 @@ def test_what_breaks_and_heals_has_help_with_an_example(
 def test_nothing_is_broken_without_the_option_that_allows_it(
     cutover: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(soak_command, "run_folder", lambda *_: None)
-    monkeypatch.setattr(soak_command, "chosen_turns", lambda *_: ())
+    monkeypatch.setattr(runs, "run_folder", lambda *_: None)
+    monkeypatch.setattr(runs, "chosen_turns", lambda *_: ())
     ended = cutover(*words)
     assert ended.status == Exit.REFUSED
     assert "it needs --allow-disruption" in ended.err

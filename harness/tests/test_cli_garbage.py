@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from harness.commands import cli, past_runs
+from harness.commands import cli, past_runs, runs
 from harness.commands import heal as heal_command
-from harness.commands import soak as soak_command
 from harness.core.model import Exit
 
 Run = Callable[..., tuple[int, str]]
@@ -62,7 +61,7 @@ def reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for module in (
         heal_command,
         past_runs,
-        soak_command,
+        runs,
     ):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(heal_command, "connect", connect)

@@ -76,7 +76,7 @@ def test_a_pod_that_does_not_stand_is_not_lost_among_restarted_ones() -> None:
 def test_no_secret_and_no_configmap_is_ever_asked_for() -> None:
     kube = FakeKube(KUBE)
     list(collect(reach(kube, FLEET)))
-    assert not [path for _, path in kube.calls if "secrets" in path or "configmaps" in path]
+    assert not [it for _, it in kube.calls if "secrets" in str(it) or "configmaps" in str(it)]
 
 
 @pytest.fixture

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.pytest_gate.catalogue import read_features
-from harness.pytest_gate.lint import features, files
+from harness.pytest_gate.lint import Mistake, features, files
 from harness.pytest_gate.lint.features import unbound
-from harness.pytest_gate.lint.mistake import Mistake
 from harness.tests.stage import CHECKS, REQUIREMENT, fast_enough, write_project
 
 WAIVER = """schema: 1

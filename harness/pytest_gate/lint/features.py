@@ -16,7 +16,7 @@ from harness.core.model import Severity
 from harness.probes import PROBES
 from harness.pytest_gate import bdd_internals
 from harness.pytest_gate.catalogue import Scenario
-from harness.pytest_gate.lint.mistake import Mistake, at, place
+from harness.pytest_gate.lint import Mistake, at, place
 from harness.pytest_gate.step_rules import undefined
 from harness.settings import Gates, Profile
 

@@ -18,7 +18,7 @@ from harness.core.errors import ConfigError
 from harness.faults.fault import Fault
 from harness.probes import PROBES
 from harness.pytest_gate.catalogue import Scenario
-from harness.pytest_gate.lint.mistake import Mistake, at, place
+from harness.pytest_gate.lint import Mistake, at, place
 from harness.settings import GateFile, Requirement, Waiver, flaws, line_of, parse
 from harness.settings.drills import OF_BYSTANDERS, Drill, Planned
 from harness.settings.load import Load
