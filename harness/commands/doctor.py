@@ -24,7 +24,7 @@ from harness.core.errors import (
 from harness.core.model import Exit, Machine
 from harness.core.parallel import begin, in_each
 from harness.facts.schema import Known, Unknown
-from harness.faults.permissions import DISRUPTION
+from harness.faults.preflight import DISRUPTION
 from harness.ledger.platform import LEDGER
 from harness.probes import PROBES, etcd_snapshots
 from harness.probes.host_facts import clock
