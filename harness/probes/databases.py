@@ -16,7 +16,7 @@ from harness.probes.probe import Timing
 from harness.settings.services import DatabaseServer
 from harness.transport import Reach
 from harness.transport.objects import must
-from harness.transport.tunnel import Tunnels
+from harness.transport.ssh import Tunnels
 
 
 class Databases:
