@@ -17,10 +17,9 @@ from harness.checks.findings import (
     wanted,
 )
 from harness.core.model import Case, Verdict
-from harness.facts import api
-from harness.facts.api import Namespace, Readiness
-from harness.facts.certificates import Certificate
+from harness.facts import kubernetes
 from harness.facts.host import CERTIFICATES, HOST, KUBECONFIG, CertificateFiles, Owner
+from harness.facts.kubernetes import Certificate, Namespace, Readiness
 from harness.facts.schema import Entry
 
 _MINUTE_S = 60.0
@@ -28,7 +27,7 @@ _DAY_S = 86_400
 
 
 def ready(case: Case) -> Verdict:
-    seen = items(case, api.READINESS, case.cluster.servers)
+    seen = items(case, kubernetes.READINESS, case.cluster.servers)
     findings = [
         Finding(name, f"expected /readyz to answer 200, seen {_readiness(value)}")
         for name, value in seen.values.items()
@@ -43,11 +42,11 @@ def _readiness(value: Readiness) -> str:
 
 
 def _status(value: Readiness | Namespace) -> str:
-    return "its port closed" if value.status == api.CLOSED else str(value.status)
+    return "its port closed" if value.status == kubernetes.CLOSED else str(value.status)
 
 
 def answers_everywhere(case: Case) -> Verdict:
-    seen = items(case, api.NAMESPACE, case.cluster.servers)
+    seen = items(case, kubernetes.NAMESPACE, case.cluster.servers)
     findings = [
         Finding(name, f"expected the namespace kube-system, seen {_status(value)}")
         for name, value in seen.values.items()
@@ -65,7 +64,7 @@ def certificates_last(case: Case) -> Verdict:
     target = wanted(case, "certificate_days")
     limit = target["certificate_days"]
     files = items(case, CERTIFICATES, case.cluster.servers)
-    shown = items(case, api.CERTIFICATE, case.cluster.servers)
+    shown = items(case, kubernetes.CERTIFICATE, case.cluster.servers)
     findings = [
         unknown(name, f"no certificate matches {pattern}")
         for name, value in files.values.items()
@@ -95,13 +94,13 @@ def _days_left(
             yield name, file.path, (file.not_after - case.of(HOST.name)[name].at) / _DAY_S
     for name, found in shown.values.items():
         text = f"the certificate that the API server shows ({found.subject})"
-        yield name, text, (found.not_after - case.of(api.ENDPOINTS.name)[name].at) / _DAY_S
+        yield name, text, (found.not_after - case.of(kubernetes.ENDPOINTS.name)[name].at) / _DAY_S
 
 
 def anonymous_refused(case: Case) -> Verdict:
     """401: the server refuses a stranger. 403: it lets a stranger in, without any rights."""
-    servers = items(case, api.ANONYMOUS_API, case.cluster.servers)
-    kubelets = items(case, api.ANONYMOUS_KUBELET, case.cluster.machines)
+    servers = items(case, kubernetes.ANONYMOUS_API, case.cluster.servers)
+    kubelets = items(case, kubernetes.ANONYMOUS_KUBELET, case.cluster.machines)
     findings = [
         Finding(name, f"expected the {what} to answer 401 to a stranger, seen {status}")
         for what, part in (("API server", servers), ("kubelet", kubelets))
@@ -142,7 +141,7 @@ def kubeconfigs_private(case: Case) -> Verdict:
 
 def services_available(case: Case) -> Verdict:
     """An unavailable one breaks ``kubectl`` for its group, and the deletion of every namespace."""
-    seen = look(case, api.OBJECTS)
+    seen = look(case, kubernetes.OBJECTS)
     services = seen.only.services if seen.only else {}
     known, findings = understood(services)
     findings += [
@@ -158,9 +157,9 @@ def services_available(case: Case) -> Verdict:
 def namespaces_go(case: Case) -> Verdict:
     target = wanted(case, "terminating_minutes")
     limit = target["terminating_minutes"]
-    seen = look(case, api.OBJECTS)
+    seen = look(case, kubernetes.OBJECTS)
     known, findings = understood(seen.only.terminating if seen.only else {})
-    at = case.of(api.OBJECTS.name)[case.cluster.name].at if seen.values else 0.0
+    at = case.of(kubernetes.OBJECTS.name)[case.cluster.name].at if seen.values else 0.0
     ages = {name: (at - it.since) / _MINUTE_S for name, it in known.items()}
     # The harness's own come first: `./cutover heal` removes them.
     for name, it in sorted(known.items(), key=lambda it: (not it[1].ours, it[0])):

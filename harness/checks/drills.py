@@ -12,8 +12,7 @@ from dataclasses import replace
 from harness.checks import ledger, load
 from harness.checks.findings import Finding, Seen, conclude, looks, unknown
 from harness.core.model import Case, Outcome, Verdict
-from harness.facts.drills import DRILLS, DrillFacts, RunFacts
-from harness.facts.load import LoadFacts
+from harness.facts.drills import DRILLS, DrillFacts, LoadFacts, RunFacts
 
 # A fault with an immediate undo must be gone this soon after an abort.
 _ABORT_S = 5.0

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 from harness.checks.findings import Finding, Seen, conclude, looks, unknown, wanted
 from harness.core.model import Case, Verdict
-from harness.facts.ledger import LEDGER, TallyFacts
+from harness.facts.drills import LEDGER, TallyFacts
 
 # Longer than any writer pauses between two writes. If a gap was still open when writing stopped,
 # its full length is unknown.

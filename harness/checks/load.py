@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 
 from harness.checks.findings import Finding, limited, names, unknown
-from harness.facts.load import LoadFacts, PhaseFacts
+from harness.facts.drills import LoadFacts, PhaseFacts
 
 OFFERED_PERCENT = 99.0
 OF_DRILL = ("before", "during", "healing", "again")

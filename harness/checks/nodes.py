@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 from harness.checks.findings import Finding, Seen, conclude, look, understood
 from harness.core.model import Case, Machine, Verdict
-from harness.facts.nodes import NODES, Node
+from harness.facts.kubernetes import NODES, Node
 from harness.facts.schema import Unknown
 
 _PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable")

@@ -7,8 +7,7 @@ from typing import Literal
 
 from harness.checks.findings import Finding, Seen, conclude, look, names, unknown, wanted
 from harness.core.model import Case, Verdict
-from harness.facts.schema import Known, Unknown
-from harness.facts.snapshots import (
+from harness.facts.etcd import (
     SNAPSHOTS,
     File,
     Newest,
@@ -19,6 +18,7 @@ from harness.facts.snapshots import (
     Upload,
     not_whole,
 )
+from harness.facts.schema import Known, Unknown
 
 _HOUR_S = 3600
 _Kind = Literal["snapshots", "copies"]

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from harness.checks import ledger, load
 from harness.checks.findings import Finding, Seen, conclude, looks, unknown, wanted
 from harness.core.model import Case, Outcome, Verdict
-from harness.facts.soak import SOAK, EndReason, SoakFacts, TurnFacts
+from harness.facts.drills import SOAK, EndReason, SoakFacts, TurnFacts
 
 # The amount of each thing, by place.
 _Places: TypeAlias = Mapping[str, Mapping[str, int] | str]

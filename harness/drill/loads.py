@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from math import inf
 from typing import Protocol, TypeAlias
 
-from harness.facts.load import LoadFacts, PhaseFacts
+from harness.facts.drills import LoadFacts, PhaseFacts
 from harness.ledger.result import FAULT
 from harness.load.results import Results
 from harness.load.running import Running

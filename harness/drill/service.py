@@ -18,8 +18,7 @@ from harness.drill.resource_usage import resource_usage
 from harness.drill.runner import carry_out
 from harness.drill.schedule import Turn, drawn
 from harness.drill.soak import EVERYTHING, rebuilt, soak
-from harness.facts.drills import DrillFacts
-from harness.facts.soak import EndReason, Footprint, SoakFacts
+from harness.facts.drills import DrillFacts, EndReason, Footprint, SoakFacts
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.preflight import permitted
 from harness.ledger import recovering as ledger_recovering

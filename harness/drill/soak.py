@@ -25,8 +25,7 @@ from harness.drill.resource_usage import resource_usage
 from harness.drill.runner import in_words
 from harness.drill.safety_monitor import monitoring
 from harness.drill.schedule import Turn
-from harness.facts.load import LoadFacts
-from harness.facts.soak import EndReason, Footprint, SoakFacts, TurnFacts
+from harness.facts.drills import EndReason, Footprint, LoadFacts, SoakFacts, TurnFacts
 from harness.record.records import Kind, SoakEvent
 from harness.settings.soaks import Soak
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, Self
 
 from harness.core.errors import ConfigError
 from harness.facts.ceph import Quorum
-from harness.facts.crush_hosts import machine_of_each
+from harness.facts.ceph_names import machine_of_each
 from harness.faults import answers, observers, tools
 from harness.faults.ceph_answers import Fsid
 from harness.faults.fault import Fault, server_beside

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from harness.core.errors import NotProven
 from harness.core.parallel import in_each
 from harness.facts.ceph import OSD_ANSWERS, OSD_MAP, OSD_TREE, PLACEMENT_GROUPS, QUORUM, Osd
-from harness.facts.crush_hosts import by_machine, in_doubt
+from harness.facts.ceph_names import by_machine, in_doubt
 from harness.facts.schema import Item, Unknown, part_of
 from harness.faults import observers, replicas
 from harness.faults.budget import ClusterState, Margin, Pool

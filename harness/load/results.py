@@ -14,7 +14,7 @@ from itertools import count, takewhile
 from math import floor
 from pathlib import Path
 
-from harness.facts.load import PhaseFacts
+from harness.facts.drills import PhaseFacts
 from harness.load.histogram import Histogram
 from harness.load.spec import due_at
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from harness.core.errors import NotListening
 from harness.core.model import JSON
-from harness.facts import api
+from harness.facts import kubernetes
 from harness.facts.schema import attempt, dump
 from harness.probes.certificates import describe
 from harness.probes.probe import Timing
@@ -26,7 +26,7 @@ class ApiEndpoints:
     two, because a server that is down is an answer.
     """
 
-    name: ClassVar[str] = api.ENDPOINTS.name
+    name: ClassVar[str] = kubernetes.ENDPOINTS.name
     sentence: ClassVar[str] = "what every API server and kubelet answers"
     timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 30.0
@@ -42,15 +42,19 @@ class ApiEndpoints:
         looks: dict[str, Callable[[], object]] = {}
         if machine.is_server:
             looks = {
-                api.READINESS.name: lambda: _readiness(_or_closed(ask, f"{server}/readyz?verbose")),
-                api.NAMESPACE.name: lambda: _namespace(
+                kubernetes.READINESS.name: lambda: _readiness(
+                    _or_closed(ask, f"{server}/readyz?verbose")
+                ),
+                kubernetes.NAMESPACE.name: lambda: _namespace(
                     _or_closed(ask, f"{server}{spaces}/kube-system")
                 ),
-                api.CERTIFICATE.name: lambda: describe(ask(f"{server}/version").certificate),
-                api.ANONYMOUS_API.name: lambda: ask(f"{server}{spaces}", anonymous=True).status,
+                kubernetes.CERTIFICATE.name: lambda: describe(ask(f"{server}/version").certificate),
+                kubernetes.ANONYMOUS_API.name: lambda: (
+                    ask(f"{server}{spaces}", anonymous=True).status
+                ),
             }
         kubelet = f"https://{machine.address}:{_KUBELET_PORT}/pods"
-        looks[api.ANONYMOUS_KUBELET.name] = lambda: ask(kubelet, anonymous=True).status
+        looks[kubernetes.ANONYMOUS_KUBELET.name] = lambda: ask(kubelet, anonymous=True).status
         return dump({name: attempt(look) for name, look in looks.items()})
 
 
@@ -58,18 +62,18 @@ def _or_closed(ask: Callable[[str], Answer], url: str) -> Answer:
     try:
         return ask(url)
     except NotListening:
-        return Answer(status=api.CLOSED, body="", certificate="")
+        return Answer(status=kubernetes.CLOSED, body="", certificate="")
 
 
-def _readiness(answer: Answer) -> api.Readiness:
+def _readiness(answer: Answer) -> kubernetes.Readiness:
     # The server lists what failed as "[-]name failed".
     failed = [line[3:].split()[0] for line in answer.body.splitlines() if line.startswith("[-]")]
-    return api.Readiness(answer.status, tuple(failed))
+    return kubernetes.Readiness(answer.status, tuple(failed))
 
 
-def _namespace(answer: Answer) -> api.Namespace:
+def _namespace(answer: Answer) -> kubernetes.Namespace:
     try:
         uid = text(json.loads(answer.body), "metadata", "uid")
     except (ValueError, Odd):
         uid = None
-    return api.Namespace(answer.status, uid)
+    return kubernetes.Namespace(answer.status, uid)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from harness.core.model import JSON
-from harness.facts.api import OBJECTS, ApiService, Terminating
-from harness.facts.api import ApiObjects as Objects
+from harness.facts.kubernetes import OBJECTS, ApiService, Terminating
+from harness.facts.kubernetes import ApiObjects as Objects
 from harness.facts.schema import dump
 from harness.probes.pods import is_ours
 from harness.probes.probe import Timing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cryptography import x509
 
 from harness.core.errors import TransportError
-from harness.facts.certificates import Certificate
+from harness.facts.kubernetes import Certificate
 
 
 def describe(pem: str) -> Certificate:

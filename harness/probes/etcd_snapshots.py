@@ -8,8 +8,7 @@ from typing import ClassVar, TypeVar
 from harness.core.errors import HarnessError, TransportError
 from harness.core.model import JSON
 from harness.core.parallel import in_each
-from harness.facts.schema import Item, Known, Unknown, dump
-from harness.facts.snapshots import (
+from harness.facts.etcd import (
     SNAPSHOTS,
     Listing,
     Newest,
@@ -21,6 +20,7 @@ from harness.facts.snapshots import (
     Upload,
     not_whole,
 )
+from harness.facts.schema import Item, Known, Unknown, dump
 from harness.probes.probe import Timing
 from harness.probes.scripts import snapshot_script
 from harness.transport import Reach, own_folder

@@ -12,10 +12,9 @@ from urllib.parse import urlsplit
 from harness.core.errors import Denied, HarnessError, TransportError, Unreachable
 from harness.core.model import JSON, IngressDeclared, IngressPage
 from harness.core.parallel import in_each
-from harness.facts.certificates import Certificate
-from harness.facts.edge import INGRESS, Invalid, Limited, Page, Site, Sites
+from harness.facts.edge import INGRESS, TOO_MANY, Invalid, Limited, Page, Site, Sites, stated_limit
+from harness.facts.kubernetes import Certificate
 from harness.facts.schema import Answered, Failed, Known, Unknown, attempt, dump
-from harness.facts.throttling import TOO_MANY, told
 from harness.probes import pods, routes
 from harness.probes.certificates import describe
 from harness.probes.probe import Timing
@@ -115,7 +114,7 @@ class _Visit:
         for entry in self._entries:
             answer = self._followed(self._host, address, entry)
             if answer.status == TOO_MANY:
-                return Limited(told(answer.headers))
+                return Limited(stated_limit(answer.headers))
             if answer.status != 200:
                 raise TransportError(f"status {answer.status} over {entry.scheme}")
             if (body := answer.body.strip()) != _NAME:
@@ -135,7 +134,7 @@ class _Visit:
             except Denied:
                 continue  # a host without a certificate has no site
             if answer.status == TOO_MANY:
-                return Limited(told(answer.headers))
+                return Limited(stated_limit(answer.headers))
             if answer.status != 404:
                 return answer.status
         return 404
@@ -182,7 +181,7 @@ def _page(
     entry = EntryPoint(known.scheme, known.port)
     answer = reach.outside.get(page.host, page.path, at=address, entry=entry)
     if answer.status == TOO_MANY != page.status:
-        return Limited(told(answer.headers))
+        return Limited(stated_limit(answer.headers))
     # A query string may hold a secret.
     location = answer.headers.get("location", "").partition("?")[0]
     said = page.says in answer.body

@@ -15,8 +15,8 @@ from typing_extensions import TypeForm
 from harness.core.errors import NotProven
 from harness.core.model import JSON
 from harness.facts import legacy as facts
+from harness.facts.ceph_names import is_same_source
 from harness.facts.legacy import Written
-from harness.facts.mount_source import is_same
 from harness.facts.schema import Known, dump
 from harness.probes.probe import Timing
 from harness.probes.scripts import mount_script
@@ -75,6 +75,6 @@ def is_usable(found: facts.LegacyMount, legacy: Legacy) -> bool:
     return (
         mount is not None
         and (mount.type, mount.root) == (legacy.type, legacy.root)
-        and is_same(legacy.type, mount.source, legacy.source)
+        and is_same_source(legacy.type, mount.source, legacy.source)
         and isinstance(found.read, Known)
     )

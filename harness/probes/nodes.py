@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import ClassVar
 
 from harness.core.model import JSON
-from harness.facts.nodes import NODES, Node
+from harness.facts.kubernetes import NODES, Node
 from harness.facts.schema import dump
 from harness.probes.probe import Timing
 from harness.transport import Reach

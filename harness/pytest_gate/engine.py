@@ -15,10 +15,8 @@ from harness.core.model import Observation, Outcome
 from harness.core.notices import collecting
 from harness.core.parallel import CallResult, in_words
 from harness.drill.service import DrillService
-from harness.facts.drills import DRILLS
-from harness.facts.ledger import LEDGER
+from harness.facts.drills import DRILLS, LEDGER, SOAK
 from harness.facts.schema import Fact
-from harness.facts.soak import SOAK
 from harness.gate import Evaluation, RunState
 from harness.probes import Probe, owned
 from harness.probes.look import LookScheduler

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.core.model import Outcome
-from harness.facts.soak import SOAK
+from harness.facts.drills import SOAK
 from harness.gate import Judgement, Manifest, RunState
 from harness.report.printable import printable
 from harness.report.words import (

@@ -6,10 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from harness.facts.drills import DRILLS
-from harness.facts.ledger import LEDGER
-from harness.facts.load import LoadFacts
-from harness.facts.soak import SOAK, SoakFacts
+from harness.facts.drills import DRILLS, LEDGER, SOAK, LoadFacts, SoakFacts
 from harness.gate import RunState
 from harness.record.records import F, Finished
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from harness.core.errors import Unreachable
 from harness.core.waiting import until
+from harness.facts.etcd import Listing
 from harness.facts.schema import OrUnknown, read
-from harness.facts.snapshots import Listing
 from harness.probes.etcd_snapshots import _SCRIPT as SCRIPT
 from harness.probes.etcd_snapshots import choose
 from harness.probes.scripts import snapshot_script as script

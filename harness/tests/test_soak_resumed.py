@@ -25,7 +25,7 @@ from harness.drill.recovery import RecoveryResult
 from harness.drill.schedule import Turn, drawn
 from harness.drill.service import DrillService
 from harness.drill.soak import rebuilt, soak
-from harness.facts.soak import EndReason
+from harness.facts.drills import EndReason
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.kinds import FAULTS
 from harness.gate import RunState

@@ -6,7 +6,7 @@ from random import Random
 from typing import ClassVar, Literal, Self
 
 from harness.core.errors import NotProven
-from harness.facts.crush_hosts import by_machine
+from harness.facts.ceph_names import by_machine
 from harness.faults import observers
 from harness.faults.ceph_answers import OsdTree, TreeNode
 from harness.faults.ceph_daemon import StopDaemon
