@@ -14,7 +14,7 @@ from harness.commands.output import AsJson, Cluster, say, say_json
 from harness.core.errors import ConfigError, Refused
 from harness.core.model import Exit
 from harness.core.waiting import end_like_ctrl_c
-from harness.probes.legacy_manifest import making
+from harness.probes.legacy import making
 from harness.settings import Legacy, Profile, load_profile
 from harness.transport import connect
 

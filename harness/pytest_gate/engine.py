@@ -19,7 +19,7 @@ from harness.facts.drills import DRILLS, LEDGER, SOAK
 from harness.facts.schema import Fact
 from harness.gate import Evaluation, RunState
 from harness.probes import Probe, owned
-from harness.probes.look import LookScheduler
+from harness.probes.probe import LookScheduler
 from harness.pytest_gate.catalogue import Scenario
 from harness.record import records
 from harness.record.journal import Journal, Record

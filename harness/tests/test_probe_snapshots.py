@@ -19,8 +19,8 @@ from harness.core.errors import Unreachable
 from harness.core.waiting import until
 from harness.facts.etcd import Listing
 from harness.facts.schema import OrUnknown, read
-from harness.probes.etcd_snapshots import _SCRIPT as SCRIPT
-from harness.probes.etcd_snapshots import choose
+from harness.probes.etcd import _SCRIPT as SCRIPT
+from harness.probes.etcd import choose_newest
 from harness.probes.scripts import snapshot_script as script
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed, own_folder
@@ -128,7 +128,7 @@ def test_whatever_lies_where_the_newest_is_restored_where_it_can_be_seen(
         }
         for machine in MACHINES
     }
-    chosen = choose(read(dict[str, OrUnknown[Listing]], listed))
+    chosen = choose_newest(read(dict[str, OrUnknown[Listing]], listed))
     if not holders:
         assert chosen is None
         return
@@ -142,7 +142,7 @@ def test_what_is_not_whole_is_not_restored() -> None:
     copies = files(**{"whole": 1, part: 2, empty: 3})
     copies["value"][2]["bytes"] = 0
     listed = {name: {"snapshots": files(), "copies": copies} for name in MACHINES}
-    chosen = choose(read(dict[str, OrUnknown[Listing]], listed))
+    chosen = choose_newest(read(dict[str, OrUnknown[Listing]], listed))
     assert chosen is not None
     assert chosen.name == "whole"
 

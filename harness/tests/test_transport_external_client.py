@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.core.errors import Denied, NotListening, TimedOut, Unreachable
-from harness.probes.test_ca import Authority
+from harness.probes.certificates import Authority
 from harness.transport import EntryPoint
 from harness.transport.deadline import hang_up
 from harness.transport.external_client import Network

@@ -1,7 +1,16 @@
-"""etcd's snapshots: the list, the machines with a copy, and the content of one when restored."""
+"""etcd as a database: how fast it writes its log, and its snapshots.
+
+An idle etcd syncs its log only a few times a second, too seldom for a current p99. Its histogram
+covers all the time since its start, which hides the current speed. So the probe sends a burst of
+small writes through the API, and reads each member's histogram before and after.
+
+Of the snapshots it reports the list, the machines with a copy, and the content of one when
+restored.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, TypeVar
 
@@ -9,8 +18,12 @@ from harness.core.errors import HarnessError, TransportError
 from harness.core.model import JSON
 from harness.core.parallel import in_each
 from harness.facts.etcd import (
+    METRICS,
     SNAPSHOTS,
+    WRITES,
+    Buckets,
     Listing,
+    LogWrites,
     Newest,
     Rejected,
     Restore,
@@ -18,23 +31,86 @@ from harness.facts.etcd import (
     SnapshotFile,
     Snapshots,
     Upload,
+    WriteBurst,
     not_whole,
 )
-from harness.facts.schema import Item, Known, Unknown, dump
+from harness.facts.schema import Item, Known, Unknown, dump, read
+from harness.probes import etcd_access, host_facts, pods
 from harness.probes.probe import Timing
 from harness.probes.scripts import snapshot_script
-from harness.transport import Reach, own_folder
+from harness.transport import Kube, Reach, own_folder
 from harness.transport.objects import Odd, epoch, flag, listed, must, part, quantity, text
 from harness.transport.remote_script import RemoteScript
 
 T = TypeVar("T")
 
+_WRITES = 500
+_ENOUGH_S = 12.0
 # The script's answer to each of its arguments: an item by path.
 _LISTS = dict[str, Item[tuple[SnapshotFile, ...]]]
 _TEXTS = dict[str, Item[str]]
 _RESTORES = dict[str, Item[Restore]]
 _SCRIPT = RemoteScript(own_folder, snapshot_script, nice=True)
 _RECORD = "/apis/k3s.cattle.io/v1/etcdsnapshotfiles"
+
+
+class EtcdWrites:
+    """Writes one small object again and again, in its own namespace."""
+
+    name: ClassVar[str] = WRITES.name
+    sentence: ClassVar[str] = "a burst of small writes to etcd"
+    timing: ClassVar[Timing] = Timing.ALONE
+    within_s: ClassVar[float] = 90.0
+
+    def targets(self, reach: Reach) -> Sequence[str]:
+        return [reach.profile.name]
+
+    def observe(self, reach: Reach, target: str) -> JSON:
+        servers = [machine.name for machine in reach.profile.cluster().servers]
+
+        def fsyncs(server: str) -> Buckets:
+            return _fsyncs(reach, server)
+
+        with pods.namespace(reach.kube) as space:
+            before = in_each(servers, fsyncs)
+            began = time.monotonic()
+            writes = _write(reach.kube, space)
+            took_s = time.monotonic() - began
+            after = in_each(servers, fsyncs)
+        members = {server: _added(before[server], after[server]) for server in servers}
+        return dump(WriteBurst(writes, round(took_s, 3), members))
+
+
+def _fsyncs(reach: Reach, server: str) -> Buckets:
+    item = host_facts.look(reach, server, only=[METRICS.name])[METRICS.name]
+    if isinstance(item, Unknown):
+        raise TransportError(f"{METRICS.name}: {item.error}")
+    return read(METRICS.kind, item.value).wal_fsync_s
+
+
+def _write(kube: Kube, space: str) -> int:
+    """One write after the other, so that none shares the sync of another; returns their number."""
+    deadline = time.monotonic() + _ENOUGH_S
+    for number in range(_WRITES):
+        if time.monotonic() > deadline:
+            return number
+        kube.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": "writes", "namespace": space},
+                "data": {"number": str(number)},
+            }
+        )
+    return _WRITES
+
+
+def _added(before: Buckets | HarnessError, after: Buckets | HarnessError) -> LogWrites | Unknown:
+    if isinstance(before, HarnessError):
+        return Unknown(str(before))
+    if isinstance(after, HarnessError):
+        return Unknown(str(after))
+    return LogWrites(etcd_access.since(after, before))
 
 
 class EtcdSnapshots:
@@ -58,7 +134,7 @@ class EtcdSnapshots:
         folders = [own, *([copies] if copies else [])]
         told = in_each(servers, lambda server: _run(reach, server, _LISTS, "list", *folders))
         by_server = {server: _listed(answer, own, copies) for server, answer in told.items()}
-        newest = choose(by_server)
+        newest = choose_newest(by_server)
         original: Known[str] | Unknown | None = None
         restored: Known[Restored | Rejected] | Unknown | None = None
         if newest is not None:
@@ -79,7 +155,7 @@ class EtcdSnapshots:
         return dump(seen)
 
 
-def programs(reach: Reach, server: str) -> Mapping[str, Known[str] | Unknown]:
+def restore_programs(reach: Reach, server: str) -> Mapping[str, Known[str] | Unknown]:
     """The programs on a server that restore a snapshot; raises TransportError."""
     return _run(reach, server, _TEXTS, "program", "etcd", "etcdutl")
 
@@ -113,7 +189,7 @@ def _recorded(item: object) -> Upload:
     )
 
 
-def choose(by_server: Mapping[str, Listing | Unknown]) -> Newest | None:
+def choose_newest(by_server: Mapping[str, Listing | Unknown]) -> Newest | None:
     """The newest copy, or without copies the newest snapshot, and the server to restore it on."""
     listings = {server: it for server, it in by_server.items() if isinstance(it, Listing)}
     snapshots = {server: _files(it.snapshots) for server, it in listings.items()}
