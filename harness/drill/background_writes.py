@@ -1,6 +1,6 @@
 """Machines write to a claim during a fault, and read each other's blocks afterwards.
 
-``checks.claim_survival`` judges the result.
+``checks.drills`` judges the result.
 """
 
 from __future__ import annotations

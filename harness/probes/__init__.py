@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.probes.backup_claims import BackupClaims
+from harness.probes.backups import BackupClaims, EtcdSnapshots
 from harness.probes.ceph import Ceph
 from harness.probes.cilium import Cilium
 from harness.probes.claims import Claims
 from harness.probes.disks import DiskBench, OsdDisks
 from harness.probes.edge import Ingress, LoadBalancer
-from harness.probes.etcd import EtcdSnapshots, EtcdWrites
+from harness.probes.etcd import EtcdWrites
 from harness.probes.host_facts import HostFacts
 from harness.probes.kubernetes import ApiEndpoints, ApiObjects, Nodes
 from harness.probes.legacy import LegacyManifest, LegacyMount

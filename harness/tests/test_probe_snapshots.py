@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from harness.core.errors import Unreachable
 from harness.core.waiting import until
-from harness.facts.etcd import Listing
+from harness.facts.backups import Listing
 from harness.facts.schema import OrUnknown, read
-from harness.probes.etcd import _SCRIPT as SCRIPT
-from harness.probes.etcd import choose_newest
+from harness.probes.backups import _SNAPSHOT_SCRIPT as SCRIPT
+from harness.probes.backups import choose_newest
 from harness.probes.scripts import snapshot_script as script
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed, own_folder
