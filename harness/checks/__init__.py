@@ -26,8 +26,10 @@ from harness.checks import (
     kubernetes,
     legacy,
     network,
+    postgres,
     rook,
     scheduling,
+    services,
     soak,
     swarm,
     swarm_answers,
@@ -59,4 +61,6 @@ CHECKS: Mapping[str, Check] = (
     | swarm.CHECKS
     | swarm_answers.CHECKS
     | scheduling.CHECKS
+    | services.CHECKS
+    | postgres.CHECKS
 )

@@ -16,10 +16,12 @@ from harness.probes.kubernetes import ApiEndpoints, ApiObjects, Nodes
 from harness.probes.legacy import LegacyManifest, LegacyMount
 from harness.probes.open_ports import OpenPorts
 from harness.probes.pod_network import NetworkPolicy, PodNetwork
+from harness.probes.postgres import Postgres
 from harness.probes.probe import Probe as Probe
 from harness.probes.probe import Timing as Timing
 from harness.probes.rook import Rook
 from harness.probes.scheduling import Scheduling
+from harness.probes.services import Registrations, Services
 from harness.probes.swarm import Swarm
 
 _ALL: tuple[Probe, ...] = (
@@ -42,8 +44,11 @@ _ALL: tuple[Probe, ...] = (
     OpenPorts(),
     OsdDisks(),
     PodNetwork(),
+    Postgres(),
+    Registrations(),
     Rook(),
     Scheduling(),
+    Services(),
     Swarm(),
 )
 

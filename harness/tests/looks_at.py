@@ -11,6 +11,7 @@ from harness.checks import (
     clients,
     csi,
     drills,
+    postgres,
     rook,
     scheduling,
     soak,
@@ -75,6 +76,9 @@ LOOKS_AT: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(soak.CHECKS, ("soak",)),
     **dict.fromkeys(swarm.CHECKS | swarm_answers.CHECKS, ("swarm",)),
     **dict.fromkeys(scheduling.CHECKS, ("scheduling",)),
+    "each service has its declared name and port": ("services",),
+    "each side effect is registered exactly once": ("registrations",),
+    **dict.fromkeys(postgres.CHECKS, ("postgres",)),
 }
 
 
