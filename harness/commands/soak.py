@@ -18,10 +18,10 @@ from harness.drill.schedule import shrunk
 from harness.faults.preflight import may_disrupt
 from harness.record.history import chosen_turns, run_folder
 from harness.settings import ROOT, load_profile
-from harness.settings.soaks import REQUIREMENT, seconds
+from harness.settings.drills import SOAK_REQUIREMENT, seconds
 
 _OPTIONS = ("--week=9", "--allow-disruption")
-_ONLY = f"--only={REQUIREMENT}"
+_ONLY = f"--only={SOAK_REQUIREMENT}"
 
 
 def soak(
@@ -116,7 +116,7 @@ def fails(run: str, numbers: Sequence[int], cluster: str) -> bool:
         verdict = json.loads(printed)
     except ValueError:
         verdict = {}
-    judged = {it["id"]: it for it in verdict.get("requirements", ())}.get(REQUIREMENT)
+    judged = {it["id"]: it for it in verdict.get("requirements", ())}.get(SOAK_REQUIREMENT)
     if status == Exit.UNHEALED or (judged and judged["verdict"] == "fail"):
         return True
     # A few turns never last as long as the gate wants: NOT PROVEN, with the last result.

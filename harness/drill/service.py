@@ -25,8 +25,7 @@ from harness.ledger import recovering as ledger_recovering
 from harness.ledger.history import HistoryReader
 from harness.ledger.result import observed
 from harness.record.records import DrillOutcome, FaultEvent, Kind, SoakEvent
-from harness.settings.drills import OwnLooks, load_drill
-from harness.settings.soaks import Soak, load_soak
+from harness.settings.drills import OwnLooks, Soak, load_drill, load_soak
 from harness.transport import Reach
 
 

@@ -27,7 +27,7 @@ from harness.drill.safety_monitor import monitoring
 from harness.drill.schedule import Turn
 from harness.facts.drills import EndReason, Footprint, LoadFacts, SoakFacts, TurnFacts
 from harness.record.records import Kind, SoakEvent
-from harness.settings.soaks import Soak
+from harness.settings.drills import Soak
 
 EVERYTHING = "everything"  # the target's name for the ledger: no single machine
 _LOAD_UNKNOWN = f"{EndReason.HARNESS_KILLED}: how its visitors fared is not known"

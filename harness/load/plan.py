@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.core.errors import ConfigError
 from harness.load.spec import LoadSpec, Page, users_for
 from harness.settings import Profile
-from harness.settings.load import Load
+from harness.settings.drills import Load
 
 _PART = "ingress"
 

@@ -13,7 +13,7 @@ from harness.drill.schedule import Turn
 from harness.pytest_gate.launch import Asked
 from harness.record.history import chosen_turns, recorded_seed, run_folder
 from harness.settings import Profile
-from harness.settings.soaks import seconds
+from harness.settings.drills import seconds
 
 
 def declare(parser: pytest.Parser) -> None:

@@ -23,7 +23,7 @@ from harness.report.words import (
     next_step,
     with_unit,
 )
-from harness.settings import soaks
+from harness.settings import drills
 
 # Characters with a meaning in Markdown; a backslash before one makes it plain.
 _MARKUP = re.compile(r"[\\`*_\[\]|~!]")
@@ -60,7 +60,7 @@ def again(judgement: Judgement, only: str | None = None) -> str:
     allowed = " --allow-disruption" if _disrupts(manifest, selected) else ""
     if manifest.drill is not None:
         return f"./cutover drill {manifest.drill} {at} --allow-disruption"
-    if selected == (soaks.REQUIREMENT,):
+    if selected == (drills.SOAK_REQUIREMENT,):
         return f"./cutover {_soak_again(run_state)} {at}{allowed}"
     options = "".join(f" --only {requirement}" for requirement in selected)
     return f"./cutover gate {manifest.week} {at}{options}{allowed}"
@@ -80,7 +80,7 @@ def _soak_again(run_state: RunState) -> str:
 def _disrupts(manifest: Manifest, selected: Sequence[str]) -> bool:
     """True if a drill or a soak is among the scenarios that prove these requirements, or any."""
     return any(
-        scenario.drill is not None or soaks.REQUIREMENT in scenario.requirements
+        scenario.drill is not None or drills.SOAK_REQUIREMENT in scenario.requirements
         for scenario in manifest.scenarios
         if not selected or set(selected) & set(scenario.requirements)
     )

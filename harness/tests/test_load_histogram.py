@@ -17,7 +17,7 @@ from harness.load.plan import load_spec, why_none
 from harness.load.results import read
 from harness.load.spec import LoadSpec, Page, users_for
 from harness.settings import Profile
-from harness.settings.load import Load, find_load, load_names
+from harness.settings.drills import Load, find_load, load_names
 from harness.tests.stage import PROFILE
 
 KINDS = (None, None, None, "timed out", "status 502", "429 a.example", "429 b.example")

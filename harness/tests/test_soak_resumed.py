@@ -34,7 +34,7 @@ from harness.ledger.recovering import read_again, recovered
 from harness.record.journal import Journal, JournalReader
 from harness.record.records import DrillOutcome, Kind, SoakEvent
 from harness.settings import ROOT
-from harness.settings.soaks import load_soak
+from harness.settings.drills import load_soak
 from harness.tests import clean_drills
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import NAMES

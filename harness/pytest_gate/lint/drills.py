@@ -13,8 +13,7 @@ from harness.probes import PROBES
 from harness.pytest_gate.catalogue import Scenario
 from harness.pytest_gate.lint.mistake import Mistake, at, place
 from harness.settings import flaws, line_of, parse
-from harness.settings.drills import OF_BYSTANDERS, Drill, Planned
-from harness.settings.load import Load
+from harness.settings.drills import OF_BYSTANDERS, Drill, Load, Planned
 
 _FOLDER = "scenarios/drills"
 _LOADS = "scenarios/load"
