@@ -134,7 +134,7 @@ class RunFacts(TypedDict):
     whole_s: NotRequired[float | None]
     load: NotRequired[LoadFacts | None]
     ledger: NotRequired[dict[str, Any]]
-    claims: NotRequired[dict[str, Any]]
+    claims: NotRequired[object]
 
 
 class DrillFacts(TypedDict):

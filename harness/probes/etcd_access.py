@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -95,7 +94,7 @@ def _settings(path: str, text: str, files: Mapping[str, str]) -> dict[str, str]:
     return _settings(named_file, files.get(named_file, ""), {}) if named_file else flags
 
 
-def _flags(pod: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _flags(pod: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """The arguments of a static pod's containers, as names and values."""
     spec = pod.get("spec")
     containers = spec.get("containers") if isinstance(spec, dict) else None

@@ -6,7 +6,7 @@ Customers use them: on Kubernetes, behind the ingress, and on the platform that 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -127,7 +127,7 @@ class Page(Frozen):
     says: str = ""
 
 
-def _page(given: Any) -> Any:
+def _page(given: object) -> object:
     return {"path": given} if isinstance(given, str) else given
 
 
@@ -144,7 +144,7 @@ class Site(Frozen):
     limit_per_min: float | None = Field(default=None, gt=0)
 
 
-def _site(given: Any) -> Any:
+def _site(given: object) -> object:
     return {"host": given} if isinstance(given, str) else given
 
 

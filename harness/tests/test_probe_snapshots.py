@@ -379,7 +379,12 @@ def test_a_program_that_is_older_than_the_etcd_that_runs_restores_nothing(rke2: 
 
 
 def test_the_keys_of_a_snapshot_of_etcd_3_5_are_counted_by_a_newer_etcdutl() -> None:
-    by_3_6 = {"hash": 1782399013, "revision": 10, "totalKey": 6, "totalSize": 20480, "version": ""}
+    by_3_6: dict[str, str | int] = {
+        "revision": 10,
+        "totalKey": 6,
+        "totalSize": 20480,
+        "version": "",
+    }
     assert script.expected(by_3_6) == {"expected_revision": 10, "expected_keys": 6}
     by_3_5 = {"hash": 1782399013, "revision": 10, "totalKey": 15, "totalSize": 20480}
     assert script.expected(by_3_5) == {"expected_revision": 10, "expected_keys": None}
