@@ -5,8 +5,8 @@ is the tally (``harness.ledger.result``) of one kind of writer. A tally without 
 write, or without any since the fault, proves nothing.
 
 W9-DRILLS, W9-SOAK: requests were answered, if they were made as planned. The value is that of a
-load beside a drill or a soak (``harness.drill.loads``). If less than 99 % of the requests began as
-planned, the load generator was too busy and the load proves nothing about the platform. A 429 is
+load beside a drill or a soak (``harness.drill.traffic``). If less than 99 % of the requests began
+as planned, the load generator was too busy and the load proves nothing about the platform. A 429 is
 the ingress's limit for the one address that all visitors share here. It is no failure, and no proof
 that customers are served.
 """

@@ -23,7 +23,7 @@ from harness.core.errors import (
 )
 from harness.core.model import Exit, Machine
 from harness.facts.schema import Known, Unknown
-from harness.faults.permissions import DISRUPTION
+from harness.faults.preflight import DISRUPTION
 from harness.ledger.platform import LEDGER
 from harness.probes import PROBES, backups
 from harness.probes.host_facts import clock

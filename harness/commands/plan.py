@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.commands.output import AsJson, Cluster, say, say_json
-from harness.drill.planning import planned
+from harness.drill.planning import FaultPlan, planned
 from harness.gate import Manifest
 from harness.pytest_gate.launch import Asked, plan_run
 from harness.report.words import bound
@@ -67,7 +67,7 @@ def _plan_drill(
     say(f"permissions  {', '.join(document['permissions'])}")
 
 
-def _say_fault(fault: dict[str, Any]) -> None:
+def _say_fault(fault: FaultPlan) -> None:
     say(f"  {fault['fault']} of {fault['target']}: {fault['does']}")
     if fault["refused"]:
         say(f"  !         refused: {fault['refused']}")

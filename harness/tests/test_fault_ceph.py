@@ -11,12 +11,8 @@ from typing import Any
 
 import pytest
 
-from harness.faults.ceph_daemon import StopDaemon
-from harness.faults.kinds.fail_mds import FailMds
-from harness.faults.kinds.osd_out import OsdOut
-from harness.faults.kinds.stop_containerd import StopContainerd
-from harness.faults.kinds.stop_monitor import StopMonitor
-from harness.faults.kinds.stop_osd import StopOsd
+from harness.faults.kinds.ceph import FailMds, OsdOut, StopDaemon, StopMonitor, StopOsd
+from harness.faults.kinds.kubernetes import StopContainerd
 from harness.tests.fault_examples import ANSWERS, CEPH, FSID, ID, READY, whole_cluster
 from harness.transport import Completed, Reach
 from harness.transport.fake import FakeKube

@@ -14,11 +14,8 @@ import pytest
 
 from harness.core.errors import InjectFailed
 from harness.faults import agent_script
-from harness.faults.kinds.disk_limits import DiskLimits
-from harness.faults.kinds.exhaust_cpu import ExhaustCpu
-from harness.faults.kinds.exhaust_memory import ExhaustMemory
-from harness.faults.kinds.fill_disk import FillDisk
-from harness.faults.kinds.slow_disk import SlowDisk
+from harness.faults.kinds.disk_speed import DiskLimits, SlowDisk
+from harness.faults.kinds.resources import ExhaustCpu, ExhaustMemory, FillDisk
 from harness.tests.fault_examples import ANSWERS, ID, has_ended, whole_cluster
 from harness.tests.fault_examples_network import FILES, OSD_IS_IN
 from harness.transport import Completed, Reach
@@ -214,7 +211,7 @@ def test_a_queue_is_a_stray_unless_an_undo_removes_it(monkeypatch: pytest.Monkey
     undo = ["sh", "-c", 'tc qdisc del dev "$1" root handle c0de:', "undo"]
     removing = ["tc", "qdisc", "del", "dev", "eth0", "root", "handle", "c0de:"]
     for device, strays in (("eth0", []), ("eth1", [removing])):
-        armed = [{"id": "f00d", "commands": [[*undo, device]]}]
+        armed: list[agent_script.Armed] = [{"id": "f00d", "commands": [[*undo, device]]}]
         assert agent_script.stray_queues(armed) == strays
 
 

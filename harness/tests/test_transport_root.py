@@ -17,12 +17,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.bench import sending
+from harness.bench import bench
 from harness.core.errors import Denied, TimedOut, TransportError
 from harness.core.model import Machine
 from harness.core.waiting import until
-from harness.faults import reachability
-from harness.faults.acting import perform
+from harness.faults import observers
+from harness.faults.commands import perform
 from harness.faults.fault import Fault
 from harness.faults.model import Act
 from harness.faults.undo_store import NodeUndoStore
@@ -191,12 +191,12 @@ def test_what_our_own_line_is_can_still_be_asked(rig: Rig) -> None:
 
 
 def test_another_machine_knocks_through_it(rig: Rig) -> None:
-    assert reachability.port_state(rig.reach(), "m1", "tcp", "127.0.0.1", rig.access.port) == "open"
+    assert observers.port_state(rig.reach(), "m1", "tcp", "127.0.0.1", rig.access.port) == "open"
 
 
 def test_the_benchs_guard_answers_through_it(rig: Rig) -> None:
     with pytest.raises(TransportError, match="the guard broke: KeyError"):
-        sending.ask(rig.reach(), "m1", "look", {}, within_s=20)
+        bench.ask_guard(rig.reach(), "m1", "look", {}, within_s=20)
 
 
 def test_an_act_of_a_fault_is_done_through_it(rig: Rig, tmp_path: Path) -> None:
