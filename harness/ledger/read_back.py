@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.core.errors import HarnessError, NotProven, TimedOut
+from harness.core.parallel import within
 from harness.core.waiting import until
 from harness.ledger import platform
 from harness.ledger.checker import Found, Reading, kind_of, results
@@ -26,8 +27,7 @@ from harness.ledger.result import LedgerResult
 from harness.ledger.writers import WRITERS, Writer, WriterSetup
 from harness.probes import owned
 from harness.transport import Reach
-from harness.transport.deadline import within
-from harness.transport.tunnel import Tunnels
+from harness.transport.ssh import Tunnels
 
 _A_TRY_S = 90.0
 _READS_WITHIN_S = 180.0

@@ -16,6 +16,7 @@ from harness.faults.kinds.kubernetes import StopContainerd
 from harness.tests.fault_examples import ANSWERS, CEPH, FSID, ID, READY, whole_cluster
 from harness.transport import Completed, Reach
 from harness.transport.fake import FakeKube
+from harness.transport.objects import listed
 
 ROOK: Mapping[str, Any] = {
     "ceph": {"through": "toolbox"},
@@ -195,7 +196,7 @@ def test_in_rook_a_pod_that_its_machines_shutdown_has_ended_is_no_daemon() -> No
         "spec": {"nodeName": "two"},
         "status": {"phase": "Failed", "reason": "Terminated"},
     }
-    items = [ended, *reach.kube.objects[path]["items"]]
+    items = [ended, *listed(reach.kube.objects[path], "items")]
     left = replace(reach, kube=FakeKube({**reach.kube.objects, path: {"items": items}}))
     assert StopMonitor(id=ID, machine="two").resolved(left, Random(1)).daemon == "b"
 

@@ -20,6 +20,7 @@ from harness.tests.fault_examples import ANSWERS, ID, has_ended, whole_cluster
 from harness.tests.fault_examples_network import FILES, OSD_IS_IN
 from harness.transport import Completed, Reach
 from harness.transport.fake import FakeKube, FakeShell, ShellAnswer
+from harness.transport.objects import part
 
 STATS = "/api/v1/nodes/one/proxy/stats/summary"
 
@@ -28,7 +29,7 @@ def measuring(**changes: Any) -> Reach:
     """A whole cluster whose kubelet measures something else."""
     whole = whole_cluster()
     assert isinstance(whole.kube, FakeKube)
-    node = {**whole.kube.objects[STATS]["node"], **changes}
+    node = {**part(whole.kube.objects[STATS], "node"), **changes}
     told = {path: {"node": node} for path in (STATS, f"{STATS}?only_cpu_and_memory=true")}
     return replace(whole, kube=FakeKube({**whole.kube.objects, **told}, read_only=True))
 

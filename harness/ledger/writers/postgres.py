@@ -23,10 +23,10 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from harness.core.errors import NeverSent, NotProven, TimedOut
+from harness.core.parallel import hang_up
 from harness.core.waiting import until
 from harness.ledger.checker import Found
 from harness.ledger.writers.protocol import DATABASE_PORT, WriterSetup, seal, unsealed
-from harness.transport.deadline import hang_up
 
 _ROW_WRITERS = 2
 _CONNECTS_WITHIN_S = 3

@@ -1,18 +1,24 @@
-"""``./cutover test``: the project's own tests."""
+"""``./cutover lint`` and ``test``: checks of the project itself."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, TextIO
 
 import typer
 
-from harness.commands.output import AsJson, say_json
+from harness.checks import CHECKS
+from harness.commands.output import AsJson, Cluster, say, say_json
 from harness.core.model import Exit
-from harness.settings import ROOT
+from harness.core.parallel import begin
+from harness.faults.kinds import FAULTS
+from harness.pytest_gate.catalogue import read_features
+from harness.pytest_gate.lint import Mistake, features, files
+from harness.settings import ROOT, Profile, load_gates, load_profile
 
 _BIN = Path(sys.executable).parent
 _READERS = {
@@ -26,6 +32,48 @@ _PYTEST = (sys.executable, "-m", "pytest", "harness/tests", "--numprocesses", "l
 _FAST = ("--dist", "worksteal", "-m", "not lab and not slow")
 # There is one lab: tests that need it stay together, in one process beside all the others.
 _ALL = ("--dist", "loadscope", "--durations", "40", "-m", "")
+
+
+def lint(cluster: Cluster = "lab", as_json: AsJson = False) -> None:
+    """Check features, gate files, waivers and steps for anything that could pass without proof.
+
+    Example: ./cutover lint
+
+    Ends with 0 when nothing is wrong, and with 1 when something is; runs nothing.
+    """
+    found = _mistakes_in(ROOT, load_profile(cluster))
+    errors = [mistake for mistake in found if not mistake.note]
+    if as_json:
+        say_json({"schema": 1, "found": [asdict(mistake) for mistake in found]})
+    else:
+        for mistake in found:
+            say(f"{mistake.where}: {'note' if mistake.note else 'error'}: {mistake.says}")
+        say(f"{len(errors)} errors, {len(found) - len(errors)} notes")
+    raise typer.Exit(int(Exit.NO_GO if errors else Exit.GO))
+
+
+def _mistakes_in(root: Path, profile: Profile) -> list[Mistake]:
+    """Every mistake in a project's files, without running any of it.
+
+    While a gate file or a waiver is wrong, lint reports only those mistakes: other files cannot be
+    compared with an unreadable one. ConfigError for a feature that is not Gherkin.
+    """
+    broken = [*files.unread(root), *files.gates(root), *files.waivers(root)]
+    if any(it.where.startswith("scenarios/gates/") for it in broken):
+        return broken
+    return broken + list(_rest(root, profile))
+
+
+def _rest(root: Path, profile: Profile) -> Iterator[Mistake]:
+    gates = load_gates(root / "scenarios/gates")
+    scenarios = read_features(root / "features")
+    yield from features.tags(gates, scenarios, profile)
+    yield from features.unbound(root)
+    yield from features.sentences(scenarios, root)
+    yield from files.unproven(root, scenarios)
+    yield from files.unhealable(FAULTS, root)
+    yield from files.drills(root, scenarios, FAULTS)
+    yield from files.never_red(CHECKS, root)
 
 
 def test(
@@ -45,10 +93,9 @@ def test(
     pytest = (*_PYTEST, *(_FAST if fast else _ALL), *(arguments or []))
     out = sys.stderr if as_json else sys.stdout
     # The readers use one processor while the tests use theirs, or wait for the lab.
-    with ThreadPoolExecutor(1) as pool:
-        reading = {name: pool.submit(_heard, command, out) for name, command in _READERS.items()}
-        tests = subprocess.run(pytest, cwd=ROOT, stdout=out, check=False).returncode
-    heard = {name: it.result() for name, it in reading.items()}
+    reading = begin(lambda: {name: _heard(command, out) for name, command in _READERS.items()})
+    tests = subprocess.run(pytest, cwd=ROOT, stdout=out, check=False).returncode
+    heard = reading.result()
     statuses = {name: it.returncode for name, it in heard.items()} | {"pytest": tests}
     for name, it in heard.items():
         if it.returncode:

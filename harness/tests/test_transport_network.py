@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.core.errors import Denied, NotListening, TimedOut, Unreachable
+from harness.core.parallel import hang_up
 from harness.probes.certificates import Authority
 from harness.transport import EntryPoint
-from harness.transport.deadline import hang_up
-from harness.transport.external_client import Network
+from harness.transport.network import Network
 
 HERE = "127.0.0.1"
 HOST = "shop.example"
@@ -60,7 +60,7 @@ def test_more_ports_than_files_may_be_open_are_knocked_at() -> None:
 def test_a_port_that_says_nothing_is_silent_in_bounded_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("harness.transport.external_client._PATIENCE_S", 0.2)
+    monkeypatch.setattr("harness.transport.network._PATIENCE_S", 0.2)
     with socket.socket() as full:
         full.bind((HERE, 0))
         full.listen(0)

@@ -33,7 +33,7 @@ from harness.tests.fault_examples import EXAMPLES, whole_cluster
 from harness.tests.ssh_server import SshServer, ssh_server
 from harness.transport import Completed, Reach
 from harness.transport.ansible import AnsibleFleet
-from harness.transport.root import command_line, limit
+from harness.transport.login import command_line, limit
 from harness.transport.ssh import SshShell
 
 pytestmark = pytest.mark.slow

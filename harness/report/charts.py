@@ -1,4 +1,4 @@
-"""The timeline of a run as a drawing: scenarios, looks of probes, faults and load."""
+"""The drawings of a report: measured numbers against their targets, and the timeline of a run."""
 
 from __future__ import annotations
 
@@ -6,14 +6,72 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from harness.core.model import Outcome, Severity
 from harness.facts.drills import DRILLS, LEDGER, SOAK, LoadFacts, SoakFacts
-from harness.gate import RunState
+from harness.gate import Judged, Judgement, RunState
 from harness.record.records import F, Finished
+from harness.report.words import bound, with_unit
+from harness.settings import Target, unit_of
 
 _ROW = 20  # of the drawing's own units, which are pixels on a wide screen
 _LEFT, _WIDTH, _RIGHT = 330.0, 540.0, 60.0
 _TICKS = 4
 _LONGEST = 52  # characters of a name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetBar:
+    """A measured number: ``fill`` and ``mark`` are percentages, ``style`` is ok, bad or warn."""
+
+    words: str
+    note: str
+    measured: str
+    target: str
+    fill: float
+    mark: float
+    style: str
+    where: str
+
+
+def bars(judgement: Judgement) -> tuple[TargetBar, ...]:
+    """A bar for each number that was measured and has a target.
+
+    Missed targets come first, then those whose requirement blocks, then minor ones.
+    """
+    severities = list(Severity)
+    by_weight = sorted(
+        judgement.judged, key=lambda judged: severities.index(judged.requirement.severity)
+    )
+    found = [
+        _target_bar(judged, key, target, judged.measured[key])
+        for judged in by_weight
+        if judged.outcome is not Outcome.NOT_APPLICABLE
+        for key, target in judged.requirement.targets.items()
+        if key in judged.measured
+    ]
+    return tuple(sorted(found, key=lambda bar: ("bad", "warn", "ok").index(bar.style)))
+
+
+def _target_bar(judged: Judged, key: str, target: Target, value: float) -> TargetBar:
+    full = 100.0 if unit_of(key) == "percent" else max(2 * target.number, 1.1 * value, 1.0)
+    met = target.met_by(value)
+    words, bracket, note = target.words.partition(" (here, ")
+    places = [
+        place
+        for evaluation in judged.evaluations
+        if key in evaluation.verdict.measured and evaluation.verdict.outcome is Outcome.FAIL
+        for place in evaluation.verdict.where
+    ]
+    return TargetBar(
+        words=words,
+        note=f"{bracket}{note}",
+        measured=with_unit(value, key),
+        target=bound(target, key),
+        fill=round(min(100.0, max(0.0, 100 * value / full)), 1),
+        mark=round(100 * target.number / full, 1),
+        style="ok" if met else "warn" if target.warns else "bad",
+        where=", ".join(dict.fromkeys(places)),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
