@@ -20,7 +20,7 @@ from harness.core.waiting import end_like_ctrl_c
 from harness.facts.databases import DATABASES
 from harness.facts.schema import dump
 from harness.probes.databases import compare
-from harness.probes.legacy_manifest import making
+from harness.probes.legacy import making
 from harness.settings import Legacy, Profile, load_profile
 from harness.transport import connect
 

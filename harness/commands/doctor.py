@@ -26,7 +26,7 @@ from harness.core.parallel import begin, in_each
 from harness.facts.schema import Known, Unknown
 from harness.faults.preflight import DISRUPTION
 from harness.ledger.platform import LEDGER
-from harness.probes import PROBES, etcd_snapshots
+from harness.probes import PROBES, backups
 from harness.probes.host_facts import clock
 from harness.probes.permissions import Permission, all_permissions
 from harness.settings import Profile, load_profile
@@ -207,7 +207,7 @@ def _tools(reach: Reach, machine: Machine) -> DoctorItem:
 
 def _etcd_tools(reach: Reach, machine: Machine) -> DoctorItem:
     """The programs that restore a snapshot: RKE2's own image has no etcdutl."""
-    found = etcd_snapshots.programs(reach, machine.name)
+    found = backups.restore_programs(reach, machine.name)
     missing = [it.error for it in found.values() if isinstance(it, Unknown)]
     places = [it.value for it in found.values() if isinstance(it, Known)]
     return _judged(

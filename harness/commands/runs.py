@@ -40,9 +40,8 @@ from harness.record.history import chosen_turns, run_folder
 from harness.record.redaction import Redactor, secrets_of
 from harness.report import summary_lines
 from harness.settings import ROOT, Profile, load_gates, load_profile
-from harness.settings.drills import drill_names, load_drill
-from harness.settings.soaks import REQUIREMENT as SOAK
-from harness.settings.soaks import seconds
+from harness.settings.drills import SOAK_REQUIREMENT as SOAK
+from harness.settings.drills import drill_names, load_drill, seconds
 
 _DISRUPTING = ("--week=9", "--allow-disruption")
 _ONLY_DRILLS = "--only=W9-DRILLS"

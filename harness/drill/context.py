@@ -35,8 +35,7 @@ from harness.load.running import offering
 from harness.load.spec import LoadSpec, load_spec, why_none
 from harness.record.records import Data, Kind
 from harness.settings import load_gates
-from harness.settings.drills import AbortConditions, OwnLooks, Steady, load_steady
-from harness.settings.load import find_load
+from harness.settings.drills import AbortConditions, OwnLooks, Steady, find_load, load_steady
 from harness.transport import Reach
 
 # A drill takes at most this long; the load gets this time limit.

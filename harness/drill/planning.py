@@ -20,8 +20,7 @@ from harness.ledger.platform import LEDGER
 from harness.load.spec import load_spec, why_none
 from harness.probes import ceph, swarm
 from harness.probes.permissions import PERMISSIONS
-from harness.settings.drills import Drill, Planned
-from harness.settings.load import find_load
+from harness.settings.drills import Drill, Planned, find_load
 from harness.transport import Reach
 from harness.transport.reading import reading
 

@@ -18,8 +18,7 @@ from harness.drill.injection import Injector
 from harness.drill.planning import fault_of, machines_of, plan
 from harness.drill.safety_monitor import monitoring
 from harness.drill.traffic import AGAIN, Books, Load, marking, write_gap, writing_again
-from harness.facts.drills import DrillFacts, RunFacts
-from harness.facts.soak import EndReason
+from harness.facts.drills import DrillFacts, EndReason, RunFacts
 from harness.faults.fault import Fault
 from harness.settings.drills import Drill
 from harness.transport import Reach

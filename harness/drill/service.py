@@ -16,16 +16,14 @@ from harness.drill.runner import carry_out
 from harness.drill.schedule import Turn, drawn
 from harness.drill.soak import EVERYTHING, rebuilt, resource_usage, soak
 from harness.drill.traffic import CLAIMS, quarters
-from harness.facts.drills import DrillFacts
-from harness.facts.soak import EndReason, Footprint, SoakFacts
+from harness.facts.drills import DrillFacts, EndReason, Footprint, SoakFacts
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.preflight import permitted
 from harness.ledger.history import HistoryReader
 from harness.ledger.read_back import recovered
 from harness.ledger.result import observed
 from harness.record.records import DrillOutcome, FaultEvent, Kind, SoakEvent
-from harness.settings.drills import OwnLooks, load_drill
-from harness.settings.soaks import Soak, load_soak
+from harness.settings.drills import OwnLooks, Soak, load_drill, load_soak
 from harness.transport import Reach
 
 

@@ -25,11 +25,10 @@ from harness.drill.runner import in_words
 from harness.drill.safety_monitor import monitoring
 from harness.drill.schedule import Turn
 from harness.drill.traffic import Books, Load, Mark, marking, writing_again
-from harness.facts.load import LoadFacts
-from harness.facts.soak import EndReason, Footprint, SoakFacts, TurnFacts
+from harness.facts.drills import EndReason, Footprint, LoadFacts, SoakFacts, TurnFacts
 from harness.probes.scripts import footprint_script
 from harness.record.records import Kind, SoakEvent
-from harness.settings.soaks import Soak
+from harness.settings.drills import Soak
 from harness.transport import Reach
 from harness.transport.objects import count, listed, part, text
 from harness.transport.remote_script import RemoteScript

@@ -19,7 +19,7 @@ from harness.core.model import JSON
 from harness.core.parallel import begin
 from harness.core.waiting import until
 from harness.facts.claims import Answer, Churned, Exchange, Size, WriteRefused
-from harness.facts.load import LoadFacts, PhaseFacts
+from harness.facts.drills import LoadFacts, PhaseFacts
 from harness.facts.schema import Known, dump
 from harness.ledger.history import INVOKE, MARK, OK, Event
 from harness.ledger.result import FAULT

@@ -10,7 +10,7 @@ from typing_extensions import TypeForm
 
 from harness.core.errors import ConfigError
 from harness.facts.ceph import Quorum
-from harness.facts.crush_hosts import machine_of_each
+from harness.facts.ceph_names import machine_of_each
 from harness.faults.commands import peer, server_beside
 from harness.faults.model import Argv
 from harness.faults.pods import pods_path

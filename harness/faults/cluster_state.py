@@ -10,7 +10,7 @@ from harness.core.errors import HarnessError, NotProven
 from harness.core.parallel import in_each
 from harness.facts import swarm as facts
 from harness.facts.ceph import OSD_ANSWERS, OSD_MAP, OSD_TREE, PLACEMENT_GROUPS, QUORUM, Osd
-from harness.facts.crush_hosts import by_machine, in_doubt
+from harness.facts.ceph_names import by_machine, in_doubt
 from harness.facts.schema import Item, Known, Unknown, part_of
 from harness.facts.swarm import Node, Odd, Silent, Swarm
 from harness.faults import budget, observers

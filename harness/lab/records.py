@@ -16,7 +16,7 @@ from harness.core.errors import LabError
 from harness.core.model import Exit
 from harness.lab.host import run
 from harness.lab.shape import Lab
-from harness.probes.legacy_manifest import making
+from harness.probes.legacy import making
 from harness.provision import apply
 from harness.settings import ROOT, Profile
 from harness.settings.bench import load_jobs

@@ -32,7 +32,7 @@ import gevent
 from gevent.socket import wait_read
 from locust.env import Environment
 
-from harness.facts.throttling import TOO_MANY, retry_after_s
+from harness.facts.edge import TOO_MANY, retry_after_s
 from harness.load.results import Histogram
 from harness.load.spec import ON_TIME_S, LoadSpec, Page, due_at
 

@@ -20,7 +20,7 @@ from typing import NotRequired, Protocol, Self, TypedDict
 
 from hdrh.histogram import HdrHistogram
 
-from harness.facts.load import PhaseFacts
+from harness.facts.drills import PhaseFacts
 from harness.load.spec import due_at
 
 _MOST_US = 3_600_000_000

@@ -15,7 +15,7 @@ from harness.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from harness.settings import Profile
-    from harness.settings.load import Load
+    from harness.settings.drills import Load
 
 # A request that begins later than this after it was due was not offered as planned. No user waits
 # for an earlier answer (`users`), so only the generator itself can be the reason.

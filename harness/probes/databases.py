@@ -13,7 +13,7 @@ from harness.core.model import JSON
 from harness.facts.databases import DATABASES, Compared
 from harness.facts.schema import dump
 from harness.probes.probe import Timing
-from harness.settings.services import DatabaseServer
+from harness.settings.databases import DatabaseServer
 from harness.transport import Reach
 from harness.transport.objects import must
 from harness.transport.ssh import Tunnels

@@ -15,13 +15,11 @@ from harness.core.model import JSON, Observation, Outcome
 from harness.core.notices import collecting
 from harness.core.parallel import CallResult, in_words
 from harness.drill.service import DrillService
-from harness.facts.drills import DRILLS
-from harness.facts.ledger import LEDGER
+from harness.facts.drills import DRILLS, LEDGER, SOAK
 from harness.facts.schema import Fact
-from harness.facts.soak import SOAK
 from harness.gate import Evaluation, RunState
 from harness.probes import Probe, owned
-from harness.probes.look import LookScheduler
+from harness.probes.probe import LookScheduler
 from harness.pytest_gate.catalogue import Scenario
 from harness.record import records
 from harness.record.journal import Journal, Record

@@ -33,7 +33,7 @@ from harness.record.journal import Journal, Record, hand_on
 from harness.record.records import Kind, Session
 from harness.record.redaction import Redactor, secrets_of
 from harness.settings import ROOT, Gates, Profile, load_gates, load_waivers
-from harness.settings.soaks import seconds
+from harness.settings.drills import seconds
 
 # A resumed run mixes observations of two times: beyond a day they no longer show one state.
 RESUMABLE = timedelta(hours=24)

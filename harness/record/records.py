@@ -16,9 +16,7 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from harness.core.model import JSON
-from harness.facts.drills import DrillFacts
-from harness.facts.load import LoadFacts
-from harness.facts.soak import EndReason, Footprint, SoakFacts, TurnFacts
+from harness.facts.drills import DrillFacts, EndReason, Footprint, LoadFacts, SoakFacts, TurnFacts
 
 T = TypeVar("T")
 F = TypeVar("F", DrillFacts, SoakFacts)

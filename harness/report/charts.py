@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from harness.core.model import Outcome, Severity
-from harness.facts.drills import DRILLS
-from harness.facts.ledger import LEDGER
-from harness.facts.load import LoadFacts
-from harness.facts.soak import SOAK, SoakFacts
+from harness.facts.drills import DRILLS, LEDGER, SOAK, LoadFacts, SoakFacts
 from harness.gate import Judged, Judgement, RunState
 from harness.record.records import F, Finished
 from harness.report.words import bound, with_unit

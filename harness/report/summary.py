@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness.core.model import Outcome, merge
-from harness.facts.soak import SOAK
+from harness.facts.drills import SOAK
 from harness.gate import Ground, Judged, Judgement, Manifest, RunState
 from harness.pytest_gate.catalogue import Scenario
 from harness.report.words import (
@@ -28,7 +28,7 @@ from harness.report.words import (
     printable,
     with_unit,
 )
-from harness.settings import soaks
+from harness.settings import drills
 
 # Characters with a meaning in Markdown; a backslash before one makes it plain.
 _MARKUP = re.compile(r"[\\`*_\[\]|~!]")
@@ -67,7 +67,7 @@ def again(judgement: Judgement, only: str | None = None) -> str:
     allowed = " --allow-disruption" if _disrupts(manifest, selected) else ""
     if manifest.drill is not None:
         return f"./cutover drill {manifest.drill} {at} --allow-disruption"
-    if selected == (soaks.REQUIREMENT,):
+    if selected == (drills.SOAK_REQUIREMENT,):
         return f"./cutover {_soak_again(run_state)} {at}{allowed}"
     options = "".join(f" --only {requirement}" for requirement in selected)
     return f"./cutover gate {manifest.week} {at}{options}{allowed}"
@@ -87,7 +87,7 @@ def _soak_again(run_state: RunState) -> str:
 def _disrupts(manifest: Manifest, selected: Sequence[str]) -> bool:
     """True if a drill or a soak is among the scenarios that prove these requirements, or any."""
     return any(
-        scenario.drill is not None or soaks.REQUIREMENT in scenario.requirements
+        scenario.drill is not None or drills.SOAK_REQUIREMENT in scenario.requirements
         for scenario in manifest.scenarios
         if not selected or set(selected) & set(scenario.requirements)
     )

@@ -14,11 +14,10 @@ from pydantic import Field, IPvAnyNetwork, model_validator
 
 from harness.core.errors import ConfigError
 from harness.core.model import Cluster, Machine, OsdDisk, SwarmDeclared
-from harness.settings.drills import DrillChange
-from harness.settings.faults import Commands, KnownPods, Ledger, Power
+from harness.settings.databases import Equality, Postgres
+from harness.settings.drills import Commands, DrillChange, KnownPods, Ledger, Power
 from harness.settings.files import SCENARIOS, Frozen, parse
 from harness.settings.gates import TargetChange
-from harness.settings.ingress import Ingress
 from harness.settings.places import (
     AddressRange,
     ExposedPort,
@@ -29,9 +28,8 @@ from harness.settings.places import (
     ports_of,
 )
 from harness.settings.provision import Disks, recorded_disks
-from harness.settings.services import Equality, Postgres, Registration, Services
+from harness.settings.services import Ingress, Registration, Services, Swarm
 from harness.settings.storage import Backups, Ceph, Legacy, Rook, Storage
-from harness.settings.swarm import Swarm
 
 _OF_BACKUPS = "W3-BACKUPS"
 

@@ -31,7 +31,7 @@ from harness.ledger.history import HistoryReader
 from harness.ledger.result import observed
 from harness.record.journal import Journal
 from harness.record.records import Data, Kind
-from harness.settings.soaks import Soak
+from harness.settings.drills import Soak
 from harness.tests.drill_world import FakeContext, World
 from harness.tests.ledger_rig import ground
 from harness.tests.noop_fault import NoOp, Note, NoteUndoStore

@@ -14,7 +14,7 @@ from harness.commands import runs
 from harness.core.errors import NotProven
 from harness.core.waiting import until
 from harness.settings import ROOT
-from harness.settings.soaks import REQUIREMENT
+from harness.settings.drills import SOAK_REQUIREMENT
 
 # Takes a second to put things right, and counts how often it was told to end; a minute at most.
 WORKS = """
@@ -63,7 +63,7 @@ def test_what_ends_a_command_waits_until_the_inner_one_has_healed(
 
 
 def verdict(outcome: str, **measured: float) -> str:
-    one = {"id": REQUIREMENT, "verdict": outcome, "measured": measured}
+    one = {"id": SOAK_REQUIREMENT, "verdict": outcome, "measured": measured}
     return json.dumps({"requirements": [one]})
 
 

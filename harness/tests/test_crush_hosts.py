@@ -17,7 +17,7 @@ from harness.checks import CHECKS
 from harness.core.errors import NotProven
 from harness.core.model import Case, Outcome
 from harness.facts.ceph import CEPH
-from harness.facts.crush_hosts import by_machine, in_doubt, machine_of_each
+from harness.facts.ceph_names import by_machine, in_doubt, machine_of_each
 from harness.facts.schema import read
 from harness.faults import cluster_state
 from harness.faults.budget import ClusterState, refusal

@@ -26,7 +26,7 @@ from harness.core.errors import (
 )
 from harness.core.model import Exit
 from harness.settings import SCENARIOS, Profile, load_profile
-from harness.settings.faults import Ledger
+from harness.settings.drills import Ledger
 from harness.transport import Answer, Completed, Reach
 from harness.transport.fake import FakeExternalClient, FakeFleet, FakeKube, FakeShell, ShellAnswer
 from harness.transport.objects import must

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from harness.core.errors import InjectFailed, NotProven, Refused, TransportError, Unhealed
 from harness.core.model import Decision
 from harness.drill.runner import carry_out
-from harness.facts.drills import Bystanders
-from harness.facts.soak import EndReason
+from harness.facts.drills import Bystanders, EndReason
 from harness.faults.kinds import FAULTS
 from harness.record.journal import JournalReader
 from harness.record.records import FaultEvent, read

@@ -14,7 +14,7 @@ from harness.backup.equality import catalogue
 from harness.backup.equality.tables import Line, side_by_side, unescaped
 from harness.checks import CHECKS
 from harness.core.model import Outcome, Verdict
-from harness.settings.services import DatabaseServer
+from harness.settings.databases import DatabaseServer
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER
 

@@ -16,7 +16,7 @@ from harness.core.errors import ConfigError
 from harness.load.results import Histogram, Written, read
 from harness.load.spec import LoadSpec, Page, load_spec, users_for, why_none
 from harness.settings import Profile
-from harness.settings.load import Load, find_load, load_names
+from harness.settings.drills import Load, find_load, load_names
 from harness.tests.stage import PROFILE
 
 KINDS = (None, None, None, "timed out", "status 502", "429 a.example", "429 b.example")

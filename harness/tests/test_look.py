@@ -15,7 +15,7 @@ from harness import probes
 from harness.core.errors import TransportError
 from harness.facts.drills import DRILLS
 from harness.probes import PROBES, Timing
-from harness.probes.look import NOWHERE, LookScheduler
+from harness.probes.probe import NOWHERE, LookScheduler
 from harness.tests.project import Project
 from harness.tests.stage import FakeProbe, reach, running, scenario, table
 

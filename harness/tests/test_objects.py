@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.probes import volumes
+from harness.probes import owned
 from harness.tests.mutilated import mutilate
 from harness.transport import objects
 from harness.transport.fake import FakeKube
@@ -112,10 +112,10 @@ def test_an_odd_volume_of_another_claim_is_passed_over(data: st.DataObject) -> N
     ours = "cutover-probe-0a1b2c3d"
     listed = [*mutilate([kept("theirs", "odoo")], data), kept("ours", ours)]
     kube = FakeKube({"/api/v1/persistentvolumes": {"items": listed}})
-    assert volumes.of_claim(kube, ours, "limited") == "Released, reclaim policy Retain"
-    assert volumes.modes(kube, ours) == {"limited": ["ReadWriteMany"]}
-    volumes.sweep(kube, [])
-    volumes.give_back(kube, ours)
+    assert owned.volume_of_claim(kube, ours, "limited") == "Released, reclaim policy Retain"
+    assert owned.volume_modes(kube, ours) == {"limited": ["ReadWriteMany"]}
+    owned.sweep_volumes(kube, [])
+    owned.give_back_volumes(kube, ours)
     patched = [
         must(manifest, "metadata", "name") for verb, manifest in kube.calls if verb == "APPLY"
     ]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from harness.facts.exposed import Socket
+from harness.facts.edge import Socket
 from harness.facts.schema import read
 from harness.probes.open_ports import payload, reachable
 from harness.probes.scripts import sockets_script

@@ -11,7 +11,7 @@ import pytest
 
 from harness.backup import manifest
 from harness.core.errors import ConfigError, NotProven, TransportError, Unreachable
-from harness.probes.legacy_manifest import making
+from harness.probes.legacy import making
 from harness.probes.scripts import mount_script
 from harness.settings import Profile
 from harness.tests.local_shell import really

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.core.errors import TimedOut, TransportError, Unreachable
-from harness.probes.claim_space import stored
+from harness.probes.claims import stored
 from harness.settings.storage import Ceph
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed, Reach

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from harness.core.errors import Denied, NotListening, TimedOut, Unreachable
 from harness.core.parallel import hang_up
-from harness.probes.test_ca import Authority
+from harness.probes.certificates import Authority
 from harness.transport import EntryPoint
 from harness.transport.network import Network
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, Self
 
 from harness.core.errors import NotProven
 from harness.facts.ceph import QUORUM
-from harness.facts.crush_hosts import by_machine
+from harness.facts.ceph_names import by_machine
 from harness.facts.schema import read
 from harness.faults import ceph, commands
 from harness.faults.ceph import (

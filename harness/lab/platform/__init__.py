@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.lab import archives, builds
 from harness.lab.kubernetes import insist
 from harness.lab.shape import LAB, Lab
-from harness.probes.test_ca import Authority
+from harness.probes.certificates import Authority
 
 MANIFESTS = LAB / "platform/manifests"
 

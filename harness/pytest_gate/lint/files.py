@@ -20,8 +20,7 @@ from harness.probes import PROBES
 from harness.pytest_gate.catalogue import Scenario
 from harness.pytest_gate.lint import Mistake, at, place
 from harness.settings import GateFile, Requirement, Waiver, flaws, line_of, parse
-from harness.settings.drills import OF_BYSTANDERS, Drill, Planned
-from harness.settings.load import Load
+from harness.settings.drills import OF_BYSTANDERS, Drill, Load, Planned
 
 # File name patterns of each folder, needed for the file to be read.
 _READ: Mapping[str, str] = {

@@ -14,7 +14,7 @@ from harness.drill.schedule import Turn
 from harness.drill.soak import resource_usage, soak
 from harness.drill.traffic import quarters
 from harness.ledger.history import HistoryReader
-from harness.settings.soaks import Soak
+from harness.settings.drills import Soak
 from harness.tests import clean_drills
 from harness.tests.lab.breaking import Do, inside
 from harness.tests.lab.drilling import context

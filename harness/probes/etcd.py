@@ -16,7 +16,7 @@ from harness.core.model import JSON
 from harness.core.parallel import in_each
 from harness.facts.etcd import METRICS, WRITES, Buckets, LogWrites, WriteBurst
 from harness.facts.schema import Unknown, dump, read
-from harness.probes import host_facts, metrics, pods
+from harness.probes import etcd_access, host_facts, pods
 from harness.probes.probe import Timing
 from harness.transport import Kube, Reach
 
@@ -80,4 +80,4 @@ def _added(before: Buckets | HarnessError, after: Buckets | HarnessError) -> Log
         return Unknown(str(before))
     if isinstance(after, HarnessError):
         return Unknown(str(after))
-    return LogWrites(metrics.since(after, before))
+    return LogWrites(etcd_access.since(after, before))

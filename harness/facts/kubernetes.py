@@ -1,12 +1,20 @@
-"""The Kubernetes API: how each server answers, and objects that are unavailable or stuck."""
+"""Kubernetes: the answers of its API servers, objects that are unavailable or stuck, its nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.facts.certificates import Certificate
 from harness.facts.schema import Entry, Fact, Items, OrUnknown
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Its subject (RFC 4514) and the end of its validity, in UTC seconds since the epoch."""
+
+    subject: str
+    not_after: float
+
 
 # In place of a status: the port is closed.
 CLOSED = 0
@@ -67,3 +75,17 @@ class ApiObjects:
 
 
 OBJECTS = Fact("api-objects", ApiObjects)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node; ``taints`` are as kubectl writes them, ``conditions`` by type."""
+
+    addresses: tuple[str, ...]  # of type InternalIP, in their usual form
+    roles: tuple[str, ...]
+    version: str  # of the kubelet
+    conditions: Mapping[str, str]
+    taints: tuple[str, ...]
+
+
+NODES = Fact("nodes", dict[str, OrUnknown[Node]])  # by name

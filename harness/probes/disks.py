@@ -1,4 +1,4 @@
-"""How fast each machine's disk for Ceph commits 4 KiB writes, now and in its baseline.
+"""Each machine's disk for Ceph: its facts, its owner, and how fast it commits 4 KiB writes.
 
 A disk with an OSD is measured now, through Ceph, all disks at once. A gate never measures a raw
 disk: it reports the newest result of ``./cutover bench osd``, with its age.
@@ -14,18 +14,46 @@ from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
-from harness.bench import baseline, ceph
-from harness.core.errors import NotProven
-from harness.core.model import JSON
+from harness.bench import baseline, bench, ceph
+from harness.core.errors import ConfigError, NotProven
+from harness.core.model import JSON, OsdDisk
 from harness.facts import disks as facts
 from harness.facts.disks import Speed
-from harness.facts.schema import dump, read
-from harness.probes.osd_disks import declared
+from harness.facts.schema import Known, attempt, dump, read
 from harness.probes.probe import Timing
 from harness.settings import Profile, state_dir
 from harness.transport import Reach
 
 _DAY_S = 86_400
+
+
+class OsdDisks:
+    """Looks at the declared partition of each machine, and asks Ceph about its OSDs there."""
+
+    name: ClassVar[str] = facts.OSD_DISKS.name
+    sentence: ClassVar[str] = "the disk for Ceph on every machine"
+    timing: ClassVar[Timing] = Timing.AT_START
+    within_s: ClassVar[float] = 120.0
+
+    def targets(self, reach: Reach) -> Sequence[str]:
+        return list(declared(reach.profile))
+
+    def observe(self, reach: Reach, target: str) -> JSON:
+        disk = declared(reach.profile)[target]
+        told = attempt(lambda: ceph.osds(reach, target))
+        ours = ceph.devices_on(told.value, target) if isinstance(told, Known) else []
+        about = {"path": disk.path, "osd_partitions": ours}
+        seen = bench.ask_guard(reach, target, "look", about, within_s=60.0)
+        return dump(facts.OsdDisk(seen=seen, ceph=told))
+
+
+def declared(profile: Profile) -> dict[str, OsdDisk]:
+    """The partitions by machine; ConfigError when the profile declares none."""
+    disks = dict(profile.cluster().osd_disks)
+    if not disks:
+        why = f"the profile {profile.name} does not say which disks are Ceph's"
+        raise ConfigError(why, remedy="declare them in `disks:`")
+    return disks
 
 
 class DiskBench:
