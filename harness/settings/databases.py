@@ -45,7 +45,7 @@ class DatabaseServer(Frozen):
     port: PortNumber = 5432
     # A superuser: large objects, roles and every row are read.
     user: str = "postgres"
-    # A file with its password alone, which nobody else may read.
+    # A file with its password alone, which other users may not read.
     password_file: ProfilePath
 
     @model_validator(mode="after")
