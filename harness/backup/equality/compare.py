@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from functools import partial
 
 from harness.backup.equality import catalogue, indexes
-from harness.backup.equality.session import Connection, Moment, Server, both, names, reading
+from harness.backup.equality.session import Connection, Moment, Server, both, names
 from harness.backup.equality.tables import Table, both_digests, differences, tables
 from harness.core.errors import HarnessError
 from harness.core.parallel import in_each
@@ -38,7 +38,7 @@ def compared(
             found[name] = facts.OnlyOn("source" if name in here else "target")
             continue
         try:
-            with both(source, target, name) as (old, new), reading(name):
+            with both(source, target, name) as (old, new):
                 found[name] = _database(old, new, at_once, tell)
         except HarnessError as error:
             found[name] = Unknown(str(error))
@@ -81,8 +81,7 @@ def _tables(
                 pair = pairs.pop()
             try:
                 tell(f"{old.database}: {name}, {both_have[name].bytes / 1e6:.0f} MB")
-                with reading(f"{old.database}, {name}"):
-                    return _table(*pair, both_have[name])
+                return _table(*pair, both_have[name])
             finally:
                 with lock:
                     pairs.append(pair)

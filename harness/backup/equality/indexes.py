@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 
 from harness.backup.equality.session import Connection, rows
-from harness.core.errors import NotProven
+from harness.core.errors import NotProven, Unreachable
 
 _AMCHECK = """
 select n.nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace
@@ -44,8 +44,8 @@ def unsound(connection: Connection) -> dict[str, str]:
         try:
             with connection.transaction():
                 connection.execute(check, [oid])
-        except psycopg.OperationalError:
-            raise
+        except psycopg.OperationalError as error:
+            raise Unreachable(f"{name}: {error}") from error
         except psycopg.Error as error:
             bad[name] = str(error).partition("\n")[0]
     return bad

@@ -76,7 +76,7 @@ _DATABASES = f"select datname from pg_database where not datistemplate and datna
 
 def names(server: Server) -> set[str]:
     """The databases of a server, without templates and the administrators' own."""
-    with reading(_ADMIN), server.connect(_ADMIN) as connection:
+    with server.connect(_ADMIN) as connection:
         return {name for (name,) in rows(connection, _DATABASES)}
 
 
@@ -111,8 +111,11 @@ _NEXT = "select pg_snapshot_xmax(pg_current_snapshot())::text"
 @contextmanager
 def moment(server: Server, database: str) -> Iterator[Moment]:
     """A snapshot of a database, held until the body ends; raises TransportError."""
-    with reading(database), server.connect(database) as connection:
-        (snapshot,) = one(connection, "select pg_export_snapshot()")
+    with server.connect(database) as connection:
+        # Not by `rows`: a snapshot cannot be exported from a transaction within another one.
+        found = connection.execute(b"select pg_export_snapshot()").fetchone()
+        assert found is not None
+        (snapshot,) = found
         yield Moment(server, database, connection, str(snapshot))
 
 
@@ -127,10 +130,14 @@ def both(source: Server, target: Server, database: str) -> Iterator[tuple[Moment
 
 
 @contextmanager
-def reading(what: str) -> Iterator[None]:
-    """psycopg's errors as ours: NotProven for an answer, Unreachable for a lost connection."""
+def asking(connection: Connection, what: str) -> Iterator[None]:
+    """Queries whose failure leaves the connection's moment as it was.
+
+    psycopg's errors become ours: NotProven for an answer, Unreachable for a lost connection.
+    """
     try:
-        yield
+        with connection.transaction():
+            yield
     except psycopg.OperationalError as error:
         raise Unreachable(f"{what}: {error}") from error
     except psycopg.Error as error:
@@ -139,11 +146,13 @@ def reading(what: str) -> Iterator[None]:
 
 def one(connection: Connection, query: str) -> TupleRow:
     """The only row of a query; NotProven without one."""
-    row = connection.execute(query.encode()).fetchone()
-    if row is None:
-        raise NotProven(f"no answer to: {query}")
-    return row
+    found = rows(connection, query)
+    if len(found) != 1:
+        raise NotProven(f"{len(found)} answers, expected one, to: {query}")
+    return found[0]
 
 
 def rows(connection: Connection, query: str) -> list[TupleRow]:
-    return connection.execute(query.encode()).fetchall()
+    """All rows of a query; raises NotProven or Unreachable."""
+    with asking(connection, connection.info.dbname):
+        return connection.execute(query.encode()).fetchall()

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-from psycopg import sql
+from psycopg import Copy, sql
 
-from harness.backup.equality.session import Connection, rows
+from harness.backup.equality.session import Connection, asking, rows
 from harness.core.parallel import begin
 from harness.facts.databases import RowDifference, TableSide
 
@@ -116,10 +117,10 @@ def tables(connection: Connection) -> dict[str, Table]:
 
 
 def digest(connection: Connection, table: Table) -> TableSide:
-    """The digest of all rows, and their number; psycopg's errors are the caller's."""
+    """The digest of all rows, and their number; NotProven or Unreachable if it cannot be read."""
     whole = hashlib.sha256()
     total = number = 0
-    with connection.cursor() as cursor, cursor.copy(table.in_order()) as copy:
+    with _copied(connection, table, table.in_order()) as copy:
         for block in copy:
             # A line break within a value is escaped.
             number += bytes(block).count(b"\n")
@@ -130,6 +131,16 @@ def digest(connection: Connection, table: Table) -> TableSide:
                     total += int.from_bytes(hashlib.sha256(line).digest(), "big")
     value = whole.hexdigest() if table.key else f"{total % _MODULUS:064x}"
     return TableSide(rows=number, sha256=value)
+
+
+@contextmanager
+def _copied(connection: Connection, table: Table, query: sql.Composed) -> Iterator[Copy]:
+    with (
+        asking(connection, str(table)),
+        connection.cursor() as cursor,
+        cursor.copy(query) as copy,
+    ):
+        yield copy
 
 
 def both_digests(
@@ -160,7 +171,7 @@ Line = tuple[tuple[bytes, ...], bytes]
 
 def _lines(connection: Connection, table: Table, width: int) -> Iterator[Line]:
     """Each row's key, as plain bytes, and its columns, as COPY writes them."""
-    with connection.cursor() as cursor, cursor.copy(table.by_text()) as copy:
+    with _copied(connection, table, table.by_text()) as copy:
         for block in copy:
             for line in bytes(block).splitlines():
                 *keys, columns = line.split(b"\t", width)
