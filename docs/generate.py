@@ -26,16 +26,14 @@ from harness.commands.cli import app
 from harness.core.model import Exit
 from harness.faults.fault import Fault
 from harness.faults.kinds import FAULTS
-from harness.faults.permissions import DISRUPTION
+from harness.faults.preflight import DISRUPTION
 from harness.ledger.platform import LEDGER
 from harness.probes import PROBES
 from harness.probes.permissions import EVIDENCE, PERMISSIONS, Permission
 from harness.pytest_gate.catalogue import Scenario, read_features
 from harness.settings import ROOT, GateFile, Profile, Requirement, Target, Waiver, load_gates
-from harness.settings.drills import Drill, Steady, drill_names, load_drill, load_steady
+from harness.settings.drills import Drill, Load, Soak, Steady, drill_names, load_drill, load_steady
 from harness.settings.gates import UNITS, unit_of
-from harness.settings.load import Load
-from harness.settings.soaks import Soak
 from harness.tests.fault_examples import EXAMPLES, whole_cluster
 from harness.transport import Reach
 

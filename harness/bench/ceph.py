@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.core.errors import Garbled, TimedOut
-from harness.facts.crush_hosts import in_doubt, machine_of_each
+from harness.facts.ceph_names import in_doubt, machine_of_each
 from harness.facts.disks import Osd, Osds
 from harness.transport import Reach
 from harness.transport.ceph import ask_ceph

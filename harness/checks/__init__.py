@@ -9,33 +9,28 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from harness.checks import (
-    api,
     backups,
     capacity,
     ceph,
     ceph_data,
-    cilium,
     claim_contents,
-    claim_survival,
     claims,
-    clocks,
+    clients,
     csi,
-    disk_bench,
     disks,
     drills,
     edge,
+    equality,
     etcd,
     exposed,
     host,
-    ledger,
+    kubernetes,
     legacy,
     network,
-    nodes,
     postgres,
     rook,
     scheduling,
     services,
-    snapshots,
     soak,
     swarm,
     swarm_answers,
@@ -45,23 +40,17 @@ from harness.core.model import Case, Verdict
 Check: TypeAlias = Callable[[Case], Verdict]
 
 CHECKS: Mapping[str, Check] = (
-    nodes.CHECKS
+    kubernetes.CHECKS
     | host.CHECKS
-    | clocks.CHECKS
     | etcd.CHECKS
-    | snapshots.CHECKS
-    | api.CHECKS
+    | backups.CHECKS
     | network.CHECKS
-    | cilium.CHECKS
     | edge.CHECKS
     | exposed.CHECKS
     | disks.CHECKS
-    | disk_bench.CHECKS
     | claims.CHECKS
     | claim_contents.CHECKS
-    | claim_survival.CHECKS
     | legacy.CHECKS
-    | backups.CHECKS
     | ceph.CHECKS
     | ceph_data.CHECKS
     | capacity.CHECKS
@@ -69,10 +58,11 @@ CHECKS: Mapping[str, Check] = (
     | csi.CHECKS
     | drills.CHECKS
     | soak.CHECKS
-    | ledger.CHECKS
+    | clients.CHECKS
     | swarm.CHECKS
     | swarm_answers.CHECKS
     | scheduling.CHECKS
     | services.CHECKS
     | postgres.CHECKS
+    | equality.CHECKS
 )

@@ -10,7 +10,7 @@ from harness.checks.findings import Finding, Seen, conclude, joined, look, unkno
 from harness.core.model import Case, Verdict
 from harness.facts import ceph
 from harness.facts.ceph import HealthCheck, OsdTree
-from harness.facts.crush_hosts import by_machine
+from harness.facts.ceph_names import by_machine
 from harness.facts.schema import Part, Unknown, part_of
 
 T = TypeVar("T")

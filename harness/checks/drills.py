@@ -1,7 +1,8 @@
-"""W9-DRILLS: a drill's faults were real, and everything recovered in time.
+"""W9-DRILLS, W3-PVC: a drill's faults were real, and everything recovered in time.
 
 The numbers are the drill's own (``scenarios/drills``); each observation carries them. A fault that
-no observer saw proves nothing. A drill that did not begin in the steady state proves nothing.
+no observer saw proves nothing. A drill that did not begin in the steady state proves nothing. What
+machines write to claims during a fault (W3-PVC) must be there afterwards, unchanged.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from harness.checks import ledger, load
+from harness.checks import clients
+from harness.checks.claim_contents import written_and_read
 from harness.checks.findings import Finding, Seen, conclude, looks, unknown
 from harness.core.model import Case, Outcome, Verdict
-from harness.facts.drills import DRILLS, DrillFacts, RunFacts
-from harness.facts.load import LoadFacts
+from harness.facts.claims import MEANWHILE
+from harness.facts.drills import DRILLS, DrillFacts, LoadFacts, RunFacts
+from harness.facts.schema import Known, read
 
 # A fault with an immediate undo must be gone this soon after an abort.
 _ABORT_S = 5.0
@@ -236,7 +239,7 @@ def _loads(case: Case, findings: list[Finding]) -> Iterator[tuple[str, LoadFacts
         if "steady_s" not in run:
             continue  # a gap says why
         seen = run.get("load")
-        gaps = list(load.unoffered(where, seen, load.OF_DRILL))
+        gaps = list(clients.unoffered(where, seen, clients.OF_DRILL))
         findings += gaps
         if seen is not None and not gaps:
             yield where, seen
@@ -253,12 +256,12 @@ def few_requests_failed(case: Case) -> Verdict:
     findings: list[Finding] = []
     measured: dict[str, float] = {}
     for where, seen in _loads(case, findings):
-        findings += load.limited_by_ingress(where, seen, _limits(case))
-        percent = load.failed_percent(seen)
+        findings += clients.limited_by_ingress(where, seen, _limits(case))
+        percent = clients.failed_percent(seen)
         measured["failed_percent"] = max(measured.get("failed_percent", 0.0), percent)
         if percent > limit:
             text = f"expected at most {limit:g} % of the requests to fail, seen {percent:.1f} %"
-            findings.append(Finding(where, f"{text}: {load.failures(seen)}"))
+            findings.append(Finding(where, f"{text}: {clients.failures(seen)}"))
     worst = measured.get("failed_percent", 0.0)
     proven = f"at most {worst:.1f} % of the requests of a run failed"
     target = {"failed_percent": limit}
@@ -274,7 +277,7 @@ def requests_fast_again(case: Case) -> Verdict:
     for where, seen in _loads(case, findings):
         again = seen["phases"]["again"]
         if again.get("limited"):
-            findings += load.limited_by_ingress(where, seen, _limits(case), ("again",))
+            findings += clients.limited_by_ingress(where, seen, _limits(case), ("again",))
             continue
         expected = f"expected 99 % of the requests answered within {limit:g} ms"
         if again["p99_ms"] is None:
@@ -308,16 +311,65 @@ def _of_ledger(check: Callable[[Case], Verdict]) -> Callable[[Case], Verdict]:
     return judge
 
 
+def claims_survive(case: Case) -> Verdict:
+    """Every block is intact, on machines that wrote from before the fault until its undo."""
+    seen = looks(case, DRILLS, case.of(DRILLS.name))
+    findings: list[Finding] = []
+    blocks, slowest = 0, [0.0]
+    for name, drill in seen.values.items():
+        if not drill["runs"]:
+            findings.append(unknown(name, "it was run on no machine"))
+        for run in drill["runs"]:
+            where = f"{name} on {run['machine']}"
+            why = _nothing_survived(run)
+            if why is not None:
+                findings.append(unknown(where, why))
+                continue
+            exchange = read(MEANWHILE, run["claims"])
+            blocks += written_and_read(case, exchange, findings)
+            for machine, answer in exchange.written.items():
+                if not isinstance(answer, Known):
+                    continue  # it is among the findings
+                slowest.append(answer.value.slowest_s)
+                if not answer.value.told:
+                    text = "it stopped writing by itself, maybe before the fault was over"
+                    findings.append(unknown(f"{machine} writes", text))
+    return conclude(
+        findings,
+        seen,
+        proven=f"{blocks} blocks were read as they were written while something broke; "
+        f"the longest wait for a write was {max(slowest):g} s",
+        measured={"slowest_write_s": max(slowest)} if len(slowest) > 1 else {},
+    )
+
+
+def _nothing_survived(run: RunFacts) -> str | None:
+    """Why a run proves nothing about survival; None if it can."""
+    if run["before"]:
+        return f"there was no steady state to begin with: {run['before'][0]}"
+    if "error" in run:
+        return run["error"]
+    if not run["faults"]:
+        return "nothing was broken"
+    for fault in run["faults"]:
+        if "seen_s" not in fault or "unseen" in fault:
+            return f"{fault['fault']} of {fault['target']} was not seen"
+        if "gone_s" not in fault:
+            return f"{fault['fault']} of {fault['target']} was not seen to be gone"
+    return None if "claims" in run else "no machine wrote to claims meanwhile"
+
+
 CHECKS = {
     "every fault was seen by somebody else, and seen to be gone": faults_were_real,
     "no more broke than was meant to": no_more_broke,
     "what was not hit went on": others_went_on,
     "others noticed it in time": noticed_in_time,
-    "the drill lost no acknowledged write": _of_ledger(ledger.nothing_lost),
-    "the drill left no write twice or from nowhere": _of_ledger(ledger.nothing_invented),
-    "the bank kept its total through the drill": _of_ledger(ledger.total_constant),
-    "writing went on in time": _of_ledger(ledger.went_on_in_time),
+    "the drill lost no acknowledged write": _of_ledger(clients.nothing_lost),
+    "the drill left no write twice or from nowhere": _of_ledger(clients.nothing_invented),
+    "the bank kept its total through the drill": _of_ledger(clients.total_constant),
+    "writing went on in time": _of_ledger(clients.went_on_in_time),
     "no more requests failed than may": few_requests_failed,
     "requests were answered in time again": requests_fast_again,
     "the steady state came back in time": steady_again,
+    "what machines wrote to claims meanwhile is unchanged": claims_survive,
 }

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 
 from harness.checks.findings import Finding, conclude, looks, names, unknown
 from harness.core.model import Case, Port, Verdict
-from harness.facts.exposed import OPEN_PORTS, Exposed, Listening, Socket, Tcp, Udp
+from harness.facts.edge import OPEN_PORTS, Exposed, Listening, Socket, Tcp, Udp
 from harness.facts.schema import Known, Unknown
 
 # While it runs, it takes the datagrams of Services, by the kernel's own firewall.

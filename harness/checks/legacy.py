@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from harness.checks.findings import Finding, conclude, look, looks, unknown
 from harness.core.model import Case, Verdict
+from harness.facts.ceph_names import is_same_source
 from harness.facts.legacy import (
     LEGACY_MANIFEST,
     LEGACY_MOUNT,
@@ -16,7 +17,6 @@ from harness.facts.legacy import (
     LegacyMount,
     NoBaseline,
 )
-from harness.facts.mount_source import is_same
 from harness.facts.schema import Unknown
 
 _SAID = 5  # differences that a reason names; all are counted
@@ -50,7 +50,9 @@ def _wrong_mount(value: LegacyMount, legacy: Mapping[str, str]) -> Iterator[str]
     mount, wanted = value.mount, f"{legacy['type']} of {legacy['source']}"
     if mount is None:
         yield f"expected {wanted} at {path}, seen nothing mounted there"
-    elif mount.type != legacy["type"] or not is_same(mount.type, mount.source, legacy["source"]):
+    elif mount.type != legacy["type"] or not is_same_source(
+        mount.type, mount.source, legacy["source"]
+    ):
         yield f"expected {wanted} at {path}, seen {mount.type} of {mount.source}"
     elif mount.root != legacy["root"]:
         yield f"expected the folder {legacy['root']} of it at {path}, seen {mount.root}"

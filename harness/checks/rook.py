@@ -8,7 +8,7 @@ from typing import TypeVar
 from harness.checks.findings import Finding, Seen, conclude, joined, look, names, unknown, wanted
 from harness.core.model import Case, RookDeclared, Verdict
 from harness.facts import rook
-from harness.facts.endpoints import are_same
+from harness.facts.ceph_names import are_same_monitors
 from harness.facts.rook import (
     BlockPool,
     CephCluster,
@@ -349,7 +349,7 @@ def monitors_are_declared(case: Case) -> Verdict:
 def _others(
     where: str, listed: Sequence[str], declared: RookDeclared, at: str = ""
 ) -> Iterator[Finding]:
-    if not are_same(listed, declared.monitors):
+    if not are_same_monitors(listed, declared.monitors):
         text = f"expected the monitors {names(declared.monitors)}"
         yield Finding(where, f"{text}, seen {', '.join(listed) or 'none'}{at}")
 

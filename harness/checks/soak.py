@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
-from harness.checks import ledger, load
+from harness.checks import clients
 from harness.checks.findings import Finding, Seen, conclude, looks, unknown, wanted
 from harness.core.model import Case, Outcome, Verdict
-from harness.facts.soak import SOAK, EndReason, SoakFacts, TurnFacts
+from harness.facts.drills import SOAK, EndReason, SoakFacts, TurnFacts
 
 # The amount of each thing, by place.
 _Places: TypeAlias = Mapping[str, Mapping[str, int] | str]
@@ -47,9 +47,9 @@ def lasted(case: Case) -> Verdict:
                 make = unknown if is_resumable else Finding
                 findings.append(make(name, f"it ended early: {ended}"))
         if (offered := part.get("load")) is not None:
-            findings += load.unoffered(name, offered, load.OF_SOAK)
+            findings += clients.unoffered(name, offered, clients.OF_SOAK)
             limits = case.cluster.ingress.limits if case.cluster.ingress is not None else {}
-            findings += load.limited_by_ingress(name, offered, limits)
+            findings += clients.limited_by_ingress(name, offered, limits)
     hours = round(sum(part["lasted_s"] for part in parts.values()) / _HOUR_S, 4)
     if parts and not any("seen_s" in f for _, turn in _turns(parts) for f in turn["faults"]):
         findings.append(unknown(SOAK.name, "no fault was injected in all that time"))
@@ -188,9 +188,9 @@ def _of_ledger(check: Callable[[Case], Verdict]) -> Callable[[Case], Verdict]:
 CHECKS = {
     "the soak lasted as long as it should": lasted,
     "every fault of the soak came and went": faults_were_real,
-    "the soak lost no acknowledged write": _of_ledger(ledger.nothing_lost),
-    "the soak left no write twice or from nowhere": _of_ledger(ledger.nothing_invented),
-    "the bank kept its total through the soak": _of_ledger(ledger.total_constant),
+    "the soak lost no acknowledged write": _of_ledger(clients.nothing_lost),
+    "the soak left no write twice or from nowhere": _of_ledger(clients.nothing_invented),
+    "the bank kept its total through the soak": _of_ledger(clients.total_constant),
     "nothing leaked": nothing_leaked,
     "answers did not become slower": no_slower,
 }

@@ -8,9 +8,9 @@ from fnmatch import fnmatchcase
 from harness.checks.findings import Finding, conclude, limited, names, unknown, wanted
 from harness.checks.swarm import SWARM, declared_of, known_of, odd_of, seen_of, untold
 from harness.core.model import Case, SwarmAnswer, SwarmDeclared, Verdict
+from harness.facts.edge import TOO_MANY
 from harness.facts.schema import Known, Unknown
 from harness.facts.swarm import Answer, Reply, Service, Unasked
-from harness.facts.throttling import TOO_MANY
 
 
 def instances_answer(case: Case) -> Verdict:

@@ -1,29 +1,33 @@
-"""``./cutover backup …``: records the data that must survive the migration."""
+"""``./cutover backup …``: what must survive the migration, recorded and compared."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from harness.backup import baseline as kept
+from harness.backup import manifest as kept
+from harness.checks import equality
 from harness.commands.output import AsJson, Cluster, say, say_json
 from harness.core.errors import ConfigError, Refused
-from harness.core.model import Exit
+from harness.core.model import Case, Exit, Observation, Outcome, merge
 from harness.core.waiting import end_like_ctrl_c
-from harness.probes.legacy_manifest import making
+from harness.facts.databases import DATABASES
+from harness.facts.schema import dump
+from harness.probes.databases import compare
+from harness.probes.legacy import making
 from harness.settings import Legacy, Profile, load_profile
 from harness.transport import connect
 
-backup = typer.Typer(help="What must survive: baselines of the existing storage.")
+_EXACTLY_EQUAL = {"differences_count": 0.0}
+_EXITS = {Outcome.PASS: Exit.GO, Outcome.FAIL: Exit.NO_GO, Outcome.NOT_PROVEN: Exit.NOT_PROVEN}
 
-
-@backup.callback()
-def group() -> None:
-    """A command group, even with a single command."""
+backup = typer.Typer(help="What must survive: a baseline of the existing storage; equal databases.")
 
 
 @backup.command()
@@ -59,7 +63,7 @@ def baseline(
             # one.
             aside = f"{legacy.baseline.name}.until-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
             legacy.baseline.with_name(aside).hardlink_to(legacy.baseline)
-        recorded = kept.record(one.lines(), legacy.baseline)
+        recorded = kept.record_baseline(one.lines(), legacy.baseline)
         one.drop()
     sums, sha256 = recorded.sums, recorded.sha256
     doubts = sums["errors"] + sums["unstable"]
@@ -74,6 +78,53 @@ def baseline(
             say(f"! {sums['errors']} could not be read, {sums['unstable']} changed meanwhile: what")
             say("  of these is not excepted in the profile (legacy.except) will be NOT PROVEN")
     raise typer.Exit(int(Exit.NOT_PROVEN if doubts else Exit.GO))
+
+
+@backup.command()
+def equal(
+    cluster: Cluster = "lab",
+    database: Annotated[
+        list[str] | None,
+        typer.Option("--database", help="Compare this database alone; may be repeated."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the databases of the old and the new platform; changes nothing in either.
+
+    Example: ./cutover backup equal --cluster contabo --database auth
+
+    Ends with 0 (they hold the same), 1 (they differ), 2 (the profile declares no databases) or 3
+    (something could not be compared). `gate 5` compares them too, and keeps what it saw.
+    """
+    end_like_ctrl_c()
+    profile = load_profile(cluster)
+    if profile.equality is None:
+        raise ConfigError(
+            f"the profile {profile.name} declares no databases",
+            remedy="say in `equality:` where both sides are; contabo.yaml shows how",
+        )
+    begun = time.monotonic()
+    with connect(profile) as reach:
+        found = dump(compare(reach, tuple(database or ()), _progress))
+    look = Observation(
+        probe=DATABASES.name,
+        target=profile.name,
+        at=time.time(),
+        took_s=time.monotonic() - begun,
+        value=found,
+    )
+    case = Case(cluster=profile.cluster(), targets=_EXACTLY_EQUAL, observations=[look])
+    verdicts = {name: check(case) for name, check in equality.CHECKS.items()}
+    if as_json:
+        say_json({"schema": 1, "verdicts": {name: asdict(it) for name, it in verdicts.items()}})
+    else:
+        for name, it in verdicts.items():
+            say(f"{it.outcome.value:<11} {name}: {it.reason}")
+    raise typer.Exit(int(_EXITS[merge([it.outcome for it in verdicts.values()])]))
+
+
+def _progress(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
 
 
 def _legacy(profile: Profile) -> Legacy:

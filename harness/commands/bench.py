@@ -19,8 +19,7 @@ from harness.commands.output import AsJson, Cluster, say, say_json
 from harness.core.errors import ConfigError, HarnessError, Refused
 from harness.core.model import Exit
 from harness.core.waiting import end_like_ctrl_c
-from harness.probes import claim_bench as volumes
-from harness.probes import image_bench as images
+from harness.probes import storage_bench
 from harness.settings import Profile, Target, load_gates, load_profile, state_dir
 from harness.settings.bench import load_jobs
 from harness.settings.provision import Disks
@@ -136,9 +135,9 @@ def through_ceph(reach: Reach, results: list[Result]) -> list[Result]:
 
     ways: dict[Through, Callable[[], Mapping[str, Committed]]] = {}
     if profile.storage is not None:
-        ways["volume"] = lambda: volumes.measure(reach, seed, tell)
+        ways["volume"] = lambda: storage_bench.measure_volume(reach, seed, tell)
     if (pool := profile.ceph.image_pool) is not None:
-        ways["image"] = lambda: images.measure(reach, pool, tell)
+        ways["image"] = lambda: storage_bench.measure_images(reach, pool, tell)
     told = {kind: _committed(results, way) for kind, way in ways.items()}
     return [
         replace(it, through={kind: by[it.machine] for kind, by in told.items()}) for it in results

@@ -7,8 +7,7 @@ from random import Random
 from typing import TypeVar
 
 from harness.settings import Frozen
-from harness.settings.drills import Planned
-from harness.settings.soaks import Soak
+from harness.settings.drills import Planned, Soak
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from harness.core.waiting import until
 from harness.facts.drills import Bystanders
 from harness.gate.evaluation import evaluate
 from harness.probes import PROBES
-from harness.probes.look import NOWHERE, observe
+from harness.probes.probe import NOWHERE, observe
 from harness.settings import Gates
 from harness.settings.drills import Looks
 from harness.transport import Reach

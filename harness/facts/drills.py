@@ -1,17 +1,77 @@
-"""The facts of a drill: its faults, their observers, and the state of the other machines.
+"""The facts of drills and soaks: their load, their ledger, their faults and their turns.
 
-The facts are dictionaries on both sides of the journal, because a drill reports only what it
-reached: later keys are missing.
+They are dictionaries on both sides of the journal, because a drill reports only what it reached:
+later keys are missing.
+
+A drill's load has the phases ``before``, ``during`` (from the first fault until the last was
+undone), ``healing`` (until the steady state) and ``again``; a soak's has ``all``. A phase that did
+not happen is missing.
 """
 
 from __future__ import annotations
 
-from typing import Any, NotRequired
+from enum import StrEnum
+from typing import Any, NotRequired, Self
 
 from typing_extensions import TypedDict
 
-from harness.facts.load import LoadFacts
 from harness.facts.schema import Fact
+
+
+class PhaseFacts(TypedDict):
+    """The requests of one phase. A percentile is None if too many requests had no answer.
+
+    ``planned``: due in the phase; ``on_time``: of those, begun in time; ``limited``: answered with
+    429, by host. Journals before November 2026 have no ``limited`` and no ``retry_after_s``.
+    """
+
+    planned: int
+    on_time: int
+    answered: int
+    failed: int
+    errors: dict[str, int]  # by kind
+    p50_ms: float | None
+    p99_ms: float | None
+    limited: NotRequired[dict[str, int]]
+    retry_after_s: NotRequired[float | None]
+
+
+class LoadFacts(TypedDict):
+    """A load, phase by phase; ``troubles`` say why it proves nothing."""
+
+    phases: dict[str, PhaseFacts]
+    troubles: list[str]
+
+
+class TallyFacts(TypedDict):
+    """The numbers of one kind of writer; ``harness.ledger`` says what each means.
+
+    ``kept`` names the targets of all kinds that were recorded with it. ``ok_after_fault`` and
+    ``outage_s`` are None without a fault, ``due`` without a bank.
+    """
+
+    invoked: int
+    ok: int
+    found: int
+    lost: int
+    duplicated: int
+    phantom: int
+    stale: int
+    examples: dict[str, list[str]]
+    gap_s: float
+    gap_open: bool
+    rpo_s: float
+    due: int | None
+    totals: int
+    wrong_totals: int
+    unread: str
+    troubles: list[str]
+    ok_after_fault: int | None
+    outage_s: float | None
+    kept: NotRequired[list[str]]
+
+
+LEDGER = Fact("ledger", TallyFacts)
 
 
 class Bystanders(TypedDict):
@@ -74,7 +134,7 @@ class RunFacts(TypedDict):
     whole_s: NotRequired[float | None]
     load: NotRequired[LoadFacts | None]
     ledger: NotRequired[dict[str, Any]]
-    claims: NotRequired[dict[str, Any]]
+    claims: NotRequired[object]
 
 
 class DrillFacts(TypedDict):
@@ -96,3 +156,76 @@ class DrillFacts(TypedDict):
 
 
 DRILLS = Fact("drills", DrillFacts)
+
+
+class EndReason(StrEnum):
+    """Why a part of a soak, or a drill, ended early; in a journal, details follow after a colon."""
+
+    BY_HAND = "stopped by hand"
+    HARNESS_KILLED = "its harness was killed, or broke off"
+    BROKE_OFF = "it broke off"
+    FAULT_STAYED = "a fault stayed"
+    NOT_STEADY = "there was no steady state"
+    NOT_STEADY_AGAIN = "the steady state did not come back"
+
+    @classmethod
+    def of(cls, ended: str) -> Self:
+        """The reason in the words of a journal; ValueError for one of another version."""
+        return cls(ended.partition(": ")[0])
+
+    def because(self, detail: str) -> str:
+        """The words of a journal, with the first line of the detail."""
+        return f"{self}: {detail.partition(chr(10))[0]}"
+
+    @property
+    def is_resumable(self) -> bool:
+        """True if the end proves nothing about the platform: another part may follow."""
+        return self in (EndReason.BY_HAND, EndReason.HARNESS_KILLED)
+
+
+class TurnFacts(TypedDict):
+    """One turn of a soak, with the facts of a drill's run on its machine.
+
+    ``refused``: why it was left out; ``broken_off``: its harness ended before the turn did.
+    """
+
+    number: int
+    at_s: float
+    machine: str
+    before: list[str]
+    faults: list[FaultFacts]
+    error: NotRequired[str]
+    refused: NotRequired[str]
+    broken_off: NotRequired[str]
+    steady_s: NotRequired[float]
+    after: NotRequired[list[str]]
+
+
+class Footprint(TypedDict):
+    """The amount of each resource that may leak, by place and kind, or why it is unknown."""
+
+    at_s: float
+    seen: dict[str, dict[str, int] | str]
+
+
+class SoakFacts(TypedDict):
+    """A part of a soak. ``ended`` is None if it lasted as long as planned (``EndReason``).
+
+    ``latency_ms`` has the median time to an acknowledgement while no fault was there, by kind of
+    writer, in each quarter of the time. The three limits are the soak's own.
+    """
+
+    wanted_s: float
+    lasted_s: float
+    ended: str | None
+    turns: list[TurnFacts]
+    footprints: list[Footprint]
+    latency_ms: list[dict[str, float]]
+    grows_percent: float
+    refused_percent: float
+    slower_ratio: float
+    load: NotRequired[LoadFacts | None]
+    unhealed: NotRequired[str]
+
+
+SOAK = Fact("soak", SoakFacts)

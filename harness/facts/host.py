@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from harness.facts.certificates import Certificate
+from harness.facts.kubernetes import Certificate
 from harness.facts.schema import Entry, Fact, Items
 
 HOST = Fact("host-facts", Items)

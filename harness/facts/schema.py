@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
-from typing import Annotated, Any, Generic, TypeAlias, TypeVar, cast, get_type_hints
+from typing import Annotated, Generic, TypeAlias, TypeVar, cast, get_type_hints
 
 from pydantic import Discriminator, Tag, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -168,7 +168,7 @@ def dump(value: object) -> JSON:
 
 
 @cache
-def _aliases(kind: Any) -> Mapping[str, str]:
+def _aliases(kind: type[object]) -> Mapping[str, str]:
     """The fields with another name in JSON: a Python keyword, or mixed case."""
     hints = get_type_hints(kind, include_extras=True)
     return {
@@ -180,7 +180,7 @@ def _aliases(kind: Any) -> Mapping[str, str]:
 
 
 @cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
+def _adapter(kind: TypeForm[object]) -> TypeAdapter[object]:
     return TypeAdapter(kind)
 
 

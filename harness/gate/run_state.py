@@ -13,9 +13,7 @@ from harness.checks import Check
 from harness.core.errors import Garbled, NotProven
 from harness.core.model import Case, Observation
 from harness.facts import schema
-from harness.facts.drills import DRILLS, DrillFacts
-from harness.facts.ledger import LEDGER
-from harness.facts.soak import SOAK, SoakFacts
+from harness.facts.drills import DRILLS, LEDGER, SOAK, DrillFacts, SoakFacts
 from harness.gate.evaluation import Evaluation, evaluate
 from harness.gate.manifest import Manifest
 from harness.gate.seen import Collected, FaultSeen, LookSeen, LookState, ScenarioSeen, StepSeen

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.probes.api_endpoints import ApiEndpoints
-from harness.probes.api_objects import ApiObjects
-from harness.probes.backup_claims import BackupClaims
+from harness.probes.backups import BackupClaims, EtcdSnapshots
 from harness.probes.ceph import Ceph
 from harness.probes.cilium import Cilium
 from harness.probes.claims import Claims
-from harness.probes.disk_bench import DiskBench
-from harness.probes.etcd_snapshots import EtcdSnapshots
-from harness.probes.etcd_writes import EtcdWrites
+from harness.probes.databases import Databases
+from harness.probes.disks import DiskBench, OsdDisks
+from harness.probes.edge import Ingress, LoadBalancer
+from harness.probes.etcd import EtcdWrites
 from harness.probes.host_facts import HostFacts
-from harness.probes.ingress import Ingress
-from harness.probes.legacy_manifest import LegacyManifest
-from harness.probes.legacy_mount import LegacyMount
-from harness.probes.load_balancer import LoadBalancer
-from harness.probes.network_policy import NetworkPolicy
-from harness.probes.nodes import Nodes
+from harness.probes.kubernetes import ApiEndpoints, ApiObjects, Nodes
+from harness.probes.legacy import LegacyManifest, LegacyMount
 from harness.probes.open_ports import OpenPorts
-from harness.probes.osd_disks import OsdDisks
-from harness.probes.pod_network import PodNetwork
+from harness.probes.pod_network import NetworkPolicy, PodNetwork
 from harness.probes.postgres import Postgres
 from harness.probes.probe import Probe as Probe
 from harness.probes.probe import Timing as Timing
@@ -37,6 +31,7 @@ _ALL: tuple[Probe, ...] = (
     BackupClaims(),
     Ceph(),
     Cilium(),
+    Databases(),
     DiskBench(),
     Claims(),
     EtcdSnapshots(),

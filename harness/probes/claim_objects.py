@@ -11,7 +11,7 @@ from harness.core.errors import ConfigError, HarnessError, TimedOut
 from harness.core.model import JSON
 from harness.core.waiting import until
 from harness.facts.claims import Bound, Claim, StorageClass, Unasked, Waiting
-from harness.probes import pods, volumes
+from harness.probes import owned, pods
 from harness.settings import Storage
 from harness.transport import Kube, Reach
 from harness.transport.objects import (
@@ -99,7 +99,7 @@ def bind(
 
     with contextlib.suppress(TimedOut):
         until(all_bound, within_s=within_s, every_s=0.2, what="every claim bound")
-    modes = {claim: tuple(it) for claim, it in volumes.modes(reach.kube, space).items()}
+    modes = {claim: tuple(it) for claim, it in owned.volume_modes(reach.kube, space).items()}
     said = pods.warnings(reach.kube, space) if len(bound) < len(waiting) else {}
 
     def came_of(name: str) -> Claim:

@@ -1,25 +1,37 @@
 """Claims of the declared StorageClass: created, written and read by every machine, and deleted.
 
-Each phase is a method of ``Workload``: a drill injects a fault during one, or between two.
+Each phase is a method of ``Workload``: a drill injects a fault during one, or between two. After
+the deletion the volume must be gone, and Ceph must have the space again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import secrets
-from collections.abc import Sequence
-from typing import ClassVar
+import time
+from collections.abc import Callable, Sequence
+from typing import ClassVar, TypeVar
 
-from harness.core.errors import ConfigError, HarnessError
+from harness.core.errors import ConfigError, HarnessError, TimedOut, TransportError
 from harness.core.model import JSON
+from harness.core.waiting import until
 from harness.facts import claims as facts
-from harness.facts.claims import Deletion, Exchange, Full, Grown, Growth, Metadata
+from harness.facts.claims import Deletion, Exchange, Full, GivenBack, Grown, Growth, Left, Metadata
 from harness.facts.schema import Item, Known, Unknown, attempt, dump
-from harness.probes import claim_objects, pods
-from harness.probes.claim_space import deleted, stored
+from harness.probes import claim_objects, owned, pods
+from harness.probes.claim_objects import LIMITED, storage
 from harness.probes.claim_workload import Workload
 from harness.probes.probe import Timing
 from harness.transport import Reach
+from harness.transport.ceph import ask_ceph
+from harness.transport.objects import listed, must, must_count
 
+T = TypeVar("T")
+
+# The share of the data that Ceph's count must show, up and down: other clients write too.
+_UP, _DOWN = 0.9, 0.5
+_COUNTED_WITHIN_S = 40.0
+_GIVEN_BACK_WITHIN_S = 130.0
 _BOUND_WITHIN_S = 75.0
 
 
@@ -81,3 +93,74 @@ def _deleted(work: Workload, before: Item[int], full: Full, grown: Growth) -> De
         return deleted(work, before.value, filled)
     except HarnessError as error:
         return Unknown(str(error))
+
+
+def stored(reach: Reach) -> int:
+    """Bytes in the claims' pool, copies not counted, by Ceph's count."""
+    pool = storage(reach).data_pool
+    for item in listed(ask_ceph(reach, "df", read=object), "pools"):
+        if must(item, "name") == pool:
+            return must_count(item, "stats", "stored")
+    raise TransportError(f"Ceph has no pool {pool}", remedy="`storage.data_pool` names the pool")
+
+
+def _awaited(look: Callable[[], T], well: Callable[[T], bool], within_s: float) -> T:
+    """The first good value, or the last value seen in time."""
+    seen: list[T] = []
+
+    def looked() -> bool:
+        seen[:] = [look()]
+        return well(seen[0])
+
+    with contextlib.suppress(TimedOut):
+        until(looked, within_s=within_s, what="what was asked of Ceph and the API")
+    return seen[0]
+
+
+def deleted(
+    work: Workload, before: int, filled: int, *, within_s: float = _GIVEN_BACK_WITHIN_S
+) -> GivenBack | Left:
+    """Delete the claim that was filled; the pool held ``before`` bytes without its ``filled``.
+
+    If the class keeps volumes (Retain), the volume must stay; then its policy is set to Delete.
+    """
+    reach = work.reach
+    full = before + _UP * filled
+    counted = _awaited(lambda: stored(reach), lambda now: now >= full, _COUNTED_WITHIN_S)
+    known = {"filled": filled, "before": before, "full": counted}
+    kept = None
+    work.remove_pods()
+    began = time.monotonic()
+    reach.kube.delete(f"/api/v1/namespaces/{work.space}/persistentvolumeclaims/{LIMITED}")
+    if storage(reach).reclaim_policy == "Retain":
+        kept = _released(work, within_s)
+        began = time.monotonic()
+        try:
+            owned.give_back_volumes(reach.kube, work.space)
+        except HarnessError as error:
+            left = f"{kept} ({error})"
+            return Left(**known, kept=kept, left=left, waited_s=0.0)
+    there = _awaited(lambda: _volume(work), lambda it: it is None, within_s)
+    if there is not None:
+        return Left(**known, kept=kept, left=there, waited_s=within_s)
+    gone_after_s = round(time.monotonic() - began, 1)
+    left_s = within_s - (time.monotonic() - began)
+    after = _awaited(lambda: stored(reach), lambda now: now <= counted - _DOWN * filled, left_s)
+    return GivenBack(
+        **known,
+        kept=kept,
+        gone_after_s=gone_after_s,
+        after=after,
+        given_back_after_s=round(time.monotonic() - began, 1),
+    )
+
+
+def _volume(work: Workload) -> str | None:
+    return owned.volume_of_claim(work.reach.kube, work.space, LIMITED)
+
+
+def _released(work: Workload, within_s: float) -> str | None:
+    """The volume's state; None when it is gone."""
+    return _awaited(
+        lambda: _volume(work), lambda it: it is None or it.startswith("Released"), within_s
+    )

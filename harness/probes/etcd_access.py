@@ -1,4 +1,4 @@
-"""The addresses at which a member of etcd answers, by its own configuration.
+"""Where a member of etcd answers, by its own configuration, and how its metrics are read.
 
 RKE2 gives HTTP its own port (``listen-client-http-urls``): its client port speaks only gRPC. Its
 peers have their own authority. RKE2 and k3s write a YAML file; kubeadm gives etcd arguments, in the
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from harness.core.errors import ConfigError, NotProven, TransportError
+from harness.facts.etcd import Buckets
 from harness.settings import Profile, parse_yaml
 from harness.transport import Shell
 
@@ -92,7 +94,7 @@ def _settings(path: str, text: str, files: Mapping[str, str]) -> dict[str, str]:
     return _settings(named_file, files.get(named_file, ""), {}) if named_file else flags
 
 
-def _flags(pod: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _flags(pod: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """The arguments of a static pod's containers, as names and values."""
     spec = pod.get("spec")
     containers = spec.get("containers") if isinstance(spec, dict) else None
@@ -113,3 +115,34 @@ def _urls(settings: Mapping[str, str], name: str) -> Iterator[str]:
     # This includes all addresses of the machine.
     own = [url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:") for url in urls]
     yield from sorted(own, key=lambda url: "//127.0.0.1:" not in url)
+
+
+def gauge(text: str, name: str) -> float | None:
+    """The value of a metric without labels; None when it is not there."""
+    return next((value for labels, value in _samples(text, name) if not labels), None)
+
+
+def histogram(text: str, name: str) -> Buckets:
+    """The buckets of a histogram without labels; none when it is not there."""
+    found = sorted(
+        (float(labels["le"]), int(count)) for labels, count in _samples(text, f"{name}_bucket")
+    )
+    return [(None if bound == float("inf") else bound, count) for bound, count in found]
+
+
+def _samples(text: str, name: str) -> list[tuple[dict[str, str], float]]:
+    """The labels and value of each sample of one metric; ValueError for what is no such text."""
+    families = text_string_to_metric_families(text)
+    return [
+        (sample.labels, sample.value)
+        for family in families
+        for sample in family.samples
+        if sample.name == name
+    ]
+
+
+def since(later: Buckets, earlier: Buckets) -> Buckets:
+    """The samples added between two looks at a histogram; all of them after a restart."""
+    before = dict(earlier)
+    added = [(bound, count - before.get(bound, 0)) for bound, count in later]
+    return later if any(count < 0 for _, count in added) else added

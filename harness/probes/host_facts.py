@@ -26,9 +26,8 @@ from harness.facts.host import (
     PemFiles,
 )
 from harness.facts.schema import Entry, Items, Known, Unknown, dump, read
-from harness.probes import metrics
 from harness.probes.certificates import describe
-from harness.probes.etcd_access import EtcdAccess, etcd_access
+from harness.probes.etcd_access import EtcdAccess, etcd_access, gauge, histogram
 from harness.probes.probe import Timing
 from harness.probes.scripts import host_facts_script
 from harness.settings import Profile
@@ -155,7 +154,7 @@ def _certificates(found: PemFiles) -> CertificateFiles:
 def etcd_metrics(text: str) -> Metrics:
     """Raises ValueError for a text that is no number."""
     return Metrics(
-        db_bytes=metrics.gauge(text, "etcd_mvcc_db_total_size_in_bytes"),
-        quota_bytes=metrics.gauge(text, "etcd_server_quota_backend_bytes"),
-        wal_fsync_s=metrics.histogram(text, _FSYNC),
+        db_bytes=gauge(text, "etcd_mvcc_db_total_size_in_bytes"),
+        quota_bytes=gauge(text, "etcd_server_quota_backend_bytes"),
+        wal_fsync_s=histogram(text, _FSYNC),
     )

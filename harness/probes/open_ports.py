@@ -20,16 +20,7 @@ from typing import ClassVar, TypeVar
 from harness.core.errors import Garbled, TransportError
 from harness.core.model import JSON
 from harness.core.parallel import begin
-from harness.facts.exposed import (
-    OPEN_PORTS,
-    After,
-    Before,
-    Exposed,
-    Listening,
-    Socket,
-    Tcp,
-    Udp,
-)
+from harness.facts.edge import OPEN_PORTS, After, Before, Exposed, Listening, Socket, Tcp, Udp
 from harness.facts.schema import Known, Unknown, attempt, dump, read
 from harness.probes.probe import Timing
 from harness.probes.scripts import sockets_script

@@ -1,25 +1,30 @@
-"""The harness's own namespaces, and the owner of each.
+"""The harness's own namespaces, the owner of each, and the volumes of their claims.
 
 A namespace lives as long as its owner renews it: an annotation changes every few seconds. An owner
 is gone if the annotation did not change for ``LASTS_S`` while the harness watched, by its monotonic
 clock; it never compares the clocks of two computers. If the API does not answer meanwhile, the
 watch ends.
+
+If the class of a claim keeps its volume (reclaim policy Retain), the volume stays Released once the
+claim is gone, and keeps its space in Ceph. The driver's provisioner removes a Released volume and
+its space as soon as its policy is Delete, also later. Deleting the PersistentVolume itself would
+lose the space for good.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import count
 
 from harness.core.errors import HarnessError, TimedOut
 from harness.core.waiting import until
-from harness.probes import volumes
 from harness.transport import Kube
-from harness.transport.objects import listed, must, part, text, texts
+from harness.transport.objects import Odd, listed, must, part, text, texts, words
 
 LABELS = {"app.kubernetes.io/managed-by": "cutover"}
 SELECTOR = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Dcutover"
@@ -32,6 +37,8 @@ _LOOK_EVERY_S = 2.0
 _GONE_WITHIN_S = 120.0
 # The namespaces that this process holds.
 _HELD: set[str] = set()
+# Namespaces that the harness makes: of a look, and of a ledger.
+_SPACES = re.compile(r"cutover-(probe|ledger)-[0-9a-z]+")
 
 
 def manifest(name: str, owner: str, renewed: str, **known: str) -> dict[str, object]:
@@ -106,7 +113,7 @@ def sweep(
     _wait_gone(kube, swept)
     # A harness without the right to change volumes left none.
     with contextlib.suppress(HarnessError):
-        volumes.sweep(kube, list(_ours(kube)))
+        sweep_volumes(kube, list(_ours(kube)))
     return swept
 
 
@@ -135,7 +142,7 @@ def _is_kept(name: str, meta: object, keep: str) -> bool:
 def _remove(kube: Kube, name: str) -> str | None:
     """Delete a namespace with the volumes of its claims; return why that failed."""
     try:
-        volumes.give_back(kube, name)
+        give_back_volumes(kube, name)
         kube.delete(f"/api/v1/namespaces/{name}")
     except HarnessError as error:
         return str(error).partition("\n")[0]
@@ -156,3 +163,63 @@ def _wait_gone(kube: Kube, swept: dict[str, str | None]) -> None:
         return
     for name in set(going) & set(_ours(kube)):
         swept[name] = f"it is deleted, and still there after {_GONE_WITHIN_S:g} s"
+
+
+def give_back_volumes(kube: Kube, space: str) -> None:
+    """Make every volume of a namespace's claims go with its claim; raises TransportError."""
+    for volume in _of(kube, space.__eq__):
+        _set_delete(kube, volume)
+
+
+def sweep_volumes(kube: Kube, spaces: Collection[str]) -> None:
+    """Remove the volumes that killed looks have left.
+
+    These are Released, and their claim was in a harness namespace that is not in ``spaces``, the
+    names of those that still exist.
+    """
+    for volume in _of(kube, lambda it: bool(_SPACES.fullmatch(it)) and it not in spaces):
+        if text(volume, "status", "phase") == "Released":
+            _set_delete(kube, volume)
+
+
+def volume_of_claim(kube: Kube, space: str, claim: str) -> str | None:
+    """The phase and policy of a claim's volume; None without a volume."""
+    for volume in _of(kube, space.__eq__):
+        if text(volume, "spec", "claimRef", "name") == claim:
+            return f"{text(volume, 'status', 'phase')}, reclaim policy {_policy(volume)}"
+    return None
+
+
+def volume_modes(kube: Kube, space: str) -> dict[str, list[str]]:
+    """The access modes of the volumes of a namespace's claims, by claim, bound to it or not."""
+    return {
+        must(volume, "spec", "claimRef", "name"): words(volume, "spec", "accessModes")
+        for volume in _of(kube, space.__eq__)
+    }
+
+
+def _of(kube: Kube, ours: Callable[[str], bool]) -> Iterator[object]:
+    """The volumes of claims in these namespaces; volumes of other claims are not read further."""
+    for volume in listed(kube.get("/api/v1/persistentvolumes"), "items"):
+        try:
+            space = text(volume, "spec", "claimRef", "namespace")
+        except Odd:
+            continue
+        if space and ours(space):
+            yield volume
+
+
+def _policy(volume: object) -> str | None:
+    return text(volume, "spec", "persistentVolumeReclaimPolicy")
+
+
+def _set_delete(kube: Kube, volume: object) -> None:
+    if _policy(volume) == "Retain":
+        kube.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "PersistentVolume",
+                "metadata": {"name": must(volume, "metadata", "name")},
+                "spec": {"persistentVolumeReclaimPolicy": "Delete"},
+            }
+        )

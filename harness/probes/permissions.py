@@ -43,7 +43,7 @@ _OWN_PODS = (
     *_EXEC,
 )
 
-# For the evidence of a failure (harness.evidence), beside what the probes need.
+# For the evidence of a failure (harness.report.evidence), beside what the probes need.
 EVIDENCE: tuple[Permission, ...] = (
     *_may("pods/log", "get"),
     *(
@@ -84,6 +84,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("persistentvolumes", "list", "patch"),
         *_may("storageclasses", "list", group="storage.k8s.io"),
     ),
+    "databases": _may("services", "get"),
     "disk-bench": _TOOLBOX,
     "etcd-snapshots": (
         *_may("namespaces", "get"),

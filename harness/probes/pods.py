@@ -15,7 +15,7 @@ from harness.core.model import JSON
 from harness.core.notices import removed_afterwards
 from harness.core.waiting import until
 from harness.facts.schema import Answered, Failed, Known, Unknown, attempt
-from harness.probes import owned, volumes
+from harness.probes import owned
 from harness.probes.scripts import pod_script
 from harness.transport import Kube, Reach
 from harness.transport.objects import is_ready as is_ready
@@ -43,7 +43,7 @@ def namespace(kube: Kube, *, claims: bool = False) -> Iterator[str]:
     """
     if claims:
         found = listed(kube.get(f"/api/v1/namespaces?{SELECTOR}"), "items")
-        volumes.sweep(kube, [must(it, "metadata", "name") for it in found])
+        owned.sweep_volumes(kube, [must(it, "metadata", "name") for it in found])
     with namespace_named(kube, f"{_PREFIX}{secrets.token_hex(4)}", claims=claims) as name:
         yield name
 
@@ -64,7 +64,7 @@ def namespace_named(
     def remove() -> None:
         try:
             if claims:
-                volumes.give_back(kube, name)
+                owned.give_back_volumes(kube, name)
         finally:
             kube.delete(f"/api/v1/namespaces/{name}")
 

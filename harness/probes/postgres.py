@@ -15,7 +15,7 @@ from harness.facts.postgres import Postgres as Seen
 from harness.facts.schema import Unknown, attempt, dump, read
 from harness.probes.probe import Timing
 from harness.probes.services import pods_of
-from harness.settings.services import Postgres as Declared
+from harness.settings.databases import Postgres as Declared
 from harness.transport import Kube, Reach
 from harness.transport.objects import must, part
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from harness.core.errors import NotFound
 from harness.core.model import RookDeclared
-from harness.facts.endpoints import split
+from harness.facts.ceph_names import split_monitors
 from harness.facts.rook import Connection, DriversEntry, DriversFile, Monitors
 from harness.transport import Kube
 from harness.transport.objects import (
@@ -76,7 +76,7 @@ def _config_map(space: str, name: str) -> str:
 
 def _named(text_: str) -> Iterator[str]:
     """The endpoints of "a=10.0.0.1:6789,b=…": Rook's own name is before each."""
-    for one in split(text_):
+    for one in split_monitors(text_):
         yield one.partition("=")[2] or one
 
 

@@ -16,9 +16,7 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from harness.core.model import JSON
-from harness.facts.drills import DrillFacts
-from harness.facts.load import LoadFacts
-from harness.facts.soak import EndReason, Footprint, SoakFacts, TurnFacts
+from harness.facts.drills import DrillFacts, EndReason, Footprint, LoadFacts, SoakFacts, TurnFacts
 
 T = TypeVar("T")
 F = TypeVar("F", DrillFacts, SoakFacts)
@@ -127,8 +125,8 @@ class FaultEvent(TypedDict):
     event: Literal["armed", "injected", "active", "healed", "heal-proved"]
     fault: NotRequired[str]
     target: NotRequired[str]
-    undo: NotRequired[dict[str, Any]]
-    parameters: NotRequired[dict[str, Any]]
+    undo: NotRequired[dict[str, object]]
+    parameters: NotRequired[dict[str, object]]
     took_s: NotRequired[float]
     by: NotRequired[str]
 
@@ -235,7 +233,7 @@ def read(kind: type[T], data: object) -> T:
 
 
 @cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
+def _adapter(kind: type[object]) -> TypeAdapter[object]:
     return TypeAdapter(kind)
 
 

@@ -1,10 +1,10 @@
 """The contents of ``scenarios/`` as frozen and validated values.
 
 ``files`` reads and validates; ``profile`` declares a cluster; ``gates`` declares what a week must
-prove; ``waivers`` declares which risks are accepted, by whom and until when.
+prove, and which risks are accepted, by whom and until when; ``drills`` declares what is broken.
 """
 
-from harness.settings.faults import Commands, KnownPods, Selected
+from harness.settings.drills import Commands, KnownPods, Selected
 from harness.settings.files import (
     ROOT,
     SCENARIOS,
@@ -26,10 +26,11 @@ from harness.settings.gates import (
     Requirement,
     Target,
     TargetChange,
+    Waiver,
     load_gates,
+    load_waivers,
     unit_of,
 )
-from harness.settings.ingress import Ingress
 from harness.settings.profile import (
     Access,
     Kubernetes,
@@ -40,9 +41,8 @@ from harness.settings.profile import (
     load_profile,
 )
 from harness.settings.provision import NewPartition, NodeNeeds, load_needs
+from harness.settings.services import Ingress, Swarm
 from harness.settings.storage import Backups, Ceph, Legacy, Rook, Storage
-from harness.settings.swarm import Swarm
-from harness.settings.waivers import Waiver, load_waivers
 
 __all__ = [
     "ROOT",

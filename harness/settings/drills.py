@@ -1,17 +1,25 @@
-"""Drills: what is broken, for how long, under which load, and what must hold.
+"""Drills, soaks and loads, and what a cluster's profile says for them.
 
-Each drill is one YAML file in ``scenarios/drills/``. ``steady.yaml`` beside them declares the
-steady state, from which every drill starts and to which it must return.
+A drill says what is broken, for how long, under which load, and what must hold; each is one YAML
+file in ``scenarios/drills/``. ``steady.yaml`` beside them declares the steady state, from which
+every drill starts and to which it must return. A soak is hours of work with faults drawn at random
+(``scenarios/soak/soak.yaml``). A load (``scenarios/load/``) says how often visitors send requests
+to the ingress, for what, and how long they wait; its addresses come from the profile's
+``ingress:``.
+
+A profile gives power, programs, known pods, and the ledger's image.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from harness.core.errors import ConfigError
 from harness.settings.files import SCENARIOS, Frozen, Named, find, names, parse
 from harness.settings.gates import Target, TargetKey
 
@@ -191,3 +199,169 @@ def drill_names(folder: Path = DRILLS) -> tuple[str, ...]:
 def load_steady(folder: Path = DRILLS) -> Steady:
     """The declared steady state."""
     return parse(Steady, folder / f"{_STEADY}.yaml")
+
+
+LOADS = SCENARIOS / "load"
+
+UrlPath = Annotated[str, Field(pattern=r"^/[!-~]*$")]
+
+
+class Load(Named):
+    """Visitors who come at a steady rate, whether earlier ones were served or not.
+
+    ``requests_per_s`` is how many come each second; each gives up ``timeout_s`` seconds after it
+    began. They request every one of ``paths`` from every site of the profile, unless the profile
+    lists the paths of its sites.
+    """
+
+    schema_version: Literal[1] = Field(alias="schema")
+    # The load in words, for a report.
+    title: str
+    requests_per_s: float = Field(gt=0, le=200)
+    timeout_s: float = Field(gt=0, le=30)
+    paths: tuple[UrlPath, ...] = Field(min_length=1)
+
+
+def find_load(name: str, folder: Path = LOADS) -> Load:
+    """The load of that name; ConfigError when there is none."""
+    return find(Load, folder, name, among=load_names(folder))
+
+
+def load_names(folder: Path = LOADS) -> tuple[str, ...]:
+    """The names of all loads, sorted."""
+    return names(folder)
+
+
+SOAK = SCENARIOS / "soak/soak.yaml"
+SOAK_REQUIREMENT = "W9-SOAK"  # what a soak proves
+_SECONDS: Mapping[str, float] = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def _in_order(span: tuple[float, float]) -> tuple[float, float]:
+    if not 0 <= span[0] <= span[1]:
+        raise ValueError(f"{span[0]:g} to {span[1]:g} is no span")
+    return span
+
+
+Span = Annotated[tuple[float, float], AfterValidator(_in_order)]
+
+
+class Chance(Frozen):
+    """A fault that may be drawn: its weight and its duration (seconds)."""
+
+    # The fault's name.
+    fault: str
+    # Its weight, relative to the other faults.
+    weight: float = Field(gt=0)
+    # Seconds for which it stays active: the least and the most.
+    hold_s: Span
+    # The fault's parameters; the reference lists them.
+    parameters: Mapping[str, object] = Field(default={}, alias="with")
+
+
+class Soak(Frozen):
+    """The faults that a soak draws from, and the resources that may not grow.
+
+    ``pause_s`` is the pause between two faults, ``calm_within_s`` the longest return to the steady
+    state after one. ``look_every_s`` is the interval at which every machine's footprint is taken.
+    ``grows_percent`` is how much a resource may have grown at the end. ``refused_percent`` is the
+    share of turns that may be refused as too much, or break off. ``load`` names the load that the
+    ingress gets all the time.
+    """
+
+    schema_version: int = Field(alias="schema", ge=1, le=1)
+    faults: tuple[Chance, ...] = Field(min_length=1)
+    pause_s: Span
+    calm_within_s: float = Field(gt=0)
+    look_every_s: float = Field(gt=0)
+    grows_percent: float = Field(gt=0)
+    refused_percent: float = Field(ge=0, lt=100)
+    # How much slower the writes of the last quarter may be than those of the first.
+    slower_ratio: float = Field(ge=1)
+    # The ledger's targets, written to all the time.
+    ledger: tuple[Writer, ...] = Field(min_length=1)
+    # Writes a second of each kind.
+    writes_per_s: float = Field(gt=0, le=50)
+    load: str | None = None
+
+
+def load_soak(path: Path = SOAK) -> Soak:
+    """The soak; ConfigError when it is not valid."""
+    return parse(Soak, path)
+
+
+def seconds(text: str) -> float:
+    """Seconds of a duration such as ``8h``, ``90m`` or ``1h30m``; ConfigError for anything else.
+
+    A duration of zero is an error too: it cannot prove anything.
+    """
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ConfigError(f"“{text}” is no duration", remedy="for example 8h, 90m or 1h30m")
+    total = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if total <= 0:
+        raise ConfigError(f"“{text}” lasts no time", remedy="for example 8h, 90m or 1h30m")
+    return total
+
+
+Argv = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Commands(Frozen):
+    """The commands for programs on a machine, with the options they always need.
+
+    ``kubectl`` is on every server, with full permissions; ``ctr`` speaks to the containerd that
+    runs the pods. The defaults are RKE2's.
+    """
+
+    kubectl: Argv = (
+        "/var/lib/rancher/rke2/bin/kubectl",
+        "--kubeconfig=/etc/rancher/rke2/rke2.yaml",
+    )
+    ctr: Argv = (
+        "/var/lib/rancher/rke2/bin/ctr",
+        "--address=/run/k3s/containerd/containerd.sock",
+        "--namespace=k8s.io",
+    )
+
+
+class Selected(Frozen):
+    """Pods by their labels, in the syntax of ``kubectl --selector``."""
+
+    # Where the pods are.
+    namespace: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
+    # Labels, such as app=web,component=speaker.
+    selector: str = Field(min_length=1)
+
+
+class KnownPods(Frozen):
+    """Pods with a known role: those of the ingress, and MetalLB's speakers.
+
+    ``speaker`` has the labels of MetalLB's own manifests; its Helm chart has other labels.
+    """
+
+    # The pods of the ingress, which kill-ingress ends.
+    ingress: Selected | None = None
+    speaker: Selected = Selected(
+        namespace="metallb-system", selector="app=metallb,component=speaker"
+    )
+
+
+class Power(Frozen):
+    """Commands, run on this computer, that cut a machine's power and restore it.
+
+    ``{machine}`` in a word stands for the machine's name. The cut must be sudden, like a power
+    loss. The restore must not harm a machine that has power.
+    """
+
+    # Cuts the power at once.
+    cut: tuple[str, ...] = Field(min_length=1)
+    # Restores the power.
+    restore: tuple[str, ...] = Field(min_length=1)
+
+
+class Ledger(Frozen):
+    """Settings of the ledger of acknowledged writes."""
+
+    # An image that holds PostgreSQL 15 or newer, flock and sh.
+    database_image: str

@@ -64,13 +64,13 @@ MOST_NODES = 1_000_000
 class _Strict(yaml.SafeLoader):
     """YAML in which each key occurs once, and whose aliases cannot expand without limit."""
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         node = super().compose_node(parent, index)
         if isinstance(node, yaml.MappingNode):
             _each_once(node)
         return node
 
-    def get_single_node(self) -> Any:
+    def get_single_node(self) -> yaml.Node | None:
         node = super().get_single_node()
         if node is not None and _size(node, {}) > MOST_NODES:
             says = "its aliases repeat too much"
@@ -114,7 +114,7 @@ def read_yaml(path: Path) -> Any:
     return parse_yaml(text, path)
 
 
-def parse_yaml(text: str, path: Path | str) -> Any:
+def parse_yaml(text: str, path: Path | str) -> object:
     """The YAML document in a text; ConfigError, naming the text's path, when there is none."""
     try:
         return yaml.load(text, Loader=_Strict)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Address, ip_address, ip_network, summarize_address_range
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
@@ -33,11 +33,12 @@ OneOrMore = Annotated[
 ]
 ProfilePath = Annotated[Path, AfterValidator(_resolve)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=63)]
+PortNumber = Annotated[int, Field(ge=1, le=65535)]
 
 
-def _not_ipv6(value: Any) -> Any:
+def _not_ipv6(value: object) -> object:
     try:
-        version = ip_address(value).version
+        version = ip_address(str(value)).version
     except ValueError:
         return value
     if version == 6:

@@ -14,11 +14,10 @@ from pydantic import Field, IPvAnyNetwork, model_validator
 
 from harness.core.errors import ConfigError
 from harness.core.model import Cluster, Machine, OsdDisk, SwarmDeclared
-from harness.settings.drills import DrillChange
-from harness.settings.faults import Commands, KnownPods, Ledger, Power
+from harness.settings.databases import Equality, Postgres
+from harness.settings.drills import Commands, DrillChange, KnownPods, Ledger, Power
 from harness.settings.files import SCENARIOS, Frozen, parse
 from harness.settings.gates import TargetChange
-from harness.settings.ingress import Ingress
 from harness.settings.places import (
     AddressRange,
     ExposedPort,
@@ -29,9 +28,8 @@ from harness.settings.places import (
     ports_of,
 )
 from harness.settings.provision import Disks, recorded_disks
-from harness.settings.services import Postgres, Registration, Services
+from harness.settings.services import Ingress, Registration, Services, Swarm
 from harness.settings.storage import Backups, Ceph, Legacy, Rook, Storage
-from harness.settings.swarm import Swarm
 
 _OF_BACKUPS = "W3-BACKUPS"
 
@@ -194,6 +192,7 @@ class Profile(Frozen):
     # What services register elsewhere exactly once, by a name for reports.
     registrations: Mapping[str, Registration] = {}
     postgres: Postgres | None = None
+    equality: Equality | None = None
     # This cluster's own numbers for targets of the gate files, by requirement and target.
     targets: Mapping[str, Mapping[str, TargetChange]] = {}
     # True if drills and soaks may break anything here at all; each run must allow it too.
@@ -314,6 +313,7 @@ class Profile(Frozen):
             "services": self.services is not None,
             "registrations": bool(self.registrations),
             "postgres": self.postgres is not None,
+            "equality": self.equality is not None,
         }
         return Cluster(
             name=self.name,
@@ -342,6 +342,7 @@ class Profile(Frozen):
             services=self.services.declared() if self.services else (),
             registrations={name: it.entry for name, it in self.registrations.items()},
             postgres_operator=(self.postgres and self.postgres.operator) or "",
+            equality_different=self.equality.different if self.equality else {},
             ingress=self.ingress.declared() if self.ingress and self.stack.ingress else None,
             node_mtu=self.kubernetes.node_mtu,
             pod_mtu=self.kubernetes.pod_mtu,

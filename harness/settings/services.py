@@ -1,18 +1,37 @@
-"""A profile's declaration of what customers use on Kubernetes: services, webhooks, PostgreSQL."""
+"""A profile's services: those that call each other, webhooks, the ingress, the Swarm.
+
+Customers use them: on Kubernetes, behind the ingress, and on the platform that is migrated.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from harness.core.model import ServiceDeclared
+from harness.core.model import (
+    IngressDeclared,
+    IngressPage,
+    ServiceDeclared,
+    SwarmAnswer,
+    SwarmDeclared,
+    SwarmService,
+)
+from harness.settings.drills import UrlPath
 from harness.settings.files import Frozen
-from harness.settings.places import Name
+from harness.settings.places import IPv4, Name, PortNumber, ProfilePath
 
 NameAndPort = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?:[1-9][0-9]{0,4}$")]
-PortNumber = Annotated[int, Field(ge=1, le=65535)]
+Host = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
+ServiceName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9]([a-zA-Z0-9_.-]*[a-zA-Z0-9])?$")]
+Status = Annotated[int, Field(ge=100, le=599)]
+
+_PORTS: Mapping[str, int] = {"http": 80, "https": 443}
+# The entry point names in Traefik's documentation and Helm chart.
+_ENTRY_POINTS: Mapping[str, str] = {"http": "web", "https": "websecure"}
+# The default path of a site without paths; a load asks for its own paths then.
+_PATHS = ("/healthz",)
 
 
 class CalledService(Frozen):
@@ -75,22 +94,211 @@ class Registration(PodCommand):
     entry: str = Field(min_length=1)
 
 
-class Postgres(Frozen):
-    """The platform's PostgreSQL on Kubernetes: its pods, and the operator that runs them."""
+class Page(Frozen):
+    """A path of a site, and its answer: a status (None: any below 400) and words in its body."""
 
-    # Where its pods are.
-    namespace: Name
-    # A label selector of its pods, as `kubectl get pods --selector` takes it.
-    selector: str = Field(min_length=1)
-    # Starts psql as a superuser in a pod's first container.
-    psql: tuple[str, ...] = ("psql", "--username=postgres")
-    # Who changes its settings while it runs; None for a plain StatefulSet.
-    operator: Literal["cloudnative-pg", "patroni"] | None = None
-    # The operator's name for it: a Cluster of CloudNativePG, or Patroni's scope.
-    cluster: Name | None = None
+    # The requested path.
+    path: UrlPath
+    # The expected status.
+    status: int | None = Field(default=None, ge=100, le=599)
+    # Words that the answer must contain.
+    says: str = ""
+
+
+def _page(given: object) -> object:
+    return {"path": given} if isinstance(given, str) else given
+
+
+class Site(Frozen):
+    """A host that customers visit, and its expected answers.
+
+    Without ``paths`` the paths of the ingress are requested. ``limit_per_min`` is how many requests
+    a minute the ingress accepts from one source address; only reports use it.
+    """
+
+    # The Host header; DNS is not asked.
+    host: Host
+    paths: tuple[Annotated[Page, BeforeValidator(_page)], ...] = ()
+    limit_per_min: float | None = Field(default=None, gt=0)
+
+
+def _site(given: object) -> object:
+    return {"host": given} if isinstance(given, str) else given
+
+
+class Ingress(Frozen):
+    """The addresses of the ingress, and the sites behind it with their expected answers.
+
+    ``kind`` is the kind of route that this ingress follows and that the harness's own site has: an
+    ``ingress`` with a class, one with the older ``annotation`` kubernetes.io/ingress.class, or
+    Traefik's own ``ingressroute``. With ``scheme: http`` the harness sends nothing over TLS.
+    """
+
+    # Where it answers: each address is probed separately.
+    addresses: tuple[IPv4, ...] = Field(min_length=1)
+    kind: Literal["ingress", "annotation", "ingressroute"] = "ingress"
+    # The scheme of customers' requests.
+    scheme: Literal["http", "https"] = "https"
+    # None: 80 for http, 443 for https.
+    port: int | None = Field(default=None, ge=1, le=65535)
+    # The class, or the annotation's value; for an IngressRoute, Traefik's class if it differs from
+    # Traefik's default, traefik.
+    ingress_class: str = ""
+    # Traefik's entry point of an IngressRoute; None: web for http, websecure for https.
+    entry_point: str | None = None
+    # Hosts that customers visit.
+    sites: tuple[Annotated[Site, BeforeValidator(_site)], ...] = ()
+    # The paths of sites without paths of their own.
+    paths: tuple[UrlPath, ...] = ()
+    # The authority (PEM) that signed the sites' certificates; None: one that this system trusts.
+    authority: ProfilePath | None = None
 
     @model_validator(mode="after")
-    def _has_a_name(self) -> Self:
-        if self.operator is not None and self.cluster is None:
-            raise ValueError(f"say in `cluster:` what {self.operator} calls it")
+    def _is_of_one_piece(self) -> Ingress:
+        if not self.ingress_class and self.kind != "ingressroute":
+            raise ValueError(f"a route of kind {self.kind} needs `ingress_class:`")
+        if self.entry_point is not None and self.kind != "ingressroute":
+            raise ValueError("`entry_point:` is of routes of kind ingressroute alone")
+        hosts = self.hosts
+        if twice := {host for host in hosts if hosts.count(host) > 1}:
+            raise ValueError(f"two sites have the same host: {', '.join(sorted(twice))}")
         return self
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts of all sites."""
+        return tuple(site.host for site in self.sites)
+
+    @property
+    def traefik_entry_point(self) -> str:
+        """The entry point that an IngressRoute of this ingress names."""
+        return self.entry_point or _ENTRY_POINTS[self.scheme]
+
+    def declared(self, paths: Sequence[str] = _PATHS) -> IngressDeclared:
+        """The declaration for checks; ``paths`` are the defaults for sites without paths."""
+        other = [Page(path=path) for path in self.paths or paths]
+        return IngressDeclared(
+            addresses=tuple(map(str, self.addresses)),
+            scheme=self.scheme,
+            port=self.port or _PORTS[self.scheme],
+            pages=tuple(
+                IngressPage(host=site.host, path=page.path, status=page.status, says=page.says)
+                for site in self.sites
+                for page in site.paths or other
+            ),
+            limits={it.host: it.limit_per_min for it in self.sites if it.limit_per_min is not None},
+        )
+
+
+def _several(value: object) -> object:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+class SwarmAnswers(Frozen):
+    """A service's HTTP answer on a port that it, or the proxy before it, publishes.
+
+    The harness requests it on every machine, or, if the port answers on some of them only, on
+    ``machines``. ``host`` is the Host header. ``says`` are words that the answer must contain, so
+    that another program on the port is noticed. ``status`` is one accepted status, or a list of
+    them. A redirect is not followed: its Location must be ``location``, if that is given.
+    """
+
+    # A published port.
+    port: int = Field(ge=1, le=65535)
+    # The requested path.
+    path: str = Field(default="/", pattern=r"^/[!-~]*$")
+    host: str = Field(default="", pattern=r"^([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)?$")
+    status: Annotated[tuple[Status, ...], BeforeValidator(_several)] = Field(
+        default=(200,), min_length=1
+    )
+    says: str = ""
+    location: str = ""
+    machines: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _redirects(self) -> Self:
+        if self.location and not all(300 <= it < 400 for it in self.status):
+            raise ValueError("`location` is where a redirect leads to: `status` must be 3xx")
+        return self
+
+    def declared(self, machines: tuple[str, ...]) -> SwarmAnswer:
+        """The answer in the form for checks, on these machines."""
+        return SwarmAnswer(
+            port=self.port,
+            path=self.path,
+            status=self.status[0],
+            or_status=self.status[1:],
+            says=self.says,
+            machines=tuple(name for name in machines if name in (self.machines or machines)),
+            host=self.host,
+            location=self.location,
+        )
+
+
+class SwarmInstances(SwarmAnswers):
+    """Customers' instances: every service whose name matches ``names`` (``odoo-*``).
+
+    Each running instance is requested through every manager, with the hosts of its own Traefik
+    labels. An instance with 0 replicas is stopped, and is not requested.
+    """
+
+    names: str = Field(min_length=1)
+    host: Literal[""] = ""
+
+
+class SwarmServiceSettings(Frozen):
+    """One service's expected state: running tasks, and answers on published ports.
+
+    With 0 ``replicas`` the service must be stopped. A ``global`` service has a task on every
+    machine that Swarm chooses, at least one; ``replicas`` says how many, if that is known. A port
+    that is requested with a ``host`` may be published by another service, the proxy.
+    """
+
+    replicas: int | None = Field(default=None, ge=0)
+    # How Swarm spreads its tasks.
+    mode: Literal["replicated", "global"] = "replicated"
+    answers: tuple[SwarmAnswers, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_told(self) -> Self:
+        if self.replicas is None and self.mode == "replicated":
+            raise ValueError("say how many `replicas` it has, or `mode: global`")
+        if self.replicas == 0 and self.answers:
+            raise ValueError("with 0 replicas it is stopped: it cannot have `answers`")
+        return self
+
+
+class Swarm(Frozen):
+    """The Swarm of all machines of the inventory, of which some are managers."""
+
+    # The machines that must be managers, and reachable.
+    managers: tuple[str, ...] = Field(min_length=1)
+    # The expected state of each service; the gate ignores services that are not named.
+    services: Mapping[ServiceName, SwarmServiceSettings] = Field(min_length=1)
+    # Customers' services, which come and go: one pattern for all of them.
+    instances: SwarmInstances | None = None
+    # Registries that run in it, as images are named by them: "registry.example", "10.0.0.1:5000".
+    registries: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+(:[0-9]+)?$")], ...] = ()
+
+    def strangers(self, machines: set[str]) -> list[str]:
+        """Names that match no machine."""
+        asked = [it for one in self.services.values() for it in one.answers]
+        asked += [self.instances] if self.instances is not None else []
+        named = {*self.managers, *(name for it in asked for name in it.machines)}
+        return sorted(named - machines)
+
+    def declared(self, machines: tuple[str, ...]) -> SwarmDeclared:
+        """The declaration for checks, as it is on these machines."""
+        return SwarmDeclared(
+            managers=self.managers,
+            services={
+                name: SwarmService(
+                    replicas=one.replicas,
+                    mode=one.mode,
+                    answers=tuple(it.declared(machines) for it in one.answers),
+                )
+                for name, one in self.services.items()
+            },
+            instances=self.instances.names if self.instances is not None else "",
+            instance_answer=None if self.instances is None else self.instances.declared(machines),
+        )

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
-from harness.probes.test_ca import Authority
+from harness.probes.certificates import Authority
 
 EXEC = "/api/v1/namespaces/space/pods/pod/exec"
 TOKEN = "planted-token"

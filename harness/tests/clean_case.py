@@ -64,6 +64,7 @@ def clean() -> Seen:
             "services": {CLUSTER.name: _services()},
             "registrations": {CLUSTER.name: {"the webhook": {"value": ["http://billing-service"]}}},
             "postgres": {CLUSTER.name: _postgres()},
+            "databases": {CLUSTER.name: _databases()},
             **clean_storage.seen(),
             **clean_drills.seen(),
         }
@@ -334,6 +335,22 @@ def _postgres() -> Any:
             for number in (1, 2, 3)
         },
         "operator": {"value": {"method": "any", "number": "1", "dataDurability": "required"}},
+    }
+
+
+def _databases() -> Any:
+    """One database with one table, equal on both sides."""
+    side = {"rows": 7, "sha256": "aa"}
+    table = {"source": side, "target": deepcopy(side), "differing": 0, "first": []}
+    return {
+        "billing": {
+            "tables": {"public.invoices": table},
+            "catalogue": {"value": []},
+            "objects": 30,
+            "sequences": {"value": {"public.id": {"source": 7, "target": 7, "column": 7}}},
+            "unsound": {"value": {}},
+            "source_wrote": False,
+        }
     }
 
 

@@ -11,8 +11,7 @@ from typing import Any, TypeAlias
 from harness.core.errors import Refused
 from harness.drill.context import DrillContext, Options
 from harness.drill.runner import carry_out
-from harness.facts.drills import Bystanders
-from harness.facts.load import LoadFacts
+from harness.facts.drills import Bystanders, LoadFacts
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.fault import Fault
 from harness.record.records import Data, Kind

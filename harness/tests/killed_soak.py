@@ -21,10 +21,9 @@ from pydantic import Field
 from harness.core.waiting import until
 from harness.drill.context import Options
 from harness.drill.injection import Moment
-from harness.drill.ledger_health import quarters
-from harness.drill.loads import NoLoad
 from harness.drill.schedule import drawn
 from harness.drill.soak import soak
+from harness.drill.traffic import NoLoad, quarters
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.kinds import FAULTS
 from harness.ledger import recorder as ledger_recorder
@@ -32,7 +31,7 @@ from harness.ledger.history import HistoryReader
 from harness.ledger.result import observed
 from harness.record.journal import Journal
 from harness.record.records import Data, Kind
-from harness.settings.soaks import Soak
+from harness.settings.drills import Soak
 from harness.tests.drill_world import FakeContext, World
 from harness.tests.ledger_rig import ground
 from harness.tests.noop_fault import NoOp, Note, NoteUndoStore

@@ -193,7 +193,7 @@ def test_only_disks_that_ceph_has_are_measured_through_a_shared_volume(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told = {machine: committed(100) for machine in MACHINES}
-    monkeypatch.setattr("harness.commands.bench.volumes.measure", lambda *_: told)
+    monkeypatch.setattr("harness.commands.bench.storage_bench.measure_volume", lambda *_: told)
     (it,) = through_ceph(reach(like=OSDS), [result(900)])
     assert it.through == {"volume": committed(100)}
     assert through_ceph(reach(), [result(900)]) == [result(900)]

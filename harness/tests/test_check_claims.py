@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from harness.checks import CHECKS, claim_contents, claims
 from harness.core.model import Case, Outcome, StorageClass, Verdict
-from harness.probes import volumes
+from harness.probes import owned
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER, NAMES
 from harness.transport.fake import FakeKube
@@ -319,7 +319,7 @@ def test_a_recorded_volume_that_is_kept_as_declared_passes() -> None:
     recorded = json.loads(path.read_text(encoding="utf-8"))
     volume = recorded["volume_after_the_claim_was_deleted"]
     kube = FakeKube({"/api/v1/persistentvolumes": {"items": [volume]}})
-    left = volumes.of_claim(kube, "cutover-probe-1", "limited")
+    left = owned.volume_of_claim(kube, "cutover-probe-1", "limited")
     assert left == KEPT
     gone = instead("deleted", by={"filled": 1, "left": left, "waited_s": 130.0})
     assert judge(SPACE, gone, storage=RETAINS).outcome is Outcome.PASS

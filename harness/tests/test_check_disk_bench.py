@@ -11,7 +11,7 @@ import pytest
 from harness.checks import CHECKS
 from harness.core.errors import NotProven
 from harness.core.model import Outcome
-from harness.probes.disk_bench import newest
+from harness.probes.disks import newest
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import NAMES
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from harness.checks import CHECKS
+from harness.checks.clients import OF_DRILL
 from harness.checks.drills import CHECKS as OF_DRILLS
-from harness.checks.load import OF_DRILL
 from harness.core.model import Outcome, Verdict
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import INGRESS

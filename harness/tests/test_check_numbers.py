@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from harness.checks import CHECKS
-from harness.checks.quantiles import above, count, nearest_rank, quantile
+from harness.checks.etcd import above, count, nearest_rank, quantile
 from harness.core.model import Outcome
 from harness.facts.etcd import Buckets
 from harness.tests.clean_case import buckets, case, clean

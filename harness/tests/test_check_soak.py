@@ -11,7 +11,7 @@ import pytest
 from harness.checks import CHECKS
 from harness.checks.soak import CHECKS as OF_SOAK
 from harness.core.model import Outcome, Verdict
-from harness.facts.soak import EndReason
+from harness.facts.drills import EndReason
 from harness.settings import load_gates
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import NAMES

@@ -116,8 +116,8 @@ def test_appended_lines_are_there_once_and_the_lock_is_held_for_each(
 
 def test_what_the_file_system_refuses_is_told_from_what_went_wrong(tmp_path: Path) -> None:
     missing = {"path": str(tmp_path / "no"), "seed": 7, "writer": ONE, "generations": [1]}
-    assert script.item(script.verify, missing)["refused"].startswith("ENOENT (No such file")
-    assert "TypeError" in script.item(script.verify, {})["error"]
+    assert str(script.item(script.verify, missing)["refused"]).startswith("ENOENT (No such file")
+    assert "TypeError" in str(script.item(script.verify, {})["error"])
 
     def slow() -> None:
         raise TimeoutError("not done within 40 s")

@@ -26,9 +26,7 @@ from docs.tables import held, meanings
 from harness.commands.cli import app
 from harness.core.waiting import until
 from harness.settings import ROOT, GateFile, Profile, Waiver, load_gates
-from harness.settings.drills import Drill, Steady, drill_names
-from harness.settings.load import Load
-from harness.settings.soaks import Soak
+from harness.settings.drills import Drill, Load, Soak, Steady, drill_names
 from harness.tests.browser import opened
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

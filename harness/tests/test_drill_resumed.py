@@ -18,8 +18,7 @@ from harness.faults.kinds import FAULTS
 from harness.ledger.history import HistoryReader
 from harness.ledger.recorder import Recorder, recorded
 from harness.record.records import Kind
-from harness.settings.drills import OF_LOAD, REQUIRED
-from harness.settings.soaks import load_soak
+from harness.settings.drills import OF_LOAD, REQUIRED, load_soak
 from harness.tests.drill_world import drill
 from harness.tests.ledger_rig import ground
 from harness.tests.noop_fault import NoOp, Note, NoteUndoStore

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from harness.core.errors import ConfigError
 from harness.drill.schedule import Turn, drawn, shrunk
 from harness.faults.kinds import FAULTS
-from harness.settings.soaks import Soak, load_soak, seconds
+from harness.settings.drills import Soak, load_soak, seconds
 
 SOAK = Soak.model_validate(
     {

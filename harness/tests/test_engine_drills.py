@@ -14,8 +14,7 @@ from harness.core.errors import NotProven, Refused, TransportError, Unhealed
 from harness.core.model import Decision, Outcome
 from harness.drill.context import Options
 from harness.drill.service import DrillService
-from harness.facts.drills import DrillFacts
-from harness.facts.soak import EndReason, SoakFacts
+from harness.facts.drills import DrillFacts, EndReason, SoakFacts
 from harness.gate import RunState, judge
 from harness.pytest_gate.catalogue import Scenario, Step
 from harness.pytest_gate.engine import Run

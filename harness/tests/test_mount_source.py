@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.facts.mount_source import is_same
+from harness.facts.ceph_names import is_same_source
 
 FSID = "b7f5c1f0-0000-4000-8000-000000000001"
 
@@ -23,8 +23,8 @@ FSID = "b7f5c1f0-0000-4000-8000-000000000001"
     ],
 )
 def test_one_file_system_is_known_in_each_of_its_forms(one: str, other: str) -> None:
-    assert is_same("ceph", one, other)
-    assert is_same("ceph", other, one)
+    assert is_same_source("ceph", one, other)
+    assert is_same_source("ceph", other, one)
 
 
 @pytest.mark.parametrize(
@@ -40,14 +40,14 @@ def test_one_file_system_is_known_in_each_of_its_forms(one: str, other: str) -> 
     ],
 )
 def test_another_file_system_or_folder_is_not_the_same(one: str, other: str) -> None:
-    assert not is_same("ceph", one, other)
+    assert not is_same_source("ceph", one, other)
 
 
 def test_only_cephfs_has_several_forms() -> None:
-    assert is_same("nfs4", "host:/a", "host:/a")
-    assert not is_same("nfs4", "a,b:/", "b,a:/")
+    assert is_same_source("nfs4", "host:/a", "host:/a")
+    assert not is_same_source("nfs4", "a,b:/", "b,a:/")
 
 
 @given(st.permutations(["10.0.0.1", "10.0.0.2:6789", "10.0.0.3"]))
 def test_no_order_of_monitors_matters(monitors: list[str]) -> None:
-    assert is_same("ceph", ",".join(monitors) + ":/", "10.0.0.1,10.0.0.2,10.0.0.3:/")
+    assert is_same_source("ceph", ",".join(monitors) + ":/", "10.0.0.1,10.0.0.2,10.0.0.3:/")

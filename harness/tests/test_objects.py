@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.probes import volumes
+from harness.probes import owned
 from harness.tests.mutilated import mutilate
 from harness.transport import objects
 from harness.transport.fake import FakeKube
-from harness.transport.objects import Odd, described, quantity
+from harness.transport.objects import Odd, described, must, quantity
 
 _UNITS = [("", 1), ("k", 1000), ("M", 10**6), ("G", 10**9), ("Ki", 1 << 10), ("Gi", 1 << 30)]
 
@@ -112,9 +112,11 @@ def test_an_odd_volume_of_another_claim_is_passed_over(data: st.DataObject) -> N
     ours = "cutover-probe-0a1b2c3d"
     listed = [*mutilate([kept("theirs", "odoo")], data), kept("ours", ours)]
     kube = FakeKube({"/api/v1/persistentvolumes": {"items": listed}})
-    assert volumes.of_claim(kube, ours, "limited") == "Released, reclaim policy Retain"
-    assert volumes.modes(kube, ours) == {"limited": ["ReadWriteMany"]}
-    volumes.sweep(kube, [])
-    volumes.give_back(kube, ours)
-    patched = [manifest["metadata"]["name"] for verb, manifest in kube.calls if verb == "APPLY"]
+    assert owned.volume_of_claim(kube, ours, "limited") == "Released, reclaim policy Retain"
+    assert owned.volume_modes(kube, ours) == {"limited": ["ReadWriteMany"]}
+    owned.sweep_volumes(kube, [])
+    owned.give_back_volumes(kube, ours)
+    patched = [
+        must(manifest, "metadata", "name") for verb, manifest in kube.calls if verb == "APPLY"
+    ]
     assert patched == ["ours", "ours"]

@@ -11,7 +11,7 @@ import pytest
 
 from harness.checks import CHECKS
 from harness.core.model import Outcome, Verdict
-from harness.settings.services import Postgres
+from harness.settings.databases import Postgres
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER
 from harness.tests.probe_rig import PROFILE, observe, reach

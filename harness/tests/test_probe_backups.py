@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.probes import backup_claims
+from harness.probes import backups
 from harness.probes.scripts import layout_script
 from harness.settings import Backups
 from harness.tests.mutilated import mutilate
@@ -139,7 +139,7 @@ def test_an_odd_claim_costs_itself_alone(data: st.DataObject) -> None:
 
 
 def test_a_claim_that_cannot_be_looked_into_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backup_claims, "_READY_WITHIN_S", 0.0)
+    monkeypatch.setattr(backups, "_READY_WITHIN_S", 0.0)
     for cluster, why in (
         (Claims(claim("odoo-backups-storage", status={"phase": "Lost"})), "the claim is Lost"),
         (Claims(OURS, fails="PermissionError: denied"), "listing it as user 65534: "),

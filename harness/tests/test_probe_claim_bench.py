@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from harness.probes.claim_bench import measured
 from harness.probes.claim_workload import Workload
 from harness.probes.scripts import claim_script as script
+from harness.probes.storage_bench import volume_commits
 from harness.tests.probe_rig import MACHINES, reach
 
 ONE, TWO, THREE = MACHINES
@@ -37,7 +37,7 @@ class Told(Workload):
 
 def test_the_median_of_three_runs_speaks_with_its_spread_and_the_worst_latency() -> None:
     work = Told(vmi2887101=[100, 200, 400], vmi2887102=[0, 1, 1])
-    told = measured(work, tell=lambda _: None)
+    told = volume_commits(work, tell=lambda _: None)
     one = told[ONE]
     assert (one.iops, one.p99_ms, one.spread_percent) == (200, 10.0, 150)
     assert told[TWO].unproven == "nothing was committed"

@@ -14,14 +14,13 @@ import pytest
 
 from harness.core.errors import ConfigError, TimedOut, Unreachable
 from harness.probes import claim_objects, claim_workload, owned
-from harness.probes import volumes as volumes_of_ours
 from harness.probes.scripts import claim_kinds_script as kinds
 from harness.probes.scripts import claim_script as script
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.tests.test_probe_pods import Cluster
 from harness.transport import Completed
 from harness.transport.fake import FakeKube, FakeShell
-from harness.transport.objects import quantity
+from harness.transport.objects import must, quantity
 
 ONE, TWO, THREE = MACHINES
 assert PROFILE.storage is not None
@@ -181,7 +180,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
             raise TimedOut("not yet")
         return seen
 
-    for module in ("pods", "claim_objects", "claim_workload", "claim_space"):
+    for module in ("pods", "claim_objects", "claim_workload", "claims"):
         monkeypatch.setattr(f"harness.probes.{module}.until", at_once)
     monkeypatch.setattr(claim_workload, "FILES", 9)
     monkeypatch.setattr(claim_workload, "LINES", 3)
@@ -329,8 +328,10 @@ def test_volumes_that_killed_looks_have_left_are_swept_and_no_others() -> None:
         kept("looks-like-ours", "my-cutover-probe-0a1b2c3d"),
     ]
     cluster = FakeKube({"/api/v1/persistentvolumes": {"items": listed}})
-    volumes_of_ours.sweep(cluster, ["cutover-probe-99999999"])
-    patched = [manifest["metadata"]["name"] for verb, manifest in cluster.calls if verb == "APPLY"]
+    owned.sweep_volumes(cluster, ["cutover-probe-99999999"])
+    patched = [
+        must(manifest, "metadata", "name") for verb, manifest in cluster.calls if verb == "APPLY"
+    ]
     assert patched == ["left", "of-a-ledger"]
 
 

@@ -25,7 +25,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
             raise TimedOut("not yet")
         return seen
 
-    for module in ("pods", "load_balancer"):
+    for module in ("pods", "edge"):
         monkeypatch.setattr(f"harness.probes.{module}.until", at_once)
 
 

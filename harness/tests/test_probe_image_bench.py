@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.probes import image_bench
+from harness.probes import storage_bench
 from harness.settings.storage import Ceph
 from harness.tests.local_shell import really
 from harness.tests.probe_rig import MACHINES, PROFILE, reach
@@ -60,7 +60,7 @@ def test_each_machine_has_the_median_of_three_runs_on_an_image_of_its_own(images
     said = RAN.format(rate="1$(wc -c < $image).5")
     rbd(images, f"printf x >> $image; cat <<EOF\n{said}EOF\n")
     ways = reach(FakeShell({("*", "sh"): really}))
-    told = image_bench.measure(ways, "rbd", quiet)
+    told = storage_bench.measure_images(ways, "rbd", quiet)
     assert set(told) == set(MACHINES)
     for it in told.values():
         assert [run["iops"] for run in it.runs] == [11.5, 12.5, 13.5]
@@ -71,7 +71,7 @@ def test_each_machine_has_the_median_of_three_runs_on_an_image_of_its_own(images
 
 def test_a_run_that_fails_proves_nothing_and_its_image_goes_too(images: Path) -> None:
     rbd(images, "echo 'rbd: cannot write' >&2; exit 3")
-    told = image_bench.measure(reach(FakeShell({("*", "sh"): really})), "rbd", quiet)[TWO]
+    told = storage_bench.measure_images(reach(FakeShell({("*", "sh"): really})), "rbd", quiet)[TWO]
     assert told.iops is None
     assert "0 of 3 runs ended, with 3: rbd: cannot write" in told.unproven
     assert list(images.iterdir()) == []
@@ -80,7 +80,7 @@ def test_a_run_that_fails_proves_nothing_and_its_image_goes_too(images: Path) ->
 def test_what_a_bench_left_that_was_cut_off_is_removed_first(images: Path) -> None:
     rbd(images, f"[ -s $image ] && exit 4; cat <<EOF\n{RAN.format(rate='50')}EOF\n")
     (images / f"cutover-bench-{TWO}").write_text("of a machine that lost its power")
-    told = image_bench.measure(reach(FakeShell({("*", "sh"): really})), "rbd", quiet)
+    told = storage_bench.measure_images(reach(FakeShell({("*", "sh"): really})), "rbd", quiet)
     assert {it.iops for it in told.values()} == {50.0}
     assert list(images.iterdir()) == []
 
@@ -95,5 +95,5 @@ def test_rooks_images_are_measured_from_its_toolbox() -> None:
     path = "/api/v1/namespaces/rook-ceph/pods?labelSelector=app%3Drook-ceph-tools"
     kube = FakeKube({path: {"items": [pod]}}, in_pods={("tools-1", "sh"): in_toolbox})
     rook = PROFILE.model_copy(update={"ceph": Ceph(through="toolbox")})
-    told = image_bench.measure(reach(FakeShell({}), kube, like=rook), "replicapool", quiet)
+    told = storage_bench.measure_images(reach(FakeShell({}), kube, like=rook), "replicapool", quiet)
     assert {machine: it.iops for machine, it in told.items()} == dict.fromkeys(MACHINES, 900.0)

@@ -11,7 +11,7 @@ import pytest
 
 from harness.core.errors import Denied, TimedOut, TransportError, Unreachable
 from harness.core.waiting import until
-from harness.probes.test_ca import Authority
+from harness.probes.certificates import Authority
 from harness.settings import Ingress
 from harness.tests.probe_rig import PROFILE, observe, reach
 from harness.tests.test_probe_edge import Edge, gone
@@ -283,7 +283,7 @@ def test_an_address_that_does_not_follow_when_another_one_leads_there_is_not_awa
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("harness.probes.pods.until", until)
-    monkeypatch.setattr("harness.probes.ingress._AFTER_ANOTHER_S", 0.1)
+    monkeypatch.setattr("harness.probes.edge._AFTER_ANOTHER_S", 0.1)
     sites = visited(Front(Edge()), addresses=[ADDRESS, DEAD])["sites"]
     assert sites[ADDRESS]["ours"]["value"] == "site"
     assert sites[DEAD]["ours"]["error"] == f"{DEAD} does not answer"

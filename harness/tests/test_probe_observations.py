@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from harness.core.errors import NotListening, ScriptNotRun, TransportError, Unreachable
 from harness.probes import PROBES
+from harness.probes.certificates import Authority
 from harness.probes.permissions import PERMISSIONS, Permission, all_permissions
-from harness.probes.test_ca import Authority
 from harness.tests.mutilated import mutilate
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Answer, Completed

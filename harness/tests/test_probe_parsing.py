@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from harness.core.errors import TransportError
 from harness.facts.etcd import Metrics
-from harness.probes import metrics
-from harness.probes.certificates import describe
+from harness.probes import etcd_access
+from harness.probes.certificates import Authority, describe
 from harness.probes.host_facts import clock, etcd_metrics
-from harness.probes.test_ca import Authority
 
 RECORDED = Path(__file__).with_name("recorded")
 
@@ -33,8 +32,8 @@ def test_metrics_without_the_wanted_names() -> None:
 
 def test_labels_may_hold_quotes_braces_and_commas() -> None:
     text = 'm_bucket{a="x,\\"}y",le="1"} 3\nm_bucket{a="x",le="+Inf"} 4\nm{a="{"} 5\nm 6\n'
-    assert metrics.histogram(text, "m") == [(1.0, 3), (None, 4)]
-    assert metrics.gauge(text, "m") == 6.0
+    assert etcd_access.histogram(text, "m") == [(1.0, 3), (None, 4)]
+    assert etcd_access.gauge(text, "m") == 6.0
 
 
 def test_a_text_that_is_no_metrics_is_an_error() -> None:
@@ -63,9 +62,9 @@ def test_a_window_holds_what_was_added_and_the_whole_after_a_restart(
     same = st.lists(st.integers(0, 50), min_size=len(before), max_size=len(before))
     added = data.draw(same)
     later = [a + b for a, b in zip(before, added, strict=True)]
-    assert metrics.since(_cumulative(later), _cumulative(before)) == _cumulative(added)
+    assert etcd_access.since(_cumulative(later), _cumulative(before)) == _cumulative(added)
     if sum(added) < sum(before):
-        window = metrics.since(_cumulative(added), _cumulative(before))
+        window = etcd_access.since(_cumulative(added), _cumulative(before))
         assert all(count >= 0 for _, count in window)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.core.errors import TimedOut, Unreachable
-from harness.probes import etcd_writes, pods
+from harness.probes import etcd, pods
 from harness.tests.probe_rig import MACHINES, observe, reach
 from harness.transport import Completed
 from harness.transport.fake import FakeKube, FakeShell, ShellAnswer
@@ -200,7 +200,7 @@ def _log(samples: int) -> str:
 def test_a_burst_of_writes_shows_what_it_added_to_each_members_log(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(etcd_writes, "_WRITES", 20)
+    monkeypatch.setattr(etcd, "_WRITES", 20)
     cluster = Cluster({})
 
     def script(argv: Sequence[str], stdin: str) -> Completed:
@@ -221,7 +221,7 @@ def test_a_burst_of_writes_shows_what_it_added_to_each_members_log(
 def test_a_member_whose_log_cannot_be_looked_at_costs_itself_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(etcd_writes, "_WRITES", 1)
+    monkeypatch.setattr(etcd, "_WRITES", 1)
     items = {"etcd metrics": {"error": "etcd.crt is missing"}}
     report = {"started": 1.0, "ended": 1.0, "items": items}
     answers: dict[tuple[str, str], ShellAnswer] = {

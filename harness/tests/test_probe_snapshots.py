@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from harness.core.errors import Unreachable
 from harness.core.waiting import until
+from harness.facts.backups import Listing
 from harness.facts.schema import OrUnknown, read
-from harness.facts.snapshots import Listing
-from harness.probes.etcd_snapshots import _SCRIPT as SCRIPT
-from harness.probes.etcd_snapshots import choose
+from harness.probes.backups import _SNAPSHOT_SCRIPT as SCRIPT
+from harness.probes.backups import choose_newest
 from harness.probes.scripts import snapshot_script as script
 from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.transport import Completed, own_folder
@@ -128,7 +128,7 @@ def test_whatever_lies_where_the_newest_is_restored_where_it_can_be_seen(
         }
         for machine in MACHINES
     }
-    chosen = choose(read(dict[str, OrUnknown[Listing]], listed))
+    chosen = choose_newest(read(dict[str, OrUnknown[Listing]], listed))
     if not holders:
         assert chosen is None
         return
@@ -142,7 +142,7 @@ def test_what_is_not_whole_is_not_restored() -> None:
     copies = files(**{"whole": 1, part: 2, empty: 3})
     copies["value"][2]["bytes"] = 0
     listed = {name: {"snapshots": files(), "copies": copies} for name in MACHINES}
-    chosen = choose(read(dict[str, OrUnknown[Listing]], listed))
+    chosen = choose_newest(read(dict[str, OrUnknown[Listing]], listed))
     assert chosen is not None
     assert chosen.name == "whole"
 
@@ -379,7 +379,12 @@ def test_a_program_that_is_older_than_the_etcd_that_runs_restores_nothing(rke2: 
 
 
 def test_the_keys_of_a_snapshot_of_etcd_3_5_are_counted_by_a_newer_etcdutl() -> None:
-    by_3_6 = {"hash": 1782399013, "revision": 10, "totalKey": 6, "totalSize": 20480, "version": ""}
+    by_3_6: dict[str, str | int] = {
+        "revision": 10,
+        "totalKey": 6,
+        "totalSize": 20480,
+        "version": "",
+    }
     assert script.expected(by_3_6) == {"expected_revision": 10, "expected_keys": 6}
     by_3_5 = {"hash": 1782399013, "revision": 10, "totalKey": 15, "totalSize": 20480}
     assert script.expected(by_3_5) == {"expected_revision": 10, "expected_keys": None}

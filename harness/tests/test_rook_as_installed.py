@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from harness.checks import CHECKS
 from harness.core.model import Case, Observation, Outcome
-from harness.facts.endpoints import addresses, are_same
+from harness.facts.ceph_names import are_same_monitors, monitor_addresses
 from harness.tests import rook_objects
 from harness.tests.clean_cluster import NOW
 from harness.tests.rook_objects import GROUP, MACHINES, MONITORS, Item, Mode, find, recorded
@@ -178,27 +178,27 @@ _FORMS = st.sampled_from(
 
 @given(_HOSTS, _FORMS, _FORMS)
 def test_each_form_of_a_monitor_is_the_same_monitor(host: str, one: str, other: str) -> None:
-    assert addresses(one.format(host)) == addresses(other.format(host))
+    assert monitor_addresses(one.format(host)) == monitor_addresses(other.format(host))
 
 
 @given(st.lists(_HOSTS, min_size=1, max_size=4, unique=True), st.data())
 def test_lists_are_the_same_only_with_the_same_hosts(hosts: list[str], data: st.DataObject) -> None:
     written = [data.draw(_FORMS).format(host) for host in data.draw(st.permutations(hosts))]
-    assert are_same(written, hosts)
-    assert are_same(hosts, written)
-    assert not are_same(written[1:], hosts)
-    assert not are_same([*written[1:], "10.0.0.99:6789"], hosts)
+    assert are_same_monitors(written, hosts)
+    assert are_same_monitors(hosts, written)
+    assert not are_same_monitors(written[1:], hosts)
+    assert not are_same_monitors([*written[1:], "10.0.0.99:6789"], hosts)
 
 
 def test_another_port_is_another_monitor() -> None:
-    assert not are_same(["10.0.0.1:6790"], ["10.0.0.1:6789"])
-    assert are_same(["[v2:10.0.0.1:3301/0,v1:10.0.0.1:6790/0]"], ["10.0.0.1:6790"])
+    assert not are_same_monitors(["10.0.0.1:6790"], ["10.0.0.1:6789"])
+    assert are_same_monitors(["[v2:10.0.0.1:3301/0,v1:10.0.0.1:6790/0]"], ["10.0.0.1:6790"])
 
 
 @given(st.text(max_size=40))
 def test_any_text_has_an_address(text: str) -> None:
-    assert addresses(text)
-    assert are_same([text], [text])
+    assert monitor_addresses(text)
+    assert are_same_monitors([text], [text])
 
 
 # --- pools and pods ---------------------------------------------------------------------------

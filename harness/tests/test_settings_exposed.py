@@ -9,8 +9,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.core.model import Port
 from harness.settings import MachineSettings
-from harness.settings.ingress import Ingress
 from harness.settings.places import AddressRange, ports_of
+from harness.settings.services import Ingress
 
 
 @pytest.mark.parametrize(

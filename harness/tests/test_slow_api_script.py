@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness.faults.kinds import slow_api_script
-from harness.probes.test_ca import Authority
+from harness.probes.certificates import Authority
 from harness.tests.api_server import ApiServer, api_server
 
 USER = "system:serviceaccount:shop:default"

@@ -25,16 +25,16 @@ from harness.drill.recovery import RecoveryResult
 from harness.drill.schedule import Turn, drawn
 from harness.drill.service import DrillService
 from harness.drill.soak import rebuilt, soak
-from harness.facts.soak import EndReason
+from harness.facts.drills import EndReason
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.kinds import FAULTS
 from harness.gate import RunState
 from harness.ledger.history import History
-from harness.ledger.recovering import read_again, recovered
+from harness.ledger.read_back import read_again, recovered
 from harness.record.journal import Journal, JournalReader
 from harness.record.records import DrillOutcome, Kind, SoakEvent
 from harness.settings import ROOT
-from harness.settings.soaks import load_soak
+from harness.settings.drills import load_soak
 from harness.tests import clean_drills
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import NAMES

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from importlib import import_module
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
 from harness.checks import CHECKS
 from harness.probes import PROBES
-from harness.pytest_gate import bdd_internals, strict_steps
+from harness.pytest_gate import bdd_internals, step_rules
 from harness.pytest_gate.engine import Run
 from harness.tests.project import Project, scenario_of
-from steps import givens, thens, whens
+from steps import sentences
 
 
 class Asked:
@@ -30,14 +30,17 @@ class Asked:
         self.required.append(check)
 
 
-def ours(module: Any) -> list[bdd_internals.Definition]:
-    return [it for it in bdd_internals.definitions() if it.step_func.__module__ == module.__name__]
+def ours(kind: str) -> list[bdd_internals.Definition]:
+    return [
+        it
+        for it in bdd_internals.definitions()
+        if it.step_func.__module__ == sentences.__name__ and it.type == kind
+    ]
 
 
 def test_the_sentence_of_every_probe_is_a_given_that_observes_with_it() -> None:
     asked = Asked()
-    for definition in ours(givens):
-        assert definition.type == "given"
+    for definition in ours("given"):
         assert definition.parser.is_matching(PROBES[list(PROBES)[len(asked.observed)]].sentence)
         definition.step_func(cast(Run, asked))
     assert asked.observed == list(PROBES)
@@ -46,14 +49,13 @@ def test_the_sentence_of_every_probe_is_a_given_that_observes_with_it() -> None:
 
 def test_the_name_of_every_check_is_a_then_that_requires_it() -> None:
     asked = Asked()
-    for definition in ours(thens):
-        assert definition.type == "then"
+    for definition in ours("then"):
         definition.step_func(cast(Run, asked))
-    assert asked.required == [it.parser.name for it in ours(thens)] == list(CHECKS)
+    assert asked.required == [it.parser.name for it in ours("then")] == list(CHECKS)
 
 
 def test_what_is_done_to_the_cluster_is_a_when() -> None:
-    assert {it.type for it in ours(whens)} == {"when"}
+    assert [it.step_func.__name__ for it in ours("when")] == ["carry_out", "soak"]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,7 @@ def test_what_is_done_to_the_cluster_is_a_when() -> None:
 def test_a_sentence_that_nothing_defines_is_told_with_the_nearest(
     kind: str, sentence: str, says: str
 ) -> None:
-    assert strict_steps.undefined(kind, sentence) == says
+    assert step_rules.undefined(kind, sentence) == says
 
 
 def test_a_sentence_that_nothing_defines_leaves_the_requirement_not_proven(

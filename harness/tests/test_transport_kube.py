@@ -23,7 +23,7 @@ from harness.core.errors import (
     Unreachable,
 )
 from harness.core.waiting import until
-from harness.probes.test_ca import Authority
+from harness.probes.certificates import Authority
 from harness.tests.api_server import (
     EXEC,
     TOKEN,

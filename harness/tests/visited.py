@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from harness.load.spec import LoadSpec, Page, users_for
-from harness.probes.test_ca import Authority
+from harness.probes.certificates import Authority
 
 HERE, NOBODY = "127.0.0.1", "127.0.0.2"
 SITE = "shop.example"

@@ -19,14 +19,11 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from harness.probes.scripts.claim_kinds_script import adorn, describe, words
-
-# A role's answer, as JSON; ``harness.facts.claims`` has its types.
-Said = Any
 
 BLOCK = 64 * 1024
 MAGIC = b"CUTOVER\n"
@@ -85,7 +82,7 @@ def put(descriptor: int, data: bytes, offset: int) -> None:
 # --- what is written, and read elsewhere ------------------------------------------------------
 
 
-def write(path: str, seed: int, writer: str, generations: dict[str, int]) -> Said:
+def write(path: str, seed: int, writer: str, generations: dict[str, int]) -> Mapping[str, object]:
     """Write these blocks, by number, and wait until they are stored."""
     who = owner(seed, writer)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -96,6 +93,26 @@ def write(path: str, seed: int, writer: str, generations: dict[str, int]) -> Sai
     return {"blocks": len(generations)}
 
 
+class Churned(TypedDict):
+    """The blocks that were overwritten, each with its expected generation."""
+
+    generations: list[int]
+    writes: int
+    slowest_s: float
+    told: bool
+
+
+class Commits(TypedDict):
+    """How fast small writes were stored."""
+
+    iops: float
+    p50_ms: float
+    p99_ms: float
+    slowest_ms: float
+    writes: int
+    took_s: float
+
+
 def churn(
     path: str,
     seed: int,
@@ -104,7 +121,7 @@ def churn(
     for_s: float,
     per_s: float = 0.0,
     until: str = "",
-) -> Said:
+) -> Churned:
     """Overwrite blocks in a random order, each stored before the next, for some seconds.
 
     Writes at most ``per_s`` a second; 0 means no limit. It ends earlier, with ``told``, once the
@@ -137,7 +154,7 @@ def churn(
     }
 
 
-def commits(path: str, seed: int, writer: str, for_s: float) -> Said:
+def commits(path: str, seed: int, writer: str, for_s: float) -> Commits:
     """Write 4 KiB at random places of a file, each stored before the next, for some seconds.
 
     The file has its full size before, so the measurement includes no growth. Latencies in
@@ -169,18 +186,18 @@ def commits(path: str, seed: int, writer: str, for_s: float) -> Said:
     }
 
 
-def size(path: str) -> Said:
+def size(path: str) -> Mapping[str, object]:
     """The size of a file."""
     return {"bytes": Path(path).stat().st_size}
 
 
-def stop(path: str) -> Said:
+def stop(path: str) -> Mapping[str, object]:
     """End a ``churn`` that watches for this file."""
     Path(path).touch()
     return {}
 
 
-def verify(path: str, seed: int, writer: str, generations: list[int]) -> Said:
+def verify(path: str, seed: int, writer: str, generations: list[int]) -> Mapping[str, object]:
     """How many blocks of a file are right, and what is wrong with the others."""
     who, bad = owner(seed, writer), []
     with Path(path).open("rb") as file:
@@ -202,7 +219,7 @@ def small_file(seed: int, writer: str, number: int) -> bytes:
     return content.digest(1 + int.from_bytes(content.digest(2), "big") % 4096)
 
 
-def scatter(folder: str, seed: int, writer: str, files: int) -> Said:
+def scatter(folder: str, seed: int, writer: str, files: int) -> Mapping[str, object]:
     """Write many small files of 1 to 4096 bytes."""
     Path(folder).mkdir()
     for number in range(files):
@@ -210,7 +227,7 @@ def scatter(folder: str, seed: int, writer: str, files: int) -> Said:
     return {"files": files}
 
 
-def gather(folder: str, seed: int, writer: str, files: int) -> Said:
+def gather(folder: str, seed: int, writer: str, files: int) -> Mapping[str, object]:
     """How many of the small files are right, and what is wrong with the others."""
     bad = []
     there = {path.name for path in Path(folder).iterdir()}
@@ -236,7 +253,7 @@ def line(seed: int, writer: str, number: int) -> bytes:
     return f"{writer} {number} {content.hexdigest(length)}\n".encode()
 
 
-def append(path: str, seed: int, writer: str, lines: int) -> Said:
+def append(path: str, seed: int, writer: str, lines: int) -> Mapping[str, object]:
     """Append lines, each in two halves under a lock; without it, other writers would interleave."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     for number in range(lines):
@@ -254,7 +271,7 @@ def append(path: str, seed: int, writer: str, lines: int) -> Said:
     return {"lines": lines}
 
 
-def read_lines(path: str, seed: int, writers: list[str], lines: int) -> Said:
+def read_lines(path: str, seed: int, writers: list[str], lines: int) -> Mapping[str, object]:
     """The lines that are lost or duplicated, and the number of torn lines."""
     wanted = {line(seed, writer, n): f"{writer} {n}" for writer in writers for n in range(lines)}
     counted = dict.fromkeys(wanted, 0)
@@ -279,7 +296,7 @@ def read_lines(path: str, seed: int, writers: list[str], lines: int) -> Said:
 # --- quota ------------------------------------------------------------------------------------
 
 
-def fill(path: str, seed: int, until_bytes: int) -> Said:
+def fill(path: str, seed: int, until_bytes: int) -> Mapping[str, object]:
     """Write step by step until the claim refuses, or well past the size at which it should.
 
     A listing of attributes hides quotas, so the script asks for this one by its name.
@@ -309,7 +326,8 @@ def fill(path: str, seed: int, until_bytes: int) -> Said:
 
 # --- main -------------------------------------------------------------------------------------
 
-ROLES: dict[str, Callable[..., Said]] = {
+# ``harness.facts.claims`` has the types of their answers.
+ROLES: dict[str, Callable[..., Mapping[str, object]]] = {
     role.__name__: role
     for role in (
         write,
@@ -329,7 +347,7 @@ ROLES: dict[str, Callable[..., Said]] = {
 }
 
 
-def item(role: Callable[..., Said], argument: dict[str, object]) -> Said:
+def item(role: Callable[..., object], argument: dict[str, object]) -> dict[str, object]:
     """A role's answer; a refusal by the file system is told apart from any other error."""
     try:
         return {"value": role(**argument)}

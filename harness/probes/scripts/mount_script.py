@@ -15,10 +15,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
-
-# A child's answer, as JSON; ``harness.facts.legacy`` has its types.
-Said = Any
 
 # Lists the folder and reads a byte of the first file found in a few folders of it.
 READ = """
@@ -129,13 +125,13 @@ def plain(text: str) -> str:
     return head + "".join(chr(int(part[:3], 8)) + part[3:] for part in rest)
 
 
-def read(path: str, within_s: float) -> Said:
+def read(path: str, within_s: float) -> dict[str, object]:
     """What a child read below a path: ``value``, or ``error``."""
     found = from_child(READ, [path], within_s)
     return found if "error" in found else {"value": found}
 
 
-def write(path: str, folder: str, name: str, within_s: float) -> Said:
+def write(path: str, folder: str, name: str, within_s: float) -> dict[str, object]:
     """Whether a child could write in a folder: ``value``, ``error``, or ``unasked`` (not tried).
 
     ``name`` names the child's own folder, after a common prefix.
@@ -144,8 +140,11 @@ def write(path: str, folder: str, name: str, within_s: float) -> Said:
     return from_child(known + WRITE, [path, folder, PREFIX + name], within_s)
 
 
-def from_child(text: str, words: list[str], within_s: float) -> Said:
-    """The answer of a child that runs a program with these arguments, or ``error``."""
+def from_child(text: str, words: list[str], within_s: float) -> dict[str, object]:
+    """The answer of a child that runs a program with these arguments, or ``error``.
+
+    ``harness.facts.legacy`` has the types of the answers.
+    """
     command = [sys.executable, "-I", "-S", "-c", text, *words]
     child = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -163,7 +162,8 @@ def from_child(text: str, words: list[str], within_s: float) -> Said:
     if child.returncode:
         last = (complaint.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
         return {"error": last}
-    return json.loads(said)
+    found: dict[str, object] = json.loads(said)
+    return found
 
 
 def main() -> None:

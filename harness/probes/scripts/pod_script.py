@@ -23,7 +23,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypedDict
+from typing import TypedDict
 
 TRY_S = 2.0
 PAUSE_S = 0.05
@@ -96,10 +96,13 @@ def exactly(connection: socket.socket, count: int) -> bytes:
     return bytes(data)
 
 
-def report(port: int) -> Any:
+def report(port: int) -> dict[str, dict[str, int]]:
+    """How many datagrams the receiver here got: by their words, and by their size in bytes."""
     with socket.create_connection(("127.0.0.1", port), timeout=TRY_S) as connection:
         connection.sendall(b"R")
-        return json.loads(b"".join(iter(partial(connection.recv, 65536), b"")))
+        found: dict[str, dict[str, int]]
+        found = json.loads(b"".join(iter(partial(connection.recv, 65536), b"")))
+        return found
 
 
 # --- talk -------------------------------------------------------------------------------------

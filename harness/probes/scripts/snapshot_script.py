@@ -24,9 +24,9 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from harness.transport import own_folder
 
@@ -148,7 +148,7 @@ def restore(path: str) -> dict[str, object]:
             return {**found, **contents(address)}
 
 
-def expected(status: Any) -> dict[str, object]:
+def expected(status: Mapping[str, str | int]) -> dict[str, object]:
     """The revision and the number of keys that a snapshot must come back with.
 
     Before 3.6, etcdutl counts every entry of its database as a key and tells no version: the number
@@ -213,6 +213,23 @@ def answers(address: str) -> bool:
     return False
 
 
+class Header(TypedDict):
+    revision: str
+
+
+class KeyValue(TypedDict):
+    value: str  # in Base64
+
+
+class Answer(TypedDict, total=False):
+    """What is used of an answer of etcd's JSON gateway; it leaves out zero and empty values."""
+
+    header: Header
+    leader: str
+    count: str
+    kvs: list[KeyValue]
+
+
 class Local(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
@@ -226,7 +243,7 @@ class Local(http.client.HTTPConnection):
         self.sock.connect(self._address)
 
 
-def call(address: str, path: str, body: dict[str, object]) -> Any:
+def call(address: str, path: str, body: dict[str, object]) -> Answer:
     """One call of etcd's JSON gateway; 64-bit integers come as strings."""
     with contextlib.closing(Local(address)) as connection:
         connection.request("POST", path, json.dumps(body))
@@ -234,7 +251,8 @@ def call(address: str, path: str, body: dict[str, object]) -> Any:
         said = answer.read().decode(errors="replace")
     if answer.status != 200:
         raise RuntimeError(f"etcd answered {answer.status} to {path}: {said[:200]}")
-    return json.loads(said)
+    found: Answer = json.loads(said)
+    return found
 
 
 def contents(address: str) -> dict[str, object]:

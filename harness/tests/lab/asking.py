@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from harness.checks import CHECKS
 from harness.core.model import Case
 from harness.probes import PROBES
-from harness.probes.look import observe
+from harness.probes.probe import observe
 from harness.settings import load_gates, load_profile
 from harness.tests.lab.forked import forked
 from harness.transport import connect

@@ -12,7 +12,7 @@ import pytest
 
 from harness.core.waiting import until
 from harness.lab.shape import Node
-from harness.probes.test_ca import Authority
+from harness.probes.certificates import Authority
 from harness.tests.lab import objects
 from harness.tests.lab.red import beside, changed, says
 from harness.tests.lab.world import World

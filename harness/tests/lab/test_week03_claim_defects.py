@@ -16,10 +16,10 @@ import pytest
 from harness.checks import CHECKS
 from harness.core.model import Case, Observation, Outcome, Verdict
 from harness.core.waiting import until
-from harness.drill.background_writes import BackgroundWrites
+from harness.drill.traffic import BackgroundWrites
 from harness.lab import kubernetes
 from harness.lab.shape import Lab
-from harness.probes import claim_objects, claim_space, claim_workload
+from harness.probes import claim_objects, claim_workload, claims
 from harness.probes.claim_objects import LIMITED, MIB, SHARED
 from harness.probes.claim_workload import Workload
 from harness.tests import clean_drills
@@ -343,7 +343,7 @@ def test_a_volume_that_is_kept_after_its_claim_is_found(stage: Stage) -> None:
     world.kubectl("patch", "pv", name, f"--patch={keep}")
     try:
         # Nothing was written that Ceph would have to count first.
-        gone = stage.do(lambda: claim_space.deleted(stage.work, 0, 0, within_s=RELEASED_S))
+        gone = stage.do(lambda: claims.deleted(stage.work, 0, 0, within_s=RELEASED_S))
         red(
             stage.judge("a deleted claim gives its space back", {"deleted": gone}, RELEASED_S),
             f"expected its volume to be gone within {RELEASED_S:g} s, seen it Released",
@@ -363,7 +363,7 @@ def kept_as_declared(stage: Stage) -> None:
     declared = claim_objects.storage(reach).model_copy(update={"reclaim_policy": "Retain"})
     profile = reach.profile.model_copy(update={"storage": declared})
     work = Workload(replace_in(reach, profile=profile), stage.work.space, seed=7)
-    gone = stage.do(lambda: claim_space.deleted(work, 0, 0, within_s=60))
+    gone = stage.do(lambda: claims.deleted(work, 0, 0, within_s=60))
     look = Observation(
         probe="claims", target=cluster.name, at=0.0, took_s=1.0, value={"deleted": gone}
     )

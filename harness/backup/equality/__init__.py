@@ -1,0 +1,1 @@
+"""Whether two PostgreSQL hold the same: rows, catalogue, sequences and indexes."""

@@ -1,0 +1,240 @@
+"""Everything of a database but its rows, as named lines that are compared as text.
+
+Each query gives (object, definition) without numbers that only one server knows (OIDs). What
+belongs to an extension comes with the extension, whose version is compared. Privileges are listed
+one by one, in order, with the owner's own: a default equals the same privileges written out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.backup.equality.session import Connection, rows
+from harness.facts.databases import Definition, Sequence
+
+_OURS = "n.nspname not in ('pg_catalog', 'information_schema') and n.nspname !~ '^pg_(toast|temp)'"
+_NOT_OF_EXTENSION = (
+    "not exists (select from pg_depend x where x.classid = '{table}'::regclass "
+    "and x.objid = {oid} and x.deptype = 'e')"
+)
+
+
+def _own(table: str, oid: str) -> str:
+    return f"{_OURS} and {_NOT_OF_EXTENSION.format(table=table, oid=oid)}"
+
+
+def _granted(acl: str, kind: str, owner: str) -> str:
+    """Privileges as sorted words; a missing list stands for the default of its kind."""
+    return (
+        "(select coalesce(string_agg(concat("
+        "coalesce(g.rolname, 'public'), ' may ', x.privilege_type, "
+        "case when x.is_grantable then ' and grant it' end), ', ' order by g.rolname, "
+        "x.privilege_type), 'nothing') "
+        f"from aclexplode(coalesce({acl}, acldefault('{kind}', {owner}))) x "
+        "left join pg_roles g on g.oid = x.grantee)"
+    )
+
+
+_QUERIES: Mapping[str, str] = {
+    "database": f"""
+        select 'database', concat_ws('; ',
+          'encoding ' || pg_encoding_to_char(encoding), 'owner ' || pg_get_userbyid(datdba),
+          'collate ' || datcollate, 'ctype ' || datctype,
+          'provider ' || coalesce(to_jsonb(d) ->> 'datlocprovider', 'c'),
+          'locale ' || coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale'),
+          'collation version ' || coalesce(to_jsonb(d) ->> 'datcollversion', 'unknown'),
+          {_granted("datacl", "d", "datdba")})
+        from pg_database d where datname = current_database()""",
+    "setting": """
+        select concat_ws(' ', 'setting of', coalesce('role ' || r.rolname, 'every role'),
+          split_part(c, '=', 1)), split_part(c, '=', 2)
+        from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole
+        cross join unnest(s.setconfig) c
+        where s.setdatabase in (0, (select oid from pg_database where datname = current_database()))
+    """,
+    "role": r"""
+        select 'role ' || rolname, concat_ws(', ',
+          case when rolsuper then 'superuser' end, case when rolcreaterole then 'createrole' end,
+          case when rolcreatedb then 'createdb' end, case when rolcanlogin then 'login' end,
+          case when rolreplication then 'replication' end,
+          case when rolbypassrls then 'bypassrls' end,
+          case when not rolinherit then 'noinherit' end,
+          'at most ' || nullif(rolconnlimit, -1) || ' connections',
+          'until ' || rolvaliduntil,
+          'member of ' || (
+            select string_agg(pg_get_userbyid(m.roleid)::text, ' and ' order by 1)
+            from pg_auth_members m where m.member = r.oid),
+          'password ' || left(encode(sha256(rolpassword::bytea), 'hex'), 12))
+        from pg_authid r where rolname !~ '^pg_'""",
+    # The comparison itself needs amcheck on the target.
+    "extension": """
+        select 'extension ' || extname, concat('version ', extversion, ' in ', n.nspname)
+        from pg_extension e join pg_namespace n on n.oid = e.extnamespace
+        where extname <> 'amcheck'""",
+    "schema": f"""
+        select 'schema ' || nspname, concat('owner ', pg_get_userbyid(nspowner), '; ',
+          {_granted("nspacl", "n", "nspowner")})
+        from pg_namespace n where {_own("pg_namespace", "n.oid")}""",
+    "relation": f"""
+        select concat_ws(' ', case relkind when 'r' then 'table' when 'p' then 'partitioned table'
+            when 'v' then 'view' when 'm' then 'materialized view' when 'f' then 'foreign table'
+            else 'composite type' end, format('%I.%I', n.nspname, relname)),
+          concat_ws('; ', 'owner ' || pg_get_userbyid(relowner),
+            case relpersistence when 'u' then 'unlogged' end,
+            case when relrowsecurity then 'row security' end,
+            case when relforcerowsecurity then 'row security forced' end,
+            'replica identity ' || nullif(relreplident::text, 'd'),
+            'partition by ' || case when relkind = 'p' then pg_get_partkeydef(c.oid) end,
+            'partition ' || pg_get_expr(relpartbound, c.oid),
+            'inherits ' || (select string_agg(inhparent::regclass::text, ', ' order by inhseqno)
+              from pg_inherits where inhrelid = c.oid),
+            'options ' || array_to_string(reloptions, ', '),
+            case when relkind in ('v', 'm') then pg_get_viewdef(c.oid) end,
+            {_granted("relacl", "r", "relowner")})
+        from pg_class c join pg_namespace n on n.oid = relnamespace
+        where relkind in ('r', 'p', 'v', 'm', 'f', 'c') and relpersistence <> 't'
+          and {_own("pg_class", "c.oid")}""",
+    "column": f"""
+        select format('column %I.%I.%I', n.nspname, relname, attname),
+          concat_ws('; ', format_type(atttypid, atttypmod),
+            case when attnotnull then 'not null' end,
+            'default ' || pg_get_expr(adbin, adrelid),
+            'identity ' || nullif(attidentity::text, ''),
+            'generated ' || nullif(attgenerated::text, ''),
+            'collation ' || case when a.attcollation <> t.typcollation then l.collname end,
+            case when attacl is not null then {_granted("attacl", "c", "relowner")} end)
+        from pg_attribute a join pg_class c on c.oid = attrelid
+        join pg_namespace n on n.oid = relnamespace join pg_type t on t.oid = atttypid
+        left join pg_attrdef on adrelid = attrelid and adnum = attnum
+        left join pg_collation l on l.oid = a.attcollation
+        where relkind in ('r', 'p', 'v', 'm', 'f', 'c') and relpersistence <> 't'
+          and attnum > 0 and not attisdropped and {_own("pg_class", "c.oid")}""",
+    # PostgreSQL 18 lists NOT NULL as constraints too; the columns have it in every version.
+    "constraint": f"""
+        select format('constraint %I on %s', conname, coalesce(
+            nullif(conrelid, 0)::regclass::text, nullif(contypid, 0)::regtype::text)),
+          concat_ws('; ', pg_get_constraintdef(o.oid),
+            case when not convalidated then 'not validated' end)
+        from pg_constraint o join pg_namespace n on n.oid = connamespace
+        where contype <> 'n' and {_own("pg_constraint", "o.oid")}
+          and (conrelid = 0 or {_NOT_OF_EXTENSION.format(table="pg_class", oid="conrelid")})""",
+    "index": f"""
+        select format('index %I.%I', n.nspname, c.relname), concat_ws('; ',
+          pg_get_indexdef(c.oid), case when not indisvalid then 'invalid' end,
+          case when not indisready then 'not ready' end,
+          case when indisclustered then 'clustered' end,
+          case when indisreplident then 'replica identity' end)
+        from pg_index i join pg_class c on c.oid = indexrelid
+        join pg_namespace n on n.oid = relnamespace
+        where relpersistence <> 't' and {_own("pg_class", "indrelid")}""",
+    "trigger": f"""
+        select format('trigger %I on %I.%I', tgname, n.nspname, relname),
+          concat(pg_get_triggerdef(g.oid), '; enabled ', tgenabled)
+        from pg_trigger g join pg_class c on c.oid = tgrelid
+        join pg_namespace n on n.oid = relnamespace
+        where not tgisinternal and {_own("pg_class", "c.oid")}""",
+    "rule": f"""
+        select format('rule %I on %I.%I', rulename, n.nspname, relname), pg_get_ruledef(w.oid)
+        from pg_rewrite w join pg_class c on c.oid = ev_class
+        join pg_namespace n on n.oid = relnamespace
+        where rulename <> '_RETURN' and {_own("pg_class", "c.oid")}""",
+    "policy": f"""
+        select format('policy %I on %I.%I', polname, n.nspname, relname), concat_ws('; ',
+          case when polpermissive then 'permissive' else 'restrictive' end, 'for ' || polcmd::text,
+          'to ' || (select string_agg(
+              case x when 0 then 'public' else pg_get_userbyid(x)::text end, ', ' order by x)
+            from unnest(polroles) x),
+          'using ' || pg_get_expr(polqual, polrelid),
+          'with check ' || pg_get_expr(polwithcheck, polrelid))
+        from pg_policy p join pg_class c on c.oid = polrelid
+        join pg_namespace n on n.oid = relnamespace where {_own("pg_class", "c.oid")}""",
+    "function": f"""
+        select format('function %I.%I(%s)', n.nspname, proname,
+            pg_get_function_identity_arguments(f.oid)),
+          concat_ws('; ', 'owner ' || pg_get_userbyid(proowner),
+            case when prokind <> 'a' then pg_get_functiondef(f.oid)
+              else 'aggregate of ' || pg_get_function_result(f.oid) end,
+            {_granted("proacl", "f", "proowner")})
+        from pg_proc f join pg_namespace n on n.oid = pronamespace
+        where {_own("pg_proc", "f.oid")}""",
+    "type": f"""
+        select format('type %I.%I', n.nspname, typname), concat_ws('; ',
+          'owner ' || pg_get_userbyid(typowner),
+          'labels ' || (select string_agg(quote_literal(enumlabel), ', ' order by enumsortorder)
+            from pg_enum where enumtypid = t.oid),
+          case when typtype = 'd' then concat_ws(' ', 'domain of',
+            format_type(typbasetype, typtypmod), case when typnotnull then 'not null' end,
+            'default ' || typdefault) end,
+          'range of ' || (select rngsubtype::regtype::text from pg_range where rngtypid = t.oid),
+          {_granted("typacl", "T", "typowner")})
+        from pg_type t join pg_namespace n on n.oid = typnamespace
+        where typtype in ('e', 'd', 'r') and {_own("pg_type", "t.oid")}""",
+    "sequence": f"""
+        select format('sequence %I.%I', n.nspname, relname), concat_ws('; ',
+          'owner ' || pg_get_userbyid(relowner), format_type(seqtypid, null),
+          concat('from ', seqmin, ' to ', seqmax, ' by ', seqincrement, ' starting at ', seqstart),
+          case when seqcycle then 'cycles' end,
+          {_granted("relacl", "s", "relowner")})
+        from pg_sequence s join pg_class c on c.oid = seqrelid
+        join pg_namespace n on n.oid = relnamespace where {_own("pg_class", "c.oid")}""",
+    "default privileges": """
+        select concat_ws(' ', 'default privileges of', pg_get_userbyid(defaclrole), 'in',
+            coalesce(n.nspname, 'every schema'), 'for', defaclobjtype),
+          (select string_agg(concat(coalesce(g.rolname, 'public'), ' may ', x.privilege_type), ', '
+            order by g.rolname, x.privilege_type)
+            from aclexplode(defaclacl) x left join pg_roles g on g.oid = x.grantee)
+        from pg_default_acl left join pg_namespace n on n.oid = defaclnamespace""",
+    "event trigger": """
+        select 'event trigger ' || evtname, concat_ws('; ', evtevent, evtfoid::regproc::text,
+          'enabled ' || evtenabled::text, array_to_string(evttags, ', '))
+        from pg_event_trigger e where not exists (
+          select from pg_depend x where x.classid = 'pg_event_trigger'::regclass
+          and x.objid = e.oid and x.deptype = 'e')""",
+    # Of another owner or without the right one, a large object cannot be opened.
+    "large object": f"""
+        select 'large object ' || oid, concat_ws('; ', 'owner ' || pg_get_userbyid(lomowner),
+          {_granted("lomacl", "L", "lomowner")})
+        from pg_largeobject_metadata""",
+}
+_SEQUENCES = f"""
+select format('%I.%I', n.nspname, c.relname), pg_sequence_last_value(c.oid),
+  format('%I.%I', tn.nspname, t.relname), a.attname
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+left join pg_depend d on d.classid = 'pg_class'::regclass and d.objid = c.oid
+  and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i') and d.refobjsubid > 0
+left join pg_class t on t.oid = d.refobjid left join pg_namespace tn on tn.oid = t.relnamespace
+left join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+where c.relkind = 'S' and c.relpersistence <> 't' and {_own("pg_class", "c.oid")}
+"""
+
+
+def catalogue(connection: Connection) -> dict[str, str]:
+    """Each object's definition, by its kind and name."""
+    return {
+        name: definition or ""
+        for query in _QUERIES.values()
+        for name, definition in rows(connection, query)
+    }
+
+
+def compare(source: Mapping[str, str], target: Mapping[str, str]) -> tuple[Definition, ...]:
+    """The objects that differ, in the order of their names."""
+    return tuple(
+        Definition(object=name, source=source.get(name), target=target.get(name))
+        for name in sorted(source.keys() | target.keys())
+        if source.get(name) != target.get(name)
+    )
+
+
+def sequences(source: Connection, target: Connection) -> dict[str, Sequence]:
+    """Each sequence's last value on both sides, with the greatest value of its column."""
+    before = {name: value for name, value, _, _ in rows(source, _SEQUENCES)}
+    found = {}
+    for name, value, table, column in rows(target, _SEQUENCES):
+        greatest = None
+        if column is not None:
+            quoted = '"' + column.replace('"', '""') + '"'
+            ((greatest,),) = rows(target, f"select max({quoted})::bigint from {table}")
+        if name in before:
+            found[name] = Sequence(source=before[name], target=value, column=greatest)
+    return found

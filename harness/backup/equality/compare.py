@@ -1,0 +1,102 @@
+"""Compares databases of two servers, each at one moment, several tables at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
+from functools import partial
+
+from harness.backup.equality import catalogue, indexes
+from harness.backup.equality.session import Connection, Moment, Server, both, names
+from harness.backup.equality.tables import Table, both_digests, differences, tables
+from harness.core.errors import HarnessError
+from harness.core.parallel import in_each
+from harness.facts import databases as facts
+from harness.facts.schema import Item, OrUnknown, Unknown, attempt
+
+Tell = Callable[[str], object]
+
+
+def compared(
+    source: Server,
+    target: Server,
+    databases: Collection[str] = (),
+    *,
+    at_once: int = 2,
+    tell: Tell = lambda _: None,
+) -> dict[str, facts.Compared]:
+    """Each database on both sides, one after the other; ``at_once`` tables at a time.
+
+    Without names, every database that either side has. Raises Unreachable or NotProven when a side
+    cannot be asked for its databases.
+    """
+    here, there = names(source), names(target)
+    found: dict[str, facts.Compared] = {}
+    for name in sorted(databases or here | there):
+        if (name in here) != (name in there):
+            found[name] = facts.OnlyOn("source" if name in here else "target")
+            continue
+        try:
+            with both(source, target, name) as (old, new):
+                found[name] = _database(old, new, at_once, tell)
+        except HarnessError as error:
+            found[name] = Unknown(str(error))
+    return found
+
+
+def _database(old: Moment, new: Moment, at_once: int, tell: Tell) -> facts.Database:
+    here, there = tables(old.first), tables(new.first)
+    compared = _tables(old, new, {it: here[it] for it in here.keys() & there.keys()}, at_once, tell)
+    before = catalogue.catalogue(old.first)
+    unequal = attempt(lambda: catalogue.compare(before, catalogue.catalogue(new.first)))
+    return facts.Database(
+        tables=compared,
+        catalogue=unequal,
+        objects=len(before),
+        sequences=attempt(lambda: catalogue.sequences(old.first, new.first)),
+        unsound=_unsound(new, tell),
+        source_wrote=old.wrote_since(),
+    )
+
+
+def _unsound(new: Moment, tell: Tell) -> Item[Mapping[str, str]]:
+    tell(f"{new.database}: looking up every row in every index of the target")
+    return attempt(lambda: indexes.unsound(new.first))
+
+
+def _tables(
+    old: Moment, new: Moment, both_have: Mapping[str, Table], at_once: int, tell: Tell
+) -> dict[str, OrUnknown[facts.Table]]:
+    """The tables that both sides have, the largest first, on ``at_once`` pairs of connections."""
+    with ExitStack() as held:
+        pairs = [
+            (held.enter_context(old.another()), held.enter_context(new.another()))
+            for _ in range(min(at_once, len(both_have)) or 1)
+        ]
+        lock = threading.Lock()
+
+        def compare(name: str) -> facts.Table:
+            with lock:
+                pair = pairs.pop()
+            try:
+                tell(f"{old.database}: {name}, {both_have[name].bytes / 1e6:.0f} MB")
+                return _table(*pair, both_have[name])
+            finally:
+                with lock:
+                    pairs.append(pair)
+
+        largest_first = sorted(both_have, key=lambda it: (-both_have[it].bytes, it))
+        found = in_each(largest_first, partial(compare), at_once=len(pairs))
+    return {
+        name: it if isinstance(it, facts.Table) else Unknown(str(it))
+        for name, it in sorted(found.items())
+    }
+
+
+def _table(source: Connection, target: Connection, table: Table) -> facts.Table:
+    before, now = both_digests(source, target, table)
+    if before == now:
+        return facts.Table(before, now)
+    number, first = differences(source, target, table)
+    return facts.Table(before, now, differing=number, first=tuple(first))

@@ -1,0 +1,158 @@
+"""Connections that read one moment of a database, and print values alike on both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from harness.core.errors import NotProven, Unreachable
+
+Connection: TypeAlias = psycopg.Connection[TupleRow]
+
+# What a value's text depends on. `row_security` off makes a hidden row an error, not a gap.
+_PINNED = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "lc_monetary": "C",
+    "lc_numeric": "C",
+    "xmloption": "content",
+    "search_path": "pg_catalog",
+    "client_encoding": "UTF8",
+    "row_security": "off",
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "jit": "off",
+}
+_CONNECTS_WITHIN_S = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where a PostgreSQL answers, in libpq's words; the user must be able to read everything."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+
+    def connect(self, database: str) -> Connection:
+        """A read-only connection in a transaction of one snapshot; Unreachable without one."""
+        options = " ".join(f"-c {key}={_quoted(value)}" for key, value in _PINNED.items())
+        try:
+            connection = psycopg.connect(
+                host=self.host,
+                port=self.port,
+                user=self.user,
+                password=self.password,
+                dbname=database,
+                options=options,
+                connect_timeout=_CONNECTS_WITHIN_S,
+                application_name="cutover",
+            )
+        except psycopg.Error as error:
+            raise Unreachable(f"{database} as {self.user}: {error}") from error
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+        return connection
+
+
+def _quoted(value: str) -> str:
+    """A value of libpq's ``options``, where a blank ends a word."""
+    return value.replace("\\", "\\\\").replace(" ", "\\ ")
+
+
+# The database that every server has for its administrators.
+_ADMIN = "postgres"
+_DATABASES = f"select datname from pg_database where not datistemplate and datname <> '{_ADMIN}'"
+
+
+def names(server: Server) -> set[str]:
+    """The databases of a server, without templates and the administrators' own."""
+    with server.connect(_ADMIN) as connection:
+        return {name for (name,) in rows(connection, _DATABASES)}
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One snapshot of a database; every connection of it sees the same rows."""
+
+    server: Server
+    database: str
+    first: Connection
+    snapshot: str
+
+    @contextmanager
+    def another(self) -> Iterator[Connection]:
+        """One more connection that sees this moment."""
+        with self.server.connect(self.database) as connection:
+            connection.execute(f"SET TRANSACTION SNAPSHOT '{self.snapshot}'".encode())
+            yield connection
+
+    def wrote_since(self) -> bool:
+        """True if a transaction of the server has written since this moment began."""
+        with self.server.connect(self.database) as connection:
+            (now,) = one(connection, _NEXT)
+        (then,) = one(self.first, _NEXT)
+        return bool(now != then)
+
+
+# The next transaction to write gets this number; a read-only transaction takes none.
+_NEXT = "select pg_snapshot_xmax(pg_current_snapshot())::text"
+
+
+@contextmanager
+def moment(server: Server, database: str) -> Iterator[Moment]:
+    """A snapshot of a database, held until the body ends; raises TransportError."""
+    with server.connect(database) as connection:
+        # Not by `rows`: a snapshot cannot be exported from a transaction within another one.
+        found = connection.execute(b"select pg_export_snapshot()").fetchone()
+        assert found is not None
+        (snapshot,) = found
+        yield Moment(server, database, connection, str(snapshot))
+
+
+@contextmanager
+def both(source: Server, target: Server, database: str) -> Iterator[tuple[Moment, Moment]]:
+    """The two sides of a database, each at one moment."""
+    with ExitStack() as held:
+        yield (
+            held.enter_context(moment(source, database)),
+            held.enter_context(moment(target, database)),
+        )
+
+
+@contextmanager
+def asking(connection: Connection, what: str) -> Iterator[None]:
+    """Queries whose failure leaves the connection's moment as it was.
+
+    psycopg's errors become ours: NotProven for an answer, Unreachable for a lost connection.
+    """
+    try:
+        with connection.transaction():
+            yield
+    except psycopg.OperationalError as error:
+        raise Unreachable(f"{what}: {error}") from error
+    except psycopg.Error as error:
+        raise NotProven(f"{what}: {error}") from error
+
+
+def one(connection: Connection, query: str) -> TupleRow:
+    """The only row of a query; NotProven without one."""
+    found = rows(connection, query)
+    if len(found) != 1:
+        raise NotProven(f"{len(found)} answers, expected one, to: {query}")
+    return found[0]
+
+
+def rows(connection: Connection, query: str) -> list[TupleRow]:
+    """All rows of a query; raises NotProven or Unreachable."""
+    with asking(connection, connection.info.dbname):
+        return connection.execute(query.encode()).fetchall()

@@ -1,0 +1,235 @@
+"""The rows of one table on both sides: equal by digest, or the first rows that differ.
+
+A table with a key is read in the key's order, so that two equal tables are two equal streams. A
+table without one is compared as a multiset: the sum of its rows' SHA-256 modulo 2^256, in which
+duplicates do not cancel, as they would with XOR. Rows are PostgreSQL's own COPY text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from psycopg import Copy, sql
+
+from harness.backup.equality.session import Connection, asking, rows
+from harness.core.parallel import begin
+from harness.facts.databases import RowDifference, TableSide
+
+_FIRST = 20
+_MODULUS = 1 << 256
+# Text keys sort by bytes on both sides: collations of two C libraries differ.
+_C = sql.SQL(' COLLATE pg_catalog."C"')
+_TABLES = """
+select n.nspname, c.relname,
+  array(
+    select a.attname::text from pg_attribute a
+    where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped order by a.attnum
+  ),
+  coalesce((
+    select array(
+      select a.attname::text from unnest(i.indkey[0:i.indnkeyatts - 1]) with ordinality k(n, at)
+      join pg_attribute a on a.attrelid = c.oid and a.attnum = k.n order by k.at
+    )
+    from pg_index i
+    where i.indrelid = c.oid and i.indisunique and i.indisvalid and i.indimmediate
+      and i.indpred is null and i.indexprs is null
+      and not exists (
+        select from pg_attribute a where a.attrelid = c.oid
+        and a.attnum = any(i.indkey[0:i.indnkeyatts - 1]) and not a.attnotnull
+      )
+    order by i.indisprimary desc, i.indnkeyatts, i.indexrelid::regclass::text limit 1
+  ), '{}'),
+  array(
+    select a.attname::text from pg_attribute a
+    where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attcollation <> 0
+  ),
+  pg_table_size(c.oid)
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'm') and c.relpersistence <> 't'
+  and n.nspname not in ('pg_catalog', 'information_schema') and n.nspname not like 'pg\\_toast%'
+order by 1, 2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table, or a materialized view; ``key`` is empty without one, ``bytes`` its size."""
+
+    schema: str
+    name: str
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+    collated: frozenset[str]
+    bytes: int
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def _from(self) -> sql.Composable:
+        # ONLY: partitions and inheriting tables are tables of their own here.
+        return sql.SQL("FROM ONLY {}").format(sql.Identifier(self.schema, self.name))
+
+    def in_order(self) -> sql.Composed:
+        """COPY of all rows, in the order of the key where there is one."""
+        columns = sql.SQL(", ").join(map(sql.Identifier, self.columns))
+        order: sql.Composable = sql.SQL("")
+        if self.key:
+            by = [
+                sql.Identifier(it) + (_C if it in self.collated else sql.SQL("")) for it in self.key
+            ]
+            order = sql.SQL(" ORDER BY {}").format(sql.SQL(", ").join(by))
+        return sql.SQL("COPY (SELECT {} {}{}) TO STDOUT").format(columns, self._from, order)
+
+    def by_text(self) -> sql.Composed:
+        """COPY with the key's text first, or the row's own, in the order of that text's bytes."""
+        columns = sql.SQL(", ").join(map(sql.Identifier, self.columns))
+        keys: list[sql.Composable] = [
+            sql.SQL("{}::pg_catalog.text").format(sql.Identifier(it)) for it in self.key
+        ] or [sql.SQL("ROW({})::pg_catalog.text").format(columns)]
+        order = sql.SQL(", ").join(it + _C for it in keys)
+        return sql.SQL("COPY (SELECT {}, {} {} ORDER BY {}) TO STDOUT").format(
+            sql.SQL(", ").join(keys), columns, self._from, order
+        )
+
+
+# The contents of large objects; only a superuser may read them.
+_LARGE_OBJECTS = Table(
+    schema="pg_catalog",
+    name="pg_largeobject",
+    columns=("loid", "pageno", "data"),
+    key=("loid", "pageno"),
+    collated=frozenset(),
+    bytes=0,
+)
+
+
+def tables(connection: Connection) -> dict[str, Table]:
+    """Every table of a database that is not PostgreSQL's own, by its name."""
+    found = (
+        Table(schema, name, tuple(columns), tuple(key), frozenset(collated), size)
+        for schema, name, columns, key, collated, size in rows(connection, _TABLES)
+    )
+    return {str(it): it for it in (*found, _LARGE_OBJECTS)}
+
+
+def digest(connection: Connection, table: Table) -> TableSide:
+    """The digest of all rows, and their number; NotProven or Unreachable if it cannot be read."""
+    whole = hashlib.sha256()
+    total = number = 0
+    with _copied(connection, table, table.in_order()) as copy:
+        for block in copy:
+            # A line break within a value is escaped.
+            number += bytes(block).count(b"\n")
+            if table.key:
+                whole.update(block)
+            else:
+                for line in bytes(block).splitlines():
+                    total += int.from_bytes(hashlib.sha256(line).digest(), "big")
+    value = whole.hexdigest() if table.key else f"{total % _MODULUS:064x}"
+    return TableSide(rows=number, sha256=value)
+
+
+@contextmanager
+def _copied(connection: Connection, table: Table, query: sql.Composed) -> Iterator[Copy]:
+    with (
+        asking(connection, str(table)),
+        connection.cursor() as cursor,
+        cursor.copy(query) as copy,
+    ):
+        yield copy
+
+
+def both_digests(
+    source: Connection, target: Connection, table: Table
+) -> tuple[TableSide, TableSide]:
+    """The digests of both sides, read at the same time."""
+    of_target = begin(lambda: digest(target, table))
+    of_source = digest(source, table)
+    return of_source, of_target.result()
+
+
+def differences(
+    source: Connection, target: Connection, table: Table
+) -> tuple[int, list[RowDifference]]:
+    """How many rows differ, and the first of them: by key, with their columns, without values."""
+    width = max(1, len(table.key))
+    number = 0
+    first: list[RowDifference] = []
+    for key, old, new in side_by_side(_lines(source, table, width), _lines(target, table, width)):
+        number += 1
+        if len(first) < _FIRST:
+            first.append(_described(table, key, old, new))
+    return number, first
+
+
+Line = tuple[tuple[bytes, ...], bytes]
+
+
+def _lines(connection: Connection, table: Table, width: int) -> Iterator[Line]:
+    """Each row's key, as plain bytes, and its columns, as COPY writes them."""
+    with _copied(connection, table, table.by_text()) as copy:
+        for block in copy:
+            for line in bytes(block).splitlines():
+                *keys, columns = line.split(b"\t", width)
+                yield tuple(map(unescaped, keys)), columns
+
+
+def side_by_side(
+    source: Iterator[Line], target: Iterator[Line]
+) -> Iterator[tuple[tuple[bytes, ...], bytes | None, bytes | None]]:
+    """The rows that are not on both sides alike; both must be in the order of their keys."""
+    old, new = next(source, None), next(target, None)
+    while old is not None or new is not None:
+        if new is None or (old is not None and old[0] < new[0]):
+            assert old is not None
+            yield old[0], old[1], None
+            old = next(source, None)
+        elif old is None or new[0] < old[0]:
+            yield new[0], None, new[1]
+            new = next(target, None)
+        else:
+            if old[1] != new[1]:
+                yield old[0], old[1], new[1]
+            old, new = next(source, None), next(target, None)
+
+
+def _described(
+    table: Table, key: Sequence[bytes], old: bytes | None, new: bytes | None
+) -> RowDifference:
+    """A row that differs; its key's digest stands for values, which may be a customer's."""
+    name = hashlib.sha256(b"\0".join(key)).hexdigest()[:12]
+    if len(table.key) == 1 and key[0].isdigit():
+        name = f"{table.key[0]} {key[0].decode()}"
+    if old is None or new is None:
+        return RowDifference(row=name, kind="added" if old is None else "missing", columns=())
+    pairs = zip(table.columns, old.split(b"\t"), new.split(b"\t"), strict=True)
+    return RowDifference(
+        row=name, kind="changed", columns=tuple(column for column, a, b in pairs if a != b)
+    )
+
+
+_ESCAPES = {
+    b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v", b"\\": b"\\",
+}  # fmt: skip
+
+
+def unescaped(field: bytes) -> bytes:
+    """A field of COPY's text format as plain bytes (PostgreSQL, "COPY", "File Formats")."""
+    first, *others = field.split(b"\\")
+    plain = [first]
+    after_backslash = False
+    for part in others:
+        if after_backslash:
+            # The part before was empty: two backslashes stand for one.
+            plain.append(part)
+            after_backslash = False
+        elif not part:
+            plain.append(b"\\")
+            after_backslash = True
+        else:
+            plain.append(_ESCAPES.get(part[:1], part[:1]) + part[1:])
+    return b"".join(plain)

@@ -1,0 +1,74 @@
+"""The databases of the old and the new platform, compared row by row through SSH tunnels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import ClassVar
+
+from harness.backup.equality.compare import compared
+from harness.backup.equality.session import Server
+from harness.core.errors import ConfigError, NotProven
+from harness.core.model import JSON
+from harness.facts.databases import DATABASES, Compared
+from harness.facts.schema import dump
+from harness.probes.probe import Timing
+from harness.settings.databases import DatabaseServer
+from harness.transport import Reach
+from harness.transport.objects import must
+from harness.transport.ssh import Tunnels
+
+
+class Databases:
+    """Compares every database of both sides; reads only."""
+
+    name: ClassVar[str] = DATABASES.name
+    sentence: ClassVar[str] = "every database of the old and the new platform"
+    # It reads every row, on machines whose speed other probes measure.
+    timing: ClassVar[Timing] = Timing.ALONE
+    within_s: ClassVar[float] = 12 * 3600.0
+
+    def targets(self, reach: Reach) -> Sequence[str]:
+        return [reach.profile.name]
+
+    def observe(self, reach: Reach, target: str) -> JSON:
+        return dump(compare(reach))
+
+
+def compare(
+    reach: Reach, databases: Collection[str] = (), tell: Callable[[str], object] = lambda _: None
+) -> dict[str, Compared]:
+    """Compare the declared servers; NotProven or a TransportError if one cannot be asked."""
+    declared = reach.profile.equality
+    if declared is None:
+        raise NotProven("the profile declares no databases", remedy="declare `equality:`")
+    with _tunnels(reach) as tunnels:
+        source, target = (_server(reach, tunnels, it) for it in (declared.source, declared.target))
+        return compared(source, target, databases or declared.databases, tell=tell)
+
+
+@contextmanager
+def _tunnels(reach: Reach) -> Iterator[Tunnels]:
+    machines = reach.profile.cluster().machines
+    with closing(Tunnels(reach.profile.access.ssh, machines)) as tunnels:
+        yield tunnels
+
+
+def _server(reach: Reach, tunnels: Tunnels, declared: DatabaseServer) -> Server:
+    """A server behind a socket file of a tunnel."""
+    machine, address = declared.machine, str(declared.address)
+    if declared.service is not None:
+        space, _, name = declared.service.partition("/")
+        found = reach.kube.get(f"/api/v1/namespaces/{space}/services/{name}")
+        address = must(found, "spec", "clusterIP")
+        machine = reach.profile.cluster().servers[0].name
+    assert machine is not None
+    socket = tunnels.unix_forward(machine, address, declared.port)
+    try:
+        password = declared.password_file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read the password of {declared.user}: {error}",
+            remedy="give `password_file:` a file with the password alone",
+        ) from error
+    return Server(str(socket.parent), declared.port, declared.user, password)

@@ -1,0 +1,214 @@
+"""W5-EQUAL: what two databases differ in, and what their comparison does not prove."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from harness.backup.equality import catalogue
+from harness.backup.equality.tables import Line, side_by_side, unescaped
+from harness.checks import CHECKS
+from harness.core.model import Outcome, Verdict
+from harness.settings.databases import DatabaseServer
+from harness.tests.clean_case import case, clean
+from harness.tests.clean_cluster import CLUSTER
+
+ROWS, REST = "every table holds the same rows", "everything beside the rows is the same"
+AHEAD, SOUND = "no sequence is behind", "every index fits its table"
+ALL = (ROWS, REST, AHEAD, SOUND)
+Change = Callable[[Any], object]
+
+
+def judged(check: str, change: Change = lambda _: None) -> Verdict:
+    """The verdict after a change to the one database that was compared."""
+    seen = clean()
+    change(seen["databases"][CLUSTER.name]["billing"])
+    return CHECKS[check](case(seen))
+
+
+def all_judged(databases: Any) -> set[Outcome]:
+    seen = clean() | {"databases": {CLUSTER.name: databases}}
+    return {CHECKS[check](case(seen)).outcome for check in ALL}
+
+
+def table(it: Any) -> Any:
+    return it["tables"]["public.invoices"]
+
+
+def differs(it: Any) -> None:
+    table(it).update(
+        target={"rows": 8, "sha256": "bb"},
+        differing=5,
+        first=[
+            {"row": "id 3", "kind": "changed", "columns": ["amount", "paid"]},
+            {"row": "id 4", "kind": "missing", "columns": []},
+            {"row": "4c5a1e0f2b77", "kind": "added", "columns": []},
+            {"row": "id 9", "kind": "missing", "columns": []},
+        ],
+    )
+
+
+def test_equal_databases_pass() -> None:
+    assert {judged(check).outcome for check in ALL} == {Outcome.PASS}
+    assert judged(ROWS).reason == "7 rows of 1 tables are the same on both sides"
+
+
+def test_rows_that_differ_are_named_by_key_and_column_without_a_value() -> None:
+    verdict = judged(ROWS, differs)
+    assert (verdict.outcome, verdict.measured) == (Outcome.FAIL, {"differences_count": 5})
+    assert verdict.reason == (
+        "billing, public.invoices: expected the same rows, seen 7 and 8: id 3 changed in amount "
+        "and paid, id 4 missing, 4c5a1e0f2b77 added and 2 more"
+    )
+
+
+def test_digests_that_differ_fail_even_if_no_row_is_found_to() -> None:
+    verdict = judged(ROWS, lambda it: table(it)["target"].update(sha256="bb"))
+    assert (verdict.outcome, verdict.measured) == (Outcome.FAIL, {"differences_count": 1})
+
+
+def test_rows_that_differ_while_the_source_is_written_to_prove_nothing() -> None:
+    def change(it: Any) -> None:
+        differs(it)
+        it.update(source_wrote=True)
+
+    verdict = judged(ROWS, change)
+    assert verdict.outcome is Outcome.NOT_PROVEN
+    assert "written to meanwhile: freeze it" in verdict.reason
+
+
+def test_equal_snapshots_of_a_source_that_goes_on_are_equal() -> None:
+    assert judged(ROWS, lambda it: it.update(source_wrote=True)).outcome is Outcome.PASS
+
+
+def different(name: str, source: str | None, target: str | None) -> Change:
+    return lambda it: it.update(
+        catalogue={"value": [{"object": name, "source": source, "target": target}]}
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            different("index public.paid", "CREATE INDEX paid", None),
+            "billing, index public.paid: expected it on both sides, seen on the source alone",
+        ),
+        (
+            different("role stranger", None, "login"),
+            "billing, role stranger: expected it on both sides, seen on the target alone",
+        ),
+        (
+            different("database", "encoding UTF8; provider c", "encoding UTF8; provider i"),
+            "billing, database: expected provider c, seen provider i",
+        ),
+    ],
+)
+def test_an_object_that_differs_is_told_with_what_differs(change: Change, says: str) -> None:
+    verdict = judged(REST, change)
+    assert (verdict.outcome, verdict.reason) == (Outcome.FAIL, says)
+
+
+def test_an_object_that_differs_on_purpose_passes_with_a_word() -> None:
+    verdict = judged(REST, different("role notification_service", None, "login"))
+    assert verdict.outcome is Outcome.PASS
+    assert "but for 1 that differ on purpose" in verdict.reason
+
+
+@given(*(st.one_of(st.none(), st.integers(0, 3)) for _ in range(3)))
+def test_a_sequence_is_behind_when_the_next_number_exists_already(
+    source: int | None, target: int | None, column: int | None
+) -> None:
+    numbers = {"source": source, "target": target, "column": column}
+    verdict = judged(AHEAD, lambda it: it.update(sequences={"value": {"public.id": numbers}}))
+    behind = any(it is not None and (target is None or target < it) for it in (source, column))
+    assert verdict.outcome is (Outcome.FAIL if behind else Outcome.PASS)
+
+
+def test_an_index_that_misses_rows_fails() -> None:
+    says = (
+        'heap tuple (0,1) from table "accounts" lacks matching index tuple within index "by_name"'
+    )
+    verdict = judged(SOUND, lambda it: it.update(unsound={"value": {"public.by_name": says}}))
+    assert verdict.outcome is Outcome.FAIL
+    assert "billing, public.by_name: expected an index that fits" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("check", "change"),
+    [
+        (ROWS, lambda it: it["tables"].update({"public.x": {"error": "connection lost"}})),
+        (REST, lambda it: it.update(catalogue={"error": "permission denied for pg_authid"})),
+        (AHEAD, lambda it: it.update(sequences={"error": "permission denied"})),
+        (SOUND, lambda it: it.update(unsound={"error": "no extension amcheck"})),
+    ],
+)
+def test_what_could_not_be_compared_is_not_proven(check: str, change: Change) -> None:
+    assert judged(check, change).outcome is Outcome.NOT_PROVEN
+
+
+def test_a_database_of_one_side_alone_fails_and_one_that_was_not_reached_is_not_proven() -> None:
+    assert all_judged({"auth": {"only_on": "source"}}) == {Outcome.FAIL}
+    assert all_judged({"auth": {"error": "connection refused"}}) == {Outcome.NOT_PROVEN}
+    assert all_judged({}) == {Outcome.NOT_PROVEN}
+
+
+# --- how rows are compared ---
+
+KEYS = st.lists(
+    st.tuples(st.binary(max_size=2).map(lambda it: (it,)), st.sampled_from([b"a", b"b"])),
+    max_size=6,
+    unique_by=lambda it: it[0],
+)
+
+
+@given(KEYS, KEYS)
+def test_two_ordered_streams_differ_in_what_two_dictionaries_differ_in(
+    source: list[Line], target: list[Line]
+) -> None:
+    old, new = dict(source), dict(target)
+    found = list(side_by_side(iter(sorted(source)), iter(sorted(target))))
+    assert found == [
+        (key, old.get(key), new.get(key))
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    ]
+
+
+@given(st.lists(st.sampled_from([b"x", b"y"])), st.lists(st.sampled_from([b"x", b"y"])))
+def test_rows_without_a_key_are_counted_one_by_one(
+    source: list[bytes], target: list[bytes]
+) -> None:
+    sides = [iter(sorted(((it,), b"") for it in side)) for side in (source, target)]
+    found = list(side_by_side(*sides))
+    assert len(found) == sum(abs(source.count(it) - target.count(it)) for it in (b"x", b"y"))
+
+
+_WRITTEN = {8: b"b", 12: b"f", 10: b"n", 13: b"r", 9: b"t", 11: b"v", 92: b"\\"}
+
+
+@given(st.binary())
+def test_a_field_is_read_as_copy_writes_it(plain: bytes) -> None:
+    written = b"".join(b"\\" + _WRITTEN[it] if it in _WRITTEN else bytes([it]) for it in plain)
+    assert unescaped(written) == plain
+
+
+def test_catalogues_differ_in_what_is_missing_added_or_changed() -> None:
+    before, now = {"a": "1", "b": "2", "c": "3"}, {"b": "2", "c": "4", "d": "5"}
+    found = catalogue.compare(before, now)
+    assert [(it.object, it.source, it.target) for it in found] == [
+        ("a", "1", None),
+        ("c", "3", "4"),
+        ("d", None, "5"),
+    ]
+
+
+@pytest.mark.parametrize("wrong", [{}, {"machine": "one"}, {"service": "a/b", "machine": "one"}])
+def test_a_server_without_a_place_is_refused(wrong: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="say either"):
+        DatabaseServer.model_validate({"password_file": "/x", **wrong})

@@ -1,0 +1,51 @@
+"""The sentences of the features: a Given for every probe, the Whens, and a Then for every check.
+
+A probe has its sentence; a check's name is its sentence. Only the Whens are written by hand: they
+break something on purpose, and take it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pytest_bdd import given, parsers, then, when
+
+from harness.checks import CHECKS
+from harness.probes import PROBES
+from harness.pytest_gate.engine import Run
+
+
+def observing(probe: str) -> Callable[[Run], None]:
+    """The step that observes with the probe of that name."""
+
+    def observe(run: Run) -> None:
+        run.observe(probe)
+
+    return observe
+
+
+def requiring(check: str) -> Callable[[Run], None]:
+    """The step that requires the check of that name."""
+
+    def require(run: Run) -> None:
+        run.require(check)
+
+    return require
+
+
+for _probe in PROBES.values():
+    given(_probe.sentence)(observing(_probe.name))
+
+
+@when(parsers.parse("the drill {name} is carried out"))
+def carry_out(run: Run, name: str) -> None:
+    run.drill(name)
+
+
+@when("the platform is soaked")
+def soak(run: Run) -> None:
+    run.soak()
+
+
+for _check in CHECKS:
+    then(_check)(requiring(_check))
