@@ -39,6 +39,8 @@ MASKED = (
     "fstrim.timer",
     "logrotate.timer",
 )
+# Control groups below a machine's own: of Docker's containers, and of Kubernetes's pods.
+CONTAINERS = ("docker", "kubepods")
 # A lab without a Swarm runs no Docker.
 DOCKER = ("docker.socket", "docker.service")
 ENABLED = {
