@@ -31,8 +31,10 @@ from harness.checks import (
     legacy,
     network,
     nodes,
+    postgres,
     rook,
     scheduling,
+    services,
     snapshots,
     soak,
     swarm,
@@ -71,4 +73,6 @@ CHECKS: Mapping[str, Check] = (
     | swarm.CHECKS
     | swarm_answers.CHECKS
     | scheduling.CHECKS
+    | services.CHECKS
+    | postgres.CHECKS
 )

@@ -316,6 +316,15 @@ class IngressDeclared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceDeclared:
+    """A service's name and port on Kubernetes, and ``was`` both under the Swarm (NAME:PORT)."""
+
+    was: str
+    name: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """A cluster profile's declarations, as far as checks may know them.
 
@@ -347,6 +356,9 @@ class Cluster:
     swarm: SwarmDeclared | None = None
     swarm_registries: tuple[str, ...] = ()  # which end with the Swarm
     ingress: IngressDeclared | None = None
+    services: tuple[ServiceDeclared, ...] = ()
+    registrations: Mapping[str, str] = field(default_factory=dict)  # name → its one entry
+    postgres_operator: str = ""  # none changes its settings while it runs
     unjudged: tuple[str, ...] = ()  # addresses of excluded machines (``without``)
 
     def without(self, name: str) -> Cluster:

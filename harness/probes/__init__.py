@@ -23,10 +23,12 @@ from harness.probes.nodes import Nodes
 from harness.probes.open_ports import OpenPorts
 from harness.probes.osd_disks import OsdDisks
 from harness.probes.pod_network import PodNetwork
+from harness.probes.postgres import Postgres
 from harness.probes.probe import Probe as Probe
 from harness.probes.probe import Timing as Timing
 from harness.probes.rook import Rook
 from harness.probes.scheduling import Scheduling
+from harness.probes.services import Registrations, Services
 from harness.probes.swarm import Swarm
 
 _ALL: tuple[Probe, ...] = (
@@ -49,8 +51,11 @@ _ALL: tuple[Probe, ...] = (
     OpenPorts(),
     OsdDisks(),
     PodNetwork(),
+    Postgres(),
+    Registrations(),
     Rook(),
     Scheduling(),
+    Services(),
     Swarm(),
 )
 

@@ -108,6 +108,15 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     "open-ports": (*_may("services", "list"), *_may("pods", "list")),
     "osd-disks": _TOOLBOX,
     "pod-network": (*_OWN_PODS, *_may("services", "list", "create", "patch")),
+    "postgres": (
+        *_may("pods", "list"),
+        *_EXEC,
+        *_may("clusters", "get", group="postgresql.cnpg.io"),
+        # Where Patroni keeps its configuration.
+        *_may("endpoints", "get"),
+        *_may("configmaps", "get"),
+    ),
+    "registrations": (*_may("pods", "list"), *_EXEC),
     "rook": (
         *_may("/apis/csi.ceph.io", "get"),
         *_may("pods", "list"),
@@ -131,6 +140,10 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("nodes", "list"),
         *_may("pods", "list"),
         *_may("persistentvolumes", "list"),
+    ),
+    "services": (
+        *_may("services", "get"),
+        *_may("endpointslices", "list", group="discovery.k8s.io"),
     ),
     "swarm": (),
 }

@@ -29,6 +29,7 @@ from harness.settings.places import (
     ports_of,
 )
 from harness.settings.provision import Disks, recorded_disks
+from harness.settings.services import Postgres, Registration, Services
 from harness.settings.storage import Backups, Ceph, Legacy, Rook, Storage
 from harness.settings.swarm import Swarm
 
@@ -189,6 +190,10 @@ class Profile(Frozen):
     legacy: Legacy | None = None
     backups: Backups | None = None
     swarm: Swarm | None = None
+    services: Services | None = None
+    # What services register elsewhere exactly once, by a name for reports.
+    registrations: Mapping[str, Registration] = {}
+    postgres: Postgres | None = None
     # This cluster's own numbers for targets of the gate files, by requirement and target.
     targets: Mapping[str, Mapping[str, TargetChange]] = {}
     # True if drills and soaks may break anything here at all; each run must allow it too.
@@ -301,6 +306,9 @@ class Profile(Frozen):
             "legacy": self.legacy is not None,
             "backups": self.backups is not None,
             "own-clock": not self.shared_clock,
+            "services": self.services is not None,
+            "registrations": bool(self.registrations),
+            "postgres": self.postgres is not None,
         }
         return Cluster(
             name=self.name,
@@ -326,6 +334,9 @@ class Profile(Frozen):
             rook=self.rook.declared(self.stack.rook) if self.rook and self.stack.rook else None,
             swarm=self._swarm(),
             swarm_registries=self.swarm.registries if self.swarm is not None else (),
+            services=self.services.declared() if self.services else (),
+            registrations={name: it.entry for name, it in self.registrations.items()},
+            postgres_operator=(self.postgres and self.postgres.operator) or "",
             ingress=self.ingress.declared() if self.ingress and self.stack.ingress else None,
             node_mtu=self.kubernetes.node_mtu,
             pod_mtu=self.kubernetes.pod_mtu,

@@ -61,6 +61,9 @@ def clean() -> Seen:
             "ingress": {"test": _ingress()},
             "swarm": {name: _swarm(name) for name in NAMES},
             "scheduling": {CLUSTER.name: _scheduling()},
+            "services": {CLUSTER.name: _services()},
+            "registrations": {CLUSTER.name: {"the webhook": {"value": ["http://billing-service"]}}},
+            "postgres": {CLUSTER.name: _postgres()},
             **clean_storage.seen(),
             **clean_drills.seen(),
         }
@@ -306,6 +309,31 @@ def _scheduling() -> Any:
             for kind, owner in kinds.items()
         ],
         "odd": {"nodes": {}, "pods": {}, "volumes": {}},
+    }
+
+
+def _services() -> Any:
+    return {
+        name: {"value": {"type": "ClusterIP", "ready": {port: 2}}}
+        for name, port in (("user-service", "8001"), ("pooler", "6432"))
+    }
+
+
+def _postgres() -> Any:
+    """A primary that waits for one of its two standbys."""
+    settings = {
+        "synchronous_standby_names": 'ANY 1 ("db-2","db-3")',
+        "synchronous_commit": "on",
+        "fsync": "on",
+        "full_page_writes": "on",
+    }
+    told = {key: {"setting": it, "source": "configuration file"} for key, it in settings.items()}
+    return {
+        "instances": {
+            f"db-{number}": {"in_recovery": number > 1, "settings": told, "overrides": []}
+            for number in (1, 2, 3)
+        },
+        "operator": {"value": {"method": "any", "number": "1", "dataDurability": "required"}},
     }
 
 

@@ -11,6 +11,7 @@ from harness.core.model import (
     OsdDisk,
     Port,
     RecordedPartition,
+    ServiceDeclared,
     StorageClass,
     SwarmAnswer,
     SwarmDeclared,
@@ -90,6 +91,12 @@ CLUSTER = Cluster(
     swarm=SWARM,
     ingress=INGRESS,
     swarm_registries=("registry.saasodoo.example",),
+    services=(
+        ServiceDeclared(was="user-service:8001", name="user-service", port=8001),
+        ServiceDeclared(was="postgres:5432", name="pooler", port=6432),
+    ),
+    registrations={"the webhook": "billing-service"},
+    postgres_operator="cloudnative-pg",
 )
 TARGETS = {
     "clock_source_offset_ms": 100.0,
@@ -141,6 +148,7 @@ TARGETS = {
     "update_minutes": 30.0,
     "task_failures_count": 3.0,
     "unplaced_count": 0.0,
+    "misregistered_count": 0.0,
     "remains_count": 0.0,
     "instance_answer_s": 5.0,
 }

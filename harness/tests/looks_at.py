@@ -12,6 +12,7 @@ from harness.checks import (
     csi,
     drills,
     ledger,
+    postgres,
     rook,
     scheduling,
     soak,
@@ -76,6 +77,9 @@ LOOKS_AT: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(soak.CHECKS, ("soak",)),
     **dict.fromkeys(swarm.CHECKS | swarm_answers.CHECKS, ("swarm",)),
     **dict.fromkeys(scheduling.CHECKS, ("scheduling",)),
+    "each service has its declared name and port": ("services",),
+    "each side effect is registered exactly once": ("registrations",),
+    **dict.fromkeys(postgres.CHECKS, ("postgres",)),
 }
 
 

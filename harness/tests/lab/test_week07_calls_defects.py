@@ -1,0 +1,109 @@
+"""Seeded defects of W5-POSTGRES, W7-CALLS and W7-SERVICES: pods that stand for the platform."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+import pytest
+
+from harness.core.waiting import until
+from harness.tests.lab import objects
+from harness.tests.lab.asking import ask
+from harness.tests.lab.world import World
+
+NAMES = "each service has its declared name and port"
+ONCE = "each side effect is registered exactly once"
+ALONE = "no write is acknowledged by the primary alone"
+SPACE = "test-calls"
+# As an image of PostgreSQL does it, but on a file system that ends with the pod.
+SERVER = (
+    "initdb --pgdata=/tmp/data --no-sync --username=postgres --auth=trust >/dev/null && "
+    "exec postgres -D /tmp/data -k /tmp -c listen_addresses="
+)
+UNPRIVILEGED = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+DECLARED = f"""
+services:
+  namespace: {SPACE}
+  names:
+    user-service: {{port: 8001}}
+    billing-service: {{port: 8004}}
+    postgres: {{port: 5432, now: "pooler:6432", because: a pooler is in between}}
+registrations:
+  the webhook: {{namespace: {SPACE}, selector: app=db, command: [cat, /tmp/hooks], entry: billing}}
+postgres:
+  namespace: {SPACE}
+  selector: app=db
+  psql: [psql, --username=postgres, --host=/tmp]
+"""
+
+
+@pytest.fixture
+def space(world: World) -> Iterator[objects.Namespace]:
+    """A database with one webhook, and every declared service before it."""
+    with objects.namespace(world, SPACE) as space:
+        server = ("sh", "-c", SERVER)
+        space.apply(
+            objects.pod("db", world.one.name, *UNPRIVILEGED, *server, labels={"app": "db"}),
+            *(service(*it) for it in (("user-service", 8001), ("billing-service", 8004))),
+            service("pooler", 6432),
+        )
+        space.ready("db")
+        until(lambda: sql(space, "select 1").strip() == "1", within_s=60, what="PostgreSQL answers")
+        sql(space, "alter system set synchronous_standby_names = 'ANY 1 (*)'")
+        sql(space, "select pg_reload_conf()")
+        space.run("db", "sh", "-c", "echo http://billing > /tmp/hooks")
+        yield space
+
+
+@pytest.fixture
+def profile(world: World) -> str:
+    return world.profile_with([("\nstack:", f"{textwrap.dedent(DECLARED)}\nstack:")])
+
+
+def service(name: str, port: int, app: str = "db") -> dict[str, object]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name},
+        "spec": {"selector": {"app": app}, "ports": [{"port": port}]},
+    }
+
+
+def sql(space: objects.Namespace, words: str) -> str:
+    """PostgreSQL's answer; a commit does not wait for the standby that is not there."""
+    psql = ("psql", "--username=postgres", "--host=/tmp", "-XAtqc", words)
+    return space.run("db", "env", "PGOPTIONS=-c synchronous_commit=local", *psql)
+
+
+@pytest.mark.defect(
+    "each service has its declared name and port",
+    "each side effect is registered exactly once",
+    "no write is acknowledged by the primary alone",
+)
+def test_services_webhooks_and_commits_that_are_not_as_declared_are_found(
+    space: objects.Namespace, profile: str
+) -> None:
+    for probe, check in (("services", NAMES), ("registrations", ONCE), ("postgres", ALONE)):
+        assert ask(profile, probe, check)[check][0] == "pass", ask(profile, probe, check)
+
+    space.apply(service("user-service", 80), service("billing-service", 8004, app="none"))
+    space.kubectl("delete", "service", "pooler")
+    space.run("db", "sh", "-c", "echo http://billing >> /tmp/hooks")
+    sql(space, "create role billing_service")
+    sql(space, "alter role billing_service set synchronous_commit = off")
+    sql(space, "alter system reset synchronous_standby_names")
+    sql(space, "select pg_reload_conf()")
+
+    outcome, reason = ask(profile, "services", NAMES)[NAMES]
+    assert outcome == "fail"
+    assert "user-service:8001: expected TCP port 8001 of the Service, seen 80" in reason
+    assert "billing-service:8004: expected a ready pod behind the Service, seen none" in reason
+    assert "pooler:6432 (postgres:5432 under the Swarm): expected a Service, seen none" in reason
+    outcome, reason = ask(profile, "registrations", ONCE)[ONCE]
+    assert (outcome, "expected one entry with 'billing', seen 2" in reason) == ("fail", True)
+    outcome, reason = ask(profile, "postgres", ALONE)[ALONE]
+    assert outcome == "fail"
+    assert "db: " in reason
+    assert "seen synchronous_standby_names is empty" in reason
+    assert "seen synchronous_commit=off for role billing_service" in reason
