@@ -141,9 +141,9 @@ def _hosts(lab: Lab) -> Iterator[str]:
     yield "127.0.0.1 localhost"
     for node in lab.nodes:
         yield f"{node.address} {node.name}"
-    swarm = lab.profile.swarm
-    for registry in swarm.registries if swarm is not None else ():
-        yield f"{lab.node(swarm.managers[0]).address} {registry.partition(':')[0]}"
+    if (swarm := lab.profile.swarm) is not None:
+        for registry in swarm.registries:
+            yield f"{lab.node(swarm.managers[0]).address} {registry.partition(':')[0]}"
 
 
 def _write(path: Path, text: str) -> None:
