@@ -189,8 +189,8 @@ def _answers(lab: Lab, node: Node, host: str, log: Path) -> bool:
     assert lab.profile.swarm is not None
     assert lab.profile.swarm.instances is not None
     url = f"http://{node.address}:{lab.profile.swarm.instances.port}/"
-    ask = ["curl", "--silent", "--max-time", "3", "--output", "/dev/null", f"--header=Host: {host}"]
-    ask += ["--write-out", "%{http_code}", url]
+    ask = ["curl", "--silent", "--max-time", "3", "--output", "/dev/null"]
+    ask += ["--write-out", "%{http_code}", "--header", f"Host: {host}", url]
     return enter(lab, node, ask, log=log, check=False).startswith("2")
 
 
