@@ -26,7 +26,7 @@ from harness.commands.cli import app
 from harness.core.model import Exit
 from harness.faults.fault import Fault
 from harness.faults.kinds import FAULTS
-from harness.faults.permissions import DISRUPTION
+from harness.faults.preflight import DISRUPTION
 from harness.ledger.platform import LEDGER
 from harness.probes import PROBES
 from harness.probes.permissions import EVIDENCE, PERMISSIONS, Permission

@@ -1,24 +1,30 @@
-"""Manifests of trees: made on a machine by ``manifest_script``, read here line by line.
+"""Manifests of trees: made on a machine by ``manifest_script``, read here line by line, and stored.
 
-Only a piece of a manifest is in memory at a time, for trees of any size.
+Only a piece of a manifest is in memory at a time, for trees of any size. The manifest from before
+the work is the baseline: recorded once, stored compressed, compared later.
 """
 
 from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import io
 import json
+import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from typing_extensions import TypeForm
+import zstandard
+from typing_extensions import Buffer, TypeForm
 
 from harness.backup import manifest_script as script
 from harness.backup import tree_script as tree_script
-from harness.core.errors import Garbled, NotProven, TimedOut, Unreachable
+from harness.core.errors import ConfigError, Garbled, NotProven, TimedOut, Unreachable
 from harness.core.model import JSON
 from harness.transport import Shell
 from harness.transport import own_folder as own_folder
@@ -132,12 +138,13 @@ class _Pieces(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer: Buffer) -> int:
         if not self._held:
             self._held = memoryview(self._fetch(self._offset))
             self._offset += len(self._held)
-        length = min(len(buffer), len(self._held))
-        buffer[:length] = self._held[:length]
+        room = memoryview(buffer).cast("B")
+        length = min(len(room), len(self._held))
+        room[:length] = self._held[:length]
         self._held = self._held[length:]
         return length
 
@@ -178,12 +185,12 @@ class TreeManifest:
         if self.sums is None or self.sums["entries"] != count:
             raise NotProven(f"{self._what} is not whole: it ends after {count} entries")
 
-    def _line(self) -> Mapping[str, Any] | None:
+    def _line(self) -> Entry | None:
         line = next(self._lines, None)
         if line is None:
             return None
         try:
-            entry: Mapping[str, object] = json.loads(line)
+            entry: Entry = json.loads(line)
         except ValueError as error:
             raise NotProven(f"{self._what} is garbled: {error}") from error
         return entry
@@ -192,3 +199,70 @@ class TreeManifest:
 def shown(entry: Entry) -> str:
     """An entry's path for people: what is not UTF-8 in it as ``\\xNN``."""
     return tree_script.raw(str(entry["path"])).decode("utf-8", "backslashreplace")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedBaseline:
+    """A recorded baseline: its file's SHA-256, and its sums."""
+
+    sha256: str
+    sums: Mapping[str, int]
+
+
+def record_baseline(lines: Iterable[bytes], path: Path) -> RecordedBaseline:
+    """Store a manifest's lines in a file, whole or not at all.
+
+    NotProven for lines that make no whole manifest; ConfigError when the file cannot be written.
+    """
+    fresh = path.with_name(f"{path.name}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # It contains the names of customers' files.
+        fresh.touch(mode=0o600)
+        try:
+            manifest = _written(lines, fresh)
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
+    assert manifest.sums is not None
+    return RecordedBaseline(sha256=digest(path), sums=manifest.sums)
+
+
+def _written(lines: Iterable[bytes], path: Path) -> TreeManifest:
+    """Read a manifest to its end while it is written and synced."""
+    with path.open("wb") as file:
+        with zstandard.ZstdCompressor().stream_writer(file, closefd=False) as packed:
+            manifest = TreeManifest(_copied(lines, packed), "the manifest")
+            for _ in manifest:
+                pass
+        file.flush()
+        os.fsync(file.fileno())
+    return manifest
+
+
+def _copied(lines: Iterable[bytes], packed: zstandard.ZstdCompressionWriter) -> Iterator[bytes]:
+    for line in lines:
+        packed.write(line)
+        yield line
+
+
+@contextmanager
+def opened_baseline(path: Path) -> Iterator[TreeManifest]:
+    """The baseline in a file; NotProven when it is damaged, also while it is read."""
+    with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as packed:
+        yield TreeManifest(_unzstd(packed), f"the baseline {path}")
+
+
+def _unzstd(packed: zstandard.ZstdDecompressionReader) -> Iterator[bytes]:
+    try:
+        yield from io.BufferedReader(packed, 1 << 20)
+    except zstandard.ZstdError as error:
+        raise NotProven(f"the baseline is damaged: {error}") from error
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, as ``sha256sum`` prints it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -25,16 +25,13 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn, TypedDict
 
 from harness.backup.tree_script import Item, describe, raw, silent_s, tick, to_json, told, walk
 from harness.transport import own_folder
-
-# The script's JSON: an entry, a state, a header, or a request.
-Said = Any
 
 FORMAT = 1
 PREFIX = "cutover-manifest-"
@@ -44,6 +41,46 @@ RESUMABLE_S = 86_400.0
 BATCH, AHEAD = 64, 16  # entries a task, and tasks a worker
 SYNC_EVERY_S = 5.0
 SUMS = ("entries", "files", "bytes", "errors", "unstable")
+
+
+# A manifest's first line.
+Header = TypedDict(
+    "Header", {"manifest": int, "root": str, "except": "list[str]", "started": float}
+)
+
+
+class State(TypedDict):
+    """The progress of a manifest: its sums, the length of its synced part, its last path."""
+
+    header: Header
+    sums: dict[str, int]
+    offset: int
+    last: str
+    done: bool
+
+
+# The request to make a manifest, for ``slice_s`` seconds at most.
+Order = TypedDict(
+    "Order",
+    {
+        "folder": str,
+        "root": str,
+        "except": "list[str]",
+        "slice_s": float,
+        "silent_s": float,
+        "workers": int,
+    },
+)
+
+
+class Fetch(TypedDict):
+    folder: str
+    offset: int
+    bytes: int
+
+
+class Drop(TypedDict):
+    folder: str
 
 
 # --- the workers ----------------------------------------------------------------------------------
@@ -59,18 +96,18 @@ class Piece(NamedTuple):
 
 def described(root: bytes, items: list[Item]) -> Piece:
     """A worker's result for a task."""
-    entries: list[Said] = [describe(root, item) for item in items]
+    entries = [describe(root, item) for item in items]
     sums = {
         "entries": len(entries),
         "files": sum(entry["type"] == "file" for entry in entries),
-        "bytes": sum(entry.get("size", 0) for entry in entries),
+        "bytes": sum(size for entry in entries if isinstance(size := entry.get("size"), int)),
         "errors": sum("error" in entry for entry in entries),
         "unstable": sum("unstable" in entry for entry in entries),
     }
     return Piece(packed(entries), items[-1].path, sums)
 
 
-def packed(entries: list[Said]) -> bytes:
+def packed(entries: Sequence[Mapping[str, object]]) -> bytes:
     lines = "".join([to_json(entry) + "\n" for entry in entries])
     return gzip.compress(lines.encode("ascii"), 1)
 
@@ -115,7 +152,7 @@ def pieces(
 class Making:
     """A manifest in progress: a file, and the length of its synced part."""
 
-    def __init__(self, folder: Path, header: Said) -> None:
+    def __init__(self, folder: Path, header: Header) -> None:
         self.folder = folder
         path = folder / "lines.gz"
         self.file = open(path, "ab", opener=own_folder.opener)  # noqa: SIM115 (lives on)
@@ -125,9 +162,9 @@ class Making:
         self.file.seek(self.state["offset"])
         self.synced = time.monotonic()
 
-    def _found(self, header: Said) -> Said | None:
+    def _found(self, header: Header) -> State | None:
         try:
-            state: Said = json.loads((self.folder / "state").read_text())
+            state: State = json.loads((self.folder / "state").read_text())
         except (OSError, ValueError):
             return None
         same = {**state["header"], "started": 0} == {**header, "started": 0}
@@ -135,7 +172,7 @@ class Making:
         certain = os.fstat(self.file.fileno()).st_size >= state["offset"]
         return state if same and young and certain else None
 
-    def _begun(self, header: Said) -> Said:
+    def _begun(self, header: Header) -> State:
         self.file.truncate(0)
         first = packed([header])
         self.file.write(first)
@@ -169,7 +206,7 @@ class Making:
         self.synced = time.monotonic()
 
 
-def make(options: Said) -> int:
+def make(options: Order) -> int:
     """Continue a manifest for ``slice_s`` seconds; the exit status."""
     tick()
     root = os.fsencode(options["root"])
@@ -182,7 +219,7 @@ def make(options: Said) -> int:
         own_folder.make(str(folder))
     except OSError as error:
         return told_state({"error": str(error)}, IMPOSSIBLE)
-    header = {
+    header: Header = {
         "manifest": FORMAT,
         "root": options["root"],
         "except": options["except"],
@@ -210,7 +247,7 @@ def make(options: Said) -> int:
     return told_state(making.state, status if making.state["done"] else UNFINISHED)
 
 
-def told_state(state: Said, status: int) -> int:
+def told_state(state: Mapping[str, object], status: int) -> int:
     sys.stdout.write(json.dumps(state) + "\n")
     sys.stdout.flush()
     return status
@@ -225,7 +262,7 @@ def watch(limit_s: float) -> NoReturn:
     os._exit(told_state({"error": text}, STALLED))
 
 
-def fetch(options: Said) -> int:
+def fetch(options: Fetch) -> int:
     """Print a piece of a manifest, as a text in base64; an empty one beyond its end."""
     own_folder.check(options["folder"])
     path = Path(options["folder"]) / "lines.gz"
@@ -236,7 +273,7 @@ def fetch(options: Said) -> int:
     return 0
 
 
-def drop(options: Said) -> int:
+def drop(options: Drop) -> int:
     """Remove a manifest."""
     shutil.rmtree(options["folder"], ignore_errors=True)
     return told_state({}, 0)

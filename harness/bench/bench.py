@@ -14,16 +14,19 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Literal, TypeAlias
 
-from harness.bench import ceph, sending
+from harness.bench import ceph
 from harness.bench.results import parse
+from harness.bench.scripts import disk_reader, disk_rules, facts_script, guard_script
 from harness.bench.scripts.guard_script import DEVICE, FILE
-from harness.core.errors import HarnessError, NotProven, Refused
+from harness.core.errors import HarnessError, NotProven, Refused, TransportError
 from harness.core.model import JSON, OsdDisk
 from harness.core.parallel import begin, in_each
 from harness.facts.schema import read
 from harness.settings.bench import JobSet
-from harness.transport import Reach
+from harness.transport import Reach, own_folder
+from harness.transport.remote_script import RemoteScript
 
+GUARD = RemoteScript(disk_reader, disk_rules, facts_script, own_folder, guard_script)
 # One run of Ceph's bench on a shared disk says little: use the median of three and their spread.
 RUNS = 3
 _STOP_S = 25.0
@@ -32,6 +35,27 @@ Tell = Callable[[str, str], None]  # machine, what it says
 
 # Customers' two ways to Ceph: a claim on CephFS, and a block image (RBD).
 Through: TypeAlias = Literal["volume", "image"]
+
+
+def ask_guard(
+    reach: Reach,
+    machine: str,
+    mode: str,
+    about: Mapping[str, JSON],
+    *,
+    within_s: float,
+    hear: Callable[[str], None] | None = None,
+) -> dict[str, object]:
+    """The guard's answer on a machine; TransportError when it gives no answer.
+
+    ``hear`` gets each line before the answer, as it arrives.
+    """
+    answer = GUARD.on(
+        reach.shell, machine, mode, about, within_s=within_s, hear=hear, read=dict[str, object]
+    ).value
+    if "error" in answer:
+        raise TransportError(f"{machine}: the guard broke: {answer['error']}")
+    return answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +134,7 @@ def stop(reach: Reach, machines: list[str], token: str) -> None:
     """End the guards of this token and their fio; an unreachable machine ends its own."""
 
     def end(machine: str) -> None:
-        sending.ask(reach, machine, "stop", {"token": token}, within_s=_STOP_S)
+        ask_guard(reach, machine, "stop", {"token": token}, within_s=_STOP_S)
 
     in_each(machines, end)
 
@@ -173,7 +197,7 @@ def _raw(
     record = record_for_guard(machine, disk, least_bytes, ceph.devices_on(told, machine))
     text = job_file(jobs)
     about = record | {"job": text, "limit_s": jobs.limit_s, "token": token}
-    said = sending.ask(
+    said = ask_guard(
         reach,
         machine,
         "guard",

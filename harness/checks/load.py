@@ -1,9 +1,9 @@
 """W9-DRILLS, W9-SOAK: how requests were answered, if they were made as planned.
 
-The value is that of a load beside a drill or a soak (``harness.drill.loads``). If less than 99 % of
-the requests began as planned, the load generator was too busy and the load proves nothing about the
-platform. A 429 is the ingress's limit for the one address that all visitors share here. It is no
-failure, and no proof that customers are served.
+The value is that of a load beside a drill or a soak (``harness.drill.traffic``). If less than 99 %
+of the requests began as planned, the load generator was too busy and the load proves nothing about
+the platform. A 429 is the ingress's limit for the one address that all visitors share here. It is
+no failure, and no proof that customers are served.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The commands of ``./cutover``, one file each; each only calls the layers below."""
+"""The commands of ``./cutover``, one file a subject; each only calls the layers below."""

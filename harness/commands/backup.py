@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from harness.backup import baseline as kept
+from harness.backup import manifest as kept
 from harness.commands.output import AsJson, Cluster, say, say_json
 from harness.core.errors import ConfigError, Refused
 from harness.core.model import Exit
@@ -59,7 +59,7 @@ def baseline(
             # one.
             aside = f"{legacy.baseline.name}.until-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
             legacy.baseline.with_name(aside).hardlink_to(legacy.baseline)
-        recorded = kept.record(one.lines(), legacy.baseline)
+        recorded = kept.record_baseline(one.lines(), legacy.baseline)
         one.drop()
     sums, sha256 = recorded.sums, recorded.sha256
     doubts = sums["errors"] + sums["unstable"]

@@ -13,19 +13,14 @@ import typer
 from harness.commands.backup import backup
 from harness.commands.bench import bench
 from harness.commands.doctor import doctor
-from harness.commands.drill import drill
-from harness.commands.gate import gate
 from harness.commands.heal import heal
-from harness.commands.history import history
 from harness.commands.lab import lab
-from harness.commands.lint import lint
 from harness.commands.output import say_json
+from harness.commands.own_checks import lint, test
+from harness.commands.past_runs import history, report, verify
 from harness.commands.plan import plan
 from harness.commands.provision import provision
-from harness.commands.report import report
-from harness.commands.soak import replay, soak
-from harness.commands.test import test
-from harness.commands.verify import verify
+from harness.commands.runs import drill, gate, replay, soak
 from harness.core.errors import HarnessError
 from harness.core.model import Exit
 

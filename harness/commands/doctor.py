@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
 
 import typer
 
@@ -22,8 +22,9 @@ from harness.core.errors import (
     Unreachable,
 )
 from harness.core.model import Exit, Machine
+from harness.core.parallel import begin, in_each
 from harness.facts.schema import Known, Unknown
-from harness.faults.permissions import DISRUPTION
+from harness.faults.preflight import DISRUPTION
 from harness.ledger.platform import LEDGER
 from harness.probes import PROBES, etcd_snapshots
 from harness.probes.host_facts import clock
@@ -38,6 +39,7 @@ _NOT_SEEN = (Unreachable, TimedOut, ScriptNotRun, ScriptFailed)
 _OLDEST_PYTHON = (3, 8)
 # A journal has times of this computer and of the machines: beyond this they cannot be compared.
 _CLOCK_S = 1.0
+_AT_ONCE = 8  # questions about permissions
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
@@ -99,8 +101,8 @@ def examine(reach: Reach) -> list[DoctorItem]:
     """Check everything, machines side by side; never raises a HarnessError."""
     machines = reach.profile.cluster().machines
     looks = [_profile(reach.profile), *(_machine(reach, it) for it in machines), _cluster(reach)]
-    with ThreadPoolExecutor(max_workers=len(looks)) as pool:
-        return [line for lines in pool.map(list[DoctorItem], looks) for line in lines]
+    calls = [begin(partial(list[DoctorItem], look)) for look in looks]
+    return [line for call in calls for line in call.result()]
 
 
 def _profile(profile: Profile) -> Iterator[DoctorItem]:
@@ -157,6 +159,13 @@ def _tried(where: str, what: str, look: Callable[[], DoctorItem]) -> DoctorItem:
         return DoctorItem(where=where, what=what, state=state, says=says, remedy=error.remedy)
 
 
+def _judged(where: str, what: str, fine: bool, says: str, remedy: str) -> DoctorItem:
+    """An item that is right or wrong; the remedy is for a wrong one."""
+    if fine:
+        return DoctorItem(where=where, what=what, says=says)
+    return DoctorItem(where=where, what=what, state=ItemState.WRONG, says=says, remedy=remedy)
+
+
 def _log_in(reach: Reach, machine: Machine, says: str) -> DoctorItem:
     reach.shell.run(machine.name, ("true",), within_s=10.0)
     return DoctorItem(where=machine.name, what="log in", says=says)
@@ -169,12 +178,12 @@ def _python(reach: Reach, machine: Machine) -> DoctorItem:
     numbers = tuple(int(part) for part in version.split(".") if part.isdigit())
     fine = done.status == 0 and numbers >= _OLDEST_PYTHON
     oldest = ".".join(map(str, _OLDEST_PYTHON))
-    return DoctorItem(
-        where=machine.name,
-        what="python3",
-        state=ItemState.OK if fine else ItemState.WRONG,
-        says=version or done.stderr.strip() or f"exit status {done.status}",
-        remedy="" if fine else f"install python3, {oldest} or newer: the probes run on it",
+    return _judged(
+        machine.name,
+        "python3",
+        fine,
+        version or done.stderr.strip() or f"exit status {done.status}",
+        f"install python3, {oldest} or newer: the probes run on it",
     )
 
 
@@ -187,12 +196,12 @@ def _tools(reach: Reach, machine: Machine) -> DoctorItem:
     missing = done.stdout.split()
     why = [programs.PROGRAMS[it][1] if it in programs.PROGRAMS else "commands:" for it in missing]
     says = ", ".join(f"{name} ({needs})" for name, needs in zip(missing, why, strict=True))
-    return DoctorItem(
-        where=machine.name,
-        what="tools",
-        state=ItemState.WRONG if missing else ItemState.OK,
-        says=f"missing: {says}" if missing else f"all {len(wanted)} programs are there",
-        remedy="./cutover provision nodes shows what it would install" if missing else "",
+    return _judged(
+        machine.name,
+        "tools",
+        not missing,
+        f"missing: {says}" if missing else f"all {len(wanted)} programs are there",
+        "./cutover provision nodes shows what it would install",
     )
 
 
@@ -201,14 +210,12 @@ def _etcd_tools(reach: Reach, machine: Machine) -> DoctorItem:
     found = etcd_snapshots.programs(reach, machine.name)
     missing = [it.error for it in found.values() if isinstance(it, Unknown)]
     places = [it.value for it in found.values() if isinstance(it, Known)]
-    return DoctorItem(
-        where=machine.name,
-        what="etcd's tools",
-        state=ItemState.WRONG if missing else ItemState.OK,
-        says=missing[0] if missing else ", ".join(places),
-        remedy="./cutover provision nodes, with an image in kubernetes.etcd_tools_image"
-        if missing
-        else "",
+    return _judged(
+        machine.name,
+        "etcd's tools",
+        not missing,
+        missing[0] if missing else ", ".join(places),
+        "./cutover provision nodes, with an image in kubernetes.etcd_tools_image",
     )
 
 
@@ -222,26 +229,24 @@ def _clock(reach: Reach, machine: Machine) -> DoctorItem:
         raise TransportError(f"date gave no time: {done.stderr or done.stdout!r}") from None
     bounds = clock(received - done.took_s, there, there, received)
     least, most = bounds.at_least_s, bounds.at_most_s
-    fine = most > -_CLOCK_S and least < _CLOCK_S
-    return DoctorItem(
-        where=machine.name,
-        what="clock",
-        state=ItemState.OK if fine else ItemState.WRONG,
-        says=f"{least * 1000:+.0f} to {most * 1000:+.0f} ms ahead of this computer",
-        remedy="" if fine else "find the wrong clock of the two, and run chronyc makestep there",
+    return _judged(
+        machine.name,
+        "clock",
+        most > -_CLOCK_S and least < _CLOCK_S,
+        f"{least * 1000:+.0f} to {most * 1000:+.0f} ms ahead of this computer",
+        "find the wrong clock of the two, and run chronyc makestep there",
     )
 
 
 def _api_server(reach: Reach, machine: Machine) -> DoctorItem:
     url = f"https://{machine.address}:{reach.profile.kubernetes.api_port}/version"
     answer = reach.kube.ask(url)
-    fine = answer.status == 200
-    return DoctorItem(
-        where=machine.name,
-        what="its API server",
-        state=ItemState.OK if fine else ItemState.WRONG,
-        says=f"{url} answers {answer.status}",
-        remedy="" if fine else "do the kubeconfig's credentials hold on this server?",
+    return _judged(
+        machine.name,
+        "its API server",
+        answer.status == 200,
+        f"{url} answers {answer.status}",
+        "do the kubeconfig's credentials hold on this server?",
     )
 
 
@@ -274,12 +279,12 @@ def _identity(profile: Profile, uid: str) -> DoctorItem:
             says="the profile declares no uid",
             remedy=f"if this is the intended cluster, add `uid: {uid}` to the profile",
         )
-    return DoctorItem(
-        where=profile.name,
-        what="identity",
-        state=ItemState.OK if uid == declared else ItemState.WRONG,
-        says=f"cluster {uid}" if uid == declared else f"expected {declared}, seen {uid}",
-        remedy="" if uid == declared else f"is {profile.access.kubeconfig} of another cluster?",
+    return _judged(
+        profile.name,
+        "identity",
+        uid == declared,
+        f"cluster {uid}" if uid == declared else f"expected {declared}, seen {uid}",
+        f"is {profile.access.kubeconfig} of another cluster?",
     )
 
 
@@ -289,16 +294,18 @@ def _permissions(reach: Reach) -> DoctorItem:
     The permissions of drills are asked only where drills are allowed.
     """
     drills = {*DISRUPTION, *LEDGER} if reach.profile.allow_disruption else set()
-    wanted = sorted(drills.union(all_permissions(PROBES, reach.profile)))
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        allowed = pool.map(lambda permission: _allowed(reach, permission), wanted)
-        missing = [str(it) for it, may in zip(wanted, allowed, strict=True) if not may]
-    return DoctorItem(
-        where=reach.profile.name,
-        what="permissions",
-        state=ItemState.WRONG if missing else ItemState.OK,
-        says=f"not allowed: {', '.join(missing)}" if missing else f"all {len(wanted)} granted",
-        remedy="bind the account of the kubeconfig to a role with these" if missing else "",
+    wanted = {str(it): it for it in sorted(drills.union(all_permissions(PROBES, reach.profile)))}
+    allowed = in_each(wanted, lambda name: _allowed(reach, wanted[name]), at_once=_AT_ONCE)
+    for answer in allowed.values():
+        if isinstance(answer, HarnessError):
+            raise answer
+    missing = [name for name, may in allowed.items() if not may]
+    return _judged(
+        reach.profile.name,
+        "permissions",
+        not missing,
+        f"not allowed: {', '.join(missing)}" if missing else f"all {len(wanted)} granted",
+        "bind the account of the kubeconfig to a role with these",
     )
 
 

@@ -22,12 +22,11 @@ from harness.drill.recovery import (
     sweep_namespaces,
 )
 from harness.gate import RunState
-from harness.record.bundle import pack
+from harness.record.bundle import Signer, pack
 from harness.record.history import run_folder
 from harness.record.journal import Journal, JournalReader, Record
 from harness.record.records import FaultEvent, Kind
 from harness.record.redaction import Redactor, secrets_of
-from harness.record.signing import Signer
 from harness.report import draw
 from harness.settings import ROOT, Profile, load_profile
 from harness.transport import Reach, connect

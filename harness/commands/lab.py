@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from harness.commands.output import AsJson, Cluster, say, say_json
-from harness.commands.progress import Progress
+from harness.commands.output import AsJson, Cluster, Progress, say, say_json
 from harness.core.model import Exit
 from harness.lab import lifecycle, machines
 from harness.lab.network import inside
@@ -99,16 +98,16 @@ def ssh(context: typer.Context, machine: MachineName, cluster: Cluster = "lab") 
     """
     one = _lab(cluster)
     node, access = one.node(machine), one.profile.access.ssh
-    command: list[Any] = [
+    command = [
         *inside(one),
         "ssh",
-        *("-i", access.key),
+        *("-i", str(access.key)),
         *("-o", f"UserKnownHostsFile={access.known_hosts}"),
         *("-o", "StrictHostKeyChecking=yes"),
         f"{access.user}@{node.address}",
         *context.args,
     ]
-    os.execvp(command[0], [str(word) for word in command])
+    os.execvp(command[0], command)
 
 
 @lab.command("power-off")

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import secrets
-from typing import Annotated, Any
+from typing import Annotated, TypedDict
 
 import typer
 
 from harness.commands.output import AsJson, Cluster, say, say_json
-from harness.drill.planning import planned
+from harness.drill.planning import FaultPlan, planned
 from harness.gate import Manifest
 from harness.pytest_gate.launch import Asked, plan_run
 from harness.report.words import bound
 from harness.settings import Profile, Requirement, load_profile
 from harness.settings.drills import load_drill
 from harness.transport import connect
+
+
+class PlanRow(TypedDict):
+    """A requirement in the plan of a week; ``gap`` is why a run would not prove it."""
+
+    id: str
+    severity: str
+    owner: str
+    title: str
+    targets: list[str]
+    scenarios: list[str]
+    gap: str | None
 
 
 def plan(
@@ -67,7 +79,7 @@ def _plan_drill(
     say(f"permissions  {', '.join(document['permissions'])}")
 
 
-def _say_fault(fault: dict[str, Any]) -> None:
+def _say_fault(fault: FaultPlan) -> None:
     say(f"  {fault['fault']} of {fault['target']}: {fault['does']}")
     if fault["refused"]:
         say(f"  !         refused: {fault['refused']}")
@@ -101,7 +113,7 @@ def _plan_week(week: int, cluster: str, profile: Profile, *, as_json: bool) -> N
             say(f"  !         {row['gap']}")
 
 
-def _row(requirement: Requirement, manifest: Manifest) -> dict[str, Any]:
+def _row(requirement: Requirement, manifest: Manifest) -> PlanRow:
     scenarios = manifest.proving(requirement.id)
     absent = manifest.why_absent(requirement.needs)
     waived = [it for it in manifest.waivers if it.requirement == requirement.id]

@@ -11,9 +11,8 @@ import typer
 from harness.commands.output import AsJson, Cluster, say, say_json
 from harness.core.errors import ConfigError
 from harness.core.waiting import end_like_ctrl_c
-from harness.provision import apply
+from harness.provision import MachineResult, apply, status_of
 from harness.provision import nodes as node_needs
-from harness.provision.outcome import MachineResult, status_of
 from harness.settings import load_needs, load_profile
 from harness.transport import connect
 from harness.transport.reach import same_cluster

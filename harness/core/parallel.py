@@ -1,13 +1,15 @@
 """Calls side by side, each on a thread that the end of the process does not wait for.
 
-``begin`` makes one call. ``in_each`` makes one call per key, each with its own deadline.
-``side_by_side`` makes one call per key within a deadline. ``answer_of`` makes one call that can be
-abandoned.
+``begin`` makes one call. ``within`` makes one call with a wall-clock limit; ``answer_of`` makes one
+that can be aborted. ``in_each`` makes one call per key, each with its own deadline.
+``side_by_side`` makes one call per key within a deadline.
 """
 
 from __future__ import annotations
 
+import contextlib
 import queue
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,11 +17,12 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from harness.core.errors import HarnessError, TimedOut
 from harness.core.notices import collecting
 
+S = TypeVar("S", covariant=True)
 T = TypeVar("T")
 # Limits how many calls run at a time: a call enters it, by its key, before it begins.
 Turn: TypeAlias = Callable[[str], AbstractContextManager[object]]
@@ -68,16 +71,17 @@ def in_each(
     return {key: call.result() for key, call in calls.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class CallResult:
+# Generic dataclasses have no slots: in Python 3.11, frozen ones that do cannot be made.
+@dataclass(frozen=True)
+class CallResult(Generic[S]):
     """The result of one of several calls; ``at`` is its start (UTC seconds since the epoch).
 
-    ``took_s`` is its duration. ``notices`` are further lines for the report, such as an object that
-    the call could not remove.
+    ``took_s`` is its duration. With an ``error``, ``value`` is None. ``notices`` are further lines
+    for the report, such as an object that the call could not remove.
     """
 
     key: str
-    value: Any
+    value: S | None
     error: str | None
     at: float
     took_s: float
@@ -85,19 +89,19 @@ class CallResult:
 
 
 def side_by_side(
-    calls: Mapping[str, Callable[[], Any]],
+    calls: Mapping[str, Callable[[], T]],
     *,
     within_s: float,
     turn: Turn = lambda _: nullcontext(),
-) -> Iterator[CallResult]:
+) -> Iterator[CallResult[T]]:
     """Begin all calls now, each in its turn; yield each result as it arrives.
 
     A call that raises, or that takes longer than ``within_s`` seconds, yields a result with an
     error. After a timeout, the call's thread is abandoned and its later result is ignored.
     """
-    answers: queue.SimpleQueue[CallResult] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[CallResult[T]] = queue.SimpleQueue()
 
-    def ask(key: str, call: Callable[[], Any]) -> None:
+    def ask(key: str, call: Callable[[], T]) -> None:
         with turn(key):
             answer = _answer(key, call, within_s)
         answers.put(answer)
@@ -107,11 +111,11 @@ def side_by_side(
     return (answers.get() for _ in calls)
 
 
-def _answer(key: str, call: Callable[[], Any], within_s: float) -> CallResult:
+def _answer(key: str, call: Callable[[], T], within_s: float) -> CallResult[T]:
     """A call's result within its deadline."""
     at, began = time.time(), time.monotonic()
 
-    def asked() -> CallResult:
+    def asked() -> CallResult[T]:
         value, error = None, None
         with collecting() as told:
             try:
@@ -146,3 +150,33 @@ def answer_of(call: Callable[[], T], unless: Callable[[], bool], *, what: str) -
             if answer.done():
                 raise
     raise TimedOut(f"{what}: aborted before it answered")
+
+
+def within(
+    within_s: float, call: Callable[[], T], *, what: str, abandon: Callable[[], object]
+) -> T:
+    """What ``call`` returns, or TimedOut, naming ``what``, after ``within_s`` seconds.
+
+    ``abandon`` then ends the connection on which the call blocks, and with it the thread. It may
+    block itself, on a connection that takes no more bytes, so it runs on a thread without a wait.
+    It hangs a socket up and never closes it: see ``hang_up``.
+    """
+    answer = begin(call, name=f"within {within_s:g} s: {what}")
+    try:
+        return answer.result(timeout=max(0.0, within_s))
+    except TimeoutError:
+        if answer.done():
+            raise
+        begin(abandon, name=f"abandon: {what}")
+        raise TimedOut(f"{what}: no answer within {within_s:.1f} s") from None
+
+
+def hang_up(connection: socket.socket | None) -> None:
+    """End a connection that another thread may be reading from; that thread closes it.
+
+    Closing it here would free its number while OpenSSL still reads from that number. The next
+    connection with that number would lose bytes to OpenSSL.
+    """
+    if connection is not None:
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)

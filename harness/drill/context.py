@@ -11,11 +11,18 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.core.model import JSON, Numbers
-from harness.drill.background_writes import CLAIMS, BackgroundWrites, writing_in_background
-from harness.drill.ledger_health import Books, quarters
-from harness.drill.loads import Load, Marked, NoLoad
 from harness.drill.schedule import Turn
 from harness.drill.steady import all_numbers, observe_bystanders, wait_steady
+from harness.drill.traffic import (
+    CLAIMS,
+    BackgroundWrites,
+    Books,
+    Load,
+    Marked,
+    NoLoad,
+    quarters,
+    writing_in_background,
+)
 from harness.facts.drills import Bystanders
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.fault import Fault
@@ -24,9 +31,8 @@ from harness.faults.undo_store import UndoStore, undo_store_at
 from harness.ledger import recorder as ledger_recorder
 from harness.ledger.history import HistoryReader
 from harness.ledger.result import observed
-from harness.load.plan import load_spec, why_none
 from harness.load.running import offering
-from harness.load.spec import LoadSpec
+from harness.load.spec import LoadSpec, load_spec, why_none
 from harness.record.records import Data, Kind
 from harness.settings import load_gates
 from harness.settings.drills import AbortConditions, OwnLooks, Steady, load_steady

@@ -13,8 +13,8 @@ from harness.core.errors import NotProven, TimedOut
 from harness.core.parallel import answer_of
 from harness.core.waiting import uninterrupted
 from harness.drill.context import DrillContext
-from harness.drill.loads import HEALED_MARK, Mark
 from harness.drill.safety_monitor import SafetyMonitor, noticed
+from harness.drill.traffic import HEALED_MARK, Mark
 from harness.facts.drills import FaultFacts
 from harness.faults.fault import Fault
 from harness.faults.fault_lifecycle import FaultLifecycle

@@ -5,20 +5,19 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from random import Random
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from pydantic import ValidationError
 
 from harness.core.errors import ConfigError, HarnessError
-from harness.faults import reachability, undo_store
+from harness.faults import observers, undo_store
 from harness.faults.budget import Margin, margins
-from harness.faults.cluster_state import current_state, pod_margins
+from harness.faults.cluster_state import current_state, pod_margins, swarm_margins
 from harness.faults.fault import Fault
 from harness.faults.kinds import FAULTS
-from harness.faults.permissions import DISRUPTION
-from harness.faults.swarm_budget import swarm_margins
+from harness.faults.preflight import DISRUPTION
 from harness.ledger.platform import LEDGER
-from harness.load.plan import load_spec, why_none
+from harness.load.spec import load_spec, why_none
 from harness.probes import ceph, swarm
 from harness.probes.permissions import PERMISSIONS
 from harness.settings.drills import Drill, Planned
@@ -27,13 +26,58 @@ from harness.transport import Reach
 from harness.transport.reading import reading
 
 # The programs that plan sends to machines only read.
-_SCRIPTS = (ceph.SCRIPT, swarm.SCRIPT, undo_store.AGENT, reachability.ASKING)
+_SCRIPTS = (ceph.SCRIPT, swarm.SCRIPT, undo_store.AGENT, observers.ASKING)
 _LEASE_S = 30.0
 # The plan's placeholder for the ledger's namespace, which exists only during the drill.
 LEDGER_SPACE = "‹the ledger's›"
 
 
-def planned(drill: Drill, reach: Reach, seed: int, machines: Sequence[str] = ()) -> dict[str, Any]:
+class ActPlan(TypedDict):
+    place: str
+    command: str
+
+
+class UndoPlan(TypedDict):
+    place: str
+    commands: list[str]
+
+
+class FaultPlan(TypedDict):
+    """One fault of a drill: its commands, its undo, and what it would leave (``margins``)."""
+
+    fault: str
+    target: str
+    does: str
+    refused: str | None
+    resolved: str
+    acts: list[ActPlan]
+    undo: UndoPlan
+    lease_s: float
+    margins: list[str]
+
+
+class RunPlan(TypedDict):
+    """The faults on one machine, or why they are not known."""
+
+    machine: str
+    faults: list[FaultPlan]
+    unknown: NotRequired[str]
+
+
+class DrillPlan(TypedDict):
+    """A drill as it would run, for people and as JSON."""
+
+    drill: str
+    title: str
+    effect: str
+    seed: int
+    load: str
+    runs: list[RunPlan]
+    targets: dict[str, str]
+    permissions: list[str]
+
+
+def planned(drill: Drill, reach: Reach, seed: int, machines: Sequence[str] = ()) -> DrillPlan:
     """The drill as it would run now; any command that would change something is refused."""
     watched = reading(reach, _SCRIPTS)
     draw = Random(f"{seed}/{drill.name}")
@@ -64,7 +108,7 @@ def _load(drill: Drill, reach: Reach) -> str:
     return f"none: {why_none(reach.profile)}" if spec is None else f"{drill.load}: {spec}"
 
 
-def _run(drill: Drill, machine: str, reach: Reach, draw: Random) -> dict[str, object]:
+def _run(drill: Drill, machine: str, reach: Reach, draw: Random) -> RunPlan:
     try:
         faults = plan(drill, machine, reach, draw) or sketch(drill, machine, reach, draw)
         return {"machine": machine, "faults": [_fault(it, reach) for it in faults]}
@@ -72,7 +116,7 @@ def _run(drill: Drill, machine: str, reach: Reach, draw: Random) -> dict[str, ob
         return {"machine": machine, "faults": [], "unknown": str(error).partition("\n")[0]}
 
 
-def _fault(fault: Fault, reach: Reach) -> dict[str, object]:
+def _fault(fault: Fault, reach: Reach) -> FaultPlan:
     place, commands = fault.undo(reach)
     later = getattr(fault, "namespace", None) == LEDGER_SPACE
     try:

@@ -15,10 +15,10 @@ from harness.bench.scripts import guard_script
 from harness.core.errors import HarnessError, InjectFailed, NotProven
 from harness.core.parallel import in_each
 from harness.core.waiting import until
-from harness.faults.acting import perform
+from harness.faults.commands import perform
 from harness.faults.kinds import FAULTS
-from harness.faults.leftovers import leftovers
 from harness.faults.model import API, Act, Argv, Undo
+from harness.faults.preflight import leftovers
 from harness.faults.undo_store import Left, undo_store_at
 from harness.probes import owned
 from harness.probes.scripts import snapshot_script

@@ -15,10 +15,9 @@ from random import Random
 from harness.core.errors import HarnessError, NotProven, Refused, TransportError, Unhealed
 from harness.drill.context import DrillContext
 from harness.drill.injection import Injector
-from harness.drill.ledger_health import Books, write_gap, writing_again
-from harness.drill.loads import AGAIN, Load, marking
 from harness.drill.planning import fault_of, machines_of, plan
 from harness.drill.safety_monitor import monitoring
+from harness.drill.traffic import AGAIN, Books, Load, marking, write_gap, writing_again
 from harness.facts.drills import DrillFacts, RunFacts
 from harness.facts.soak import EndReason
 from harness.faults.fault import Fault

@@ -14,9 +14,9 @@ from typing import Literal, TypeAlias
 
 from harness.core.errors import Garbled, HarnessError, TimedOut
 from harness.core.waiting import until
-from harness.faults import observers
+from harness.faults import ceph, observers
 from harness.faults.budget import majority
-from harness.faults.ceph_answers import Status
+from harness.faults.ceph import Status
 from harness.faults.model import EVERYTHING, NOTHING, BlastRadius
 from harness.settings.drills import AbortConditions
 from harness.transport import Reach
@@ -157,7 +157,7 @@ def _nodes(reach: Reach, machine: str) -> Sample:  # noqa: ARG001 (asked of the 
 
 def _storage(reach: Reach, machine: str) -> Sample:
     try:
-        status = observers.ceph(reach, machine, "status", read=Status)
+        status = ceph.ask(reach, machine, "status", read=Status)
     except Garbled:
         raise
     except HarnessError:

@@ -10,20 +10,18 @@ from pathlib import Path
 
 from harness.core.errors import Unhealed
 from harness.core.model import JSON
-from harness.drill.background_writes import CLAIMS
 from harness.drill.context import LEDGER_FOLDER, DrillContext, Options, Recorder
-from harness.drill.ledger_health import quarters
 from harness.drill.recovery import RecoveryResult, recover_from_journal
-from harness.drill.resource_usage import resource_usage
 from harness.drill.runner import carry_out
 from harness.drill.schedule import Turn, drawn
-from harness.drill.soak import EVERYTHING, rebuilt, soak
+from harness.drill.soak import EVERYTHING, rebuilt, resource_usage, soak
+from harness.drill.traffic import CLAIMS, quarters
 from harness.facts.drills import DrillFacts
 from harness.facts.soak import EndReason, Footprint, SoakFacts
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.preflight import permitted
-from harness.ledger import recovering as ledger_recovering
 from harness.ledger.history import HistoryReader
+from harness.ledger.read_back import recovered
 from harness.ledger.result import observed
 from harness.record.records import DrillOutcome, FaultEvent, Kind, SoakEvent
 from harness.settings.drills import OwnLooks, load_drill
@@ -97,7 +95,7 @@ class DrillService:
                 value["footprints"].append(Footprint(at_s=value["lasted_s"], seen=usage))
             place = f"{part}/{EVERYTHING}"
             folder = context.newest(LEDGER_FOLDER, place)
-            tallies = ledger_recovering.recovered(
+            tallies = recovered(
                 self.reach,
                 names=rules.ledger,
                 folder=folder,

@@ -12,26 +12,43 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
+from urllib.parse import quote
 
-from harness.core.errors import Refused, TimedOut, Unhealed
+from harness.core.errors import HarnessError, Refused, TimedOut, Unhealed
 from harness.core.model import JSON
+from harness.core.parallel import in_each
 from harness.core.waiting import until
 from harness.drill.context import DrillContext
 from harness.drill.injection import Injector
-from harness.drill.ledger_health import Books, writing_again
-from harness.drill.loads import Load, Mark, marking
 from harness.drill.planning import fault_of
-from harness.drill.resource_usage import resource_usage
 from harness.drill.runner import in_words
 from harness.drill.safety_monitor import monitoring
 from harness.drill.schedule import Turn
+from harness.drill.traffic import Books, Load, Mark, marking, writing_again
 from harness.facts.load import LoadFacts
 from harness.facts.soak import EndReason, Footprint, SoakFacts, TurnFacts
+from harness.probes.scripts import footprint_script
 from harness.record.records import Kind, SoakEvent
 from harness.settings.soaks import Soak
+from harness.transport import Reach
+from harness.transport.objects import count, listed, part, text
+from harness.transport.remote_script import RemoteScript
 
 EVERYTHING = "everything"  # the target's name for the ledger: no single machine
 _LOAD_UNKNOWN = f"{EndReason.HARNESS_KILLED}: how its visitors fared is not known"
+_FOOTPRINT = RemoteScript(footprint_script)
+# Kinds of objects that programs create temporarily and may fail to delete.
+_LEAKING_KINDS: Mapping[str, str] = {
+    "pods": "/api/v1/pods",
+    "claims": "/api/v1/persistentvolumeclaims",
+    "volumes": "/api/v1/persistentvolumes",
+    "services": "/api/v1/services",
+    "secrets": "/api/v1/secrets",
+    "configmaps": "/api/v1/configmaps",
+    "namespaces": "/api/v1/namespaces",
+    "jobs": "/apis/batch/v1/jobs",
+}
+_NOT_OURS = quote("app.kubernetes.io/managed-by!=cutover", safe="")
 
 
 def soak(
@@ -239,3 +256,31 @@ class _Part:
         found = Footprint(at_s=self.lasted_s, seen=usage)
         self.facts["footprints"].append(found)
         self.note(SoakEvent(event="footprint", footprint=found))
+
+
+def resource_usage(reach: Reach) -> dict[str, dict[str, int] | str]:
+    """The counts by kind, for each machine and for the ``API``; or why they are not known."""
+    machines = [machine.name for machine in reach.profile.machines]
+    found = in_each(machines, lambda name: _of_machine(reach, name))
+    seen: dict[str, dict[str, int] | str] = {
+        name: str(it).partition("\n")[0] if isinstance(it, HarnessError) else it
+        for name, it in found.items()
+    }
+    try:
+        seen["API"] = {kind: _count(reach, path) for kind, path in _LEAKING_KINDS.items()}
+    except HarnessError as error:
+        seen["API"] = str(error).partition("\n")[0]
+    return seen
+
+
+def _of_machine(reach: Reach, machine: str) -> dict[str, int]:
+    return _FOOTPRINT.on(reach.shell, machine, within_s=20.0, read=dict[str, int]).value
+
+
+def _count(reach: Reach, path: str) -> int:
+    """The number of objects beside the harness's own; the API counts those that it did not list."""
+    first = reach.kube.get(f"{path}?limit=1&labelSelector={_NOT_OURS}")
+    rest = part(first, "metadata").get("remainingItemCount")
+    if rest is None and text(first, "metadata", "continue"):
+        return len(listed(reach.kube.get(f"{path}?labelSelector={_NOT_OURS}"), "items"))
+    return len(listed(first, "items")) + count(first, "metadata", "remainingItemCount")

@@ -20,12 +20,9 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-# An object of JSON: an armed undo's entry, or an answer.
-Document = Any
+from typing import TypedDict
 
 FOLDER = Path("/var/lib/cutover-faults")
 UNITS = Path("/etc/systemd/system")
@@ -89,6 +86,27 @@ KINDS = ("ext4", "xfs", "btrfs")
 RUN_UNDO = ("/bin/sh", "-c", '[ ! -e "$1" ] || exec /bin/sh "$1"', "undo")
 
 
+class Armed(TypedDict):
+    """The entry of an armed undo, as far as leftovers are compared with it."""
+
+    id: str
+    commands: list[list[str]]
+
+
+class Healed(TypedDict):
+    """Whether an undo has run, and what it said when it failed."""
+
+    done: bool
+    said: str
+
+
+class Listed(TypedDict):
+    """The undo that is armed here, and the commands that remove other leftovers."""
+
+    armed: list[Armed]
+    strays: list[list[str]]
+
+
 def run(*argv: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         argv,
@@ -101,7 +119,7 @@ def run(*argv: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def arm(text: str) -> Document:
+def arm(text: str) -> dict[str, object]:
     entry = json.loads(text)
     folder = FOLDER / entry["id"]
     folder.mkdir(parents=True, exist_ok=True)
@@ -124,11 +142,11 @@ def arm(text: str) -> Document:
     return {"armed": timer(entry["id"], 1)}
 
 
-def needs() -> Document:
+def needs() -> dict[str, object]:
     return {"missing": [name for name in NEEDS if shutil.which(name) is None]}
 
 
-def renew(name: str, lease_s: str) -> Document:
+def renew(name: str, lease_s: str) -> dict[str, object]:
     if not (FOLDER / name).exists():
         return {"gone": True}
     waiting = timers(name)
@@ -138,7 +156,7 @@ def renew(name: str, lease_s: str) -> Document:
     return {"gone": False, "armed": timer(name, number)}
 
 
-def heal(name: str) -> Document:
+def heal(name: str) -> Healed:
     undo = FOLDER / name / "undo"
     if undo.exists() and not undo.stat().st_size:
         undo.unlink()  # torn by a crash
@@ -150,24 +168,25 @@ def heal(name: str) -> Document:
     return {"done": True, "said": ""}
 
 
-def listing() -> Document:
+def listing() -> Listed:
     armed = entries()
     return {"armed": armed, "strays": strays(armed)}
 
 
-def entries() -> list[Document]:
+def entries() -> list[Armed]:
     """The entries that are armed here, also those that a crash damaged."""
     found = []
     for folder in sorted(FOLDER.iterdir()) if FOLDER.is_dir() else ():
         try:
-            entry = json.loads((folder / "entry.json").read_text(encoding="utf-8"))
-            found.append({**entry, "id": folder.name, "commands": list(entry["commands"])})
+            entry: Armed = json.loads((folder / "entry.json").read_text(encoding="utf-8"))
+            entry["id"], entry["commands"] = folder.name, list(entry["commands"])
         except (OSError, ValueError, TypeError, KeyError):
-            found.append({"id": folder.name, "commands": []})
+            entry = {"id": folder.name, "commands": []}
+        found.append(entry)
     return found
 
 
-def strays(armed: list[Document]) -> list[list[str]]:
+def strays(armed: list[Armed]) -> list[list[str]]:
     """Commands that remove what carries the mark and belongs to no armed undo."""
     known = {entry["id"] for entry in armed}
     found = []
@@ -188,7 +207,7 @@ def strays(armed: list[Document]) -> list[list[str]]:
     ]
 
 
-def stray_queues(armed: list[Document]) -> list[list[str]]:
+def stray_queues(armed: list[Armed]) -> list[list[str]]:
     """Queues without an armed undo. A queue has no name: the command that removes it matches it."""
     listed = run("tc", "qdisc", "show").stdout if shutil.which("tc") else ""
     undone = [command for entry in armed for command in entry["commands"]]
@@ -220,7 +239,7 @@ def stray_manifests(known: set[str]) -> list[list[str]]:
     return found
 
 
-def stray_limits(armed: list[Document], known: set[str]) -> list[list[str]]:
+def stray_limits(armed: list[Armed], known: set[str]) -> list[list[str]]:
     """Disk limits of OSDs that were not lifted: a fault's control group, or limits of a unit.
 
     The limits have no name. No other program sets them on an OSD or a container: Kubernetes has no
@@ -287,7 +306,7 @@ def stop_timers(name: str, numbers: list[int]) -> None:
         run("systemctl", "stop", *(f"{timer(name, number)}.timer" for number in numbers))
 
 
-VERBS: dict[str, Callable[..., Document]] = {
+VERBS: dict[str, Callable[..., Mapping[str, object]]] = {
     "arm": arm,
     "renew": renew,
     "heal": heal,

@@ -1,15 +1,41 @@
-"""Decides what a fault may break: the quorum arithmetic, before every fault. Pure functions.
+"""Decides what a fault may break: the arithmetic before every fault. Pure functions.
 
-Three members survive the loss of one; members that are already broken count as lost. Ceph's data is
-counted in copies: with every placement group active and clean, each has its pool's ``size`` copies.
+``margins``        quorums and copies. Three members survive the loss of one; members that are
+                   already broken count as lost. Ceph's data is counted in copies: with every
+                   placement group active and clean, each has its pool's ``size`` copies.
+``pod_refusal``    pods that a fault selects, by replicas and disruption budgets
+``pod_margins``    pods that are lost with a machine. A set of one pod may be lost: it is made so,
+                   and otherwise no loss of its machine could be rehearsed. A set of several pods
+                   must have a ready pod elsewhere. A budget over several pods must still allow a
+                   disruption: otherwise pods are already missing.
+``swarm_margins``  managers and services of the old Swarm. With a majority of its managers, Swarm
+                   restarts a lost task on any node that the service's constraints allow. Without a
+                   majority it starts nothing: only tasks on other nodes are left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from harness.faults.model import BlastRadius
+from harness.faults.pods import Budget, Pod
+from harness.transport.objects import Object, listed, must, texts, words
+
+# How many pods each controller wants: namespace, kind, name.
+Wanted: TypeAlias = Mapping[tuple[str, str, str], int]
+
+# Pods that are not counted: those without a controller, static pods, and pods of a job, which
+# finishes its work later.
+_NOT_SERVING = ("", "Node", "Job")
+_OPERATORS: Mapping[str, Callable[[str | None, Sequence[str]], bool]] = {
+    "In": lambda value, values: value is not None and value in values,
+    "NotIn": lambda value, values: value not in values,
+    "Exists": lambda value, _: value is not None,
+    "DoesNotExist": lambda value, _: value is None,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,3 +160,159 @@ def _copies(
             # The pool serves I/O from min_size copies on; one copy is never enough.
             need=max(min_size, 2),
         )
+
+
+def pod_refusal(
+    victims: Sequence[Pod],
+    pods: Sequence[Pod],
+    budgets: Sequence[Budget],
+    *,
+    one_by_one: bool = False,
+    even_all: bool = False,
+    against_budget: bool = False,
+) -> str | None:
+    """Why the fault may not take these pods of all ``pods``; None if it may.
+
+    ``one_by_one``: each pod is evicted when its budget allows it, as a drain does. ``even_all``
+    takes every replica, ``against_budget`` more than a budget allows. A fault never takes a pod
+    without a controller.
+    """
+    lone = sorted(str(pod) for pod in victims if pod.controller is None)
+    reasons = [f"nothing brings {name} back: it has no controller" for name in lone]
+    at_once = 1 if one_by_one else len(victims)
+    lines = [] if against_budget else list(disruptions_allowed(victims, budgets, at_once))
+    lines += [] if even_all else list(pods_left(victims, pods))
+    return "; ".join([*reasons, *(str(it) for it in lines if not it.holds)]) or None
+
+
+def pod_margins(
+    machine: str,
+    pods: Sequence[Pod],
+    wanted: Wanted,
+    budgets: Sequence[Budget],
+    *,
+    even_all: bool = False,
+    against_budget: bool = False,
+) -> Iterator[Margin]:
+    """What is left of sets of several pods after the loss of a machine, and of their budgets.
+
+    ``even_all`` skips the sets, ``against_budget`` the budgets. A controller that is not in
+    ``wanted`` wants as many pods as it has.
+    """
+    victims = [pod for pod in pods if pod.machine == machine and _serves(pod)]
+    there = Counter(_set_of(pod) for pod in pods if not pod.is_done)
+    several = [it for it in victims if (key := _set_of(it)) and wanted.get(key, there[key]) > 1]
+    if not even_all:
+        yield from pods_left(several, pods)
+    if not against_budget:
+        used = [it for it in budgets if it.pods > 1]
+        # At most one of them counts: a budget applies to evictions, one at a time.
+        yield from disruptions_allowed(victims, used, 1)
+
+
+def disruptions_allowed(
+    victims: Sequence[Pod], budgets: Sequence[Budget], at_once: int
+) -> Iterator[Margin]:
+    """For each budget that covers a victim, the disruptions that it allows.
+
+    At most ``at_once`` pods are gone at the same time.
+    """
+    for budget in budgets:
+        covered = [
+            pod
+            for pod in victims
+            if pod.namespace == budget.namespace and matches(budget.selector, pod.labels)
+        ]
+        if covered:
+            yield Margin(
+                what=f"disruptions that the budget {budget} allows",
+                have=budget.allowed,
+                lose=min(len(covered), at_once),
+                need=0,
+            )
+
+
+def pods_left(victims: Sequence[Pod], pods: Sequence[Pod]) -> Iterator[Margin]:
+    """For each controller of a victim, the ready pods that it has left."""
+    lost = _ready_by_owner(victims)
+    have = _ready_by_owner(pods)
+    for (space, kind, name), count in sorted(lost.items()):
+        yield Margin(
+            what=f"ready pods of {kind} {space}/{name}",
+            have=have[space, kind, name],
+            lose=count,
+            need=1,
+        )
+
+
+def matches(selector: Object | None, labels: Mapping[str, str]) -> bool:
+    """True if a LabelSelector matches these labels. An empty one matches all, None matches none."""
+    if selector is None:
+        return False
+    wanted = texts(selector, "matchLabels")
+    return all(labels.get(key) == value for key, value in wanted.items()) and all(
+        _OPERATORS[must(it, "operator")](labels.get(must(it, "key")), words(it, "values"))
+        for it in listed(selector, "matchExpressions")
+    )
+
+
+def _serves(pod: Pod) -> bool:
+    return pod.is_whole and pod.kind not in _NOT_SERVING
+
+
+def _set_of(pod: Pod) -> tuple[str, str, str] | None:
+    made_by = pod.controller
+    return None if made_by is None else (pod.namespace, made_by.kind, made_by.name)
+
+
+def _ready_by_owner(pods: Sequence[Pod]) -> Counter[tuple[str, str, str]]:
+    return Counter(key for pod in pods if (key := _set_of(pod)) and pod.is_whole)
+
+
+_NAMED = 3  # services that one line lists by name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwarmService:
+    """A service that should run: the machines of its tasks, and the machines that may run it.
+
+    ``places`` is None when its constraints are not understood.
+    """
+
+    name: str
+    running: tuple[str, ...]
+    places: frozenset[str] | None
+
+
+def swarm_margins(
+    managers: Sequence[str],
+    reachable: frozenset[str],
+    services: Sequence[SwarmService],
+    machine: str,
+) -> Iterator[Margin]:
+    """The arithmetic for the loss of a machine; services with the same sum share a line."""
+    of_managers = Margin(
+        what="Swarm managers that are reachable",
+        have=len(reachable),
+        lose=int(machine in reachable),
+        need=majority(len(managers)),
+    )
+    yield of_managers
+    alike: dict[tuple[str, int, int], list[str]] = {}
+    for service in services:
+        if of_managers.holds and service.places is not None:
+            sums = ("machines that may run", len(service.places), int(machine in service.places))
+        else:
+            running = service.running
+            sums = ("running tasks of", len(running), running.count(machine))
+        if sums[2]:
+            alike.setdefault(sums, []).append(service.name)
+    for (what, have, lose), names in sorted(alike.items()):
+        yield Margin(what=f"{what} {_listed(names)}", have=have, lose=lose, need=1)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Some names in a line: ``the Swarm services a, b, c and 4 more``."""
+    many = "the Swarm service" if len(names) == 1 else "each of the Swarm services"
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{many} {', '.join(names[:_NAMED])}{more}"

@@ -11,9 +11,7 @@ from collections.abc import Iterable
 from random import Random
 from typing import ClassVar, Self
 
-from harness.core.errors import ConfigError
-from harness.core.model import Machine
-from harness.faults.acting import perform
+from harness.faults.commands import perform
 from harness.faults.model import Act, Argv, BlastRadius, FaultId, Undo
 from harness.faults.undo_store import undo_store_at
 from harness.settings import Frozen
@@ -110,19 +108,3 @@ class Fault(Frozen, ABC):
     def heal(self, reach: Reach, undo: Undo) -> None:
         """Run the undo now, any number of times, at its place. Unhealed when it failed."""
         undo_store_at(reach, undo.place).heal(undo)
-
-
-def peer(reach: Reach, machine: str) -> Machine:
-    """Another machine, as observer; ConfigError when there is none."""
-    for other in reach.profile.cluster().machines:
-        if other.name != machine:
-            return other
-    raise ConfigError(f"{machine} is the only machine: there is no other machine to observe it")
-
-
-def server_beside(reach: Reach, machine: str) -> Machine:
-    """Another machine that is a server; ConfigError when there is none."""
-    for other in reach.profile.cluster().servers:
-        if other.name != machine:
-            return other
-    raise ConfigError(f"{machine} is the only server")

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from harness.core.errors import TimedOut, Unhealed
 from harness.core.waiting import until
-from harness.faults.acting import run_here
+from harness.faults.commands import run_here
 from harness.faults.model import Undo
 from harness.settings import ROOT, state_dir
 

@@ -1,25 +1,27 @@
-"""Observes a machine from outside: by the API, another machine, Ceph. Read only."""
+"""Observes a machine from outside: by the API, or from another machine. Read only."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TypeVar
 from urllib.parse import quote
 
-from typing_extensions import TypeForm
-
-from harness.core.errors import NotFound, NotListening
-from harness.faults import reachability
-from harness.faults.fault import peer
+from harness.core.errors import Garbled, NotFound, NotListening, TransportError
+from harness.faults import reachability_script
+from harness.faults.commands import peer
 from harness.faults.pods import ALL_PODS, pod_of, pods_at
 from harness.transport import Reach
-from harness.transport.ceph import ask_ceph
 from harness.transport.objects import listed, must, text
+from harness.transport.remote_script import RemoteScript
 
 T = TypeVar("T")
-
-_CEPH_S = 25.0
+# The program that asks; it only reads.
+ASKING = RemoteScript(reachability_script)
+_ASKS_WITHIN_S = 15.0
+_PORT_STATES = ("open", "refused", "silent")
 
 
 def node(reach: Reach, machine: str) -> object:
@@ -52,7 +54,7 @@ def started(reach: Reach, machine: str) -> Sequence[str]:
 
 def answers_peer(reach: Reach, machine: str) -> bool:
     """True if another machine gets a ping answer from it; TransportError when ping did not run."""
-    return reachability.answers(reach, machine, peer(reach, machine).name)
+    return answers(reach, machine, peer(reach, machine).name)
 
 
 def server_answers(reach: Reach, machine: str, path: str) -> bool:
@@ -73,7 +75,46 @@ def pod_is_ready(reach: Reach, space: str, name: str) -> bool:
         return False
 
 
-def ceph(reach: Reach, machine: str, *words: str, read: TypeForm[T]) -> T:
-    """The answer of ``ceph WORDS --format json``, asked on another machine than ``machine``."""
-    on = [peer(reach, machine).name]
-    return ask_ceph(reach, *words, read=read, on=on, within_s=_CEPH_S)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pings:
+    """The result of some pings: how many were lost, and the average time of the others."""
+
+    lost_percent: float
+    ms: float | None
+
+
+def pings(reach: Reach, machine: str, watcher: str, *, count: int = 1, size: int = 56) -> Pings:
+    """Ping a machine from another one, ``count`` times in quick succession."""
+    address = reach.profile.cluster().machine(machine).address
+    argv = ("ping", "-n", "-q", "-i", "0.05", "-W", "1", "-c", f"{count}", "-s", f"{size}", address)
+    done = reach.shell.run(watcher, argv, within_s=_ASKS_WITHIN_S)
+    lost = re.search(r"([\d.]+)% packet loss", done.stdout)
+    if lost is None:
+        said = (done.stderr or done.stdout).strip()[-200:]
+        raise TransportError(f"{watcher}: ping of {address} ended with {done.status}: {said}")
+    took = re.search(r"= [\d.]+/([\d.]+)/", done.stdout)
+    return Pings(lost_percent=float(lost[1]), ms=float(took[1]) if took else None)
+
+
+def answers(reach: Reach, machine: str, watcher: str) -> bool:
+    """True if the watcher gets a ping answer from the machine."""
+    return pings(reach, machine, watcher).lost_percent == 0
+
+
+def port_state(reach: Reach, watcher: str, protocol: str, address: str, port: int) -> str:
+    """The state of a port as the watcher sees it: ``open``, ``refused``, or ``silent``."""
+    return _ask(reach, watcher, protocol, address, f"{port}")
+
+
+def resolves(reach: Reach, watcher: str, address: str, name: str) -> bool:
+    """True if the name server at that address answers the watcher at all."""
+    return _ask(reach, watcher, "dns", address, name) == "open"
+
+
+def _ask(reach: Reach, watcher: str, *words: str) -> str:
+    found = ASKING.on(reach.shell, watcher, "ask", *words, within_s=_ASKS_WITHIN_S, read=str).value
+    if found not in _PORT_STATES:
+        raise Garbled(
+            f"{watcher}: expected one of {_PORT_STATES} for {' '.join(words)}, got {found!r}"
+        )
+    return found

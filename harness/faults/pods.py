@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from harness.transport import Reach
 from harness.transport.objects import Object, count, flag, is_ready, listed, must, part, text, texts
@@ -137,3 +138,9 @@ def _container(status: object) -> Container:
         started=text(status, "state", "running", "startedAt") or "",
         runs=part(status, "state").get("running") is not None,
     )
+
+
+def pods_path(namespace: str, selector: str = "") -> str:
+    """The API path that lists the pods with these labels."""
+    query = f"?labelSelector={quote(selector, safe='')}" if selector else ""
+    return f"/api/v1/namespaces/{namespace}/pods{query}"

@@ -2,27 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from harness.core.errors import NotProven, Refused, TimedOut, TransportError
+from harness.core.errors import HarnessError, NotProven, Refused, TimedOut, TransportError
+from harness.core.parallel import in_each
 from harness.core.waiting import until
 from harness.faults import disruption_lock
 from harness.faults.budget import ClusterState, refusal
-from harness.faults.cluster_state import current_state, pod_margins
+from harness.faults.cluster_state import current_state, pod_margins, swarm_margins
+from harness.faults.commands import server_beside
 from harness.faults.fault import Fault
-from harness.faults.leftovers import leftovers
-from harness.faults.swarm_budget import swarm_margins
-from harness.faults.undo_store import undo_store_at
+from harness.faults.kinds import kubernetes, slow_api
+from harness.faults.model import API
+from harness.faults.undo_store import Left, LocalUndoStore, NodeUndoStore, undo_store_at
 from harness.probes import owned
+from harness.probes.permissions import Permission
 from harness.settings import Profile
 from harness.transport import Reach
+from harness.transport.objects import listed, must, text
 from harness.transport.reach import same_cluster
 
+_LEASES = "leases"
+_COORDINATION = "coordination.k8s.io"
+_FLOWS = "flowcontrol.apiserver.k8s.io"
+_OBJECTS = ("get", "list", "create", "delete")
+_LEVELS = "/debug/api_priority_and_fairness/dump_priority_levels"
+
+# Leases: the disruption lock, and the heartbeats of nodes. Nodes and pods: to observe a fault's
+# effect. Controllers of pods: to count the wanted replicas. Pods again: to kill them. Stats: to
+# measure the usage of a machine. Flow schemas: to slow one account down, and to remove leftovers.
+# Undo needs no permission: machines run it as root.
+DISRUPTION: tuple[Permission, ...] = (
+    *(Permission(verb, _LEASES, _COORDINATION) for verb in ("get", "create", "patch", "delete")),
+    *(Permission(verb, "nodes") for verb in ("get", "list")),
+    *(Permission(verb, "pods") for verb in ("get", "list", "delete")),
+    Permission("get", "nodes/proxy"),
+    Permission("list", "poddisruptionbudgets", "policy"),
+    *(Permission("list", kind, "apps") for kind in ("replicasets", "statefulsets", "daemonsets")),
+    Permission("list", _LEASES, _COORDINATION),
+    Permission("get", "serviceaccounts"),
+    *(Permission(verb, "flowschemas", _FLOWS) for verb in _OBJECTS),
+    *(Permission(verb, "prioritylevelconfigurations", _FLOWS) for verb in _OBJECTS),
+    Permission("get", _LEVELS),
+)
 # The steady state covers nodes and storage; pods of the last faulted machine may start later.
 PODS_WITHIN_S = 60.0
 # Time for placement groups to peer and for leaders to be elected.
 SUMS_WITHIN_S = 10.0
+_OURS = re.compile(r"cutover-([a-z0-9]{4,16})")
 
 
 def may_disrupt(profile: Profile, *, allowed: bool) -> None:
@@ -160,3 +189,41 @@ def _too_few_pods(reach: Reach, fault: Fault) -> str | None:
     with suppress(TimedOut):
         until(enough, within_s=PODS_WITHIN_S, what="enough pods", every_s=2.0)
     return "; ".join(few) or None
+
+
+def leftovers(reach: Reach) -> tuple[Sequence[Left], Sequence[str]]:
+    """What faults left in every place, and the places that did not answer, with the reason."""
+    machines = [machine.name for machine in reach.profile.machines]
+    told = in_each(machines, lambda machine: NodeUndoStore(reach, machine).left())
+    found = [LocalUndoStore().left(), *(it for it in told.values() if isinstance(it, Left))]
+    lost = [f"{machine}: {it}" for machine, it in told.items() if isinstance(it, HarnessError)]
+    armed = {name for left in found for name in left.armed}
+    for look in (_stray_objects, _stray_cordons):
+        try:
+            found += look(reach, armed)
+        except HarnessError as error:
+            lost.append(f"{API}: {error}")
+    return [it for it in found if not it.is_nothing], lost
+
+
+def _stray_objects(reach: Reach, armed: Collection[str]) -> Iterator[Left]:
+    """Objects with the mark that belong to no fault with an armed undo."""
+    strays = []
+    for path in slow_api.KEPT:
+        for item in listed(reach.kube.get(path), "items"):
+            name = must(item, "metadata", "name")
+            ours = _OURS.fullmatch(name)
+            if ours and ours[1] not in armed:
+                strays.append(("DELETE", f"{path}/{name}"))
+    yield Left(place=API, strays=tuple(strays))
+
+
+def _stray_cordons(reach: Reach, armed: Collection[str]) -> Iterator[Left]:
+    """Machines that a fault drained; a machine that an operator cordoned has no mark."""
+    known = {machine.name for machine in reach.profile.machines}
+    for node in listed(reach.kube.get("/api/v1/nodes"), "items"):
+        name = must(node, "metadata", "name")
+        by = text(node, "metadata", "annotations", kubernetes.DRAINED_BY)
+        if by is not None and by not in armed and name in known:
+            place = server_beside(reach, name).name
+            yield Left(place=place, strays=kubernetes.undoing(reach, name))

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.backup import baseline as manifests
+from harness.backup import manifest as manifests
 from harness.bench import baseline as speeds
 from harness.bench.bench import measure
 from harness.core.errors import LabError
@@ -96,5 +96,5 @@ def record_storage(reach: Reach) -> None:
         return
     one = making(reach, legacy, f"baseline-{reach.profile.name}")
     one.make()
-    manifests.record(one.lines(), legacy.baseline)
+    manifests.record_baseline(one.lines(), legacy.baseline)
     one.drop()

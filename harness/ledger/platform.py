@@ -28,7 +28,7 @@ from harness.probes.permissions import Permission
 from harness.transport import Kube, Reach
 from harness.transport.objects import listed, must, part, text, texts
 from harness.transport.remote_script import RemoteScript
-from harness.transport.tunnel import Tunnels
+from harness.transport.ssh import Tunnels
 
 SERVE = RemoteScript(serve_script).text
 _DATABASE = Path(__file__).with_name("database.sh").read_text(encoding="utf-8")

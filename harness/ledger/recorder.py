@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from harness.core.errors import ConfigError, NeverSent, NotProven, TimedOut
+from harness.core.parallel import within
 from harness.core.waiting import until
 from harness.ledger import platform
 from harness.ledger.checker import kind_of
@@ -22,8 +23,7 @@ from harness.ledger.result import FAULT, LedgerResult
 from harness.ledger.writers import WRITERS, Counted, Writer, WriterSetup
 from harness.ledger.writers.protocol import ANSWERS_WITHIN_S
 from harness.transport import Reach
-from harness.transport.deadline import within
-from harness.transport.tunnel import Tunnels
+from harness.transport.ssh import Tunnels
 
 W = TypeVar("W")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from harness.core.model import JSON
 
@@ -78,7 +77,7 @@ class LedgerResult:
         the first of them; ``outage_s`` the longest time without one. The first may come before the
         fault has an effect, so ``outage_s`` is the length of the outage.
         """
-        plain: dict[str, Any] = asdict(self)
+        plain: dict[str, JSON] = asdict(self)
         return plain | {
             "phantom": plain.pop("unexpected"),  # as journals have always called it
             "ok_after_fault": sum(it.ok for it in self.since_fault) if self.since_fault else None,

@@ -2,5 +2,5 @@
 
 ``generator`` is a separate program, because it uses locust: gevent patches a whole process's
 sockets and waits, which must never happen to the harness. ``running`` starts and stops it. Its
-output (``histogram``) is stored by second, so that ``results`` can cut it afterwards at any second.
+output is stored by second, so that ``results`` can cut it afterwards at any second.
 """

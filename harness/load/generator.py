@@ -26,14 +26,14 @@ from collections import defaultdict
 from contextlib import ExitStack, closing
 from itertools import count
 from math import floor
-from typing import Any, ClassVar
+from typing import ClassVar, TypedDict
 
 import gevent
 from gevent.socket import wait_read
 from locust.env import Environment
 
 from harness.facts.throttling import TOO_MANY, retry_after_s
-from harness.load.histogram import Histogram
+from harness.load.results import Histogram
 from harness.load.spec import ON_TIME_S, LoadSpec, Page, due_at
 
 # RFC 8305 lets a client try the next address after 250 ms; most clients wait longer.
@@ -160,6 +160,13 @@ def kind_of(error: Exception) -> str:
     return "wrong certificate" if isinstance(error, ssl.SSLCertVerificationError) else "broken off"
 
 
+class Context(TypedDict):
+    """What ``visit`` says of a request: when it was due, and whether it began on time."""
+
+    due: float
+    on_time: bool
+
+
 class Seconds:
     """Counts requests by the second in which they were due, and writes new counts."""
 
@@ -170,7 +177,7 @@ class Seconds:
         self,
         response_time: float,
         exception: Exception | None,
-        context: dict[str, Any],
+        context: Context,
         **_: object,
     ) -> None:
         """Handle locust's event that a request is over."""

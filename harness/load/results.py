@@ -1,22 +1,138 @@
-"""Reads the output of a generator, and cuts it by time.
+"""The results of requests, and the output of a generator, cut by time.
 
-Each line is JSON: some ``{"stage"}`` of its start, ``{"began"}``, then ``{"second", …}`` with a
-histogram (a second may have several), and at last ``{"ended"}``. All times are from the computer's
-monotonic clock, which the generator and the harness share.
+Answer times are in microseconds, to two significant digits (at most 1 % off), up to an hour.
+
+Each line of the output is JSON: some ``{"stage"}`` of its start, ``{"began"}``, then
+``{"second", …}`` with a histogram (a second may have several), and at last ``{"ended"}``. All times
+are from the computer's monotonic clock, which the generator and the harness share.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count, takewhile
-from math import floor
+from math import ceil, floor
 from pathlib import Path
+from typing import NotRequired, Protocol, Self, TypedDict
+
+from hdrh.histogram import HdrHistogram
 
 from harness.facts.load import PhaseFacts
-from harness.load.histogram import Histogram
 from harness.load.spec import due_at
+
+_MOST_US = 3_600_000_000
+_DIGITS = 2
+_US_PER_S = 1e6
+_US_PER_MS = 1e3
+
+
+class AnswerTimes(Protocol):
+    """What is used of an HdrHistogram, which has no types."""
+
+    def record_value(self, value: int) -> bool: ...
+    def get_total_count(self) -> int: ...
+    def get_value_at_percentile(self, percentile: float) -> int: ...
+    def add(self, other: AnswerTimes) -> None: ...
+    def encode(self) -> bytes: ...
+    def decode_and_add(self, encoded: str) -> None: ...
+
+
+def _empty() -> AnswerTimes:
+    none: AnswerTimes = HdrHistogram(1, _MOST_US, _DIGITS)
+    return none
+
+
+class Written(TypedDict):
+    """A histogram as a generator writes it; ``took`` is None without an answer."""
+
+    on_time: int
+    errors: dict[str, int]
+    took: str | None
+    limited: NotRequired[dict[str, int]]
+    retry_after_s: NotRequired[float | None]
+
+
+@dataclass(slots=True)
+class Histogram:
+    """The results of a group of requests, usually those due in the same second.
+
+    ``on_time`` of them began as planned; ``errors`` counts the failed ones by kind; ``took`` holds
+    the answer times, from when each request was due. ``limited`` counts those that got 429, by
+    host: neither failed nor answered. ``retry_after_s`` is the longest Retry-After of these.
+    """
+
+    on_time: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    limited: Counter[str] = field(default_factory=Counter)
+    retry_after_s: float | None = None
+    took: AnswerTimes = field(default_factory=_empty)
+
+    @property
+    def answered(self) -> int:
+        return self.took.get_total_count()
+
+    @property
+    def failed(self) -> int:
+        return self.errors.total()
+
+    def add_limited(self, host: str, retry_after_s: float | None, *, on_time: bool) -> None:
+        """Add one request that the ingress limited (429)."""
+        self.on_time += on_time
+        self.limited[host] += 1
+        self._wait(retry_after_s)
+
+    def _wait(self, seconds: float | None) -> None:
+        told = [it for it in (self.retry_after_s, seconds) if it is not None]
+        self.retry_after_s = max(told, default=None)
+
+    def add(self, took_s: float, *, on_time: bool, error: str | None = None) -> None:
+        """Add one request that is over."""
+        self.on_time += on_time
+        if error is not None:
+            self.errors[error] += 1
+        else:
+            self.took.record_value(min(max(1, round(took_s * _US_PER_S)), _MOST_US))
+
+    def merge(self, other: Histogram) -> None:
+        self.on_time += other.on_time
+        self.errors += other.errors
+        self.limited += other.limited
+        self._wait(other.retry_after_s)
+        self.took.add(other.took)
+
+    def quantile_ms(self, q: float) -> float | None:
+        """The q-quantile (0 < q ≤ 1) of the time to an answer, in milliseconds.
+
+        None when too many requests failed: a fast failure is no fast answer.
+        """
+        rank = ceil(q * (self.answered + self.failed))
+        if not 0 < rank <= self.answered:
+            return None
+        us = self.took.get_value_at_percentile(100 * rank / self.answered)
+        return round(us / _US_PER_MS, 3)
+
+    def to_json(self) -> Written:
+        took = self.took.encode().decode() if self.answered else None
+        told: Written = {"on_time": self.on_time, "errors": dict(self.errors), "took": took}
+        if self.limited:
+            told["limited"], told["retry_after_s"] = dict(self.limited), self.retry_after_s
+        return told
+
+    @classmethod
+    def from_json(cls, data: Written) -> Self:
+        took = _empty()
+        if data["took"] is not None:
+            took.decode_and_add(data["took"])
+        return cls(
+            on_time=data["on_time"],
+            errors=Counter(data["errors"]),
+            limited=Counter(data.get("limited", {})),
+            retry_after_s=data.get("retry_after_s"),
+            took=took,
+        )
 
 
 @dataclass(frozen=True, slots=True)

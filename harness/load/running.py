@@ -18,8 +18,7 @@ from pathlib import Path
 
 from harness.core.errors import NotProven, TimedOut
 from harness.core.waiting import uninterrupted, until
-from harness.load.histogram import Histogram
-from harness.load.results import Results, read
+from harness.load.results import Histogram, Results, read
 from harness.load.spec import LoadSpec
 from harness.settings import ROOT
 

@@ -1,4 +1,7 @@
-"""The generator's input. Standard library only: its process loads little beside locust."""
+"""The generator's input, made from a load and a cluster profile.
+
+No settings are loaded at run time: the generator's process loads little beside locust.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import ceil
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from harness.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from harness.settings import Profile
+    from harness.settings.load import Load
 
 # A request that begins later than this after it was due was not offered as planned. No user waits
 # for an earlier answer (`users`), so only the generator itself can be the reason.
@@ -70,3 +79,36 @@ def users_for(per_s: float, timeout_s: float) -> int:
 def due_at(began: float, number: int, per_s: float) -> float:
     """When a request is due, by the plan alone, independent of other requests."""
     return began + number / per_s
+
+
+def why_none(profile: Profile) -> str | None:
+    """Why no load can be offered to a cluster, in its profile's words; None if one can."""
+    return profile.cluster().absent.get("ingress")
+
+
+def load_spec(load: Load, profile: Profile, lasts_s: float) -> LoadSpec | None:
+    """The load for one cluster; None when the cluster declares no ingress.
+
+    ConfigError when it declares an ingress without sites: the load would have no target.
+    """
+    if why_none(profile) is not None:
+        return None
+    ingress = profile.ingress
+    assert ingress is not None, "a stack with an ingress says where it answers"
+    if not ingress.sites:
+        raise ConfigError(
+            f"the load {load.name} has no target: {profile.name} declares no site",
+            remedy="list the customers' sites in `ingress.sites:` of the profile",
+        )
+    known = ingress.declared(load.paths)
+    return LoadSpec(
+        addresses=known.addresses,
+        pages=[Page(it.host, it.path, it.status, it.says) for it in known.pages],
+        scheme=known.scheme,
+        port=known.port,
+        authority=None if ingress.authority is None else str(ingress.authority),
+        per_s=load.requests_per_s,
+        timeout_s=load.timeout_s,
+        lasts_s=lasts_s,
+        users=users_for(load.requests_per_s, load.timeout_s),
+    )

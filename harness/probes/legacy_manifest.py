@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from harness.backup import baseline
+from harness.backup import manifest
 from harness.backup.compare import compare
 from harness.backup.manifest import Making, Tree, TreeManifest
 from harness.core.errors import TransportError, Unreachable
@@ -92,7 +92,7 @@ def making(reach: Reach, legacy: Legacy, name: str) -> Making:
 def _compared(one: Making, legacy: Legacy, sums: Sums) -> Comparison:
     told: Counter[Kind] = Counter()
     first: list[Difference] = []
-    with baseline.opened(legacy.baseline) as before:
+    with manifest.opened_baseline(legacy.baseline) as before:
         now = TreeManifest(one.lines(), "the manifest of now")
         for difference in compare(before, now, legacy.may_change):
             told[difference.kind] += 1
@@ -103,7 +103,7 @@ def _compared(one: Making, legacy: Legacy, sums: Sums) -> Comparison:
     return Comparison(
         baseline=Baseline(
             path=str(legacy.baseline),
-            sha256=baseline.digest(legacy.baseline),
+            sha256=manifest.digest(legacy.baseline),
             root=header.root,
             started=header.started,
             sums=read(Sums, before.sums),

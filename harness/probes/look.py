@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from functools import partial
 
 from harness.core.errors import NotProven
-from harness.core.model import Observation
+from harness.core.model import JSON, Observation
 from harness.core.parallel import CallResult, Turn, side_by_side
 from harness.probes.probe import Probe, Timing
 from harness.transport import Reach
@@ -29,7 +29,7 @@ class Look:
 
     def __init__(self, probe: Probe, reach: Reach, turn: Turn = lambda _: nullcontext()) -> None:
         self._targets: Future[tuple[str, ...]] = Future()
-        self._answers: queue.SimpleQueue[CallResult] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[CallResult[JSON]] = queue.SimpleQueue()
         self._over = threading.Event()
         work = partial(self._work, probe, reach, turn)
         threading.Thread(target=work, name=f"look: {probe.name}", daemon=True).start()
@@ -39,7 +39,7 @@ class Look:
         """The targets, as soon as they are known."""
         return self._targets.result()
 
-    def answers(self) -> Iterator[CallResult]:
+    def answers(self) -> Iterator[CallResult[JSON]]:
         """The answer of each target, as it comes; call this once."""
         return (self._answers.get() for _ in self.targets)
 
@@ -50,16 +50,17 @@ class Look:
     def _work(self, probe: Probe, reach: Reach, turn: Turn) -> None:
         calls = {NOWHERE: lambda: tuple(probe.targets(reach))}
         (listing,) = side_by_side(calls, within_s=probe.within_s)
-        if listing.error is None and not listing.value:
-            listing = CallResult(NOWHERE, None, "there is nothing to look at", listing.at, 0.0)
-        if listing.error is not None:
-            self._targets.set_result((NOWHERE,))
-            self._answers.put(listing)
-        else:
+        if listing.value:
             self._targets.set_result(listing.value)
             looks = {it: partial(probe.observe, reach, it) for it in listing.value}
             for answer in side_by_side(looks, within_s=probe.within_s, turn=turn):
                 self._answers.put(answer)
+        else:
+            if listing.error is None:
+                nothing = "there is nothing to look at"
+                listing = CallResult(NOWHERE, None, nothing, listing.at, 0.0)
+            self._targets.set_result((NOWHERE,))
+            self._answers.put(listing)
         self._over.set()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from harness.bench import ceph, sending
+from harness.bench import bench, ceph
 from harness.core.errors import ConfigError
 from harness.core.model import JSON, OsdDisk
 from harness.facts import disks as facts
@@ -31,7 +31,7 @@ class OsdDisks:
         told = attempt(lambda: ceph.osds(reach, target))
         ours = ceph.devices_on(told.value, target) if isinstance(told, Known) else []
         about = {"path": disk.path, "osd_partitions": ours}
-        seen = sending.ask(reach, target, "look", about, within_s=60.0)
+        seen = bench.ask_guard(reach, target, "look", about, within_s=60.0)
         return dump(facts.OsdDisk(seen=seen, ceph=told))
 
 

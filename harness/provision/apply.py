@@ -14,9 +14,18 @@ from harness.bench.scripts import disk_reader
 from harness.core.errors import NotProven, Refused, TransportError
 from harness.core.model import JSON, Exit
 from harness.facts.schema import Unknown, by_key
-from harness.provision import disk_script, records
-from harness.provision.disk import GIB, Disk, DiskReport, RecordedDisk, disk_of, record_of
-from harness.provision.outcome import MachineResult, MachineState, side_by_side
+from harness.provision import MachineResult, MachineState, disk_script, side_by_side
+from harness.provision.disk import (
+    GIB,
+    Disk,
+    DiskReport,
+    RecordedDisk,
+    add_records,
+    disk_of,
+    read_records,
+    record_of,
+    write_records,
+)
 from harness.provision.partition import Done, Plan, Planned, Refusal, flaws_after, plan
 from harness.settings import NewPartition
 from harness.transport import Shell
@@ -41,7 +50,7 @@ def record(shell: Shell, wanted: NewPartition, names: Sequence[str]) -> list[Mac
     seen, failed = side_by_side(names, look)
     if failed:
         return list(failed.values())
-    new = records.add(wanted.record, seen)
+    new = add_records(wanted.record, seen)
     return [
         MachineResult(
             machine=name,
@@ -72,7 +81,7 @@ def apply(
 
     ``before_acting`` may raise; then nothing was touched. Raises HarnessErrors.
     """
-    recorded = records.read(wanted.record)
+    recorded = read_records(wanted.record)
 
     def look(name: str) -> tuple[Disk, Planned]:
         disk = look_at(shell, name, wanted.device)
@@ -107,7 +116,7 @@ def _act(
     afterwards |= made
     if afterwards:
         now = {name: record_of(disk) for name, disk in afterwards.items()}
-        records.write(wanted.record, {**recorded, **now})
+        write_records(wanted.record, {**recorded, **now})
     if made:
         # "Refused" would say that nothing was touched.
         failed = {name: replace(result, exit=Exit.NOT_PROVEN) for name, result in failed.items()}

@@ -16,7 +16,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from harness.bench.scripts import disk_reader as reader
 from harness.bench.scripts.disk_reader import SECTOR
@@ -60,6 +60,19 @@ def claims(rdev: int, disk: Path) -> list[str]:
     ]
 
 
+class Plan(TypedDict):
+    """The one change: a partition in the free space; with ``grow``, the table is grown first."""
+
+    device: str
+    digest: str
+    number: int
+    first: int
+    last: int
+    type: str
+    partuuid: str
+    grow: bool
+
+
 def look(device: str) -> dict[str, object]:
     """All facts of a disk; ``digest`` is the digest of all other facts."""
     fd = os.open(device, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -84,9 +97,6 @@ def told_of(fd: int, rdev: int) -> dict[str, object]:
     table, parts = None, []
     with contextlib.suppress(ValueError):  # without an intact one there is none
         table, parts = reader.gpt(fd, size // sector, sector), reader.partitions(fd, sector)
-    for part in parts:
-        start, length = part["first"] * sector, (part["last"] - part["first"] + 1) * sector
-        part["holds"] = reader.contents(fd, start, length)
     taken = max((part["last"] + 1 for part in parts), default=0) * sector
     free = -(-taken // MIB) * MIB or MIB
     rest_at = (table["entries_at"] + table["entries_sectors"]) * sector if table else 512
@@ -98,7 +108,7 @@ def told_of(fd: int, rdev: int) -> dict[str, object]:
         "sector_bytes": sector,
         "mbr_types": reader.mbr_types(fd),
         "gpt": table,
-        "partitions": parts,
+        "partitions": [{**it, "holds": content(fd, it, sector)} for it in parts],
         "kernel": reader.kernel_partitions(disk, sector),
         "claims": claims(rdev, disk),
         "signatures": sorted({it["type"] for it in reader.marks(fd)} - {"gpt", "PMBR"}),
@@ -108,11 +118,16 @@ def told_of(fd: int, rdev: int) -> dict[str, object]:
     }
 
 
+def content(fd: int, part: reader.Partition, sector: int) -> list[str]:
+    start, length = part["first"] * sector, (part["last"] - part["first"] + 1) * sector
+    return reader.contents(fd, start, length)
+
+
 def digest(fd: int, start: int, end: int) -> str:
     return hashlib.sha256(os.pread(fd, end - start, start)).hexdigest()
 
 
-def act(plan: dict[str, Any]) -> dict[str, object]:
+def act(plan: Plan) -> dict[str, object]:
     """Make the plan's partition; the disk afterwards, and the place of the old table."""
     device, number = plan["device"], plan["number"]
     # The lock keeps udev and other careful tools away from the disk.

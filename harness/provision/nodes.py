@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from harness.core.errors import ConfigError, TransportError
 from harness.core.model import Exit
-from harness.provision.outcome import MachineResult, MachineState
+from harness.provision import MachineResult, MachineState
 from harness.settings import NodeNeeds, Profile, read_yaml
 from harness.transport import AnsibleTask, Fleet
 
@@ -44,7 +44,15 @@ def sudoers(needs: NodeNeeds) -> str:
     )
 
 
-def etcd_tools(profile: Profile) -> dict[str, Any]:
+class EtcdTools(TypedDict):
+    """A script, its arguments, and the machines that run it."""
+
+    script: str
+    arguments: list[str]
+    machines: list[str]
+
+
+def etcd_tools(profile: Profile) -> EtcdTools:
     """The commands that take etcd and etcdutl from the declared image, and their servers."""
     image = profile.kubernetes.etcd_tools_image
     return {
@@ -60,7 +68,7 @@ def apply(
     key: str,
     machines: Sequence[str],
     *,
-    tools: Mapping[str, object],
+    tools: EtcdTools,
     yes: bool,
 ) -> list[MachineResult]:
     """Plan on all machines; act only when each could be planned and ``yes`` is given.

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import allure
 import pytest
@@ -20,7 +19,7 @@ from allure_commons import hookimpl, plugin_manager
 from allure_commons.utils import uuid4
 from pytest_bdd.parser import Feature, Scenario, Step
 
-from harness.report.printable import printable
+from harness.report.words import printable
 
 _CONTAINERS = "*-container.json"
 _NOISE = ("pytestbdd_", "_pytest_bdd", "pytestconfig")
@@ -63,15 +62,15 @@ class Printable:
     """Makes every text of a result printable before Allure writes it."""
 
     @hookimpl(tryfirst=True)
-    def report_result(self, result: Any) -> None:
+    def report_result(self, result: object) -> None:
         _made_printable(result)
 
     @hookimpl(tryfirst=True)
-    def report_container(self, container: Any) -> None:
+    def report_container(self, container: object) -> None:
         _made_printable(container)
 
 
-def _made_printable(value: Any) -> Any:
+def _made_printable(value: object) -> object:
     """The value with printable texts; an object of Allure's is changed in place."""
     if isinstance(value, str):
         return printable(value)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from pytest_bdd.parser import Scenario, Step
@@ -60,7 +59,7 @@ def calls_watched(watch: Callable[[object], object]) -> Iterator[None]:
     module = importlib.import_module("pytest_bdd.scenario")
     call = getattr(module, _CALL)
 
-    def watched(**arguments: Any) -> object:
+    def watched(**arguments: object) -> object:
         return watch(call(**arguments))
 
     setattr(module, _CALL, watched)

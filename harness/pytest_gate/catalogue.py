@@ -7,15 +7,20 @@ catalogue too, as a scenario without steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from gherkin import parser_types as ast
 from gherkin.dialect import DIALECTS
 from gherkin.errors import ParserError
 from gherkin.parser import Parser
-from gherkin.parser_types import GherkinDocument
-from gherkin.pickles.compiler import Compiler, GherkinDocumentWithURI
+from gherkin.pickles.compiler import (
+    Compiler,
+    GherkinDocumentWithURI,
+    is_background_container,
+    is_rule_container,
+    is_scenario_container,
+)
 
 from harness.core.errors import ConfigError
 from harness.settings import ROOT, Frozen
@@ -72,22 +77,27 @@ def read_features(folder: Path = FEATURES) -> tuple[Scenario, ...]:
 
 
 def _read(path: Path, file: str) -> Sequence[Scenario]:
-    try:
-        document = Parser().parse(path.read_text(encoding="utf-8"))
-    except ParserError as error:
-        raise ConfigError(f"{path} is not valid Gherkin: {error}") from error
-    feature: Any = document.get("feature")
-    if not feature:
+    feature = _feature(path)
+    if feature is None:
         return ()
-    found = [*_compiled(document, feature, file), *_hollow(feature, feature["name"], file)]
+    found = [*_compiled(feature, file), *_hollow(feature, feature["name"], file)]
     return sorted(found, key=lambda scenario: scenario.line)
 
 
-def _compiled(document: GherkinDocument, feature: Any, file: str) -> Iterator[Scenario]:
+def _feature(path: Path) -> ast.Feature | None:
+    """The feature of a file; None for an empty file."""
+    try:
+        return Parser().parse(path.read_text(encoding="utf-8")).get("feature")
+    except ParserError as error:
+        raise ConfigError(f"{path} is not valid Gherkin: {error}") from error
+
+
+def _compiled(feature: ast.Feature, file: str) -> Iterator[Scenario]:
     nodes = dict(_nodes(feature["children"], rule=None))
-    keywords = _keywords(feature["children"])
+    keywords = {step["id"]: step["keyword"].strip() for step in _steps(feature["children"])}
     outlines = DIALECTS[feature["language"]]["scenarioOutline"]
-    for pickle in Compiler().compile(GherkinDocumentWithURI(**document, uri=file)):
+    document = GherkinDocumentWithURI(feature=feature, comments=[], uri=file)
+    for pickle in Compiler().compile(document):
         scenario, rule = nodes[pickle["astNodeIds"][0]]
         row = _row(scenario, pickle["astNodeIds"][1:])
         # Without examples, the sentences of an outline match no step: ‹one› has no value.
@@ -108,60 +118,75 @@ def _compiled(document: GherkinDocument, feature: Any, file: str) -> Iterator[Sc
 
 
 def _hollow(
-    node: Any, feature: str, file: str, tags: Sequence[str] = (), rule: str | None = None
+    node: ast.Feature | ast.Rule,
+    feature: str,
+    file: str,
+    tags: Sequence[str] = (),
+    rule: str | None = None,
 ) -> Iterator[Scenario]:
     """Features, rules and tables without a scenario: their absence would go unnoticed."""
-    tags = (*tags, *(tag["name"].lstrip("@") for tag in node["tags"]))
-    children = [child for child in node.get("children", ()) if "background" not in child]
-    for child in children:
-        ((kind, part),) = child.items()
-        yield from _hollow(part, feature, file, tags, part["name"] if kind == "rule" else rule)
-    empty = [(f"{node['name']} [no row]", it) for it in node.get("examples", ()) if not _rows(it)]
-    if "children" in node and not children:
-        empty = [(f"{node['keyword']}: {node['name']}", node)]
-    for name, part in empty:
-        own = (tag["name"].lstrip("@") for tag in part["tags"])
-        yield Scenario(
+
+    def hollow(
+        name: str, part: ast.Feature | ast.Rule | ast.Examples, tags: Sequence[str]
+    ) -> Scenario:
+        return Scenario(
             id=scenario_id(file, name, {}),
             feature=feature,
             rule=rule,
             name=name,
             file=file,
             line=part["location"]["line"],
-            tags=tuple(dict.fromkeys((*tags, *own))),
+            tags=tuple(dict.fromkeys((*tags, *_tags(part)))),
             steps=(),
         )
 
+    children = [it for it in node["children"] if not is_background_container(it)]
+    if not children:
+        yield hollow(f"{node['keyword']}: {node['name']}", node, tags)
+    tags = (*tags, *_tags(node))
+    for child in children:
+        if is_rule_container(child):
+            yield from _hollow(child["rule"], feature, file, tags, child["rule"]["name"])
+        elif is_scenario_container(child):
+            outline = child["scenario"]
+            for examples in outline["examples"]:
+                if not _rows(examples):
+                    yield hollow(f"{outline['name']} [no row]", examples, (*tags, *_tags(outline)))
+
+
+def _tags(node: ast.Feature | ast.Rule | ast.Scenario | ast.Examples) -> Sequence[str]:
+    return [tag["name"].lstrip("@") for tag in node["tags"]]
+
 
 def _nodes(
-    children: Sequence[Any], rule: str | None
-) -> Iterable[tuple[str, tuple[Any, str | None]]]:
+    children: Sequence[ast.Envelope], rule: str | None
+) -> Iterator[tuple[str, tuple[ast.Scenario, str | None]]]:
     for child in children:
-        if "rule" in child:
+        if is_rule_container(child):
             yield from _nodes(child["rule"]["children"], child["rule"]["name"])
-        elif "scenario" in child:
+        elif is_scenario_container(child):
             yield child["scenario"]["id"], (child["scenario"], rule)
 
 
-def _keywords(children: Sequence[Any]) -> Mapping[str, str]:
-    found: dict[str, str] = {}
+def _steps(children: Sequence[ast.Envelope]) -> Iterator[ast.Step]:
     for child in children:
-        (node,) = child.values()
-        found |= _keywords(node.get("children", ()))
-        found |= {step["id"]: step["keyword"].strip() for step in node.get("steps", ())}
-    return found
+        if is_rule_container(child):
+            yield from _steps(child["rule"]["children"])
+        elif is_background_container(child):
+            yield from child["background"]["steps"]
+        elif is_scenario_container(child):
+            yield from child["scenario"]["steps"]
 
 
-def _row(scenario: Any, row_ids: Sequence[str]) -> Mapping[str, str]:
+def _row(scenario: ast.Scenario, row_ids: Sequence[str]) -> Mapping[str, str]:
     for examples in scenario["examples"]:
-        names = [cell["value"] for cell in (examples.get("tableHeader") or {"cells": ()})["cells"]]
         for row in _rows(examples):
             if row["id"] in row_ids:
+                names = (cell["value"] for cell in examples["tableHeader"]["cells"])
                 values = (cell["value"] for cell in row["cells"])
                 return dict(zip(names, values, strict=True))
     return {}
 
 
-def _rows(examples: Any) -> Sequence[Any]:
-    rows: Sequence[Any] = examples.get("tableBody", ())
-    return rows
+def _rows(examples: ast.Examples) -> Sequence[ast.TableRow]:
+    return examples.get("tableBody", ())

@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import partial
 
 from harness.core.errors import HarnessError, NotProven, Refused, Unhealed
-from harness.core.model import Observation, Outcome
+from harness.core.model import JSON, Observation, Outcome
 from harness.core.notices import collecting
 from harness.core.parallel import CallResult, in_words
 from harness.drill.service import DrillService
@@ -317,7 +317,7 @@ class Run:
                 lines.append(f"  {word:<11}{', '.join(values)}")
         return "\n".join([*lines, f"  {'what to do':<11}{requirement.remedy}"])
 
-    def _record(self, probe: str, answer: CallResult) -> None:
+    def _record(self, probe: str, answer: CallResult[JSON]) -> None:
         seen = partial(_observed, answer.key, answer.at, answer.took_s)
         try:
             self.write(Kind.OBSERVATION, probe, seen(answer.value, answer.error))

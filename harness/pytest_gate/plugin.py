@@ -25,21 +25,18 @@ from harness.core.errors import ConfigError, HarnessError, NotProven, Refused
 from harness.core.model import Exit
 from harness.core.waiting import uninterrupted
 from harness.drill.service import DrillService
-from harness.evidence import Piece, collect
 from harness.gate import Judgement
-from harness.pytest_gate import options as gate_options
+from harness.pytest_gate import launch
 from harness.pytest_gate.bdd_internals import scenario_of
 from harness.pytest_gate.catalogue import Scenario
-from harness.pytest_gate.continue_after_failure import worst_from
 from harness.pytest_gate.engine import Run
-from harness.pytest_gate.hookspecs import GateCaller, GateHooks
-from harness.pytest_gate.launch import open_run, point_latest
-from harness.pytest_gate.outcomes import TestPhase, phase, worst
-from harness.pytest_gate.strict_steps import StepGuard, undefined
+from harness.pytest_gate.reporting import GateCaller, GateHooks, TestPhase, phase, worst
+from harness.pytest_gate.step_rules import StepGuard, undefined, worst_from
 from harness.record import records
 from harness.record.bundle import pack
 from harness.record.records import Kind
 from harness.report import draw, summary_lines
+from harness.report.evidence import Piece, collect
 from harness.settings import load_profile
 from harness.transport import Reach
 
@@ -54,7 +51,7 @@ _PROVES_NOTHING = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    gate_options.declare(parser)
+    launch.declare(parser)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -65,9 +62,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """Refuse options that run nothing, before pytest starts: with some of them it exits with 0."""
     runs_nothing = any(getattr(config.option, name, False) for name in _PROVES_NOTHING)
-    if not runs_nothing or not (
-        gate_options.runs_features(config) or gate_options.is_bare_week(config)
-    ):
+    if not runs_nothing or not (launch.runs_features(config) or launch.is_bare_week(config)):
         return None
     error = ConfigError(
         "with this option pytest runs nothing, and a gate that runs nothing proves nothing",
@@ -83,9 +78,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"week{week}: proves something due by week {week}")
     for name in ("req", "severity", "needs", "owner"):
         config.addinivalue_line("markers", f"{name}(id): the tag @{name}:ID of a feature file")
-    if gate_options.is_bare_week(config):
+    if launch.is_bare_week(config):
         config.args[:] = [str(config.rootpath / "features")]
-    if not gate_options.runs_features(config):
+    if not launch.runs_features(config):
         return
     try:
         config.pluginmanager.register(GateSession(config), NAME)
@@ -120,14 +115,14 @@ class GateSession:
     """One run of the gate, from pytest's first hook to its last."""
 
     def __init__(self, config: pytest.Config) -> None:
-        asked = gate_options.asked(config)
+        asked = launch.asked(config)
         profile = load_profile(asked.cluster)
         self._hook = cast(GateCaller, config.hook)
         self._guard = StepGuard()
-        options = gate_options.of_drills(config, profile)
+        options = launch.of_drills(config, profile)
         with ExitStack() as stack:
             reach = stack.enter_context(transport.connect(profile))
-            self._opened = open_run(asked, profile, checks.CHECKS)
+            self._opened = launch.open_run(asked, profile, checks.CHECKS)
             journal = stack.enter_context(self._opened.journal)
             stack.enter_context(self._guard.watching())
             self._stack = stack.pop_all()
@@ -309,7 +304,7 @@ class GateSession:
             self.run.write(Kind.END, "session", records.Nothing())
             judgement = draw(folder, checks.CHECKS)
             pack(folder, self._opened.signer)
-            point_latest(folder)
+            launch.point_latest(folder)
         except Exception:
             self._trouble = traceback.format_exc()
             return

@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from harness.core.errors import ConfigError, NotProven
 from harness.record.redaction import Redactor
@@ -53,7 +53,7 @@ class Record(NamedTuple):
     mono_s: float
     kind: str
     subject: str
-    data: Any
+    data: object
     file: str | None = None
 
     @property

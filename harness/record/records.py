@@ -127,8 +127,8 @@ class FaultEvent(TypedDict):
     event: Literal["armed", "injected", "active", "healed", "heal-proved"]
     fault: NotRequired[str]
     target: NotRequired[str]
-    undo: NotRequired[dict[str, Any]]
-    parameters: NotRequired[dict[str, Any]]
+    undo: NotRequired[dict[str, object]]
+    parameters: NotRequired[dict[str, object]]
     took_s: NotRequired[float]
     by: NotRequired[str]
 
@@ -235,7 +235,7 @@ def read(kind: type[T], data: object) -> T:
 
 
 @cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
+def _adapter(kind: type[object]) -> TypeAdapter[object]:
     return TypeAdapter(kind)
 
 

@@ -11,9 +11,8 @@ from harness.core.errors import ConfigError
 from harness.gate import Judgement, RunState, judge
 from harness.record.history import read_manifest
 from harness.record.journal import JournalReader
-from harness.report.junit import junit
 from harness.report.page import page
-from harness.report.summary import markdown, summary_lines
+from harness.report.summary import junit, markdown, summary_lines
 
 __all__ = ["draw", "summary_lines", "verdict_text"]
 

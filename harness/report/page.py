@@ -1,23 +1,27 @@
-"""report.html: one self-contained page, first for decision makers, then for engineers.
+"""report.html: one self-contained page, first for decision makers, then for engineers; and its PDF.
 
 This module provides the content; ``reports/templates/report.html`` provides the layout.
 """
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
 
 import jinja2
 
+from harness.core.errors import ConfigError, NotProven
 from harness.core.model import Outcome, merge
 from harness.gate import Collected, Judged, Judgement, PastRun, RunState, ScenarioSeen
 from harness.pytest_gate.catalogue import Scenario
-from harness.report.bars import bars
+from harness.report.charts import bars, timeline
 from harness.report.front import (
     BARS,
     RISKS,
@@ -32,9 +36,7 @@ from harness.report.front import (
     way_back,
     weeks,
 )
-from harness.report.printable import printable
 from harness.report.summary import again
-from harness.report.timeline import timeline
 from harness.report.words import (
     DECISIONS,
     OUTCOMES,
@@ -45,11 +47,21 @@ from harness.report.words import (
     clip,
     duration,
     headline,
+    printable,
     with_unit,
 )
 from harness.settings import ROOT
 
 TEMPLATES = ROOT / "reports/templates"
+
+_CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+_WITHIN_S = 120.0
+# No sandbox: CI runs as root. The page is generated here, has no script and loads nothing.
+CHROMIUM_OPTIONS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *("--disable-dev-shm-usage", "--no-pdf-header-footer"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,14 +132,14 @@ def _template() -> jinja2.Template:
     return environment.get_template("report.html")
 
 
-def _shown(value: Any) -> Any:
+def _shown(value: object) -> object:
     """Text for a page: characters that HTML forbids, or that turn text around, are replaced."""
     if not isinstance(value, str):
         return value
     return type(value)(printable(value))
 
 
-def _content(judgement: Judgement) -> dict[str, Any]:
+def _content(judgement: Judgement) -> dict[str, object]:
     manifest, run_state = judgement.run_state.manifest, judgement.run_state
     first, last = run_state.first.moment, run_state.last.moment
     before = manifest.past[-1] if manifest.past else None
@@ -280,3 +292,45 @@ def _lines(scenario: Scenario, seen: ScenarioSeen | None) -> Iterator[StepLine]:
             took=f"{state.took_s:.1f} s" if state and state.took_s >= 0.1 else "",
             error=(state.error or "") if state else "",
         )
+
+
+def browser() -> str:
+    """The Chromium of this machine; ConfigError when it has none."""
+    program = next(filter(None, map(shutil.which, _CHROMIUM)), None)
+    if program is None:
+        raise ConfigError(
+            "there is no Chromium to print with",
+            remedy="on Debian 12: apt-get install chromium; or print report.html in a browser",
+        )
+    return program
+
+
+def print_pdf(folder: Path) -> Path:
+    """Print a run's report.html beside it.
+
+    ConfigError when there is no Chromium; NotProven when it prints nothing within two minutes.
+    """
+    program = browser()
+    target = folder / "report.pdf"
+    target.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix="cutover-", ignore_cleanup_errors=True) as profile:
+        command = [
+            program,
+            *CHROMIUM_OPTIONS,
+            f"--user-data-dir={profile}",
+            f"--print-to-pdf={target}",
+        ]
+        try:
+            done = subprocess.run(
+                [*command, (folder / "report.html").resolve().as_uri()],
+                capture_output=True,
+                text=True,
+                timeout=_WITHIN_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise NotProven(f"{program} printed nothing within {_WITHIN_S:g} s") from error
+    if not target.exists():
+        last = done.stderr.strip().rpartition("\n")[2]
+        raise NotProven(f"{program} printed nothing, and ended with {done.returncode}: {last}")
+    return target

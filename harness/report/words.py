@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.core.model import Decision, Outcome
 from harness.gate import Judged, Judgement
 from harness.settings import UNITS, Target, unit_of
+
+# Control characters except tab and line feed, direction marks, lone surrogates, and non-characters.
+_NOT_SHOWN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069"
+    r"\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
+)
+
+
+def printable(text: str) -> str:
+    """The text with � for what HTML forbids, what steers a terminal, and what turns text around."""
+    return _NOT_SHOWN.sub("�", text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.core.errors import TimedOut
 from harness.core.waiting import until
-from harness.report.pdf import OPTIONS, browser
+from harness.report.page import CHROMIUM_OPTIONS, browser
 
 _WITHIN_S = 60.0
 _HEIGHT = 900
@@ -94,7 +94,7 @@ def opened() -> Iterator[Page]:
     with tempfile.TemporaryDirectory(prefix="cutover-", ignore_cleanup_errors=True) as profile:
         # Without a window of its own: that one, when it comes late, takes the page's renderer away.
         own = ("--no-startup-window", "--remote-debugging-pipe", f"--user-data-dir={profile}")
-        command = [program, *OPTIONS, *own]
+        command = [program, *CHROMIUM_OPTIONS, *own]
         pipes = f'exec "$@" 3<&{ends[0]} 4>&{ends[1]}'
         with subprocess.Popen(
             ["bash", "-c", pipes, "-", *command], pass_fds=ends, stderr=subprocess.DEVNULL

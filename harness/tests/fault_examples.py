@@ -10,24 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.faults.fault import Fault
-from harness.faults.kinds.drain import Drain
-from harness.faults.kinds.fail_mds import FailMds
-from harness.faults.kinds.hard_reset import HardReset
-from harness.faults.kinds.kill_container import KillContainer
-from harness.faults.kinds.kill_ingress import KillIngress
-from harness.faults.kinds.kill_pods import KillPods, Victim
-from harness.faults.kinds.kill_speaker import KillSpeaker
-from harness.faults.kinds.osd_out import OsdOut
-from harness.faults.kinds.power_off import PowerOff
-from harness.faults.kinds.reboot import Reboot
-from harness.faults.kinds.skew_clock import SkewClock
+from harness.faults.kinds.ceph import FailMds, OsdOut, StopMonitor, StopOsd
+from harness.faults.kinds.kubernetes import Drain, StopContainerd, StopEtcd, StopRke2, StopStaticPod
+from harness.faults.kinds.machine import HardReset, PowerOff, Reboot, SkewClock
+from harness.faults.kinds.pods import KillContainer, KillIngress, KillPods, KillSpeaker, Victim
 from harness.faults.kinds.slow_api import SlowApi
-from harness.faults.kinds.stop_containerd import StopContainerd
-from harness.faults.kinds.stop_etcd import StopEtcd
-from harness.faults.kinds.stop_monitor import StopMonitor
-from harness.faults.kinds.stop_osd import StopOsd
-from harness.faults.kinds.stop_rke2 import StopRke2
-from harness.faults.kinds.stop_static_pod import StopStaticPod
 from harness.settings import Profile
 from harness.tests import fault_examples_network as network
 from harness.tests.stage import PROFILE

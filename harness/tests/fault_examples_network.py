@@ -6,20 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.faults.fault import Fault
-from harness.faults.kinds.break_dns import BreakDns
-from harness.faults.kinds.cut_from_peer import CutFromPeer
-from harness.faults.kinds.cut_off import CutOff
-from harness.faults.kinds.cut_one_way import CutOneWay
-from harness.faults.kinds.cut_port import CutPort
-from harness.faults.kinds.delay_packets import DelayPackets
-from harness.faults.kinds.disk_limits import DiskLimits
-from harness.faults.kinds.exhaust_cpu import ExhaustCpu
-from harness.faults.kinds.exhaust_memory import ExhaustMemory
-from harness.faults.kinds.fill_disk import FillDisk
-from harness.faults.kinds.limit_bandwidth import LimitBandwidth
-from harness.faults.kinds.lose_packets import LosePackets
+from harness.faults.kinds.disk_speed import DiskLimits, SlowDisk
+from harness.faults.kinds.network import (
+    BreakDns,
+    CutFromPeer,
+    CutOff,
+    CutOneWay,
+    CutPort,
+    LosePackets,
+)
 from harness.faults.kinds.packets import ControlPath
-from harness.faults.kinds.slow_disk import SlowDisk
+from harness.faults.kinds.resources import ExhaustCpu, ExhaustMemory, FillDisk
+from harness.faults.kinds.traffic_control import DelayPackets, LimitBandwidth
 from harness.transport import Completed
 from harness.transport.fake import ShellAnswer
 

@@ -21,10 +21,9 @@ from pydantic import Field
 from harness.core.waiting import until
 from harness.drill.context import Options
 from harness.drill.injection import Moment
-from harness.drill.ledger_health import quarters
-from harness.drill.loads import NoLoad
 from harness.drill.schedule import drawn
 from harness.drill.soak import soak
+from harness.drill.traffic import NoLoad, quarters
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.kinds import FAULTS
 from harness.ledger import recorder as ledger_recorder

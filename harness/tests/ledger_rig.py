@@ -21,7 +21,7 @@ from harness.ledger import serve_script
 from harness.ledger.writers import WriterSetup
 from harness.tests.probe_rig import reach
 from harness.transport.fake import FakeKube
-from harness.transport.tunnel import Tunnels
+from harness.transport.ssh import Tunnels
 
 
 @dataclass

@@ -15,9 +15,9 @@ import pytest
 
 from harness.core.errors import NotProven
 from harness.drill import context, service
-from harness.drill.background_writes import CLAIMS, BackgroundWrites
 from harness.drill.context import Options
 from harness.drill.service import DrillService
+from harness.drill.traffic import CLAIMS, BackgroundWrites
 from harness.faults.disruption_lock import DisruptionLock
 from harness.probes import claim_workload
 from harness.probes.claim_workload import Workload

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from harness.backup import baseline as kept
+from harness.backup import manifest as kept
 from harness.backup.manifest import Making
 from harness.commands import backup
 from harness.core.errors import NotProven, Refused, Unreachable

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.bench import sending
+from harness.bench import bench
 from harness.bench.scripts.disk_rules import RECORDED, RULES, refusals
 
 Change: TypeAlias = Callable[[dict[str, Any]], None]
@@ -165,6 +165,6 @@ def test_garbage_is_refused_and_never_crashes_the_guard(garbage: dict[str, Any])
 
 
 def test_what_is_sent_to_a_machine_is_one_program_of_its_own() -> None:
-    text = sending.GUARD.text
+    text = bench.GUARD.text
     compile(text, "sent", "exec")
     assert "/dev/sda" not in text

@@ -14,11 +14,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.commands import cli
-from harness.commands import verify as command
+from harness.commands import past_runs as command
 from harness.core.errors import ConfigError
 from harness.record import bundle
-from harness.record.bundle import MANIFEST, NAME, SIGNATURE, Verified, pack, verify, verify_folder
-from harness.record.signing import Signer, believed, fingerprint, read_public
+from harness.record.bundle import (
+    MANIFEST,
+    NAME,
+    SIGNATURE,
+    Signer,
+    Verified,
+    believed,
+    fingerprint,
+    pack,
+    read_public,
+    verify,
+    verify_folder,
+)
 from harness.tests.project import Project
 
 FILES = {"journal.jsonl": '{"a": 1}\n', "verdict.json": "{}", "evidence/ab.txt": "x" * 5000}

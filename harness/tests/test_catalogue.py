@@ -9,7 +9,7 @@ import pytest
 
 from harness.core.errors import ConfigError
 from harness.pytest_gate.catalogue import Scenario, Step, read_features
-from harness.pytest_gate.lint import features, sentences
+from harness.pytest_gate.lint import features
 from harness.settings import ROOT, GateFile, Gates, Profile
 from harness.tests.stage import PROFILE, REQUIREMENT
 
@@ -82,8 +82,8 @@ def _lint(folder: Path, text: str) -> list[str]:
     gates = Gates(files=(GateFile.model_validate(gate),))
     scenarios = _read(folder, text)
     found = [
-        *features.lint(gates, scenarios, Profile.model_validate(PROFILE)),
-        *sentences.lint(scenarios, ROOT),
+        *features.tags(gates, scenarios, Profile.model_validate(PROFILE)),
+        *features.sentences(scenarios, ROOT),
     ]
     return [it.says for it in found if not it.note]
 

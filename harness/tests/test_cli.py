@@ -14,11 +14,7 @@ from typing import Any
 import pytest
 
 from harness import checks, probes, transport
-from harness.commands import cli, running
-from harness.commands import gate as gate_command
-from harness.commands import history as history_command
-from harness.commands import report as report_command
-from harness.commands import soak as soak_command
+from harness.commands import cli, past_runs, runs
 from harness.core.errors import (
     ConfigError,
     HarnessError,
@@ -94,9 +90,9 @@ def answers(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> dict[
 
     monkeypatch.setattr(transport, "connect", connect)
     monkeypatch.setattr(probes, "PROBES", {"answers": FakeProbe(table)})
-    for module in (checks, report_command):
+    for module in (checks, past_runs):
         monkeypatch.setattr(module, "CHECKS", CHECKS)
-    for command in (running, gate_command, report_command, history_command):
+    for command in (runs, past_runs):
         monkeypatch.setattr(command, "ROOT", pytester.path)
     return table
 
@@ -260,7 +256,7 @@ def test_a_name_that_does_not_exist_is_wrong_usage_before_anything_is_begun(
     def begun(*_: object, **__: object) -> None:
         raise AssertionError("a cluster was reached for")
 
-    monkeypatch.setattr(running, "held", begun)
+    monkeypatch.setattr(runs, "held", begun)
     monkeypatch.setattr(transport, "connect", begun)
     ended = cutover(*arguments, "--json")
     assert ended.status == Exit.USAGE
@@ -316,8 +312,8 @@ def test_what_breaks_and_heals_has_help_with_an_example(
 def test_nothing_is_broken_without_the_option_that_allows_it(
     cutover: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr(soak_command, "run_folder", lambda *_: None)
-    monkeypatch.setattr(soak_command, "chosen_turns", lambda *_: ())
+    monkeypatch.setattr(runs, "run_folder", lambda *_: None)
+    monkeypatch.setattr(runs, "chosen_turns", lambda *_: ())
     ended = cutover(*words)
     assert ended.status == Exit.REFUSED
     assert "it needs --allow-disruption" in ended.err
@@ -372,7 +368,7 @@ def test_a_harness_that_breaks_or_is_stopped_proves_nothing(
     def broken(*_: object) -> None:
         raise problem
 
-    monkeypatch.setattr(report_command, "run_folder", broken)
+    monkeypatch.setattr(past_runs, "run_folder", broken)
     assert cutover("report").status == 3
 
 

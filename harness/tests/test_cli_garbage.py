@@ -11,12 +11,8 @@ from typing import Any
 
 import pytest
 
-from harness.commands import cli
+from harness.commands import cli, past_runs, runs
 from harness.commands import heal as heal_command
-from harness.commands import history as history_command
-from harness.commands import report as report_command
-from harness.commands import soak as soak_command
-from harness.commands import verify as verify_command
 from harness.core.model import Exit
 
 Run = Callable[..., tuple[int, str]]
@@ -64,10 +60,8 @@ def reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     for module in (
         heal_command,
-        history_command,
-        report_command,
-        soak_command,
-        verify_command,
+        past_runs,
+        runs,
     ):
         monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(heal_command, "connect", connect)

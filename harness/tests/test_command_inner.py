@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands import soak
+from harness.commands import runs
 from harness.core.errors import NotProven
 from harness.core.waiting import until
 from harness.settings import ROOT
@@ -31,7 +31,7 @@ Path(sys.argv[1], "healed").write_text(str(len(told)))
 """
 RUNS = """
 import sys
-from harness.commands.inner import to_its_end
+from harness.commands.runs import to_its_end
 to_its_end([sys.executable, "-c", *sys.argv[1:]])
 """
 
@@ -80,8 +80,8 @@ def verdict(outcome: str, **measured: float) -> str:
 def test_turns_fail_when_their_replay_says_so(
     monkeypatch: pytest.MonkeyPatch, status: int, printed: str, fails: bool
 ) -> None:
-    monkeypatch.setattr(soak, "inner", lambda *_: (status, printed))
-    assert soak.fails("run", [1, 2], "lab") is fails
+    monkeypatch.setattr(runs, "inner", lambda *_: (status, printed))
+    assert runs.fails("run", [1, 2], "lab") is fails
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,6 @@ def test_turns_fail_when_their_replay_says_so(
 def test_turns_that_were_not_taken_are_not_taken_for_turns_that_pass(
     monkeypatch: pytest.MonkeyPatch, status: int, printed: str
 ) -> None:
-    monkeypatch.setattr(soak, "inner", lambda *_: (status, printed))
+    monkeypatch.setattr(runs, "inner", lambda *_: (status, printed))
     with pytest.raises(NotProven, match=f"turns 1,2 were not taken again.*ended with {status}"):
-        soak.fails("run", [1, 2], "lab")
+        runs.fails("run", [1, 2], "lab")

@@ -21,7 +21,7 @@ from harness.facts.crush_hosts import by_machine, in_doubt, machine_of_each
 from harness.facts.schema import read
 from harness.faults import cluster_state
 from harness.faults.budget import ClusterState, refusal
-from harness.faults.kinds.stop_osd import osd_of
+from harness.faults.kinds.ceph import osd_of
 from harness.faults.model import BlastRadius
 from harness.probes import ceph
 from harness.tests.clean_case import Seen, case, clean
@@ -152,8 +152,8 @@ def ceph_of(monkeypatch: pytest.MonkeyPatch, hosts: Sequence[str], monitors: lis
 
 
 def stands(reach: Reach) -> ClusterState:
-    found = cluster_state._ceph(reach)
-    return ClusterState(machines=(), ready=frozenset(), etcd=(), etcd_well=frozenset(), **found)
+    nothing = ClusterState(machines=(), ready=frozenset(), etcd=(), etcd_well=frozenset())
+    return cluster_state._with_ceph(reach, nothing)
 
 
 @pytest.mark.parametrize("hosts", [["one-net", "two-net"], ["one", "two"]], ids=["Rook", "short"])

@@ -52,7 +52,8 @@ def write(block: Block, root: Path) -> None:
         path.write_text(changed(path.read_text(encoding="utf-8"), block), encoding="utf-8")
     elif block.at_the_end:
         before = path.read_text(encoding="utf-8").rstrip("\n")
-        path.write_text(f"{before}\n\n{block.text}", encoding="utf-8")
+        gap = "\n\n\n" if block.language == "python" else "\n\n"
+        path.write_text(f"{before}{gap}{block.text}", encoding="utf-8")
     else:
         assert not path.exists(), f"{block.path} is there already"
         path.write_text(block.text, encoding="utf-8")

@@ -29,6 +29,7 @@ from harness.settings import SCENARIOS, Profile, load_profile
 from harness.settings.faults import Ledger
 from harness.transport import Answer, Completed, Reach
 from harness.transport.fake import FakeExternalClient, FakeFleet, FakeKube, FakeShell, ShellAnswer
+from harness.transport.objects import must
 
 UID = "5f0c0b1e-0000-4000-8000-000000000001"
 REVIEWS = "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -231,7 +232,7 @@ def test_asking_for_permissions_changes_nothing() -> None:
     _examine(kube=kube)
     changed = {verb for verb, _ in kube.calls} - {"GET", "ASK", "EXISTS"}
     assert changed == {"POST"}
-    posted = {what["kind"] for verb, what in kube.calls if verb == "POST"}
+    posted = {must(what, "kind") for verb, what in kube.calls if verb == "POST"}
     assert posted == {"SelfSubjectAccessReview"}
 
 

@@ -7,10 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from harness.drill.loads import AGAIN, HEALED_MARK, Marked, NoLoad
+from harness.drill.traffic import AGAIN, HEALED_MARK, Marked, NoLoad
 from harness.ledger.result import FAULT
-from harness.load.histogram import Histogram
-from harness.load.results import Results
+from harness.load.results import Histogram, Results
 from harness.load.running import Running
 
 BEGAN, ENDED = 100.0, 110.0

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.drill.planning import planned
+from harness.drill.planning import FaultPlan, planned
 from harness.settings.drills import drill_names, load_drill
 from harness.tests.fault_examples import whole_cluster
 from harness.transport import Reach
@@ -17,12 +17,11 @@ STACK = {"cni": "bridge", "network_policy": False}
 INGRESS = {"addresses": ["127.0.0.1"], "ingress_class": "web", "sites": ["shop.example"]}
 
 
-def lose_machine(reach: Reach) -> dict[str, object]:
+def lose_machine(reach: Reach) -> FaultPlan:
     document = planned(load_drill("lose-machine"), reach, seed=7)
     (run, _) = document["runs"]
     (fault,) = run["faults"]
-    found: dict[str, object] = fault
-    return found
+    return fault
 
 
 def test_acts_and_undo_are_said_as_they_would_be_run() -> None:

@@ -17,6 +17,7 @@ from harness.facts.drills import Bystanders
 from harness.facts.soak import EndReason
 from harness.faults.kinds import FAULTS
 from harness.record.journal import JournalReader
+from harness.record.records import FaultEvent, read
 from harness.settings.drills import DrillChange
 from harness.tests.drill_world import WHOLE_LIFE, World, drill
 from harness.tests.noop_fault import NoOp, Note
@@ -130,7 +131,11 @@ def test_a_fault_whose_arming_failed_is_told_and_judged_all_the_same(tmp_path: P
         context = World(note=note, run_writes=recorded.run.write).context()
         value: Any = carry_out(drill(note), context, ["one"])
     assert value["runs"][0]["error"] == "the line is dead"
-    events = [it.data["event"] for it in JournalReader(tmp_path / "run") if it.kind == "fault"]
+    events = [
+        read(FaultEvent, it.data)["event"]
+        for it in JournalReader(tmp_path / "run")
+        if it.kind == "fault"
+    ]
     assert events == ["armed", "healed", "heal-proved"]
     judged = recorded.judged()
     assert (judged.decision, judged.document()["faults"]) == (Decision.NOT_PROVEN, [])

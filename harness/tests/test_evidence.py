@@ -17,8 +17,7 @@ from harness import transport
 from harness.core.errors import TimedOut, TransportError, Unreachable
 from harness.core.model import Machine
 from harness.core.waiting import until
-from harness.evidence import Piece, collect, hosts
-from harness.evidence.cluster import wanted_logs
+from harness.report.evidence import Piece, collect, commands_for_machines, wanted_logs
 from harness.settings import load_profile
 from harness.tests.project import REQUIRED, Project, scenario_of
 from harness.tests.ssh_server import ssh_server
@@ -77,7 +76,7 @@ def test_a_pod_that_does_not_stand_is_not_lost_among_restarted_ones() -> None:
 def test_no_secret_and_no_configmap_is_ever_asked_for() -> None:
     kube = FakeKube(KUBE)
     list(collect(reach(kube, FLEET)))
-    assert not [path for _, path in kube.calls if "secrets" in path or "configmaps" in path]
+    assert not [it for _, it in kube.calls if "secrets" in str(it) or "configmaps" in str(it)]
 
 
 @pytest.fixture
@@ -122,7 +121,7 @@ def test_machines_are_asked_about_ceph_only_where_they_have_its_program(
     profile = load_profile("lab")
     stack = profile.stack.model_copy(update={"rook": rook})
     ceph = profile.ceph.model_copy(update={"through": through})
-    told = hosts.commands(profile.model_copy(update={"stack": stack, "ceph": ceph}))
+    told = commands_for_machines(profile.model_copy(update={"stack": stack, "ceph": ceph}))
     assert any(command[0] == "ceph" for command in told.values()) is asked
 
 

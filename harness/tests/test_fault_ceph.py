@@ -11,15 +11,12 @@ from typing import Any
 
 import pytest
 
-from harness.faults.ceph_daemon import StopDaemon
-from harness.faults.kinds.fail_mds import FailMds
-from harness.faults.kinds.osd_out import OsdOut
-from harness.faults.kinds.stop_containerd import StopContainerd
-from harness.faults.kinds.stop_monitor import StopMonitor
-from harness.faults.kinds.stop_osd import StopOsd
+from harness.faults.kinds.ceph import FailMds, OsdOut, StopDaemon, StopMonitor, StopOsd
+from harness.faults.kinds.kubernetes import StopContainerd
 from harness.tests.fault_examples import ANSWERS, CEPH, FSID, ID, READY, whole_cluster
 from harness.transport import Completed, Reach
 from harness.transport.fake import FakeKube
+from harness.transport.objects import listed
 
 ROOK: Mapping[str, Any] = {
     "ceph": {"through": "toolbox"},
@@ -199,7 +196,7 @@ def test_in_rook_a_pod_that_its_machines_shutdown_has_ended_is_no_daemon() -> No
         "spec": {"nodeName": "two"},
         "status": {"phase": "Failed", "reason": "Terminated"},
     }
-    items = [ended, *reach.kube.objects[path]["items"]]
+    items = [ended, *listed(reach.kube.objects[path], "items")]
     left = replace(reach, kube=FakeKube({**reach.kube.objects, path: {"items": items}}))
     assert StopMonitor(id=ID, machine="two").resolved(left, Random(1)).daemon == "b"
 

@@ -11,12 +11,8 @@ from typing import Any
 import pytest
 
 from harness.core.errors import InjectFailed, TransportError
-from harness.faults.acting import perform
-from harness.faults.kinds.booting import Booting
-from harness.faults.kinds.hard_reset import HardReset
-from harness.faults.kinds.power_off import PowerOff
-from harness.faults.kinds.reboot import Reboot
-from harness.faults.kinds.skew_clock import SkewClock
+from harness.faults.commands import perform
+from harness.faults.kinds.machine import Booting, HardReset, PowerOff, Reboot, SkewClock
 from harness.faults.kinds.slow_api import SlowApi
 from harness.faults.model import API, Act
 from harness.tests.fault_examples import ASKED, ID, has_ended, pod, whole_cluster

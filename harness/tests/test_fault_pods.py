@@ -10,11 +10,8 @@ from typing import Any
 import pytest
 
 from harness.core.errors import InjectFailed
-from harness.faults.kinds.drain import Drain
-from harness.faults.kinds.kill_container import KillContainer
-from harness.faults.kinds.kill_ingress import KillIngress
-from harness.faults.kinds.kill_pods import KillPods
-from harness.faults.kinds.kill_speaker import KillSpeaker
+from harness.faults.kinds.kubernetes import Drain
+from harness.faults.kinds.pods import KillContainer, KillIngress, KillPods, KillSpeaker
 from harness.tests.fault_examples import ID, has_ended, pod, whole_cluster
 from harness.transport import Reach
 from harness.transport.fake import ShellAnswer

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.faults import replicas
+from harness.faults.budget import disruptions_allowed, matches, pod_margins, pod_refusal
 from harness.faults.pods import Budget, Pod, budget_of, pod_of
 from harness.tests.fault_examples import pod
 
@@ -31,7 +31,7 @@ def budgets_of(items: list[Any]) -> list[Budget]:
 
 def refusal(victims: list[Any], pods: list[Any], budgets: list[Any], **said: bool) -> str | None:
     """Why these objects of the API may not be taken."""
-    return replicas.refusal(pods_of(victims), pods_of(pods), budgets_of(budgets), **said)
+    return pod_refusal(pods_of(victims), pods_of(pods), budgets_of(budgets), **said)
 
 
 def test_one_of_three_may_go() -> None:
@@ -78,7 +78,7 @@ def test_a_budget_of_another_namespace_or_of_other_labels_covers_nothing() -> No
     elsewhere = budget(0)
     elsewhere["metadata"]["namespace"] = "office"
     others = budget(0, matchLabels={"app": "mail"})
-    assert list(replicas.allowed(pods_of(WEB), budgets_of([elsewhere, others]), 3)) == []
+    assert list(disruptions_allowed(pods_of(WEB), budgets_of([elsewhere, others]), 3)) == []
 
 
 SET = ("shop", "ReplicaSet", "web")
@@ -94,9 +94,7 @@ def at(machine: str, name: str, *, ready: bool = True, **changes: str) -> dict[s
 
 def lost(pods: list[Any], wants: int, budgets: list[Any] | None = None, **said: bool) -> list[str]:
     """What would be too few when machine one is lost."""
-    lines = replicas.pod_margins(
-        "one", pods_of(pods), {SET: wants}, budgets_of(budgets or []), **said
-    )
+    lines = pod_margins("one", pods_of(pods), {SET: wants}, budgets_of(budgets or []), **said)
     return [str(line) for line in lines if not line.holds]
 
 
@@ -171,4 +169,4 @@ def test_a_budget_over_one_pod_keeps_no_machine_and_two_pods_are_one_disruption(
     ],
 )
 def test_a_label_selector_takes_in_what_kubernetes_says(selector: Any, taken_in: bool) -> None:
-    assert replicas.matches(selector, {"app": "web"}) is taken_in
+    assert matches(selector, {"app": "web"}) is taken_in

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from harness.core.errors import Refused
-from harness.faults import disruption_lock, preflight
-from harness.faults.kinds.power_off import PowerOff
-from harness.faults.kinds.stop_rke2 import StopRke2
+from harness.faults import budget, disruption_lock, preflight
+from harness.faults.budget import SwarmService
+from harness.faults.cluster_state import swarm_margins
+from harness.faults.kinds.kubernetes import StopRke2
+from harness.faults.kinds.machine import PowerOff
 from harness.faults.preflight import affordable
-from harness.faults.swarm_budget import Service, margins, swarm_margins
 from harness.probes import swarm
 from harness.tests.clean_case import swarm_service
 from harness.tests.fault_examples import whole_cluster
@@ -90,17 +91,23 @@ def test_the_only_manager_of_the_swarm_is_not_taken_unless_that_is_accepted(
 def test_a_service_that_is_pinned_to_the_machine_keeps_it_from_being_taken() -> None:
     two = swarm_margins(with_swarm("one", "two"), cut("two"))
     assert [it.holds for it in two] == [False]
-    service = Service(name="db", running=("one",), places=frozenset({"one"}))
+    service = SwarmService(name="db", running=("one",), places=frozenset({"one"}))
     lines = list(
-        margins(("one", "two", "three"), frozenset(("one", "two", "three")), [service], "one")
+        budget.swarm_margins(
+            ("one", "two", "three"), frozenset(("one", "two", "three")), [service], "one"
+        )
     )
     assert [str(it) for it in lines if not it.holds] == [
         "machines that may run the Swarm service db: 1 − 1 = 0, 1 needed: TOO FEW"
     ]
-    moves = Service(name="web", running=("one", "one"), places=frozenset({"one", "two"}))
-    assert all(it.holds for it in margins(("one",) * 3, frozenset("abc"), [moves], "one"))
-    blind = Service(name="web", running=("one", "two"), places=None)
-    assert all(it.holds for it in margins(("one",) * 3, frozenset("abc"), [blind], "one"))
+    moves = SwarmService(name="web", running=("one", "one"), places=frozenset({"one", "two"}))
+    assert all(
+        it.holds for it in budget.swarm_margins(("one",) * 3, frozenset("abc"), [moves], "one")
+    )
+    blind = SwarmService(name="web", running=("one", "two"), places=None)
+    assert all(
+        it.holds for it in budget.swarm_margins(("one",) * 3, frozenset("abc"), [blind], "one")
+    )
 
 
 def test_a_fault_is_refused_while_the_swarm_does_not_answer(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.core.errors import HarnessError, Refused
-from harness.faults import disruption_lock, reachability
+from harness.faults import disruption_lock, observers
 from harness.faults.fault import Fault
 from harness.faults.kinds import FAULTS
 from harness.faults.model import Act, Undo
@@ -43,7 +43,7 @@ def test_its_undo_comes_back_from_json_unchanged(fault: Fault) -> None:
 
 @each_fault
 def test_all_but_injecting_and_healing_only_reads(fault: Fault) -> None:
-    watched = reading(whole_cluster(), (reachability.ASKING,))
+    watched = reading(whole_cluster(), (observers.ASKING,))
     resolved = fault.resolved(watched, Random(1))
     assert resolved.refuse(watched) is None
     assert resolved.arm(watched, 30)

@@ -12,16 +12,17 @@ from random import Random
 import pytest
 
 from harness.core.errors import TransportError
-from harness.faults import reachability, reachability_script
-from harness.faults.kinds.break_dns import BreakDns
-from harness.faults.kinds.cut_from_peer import CutFromPeer
-from harness.faults.kinds.cut_off import CutOff
-from harness.faults.kinds.cut_one_way import CutOneWay
-from harness.faults.kinds.cut_port import CutPort
-from harness.faults.kinds.delay_packets import DelayPackets
-from harness.faults.kinds.limit_bandwidth import LimitBandwidth
-from harness.faults.kinds.lose_packets import LosePackets
+from harness.faults import observers, reachability_script
+from harness.faults.kinds.network import (
+    BreakDns,
+    CutFromPeer,
+    CutOff,
+    CutOneWay,
+    CutPort,
+    LosePackets,
+)
 from harness.faults.kinds.packets import ControlPath
+from harness.faults.kinds.traffic_control import DelayPackets, LimitBandwidth
 from harness.tests.fault_examples import ANSWERS, ID, whole_cluster
 from harness.tests.fault_examples_network import LINE, NAME_SERVERS, OWN, UPLINK, coredns
 from harness.transport import Completed, Reach
@@ -129,7 +130,7 @@ def test_losses_are_seen_by_pings_that_are_lost(lost: int, active: bool, healed:
 
 def test_a_ping_that_could_not_be_sent_is_no_answer() -> None:
     with pytest.raises(TransportError, match="ended with 2"):
-        reachability.pings(answering(ping=said("unknown host", 2)), "one", "two")
+        observers.pings(answering(ping=said("unknown host", 2)), "one", "two")
 
 
 def test_a_queue_of_the_machine_itself_is_not_replaced() -> None:

@@ -14,15 +14,13 @@ import pytest
 
 from harness.core.errors import InjectFailed
 from harness.faults import agent_script
-from harness.faults.kinds.disk_limits import DiskLimits
-from harness.faults.kinds.exhaust_cpu import ExhaustCpu
-from harness.faults.kinds.exhaust_memory import ExhaustMemory
-from harness.faults.kinds.fill_disk import FillDisk
-from harness.faults.kinds.slow_disk import SlowDisk
+from harness.faults.kinds.disk_speed import DiskLimits, SlowDisk
+from harness.faults.kinds.resources import ExhaustCpu, ExhaustMemory, FillDisk
 from harness.tests.fault_examples import ANSWERS, ID, has_ended, whole_cluster
 from harness.tests.fault_examples_network import FILES, OSD_IS_IN
 from harness.transport import Completed, Reach
 from harness.transport.fake import FakeKube, FakeShell, ShellAnswer
+from harness.transport.objects import part
 
 STATS = "/api/v1/nodes/one/proxy/stats/summary"
 
@@ -31,7 +29,7 @@ def measuring(**changes: Any) -> Reach:
     """A whole cluster whose kubelet measures something else."""
     whole = whole_cluster()
     assert isinstance(whole.kube, FakeKube)
-    node = {**whole.kube.objects[STATS]["node"], **changes}
+    node = {**part(whole.kube.objects[STATS], "node"), **changes}
     told = {path: {"node": node} for path in (STATS, f"{STATS}?only_cpu_and_memory=true")}
     return replace(whole, kube=FakeKube({**whole.kube.objects, **told}, read_only=True))
 
@@ -214,7 +212,7 @@ def test_a_queue_is_a_stray_unless_an_undo_removes_it(monkeypatch: pytest.Monkey
     undo = ["sh", "-c", 'tc qdisc del dev "$1" root handle c0de:', "undo"]
     removing = ["tc", "qdisc", "del", "dev", "eth0", "root", "handle", "c0de:"]
     for device, strays in (("eth0", []), ("eth1", [removing])):
-        armed = [{"id": "f00d", "commands": [[*undo, device]]}]
+        armed: list[agent_script.Armed] = [{"id": "f00d", "commands": [[*undo, device]]}]
         assert agent_script.stray_queues(armed) == strays
 
 

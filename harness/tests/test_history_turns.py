@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.commands.history import sparkline
+from harness.commands.past_runs import sparkline
 from harness.core.errors import ConfigError
 from harness.drill.schedule import Turn
 from harness.record.history import chosen_turns, recorded, recorded_seed, run_folder

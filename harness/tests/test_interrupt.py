@@ -13,9 +13,8 @@ import pytest
 
 from harness.core.model import Decision
 from harness.core.waiting import uninterrupted, until
-from harness.record.bundle import verify_folder
+from harness.record.bundle import Signer, verify_folder
 from harness.record.journal import Journal, JournalReader
-from harness.record.signing import Signer
 from harness.report import draw
 from harness.settings import ROOT
 from harness.tests.project import GOOD, STEPS
@@ -71,9 +70,9 @@ GATE = """
 from pathlib import Path
 
 from harness.commands import cli
-from harness.commands import running
+from harness.commands import runs
 
-running.ROOT = Path.cwd()
+runs.ROOT = Path.cwd()
 cli.main()
 """
 PYTEST = ("-m", "pytest", "features", "-m", "week1", "--strict-markers", "--rootdir", ".")

@@ -118,7 +118,7 @@ def test_threads_may_write_at_once(tmp_path: Path) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-    assert sorted(it.data for it in JournalReader(tmp_path / "run")) == list(range(20))
+    assert sorted(int(str(it.data)) for it in JournalReader(tmp_path / "run")) == list(range(20))
 
 
 def test_a_run_never_overwrites_another(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from harness.core.errors import NeverSent, NotProven, TransportError
 from harness.ledger.platform import NEEDS
 from harness.ledger.writers import WRITERS, Counted
-from harness.ledger.writers.bank import Bank
+from harness.ledger.writers.postgres import Bank
 from harness.tests.ledger_rig import FakeConnection, Ground, ground
 from harness.tests.probe_rig import MACHINES
 

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.pytest_gate.catalogue import read_features
-from harness.pytest_gate.lint import defects, drills, files, sentences
+from harness.pytest_gate.lint import Mistake, features, files
 from harness.pytest_gate.lint.features import unbound
-from harness.pytest_gate.lint.mistake import Mistake
 from harness.tests.stage import CHECKS, REQUIREMENT, fast_enough, write_project
 
 WAIVER = """schema: 1
@@ -174,7 +173,7 @@ def returns_nothing() -> None:
 
 def test_steps_that_would_pass_in_silence_are_found() -> None:
     def says(kind: str, function: object) -> list[str]:
-        return [it.says for it in sentences.definition(kind, function, Path("/"))]  # type: ignore[arg-type]
+        return [it.says for it in features.definition(kind, function, Path("/"))]  # type: ignore[arg-type]
 
     assert "it is a coroutine" in says("given", a_coroutine)[0]
     assert "a Then step returns a value" in says("then", returns_a_value)[0]
@@ -183,7 +182,7 @@ def test_steps_that_would_pass_in_silence_are_found() -> None:
 
 def test_a_step_that_asks_for_the_unknown_is_found(tmp_path: Path) -> None:
     (tmp_path / "odd.py").write_text('def a(run):\n    run.observe("x")\n    run.require("y")\n')
-    assert [(it.where, it.says) for it in sentences.unknown_words(tmp_path)] == [
+    assert [(it.where, it.says) for it in features.unknown_words(tmp_path)] == [
         ("steps/odd.py:2", "there is no probe named “x”"),
         ("steps/odd.py:3", "there is no check named “y”"),
     ]
@@ -205,7 +204,7 @@ class NoWayBack:
 
 
 def test_a_fault_without_an_undo_is_found() -> None:
-    (mistake,) = drills.unhealable({"pause": Whole(), "doom": NoWayBack()}, Path(__file__).parent)
+    (mistake,) = files.unhealable({"pause": Whole(), "doom": NoWayBack()}, Path(__file__).parent)
     assert mistake.where.startswith("test_lint.py:")
     assert mistake.says == "the fault “doom” cannot arm, heal, healed"
 
@@ -219,7 +218,7 @@ def write_defects(root: Path, text: str) -> None:
 def test_a_check_that_was_never_seen_red_is_found(root: Path) -> None:
     names = ", ".join(repr(name) for name in CHECKS if name != "answers are fast enough")
     write_defects(root, f"@pytest.mark.defect({names}, 'gone')\ndef test_a(): ...\n")
-    gone, unseen = defects.lint(CHECKS, root)
+    gone, unseen = files.never_red(CHECKS, root)
     assert gone.where == "harness/tests/lab/test_week01_defects.py:1"
     assert gone.says == "there is no check named “gone”"
     assert unseen.says.endswith("./cutover test turns the check “answers are fast enough” red")
@@ -232,12 +231,12 @@ def test_a_defect_that_is_left_out_as_long_counts_for_nothing(root: Path) -> Non
     write_defects(
         root, f"{always}@pytest.mark.long\n@pytest.mark.defect({last})\ndef test_b(): ...\n"
     )
-    (unseen,) = defects.lint(CHECKS, root)
+    (unseen,) = files.never_red(CHECKS, root)
     assert last.strip("'") in unseen.says
 
 
 def test_one_note_stands_for_a_project_that_marks_no_defect(root: Path) -> None:
     write_defects(root, "def test_a(): ...\n")
-    (mistake,) = defects.lint(CHECKS, root)
+    (mistake,) = files.never_red(CHECKS, root)
     assert mistake.note
     assert "5 checks were never red" in mistake.says

@@ -10,7 +10,7 @@ import yaml
 
 from harness.faults.kinds import FAULTS
 from harness.pytest_gate.catalogue import read_features
-from harness.pytest_gate.lint.drills import lint
+from harness.pytest_gate.lint.files import drills
 from harness.settings import ROOT
 from harness.settings import drills as settings_drills
 from harness.settings.drills import drill_names
@@ -66,7 +66,7 @@ def mistakes(root: Path, **changes: object) -> list[tuple[str, str]]:
     (root / "features/drills.feature").write_text(FEATURE)
     text = yaml.safe_dump({**DRILL, **changes}, sort_keys=False)
     (root / "scenarios/drills/stumble.yaml").write_text(text)
-    found = lint(root, read_features(root / "features"), FAULTS)
+    found = drills(root, read_features(root / "features"), FAULTS)
     return [(it.where.rpartition("/")[2], it.says) for it in found]
 
 
@@ -172,7 +172,7 @@ def test_a_notice_that_may_take_longer_than_the_fault_is_there_is_found(tmp_path
 def test_a_drill_that_nobody_carries_out_and_one_without_a_file_are_found(tmp_path: Path) -> None:
     mistakes(tmp_path)
     (tmp_path / "scenarios/drills/stumble.yaml").rename(tmp_path / "scenarios/drills/fall.yaml")
-    found = lint(tmp_path, read_features(tmp_path / "features"), FAULTS)
+    found = drills(tmp_path, read_features(tmp_path / "features"), FAULTS)
     assert [it.says for it in found] == [
         "there is no drill stumble in scenarios/drills",
         "fall calls itself stumble",
@@ -182,4 +182,4 @@ def test_a_drill_that_nobody_carries_out_and_one_without_a_file_are_found(tmp_pa
 
 def test_every_drill_that_the_requirement_names_is_there_and_right() -> None:
     assert set(REQUIRED) <= set(drill_names())
-    assert list(lint(ROOT, read_features(), FAULTS)) == []
+    assert list(drills(ROOT, read_features(), FAULTS)) == []

@@ -6,16 +6,15 @@ import json
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.errors import ConfigError
-from harness.load.histogram import Histogram
-from harness.load.plan import load_spec, why_none
-from harness.load.results import read
-from harness.load.spec import LoadSpec, Page, users_for
+from harness.load.results import Histogram, Written, read
+from harness.load.spec import LoadSpec, Page, load_spec, users_for, why_none
 from harness.settings import Profile
 from harness.settings.load import Load, find_load, load_names
 from harness.tests.stage import PROFILE
@@ -37,11 +36,15 @@ def bucket_of(some: Sequence[tuple[float, bool, str | None, int]]) -> Histogram:
     return made
 
 
+def counts(made: Histogram) -> list[int]:
+    took: Any = made.took
+    return list(took.counts)
+
+
 def same(one: Histogram, other: Histogram) -> bool:
     # Not HdrHistogram.equals: it takes the least of nothing for 0, and what was added to nothing.
     first, second = (
-        (it.on_time, it.errors, it.limited, it.retry_after_s, list(it.took.counts))
-        for it in (one, other)
+        (it.on_time, it.errors, it.limited, it.retry_after_s, counts(it)) for it in (one, other)
     )
     return first == second
 
@@ -88,7 +91,7 @@ def test_each_request_is_answered_failed_or_limited(
 
 
 def test_a_line_of_before_knows_no_limit() -> None:
-    line = {"on_time": 1, "errors": {}, "took": None}
+    line: Written = {"on_time": 1, "errors": {}, "took": None}
     read = Histogram.from_json(line)
     assert (read.limited.total(), read.to_json()) == (0, line)
 

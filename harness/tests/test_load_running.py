@@ -18,7 +18,7 @@ import pytest
 
 from harness.core.errors import NotProven
 from harness.core.waiting import until
-from harness.drill.loads import Marked
+from harness.drill.traffic import Marked
 from harness.ledger.result import FAULT
 from harness.load.results import Results
 from harness.load.running import Running, offering
@@ -54,7 +54,7 @@ def stalled(shop: Site, order: LoadSpec, folder: Path) -> Results:
 
 def late(results: Results) -> int:
     """How many answers came late."""
-    took = results.cut(results.began, results.ended + 1).seen.took
+    took: Any = results.cut(results.began, results.ended + 1).seen.took
     return sum(
         it.count_at_value_iterated_to
         for it in took.get_recorded_iterator()

@@ -13,7 +13,7 @@ from harness.probes import volumes
 from harness.tests.mutilated import mutilate
 from harness.transport import objects
 from harness.transport.fake import FakeKube
-from harness.transport.objects import Odd, described, quantity
+from harness.transport.objects import Odd, described, must, quantity
 
 _UNITS = [("", 1), ("k", 1000), ("M", 10**6), ("G", 10**9), ("Ki", 1 << 10), ("Gi", 1 << 30)]
 
@@ -116,5 +116,7 @@ def test_an_odd_volume_of_another_claim_is_passed_over(data: st.DataObject) -> N
     assert volumes.modes(kube, ours) == {"limited": ["ReadWriteMany"]}
     volumes.sweep(kube, [])
     volumes.give_back(kube, ours)
-    patched = [manifest["metadata"]["name"] for verb, manifest in kube.calls if verb == "APPLY"]
+    patched = [
+        must(manifest, "metadata", "name") for verb, manifest in kube.calls if verb == "APPLY"
+    ]
     assert patched == ["ours", "ours"]

@@ -9,9 +9,8 @@ from dataclasses import replace
 import pytest
 
 from harness.core.errors import NotListening, TimedOut, TransportError
-from harness.faults import reachability
-from harness.faults.kinds.stop_etcd import StopEtcd
-from harness.faults.kinds.stop_static_pod import StopStaticPod
+from harness.faults import observers
+from harness.faults.kinds.kubernetes import StopEtcd, StopStaticPod
 from harness.faults.observers import answers_peer
 from harness.tests.fault_examples import ID, whole_cluster
 from harness.transport import Answer, Completed
@@ -64,7 +63,7 @@ def test_a_machine_without_a_route_has_not_seen_its_peer_silent() -> None:
     ):
         done = subprocess.run(
             [*argv, *words],
-            input=reachability.ASKING.text,
+            input=observers.ASKING.text,
             capture_output=True,
             text=True,
             check=False,
@@ -81,4 +80,4 @@ def test_what_answers_nothing_that_is_known_is_no_answer() -> None:
     ):
         answers = {("*", "python3"): Completed(status=status, stdout=said, stderr="")}
         with pytest.raises(TransportError, match=words):
-            reachability.port_state(whole_cluster(answers=answers), "two", "tcp", "10.0.0.1", 6443)
+            observers.port_state(whole_cluster(answers=answers), "two", "tcp", "10.0.0.1", 6443)

@@ -16,11 +16,9 @@ from harness.drill.recovery import OF_SCRIPTS, recover_from_journal, recover_lef
 from harness.faults import disruption_lock, preflight
 from harness.faults.budget import ClusterState
 from harness.faults.kinds import slow_api
-from harness.faults.kinds.stop_rke2 import StopRke2
-from harness.faults.kinds.stop_static_pod import StopStaticPod
-from harness.faults.leftovers import leftovers
+from harness.faults.kinds.kubernetes import StopRke2, StopStaticPod
 from harness.faults.model import EVERYTHING
-from harness.faults.preflight import affordable, may_disrupt, permitted, survivable
+from harness.faults.preflight import affordable, leftovers, may_disrupt, permitted, survivable
 from harness.probes import owned
 from harness.settings import Profile
 from harness.tests.fault_examples import pod, whole_cluster

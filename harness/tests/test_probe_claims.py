@@ -21,7 +21,7 @@ from harness.tests.probe_rig import MACHINES, PROFILE, observe, reach
 from harness.tests.test_probe_pods import Cluster
 from harness.transport import Completed
 from harness.transport.fake import FakeKube, FakeShell
-from harness.transport.objects import quantity
+from harness.transport.objects import must, quantity
 
 ONE, TWO, THREE = MACHINES
 assert PROFILE.storage is not None
@@ -330,7 +330,9 @@ def test_volumes_that_killed_looks_have_left_are_swept_and_no_others() -> None:
     ]
     cluster = FakeKube({"/api/v1/persistentvolumes": {"items": listed}})
     volumes_of_ours.sweep(cluster, ["cutover-probe-99999999"])
-    patched = [manifest["metadata"]["name"] for verb, manifest in cluster.calls if verb == "APPLY"]
+    patched = [
+        must(manifest, "metadata", "name") for verb, manifest in cluster.calls if verb == "APPLY"
+    ]
     assert patched == ["left", "of-a-ledger"]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.backup import baseline
+from harness.backup import manifest
 from harness.core.errors import ConfigError, NotProven, TransportError, Unreachable
 from harness.probes.legacy_manifest import making
 from harness.probes.scripts import mount_script
@@ -207,7 +207,7 @@ def test_the_storage_is_compared_with_its_baseline_on_a_machine_that_reads(tmp_p
     ways = reach(shell(**{ONE: said(HANGS), TWO: Unreachable("no route")}), like=profile)
     one = making(ways, legacy, f"test-{tmp_path.name}")
     one.make()
-    recorded = baseline.record(one.lines(), legacy.baseline)
+    recorded = manifest.record_baseline(one.lines(), legacy.baseline)
     one.drop()
     assert legacy.baseline.stat().st_mode & 0o77 == 0
     (tmp_path / "tree/one").write_text("One")
@@ -243,25 +243,25 @@ def test_a_baseline_comes_back_as_it_was_recorded_and_a_damaged_one_does_not(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "deep/baseline.zst"
-    recorded = baseline.record(lines(300), path)
-    assert recorded.sha256 == baseline.digest(path)
-    with baseline.opened(path) as manifest:
-        assert [int(entry["path"]) for entry in manifest] == list(range(300))
+    recorded = manifest.record_baseline(lines(300), path)
+    assert recorded.sha256 == manifest.digest(path)
+    with manifest.opened_baseline(path) as opened:
+        assert [int(entry["path"]) for entry in opened] == list(range(300))
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(NotProven), baseline.opened(path) as manifest:
-        list(manifest)
+    with pytest.raises(NotProven), manifest.opened_baseline(path) as opened:
+        list(opened)
     path.write_bytes(b"no zstd")
-    with pytest.raises(NotProven, match="damaged"), baseline.opened(path) as manifest:
-        list(manifest)
+    with pytest.raises(NotProven, match="damaged"), manifest.opened_baseline(path) as opened:
+        list(opened)
 
 
 def test_a_baseline_that_is_not_whole_or_cannot_be_written_leaves_the_old_one(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "baseline.zst"
-    recorded = baseline.record(lines(3), path)
+    recorded = manifest.record_baseline(lines(3), path)
     with pytest.raises(NotProven, match="not whole"):
-        baseline.record(lines(3)[:-1], path)
-    assert (baseline.digest(path), list(tmp_path.iterdir())) == (recorded.sha256, [path])
+        manifest.record_baseline(lines(3)[:-1], path)
+    assert (manifest.digest(path), list(tmp_path.iterdir())) == (recorded.sha256, [path])
     with pytest.raises(ConfigError, match="cannot write"):
-        baseline.record(lines(3), path / "below a file")
+        manifest.record_baseline(lines(3), path / "below a file")

@@ -12,7 +12,7 @@ import harness
 from harness.commands.programs import PROGRAMS, needed, on_servers
 from harness.settings import load_profile
 
-RUNS_ON_MACHINES = ("probes", "faults", "bench", "backup", "evidence", "provision")
+RUNS_ON_MACHINES = ("probes", "faults", "bench", "backup", "report", "provision")
 # Of Debian's essential packages: no machine is without them.
 ESSENTIAL = {"/bin/sh", "cat", "mkdir", "mv", "printenv", "rm", "test", "true"}
 CALLS = {"command", "run", "tool", "Popen", "read", "unless"}

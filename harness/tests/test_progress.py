@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 
-from harness.commands.progress import Events, Progress
+from harness.commands.output import Events, Progress
 from harness.tests.stage import manifest, requirement, scenario
 
 PLAN = manifest(

@@ -13,8 +13,7 @@ from pydantic import ValidationError
 from harness.core.errors import ConfigError, TimedOut, TransportError, Unreachable
 from harness.core.model import Exit
 from harness.probes.scripts import snapshot_script
-from harness.provision import nodes
-from harness.provision.outcome import MachineState, status_of
+from harness.provision import MachineState, nodes, status_of
 from harness.settings import NodeNeeds, load_needs, load_profile, read_yaml
 from harness.transport import AnsibleTask
 from harness.transport.ansible_events import HeardSteps, hear_event

@@ -13,9 +13,8 @@ import pytest
 from harness.core.errors import ConfigError, Garbled, NotProven, Refused, TransportError
 from harness.core.model import Exit
 from harness.facts.schema import read
-from harness.provision import apply, records
-from harness.provision.disk import DiskReport, disk_of, record_of
-from harness.provision.outcome import MachineResult, MachineState, status_of
+from harness.provision import MachineResult, MachineState, apply, status_of
+from harness.provision.disk import DiskReport, disk_of, read_records, record_of, write_records
 from harness.provision.partition import Plan
 from harness.settings import NewPartition
 from harness.tests.disk_facts import (
@@ -76,7 +75,7 @@ def test_a_record_is_written_once_and_then_only_compared(wanted: NewPartition) -
     for state in (MachineState.RECORDED, MachineState.OK):
         (line,) = apply.record(shell(told_of(SOUND)), wanted, ["m1"])
         assert line.state is state
-    assert records.read(wanted.record) == {
+    assert read_records(wanted.record) == {
         "m1": replace(record_of(SOUND), partitions=(replace(SYSTEM, raw="", holds=()),))
     }
     with pytest.raises(Refused, match="the disk of m1 differs from its record"):
@@ -90,7 +89,7 @@ def test_a_record_that_says_something_unknown_is_a_configuration_error(
 ) -> None:
     wanted.record.write_text("disks: {m1: {serial: 1}}")
     with pytest.raises(ConfigError, match="machine_id"):
-        records.read(wanted.record)
+        read_records(wanted.record)
 
 
 def test_without_yes_nothing_but_looking_is_done(wanted: NewPartition) -> None:
@@ -121,14 +120,14 @@ def test_what_is_made_is_recorded_with_its_partuuid(
     done = {"after": told_of(after_of(SOUND)), "kept": "/x", "partx": ""}
     (line,) = apply.apply(shell(told_of(SOUND), done), wanted, ["m1"], yes=True)
     assert (line.state, line.exit, line.partuuid) == (MachineState.DONE, Exit.GO, NEW)
-    assert [it.partuuid for it in records.read(wanted.record)["m1"].partitions] == ["U1", NEW]
+    assert [it.partuuid for it in read_records(wanted.record)["m1"].partitions] == ["U1", NEW]
 
 
 def test_one_machine_that_is_refused_keeps_every_other_from_being_touched(
     wanted: NewPartition,
 ) -> None:
     two = replace(SOUND, machine="m2", hostname="m2", claims=("swapped on",))
-    records.write(wanted.record, {"m1": record_of(SOUND), "m2": record_of(SOUND)})
+    write_records(wanted.record, {"m1": record_of(SOUND), "m2": record_of(SOUND)})
     machines = FakeShell(
         {
             (name, "python3"): Completed(status=0, stdout=json.dumps(told_of(disk)), stderr="")
@@ -146,7 +145,7 @@ def test_a_machine_that_fails_while_another_is_done_is_no_refusal(
 ) -> None:
     monkeypatch.setattr("uuid.uuid4", lambda: uuid.UUID(NEW))
     two = replace(SOUND, machine="m2", hostname="m2")
-    records.write(wanted.record, {"m1": record_of(SOUND), "m2": record_of(SOUND)})
+    write_records(wanted.record, {"m1": record_of(SOUND), "m2": record_of(SOUND)})
     done = {"after": told_of(after_of(SOUND)), "kept": "/x", "partx": ""}
     answers = {
         "m1": [told_of(SOUND), done],

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from harness.backup import manifest
-from harness.bench import sending
+from harness.bench import bench
 from harness.core.errors import Garbled, ScriptFailed, ScriptNotRun, Unreachable
 from harness.faults import reachability_script
 from harness.probes import claim_workload, etcd_snapshots
@@ -126,7 +126,7 @@ def test_a_pod_is_asked_as_a_machine_is() -> None:
         (claim_workload._SCRIPT, ("size", "5", "[]")),
         (etcd_snapshots._SCRIPT, ("program", "true")),
         (manifest.SCRIPT, ("drop", '{"folder": "/no/such"}')),
-        (sending.GUARD, ("look", '{"path": "/no/such"}')),
+        (bench.GUARD, ("look", '{"path": "/no/such"}')),
         (apply._SCRIPT, ('{"device": "/no/such"}',)),
     ],
     ids=lambda it: it.name if isinstance(it, RemoteScript) else "",

@@ -18,9 +18,9 @@ from harness.core.errors import ConfigError
 from harness.gate import Judgement, PastRun, streaks
 from harness.record.records import Finished
 from harness.report import draw, summary_lines
+from harness.report.charts import _visits, timeline
 from harness.report.page import page as draw_page
-from harness.report.pdf import print_pdf
-from harness.report.timeline import _visits, timeline
+from harness.report.page import print_pdf
 from harness.report.words import account, duration, listing, number
 from harness.tests import clean_drills
 from harness.tests.reported import one_of_each

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from harness import checks
 from harness.core.model import Case, Outcome, Verdict
-from harness.evidence import Piece
 from harness.pytest_gate import plugin
 from harness.pytest_gate.allure_bridge import Printable
 from harness.report import draw
+from harness.report.evidence import Piece
 from harness.tests.project import GOOD, Project
 from harness.tests.stage import CHECKS, FakeProbe, play, require, running
 

@@ -30,7 +30,7 @@ from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.kinds import FAULTS
 from harness.gate import RunState
 from harness.ledger.history import History
-from harness.ledger.recovering import read_again, recovered
+from harness.ledger.read_back import read_again, recovered
 from harness.record.journal import Journal, JournalReader
 from harness.record.records import DrillOutcome, Kind, SoakEvent
 from harness.settings import ROOT

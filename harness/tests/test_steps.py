@@ -10,7 +10,7 @@ import pytest
 
 from harness.checks import CHECKS
 from harness.probes import PROBES
-from harness.pytest_gate import bdd_internals, strict_steps
+from harness.pytest_gate import bdd_internals, step_rules
 from harness.pytest_gate.engine import Run
 from harness.tests.project import Project, scenario_of
 from steps import givens, thens, whens
@@ -80,7 +80,7 @@ def test_what_is_done_to_the_cluster_is_a_when() -> None:
 def test_a_sentence_that_nothing_defines_is_told_with_the_nearest(
     kind: str, sentence: str, says: str
 ) -> None:
-    assert strict_steps.undefined(kind, sentence) == says
+    assert step_rules.undefined(kind, sentence) == says
 
 
 def test_a_sentence_that_nothing_defines_leaves_the_requirement_not_proven(

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from harness.core.errors import ConfigError, Denied, Refused, TimedOut, TransportError, Unreachable
+from harness.core.parallel import within
 from harness.settings import Access, Profile, load_profile
 from harness.settings.profile import MachineSettings
 from harness.tests.api_server import api_server, write_kubeconfig
 from harness.transport import Answer, Completed, connect, enter_network
-from harness.transport.deadline import within
 from harness.transport.fake import FakeKube, FakeShell
 
 
@@ -155,11 +156,12 @@ def test_the_fake_api_answers_records_and_can_refuse_to_be_changed() -> None:
     kube.delete("/x")
     assert kube.calls[-2:] == [("APPLY", space), ("DELETE", "/x")]
     closed = FakeKube(read_only=True)
-    for change in (
+    changes: tuple[Callable[[], object], ...] = (
         lambda: closed.apply(space),
         lambda: closed.delete("/x"),
         lambda: closed.create("/x", space),
-    ):
+    )
+    for change in changes:
         with pytest.raises(Refused, match="may only be read"):
             change()
     assert closed.calls == []

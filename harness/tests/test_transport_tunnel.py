@@ -13,7 +13,7 @@ import pytest
 
 from harness.core.errors import NotListening, TransportError
 from harness.tests.ssh_server import SshServer, ssh_server
-from harness.transport.tunnel import Tunnels
+from harness.transport.ssh import Tunnels
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from typing import TypeAlias
 from harness.core.errors import TransportError
 from harness.core.model import Machine
 from harness.settings import SshAccess
-from harness.transport import root
+from harness.transport import login
 from harness.transport.ansible_events import Hear, Heard, HeardSteps, hear_event
 from harness.transport.protocols import AnsibleTask, Completed
 
@@ -103,9 +103,9 @@ def apply(
     heard = HeardSteps()
     deadline = time.monotonic() + within_s
     options = "--diff --check" if check else "--diff"
-    less = any(_user(values) != root.ROOT for values in hosts.values())
+    less = any(_user(values) != login.ROOT for values in hosts.values())
     playbook = {"tasks": list(tasks), "vars": dict(variables), "become": less}
-    hosts = {name: {**root.becoming(within_s), **values} for name, values in hosts.items()}
+    hosts = {name: {**login.becoming(within_s), **values} for name, values in hosts.items()}
     _watched(hosts, playbook, heard.event, within_s=within_s, options=options)
     return {
         host: heard.steps.get(host, ()) if host in heard.ended else heard.why_not(host, deadline)
@@ -122,7 +122,7 @@ def play(
     """The same, on hosts as an Ansible inventory describes them: name to variables."""
     heard = Heard()
     deadline = time.monotonic() + within_s
-    user = next((_user(values) for values in hosts.values()), root.ROOT)  # one for all
+    user = next((_user(values) for values in hosts.values()), login.ROOT)  # one for all
     mark = secrets.token_hex(8)  # on a line of its own, nothing that is asked prints it
     task = _task(commands.values(), user, mark)
     _watched(hosts, {"tasks": [task]}, heard.event, within_s=within_s)
@@ -203,20 +203,20 @@ def _configuration(folder: Path) -> Path:
 def _as_root(user: str, said: Completed | TransportError, host: str) -> Completed | TransportError:
     if isinstance(said, Completed):
         try:
-            root.must_be_root(user, said, host)
+            login.must_be_root(user, said, host)
         except TransportError as denied:
             return denied
     return said
 
 
 def _user(values: Mapping[str, object]) -> str:
-    return str(values.get("ansible_user", root.ROOT))
+    return str(values.get("ansible_user", login.ROOT))
 
 
 def _task(commands: Iterable[Sequence[str]], user: str, mark: str) -> Mapping[str, object]:
     """One task for all commands in parallel; each is killed when it takes too long."""
     calls = [
-        f"run {number} {root.limit(_EACH_S)} {shlex.join(argv)} &"
+        f"run {number} {login.limit(_EACH_S)} {shlex.join(argv)} &"
         for number, argv in enumerate(commands)
     ]
     script = _SIDE_BY_SIDE.format(
@@ -225,7 +225,7 @@ def _task(commands: Iterable[Sequence[str]], user: str, mark: str) -> Mapping[st
     within_s = _EACH_S + _CONNECT_S
     return {
         "name": "commands",
-        "ansible.builtin.raw": root.command_line(user, ["sh", "-c", script], within_s),
+        "ansible.builtin.raw": login.command_line(user, ["sh", "-c", script], within_s),
         "changed_when": False,
         "failed_when": False,
         "timeout": within_s + _CONNECT_S,

@@ -6,7 +6,7 @@ They make the rest of the harness testable offline, and let ``plan`` show what w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 from harness.core.errors import NotFound, NotListening, Refused, TransportError, Unreachable
 from harness.transport.protocols import (
@@ -176,13 +176,13 @@ class FakeKube:
         in_pods: Mapping[tuple[str, str], ShellAnswer] | None = None,
         read_only: bool = False,
     ) -> None:
-        self.objects: dict[str, Any] = dict(objects or {})
+        self.objects: dict[str, object] = dict(objects or {})
         self._asked = asked or {}
         self._pods = FakeShell(in_pods or {})
         self._read_only = read_only
-        self.calls: list[tuple[str, Any]] = []
+        self.calls: list[tuple[str, object]] = []
 
-    def get(self, path: str, *, within_s: float = 10.0) -> Any:
+    def get(self, path: str, *, within_s: float = 10.0) -> object:
         return self._answer("GET", path, self.objects)
 
     def exists(self, path: str, *, within_s: float = 10.0) -> bool:
@@ -197,7 +197,9 @@ class FakeKube:
         assert isinstance(answer, Answer)
         return answer
 
-    def create(self, path: str, manifest: Mapping[str, object], *, within_s: float = 10.0) -> Any:
+    def create(
+        self, path: str, manifest: Mapping[str, object], *, within_s: float = 10.0
+    ) -> object:
         self._change("POST", path, manifest)
         answer = self.objects.get(f"POST {path}", manifest)
         return answer(manifest) if callable(answer) else answer
@@ -238,7 +240,7 @@ class FakeKube:
     def close(self) -> None:
         """Nothing is open."""
 
-    def _answer(self, verb: str, path: str, table: Mapping[str, object]) -> Any:
+    def _answer(self, verb: str, path: str, table: Mapping[str, object]) -> object:
         self.calls.append((verb, path))
         if path not in table:
             raise NotFound(f"{verb} {path}: the API answered 404: no answer is prepared")

@@ -18,7 +18,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
 import urllib3
@@ -35,8 +34,8 @@ from harness.core.errors import (
     TransportError,
     Unreachable,
 )
-from harness.transport.deadline import within
-from harness.transport.http import Credentials, get, tls_context
+from harness.core.parallel import within
+from harness.transport.network import Credentials, get, tls_context
 from harness.transport.objects import flag, listed, must
 from harness.transport.podexec import run_in_pod
 from harness.transport.protocols import Answer, Completed
@@ -62,6 +61,7 @@ _NOTICING_LOSS = [
     (_TCP, socket.TCP_KEEPIDLE, _CONFIRMS_S),
     (_TCP, socket.TCP_KEEPINTVL, 1),
 ]
+_USUAL = urllib3.connection.HTTPConnection.default_socket_options
 # Only the object's name and labels: the API does not even send the content of a Secret.
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
@@ -159,7 +159,7 @@ class ApiKube:
         *,
         content_type: str = _JSON,
         accept: str = _JSON,
-    ) -> Any:
+    ) -> object:
         """What the API answers, or None when there is nothing to DELETE."""
         credentials = self._credentials()
         headers = {"Accept": accept, "Content-Type": content_type}
@@ -240,16 +240,15 @@ class ApiKube:
 
     def _connections(self, credentials: Credentials) -> urllib3.PoolManager:
         server_name = self._configuration().tls_server_name
-        more: dict[str, Any] = {"server_hostname": server_name} if server_name else {}
-        if len(self._hosts) > 1:
-            more["socket_options"] = _NOTICING_LOSS
+        has_another = len(self._hosts) > 1
         with self._loading:
             if self._pool is None:
                 self._pool = urllib3.PoolManager(
                     maxsize=_CONNECTIONS,
                     retries=False,  # they would outlast the deadline of the call
                     ssl_context=tls_context(credentials),
-                    **more,
+                    server_hostname=server_name or None,
+                    socket_options=_NOTICING_LOSS if has_another else _USUAL,
                 )
             return self._pool
 
@@ -331,7 +330,7 @@ def _from_failure(what: str, error: Exception, kubeconfig: Path, within_s: float
     )
 
 
-def _content(what: str, response: urllib3.BaseHTTPResponse, kubeconfig: Path) -> Any:
+def _content(what: str, response: urllib3.BaseHTTPResponse, kubeconfig: Path) -> object:
     """The object in a successful answer; any other answer is an error."""
     try:
         content = json.loads(response.data or b"null")

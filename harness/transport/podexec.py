@@ -19,7 +19,7 @@ from kubernetes.client import Configuration
 from kubernetes.stream.ws_client import create_websocket
 
 from harness.core.errors import Denied, TransportError, Unreachable
-from harness.transport.deadline import hang_up, within
+from harness.core.parallel import hang_up, within
 from harness.transport.protocols import Completed
 
 _STDIN, _STDOUT, _STDERR, _RESULT, _CLOSE = 0, 1, 2, 3, 255

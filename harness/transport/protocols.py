@@ -195,7 +195,7 @@ class Fleet(Protocol):
 
 
 class ExternalClient(Protocol):
-    """The network as a client outside the cluster sees it; see ``transport.external_client``."""
+    """The network as a client outside the cluster sees it; see ``transport.network``."""
 
     def scan_ports(self, address: str, ports: Iterable[int]) -> PortScan:
         """Which of the TCP ports accept a connection."""

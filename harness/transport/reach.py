@@ -31,8 +31,8 @@ def connect(profile: Profile) -> Iterator[Reach]:
         enter_network(profile.access.network_namespace)
     # These load for a second, which commands that contact nothing should not wait for.
     from harness.transport.ansible import AnsibleFleet
-    from harness.transport.external_client import Network
     from harness.transport.kube import ApiKube
+    from harness.transport.network import Network
     from harness.transport.ssh import SshShell
 
     ssh, machines = profile.access.ssh, profile.cluster().machines

@@ -1,6 +1,11 @@
-"""Runs commands on machines by SSH: pinned host keys, one kept connection each, hard deadlines.
+"""Runs commands on machines by SSH, and makes tunnels: kept connections, hard deadlines.
 
-The commands run as root with any login (``root``).
+The commands run as root with any login (``transport.login``).
+
+Tunnels lead through machines to addresses that only machines reach, such as a service's. No port is
+opened to the world: the connections run inside SSH connections. A local program that needs a socket
+gets one end of a pair. A program that needs an address, as libpq does, gets a socket file that no
+other user may open.
 """
 
 from __future__ import annotations
@@ -8,31 +13,24 @@ from __future__ import annotations
 import contextlib
 import logging
 import shlex
+import shutil
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 import paramiko
 
-from harness.core.errors import (
-    ConfigError,
-    Denied,
-    HostKeyUnknown,
-    NotListening,
-    TimedOut,
-    Unreachable,
-)
+from harness.core.errors import ConfigError, HarnessError, NotListening, TimedOut, Unreachable
 from harness.core.model import Machine
+from harness.core.parallel import hang_up, within
 from harness.settings import SshAccess
-from harness.transport import root
-from harness.transport.deadline import within
+from harness.transport.login import command_line, log_in, must_be_root
 from harness.transport.protocols import Completed
 
-# A machine that lost power sends nothing: the kernel drops a connection after this long.
-_DEAD_AFTER_S = 15
-_KEEPALIVE_S = 5
 # A kept connection on which no session opens in this time counts as dead.
 _PROMPT_S = 5.0
 # sshd refuses more sessions on one connection than MaxSessions, by default 10.
@@ -42,6 +40,10 @@ Hear: TypeAlias = Callable[[str], None]
 
 # Every failure is raised; its echo in a log would only confuse.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
+
+_PIECE = 32 * 1024
+# A client that waits longer than this for its connection has given up already.
+_OPENS_S = 3.0
 
 
 class SshShell:
@@ -167,7 +169,7 @@ class _Line:
                 left_s = deadline - time.monotonic()
                 if left_s <= 0:
                     raise TimedOut(f"{self._where}: no time was left to log in")
-                client = connect(self._access, self._machine, left_s)
+                client = log_in(self._access, self._machine, left_s)
                 transport = client.get_transport()
                 self._client = client
             assert transport is not None  # a client that connected has one
@@ -184,7 +186,7 @@ class _Line:
         hear: Hear | None,
     ) -> Completed:
         # Closing a session ends no process on the machine, so the machine has the time limit too.
-        command = root.command_line(self._access.user, argv, within_s + 1)
+        command = command_line(self._access.user, argv, within_s + 1)
         started = time.monotonic()
         try:
             status, stdout, stderr = within(
@@ -206,7 +208,7 @@ class _Line:
             stderr=stderr.decode(errors="replace"),
             took_s=took_s,
         )
-        root.must_be_root(self._access.user, done, self._where)
+        must_be_root(self._access.user, done, self._where)
         return done
 
 
@@ -247,108 +249,91 @@ def _converse(
     return channel.recv_exit_status(), bytes(stdout), bytes(stderr)
 
 
-def connect(access: SshAccess, machine: Machine, within_s: float) -> paramiko.SSHClient:
-    """Log in to one machine, which must show the host key that known_hosts pins for its address."""
-    where = f"{machine.name} ({machine.address})"
-    key = _our_key(access)
-    client = paramiko.SSHClient()
-    client.set_missing_host_key_policy(_Pinned(access, where))
-    if access.known_hosts.exists():
-        client.load_host_keys(str(access.known_hosts))
-    try:
-        within(
-            within_s,
-            lambda: _log_in(client, access, machine, key, within_s),
-            what=f"{where}: logging in by SSH",
-            abandon=client.close,
-        )
-    except BaseException:
-        client.close()
-        raise
-    return client
+class Tunnels:
+    """Tunnels through the machines of an inventory, on connections of their own.
+
+    Safe to use from several threads; what is open is closed with it.
+    """
+
+    def __init__(self, access: SshAccess, machines: Iterable[Machine]) -> None:
+        self._shell = SshShell(access, machines)
+        self._folder = Path(tempfile.mkdtemp(prefix="cutover-tunnel-"))
+        self._forwards: dict[tuple[str, str, int], socket.socket] = {}
+        self._lock = threading.Lock()
+
+    def connect(
+        self, machine: str, address: str, port: int, *, within_s: float = _OPENS_S
+    ) -> socket.socket:
+        """A socket whose other end is that port, reached from that machine.
+
+        Raises NotListening, Unreachable, TimedOut, Denied or HostKeyUnknown if it cannot connect.
+        """
+        channel = self._shell.open_channel(machine, address, port, within_s=within_s)
+        ours, theirs = socket.socketpair()
+        _join(theirs, channel)
+        return ours
+
+    def unix_forward(self, machine: str, address: str, port: int) -> Path:
+        """A socket file, named for libpq; each connection to it leads to that port.
+
+        A connection that the machine cannot make is closed at once.
+        """
+        with self._lock:
+            place = self._folder / f"{machine}-{address}"
+            path = place / f".s.PGSQL.{port}"
+            if (machine, address, port) not in self._forwards:
+                place.mkdir(exist_ok=True)
+                forward = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                forward.bind(str(path))
+                forward.listen()
+                self._forwards[machine, address, port] = forward
+                words = (forward, machine, address, port)
+                threading.Thread(target=self._receive, args=words, daemon=True).start()
+            return path
+
+    def close(self) -> None:
+        for forward in self._forwards.values():
+            # Closing alone would leave the accepting thread waiting.
+            hang_up(forward)
+            forward.close()
+        self._shell.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _receive(self, forward: socket.socket, machine: str, address: str, port: int) -> None:
+        while True:
+            try:
+                guest, _ = forward.accept()
+            except OSError:
+                return  # it was closed
+            words = (guest, machine, address, port)
+            threading.Thread(target=self._lead, args=words, daemon=True).start()
+
+    def _lead(self, guest: socket.socket, machine: str, address: str, port: int) -> None:
+        try:
+            _join(guest, self._shell.open_channel(machine, address, port, within_s=_OPENS_S))
+        except HarnessError:
+            guest.close()  # which is how the client learns of it
 
 
-def _log_in(
-    client: paramiko.SSHClient,
-    access: SshAccess,
-    machine: Machine,
-    key: paramiko.PKey,
-    within_s: float,
-) -> None:
-    where = f"{machine.name} ({machine.address})"
-    try:
-        client.connect(
-            machine.address,
-            port=access.port,
-            username=access.user,
-            pkey=key,
-            sock=_socket(machine.address, access.port, within_s),
-            timeout=within_s,
-            banner_timeout=within_s,
-            auth_timeout=within_s,
-            allow_agent=False,
-            look_for_keys=False,
-        )
-    except paramiko.BadHostKeyException as error:
-        raise _changed(access, where, error) from error
-    except paramiko.AuthenticationException as error:
-        raise Denied(
-            f"{where} refused the key {access.key} for {access.user}: {error}",
-            remedy=f"add {access.key}.pub to ~{access.user}/.ssh/authorized_keys on {machine.name}",
-        ) from error
-    except (paramiko.SSHException, EOFError, OSError) as error:
-        raise Unreachable(
-            f"{where} port {access.port}: {error or type(error).__name__}",
-            remedy=f"is {machine.name} up, is its sshd running, does its firewall allow it?",
-        ) from error
-    transport = client.get_transport()
-    if transport is not None:
-        transport.set_keepalive(_KEEPALIVE_S)
+def _join(end: socket.socket, channel: paramiko.Channel) -> None:
+    """Carry bytes both ways until one side closes, on threads of their own; then close both."""
 
+    def back() -> None:
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            while chunk := channel.recv(_PIECE):
+                end.sendall(chunk)
+        hang_up(end)
 
-def _socket(address: str, port: int, within_s: float) -> socket.socket:
-    sock = socket.create_connection((address, port), timeout=within_s)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_AFTER_S * 1000)
-    return sock
+    returning = threading.Thread(target=back, daemon=True)
 
+    def there() -> None:
+        returning.start()
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            while chunk := end.recv(_PIECE):
+                channel.sendall(chunk)
+        with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            channel.close()
+        returning.join()
+        end.close()
 
-def _our_key(access: SshAccess) -> paramiko.PKey:
-    try:
-        return paramiko.PKey.from_path(access.key)
-    except (OSError, ValueError, TypeError, paramiko.SSHException) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise ConfigError(
-            f"cannot use the SSH key {access.key}: {why}",
-            remedy="access.ssh.key in the profile names a private key without a passphrase",
-        ) from error
-
-
-class _Pinned(paramiko.MissingHostKeyPolicy):
-    """Refuses a machine that known_hosts does not name, and says how to pin it."""
-
-    def __init__(self, access: SshAccess, where: str) -> None:
-        self._access = access
-        self._where = where
-
-    def missing_host_key(
-        self,
-        client: paramiko.SSHClient,
-        hostname: str,
-        key: paramiko.PKey,
-    ) -> None:
-        raise HostKeyUnknown(
-            f"{self._where} showed the host key {key.fingerprint}, and {self._access.known_hosts} "
-            f"pins none for {hostname}",
-            remedy="compare that with `ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub` on the "
-            f"machine's console; when they agree, add the line `{hostname} {key.get_name()} "
-            f"{key.get_base64()}` to {self._access.known_hosts}",
-        )
-
-
-def _changed(access: SshAccess, where: str, error: paramiko.BadHostKeyException) -> HostKeyUnknown:
-    return HostKeyUnknown(
-        f"{where} showed the host key {error.key.fingerprint}, but {access.known_hosts} pins "
-        f"{error.expected_key.fingerprint}: another machine may answer at its address",
-        remedy="find out why; only if the machine was installed again, replace its line in "
-        f"{access.known_hosts}",
-    )
+    threading.Thread(target=there, daemon=True).start()

@@ -16,7 +16,7 @@ import subprocess
 import uuid
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 SYS, PROC = Path("/sys"), Path("/proc")
 # The unit of sysfs; the disk's own sectors may differ.
@@ -107,7 +107,38 @@ def kernel_partitions(disk: Path, sector: int) -> dict[int, list[int]]:
 # --- the table ----------------------------------------------------------------------------------
 
 
-def header(fd: int, lba: int, sector: int) -> dict[str, Any]:
+class Header(TypedDict):
+    """A GPT's header; ``alternate`` is the sector that it names for its copy."""
+
+    guid: str
+    alternate: int
+    first_usable: int
+    last_usable: int
+    entries_at: int
+    entries_sectors: int
+    entry_bytes: int
+
+
+class Gpt(Header):
+    """The header at a disk's begin, and whether its copy has the same entries."""
+
+    copy_equal: bool
+
+
+class Partition(TypedDict):
+    """An entry of the table; ``raw`` is its bytes in hexadecimal."""
+
+    number: int
+    first: int
+    last: int
+    type: str
+    partuuid: str
+    label: str
+    flags: int
+    raw: str
+
+
+def header(fd: int, lba: int, sector: int) -> tuple[Header, bytes]:
     """A GPT's header and entries at a sector; ValueError when they are not intact."""
     raw = os.pread(fd, sector, lba * sector)
     if len(raw) < HEADER.size or raw[:8] != GPT:
@@ -123,7 +154,7 @@ def header(fd: int, lba: int, sector: int) -> dict[str, Any]:
     entries = os.pread(fd, count * each, start * sector)
     if zlib.crc32(entries) != fields[13]:
         raise ValueError("the entries of the disk's GPT are damaged")
-    return {
+    found: Header = {
         "guid": str(uuid.UUID(bytes_le=fields[9])),
         "alternate": fields[6],
         "first_usable": fields[7],
@@ -131,31 +162,31 @@ def header(fd: int, lba: int, sector: int) -> dict[str, Any]:
         "entries_at": start,
         "entries_sectors": -(-count * each // sector),
         "entry_bytes": each,
-        "entries": entries,
     }
+    return found, entries
 
 
-def gpt(fd: int, sectors: int, sector: int) -> dict[str, Any]:
+def gpt(fd: int, sectors: int, sector: int) -> Gpt:
     """The header at the disk's begin, without the entries, and whether its copy has the same ones.
 
     ValueError without an intact header.
     """
-    first = header(fd, 1, sector)
-    entries, copy = first.pop("entries"), b""
+    first, entries = header(fd, 1, sector)
+    copy = b""
     if first["alternate"] < sectors:
         with contextlib.suppress(ValueError):
-            copy = header(fd, first["alternate"], sector)["entries"]
+            _, copy = header(fd, first["alternate"], sector)
     return {**first, "copy_equal": copy == entries}
 
 
-def partitions(fd: int, sector: int) -> list[dict[str, Any]]:
+def partitions(fd: int, sector: int) -> list[Partition]:
     """The partitions in the GPT, in the order of their numbers; sectors are inclusive.
 
     ValueError when the GPT is not intact.
     """
-    table = header(fd, 1, sector)
-    size, entries = table["entry_bytes"], table["entries"]
-    found = []
+    table, entries = header(fd, 1, sector)
+    size = table["entry_bytes"]
+    found: list[Partition] = []
     for index, start in enumerate(range(0, len(entries), size), start=1):
         raw = entries[start : start + size]
         kind, unique, first, last, flags = ENTRY.unpack_from(raw)

@@ -111,7 +111,10 @@ def table(fd: int, sector: int) -> list[Facts]:
     """The partitions in a disk's GPT, in bytes."""
     return [
         {
-            **{key: it[key] for key in ("number", "type", "partuuid", "label")},
+            "number": it["number"],
+            "type": it["type"],
+            "partuuid": it["partuuid"],
+            "label": it["label"],
             "start_bytes": it["first"] * sector,
             "size_bytes": (it["last"] - it["first"] + 1) * sector,
         }
@@ -127,7 +130,7 @@ def soundness(fd: int, disk: Path, size: int) -> Facts:
         "mbr_types": reader.mbr_types(fd),
         "gpt": reader.gpt(fd, size // sector, sector),
         "partitions": [
-            [it[key] for key in ("number", "first", "last")] for it in reader.partitions(fd, sector)
+            [it["number"], it["first"], it["last"]] for it in reader.partitions(fd, sector)
         ],
         "kernel": reader.kernel_partitions(disk, sector),
     }

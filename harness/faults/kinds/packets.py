@@ -16,7 +16,7 @@ from random import Random
 from typing import Literal, Self, TypeAlias
 
 from harness.core.errors import TransportError
-from harness.faults import answers
+from harness.faults import commands
 from harness.faults.fault import Fault
 from harness.faults.model import MARK, Act, Argv
 from harness.settings import Frozen
@@ -160,7 +160,7 @@ def from_or_to(networks: Iterable[str], which: Literal["saddr", "daddr"]) -> lis
 def our_line(reach: Reach, machine: str) -> ControlPath:
     """The harness's connection to the machine, as the machine's sshd sees it."""
     argv = ("printenv", "SSH_CONNECTION")
-    words = (answers.unless(reach, machine, *argv, no=(1,)) or "").split()
+    words = (commands.unless(reach, machine, *argv, no=(1,)) or "").split()
     if len(words) != 4:
         raise TransportError(f"{machine}: sshd sets no usable SSH_CONNECTION: {words}")
     address, _, own, port = words
@@ -179,7 +179,7 @@ def uplinks(reach: Reach, machine: str) -> tuple[str, ...]:
 
 def _route(reach: Reach, machine: str, *words: str) -> list[object]:
     argv = ("ip", "-json", "route", *words)
-    routes: list[object] = json.loads(answers.read(reach, machine, *argv))
+    routes: list[object] = json.loads(commands.read(reach, machine, *argv))
     return routes
 
 

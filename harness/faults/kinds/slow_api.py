@@ -17,7 +17,7 @@ from pydantic import Field
 
 from harness.core.errors import TransportError
 from harness.core.model import Machine
-from harness.faults import tools
+from harness.faults import commands
 from harness.faults.fault import Fault
 from harness.faults.kinds import slow_api_script
 from harness.faults.model import API, NOTHING, Act, Argv, BlastRadius
@@ -70,18 +70,18 @@ class SlowApi(Fault):
         yield Act(place=API, argv=("POST", _FLOWS), stdin=json.dumps(self._flow))
         user = f"system:serviceaccount:{self.namespace}:{self.account}"
         urls = ",".join(_url(reach, server) for server in reach.profile.cluster().servers)
-        hold = (f"{self.hold_s:g}", str(_WIDTH), user, urls, *tools.kubectl(reach))
-        run = tools.in_unit(self.id, "python3", "-I", "-S", self._program, *hold)
+        hold = (f"{self.hold_s:g}", str(_WIDTH), user, urls, *commands.kubectl(reach))
+        run = commands.in_unit(self.id, "python3", "-I", "-S", self._program, *hold)
         argv = ("sh", "-c", _START, "start", self._program, *run)
         yield Act(place=self.machine, argv=argv, stdin=_SCRIPT.text)
 
     def undo(self, reach: Reach) -> tuple[str, Iterable[Argv]]:
         gone = ("delete", "--ignore-not-found", "--wait=false")
         return self.machine, [
-            tools.stop_unit(self.id),
+            commands.stop_unit(self.id),
             ("rm", "-f", self._program),
-            tools.kubectl(reach, *gone, f"flowschemas.{_GROUP}", self._called),
-            tools.kubectl(reach, *gone, f"prioritylevelconfigurations.{_GROUP}", self._called),
+            commands.kubectl(reach, *gone, f"flowschemas.{_GROUP}", self._called),
+            commands.kubectl(reach, *gone, f"prioritylevelconfigurations.{_GROUP}", self._called),
         ]
 
     def active(self, reach: Reach) -> bool:
@@ -91,7 +91,7 @@ class SlowApi(Fault):
             for server in reach.profile.cluster().servers
         ):
             return True
-        tools.must_go_on(reach, self.machine, self.id)
+        commands.must_go_on(reach, self.machine, self.id)
         return False
 
     def healed(self, reach: Reach) -> bool:

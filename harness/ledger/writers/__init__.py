@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.ledger.writers import bank, files, objects, postgres
+from harness.ledger.writers import files, objects, postgres
 from harness.ledger.writers.protocol import Counted, Makes, Writer, WriterSetup
 
 __all__ = ["WRITERS", "Counted", "Makes", "Writer", "WriterSetup"]
 
 WRITERS: Mapping[str, Makes] = {
-    "postgres": postgres.writers,
-    "bank": bank.writers,
+    "postgres": postgres.of_rows,
+    "bank": postgres.of_bank,
     "cephfs": files.on_cephfs,
     "http": files.over_http,
     "objects": objects.writers,

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from harness.core.errors import NeverSent, NotProven, TransportError
+from harness.core.parallel import hang_up
 from harness.ledger.checker import Found, kind_of
 from harness.ledger.writers.protocol import FILES_PORT, WriterSetup, seal, unsealed
-from harness.transport.deadline import hang_up
 
 _ANSWERS_WITHIN_S = 100.0  # the socket's time limit; the caller has its own deadline
 # Reading files back is slow: each costs another client up to a tick of the metadata server, 5 s.

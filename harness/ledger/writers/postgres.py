@@ -1,14 +1,20 @@
-"""Rows in PostgreSQL, one transaction per row.
+"""Rows and a bank in PostgreSQL, one transaction per write.
 
-The table has no key, because a key would hide a row that was written twice. COMMIT with a warning
-is no acknowledgement: the server warns when it stops waiting for its standby, or aborts the
-transaction.
+The table of the rows has no key, because a key would hide a row that was written twice. COMMIT with
+a warning is no acknowledgement: the server warns when it stops waiting for its standby, or aborts
+the transaction.
+
+In the bank, concurrent transfers between accounts keep the total constant. Each transfer inserts a
+write of the ledger in the same transaction: if the write is there, the money has moved; if it is
+lost, the money has not. One statement that sums all accounts sees one moment, and always the same
+total.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import random
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -17,17 +23,26 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from harness.core.errors import NeverSent, NotProven, TimedOut
+from harness.core.parallel import hang_up
 from harness.core.waiting import until
 from harness.ledger.checker import Found
 from harness.ledger.writers.protocol import DATABASE_PORT, WriterSetup, seal, unsealed
-from harness.transport.deadline import hang_up
 
-_WRITERS = 2
+_ROW_WRITERS = 2
 _CONNECTS_WITHIN_S = 3
 _REACHED_WITHIN_S = 30.0
-_TABLE = "CREATE TABLE IF NOT EXISTS writes (writer text, seq bigint, seal text)"
+_ROWS = "CREATE TABLE IF NOT EXISTS writes (writer text, seq bigint, seal text)"
 _INSERT = "INSERT INTO writes VALUES (%s, %s, %s)"
 _SELECT = "SELECT writer, seq, seal FROM writes WHERE writer LIKE %s"
+ACCOUNTS, EACH = 8, 100
+_BANK_WRITERS = 3
+_MOST = 10
+_ACCOUNTS = "CREATE TABLE IF NOT EXISTS accounts (id int PRIMARY KEY, balance bigint NOT NULL)"
+_OPEN_ACCOUNTS = (
+    "INSERT INTO accounts SELECT id, %s FROM generate_series(1, %s) id ON CONFLICT DO NOTHING"
+)
+_MOVE = "UPDATE accounts SET balance = balance + %s WHERE id = %s"
+_TOTAL = "SELECT coalesce(sum(balance), 0) FROM accounts"
 
 
 class Database:
@@ -155,7 +170,7 @@ def prepare(stage: WriterSetup) -> None:
         except TimedOut:
             raise said[-1] from None
         connection = database.connected()
-        connection.execute(_TABLE)
+        connection.execute(_ROWS)
         database.commit(connection)
 
 
@@ -171,6 +186,67 @@ def rows(database: Database, run: str, like: str) -> Iterator[Found]:
         database.drop(connection)
 
 
-def writers(stage: WriterSetup) -> Sequence[Postgres]:
+def of_rows(stage: WriterSetup) -> Sequence[Postgres]:
     prepare(stage)
-    return [Postgres(stage, number) for number in range(_WRITERS)]
+    return [Postgres(stage, number) for number in range(_ROW_WRITERS)]
+
+
+class Bank:
+    """Makes one transfer per write, between accounts drawn from its seed and number."""
+
+    due = ACCOUNTS * EACH
+
+    def __init__(self, stage: WriterSetup, number: int) -> None:
+        self.name = f"bank/{number}"
+        self._stage = stage
+        self._database = Database(stage, number)
+        self._counting = Database(stage, number)
+
+    def send(self, seq: int) -> None:
+        draw = random.Random(f"{self._stage.seed} {self.name} {seq}")
+        giver, taker = draw.sample(range(1, ACCOUNTS + 1), 2)
+        amount = draw.randint(1, _MOST)
+        connection = self._database.connected()
+        try:
+            # Lock accounts in the order of their numbers: transfers cannot deadlock.
+            for account in sorted((giver, taker)):
+                connection.execute(_MOVE, (amount if account == taker else -amount, account))
+            connection.execute(_INSERT, (self.name, seq, seal(self._stage.run, self.name, seq)))
+            self._database.commit(connection)
+        except BaseException:
+            self._database.drop(connection)
+            raise
+
+    def read(self) -> Iterator[Found]:
+        return rows(self._database, self._stage.run, "bank/%")
+
+    def total(self) -> int:
+        """The sum of all accounts."""
+        connection = self._counting.connected()
+        try:
+            ((total,),) = connection.execute(_TOTAL).fetchall()
+            connection.rollback()
+        except BaseException:
+            self._counting.drop(connection)
+            raise
+        return int(total)
+
+    def abandon(self) -> None:
+        self._database.abandon()
+
+    def stop_counting(self) -> None:
+        self._counting.abandon()
+
+    def close(self) -> None:
+        self._database.close()
+        self._counting.close()
+
+
+def of_bank(stage: WriterSetup) -> Sequence[Bank]:
+    prepare(stage)
+    with closing(Database(stage, 0)) as database:
+        connection = database.connected()
+        connection.execute(_ACCOUNTS)
+        connection.execute(_OPEN_ACCOUNTS, (EACH, ACCOUNTS))
+        database.commit(connection)
+    return [Bank(stage, number) for number in range(_BANK_WRITERS)]

@@ -2,7 +2,7 @@
 
 All writers run on this computer. It is outside of the cluster, so no fault affects them, and the
 history is written where the writes are sent. They reach the cluster's services through its machines
-(``transport.tunnel``), any of which may be down.
+(``transport.ssh``), any of which may be down.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Protocol, runtime_checkable
 
 from harness.ledger.checker import Found
 from harness.transport import Reach
-from harness.transport.tunnel import Tunnels
+from harness.transport.ssh import Tunnels
 
 # A write without an answer by then is abandoned: its outcome is unknown. The time is enough to find
 # that two machines do not answer, and to use the third.

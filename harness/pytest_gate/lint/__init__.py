@@ -6,38 +6,30 @@ note is a gap that the gate itself reports, or a leftover.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from harness.checks import CHECKS
-from harness.faults.kinds import FAULTS
-from harness.pytest_gate.catalogue import read_features
-from harness.pytest_gate.lint import defects, drills, features, files, sentences
-from harness.pytest_gate.lint.mistake import Mistake
-from harness.settings import Profile, load_gates
-
-__all__ = ["Mistake", "lint"]
+from harness.pytest_gate.catalogue import Scenario
 
 
-def lint(root: Path, profile: Profile) -> list[Mistake]:
-    """Every mistake in a project's files, without running any of it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mistake:
+    """A mistake and its place (``file:line``); a ``note`` is not an error."""
 
-    While a gate file or a waiver is wrong, lint reports only those mistakes: other files cannot be
-    compared with an unreadable one. ConfigError for a feature that is not Gherkin.
-    """
-    broken = [*files.unread(root), *files.gates(root), *files.waivers(root)]
-    if any(it.where.startswith("scenarios/gates/") for it in broken):
-        return broken
-    return broken + list(_rest(root, profile))
+    where: str
+    says: str
+    note: bool = False
 
 
-def _rest(root: Path, profile: Profile) -> Iterator[Mistake]:
-    gates = load_gates(root / "scenarios/gates")
-    scenarios = read_features(root / "features")
-    yield from features.lint(gates, scenarios, profile)
-    yield from features.unbound(root)
-    yield from sentences.lint(scenarios, root)
-    yield from files.unproven(root, scenarios)
-    yield from drills.unhealable(FAULTS, root)
-    yield from drills.lint(root, scenarios, FAULTS)
-    yield from defects.lint(CHECKS, root)
+def at(scenario: Scenario) -> str:
+    """The place of a scenario."""
+    return f"features/{scenario.file}:{scenario.line}"
+
+
+def place(thing: Callable[..., object] | type, root: Path) -> str:
+    """The place of a function or a class, relative to the project's root."""
+    path = Path(inspect.getsourcefile(thing) or "?")
+    line = inspect.getsourcelines(thing)[1]
+    return f"{path.relative_to(root) if path.is_relative_to(root) else path}:{line}"

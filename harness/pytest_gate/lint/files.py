@@ -1,16 +1,27 @@
-"""Mistakes in gate files and waivers: invalid, expired, or with unknown names."""
+"""Mistakes in gate files, waivers and drills; faults without an undo; checks that never turned red.
+
+A test in ``harness/tests/lab/test_*_defects.py`` breaks the lab for real and names the checks that
+it turns red: ``@pytest.mark.defect("every clock follows its source")``. A check that was never red
+may be unable to fail. A test marked `long` is not part of `./cutover test` and does not count here.
+"""
 
 from __future__ import annotations
 
+import ast
+import inspect
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.checks import CHECKS
+from harness.checks import CHECKS, Check
 from harness.core.errors import ConfigError
+from harness.faults.fault import Fault
+from harness.probes import PROBES
 from harness.pytest_gate.catalogue import Scenario
-from harness.pytest_gate.lint.mistake import Mistake
+from harness.pytest_gate.lint import Mistake, at, place
 from harness.settings import GateFile, Requirement, Waiver, flaws, line_of, parse
+from harness.settings.drills import OF_BYSTANDERS, Drill, Planned
+from harness.settings.load import Load
 
 # File name patterns of each folder, needed for the file to be read.
 _READ: Mapping[str, str] = {
@@ -19,6 +30,16 @@ _READ: Mapping[str, str] = {
     "scenarios/drills": "*.yaml",
     "scenarios/clusters": "*.yaml",
 }
+
+_DRILLS = "scenarios/drills"
+_LOADS = "scenarios/load"
+_NO_DRILL = "steady"
+_NOTICED = ("noticed_by_kubernetes_s", "noticed_by_ceph_s")
+_LIFE = ("refuse", "arm", "inject", "active", "heal", "healed")
+# Parameters that every fault gets when it is planned.
+_GIVEN = frozenset({"id", "machine"})
+
+_LAB_TESTS = "harness/tests/lab"
 
 
 def unread(root: Path) -> Iterator[Mistake]:
@@ -110,3 +131,147 @@ def _requirements(root: Path) -> Iterator[Requirement]:
 def _yaml(root: Path, folder: str) -> Iterator[tuple[Path, str]]:
     for path in sorted((root / folder).glob("*.yaml")):
         yield path, path.relative_to(root).as_posix()
+
+
+def drills(
+    root: Path, scenarios: Sequence[Scenario], faults: Mapping[str, type[Fault]]
+) -> Iterator[Mistake]:
+    """Mistakes in drill files, and drills that only a feature or only a file names."""
+    loads = [*_loads(root)]
+    yield from (it for it in loads if isinstance(it, Mistake))
+    rows = {scenario.drill: scenario for scenario in scenarios if scenario.drill is not None}
+    paths = sorted((root / _DRILLS).glob("*.yaml"))
+    known = {path.stem: path for path in paths if path.stem != _NO_DRILL}
+    for name, scenario in rows.items():
+        if name not in known:
+            yield Mistake(where=at(scenario), says=f"there is no drill {name} in {_DRILLS}")
+    for name, path in known.items():
+        where = path.relative_to(root).as_posix()
+        found = [Mistake(where=f"{where}:{it.line}", says=it.says) for it in flaws(Drill, path)]
+        yield from found
+        if found:
+            continue
+        drill = parse(Drill, path)
+        if drill.name != name:
+            yield Mistake(where=f"{where}:1", says=f"{name} calls itself {drill.name}")
+        if name not in rows:
+            yield Mistake(where=f"{where}:1", says=f"no scenario carries out {name}")
+        if drill.load is not None and drill.load not in loads:
+            line = line_of(path, ("load",))
+            yield Mistake(where=f"{where}:{line}", says=f"there is no load {drill.load}")
+        yield from _of_faults(where, path, drill, faults)
+        yield from _of_looks(where, path, drill)
+
+
+def unhealable(faults: Mapping[str, object], root: Path) -> Iterator[Mistake]:
+    """A fault must have its whole lifecycle: above all ``arm`` its undo, and ``heal``."""
+    for name, fault in faults.items():
+        missing = [step for step in _LIFE if not callable(getattr(fault, step, None))]
+        if missing:
+            kind = fault if isinstance(fault, type) else type(fault)
+            says = f"the fault “{name}” cannot {', '.join(missing)}"
+            yield Mistake(where=place(kind, root), says=says)
+
+
+def _loads(root: Path) -> Iterator[str | Mistake]:
+    """The existing loads, and the mistakes in their files."""
+    for path in sorted((root / _LOADS).glob("*.yaml")):
+        where = path.relative_to(root).as_posix()
+        yield path.stem
+        found = [Mistake(where=f"{where}:{it.line}", says=it.says) for it in flaws(Load, path)]
+        yield from found
+        if not found and (name := parse(Load, path).name) != path.stem:
+            yield Mistake(where=f"{where}:1", says=f"{path.stem} calls itself {name}")
+
+
+def _too_late(drill: Drill, faults: Mapping[str, type[Fault]]) -> Iterator[str]:
+    """Notice targets that are longer than the fault lasts, so that a missed one goes unseen."""
+    kinds = [faults.get(planned.fault) for planned in drill.faults]
+    if not all(kind is not None and kind.at_once for kind in kinds):
+        return
+    for key, target in drill.targets.items():
+        if key in _NOTICED and target.number > min(it.hold_s for it in drill.faults):
+            yield key
+
+
+def _of_looks(where: str, path: Path, drill: Drill) -> Iterator[Mistake]:
+    """Mistakes in a drill's own looks: unknown probes or checks, or a target beyond the fault."""
+    if drill.looks is None:
+        return
+    line = line_of(path, ("looks",))
+    for probe in drill.looks.probes:
+        if probe not in PROBES:
+            yield Mistake(where=f"{where}:{line}", says=f"there is no probe named “{probe}”")
+    for check in dict.fromkeys([*drill.looks.during, *drill.looks.checks]):
+        if check not in CHECKS:
+            yield Mistake(where=f"{where}:{line}", says=f"there is no check named “{check}”")
+    if drill.targets[OF_BYSTANDERS].number > min(it.hold_s for it in drill.faults):
+        line = line_of(path, ("targets", OF_BYSTANDERS))
+        says = f"{OF_BYSTANDERS} is longer than the fault holds, and nothing is observed after it"
+        yield Mistake(where=f"{where}:{line}", says=says)
+
+
+def _of_faults(
+    where: str, path: Path, drill: Drill, faults: Mapping[str, type[Fault]]
+) -> Iterator[Mistake]:
+    """Faults that cannot be planned, or that end before one of their targets."""
+    for key in _too_late(drill, faults):
+        line = line_of(path, ("targets", key))
+        says = f"{key} is longer than the fault holds: a system that never notices would pass"
+        yield Mistake(where=f"{where}:{line}", says=says)
+    for number, planned in enumerate(drill.faults):
+        for says in _of_fault(planned, faults):
+            line = line_of(path, ("faults", number))
+            yield Mistake(where=f"{where}:{line}", says=says)
+
+
+def _of_fault(planned: Planned, faults: Mapping[str, type[Fault]]) -> Iterator[str]:
+    kind = faults.get(planned.fault)
+    if kind is None:
+        yield f"there is no fault {planned.fault}"
+        return
+    fields = kind.model_fields
+    for name in planned.parameters.keys() - fields.keys():
+        yield f"{planned.fault} has no parameter {name}"
+    for name, field in fields.items():
+        if field.is_required() and name not in planned.parameters.keys() | _GIVEN:
+            yield f"{planned.fault} needs {name}"
+
+
+def never_red(checks: Mapping[str, Check], root: Path) -> Iterator[Mistake]:
+    """Checks without a defect, and defects of a check that does not exist."""
+    marked = set[str]()
+    for path in sorted((root / _LAB_TESTS).glob("test_*_defects.py")):
+        for name, line, counts in _marked(path):
+            if counts:
+                marked.add(name)
+            if name not in checks:
+                where = f"{path.relative_to(root).as_posix()}:{line}"
+                yield Mistake(where=where, says=f"there is no check named “{name}”")
+    unseen = [name for name in checks if name not in marked]
+    if not marked and unseen:
+        # The convention is not in use yet: report one line instead of one per check.
+        says = f"no test is marked with @pytest.mark.defect: {len(unseen)} checks were never red"
+        yield Mistake(where=f"{_LAB_TESTS}:1", says=says, note=True)
+        return
+    for name in unseen:
+        says = f"no seeded defect of ./cutover test turns the check “{name}” red"
+        yield Mistake(where=place(inspect.unwrap(checks[name]), root), says=says)
+
+
+def _marked(path: Path) -> Iterator[tuple[str, int, bool]]:
+    """Each check that a test marks as red, its line, and whether that test always runs."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    long = {
+        id(mark)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        and any(ast.unparse(it) == "pytest.mark.long" for it in node.decorator_list)
+        for mark in node.decorator_list
+    }
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Attribute(attr="mark"), attr="defect")):
+                for argument in node.args:
+                    if isinstance(argument, ast.Constant):
+                        yield str(argument.value), node.lineno, id(node) not in long

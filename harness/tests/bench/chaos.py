@@ -24,8 +24,8 @@ from typing import Any
 from harness.core.waiting import until
 from harness.faults.fault import Fault
 from harness.faults.fault_lifecycle import FaultLifecycle
-from harness.faults.kinds.drain import Drain
-from harness.faults.kinds.kill_pods import KillPods
+from harness.faults.kinds.kubernetes import Drain
+from harness.faults.kinds.pods import KillPods
 from harness.probes import pods
 from harness.settings import load_profile
 from harness.transport import Reach, connect

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness.bench import sending
+from harness.bench import bench
 from harness.bench.scripts.facts_script import look
 from harness.core.waiting import until
 from harness.tests import gpt
@@ -121,7 +121,7 @@ class Disk:
             stdout=subprocess.PIPE,
         )
         assert guard.stdin is not None
-        guard.stdin.write(sending.GUARD.text.encode())
+        guard.stdin.write(bench.GUARD.text.encode())
         guard.stdin.close()
         guard.stdin = None
         return guard

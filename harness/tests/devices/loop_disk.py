@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.provision import apply, records
-from harness.provision.disk import Disk
-from harness.provision.outcome import MachineResult
+from harness.provision import MachineResult, apply
+from harness.provision.disk import Disk, read_records, write_records
 from harness.settings import NewPartition
 from harness.tests import gpt
 from harness.tests.gpt import Entry
@@ -102,10 +101,10 @@ class Bench:
 
     def correct(self, **changes: Any) -> None:
         """Let the record say something else of this disk."""
-        known = records.read(self.wanted.record)[HERE]
+        known = read_records(self.wanted.record)[HERE]
         for name, value in changes.items():
             object.__setattr__(known, name, value)
-        records.write(self.wanted.record, {HERE: known})
+        write_records(self.wanted.record, {HERE: known})
 
     def digest(self, first: int = 0, length: int | None = None) -> str:
         """SHA-256 of what was ever written to a part of the disk, and where; past every cache."""

@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from harness.bench.bench import GUARD
 from harness.bench.scripts.facts_script import look
 from harness.bench.scripts.guard_script import GuardRefused, hold
-from harness.bench.sending import GUARD
 from harness.core.waiting import until
 from harness.tests.devices import block
 from harness.tests.devices.block import GIB, MIB, Disk, disk, elsewhere, ours, run, running

@@ -16,8 +16,8 @@ import pytest
 
 from harness.core.errors import Refused
 from harness.core.model import Exit
-from harness.provision import apply, records
-from harness.provision.outcome import MachineState
+from harness.provision import MachineState, apply
+from harness.provision.disk import read_records
 from harness.provision.partition import Plan, plan
 from harness.settings import NewPartition
 from harness.tests.devices.loop_disk import (
@@ -89,7 +89,7 @@ def test_a_clean_disk_gets_its_second_partition_and_the_first_keeps_every_byte(
         .upper()
     )
     assert int(do("blockdev", "--getsize64", bench.part(2))) == 2 * GIB - 2 * MIB
-    (disk,) = records.read(bench.wanted.record).values()
+    (disk,) = read_records(bench.wanted.record).values()
     assert [it.partuuid for it in disk.partitions][1] == made.partuuid
 
 
@@ -326,7 +326,7 @@ def test_a_disk_that_changes_between_plan_and_act_is_refused_and_not_one_byte_is
 ) -> None:
     bench.record()
     seen = bench.look()
-    recorded = records.read(bench.wanted.record)[HERE]
+    recorded = read_records(bench.wanted.record)[HERE]
     made = plan(seen, recorded, bench.wanted, partuuid=str(uuid.uuid4()).upper())
     assert isinstance(made, Plan)
     with Path(bench.device).open("rb") as disk:

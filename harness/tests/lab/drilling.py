@@ -10,8 +10,8 @@ from typing import Any
 
 from harness.drill.context import DrillContext, Options
 from harness.drill.injection import Moment
-from harness.drill.loads import Load
 from harness.drill.steady import all_numbers, observe_bystanders, wait_steady
+from harness.drill.traffic import Load
 from harness.facts.drills import Bystanders
 from harness.faults import disruption_lock
 from harness.faults.disruption_lock import DisruptionLock

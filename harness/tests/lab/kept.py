@@ -21,7 +21,7 @@ from harness.ledger.result import LedgerResult, observed
 from harness.tests import clean_drills
 from harness.tests.lab.world import World
 from harness.transport.reach import _setns, connect
-from harness.transport.tunnel import Tunnels
+from harness.transport.ssh import Tunnels
 
 T = TypeVar("T")
 

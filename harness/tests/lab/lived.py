@@ -12,10 +12,10 @@ from typing import TypeAlias
 
 from harness.core.errors import TimedOut
 from harness.core.waiting import until
-from harness.faults import reachability
+from harness.faults import observers
 from harness.faults.fault import Fault
 from harness.faults.fault_lifecycle import LEASE_S, FaultLifecycle, FaultState
-from harness.faults.leftovers import leftovers
+from harness.faults.preflight import leftovers
 from harness.faults.undo_store import Left, NodeUndoStore
 from harness.lab.shape import Node
 from harness.tests.lab.breaking import Do
@@ -161,9 +161,9 @@ def kept(do: Do, lives: Sequence[FaultLifecycle]) -> Iterator[None]:
 
 def _resolved(reach: Reach, fault: Fault) -> Fault:
     """The fault with every choice made, through read-only connections."""
-    return fault.resolved(reading(reach, (reachability.ASKING,)), Random(SEED))
+    return fault.resolved(reading(reach, (observers.ASKING,)), Random(SEED))
 
 
 def refusal(reach: Reach, fault: Fault) -> str | None:
     """The reason for its refusal, found through read-only connections."""
-    return _resolved(reach, fault).refuse(reading(reach, (reachability.ASKING,)))
+    return _resolved(reach, fault).refuse(reading(reach, (observers.ASKING,)))

@@ -7,12 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from harness.core.waiting import until
-from harness.faults import observers
-from harness.faults.ceph_answers import Status
-from harness.faults.kinds.fail_mds import FailMds
-from harness.faults.kinds.osd_out import OsdOut
-from harness.faults.kinds.stop_monitor import StopMonitor
-from harness.faults.kinds.stop_osd import StopOsd
+from harness.faults import ceph
+from harness.faults.ceph import Status
+from harness.faults.kinds.ceph import FailMds, OsdOut, StopMonitor, StopOsd
 from harness.tests.lab.breaking import Do, inside
 from harness.tests.lab.lived import Record, all_active
 from harness.tests.lab.world import World
@@ -32,7 +29,7 @@ def test_a_monitor_and_an_osd_of_one_machine_are_missed_and_come_back(
     do: Do, record_property: Record
 ) -> None:
     def left(reach: Reach) -> tuple[int, int]:
-        status = observers.ceph(reach, TWO, "status", read=Status)
+        status = ceph.ask(reach, TWO, "status", read=Status)
         return len(status.quorum_names), status.osdmap.num_up_osds
 
     assert do(left) == (3, 3)
@@ -48,7 +45,7 @@ def test_another_metadata_server_takes_over_while_an_osd_is_out(
     """Its copies stay until other OSDs have them: Ceph stays healthy meanwhile."""
 
     def left(reach: Reach) -> int:
-        return observers.ceph(reach, THREE, "status", read=Status).osdmap.num_in_osds
+        return ceph.ask(reach, THREE, "status", read=Status).osdmap.num_in_osds
 
     assert do(left) == 3
     killed = do(serving)
@@ -61,5 +58,5 @@ def test_another_metadata_server_takes_over_while_an_osd_is_out(
 
 def serving(reach: Reach) -> str:
     """The name of the active metadata server, according to the manager."""
-    told = observers.ceph(reach, "", "fs", "status", read=object)
+    told = ceph.ask(reach, "", "fs", "status", read=object)
     return next(must(it, "name") for it in listed(told, "mdsmap") if text(it, "state") == "active")

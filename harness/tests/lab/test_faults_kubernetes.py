@@ -11,23 +11,13 @@ import pytest
 from harness.core.errors import InjectFailed
 from harness.core.waiting import until
 from harness.faults import observers
-from harness.faults.acting import run_here
+from harness.faults.commands import run_here
 from harness.faults.fault import Fault
 from harness.faults.fault_lifecycle import FaultLifecycle, FaultState
-from harness.faults.kinds.drain import Drain
-from harness.faults.kinds.hard_reset import HardReset
-from harness.faults.kinds.kill_container import KillContainer
-from harness.faults.kinds.kill_ingress import KillIngress
-from harness.faults.kinds.kill_pods import KillPods
-from harness.faults.kinds.kill_speaker import KillSpeaker
-from harness.faults.kinds.power_off import PowerOff
-from harness.faults.kinds.reboot import Reboot
-from harness.faults.kinds.skew_clock import SkewClock
+from harness.faults.kinds.kubernetes import Drain, StopContainerd, StopEtcd, StopRke2, StopStaticPod
+from harness.faults.kinds.machine import HardReset, PowerOff, Reboot, SkewClock
+from harness.faults.kinds.pods import KillContainer, KillIngress, KillPods, KillSpeaker
 from harness.faults.kinds.slow_api import SlowApi
-from harness.faults.kinds.stop_containerd import StopContainerd
-from harness.faults.kinds.stop_etcd import StopEtcd
-from harness.faults.kinds.stop_rke2 import StopRke2
-from harness.faults.kinds.stop_static_pod import StopStaticPod
 from harness.lab import machines
 from harness.tests.lab import objects
 from harness.tests.lab.breaking import Do, inside

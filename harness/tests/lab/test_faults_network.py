@@ -9,17 +9,18 @@ import pytest
 
 from harness.core.errors import NotProven
 from harness.core.waiting import until
-from harness.faults import observers, reachability
+from harness.faults import observers
 from harness.faults.fault import Fault
 from harness.faults.fault_lifecycle import FaultState
-from harness.faults.kinds.break_dns import BreakDns
-from harness.faults.kinds.cut_from_peer import CutFromPeer
-from harness.faults.kinds.cut_off import CutOff
-from harness.faults.kinds.cut_one_way import CutOneWay
-from harness.faults.kinds.cut_port import CutPort
-from harness.faults.kinds.delay_packets import DelayPackets
-from harness.faults.kinds.limit_bandwidth import LimitBandwidth
-from harness.faults.kinds.lose_packets import LosePackets
+from harness.faults.kinds.network import (
+    BreakDns,
+    CutFromPeer,
+    CutOff,
+    CutOneWay,
+    CutPort,
+    LosePackets,
+)
+from harness.faults.kinds.traffic_control import DelayPackets, LimitBandwidth
 from harness.faults.undo_store import NodeUndoStore
 from harness.lab.shape import Node
 from harness.tests.lab.breaking import Do, inside
@@ -152,7 +153,7 @@ def test_a_port_that_is_cut_leaves_the_others_and_then_nothing(
     fault = CutPort(id=new_id(), machine=world.three.name, port=10250)
     with leaving_nothing(world, do, [fault], record_property):
         found = do(
-            lambda reach: reachability.port_state(reach, world.one.name, "tcp", address, api_port)
+            lambda reach: observers.port_state(reach, world.one.name, "tcp", address, api_port)
         )
     assert found == "open"
 

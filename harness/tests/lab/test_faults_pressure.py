@@ -11,10 +11,8 @@ import pytest
 from harness.core.errors import InjectFailed
 from harness.faults.fault import Fault
 from harness.faults.fault_lifecycle import FaultState
-from harness.faults.kinds.exhaust_cpu import ExhaustCpu
-from harness.faults.kinds.exhaust_memory import ExhaustMemory
-from harness.faults.kinds.fill_disk import FillDisk
-from harness.faults.kinds.slow_disk import SlowDisk
+from harness.faults.kinds.disk_speed import SlowDisk
+from harness.faults.kinds.resources import ExhaustCpu, ExhaustMemory, FillDisk
 from harness.faults.model import Argv
 from harness.tests.lab.breaking import inside
 from harness.tests.lab.lived import Record, active, leaving_nothing, new_id

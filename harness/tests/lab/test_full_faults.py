@@ -8,10 +8,8 @@ import pytest
 
 from harness.core.waiting import until
 from harness.faults.fault import Fault
-from harness.faults.kinds.cut_off import CutOff
-from harness.faults.kinds.cut_port import CutPort
-from harness.faults.kinds.kill_speaker import KillSpeaker
-from harness.faults.kinds.lose_packets import LosePackets
+from harness.faults.kinds.network import CutOff, CutPort, LosePackets
+from harness.faults.kinds.pods import KillSpeaker
 from harness.lab.shape import Lab
 from harness.tests.lab import objects
 from harness.tests.lab.breaking import Do, inside

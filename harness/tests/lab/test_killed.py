@@ -26,6 +26,7 @@ from harness.faults import disruption_lock
 from harness.faults.fault_lifecycle import LEASE_S as LIFE_LEASE_S
 from harness.probes import pods
 from harness.record.journal import JournalReader, Record
+from harness.record.records import FaultEvent, read
 from harness.settings import ROOT
 from harness.tests.lab.breaking import inside
 from harness.tests.lab.forked import cutover
@@ -83,7 +84,7 @@ def test_a_harness_that_is_killed_at_any_record_leaves_nothing_behind(
         )
         died = time.monotonic()
         assert ended.returncode == -signal.SIGKILL, ended.stderr
-        written = [it.data["event"] for it in JournalReader(folder)]
+        written = [read(FaultEvent, it.data)["event"] for it in JournalReader(folder)]
         assert len(written) == record - (when == "before")
         until(
             lambda: state(world) == before,
@@ -167,7 +168,7 @@ def moments(records: Iterable[Record]) -> Iterator[Record]:
     """
     met = set()
     for record in records:
-        what = record.data["event"] if record.kind == "fault" else record.kind
+        what = read(FaultEvent, record.data)["event"] if record.kind == "fault" else record.kind
         if what == "scenario-end":
             return
         if what not in met:

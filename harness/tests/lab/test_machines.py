@@ -12,7 +12,7 @@ import pytest
 from harness.core.waiting import until
 from harness.lab import machines
 from harness.lab.shape import LAB, Node
-from harness.provision import records
+from harness.provision.disk import read_records
 from harness.tests.lab.power import boot_before_its_network, with_an_undo
 from harness.tests.lab.world import World
 
@@ -112,7 +112,7 @@ def test_the_disk_that_came_without_room_for_ceph_was_given_it_as_an_operator_wo
     node, disks = world.lab.node(world.lab.shape.new_disk), world.lab.profile.disks
     assert disks is not None
     said = world.do(node, "sgdisk", "--info=2", "/dev/sda")
-    recorded = {it.number: it.partuuid for it in records.read(disks.record)[node.name].partitions}
+    recorded = {it.number: it.partuuid for it in read_records(disks.record)[node.name].partitions}
     assert f"Partition unique GUID: {recorded[2]}" in said
     # The table as it was before is kept there: with the system's partition only.
     kept = "$(ls /var/lib/cutover/sda.*.gpt)"

@@ -11,7 +11,7 @@ from harness.lab.network import inside
 from harness.lab.shape import Node
 from harness.settings import ROOT
 from harness.tests.lab.world import World
-from harness.transport.root import command_line
+from harness.transport.login import command_line
 
 STATUS = "/var/lib/dpkg/status"
 FORGOTTEN = "Status: deinstall ok config-files"

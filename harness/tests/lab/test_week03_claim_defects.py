@@ -16,7 +16,7 @@ import pytest
 from harness.checks import CHECKS
 from harness.core.model import Case, Observation, Outcome, Verdict
 from harness.core.waiting import until
-from harness.drill.background_writes import BackgroundWrites
+from harness.drill.traffic import BackgroundWrites
 from harness.lab import kubernetes
 from harness.lab.shape import Lab
 from harness.probes import claim_objects, claim_space, claim_workload

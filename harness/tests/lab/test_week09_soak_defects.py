@@ -10,10 +10,9 @@ import pytest
 from harness.checks import CHECKS
 from harness.core.model import Case, Observation, Outcome, Verdict
 from harness.drill.injection import Moment
-from harness.drill.ledger_health import quarters
-from harness.drill.resource_usage import resource_usage
 from harness.drill.schedule import Turn
-from harness.drill.soak import soak
+from harness.drill.soak import resource_usage, soak
+from harness.drill.traffic import quarters
 from harness.ledger.history import HistoryReader
 from harness.settings.soaks import Soak
 from harness.tests import clean_drills
