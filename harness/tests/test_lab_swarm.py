@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 import yaml
 
 from harness.lab import builds, machines, seed_data, swarm
-from harness.lab.shape import LAB, Lab
+from harness.lab.shape import LAB, Lab, Node
 from harness.settings import Profile, load_profile
 
 LOG = Path("/dev/null")
@@ -177,6 +178,34 @@ def test_it_is_whole_when_all_of_it_serves(
     monkeypatch.setattr(swarm, "_answers", lambda *_: True)
     assert swarm.trouble(lab, LOG).startswith(words)
     assert bool(swarm.trouble(lab, LOG)) == bool(words)
+
+
+@pytest.mark.parametrize("others", ["worker", "manager"])
+def test_machines_join_in_the_role_that_the_profile_declares(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, others: str
+) -> None:
+    names = [node.name for node in lab.nodes]
+    declared = lab.profile.swarm
+    assert declared is not None
+    if others == "manager":
+        three = declared.model_copy(update={"managers": tuple(names)})
+        lab = replace(lab, profile=lab.profile.model_copy(update={"swarm": three}))
+    said: list[tuple[str, ...]] = []
+
+    def docker(_: Lab, node: Node, *argv: str, **__: object) -> str:
+        said.append((node.name, *argv))
+        return "token"
+
+    monkeypatch.setattr(swarm, "docker", docker)
+    monkeypatch.setattr(swarm, "_state", lambda *_: "inactive")
+    monkeypatch.setattr(swarm, "_listed", lambda *_: [])
+    monkeypatch.setattr(swarm, "whole", lambda *_: None)
+    swarm.up(lab, LOG)
+    first = swarm.manager(lab)
+    began = [it[0] for it in said if it[1:3] == ("swarm", "init")]
+    joined = [it[0] for it in said if it[1:3] == ("swarm", "join")]
+    assert (began, sorted([*began, *joined])) == ([first.name], names)
+    assert {it[-1] for it in said if it[1:3] == ("swarm", "join-token")} == {others}
 
 
 def test_a_host_that_does_not_answer_is_named(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
