@@ -146,8 +146,14 @@ def test_services_that_run_and_do_not_answer_or_answer_otherwise_are_found(world
     front = f"{swarm.manager(world.lab).name}:8080"
     for check, words in (
         (INSTANCES, f"{ACME} as acme.lab.example: expected an answer, seen timed out"),
-        (ANSWER, f"{REGISTRY} at {front}/v2/: expected an answer, seen timed out"),
-        (ANSWER, f"{FRONTEND} at {front}/: expected an answer that says 'The shop"),
+        (
+            ANSWER,
+            f"{REGISTRY} at {front}/v2/ as registry.lab.example: expected an answer, seen timed",
+        ),
+        (
+            ANSWER,
+            f"{FRONTEND} at {front}/ as app.lab.example: expected an answer that says 'The shop",
+        ),
     ):
         outcome, reason = found[check]
         assert (outcome, words in reason) == ("fail", True), reason
