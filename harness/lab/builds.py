@@ -83,22 +83,34 @@ def contents(folder: Path) -> tuple[bytes, ...]:
 
 def packages(kind: str) -> list[str]:
     """The Debian packages of ``images/KIND.packages``."""
+    return [line for line in _lines(kind) if not line.startswith("!")]
+
+
+def _lines(kind: str) -> list[str]:
     return (LAB / f"images/{kind}.packages").read_text().split()
 
 
 def system(kind: str, suffix: str) -> Build:
-    """A Debian system with the packages of a kind: a folder, or with ``.tar`` a tar file."""
+    """A Debian system with the packages of a kind: a folder, or with ``.tar`` a tar file.
+
+    A line ``!PATH`` of its ``.packages`` is a pattern of files that the system does without.
+    """
     names = ",".join(packages(kind))
+    needless = [line.removeprefix("!") for line in _lines(kind) if line.startswith("!")]
 
     def make(target: Path, log: Path) -> None:
         options = ["--variant=minbase", *LEAN, f"--include={names}"]
+        if needless:
+            paths = " ".join(f'"$1"{path}' for path in needless)
+            options.append(f"--customize-hook=rm -r {paths}")
         with_suffix = target.with_name(target.name + suffix)
         run(["mmdebstrap", *options, SUITE, with_suffix], log=log, within_s=1800)
         with_suffix.rename(target)
         if not suffix:
             (target / "etc/hostname").unlink(missing_ok=True)
 
-    return Build(kind, (*(it.encode() for it in (SUITE, names, " ".join(LEAN), suffix)),), make)
+    inputs = (SUITE, names, " ".join(LEAN), suffix, *needless)
+    return Build(kind, tuple(it.encode() for it in inputs), make)
 
 
 def go_program(name: str, *, ldflags: str = "") -> Build:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -114,21 +114,26 @@ def kill(group: str, *, within_s: float = 30) -> None:
     until(gone, within_s=within_s, every_s=0.1, what=f"every process of {group} has ended")
 
 
-def freeze(group: str, frozen: bool) -> None:
-    """Stop every process of the group where it is, or let it continue."""
-    want = "FROZEN" if frozen else "THAWED"
-    for folder in _folders(group):
-        state = folder / "freezer.state"
-        if state.exists():
-            state.write_text(want)
-            until(
-                partial(_reads, state, want), within_s=20, every_s=0.05, what=f"{group} is {want}"
-            )
-        elif unified():
-            (folder / "cgroup.freeze").write_text("1" if frozen else "0")
-            events = folder / "cgroup.events"
-            flag = f"frozen {int(frozen)}"
-            until(partial(_reads, events, flag), within_s=20, every_s=0.05, what=f"{group}: {flag}")
+def freeze(groups: Sequence[str], frozen: bool, *, within_s: float = 20) -> None:
+    """Stop every process of the groups where it is, or let it continue: in all of them at once."""
+    waits = [
+        wait for group in groups for folder in _folders(group) for wait in _freeze(folder, frozen)
+    ]
+    for file, text in waits:
+        what = f"{file.parent} is {'frozen' if frozen else 'thawed'}"
+        until(partial(_reads, file, text), within_s=within_s, every_s=0.05, what=what)
+
+
+def _freeze(folder: Path, frozen: bool) -> Iterator[tuple[Path, str]]:
+    """Ask for it in one hierarchy; yields the file that tells when it is done, and its words."""
+    state = folder / "freezer.state"
+    if state.exists():
+        want = "FROZEN" if frozen else "THAWED"
+        state.write_text(want)
+        yield state, want
+    elif unified():
+        (folder / "cgroup.freeze").write_text(str(int(frozen)))
+        yield folder / "cgroup.events", f"frozen {int(frozen)}"
 
 
 def _reads(path: Path, text: str) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
 import signal
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import jinja2
@@ -39,6 +40,8 @@ MASKED = (
     "fstrim.timer",
     "logrotate.timer",
 )
+# Control groups below a machine's own: of Docker's containers, and of Kubernetes's pods.
+CONTAINERS = ("docker", "kubepods")
 # A lab without a Swarm runs no Docker.
 DOCKER = ("docker.socket", "docker.service")
 ENABLED = {
@@ -72,7 +75,7 @@ def group(lab: Lab, node: Node) -> str:
 def words(lab: Lab, node: Node) -> dict[str, str]:
     """The values for the templates below ``machine/``."""
     others = [other for other in lab.nodes if other is not node]
-    kubernetes = lab.profile.kubernetes
+    kubernetes, swarm = lab.profile.kubernetes, lab.profile.swarm
     return {
         "name": node.name,
         "address": node.address,
@@ -99,6 +102,7 @@ def words(lab: Lab, node: Node) -> dict[str, str]:
         "snapshot_copies": kubernetes.etcd_snapshot_copies or "",
         "servers": ", ".join(other.address for other in lab.nodes),
         "ipv6_servers": ", ".join(other.ipv6 for other in lab.nodes),
+        "registries": json.dumps(swarm.registries if swarm is not None else ()),
     }
 
 
@@ -122,15 +126,24 @@ def prepare(lab: Lab, node: Node, log: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(fill(source.read_text(encoding="utf-8"), values), encoding="utf-8")
         shutil.copymode(source, target)
-    hosts = "".join(f"{other.address} {other.name}\n" for other in lab.nodes)
     _write(root / "etc/hostname", f"{node.name}\n")
-    _write(root / "etc/hosts", f"127.0.0.1 localhost\n{hosts}")
+    _write(root / "etc/hosts", "".join(f"{line}\n" for line in _hosts(lab)))
     _write(root / "etc/resolv.conf", f"nameserver {lab.shape.address.ip}\n")
     _write(root / "etc/fstab", "")
     _write(root / "etc/machine-id", f"{uuid.uuid5(FSID, node.name).hex}\n")
     _units(root, masked(lab))
     _layout(root, rancher)
     _ssh(lab, node, log)
+
+
+def _hosts(lab: Lab) -> Iterator[str]:
+    """Lines of /etc/hosts: the machines, and the Swarm's registry at its first manager."""
+    yield "127.0.0.1 localhost"
+    for node in lab.nodes:
+        yield f"{node.address} {node.name}"
+    if (swarm := lab.profile.swarm) is not None:
+        for registry in swarm.registries:
+            yield f"{lab.node(swarm.managers[0]).address} {registry.partition(':')[0]}"
 
 
 def _write(path: Path, text: str) -> None:

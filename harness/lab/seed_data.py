@@ -26,18 +26,18 @@ def plant(path, content, mode=0o644):
         os.rename(f"{path}.new", path)
 
 
-for customer in ("acme", "globex", "initech"):
-    home = f"odoo_instances/{customer}"
+for name in ("acme_1a2b3c4d", "globex_5e6f7a8b", "initech_9c0d1e2f"):
+    customer, home = name.partition("_")[0], f"odoo_instances/odoo_data_{name}"
     plant(f"{home}/odoo.conf", f"[options]\\ndb_name = {customer}\\n".encode(), 0o600)
     for size in (700, 9_000, 300_000):
-        name = f"{drawn.getrandbits(160):040x}"
-        plant(f"{home}/filestore/{name[:2]}/{name}", drawn.randbytes(size))
+        file = f"{drawn.getrandbits(160):040x}"
+        plant(f"{home}/filestore/{file[:2]}/{file}", drawn.randbytes(size))
     os.setxattr(f"{home}/odoo.conf", "user.customer", customer.encode())
     if not os.path.lexists(f"{home}/current"):
         os.symlink("filestore", f"{home}/current")
-plant("platform/web/index.html", b"<p>The platform that serves customers today</p>\\n")
-# The workers of the old platform go on writing here.
-os.makedirs("platform/worker", exist_ok=True)
+    plant(f"{home}/web/index.html", f"<p>Odoo of {customer}</p>\\n".encode())
+# The old platform goes on writing here.
+os.makedirs("odoo_backups/staging", exist_ok=True)
 """
 
 

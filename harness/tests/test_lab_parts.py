@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import tarfile
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,8 +14,8 @@ import jinja2
 import pytest
 import yaml
 
-from harness.core.errors import ConfigError, LabError, Refused
-from harness.lab import builds, host, images, kubernetes, lifecycle, machines
+from harness.core.errors import ConfigError, LabError, Refused, TimedOut
+from harness.lab import builds, cgroups, host, images, kubernetes, lifecycle, machines
 from harness.lab.shape import LAB, Lab
 from harness.settings import Profile, load_profile
 
@@ -187,6 +188,46 @@ def test_a_host_that_does_not_know_the_keys_of_the_machines_debian_lacks_their_p
     assert "debian-archive-keyring" in lacking
     (tmp_path / "debian-archive-trixie-stable.gpg").touch()
     assert "debian-archive-keyring" not in host.missing_packages("trixie")
+
+
+@pytest.mark.parametrize("failures", [0, 1, lifecycle.FREEZE_TRIES])
+def test_machines_that_do_not_stand_still_go_on_before_the_next_try(
+    monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    asked: list[tuple[tuple[str, ...], bool]] = []
+
+    def freeze(groups: Sequence[str], frozen: bool) -> None:
+        asked.append((tuple(groups), frozen))
+        if asked.count((("lab/one",), True)) <= failures and asked[-1] == (("lab/one",), True):
+            raise TimedOut("lab/one is frozen: not within 20 s")
+
+    monkeypatch.setattr(cgroups, "freeze", freeze)
+    containers = ("lab/one/docker", "lab/one/kubepods")
+    stops = [(containers, True), (("lab/one",), True)]
+    goes_on = (("lab/one", *containers), False)
+    if failures < lifecycle.FREEZE_TRIES:
+        lifecycle.stand_still(["lab/one"])
+        assert asked == [*stops, goes_on] * failures + stops
+    else:
+        with pytest.raises(TimedOut):
+            lifecycle.stand_still(["lab/one"])
+        assert asked == [*stops, goes_on] * (failures - 1) + stops
+
+
+def test_every_group_is_asked_to_stand_still_before_one_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = [tmp_path / name / "freezer.state" for name in ("one", "two")]
+    for state in states:
+        state.parent.mkdir()
+        state.write_text("THAWED")
+    monkeypatch.setattr(cgroups, "hierarchies", lambda: [tmp_path])
+    seen = []
+    monkeypatch.setattr(
+        cgroups, "until", lambda *_, **__: seen.append([*map(Path.read_text, states)])
+    )
+    cgroups.freeze(["one", "two", "absent"], True)
+    assert seen == [["FROZEN", "FROZEN"]] * 2
 
 
 def test_without_root_the_lab_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

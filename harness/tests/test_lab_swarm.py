@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from harness.lab import builds, machines, seed_data, swarm
-from harness.lab.shape import LAB, Lab
+from harness.lab.shape import LAB, Lab, Node
 from harness.settings import Profile, load_profile
 
 LOG = Path("/dev/null")
@@ -26,33 +28,84 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     return Lab.of(load_profile("lab"))
 
 
+STACK = yaml.safe_load((LAB / "swarm/stack.yaml").read_text())
+FRONT = (swarm.SERVICES / "front.conf").read_text()
+
+
 def test_the_stack_is_what_the_profile_declares(lab: Lab) -> None:
-    stack = yaml.safe_load((LAB / "swarm/stack.yaml").read_text())
     declared = lab.profile.swarm
     assert declared is not None
-    assert set(declared.managers) == {node.name for node in lab.nodes}
-    services = {f"{swarm.STACK}_{name}": it for name, it in stack["services"].items()}
+    services = {f"{swarm.STACK}_{name}": it for name, it in STACK["services"].items()}
     assert {name: it["deploy"]["replicas"] for name, it in services.items()} == {
         name: it.replicas for name, it in declared.services.items()
     }
-    for name, it in declared.services.items():
-        published = {port["published"] for port in services[name].get("ports", ())}
-        assert published == {answer.port for answer in it.answers}
-        assert published <= set(lab.profile.exposed_ports)
+    published = {p["published"] for it in services.values() for p in it.get("ports", ())}
+    answers = [answer for it in declared.services.values() for answer in it.answers]
+    assert declared.instances is not None
+    assert published == {it.port for it in (*answers, declared.instances)}
+    assert published <= set(lab.profile.exposed_ports)
+    # A port of one machine answers there alone.
+    assert {it.machines for it in (*answers, declared.instances)} == {declared.managers}
+    assert [swarm.IMAGE.partition("/")[0]] == list(declared.registries)
 
 
-def test_the_stack_runs_the_one_image_that_is_brought_and_that_no_registry_has() -> None:
-    stack = yaml.safe_load((LAB / "swarm/stack.yaml").read_text())
-    assert {it["image"] for it in stack["services"].values()} == {swarm.IMAGE}
+def test_one_machine_has_the_only_manager_and_what_is_pinned_to_it(lab: Lab) -> None:
+    assert lab.profile.swarm is not None
+    assert lab.profile.swarm.managers == (lab.profile.swarm_manager,)
+    pinned = {
+        name
+        for name, it in STACK["services"].items()
+        if "node.role == manager" in it["deploy"].get("placement", {}).get("constraints", ())
+    }
+    assert pinned == {"traefik", "registry", "postgres", "rabbitmq", "instance-worker"}
+
+
+def test_every_service_has_its_program_and_every_host_its_service() -> None:
+    assert {it["image"] for it in STACK["services"].values()} == {swarm.IMAGE}
     # Without ip_vs there is no virtual address, and no routing mesh.
-    assert {it["deploy"]["endpoint_mode"] for it in stack["services"].values()} == {"dnsrr"}
-    build = builds.system("workload", ".tar").path.name
-    assert any(build.encode() in it for it in swarm.archive().inputs)
-    assert swarm.IMAGE.startswith("localhost:1/")
+    assert {it["deploy"]["endpoint_mode"] for it in STACK["services"].values()} == {"dnsrr"}
+    programs = set(re.findall(r"^([a-z-]+)\)$", (swarm.SERVICES / "run").read_text(), re.MULTILINE))
+    run = {it["command"][1] for it in STACK["services"].values() if it["deploy"]["replicas"]}
+    assert programs == {*run, "odoo"}
+    led = dict(re.findall(r"^ +(\S+) (\S+):\d+;$", FRONT, re.MULTILINE))
+    rules = {
+        re.findall(r"Host\(`(.+)`\)", label)[0]: name
+        for name, it in STACK["services"].items()
+        for label in it["deploy"].get("labels", ())
+    }
+    assert led == {**rules, **{host: name for name, (host, _) in swarm.INSTANCES.items()}}
+
+
+def test_the_image_is_built_again_when_a_program_of_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = swarm.archive().path
+    assert builds.system("source", ".tar").path.name.encode() in swarm.archive().inputs
+    shutil.copytree(swarm.SERVICES, tmp_path / "services")
+    monkeypatch.setattr(swarm, "SERVICES", tmp_path / "services")
+    assert swarm.archive().path == before
+    (tmp_path / "services/run").write_text("#!/bin/sh\n")
+    assert swarm.archive().path != before
+
+
+def test_customers_instances_find_their_data(tmp_path: Path) -> None:
+    plant(tmp_path)
+    for name, (host, _) in swarm.INSTANCES.items():
+        page = tmp_path / "odoo_instances" / swarm.folder_of(name) / "web/index.html"
+        assert page.read_text() == f"<p>Odoo of {host.partition('.')[0]}</p>\n"
+
+
+def test_the_machines_reach_the_registry_at_the_manager(lab: Lab) -> None:
+    assert "10.0.0.2 registry.lab.example" in machines._hosts(lab)
+    told = machines.words(lab, lab.nodes[0])["registries"]
+    assert json.loads(told) == ["registry.lab.example:8080"]
+    full = Lab.of(load_profile("lab-full"))
+    assert json.loads(machines.words(full, full.nodes[0])["registries"]) == []
 
 
 def test_docker_takes_no_address_of_machines_pods_or_services(lab: Lab) -> None:
-    daemon = json.loads((LAB / "machine/etc/docker/daemon.json").read_text())
+    text = (LAB / "machine/etc/docker/daemon.json").read_text()
+    daemon = json.loads(machines.fill(text, machines.words(lab, lab.nodes[0])))
     own = [pool["base"] for pool in daemon["default-address-pools"]]
     own.append(swarm.INIT[swarm.INIT.index("--default-addr-pool") + 1])
     kubernetes = lab.profile.kubernetes
@@ -72,45 +125,98 @@ def test_a_lab_without_an_old_platform_runs_no_docker(
     assert (tmp_path / "etc/systemd/system/etcd.service").readlink() == Path("/dev/null")
 
 
-def node(name: str, **changes: str) -> dict[str, str]:
-    well = {"ManagerStatus": "Reachable", "Status": "Ready", "Availability": "Active"}
-    return {"Hostname": name, **well, **changes}
+def listing(lab: Lab) -> dict[str, list[dict[str, str]]]:
+    """What a whole Swarm's manager lists, of nodes and of services."""
+    declared = lab.profile.swarm
+    assert declared is not None
+    nodes = [
+        {
+            "Hostname": it.name,
+            "ManagerStatus": "Leader" if it.name in declared.managers else "",
+            "Status": "Ready",
+            "Availability": "Active",
+        }
+        for it in lab.nodes
+    ]
+    wanted = {name: it.replicas for name, it in declared.services.items()}
+    wanted |= {name: replicas for name, (_, replicas) in swarm.INSTANCES.items()}
+    services = [{"Name": name, "Replicas": f"{it}/{it}"} for name, it in wanted.items()]
+    return {"node": nodes, "service": services}
+
+
+FRONTEND, INSTANCE = "saasodoo_frontend-service", "odoo-acme-1a2b3c4d"
 
 
 @pytest.mark.parametrize(
-    ("nodes", "services", "mute", "words"),
+    ("what", "name", "changes", "words"),
     [
-        ({}, ["3/3", "2/2"], False, ""),
-        ({"Status": "Down"}, ["3/3", "2/2"], False, "not ready: vmi2887103"),
-        ({"Availability": "Drain"}, ["3/3", "2/2"], False, "not ready: vmi2887103"),
-        ({"ManagerStatus": ""}, ["3/3", "2/2"], False, "not ready: vmi2887103"),
-        ({}, ["3/3", "1/2 (max 1 per node)"], False, "platform_worker has 1/2 of 2 tasks"),
-        ({}, ["2/2", "2/2"], False, "platform_web has 2/2 of 3 tasks"),
-        ({}, ["3/3"], False, "platform_worker has 0/0 of 2 tasks"),
-        ({}, ["3/3", "2/2"], True, "platform_web does not answer on vmi2887101"),
+        ("node", "vmi2887103", {}, ""),
+        ("node", "vmi2887103", {"Status": "Down"}, "not ready: vmi2887103"),
+        ("node", "vmi2887103", {"Availability": "Drain"}, "not ready: vmi2887103"),
+        ("node", "vmi2887103", {"ManagerStatus": "Reachable"}, "not ready: vmi2887103"),
+        ("node", "vmi2887102", {"ManagerStatus": "Unreachable"}, "not ready: vmi2887102"),
+        ("service", FRONTEND, {"Replicas": "0/1 (max 1 per node)"}, f"{FRONTEND} has 0/1 of 1"),
+        ("service", FRONTEND, {"Replicas": "2/2"}, f"{FRONTEND} has 2/2 of 1 tasks"),
+        ("service", FRONTEND, {"Name": "other"}, f"{FRONTEND} has none of 1 tasks"),
+        ("service", "saasodoo_kaui", {"Replicas": "1/1"}, "saasodoo_kaui has 1/1 of 0 tasks"),
+        ("service", INSTANCE, {"Replicas": "0/1"}, f"{INSTANCE} has 0/1 of 1 tasks"),
     ],
 )
 def test_it_is_whole_when_all_of_it_serves(
     lab: Lab,
     monkeypatch: pytest.MonkeyPatch,
-    nodes: dict[str, str],
-    services: list[str],
-    mute: bool,
+    what: str,
+    name: str,
+    changes: dict[str, str],
     words: str,
 ) -> None:
-    one, two, three = (it.name for it in lab.nodes)
-    listed: dict[str, list[Any]] = {
-        "node": [node(one, ManagerStatus="Leader"), node(two), node(three, **nodes)],
-        "service": [
-            {"Name": name, "Replicas": it}
-            for name, it in zip(("platform_web", "platform_worker"), services, strict=False)
-        ],
-    }
+    listed = listing(lab)
+    (one,) = [it for it in listed[what] if name in it.values()]
+    one.update(changes)
     monkeypatch.setattr(swarm, "init", lambda *_: 7)
     monkeypatch.setattr(swarm, "_listed", lambda _, __, what, ___: listed[what])
-    monkeypatch.setattr(swarm, "_answers", lambda *_: not mute)
+    monkeypatch.setattr(swarm, "_answers", lambda *_: True)
     assert swarm.trouble(lab, LOG).startswith(words)
     assert bool(swarm.trouble(lab, LOG)) == bool(words)
+
+
+@pytest.mark.parametrize("others", ["worker", "manager"])
+def test_machines_join_in_the_role_that_the_profile_declares(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, others: str
+) -> None:
+    names = [node.name for node in lab.nodes]
+    declared = lab.profile.swarm
+    assert declared is not None
+    if others == "manager":
+        three = declared.model_copy(update={"managers": tuple(names)})
+        lab = replace(lab, profile=lab.profile.model_copy(update={"swarm": three}))
+    said: list[tuple[str, ...]] = []
+
+    def docker(_: Lab, node: Node, *argv: str, **__: object) -> str:
+        said.append((node.name, *argv))
+        return "token"
+
+    monkeypatch.setattr(swarm, "docker", docker)
+    monkeypatch.setattr(swarm, "_state", lambda *_: "inactive")
+    monkeypatch.setattr(swarm, "_listed", lambda *_: [])
+    monkeypatch.setattr(swarm, "whole", lambda *_: None)
+    swarm.up(lab, LOG)
+    first = swarm.manager(lab)
+    began = [it[0] for it in said if it[1:3] == ("swarm", "init")]
+    joined = [it[0] for it in said if it[1:3] == ("swarm", "join")]
+    assert (began, sorted([*began, *joined])) == ([first.name], names)
+    assert {it[-1] for it in said if it[1:3] == ("swarm", "join-token")} == {others}
+
+
+def test_a_host_that_does_not_answer_is_named(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = listing(lab)
+    monkeypatch.setattr(swarm, "init", lambda *_: 7)
+    monkeypatch.setattr(swarm, "_listed", lambda _, __, what, ___: listed[what])
+    asked = []
+    monkeypatch.setattr(swarm, "_answers", lambda _, __, host, ___: asked.append(host))
+    said = swarm.trouble(lab, LOG)
+    assert said == f"{', '.join(asked)} does not answer"
+    assert asked == [f"{it}.lab.example" for it in ("registry", "app", "acme", "globex")]
 
 
 def test_a_lab_without_an_old_platform_has_no_trouble_with_it() -> None:
@@ -122,12 +228,16 @@ def test_the_profile_reaches_who_records_as_it_was(lab: Lab) -> None:
     assert Profile.model_validate_json(told) == lab.profile
 
 
+def plant(folder: Path) -> None:
+    script = seed_data.TREE.replace("/mnt/cephfs", str(folder))
+    subprocess.run([sys.executable, "-I", "-"], input=script, text=True, check=True)
+
+
 def test_the_existing_tree_is_laid_out_once(tmp_path: Path) -> None:
-    script = seed_data.TREE.replace("/mnt/cephfs", str(tmp_path))
     seen = []
     for _ in range(2):
-        subprocess.run([sys.executable, "-I", "-"], input=script, text=True, check=True)
+        plant(tmp_path)
         seen.append({it: it.lstat().st_mtime_ns for it in tmp_path.rglob("*")})
     assert seen[0] == seen[1]
     files = {it.relative_to(tmp_path).as_posix() for it in seen[0] if it.is_file()}
-    assert {"platform/web/index.html", "odoo_instances/acme/odoo.conf"} <= files
+    assert "odoo_instances/odoo_data_acme_1a2b3c4d/odoo.conf" in files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,9 +14,21 @@ from harness.lab.shape import LAB, Lab, Node
 from harness.lab.stages import Stage
 
 ARCHIVE = "source.tar"
-# The image is never pulled: no registry listens at this name.
-IMAGE = "localhost:1/lab/today:1"
-STACK, PORT = "platform", 8080
+SERVICES = LAB / "swarm/services"
+STACK, NETWORK = "saasodoo", "saasodoo-network"
+# As the registry in this Swarm serves it; the machines are given it before that registry runs.
+IMAGE = "registry.lab.example:8080/source:latest"
+# Customers' instances: a service each beside the stack, with its host and its number of tasks.
+INSTANCES = {
+    "odoo-acme-1a2b3c4d": ("acme.lab.example", 1),
+    "odoo-globex-5e6f7a8b": ("globex.lab.example", 1),
+    "odoo-initech-9c0d1e2f": ("initech.lab.example", 0),
+}
+CREATE = (
+    *("service", "create", "--detach", "--no-resolve-image", "--init", "--endpoint-mode=dnsrr"),
+    *(f"--network={NETWORK}", "--restart-delay=2s"),
+    "--mount=type=bind,source=/mnt,target=/mnt,bind-propagation=rslave",
+)
 # Not Swarm's own 10.0.0.0/8, which the machines use; and no certificate of a lab expires.
 INIT = ("--default-addr-pool", "172.31.0.0/16", "--cert-expiry", "87600h")
 
@@ -24,9 +37,9 @@ def stages(lab: Lab) -> list[Stage]:
     """What brings Swarm up; the last is called "swarm"."""
     logs = lab.logs
     return [
-        Stage("swarm image", lambda: image(lab, logs / "swarm-image.log"), 30, ("workload",)),
+        Stage("swarm image", lambda: image(lab, logs / "swarm-image.log"), 90, ("workload",)),
         Stage(
-            "swarm", lambda: up(lab, logs / "swarm.log"), 20, ("swarm image", "existing storage")
+            "swarm", lambda: up(lab, logs / "swarm.log"), 60, ("swarm image", "existing storage")
         ),
     ]
 
@@ -38,14 +51,23 @@ def image(lab: Lab, log: Path) -> None:
 
 
 def archive() -> builds.Build:
-    """The workload's system as an image for Docker."""
-    workload = builds.system("workload", ".tar")
+    """Databases, queues and web servers of Debian, and what starts them, as an image for Docker."""
+    system = builds.system("source", ".tar")
 
     def make(target: Path, log: Path) -> None:
-        images.archive(target, [images.Image(IMAGE, (workload.ensure(log),))])
+        base = system.ensure(log)
+        with archives.layers(target) as folder:
+            images.files_layer(folder / "services", {"opt/source": SERVICES})
+            images.archive(target, [images.Image(IMAGE, (base, folder / "services"))])
 
-    inputs = (*archives.code(), workload.path.name.encode(), IMAGE.encode())
-    return builds.Build("source", inputs, make)
+    made_of = (*archives.code(), system.path.name.encode(), *builds.contents(SERVICES))
+    return builds.Build("source-image", (*made_of, IMAGE.encode()), make)
+
+
+def manager(lab: Lab) -> Node:
+    """The first of the declared managers."""
+    assert lab.profile.swarm is not None
+    return lab.node(lab.profile.swarm.managers[0])
 
 
 def up(lab: Lab, log: Path) -> None:
@@ -53,15 +75,39 @@ def up(lab: Lab, log: Path) -> None:
     with ThreadPoolExecutor(len(lab.nodes)) as pool:
         own = [log.with_suffix(f".{node.name}.log") for node in lab.nodes]
         list(pool.map(lambda node, log: _load(lab, node, log), lab.nodes, own))
-    first, *others = lab.nodes
+    first = manager(lab)
     _join(lab, first, ["init", *INIT], log)
-    token = docker(lab, first, "swarm", "join-token", "--quiet", "manager", log=log).strip()
-    for node in others:
-        _join(lab, node, ["join", "--token", token, f"{first.address}:2377"], log)
+    for node in lab.nodes:
+        if node is not first:
+            token = docker(lab, first, "swarm", "join-token", "--quiet", _role(lab, node), log=log)
+            _join(lab, node, ["join", "--token", token.strip(), f"{first.address}:2377"], log)
     stack = (LAB / "swarm/stack.yaml").read_text(encoding="utf-8")
     deploy = ["stack", "deploy", "--compose-file", "-", "--resolve-image", "never", STACK]
     docker(lab, first, *deploy, stdin=stack, log=log)
+    _instances(lab, first, log)
     whole(lab, log)
+    docker(lab, first, "push", "--quiet", IMAGE, log=log)
+
+
+def _role(lab: Lab, node: Node) -> str:
+    assert lab.profile.swarm is not None
+    return "manager" if node.name in lab.profile.swarm.managers else "worker"
+
+
+def _instances(lab: Lab, first: Node, log: Path) -> None:
+    """Create customers' instances, as the instance-service does; existing ones stay."""
+    there = {it["Name"] for it in _listed(lab, first, "service", log)}
+    for name, (host, replicas) in INSTANCES.items():
+        if name not in there:
+            own = (f"--name={name}", f"--replicas={replicas}")
+            rule = f"--label=traefik.http.routers.{name}.rule=Host(`{host}`)"
+            runs = (IMAGE, "/opt/source/run", "odoo", folder_of(name))
+            docker(lab, first, *CREATE, *own, rule, *runs, log=log)
+
+
+def folder_of(instance: str) -> str:
+    """The folder with an instance's data, in CephFS's odoo_instances."""
+    return instance.replace("odoo", "odoo_data", 1).replace("-", "_")
 
 
 def docker(
@@ -100,22 +146,24 @@ def trouble(lab: Lab, log: Path) -> str:
     declared = lab.profile.swarm
     if lab.profile.stack.source != "swarm" or declared is None:
         return ""
-    on = [node for node in lab.nodes if init(lab, node) is not None] or list(lab.nodes[:1])
-    listed = _listed(lab, on[0], "node", log)
+    one = next((it for it in map(lab.node, declared.managers) if init(lab, it)), manager(lab))
+    listed = _listed(lab, one, "node", log)
     if not listed:
-        return f"Docker on {on[0].name} lists no nodes"
-    serving = {it["Hostname"] for it in listed if _serves(it)}
+        return f"Docker on {one.name} lists no nodes"
+    serving = {it["Hostname"] for it in listed if _serves(it, declared.managers)}
     lost = {node.name for node in lab.nodes} - serving
     if lost:
         return f"not ready: {', '.join(sorted(lost))}"
-    running = {it["Name"]: it["Replicas"] for it in _listed(lab, on[0], "service", log)}
-    for name, service in declared.services.items():
+    running = {it["Name"]: it["Replicas"] for it in _listed(lab, one, "service", log)}
+    wanted = {name: it.replicas for name, it in declared.services.items()}
+    for name, replicas in (wanted | {name: it for name, (_, it) in INSTANCES.items()}).items():
         # "2/3", sometimes with more words after it.
-        has = running.get(name, "0/0").split()[0]
-        if has != f"{service.replicas}/{service.replicas}":
-            return f"{name} has {has} of {service.replicas} tasks"
-    silent = [node.name for node in on if not _answers(lab, node, log)]
-    return f"{STACK}_web does not answer on {', '.join(silent)}" if silent else ""
+        has = running.get(name, "none").split()[0]
+        if has != f"{replicas}/{replicas}":
+            return f"{name} has {has} of {replicas} tasks"
+    # A manager may still count a task of a lost machine.
+    silent = [host for host in _hosts(lab) if not _answers(lab, one, host, log)]
+    return f"{', '.join(silent)} does not answer" if silent else ""
 
 
 def _listed(lab: Lab, node: Node, what: str, log: Path) -> list[dict[str, str]]:
@@ -123,15 +171,27 @@ def _listed(lab: Lab, node: Node, what: str, log: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in out.splitlines()]
 
 
-def _serves(node: dict[str, str]) -> bool:
-    managing = node["ManagerStatus"] in ("Leader", "Reachable")
-    return managing and (node["Status"], node["Availability"]) == ("Ready", "Active")
+def _serves(node: dict[str, str], managers: Sequence[str]) -> bool:
+    wanted = ("Leader", "Reachable") if node["Hostname"] in managers else ("",)
+    serving = (node["Status"], node["Availability"]) == ("Ready", "Active")
+    return serving and node["ManagerStatus"] in wanted
 
 
-def _answers(lab: Lab, node: Node, log: Path) -> bool:
-    """Whether the web service answers: a manager may still count a task of a lost machine."""
-    ask = ["curl", "--silent", "--fail", "--max-time", "3", f"http://{node.address}:{PORT}/"]
-    return bool(enter(lab, node, ask, log=log, check=False).strip())
+def _hosts(lab: Lab) -> list[str]:
+    """The hosts that the old platform serves."""
+    assert lab.profile.swarm is not None
+    asked = [answer for it in lab.profile.swarm.services.values() for answer in it.answers]
+    own = [answer.host for answer in asked]
+    return [*own, *(host for host, replicas in INSTANCES.values() if replicas)]
+
+
+def _answers(lab: Lab, node: Node, host: str, log: Path) -> bool:
+    assert lab.profile.swarm is not None
+    assert lab.profile.swarm.instances is not None
+    url = f"http://{node.address}:{lab.profile.swarm.instances.port}/"
+    ask = ["curl", "--silent", "--max-time", "3", "--output", "/dev/null"]
+    ask += ["--write-out", "%{http_code}", "--header", f"Host: {host}", url]
+    return enter(lab, node, ask, log=log, check=False).startswith("2")
 
 
 def whole(lab: Lab, log: Path, within_s: float = 120) -> None:

@@ -134,7 +134,7 @@ def test_a_client_that_ceph_gave_up_mounts_again_by_itself(world: World) -> None
         world.do(world.one, "ceph", "tell", "mds.0", "client", "evict", f"id={number}")
     assert ids
     until(
-        lambda: "platform" in world.do(world.two, "ls", "/mnt/cephfs", check=False),
+        lambda: "odoo_instances" in world.do(world.two, "ls", "/mnt/cephfs", check=False),
         within_s=60,
         what="CephFS answers there again",
     )

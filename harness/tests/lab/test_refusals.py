@@ -66,3 +66,9 @@ def test_a_machine_without_systemd_run_is_refused_by_that_name(world: World) -> 
         world.do(world.two, "mv", f"{program}.away", program)
     assert f"{world.two.name} cannot keep the undo, it has no systemd-run" in reason
     assert took_s <= _AT_ONCE_S
+
+
+def test_losing_the_only_manager_of_the_swarm_is_refused_with_the_sums(world: World) -> None:
+    reason, _ = refused(world, ["lose-manager"])
+    assert "Swarm managers that are reachable: 1 − 1 = 0, 1 needed: TOO FEW" in reason
+    assert "set `accept_swarm_loss`" in reason

@@ -54,10 +54,10 @@ def profile(world: World) -> Iterator[str]:
     changes = [
         ("${state}/labs/lab/access/legacy.manifest.zst", str(world.scratch / "baseline.zst")),
         (
-            "except: [volumes, etcd-snapshots, platform/worker]",
+            'except: [volumes, etcd-snapshots, docker-registry, "*_data", odoo_backups/staging]',
             'except: ["[!l]*", legacy-writes]',
         ),
-        ("writes: platform/worker", "writes: legacy-writes"),
+        ("writes: odoo_backups/staging", "writes: legacy-writes"),
     ]
     world.do(world.one, "rm", "-rf", TREE, WRITES)
     world.do(world.one, "python3", "-c", PLANT)

@@ -12,7 +12,7 @@ from harness.tests.lab.world import World
 
 FITS = "the pods of a lost machine fit on the others"
 IMAGES = "no image comes from a registry of the Swarm"
-REGISTRY = "registry.lab.example"
+REGISTRY = "registry.lab.example:8080"
 BIG = {
     "apiVersion": "apps/v1",
     "kind": "Deployment",
@@ -36,13 +36,6 @@ BIG = {
 
 
 @pytest.fixture
-def profile(world: World) -> str:
-    """The lab's profile, whose Swarm has a registry."""
-    services = "swarm:\n  managers:"
-    return world.profile_with([(services, f"swarm:\n  registries: [{REGISTRY}]\n  managers:")])
-
-
-@pytest.fixture
 def big(world: World) -> Iterator[None]:
     """A pod that no machine has room for, so it never starts."""
     path = world.scratch / "big.json"
@@ -55,9 +48,9 @@ def big(world: World) -> Iterator[None]:
         world.kubectl("delete", "deployment", "big", "--cascade=foreground")
 
 
-def test_a_lab_as_it_is_has_room_and_no_image_of_the_swarm(world: World, profile: str) -> None:
+def test_a_lab_as_it_is_has_room_and_no_image_of_the_swarm(world: World) -> None:
     assert world.trouble() == ""
-    found = ask(profile, "scheduling", FITS, IMAGES)
+    found = ask(world.lab.name, "scheduling", FITS, IMAGES)
     assert {outcome for outcome, _ in found.values()} == {"pass"}, found
 
 
@@ -65,8 +58,8 @@ def test_a_lab_as_it_is_has_room_and_no_image_of_the_swarm(world: World, profile
     "the pods of a lost machine fit on the others", "no image comes from a registry of the Swarm"
 )
 @pytest.mark.usefixtures("big")
-def test_a_pod_without_room_and_an_image_of_the_swarm_are_found(profile: str) -> None:
-    found = ask(profile, "scheduling", FITS, IMAGES)
+def test_a_pod_without_room_and_an_image_of_the_swarm_are_found(world: World) -> None:
+    found = ask(world.lab.name, "scheduling", FITS, IMAGES)
     assert {outcome for outcome, _ in found.values()} == {"fail"}, found
     assert "no room for default/big-" in found[FITS][1]
     words = f"expected no image of a registry in the Swarm, seen {REGISTRY}/none:1"

@@ -147,7 +147,7 @@ def test_services_that_stop_while_a_machine_is_broken_are_found(world: World, do
     The steady state looks at machines and storage. Once the monitor is stopped, the site's service
     selects no pod any more, and stays so.
     """
-    service, check = "platform_web", "Swarm services answer"
+    service, check = "saasodoo_frontend-service", "Swarm services answer"
     looks = OwnLooks(probes=("swarm",), during=(check,), checks=(check,))
     targets = {"failed_percent": 1, "again_p99_ms": 1000}
     what = drill("stop-monitor", 20, targets, load="ingress").model_copy(update={"looks": looks})
@@ -165,7 +165,7 @@ def test_services_that_stop_while_a_machine_is_broken_are_found(world: World, do
         )
     finally:
         lead_to(world, "ingress")
-        scale(world, service, 3)
+        scale(world, service, 1)
     others, few, fast = (judged(world, value, it) for it in (OTHERS, FEW_FAILED, FAST_AGAIN))
     assert {others.outcome, few.outcome, fast.outcome} == {Outcome.FAIL}, (others, few, fast)
     assert service in others.reason
@@ -178,7 +178,7 @@ def test_services_that_stop_while_a_machine_is_broken_are_found(world: World, do
 def scale(world: World, service: str, replicas: int) -> None:
     """Scale a service of the Swarm to this number of tasks."""
     words = ("service", "scale", "--detach", f"{service}={replicas}")
-    swarm.docker(world.lab, world.one, *words, log=world.log)
+    swarm.docker(world.lab, swarm.manager(world.lab), *words, log=world.log)
 
 
 def lead_to(world: World, app: str) -> None:
