@@ -7,10 +7,6 @@ from pathlib import Path
 from harness.lab import archives, builds
 from harness.lab.kubernetes import insist
 from harness.lab.shape import LAB, Lab
-<<<<<<< HEAD
-=======
-from harness.probes.certificates import Authority
->>>>>>> main
 
 MANIFESTS = LAB / "platform/manifests"
 

@@ -10,7 +10,7 @@ from harness.lab import archives, builds, images
 from harness.lab.kubernetes import insist
 from harness.lab.shape import LAB, Lab
 from harness.lab.stages import Stage
-from harness.probes.test_ca import Authority
+from harness.probes.certificates import Authority
 
 VERSION = "3.6.12"
 HERE = LAB / "traefik"
