@@ -18,7 +18,8 @@ MODULE = "github.com/traefik/traefik/v3"
 ARCHIVE = "traefik.tar"
 STAMP = f"-X {MODULE}/pkg/version.Version={VERSION}+lab"
 KINDS = "docs/content/reference/dynamic-configuration/kubernetes-crd-definition-v1.yml"
-# Certificates by DNS challenge: the clients of 150 providers are two thirds of Traefik's code.
+# Clients of some 150 DNS providers, for certificates: without them the build takes four minutes
+# of processor instead of thirteen.
 CHALLENGES = "pkg/provider/acme/provider.go"
 WITHOUT_CHALLENGES = {
     '\t"github.com/go-acme/lego/v4/providers/dns"\n': "",
