@@ -202,7 +202,7 @@ def test_the_reference_is_made_from_the_code_and_can_be_searched(site: Path) -> 
         "reference/commands.html#cutover-gate": "--allow-disruption",
         "reference/profile.html#kubernetes": "etcd_tools_image",
         "reference/requirements.html#w1-etcd": "wal_fsync_p99_ms",
-        "reference/checks.html#harnesschecksclockspy": "every clock follows its source",
+        "reference/checks.html#harnesscheckshostpy": "every clock follows its source",
         "reference/faults.html#lose-packets": "percent",
         "reference/drills.html#lose-machine": "power-off",
         "reference/permissions.html#cutover-drills": "leases",
