@@ -365,11 +365,10 @@ class Cluster:
 
     def without(self, name: str) -> Cluster:
         """The cluster's expected state while that machine is broken; checks ask nothing of it."""
-        swarm = self.swarm and self.swarm.without(name)
         return replace(
             self,
             machines=tuple(machine for machine in self.machines if machine.name != name),
-            swarm=swarm,
+            swarm=self.swarm and self.swarm.without(name),
             unjudged=(*self.unjudged, self.machine(name).address),
         )
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from harness.core.errors import TimedOut
 from harness.core.waiting import until
 
 MOUNT = Path("/sys/fs/cgroup")
@@ -24,6 +25,7 @@ MOUNT = Path("/sys/fs/cgroup")
 SHARES = 2 * 1024
 # The controllers that limit or measure a machine's group; others are left alone.
 CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "blkio", "devices", "freezer", "cpuacct")
+FREEZE_TRIES = 3
 
 
 def unified() -> bool:
@@ -122,6 +124,24 @@ def freeze(groups: Sequence[str], frozen: bool, *, within_s: float = 20) -> None
     for file, text in waits:
         what = f"{file.parent} is {'frozen' if frozen else 'thawed'}"
         until(partial(_reads, file, text), within_s=within_s, every_s=0.05, what=what)
+
+
+def stand_still(groups: Sequence[str], containers: Sequence[str]) -> None:
+    """Freeze the groups and the ``containers`` in them; TimedOut if a process does not stop.
+
+    A process that waits for CephFS stops only with its answer: the containers stop before CephFS's
+    client does, and after a failure everything continues before the next try.
+    """
+    for left in reversed(range(FREEZE_TRIES)):
+        try:
+            freeze(containers, True)
+            freeze(groups, True)
+        except TimedOut:
+            if not left:
+                raise
+            freeze([*groups, *containers], False)
+        else:
+            return
 
 
 def _freeze(folder: Path, frozen: bool) -> Iterator[tuple[Path, str]]:

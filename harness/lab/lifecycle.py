@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.core.errors import ConfigError, LabError, Refused, TimedOut
+from harness.core.errors import ConfigError, LabError, Refused
 from harness.lab import (
     archives,
     builds,
@@ -37,8 +37,6 @@ from harness.lab import (
 from harness.lab.shape import Lab, Node
 from harness.lab.stages import Progress, Runner, Stage
 from harness.settings import cache_dir
-
-FREEZE_TRIES = 3
 
 
 @contextmanager
@@ -293,38 +291,14 @@ def save_golden(lab: Lab, log: Path) -> None:
     for old in lab.pool.glob("golden-*"):
         shutil.rmtree(old)
     groups = [machines.group(lab, node) for node in lab.nodes]
+    containers = [f"{group}/{part}" for group in groups for part in machines.CONTAINERS]
     try:
-        stand_still(groups)
+        cgroups.stand_still(groups, containers)
         for folder in (*(node.system for node in lab.nodes), lab.pool):
             host.run(["sync", "--file-system", folder], log=log, within_s=120)
         disks.copy(lab.live, lab.golden, log)
     finally:
-        go_on(groups)
-
-
-def stand_still(groups: Sequence[str]) -> None:
-    """Freeze the machines; TimedOut if one of their processes does not stop.
-
-    A process that waits for CephFS stops only with its answer: the containers stop before CephFS's
-    client does, and after a failure everything continues before the next try.
-    """
-    containers = [f"{group}/{part}" for group in groups for part in machines.CONTAINERS]
-    for left in reversed(range(FREEZE_TRIES)):
-        try:
-            cgroups.freeze(containers, True)
-            cgroups.freeze(groups, True)
-        except TimedOut:
-            if not left:
-                raise
-            go_on(groups)
-        else:
-            return
-
-
-def go_on(groups: Sequence[str]) -> None:
-    """Let frozen machines continue."""
-    containers = [f"{group}/{part}" for group in groups for part in machines.CONTAINERS]
-    cgroups.freeze([*groups, *containers], False)
+        cgroups.freeze([*groups, *containers], False)
 
 
 def power_on(lab: Lab, node: Node) -> None:

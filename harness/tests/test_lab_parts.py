@@ -190,7 +190,7 @@ def test_a_host_that_does_not_know_the_keys_of_the_machines_debian_lacks_their_p
     assert "debian-archive-keyring" not in host.missing_packages("trixie")
 
 
-@pytest.mark.parametrize("failures", [0, 1, lifecycle.FREEZE_TRIES])
+@pytest.mark.parametrize("failures", [0, 1, cgroups.FREEZE_TRIES])
 def test_machines_that_do_not_stand_still_go_on_before_the_next_try(
     monkeypatch: pytest.MonkeyPatch, failures: int
 ) -> None:
@@ -205,12 +205,12 @@ def test_machines_that_do_not_stand_still_go_on_before_the_next_try(
     containers = ("lab/one/docker", "lab/one/kubepods")
     stops = [(containers, True), (("lab/one",), True)]
     goes_on = (("lab/one", *containers), False)
-    if failures < lifecycle.FREEZE_TRIES:
-        lifecycle.stand_still(["lab/one"])
+    if failures < cgroups.FREEZE_TRIES:
+        cgroups.stand_still(["lab/one"], containers)
         assert asked == [*stops, goes_on] * failures + stops
     else:
         with pytest.raises(TimedOut):
-            lifecycle.stand_still(["lab/one"])
+            cgroups.stand_still(["lab/one"], containers)
         assert asked == [*stops, goes_on] * (failures - 1) + stops
 
 
