@@ -60,6 +60,7 @@ class Sequence:
 class Database:
     """One database on both sides, each at one moment.
 
+    ``uncompared`` are objects whose text differs between the two versions of PostgreSQL anyway.
     ``source_wrote``: the source was written to while it was compared. ``unsound`` are indexes of
     the target that do not fit their table, with what PostgreSQL said.
     """
@@ -70,6 +71,7 @@ class Database:
     sequences: Item[Mapping[str, Sequence]]
     unsound: Item[Mapping[str, str]]
     source_wrote: bool
+    uncompared: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,6 +146,7 @@ def test_an_index_that_misses_rows_fails() -> None:
         (REST, lambda it: it.update(catalogue={"error": "permission denied for pg_authid"})),
         (AHEAD, lambda it: it.update(sequences={"error": "permission denied"})),
         (SOUND, lambda it: it.update(unsound={"error": "no extension amcheck"})),
+        (REST, lambda it: it.update(uncompared=["definition of view public.v"])),
     ],
 )
 def test_what_could_not_be_compared_is_not_proven(check: str, change: Change) -> None:

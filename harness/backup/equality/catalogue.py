@@ -31,7 +31,9 @@ def _granted(acl: str, kind: str, owner: str) -> str:
         "case when x.is_grantable then ' and grant it' end), ', ' order by g.rolname, "
         "x.privilege_type), 'nothing') "
         f"from aclexplode(coalesce({acl}, acldefault('{kind}', {owner}))) x "
-        "left join pg_roles g on g.oid = x.grantee)"
+        "left join pg_roles g on g.oid = x.grantee "
+        # PostgreSQL 17 gives it to every owner; earlier versions do not have it.
+        f"where not (x.privilege_type = 'MAINTAIN' and x.grantee = {owner}))"
     )
 
 
@@ -89,7 +91,6 @@ _QUERIES: Mapping[str, str] = {
             'inherits ' || (select string_agg(inhparent::regclass::text, ', ' order by inhseqno)
               from pg_inherits where inhrelid = c.oid),
             'options ' || array_to_string(reloptions, ', '),
-            case when relkind in ('v', 'm') then pg_get_viewdef(c.oid) end,
             {_granted("relacl", "r", "relowner")})
         from pg_class c join pg_namespace n on n.oid = relnamespace
         where relkind in ('r', 'p', 'v', 'm', 'f', 'c') and relpersistence <> 't'
@@ -196,6 +197,12 @@ _QUERIES: Mapping[str, str] = {
           {_granted("lomacl", "L", "lomowner")})
         from pg_largeobject_metadata""",
 }
+# A version writes the text of a view anew, in its own way.
+_VIEWS = f"""
+select format('definition of view %I.%I', n.nspname, relname), pg_get_viewdef(c.oid)
+from pg_class c join pg_namespace n on n.oid = relnamespace
+where relkind in ('v', 'm') and {_own("pg_class", "c.oid")}
+"""
 _SEQUENCES = f"""
 select format('%I.%I', n.nspname, c.relname), pg_sequence_last_value(c.oid),
   format('%I.%I', tn.nspname, t.relname), a.attname
@@ -215,6 +222,11 @@ def catalogue(connection: Connection) -> dict[str, str]:
         for query in _QUERIES.values()
         for name, definition in rows(connection, query)
     }
+
+
+def views(connection: Connection) -> dict[str, str]:
+    """The definition of each view, as this version of PostgreSQL writes it."""
+    return dict(rows(connection, _VIEWS))
 
 
 def compare(source: Mapping[str, str], target: Mapping[str, str]) -> tuple[Definition, ...]:

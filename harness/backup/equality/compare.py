@@ -48,12 +48,20 @@ def compared(
 def _database(old: Moment, new: Moment, at_once: int, tell: Tell) -> facts.Database:
     here, there = tables(old.first), tables(new.first)
     compared = _tables(old, new, {it: here[it] for it in here.keys() & there.keys()}, at_once, tell)
-    before = catalogue.catalogue(old.first)
-    unequal = attempt(lambda: catalogue.compare(before, catalogue.catalogue(new.first)))
+    before, views = catalogue.catalogue(old.first), catalogue.views(old.first)
+    alike = old.major == new.major
+
+    def unequal() -> tuple[facts.Definition, ...]:
+        now = catalogue.catalogue(new.first)
+        if not alike:
+            return catalogue.compare(before, now)
+        return catalogue.compare(before | views, now | catalogue.views(new.first))
+
     return facts.Database(
         tables=compared,
-        catalogue=unequal,
-        objects=len(before),
+        catalogue=attempt(unequal),
+        objects=len(before) + (len(views) if alike else 0),
+        uncompared=() if alike else tuple(views),
         sequences=attempt(lambda: catalogue.sequences(old.first, new.first)),
         unsound=_unsound(new, tell),
         source_wrote=old.wrote_since(),

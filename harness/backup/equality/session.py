@@ -89,6 +89,11 @@ class Moment:
     first: Connection
     snapshot: str
 
+    @property
+    def major(self) -> int:
+        """The major version of PostgreSQL."""
+        return self.first.info.server_version // 10000
+
     @contextmanager
     def another(self) -> Iterator[Connection]:
         """One more connection that sees this moment."""
