@@ -28,7 +28,7 @@ def _granted(acl: str, kind: str, owner: str) -> str:
     return (
         "(select coalesce(string_agg(concat("
         "coalesce(g.rolname, 'public'), ' may ', x.privilege_type, "
-        "case when x.is_grantable then ' and grant it' end), ', ' order by g.rolname, "
+        "case when x.is_grantable then ' and grant it' end), '; ' order by g.rolname, "
         "x.privilege_type), 'nothing') "
         f"from aclexplode(coalesce({acl}, acldefault('{kind}', {owner}))) x "
         "left join pg_roles g on g.oid = x.grantee "
@@ -55,7 +55,7 @@ _QUERIES: Mapping[str, str] = {
         where s.setdatabase in (0, (select oid from pg_database where datname = current_database()))
     """,
     "role": r"""
-        select 'role ' || rolname, concat_ws(', ',
+        select 'role ' || rolname, concat_ws('; ',
           case when rolsuper then 'superuser' end, case when rolcreaterole then 'createrole' end,
           case when rolcreatedb then 'createdb' end, case when rolcanlogin then 'login' end,
           case when rolreplication then 'replication' end,

@@ -54,7 +54,6 @@ def test_nodes_that_are_not_what_the_profile_says_are_found(world: World) -> Non
         [
             (line, ""),
             (f", {three.name}: 2}}", "}"),
-            (f", {three.name}]", "]"),
             (f"address: {two.address},", "address: 10.0.0.33,"),
         ]
     )
