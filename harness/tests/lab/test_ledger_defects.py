@@ -10,6 +10,10 @@ from harness.tests.lab.kept import BANK, INVENTED, LOST, ON_TIME, ledger
 from harness.tests.lab.world import World
 
 _MAIN = 'if __name__ == "__main__":'
+CHECKPOINT = (
+    "PGPASSWORD=$(cat /secret/password) psql --host=127.0.0.1 --username=ledger --dbname=postgres "
+    "--command=checkpoint"
+)
 # Leaves what it wrote to the client of its file system, which flushes a file when it is closed.
 _WITHOUT_SYNC = """
 OPEN = {}
@@ -62,6 +66,9 @@ def test_a_database_that_commits_before_it_writes_its_log_is_caught(world: World
     loose = {**DURABLE, "synchronous_commit": "off", "wal_writer_delay": "10s"}
     # Of rows alone, since a full page of the log is written at once: many fit into what is not.
     with ledger(world, "postgres", settings=loose, rate_per_s=20) as kept:
+        kept.more()
+        # The table itself must be on the disk, or no write follows at all.
+        kept.kubectl("exec", "database-0", "--", "sh", "-c", CHECKPOINT)
         kept.more(40)
         kept.books.mark(FAULT)
         # All but the first process: it starts the others anew, on what is on the disk.
