@@ -121,14 +121,13 @@ def digest(connection: Connection, table: Table) -> TableSide:
     whole = hashlib.sha256()
     total = number = 0
     with _copied(connection, table, table.in_order()) as copy:
-        for block in copy:
-            # A line break within a value is escaped.
-            number += bytes(block).count(b"\n")
+        # The server sends one message per row (PostgreSQL, "COPY Operations" of the protocol).
+        for row in copy:
+            number += 1
             if table.key:
-                whole.update(block)
+                whole.update(row)
             else:
-                for line in bytes(block).splitlines():
-                    total += int.from_bytes(hashlib.sha256(line).digest(), "big")
+                total += int.from_bytes(hashlib.sha256(row).digest(), "big")
     value = whole.hexdigest() if table.key else f"{total % _MODULUS:064x}"
     return TableSide(rows=number, sha256=value)
 
@@ -172,10 +171,9 @@ Line = tuple[tuple[bytes, ...], bytes]
 def _lines(connection: Connection, table: Table, width: int) -> Iterator[Line]:
     """Each row's key, as plain bytes, and its columns, as COPY writes them."""
     with _copied(connection, table, table.by_text()) as copy:
-        for block in copy:
-            for line in bytes(block).splitlines():
-                *keys, columns = line.split(b"\t", width)
-                yield tuple(map(unescaped, keys)), columns
+        for row in copy:
+            *keys, columns = bytes(row).rstrip(b"\n").split(b"\t", width)
+            yield tuple(map(unescaped, keys)), columns
 
 
 def side_by_side(
