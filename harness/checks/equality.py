@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
-from harness.checks.findings import Finding, conclude, look, names, understood, unknown, wanted
+from harness.checks.findings import (
+    Finding,
+    conclude,
+    failed,
+    look,
+    names,
+    understood,
+    unknown,
+    wanted,
+)
 from harness.core.model import Case, Verdict
 from harness.facts.databases import DATABASES, Compared, Database, Definition, OnlyOn, Table
 from harness.facts.schema import Item, Unknown
@@ -39,6 +48,8 @@ def same_rows(case: Case) -> Verdict:
                 text = f"{finding.says}; but the source was written to meanwhile: freeze it"
                 finding = unknown(finding.where, text)
             findings.append(finding)
+    if count and not rows and not findings:
+        findings.append(unknown("everywhere", "the source has no row: nothing was compared"))
     return conclude(
         findings,
         seen,
@@ -92,7 +103,7 @@ def same_catalogue(case: Case) -> Verdict:
         [*findings, *gaps],
         seen,
         proven=f"{objects} objects of the catalogue are the same on both sides{but}",
-        measured={_KEY: float(len(findings))} if seen.values else {},
+        measured={_KEY: failed(findings)} if seen.values else {},
         target=target,
     )
 

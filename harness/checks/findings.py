@@ -31,6 +31,11 @@ def unknown(where: str, why: str) -> Finding:
     return Finding(where, why, Outcome.NOT_PROVEN)
 
 
+def failed(findings: Iterable[Finding]) -> float:
+    """The number of places that failed; what could not be judged does not count."""
+    return float(len({it.where for it in findings if it.outcome is Outcome.FAIL}))
+
+
 @dataclass(frozen=True)
 class Seen(Generic[S]):
     """A fact by the place where it was seen, and a finding for each place where it was not."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.checks.findings import Finding, conclude, look, names, unknown, wanted
+from harness.checks.findings import Finding, conclude, failed, look, names, unknown, wanted
 from harness.core.model import Case, ServiceDeclared, Verdict
 from harness.facts.schema import Item, Unknown
 from harness.facts.services import REGISTRATIONS, SERVICES, Service
@@ -77,7 +77,7 @@ def registered_once(case: Case) -> Verdict:
         findings,
         seen,
         proven=f"registered exactly once: {names(declared or ('nothing',))}",
-        measured={key: float(len({it.where for it in findings}))} if seen.values else {},
+        measured={key: failed(findings)} if seen.values else {},
         target=target,
     )
 

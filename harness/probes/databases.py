@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Collection, Sequence
+from contextlib import closing
 from typing import ClassVar
 
 from harness.backup.equality.compare import compared
@@ -42,16 +42,10 @@ def compare(
     declared = reach.profile.equality
     if declared is None:
         raise NotProven("the profile declares no databases", remedy="declare `equality:`")
-    with _tunnels(reach) as tunnels:
-        source, target = (_server(reach, tunnels, it) for it in (declared.source, declared.target))
-        return compared(source, target, databases or declared.databases, tell=tell)
-
-
-@contextmanager
-def _tunnels(reach: Reach) -> Iterator[Tunnels]:
     machines = reach.profile.cluster().machines
     with closing(Tunnels(reach.profile.access.ssh, machines)) as tunnels:
-        yield tunnels
+        source, target = (_server(reach, tunnels, it) for it in (declared.source, declared.target))
+        return compared(source, target, databases or declared.databases, tell=tell)
 
 
 def _server(reach: Reach, tunnels: Tunnels, declared: DatabaseServer) -> Server:

@@ -86,6 +86,13 @@ def test_equal_snapshots_of_a_source_that_goes_on_are_equal() -> None:
     assert judged(ROWS, lambda it: it.update(source_wrote=True)).outcome is Outcome.PASS
 
 
+def test_two_empty_sides_prove_nothing() -> None:
+    empty = {"rows": 0, "sha256": "ee"}
+    verdict = judged(ROWS, lambda it: table(it).update(source=empty, target=empty))
+    assert verdict.outcome is Outcome.NOT_PROVEN
+    assert "the source has no row" in verdict.reason
+
+
 def different(name: str, source: str | None, target: str | None) -> Change:
     return lambda it: it.update(
         catalogue={"value": [{"object": name, "source": source, "target": target}]}

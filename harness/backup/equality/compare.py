@@ -5,12 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
-from functools import partial
 
 from harness.backup.equality import catalogue, indexes
-from harness.backup.equality.session import Connection, Moment, Server, both, names
+from harness.backup.equality.session import Connection, Moment, Server, both, identity, names
 from harness.backup.equality.tables import Table, both_digests, differences, tables
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, NotProven
 from harness.core.parallel import in_each
 from harness.facts import databases as facts
 from harness.facts.schema import Item, OrUnknown, Unknown, attempt
@@ -29,8 +28,12 @@ def compared(
     """Each database on both sides, one after the other; ``at_once`` tables at a time.
 
     Without names, every database that either side has. Raises Unreachable or NotProven when a side
-    cannot be asked for its databases.
+    cannot be asked for its databases, or both are one server, which would always be equal.
     """
+    if identity(source) == identity(target):
+        raise NotProven(
+            "source and target are the same PostgreSQL", remedy="correct `equality:` in the profile"
+        )
     here, there = names(source), names(target)
     found: dict[str, facts.Compared] = {}
     for name in sorted(databases or here | there):
@@ -95,7 +98,7 @@ def _tables(
                     pairs.append(pair)
 
         largest_first = sorted(both_have, key=lambda it: (-both_have[it].bytes, it))
-        found = in_each(largest_first, partial(compare), at_once=len(pairs))
+        found = in_each(largest_first, compare, at_once=len(pairs))
     return {
         name: it if isinstance(it, facts.Table) else Unknown(str(it))
         for name, it in sorted(found.items())

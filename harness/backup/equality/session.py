@@ -27,7 +27,9 @@ _PINNED = {
     "search_path": "pg_catalog",
     "client_encoding": "UTF8",
     "row_security": "off",
-    "statement_timeout": "0",
+    # No answer for ever is none: a table that sorts longer, or a lock that stays, is NOT PROVEN.
+    "statement_timeout": "4h",
+    "lock_timeout": "60s",
     "idle_in_transaction_session_timeout": "0",
     "jit": "off",
 }
@@ -69,13 +71,22 @@ def _quoted(value: str) -> str:
     return value.replace("\\", "\\\\").replace(" ", "\\ ")
 
 
-# The database that every server has for its administrators.
+# Every server has this database.
 _ADMIN = "postgres"
-_DATABASES = f"select datname from pg_database where not datistemplate and datname <> '{_ADMIN}'"
+_DATABASES = "select datname from pg_database where not datistemplate"
+_IDENTITY = """
+select system_identifier::text, pg_postmaster_start_time()::text from pg_control_system()
+"""
+
+
+def identity(server: Server) -> TupleRow:
+    """What tells a running server from every other, also from a physical copy of its files."""
+    with server.connect(_ADMIN) as connection:
+        return one(connection, _IDENTITY)
 
 
 def names(server: Server) -> set[str]:
-    """The databases of a server, without templates and the administrators' own."""
+    """The databases of a server, without templates."""
     with server.connect(_ADMIN) as connection:
         return {name for (name,) in rows(connection, _DATABASES)}
 

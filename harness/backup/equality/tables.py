@@ -147,7 +147,11 @@ def both_digests(
 ) -> tuple[TableSide, TableSide]:
     """The digests of both sides, read at the same time."""
     of_target = begin(lambda: digest(target, table))
-    of_source = digest(source, table)
+    try:
+        of_source = digest(source, table)
+    finally:
+        # The next table must not meet a connection that still reads this one.
+        of_target.exception()
     return of_source, of_target.result()
 
 

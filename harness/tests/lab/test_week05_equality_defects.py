@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -158,6 +159,11 @@ def test_databases_that_were_copied_are_equal_and_every_difference_is_found(
         found = compared(profile)
         assert {outcome for outcome, _ in found.values()} == {"pass"}, found
     assert "7701 rows of" in found[ROWS][1]
+
+    itself = Path(profile).with_name("itself.yaml")
+    itself.write_text(Path(profile).read_text().replace(f"{SPACE}/new", f"{SPACE}/old"))
+    done = cutover(["backup", "equal", "--cluster", str(itself)], 120)
+    assert (done.returncode, "are the same PostgreSQL" in done.stderr) == (3, True), done
 
     assert "ERROR" not in script(space, "new", "billing", BREAK)
     found = compared(profile)
