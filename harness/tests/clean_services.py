@@ -46,7 +46,7 @@ def _postgres() -> Any:
 def _databases() -> Any:
     """One database with one table, equal on both sides."""
     side = {"rows": 7, "sha256": "aa"}
-    table = {"source": side, "target": deepcopy(side), "differing": 0, "first": []}
+    table = {"source": side, "target": deepcopy(side), "differing": 0, "first": [], "mutated": 0}
     return {
         "billing": {
             "tables": {"public.invoices": table},
