@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import LiteralString, cast
 
 from psycopg import Copy, sql
 
@@ -85,8 +84,7 @@ class Table:
     def _from(self) -> sql.Composable:
         # ONLY: partitions and inheriting tables are tables of their own here.
         name = sql.Identifier(self.schema, self.name)
-        # A profile's own text, which can only be SQL.
-        but = sql.SQL(cast(LiteralString, self.but))
+        but = sql.SQL(self.but)
         return sql.SQL("FROM ONLY {} WHERE ({}) IS NOT TRUE").format(name, but)
 
     def beside(self, mutation: Mutation) -> Table:
