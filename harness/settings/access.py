@@ -113,6 +113,7 @@ class Privileges(Frozen):
     ] = ()
     # They are a part of Kubernetes or of its storage, and may have all of the machine.
     everything: bool = False
+    # The reason, for reports.
     because: str = Field(min_length=1)
 
     @model_validator(mode="after")
