@@ -29,6 +29,7 @@ from harness.checks import (
     legacy,
     network,
     postgres,
+    restore,
     rook,
     scheduling,
     services,
@@ -69,4 +70,5 @@ CHECKS: Mapping[str, Check] = (
     | access.CHECKS
     | postgres.CHECKS
     | equality.CHECKS
+    | restore.CHECKS
 )

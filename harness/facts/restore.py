@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal
 
 from harness.facts.databases import Database
 from harness.facts.schema import Fact, Item, OrUnknown
+
+
+class Step(StrEnum):
+    """The steps of a round trip, in their order."""
+
+    MAKE = "making the backup"
+    INSPECT = "inspecting the backup"
+    RESTORE = "restoring it elsewhere"
+    ANSWER = "waiting for the first right answer"
+    DATABASE = "comparing the database"
+    FILES = "comparing the files"
+    CHALLENGE = "damaging what is read of the backup"
+
 
 FileDifference = Literal["changed", "removed", "added", "unread"]
 
@@ -68,7 +82,7 @@ class Stopped:
     ``at_fault``: the platform or its backup misbehaved; otherwise it could not be judged.
     """
 
-    step: str
+    step: Step
     says: str
     at_fault: bool
 

@@ -17,6 +17,8 @@ from harness.settings.databases import DatabaseServer
 from harness.settings.files import Frozen
 from harness.settings.places import Name
 
+# The requirements that a round trip proves.
+PROVES = ("W5-RESTORE", "W9-BACKUP")
 Words = Annotated[tuple[str, ...], Field(min_length=1)]
 Folder = Annotated[str, Field(pattern="^/.+[^/]$")]
 Database = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]*$", max_length=40)]

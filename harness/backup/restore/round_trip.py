@@ -21,7 +21,7 @@ from harness.backup.restore.trip import SHORT_S, WHOLE_S, Trip, must_be_possible
 from harness.core.errors import HarnessError, NotProven, TimedOut
 from harness.core.waiting import uninterrupted, until
 from harness.facts.databases import Database
-from harness.facts.restore import Attachments, Backup, Files, RoundTrip, Stopped
+from harness.facts.restore import Attachments, Backup, Files, RoundTrip, Step, Stopped
 from harness.facts.schema import Item, Known, OrUnknown, attempt
 
 BY_HAND = "stopped by hand"
@@ -38,7 +38,7 @@ def carry_out(trip: Trip) -> RoundTrip:
     """
     must_be_possible(trip)
     done = _Done(trip)
-    step = ""
+    step = Step.MAKE
     try:
         with _removed(trip, done):
             for step, work in done.steps():
@@ -91,15 +91,15 @@ class _Done:
     stopped: Stopped | None = None
     left: tuple[str, ...] = ()
 
-    def steps(self) -> Iterator[tuple[str, Callable[[], object]]]:
+    def steps(self) -> Iterator[tuple[Step, Callable[[], object]]]:
         """The steps of the trip, in their order."""
-        yield "making the backup", self.make
-        yield "inspecting the backup", self.inspect
-        yield "restoring it elsewhere", self.restore
-        yield "waiting for the first right answer", self.wait_for_answer
-        yield "comparing the database", self.compare_database
-        yield "comparing the files", self.compare_files
-        yield "damaging what is read of the backup", self.challenge
+        yield Step.MAKE, self.make
+        yield Step.INSPECT, self.inspect
+        yield Step.RESTORE, self.restore
+        yield Step.ANSWER, self.wait_for_answer
+        yield Step.DATABASE, self.compare_database
+        yield Step.FILES, self.compare_files
+        yield Step.CHALLENGE, self.challenge
 
     def make(self) -> None:
         """Ask the platform for a backup, and wait for its claim; find the backup."""
