@@ -92,18 +92,18 @@ class BackupCommand(Frozen):
 class Heartbeat(Frozen):
     """What shows how much work a restored backup lacks. Names in SQL are qualified: public.x."""
 
-    # Adds a row, every `every_s` seconds while the backup is made; without it, the customer's own
-    # rows count.
+    # Adds a row while the backup is made; without it, the customer's own rows count.
     write: str | None = None
     # Gives the time of the newest row.
     newest: str = Field(min_length=1)
+    # The seconds between two of them.
     every_s: float = Field(default=2.0, gt=0)
 
 
 class BusinessAnswer(Frozen):
     """The first right answer after a restore, which touches the customer's database."""
 
-    # A query on the restored database; names are qualified: public.x.
+    # A query on the restored database, in which names are qualified: public.x.
     sql: str | None = None
     # Or a command at the target, such as `curl --fail --header "Host: {restored}.example.com" …`.
     command: tuple[str, ...] = ()
@@ -128,6 +128,7 @@ class DeclaredMutation(Frozen):
     columns: tuple[str, ...] = ()
     # How many rows at most.
     at_most: int | None = Field(default=None, ge=0)
+    # Why they may differ.
     because: Reason
 
 

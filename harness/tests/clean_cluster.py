@@ -125,6 +125,9 @@ CLUSTER = Cluster(
     equality_different={"role notification_*": "the source never creates it"},
 )
 TARGETS = {
+    "undetected_count": 0.0,
+    "rto_minutes": 30.0,
+    "rpo_minutes": 15.0,
     "undeclared_count": 0.0,
     "allowed_count": 0.0,
     "clock_source_offset_ms": 100.0,

@@ -14,6 +14,7 @@ from harness.checks import (
     drills,
     equality,
     postgres,
+    restore,
     rook,
     scheduling,
     soak,
@@ -85,6 +86,7 @@ LOOKS_AT: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(access.CHECKS, ("access-reviews",)),
     **dict.fromkeys(postgres.CHECKS, ("postgres",)),
     **dict.fromkeys(equality.CHECKS, ("databases",)),
+    **dict.fromkeys(restore.CHECKS, ("restore",)),
 }
 
 

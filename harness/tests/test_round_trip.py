@@ -23,6 +23,7 @@ from harness.backup.restore.trip import Trip
 from harness.checks import CHECKS
 from harness.core.errors import ConfigError, Refused, Unreachable
 from harness.core.model import Case, Observation, Outcome
+from harness.core.waiting import until
 from harness.facts.restore import RESTORE, RoundTrip
 from harness.facts.schema import dump
 from harness.settings.restore import Restore
@@ -64,9 +65,14 @@ pg_dump -h {socket} -U postgres {{database}} > "$name"_database.sql
 tar -C {data} -czf "$name"_data.tar.gz .
 cat > "$name"_metadata.json <<END
 {{"database_name": "{database}", "status": "completed",
- "database_size": $(stat -c %s "$name"_database.sql), "data_size": $(stat -c %s "$name"_data.tar.gz),
+ "database_size": $(stat -c %s "$name"_database.sql),
+ "data_size": $(stat -c %s "$name"_data.tar.gz),
  "created_at": "$(date -u +%Y-%m-%dT%H:%M:%S.%6N)"}}
 END
+"""
+CUT = """
+sql="$name"_database.sql
+truncate -s $(($(stat -c %s $sql) * {at} / 100)) $sql
 """
 MUTATIONS = {
     "public.heartbeat": {"rows": "true", "because": "the drill writes it"},
@@ -214,7 +220,7 @@ def red(world: World, trip: RoundTrip, **changes: Any) -> dict[str, str]:
 
 
 def test_a_backup_comes_back_equal_in_time_and_leaves_nothing(world: World) -> None:
-    for _ in range(3):
+    for _ in range(2):
         trip = carry_out(world.trip())
         found = judged(trip, world.declared())
         assert {outcome for outcome, _ in found.values()} == {Outcome.PASS}, found
@@ -231,7 +237,8 @@ cd $(mktemp -d)
 pg_dump -h {world.old.host} -U postgres --no-owner {DATABASE} > dump.sql
 cp -a {world.files} filestore
 echo '{{"odoo_dump": "1", "db_name": "{DATABASE}"}}' > manifest.json
-python3 -m zipfile -c {world.folder}/backups/{DATABASE}_$(date +%s%N).zip dump.sql filestore manifest.json
+zip={world.folder}/backups/{DATABASE}_$(date +%s%N).zip
+python3 -m zipfile -c $zip dump.sql filestore manifest.json
 """
     changes = {
         "format": "zip",
@@ -312,7 +319,7 @@ def test_a_backup_that_is_never_called_completed_fails(world: World) -> None:
 
 
 def test_a_source_that_cannot_be_asked_proves_nothing(world: World) -> None:
-    def cut_off(machine: str, argv: Sequence[str]) -> Completed | None:
+    def cut_off(_: str, argv: Sequence[str]) -> Completed | None:
         if argv[0] == "bash":
             raise Unreachable("old: no route")
         return None
@@ -410,10 +417,11 @@ def test_a_customer_that_goes_on_writing_proves_nothing(
         psql(world.old, DATABASE, "insert into invoice (partner, amount) values (1, 1)")
         (world.files / "zz").mkdir()
         (world.files / "zz" / ("zz" + "0" * 38)).write_bytes(b"later")
-        written = lambda: database.writes(world.old, DATABASE)["public.invoice"] > 2000  # noqa: E731
-        from harness.core.waiting import until
-
-        until(written, within_s=15, what="PostgreSQL counts the row")
+        until(
+            lambda: database.writes(world.old, DATABASE)["public.invoice"] > 0,
+            within_s=15,
+            what="PostgreSQL counts the row",
+        )
 
     after(go_on)
     found = judged(carry_out(world.trip()), world.declared())
@@ -453,7 +461,7 @@ def test_an_old_backup_costs_the_work_since_its_newest_heartbeat(world: World) -
     """No backup is asked for: the newest one counts, however old its content is."""
     psql(world.old, DATABASE, "insert into heartbeat values (now() - interval '40 minutes')")
     subprocess.run(
-        world.platform()[:2] + [world.platform()[2].replace("{database}", DATABASE)],
+        [it.replace("{database}", DATABASE) for it in world.platform()],
         check=True,
         env={**os.environ, "PATH": f"{BINARIES}:{os.environ['PATH']}"},
     )
@@ -474,8 +482,9 @@ def test_a_restore_command_of_the_platform_is_held_against_the_source(world: Wor
 set -e
 mkdir -p {{folder}}/filestore
 createdb -h {world.new.host} -U postgres {{restored}}
-psql -q -h {world.new.host} -U postgres -d {{restored}} -f {world.folder}/backups/{{backup}}_database.sql
-tar -C {{folder}} -xzf {world.folder}/backups/{{backup}}_data.tar.gz
+backup={world.folder}/backups/{{backup}}
+psql -q -h {world.new.host} -U postgres -d {{restored}} -f $backup'_database.sql'
+tar -C {{folder}} -xzf $backup'_data.tar.gz'
 mv {{folder}}/filestore/{{database}} {{folder}}/filestore/{{restored}}
 psql -q -h {world.new.host} -U postgres -d {{restored}} -c "update ir_cron set active = false"
 """
@@ -582,7 +591,7 @@ def test_what_cannot_be_removed_is_told(
     world: World, after: Callable[[Callable[[], object]], None]
 ) -> None:
     def cut_off() -> None:
-        def gone(machine: str, argv: Sequence[str]) -> Completed | None:
+        def gone(machine: str, _: Sequence[str]) -> Completed | None:
             if machine == "new":
                 raise Unreachable("new: no route")
             return None
