@@ -199,6 +199,7 @@ def test_a_side_may_be_a_pod_and_commands_run_in_it(tmp_path: Path) -> None:
                 "metadata": {"name": f"db-{at}"},
                 "status": {
                     "phase": "Running",
+                    "podIP": "10.42.0.7",
                     "conditions": [{"type": "Ready", "status": "True" if it else "False"}],
                 },
             }
