@@ -30,7 +30,9 @@ def _is_expression(given: str) -> str:
 class Front(Frozen):
     """Where a platform takes requests."""
 
+    # Its address.
     address: IPv4
+    # The scheme of requests.
     scheme: Literal["http", "https"] = "http"
     # None: 80 for http, 443 for https.
     port: PortNumber | None = None
@@ -39,12 +41,15 @@ class Front(Frozen):
 class ParityRequest(Frozen):
     """A request that changes nothing, sent to both platforms."""
 
+    # The method; another would change something.
     method: Literal["GET", "HEAD", "OPTIONS"] = "GET"
     # The Host header.
     host: Host
     # The host on the new platform, where that changes on purpose.
     new_host: Host | None = None
+    # The path, with its query.
     path: UrlPath
+    # More header fields.
     headers: Mapping[str, str] = {}
 
 
