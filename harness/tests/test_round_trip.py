@@ -302,13 +302,13 @@ def test_a_spoiled_backup_is_told_and_never_restored(world: World, then: str, sa
     [
         (["bash", "-c", "echo no room >&2; exit 28"], "ended with status 28: no room"),
         (["bash", "-c", "kill -9 $$"], "ended with status -9"),
-        (["true"], "has no backup of odoo_demo since it was asked for"),
+        (["true"], "has a backup of odoo_demo that was asked for: not within 0.6 s"),
     ],
 )
 def test_a_backup_that_the_platform_does_not_make_fails(
     world: World, command: Sequence[str], says: str
 ) -> None:
-    trip = carry_out(world.trip(backup={"command": command}))
+    trip = carry_out(world.trip(backup={"command": command, "within_min": 0.01}))
     assert says in red(world, trip)[WHOLE]
 
 
@@ -316,6 +316,13 @@ def test_a_backup_that_is_never_called_completed_fails(world: World) -> None:
     backup = {"command": ["true"], "done": ["false"], "within_min": 0.01}
     trip = carry_out(world.trip(backup=backup))
     assert "calls the backup completed (false): not within" in red(world, trip)[WHOLE]
+
+
+def test_a_backup_that_an_api_makes_later_is_waited_for(world: World) -> None:
+    later = f"(sleep 3; {world.platform()[2]}) >/dev/null 2>&1 &"
+    trip = carry_out(world.trip(backup={"command": ["bash", "-c", later], "within_min": 1}))
+    assert trip.stopped is None
+    assert trip.took_s["making the backup"] > 3
 
 
 def test_a_source_that_cannot_be_asked_proves_nothing(world: World) -> None:
