@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from harness.backup.restore import database, inspect_script, unpack_script
-from harness.backup.restore.files import compare_attachments, compare_files, manifest
+from harness.backup.restore.files import both_manifests, compare_attachments, compare_files
 from harness.backup.restore.side import Failed
 from harness.backup.restore.trip import SHORT_S, WHOLE_S, Trip, must_be_possible, removed
 from harness.core.errors import HarnessError, NotProven, TimedOut
@@ -287,12 +287,9 @@ class _Done:
     def compare_files(self) -> None:
         """The filestore of both sides, and the rows that name its files."""
         trip, name = self.trip, f"restore-{secrets.token_hex(4)}"
-        tree = f"{trip.customer.folder}/{trip.filestore}"
-        restored = f"{trip.folder}/{trip.restored_filestore}"
-        with (
-            manifest(trip.source, tree, f"{name}-source") as old,
-            manifest(trip.target, restored, f"{name}-restored") as new,
-        ):
+        source = (trip.source, f"{trip.customer.folder}/{trip.filestore}")
+        restored = (trip.target, f"{trip.folder}/{trip.restored_filestore}")
+        with both_manifests(source, restored, name) as (old, new):
             may_differ = trip.declared.files_may_differ
             self.files, source_has, restored_has = compare_files(old, new, self.asked, may_differ)
         query = trip.declared.attachments
