@@ -28,6 +28,7 @@ from harness.checks import (
     kubernetes,
     legacy,
     network,
+    old_platform,
     parity,
     postgres,
     rook,
@@ -69,6 +70,7 @@ CHECKS: Mapping[str, Check] = (
     | workloads.CHECKS
     | access.CHECKS
     | parity.CHECKS
+    | old_platform.CHECKS
     | postgres.CHECKS
     | equality.CHECKS
 )

@@ -111,6 +111,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("networkpolicies", "create", "patch", group="networking.k8s.io"),
     ),
     "nodes": _may("nodes", "list"),
+    "old-platform": (),
     "open-ports": (*_may("services", "list"), *_may("pods", "list")),
     "osd-disks": _TOOLBOX,
     "parity": (),

@@ -14,6 +14,7 @@ def seen() -> dict[str, dict[str, Any]]:
         "services": {CLUSTER.name: _services()},
         "registrations": {CLUSTER.name: {"the webhook": {"value": ["http://billing-service"]}}},
         "workloads": {CLUSTER.name: _workloads()},
+        "old-platform": {name: _remains() for name in NAMES},
         "parity": {CLUSTER.name: _parity()},
         "access-reviews": {CLUSTER.name: _accounts()},
         "postgres": {CLUSTER.name: _postgres()},
@@ -68,6 +69,19 @@ def _workloads() -> Any:
         },
         "allowed_evictions": {"saasodoo/user-service": 1},
         "odd": {},
+    }
+
+
+def _remains() -> Any:
+    """A machine that has left its Swarm: its Docker listens nowhere."""
+    ssh = {"protocol": "tcp", "address": "::", "port": 22, "program": "sshd", "both": True}
+    return {
+        "state": "inactive",
+        "why": "",
+        "comes_back": False,
+        "services": [],
+        "sockets": [ssh],
+        "vxlan": [8472],
     }
 
 
