@@ -135,7 +135,7 @@ def test_without_docker_there_is_no_swarm_and_one_that_fails_says_why(
 ) -> None:
     monkeypatch.setattr(old_platform_script, "ROOT", str(tmp_path))
     monkeypatch.setattr(swarm_script, "SOCKET", str(tmp_path / "none.sock"))
-    none = {"state": None, "why": "", "comes_back": False, "services": []}
+    none: dict[str, object] = {"state": None, "why": "", "comes_back": False, "services": []}
     assert old_platform_script.docker() == none
     broken = asked(tmp_path, monkeypatch, {"/info": (500, {"message": "out of memory"})})
     assert broken == none | {"why": "RuntimeError: out of memory"}

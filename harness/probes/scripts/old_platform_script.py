@@ -1,7 +1,7 @@
 """Runs on a machine, as ``python3 -``: what is left of a Swarm there, as one line of JSON.
 
-``state``       Docker's word for this machine in a Swarm ("inactive" without one); None if no Docker
-                runs, or if it does not answer
+``state``       Docker's word for this machine in a Swarm ("inactive" without one); None if no
+                Docker runs, or if it does not answer
 ``why``         why a Docker that runs did not answer; else empty
 ``comes_back``  Docker keeps a Swarm on its disk, which it joins when it starts
 ``services``    the services whose containers run here
