@@ -27,6 +27,7 @@ from harness.checks import (
     host,
     kubernetes,
     legacy,
+    loads,
     network,
     old_platform,
     parity,
@@ -70,6 +71,7 @@ CHECKS: Mapping[str, Check] = (
     | workloads.CHECKS
     | access.CHECKS
     | parity.CHECKS
+    | loads.CHECKS
     | old_platform.CHECKS
     | postgres.CHECKS
     | equality.CHECKS

@@ -106,6 +106,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     "legacy-manifest": (),
     "legacy-mount": (),
     "load-balancer": (*_OWN_PODS, *_may("services", "get", "list", "create", "patch")),
+    "loads": (),
     "network-policy": (
         *_OWN_PODS,
         *_may("networkpolicies", "create", "patch", group="networking.k8s.io"),

@@ -16,7 +16,7 @@ from harness.core.declared import Cluster, Machine, OsdDisk, SwarmDeclared
 from harness.core.errors import ConfigError
 from harness.settings.access import AccountName, Privileges, ServiceAccount
 from harness.settings.databases import Equality, Postgres
-from harness.settings.drills import Commands, DrillChange, KnownPods, Ledger, Power
+from harness.settings.drills import Commands, DrillChange, KnownPods, Ledger, Power, find_load
 from harness.settings.files import SCENARIOS, Frozen, parse
 from harness.settings.gates import TargetChange
 from harness.settings.parity import Parity
@@ -196,6 +196,8 @@ class Profile(Frozen):
     # What service accounts may do in the cluster, and what they must not: by NAMESPACE/NAME.
     service_accounts: Mapping[AccountName, ServiceAccount] = {}
     parity: Parity | None = None
+    # The loads that gates offer to the ingress: names of files in scenarios/load.
+    loads: tuple[Name, ...] = ()
     # What services register elsewhere exactly once, by a name for reports.
     registrations: Mapping[str, Registration] = {}
     postgres: Postgres | None = None
@@ -319,6 +321,7 @@ class Profile(Frozen):
             "own-clock": not self.shared_clock,
             "services": self.services is not None,
             "registrations": bool(self.registrations),
+            "loads": bool(self.loads),
             "parity": self.parity is not None,
             "service-accounts": bool(self.service_accounts),
             "postgres": self.postgres is not None,
@@ -352,6 +355,7 @@ class Profile(Frozen):
             services_namespace=self.services.namespace if self.services else "",
             privileges=tuple(it.declared() for it in self.privileges),
             accounts={name: it.declared(name) for name, it in self.service_accounts.items()},
+            loads={name: find_load(name).p99_ms for name in self.loads},
             parity_requests=tuple(self.parity.requests) if self.parity else (),
             parity_rules=self.parity.declared() if self.parity else (),
             registrations={name: it.entry for name, it in self.registrations.items()},

@@ -121,6 +121,7 @@ CLUSTER = Cluster(
             ),
         )
     },
+    loads={"busy-hour": 500.0},
     parity_requests=("a user",),
     parity_rules=(ParityRule(at="header server", because="another web server"),),
     registrations={"the webhook": "billing-service"},

@@ -15,6 +15,7 @@ def seen() -> dict[str, dict[str, Any]]:
         "registrations": {CLUSTER.name: {"the webhook": {"value": ["http://billing-service"]}}},
         "workloads": {CLUSTER.name: _workloads()},
         "old-platform": {name: _remains() for name in NAMES},
+        "loads": {CLUSTER.name: {"busy-hour": {"value": _offered()}}},
         "parity": {CLUSTER.name: _parity()},
         "access-reviews": {CLUSTER.name: _accounts()},
         "postgres": {CLUSTER.name: _postgres()},
@@ -83,6 +84,21 @@ def _remains() -> Any:
         "sockets": [ssh],
         "vxlan": [8472],
     }
+
+
+def _offered() -> Any:
+    """A load of two stages, answered within 80 ms."""
+    stage = {
+        "planned": 1000,
+        "on_time": 1000,
+        "answered": 1000,
+        "errors": {},
+        "limited": {},
+        "p50_ms": 12.0,
+        "p99_ms": 80.0,
+    }
+    stages = {"stage 1, 20/s": stage, "stage 2, 60/s": deepcopy(stage)}
+    return {"stages": stages, "troubles": [], "busy_percent": 12.0}
 
 
 def _parity() -> Any:
