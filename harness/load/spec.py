@@ -85,10 +85,10 @@ class Plan(NamedTuple):
             before, left = before + stage.for_s, left - stage.requests
         return before + left / self.per_s if self.per_s else inf
 
-    def spans(self) -> dict[str, tuple[float, float]]:
-        """The begin and the end of each stage, in seconds from the begin of the load."""
-        ends = list(accumulate(it.for_s for it in self.stages))
-        return {it.name: (end - it.for_s, end) for it, end in zip(self.stages, ends, strict=True)}
+    def begins(self) -> dict[str, float]:
+        """When each stage begins, in seconds from the begin of the load."""
+        times = accumulate((it.for_s for it in self.stages), initial=0.0)
+        return {it.name: begin for it, begin in zip(self.stages, times, strict=False)}
 
     def __str__(self) -> str:
         if not self.stages:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar
@@ -48,20 +49,25 @@ def _offered(reach: Reach, name: str) -> Offered:
         raise NotProven(f"no load can be offered: {why_none(reach.profile)}")
     if not load.stages:
         raise NotProven(f"the load {name} has no end", remedy="give it `stages:`")
-    with TemporaryDirectory(prefix="cutover-load-") as folder:
-        with offering(spec, Path(folder, "load")) as running:
-            running.go_on(spec.plan.lasts_s + spec.timeout_s)
-            results = running.results()
-            troubles = tuple(running.troubles)
+    with (
+        TemporaryDirectory(prefix="cutover-load-") as folder,
+        offering(spec, Path(folder, "load")) as running,
+    ):
+        running.go_on(spec.plan.lasts_s + spec.timeout_s)
+        results = running.results()
+        troubles = tuple(running.troubles)
     if results is None:
         raise NotProven(f"the load {name} never began: {'; '.join(troubles)}")
     return Offered(_stages(spec, results), troubles, results.busy_percent)
 
 
 def _stages(spec: LoadSpec, results: Results) -> dict[str, Stage]:
+    """The results by stage, cut at whole seconds; the last one has all that is left."""
+    begins = spec.plan.begins()
+    ends = [*begins.values(), inf][1:]
     return {
         name: _stage(results.cut(results.began + begin, results.began + end))
-        for name, (begin, end) in spec.plan.spans().items()
+        for (name, begin), end in zip(begins.items(), ends, strict=True)
     }
 
 

@@ -252,7 +252,9 @@ class Load(Named):
 
 
 def find_load(name: str, folder: Path = LOADS) -> Load:
-    """The load of that name; ConfigError when there is none."""
+    """The load of that name, or of that file (a path); ConfigError when there is none."""
+    if name.endswith(".yaml"):
+        folder, name = Path(name).parent, Path(name).stem
     return find(Load, folder, name, among=load_names(folder))
 
 

@@ -129,6 +129,8 @@ CLUSTER = Cluster(
     equality_different={"role notification_*": "the source never creates it"},
 )
 TARGETS = {
+    "offered_percent": 99.0,
+    "errors_percent": 0.1,
     "differing_count": 0.0,
     "undeclared_count": 0.0,
     "allowed_count": 0.0,
