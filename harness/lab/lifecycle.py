@@ -25,7 +25,6 @@ from harness.lab import (
     machines,
     metallb,
     network,
-    new_disk,
     platform,
     pod_network,
     records,
@@ -209,7 +208,7 @@ class Up:
     def last_partition(self) -> None:
         lab, log = self.lab, self.log("last-partition")
         node = lab.node(lab.shape.new_disk)
-        new_disk.provide(lab, node, log)
+        disks.provide_partition(lab, node, log)
         # A machine of the lab keeps the devices of its boot.
         if not machines.enter(lab, node, ["find", "/dev", "-name", "sda2"], log=log):
             machines.power_off(lab, node)
