@@ -29,7 +29,6 @@ from harness.lab import (
     pod_network,
     records,
     rook,
-    seed_data,
     swarm,
     traefik,
 )
@@ -132,7 +131,7 @@ class Up:
             Stage("boot", self.boot, 15, ("disks",)),
             Stage("last partition", self.last_partition, 15, ("boot",)),
             Stage("ceph", self.ceph, 40, ("last partition",)),
-            Stage("existing storage", self.seed_data, 3, ("ceph",)),
+            Stage("existing storage", self.existing_storage, 3, ("ceph",)),
             *source,
             Stage("tools", self.tools, 15, ("workload", "libraries", "kubernetes binary")),
             Stage("images", self.images, 30, ("tools", "last partition")),
@@ -217,8 +216,8 @@ class Up:
     def ceph(self) -> None:
         ceph.up(self.lab, self.log("ceph"))
 
-    def seed_data(self) -> None:
-        seed_data.plant(self.lab, self.log("existing-storage"))
+    def existing_storage(self) -> None:
+        ceph.plant(self.lab, self.log("existing-storage"))
 
     def source(self, stages: list[Stage]) -> list[Stage]:
         """These stages, if the lab has the platform that is migrated."""
