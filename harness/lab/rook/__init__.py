@@ -27,7 +27,7 @@ ARCHIVE = "rook.tar"
 STAMP = f"-X {MODULE}/pkg/version.Version={VERSION}+lab"
 OPERATOR = HERE / "manifests/operator.yaml"
 EXAMPLES = ("crds.yaml", "common.yaml", "common-external.yaml")
-# The operator looks at Ceph once a minute.
+# The operator looks at Ceph every ten seconds; started anew elsewhere, it takes longer.
 FRESH_S = 150
 SCRIPTS = ("create-external-cluster-resources.py", "import-external-cluster.sh")
 # As an operator does it, on a machine with Ceph's administration key.
