@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
 from random import Random
@@ -13,24 +12,11 @@ import pytest
 
 from harness.faults.kinds.ceph import FailMds, OsdOut, StopDaemon, StopMonitor, StopOsd
 from harness.faults.kinds.kubernetes import StopContainerd
-from harness.tests.fault_examples import ANSWERS, CEPH, FSID, ID, READY, whole_cluster
+from harness.tests.fault_examples import ANSWERS, CEPH, FSID, ID, READY, ROOK, whole_cluster
 from harness.transport import Completed, Reach
 from harness.transport.fake import FakeKube
 from harness.transport.objects import listed
 
-ROOK: Mapping[str, Any] = {
-    "ceph": {"through": "toolbox"},
-    "stack": {"cni": "bridge", "network_policy": False, "rook": "cluster"},
-    "rook": {
-        "version": "v1.18.4",
-        "namespace": "rook-ceph",
-        "cluster": "rook-ceph",
-        "monitors": ["10.0.0.1:6789"],
-        "filesystem": "cephfs",
-        "pool": "cephfs-data0",
-        "device": "sda2",
-    },
-}
 KUBECTL = (
     "/var/lib/rancher/rke2/bin/kubectl",
     "--kubeconfig=/etc/rancher/rke2/rke2.yaml",
