@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, IPvAnyNetwork, model_validator
 
+from harness.core.declared import Cluster, Machine, OsdDisk, SwarmDeclared
 from harness.core.errors import ConfigError
-from harness.core.model import Cluster, Machine, OsdDisk, SwarmDeclared
 from harness.settings.databases import Equality, Postgres
 from harness.settings.drills import Commands, DrillChange, KnownPods, Ledger, Power
 from harness.settings.files import SCENARIOS, Frozen, parse

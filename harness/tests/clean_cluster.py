@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.core.model import (
+from harness.core.declared import (
     BackupClaim,
     Cluster,
     IngressDeclared,
