@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
 from random import Random
@@ -173,16 +174,24 @@ def test_in_rook_a_deployment_is_scaled_to_nothing_and_back_where_the_operator_l
     )
 
 
-def test_in_rook_a_pod_that_its_machines_shutdown_has_ended_is_no_daemon() -> None:
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"status": {"phase": "Failed", "reason": "Terminated"}},
+        {"metadata": {"labels": {"ceph_daemon_id": "d", "mon_canary": "true"}}},
+    ],
+    ids=["ended by a shutdown of its machine", "a canary of the operator's"],
+)
+def test_in_rook_a_pod_that_runs_no_daemon_is_none(more: Mapping[str, Any]) -> None:
     reach = in_rook("mon", "b", "two")
     path = "/api/v1/namespaces/rook-ceph/pods?labelSelector=app%3Drook-ceph-mon"
     assert isinstance(reach.kube, FakeKube)
-    ended = {
+    other = {
         "metadata": {"labels": {"ceph_daemon_id": "a"}},
         "spec": {"nodeName": "two"},
-        "status": {"phase": "Failed", "reason": "Terminated"},
+        **more,
     }
-    items = [ended, *listed(reach.kube.objects[path], "items")]
+    items = [other, *listed(reach.kube.objects[path], "items")]
     left = replace(reach, kube=FakeKube({**reach.kube.objects, path: {"items": items}}))
     assert StopMonitor(id=ID, machine="two").resolved(left, Random(1)).daemon == "b"
 
