@@ -197,8 +197,8 @@ def rook_daemons(reach: Reach, kind: str) -> Sequence[tuple[str, str]]:
     return [
         (must(pod, "metadata", "labels", "ceph_daemon_id"), text(pod, "spec", "nodeName") or "")
         for pod in listed(there, "items")
-        # A pod that a shutdown of its machine has ended stays in the list. A canary only shows where
-        # Kubernetes would place a monitor: the operator deletes it again.
+        # A pod that a shutdown of its machine has ended stays in the list. A canary only shows
+        # where Kubernetes would place a monitor: the operator deletes it again.
         if text(pod, "status", "phase") not in _OVER
         and "mon_canary" not in texts(pod, "metadata", "labels")
     ]

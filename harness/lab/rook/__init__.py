@@ -123,6 +123,6 @@ def trouble(lab: Lab, log: Path) -> str:
     return cluster.trouble(lab, log) if has_own_ceph(lab) else ""
 
 
-def whole(lab: Lab, log: Path, within_s: float = 240) -> None:
+def whole(lab: Lab, log: Path, within_s: float = 300) -> None:
     """Wait until Rook has no trouble."""
     until_well(lambda: trouble(lab, log), what="Rook", within_s=within_s, log=log)
