@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from harness.checks import (
+    access,
     backups,
     capacity,
     ceph,
@@ -27,6 +28,7 @@ from harness.checks import (
     kubernetes,
     legacy,
     network,
+    parity,
     postgres,
     rook,
     scheduling,
@@ -34,6 +36,7 @@ from harness.checks import (
     soak,
     swarm,
     swarm_answers,
+    workloads,
 )
 from harness.core.model import Case, Verdict
 
@@ -63,6 +66,9 @@ CHECKS: Mapping[str, Check] = (
     | swarm_answers.CHECKS
     | scheduling.CHECKS
     | services.CHECKS
+    | workloads.CHECKS
+    | access.CHECKS
+    | parity.CHECKS
     | postgres.CHECKS
     | equality.CHECKS
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from harness.probes.access import AccessReviews
 from harness.probes.backups import BackupClaims, EtcdSnapshots
 from harness.probes.ceph import Ceph
 from harness.probes.cilium import Cilium
@@ -16,6 +17,7 @@ from harness.probes.host_facts import HostFacts
 from harness.probes.kubernetes import ApiEndpoints, ApiObjects, Nodes
 from harness.probes.legacy import LegacyManifest, LegacyMount
 from harness.probes.open_ports import OpenPorts
+from harness.probes.parity import ParityRequests
 from harness.probes.pod_network import NetworkPolicy, PodNetwork
 from harness.probes.postgres import Postgres
 from harness.probes.probe import Probe as Probe
@@ -24,8 +26,11 @@ from harness.probes.rook import Rook
 from harness.probes.scheduling import Scheduling
 from harness.probes.services import Registrations, Services
 from harness.probes.swarm import Swarm
+from harness.probes.workloads import AllWorkloads
 
 _ALL: tuple[Probe, ...] = (
+    AccessReviews(),
+    AllWorkloads(),
     ApiEndpoints(),
     ApiObjects(),
     BackupClaims(),
@@ -45,6 +50,7 @@ _ALL: tuple[Probe, ...] = (
     Nodes(),
     OpenPorts(),
     OsdDisks(),
+    ParityRequests(),
     PodNetwork(),
     Postgres(),
     Registrations(),

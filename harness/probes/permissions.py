@@ -63,6 +63,11 @@ EVIDENCE: tuple[Permission, ...] = (
 )
 
 PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
+    "access-reviews": (
+        *_may("subjectaccessreviews", "create", group="authorization.k8s.io"),
+        *_may("pods", "list"),
+        *_may("serviceaccounts", "list"),
+    ),
     "api-endpoints": (*_may("/readyz", "get"), *_may("namespaces", "get")),
     "api-objects": (
         *_may("apiservices", "list", group="apiregistration.k8s.io"),
@@ -108,6 +113,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     "nodes": _may("nodes", "list"),
     "open-ports": (*_may("services", "list"), *_may("pods", "list")),
     "osd-disks": _TOOLBOX,
+    "parity": (),
     "pod-network": (*_OWN_PODS, *_may("services", "list", "create", "patch")),
     "postgres": (
         *_may("pods", "list"),
@@ -147,6 +153,21 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("endpointslices", "list", group="discovery.k8s.io"),
     ),
     "swarm": (),
+    "workloads": (
+        *(
+            permission
+            for resource in ("pods", "services", "persistentvolumes")
+            for permission in _may(resource, "list")
+        ),
+        *(
+            permission
+            for resource in ("replicasets", "deployments", "statefulsets", "daemonsets")
+            for permission in _may(resource, "list", group="apps")
+        ),
+        *_may("cronjobs", "list", group="batch"),
+        *_may("jobs", "list", group="batch"),
+        *_may("poddisruptionbudgets", "list", group="policy"),
+    ),
 }
 
 
