@@ -48,9 +48,12 @@ def test_rooks_monitors_have_the_declared_addresses_and_none_of_a_machine(full: 
     assert "network" not in spec(full, 3)
 
 
-def test_rooks_managers_leave_out_the_modules_that_the_machines_leave_out(full: Lab) -> None:
+def test_rooks_managers_leave_out_modules_but_the_one_whose_setting_rook_asks_for(
+    full: Lab,
+) -> None:
     left_out = spec(full, 3)["cephConfig"]["mgr"]["mgr_disabled_modules"].split()
-    assert {"restful", "prometheus"} <= set(left_out)
+    assert {"restful", "telegraf"} <= set(left_out)
+    assert "prometheus" not in left_out
 
 
 def test_claims_are_served_once_rook_has_its_ceph(full: Lab) -> None:

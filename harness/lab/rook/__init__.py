@@ -15,7 +15,7 @@ from harness.lab.host import until_well
 from harness.lab.kubernetes import insist, objects
 from harness.lab.rook import cluster, external
 from harness.lab.rook.cluster import MOUNTED_AT as MOUNTED_AT
-from harness.lab.rook.program import HERE, VERSION, program
+from harness.lab.rook.program import HERE, TAG, program
 from harness.lab.shape import Lab
 from harness.lab.stages import Stage
 
@@ -51,7 +51,7 @@ def archive(lab: Lab) -> builds.Build:
                 made.append(images.Image(f"lab/ceph:{cluster.CEPH}", layers))
             images.files_layer(scratch / "rook", {"usr/local/bin/rook": folder / "rook"})
             layers += (scratch / "rook",)
-            made.append(images.Image(f"lab/rook:{VERSION}", layers, ("/usr/local/bin/rook",)))
+            made.append(images.Image(f"lab/rook:{TAG}", layers, ("/usr/local/bin/rook",)))
             images.archive(target, made)
 
     made_of = (build.path.name.encode() for build in (base, built))

@@ -9,11 +9,14 @@ from pathlib import Path
 from harness.lab import builds
 from harness.lab.shape import LAB
 
-VERSION = "v1.17.9"
+RELEASE = "v1.17.9"
+# What it calls itself; labels and tags have no "+".
+VERSION = f"{RELEASE}+lab"
+TAG = VERSION.replace("+", "-")
 HERE = LAB / "rook"
 MODULE = "github.com/rook/rook"
 APIS = f"{MODULE}/pkg/apis"
-STAMP = f"-X {MODULE}/pkg/version.Version={VERSION}+lab"
+STAMP = f"-X {MODULE}/pkg/version.Version={VERSION}"
 # Its kinds and roles, the scripts that hand an existing Ceph over, and its toolbox.
 EXAMPLES = (
     "crds.yaml",
