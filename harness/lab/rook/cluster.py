@@ -151,5 +151,10 @@ def ceph_trouble(lab: Lab, log: Path) -> str:
 
 
 def trouble(lab: Lab, log: Path) -> str:
-    """Why Rook's own Ceph or its mounts are not whole; empty when they are."""
+    """Why Rook's own Ceph, its pools or its mounts are not whole; empty when they are."""
+    kinds = "cephblockpools,cephfilesystems"
+    for item in objects(lab, kinds, f"--namespace={SPACE}", log=log):
+        phase = item.get("status", {}).get("phase")
+        if phase != "Ready":
+            return f"its {item['kind']} {item['metadata']['name']} is {phase}"
     return ceph_trouble(lab, log) or _unmounted(lab, log)
