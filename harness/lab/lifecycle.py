@@ -121,7 +121,7 @@ class Up:
         network = [*pod_network.stages(self.lab), *self.load_balancer()]
         ingress = self.ingress(network[-1].name)
         source = self.source(swarm.stages(self.lab))
-        storage = self.rook()
+        storage = self.rook(network[-1].name)
         return [
             Stage("system", self.system, 140),
             Stage("kubernetes binary", self.kube, 400),
@@ -139,8 +139,7 @@ class Up:
             Stage("other control planes", self.others, 40, ("first control plane",)),
             *network,
             *ingress,
-            Stage("platform", self.platform, 10, (network[-1].name, "ceph")),
-            *storage,
+            *self.claims(network[-1].name, storage),
             Stage("ceph whole", self.ceph_whole, 5, ("platform",)),
             Stage(
                 "kubernetes whole",
@@ -240,9 +239,15 @@ class Up:
         declared = self.lab.profile.stack.ingress == "traefik"
         return traefik.stages(self.lab, after) if declared else []
 
-    def rook(self) -> list[Stage]:
-        declared = self.lab.profile.stack.rook == "external"
-        return rook.stages(self.lab, "traefik program") if declared else []
+    def rook(self, network: str) -> list[Stage]:
+        declared = self.lab.profile.stack.rook is not None
+        return rook.stages(self.lab, "traefik program", network) if declared else []
+
+    def claims(self, network: str, storage: list[Stage]) -> list[Stage]:
+        """Rook and the platform, whose claims are served from Rook's own Ceph if it has one."""
+        if rook.has_own_ceph(self.lab):
+            return [*storage, Stage("platform", self.platform, 10, (network, "ceph", "rook"))]
+        return [Stage("platform", self.platform, 10, (network, "ceph")), *storage]
 
     def rook_whole(self) -> None:
         rook.whole(self.lab, self.log("rook-whole"))
