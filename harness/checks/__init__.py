@@ -32,6 +32,7 @@ from harness.checks import (
     old_platform,
     parity,
     postgres,
+    restore,
     rook,
     scheduling,
     services,
@@ -75,4 +76,5 @@ CHECKS: Mapping[str, Check] = (
     | old_platform.CHECKS
     | postgres.CHECKS
     | equality.CHECKS
+    | restore.CHECKS
 )

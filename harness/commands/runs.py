@@ -43,7 +43,7 @@ from harness.settings import ROOT, Profile, load_gates, load_profile
 from harness.settings.drills import SOAK_REQUIREMENT as SOAK
 from harness.settings.drills import drill_names, find_load, load_drill, load_names, seconds
 
-_DISRUPTING = ("--week=9", "--allow-disruption")
+DISRUPTING = ("--week=9", "--allow-disruption")
 _ONLY_DRILLS = "--only=W9-DRILLS"
 _ONLY_SOAK = f"--only={SOAK}"
 # Other installed plugins must not change a verdict or slow the start.
@@ -138,7 +138,7 @@ def drill(
     profile = load_profile(cluster)
     profile.require_machines(machine or ())
     may_disrupt(profile, allowed=allow_disruption)
-    options = [*_DISRUPTING, _ONLY_DRILLS, f"--drill={name}"]
+    options = [*DISRUPTING, _ONLY_DRILLS, f"--drill={name}"]
     options += [f"--machine={it}" for it in machine or ()]
     options += [f"--seed={seed}"] if seed is not None else []
     raise typer.Exit(run_features(cluster, options, as_json=as_json))
@@ -217,7 +217,7 @@ def soak(
     if resume is not None:
         run_folder(ROOT / "reports", resume)
     may_disrupt(load_profile(cluster), allowed=allow_disruption)
-    options = [*_DISRUPTING, f"--soak-for={duration}"]
+    options = [*DISRUPTING, f"--soak-for={duration}"]
     options += [f"--seed={seed}"] if seed is not None else []
     # The journal of a resumed run already has its options.
     options += [f"--resume={resume}"] if resume is not None else [_ONLY_SOAK]
@@ -247,7 +247,7 @@ def replay(
     may_disrupt(load_profile(cluster), allowed=allow_disruption)
     if shrink:
         _shrink(run, wanted, cluster, as_json=as_json)
-    options = [*_DISRUPTING, _ONLY_SOAK, f"--replay={run}", f"--turns={','.join(map(str, wanted))}"]
+    options = [*DISRUPTING, _ONLY_SOAK, f"--replay={run}", f"--turns={','.join(map(str, wanted))}"]
     raise typer.Exit(run_features(cluster, options, as_json=as_json))
 
 

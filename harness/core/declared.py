@@ -222,6 +222,14 @@ class ServiceDeclared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreDeclared:
+    """What a restored backup may differ in: rows at most (None: any), by table; and objects."""
+
+    mutations: Mapping[str, int | None] = field(default_factory=dict)
+    different: Mapping[str, str] = field(default_factory=dict)  # object → why it differs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PrivilegesDeclared:
     """What workloads of a namespace may have of their machine: ``harness.settings.Privileges``."""
 
@@ -312,6 +320,7 @@ class Cluster:
     registrations: Mapping[str, str] = field(default_factory=dict)  # name → its one entry
     postgres_operator: str = ""  # none changes its settings while it runs
     equality_different: Mapping[str, str] = field(default_factory=dict)  # object → why it differs
+    restore: RestoreDeclared = RestoreDeclared()
     unjudged: tuple[str, ...] = ()  # addresses of excluded machines (``without``)
 
     def without(self, name: str) -> Cluster:

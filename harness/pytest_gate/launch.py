@@ -24,6 +24,7 @@ from harness.checks import Check
 from harness.core.errors import ConfigError, Refused
 from harness.core.model import Outcome
 from harness.drill.context import Options
+from harness.drill.restore import customer_of
 from harness.drill.schedule import Turn
 from harness.gate import Manifest, RunState, judge, streaks
 from harness.pytest_gate.catalogue import Scenario, read_features
@@ -55,6 +56,7 @@ def declare(parser: pytest.Parser) -> None:
     group.addoption("--soak-for", default="8h", help="soak for this duration")
     group.addoption("--replay", help="replay the turns of this run's soak")
     group.addoption("--turns", help="replay only these turns, by number: 1,4,5")
+    group.addoption("--customer", help="restore this customer's backup")
     group.addoption("--resume", help="go on with this run")
     group.addoption("--without-evidence", action="store_true", help="collect no evidence when red")
     group.addoption("--signing-key", type=Path, help="sign the evidence with this key")
@@ -102,12 +104,15 @@ def of_drills(config: pytest.Config, profile: Profile) -> Options:
     """The command line's options for drills and soaks; ConfigError for an unknown name."""
     option = config.option
     profile.require_machines(option.machine)
+    if option.customer is not None:
+        customer_of(profile, option.customer)
     return Options(
         allowed=option.allow_disruption,
         seed=_seed(config),
         machines=tuple(option.machine),
         soak_s=seconds(option.soak_for),
         turns=_turns(config),
+        customer=option.customer,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from harness.core.declared import Cluster, Machine, OsdDisk, SwarmDeclared
+from harness.core.declared import Cluster, Machine, OsdDisk, RestoreDeclared, SwarmDeclared
 from harness.core.errors import ConfigError
 from harness.settings.access import AccountName, Privileges, ServiceAccount
 from harness.settings.databases import Equality, Postgres
@@ -28,6 +28,7 @@ from harness.settings.places import (
     ports_of,
 )
 from harness.settings.provision import Disks, recorded_disks
+from harness.settings.restore import Restore
 from harness.settings.services import Ingress, Registration, Services, Swarm
 from harness.settings.storage import Backups, Ceph, Legacy, Rook, Storage
 
@@ -78,6 +79,7 @@ class Profile(Frozen):
     registrations: Mapping[str, Registration] = {}
     postgres: Postgres | None = None
     equality: Equality | None = None
+    restore: Restore | None = None
     # This cluster's own numbers for targets of the gate files, by requirement and target.
     targets: Mapping[str, Mapping[str, TargetChange]] = {}
     # True if drills and soaks may break anything here at all; each run must allow it too.
@@ -202,6 +204,7 @@ class Profile(Frozen):
             "service-accounts": bool(self.service_accounts),
             "postgres": self.postgres is not None,
             "equality": self.equality is not None,
+            "restore": self.restore is not None,
         }
         return Cluster(
             name=self.name,
@@ -237,6 +240,7 @@ class Profile(Frozen):
             registrations={name: it.entry for name, it in self.registrations.items()},
             postgres_operator=(self.postgres and self.postgres.operator) or "",
             equality_different=self.equality.different if self.equality else {},
+            restore=self.restore.declared() if self.restore else RestoreDeclared(),
             ingress=self.ingress.declared() if self.ingress and self.stack.ingress else None,
             node_mtu=self.kubernetes.node_mtu,
             pod_mtu=self.kubernetes.pod_mtu,

@@ -131,6 +131,9 @@ CLUSTER = Cluster(
 TARGETS = {
     "offered_percent": 99.0,
     "errors_percent": 0.1,
+    "undetected_count": 0.0,
+    "rto_minutes": 30.0,
+    "rpo_minutes": 15.0,
     "differing_count": 0.0,
     "undeclared_count": 0.0,
     "allowed_count": 0.0,

@@ -20,6 +20,7 @@ def seen() -> dict[str, dict[str, Any]]:
         "access-reviews": {CLUSTER.name: _accounts()},
         "postgres": {CLUSTER.name: _postgres()},
         "databases": {CLUSTER.name: _databases()},
+        "restore": {CLUSTER.name: _restore()},
     }
 
 
@@ -153,7 +154,7 @@ def _postgres() -> Any:
 def _databases() -> Any:
     """One database with one table, equal on both sides."""
     side = {"rows": 7, "sha256": "aa"}
-    table = {"source": side, "target": deepcopy(side), "differing": 0, "first": []}
+    table = {"source": side, "target": deepcopy(side), "differing": 0, "first": [], "mutated": 0}
     return {
         "billing": {
             "tables": {"public.invoices": table},
@@ -163,4 +164,47 @@ def _databases() -> Any:
             "unsound": {"value": {}},
             "source_wrote": False,
         }
+    }
+
+
+def _restore() -> Any:
+    """A customer's backup that came back equal, in eight minutes."""
+    backup = {
+        "name": "odoo_demo_20261129",
+        "faults": [],
+        "bytes": 3_000_000,
+        "created": 1.8e9,
+        "tables": 1,
+        "rows": 7,
+        "attachments": 2,
+        "entries": 4,
+        "unpacked_bytes": 9_000_000,
+        "files": 2,
+    }
+    files = {"files": 2, "bytes": 20, "counts": {}, "first": [], "passed": 0, "newer": 0}
+    attachments = {
+        "rows": 2,
+        "without_file": 0,
+        "first": [],
+        "source_without_file": 0,
+        "without_row": 1,
+        "source_without_row": 1,
+    }
+    return {
+        "customer": "demo",
+        "database": "odoo_demo",
+        "restored": "cutover_restored_demo",
+        "asked": True,
+        "took_s": {"making the backup": 60.0},
+        "backup": backup,
+        "noticed": {"empty dump": True, "archive bomb": True},
+        "answer": "500",
+        "rto_s": 480.0,
+        "rpo_s": {"value": 60.0},
+        "written": {},
+        "compared": _databases()["billing"],
+        "files": files,
+        "attachments": attachments,
+        "stopped": None,
+        "left": [],
     }

@@ -17,6 +17,7 @@ from harness.checks import (
     old_platform,
     parity,
     postgres,
+    restore,
     rook,
     scheduling,
     soak,
@@ -91,6 +92,7 @@ LOOKS_AT: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(access.CHECKS, ("access-reviews",)),
     **dict.fromkeys(postgres.CHECKS, ("postgres",)),
     **dict.fromkeys(equality.CHECKS, ("databases",)),
+    **dict.fromkeys(restore.CHECKS, ("restore",)),
 }
 
 
