@@ -27,7 +27,9 @@ from harness.checks import (
     host,
     kubernetes,
     legacy,
+    loads,
     network,
+    old_platform,
     parity,
     postgres,
     restore,
@@ -70,6 +72,8 @@ CHECKS: Mapping[str, Check] = (
     | workloads.CHECKS
     | access.CHECKS
     | parity.CHECKS
+    | loads.CHECKS
+    | old_platform.CHECKS
     | postgres.CHECKS
     | equality.CHECKS
     | restore.CHECKS

@@ -314,6 +314,7 @@ class Cluster:
     services_namespace: str = ""
     privileges: tuple[PrivilegesDeclared, ...] = ()
     accounts: Mapping[str, AccountDeclared] = field(default_factory=dict)  # by NAMESPACE/NAME
+    loads: Mapping[str, float | None] = field(default_factory=dict)  # name → its p99_ms
     parity_requests: tuple[str, ...] = ()
     parity_rules: tuple[ParityRule, ...] = ()
     registrations: Mapping[str, str] = field(default_factory=dict)  # name → its one entry

@@ -33,7 +33,7 @@ from harness.record.history import REMEMBERED, chosen_turns, recorded_seed, run_
 from harness.record.journal import Journal, Record, hand_on
 from harness.record.records import Kind, Session
 from harness.record.redaction import Redactor, secrets_of
-from harness.settings import ROOT, Gates, Profile, load_gates, load_waivers
+from harness.settings import ROOT, Gates, Profile, load_gates, load_profile, load_waivers
 from harness.settings.drills import seconds
 
 # A resumed run mixes observations of two times: beyond a day they no longer show one state.
@@ -49,6 +49,7 @@ def declare(parser: pytest.Parser) -> None:
     group.addoption("--week", type=int, help="prove what is due by this week")
     group.addoption("--only", action="append", default=[], help="prove this requirement only")
     group.addoption("--drill", help="carry out this drill, and nothing else")
+    group.addoption("--load", help="offer this load instead of the profile's")
     group.addoption("--allow-disruption", action="store_true", help="let drills break things")
     group.addoption("--machine", action="append", default=[], help="run drills on this machine")
     group.addoption("--seed", type=int, help="draw every choice from this number")
@@ -90,6 +91,13 @@ def asked(config: pytest.Config) -> Asked:
         signing_key=config.option.signing_key,
         root=config.rootpath,
     )
+
+
+def profile_of(config: pytest.Config) -> Profile:
+    """The requested cluster's profile; with ``--load``, that load is the only one of it."""
+    profile = load_profile(config.option.cluster)
+    load = config.option.load
+    return profile if load is None else profile.model_copy(update={"loads": (load,)})
 
 
 def of_drills(config: pytest.Config, profile: Profile) -> Options:

@@ -14,6 +14,8 @@ def seen() -> dict[str, dict[str, Any]]:
         "services": {CLUSTER.name: _services()},
         "registrations": {CLUSTER.name: {"the webhook": {"value": ["http://billing-service"]}}},
         "workloads": {CLUSTER.name: _workloads()},
+        "old-platform": {name: _remains() for name in NAMES},
+        "loads": {CLUSTER.name: {"busy-hour": {"value": _offered()}}},
         "parity": {CLUSTER.name: _parity()},
         "access-reviews": {CLUSTER.name: _accounts()},
         "postgres": {CLUSTER.name: _postgres()},
@@ -70,6 +72,34 @@ def _workloads() -> Any:
         "allowed_evictions": {"saasodoo/user-service": 1},
         "odd": {},
     }
+
+
+def _remains() -> Any:
+    """A machine that has left its Swarm: its Docker listens nowhere."""
+    ssh = {"protocol": "tcp", "address": "::", "port": 22, "program": "sshd", "both": True}
+    return {
+        "state": "inactive",
+        "why": "",
+        "comes_back": False,
+        "services": [],
+        "sockets": [ssh],
+        "vxlan": [8472],
+    }
+
+
+def _offered() -> Any:
+    """A load of two stages, answered within 80 ms."""
+    stage = {
+        "planned": 1000,
+        "on_time": 1000,
+        "answered": 1000,
+        "errors": {},
+        "limited": {},
+        "p50_ms": 12.0,
+        "p99_ms": 80.0,
+    }
+    stages = {"stage 1, 20/s": stage, "stage 2, 60/s": deepcopy(stage)}
+    return {"stages": stages, "troubles": [], "busy_percent": 12.0}
 
 
 def _parity() -> Any:
