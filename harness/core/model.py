@@ -360,7 +360,7 @@ class Cluster:
     services: tuple[ServiceDeclared, ...] = ()
     registrations: Mapping[str, str] = field(default_factory=dict)  # name → its one entry
     postgres_operator: str = ""  # none changes its settings while it runs
-    equality_different: Mapping[str, str] = field(default_factory=dict)  # object → why it differs
+    equality_different: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by pair
     unjudged: tuple[str, ...] = ()  # addresses of excluded machines (``without``)
 
     def without(self, name: str) -> Cluster:

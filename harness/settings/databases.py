@@ -1,8 +1,8 @@
-"""A profile's declaration of PostgreSQL: the platform's own, and the two that are compared."""
+"""A profile's declaration of databases: the platform's PostgreSQL, and the pairs to compare."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -33,7 +33,10 @@ class Postgres(Frozen):
 
 
 class DatabaseServer(Frozen):
-    """Where a PostgreSQL answers: a Service of Kubernetes, or an address that a machine reaches."""
+    """Where a database answers: a Service of Kubernetes, or an address that a machine reaches.
+
+    Of a MariaDB, the default port is 3306 and the default user root.
+    """
 
     # NAMESPACE/NAME of a Service, connected to through a server of the cluster.
     service: Annotated[str, Field(pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+$")] | None = None
@@ -43,7 +46,7 @@ class DatabaseServer(Frozen):
     address: IPv4 | None = None
     # The port at that Service or address.
     port: PortNumber = 5432
-    # A superuser: large objects, roles and every row are read.
+    # A superuser, or MariaDB's root: accounts and every row are read.
     user: str = "postgres"
     # A file with its password alone, which other users may not read.
     password_file: ProfilePath
@@ -56,9 +59,16 @@ class DatabaseServer(Frozen):
         return self
 
 
-class Equality(Frozen):
-    """The two PostgreSQL that must hold the same."""
+_OF_MARIADB: Mapping[str, object] = {"port": 3306, "user": "root"}
 
+
+class Equality(Frozen):
+    """Two servers whose databases must hold the same."""
+
+    # What both are.
+    kind: Literal["postgresql", "mariadb"] = "postgresql"
+    # Stands before the names of its databases, as in `killbill/accounts`. One pair may have none.
+    name: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9-]*)?$")] = ""
     # Where customers' data is now.
     source: DatabaseServer
     # Where it goes.
@@ -68,3 +78,28 @@ class Equality(Frozen):
     # Objects of the catalogue that differ on purpose, each with why: `role notification_service`,
     # or a pattern such as `index billing.*`.
     different: Mapping[str, Annotated[str, Field(min_length=1)]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_defaults_of_its_kind(cls, given: object) -> object:
+        if not isinstance(given, Mapping) or given.get("kind") != "mariadb":
+            return given
+        sides = {side: given.get(side) for side in ("source", "target")}
+        return {
+            **given,
+            **{
+                side: {**_OF_MARIADB, **it} for side, it in sides.items() if isinstance(it, Mapping)
+            },
+        }
+
+    def full_name(self, database: str) -> str:
+        """The name of one of its databases in reports and on the command line."""
+        return f"{self.name}/{database}" if self.name else database
+
+
+def pairs_differ(pairs: Sequence[Equality]) -> Sequence[Equality]:
+    """The pairs as they are; ValueError when two have the same name."""
+    named = [it.name for it in pairs]
+    if twice := {it for it in named if named.count(it) > 1}:
+        raise ValueError(f"two pairs have the same `name:`: {', '.join(map(repr, sorted(twice)))}")
+    return pairs

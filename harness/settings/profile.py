@@ -10,11 +10,11 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, IPvAnyNetwork, model_validator
+from pydantic import AfterValidator, Field, IPvAnyNetwork, model_validator
 
 from harness.core.errors import ConfigError
 from harness.core.model import Cluster, Machine, OsdDisk, SwarmDeclared
-from harness.settings.databases import Equality, Postgres
+from harness.settings.databases import Equality, Postgres, pairs_differ
 from harness.settings.drills import Commands, DrillChange, KnownPods, Ledger, Power
 from harness.settings.files import SCENARIOS, Frozen, parse
 from harness.settings.gates import TargetChange
@@ -192,7 +192,8 @@ class Profile(Frozen):
     # What services register elsewhere exactly once, by a name for reports.
     registrations: Mapping[str, Registration] = {}
     postgres: Postgres | None = None
-    equality: Equality | None = None
+    # The pairs of servers that must hold the same; one pair needs no list.
+    equality: Annotated[OneOrMore[Equality], AfterValidator(pairs_differ)] = ()
     # This cluster's own numbers for targets of the gate files, by requirement and target.
     targets: Mapping[str, Mapping[str, TargetChange]] = {}
     # True if drills and soaks may break anything here at all; each run must allow it too.
@@ -313,7 +314,7 @@ class Profile(Frozen):
             "services": self.services is not None,
             "registrations": bool(self.registrations),
             "postgres": self.postgres is not None,
-            "equality": self.equality is not None,
+            "equality": bool(self.equality),
         }
         return Cluster(
             name=self.name,
@@ -342,7 +343,7 @@ class Profile(Frozen):
             services=self.services.declared() if self.services else (),
             registrations={name: it.entry for name, it in self.registrations.items()},
             postgres_operator=(self.postgres and self.postgres.operator) or "",
-            equality_different=self.equality.different if self.equality else {},
+            equality_different={it.name: it.different for it in self.equality},
             ingress=self.ingress.declared() if self.ingress and self.stack.ingress else None,
             node_mtu=self.kubernetes.node_mtu,
             pod_mtu=self.kubernetes.pod_mtu,

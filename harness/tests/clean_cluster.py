@@ -97,7 +97,7 @@ CLUSTER = Cluster(
     ),
     registrations={"the webhook": "billing-service"},
     postgres_operator="cloudnative-pg",
-    equality_different={"role notification_*": "the source never creates it"},
+    equality_different={"": {"role notification_*": "the source never creates it"}},
 )
 TARGETS = {
     "clock_source_offset_ms": 100.0,

@@ -163,7 +163,7 @@ def test_databases_that_were_copied_are_equal_and_every_difference_is_found(
     itself = Path(profile).with_name("itself.yaml")
     itself.write_text(Path(profile).read_text().replace(f"{SPACE}/new", f"{SPACE}/old"))
     done = cutover(["backup", "equal", "--cluster", str(itself)], 120)
-    assert (done.returncode, "are the same PostgreSQL" in done.stderr) == (3, True), done
+    assert (done.returncode, "are the same PostgreSQL" in done.stdout) == (3, True), done
 
     assert "ERROR" not in script(space, "new", "billing", BREAK)
     found = compared(profile)
