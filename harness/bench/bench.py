@@ -18,8 +18,9 @@ from harness.bench import ceph
 from harness.bench.results import parse
 from harness.bench.scripts import disk_reader, disk_rules, facts_script, guard_script
 from harness.bench.scripts.guard_script import DEVICE, FILE
+from harness.core.declared import OsdDisk
 from harness.core.errors import HarnessError, NotProven, Refused, TransportError
-from harness.core.model import JSON, OsdDisk
+from harness.core.model import JSON
 from harness.core.parallel import begin, in_each
 from harness.facts.schema import read
 from harness.settings.bench import JobSet

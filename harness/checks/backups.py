@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from harness.checks.findings import Finding, Seen, conclude, look, names, unknown, wanted
-from harness.core.model import BackupClaim, Case, Verdict
+from harness.core.declared import BackupClaim
+from harness.core.model import Case, Verdict
 from harness.facts.backups import (
     BACKUP_CLAIMS,
     SNAPSHOTS,

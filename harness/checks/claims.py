@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 from harness.checks.findings import Finding, Seen, conclude, look, names, unknown, wanted
-from harness.core.model import Case, StorageClass, Verdict
+from harness.core.declared import StorageClass
+from harness.core.model import Case, Verdict
 from harness.facts.claims import (
     CLAIMS,
     Answer,

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from harness.checks.findings import Finding, conclude, joined, names, unknown
 from harness.checks.rook import declared_rook, item, looked_at, odd, unready
-from harness.core.model import Case, RookDeclared, Verdict
+from harness.core.declared import RookDeclared
+from harness.core.model import Case, Verdict
 from harness.facts import rook
 from harness.facts.rook import DaemonSet, Deployment, Drivers, Lease, Pod, StorageClass
 

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import TypeVar
 
 from harness.checks.findings import Finding, Seen, conclude, looks, unknown, wanted
-from harness.core.model import Case, OsdDisk, RecordedPartition, Verdict
+from harness.core.declared import OsdDisk, RecordedPartition
+from harness.core.model import Case, Verdict
 from harness.facts import disks as facts
 from harness.facts.disks import DISK_BENCH, Osds, Partition, Place, Speed, Table, Use
 from harness.facts.schema import Item, Unknown

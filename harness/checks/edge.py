@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address, ip_network
 
 from harness.checks.findings import Finding, Seen, conclude, limited, look, names, unknown, wanted
-from harness.core.model import Case, IngressDeclared, IngressPage, Outcome, Verdict
+from harness.core.declared import IngressDeclared, IngressPage
+from harness.core.model import Case, Outcome, Verdict
 from harness.facts.edge import INGRESS, LOAD_BALANCER, Invalid, Limited, PageAnswer, Shown, Site
 from harness.facts.schema import Answered, Known, Unknown
 

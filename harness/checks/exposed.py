@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
 
 from harness.checks.findings import Finding, conclude, looks, names, unknown
-from harness.core.model import Case, Port, Verdict
+from harness.core.declared import Port
+from harness.core.model import Case, Verdict
 from harness.facts.edge import OPEN_PORTS, Exposed, Listening, Socket, Tcp, Udp
 from harness.facts.schema import Known, Unknown
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from harness.core.declared import Machine
 from harness.core.errors import Garbled
-from harness.core.model import Case, Machine, Numbers, Outcome, Verdict, merge
+from harness.core.model import Case, Numbers, Outcome, Verdict, merge
 from harness.facts.schema import Entry, Fact, Known, Unknown, read
 
 S = TypeVar("S", covariant=True)

@@ -7,7 +7,8 @@ from itertools import combinations
 from typing import TypeVar
 
 from harness.checks.findings import Finding, Seen, conclude, items, joined, unknown, wanted
-from harness.core.model import Case, Machine, Verdict
+from harness.core.declared import Machine
+from harness.core.model import Case, Verdict
 from harness.facts import host
 from harness.facts.host import CHRONY, CLOCK, UNITS, Boot, Chrony, ClockBounds, Interface, UnitState
 from harness.facts.schema import Entry

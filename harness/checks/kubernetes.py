@@ -17,7 +17,8 @@ from harness.checks.findings import (
     unknown,
     wanted,
 )
-from harness.core.model import Case, Machine, Verdict
+from harness.core.declared import Machine
+from harness.core.model import Case, Verdict
 from harness.facts import kubernetes
 from harness.facts.host import CERTIFICATES, HOST, KUBECONFIG, CertificateFiles, Owner
 from harness.facts.kubernetes import NODES, Certificate, Namespace, Node, Readiness

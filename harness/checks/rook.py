@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from harness.checks.findings import Finding, Seen, conclude, joined, look, names, unknown, wanted
-from harness.core.model import Case, RookDeclared, Verdict
+from harness.core.declared import RookDeclared
+from harness.core.model import Case, Verdict
 from harness.facts import rook
 from harness.facts.ceph_names import are_same_monitors
 from harness.facts.rook import (

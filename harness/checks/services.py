@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.checks.findings import Finding, conclude, failed, look, names, unknown, wanted
-from harness.core.model import Case, ServiceDeclared, Verdict
+from harness.core.declared import ServiceDeclared
+from harness.core.model import Case, Verdict
 from harness.facts.schema import Item, Unknown
 from harness.facts.services import REGISTRATIONS, SERVICES, Service
 

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 
 from harness.checks.findings import Finding, Seen, conclude, looks, names, unknown, wanted
-from harness.core.model import Case, SwarmDeclared, SwarmService, Verdict
+from harness.core.declared import SwarmDeclared, SwarmService
+from harness.core.model import Case, Verdict
 from harness.facts import swarm
 from harness.facts.schema import Known, Unknown
 from harness.facts.swarm import Machine, Node, Odd, Service, Silent, Swarm, Task

@@ -7,7 +7,8 @@ from fnmatch import fnmatchcase
 
 from harness.checks.findings import Finding, conclude, limited, names, unknown, wanted
 from harness.checks.swarm import SWARM, declared_of, known_of, odd_of, seen_of, untold
-from harness.core.model import Case, SwarmAnswer, SwarmDeclared, Verdict
+from harness.core.declared import SwarmAnswer, SwarmDeclared
+from harness.core.model import Case, Verdict
 from harness.facts.edge import TOO_MANY
 from harness.facts.schema import Known, Unknown
 from harness.facts.swarm import Answer, Reply, Service, Unasked

@@ -12,6 +12,7 @@ import typer
 
 from harness.commands import programs
 from harness.commands.output import AsJson, Cluster, say, say_json
+from harness.core.declared import Machine
 from harness.core.errors import (
     ConfigError,
     HarnessError,
@@ -21,7 +22,7 @@ from harness.core.errors import (
     TransportError,
     Unreachable,
 )
-from harness.core.model import Exit, Machine
+from harness.core.model import Exit
 from harness.core.parallel import begin, in_each
 from harness.facts.schema import Known, Unknown
 from harness.faults.preflight import DISRUPTION

@@ -11,8 +11,8 @@ import shlex
 import subprocess
 from collections.abc import Collection, Iterable
 
+from harness.core.declared import Machine
 from harness.core.errors import ConfigError, InjectFailed, TransportError
-from harness.core.model import Machine
 from harness.faults.model import API, LOCAL, MARK, Act, Argv
 from harness.settings import ROOT
 from harness.transport import Completed, Reach

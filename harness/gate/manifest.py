@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from harness.core.model import Cluster
+from harness.core.declared import Cluster
 from harness.pytest_gate.catalogue import Scenario
 from harness.settings import Frozen, Requirement, Waiver
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from harness.bench import baseline, bench, ceph
+from harness.core.declared import OsdDisk
 from harness.core.errors import ConfigError, NotProven
-from harness.core.model import JSON, OsdDisk
+from harness.core.model import JSON
 from harness.facts import disks as facts
 from harness.facts.disks import Speed
 from harness.facts.schema import Known, attempt, dump, read

@@ -15,8 +15,9 @@ from dataclasses import replace
 from typing import ClassVar, TypeVar
 from urllib.parse import urlsplit
 
+from harness.core.declared import IngressDeclared, IngressPage
 from harness.core.errors import Denied, HarnessError, TimedOut, TransportError, Unreachable
-from harness.core.model import JSON, IngressDeclared, IngressPage
+from harness.core.model import JSON
 from harness.core.parallel import in_each
 from harness.core.waiting import until
 from harness.facts.edge import (

@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import ClassVar, TypeVar
 
+from harness.core.declared import Machine
 from harness.core.errors import NotProven, TransportError
-from harness.core.model import JSON, Machine
+from harness.core.model import JSON
 from harness.facts.etcd import METRICS, Metrics
 from harness.facts.host import (
     CERTIFICATES,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import ClassVar, TypeVar
 
+from harness.core.declared import RookDeclared
 from harness.core.errors import HarnessError
-from harness.core.model import JSON, RookDeclared
+from harness.core.model import JSON
 from harness.core.parallel import in_each
 from harness.facts import rook as facts
 from harness.facts.rook import (

@@ -12,8 +12,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
+from harness.core.declared import RookDeclared
 from harness.core.errors import NotFound
-from harness.core.model import RookDeclared
 from harness.facts.ceph_names import split_monitors
 from harness.facts.rook import Connection, DriversEntry, DriversFile, Monitors
 from harness.transport import Kube

@@ -15,7 +15,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
-from harness.core.model import Port
+from harness.core.declared import Port
 from harness.settings.files import cache_dir, state_dir
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from harness.core.model import OsdDisk, RecordedPartition
+from harness.core.declared import OsdDisk, RecordedPartition
 from harness.settings.files import SCENARIOS, Frozen, parse
 from harness.settings.places import Name, ProfilePath
 

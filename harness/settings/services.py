@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from harness.core.model import (
+from harness.core.declared import (
     IngressDeclared,
     IngressPage,
     ServiceDeclared,

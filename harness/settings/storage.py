@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from harness.core.model import BackupClaim, RookDeclared, StorageClass
+from harness.core.declared import BackupClaim, RookDeclared, StorageClass
 from harness.settings.files import Frozen
 from harness.settings.places import Name, ProfilePath
 

@@ -7,7 +7,8 @@ from copy import deepcopy
 from itertools import permutations
 from typing import Any
 
-from harness.core.model import Case, Machine, Observation
+from harness.core.declared import Machine
+from harness.core.model import Case, Observation
 from harness.tests import clean_drills, clean_services, clean_storage
 from harness.tests.clean_cluster import (
     CLUSTER,

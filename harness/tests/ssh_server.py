@@ -18,7 +18,7 @@ from paramiko.common import (
     OPEN_SUCCEEDED,
 )
 
-from harness.core.model import Machine
+from harness.core.declared import Machine
 from harness.settings import SshAccess
 
 _CHUNK = 32 * 1024

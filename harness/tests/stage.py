@@ -11,7 +11,8 @@ from typing import Any, cast
 import yaml
 
 from harness.checks import Check
-from harness.core.model import JSON, Case, Cluster, Machine, Outcome, Verdict
+from harness.core.declared import Cluster, Machine
+from harness.core.model import JSON, Case, Outcome, Verdict
 from harness.gate import Judgement, Manifest, RunState, judge
 from harness.probes import Probe, Timing
 from harness.pytest_gate.catalogue import Scenario, Step

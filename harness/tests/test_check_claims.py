@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.checks import CHECKS, claim_contents, claims
-from harness.core.model import Case, Outcome, StorageClass, Verdict
+from harness.core.declared import StorageClass
+from harness.core.model import Case, Outcome, Verdict
 from harness.probes import owned
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER, NAMES

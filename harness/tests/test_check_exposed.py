@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.checks import CHECKS
-from harness.core.model import Outcome, Port, Verdict
+from harness.core.declared import Port
+from harness.core.model import Outcome, Verdict
 from harness.tests.clean_case import Seen, case, clean
 from harness.tests.clean_cluster import NAMES
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.checks import CHECKS, swarm, swarm_answers
-from harness.core.model import Outcome, SwarmDeclared, SwarmService
+from harness.core.declared import SwarmDeclared, SwarmService
+from harness.core.model import Outcome
 from harness.tests.clean_case import Seen, case, clean, swarm_service
 from harness.tests.clean_cluster import NAMES, WEB
 from harness.tests.swarm_seen import (

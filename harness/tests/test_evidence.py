@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from harness import transport
+from harness.core.declared import Machine
 from harness.core.errors import TimedOut, TransportError, Unreachable
-from harness.core.model import Machine
 from harness.core.waiting import until
 from harness.report.evidence import Piece, collect, commands_for_machines, wanted_logs
 from harness.settings import load_profile

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from harness.core.model import Port
+from harness.core.declared import Port
 from harness.settings import MachineSettings
 from harness.settings.places import AddressRange, ports_of
 from harness.settings.services import Ingress

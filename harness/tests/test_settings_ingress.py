@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from harness.core.model import IngressPage
+from harness.core.declared import IngressPage
 from harness.settings import Ingress
 
 PLAIN: dict[str, Any] = {"addresses": ["10.0.0.200"], "ingress_class": "traefik"}

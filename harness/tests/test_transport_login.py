@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.bench import bench
+from harness.core.declared import Machine
 from harness.core.errors import Denied, TimedOut, TransportError
-from harness.core.model import Machine
 from harness.core.waiting import until
 from harness.faults import observers
 from harness.faults.commands import perform

@@ -12,8 +12,8 @@ from pathlib import Path
 import paramiko
 import pytest
 
+from harness.core.declared import Machine
 from harness.core.errors import ConfigError, Denied, HostKeyUnknown, TimedOut, Unreachable
-from harness.core.model import Machine
 from harness.core.waiting import until
 from harness.settings import SshAccess
 from harness.tests.ssh_server import SshServer, pin, ssh_server

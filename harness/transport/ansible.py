@@ -23,8 +23,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from harness.core.declared import Machine
 from harness.core.errors import TransportError
-from harness.core.model import Machine
 from harness.settings import SshAccess
 from harness.transport import login
 from harness.transport.ansible_events import Hear, Heard, HeardSteps, hear_event

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 import paramiko
 
+from harness.core.declared import Machine
 from harness.core.errors import ConfigError, Denied, HostKeyUnknown, Unreachable
-from harness.core.model import Machine
 from harness.core.parallel import within
 from harness.settings import SshAccess
 from harness.transport.protocols import Completed

@@ -24,8 +24,8 @@ from typing import TypeAlias
 
 import paramiko
 
+from harness.core.declared import Machine
 from harness.core.errors import ConfigError, HarnessError, NotListening, TimedOut, Unreachable
-from harness.core.model import Machine
 from harness.core.parallel import hang_up, within
 from harness.settings import SshAccess
 from harness.transport.login import command_line, log_in, must_be_root

@@ -15,8 +15,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from harness.core.declared import Machine
 from harness.core.errors import TransportError
-from harness.core.model import Machine
 from harness.faults import commands
 from harness.faults.fault import Fault
 from harness.faults.kinds import slow_api_script
