@@ -18,6 +18,7 @@ from harness.checks import (
     claims,
     clients,
     csi,
+    database_roles,
     disks,
     drills,
     edge,
@@ -69,4 +70,5 @@ CHECKS: Mapping[str, Check] = (
     | access.CHECKS
     | postgres.CHECKS
     | equality.CHECKS
+    | database_roles.CHECKS
 )

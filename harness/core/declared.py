@@ -261,6 +261,14 @@ class AccountDeclared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RoleDeclared:
+    """A database role: what it must be able to do, and what it must not, in words."""
+
+    may: tuple[str, ...] = ()
+    must_not: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """A cluster profile's declarations, as far as checks may know them.
 
@@ -300,6 +308,8 @@ class Cluster:
     postgres_operator: str = ""  # none changes its settings while it runs
     # The name of a pair of servers → object → why it differs there.
     equality_different: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    # The name of a pair of servers → a role of its target.
+    database_roles: Mapping[str, Mapping[str, RoleDeclared]] = field(default_factory=dict)
     unjudged: tuple[str, ...] = ()  # addresses of excluded machines (``without``)
 
     def without(self, name: str) -> Cluster:

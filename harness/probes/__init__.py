@@ -9,6 +9,7 @@ from harness.probes.backups import BackupClaims, EtcdSnapshots
 from harness.probes.ceph import Ceph
 from harness.probes.cilium import Cilium
 from harness.probes.claims import Claims
+from harness.probes.database_roles import DatabaseRoles
 from harness.probes.databases import Databases
 from harness.probes.disks import DiskBench, OsdDisks
 from harness.probes.edge import Ingress, LoadBalancer
@@ -35,6 +36,7 @@ _ALL: tuple[Probe, ...] = (
     BackupClaims(),
     Ceph(),
     Cilium(),
+    DatabaseRoles(),
     Databases(),
     DiskBench(),
     Claims(),

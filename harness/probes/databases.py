@@ -52,11 +52,12 @@ def compare(
     if not reach.profile.equality:
         raise NotProven("the profile declares no databases", remedy="declare `equality:`")
     chosen = list(_chosen(reach.profile.equality, databases))
-    passwords = [(_password(pair.source), _password(pair.target)) for pair, _ in chosen]
+    for side in (it for pair, _ in chosen for it in (pair.source, pair.target)):
+        password_of(side.user, side.password_file)
     found: dict[str, Compared] = {}
     with closing(Tunnels(reach.profile.access.ssh, reach.profile.cluster().machines)) as tunnels:
-        for (pair, names), (old, new) in zip(chosen, passwords, strict=True):
-            seen = attempt(partial(_compared, reach, tunnels, pair, old, new, names, tell))
+        for pair, names in chosen:
+            seen = attempt(partial(_compared, reach, tunnels, pair, names, tell))
             if isinstance(seen, Unknown):
                 found |= {pair.full_name(name): seen for name in names or (_EVERY,)}
             else:
@@ -84,23 +85,26 @@ def _compared(
     reach: Reach,
     tunnels: Tunnels,
     pair: Equality,
-    old: str,
-    new: str,
     databases: Collection[str],
     tell: Callable[[str], object],
 ) -> dict[str, Compared]:
-    """What one pair's databases hold; ``old`` and ``new`` are the passwords."""
-    source, target = pair.source, pair.target
-    here, there = (_socket(reach, tunnels, it) for it in (source, target))
     if pair.kind == "mariadb":
-        one, other = MariaDb(str(here), source.user, old), MariaDb(str(there), target.user, new)
+        one, other = (_mariadb(reach, tunnels, it) for it in (pair.source, pair.target))
         return mariadb.compared(one, other, databases, tell=tell)
-    return compared(
-        Server(str(here.parent), source.port, source.user, old),
-        Server(str(there.parent), target.port, target.user, new),
-        databases,
-        tell=tell,
-    )
+    source, target = (server_of(reach, tunnels, it) for it in (pair.source, pair.target))
+    return compared(source, target, databases, tell=tell)
+
+
+def server_of(reach: Reach, tunnels: Tunnels, declared: DatabaseServer) -> Server:
+    """A declared PostgreSQL behind a tunnel; ConfigError if its password cannot be read."""
+    password = password_of(declared.user, declared.password_file)
+    socket = _socket(reach, tunnels, declared)
+    return Server(str(socket.parent), declared.port, declared.user, password)
+
+
+def _mariadb(reach: Reach, tunnels: Tunnels, declared: DatabaseServer) -> MariaDb:
+    password = password_of(declared.user, declared.password_file)
+    return MariaDb(str(_socket(reach, tunnels, declared)), declared.user, password)
 
 
 def _socket(reach: Reach, tunnels: Tunnels, declared: DatabaseServer) -> Path:
@@ -115,11 +119,12 @@ def _socket(reach: Reach, tunnels: Tunnels, declared: DatabaseServer) -> Path:
     return tunnels.unix_forward(machine, address, declared.port)
 
 
-def _password(declared: DatabaseServer) -> str:
+def password_of(user: str, file: Path) -> str:
+    """What a password file holds; ConfigError if it cannot be read."""
     try:
-        return declared.password_file.read_text(encoding="utf-8").strip()
+        return file.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise ConfigError(
-            f"cannot read the password of {declared.user}: {error}",
+            f"cannot read the password of {user}: {error}",
             remedy="give `password_file:` a file with the password alone",
         ) from error

@@ -89,6 +89,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("persistentvolumes", "list", "patch"),
         *_may("storageclasses", "list", group="storage.k8s.io"),
     ),
+    "database-roles": _may("services", "get"),
     "databases": _may("services", "get"),
     "disk-bench": _TOOLBOX,
     "etcd-snapshots": (

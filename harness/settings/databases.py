@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from harness.core.declared import RoleDeclared
 from harness.settings.files import Frozen
 from harness.settings.places import IPv4, Name, PortNumber, ProfilePath
 
@@ -59,6 +61,61 @@ class DatabaseServer(Frozen):
         return self
 
 
+_ACT = re.compile(
+    r"(read|write|insert into|update|delete from) [a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?"
+    r"|(create in|connect to|become) [a-z_][a-z0-9_]*|create (roles|databases)"
+)
+# What leads to more rights; a role that must have one has it in `may`.
+_FORBIDDEN = ("create roles", "create databases", "become postgres")
+
+
+def _is_act(given: str) -> str:
+    if _ACT.fullmatch(given) is None:
+        raise ValueError(
+            f"{given!r} is no act: write `read`, `write`, `insert into`, `update` or `delete from` "
+            "and a TABLE or SCHEMA.TABLE, `create in SCHEMA`, `connect to DATABASE`, "
+            "`become ROLE`, `create roles` or `create databases`"
+        )
+    return given
+
+
+Act = Annotated[str, AfterValidator(_is_act)]
+
+
+class DatabaseRole(Frozen):
+    """What a service's role must and must not be able to do.
+
+    Acts are words: `read users`, `write billing.payments`, `connect to auth`, `become odoo`. To
+    write is to insert, to update and to delete. `create roles`, `create databases` and
+    `become postgres` must not be possible unless they are in `may`.
+    """
+
+    # A file with its password alone, which other users may not read.
+    password_file: ProfilePath
+    # The database that it logs in to, and whose tables the acts name.
+    database: Annotated[str, Field(min_length=1)]
+    # What it must be able to do, wholly.
+    may: tuple[Act, ...] = Field(min_length=1)
+    # What it must not be able to do, not even in part.
+    must_not: tuple[Act, ...] = ()
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if both := sorted({*self.may} & {*self.must_not}):
+            raise ValueError(f"{both[0]!r} is in `may` and in `must_not`")
+        return self
+
+    @property
+    def forbidden(self) -> tuple[str, ...]:
+        """What it must not be able to do, with what no role may without a word."""
+        acts = dict.fromkeys((*self.must_not, *_FORBIDDEN))
+        return tuple(it for it in acts if it not in self.may)
+
+    def declared(self) -> RoleDeclared:
+        """The role in the form for checks."""
+        return RoleDeclared(may=self.may, must_not=self.forbidden)
+
+
 _OF_MARIADB: Mapping[str, object] = {"port": 3306, "user": "root"}
 
 
@@ -78,6 +135,14 @@ class Equality(Frozen):
     # Objects of the catalogue that differ on purpose, each with why: `role notification_service`,
     # or a pattern such as `index billing.*`.
     different: Mapping[str, Annotated[str, Field(min_length=1)]] = {}
+    # The roles of services at the target, of PostgreSQL only.
+    roles: Mapping[Annotated[str, Field(min_length=1)], DatabaseRole] = {}
+
+    @model_validator(mode="after")
+    def _asks_roles_of_postgresql(self) -> Self:
+        if self.roles and self.kind != "postgresql":
+            raise ValueError("`roles:` are asked of PostgreSQL only")
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -321,6 +321,7 @@ class Profile(Frozen):
             "service-accounts": bool(self.service_accounts),
             "postgres": self.postgres is not None,
             "equality": bool(self.equality),
+            "database-roles": any(it.roles for it in self.equality),
         }
         return Cluster(
             name=self.name,
@@ -353,6 +354,11 @@ class Profile(Frozen):
             registrations={name: it.entry for name, it in self.registrations.items()},
             postgres_operator=(self.postgres and self.postgres.operator) or "",
             equality_different={it.name: it.different for it in self.equality},
+            database_roles={
+                it.name: {name: role.declared() for name, role in it.roles.items()}
+                for it in self.equality
+                if it.roles
+            },
             ingress=self.ingress.declared() if self.ingress and self.stack.ingress else None,
             node_mtu=self.kubernetes.node_mtu,
             pod_mtu=self.kubernetes.pod_mtu,

@@ -14,6 +14,7 @@ from harness.core.declared import (
     Port,
     PrivilegesDeclared,
     RecordedPartition,
+    RoleDeclared,
     ServiceDeclared,
     StorageClass,
     SwarmAnswer,
@@ -123,6 +124,13 @@ CLUSTER = Cluster(
     registrations={"the webhook": "billing-service"},
     postgres_operator="cloudnative-pg",
     equality_different={"": {"role notification_*": "the source never creates it"}},
+    database_roles={
+        "": {
+            "billing_service": RoleDeclared(
+                may=("read invoices", "write invoices"), must_not=("connect to auth",)
+            )
+        }
+    },
 )
 TARGETS = {
     "undeclared_count": 0.0,

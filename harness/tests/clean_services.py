@@ -17,6 +17,7 @@ def seen() -> dict[str, dict[str, Any]]:
         "access-reviews": {CLUSTER.name: _accounts()},
         "postgres": {CLUSTER.name: _postgres()},
         "databases": {CLUSTER.name: _databases()},
+        "database-roles": {CLUSTER.name: {"": _roles()}},
     }
 
 
@@ -101,6 +102,17 @@ def _postgres() -> Any:
             for number in (1, 2, 3)
         },
         "operator": {"value": {"method": "any", "number": "1", "dataDurability": "required"}},
+    }
+
+
+def _roles() -> Any:
+    """One service's role, on both sides, which can do what it must alone."""
+    names = ["billing_service", "postgres"]
+    acts = {"read invoices": True, "write invoices": True, "connect to auth": False}
+    return {
+        "source": {"value": names},
+        "target": {"value": names},
+        "allowed": {"billing_service": {act: {"value": it} for act, it in acts.items()}},
     }
 
 

@@ -11,6 +11,7 @@ from harness.checks import (
     ceph_data,
     clients,
     csi,
+    database_roles,
     drills,
     equality,
     postgres,
@@ -85,6 +86,7 @@ LOOKS_AT: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(access.CHECKS, ("access-reviews",)),
     **dict.fromkeys(postgres.CHECKS, ("postgres",)),
     **dict.fromkeys(equality.CHECKS, ("databases",)),
+    **dict.fromkeys(database_roles.CHECKS, ("database-roles",)),
 }
 
 

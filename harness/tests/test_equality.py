@@ -253,8 +253,8 @@ def test_a_database_is_chosen_by_its_full_name(
     seen = {}
 
     def compared(_reach: object, _tunnels: object, pair: Equality, *rest: Any) -> Any:
-        seen[pair.name] = rest[2]
-        return {name: OnlyOn("source") for name in rest[2]}
+        seen[pair.name] = rest[0]
+        return {name: OnlyOn("source") for name in rest[0]}
 
     monkeypatch.setattr("harness.probes.databases._compared", compared)
     named = {"kind": "mariadb", "name": "killbill"}
