@@ -29,6 +29,7 @@ from harness.checks import (
     kubernetes,
     legacy,
     network,
+    parity,
     postgres,
     rook,
     scheduling,
@@ -68,6 +69,7 @@ CHECKS: Mapping[str, Check] = (
     | services.CHECKS
     | workloads.CHECKS
     | access.CHECKS
+    | parity.CHECKS
     | postgres.CHECKS
     | equality.CHECKS
     | database_roles.CHECKS
