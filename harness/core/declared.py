@@ -261,6 +261,20 @@ class AccountDeclared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresDeclared:
+    """The platform's PostgreSQL; ``harness.settings.Postgres`` explains each field.
+
+    ``operator`` is empty without one; ``databases`` answer at ``name``.
+    """
+
+    operator: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
+    databases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoleDeclared:
     """A database role: what it must be able to do, and what it must not, in words."""
 
@@ -317,7 +331,7 @@ class Cluster:
     parity_requests: tuple[str, ...] = ()
     parity_rules: tuple[ParityRule, ...] = ()
     registrations: Mapping[str, str] = field(default_factory=dict)  # name → its one entry
-    postgres_operator: str = ""  # none changes its settings while it runs
+    postgres: PostgresDeclared = field(default_factory=PostgresDeclared)
     # The name of a pair of servers → object → why it differs there.
     equality_different: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     # The name of a pair of servers → a role of its target.

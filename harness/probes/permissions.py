@@ -120,6 +120,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("pods", "list"),
         *_EXEC,
         *_may("clusters", "get", group="postgresql.cnpg.io"),
+        *_may("statefulsets", "get", group="apps"),
         # Where Patroni keeps its configuration.
         *_may("endpoints", "get"),
         *_may("configmaps", "get"),

@@ -8,9 +8,35 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from harness.core.declared import RoleDeclared
+from harness.core.declared import PostgresDeclared, RoleDeclared
 from harness.settings.files import Frozen
 from harness.settings.places import IPv4, Name, PortNumber, ProfilePath
+
+
+class AskedDatabase(Frozen):
+    """One database of the platform, and a read of it as a service would do it."""
+
+    # The role of the service.
+    user: Annotated[str, Field(min_length=1)]
+    # A file with its password alone, which other users may not read.
+    password_file: ProfilePath
+    # TABLE or SCHEMA.TABLE, which that role may read.
+    table: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?$")]
+
+
+class PostgresAnswers(Frozen):
+    """The name under which services reach PostgreSQL, and the databases that must answer there."""
+
+    # The host that services connect to: the pooler's Service where there is one.
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
+    # The port that they connect to.
+    port: PortNumber = 5432
+    # Where the pods are that ask.
+    namespace: Name
+    # A label selector of them; the first ready one asks, and needs sh and psql.
+    selector: str = Field(min_length=1)
+    # The databases, by their names.
+    databases: Mapping[Annotated[str, Field(min_length=1)], AskedDatabase] = Field(min_length=1)
 
 
 class Postgres(Frozen):
@@ -26,12 +52,28 @@ class Postgres(Frozen):
     operator: Literal["cloudnative-pg", "patroni"] | None = None
     # The operator's name for it: a Cluster of CloudNativePG, or Patroni's scope.
     cluster: Name | None = None
+    # Settings with their values, as `show NAME` writes them: `shared_buffers: 256MB`.
+    settings: Mapping[Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_.]*$")], str] = {}
+    # The limits of each pod's first container, as kubectl shows them: `memory: 2Gi`.
+    limits: Mapping[Literal["cpu", "memory"], str] = {}
+    # What services ask of it.
+    answers: PostgresAnswers | None = None
 
     @model_validator(mode="after")
     def _has_a_name(self) -> Self:
         if self.operator is not None and self.cluster is None:
             raise ValueError(f"say in `cluster:` what {self.operator} calls it")
         return self
+
+    def declared(self) -> PostgresDeclared:
+        """The declaration in the form for checks."""
+        return PostgresDeclared(
+            operator=self.operator or "",
+            settings=self.settings,
+            limits={str(key): it for key, it in self.limits.items()},
+            name=self.answers.name if self.answers else "",
+            databases=tuple(self.answers.databases) if self.answers else (),
+        )
 
 
 class DatabaseServer(Frozen):

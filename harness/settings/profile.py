@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, IPvAnyNetwork, model_validator
 
-from harness.core.declared import Cluster, Machine, OsdDisk, SwarmDeclared
+from harness.core.declared import Cluster, Machine, OsdDisk, PostgresDeclared, SwarmDeclared
 from harness.core.errors import ConfigError
 from harness.settings.access import AccountName, Privileges, ServiceAccount
 from harness.settings.databases import Equality, Postgres, pairs_differ
@@ -357,7 +357,7 @@ class Profile(Frozen):
             parity_requests=tuple(self.parity.requests) if self.parity else (),
             parity_rules=self.parity.declared() if self.parity else (),
             registrations={name: it.entry for name, it in self.registrations.items()},
-            postgres_operator=(self.postgres and self.postgres.operator) or "",
+            postgres=self.postgres.declared() if self.postgres else PostgresDeclared(),
             equality_different={it.name: it.different for it in self.equality},
             database_roles={
                 it.name: {name: role.declared() for name, role in it.roles.items()}

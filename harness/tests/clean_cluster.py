@@ -13,6 +13,7 @@ from harness.core.declared import (
     OsdDisk,
     ParityRule,
     Port,
+    PostgresDeclared,
     PrivilegesDeclared,
     RecordedPartition,
     RoleDeclared,
@@ -125,7 +126,13 @@ CLUSTER = Cluster(
     parity_requests=("a user",),
     parity_rules=(ParityRule(at="header server", because="another web server"),),
     registrations={"the webhook": "billing-service"},
-    postgres_operator="cloudnative-pg",
+    postgres=PostgresDeclared(
+        operator="cloudnative-pg",
+        settings={"max_connections": "200"},
+        limits={"memory": "2Gi"},
+        name="pooler",
+        databases=("billing",),
+    ),
     equality_different={"": {"role notification_*": "the source never creates it"}},
     database_roles={
         "": {

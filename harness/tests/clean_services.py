@@ -114,10 +114,35 @@ def _postgres() -> Any:
     told = {key: {"setting": it, "source": "configuration file"} for key, it in settings.items()}
     return {
         "instances": {
-            f"db-{number}": {"in_recovery": number > 1, "settings": told, "overrides": []}
+            f"db-{number}": {
+                "in_recovery": number > 1,
+                "settings": told,
+                "overrides": [],
+                "declared": {"max_connections": {"setting": "200", "source": "command line"}},
+                "system": "7301",
+                "folders": ["/data"],
+            }
             for number in (1, 2, 3)
         },
         "operator": {"value": {"method": "any", "number": "1", "dataDurability": "required"}},
+        "running": {
+            "value": {
+                "pods": {f"db-{number}": _pod(f"db-{number}") for number in (1, 2, 3)},
+                "workloads": {"Cluster/db": {"wanted": 3, "ready": 3}},
+            }
+        },
+        "answers": {"value": {"billing": {"status": 0, "says": "", "system": "7301"}}},
+    }
+
+
+def _pod(name: str) -> Any:
+    """A pod of CloudNativePG with its data on its own claim."""
+    folder = {"volume": "persistentVolumeClaim", "claim": name, "others": []}
+    return {
+        "ready": True,
+        "owner": "Cluster/db",
+        "limits": {"memory": "2Gi"},
+        "folders": {"value": {"/data": folder}},
     }
 
 
