@@ -12,3 +12,8 @@ Feature: The databases are equal
     Given every database of the old and the new platform
     Then no sequence is behind
     And every index fits its table
+
+  Scenario: Work that waits, and who is signed in, came along
+    Given the queues and sessions of the old and the new platform
+    Then every queue is moved, or declared lost
+    And every session is moved, or declared lost

@@ -31,6 +31,7 @@ from harness.checks import (
     network,
     parity,
     postgres,
+    queues,
     rook,
     scheduling,
     services,
@@ -73,4 +74,5 @@ CHECKS: Mapping[str, Check] = (
     | postgres.CHECKS
     | equality.CHECKS
     | database_roles.CHECKS
+    | queues.CHECKS
 )

@@ -336,6 +336,8 @@ class Cluster:
     equality_different: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     # The name of a pair of servers → a role of its target.
     database_roles: Mapping[str, Mapping[str, RoleDeclared]] = field(default_factory=dict)
+    queues_lost: Mapping[str, str] | None = None  # pattern → why; None: no queues are declared
+    sessions_lost: Mapping[str, str] | None = None
     unjudged: tuple[str, ...] = ()  # addresses of excluded machines (``without``)
 
     def without(self, name: str) -> Cluster:

@@ -23,6 +23,7 @@ from harness.probes.pod_network import NetworkPolicy, PodNetwork
 from harness.probes.postgres import Postgres
 from harness.probes.probe import Probe as Probe
 from harness.probes.probe import Timing as Timing
+from harness.probes.queues import QueuesAndSessions
 from harness.probes.rook import Rook
 from harness.probes.scheduling import Scheduling
 from harness.probes.services import Registrations, Services
@@ -55,6 +56,7 @@ _ALL: tuple[Probe, ...] = (
     ParityRequests(),
     PodNetwork(),
     Postgres(),
+    QueuesAndSessions(),
     Registrations(),
     Rook(),
     Scheduling(),

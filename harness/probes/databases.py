@@ -17,7 +17,7 @@ from harness.core.model import JSON
 from harness.facts.databases import DATABASES, Compared
 from harness.facts.schema import Unknown, attempt, dump
 from harness.probes.probe import Timing
-from harness.settings.databases import DatabaseServer, Equality
+from harness.settings.databases import DatabaseServer, Equality, Place
 from harness.transport import Reach
 from harness.transport.objects import must
 from harness.transport.ssh import Tunnels
@@ -109,14 +109,17 @@ def _mariadb(reach: Reach, tunnels: Tunnels, declared: DatabaseServer) -> MariaD
 
 def _socket(reach: Reach, tunnels: Tunnels, declared: DatabaseServer) -> Path:
     """The socket file of a tunnel to a server."""
-    machine, address = declared.machine, str(declared.address)
-    if declared.service is not None:
-        space, _, name = declared.service.partition("/")
-        found = reach.kube.get(f"/api/v1/namespaces/{space}/services/{name}")
-        address = must(found, "spec", "clusterIP")
-        machine = reach.profile.cluster().servers[0].name
-    assert machine is not None
-    return tunnels.unix_forward(machine, address, declared.port)
+    return tunnels.unix_forward(*place_of(reach, declared), declared.port)
+
+
+def place_of(reach: Reach, declared: Place) -> tuple[str, str]:
+    """A machine, and the address at which it reaches a server."""
+    if declared.service is None:
+        assert declared.machine is not None
+        return declared.machine, str(declared.address)
+    space, _, name = declared.service.partition("/")
+    found = reach.kube.get(f"/api/v1/namespaces/{space}/services/{name}")
+    return reach.profile.cluster().servers[0].name, must(found, "spec", "clusterIP")
 
 
 def password_of(user: str, file: Path) -> str:

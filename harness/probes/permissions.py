@@ -125,6 +125,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("endpoints", "get"),
         *_may("configmaps", "get"),
     ),
+    "queues-and-sessions": _may("services", "get"),
     "registrations": (*_may("pods", "list"), *_EXEC),
     "rook": (
         *_may("/apis/csi.ceph.io", "get"),

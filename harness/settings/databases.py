@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 
 from harness.core.declared import PostgresDeclared, RoleDeclared
 from harness.settings.files import Frozen
-from harness.settings.places import IPv4, Name, PortNumber, ProfilePath
+from harness.settings.places import IPv4, Name, OneOrMore, PortNumber, ProfilePath
 
 
 class AskedDatabase(Frozen):
@@ -76,11 +76,8 @@ class Postgres(Frozen):
         )
 
 
-class DatabaseServer(Frozen):
-    """Where a database answers: a Service of Kubernetes, or an address that a machine reaches.
-
-    Of a MariaDB, the default port is 3306 and the default user root.
-    """
+class Place(Frozen):
+    """Where a server answers: a Service of Kubernetes, or an address that a machine reaches."""
 
     # NAMESPACE/NAME of a Service, connected to through a server of the cluster.
     service: Annotated[str, Field(pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+$")] | None = None
@@ -88,12 +85,6 @@ class DatabaseServer(Frozen):
     machine: Name | None = None
     # Its address there: `127.0.0.1` for a port in host mode.
     address: IPv4 | None = None
-    # The port at that Service or address.
-    port: PortNumber = 5432
-    # A superuser, or MariaDB's root: accounts and every row are read.
-    user: str = "postgres"
-    # A file with its password alone, which other users may not read.
-    password_file: ProfilePath
 
     @model_validator(mode="after")
     def _is_somewhere(self) -> Self:
@@ -101,6 +92,57 @@ class DatabaseServer(Frozen):
         if given not in ([True, False, False], [False, True, True]):
             raise ValueError("say either `service:`, or `machine:` and `address:`")
         return self
+
+
+class DatabaseServer(Place):
+    """Where a database answers; of a MariaDB, the default port is 3306 and the user root."""
+
+    # The port at that Service or address.
+    port: PortNumber = 5432
+    # A superuser, or MariaDB's root: accounts and every row are read.
+    user: str = "postgres"
+    # A file with its password alone, which other users may not read.
+    password_file: ProfilePath
+
+
+class RabbitServer(Place):
+    """Where the management API of a RabbitMQ answers."""
+
+    # The port at that Service or address.
+    port: PortNumber = 15672
+    # Who may list all queues: the tag `monitoring`.
+    user: str = "guest"
+    # A file with its password alone, which other users may not read.
+    password_file: ProfilePath
+
+
+class RedisServer(Place):
+    """Where a Redis answers."""
+
+    # The port at that Service or address.
+    port: PortNumber = 6379
+    # A file with its password alone; None where it has none.
+    password_file: ProfilePath | None = None
+
+
+class Queues(Frozen):
+    """The RabbitMQ of both sides, whose queues must hold the same number of messages."""
+
+    source: RabbitServer
+    target: RabbitServer
+    # Queues (VHOST/NAME, or a pattern) that are lost on purpose, each with why: `/celeryev.*`.
+    lost: Mapping[str, Annotated[str, Field(min_length=1)]] = {}
+
+
+class Sessions(Frozen):
+    """The Redis of both sides: the target must hold as many keys of each prefix as the source."""
+
+    source: RedisServer
+    target: RedisServer
+    # The beginnings of keys that are counted: `session:`; all other keys are counted together.
+    prefixes: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1)
+    # Prefixes that are lost on purpose, each with why; `other keys` are those without a prefix.
+    lost: Mapping[str, Annotated[str, Field(min_length=1)]] = {}
 
 
 _ACT = re.compile(
@@ -204,9 +246,21 @@ class Equality(Frozen):
         return f"{self.name}/{database}" if self.name else database
 
 
+def declared_roles(pairs: Sequence[Equality]) -> dict[str, dict[str, RoleDeclared]]:
+    """The roles of each pair that declares some, in the form for checks."""
+    return {
+        pair.name: {name: it.declared() for name, it in pair.roles.items()}
+        for pair in pairs
+        if pair.roles
+    }
+
+
 def pairs_differ(pairs: Sequence[Equality]) -> Sequence[Equality]:
     """The pairs as they are; ValueError when two have the same name."""
     named = [it.name for it in pairs]
     if twice := {it for it in named if named.count(it) > 1}:
         raise ValueError(f"two pairs have the same `name:`: {', '.join(map(repr, sorted(twice)))}")
     return pairs
+
+
+Pairs: TypeAlias = Annotated[OneOrMore[Equality], AfterValidator(pairs_differ)]

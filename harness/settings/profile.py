@@ -10,12 +10,12 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, IPvAnyNetwork, model_validator
+from pydantic import Field, IPvAnyNetwork, model_validator
 
 from harness.core.declared import Cluster, Machine, OsdDisk, PostgresDeclared, SwarmDeclared
 from harness.core.errors import ConfigError
 from harness.settings.access import AccountName, Privileges, ServiceAccount
-from harness.settings.databases import Equality, Postgres, pairs_differ
+from harness.settings.databases import Pairs, Postgres, Queues, Sessions, declared_roles
 from harness.settings.drills import Commands, DrillChange, KnownPods, Ledger, Power
 from harness.settings.files import SCENARIOS, Frozen, parse
 from harness.settings.gates import TargetChange
@@ -200,7 +200,9 @@ class Profile(Frozen):
     registrations: Mapping[str, Registration] = {}
     postgres: Postgres | None = None
     # The pairs of servers that must hold the same; one pair needs no list.
-    equality: Annotated[OneOrMore[Equality], AfterValidator(pairs_differ)] = ()
+    equality: Pairs = ()
+    queues: Queues | None = None
+    sessions: Sessions | None = None
     # This cluster's own numbers for targets of the gate files, by requirement and target.
     targets: Mapping[str, Mapping[str, TargetChange]] = {}
     # True if drills and soaks may break anything here at all; each run must allow it too.
@@ -359,11 +361,9 @@ class Profile(Frozen):
             registrations={name: it.entry for name, it in self.registrations.items()},
             postgres=self.postgres.declared() if self.postgres else PostgresDeclared(),
             equality_different={it.name: it.different for it in self.equality},
-            database_roles={
-                it.name: {name: role.declared() for name, role in it.roles.items()}
-                for it in self.equality
-                if it.roles
-            },
+            queues_lost=self.queues.lost if self.queues else None,
+            sessions_lost=self.sessions.lost if self.sessions else None,
+            database_roles=declared_roles(self.equality),
             ingress=self.ingress.declared() if self.ingress and self.stack.ingress else None,
             node_mtu=self.kubernetes.node_mtu,
             pod_mtu=self.kubernetes.pod_mtu,

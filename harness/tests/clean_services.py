@@ -18,6 +18,7 @@ def seen() -> dict[str, dict[str, Any]]:
         "access-reviews": {CLUSTER.name: _accounts()},
         "postgres": {CLUSTER.name: _postgres()},
         "databases": {CLUSTER.name: _databases()},
+        "queues-and-sessions": {CLUSTER.name: _queues_and_sessions()},
         "database-roles": {CLUSTER.name: {"": _roles()}},
     }
 
@@ -143,6 +144,15 @@ def _pod(name: str) -> Any:
         "owner": "Cluster/db",
         "limits": {"memory": "2Gi"},
         "folders": {"value": {"/data": folder}},
+    }
+
+
+def _queues_and_sessions() -> Any:
+    """An empty queue, one with two messages, and sessions, on both sides."""
+    queues, keys = {"/operations": 0, "/monitoring": 2}, {"session:": 5, "other keys": 1}
+    return {
+        "queues": {"value": {"source": queues, "target": dict(queues)}},
+        "sessions": {"value": {"source": keys, "target": dict(keys)}},
     }
 
 

@@ -16,6 +16,7 @@ from harness.checks import (
     equality,
     parity,
     postgres,
+    queues,
     rook,
     scheduling,
     soak,
@@ -88,6 +89,7 @@ LOOKS_AT: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(access.CHECKS, ("access-reviews",)),
     **dict.fromkeys(postgres.CHECKS, ("postgres",)),
     **dict.fromkeys(equality.CHECKS, ("databases",)),
+    **dict.fromkeys(queues.CHECKS, ("queues-and-sessions",)),
     **dict.fromkeys(database_roles.CHECKS, ("database-roles",)),
 }
 
