@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -70,6 +71,8 @@ create table old_notes (id int primary key, note text) engine=MyISAM;
 insert into old_notes values (1, 'a');
 create sequence numbers start with 100;
 select nextval(numbers);
+create table phones (number varchar(20) primary key) engine=InnoDB;
+insert into phones values ('4930123456');
 create view owing as select account, sum(amount) total from invoices group by account;
 create trigger stamp before insert on invoices for each row set new.due = ifnull(new.due, now());
 create procedure close_account(in which bigint) delete from accounts where record_id = which;
@@ -79,6 +82,7 @@ BREAK = """
 set foreign_key_checks = 0;
 update accounts set email = '' where record_id = 6;
 delete from accounts where record_id = 8;
+delete from phones;
 insert into invoices values ('Invoice new', 1, 1, null);
 insert into tags select * from tags limit 2;
 alter table accounts drop constraint positive;
@@ -97,7 +101,7 @@ revoke update on killbill.* from killbill@'%';
 set password for killbill@'%' = password('two');
 drop role auditor;
 """
-SECRETS = ("account-", "@x", "Invoice", "Näme")
+SECRETS = ("account-", "@x", "Invoice", "Näme", "4930123456")
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +230,24 @@ update t set name = 'paid' where id = 5;
 update t set money = money + 0.000000001 where id = 6;
 update t set bits = b'100000001' where id = 10;
 """
+
+
+@pytest.mark.slow
+def test_a_damaged_table_of_the_target_is_found(servers: tuple[Server, Server]) -> None:
+    """An Aria table's file loses its end, as when a copy was cut."""
+    _, target = servers
+    script = "create database hurt; create table hurt.t (id int primary key, note text) engine=Aria"
+    for one in servers:
+        mariadb_script(
+            Path(one.socket), f"{script}; insert into hurt.t values (1, repeat('x', 99))"
+        )
+    mariadb_script(Path(target.socket), "flush tables hurt.t")
+    data = Path(target.socket).with_name("data") / "hurt" / "t.MAD"
+    os.truncate(data, 9000)
+    hurt = compared(*servers, ["hurt"])
+    sound = judged(hurt)["every index fits its table"]
+    assert sound.outcome is Outcome.FAIL
+    assert sound.reason.startswith("hurt, t: expected an index that fits its table, seen: error:")
 
 
 @pytest.mark.slow

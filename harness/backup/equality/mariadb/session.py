@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -121,7 +120,9 @@ def quoted(name: str) -> str:
 def names(server: Server) -> set[str]:
     """The databases of a server, without MariaDB's own."""
     with server.connect() as connection:
-        return {name for (name,) in rows(connection, "show databases") if name} - {*_OWN}
+        found = {str(name) for (name,) in rows(connection, "show databases")}
+    # A folder such as lost+found, which is no database.
+    return {it for it in found if not it.startswith("#mysql50#")} - {*_OWN}
 
 
 def is_one_server(source: Server, target: Server) -> bool:
@@ -140,7 +141,7 @@ class Moment:
     database: str
     connection: Connection
     version: tuple[str, ...]
-    transactions: int
+    changes: int
 
     @property
     def major(self) -> tuple[str, ...]:
@@ -148,16 +149,20 @@ class Moment:
         return self.version[:2]
 
     def wrote_since(self) -> bool:
-        """True if a transaction of the server has written since this moment began."""
-        return _transactions(self.connection) != self.transactions
+        """True if a row of the server was changed since this moment began."""
+        return _changes(self.connection) != self.changes
 
 
-def _transactions(connection: Connection) -> int:
-    """The number of the next transaction of InnoDB that writes; one that only reads takes none."""
-    for _, _, status in rows(connection, "show engine innodb status"):
-        if status and (found := re.search(r"^Trx id counter (\d+)", status, re.MULTILINE)):
-            return int(found[1])
-    raise NotProven("InnoDB's status has no counter of transactions")
+def _changes(connection: Connection) -> int:
+    """How many rows were ever written, changed or deleted; temporary tables do not count."""
+    found = rows(
+        connection,
+        "show global status where variable_name in "
+        "('Handler_write', 'Handler_update', 'Handler_delete')",
+    )
+    if len(found) != 3:
+        raise NotProven(f"expected MariaDB's counters of changed rows, seen {found}")
+    return sum(int(number or 0) for _, number in found)
 
 
 @contextmanager
@@ -168,10 +173,10 @@ def moment(server: Server, database: str) -> Iterator[Moment]:
         if "MariaDB" not in version:
             raise NotProven(f"expected MariaDB, seen {version}")
         # Before the snapshot, so that no writer between the two is missed.
-        transactions = _transactions(connection)
+        changes = _changes(connection)
         rows(connection, "start transaction with consistent snapshot, read only")
         numbers = version.partition("-")[0].split(".")
-        yield Moment(server, database, connection, tuple(numbers), transactions)
+        yield Moment(server, database, connection, tuple(numbers), changes)
 
 
 @contextmanager
