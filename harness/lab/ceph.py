@@ -1,4 +1,8 @@
-"""Ceph on the lab's machines: three monitors and managers, an OSD on each /dev/sda2, CephFS."""
+"""Ceph on the lab's machines: three monitors, managers and OSDs, CephFS.
+
+An OSD has /dev/sda2, or a file if that partition is for a Ceph of Rook's. On CephFS lies a small
+tree: the storage that exists before the migration, and must not change.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,8 @@ from harness.lab.host import until_well
 from harness.lab.machines import FSID, enter, init
 from harness.lab.shape import Lab, Node
 
+# An OSD's block device where Rook's has the partition; sparse.
+FILE = "/var/lib/ceph/osd.img"
 # Runs on the first machine only; its results are copied to the others.
 KEYS = """
 set -e
@@ -38,7 +44,7 @@ systemctl start "ceph-mon@$name"
 """
 DAEMONS = r"""
 set -e
-name=$(hostname) id=$1
+name=$(hostname) id=$1 block=$2
 mkdir -p "/var/lib/ceph/mgr/ceph-$name" "/var/lib/ceph/mds/ceph-$name" "/var/lib/ceph/osd/ceph-$id"
 ceph auth get-or-create "mgr.$name" mon 'allow profile mgr' osd 'allow *' mds 'allow *' \
     -o "/var/lib/ceph/mgr/ceph-$name/keyring"
@@ -52,11 +58,12 @@ if [ ! -e "$osd/ready" ]; then
     [ -s "$osd/keyring" ] || ceph-authtool -C "$osd/keyring" --name "osd.$id" --gen-key
     key=$(ceph-authtool "$osd/keyring" --name "osd.$id" --print-key)
     printf '{"cephx_secret": "%s"}' "$key" | ceph osd new "$uuid" "$id" -i -
-    ln -sfn /dev/sda2 "$osd/block"
+    [ -e "$block" ] || truncate --size 4G "$block"
+    ln -sfn "$block" "$osd/block"
     printf 'bluestore\n' > "$osd/type"
     chown -h ceph:ceph "$osd/block"
     chown -R ceph:ceph /var/lib/ceph
-    chown ceph:ceph /dev/sda2
+    chown ceph:ceph "$block"
     ceph-osd --setuser ceph --setgroup ceph -i "$id" --mkfs --osd-uuid "$uuid"
 fi
 chown -R ceph:ceph /var/lib/ceph
@@ -81,6 +88,39 @@ fi
 ceph config set mgr mgr/devicehealth/enable_monitoring false --force
 """
 
+# Runs on one machine; existing files stay as they are, with their times.
+TREE = """
+import os
+import random
+
+os.umask(0o022)
+os.chdir("/mnt/cephfs")
+drawn = random.Random(86)
+
+
+def plant(path, content, mode=0o644):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if not os.path.exists(path):
+        with open(f"{path}.new", "wb") as file:
+            file.write(content)
+        os.chmod(f"{path}.new", mode)
+        os.rename(f"{path}.new", path)
+
+
+for name in ("acme_1a2b3c4d", "globex_5e6f7a8b", "initech_9c0d1e2f"):
+    customer, home = name.partition("_")[0], f"odoo_instances/odoo_data_{name}"
+    plant(f"{home}/odoo.conf", f"[options]\\ndb_name = {customer}\\n".encode(), 0o600)
+    for size in (700, 9_000, 300_000):
+        file = f"{drawn.getrandbits(160):040x}"
+        plant(f"{home}/filestore/{file[:2]}/{file}", drawn.randbytes(size))
+    os.setxattr(f"{home}/odoo.conf", "user.customer", customer.encode())
+    if not os.path.lexists(f"{home}/current"):
+        os.symlink("filestore", f"{home}/current")
+    plant(f"{home}/web/index.html", f"<p>Odoo of {customer}</p>\\n".encode())
+# The old platform goes on writing here.
+os.makedirs("odoo_backups/staging", exist_ok=True)
+"""
+
 
 def up(lab: Lab, log: Path) -> None:
     """Bring Ceph up on booted machines, and keep existing parts. Returns when it is whole."""
@@ -94,11 +134,16 @@ def up(lab: Lab, log: Path) -> None:
         remedy=f"see {log}, and journalctl -u 'ceph-mon@*' on the machines",
     )
     _everywhere(lab, DAEMONS, log)
-    images = lab.profile.ceph.image_pool or ""
+    images = "" if lab.profile.stack.rook == "cluster" else lab.profile.ceph.image_pool or ""
     enter(lab, first, ["sh", "-c", POOLS, "pools", images], log=log, within_s=90)
     for node in lab.nodes:
         enter(lab, node, ["systemctl", "start", "mnt-cephfs"], log=log)
     whole(lab, log)
+
+
+def plant(lab: Lab, log: Path) -> None:
+    """Write the tree to CephFS, which must be mounted; may be repeated."""
+    enter(lab, lab.nodes[0], ["python3", "-I", "-"], stdin=TREE, log=log)
 
 
 def _keys(lab: Lab, first: Node, log: Path) -> None:
@@ -115,13 +160,14 @@ def _keys(lab: Lab, first: Node, log: Path) -> None:
 
 
 def _everywhere(lab: Lab, script: str, log: Path) -> None:
+    block = FILE if lab.profile.stack.rook == "cluster" else "/dev/sda2"
     with ThreadPoolExecutor(len(lab.nodes)) as pool:
         list(
             pool.map(
                 lambda node: enter(
                     lab,
                     node,
-                    ["sh", "-c", script, "ceph", str(node.index - 1)],
+                    ["sh", "-c", script, "ceph", str(node.index - 1), block],
                     log=log.with_suffix(f".{node.name}.log"),
                     within_s=180,
                 ),

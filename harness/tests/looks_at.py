@@ -14,9 +14,12 @@ from harness.checks import (
     database_roles,
     drills,
     equality,
+    loads,
+    old_platform,
     parity,
     postgres,
     queues,
+    restore,
     rook,
     scheduling,
     soak,
@@ -84,6 +87,8 @@ LOOKS_AT: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(scheduling.CHECKS, ("scheduling",)),
     "each service has its declared name and port": ("services",),
     "each side effect is registered exactly once": ("registrations",),
+    **dict.fromkeys(old_platform.CHECKS, ("old-platform",)),
+    **dict.fromkeys(loads.CHECKS, ("loads",)),
     **dict.fromkeys(parity.CHECKS, ("parity",)),
     **dict.fromkeys(workloads.CHECKS, ("workloads",)),
     **dict.fromkeys(access.CHECKS, ("access-reviews",)),
@@ -91,6 +96,7 @@ LOOKS_AT: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(equality.CHECKS, ("databases",)),
     **dict.fromkeys(queues.CHECKS, ("queues-and-sessions",)),
     **dict.fromkeys(database_roles.CHECKS, ("database-roles",)),
+    **dict.fromkeys(restore.CHECKS, ("restore",)),
 }
 
 
