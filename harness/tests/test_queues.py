@@ -192,11 +192,16 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         ("redis-server", *settings), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
     )
     try:
-        until(path.exists, within_s=30, what="Redis listens")
+        until(lambda: listens(path), within_s=30, what="Redis listens")
         yield path
     finally:
         process.terminate()
         process.wait(30)
+
+
+def listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as connection:
+        return connection.connect_ex(str(path)) == 0
 
 
 def connected(path: Path) -> socket.socket:
