@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from harness.probes.database_acts import Role, allowed
 from harness.settings.databases import DatabaseRole
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER
-from harness.tests.database_servers import postgresql, postgresql_script
+from harness.tests.postgres_server import IS_THERE, postgres, psql
 
 SAME, WORK = "both sides have the same roles", "every role can do what it must"
 NO_MORE = "no role can do what it must not"
@@ -168,28 +169,33 @@ insert into invoices (amount) values (1);
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Path]:
-    with postgresql() as folder:
-        postgresql_script(folder, SEED)
-        postgresql_script(folder, TABLES, "billing")
-        yield folder
+def server() -> Iterator[Server]:
+    if not IS_THERE:
+        pytest.skip("postgresql-15 is not installed")
+    with tempfile.TemporaryDirectory(prefix="cutover-pg-") as place:
+        Path(place).chmod(0o755)
+        with postgres(Path(place, "db")) as server:
+            psql(server, "postgres", SEED)
+            psql(server, "billing", TABLES)
+            yield server
 
 
-def tried(server: Path, name: str, may: tuple[str, ...], must_not: tuple[str, ...] = ()) -> Any:
+def tried(server: Server, name: str, may: tuple[str, ...], must_not: tuple[str, ...] = ()) -> Any:
     """Each act's answer, or why there is none."""
-    role = Role(str(server), 5432, name, "secret", "billing", {"billing", "auth", "postgres"})
+    databases = {"billing", "auth", "postgres"}
+    role = Role(server.host, server.port, name, "secret", "billing", databases)
     found = allowed(role, may, must_not)
     return {act: it.value if isinstance(it, Known) else it.error for act, it in found.items()}
 
 
 @pytest.mark.slow
-def test_a_service_can_use_its_own_tables(server: Path) -> None:
+def test_a_service_can_use_its_own_tables(server: Server) -> None:
     acts = ("read invoices", "write invoices", "read public.invoices", "connect to postgres")
     assert tried(server, "billing_service", acts) == dict.fromkeys(acts, True)
 
 
 @pytest.mark.slow
-def test_an_insert_needs_the_sequence_too(server: Path) -> None:
+def test_an_insert_needs_the_sequence_too(server: Server) -> None:
     assert tried(server, "lazy_service", ("insert into invoices", "update invoices")) == {
         "insert into invoices": False,
         "update invoices": True,
@@ -197,7 +203,7 @@ def test_an_insert_needs_the_sequence_too(server: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_part_of_a_right_is_not_enough_and_already_too_much(server: Path) -> None:
+def test_a_part_of_a_right_is_not_enough_and_already_too_much(server: Server) -> None:
     acts = ("read payments", "update payments", "write payments")
     assert tried(server, "billing_service", acts) == dict.fromkeys(acts, False)
     assert tried(server, "billing_service", (), acts) == dict.fromkeys(acts, True)
@@ -207,7 +213,7 @@ def test_a_part_of_a_right_is_not_enough_and_already_too_much(server: Path) -> N
 
 
 @pytest.mark.slow
-def test_what_belongs_to_others_is_refused(server: Path) -> None:
+def test_what_belongs_to_others_is_refused(server: Server) -> None:
     acts = (
         *("read audit.log", "write audit.log", "create in public", "create in audit"),
         *("connect to auth", "become postgres", "create roles", "create databases"),
@@ -216,14 +222,14 @@ def test_what_belongs_to_others_is_refused(server: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_role_with_more_rights_is_found(server: Path) -> None:
+def test_a_role_with_more_rights_is_found(server: Server) -> None:
     acts = ("create roles", "create databases")
     assert tried(server, "maker", (), acts) == dict.fromkeys(acts, True)
     assert tried(server, "member", (), ("become owner_of_all",)) == {"become owner_of_all": True}
 
 
 @pytest.mark.slow
-def test_what_is_not_there_or_answers_otherwise_is_not_proven(server: Path) -> None:
+def test_what_is_not_there_or_answers_otherwise_is_not_proven(server: Server) -> None:
     found = tried(
         server,
         "billing_service",
@@ -236,21 +242,20 @@ def test_what_is_not_there_or_answers_otherwise_is_not_proven(server: Path) -> N
 
 
 @pytest.mark.slow
-def test_a_role_that_cannot_log_in_is_told(server: Path) -> None:
+def test_a_role_that_cannot_log_in_is_told(server: Server) -> None:
     with pytest.raises(Unreachable, match="stranger cannot log in to billing"):
         tried(server, "stranger", ("read invoices",))
 
 
 @pytest.mark.slow
-def test_nothing_of_it_stays(server: Path) -> None:
+def test_nothing_of_it_stays(server: Server) -> None:
     count = """
         select count(*) || ' ' || max(id) || ' ' || (select last_value from public.invoices_id_seq)
           || ' ' || (select count(*) from pg_roles) || ' ' || (select count(*) from pg_database)
           || ' ' || (select count(*) from pg_class) from public.invoices"""
-    admin = Server(str(server), 5432, "postgres", "secret")
 
     def state() -> object:
-        with admin.connect("billing") as connection:
+        with server.connect("billing") as connection:
             return rows(connection, count)
 
     before = state()

@@ -22,7 +22,7 @@ from harness.facts.databases import Compared, Database, Table
 from harness.facts.schema import Unknown, dump
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER
-from harness.tests.database_servers import mariadb, mariadb_script
+from harness.tests.mariadb_server import mariadb, script
 
 ROWS = st.lists(st.one_of(st.none(), st.binary(max_size=12)), max_size=6).map(tuple)
 
@@ -107,25 +107,27 @@ SECRETS = ("account-", "@x", "Invoice", "Näme", "4930123456")
 @pytest.fixture(scope="module")
 def servers() -> Iterator[tuple[Server, Server]]:
     with mariadb() as source, mariadb() as target:
-        mariadb_script(source, SEED)
+        script(source, SEED)
         copy(source, target)
-        yield server(source), server(target)
+        yield source, target
 
 
-def server(socket: Path) -> Server:
-    return Server(str(socket), "root", "secret")
-
-
-def copy(source: Path, target: Path) -> None:
+def copy(source: Server, target: Server) -> None:
     """Restore the source's dump into the target, with its accounts."""
     dump = (
         *("mariadb-dump", "--no-defaults", "--user=root", "--password=secret"),
-        *(f"--socket={source}", "--single-transaction", "--routines", "--events", "--hex-blob"),
+        *(
+            f"--socket={source.socket}",
+            "--single-transaction",
+            "--routines",
+            "--events",
+            "--hex-blob",
+        ),
     )
     databases = subprocess.run([*dump, "--databases", "killbill", "kaui"], capture_output=True)
     accounts = subprocess.run([*dump, "--system=users", "--insert-ignore"], capture_output=True)
     assert (databases.returncode, accounts.returncode) == (0, 0), (databases, accounts)
-    mariadb_script(target, databases.stdout.decode() + accounts.stdout.decode())
+    script(target, databases.stdout.decode() + accounts.stdout.decode())
 
 
 def judged(found: dict[str, Compared]) -> dict[str, Verdict]:
@@ -157,7 +159,7 @@ def test_a_copy_is_equal_but_for_tables_without_a_snapshot(servers: tuple[Server
 
 @pytest.mark.slow
 def test_every_difference_is_found_and_no_value_is_told(servers: tuple[Server, Server]) -> None:
-    mariadb_script(Path(servers[1].socket), BREAK, "killbill")
+    script(servers[1], BREAK, "killbill")
     found = compared(*servers, ["killbill"])
     verdicts = judged(found)
     rows, rest, ahead = (verdicts[it] for it in EQUAL[:3])
@@ -197,8 +199,8 @@ def test_each_changed_value_of_a_row_is_found(servers: tuple[Server, Server]) ->
     """A FLOAT and a DOUBLE one step apart, NULL against empty, an hour, a letter's case."""
     source, target = servers
     for one in servers:
-        mariadb_script(Path(one.socket), VALUES)
-    mariadb_script(Path(target.socket), CHANGES, "worth")
+        script(one, VALUES)
+    script(target, CHANGES, "worth")
     worth = compared(source, target, ["worth"])["worth"]
     assert isinstance(worth, Database)
     found = worth.tables["t"]
@@ -236,12 +238,10 @@ update t set bits = b'100000001' where id = 10;
 def test_a_damaged_table_of_the_target_is_found(servers: tuple[Server, Server]) -> None:
     """An Aria table's file loses its end, as when a copy was cut."""
     _, target = servers
-    script = "create database hurt; create table hurt.t (id int primary key, note text) engine=Aria"
+    seed = "create database hurt; create table hurt.t (id int primary key, note text) engine=Aria"
     for one in servers:
-        mariadb_script(
-            Path(one.socket), f"{script}; insert into hurt.t values (1, repeat('x', 99))"
-        )
-    mariadb_script(Path(target.socket), "flush tables hurt.t")
+        script(one, f"{seed}; insert into hurt.t values (1, repeat('x', 99))")
+    script(target, "flush tables hurt.t")
     data = Path(target.socket).with_name("data") / "hurt" / "t.MAD"
     os.truncate(data, 9000)
     hurt = compared(*servers, ["hurt"])
@@ -255,8 +255,8 @@ def test_a_source_that_is_written_to_is_noticed(servers: tuple[Server, Server]) 
     source, _ = servers
     with moment(source, "kaui") as still:
         assert not still.wrote_since()
-        mariadb_script(Path(source.socket), "create table kaui.t (id int primary key)")
-        mariadb_script(Path(source.socket), "insert into kaui.t values (1)")
+        script(source, "create table kaui.t (id int primary key)")
+        script(source, "insert into kaui.t values (1)")
         assert still.wrote_since()
         with pytest.raises(NotProven, match=r"doesn't exist|definition has changed"):
             rows(still.connection, "select * from t")

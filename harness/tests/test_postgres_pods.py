@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +13,13 @@ from typing import Any
 
 import pytest
 
+from harness.backup.equality.session import Server
 from harness.checks import CHECKS
 from harness.core.model import Outcome, Verdict
 from harness.settings.databases import Postgres
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER
-from harness.tests.database_servers import postgresql, postgresql_script
+from harness.tests.postgres_server import BINARIES, IS_THERE, postgres, psql
 from harness.tests.probe_rig import PROFILE, observe, reach
 from harness.transport import Completed
 from harness.transport.fake import FakeKube
@@ -290,25 +292,31 @@ class Here(FakeKube):
             capture_output=True,
             text=True,
             timeout=within_s,
-            env={**os.environ, "PGPASSWORD": "secret"},
+            env={**os.environ, "PATH": f"{BINARIES}:{os.environ['PATH']}"},
         )
         return Completed(status=done.returncode, stdout=done.stdout, stderr=done.stderr)
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Path]:
-    with postgresql("-c", "shared_buffers=48MB") as folder:
-        postgresql_script(
-            folder,
-            "create role auth_service login password 'theirs';\n"
-            "create table users (id int);\ngrant select (id) on users to auth_service;\n"
-            "create table hidden (id int)",
-        )
-        yield folder
+def server() -> Iterator[Server]:
+    if not IS_THERE:
+        pytest.skip("postgresql-15 is not installed")
+    with tempfile.TemporaryDirectory(prefix="cutover-pg-") as place:
+        Path(place).chmod(0o755)
+        with postgres(Path(place, "db")) as server:
+            psql(server, "postgres", TABLES)
+            yield server
+
+
+TABLES = """
+create role auth_service login;
+create table users (id int);
+grant select (id) on users to auth_service;
+"""
 
 
 @pytest.mark.slow
-def test_a_real_server_answers_as_the_probe_expects(server: Path, tmp_path: Path) -> None:
+def test_a_real_server_answers_as_the_probe_expects(server: Server, tmp_path: Path) -> None:
     password = tmp_path / "password"
     password.write_text("theirs\n")
     tables = {"postgres": "users", "template1": "nowhere"}
@@ -322,8 +330,8 @@ def test_a_real_server_answers_as_the_probe_expects(server: Path, tmp_path: Path
                 {
                     "namespace": "saasodoo",
                     "selector": "app=db",
-                    "psql": ["psql", "--username=postgres", f"--host={server}"],
-                    "settings": {"shared_buffers": "48MB", "no_such_setting": "1"},
+                    "psql": ["psql", "--username=postgres", f"--host={server.host}"],
+                    "settings": {"shared_buffers": "16MB", "no_such_setting": "1"},
                     "answers": {
                         "name": "postgres",
                         "namespace": "saasodoo",
@@ -337,7 +345,7 @@ def test_a_real_server_answers_as_the_probe_expects(server: Path, tmp_path: Path
     assert like.postgres is not None
     assert like.postgres.answers is not None
     # A folder of sockets stands for the name of a Service.
-    answers = like.postgres.answers.model_copy(update={"name": str(server)})
+    answers = like.postgres.answers.model_copy(update={"name": server.host})
     like = like.model_copy(
         update={"postgres": like.postgres.model_copy(update={"answers": answers})}
     )
@@ -346,8 +354,8 @@ def test_a_real_server_answers_as_the_probe_expects(server: Path, tmp_path: Path
     value = observe("postgres", reach(kube=kube, like=like), "contabo")
 
     instance = value["instances"]["db-1"]
-    assert instance["declared"] == {"shared_buffers": {"setting": "48MB", "source": "command line"}}
-    assert instance["folders"] == [f"{server}/data", f"{server}/data/pg_wal"]
+    assert instance["declared"] == {"shared_buffers": {"setting": "16MB", "source": "command line"}}
+    assert instance["folders"] == [f"{server.host}/data", f"{server.host}/data/pg_wal"]
     folders = value["running"]["value"]["pods"]["db-1"]["folders"]["value"]
     assert {it["volume"] for it in folders.values()} == {""}, "no volume is mounted there"
     good, bad = (value["answers"]["value"][it] for it in tables)
