@@ -1,13 +1,21 @@
-"""The storage that exists before the migration: a small tree on CephFS, which must not change."""
+"""The data that exists before the migration: of the databases, and a small tree on CephFS.
+
+The tree must not change.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from harness.lab import databases
 from harness.lab.machines import enter
 from harness.lab.shape import Lab
 
-# Runs on one machine; existing files stay as they are, with their times.
+SEED, ROWS = 86, 60
+# Each with a database, odoo_NAME, and a folder, odoo_data_NAME.
+CUSTOMERS = ("acme_1a2b3c4d", "globex_5e6f7a8b", "initech_9c0d1e2f")
+# Runs on one machine, after FILES (each customer's filestore by name); existing files stay as they
+# are, with their times.
 TREE = """
 import os
 import random
@@ -26,12 +34,12 @@ def plant(path, content, mode=0o644):
         os.rename(f"{path}.new", path)
 
 
-for name in ("acme_1a2b3c4d", "globex_5e6f7a8b", "initech_9c0d1e2f"):
+for name, files in FILES.items():
     customer, home = name.partition("_")[0], f"odoo_instances/odoo_data_{name}"
-    plant(f"{home}/odoo.conf", f"[options]\\ndb_name = {customer}\\n".encode(), 0o600)
-    for size in (700, 9_000, 300_000):
-        file = f"{drawn.getrandbits(160):040x}"
-        plant(f"{home}/filestore/{file[:2]}/{file}", drawn.randbytes(size))
+    plant(f"{home}/odoo.conf", f"[options]\\ndb_name = odoo_{name}\\n".encode(), 0o600)
+    for file, content in files.items():
+        plant(f"{home}/filestore/odoo_{name}/{file}", content)
+    plant(f"{home}/addons/theme.zip", drawn.randbytes(300_000))
     os.setxattr(f"{home}/odoo.conf", "user.customer", customer.encode())
     if not os.path.lexists(f"{home}/current"):
         os.symlink("filestore", f"{home}/current")
@@ -41,6 +49,22 @@ os.makedirs("odoo_backups/staging", exist_ok=True)
 """
 
 
+def postgres() -> str:
+    """The script that fills the old platform's PostgreSQL."""
+    return "".join(databases.postgres(SEED, ROWS, CUSTOMERS))
+
+
+def mariadb() -> str:
+    """The script that fills the old platform's MariaDB."""
+    return "".join(databases.mariadb(SEED, ROWS))
+
+
+def tree() -> str:
+    """The program that writes the tree to CephFS, which must be mounted; it may be repeated."""
+    files = {name: dict(databases.filestore(SEED, name, ROWS)) for name in CUSTOMERS}
+    return f"FILES = {files!r}\n{TREE}"
+
+
 def plant(lab: Lab, log: Path) -> None:
-    """Write the tree to CephFS, which must be mounted; may be repeated."""
-    enter(lab, lab.nodes[0], ["python3", "-I", "-"], stdin=TREE, log=log)
+    """Write the tree."""
+    enter(lab, lab.nodes[0], ["python3", "-I", "-"], stdin=tree(), log=log)

@@ -191,11 +191,14 @@ def test_machines_join_in_the_role_that_the_profile_declares(
         three = declared.model_copy(update={"managers": tuple(names)})
         lab = replace(lab, profile=lab.profile.model_copy(update={"swarm": three}))
     said: list[tuple[str, ...]] = []
+    told: list[object] = []
 
-    def docker(_: Lab, node: Node, *argv: str, **__: object) -> str:
+    def docker(_: Lab, node: Node, *argv: str, **more: object) -> str:
         said.append((node.name, *argv))
+        told.append(more.get("stdin"))
         return "token"
 
+    lab.access.mkdir(parents=True)
     monkeypatch.setattr(swarm, "docker", docker)
     monkeypatch.setattr(swarm, "_state", lambda *_: "inactive")
     monkeypatch.setattr(swarm, "_listed", lambda *_: [])
@@ -206,6 +209,11 @@ def test_machines_join_in_the_role_that_the_profile_declares(
     joined = [it[0] for it in said if it[1:3] == ("swarm", "join")]
     assert (began, sorted([*began, *joined])) == ([first.name], names)
     assert {it[-1] for it in said if it[1:3] == ("swarm", "join-token")} == {others}
+    # The password of PostgreSQL is in no command, which every user of the machine can list.
+    password = (lab.access / swarm.PASSWORD).read_text()
+    assert told[[it[1:3] for it in said].index(("secret", "create"))] == password
+    assert password not in str(said)
+    assert (lab.access / swarm.PASSWORD).stat().st_mode & 0o777 == 0o600
 
 
 def test_a_host_that_does_not_answer_is_named(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,7 +237,7 @@ def test_the_profile_reaches_who_records_as_it_was(lab: Lab) -> None:
 
 
 def plant(folder: Path) -> None:
-    script = seed_data.TREE.replace("/mnt/cephfs", str(folder))
+    script = seed_data.tree().replace("/mnt/cephfs", str(folder))
     subprocess.run([sys.executable, "-I", "-"], input=script, text=True, check=True)
 
 
