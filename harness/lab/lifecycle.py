@@ -18,6 +18,7 @@ from harness.lab import (
     ceph,
     cgroups,
     clock,
+    cloudnativepg,
     disks,
     host,
     host_limits,
@@ -116,6 +117,7 @@ class Up:
             Stage("kubernetes whole", self.kubernetes_whole, 15, ("node agents",)),
             *self.source([Stage("swarm whole", self.swarm_whole, 5, ("node agents",))]),
             Stage("rook whole", self.rook_whole, 30, ("kubernetes whole",)),
+            Stage("postgres whole", self.postgres_whole, 30, ("kubernetes whole",)),
             Stage("snapshot", self.snapshot, 2, ("ceph whole", "kubernetes whole")),
         ]
 
@@ -124,6 +126,7 @@ class Up:
         ingress = self.ingress(network[-1].name)
         source = self.source(swarm.stages(self.lab))
         storage = self.rook()
+        databases = self.postgres(storage[1:2])
         return [
             Stage("system", self.system, 140),
             Stage("kubernetes binary", self.kube, 400),
@@ -143,12 +146,13 @@ class Up:
             *ingress,
             Stage("platform", self.platform, 10, (network[-1].name, "ceph")),
             *storage,
+            *databases,
             Stage("ceph whole", self.ceph_whole, 5, ("platform",)),
             Stage(
                 "kubernetes whole",
                 self.kubernetes_whole,
                 30,
-                ("platform", *(part[-1].name for part in (ingress, storage) if part)),
+                ("platform", *(part[-1].name for part in (ingress, storage, databases) if part)),
             ),
             Stage("rook whole", self.rook_whole, 30, ("kubernetes whole",)),
             Stage("snapshot", self.snapshot, 2, ("ceph whole", "kubernetes whole")),
@@ -246,8 +250,17 @@ class Up:
         declared = self.lab.profile.stack.rook == "external"
         return rook.stages(self.lab, "traefik program") if declared else []
 
+    def postgres(self, before: Sequence[Stage]) -> list[Stage]:
+        """PostgreSQL on Kubernetes, its program built after those of ``before``."""
+        after = [it.name for it in before] or ["traefik program"]
+        declared = self.lab.profile.postgres is not None
+        return cloudnativepg.stages(self.lab, after[0]) if declared else []
+
     def rook_whole(self) -> None:
         rook.whole(self.lab, self.log("rook-whole"))
+
+    def postgres_whole(self) -> None:
+        cloudnativepg.whole(self.lab, self.log("postgres-whole"))
 
     def platform(self) -> None:
         platform.up(self.lab, self.log("platform"))

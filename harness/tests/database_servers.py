@@ -56,11 +56,6 @@ class Postgres:
         command = ("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", *self._at, f"--dbname={database}")
         return _run(*command, script=script).strip()
 
-    def dump(self) -> str:
-        """All of it but its superuser, as SQL."""
-        text = _run("pg_dumpall", *self._at)
-        return text.replace("CREATE ROLE postgres;\n", "")
-
     @property
     def _at(self) -> Sequence[str]:
         return (f"--host={self.folder}", f"--port={PORT}", "--username=postgres")

@@ -90,7 +90,8 @@ def up(lab: Lab, log: Path) -> None:
         if node is not first:
             token = docker(lab, first, "swarm", "join-token", "--quiet", _role(lab, node), log=log)
             _join(lab, node, ["join", "--token", token.strip(), f"{first.address}:2377"], log)
-    _password(lab, first, log)
+    if "postgres" not in docker(lab, first, "secret", "ls", "--format={{.Name}}", log=log).split():
+        docker(lab, first, "secret", "create", "postgres", "-", stdin=password(lab), log=log)
     stack = (LAB / "swarm/stack.yaml").read_text(encoding="utf-8")
     deploy = ["stack", "deploy", "--compose-file", "-", "--resolve-image", "never", STACK]
     docker(lab, first, *deploy, stdin=stack, log=log)
@@ -99,15 +100,13 @@ def up(lab: Lab, log: Path) -> None:
     docker(lab, first, "push", "--quiet", IMAGE, log=log)
 
 
-def _password(lab: Lab, first: Node, log: Path) -> None:
-    """Make a password for PostgreSQL, a secret of the Swarm; the harness has it too."""
+def password(lab: Lab) -> str:
+    """The password of PostgreSQL's superuser, made for this lab; the harness reads it too."""
     path = lab.access / PASSWORD
     if not path.exists():
         path.touch(mode=0o600)
         path.write_text(secrets.token_urlsafe(24), encoding="utf-8")
-    if "postgres" not in docker(lab, first, "secret", "ls", "--format={{.Name}}", log=log).split():
-        made = path.read_text(encoding="utf-8")
-        docker(lab, first, "secret", "create", "postgres", "-", stdin=made, log=log)
+    return path.read_text(encoding="utf-8")
 
 
 def _role(lab: Lab, node: Node) -> str:
