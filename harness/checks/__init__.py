@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from harness.checks import (
+    access,
     backups,
     capacity,
     ceph,
@@ -34,6 +35,7 @@ from harness.checks import (
     soak,
     swarm,
     swarm_answers,
+    workloads,
 )
 from harness.core.model import Case, Verdict
 
@@ -63,6 +65,8 @@ CHECKS: Mapping[str, Check] = (
     | swarm_answers.CHECKS
     | scheduling.CHECKS
     | services.CHECKS
+    | workloads.CHECKS
+    | access.CHECKS
     | postgres.CHECKS
     | equality.CHECKS
 )

@@ -191,7 +191,7 @@ def no_image_of_the_swarm(case: Case) -> Verdict:
         Finding(pod.name, f"expected no image of a registry in the Swarm, seen {image}")
         for pod in value.pods
         for image in pod.images
-        if _is_of(image, registries)
+        if is_from(image, registries)
     ]
     measured = {key: float(len(findings))} if seen.values and registries else {}
     findings += _odd_pods(value)
@@ -209,7 +209,7 @@ def no_image_of_the_swarm(case: Case) -> Verdict:
     )
 
 
-def _is_of(image: str, registries: Sequence[str]) -> bool:
+def is_from(image: str, registries: Sequence[str]) -> bool:
     """True if an image's first part is such a registry; one without a port matches every port.
 
     An image whose first part has no dot and no colon, and is not ``localhost``, is of Docker Hub.

@@ -222,6 +222,45 @@ class ServiceDeclared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PrivilegesDeclared:
+    """What workloads of a namespace may have of their machine: ``harness.settings.Privileges``."""
+
+    namespace: str
+    workloads: str = "*"
+    host_paths: tuple[str, ...] = ()
+    may: tuple[str, ...] = ()
+    everything: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActDeclared:
+    """An act in the cluster, as ``kubectl auth can-i`` takes it: ``create pods/exec in NAMESPACE``.
+
+    Without a namespace it is the act in every namespace.
+    """
+
+    verb: str
+    resource: str
+    subresource: str = ""
+    group: str = ""
+    namespace: str = ""
+
+    def __str__(self) -> str:
+        below = f"/{self.subresource}" if self.subresource else ""
+        group = f".{self.group}" if self.group else ""
+        where = f"in {self.namespace}" if self.namespace else "everywhere"
+        return f"{self.verb} {self.resource}{group}{below} {where}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountDeclared:
+    """A service account: what it needs to do, and what it must not be able to do."""
+
+    may: tuple[ActDeclared, ...] = ()
+    must_not: tuple[ActDeclared, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """A cluster profile's declarations, as far as checks may know them.
 
@@ -254,6 +293,9 @@ class Cluster:
     swarm_registries: tuple[str, ...] = ()  # which end with the Swarm
     ingress: IngressDeclared | None = None
     services: tuple[ServiceDeclared, ...] = ()
+    services_namespace: str = ""
+    privileges: tuple[PrivilegesDeclared, ...] = ()
+    accounts: Mapping[str, AccountDeclared] = field(default_factory=dict)  # by NAMESPACE/NAME
     registrations: Mapping[str, str] = field(default_factory=dict)  # name → its one entry
     postgres_operator: str = ""  # none changes its settings while it runs
     equality_different: Mapping[str, str] = field(default_factory=dict)  # object → why it differs

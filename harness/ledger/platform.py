@@ -8,6 +8,8 @@
               routes to the pod on the client's own machine
 ``http``      the same program, a Deployment of two on different machines behind one service
 
+The writers of ``primary`` need no part: they write to the platform's own PostgreSQL.
+
 Claims are ReadWriteMany, the database's too. With ReadWriteOnce, Kubernetes would wait another six
 minutes before it detaches the volume from a lost machine.
 """
@@ -22,7 +24,12 @@ from pathlib import Path
 from harness.core.errors import NotProven, TimedOut
 from harness.core.waiting import until
 from harness.ledger import serve_script
-from harness.ledger.writers.protocol import DATABASE_PORT, FILES_PORT, WriterSetup
+from harness.ledger.writers.protocol import (
+    DATABASE_PORT,
+    FILES_PORT,
+    DatabasePlace,
+    WriterSetup,
+)
 from harness.probes import claim_objects, pods
 from harness.probes.permissions import Permission
 from harness.transport import Kube, Reach
@@ -46,6 +53,7 @@ _LETTING_GO: Mapping[str, str] = {
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "postgres": ("database",),
     "bank": ("database",),
+    "primary": (),
     "cephfs": ("files",),
     "http": ("http",),
     "objects": (),
@@ -78,6 +86,7 @@ class Platform:
         self._hide = hide
         hide(self.password)
         self.services: dict[str, str] = {}
+        self._primary: DatabasePlace | None = None
         self._settings = {**_SMALL, **_LETTING_GO, **settings}
         self._serve = serve
 
@@ -98,6 +107,8 @@ class Platform:
         wanted = {"database": 1, "files": len(self.reach.profile.machines), "http": 2}
         self._wait({part: wanted[part] for part in parts})
         self._find_services()
+        if "primary" in kinds:
+            self._find_primary()
 
     def found(self, kinds: Collection[str]) -> None:
         """Use the parts that another harness created for these kinds; NotProven if one is missing.
@@ -106,6 +117,8 @@ class Platform:
         """
         parts = {part for kind in kinds for part in NEEDS[kind]}
         self._find_services()
+        if "primary" in kinds:
+            self._find_primary()
         if missing := sorted(parts - self.services.keys()):
             raise NotProven(f"there is no {', '.join(missing)} in {self.space} any more")
         if "database" in parts:
@@ -132,6 +145,28 @@ class Platform:
             tunnels=tunnels,
             services=self.services,
             password=self.password,
+            primary=self._primary,
+        )
+
+    def _find_primary(self) -> None:
+        """The database of this namespace's ledger in the platform's PostgreSQL, if it is declared.
+
+        ConfigError when its password cannot be read.
+        """
+        declared = self.reach.profile.postgres
+        server = None if declared is None else declared.primary
+        if server is None or server.service is None:
+            return
+        space, _, name = server.service.partition("/")
+        service = self.reach.kube.get(f"/api/v1/namespaces/{space}/services/{name}")
+        password = server.password()
+        self._hide(password)
+        self._primary = DatabasePlace(
+            address=must(service, "spec", "clusterIP"),
+            port=server.port,
+            user=server.user,
+            password=password,
+            name=self.space.replace("-", "_"),
         )
 
     def _wait(self, wanted: Mapping[str, int]) -> None:
@@ -280,6 +315,7 @@ _APPLIES = ("create", "patch")
 LEDGER: tuple[Permission, ...] = (
     *(Permission(verb, "namespaces") for verb in ("list", *_APPLIES, "delete")),
     *(Permission("list", kind) for kind in ("serviceaccounts", "events", "services", "pods")),
+    Permission("get", "services"),
     *(Permission(verb, "persistentvolumeclaims") for verb in _APPLIES),
     # The harness sets the reclaim policy of retained volumes to Delete.
     *(Permission(verb, "persistentvolumes") for verb in ("list", "patch")),

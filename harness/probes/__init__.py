@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from harness.probes.access import AccessReviews
 from harness.probes.backups import BackupClaims, EtcdSnapshots
 from harness.probes.ceph import Ceph
 from harness.probes.cilium import Cilium
@@ -24,8 +25,11 @@ from harness.probes.rook import Rook
 from harness.probes.scheduling import Scheduling
 from harness.probes.services import Registrations, Services
 from harness.probes.swarm import Swarm
+from harness.probes.workloads import AllWorkloads
 
 _ALL: tuple[Probe, ...] = (
+    AccessReviews(),
+    AllWorkloads(),
     ApiEndpoints(),
     ApiObjects(),
     BackupClaims(),

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from harness.backup.equality.compare import compared
 from harness.backup.equality.session import Server
-from harness.core.errors import ConfigError, NotProven
+from harness.core.errors import NotProven
 from harness.core.model import JSON
 from harness.facts.databases import DATABASES, Compared
 from harness.facts.schema import dump
@@ -58,11 +58,4 @@ def _server(reach: Reach, tunnels: Tunnels, declared: DatabaseServer) -> Server:
         machine = reach.profile.cluster().servers[0].name
     assert machine is not None
     socket = tunnels.unix_forward(machine, address, declared.port)
-    try:
-        password = declared.password_file.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise ConfigError(
-            f"cannot read the password of {declared.user}: {error}",
-            remedy="give `password_file:` a file with the password alone",
-        ) from error
-    return Server(str(socket.parent), declared.port, declared.user, password)
+    return Server(str(socket.parent), declared.port, declared.user, declared.password())

@@ -63,6 +63,11 @@ EVIDENCE: tuple[Permission, ...] = (
 )
 
 PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
+    "access-reviews": (
+        *_may("subjectaccessreviews", "create", group="authorization.k8s.io"),
+        *_may("pods", "list"),
+        *_may("serviceaccounts", "list"),
+    ),
     "api-endpoints": (*_may("/readyz", "get"), *_may("namespaces", "get")),
     "api-objects": (
         *_may("apiservices", "list", group="apiregistration.k8s.io"),
@@ -147,6 +152,21 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("endpointslices", "list", group="discovery.k8s.io"),
     ),
     "swarm": (),
+    "workloads": (
+        *(
+            permission
+            for resource in ("pods", "services", "persistentvolumes")
+            for permission in _may(resource, "list")
+        ),
+        *(
+            permission
+            for resource in ("replicasets", "deployments", "statefulsets", "daemonsets")
+            for permission in _may(resource, "list", group="apps")
+        ),
+        *_may("cronjobs", "list", group="batch"),
+        *_may("jobs", "list", group="batch"),
+        *_may("poddisruptionbudgets", "list", group="policy"),
+    ),
 }
 
 

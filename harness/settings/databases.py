@@ -7,29 +7,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from harness.core.errors import ConfigError
 from harness.settings.files import Frozen
 from harness.settings.places import IPv4, Name, PortNumber, ProfilePath
-
-
-class Postgres(Frozen):
-    """The platform's PostgreSQL on Kubernetes: its pods, and the operator that runs them."""
-
-    # Where its pods are.
-    namespace: Name
-    # A label selector of its pods, as `kubectl get pods --selector` takes it.
-    selector: str = Field(min_length=1)
-    # Starts psql as a superuser in a pod's first container.
-    psql: tuple[str, ...] = ("psql", "--username=postgres")
-    # Who changes its settings while it runs; None for a plain StatefulSet.
-    operator: Literal["cloudnative-pg", "patroni"] | None = None
-    # The operator's name for it: a Cluster of CloudNativePG, or Patroni's scope.
-    cluster: Name | None = None
-
-    @model_validator(mode="after")
-    def _has_a_name(self) -> Self:
-        if self.operator is not None and self.cluster is None:
-            raise ValueError(f"say in `cluster:` what {self.operator} calls it")
-        return self
 
 
 class DatabaseServer(Frozen):
@@ -53,6 +33,40 @@ class DatabaseServer(Frozen):
         given = [it is not None for it in (self.service, self.machine, self.address)]
         if given not in ([True, False, False], [False, True, True]):
             raise ValueError("say either `service:`, or `machine:` and `address:`")
+        return self
+
+    def password(self) -> str:
+        """What the file holds; ConfigError when it cannot be read."""
+        try:
+            return self.password_file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigError(
+                f"cannot read the password of {self.user}: {error}",
+                remedy="give `password_file:` a file with the password alone",
+            ) from error
+
+
+class Postgres(Frozen):
+    """The platform's PostgreSQL on Kubernetes: its pods, and the operator that runs them."""
+
+    # Where its pods are.
+    namespace: Name
+    # A label selector of its pods, as `kubectl get pods --selector` takes it.
+    selector: str = Field(min_length=1)
+    # Starts psql as a superuser in a pod's first container.
+    psql: tuple[str, ...] = ("psql", "--username=postgres")
+    # Who changes its settings while it runs; None for a plain StatefulSet.
+    operator: Literal["cloudnative-pg", "patroni"] | None = None
+    # The operator's name for it: a Cluster of CloudNativePG, or Patroni's scope.
+    cluster: Name | None = None
+    # Where its primary answers, also after a failover. Drills that break it write to a database of
+    # their own there.
+    primary: DatabaseServer | None = None
+
+    @model_validator(mode="after")
+    def _has_a_name(self) -> Self:
+        if self.operator is not None and self.cluster is None:
+            raise ValueError(f"say in `cluster:` what {self.operator} calls it")
         return self
 
 

@@ -14,6 +14,7 @@ from pydantic import Field, IPvAnyNetwork, model_validator
 
 from harness.core.declared import Cluster, Machine, OsdDisk, SwarmDeclared
 from harness.core.errors import ConfigError
+from harness.settings.access import AccountName, Privileges, ServiceAccount
 from harness.settings.databases import Equality, Postgres
 from harness.settings.drills import Commands, DrillChange, KnownPods, Ledger, Power
 from harness.settings.files import SCENARIOS, Frozen, parse
@@ -189,6 +190,10 @@ class Profile(Frozen):
     backups: Backups | None = None
     swarm: Swarm | None = None
     services: Services | None = None
+    # What workloads may have of their machine, beyond what every pod has.
+    privileges: tuple[Privileges, ...] = ()
+    # What service accounts may do in the cluster, and what they must not: by NAMESPACE/NAME.
+    service_accounts: Mapping[AccountName, ServiceAccount] = {}
     # What services register elsewhere exactly once, by a name for reports.
     registrations: Mapping[str, Registration] = {}
     postgres: Postgres | None = None
@@ -312,6 +317,7 @@ class Profile(Frozen):
             "own-clock": not self.shared_clock,
             "services": self.services is not None,
             "registrations": bool(self.registrations),
+            "service-accounts": bool(self.service_accounts),
             "postgres": self.postgres is not None,
             "equality": self.equality is not None,
         }
@@ -340,6 +346,9 @@ class Profile(Frozen):
             swarm=self._swarm(),
             swarm_registries=self.swarm.registries if self.swarm is not None else (),
             services=self.services.declared() if self.services else (),
+            services_namespace=self.services.namespace if self.services else "",
+            privileges=tuple(it.declared() for it in self.privileges),
+            accounts={name: it.declared(name) for name, it in self.service_accounts.items()},
             registrations={name: it.entry for name, it in self.registrations.items()},
             postgres_operator=(self.postgres and self.postgres.operator) or "",
             equality_different=self.equality.different if self.equality else {},

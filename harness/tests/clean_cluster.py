@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from harness.core.declared import (
+    AccountDeclared,
+    ActDeclared,
     BackupClaim,
     Cluster,
     IngressDeclared,
@@ -10,6 +12,7 @@ from harness.core.declared import (
     Machine,
     OsdDisk,
     Port,
+    PrivilegesDeclared,
     RecordedPartition,
     ServiceDeclared,
     StorageClass,
@@ -95,11 +98,35 @@ CLUSTER = Cluster(
         ServiceDeclared(was="user-service:8001", name="user-service", port=8001),
         ServiceDeclared(was="postgres:5432", name="pooler", port=6432),
     ),
+    services_namespace="saasodoo",
+    privileges=(
+        PrivilegesDeclared(namespace="kube-system", everything=True),
+        PrivilegesDeclared(
+            namespace="saasodoo", workloads="database-*", host_paths=("/mnt/cephfs/*",)
+        ),
+    ),
+    accounts={
+        "saasodoo/instance-service": AccountDeclared(
+            may=(
+                ActDeclared(
+                    verb="create", resource="deployments", group="apps", namespace="saasodoo"
+                ),
+            ),
+            must_not=(
+                ActDeclared(verb="create", resource="secrets", namespace="saasodoo"),
+                ActDeclared(
+                    verb="create", resource="pods", subresource="exec", namespace="saasodoo"
+                ),
+            ),
+        )
+    },
     registrations={"the webhook": "billing-service"},
     postgres_operator="cloudnative-pg",
     equality_different={"role notification_*": "the source never creates it"},
 )
 TARGETS = {
+    "undeclared_count": 0.0,
+    "allowed_count": 0.0,
     "clock_source_offset_ms": 100.0,
     "clock_update_minutes": 70.0,
     "clock_between_nodes_ms": 250.0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from harness.tests.clean_cluster import CLUSTER
+from harness.tests.clean_cluster import CLUSTER, NAMES
 
 
 def seen() -> dict[str, dict[str, Any]]:
@@ -13,6 +13,8 @@ def seen() -> dict[str, dict[str, Any]]:
     return {
         "services": {CLUSTER.name: _services()},
         "registrations": {CLUSTER.name: {"the webhook": {"value": ["http://billing-service"]}}},
+        "workloads": {CLUSTER.name: _workloads()},
+        "access-reviews": {CLUSTER.name: _accounts()},
         "postgres": {CLUSTER.name: _postgres()},
         "databases": {CLUSTER.name: _databases()},
     }
@@ -22,6 +24,65 @@ def _services() -> Any:
     return {
         name: {"value": {"type": "ClusterIP", "ready": {port: 2}}}
         for name, port in (("user-service", "8001"), ("pooler", "6432"))
+    }
+
+
+def workload(name: str, **known: Any) -> Any:
+    """A service with two replicas on two machines, in order."""
+    container = {
+        "name": "main",
+        "requests": ["cpu", "memory"],
+        "limits": ["memory"],
+        "has_ports": True,
+        "has_readiness": True,
+    }
+    return {
+        "kind": "Deployment",
+        "namespace": "saasodoo",
+        "name": name,
+        "wanted": 2,
+        "ready": 2,
+        "is_settled": True,
+        "machines": list(NAMES[:2]),
+        "containers": [container],
+        "images": [f"registry.example/{name}@sha256:{'0' * 64}"],
+        "services": [f"saasodoo/{name}"],
+        "budgets": [f"saasodoo/{name}"],
+        "privileges": [],
+        "accounts": ["default"],
+        **known,
+    }
+
+
+def _workloads() -> Any:
+    socket = {"kind": "hostPath", "value": "/var/lib/rancher/rke2/server", "container": ""}
+    proxy = workload("kube-proxy", namespace="kube-system", kind="DaemonSet", privileges=[socket])
+    return {
+        "workloads": {
+            "DaemonSet kube-system/kube-proxy": proxy,
+            "Deployment saasodoo/user-service": workload("user-service"),
+            "Deployment saasodoo/database-worker": workload(
+                "database-worker", budgets=[], wanted=1
+            ),
+        },
+        "allowed_evictions": {"saasodoo/user-service": 1},
+        "odd": {},
+    }
+
+
+def _accounts() -> Any:
+    acts = {
+        "create deployments.apps in saasodoo": True,
+        "create secrets in saasodoo": False,
+        "create pods/exec in saasodoo": False,
+    }
+    allowed = {act: {"value": it} for act, it in acts.items()}
+    refused = {"create secrets in saasodoo": {"value": False}}
+    own = {"exists": True, "pod": "instance-service-1", "allowed": allowed}
+    other = {"exists": True, "pod": "user-service-1", "allowed": refused}
+    return {
+        "saasodoo/instance-service": {"value": own},
+        "saasodoo/default": {"value": other},
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.checks import (
+    access,
     capacity,
     ceph,
     ceph_data,
@@ -18,6 +19,7 @@ from harness.checks import (
     soak,
     swarm,
     swarm_answers,
+    workloads,
 )
 
 LOOKS_AT: Mapping[str, tuple[str, ...]] = {
@@ -79,6 +81,8 @@ LOOKS_AT: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(scheduling.CHECKS, ("scheduling",)),
     "each service has its declared name and port": ("services",),
     "each side effect is registered exactly once": ("registrations",),
+    **dict.fromkeys(workloads.CHECKS, ("workloads",)),
+    **dict.fromkeys(access.CHECKS, ("access-reviews",)),
     **dict.fromkeys(postgres.CHECKS, ("postgres",)),
     **dict.fromkeys(equality.CHECKS, ("databases",)),
 }

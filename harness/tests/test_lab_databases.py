@@ -15,8 +15,8 @@ from harness.backup.equality.compare import compared
 from harness.facts.databases import Database
 from harness.lab import cloudnativepg
 from harness.lab.databases import filestore, mariadb, postgres
-from harness.tests import database_servers
-from harness.tests.database_servers import HAS_MARIADB, HAS_POSTGRES, Postgres
+from harness.tests import filled_servers
+from harness.tests.filled_servers import HAS_MARIADB, HAS_POSTGRES, Postgres
 
 SEED, ROWS = 86, 40
 CUSTOMERS = ("acme_1a2b3c4d", "globex_5e6f7a8b")
@@ -28,7 +28,7 @@ needs_mariadb = pytest.mark.skipif(not HAS_MARIADB, reason="there is no MariaDB 
 
 @pytest.fixture(scope="module")
 def source() -> Iterator[Postgres]:
-    with database_servers.postgres() as server:
+    with filled_servers.postgres() as server:
         server.psql("postgres", postgres(SEED, ROWS, CUSTOMERS))
         yield server
 
@@ -141,7 +141,7 @@ def fill(source: Postgres, target: Postgres) -> None:
 def test_a_dump_of_it_restores_as_equal_and_one_changed_row_and_libc_are_found(
     source: Postgres,
 ) -> None:
-    with database_servers.postgres() as target:
+    with filled_servers.postgres() as target:
         for _ in range(2):  # also after a fill that broke off
             fill(source, target)
         found = compared(source.server, target.server, [*OURS, INSTANCE])
@@ -168,4 +168,4 @@ def test_mariadb_has_killbills_money_and_the_webhooks_address() -> None:
 
 def mariadb_text(question: str) -> list[str]:
     asked = question.replace(" from ", " from killbill.")
-    return database_servers.mariadb_answers(mariadb(SEED, ROWS), asked)
+    return filled_servers.mariadb_answers(mariadb(SEED, ROWS), asked)

@@ -1,0 +1,340 @@
+"""Every workload of the cluster: its template, its pods, and what leads to them.
+
+A template alone does not tell what runs: limits come from a LimitRange and sidecars from a webhook,
+which change the pods. Pods alone do not tell either: a CronJob has none for most of the day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar, TypeAlias
+
+from harness.core.errors import HarnessError
+from harness.core.model import JSON
+from harness.core.parallel import in_each
+from harness.facts.schema import dump
+from harness.facts.workloads import WORKLOADS, Container, Privilege, Workload, Workloads
+from harness.probes.probe import Timing
+from harness.transport import Reach
+from harness.transport.objects import (
+    Described,
+    Object,
+    Odd,
+    count,
+    described,
+    flag,
+    is_ready,
+    listed,
+    must,
+    part,
+    text,
+    texts,
+    words,
+)
+
+_LISTS = {
+    "pods": "/api/v1/pods",
+    "services": "/api/v1/services",
+    "volumes": "/api/v1/persistentvolumes",
+    "ReplicaSet": "/apis/apps/v1/replicasets",
+    "Deployment": "/apis/apps/v1/deployments",
+    "StatefulSet": "/apis/apps/v1/statefulsets",
+    "DaemonSet": "/apis/apps/v1/daemonsets",
+    "CronJob": "/apis/batch/v1/cronjobs",
+    "Job": "/apis/batch/v1/jobs",
+    "budgets": "/apis/policy/v1/poddisruptionbudgets",
+}
+_TEMPLATES = ("Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job")
+# A ReplicaSet belongs to a Deployment, and most Jobs to a CronJob.
+_OWNED = ("ReplicaSet", "Job")
+_HOST = ("hostNetwork", "hostPID", "hostIPC")
+_DONE = ("Succeeded", "Failed")
+
+Key: TypeAlias = tuple[str, str, str]  # kind, namespace, name
+Claims: TypeAlias = Mapping[tuple[str, str], str]  # namespace and name → a path of a machine
+
+
+class AllWorkloads:
+    """Reads templates, pods, Services, PodDisruptionBudgets and volumes that are host paths."""
+
+    name: ClassVar[str] = WORKLOADS.name
+    sentence: ClassVar[str] = "every workload of the cluster"
+    timing: ClassVar[Timing] = Timing.AT_START
+    within_s: ClassVar[float] = 60.0
+
+    def targets(self, reach: Reach) -> Sequence[str]:
+        return [reach.profile.name]
+
+    def observe(self, reach: Reach, target: str) -> JSON:
+        answers = in_each(_LISTS, lambda kind: reach.kube.get(_LISTS[kind], within_s=20.0))
+        for answer in answers.values():
+            if isinstance(answer, HarnessError):
+                raise answer
+        return dump(_read(answers))
+
+
+def _read(lists: Mapping[str, object]) -> Workloads:
+    """The workloads that the lists of objects describe."""
+    volumes = described(lists["volumes"], _host_volume)
+    claims = dict(filter(None, volumes.values.values()))
+    pods = described(lists["pods"], lambda it: _pod(it, claims))
+    services = described(lists["services"], _selector_of_service)
+    budgets = described(lists["budgets"], _budget)
+    owners = {kind: described(lists[kind], lambda it: _owner(it, "")) for kind in _OWNED}
+    templates = {
+        kind: described(lists[kind], partial(_template, kind=kind, claims=claims))
+        for kind in _TEMPLATES
+    }
+    of_workload: dict[Key, list[_Pod]] = {}
+    for pod in filter(None, pods.values.values()):
+        of_workload.setdefault(_top(pod.owner, owners), []).append(pod)
+    all_declared = {
+        (kind, it.namespace, it.name): it
+        for kind, found in templates.items()
+        for it in found.values.values()
+    }
+    declared = {key: it for key, it in all_declared.items() if _top(key, owners) == key}
+    found = {
+        key: _workload(key, declared.get(key), of_workload.get(key, []), services, budgets)
+        for key in sorted({*declared, *of_workload})
+    }
+    every = (volumes, pods, services, budgets, *owners.values(), *templates.values())
+    return Workloads(
+        workloads={f"{kind} {space}/{name}": it for (kind, space, name), it in found.items()},
+        allowed_evictions={name: it.allowed for name, it in budgets.values.items()},
+        odd={name: why for it in every for name, why in it.odd.items()},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Spec:
+    """What a pod's specification says, in a pod or in a template."""
+
+    containers: tuple[Container, ...]
+    images: tuple[str, ...]
+    privileges: tuple[Privilege, ...]
+    accounts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pod:
+    namespace: str
+    owner: Key
+    node: str
+    is_ready: bool
+    labels: Mapping[str, str]
+    spec: _Spec
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    namespace: str
+    name: str
+    wanted: int
+    ready: int
+    is_settled: bool
+    labels: Mapping[str, str]
+    spec: _Spec
+
+
+@dataclass(frozen=True, slots=True)
+class _Selector:
+    """Labels that select pods of a namespace; None selects none of them."""
+
+    namespace: str
+    labels: Mapping[str, str] | None
+    expressions: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    allowed: int = 0
+
+    def selects(self, namespace: str, labels: Mapping[str, str]) -> bool:
+        return (
+            self.labels is not None
+            and namespace == self.namespace
+            and all(labels.get(key) == value for key, value in self.labels.items())
+            and all(_meets(it, labels) for it in self.expressions)
+        )
+
+
+def _meets(expression: tuple[str, str, tuple[str, ...]], labels: Mapping[str, str]) -> bool:
+    key, operator, values = expression
+    if operator == "Exists":
+        return key in labels
+    if operator == "DoesNotExist":
+        return key not in labels
+    return (labels.get(key) in values) == (operator == "In")
+
+
+def _workload(
+    key: Key,
+    template: _Template | None,
+    pods: Sequence[_Pod],
+    services: Described[dict[str, _Selector]],
+    budgets: Described[dict[str, _Selector]],
+) -> Workload:
+    kind, space, name = key
+    ready = [pod for pod in pods if pod.is_ready]
+    specs = [*(pod.spec for pod in pods), *((template.spec,) if template else ())]
+    labels = pods[0].labels if pods else template.labels if template else {}
+    return Workload(
+        kind=kind,
+        namespace=space,
+        name=name,
+        wanted=template.wanted if template else len(pods),
+        ready=template.ready if template else len(ready),
+        is_settled=template.is_settled if template else True,
+        machines=tuple(sorted({pod.node for pod in ready})),
+        containers=specs[0].containers,
+        images=tuple(sorted({image for spec in specs for image in spec.images})),
+        services=_selecting(services, space, labels),
+        budgets=_selecting(budgets, space, labels),
+        privileges=_once(privilege for spec in specs for privilege in spec.privileges),
+        accounts=tuple(sorted({account for spec in specs for account in spec.accounts})),
+    )
+
+
+def _selecting(
+    found: Described[dict[str, _Selector]], space: str, labels: Mapping[str, str]
+) -> tuple[str, ...]:
+    return tuple(name for name, it in found.values.items() if it.selects(space, labels))
+
+
+def _once(privileges: Iterable[Privilege]) -> tuple[Privilege, ...]:
+    return tuple(dict.fromkeys(privileges))
+
+
+def _top(key: Key, owners: Mapping[str, Described[dict[str, Key]]]) -> Key:
+    """The owner of a ReplicaSet or Job; any other owner itself."""
+    kind, space, name = key
+    if kind not in owners:
+        return key
+    above = owners[kind].values.get(f"{space}/{name}")
+    return key if above is None or not above[0] else above
+
+
+def _owner(item: object, alone: str) -> Key:
+    """The controller of an object; of the kind ``alone`` and its own name without one.
+
+    A static pod belongs to its node, which is no workload.
+    """
+    space, name = must(item, "metadata", "namespace"), must(item, "metadata", "name")
+    for it in listed(item, "metadata", "ownerReferences"):
+        if flag(it, "controller") and must(it, "kind") != "Node":
+            return must(it, "kind"), space, must(it, "name")
+    return alone, space, name
+
+
+def _pod(item: Object, claims: Claims) -> _Pod | None:
+    if text(item, "status", "phase") in _DONE:
+        return None
+    space = must(item, "metadata", "namespace")
+    return _Pod(
+        namespace=space,
+        owner=_owner(item, "Pod"),
+        node=text(item, "spec", "nodeName") or "",
+        is_ready=is_ready(part(item, "status"))
+        and text(item, "metadata", "deletionTimestamp") is None,
+        labels=texts(item, "metadata", "labels"),
+        spec=_spec(part(item, "spec"), space, claims),
+    )
+
+
+def _template(item: Object, kind: str, claims: Claims) -> _Template:
+    space = must(item, "metadata", "namespace")
+    above = ("spec", "jobTemplate", "spec") if kind == "CronJob" else ("spec",)
+    status, template = part(item, "status"), part(item, *above, "template")
+    if kind == "DaemonSet":
+        wanted, ready = (count(status, it) for it in ("desiredNumberScheduled", "numberAvailable"))
+    elif kind in ("CronJob", "Job"):
+        wanted = ready = 0
+    else:
+        wanted, ready = (
+            count(item, "spec", "replicas", default=1),
+            count(status, "availableReplicas"),
+        )
+    return _Template(
+        namespace=space,
+        name=must(item, "metadata", "name"),
+        wanted=wanted,
+        ready=ready,
+        is_settled=kind in ("CronJob", "Job")
+        or count(status, "observedGeneration") >= count(item, "metadata", "generation"),
+        labels=texts(template, "metadata", "labels"),
+        spec=_spec(part(template, "spec"), space, claims),
+    )
+
+
+def _spec(spec: Object, space: str, claims: Claims) -> _Spec:
+    containers = [
+        it
+        for kind in ("containers", "initContainers", "ephemeralContainers")
+        for it in listed(spec, kind)
+    ]
+    paths = [_path(it, space, claims) for it in listed(spec, "volumes")]
+    privileges = [Privilege(kind) for kind in _HOST if flag(spec, kind)]
+    privileges += [Privilege("hostPath", path) for path in paths if path is not None]
+    for one in containers:
+        name, context = must(one, "name"), part(one, "securityContext")
+        if flag(context, "privileged"):
+            privileges.append(Privilege("privileged", container=name))
+        for added in words(context, "capabilities", "add"):
+            privileges.append(Privilege("capability", added.removeprefix("CAP_"), name))
+    # The field that says whether a pod has the token of its account is true if it is missing.
+    has_token = spec.get("automountServiceAccountToken") is not False
+    account = text(spec, "serviceAccountName") or "default"
+    return _Spec(
+        containers=tuple(map(_container, listed(spec, "containers"))),
+        images=tuple(must(it, "image") for it in containers),
+        privileges=_once(privileges),
+        accounts=(account,) if has_token else (),
+    )
+
+
+def _container(item: object) -> Container:
+    return Container(
+        name=must(item, "name"),
+        requests=tuple(sorted(part(item, "resources", "requests"))),
+        limits=tuple(sorted(part(item, "resources", "limits"))),
+        has_ports=bool(listed(item, "ports")),
+        has_readiness=bool(part(item, "readinessProbe")),
+    )
+
+
+def _path(volume: object, space: str, claims: Claims) -> str | None:
+    """The path of the machine that a volume is; None if it is none."""
+    own = text(volume, "hostPath", "path")
+    claim = text(volume, "persistentVolumeClaim", "claimName")
+    return own or (None if claim is None else claims.get((space, claim)))
+
+
+def _host_volume(item: Object) -> tuple[tuple[str, str], str] | None:
+    """A PersistentVolume's claim and its path, if that is a path of a machine."""
+    path = text(item, "spec", "hostPath", "path") or text(item, "spec", "local", "path")
+    claim = part(item, "spec", "claimRef")
+    if path is None or not claim:
+        return None
+    return (must(claim, "namespace"), must(claim, "name")), path
+
+
+def _selector_of_service(item: Object) -> _Selector:
+    """A Service's selector; one without a selector leads to no pods by itself."""
+    labels = texts(item, "spec", "selector")
+    return _Selector(must(item, "metadata", "namespace"), labels or None)
+
+
+def _budget(item: Object) -> _Selector:
+    """A PodDisruptionBudget's selector: an empty one selects every pod, a missing one none."""
+    has_selector = item.get("spec") and part(item, "spec").get("selector") is not None
+    expressions = [
+        (must(it, "key"), must(it, "operator"), tuple(words(it, "values")))
+        for it in listed(item, "spec", "selector", "matchExpressions")
+    ]
+    if strange := {it[1] for it in expressions} - {"In", "NotIn", "Exists", "DoesNotExist"}:
+        raise Odd(f"the operator {min(strange)} of its selector is not known")
+    return _Selector(
+        must(item, "metadata", "namespace"),
+        texts(item, "spec", "selector", "matchLabels") if has_selector else None,
+        tuple(expressions),
+        count(item, "status", "disruptionsAllowed"),
+    )
