@@ -28,6 +28,7 @@ from harness.checks import (
     kubernetes,
     legacy,
     network,
+    parity,
     postgres,
     rook,
     scheduling,
@@ -67,6 +68,7 @@ CHECKS: Mapping[str, Check] = (
     | services.CHECKS
     | workloads.CHECKS
     | access.CHECKS
+    | parity.CHECKS
     | postgres.CHECKS
     | equality.CHECKS
 )

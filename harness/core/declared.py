@@ -261,6 +261,16 @@ class AccountDeclared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ParityRule:
+    """What may differ between two platforms' answers: ``harness.settings.parity.Rule``."""
+
+    at: str
+    because: str
+    requests: str = "*"
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
     """A cluster profile's declarations, as far as checks may know them.
 
@@ -296,6 +306,8 @@ class Cluster:
     services_namespace: str = ""
     privileges: tuple[PrivilegesDeclared, ...] = ()
     accounts: Mapping[str, AccountDeclared] = field(default_factory=dict)  # by NAMESPACE/NAME
+    parity_requests: tuple[str, ...] = ()
+    parity_rules: tuple[ParityRule, ...] = ()
     registrations: Mapping[str, str] = field(default_factory=dict)  # name → its one entry
     postgres_operator: str = ""  # none changes its settings while it runs
     equality_different: Mapping[str, str] = field(default_factory=dict)  # object → why it differs

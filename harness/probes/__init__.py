@@ -17,6 +17,7 @@ from harness.probes.host_facts import HostFacts
 from harness.probes.kubernetes import ApiEndpoints, ApiObjects, Nodes
 from harness.probes.legacy import LegacyManifest, LegacyMount
 from harness.probes.open_ports import OpenPorts
+from harness.probes.parity import ParityRequests
 from harness.probes.pod_network import NetworkPolicy, PodNetwork
 from harness.probes.postgres import Postgres
 from harness.probes.probe import Probe as Probe
@@ -49,6 +50,7 @@ _ALL: tuple[Probe, ...] = (
     Nodes(),
     OpenPorts(),
     OsdDisks(),
+    ParityRequests(),
     PodNetwork(),
     Postgres(),
     Registrations(),

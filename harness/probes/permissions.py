@@ -113,6 +113,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     "nodes": _may("nodes", "list"),
     "open-ports": (*_may("services", "list"), *_may("pods", "list")),
     "osd-disks": _TOOLBOX,
+    "parity": (),
     "pod-network": (*_OWN_PODS, *_may("services", "list", "create", "patch")),
     "postgres": (
         *_may("pods", "list"),

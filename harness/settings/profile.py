@@ -19,6 +19,7 @@ from harness.settings.databases import Equality, Postgres
 from harness.settings.drills import Commands, DrillChange, KnownPods, Ledger, Power
 from harness.settings.files import SCENARIOS, Frozen, parse
 from harness.settings.gates import TargetChange
+from harness.settings.parity import Parity
 from harness.settings.places import (
     AddressRange,
     ExposedPort,
@@ -194,6 +195,7 @@ class Profile(Frozen):
     privileges: tuple[Privileges, ...] = ()
     # What service accounts may do in the cluster, and what they must not: by NAMESPACE/NAME.
     service_accounts: Mapping[AccountName, ServiceAccount] = {}
+    parity: Parity | None = None
     # What services register elsewhere exactly once, by a name for reports.
     registrations: Mapping[str, Registration] = {}
     postgres: Postgres | None = None
@@ -317,6 +319,7 @@ class Profile(Frozen):
             "own-clock": not self.shared_clock,
             "services": self.services is not None,
             "registrations": bool(self.registrations),
+            "parity": self.parity is not None,
             "service-accounts": bool(self.service_accounts),
             "postgres": self.postgres is not None,
             "equality": self.equality is not None,
@@ -349,6 +352,8 @@ class Profile(Frozen):
             services_namespace=self.services.namespace if self.services else "",
             privileges=tuple(it.declared() for it in self.privileges),
             accounts={name: it.declared(name) for name, it in self.service_accounts.items()},
+            parity_requests=tuple(self.parity.requests) if self.parity else (),
+            parity_rules=self.parity.declared() if self.parity else (),
             registrations={name: it.entry for name, it in self.registrations.items()},
             postgres_operator=(self.postgres and self.postgres.operator) or "",
             equality_different=self.equality.different if self.equality else {},

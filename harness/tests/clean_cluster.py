@@ -11,6 +11,7 @@ from harness.core.declared import (
     IngressPage,
     Machine,
     OsdDisk,
+    ParityRule,
     Port,
     PrivilegesDeclared,
     RecordedPartition,
@@ -120,11 +121,14 @@ CLUSTER = Cluster(
             ),
         )
     },
+    parity_requests=("a user",),
+    parity_rules=(ParityRule(at="header server", because="another web server"),),
     registrations={"the webhook": "billing-service"},
     postgres_operator="cloudnative-pg",
     equality_different={"role notification_*": "the source never creates it"},
 )
 TARGETS = {
+    "differing_count": 0.0,
     "undeclared_count": 0.0,
     "allowed_count": 0.0,
     "clock_source_offset_ms": 100.0,

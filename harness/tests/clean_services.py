@@ -14,6 +14,7 @@ def seen() -> dict[str, dict[str, Any]]:
         "services": {CLUSTER.name: _services()},
         "registrations": {CLUSTER.name: {"the webhook": {"value": ["http://billing-service"]}}},
         "workloads": {CLUSTER.name: _workloads()},
+        "parity": {CLUSTER.name: _parity()},
         "access-reviews": {CLUSTER.name: _accounts()},
         "postgres": {CLUSTER.name: _postgres()},
         "databases": {CLUSTER.name: _databases()},
@@ -68,6 +69,21 @@ def _workloads() -> Any:
         "allowed_evictions": {"saasodoo/user-service": 1},
         "odd": {},
     }
+
+
+def _parity() -> Any:
+    """One request, answered alike but for the header that the rule names."""
+    other = {"at": "header server", "old": "nginx", "other": "uvicorn"}
+    compared = {
+        "statuses": [200, 200, 200],
+        "noise": [],
+        "differences": [other],
+        "old_ms": 12.0,
+        "new_ms": 9.0,
+        "old_bytes": 100,
+        "new_bytes": 100,
+    }
+    return {"a user": {"value": compared}}
 
 
 def _accounts() -> Any:

@@ -17,6 +17,7 @@ from harness.transport.protocols import (
     Echoed,
     EntryPoint,
     PortScan,
+    Response,
 )
 
 K = TypeVar("K")
@@ -141,6 +142,20 @@ class FakeExternalClient:
         self, host: str, path: str, *, at: str, entry: EntryPoint = HTTP, within_s: float = 5.0
     ) -> Answer:
         return _told(self._sites, (at, f"{entry.scheme}://{entry.host(host)}{path}"))
+
+    def request(
+        self,
+        method: str,
+        host: str,
+        path: str,
+        *,
+        at: str,
+        entry: EntryPoint = HTTP,
+        headers: Mapping[str, str] | None = None,
+        within_s: float = 5.0,
+    ) -> Response:
+        answer = self.get(host, path, at=at, entry=entry)
+        return Response(answer.status, tuple(answer.headers.items()), answer.body.encode())
 
     def certificate(
         self,

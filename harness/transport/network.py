@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from harness.core.errors import Denied, NotListening, TimedOut, Unreachable
 from harness.core.parallel import hang_up, within
-from harness.transport.protocols import HTTP, Answer, Echoed, EntryPoint, PortScan
+from harness.transport.protocols import HTTP, Answer, Echoed, EntryPoint, PortScan, Response
 
 T = TypeVar("T")
 _API_BYTES = 4 * 1024 * 1024
@@ -163,14 +163,34 @@ class Network:
     def get(
         self, host: str, path: str, *, at: str, entry: EntryPoint = HTTP, within_s: float = 5.0
     ) -> Answer:
-        """GET a host's path from the web server at an address; its status is data.
+        """GET a host's path from the web server at an address; otherwise as ``request``."""
+        answer = self.request("GET", host, path, at=at, entry=entry, within_s=within_s)
+        return Answer(
+            status=answer.status,
+            body=answer.body.decode(errors="replace"),
+            certificate="",
+            headers={name.lower(): value for name, value in answer.headers},
+        )
 
-        Over https any certificate will do: ``certificate`` is there to judge it. Raises
-        NotListening, Unreachable or TimedOut; Denied if TLS fails.
+    def request(
+        self,
+        method: str,
+        host: str,
+        path: str,
+        *,
+        at: str,
+        entry: EntryPoint = HTTP,
+        headers: Mapping[str, str] | None = None,
+        within_s: float = 5.0,
+    ) -> Response:
+        """Ask the web server at an address for a host's path; its status is data.
+
+        The first megabyte of the body counts. Over https any certificate will do: ``certificate``
+        is there to judge it. Raises NotListening, Unreachable or TimedOut; Denied if TLS fails.
         """
         connection = http.client.HTTPConnection(at, entry.port, timeout=within_s)
 
-        def call() -> Answer:
+        def call() -> Response:
             with closing(connection):
                 connection.connect()
                 if entry.scheme == "https":
@@ -178,11 +198,13 @@ class Network:
                         connection.sock, server_hostname=host, do_handshake_on_connect=False
                     )
                     connection.sock.do_handshake()
-                connection.request("GET", path, headers={"Host": entry.host(host)})
+                sent = {"Host": entry.host(host), **(headers or {})}
+                connection.request(method, path, headers=sent)
                 response = connection.getresponse()
-                body = response.read(_PAGE_BYTES).decode(errors="replace")
-                headers = {name.lower(): value for name, value in response.getheaders()}
-                return Answer(status=response.status, body=body, certificate="", headers=headers)
+                body = response.read(_PAGE_BYTES)
+                is_whole = not response.read(1)
+                headers_of = tuple(response.getheaders())
+                return Response(response.status, headers_of, body, is_whole)
 
         what = f"{entry.scheme}://{entry.host(host)}{path} at {at}"
         return answered(call, what, within_s, lambda: connection.sock)

@@ -49,6 +49,19 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Response:
+    """One answer of a web server, byte for byte: every header field in the order of the answer.
+
+    ``is_whole`` is false if the body goes on after what was read.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    is_whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class EntryPoint:
     """Where a web server takes requests: ``http`` or ``https``, at a port of its address."""
 
@@ -216,6 +229,20 @@ class ExternalClient(Protocol):
 
         Raises TransportError; Denied if TLS fails.
         """
+        ...
+
+    def request(
+        self,
+        method: str,
+        host: str,
+        path: str,
+        *,
+        at: str,
+        entry: EntryPoint = HTTP,
+        headers: Mapping[str, str] | None = None,
+        within_s: float = 5.0,
+    ) -> Response:
+        """The whole answer to a request without a body; otherwise as ``get``."""
         ...
 
     def certificate(

@@ -1,0 +1,111 @@
+"""W7-PARITY: the new platform answers the same requests as the old one did."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from statistics import median
+
+from harness.checks.findings import (
+    Finding,
+    conclude,
+    failed,
+    limited,
+    look,
+    names,
+    unknown,
+    wanted,
+)
+from harness.core.declared import ParityRule
+from harness.core.model import Case, Verdict
+from harness.facts.edge import TOO_MANY
+from harness.facts.parity import PARITY, Compared, Difference
+from harness.facts.schema import Item, Unknown
+
+_NOT_ASKED = Unknown("it was not sent")
+# A rule never hides these.
+_WHOLE = ("status", "answer")
+
+
+def same_answers(case: Case) -> Verdict:
+    """Each request has the same answer, but for what a declared rule names.
+
+    The old platform is asked twice. Where its own two answers differ, a difference to the new one
+    proves nothing, and a rule has to say that it may be there. Without a rule that is NOT PROVEN.
+    """
+    key = "differing_count"
+    target = wanted(case, key)
+    seen = look(case, PARITY)
+    requests, rules = case.cluster.parity_requests, case.cluster.parity_rules
+    hidden: Counter[ParityRule] = Counter()
+    found = [(name, it.get(name, _NOT_ASKED)) for it in seen.values.values() for name in requests]
+    findings = [it for name, item in found for it in _of_request(name, item, rules, hidden)]
+    if not requests:
+        findings.append(unknown("the profile", "it declares no requests (parity)"))
+    answered = [it.value for _, it in found if not isinstance(it, Unknown)]
+    told = [f"{hidden[it]} at {it.at} ({it.because})" for it in rules if hidden[it]]
+    unused = [it.at for it in rules if not hidden[it]]
+    but = f"; hidden by rules: {names(told)}" if told else ""
+    but += f"; rules without use: {names(unused)}" if unused else ""
+    return conclude(
+        findings,
+        seen,
+        proven=f"{len(requests)} requests have the same answers{but}",
+        measured={key: failed(findings), **_times(answered)} if seen.values else {},
+        target=target,
+    )
+
+
+def _times(answered: Sequence[Compared]) -> dict[str, float]:
+    """The median times of both platforms, in milliseconds."""
+    both = [(it.old_ms, it.new_ms) for it in answered if it.new_ms is not None]
+    if not both:
+        return {}
+    return {
+        "old_p50_ms": median(old for old, _ in both),
+        "new_p50_ms": median(new for _, new in both),
+    }
+
+
+def _of_request(
+    name: str, item: Item[Compared], rules: Sequence[ParityRule], hidden: Counter[ParityRule]
+) -> Iterator[Finding]:
+    if isinstance(item, Unknown):
+        yield unknown(name, f"the old platform: {item.error}")
+        return
+    compared = item.value
+    if TOO_MANY in compared.statuses:
+        yield unknown(name, limited())
+        return
+    noisy = {it.at for it in compared.noise if not _hiding(name, it, rules, Counter())}
+    for place in sorted(noisy):
+        yield unknown(name, f"two answers of the old platform differ at {place}: no rule names it")
+    for it in compared.differences:
+        if not _hiding(name, it, rules, hidden) and it.at not in noisy:
+            yield Finding(
+                name, f"{it.at}: expected {it.old} as on the old platform, seen {it.other}"
+            )
+
+
+def _hiding(
+    name: str, it: Difference, rules: Sequence[ParityRule], hidden: Counter[ParityRule]
+) -> bool:
+    """Whether a rule names the difference; the first that does is counted."""
+    for rule in rules:
+        if _names(rule, name, it):
+            hidden[rule] += 1
+            return True
+    return False
+
+
+def _names(rule: ParityRule, name: str, it: Difference) -> bool:
+    if it.at in _WHOLE or not fnmatchcase(name, rule.requests) or not fnmatchcase(it.at, rule.at):
+        return False
+    if rule.text is None:
+        return True
+    return re.sub(rule.text, "", it.old) == re.sub(rule.text, "", it.other)
+
+
+CHECKS = {"both platforms give the same answers": same_answers}
