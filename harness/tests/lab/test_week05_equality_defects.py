@@ -114,7 +114,7 @@ def profile(world: World) -> str:
     password = world.scratch / "password"
     password.write_text("secret\n")
     declared = textwrap.dedent(DECLARED).replace("PASSWORD", str(password))
-    return world.profile_with([("\nstack:", f"{declared}\nstack:")])
+    return world.profile_with([(world.section("equality"), declared)])
 
 
 def service(name: str) -> dict[str, object]:

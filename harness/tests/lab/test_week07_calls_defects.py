@@ -58,7 +58,7 @@ def space(world: World) -> Iterator[objects.Namespace]:
 
 @pytest.fixture
 def profile(world: World) -> str:
-    return world.profile_with([("\nstack:", f"{textwrap.dedent(DECLARED)}\nstack:")])
+    return world.profile_with([(world.section("postgres"), textwrap.dedent(DECLARED))])
 
 
 def service(name: str, port: int, app: str = "db") -> dict[str, object]:
