@@ -1,4 +1,4 @@
-@week5 @req:W5-DURABLE @severity:blocker
+@week5 @week9 @req:W5-DURABLE @req:W9-DRILLS @severity:blocker @needs:postgres
 Feature: Saved work stays saved
   While PostgreSQL itself is broken, money is moved between accounts of its own, and each transfer is
   written down before it is sent.
