@@ -126,7 +126,7 @@ class Up:
         ingress = self.ingress(network[-1].name)
         source = self.source(swarm.stages(self.lab))
         storage = self.rook()
-        databases = self.postgres(storage[1:2])
+        databases = cloudnativepg.stages(self.lab)
         return [
             Stage("system", self.system, 140),
             Stage("kubernetes binary", self.kube, 400),
@@ -249,12 +249,6 @@ class Up:
     def rook(self) -> list[Stage]:
         declared = self.lab.profile.stack.rook == "external"
         return rook.stages(self.lab, "traefik program") if declared else []
-
-    def postgres(self, before: Sequence[Stage]) -> list[Stage]:
-        """PostgreSQL on Kubernetes, its program built after those of ``before``."""
-        after = [it.name for it in before] or ["traefik program"]
-        declared = self.lab.profile.postgres is not None
-        return cloudnativepg.stages(self.lab, after[0]) if declared else []
 
     def rook_whole(self) -> None:
         rook.whole(self.lab, self.log("rook-whole"))

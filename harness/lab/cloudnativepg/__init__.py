@@ -59,9 +59,12 @@ def archive() -> builds.Build:
     return builds.Build("cloudnativepg-images", made_of, make)
 
 
-def stages(lab: Lab, before: str) -> list[Stage]:
-    """Build and import while Kubernetes comes up; ``before`` is the Go build that goes first."""
+def stages(lab: Lab) -> list[Stage]:
+    """Build and import while Kubernetes comes up, after the larger builds; none if undeclared."""
+    if lab.profile.postgres is None:
+        return []
     log = lab.logs / "cloudnativepg.log"
+    before = "traefik program" if lab.profile.stack.rook is None else "rook program"
     return [
         Stage("postgres program", lambda: program().ensure(log), 150, (before,)),
         Stage(
