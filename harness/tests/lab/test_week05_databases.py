@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
 
+from harness.core.errors import LabError
+from harness.core.waiting import until
 from harness.lab import cloudnativepg
 from harness.tests.lab.asking import ask
 from harness.tests.lab.forked import cutover
@@ -15,6 +20,7 @@ from harness.tests.lab.world import World
 
 ALONE = "no write is acknowledged by the primary alone"
 ROWS, REST = "every table holds the same rows", "everything beside the rows is the same"
+LOST = "the drill lost no acknowledged write"
 AHEAD, SOUND = "no sequence is behind", "every index fits its table"
 IN = f"--namespace={cloudnativepg.NAMESPACE}"
 PRIMARY = "--selector=cnpg.io/cluster=postgres,cnpg.io/instanceRole=primary"
@@ -83,10 +89,40 @@ def test_an_operator_that_falls_back_and_one_changed_file_of_a_customer_are_foun
     assert {outcome for outcome, _ in equal(world).values()} == {"pass"}
 
 
+def drill(world: World) -> subprocess.CompletedProcess[str]:
+    words = ["--allow-disruption", "--json", "--cluster", world.lab.name]
+    return cutover(["drill", "kill-primary", *words], 600)
+
+
+def lose_some(world: World) -> None:
+    """Remove acknowledged writes from the drill's database, once it has some."""
+
+    def answer(database: str, words: str) -> str:
+        try:
+            return sql(world, database, words)
+        except LabError:  # not there yet, or the primary is just killed
+            return ""
+
+    named = "select datname from pg_database where datname like 'cutover%'"
+    name = until(lambda: answer("postgres", named), within_s=120, what="the drill's database")
+    some = "(select ctid from writes where (select count(*) > 20 from writes) limit 3)"
+    lose = f"delete from writes where ctid in {some} returning writer"
+    until(lambda: answer(name, lose), within_s=60, what="three writes are lost")
+
+
+@pytest.mark.defect(LOST)
+def test_writes_that_vanish_from_the_platforms_own_database_are_missed(world: World) -> None:
+    with ThreadPoolExecutor(1) as beside:
+        losing = beside.submit(lose_some, world)
+        done = drill(world)
+        losing.result()
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert re.search(r"of primary.*, seen \d+ lost \(primary/", done.stdout), done.stdout
+
+
 def test_the_primary_is_killed_and_nothing_that_was_acknowledged_is_lost(world: World) -> None:
     before = world.kubectl("get", "pods", IN, PRIMARY, NAME)
-    words = ["--allow-disruption", "--json", "--cluster", world.lab.name]
-    done = cutover(["drill", "kill-primary", *words], 600)
+    done = drill(world)
     assert done.returncode == 0, done.stdout + done.stderr
     assert world.kubectl("get", "pods", IN, PRIMARY, NAME) != before
     # The drill's own database is gone.
