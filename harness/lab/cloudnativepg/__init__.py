@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.lab import archives, builds, images, machines, swarm
 from harness.lab.host import until_well
-from harness.lab.kubernetes import insist, objects
+from harness.lab.kubernetes import insist, kubectl, objects
 from harness.lab.shape import LAB, Lab
 from harness.lab.stages import Stage
 
@@ -73,17 +73,27 @@ def stages(lab: Lab) -> list[Stage]:
             10,
             ("postgres program", "tools", "last partition"),
         ),
-        # Its claims need the platform's provisioner; its password is that of the old PostgreSQL.
-        Stage("postgres", lambda: up(lab, log), 60, ("postgres images", "platform", "swarm")),
+        Stage("postgres operator", lambda: operator(lab, log), 60, ("postgres images", "platform")),
+        # Its password is that of the old PostgreSQL.
+        Stage("postgres", lambda: up(lab, log), 60, ("postgres operator", "swarm")),
         Stage("postgres filled", lambda: fill(lab, log), 30, ("postgres",)),
     ]
 
 
-def up(lab: Lab, log: Path) -> None:
-    """Start the operator, then a primary and a standby; returns when both are up."""
-    operator = f"--kustomize={program().ensure(log)}"
-    insist(lab, "apply", "--server-side", operator, log=log)
+def operator(lab: Lab, log: Path) -> None:
+    """Start the operator; returns when its webhooks answer.
+
+    That is once the kubelet has shown it the certificate that it made for them, up to a minute and
+    a half later.
+    """
+    folder = program().ensure(log)
+    insist(lab, "apply", "--server-side", f"--kustomize={folder}", log=log)
     insist(lab, "wait", "--for=condition=Established", "--timeout=30s", f"crd/{CLUSTERS}", log=log)
+    _until(lab, "Available", "deployment/cnpg-controller-manager", "cnpg-system", log)
+
+
+def up(lab: Lab, log: Path) -> None:
+    """Make a primary and a standby; returns when both are up."""
     cluster = (HERE / "manifests/cluster.yaml").read_text(encoding="utf-8")
     password = {
         "apiVersion": "v1",
@@ -92,9 +102,6 @@ def up(lab: Lab, log: Path) -> None:
         "metadata": {"name": "postgres-password", "namespace": NAMESPACE},
         "stringData": {"username": "postgres", "password": swarm.password(lab)},
     }
-    # The operator's webhooks answer once it runs.
-    ready = ("deployment/cnpg-controller-manager", "--namespace=cnpg-system")
-    insist(lab, "wait", "--for=condition=Available", "--timeout=50s", *ready, log=log)
     insist(lab, "apply", "--filename=-", stdin=f"{cluster}---\n{json.dumps(password)}\n", log=log)
     whole(lab, log)
 
@@ -104,8 +111,18 @@ def fill(lab: Lab, log: Path) -> None:
     text = (HERE / "manifests/fill.yaml").read_text(encoding="utf-8")
     job = machines.fill(text, {"source": swarm.manager(lab).address})
     insist(lab, "apply", "--filename=-", stdin=job, log=log)
-    done = ("--for=condition=Complete", "--timeout=50s", "job/fill", f"--namespace={NAMESPACE}")
-    insist(lab, "wait", *done, log=log)
+    _until(lab, "Complete", "job/fill", NAMESPACE, log)
+
+
+def _until(lab: Lab, condition: str, what: str, namespace: str, log: Path) -> None:
+    """Wait until an object has a condition."""
+    words = ("wait", f"--for=condition={condition}", "--timeout=5s", f"--namespace={namespace}")
+
+    def trouble() -> str:
+        has = kubectl(lab, *words, what, log=log, check=False)
+        return "" if has else f"it is not {condition}"
+
+    until_well(trouble, what=what, within_s=240, log=log)
 
 
 def trouble(lab: Lab, log: Path) -> str:
