@@ -27,9 +27,12 @@ from harness.checks import (
     host,
     kubernetes,
     legacy,
+    loads,
     network,
+    old_platform,
     parity,
     postgres,
+    restore,
     rook,
     scheduling,
     services,
@@ -69,6 +72,9 @@ CHECKS: Mapping[str, Check] = (
     | workloads.CHECKS
     | access.CHECKS
     | parity.CHECKS
+    | loads.CHECKS
+    | old_platform.CHECKS
     | postgres.CHECKS
     | equality.CHECKS
+    | restore.CHECKS
 )

@@ -43,7 +43,7 @@ def same_rows(case: Case) -> Verdict:
             if it.source == it.target:
                 continue
             differing += max(1, it.differing)
-            finding = Finding(f"{name}, {table}", _rows(it))
+            finding = Finding(f"{name}, {table}", rows_apart(it))
             if found.source_wrote:
                 text = f"{finding.says}; but the source was written to meanwhile: freeze it"
                 finding = unknown(finding.where, text)
@@ -59,7 +59,7 @@ def same_rows(case: Case) -> Verdict:
     )
 
 
-def _rows(table: Table) -> str:
+def rows_apart(table: Table) -> str:
     """How a table differs; rows are named by their keys, columns without their values."""
     text = f"expected the same rows, seen {table.source.rows} and {table.target.rows}"
     some = [
@@ -90,14 +90,14 @@ def same_catalogue(case: Case) -> Verdict:
         else:
             objects += found.objects
             for uncompared in found.uncompared:
-                if not _is_of(uncompared, allowed):
+                if not is_of(uncompared, allowed):
                     text = "the two versions of PostgreSQL write it differently: compare it by hand"
                     gaps.append(unknown(f"{name}, {uncompared}", text))
             for it in found.catalogue.value:
-                if _is_of(it.object, allowed):
+                if is_of(it.object, allowed):
                     passed += 1
                 else:
-                    findings.append(Finding(f"{name}, {it.object}", _definitions(it)))
+                    findings.append(Finding(f"{name}, {it.object}", definitions_apart(it)))
     but = f", but for {passed} that differ on purpose" if passed else ""
     return conclude(
         [*findings, *gaps],
@@ -108,11 +108,11 @@ def same_catalogue(case: Case) -> Verdict:
     )
 
 
-def _is_of(name: str, patterns: Iterable[str]) -> bool:
+def is_of(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _definitions(it: Definition) -> str:
+def definitions_apart(it: Definition) -> str:
     """What two definitions have apart: their parts are between semicolons."""
     if it.source is None or it.target is None:
         there = "source" if it.target is None else "target"
@@ -158,11 +158,11 @@ def indexes_sound(case: Case) -> Verdict:
         if isinstance(found, Finding):
             findings.append(found)
         else:
-            findings += list(_unsound(name, found.unsound))
+            findings += list(unsound(name, found.unsound))
     return conclude(findings, seen, proven="every index of the target fits its table")
 
 
-def _unsound(name: str, item: Item[Mapping[str, str]]) -> Iterator[Finding]:
+def unsound(name: str, item: Item[Mapping[str, str]]) -> Iterator[Finding]:
     if isinstance(item, Unknown):
         yield unknown(name, item.error)
         return

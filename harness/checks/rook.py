@@ -125,6 +125,7 @@ def unready(name: str, deployments: Mapping[str, Deployment]) -> Iterator[Findin
 def version_is_declared(case: Case) -> Verdict:
     """The operator's image, and the version with which Rook labelled what it deployed."""
     declared = declared_rook(case)
+    version = declared.version.replace("+", "-")
     seen = item(case, rook.DEPLOYMENTS)
     findings = []
     for deployments in seen.values.values():
@@ -132,11 +133,11 @@ def version_is_declared(case: Case) -> Verdict:
         if operator not in deployments:
             findings.append(unknown(operator, "there is no such deployment"))
         else:
-            findings += _of_image(operator, deployments[operator].image, declared.version)
+            findings += _of_image(operator, deployments[operator].image, version)
         findings += [
-            Finding(name, f"expected Rook {declared.version}, seen {found.rook_version}")
+            Finding(name, f"expected Rook {version}, seen {found.rook_version}")
             for name, found in deployments.items()
-            if found.rook_version not in (None, declared.version)
+            if found.rook_version not in (None, version)
         ]
     return conclude(findings, seen, proven=f"Rook is {declared.version} everywhere")
 

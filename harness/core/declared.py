@@ -222,6 +222,14 @@ class ServiceDeclared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreDeclared:
+    """What a restored backup may differ in: rows at most (None: any), by table; and objects."""
+
+    mutations: Mapping[str, int | None] = field(default_factory=dict)
+    different: Mapping[str, str] = field(default_factory=dict)  # object → why it differs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PrivilegesDeclared:
     """What workloads of a namespace may have of their machine: ``harness.settings.Privileges``."""
 
@@ -306,11 +314,13 @@ class Cluster:
     services_namespace: str = ""
     privileges: tuple[PrivilegesDeclared, ...] = ()
     accounts: Mapping[str, AccountDeclared] = field(default_factory=dict)  # by NAMESPACE/NAME
+    loads: Mapping[str, float | None] = field(default_factory=dict)  # name → its p99_ms
     parity_requests: tuple[str, ...] = ()
     parity_rules: tuple[ParityRule, ...] = ()
     registrations: Mapping[str, str] = field(default_factory=dict)  # name → its one entry
     postgres_operator: str = ""  # none changes its settings while it runs
     equality_different: Mapping[str, str] = field(default_factory=dict)  # object → why it differs
+    restore: RestoreDeclared = RestoreDeclared()
     unjudged: tuple[str, ...] = ()  # addresses of excluded machines (``without``)
 
     def without(self, name: str) -> Cluster:

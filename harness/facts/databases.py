@@ -30,12 +30,16 @@ class RowDifference:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table on both sides; ``differing`` rows in all, of which ``first`` are named."""
+    """A table on both sides; ``differing`` rows in all, of which ``first`` are named.
+
+    ``mutated`` rows differ beside those, in what is declared to differ.
+    """
 
     source: TableSide
     target: TableSide
     differing: int = 0
     first: tuple[RowDifference, ...] = ()
+    mutated: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from harness.faults.pods import pods_path
 from harness.settings import Rook
 from harness.transport import Reach
 from harness.transport.ceph import ask_ceph
-from harness.transport.objects import listed, must, text
+from harness.transport.objects import listed, must, text, texts
 
 _OVER = ("Failed", "Succeeded")
 
@@ -197,8 +197,10 @@ def rook_daemons(reach: Reach, kind: str) -> Sequence[tuple[str, str]]:
     return [
         (must(pod, "metadata", "labels", "ceph_daemon_id"), text(pod, "spec", "nodeName") or "")
         for pod in listed(there, "items")
-        # A pod that a shutdown of its machine has ended stays in the list.
+        # A pod that a shutdown of its machine has ended stays in the list. A canary only shows
+        # where Kubernetes would place a monitor: the operator deletes it again.
         if text(pod, "status", "phase") not in _OVER
+        and "mon_canary" not in texts(pod, "metadata", "labels")
     ]
 
 

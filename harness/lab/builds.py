@@ -83,23 +83,36 @@ def contents(folder: Path) -> tuple[bytes, ...]:
 
 def packages(kind: str) -> list[str]:
     """The Debian packages of ``images/KIND.packages``."""
-    return [line for line in _lines(kind) if not line.startswith("!")]
+    return [line for line in _lines(kind) if not line.startswith(("!", "="))]
+
+
+def _marked(kind: str, mark: str) -> list[str]:
+    return [line.removeprefix(mark) for line in _lines(kind) if line.startswith(mark)]
 
 
 def _lines(kind: str) -> list[str]:
     return (LAB / f"images/{kind}.packages").read_text().split()
 
 
+def _account(user: str) -> str:
+    """The option of mmdebstrap for a system account ``NAME:ID`` and its group."""
+    name, number = user.split(":")
+    account = f"{name}:x:{number}:{number}::/var/lib/{name}:/usr/sbin/nologin"
+    add = f'echo {account} >> "$1/etc/passwd"; echo {name}:x:{number}: >> "$1/etc/group"'
+    return f"--essential-hook={add}"
+
+
 def system(kind: str, suffix: str) -> Build:
     """A Debian system with the packages of a kind: a folder, or with ``.tar`` a tar file.
 
-    A line ``!PATH`` of its ``.packages`` is a pattern of files that the system does without.
+    A line ``!PATH`` of its ``.packages`` is a pattern of files that the system does without;
+    ``=NAME:ID`` is an account that its packages find instead of making their own.
     """
     names = ",".join(packages(kind))
-    needless = [line.removeprefix("!") for line in _lines(kind) if line.startswith("!")]
+    needless, accounts = _marked(kind, "!"), _marked(kind, "=")
 
     def make(target: Path, log: Path) -> None:
-        options = ["--variant=minbase", *LEAN, f"--include={names}"]
+        options = ["--variant=minbase", *LEAN, f"--include={names}", *map(_account, accounts)]
         if needless:
             paths = " ".join(f'"$1"{path}' for path in needless)
             options.append(f"--customize-hook=rm -r {paths}")
@@ -109,7 +122,7 @@ def system(kind: str, suffix: str) -> Build:
         if not suffix:
             (target / "etc/hostname").unlink(missing_ok=True)
 
-    inputs = (SUITE, names, " ".join(LEAN), suffix, *needless)
+    inputs = (SUITE, names, " ".join(LEAN), suffix, *needless, *accounts)
     return Build(kind, tuple(it.encode() for it in inputs), make)
 
 

@@ -1,4 +1,7 @@
-"""Ceph on the lab's machines: three monitors and managers, an OSD on each /dev/sda2, CephFS."""
+"""Ceph on the lab's machines: three monitors, managers and OSDs, CephFS.
+
+An OSD has /dev/sda2, or a file if that partition is for a Ceph of Rook's.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from harness.lab.host import until_well
 from harness.lab.machines import FSID, enter, init
 from harness.lab.shape import Lab, Node
 
+# An OSD's block device where Rook's has the partition; sparse.
+FILE = "/var/lib/ceph/osd.img"
 # Runs on the first machine only; its results are copied to the others.
 KEYS = """
 set -e
@@ -38,7 +43,7 @@ systemctl start "ceph-mon@$name"
 """
 DAEMONS = r"""
 set -e
-name=$(hostname) id=$1
+name=$(hostname) id=$1 block=$2
 mkdir -p "/var/lib/ceph/mgr/ceph-$name" "/var/lib/ceph/mds/ceph-$name" "/var/lib/ceph/osd/ceph-$id"
 ceph auth get-or-create "mgr.$name" mon 'allow profile mgr' osd 'allow *' mds 'allow *' \
     -o "/var/lib/ceph/mgr/ceph-$name/keyring"
@@ -52,11 +57,12 @@ if [ ! -e "$osd/ready" ]; then
     [ -s "$osd/keyring" ] || ceph-authtool -C "$osd/keyring" --name "osd.$id" --gen-key
     key=$(ceph-authtool "$osd/keyring" --name "osd.$id" --print-key)
     printf '{"cephx_secret": "%s"}' "$key" | ceph osd new "$uuid" "$id" -i -
-    ln -sfn /dev/sda2 "$osd/block"
+    [ -e "$block" ] || truncate --size 4G "$block"
+    ln -sfn "$block" "$osd/block"
     printf 'bluestore\n' > "$osd/type"
     chown -h ceph:ceph "$osd/block"
     chown -R ceph:ceph /var/lib/ceph
-    chown ceph:ceph /dev/sda2
+    chown ceph:ceph "$block"
     ceph-osd --setuser ceph --setgroup ceph -i "$id" --mkfs --osd-uuid "$uuid"
 fi
 chown -R ceph:ceph /var/lib/ceph
@@ -94,7 +100,7 @@ def up(lab: Lab, log: Path) -> None:
         remedy=f"see {log}, and journalctl -u 'ceph-mon@*' on the machines",
     )
     _everywhere(lab, DAEMONS, log)
-    images = lab.profile.ceph.image_pool or ""
+    images = "" if lab.profile.stack.rook == "cluster" else lab.profile.ceph.image_pool or ""
     enter(lab, first, ["sh", "-c", POOLS, "pools", images], log=log, within_s=90)
     for node in lab.nodes:
         enter(lab, node, ["systemctl", "start", "mnt-cephfs"], log=log)
@@ -115,13 +121,14 @@ def _keys(lab: Lab, first: Node, log: Path) -> None:
 
 
 def _everywhere(lab: Lab, script: str, log: Path) -> None:
+    block = FILE if lab.profile.stack.rook == "cluster" else "/dev/sda2"
     with ThreadPoolExecutor(len(lab.nodes)) as pool:
         list(
             pool.map(
                 lambda node: enter(
                     lab,
                     node,
-                    ["sh", "-c", script, "ceph", str(node.index - 1)],
+                    ["sh", "-c", script, "ceph", str(node.index - 1), block],
                     log=log.with_suffix(f".{node.name}.log"),
                     within_s=180,
                 ),

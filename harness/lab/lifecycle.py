@@ -26,7 +26,6 @@ from harness.lab import (
     machines,
     metallb,
     network,
-    new_disk,
     platform,
     pod_network,
     records,
@@ -125,7 +124,7 @@ class Up:
         network = [*pod_network.stages(self.lab), *self.load_balancer()]
         ingress = self.ingress(network[-1].name)
         source = self.source(swarm.stages(self.lab))
-        storage = self.rook()
+        storage = self.rook(network[-1].name)
         databases = cloudnativepg.stages(self.lab)
         return [
             Stage("system", self.system, 140),
@@ -136,7 +135,7 @@ class Up:
             Stage("boot", self.boot, 15, ("disks",)),
             Stage("last partition", self.last_partition, 15, ("boot",)),
             Stage("ceph", self.ceph, 40, ("last partition",)),
-            Stage("existing storage", self.seed_data, 3, ("ceph",)),
+            Stage("existing storage", self.existing_storage, 3, ("ceph",)),
             *source,
             Stage("tools", self.tools, 15, ("workload", "libraries", "kubernetes binary")),
             Stage("images", self.images, 30, ("tools", "last partition")),
@@ -144,8 +143,7 @@ class Up:
             Stage("other control planes", self.others, 40, ("first control plane",)),
             *network,
             *ingress,
-            Stage("platform", self.platform, 10, (network[-1].name, "ceph")),
-            *storage,
+            *self.claims(network[-1].name, storage),
             *databases,
             Stage("ceph whole", self.ceph_whole, 5, ("platform",)),
             Stage(
@@ -213,7 +211,7 @@ class Up:
     def last_partition(self) -> None:
         lab, log = self.lab, self.log("last-partition")
         node = lab.node(lab.shape.new_disk)
-        new_disk.provide(lab, node, log)
+        disks.provide_partition(lab, node, log)
         # A machine of the lab keeps the devices of its boot.
         if not machines.enter(lab, node, ["find", "/dev", "-name", "sda2"], log=log):
             machines.power_off(lab, node)
@@ -222,7 +220,7 @@ class Up:
     def ceph(self) -> None:
         ceph.up(self.lab, self.log("ceph"))
 
-    def seed_data(self) -> None:
+    def existing_storage(self) -> None:
         seed_data.plant(self.lab, self.log("existing-storage"))
 
     def source(self, stages: list[Stage]) -> list[Stage]:
@@ -246,9 +244,15 @@ class Up:
         declared = self.lab.profile.stack.ingress == "traefik"
         return traefik.stages(self.lab, after) if declared else []
 
-    def rook(self) -> list[Stage]:
-        declared = self.lab.profile.stack.rook == "external"
-        return rook.stages(self.lab, "traefik program") if declared else []
+    def rook(self, network: str) -> list[Stage]:
+        declared = self.lab.profile.stack.rook is not None
+        return rook.stages(self.lab, "traefik program", network) if declared else []
+
+    def claims(self, network: str, storage: list[Stage]) -> list[Stage]:
+        """Rook and the platform, whose claims are served from Rook's own Ceph if it has one."""
+        if rook.has_own_ceph(self.lab):
+            return [*storage, Stage("platform", self.platform, 10, (network, "ceph", "rook"))]
+        return [Stage("platform", self.platform, 10, (network, "ceph")), *storage]
 
     def rook_whole(self) -> None:
         rook.whole(self.lab, self.log("rook-whole"))

@@ -58,6 +58,7 @@ ENABLED = {
         "/etc/systemd/system/containerd.service",
         "/etc/systemd/system/rke2-server.service",
         "/etc/systemd/system/mnt-cephfs.service",
+        "/etc/systemd/system/mnt-rook.service",
         "/lib/systemd/system/systemd-networkd.service",
         "/lib/systemd/system/ssh.service",
         "/lib/systemd/system/chrony.service",

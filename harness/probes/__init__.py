@@ -16,6 +16,8 @@ from harness.probes.etcd import EtcdWrites
 from harness.probes.host_facts import HostFacts
 from harness.probes.kubernetes import ApiEndpoints, ApiObjects, Nodes
 from harness.probes.legacy import LegacyManifest, LegacyMount
+from harness.probes.loads import Loads
+from harness.probes.old_platform import OldPlatform
 from harness.probes.open_ports import OpenPorts
 from harness.probes.parity import ParityRequests
 from harness.probes.pod_network import NetworkPolicy, PodNetwork
@@ -46,8 +48,10 @@ _ALL: tuple[Probe, ...] = (
     LegacyManifest(),
     LegacyMount(),
     LoadBalancer(),
+    Loads(),
     NetworkPolicy(),
     Nodes(),
+    OldPlatform(),
     OpenPorts(),
     OsdDisks(),
     ParityRequests(),

@@ -44,12 +44,14 @@ def compare(
         raise NotProven("the profile declares no databases", remedy="declare `equality:`")
     machines = reach.profile.cluster().machines
     with closing(Tunnels(reach.profile.access.ssh, machines)) as tunnels:
-        source, target = (_server(reach, tunnels, it) for it in (declared.source, declared.target))
+        source, target = (
+            server_of(reach, tunnels, it) for it in (declared.source, declared.target)
+        )
         return compared(source, target, databases or declared.databases, tell=tell)
 
 
-def _server(reach: Reach, tunnels: Tunnels, declared: DatabaseServer) -> Server:
-    """A server behind a socket file of a tunnel."""
+def server_of(reach: Reach, tunnels: Tunnels, declared: DatabaseServer) -> Server:
+    """A server behind a socket file of a tunnel; ConfigError without its password."""
     machine, address = declared.machine, str(declared.address)
     if declared.service is not None:
         space, _, name = declared.service.partition("/")

@@ -106,11 +106,13 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     "legacy-manifest": (),
     "legacy-mount": (),
     "load-balancer": (*_OWN_PODS, *_may("services", "get", "list", "create", "patch")),
+    "loads": (),
     "network-policy": (
         *_OWN_PODS,
         *_may("networkpolicies", "create", "patch", group="networking.k8s.io"),
     ),
     "nodes": _may("nodes", "list"),
+    "old-platform": (),
     "open-ports": (*_may("services", "list"), *_may("pods", "list")),
     "osd-disks": _TOOLBOX,
     "parity": (),

@@ -179,8 +179,9 @@ ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", m
 class Rook(Frozen):
     """The installed Rook; ``stack.rook`` says its mode, external or cluster."""
 
-    # The operator's release, as in its image's tag.
-    version: str = Field(pattern=r"^v[0-9]+\.[0-9]+\.[0-9]+$")
+    # The operator's release. A build of one's own may add to it (v1.18.4+ours): tags and labels,
+    # which have no "+", then have a "-" (v1.18.4-ours).
+    version: str = Field(pattern=r"^v[0-9]+\.[0-9]+\.[0-9]+(\+[0-9A-Za-z.-]+)?$")
     # The operator's namespace.
     operator_namespace: ObjectName = "rook-ceph"
     # The namespace of the CephCluster.

@@ -121,6 +121,7 @@ CLUSTER = Cluster(
             ),
         )
     },
+    loads={"busy-hour": 500.0},
     parity_requests=("a user",),
     parity_rules=(ParityRule(at="header server", because="another web server"),),
     registrations={"the webhook": "billing-service"},
@@ -128,6 +129,11 @@ CLUSTER = Cluster(
     equality_different={"role notification_*": "the source never creates it"},
 )
 TARGETS = {
+    "offered_percent": 99.0,
+    "errors_percent": 0.1,
+    "undetected_count": 0.0,
+    "rto_minutes": 30.0,
+    "rpo_minutes": 15.0,
     "differing_count": 0.0,
     "undeclared_count": 0.0,
     "allowed_count": 0.0,

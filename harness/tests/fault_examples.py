@@ -223,6 +223,22 @@ def has_ended(*said: str) -> Mapping[tuple[str, str], ShellAnswer]:
     }
 
 
+# What a profile declares of a Rook that runs Ceph.
+ROOK: Mapping[str, Any] = {
+    "ceph": {"through": "toolbox"},
+    "stack": {"cni": "bridge", "network_policy": False, "rook": "cluster"},
+    "rook": {
+        "version": "v1.18.4",
+        "namespace": "rook-ceph",
+        "cluster": "rook-ceph",
+        "monitors": ["10.0.0.1:6789"],
+        "filesystem": "cephfs",
+        "pool": "cephfs-data0",
+        "device": "sda2",
+    },
+}
+
+
 def whole_cluster(
     objects: Mapping[str, Any] = {},
     *,

@@ -13,8 +13,11 @@ from harness.checks import (
     csi,
     drills,
     equality,
+    loads,
+    old_platform,
     parity,
     postgres,
+    restore,
     rook,
     scheduling,
     soak,
@@ -82,11 +85,14 @@ LOOKS_AT: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(scheduling.CHECKS, ("scheduling",)),
     "each service has its declared name and port": ("services",),
     "each side effect is registered exactly once": ("registrations",),
+    **dict.fromkeys(old_platform.CHECKS, ("old-platform",)),
+    **dict.fromkeys(loads.CHECKS, ("loads",)),
     **dict.fromkeys(parity.CHECKS, ("parity",)),
     **dict.fromkeys(workloads.CHECKS, ("workloads",)),
     **dict.fromkeys(access.CHECKS, ("access-reviews",)),
     **dict.fromkeys(postgres.CHECKS, ("postgres",)),
     **dict.fromkeys(equality.CHECKS, ("databases",)),
+    **dict.fromkeys(restore.CHECKS, ("restore",)),
 }
 
 

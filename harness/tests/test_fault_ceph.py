@@ -13,24 +13,11 @@ import pytest
 
 from harness.faults.kinds.ceph import FailMds, OsdOut, StopDaemon, StopMonitor, StopOsd
 from harness.faults.kinds.kubernetes import StopContainerd
-from harness.tests.fault_examples import ANSWERS, CEPH, FSID, ID, READY, whole_cluster
+from harness.tests.fault_examples import ANSWERS, CEPH, FSID, ID, READY, ROOK, whole_cluster
 from harness.transport import Completed, Reach
 from harness.transport.fake import FakeKube
 from harness.transport.objects import listed
 
-ROOK: Mapping[str, Any] = {
-    "ceph": {"through": "toolbox"},
-    "stack": {"cni": "bridge", "network_policy": False, "rook": "cluster"},
-    "rook": {
-        "version": "v1.18.4",
-        "namespace": "rook-ceph",
-        "cluster": "rook-ceph",
-        "monitors": ["10.0.0.1:6789"],
-        "filesystem": "cephfs",
-        "pool": "cephfs-data0",
-        "device": "sda2",
-    },
-}
 KUBECTL = (
     "/var/lib/rancher/rke2/bin/kubectl",
     "--kubeconfig=/etc/rancher/rke2/rke2.yaml",
@@ -187,16 +174,24 @@ def test_in_rook_a_deployment_is_scaled_to_nothing_and_back_where_the_operator_l
     )
 
 
-def test_in_rook_a_pod_that_its_machines_shutdown_has_ended_is_no_daemon() -> None:
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"status": {"phase": "Failed", "reason": "Terminated"}},
+        {"metadata": {"labels": {"ceph_daemon_id": "d", "mon_canary": "true"}}},
+    ],
+    ids=["ended by a shutdown of its machine", "a canary of the operator's"],
+)
+def test_in_rook_a_pod_that_runs_no_daemon_is_none(more: Mapping[str, Any]) -> None:
     reach = in_rook("mon", "b", "two")
     path = "/api/v1/namespaces/rook-ceph/pods?labelSelector=app%3Drook-ceph-mon"
     assert isinstance(reach.kube, FakeKube)
-    ended = {
+    other = {
         "metadata": {"labels": {"ceph_daemon_id": "a"}},
         "spec": {"nodeName": "two"},
-        "status": {"phase": "Failed", "reason": "Terminated"},
+        **more,
     }
-    items = [ended, *listed(reach.kube.objects[path], "items")]
+    items = [other, *listed(reach.kube.objects[path], "items")]
     left = replace(reach, kube=FakeKube({**reach.kube.objects, path: {"items": items}}))
     assert StopMonitor(id=ID, machine="two").resolved(left, Random(1)).daemon == "b"
 

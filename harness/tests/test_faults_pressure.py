@@ -14,9 +14,9 @@ import pytest
 
 from harness.core.errors import InjectFailed
 from harness.faults import agent_script
-from harness.faults.kinds.disk_speed import DiskLimits, SlowDisk
+from harness.faults.kinds.disk_speed import DiskLimits, Process, SlowDisk
 from harness.faults.kinds.resources import ExhaustCpu, ExhaustMemory, FillDisk
-from harness.tests.fault_examples import ANSWERS, ID, has_ended, whole_cluster
+from harness.tests.fault_examples import ANSWERS, ID, ROOK, has_ended, whole_cluster
 from harness.tests.fault_examples_network import FILES, OSD_IS_IN
 from harness.transport import Completed, Reach
 from harness.transport.fake import FakeKube, FakeShell, ShellAnswer
@@ -99,14 +99,6 @@ def test_a_disk_of_which_the_profile_says_nothing_is_refused() -> None:
 # --- the speed of a disk ----------------------------------------------------------------------
 
 
-def old_layout(argv: Sequence[str], _stdin: str) -> Completed:
-    known = {
-        "/proc/77/cgroup": "9:name=systemd:/system.slice/x\n4:cpu,blkio:/osds\n0::/system.slice/x\n"
-    }
-    found = known.get(argv[-1])
-    return Completed(status=int(found is None), stdout=found or "", stderr="")
-
-
 def test_systemd_sets_the_limits_where_it_has_the_disks() -> None:
     fault = SlowDisk(id=ID, machine="one", kib_per_s=64).resolved(whole_cluster(), Random(1))
     (act,) = fault.acts(whole_cluster())
@@ -171,16 +163,56 @@ def test_an_osd_without_a_process_is_refused() -> None:
 
 
 def test_a_group_of_our_own_sets_them_in_the_old_layout() -> None:
+    groups = "9:name=systemd:/system.slice/x\n4:cpu,blkio:/osds\n0::/system.slice/x\n"
     reach = answering(
-        cat=old_layout,
-        systemctl=Completed(status=0, stdout="77\n", stderr=""),
+        cat=Completed(status=1, stdout="", stderr=""),
         stat=Completed(status=0, stdout="fd:1a\n", stderr=""),
     )
-    limits = DiskLimits.of(reach, "one", ID, "ceph-osd@0.service", "/dev/sda")
+    limits = DiskLimits.of(reach, "one", ID, Process(id="77", groups=groups), "/dev/sda")
     assert limits is not None
     assert limits.group == "/sys/fs/cgroup/blkio/osds/cutover-f00d"
     assert limits.number == "253:26"
-    assert "253:26 4096" in limits.setting(4096)
+    assert limits.setting(4096)[-3:] == (limits.group, "253:26 4096", "77")
+
+
+def rooks_osd(container: str) -> Reach:
+    """Rook's osd.0 in a container, on a machine whose old Ceph has an osd.0 of its own."""
+    groups = {"41": OSD_IS_IN, "42": f"0::{_POD}/cri-containerd-5d0a.scope\n"}
+    files = {**FILES, **{f"/proc/{pid}/cgroup": it for pid, it in groups.items()}}
+    pod = {
+        "metadata": {"namespace": "rook-ceph", "name": "rook-ceph-osd-0-7d", "uid": "u1"},
+        "spec": {"nodeName": "one", "containers": [{"name": "osd"}]},
+        "status": {
+            "containerStatuses": [
+                {
+                    "name": "osd",
+                    "containerID": container,
+                    "state": {"running": {"startedAt": "2026-11-29T17:00:00Z"}},
+                }
+            ]
+        },
+    }
+    path = "/api/v1/namespaces/rook-ceph/pods?labelSelector=app%3Drook-ceph-osd%2Cceph-osd-id%3D0"
+    return whole_cluster(
+        {path: {"items": [pod]}},
+        answers={
+            ("*", "pgrep"): Completed(status=0, stdout="41\n42\n", stderr=""),
+            ("*", "cat"): lambda argv, _: Completed(status=0, stdout=files[argv[1]], stderr=""),
+        },
+        **ROOK,
+    )
+
+
+def test_under_rook_the_osd_is_the_one_in_the_container_of_its_pod() -> None:
+    reach = rooks_osd("containerd://5d0a")
+    fault = SlowDisk(id=ID, machine="one", kib_per_s=64).resolved(reach, Random(1))
+    assert fault.limits == DiskLimits(device="/dev/sda", unit="cri-containerd-5d0a.scope")
+
+
+def test_an_old_cephs_osd_is_not_slowed_in_the_place_of_rooks() -> None:
+    reach = rooks_osd("containerd://77be")
+    fault = SlowDisk(id=ID, machine="one", kib_per_s=64).resolved(reach, Random(1))
+    assert "cannot limit what osd.0 reads and writes" in str(fault.refuse(reach))
 
 
 def test_a_machine_that_can_limit_nothing_is_refused() -> None:

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.lab import archives, cilium, cloudnativepg, images, metallb, rook, traefik
+from harness.lab import archives, cilium, cloudnativepg, images, metallb, traefik
 from harness.lab.lifecycle import Up
 from harness.lab.platform import MANIFESTS
+from harness.lab.rook import cluster
+from harness.lab.rook.program import TAG
 from harness.lab.shape import LAB, Lab
 from harness.lab.stages import Stage
 from harness.settings import load_profile
@@ -65,7 +67,7 @@ def known_images(scratch: Path) -> set[str]:
     there = images.kubernetes("v1.34.4+lab", scratch, scratch)
     there.append(images.platform(scratch, scratch, scratch))
     mine = {f"lab/cilium:{cilium.VERSION}", f"lab/cloudnative-pg:{cloudnativepg.VERSION}"}
-    mine |= {f"lab/traefik:{traefik.VERSION}", f"lab/rook:{rook.VERSION}"}
+    mine |= {f"lab/traefik:{traefik.VERSION}", f"lab/rook:{TAG}", f"lab/ceph:{cluster.CEPH}"}
     mine |= {f"lab/metallb-{program}:{metallb.VERSION}" for program in metallb.PROGRAMS}
     return {image.name for image in there} | mine
 
@@ -73,7 +75,7 @@ def known_images(scratch: Path) -> set[str]:
 def test_every_image_that_a_manifest_names_is_in_an_archive(tmp_path: Path) -> None:
     folders = (*FOLDERS, ROOK, cloudnativepg.HERE / "manifests")
     texts = [path.read_text() for folder in folders for path in folder.rglob("*.yaml")]
-    named = {name for text in texts for name in re.findall(r"\blab/[a-z-]+:[\w.]+", text)}
+    named = {name for text in texts for name in re.findall(r"\blab/[a-z-]+:[\w.-]+", text)}
     assert named
     assert named <= known_images(tmp_path)
 

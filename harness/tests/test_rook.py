@@ -334,6 +334,20 @@ def test_drivers_that_exist_although_the_profile_says_absent_are_found(
     assert (verdict.outcome, words in verdict.reason) == (Outcome.FAIL, True), verdict.reason
 
 
+def test_a_build_of_ones_own_is_told_from_the_release_that_it_is_built_from() -> None:
+    items = recorded("cluster", now=NOW)
+    own, label = "v1.18.4+ours", "v1.18.4-ours"
+    for item in items:
+        if "rook-version" in item["metadata"].get("labels", {}):
+            item["metadata"]["labels"]["rook-version"] = label
+    image(f"docker.io/rook/ceph:{label}")(items)
+    value = seen(items, "cluster")
+    assert judge(VERSION, value, "cluster", version=own).outcome is Outcome.PASS
+    assert judge(VERSION, value, "cluster").outcome is Outcome.FAIL
+    of_release = seen(recorded("cluster", now=NOW), "cluster")
+    assert judge(VERSION, of_release, "cluster", version=own).outcome is Outcome.FAIL
+
+
 def test_a_declared_warning_passes_and_another_one_beside_it_does_not() -> None:
     items = recorded("cluster", now=NOW)
     _raised("HEALTH_WARN", POOL_NEARFULL="1 pool")(items)

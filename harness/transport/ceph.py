@@ -64,7 +64,7 @@ def toolbox(reach: Reach) -> tuple[str, str]:
     ready = sorted(must(it, "metadata", "name") for it in pods if is_ready(part(it, "status")))
     if not ready:
         raise TransportError(
-            f"no pod with the label {label} is ready in {space}",
+            f"Rook's toolbox is not there: no pod with the label {label} is ready in {space}",
             remedy="deploy Rook's toolbox, or ask Ceph through the machines (ceph.through)",
         )
     return space, ready[0]

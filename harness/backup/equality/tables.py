@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg import Copy, sql
 
@@ -55,8 +55,19 @@ order by 1, 2
 
 
 @dataclass(frozen=True, slots=True)
+class Mutation:
+    """What may differ in a table: rows that meet an SQL condition, and these columns of others."""
+
+    rows: str = "false"
+    columns: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
-    """A table, or a materialized view; ``key`` is empty without one, ``bytes`` its size."""
+    """A table, or a materialized view; ``key`` is empty without one, ``bytes`` its size.
+
+    Rows that meet the SQL condition ``but`` are left out.
+    """
 
     schema: str
     name: str
@@ -64,6 +75,7 @@ class Table:
     key: tuple[str, ...]
     collated: frozenset[str]
     bytes: int
+    but: str = "false"
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"
@@ -71,7 +83,14 @@ class Table:
     @property
     def _from(self) -> sql.Composable:
         # ONLY: partitions and inheriting tables are tables of their own here.
-        return sql.SQL("FROM ONLY {}").format(sql.Identifier(self.schema, self.name))
+        name = sql.Identifier(self.schema, self.name)
+        but = sql.SQL(self.but)
+        return sql.SQL("FROM ONLY {} WHERE ({}) IS NOT TRUE").format(name, but)
+
+    def beside(self, mutation: Mutation) -> Table:
+        """The table without what may differ in it."""
+        columns = tuple(it for it in self.columns if it not in mutation.columns)
+        return replace(self, columns=columns, but=mutation.rows)
 
     def in_order(self) -> sql.Composed:
         """COPY of all rows, in the order of the key where there is one."""

@@ -1,34 +1,36 @@
-"""The disk of one OSD becomes slow: limits how fast a unit reads and writes, with cgroup v1 and v2.
+"""The disk of one OSD becomes slow: limits how fast it reads and writes, with cgroup v1 and v2.
 
-With v2, systemd sets the limits. With v1 it often may not: the fault creates its own group below
-the group of the unit's main process, and moves that process there.
+With v2, systemd sets the limits of the OSD's unit. With v1 it often may not, and pods may have no
+units: the fault creates its own group below the group of the OSD's process, and moves that there.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from random import Random
 from typing import ClassVar, Self
 
 from pydantic import Field
 
 from harness.faults import ceph, commands
-from harness.faults.ceph import OsdPerf
+from harness.faults.ceph import OsdPerf, in_rook, rook_of
 from harness.faults.fault import Fault
 from harness.faults.model import MARK, Act, Argv, BlastRadius
+from harness.faults.pods import pods_at, pods_path
 from harness.settings import Frozen
 from harness.transport import Reach
 
 _UNIFIED = "/sys/fs/cgroup/cgroup.controllers"
 _BLKIO = "/sys/fs/cgroup/blkio"
 _LIMITS = ("IOReadBandwidthMax", "IOWriteBandwidthMax")
-# $1: the group, $2: the device's number and bytes a second, $3: the unit.
+# $1: the group, $2: the device's number and bytes a second, $3: the process.
 _MOVE = """mkdir "$1" || exit 1
 for way in read write; do
   echo "$2" > "$1/blkio.throttle.${way}_bps_device" || exit 1
 done
-echo "$(systemctl show --property=MainPID --value "$3")" > "$1/cgroup.procs"
+echo "$3" > "$1/cgroup.procs"
 """
 _MOVE_BACK = """[ -d "$1" ] || exit 0
 for process in $(cat "$1/cgroup.procs"); do
@@ -42,38 +44,56 @@ _OSD_PROCESS = "^([^ ]*/)?ceph-osd (.* )?(--id |-i |-n osd[.]){}( |$)"
 _SLOWER_TIMES = 2.0
 
 
-class DiskLimits(Frozen):
-    """Limits for one unit on one device of one machine.
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process of a machine; ``groups`` is its /proc/ID/cgroup."""
 
-    With cgroup v1, ``group`` is the fault's own control group and ``number`` identifies the device;
-    with v2 both are empty.
+    id: str
+    groups: str
+
+    @property
+    def unit(self) -> str:
+        """The unit that it runs in; empty when it has none.
+
+        A package's own unit, or that of its container: Rook's, or one of cephadm's by Docker or
+        Podman. With systemd as the kubelet's cgroup driver, a pod's containers have a unit each.
+        """
+        parts = re.split("[/\n]", self.groups)
+        units = [part for part in parts if part.endswith((".service", ".scope"))]
+        return units[-1] if units else ""
+
+
+class DiskLimits(Frozen):
+    """Limits for one process on one device of one machine.
+
+    With cgroup v2, they are those of its ``unit``. With v1, ``group`` is the fault's own control
+    group, and ``number`` identifies the device.
     """
 
-    unit: str
     device: str
+    unit: str = ""
+    process: str = ""
     group: str = ""
     number: str = ""
 
     @classmethod
-    def of(cls, reach: Reach, machine: str, name: str, unit: str, device: str) -> Self | None:
-        """The limits that the machine can set for a running unit; None when it can set none."""
+    def of(
+        cls, reach: Reach, machine: str, name: str, process: Process, device: str
+    ) -> Self | None:
+        """The limits that the machine can set for a process; None when it can set none."""
         told = commands.unless(reach, machine, "cat", _UNIFIED, no=(1,))
         if told is not None:
-            return cls(unit=unit, device=device) if "io" in told.split() else None
-        show = ("systemctl", "show", "--property=MainPID", "--value", unit)
-        process = commands.read(reach, machine, *show).strip()
-        if process in ("", "0"):
-            return None
-        lines = commands.read(reach, machine, "cat", f"/proc/{process}/cgroup").splitlines()
-        groups = [it.split(":", 2) for it in lines]
+            can = "io" in told.split() and process.unit
+            return cls(unit=process.unit, device=device) if can else None
+        groups = [it.split(":", 2) for it in process.groups.splitlines()]
         inside = [group for _, which, group in groups if "blkio" in which.split(",")]
         if not inside:
             return None
         number = commands.read(reach, machine, "stat", "--format=%t:%T", device)
         major, minor = number.strip().split(":")
         return cls(
-            unit=unit,
             device=device,
+            process=process.id,
             group=f"{_BLKIO}{inside[0].rstrip('/')}/{MARK}{name}",
             number=f"{int(major, 16)}:{int(minor, 16)}",
         )
@@ -82,7 +102,7 @@ class DiskLimits(Frozen):
         """The command that sets the limits."""
         if self.group:
             limit = f"{self.number} {bytes_per_s}"
-            return "sh", "-c", _MOVE, "limit", self.group, limit, self.unit
+            return "sh", "-c", _MOVE, "limit", self.group, limit, self.process
         limits = [f"{limit}={self.device} {bytes_per_s}" for limit in _LIMITS]
         return "systemctl", "set-property", "--runtime", self.unit, *limits
 
@@ -128,9 +148,9 @@ class SlowDisk(Fault):
         if disks is None or self.machine not in disks.osds:
             return self
         osd = disks.osds[self.machine]
-        unit = self._unit_of(reach, osd)
-        limits = unit and DiskLimits.of(reach, self.machine, self.id, unit, disks.device)
-        return self.model_copy(update={"osd": osd, "limits": limits or None})
+        process = self._process_of(reach, osd)
+        limits = process and DiskLimits.of(reach, self.machine, self.id, process, disks.device)
+        return self.model_copy(update={"osd": osd, "limits": limits})
 
     def refuse(self, reach: Reach) -> str | None:
         if self.osd is None:
@@ -162,17 +182,28 @@ class SlowDisk(Fault):
         told = ceph.ask(reach, self.machine, "osd", "perf", read=OsdPerf)
         return {it.id: it.perf_stats.commit_latency_ms for it in told.infos}
 
-    def _unit_of(self, reach: Reach, osd: int) -> str:
-        """The unit of an OSD's process; empty when it has no unit, or no such process runs.
+    def _process_of(self, reach: Reach, osd: int) -> Process | None:
+        """The process of an OSD; None when no such process runs.
 
-        A package's own unit, or that of its container: Rook's, or one of cephadm's by Docker or
-        Podman. A pod's containers have a unit each.
+        Under Rook it is in the container of the pod that has the OSD's label: an older Ceph on the
+        same machine may have an OSD of the same number.
         """
+        container = self._container_of(reach, osd) if in_rook(reach) else ""
+        if container is None:
+            return None
         pattern = _OSD_PROCESS.format(osd)
         found = commands.unless(reach, self.machine, "pgrep", "--full", pattern, no=(1,))
-        if not found:
-            return ""
-        path = f"/proc/{found.split()[0]}/cgroup"
-        parts = re.split("[/\n]", commands.read(reach, self.machine, "cat", path))
-        units = [part for part in parts if part.endswith((".service", ".scope"))]
-        return units[-1] if units else ""
+        for process in (found or "").split():
+            groups = commands.read(reach, self.machine, "cat", f"/proc/{process}/cgroup")
+            if container in groups:
+                return Process(id=process, groups=groups)
+        return None
+
+    def _container_of(self, reach: Reach, osd: int) -> str | None:
+        """The ID in containerd of the OSD's container; None when it does not run here."""
+        labels = f"app=rook-ceph-osd,ceph-osd-id={osd}"
+        for pod in pods_at(reach, pods_path(rook_of(reach).namespace, labels)):
+            container = pod.containers.get("osd")
+            if pod.machine == self.machine and container is not None and container.runs:
+                return container.task or None
+        return None

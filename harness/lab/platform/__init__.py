@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.lab import archives, builds
+from harness.lab import archives, builds, rook
 from harness.lab.kubernetes import insist
+from harness.lab.machines import fill
 from harness.lab.shape import LAB, Lab
 
 MANIFESTS = LAB / "platform/manifests"
@@ -23,5 +24,7 @@ def up(lab: Lab, log: Path) -> None:
     """Start the services of the platform; returns before they are ready."""
     patch = ["patch", "deployment", "coredns", "--namespace=kube-system"]
     insist(lab, *patch, f"--patch-file={MANIFESTS / 'coredns.yaml'}", log=log)
-    for name in ("storage", "backups"):
-        insist(lab, "apply", f"--filename={MANIFESTS / f'{name}.yaml'}", log=log)
+    mount = rook.MOUNTED_AT if rook.has_own_ceph(lab) else "/mnt/cephfs"
+    storage = (MANIFESTS / "storage.yaml").read_text(encoding="utf-8")
+    insist(lab, "apply", "--filename=-", stdin=fill(storage, {"mount": mount}), log=log)
+    insist(lab, "apply", f"--filename={MANIFESTS / 'backups.yaml'}", log=log)

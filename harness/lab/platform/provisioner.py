@@ -17,7 +17,7 @@ import kopf
 from kubernetes import client, config
 from kubernetes.utils.quantity import parse_quantity
 
-MOUNT = Path("/mnt/cephfs")
+MOUNT = Path(os.environ.get("CEPHFS", "/mnt/cephfs"))
 VOLUMES = MOUNT / "volumes"
 PROVISIONER = "cutover.lab/cephfs"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
