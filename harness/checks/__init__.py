@@ -18,6 +18,7 @@ from harness.checks import (
     claims,
     clients,
     csi,
+    database_roles,
     disks,
     drills,
     edge,
@@ -32,6 +33,7 @@ from harness.checks import (
     old_platform,
     parity,
     postgres,
+    queues,
     restore,
     rook,
     scheduling,
@@ -76,5 +78,7 @@ CHECKS: Mapping[str, Check] = (
     | old_platform.CHECKS
     | postgres.CHECKS
     | equality.CHECKS
+    | database_roles.CHECKS
+    | queues.CHECKS
     | restore.CHECKS
 )

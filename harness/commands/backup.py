@@ -92,7 +92,10 @@ def equal(
     cluster: Cluster = "lab",
     database: Annotated[
         list[str] | None,
-        typer.Option("--database", help="Compare this database alone; may be repeated."),
+        typer.Option(
+            "--database",
+            help="Compare this one alone; PAIR/DATABASE if its pair has a name. May be repeated.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -105,7 +108,7 @@ def equal(
     """
     end_like_ctrl_c()
     profile = load_profile(cluster)
-    if profile.equality is None:
+    if not profile.equality:
         raise ConfigError(
             f"the profile {profile.name} declares no databases",
             remedy="say in `equality:` where both sides are; contabo.yaml shows how",

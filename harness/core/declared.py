@@ -269,6 +269,28 @@ class AccountDeclared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresDeclared:
+    """The platform's PostgreSQL; ``harness.settings.Postgres`` explains each field.
+
+    ``operator`` is empty without one; ``databases`` answer at ``name``.
+    """
+
+    operator: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
+    databases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleDeclared:
+    """A database role: what it must be able to do, and what it must not, in words."""
+
+    may: tuple[str, ...] = ()
+    must_not: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ParityRule:
     """What may differ between two platforms' answers: ``harness.settings.parity.Rule``."""
 
@@ -318,8 +340,13 @@ class Cluster:
     parity_requests: tuple[str, ...] = ()
     parity_rules: tuple[ParityRule, ...] = ()
     registrations: Mapping[str, str] = field(default_factory=dict)  # name → its one entry
-    postgres_operator: str = ""  # none changes its settings while it runs
-    equality_different: Mapping[str, str] = field(default_factory=dict)  # object → why it differs
+    postgres: PostgresDeclared = field(default_factory=PostgresDeclared)
+    # The name of a pair of servers → object → why it differs there.
+    equality_different: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    # The name of a pair of servers → a role of its target.
+    database_roles: Mapping[str, Mapping[str, RoleDeclared]] = field(default_factory=dict)
+    queues_lost: Mapping[str, str] | None = None  # pattern → why; None: no queues are declared
+    sessions_lost: Mapping[str, str] | None = None
     restore: RestoreDeclared = RestoreDeclared()
     unjudged: tuple[str, ...] = ()  # addresses of excluded machines (``without``)
 

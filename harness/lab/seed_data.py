@@ -12,6 +12,8 @@ from harness.lab.machines import enter
 from harness.lab.shape import Lab
 
 SEED, ROWS = 86, 60
+# Roles whose passwords the harness has too, each in a file postgres-ROLE beside its keys.
+ROLES = ("auth_service", "billing_service", "database_service", "readonly_user")
 # Each with a database, odoo_NAME, and a folder, odoo_data_NAME.
 CUSTOMERS = ("acme_1a2b3c4d", "globex_5e6f7a8b", "initech_9c0d1e2f")
 # Runs on one machine, after FILES (each customer's filestore by name); existing files stay as they
@@ -66,5 +68,9 @@ def tree() -> str:
 
 
 def plant(lab: Lab, log: Path) -> None:
-    """Write the tree."""
+    """Write the tree, and the passwords of the roles in the script of PostgreSQL."""
+    for role in ROLES:
+        path = lab.access / f"postgres-{role}"
+        path.touch(mode=0o600)
+        path.write_text(f"{role} of the lab\n", encoding="utf-8")
     enter(lab, lab.nodes[0], ["python3", "-I", "-"], stdin=tree(), log=log)

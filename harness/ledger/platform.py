@@ -31,6 +31,7 @@ from harness.ledger.writers.protocol import (
     WriterSetup,
 )
 from harness.probes import claim_objects, pods
+from harness.probes.databases import password_of, place_of
 from harness.probes.permissions import Permission
 from harness.transport import Kube, Reach
 from harness.transport.objects import listed, must, part, text, texts
@@ -157,12 +158,11 @@ class Platform:
         server = None if declared is None else declared.primary
         if server is None or server.service is None:
             return
-        space, _, name = server.service.partition("/")
-        service = self.reach.kube.get(f"/api/v1/namespaces/{space}/services/{name}")
-        password = server.password()
+        password = password_of(server.user, server.password_file)
         self._hide(password)
+        _, address = place_of(self.reach, server)
         self._primary = DatabasePlace(
-            address=must(service, "spec", "clusterIP"),
+            address=address,
             port=server.port,
             user=server.user,
             password=password,

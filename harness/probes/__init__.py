@@ -9,6 +9,7 @@ from harness.probes.backups import BackupClaims, EtcdSnapshots
 from harness.probes.ceph import Ceph
 from harness.probes.cilium import Cilium
 from harness.probes.claims import Claims
+from harness.probes.database_roles import DatabaseRoles
 from harness.probes.databases import Databases
 from harness.probes.disks import DiskBench, OsdDisks
 from harness.probes.edge import Ingress, LoadBalancer
@@ -24,6 +25,7 @@ from harness.probes.pod_network import NetworkPolicy, PodNetwork
 from harness.probes.postgres import Postgres
 from harness.probes.probe import Probe as Probe
 from harness.probes.probe import Timing as Timing
+from harness.probes.queues import QueuesAndSessions
 from harness.probes.rook import Rook
 from harness.probes.scheduling import Scheduling
 from harness.probes.services import Registrations, Services
@@ -38,6 +40,7 @@ _ALL: tuple[Probe, ...] = (
     BackupClaims(),
     Ceph(),
     Cilium(),
+    DatabaseRoles(),
     Databases(),
     DiskBench(),
     Claims(),
@@ -57,6 +60,7 @@ _ALL: tuple[Probe, ...] = (
     ParityRequests(),
     PodNetwork(),
     Postgres(),
+    QueuesAndSessions(),
     Registrations(),
     Rook(),
     Scheduling(),

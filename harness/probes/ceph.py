@@ -28,7 +28,7 @@ from harness.facts.schema import Items, Known, Unknown, dump, read
 from harness.probes.probe import Timing
 from harness.probes.scripts import ceph_script
 from harness.transport import Reach
-from harness.transport.ceph import toolbox
+from harness.transport.ceph import toolboxes
 from harness.transport.remote_script import RemoteScript
 
 SCRIPT = RemoteScript(ceph_script)
@@ -91,10 +91,11 @@ def _ways(reach: Reach) -> dict[str, Way]:
             return SCRIPT.on(reach.shell, machine, within_s=_CALL_S, read=Said).value
 
         return {m.name: partial(on, m.name) for m in reach.profile.machines}
-    space, pod = toolbox(reach)
-    return {
-        f"{space}/{pod}": lambda: SCRIPT.in_pod(kube, space, pod, within_s=_CALL_S, read=Said).value
-    }
+
+    def inside(space: str, pod: str) -> Answers | Silence | Unknown:
+        return SCRIPT.in_pod(kube, space, pod, within_s=_CALL_S, read=Said).value
+
+    return {f"{space}/{pod}": partial(inside, space, pod) for space, pod in toolboxes(reach)}
 
 
 def _told(place: str, way: Way) -> Answers | Silence:

@@ -11,10 +11,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from harness.core.declared import Cluster, Machine, OsdDisk, RestoreDeclared, SwarmDeclared
+from harness.core.declared import (
+    Cluster,
+    Machine,
+    OsdDisk,
+    PostgresDeclared,
+    RestoreDeclared,
+    SwarmDeclared,
+)
 from harness.core.errors import ConfigError
 from harness.settings.access import AccountName, Privileges, ServiceAccount
-from harness.settings.databases import Equality, Postgres
+from harness.settings.databases import Pairs, Postgres, Queues, Sessions, declared_roles
 from harness.settings.drills import Commands, DrillChange, KnownPods, Ledger, Power, find_load
 from harness.settings.files import SCENARIOS, Frozen, parse
 from harness.settings.gates import TargetChange
@@ -78,7 +85,10 @@ class Profile(Frozen):
     # What services register elsewhere exactly once, by a name for reports.
     registrations: Mapping[str, Registration] = {}
     postgres: Postgres | None = None
-    equality: Equality | None = None
+    # The pairs of servers that must hold the same; one pair needs no list.
+    equality: Pairs = ()
+    queues: Queues | None = None
+    sessions: Sessions | None = None
     restore: Restore | None = None
     # This cluster's own numbers for targets of the gate files, by requirement and target.
     targets: Mapping[str, Mapping[str, TargetChange]] = {}
@@ -203,7 +213,8 @@ class Profile(Frozen):
             "parity": self.parity is not None,
             "service-accounts": bool(self.service_accounts),
             "postgres": self.postgres is not None,
-            "equality": self.equality is not None,
+            "equality": bool(self.equality),
+            "database-roles": any(it.roles for it in self.equality),
             "restore": self.restore is not None,
         }
         return Cluster(
@@ -238,8 +249,11 @@ class Profile(Frozen):
             parity_requests=tuple(self.parity.requests) if self.parity else (),
             parity_rules=self.parity.declared() if self.parity else (),
             registrations={name: it.entry for name, it in self.registrations.items()},
-            postgres_operator=(self.postgres and self.postgres.operator) or "",
-            equality_different=self.equality.different if self.equality else {},
+            postgres=self.postgres.declared() if self.postgres else PostgresDeclared(),
+            equality_different={it.name: it.different for it in self.equality},
+            queues_lost=self.queues.lost if self.queues else None,
+            sessions_lost=self.sessions.lost if self.sessions else None,
+            database_roles=declared_roles(self.equality),
             restore=self.restore.declared() if self.restore else RestoreDeclared(),
             ingress=self.ingress.declared() if self.ingress and self.stack.ingress else None,
             node_mtu=self.kubernetes.node_mtu,

@@ -83,7 +83,7 @@ class BackupCommand(Frozen):
     # Run at the source: `curl --fail …` for an API, `kubectl create job …`, a script.
     command: Words
     # Ends with 0 once the platform calls the backup completed; asked every two seconds. Without it,
-    # the end of the command is that claim.
+    # that claim is a metadata file, or a zip, that is newer than the request.
     done: tuple[str, ...] = ()
     # How long that may take.
     within_min: float = Field(default=60, gt=0)

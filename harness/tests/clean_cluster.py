@@ -13,8 +13,10 @@ from harness.core.declared import (
     OsdDisk,
     ParityRule,
     Port,
+    PostgresDeclared,
     PrivilegesDeclared,
     RecordedPartition,
+    RoleDeclared,
     ServiceDeclared,
     StorageClass,
     SwarmAnswer,
@@ -125,8 +127,23 @@ CLUSTER = Cluster(
     parity_requests=("a user",),
     parity_rules=(ParityRule(at="header server", because="another web server"),),
     registrations={"the webhook": "billing-service"},
-    postgres_operator="cloudnative-pg",
-    equality_different={"role notification_*": "the source never creates it"},
+    postgres=PostgresDeclared(
+        operator="cloudnative-pg",
+        settings={"max_connections": "200"},
+        limits={"memory": "2Gi"},
+        name="pooler",
+        databases=("billing",),
+    ),
+    equality_different={"": {"role notification_*": "the source never creates it"}},
+    queues_lost={"/celeryev.*": "events of monitoring"},
+    sessions_lost={"cache:": "it is computed again"},
+    database_roles={
+        "": {
+            "billing_service": RoleDeclared(
+                may=("read invoices", "write invoices"), must_not=("connect to auth",)
+            )
+        }
+    },
 )
 TARGETS = {
     "offered_percent": 99.0,

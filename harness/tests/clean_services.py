@@ -20,6 +20,8 @@ def seen() -> dict[str, dict[str, Any]]:
         "access-reviews": {CLUSTER.name: _accounts()},
         "postgres": {CLUSTER.name: _postgres()},
         "databases": {CLUSTER.name: _databases()},
+        "queues-and-sessions": {CLUSTER.name: _queues_and_sessions()},
+        "database-roles": {CLUSTER.name: {"": _roles()}},
         "restore": {CLUSTER.name: _restore()},
     }
 
@@ -144,10 +146,55 @@ def _postgres() -> Any:
     told = {key: {"setting": it, "source": "configuration file"} for key, it in settings.items()}
     return {
         "instances": {
-            f"db-{number}": {"in_recovery": number > 1, "settings": told, "overrides": []}
+            f"db-{number}": {
+                "in_recovery": number > 1,
+                "settings": told,
+                "overrides": [],
+                "declared": {"max_connections": {"setting": "200", "source": "command line"}},
+                "system": "7301",
+                "folders": ["/data"],
+            }
             for number in (1, 2, 3)
         },
         "operator": {"value": {"method": "any", "number": "1", "dataDurability": "required"}},
+        "running": {
+            "value": {
+                "pods": {f"db-{number}": _pod(f"db-{number}") for number in (1, 2, 3)},
+                "workloads": {"Cluster/db": {"wanted": 3, "ready": 3}},
+            }
+        },
+        "answers": {"value": {"billing": {"status": 0, "says": "", "system": "7301"}}},
+    }
+
+
+def _pod(name: str) -> Any:
+    """A pod of CloudNativePG with its data on its own claim."""
+    folder = {"volume": "persistentVolumeClaim", "claim": name, "others": []}
+    return {
+        "ready": True,
+        "owner": "Cluster/db",
+        "limits": {"memory": "2Gi"},
+        "folders": {"value": {"/data": folder}},
+    }
+
+
+def _queues_and_sessions() -> Any:
+    """An empty queue, one with two messages, and sessions, on both sides."""
+    queues, keys = {"/operations": 0, "/monitoring": 2}, {"session:": 5, "other keys": 1}
+    return {
+        "queues": {"value": {"source": queues, "target": dict(queues)}},
+        "sessions": {"value": {"source": keys, "target": dict(keys)}},
+    }
+
+
+def _roles() -> Any:
+    """One service's role, on both sides, which can do what it must alone."""
+    names = ["billing_service", "postgres"]
+    acts = {"read invoices": True, "write invoices": True, "connect to auth": False}
+    return {
+        "source": {"value": names},
+        "target": {"value": names},
+        "allowed": {"billing_service": {act: {"value": it} for act, it in acts.items()}},
     }
 
 

@@ -11,12 +11,14 @@ from harness.checks import (
     ceph_data,
     clients,
     csi,
+    database_roles,
     drills,
     equality,
     loads,
     old_platform,
     parity,
     postgres,
+    queues,
     restore,
     rook,
     scheduling,
@@ -92,6 +94,8 @@ LOOKS_AT: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(access.CHECKS, ("access-reviews",)),
     **dict.fromkeys(postgres.CHECKS, ("postgres",)),
     **dict.fromkeys(equality.CHECKS, ("databases",)),
+    **dict.fromkeys(queues.CHECKS, ("queues-and-sessions",)),
+    **dict.fromkeys(database_roles.CHECKS, ("database-roles",)),
     **dict.fromkeys(restore.CHECKS, ("restore",)),
 }
 

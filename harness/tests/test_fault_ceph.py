@@ -222,6 +222,23 @@ def test_without_one_that_could_take_over_no_metadata_server_is_killed() -> None
     assert "no standby would take over" in (why or "")
 
 
+def test_a_server_that_follows_the_active_one_is_a_standby_too() -> None:
+    """Rook's ``activeStandby``: Ceph lists it in the file system, and not among the standbys."""
+    said = deepcopy(CEPH["mds", "stat"])
+    said["fsmap"]["standbys"] = []
+    (system,) = said["fsmap"]["filesystems"]
+    follows = {"name": "two", "rank": 0, "state": "up:standby-replay", "addr": "10.0.0.2:6801/7"}
+    system["mdsmap"]["info"]["gid_2"] = follows
+    fault = FailMds(id=ID, machine="one").resolved(saying(("mds", "stat"), said), Random(1))
+    assert (fault.daemon, fault.refuse(saying(("mds", "stat"), said))) == ("one", None)
+    system["mdsmap"]["info"]["gid_1"]["name"] = "two"
+    follows["name"] = "one"
+    assert fault.active(saying(("mds", "stat"), said))
+    assert fault.healed(saying(("mds", "stat"), said))
+    system["mdsmap"]["fs_name"] = "other"
+    assert "no standby" in str(fault.refuse(saying(("mds", "stat"), said)))
+
+
 def test_a_take_over_is_seen_when_another_serves_and_gone_when_the_killed_one_is_back() -> None:
     fault = FailMds(id=ID, machine="one").resolved(whole_cluster(), Random(1))
     said = deepcopy(CEPH["mds", "stat"])

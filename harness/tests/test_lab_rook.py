@@ -67,3 +67,15 @@ def test_the_account_of_rooks_pods_is_in_the_system_before_its_packages(full: La
     assert rook.system(full).name == "ceph"
     assert "=ceph:167" not in builds.packages("ceph")
     assert rook.archive(full).path != rook.archive(Lab.of(load_profile("lab"))).path
+
+
+def test_the_toolbox_is_on_two_machines_with_the_labs_ceph() -> None:
+    pod = {"containers": [{"name": "tools", "image": "quay.io/ceph/ceph:v19"}]}
+    selector = {"matchLabels": {"app": "rook-ceph-tools"}}
+    rooks = {"spec": {"replicas": 1, "selector": selector, "template": {"spec": pod}}}
+    spec = cluster.two_toolboxes(yaml.safe_dump(rooks))["spec"]
+    (container,) = spec["template"]["spec"]["containers"]
+    assert (spec["replicas"], container["image"]) == (2, f"lab/ceph:{cluster.CEPH}")
+    affinity = spec["template"]["spec"]["affinity"]["podAntiAffinity"]
+    (apart,) = affinity["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert apart == {"topologyKey": "kubernetes.io/hostname", "labelSelector": selector}

@@ -42,9 +42,8 @@ def test_the_stack_is_what_the_profile_declares(lab: Lab) -> None:
     published = {p["published"] for it in services.values() for p in it.get("ports", ())}
     answers = [answer for it in declared.services.values() for answer in it.answers]
     assert declared.instances is not None
-    assert lab.profile.equality is not None
     open_to_all = {it.port for it in (*answers, declared.instances)}
-    assert published == {*open_to_all, lab.profile.equality.source.port}
+    assert published == {*open_to_all, *(it.source.port for it in lab.profile.equality)}
     # PostgreSQL is published for the move, and the machine's firewall keeps it from outside.
     assert published & set(lab.profile.exposed_ports) == open_to_all
     # A port of one machine answers there alone.
@@ -89,6 +88,16 @@ def test_the_image_is_built_again_when_a_program_of_it_changes(
     assert swarm.archive().path == before
     (tmp_path / "services/run").write_text("#!/bin/sh\n")
     assert swarm.archive().path != before
+
+
+def test_the_passwords_that_the_profile_names_are_those_of_the_roles(lab: Lab) -> None:
+    text = seed_data.postgres()
+    for role in seed_data.ROLES:
+        assert f"create role {role} login" in text
+        assert f"password '{role} of the lab'" in text
+    (pair,) = lab.profile.equality
+    named = {it.password_file for it in pair.roles.values()}
+    assert named == {lab.access / f"postgres-{role}" for role in seed_data.ROLES}
 
 
 def test_customers_instances_find_their_data(tmp_path: Path) -> None:

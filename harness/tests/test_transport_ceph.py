@@ -114,3 +114,29 @@ def test_a_word_before_the_document_is_passed_over_and_silence_is_nothing() -> N
     }
     silent = Completed(status=0, stdout="\n", stderr="")
     assert ask_ceph(reach(FakeShell({("*", "ceph"): silent})), "tell", "osd.1", read=object) is None
+
+
+def two_toolboxes(on_one: ShellAnswer, on_two: ShellAnswer) -> tuple[Reach, FakeKube]:
+    pods = [
+        {"metadata": {"name": name}, "spec": {"nodeName": machine}, "status": READY}
+        for name, machine in (("tools-1", ONE), ("tools-2", TWO))
+    ]
+    in_pods = {("tools-1", "ceph"): on_one, ("tools-2", "ceph"): on_two}
+    kube = FakeKube({PODS: {"items": pods}}, in_pods=in_pods)
+    return reach(FakeShell({}), kube, like=IN_ROOK), kube
+
+
+def asked_in(kube: FakeKube) -> list[str]:
+    return [what[1] for _, what in kube.calls if isinstance(what, tuple)]
+
+
+def test_the_toolbox_beside_the_machine_to_ask_on_is_asked_first() -> None:
+    ways, kube = two_toolboxes(ceph, ceph)
+    assert ask_ceph(ways, "df", read=object, on=[TWO]) == SAID["df"]
+    assert asked_in(kube) == ["tools-2"]
+
+
+def test_a_toolbox_whose_machine_was_lost_is_not_the_only_one_to_be_asked() -> None:
+    ways, kube = two_toolboxes(Unreachable("no route"), ceph)
+    assert ask_ceph(ways, "df", read=object) == SAID["df"]
+    assert asked_in(kube) == ["tools-1", "tools-2"]

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TypeVar
+from functools import partial
+from typing import Protocol, TypeVar
 from urllib.parse import quote
 
 from typing_extensions import TypeForm
 
 from harness.core.errors import ConfigError, Garbled, TransportError, Unreachable
 from harness.facts import schema
-from harness.transport.objects import is_ready, listed, must, part
+from harness.transport.objects import is_ready, listed, must, part, text
 from harness.transport.protocols import Completed, Reach
 
 T = TypeVar("T")
 
 _CONNECT_S = 10
+
+
+class _Run(Protocol):
+    """Runs a program in one place."""
+
+    def __call__(self, argv: Sequence[str], *, within_s: float) -> Completed: ...
 
 
 def ask_ceph(
@@ -29,16 +36,14 @@ def ask_ceph(
     """What ``ceph WORDS`` answers, as the type ``read``; None without output.
 
     If Ceph is asked through the machines, the first of ``on`` (of all, if none is named) that
-    answers is enough; Rook's Ceph is asked in its toolbox. Raises TransportError if no place
-    answers: TimedOut if the only place asked is late.
+    answers is enough; Rook's Ceph is asked in its toolboxes, first in those on ``on``. Raises
+    TransportError if no place answers: TimedOut if the only place asked is late.
     """
     argv = ("ceph", "--connect-timeout", str(_CONNECT_S), *words, "--format", "json")
-    machines = list(on) or [machine.name for machine in reach.profile.machines]
     problems: list[TransportError] = []
-    for machine in machines[:1] if reach.profile.ceph.through == "toolbox" else machines:
+    for place, run in _places(reach, on):
         try:
-            place, done = run_beside_ceph(reach, argv, on=machine, within_s=within_s)
-            return _answer(place, done, argv, read)
+            return _answer(place, run(argv, within_s=within_s), argv, read)
         except TransportError as error:
             problems.append(error)
     if not problems:
@@ -50,24 +55,38 @@ def run_beside_ceph(
     reach: Reach, argv: Sequence[str], *, on: str, within_s: float
 ) -> tuple[str, Completed]:
     """Run a program that comes with Ceph, on a machine or in Rook's toolbox; also return where."""
+    place, run = _places(reach, [on])[0]
+    return place, run(argv, within_s=within_s)
+
+
+def _places(reach: Reach, on: Sequence[str]) -> Sequence[tuple[str, _Run]]:
+    """Where Ceph can be asked, and how a program runs there: machines, or Rook's toolboxes."""
     if reach.profile.ceph.through == "toolbox":
-        space, pod = toolbox(reach)
-        return f"{space}/{pod}", reach.kube.exec(space, pod, argv, within_s=within_s)
-    return on, reach.shell.run(on, argv, within_s=within_s)
+        boxes = toolboxes(reach, on)
+        return [(f"{space}/{pod}", partial(reach.kube.exec, space, pod)) for space, pod in boxes]
+    machines = list(on) or [machine.name for machine in reach.profile.machines]
+    return [(machine, partial(reach.shell.run, machine)) for machine in machines]
 
 
-def toolbox(reach: Reach) -> tuple[str, str]:
-    """Namespace and name of a ready pod of Rook's toolbox; TransportError when there is none."""
+def toolboxes(reach: Reach, on: Sequence[str] = ()) -> Sequence[tuple[str, str]]:
+    """Namespace and name of each ready pod of Rook's toolbox, those on ``on`` first.
+
+    The API calls a pod ready for a while after its machine was lost. TransportError when there is
+    none.
+    """
     space, label = reach.profile.ceph.toolbox_namespace, reach.profile.ceph.toolbox_label
     found = reach.kube.get(f"/api/v1/namespaces/{space}/pods?labelSelector={quote(label, safe='')}")
-    pods = listed(found, "items")
-    ready = sorted(must(it, "metadata", "name") for it in pods if is_ready(part(it, "status")))
+    ready = sorted(
+        (text(it, "spec", "nodeName") not in on, must(it, "metadata", "name"))
+        for it in listed(found, "items")
+        if is_ready(part(it, "status"))
+    )
     if not ready:
         raise TransportError(
             f"Rook's toolbox is not there: no pod with the label {label} is ready in {space}",
             remedy="deploy Rook's toolbox, or ask Ceph through the machines (ceph.through)",
         )
-    return space, ready[0]
+    return [(space, name) for _, name in ready]
 
 
 def _answer(place: str, done: Completed, argv: Sequence[str], read: TypeForm[T]) -> T:

@@ -18,8 +18,8 @@ from harness.backup.equality.session import Connection, asking, rows
 from harness.core.parallel import begin
 from harness.facts.databases import RowDifference, TableSide
 
-_FIRST = 20
-_MODULUS = 1 << 256
+FIRST = 20
+MODULUS = 1 << 256
 # Text keys sort by bytes on both sides: collations of two C libraries differ.
 _C = sql.SQL(' COLLATE pg_catalog."C"')
 _TABLES = """
@@ -147,7 +147,7 @@ def digest(connection: Connection, table: Table) -> TableSide:
                 whole.update(row)
             else:
                 total += int.from_bytes(hashlib.sha256(row).digest(), "big")
-    value = whole.hexdigest() if table.key else f"{total % _MODULUS:064x}"
+    value = whole.hexdigest() if table.key else f"{total % MODULUS:064x}"
     return TableSide(rows=number, sha256=value)
 
 
@@ -183,8 +183,9 @@ def differences(
     first: list[RowDifference] = []
     for key, old, new in side_by_side(_lines(source, table, width), _lines(target, table, width)):
         number += 1
-        if len(first) < _FIRST:
-            first.append(_described(table, key, old, new))
+        if len(first) < FIRST:
+            sides = (None if it is None else it.split(b"\t") for it in (old, new))
+            first.append(row_difference(table.key, key, table.columns, *sides))
     return number, first
 
 
@@ -218,16 +219,20 @@ def side_by_side(
             old, new = next(source, None), next(target, None)
 
 
-def _described(
-    table: Table, key: Sequence[bytes], old: bytes | None, new: bytes | None
+def row_difference(
+    key_columns: Sequence[str],
+    key: Sequence[bytes],
+    columns: Sequence[str],
+    old: Sequence[object] | None,
+    new: Sequence[object] | None,
 ) -> RowDifference:
     """A row that differs; its key's digest stands for values, which may be a customer's."""
     name = hashlib.sha256(b"\0".join(key)).hexdigest()[:12]
-    if len(table.key) == 1 and key[0].isdigit():
-        name = f"{table.key[0]} {key[0].decode()}"
+    if len(key_columns) == 1 and key[0].isdigit():
+        name = f"{key_columns[0]} {key[0].decode()}"
     if old is None or new is None:
         return RowDifference(row=name, kind="added" if old is None else "missing", columns=())
-    pairs = zip(table.columns, old.split(b"\t"), new.split(b"\t"), strict=True)
+    pairs = zip(columns, old, new, strict=True)
     return RowDifference(
         row=name, kind="changed", columns=tuple(column for column, a, b in pairs if a != b)
     )

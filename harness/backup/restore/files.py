@@ -12,22 +12,35 @@ from harness.backup.compare import compare
 from harness.backup.manifest import Entry, Making, Tree, TreeManifest
 from harness.backup.restore.side import Side
 from harness.core.errors import TransportError
+from harness.core.parallel import begin
 from harness.facts.restore import Attachments, FileDifference, Files
 
 _FIRST = 20
 
 
 @contextlib.contextmanager
-def manifest(side: Side, root: str, name: str) -> Iterator[Making]:
-    """A whole manifest of a tree on one side, removed after the body; raises TransportError."""
-    one = Making(shell=side.shell, tree=Tree(machine=side.place, root=root), name=name)
+def both_manifests(
+    source: tuple[Side, str], restored: tuple[Side, str], name: str
+) -> Iterator[tuple[Making, Making]]:
+    """Whole manifests of a tree on each side, made at once; removed after the body.
+
+    Raises TransportError.
+    """
+    old, new = (
+        Making(shell=side.shell, tree=Tree(machine=side.place, root=root), name=f"{name}-{word}")
+        for word, (side, root) in (("source", source), ("restored", restored))
+    )
+    making = begin(new.make)
     try:
-        one.make()
-        yield one
+        old.make()
+        making.result()
+        yield old, new
     finally:
-        # Its own script sweeps the folder in the next run.
-        with contextlib.suppress(TransportError):
-            one.drop()
+        making.exception()
+        for one in (old, new):
+            # Its own script sweeps the folder in the next run.
+            with contextlib.suppress(TransportError):
+                one.drop()
 
 
 @dataclass

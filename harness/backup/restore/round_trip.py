@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from harness.backup.restore import database, inspect_script, unpack_script
-from harness.backup.restore.files import compare_attachments, compare_files, manifest
+from harness.backup.restore.files import both_manifests, compare_attachments, compare_files
 from harness.backup.restore.side import Failed
 from harness.backup.restore.trip import SHORT_S, WHOLE_S, Trip, must_be_possible, removed
 from harness.core.errors import HarnessError, NotProven, TimedOut
@@ -23,6 +24,9 @@ from harness.core.waiting import uninterrupted, until
 from harness.facts.databases import Database
 from harness.facts.restore import Attachments, Backup, Files, RoundTrip, Step, Stopped
 from harness.facts.schema import Item, Known, OrUnknown, attempt
+from harness.settings.restore import BackupCommand
+
+T = TypeVar("T")
 
 BY_HAND = "stopped by hand"
 _ASKED_EVERY_S = 2.0
@@ -107,34 +111,44 @@ class _Done:
         name = trip.customer.database
         self.asked = source.inspect("clock", {}, within_s=SHORT_S, read=float)
         self.writes_before = database.writes(source.server, name)
-        command = trip.declared.backup
-        if command is not None:
+        if trip.declared.backup is None:
+            found = self._newest()
+            if found is None:
+                raise Failed(f"{source.backups} has no backup of {name}")
+        else:
             with database.beating(source.server, name, trip.declared.heartbeat) as beats:
-                within_s = command.within_min * 60
-                what = f"the backup command ({command.command[0]})"
-                source.must(trip.words(command.command), within_s=within_s, what=what)
-                self._wait_until_claimed(trip.words(command.done), within_s)
+                found = self._asked_for(trip.declared.backup)
             if beats.trouble:
                 trip.tell(f"{trip.name}: after {beats.written} heartbeats: {beats.trouble}")
-        found = source.inspect("newest", self._order(), within_s=WHOLE_S, read=str | None)
-        if found is None:
-            since = "" if command is None else " since it was asked for"
-            raise Failed(f"{source.backups} has no backup of {name}{since}")
         self.name = found
         self.died = database.now(source.server, name)
 
-    def _wait_until_claimed(self, done: Sequence[str], within_s: float) -> None:
-        if not done:
-            return
-        try:
-            until(
-                lambda: self.trip.source.run(done, within_s=SHORT_S).status == 0,
-                within_s=within_s,
-                every_s=_ASKED_EVERY_S,
-                what=f"the platform calls the backup completed ({done[0]})",
+    def _asked_for(self, command: BackupCommand) -> str:
+        """The name of the backup that the platform makes now, once it calls it completed."""
+        trip, source = self.trip, self.trip.source
+        within_s, done = command.within_min * 60, trip.words(command.done)
+        what = f"the backup command ({command.command[0]})"
+        source.must(trip.words(command.command), within_s=within_s, what=what)
+        if done:
+            self._until(
+                lambda: source.run(done, within_s=SHORT_S).status == 0,
+                within_s,
+                f"the platform calls the backup completed ({done[0]})",
             )
+        what = f"{source.backups} has a backup of {trip.customer.database} that was asked for"
+        found = self._until(self._newest, SHORT_S if done else within_s, what)
+        assert found is not None
+        return found
+
+    def _until(self, look: Callable[[], T], within_s: float, what: str) -> T:
+        """What the platform must come to in time; Failed otherwise."""
+        try:
+            return until(look, within_s=within_s, every_s=_ASKED_EVERY_S, what=what)
         except TimedOut as error:
             raise Failed(str(error)) from error
+
+    def _newest(self) -> str | None:
+        return self.trip.source.inspect("newest", self._order(), within_s=WHOLE_S, read=str | None)
 
     def _order(self) -> inspect_script.Order:
         """What to inspect, as ``inspect_script`` takes it."""
@@ -215,13 +229,10 @@ class _Done:
     def wait_for_answer(self) -> None:
         """Wait for the first right answer, which ends the RTO; then the RPO."""
         trip, asked = self.trip, self.trip.declared.answer
+        what = f"an answer with “{asked.says}” from {trip.restored}"
         try:
-            until(
-                self._is_answered,
-                within_s=asked.within_min * 60,
-                what=f"an answer with “{asked.says}” from {trip.restored}",
-            )
-        except TimedOut as error:
+            self._until(self._is_answered, asked.within_min * 60, what)
+        except Failed as error:
             raise Failed(f"{error}; the last answer: {self.answer}") from error
         self.rto_s = time.monotonic() - self.began_s
         self.rpo_s = attempt(self._rpo)
@@ -276,12 +287,9 @@ class _Done:
     def compare_files(self) -> None:
         """The filestore of both sides, and the rows that name its files."""
         trip, name = self.trip, f"restore-{secrets.token_hex(4)}"
-        tree = f"{trip.customer.folder}/{trip.filestore}"
-        restored = f"{trip.folder}/{trip.restored_filestore}"
-        with (
-            manifest(trip.source, tree, f"{name}-source") as old,
-            manifest(trip.target, restored, f"{name}-restored") as new,
-        ):
+        source = (trip.source, f"{trip.customer.folder}/{trip.filestore}")
+        restored = (trip.target, f"{trip.folder}/{trip.restored_filestore}")
+        with both_manifests(source, restored, name) as (old, new):
             may_differ = trip.declared.files_may_differ
             self.files, source_has, restored_has = compare_files(old, new, self.asked, may_differ)
         query = trip.declared.attachments

@@ -11,7 +11,6 @@ from typing_extensions import TypeForm
 
 from harness.backup.equality.session import Server
 from harness.backup.restore import archive_script, dump_script, inspect_script, unpack_script
-from harness.core.errors import HarnessError
 from harness.transport import Completed, Kube, Shell
 from harness.transport.remote_script import RemoteScript
 
@@ -22,7 +21,7 @@ _UNPACK = RemoteScript(dump_script, archive_script, inspect_script, unpack_scrip
 _TAIL = 400
 
 
-class Failed(HarnessError):
+class Failed(Exception):
     """The platform, or its backup, did not do what it must."""
 
 

@@ -9,7 +9,7 @@ from harness.backup.equality.compare import Tell
 from harness.backup.equality.session import identity, names
 from harness.backup.restore import database, unpack_script
 from harness.backup.restore.archive_script import Limits
-from harness.backup.restore.side import Side
+from harness.backup.restore.side import Failed, Side
 from harness.core.errors import ConfigError, HarnessError, Refused
 from harness.settings.restore import Customer, Restore
 
@@ -78,6 +78,14 @@ class Trip:
 
 def must_be_possible(trip: Trip) -> None:
     """Refused if the target is the source, or is not empty, or has too little room."""
+    try:
+        _must_be_elsewhere(trip)
+        _must_have_room(trip, _must_be_empty(trip))
+    except Failed as error:
+        raise Refused(str(error), remedy="correct the folders of `restore:`") from error
+
+
+def _must_be_elsewhere(trip: Trip) -> None:
     source, target = trip.source, trip.target
     if source.place == target.place or identity(source.server) == identity(target.server):
         raise Refused(
@@ -89,6 +97,11 @@ def must_be_possible(trip: Trip) -> None:
             f"the source has no database {trip.customer.database}",
             remedy=f"correct restore.customers.{trip.name}.database",
         )
+
+
+def _must_be_empty(trip: Trip) -> int:
+    """The free bytes at the target, which has nothing of the restore's name."""
+    target = trip.target
     if trip.restored in names(target.server):
         raise Refused(
             f"the target has a database {trip.restored} already",
@@ -103,7 +116,7 @@ def must_be_possible(trip: Trip) -> None:
         )
     if not space["writable"]:
         raise Refused(f"{target.place} cannot write to {trip.declared.target.folder}")
-    _must_have_room(trip, space["free"])
+    return space["free"]
 
 
 def _must_have_room(trip: Trip, free: int) -> None:
@@ -116,7 +129,7 @@ def _must_have_room(trip: Trip, free: int) -> None:
     directory = database.data_directory(target.server)
     try:
         needs[directory] = (_space(target, f"{directory}/x")["free"], rows)
-    except HarnessError as error:
+    except Failed as error:
         # Then the room of the folder is asked to hold both.
         trip.tell(f"{target.place} does not show {directory}: {error}")
     for place, (there, what) in needs.items():
@@ -151,5 +164,5 @@ def removed(trip: Trip) -> Iterator[str]:
     for what, remove in ways:
         try:
             remove()
-        except HarnessError as error:
+        except (HarnessError, Failed) as error:
             yield f"{what}: {error}"

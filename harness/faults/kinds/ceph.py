@@ -245,8 +245,7 @@ class FailMds(StopDaemon):
     def refuse(self, reach: Reach) -> str | None:
         if not self.daemon:
             return "no metadata server serves a CephFS"
-        standbys = self._stat(reach).fsmap.standbys
-        if not standbys:
+        if not _standing_by(self._stat(reach), self.serves[0]):
             return "standby metadata servers: 0 − 0 = 0, 1 needed: no standby would take over"
         return super().refuse(reach)
 
@@ -259,7 +258,7 @@ class FailMds(StopDaemon):
         """A server is active for the rank, and the killed one is back."""
         said = self._stat(reach)
         serving = _names(said)
-        there = {*serving.values(), *(it.name for it in said.fsmap.standbys)}
+        there = {*serving.values(), *_standing_by(said, self.serves[0])}
         return self.serves in serving and self.daemon in there
 
     def _stat(self, reach: Reach) -> MdsStat:
@@ -282,6 +281,18 @@ class FailMds(StopDaemon):
 
 def _names(said: MdsStat) -> dict[tuple[str, int], str]:
     return {serves: info.name for serves, info in _serving(said)}
+
+
+def _standing_by(said: MdsStat, file_system: str) -> set[str]:
+    """The servers that would take over a rank: also one that follows it (Rook's activeStandby)."""
+    following = {
+        info.name
+        for system in said.fsmap.filesystems
+        if system.mdsmap.fs_name == file_system
+        for info in system.mdsmap.info.values()
+        if info.state == "up:standby-replay"
+    }
+    return following | {it.name for it in said.fsmap.standbys}
 
 
 def _serving(said: MdsStat) -> Iterator[tuple[tuple[str, int], MdsInfo]]:

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from harness.lab.host import until_well
 from harness.lab.kubernetes import insist, kubectl, objects
 from harness.lab.machines import enter, fill, init
@@ -104,9 +106,24 @@ def _await_osds(lab: Lab, wanted: int, log: Path) -> None:
 
 def _apply_pools_and_toolbox(lab: Lab, folder: Path, log: Path) -> None:
     insist(lab, "apply", f"--filename={HERE / 'manifests/pools.yaml'}", log=log)
-    toolbox = (folder / "toolbox.yaml").read_text(encoding="utf-8")
-    ours = re.sub(r"image: quay.io/ceph/ceph:\S+", f"image: lab/ceph:{CEPH}", toolbox)
-    insist(lab, "apply", "--filename=-", stdin=ours, log=log)
+    toolbox = two_toolboxes((folder / "toolbox.yaml").read_text(encoding="utf-8"))
+    insist(lab, "apply", "--filename=-", stdin=json.dumps(toolbox), log=log)
+
+
+def two_toolboxes(manifest: str) -> Any:
+    """Rook's toolbox with Ceph's image of the lab, on two machines: one survives the other's."""
+    toolbox = yaml.safe_load(manifest)
+    toolbox["spec"]["replicas"] = 2
+    pod = toolbox["spec"]["template"]["spec"]
+    pod["containers"][0]["image"] = f"lab/ceph:{CEPH}"
+    apart = {
+        "topologyKey": "kubernetes.io/hostname",
+        "labelSelector": toolbox["spec"]["selector"],
+    }
+    pod["affinity"] = {
+        "podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [apart]}
+    }
+    return toolbox
 
 
 def _mount(lab: Lab, log: Path) -> None:

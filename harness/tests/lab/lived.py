@@ -87,7 +87,8 @@ def all_active(
     """
     ready = [do(partial(_resolved, fault=fault)) for fault in faults]
     for fault in ready:
-        assert do(partial(refusal, fault=fault)) is None
+        refused = do(partial(refusal, fault=fault))
+        assert refused is None, refused
     lives = [do(partial(_begun, fault=fault, lease_s=lease_s)) for fault in ready]
 
     def timed(stage: str, life: FaultLifecycle, act: Callable[[], float]) -> None:

@@ -118,10 +118,12 @@ def test_a_machine_that_was_off_is_back_in_rooks_ceph(
     world: World, do: Do, record_property: Record
 ) -> None:
     world.power_off(world.three)
-    world.lost(world.three)
-    until(lambda: do(left) == (2, 3, 2), within_s=120, what="Ceph misses its daemons")
-    began = time.monotonic()
-    world.power_on(world.three)
+    try:
+        world.lost(world.three)
+        until(lambda: do(left) == (2, 3, 2), within_s=120, what="Ceph misses its daemons")
+    finally:
+        began = time.monotonic()
+        world.power_on(world.three)
     world.whole(within_s=300)
     record_property("whole_again_s", round(time.monotonic() - began, 1))
     assert do(left) == (3, 3, 3)

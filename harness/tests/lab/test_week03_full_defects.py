@@ -156,5 +156,5 @@ def test_without_the_toolbox_nothing_of_ceph_is_proven(world: World) -> None:
     try:
         ruling = world.gate("W3-CEPH", cluster="lab-full")
     finally:
-        world.scale(ROOK, "rook-ceph-tools", 1, label="app=rook-ceph-tools")
+        world.scale(ROOK, "rook-ceph-tools", 2, label="app=rook-ceph-tools")
     says(ruling, "W3-CEPH", "toolbox", outcome="not_proven")
