@@ -18,6 +18,7 @@ from harness.lab import (
     ceph,
     cgroups,
     clock,
+    cloudnativepg,
     disks,
     host,
     host_limits,
@@ -29,6 +30,7 @@ from harness.lab import (
     pod_network,
     records,
     rook,
+    seed_data,
     swarm,
     traefik,
 )
@@ -114,6 +116,7 @@ class Up:
             Stage("kubernetes whole", self.kubernetes_whole, 15, ("node agents",)),
             *self.source([Stage("swarm whole", self.swarm_whole, 5, ("node agents",))]),
             Stage("rook whole", self.rook_whole, 30, ("kubernetes whole",)),
+            Stage("postgres whole", self.postgres_whole, 30, ("kubernetes whole",)),
             Stage("snapshot", self.snapshot, 2, ("ceph whole", "kubernetes whole")),
         ]
 
@@ -122,6 +125,7 @@ class Up:
         ingress = self.ingress(network[-1].name)
         source = self.source(swarm.stages(self.lab))
         storage = self.rook(network[-1].name)
+        databases = cloudnativepg.stages(self.lab)
         return [
             Stage("system", self.system, 140),
             Stage("kubernetes binary", self.kube, 400),
@@ -140,12 +144,13 @@ class Up:
             *network,
             *ingress,
             *self.claims(network[-1].name, storage),
+            *databases,
             Stage("ceph whole", self.ceph_whole, 5, ("platform",)),
             Stage(
                 "kubernetes whole",
                 self.kubernetes_whole,
                 30,
-                ("platform", *(part[-1].name for part in (ingress, storage) if part)),
+                ("platform", *(part[-1].name for part in (ingress, storage, databases) if part)),
             ),
             Stage("rook whole", self.rook_whole, 30, ("kubernetes whole",)),
             Stage("snapshot", self.snapshot, 2, ("ceph whole", "kubernetes whole")),
@@ -216,7 +221,7 @@ class Up:
         ceph.up(self.lab, self.log("ceph"))
 
     def existing_storage(self) -> None:
-        ceph.plant(self.lab, self.log("existing-storage"))
+        seed_data.plant(self.lab, self.log("existing-storage"))
 
     def source(self, stages: list[Stage]) -> list[Stage]:
         """These stages, if the lab has the platform that is migrated."""
@@ -251,6 +256,9 @@ class Up:
 
     def rook_whole(self) -> None:
         rook.whole(self.lab, self.log("rook-whole"))
+
+    def postgres_whole(self) -> None:
+        cloudnativepg.whole(self.lab, self.log("postgres-whole"))
 
     def platform(self) -> None:
         platform.up(self.lab, self.log("platform"))

@@ -177,7 +177,7 @@ class Lab:
             traceless = path.parent == LAB and path.stem in TRACELESS
             if path.is_file() and "__pycache__" not in path.parts and not traceless:
                 digest.update(str(path.relative_to(LAB)).encode() + b"\0" + path.read_bytes())
-        parts = {"machines", "kubernetes", "stack", "lab", "rook"}
+        parts = {"machines", "kubernetes", "stack", "lab", "rook", "postgres"}
         parts |= {"ingress", "load_balancer_pool", "exposed_ports"}
         declared = self.profile.model_dump(mode="json", include=parts)
         digest.update(json.dumps(declared, sort_keys=True).encode())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from harness.lab import ceph, cgroups, kubernetes, lifecycle, machines, rook, swarm
+from harness.lab import ceph, cgroups, cloudnativepg, kubernetes, lifecycle, machines, rook, swarm
 from harness.lab.shape import Lab
 
 MIB = 1024**2
@@ -56,6 +56,7 @@ def status(lab: Lab) -> Status:
     log = lab.logs / "status.log"
     if running:
         parts = {"kubernetes": kubernetes, "ceph": ceph, "rook": rook, "swarm": swarm}
+        parts["postgres"] = cloudnativepg
         seen = {name: part.trouble(lab, log) for name, part in parts.items()}
         trouble |= {part: words for part, words in seen.items() if words}
     return Status(lab.name, lifecycle.is_built(lab), powers, trouble)

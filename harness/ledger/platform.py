@@ -8,6 +8,8 @@
               routes to the pod on the client's own machine
 ``http``      the same program, a Deployment of two on different machines behind one service
 
+The writers of ``primary`` need no part: they write to the platform's own PostgreSQL.
+
 Claims are ReadWriteMany, the database's too. With ReadWriteOnce, Kubernetes would wait another six
 minutes before it detaches the volume from a lost machine.
 """
@@ -22,8 +24,14 @@ from pathlib import Path
 from harness.core.errors import NotProven, TimedOut
 from harness.core.waiting import until
 from harness.ledger import serve_script
-from harness.ledger.writers.protocol import DATABASE_PORT, FILES_PORT, WriterSetup
+from harness.ledger.writers.protocol import (
+    DATABASE_PORT,
+    FILES_PORT,
+    DatabasePlace,
+    WriterSetup,
+)
 from harness.probes import claim_objects, pods
+from harness.probes.databases import password_of, place_of
 from harness.probes.permissions import Permission
 from harness.transport import Kube, Reach
 from harness.transport.objects import listed, must, part, text, texts
@@ -46,6 +54,7 @@ _LETTING_GO: Mapping[str, str] = {
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "postgres": ("database",),
     "bank": ("database",),
+    "primary": (),
     "cephfs": ("files",),
     "http": ("http",),
     "objects": (),
@@ -78,6 +87,7 @@ class Platform:
         self._hide = hide
         hide(self.password)
         self.services: dict[str, str] = {}
+        self._primary: DatabasePlace | None = None
         self._settings = {**_SMALL, **_LETTING_GO, **settings}
         self._serve = serve
 
@@ -98,6 +108,8 @@ class Platform:
         wanted = {"database": 1, "files": len(self.reach.profile.machines), "http": 2}
         self._wait({part: wanted[part] for part in parts})
         self._find_services()
+        if "primary" in kinds:
+            self._find_primary()
 
     def found(self, kinds: Collection[str]) -> None:
         """Use the parts that another harness created for these kinds; NotProven if one is missing.
@@ -106,6 +118,8 @@ class Platform:
         """
         parts = {part for kind in kinds for part in NEEDS[kind]}
         self._find_services()
+        if "primary" in kinds:
+            self._find_primary()
         if missing := sorted(parts - self.services.keys()):
             raise NotProven(f"there is no {', '.join(missing)} in {self.space} any more")
         if "database" in parts:
@@ -132,6 +146,27 @@ class Platform:
             tunnels=tunnels,
             services=self.services,
             password=self.password,
+            primary=self._primary,
+        )
+
+    def _find_primary(self) -> None:
+        """The database of this namespace's ledger in the platform's PostgreSQL, if it is declared.
+
+        ConfigError when its password cannot be read.
+        """
+        declared = self.reach.profile.postgres
+        server = None if declared is None else declared.primary
+        if server is None or server.service is None:
+            return
+        password = password_of(server.user, server.password_file)
+        self._hide(password)
+        _, address = place_of(self.reach, server)
+        self._primary = DatabasePlace(
+            address=address,
+            port=server.port,
+            user=server.user,
+            password=password,
+            name=self.space.replace("-", "_"),
         )
 
     def _wait(self, wanted: Mapping[str, int]) -> None:
@@ -280,6 +315,7 @@ _APPLIES = ("create", "patch")
 LEDGER: tuple[Permission, ...] = (
     *(Permission(verb, "namespaces") for verb in ("list", *_APPLIES, "delete")),
     *(Permission("list", kind) for kind in ("serviceaccounts", "events", "services", "pods")),
+    Permission("get", "services"),
     *(Permission(verb, "persistentvolumeclaims") for verb in _APPLIES),
     # The harness sets the reclaim policy of retained volumes to Delete.
     *(Permission(verb, "persistentvolumes") for verb in ("list", "patch")),

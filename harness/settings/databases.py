@@ -39,43 +39,6 @@ class PostgresAnswers(Frozen):
     databases: Mapping[Annotated[str, Field(min_length=1)], AskedDatabase] = Field(min_length=1)
 
 
-class Postgres(Frozen):
-    """The platform's PostgreSQL on Kubernetes: its pods, and the operator that runs them."""
-
-    # Where its pods are.
-    namespace: Name
-    # A label selector of its pods, as `kubectl get pods --selector` takes it.
-    selector: str = Field(min_length=1)
-    # Starts psql as a superuser in a pod's first container.
-    psql: tuple[str, ...] = ("psql", "--username=postgres")
-    # Who changes its settings while it runs; None for a plain StatefulSet.
-    operator: Literal["cloudnative-pg", "patroni"] | None = None
-    # The operator's name for it: a Cluster of CloudNativePG, or Patroni's scope.
-    cluster: Name | None = None
-    # Settings with their values, as `show NAME` writes them: `shared_buffers: 256MB`.
-    settings: Mapping[Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_.]*$")], str] = {}
-    # The limits of each pod's first container, as kubectl shows them: `memory: 2Gi`.
-    limits: Mapping[Literal["cpu", "memory"], str] = {}
-    # What services ask of it.
-    answers: PostgresAnswers | None = None
-
-    @model_validator(mode="after")
-    def _has_a_name(self) -> Self:
-        if self.operator is not None and self.cluster is None:
-            raise ValueError(f"say in `cluster:` what {self.operator} calls it")
-        return self
-
-    def declared(self) -> PostgresDeclared:
-        """The declaration in the form for checks."""
-        return PostgresDeclared(
-            operator=self.operator or "",
-            settings=self.settings,
-            limits={str(key): it for key, it in self.limits.items()},
-            name=self.answers.name if self.answers else "",
-            databases=tuple(self.answers.databases) if self.answers else (),
-        )
-
-
 class Place(Frozen):
     """Where a server answers: a Service of Kubernetes, or an address that a machine reaches."""
 
@@ -103,6 +66,46 @@ class DatabaseServer(Place):
     user: str = "postgres"
     # A file with its password alone, which other users may not read.
     password_file: ProfilePath
+
+
+class Postgres(Frozen):
+    """The platform's PostgreSQL on Kubernetes: its pods, and the operator that runs them."""
+
+    # Where its pods are.
+    namespace: Name
+    # A label selector of its pods, as `kubectl get pods --selector` takes it.
+    selector: str = Field(min_length=1)
+    # Starts psql as a superuser in a pod's first container.
+    psql: tuple[str, ...] = ("psql", "--username=postgres")
+    # Who changes its settings while it runs; None for a plain StatefulSet.
+    operator: Literal["cloudnative-pg", "patroni"] | None = None
+    # The operator's name for it: a Cluster of CloudNativePG, or Patroni's scope.
+    cluster: Name | None = None
+    # Where its primary answers, also after a failover. Drills that break it write to a database of
+    # their own there.
+    primary: DatabaseServer | None = None
+    # Settings with their values, as `show NAME` writes them: `shared_buffers: 256MB`.
+    settings: Mapping[Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_.]*$")], str] = {}
+    # The limits of each pod's first container, as kubectl shows them: `memory: 2Gi`.
+    limits: Mapping[Literal["cpu", "memory"], str] = {}
+    # What services ask of it.
+    answers: PostgresAnswers | None = None
+
+    @model_validator(mode="after")
+    def _has_a_name(self) -> Self:
+        if self.operator is not None and self.cluster is None:
+            raise ValueError(f"say in `cluster:` what {self.operator} calls it")
+        return self
+
+    def declared(self) -> PostgresDeclared:
+        """The declaration in the form for checks."""
+        return PostgresDeclared(
+            operator=self.operator or "",
+            settings=self.settings,
+            limits={str(key): it for key, it in self.limits.items()},
+            name=self.answers.name if self.answers else "",
+            databases=tuple(self.answers.databases) if self.answers else (),
+        )
 
 
 class RabbitServer(Place):

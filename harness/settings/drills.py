@@ -26,7 +26,7 @@ from harness.settings.gates import Target, TargetKey
 DRILLS = SCENARIOS / "drills"
 _STEADY = "steady"
 
-Writer = Literal["postgres", "bank", "cephfs", "http", "objects"]
+Writer = Literal["postgres", "bank", "primary", "cephfs", "http", "objects"]
 # Targets that each drill must have: without these it would prove nothing.
 REQUIRED = ("lost_count", "outage_s", "steady_again_s", "whole_again_s")
 # Targets that a drill with a load must have, and that a drill without a load cannot have.

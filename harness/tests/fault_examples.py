@@ -13,7 +13,14 @@ from harness.faults.fault import Fault
 from harness.faults.kinds.ceph import FailMds, OsdOut, StopMonitor, StopOsd
 from harness.faults.kinds.kubernetes import Drain, StopContainerd, StopEtcd, StopRke2, StopStaticPod
 from harness.faults.kinds.machine import HardReset, PowerOff, Reboot, SkewClock
-from harness.faults.kinds.pods import KillContainer, KillIngress, KillPods, KillSpeaker, Victim
+from harness.faults.kinds.pods import (
+    KillContainer,
+    KillIngress,
+    KillPods,
+    KillPrimary,
+    KillSpeaker,
+    Victim,
+)
 from harness.faults.kinds.slow_api import SlowApi
 from harness.settings import Profile
 from harness.tests import fault_examples_network as network
@@ -41,6 +48,7 @@ EXAMPLES: tuple[Fault, ...] = (
     ),
     KillIngress(id=ID, machine="one", victims=(_VICTIM,), namespace="shop"),
     KillPods(id=ID, machine="one", namespace="shop", selector="app=web", victims=(_VICTIM,)),
+    KillPrimary(id=ID, machine="one", victims=(_VICTIM,), namespace="shop", selector="app=db"),
     KillSpeaker(id=ID, machine="one", victims=(_VICTIM,), namespace="shop"),
     OsdOut(id=ID, machine="one", osd="0"),
     PowerOff(id=ID, machine="one"),
@@ -103,6 +111,7 @@ OBJECTS: Mapping[str, Any] = {
     f"{_SPACE}/pods/web-1": PODS["items"][0],
     f"{_SPACE}/pods/web-2": PODS["items"][1],
     f"{_SPACE}/pods?labelSelector=app%3Dweb": PODS,
+    f"{_SPACE}/pods?labelSelector=app%3Ddb": {"items": [pod("web-1", role="primary")]},
     f"{_SPACE}/serviceaccounts/default": {},
     "/apis/policy/v1/poddisruptionbudgets": {"items": []},
     **{f"/apis/apps/v1/{it}": {"items": []} for it in ("statefulsets", "daemonsets")},
@@ -194,6 +203,7 @@ _DECLARED: Mapping[str, Any] = {
         "baseline": "/baseline",
     },
     "fill_folder": "/var/lib/rancher",
+    "postgres": {"namespace": "shop", "selector": "app=db"},
     "power": {"cut": ["off", "{machine}"], "restore": ["on", "{machine}"]},
     "stack": {"cni": "bridge", "network_policy": False, "load_balancer": "metallb"},
     "load_balancer_pool": ["10.0.0.200-10.0.0.219"],

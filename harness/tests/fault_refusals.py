@@ -69,6 +69,7 @@ REFUSALS: Mapping[str, Refusal] = {
     "kill-pods": Refusal(
         cluster={"objects": {_IN_SHOP: _ONE_POD}}, why="ReplicaSet shop/web: 1 − 1 = 0"
     ),
+    "kill-primary": Refusal(cluster={"postgres": None}, why="the platform's PostgreSQL: set"),
     "kill-speaker": Refusal(cluster={"stack": _STACK}, why="small has no load balancer"),
     "limit-bandwidth": Refusal(
         cluster=_answers(tc=Completed(status=0, stdout="qdisc htb 1: root", stderr="")),

@@ -19,6 +19,7 @@ import pytest
 from harness.core.errors import NotListening
 from harness.ledger import serve_script
 from harness.ledger.writers import WriterSetup
+from harness.ledger.writers.protocol import DatabasePlace
 from harness.tests.probe_rig import reach
 from harness.transport.fake import FakeKube
 from harness.transport.ssh import Tunnels
@@ -35,6 +36,8 @@ class FakeDatabase:
     warns: str = ""
     breaks: bool = False
     connections: int = 0
+    # Databases of ledgers on the platform's own server.
+    others: list[str] = field(default_factory=list)
 
     def connect(self, **words: Any) -> FakeConnection:
         assert words["target_session_attrs"] == "read-write"
@@ -54,6 +57,7 @@ class FakeConnection:
         self._hear: Callable[[Any], None] = lambda _: None
         self._ends = socket.socketpair()
         self.closed = False
+        self.autocommit = False
 
     def add_notice_handler(self, hear: Callable[[Any], None]) -> None:
         self._hear = hear
@@ -72,6 +76,8 @@ class FakeConnection:
         database = self._database
         if database.breaks or database.down or not self._connected():
             raise psycopg.OperationalError("server closed the connection unexpectedly")
+        if " DATABASE " in statement or "pg_database" in statement:
+            return self._administer(statement.split())
         if statement.startswith("INSERT INTO writes"):
             row = cast(tuple[str, int, str], tuple(words))
             self._due.append(lambda: database.writes.append(row))
@@ -86,6 +92,14 @@ class FakeConnection:
         elif statement == "COMMIT":
             return self._commit()
         return None
+
+    def _administer(self, words: Sequence[str]) -> Any:
+        others = self._database.others
+        if words[0] == "CREATE":
+            others.append(words[2])
+        elif words[0] == "DROP":
+            others.remove(words[4])
+        return SimpleNamespace(fetchall=lambda: [(name,) for name in others])
 
     def _move(self, amount: int, account: int) -> None:
         self._database.accounts[account] += amount
@@ -181,7 +195,7 @@ class Ground:
 
     def spoil(self, kind: str) -> None:
         """Change the last write that is there of a kind, wherever that is."""
-        if kind in ("postgres", "bank"):
+        if kind in ("postgres", "bank", "primary"):
             who, seq, _ = self.database.writes.pop()
             self.database.writes.append((who, seq, "0" * 12))
         elif kind == "objects":
@@ -221,6 +235,13 @@ def ground(folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Ground]:
             tunnels=cast(Tunnels, tunnels),
             services={"database": "10.43.0.5", "files": "10.43.0.9", "http": "10.43.0.9"},
             password="secret",
+            primary=DatabasePlace(
+                address="10.43.0.5",
+                port=5432,
+                user="postgres",
+                password="secret",
+                name="cutover_ledger_0a1b",
+            ),
         )
         try:
             yield Ground(stage, database, tunnels, kube, kept)

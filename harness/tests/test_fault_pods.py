@@ -11,7 +11,13 @@ import pytest
 
 from harness.core.errors import InjectFailed
 from harness.faults.kinds.kubernetes import Drain
-from harness.faults.kinds.pods import KillContainer, KillIngress, KillPods, KillSpeaker
+from harness.faults.kinds.pods import (
+    KillContainer,
+    KillIngress,
+    KillPods,
+    KillPrimary,
+    KillSpeaker,
+)
 from harness.tests.fault_examples import ID, has_ended, pod, whole_cluster
 from harness.transport import Reach
 from harness.transport.fake import ShellAnswer
@@ -64,6 +70,24 @@ def test_without_such_a_label_the_primary_is_the_first_of_a_stateful_set() -> No
     assert names(kill(choice="primary").resolved(cluster, Random(1))) == ["web-0"]
 
 
+@pytest.mark.parametrize(
+    ("operator", "label", "hit"),
+    [
+        ("cloudnative-pg", {"cnpg.io/instanceRole": "primary"}, "web-2"),
+        ("patroni", {"role": "primary"}, "web-2"),
+        (None, {}, "web-0"),
+    ],
+)
+def test_the_primary_of_the_platform_is_known_by_the_label_of_its_operator(
+    operator: str | None, label: dict[str, str], hit: str
+) -> None:
+    declared = {"namespace": "shop", "selector": "app=web", "operator": operator, "cluster": "db"}
+    pods = (pod("web-0", of="StatefulSet"), pod("web-1"), pod("web-2", **label))
+    cluster = whole_cluster(web(*pods), postgres=declared)
+    fault = KillPrimary(id=ID, machine="one").resolved(cluster, Random(1))
+    assert names(fault) == [hit]
+
+
 def test_no_pod_to_hit_is_said() -> None:
     cluster = whole_cluster(web())
     fault = kill(choice="primary").resolved(cluster, Random(1))
@@ -89,11 +113,13 @@ def test_pods_are_deleted_without_time_to_end() -> None:
 
 
 def test_what_the_profile_does_not_declare_is_not_hit() -> None:
-    bare = whole_cluster(pods={}, stack=STACK)
+    bare = whole_cluster(pods={}, stack=STACK, postgres=None)
     ingress = KillIngress(id=ID, machine="one").resolved(bare, Random(1))
     speaker = KillSpeaker(id=ID, machine="one").resolved(bare, Random(1))
+    primary = KillPrimary(id=ID, machine="one").resolved(bare, Random(1))
     assert "pods.ingress" in (ingress.refuse(bare) or "")
     assert speaker.refuse(bare) == "small has no load balancer"
+    assert "set `postgres:`" in (primary.refuse(bare) or "")
 
 
 def test_a_container_is_named_as_containerd_knows_it_and_where_it_runs() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.lab import archives, cilium, images, metallb, traefik
+from harness.lab import archives, cilium, cloudnativepg, images, metallb, traefik
 from harness.lab.lifecycle import Up
 from harness.lab.platform import MANIFESTS
 from harness.lab.rook import cluster
@@ -66,14 +66,15 @@ def documents() -> list[dict[str, Any]]:
 def known_images(scratch: Path) -> set[str]:
     there = images.kubernetes("v1.34.4+lab", scratch, scratch)
     there.append(images.platform(scratch, scratch, scratch))
-    mine = {f"lab/cilium:{cilium.VERSION}"}
+    mine = {f"lab/cilium:{cilium.VERSION}", f"lab/cloudnative-pg:{cloudnativepg.VERSION}"}
     mine |= {f"lab/traefik:{traefik.VERSION}", f"lab/rook:{TAG}", f"lab/ceph:{cluster.CEPH}"}
     mine |= {f"lab/metallb-{program}:{metallb.VERSION}" for program in metallb.PROGRAMS}
     return {image.name for image in there} | mine
 
 
 def test_every_image_that_a_manifest_names_is_in_an_archive(tmp_path: Path) -> None:
-    texts = [path.read_text() for folder in (*FOLDERS, ROOK) for path in folder.rglob("*.yaml")]
+    folders = (*FOLDERS, ROOK, cloudnativepg.HERE / "manifests")
+    texts = [path.read_text() for folder in folders for path in folder.rglob("*.yaml")]
     named = {name for text in texts for name in re.findall(r"\blab/[a-z-]+:[\w.-]+", text)}
     assert named
     assert named <= known_images(tmp_path)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.lab import builds, ceph, machines, swarm
+from harness.lab import builds, machines, seed_data, swarm
 from harness.lab.shape import LAB, Lab, Node
 from harness.settings import Profile, load_profile
 
@@ -42,8 +42,10 @@ def test_the_stack_is_what_the_profile_declares(lab: Lab) -> None:
     published = {p["published"] for it in services.values() for p in it.get("ports", ())}
     answers = [answer for it in declared.services.values() for answer in it.answers]
     assert declared.instances is not None
-    assert published == {it.port for it in (*answers, declared.instances)}
-    assert published <= set(lab.profile.exposed_ports)
+    open_to_all = {it.port for it in (*answers, declared.instances)}
+    assert published == {*open_to_all, *(it.source.port for it in lab.profile.equality)}
+    # PostgreSQL is published for the move, and the machine's firewall keeps it from outside.
+    assert published & set(lab.profile.exposed_ports) == open_to_all
     # A port of one machine answers there alone.
     assert {it.machines for it in (*answers, declared.instances)} == {declared.managers}
     assert [swarm.IMAGE.partition("/")[0]] == list(declared.registries)
@@ -86,6 +88,16 @@ def test_the_image_is_built_again_when_a_program_of_it_changes(
     assert swarm.archive().path == before
     (tmp_path / "services/run").write_text("#!/bin/sh\n")
     assert swarm.archive().path != before
+
+
+def test_the_passwords_that_the_profile_names_are_those_of_the_roles(lab: Lab) -> None:
+    text = seed_data.postgres()
+    for role in seed_data.ROLES:
+        assert f"create role {role} login" in text
+        assert f"password '{role} of the lab'" in text
+    (pair,) = lab.profile.equality
+    named = {it.password_file for it in pair.roles.values()}
+    assert named == {lab.access / f"postgres-{role}" for role in seed_data.ROLES}
 
 
 def test_customers_instances_find_their_data(tmp_path: Path) -> None:
@@ -191,11 +203,14 @@ def test_machines_join_in_the_role_that_the_profile_declares(
         three = declared.model_copy(update={"managers": tuple(names)})
         lab = replace(lab, profile=lab.profile.model_copy(update={"swarm": three}))
     said: list[tuple[str, ...]] = []
+    told: list[object] = []
 
-    def docker(_: Lab, node: Node, *argv: str, **__: object) -> str:
+    def docker(_: Lab, node: Node, *argv: str, **more: object) -> str:
         said.append((node.name, *argv))
+        told.append(more.get("stdin"))
         return "token"
 
+    lab.access.mkdir(parents=True)
     monkeypatch.setattr(swarm, "docker", docker)
     monkeypatch.setattr(swarm, "_state", lambda *_: "inactive")
     monkeypatch.setattr(swarm, "_listed", lambda *_: [])
@@ -206,6 +221,11 @@ def test_machines_join_in_the_role_that_the_profile_declares(
     joined = [it[0] for it in said if it[1:3] == ("swarm", "join")]
     assert (began, sorted([*began, *joined])) == ([first.name], names)
     assert {it[-1] for it in said if it[1:3] == ("swarm", "join-token")} == {others}
+    # The password of PostgreSQL is in no command, which every user of the machine can list.
+    password = (lab.access / swarm.PASSWORD).read_text()
+    assert told[[it[1:3] for it in said].index(("secret", "create"))] == password
+    assert password not in str(said)
+    assert (lab.access / swarm.PASSWORD).stat().st_mode & 0o777 == 0o600
 
 
 def test_a_host_that_does_not_answer_is_named(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,7 +249,7 @@ def test_the_profile_reaches_who_records_as_it_was(lab: Lab) -> None:
 
 
 def plant(folder: Path) -> None:
-    script = ceph.TREE.replace("/mnt/cephfs", str(folder))
+    script = seed_data.tree().replace("/mnt/cephfs", str(folder))
     subprocess.run([sys.executable, "-I", "-"], input=script, text=True, check=True)
 
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from harness.core.errors import NotProven
+from harness.core.errors import ConfigError, NotProven
 from harness.ledger import platform, serve_script
 from harness.ledger.platform import LEDGER, Platform, namespace
+from harness.ledger.writers.protocol import DatabasePlace
 from harness.probes.permissions import Permission
 from harness.settings import load_profile
+from harness.settings.databases import DatabaseServer, Postgres
 from harness.tests.probe_rig import MACHINES, PROFILE, reach
 from harness.transport import Completed
 from harness.transport.fake import FakeKube
+from harness.transport.ssh import Tunnels
 
 _COUNTS = {"StatefulSet": 1, "DaemonSet": 3, "Deployment": 2}
 
@@ -187,8 +190,49 @@ def test_the_namespace_names_its_owner_and_is_always_deleted() -> None:
     assert cluster.deleted() == [f"/api/v1/namespaces/{name}"]
 
 
+def test_the_platforms_own_server_is_found_by_its_service_and_its_password_is_hidden(
+    tmp_path: Path,
+) -> None:
+    class WithPostgres(Cluster):
+        def get(self, path: str, *, within_s: float = 10.0) -> Any:
+            if path == "/api/v1/namespaces/saasodoo/services/db-rw":
+                return {"spec": {"clusterIP": "10.43.0.77"}}
+            return super().get(path, within_s=within_s)
+
+    path = tmp_path / "password"
+    path.write_text("of the platform\n")
+    profile = load_profile("lab").model_copy(
+        update={
+            "postgres": Postgres(
+                namespace="saasodoo",
+                selector="app=db",
+                primary=DatabaseServer(service="saasodoo/db-rw", port=5433, password_file=path),
+            )
+        }
+    )
+    hidden: list[str] = []
+    made = Platform(
+        reach(kube=WithPostgres(), like=profile), "cutover-ledger-0a1b", hide=hidden.append
+    )
+    made.deploy(["objects"])
+    assert made.stage(cast(Tunnels, None), run="r", seed=1).primary is None
+    made.deploy(["primary"])
+    assert made.stage(cast(Tunnels, None), run="r", seed=1).primary == DatabasePlace(
+        address="10.43.0.77",
+        port=5433,
+        user="postgres",
+        password="of the platform",
+        name="cutover_ledger_0a1b",
+    )
+    assert hidden[-1] == "of the platform"
+    path.unlink()
+    with pytest.raises(ConfigError, match="cannot read the password of postgres"):
+        made.deploy(["primary"])
+    assert Permission("get", "services") in LEDGER
+
+
 def test_the_role_of_the_ledger_may_do_what_it_does() -> None:
-    _, cluster = deployed(*platform.NEEDS)
+    _, cluster = deployed(*(platform.NEEDS.keys() - {"primary"}))
     plurals = {
         "PersistentVolumeClaim": "persistentvolumeclaims",
         "Secret": "secrets",

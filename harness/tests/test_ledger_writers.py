@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from harness.ledger.writers.postgres import Bank
 from harness.tests.ledger_rig import FakeConnection, Ground, ground
 from harness.tests.probe_rig import MACHINES
 
-DATABASE, FILES = ("postgres", "bank"), ("cephfs", "http")
+DATABASE, FILES = ("postgres", "bank", "primary"), ("cephfs", "http")
 each_kind = pytest.mark.parametrize("kind", WRITERS)
 
 
@@ -66,7 +67,7 @@ def test_a_write_that_was_changed_is_one_that_nobody_made(on: Ground, kind: str)
 def test_a_write_of_another_run_is_one_that_nobody_made(on: Ground, kind: str) -> None:
     writer = WRITERS[kind](on.stage)[0]
     writer._run = "other"  # type: ignore[attr-defined]
-    if kind in FILES or kind == "bank":
+    if kind in FILES or kind in ("bank", "primary"):
         object.__setattr__(on.stage, "run", "other")
     writer.send(0)
     writer._run = "run"  # type: ignore[attr-defined]
@@ -178,6 +179,36 @@ def test_transfers_keep_the_total_and_are_drawn_from_the_seed(on: Ground) -> Non
     on.database.accounts[1] += 1
     assert bank.total() == Bank.due + 1
     bank.close()
+
+
+def test_the_platforms_own_server_gets_a_database_for_the_ledger_and_loses_it_again(
+    on: Ground,
+) -> None:
+    # What killed ledgers left.
+    on.database.others[:] = ["cutover_ledger_dead", "cutover_ledger_beef"]
+    writers = WRITERS["primary"](on.stage)
+    assert on.database.others == ["cutover_ledger_0a1b"]
+    # A harness that reads back what a killed one wrote finds its database.
+    again = WRITERS["primary"](on.stage)
+    assert on.database.others == ["cutover_ledger_0a1b"]
+    for writer in (*writers[:-1], *again[:-1]):
+        writer.close()
+    assert on.database.others == ["cutover_ledger_0a1b"]
+    writers[-1].close()
+    assert on.database.others == []
+
+
+def test_a_database_that_cannot_be_dropped_now_does_not_hide_what_was_found(on: Ground) -> None:
+    writers = WRITERS["primary"](on.stage)
+    on.database.down = True
+    for writer in writers:
+        writer.close()
+    assert on.database.others == ["cutover_ledger_0a1b"]
+
+
+def test_a_platform_whose_primary_is_not_declared_is_not_written_to(on: Ground) -> None:
+    with pytest.raises(NotProven, match="where the platform's PostgreSQL takes writes"):
+        WRITERS["primary"](replace(on.stage, primary=None))
 
 
 # --- files ----------------------------------------------------------------------------------------

@@ -44,6 +44,7 @@ _ALL: tuple[type[Fault], ...] = (
     pods.KillContainer,
     pods.KillIngress,
     pods.KillPods,
+    pods.KillPrimary,
     pods.KillSpeaker,
     resources.ExhaustCpu,
     resources.ExhaustMemory,

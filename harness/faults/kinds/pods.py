@@ -19,6 +19,8 @@ from harness.transport import Reach
 
 # For a container that the API does not report.
 _NOT_SEEN = Container(task="", restarts=0, started="", runs=False)
+# The label of the primary, by operator: CloudNativePG's "Labels and annotations", and Patroni 4.
+_PRIMARY = {"cloudnative-pg": "cnpg.io/instanceRole=primary", "patroni": "role=primary"}
 
 
 class Victim(Frozen):
@@ -160,6 +162,33 @@ class KillSpeaker(KillPods):
     def refuse(self, reach: Reach) -> str | None:
         if reach.profile.stack.load_balancer is None:
             return f"{reach.profile.name} has no load balancer"
+        return super().refuse(reach)
+
+
+class KillPrimary(KillPods):
+    """Kill the pod of the primary of the platform's PostgreSQL.
+
+    The label of the primary is its operator's; without an operator it is that of ``kill-pods``.
+    """
+
+    name: ClassVar[str] = "kill-primary"
+
+    namespace: str = ""
+    selector: str = ""
+    choice: Literal["random", "all", "primary"] = "primary"
+
+    def resolved(self, reach: Reach, draw: Random) -> Self:
+        declared = reach.profile.postgres
+        if declared is None:
+            return self
+        label = _PRIMARY.get(declared.operator or "", self.primary)
+        where = {"namespace": declared.namespace, "selector": declared.selector}
+        mine = self.model_copy(update={**where, "primary": label})
+        return super(KillPrimary, mine).resolved(reach, draw)
+
+    def refuse(self, reach: Reach) -> str | None:
+        if reach.profile.postgres is None:
+            return "the profile does not declare the platform's PostgreSQL: set `postgres:`"
         return super().refuse(reach)
 
 

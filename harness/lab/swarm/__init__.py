@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness.lab import archives, builds, images
+from harness.lab import archives, builds, images, seed_data
 from harness.lab.host import until_well
 from harness.lab.machines import enter, init
 from harness.lab.shape import LAB, Lab, Node
@@ -15,6 +16,8 @@ from harness.lab.stages import Stage
 
 ARCHIVE = "source.tar"
 SERVICES = LAB / "swarm/services"
+# Of PostgreSQL's superuser, in the harness's folder of keys.
+PASSWORD = "postgres-password"
 STACK, NETWORK = "saasodoo", "saasodoo-network"
 # As the registry in this Swarm serves it; the machines are given it before that registry runs.
 IMAGE = "registry.lab.example:8080/source:latest"
@@ -51,17 +54,23 @@ def image(lab: Lab, log: Path) -> None:
 
 
 def archive() -> builds.Build:
-    """Databases, queues and web servers of Debian, and what starts them, as an image for Docker."""
+    """Databases, queues and web servers of Debian, what starts and fills them, for Docker."""
     system = builds.system("source", ".tar")
+    scripts = {"postgres.sql": seed_data.postgres(), "mariadb.sql": seed_data.mariadb()}
 
     def make(target: Path, log: Path) -> None:
         base = system.ensure(log)
         with archives.layers(target) as folder:
-            images.files_layer(folder / "services", {"opt/source": SERVICES})
+            placed = {"opt/source": SERVICES}
+            for name, text in scripts.items():
+                placed[f"opt/source/{name}"] = folder / name
+                placed[f"opt/source/{name}"].write_text(text, encoding="utf-8")
+            images.files_layer(folder / "services", placed)
             images.archive(target, [images.Image(IMAGE, (base, folder / "services"))])
 
     made_of = (*archives.code(), system.path.name.encode(), *builds.contents(SERVICES))
-    return builds.Build("source-image", (*made_of, IMAGE.encode()), make)
+    filled = (text.encode() for text in scripts.values())
+    return builds.Build("source-image", (*made_of, *filled, IMAGE.encode()), make)
 
 
 def manager(lab: Lab) -> Node:
@@ -81,12 +90,23 @@ def up(lab: Lab, log: Path) -> None:
         if node is not first:
             token = docker(lab, first, "swarm", "join-token", "--quiet", _role(lab, node), log=log)
             _join(lab, node, ["join", "--token", token.strip(), f"{first.address}:2377"], log)
+    if "postgres" not in docker(lab, first, "secret", "ls", "--format={{.Name}}", log=log).split():
+        docker(lab, first, "secret", "create", "postgres", "-", stdin=password(lab), log=log)
     stack = (LAB / "swarm/stack.yaml").read_text(encoding="utf-8")
     deploy = ["stack", "deploy", "--compose-file", "-", "--resolve-image", "never", STACK]
     docker(lab, first, *deploy, stdin=stack, log=log)
     _instances(lab, first, log)
     whole(lab, log)
     docker(lab, first, "push", "--quiet", IMAGE, log=log)
+
+
+def password(lab: Lab) -> str:
+    """The password of PostgreSQL's superuser, made for this lab; the harness reads it too."""
+    path = lab.access / PASSWORD
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(24), encoding="utf-8")
+    return path.read_text(encoding="utf-8")
 
 
 def _role(lab: Lab, node: Node) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.ledger.writers import files, objects, postgres
+from harness.ledger.writers import files, objects, postgres, primary
 from harness.ledger.writers.protocol import Counted, Makes, Writer, WriterSetup
 
 __all__ = ["WRITERS", "Counted", "Makes", "Writer", "WriterSetup"]
@@ -12,6 +12,7 @@ __all__ = ["WRITERS", "Counted", "Makes", "Writer", "WriterSetup"]
 WRITERS: Mapping[str, Makes] = {
     "postgres": postgres.of_rows,
     "bank": postgres.of_bank,
+    "primary": primary.of_primary,
     "cephfs": files.on_cephfs,
     "http": files.over_http,
     "objects": objects.writers,

@@ -26,7 +26,13 @@ from harness.core.errors import NeverSent, NotProven, TimedOut
 from harness.core.parallel import hang_up
 from harness.core.waiting import until
 from harness.ledger.checker import Found
-from harness.ledger.writers.protocol import DATABASE_PORT, WriterSetup, seal, unsealed
+from harness.ledger.writers.protocol import (
+    DATABASE_PORT,
+    DatabasePlace,
+    WriterSetup,
+    seal,
+    unsealed,
+)
 
 _ROW_WRITERS = 2
 _CONNECTS_WITHIN_S = 3
@@ -35,7 +41,7 @@ _ROWS = "CREATE TABLE IF NOT EXISTS writes (writer text, seq bigint, seal text)"
 _INSERT = "INSERT INTO writes VALUES (%s, %s, %s)"
 _SELECT = "SELECT writer, seq, seal FROM writes WHERE writer LIKE %s"
 ACCOUNTS, EACH = 8, 100
-_BANK_WRITERS = 3
+BANK_WRITERS = 3
 _MOST = 10
 _ACCOUNTS = "CREATE TABLE IF NOT EXISTS accounts (id int PRIMARY KEY, balance bigint NOT NULL)"
 _OPEN_ACCOUNTS = (
@@ -45,15 +51,27 @@ _MOVE = "UPDATE accounts SET balance = balance + %s WHERE id = %s"
 _TOTAL = "SELECT coalesce(sum(balance), 0) FROM accounts"
 
 
+def own(stage: WriterSetup) -> DatabasePlace:
+    """The ledger's own database, in its namespace."""
+    return DatabasePlace(
+        address=stage.services["database"],
+        port=DATABASE_PORT,
+        user="ledger",
+        password=stage.password,
+        name="postgres",
+    )
+
+
 class Database:
-    """One connection to the ledger's database, made on first use and again after an error.
+    """One connection to a database, made on first use and again after an error.
 
     It tries the machines one after the other until one reaches the server.
     """
 
-    def __init__(self, stage: WriterSetup, number: int) -> None:
+    def __init__(self, stage: WriterSetup, number: int, place: DatabasePlace) -> None:
         self._stage = stage
         self._number = number
+        self._place = place
         self._open: psycopg.Connection[TupleRow] | None = None
         self._abandoned = 0
         self._warnings: list[str] = []
@@ -99,16 +117,15 @@ class Database:
             self.drop(self._open)
 
     def _connect(self) -> psycopg.Connection[TupleRow]:
-        address = self._stage.services["database"]
-        ways = self._stage.ways(self._number)
-        forwards = [self._stage.tunnels.unix_forward(it, address, DATABASE_PORT) for it in ways]
+        place, ways = self._place, self._stage.ways(self._number)
+        forwards = [self._stage.tunnels.unix_forward(it, place.address, place.port) for it in ways]
         try:
             return psycopg.connect(
                 host=",".join(str(forward.parent) for forward in forwards),
-                port=DATABASE_PORT,
-                user="ledger",
-                password=self._stage.password,
-                dbname="postgres",
+                port=place.port,
+                user=place.user,
+                password=place.password,
+                dbname=place.name,
                 connect_timeout=_CONNECTS_WITHIN_S,
                 target_session_attrs="read-write",
             )
@@ -127,7 +144,7 @@ class Postgres:
     def __init__(self, stage: WriterSetup, number: int) -> None:
         self.name = f"postgres/{number}"
         self._run = stage.run
-        self._database = Database(stage, number)
+        self._database = Database(stage, number, own(stage))
 
     def send(self, seq: int) -> None:
         connection = self._database.connected()
@@ -149,27 +166,32 @@ class Postgres:
         self._database.close()
 
 
-def prepare(stage: WriterSetup) -> None:
-    """Create the table of the rows; NeverSent when no machine reaches the database in time.
+def awaited(database: Database) -> psycopg.Connection[TupleRow]:
+    """The connection; NeverSent when no machine reaches the database in time.
 
     The machines refuse connections for a moment after its pod is ready, so this waits.
     """
-    with closing(Database(stage, 0)) as database:
-        said: list[NeverSent] = []
+    said: list[NeverSent] = []
 
-        def reached() -> bool:
-            try:
-                database.connected()
-            except NeverSent as error:
-                said.append(error)
-                return False
-            return True
-
+    def reached() -> bool:
         try:
-            until(reached, within_s=_REACHED_WITHIN_S, what="a way to the database")
-        except TimedOut:
-            raise said[-1] from None
-        connection = database.connected()
+            database.connected()
+        except NeverSent as error:
+            said.append(error)
+            return False
+        return True
+
+    try:
+        until(reached, within_s=_REACHED_WITHIN_S, what="a way to the database")
+    except TimedOut:
+        raise said[-1] from None
+    return database.connected()
+
+
+def prepare(stage: WriterSetup, place: DatabasePlace) -> None:
+    """Create the table of the rows; NeverSent when no machine reaches the database in time."""
+    with closing(Database(stage, 0, place)) as database:
+        connection = awaited(database)
         connection.execute(_ROWS)
         database.commit(connection)
 
@@ -187,7 +209,7 @@ def rows(database: Database, run: str, like: str) -> Iterator[Found]:
 
 
 def of_rows(stage: WriterSetup) -> Sequence[Postgres]:
-    prepare(stage)
+    prepare(stage, own(stage))
     return [Postgres(stage, number) for number in range(_ROW_WRITERS)]
 
 
@@ -196,11 +218,14 @@ class Bank:
 
     due = ACCOUNTS * EACH
 
-    def __init__(self, stage: WriterSetup, number: int) -> None:
-        self.name = f"bank/{number}"
+    def __init__(
+        self, stage: WriterSetup, number: int, place: DatabasePlace, kind: str = "bank"
+    ) -> None:
+        self.name = f"{kind}/{number}"
+        self._kind = kind
         self._stage = stage
-        self._database = Database(stage, number)
-        self._counting = Database(stage, number)
+        self._database = Database(stage, number, place)
+        self._counting = Database(stage, number, place)
 
     def send(self, seq: int) -> None:
         draw = random.Random(f"{self._stage.seed} {self.name} {seq}")
@@ -218,7 +243,7 @@ class Bank:
             raise
 
     def read(self) -> Iterator[Found]:
-        return rows(self._database, self._stage.run, "bank/%")
+        return rows(self._database, self._stage.run, f"{self._kind}/%")
 
     def total(self) -> int:
         """The sum of all accounts."""
@@ -243,10 +268,16 @@ class Bank:
 
 
 def of_bank(stage: WriterSetup) -> Sequence[Bank]:
-    prepare(stage)
-    with closing(Database(stage, 0)) as database:
+    place = own(stage)
+    open_bank(stage, place)
+    return [Bank(stage, number, place) for number in range(BANK_WRITERS)]
+
+
+def open_bank(stage: WriterSetup, place: DatabasePlace) -> None:
+    """Create the tables of a bank, and its accounts; NeverSent when nothing leads there."""
+    prepare(stage, place)
+    with closing(Database(stage, 0, place)) as database:
         connection = database.connected()
         connection.execute(_ACCOUNTS)
         connection.execute(_OPEN_ACCOUNTS, (EACH, ACCOUNTS))
         database.commit(connection)
-    return [Bank(stage, number) for number in range(_BANK_WRITERS)]

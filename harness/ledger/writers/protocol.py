@@ -24,11 +24,23 @@ _SEAL = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DatabasePlace:
+    """A database that writers write to: its server as the machines reach it, and who connects."""
+
+    address: str
+    port: int
+    user: str
+    password: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WriterSetup:
     """The setup of the writers: a namespace, and its services' addresses by their names.
 
-    ``run`` is part of every write's seal, ``seed`` is the seed of random choices, and ``password``
-    is the database's.
+    ``run`` is part of every write's seal, ``seed`` is the seed of random choices, ``password`` is
+    that of the ledger's own database, and ``primary`` the ledger's database in the platform's own
+    PostgreSQL, if it writes there.
     """
 
     run: str
@@ -38,6 +50,7 @@ class WriterSetup:
     tunnels: Tunnels
     services: Mapping[str, str]
     password: str
+    primary: DatabasePlace | None = None
 
     @property
     def machines(self) -> tuple[str, ...]:

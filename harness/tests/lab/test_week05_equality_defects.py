@@ -127,7 +127,7 @@ def profile(world: World) -> str:
     role.write_text("x\n")
     declared = textwrap.dedent(DECLARED).replace("PASSWORD", str(password))
     declared = declared.replace("ROLE", str(role))
-    return world.profile_with([("\nstack:", f"{declared}\nstack:")])
+    return world.profile_with([(world.section("equality"), declared)])
 
 
 def service(name: str) -> dict[str, object]:

@@ -77,7 +77,7 @@ def profile(world: World) -> str:
     password = world.scratch / "any-password"
     password.write_text("any\n")
     declared = textwrap.dedent(DECLARED).replace("PASSWORD", str(password))
-    return world.profile_with([("\nstack:", f"{declared}\nstack:")])
+    return world.profile_with([(world.section("postgres"), declared)])
 
 
 def service(name: str, port: int, app: str = "db") -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from harness.core.waiting import until
-from harness.lab import ceph, kubernetes, lifecycle, machines, rook, swarm
+from harness.lab import ceph, cloudnativepg, kubernetes, lifecycle, machines, rook, swarm
 from harness.lab.host import until_well
 from harness.lab.shape import Lab, Node
 from harness.settings import ROOT
@@ -154,13 +155,13 @@ class World:
 
     def trouble(self) -> str:
         """Reasons why the lab is not whole; empty when it is."""
-        parts = (kubernetes.trouble, ceph.trouble, rook.trouble, swarm.trouble)
+        parts = (kubernetes, ceph, rook, swarm, cloudnativepg)
         with ThreadPoolExecutor(len(parts)) as pool:
-            words = pool.map(lambda part: part(self.lab, self.log), parts)
+            words = pool.map(lambda part: part.trouble(self.lab, self.log), parts)
         return next((it for it in words if it), "")
 
     def whole(self, within_s: float = 180) -> None:
-        """Wait until Kubernetes, Ceph, Rook and Swarm are whole."""
+        """Wait until Kubernetes, Ceph, Rook, Swarm and PostgreSQL are whole."""
         until_well(self.trouble, what="the lab", within_s=within_s, log=self.log)
         _whole[self.lab.label] = time.monotonic()
 
@@ -168,6 +169,13 @@ class World:
         """The same, for a lab that was not touched since: seconds later it is not asked again."""
         if time.monotonic() - _whole.get(self.lab.label, -AGAIN_S) >= AGAIN_S:
             self.whole()
+
+    def section(self, name: str) -> str:
+        """The words of a section of the lab's profile, as ``profile_with`` replaces them."""
+        text = (ROOT / "scenarios/clusters/lab.yaml").read_text()
+        found = re.search(rf"^{name}:.*\n(?:[ -].*\n|\n(?= ))*", text, re.MULTILINE)
+        assert found is not None, f"the lab's profile has no section {name}"
+        return found[0]
 
     def profile_with(self, changes: Sequence[tuple[str, str]]) -> str:
         """A copy of the lab's profile with replaced words, as a separate profile; its path.
