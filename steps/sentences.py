@@ -47,5 +47,10 @@ def soak(run: Run) -> None:
     run.soak()
 
 
+@when("the backup of a customer is restored elsewhere")
+def restore(run: Run) -> None:
+    run.restore()
+
+
 for _check in CHECKS:
     then(_check)(requiring(_check))

@@ -18,6 +18,7 @@ from harness.checks import (
     claims,
     clients,
     csi,
+    database_roles,
     disks,
     drills,
     edge,
@@ -27,9 +28,13 @@ from harness.checks import (
     host,
     kubernetes,
     legacy,
+    loads,
     network,
+    old_platform,
     parity,
     postgres,
+    queues,
+    restore,
     rook,
     scheduling,
     services,
@@ -69,6 +74,11 @@ CHECKS: Mapping[str, Check] = (
     | workloads.CHECKS
     | access.CHECKS
     | parity.CHECKS
+    | loads.CHECKS
+    | old_platform.CHECKS
     | postgres.CHECKS
     | equality.CHECKS
+    | database_roles.CHECKS
+    | queues.CHECKS
+    | restore.CHECKS
 )

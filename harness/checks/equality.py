@@ -24,7 +24,7 @@ _NAMED = 3
 
 
 def same_rows(case: Case) -> Verdict:
-    """Each table of both sides has the same rows; values are compared as PostgreSQL writes them.
+    """Each table of both sides has the same rows; values are compared as the server writes them.
 
     Rows that differ while the source was being written to prove nothing.
     """
@@ -43,7 +43,7 @@ def same_rows(case: Case) -> Verdict:
             if it.source == it.target:
                 continue
             differing += max(1, it.differing)
-            finding = Finding(f"{name}, {table}", _rows(it))
+            finding = Finding(f"{name}, {table}", rows_apart(it))
             if found.source_wrote:
                 text = f"{finding.says}; but the source was written to meanwhile: freeze it"
                 finding = unknown(finding.where, text)
@@ -59,7 +59,7 @@ def same_rows(case: Case) -> Verdict:
     )
 
 
-def _rows(table: Table) -> str:
+def rows_apart(table: Table) -> str:
     """How a table differs; rows are named by their keys, columns without their values."""
     text = f"expected the same rows, seen {table.source.rows} and {table.target.rows}"
     some = [
@@ -77,7 +77,6 @@ def same_catalogue(case: Case) -> Verdict:
     two major versions, the text of views is not compared.
     """
     target = wanted(case, _KEY)
-    allowed = case.cluster.equality_different
     seen = look(case, DATABASES)
     findings: list[Finding] = []
     gaps: list[Finding] = []
@@ -88,16 +87,17 @@ def same_catalogue(case: Case) -> Verdict:
         elif isinstance(found.catalogue, Unknown):
             findings.append(unknown(name, found.catalogue.error))
         else:
+            allowed = case.cluster.equality_different.get(name.rpartition("/")[0], {})
             objects += found.objects
             for uncompared in found.uncompared:
-                if not _is_of(uncompared, allowed):
-                    text = "the two versions of PostgreSQL write it differently: compare it by hand"
+                if not is_of(uncompared, allowed):
+                    text = "the two versions write it differently: compare it by hand"
                     gaps.append(unknown(f"{name}, {uncompared}", text))
             for it in found.catalogue.value:
-                if _is_of(it.object, allowed):
+                if is_of(it.object, allowed):
                     passed += 1
                 else:
-                    findings.append(Finding(f"{name}, {it.object}", _definitions(it)))
+                    findings.append(Finding(f"{name}, {it.object}", definitions_apart(it)))
     but = f", but for {passed} that differ on purpose" if passed else ""
     return conclude(
         [*findings, *gaps],
@@ -108,11 +108,11 @@ def same_catalogue(case: Case) -> Verdict:
     )
 
 
-def _is_of(name: str, patterns: Iterable[str]) -> bool:
+def is_of(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _definitions(it: Definition) -> str:
+def definitions_apart(it: Definition) -> str:
     """What two definitions have apart: their parts are between semicolons."""
     if it.source is None or it.target is None:
         there = "source" if it.target is None else "target"
@@ -126,7 +126,8 @@ def _definitions(it: Definition) -> str:
 def sequences_ahead(case: Case) -> Verdict:
     """Each sequence of the target is not behind the source's, nor behind its own column.
 
-    Logical replication carries no sequences, so the next insert would meet a key that exists.
+    Logical replication carries no sequences, so the next insert would meet a key that exists. A
+    column with AUTO_INCREMENT has a sequence too.
     """
     seen = look(case, DATABASES)
     findings = []
@@ -148,9 +149,10 @@ def sequences_ahead(case: Case) -> Verdict:
 
 
 def indexes_sound(case: Case) -> Verdict:
-    """Each B-tree index of the target finds every row of its table, in the right order.
+    """Each index of the target finds every row of its table, in the right order.
 
-    An index that was copied as files from another C library is in that one's order.
+    An index that was copied as files from another C library is in that one's order. PostgreSQL's
+    B-trees are checked by amcheck, MariaDB's tables by CHECK TABLE.
     """
     seen = look(case, DATABASES)
     findings = []
@@ -158,11 +160,11 @@ def indexes_sound(case: Case) -> Verdict:
         if isinstance(found, Finding):
             findings.append(found)
         else:
-            findings += list(_unsound(name, found.unsound))
+            findings += list(unsound(name, found.unsound))
     return conclude(findings, seen, proven="every index of the target fits its table")
 
 
-def _unsound(name: str, item: Item[Mapping[str, str]]) -> Iterator[Finding]:
+def unsound(name: str, item: Item[Mapping[str, str]]) -> Iterator[Finding]:
     if isinstance(item, Unknown):
         yield unknown(name, item.error)
         return

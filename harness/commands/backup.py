@@ -13,21 +13,28 @@ import typer
 
 from harness.backup import manifest as kept
 from harness.checks import equality
-from harness.commands.output import AsJson, Cluster, say, say_json
+from harness.commands.output import AllowDisruption, AsJson, Cluster, say, say_json
+from harness.commands.runs import DISRUPTING, run_features
 from harness.core.errors import ConfigError, Refused
 from harness.core.model import Case, Exit, Observation, Outcome, merge
 from harness.core.waiting import end_like_ctrl_c
+from harness.drill.restore import customer_of
 from harness.facts.databases import DATABASES
 from harness.facts.schema import dump
+from harness.faults.preflight import may_disrupt
 from harness.probes.databases import compare
 from harness.probes.legacy import making
 from harness.settings import Legacy, Profile, load_profile
+from harness.settings.restore import PROVES
 from harness.transport import connect
 
 _EXACTLY_EQUAL = {"differences_count": 0.0}
 _EXITS = {Outcome.PASS: Exit.GO, Outcome.FAIL: Exit.NO_GO, Outcome.NOT_PROVEN: Exit.NOT_PROVEN}
 
-backup = typer.Typer(help="What must survive: a baseline of the existing storage; equal databases.")
+backup = typer.Typer(
+    help="What must survive: a baseline of the existing storage; equal databases; backups that "
+    "restore."
+)
 
 
 @backup.command()
@@ -85,7 +92,10 @@ def equal(
     cluster: Cluster = "lab",
     database: Annotated[
         list[str] | None,
-        typer.Option("--database", help="Compare this database alone; may be repeated."),
+        typer.Option(
+            "--database",
+            help="Compare this one alone; PAIR/DATABASE if its pair has a name. May be repeated.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -98,7 +108,7 @@ def equal(
     """
     end_like_ctrl_c()
     profile = load_profile(cluster)
-    if profile.equality is None:
+    if not profile.equality:
         raise ConfigError(
             f"the profile {profile.name} declares no databases",
             remedy="say in `equality:` where both sides are; contabo.yaml shows how",
@@ -121,6 +131,34 @@ def equal(
         for name, it in verdicts.items():
             say(f"{it.outcome.value:<11} {name}: {it.reason}")
     raise typer.Exit(int(_EXITS[merge([it.outcome for it in verdicts.values()])]))
+
+
+@backup.command()
+def drill(
+    cluster: Cluster = "lab",
+    customer: Annotated[
+        str | None,
+        typer.Option(help="Restore this customer's backup, not that of the profile's first."),
+    ] = None,
+    allow_disruption: AllowDisruption = False,
+    as_json: AsJson = False,
+) -> None:
+    """Have a backup made, restore it elsewhere under another name, and compare it with its source.
+
+    Example: ./cutover backup drill --cluster contabo --customer demo --allow-disruption
+
+    The platform may stop the customer while it makes the backup; nothing is restored over what is
+    there. Proves W5-RESTORE and W9-BACKUP. Ctrl-C removes what was restored, and ends with a
+    verdict.
+
+    Ends with 0 (it came back whole and in time), 1 (it did not), 2 (wrong usage), 3 (not proven) or
+    4 (refused; nothing was touched).
+    """
+    profile = load_profile(cluster)
+    _, name = customer_of(profile, customer)
+    may_disrupt(profile, allowed=allow_disruption)
+    options = [*DISRUPTING, f"--customer={name}", *(f"--only={it}" for it in PROVES)]
+    raise typer.Exit(run_features(cluster, options, as_json=as_json))
 
 
 def _progress(text: str) -> None:

@@ -20,7 +20,7 @@ from harness.commands.own_checks import lint, test
 from harness.commands.past_runs import history, report, verify
 from harness.commands.plan import plan
 from harness.commands.provision import provision
-from harness.commands.runs import drill, gate, replay, soak
+from harness.commands.runs import drill, gate, load, replay, soak
 from harness.core.errors import HarnessError
 from harness.core.model import Exit
 
@@ -33,7 +33,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (gate, drill, soak, replay, plan, heal, doctor, report, verify, history, lint, test):
+for command in (
+    *(gate, drill, load, soak, replay, plan, heal, doctor),
+    *(report, verify, history, lint, test),
+):
     app.command()(command)
 app.add_typer(bench)
 app.add_typer(backup, name="backup")

@@ -41,9 +41,9 @@ from harness.record.redaction import Redactor, secrets_of
 from harness.report import summary_lines
 from harness.settings import ROOT, Profile, load_gates, load_profile
 from harness.settings.drills import SOAK_REQUIREMENT as SOAK
-from harness.settings.drills import drill_names, load_drill, seconds
+from harness.settings.drills import drill_names, find_load, load_drill, load_names, seconds
 
-_DISRUPTING = ("--week=9", "--allow-disruption")
+DISRUPTING = ("--week=9", "--allow-disruption")
 _ONLY_DRILLS = "--only=W9-DRILLS"
 _ONLY_SOAK = f"--only={SOAK}"
 # Other installed plugins must not change a verdict or slow the start.
@@ -138,7 +138,7 @@ def drill(
     profile = load_profile(cluster)
     profile.require_machines(machine or ())
     may_disrupt(profile, allowed=allow_disruption)
-    options = [*_DISRUPTING, _ONLY_DRILLS, f"--drill={name}"]
+    options = [*DISRUPTING, _ONLY_DRILLS, f"--drill={name}"]
     options += [f"--machine={it}" for it in machine or ()]
     options += [f"--seed={seed}"] if seed is not None else []
     raise typer.Exit(run_features(cluster, options, as_json=as_json))
@@ -152,6 +152,42 @@ def _list(*, as_json: bool) -> None:
         return
     for it in drills:
         say(f"{it.name:<22} {it.title}")
+
+
+def load(
+    name: Annotated[
+        str | None, typer.Argument(help="A load, such as busy-hour.", show_default=False)
+    ] = None,
+    cluster: Cluster = "lab",
+    show: Annotated[bool, typer.Option("--list", help="List the loads, and do nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Offer one load to the ingress, stage by stage, and judge the answers.
+
+    Example: ./cutover load busy-hour --cluster lab
+
+    Requests come at the planned rate, whether earlier ones were answered or not. Rates, stages and
+    the time in which 99 % must be answered are in scenarios/load.
+
+    Ends with 0 (it held), 1 (it did not), 2 (wrong usage) or 3 (not proven: a generator that was
+    late, a limit of the ingress, or no comparison with the old platform).
+    """
+    if show:
+        loads = [find_load(it) for it in load_names()]
+        if as_json:
+            rows = [it.model_dump(mode="json", by_alias=True) for it in loads]
+            say_json({"schema": 1, "loads": rows})
+        for it in () if as_json else loads:
+            say(f"{it.name:<22} {it.title}")
+        raise typer.Exit(int(Exit.GO))
+    if name is None:
+        raise ConfigError("which load?", remedy="./cutover load --list")
+    if not find_load(name).stages:
+        raise ConfigError(
+            f"the load {name} has no end: it is one of drills", remedy="give it `stages:`"
+        )
+    options = ["--week=9", "--only=W9-LOAD", f"--load={name}"]
+    raise typer.Exit(run_features(cluster, options, as_json=as_json))
 
 
 def soak(
@@ -181,7 +217,7 @@ def soak(
     if resume is not None:
         run_folder(ROOT / "reports", resume)
     may_disrupt(load_profile(cluster), allowed=allow_disruption)
-    options = [*_DISRUPTING, f"--soak-for={duration}"]
+    options = [*DISRUPTING, f"--soak-for={duration}"]
     options += [f"--seed={seed}"] if seed is not None else []
     # The journal of a resumed run already has its options.
     options += [f"--resume={resume}"] if resume is not None else [_ONLY_SOAK]
@@ -211,7 +247,7 @@ def replay(
     may_disrupt(load_profile(cluster), allowed=allow_disruption)
     if shrink:
         _shrink(run, wanted, cluster, as_json=as_json)
-    options = [*_DISRUPTING, _ONLY_SOAK, f"--replay={run}", f"--turns={','.join(map(str, wanted))}"]
+    options = [*DISRUPTING, _ONLY_SOAK, f"--replay={run}", f"--turns={','.join(map(str, wanted))}"]
     raise typer.Exit(run_features(cluster, options, as_json=as_json))
 
 

@@ -222,6 +222,14 @@ class ServiceDeclared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RestoreDeclared:
+    """What a restored backup may differ in: rows at most (None: any), by table; and objects."""
+
+    mutations: Mapping[str, int | None] = field(default_factory=dict)
+    different: Mapping[str, str] = field(default_factory=dict)  # object → why it differs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PrivilegesDeclared:
     """What workloads of a namespace may have of their machine: ``harness.settings.Privileges``."""
 
@@ -258,6 +266,28 @@ class AccountDeclared:
 
     may: tuple[ActDeclared, ...] = ()
     must_not: tuple[ActDeclared, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresDeclared:
+    """The platform's PostgreSQL; ``harness.settings.Postgres`` explains each field.
+
+    ``operator`` is empty without one; ``databases`` answer at ``name``.
+    """
+
+    operator: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
+    databases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleDeclared:
+    """A database role: what it must be able to do, and what it must not, in words."""
+
+    may: tuple[str, ...] = ()
+    must_not: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,11 +336,18 @@ class Cluster:
     services_namespace: str = ""
     privileges: tuple[PrivilegesDeclared, ...] = ()
     accounts: Mapping[str, AccountDeclared] = field(default_factory=dict)  # by NAMESPACE/NAME
+    loads: Mapping[str, float | None] = field(default_factory=dict)  # name → its p99_ms
     parity_requests: tuple[str, ...] = ()
     parity_rules: tuple[ParityRule, ...] = ()
     registrations: Mapping[str, str] = field(default_factory=dict)  # name → its one entry
-    postgres_operator: str = ""  # none changes its settings while it runs
-    equality_different: Mapping[str, str] = field(default_factory=dict)  # object → why it differs
+    postgres: PostgresDeclared = field(default_factory=PostgresDeclared)
+    # The name of a pair of servers → object → why it differs there.
+    equality_different: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    # The name of a pair of servers → a role of its target.
+    database_roles: Mapping[str, Mapping[str, RoleDeclared]] = field(default_factory=dict)
+    queues_lost: Mapping[str, str] | None = None  # pattern → why; None: no queues are declared
+    sessions_lost: Mapping[str, str] | None = None
+    restore: RestoreDeclared = RestoreDeclared()
     unjudged: tuple[str, ...] = ()  # addresses of excluded machines (``without``)
 
     def without(self, name: str) -> Cluster:

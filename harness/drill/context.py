@@ -60,7 +60,8 @@ class Options:
 
     ``allowed``: whether faults are allowed; ``seed``: the seed of every random choice;
     ``machines``: the machines, if not those of the drill; ``soak_s``: the duration of a soak;
-    ``turns``: the turns of an earlier soak, to be repeated instead of drawn ones.
+    ``turns``: the turns of an earlier soak, to be repeated instead of drawn ones; ``customer``: the
+    one whose backup is restored, if not the profile's first.
     """
 
     allowed: bool
@@ -68,6 +69,7 @@ class Options:
     machines: tuple[str, ...] = ()
     soak_s: float = 0.0
     turns: tuple[Turn, ...] | None = None
+    customer: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Runs drills and soaks within a run, under its options and its disruption lock."""
+"""Runs drills, soaks and restores within a run, under its options and its disruption lock."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from harness.core.errors import Unhealed
 from harness.core.model import JSON
 from harness.drill.context import LEDGER_FOLDER, DrillContext, Options, Recorder
 from harness.drill.recovery import RecoveryResult, recover_from_journal
+from harness.drill.restore import restore_elsewhere
 from harness.drill.runner import carry_out
 from harness.drill.schedule import Turn, drawn
 from harness.drill.soak import EVERYTHING, rebuilt, resource_usage, soak
 from harness.drill.traffic import CLAIMS, quarters
 from harness.facts.drills import DrillFacts, EndReason, Footprint, SoakFacts
+from harness.facts.restore import RoundTrip
 from harness.faults.disruption_lock import DisruptionLock
 from harness.faults.preflight import permitted
 from harness.ledger.history import HistoryReader
@@ -29,7 +31,7 @@ from harness.transport import Reach
 
 @dataclass(frozen=True, kw_only=True)
 class DrillService:
-    """Runs drills and soaks for one run, each under the run's disruption lock.
+    """Runs drills, soaks and restores for one run, each under the run's disruption lock.
 
     ``folder`` is the run's. ``hide`` gets each new secret, so that no record contains it.
     """
@@ -104,6 +106,12 @@ class DrillService:
             )
         value["latency_ms"] = quarters(HistoryReader(folder / "book"))
         return DrillOutcome(value=value, tallies=observed(tallies, place))
+
+    def restore(self, run: Recorder) -> RoundTrip:
+        """Restore a customer's backup elsewhere; Refused before anything is changed."""
+        with self._permitted(run):
+            customer = self.options.customer
+            return restore_elsewhere(self.reach, customer, self.progress, self.hide)
 
     def is_soaked(self, parts: Sequence[DrillOutcome[SoakFacts]]) -> bool:
         """True if the soak is complete; a part that ended early by itself is not resumed."""

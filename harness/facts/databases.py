@@ -1,4 +1,4 @@
-"""Two PostgreSQL compared: rows, catalogue, sequences, indexes; no value of a row is kept."""
+"""Two servers compared: rows, catalogue, sequences, indexes; no value of a row is kept."""
 
 from __future__ import annotations
 
@@ -30,12 +30,16 @@ class RowDifference:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table on both sides; ``differing`` rows in all, of which ``first`` are named."""
+    """A table on both sides; ``differing`` rows in all, of which ``first`` are named.
+
+    ``mutated`` rows differ beside those, in what is declared to differ.
+    """
 
     source: TableSide
     target: TableSide
     differing: int = 0
     first: tuple[RowDifference, ...] = ()
+    mutated: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,10 @@ class Definition:
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """The last values (None: never used), and the greatest value of the target's column."""
+    """The last values (None: never used), and the greatest value of the target's column.
+
+    Of AUTO_INCREMENT, the last value is the next one less one.
+    """
 
     source: int | None
     target: int | None
@@ -60,9 +67,9 @@ class Sequence:
 class Database:
     """One database on both sides, each at one moment.
 
-    ``uncompared`` are objects whose text differs between the two versions of PostgreSQL anyway.
+    ``uncompared`` are objects whose text differs between the two versions of the server anyway.
     ``source_wrote``: the source was written to while it was compared. ``unsound`` are indexes of
-    the target that do not fit their table, with what PostgreSQL said.
+    the target that do not fit their table, or tables of a MariaDB, with what the server said.
     """
 
     tables: Mapping[str, OrUnknown[Table]]

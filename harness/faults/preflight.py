@@ -33,12 +33,15 @@ _LEVELS = "/debug/api_priority_and_fairness/dump_priority_levels"
 # Leases: the disruption lock, and the heartbeats of nodes. Nodes and pods: to observe a fault's
 # effect. Controllers of pods: to count the wanted replicas. Pods again: to kill them. Stats: to
 # measure the usage of a machine. Flow schemas: to slow one account down, and to remove leftovers.
+# Exec and services: to back a customer up, and to restore it, in pods.
 # Undo needs no permission: machines run it as root.
 DISRUPTION: tuple[Permission, ...] = (
     *(Permission(verb, _LEASES, _COORDINATION) for verb in ("get", "create", "patch", "delete")),
     *(Permission(verb, "nodes") for verb in ("get", "list")),
     *(Permission(verb, "pods") for verb in ("get", "list", "delete")),
     Permission("get", "nodes/proxy"),
+    *(Permission(verb, "pods/exec") for verb in ("get", "create")),
+    Permission("get", "services"),
     Permission("list", "poddisruptionbudgets", "policy"),
     *(Permission("list", kind, "apps") for kind in ("replicasets", "statefulsets", "daemonsets")),
     Permission("list", _LEASES, _COORDINATION),

@@ -1,6 +1,7 @@
 """Ceph on the lab's machines: three monitors, managers and OSDs, CephFS.
 
-An OSD has /dev/sda2, or a file if that partition is for a Ceph of Rook's.
+An OSD has /dev/sda2, or a file if that partition is for a Ceph of Rook's. On CephFS lies a small
+tree: the storage that exists before the migration, and must not change.
 """
 
 from __future__ import annotations
@@ -87,6 +88,39 @@ fi
 ceph config set mgr mgr/devicehealth/enable_monitoring false --force
 """
 
+# Runs on one machine; existing files stay as they are, with their times.
+TREE = """
+import os
+import random
+
+os.umask(0o022)
+os.chdir("/mnt/cephfs")
+drawn = random.Random(86)
+
+
+def plant(path, content, mode=0o644):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if not os.path.exists(path):
+        with open(f"{path}.new", "wb") as file:
+            file.write(content)
+        os.chmod(f"{path}.new", mode)
+        os.rename(f"{path}.new", path)
+
+
+for name in ("acme_1a2b3c4d", "globex_5e6f7a8b", "initech_9c0d1e2f"):
+    customer, home = name.partition("_")[0], f"odoo_instances/odoo_data_{name}"
+    plant(f"{home}/odoo.conf", f"[options]\\ndb_name = {customer}\\n".encode(), 0o600)
+    for size in (700, 9_000, 300_000):
+        file = f"{drawn.getrandbits(160):040x}"
+        plant(f"{home}/filestore/{file[:2]}/{file}", drawn.randbytes(size))
+    os.setxattr(f"{home}/odoo.conf", "user.customer", customer.encode())
+    if not os.path.lexists(f"{home}/current"):
+        os.symlink("filestore", f"{home}/current")
+    plant(f"{home}/web/index.html", f"<p>Odoo of {customer}</p>\\n".encode())
+# The old platform goes on writing here.
+os.makedirs("odoo_backups/staging", exist_ok=True)
+"""
+
 
 def up(lab: Lab, log: Path) -> None:
     """Bring Ceph up on booted machines, and keep existing parts. Returns when it is whole."""
@@ -105,6 +139,11 @@ def up(lab: Lab, log: Path) -> None:
     for node in lab.nodes:
         enter(lab, node, ["systemctl", "start", "mnt-cephfs"], log=log)
     whole(lab, log)
+
+
+def plant(lab: Lab, log: Path) -> None:
+    """Write the tree to CephFS, which must be mounted; may be repeated."""
+    enter(lab, lab.nodes[0], ["python3", "-I", "-"], stdin=TREE, log=log)
 
 
 def _keys(lab: Lab, first: Node, log: Path) -> None:

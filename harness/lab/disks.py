@@ -13,13 +13,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from harness.core.errors import LabError
+from harness.core.model import Exit
 from harness.core.waiting import until
 from harness.lab.host import run
 from harness.lab.shape import Lab, Node
+from harness.provision import apply
+from harness.settings import ROOT, Profile
+from harness.transport import connect
 
 POOL_GB = 200  # sparse: only what is written takes room
 GIB = 1024**3
@@ -138,6 +143,32 @@ def attach(lab: Lab, node: Node, log: Path) -> str:
         what=f"the kernel shows the partitions of {device}",
     )
     return device
+
+
+def provide_partition(lab: Lab, node: Node, log: Path) -> None:
+    """Give the new disk its partition for Ceph as an operator would, if it is missing."""
+    if len(partitions(attach(lab, node, log), log)) > 1:
+        return
+    # In its own process: it enters the lab's network, which a process with threads cannot.
+    program = f"from harness.lab.disks import provision; provision({node.name!r})"
+    declared = lab.profile.model_dump_json(by_alias=True)
+    run([sys.executable, "-c", program], stdin=declared, cwd=ROOT, within_s=120, log=log)
+
+
+def provision(machine: str) -> None:
+    """Record the disk and make its partition; LabError when either was refused."""
+    profile = Profile.model_validate_json(sys.stdin.read())
+    wanted = profile.disks
+    if wanted is None:
+        raise LabError(f"the profile {profile.name} declares no disks")
+    with connect(profile) as reach:
+        for line in (
+            *apply.record(reach.shell, wanted, [machine]),
+            *apply.apply(reach.shell, wanted, [machine], yes=True),
+        ):
+            sys.stdout.write(f"{line.machine}: {line.state}: {'; '.join(line.says)}\n")
+            if line.exit is not Exit.GO:
+                raise LabError(f"{machine} was not given its partition: {'; '.join(line.says)}")
 
 
 def mount(lab: Lab, node: Node, rootfs: Path, log: Path) -> None:

@@ -25,12 +25,10 @@ from harness.lab import (
     machines,
     metallb,
     network,
-    new_disk,
     platform,
     pod_network,
     records,
     rook,
-    seed_data,
     swarm,
     traefik,
 )
@@ -133,7 +131,7 @@ class Up:
             Stage("boot", self.boot, 15, ("disks",)),
             Stage("last partition", self.last_partition, 15, ("boot",)),
             Stage("ceph", self.ceph, 40, ("last partition",)),
-            Stage("existing storage", self.seed_data, 3, ("ceph",)),
+            Stage("existing storage", self.existing_storage, 3, ("ceph",)),
             *source,
             Stage("tools", self.tools, 15, ("workload", "libraries", "kubernetes binary")),
             Stage("images", self.images, 30, ("tools", "last partition")),
@@ -208,7 +206,7 @@ class Up:
     def last_partition(self) -> None:
         lab, log = self.lab, self.log("last-partition")
         node = lab.node(lab.shape.new_disk)
-        new_disk.provide(lab, node, log)
+        disks.provide_partition(lab, node, log)
         # A machine of the lab keeps the devices of its boot.
         if not machines.enter(lab, node, ["find", "/dev", "-name", "sda2"], log=log):
             machines.power_off(lab, node)
@@ -217,8 +215,8 @@ class Up:
     def ceph(self) -> None:
         ceph.up(self.lab, self.log("ceph"))
 
-    def seed_data(self) -> None:
-        seed_data.plant(self.lab, self.log("existing-storage"))
+    def existing_storage(self) -> None:
+        ceph.plant(self.lab, self.log("existing-storage"))
 
     def source(self, stages: list[Stage]) -> list[Stage]:
         """These stages, if the lab has the platform that is migrated."""

@@ -34,7 +34,7 @@ from locust.env import Environment
 
 from harness.facts.edge import TOO_MANY, retry_after_s
 from harness.load.results import Histogram
-from harness.load.spec import ON_TIME_S, LoadSpec, Page, due_at
+from harness.load.spec import ON_TIME_S, LoadSpec, Page
 
 # RFC 8305 lets a client try the next address after 250 ms; most clients wait longer.
 _CONNECTED_WITHIN_S = 1.0
@@ -43,6 +43,8 @@ _CONNECTED_WITHIN_S = 1.0
 _BEGINS_IN_S = 1.0
 _SPAWNS_PER_S = 100.0
 _WRITES_EVERY_S = 1.0
+# A user without another request waits for the end of the load; gevent cannot wait infinitely.
+_FOREVER_S = 3600.0
 # If the generator hangs, the kernel ends it (SIGALRM) this long after the end of the load.
 _GRACE_S = 30.0
 _CHUNK = 65536
@@ -64,8 +66,9 @@ class Limited(Exception):
 class VirtualUser(locust.User):
     """One of ``spec.users`` virtual users, which send the requests in turn.
 
-    ``due`` depends only on the plan. A late user keeps its old due times: otherwise the requests
-    that were due during an outage would be missing (coordinated omission).
+    ``due`` depends only on the plan; after the last request it is infinite. A late user keeps its
+    old due times: otherwise the requests that were due during an outage would be missing
+    (coordinated omission).
     """
 
     spec: ClassVar[LoadSpec]
@@ -79,10 +82,10 @@ class VirtualUser(locust.User):
 
     @property
     def due(self) -> float:
-        return due_at(self.began, self.number, self.spec.per_s)
+        return self.began + self.spec.plan.due(self.number)
 
     def wait_time(self) -> float:
-        return max(0.0, self.due - time.monotonic())
+        return min(max(0.0, self.due - time.monotonic()), _FOREVER_S)
 
     @locust.task
     def visit(self) -> None:
@@ -222,9 +225,10 @@ def main() -> None:
     environment.events.request.add_listener(seconds.hear)
     runner = environment.create_local_runner()
     VirtualUser.began = time.monotonic() + _BEGINS_IN_S
+    busy = time.process_time()
     say({"began": VirtualUser.began, "stage": "sending requests"})
     # Users spawn at least as fast as their first requests are due.
-    runner.start(spec.users, spawn_rate=max(_SPAWNS_PER_S, spec.per_s))
+    runner.start(spec.users, spawn_rate=max(_SPAWNS_PER_S, spec.plan.most_per_s))
     writing = gevent.spawn(seconds.write_on)
     with contextlib.suppress(TimeoutError):
         wait_read(sys.stdin.fileno(), timeout=spec.lasts_s)
@@ -232,4 +236,4 @@ def main() -> None:
     runner.quit()
     writing.kill()
     seconds.write()
-    say({"ended": ended})
+    say({"ended": ended, "busy_s": time.process_time() - busy})

@@ -21,7 +21,7 @@ from typing import NotRequired, Protocol, Self, TypedDict
 from hdrh.histogram import HdrHistogram
 
 from harness.facts.drills import PhaseFacts
-from harness.load.spec import due_at
+from harness.load.spec import Plan
 
 _MOST_US = 3_600_000_000
 _DIGITS = 2
@@ -163,8 +163,14 @@ class Results:
 
     began: float
     ended: float
-    per_s: float
+    plan: Plan
     seconds: dict[int, Histogram]
+    busy_s: float | None = None  # of a processor, by the generator; None before its end
+
+    @property
+    def busy_percent(self) -> float | None:
+        """The generator's part of one processor; None before its end."""
+        return None if self.busy_s is None else 100 * self.busy_s / (self.ended - self.began)
 
     def cut(self, start: float, end: float) -> Cut:
         """The results from ``start`` to ``end`` or the end of the load, in whole seconds."""
@@ -178,19 +184,20 @@ class Results:
 
     def _due(self) -> Iterator[int]:
         """The second of every request that was due, by the plan."""
-        due = (due_at(self.began, number, self.per_s) for number in count())
+        due = (self.began + self.plan.due(number) for number in count())
         return map(floor, takewhile(lambda at: at < self.ended, due))
 
 
-def read(path: Path, per_s: float, ended: float) -> Results | None:
+def read(path: Path, plan: Plan, ended: float) -> Results | None:
     """The results so far; ``ended`` is used if they have no end; None before the load began."""
     began: float | None = None
+    busy_s: float | None = None
     seconds: dict[int, Histogram] = {}
     # A partial last line is no result.
     for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
         data = json.loads(line)
         began = data.get("began", began)
-        ended = data.get("ended", ended)
+        ended, busy_s = data.get("ended", ended), data.get("busy_s", busy_s)
         if "second" in data:
             seconds.setdefault(data["second"], Histogram()).merge(Histogram.from_json(data))
-    return None if began is None else Results(began, ended, per_s, seconds)
+    return None if began is None else Results(began, ended, plan, seconds, busy_s)

@@ -152,7 +152,7 @@ class Running:
         """End the load, and return its results; None when it never began."""
         asked = time.monotonic()
         self.close()
-        found = read(self._seen, self._spec.per_s, ended=asked)
+        found = read(self._seen, self._spec.plan, ended=asked)
         if found is None:
             self.troubles.append(f"the load never began: {self._words()}")
         return found
@@ -181,7 +181,7 @@ class Running:
         return found.cut(0.0, before).seen if found else Histogram()
 
     def _read(self) -> Results | None:
-        return read(self._seen, self._spec.per_s, ended=time.monotonic())
+        return read(self._seen, self._spec.plan, ended=time.monotonic())
 
     def _words(self) -> str:
         return self._said.read_text(encoding="utf-8", errors="replace").strip()[-_TAIL:] or "mute"

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import ceil
+from itertools import accumulate
+from math import ceil, inf, sqrt
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from harness.core.errors import ConfigError
@@ -31,6 +32,85 @@ class Page(NamedTuple):
     says: str = ""
 
 
+class Stage(NamedTuple):
+    """A part of a load: the rate goes evenly from ``from_per_s`` to ``to_per_s``."""
+
+    name: str
+    from_per_s: float
+    to_per_s: float
+    for_s: float
+
+    @property
+    def requests(self) -> float:
+        return (self.from_per_s + self.to_per_s) / 2 * self.for_s
+
+    def due(self, requests: float) -> float:
+        """The second of the stage after which so many requests are due.
+
+        The rate r(t) = a + bt has sent at + bt²/2 by then, whose root is written without a
+        difference of near numbers: 2n / (a + √(a² + 2bn)).
+        """
+        slope = (self.to_per_s - self.from_per_s) / self.for_s
+        root = sqrt(max(0.0, self.from_per_s**2 + 2 * slope * requests))
+        return 0.0 if requests == 0 else 2 * requests / (self.from_per_s + root)
+
+
+class Plan(NamedTuple):
+    """When requests are due: in stages one after the other, then at a steady rate for ever.
+
+    ``per_s`` is the rate after the stages; 0 ends the load with the last one.
+    """
+
+    per_s: float
+    stages: tuple[Stage, ...] = ()
+
+    @property
+    def most_per_s(self) -> float:
+        return max(self.per_s, *(max(it.from_per_s, it.to_per_s) for it in self.stages), 0.0)
+
+    @property
+    def lasts_s(self) -> float:
+        """The seconds of all stages."""
+        return sum(it.for_s for it in self.stages)
+
+    def due(self, number: int) -> float:
+        """The seconds from the begin of the load until a request is due; infinite for none.
+
+        By the plan alone, independent of other requests. The first request has the number 0.
+        """
+        before, left = 0.0, float(number)
+        for stage in self.stages:
+            if left < stage.requests:
+                return before + stage.due(left)
+            before, left = before + stage.for_s, left - stage.requests
+        return before + left / self.per_s if self.per_s else inf
+
+    def begins(self) -> dict[str, float]:
+        """When each stage begins, in seconds from the begin of the load."""
+        times = accumulate((it.for_s for it in self.stages), initial=0.0)
+        return {it.name: begin for it, begin in zip(self.stages, times, strict=False)}
+
+    def __str__(self) -> str:
+        if not self.stages:
+            return f"{self.per_s:g} requests/s"
+        told = (f"{it.name}: {it.to_per_s:g} requests/s for {it.for_s:g} s" for it in self.stages)
+        return ", then ".join(told)
+
+
+def plan_of(load: Load) -> Plan:
+    """The plan of a load file: its stages, or its steady rate without any."""
+    if not load.stages:
+        return Plan(load.requests_per_s)
+    rates = [load.requests_per_s, *(it.requests_per_s for it in load.stages)]
+    return Plan(
+        0.0,
+        tuple(
+            Stage(name, before if it.ramp else it.requests_per_s, it.requests_per_s, it.for_s)
+            for name, it, before in zip(load.stage_names, load.stages, rates, strict=False)
+        ),
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadSpec:
     """The targets, pages, rate and duration of a load.
@@ -43,7 +123,7 @@ class LoadSpec:
     addresses: Sequence[str]
     pages: Sequence[Page]
     authority: str | None
-    per_s: float
+    plan: Plan
     timeout_s: float
     lasts_s: float
     users: int
@@ -53,7 +133,8 @@ class LoadSpec:
     @classmethod
     def from_line(cls, line: str) -> Self:
         told = json.loads(line)
-        return cls(**{**told, "pages": [Page(*page) for page in told["pages"]]})
+        plan = Plan(told["plan"][0], tuple(Stage(*it) for it in told["plan"][1]))
+        return cls(**{**told, "pages": [Page(*page) for page in told["pages"]], "plan": plan})
 
     def line(self) -> str:
         return json.dumps(asdict(self)) + "\n"
@@ -66,7 +147,7 @@ class LoadSpec:
     def __str__(self) -> str:
         where = ", ".join(f"{self.scheme}://{self.host_of(it)}{it.path}" for it in self.pages)
         return (
-            f"{self.per_s:g} requests/s to {where} at {', '.join(self.addresses)}; "
+            f"{self.plan} to {where} at {', '.join(self.addresses)}; "
             f"each is given up after {self.timeout_s:g} s"
         )
 
@@ -74,11 +155,6 @@ class LoadSpec:
 def users_for(per_s: float, timeout_s: float) -> int:
     """The number of users that a rate needs, so that no user is busy at its next request."""
     return ceil(per_s * (timeout_s + ON_TIME_S))
-
-
-def due_at(began: float, number: int, per_s: float) -> float:
-    """When a request is due, by the plan alone, independent of other requests."""
-    return began + number / per_s
 
 
 def why_none(profile: Profile) -> str | None:
@@ -101,14 +177,15 @@ def load_spec(load: Load, profile: Profile, lasts_s: float) -> LoadSpec | None:
             remedy="list the customers' sites in `ingress.sites:` of the profile",
         )
     known = ingress.declared(load.paths)
+    plan = plan_of(load)
     return LoadSpec(
         addresses=known.addresses,
         pages=[Page(it.host, it.path, it.status, it.says) for it in known.pages],
         scheme=known.scheme,
         port=known.port,
         authority=None if ingress.authority is None else str(ingress.authority),
-        per_s=load.requests_per_s,
+        plan=plan,
         timeout_s=load.timeout_s,
         lasts_s=lasts_s,
-        users=users_for(load.requests_per_s, load.timeout_s),
+        users=users_for(plan.most_per_s, load.timeout_s),
     )

@@ -9,6 +9,7 @@ from harness.probes.backups import BackupClaims, EtcdSnapshots
 from harness.probes.ceph import Ceph
 from harness.probes.cilium import Cilium
 from harness.probes.claims import Claims
+from harness.probes.database_roles import DatabaseRoles
 from harness.probes.databases import Databases
 from harness.probes.disks import DiskBench, OsdDisks
 from harness.probes.edge import Ingress, LoadBalancer
@@ -16,12 +17,15 @@ from harness.probes.etcd import EtcdWrites
 from harness.probes.host_facts import HostFacts
 from harness.probes.kubernetes import ApiEndpoints, ApiObjects, Nodes
 from harness.probes.legacy import LegacyManifest, LegacyMount
+from harness.probes.loads import Loads
+from harness.probes.old_platform import OldPlatform
 from harness.probes.open_ports import OpenPorts
 from harness.probes.parity import ParityRequests
 from harness.probes.pod_network import NetworkPolicy, PodNetwork
 from harness.probes.postgres import Postgres
 from harness.probes.probe import Probe as Probe
 from harness.probes.probe import Timing as Timing
+from harness.probes.queues import QueuesAndSessions
 from harness.probes.rook import Rook
 from harness.probes.scheduling import Scheduling
 from harness.probes.services import Registrations, Services
@@ -36,6 +40,7 @@ _ALL: tuple[Probe, ...] = (
     BackupClaims(),
     Ceph(),
     Cilium(),
+    DatabaseRoles(),
     Databases(),
     DiskBench(),
     Claims(),
@@ -46,13 +51,16 @@ _ALL: tuple[Probe, ...] = (
     LegacyManifest(),
     LegacyMount(),
     LoadBalancer(),
+    Loads(),
     NetworkPolicy(),
     Nodes(),
+    OldPlatform(),
     OpenPorts(),
     OsdDisks(),
     ParityRequests(),
     PodNetwork(),
     Postgres(),
+    QueuesAndSessions(),
     Registrations(),
     Rook(),
     Scheduling(),

@@ -89,6 +89,7 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("persistentvolumes", "list", "patch"),
         *_may("storageclasses", "list", group="storage.k8s.io"),
     ),
+    "database-roles": _may("services", "get"),
     "databases": _may("services", "get"),
     "disk-bench": _TOOLBOX,
     "etcd-snapshots": (
@@ -106,11 +107,13 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
     "legacy-manifest": (),
     "legacy-mount": (),
     "load-balancer": (*_OWN_PODS, *_may("services", "get", "list", "create", "patch")),
+    "loads": (),
     "network-policy": (
         *_OWN_PODS,
         *_may("networkpolicies", "create", "patch", group="networking.k8s.io"),
     ),
     "nodes": _may("nodes", "list"),
+    "old-platform": (),
     "open-ports": (*_may("services", "list"), *_may("pods", "list")),
     "osd-disks": _TOOLBOX,
     "parity": (),
@@ -119,10 +122,12 @@ PERMISSIONS: Mapping[str, tuple[Permission, ...]] = {
         *_may("pods", "list"),
         *_EXEC,
         *_may("clusters", "get", group="postgresql.cnpg.io"),
+        *_may("statefulsets", "get", group="apps"),
         # Where Patroni keeps its configuration.
         *_may("endpoints", "get"),
         *_may("configmaps", "get"),
     ),
+    "queues-and-sessions": _may("services", "get"),
     "registrations": (*_may("pods", "list"), *_EXEC),
     "rook": (
         *_may("/apis/csi.ceph.io", "get"),

@@ -1,4 +1,4 @@
-"""The platform's PostgreSQL: the settings of each instance, and those of its operator."""
+"""The platform's PostgreSQL: settings of each instance and of its operator, pods, answers."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from harness.core.parallel import in_each
 from harness.facts.postgres import POSTGRES, Instance
 from harness.facts.postgres import Postgres as Seen
 from harness.facts.schema import Unknown, attempt, dump, read
+from harness.probes.postgres_pods import answers, running
 from harness.probes.probe import Timing
 from harness.probes.services import pods_of
 from harness.settings.databases import Postgres as Declared
@@ -20,10 +21,23 @@ from harness.transport import Kube, Reach
 from harness.transport.objects import must, part
 
 _WITHIN_S = 20.0
-# One line of JSON; `Instance` has its shape.
+# One line of JSON; `Instance` has its shape. In the place of {} are names of settings.
 _ASK = """\
 select json_build_object(
   'in_recovery', pg_is_in_recovery(),
+  'system', (select system_identifier::text from pg_control_system()),
+  'folders', (
+    select json_agg(folder) from (
+      select current_setting('data_directory')
+      union all select current_setting('data_directory') || '/pg_wal'
+      union all select pg_tablespace_location(oid) from pg_tablespace
+    ) all_folders(folder) where folder <> ''
+  ),
+  'declared', (
+    select coalesce(json_object_agg(
+      name, json_build_object('setting', current_setting(name), 'source', source)), '{{}}')
+    from pg_settings where name in ({})
+  ),
   'settings', (
     select json_object_agg(name, json_build_object('setting', setting, 'source', source))
     from pg_settings
@@ -46,10 +60,10 @@ _PATRONI = ("endpoints", "configmaps")
 
 
 class Postgres:
-    """Asks every instance with psql, and reads what the operator was told."""
+    """Asks every instance with psql, and by name from a pod; reads pods and operator."""
 
     name: ClassVar[str] = POSTGRES.name
-    sentence: ClassVar[str] = "the settings of every PostgreSQL"
+    sentence: ClassVar[str] = "every PostgreSQL of the platform"
     timing: ClassVar[Timing] = Timing.AT_START
     within_s: ClassVar[float] = 60.0
 
@@ -65,13 +79,21 @@ class Postgres:
         instances = {
             name: it if isinstance(it, Instance) else Unknown(str(it)) for name, it in found.items()
         }
-        operator = attempt(partial(_of_operator, reach.kube, declared))
-        return dump(Seen(instances, operator))
+        return dump(
+            Seen(
+                instances,
+                attempt(partial(_of_operator, reach.kube, declared)),
+                attempt(partial(running, reach.kube, declared, instances)),
+                attempt(partial(answers, reach.kube, declared.answers)),
+            )
+        )
 
 
 def _instance(kube: Kube, declared: Declared, pod: str) -> Instance:
     """What one PostgreSQL answers; NotProven if psql does not end well, Garbled for nonsense."""
-    command = (*declared.psql, "-XAtqc", _ASK)
+    # A profile's names of settings hold no quotes; without any, none has the empty name.
+    names = ", ".join(f"'{it}'" for it in declared.settings or ("",))
+    command = (*declared.psql, "-XAtqc", _ASK.format(names))
     done = kube.exec(declared.namespace, pod, command, within_s=_WITHIN_S)
     if done.status != 0:
         said = done.stderr.strip()[-200:]

@@ -8,15 +8,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
+from typing import Generic, TypeVar
 
+from harness.backup.restore.round_trip import BY_HAND
 from harness.core.errors import HarnessError, NotProven, Refused, Unhealed
 from harness.core.model import JSON, Observation, Outcome
 from harness.core.notices import collecting
 from harness.core.parallel import CallResult, in_words
 from harness.drill.service import DrillService
 from harness.facts.drills import DRILLS, LEDGER, SOAK
-from harness.facts.schema import Fact
+from harness.facts.restore import RESTORE
+from harness.facts.schema import Fact, dump
 from harness.gate import Evaluation, RunState
 from harness.probes import Probe, owned
 from harness.probes.probe import LookScheduler
@@ -26,6 +30,8 @@ from harness.record.journal import Journal, Record
 from harness.record.records import Data, DrillOutcome, F, Finished, Kind
 from harness.transport import Reach
 from harness.transport.objects import must
+
+T = TypeVar("T")
 
 
 class Run:
@@ -151,7 +157,7 @@ class Run:
         if before is None:
             drilling = self._allowed(name)
             self._refuse_twice(name)
-            before = self._carried_out(DRILLS, name, lambda: drilling.carry_out(name, self))
+            before = self._finished(DRILLS, name, lambda: drilling.carry_out(name, self))
             if before is not None:
                 self._tell(DRILLS, {name: before})
                 self._raise_if_ended_early(before.outcome)
@@ -173,7 +179,7 @@ class Run:
             if name in parts:
                 continue
             recover = partial(drilling.recover, name, events, self.run_state.left, self)
-            done = self._carried_out(SOAK, name, recover)
+            done = self._finished(SOAK, name, recover)
             if done is None:
                 return
             parts[name] = done
@@ -181,12 +187,32 @@ class Run:
         if not drilling.is_soaked([done.outcome for done in parts.values()]):
             name = f"part {len(parts) + 1}"
             before = [done.outcome for done in parts.values()]
-            done = self._carried_out(SOAK, name, lambda: drilling.soak(name, before, self))
+            done = self._finished(SOAK, name, lambda: drilling.soak(name, before, self))
             if done is None:
                 return
             parts[name] = done
         self._tell(SOAK, parts)
         self._raise_if_ended_early(list(parts.values())[-1].outcome)
+
+    def restore(self) -> None:
+        """Restore a customer's backup elsewhere, once a session, and observe how that went.
+
+        After Ctrl-C the scenario's checks judge what is known, and KeyboardInterrupt is raised.
+        Errors as of ``drill``.
+        """
+        self._ask_for(RESTORE.name)
+        if self.run_state.has_looked(RESTORE.name):
+            return
+        drilling = self._allowed("the restore of a backup")
+        place = self.run_state.manifest.cluster.name
+        done = self._carried_out(RESTORE.name, place, lambda: drilling.restore(self))
+        if done is None:
+            return
+        data = _observed(place, done.at, done.took_s, dump(done.value))
+        self.write(Kind.OBSERVATION, RESTORE.name, data)
+        if done.value.stopped is not None and done.value.stopped.says == BY_HAND:
+            self._judge_now()
+            raise KeyboardInterrupt
 
     def _ask_for(self, *probes: str) -> None:
         for probe in probes:
@@ -209,15 +235,21 @@ class Run:
                     remedy="./cutover heal if anything is left of it; then start a new run",
                 )
 
-    def _carried_out(
+    def _finished(
         self, fact: Fact[F], name: str, work: Callable[[], DrillOutcome[F]]
     ) -> Finished[F] | None:
+        done = self._carried_out(fact.name, name, work)
+        if done is None:
+            return None
+        return Finished(outcome=done.value, at=done.at, took_s=done.took_s)
+
+    def _carried_out(self, probe: str, name: str, work: Callable[[], T]) -> _Done[T] | None:
         """The result of the work; None when it broke off, which is observed.
 
         The work starts after all looks have ended.
         """
         self._looks.settle()
-        self.write(Kind.LOOK, fact.name, records.Look(targets=[name]))
+        self.write(Kind.LOOK, probe, records.Look(targets=[name]))
         at, began = time.time(), time.monotonic()
         try:
             with collecting() as notices:
@@ -228,25 +260,29 @@ class Run:
         except Exception as error:  # a defect of the harness too
             took_s = time.monotonic() - began
             broke_off = _observed(name, at, took_s, error=in_words(error))
-            self.write(Kind.OBSERVATION, fact.name, broke_off)
+            self.write(Kind.OBSERVATION, probe, broke_off)
             if isinstance(error, Unhealed):
                 raise
             return None
         finally:
-            self._notice(fact.name, notices)
-        return Finished(outcome=outcome, at=at, took_s=time.monotonic() - began)
+            self._notice(probe, notices)
+        return _Done(outcome, at, time.monotonic() - began)
 
     def _raise_if_ended_early(self, outcome: DrillOutcome[F]) -> None:
         """After a manual stop or an unhealed fault: judge what is known, then end the scenario."""
         if not (outcome.by_hand or outcome.unhealed):
             return
-        for step in self._current().steps:
-            if self.run_state.is_check(step.text):
-                with suppress(AssertionError, NotProven):  # the verdict is in the journal
-                    self.require(step.text)
+        self._judge_now()
         if outcome.unhealed:
             raise Unhealed(outcome.unhealed)
         raise KeyboardInterrupt
+
+    def _judge_now(self) -> None:
+        """Run the scenario's checks on what is known; their verdicts are in the journal."""
+        for step in self._current().steps:
+            if self.run_state.is_check(step.text):
+                with suppress(AssertionError, NotProven):
+                    self.require(step.text)
 
     def _tell(self, fact: Fact[F], done: Mapping[str, Finished[F]]) -> None:
         """Observe the results and those of their ledgers."""
@@ -327,6 +363,15 @@ class Run:
     def _notice(self, probe: str, texts: Sequence[str]) -> None:
         for text in texts:
             self.write(Kind.NOTICE, probe, records.Text(text=text))
+
+
+@dataclass(frozen=True)
+class _Done(Generic[T]):
+    """What some work came to, when it began (UTC seconds), and how long it took."""
+
+    value: T
+    at: float
+    took_s: float
 
 
 def _observed(

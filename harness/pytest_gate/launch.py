@@ -24,6 +24,7 @@ from harness.checks import Check
 from harness.core.errors import ConfigError, Refused
 from harness.core.model import Outcome
 from harness.drill.context import Options
+from harness.drill.restore import customer_of
 from harness.drill.schedule import Turn
 from harness.gate import Manifest, RunState, judge, streaks
 from harness.pytest_gate.catalogue import Scenario, read_features
@@ -32,7 +33,7 @@ from harness.record.history import REMEMBERED, chosen_turns, recorded_seed, run_
 from harness.record.journal import Journal, Record, hand_on
 from harness.record.records import Kind, Session
 from harness.record.redaction import Redactor, secrets_of
-from harness.settings import ROOT, Gates, Profile, load_gates, load_waivers
+from harness.settings import ROOT, Gates, Profile, load_gates, load_profile, load_waivers
 from harness.settings.drills import seconds
 
 # A resumed run mixes observations of two times: beyond a day they no longer show one state.
@@ -48,12 +49,14 @@ def declare(parser: pytest.Parser) -> None:
     group.addoption("--week", type=int, help="prove what is due by this week")
     group.addoption("--only", action="append", default=[], help="prove this requirement only")
     group.addoption("--drill", help="carry out this drill, and nothing else")
+    group.addoption("--load", help="offer this load instead of the profile's")
     group.addoption("--allow-disruption", action="store_true", help="let drills break things")
     group.addoption("--machine", action="append", default=[], help="run drills on this machine")
     group.addoption("--seed", type=int, help="draw every choice from this number")
     group.addoption("--soak-for", default="8h", help="soak for this duration")
     group.addoption("--replay", help="replay the turns of this run's soak")
     group.addoption("--turns", help="replay only these turns, by number: 1,4,5")
+    group.addoption("--customer", help="restore this customer's backup")
     group.addoption("--resume", help="go on with this run")
     group.addoption("--without-evidence", action="store_true", help="collect no evidence when red")
     group.addoption("--signing-key", type=Path, help="sign the evidence with this key")
@@ -90,16 +93,26 @@ def asked(config: pytest.Config) -> Asked:
     )
 
 
+def profile_of(config: pytest.Config) -> Profile:
+    """The requested cluster's profile; with ``--load``, that load is the only one of it."""
+    profile = load_profile(config.option.cluster)
+    load = config.option.load
+    return profile if load is None else profile.model_copy(update={"loads": (load,)})
+
+
 def of_drills(config: pytest.Config, profile: Profile) -> Options:
     """The command line's options for drills and soaks; ConfigError for an unknown name."""
     option = config.option
     profile.require_machines(option.machine)
+    if option.customer is not None:
+        customer_of(profile, option.customer)
     return Options(
         allowed=option.allow_disruption,
         seed=_seed(config),
         machines=tuple(option.machine),
         soak_s=seconds(option.soak_for),
         turns=_turns(config),
+        customer=option.customer,
     )
 
 

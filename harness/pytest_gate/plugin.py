@@ -37,7 +37,6 @@ from harness.record.bundle import pack
 from harness.record.records import Kind
 from harness.report import draw, summary_lines
 from harness.report.evidence import Piece, collect
-from harness.settings import load_profile
 from harness.transport import Reach
 
 WEEKS = range(1, 11)
@@ -116,7 +115,7 @@ class GateSession:
 
     def __init__(self, config: pytest.Config) -> None:
         asked = launch.asked(config)
-        profile = load_profile(asked.cluster)
+        profile = launch.profile_of(config)
         self._hook = cast(GateCaller, config.hook)
         self._guard = StepGuard()
         options = launch.of_drills(config, profile)

@@ -28,7 +28,7 @@ from harness.report.words import (
     printable,
     with_unit,
 )
-from harness.settings import drills
+from harness.settings import drills, restore
 
 # Characters with a meaning in Markdown; a backslash before one makes it plain.
 _MARKUP = re.compile(r"[\\`*_\[\]|~!]")
@@ -67,6 +67,8 @@ def again(judgement: Judgement, only: str | None = None) -> str:
     allowed = " --allow-disruption" if _disrupts(manifest, selected) else ""
     if manifest.drill is not None:
         return f"./cutover drill {manifest.drill} {at} --allow-disruption"
+    if manifest.only and set(selected) <= set(restore.PROVES):
+        return f"./cutover backup drill {at} --allow-disruption"
     if selected == (drills.SOAK_REQUIREMENT,):
         return f"./cutover {_soak_again(run_state)} {at}{allowed}"
     options = "".join(f" --only {requirement}" for requirement in selected)
@@ -85,9 +87,10 @@ def _soak_again(run_state: RunState) -> str:
 
 
 def _disrupts(manifest: Manifest, selected: Sequence[str]) -> bool:
-    """True if a drill or a soak is among the scenarios that prove these requirements, or any."""
+    """True if a scenario that proves one of these requirements, or any, breaks or restores."""
     return any(
-        scenario.drill is not None or drills.SOAK_REQUIREMENT in scenario.requirements
+        scenario.drill is not None
+        or {drills.SOAK_REQUIREMENT, *restore.PROVES} & set(scenario.requirements)
         for scenario in manifest.scenarios
         if not selected or set(selected) & set(scenario.requirements)
     )

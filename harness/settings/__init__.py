@@ -31,15 +31,8 @@ from harness.settings.gates import (
     load_waivers,
     unit_of,
 )
-from harness.settings.profile import (
-    Access,
-    Kubernetes,
-    MachineSettings,
-    Profile,
-    SshAccess,
-    Stack,
-    load_profile,
-)
+from harness.settings.machines import Access, Kubernetes, MachineSettings, SshAccess, Stack
+from harness.settings.profile import Profile, load_profile
 from harness.settings.provision import NewPartition, NodeNeeds, load_needs
 from harness.settings.services import Ingress, Swarm
 from harness.settings.storage import Backups, Ceph, Legacy, Rook, Storage

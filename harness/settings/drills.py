@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -202,8 +202,21 @@ def load_steady(folder: Path = DRILLS) -> Steady:
 
 
 LOADS = SCENARIOS / "load"
+_MOST_PER_S = 200.0
+_LONGEST_S = 3600.0
 
 UrlPath = Annotated[str, Field(pattern=r"^/[!-~]*$")]
+
+
+class LoadStage(Frozen):
+    """A part of a load; with ``ramp`` the rate moves evenly from the one before."""
+
+    # How many requests come each second, at its end.
+    requests_per_s: float = Field(gt=0, le=_MOST_PER_S)
+    # How many seconds it lasts.
+    for_s: float = Field(ge=5)
+    # Whether its rate moves there from that of the stage before, or begins with it.
+    ramp: bool = False
 
 
 class Load(Named):
@@ -217,13 +230,31 @@ class Load(Named):
     schema_version: Literal[1] = Field(alias="schema")
     # The load in words, for a report.
     title: str
-    requests_per_s: float = Field(gt=0, le=200)
+    requests_per_s: float = Field(gt=0, le=_MOST_PER_S)
     timeout_s: float = Field(gt=0, le=30)
     paths: tuple[UrlPath, ...] = Field(min_length=1)
+    # The parts of a load that ends; without them it goes on as long as the drill.
+    stages: tuple[LoadStage, ...] = ()
+    # Of 100 answers of a stage, the slowest but one takes at most so long.
+    p99_ms: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if sum(it.for_s for it in self.stages) > _LONGEST_S:
+            raise ValueError(f"its stages last longer than {_LONGEST_S:g} s: soak instead")
+        return self
+
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        """The stages' names, by number and rate."""
+        told = enumerate(self.stages, start=1)
+        return tuple(f"stage {number}, {it.requests_per_s:g}/s" for number, it in told)
 
 
 def find_load(name: str, folder: Path = LOADS) -> Load:
-    """The load of that name; ConfigError when there is none."""
+    """The load of that name, or of that file (a path); ConfigError when there is none."""
+    if name.endswith(".yaml"):
+        folder, name = Path(name).parent, Path(name).stem
     return find(Load, folder, name, among=load_names(folder))
 
 

@@ -6,156 +6,40 @@ A profile is one YAML file in ``scenarios/clusters/`` (or any path).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, IPvAnyNetwork, model_validator
+from pydantic import Field, model_validator
 
-from harness.core.declared import Cluster, Machine, OsdDisk, SwarmDeclared
+from harness.core.declared import (
+    Cluster,
+    Machine,
+    OsdDisk,
+    PostgresDeclared,
+    RestoreDeclared,
+    SwarmDeclared,
+)
 from harness.core.errors import ConfigError
 from harness.settings.access import AccountName, Privileges, ServiceAccount
-from harness.settings.databases import Equality, Postgres
-from harness.settings.drills import Commands, DrillChange, KnownPods, Ledger, Power
+from harness.settings.databases import Pairs, Postgres, Queues, Sessions, declared_roles
+from harness.settings.drills import Commands, DrillChange, KnownPods, Ledger, Power, find_load
 from harness.settings.files import SCENARIOS, Frozen, parse
 from harness.settings.gates import TargetChange
+from harness.settings.machines import Access, Kubernetes, MachineSettings, Stack, Units
 from harness.settings.parity import Parity
 from harness.settings.places import (
     AddressRange,
     ExposedPort,
-    IPv4,
     Name,
-    OneOrMore,
     ProfilePath,
     ports_of,
 )
 from harness.settings.provision import Disks, recorded_disks
+from harness.settings.restore import Restore
 from harness.settings.services import Ingress, Registration, Services, Swarm
 from harness.settings.storage import Backups, Ceph, Legacy, Rook, Storage
 
 _OF_BACKUPS = "W3-BACKUPS"
-
-
-class SshAccess(Frozen):
-    """How to log in to the machines; host keys are pinned in ``known_hosts``."""
-
-    # Root, or the user that `provision nodes` makes: it needs sudo without a password.
-    user: str = "root"
-    # The port of sshd.
-    port: int = Field(default=22, ge=1, le=65535)
-    # A private key without a passphrase, readable by its user alone.
-    key: ProfilePath
-    known_hosts: ProfilePath
-
-
-class Access(Frozen):
-    """How the harness reaches the cluster.
-
-    ``network_namespace`` is a namespace file that the harness enters first, for clusters that are
-    reachable only from inside one.
-    """
-
-    ssh: SshAccess
-    # Its current context is used; the account needs the permissions that `doctor` asks for.
-    kubeconfig: ProfilePath
-    network_namespace: ProfilePath | None = None
-
-
-class MachineSettings(Frozen):
-    """One machine of the inventory."""
-
-    # The name of the Kubernetes node, and of the machine itself.
-    name: Name
-    # The harness's login address, and the node's InternalIP.
-    address: IPv4
-    # A server has the control plane and a member of etcd; a worker runs pods.
-    roles: tuple[Literal["server", "worker"], ...] = ("server", "worker")
-    # The node's declared taints, as kubectl writes them: key=value:NoSchedule.
-    taints: tuple[str, ...] = ()
-    # Where the world reaches it, when not at `address` alone: one address, or several of both
-    # families.
-    outside_address: OneOrMore[IPv4Address | IPv6Address] = ()
-
-    @property
-    def outside_addresses(self) -> tuple[IPv4Address | IPv6Address, ...]:
-        """Every address at which the world reaches it; `address` unless another IPv4 is given."""
-        has_ipv4 = any(it.version == 4 for it in self.outside_address)
-        return self.outside_address if has_ipv4 else (self.address, *self.outside_address)
-
-
-class Kubernetes(Frozen):
-    """The expected Kubernetes, and its layout on a machine."""
-
-    # The release of every node, as `rke2 --version` says it: v1.32.1+rke2r1.
-    version: str
-    # Where each server's API answers.
-    api_port: int = 6443
-    # The range of pod addresses.
-    pod_network: IPvAnyNetwork
-    # The range of service addresses.
-    service_network: IPvAnyNetwork
-    # The DNS suffix of services.
-    domain: str = "cluster.local"
-    # The largest packet between machines, in bytes.
-    node_mtu: int = 1500
-    # The largest packet between pods, in bytes: a tunnel takes 50 bytes of it.
-    pod_mtu: int = 1500
-    # A container image that holds python3: the pods that probe the pod network run it.
-    probe_image: str
-    # Glob patterns, on a server, of the certificates whose expiry is checked.
-    certificates: tuple[str, ...]
-    # The administrator's files on a server, which only root may read.
-    kubeconfigs: tuple[str, ...] = ("/etc/rancher/rke2/rke2.yaml",)
-    # The authority that signs etcd's certificates, on each server.
-    etcd_ca: str
-    # The client certificate that may read etcd's health and metrics.
-    etcd_cert: str
-    # The key of that certificate.
-    etcd_key: str
-    # Files on a server that say where its member of etcd answers: the manifest of a static pod, or
-    # etcd's own configuration. The first that is there counts.
-    etcd_configuration: tuple[str, ...] = (
-        "/var/lib/rancher/rke2/agent/pod-manifests/etcd.yaml",
-        "/etc/kubernetes/manifests/etcd.yaml",
-        "/var/lib/rancher/rke2/server/db/etcd/config",
-        "/var/lib/rancher/k3s/server/db/etcd/config",
-    )
-    # Where a server keeps its snapshots of etcd, and the folder, on a file system that servers
-    # share, in which each snapshot has its copy.
-    etcd_snapshots: str = "/var/lib/rancher/rke2/server/db/snapshots"
-    # The folder of the copies; None where RKE2 uploads them.
-    etcd_snapshot_copies: str | None = None
-    # An image with etcd and etcdutl, not older than the etcd that runs, and 3.6 at least: that of
-    # RKE2 has no etcdutl. `provision nodes` takes both out of it.
-    etcd_tools_image: str | None = None
-    # RKE2 uploads each snapshot itself (etcd-s3), and records that in ETCDSnapshotFile objects.
-    etcd_snapshots_in_s3: bool = False
-
-
-class Stack(Frozen):
-    """The parts that this cluster declares; a part is absent when it is None."""
-
-    # What connects pods.
-    cni: Literal["cilium", "bridge"]
-    # Whether NetworkPolicies are enforced.
-    network_policy: bool
-    # What gives services outside addresses.
-    load_balancer: Literal["metallb"] | None = None
-    # The ingress controller; `ingress:` says where it answers.
-    ingress: Literal["traefik", "nginx", "caddy"] | None = None
-    # External: Ceph runs beside Kubernetes. Cluster: Rook runs it.
-    rook: Literal["external", "cluster"] | None = None
-    # The platform that is migrated.
-    source: Literal["swarm"] | None = None
-
-
-class Units(Frozen):
-    """Systemd units that may have failed on a machine, each with why nothing depends on it."""
-
-    # The reason, by the unit's name.
-    tolerated: Mapping[
-        Annotated[str, Field(pattern=r"^[^\s/]+\.[a-z]+$")], Annotated[str, Field(min_length=1)]
-    ] = {}
 
 
 class Profile(Frozen):
@@ -196,10 +80,16 @@ class Profile(Frozen):
     # What service accounts may do in the cluster, and what they must not: by NAMESPACE/NAME.
     service_accounts: Mapping[AccountName, ServiceAccount] = {}
     parity: Parity | None = None
+    # The loads that gates offer to the ingress: names of files in scenarios/load, or paths.
+    loads: tuple[str, ...] = ()
     # What services register elsewhere exactly once, by a name for reports.
     registrations: Mapping[str, Registration] = {}
     postgres: Postgres | None = None
-    equality: Equality | None = None
+    # The pairs of servers that must hold the same; one pair needs no list.
+    equality: Pairs = ()
+    queues: Queues | None = None
+    sessions: Sessions | None = None
+    restore: Restore | None = None
     # This cluster's own numbers for targets of the gate files, by requirement and target.
     targets: Mapping[str, Mapping[str, TargetChange]] = {}
     # True if drills and soaks may break anything here at all; each run must allow it too.
@@ -319,10 +209,13 @@ class Profile(Frozen):
             "own-clock": not self.shared_clock,
             "services": self.services is not None,
             "registrations": bool(self.registrations),
+            "loads": bool(self.loads),
             "parity": self.parity is not None,
             "service-accounts": bool(self.service_accounts),
             "postgres": self.postgres is not None,
-            "equality": self.equality is not None,
+            "equality": bool(self.equality),
+            "database-roles": any(it.roles for it in self.equality),
+            "restore": self.restore is not None,
         }
         return Cluster(
             name=self.name,
@@ -352,11 +245,16 @@ class Profile(Frozen):
             services_namespace=self.services.namespace if self.services else "",
             privileges=tuple(it.declared() for it in self.privileges),
             accounts={name: it.declared(name) for name, it in self.service_accounts.items()},
+            loads={name: find_load(name).p99_ms for name in self.loads},
             parity_requests=tuple(self.parity.requests) if self.parity else (),
             parity_rules=self.parity.declared() if self.parity else (),
             registrations={name: it.entry for name, it in self.registrations.items()},
-            postgres_operator=(self.postgres and self.postgres.operator) or "",
-            equality_different=self.equality.different if self.equality else {},
+            postgres=self.postgres.declared() if self.postgres else PostgresDeclared(),
+            equality_different={it.name: it.different for it in self.equality},
+            queues_lost=self.queues.lost if self.queues else None,
+            sessions_lost=self.sessions.lost if self.sessions else None,
+            database_roles=declared_roles(self.equality),
+            restore=self.restore.declared() if self.restore else RestoreDeclared(),
             ingress=self.ingress.declared() if self.ingress and self.stack.ingress else None,
             node_mtu=self.kubernetes.node_mtu,
             pod_mtu=self.kubernetes.pod_mtu,

@@ -13,8 +13,10 @@ from harness.core.declared import (
     OsdDisk,
     ParityRule,
     Port,
+    PostgresDeclared,
     PrivilegesDeclared,
     RecordedPartition,
+    RoleDeclared,
     ServiceDeclared,
     StorageClass,
     SwarmAnswer,
@@ -121,13 +123,34 @@ CLUSTER = Cluster(
             ),
         )
     },
+    loads={"busy-hour": 500.0},
     parity_requests=("a user",),
     parity_rules=(ParityRule(at="header server", because="another web server"),),
     registrations={"the webhook": "billing-service"},
-    postgres_operator="cloudnative-pg",
-    equality_different={"role notification_*": "the source never creates it"},
+    postgres=PostgresDeclared(
+        operator="cloudnative-pg",
+        settings={"max_connections": "200"},
+        limits={"memory": "2Gi"},
+        name="pooler",
+        databases=("billing",),
+    ),
+    equality_different={"": {"role notification_*": "the source never creates it"}},
+    queues_lost={"/celeryev.*": "events of monitoring"},
+    sessions_lost={"cache:": "it is computed again"},
+    database_roles={
+        "": {
+            "billing_service": RoleDeclared(
+                may=("read invoices", "write invoices"), must_not=("connect to auth",)
+            )
+        }
+    },
 )
 TARGETS = {
+    "offered_percent": 99.0,
+    "errors_percent": 0.1,
+    "undetected_count": 0.0,
+    "rto_minutes": 30.0,
+    "rpo_minutes": 15.0,
     "differing_count": 0.0,
     "undeclared_count": 0.0,
     "allowed_count": 0.0,

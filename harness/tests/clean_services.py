@@ -14,10 +14,15 @@ def seen() -> dict[str, dict[str, Any]]:
         "services": {CLUSTER.name: _services()},
         "registrations": {CLUSTER.name: {"the webhook": {"value": ["http://billing-service"]}}},
         "workloads": {CLUSTER.name: _workloads()},
+        "old-platform": {name: _remains() for name in NAMES},
+        "loads": {CLUSTER.name: {"busy-hour": {"value": _offered()}}},
         "parity": {CLUSTER.name: _parity()},
         "access-reviews": {CLUSTER.name: _accounts()},
         "postgres": {CLUSTER.name: _postgres()},
         "databases": {CLUSTER.name: _databases()},
+        "queues-and-sessions": {CLUSTER.name: _queues_and_sessions()},
+        "database-roles": {CLUSTER.name: {"": _roles()}},
+        "restore": {CLUSTER.name: _restore()},
     }
 
 
@@ -71,6 +76,34 @@ def _workloads() -> Any:
     }
 
 
+def _remains() -> Any:
+    """A machine that has left its Swarm: its Docker listens nowhere."""
+    ssh = {"protocol": "tcp", "address": "::", "port": 22, "program": "sshd", "both": True}
+    return {
+        "state": "inactive",
+        "why": "",
+        "comes_back": False,
+        "services": [],
+        "sockets": [ssh],
+        "vxlan": [8472],
+    }
+
+
+def _offered() -> Any:
+    """A load of two stages, answered within 80 ms."""
+    stage = {
+        "planned": 1000,
+        "on_time": 1000,
+        "answered": 1000,
+        "errors": {},
+        "limited": {},
+        "p50_ms": 12.0,
+        "p99_ms": 80.0,
+    }
+    stages = {"stage 1, 20/s": stage, "stage 2, 60/s": deepcopy(stage)}
+    return {"stages": stages, "troubles": [], "busy_percent": 12.0}
+
+
 def _parity() -> Any:
     """One request, answered alike but for the header that the rule names."""
     other = {"at": "header server", "old": "nginx", "other": "uvicorn"}
@@ -113,17 +146,62 @@ def _postgres() -> Any:
     told = {key: {"setting": it, "source": "configuration file"} for key, it in settings.items()}
     return {
         "instances": {
-            f"db-{number}": {"in_recovery": number > 1, "settings": told, "overrides": []}
+            f"db-{number}": {
+                "in_recovery": number > 1,
+                "settings": told,
+                "overrides": [],
+                "declared": {"max_connections": {"setting": "200", "source": "command line"}},
+                "system": "7301",
+                "folders": ["/data"],
+            }
             for number in (1, 2, 3)
         },
         "operator": {"value": {"method": "any", "number": "1", "dataDurability": "required"}},
+        "running": {
+            "value": {
+                "pods": {f"db-{number}": _pod(f"db-{number}") for number in (1, 2, 3)},
+                "workloads": {"Cluster/db": {"wanted": 3, "ready": 3}},
+            }
+        },
+        "answers": {"value": {"billing": {"status": 0, "says": "", "system": "7301"}}},
+    }
+
+
+def _pod(name: str) -> Any:
+    """A pod of CloudNativePG with its data on its own claim."""
+    folder = {"volume": "persistentVolumeClaim", "claim": name, "others": []}
+    return {
+        "ready": True,
+        "owner": "Cluster/db",
+        "limits": {"memory": "2Gi"},
+        "folders": {"value": {"/data": folder}},
+    }
+
+
+def _queues_and_sessions() -> Any:
+    """An empty queue, one with two messages, and sessions, on both sides."""
+    queues, keys = {"/operations": 0, "/monitoring": 2}, {"session:": 5, "other keys": 1}
+    return {
+        "queues": {"value": {"source": queues, "target": dict(queues)}},
+        "sessions": {"value": {"source": keys, "target": dict(keys)}},
+    }
+
+
+def _roles() -> Any:
+    """One service's role, on both sides, which can do what it must alone."""
+    names = ["billing_service", "postgres"]
+    acts = {"read invoices": True, "write invoices": True, "connect to auth": False}
+    return {
+        "source": {"value": names},
+        "target": {"value": names},
+        "allowed": {"billing_service": {act: {"value": it} for act, it in acts.items()}},
     }
 
 
 def _databases() -> Any:
     """One database with one table, equal on both sides."""
     side = {"rows": 7, "sha256": "aa"}
-    table = {"source": side, "target": deepcopy(side), "differing": 0, "first": []}
+    table = {"source": side, "target": deepcopy(side), "differing": 0, "first": [], "mutated": 0}
     return {
         "billing": {
             "tables": {"public.invoices": table},
@@ -133,4 +211,47 @@ def _databases() -> Any:
             "unsound": {"value": {}},
             "source_wrote": False,
         }
+    }
+
+
+def _restore() -> Any:
+    """A customer's backup that came back equal, in eight minutes."""
+    backup = {
+        "name": "odoo_demo_20261129",
+        "faults": [],
+        "bytes": 3_000_000,
+        "created": 1.8e9,
+        "tables": 1,
+        "rows": 7,
+        "attachments": 2,
+        "entries": 4,
+        "unpacked_bytes": 9_000_000,
+        "files": 2,
+    }
+    files = {"files": 2, "bytes": 20, "counts": {}, "first": [], "passed": 0, "newer": 0}
+    attachments = {
+        "rows": 2,
+        "without_file": 0,
+        "first": [],
+        "source_without_file": 0,
+        "without_row": 1,
+        "source_without_row": 1,
+    }
+    return {
+        "customer": "demo",
+        "database": "odoo_demo",
+        "restored": "cutover_restored_demo",
+        "asked": True,
+        "took_s": {"making the backup": 60.0},
+        "backup": backup,
+        "noticed": {"empty dump": True, "archive bomb": True},
+        "answer": "500",
+        "rto_s": 480.0,
+        "rpo_s": {"value": 60.0},
+        "written": {},
+        "compared": _databases()["billing"],
+        "files": files,
+        "attachments": attachments,
+        "stopped": None,
+        "left": [],
     }

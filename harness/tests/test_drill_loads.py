@@ -11,6 +11,7 @@ from harness.drill.traffic import AGAIN, HEALED_MARK, Marked, NoLoad
 from harness.ledger.result import FAULT
 from harness.load.results import Histogram, Results
 from harness.load.running import Running
+from harness.load.spec import Plan
 
 BEGAN, ENDED = 100.0, 110.0
 
@@ -27,7 +28,7 @@ class FakeRunning:
         for bucket in seconds.values():
             for _ in range(10):
                 bucket.add(0.02, on_time=False)
-        return Results(BEGAN, ENDED, 10, seconds) if self._began else None
+        return Results(BEGAN, ENDED, Plan(10), seconds) if self._began else None
 
 
 def outcome(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +15,16 @@ from pydantic import ValidationError
 from harness.backup.equality import catalogue
 from harness.backup.equality.tables import Line, side_by_side, unescaped
 from harness.checks import CHECKS
+from harness.core.errors import Unreachable
 from harness.core.model import Outcome, Verdict
-from harness.settings.databases import DatabaseServer
+from harness.facts.databases import OnlyOn
+from harness.facts.schema import Unknown
+from harness.probes.databases import compare
+from harness.settings import Profile
+from harness.settings.databases import DatabaseServer, Equality, pairs_differ
 from harness.tests.clean_case import case, clean
 from harness.tests.clean_cluster import CLUSTER
+from harness.tests.probe_rig import PROFILE, reach
 
 ROWS, REST = "every table holds the same rows", "everything beside the rows is the same"
 AHEAD, SOUND = "no sequence is behind", "every index fits its table"
@@ -214,6 +222,86 @@ def test_catalogues_differ_in_what_is_missing_added_or_changed() -> None:
         ("c", "3", "4"),
         ("d", None, "5"),
     ]
+
+
+# --- which databases of which pair ---
+
+
+def pairs(tmp_path: Path, *declared: Mapping[str, object]) -> Profile:
+    password = tmp_path / "password"
+    password.write_text("secret\n")
+    side = {"machine": "vmi2887101", "address": "127.0.0.1", "password_file": str(password)}
+    equality = [Equality.model_validate({"source": side, "target": side, **it}) for it in declared]
+    return PROFILE.model_copy(update={"equality": tuple(equality)})
+
+
+@pytest.mark.parametrize(
+    ("asked", "compares"),
+    [
+        ((), {"": ("auth",), "killbill": ()}),
+        (("billing",), {"": ("billing",)}),
+        (("killbill/accounts",), {"killbill": ("accounts",)}),
+        (("killbill/accounts", "auth"), {"": ("auth",), "killbill": ("accounts",)}),
+    ],
+)
+def test_a_database_is_chosen_by_its_full_name(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    asked: tuple[str, ...],
+    compares: dict[str, tuple[str, ...]],
+) -> None:
+    seen = {}
+
+    def compared(_reach: object, _tunnels: object, pair: Equality, *rest: Any) -> Any:
+        seen[pair.name] = rest[0]
+        return {name: OnlyOn("source") for name in rest[0]}
+
+    monkeypatch.setattr("harness.probes.databases._compared", compared)
+    named = {"kind": "mariadb", "name": "killbill"}
+    found = compare(reach(like=pairs(tmp_path, {"databases": ["auth"]}, named)), asked)
+    assert seen == compares
+    assert set(found) == set(asked or ("auth",))
+
+
+def test_a_pair_that_cannot_be_asked_hides_no_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def compared(_reach: object, _tunnels: object, pair: Equality, *_: Any) -> Any:
+        if pair.name:
+            raise Unreachable("no route")
+        return {"auth": OnlyOn("source")}
+
+    monkeypatch.setattr("harness.probes.databases._compared", compared)
+    named = {"kind": "mariadb", "name": "killbill"}
+    found = compare(reach(like=pairs(tmp_path, {}, named)))
+    assert found == {"auth": OnlyOn("source"), "killbill/every database": Unknown("no route")}
+
+
+def test_a_reason_of_one_pair_excuses_no_other() -> None:
+    there = clean()
+    databases = there["databases"][CLUSTER.name]
+    object = {"object": "role notification_service", "source": None, "target": "login"}
+    for name in ("billing", "pool/billing"):
+        databases[name] = deepcopy(databases["billing"])
+        databases[name].update(catalogue={"value": [object]})
+    verdict = CHECKS[REST](case(there))
+    assert (verdict.outcome, verdict.where) == (
+        Outcome.FAIL,
+        ("pool/billing, role notification_service",),
+    )
+
+
+def test_a_mariadb_has_its_own_port_and_user(tmp_path: Path) -> None:
+    default, maria = pairs(tmp_path, {}, {"kind": "mariadb", "name": "killbill"}).equality
+    assert (default.source.port, default.source.user) == (5432, "postgres")
+    assert (maria.target.port, maria.target.user) == (3306, "root")
+
+
+def test_one_pair_needs_no_list_and_two_need_different_names(tmp_path: Path) -> None:
+    one = pairs(tmp_path, {}).equality[0]
+    assert pairs_differ((one,)) == (one,)
+    with pytest.raises(ValueError, match="two pairs have the same `name:`: ''"):
+        pairs_differ((one, one))
 
 
 @pytest.mark.parametrize("wrong", [{}, {"machine": "one"}, {"service": "a/b", "machine": "one"}])

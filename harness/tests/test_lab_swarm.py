@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.lab import builds, machines, seed_data, swarm
+from harness.lab import builds, ceph, machines, swarm
 from harness.lab.shape import LAB, Lab, Node
 from harness.settings import Profile, load_profile
 
@@ -229,7 +229,7 @@ def test_the_profile_reaches_who_records_as_it_was(lab: Lab) -> None:
 
 
 def plant(folder: Path) -> None:
-    script = seed_data.TREE.replace("/mnt/cephfs", str(folder))
+    script = ceph.TREE.replace("/mnt/cephfs", str(folder))
     subprocess.run([sys.executable, "-I", "-"], input=script, text=True, check=True)
 
 

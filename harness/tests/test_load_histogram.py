@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from harness.core.errors import ConfigError
 from harness.load.results import Histogram, Written, read
-from harness.load.spec import LoadSpec, Page, load_spec, users_for, why_none
+from harness.load.spec import LoadSpec, Page, Plan, load_spec, users_for, why_none
 from harness.settings import Profile
 from harness.settings.drills import Load, find_load, load_names
 from harness.tests.stage import PROFILE
@@ -101,7 +101,7 @@ def test_the_plan_counts_what_nobody_offered(tmp_path: Path) -> None:
     lines = [{"began": 100.5}, one, one, {"ended": 104.0}]
     path = tmp_path / "seconds.jsonl"
     path.write_text("".join(json.dumps(it) + "\n" for it in lines) + '{"second": 10')
-    results = read(path, per_s=20, ended=999)
+    results = read(path, Plan(20), ended=999)
     assert results is not None
     assert (results.began, results.ended) == (100.5, 104.0)
     assert results.cut(0, 999).planned == 70
@@ -112,7 +112,7 @@ def test_the_plan_counts_what_nobody_offered(tmp_path: Path) -> None:
 def test_before_it_began_there_are_no_results(tmp_path: Path) -> None:
     path = tmp_path / "seconds.jsonl"
     path.write_text("")
-    assert read(path, per_s=20, ended=999) is None
+    assert read(path, Plan(20), ended=999) is None
 
 
 INGRESS = {
@@ -137,7 +137,7 @@ def test_a_load_goes_to_the_ingress_that_is_declared_and_nowhere_else() -> None:
     assert order is not None
     assert (order.scheme, order.port, order.authority) == ("https", 443, "/nowhere/sites.crt")
     assert order.pages == [Page("shop.example", path) for path in load().paths]
-    assert order.users >= order.per_s * order.timeout_s
+    assert order.users >= order.plan.per_s * order.timeout_s
     assert "https://shop.example/healthz at 127.0.0.1, 127.0.0.2" in str(order)
     assert str(LoadSpec.from_line(order.line())) == str(order)
     other = load_spec(load(), profile(paths=["/shop"]), 60)
@@ -172,7 +172,7 @@ def test_no_user_is_busy_when_its_next_request_is_due() -> None:
 
 
 def test_a_load_is_found_by_its_name(tmp_path: Path) -> None:
-    assert load_names() == ("ingress",)
+    assert load_names() == ("busy-hour", "ingress")
     with pytest.raises(ConfigError, match="there is no load ingres"):
         find_load("ingres")
     text = "{schema: 1, name: other, title: t, requests_per_s: 1, timeout_s: 1, paths: [/]}"

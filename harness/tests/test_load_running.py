@@ -43,7 +43,7 @@ def stalled(shop: Site, order: LoadSpec, folder: Path) -> Results:
         load.go_on(0.5)
         shop.lets_through.clear()
         load.go_on(2.0)
-        waiting = shop.answered[200] + 2 * order.per_s
+        waiting = shop.answered[200] + 2 * order.plan.per_s
         shop.lets_through.set()
         until(lambda: shop.answered[200] >= waiting, within_s=30, what="answers to all of them")
         results = load.results()

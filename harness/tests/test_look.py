@@ -128,7 +128,7 @@ def test_every_probe_that_writes_or_measures_speed_does_not_begin_with_the_gate(
     # What is measured, what reads every row, and what opens a port to the world must have the
     # cluster to itself.
     alone = {name for name, it in PROBES.items() if it.timing is Timing.ALONE}
-    assert alone == {"etcd-writes", "disk-bench", "claims", "load-balancer", "databases"}
+    assert alone == {"etcd-writes", "disk-bench", "claims", "load-balancer", "databases", "loads"}
 
 
 def records(folder: Path) -> list[Any]:
@@ -167,7 +167,7 @@ def test_nothing_is_broken_while_a_look_is_under_way(tmp_path: Path) -> None:
         run.begin(scenario())
         seen = list[bool]()
         threading.Timer(0.2, gate.set).start()
-        run._carried_out(DRILLS, "x", lambda: seen.append(gate.is_set()))  # type: ignore[arg-type, return-value]
+        run._carried_out(DRILLS.name, "x", lambda: seen.append(gate.is_set()))
     assert seen == [True]
 
 

@@ -28,7 +28,7 @@ from harness.faults.model import Act
 from harness.faults.undo_store import NodeUndoStore
 from harness.probes.host_facts import HostFacts
 from harness.settings import SshAccess, load_needs
-from harness.settings.profile import MachineSettings
+from harness.settings.machines import MachineSettings
 from harness.tests.fault_examples import EXAMPLES, whole_cluster
 from harness.tests.ssh_server import SshServer, ssh_server
 from harness.transport import Completed, Reach

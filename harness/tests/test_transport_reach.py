@@ -13,7 +13,7 @@ import pytest
 from harness.core.errors import ConfigError, Denied, Refused, TimedOut, TransportError, Unreachable
 from harness.core.parallel import within
 from harness.settings import Access, Profile, load_profile
-from harness.settings.profile import MachineSettings
+from harness.settings.machines import MachineSettings
 from harness.tests.api_server import api_server, write_kubeconfig
 from harness.transport import Answer, Completed, connect, enter_network
 from harness.transport.fake import FakeKube, FakeShell

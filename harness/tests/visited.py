@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from harness.load.spec import LoadSpec, Page, users_for
+from harness.load.spec import LoadSpec, Page, Plan, users_for
 from harness.probes.certificates import Authority
 
 HERE, NOBODY = "127.0.0.1", "127.0.0.2"
@@ -34,7 +34,7 @@ class Site:
             addresses=[HERE],
             pages=[Page(SITE, "/")],
             authority=str(self.authority),
-            per_s=per_s,
+            plan=Plan(per_s),
             timeout_s=timeout_s,
             lasts_s=60,
             users=users or users_for(per_s, timeout_s),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
+from types import MappingProxyType
 
 from harness.backup.equality import catalogue, indexes
 from harness.backup.equality.session import Connection, Moment, Server, both, identity, names
-from harness.backup.equality.tables import Table, both_digests, differences, tables
+from harness.backup.equality.tables import Mutation, Table, both_digests, differences, tables
 from harness.core.errors import HarnessError, NotProven
 from harness.core.parallel import in_each
 from harness.facts import databases as facts
@@ -42,15 +43,24 @@ def compared(
             continue
         try:
             with both(source, target, name) as (old, new):
-                found[name] = _database(old, new, at_once, tell)
+                found[name] = database(old, new, at_once=at_once, tell=tell)
         except HarnessError as error:
             found[name] = Unknown(str(error))
     return found
 
 
-def _database(old: Moment, new: Moment, at_once: int, tell: Tell) -> facts.Database:
+def database(
+    old: Moment,
+    new: Moment,
+    *,
+    at_once: int = 2,
+    tell: Tell = lambda _: None,
+    mutations: Mapping[str, Mutation] = MappingProxyType({}),
+) -> facts.Database:
+    """Two databases, which may have different names; ``mutations`` are declared, by table."""
     here, there = tables(old.first), tables(new.first)
-    compared = _tables(old, new, {it: here[it] for it in here.keys() & there.keys()}, at_once, tell)
+    both_have = {it: here[it] for it in here.keys() & there.keys()}
+    compared = _tables(old, new, both_have, at_once, tell, mutations)
     before, views = catalogue.catalogue(old.first), catalogue.views(old.first)
     alike = old.major == new.major
 
@@ -77,7 +87,12 @@ def _unsound(new: Moment, tell: Tell) -> Item[Mapping[str, str]]:
 
 
 def _tables(
-    old: Moment, new: Moment, both_have: Mapping[str, Table], at_once: int, tell: Tell
+    old: Moment,
+    new: Moment,
+    both_have: Mapping[str, Table],
+    at_once: int,
+    tell: Tell,
+    mutations: Mapping[str, Mutation],
 ) -> dict[str, OrUnknown[facts.Table]]:
     """The tables that both sides have, the largest first, on ``at_once`` pairs of connections."""
     with ExitStack() as held:
@@ -92,7 +107,7 @@ def _tables(
                 pair = pairs.pop()
             try:
                 tell(f"{old.database}: {name}, {both_have[name].bytes / 1e6:.0f} MB")
-                return _table(*pair, both_have[name])
+                return _table(*pair, both_have[name], mutations.get(name))
             finally:
                 with lock:
                     pairs.append(pair)
@@ -105,9 +120,15 @@ def _tables(
     }
 
 
-def _table(source: Connection, target: Connection, table: Table) -> facts.Table:
+def _table(
+    source: Connection, target: Connection, table: Table, mutation: Mutation | None
+) -> facts.Table:
     before, now = both_digests(source, target, table)
     if before == now:
         return facts.Table(before, now)
     number, first = differences(source, target, table)
-    return facts.Table(before, now, differing=number, first=tuple(first))
+    if mutation is None:
+        return facts.Table(before, now, differing=number, first=tuple(first))
+    beside, first = differences(source, target, table.beside(mutation))
+    mutated = number - beside
+    return facts.Table(before, now, differing=beside, first=tuple(first), mutated=mutated)

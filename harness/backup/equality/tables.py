@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg import Copy, sql
 
@@ -18,8 +18,8 @@ from harness.backup.equality.session import Connection, asking, rows
 from harness.core.parallel import begin
 from harness.facts.databases import RowDifference, TableSide
 
-_FIRST = 20
-_MODULUS = 1 << 256
+FIRST = 20
+MODULUS = 1 << 256
 # Text keys sort by bytes on both sides: collations of two C libraries differ.
 _C = sql.SQL(' COLLATE pg_catalog."C"')
 _TABLES = """
@@ -55,8 +55,19 @@ order by 1, 2
 
 
 @dataclass(frozen=True, slots=True)
+class Mutation:
+    """What may differ in a table: rows that meet an SQL condition, and these columns of others."""
+
+    rows: str = "false"
+    columns: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
-    """A table, or a materialized view; ``key`` is empty without one, ``bytes`` its size."""
+    """A table, or a materialized view; ``key`` is empty without one, ``bytes`` its size.
+
+    Rows that meet the SQL condition ``but`` are left out.
+    """
 
     schema: str
     name: str
@@ -64,6 +75,7 @@ class Table:
     key: tuple[str, ...]
     collated: frozenset[str]
     bytes: int
+    but: str = "false"
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"
@@ -71,7 +83,14 @@ class Table:
     @property
     def _from(self) -> sql.Composable:
         # ONLY: partitions and inheriting tables are tables of their own here.
-        return sql.SQL("FROM ONLY {}").format(sql.Identifier(self.schema, self.name))
+        name = sql.Identifier(self.schema, self.name)
+        but = sql.SQL(self.but)
+        return sql.SQL("FROM ONLY {} WHERE ({}) IS NOT TRUE").format(name, but)
+
+    def beside(self, mutation: Mutation) -> Table:
+        """The table without what may differ in it."""
+        columns = tuple(it for it in self.columns if it not in mutation.columns)
+        return replace(self, columns=columns, but=mutation.rows)
 
     def in_order(self) -> sql.Composed:
         """COPY of all rows, in the order of the key where there is one."""
@@ -128,7 +147,7 @@ def digest(connection: Connection, table: Table) -> TableSide:
                 whole.update(row)
             else:
                 total += int.from_bytes(hashlib.sha256(row).digest(), "big")
-    value = whole.hexdigest() if table.key else f"{total % _MODULUS:064x}"
+    value = whole.hexdigest() if table.key else f"{total % MODULUS:064x}"
     return TableSide(rows=number, sha256=value)
 
 
@@ -164,8 +183,9 @@ def differences(
     first: list[RowDifference] = []
     for key, old, new in side_by_side(_lines(source, table, width), _lines(target, table, width)):
         number += 1
-        if len(first) < _FIRST:
-            first.append(_described(table, key, old, new))
+        if len(first) < FIRST:
+            sides = (None if it is None else it.split(b"\t") for it in (old, new))
+            first.append(row_difference(table.key, key, table.columns, *sides))
     return number, first
 
 
@@ -199,16 +219,20 @@ def side_by_side(
             old, new = next(source, None), next(target, None)
 
 
-def _described(
-    table: Table, key: Sequence[bytes], old: bytes | None, new: bytes | None
+def row_difference(
+    key_columns: Sequence[str],
+    key: Sequence[bytes],
+    columns: Sequence[str],
+    old: Sequence[object] | None,
+    new: Sequence[object] | None,
 ) -> RowDifference:
     """A row that differs; its key's digest stands for values, which may be a customer's."""
     name = hashlib.sha256(b"\0".join(key)).hexdigest()[:12]
-    if len(table.key) == 1 and key[0].isdigit():
-        name = f"{table.key[0]} {key[0].decode()}"
+    if len(key_columns) == 1 and key[0].isdigit():
+        name = f"{key_columns[0]} {key[0].decode()}"
     if old is None or new is None:
         return RowDifference(row=name, kind="added" if old is None else "missing", columns=())
-    pairs = zip(table.columns, old.split(b"\t"), new.split(b"\t"), strict=True)
+    pairs = zip(columns, old, new, strict=True)
     return RowDifference(
         row=name, kind="changed", columns=tuple(column for column, a, b in pairs if a != b)
     )

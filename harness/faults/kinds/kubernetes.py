@@ -83,7 +83,7 @@ class StopStaticPod(Fault):
 
     name: ClassVar[str] = "stop-static-pod"
     blast_radius: ClassVar[frozenset[BlastRadius]] = NOTHING
-    # The kubelet looks every 20 s, gives the pod its time to end, and then tells the API.
+    # The kubelet looks every 20 s (RKE2's: 5 s), gives the pod its time to end, and tells the API.
     seen_within_s: ClassVar[float] = 150.0
     gone_within_s: ClassVar[float] = 180.0
     at_once: ClassVar[bool] = False  # a pod starts

@@ -21,7 +21,7 @@ from harness.lab.stages import Stage
 
 ARCHIVE = "rook.tar"
 OPERATOR = HERE / "manifests/operator.yaml"
-# The operator looks at Ceph once a minute.
+# The operator looks at Ceph every ten seconds, or once a minute; started anew, it takes longer.
 FRESH_S = 150
 ROLES = ("crds.yaml", "common.yaml", "common-external.yaml")
 

@@ -1,4 +1,7 @@
-"""Faults of machines and of Kubernetes, each once on the lab."""
+"""Faults of machines and of Kubernetes, each once on the lab, except one.
+
+A stopped node service is seen beside the defects of nodes.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from harness.faults import observers
 from harness.faults.commands import run_here
 from harness.faults.fault import Fault
 from harness.faults.fault_lifecycle import FaultLifecycle, FaultState
-from harness.faults.kinds.kubernetes import Drain, StopContainerd, StopEtcd, StopRke2, StopStaticPod
+from harness.faults.kinds.kubernetes import Drain, StopContainerd, StopEtcd, StopStaticPod
 from harness.faults.kinds.machine import HardReset, PowerOff, Reboot, SkewClock
 from harness.faults.kinds.pods import KillContainer, KillIngress, KillPods, KillSpeaker
 from harness.faults.kinds.slow_api import SlowApi
@@ -30,18 +33,15 @@ DNS = {"namespace": "kube-system", "selector": "k8s-app=kube-dns"}
 # Faults that touch different things wait together. What the API is told comes before a fault that
 # ends one of its servers; and a kubelet tells nothing of a container while it is stopped.
 TOGETHER: Mapping[str, Sequence[Fault]] = {
-    "node services and a scheduler": (
-        StopRke2(id="0ff6", machine=ONE),
+    "a container runtime, a scheduler and a member of etcd": (
         StopContainerd(id="0ff4", machine=THREE),
         StopStaticPod(id="0ff8", machine=TWO, part="kube-scheduler"),
+        StopEtcd(id="0ff5", machine=ONE),
     ),
-    "a pod of the ingress and an API server": (
+    "a name server, a pod of the ingress and an API server": (
+        KillPods(id="0ff3", machine=ONE, **DNS),
         KillIngress(id="0ff2", machine=ONE),
         StopStaticPod(id="0ff7", machine=ONE, part="kube-apiserver"),
-    ),
-    "a name server and a member of etcd": (
-        KillPods(id="0ff3", machine=ONE, **DNS),
-        StopEtcd(id="0ff5", machine=TWO),
     ),
     "a drain": (Drain(id="0ff0", machine=TWO),),
     "a container": (
@@ -106,7 +106,7 @@ def test_a_drain_that_is_not_over_is_taken_back_at_once(world: World, do: Do) ->
 def test_a_drain_that_a_budget_stops_half_way_says_so(do: Do, world: World) -> None:
     held = objects.pod("held", TWO, labels={"app": "held"})
     fault = Drain(id="0ff0", machine=TWO, within_s=10)
-    with objects.namespace(world, "test-drain") as space:
+    with objects.namespace(world, "test-drain-held") as space:
         space.apply(held, objects.budget("held", at_least=1))
         space.ready("held")
         lifecycle = do(lambda reach: FaultLifecycle(fault, reach, lambda _event: None))

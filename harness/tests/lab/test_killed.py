@@ -20,16 +20,17 @@ from typing import Any
 
 import pytest
 
+from harness.commands import cli
 from harness.core.model import Exit
 from harness.core.waiting import until
 from harness.faults import disruption_lock
 from harness.faults.fault_lifecycle import LEASE_S as LIFE_LEASE_S
-from harness.probes import pods
+from harness.probes import owned, pods
 from harness.record.journal import JournalReader, Record
 from harness.record.records import FaultEvent, read
 from harness.settings import ROOT
 from harness.tests.lab.breaking import inside
-from harness.tests.lab.forked import cutover
+from harness.tests.lab.forked import forked
 from harness.tests.lab.killed import LEASE_S
 from harness.tests.lab.lived import new_id, traces
 from harness.tests.lab.world import World
@@ -46,6 +47,8 @@ FAULTS = list(EVERY) if FULL else ["cut-off"]
 # The lease, the timer's own grace, and what a loaded computer takes to run the undo.
 _WITHIN_S = LEASE_S + 15.0
 _RECORDS = 5  # armed, injected, active, healed, heal-proved
+# A look that lives renews its namespace so often here, and is gone when it has not for so long.
+RENEW_S, LASTS_S = 2.0, 9.0
 _MOMENTS = ("after", "before") if FULL else ("after",)
 
 
@@ -176,16 +179,24 @@ def moments(records: Iterable[Record]) -> Iterator[Record]:
             yield record
 
 
+def heal_soon(arguments: Sequence[str]) -> None:
+    """``./cutover heal`` that takes an owner for gone sooner."""
+    owned.LASTS_S = LASTS_S
+    sys.argv = ["cutover", "heal", *arguments]
+    cli.main()
+
+
 def test_heal_leaves_nothing_of_a_look_that_was_killed_and_everything_of_one_that_lives(
-    world: World,
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(owned, "RENEW_S", RENEW_S)
     words = [sys.executable, "-m", "harness.tests.lab.killed_owner", world.lab.name]
     died = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert died.returncode == -signal.SIGKILL, died.stderr
     space, volume = died.stdout.split()
     with inside(world) as do, ExitStack() as opened:
         living = do(lambda reach: opened.enter_context(pods.namespace(reach.kube)))
-        healed = cutover(["heal", f"--cluster={world.lab.name}", "--json"], 300)
+        healed = forked(heal_soon, [f"--cluster={world.lab.name}", "--json"], 300)
         document = json.loads(healed.stdout)
         assert healed.returncode == 0, document
         assert any(space in it["what"] for it in document["mended"])

@@ -49,7 +49,7 @@ def test_a_stopped_member_and_then_one_without_room_are_found(world: World) -> N
         until(
             lambda: not etcdctl(world, "alarm", "disarm").strip(),
             within_s=240,
-            every_s=5,
+            every_s=1.0,
             what="etcd's alarm is off",
         )
 

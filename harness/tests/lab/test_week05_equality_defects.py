@@ -1,4 +1,4 @@
-"""Seeded defects of W5-EQUAL: two PostgreSQL in pods, the second restored from the first's dump."""
+"""Seeded defects of W5-EQUAL and W5-ACCESS: two PostgreSQL in pods, the second a restored dump."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from harness.core.waiting import until
 from harness.tests.lab import objects
+from harness.tests.lab.asking import ask
 from harness.tests.lab.forked import cutover
 from harness.tests.lab.world import World
 
@@ -27,12 +28,21 @@ equality:
   source: {{service: {SPACE}/old, password_file: PASSWORD}}
   target: {{service: {SPACE}/new, password_file: PASSWORD}}
   databases: [billing, instance]
+  roles:
+    billing_service:
+      password_file: ROLE
+      database: billing
+      may: [read payments, insert into payments]
+      must_not: [update payments, write accounts, create in public, connect to instance]
 """
+SAME, WORK = "both sides have the same roles", "every role can do what it must"
+NO_MORE = "no role can do what it must not"
 ROWS, REST = "every table holds the same rows", "everything beside the rows is the same"
 AHEAD, SOUND = "no sequence is behind", "every index fits its table"
 SEED = r"""
 create role billing_service login password 'x';
 create database instance;
+revoke connect on database instance from public;
 create database billing;
 \c billing
 create extension pgcrypto;
@@ -113,7 +123,10 @@ def space(world: World) -> Iterator[objects.Namespace]:
 def profile(world: World) -> str:
     password = world.scratch / "password"
     password.write_text("secret\n")
+    role = world.scratch / "role-password"
+    role.write_text("x\n")
     declared = textwrap.dedent(DECLARED).replace("PASSWORD", str(password))
+    declared = declared.replace("ROLE", str(role))
     return world.profile_with([("\nstack:", f"{declared}\nstack:")])
 
 
@@ -163,7 +176,7 @@ def test_databases_that_were_copied_are_equal_and_every_difference_is_found(
     itself = Path(profile).with_name("itself.yaml")
     itself.write_text(Path(profile).read_text().replace(f"{SPACE}/new", f"{SPACE}/old"))
     done = cutover(["backup", "equal", "--cluster", str(itself)], 120)
-    assert (done.returncode, "are the same PostgreSQL" in done.stderr) == (3, True), done
+    assert (done.returncode, "are the same PostgreSQL" in done.stdout) == (3, True), done
 
     assert "ERROR" not in script(space, "new", "billing", BREAK)
     found = compared(profile)
@@ -192,3 +205,32 @@ def test_databases_that_were_copied_are_equal_and_every_difference_is_found(
         assert words in rest, rest
     assert "payments_id_seq: expected at least 5000, seen 10" in found[AHEAD][1]
     assert "public.folded_owner: expected an index that fits its table" in found[SOUND][1]
+
+
+@pytest.mark.defect(
+    "both sides have the same roles",
+    "every role can do what it must",
+    "no role can do what it must not",
+)
+def test_roles_with_less_or_more_than_their_rights_are_found(
+    space: objects.Namespace, profile: str
+) -> None:
+    checks = (SAME, WORK, NO_MORE)
+    found = ask(profile, "database-roles", *checks)
+    assert {it: found[it][0] for it in checks} == dict.fromkeys(checks, "pass"), found
+
+    more = """
+    create role notification_service;
+    revoke insert on payments from billing_service;
+    grant update (note) on payments to billing_service;
+    grant connect on database instance to public;
+    """
+    assert "ERROR" not in script(space, "new", "billing", more)
+    found = ask(profile, "database-roles", *checks)
+    told = {
+        SAME: "notification_service: expected the role on both sides, seen on the target alone",
+        WORK: "billing_service: expected that it may insert into payments, seen that it may not",
+        NO_MORE: "billing_service: expected that it may not update payments, seen that it may; "
+        "billing_service: expected that it may not connect to instance, seen that it may",
+    }
+    assert {it: found[it] for it in checks} == {it: ("fail", told[it]) for it in checks}

@@ -15,11 +15,15 @@ from harness.tests.lab.world import World
 NAMES = "each service has its declared name and port"
 ONCE = "each side effect is registered exactly once"
 ALONE = "no write is acknowledged by the primary alone"
+CLAIMS = "PostgreSQL is ready on claims of its own"
+SETTINGS = "PostgreSQL has its declared settings and limits"
+ANSWERS = "each database answers from a pod by its name"
 SPACE = "test-calls"
 # As an image of PostgreSQL does it, but on a file system that ends with the pod.
 SERVER = (
     "initdb --pgdata=/tmp/data --no-sync --username=postgres --auth=trust >/dev/null && "
-    "exec postgres -D /tmp/data -k /tmp -c listen_addresses="
+    "echo 'host all all all trust' >>/tmp/data/pg_hba.conf && "
+    "exec postgres -D /tmp/data -k /tmp -c listen_addresses='*'"
 )
 UNPRIVILEGED = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
 DECLARED = f"""
@@ -35,6 +39,14 @@ postgres:
   namespace: {SPACE}
   selector: app=db
   psql: [psql, --username=postgres, --host=/tmp]
+  settings: {{work_mem: 4MB}}
+  limits: {{memory: 1Gi}}
+  answers:
+    name: database
+    namespace: {SPACE}
+    selector: app=db
+    databases:
+      postgres: {{user: postgres, password_file: PASSWORD, table: invoices}}
 """
 
 
@@ -43,22 +55,29 @@ def space(world: World) -> Iterator[objects.Namespace]:
     """A database with one webhook, and every declared service before it."""
     with objects.namespace(world, SPACE) as space:
         server = ("sh", "-c", SERVER)
+        database = objects.pod("db", world.one.name, *UNPRIVILEGED, *server, labels={"app": "db"})
+        database["spec"]["containers"][0]["resources"] = {"limits": {"memory": "1Gi"}}
         space.apply(
-            objects.pod("db", world.one.name, *UNPRIVILEGED, *server, labels={"app": "db"}),
+            database,
             *(service(*it) for it in (("user-service", 8001), ("billing-service", 8004))),
             service("pooler", 6432),
+            service("database", 5432),
         )
         space.ready("db")
         until(lambda: sql(space, "select 1").strip() == "1", within_s=60, what="PostgreSQL answers")
         sql(space, "alter system set synchronous_standby_names = 'ANY 1 (*)'")
         sql(space, "select pg_reload_conf()")
+        sql(space, "create table invoices (id int)")
         space.run("db", "sh", "-c", "echo http://billing > /tmp/hooks")
         yield space
 
 
 @pytest.fixture
 def profile(world: World) -> str:
-    return world.profile_with([("\nstack:", f"{textwrap.dedent(DECLARED)}\nstack:")])
+    password = world.scratch / "any-password"
+    password.write_text("any\n")
+    declared = textwrap.dedent(DECLARED).replace("PASSWORD", str(password))
+    return world.profile_with([("\nstack:", f"{declared}\nstack:")])
 
 
 def service(name: str, port: int, app: str = "db") -> dict[str, object]:
@@ -80,19 +99,31 @@ def sql(space: objects.Namespace, words: str) -> str:
     "each service has its declared name and port",
     "each side effect is registered exactly once",
     "no write is acknowledged by the primary alone",
+    "PostgreSQL is ready on claims of its own",
+    "PostgreSQL has its declared settings and limits",
+    "each database answers from a pod by its name",
 )
 def test_services_webhooks_and_commits_that_are_not_as_declared_are_found(
     space: objects.Namespace, profile: str
 ) -> None:
-    for probe, check in (("services", NAMES), ("registrations", ONCE), ("postgres", ALONE)):
+    for probe, check in (("services", NAMES), ("registrations", ONCE)):
         assert ask(profile, probe, check)[check][0] == "pass", ask(profile, probe, check)
+    of_postgres = (ALONE, SETTINGS, ANSWERS)
+    found = ask(profile, "postgres", *of_postgres, CLAIMS)
+    assert {found[it][0] for it in of_postgres} == {"pass"}, found
+    # The pod's data ends with it.
+    outcome, reason = found[CLAIMS]
+    assert outcome == "fail"
+    assert "db: expected a pod of a StatefulSet or of CloudNativePG's cluster" in reason
+    assert "expected /tmp/data on a claim, seen the container's own file system" in reason
 
     space.apply(service("user-service", 80), service("billing-service", 8004, app="none"))
-    space.kubectl("delete", "service", "pooler")
+    space.kubectl("delete", "service", "pooler", "database")
     space.run("db", "sh", "-c", "echo http://billing >> /tmp/hooks")
     sql(space, "create role billing_service")
     sql(space, "alter role billing_service set synchronous_commit = off")
     sql(space, "alter system reset synchronous_standby_names")
+    sql(space, "alter system set work_mem = '8MB'")
     sql(space, "select pg_reload_conf()")
 
     outcome, reason = ask(profile, "services", NAMES)[NAMES]
@@ -102,8 +133,11 @@ def test_services_webhooks_and_commits_that_are_not_as_declared_are_found(
     assert "pooler:6432 (postgres:5432 under the Swarm): expected a Service, seen none" in reason
     outcome, reason = ask(profile, "registrations", ONCE)[ONCE]
     assert (outcome, "expected one entry with 'billing', seen 2" in reason) == ("fail", True)
-    outcome, reason = ask(profile, "postgres", ALONE)[ALONE]
-    assert outcome == "fail"
+    found = ask(profile, "postgres", *of_postgres)
+    assert {found[it][0] for it in of_postgres} == {"fail"}, found
+    assert "db: expected work_mem = 4MB, seen 8MB" in found[SETTINGS][1]
+    assert "postgres at database: expected an answer, seen: psql" in found[ANSWERS][1]
+    reason = found[ALONE][1]
     assert "db: " in reason
     assert "seen synchronous_standby_names is empty" in reason
     assert "seen synchronous_commit=off for role billing_service" in reason

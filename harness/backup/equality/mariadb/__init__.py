@@ -1,0 +1,1 @@
+"""Whether two MariaDB hold the same: rows, catalogue, counters and indexes."""

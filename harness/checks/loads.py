@@ -1,0 +1,159 @@
+"""W9-LOAD: under the planned load requests are answered, and in time.
+
+The generator comes first. If it was late or busy, neither its errors nor its times say anything of
+the platform: NOT PROVEN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from harness.checks.findings import Finding, Seen, conclude, limited, look, names, unknown, wanted
+from harness.core.model import Case, Verdict
+from harness.facts.loads import LOADS, Loads, Offered, Stage
+from harness.facts.schema import Unknown
+
+_OFFERED, _ERRORS = "offered_percent", "errors_percent"
+# Locust warns from here on: its single thread then delays answers. Source: locust.runners,
+# CPU_WARNING.
+_BUSY_PERCENT = 90.0
+_NOT_ASKED = Unknown("it was not offered")
+
+Judge = Callable[[str, str, Stage], Iterator[Finding]]
+
+
+def offered_as_planned(case: Case) -> Verdict:
+    """Each stage of each load was offered at its rate, by a generator with time to spare."""
+    seen = look(case, LOADS)
+    target = wanted(case, _OFFERED)
+    rates = [
+        100 * stage.on_time / stage.planned
+        for _, load in _loads(case, seen)
+        for stage in load.stages.values()
+        if stage.planned
+    ]
+    return conclude(
+        _findings(case, seen, lambda *_: iter(())),
+        seen,
+        proven=f"{names(case.cluster.loads or ('nothing',))} offered as planned",
+        measured={_OFFERED: round(min(rates), 2)} if rates else {},
+        target=target,
+    )
+
+
+def answered(case: Case) -> Verdict:
+    """Of each stage at most the declared part failed; 429 is the ingress's own limit."""
+    seen = look(case, LOADS)
+    most = wanted(case, _ERRORS)[_ERRORS]
+    parts = [
+        _failed(stage)
+        for _, load in _loads(case, seen)
+        for stage in load.stages.values()
+        if stage.planned
+    ]
+
+    def judge(load: str, name: str, stage: Stage) -> Iterator[Finding]:
+        if _failed(stage) > most:
+            kinds = names(f"{count} × {kind}" for kind, count in sorted(stage.errors.items()))
+            says = f"expected at most {most:g} % of its requests to fail, seen {_failed(stage):.2f}"
+            yield Finding(load, f"{name}: {says} % ({kinds})")
+
+    return conclude(
+        _findings(case, seen, judge),
+        seen,
+        proven=f"{names(case.cluster.loads or ('nothing',))}: requests were answered",
+        measured={_ERRORS: round(max(parts), 3)} if parts else {},
+        target=wanted(case, _ERRORS),
+    )
+
+
+def in_time(case: Case) -> Verdict:
+    """Of each stage 99 % of the requests were answered within the load's own ``p99_ms``.
+
+    Times count from when a request was due, so that a stall is in the times of all requests that
+    waited for it.
+    """
+    seen = look(case, LOADS)
+    declared = case.cluster.loads
+
+    def judge(load: str, name: str, stage: Stage) -> Iterator[Finding]:
+        most = declared[load]
+        if most is None:
+            yield unknown(load, "its file declares no p99_ms")
+        elif stage.p99_ms is None:
+            yield Finding(load, f"{name}: expected 99 % of answers within {most:g} ms, seen fewer")
+        elif stage.p99_ms > most:
+            says = f"expected 99 % of answers within {most:g} ms, seen {stage.p99_ms:g} ms"
+            yield Finding(load, f"{name}: {says}")
+
+    times = [
+        stage.p99_ms
+        for _, load in _loads(case, seen)
+        for stage in load.stages.values()
+        if stage.p99_ms is not None
+    ]
+    return conclude(
+        _findings(case, seen, judge),
+        seen,
+        proven=f"{names(declared or ('nothing',))}: requests were answered in time",
+        measured={"p99_ms": max(times)} if times else {},
+    )
+
+
+def _failed(stage: Stage) -> float:
+    """The percentage of planned requests that failed."""
+    return 100 * stage.failed / stage.planned
+
+
+def _loads(case: Case, seen: Seen[Loads]) -> Iterator[tuple[str, Offered]]:
+    """The declared loads that were offered."""
+    for found in seen.values.values():
+        for name in case.cluster.loads:
+            item = found.get(name, _NOT_ASKED)
+            if not isinstance(item, Unknown):
+                yield name, item.value
+
+
+def _findings(case: Case, seen: Seen[Loads], judge: Judge) -> list[Finding]:
+    """What is wrong with the generator, and, where nothing is, what the judge says."""
+    least = case.targets[_OFFERED]
+    findings = [
+        unknown(name, item.error)
+        for found in seen.values.values()
+        for name in case.cluster.loads
+        if isinstance(item := found.get(name, _NOT_ASKED), Unknown)
+    ]
+    for name, load in _loads(case, seen):
+        about = [*_of_generator(name, load, least)]
+        findings += about or [
+            it for stage, seen_in in load.stages.items() for it in judge(name, stage, seen_in)
+        ]
+    if not case.cluster.loads:
+        findings.append(unknown("the profile", "it declares no load (loads)"))
+    return findings
+
+
+def _of_generator(name: str, load: Offered, least: float) -> Iterator[Finding]:
+    yield from (unknown(name, trouble) for trouble in load.troubles)
+    if load.busy_percent is None:
+        yield unknown(name, "the generator did not say how busy it was")
+    elif load.busy_percent > _BUSY_PERCENT:
+        says = f"the generator used {load.busy_percent:.0f} % of a processor"
+        yield unknown(name, f"{says}, and delayed answers by itself (from {_BUSY_PERCENT:g} %)")
+    if not load.stages:
+        yield unknown(name, "it had no stage")
+    for stage, it in load.stages.items():
+        if it.planned == 0:
+            yield unknown(name, f"{stage}: no request was planned")
+        elif (rate := 100 * it.on_time / it.planned) < least:
+            says = f"{rate:.1f} % of the planned requests were sent on time, expected {least:g} %"
+            yield unknown(name, f"{stage}: {says}")
+        elif it.limited:
+            yield unknown(name, f"{stage}: {limited(told=str(dict(it.limited)))}")
+
+
+CHECKS = {
+    "every load was offered as planned": offered_as_planned,
+    "requests are answered under load": answered,
+    "requests are answered in time under load": in_time,
+}

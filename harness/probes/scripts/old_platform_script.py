@@ -1,0 +1,64 @@
+"""Runs on a machine, as ``python3 -``: what is left of a Swarm there, as one line of JSON.
+
+``state``       Docker's word for this machine in a Swarm ("inactive" without one); None if no
+                Docker runs, or if it does not answer
+``why``         why a Docker that runs did not answer; else empty
+``comes_back``  Docker keeps a Swarm on its disk, which it joins when it starts
+``services``    the services whose containers run here
+``sockets``     every socket that listens, as ``sockets_script`` describes it
+``vxlan``       the UDP ports of the VXLAN devices in the machine's own network namespace
+
+Needs root, changes nothing. Standard library of Python 3.8 only.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+from harness.probes.scripts import sockets_script, swarm_script
+
+LABEL = "com.docker.swarm.service.name"
+ROOT = "/var/lib/docker"
+
+
+def docker() -> dict[str, object]:
+    """What Docker says of the Swarm, and of the containers of its services."""
+    try:
+        info = swarm_script.ask("/info")
+        state = str(info["Swarm"]["LocalNodeState"])
+        root = str(info["DockerRootDir"])
+        wanted = quote(json.dumps({"label": [LABEL]}))
+        containers = swarm_script.ask("/containers/json?filters=" + wanted)
+        services = sorted({str(it["Labels"][LABEL]) for it in containers})
+    except swarm_script.TOLD_NOTHING as error:
+        # Without a socket, or with one that refuses, no Docker runs.
+        runs = not isinstance(error, (FileNotFoundError, ConnectionRefusedError))
+        why = f"{type(error).__name__}: {error}" if runs else ""
+        return {"state": None, "why": why, "comes_back": comes_back(ROOT), "services": []}
+    return {"state": state, "why": "", "comes_back": comes_back(root), "services": services}
+
+
+def comes_back(root: str) -> bool:
+    """True if Docker keeps a Swarm below its root: the file is gone once it has left."""
+    return Path(root, "swarm", "docker-state.json").exists()
+
+
+def vxlan() -> list[int]:
+    """The UDP port of each VXLAN device here; those of Docker's overlays are elsewhere."""
+    words = ("ip", "-json", "-details", "link", "show", "type", "vxlan")
+    devices = json.loads(sockets_script.command(*words) or "[]")
+    return sorted(
+        {int(it["linkinfo"]["info_data"]["port"]) for it in devices if it.get("linkinfo")}
+    )
+
+
+def main() -> None:
+    found = {**docker(), "sockets": sockets_script.sockets(), "vxlan": vxlan()}
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    main()
