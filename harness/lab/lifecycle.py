@@ -268,7 +268,9 @@ class Up:
 
     def kubernetes_whole(self) -> None:
         log = self.log("kubernetes-whole")
-        kubernetes.whole(self.lab, log)
+        # An OSD of Rook's starts after three containers that prepare it.
+        within_s = 420 if rook.has_own_ceph(self.lab) else 180
+        kubernetes.whole(self.lab, log, within_s)
         assert self.lab.profile.uid_file is not None
         self.lab.profile.uid_file.write_text(kubernetes.uid(self.lab, log) + "\n")
 

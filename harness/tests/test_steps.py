@@ -55,7 +55,7 @@ def test_the_name_of_every_check_is_a_then_that_requires_it() -> None:
 
 
 def test_what_is_done_to_the_cluster_is_a_when() -> None:
-    assert [it.step_func.__name__ for it in ours("when")] == ["carry_out", "restore", "soak"]
+    assert [it.step_func.__name__ for it in ours("when")] == ["carry_out", "soak", "restore"]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from harness.lab.host import until_well
-from harness.lab.kubernetes import insist, kubectl, objects
+from harness.lab.kubernetes import Item, insist, kubectl, objects
 from harness.lab.machines import enter, fill, init
 from harness.lab.rook.program import HERE
 from harness.lab.shape import LAB, Lab, Node
@@ -42,13 +42,15 @@ def image_files() -> Mapping[str, Path]:
 def up(lab: Lab, folder: Path, log: Path) -> None:
     """Let Rook make its Ceph, and mount its CephFS on every machine.
 
-    The machines give their disks one after another: so OSD 0 is on the first.
+    The machines give their disks one after another: so OSD 0 is on the first. OSDs that exist
+    already, from a run that was interrupted, stay.
     """
     insist(lab, "apply", "--filename=-", stdin=json.dumps(monitor_services(lab)), log=log)
-    for count in range(1, len(lab.nodes) + 1):
+    begin = max(1, len(_osds(lab, log)))
+    for count in range(begin, len(lab.nodes) + 1):
         insist(lab, "apply", "--filename=-", stdin=ceph_cluster(lab, count), log=log)
         _await_osds(lab, count, log)
-        if count == 1:
+        if count == begin:
             _apply_pools_and_toolbox(lab, folder, log)
     until_well(lambda: ceph_trouble(lab, log), what="Rook's Ceph", within_s=_POOLS_S, log=log)
     _mount(lab, log)
@@ -91,13 +93,17 @@ def ceph_cluster(lab: Lab, machines: int) -> str:
     return fill(text, {"nodes": json.dumps(nodes), "modules": modules})
 
 
+def _osds(lab: Lab, log: Path) -> list[Item]:
+    """The Deployments of Rook's OSDs."""
+    which = ("deployments", f"--namespace={SPACE}", "--selector=app=rook-ceph-osd")
+    return objects(lab, *which, log=log)
+
+
 def _await_osds(lab: Lab, wanted: int, log: Path) -> None:
     """Wait until so many OSDs run; before the first one, Rook makes monitors and managers."""
-    which = ("deployments", f"--namespace={SPACE}", "--selector=app=rook-ceph-osd")
 
     def missing() -> str:
-        found = objects(lab, *which, log=log)
-        ready = sum(it.get("status", {}).get("readyReplicas", 0) for it in found)
+        ready = sum(it.get("status", {}).get("readyReplicas", 0) for it in _osds(lab, log))
         return "" if ready >= wanted else f"{ready} of {wanted} OSDs run"
 
     within_s = _FIRST_OSD_S if wanted == 1 else _OSD_S
