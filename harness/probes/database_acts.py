@@ -20,7 +20,8 @@ from harness.core.errors import NotProven, Unreachable
 from harness.facts.schema import Item, attempt
 
 _CONNECTS_WITHIN_S = 10
-_OPTIONS = "-c statement_timeout=30s -c lock_timeout=10s"
+# A role's default_transaction_read_only takes no right from it: it may turn that off itself.
+_OPTIONS = "-c statement_timeout=30s -c lock_timeout=10s -c default_transaction_read_only=off"
 _PROBE = sql.Identifier("cutover_access_probe")
 # The words of PostgreSQL, and of its pg_hba.conf, for a role that may not connect. libpq does not
 # tell the SQLSTATE of a refused connection; a server with another language is NOT PROVEN.

@@ -146,6 +146,8 @@ SEED = r"""
 create role billing_service login password 'secret';
 create role lazy_service login password 'secret';
 create role maker login createrole createdb password 'secret';
+create role readonly_user login password 'secret';
+alter role readonly_user set default_transaction_read_only = on;
 create role owner_of_all nologin;
 create role member login in role owner_of_all password 'secret';
 create database billing;
@@ -163,6 +165,8 @@ create table closed (id int);
 create trigger closed before update on closed for each statement execute function refuse();
 grant select, insert, update, delete on invoices, closed to billing_service, lazy_service;
 grant usage on sequence invoices_id_seq to billing_service;
+grant insert on audit.log to readonly_user;
+grant usage on schema audit to readonly_user;
 grant select (id), update (note) on payments to billing_service;
 insert into invoices (amount) values (1);
 """
@@ -226,6 +230,13 @@ def test_a_role_with_more_rights_is_found(server: Server) -> None:
     acts = ("create roles", "create databases")
     assert tried(server, "maker", (), acts) == dict.fromkeys(acts, True)
     assert tried(server, "member", (), ("become owner_of_all",)) == {"become owner_of_all": True}
+
+
+@pytest.mark.slow
+def test_a_role_that_reads_by_default_is_asked_for_its_rights(server: Server) -> None:
+    acts = ("insert into invoices", "insert into audit.log", "create roles", "create databases")
+    found = tried(server, "readonly_user", (), acts)
+    assert found == {act: act == "insert into audit.log" for act in acts}
 
 
 @pytest.mark.slow
