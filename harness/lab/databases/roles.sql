@@ -7,4 +7,4 @@ create role readonly_user login connection limit 20 password 'readonly_user of t
 create role backup_user login replication password 'backup_user of the lab';
 grant pg_read_all_data to backup_user;
 grant pg_monitor to readonly_user;
-alter role readonly_user set default_transaction_read_only = on;
+alter role readonly_user set statement_timeout = '5min';
