@@ -63,6 +63,8 @@ class Role:
             password=self.password,
             dbname=database,
             options=_OPTIONS,
+            # A database with encoding SQL_ASCII would give bytes.
+            client_encoding="utf-8",
             connect_timeout=_CONNECTS_WITHIN_S,
             application_name="cutover",
         )
