@@ -37,9 +37,15 @@ def customer_of(profile: Profile, name: str | None) -> tuple[Restore, str]:
 
 
 def restore_elsewhere(
-    reach: Reach, customer: str | None, tell: Callable[[str], object]
+    reach: Reach,
+    customer: str | None,
+    tell: Callable[[str], object],
+    hide: Callable[[str], object],
 ) -> RoundTrip:
-    """Make a customer's round trip; Refused or ConfigError before anything is touched."""
+    """Make a customer's round trip; Refused or ConfigError before anything is touched.
+
+    ``hide`` gets the passwords.
+    """
     declared, name = customer_of(reach.profile, customer)
     machines = reach.profile.cluster().machines
     with closing(Tunnels(reach.profile.access.ssh, machines)) as tunnels:
@@ -51,6 +57,8 @@ def restore_elsewhere(
             target=_side(reach, tunnels, declared.target),
             tell=tell,
         )
+        for one in (trip.source, trip.target):
+            hide(one.server.password)
         return carry_out(trip)
 
 

@@ -110,7 +110,8 @@ class DrillService:
     def restore(self, run: Recorder) -> RoundTrip:
         """Restore a customer's backup elsewhere; Refused before anything is changed."""
         with self._permitted(run):
-            return restore_elsewhere(self.reach, self.options.customer, self.progress)
+            customer = self.options.customer
+            return restore_elsewhere(self.reach, customer, self.progress, self.hide)
 
     def is_soaked(self, parts: Sequence[DrillOutcome[SoakFacts]]) -> bool:
         """True if the soak is complete; a part that ended early by itself is not resumed."""

@@ -432,6 +432,17 @@ def test_a_missing_role_stops_the_restore_with_its_name(world: World) -> None:
     assert world.is_clean()
 
 
+def test_a_target_that_lacks_what_a_restore_needs_proves_nothing(world: World) -> None:
+    psql = ["bash", "-c", 'exec "$0" "$@"', "no-such-program"]
+    done = carry_out(world.trip(target={"psql": psql}))
+    outcome, says = judged(done, world.declared())[SERVED]
+    assert (outcome, "was not run on new" in says) == (Outcome.NOT_PROVEN, True)
+
+    trip = world.trip()
+    blind = replace(trip, target=replace(trip.target, backups="/nowhere"))
+    assert "new does not see /nowhere" in judged(carry_out(blind), world.declared())[SERVED][1]
+
+
 def test_a_wrong_answer_is_none(world: World) -> None:
     answer = {"sql": "select count(*) from public.partner", "says": "501", "within_min": 0.01}
     trip = carry_out(world.trip(answer=answer))

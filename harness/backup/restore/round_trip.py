@@ -31,6 +31,7 @@ T = TypeVar("T")
 BY_HAND = "stopped by hand"
 _ASKED_EVERY_S = 2.0
 _ANSWER_S = 60.0
+_SHOWN = 80
 _AMCHECK = "create extension if not exists amcheck"
 
 
@@ -196,6 +197,11 @@ class _Done:
         trip, target = self.trip, self.trip.target
         create = database.create(trip.source.server, trip.customer.database, trip.restored)
         within_s = trip.declared.target.within_min * 60
+        if target.run(("test", "-r", self._backup()), within_s=SHORT_S).status != 0:
+            raise NotProven(
+                f"{target.place} does not see {self._backup()}",
+                remedy="mount the backups there, or correct restore.target.backups",
+            )
         self.began_s = time.monotonic()
         self.restoring = True
         if trip.declared.target.command:
@@ -221,10 +227,16 @@ class _Done:
             limits=trip.limits,
         )
 
+    def _backup(self) -> str:
+        """The zip, or the dump, as the target sees it."""
+        path = f"{self.trip.target.backups}/{self.name}"
+        return path if self.trip.declared.layout == "zip" else f"{path}_{inspect_script.DATABASE}"
+
     def _dump(self) -> str:
+        """The dump, once the archive is unpacked."""
         if self.trip.declared.layout == "zip":
             return f"{self.trip.folder}/{inspect_script.ZIP_DUMP}"
-        return f"{self.trip.target.backups}/{self.name}_{inspect_script.DATABASE}"
+        return self._backup()
 
     def wait_for_answer(self) -> None:
         """Wait for the first right answer, which ends the RTO; then the RPO."""
@@ -248,7 +260,7 @@ class _Done:
                 found = done.stdout if done.status == 0 else f"status {done.status}: {done.stderr}"
         except HarnessError as error:
             found = str(error)
-        self.answer = found[:200]
+        self.answer = found[:_SHOWN]
         return asked.says in found
 
     def _rpo(self) -> float:

@@ -11,6 +11,7 @@ from typing_extensions import TypeForm
 
 from harness.backup.equality.session import Server
 from harness.backup.restore import archive_script, dump_script, inspect_script, unpack_script
+from harness.core.errors import NotProven
 from harness.transport import Completed, Kube, Shell
 from harness.transport.remote_script import RemoteScript
 
@@ -19,6 +20,8 @@ T = TypeVar("T")
 INSPECT = RemoteScript(dump_script, archive_script, inspect_script, nice=True)
 _UNPACK = RemoteScript(dump_script, archive_script, inspect_script, unpack_script)
 _TAIL = 400
+# A shell's exit status if it may not run a program (126) or does not find it (127).
+_NOT_RUN = (126, 127)
 
 
 class Failed(Exception):
@@ -73,10 +76,15 @@ class Side:
         return self.shell.run(self.place, argv, within_s=within_s)
 
     def must(self, argv: Sequence[str], *, within_s: float, what: str) -> Completed:
-        """The same for one that must end with 0; Failed, in the words of ``what``, otherwise."""
+        """The same for one that must end with 0; Failed, in the words of ``what``, otherwise.
+
+        NotProven if the shell there did not run it at all.
+        """
         done = self.run(argv, within_s=within_s)
+        said = (done.stderr or done.stdout).strip()[-_TAIL:]
+        if done.status in _NOT_RUN:
+            raise NotProven(f"{what} was not run on {self.place}: {said}")
         if done.status != 0:
-            said = (done.stderr or done.stdout).strip()[-_TAIL:]
             raise Failed(f"{what} ended with status {done.status}: {said or 'without a word'}")
         return done
 
