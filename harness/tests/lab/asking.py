@@ -22,8 +22,8 @@ def ask(profile: str, probe: str, *checks: str) -> dict[str, tuple[str, str]]:
     """Outcome and reason of each check, after one look of a probe."""
     done = forked(main, [profile, probe, *checks], 180)
     assert done.returncode == 0, done.stderr
-    found: dict[str, tuple[str, str]] = json.loads(done.stdout)
-    return found
+    found: dict[str, list[str]] = json.loads(done.stdout)
+    return {check: (outcome, reason) for check, (outcome, reason) in found.items()}
 
 
 def main(arguments: Sequence[str]) -> None:
