@@ -170,3 +170,20 @@ def test_a_budget_over_one_pod_keeps_no_machine_and_two_pods_are_one_disruption(
 )
 def test_a_label_selector_takes_in_what_kubernetes_says(selector: Any, taken_in: bool) -> None:
     assert matches(selector, {"app": "web"}) is taken_in
+
+
+@pytest.mark.parametrize(
+    ("selector", "follows"),
+    [
+        ({"matchLabels": {"cnpg.io/cluster": "db", "cnpg.io/instanceRole": "primary"}}, True),
+        ({"matchLabels": {"cnpg.io/cluster": "db", "cnpg.io/instanceRole": "replica"}}, False),
+        ({"matchLabels": {"app": "web"}}, False),
+        (None, False),
+    ],
+)
+def test_only_the_budget_of_an_operators_primary_moves_with_it(
+    selector: object, follows: bool
+) -> None:
+    """As CloudNativePG 1.28 makes it: a drain waits until the primary is elsewhere."""
+    (found,) = budgets_of([{**budget(0), "spec": {"selector": selector}}])
+    assert found.follows_primary is follows

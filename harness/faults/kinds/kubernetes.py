@@ -170,7 +170,8 @@ class Drain(Fault):
     def refuse(self, reach: Reach) -> str | None:
         every = pods_at(reach, ALL_PODS)
         going = [pod for pod in self._leaving(reach) if not pod.is_done]
-        budgets = budgets_at(reach, ALL_BUDGETS)
+        # kubectl tries again until CloudNativePG's primary is on another node.
+        budgets = [it for it in budgets_at(reach, ALL_BUDGETS) if not it.follows_primary]
         return budget.pod_refusal(
             going,
             every,
