@@ -43,7 +43,7 @@ TOGETHER: Mapping[str, Sequence[Fault]] = {
         KillIngress(id="0ff2", machine=ONE),
         StopStaticPod(id="0ff7", machine=ONE, part="kube-apiserver"),
     ),
-    "a drain": (Drain(id="0ff0", machine=TWO),),
+    "a drain": (Drain(id="0ff0", machine=TWO, even_all=True),),
     "a container": (
         KillContainer(id="0ff1", machine=ONE, namespace="ingress", selector="app=ingress"),
     ),
