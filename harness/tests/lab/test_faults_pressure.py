@@ -27,8 +27,8 @@ def exhaust_cpu(name: str) -> Fault:
 
 
 def exhaust_memory(name: str) -> Fault:
-    """A fifth of the memory that the kubelet sees, the host's: nearly the machine's limit."""
-    return ExhaustMemory(id=new_id(), machine=name, percent=20)
+    """A quarter of the memory that the kubelet sees, the host's: nearly the machine's limit."""
+    return ExhaustMemory(id=new_id(), machine=name, percent=26)
 
 
 def fill_disk(name: str) -> Fault:
