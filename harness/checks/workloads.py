@@ -149,7 +149,7 @@ def can_be_moved(case: Case) -> Verdict:
             findings += [
                 Finding(name, f"PodDisruptionBudget {budget} allows no eviction: no drain ends")
                 for budget in it.budgets
-                if found.allowed_evictions[budget] == 0
+                if found.allowed_evictions.get(budget) == 0
             ]
     return conclude(
         [*findings, *gaps], seen, proven=f"a drain moves each of {len(served)} services"

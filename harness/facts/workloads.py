@@ -63,6 +63,7 @@ class Workload:
 class Workloads:
     """Every workload; the pods that each PodDisruptionBudget allows to be evicted now.
 
+    A budget that moves with an operator's primary stops no drain, and has no number.
     ``odd`` are the objects that are not understood, by name, and why.
     """
 

@@ -16,13 +16,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from harness.faults.model import BlastRadius
 from harness.faults.pods import Budget, Pod
-from harness.transport.objects import Object, listed, must, texts, words
+from harness.transport.objects import matches
 
 # How many pods each controller wants: namespace, kind, name.
 Wanted: TypeAlias = Mapping[tuple[str, str, str], int]
@@ -30,12 +30,6 @@ Wanted: TypeAlias = Mapping[tuple[str, str, str], int]
 # Pods that are not counted: those without a controller, static pods, and pods of a job, which
 # finishes its work later.
 _NOT_SERVING = ("", "Node", "Job")
-_OPERATORS: Mapping[str, Callable[[str | None, Sequence[str]], bool]] = {
-    "In": lambda value, values: value is not None and value in values,
-    "NotIn": lambda value, values: value not in values,
-    "Exists": lambda value, _: value is not None,
-    "DoesNotExist": lambda value, _: value is None,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,17 +237,6 @@ def pods_left(victims: Sequence[Pod], pods: Sequence[Pod]) -> Iterator[Margin]:
             lose=count,
             need=1,
         )
-
-
-def matches(selector: Object | None, labels: Mapping[str, str]) -> bool:
-    """True if a LabelSelector matches these labels. An empty one matches all, None matches none."""
-    if selector is None:
-        return False
-    wanted = texts(selector, "matchLabels")
-    return all(labels.get(key) == value for key, value in wanted.items()) and all(
-        _OPERATORS[must(it, "operator")](labels.get(must(it, "key")), words(it, "values"))
-        for it in listed(selector, "matchExpressions")
-    )
 
 
 def _serves(pod: Pod) -> bool:

@@ -10,7 +10,6 @@ from harness.transport import Reach
 from harness.transport.objects import Object, count, flag, is_ready, listed, must, part, text, texts
 
 ALL_PODS = "/api/v1/pods"
-_ROLE = "cnpg.io/instanceRole"
 ALL_BUDGETS = "/apis/policy/v1/poddisruptionbudgets"
 
 
@@ -78,14 +77,6 @@ class Budget:
     selector: Object | None
     pods: int
     allowed: int
-
-    @property
-    def follows_primary(self) -> bool:
-        """True for the budget of CloudNativePG's primary, which allows no eviction.
-
-        The operator moves the primary away from a cordoned node, and its old pod may go then.
-        """
-        return part(self.selector, "matchLabels").get(_ROLE) == "primary"
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Protocol, TypeAlias
 
 from harness.core.errors import HarnessError
 from harness.core.model import JSON
@@ -21,12 +21,13 @@ from harness.transport import Reach
 from harness.transport.objects import (
     Described,
     Object,
-    Odd,
     count,
     described,
     flag,
+    follows_primary,
     is_ready,
     listed,
+    matches,
     must,
     part,
     text,
@@ -80,7 +81,7 @@ def _read(lists: Mapping[str, object]) -> Workloads:
     volumes = described(lists["volumes"], _host_volume)
     claims = dict(filter(None, volumes.values.values()))
     pods = described(lists["pods"], lambda it: _pod(it, claims))
-    services = described(lists["services"], _selector_of_service)
+    services = described(lists["services"], _selected_by_service)
     budgets = described(lists["budgets"], _budget)
     owners = {kind: described(lists[kind], lambda it: _owner(it, "")) for kind in _OWNED}
     templates = {
@@ -103,7 +104,9 @@ def _read(lists: Mapping[str, object]) -> Workloads:
     every = (volumes, pods, services, budgets, *owners.values(), *templates.values())
     return Workloads(
         workloads={f"{kind} {space}/{name}": it for (kind, space, name), it in found.items()},
-        allowed_evictions={name: it.allowed for name, it in budgets.values.items()},
+        allowed_evictions={
+            name: it.allowed for name, it in budgets.values.items() if it.allowed is not None
+        },
         odd={name: why for it in every for name, why in it.odd.items()},
     )
 
@@ -140,43 +143,43 @@ class _Template:
 
 
 @dataclass(frozen=True, slots=True)
-class _Selector:
-    """Labels that select pods of a namespace; None selects none of them."""
+class _Selected:
+    """What a Service or a PodDisruptionBudget selects in its namespace.
+
+    ``allowed`` are the evictions that a budget allows; None if it moves with a primary.
+    """
 
     namespace: str
-    labels: Mapping[str, str] | None
-    expressions: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
-    allowed: int = 0
+    selector: Object | None
+    allowed: int | None = None
 
-    def selects(self, namespace: str, labels: Mapping[str, str]) -> bool:
-        return (
-            self.labels is not None
-            and namespace == self.namespace
-            and all(labels.get(key) == value for key, value in self.labels.items())
-            and all(_meets(it, labels) for it in self.expressions)
+    def selects(self, pods: Iterable[_Labelled]) -> bool:
+        return any(
+            it.namespace == self.namespace and matches(self.selector, it.labels) for it in pods
         )
 
 
-def _meets(expression: tuple[str, str, tuple[str, ...]], labels: Mapping[str, str]) -> bool:
-    key, operator, values = expression
-    if operator == "Exists":
-        return key in labels
-    if operator == "DoesNotExist":
-        return key not in labels
-    return (labels.get(key) in values) == (operator == "In")
+class _Labelled(Protocol):
+    """A pod, or the template of one."""
+
+    @property
+    def namespace(self) -> str: ...
+
+    @property
+    def labels(self) -> Mapping[str, str]: ...
 
 
 def _workload(
     key: Key,
     template: _Template | None,
     pods: Sequence[_Pod],
-    services: Described[dict[str, _Selector]],
-    budgets: Described[dict[str, _Selector]],
+    services: Described[dict[str, _Selected]],
+    budgets: Described[dict[str, _Selected]],
 ) -> Workload:
     kind, space, name = key
     ready = [pod for pod in pods if pod.is_ready]
     specs = [*(pod.spec for pod in pods), *((template.spec,) if template else ())]
-    labels = pods[0].labels if pods else template.labels if template else {}
+    labelled: Sequence[_Labelled] = pods or ([template] if template else [])
     return Workload(
         kind=kind,
         namespace=space,
@@ -187,17 +190,17 @@ def _workload(
         machines=tuple(sorted({pod.node for pod in ready})),
         containers=specs[0].containers,
         images=tuple(sorted({image for spec in specs for image in spec.images})),
-        services=_selecting(services, space, labels),
-        budgets=_selecting(budgets, space, labels),
+        services=_selecting(services, labelled),
+        budgets=_selecting(budgets, labelled),
         privileges=_once(privilege for spec in specs for privilege in spec.privileges),
         accounts=tuple(sorted({account for spec in specs for account in spec.accounts})),
     )
 
 
 def _selecting(
-    found: Described[dict[str, _Selector]], space: str, labels: Mapping[str, str]
+    found: Described[dict[str, _Selected]], pods: Sequence[_Labelled]
 ) -> tuple[str, ...]:
-    return tuple(name for name, it in found.values.items() if it.selects(space, labels))
+    return tuple(name for name, it in found.values.items() if it.selects(pods))
 
 
 def _once(privileges: Iterable[Privilege]) -> tuple[Privilege, ...]:
@@ -317,24 +320,21 @@ def _host_volume(item: Object) -> tuple[tuple[str, str], str] | None:
     return (must(claim, "namespace"), must(claim, "name")), path
 
 
-def _selector_of_service(item: Object) -> _Selector:
-    """A Service's selector; one without a selector leads to no pods by itself."""
+def _selected_by_service(item: Object) -> _Selected:
+    """What a Service selects; one without a selector leads to no pods by itself."""
     labels = texts(item, "spec", "selector")
-    return _Selector(must(item, "metadata", "namespace"), labels or None)
+    return _Selected(
+        must(item, "metadata", "namespace"), {"matchLabels": labels} if labels else None
+    )
 
 
-def _budget(item: Object) -> _Selector:
-    """A PodDisruptionBudget's selector: an empty one selects every pod, a missing one none."""
-    has_selector = item.get("spec") and part(item, "spec").get("selector") is not None
-    expressions = [
-        (must(it, "key"), must(it, "operator"), tuple(words(it, "values")))
-        for it in listed(item, "spec", "selector", "matchExpressions")
-    ]
-    if strange := {it[1] for it in expressions} - {"In", "NotIn", "Exists", "DoesNotExist"}:
-        raise Odd(f"the operator {min(strange)} of its selector is not known")
-    return _Selector(
+def _budget(item: Object) -> _Selected:
+    """What a PodDisruptionBudget selects, and the evictions that it allows now."""
+    spec = part(item, "spec")
+    selector = None if spec.get("selector") is None else part(spec, "selector")
+    matches(selector, {})  # Odd here, where the budget is named
+    return _Selected(
         must(item, "metadata", "namespace"),
-        texts(item, "spec", "selector", "matchLabels") if has_selector else None,
-        tuple(expressions),
-        count(item, "status", "disruptionsAllowed"),
+        selector,
+        None if follows_primary(selector) else count(item, "status", "disruptionsAllowed"),
     )

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from harness.faults.budget import disruptions_allowed, matches, pod_margins, pod_refusal
+from harness.faults.budget import disruptions_allowed, pod_margins, pod_refusal
 from harness.faults.pods import Budget, Pod, budget_of, pod_of
 from harness.tests.fault_examples import pod
+from harness.transport.objects import follows_primary, matches
 
 WEB = [pod("web-1"), pod("web-2"), pod("web-3")]
 
@@ -186,4 +187,4 @@ def test_only_the_budget_of_an_operators_primary_moves_with_it(
 ) -> None:
     """As CloudNativePG 1.28 makes it: a drain waits until the primary is elsewhere."""
     (found,) = budgets_of([{**budget(0), "spec": {"selector": selector}}])
-    assert found.follows_primary is follows
+    assert follows_primary(found.selector) is follows

@@ -340,6 +340,23 @@ def test_a_budget_counts_the_pods_that_its_selector_selects(selector: Any, cover
     assert bool(seen(there)["workloads"][USER]["budgets"]) is covers
 
 
+def test_a_database_of_an_operator_is_led_to_by_the_role_of_any_of_its_pods() -> None:
+    """CloudNativePG's budget allows no eviction of its primary, which moves away beforehand."""
+    there = objects()
+    role = {"cnpg.io/instanceRole": "primary"}
+    other = pod("db-2", ("Cluster", "saasodoo-db"), "vmi2887102")
+    other["metadata"]["labels"] = there["pods"][2]["metadata"]["labels"] | role
+    there["pods"].append(other)
+    there["services"].append({"metadata": meta("saasodoo-db-rw"), "spec": {"selector": role}})
+    budget = {"metadata": meta("saasodoo-db-primary"), "spec": {"selector": {"matchLabels": role}}}
+    there["budgets"].append(budget)
+    value = seen(there)
+    database = value["workloads"]["Cluster saasodoo/saasodoo-db"]
+    assert database["services"] == ["saasodoo/saasodoo-db-rw"]
+    assert database["budgets"] == ["saasodoo/saasodoo-db-primary"]
+    assert value["allowed_evictions"] == {"saasodoo/user": 1}
+
+
 def test_an_operator_of_a_selector_that_is_not_known_is_told() -> None:
     there = objects()
     expression = {"key": "app", "operator": "Like", "values": ["user"]}

@@ -140,6 +140,38 @@ def quantity(size: str) -> int:
         raise Odd(str(error)) from error
 
 
+_OPERATORS: Mapping[str, Callable[[str | None, Sequence[str]], bool]] = {
+    "In": lambda value, values: value is not None and value in values,
+    "NotIn": lambda value, values: value not in values,
+    "Exists": lambda value, _: value is not None,
+    "DoesNotExist": lambda value, _: value is None,
+}
+
+
+def matches(selector: Object | None, labels: Mapping[str, str]) -> bool:
+    """True if a LabelSelector matches these labels. An empty one matches all, None matches none.
+
+    Odd for an operator that the API does not know.
+    """
+    if selector is None:
+        return False
+    met = [labels.get(key) == value for key, value in texts(selector, "matchLabels").items()]
+    for it in listed(selector, "matchExpressions"):
+        operator = must(it, "operator")
+        if operator not in _OPERATORS:
+            raise Odd(f"the operator {operator} of its selector is not known")
+        met.append(_OPERATORS[operator](labels.get(must(it, "key")), words(it, "values")))
+    return all(met)
+
+
+def follows_primary(selector: Object | None) -> bool:
+    """True for the selector of the budget of CloudNativePG's primary, which allows no eviction.
+
+    The operator moves the primary away from a cordoned node, and its old pod may go then.
+    """
+    return part(selector, "matchLabels").get("cnpg.io/instanceRole") == "primary"
+
+
 def _below(item: object, keys: Sequence[str], kind: type[T]) -> T | None:
     passed: list[str] = []
     for key in keys:

@@ -14,7 +14,7 @@ from harness.faults.fault import Fault
 from harness.faults.model import NOTHING, Act, Argv, BlastRadius
 from harness.faults.pods import ALL_BUDGETS, ALL_PODS, Pod, budgets_at, pods_at
 from harness.transport import Reach
-from harness.transport.objects import flag
+from harness.transport.objects import flag, follows_primary
 
 _CONTAINERD = "containerd.service"
 _MANIFESTS = "/var/lib/rancher/rke2/agent/pod-manifests"
@@ -171,11 +171,12 @@ class Drain(Fault):
         every = pods_at(reach, ALL_PODS)
         going = [pod for pod in self._leaving(reach) if not pod.is_done]
         # kubectl tries again until CloudNativePG's primary is on another node.
-        budgets = [it for it in budgets_at(reach, ALL_BUDGETS) if not it.follows_primary]
+        budgets = budgets_at(reach, ALL_BUDGETS)
+        kept = [it for it in budgets if not follows_primary(it.selector)]
         return budget.pod_refusal(
             going,
             every,
-            budgets,
+            kept,
             one_by_one=True,
             even_all=self.even_all,
             against_budget=self.against_budget,
