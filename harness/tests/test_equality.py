@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from harness.backup.equality import catalogue
-from harness.backup.equality.tables import Line, side_by_side, unescaped
+from harness.backup.equality.streams import Line, side_by_side
+from harness.backup.equality.tables import unescaped
 from harness.checks import CHECKS
 from harness.core.errors import Unreachable
 from harness.core.model import Outcome, Verdict

@@ -1,25 +1,28 @@
 """The rows of one table on both sides: equal by digest, or the first rows that differ.
 
-A table with a key is read in the key's order, so that two equal tables are two equal streams. A
-table without one is compared as a multiset: the sum of its rows' SHA-256 modulo 2^256, in which
-duplicates do not cancel, as they would with XOR. Rows are PostgreSQL's own COPY text.
+A table with a key is read in the key's order, so that two equal tables are two equal streams; one
+without a key is a multiset (``streams``). Rows are PostgreSQL's own COPY text.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from psycopg import Copy, sql
 
 from harness.backup.equality.session import Connection, asking, rows
-from harness.core.parallel import begin
+from harness.backup.equality.streams import (
+    FIRST,
+    Line,
+    both,
+    digest_of,
+    row_difference,
+    side_by_side,
+)
 from harness.facts.databases import RowDifference, TableSide
 
-FIRST = 20
-MODULUS = 1 << 256
 # Text keys sort by bytes on both sides: collations of two C libraries differ.
 _C = sql.SQL(' COLLATE pg_catalog."C"')
 _TABLES = """
@@ -137,18 +140,9 @@ def tables(connection: Connection) -> dict[str, Table]:
 
 def digest(connection: Connection, table: Table) -> TableSide:
     """The digest of all rows, and their number; NotProven or Unreachable if it cannot be read."""
-    whole = hashlib.sha256()
-    total = number = 0
     with _copied(connection, table, table.in_order()) as copy:
         # The server sends one message per row (PostgreSQL, "COPY Operations" of the protocol).
-        for row in copy:
-            number += 1
-            if table.key:
-                whole.update(row)
-            else:
-                total += int.from_bytes(hashlib.sha256(row).digest(), "big")
-    value = whole.hexdigest() if table.key else f"{total % MODULUS:064x}"
-    return TableSide(rows=number, sha256=value)
+        return digest_of(copy, in_order=bool(table.key))
 
 
 @contextmanager
@@ -165,13 +159,7 @@ def both_digests(
     source: Connection, target: Connection, table: Table
 ) -> tuple[TableSide, TableSide]:
     """The digests of both sides, read at the same time."""
-    of_target = begin(lambda: digest(target, table))
-    try:
-        of_source = digest(source, table)
-    finally:
-        # The next table must not meet a connection that still reads this one.
-        of_target.exception()
-    return of_source, of_target.result()
+    return both(lambda: digest(source, table), lambda: digest(target, table))
 
 
 def differences(
@@ -189,53 +177,12 @@ def differences(
     return number, first
 
 
-Line = tuple[tuple[bytes, ...], bytes]
-
-
 def _lines(connection: Connection, table: Table, width: int) -> Iterator[Line]:
     """Each row's key, as plain bytes, and its columns, as COPY writes them."""
     with _copied(connection, table, table.by_text()) as copy:
         for row in copy:
             *keys, columns = bytes(row).rstrip(b"\n").split(b"\t", width)
             yield tuple(map(unescaped, keys)), columns
-
-
-def side_by_side(
-    source: Iterator[Line], target: Iterator[Line]
-) -> Iterator[tuple[tuple[bytes, ...], bytes | None, bytes | None]]:
-    """The rows that are not on both sides alike; both must be in the order of their keys."""
-    old, new = next(source, None), next(target, None)
-    while old is not None or new is not None:
-        if new is None or (old is not None and old[0] < new[0]):
-            assert old is not None
-            yield old[0], old[1], None
-            old = next(source, None)
-        elif old is None or new[0] < old[0]:
-            yield new[0], None, new[1]
-            new = next(target, None)
-        else:
-            if old[1] != new[1]:
-                yield old[0], old[1], new[1]
-            old, new = next(source, None), next(target, None)
-
-
-def row_difference(
-    key_columns: Sequence[str],
-    key: Sequence[bytes],
-    columns: Sequence[str],
-    old: Sequence[object] | None,
-    new: Sequence[object] | None,
-) -> RowDifference:
-    """A row that differs; its key's digest stands for values, which may be a customer's."""
-    name = hashlib.sha256(b"\0".join(key)).hexdigest()[:12]
-    if len(key_columns) == 1 and key[0].isdigit():
-        name = f"{key_columns[0]} {key[0].decode()}"
-    if old is None or new is None:
-        return RowDifference(row=name, kind="added" if old is None else "missing", columns=())
-    pairs = zip(columns, old, new, strict=True)
-    return RowDifference(
-        row=name, kind="changed", columns=tuple(column for column, a, b in pairs if a != b)
-    )
 
 
 _ESCAPES = {

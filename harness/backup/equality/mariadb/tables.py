@@ -7,13 +7,18 @@ different rows are never the same bytes.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.backup.equality.mariadb.session import Connection, Row, quoted, rows, stream
-from harness.backup.equality.tables import FIRST, MODULUS, Line, row_difference, side_by_side
-from harness.core.parallel import begin
+from harness.backup.equality.streams import (
+    FIRST,
+    Line,
+    both,
+    digest_of,
+    row_difference,
+    side_by_side,
+)
 from harness.facts.databases import RowDifference, TableSide
 
 _TABLES = """
@@ -124,28 +129,15 @@ def _doubt(kind: str, engine: str) -> str:
 
 def digest(connection: Connection, table: Table) -> TableSide:
     """The digest of all rows, and their number; NotProven or Unreachable if it cannot be read."""
-    whole = hashlib.sha256()
-    total = number = 0
-    for row in stream(connection, table.in_order()):
-        number += 1
-        if table.key:
-            whole.update(packed(row))
-        else:
-            total += int.from_bytes(hashlib.sha256(packed(row)).digest(), "big")
-    return TableSide(number, whole.hexdigest() if table.key else f"{total % MODULUS:064x}")
+    found = map(packed, stream(connection, table.in_order()))
+    return digest_of(found, in_order=bool(table.key))
 
 
 def both_digests(
     source: Connection, target: Connection, table: Table
 ) -> tuple[TableSide, TableSide]:
     """The digests of both sides, read at the same time."""
-    of_target = begin(lambda: digest(target, table))
-    try:
-        of_source = digest(source, table)
-    finally:
-        # The next table must not meet a connection that still reads this one.
-        of_target.exception()
-    return of_source, of_target.result()
+    return both(lambda: digest(source, table), lambda: digest(target, table))
 
 
 def differences(
