@@ -3,220 +3,56 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from harness.backup import manifest
 from harness.backup.equality.session import Server
 from harness.backup.restore import database, round_trip
-from harness.backup.restore.round_trip import BY_HAND, carry_out
-from harness.backup.restore.side import Side
-from harness.backup.restore.trip import Trip
-from harness.checks import CHECKS
-from harness.core.errors import ConfigError, Refused, Unreachable
-from harness.core.model import Case, Observation, Outcome
+from harness.backup.restore.round_trip import carry_out
+from harness.core.errors import Unreachable
+from harness.core.model import Outcome
 from harness.core.waiting import until
-from harness.facts.restore import RESTORE, RoundTrip
-from harness.facts.schema import dump
-from harness.settings.restore import Restore
 from harness.tests.backup_files import FILES
-from harness.tests.clean_cluster import CLUSTER
-from harness.tests.postgres_server import BINARIES, IS_THERE, ThisShell, postgres, psql
+from harness.tests.postgres_server import BINARIES, IS_THERE, psql
+from harness.tests.round_trip_world import (
+    CUT,
+    DATABASE,
+    FILES_EQUAL,
+    LOST,
+    MOMENT,
+    MUTATIONS,
+    RESTORED,
+    ROWS,
+    SERVED,
+    WHOLE,
+    World,
+    judged,
+    one_world,
+    red,
+    two_servers,
+)
 from harness.transport import Completed
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not IS_THERE, reason=f"no PostgreSQL in {BINARIES}"),
 ]
-DATABASE = "odoo_demo"
-RESTORED = "cutover_restored_demo"
-SEED = """
-create table ir_config_parameter (key text primary key, value text);
-insert into ir_config_parameter values ('database.uuid', '6d1c0000-demo');
-create table ir_cron (id serial primary key, name text not null, active boolean not null,
-  nextcall timestamp);
-insert into ir_cron (name, active) select 'job ' || i, true from generate_series(1, 9) i;
-create table ir_attachment (id serial primary key, name text, store_fname text);
-create table partner (id serial primary key, name text not null);
-insert into partner (name) select 'partner ' || i from generate_series(1, 500) i;
-create table invoice (id serial primary key, partner int not null references partner,
-  amount numeric check (amount > 0), paid timestamptz);
-insert into invoice (partner, amount, paid)
-  select i % 500 + 1, i * 1.5, timestamptz '2026-01-01 UTC' + i * interval '1 minute'
-  from generate_series(1, 2000) i;
-create index on invoice (paid);
-create table heartbeat (at timestamptz not null);
-alter table invoice owner to odoo;
-"""
-# What the platform does: a dump, a tar and its word that both are there.
-PLATFORM = """
-set -e
-cd {backups}
-name={database}_$(date +%s%N)
-pg_dump -h {socket} -U postgres {{database}} > "$name"_database.sql
-tar -C {data} -czf "$name"_data.tar.gz .
-cat > "$name"_metadata.json <<END
-{{"database_name": "{database}", "status": "completed",
- "database_size": $(stat -c %s "$name"_database.sql),
- "data_size": $(stat -c %s "$name"_data.tar.gz),
- "created_at": "$(date -u +%Y-%m-%dT%H:%M:%S.%6N)"}}
-END
-"""
-CUT = """
-sql="$name"_database.sql
-truncate -s $(($(stat -c %s $sql) * {at} / 100)) $sql
-"""
-MUTATIONS = {
-    "public.heartbeat": {"rows": "true", "because": "the drill writes it"},
-    "public.ir_config_parameter": {
-        "rows": "key in ('database.uuid', 'database.is_neutralized')",
-        "at_most": 2,
-        "because": "a restored customer has an identity of its own",
-    },
-    "public.ir_cron": {"columns": ["active"], "because": "a restored customer runs no jobs"},
-}
-WHOLE = "a whole backup of the customer is made"
-NOTICED = "the inspection notices every known defect"
-ROWS = "the restored database is the customer's"
-FILES_EQUAL = "the restored files are the customer's"
-MOMENT = "every restored row finds its file"
-SERVED = "the restored customer is served in time"
-LOST = "little enough work is lost"
-LEFT = "the restore leaves nothing behind"
-ALL = (WHOLE, NOTICED, ROWS, FILES_EQUAL, MOMENT, SERVED, LOST, LEFT)
-TARGETS = {"differences_count": 0.0, "undetected_count": 0.0, "rto_minutes": 30, "rpo_minutes": 15}
 
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[tuple[Server, Server]]:
-    """Two servers, each with the customer's role; the first has a customer as a template."""
-    with tempfile.TemporaryDirectory(prefix="cutover-pg-") as place:
-        Path(place).chmod(0o755)
-        with postgres(Path(place, "old")) as old, postgres(Path(place, "new")) as new:
-            for server in (old, new):
-                psql(server, "postgres", "create role odoo login")
-            psql(old, "postgres", "create database seed")
-            psql(old, "seed", SEED)
-            for at, name in enumerate(FILES):
-                row = f"insert into ir_attachment (name, store_fname) values ('{at}', '{name}')"
-                psql(old, "seed", row)
-            yield old, new
-
-
-@dataclass
-class World:
-    """A customer with its files, a platform that makes backups, and an empty target."""
-
-    folder: Path
-    old: Server
-    new: Server
-    shell: ThisShell
-
-    @property
-    def files(self) -> Path:
-        return self.folder / f"data/filestore/{DATABASE}"
-
-    def psql(self, on: Server) -> list[str]:
-        return ["psql", "-h", on.host, "-U", "postgres"]
-
-    def platform(self, *, then: str = "", database: str = DATABASE) -> list[str]:
-        """The platform's command; ``then`` spoils what it made, which is ``$name``."""
-        made = PLATFORM.format(
-            backups=self.folder / "backups",
-            socket=self.old.host,
-            data=self.folder / "data",
-            database=database,
-        )
-        return ["bash", "-c", f"{made}\n{then}"]
-
-    def declared(self, **changes: Any) -> Restore:
-        backups = str(self.folder / "backups")
-        server = {"machine": "unused", "address": "127.0.0.1", "password_file": "/unused"}
-        target = {
-            "machine": "new",
-            "server": server,
-            "backups": backups,
-            "folder": str(self.folder / "restored"),
-            "psql": self.psql(self.new),
-        }
-        told: dict[str, Any] = {
-            "customers": {"demo": {"database": DATABASE, "folder": str(self.folder / "data")}},
-            "source": {"machine": "old", "server": server, "backups": backups},
-            "target": target | changes.pop("target", {}),
-            "backup": {"command": self.platform(), "within_min": 0.5},
-            "heartbeat": {
-                "write": "insert into public.heartbeat values (now())",
-                "newest": "select max(at) from public.heartbeat",
-                "every_s": 0.05,
-            },
-            "answer": {"sql": "select count(*) from public.partner", "says": "500"},
-            "mutations": MUTATIONS,
-            "different": {"role *": "roles belong to the server"},
-        }
-        return Restore.model_validate(told | changes)
-
-    def trip(self, **changes: Any) -> Trip:
-        declared = self.declared(**changes)
-        backups = str(self.folder / "backups")
-        return Trip(
-            name="demo",
-            customer=declared.customers["demo"],
-            declared=declared,
-            source=Side(shell=self.shell, place="old", server=self.old, backups=backups),
-            target=Side(shell=self.shell, place="new", server=self.new, backups=backups),
-            tell=lambda _: None,
-        )
-
-    def spoiled(self, then: str) -> RoundTrip:
-        """A round trip whose backup is spoiled as soon as it is made."""
-        return carry_out(self.trip(backup={"command": self.platform(then=then)}))
-
-    def is_clean(self) -> bool:
-        """True if the target has nothing of a restore."""
-        found = psql(self.new, "postgres", "select datname from pg_database")
-        return RESTORED not in found and not list((self.folder / "restored").iterdir())
+    with two_servers() as both:
+        yield both
 
 
 @pytest.fixture
 def world(servers: tuple[Server, Server], monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    old, new = servers
-    with tempfile.TemporaryDirectory(prefix="cutover-trip-") as place:
-        folder = Path(place)
-        monkeypatch.setattr(manifest, "FOLDERS", str(folder / "manifests"))
-        for name in ("backups", "restored", "data/sessions"):
-            (folder / name).mkdir(parents=True)
-        made = World(folder, old, new, ThisShell())
-        for name, content in FILES.items():
-            (made.files / name).parent.mkdir(parents=True, exist_ok=True)
-            (made.files / name).write_bytes(content)
-        statements = f"drop database if exists {DATABASE} with (force)"
-        psql(old, "postgres", statements)
-        psql(old, "postgres", f"create database {DATABASE} template seed")
-        yield made
-        psql(new, "postgres", f"drop database if exists {RESTORED} with (force)")
-
-
-def judged(trip: RoundTrip, declared: Restore) -> dict[str, tuple[Outcome, str]]:
-    """Outcome and reason of each check, after a way through JSON."""
-    seen = Observation(RESTORE.name, CLUSTER.name, time.time(), 1.0, dump(trip))
-    cluster = replace(CLUSTER, restore=declared.declared())
-    case = Case(cluster=cluster, targets=TARGETS, observations=[seen])
-    verdicts = {check: CHECKS[check](case) for check in ALL}
-    return {check: (it.outcome, it.reason) for check, it in verdicts.items()}
-
-
-def red(world: World, trip: RoundTrip, **changes: Any) -> dict[str, str]:
-    """The reasons of the checks that fail."""
-    found = judged(trip, world.declared(**changes))
-    return {check: says for check, (outcome, says) in found.items() if outcome is Outcome.FAIL}
+    with one_world(servers, monkeypatch) as world:
+        yield world
 
 
 def test_a_backup_comes_back_equal_in_time_and_leaves_nothing(world: World) -> None:
@@ -495,112 +331,3 @@ psql -q -h {world.new.host} -U postgres -d {{restored}} -c "update ir_cron set a
     assert {outcome for outcome, _ in found.values()} == {Outcome.PASS}, found
     assert "but for" in found[ROWS][1]
     assert world.is_clean()
-
-
-# --- what is refused, stopped, or short of room ---
-
-
-def test_a_dirty_target_is_refused_and_stays_as_it_is(world: World) -> None:
-    psql(world.new, "postgres", f"create database {RESTORED}")
-    psql(world.new, RESTORED, "create table kept (id int)")
-    with pytest.raises(Refused, match=f"has a database {RESTORED} already"):
-        carry_out(world.trip())
-    psql(world.new, RESTORED, "select from kept")
-    psql(world.new, "postgres", f"drop database {RESTORED}")
-    (world.folder / "restored" / RESTORED).mkdir()
-    (world.folder / "restored" / RESTORED / "kept").touch()
-    with pytest.raises(Refused, match=f"{RESTORED} already"):
-        carry_out(world.trip())
-    assert (world.folder / "restored" / RESTORED / "kept").exists()
-    assert not list((world.folder / "backups").iterdir())
-
-
-def test_a_restore_where_the_customer_lives_is_refused(world: World) -> None:
-    trip = world.trip()
-    here = replace(trip.target, server=world.old)
-    with pytest.raises(Refused, match="would be restored where it lives"):
-        carry_out(replace(trip, target=here))
-    with pytest.raises(Refused, match="would be restored where it lives"):
-        carry_out(replace(trip, target=replace(trip.target, place="old")))
-
-
-def test_a_customer_without_a_database_is_a_mistake_of_the_profile(world: World) -> None:
-    customers = {"demo": {"database": "odoo_gone", "folder": str(world.folder / "data")}}
-    with pytest.raises(ConfigError, match="no database odoo_gone"):
-        carry_out(world.trip(customers=customers))
-
-
-def test_too_little_room_is_refused_before_anything_is_asked(world: World) -> None:
-    free = shutil.disk_usage(world.folder).free
-    room = free / database.size(world.old, DATABASE) * 2
-    with pytest.raises(Refused, match="GB free at"):
-        carry_out(world.trip(room=room))
-    assert not list((world.folder / "backups").iterdir())
-
-
-def test_a_disk_that_is_full_half_way_stops_the_restore(world: World) -> None:
-    """A tmpfs for the restored files, which something else fills once the room was found."""
-    disk = world.folder / "small"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", disk]).returncode != 0:
-        pytest.skip("this test mounts a tmpfs: it needs root")
-    fill = f"head -c 65M /dev/zero > {disk}/other || true"
-    changes = {
-        "target": {"folder": str(disk)},
-        "backup": {"command": world.platform(then=fill)},
-    }
-    try:
-        reasons = red(world, carry_out(world.trip(**changes)), **changes)
-        assert set(reasons) == {SERVED}
-        assert "No space left on device" in reasons[SERVED]
-        assert [it.name for it in disk.iterdir()] == ["other"]
-    finally:
-        subprocess.run(["umount", disk], check=True)
-
-
-def test_a_backup_that_cannot_be_written_fails(world: World) -> None:
-    """The claim of the backups is mounted read-only."""
-    if os.geteuid() != 0:
-        pytest.skip("this test mounts a folder read-only: it needs root")
-    backups = world.folder / "backups"
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,size=1m", "none", backups], check=True)
-    try:
-        reasons = red(world, carry_out(world.trip()))
-    finally:
-        subprocess.run(["umount", backups], check=True)
-    assert set(reasons) == {WHOLE}
-    assert "Read-only file system" in reasons[WHOLE]
-
-
-def test_ctrl_c_ends_with_what_is_known_and_removes_what_was_made(
-    world: World, after: Callable[[Callable[[], object]], None]
-) -> None:
-    def press() -> None:
-        raise KeyboardInterrupt
-
-    after(press)
-    trip = carry_out(world.trip())
-    assert trip.stopped is not None
-    assert (trip.stopped.says, trip.left) == (BY_HAND, ())
-    found = judged(trip, world.declared())
-    assert found[WHOLE][0] is Outcome.PASS
-    assert {found[it][0] for it in (ROWS, FILES_EQUAL, SERVED)} == {Outcome.NOT_PROVEN}
-    assert world.is_clean()
-
-
-def test_what_cannot_be_removed_is_told(
-    world: World, after: Callable[[Callable[[], object]], None]
-) -> None:
-    def cut_off() -> None:
-        def gone(machine: str, _: Sequence[str]) -> Completed | None:
-            if machine == "new":
-                raise Unreachable("new: no route")
-            return None
-
-        world.shell.before = gone
-
-    after(cut_off)
-    trip = carry_out(world.trip(answer={"sql": "select 500", "says": "500"}))
-    found: Mapping[str, tuple[Outcome, str]] = judged(trip, world.declared())
-    assert found[LEFT][0] is Outcome.NOT_PROVEN
-    assert f"{RESTORED}: new: no route" in found[LEFT][1]
